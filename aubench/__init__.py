@@ -1,0 +1,40 @@
+"""aubench: a benchmark and leaderboard of multimodal fusion methods for facial action units.
+
+What a plug-in author imports stands here; everything is loaded on first use, so that
+``import aubench`` and ``aubench --help`` stay light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from aubench import _torchvision
+
+if TYPE_CHECKING:
+    from aubench.method import BranchedMethod, Card, Fidelity, Method, Progress, Recipe, Stage
+    from aubench.task import Batch, Inputs, Modality, Task
+
+__all__ = [
+    "Batch",
+    "BranchedMethod",
+    "Card",
+    "Fidelity",
+    "Inputs",
+    "Method",
+    "Modality",
+    "Progress",
+    "Recipe",
+    "Stage",
+    "Task",
+]
+
+_torchvision.install_guard()
+
+_HOME = {name: "aubench.task" for name in ("Batch", "Inputs", "Modality", "Task")}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'aubench' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOME.get(name, "aubench.method")), name)

@@ -1,0 +1,61 @@
+"""A guard for torchvision builds whose compiled operators do not fit the installed torch.
+
+Such a build fails at import with ``operator torchvision::nms does not exist`` and takes timm,
+torchmetrics and lightning down with it, although none of them needs the operator here. The guard
+costs nothing until torchvision is imported, and leaves a healthy torchvision untouched.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+_SCHEMAS = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+
+
+class _Guard(importlib.abc.MetaPathFinder):
+    """Declares the missing operators just before torchvision itself is loaded."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname == "torchvision":
+            sys.meta_path.remove(self)
+            _declare_missing_operators()
+        return None
+
+
+_declared: list[object] = []
+
+
+def _declare_missing_operators() -> None:
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or not spec.submodule_search_locations:
+        return
+    import torch
+
+    library = importlib.machinery.PathFinder.find_spec("torchvision._C", list(spec.submodule_search_locations))
+    if library is not None and library.origin is not None:
+        try:
+            torch.ops.load_library(library.origin)
+        except OSError:
+            pass
+        else:
+            return
+    fragment = torch.library.Library("torchvision", "FRAGMENT")
+    for schema in _SCHEMAS.values():
+        fragment.define(schema)
+    _declared.append(fragment)  # the declaration lives as long as this object
+
+
+def install_guard() -> None:
+    """Put the guard before all other finders, once."""
+    if "torchvision" not in sys.modules and not any(isinstance(finder, _Guard) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Guard())

@@ -1,0 +1,71 @@
+"""The words that every room speaks: modality, task, batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+
+class Modality(StrEnum):
+    """What a sensor saw of one instant."""
+
+    VISUAL = "visual"
+    DEPTH = "depth"
+    THERMAL = "thermal"
+
+    @property
+    def channels(self) -> int:
+        """Channels of its image: 3 for visual (RGB), 1 for depth and thermal."""
+        return 3 if self is Modality.VISUAL else 1
+
+    @property
+    def letter(self) -> str:
+        """Its letter in tables: V, D or T."""
+        return self.value[0].upper()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is asked to do: which images it gets and which AUs it predicts.
+
+    Attributes:
+        modalities: The modalities of every frame, in canonical order.
+        aus: FACS numbers of the AUs; column ``i`` of every label or probability is ``aus[i]``.
+        image_size: Height and width in pixels of the images that reach ``forward``.
+    """
+
+    modalities: tuple[Modality, ...]
+    aus: tuple[int, ...]
+    image_size: int
+
+    @property
+    def channels(self) -> int:
+        """Channels of all modalities together."""
+        return sum(m.channels for m in self.modalities)
+
+
+Inputs = Mapping[Modality, "Float[Tensor, 'n c h w']"]
+"""Images by modality, normalised to [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Frames of the training role on their way to a method.
+
+    Attributes:
+        inputs: Images by modality, (N, C, H, W), float in [-1, 1].
+        labels: (N, A): 1 present, 0 absent, -1 unknown.
+    """
+
+    inputs: Inputs
+    labels: Int[Tensor, "n au"]
+
+    def map_inputs(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with ``change`` applied to each modality's images."""
+        return replace(self, inputs={m: change(x) for m, x in self.inputs.items()})
