@@ -1,0 +1,393 @@
+"""The record: what a run leaves to the leaderboard. Counts and provenance, no pixels, no weights.
+
+A record is a folder::
+
+    record.json      what ran, on what, and the headline numbers (:class:`RecordInfo`)
+    counts.csv       confusion counts per condition, fold, subject and AU (:mod:`aubench.scores.counts`)
+    histograms.csv   predicted probabilities per condition, fold, AU and label (:mod:`aubench.scores.histograms`)
+
+Whoever reads one need not trust whoever wrote it: every field has a type and a bound, unknown fields
+are refused, and every number can be recomputed from the two tables.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError, model_validator
+
+from aubench import atomic, digest
+from aubench.errors import RecordError
+from aubench.scores import counts, files, histograms
+from aubench.task import Modality
+
+SCHEMA = 1
+FILE = "record.json"
+FILES = (FILE, counts.FILE, histograms.FILE)
+"""All the files of a record."""
+
+_LIMIT = 256 * 2**10
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+"""A name that may stand in a path."""
+Words = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,300}$")]
+"""One line of text."""
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Subject = Annotated[str, StringConstraints(pattern=f"^{counts.SUBJECT}$")]
+Subjects = Annotated[tuple[Subject, ...], Field(max_length=2000)]
+Condition = Annotated[str, StringConstraints(pattern=f"^{counts.CONDITION}$")]
+AuNumber = Annotated[int, Field(ge=1, le=999)]
+AuName = Annotated[str, StringConstraints(pattern=f"^AU{counts.SMALL}$")]
+Count = Annotated[int, Field(ge=0, le=10**15)]
+Duration = Annotated[float, Field(ge=0, le=1e12)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Modalities = Annotated[tuple[Modality, ...], Field(min_length=1, max_length=len(Modality))]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ProtocolPart(_Part):
+    """The protocol that was followed, as narrowed.
+
+    Attributes:
+        name: Its name.
+        version: Its version.
+        digest: SHA-256 of the protocol as narrowed to ``modalities``.
+        modalities: What the method was offered, in canonical order.
+        aus: The AUs that are scored, in the protocol's order.
+    """
+
+    name: Name
+    version: Words
+    digest: Sha256
+    modalities: Modalities
+    aus: Annotated[tuple[AuNumber, ...], Field(min_length=1, max_length=100)]
+
+
+class DatasetPart(_Part):
+    """The store that was read.
+
+    Attributes:
+        name: Data set.
+        version: Version of the reader or renderer that made the store.
+        digest: SHA-256 that the store's ``store.json`` states.
+        frames: Frames in the store.
+        labelled: Frames that the data set codes.
+        variant: Which known variant of the data set the counts agree with, ``null`` for none.
+    """
+
+    name: Name
+    version: Words
+    digest: Sha256
+    frames: Count
+    labelled: Count
+    variant: Words | None
+
+
+class MethodPart(_Part):
+    """The method that ran.
+
+    Attributes:
+        name: Its name, which is also its folder.
+        title: What it is called in print.
+        fidelity: How near to the paper it is.
+        modalities: Those of the protocol's modalities that it uses, in canonical order.
+        source: Where it came from.
+    """
+
+    name: Name
+    title: Words
+    fidelity: Literal["exact", "paper-with-resolutions", "approximate"]
+    modalities: Modalities
+    source: Literal["builtin", "entry_point", "path"]
+
+
+class Pretraining(_Part):
+    """One entry of the ledger of what the weights had seen before supervised training on the protocol began.
+
+    Attributes:
+        stage: What was done, e.g. ``initialisation`` or the name of the method's stage.
+        source: Where the weights came from, e.g. a model name.
+        datasets: The data sets seen.
+        fold: The fold that it concerns, ``null`` for all.
+        subjects: Those of the protocol's subjects that were seen; empty for data from elsewhere.
+    """
+
+    stage: Words
+    source: Words
+    datasets: Annotated[tuple[Words, ...], Field(max_length=50)]
+    fold: AuNumber | None = None
+    subjects: Subjects = ()
+
+
+class Search(_Part):
+    """What was spent on finding the recipe.
+
+    Attributes:
+        trials: Recipes tried before this one; 0 where none was searched.
+    """
+
+    trials: Count = 0
+
+
+class Cost(_Part):
+    """Cost of a whole model or of a part of it.
+
+    Attributes:
+        flops: Floating-point operations per frame, twice ``macs``.
+        macs: Multiply-accumulate operations per frame.
+        parameters: Trained or frozen weights.
+    """
+
+    flops: Count
+    macs: Count
+    parameters: Count
+
+    @model_validator(mode="after")
+    def _double(self) -> Cost:
+        if self.flops != 2 * self.macs:
+            raise ValueError("flops must be twice macs")
+        return self
+
+
+class Compute(_Part):
+    """What the model costs per frame.
+
+    Attributes:
+        total: The whole model.
+        parts: Its branches by modality and its ``fusion``; empty where the method has no branches.
+        uncounted: Operations that the count leaves out.
+    """
+
+    total: Cost
+    parts: Annotated[dict[Name, Cost], Field(max_length=20)]
+    uncounted: Annotated[tuple[Words, ...], Field(max_length=200)]
+
+
+class Speed(_Part):
+    """Frames per second, ``null`` where not measured."""
+
+    train_frames_per_s: Duration | None
+    inference_frames_per_s: Duration | None
+
+
+class Time(_Part):
+    """When the run started (UTC, ISO 8601 to the second) and how many seconds its work took in all."""
+
+    started: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    seconds: Duration
+
+
+class Device(_Part):
+    """What it ran on: ``cpu``, ``cuda``, …; its name; CPU threads a fold; arithmetic precision."""
+
+    kind: Name
+    name: Words
+    threads: Count
+    precision: Words
+
+
+class Git(_Part):
+    """Commit of the code that ran and whether the tree differed from it; ``null`` outside a repository."""
+
+    commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")] | None
+    dirty: bool | None
+
+
+class FoldFrames(_Part):
+    """Labelled frames of each role."""
+
+    train: Count
+    val: Count
+    test: Count
+
+
+class FoldPart(_Part):
+    """What happened in one fold.
+
+    Attributes:
+        fold: Its number, from 1.
+        train: Subjects of the training role.
+        val: Subjects of the validation role; empty where selection needs none.
+        test: Subjects of the test role.
+        frames: Frames of each role.
+        epochs: Epochs trained.
+        best_epoch: The epoch whose weights were scored, from 1.
+        checkpoint: SHA-256 of those weights' file.
+        train_prevalence: Per AU, frames of the training role that are positive and that are known.
+    """
+
+    fold: AuNumber
+    train: Subjects
+    val: Subjects
+    test: Subjects
+    frames: FoldFrames
+    epochs: Count
+    best_epoch: Count
+    checkpoint: Sha256
+    train_prevalence: Annotated[dict[AuName, tuple[Count, Count]], Field(max_length=100)]
+
+    @model_validator(mode="after")
+    def _sound(self) -> FoldPart:
+        everyone = [*self.train, *self.val, *self.test]
+        if len(set(everyone)) < len(everyone):
+            raise ValueError("a subject stands twice in the roles of this fold")
+        if self.best_epoch > self.epochs:
+            raise ValueError("best_epoch is after the last epoch")
+        for name, (positives, known) in self.train_prevalence.items():
+            if positives > known:
+                raise ValueError(f"train_prevalence of {name} has more positives than known labels")
+        return self
+
+
+class Summary(_Part):
+    """Headline numbers under clean inputs, as fractions rounded to six decimals.
+
+    :func:`aubench.scores.metrics.summarise` makes it; ``aubench leaderboard check`` makes it again.
+
+    Attributes:
+        f1_mean: F1 per AU and fold, mean over AUs, mean over folds; undefined counts 0.
+        f1_pooled: F1 per AU over all folds' frames together, mean over AUs.
+        acc: Share of known labels predicted right, mean over AUs, mean over folds.
+        auc: Area under the ROC curve, likewise; where one class is absent it is left out; ``null`` if everywhere.
+        ap: Average precision, likewise.
+        f1_by_fold: F1 mean over AUs, in the order of the folds.
+        f1_by_au: F1 mean over folds.
+        acc_by_au: Accuracy, mean over folds.
+        auc_by_au: AUC, mean over folds.
+        ap_by_au: Average precision, mean over folds.
+    """
+
+    f1_mean: Share
+    f1_pooled: Share
+    acc: Share | None
+    auc: Share | None
+    ap: Share | None
+    f1_by_fold: Annotated[tuple[Share, ...], Field(max_length=100)]
+    f1_by_au: Annotated[dict[AuName, Share], Field(max_length=100)]
+    acc_by_au: Annotated[dict[AuName, Share | None], Field(max_length=100)]
+    auc_by_au: Annotated[dict[AuName, Share | None], Field(max_length=100)]
+    ap_by_au: Annotated[dict[AuName, Share | None], Field(max_length=100)]
+
+
+class RecordInfo(_Part):
+    """What ``record.json`` says.
+
+    Attributes:
+        schema_version: Version of this form.
+        run: Id of the run: digest of method, recipe, protocol and seed; also its folder.
+        preset: Named set of recipe values that the recipe started from.
+        recipe: Every hyper-parameter, as plain values.
+        seed: The run's seed.
+        selection: How the scored epoch was chosen: on validation subjects taken out of training, the
+            last one, or on the test role itself (which leaks).
+        threshold: Threshold policy: a probability greater than 0.5 counts as present.
+        conditions: What was done to the test inputs, in the order of the suite; ``clean`` first.
+        pretraining: Ledger of what the weights had seen before.
+        packages: Versions of the libraries that decide the numbers, and of Python.
+        folds: The folds that were run, ascending.
+    """
+
+    schema_version: Literal[1]
+    run: Name
+    protocol: ProtocolPart
+    dataset: DatasetPart
+    method: MethodPart
+    preset: Name
+    recipe: Annotated[dict[Name, JsonValue], Field(max_length=200)]
+    seed: Count
+    selection: Literal["inner_val", "last", "oracle_test"]
+    threshold: Literal["fixed:0.5"]
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1, max_length=500)]
+    pretraining: Annotated[tuple[Pretraining, ...], Field(max_length=50)]
+    search: Search
+    compute: Compute
+    speed: Speed
+    time: Time
+    device: Device
+    packages: Annotated[dict[Words, Words], Field(max_length=100)]
+    git: Git
+    folds: Annotated[tuple[FoldPart, ...], Field(min_length=1, max_length=100)]
+    summary: Summary
+
+    @model_validator(mode="after")
+    def _sound(self) -> RecordInfo:
+        digest.of_json(self.recipe)  # refuses numbers that are not finite
+        if self.conditions[0] != counts.CLEAN or len(set(self.conditions)) < len(self.conditions):
+            raise ValueError("conditions must begin with 'clean' and name each once")
+        numbers = [fold.fold for fold in self.folds]
+        if numbers != sorted(set(numbers)):
+            raise ValueError("folds must be ascending, each once")
+        if not set(self.method.modalities) <= set(self.protocol.modalities):
+            raise ValueError("the method uses a modality that the protocol does not offer")
+        return self
+
+    @staticmethod
+    def parse(text: str | bytes, *, where: object = FILE) -> RecordInfo:
+        """Read one from JSON.
+
+        Raises:
+            RecordError: A field is unknown, missing, of the wrong type or out of bounds; it is named.
+        """
+        try:
+            return RecordInfo.model_validate_json(text)
+        except ValidationError as error:
+            raise _told(error, where) from None
+
+    @staticmethod
+    def of(fields: dict[str, Any]) -> RecordInfo:
+        """Make one from plain data (dicts, lists or tuples, strings, numbers, booleans, ``None``).
+
+        Raises:
+            RecordError: As :meth:`parse`.
+        """
+        return RecordInfo.parse(json.dumps(fields))
+
+
+def _told(error: ValidationError, where: object) -> RecordError:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(map(str, first["loc"]))[:120] or "record"
+    return RecordError(f"{field}: {first['msg']}", where=where)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A whole record.
+
+    Attributes:
+        info: What ``record.json`` says.
+        counts: Confusion counts, see :mod:`aubench.scores.counts`.
+        histograms: Histograms of probability, see :mod:`aubench.scores.histograms`.
+    """
+
+    info: RecordInfo
+    counts: pd.DataFrame
+    histograms: pd.DataFrame
+
+    @property
+    def place(self) -> Path:
+        """Where it belongs, relative to ``leaderboard/records``: protocol, method, run."""
+        return Path(self.info.protocol.name, self.info.method.name, self.info.run)
+
+    def write(self, folder: Path) -> None:
+        """Write the three files into ``folder``, ``record.json`` last; equal records give equal bytes."""
+        counts.write(self.counts, folder)
+        histograms.write(self.histograms, folder)
+        atomic.write_json(folder / FILE, self.info.model_dump(mode="json"))
+
+
+def read(folder: Path) -> Record:
+    """Read a record that a stranger may have written.
+
+    Raises:
+        RecordError: A file is missing, too large or not of this form; file and field are named.
+    """
+    path = folder / FILE
+    info = RecordInfo.parse(files.read_bounded(path, _LIMIT), where=path)
+    return Record(info, counts.read(folder), histograms.read(folder))
