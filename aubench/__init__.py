@@ -31,7 +31,7 @@ __all__ = [
 
 _torchvision.install_guard()
 
-_HOME = {name: "aubench.task" for name in ("Batch", "Inputs", "Modality", "Task")}
+_HOME = dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.task")
 
 
 def __getattr__(name: str) -> Any:

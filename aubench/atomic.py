@@ -33,12 +33,14 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in _FULL:
-            raise DataError("the disk is full", where=path, hint="free some space and give the same command again") from error
+            raise DataError(
+                "the disk is full", where=path, hint="free some space and give the same command again"
+            ) from error
         raise
 
 

@@ -1,0 +1,1 @@
+"""Records to Markdown, and the checks that keep them honest. Imports no torch."""

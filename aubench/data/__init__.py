@@ -1,0 +1,1 @@
+"""Official layouts to store, and store to batches."""

@@ -11,6 +11,7 @@ A store is a folder::
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -225,7 +226,5 @@ def _read_stamp(path: Path) -> dict[str, list[int]]:
 
 
 def _write_stamp(path: Path, content: dict[str, list[int]]) -> None:
-    try:
+    with contextlib.suppress(OSError):  # a read-only store is proven anew each time
         atomic.write_json(path, content)
-    except OSError:
-        pass  # a read-only store is proven anew each time

@@ -1,0 +1,1 @@
+"""A run: training, prediction, checkpoints, seeds, FLOPs, tracking."""

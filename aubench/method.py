@@ -1,0 +1,236 @@
+"""The contract of a method: what the harness calls, and what an author writes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
+
+from aubench.errors import RecipeError, nearest
+from aubench.task import Batch, Inputs, Modality, Task
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+
+class Fidelity(StrEnum):
+    """How close a method is to its paper."""
+
+    EXACT = "exact"
+    RESOLVED = "paper-with-resolutions"
+    APPROXIMATE = "approximate"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a reader of the leaderboard should know of a method.
+
+    Attributes:
+        title: Its name in full.
+        paper: Where it comes from.
+        fidelity: How close this is to the paper.
+        departures: Where the paper is silent, wrong or left, and what is done here; one sentence each.
+    """
+
+    title: str
+    paper: str
+    fidelity: Fidelity
+    departures: tuple[str, ...] = ()
+
+
+class Recipe(BaseModel):
+    """Hyper-parameters that every method has; methods add their own in a subclass.
+
+    Defaults are the papers'. ``presets`` holds named changes to them, and a subclass's presets add to
+    those of its bases.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {},
+        "tiny": {
+            "epochs": 10,
+            "frames_per_epoch": 1200,
+            "learning_rate": 1e-3,
+            "image_size": 64,
+            "crop": 56,
+            "validation_stride": 4,
+        },
+    }
+
+    epochs: int = Field(30, ge=1, description="Most epochs of training.")
+    frames_per_epoch: int | None = Field(None, ge=1, description="Frames drawn for an epoch; all when empty.")
+    batch_size: int = Field(50, ge=1)
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    patience: int = Field(10, ge=1, description="Epochs without a better validation F1 before training stops.")
+    validation_stride: int = Field(1, ge=1, description="Every how many frames of the validation role are scored.")
+    image_size: int = Field(256, ge=16, description="Images are resized to this before cropping.")
+    crop: int = Field(224, ge=16, description="Side of the random crop in training, of the centre crop otherwise.")
+    flip: bool = Field(True, description="Mirror half of the training frames.")
+
+    @classmethod
+    def all_presets(cls) -> dict[str, dict[str, Any]]:
+        """Every preset with the changes of the base classes included."""
+        merged: dict[str, dict[str, Any]] = {}
+        for base in reversed(cls.__mro__):
+            for name, changes in vars(base).get("presets", {}).items():
+                merged.setdefault(name, {}).update(changes)
+        return merged
+
+    @classmethod
+    def make(cls, preset: str, changes: Mapping[str, Any]) -> Self:
+        """The recipe of a preset, with some values changed.
+
+        Args:
+            preset: Name of a preset.
+            changes: Values by field name; text is read as the field's type.
+
+        Raises:
+            RecipeError: No such preset or field, or a value that does not fit.
+        """
+        presets = cls.all_presets()
+        if preset not in presets:
+            raise RecipeError(f"no preset '{preset}'", where="--preset", hint=nearest(preset, presets))
+        for name in changes:
+            if name not in cls.model_fields:
+                raise RecipeError(f"no recipe key '{name}'", where="--set", hint=nearest(name, cls.model_fields))
+        try:
+            return cls(**{**presets[preset], **changes})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"])) or "recipe"
+            raise RecipeError(f"{first['msg']} (got {first['input']!r})", where=f"recipe key '{name}'") from None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One phase of a method's training.
+
+    Attributes:
+        name: For logs and checkpoints.
+        epochs: Most epochs.
+        batch_size: Frames a step.
+        patience: Epochs without a better validation F1 before it ends.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    patience: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage has come.
+
+    Attributes:
+        epoch: This epoch, from 0.
+        epochs: Most epochs of the stage.
+        step: This step of the epoch, from 0.
+        steps: Steps an epoch.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+
+
+def masked_bce(probabilities: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"]) -> Float[Tensor, ""]:
+    """Binary cross-entropy over the known labels (AMF eq. 7, averaged over frames and AUs).
+
+    Args:
+        probabilities: In [0, 1].
+        labels: 1 present, 0 absent, -1 unknown; unknown ones count nowhere.
+
+    Returns:
+        The mean over known labels; 0 where none is known.
+    """
+    known = labels >= 0
+    chance = probabilities.float().clamp(1e-7, 1 - 1e-7)
+    terms = torch.where(labels > 0, chance.log(), (1 - chance).log())
+    return -(terms * known).sum() / known.sum().clamp(min=1)
+
+
+class Method(nn.Module, ABC):
+    """A fusion method: images of some modalities in, AU probabilities out.
+
+    The harness normalises, augments, masks and scores; a method only models. It sees batches of the
+    training role through :meth:`loss`, and nothing but images through :meth:`forward`.
+
+    Args:
+        task: Its modalities are those that :meth:`uses` chose.
+        recipe: An instance of the class's ``Recipe``.
+    """
+
+    Recipe: ClassVar[type[Recipe]] = Recipe
+    card: ClassVar[Card]
+
+    def __init__(self, task: Task, recipe: Recipe) -> None:
+        super().__init__()
+        self.task, self.recipe = task, recipe
+
+    @classmethod
+    def refuses(cls, task: Task) -> str | None:
+        """Why this method cannot do a task; None when it can."""
+        return None
+
+    @classmethod
+    def uses(cls, task: Task) -> tuple[Modality, ...]:
+        """The modalities it wants out of those a task offers."""
+        return task.modalities
+
+    def stages(self) -> Sequence[Stage]:
+        """The phases of its training, in order; one supervised stage by default."""
+        recipe = self.recipe
+        return (Stage("train", recipe.epochs, recipe.batch_size, recipe.patience),)
+
+    def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
+        """The optimiser of a stage; Adam with the recipe's learning rate by default."""
+        return torch.optim.Adam(self.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Change a training batch, beyond the crop and flip that every method gets.
+
+        Args:
+            batch: Cropped, flipped and normalised.
+            generator: The source of all randomness here; lives on the CPU.
+        """
+        return batch
+
+    def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
+        """Named terms of the training loss; ``total`` is minimised, the rest is logged."""
+        return {"total": masked_bce(self(batch.inputs), batch.labels)}
+
+    @abstractmethod
+    def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
+        """AU probabilities in [0, 1] of images in [-1, 1]; a zeroed modality is a missing one."""
+
+
+class BranchedMethod(Method):
+    """One encoder per modality, then a fusion.
+
+    The split lets a robustness suite encode again only what a condition changed, and shows where the
+    FLOPs go.
+    """
+
+    @abstractmethod
+    def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Tensor:
+        """Features of one modality."""
+
+    @abstractmethod
+    def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
+        """AU probabilities from the features of all modalities."""
+
+    def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
+        """Encode each modality and fuse."""
+        return self.fuse({m: self.encode(m, inputs[m]) for m in self.task.modalities})
