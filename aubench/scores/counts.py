@@ -1,7 +1,8 @@
 """Confusion counts per condition, fold, subject and AU: what every headline number is recomputed from.
 
 ``counts.csv`` has the columns ``condition, fold, subject, au, tp, fp, fn, tn`` and one row for each
-combination, sorted by the first four. A frame counts as predicted present where its probability is
+combination (every test subject has a row for every AU, if only of zeros), sorted by the first four.
+A frame counts as predicted present where its probability is
 **greater than** 0.5. A label that is unknown counts nowhere.
 """
 

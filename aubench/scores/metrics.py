@@ -67,7 +67,8 @@ def f1(cells: npt.NDArray[np.integer | np.floating]) -> Floats:
 def accuracy(cells: npt.NDArray[np.integer | np.floating]) -> Floats:
     """Share of right predictions of counts (…, 4); NaN where nothing is known."""
     total = cells.sum(axis=-1).astype(np.float64)
-    return np.divide(cells[..., 0] + cells[..., 3], total, out=np.full_like(total, np.nan), where=total > 0)
+    right = np.asarray(cells[..., 0] + cells[..., 3], np.float64)
+    return np.asarray(np.divide(right, total, out=np.full_like(total, np.nan), where=total > 0))
 
 
 def auc(absent: Ints, present: Ints) -> float:

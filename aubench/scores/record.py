@@ -40,7 +40,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Subject = Annotated[str, StringConstraints(pattern=f"^{counts.SUBJECT}$")]
 Subjects = Annotated[tuple[Subject, ...], Field(max_length=2000)]
 Condition = Annotated[str, StringConstraints(pattern=f"^{counts.CONDITION}$")]
-AuNumber = Annotated[int, Field(ge=1, le=999)]
+Small = Annotated[int, Field(ge=1, le=999)]
 AuName = Annotated[str, StringConstraints(pattern=f"^AU{counts.SMALL}$")]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 Duration = Annotated[float, Field(ge=0, le=1e12)]
@@ -59,15 +59,17 @@ class ProtocolPart(_Part):
         name: Its name.
         version: Its version.
         digest: SHA-256 of the protocol as narrowed to ``modalities``.
+        fold_count: Number of its folds, whether or not all were run.
         modalities: What the method was offered, in canonical order.
         aus: The AUs that are scored, in the protocol's order.
     """
 
     name: Name
-    version: Words
+    version: Annotated[int, Field(ge=1, le=10**6)]
     digest: Sha256
+    fold_count: Small
     modalities: Modalities
-    aus: Annotated[tuple[AuNumber, ...], Field(min_length=1, max_length=100)]
+    aus: Annotated[tuple[Small, ...], Field(min_length=1, max_length=100)]
 
 
 class DatasetPart(_Part):
@@ -122,7 +124,7 @@ class Pretraining(_Part):
     stage: Words
     source: Words
     datasets: Annotated[tuple[Words, ...], Field(max_length=50)]
-    fold: AuNumber | None = None
+    fold: Small | None = None
     subjects: Subjects = ()
 
 
@@ -223,7 +225,7 @@ class FoldPart(_Part):
         train_prevalence: Per AU, frames of the training role that are positive and that are known.
     """
 
-    fold: AuNumber
+    fold: Small
     train: Subjects
     val: Subjects
     test: Subjects
