@@ -1,0 +1,1 @@
+"""The licence-free dataset: a parametric face, its AUs, and how three sensors see it."""

@@ -1,0 +1,196 @@
+"""When: how strong each AU is over time, how the face is coded, and how the head and the light move.
+
+A sequence is a recorded task. Each task calls for some expressions (several AUs together) more than for
+others; single AUs come and go on top. Every event rises, holds and falls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from aubench.data.synth.anatomy import AUS
+from aubench.data.synth.camera import View
+from aubench.data.synth.chance import Dice
+
+FPS = 25
+THRESHOLD = 0.30
+"""An AU counts as present from this intensity on; weaker, it still moves the face."""
+
+TASKS = ("T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8")
+
+EXPRESSIONS: dict[str, dict[int, float]] = {
+    "joy": {6: 0.85, 12: 0.95, 7: 0.55, 10: 0.50, 14: 0.25},
+    "sadness": {1: 0.80, 4: 0.55, 15: 0.70, 17: 0.70, 14: 0.30},
+    "surprise": {1: 0.90, 2: 0.95},
+    "embarrassment": {12: 0.70, 14: 0.75, 6: 0.50, 17: 0.40, 24: 0.45, 10: 0.40},
+    "fear": {1: 0.70, 2: 0.55, 4: 0.50, 7: 0.60, 10: 0.30},
+    "pain": {4: 0.65, 6: 0.75, 7: 0.90, 10: 0.80, 12: 0.35},
+    "anger": {4: 0.75, 7: 0.70, 23: 0.75, 24: 0.60, 17: 0.50},
+    "disgust": {10: 0.90, 4: 0.45, 7: 0.60, 6: 0.55, 17: 0.50, 15: 0.35},
+    "doubt": {14: 0.80, 15: 0.45, 17: 0.65, 2: 0.35, 23: 0.30},
+}
+"""Expression -> AU -> how likely the AU takes part."""
+
+_CALLED_FOR = ("joy", "sadness", "surprise", "embarrassment", "fear", "pain", "anger", "disgust")
+"""The expression that each task calls for, in the order of :data:`TASKS`."""
+
+_OFTEN, _SELDOM = 0.90, 0.10
+"""Events a second of the expression that a task calls for, and of each other."""
+
+_ALONE = {1: 0.1, 2: 0.1, 4: 0.1, 6: 0.6, 7: 0.9, 10: 1.1, 12: 1.0, 14: 0.8, 15: 0.15, 17: 0.4, 23: 0.2, 24: 0.2}
+"""Events a second of an AU by itself; set so that the whole data set has about BP4D's base rates."""
+
+_BEFORE = 2.0
+_SLOT = 0.4
+
+
+@dataclass(frozen=True)
+class Track:
+    """One sequence before it is drawn; F frames.
+
+    Attributes:
+        level: (F, 12) intensity of each AU in [0, 1].
+        flow: (F, 12) blood flow, which follows the intensity.
+        labels: (F, 12) int8: 1 present, 0 absent, -1 not coded.
+        labelled: (F,) whether the frame is coded at all.
+        looks: (F, 4) gaze, blink and breath (see :meth:`aubench.data.synth.express.Face.make`).
+        views: F views.
+    """
+
+    level: np.ndarray
+    flow: np.ndarray
+    labels: np.ndarray
+    labelled: np.ndarray
+    looks: np.ndarray
+    views: tuple[View, ...]
+
+
+def make(seed: int, subject: str, sequence: str, frames: int) -> Track:
+    """The track of one sequence.
+
+    Args:
+        seed: The data set's seed.
+        subject: The person; habits of expression are the person's own.
+        sequence: The task, one of :data:`TASKS`.
+        frames: How many frames.
+    """
+    habits = Dice(seed, "habits", subject)
+    vigour = habits.uniform(0.8, 1.15)
+    leaning = {name: habits.uniform(0.5, 1.5) for name in (*EXPRESSIONS, *map(str, AUS))}
+    level = _levels(Dice(seed, "events", subject, sequence), sequence, frames, vigour, leaning)
+    labels, labelled = _codes(Dice(seed, "codes", subject, sequence), level)
+    return Track(
+        level=level,
+        flow=_lag(level, 0.18),
+        labels=labels,
+        labelled=labelled,
+        looks=_looks(Dice(seed, "looks", subject, sequence), frames),
+        views=_views(Dice(seed, "views", subject, sequence), frames),
+    )
+
+
+def _smooth(x: np.ndarray) -> np.ndarray:
+    x = np.clip(x, 0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
+
+
+def _levels(dice: Dice, sequence: str, frames: int, vigour: float, leaning: dict[str, float]) -> np.ndarray:
+    still = np.ones((frames, len(AUS)))
+    time = np.arange(frames) / FPS
+    called = _CALLED_FOR[TASKS.index(sequence)]
+    rates = {name: (_OFTEN if name == called else _SELDOM) * leaning[name] for name in EXPRESSIONS}
+    for slot in range(int((_BEFORE + frames / FPS) / _SLOT) + 1):
+        for name, takes_part in EXPRESSIONS.items():
+            if dice.happens(rates[name] * _SLOT):
+                start = slot * _SLOT - _BEFORE + dice.uniform(0.0, _SLOT)
+                for au, chance in takes_part.items():
+                    if dice.happens(chance):
+                        still[:, AUS.index(au)] *= 1.0 - _event(dice, time, start + dice.uniform(0.0, 0.12), vigour)
+        for au, rate in _ALONE.items():
+            if dice.happens(rate * leaning[str(au)] * _SLOT):
+                start = slot * _SLOT - _BEFORE + dice.uniform(0.0, _SLOT)
+                still[:, AUS.index(au)] *= 1.0 - _event(dice, time, start, vigour)
+    for column in range(len(AUS)):
+        still[:, column] *= 1.0 - dice.uniform(0.0, 0.12) * _wander(dice, frames)
+    return 1.0 - still
+
+
+def _event(dice: Dice, time: np.ndarray, start: float, vigour: float) -> np.ndarray:
+    rise, hold, fall = dice.uniform(0.12, 0.36), dice.uniform(0.10, 0.90), dice.uniform(0.16, 0.50)
+    peak = min(vigour * dice.uniform(0.25, 1.0), 1.0)
+    return peak * _smooth((time - start) / rise) * _smooth((start + rise + hold + fall - time) / fall)
+
+
+def _wander(dice: Dice, frames: int, every: int = 12) -> np.ndarray:
+    """A slow smooth walk in [0, 1] through a new random value every so many frames."""
+    stops = np.array([dice.uniform() for _ in range(frames // every + 2)])
+    at = np.arange(frames)
+    part = _smooth((at % every) / every)
+    return stops[at // every] * (1.0 - part) + stops[at // every + 1] * part
+
+
+def _lag(level: np.ndarray, share: float) -> np.ndarray:
+    flow = np.empty_like(level)
+    now = level[0]
+    for i, wanted in enumerate(level):
+        now = now + share * (wanted - now)
+        flow[i] = now
+    return flow
+
+
+def _codes(dice: Dice, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels by threshold; here and there a stretch of an AU, or of all, that nobody coded."""
+    frames = len(level)
+    labels = (level >= THRESHOLD).astype(np.int8)
+    for column in range(len(AUS)):
+        if dice.happens(0.03):
+            first = int(dice.uniform(0.0, frames))
+            labels[first : first + 3 + int(dice.uniform(0.0, 10.0)), column] = -1
+    labelled = np.ones(frames, bool)
+    if dice.happens(0.06):
+        labelled[: min(4 + int(dice.uniform(0.0, 6.0)), frames - 1)] = False
+        labels[~labelled] = -1
+    return labels, labelled
+
+
+def _looks(dice: Dice, frames: int) -> np.ndarray:
+    time = np.arange(frames) / FPS
+    looks = np.zeros((frames, 4))
+    looks[:, 0] = 0.07 * (_wander(dice, frames, 16) - 0.5)
+    looks[:, 1] = 0.03 * (_wander(dice, frames, 16) - 0.5)
+    for slot in range(int(frames / FPS / 2.0) + 1):
+        if dice.happens(0.5):
+            start = slot * 2.0 + dice.uniform(0.0, 2.0)
+            looks[:, 2] = np.maximum(
+                looks[:, 2], _smooth((time - start) / 0.08) * _smooth((start + 0.24 - time) / 0.12)
+            )
+    looks[:, 3] = 0.9 * (_wander(dice, frames, 20) - 0.5)
+    return looks
+
+
+def _views(dice: Dice, frames: int) -> tuple[View, ...]:
+    def sway(spread: float, move: float) -> np.ndarray:
+        return dice.bell(0.0, spread) + move * (_wander(dice, frames, 14) - 0.5)
+
+    yaw, pitch, roll = sway(0.055, 0.06), sway(0.032, 0.04), sway(0.022, 0.03)
+    shift_u, shift_v = sway(0.02, 0.03), sway(0.02, 0.03)
+    fixed = {
+        "zoom": dice.uniform(0.96, 1.04),
+        "light_u": dice.uniform(-1.1, 1.1),
+        "light_v": dice.uniform(-1.0, 0.25),
+        "lamp": dice.uniform(0.40, 0.95),
+        "ambient": dice.uniform(0.12, 0.40),
+        "tint": dice.uniform(-0.12, 0.16),
+        "backdrop": dice.uniform(0.02, 0.6),
+        "distance": dice.uniform(-0.08, 0.08),
+        "drift": dice.uniform(-0.6, 0.6),
+        "noise_visual": dice.uniform(3.0, 9.0),
+        "noise_depth": dice.uniform(1.5, 3.5),
+        "noise_thermal": dice.uniform(1.5, 4.0),
+    }
+    return tuple(
+        View(yaw=float(a), pitch=float(b), roll=float(c), shift_u=float(d), shift_v=float(e), **fixed)
+        for a, b, c, d, e in zip(yaw, pitch, roll, shift_u, shift_v, strict=True)
+    )
