@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from aubench import atomic, digest
-from aubench.data.store import FRAME_COLUMNS, Store, StoreInfo, array_path
+from aubench.data.store import FRAME_COLUMNS, Store, StoreInfo, array_path, table_digest
 from aubench.errors import DataError
 from aubench.task import Modality
 
@@ -78,7 +78,13 @@ class StoreWriter:
         part = self._part(item.subject, item.sequence)
         with atomic.replacing(part.with_suffix(".parquet")) as file:
             frames.to_parquet(file, index=False)
-        said = {"subject": item.subject, "sequence": item.sequence, "arrays": arrays, "skipped": item.skipped, "notes": item.notes}
+        said = {
+            "subject": item.subject,
+            "sequence": item.sequence,
+            "arrays": arrays,
+            "skipped": item.skipped,
+            "notes": item.notes,
+        }
         atomic.write_json(part, said)
 
     def finish(self, *, dataset: str, version: str, size: int, modalities: Mapping[Modality, str], crop: str) -> Store:
@@ -93,7 +99,9 @@ class StoreWriter:
         parts = sorted((self.partial / "parts").glob("*.json"), key=_natural)
         said = [json.loads(part.read_text()) for part in parts]
         if not any(one["arrays"] for one in said):
-            raise DataError("not one frame could be used", where=self.partial, hint="check that --source is the delivered tree")
+            raise DataError(
+                "not one frame could be used", where=self.partial, hint="check that --source is the delivered tree"
+            )
         frames = _typed(pd.concat([pd.read_parquet(part.with_suffix(".parquet")) for part in parts], ignore_index=True))
         info = StoreInfo.sealed(
             dataset=dataset,
@@ -108,12 +116,16 @@ class StoreWriter:
             frames.to_parquet(file, index=False)
         skipped = [(one["subject"], one["sequence"], *row) for one in said for row in one["skipped"]]
         notes = [{"subject": one["subject"], "sequence": one["sequence"], **one["notes"]} for one in said]
-        _write_csv(self.partial / "skipped.csv", pd.DataFrame(skipped, columns=["subject", "sequence", "frame", "reason"]))
+        _write_csv(
+            self.partial / "skipped.csv", pd.DataFrame(skipped, columns=["subject", "sequence", "frame", "reason"])
+        )
         _write_csv(self.partial / "sequences.csv", pd.DataFrame(notes))
         atomic.write_text(self.partial / "store.json", info.model_dump_json(indent=2) + "\n")
-        shutil.rmtree(self.partial / "parts")
-        (self.partial / "plan.json").unlink()
-        self.partial.replace(self.path)
+        for left in self.partial.rglob(".*.tmp"):  # by a process that was killed while writing
+            left.unlink()
+        self.partial.replace(self.path)  # whole from here on: what is no longer needed goes last
+        shutil.rmtree(self.path / "parts")
+        (self.path / "plan.json").unlink()
         return Store(self.path)
 
     def _part(self, subject: str, sequence: str) -> Path:

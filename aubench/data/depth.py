@@ -1,0 +1,105 @@
+"""From a face mesh to a depth map in the crop of its photo.
+
+The texture coordinates of a scan say where in its photo each vertex is: column = u W, row = (1 - v) H. So the
+photo's crop is the depth map's crop too, whatever the camera was. Only the depth needs a direction: with x and
+y fitted to columns and rows, the handedness of the fit tells from which side along z the camera looks, and its
+scale how many pixels a unit is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aubench.data.compiled import compiled
+from aubench.data.crops import to_crop
+from aubench.data.meshes import Mesh
+
+_REFERENCE = 144  # a face reaches further back (ears) than forward (nose) from its middle
+_RANGE = 0.65  # of the crop's side, about 12 cm: half a millimetre a grey level
+
+MEANING = (
+    "distance to the camera from the face mesh, nearer is brighter: grey"
+    f" {_REFERENCE} is the median of the middle of the crop, 255 grey levels are {_RANGE} crop sides (about 12 cm),"
+    " 1 and 255 include all beyond, 0 is no surface"
+)
+
+_MISFIT = 0.1  # of the mesh's extent: beyond that the texture coordinates are an atlas, not a photo
+
+
+def depth_map(mesh: Mesh, photo: tuple[int, int], square: np.ndarray, size: int) -> np.ndarray | str:
+    """Project a mesh into a square of its photo.
+
+    Args:
+        mesh: With texture coordinates.
+        photo: Height and width of the photo.
+        square: (4,) centre column, centre row, side, angle (see :mod:`aubench.data.crops`).
+        size: Height and width of the map.
+
+    Returns:
+        uint8 (size, size, 1) as :data:`MEANING` says; or in words why there is none.
+    """
+    if mesh.texture_triangles.size == 0 or mesh.texture_triangles[0, 0] < 0:
+        return "the mesh has no texture coordinates"
+    height, width = photo
+    points = np.column_stack([mesh.texture[:, 0] * width, (1 - mesh.texture[:, 1]) * height])
+    towards, misfit = _camera(mesh, points)
+    if misfit > _MISFIT:
+        return "the mesh's texture coordinates do not map it onto the photo"
+    turn = to_crop(square, size)
+    corners = (points @ turn[:, :2].T + turn[:, 2])[mesh.texture_triangles]
+    nearness = (mesh.vertices[:, 2] * towards * size / square[2])[mesh.triangles]
+    surface = z_buffer(corners, nearness, size)
+    middle = surface[size // 4 : -(size // 4), size // 4 : -(size // 4)]
+    if not np.isfinite(middle).any():
+        return "the mesh is not where the face is"
+    reference = np.median(middle[np.isfinite(middle)])
+    grey = np.clip(np.rint(_REFERENCE + (surface - reference) * (255 / (_RANGE * size))), 1, 255)
+    return np.where(np.isfinite(surface), grey, 0).astype(np.uint8)[..., None]
+
+
+def _camera(mesh: Mesh, points: np.ndarray) -> tuple[float, float]:
+    """Pixels of the photo per unit towards the camera along z (signed), and the fit's error (share of the extent)."""
+    seen = points[mesh.texture_triangles[:, 0]]
+    space = mesh.vertices[mesh.triangles[:, 0], :2]
+    seen, space = seen - seen.mean(axis=0), space - space.mean(axis=0)
+    fit, _, rank, _ = np.linalg.lstsq(space.T @ space, space.T @ seen, rcond=None)
+    extent = np.sqrt(np.square(seen).sum(axis=1).mean())
+    if rank < 2 or extent == 0:
+        return 0.0, np.inf
+    misfit = np.sqrt(np.square(seen - space @ fit).sum(axis=1).mean()) / extent
+    # Rows count downwards: x to the right and y up give a negative determinant, and then z comes nearer.
+    area = float(np.linalg.det(fit))
+    return float(np.sqrt(abs(area)) * -np.sign(area)), float(misfit)
+
+
+@compiled
+def z_buffer(corners: np.ndarray, nearness: np.ndarray, size: int) -> np.ndarray:
+    """The nearest surface at each pixel centre.
+
+    Args:
+        corners: float64 (N, 3, 2) column and row of each triangle's corners; pixel (0, 0) spans 0 to 1.
+        nearness: float64 (N, 3) of each corner; linear in between (exact for a camera far away).
+        size: Height and width of the buffer.
+
+    Returns:
+        float64 (size, size): the greatest nearness of any triangle there, -inf where there is none.
+    """
+    buffer = np.full((size, size), -np.inf)
+    for n in range(len(corners)):
+        (ax, ay), (bx, by), (cx, cy) = corners[n, 0], corners[n, 1], corners[n, 2]
+        area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+        if area == 0:
+            continue
+        top, bottom = max(np.ceil(min(ay, by, cy) - 0.5), 0), min(np.floor(max(ay, by, cy) - 0.5), size - 1)
+        left, right = max(np.ceil(min(ax, bx, cx) - 0.5), 0), min(np.floor(max(ax, bx, cx) - 0.5), size - 1)
+        for row in range(int(top), int(bottom) + 1):
+            for column in range(int(left), int(right) + 1):
+                x, y = column + 0.5, row + 0.5
+                b = ((x - ax) * (cy - ay) - (cx - ax) * (y - ay)) / area
+                c = ((bx - ax) * (y - ay) - (x - ax) * (by - ay)) / area
+                if b >= 0 and c >= 0 and b + c <= 1:
+                    near = (
+                        nearness[n, 0] + b * (nearness[n, 1] - nearness[n, 0]) + c * (nearness[n, 2] - nearness[n, 0])
+                    )
+                    buffer[row, column] = max(buffer[row, column], near)
+    return buffer
