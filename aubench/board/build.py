@@ -1,0 +1,164 @@
+"""The Markdown of a leaderboard: a pure function of its ``records`` and ``reported`` folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from aubench import atomic
+from aubench.board import ledger, rows, tables, verify
+from aubench.board.ledger import Kept
+from aubench.board.render import Block, Cell, Table, escaped, markdown, plain
+from aubench.errors import DataError, RecordError, UsageError, nearest
+
+INDEX = "README.md"
+STAMP = "<!-- Made by `aubench leaderboard build` from records/ and reported/; changes by hand are lost. -->"
+"""The first line of every page; only files that begin so are ever replaced or removed."""
+
+_HEADINGS = {
+    "inner_val": "Epoch chosen on validation subjects",
+    "last": "Last epoch",
+    "oracle_test": "Epoch chosen on the test subjects (leaks)",
+}
+_LEAK = (
+    "These numbers are **not** what a method would score on new people: the epoch was chosen by looking at the test\n"
+    "role. They are shown to be compared with published numbers that were made this way, and with nothing else."
+)
+_BEST = "Best F1 is that of the first honest selection rule with a complete run; leaking selection never counts here."
+_READING = """\
+## How to read the tables
+
+- **F1** (in %): per AU over the frames of a fold's test role at threshold 0.5, mean over AUs, then folds, then seeds.
+  Undefined F1 counts 0, unknown labels count nowhere. After ±: the standard deviation over all folds and seeds.
+- **Above always positive**: F1 minus that of saying "present" to every frame, with the 95 % interval of a paired
+  bootstrap over the test subjects. An interval that holds 0 means that nothing was shown to be learnt.
+- **F1 pooled**: the folds' counts added up first. **ACC**: share of known labels predicted right. **AUC**: area under
+  the ROC curve, from histograms of 200 bins. ACC and AUC are means over AUs, folds and seeds.
+- **#**: rank by F1. The trivial baselines (always positive; prevalence, which answers with the AU's share of positives
+  in training) stand in every table without a rank. The best ranked value of a column is bold.
+- **Fidelity**: *exact*, as the paper has it; *resolved*, what the paper leaves open was decided and is stated;
+  *approximate*, too little is published.
+- **Modalities**: V visual, D depth, T thermal: what the method uses. **GFLOPs** per frame, two operations a
+  multiply-accumulate. **Params**: weights, in millions. **Seeds**: runs that differ in their seed alone.
+- A run that lacks a fold is listed below the tables and not ranked.
+
+`aubench leaderboard check` recomputes every number from the `counts.csv` and `histograms.csv` beside each record."""
+
+
+def pages(root: Path) -> dict[str, str]:
+    """Make the pages of a leaderboard.
+
+    Args:
+        root: Its folder.
+
+    Returns:
+        Text by file name.
+
+    Raises:
+        DataError: There is no such folder.
+        RecordError: A record cannot be read or does not hold what it claims.
+    """
+    protocols = _by_protocol(_proven(root))
+    made = {f"{name}.md": markdown([STAMP, *_page(name, runs)]) for name, runs in protocols.items()}
+    return {INDEX: markdown([STAMP, *_index(root, protocols)]), **made}
+
+
+def write(root: Path) -> list[Path]:
+    """Write the pages of a leaderboard and remove those that nothing stands behind any more.
+
+    Returns:
+        The pages written.
+
+    Raises:
+        DataError: There is no such folder.
+        RecordError: As :func:`pages`; then nothing is written.
+    """
+    made = pages(root)
+    for name, text in made.items():
+        atomic.write_text(root / name, text)
+    for path in stale(root, made):
+        path.unlink()
+    return [root / name for name in made]
+
+
+def stale(root: Path, made: dict[str, str]) -> list[Path]:
+    """Pages in the folder that :func:`pages` did not make this time."""
+    return [path for path in sorted(root.glob("*.md")) if path.name not in made and path.read_text().startswith(STAMP)]
+
+
+def shown(root: Path, protocol: str | None = None) -> str:
+    """The tables for a terminal.
+
+    Args:
+        root: The leaderboard's folder.
+        protocol: The one to show; all by default.
+
+    Raises:
+        UsageError: There is no record of that protocol.
+        RecordError: As :func:`pages`.
+    """
+    protocols = _by_protocol(_proven(root))
+    if protocol is not None and protocol not in protocols:
+        raise UsageError(f"no record of protocol '{protocol}'", where=root, hint=nearest(protocol, protocols))
+    chosen = protocols if protocol is None else {protocol: protocols[protocol]}
+    return "\n".join(plain(_page(name, runs, origins=False)) for name, runs in chosen.items()) or "no records yet\n"
+
+
+def _proven(root: Path) -> list[Kept]:
+    if not root.is_dir():
+        raise DataError("no leaderboard here", where=root, hint="add a finished run with `aubench leaderboard add`")
+    kept, findings = ledger.scan(root)
+    findings += [finding for one in kept for finding in (*verify.placed(one), *verify.within(one))]
+    if findings:
+        raise RecordError(findings[0].what, where=findings[0].path, hint="`aubench leaderboard check` lists everything")
+    return kept
+
+
+def _by_protocol(kept: Sequence[Kept]) -> dict[str, list[Kept]]:
+    return {name: list(runs) for name, runs in groupby(kept, key=lambda one: one.record.info.protocol.name)}
+
+
+def _page(name: str, runs: Sequence[Kept], *, origins: bool = True) -> list[Block]:
+    found = rows.sections(runs)
+    blocks: list[Block] = [f"# {name}"]
+    for section in found:
+        alike = [other for other in found if other.selection == section.selection]
+        heading = _HEADINGS[section.selection]
+        blocks.append(f"## {heading}" if len(alike) == 1 else f"## {heading}, test labels {alike.index(section) + 1}")
+        blocks.append(f"Data: {escaped(section.dataset)}.")
+        blocks += [_LEAK] if section.selection == "oracle_test" else []
+        blocks += [tables.scores(section), "F1 per AU:", tables.per_au(section)]
+    if lacking := [kept for kept in runs if not rows.complete(kept)]:
+        blocks += ["## Incomplete runs, not ranked", tables.incomplete(lacking)]
+    if origins and found:
+        blocks += ["## Where the numbers come from", tables.provenance([row for s in found for row in s.ranked])]
+    return blocks
+
+
+def _index(root: Path, protocols: dict[str, list[Kept]]) -> list[Block]:
+    blocks: list[Block] = ["# Leaderboard"]
+    if protocols:
+        headers, align = ("Protocol", "Rows", "Runs", "Best F1", "By"), ("left", "right", "right", "right", "left")
+        blocks.append(Table(headers, align, tuple(_index_row(name, runs) for name, runs in protocols.items())))
+        blocks.append(_BEST)
+    else:
+        blocks.append("No records yet.")
+    if reported := sorted(path.name for path in (root / "reported").glob("*.csv")):
+        blocks.append(
+            "Numbers that papers report: " + ", ".join(f"[{escaped(name)}](reported/{name})" for name in reported) + "."
+        )
+    return [*blocks, _READING]
+
+
+def _index_row(name: str, runs: Sequence[Kept]) -> tuple[Cell, ...]:
+    found = rows.sections(runs)
+    honest = [section for section in found if section.selection != "oracle_test"]
+    best = honest[0].ranked[0] if honest else None
+    shown_best = (f"{100 * best.f1:.1f}", best.name) if best else (tables.NOTHING, tables.NOTHING)
+    return (
+        Cell("", links=((name, f"{name}.md"),)),
+        Cell(str(sum(len(section.ranked) for section in found))),
+        Cell(str(len(runs))),
+        *map(Cell, shown_best),
+    )

@@ -1,0 +1,83 @@
+"""The records of a leaderboard folder, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aubench.errors import RecordError
+from aubench.scores import record as records
+from aubench.scores.record import Record
+
+RECORDS = "records"
+_DEPTH = 3  # protocol, method, run
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong on a leaderboard.
+
+    Attributes:
+        path: The file or folder.
+        what: The field and what is wrong with it.
+    """
+
+    path: Path
+    what: str
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.path}: {self.what}".split())
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record where it lies.
+
+    Attributes:
+        folder: Its folder.
+        record: What it holds.
+    """
+
+    folder: Path
+    record: Record
+
+    def finding(self, file: str, what: str) -> Finding:
+        """Something wrong in one of its files."""
+        return Finding(self.folder / file, what)
+
+
+def scan(root: Path) -> tuple[list[Kept], list[Finding]]:
+    """Read every record under ``root/records``, in the order of their paths.
+
+    Args:
+        root: The leaderboard's folder.
+
+    Returns:
+        The records that can be read, and a finding for each that cannot and for each stray file.
+    """
+    kept: list[Kept] = []
+    findings: list[Finding] = []
+    for folder in _run_folders(root / RECORDS, _DEPTH, findings):
+        try:
+            kept.append(Kept(folder, records.read(folder)))
+        except RecordError as error:
+            findings.append(Finding(Path(str(error.where)), error.what))
+        findings += [
+            Finding(path, "is no file of a record")
+            for path in sorted(folder.iterdir())
+            if path.name not in records.FILES
+        ]
+    return kept, findings
+
+
+def _run_folders(folder: Path, depth: int, findings: list[Finding]) -> Iterator[Path]:
+    if depth == 0:
+        yield folder
+        return
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_symlink() or not path.is_dir():
+            if path.name != ".gitkeep":
+                findings.append(Finding(path, "does not belong here; records lie in <protocol>/<method>/<run>/"))
+        else:
+            yield from _run_folders(path, depth - 1, findings)

@@ -1,0 +1,137 @@
+"""Rows of a leaderboard: runs that differ in nothing but their seed, and the trivial baselines beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import pandas as pd
+
+from aubench import digest
+from aubench.board.ledger import Kept
+from aubench.board.verify import label_digest, row_key
+from aubench.scores import baselines, intervals, metrics
+from aubench.scores.intervals import Interval
+from aubench.scores.record import RecordInfo, Summary
+
+SELECTIONS = ("inner_val", "last", "oracle_test")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        name: Method or baseline.
+        summaries: Headline numbers of each seed.
+        margin: F1 above always-positive; None for always-positive itself.
+        runs: The records behind it, by seed; none for a baseline.
+        rank: Place by F1, from 1; None for a baseline.
+    """
+
+    name: str
+    summaries: tuple[Summary, ...]
+    margin: Interval | None
+    runs: tuple[Kept, ...] = ()
+    rank: int | None = None
+
+    @property
+    def info(self) -> RecordInfo:
+        """What its first run says; only rows with runs have one."""
+        return self.runs[0].record.info
+
+    @property
+    def f1(self) -> float:
+        """Headline F1, mean over seeds."""
+        return metrics.mean(summary.f1_mean for summary in self.summaries)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of F1 over folds and seeds."""
+        return metrics.deviation([value for summary in self.summaries for value in summary.f1_by_fold])
+
+    def mean(self, field: str) -> float | None:
+        """Mean over seeds of a number of the summary; None where undefined."""
+        values = [getattr(summary, field) for summary in self.summaries]
+        return None if None in values else metrics.mean(values)
+
+    def f1_of(self, au: int) -> float:
+        """F1 of an AU, mean over seeds."""
+        return metrics.mean(summary.f1_by_au[f"AU{au}"] for summary in self.summaries)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows that may be compared: one protocol version, one selection rule, the same test labels.
+
+    Attributes:
+        selection: How the scored epoch was chosen.
+        dataset: Name, version and labelled frames of the data set.
+        aus: The AUs.
+        rows: Ranked rows by rank, then the baselines.
+    """
+
+    selection: str
+    dataset: str
+    aus: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def ranked(self) -> tuple[Row, ...]:
+        """The rows that are not baselines."""
+        return tuple(row for row in self.rows if row.rank is not None)
+
+
+def complete(kept: Kept) -> bool:
+    """Whether all folds of the protocol were run."""
+    return len(kept.record.info.folds) == kept.record.info.protocol.fold_count
+
+
+def sections(protocol_runs: Iterable[Kept]) -> list[Section]:
+    """Group the complete runs of one protocol into sections of rows.
+
+    Args:
+        protocol_runs: Its records, each proven by :func:`aubench.board.verify.within`.
+
+    Returns:
+        Sections by selection rule, then by protocol version (newest first) and labels.
+    """
+    keyed = [(_section_key(kept), kept) for kept in protocol_runs if complete(kept)]
+    keyed.sort(key=lambda pair: (pair[0], row_key(pair[1]), pair[1].record.info.seed))
+    return [_section([kept for _, kept in group]) for _, group in groupby(keyed, key=lambda pair: pair[0])]
+
+
+def _section_key(kept: Kept) -> tuple[int, int, str]:
+    info = kept.record.info
+    return SELECTIONS.index(info.selection), -info.protocol.version, label_digest(kept.record.counts)
+
+
+def _section(runs: list[Kept]) -> Section:
+    info = runs[0].record.info
+    always_counts, always_histograms = baselines.always_positive(runs[0].record)
+    rows = [_row(tuple(group), always_counts) for _, group in groupby(runs, key=row_key)]
+    rows.sort(key=lambda row: (-row.f1, row.name, digest.of_json(row.info.model_dump(mode="json"))))
+    trivial = [
+        Row("always positive", (metrics.summarise(always_counts, always_histograms),), None),
+        _prevalence(runs, always_counts),
+    ]
+    dataset = f"{info.dataset.name} {info.dataset.version}, {info.dataset.labelled:,} labelled frames"
+    return Section(info.selection, dataset, tuple(sorted(info.protocol.aus)), (*_ranked(rows), *trivial))
+
+
+def _row(runs: tuple[Kept, ...], always: pd.DataFrame) -> Row:
+    margin = intervals.f1_difference([kept.record.counts for kept in runs], [always])
+    return Row(runs[0].record.info.method.name, tuple(kept.record.info.summary for kept in runs), margin, runs)
+
+
+def _prevalence(runs: Sequence[Kept], always: pd.DataFrame) -> Row:
+    """Each run has its own training role (validation subjects vary with the seed), so each has its own prevalence."""
+    made = [baselines.prevalence(kept.record) for kept in runs]
+    margin = intervals.f1_difference([counts for counts, _ in made], [always])
+    return Row("prevalence", tuple(metrics.summarise(*tables) for tables in made), margin)
+
+
+def _ranked(rows: list[Row]) -> list[Row]:
+    places = [1 + sum(other.f1 > row.f1 for other in rows) for row in rows]
+    return [Row(row.name, row.summaries, row.margin, row.runs, place) for row, place in zip(rows, places, strict=True)]

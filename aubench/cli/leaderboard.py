@@ -1,0 +1,59 @@
+"""``aubench leaderboard``: add, build, check, show. Works without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Keep and check the leaderboard.", no_args_is_help=True)
+
+Root = Annotated[Path, typer.Option("--root", help="The leaderboard's folder.", metavar="DIR")]
+_ROOT = Path("leaderboard")
+
+
+@app.command()
+def add(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")], root: Root = _ROOT
+) -> None:
+    """Check the records of finished runs and copy them into the leaderboard."""
+    from aubench.board.add import add as add_run
+
+    for run in runs:
+        typer.echo(f"added {add_run(run, root)}")
+    typer.echo("run `aubench leaderboard build` to renew its pages")
+
+
+@app.command()
+def build(root: Root = _ROOT) -> None:
+    """Make the leaderboard's pages from its records."""
+    from aubench.board.build import write
+
+    for page in write(root):
+        typer.echo(f"wrote {page}")
+
+
+@app.command()
+def check(root: Root = _ROOT) -> None:
+    """Recompute every number from the counts and name whatever does not fit (exit code 1)."""
+    from aubench.board.check import check as check_root
+    from aubench.errors import CheckFailed
+
+    findings = check_root(root)
+    for finding in findings:
+        typer.echo(str(finding), err=True)
+    if findings:
+        raise CheckFailed(f"{len(findings)} {'thing does' if len(findings) == 1 else 'things do'} not fit", where=root)
+    typer.echo(f"{root}: every number follows from its counts")
+
+
+@app.command()
+def show(
+    protocol: Annotated[str | None, typer.Argument(help="The protocol to show; all by default.")] = None,
+    root: Root = _ROOT,
+) -> None:
+    """Print the tables."""
+    from aubench.board.build import shown
+
+    typer.echo(shown(root, protocol), nl=False)
