@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from aubench.data.synth.chance import bell
-from aubench.data.synth.surface import REACH, Surface, jit, ramp
+from aubench.data.synth.compiling import exact
+from aubench.data.synth.grid import REACH, Surface, ramp
 
 VIEW = 1.10
 """Half of the image's width in face units."""
@@ -77,7 +78,7 @@ def _sin(t: float) -> float:
     return 2.0 * t / (1.0 + t * t)
 
 
-@jit
+@exact
 def _light(view: View, turn: np.ndarray, z: np.ndarray, rgb: np.ndarray) -> None:
     """Turn reflectance into light that leaves the surface, in place."""
     g = z.shape[0]
@@ -111,78 +112,91 @@ def _light(view: View, turn: np.ndarray, z: np.ndarray, rgb: np.ndarray) -> None
             rgb[2, i, j] = blue * (rgb[2, i, j] * total + shine)
 
 
-@jit
-def _level(value: float) -> np.uint8:
-    return np.uint8(min(max(value + 0.5, 0.0), 255.0))
+class Shot(NamedTuple):
+    """The three images of one instant, uint8.
+
+    Attributes:
+        visual: (H, W, 3).
+        depth: (H, W, 1): 130 grey levels per face unit, nearer is brighter, 0 where nothing is.
+        thermal: (H, W, 1): 15 grey levels per degree Celsius, 0 at 20.
+    """
+
+    visual: np.ndarray
+    depth: np.ndarray
+    thermal: np.ndarray
 
 
-@jit
-def _shoot(
-    view: View,
-    turn: np.ndarray,
-    key: np.uint64,
-    seen: Surface,
-    visual: np.ndarray,
-    depth: np.ndarray,
-    thermal: np.ndarray,
-) -> None:
-    z, rgb, heat, solid = seen.z, seen.rgb, seen.heat, seen.solid
-    g, n = z.shape[0], visual.shape[0]
-    per = g / (2.0 * REACH)
-    det = turn[0, 0] * turn[1, 1] - turn[0, 1] * turn[1, 0]
-    top = g - 1.000001
-    coarse = max(n // 32, 1)
-    for y in range(n):
-        for x in range(n):
-            px = (((x + 0.5) / n * 2.0 - 1.0) * VIEW - view.shift_u) / view.zoom
-            py = (((y + 0.5) / n * 2.0 - 1.0) * VIEW - view.shift_v) / view.zoom
-            height = 0.45
-            gu, gv = 0.0, 0.0
-            i, j = 0, 0
-            fu, fv = 0.0, 0.0
-            u, v = 0.0, 0.0
-            for _ in range(4):
-                au, av = px - turn[0, 2] * (height - 0.3), py - turn[1, 2] * (height - 0.3)
-                u, v = (turn[1, 1] * au - turn[0, 1] * av) / det, (turn[0, 0] * av - turn[1, 0] * au) / det
-                gu = min(max((u + REACH) * per - 0.5, 0.0), top)
-                gv = min(max((v + REACH) * per - 0.5, 0.0), top)
-                i, j = int(gv), int(gu)
-                fu, fv = gu - j, gv - i
-                a = z[i, j] + (z[i, j + 1] - z[i, j]) * fu
-                b = z[i + 1, j] + (z[i + 1, j + 1] - z[i + 1, j]) * fu
-                height = a + (b - a) * fv
-            w00, w01, w10, w11 = (1.0 - fu) * (1.0 - fv), fu * (1.0 - fv), (1.0 - fu) * fv, fu * fv
-            cover = w00 * solid[i, j] + w01 * solid[i, j + 1] + w10 * solid[i + 1, j] + w11 * solid[i + 1, j + 1]
-            warm = w00 * heat[i, j] + w01 * heat[i, j + 1] + w10 * heat[i + 1, j] + w11 * heat[i + 1, j + 1]
-            near = turn[2, 0] * u + turn[2, 1] * v + turn[2, 2] * (height - 0.3)
-            pixel = np.uint64((y * n + x) * 8)
-            wall = view.backdrop * (0.8 + 0.2 * (py + VIEW))
-            for c in range(3):
-                m = rgb[c]
-                light = w00 * m[i, j] + w01 * m[i, j + 1] + w10 * m[i + 1, j] + w11 * m[i + 1, j + 1]
-                light = wall + (light - wall) * cover
-                grey = 255.0 * math.sqrt(max(light, 0.0))
-                visual[y, x, c] = _level(grey + view.noise_visual * bell(key, pixel + np.uint64(c)))
-            spot = np.uint64(((y // coarse) * n + x // coarse) * 8)
-            grain = 0.6 * bell(key, pixel + np.uint64(3)) + 0.8 * bell(key, spot + np.uint64(4))
-            level = 150.0 + 130.0 * (near + view.distance) + view.noise_depth * grain
-            depth[y, x, 0] = _level(level) if cover > 0.5 else np.uint8(0)
-            warm = 22.5 + (warm - 22.5) * ramp(cover)
-            level = (warm + view.drift - 20.0) * 15.0
-            thermal[y, x, 0] = _level(level + view.noise_thermal * bell(key, pixel + np.uint64(5)))
-
-
-def shoot(view: View, key: int, seen: Surface, visual: np.ndarray, depth: np.ndarray, thermal: np.ndarray) -> None:
+def shoot(view: View, key: int, seen: Surface, shot: Shot) -> None:
     """Take the three images of one instant.
 
     Args:
         view: Pose, light and sensors.
         key: Name of the noise.
         seen: The surface; its colours are spent.
-        visual: (H, W, 3) uint8, filled.
-        depth: (H, W, 1) uint8, filled: 130 grey levels per face unit, nearer is brighter, 0 where nothing is.
-        thermal: (H, W, 1) uint8, filled: 15 grey levels per degree Celsius, 0 at 20.
+        shot: Filled.
     """
     turn = rotation(view)
     _light(view, turn, seen.z, seen.rgb)
-    _shoot(view, turn, np.uint64(key), seen, visual, depth, thermal)
+    _project(view, turn, np.uint64(key), seen, shot)
+
+
+@exact
+def _grey(value: float) -> int:
+    return int(min(max(value + 0.5, 0.0), 255.0))
+
+
+@exact
+def _mean(field: np.ndarray, i: int, j: int, weight: tuple[float, float, float, float]) -> float:
+    above = weight[0] * field[i, j] + weight[1] * field[i, j + 1]
+    return above + (weight[2] * field[i + 1, j] + weight[3] * field[i + 1, j + 1])
+
+
+@exact
+def _meet(
+    z: np.ndarray, turn: np.ndarray, px: float, py: float
+) -> tuple[int, int, tuple[float, float, float, float], float]:
+    """Where the ray of a pixel meets the head: cell, bilinear weights, and nearness to the camera.
+
+    The surface is single-valued and the head turns little, so going back and forth between ray and surface
+    a few times ends at the place.
+    """
+    g = z.shape[0]
+    per, top = g / (2.0 * REACH), g - 1.000001
+    det = turn[0, 0] * turn[1, 1] - turn[0, 1] * turn[1, 0]
+    height, near = 0.45, 0.0
+    i, j = 0, 0
+    weight = (0.0, 0.0, 0.0, 0.0)
+    for _ in range(4):
+        a, b = px - turn[0, 2] * (height - 0.3), py - turn[1, 2] * (height - 0.3)
+        u, v = (turn[1, 1] * a - turn[0, 1] * b) / det, (turn[0, 0] * b - turn[1, 0] * a) / det
+        column = min(max((u + REACH) * per - 0.5, 0.0), top)
+        row = min(max((v + REACH) * per - 0.5, 0.0), top)
+        i, j = int(row), int(column)
+        fu, fv = column - j, row - i
+        weight = ((1.0 - fu) * (1.0 - fv), fu * (1.0 - fv), (1.0 - fu) * fv, fu * fv)
+        height = _mean(z, i, j, weight)
+        near = turn[2, 0] * u + turn[2, 1] * v + turn[2, 2] * (height - 0.3)
+    return i, j, weight, near
+
+
+@exact
+def _project(view: View, turn: np.ndarray, key: np.uint64, seen: Surface, shot: Shot) -> None:
+    n = shot.visual.shape[0]
+    coarse = max(n // 32, 1)
+    for y in range(n):
+        for x in range(n):
+            px, py = ((x + 0.5) / n * 2.0 - 1.0) * VIEW, ((y + 0.5) / n * 2.0 - 1.0) * VIEW
+            i, j, weight, near = _meet(seen.z, turn, (px - view.shift_u) / view.zoom, (py - view.shift_v) / view.zoom)
+            cover = _mean(seen.solid, i, j, weight)
+            pixel = np.uint64((y * n + x) * 8)
+            wall = view.backdrop * (0.9 + 0.18 * py)
+            for c in range(3):
+                light = wall + (_mean(seen.rgb[c], i, j, weight) - wall) * cover
+                noise = view.noise_visual * bell(key, pixel + np.uint64(c))
+                shot.visual[y, x, c] = _grey(255.0 * math.sqrt(max(light, 0.0)) + noise)
+            patch = np.uint64(((y // coarse) * n + x // coarse) * 8 + 4)
+            noise = view.noise_depth * (0.6 * bell(key, pixel + np.uint64(3)) + 0.8 * bell(key, patch))
+            shot.depth[y, x, 0] = _grey(150.0 + 130.0 * (near + view.distance) + noise) if cover > 0.5 else 0
+            warm = 22.5 + (_mean(seen.heat, i, j, weight) - 22.5) * ramp(cover)
+            noise = view.noise_thermal * bell(key, pixel + np.uint64(5))
+            shot.thermal[y, x, 0] = _grey((warm + view.drift - 20.0) * 15.0 + noise)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
+
+from aubench.data.synth.compiling import exact
 
 _MASK = (1 << 64) - 1
 _STEP = 0x9E3779B97F4A7C15
@@ -50,7 +51,7 @@ class Dice:
         return self.uniform() < probability
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@exact
 def bell(key: np.uint64, count: np.uint64) -> float:
     """The ``count``-th number of stream ``key``: bell-shaped, mean 0, standard deviation 1."""
     h = key + count * np.uint64(0x9E3779B97F4A7C15)
@@ -59,4 +60,4 @@ def bell(key: np.uint64, count: np.uint64) -> float:
     h = h ^ (h >> np.uint64(31))
     low = np.uint64(0xFFFF)
     total = (h & low) + ((h >> np.uint64(16)) & low) + ((h >> np.uint64(32)) & low) + (h >> np.uint64(48))
-    return (np.float64(np.int64(total)) - 131070.0) * (1.7320508075688772 / 65536.0)
+    return (float(np.int64(total)) - 131070.0) * (1.7320508075688772 / 65536.0)

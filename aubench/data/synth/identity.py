@@ -52,6 +52,7 @@ class Identity(NamedTuple):
     hair_red: float
     hairline: float
     hair_length: float
+    hair_wide: float
     stubble: float
     mottle: float
     crease: float
@@ -100,7 +101,8 @@ AVERAGE = Identity(
     hair_dark=0.75,
     hair_red=0.3,
     hairline=-0.74,
-    hair_length=0.2,
+    hair_length=-0.2,
+    hair_wide=0.06,
     stubble=0.0,
     mottle=0.5,
     crease=0.1,
@@ -153,7 +155,7 @@ _RANGE = {
     "ruddy": (0.1, 0.9),
     "hair_red": (0.0, 0.9),
     "mottle": (0.2, 1.0),
-    "crease": (0.0, 0.35),
+    "crease": (0.0, 0.25),
     "lopsided": (-0.12, 0.12),
     "iris_blue": (0.0, 1.0),
     "cloth_r": (0.05, 0.7),
@@ -179,11 +181,11 @@ def make(seed: int, name: str) -> Identity:
     traits["brow_dark"] = 0.5 + 0.4 * traits["hair_dark"]
     traits["iris_light"] = dice.uniform(0.1, 1.0) * (1.0 - traits["melanin"])
     if name.startswith("M"):
-        traits["hair_length"] = dice.uniform(-0.1, 0.25)
+        traits["hair_length"], traits["hair_wide"] = dice.uniform(-0.35, -0.1), dice.uniform(0.03, 0.07)
         traits["stubble"] = dice.uniform(0.0, 0.45) if dice.happens(0.7) else 0.0
         changes = {"jaw": 0.05, "brow_thick": 0.008, "brow_y": 0.015, "ridge_out": 0.02, "lip_upper": -0.008}
     else:
-        traits["hair_length"] = dice.uniform(0.2, 1.3)
+        traits["hair_length"], traits["hair_wide"] = dice.uniform(-0.1, 1.4), dice.uniform(0.06, 0.15)
         changes = {"jaw": -0.02, "brow_thick": -0.006, "brow_y": -0.01, "lip_lower": 0.004}
     for trait, change in changes.items():
         traits[trait] += change

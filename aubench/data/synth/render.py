@@ -8,7 +8,7 @@ import numpy as np
 
 from aubench.data.synth import identity, tracks
 from aubench.data.synth.anatomy import AUS
-from aubench.data.synth.camera import View, shoot
+from aubench.data.synth.camera import Shot, View, shoot
 from aubench.data.synth.chance import Dice
 from aubench.data.synth.express import Face
 from aubench.data.synth.identity import Identity
@@ -34,7 +34,7 @@ def sequence(seed: int, subject: str, name: str, track: tracks.Track, size: int)
     face = Face(identity.make(seed, subject), size)
     for i, view in enumerate(track.views):
         seen = face.make(track.level[i], track.flow[i], track.looks[i])
-        shoot(view, Dice(seed, "noise", subject, name, i).key, seen, *(images[m][i] for m in Modality))
+        shoot(view, Dice(seed, "noise", subject, name, i).key, seen, Shot(*(images[m][i] for m in Modality)))
     return images
 
 
@@ -53,7 +53,7 @@ def single(who: Identity, aus: Mapping[int, float], size: int, view: View | None
     level = np.array([float(aus.get(au, 0.0)) for au in AUS])
     images = _blank(1, size)
     seen = Face(who, size).make(level, level, np.zeros(4))
-    shoot(view or View(), who.key, seen, *(images[m][0] for m in Modality))
+    shoot(view or View(), who.key, seen, Shot(*(images[m][0] for m in Modality)))
     return {m: one[0] for m, one in images.items()}
 
 
