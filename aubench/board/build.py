@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from aubench import atomic
 from aubench.board import ledger, rows, tables, verify
 from aubench.board.ledger import Kept
 from aubench.board.render import Block, Cell, Table, escaped, markdown, plain
+from aubench.board.rows import Section
 from aubench.errors import DataError, RecordError, UsageError, nearest
 
 INDEX = "README.md"
@@ -59,9 +61,9 @@ def pages(root: Path) -> dict[str, str]:
         DataError: There is no such folder.
         RecordError: A record cannot be read or does not hold what it claims.
     """
-    protocols = _by_protocol(_proven(root))
-    made = {f"{name}.md": markdown([STAMP, *_page(name, runs)]) for name, runs in protocols.items()}
-    return {INDEX: markdown([STAMP, *_index(root, protocols)]), **made}
+    protocols = _protocols(root)
+    made = {f"{one.name}.md": markdown([STAMP, *_page(one)]) for one in protocols}
+    return {**made, INDEX: markdown([STAMP, *_index(root, protocols)])}
 
 
 def write(root: Path) -> list[Path]:
@@ -98,11 +100,12 @@ def shown(root: Path, protocol: str | None = None) -> str:
         UsageError: There is no record of that protocol.
         RecordError: As :func:`pages`.
     """
-    protocols = _by_protocol(_proven(root))
-    if protocol is not None and protocol not in protocols:
-        raise UsageError(f"no record of protocol '{protocol}'", where=root, hint=nearest(protocol, protocols))
-    chosen = protocols if protocol is None else {protocol: protocols[protocol]}
-    return "\n".join(plain(_page(name, runs, origins=False)) for name, runs in chosen.items()) or "no records yet\n"
+    protocols = _protocols(root)
+    chosen = [one for one in protocols if protocol in (None, one.name)]
+    if protocol is not None and not chosen:
+        hint = nearest(protocol, (one.name for one in protocols))
+        raise UsageError(f"no record of protocol '{protocol}'", where=root, hint=hint)
+    return "\n".join(plain(_page(one, origins=False)) for one in chosen) or "no records yet\n"
 
 
 def _proven(root: Path) -> list[Kept]:
@@ -115,50 +118,58 @@ def _proven(root: Path) -> list[Kept]:
     return kept
 
 
-def _by_protocol(kept: Sequence[Kept]) -> dict[str, list[Kept]]:
-    return {name: list(runs) for name, runs in groupby(kept, key=lambda one: one.record.info.protocol.name)}
+@dataclass(frozen=True)
+class _OnProtocol:
+    """All that a page is made of."""
+
+    name: str
+    runs: tuple[Kept, ...]
+    sections: tuple[Section, ...]
 
 
-def _page(name: str, runs: Sequence[Kept], *, origins: bool = True) -> list[Block]:
-    found = rows.sections(runs)
-    blocks: list[Block] = [f"# {name}"]
-    for section in found:
-        alike = [other for other in found if other.selection == section.selection]
+def _protocols(root: Path) -> list[_OnProtocol]:
+    grouped = groupby(_proven(root), key=lambda kept: kept.record.info.protocol.name)
+    runs = [(name, tuple(group)) for name, group in grouped]
+    return [_OnProtocol(name, group, tuple(rows.sections(group))) for name, group in runs]
+
+
+def _page(one: _OnProtocol, *, origins: bool = True) -> list[Block]:
+    blocks: list[Block] = [f"# {one.name}"]
+    for section in one.sections:
+        alike = [other for other in one.sections if other.selection == section.selection]
         heading = _HEADINGS[section.selection]
         blocks.append(f"## {heading}" if len(alike) == 1 else f"## {heading}, test labels {alike.index(section) + 1}")
         blocks.append(f"Data: {escaped(section.dataset)}.")
         blocks += [_LEAK] if section.selection == "oracle_test" else []
         blocks += [tables.scores(section), "F1 per AU:", tables.per_au(section)]
-    if lacking := [kept for kept in runs if not rows.complete(kept)]:
+    if lacking := [kept for kept in one.runs if not rows.complete(kept)]:
         blocks += ["## Incomplete runs, not ranked", tables.incomplete(lacking)]
-    if origins and found:
-        blocks += ["## Where the numbers come from", tables.provenance([row for s in found for row in s.ranked])]
+    if origins and one.sections:
+        ranked = [row for section in one.sections for row in section.ranked]
+        blocks += ["## Where the numbers come from", tables.provenance(ranked)]
     return blocks
 
 
-def _index(root: Path, protocols: dict[str, list[Kept]]) -> list[Block]:
+def _index(root: Path, protocols: Sequence[_OnProtocol]) -> list[Block]:
     blocks: list[Block] = ["# Leaderboard"]
     if protocols:
         headers, align = ("Protocol", "Rows", "Runs", "Best F1", "By"), ("left", "right", "right", "right", "left")
-        blocks.append(Table(headers, align, tuple(_index_row(name, runs) for name, runs in protocols.items())))
-        blocks.append(_BEST)
+        blocks += [Table(headers, align, tuple(_index_row(one) for one in protocols)), _BEST]
     else:
         blocks.append("No records yet.")
     if reported := sorted(path.name for path in (root / "reported").glob("*.csv")):
-        blocks.append(
-            "Numbers that papers report: " + ", ".join(f"[{escaped(name)}](reported/{name})" for name in reported) + "."
-        )
+        links = ", ".join(f"[{escaped(name)}](reported/{name})" for name in reported)
+        blocks.append(f"Numbers that papers report: {links}.")
     return [*blocks, _READING]
 
 
-def _index_row(name: str, runs: Sequence[Kept]) -> tuple[Cell, ...]:
-    found = rows.sections(runs)
-    honest = [section for section in found if section.selection != "oracle_test"]
+def _index_row(one: _OnProtocol) -> tuple[Cell, ...]:
+    honest = [section for section in one.sections if section.selection != "oracle_test"]
     best = honest[0].ranked[0] if honest else None
     shown_best = (f"{100 * best.f1:.1f}", best.name) if best else (tables.NOTHING, tables.NOTHING)
     return (
-        Cell("", links=((name, f"{name}.md"),)),
-        Cell(str(sum(len(section.ranked) for section in found))),
-        Cell(str(len(runs))),
+        Cell("", links=((one.name, f"{one.name}.md"),)),
+        Cell(str(sum(len(section.ranked) for section in one.sections))),
+        Cell(str(len(one.runs))),
         *map(Cell, shown_best),
     )

@@ -126,8 +126,9 @@ def _row(runs: tuple[Kept, ...], always: pd.DataFrame) -> Row:
 
 
 def _prevalence(runs: Sequence[Kept], always: pd.DataFrame) -> Row:
-    """Each run has its own training role (validation subjects vary with the seed), so each has its own prevalence."""
-    made = [baselines.prevalence(kept.record) for kept in runs]
+    """Validation subjects vary with the seed, so prevalence does: the mean over the training roles that occurred."""
+    roles = {str([fold.train_prevalence for fold in kept.record.info.folds]): kept.record for kept in runs}
+    made = [baselines.prevalence(record) for record in roles.values()]
     margin = intervals.f1_difference([counts for counts, _ in made], [always])
     return Row("prevalence", tuple(metrics.summarise(*tables) for tables in made), margin)
 

@@ -6,7 +6,8 @@ their counts and histograms follow from the labels that a record's counts hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 from aubench.scores import counts as counts_file
 from aubench.scores import histograms as histograms_file
 from aubench.scores import metrics
-from aubench.scores.record import FoldPart, Record
+from aubench.scores.record import Record
 
 Constants = Mapping[tuple[int, int], float]
 """A probability for each (fold, AU)."""
@@ -23,12 +24,12 @@ Constants = Mapping[tuple[int, int], float]
 
 def always_positive(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Counts and histograms of saying "present" to every frame of the record's clean test role."""
-    return constant(record.counts, _learnt(record.info.folds, "constant"))
+    return constant(record.counts, {key: _probability("constant", 1, 1) for key in _training(record)})
 
 
 def prevalence(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Counts and histograms of answering every frame with the AU's share of positives in the training role."""
-    return constant(record.counts, _learnt(record.info.folds, "prior"))
+    return constant(record.counts, {key: _probability("prior", *pair) for key, pair in _training(record).items()})
 
 
 def constant(counts: pd.DataFrame, probabilities: Constants) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -52,29 +53,33 @@ def constant(counts: pd.DataFrame, probabilities: Constants) -> tuple[pd.DataFra
 
 
 def _histograms(totals: metrics.Tally, probabilities: Constants) -> pd.DataFrame:
-    rows = []
-    for fold, per_au in zip(totals.folds, totals.cells.tolist(), strict=True):
-        for au, (tp, fp, fn, tn) in zip(totals.aus, per_au, strict=True):
-            bin_name = histograms_file.CELLS[int(histograms_file.bins_of(probabilities[fold, au]))]
-            for label, frames in ((0, fp + tn), (1, tp + fn)):
-                cells = dict.fromkeys(histograms_file.CELLS, 0) | {bin_name: frames}
-                rows.append({"condition": counts_file.CLEAN, "fold": fold, "au": au, "label": label, **cells})
-    return histograms_file.tidy(pd.DataFrame(rows))
+    keys = [(fold, au) for fold in totals.folds for au in totals.aus]
+    tp, fp, fn, tn = np.moveaxis(totals.cells.reshape(-1, 4), 1, 0)
+    bins = np.zeros((len(keys), 2, histograms_file.BINS), np.int64)
+    at = histograms_file.bins_of([probabilities[key] for key in keys])
+    bins[np.arange(len(keys)), :, at] = np.stack([fp + tn, tp + fn], axis=1)
+    index = pd.DataFrame(
+        [(counts_file.CLEAN, *key, label) for key in keys for label in (0, 1)], columns=histograms_file.KEY
+    )
+    cells = pd.DataFrame(bins.reshape(-1, histograms_file.BINS), columns=histograms_file.CELLS)
+    return pd.concat([index, cells], axis=1)
 
 
-def _learnt(folds: Iterable[FoldPart], strategy: Literal["constant", "prior"]) -> Constants:
+def _training(record: Record) -> dict[tuple[int, int], tuple[int, int]]:
+    """Positives and known labels of the training role, by (fold, AU)."""
     return {
-        (fold.fold, int(name.removeprefix("AU"))): _probability(strategy, positives, known)
-        for fold in folds
-        for name, (positives, known) in fold.train_prevalence.items()
+        (fold.fold, int(name.removeprefix("AU"))): pair
+        for fold in record.info.folds
+        for name, pair in fold.train_prevalence.items()
     }
 
 
+@lru_cache(maxsize=4096)
 def _probability(strategy: Literal["constant", "prior"], positives: int, known: int) -> float:
     from sklearn.dummy import DummyClassifier
 
-    if strategy == "prior" and not known:
+    if not known:
         return 0.0
     dummy = DummyClassifier(strategy=strategy, constant=1 if strategy == "constant" else None)
-    dummy.fit([[0], [0]], [0, 1], sample_weight=[known - positives, positives] if known else None)
+    dummy.fit([[0], [0]], [0, 1], sample_weight=[known - positives, positives])
     return float(dummy.predict_proba([[0]])[0, 1])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -73,13 +74,13 @@ _Fold = tuple[list[str], list[int], npt.NDArray[np.float64]]
 def _by_fold(counts: pd.DataFrame, condition: str) -> dict[int, _Fold]:
     chosen = counts[counts["condition"] == condition]
     folds = {}
-    for fold, rows in chosen.groupby("fold"):
-        wide = rows.pivot(index="subject", columns="au", values=counts_file.CELLS)
-        aus = sorted(set(rows["au"].tolist()))
-        cells = np.stack([wide[cell][aus].to_numpy(np.float64) for cell in counts_file.CELLS], axis=-1)
-        if np.isnan(cells).any():
+    for fold in sorted(set(chosen["fold"].tolist())):
+        rows = chosen[chosen["fold"] == fold].sort_values(["subject", "au"])
+        subjects, aus = sorted(set(rows["subject"])), sorted(set(rows["au"].tolist()))
+        if list(zip(rows["subject"], rows["au"].tolist(), strict=True)) != list(product(subjects, aus)):
             raise RecordError("a subject lacks the counts of an AU", where=f"{counts_file.FILE}: fold {fold}")
-        folds[int(str(fold))] = (list(wide.index), aus, cells)
+        cells = rows[counts_file.CELLS].to_numpy(np.float64).reshape(len(subjects), len(aus), 4)
+        folds[fold] = (subjects, aus, cells)
     return folds
 
 
