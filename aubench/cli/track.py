@@ -1,0 +1,46 @@
+"""``aubench track``: what MLflow did not get while a run went on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Keep MLflow up to date.", no_args_is_help=True)
+
+_RUNS = Path("runs")
+
+
+@app.callback()
+def track() -> None:
+    """Keep MLflow up to date."""
+
+
+@app.command()
+def sync(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]...", help="Folders or ids of runs; all runs by default."),
+    ] = None,
+    root: Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = _RUNS,
+) -> None:
+    """Send to MLflow whatever it does not have yet (exit code 1 if something could not be sent).
+
+    Where to: MLFLOW_TRACKING_URI, else mlflow.db in the working directory.
+    """
+    from aubench.engine.mlflow_client import default_uri, shown
+    from aubench.engine.tracked_run import find
+    from aubench.engine.tracking import send_all
+    from aubench.errors import CheckFailed
+
+    folders = find(root, runs or [])
+    if not folders:
+        typer.echo(f"{root}: no runs")
+        return
+    unsent = 0
+    for folder, result in send_all(folders):
+        unsent += not result.ok
+        typer.echo(f"{folder}: {result.detail if result.ok else f'not sent: {result.detail}'}", err=not result.ok)
+    if unsent:
+        raise CheckFailed(f"{unsent} of {len(folders)} runs could not be sent", where=shown(default_uri()))
