@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aubench.data.synth.anatomy import AUS
 from aubench.data.synth.camera import View
 from aubench.data.synth.chance import Dice
+
+Floats = NDArray[np.float64]
 
 FPS = 25
 THRESHOLD = 0.30
@@ -21,14 +24,14 @@ THRESHOLD = 0.30
 TASKS = ("T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8")
 
 EXPRESSIONS: dict[str, dict[int, float]] = {
-    "joy": {6: 0.85, 12: 0.95, 7: 0.55, 10: 0.50, 14: 0.25},
-    "sadness": {1: 0.80, 4: 0.55, 15: 0.70, 17: 0.70, 14: 0.30},
-    "surprise": {1: 0.90, 2: 0.95},
-    "embarrassment": {12: 0.70, 14: 0.75, 6: 0.50, 17: 0.40, 24: 0.45, 10: 0.40},
-    "fear": {1: 0.70, 2: 0.55, 4: 0.50, 7: 0.60, 10: 0.30},
-    "pain": {4: 0.65, 6: 0.75, 7: 0.90, 10: 0.80, 12: 0.35},
-    "anger": {4: 0.75, 7: 0.70, 23: 0.75, 24: 0.60, 17: 0.50},
-    "disgust": {10: 0.90, 4: 0.45, 7: 0.60, 6: 0.55, 17: 0.50, 15: 0.35},
+    "joy": {6: 0.80, 12: 0.95, 7: 0.65, 10: 0.75, 14: 0.45},
+    "sadness": {1: 0.75, 4: 0.45, 15: 0.70, 17: 0.70, 14: 0.30},
+    "surprise": {1: 0.85, 2: 0.95},
+    "embarrassment": {12: 0.70, 14: 0.75, 6: 0.50, 17: 0.40, 24: 0.45, 10: 0.45},
+    "fear": {1: 0.65, 2: 0.55, 4: 0.40, 7: 0.60, 10: 0.30},
+    "pain": {4: 0.50, 6: 0.75, 7: 0.90, 10: 0.80, 12: 0.35},
+    "anger": {4: 0.60, 7: 0.70, 23: 0.75, 24: 0.60, 17: 0.50},
+    "disgust": {10: 0.90, 4: 0.35, 7: 0.60, 6: 0.55, 17: 0.50, 15: 0.35},
     "doubt": {14: 0.80, 15: 0.45, 17: 0.65, 2: 0.35, 23: 0.30},
 }
 """Expression -> AU -> how likely the AU takes part."""
@@ -36,10 +39,23 @@ EXPRESSIONS: dict[str, dict[int, float]] = {
 _CALLED_FOR = ("joy", "sadness", "surprise", "embarrassment", "fear", "pain", "anger", "disgust")
 """The expression that each task calls for, in the order of :data:`TASKS`."""
 
-_OFTEN, _SELDOM = 0.90, 0.10
-"""Events a second of the expression that a task calls for, and of each other."""
+_CALLED, _SMILE, _OTHER = 0.60, 0.55, 0.06
+"""Events a second of the expression that a task calls for, of smiles in any task, and of each other expression."""
 
-_ALONE = {1: 0.1, 2: 0.1, 4: 0.1, 6: 0.6, 7: 0.9, 10: 1.1, 12: 1.0, 14: 0.8, 15: 0.15, 17: 0.4, 23: 0.2, 24: 0.2}
+_ALONE = {
+    1: 0.03,
+    2: 0.05,
+    4: 0.0,
+    6: 0.17,
+    7: 0.3,
+    10: 0.45,
+    12: 0.41,
+    14: 0.41,
+    15: 0.09,
+    17: 0.28,
+    23: 0.13,
+    24: 0.1,
+}
 """Events a second of an AU by itself; set so that the whole data set has about BP4D's base rates."""
 
 _BEFORE = 2.0
@@ -59,12 +75,18 @@ class Track:
         views: F views.
     """
 
-    level: np.ndarray
-    flow: np.ndarray
-    labels: np.ndarray
-    labelled: np.ndarray
-    looks: np.ndarray
+    level: Floats
+    flow: Floats
+    labels: NDArray[np.int8]
+    labelled: NDArray[np.bool_]
+    looks: Floats
     views: tuple[View, ...]
+
+    def only(self, frames: list[int]) -> Track:
+        """The same track with some of its frames."""
+        level, flow, labels = self.level[frames], self.flow[frames], self.labels[frames]
+        views = tuple(self.views[i] for i in frames)
+        return Track(level, flow, labels, self.labelled[frames], self.looks[frames], views)
 
 
 def make(seed: int, subject: str, sequence: str, frames: int) -> Track:
@@ -78,8 +100,8 @@ def make(seed: int, subject: str, sequence: str, frames: int) -> Track:
     """
     habits = Dice(seed, "habits", subject)
     vigour = habits.uniform(0.8, 1.15)
-    leaning = {name: habits.uniform(0.5, 1.5) for name in (*EXPRESSIONS, *map(str, AUS))}
-    level = _levels(Dice(seed, "events", subject, sequence), sequence, frames, vigour, leaning)
+    leaning = {kind: habits.uniform(0.55, 1.45) for kind in (*EXPRESSIONS, *(f"AU{au}" for au in AUS))}
+    level = _levels((seed, subject, sequence), frames, vigour, leaning)
     labels, labelled = _codes(Dice(seed, "codes", subject, sequence), level)
     return Track(
         level=level,
@@ -91,39 +113,39 @@ def make(seed: int, subject: str, sequence: str, frames: int) -> Track:
     )
 
 
-def _smooth(x: np.ndarray) -> np.ndarray:
+def _smooth(x: Floats) -> Floats:
     x = np.clip(x, 0.0, 1.0)
-    return x * x * (3.0 - 2.0 * x)
+    return np.asarray(x * x * (3.0 - 2.0 * x))
 
 
-def _levels(dice: Dice, sequence: str, frames: int, vigour: float, leaning: dict[str, float]) -> np.ndarray:
+def _levels(name: tuple[int, str, str], frames: int, vigour: float, leaning: dict[str, float]) -> Floats:
     still = np.ones((frames, len(AUS)))
     time = np.arange(frames) / FPS
-    called = _CALLED_FOR[TASKS.index(sequence)]
-    rates = {name: (_OFTEN if name == called else _SELDOM) * leaning[name] for name in EXPRESSIONS}
-    for slot in range(int((_BEFORE + frames / FPS) / _SLOT) + 1):
-        for name, takes_part in EXPRESSIONS.items():
-            if dice.happens(rates[name] * _SLOT):
+    called = _CALLED_FOR[TASKS.index(name[2])]
+    usual = {expression: _OTHER for expression in EXPRESSIONS} | {"joy": _SMILE} | {called: _CALLED}
+    events = [(expression, rate, EXPRESSIONS[expression]) for expression, rate in usual.items()]
+    events += [(f"AU{au}", rate, {au: 1.0}) for au, rate in _ALONE.items()]
+    for kind, rate, takes_part in events:
+        dice = Dice("events", *name, kind)
+        for slot in range(int((_BEFORE + frames / FPS) / _SLOT) + 1):
+            if dice.happens(rate * leaning[kind] * _SLOT):
                 start = slot * _SLOT - _BEFORE + dice.uniform(0.0, _SLOT)
                 for au, chance in takes_part.items():
                     if dice.happens(chance):
                         still[:, AUS.index(au)] *= 1.0 - _event(dice, time, start + dice.uniform(0.0, 0.12), vigour)
-        for au, rate in _ALONE.items():
-            if dice.happens(rate * leaning[str(au)] * _SLOT):
-                start = slot * _SLOT - _BEFORE + dice.uniform(0.0, _SLOT)
-                still[:, AUS.index(au)] *= 1.0 - _event(dice, time, start, vigour)
+    dice = Dice("unrest", *name)
     for column in range(len(AUS)):
         still[:, column] *= 1.0 - dice.uniform(0.0, 0.12) * _wander(dice, frames)
     return 1.0 - still
 
 
-def _event(dice: Dice, time: np.ndarray, start: float, vigour: float) -> np.ndarray:
+def _event(dice: Dice, time: Floats, start: float, vigour: float) -> Floats:
     rise, hold, fall = dice.uniform(0.12, 0.36), dice.uniform(0.10, 0.90), dice.uniform(0.16, 0.50)
     peak = min(vigour * dice.uniform(0.25, 1.0), 1.0)
     return peak * _smooth((time - start) / rise) * _smooth((start + rise + hold + fall - time) / fall)
 
 
-def _wander(dice: Dice, frames: int, every: int = 12) -> np.ndarray:
+def _wander(dice: Dice, frames: int, every: int = 12) -> Floats:
     """A slow smooth walk in [0, 1] through a new random value every so many frames."""
     stops = np.array([dice.uniform() for _ in range(frames // every + 2)])
     at = np.arange(frames)
@@ -131,7 +153,7 @@ def _wander(dice: Dice, frames: int, every: int = 12) -> np.ndarray:
     return stops[at // every] * (1.0 - part) + stops[at // every + 1] * part
 
 
-def _lag(level: np.ndarray, share: float) -> np.ndarray:
+def _lag(level: Floats, share: float) -> Floats:
     flow = np.empty_like(level)
     now = level[0]
     for i, wanted in enumerate(level):
@@ -140,7 +162,7 @@ def _lag(level: np.ndarray, share: float) -> np.ndarray:
     return flow
 
 
-def _codes(dice: Dice, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _codes(dice: Dice, level: Floats) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
     """Labels by threshold; here and there a stretch of an AU, or of all, that nobody coded."""
     frames = len(level)
     labels = (level >= THRESHOLD).astype(np.int8)
@@ -155,7 +177,7 @@ def _codes(dice: Dice, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels, labelled
 
 
-def _looks(dice: Dice, frames: int) -> np.ndarray:
+def _looks(dice: Dice, frames: int) -> Floats:
     time = np.arange(frames) / FPS
     looks = np.zeros((frames, 4))
     looks[:, 0] = 0.07 * (_wander(dice, frames, 16) - 0.5)
@@ -171,7 +193,7 @@ def _looks(dice: Dice, frames: int) -> np.ndarray:
 
 
 def _views(dice: Dice, frames: int) -> tuple[View, ...]:
-    def sway(spread: float, move: float) -> np.ndarray:
+    def sway(spread: float, move: float) -> Floats:
         return dice.bell(0.0, spread) + move * (_wander(dice, frames, 14) - 0.5)
 
     yaw, pitch, roll = sway(0.055, 0.06), sway(0.032, 0.04), sway(0.022, 0.03)
