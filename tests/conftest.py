@@ -17,7 +17,7 @@ PER_SUBJECT = 12
 
 
 def _tables(protocol, folds, skill, noise) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Counts and histograms of somebody who sees the labels through noise; the labels depend on nothing but the subject."""
+    """Counts and histograms of somebody who sees the labels through noise; the labels depend on the subject alone."""
     rows, bins = [], []
     for fold in folds:
         everyone, truths = [], []
