@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from aubench import _torchvision
 
 if TYPE_CHECKING:
-    from aubench.method import BranchedMethod, Card, Fidelity, Method, Progress, Recipe, Stage
+    from aubench.errors import AubenchError
+    from aubench.method import BranchedMethod, Card, Fidelity, Method, Progress, Recipe, Stage, masked_bce
     from aubench.task import Batch, Inputs, Modality, Task
 
 __all__ = [
+    "AubenchError",
     "Batch",
     "BranchedMethod",
     "Card",
@@ -27,11 +29,12 @@ __all__ = [
     "Recipe",
     "Stage",
     "Task",
+    "masked_bce",
 ]
 
 _torchvision.install_guard()
 
-_HOME = dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.task")
+_HOME = {"AubenchError": "aubench.errors", **dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.task")}
 
 
 def __getattr__(name: str) -> Any:

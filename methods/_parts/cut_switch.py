@@ -1,0 +1,73 @@
+"""Cut-switch: a block of the face changes places between modalities (AMF §3.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from pydantic import Field, model_validator
+
+from aubench import Batch, Recipe
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+CHANNELS = 3
+"""Of every modality's images once patches may come from any other."""
+
+
+class CutSwitchRecipe(Recipe):
+    """What methods that can train with cut-switch share."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"cut_switch_block": 12}}
+
+    cut_switch: float = Field(0.0, ge=0, le=1, description="Share of training frames that are cut and switched.")
+    cut_switch_block: int = Field(50, ge=1, description="Side of the block in pixels.")
+
+    @model_validator(mode="after")
+    def _block_fits(self) -> Self:
+        if self.cut_switch_block > self.crop:
+            raise ValueError(f"cut_switch_block {self.cut_switch_block} is larger than crop {self.crop}")
+        return self
+
+
+def replicated(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
+    """Images with three channels, a single one repeated."""
+    return images.expand(-1, CHANNELS, -1, -1)
+
+
+def cut_switch(batch: Batch, block: int, share: float, generator: torch.Generator) -> Batch:
+    """Switch one block between the modalities of some frames.
+
+    Each chosen frame has its own block, at one place in all modalities. No modality keeps its own
+    patch: of two or three modalities the permutations without a fixed point are the rotations, so each
+    modality gets the patch of the one ``turn`` places on, ``turn`` being drawn per frame.
+
+    Args:
+        batch: Images of two or three modalities, (N, 1 or 3, H, W).
+        block: Side of the block in pixels.
+        share: Probability that a frame is chosen.
+        generator: Lives on the CPU.
+
+    Returns:
+        Images of three channels each; the batch given is left alone.
+    """
+    names = tuple(batch.inputs)
+    images = torch.stack([replicated(batch.inputs[m]) for m in names])
+    _, count, _, height, width = images.shape
+    chosen = (torch.rand(count, generator=generator) < share).nonzero()
+    top = torch.randint(0, height - block + 1, (count, 1), generator=generator)[chosen[:, 0]]
+    left = torch.randint(0, width - block + 1, (count, 1), generator=generator)[chosen[:, 0]]
+    turn = torch.randint(1, len(names), (count, 1), generator=generator)[chosen[:, 0]]
+    target = torch.arange(len(names))
+    across = torch.arange(block)
+
+    # Indices over (chosen frame, modality, row, column).
+    source = ((target + turn) % len(names))[:, :, None, None].to(images.device)
+    frame = chosen[:, :, None, None].to(images.device)
+    row = (top + across)[:, None, :, None].to(images.device)
+    column = (left + across)[:, None, None, :].to(images.device)
+    images[target[:, None, None].to(images.device), frame, :, row, column] = images[source, frame, :, row, column]
+    return Batch(dict(zip(names, images, strict=True)), batch.labels)

@@ -1,0 +1,184 @@
+"""AMF: adaptive multimodal fusion by sampling each feature from the modality that scores it highest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from aubench import Batch, BranchedMethod, Card, Fidelity, Modality, Progress, Stage, Task, masked_bce
+from aubench.methods._parts import selection
+from aubench.methods._parts.backbones import BackboneRecipe, Encoder
+from aubench.methods._parts.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicated
+from aubench.methods._parts.unimodal import DEPARTURES, PAPER
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+VOTES_SEED = 20201012
+"""Of the draws that predictions are made with."""
+
+
+class AMFRecipe(BackboneRecipe, CutSwitchRecipe):
+    """AMF's own hyper-parameters.
+
+    Its Table 4: ``cut_switch=0`` takes cut-switch away; ``late_fusion`` with ``cut_switch=0.5`` takes all
+    but cut-switch away.
+    """
+
+    cut_switch: float = Field(0.5, ge=0, le=1, description="Share of training frames that are cut and switched.")
+    samples: int = Field(100, ge=1, description="K: draws that are averaged.")
+    temperature: float = Field(1.0, gt=0, description="τ at the beginning.")
+    final_temperature: float = Field(0.5, gt=0, description="τ at the end.")
+    schedule: Literal["linear", "exponential"] = Field("linear", description="From epoch to epoch, or within each.")
+    decay: float = Field(6e-4, gt=0, description="Rate per step of the exponential schedule.")
+    weight_fused: float = Field(2.0, ge=0, description="λ_* of eq. 11.")
+    weight_modality: float = Field(1.0, ge=0, description="λ_k of eq. 11.")
+    weight_guidance: float = Field(1.0, ge=0, description="λ_k^* of eq. 11.")
+    guidance: Literal["align", "oppose"] = Field("align", description="Scores follow the gradient, or its reverse.")
+    detach_scored: bool = Field(True, description="Scoring sends no gradient into the encoders.")
+    voting: Literal["sampled", "expected", "argmax"] = Field("sampled", description="How predictions are made.")
+
+
+class Scoring(nn.Sequential):
+    """Eq. (2): a score in [0, 1] for each feature of a modality."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, features), nn.Sigmoid())
+
+
+class AMF(BranchedMethod):
+    """Encoders, feature scoring, K Gumbel-softmax selections, and one vote for each."""
+
+    Recipe = AMFRecipe
+    recipe: AMFRecipe
+    card = Card(
+        title="AMF",
+        paper=PAPER,
+        fidelity=Fidelity.RESOLVED,
+        departures=(
+            *DEPARTURES,
+            "All encoders take three channels, depth and thermal being replicated, so that cut-switch can move "
+            "patches between any two; the paper does not say how it does.",
+            "Scoring g is an MLP D-D-D with ReLU and sigmoid, one per modality (eq. 2 leaves it open).",
+            "Scores below 1e-8 count as 1e-8 in logarithms (eqs. 4 and 6).",
+            "Selection is straight-through: one-hot values, gradients of the softmax (the paper says only that h "
+            "becomes one-hot).",
+            "A selected feature has the width D of one modality, not M times D (after eq. 3).",
+            "All classifiers are one linear layer (the paper does not say).",
+            "Eq. 9 averages probabilities, not logits, since eq. 7 takes their logarithm.",
+            "Eqs. 8 and 9 are read without their minus sign, which eq. 7 already has.",
+            "The norm in eq. 10 is taken element by element, as a scalar has no cosine with a vector; the gradient is "
+            "a constant target.",
+            "dist in eq. 10 is the cosine similarity, so that scores are drawn to where gradients are large "
+            "(guidance=align); guidance=oppose is the other reading.",
+            "Scoring reads detached features, so that eq. 10 trains scoring alone; detach_scored=false lets it reach "
+            "the encoders.",
+            "The temperature falls linearly from epoch to epoch; schedule=exponential falls within each epoch.",
+            "Predictions average K draws with noise fixed once for all frames; voting=expected and voting=argmax "
+            "need no draws.",
+            "Cut-switch meets half of the training frames, each with a block of its own; the paper gives no share.",
+        ),
+    )
+
+    votes: Tensor
+
+    def __init__(self, task: Task, recipe: AMFRecipe) -> None:
+        super().__init__(task, recipe)
+        names = [m.value for m in task.modalities]
+        self.encoders = nn.ModuleDict({m: Encoder(recipe.backbone, CHANNELS, recipe.weights) for m in names})
+        width = self.encoders[names[0]].features
+        self.scoring = nn.ModuleDict({m: Scoring(width) for m in names})
+        self.classifiers = nn.ModuleDict({m: nn.Linear(width, len(task.aus)) for m in names})
+        self.classifier = nn.Linear(width, len(task.aus))
+        drawn = selection.gumbel_differences(
+            len(names),
+            (recipe.samples, width),
+            device=torch.device("cpu"),
+            generator=torch.Generator().manual_seed(VOTES_SEED),
+        )
+        self.register_buffer("votes", drawn.unsqueeze(1))
+
+    @classmethod
+    def refuses(cls, task: Task) -> str | None:
+        """Refuse a single modality."""
+        return None if len(task.modalities) > 1 else "selects between two or three modalities, and there is one"
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Cut-switch."""
+        return cut_switch(batch, self.recipe.cut_switch_block, self.recipe.cut_switch, generator)
+
+    def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """Eq. (1)."""
+        features: Tensor = self.encoders[modality.value](replicated(images))
+        return features
+
+    def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
+        """AU probabilities by the votes of fixed draws, or by what the recipe wants instead."""
+        stacked = self._stacked(features)
+        scores = self.scores(stacked)
+        odds = selection.log_odds(scores)
+        if self.recipe.voting == "expected":
+            weights = selection.relaxed(odds, 1.0)
+        elif self.recipe.voting == "argmax":
+            weights = selection.chosen(odds)
+        else:
+            weights = selection.chosen(odds + self.votes)
+        return self.voted(selection.mixed(weights, stacked))
+
+    def scores(self, features: Float[Tensor, "m n d"]) -> Float[Tensor, "m n d"]:
+        """Eq. (2)."""
+        seen = features.detach() if self.recipe.detach_scored else features
+        return torch.stack([g(a) for g, a in zip(self.scoring.values(), seen, strict=True)])
+
+    def voted(self, selected: Float[Tensor, "n k d"]) -> Float[Tensor, "n au"]:
+        """The mean over draws in eq. (9)."""
+        votes: Tensor = self.classifier(selected)
+        return votes.sigmoid().mean(1)
+
+    def temperature(self, progress: Progress) -> float:
+        """τ of eq. (6) at a step."""
+        recipe = self.recipe
+        if recipe.schedule == "exponential":
+            return max(recipe.final_temperature, recipe.temperature * math.exp(-recipe.decay * progress.step))
+        done = progress.epoch / max(progress.epochs - 1, 1)
+        return recipe.temperature + (recipe.final_temperature - recipe.temperature) * done
+
+    def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
+        """Eq. (11), with the terms of eqs. (8), (9) and (10) beside it."""
+        features = {m: self.encode(m, batch.inputs[m]) for m in self.task.modalities}
+        stacked = self._stacked(features)
+        scores = self.scores(stacked)
+        drawn = selection.gumbel_differences(
+            len(stacked), (len(batch.labels), self.recipe.samples, stacked.shape[-1]), device=stacked.device
+        )
+        weights = selection.straight_through(selection.log_odds(scores) + drawn, self.temperature(progress))
+        terms = {"fused": masked_bce(self.voted(selection.mixed(weights, stacked)), batch.labels)}  # eq. (9)
+        total = self.recipe.weight_fused * terms["fused"]
+        for m, score in zip(self.task.modalities, scores, strict=True):
+            alone = masked_bce(self.classifiers[m.value](features[m]).sigmoid(), batch.labels)  # eq. (8)
+            guidance = self.guidance(score, features[m], alone)
+            total = total + self.recipe.weight_modality * alone + self.recipe.weight_guidance * guidance  # eq. (11)
+            terms |= {m.value: alone, f"guidance_{m}": guidance}
+        return {"total": total, **terms}
+
+    def guidance(self, scores: Float[Tensor, "n d"], features: Float[Tensor, "n d"], loss: Tensor) -> Float[Tensor, ""]:
+        """Eq. (10): how far a modality's scores are from the profile of its gradient.
+
+        Args:
+            scores: α of the modality.
+            features: What ``loss`` was computed from.
+            loss: The modality's own, eq. (8).
+        """
+        (gradient,) = torch.autograd.grad(loss, features, retain_graph=True)
+        likeness = functional.cosine_similarity(scores, gradient.abs().detach(), dim=-1).mean()
+        return 1 - likeness if self.recipe.guidance == "align" else likeness
+
+    def _stacked(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "m n d"]:
+        return torch.stack([features[m] for m in self.task.modalities])

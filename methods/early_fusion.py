@@ -1,0 +1,49 @@
+"""Early fusion: one ResNet on the channels of all modalities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from aubench import Card, Fidelity, Inputs, Method, Task
+from aubench.methods._parts.backbones import BackboneRecipe, Encoder
+from aubench.methods._parts.unimodal import DEPARTURES, PAPER
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+class EarlyFusion(Method):
+    """Channels concatenated at the input, then ResNet, global average pooling, one linear layer, sigmoid."""
+
+    Recipe = BackboneRecipe
+    recipe: BackboneRecipe
+    card = Card(
+        title="Early fusion",
+        paper=f"Baseline of {PAPER}",
+        fidelity=Fidelity.RESOLVED,
+        departures=(
+            *DEPARTURES,
+            "The first layer keeps its RGB weights, gives every other channel their mean, and scales all by 3 over "
+            "the number of channels: the paper does not say how ImageNet weights meet more channels.",
+        ),
+    )
+
+    def __init__(self, task: Task, recipe: BackboneRecipe) -> None:
+        super().__init__(task, recipe)
+        self.encoder = Encoder(recipe.backbone, task.channels, recipe.weights)
+        self.classifier = nn.Linear(self.encoder.features, len(task.aus))
+
+    @classmethod
+    def refuses(cls, task: Task) -> str | None:
+        """Refuse a single modality."""
+        return None if len(task.modalities) > 1 else "fuses two or three modalities, and there is one"
+
+    def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
+        """AU probabilities."""
+        images = torch.cat([inputs[m] for m in self.task.modalities], 1)
+        logits: Tensor = self.classifier(self.encoder(images))
+        return logits.sigmoid()

@@ -1,0 +1,72 @@
+"""Late fusion: a ResNet per modality, their features side by side into one linear layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from aubench import Batch, BranchedMethod, Card, Fidelity, Modality, Task
+from aubench.methods._parts.backbones import BackboneRecipe, Encoder
+from aubench.methods._parts.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicated
+from aubench.methods._parts.unimodal import DEPARTURES, ONE_CHANNEL, PAPER
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+class LateFusionRecipe(BackboneRecipe, CutSwitchRecipe):
+    """Late fusion trains without cut-switch; with ``cut_switch`` above 0 it is AMF Table 4's second row."""
+
+
+class LateFusion(BranchedMethod):
+    """Concatenated global average poolings, one linear layer, sigmoid."""
+
+    Recipe = LateFusionRecipe
+    recipe: LateFusionRecipe
+    card = Card(
+        title="Late fusion",
+        paper=f"Baseline of {PAPER}",
+        fidelity=Fidelity.RESOLVED,
+        departures=(
+            *DEPARTURES,
+            *ONE_CHANNEL,
+            "Without cut-switch, since Table 1's late fusion equals the row without it in Table 4.",
+        ),
+    )
+
+    def __init__(self, task: Task, recipe: LateFusionRecipe) -> None:
+        super().__init__(task, recipe)
+        self.encoders = nn.ModuleDict(
+            {m.value: Encoder(recipe.backbone, self._channels(m), recipe.weights) for m in task.modalities}
+        )
+        width = sum(encoder.features for encoder in self.encoders.values())
+        self.classifier = nn.Linear(width, len(task.aus))
+
+    @classmethod
+    def refuses(cls, task: Task) -> str | None:
+        """Refuse a single modality."""
+        return None if len(task.modalities) > 1 else "fuses two or three modalities, and there is one"
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Cut-switch, if the recipe asks for it."""
+        recipe = self.recipe
+        if not recipe.cut_switch:
+            return batch
+        return cut_switch(batch, recipe.cut_switch_block, recipe.cut_switch, generator)
+
+    def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """Features of one modality."""
+        features: Tensor = self.encoders[modality.value](replicated(images) if self.recipe.cut_switch else images)
+        return features
+
+    def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
+        """AU probabilities."""
+        logits: Tensor = self.classifier(torch.cat([features[m] for m in self.task.modalities], 1))
+        return logits.sigmoid()
+
+    def _channels(self, modality: Modality) -> int:
+        return CHANNELS if self.recipe.cut_switch else modality.channels

@@ -1,0 +1,18 @@
+"""ResNet on visual images alone."""
+
+from __future__ import annotations
+
+from aubench import Card, Fidelity, Modality
+from aubench.methods._parts.unimodal import DEPARTURES, PAPER, Unimodal
+
+
+class ResNetVisual(Unimodal):
+    """ResNet-18 (or another) on visual images."""
+
+    modality = Modality.VISUAL
+    card = Card(
+        title="ResNet (visual)",
+        paper=f"Baseline of {PAPER}",
+        fidelity=Fidelity.RESOLVED,
+        departures=DEPARTURES,
+    )
