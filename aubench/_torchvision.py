@@ -44,14 +44,14 @@ def _declare_missing_operators() -> None:
     library = importlib.machinery.PathFinder.find_spec("torchvision._C", list(spec.submodule_search_locations))
     if library is not None and library.origin is not None:
         try:
-            torch.ops.load_library(library.origin)
+            torch.ops.load_library(library.origin)  # type: ignore[no-untyped-call]
         except OSError:
             pass
         else:
             return
-    fragment = torch.library.Library("torchvision", "FRAGMENT")
+    fragment = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for schema in _SCHEMAS.values():
-        fragment.define(schema)
+        fragment.define(schema)  # type: ignore[no-untyped-call]
     _declared.append(fragment)  # the declaration lives as long as this object
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
 from aubench.errors import RecipeError, nearest
@@ -77,6 +77,12 @@ class Recipe(BaseModel):
     crop: int = Field(224, ge=16, description="Side of the random crop in training, of the centre crop otherwise.")
     flip: bool = Field(True, description="Mirror half of the training frames.")
 
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.crop > self.image_size:
+            raise ValueError(f"crop {self.crop} is larger than image_size {self.image_size}")
+        return self
+
     @classmethod
     def all_presets(cls) -> dict[str, dict[str, Any]]:
         """Every preset with the changes of the base classes included."""
@@ -109,6 +115,10 @@ class Recipe(BaseModel):
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"])) or "recipe"
             raise RecipeError(f"{first['msg']} (got {first['input']!r})", where=f"recipe key '{name}'") from None
+
+
+AnyRecipe = Recipe
+"""The type of any recipe, for where a class has an attribute of the name ``Recipe``."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +185,10 @@ class Method(nn.Module, ABC):
     Recipe: ClassVar[type[Recipe]] = Recipe
     card: ClassVar[Card]
 
-    def __init__(self, task: Task, recipe: Recipe) -> None:
+    task: Task
+    recipe: AnyRecipe
+
+    def __init__(self, task: Task, recipe: AnyRecipe) -> None:
         super().__init__()
         self.task, self.recipe = task, recipe
 

@@ -7,7 +7,6 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -80,14 +79,13 @@ def find_method(name: str) -> Entry:
     raise UsageError(f"no method '{name}'", where="--method", hint=nearest(name, method_names()))
 
 
-def find_methods(names: str) -> list[Entry]:
-    """Find several methods.
+def split_methods(names: str) -> list[str]:
+    """The single names of several.
 
     Args:
         names: Names or paths separated by commas, or ``all`` for everything built in.
     """
-    chosen: Iterable[str] = builtin_methods() if names == "all" else (n.strip() for n in names.split(","))
-    return [find_method(name) for name in dict.fromkeys(chosen)]
+    return builtin_methods() if names == "all" else list(dict.fromkeys(name.strip() for name in names.split(",")))
 
 
 def _loaded(path: Path) -> ModuleType:

@@ -1,0 +1,158 @@
+"""``aubench run``: train and score methods under a protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from aubench.engine.plan import Plan
+    from aubench.protocol import Protocol
+
+_RUNS = Path("runs")
+
+
+def run(
+    method: Annotated[str, typer.Option("--method", help="Names or .py files separated by commas, or all.")],
+    protocol: Annotated[str, typer.Option("--protocol", help="Name of a protocol, or a .toml file.")],
+    seed: Annotated[str, typer.Option("--seed", help="One seed, or several separated by commas.")] = "0",
+    fold: Annotated[str | None, typer.Option("--fold", help="Only this fold, by number or alias.")] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="Recipe preset [default: the protocol's].")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value; repeatable.")
+    ] = None,
+    selection: Annotated[
+        str, typer.Option("--selection", help="What chooses the epoch: inner_val, last or oracle_test (leaks).")
+    ] = "inner_val",
+    modalities: Annotated[
+        str | None, typer.Option("--modalities", help="Narrow the protocol, e.g. visual,depth.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The dataset's store.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[
+        str, typer.Option("--precision", help="32-true, bf16-mixed, 16-mixed or bf16-true.")
+    ] = "32-true",
+    runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = _RUNS,
+    track: Annotated[bool, typer.Option("--track/--no-track", help="Send the run to MLflow.")] = True,
+) -> None:
+    """Train and score methods on every fold; given again, a stopped run goes on where it was."""
+    from aubench import registry
+    from aubench.engine import launch
+
+    chosen_protocol = _narrowed(registry.find_protocol(protocol), modalities)
+    folds = _folds(chosen_protocol, fold)
+    seeds = _seeds(seed)
+    values = _changes(changes or [])
+    launch.warm_up()
+    plans = _plans(method, chosen_protocol, seeds, values, preset, selection, precision, store, runs)
+    _execute(plans, folds, device, track)
+
+
+def _narrowed(protocol: Protocol, modalities: str | None) -> Protocol:
+    from aubench.errors import UsageError, nearest
+    from aubench.task import Modality
+
+    if modalities is None:
+        return protocol
+    names = [name.strip() for name in modalities.split(",")]
+    for name in names:
+        if name not in list(Modality):
+            raise UsageError(f"no modality '{name}'", where="--modalities", hint=nearest(name, Modality))
+    return protocol.narrowed(tuple(Modality(name) for name in names))
+
+
+def _folds(protocol: Protocol, name: str | None) -> list[int]:
+    return list(range(1, len(protocol.folds) + 1)) if name is None else [protocol.fold_number(name)]
+
+
+def _seeds(text: str) -> list[int]:
+    from aubench.errors import UsageError
+
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise UsageError(f"'{text}' is not a seed", where="--seed", hint="use whole numbers such as 0 or 0,1,2")
+    return [int(word) for word in words]
+
+
+def _changes(pairs: list[str]) -> dict[str, Any]:
+    import json
+
+    from aubench.errors import UsageError
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise UsageError(f"'{pair}' is not KEY=VALUE", where="--set")
+        try:
+            values[key.strip()] = json.loads(text)
+        except json.JSONDecodeError:
+            values[key.strip()] = text
+    return values
+
+
+def _plans(
+    names: str,
+    protocol: Protocol,
+    seeds: list[int],
+    values: dict[str, Any],
+    preset: str | None,
+    selection: str,
+    precision: str,
+    store: Path | None,
+    runs: Path,
+) -> list[Plan]:
+    from aubench import registry
+    from aubench.cli.display import counting, line
+    from aubench.data.datasets import open_store
+    from aubench.data.roles import Labelled
+    from aubench.engine.devices import PRECISIONS
+    from aubench.engine.plan import SELECTIONS, StoreFacts, make_plan
+    from aubench.errors import UsageError, nearest
+
+    for value, known, option in ((selection, SELECTIONS, "--selection"), (precision, PRECISIONS, "--precision")):
+        if value not in known:
+            raise UsageError(f"cannot be '{value}'", where=option, hint=nearest(value, known))
+    entries = [(name, registry.find_method(name)) for name in registry.split_methods(names)]
+    with counting(f"{protocol.dataset}: sequences made") as progress:
+        opened = open_store(protocol.dataset, store, progress)
+    facts = StoreFacts(opened.path.resolve(), opened.info.dataset, opened.info.version, opened.info.digest)
+    plans = [
+        make_plan(
+            name,
+            entry,
+            protocol,
+            preset=preset or protocol.preset,
+            changes=values,
+            seed=seed,
+            selection=selection,  # type: ignore[arg-type]
+            precision=precision,
+            store=facts,
+            runs=runs,
+        )
+        for name, entry in entries
+        for seed in seeds
+    ]
+    data = Labelled(opened, protocol)
+    kind = data.variant or ("not a known variant" if protocol.variants else "as drawn")
+    line(f"{protocol.name}: {data.count} labelled frames ({kind}), store {facts.digest[:12]}")
+    return plans
+
+
+def _execute(plans: list[Plan], folds: list[int], device: str, track: bool) -> None:
+    from contextlib import nullcontext
+
+    from aubench.cli.display import line
+    from aubench.cli.run_display import RunDisplay
+    from aubench.engine import background, devices
+    from aubench.engine.run import execute, finished_folds
+
+    for plan in plans:
+        if set(folds) <= set(finished_folds(plan)):
+            line(f"{plan.entry.name}, seed {plan.seed}: finished already, see {plan.folder}")
+    tracking = background.background([plan.folder for plan in plans], say=line) if track else nullcontext()
+    with RunDisplay(plans, folds) as display, tracking:
+        execute(plans, folds, devices.choose(device), display.show)
+    display.summary()

@@ -1,0 +1,84 @@
+"""Batches of a store, in a reproducible order, read ahead by one thread."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aubench.data.roles import Labelled, Rows
+from aubench.task import Modality
+
+_AHEAD = 2
+
+
+class StoredBatch(NamedTuple):
+    """Frames as the store holds them.
+
+    Attributes:
+        rows: Row numbers of the frame table (N).
+        images: uint8 (N, H, W, C) by modality.
+        labels: int8 (N, A): 1 present, 0 absent, -1 unknown.
+    """
+
+    rows: Rows
+    images: dict[Modality, Tensor]
+    labels: Tensor
+
+
+def epoch_order(rows: Rows, count: int | None, seed: int) -> Rows:
+    """The frames of one training epoch, shuffled.
+
+    Args:
+        rows: The training role.
+        count: How many to draw, without repetition; all where None or more than there are.
+        seed: Decides the draw and the order.
+    """
+    return np.random.default_rng(seed).permutation(rows)[:count]
+
+
+def in_batches(rows: Rows, size: int, *, start: int = 0, whole: bool = False) -> list[Rows]:
+    """Cut rows into batches.
+
+    Args:
+        rows: In order.
+        size: Frames a batch.
+        start: Batches to leave out at the beginning.
+        whole: Leave out a last batch that is not full, unless it is the only one.
+    """
+    end = len(rows) - len(rows) % size if whole and len(rows) >= size else len(rows)
+    return [rows[i : min(i + size, end)] for i in range(start * size, end, size)]
+
+
+def read(data: Labelled, modalities: Iterable[Modality], rows: Rows, *, pin: bool = False) -> StoredBatch:
+    """Read one batch."""
+    images = {m: torch.from_numpy(data.store.read(m, rows)) for m in modalities}
+    if pin:
+        images = {m: x.pin_memory() for m, x in images.items()}
+    return StoredBatch(rows, images, torch.from_numpy(data.labels[rows]))
+
+
+def stream(
+    data: Labelled, modalities: tuple[Modality, ...], batches: list[Rows], *, pin: bool = False
+) -> Iterator[StoredBatch]:
+    """Read batches in order, a few ahead of their use.
+
+    Args:
+        data: Where from.
+        modalities: Which images.
+        batches: Which frames.
+        pin: Put them into page-locked memory, for a quick copy to a GPU.
+    """
+    waiting: deque[Future[StoredBatch]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
+        for rows in batches:
+            waiting.append(reader.submit(read, data, modalities, rows, pin=pin))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

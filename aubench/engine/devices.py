@@ -1,0 +1,86 @@
+"""Where a run computes and in which precision."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aubench.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true")
+KINDS = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class DeviceChoice:
+    """Devices for the folds of runs.
+
+    Attributes:
+        kind: ``cpu``, ``cuda`` or ``mps``.
+        count: Folds that run side by side: one a GPU, one a CPU core.
+        name: What it is, for the record.
+    """
+
+    kind: str
+    count: int
+    name: str
+
+
+def choose(kind: str) -> DeviceChoice:
+    """Find the devices of a kind.
+
+    Args:
+        kind: One of :data:`KINDS`; ``auto`` takes the GPU where there is one.
+
+    Raises:
+        UsageError: No such kind, or this machine has none of it.
+    """
+    import torch
+
+    if kind not in KINDS:
+        raise UsageError(f"no device '{kind}'", where="--device", hint=nearest(kind, KINDS))
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if kind == "auto":
+        kind = next(name for name, there in here.items() if there)
+    if not here[kind]:
+        raise UsageError(f"no {kind} device on this machine", where="--device", hint="use --device cpu")
+    if kind == "cuda":
+        return DeviceChoice(kind, torch.cuda.device_count(), torch.cuda.get_device_name(0))
+    if kind == "mps":
+        return DeviceChoice(kind, 1, "Apple GPU")
+    return DeviceChoice(
+        kind, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _cpu_name()
+    )
+
+
+def _cpu_name() -> str:
+    import platform
+    from pathlib import Path
+
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def fabric_for(kind: str, index: int, precision: str) -> Fabric:
+    """A Fabric on one device.
+
+    Args:
+        kind: ``cpu``, ``cuda`` or ``mps``.
+        index: Which of them.
+        precision: One of :data:`PRECISIONS`.
+    """
+    import logging
+
+    from lightning_fabric import Fabric
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    devices: Any = [index] if kind != "cpu" else 1
+    return Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]

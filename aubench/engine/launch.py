@@ -1,0 +1,122 @@
+"""Folds side by side: a fresh process each, as many at a time as there are devices."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import connection, forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from aubench.engine.devices import DeviceChoice
+from aubench.engine.plan import Plan
+from aubench.errors import AubenchError
+
+_PRELOAD = ["aubench.engine.fold", "aubench.methods._parts.backbones", "lightning_fabric", "torchmetrics", "timm"]
+
+
+class FoldFailed(AubenchError):
+    """A fold's process died of something that is not the user's doing."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """A fold of a run."""
+
+    plan: Plan
+    fold: int
+
+
+def warm_up() -> None:
+    """Start importing what the folds need, in the background."""
+    multiprocessing.set_forkserver_preload(_PRELOAD)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    forkserver.ensure_running()
+
+
+def launch(jobs: Sequence[Job], choice: DeviceChoice, report: Callable[[Job, dict[str, Any]], None]) -> None:
+    """Run all jobs to their end.
+
+    Args:
+        jobs: What to do, in order of start.
+        choice: Where; each job gets one of the devices.
+        report: Told of every event, in this process.
+
+    Raises:
+        AubenchError: The first that a fold raised; the others are stopped and can go on later.
+        FoldFailed: A fold's process died.
+    """
+    waiting, free = deque(jobs), deque(range(max(1, choice.count)))
+    running: dict[Connection, tuple[Job, BaseProcess, int]] = {}
+    context = multiprocessing.get_context("forkserver")
+    try:
+        while waiting or running:
+            while waiting and free:
+                job, slot = waiting.popleft(), free.popleft()
+                receiver, sender = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(sender, job, choice.kind, slot), daemon=True)
+                process.start()
+                sender.close()
+                running[receiver] = (job, process, slot)
+            for receiver in connection.wait(list(running)):
+                assert isinstance(receiver, Connection)
+                job, process, slot = running[receiver]
+                try:
+                    _pass_on(job, receiver.recv(), report)
+                except EOFError:
+                    del running[receiver]
+                    free.append(slot)
+                    _buried(job, process)
+    finally:
+        for _, process, _ in running.values():
+            process.terminate()
+        for _, process, _ in running.values():
+            process.join()
+
+
+def _pass_on(job: Job, event: dict[str, Any], report: Callable[[Job, dict[str, Any]], None]) -> None:
+    if event["kind"] == "error":
+        raise event["error"]
+    report(job, event)
+
+
+def _buried(job: Job, process: BaseProcess) -> None:
+    process.join()
+    if process.exitcode != 0:
+        raise FoldFailed(
+            f"fold {job.fold} of {job.plan.entry.name} was ended by signal {-(process.exitcode or 0)}",
+            hint="give the same command again to go on",
+        )
+
+
+def _work(sender: Connection, job: Job, kind: str, index: int) -> None:
+    from aubench.engine.fold import run_fold
+
+    _die_with(os.getppid())
+    try:
+        run_fold(job.plan, job.fold, kind, index, sender.send)
+    except AubenchError as error:
+        sender.send({"kind": "error", "error": error})
+    except Exception:
+        trace = traceback.format_exc()
+        sender.send({"kind": "error", "error": FoldFailed(f"fold {job.fold} of {job.plan.method} broke: {trace}")})
+
+
+def _die_with(parent: int) -> None:
+    """End this process soon after its parent has gone, so that a killed run leaves nobody behind."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="orphan-watch").start()

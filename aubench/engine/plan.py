@@ -1,0 +1,181 @@
+"""What a run is: method, recipe, protocol, store, seed, selection rule. Its id is a digest of these."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from aubench import atomic, digest
+from aubench.engine.checkpoint import Identity
+from aubench.errors import UsageError
+from aubench.method import Method, Recipe
+from aubench.protocol import Protocol
+from aubench.registry import Entry, find_method
+from aubench.task import Task
+
+Selection = Literal["inner_val", "last", "oracle_test"]
+SELECTIONS: tuple[Selection, ...] = ("inner_val", "last", "oracle_test")
+
+
+@dataclass(frozen=True)
+class StoreFacts:
+    """The store that a run reads: where it is, and what must not change."""
+
+    path: Path
+    dataset: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run, decided in full before it starts; travels to worker processes.
+
+    Attributes:
+        method: A name or path that the registry finds.
+        protocol: As narrowed.
+        preset: Where the recipe started.
+        recipe: Every recipe value, as plain data.
+        seed: The run's seed.
+        selection: How the scored epoch is chosen.
+        precision: Lightning Fabric's name of the arithmetic.
+        store: What it reads.
+        runs: The folder of all runs.
+    """
+
+    method: str
+    protocol: Protocol
+    preset: str
+    recipe: dict[str, Any]
+    seed: int
+    selection: Selection
+    precision: str
+    store: StoreFacts
+    runs: Path
+
+    @cached_property
+    def entry(self) -> Entry:
+        """The method's class and where it was found."""
+        return find_method(self.method)
+
+    @cached_property
+    def run_id(self) -> str:
+        """Sixteen hexadecimal digits that stand for all that decides the numbers."""
+        parts = {
+            "method": self.entry.name,
+            "source": digest.of_file(self.entry.path) if self.entry.path else self.entry.source,
+            "protocol": self.protocol.digest,
+            "store": self.store.digest,
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "selection": self.selection,
+            "precision": self.precision,
+        }
+        return digest.of_json(parts)[:16]
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.runs / self.protocol.name / self.entry.name / self.run_id
+
+    def fold_folder(self, fold: int) -> Path:
+        """A fold's folder."""
+        return self.folder / f"fold{fold}"
+
+    def identity(self, fold: int) -> Identity:
+        """What a fold's checkpoints are bound to."""
+        return Identity(self.run_id, self.entry.name, self.protocol.digest, fold, self.seed)
+
+    @cached_property
+    def typed_recipe(self) -> Recipe:
+        """The recipe as the method's own type."""
+        return self.entry.method.Recipe(**self.recipe)
+
+    @cached_property
+    def task(self) -> Task:
+        """What the method is asked: the protocol's AUs on the modalities that it uses."""
+        offered = self.protocol.task(self.typed_recipe.crop)
+        return Task(self.entry.method.uses(offered), offered.aus, offered.image_size)
+
+    def build(self) -> Method:
+        """The method, with weights drawn from the global generator."""
+        return self.entry.method(self.task, self.typed_recipe)
+
+    def describe(self) -> dict[str, Any]:
+        """What ``run.json`` says."""
+        method = self.entry.method
+        return {
+            "schema_version": 1,
+            "run_id": self.run_id,
+            "protocol": {
+                "name": self.protocol.name,
+                "version": self.protocol.version,
+                "digest": self.protocol.digest,
+                "modalities": list(self.protocol.modalities),
+            },
+            "method": {
+                "name": self.entry.name,
+                "title": method.card.title,
+                "fidelity": str(method.card.fidelity),
+                "modalities": list(self.task.modalities),
+                "source": self.entry.source,
+            },
+            "preset": self.preset,
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "selection": self.selection,
+            "precision": self.precision,
+            "store": {"dataset": self.store.dataset, "version": self.store.version, "digest": self.store.digest},
+        }
+
+    def open_folder(self, extra: dict[str, Any]) -> None:
+        """Write ``run.json`` if it is not there yet.
+
+        Args:
+            extra: Facts about the surroundings (git, packages, device), kept from the first start.
+        """
+        path = self.folder / "run.json"
+        if not path.exists():
+            atomic.write_json(path, self.describe() | extra)
+
+
+def make_plan(
+    entry_name: str,
+    entry: Entry,
+    protocol: Protocol,
+    *,
+    preset: str,
+    changes: dict[str, Any],
+    seed: int,
+    selection: Selection,
+    precision: str,
+    store: StoreFacts,
+    runs: Path,
+) -> Plan:
+    """Decide a run.
+
+    Args:
+        entry_name: What the user called the method.
+        entry: The method.
+        protocol: As narrowed.
+        preset: Name of a preset.
+        changes: Recipe values that differ from the preset.
+        seed: The run's seed.
+        selection: How the scored epoch is chosen.
+        precision: Lightning Fabric's name of the arithmetic.
+        store: What it reads.
+        runs: The folder of all runs.
+
+    Raises:
+        UsageError: The method refuses the protocol's task.
+        RecipeError: A preset, key or value that the method does not have.
+    """
+    recipe = entry.method.Recipe.make(preset, changes)
+    reason = entry.method.refuses(protocol.task(recipe.crop))
+    if reason is not None:
+        raise UsageError(f"refuses {protocol.name} ({', '.join(protocol.modalities)}): {reason}", where=entry.name)
+    plain = json.loads(recipe.model_dump_json())
+    return Plan(entry_name, protocol, preset, plain, seed, selection, precision, store, runs)

@@ -1,0 +1,75 @@
+"""Test frames to probabilities, and probabilities to counts."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from aubench import atomic
+from aubench.data import sampling
+from aubench.data.roles import Labelled, Rows
+from aubench.engine.sealed import CLEAN, Condition, Sealed
+from aubench.scores import counts as counts_file
+
+Probabilities = npt.NDArray[np.float32]
+
+BATCH = 64
+"""Frames a batch at inference; fixed, so that no result depends on how the memory is filled."""
+
+
+def probabilities(
+    sealed: Sealed, data: Labelled, rows: Rows, device: torch.device, condition: Condition = CLEAN
+) -> Probabilities:
+    """Probabilities (N, A) of some frames under a condition."""
+    batches = sampling.in_batches(rows, BATCH)
+    found = [
+        sealed.probabilities({m: x.to(device, non_blocking=True) for m, x in batch.images.items()}, condition)
+        for batch in sampling.stream(data, sealed.method.task.modalities, batches, pin=device.type == "cuda")
+    ]
+    return torch.cat(found).numpy() if found else np.zeros((0, len(sealed.method.task.aus)), np.float32)
+
+
+def confusion(found: Probabilities, labels: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+    """TP, FP, FN, TN per AU (A, 4) at the threshold 0.5; unknown labels count nowhere."""
+    from torchmetrics.functional.classification import multilabel_stat_scores
+
+    if not len(found):
+        return np.zeros((labels.shape[1], 4), np.int64)
+    cells: Tensor = multilabel_stat_scores(
+        torch.from_numpy(found),
+        torch.from_numpy(labels.astype(np.int64)),
+        num_labels=labels.shape[1],
+        threshold=0.5,
+        average=None,
+        ignore_index=-1,
+    )
+    return cells.numpy()[:, [0, 1, 3, 2]]  # torchmetrics gives TP, FP, TN, FN, support
+
+
+def count(found: Probabilities, data: Labelled, rows: Rows, *, fold: int, condition: Condition = CLEAN) -> pd.DataFrame:
+    """Confusion counts per subject and AU, as :mod:`aubench.scores.counts` keeps them."""
+    subjects, labels = data.subjects[rows], data.labels[rows]
+    table = []
+    for subject in sorted(data.protocol.test_subjects(fold)):
+        own = subjects == subject
+        for au, cells in zip(data.protocol.aus, confusion(found[own], labels[own]).tolist(), strict=True):
+            key = {"condition": str(condition), "fold": fold, "subject": subject, "au": au}
+            table.append({**key, **dict(zip(counts_file.CELLS, cells, strict=True))})
+    return counts_file.tidy(pd.DataFrame(table))
+
+
+def write_predictions(path: Path, found: Probabilities, data: Labelled, rows: Rows) -> None:
+    """Write one row a frame: who, when, labels and probabilities; equal predictions give equal bytes."""
+    table = data.store.frames.loc[rows, ["subject", "sequence", "frame"]].reset_index(drop=True)
+    for i, au in enumerate(data.protocol.aus):
+        table[f"AU{au}"] = data.labels[rows, i]
+        table[f"p_AU{au}"] = found[:, i]
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    atomic.write_bytes(path, buffer.getvalue())

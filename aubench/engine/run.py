@@ -1,0 +1,123 @@
+"""Runs: open, finish every fold, assemble the record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from aubench.data.roles import Labelled
+from aubench.data.store import Store
+from aubench.engine import flops, provenance
+from aubench.engine.devices import DeviceChoice
+from aubench.engine.fold import RESULT
+from aubench.engine.launch import Job, launch
+from aubench.engine.plan import Plan
+from aubench.scores import counts, histograms, metrics
+from aubench.scores.record import Record, RecordInfo
+
+RECORD = "record"
+
+
+def execute(
+    plans: Sequence[Plan],
+    folds: Sequence[int],
+    choice: DeviceChoice,
+    report: Callable[[Job, dict[str, Any]], None],
+) -> None:
+    """Finish some folds of some runs; those that are finished already cost nothing.
+
+    Args:
+        plans: The runs.
+        folds: Numbers of the folds.
+        choice: Where to compute.
+        report: Told of every epoch and finished fold.
+
+    Raises:
+        AubenchError: A fold could not be finished; what was done is kept.
+    """
+    surroundings = {
+        "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "device": {"kind": choice.kind, "name": choice.name},
+        "packages": provenance.packages(),
+        "git": provenance.git(),
+    }
+    for plan in plans:
+        plan.open_folder(surroundings)
+    todo = [Job(plan, fold) for plan in plans for fold in folds if not (plan.fold_folder(fold) / RESULT).exists()]
+    launch(todo, choice, report)
+    for plan in plans:
+        write_record(plan)
+
+
+def finished_folds(plan: Plan) -> list[int]:
+    """Numbers of the folds that have their result."""
+    numbers = range(1, len(plan.protocol.folds) + 1)
+    return [fold for fold in numbers if (plan.fold_folder(fold) / RESULT).exists()]
+
+
+def write_record(plan: Plan) -> Record | None:
+    """Put the finished folds together into the run's record; None where no fold is finished."""
+    done = finished_folds(plan)
+    if not done:
+        return None
+    folders = [plan.fold_folder(fold) for fold in done]
+    results = [json.loads((folder / RESULT).read_text()) for folder in folders]
+    run = json.loads((plan.folder / "run.json").read_text())
+    counted = counts.tidy(pd.concat([counts.read(folder) for folder in folders]))
+    drawn = histograms.tidy(pd.concat([histograms.read(folder) for folder in folders]))
+    info = RecordInfo.of(_fields(plan, run, results) | {"summary": metrics.summarise(counted, drawn).model_dump()})
+    record = Record(info, counted, drawn)
+    record.write(plan.folder / RECORD)
+    return record
+
+
+def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
+    store = Store(plan.store.path)
+    data = Labelled(store, plan.protocol)
+    return {
+        "schema_version": 1,
+        "run": plan.run_id,
+        "protocol": {
+            "name": plan.protocol.name,
+            "version": str(plan.protocol.version),
+            "digest": plan.protocol.digest,
+            "modalities": list(plan.protocol.modalities),
+            "aus": list(plan.protocol.aus),
+        },
+        "dataset": {
+            "name": store.info.dataset,
+            "version": store.info.version,
+            "digest": store.info.digest,
+            "frames": len(store.frames),
+            "labelled": data.count,
+            "variant": data.variant,
+        },
+        "method": run["method"],
+        "preset": plan.preset,
+        "recipe": plan.recipe,
+        "seed": plan.seed,
+        "selection": plan.selection,
+        "threshold": "fixed:0.5",
+        "conditions": [counts.CLEAN],
+        "pretraining": [],
+        "search": {"trials": 0},
+        "compute": flops.count(plan.entry.method, plan.task, plan.typed_recipe).plain(),
+        "speed": {
+            "train_frames_per_s": metrics.mean([result["train_frames_per_s"] for result in results]),
+            "inference_frames_per_s": metrics.mean([result["inference_frames_per_s"] for result in results]),
+        },
+        "time": {"started": run["started"], "seconds": sum(result["seconds"] for result in results)},
+        "device": run["device"] | {"threads": 1, "precision": plan.precision},
+        "packages": run["packages"],
+        "git": run["git"],
+        "folds": [_fold_part(result) for result in results],
+    }
+
+
+def _fold_part(result: dict[str, Any]) -> dict[str, Any]:
+    same = ("fold", "frames", "epochs", "best_epoch", "checkpoint", "train_prevalence")
+    return {key: result[key] for key in same} | result["subjects"]
