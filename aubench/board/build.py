@@ -61,7 +61,12 @@ def pages(root: Path) -> dict[str, str]:
         DataError: There is no such folder.
         RecordError: A record cannot be read or does not hold what it claims.
     """
-    protocols = _protocols(root)
+    return pages_of(root, _proven(root))
+
+
+def pages_of(root: Path, kept: Sequence[Kept]) -> dict[str, str]:
+    """:func:`pages` from records that were read and proven before."""
+    protocols = _protocols(kept)
     made = {f"{one.name}.md": markdown([STAMP, *_page(one)]) for one in protocols}
     return {**made, INDEX: markdown([STAMP, *_index(root, protocols)])}
 
@@ -100,7 +105,7 @@ def shown(root: Path, protocol: str | None = None) -> str:
         UsageError: There is no record of that protocol.
         RecordError: As :func:`pages`.
     """
-    protocols = _protocols(root)
+    protocols = _protocols(_proven(root))
     chosen = [one for one in protocols if protocol in (None, one.name)]
     if protocol is not None and not chosen:
         hint = nearest(protocol, (one.name for one in protocols))
@@ -127,9 +132,8 @@ class _OnProtocol:
     sections: tuple[Section, ...]
 
 
-def _protocols(root: Path) -> list[_OnProtocol]:
-    grouped = groupby(_proven(root), key=lambda kept: kept.record.info.protocol.name)
-    runs = [(name, tuple(group)) for name, group in grouped]
+def _protocols(kept: Sequence[Kept]) -> list[_OnProtocol]:
+    runs = [(name, tuple(group)) for name, group in groupby(kept, key=lambda one: one.record.info.protocol.name)]
     return [_OnProtocol(name, group, tuple(rows.sections(group))) for name, group in runs]
 
 

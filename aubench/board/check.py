@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aubench import registry
 from aubench.board import build, ledger, verify
-from aubench.board.ledger import Finding
+from aubench.board.ledger import Finding, Kept
 from aubench.board.verify import Known
 from aubench.errors import DataError
 
@@ -27,17 +27,16 @@ def check(root: Path, known: Known = registry.find_protocol) -> list[Finding]:
     if not root.is_dir():
         raise DataError("no leaderboard here", where=root, hint="give its folder with --root")
     kept, findings = ledger.scan(root)
-    inside = [finding for one in kept for finding in (*verify.placed(one), *verify.within(one))]
-    findings += inside
+    findings += [finding for one in kept for finding in (*verify.placed(one), *verify.within(one))]
     findings += [finding for one in kept for finding in verify.against_protocol(one, known)]
     findings += verify.beside(kept)
     if not findings:
-        findings += _pages(root)
+        findings += _pages(root, kept)
     return sorted(findings, key=lambda finding: (finding.path.as_posix(), finding.what))
 
 
-def _pages(root: Path) -> list[Finding]:
-    made = build.pages(root)
+def _pages(root: Path, kept: list[Kept]) -> list[Finding]:
+    made = build.pages_of(root, kept)
     findings = [Finding(path, "is stale: nothing stands behind it any more") for path in build.stale(root, made)]
     for name, text in made.items():
         path = root / name

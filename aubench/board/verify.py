@@ -153,8 +153,8 @@ def _difference(kept: Kept, file: str, key: list[str], table: pd.DataFrame, want
 
 
 def _named(key: list[str], rows: set[Any], universe: set[Any]) -> str:
-    """Name what is lost as widely as it is lost: a whole condition or fold, or the first row."""
-    for column in (0, 1):
+    """Name what is lost as widely as it is lost: a whole condition, fold, subject or AU, or the first row."""
+    for column in range(3):
         for value in sorted({row[column] for row in rows}):
             if {row for row in universe if row[column] == value} <= rows:
                 return f"{key[column]} {value}"

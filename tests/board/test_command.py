@@ -1,0 +1,69 @@
+"""The commands, on a Python where torch cannot be imported."""
+
+import subprocess
+import sys
+
+import pytest
+
+WITHOUT_TORCH = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "torchvision", "mlflow", "timm", "lightning"}:
+            raise ImportError(f"{name} is not to be had here")
+
+sys.meta_path.insert(0, Refuse())
+from aubench.cli.leaderboard import app
+from aubench.errors import AubenchError
+
+heavy = {"pandas", "numpy", "sklearn"} & set(sys.modules)
+assert not heavy, heavy
+try:
+    app(sys.argv[1:], standalone_mode=False)
+except AubenchError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.fixture
+def leaderboard():
+    def command(*arguments) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)], capture_output=True, text=True, check=False
+        )
+
+    return command
+
+
+def test_add_build_check_show(leaderboard, tmp_path, make_record):
+    for seed in (0, 1):
+        make_record(seed=seed).write(tmp_path / "runs" / str(seed) / "record")
+    root = tmp_path / "board"
+    added = leaderboard("add", tmp_path / "runs/0", tmp_path / "runs/1", "--root", root)
+    assert added.returncode == 0, added.stderr
+    assert added.stdout.count("added ") == 2
+    built = leaderboard("build", "--root", root)
+    assert (built.returncode, built.stdout.count("wrote ")) == (0, 2), built.stderr
+    checked = leaderboard("check", "--root", root)
+    assert checked.returncode == 0, checked.stderr
+    shown = leaderboard("show", "synth_3fold", "--root", root)
+    assert "late_fusion" in shown.stdout
+    assert "prevalence" in shown.stdout
+
+
+def test_a_failed_check_names_file_and_field_and_exits_1(leaderboard, small_board, edit):
+    path = next(small_board.glob("records/*/amf/*/record.json"))
+    edit(path, "summary.auc", 0.123)
+    checked = leaderboard("check", "--root", small_board)
+    assert checked.returncode == 1
+    assert f"{path}: summary.auc: says 0.123" in checked.stderr
+    assert "Traceback" not in checked.stderr
+
+
+def test_bad_usage_is_one_line_and_exits_2(leaderboard, tmp_path):
+    told = leaderboard("check", "--root", tmp_path / "nowhere")
+    assert told.returncode == 2
+    assert len(told.stderr.splitlines()) == 1
+    assert "no leaderboard here" in told.stderr
