@@ -28,6 +28,7 @@ _CODED = re.compile(r"([FM]\d{3})[_-]T(\d+)", re.IGNORECASE)
 _OCCURRENCE = re.compile(r"AU_?OCC", re.IGNORECASE)
 _CODING = re.compile(r"AU_?Coding|AU_?OCC", re.IGNORECASE)
 _PHOTOS = {".jpg", ".jpeg"}
+_MESH = ".obj"
 _DEEP = 3
 _LAYOUT = "expected Sequences(2D+3D)/F001/T1/0000.jpg and AUCoding/AU_OCC/F001_T1.csv in it"
 
@@ -127,13 +128,17 @@ def _task_folders(source: Path) -> dict[Key, Path]:
     for subject in _shallowest(source, _SUBJECT):
         for folder in _folders(subject):
             task = _TASK.fullmatch(folder.name)
-            if task is None:
+            if task is None or not _has_images(folder):  # other sensors' folders are called the same
                 continue
             key = (subject.name.upper(), int(task[1]))
             if key in found:
                 raise DataError(f"{key[0]} T{key[1]} is also in {found[key]}", where=folder, hint="keep one of the two")
             found[key] = folder
     return found
+
+
+def _has_images(folder: Path) -> bool:
+    return any(file.suffix.lower() in {*_PHOTOS, _MESH} for file in folder.iterdir())
 
 
 def _code_files(source: Path) -> dict[Key, Path]:
@@ -176,7 +181,7 @@ def _recording(key: Key, folder: Path | None, codes: Path | None) -> Recording:
     meshes: dict[int, Path] = {}
     unnumbered = []
     for file in sorted(folder.iterdir()) if folder else []:
-        kind = photos if file.suffix.lower() in _PHOTOS else meshes if file.suffix.lower() == ".obj" else None
+        kind = photos if file.suffix.lower() in _PHOTOS else meshes if file.suffix.lower() == _MESH else None
         if kind is None or file.name.startswith("."):
             continue
         if not (file.stem.isascii() and file.stem.isdigit()):

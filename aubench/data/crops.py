@@ -61,10 +61,13 @@ def cut(image: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
     Returns:
         uint8 (size, size, C).
     """
-    ratio = min(1.0, size / square[2])
+    turn = to_crop(square, size)
+    height, width = image.shape[:2]
+    ratio = size / square[2]
     if ratio < 1:  # averaging first: a warp alone would skip pixels
-        image = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-    turn = to_crop(np.array([*square[:3] * ratio, square[3]]), size)
+        smaller = max(round(width * ratio), 1), max(round(height * ratio), 1)
+        image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
+        turn[:, :2] *= [width / smaller[0], height / smaller[1]]
     # cv2 counts from pixel centres, squares from pixel edges.
     turn[:, 2] += turn[:, :2] @ [0.5, 0.5] - 0.5
     cropped = cv2.warpAffine(image, turn, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)

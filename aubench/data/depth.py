@@ -23,6 +23,7 @@ MEANING = (
     " 1 and 255 include all beyond, 0 is no surface"
 )
 
+_EDGE = 1e-9  # so that rounding opens no gap between neighbours
 _MISFIT = 0.1  # of the mesh's extent: beyond that the texture coordinates are an atlas, not a photo
 
 
@@ -38,7 +39,7 @@ def depth_map(mesh: Mesh, photo: tuple[int, int], square: np.ndarray, size: int)
     Returns:
         uint8 (size, size, 1) as :data:`MEANING` says; or in words why there is none.
     """
-    if mesh.texture_triangles.size == 0 or mesh.texture_triangles[0, 0] < 0:
+    if mesh.texture_triangles.min() < 0:
         return "the mesh has no texture coordinates"
     height, width = photo
     points = np.column_stack([mesh.texture[:, 0] * width, (1 - mesh.texture[:, 1]) * height])
@@ -59,14 +60,14 @@ def depth_map(mesh: Mesh, photo: tuple[int, int], square: np.ndarray, size: int)
 
 def _camera(mesh: Mesh, points: np.ndarray) -> tuple[float, float]:
     """Pixels of the photo per unit towards the camera along z (signed), and the fit's error (share of the extent)."""
-    seen = points[mesh.texture_triangles[:, 0]]
-    space = mesh.vertices[mesh.triangles[:, 0], :2]
-    seen, space = seen - seen.mean(axis=0), space - space.mean(axis=0)
-    fit, _, rank, _ = np.linalg.lstsq(space.T @ space, space.T @ seen, rcond=None)
-    extent = np.sqrt(np.square(seen).sum(axis=1).mean())
+    seen = np.ascontiguousarray(points[mesh.texture_triangles[:, 0]].T)
+    space = np.ascontiguousarray(mesh.vertices[mesh.triangles[:, 0], :2].T)
+    seen, space = seen - seen.mean(axis=1, keepdims=True), space - space.mean(axis=1, keepdims=True)
+    fit, _, rank, _ = np.linalg.lstsq(space @ space.T, space @ seen.T, rcond=None)
+    extent = np.sqrt(np.square(seen).sum())
     if rank < 2 or extent == 0:
         return 0.0, np.inf
-    misfit = np.sqrt(np.square(seen - space @ fit).sum(axis=1).mean()) / extent
+    misfit = np.sqrt(np.square(seen - fit.T @ space).sum()) / extent
     # Rows count downwards: x to the right and y up give a negative determinant, and then z comes nearer.
     area = float(np.linalg.det(fit))
     return float(np.sqrt(abs(area)) * -np.sign(area)), float(misfit)
@@ -86,20 +87,27 @@ def z_buffer(corners: np.ndarray, nearness: np.ndarray, size: int) -> np.ndarray
     """
     buffer = np.full((size, size), -np.inf)
     for n in range(len(corners)):
-        (ax, ay), (bx, by), (cx, cy) = corners[n, 0], corners[n, 1], corners[n, 2]
-        area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+        ax, ay, near = corners[n, 0, 0], corners[n, 0, 1], nearness[n, 0]
+        bx, by, rise_b = corners[n, 1, 0] - ax, corners[n, 1, 1] - ay, nearness[n, 1] - near
+        cx, cy, rise_c = corners[n, 2, 0] - ax, corners[n, 2, 1] - ay, nearness[n, 2] - near
+        area = bx * cy - cx * by
         if area == 0:
             continue
-        top, bottom = max(np.ceil(min(ay, by, cy) - 0.5), 0), min(np.floor(max(ay, by, cy) - 0.5), size - 1)
-        left, right = max(np.ceil(min(ax, bx, cx) - 0.5), 0), min(np.floor(max(ax, bx, cx) - 0.5), size - 1)
-        for row in range(int(top), int(bottom) + 1):
-            for column in range(int(left), int(right) + 1):
-                x, y = column + 0.5, row + 0.5
-                b = ((x - ax) * (cy - ay) - (cx - ax) * (y - ay)) / area
-                c = ((bx - ax) * (y - ay) - (x - ax) * (by - ay)) / area
-                if b >= 0 and c >= 0 and b + c <= 1:
-                    near = (
-                        nearness[n, 0] + b * (nearness[n, 1] - nearness[n, 0]) + c * (nearness[n, 2] - nearness[n, 0])
-                    )
-                    buffer[row, column] = max(buffer[row, column], near)
+        by_b, bx_b, cy_c, cx_c = by / area, bx / area, cy / area, cx / area
+        top, bottom = _span(ay + min(0.0, by, cy), ay + max(0.0, by, cy), size)
+        left, right = _span(ax + min(0.0, bx, cx), ax + max(0.0, bx, cx), size)
+        for row in range(top, bottom):
+            for column in range(left, right):
+                x, y = column + 0.5 - ax, row + 0.5 - ay
+                b, c = x * cy_c - y * cx_c, y * bx_b - x * by_b  # shares of the second and third corner
+                if b >= -_EDGE and c >= -_EDGE and b + c <= 1 + _EDGE:
+                    buffer[row, column] = max(buffer[row, column], near + b * rise_b + c * rise_c)
     return buffer
+
+
+@compiled
+def _span(least: float, most: float, size: int) -> tuple[int, int]:
+    """First pixel whose centre is not before ``least``, and one past the last that is not after ``most``."""
+    first = min(max(np.ceil(least - 0.5), 0.0), float(size))
+    last = min(max(np.floor(most - 0.5) + 1, 0.0), float(size))
+    return int(first), int(last)

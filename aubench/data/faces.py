@@ -11,10 +11,10 @@ import numpy as np
 
 from aubench.data.photos import Photo
 
-SHORTER_SIDE = 240
-"""The detector looks at photos at least this small: a face that fills a quarter is still 60 pixels wide."""
+SHORTER_SIDE = 200
+"""The detector looks at photos at least this small: the smallest face is then 50 pixels wide."""
 
-_SMALLEST = 0.2  # of the shorter side
+_SMALLEST = 0.25  # of the shorter side
 _SIDE, _DOWN = 1.12, 0.04  # from the detector's box to forehead and chin, in box widths
 _FAR, _OTHER = 0.4, 1.5  # off the usual place (in box widths), off the usual width (factor)
 

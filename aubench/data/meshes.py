@@ -158,12 +158,20 @@ def _whole(text: np.ndarray, at: int) -> tuple[bool, int, int]:
 
 
 @compiled
+def _row(number: int, latest: int) -> int:
+    """Files count from 1, or with negative numbers back from the latest; there is no 0."""
+    if number > 0:
+        return number - 1
+    return latest + number if number < 0 else -1
+
+
+@compiled
 def _corner(text: np.ndarray, at: int, held: np.ndarray, latest: np.ndarray) -> tuple[int, int, int, int]:
     """A corner ``v``, ``v/vt``, ``v/vt/vn`` or ``v//vn``: fault, vertex, texture coordinate (-1: none), end."""
     there, vertex, at = _whole(text, at)
     if not there:
         return _NOT_A_NUMBER, 0, 0, at
-    vertex = vertex - 1 if vertex > 0 else latest[0] + vertex  # negative: counted back from the latest
+    vertex = _row(vertex, latest[0])
     if not 0 <= vertex < held[0]:
         return _NO_SUCH_VERTEX, 0, 0, at
     mapped = -1
@@ -171,7 +179,7 @@ def _corner(text: np.ndarray, at: int, held: np.ndarray, latest: np.ndarray) -> 
         there, mapped, at = _whole(text, at + 1)
         if not there:
             return _NOT_A_NUMBER, 0, 0, at
-        mapped = mapped - 1 if mapped > 0 else latest[1] + mapped
+        mapped = _row(mapped, latest[1])
         if not 0 <= mapped < held[1]:
             return _NO_SUCH_TEXTURE, 0, 0, at
     if text[at] == _SLASH:

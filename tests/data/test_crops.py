@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aubench.data.crops import cut, steady, to_crop
+
+NAN = [np.nan] * 4
+
+
+def dot(column: float, row: float, height: int = 300, width: int = 200) -> np.ndarray:
+    """A soft bright dot in the dark."""
+    y, x = np.mgrid[0:height, 0:width]
+    light = 250 * np.exp(-((x + 0.5 - column) ** 2 + (y + 0.5 - row) ** 2) / 16)
+    return light.astype(np.uint8)[..., None].repeat(3, 2)
+
+
+@given(st.floats(20, 80), st.floats(20, 80), st.floats(10, 300), st.floats(-3, 3), st.integers(16, 256))
+def test_the_corners_of_the_square_become_the_corners_of_the_crop(column, row, side, angle, size) -> None:
+    right = np.array([np.cos(angle), np.sin(angle)]) * side / 2
+    down = np.array([-right[1], right[0]])
+    corners = np.array([column, row]) + [-right - down, right - down, right + down]
+    turn = to_crop(np.array([column, row, side, angle]), size)
+    there = corners @ turn[:, :2].T + turn[:, 2]
+    assert np.allclose(there, [[0, 0], [size, 0], [size, size]], atol=1e-6 * size)
+
+
+@pytest.mark.parametrize("side", [40.0, 64.0, 101.5, 170.0])
+@pytest.mark.parametrize("angle", [0.0, 0.3])
+def test_pixels_go_where_the_transform_says(side: float, angle: float) -> None:
+    square = np.array([92.3, 140.8, side, angle])
+    crop = cut(dot(100, 150), square, 64)[..., 0].astype(float)
+    turn = to_crop(square, 64)
+    expected = turn[:, :2] @ [100, 150] + turn[:, 2]
+    y, x = np.mgrid[0:64, 0:64] + 0.5
+    found = np.array([(crop * x).sum(), (crop * y).sum()]) / crop.sum()
+    assert np.abs(found - expected).max() < 0.1
+
+
+def test_a_square_of_whole_pixels_is_copied() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
+    assert (cut(image, np.array([30.0, 20.0, 32.0, 0.0]), 32) == image[4:36, 14:46]).all()
+
+
+def test_shrinking_averages() -> None:
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::2] = 200
+    assert np.abs(cut(stripes, np.array([128.0, 128.0, 256.0, 0.0]), 64).astype(int) - 100).max() <= 1
+
+
+def test_outside_the_photo_is_black() -> None:
+    crop = cut(np.full((40, 40, 3), 200, np.uint8), np.array([0.0, 20.0, 40.0, 0.0]), 40)
+    assert (crop[:, :18] == 0).all()
+    assert (crop[:, 22:] == 200).all()
+
+
+def test_a_still_face_stays() -> None:
+    track = np.tile([50.0, 60.0, 100.0, 0.1], (9, 1))
+    assert np.allclose(steady(track, np.arange(9)), track)
+
+
+def test_gaps_are_filled_from_their_neighbours_in_time() -> None:
+    track = np.array([NAN, [10.0, 0, 100, 0], NAN, [40.0, 0, 100, 0], NAN])
+    frames = np.array([1, 2, 4, 5, 6])
+    filled = steady(track, frames)
+    assert np.isfinite(filled).all()
+    assert 10 <= filled[:, 0].min() <= filled[:, 0].max() <= 40
+    assert np.allclose(filled[:, 2], 100)
+    assert (np.diff(filled[:, 0]) >= 0).all()
+
+
+def test_one_wrong_find_leaves_no_trace() -> None:
+    track = np.tile([50.0, 60.0, 100.0, 0.0], (15, 1))
+    track[7] = [90, 20, 160, 0]
+    assert np.allclose(steady(track, np.arange(15)), [50, 60, 100, 0])
+
+
+def test_trembling_is_damped_and_motion_followed() -> None:
+    rng = np.random.default_rng(1)
+    path = np.linspace(100, 200, 100)
+    track = np.stack([path + rng.normal(0, 2, 100), np.full(100, 80.0), 100 + rng.normal(0, 4, 100), np.zeros(100)], 1)
+    smooth = steady(track, np.arange(100))
+    inner = slice(10, 90)
+    assert np.abs(smooth[inner, 0] - path[inner]).max() < 3
+    assert np.diff(smooth[:, 2]).std() < np.diff(track[:, 2]).std() / 10

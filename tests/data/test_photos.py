@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from aubench.data.photos import Photo
+from aubench.errors import DataError
+
+
+def jpeg(height: int = 60, width: int = 80, seed: int = 0, **flags: int) -> bytes:
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    image = cv2.GaussianBlur(image, (9, 9), 3)
+    return cv2.imencode(".jpg", image, [v for k, x in flags.items() for v in (getattr(cv2, k), x)])[1].tobytes()
+
+
+def with_segment(data: bytes, marker: int, payload: bytes) -> bytes:
+    return data[:2] + bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2, "big") + payload + data[2:]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "0000.jpg"
+
+
+@pytest.mark.parametrize("flags", [{}, {"IMWRITE_JPEG_PROGRESSIVE": 1}, {"IMWRITE_JPEG_RST_INTERVAL": 4}])
+def test_reads_size_and_pixels(file: Path, flags: dict[str, int]) -> None:
+    file.write_bytes(jpeg(60, 80, **flags))
+    photo = Photo.read(file)
+    assert (photo.height, photo.width) == (60, 80)
+    assert (photo.colour() == cv2.imread(str(file))[..., ::-1]).all()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.5, 0.9, 0.99])
+def test_part_of_a_jpeg_is_refused(file: Path, share: float) -> None:
+    data = jpeg(200, 200)
+    file.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(DataError, match=r"0000.jpg: is cut short"):
+        Photo.read(file)
+
+
+def test_the_end_of_a_thumbnail_is_not_the_end_of_the_photo(file: Path) -> None:
+    data = with_segment(jpeg(200, 200), 0xE1, b"Exif\0\0" + jpeg(16, 16))
+    file.write_bytes(data)
+    assert Photo.read(file).colour().shape == (200, 200, 3)
+    file.write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataError, match="is cut short"):
+        Photo.read(file)
+
+
+def test_a_zero_filled_second_half_is_refused(file: Path) -> None:
+    data = jpeg(200, 200)
+    file.write_bytes(data[: len(data) // 2] + bytes(len(data) // 2))
+    with pytest.raises(DataError, match="is cut short"):
+        Photo.read(file)
+
+
+def test_what_follows_the_end_does_not_matter(file: Path) -> None:
+    file.write_bytes(jpeg() + b"\0\0padding")
+    assert Photo.read(file).colour().shape == (60, 80, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"<html>"])
+def test_other_files_are_refused(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(DataError, match="is not a JPEG"):
+        Photo.read(file)
+
+
+def test_a_missing_file_is_one_line(file: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        Photo.read(file)
+
+
+def test_orientation_in_exif_does_not_turn_the_photo(file: Path) -> None:
+    turned = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    file.write_bytes(with_segment(jpeg(60, 80), 0xE1, turned))
+    assert cv2.imread(str(file)).shape == (80, 60, 3)
+    assert Photo.read(file).colour().shape == (60, 80, 3)
+
+
+@pytest.mark.parametrize(
+    ("shorter", "factor"), [(150, 1), (399, 1), (400, 2), (900, 4), (1040, 4), (1600, 8), (4000, 8)]
+)
+def test_grey_is_as_small_as_asked(file: Path, shorter: int, factor: int) -> None:
+    file.write_bytes(jpeg(shorter, shorter + 10))
+    image, by = Photo.read(file).grey(200)
+    assert by == factor
+    assert image.shape == (-(-shorter // by), -(-(shorter + 10) // by))
