@@ -148,7 +148,7 @@ def _grey(value: float) -> int:
 @exact
 def _mean(field: np.ndarray, i: int, j: int, weight: tuple[float, float, float, float]) -> float:
     above = weight[0] * field[i, j] + weight[1] * field[i, j + 1]
-    return above + (weight[2] * field[i + 1, j] + weight[3] * field[i + 1, j + 1])
+    return float(above + weight[2] * field[i + 1, j] + weight[3] * field[i + 1, j + 1])
 
 
 @exact

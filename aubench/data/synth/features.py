@@ -16,7 +16,7 @@ def _brow_line(who: Identity, moved: np.ndarray, s: float, side: float) -> float
     """Height of the brow at ``s`` in [0, 1] from its inner to its outer end."""
     lift = moved[0] * (1.0 - s) * (1.0 - s) * (1.0 + s) + moved[1] * s * s * (2.2 - 1.4 * s)
     arch = who.brow_arch * 4.0 * s * (1.0 - s) * (0.55 + 0.75 * s)
-    return who.brow_y - arch + 0.02 * s - lift * (1.0 + side * who.lopsided)
+    return float(who.brow_y - arch + 0.02 * s - lift * (1.0 + side * who.lopsided))
 
 
 @exact

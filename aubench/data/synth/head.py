@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from aubench.data.synth.chance import bell
@@ -57,7 +59,7 @@ def _glow(who: Identity) -> np.ndarray:
         (0.33, 1.15, 0.30, 0.30, 0.7),
     ]
     middle = [
-        (0.0, who.nose_y - 0.03, 0.22, 0.30, -1.25 * who.nose_cool),
+        (0.0, who.nose_y - 0.02, 0.19, 0.25, -1.2 * who.nose_cool),
         (0.0, -0.48, 0.70, 0.34, 0.8),
         (0.0, who.mouth_y, 0.40, 0.20, 0.35),
         (0.0, who.chin_y - 0.1, 0.34, 0.2, -0.5),
@@ -65,7 +67,7 @@ def _glow(who: Identity) -> np.ndarray:
     return _both_sides(half, middle)
 
 
-def _both_sides(half: list[tuple[float, ...]], middle: list[tuple[float, ...]]) -> np.ndarray:
+def _both_sides(half: Iterable[tuple[float, ...]], middle: Iterable[tuple[float, ...]]) -> np.ndarray:
     sides = [(side * u, *others) for u, *others in half for side in (-1.0, 1.0)]
     return np.array([(0.0, *row) for row in (*sides, *middle)])
 
@@ -90,7 +92,7 @@ def _oval(who: Identity, u: float, v: float) -> float:
     if down > 0.0:
         reach = who.chin_y + 0.16
         t = min(down / reach, 1.0)
-        half = who.width - (who.width - who.jaw) * t * t
+        half = who.width - (who.width - who.jaw) * t * (0.35 + 0.65 * t)
     p = (down / reach) * (down / reach)
     return 1.0 - (u / half) * (u / half) - p * (0.3 + 0.7 * p)
 
@@ -103,7 +105,7 @@ def _hair(who: Identity, u: float, v: float, edge: float) -> tuple[float, float]
     across = (u / wide) * (u / wide)
     over = (v + 0.12) / 1.17 if v < -0.12 else 0.0
     shell = 1.0 - across - over * over
-    line = who.hairline + 0.22 * u * u + 0.75 * ramp((side - 0.50) / 0.36)
+    line = who.hairline + 0.30 * u * u + 0.70 * ramp((side - 0.46) / 0.46) + who.fringe * (u + 0.5 * side)
     front = ramp((line - v) / (2.0 * edge) + 0.5)
     strand = who.hair_length - 0.5 * (side - 0.75)
     curtain = ramp((strand - v) / 0.25) * ramp((side - 0.70 + 0.10 * v) / (3.0 * edge))
@@ -160,7 +162,7 @@ def paint_rest(who: Identity, key: np.uint64, out: Surface) -> None:
             hair, shell = _hair(who, u, v, edge)
             strands = _texture(key + np.uint64(7), u * 2.2, v * 0.4 + 0.5 * u * u, 9.0)
             out.z[i, j] = height + hair * (max(shell - height, 0.0) + 0.025 + 0.008 * strands)
-            out.solid[i, j] = max(max(face, neck), max(cloth, hair))
+            out.solid[i, j] = max(face, neck, cloth, hair)
             r, gr, b, beard = _skin(who, key, u, v)
             skin = (r, gr, b)
             dressed = cloth * (1.0 - face)

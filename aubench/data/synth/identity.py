@@ -51,6 +51,7 @@ class Identity(NamedTuple):
     hair_dark: float
     hair_red: float
     hairline: float
+    fringe: float
     hair_length: float
     hair_wide: float
     stubble: float
@@ -69,7 +70,7 @@ class Identity(NamedTuple):
 AVERAGE = Identity(
     key=1,
     width=0.80,
-    jaw=0.60,
+    jaw=0.50,
     chin_y=0.98,
     chin_out=0.11,
     cheek_out=0.06,
@@ -93,14 +94,15 @@ AVERAGE = Identity(
     mouth_y=0.585,
     mouth_half=0.285,
     mouth_bend=0.0,
-    lip_upper=0.060,
+    lip_upper=0.066,
     lip_lower=0.078,
     lip_red=0.5,
     melanin=0.25,
     ruddy=0.5,
     hair_dark=0.75,
     hair_red=0.3,
-    hairline=-0.74,
+    hairline=-0.76,
+    fringe=0.0,
     hair_length=-0.2,
     hair_wide=0.06,
     stubble=0.0,
@@ -155,6 +157,7 @@ _RANGE = {
     "ruddy": (0.1, 0.9),
     "hair_red": (0.0, 0.9),
     "mottle": (0.2, 1.0),
+    "fringe": (-0.16, 0.16),
     "crease": (0.0, 0.25),
     "lopsided": (-0.12, 0.12),
     "iris_blue": (0.0, 1.0),

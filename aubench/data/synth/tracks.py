@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from aubench.data.synth import identity
 from aubench.data.synth.anatomy import AUS
 from aubench.data.synth.camera import View
 from aubench.data.synth.chance import Dice
@@ -109,7 +110,7 @@ def make(seed: int, subject: str, sequence: str, frames: int) -> Track:
         labels=labels,
         labelled=labelled,
         looks=_looks(Dice(seed, "looks", subject, sequence), frames),
-        views=_views(Dice(seed, "views", subject, sequence), frames),
+        views=_views(Dice(seed, "views", subject, sequence), frames, identity.make(seed, subject).melanin),
     )
 
 
@@ -122,7 +123,7 @@ def _levels(name: tuple[int, str, str], frames: int, vigour: float, leaning: dic
     still = np.ones((frames, len(AUS)))
     time = np.arange(frames) / FPS
     called = _CALLED_FOR[TASKS.index(name[2])]
-    usual = {expression: _OTHER for expression in EXPRESSIONS} | {"joy": _SMILE} | {called: _CALLED}
+    usual = dict.fromkeys(EXPRESSIONS, _OTHER) | {"joy": _SMILE} | {called: _CALLED}
     events = [(expression, rate, EXPRESSIONS[expression]) for expression, rate in usual.items()]
     events += [(f"AU{au}", rate, {au: 1.0}) for au, rate in _ALONE.items()]
     for kind, rate, takes_part in events:
@@ -192,25 +193,26 @@ def _looks(dice: Dice, frames: int) -> Floats:
     return looks
 
 
-def _views(dice: Dice, frames: int) -> tuple[View, ...]:
+def _views(dice: Dice, frames: int, melanin: float) -> tuple[View, ...]:
     def sway(spread: float, move: float) -> Floats:
         return dice.bell(0.0, spread) + move * (_wander(dice, frames, 14) - 0.5)
 
-    yaw, pitch, roll = sway(0.055, 0.06), sway(0.032, 0.04), sway(0.022, 0.03)
+    yaw, pitch, roll = sway(0.045, 0.06), sway(0.026, 0.04), sway(0.018, 0.03)
     shift_u, shift_v = sway(0.02, 0.03), sway(0.02, 0.03)
+    exposure = dice.uniform(0.85, 1.15) * (0.8 + 0.9 * melanin)  # the camera evens out most of the skin's tone
     fixed = {
         "zoom": dice.uniform(0.96, 1.04),
-        "light_u": dice.uniform(-1.1, 1.1),
-        "light_v": dice.uniform(-1.0, 0.25),
-        "lamp": dice.uniform(0.40, 0.95),
-        "ambient": dice.uniform(0.12, 0.40),
+        "light_u": dice.uniform(-0.9, 0.9),
+        "light_v": dice.uniform(-0.9, 0.1),
+        "lamp": dice.uniform(0.5, 0.9) * exposure,
+        "ambient": dice.uniform(0.2, 0.4) * exposure,
         "tint": dice.uniform(-0.12, 0.16),
         "backdrop": dice.uniform(0.02, 0.6),
         "distance": dice.uniform(-0.08, 0.08),
         "drift": dice.uniform(-0.6, 0.6),
-        "noise_visual": dice.uniform(3.0, 9.0),
-        "noise_depth": dice.uniform(1.5, 3.5),
-        "noise_thermal": dice.uniform(1.5, 4.0),
+        "noise_visual": dice.uniform(2.0, 6.0),
+        "noise_depth": dice.uniform(1.0, 2.8),
+        "noise_thermal": dice.uniform(2.0, 4.5),
     }
     return tuple(
         View(yaw=float(a), pitch=float(b), roll=float(c), shift_u=float(d), shift_v=float(e), **fixed)
