@@ -181,7 +181,7 @@ def load(path: Path) -> Protocol:
 
 
 def _told(error: ValidationError) -> str:
-    first = error.errors()[0]
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # misspelt before missing
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         return f"unknown key '{key}'; {nearest(key, Protocol.model_fields)}"

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def test_help_lists_every_command(aubench):
+    done = aubench("--help")
+    assert done.returncode == 0
+    for name in ("run", "methods", "protocols", "test-method", "data", "leaderboard", "track"):
+        assert name in done.stdout
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['aubench', '--help']\n"
+        "from aubench.cli import main\n"
+        "try: main.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'mlflow', 'pandas', 'numpy', 'timm', 'matplotlib'} & set(sys.modules)\n"
+        "print('heavy:', sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("heavy: []")
+
+
+def test_unknown_command_and_option_are_one_line_and_exit_2(aubench):
+    for words in (["rnu"], ["run", "--methd", "amf"], ["run"]):
+        done = aubench(*words)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith("aubench: ")
+
+
+def test_protocols_are_listed_with_their_digests(aubench):
+    from aubench.registry import builtin_protocols, find_protocol
+
+    done = aubench("protocols")
+    assert done.returncode == 0
+    for name in builtin_protocols():
+        assert find_protocol(name).digest[:12] in done.stdout

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+
+from aubench import protocol
+from aubench.errors import ProtocolError, UsageError
+from aubench.registry import builtin_protocols, find_protocol
+from aubench.task import Modality
+
+GOOD = """
+name = "two"
+version = 1
+title = "two subjects"
+dataset = "synth"
+modalities = ["depth", "visual"]
+aus = [1, 2]
+labels = "occurrence"
+threshold = 0.5
+preset = "tiny"
+validation = { fraction = 0.2, candidates = 5 }
+[parts]
+a = ["F001", "F002"]
+b = ["M001"]
+[[folds]]
+train = ["a"]
+test = ["b"]
+[[folds]]
+train = ["b"]
+test = ["a"]
+[aliases]
+first = 1
+"""
+
+
+def load(tmp_path, text):
+    path = tmp_path / "two.toml"
+    path.write_text(text)
+    return protocol.load(path)
+
+
+@pytest.mark.parametrize("name", sorted(builtin_protocols()))
+def test_builtin_protocols_cover_41_subjects_in_exclusive_folds(name):
+    found = find_protocol(name)
+    assert found.name == name
+    assert len(found.subjects) == 41
+    tested = [found.test_subjects(fold) for fold in (1, 2, 3)]
+    assert sum(map(len, tested)) == 41 and frozenset().union(*tested) == found.subjects
+    for fold, test in enumerate(tested, 1):
+        assert found.train_subjects(fold) == found.subjects - test
+
+
+def test_bp4d_folds_are_numbered_as_me_graphau_numbers_them():
+    found = find_protocol("bp4d_3fold")
+    assert "F004" in found.test_subjects(1) and "F003" in found.test_subjects(2) and "F001" in found.test_subjects(3)
+    assert found.fold_number("jaanet_combine_1_2") == 1
+    assert found.fold_number("aunet_ts3") == 3
+    assert found.variants["all coded frames"] == 146_847
+
+
+def test_modalities_come_in_canonical_order(tmp_path):
+    assert load(tmp_path, GOOD).modalities == (Modality.VISUAL, Modality.DEPTH)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('b = ["M001"]', 'b = ["M001", "F002"]', "subject F002 stands in a and in b"),
+        ('train = ["a"]', 'train = ["a", "b"]', "fold 1 uses b twice"),
+        ('b = ["M001"]', 'b = ["M001"]\nc = ["M002"]', "fold 1 leaves out c"),
+        ('test = ["b"]', 'test = ["z"]', "unknown part 'z'"),
+        ("threshold", "treshold", "did you mean 'threshold'?"),
+        ("first = 1", "first = 3", "alias 'first'"),
+        ('["depth", "visual"]', '["depth", "depth"]', "each once"),
+        ('name = "two"', "name = two", "is not TOML"),
+    ],
+)
+def test_bad_protocol_is_one_line_that_names_the_file(tmp_path, old, new, told):
+    with pytest.raises(ProtocolError) as caught:
+        load(tmp_path, GOOD.replace(old, new, 1))
+    assert told in str(caught.value) and "two.toml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_digest_follows_what_changes_numbers_and_nothing_else(tmp_path):
+    first = load(tmp_path, GOOD)
+    assert load(tmp_path, GOOD.replace("two subjects", "a title")).digest == first.digest
+    assert load(tmp_path, GOOD.replace("first = 1", "other = 2")).digest == first.digest
+    assert load(tmp_path, "# comment\n" + GOOD).digest == first.digest
+    assert load(tmp_path, GOOD.replace("threshold = 0.5", "threshold = 0.4")).digest != first.digest
+    assert load(tmp_path, GOOD.replace("version = 1", "version = 2")).digest != first.digest
+
+
+def test_narrowing_makes_another_row(tmp_path):
+    first = load(tmp_path, GOOD)
+    narrow = first.narrowed((Modality.DEPTH,))
+    assert narrow.digest != first.digest and narrow.modalities == (Modality.DEPTH,)
+    with pytest.raises(UsageError, match="has no thermal"):
+        first.narrowed((Modality.THERMAL,))
+
+
+def test_unknown_fold_and_protocol_name_the_nearest(tmp_path):
+    with pytest.raises(UsageError, match="did you mean 'first'"):
+        load(tmp_path, GOOD).fold_number("firts")
+    with pytest.raises(UsageError, match="did you mean 'bp4d_3fold'"):
+        find_protocol("bp4d_3flod")
