@@ -47,9 +47,8 @@ def depth_map(mesh: Mesh, photo: tuple[int, int], square: np.ndarray, size: int)
     if misfit > _MISFIT:
         return "the mesh's texture coordinates do not map it onto the photo"
     turn = to_crop(square, size)
-    corners = (points @ turn[:, :2].T + turn[:, 2])[mesh.texture_triangles]
-    nearness = (mesh.vertices[:, 2] * towards * size / square[2])[mesh.triangles]
-    surface = z_buffer(corners, nearness, size)
+    nearness = mesh.vertices[:, 2] * (towards * size / square[2])
+    surface = z_buffer(points @ turn[:, :2].T + turn[:, 2], mesh.texture_triangles, nearness, mesh.triangles, size)
     middle = surface[size // 4 : -(size // 4), size // 4 : -(size // 4)]
     if not np.isfinite(middle).any():
         return "the mesh is not where the face is"
@@ -74,12 +73,16 @@ def _camera(mesh: Mesh, points: np.ndarray) -> tuple[float, float]:
 
 
 @compiled
-def z_buffer(corners: np.ndarray, nearness: np.ndarray, size: int) -> np.ndarray:
+def z_buffer(
+    points: np.ndarray, corners: np.ndarray, nearness: np.ndarray, near_corners: np.ndarray, size: int
+) -> np.ndarray:
     """The nearest surface at each pixel centre.
 
     Args:
-        corners: float64 (N, 3, 2) column and row of each triangle's corners; pixel (0, 0) spans 0 to 1.
-        nearness: float64 (N, 3) of each corner; linear in between (exact for a camera far away).
+        points: float64 (T, 2) columns and rows; pixel (0, 0) spans 0 to 1.
+        corners: int (N, 3) rows of ``points``: the corners of each triangle.
+        nearness: float64 (V,); linear between corners (exact for a camera far away).
+        near_corners: int (N, 3) rows of ``nearness`` for the same corners.
         size: Height and width of the buffer.
 
     Returns:
@@ -87,9 +90,10 @@ def z_buffer(corners: np.ndarray, nearness: np.ndarray, size: int) -> np.ndarray
     """
     buffer = np.full((size, size), -np.inf)
     for n in range(len(corners)):
-        ax, ay, near = corners[n, 0, 0], corners[n, 0, 1], nearness[n, 0]
-        bx, by, rise_b = corners[n, 1, 0] - ax, corners[n, 1, 1] - ay, nearness[n, 1] - near
-        cx, cy, rise_c = corners[n, 2, 0] - ax, corners[n, 2, 1] - ay, nearness[n, 2] - near
+        i, j, k = corners[n, 0], corners[n, 1], corners[n, 2]
+        ax, ay, near = points[i, 0], points[i, 1], nearness[near_corners[n, 0]]
+        bx, by, rise_b = points[j, 0] - ax, points[j, 1] - ay, nearness[near_corners[n, 1]] - near
+        cx, cy, rise_c = points[k, 0] - ax, points[k, 1] - ay, nearness[near_corners[n, 2]] - near
         area = bx * cy - cx * by
         if area == 0:
             continue

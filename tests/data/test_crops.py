@@ -19,7 +19,7 @@ def dot(column: float, row: float, height: int = 300, width: int = 200) -> np.nd
 def test_the_corners_of_the_square_become_the_corners_of_the_crop(column, row, side, angle, size) -> None:
     right = np.array([np.cos(angle), np.sin(angle)]) * side / 2
     down = np.array([-right[1], right[0]])
-    corners = np.array([column, row]) + [-right - down, right - down, right + down]
+    corners = np.add([column, row], [-right - down, right - down, right + down])
     turn = to_crop(np.array([column, row, side, angle]), size)
     there = corners @ turn[:, :2].T + turn[:, 2]
     assert np.allclose(there, [[0, 0], [size, 0], [size, size]], atol=1e-6 * size)
