@@ -141,13 +141,14 @@ class TrackedRun:
                 self.left_out.append(f"line {number} of fold{fold}/epochs.jsonl (damaged)")
         return found
 
-    def started(self, fold: int | None = None) -> int:
-        """When the run, or a fold's training, began: milliseconds since 1970, as its files tell."""
-        if fold is None:
-            return _written(self.folder / HEADER)
+    def started(self) -> int:
+        """When the run began, as its files tell: milliseconds since 1970."""
+        return _written(self.folder / HEADER)
+
+    def training_started(self, fold: int, epochs: list[Epoch]) -> int:
+        """When the training of a fold, which has come to ``epochs``, began: milliseconds since 1970."""
         path = self.folder / f"fold{fold}" / "epochs.jsonl"
-        seconds = max((epoch.after for epoch in self.epochs(fold)), default=0.0)
-        return (_written(path) if path.is_file() else self.started()) - round(1000 * seconds)
+        return _written(path) - round(1000 * epochs[-1].after) if epochs else self.started()
 
     def epoch_points(self, epochs: list[Epoch], started: int) -> list[Point]:
         """Metrics of epochs of a fold that began at ``started``."""

@@ -25,6 +25,7 @@ from aubench.engine.tracked_run import HEADER, RECORD, RESULT, TrackedRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 FILE = "tracking.json"
 _FOLD_TAG = "aubench.fold"
@@ -135,11 +136,12 @@ class _Sending:
 
     def fold(self, fold: int) -> None:
         """Send a fold's new epochs, and its predictions and scores once they are there."""
+        epochs = self._run.epochs(fold)
         if fold not in self._target.folds:
-            self._target.folds[fold] = self._child(fold)
+            self._target.folds[fold] = self._child(fold, self._run.training_started(fold, epochs))
             self._save()
         state = self._target.folds[fold]
-        new = [epoch for epoch in self._run.epochs(fold) if epoch.number >= state.epochs.get(epoch.stage, 0)]
+        new = [epoch for epoch in epochs if epoch.number >= state.epochs.get(epoch.stage, 0)]
         if new:
             mlflow_client.log_points(self._client, state.run, self._run.epoch_points(new, state.started))
             for epoch in new:
@@ -177,28 +179,27 @@ class _Sending:
 
     def _found(self, experiment: str) -> _Target | None:
         """The run as MLflow has it, if an earlier pass sent it and its notes were lost."""
-        wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in self._run.identity.items())
-        runs = self._client.search_runs([experiment], wanted, order_by=["attributes.start_time ASC"])
-        parents = [run for run in runs if _FOLD_TAG not in run.data.tags]
+        parents = [run.info for run in self._search(experiment) if _FOLD_TAG not in run.data.tags]
         if not parents:
             return None
-        parent = parents[0].info
-        folds = {
-            int(run.data.tags[_FOLD_TAG]): _Fold(run=run.info.run_id, started=run.info.start_time)
-            for run in runs
-            if run.data.tags.get("mlflow.parentRunId") == parent.run_id
-        }
-        return _Target(experiment=experiment, parent=parent.run_id, started=parent.start_time, folds=folds)
+        return _Target(experiment=experiment, parent=parents[0].run_id, started=parents[0].start_time)
+
+    def _search(self, experiment: str, **tags: str) -> list[Run]:
+        tags = self._run.identity | tags
+        wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        return list(self._client.search_runs([experiment], wanted, order_by=["attributes.start_time ASC"]))
 
     def _created(self, experiment: str) -> _Target:
         started = self._run.started()
         run = self._client.create_run(experiment, started, self._run.tags(), self._run.name)
         return _Target(experiment=experiment, parent=run.info.run_id, started=started)
 
-    def _child(self, fold: int) -> _Fold:
-        started = self._run.started(fold)
-        tags = {**self._run.tags(), _FOLD_TAG: str(fold), "mlflow.parentRunId": self._target.parent}
-        run = self._client.create_run(self._target.experiment, started, tags, f"{self._run.name}-fold{fold}")
+    def _child(self, fold: int, started: int) -> _Fold:
+        own = {_FOLD_TAG: str(fold), "mlflow.parentRunId": self._target.parent}
+        for run in self._search(self._target.experiment, **own):
+            return _Fold(run=run.info.run_id, started=run.info.start_time)
+        tags, name = self._run.tags() | own, f"{self._run.name}-fold{fold}"
+        run = self._client.create_run(self._target.experiment, started, tags, name)
         return _Fold(run=run.info.run_id, started=started)
 
     def _send_file(self, run: str, name: str, place: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,11 @@ from typing import Any
 import pytest
 
 from aubench.scores.record import Record
+
+_factory = importlib.util.spec_from_file_location("record_factory", Path(__file__).parents[1] / "record_factory.py")
+_module = importlib.util.module_from_spec(_factory)
+_factory.loader.exec_module(_module)
+make_record = _module.make_record
 
 
 class FakeRun:
