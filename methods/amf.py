@@ -92,8 +92,9 @@ class AMF(BranchedMethod):
     def __init__(self, task: Task, recipe: AMFRecipe) -> None:
         super().__init__(task, recipe)
         names = [m.value for m in task.modalities]
-        self.encoders = nn.ModuleDict({m: Encoder(recipe.backbone, CHANNELS, recipe.weights) for m in names})
-        width = self.encoders[names[0]].features
+        encoders = {m: Encoder(recipe.backbone, CHANNELS, recipe.weights) for m in names}
+        width = encoders[names[0]].features
+        self.encoders = nn.ModuleDict(encoders)
         self.scoring = nn.ModuleDict({m: Scoring(width) for m in names})
         self.classifiers = nn.ModuleDict({m: nn.Linear(width, len(task.aus)) for m in names})
         self.classifier = nn.Linear(width, len(task.aus))

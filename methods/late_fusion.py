@@ -40,11 +40,9 @@ class LateFusion(BranchedMethod):
 
     def __init__(self, task: Task, recipe: LateFusionRecipe) -> None:
         super().__init__(task, recipe)
-        self.encoders = nn.ModuleDict(
-            {m.value: Encoder(recipe.backbone, self._channels(m), recipe.weights) for m in task.modalities}
-        )
-        width = sum(encoder.features for encoder in self.encoders.values())
-        self.classifier = nn.Linear(width, len(task.aus))
+        encoders = {m.value: Encoder(recipe.backbone, self._channels(m), recipe.weights) for m in task.modalities}
+        self.encoders = nn.ModuleDict(encoders)
+        self.classifier = nn.Linear(sum(encoder.features for encoder in encoders.values()), len(task.aus))
 
     @classmethod
     def refuses(cls, task: Task) -> str | None:

@@ -98,7 +98,7 @@ def _network(backbone: Backbone, channels: int) -> Any:
 
     if backbone == "narrow":
         return ResNet(
-            BasicBlock,
+            BasicBlock,  # type: ignore[arg-type]  # timm says instance and means class
             (1, 1, 1, 1),
             num_classes=0,
             in_chans=channels,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -73,9 +74,8 @@ def relaxed(edges: Float[Tensor, "rivals n k d"], temperature: float) -> Float[T
     edges = edges / temperature
     if len(edges) == 1:
         return edges.sigmoid()
-    top = edges.detach().amax(0).clamp_(min=0)
-    powers = (edges - top).exp()
-    return powers / (powers.sum(0) + (-top).exp())
+    with_last = functional.pad(edges, (0, 0, 0, 0, 0, 0, 0, 1))
+    return with_last.softmax(0)[:-1]
 
 
 def straight_through(edges: Float[Tensor, "rivals n k d"], temperature: float) -> Float[Tensor, "rivals n k d"]:

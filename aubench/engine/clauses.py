@@ -1,0 +1,259 @@
+"""The clauses of a method's contract, each a function that raises :class:`Breach` where it does not hold."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from aubench.data import pixels
+from aubench.engine import flops
+from aubench.engine.sealed import CLEAN, Condition, Sealed
+from aubench.errors import RecipeError
+from aubench.method import BranchedMethod, Method, Progress
+from aubench.task import Batch, Modality, Task
+
+if TYPE_CHECKING:
+    from aubench.method import Recipe
+
+AUS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
+FRAMES = 6
+STEPS = 3
+"""Training steps after which every parameter must have met a gradient; the first may leave out some that begin at 0."""
+TOLERANCE = 1e-4
+"""Of probabilities, where a batch of another size may be computed in another order."""
+
+
+class Breach(Exception):
+    """What a method does that its contract forbids."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method on one task."""
+
+    method: type[Method]
+    task: Task
+    recipe: Recipe
+
+    def build(self, seed: int = 0) -> Method:
+        """The method, its weights drawn from a seed."""
+        torch.manual_seed(seed)
+        return self.method(self.task, self.recipe)
+
+    def images(self) -> dict[Modality, Tensor]:
+        """Frames as a store holds them, each of its own brightness."""
+        generator = torch.Generator().manual_seed(1)
+        size = self.recipe.image_size
+        level = torch.randint(0, 128, (FRAMES, 1, 1, 1), generator=generator)
+        return {
+            m: (level + torch.randint(0, 128, (FRAMES, size, size, m.channels), generator=generator)).to(torch.uint8)
+            for m in self.task.modalities
+        }
+
+    def batch(self) -> Batch:
+        """A training batch in which some labels are unknown."""
+        views = pixels.centre_views(self.images(), self.recipe.image_size, self.recipe.crop)
+        labels = torch.randint(-1, 2, (FRAMES, len(AUS)), generator=torch.Generator().manual_seed(2))
+        return Batch(views, labels)
+
+
+def _offered(size: int) -> Iterator[Task]:
+    for count in range(1, len(Modality) + 1):
+        for modalities in itertools.combinations(Modality, count):
+            yield Task(modalities, AUS, size)
+
+
+def accepted(method: type[Method], size: int) -> Iterator[Task]:
+    """The tasks that a method accepts, narrowed to what it uses."""
+    for task in _offered(size):
+        if method.refuses(task) is None:
+            yield replace(task, modalities=method.uses(task))
+
+
+def _refuses_with_reason(method: type[Method]) -> None:
+    accepted = 0
+    for task in _offered(64):
+        reason = method.refuses(task)
+        names = ", ".join(task.modalities)
+        if reason is not None and not (isinstance(reason, str) and reason.strip()):
+            raise Breach(f"refuses({names}) gave {reason!r} instead of None or a reason")
+        if reason is not None:
+            continue
+        accepted += 1
+        used = method.uses(task)
+        if not used or used != tuple(m for m in task.modalities if m in used):
+            raise Breach(f"uses({names}) gave {used!r}, which is no choice out of it in its order")
+        if method.refuses(replace(task, modalities=used)) is not None:
+            raise Breach(f"refuses what it chose out of {names}: {', '.join(used)}")
+    if not accepted:
+        raise Breach("accepts no set of modalities")
+
+
+def _recipe_is_closed(method: type[Method]) -> None:
+    recipe = method.Recipe
+    for name in recipe.all_presets():
+        recipe.make(name, {})
+    unknown = {"no_such_key": 1}
+    for make in (partial(recipe.make, "paper", unknown), partial(recipe.model_validate, unknown)):
+        try:
+            make()
+        except (RecipeError, ValidationError):
+            continue
+        raise Breach("the recipe takes a key that it does not have")
+
+
+def _gives_probabilities(case: Case) -> None:
+    images = case.images()
+    sealed = Sealed(case.build())
+    sealed.probabilities(images)
+    sealed.probabilities({m: x[:1] for m, x in images.items()})
+
+
+def _survives_missing(case: Case) -> None:
+    sealed = Sealed(case.build())
+    for modality in case.task.modalities:
+        sealed.probabilities(case.images(), Condition((modality,)))
+
+
+def _ignores_neighbours(case: Case) -> None:
+    images = case.images()
+    sealed = Sealed(_trained(case, case.build()))
+    together = sealed.probabilities(images)
+    alone = torch.cat([sealed.probabilities({m: x[i : i + 1] for m, x in images.items()}) for i in range(FRAMES)])
+    backwards = sealed.probabilities({m: x.flip(0) for m, x in images.items()}).flip(0)
+    for other, when in ((alone, "alone"), (backwards, "in another order")):
+        if (difference := (together - other).abs().max().item()) > TOLERANCE:
+            raise Breach(f"probabilities of a frame differ by {difference:.2g} when it comes {when}")
+
+
+def _repeats_prediction(case: Case) -> None:
+    sealed = Sealed(case.build())
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(sealed.probabilities(case.images()))
+    if not torch.equal(*found):
+        raise Breach("the same frames get other probabilities the second time")
+
+
+def _repeats_training(case: Case) -> None:
+    first, second = (_trained(case, case.build(seed=7)).state_dict() for _ in range(2))
+    different = [name for name, value in first.items() if not torch.equal(value, second[name])]
+    if different:
+        raise Breach(f"the same seed gives other weights after {STEPS} steps: {_listed(different)}")
+
+
+def _gradients_reach_all(case: Case) -> None:
+    method = case.build()
+    wanted = {name for name, parameter in method.named_parameters() if parameter.requires_grad}
+    reached: set[str] = set()
+
+    def look() -> None:
+        for name, parameter in method.named_parameters():
+            if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+                raise Breach(f"the gradient of '{name}' is not finite")
+            if parameter.grad is not None and parameter.grad.any():
+                reached.add(name)
+
+    _trained(case, method, look)
+    if missed := sorted(wanted - reached):
+        raise Breach(f"no gradient reaches {_listed(missed)}")
+
+
+def _bears_unknown_labels(case: Case) -> None:
+    batch = case.batch()
+    method = case.build()
+    for stage in method.stages():
+        total = method.loss(
+            replace(batch, labels=torch.full_like(batch.labels, -1)), stage, Progress(0, stage.epochs, 0, 1)
+        )["total"]
+        if not torch.isfinite(total):
+            raise Breach(f"the loss of stage '{stage.name}' is {total.item()} where no label is known")
+
+
+def _leaves_inputs_alone(case: Case) -> None:
+    batch = case.batch()
+    before = [x.clone() for x in (*batch.inputs.values(), batch.labels)]
+    method = case.build()
+    for stage in method.stages():
+        augmented = method.augment(batch, torch.Generator().manual_seed(0))
+        method.loss(augmented, stage, Progress(0, stage.epochs, 0, 1))
+    method.eval()(batch.inputs)
+    if not all(map(torch.equal, before, (*batch.inputs.values(), batch.labels))):
+        raise Breach("writes to the images or labels that it is given")
+
+
+def _survives_saving(case: Case) -> None:
+    method = _trained(case, case.build(seed=1))
+    kept = load(save({name: value.contiguous() for name, value in method.state_dict().items()}))
+    other = case.build(seed=2)
+    other.load_state_dict(kept)
+    if not torch.equal(*(Sealed(m).probabilities(case.images(), CLEAN) for m in (method, other))):
+        raise Breach("predicts otherwise after its state was saved and loaded")
+
+
+def _flops_can_be_counted(case: Case) -> None:
+    flops.count(case.method, case.task, case.recipe)
+
+
+def _branches_agree(case: Case) -> None:
+    method = case.build().eval()
+    if not isinstance(method, BranchedMethod):
+        return
+    inputs = case.batch().inputs
+    with torch.inference_mode():
+        apart = method.fuse({m: method.encode(m, inputs[m]) for m in case.task.modalities})
+        if not torch.equal(apart, method(inputs)):
+            raise Breach("forward is not fuse of encode")
+
+
+def _trained(case: Case, method: Method, look: Callable[[], None] = lambda: None) -> Method:
+    """The method after a few steps of each of its stages; ``look`` is called after each backward pass."""
+    method.train()
+    for stage in method.stages():
+        optimizer = method.optimizer(stage)
+        for step in range(STEPS):
+            torch.manual_seed(step)
+            batch = method.augment(case.batch(), torch.Generator().manual_seed(step))
+            terms = method.loss(batch, stage, Progress(0, stage.epochs, step, STEPS))
+            if "total" not in terms or terms["total"].numel() != 1:
+                raise Breach(f"the loss of stage '{stage.name}' has no single number called 'total'")
+            terms["total"].backward()  # type: ignore[no-untyped-call]
+            look()
+            optimizer.step()
+            optimizer.zero_grad()
+    return method
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+ONCE: dict[str, Callable[[type[Method]], None]] = {
+    "refuses with a reason": _refuses_with_reason,
+    "recipe rejects unknown keys": _recipe_is_closed,
+}
+"""Clauses about the class, by name."""
+
+EACH: dict[str, Callable[[Case], None]] = {
+    "gives probabilities": _gives_probabilities,
+    "survives each modality missing": _survives_missing,
+    "ignores batch neighbours": _ignores_neighbours,
+    "same frames, same prediction": _repeats_prediction,
+    "same seed, same training": _repeats_training,
+    "gradients reach every parameter": _gradients_reach_all,
+    "bears unknown labels": _bears_unknown_labels,
+    "leaves its inputs alone": _leaves_inputs_alone,
+    "survives saving and loading": _survives_saving,
+    "FLOPs can be counted": _flops_can_be_counted,
+    "branches agree with the whole": _branches_agree,
+}
+"""Clauses about the method on each task that it accepts, by name."""
