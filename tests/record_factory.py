@@ -46,7 +46,8 @@ def _tables(protocol, folds, skill, noise) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 @pytest.fixture(scope="session")
 def make_record() -> Callable[..., Record]:
-    """Make a sound record of a run that never was, on the installed ``synth_3fold``."""
+    """Make a sound record of a run that never was, on the installed ``synth_3fold``; equal words, equal record."""
+    made: dict[str, Record] = {}
 
     def make(
         method: str = "late_fusion",
@@ -62,9 +63,11 @@ def make_record() -> Callable[..., Record]:
         protocol = registry.find_protocol("synth_3fold")
         recipe = {"epochs": 10, "learning_rate": 1e-3} | (recipe or {})
         run = digest.of_json([method, seed, skill, selection, preset, folds, modalities, recipe])[:12]
-        tables = _tables(protocol, folds, skill, np.random.RandomState(int(run[:8], 16)))
-        info = RecordInfo.of(_fields(protocol, method, run, seed, selection, preset, folds, modalities, recipe, tables))
-        return Record(info, *tables)
+        if run not in made:
+            tables = _tables(protocol, folds, skill, np.random.RandomState(int(run[:8], 16)))
+            fields = _fields(protocol, method, run, seed, selection, preset, folds, modalities, recipe, tables)
+            made[run] = Record(RecordInfo.of(fields), *tables)
+        return made[run]
 
     return make
 

@@ -20,7 +20,7 @@ _keys = st.tuples(
 
 
 @given(st.dictionaries(_keys, st.tuples(*[st.integers(0, 10**9)] * 4), min_size=1, max_size=20), st.randoms())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_round_trip_whatever_the_order(tmp_path_factory, rows, random):
     folder = tmp_path_factory.mktemp("counts")
     listed = [dict(zip(counts.KEY + counts.CELLS, (*key, *cells), strict=True)) for key, cells in rows.items()]
