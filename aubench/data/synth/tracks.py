@@ -26,11 +26,11 @@ TASKS = ("T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8")
 
 EXPRESSIONS: dict[str, dict[int, float]] = {
     "joy": {6: 0.80, 12: 0.95, 7: 0.65, 10: 0.75, 14: 0.45},
-    "sadness": {1: 0.75, 4: 0.45, 15: 0.70, 17: 0.70, 14: 0.30},
+    "sadness": {1: 0.72, 4: 0.35, 15: 0.70, 17: 0.70, 14: 0.30},
     "surprise": {1: 0.85, 2: 0.95},
     "embarrassment": {12: 0.70, 14: 0.75, 6: 0.50, 17: 0.40, 24: 0.45, 10: 0.45},
-    "fear": {1: 0.65, 2: 0.55, 4: 0.40, 7: 0.60, 10: 0.30},
-    "pain": {4: 0.50, 6: 0.75, 7: 0.90, 10: 0.80, 12: 0.35},
+    "fear": {1: 0.65, 2: 0.55, 4: 0.25, 7: 0.60, 10: 0.30},
+    "pain": {4: 0.45, 6: 0.75, 7: 0.90, 10: 0.80, 12: 0.35},
     "anger": {4: 0.60, 7: 0.70, 23: 0.75, 24: 0.60, 17: 0.50},
     "disgust": {10: 0.90, 4: 0.35, 7: 0.60, 6: 0.55, 17: 0.50, 15: 0.35},
     "doubt": {14: 0.80, 15: 0.45, 17: 0.65, 2: 0.35, 23: 0.30},
@@ -44,18 +44,18 @@ _CALLED, _SMILE, _OTHER = 0.60, 0.55, 0.06
 """Events a second of the expression that a task calls for, of smiles in any task, and of each other expression."""
 
 _ALONE = {
-    1: 0.03,
-    2: 0.05,
-    4: 0.0,
-    6: 0.17,
-    7: 0.3,
-    10: 0.45,
-    12: 0.41,
-    14: 0.41,
-    15: 0.09,
-    17: 0.28,
+    1: 0.01,
+    2: 0.03,
+    4: 0.01,
+    6: 0.13,
+    7: 0.25,
+    10: 0.42,
+    12: 0.36,
+    14: 0.37,
+    15: 0.07,
+    17: 0.24,
     23: 0.13,
-    24: 0.1,
+    24: 0.09,
 }
 """Events a second of an AU by itself; set so that the whole data set has about BP4D's base rates."""
 
@@ -142,7 +142,7 @@ def _levels(name: tuple[int, str, str], frames: int, vigour: float, leaning: dic
 
 def _event(dice: Dice, time: Floats, start: float, vigour: float) -> Floats:
     rise, hold, fall = dice.uniform(0.12, 0.36), dice.uniform(0.10, 0.90), dice.uniform(0.16, 0.50)
-    peak = min(vigour * dice.uniform(0.25, 1.0), 1.0)
+    peak = min(vigour * dice.uniform(0.3, 1.1), 1.0)
     return peak * _smooth((time - start) / rise) * _smooth((start + rise + hold + fall - time) / fall)
 
 
@@ -197,8 +197,8 @@ def _views(dice: Dice, frames: int, melanin: float) -> tuple[View, ...]:
     def sway(spread: float, move: float) -> Floats:
         return dice.bell(0.0, spread) + move * (_wander(dice, frames, 14) - 0.5)
 
-    yaw, pitch, roll = sway(0.045, 0.06), sway(0.026, 0.04), sway(0.018, 0.03)
-    shift_u, shift_v = sway(0.02, 0.03), sway(0.02, 0.03)
+    yaw, pitch, roll = sway(0.04, 0.05), sway(0.02, 0.03), sway(0.014, 0.02)
+    shift_u, shift_v = sway(0.014, 0.02), sway(0.014, 0.02)
     exposure = dice.uniform(0.85, 1.15) * (0.8 + 0.9 * melanin)  # the camera evens out most of the skin's tone
     fixed = {
         "zoom": dice.uniform(0.96, 1.04),
@@ -210,9 +210,9 @@ def _views(dice: Dice, frames: int, melanin: float) -> tuple[View, ...]:
         "backdrop": dice.uniform(0.02, 0.6),
         "distance": dice.uniform(-0.08, 0.08),
         "drift": dice.uniform(-0.6, 0.6),
-        "noise_visual": dice.uniform(2.0, 6.0),
-        "noise_depth": dice.uniform(1.0, 2.8),
-        "noise_thermal": dice.uniform(2.0, 4.5),
+        "noise_visual": dice.uniform(2.0, 5.0),
+        "noise_depth": dice.uniform(0.8, 2.2),
+        "noise_thermal": dice.uniform(1.5, 4.0),
     }
     return tuple(
         View(yaw=float(a), pitch=float(b), roll=float(c), shift_u=float(d), shift_v=float(e), **fixed)
