@@ -83,6 +83,7 @@ def _score(plan: Plan, roles: Roles, data: Labelled, training: Training, fabric:
         "epochs": len(history.epochs),
         "best_epoch": history.best_epoch,
         "seconds": round(history.wall + seconds, 3),
+        "train_seconds": round(history.seconds, 3),
         "train_frames_per_s": round(history.frames / max(history.seconds, 1e-9), 1),
         "inference_frames_per_s": round(len(found) / max(seconds, 1e-9), 1),
         "frames": {"train": len(roles.train), "val": len(roles.val), "test": len(roles.test)},

@@ -83,10 +83,11 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
         "run": plan.run_id,
         "protocol": {
             "name": plan.protocol.name,
-            "version": str(plan.protocol.version),
+            "version": plan.protocol.version,
             "digest": plan.protocol.digest,
             "modalities": list(plan.protocol.modalities),
             "aus": list(plan.protocol.aus),
+            "fold_count": len(plan.protocol.folds),
         },
         "dataset": {
             "name": store.info.dataset,
@@ -105,7 +106,7 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
         "conditions": [counts.CLEAN],
         "pretraining": [],
         "search": {"trials": 0},
-        "compute": flops.count(plan.entry.method, plan.task, plan.typed_recipe).plain(),
+        "compute": flops.count(plan.entry.method, plan.task, plan.typed_recipe).model_dump(mode="json"),
         "speed": {
             "train_frames_per_s": metrics.mean([result["train_frames_per_s"] for result in results]),
             "inference_frames_per_s": metrics.mean([result["inference_frames_per_s"] for result in results]),
