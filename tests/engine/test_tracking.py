@@ -286,6 +286,17 @@ def test_nobody_answers(nobody: str, sqlite: str, fake_run: Any, capfd: pytest.C
         assert Tracker(run, sqlite).sync().ok
 
 
+def test_a_server_that_accepts_and_never_answers(fake_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        begin = time.monotonic()
+        result = Tracker(fake_run().folder, f"http://127.0.0.1:{mute.getsockname()[1]}").sync()
+    assert not result.ok and not result.reachable
+    assert time.monotonic() - begin < 8
+
+
 def test_bad_places_are_told_in_a_line(tmp_path: Path, fake_run: Any) -> None:
     run = fake_run().finish()
     (tmp_path / "text.db").write_text("this is no database" * 100)
