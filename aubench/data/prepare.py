@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -74,7 +75,7 @@ def prepare_bp4d(
         "labels": _digest([r.codes for r in recordings if r.codes]),
     }
     writer = StoreWriter(store, plan)
-    _write(writer, recordings, options, workers or len(os.sched_getaffinity(0)), progress)
+    _write(writer, recordings, options, workers or os.cpu_count() or 1, progress)
     modalities = {m: _MEANING[m] for m in _MEANING if options.depth or m is not Modality.DEPTH}
     made = writer.finish(
         dataset="bp4d", version=VERSION, size=size, modalities=modalities, crop=_CROPS[landmarks is not None]
@@ -145,6 +146,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _end_with_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends its workers
     threading.Thread(target=_outlive_nobody, daemon=True).start()
 
 
