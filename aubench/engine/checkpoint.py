@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_HEADER = "aubench"
+"""The one key of the safetensors header: with several, their order would differ from call to call."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """What a checkpoint is bound to; it serves nothing else.
@@ -53,9 +57,9 @@ class Checkpoint:
 
 def write(path: Path, identity: Identity, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
     """Write a checkpoint atomically."""
-    header = {"identity": json.dumps(vars(identity), sort_keys=True), "notes": json.dumps(notes)}
+    said = json.dumps({"identity": vars(identity), "notes": notes}, sort_keys=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    atomic.write_bytes(path, save(plain, metadata=header))
+    atomic.write_bytes(path, save(plain, metadata={_HEADER: said}))
 
 
 def read(path: Path, identity: Identity) -> Checkpoint:
@@ -66,10 +70,10 @@ def read(path: Path, identity: Identity) -> Checkpoint:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+            said = json.loads((file.metadata() or {})[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        found, notes = json.loads(header["identity"]), json.loads(header["notes"])
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        found, notes = dict(said["identity"]), dict(said["notes"])
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise CheckpointError(
             f"is not a checkpoint in safetensors ({type(error).__name__})", where=path, hint=_REMOVE
         ) from None

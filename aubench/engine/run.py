@@ -11,7 +11,7 @@ import pandas as pd
 
 from aubench.data.roles import Labelled
 from aubench.data.store import Store
-from aubench.engine import flops, provenance
+from aubench.engine import figures, flops, provenance
 from aubench.engine.devices import DeviceChoice
 from aubench.engine.fold import RESULT
 from aubench.engine.launch import Job, launch
@@ -49,8 +49,10 @@ def execute(
         plan.open_folder(surroundings)
     todo = [Job(plan, fold) for plan in plans for fold in folds if not (plan.fold_folder(fold) / RESULT).exists()]
     launch(todo, choice, report)
+    touched = {job.plan.run_id for job in todo}
     for plan in plans:
-        write_record(plan)
+        if (plan.run_id in touched or not (plan.folder / RECORD).exists()) and write_record(plan):
+            figures.draw(plan.folder)
 
 
 def finished_folds(plan: Plan) -> list[int]:

@@ -1,0 +1,226 @@
+"""A fold's training, in this process: resumed at any epoch or step it computes what an unbroken one does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from aubench.data.store import Store
+from aubench.engine import fold as fold_module
+from aubench.engine import training as training_module
+from aubench.engine.plan import Plan, StoreFacts, make_plan
+from aubench.errors import CheckpointError, MethodError, UsageError
+from aubench.registry import find_method, find_protocol
+
+CHANGES = {"image_size": 32, "crop": 28, "frames_per_epoch": 150, "epochs": 3, "validation_stride": 2}
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing may catch it."""
+
+
+@pytest.fixture
+def plan(small_store, tmp_path):
+    return plan_for(small_store, tmp_path)
+
+
+def plan_for(
+    store_path: Path, runs: Path, method: str = "late_fusion", selection: str = "inner_val", **changes: object
+) -> Plan:
+    info = Store(store_path).info
+    return make_plan(
+        method,
+        find_method(method),
+        find_protocol("synth_3fold"),
+        preset="tiny",
+        changes=CHANGES | changes,
+        seed=3,
+        selection=selection,
+        precision="32-true",
+        store=StoreFacts(store_path, info.dataset, info.version, info.digest),
+        runs=runs,
+    )
+
+
+def run(plan: Plan, fold: int = 1) -> list[dict]:
+    events: list[dict] = []
+    fold_module.run_fold(plan, fold, "cpu", 0, events.append)
+    return events
+
+
+def left(plan: Plan, fold: int = 1) -> dict[str, bytes]:
+    folder = plan.fold_folder(fold)
+    names = ("predictions.parquet", "counts.csv", "histograms.csv", "checkpoint.safetensors")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.mark.parametrize("method", ["late_fusion", "amf"])
+def test_training_killed_in_every_way_ends_byte_identical(small_store, tmp_path, monkeypatch, method):
+    whole = plan_for(small_store, tmp_path / "whole", method)
+    run(whole)
+
+    broken = plan_for(small_store, tmp_path / "broken", method)
+    monkeypatch.setattr(training_module, "SAVE_EVERY", 0.0)  # a checkpoint after every step
+    seen = 0
+
+    def kill_at(steps):
+        original = training_module.Training._step
+
+        def step(self, *args, **kwargs):
+            nonlocal seen
+            seen += 1
+            if seen == steps:
+                raise Killed
+            return original(self, *args, **kwargs)
+
+        return step
+
+    for steps in (2, 3, 6):  # in the first epoch, in the second, in the third
+        seen = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(training_module.Training, "_step", kill_at(steps))
+            with pytest.raises(Killed):
+                run(broken)
+    run(broken)
+    assert left(broken) == left(whole)
+    same = ("stage", "epoch", "loss", "validation")
+    histories = [
+        [
+            {k: json.loads(line)[k] for k in same}
+            for line in (p.fold_folder(1) / "epochs.jsonl").read_text().splitlines()
+        ]
+        for p in (whole, broken)
+    ]
+    assert histories[0] == histories[1] and len(histories[0]) == 3
+
+
+def test_kill_between_best_weights_and_state_changes_nothing(small_store, tmp_path, monkeypatch):
+    whole = plan_for(small_store, tmp_path / "whole")
+    run(whole)
+    broken = plan_for(small_store, tmp_path / "broken")
+    with monkeypatch.context() as patch:
+
+        def die(self, optimizer):
+            raise Killed
+
+        patch.setattr(training_module.Training, "_save", die)
+        with pytest.raises(Killed):
+            run(broken)
+    run(broken)
+    assert left(broken) == left(whole)
+
+
+def test_finished_fold_costs_nothing(plan):
+    assert [e["kind"] for e in run(plan)] == ["epoch", "epoch", "epoch", "fold"]
+    assert run(plan) == []
+    assert not (plan.fold_folder(1) / training_module.STATE).exists()
+
+
+def test_checkpoint_of_another_fold_is_refused(plan, monkeypatch):
+    def stop(self, *_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_module.Training, "_validated", lambda self: {"f1": 0.5, "acc": 0.5})
+        patch.setattr(fold_module, "_score", stop)
+        with pytest.raises(Killed):
+            run(plan, 1)
+    other = plan.fold_folder(2)
+    other.mkdir(parents=True)
+    (plan.fold_folder(1) / training_module.STATE).rename(other / training_module.STATE)
+    with pytest.raises(CheckpointError, match="belongs to fold '1', not to '2'"):
+        run(plan, 2)
+    assert not (other / "result.json").exists()
+
+
+def test_training_stops_when_patience_ends_and_keeps_the_best(small_store, tmp_path, monkeypatch):
+    scores = iter([0.2, 0.5, 0.4, 0.4, 0.9])
+    monkeypatch.setattr(training_module.Training, "_validated", lambda self: {"f1": next(scores), "acc": 0.5})
+    plan = plan_for(small_store, tmp_path, epochs=9, patience=2)
+    run(plan)
+    result = json.loads((plan.fold_folder(1) / "result.json").read_text())
+    assert (result["epochs"], result["best_epoch"]) == (4, 2)
+
+
+def test_last_trains_on_all_training_subjects_and_validates_on_nobody(small_store, tmp_path):
+    plan = plan_for(small_store, tmp_path, selection="last", epochs=2)
+    events = run(plan)
+    result = json.loads((plan.fold_folder(1) / "result.json").read_text())
+    assert result["subjects"]["val"] == [] and result["best_epoch"] == 2
+    assert set(result["subjects"]["train"]) == plan.protocol.train_subjects(1)
+    assert all(e["validation"] is None for e in events if e["kind"] == "epoch")
+
+
+def test_training_never_reads_an_image_of_a_test_subject(small_store, tmp_path, monkeypatch):
+    plan = plan_for(small_store, tmp_path)
+    test = plan.protocol.test_subjects(1)
+    original = Store.read
+
+    def guarded(self, modality, frames):
+        assert not test & set(self.frames["subject"].iloc[np.asarray(frames)])
+        return original(self, modality, frames)
+
+    def stop(*_):
+        raise Killed
+
+    monkeypatch.setattr(Store, "read", guarded)
+    monkeypatch.setattr(fold_module, "_score", stop)
+    with pytest.raises(Killed):
+        run(plan)
+    leaking = plan_for(small_store, tmp_path, selection="oracle_test")
+    with pytest.raises(AssertionError):
+        run(leaking)
+
+
+def test_loss_that_is_not_finite_names_its_term(small_store, tmp_path, monkeypatch):
+    plan = plan_for(small_store, tmp_path)
+    monkeypatch.setattr(
+        plan.entry.method,
+        "loss",
+        lambda self, batch, *_: {"total": sum(p.sum() for p in self.parameters()) * float("nan")},
+    )
+    with pytest.raises(MethodError, match="'total' is not finite in epoch 1 of fold 1"):
+        run(plan)
+
+
+def test_run_id_follows_all_that_decides_the_numbers(small_store, tmp_path):
+    first = plan_for(small_store, tmp_path)
+    assert plan_for(small_store, tmp_path / "elsewhere").run_id == first.run_id
+    others = [
+        plan_for(small_store, tmp_path, "amf"),
+        plan_for(small_store, tmp_path, selection="last"),
+        plan_for(small_store, tmp_path, learning_rate=0.01),
+    ]
+    assert len({first.run_id, *(p.run_id for p in others)}) == 4
+
+
+def test_method_that_cannot_do_the_task_refuses_with_its_reason(small_store, tmp_path):
+    info = Store(small_store).info
+    protocol = find_protocol("synth_3fold").narrowed(("visual",))
+    with pytest.raises(UsageError, match="late_fusion: refuses synth_3fold"):
+        make_plan(
+            "late_fusion",
+            find_method("late_fusion"),
+            protocol,
+            preset="tiny",
+            changes={},
+            seed=0,
+            selection="inner_val",
+            precision="32-true",
+            store=StoreFacts(small_store, info.dataset, info.version, info.digest),
+            runs=tmp_path,
+        )
+
+
+def test_same_seed_same_weights_other_seed_others(small_store, tmp_path):
+    def first_weights(seed):
+        plan = plan_for(small_store, tmp_path)
+        torch.manual_seed(fold_module.derive(seed, plan.protocol.digest, 1, plan.entry.name, "initialisation"))
+        return next(plan.build().parameters())
+
+    assert torch.equal(first_weights(0), first_weights(0))
+    assert not torch.equal(first_weights(0), first_weights(1))
