@@ -44,7 +44,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write ``content`` to ``path`` atomically."""
     with replacing(path) as file:
         file.write(content)
