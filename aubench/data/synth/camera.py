@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aubench.data.synth.chance import bell
-from aubench.data.synth.compiling import exact
+from aubench.data.synth.compiling import exact, inner
 from aubench.data.synth.grid import REACH, Surface, ramp
 
 VIEW = 1.10
@@ -140,18 +140,18 @@ def shoot(view: View, key: int, seen: Surface, shot: Shot) -> None:
     _project(view, turn, np.uint64(key), seen, shot)
 
 
-@exact
+@inner
 def _grey(value: float) -> int:
     return int(min(max(value + 0.5, 0.0), 255.0))
 
 
-@exact
+@inner
 def _mean(field: np.ndarray, i: int, j: int, weight: tuple[float, float, float, float]) -> float:
     above = weight[0] * field[i, j] + weight[1] * field[i, j + 1]
     return float(above + weight[2] * field[i + 1, j] + weight[3] * field[i + 1, j + 1])
 
 
-@exact
+@inner
 def _meet(
     z: np.ndarray, turn: np.ndarray, px: float, py: float
 ) -> tuple[int, int, tuple[float, float, float, float], float]:

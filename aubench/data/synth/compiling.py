@@ -12,4 +12,10 @@ _Function = TypeVar("_Function", bound=Callable[..., object])
 
 def exact(function: _Function) -> _Function:
     """Compile a function to machine code that rounds as IEEE 754 says; the next process finds it on disk."""
-    return cast(_Function, njit(cache=True, nogil=True, error_model="numpy", fastmath=False)(function))
+    return cast(_Function, njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function))
+
+
+def inner(function: _Function) -> _Function:
+    """Compile a function as :func:`exact` does, for use by compiled functions only: Python cannot call it."""
+    bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast(_Function, njit(nogil=True, error_model="numpy", **bare)(function))

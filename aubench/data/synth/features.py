@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from aubench.data.synth.compiling import exact
+from aubench.data.synth.compiling import inner
 from aubench.data.synth.grid import REACH, Surface, after, first, ramp, shade, tint
 from aubench.data.synth.identity import Identity
 
 
-@exact
+@inner
 def _brow_line(who: Identity, moved: np.ndarray, s: float, side: float) -> float:
     """Height of the brow at ``s`` in [0, 1] from its inner to its outer end."""
     lift = moved[0] * (1.0 - s) * (1.0 - s) * (1.0 + s) + moved[1] * s * s * (2.2 - 1.4 * s)
@@ -19,7 +19,7 @@ def _brow_line(who: Identity, moved: np.ndarray, s: float, side: float) -> float
     return float(who.brow_y - arch + 0.02 * s - lift * (1.0 + side * who.lopsided))
 
 
-@exact
+@inner
 def brows(who: Identity, moved: np.ndarray, out: Surface) -> None:
     """Draw the brows; hair also keeps the skin's warmth from the camera."""
     g = out.z.shape[0]
@@ -46,7 +46,7 @@ def brows(who: Identity, moved: np.ndarray, out: Surface) -> None:
             out.heat[i, j] -= 0.75 * wide
 
 
-@exact
+@inner
 def eyes(who: Identity, moved: np.ndarray, looks: np.ndarray, out: Surface) -> None:
     """Draw both eyes and their lids."""
     g = out.z.shape[0]
@@ -80,7 +80,7 @@ def eyes(who: Identity, moved: np.ndarray, looks: np.ndarray, out: Surface) -> N
                     shade(out.rgb, i, j, 1.0 - 0.38 * bottom)
 
 
-@exact
+@inner
 def _eyeball(
     who: Identity,
     place: tuple[float, float],
@@ -116,7 +116,7 @@ def _eyeball(
     out.heat[i, j] -= 0.55 * seen
 
 
-@exact
+@inner
 def nostrils(who: Identity, up: float, breath: float, out: Surface) -> None:
     """Draw nostrils and wings of the nose, raised by ``up``; the breath warms or cools them."""
     g = out.z.shape[0]
@@ -139,7 +139,7 @@ def nostrils(who: Identity, up: float, breath: float, out: Surface) -> None:
             out.heat[i, j] += breath * max(1.0 - du * du - dv * dv, 0.0)
 
 
-@exact
+@inner
 def mouth(who: Identity, moved: np.ndarray, out: Surface) -> None:
     """Draw the lips and what shows between them."""
     g = out.z.shape[0]
@@ -171,7 +171,7 @@ def mouth(who: Identity, moved: np.ndarray, out: Surface) -> None:
             out.z[i, j] -= 0.02 * closed
 
 
-@exact
+@inner
 def _lips(
     place: tuple[float, float, float],
     edges: tuple[float, float, float, float],
@@ -193,7 +193,7 @@ def _lips(
     out.heat[i, j] += 0.3 * lip
 
 
-@exact
+@inner
 def _opening(
     place: tuple[float, float, float], gap: tuple[float, float, float], cell: tuple[int, int], out: Surface
 ) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aubench.data.synth.compiling import exact
+from aubench.data.synth.compiling import exact, inner
 
 REACH = 1.32
 """A grid covers [-REACH, REACH] in u (to the right) and v (down), in face units."""
@@ -34,33 +34,33 @@ def blank(size: int) -> Surface:
     return Surface(np.zeros((g, g)), np.zeros((3, g, g)), np.zeros((g, g)), np.zeros((g, g)))
 
 
-@exact
+@inner
 def ramp(x: float) -> float:
     """0 below 0, 1 above 1, smooth between."""
     x = min(max(x, 0.0), 1.0)
     return x * x * (3.0 - 2.0 * x)
 
 
-@exact
+@inner
 def first(low: float, g: int) -> int:
     """First row or column of a grid of ``g`` cells that reaches ``low`` face units."""
     return max(0, int((low + REACH) * g / (2.0 * REACH)))
 
 
-@exact
+@inner
 def after(high: float, g: int) -> int:
     """The row or column after the last one that reaches ``high`` face units."""
     return min(g, int((high + REACH) * g / (2.0 * REACH)) + 1)
 
 
-@exact
+@inner
 def tint(rgb: np.ndarray, i: int, j: int, part: float, colour: tuple[float, float, float]) -> None:
     """Cover a part of a cell with a colour."""
     for c in range(3):
         rgb[c, i, j] += (colour[c] - rgb[c, i, j]) * part
 
 
-@exact
+@inner
 def shade(rgb: np.ndarray, i: int, j: int, keep: float) -> None:
     """Leave a cell only a share of its light."""
     for c in range(3):
@@ -92,7 +92,7 @@ def add_blobs(field: np.ndarray, blobs: np.ndarray, levels: np.ndarray) -> None:
                     field[i, j] += amount * q * q
 
 
-@exact
+@inner
 def add_furrows(out: Surface, furrows: np.ndarray, levels: np.ndarray, crease: float) -> None:
     """Press furrows into the skin.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from aubench.data.synth.chance import bell
-from aubench.data.synth.compiling import exact
+from aubench.data.synth.compiling import exact, inner
 from aubench.data.synth.grid import REACH, Surface, add_blobs, blank, ramp
 from aubench.data.synth.identity import Identity
 
@@ -72,7 +72,7 @@ def _both_sides(half: Iterable[tuple[float, ...]], middle: Iterable[tuple[float,
     return np.array([(0.0, *row) for row in (*sides, *middle)])
 
 
-@exact
+@inner
 def _texture(key: np.uint64, u: float, v: float, cells: float) -> float:
     """Smooth noise of about unit height with ``cells`` bumps a face unit."""
     x, y = (u + 4.0) * cells, (v + 4.0) * cells
@@ -84,7 +84,7 @@ def _texture(key: np.uint64, u: float, v: float, cells: float) -> float:
     return top + (bottom - top) * fy
 
 
-@exact
+@inner
 def _oval(who: Identity, u: float, v: float) -> float:
     """1 in the middle of the face, 0 on its outline, negative outside."""
     down = v + 0.1
@@ -97,7 +97,7 @@ def _oval(who: Identity, u: float, v: float) -> float:
     return 1.0 - (u / half) * (u / half) - p * (0.3 + 0.7 * p)
 
 
-@exact
+@inner
 def _hair(who: Identity, u: float, v: float, edge: float) -> tuple[float, float]:
     """How much of a cell is hair, and how high the shell of hair stands there."""
     side = abs(u)
@@ -113,7 +113,7 @@ def _hair(who: Identity, u: float, v: float, edge: float) -> tuple[float, float]
     return max(front, curtain) * ramp(shell / (1.5 * edge)), 0.62 * q * (1.6 - 0.6 * q)
 
 
-@exact
+@inner
 def _height(who: Identity, u: float, v: float, edge: float) -> tuple[float, float, float, float]:
     """Height of head, ears, neck and shoulders without hair; and how much is skin of the head, neck, clothes."""
     side = abs(u)
@@ -130,7 +130,7 @@ def _height(who: Identity, u: float, v: float, edge: float) -> tuple[float, floa
     return max(height, 0.14 * ear), face, neck, cloth
 
 
-@exact
+@inner
 def _skin(who: Identity, key: np.uint64, u: float, v: float) -> tuple[float, float, float, float]:
     """Reflectance of the skin in red, green and blue, and how bearded it is."""
     m = who.melanin

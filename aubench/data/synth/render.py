@@ -10,7 +10,7 @@ from aubench.data.synth import identity, tracks
 from aubench.data.synth.anatomy import AUS
 from aubench.data.synth.camera import Shot, View, shoot
 from aubench.data.synth.chance import Dice
-from aubench.data.synth.express import Face
+from aubench.data.synth.express import Face, Looks
 from aubench.data.synth.identity import Identity
 from aubench.task import Modality
 
@@ -52,7 +52,7 @@ def single(who: Identity, aus: Mapping[int, float], size: int, view: View | None
     """
     level = np.array([float(aus.get(au, 0.0)) for au in AUS])
     images = _blank(1, size)
-    seen = Face(who, size).make(level, level, np.zeros(4))
+    seen = Face(who, size).make(level, level, np.array(Looks()))
     shoot(view or View(), who.key, seen, Shot(*(images[m][0] for m in Modality)))
     return {m: one[0] for m, one in images.items()}
 
