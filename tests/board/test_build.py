@@ -155,3 +155,18 @@ def test_shown_for_a_terminal_has_no_markup(board):
     assert "**7" not in text and "|" not in text
     with pytest.raises(UsageError, match="did you mean 'synth_3fold'"):
         build.shown(board, "synth_3folds")
+
+
+def test_a_method_that_always_says_yes_is_level_with_the_baseline(tmp_path, make_record):
+    made = make_record()
+    tables = baselines.always_positive(made)
+    summary = metrics.summarise(*tables).model_dump(mode="json")
+    info = type(made.info).of(made.info.model_dump(mode="json") | {"summary": summary})
+    type(made)(info, *tables).write(tmp_path / "records" / made.place)
+    for table in _tables(build.pages(tmp_path)["synth_3fold.md"])[:2]:
+        method, always, _ = table
+        for header in table[0].keys() - {"#", "Method", "Fidelity", "Modalities", "Preset", "Above always positive"}:
+            if always[header] != "–":
+                assert method[header] == f"**{always[header]}**"
+    scores = _tables(build.pages(tmp_path)["synth_3fold.md"])[0]
+    assert scores[0]["Above always positive"] == "+0.0 (+0.0 to +0.0)"

@@ -135,3 +135,8 @@ def test_order_of_rows_changes_no_digit():
     table, bins = _tables(_predictions(2))
     shuffled = table.sample(frac=1, random_state=3), bins.sample(frac=1, random_state=4)
     assert metrics.summarise(*shuffled) == metrics.summarise(table, bins)
+
+
+def test_deviation_is_that_of_a_sample():
+    assert metrics.deviation([0.4]) == 0
+    assert metrics.deviation([0.1, 0.4, 0.7, 0.3]) == pytest.approx(np.std([0.1, 0.4, 0.7, 0.3], ddof=1))
