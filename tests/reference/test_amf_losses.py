@@ -1,0 +1,206 @@
+"""AMF eqs. 7 to 11 against loops written from the paper, with classifiers and scoring read out of the model."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from aubench import Batch, Modality, Progress, Task
+from aubench.methods._parts import selection
+from aubench.methods.amf import AMF
+
+AUS = (1, 2, 4, 6)
+FRAMES, DRAWS = 5, 7
+V, D, T = Modality
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def linear(layer, vector):
+    weight, bias = layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()
+    return [sum(w * x for w, x in zip(row, vector, strict=True)) + b for row, b in zip(weight, bias, strict=True)]
+
+
+def cross_entropy(probabilities, labels):
+    """eq. (7) of one frame: the sum over known labels, and how many those are."""
+    terms = [-math.log(p) if y == 1 else -math.log(1 - p) for p, y in zip(probabilities, labels, strict=True) if y >= 0]
+    return sum(terms), len(terms)
+
+
+def mean_cross_entropy(probabilities, labels):
+    sums = [cross_entropy(p, y) for p, y in zip(probabilities, labels, strict=True)]
+    return sum(total for total, _ in sums) / sum(known for _, known in sums)
+
+
+def scored(g, vector):
+    hidden = [max(x, 0.0) for x in linear(g[0], vector)]
+    return [sigmoid(x) for x in linear(g[2], hidden)]
+
+
+def cosine(a, b):
+    dot = sum(x * y for x, y in zip(a, b, strict=True))
+    return dot / (math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(y * y for y in b)))
+
+
+def loss_gradient(layer, vector, labels, step=1e-6):
+    """Slopes of a frame's eq. (8) with respect to its features, by central differences."""
+
+    def loss(v):
+        return cross_entropy([sigmoid(x) for x in linear(layer, v)], labels)[0]
+
+    slopes = []
+    for d in range(len(vector)):
+        up, down = list(vector), list(vector)
+        up[d] += step
+        down[d] -= step
+        slopes.append((loss(up) - loss(down)) / (2 * step))
+    return slopes
+
+
+class Bench:
+    """An AMF whose encoders hand out given features."""
+
+    def __init__(self, modalities, **changes):
+        torch.manual_seed(3)
+        recipe = AMF.Recipe.make("tiny", {"samples": DRAWS, "crop": 16, "image_size": 16, **changes})
+        self.amf = AMF(Task(modalities, AUS, 16), recipe)
+        self.features = {m: torch.randn(FRAMES, 128, requires_grad=True) for m in modalities}
+        self.amf.encode = lambda modality, images: self.features[modality] * 1.0
+        self.labels = torch.randint(-1, 2, (FRAMES, len(AUS)))
+        self.stage = self.amf.stages()[0]
+
+    def loss(self, epoch=0):
+        torch.manual_seed(11)
+        images = {m: torch.zeros(FRAMES, m.channels, 16, 16) for m in self.features}
+        return self.amf.loss(Batch(images, self.labels), self.stage, Progress(epoch, 11, 0, 1))
+
+    def noise(self):
+        """What the loss drew."""
+        torch.manual_seed(11)
+        return selection.gumbel_differences(len(self.features), (FRAMES, DRAWS, 128))
+
+    def vectors(self, m):
+        return self.features[m].detach().double().numpy().tolist()
+
+
+def naive_terms(bench):
+    """The terms of eq. (11), frame by frame, draw by draw, feature by feature."""
+    amf, names, labels = bench.amf, list(bench.features), bench.labels.tolist()
+    noise = np.concatenate([bench.noise().double().numpy(), np.zeros((1, FRAMES, DRAWS, 128))])
+    scores = {m: [scored(amf.scoring[m], v) for v in bench.vectors(m)] for m in names}
+    voted = []
+    for n in range(FRAMES):
+        votes = []
+        for k in range(DRAWS):
+            star = []
+            for d in range(128):
+                values = [math.log(scores[m][n][d]) + noise[i, n, k, d] for i, m in enumerate(names)]  # eq. (4)
+                star.append(bench.features[names[int(np.argmax(values))]][n, d].item())
+            votes.append([sigmoid(x) for x in linear(amf.classifier, star)])
+        voted.append(np.mean(votes, axis=0).tolist())
+    terms = {"fused": mean_cross_entropy(voted, labels)}  # eq. (9)
+    for m in names:
+        alone = [[sigmoid(x) for x in linear(amf.classifiers[m], v)] for v in bench.vectors(m)]
+        terms[m.value] = mean_cross_entropy(alone, labels)  # eq. (8)
+        slopes = [loss_gradient(amf.classifiers[m], v, y) for v, y in zip(bench.vectors(m), labels, strict=True)]
+        likeness = [cosine(a, [abs(s) for s in row]) for a, row in zip(scores[m], slopes, strict=True)]
+        terms[f"guidance_{m}"] = float(np.mean([1 - x for x in likeness]))  # eq. (10)
+    return terms
+
+
+@pytest.mark.parametrize("modalities", [(V, D), (D, T), (V, D, T)])
+def test_eqs_8_to_11_agree_with_loops(modalities):
+    bench = Bench(modalities)
+    found = {name: value.item() for name, value in bench.loss().items()}
+    wanted = naive_terms(bench)
+    wanted["total"] = 2 * wanted["fused"] + sum(wanted[m] + wanted[f"guidance_{m}"] for m in modalities)  # eq. (11)
+    assert found == pytest.approx(wanted, rel=2e-5)
+
+
+def test_eq_11_takes_its_weights_from_the_recipe():
+    found = Bench((V, D), weight_fused=0.5, weight_modality=3, weight_guidance=0.25).loss()
+    parts = 0.5 * found["fused"] + 3 * (found["visual"] + found["depth"])
+    parts = parts + 0.25 * (found["guidance_visual"] + found["guidance_depth"])
+    torch.testing.assert_close(found["total"], parts)
+
+
+def test_oppose_turns_eq_10_around():
+    align, oppose = Bench((V, D)).loss(), Bench((V, D), guidance="oppose").loss()
+    torch.testing.assert_close(align["guidance_visual"] + oppose["guidance_visual"], torch.tensor(1.0))
+
+
+def gradients(bench, term):
+    bench.amf.zero_grad()
+    for feature in bench.features.values():
+        feature.grad = None
+    bench.loss()[term].backward()
+    return {name for name, p in bench.amf.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+def test_the_own_loss_of_a_modality_trains_its_classifier_and_its_encoder():
+    bench = Bench((V, D))
+    assert gradients(bench, "visual") == {"classifiers.visual.weight", "classifiers.visual.bias"}
+    assert bench.features[V].grad.any()
+    assert bench.features[D].grad is None
+
+
+def test_guidance_trains_scoring_alone():
+    bench = Bench((V, D))
+    assert all(name.startswith("scoring.visual") for name in gradients(bench, "guidance_visual"))
+    assert bench.features[V].grad is None
+
+
+def test_guidance_reaches_the_encoder_when_scoring_is_not_detached():
+    bench = Bench((V, D), detach_scored=False)
+    gradients(bench, "guidance_visual")
+    assert bench.features[V].grad.any()
+
+
+def test_the_fused_loss_trains_scoring_through_the_draws():
+    names = gradients(Bench((V, D)), "fused")
+    assert {"scoring.visual.0.weight", "scoring.depth.2.bias", "classifier.weight"} <= names
+    assert not any(name.startswith("classifiers.") for name in names)
+
+
+@pytest.mark.parametrize(("epoch", "wanted"), [(0, 1.0), (5, 0.75), (10, 0.5)])
+def test_the_temperature_falls_from_epoch_to_epoch(epoch, wanted):
+    amf = Bench((V, D)).amf
+    assert amf.temperature(Progress(epoch, 11, 3, 24)) == pytest.approx(wanted)
+
+
+def test_the_exponential_temperature_falls_within_each_epoch():
+    amf = Bench((V, D), schedule="exponential").amf
+    for epoch in (0, 9):
+        assert amf.temperature(Progress(epoch, 10, 0, 5000)) == 1.0
+        assert amf.temperature(Progress(epoch, 10, 500, 5000)) == pytest.approx(math.exp(-0.0006 * 500))
+        assert amf.temperature(Progress(epoch, 10, 4999, 5000)) == 0.5
+
+
+@pytest.mark.parametrize("voting", ["sampled", "expected", "argmax"])
+def test_predictions_agree_with_loops(voting):
+    bench = Bench((V, D, T), voting=voting)
+    amf, names = bench.amf.eval(), (V, D, T)
+    found = amf.fuse({m: bench.features[m] for m in names}).detach().numpy()
+    votes = np.concatenate([amf.votes.numpy()[:, 0], np.zeros((1, DRAWS, 128))])
+    for n in range(FRAMES):
+        scores = np.array([scored(amf.scoring[m], bench.vectors(m)[n]) for m in names])
+        features = np.array([bench.vectors(m)[n] for m in names])
+        if voting == "expected":
+            selected = [(scores / scores.sum(0) * features).sum(0)]
+        elif voting == "argmax":
+            selected = [features[scores.argmax(0), range(128)]]
+        else:
+            selected = [features[(np.log(scores) + votes[:, k]).argmax(0), range(128)] for k in range(DRAWS)]
+        wanted = np.mean([[sigmoid(x) for x in linear(amf.classifier, star)] for star in selected], axis=0)
+        np.testing.assert_allclose(found[n], wanted, atol=1e-5)
+
+
+def test_many_fixed_votes_come_near_to_fresh_draws():
+    bench = Bench((V, D), samples=4000)
+    fixed = bench.amf.fuse(bench.features)
+    other = selection.gumbel_differences(2, (4000, 128), generator=torch.Generator().manual_seed(99))
+    bench.amf.votes = other.unsqueeze(1)
+    torch.testing.assert_close(fixed, bench.amf.fuse(bench.features), atol=0.02, rtol=0)

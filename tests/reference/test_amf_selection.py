@@ -1,0 +1,149 @@
+"""AMF eqs. 4 to 6 against loops written from the paper, and against what its text promises."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from aubench.methods._parts import selection
+
+SCORES = {2: (0.9, 0.3), 3: (0.6, 0.05, 0.35)}
+
+
+def gumbel(u):
+    return -math.log(-math.log(u))  # eq. (5)
+
+
+def one_hot_of_argmax(scores, noise):
+    """eq. (4) for one feature."""
+    values = [math.log(score) + e for score, e in zip(scores, noise, strict=True)]
+    return [float(k == int(np.argmax(values))) for k in range(len(values))]
+
+
+def softmax(scores, noise, temperature):
+    """eq. (6) for one feature."""
+    powers = [math.exp((math.log(score) + e) / temperature) for score, e in zip(scores, noise, strict=True)]
+    return [power / sum(powers) for power in powers]
+
+
+def edges_of(scores, noise):
+    """Arrays (M, N, D) and (M, N, K, D) as the log odds that the code works with."""
+    noise = torch.tensor(noise)
+    return selection.log_odds(torch.tensor(scores)) + noise[:-1] - noise[-1]
+
+
+def in_full(planes):
+    """Planes of all modalities from those of all but the last."""
+    return np.concatenate([planes.numpy(), 1 - planes.sum(0, keepdim=True).numpy()])
+
+
+@pytest.fixture(params=[2, 3])
+def drawn(request):
+    """Scores and noise of a few frames, draws and features."""
+    random = np.random.default_rng(request.param)
+    scores = random.uniform(0.01, 0.99, (request.param, 4, 5))
+    uniforms = random.uniform(1e-6, 1 - 1e-6, (request.param, 4, 6, 5))
+    return scores, np.vectorize(gumbel)(uniforms)
+
+
+def test_eq_4_is_the_one_hot_of_the_argmax(drawn):
+    scores, noise = drawn
+    found = in_full(selection.chosen(edges_of(scores, noise)))
+    for n, k, d in np.ndindex(noise.shape[1:]):
+        assert found[:, n, k, d].tolist() == one_hot_of_argmax(scores[:, n, d], noise[:, n, k, d])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7, 0.5])
+def test_eq_6_is_the_softmax_over_modalities(drawn, temperature):
+    scores, noise = drawn
+    found = in_full(selection.relaxed(edges_of(scores, noise), temperature))
+    for n, k, d in np.ndindex(noise.shape[1:]):
+        wanted = softmax(scores[:, n, d], noise[:, n, k, d], temperature)
+        np.testing.assert_allclose(found[:, n, k, d], wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_low_temperature_gives_one_hot_and_high_temperature_uniform(drawn):
+    edges = edges_of(*drawn)
+    torch.testing.assert_close(selection.relaxed(edges, 1e-7), selection.chosen(edges))
+    uniform = torch.full_like(edges, 1 / (len(edges) + 1))
+    torch.testing.assert_close(selection.relaxed(edges, 1e6), uniform, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("modalities", [2, 3])
+def test_selection_frequencies_follow_the_scores(modalities):
+    scores = torch.tensor(SCORES[modalities]).reshape(-1, 1, 1).expand(-1, 1, 50)
+    generator = torch.Generator().manual_seed(1)
+    noise = selection.gumbel_differences(modalities, (1, 2000, 50), generator=generator)
+    counts = in_full(selection.chosen(selection.log_odds(scores) + noise)).sum((1, 2, 3))
+    wanted = np.array(SCORES[modalities]) / sum(SCORES[modalities])
+    assert stats.chisquare(counts, wanted * counts.sum()).pvalue > 0.01
+
+
+def test_frequencies_of_other_scores_would_be_noticed():
+    noise = selection.gumbel_differences(2, (1, 2000, 50), generator=torch.Generator().manual_seed(1))
+    scores = torch.tensor([0.31, 0.3]).reshape(2, 1, 1).expand(-1, 1, 50)
+    counts = in_full(selection.chosen(selection.log_odds(scores) + noise)).sum((1, 2, 3))
+    assert stats.chisquare(counts).pvalue < 1e-4
+
+
+def test_the_difference_of_two_gumbels_is_what_eq_5_gives():
+    found = selection.gumbel_differences(2, (20_000,), generator=torch.Generator().manual_seed(2)).numpy()[0]
+    u = np.random.default_rng(2).uniform(size=(2, 20_000))
+    first, second = -np.log(-np.log(u))
+    assert stats.ks_2samp(found, first - second).pvalue > 0.01
+
+
+def test_three_gumbels_less_the_last_have_the_joint_distribution_of_eq_5():
+    found = selection.gumbel_differences(3, (20_000,), generator=torch.Generator().manual_seed(3)).numpy()
+    u = np.random.default_rng(3).uniform(size=(3, 20_000))
+    e = -np.log(-np.log(u))
+    wanted = e[:2] - e[2]
+    for projection in ((1, 0), (0, 1), (1, -1), (1, 1), (2, -1)):
+        assert stats.ks_2samp(projection @ found, projection @ wanted).pvalue > 0.01
+    assert np.corrcoef(found)[0, 1] == pytest.approx(0.5, abs=0.03)  # they share the last one's noise
+
+
+@given(
+    scores=st.lists(st.floats(0, 1), min_size=2, max_size=3),
+    noise=st.lists(st.floats(-18, 18), min_size=3, max_size=3),
+    temperature=st.floats(0.05, 100),
+)
+@settings(max_examples=150, deadline=None)
+def test_exactly_one_modality_is_chosen_whatever_comes(scores, noise, temperature):
+    odds = selection.log_odds(torch.tensor(scores).reshape(-1, 1, 1))
+    edges = odds + torch.tensor(noise[: len(scores) - 1]).reshape(-1, 1, 1, 1)
+    hard = in_full(selection.chosen(edges))
+    assert sorted(set(hard.ravel().tolist())) == [0, 1]
+    assert hard.sum() == 1
+    soft = in_full(selection.relaxed(edges, temperature))
+    assert np.isfinite(soft).all()
+    assert soft.min() >= -1e-6
+
+
+def test_a_tie_goes_to_one_modality():
+    assert in_full(selection.chosen(torch.zeros(2, 1, 1, 1))).sum() == 1
+    assert in_full(selection.chosen(torch.ones(2, 1, 1, 1))).sum() == 1
+
+
+def test_straight_through_has_hard_values_and_soft_gradients(drawn):
+    edges = edges_of(*drawn).requires_grad_()
+    found = selection.straight_through(edges, 0.7)
+    torch.testing.assert_close(found, selection.chosen(edges))
+    weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(0), dtype=found.dtype)
+    (hard,) = torch.autograd.grad((found * weights).sum(), edges)
+    (soft,) = torch.autograd.grad((selection.relaxed(edges, 0.7) * weights).sum(), edges)
+    torch.testing.assert_close(hard, soft)
+
+
+def test_selected_features_are_the_sum_over_modalities(drawn):
+    scores, noise = drawn
+    features = np.random.default_rng(0).normal(size=scores.shape)
+    weights = selection.chosen(edges_of(scores, noise))
+    found = selection.mixed(weights, torch.tensor(features)).numpy()
+    for n, k, d in np.ndindex(noise.shape[1:]):
+        picks = one_hot_of_argmax(scores[:, n, d], noise[:, n, k, d])
+        assert found[n, k, d] == pytest.approx(sum(p * a for p, a in zip(picks, features[:, n, d], strict=True)))
