@@ -1,0 +1,160 @@
+"""Bad input to a run: one clear line, exit code 2, nothing half-written."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+RUN = ("run", "--no-track", "--protocol", "synth_3fold")
+
+
+def refused(answer, *words: str) -> None:
+    assert answer.code == 2, answer
+    assert answer.err.startswith("aubench: ") and answer.err.count("\n") == 1, answer.err
+    for word in words:
+        assert word in answer.err
+
+
+@pytest.fixture
+def store(small_store, tmp_path) -> Path:
+    """A copy of the small store, free to be damaged."""
+    return Path(shutil.copytree(small_store, tmp_path / "store"))
+
+
+def nothing_written() -> bool:
+    return not Path("runs").exists() and not Path("leaderboard").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--method", "afm"), ("no method 'afm'", "did you mean 'amf'?")),
+        (("--method", "late_fusion,"), ("no method ''",)),
+        (("--method", "missing.py"), ("missing.py", "no such file")),
+        (("--method", "amf", "--protocol", "synth_3fld"), ("no protocol 'synth_3fld'", "did you mean 'synth_3fold'?")),
+        (("--method", "amf", "--fold", "7"), ("no fold '7'",)),
+        (("--method", "amf", "--seed", "x"), ("--seed", "'x'")),
+        (("--method", "amf", "--selection", "best"), ("--selection", "'best'")),
+        (("--method", "amf", "--precision", "float8"), ("--precision", "'float8'")),
+        (("--method", "amf", "--modalities", "visul,depth"), ("did you mean 'visual'?",)),
+        (("--method", "amf", "--modalities", "thermal"), ("synth_3fold has no thermal",)),
+        (("--method", "amf", "--set", "epochs"), ("'epochs' is not KEY=VALUE",)),
+    ],
+)
+def test_name_that_does_not_exist_names_the_nearest(call, words, told):
+    refused(call(*RUN, *words), *told)
+    assert nothing_written()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--set", "learning_rat=1"), ("no recipe key 'learning_rat'", "did you mean 'learning_rate'?")),
+        (("--set", "learning_rate=fast"), ("learning_rate", "'fast'")),
+        (("--set", "epochs=0"), ("epochs",)),
+        (("--set", "crop=100"), ("crop 100 is larger than image_size 64",)),
+        (("--preset", "tinny"), ("no preset 'tinny'", "did you mean 'tiny'?")),
+        (("--modalities", "visual"), ("amf: refuses synth_3fold",)),
+        (("--device", "gpu"), ("no device 'gpu'",)),
+    ],
+)
+def test_recipe_or_task_that_does_not_fit(call, store, words, told):
+    refused_words = call(*RUN, "--method", "amf", "--store", store, *words)
+    assert refused_words.code == 2
+    last = refused_words.err.splitlines()[-1]
+    assert last.startswith("aubench: ") and all(word in last for word in told)
+    assert nothing_written()
+
+
+def test_missing_store_says_how_to_make_one(call):
+    answer = call("run", "--no-track", "--method", "amf", "--protocol", "bp4d_3fold")
+    refused(answer, "no store of bp4d here", "aubench data prepare bp4d --source DIR")
+    assert nothing_written()
+
+
+@pytest.mark.parametrize("name", ["arrays/F001/T1.depth.npy", "frames.parquet", "store.json"])
+def test_store_with_a_changed_byte_is_refused(call, store, name):
+    path = store / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    refused(call(*RUN, "--method", "amf", "--store", store), name, "delete the store and make it again")
+    refused(call("data", "check", "synth", "--store", store), name)
+    assert nothing_written()
+
+
+def test_changed_byte_is_found_even_if_the_file_looks_untouched(call, store):
+    """``data check`` reads everything, whatever size and time of change say."""
+    import os
+
+    assert call("data", "check", "synth", "--store", store).code == 0
+    path = store / "arrays/M018/T1.visual.npy"
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    refused(call("data", "check", "synth", "--store", store), "M018/T1.visual.npy", "has changed")
+
+
+def test_store_with_a_missing_array_is_refused(call, store):
+    (store / "arrays/F001/T1.depth.npy").unlink()
+    refused(call(*RUN, "--method", "amf", "--store", store), "T1.depth.npy", "is missing")
+
+
+def test_subject_in_two_folds_is_refused(call, tmp_path):
+    from aubench.registry import builtin_protocols
+
+    text = builtin_protocols()["synth_3fold"].read_text().replace('"F003"', '"F001"', 1)
+    (tmp_path / "mine.toml").write_text(text)
+    refused(
+        call("run", "--method", "amf", "--protocol", "mine.toml"),
+        "mine.toml",
+        "subject F001 stands in part1 and in part2",
+    )
+
+
+def test_file_with_two_methods_or_none_is_refused(call, tmp_path):
+    (tmp_path / "none.py").write_text("x = 1\n")
+    refused(call(*RUN, "--method", "none.py"), "none.py", "holds 0 methods")
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
+    refused(call(*RUN, "--method", "broken.py"), "broken.py", "nothing_of_that_name")
+
+
+def test_weights_in_a_pickle_are_refused(call, store, tmp_path):
+    (tmp_path / "w.pt").write_bytes(pickle.dumps({"conv1.weight": 1}))
+    answer = call(
+        *RUN, "--method", "resnet_depth", "--store", store, "--set", "backbone=resnet18", "--set", "weights=w.pt"
+    )
+    assert answer.code == 2
+    assert "w.pt" in answer.err.splitlines()[-1] and "not a safetensors file" in answer.err
+    assert "Traceback" not in answer.err
+    assert not list(Path("runs").rglob("*.safetensors"))
+
+
+FULL = """
+    import resource, signal, sys
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+    sys.argv = ["aubench", *sys.argv[1:]]
+    from aubench.cli.main import main
+    main()
+"""
+
+
+def test_full_disk_while_a_store_is_written_leaves_no_half_file(tmp_path):
+    """The system refuses every file past 40 kB, as a full disk would."""
+    command = [sys.executable, "-c", textwrap.dedent(FULL), "data", "prepare", "synth", "--store", "s", "--size", "64"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "the disk is full" in last and "free some space" in last and "Traceback" not in done.stderr
+    assert not (tmp_path / "s").exists()
+    assert not [p for p in (tmp_path / "s.partial").rglob("*") if p.name.endswith(".tmp")]
+    assert all(p.stat().st_size < 40_000 for p in (tmp_path / "s.partial").rglob("*.npy"))
