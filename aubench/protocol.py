@@ -55,7 +55,7 @@ class Protocol(_Closed):
         modalities: What every method is offered.
         aus: FACS numbers, in the order of columns.
         labels: How a label column becomes 1, 0 or unknown; ``occurrence`` takes codes 0 and 1 as they are.
-        threshold: Probability from which an AU counts as predicted.
+        threshold: Policy; a probability above 0.5 counts as present.
         preset: The recipe preset that is meant for it.
         validation: How inner validation subjects are chosen.
         parts: Disjoint lists of subjects.
@@ -71,7 +71,7 @@ class Protocol(_Closed):
     modalities: tuple[Modality, ...]
     aus: tuple[int, ...]
     labels: Literal["occurrence"]
-    threshold: float = Field(gt=0, lt=1)
+    threshold: Literal["fixed:0.5"]
     preset: str
     validation: ValidationRule
     parts: dict[str, tuple[str, ...]]

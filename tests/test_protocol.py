@@ -15,7 +15,7 @@ dataset = "synth"
 modalities = ["depth", "visual"]
 aus = [1, 2]
 labels = "occurrence"
-threshold = 0.5
+threshold = "fixed:0.5"
 preset = "tiny"
 validation = { fraction = 0.2, candidates = 5 }
 [parts]
@@ -85,7 +85,7 @@ def test_digest_follows_what_changes_numbers_and_nothing_else(tmp_path):
     assert load(tmp_path, GOOD.replace("two subjects", "a title")).digest == first.digest
     assert load(tmp_path, GOOD.replace("first = 1", "other = 2")).digest == first.digest
     assert load(tmp_path, "# comment\n" + GOOD).digest == first.digest
-    assert load(tmp_path, GOOD.replace("threshold = 0.5", "threshold = 0.4")).digest != first.digest
+    assert load(tmp_path, GOOD.replace("fraction = 0.2", "fraction = 0.3")).digest != first.digest
     assert load(tmp_path, GOOD.replace("version = 1", "version = 2")).digest != first.digest
 
 

@@ -104,7 +104,7 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
         "recipe": plan.recipe,
         "seed": plan.seed,
         "selection": plan.selection,
-        "threshold": "fixed:0.5",
+        "threshold": plan.protocol.threshold,
         "conditions": [counts.CLEAN],
         "pretraining": [],
         "search": {"trials": 0},
