@@ -130,12 +130,13 @@ def _cells(figure: Figure, place: SubplotSpec, rows: int, columns: int) -> list[
 
 
 def _limits(image: np.ndarray) -> tuple[float, float]:
-    """Grey levels that the colours of a map shall span: those of the face, not of what is behind it."""
-    seen = image[image > 0]
-    if not seen.size:
-        return 0.0, 1.0
-    low, high = np.percentile(seen, [30, 99.9])
-    return float(low), float(high)
+    """Grey levels that the colours of a map shall span: those in the middle of the image, where the face is."""
+    quarter = image.shape[0] // 4
+    middle = image[quarter:-quarter, quarter:-quarter]
+    if not middle.any():
+        return 0.0, 255.0
+    low, high = np.percentile(middle[middle > 0], [1.0, 99.9])
+    return float(low) - 10.0, float(high) + 4.0
 
 
 def _show(cell: Axes, modality: Modality, image: np.ndarray, limits: tuple[float, float]) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from numba import njit
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
+_njit: Any = njit  # its stub does not know all of its options
+_EXACT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False, "no_cfunc_wrapper": True}
 
 
 def exact(function: _Function) -> _Function:
     """Compile a function to machine code that rounds as IEEE 754 says; the next process finds it on disk."""
-    return cast(_Function, njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function))
+    return cast(_Function, _njit(cache=True, **_EXACT)(function))
 
 
 def inner(function: _Function) -> _Function:
     """Compile a function as :func:`exact` does, for use by compiled functions only: Python cannot call it."""
-    bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return cast(_Function, njit(nogil=True, error_model="numpy", **bare)(function))
+    return cast(_Function, _njit(no_cpython_wrapper=True, **_EXACT)(function))
