@@ -15,13 +15,20 @@ _ROOT = Path("leaderboard")
 
 @app.command()
 def add(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")], root: Root = _ROOT
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs, or folders that hold such.")
+    ],
+    root: Root = _ROOT,
 ) -> None:
     """Check the records of finished runs and copy them into the leaderboard."""
-    from aubench.board.add import add as add_run
+    from aubench.board.add import add as add_runs
 
     for run in runs:
-        typer.echo(f"added {add_run(run, root)}")
+        added = add_runs(run, root)
+        for finding in added.unfinished:
+            typer.echo(f"passed over {finding}", err=True)
+        for place in added.places:
+            typer.echo(f"added {place}")
     typer.echo("run `aubench leaderboard build` to renew its pages")
 
 

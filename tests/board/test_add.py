@@ -22,12 +22,12 @@ def _files(root):
 
 def test_added_record_is_checked_and_lies_in_its_place(run, tmp_path, make_record):
     root = tmp_path / "leaderboard"
-    target = add(run, root)
+    (target,) = add(run, root).places
     assert target == root / "records" / make_record().place
     build.write(root)
     assert check(root) == []
     before = _files(root)
-    assert add(run / "record", root) == target
+    assert add(run / "record", root).places == (target,)
     assert _files(root) == before
 
 
@@ -61,7 +61,7 @@ def test_the_same_run_twice_is_refused(run, tmp_path, edit):
 
 def test_an_unfinished_run_is_told(tmp_path):
     (tmp_path / "run").mkdir()
-    with pytest.raises(DataError, match="no record here"):
+    with pytest.raises(DataError, match="no record of a finished run here"):
         add(tmp_path / "run", tmp_path / "leaderboard")
 
 
@@ -76,3 +76,59 @@ def test_a_failed_write_leaves_nothing_behind(run, tmp_path, monkeypatch):
         add(run, root)
     assert not [path for path in root.rglob("*") if path.is_file()]
     assert check(root) == [] or all("README" in str(finding) for finding in check(root))
+
+
+@pytest.fixture
+def many(tmp_path, make_record):
+    """Folders of two finished runs, one that lacks folds, and one that was just begun."""
+    runs = tmp_path / "runs"
+    made = [make_record(seed=0), make_record("amf", seed=1), make_record("amf", seed=2, folds=(1,))]
+    for record in made:
+        record.write(runs / record.place / "record")
+    (runs / "synth_3fold" / "amf" / "begun").mkdir()
+    (runs / "synth_3fold" / "amf" / "begun" / "run.json").write_text("{}")
+    return runs, made
+
+
+def test_a_folder_of_runs_gives_all_that_are_finished_and_names_the_others(many, tmp_path):
+    runs, (first, second, third) = many
+    root = tmp_path / "leaderboard"
+    added = add(runs, root)
+    assert set(added.places) == {root / "records" / record.place for record in (first, second)}
+    assert {finding.path for finding in added.unfinished} == {
+        runs / third.place / "record",
+        runs / "synth_3fold/amf/begun",
+    }
+    assert any("has 1 of 3 folds" in finding.what for finding in added.unfinished)
+    build.write(root)
+    assert check(root) == []
+    before = _files(root)
+    assert add(runs / "synth_3fold" / "late_fusion", root).places == (root / "records" / first.place,)
+    assert _files(root) == before
+    assert add(runs / third.place, root).places == (root / "records" / third.place,)
+
+
+def test_one_record_of_many_that_does_not_hold_keeps_all_out(many, tmp_path, edit):
+    runs, (_, second, _) = many
+    edit(runs / second.place / "record" / "record.json", "summary.f1_mean", 0.9)
+    with pytest.raises(RecordError, match=r"summary\.f1_mean") as error:
+        add(runs, tmp_path / "leaderboard")
+    assert error.value.where == runs / second.place / "record" / "record.json"
+    assert not (tmp_path / "leaderboard").exists()
+
+
+def test_a_run_that_stands_twice_in_a_folder_is_refused(run, tmp_path, make_record):
+    make_record().write(tmp_path / "runs" / "copy" / "record")
+    with pytest.raises(RecordError, match="duplicate"):
+        add(tmp_path / "runs", tmp_path / "leaderboard")
+    assert not (tmp_path / "leaderboard").exists()
+
+
+def test_a_folder_without_a_finished_run_is_told(many, tmp_path):
+    runs, made = many
+    for name in ("late_fusion", f"amf/{made[1].info.run}"):
+        (runs / "synth_3fold" / name).rename(tmp_path / name.replace("/", "_"))
+    with pytest.raises(DataError, match="no record of a finished run here, 2 unfinished"):
+        add(runs, tmp_path / "leaderboard")
+    with pytest.raises(DataError, match="no such folder"):
+        add(tmp_path / "nowhere", tmp_path / "leaderboard")

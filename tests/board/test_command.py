@@ -49,6 +49,16 @@ def test_add_build_check_show(leaderboard, tmp_path, make_record):
     assert "prevalence" in shown.stdout
 
 
+def test_add_says_what_it_added_and_what_it_passed_over(leaderboard, tmp_path, make_record):
+    for record in (make_record(seed=0), make_record(seed=1), make_record(seed=2, folds=(2,))):
+        record.write(tmp_path / "runs" / record.place / "record")
+    added = leaderboard("add", tmp_path / "runs", "--root", tmp_path / "board")
+    assert (added.returncode, added.stdout.count("added ")) == (0, 2)
+    assert added.stderr.startswith("passed over ") and "has 1 of 3 folds" in added.stderr
+    empty = leaderboard("add", tmp_path / "board" / "nothing", "--root", tmp_path / "board")
+    assert (empty.returncode, empty.stderr.count("\n")) == (2, 1)
+
+
 def test_a_failed_check_names_file_and_field_and_exits_1(leaderboard, small_board, edit):
     path = next(small_board.glob("records/*/amf/*/record.json"))
     edit(path, "summary.auc", 0.123)
