@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -57,9 +57,11 @@ class Recipe(BaseModel):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "tiny": {
-            "epochs": 10,
-            "frames_per_epoch": 1200,
-            "learning_rate": 1e-3,
+            "epochs": 8,
+            "frames_per_epoch": 2000,
+            "batch_size": 32,
+            "learning_rate": 6e-3,
+            "schedule": "triangular",
             "image_size": 64,
             "crop": 56,
             "validation_stride": 4,
@@ -70,6 +72,10 @@ class Recipe(BaseModel):
     frames_per_epoch: int | None = Field(None, ge=1, description="Frames drawn for an epoch; all when empty.")
     batch_size: int = Field(50, ge=1)
     learning_rate: float = Field(1e-4, gt=0)
+    schedule: Literal["constant", "triangular"] = Field(
+        "constant",
+        description="'triangular' raises the learning rate over a quarter of the steps, then lowers it to 0.",
+    )
     weight_decay: float = Field(0.0, ge=0)
     patience: int = Field(10, ge=1, description="Epochs without a better validation F1 before training stops.")
     validation_stride: int = Field(1, ge=1, description="Every how many frames of the validation role are scored.")
@@ -154,6 +160,11 @@ class Progress:
     step: int
     steps: int
 
+    @property
+    def fraction(self) -> float:
+        """Share of the stage's steps that are done, 0 to below 1."""
+        return (self.epoch + self.step / self.steps) / self.epochs
+
 
 def masked_bce(probabilities: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"]) -> Float[Tensor, ""]:
     """Binary cross-entropy over the known labels (AMF eq. 7, averaged over frames and AUs).
@@ -210,6 +221,12 @@ class Method(nn.Module, ABC):
     def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
         """The optimiser of a stage; Adam with the recipe's learning rate by default."""
         return torch.optim.Adam(self.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
+
+    def learning_rate_factor(self, stage: Stage, progress: Progress) -> float:
+        """What the optimiser's learning rates are multiplied by at a step; the recipe's schedule by default."""
+        if self.recipe.schedule == "constant":
+            return 1.0
+        return min(progress.fraction / 0.25, (1 - progress.fraction) / 0.75)
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Change a training batch, beyond the crop and flip that every method gets.

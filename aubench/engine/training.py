@@ -139,6 +139,9 @@ class Training:
         images = {m: x.to(device, non_blocking=True) for m, x in stored.images.items()}
         views = pixels.random_views(images, recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator)
         batch = self.method.augment(Batch(views, stored.labels.to(device, non_blocking=True)), generator)
+        factor = self.method.learning_rate_factor(stage, progress)
+        for group in optimizer.param_groups:
+            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
         terms: dict[str, Tensor] = self.wrapped.loss(batch, stage, progress)
         self.fabric.backward(terms["total"])
         optimizer.step()
