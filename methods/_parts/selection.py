@@ -58,15 +58,15 @@ def log_odds(scores: Float[Tensor, "m n d"]) -> Float[Tensor, "rivals n 1 d"]:
 
 
 def chosen(edges: Float[Tensor, "rivals n k d"]) -> Float[Tensor, "rivals n k d"]:
-    """Eq. (4): 1 where a modality beats all others, 0 elsewhere.
+    """Eq. (4): 1 where a modality beats all others, 0 elsewhere; has no gradient.
 
     Args:
-        edges: Log odds against the last modality, with noise or without.
+        edges: Log odds against the last modality, with noise or without. Ties of two others, which have
+            probability 0, go to the last.
     """
-    if len(edges) == 1:
-        return (edges > 0).to(edges.dtype)
-    first, second = edges
-    return torch.stack([(first > 0) & (first >= second), (second > 0) & (second > first)]).to(edges.dtype)
+    edges = edges.detach()
+    best_other = edges.flip(0).clamp_(min=0) if len(edges) == 2 else 0
+    return edges.clone().gt_(best_other)
 
 
 def relaxed(edges: Float[Tensor, "rivals n k d"], temperature: float) -> Float[Tensor, "rivals n k d"]:
@@ -81,7 +81,7 @@ def relaxed(edges: Float[Tensor, "rivals n k d"], temperature: float) -> Float[T
 def straight_through(edges: Float[Tensor, "rivals n k d"], temperature: float) -> Float[Tensor, "rivals n k d"]:
     """The value of eq. (4) with the gradient of eq. (6)."""
     soft = relaxed(edges, temperature)
-    return soft + (chosen(edges) - soft).detach()
+    return soft + (chosen(edges) - soft.detach())
 
 
 def mixed(weights: Float[Tensor, "rivals n k d"], features: Float[Tensor, "m n d"]) -> Float[Tensor, "n k d"]:

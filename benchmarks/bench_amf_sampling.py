@@ -1,0 +1,69 @@
+"""AMF's draws and votes in one go against a Python loop over the K draws, values and gradients."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from aubench.methods._parts import selection
+
+DRAWS, AUS, TEMPERATURE = 100, 12, 0.7
+
+
+class Head(nn.Module):
+    """Scores, features and a classifier."""
+
+    def __init__(self, modalities: int, frames: int, width: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.features = nn.Parameter(torch.randn(modalities, frames, width))
+        self.scores = nn.Parameter(torch.rand(modalities, frames, width))
+        self.classifier = nn.Linear(width, AUS)
+
+    def at_once(self) -> Tensor:
+        modalities, frames, width = self.features.shape
+        noise = selection.gumbel_differences(modalities, (frames, DRAWS, width))
+        weights = selection.straight_through(selection.log_odds(self.scores) + noise, TEMPERATURE)
+        return self.classifier(selection.mixed(weights, self.features)).sigmoid().mean(1)
+
+    def draw_by_draw(self) -> Tensor:
+        logs = self.scores.clamp(min=selection.FLOOR).log()
+        votes = []
+        for _ in range(DRAWS):
+            noise = -(-torch.rand_like(logs).log()).log()
+            soft = ((logs + noise) / TEMPERATURE).softmax(0)
+            hard = nn.functional.one_hot(soft.argmax(0), len(logs)).permute(2, 0, 1)
+            weights = hard - soft.detach() + soft
+            votes.append(self.classifier((weights * self.features).sum(0)).sigmoid())
+        return torch.stack(votes).mean(0)
+
+
+def step(vote) -> None:
+    vote().sum().backward()
+
+
+def best_of(function, times: int) -> float:
+    seconds = []
+    for _ in range(times):
+        start = perf_counter()
+        function()
+        seconds.append(perf_counter() - start)
+    return min(seconds)
+
+
+@pytest.mark.parametrize("width", [128, 512], ids=["tiny", "paper"])
+@pytest.mark.parametrize("frames", [1, 50])
+@pytest.mark.parametrize("modalities", [2, 3])
+def test_sampling(benchmark, modalities: int, frames: int, width: int) -> None:
+    torch.set_num_threads(1)
+    head = Head(modalities, frames, width)
+    with torch.no_grad():
+        torch.testing.assert_close(head.at_once(), head.draw_by_draw(), atol=0.2, rtol=0)
+    seconds = best_of(lambda: step(head.draw_by_draw), 5)
+    benchmark(step, head.at_once)
+    ratio = seconds / benchmark.stats.stats.min
+    benchmark.extra_info["times faster than a loop"] = round(ratio, 1)
+    print(f"\n{modalities} modalities, {frames} frames, {width} wide: {ratio:.1f} times faster than a loop over K")
