@@ -61,7 +61,7 @@ class Recipe(BaseModel):
             "frames_per_epoch": 2000,
             "batch_size": 32,
             "learning_rate": 6e-3,
-            "schedule": "triangular",
+            "learning_rate_schedule": "triangular",
             "image_size": 64,
             "crop": 56,
             "validation_stride": 4,
@@ -72,7 +72,7 @@ class Recipe(BaseModel):
     frames_per_epoch: int | None = Field(None, ge=1, description="Frames drawn for an epoch; all when empty.")
     batch_size: int = Field(50, ge=1)
     learning_rate: float = Field(1e-4, gt=0)
-    schedule: Literal["constant", "triangular"] = Field(
+    learning_rate_schedule: Literal["constant", "triangular"] = Field(
         "constant",
         description="'triangular' raises the learning rate over a quarter of the steps, then lowers it to 0.",
     )
@@ -224,7 +224,7 @@ class Method(nn.Module, ABC):
 
     def learning_rate_factor(self, stage: Stage, progress: Progress) -> float:
         """What the optimiser's learning rates are multiplied by at a step; the recipe's schedule by default."""
-        if self.recipe.schedule == "constant":
+        if self.recipe.learning_rate_schedule == "constant":
             return 1.0
         return min(progress.fraction / 0.25, (1 - progress.fraction) / 0.75)
 

@@ -15,7 +15,7 @@ class Flat(Method):
 
 
 def factors(schedule, epochs=4, steps=10):
-    method = Flat(Task((Modality.DEPTH,), (1,), 16), Recipe(schedule=schedule))
+    method = Flat(Task((Modality.DEPTH,), (1,), 16), Recipe(learning_rate_schedule=schedule))
     stage = method.stages()[0]
     return [
         method.learning_rate_factor(stage, Progress(e, epochs, s, steps)) for e in range(epochs) for s in range(steps)
@@ -36,7 +36,7 @@ def test_triangular_schedule_rises_over_a_quarter_and_falls_to_almost_nothing():
 def test_paper_defaults_are_those_of_the_amf_paper():
     recipe = Recipe.make("paper", {})
     assert (recipe.learning_rate, recipe.batch_size, recipe.image_size, recipe.crop) == (1e-4, 50, 256, 224)
-    assert recipe.schedule == "constant" and recipe.flip and recipe.frames_per_epoch is None
+    assert recipe.learning_rate_schedule == "constant" and recipe.flip and recipe.frames_per_epoch is None
 
 
 def test_presets_of_a_subclass_add_to_those_of_its_base():
