@@ -1,0 +1,216 @@
+"""What README and docs claim: links lead somewhere, commands exist, snippets run, the example keeps the contract."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from aubench import protocol, registry
+from aubench.data.roles import Labelled
+from aubench.data.store import Store
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLE = ROOT / "docs/examples/mean_fusion.py"
+SET_UP = 'python3 -m venv .venv && .venv/bin/pip install --quiet "tox>=4.21" && '
+SMALL = ["--set", "image_size=32", "--set", "crop=28", "--set", "frames_per_epoch=200", "--set", "epochs=3"]
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCE = re.compile(r"(?:<!-- (?P<mark>\w+) -->\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(kind: str, page: Path) -> list[tuple[str | None, str]]:
+    """Mark and text of each fenced block of a kind."""
+    return [(m["mark"], m["text"]) for m in FENCE.finditer(page.read_text()) if m["kind"] == kind]
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def test_the_page_finder_sees_what_is_there():
+    assert {"README.md", "docs/architecture.md", "docs/troubleshooting.md"} <= set(map(name, PAGES))
+    assert sum(len(LINK.findall(prose(page))) for page in PAGES) > 20
+    assert len(COMMANDS) > 20 and len(SNIPPETS) >= 5
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_relative_link_leads_somewhere(page):
+    for link in LINK.findall(prose(page)):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), f"{link} does not exist"
+        if anchor:
+            assert anchor in anchors(target), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize(("mark", "rest"), [("demo", ".venv/bin/tox run -e demo"), ("tests", ".venv/bin/tox run")])
+def test_readme_sets_everything_up_by_one_command(mark, rest):
+    marked = [text for found, text in blocks("bash", ROOT / "README.md") if found == mark]
+    assert marked == [f"{SET_UP}{rest}\n"]
+    # As the continuous integration reads it: from the mark to the closing fence, without both.
+    lines = (ROOT / "README.md").read_text().splitlines()
+    first = lines.index(f"<!-- {mark} -->")
+    assert lines[first + 1] == "```bash" and lines[first + 3] == "```"
+    assert mark in (ROOT / ".ci/run").read_text()
+
+
+def written_commands() -> list[tuple[str, str, bool]]:
+    """Page, command and whether it is shown whole, of every call of aubench in the documentation."""
+    found = []
+    for page in PAGES:
+        for _, text in blocks("bash", page):
+            lines = text.replace("\\\n", " ").splitlines()
+            found += [(name(page), line, True) for line in lines if line.startswith("aubench ")]
+        inline = re.findall(r"`(aubench [^`]+)`", prose(page))
+        found += [(name(page), command, False) for command in inline]
+    return list(dict.fromkeys(found))
+
+
+COMMANDS = written_commands()
+
+
+@pytest.mark.parametrize(("page", "command", "whole"), COMMANDS, ids=[f"{p}: {c}" for p, c, _ in COMMANDS])
+def test_every_command_exists_with_its_options(page, command, whole):
+    import typer
+
+    from aubench.cli.main import app
+
+    here, words = typer.main.get_command(app), shlex.split(command, comments=True)[1:]
+    while words and words[0] in getattr(here, "commands", {}):
+        here, words = here.commands[words[0]], words[1:]
+    known = {option for parameter in here.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    known.add("--help")
+    assert not [word for word in words if word.startswith("--") and word not in known]
+    if hasattr(here, "commands"):
+        assert not words or words[0].startswith("--"), f"no command '{words[0]}'"
+    elif whole:
+        here.make_context(command, list(words))  # raises on missing, unknown and surplus words
+
+
+@pytest.mark.parametrize("option", ["--devise", "--methods"])
+def test_a_misspelt_option_would_be_found(option):
+    with pytest.raises(AssertionError):
+        test_every_command_exists_with_its_options("", f"aubench run {option} x", True)
+
+
+def snippets() -> list[tuple[str, str]]:
+    return [(name(page), text) for page in PAGES for mark, text in blocks("python", page) if mark == "tested"]
+
+
+SNIPPETS = snippets()
+
+
+def test_every_python_snippet_is_tested():
+    assert len(SNIPPETS) == sum(len(blocks("python", page)) for page in PAGES)
+
+
+@pytest.fixture
+def beside_a_record(tmp_path, monkeypatch, make_record):
+    found = make_record("amf")
+    found.write(tmp_path / "record")
+    monkeypatch.chdir(tmp_path)
+    return found
+
+
+@pytest.mark.parametrize(("page", "text"), SNIPPETS, ids=[f"{p}-{i}" for i, (p, _) in enumerate(SNIPPETS)])
+def test_snippet_runs(page, text, beside_a_record):
+    exec(compile(text, page, "exec"), {"__name__": "snippet"})
+
+
+@pytest.mark.parametrize("field", ["f1_mean", "auc"])
+def test_headline_numbers_by_hand_equal_the_record(field, beside_a_record, capsys):
+    (text,) = [text for _, text in SNIPPETS if re.search(rf"^{field} = ", text, re.MULTILINE)]
+    assert len(text.splitlines()) <= 11
+    found: dict[str, float] = {}
+    exec(text, found)
+    stated = getattr(beside_a_record.info.summary, field)
+    assert found[field] == pytest.approx(stated, abs=1e-6)
+    assert 0.05 < stated < 0.999
+    assert capsys.readouterr().out.strip() == f"{100 * stated:.1f}"
+
+
+def test_the_method_in_the_readme_keeps_the_contract(tmp_path):
+    from aubench.engine.contract import run_contract
+
+    (text,) = [text for page, text in SNIPPETS if page == "README.md"]
+    (tmp_path / "mean_colour.py").write_text(text)
+    results = run_contract(registry.find_method(str(tmp_path / "mean_colour.py")))
+    assert [result for result in results if not result.passed] == []
+
+
+def test_the_example_is_short_and_keeps_the_contract():
+    from aubench.engine.contract import CHECKS, run_contract
+
+    assert len(EXAMPLE.read_text().splitlines()) <= 40
+    results = run_contract(registry.find_method(str(EXAMPLE)))
+    assert [result for result in results if not result.passed] == []
+    assert [result.name for result in results] == list(CHECKS)
+
+
+def test_the_example_runs_and_reaches_a_leaderboard(call, small_store):
+    words = ("run", "--no-track", "--method", EXAMPLE, "--protocol", "synth_3fold", "--store", small_store, *SMALL)
+    done = call(*words)
+    assert done.code == 0, done.err
+    assert "mean_fusion" in done.out and "3/3" in done.out
+    added = call("leaderboard", "add", "runs/synth_3fold/mean_fusion", "--root", "my-leaderboard")
+    assert added.code == 0, added.err
+    shown = call("leaderboard", "show", "--root", "my-leaderboard")
+    assert shown.code == 0 and "mean_fusion" in shown.out
+
+
+def test_the_protocol_in_the_docs_loads_and_fits_synth(tmp_path, small_store):
+    (text,) = [text for _, text in blocks("toml", ROOT / "docs/datasets.md")]
+    (tmp_path / "mine.toml").write_text(text)
+    found = protocol.load(tmp_path / "mine.toml")
+    roles = Labelled(Store(small_store), found).roles(1, validation=True)
+    assert all(len(rows) for rows in (roles.train, roles.val, roles.test))
+
+
+def test_the_folds_in_the_methodology_are_those_of_the_protocol():
+    text = (ROOT / "docs/methodology.md").read_text()
+    found = registry.find_protocol("bp4d_3fold")
+    for part, subjects in found.parts.items():
+        number = found.aliases[part]
+        assert f"| {part} ({len(subjects)}) | {' '.join(subjects)} | fold {number} |" in text
+        assert set(subjects) == found.test_subjects(number)
+    for alias, number in found.aliases.items():
+        assert re.search(rf"^\| {number} \|.*`{alias}`", text, re.MULTILINE), alias
+    for count in found.variants.values():
+        assert f"{count:,}" in text
+
+
+def test_the_record_is_described_field_by_field():
+    from aubench.scores.record import RecordInfo, Summary
+
+    text = (ROOT / "docs/results-format.md").read_text()
+    for field in (*RecordInfo.model_fields, *Summary.model_fields):
+        assert f"`{field}`" in text, field
+
+
+def test_every_method_and_command_is_in_the_documentation():
+    import typer
+
+    from aubench.cli.main import app
+
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert [m for m in registry.builtin_methods() if f"`{m}`" not in changes] == []
+    readme = (ROOT / "README.md").read_text()
+    assert [c for c in leaves(typer.main.get_command(app), "aubench") if f"`{c}`" not in readme] == []
+
+
+def leaves(command, path: str) -> list[str]:
+    inner = getattr(command, "commands", None)
+    return [path] if inner is None else [leaf for sub in inner for leaf in leaves(inner[sub], f"{path} {sub}")]
