@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -55,6 +55,10 @@ class Plan:
     precision: str
     store: StoreFacts
     runs: Path
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: a worker process finds the method itself, since a class from a file does not travel."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def entry(self) -> Entry:
