@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aubench.data.compiled import compiled, inner
 from aubench.data.synth.chance import bell
-from aubench.data.synth.compiling import exact, inner
 from aubench.data.synth.grid import REACH, Surface, ramp
 
 VIEW = 1.10
@@ -78,7 +78,7 @@ def _sin(t: float) -> float:
     return 2.0 * t / (1.0 + t * t)
 
 
-@exact
+@compiled
 def _light(view: View, turn: np.ndarray, z: np.ndarray, rgb: np.ndarray) -> None:
     """Turn reflectance into light that leaves the surface, in place."""
     g = z.shape[0]
@@ -179,7 +179,7 @@ def _meet(
     return i, j, weight, near
 
 
-@exact
+@compiled
 def _project(view: View, turn: np.ndarray, key: np.uint64, seen: Surface, shot: Shot) -> None:
     n = shot.visual.shape[0]
     coarse = max(n // 32, 1)

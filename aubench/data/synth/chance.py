@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from aubench.data.synth.compiling import inner
+from aubench.data.compiled import inner
 
 _MASK = (1 << 64) - 1
 _STEP = 0x9E3779B97F4A7C15

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aubench.data.compiled import compiled
 from aubench.data.synth import anatomy
-from aubench.data.synth.compiling import exact
 from aubench.data.synth.features import brows, eyes, mouth, nostrils
 from aubench.data.synth.grid import Surface, add_blobs, add_furrows, blank, blur
 from aubench.data.synth.head import rest
@@ -70,7 +70,7 @@ class Face:
         return self._out
 
 
-@exact
+@compiled
 def _act(who: Identity, at: _Anatomy, state: np.ndarray, looks: np.ndarray, out: Surface) -> None:
     level, flow = state[0], state[1]
     moved = np.zeros(at.moves.shape[0])

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from aubench.data.synth.compiling import inner
+from aubench.data.compiled import inner
 from aubench.data.synth.grid import REACH, Surface, after, first, ramp, shade, tint
 from aubench.data.synth.identity import Identity
 

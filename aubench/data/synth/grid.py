@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aubench.data.synth.compiling import exact, inner
+from aubench.data.compiled import compiled, inner
 
 REACH = 1.32
 """A grid covers [-REACH, REACH] in u (to the right) and v (down), in face units."""
@@ -67,7 +67,7 @@ def shade(rgb: np.ndarray, i: int, j: int, keep: float) -> None:
         rgb[c, i, j] *= keep
 
 
-@exact
+@compiled
 def add_blobs(field: np.ndarray, blobs: np.ndarray, levels: np.ndarray) -> None:
     """Add smooth bumps of bounded reach to a map.
 
@@ -123,7 +123,7 @@ def add_furrows(out: Surface, furrows: np.ndarray, levels: np.ndarray, crease: f
                     shade(out.rgb, i, j, 1.0 - furrows[f, 7] * part)
 
 
-@exact
+@compiled
 def blur(field: np.ndarray, spare: np.ndarray, reach: int) -> None:
     """Average a map over squares of ``2 * reach + 1`` cells, by a box along rows and one along columns.
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from aubench.data.compiled import compiled, inner
 from aubench.data.synth.chance import bell
-from aubench.data.synth.compiling import exact, inner
 from aubench.data.synth.grid import REACH, Surface, add_blobs, blank, ramp
 from aubench.data.synth.identity import Identity
 
@@ -145,7 +145,7 @@ def _skin(who: Identity, key: np.uint64, u: float, v: float) -> tuple[float, flo
     return r * keep, g * keep * flush, b * (keep + 0.06 * beard) * flush, beard
 
 
-@exact
+@compiled
 def paint_rest(who: Identity, key: np.uint64, out: Surface) -> None:
     """Fill a surface, but for the relief and glow of the face."""
     g = out.z.shape[0]
