@@ -24,12 +24,14 @@ class Head(nn.Module):
         self.classifier = nn.Linear(width, AUS)
 
     def at_once(self) -> Tensor:
+        """Probabilities (frames, AUs) from all draws together."""
         modalities, frames, width = self.features.shape
         noise = selection.gumbel_differences(modalities, (frames, DRAWS, width))
         weights = selection.straight_through(selection.log_odds(self.scores) + noise, TEMPERATURE)
         return self.classifier(selection.mixed(weights, self.features)).sigmoid().mean(1)
 
     def draw_by_draw(self) -> Tensor:
+        """The same, one draw after the other."""
         logs = self.scores.clamp(min=selection.FLOOR).log()
         votes = []
         for _ in range(DRAWS):
