@@ -13,7 +13,7 @@ from aubench import _torchvision
 
 if TYPE_CHECKING:
     from aubench.errors import AubenchError
-    from aubench.method import BranchedMethod, Card, Fidelity, Method, Progress, Recipe, Stage, masked_bce
+    from aubench.method import BranchedMethod, Card, Fidelity, Method, Progress, Recipe, Seen, Stage, masked_bce
     from aubench.task import Batch, Inputs, Modality, Task
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Modality",
     "Progress",
     "Recipe",
+    "Seen",
     "Stage",
     "Task",
     "masked_bce",

@@ -45,6 +45,19 @@ class Card:
     departures: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What first weights had seen before a method's own training began.
+
+    Attributes:
+        source: Where the weights come from.
+        datasets: The datasets they were trained on, ``unknown`` where nobody says.
+    """
+
+    source: str
+    datasets: tuple[str, ...]
+
+
 class Recipe(BaseModel):
     """Hyper-parameters that every method has; methods add their own in a subclass.
 
@@ -57,7 +70,7 @@ class Recipe(BaseModel):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "tiny": {
-            "epochs": 8,
+            "epochs": 7,
             "frames_per_epoch": 2000,
             "batch_size": 32,
             "learning_rate": 6e-3,
@@ -88,6 +101,10 @@ class Recipe(BaseModel):
         if self.crop > self.image_size:
             raise ValueError(f"crop {self.crop} is larger than image_size {self.image_size}")
         return self
+
+    def seen(self) -> tuple[Seen, ...]:
+        """What the first weights of this recipe had seen; nothing by default."""
+        return ()
 
     @classmethod
     def all_presets(cls) -> dict[str, dict[str, Any]]:

@@ -106,7 +106,10 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
         "selection": plan.selection,
         "threshold": plan.protocol.threshold,
         "conditions": [counts.CLEAN],
-        "pretraining": [],
+        "pretraining": [
+            {"stage": "initialisation", "source": seen.source, "datasets": list(seen.datasets)}
+            for seen in plan.typed_recipe.seen()
+        ],
         "search": {"trials": 0},
         "compute": flops.count(plan.entry.method, plan.task, plan.typed_recipe).model_dump(mode="json"),
         "speed": {

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from aubench import AubenchError, Recipe
+from aubench import AubenchError, Recipe, Seen
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -29,6 +29,14 @@ class BackboneRecipe(Recipe):
 
     backbone: Backbone = Field("resnet18", description="'narrow' is ours: four blocks of 16 to 128 channels.")
     weights: str = Field("imagenet", description="First weights: 'imagenet', 'none' or a .safetensors file.")
+
+    def seen(self) -> tuple[Seen, ...]:
+        """ImageNet, or nobody knows what, unless the weights are random."""
+        if self.weights == "none":
+            return ()
+        if self.weights == "imagenet":
+            return (Seen(f"timm/{self.backbone}.tv_in1k", ("ImageNet-1k",)),)
+        return (Seen(Path(self.weights).name, ("unknown",)),)
 
 
 class Encoder(nn.Module):

@@ -127,3 +127,11 @@ def test_narrow_is_narrow():
     network = backbones.Encoder("narrow", 3, "none")
     assert network.features == 128
     assert sum(p.numel() for p in network.parameters()) < 320_000
+
+
+@pytest.mark.parametrize(
+    ("weights", "datasets"),
+    [("none", []), ("imagenet", [("ImageNet-1k",)]), ("some/where/w.safetensors", [("unknown",)])],
+)
+def test_recipe_says_what_its_first_weights_had_seen(weights, datasets):
+    assert [seen.datasets for seen in backbones.BackboneRecipe(weights=weights).seen()] == datasets
