@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import aubench as package  # noqa: F401  puts the torchvision guard in place before any test imports timm
+
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors on a busy machine: threads only wait for each other
