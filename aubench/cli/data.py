@@ -29,6 +29,7 @@ def prepare_bp4d(
     landmarks: Annotated[
         Path | None, typer.Option("--landmarks", metavar="DIR", help="Align by the delivered 49-point files.")
     ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes [default: one a core].", min=1)] = None,
 ) -> None:
     """Read BP4D as delivered; the same command goes on where a stopped one was."""
     from aubench.cli.display import counting
@@ -47,6 +48,7 @@ def prepare_bp4d(
             size=size,
             frame_offset=offsets[frame_offset],  # type: ignore[arg-type]
             landmarks=landmarks,
+            workers=workers,
             progress=progress,
         )
     for text in report.lines():

@@ -10,12 +10,13 @@ import typer
 if TYPE_CHECKING:
     from aubench.engine.plan import Plan
     from aubench.protocol import Protocol
+    from aubench.registry import Entry
 
 _RUNS = Path("runs")
 
 
 def run(
-    method: Annotated[str, typer.Option("--method", help="Names or .py files separated by commas, or all.")],
+    method: Annotated[str, typer.Option("--method", help="Names or .py files separated by commas, or all that can.")],
     protocol: Annotated[str, typer.Option("--protocol", help="Name of a protocol, or a .toml file.")],
     seed: Annotated[str, typer.Option("--seed", help="One seed, or several separated by commas.")] = "0",
     fold: Annotated[str | None, typer.Option("--fold", help="Only this fold, by number or alias.")] = None,
@@ -116,6 +117,8 @@ def _plans(
         if value not in known:
             raise UsageError(f"cannot be '{value}'", where=option, hint=nearest(value, known))
     entries = [(name, registry.find_method(name)) for name in registry.split_methods(names)]
+    if names == "all":
+        entries = [(name, entry) for name, entry in entries if _can(entry, protocol, preset or protocol.preset, values)]
     with counting(f"{protocol.dataset}: sequences made") as progress:
         opened = open_store(protocol.dataset, store, progress)
     facts = StoreFacts(opened.path.resolve(), opened.info.dataset, opened.info.version, opened.info.digest)
@@ -139,6 +142,16 @@ def _plans(
     kind = data.variant or ("not a known variant" if protocol.variants else "as drawn")
     line(f"{protocol.name}: {data.count} labelled frames ({kind}), store {facts.digest[:12]}")
     return plans
+
+
+def _can(entry: Entry, protocol: Protocol, preset: str, changes: dict[str, Any]) -> bool:
+    """Whether a method that nobody asked for by name can do the task; if not, say why it is left out."""
+    from aubench.cli.display import line
+
+    reason = entry.method.refuses(protocol.task(entry.method.Recipe.make(preset, changes).crop))
+    if reason is not None:
+        line(f"skipped {entry.name}: {reason}")
+    return reason is None
 
 
 def _execute(plans: list[Plan], folds: list[int], device: str, track: bool) -> None:
