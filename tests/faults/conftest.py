@@ -1,0 +1,11 @@
+"""A delivery of BP4D to damage."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+_made = importlib.util.spec_from_file_location("bp4d_delivery", Path(__file__).parents[1] / "bp4d_delivery.py")
+_module = importlib.util.module_from_spec(_made)
+sys.modules[_made.name] = _module  # dataclasses look there for the types of their fields
+_made.loader.exec_module(_module)
+delivery, master = _module.delivery, _module.master
