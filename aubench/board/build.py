@@ -113,6 +113,15 @@ def shown(root: Path, protocol: str | None = None) -> str:
     return "\n".join(plain(_page(one, origins=False)) for one in chosen) or "no records yet\n"
 
 
+def sections_of(root: Path, protocol: str) -> tuple[Section, ...]:
+    """The tables of one protocol, proven; none where it has no complete run.
+
+    Raises:
+        RecordError: As :func:`pages`.
+    """
+    return next((one.sections for one in _protocols(_proven(root)) if one.name == protocol), ())
+
+
 def _proven(root: Path) -> list[Kept]:
     if not root.is_dir():
         raise DataError("no leaderboard here", where=root, hint="add a finished run with `aubench leaderboard add`")

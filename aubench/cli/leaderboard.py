@@ -56,6 +56,19 @@ def check(root: Root = _ROOT) -> None:
 
 
 @app.command()
+def draw(
+    protocol: Annotated[str, typer.Argument(help="The protocol to draw.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The PNG file to write.")],
+    root: Root = _ROOT,
+) -> None:
+    """Draw the first table of a protocol as a picture."""
+    from aubench.board import picture
+
+    picture.draw(root, protocol, out)
+    typer.echo(f"wrote {out}")
+
+
+@app.command()
 def show(
     protocol: Annotated[str | None, typer.Argument(help="The protocol to show; all by default.")] = None,
     root: Root = _ROOT,
