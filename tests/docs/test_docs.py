@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -60,11 +61,10 @@ def test_every_relative_link_leads_somewhere(page):
 def test_readme_sets_everything_up_by_one_command(mark, rest):
     marked = [text for found, text in blocks("bash", ROOT / "README.md") if found == mark]
     assert marked == [f"{SET_UP}{rest}\n"]
-    # As the continuous integration reads it: from the mark to the closing fence, without both.
-    lines = (ROOT / "README.md").read_text().splitlines()
-    first = lines.index(f"<!-- {mark} -->")
-    assert lines[first + 1] == "```bash" and lines[first + 3] == "```"
-    assert mark in (ROOT / ".ci/run").read_text()
+    reader = re.search(r"^command_after\(\) .*$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    script = f"{reader[0]}\ncommand_after {mark}"
+    read = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert read.stdout == marked[0]
 
 
 def written_commands() -> list[tuple[str, str, bool]]:
@@ -198,6 +198,15 @@ def test_the_record_is_described_field_by_field():
     text = (ROOT / "docs/results-format.md").read_text()
     for field in (*RecordInfo.model_fields, *Summary.model_fields):
         assert f"`{field}`" in text, field
+
+
+def test_everything_an_author_may_write_is_described():
+    from aubench import Method, Recipe
+
+    text = (ROOT / "docs/add-a-method.md").read_text()
+    assert [field for field in Recipe.model_fields if f"`{field}`" not in text] == []
+    hooks = [hook for hook, value in vars(Method).items() if callable(value) and not hook.startswith("_")]
+    assert [hook for hook in hooks if not re.search(rf"`{hook}[(`]", text)] == []
 
 
 def test_every_method_and_command_is_in_the_documentation():
