@@ -115,13 +115,6 @@ def _with_labels(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(present=counts["tp"] + counts["fn"], absent=counts["fp"] + counts["tn"])
 
 
-def _path(kept: Kept) -> Iterator[Finding]:
-    if kept.folder.parts[-3:] != kept.record.place.parts:
-        yield Finding(
-            kept.folder, f"path disagrees with its {record.FILE}, which belongs in {kept.record.place.as_posix()}"
-        )
-
-
 def _fields(kept: Kept) -> Iterator[Finding]:
     info = kept.record.info
     names = {f"AU{au}" for au in info.protocol.aus}

@@ -58,7 +58,7 @@ def prepare_bp4d(
 @prepare.command("synth")
 def prepare_synth(
     store: StoreOption = None,
-    size: Size = 64,
+    size: Annotated[int, typer.Option("--size", help="Side of every image in pixels.", min=32, max=256)] = 64,
     frames: Annotated[int, typer.Option("--frames", help="Frames of each of the 328 sequences.", min=32)] = 32,
 ) -> None:
     """Draw the dataset that needs no licence."""

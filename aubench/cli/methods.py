@@ -16,7 +16,7 @@ def methods() -> None:
     rows = []
     for name in registry.method_names():
         method = registry.find_method(name).method
-        recipe = method.Recipe()
+        recipe = method.Recipe.make("paper", {})
         offered = Task(tuple(Modality), tuple(range(1, 13)), recipe.crop)
         task = Task(method.uses(offered), offered.aus, offered.image_size)
         parameters = count(method, task, recipe).total.parameters

@@ -18,7 +18,9 @@ def test_method(
 
     results = run_contract(registry.find_method(name), preset)
     for result in results:
-        typer.echo(f"{'ok  ' if result.passed else 'FAIL'} {result.name}{f': {result.detail}' if result.detail else ''}")
+        typer.echo(
+            f"{'ok  ' if result.passed else 'FAIL'} {result.name}{f': {result.detail}' if result.detail else ''}"
+        )
     broken = sum(not result.passed for result in results)
     if broken:
         raise CheckFailed(f"{broken} of {len(results)} checks failed", where=name)

@@ -11,8 +11,7 @@ import torch
 from filelock import FileLock
 
 from aubench import atomic, digest
-from aubench.data import sampling
-from aubench.data.roles import Labelled, Roles
+from aubench.data.roles import Labelled, Roles, Rows
 from aubench.data.store import Store
 from aubench.engine import checkpoint, devices, predict
 from aubench.engine.plan import Plan
@@ -86,6 +85,7 @@ def _score(plan: Plan, roles: Roles, data: Labelled, training: Training, fabric:
         "train_seconds": round(history.seconds, 3),
         "train_frames_per_s": round(history.frames / max(history.seconds, 1e-9), 1),
         "inference_frames_per_s": round(len(found) / max(seconds, 1e-9), 1),
+        "threads": torch.get_num_threads(),
         "frames": {"train": len(roles.train), "val": len(roles.val), "test": len(roles.test)},
         "subjects": {
             "train": _subjects(data, roles.train),
@@ -104,7 +104,7 @@ def _warm_up(sealed: Sealed, data: Labelled, roles: Roles, device: torch.device)
     predict.probabilities(sealed, data, roles.test[: predict.BATCH], device)
 
 
-def _subjects(data: Labelled, rows: sampling.Rows) -> list[str]:
+def _subjects(data: Labelled, rows: Rows) -> list[str]:
     return sorted(set(np.unique(data.subjects[rows]).tolist()))
 
 

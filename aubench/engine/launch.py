@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, cast
 
 from aubench.engine.devices import DeviceChoice
 from aubench.engine.plan import Plan
@@ -67,20 +67,28 @@ def launch(jobs: Sequence[Job], choice: DeviceChoice, report: Callable[[Job, dic
                 process.start()
                 sender.close()
                 running[receiver] = (job, process, slot)
-            for receiver in connection.wait(list(running)):
-                assert isinstance(receiver, Connection)
-                job, process, slot = running[receiver]
-                try:
-                    _pass_on(job, receiver.recv(), report)
-                except EOFError:
-                    del running[receiver]
-                    free.append(slot)
-                    _buried(job, process)
+            for ready in connection.wait(list(running)):
+                _attend(cast(Connection, ready), running, free, report)
     finally:
-        for _, process, _ in running.values():
-            process.terminate()
-        for _, process, _ in running.values():
-            process.join()
+        for _, left, _ in running.values():
+            left.terminate()
+        for _, left, _ in running.values():
+            left.join()
+
+
+def _attend(
+    receiver: Connection,
+    running: dict[Connection, tuple[Job, BaseProcess, int]],
+    free: deque[int],
+    report: Callable[[Job, dict[str, Any]], None],
+) -> None:
+    job, process, slot = running[receiver]
+    try:
+        _pass_on(job, receiver.recv(), report)
+    except EOFError:
+        del running[receiver]
+        free.append(slot)
+        _buried(job, process)
 
 
 def _pass_on(job: Job, event: dict[str, Any], report: Callable[[Job, dict[str, Any]], None]) -> None:
@@ -91,9 +99,11 @@ def _pass_on(job: Job, event: dict[str, Any], report: Callable[[Job, dict[str, A
 
 def _buried(job: Job, process: BaseProcess) -> None:
     process.join()
-    if process.exitcode != 0:
+    code = process.exitcode or 0
+    if code != 0:
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
         raise FoldFailed(
-            f"fold {job.fold} of {job.plan.entry.name} was ended by signal {-(process.exitcode or 0)}",
+            f"fold {job.fold} of {job.plan.entry.name} {how}",
             hint="give the same command again to go on",
         )
 

@@ -117,7 +117,7 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
             "inference_frames_per_s": metrics.mean([result["inference_frames_per_s"] for result in results]),
         },
         "time": {"started": run["started"], "seconds": sum(result["seconds"] for result in results)},
-        "device": run["device"] | {"threads": 1, "precision": plan.precision},
+        "device": run["device"] | {"threads": results[0]["threads"], "precision": plan.precision},
         "packages": run["packages"],
         "git": run["git"],
         "folds": [_fold_part(result) for result in results],
@@ -126,4 +126,4 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
 
 def _fold_part(result: dict[str, Any]) -> dict[str, Any]:
     same = ("fold", "frames", "epochs", "best_epoch", "checkpoint", "train_prevalence")
-    return {key: result[key] for key in same} | result["subjects"]
+    return {**{key: result[key] for key in same}, **result["subjects"]}

@@ -72,7 +72,7 @@ class Training:
         first = self._restored()
         for index in range(self.history.stage, len(self.stages)):
             stage = self.stages[index]
-            optimizer = self.fabric.setup_optimizers(self.method.optimizer(stage))
+            optimizer: Any = self.fabric.setup_optimizers(self.method.optimizer(stage))
             if first is not None:
                 checkpoint.restore_optimizer(optimizer.optimizer, first.tensors, first.notes["optimizer"])
                 first = None
