@@ -42,7 +42,7 @@ class AMFRecipe(BackboneRecipe, CutSwitchRecipe):
     weight_modality: float = Field(1.0, ge=0, description="λ_k of eq. 11.")
     weight_guidance: float = Field(1.0, ge=0, description="λ_k^* of eq. 11.")
     guidance: Literal["align", "oppose"] = Field("align", description="Scores follow the gradient, or its reverse.")
-    detach_scored: bool = Field(True, description="Scoring sends no gradient into the encoders.")
+    detach_scored: bool = Field(False, description="Scoring sends no gradient at all into the encoders.")
     voting: Literal["sampled", "expected", "argmax"] = Field("sampled", description="How predictions are made.")
 
 
@@ -78,8 +78,8 @@ class AMF(BranchedMethod):
             "a constant target.",
             "dist in eq. 10 is the cosine similarity, so that scores are drawn to where gradients are large "
             "(guidance=align); guidance=oppose is the other reading.",
-            "Scoring reads detached features, so that eq. 10 trains scoring alone; detach_scored=false lets it reach "
-            "the encoders.",
+            "Eq. 10 trains scoring alone: it scores detached features; eq. 9 reaches the encoders through scoring too, "
+            "unless detach_scored=true.",
             "The temperature falls linearly from epoch to epoch; schedule=exponential falls within each epoch.",
             "Predictions average K draws with noise fixed once for all frames; voting=expected and voting=argmax "
             "need no draws.",
@@ -123,8 +123,7 @@ class AMF(BranchedMethod):
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
         """AU probabilities by the votes of fixed draws, or by what the recipe wants instead."""
         stacked = self._stacked(features)
-        scores = self.scores(stacked)
-        odds = selection.log_odds(scores)
+        odds = selection.log_odds(self.scores(stacked))
         if self.recipe.voting == "expected":
             weights = selection.relaxed(odds, 1.0)
         elif self.recipe.voting == "argmax":
@@ -155,14 +154,14 @@ class AMF(BranchedMethod):
         """Eq. (11), with the terms of eqs. (8), (9) and (10) beside it."""
         features = {m: self.encode(m, batch.inputs[m]) for m in self.task.modalities}
         stacked = self._stacked(features)
-        scores = self.scores(stacked)
         drawn = selection.gumbel_differences(
             len(stacked), (len(batch.labels), self.recipe.samples, stacked.shape[-1]), device=stacked.device
         )
-        weights = selection.straight_through(selection.log_odds(scores) + drawn, self.temperature(progress))
+        odds = selection.log_odds(self.scores(stacked))
+        weights = selection.straight_through(odds + drawn, self.temperature(progress))
         terms = {"fused": masked_bce(self.voted(selection.mixed(weights, stacked)), batch.labels)}  # eq. (9)
         total = self.recipe.weight_fused * terms["fused"]
-        for m, score in zip(self.task.modalities, scores, strict=True):
+        for m, score in zip(self.task.modalities, self.scores(stacked.detach()), strict=True):
             alone = masked_bce(self.classifiers[m.value](features[m]).sigmoid(), batch.labels)  # eq. (8)
             guidance = self.guidance(score, features[m], alone)
             total = total + self.recipe.weight_modality * alone + self.recipe.weight_guidance * guidance  # eq. (11)

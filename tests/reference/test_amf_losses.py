@@ -153,10 +153,15 @@ def test_guidance_trains_scoring_alone():
     assert bench.features[V].grad is None
 
 
-def test_guidance_reaches_the_encoder_when_scoring_is_not_detached():
-    bench = Bench((V, D), detach_scored=False)
-    gradients(bench, "guidance_visual")
+@pytest.mark.parametrize("detached", [False, True])
+def test_the_fused_loss_reaches_a_modality_that_is_not_chosen_only_through_scoring(detached):
+    bench = Bench((V, D), detach_scored=detached)
+    with torch.no_grad():
+        bench.amf.scoring["visual"][2].bias.fill_(12.0)
+        bench.amf.scoring["depth"][2].bias.fill_(-12.0)
+    gradients(bench, "fused")
     assert bench.features[V].grad.any()
+    assert bench.features[D].grad.any() != detached
 
 
 def test_the_fused_loss_trains_scoring_through_the_draws():
