@@ -42,6 +42,7 @@ class AMFRecipe(BackboneRecipe, CutSwitchRecipe):
     weight_modality: float = Field(1.0, ge=0, description="λ_k of eq. 11.")
     weight_guidance: float = Field(1.0, ge=0, description="λ_k^* of eq. 11.")
     guidance: Literal["align", "oppose"] = Field("align", description="Scores follow the gradient, or its reverse.")
+    guidance_trains: Literal["scoring", "all"] = Field("scoring", description="Whether eq. 10 reaches the encoders.")
     detach_scored: bool = Field(False, description="Scoring sends no gradient at all into the encoders.")
     voting: Literal["sampled", "expected", "argmax"] = Field("sampled", description="How predictions are made.")
 
@@ -78,8 +79,8 @@ class AMF(BranchedMethod):
             "a constant target.",
             "dist in eq. 10 is the cosine similarity, so that scores are drawn to where gradients are large "
             "(guidance=align); guidance=oppose is the other reading.",
-            "Eq. 10 trains scoring alone: it scores detached features; eq. 9 reaches the encoders through scoring too, "
-            "unless detach_scored=true.",
+            "Eq. 10 trains scoring alone, on detached features; guidance_trains=all lets it reach the encoders.",
+            "Eq. 9 reaches the encoders through scoring too; detach_scored=true stops that.",
             "The temperature falls linearly from epoch to epoch; schedule=exponential falls within each epoch.",
             "Predictions average K draws with noise fixed once for all frames; voting=expected and voting=argmax "
             "need no draws.",
@@ -157,11 +158,12 @@ class AMF(BranchedMethod):
         drawn = selection.gumbel_differences(
             len(stacked), (len(batch.labels), self.recipe.samples, stacked.shape[-1]), device=stacked.device
         )
-        odds = selection.log_odds(self.scores(stacked))
-        weights = selection.straight_through(odds + drawn, self.temperature(progress))
+        scores = self.scores(stacked)
+        guided = scores if self.recipe.guidance_trains == "all" else self.scores(stacked.detach())
+        weights = selection.straight_through(selection.log_odds(scores) + drawn, self.temperature(progress))
         terms = {"fused": masked_bce(self.voted(selection.mixed(weights, stacked)), batch.labels)}  # eq. (9)
         total = self.recipe.weight_fused * terms["fused"]
-        for m, score in zip(self.task.modalities, self.scores(stacked.detach()), strict=True):
+        for m, score in zip(self.task.modalities, guided, strict=True):
             alone = masked_bce(self.classifiers[m.value](features[m]).sigmoid(), batch.labels)  # eq. (8)
             guidance = self.guidance(score, features[m], alone)
             total = total + self.recipe.weight_modality * alone + self.recipe.weight_guidance * guidance  # eq. (11)

@@ -153,6 +153,13 @@ def test_guidance_trains_scoring_alone():
     assert bench.features[V].grad is None
 
 
+def test_guidance_reaches_the_encoder_on_request():
+    bench = Bench((V, D), guidance_trains="all")
+    gradients(bench, "guidance_visual")
+    assert bench.features[V].grad.any()
+    assert bench.features[D].grad is None or not bench.features[D].grad.any()
+
+
 @pytest.mark.parametrize("detached", [False, True])
 def test_the_fused_loss_reaches_a_modality_that_is_not_chosen_only_through_scoring(detached):
     bench = Bench((V, D), detach_scored=detached)
