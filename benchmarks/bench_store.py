@@ -1,0 +1,100 @@
+"""Batches from a store against JPEGs that PIL decodes in a DataLoader: 256 pixels, shuffled, normalised."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from aubench.data import pixels, sampling
+from aubench.data.roles import Labelled
+from aubench.data.store import Store
+from aubench.data.synth.dataset import SynthSettings, generate
+from aubench.task import Modality
+
+TARGET = 5.0
+"""At least so many times the frames a second, however many workers decode."""
+
+SIZE, BATCH, QUALITY, ROUNDS = 256, 32, 95, 25
+VISUAL = Modality.VISUAL
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """640 frames of ten subjects."""
+    settings = SynthSettings(subjects=10, sequences=2, size=SIZE)
+    return generate(tmp_path_factory.mktemp("stores") / "synth", settings, lambda done, total: None)
+
+
+@pytest.fixture(scope="module")
+def photos(store: Store, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The same frames as JPEGs."""
+    folder = tmp_path_factory.mktemp("photos")
+    paths = [folder / f"{row}.jpg" for row in range(len(store.frames))]
+    for row, path in enumerate(paths):
+        Image.fromarray(store.read(VISUAL, [row])[0]).save(path, quality=QUALITY)
+    return paths
+
+
+class Photos(Dataset[Tensor]):
+    """Decoded on demand; as bytes, which is quicker than floats: less has to be put together and to travel."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        with Image.open(self.paths[index]) as photo:
+            return torch.from_numpy(np.array(photo.convert("RGB")))
+
+
+class Unbound(Labelled):
+    """Frames without a protocol."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.labels = store, store.frames[["AU1"]].to_numpy(np.int8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept_memory() -> None:
+    """Let the C library keep what is freed, for both sides.
+
+    Whether it hands a batch's 25 MB back to the system, to be zeroed for the next batch, hangs on what the other side
+    left on the heap, and doubles the time.
+    """
+    if sys.platform == "linux":
+        trim, large = -1, -3
+        mallopt = ctypes.CDLL(None).mallopt
+        assert mallopt(large, 1 << 30) and mallopt(trim, (1 << 31) - 1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches(compare, store: Store, photos: list[Path], workers: int) -> None:
+    torch.set_num_threads(1)
+    data, rows = Unbound(store), np.arange(len(photos))
+    loader = DataLoader(
+        Photos(photos), BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0, drop_last=True
+    )
+    shape = (BATCH, 3, SIZE, SIZE)
+
+    def from_store() -> None:
+        batches = sampling.in_batches(np.random.default_rng().permutation(rows), BATCH, whole=True)
+        for stored in sampling.stream(data, (VISUAL,), batches):
+            assert pixels.centre_views(stored.images, SIZE, SIZE)[VISUAL].shape == shape
+
+    def from_photos() -> None:
+        for images in loader:
+            assert pixels.normalised(images).shape == shape
+
+    told = f"batches: frames/s of the store over PIL in a DataLoader with {workers} workers"
+    ratio = compare(from_store, from_photos, rounds=ROUNDS, told=told)
+    assert ratio >= TARGET
