@@ -73,7 +73,7 @@ class Recipe(BaseModel):
             "epochs": 7,
             "frames_per_epoch": 2000,
             "batch_size": 32,
-            "learning_rate": 6e-3,
+            "learning_rate": 1e-2,
             "learning_rate_schedule": "triangular",
             "image_size": 64,
             "crop": 56,
