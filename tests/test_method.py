@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import torch
 
@@ -41,7 +43,7 @@ def test_paper_defaults_are_those_of_the_amf_paper():
 
 def test_presets_of_a_subclass_add_to_those_of_its_base():
     class Mine(Recipe):
-        presets = {"tiny": {"width": 2}, "huge": {"width": 9}}
+        presets: ClassVar = {"tiny": {"width": 2}, "huge": {"width": 9}}
         width: int = 4
 
     assert Mine.make("tiny", {}).width == 2 and Mine.make("tiny", {}).crop == Recipe.make("tiny", {}).crop
