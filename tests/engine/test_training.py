@@ -193,7 +193,7 @@ def test_run_id_follows_all_that_decides_the_numbers(small_store, tmp_path):
     others = [
         plan_for(small_store, tmp_path, "amf"),
         plan_for(small_store, tmp_path, selection="last"),
-        plan_for(small_store, tmp_path, learning_rate=0.01),
+        plan_for(small_store, tmp_path, learning_rate=0.0123),
     ]
     assert len({first.run_id, *(p.run_id for p in others)}) == 4
 
