@@ -24,11 +24,10 @@ main()
 
 
 @pytest.fixture
-def leaderboard():
+def leaderboard(tmp_path):
     def command(*arguments) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)], capture_output=True, text=True, check=False
-        )
+        words = [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)]
+        return subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
 
     return command
 
