@@ -109,15 +109,13 @@ class Training:
         )
         steps = len(sampling.in_batches(order, stage.batch_size, whole=True))
         todo = sampling.in_batches(order, stage.batch_size, start=history.step, whole=True)
-        sums: dict[str, Tensor] = {
-            k: torch.tensor(v, dtype=torch.float64, device=self.fabric.device) for k, v in history.sums.items()
-        }
+        sums: dict[str, Tensor] = {k: torch.tensor(v, device=self.fabric.device) for k, v in history.sums.items()}
         begin, spent = time.perf_counter(), history.epoch_seconds
         self.method.train()
         for stored in sampling.stream(self.data, self.method.task.modalities, todo, pin=self._on_gpu):
             terms = self._step(stage, optimizer, stored, Progress(history.epoch, stage.epochs, history.step, steps))
             for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value.detach().double()
+                sums[name] = sums.get(name, 0.0) + value.detach().float()
             history.step += 1
             history.frames += len(stored.rows)
             if time.monotonic() - self._saved_at > SAVE_EVERY:
