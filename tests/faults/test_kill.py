@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-SMALL = ["image_size=32", "crop=28", "frames_per_epoch=300", "epochs=4"]
+SMALL = ["image_size=32", "crop=28", "frames_per_epoch=400", "epochs=8"]
 LEFT = ("predictions.parquet", "counts.csv", "histograms.csv", "checkpoint.safetensors")
 
 
@@ -29,7 +29,7 @@ def run_and_kill_after(lines: int, store: Path, folder: Path) -> None:
             if lines == 0:
                 break
         try:
-            process.wait(random.uniform(0, 0.5))
+            process.wait(random.uniform(0, 0.3))
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
 
@@ -45,7 +45,7 @@ def test_run_killed_three_times_equals_one_never_killed(small_store, tmp_path):
     whole.mkdir()
     broken.mkdir()
     subprocess.run(command(small_store), cwd=whole, check=True, capture_output=True)
-    for lines in (1, 3, 4):
+    for lines in (1, 3, 5):
         run_and_kill_after(lines, small_store, broken)
         assert not list(broken.rglob("record.json"))
     done = subprocess.run(command(small_store), cwd=broken, check=True, capture_output=True, text=True)
