@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from time import perf_counter
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -47,19 +45,10 @@ def step(vote) -> None:
     vote().sum().backward()
 
 
-def best_of(function, times: int) -> float:
-    seconds = []
-    for _ in range(times):
-        start = perf_counter()
-        function()
-        seconds.append(perf_counter() - start)
-    return min(seconds)
-
-
 @pytest.mark.parametrize("width", [128, 512], ids=["tiny", "paper"])
 @pytest.mark.parametrize("frames", [1, 50])
 @pytest.mark.parametrize("modalities", [2, 3])
-def test_sampling(benchmark, modalities: int, frames: int, width: int) -> None:
+def test_sampling(benchmark, best_of, modalities: int, frames: int, width: int) -> None:
     torch.set_num_threads(1)
     head = Head(modalities, frames, width)
     with torch.no_grad():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -54,21 +53,12 @@ def numpy_z_buffer(corners: np.ndarray, nearness: np.ndarray, size: int) -> np.n
     return buffer
 
 
-def best_of(function, times: int) -> float:
-    seconds = []
-    for _ in range(times):
-        start = perf_counter()
-        function()
-        seconds.append(perf_counter() - start)
-    return min(seconds)
-
-
 @pytest.fixture(scope="module")
 def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scan(tmp_path_factory.mktemp("scan") / "0000.obj")
 
 
-def test_z_buffer_against_numpy(benchmark, scan: Path) -> None:
+def test_z_buffer_against_numpy(benchmark, best_of, scan: Path) -> None:
     mesh = read_obj(scan)
     points = np.column_stack([mesh.texture[:, 0] * PHOTO[1], (1 - mesh.texture[:, 1]) * PHOTO[0]])
     points = (points - SQUARE[:2] + SQUARE[2] / 2) * SIZE / SQUARE[2]

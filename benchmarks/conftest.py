@@ -42,3 +42,18 @@ def compare(benchmark: BenchmarkFixture, capsys: pytest.CaptureFixture[str]) -> 
         return ratio
 
     return run
+
+
+@pytest.fixture
+def best_of() -> Callable[[Callable[[], object], int], float]:
+    """Seconds of the quickest of several calls, for what is too slow to run often."""
+
+    def run(function: Callable[[], object], times: int) -> float:
+        seconds = []
+        for _ in range(times):
+            begin = perf_counter()
+            function()
+            seconds.append(perf_counter() - begin)
+        return min(seconds)
+
+    return run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -62,8 +61,3 @@ class History:
     def write(self, path: Path) -> None:
         """Write the finished epochs as JSON, one line each."""
         atomic.write_text(path, "".join(json.dumps(entry) + "\n" for entry in self.epochs))
-
-
-def finite(values: Mapping[str, float]) -> bool:
-    """Whether all values are numbers."""
-    return all(math.isfinite(value) for value in values.values())

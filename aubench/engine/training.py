@@ -6,6 +6,7 @@ a checkpoint, wherever it was, computes what one never stopped would have comput
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import torch
 from aubench.data import pixels, sampling
 from aubench.data.roles import Labelled, Roles, Rows
 from aubench.engine import checkpoint, predict
-from aubench.engine.history import History, finite
+from aubench.engine.history import History
 from aubench.engine.plan import Plan
 from aubench.engine.sealed import Sealed
 from aubench.engine.seeds import derive
@@ -148,10 +149,9 @@ class Training:
 
     def _finish_epoch(self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float) -> None:
         history = self.history
-        if not finite(losses):
-            bad = next(name for name, value in losses.items() if not finite({name: value}))
+        if bad := [name for name, value in losses.items() if not math.isfinite(value)]:
             raise MethodError(
-                f"loss term '{bad}' is not finite in epoch {history.epoch + 1} of fold {self.fold}",
+                f"loss term '{bad[0]}' is not finite in epoch {history.epoch + 1} of fold {self.fold}",
                 where=self.plan.entry.name,
                 hint="lower the learning rate",
             )
