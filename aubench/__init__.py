@@ -13,7 +13,8 @@ from aubench import _torchvision
 
 if TYPE_CHECKING:
     from aubench.errors import AubenchError
-    from aubench.method import BranchedMethod, Card, Fidelity, Method, Progress, Recipe, Seen, Stage, masked_bce
+    from aubench.method import BranchedMethod, Card, Fidelity, Method, Progress, Stage, masked_bce
+    from aubench.recipe import Recipe, Seen
     from aubench.task import Batch, Inputs, Modality, Task
 
 __all__ = [
@@ -35,7 +36,11 @@ __all__ = [
 
 _torchvision.install_guard()
 
-_HOME = {"AubenchError": "aubench.errors", **dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.task")}
+_HOME = {
+    "AubenchError": "aubench.errors",
+    **dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.task"),
+    **dict.fromkeys(("Recipe", "Seen"), "aubench.recipe"),
+}
 
 
 def __getattr__(name: str) -> Any:

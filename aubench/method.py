@@ -6,13 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
-from aubench.errors import RecipeError, nearest
+from aubench.recipe import Recipe
 from aubench.task import Batch, Inputs, Modality, Task
 
 if TYPE_CHECKING:
@@ -45,101 +44,6 @@ class Card:
     departures: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What first weights had seen before a method's own training began.
-
-    Attributes:
-        source: Where the weights come from.
-        datasets: The datasets they were trained on, ``unknown`` where nobody says.
-    """
-
-    source: str
-    datasets: tuple[str, ...]
-
-
-class Recipe(BaseModel):
-    """Hyper-parameters that every method has; methods add their own in a subclass.
-
-    Defaults are the papers'. ``presets`` holds named changes to them, and a subclass's presets add to
-    those of its bases.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {},
-        "tiny": {
-            "epochs": 7,
-            "frames_per_epoch": 2000,
-            "batch_size": 32,
-            "learning_rate": 1e-2,
-            "learning_rate_schedule": "triangular",
-            "image_size": 64,
-            "crop": 56,
-            "validation_stride": 4,
-        },
-    }
-
-    epochs: int = Field(30, ge=1, description="Most epochs of training.")
-    frames_per_epoch: int | None = Field(None, ge=1, description="Frames drawn for an epoch; all when empty.")
-    batch_size: int = Field(50, ge=1)
-    learning_rate: float = Field(1e-4, gt=0)
-    learning_rate_schedule: Literal["constant", "triangular"] = Field(
-        "constant",
-        description="'triangular' raises the learning rate over a quarter of the steps, then lowers it to 0.",
-    )
-    weight_decay: float = Field(0.0, ge=0)
-    patience: int = Field(10, ge=1, description="Epochs without a better validation F1 before training stops.")
-    validation_stride: int = Field(1, ge=1, description="Every how many frames of the validation role are scored.")
-    image_size: int = Field(256, ge=16, description="Images are resized to this before cropping.")
-    crop: int = Field(224, ge=16, description="Side of the random crop in training, of the centre crop otherwise.")
-    flip: bool = Field(True, description="Mirror half of the training frames.")
-
-    @model_validator(mode="after")
-    def _crop_fits(self) -> Self:
-        if self.crop > self.image_size:
-            raise ValueError(f"crop {self.crop} is larger than image_size {self.image_size}")
-        return self
-
-    def seen(self) -> tuple[Seen, ...]:
-        """What the first weights of this recipe had seen; nothing by default."""
-        return ()
-
-    @classmethod
-    def all_presets(cls) -> dict[str, dict[str, Any]]:
-        """Every preset with the changes of the base classes included."""
-        merged: dict[str, dict[str, Any]] = {}
-        for base in reversed(cls.__mro__):
-            for name, changes in vars(base).get("presets", {}).items():
-                merged.setdefault(name, {}).update(changes)
-        return merged
-
-    @classmethod
-    def make(cls, preset: str, changes: Mapping[str, Any]) -> Self:
-        """The recipe of a preset, with some values changed.
-
-        Args:
-            preset: Name of a preset.
-            changes: Values by field name; text is read as the field's type.
-
-        Raises:
-            RecipeError: No such preset or field, or a value that does not fit.
-        """
-        presets = cls.all_presets()
-        if preset not in presets:
-            raise RecipeError(f"no preset '{preset}'", where="--preset", hint=nearest(preset, presets))
-        for name in changes:
-            if name not in cls.model_fields:
-                raise RecipeError(f"no recipe key '{name}'", where="--set", hint=nearest(name, cls.model_fields))
-        try:
-            return cls(**{**presets[preset], **changes})
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"])) or "recipe"
-            raise RecipeError(f"{first['msg']} (got {first['input']!r})", where=f"recipe key '{name}'") from None
-
-
 AnyRecipe = Recipe
 """The type of any recipe, for where a class has an attribute of the name ``Recipe``."""
 
@@ -151,14 +55,22 @@ class Stage:
     Attributes:
         name: For logs and checkpoints.
         epochs: Most epochs.
-        batch_size: Frames a step.
-        patience: Epochs without a better validation F1 before it ends.
+        batch_size: Frames a step; clips, where the method takes clips.
+        patience: Epochs without a better validation F1 before it ends; a pre-training stage has none.
+        frames_per_epoch: Frames drawn for an epoch; all when None.
+        pretraining: Its batches are drawn from every frame of the training role, coded or not, with all labels
+            hidden; nothing is validated, and the last weights stay. Comes before the supervised stages.
+        everyone: A pre-training stage that draws from all subjects, those of validation and test included, as some
+            papers do; the record says so.
     """
 
     name: str
     epochs: int
     batch_size: int
-    patience: int
+    patience: int = 1
+    frames_per_epoch: int | None = None
+    pretraining: bool = False
+    everyone: bool = False
 
 
 @dataclass(frozen=True)
@@ -233,7 +145,18 @@ class Method(nn.Module, ABC):
     def stages(self) -> Sequence[Stage]:
         """The phases of its training, in order; one supervised stage by default."""
         recipe = self.recipe
-        return (Stage("train", recipe.epochs, recipe.batch_size, recipe.patience),)
+        return (Stage("train", recipe.epochs, recipe.batch_size, recipe.patience, recipe.frames_per_epoch),)
+
+    def spans(self, labels: Int[Tensor, "frames au"]) -> Sequence[tuple[int, int]]:
+        """Parts of a training sequence that clips are drawn from besides its whole; for methods that take clips.
+
+        Args:
+            labels: Of the sequence's frames, in order of time.
+
+        Returns:
+            First frame and the one after the last.
+        """
+        return ()
 
     def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
         """The optimiser of a stage; Adam with the recipe's learning rate by default."""
@@ -259,8 +182,12 @@ class Method(nn.Module, ABC):
         return {"total": masked_bce(self(batch.inputs), batch.labels)}
 
     @abstractmethod
-    def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
-        """AU probabilities in [0, 1] of images in [-1, 1]; a zeroed modality is a missing one."""
+    def forward(self, inputs: Inputs) -> Float[Tensor, "*n au"]:
+        """AU probabilities in [0, 1] of images in [-1, 1]; a zeroed modality is a missing one.
+
+        Images are (N, C, H, W) and probabilities (N, A); where the recipe has a ``clip_length`` T, they are
+        (N, T, C, H, W) and (N, T, A).
+        """
 
 
 class BranchedMethod(Method):

@@ -50,8 +50,8 @@ class Task:
         return sum(m.channels for m in self.modalities)
 
 
-Inputs = Mapping[Modality, "Float[Tensor, 'n c h w']"]
-"""Images by modality, normalised to [-1, 1]."""
+Inputs = Mapping[Modality, "Float[Tensor, 'n *t c h w']"]
+"""Images by modality, normalised to [-1, 1]; clips have T after N."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Batch:
     """Frames of the training role on their way to a method.
 
     Attributes:
-        inputs: Images by modality, (N, C, H, W), float in [-1, 1].
-        labels: (N, A): 1 present, 0 absent, -1 unknown.
+        inputs: Images by modality, (N, C, H, W) or (N, T, C, H, W), float in [-1, 1].
+        labels: (N, A) or (N, T, A): 1 present, 0 absent, -1 unknown.
     """
 
     inputs: Inputs
-    labels: Int[Tensor, "n au"]
+    labels: Int[Tensor, "n *t au"]
 
     def map_inputs(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with ``change`` applied to each modality's images."""

@@ -21,7 +21,7 @@ from aubench.method import BranchedMethod, Method, Progress
 from aubench.task import Batch, Modality, Task
 
 if TYPE_CHECKING:
-    from aubench.method import Recipe
+    from aubench.recipe import Recipe
 
 AUS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 FRAMES = 6

@@ -19,7 +19,8 @@ from aubench.method import BranchedMethod
 from aubench.scores.parts import Compute, Cost
 
 if TYPE_CHECKING:
-    from aubench.method import Method, Recipe
+    from aubench.method import Method
+    from aubench.recipe import Recipe
     from aubench.task import Modality, Task
 
 FUSION = "fusion"

@@ -11,8 +11,9 @@ from typing import Any, Literal
 from aubench import atomic, digest
 from aubench.engine.checkpoint import Identity
 from aubench.errors import UsageError
-from aubench.method import Method, Recipe
+from aubench.method import Method
 from aubench.protocol import Protocol
+from aubench.recipe import Recipe
 from aubench.registry import Entry, find_method
 from aubench.task import Task
 

@@ -104,10 +104,8 @@ class Training:
         )
 
     def _epoch(self, stage: Stage, optimizer: Any) -> None:
-        history, recipe = self.history, self.plan.typed_recipe
-        order = sampling.epoch_order(
-            self.roles.train, recipe.frames_per_epoch, self._seed(stage, "data", history.epoch)
-        )
+        history = self.history
+        order = sampling.epoch_order(self.roles.train, stage.frames_per_epoch, self._seed(stage, "data", history.epoch))
         steps = len(sampling.in_batches(order, stage.batch_size, whole=True))
         todo = sampling.in_batches(order, stage.batch_size, start=history.step, whole=True)
         sums: dict[str, Tensor] = {k: torch.tensor(v, device=self.fabric.device) for k, v in history.sums.items()}
