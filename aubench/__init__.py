@@ -13,11 +13,12 @@ from aubench import _torchvision
 
 if TYPE_CHECKING:
     from aubench.errors import AubenchError
-    from aubench.method import BranchedMethod, Card, Fidelity, Method, Progress, Stage, masked_bce
+    from aubench.method import AnyRecipe, BranchedMethod, Card, Fidelity, Method, Progress, Stage, masked_bce
     from aubench.recipe import Recipe, Seen
     from aubench.task import Batch, Inputs, Modality, Task
 
 __all__ = [
+    "AnyRecipe",
     "AubenchError",
     "Batch",
     "BranchedMethod",

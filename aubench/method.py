@@ -133,12 +133,12 @@ class Method(nn.Module, ABC):
         self.task, self.recipe = task, recipe
 
     @classmethod
-    def refuses(cls, task: Task) -> str | None:
-        """Why this method cannot do a task; None when it can."""
+    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
+        """Why this method with this recipe cannot do a task; None when it can."""
         return None
 
     @classmethod
-    def uses(cls, task: Task) -> tuple[Modality, ...]:
+    def uses(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
         """The modalities it wants out of those a task offers."""
         return task.modalities
 

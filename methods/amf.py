@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from aubench import Batch, BranchedMethod, Card, Fidelity, Modality, Progress, Stage, Task, masked_bce
+from aubench import AnyRecipe, Batch, BranchedMethod, Card, Fidelity, Modality, Progress, Stage, Task, masked_bce
 from aubench.methods._parts import selection
 from aubench.methods._parts.backbones import BackboneRecipe, Encoder
 from aubench.methods._parts.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicated
@@ -108,7 +108,7 @@ class AMF(BranchedMethod):
         self.register_buffer("votes", drawn.unsqueeze(1))
 
     @classmethod
-    def refuses(cls, task: Task) -> str | None:
+    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse a single modality."""
         return None if len(task.modalities) > 1 else "selects between two or three modalities, and there is one"
 

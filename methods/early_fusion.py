@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from aubench import Card, Fidelity, Inputs, Method, Task
+from aubench import AnyRecipe, Card, Fidelity, Inputs, Method, Task
 from aubench.methods._parts.backbones import BackboneRecipe, Encoder
 from aubench.methods._parts.unimodal import DEPARTURES, PAPER
 
@@ -38,7 +38,7 @@ class EarlyFusion(Method):
         self.classifier = nn.Linear(self.encoder.features, len(task.aus))
 
     @classmethod
-    def refuses(cls, task: Task) -> str | None:
+    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse a single modality."""
         return None if len(task.modalities) > 1 else "fuses two or three modalities, and there is one"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from aubench import Batch, BranchedMethod, Card, Fidelity, Modality, Task
+from aubench import AnyRecipe, Batch, BranchedMethod, Card, Fidelity, Modality, Task
 from aubench.methods._parts.backbones import BackboneRecipe, Encoder
 from aubench.methods._parts.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicated
 from aubench.methods._parts.unimodal import DEPARTURES, ONE_CHANNEL, PAPER
@@ -45,7 +45,7 @@ class LateFusion(BranchedMethod):
         self.classifier = nn.Linear(sum(encoder.features for encoder in encoders.values()), len(task.aus))
 
     @classmethod
-    def refuses(cls, task: Task) -> str | None:
+    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse a single modality."""
         return None if len(task.modalities) > 1 else "fuses two or three modalities, and there is one"
 

@@ -18,7 +18,7 @@ def methods() -> None:
         method = registry.find_method(name).method
         recipe = method.Recipe.make("paper", {})
         offered = Task(tuple(Modality), tuple(range(1, 13)), recipe.crop)
-        task = Task(method.uses(offered), offered.aus, offered.image_size)
+        task = Task(method.uses(offered, recipe), offered.aus, offered.image_size)
         parameters = count(method, task, recipe).total.parameters
         letters = "+".join(m.letter for m in task.modalities)
         rows.append((name, letters, method.card.fidelity, f"{parameters / 1e6:.1f} M", method.card.paper))

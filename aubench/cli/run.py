@@ -148,7 +148,8 @@ def _can(entry: Entry, protocol: Protocol, preset: str, changes: dict[str, Any])
     """Whether a method that nobody asked for by name can do the task; if not, say why it is left out."""
     from aubench.cli.display import line
 
-    reason = entry.method.refuses(protocol.task(entry.method.Recipe.make(preset, changes).crop))
+    recipe = entry.method.Recipe.make(preset, changes)
+    reason = entry.method.refuses(protocol.task(recipe.crop), recipe)
     if reason is not None:
         line(f"skipped {entry.name}: {reason}")
     return reason is None

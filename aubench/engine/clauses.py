@@ -71,27 +71,27 @@ def _offered(size: int) -> Iterator[Task]:
             yield Task(modalities, AUS, size)
 
 
-def accepted(method: type[Method], size: int) -> Iterator[Task]:
+def accepted(method: type[Method], recipe: Recipe) -> Iterator[Task]:
     """The tasks that a method accepts, narrowed to what it uses."""
-    for task in _offered(size):
-        if method.refuses(task) is None:
-            yield replace(task, modalities=method.uses(task))
+    for task in _offered(recipe.crop):
+        if method.refuses(task, recipe) is None:
+            yield replace(task, modalities=method.uses(task, recipe))
 
 
 def _refuses_with_reason(method: type[Method]) -> None:
-    accepted = 0
-    for task in _offered(64):
-        reason = method.refuses(task)
+    accepted, recipe = 0, method.Recipe()
+    for task in _offered(recipe.crop):
+        reason = method.refuses(task, recipe)
         names = ", ".join(task.modalities)
         if reason is not None and not (isinstance(reason, str) and reason.strip()):
             raise Breach(f"refuses({names}) gave {reason!r} instead of None or a reason")
         if reason is not None:
             continue
         accepted += 1
-        used = method.uses(task)
+        used = method.uses(task, recipe)
         if not used or used != tuple(m for m in task.modalities if m in used):
             raise Breach(f"uses({names}) gave {used!r}, which is no choice out of it in its order")
-        if method.refuses(replace(task, modalities=used)) is not None:
+        if method.refuses(replace(task, modalities=used), recipe) is not None:
             raise Breach(f"refuses what it chose out of {names}: {', '.join(used)}")
     if not accepted:
         raise Breach("accepts no set of modalities")

@@ -54,7 +54,7 @@ def run_contract(entry: Entry, preset: str = "tiny") -> list[Result]:
     if not all(result.passed for result in results):
         return results
     recipe = method.Recipe.make(preset, {})
-    cases = [Case(method, task, recipe) for task in dict.fromkeys(accepted(method, recipe.crop))]
+    cases = [Case(method, task, recipe) for task in dict.fromkeys(accepted(method, recipe))]
     return results + [_result(name, partial(_everywhere, check, cases)) for name, check in EACH.items()]
 
 

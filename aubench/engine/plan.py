@@ -103,7 +103,7 @@ class Plan:
     def task(self) -> Task:
         """What the method is asked: the protocol's AUs on the modalities that it uses."""
         offered = self.protocol.task(self.typed_recipe.crop)
-        return Task(self.entry.method.uses(offered), offered.aus, offered.image_size)
+        return Task(self.entry.method.uses(offered, self.typed_recipe), offered.aus, offered.image_size)
 
     def build(self) -> Method:
         """The method, with weights drawn from the global generator."""
@@ -179,7 +179,7 @@ def make_plan(
         RecipeError: A preset, key or value that the method does not have.
     """
     recipe = entry.method.Recipe.make(preset, changes)
-    reason = entry.method.refuses(protocol.task(recipe.crop))
+    reason = entry.method.refuses(protocol.task(recipe.crop), recipe)
     if reason is not None:
         raise UsageError(f"refuses {protocol.name} ({', '.join(protocol.modalities)}): {reason}", where=entry.name)
     plain = json.loads(recipe.model_dump_json())

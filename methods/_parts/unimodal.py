@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import nn
 
-from aubench import Inputs, Method, Modality, Task
+from aubench import AnyRecipe, Inputs, Method, Modality, Task
 from aubench.methods._parts.backbones import BackboneRecipe, Encoder
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ class Unimodal(Method):
         self.classifier = nn.Linear(self.encoder.features, len(task.aus))
 
     @classmethod
-    def refuses(cls, task: Task) -> str | None:
+    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse a task without the one modality."""
         return None if cls.modality in task.modalities else f"needs {cls.modality} images"
 
     @classmethod
-    def uses(cls, task: Task) -> tuple[Modality, ...]:
+    def uses(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
         """The one modality."""
         return (cls.modality,)
 

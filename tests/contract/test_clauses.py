@@ -39,19 +39,19 @@ class Sound(BranchedMethod):
 
 class RefusesSilently(Sound):
     @classmethod
-    def refuses(cls, task):
+    def refuses(cls, task, recipe):
         return None if Modality.VISUAL in task.modalities else ""
 
 
 class RefusesEverything(Sound):
     @classmethod
-    def refuses(cls, task):
+    def refuses(cls, task, recipe):
         return "never in the mood"
 
 
 class UsesWhatIsNotThere(Sound):
     @classmethod
-    def uses(cls, task):
+    def uses(cls, task, recipe):
         return (Modality.VISUAL,)
 
 
