@@ -147,6 +147,15 @@ class Method(nn.Module, ABC):
         recipe = self.recipe
         return (Stage("train", recipe.epochs, recipe.batch_size, recipe.patience, recipe.frames_per_epoch),)
 
+    def meet(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:  # noqa: B027
+        """Look at the training role's labels once, before the first supervised stage: rates, co-occurrences.
+
+        What is kept belongs into buffers, so that it is saved with the weights.
+
+        Args:
+            labels: Of each sequence, in order of time: 1 present, 0 absent, -1 unknown.
+        """
+
     def spans(self, labels: Int[Tensor, "frames au"]) -> Sequence[tuple[int, int]]:
         """Parts of a training sequence that clips are drawn from besides its whole; for methods that take clips.
 
