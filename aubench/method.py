@@ -147,7 +147,7 @@ class Method(nn.Module, ABC):
         recipe = self.recipe
         return (Stage("train", recipe.epochs, recipe.batch_size, recipe.patience, recipe.frames_per_epoch),)
 
-    def meet(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:  # noqa: B027
+    def meet(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
         """Look at the training role's labels once, before the first supervised stage: rates, co-occurrences.
 
         What is kept belongs into buffers, so that it is saved with the weights.

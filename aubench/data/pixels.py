@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
     from torch import Tensor
 
-    Stored = Mapping[Modality, UInt8[Tensor, "n h w c"]]
+    Stored = Mapping[Modality, UInt8[Tensor, "n *t h w c"]]
 
 
 def resized(images: UInt8[Tensor, "n h w c"], size: int) -> Tensor:
@@ -35,34 +36,43 @@ def resized(images: UInt8[Tensor, "n h w c"], size: int) -> Tensor:
 def random_views(
     stored: Stored, size: int, crop: int, *, flip: bool, generator: torch.Generator
 ) -> dict[Modality, Tensor]:
-    """Training views: a random crop, mirrored half of the time, the same for all modalities of a frame.
+    """Training views: a random crop, mirrored half of the time, the same for all modalities of a frame or clip.
 
     Args:
-        stored: Images by modality as the store holds them.
+        stored: Images by modality as the store holds them, (N, H, W, C) or (N, T, H, W, C).
         size: Side in pixels to resize to first.
         crop: Side of the crop.
         flip: Whether to mirror.
-        generator: Lives on the CPU; three draws a frame, whatever the modalities.
+        generator: Lives on the CPU; three draws a frame or clip, whatever the modalities.
 
     Returns:
-        Float (N, C, crop, crop) in [-1, 1], in channels-last memory.
+        Float (N, C, crop, crop) or (N, T, C, crop, crop) in [-1, 1], in channels-last memory.
     """
     first = next(iter(stored.values()))
-    count, device = len(first), first.device
+    count, each, device = len(first), math.prod(first.shape[1:-3]), first.device
     top, left = torch.randint(0, size - crop + 1, (2, count), generator=generator)
     mirrored = torch.rand(count, generator=generator) < 0.5
     along = torch.arange(crop)
     across = torch.where((mirrored & flip)[:, None], along.flip(0), along)
-    rows = (top[:, None] + along)[:, :, None].to(device)
-    columns = (left[:, None] + across)[:, None, :].to(device)
-    frames = torch.arange(count, device=device)[:, None, None]
-    return {m: normalised(resized(images, size)[frames, rows, columns]) for m, images in stored.items()}
+    rows = (top[:, None] + along).repeat_interleave(each, 0)[:, :, None].to(device)
+    columns = (left[:, None] + across).repeat_interleave(each, 0)[:, None, :].to(device)
+    frames = torch.arange(count * each, device=device)[:, None, None]
+
+    def view(images: Tensor) -> Tensor:
+        return normalised(resized(images.flatten(0, -4), size)[frames, rows, columns])
+
+    return {m: view(images).unflatten(0, images.shape[:-3]) for m, images in stored.items()}
 
 
 def centre_views(stored: Stored, size: int, crop: int) -> dict[Modality, Tensor]:
     """What is scored: the centre crop, as :func:`random_views` gives it."""
     at = (size - crop) // 2
-    return {m: normalised(resized(images, size)[:, at : at + crop, at : at + crop]) for m, images in stored.items()}
+    inside = slice(at, at + crop)
+
+    def view(images: Tensor) -> Tensor:
+        return normalised(resized(images.flatten(0, -4), size)[:, inside, inside])
+
+    return {m: view(images).unflatten(0, images.shape[:-3]) for m, images in stored.items()}
 
 
 def normalised(images: Tensor) -> Float[Tensor, "n c h w"]:

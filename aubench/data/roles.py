@@ -38,6 +38,11 @@ class Labelled:
         store: The dataset.
         protocol: Says which AUs, which subjects, which folds.
 
+    Attributes:
+        labels: int8 (frames, AUs).
+        subjects: Of each frame.
+        sequences: Of each frame, by number.
+
     Raises:
         DataError: The store lacks a subject, a modality or an AU that the protocol needs.
     """
@@ -47,11 +52,17 @@ class Labelled:
         self.store, self.protocol = store, protocol
         self.labels: npt.NDArray[np.int8] = store.frames[[f"AU{au}" for au in protocol.aus]].to_numpy(np.int8)
         self.subjects: npt.NDArray[np.str_] = store.frames["subject"].to_numpy(np.str_)
+        by_sequence = store.frames.groupby(["subject", "sequence"], sort=False)
+        self.sequences: npt.NDArray[np.int64] = by_sequence.ngroup().to_numpy()
         self._labelled = store.frames["labelled"].to_numpy(bool)
 
     def rows_of(self, subjects: frozenset[str] | set[str]) -> Rows:
         """Labelled frames of some subjects."""
         return np.flatnonzero(self._labelled & np.isin(self.subjects, sorted(subjects)))
+
+    def coded_or_not(self, subjects: frozenset[str] | set[str]) -> Rows:
+        """All frames of some subjects, those without labels included."""
+        return np.flatnonzero(np.isin(self.subjects, sorted(subjects)))
 
     @property
     def count(self) -> int:

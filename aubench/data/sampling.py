@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aubench.data import clips
 from aubench.data.roles import Labelled, Rows
 from aubench.task import Modality
 
@@ -21,9 +22,9 @@ class StoredBatch(NamedTuple):
     """Frames as the store holds them.
 
     Attributes:
-        rows: Row numbers of the frame table (N).
-        images: uint8 (N, H, W, C) by modality.
-        labels: int8 (N, A): 1 present, 0 absent, -1 unknown.
+        rows: Row numbers of the frame table, (N) or of clips (N, T), filling negative.
+        images: uint8 (N, H, W, C) or (N, T, H, W, C) by modality.
+        labels: int8 (N, A) or (N, T, A): 1 present, 0 absent, -1 unknown or filling.
     """
 
     rows: Rows
@@ -46,8 +47,8 @@ def in_batches(rows: Rows, size: int, *, start: int = 0, whole: bool = False) ->
     """Cut rows into batches.
 
     Args:
-        rows: In order.
-        size: Frames a batch.
+        rows: In order, or clips.
+        size: Frames a batch, or clips.
         start: Batches to leave out at the beginning.
         whole: Leave out a last batch that is not full, unless it is the only one.
     """
@@ -57,10 +58,13 @@ def in_batches(rows: Rows, size: int, *, start: int = 0, whole: bool = False) ->
 
 def read(data: Labelled, modalities: Iterable[Modality], rows: Rows, *, pin: bool = False) -> StoredBatch:
     """Read one batch."""
-    images = {m: torch.from_numpy(data.store.read(m, rows)) for m in modalities}
+    frames = clips.frames_of(rows)
+    images = {m: torch.from_numpy(data.store.read(m, frames.ravel())).unflatten(0, rows.shape) for m in modalities}
     if pin:
         images = {m: x.pin_memory() for m, x in images.items()}
-    return StoredBatch(rows, images, torch.from_numpy(data.labels[rows]))
+    labels = torch.from_numpy(data.labels[frames])
+    labels[torch.from_numpy(rows < 0)] = -1
+    return StoredBatch(rows, images, labels)
 
 
 def stream(

@@ -43,25 +43,31 @@ class Case:
     task: Task
     recipe: Recipe
 
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Frames, or clips and frames of each."""
+        length = self.recipe.clip_length
+        return (FRAMES,) if length is None else (FRAMES, length)
+
     def build(self, seed: int = 0) -> Method:
         """The method, its weights drawn from a seed."""
         torch.manual_seed(seed)
         return self.method(self.task, self.recipe)
 
     def images(self) -> dict[Modality, Tensor]:
-        """Frames as a store holds them, each of its own brightness."""
+        """Frames, or clips, as a store holds them, each of its own brightness."""
         generator = torch.Generator().manual_seed(1)
         size = self.recipe.image_size
-        level = torch.randint(0, 128, (FRAMES, 1, 1, 1), generator=generator)
+        level = torch.randint(0, 128, (*self.frames, 1, 1, 1), generator=generator)
         return {
-            m: (level + torch.randint(0, 128, (FRAMES, size, size, m.channels), generator=generator)).to(torch.uint8)
+            m: (level + torch.randint(0, 128, (*self.frames, size, size, m.channels), generator=generator)).byte()
             for m in self.task.modalities
         }
 
     def batch(self) -> Batch:
         """A training batch in which some labels are unknown."""
         views = pixels.centre_views(self.images(), self.recipe.image_size, self.recipe.crop)
-        labels = torch.randint(-1, 2, (FRAMES, len(AUS)), generator=torch.Generator().manual_seed(2))
+        labels = torch.randint(-1, 2, (*self.frames, len(AUS)), generator=torch.Generator().manual_seed(2))
         return Batch(views, labels)
 
 

@@ -45,7 +45,7 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def count(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
-    """Count the operations of predicting one frame, and the parameters.
+    """Count the operations of predicting one frame (of a clip, its share), and the parameters.
 
     Args:
         method_class: The method; built on the meta device, so no weights are fetched.
@@ -59,25 +59,27 @@ def count(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
     """
     with torch.device("meta"):
         method = method_class(task, recipe)
-        frame = {m: torch.zeros(1, m.channels, task.image_size, task.image_size) for m in task.modalities}
+        length = recipe.clip_length
+        lead, side = (1,) if length is None else (1, length), task.image_size
+        frame = {m: torch.zeros(*lead, m.channels, side, side) for m in task.modalities}
     method.to("meta").eval().requires_grad_(True)
     flops, uncounted, _ = _measured(lambda: method(frame))
-    total = _cost(flops, method.parameters())
-    parts = _branches(method, frame) if isinstance(method, BranchedMethod) else {}
+    total = _cost(flops // (length or 1), method.parameters())
+    parts = _branches(method, frame, length or 1) if isinstance(method, BranchedMethod) else {}
     return Compute(total=total, parts=parts, uncounted=uncounted)
 
 
-def _branches(method: BranchedMethod, frame: dict[Modality, Tensor]) -> dict[str, Cost]:
+def _branches(method: BranchedMethod, frame: dict[Modality, Tensor], length: int) -> dict[str, Cost]:
     parts: dict[str, Cost] = {}
     features: dict[Modality, Any] = {}
     fusion = dict(method.named_parameters())
     for modality, images in frame.items():
         flops, _, features[modality] = _measured(lambda m=modality, x=images: method.encode(m, x))  # type: ignore[misc]
         used = _used(features[modality], method)
-        parts[str(modality)] = _cost(flops, used.values())
+        parts[str(modality)] = _cost(flops // length, used.values())
         fusion = {name: parameter for name, parameter in fusion.items() if name not in used}
     flops, _, _ = _measured(lambda: method.fuse(features))
-    return {**parts, FUSION: _cost(flops, fusion.values())}
+    return {**parts, FUSION: _cost(flops // length, fusion.values())}
 
 
 def _measured(call: Callable[[], Any]) -> tuple[int, tuple[str, ...], Any]:

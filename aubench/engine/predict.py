@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from aubench import atomic
-from aubench.data import sampling
+from aubench.data import clips, sampling
 from aubench.data.roles import Labelled, Rows
 from aubench.engine.sealed import CLEAN, Condition, Sealed
 from aubench.scores import counts as counts_file
@@ -26,13 +26,19 @@ BATCH = 64
 def probabilities(
     sealed: Sealed, data: Labelled, rows: Rows, device: torch.device, condition: Condition = CLEAN
 ) -> Probabilities:
-    """Probabilities (N, A) of some frames under a condition."""
-    batches = sampling.in_batches(rows, BATCH)
-    found = [
+    """Probabilities (N, A) of some frames, rows ascending, under a condition."""
+    length = sealed.method.recipe.clip_length
+    asked = rows if length is None else clips.tiled(data, rows, length)
+    batches = sampling.in_batches(asked, max(BATCH // (length or 1), 1))
+    answers = [
         sealed.probabilities({m: x.to(device, non_blocking=True) for m, x in batch.images.items()}, condition)
         for batch in sampling.stream(data, sealed.method.task.modalities, batches, pin=device.type == "cuda")
     ]
-    return torch.cat(found).numpy() if found else np.zeros((0, len(sealed.method.task.aus)), np.float32)
+    found = np.zeros((len(rows), len(sealed.method.task.aus)), np.float32)
+    own = asked >= 0
+    if answers:
+        found[np.searchsorted(rows, asked[own])] = torch.cat(answers).numpy()[own]
+    return found
 
 
 def confusion(found: Probabilities, labels: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:

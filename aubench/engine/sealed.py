@@ -66,8 +66,8 @@ class Sealed:
 
     @torch.inference_mode()
     def probabilities(
-        self, images: Mapping[Modality, UInt8[Tensor, "n h w c"]], condition: Condition = CLEAN
-    ) -> Float[Tensor, "n au"]:
+        self, images: Mapping[Modality, UInt8[Tensor, "n *t h w c"]], condition: Condition = CLEAN
+    ) -> Float[Tensor, "n *t au"]:
         """AU probabilities of stored images under a condition.
 
         Args:
@@ -75,7 +75,7 @@ class Sealed:
             condition: What to do to them after normalisation.
 
         Returns:
-            Float32 (N, A) on the CPU.
+            Float32 (N, A), or (N, T, A) of clips, on the CPU.
 
         Raises:
             MethodError: The method returned another shape, a value outside [0, 1] or one that is not finite.
@@ -88,10 +88,10 @@ class Sealed:
             found = self._forward(condition.apply(views))
         finally:
             self.method.train(training)
-        return self._checked(found, len(next(iter(images.values()))))
+        return self._checked(found, tuple(next(iter(images.values())).shape[:-3]))
 
-    def _checked(self, found: object, count: int) -> Tensor:
-        name, wanted = type(self.method).__name__, (count, len(self.method.task.aus))
+    def _checked(self, found: object, frames: tuple[int, ...]) -> Tensor:
+        name, wanted = type(self.method).__name__, (*frames, len(self.method.task.aus))
         if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
             got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise MethodError(f"forward returned {got} instead of {wanted}", where=name)

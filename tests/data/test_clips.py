@@ -1,0 +1,84 @@
+"""Clips cover sequences: every frame once when scored, anywhere when trained on."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aubench.data import clips, sampling
+from aubench.data.roles import Labelled
+from aubench.data.store import Store
+from aubench.registry import find_protocol
+from aubench.task import Modality
+
+
+def of_lengths(*lengths: int) -> SimpleNamespace:
+    codes = np.repeat(np.arange(len(lengths)), lengths)
+    return SimpleNamespace(sequences=codes, labels=np.zeros((len(codes), 2), np.int8))
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(1, 16))
+def test_tiles_hold_every_frame_once_and_no_clip_crosses_a_sequence(lengths, length):
+    data = of_lengths(*lengths)
+    rows = np.arange(sum(lengths))
+    tiles = clips.tiled(data, rows, length)
+    assert tiles.shape[1] == length
+    assert sorted(tiles[tiles >= 0]) == list(rows)
+    assert all(len(set(data.sequences[clips.frames_of(tile)])) == 1 for tile in tiles)
+
+
+def test_last_tile_reaches_back_if_the_sequence_is_long_enough():
+    assert clips.tiled(of_lengths(6), np.arange(6), 4).tolist() == [[0, 1, 2, 3], [-3, -4, 4, 5]]
+    assert clips.frames_of(np.array([-3, -4, 4, 5])).tolist() == [2, 3, 4, 5]
+    assert clips.tiled(of_lengths(3), np.arange(3), 4).tolist() == [[0, 1, 2, -3]]
+
+
+def test_drawn_clips_are_consecutive_and_by_their_seed_alone():
+    data, rows = of_lengths(30, 3, 9), np.arange(42)
+    drawn = clips.drawn(data, rows, 8, None, 3)
+    assert len(drawn) == 4 + 1 + 2
+    for clip in drawn:
+        own = clip[clip >= 0]
+        assert np.array_equal(own, np.arange(own[0], own[0] + len(own)))
+        assert len(own) == (3 if own[0] in (30,) else 8)
+    assert np.array_equal(drawn, clips.drawn(data, rows, 8, None, 3))
+    assert not np.array_equal(drawn, clips.drawn(data, rows, 8, None, 4))
+    assert clips.drawn(data, rows, 8, 17, 3).shape == (2, 8)
+    assert clips.drawn(data, rows, 8, 5, 3).shape == (1, 8)
+
+
+def test_clips_begin_anywhere():
+    data, rows = of_lengths(20), np.arange(20)
+    starts = {int(clip[0]) for seed in range(100) for clip in clips.drawn(data, rows, 8, None, seed)}
+    assert starts == set(range(13))
+
+
+def test_spans_are_covered_from_their_beginning_and_end_in_filling():
+    data = of_lengths(12, 12)
+    data.labels[15, 0] = 1
+
+    def spans(labels):
+        first = np.flatnonzero(labels[:, 0] == 1)
+        return [(int(first[0]), int(first[0]) + 6)] if len(first) else []
+
+    added = {tuple(clip) for clip in clips.drawn(data, np.arange(24), 4, None, 0, spans).tolist()}
+    assert {(15, 16, 17, 18), (19, 20, -21, -21)} <= added
+
+
+@pytest.fixture(scope="module")
+def data(small_store):
+    return Labelled(Store(small_store), find_protocol("synth_3fold"))
+
+
+def test_filling_has_an_image_and_no_label(data):
+    first = int(np.flatnonzero(data.sequences == 1)[0])
+    rows = np.array([[first, first + 1, -2 - first]])
+    batch = sampling.read(data, (Modality.VISUAL,), rows)
+    assert batch.images[Modality.VISUAL].shape[:2] == (1, 3)
+    assert (batch.images[Modality.VISUAL][0, 1] == batch.images[Modality.VISUAL][0, 2]).all()
+    assert (batch.labels[0, 2] == -1).all()
+    assert np.array_equal(batch.labels[0, :2].numpy(), data.labels[[first, first + 1]])
