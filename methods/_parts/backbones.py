@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from aubench import AubenchError, Recipe, Seen
+from aubench.methods._parts import weights
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 Backbone = Literal["resnet18", "resnet34", "resnet50", "narrow"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_FILE = "model.safetensors"
 
 
 class BackboneRecipe(Recipe):
@@ -40,7 +40,7 @@ class BackboneRecipe(Recipe):
 
 
 class Encoder(nn.Module):
-    """A ResNet up to its global average pooling.
+    """A ResNet up to its global average pooling, or to the maps before it.
 
     With pre-trained weights, images are brought from [-1, 1] to the statistics of ImageNet first;
     channels beyond RGB get the mean of the three channels' statistics.
@@ -48,27 +48,32 @@ class Encoder(nn.Module):
     Args:
         backbone: Which ResNet.
         channels: Input channels; the first three are RGB if there are three or more.
-        weights: As in :class:`BackboneRecipe`.
+        source: The ``weights`` of :class:`BackboneRecipe`.
     """
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, backbone: Backbone, channels: int, weights: str) -> None:
+    def __init__(self, backbone: Backbone, channels: int, source: str) -> None:
         super().__init__()
         self.network = _network(backbone, channels)
         self.features: int = self.network.num_features
         mean, std = (_over_channels(values, channels) for values in (IMAGENET_MEAN, IMAGENET_STD))
-        pretrained = weights != "none"
+        pretrained = source != "none"
         self.register_buffer("scale", 0.5 / std if pretrained else torch.ones_like(std))
         self.register_buffer("shift", (0.5 - mean) / std if pretrained else torch.zeros_like(mean))
         if pretrained and not self.scale.is_meta:
-            self.network.load_state_dict(adapted(_pretrained(backbone, weights), channels))
+            self.network.load_state_dict(adapted(_pretrained(backbone, source), channels))
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Features of images in [-1, 1]."""
-        features: Tensor = self.network(images * self.scale + self.shift)
+        features: Tensor = self.network.forward_head(self.maps(images))
         return features
+
+    def maps(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d height width"]:
+        """What the last block makes of images in [-1, 1], before its global average pooling."""
+        maps: Tensor = self.network.forward_features(images * self.scale + self.shift)
+        return maps
 
 
 def widened(conv1: Float[Tensor, "o 3 h w"], channels: int) -> Float[Tensor, "o c h w"]:
@@ -117,59 +122,18 @@ def _network(backbone: Backbone, channels: int) -> Any:
     return timm.create_model(backbone, num_classes=0, in_chans=channels)
 
 
-def _pretrained(backbone: Backbone, weights: str) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = _imagenet_file(backbone) if weights == "imagenet" else Path(weights)
-    try:
-        state = load_file(path)
-    except FileNotFoundError:
-        raise AubenchError(
-            "no such file", where=weights, hint="give 'imagenet', 'none' or a .safetensors file"
-        ) from None
-    except (SafetensorError, OSError) as error:
-        raise AubenchError(
-            f"is not a safetensors file ({type(error).__name__})",
-            where=path,
-            hint="pickled weights (.pt, .pth, .bin) can run code and are not read; convert them first",
-        ) from None
-    _check_fits(state, backbone, path)
+def _pretrained(backbone: Backbone, source: str) -> dict[str, Tensor]:
+    path = _imagenet_file(backbone) if source == "imagenet" else source
+    state = weights.load(path)
+    with torch.device("meta"):
+        wanted = _network(backbone, 3).state_dict()
+    weights.check_fits(state, wanted, path, f"timm's {backbone} for RGB images")
     return state
 
 
-def _check_fits(state: Mapping[str, Tensor], backbone: Backbone, path: Path) -> None:
-    with torch.device("meta"):
-        wanted = _network(backbone, 3).state_dict()
-    for name, value in wanted.items():
-        found = tuple(state[name].shape) if name in state else "nothing"
-        if found != tuple(value.shape):
-            raise AubenchError(
-                f"has {found} for '{name}' instead of {tuple(value.shape)}",
-                where=path,
-                hint=f"give weights of timm's {backbone} for RGB images",
-            )
-
-
 def _imagenet_file(backbone: Backbone) -> Path:
-    import huggingface_hub as hub
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
     if backbone == "narrow":
         raise AubenchError(
             "there are no ImageNet weights for 'narrow'", where="recipe key 'weights'", hint="set weights=none"
         )
-    repository = f"timm/{backbone}.tv_in1k"
-    try:
-        return Path(hub.hf_hub_download(repository, _FILE, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    try:
-        hub.get_hf_file_metadata(hub.hf_hub_url(repository, _FILE))  # fails at once where a download would try for long
-        return Path(hub.hf_hub_download(repository, _FILE))
-    except Exception as error:  # the network fails in many ways
-        raise AubenchError(
-            f"cannot be fetched ({type(error).__name__})",
-            where=f"ImageNet weights of {backbone}",
-            hint=f"set weights=PATH to {_FILE} of {repository}, or weights=none",
-        ) from error
+    return weights.fetched(f"timm/{backbone}.tv_in1k", f"ImageNet weights of {backbone}")
