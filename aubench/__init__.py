@@ -14,10 +14,12 @@ from aubench import _torchvision
 if TYPE_CHECKING:
     from aubench.errors import AubenchError
     from aubench.method import AnyRecipe, BranchedMethod, Card, Fidelity, Method, Progress, Stage, masked_bce
+    from aubench.points import OUTER_EYE_CORNERS
     from aubench.recipe import Recipe, Seen
     from aubench.task import Batch, Inputs, Modality, Task
 
 __all__ = [
+    "OUTER_EYE_CORNERS",
     "AnyRecipe",
     "AubenchError",
     "Batch",
@@ -39,6 +41,7 @@ _torchvision.install_guard()
 
 _HOME = {
     "AubenchError": "aubench.errors",
+    "OUTER_EYE_CORNERS": "aubench.points",
     **dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.task"),
     **dict.fromkeys(("Recipe", "Seen"), "aubench.recipe"),
 }

@@ -38,11 +38,14 @@ class Task:
         modalities: The modalities of every frame, in canonical order.
         aus: FACS numbers of the AUs; column ``i`` of every label or probability is ``aus[i]``.
         image_size: Height and width in pixels of the images that reach ``forward``.
+        landmarks: How many points a training frame comes with (see :mod:`aubench.points`); 0 where the data set has
+            none, or the method does not want them.
     """
 
     modalities: tuple[Modality, ...]
     aus: tuple[int, ...]
     image_size: int
+    landmarks: int = 0
 
     @property
     def channels(self) -> int:
@@ -61,10 +64,13 @@ class Batch:
     Attributes:
         inputs: Images by modality, (N, C, H, W) or (N, T, C, H, W), float in [-1, 1].
         labels: (N, A) or (N, T, A): 1 present, 0 absent, -1 unknown.
+        landmarks: (N, L, 2) or (N, T, L, 2): columns and rows of the task's points, -1 to 1 from edge to edge of the
+            image, NaN where unknown; None where the task has none.
     """
 
     inputs: Inputs
     labels: Int[Tensor, "n *t au"]
+    landmarks: Float[Tensor, "n *t l 2"] | None = None
 
     def map_inputs(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with ``change`` applied to each modality's images."""
