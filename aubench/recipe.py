@@ -95,10 +95,14 @@ class Recipe(BaseModel):
                 merged.setdefault(name, {}).update(changes)
         return merged
 
+    @classmethod
+    def later(cls) -> frozenset[str]:
+        """``after_pretraining`` with that of the base classes."""
+        return frozenset[str]().union(*(vars(base).get("after_pretraining", ()) for base in cls.__mro__))
+
     def before_finetuning(self) -> dict[str, Any]:
         """The values that decide pre-trained weights, as plain data."""
-        later = frozenset[str]().union(*(vars(base).get("after_pretraining", ()) for base in type(self).__mro__))
-        return self.model_dump(mode="json", exclude=set(later))
+        return self.model_dump(mode="json", exclude=set(self.later()))
 
     @classmethod
     def make(cls, preset: str, changes: Mapping[str, Any]) -> Self:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from aubench.data import pixels
 from aubench.engine import flops
 from aubench.engine.sealed import CLEAN, Condition, Sealed
 from aubench.errors import RecipeError
-from aubench.method import BranchedMethod, Method, Progress
+from aubench.method import BranchedMethod, Method, Progress, Stage
 from aubench.task import Batch, Modality, Task
 
 if TYPE_CHECKING:
@@ -175,26 +175,41 @@ def _gradients_reach_all(case: Case) -> None:
 
 
 def _bears_unknown_labels(case: Case) -> None:
-    batch = case.batch()
     method = case.build()
-    for stage in method.stages():
-        total = method.loss(
-            replace(batch, labels=torch.full_like(batch.labels, -1)), stage, Progress(0, stage.epochs, 0, 1)
-        )["total"]
+    for stage, batch in _met(case, method):
+        total = method.loss(_without_labels(batch), stage, Progress(0, stage.epochs, 0, 1))["total"]
         if not torch.isfinite(total):
             raise Breach(f"the loss of stage '{stage.name}' is {total.item()} where no label is known")
 
 
 def _leaves_inputs_alone(case: Case) -> None:
-    batch = case.batch()
-    before = [x.clone() for x in (*batch.inputs.values(), batch.labels)]
     method = case.build()
-    for stage in method.stages():
+    for stage, batch in _met(case, method):
+        before = [x.clone() for x in (*batch.inputs.values(), batch.labels)]
         augmented = method.augment(batch, torch.Generator().manual_seed(0))
         method.loss(augmented, stage, Progress(0, stage.epochs, 0, 1))
-    method.eval()(batch.inputs)
-    if not all(map(torch.equal, before, (*batch.inputs.values(), batch.labels))):
-        raise Breach("writes to the images or labels that it is given")
+        method.eval()(batch.inputs)
+        method.train()
+        if not all(map(torch.equal, before, (*batch.inputs.values(), batch.labels))):
+            raise Breach("writes to the images or labels that it is given")
+
+
+def _pretrains_alike(case: Case) -> None:
+    later = case.recipe.later()
+    other = replace(case, recipe=case.recipe.model_copy(update={name: _another(case.recipe, name) for name in later}))
+    first, second = (_trained(c, c.build(seed=3), pretraining=True).state_dict() for c in (case, other))
+    if different := [name for name, value in first.items() if not torch.equal(value, second[name])]:
+        raise Breach(f"pre-training is not the same where only {_listed(sorted(later))} differ: {_listed(different)}")
+
+
+def _another(recipe: Recipe, name: str) -> Any:
+    """A value of a field other than the one it has, as far as one can tell from its type."""
+    value, options = getattr(recipe, name), get_args(type(recipe).model_fields[name].annotation)
+    if isinstance(value, str):
+        return next((option for option in options if option != value), value)
+    if isinstance(value, bool):
+        return not value
+    return value / 2 if isinstance(value, float) else 1 if value is None else value + 1
 
 
 def _survives_saving(case: Case) -> None:
@@ -221,15 +236,19 @@ def _branches_agree(case: Case) -> None:
             raise Breach("forward is not fuse of encode")
 
 
-def _trained(case: Case, method: Method, look: Callable[[], None] = lambda: None) -> Method:
-    """The method after a few steps of each of its stages; ``look`` is called after each backward pass."""
+def _trained(
+    case: Case, method: Method, look: Callable[[], None] = lambda: None, *, pretraining: bool = False
+) -> Method:
+    """The method after a few steps of each stage, or of pre-training; ``look`` is called after each backward pass."""
     method.train()
-    for stage in method.stages():
+    for stage, batch in _met(case, method):
+        if pretraining and not stage.pretraining:
+            break
         optimizer = method.optimizer(stage)
         for step in range(STEPS):
             torch.manual_seed(step)
-            batch = method.augment(case.batch(), torch.Generator().manual_seed(step))
-            terms = method.loss(batch, stage, Progress(0, stage.epochs, step, STEPS))
+            augmented = method.augment(batch, torch.Generator().manual_seed(step))
+            terms = method.loss(augmented, stage, Progress(0, stage.epochs, step, STEPS))
             if "total" not in terms or terms["total"].numel() != 1:
                 raise Breach(f"the loss of stage '{stage.name}' has no single number called 'total'")
             terms["total"].backward()  # type: ignore[no-untyped-call]
@@ -237,6 +256,19 @@ def _trained(case: Case, method: Method, look: Callable[[], None] = lambda: None
             optimizer.step()
             optimizer.zero_grad()
     return method
+
+
+def _met(case: Case, method: Method) -> Iterator[tuple[Stage, Batch]]:
+    """Each stage with a batch as the harness gives it; supervised ones after the method has met the labels."""
+    batch = case.batch()
+    for stage in method.stages():
+        if not stage.pretraining:
+            method.meet([batch.labels] if case.recipe.clip_length is None else list(batch.labels))
+        yield stage, _without_labels(batch) if stage.pretraining else batch
+
+
+def _without_labels(batch: Batch) -> Batch:
+    return replace(batch, labels=torch.full_like(batch.labels, -1))
 
 
 def _listed(names: list[str]) -> str:
@@ -261,5 +293,6 @@ EACH: dict[str, Callable[[Case], None]] = {
     "survives saving and loading": _survives_saving,
     "FLOPs can be counted": _flops_can_be_counted,
     "branches agree with the whole": _branches_agree,
+    "pre-training ignores what comes later": _pretrains_alike,
 }
 """Clauses about the method on each task that it accepts, by name."""

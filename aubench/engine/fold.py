@@ -11,13 +11,17 @@ import torch
 from filelock import FileLock
 
 from aubench import atomic, digest
+from aubench.data import clips
 from aubench.data.roles import Labelled, Roles, Rows
 from aubench.data.store import Store
-from aubench.engine import checkpoint, devices, predict
+from aubench.engine import devices, predict
+from aubench.engine.history import History
 from aubench.engine.plan import Plan
+from aubench.engine.pretraining import Pretrained, pretrained
 from aubench.engine.sealed import Sealed
 from aubench.engine.seeds import derive
-from aubench.engine.training import WEIGHTS, Training
+from aubench.engine.training import WEIGHTS, Part, Place, Training
+from aubench.recipe import Recipe
 from aubench.scores import counts as counts_file
 from aubench.scores import histograms as histograms_file
 from aubench.scores import metrics
@@ -51,22 +55,55 @@ def run_fold(plan: Plan, fold: int, kind: str, index: int, report: Report) -> No
             torch.set_num_threads(1)
         data = Labelled(Store(plan.store.path), plan.protocol)
         roles = data.roles(fold, validation=plan.selection == "inner_val")
-        fabric = devices.fabric_for(kind, index, plan.precision)
-        torch.manual_seed(derive(plan.seed, plan.protocol.digest, fold, plan.entry.name, "initialisation"))
-        training = Training(plan, fold, data, roles, fabric, report)
-        training.run()
-        _score(plan, roles, data, training, fabric)
+        place = _placed(plan, fold, data, devices.fabric_for(kind, index, plan.precision), report)
+        before = pretrained(place, roles)
+        training = _trained(place, roles, before)
+        _score(place, roles, training, before)
         report({"kind": "fold", "fold": fold, "epochs": len(training.history.epochs)})
 
 
-def _score(plan: Plan, roles: Roles, data: Labelled, training: Training, fabric: Fabric) -> None:
-    folder, identity = plan.fold_folder(roles.fold), plan.identity(roles.fold)
-    method = training.method
-    method.load_state_dict(checkpoint.read(folder / WEIGHTS, identity).tensors)
-    sealed = Sealed(method, training.wrapped)
-    _warm_up(sealed, data, roles, fabric.device)
+def _placed(plan: Plan, fold: int, data: Labelled, fabric: Fabric, report: Report) -> Place:
+    torch.manual_seed(derive(plan.seed, plan.protocol.digest, fold, plan.entry.name, "initialisation"))
+    method = plan.build()
+    method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    wrapped = fabric.setup_module(method)
+    wrapped.mark_forward_method("loss")
+    return Place(plan, fold, data, fabric, method, wrapped, report)
+
+
+def _trained(place: Place, roles: Roles, before: Pretrained | None) -> Training:
+    """The supervised stages, done."""
+    plan, fold, data = place.plan, place.fold, place.data
+    place.method.meet([torch.from_numpy(data.labels[rows]) for rows in clips.sequences(data, roles.train)])
+    val = roles.test if plan.selection == "oracle_test" else roles.val
+    part = Part(
+        stages=tuple(stage for stage in place.method.stages() if not stage.pretraining),
+        train=roles.train,
+        val=_thinned(data, val, plan.typed_recipe),
+        folder=plan.fold_folder(fold),
+        identity=plan.identity(fold),
+    )
+    history = History() if before is None else History(wall=before.seconds, epochs=list(before.epochs))
+    training = Training(place, part, history)
+    training.run()
+    return training
+
+
+def _thinned(data: Labelled, rows: Rows, recipe: Recipe) -> Rows:
+    """Every how many frames, or clips, the recipe wants to be validated on."""
+    if recipe.clip_length is None:
+        return rows[:: recipe.validation_stride]
+    kept = clips.tiled(data, rows, recipe.clip_length)[:: recipe.validation_stride]
+    return np.sort(kept[kept >= 0])
+
+
+def _score(place: Place, roles: Roles, training: Training, before: Pretrained | None) -> None:
+    plan, data, device = place.plan, place.data, place.fabric.device
+    folder = plan.fold_folder(roles.fold)
+    sealed = Sealed(place.method, place.wrapped)
+    _warm_up(sealed, data, roles, device)
     begin = time.perf_counter()
-    found = predict.probabilities(sealed, data, roles.test, fabric.device)
+    found = predict.probabilities(sealed, data, roles.test, device)
     seconds = time.perf_counter() - begin
     counts = predict.count(found, data, roles.test, fold=roles.fold)
     labels = data.labels[roles.test]
@@ -92,6 +129,7 @@ def _score(plan: Plan, roles: Roles, data: Labelled, training: Training, fabric:
             "val": _subjects(data, roles.val),
             "test": _subjects(data, roles.test),
         },
+        "pretraining": [] if before is None else before.ledger,
         "train_prevalence": data.prevalence(roles.train),
         "checkpoint": digest.of_file(folder / WEIGHTS),
         "scores": _scores(counts, histograms),

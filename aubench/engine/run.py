@@ -107,8 +107,11 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
         "threshold": plan.protocol.threshold,
         "conditions": [counts.CLEAN],
         "pretraining": [
-            {"stage": "initialisation", "source": seen.source, "datasets": list(seen.datasets)}
-            for seen in plan.typed_recipe.seen()
+            *(
+                {"stage": "initialisation", "source": seen.source, "datasets": list(seen.datasets)}
+                for seen in plan.typed_recipe.seen()
+            ),
+            *(entry for result in results for entry in result["pretraining"]),
         ],
         "search": {"trials": 0},
         "compute": flops.count(plan.entry.method, plan.task, plan.typed_recipe).model_dump(mode="json"),

@@ -1,4 +1,4 @@
-"""The training loop of a fold: stages, epochs, steps; validation, early stopping, checkpoints.
+"""The training loop: stages, epochs, steps; validation, early stopping, checkpoints.
 
 Every source of chance is seeded anew at every step from named parts, so a training that goes on from
 a checkpoint, wherever it was, computes what one never stopped would have computed.
@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
-from aubench.data import pixels, sampling
-from aubench.data.roles import Labelled, Roles, Rows
+from aubench.data import clips, pixels, sampling
+from aubench.data.roles import Labelled, Rows
 from aubench.engine import checkpoint, predict
+from aubench.engine.checkpoint import Identity
 from aubench.engine.history import History
 from aubench.engine.plan import Plan
 from aubench.engine.sealed import Sealed
 from aubench.engine.seeds import derive
 from aubench.errors import MethodError
-from aubench.method import Progress, Stage
+from aubench.method import Method, Progress, Stage
 from aubench.scores import metrics
 from aubench.task import Batch
 
@@ -37,42 +42,71 @@ SAVE_EVERY = 120.0
 """Seconds of an epoch after which its middle is worth a checkpoint."""
 
 
-class Training:
-    """A fold's training, from its beginning or from where it was stopped.
+@dataclass(frozen=True)
+class Place:
+    """Where a fold is trained: what its parts share.
 
-    Args:
+    Attributes:
         plan: The run.
         fold: Number of the fold.
-        data: The store's labelled frames.
-        roles: The fold's roles.
+        data: The store's frames.
         fabric: Device and precision.
+        method: The method, on its device.
+        wrapped: The method as Fabric calls it.
         report: Told of each finished epoch.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        fold: int,
-        data: Labelled,
-        roles: Roles,
-        fabric: Fabric,
-        report: Callable[[dict[str, Any]], None],
-    ) -> None:
-        self.plan, self.fold, self.data, self.roles, self.fabric, self.report = plan, fold, data, roles, fabric, report
-        self.folder = plan.fold_folder(fold)
-        self.method = plan.build()
-        self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.wrapped = fabric.setup_module(self.method)
-        self.wrapped.mark_forward_method("loss")
-        self.stages = self.method.stages()
-        self.history = History()
+    plan: Plan
+    fold: int
+    data: Labelled
+    fabric: Fabric
+    method: Method
+    wrapped: Any
+    report: Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive stages whose state and result lie in one folder.
+
+    Attributes:
+        stages: What is done.
+        train: Frames to learn from.
+        val: Frames that choose the epoch; none where the last one stays.
+        folder: Where checkpoints go.
+        identity: What these are bound to.
+    """
+
+    stages: tuple[Stage, ...]
+    train: Rows
+    val: Rows
+    folder: Path
+    identity: Identity
+
+
+class Training:
+    """The training of a part, from its beginning or from where it was stopped.
+
+    Args:
+        place: Fold, method and device.
+        part: Stages and frames.
+        history: What went before.
+    """
+
+    def __init__(self, place: Place, part: Part, history: History) -> None:
+        self.plan, self.data, self.fabric, self.method = place.plan, place.data, place.fabric, place.method
+        self.place, self.part, self.folder = place, part, part.folder
+        self.history = history
         self._saved_at = time.monotonic()
 
     def run(self) -> None:
-        """Go through all stages; leaves the chosen weights in ``checkpoint.safetensors``."""
+        """Go through all stages; leaves the chosen weights in ``checkpoint.safetensors`` and in the method.
+
+        Each stage begins with the weights that the one before it chose.
+        """
         first = self._restored()
-        for index in range(self.history.stage, len(self.stages)):
-            stage = self.stages[index]
+        for index in range(self.history.stage, len(self.part.stages)):
+            stage = self.part.stages[index]
             optimizer: Any = self.fabric.setup_optimizers(self.method.optimizer(stage))
             if first is not None:
                 checkpoint.restore_optimizer(optimizer.optimizer, first.tensors, first.notes["optimizer"])
@@ -81,31 +115,27 @@ class Training:
                 self.history.begin_stage(index)
             while self.history.epoch < stage.epochs and not self._out_of_patience(stage):
                 self._epoch(stage, optimizer)
-            self.history.stage = index + 1
+            self.method.load_state_dict(checkpoint.read(self.folder / WEIGHTS, self.part.identity).tensors)
 
     def forget(self) -> None:
-        """Remove what only an unfinished fold needs."""
+        """Remove what only an unfinished part needs."""
         (self.folder / STATE).unlink(missing_ok=True)
 
     def _restored(self) -> checkpoint.Checkpoint | None:
         path = self.folder / STATE
         if not path.exists():
             return None
-        found = checkpoint.read(path, self.plan.identity(self.fold))
+        found = checkpoint.read(path, self.part.identity)
         self.method.load_state_dict({k[7:]: v for k, v in found.tensors.items() if k.startswith("method.")})
         self.history = History(**found.notes["history"])
         return found
 
     def _out_of_patience(self, stage: Stage) -> bool:
-        return (
-            bool(len(self._validation_rows()))
-            and self.history.best_epoch > 0
-            and self.history.since_best() >= stage.patience
-        )
+        return bool(len(self.part.val)) and self.history.best_epoch > 0 and self.history.since_best() >= stage.patience
 
     def _epoch(self, stage: Stage, optimizer: Any) -> None:
         history = self.history
-        order = sampling.epoch_order(self.roles.train, stage.frames_per_epoch, self._seed(stage, "data", history.epoch))
+        order = self._order(stage)
         steps = len(sampling.in_batches(order, stage.batch_size, whole=True))
         todo = sampling.in_batches(order, stage.batch_size, start=history.step, whole=True)
         sums: dict[str, Tensor] = {k: torch.tensor(v, device=self.fabric.device) for k, v in history.sums.items()}
@@ -116,7 +146,7 @@ class Training:
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value.detach().float()
             history.step += 1
-            history.frames += len(stored.rows)
+            history.frames += stored.rows.size
             if time.monotonic() - self._saved_at > SAVE_EVERY:
                 history.sums, history.epoch_seconds = (
                     {k: v.item() for k, v in sums.items()},
@@ -127,6 +157,17 @@ class Training:
         seconds = spent + time.perf_counter() - begin
         self._finish_epoch(stage, optimizer, losses, seconds)
 
+    def _order(self, stage: Stage) -> Rows:
+        """The frames, or clips, of the epoch that comes."""
+        seed, length = self._seed(stage, "data", self.history.epoch), self.plan.typed_recipe.clip_length
+        if length is None:
+            return sampling.epoch_order(self.part.train, stage.frames_per_epoch, seed)
+
+        def spans(labels: npt.NDArray[np.int8]) -> Sequence[tuple[int, int]]:
+            return () if stage.pretraining else self.method.spans(torch.from_numpy(labels))
+
+        return clips.drawn(self.data, self.part.train, length, stage.frames_per_epoch, seed, spans)
+
     def _step(
         self, stage: Stage, optimizer: Any, stored: sampling.StoredBatch, progress: Progress
     ) -> dict[str, Tensor]:
@@ -135,21 +176,22 @@ class Training:
         torch.manual_seed(self._seed(stage, "noise", progress.epoch, progress.step))
         images = {m: x.to(device, non_blocking=True) for m, x in stored.images.items()}
         views = pixels.random_views(images, recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator)
-        batch = self.method.augment(Batch(views, stored.labels.to(device, non_blocking=True)), generator)
+        labels = torch.full_like(stored.labels, -1) if stage.pretraining else stored.labels
+        batch = self.method.augment(Batch(views, labels.to(device, non_blocking=True)), generator)
         factor = self.method.learning_rate_factor(stage, progress)
         for group in optimizer.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
-        terms: dict[str, Tensor] = self.wrapped.loss(batch, stage, progress)
+        terms: dict[str, Tensor] = self.place.wrapped.loss(batch, stage, progress)
         self.fabric.backward(terms["total"])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return terms
 
     def _finish_epoch(self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float) -> None:
-        history = self.history
+        history, recipe = self.history, self.plan.typed_recipe
         if bad := [name for name, value in losses.items() if not math.isfinite(value)]:
             raise MethodError(
-                f"loss term '{bad[0]}' is not finite in epoch {history.epoch + 1} of fold {self.fold}",
+                f"loss term '{bad[0]}' is not finite in epoch {history.epoch + 1} of fold {self.place.fold}",
                 where=self.plan.entry.name,
                 hint="lower the learning rate",
             )
@@ -157,12 +199,11 @@ class Training:
         scores = self._validated()
         history.seconds += seconds
         history.wall += seconds + time.perf_counter() - begin
-        better = scores is None or scores["f1"] > history.best
-        if better:
+        if history.epoch + 1 == stage.epochs if scores is None else scores["f1"] > history.best:
             history.best, history.best_epoch = -1.0 if scores is None else scores["f1"], len(history.epochs) + 1
             checkpoint.write(
                 self.folder / WEIGHTS,
-                self.plan.identity(self.fold),
+                self.part.identity,
                 self.method.state_dict(),
                 {"epoch": history.best_epoch},
             )
@@ -170,42 +211,37 @@ class Training:
             "stage": stage.name,
             "epoch": history.epoch,
             "seconds": round(seconds, 3),
-            "frames_per_s": round(history.step * stage.batch_size / max(seconds, 1e-9), 1),
+            "frames_per_s": round(history.step * stage.batch_size * (recipe.clip_length or 1) / max(seconds, 1e-9), 1),
             "loss": losses,
             "validation": scores,
         }
         history.end_epoch(entry)
         self._save(optimizer)
         history.write(self.folder / EPOCHS)
-        self.report({"kind": "epoch", "fold": self.fold, "of": stage.epochs, **entry})
+        self.place.report({"kind": "epoch", "fold": self.place.fold, "of": stage.epochs, **entry})
 
     def _validated(self) -> dict[str, float] | None:
-        rows = self._validation_rows()
+        rows = self.part.val
         if not len(rows):
             return None
-        sealed = Sealed(self.method, self.wrapped)
+        sealed = Sealed(self.method, self.place.wrapped)
         found = predict.probabilities(sealed, self.data, rows, self.fabric.device)
         cells = predict.confusion(found, self.data.labels[rows])
         return {"f1": metrics.mean(metrics.f1(cells).tolist()), "acc": metrics.mean(metrics.accuracy(cells).tolist())}
-
-    def _validation_rows(self) -> Rows:
-        rule = self.plan.selection
-        rows = self.roles.test if rule == "oracle_test" else self.roles.val
-        return rows[:: self.plan.typed_recipe.validation_stride]
 
     def _save(self, optimizer: Any) -> None:
         tensors, notes = checkpoint.flatten_optimizer(optimizer.optimizer)
         tensors |= {f"method.{name}": value for name, value in self.method.state_dict().items()}
         checkpoint.write(
             self.folder / STATE,
-            self.plan.identity(self.fold),
+            self.part.identity,
             tensors,
             {"history": self.history.plain(), "optimizer": notes},
         )
         self._saved_at = time.monotonic()
 
     def _seed(self, stage: Stage, name: str, *when: int) -> int:
-        return derive(self.plan.seed, self.plan.protocol.digest, self.fold, stage.name, name, *when)
+        return derive(self.plan.seed, self.plan.protocol.digest, self.place.fold, stage.name, name, *when)
 
     @property
     def _on_gpu(self) -> bool:

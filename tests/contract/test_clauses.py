@@ -136,6 +136,18 @@ class GoesItsOwnWay(Sound):
         return super().forward(inputs) * 0.5
 
 
+class PretrainsWithTheLaterRate(Sound):
+    """Uses the learning rate of what comes later for its pre-training, so that runs would share wrong weights."""
+
+    def stages(self):
+        return (aubench.Stage("pretrain", 1, 4, pretraining=True), *super().stages())
+
+    def loss(self, batch, stage, progress):
+        if stage.pretraining:
+            return {"total": self(batch.inputs).square().mean()}
+        return super().loss(batch, stage, progress)
+
+
 BROKEN = {
     RefusesSilently: "refuses with a reason",
     RefusesEverything: "refuses with a reason",
@@ -153,6 +165,7 @@ BROKEN = {
     ForgetsItsOffset: "survives saving and loading",
     LooksAtValues: "FLOPs can be counted",
     GoesItsOwnWay: "branches agree with the whole",
+    PretrainsWithTheLaterRate: "pre-training ignores what comes later",
 }
 
 
