@@ -154,7 +154,7 @@ def points_distance(found: Float[Tensor, "n l 2"], wanted: Float[Tensor, "n l 2"
         The mean over known coordinates; 0 where none is known.
     """
     left, right = (wanted[:, corner] for corner in OUTER_EYE_CORNERS)
-    unit = torch.linalg.vector_norm(right - left, dim=-1).clamp(min=LEAST_EYE_DISTANCE)[:, None, None]
+    unit = (right - left).square().sum(-1).sqrt().clamp(min=LEAST_EYE_DISTANCE)[:, None, None]
     known = wanted.isfinite() & unit.isfinite()
     errors = torch.where(known, found.float() - wanted, 0.0) / unit.nan_to_num(1.0)
     terms = functional.smooth_l1_loss(errors, torch.zeros_like(errors), reduction="sum")

@@ -68,6 +68,43 @@ def write_codes(path: Path, frames: range, seed: int = 0) -> None:
     path.write_text("\n".join(rows) + "\n")
 
 
+def points_49(column: float, row: float, eyes: float) -> np.ndarray:
+    """The points of a symmetric face, in order: (49, 2).
+
+    Args:
+        column: Middle between the eyes.
+        row: The same.
+        eyes: From centre to centre.
+    """
+
+    def arc(centre_x: float, centre_y: float, radius_x: float, radius_y: float, *steps: int) -> np.ndarray:
+        """Along an ellipse, clockwise from its leftmost point in 48 steps."""
+        angle = np.pi + np.array(steps) * np.pi / 24
+        return np.stack([centre_x + radius_x * np.cos(angle), centre_y + radius_y * np.sin(angle)], axis=1)
+
+    face = [
+        *(arc(half, -0.25, 0.35, 0.15, 4, 8, 12, 16, 20) for half in (-0.55, 0.55)),
+        np.stack([np.zeros(4), np.linspace(0, 0.5, 4)], axis=1),
+        arc(0, 0.6, 0.25, -0.1, 0, 6, 12, 18, 24),
+        *(arc(half, 0, 0.22, 0.08, 0, 8, 16, 24, 32, 40) for half in (-0.5, 0.5)),
+        arc(0, 1.1, 0.45, 0.2, *range(0, 48, 4)),
+        arc(0, 1.1, 0.3, 0.07, 6, 12, 18, 30, 36, 42),
+    ]
+    return np.concatenate(face) * eyes + [column, row]
+
+
+def write_points(path: Path, points: np.ndarray) -> None:
+    """A 49-point file of (F, 49, 2), frames from 1; a frame of NaN is one that the tracker lost."""
+    import h5py
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        references = file.create_dataset("fit/pred", (len(points), 1), dtype=h5py.ref_dtype)
+        for i, face in enumerate(points):
+            data = np.zeros(2) if np.isnan(face).any() else face.T
+            references[i, 0] = file.create_dataset(f"#refs#/{i}", data=data).ref
+
+
 @pytest.fixture
 def take_photo(tmp_path: Path) -> Callable[..., Photo]:
     """Take a photo of drawn faces, each (centre column, centre row, side), or of a wall."""

@@ -12,7 +12,7 @@ from aubench.data import crops, faces
 from aubench.data.bp4d import Instant, Offset, Recording, choose_offset, match
 from aubench.data.codes import AUS, Codes, read_codes
 from aubench.data.depth import depth_map
-from aubench.data.landmarks import landmark_file, read_landmarks
+from aubench.data.landmarks import landmark_file, read_landmarks, track_of, within
 from aubench.data.meshes import read_obj
 from aubench.data.photos import Photo
 from aubench.data.writing import Sequence
@@ -45,14 +45,16 @@ def extract(recording: Recording, options: Options) -> Sequence:
     codes = read_codes(recording.codes) if recording.codes else _NO_CODES
     offset, why = choose_offset(recording, options.offset)
     instants, lost = match(recording, codes.frames, offset)
-    track = _track(recording, instants, options)
+    points = _points(recording, instants, options)
+    track = faces.track(Photo.read(instant.photo) for instant in instants) if points is None else track_of(points)
     without_face = int(np.isnan(track[:, 0]).sum())
     skipped = [(-1, f"{name}: its name is not a number") for name in recording.unnumbered]
     skipped += [(frame, "coded, but without a photo") for frame in lost]
     if without_face == len(instants):
         skipped += [(instant.frame, "no face in the whole sequence") for instant in instants]
         instants = []
-    images, no_depth = _images(instants, track, options) if instants else ({}, {})
+    squares = crops.steady(track, np.array([instant.frame for instant in instants])) if instants else track[:0]
+    images, no_depth = _images(instants, squares, options) if instants else ({}, {})
     skipped += [(frame, f"depth: {reason}") for frame, reason in no_depth.items()]
     table = _table(instants, codes, no_depth)
     notes: dict[str, int | str] = {
@@ -66,28 +68,28 @@ def extract(recording: Recording, options: Options) -> Sequence:
         "offset": offset,
         "offset_because": why,
     }
-    return Sequence(recording.subject, recording.sequence, images, table, sorted(skipped), notes)
+    landmarks = within(points, squares) if instants and points is not None else None
+    return Sequence(recording.subject, recording.sequence, images, table, landmarks, sorted(skipped), notes)
 
 
 _NO_CODES = Codes(np.empty(0, np.int32), np.empty((0, len(AUS)), np.int8))
 
 
-def _track(recording: Recording, instants: list[Instant], options: Options) -> np.ndarray:
-    if options.landmarks:
-        path = landmark_file(options.landmarks, recording.subject, recording.sequence)
-        return read_landmarks(path, [instant.frame for instant in instants])
-    return faces.track(Photo.read(instant.photo) for instant in instants)
+def _points(recording: Recording, instants: list[Instant], options: Options) -> np.ndarray | None:
+    if options.landmarks is None:
+        return None
+    path = landmark_file(options.landmarks, recording.subject, recording.sequence)
+    return read_landmarks(path, [instant.frame for instant in instants])
 
 
 def _images(
-    instants: list[Instant], track: np.ndarray, options: Options
+    instants: list[Instant], squares: np.ndarray, options: Options
 ) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
     """Images by modality, and why which frame has no depth map."""
     size = options.size
     modalities = [Modality.VISUAL, Modality.DEPTH] if options.depth else [Modality.VISUAL]
     images = {m: np.zeros((len(instants), size, size, m.channels), np.uint8) for m in modalities}
     no_depth = {}
-    squares = crops.steady(track, np.array([instant.frame for instant in instants]))
     for i, (instant, square) in enumerate(zip(instants, squares, strict=True)):
         photo = Photo.read(instant.photo)
         images[Modality.VISUAL][i] = crops.cut(photo.colour(), square, size)

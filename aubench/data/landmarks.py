@@ -1,8 +1,7 @@
 """The delivered 49-point files: where eyes and mouth are, frame by frame.
 
 A file is MATLAB 7.3, which is HDF5: ``fit/pred`` holds one reference a frame to that frame's points, (2, 49);
-a frame that the tracker lost has fewer numbers. The points: brows 0-9, nose 10-18, eyes 19-24 and 25-30
-(from left to right in the photo), mouth 31-48.
+a frame that the tracker lost has fewer numbers. Their order: :mod:`aubench.points`.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from aubench.data.crops import to_crop
 from aubench.errors import DataError, UsageError
+from aubench.points import COUNT, LEFT_EYE, MOUTH, RIGHT_EYE
 
-_POINTS = 49
-_LEFT_EYE, _RIGHT_EYE, _MOUTH = slice(19, 25), slice(25, 31), slice(31, 49)
 _AGAIN = "copy the file from the delivery again"
 
 # In eye-to-eye distances of a face seen from the front, so that the square reaches from forehead to chin.
@@ -30,14 +29,14 @@ def landmark_file(folder: Path, subject: str, sequence: str) -> Path:
 
 
 def read_landmarks(path: Path, frames: list[int]) -> np.ndarray:
-    """Read where the face is.
+    """Read where the points of each frame are.
 
     Args:
         path: A 49-point file.
         frames: Frame numbers; the file's first frame is number 1.
 
     Returns:
-        (F, 4) squares (see :mod:`aubench.data.crops`), NaN where the tracker had lost the face.
+        (F, 49, 2) columns and rows in the photo, NaN where the tracker had lost the face.
 
     Raises:
         UsageError: h5py is not installed.
@@ -50,13 +49,13 @@ def read_landmarks(path: Path, frames: list[int]) -> np.ndarray:
         raise UsageError("reading landmarks needs h5py", where="--landmarks", hint=hint) from None
     try:
         with h5py.File(path, "r") as file:
-            return squares_of(file, file["fit/pred"], frames)
+            return points_of(file, file["fit/pred"], frames)
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"is not a 49-point file ({error})", where=path, hint=_AGAIN) from None
 
 
-def squares_of(file: Any, references: Any, frames: list[int]) -> np.ndarray:
-    """One square a frame.
+def points_of(file: Any, references: Any, frames: list[int]) -> np.ndarray:
+    """The points of each frame, (F, 49, 2).
 
     Args:
         file: What a reference leads into: ``file[reference]`` is an array of points.
@@ -64,13 +63,35 @@ def squares_of(file: Any, references: Any, frames: list[int]) -> np.ndarray:
         frames: Frame numbers, from 1.
     """
     listed = np.asarray(references).ravel()
-    squares = np.full((len(frames), 4), np.nan)
-    for square, frame in zip(squares, frames, strict=True):
+    found = np.full((len(frames), COUNT, 2), np.nan)
+    for face, frame in zip(found, frames, strict=True):
         if 1 <= frame <= len(listed):
             points = np.asarray(file[listed[frame - 1]], np.float64)
-            if points.size == 2 * _POINTS and np.isfinite(points).all():
-                square[:] = square_around(points.T if points.shape[0] == 2 else points)
-    return squares
+            if points.size == 2 * COUNT and np.isfinite(points).all():
+                face[:] = points.T if points.shape[0] == 2 else points
+    return found
+
+
+def track_of(points: np.ndarray) -> np.ndarray:
+    """One square (see :mod:`aubench.data.crops`) for each frame of (F, 49, 2): (F, 4), NaN where there are none."""
+    return np.stack([square_around(face) for face in points]) if len(points) else np.empty((0, 4))
+
+
+def within(points: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """Points of photos as columns and rows of a square in each, 0 to 1 from edge to edge.
+
+    Args:
+        points: (F, 49, 2) column, row.
+        squares: (F, 4), see :mod:`aubench.data.crops`.
+
+    Returns:
+        float32 (F, 49, 2); NaN stays NaN, and a point beside its square lies beside 0 to 1.
+    """
+    placed = np.empty(points.shape, np.float32)
+    for i, square in enumerate(squares):
+        turn = to_crop(square, 1)
+        placed[i] = points[i] @ turn[:, :2].T + turn[:, 2]
+    return placed
 
 
 def square_around(points: np.ndarray) -> np.ndarray:
@@ -85,7 +106,7 @@ def square_around(points: np.ndarray) -> np.ndarray:
     Returns:
         (4,) centre column, centre row, side, angle.
     """
-    left, right, mouth = (points[part].mean(axis=0) for part in (_LEFT_EYE, _RIGHT_EYE, _MOUTH))
+    left, right, mouth = (points[part].mean(axis=0) for part in (LEFT_EYE, RIGHT_EYE, MOUTH))
     eyes = (left + right) / 2
     along = right - left
     angle = np.arctan2(along[1], along[0])

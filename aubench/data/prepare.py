@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
+from aubench import points
 from aubench.data.bp4d import SCORED, Offset, Recording, find_recordings
 from aubench.data.codes import read_codes
 from aubench.data.depth import MEANING
@@ -48,7 +49,8 @@ def prepare_bp4d(
         store: Where the store shall be.
         size: Height and width of every image.
         frame_offset: Photo number minus label frame number; ``auto`` decides for each sequence.
-        landmarks: Folder of the delivered 49-point files; without it a face detector finds the face.
+        landmarks: Folder of the delivered 49-point files, which the store then keeps; without it a face detector
+            finds the face.
         workers: Processes; all cores by default. The store does not depend on it.
         progress: Called with photos done and photos in all.
 
@@ -78,7 +80,12 @@ def prepare_bp4d(
     _write(writer, recordings, options, workers or os.cpu_count() or 1, progress)
     modalities = {m: _MEANING[m] for m in _MEANING if options.depth or m is not Modality.DEPTH}
     made = writer.finish(
-        dataset="bp4d", version=VERSION, size=size, modalities=modalities, crop=_CROPS[landmarks is not None]
+        dataset="bp4d",
+        version=VERSION,
+        size=size,
+        modalities=modalities,
+        crop=_CROPS[landmarks is not None],
+        landmarks=points.COUNT if landmarks else None,
     )
     return Report.of(made, SCORED)
 

@@ -5,6 +5,7 @@ A store is a folder::
     store.json       dataset, version, image size, crop, channel meaning, SHA-256 of every array, digest
     frames.parquet   one row a frame (see :data:`FRAME_COLUMNS`), then one int8 column ``AU<n>`` per coded AU
     arrays/<subject>/<sequence>.<modality>.npy   uint8 (F, H, W, C), memory-mapped when read
+    arrays/<subject>/<sequence>.landmarks.npy    float32 (F, L, 2), where the data set has them
     skipped.csv      what was left out and why (subject, sequence, frame, reason)
     sequences.csv    counts and choices per sequence
 """
@@ -41,6 +42,9 @@ FRAME_COLUMNS = {
 }
 """Columns of ``frames.parquet`` before the labels, with their types."""
 
+LANDMARKS = "landmarks"
+"""What an array of points has in the place of its modality's name."""
+
 _STAMP = ".verified.json"
 
 
@@ -53,6 +57,7 @@ class StoreInfo(BaseModel):
         size: Height and width of every image.
         modalities: What each modality's channels mean.
         crop: How the face was cropped, in words a reader of the record can repeat.
+        landmarks: How many points each frame has (see :mod:`aubench.points`); None without.
         arrays: SHA-256 of each array file, by path relative to the store.
         frames: SHA-256 of the frame table's values.
         digest: SHA-256 of all of the above.
@@ -66,6 +71,7 @@ class StoreInfo(BaseModel):
     size: int
     modalities: dict[Modality, str]
     crop: str
+    landmarks: int | None = None
     arrays: dict[str, str]
     frames: str
     digest: str
@@ -78,12 +84,12 @@ class StoreInfo(BaseModel):
 
     def computed_digest(self) -> str:
         """The digest that the other fields yield."""
-        return digest.of_json(self.model_dump(mode="json", exclude={"digest"}))
+        return digest.of_json(self.model_dump(mode="json", exclude={"digest"}, exclude_none=True))
 
 
-def array_path(subject: str, sequence: str, modality: Modality) -> str:
-    """Path of a sequence's array, relative to its store."""
-    return f"arrays/{subject}/{sequence}.{modality}.npy"
+def array_path(subject: str, sequence: str, kind: str) -> str:
+    """Path of a sequence's array of some modality, or of its landmarks, relative to its store."""
+    return f"arrays/{subject}/{sequence}.{kind}.npy"
 
 
 def table_digest(frames: pd.DataFrame) -> str:
@@ -132,18 +138,18 @@ class Store:
         return np.array([order[key] for key in keys]), self.frames["row"].to_numpy(), list(order)
 
     @cached_property
-    def _open(self) -> dict[tuple[Modality, int], np.ndarray]:
+    def _open(self) -> dict[tuple[str, int], np.ndarray]:
         return {}
 
-    def _array(self, modality: Modality, index: int) -> np.ndarray:
-        if (modality, index) not in self._open:
+    def _array(self, kind: str, index: int) -> np.ndarray:
+        if (kind, index) not in self._open:
             subject, sequence = self._place[2][index]
-            path = self.path / array_path(subject, sequence, modality)
+            path = self.path / array_path(subject, sequence, kind)
             try:
-                self._open[modality, index] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+                self._open[kind, index] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
             except (OSError, ValueError) as error:
                 raise DataError(f"cannot be read ({error})", where=path, hint=_REMAKE) from error
-        return self._open[modality, index]
+        return self._open[kind, index]
 
     def read(self, modality: Modality, frames: Sequence[int] | np.ndarray) -> np.ndarray:
         """Images of some frames.
@@ -155,12 +161,30 @@ class Store:
         Returns:
             uint8 (N, H, W, C), in the order asked for.
         """
-        sequence, row, _ = self._place
         size = self.info.size
-        images = np.empty((len(frames), size, size, modality.channels), np.uint8)
+        return self._filled(np.empty((len(frames), size, size, modality.channels), np.uint8), modality, frames)
+
+    def landmarks(self, frames: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Points of some frames of a store that has them.
+
+        Args:
+            frames: Row numbers of ``self.frames``.
+
+        Returns:
+            float32 (N, L, 2) columns and rows, 0 to 1 from edge to edge of the image, NaN where unknown.
+        """
+        return self._filled(np.empty((len(frames), self.landmark_count, 2), np.float32), LANDMARKS, frames)
+
+    @property
+    def landmark_count(self) -> int:
+        """L: how many points each frame has; 0 without."""
+        return self.info.landmarks or 0
+
+    def _filled(self, values: np.ndarray, kind: str, frames: Sequence[int] | np.ndarray) -> np.ndarray:
+        sequence, row, _ = self._place
         for i, frame in enumerate(frames):
-            images[i] = self._array(modality, int(sequence[frame]))[row[frame]]
-        return images
+            values[i] = self._array(kind, int(sequence[frame]))[row[frame]]
+        return values
 
     def verify(self, *, full: bool, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
         """Prove that every array is what ``store.json`` says.

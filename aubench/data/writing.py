@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from aubench import atomic, digest
-from aubench.data.store import FRAME_COLUMNS, Store, StoreInfo, array_path, table_digest
+from aubench.data.store import FRAME_COLUMNS, LANDMARKS, Store, StoreInfo, array_path, table_digest
 from aubench.errors import DataError
 from aubench.task import Modality
 
@@ -28,6 +28,7 @@ class Sequence:
         sequence: The recorded task.
         images: uint8 (F, H, W, C) by modality.
         frames: F rows: ``frame``, ``source``, ``labelled``, ``missing`` and the ``AU<n>`` columns.
+        landmarks: float32 (F, L, 2) as :meth:`Store.landmarks` gives them; all sequences of a store have them, or none.
         skipped: What was left out: (frame number, reason).
         notes: Counts and choices that the closing table sums up, by name.
     """
@@ -36,6 +37,7 @@ class Sequence:
     sequence: str
     images: Mapping[Modality, np.ndarray]
     frames: pd.DataFrame
+    landmarks: np.ndarray | None = None
     skipped: list[tuple[int, str]] = field(default_factory=list)
     notes: dict[str, int | str] = field(default_factory=dict)
 
@@ -67,11 +69,14 @@ class StoreWriter:
 
     def add(self, item: Sequence) -> None:
         """Write one sequence; safe to call from several processes for different sequences."""
+        kinds: dict[str, np.ndarray] = {m: np.ascontiguousarray(x, np.uint8) for m, x in item.images.items()}
+        if item.landmarks is not None:
+            kinds[LANDMARKS] = np.ascontiguousarray(item.landmarks, np.float32)
         arrays = {}
-        for modality, images in item.images.items():
-            name = array_path(item.subject, item.sequence, modality)
+        for kind, values in kinds.items():
+            name = array_path(item.subject, item.sequence, kind)
             buffer = io.BytesIO()
-            np.save(buffer, np.ascontiguousarray(images, np.uint8), allow_pickle=False)
+            np.save(buffer, values, allow_pickle=False)
             atomic.write_bytes(self.partial / name, buffer.getbuffer())
             arrays[name] = digest.of_file(self.partial / name)
         frames = item.frames.assign(subject=item.subject, sequence=item.sequence, row=np.arange(len(item.frames)))
@@ -87,8 +92,17 @@ class StoreWriter:
         }
         atomic.write_json(part, said)
 
-    def finish(self, *, dataset: str, version: str, size: int, modalities: Mapping[Modality, str], crop: str) -> Store:
-        """Put the parts together and move the store to its place.
+    def finish(
+        self,
+        *,
+        dataset: str,
+        version: str,
+        size: int,
+        modalities: Mapping[Modality, str],
+        crop: str,
+        landmarks: int | None = None,
+    ) -> Store:
+        """Put the parts together and move the store to its place; see :class:`StoreInfo` for what it is told.
 
         Returns:
             The store, opened.
@@ -109,6 +123,7 @@ class StoreWriter:
             size=size,
             modalities=dict(modalities),
             crop=crop,
+            landmarks=landmarks,
             arrays={name: sha for one in said for name, sha in sorted(one["arrays"].items())},
             frames=table_digest(frames),
         )
@@ -120,7 +135,7 @@ class StoreWriter:
             self.partial / "skipped.csv", pd.DataFrame(skipped, columns=["subject", "sequence", "frame", "reason"])
         )
         _write_csv(self.partial / "sequences.csv", pd.DataFrame(notes))
-        atomic.write_text(self.partial / "store.json", info.model_dump_json(indent=2) + "\n")
+        atomic.write_text(self.partial / "store.json", info.model_dump_json(indent=2, exclude_none=True) + "\n")
         for left in self.partial.rglob(".*.tmp"):  # by a process that was killed while writing
             left.unlink()
         self.partial.replace(self.path)  # whole from here on: what is no longer needed goes last

@@ -95,18 +95,36 @@ def test_names_that_are_no_number_are_listed(delivery) -> None:
     assert first(delivery).skipped == [(-1, "poster.jpg: its name is not a number")]
 
 
-def test_landmarks_take_the_place_of_the_detector(delivery, monkeypatch, tmp_path) -> None:
+def test_landmarks_take_the_place_of_the_detector(delivery, monkeypatch, tmp_path, points_49) -> None:
     asked = []
 
     def read(path, frames):
         asked.append((path, frames))
-        return np.tile([104.0, 140.0, 130.0, 0.2], (len(frames), 1))
+        return np.stack([points_49(104.0, 140.0, 42.0) + 3 * i for i in range(len(frames))])
 
     monkeypatch.setattr(extraction, "read_landmarks", read)
     monkeypatch.setattr(extraction.faces, "track", lambda photos: pytest.fail("the detector was asked"))
     made = first(delivery, Options(48, "auto", True, tmp_path))
     assert asked == [(tmp_path / "F001_T1.mat", [1, 2, 3, 4, 5])]
     assert made.images[Modality.VISUAL].shape == (5, 48, 48, 3)
+    assert made.landmarks.shape == (5, 49, 2)
+    assert made.landmarks.min() > 0 and made.landmarks.max() < 1
+
+
+def test_without_landmarks_a_sequence_has_none(delivery) -> None:
+    assert first(delivery).landmarks is None
+
+
+def test_lost_points_are_nan_and_a_sequence_without_any_is_left_out(delivery, monkeypatch, tmp_path, points_49) -> None:
+    points = np.stack([points_49(104.0, 140.0, 42.0)] * 5)
+    points[1] = np.nan
+    monkeypatch.setattr(extraction, "read_landmarks", lambda path, frames: points)
+    made = first(delivery, Options(48, "auto", False, tmp_path))
+    assert np.isnan(made.landmarks).all((1, 2)).tolist() == [False, True, False, False, False]
+    points[:] = np.nan
+    made = first(delivery, Options(48, "auto", False, tmp_path))
+    assert (made.images, made.landmarks) == ({}, None)
+    assert made.frames.empty
 
 
 def test_a_mesh_with_nan_is_named_with_its_line(delivery) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aubench.data.landmarks import read_landmarks, square_around, squares_of
+from aubench.data.landmarks import points_of, read_landmarks, square_around, track_of, within
 from aubench.errors import DataError, UsageError
 
 
@@ -43,10 +43,41 @@ def test_a_turned_head_keeps_its_size() -> None:
 
 def test_each_frame_takes_its_own_points_and_lost_ones_none() -> None:
     content = {"a": face().T, "b": np.zeros((2, 1)), "c": face() + 100, "d": np.full((2, 49), np.nan)}
-    squares = squares_of(content, np.array([["a", "b", "c", "d"]]), [1, 2, 3, 4, 5, 0])
-    assert np.isfinite(squares[[0, 2]]).all()
-    assert np.isnan(squares[[1, 3, 4, 5]]).all()
-    assert np.allclose(squares[2, :2] - squares[0, :2], 100)
+    points = points_of(content, np.array([["a", "b", "c", "d"]]), [1, 2, 3, 4, 5, 0])
+    assert np.allclose(points[0], face())
+    assert np.allclose(points[2], face() + 100)
+    assert np.isnan(points[[1, 3, 4, 5]]).all()
+
+
+def test_squares_follow_the_points_and_lost_frames_have_none() -> None:
+    squares = track_of(np.stack([face(), np.full((49, 2), np.nan), face() + 100]))
+    assert np.isnan(squares[1]).all()
+    assert np.allclose(squares[2], squares[0] + [100, 100, 0, 0])
+    assert track_of(np.empty((0, 49, 2))).shape == (0, 4)
+
+
+def test_points_within_a_square_go_from_0_to_1_along_its_sides() -> None:
+    side, angle = 80.0, 0.3
+    along = side * np.array([np.cos(angle), np.sin(angle)])
+    down = side * np.array([-np.sin(angle), np.cos(angle)])
+    corner = np.array([200.0, 300.0])
+    points = np.full((1, 49, 2), np.nan)
+    points[0, :4] = [corner, corner + along, corner + 0.25 * along + 0.5 * down, corner - down]
+    centre = corner + (along + down) / 2
+    placed = within(points, np.array([[*centre, side, angle]]))
+    assert placed.dtype == np.float32
+    assert np.allclose(placed[0, :4], [[0, 0], [1, 0], [0.25, 0.5], [0, -1]], atol=1e-6)
+    assert np.isnan(placed[0, 4:]).all()
+
+
+def test_eyes_of_a_levelled_crop_are_level() -> None:
+    turn = np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+    points = (3 * face() @ turn.T + [500, 700])[None]
+    (placed,) = within(points, track_of(points))
+    left, right = placed[19:25].mean(0), placed[25:31].mean(0)
+    assert left[1] == pytest.approx(right[1], abs=1e-6)
+    assert (left[0] + right[0]) / 2 == pytest.approx(0.5, abs=1e-6)
+    assert placed.min() > 0 and placed.max() < 1
 
 
 def test_without_h5py_it_says_what_to_install(monkeypatch) -> None:
@@ -61,8 +92,8 @@ def test_reads_a_delivered_file(tmp_path: Path) -> None:
         kept = [file.create_dataset(f"#refs#/{i}", data=face().T + 10 * i) for i in range(3)]
         references = file.create_dataset("fit/pred", (3, 1), dtype=h5py.ref_dtype)
         references[:, 0] = [one.ref for one in kept]
-    squares = read_landmarks(tmp_path / "F001_T1.mat", [3, 1])
-    assert np.allclose(squares[0, :2] - squares[1, :2], 20)
+    points = read_landmarks(tmp_path / "F001_T1.mat", [3, 1])
+    assert np.allclose(points, np.stack([face() + 20, face()]))
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 import hashlib
+import json
 import multiprocessing
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aubench.data import prepare
@@ -152,6 +154,52 @@ def test_without_any_mesh_there_is_no_depth(delivery, tmp_path: Path) -> None:
 def test_missing_landmark_files_are_found_at_once(delivery, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"F001_T1\.mat: no such landmark file"):
         prepare_bp4d(delivery.root, tmp_path / "store", landmarks=tmp_path)
+
+
+@pytest.fixture
+def pointed(delivery, tmp_path: Path, points_49, write_points):
+    """The delivery with a folder of 49-point files that follow its faces; one frame of F001 T2 is lost."""
+    pytest.importorskip("h5py")
+    for subject in ("F001", "F002", "M009"):
+        for task in ("T1", "T2"):
+            points = np.stack([points_49(104.0 + n, 126.0 - 2 * n, 42.0) for n in range(5)])
+            if (subject, task) == ("F001", "T2"):
+                points[2] = np.nan
+            write_points(tmp_path / "2DFeatures" / f"{subject}_{task}.mat", points)
+    return delivery.root, tmp_path / "2DFeatures"
+
+
+def test_a_store_keeps_the_delivered_points(pointed, tmp_path: Path) -> None:
+    source, folder = pointed
+    report = prepare_bp4d(source, tmp_path / "store", size=32, landmarks=folder, workers=1)
+    store = Store(report.store)
+    store.verify(full=True)
+    assert store.landmark_count == 49
+    assert json.loads((report.store / "store.json").read_text())["landmarks"] == 49
+    rows = np.array([7, 0, 3])
+    points = store.landmarks(rows)
+    assert (points.shape, points.dtype) == ((3, 49, 2), np.float32)
+    assert store.frames.loc[7, ["subject", "sequence", "frame"]].tolist() == ["F001", "T2", 3]
+    assert np.isnan(points[0]).all()
+    assert points[1:].min() > 0.1 and points[1:].max() < 0.9
+
+
+def test_a_changed_file_of_points_is_noticed(pointed, tmp_path: Path) -> None:
+    source, folder = pointed
+    report = prepare_bp4d(source, tmp_path / "store", size=32, landmarks=folder, workers=1)
+    file = report.store / "arrays/F002/T1.landmarks.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"T1\.landmarks\.npy: has changed since the store was made"):
+        Store(report.store).verify(full=False)
+
+
+def test_a_store_without_points_says_nothing_of_them(prepared) -> None:
+    report, _ = prepared
+    assert Store(report.store).landmark_count == 0
+    assert "landmarks" not in json.loads((report.store / "store.json").read_text())
+    assert not list(report.store.rglob("*.landmarks.npy"))
 
 
 def test_an_absurd_size_is_refused(delivery, tmp_path: Path) -> None:
