@@ -24,6 +24,10 @@ def run(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value; repeatable.")
     ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option("--pretrained", help="First weights: imagenet, mae, videomae, none or a .safetensors file."),
+    ] = None,
     selection: Annotated[
         str, typer.Option("--selection", help="What chooses the epoch: inner_val, last or oracle_test (leaks).")
     ] = "inner_val",
@@ -45,7 +49,7 @@ def run(
     chosen_protocol = _narrowed(registry.find_protocol(protocol), modalities)
     folds = _folds(chosen_protocol, fold)
     seeds = _seeds(seed)
-    values = _changes(changes or [])
+    values = _changes(changes or []) | ({} if pretrained is None else {"weights": pretrained})
     launch.warm_up()
     plans = _plans(method, chosen_protocol, seeds, values, preset, selection, precision, store, runs)
     _execute(plans, folds, device, track)

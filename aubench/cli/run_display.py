@@ -42,11 +42,10 @@ class RunDisplay:
         if event["kind"] == "epoch":
             score = event["validation"]
             told = f"loss {event['loss']['total']:.3f}" + (f", validation F1 {100 * score['f1']:.1f}" if score else "")
-            self._advance(name, job, event["epoch"] + 1, event["of"], f"{name}: {told}")
+            self._advance(name, job, event["epoch"] + 1, event["of"], f"{name}: {event['stage']}, {told}")
             if not on_terminal():
-                line(
-                    f"{name}: epoch {event['epoch'] + 1} of {event['of']}, {told}, {event['frames_per_s']:.0f} frames/s"
-                )
+                when = f"{event['stage']}, epoch {event['epoch'] + 1} of {event['of']}"
+                line(f"{name}: {when}, {told}, {event['frames_per_s']:.0f} frames/s")
         elif event["kind"] == "fold":
             self._advance(name, job, event["epochs"], event["epochs"], f"{name}: done")
 

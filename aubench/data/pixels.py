@@ -59,9 +59,10 @@ def random_views(
     frames = torch.arange(count * each, device=device)[:, None, None]
 
     def view(images: Tensor) -> Tensor:
-        return normalised(resized(images.flatten(0, -4), size)[frames, rows, columns])
+        views = normalised(resized(images.flatten(0, -4), size)[frames, rows, columns])
+        return views.view(*images.shape[:-3], *views.shape[1:])
 
-    return {m: view(images).unflatten(0, images.shape[:-3]) for m, images in stored.items()}
+    return {m: view(images) for m, images in stored.items()}
 
 
 def centre_views(stored: Stored, size: int, crop: int) -> dict[Modality, Tensor]:
@@ -70,9 +71,10 @@ def centre_views(stored: Stored, size: int, crop: int) -> dict[Modality, Tensor]
     inside = slice(at, at + crop)
 
     def view(images: Tensor) -> Tensor:
-        return normalised(resized(images.flatten(0, -4), size)[:, inside, inside])
+        views = normalised(resized(images.flatten(0, -4), size)[:, inside, inside])
+        return views.view(*images.shape[:-3], *views.shape[1:])
 
-    return {m: view(images).unflatten(0, images.shape[:-3]) for m, images in stored.items()}
+    return {m: view(images) for m, images in stored.items()}
 
 
 def normalised(images: Tensor) -> Float[Tensor, "n c h w"]:

@@ -59,7 +59,8 @@ def in_batches(rows: Rows, size: int, *, start: int = 0, whole: bool = False) ->
 def read(data: Labelled, modalities: Iterable[Modality], rows: Rows, *, pin: bool = False) -> StoredBatch:
     """Read one batch."""
     frames = clips.frames_of(rows)
-    images = {m: torch.from_numpy(data.store.read(m, frames.ravel())).unflatten(0, rows.shape) for m in modalities}
+    stored = {m: data.store.read(m, frames.ravel()) for m in modalities}
+    images = {m: torch.from_numpy(x.reshape(*rows.shape, *x.shape[1:])) for m, x in stored.items()}
     if pin:
         images = {m: x.pin_memory() for m, x in images.items()}
     labels = torch.from_numpy(data.labels[frames])

@@ -85,7 +85,7 @@ def accepted(method: type[Method], recipe: Recipe) -> Iterator[Task]:
 
 
 def _refuses_with_reason(method: type[Method]) -> None:
-    accepted, recipe = 0, method.Recipe()
+    accepted, recipe = 0, method.Recipe.make("paper", {})
     for task in _offered(recipe.crop):
         reason = method.refuses(task, recipe)
         names = ", ".join(task.modalities)

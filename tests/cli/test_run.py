@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aubench.registry import builtin_methods, find_protocol
+from aubench import registry
+from aubench.registry import find_protocol
 
 SMALL = ("image_size=32", "crop=28", "frames_per_epoch=100", "epochs=2", "validation_stride=8")
 MINE = '''
@@ -58,12 +59,12 @@ def test_fold_after_fold_then_finished_then_the_leaderboard(run, call):
     first = run(methods, "--fold", "1")
     assert first.code == 0, first.err
     assert {name: row[1] for name, row in table(first.out).items()} == dict.fromkeys(methods.split(","), "1/3")
-    assert len(re.findall(r"^late_fusion, seed 0, fold 1: epoch \d of 2, ", first.err, re.M)) == 2
+    assert len(re.findall(r"^late_fusion, seed 0, fold 1: train, epoch \d of 2, ", first.err, re.M)) == 2
     kept = {path: path.read_bytes() for path in Path("runs").rglob("fold1/*") if path.is_file()}
 
     rest = run(methods)
     assert rest.code == 0, rest.err
-    assert "fold 2: epoch" in rest.err and "fold 1: epoch" not in rest.err
+    assert "fold 2: train" in rest.err and "fold 1: train" not in rest.err
     assert {name: row[1] for name, row in table(rest.out).items()} == dict.fromkeys(methods.split(","), "3/3")
     assert kept.items() <= {path: path.read_bytes() for path in Path("runs").rglob("fold1/*") if path.is_file()}.items()
 
@@ -100,11 +101,12 @@ def test_what_a_run_leaves_belongs_together(run):
     assert seeds == {4, 5}
 
 
-def test_all_that_can_on_one_modality_with_the_last_epoch(run):
+def test_all_that_can_on_one_modality_with_the_last_epoch(run, monkeypatch):
+    monkeypatch.setattr(registry, "builtin_methods", lambda: ["late_fusion", "resnet_thermal", "resnet_visual"])
     answer = run("all", "--modalities", "visual", "--selection", "last", "--fold", "1")
     assert answer.code == 0, answer.err
     skipped = dict(re.findall(r"^skipped (\w+): (.+)$", answer.err, re.M))
-    assert skipped.keys() == {*builtin_methods()} - {"resnet_visual"}
+    assert skipped.keys() == {"late_fusion", "resnet_thermal"}
     assert skipped["resnet_thermal"] == "needs thermal images"
     assert table(answer.out).keys() == {"resnet_visual"}
     record = records()["resnet_visual"]
@@ -133,3 +135,13 @@ def test_method_from_a_file(run):
     Path("brightness.py").write_text(MINE.replace(".mean(", ".amax("))
     assert run("brightness.py", "--fold", "3").code == 0
     assert len(list(Path("runs/synth_3fold/brightness").iterdir())) == 2, "another method is another run"
+
+
+def test_first_weights_are_a_recipe_value_of_those_that_have_one(run, tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    answer = run("mine.py", "--pretrained", "imagenet")
+    assert answer.code == 2 and "no recipe key 'weights'" in answer.err
+    answer = run("late_fusion", "--pretrained", "nowhere.safetensors")
+    assert answer.code == 2 and "nowhere.safetensors: no such file" in answer.err and answer.err.count("\n") < 4
+    answer = run("late_fusion", "--pretrained", "none", "--fold", "1")
+    assert answer.code == 0 and next(iter(records().values()))["pretraining"] == []
