@@ -7,9 +7,12 @@ the matrices too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import torch
+from pydantic import Field
+
+from aubench import Recipe
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -19,6 +22,20 @@ TRANSITIONS = 16
 """States of two AUs in two consecutive frames."""
 
 Norm = Literal["frobenius", "mean"]
+
+
+class KnowledgeRecipe(Recipe):
+    """What methods that learn with knowledge share."""
+
+    after_pretraining: ClassVar[frozenset[str]] = frozenset(
+        {"weight_cls", "weight_intra", "weight_inter", "norm", "class_weights"}
+    )
+
+    weight_cls: float = Field(1.0, ge=0, description="λ_cls of eq. 9.")
+    weight_intra: float = Field(0.01, ge=0, description="λ_intra of eq. 9.")
+    weight_inter: float = Field(0.01, ge=0, description="λ_inter of eq. 9.")
+    norm: Norm = Field("frobenius", description="Of eqs. 5 and 8; 'mean' divides it by the root of the entries.")
+    class_weights: bool = Field(True, description="Weigh AUs by eq. 2.")
 
 
 class Knowledge(NamedTuple):
@@ -55,6 +72,16 @@ def class_weights(sequences: Sequence[Int[Tensor, "frames au"]]) -> Float[Tensor
     inverse = torch.where(positives > 0, (labels >= 0).sum(0) / positives, 0)
     met = positives > 0
     return torch.where(met, met.sum() * inverse / inverse.sum(), 1).float()
+
+
+def weighted_bce(
+    probabilities: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"], weights: Float[Tensor, " au"]
+) -> Float[Tensor, ""]:
+    """Eq. (2): summed over a frame's known AUs, averaged over the frames that have any; 0 where none has."""
+    known = labels >= 0
+    chance = probabilities.clamp(1e-7, 1 - 1e-7)
+    terms = torch.where(labels > 0, chance.log(), (1 - chance).log()) * weights * known
+    return -terms.sum() / known.any(-1).sum().clamp(min=1)
 
 
 def thresholded(states: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from aubench import Recipe
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -15,13 +19,25 @@ _OF_BP4D = (1, 2, 4, 15, 23, 24)
 _OF_DISFA = (1, 2, 9)
 
 
-def minority_of(aus: tuple[int, ...]) -> tuple[int, ...]:
-    """The paper's minority among a task's AUs: DISFA's where AU9 is asked for, BP4D's otherwise.
+class MinorityRecipe(Recipe):
+    """What methods that draw clips of rare AUs share."""
 
-    Args:
-        aus: FACS numbers.
-    """
-    return tuple(au for au in (_OF_DISFA if 9 in aus else _OF_BP4D) if au in aus)
+    after_pretraining: ClassVar[frozenset[str]] = frozenset({"minority_clips", "minority_aus"})
+
+    minority_clips: bool = Field(True, description="Draw clips of rare AUs besides.")
+    minority_aus: str = Field(
+        "", pattern=r"^(\d+(,\d+)*)?$", description="Their FACS numbers, such as 1,2,9; the paper's where empty."
+    )
+
+    def minority(self, aus: tuple[int, ...]) -> tuple[int, ...]:
+        """The rare ones among a task's AUs; the paper's are DISFA's where AU9 is asked for, BP4D's otherwise.
+
+        Args:
+            aus: FACS numbers.
+        """
+        papers = _OF_DISFA if 9 in aus else _OF_BP4D
+        wanted = tuple(int(au) for au in self.minority_aus.split(",") if au) or papers
+        return tuple(au for au in wanted if au in aus)
 
 
 def minority_spans(labels: Int[Tensor, "frames au"], columns: list[int]) -> list[tuple[int, int]]:

@@ -1,8 +1,10 @@
 """AU-vMAE's clips of rare AUs (appendix §2) by hand and against the rule told frame by frame."""
 
+import pytest
 import torch
 
-from aubench.methods._parts.minority import minority_of, minority_spans
+from aubench.errors import RecipeError
+from aubench.methods._parts.minority import MinorityRecipe, minority_spans
 
 BP4D = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 DISFA = (1, 2, 4, 6, 9, 12, 25, 26)
@@ -47,6 +49,12 @@ def test_spans_agree_with_the_rule_told_frame_by_frame():
 
 
 def test_the_minority_is_the_papers_for_each_dataset():
-    assert minority_of(BP4D) == (1, 2, 4, 15, 23, 24)
-    assert minority_of(DISFA) == (1, 2, 9)
-    assert minority_of((1, 2, 4, 6, 12)) == (1, 2, 4)
+    assert MinorityRecipe().minority(BP4D) == (1, 2, 4, 15, 23, 24)
+    assert MinorityRecipe().minority(DISFA) == (1, 2, 9)
+    assert MinorityRecipe().minority((1, 2, 4, 6, 12)) == (1, 2, 4)
+
+
+def test_the_minority_can_be_chosen():
+    assert MinorityRecipe.make("paper", {"minority_aus": "12,9"}).minority(BP4D) == (12,)
+    with pytest.raises(RecipeError, match="minority_aus"):
+        MinorityRecipe.make("paper", {"minority_aus": "12;9"})

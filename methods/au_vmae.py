@@ -1,0 +1,334 @@
+"""AU-vMAE: a video masked autoencoder that learns how AUs go together and follow each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import nn
+from torch.nn import functional
+
+from aubench import (
+    AnyRecipe,
+    Batch,
+    Card,
+    Fidelity,
+    Inputs,
+    Method,
+    Modality,
+    Progress,
+    Stage,
+    Task,
+)
+from aubench.methods._parts import knowledge, video, video_weights
+from aubench.methods._parts.knowledge import Knowledge, KnowledgeRecipe
+from aubench.methods._parts.minority import MinorityRecipe, minority_spans
+from aubench.methods._parts.transformer import parameter_groups, warm_cosine
+from aubench.methods._parts.video_autoencoder import VideoAutoencoderRecipe, VideoDecoder, VideoEncoder
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+MASKS_SEED = 20240716
+"""Of the masks that the patch level predicts with."""
+
+
+class AUvMAERecipe(VideoAutoencoderRecipe, KnowledgeRecipe, MinorityRecipe):
+    """AU-vMAE's own hyper-parameters.
+
+    Its Table 3: ``level`` chooses the column, ``weight_intra=0`` and ``weight_inter=0`` the row. Its Table 4:
+    ``minority_clips=false`` is raw data.
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {
+            "clip_frames": 16,
+            "batch_size": 8,
+            "patch": 8,
+            "width": 96,
+            "depth": 4,
+            "heads": 4,
+            "decoder_width": 48,
+            "decoder_depth": 1,
+            "decoder_heads": 2,
+            "drop_path": 0.0,
+            "layer_decay": 1.0,
+            "learning_rate": 1e-3,
+            "learning_rate_schedule": "cosine",
+            "warmup_epochs": 1,
+            "pretrain_epochs": 5,
+            "pretrain_batch_size": 16,
+            "pretrain_frames_per_epoch": 8000,
+            "pretrain_learning_rate": 1e-3,
+            "pretrain_warmup_epochs": 1,
+        }
+    }
+
+    after_pretraining: ClassVar[frozenset[str]] = frozenset({"warmup_epochs", "layer_decay", "drop_path", "patch_mask"})
+
+    input: Literal["visual", "depth", "thermal", "early"] = Field(
+        "visual", description="The modality it looks at; 'early' puts the channels of all side by side."
+    )
+    level: Literal["video", "frame", "patch"] = Field(
+        "video", description="It sees all frames, every fourth, or all with half of the patches hidden."
+    )
+    frame_stride: int = Field(4, ge=1, description="Every how many frames the frame level sees.")
+    patch_mask: float = Field(0.5, ge=0, lt=1, description="Share of patches hidden at the patch level.")
+
+    epochs: int = Field(20, ge=1, description="Most epochs of fine-tuning.")
+    batch_size: int = Field(8, ge=1, description="Clips a step.")
+    learning_rate: float = Field(2.5e-4, gt=0)
+    learning_rate_schedule: Literal["constant", "triangular", "cosine"] = Field(  # type: ignore[assignment]
+        "cosine", description="'cosine' rises over the warm-up, then falls along half a cosine to 0."
+    )
+    warmup_epochs: float = Field(5, ge=0)
+    layer_decay: float = Field(0.75, gt=0, le=1, description="Of the learning rate, from each block to the one before.")
+    drop_path: float = Field(0.1, ge=0, lt=1, description="Chance that the last block's branches are skipped.")
+
+    @property
+    def stride(self) -> int:
+        """Every how many frames of a clip are seen."""
+        return self.frame_stride if self.level == "frame" else 1
+
+    @property
+    def together(self) -> int:
+        """Frames that go through the encoder together: a segment, or all that are seen if these are fewer."""
+        return min(self.segment, self.clip_frames // self.stride)
+
+    @model_validator(mode="after")
+    def _pieces_fit(self) -> Self:
+        wholes = {
+            "clip_frames": (self.clip_frames, self.stride * self.together),
+            "segment": (self.together, self.tubelet),
+            "crop": (self.crop, self.patch),
+            "width": (self.width, 2 * self.heads),
+            "decoder_width": (self.decoder_width, 2 * self.decoder_heads),
+        }
+        for name, (whole, piece) in wholes.items():
+            if whole % piece:
+                raise ValueError(f"{name} must be a multiple of {piece} here, and is {whole}")
+        for epochs, warmup in (("epochs", "warmup_epochs"), ("pretrain_epochs", "pretrain_warmup_epochs")):
+            if 0 < getattr(self, epochs) <= getattr(self, warmup):
+                raise ValueError(f"{warmup} leaves nothing of {epochs}")
+        return self
+
+    def before_finetuning(self) -> dict[str, Any]:
+        """The values that decide pre-trained weights; the patch level shares those of the video level."""
+        return {**super().before_finetuning(), "level": "frame" if self.level == "frame" else "video"}
+
+
+class AUvMAE(Method):
+    """VideoMAE, then its encoder with one linear layer, under the guidance of what AU pairs do."""
+
+    Recipe = AUvMAERecipe
+    recipe: AUvMAERecipe
+    card = Card(
+        title="AU-vMAE",
+        paper="Jin, Shi, Dou and Ni: AU-vMAE: Knowledge-Guide Action Units Detection via Video Masked Autoencoder, "
+        "2024",
+        fidelity=Fidelity.RESOLVED,
+        departures=(
+            "Pre-training sees the training role's frames; the paper's half a million face videos are of five other "
+            "datasets. pretrain_scope=all adds all subjects, and weights=videomae begins with Kinetics-400.",
+            "A clip of 128 frames goes through the encoder in segments of 16 (of every fourth frame at the frame "
+            "level): the paper's 2.81 G per frame are the multiply-accumulates of two such segments in 128 frames.",
+            "Eq. 1 is VideoMAE's mean squared error of hidden patches, each normalised by channel: the paper calls it "
+            "L2 and writes a norm.",
+            "The frame level sees the third of every four frames (the paper only says one of four).",
+            "Tokens are averaged over places, interpolated linearly in time to every frame, normalised and classified "
+            "by one linear layer: the paper does not say how every frame gets its prediction.",
+            "At test time the patch level hides half of the places too, by one mask for each segment of a clip, drawn "
+            "once.",
+            "Learning rates are VideoMAE's, scaled to 64 segments a step, as are warm-up, layer decay, drop path and "
+            "Adam's betas; the paper states none of them. Adam has no weight decay.",
+            "Eq. 2 sums over AUs as printed and is averaged over frames; an AU without any positive weighs 1.",
+            "Eq. 6 is read so that D_k keeps x where s_k = 1; as printed, labels would fall on the state of their "
+            "complement. It is used for labels and predictions alike, so no distance depends on it.",
+            "S of eq. 7 is averaged over the steps of a batch before it is compared (eq. 8), pairs of an AU with "
+            "itself are left out, and predictions enter it without a threshold.",
+            "C and S look at frames with labels alone, as K does, and entries without any frame are left out.",
+            "Clips of rare AUs end after 15 frames without one; frames without any AU count among these.",
+            "Modalities other than visual, and input=early, are ours.",
+        ),
+    )
+
+    knowledge_intra: Tensor
+    knowledge_inter: Tensor
+    au_weights: Tensor
+    masks: Tensor
+
+    def __init__(self, task: Task, recipe: AUvMAERecipe) -> None:
+        super().__init__(task, recipe)
+        self.rows = task.image_size // recipe.patch
+        self.segments = recipe.clip_frames // recipe.stride // recipe.together
+        grid, aus = (recipe.together // recipe.tubelet, self.rows**2), len(task.aus)
+        values = recipe.tubelet * recipe.patch**2 * task.channels
+        self.encoder = VideoEncoder(grid, values, recipe.width, recipe.depth, recipe.heads)
+        self.head = nn.Sequential(nn.LayerNorm(recipe.width), nn.Linear(recipe.width, aus))
+        if recipe.pretrain_epochs:
+            self.decoder = VideoDecoder(
+                grid, values, recipe.width, recipe.decoder_width, recipe.decoder_depth, recipe.decoder_heads
+            )
+        self.register_buffer("au_weights", torch.ones(aus))
+        self.register_buffer("knowledge_intra", -torch.ones(aus, aus))
+        self.register_buffer("knowledge_inter", -torch.ones(aus, aus, knowledge.TRANSITIONS))
+        cpu = torch.device("cpu")
+        drawn = torch.rand(
+            self.segments, self.rows**2, device=cpu, generator=torch.Generator(cpu).manual_seed(MASKS_SEED)
+        )
+        self.register_buffer("masks", drawn, persistent=False)
+        video_weights.load_into(self, recipe.weights, task.channels)
+
+    @classmethod
+    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
+        """Refuse a task without the modality of the recipe, or early fusion of a single one."""
+        wanted = _input_of(recipe)
+        if wanted == "early":
+            return None if len(task.modalities) > 1 else "fuses two or three modalities, and there is one"
+        return None if wanted in task.modalities else f"needs {wanted} images"
+
+    @classmethod
+    def uses(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
+        """The one modality of the recipe, or all."""
+        wanted = _input_of(recipe)
+        return task.modalities if wanted == "early" else (Modality(wanted),)
+
+    def stages(self) -> Sequence[Stage]:
+        """Pre-training, then fine-tuning."""
+        recipe = self.recipe
+        pretraining = Stage(
+            "pretrain",
+            recipe.pretrain_epochs,
+            recipe.pretrain_batch_size,
+            frames_per_epoch=recipe.pretrain_frames_per_epoch,
+            pretraining=True,
+            everyone=recipe.pretrain_scope == "all",
+        )
+        finetuning = Stage("finetune", recipe.epochs, recipe.batch_size, recipe.patience, recipe.frames_per_epoch)
+        return (pretraining, finetuning) if recipe.pretrain_epochs else (finetuning,)
+
+    def meet(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
+        """Take class weights and knowledge from the training role (eqs. 2, 3, 6 and 7)."""
+        self.au_weights.copy_(knowledge.class_weights(labels))
+        known = knowledge.knowledge(labels)
+        self.knowledge_intra.copy_(known.intra)
+        self.knowledge_inter.copy_(known.inter)
+
+    def spans(self, labels: Int[Tensor, "frames au"]) -> Sequence[tuple[int, int]]:
+        """Clips of rare AUs."""
+        if not self.recipe.minority_clips:
+            return ()
+        return minority_spans(labels, [self.task.aus.index(au) for au in self.recipe.minority(self.task.aus)])
+
+    def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
+        """Adam on the encoder and either the decoder or the classifier."""
+        recipe = self.recipe
+        other = "decoder." if stage.pretraining else "head."
+        trained = [(name, p) for name, p in self.named_parameters() if name.startswith(("encoder.", other))]
+        if stage.pretraining:
+            groups = parameter_groups(trained, recipe.pretrain_learning_rate, recipe.pretrain_weight_decay)
+            return torch.optim.AdamW(groups, betas=(0.9, 0.95))
+        groups = parameter_groups(trained, recipe.learning_rate, recipe.weight_decay, recipe.depth, recipe.layer_decay)
+        return torch.optim.AdamW(groups)
+
+    def learning_rate_factor(self, stage: Stage, progress: Progress) -> float:
+        """Warm-up and half a cosine, or the recipe's other schedule of fine-tuning."""
+        if stage.pretraining:
+            return warm_cosine(progress, self.recipe.pretrain_warmup_epochs, 0.0)
+        if self.recipe.learning_rate_schedule == "cosine":
+            return warm_cosine(progress, self.recipe.warmup_epochs, 0.0)
+        return super().learning_rate_factor(stage, progress)
+
+    def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
+        """Eq. (1) in pre-training, eq. (9) with its terms beside it in fine-tuning."""
+        recipe = self.recipe
+        self.encoder.blocks.set_drop_path(0.0 if stage.pretraining else recipe.drop_path)
+        cut = self.tubelets(batch.inputs)
+        if stage.pretraining:
+            return {"total": self.reconstruction(cut)}
+        found = self.detected(cut, self.drawn(cut, recipe.patch_mask)[0] if recipe.level == "patch" else None)
+        states = torch.where(batch.labels >= 0, found, -1)
+        c = knowledge.co_occurrence(states.flatten(0, 1))  # eq. (4)
+        s = knowledge.transitions(states[:, :-1].flatten(0, 1), states[:, 1:].flatten(0, 1))  # eq. (7)
+        weights = self.au_weights if recipe.class_weights else torch.ones_like(self.au_weights)
+        cls = knowledge.weighted_bce(found, batch.labels, weights)
+        intra = knowledge.distance(self.knowledge_intra, c, recipe.norm)  # eq. (5)
+        inter = knowledge.distance(self.knowledge_inter, s, recipe.norm)  # eq. (8)
+        total = recipe.weight_cls * cls + recipe.weight_intra * intra + recipe.weight_inter * inter  # eq. (9)
+        return {"total": total, "cls": cls, "intra": intra, "inter": inter}
+
+    def forward(self, inputs: Inputs) -> Float[Tensor, "n t au"]:
+        """AU probabilities of every frame."""
+        cut = self.tubelets(inputs)
+        if self.recipe.level != "patch":
+            return self.detected(cut)
+        shown, _ = video.tubes(self.masks, self.recipe.patch_mask)
+        return self.detected(cut, shown.repeat(len(cut) // self.segments, 1))
+
+    def tubelets(self, inputs: Inputs) -> Float[Tensor, "segments steps places values"]:
+        """What the encoder sees of clips, each clip's segments one after the other."""
+        stride = self.recipe.stride
+        clips = torch.cat([inputs[m] for m in self.task.modalities], 2)[:, stride // 2 :: stride]
+        segments = clips.reshape(-1, self.recipe.together, *clips.shape[2:])
+        return video.tubelets(segments, self.recipe.tubelet, self.recipe.patch)
+
+    def drawn(self, cut: Float[Tensor, "n steps places values"], hidden: float) -> tuple[Tensor, Tensor]:
+        """Tube masks by chance, one for each segment: the places shown and the places hidden."""
+        masks: tuple[Tensor, Tensor] = video.tubes(torch.rand(len(cut), self.rows**2, device=cut.device), hidden)
+        return masks
+
+    def reconstruction(self, cut: Float[Tensor, "n steps places values"]) -> Float[Tensor, ""]:
+        """Eq. (1): how far hidden patches are from what the decoder makes of the others."""
+        shown, hidden = self.drawn(cut, self.recipe.mask)
+        found = self.decoder(self.encoder(cut, shown), shown, hidden)
+        return functional.mse_loss(found.float(), video.normalised(video.at_places(cut, hidden), self.task.channels))
+
+    def detected(
+        self, cut: Float[Tensor, "segments steps places values"], shown: Int[Tensor, "segments k"] | None = None
+    ) -> Float[Tensor, "n t au"]:
+        """AU probabilities of every frame from what is shown of its clip."""
+        features = self.encoder(cut, shown).mean(2)
+        features = features.reshape(-1, self.segments * features.shape[1], features.shape[2])
+        logits: Tensor = self.head(video.over_frames(features, self.recipe.clip_frames))
+        return logits.float().sigmoid()
+
+    @torch.no_grad()
+    def reconstruct(self, inputs: Inputs, hidden: float, seed: int = 0) -> tuple[Inputs, Inputs, Inputs]:
+        """What pre-training sees of clips; the same with places hidden; and with these filled in by the decoder.
+
+        Each tubelet that is filled in gets the mean and deviation that it had, since the decoder does not learn them.
+
+        Args:
+            inputs: Clips.
+            hidden: Share of places.
+            seed: Of the masks.
+        """
+        cut = self.tubelets(inputs)
+        chances = torch.rand(len(cut), self.rows**2, generator=torch.Generator().manual_seed(seed))
+        shown, gone = (places.to(cut.device) for places in video.tubes(chances, hidden))
+        mean, deviation = video.statistics(video.at_places(cut, gone), self.task.channels)
+        found = self.decoder(self.encoder(cut, shown), shown, gone) * deviation + mean
+        whole = video.filled(cut, gone, found)
+        return self._frames(cut), self._frames(video.filled(cut, gone, torch.zeros_like(found))), self._frames(whole)
+
+    def learned_knowledge(self, probabilities: Sequence[Float[Tensor, "frames au"]]) -> Knowledge:
+        """What predictions say of AU pairs, to be set beside ``knowledge_intra`` and ``knowledge_inter``.
+
+        Args:
+            probabilities: Of the consecutive frames of each sequence.
+        """
+        return knowledge.knowledge(probabilities)
+
+    def _frames(self, cut: Float[Tensor, "segments steps places values"]) -> Inputs:
+        segments = video.untubelets(cut, self.recipe.tubelet, self.recipe.patch, self.rows)
+        clips = segments.reshape(-1, self.segments * segments.shape[1], *segments.shape[2:])
+        parts = torch.split(clips, [m.channels for m in self.task.modalities], 2)
+        return dict(zip(self.task.modalities, parts, strict=True))
+
+
+def _input_of(recipe: AnyRecipe) -> str:
+    assert isinstance(recipe, AUvMAERecipe)
+    return recipe.input

@@ -1,0 +1,375 @@
+"""AU-vMAE as a whole: losses against loops written from the paper, levels, switches, first weights."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional
+
+from aubench import AubenchError, Batch, Modality, Progress, Task
+from aubench.engine.clauses import EACH, Case
+from aubench.errors import RecipeError
+from aubench.methods._parts import video, video_weights
+from aubench.methods.au_vmae import AUvMAE
+
+V, D, T = Modality
+AUS = (1, 2, 4, 6, 12)
+NOW = Progress(0, 10, 0, 4)
+SMALL = {
+    **{"image_size": 16, "crop": 16, "patch": 4, "clip_frames": 16, "segment": 8},
+    **{"width": 16, "depth": 2, "heads": 2, "decoder_width": 8, "decoder_depth": 1},
+}
+
+
+def built(modalities=(V,), seed=0, **changes):
+    torch.manual_seed(seed)
+    recipe = AUvMAE.Recipe.make("tiny", {**SMALL, **changes})
+    return AUvMAE(Task(modalities, AUS, 16), recipe)
+
+
+def clips(modalities=(V,), n=3, frames=16):
+    generator = torch.Generator().manual_seed(1)
+    return {m: torch.rand(n, frames, m.channels, 16, 16, generator=generator) * 2 - 1 for m in modalities}
+
+
+def labels(n=3, frames=16):
+    return torch.randint(-1, 2, (n, frames, len(AUS)), generator=torch.Generator().manual_seed(2))
+
+
+def stage_of(method, pretraining):
+    return next(stage for stage in method.stages() if stage.pretraining == pretraining)
+
+
+def naive_terms(p, y, weights, k_intra, k_inter):
+    """eqs. (2), (5) and (8) of a batch, frame by frame and pair by pair."""
+    clips_, frames, aus = y.shape
+    cls, seen = 0.0, 0
+    for n, t in np.ndindex(clips_, frames):
+        for i in range(aus):
+            if y[n, t, i] >= 0:
+                cls -= weights[i] * (math.log(p[n, t, i]) if y[n, t, i] == 1 else math.log(1 - p[n, t, i]))
+        seen += (y[n, t] >= 0).any()
+    intra = inter = 0.0
+    for i, j in itertools.product(range(aus), repeat=2):
+        pairs = [
+            (p[n, t, i] > 0.5, p[n, t, j] > 0.5)
+            for n, t in np.ndindex(clips_, frames)
+            if y[n, t, i] >= 0 and y[n, t, j] >= 0
+        ]
+        either = sum(a or b for a, b in pairs)
+        if either and k_intra[i, j] >= 0:
+            intra += (k_intra[i, j] - sum(a and b for a, b in pairs) / either) ** 2
+    for i, j in itertools.permutations(range(aus), 2):
+        steps = [
+            (p[n, t, i], p[n, t, j], p[n, t + 1, i], p[n, t + 1, j])
+            for n, t in np.ndindex(clips_, frames - 1)
+            if y[n, t : t + 2][:, [i, j]].min() >= 0
+        ]
+        for s in range(16):
+            shares = [math.prod(x if s >> k & 1 else 1 - x for k, x in enumerate(step)) for step in steps]
+            inter += (k_inter[i, j, s] - np.mean(shares)) ** 2
+    return {"cls": cls / seen, "intra": math.sqrt(intra), "inter": math.sqrt(inter)}
+
+
+@pytest.mark.parametrize("level", ["video", "frame"])
+def test_eq_9_agrees_with_loops(level):
+    method = built(level=level)
+    generator = torch.Generator().manual_seed(5)
+    method.meet([torch.randint(-1, 2, (60, len(AUS)), generator=generator)])
+    y = labels()
+    y[1, 9:] = -1
+    with torch.no_grad():
+        nn.init.normal_(method.head[1].weight, std=0.5)
+        found = method.loss(Batch(clips(), y), stage_of(method, False), NOW)
+        p = method(clips()).double().numpy()
+    wanted = naive_terms(
+        p, y.numpy(), method.au_weights.numpy(), method.knowledge_intra.numpy(), method.knowledge_inter.numpy()
+    )
+    assert wanted["intra"] > 0.1
+    wanted["total"] = wanted["cls"] + 0.01 * wanted["intra"] + 0.01 * wanted["inter"]
+    assert {name: value.item() for name, value in found.items()} == pytest.approx(wanted, rel=1e-4)
+
+
+def test_eq_1_agrees_with_loops():
+    method = built()
+    torch.manual_seed(9)
+    found = method.loss(Batch(clips(), labels()), stage_of(method, True), NOW)
+    torch.manual_seed(9)
+    cut = method.tubelets(clips())
+    shown, hidden = method.drawn(cut, 0.9)
+    with torch.no_grad():
+        guess = method.decoder(method.encoder(cut, shown), shown, hidden)
+    errors = []
+    for n, step, k in np.ndindex(*guess.shape[:3]):
+        tubelet = cut[n, step, hidden[n, k]].reshape(-1, 3)
+        target = (tubelet - tubelet.mean(0)) / (tubelet.std(0) + 1e-6)
+        errors.append((guess[n, step, k] - target.flatten()).square().mean().item())
+    assert hidden.shape == (6, 14)
+    assert found["total"].item() == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_pre_training_looks_at_shown_places_and_at_no_label():
+    method = built()
+    cut = method.tubelets(clips())
+    shown, hidden = method.drawn(cut, 0.5)
+    guess = method.decoder(method.encoder(cut, shown), shown, hidden)
+    other = video.filled(cut, hidden, torch.rand(*cut.shape[:2], hidden.shape[1], cut.shape[3]))
+    assert torch.equal(guess, method.decoder(method.encoder(other, shown), shown, hidden))
+
+
+@pytest.mark.parametrize(("level", "seen"), [("video", range(16)), ("frame", (2, 6, 10, 14)), ("patch", range(16))])
+def test_every_level_predicts_every_frame_from_what_it_sees(level, seen):
+    method = built(level=level).eval()
+    images = clips()[V].requires_grad_()
+    found = method({V: images})
+    assert found.shape == (3, 16, len(AUS))
+    (slopes,) = torch.autograd.grad(found.square().sum(), images)
+    met = slopes.abs().amax((0, 2)) > 0
+    assert met.flatten(1).any(1).nonzero()[:, 0].tolist() == list(seen)
+    places = met[list(seen)].unfold(1, 4, 4).unfold(2, 4, 4).flatten(3).any(-1).flatten(1)
+    if level == "patch":
+        assert places.sum(1).tolist() == [8] * 16
+        assert (places[:8] == places[0]).all(), "the mask changes within a segment"
+        assert (places[8:] == places[8]).all()
+        assert (places[8] != places[0]).any()
+    else:
+        assert places.all()
+
+
+def test_the_patch_level_trains_with_masks_by_chance_and_predicts_with_fixed_ones():
+    method = built(level="patch")
+    totals = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        totals.append(method.loss(Batch(clips(), labels()), stage_of(method, False), NOW)["total"].item())
+    assert totals[0] != totals[1]
+    torch.testing.assert_close(method(clips()), method(clips()))
+
+
+def test_a_segment_does_not_see_the_others_but_where_frames_lie_between():
+    method = built().eval()
+    images = clips(n=1)[V].requires_grad_()
+    (slopes,) = torch.autograd.grad(method({V: images})[0, 6].sum(), images)
+    assert slopes[0, :8].any()
+    assert not slopes[0, 8:].any()
+
+
+def test_knowledge_is_neutral_until_labels_are_met_and_saved_with_the_weights():
+    method = built()
+    found = method.loss(Batch(clips(), labels()), stage_of(method, False), NOW)
+    assert found["intra"] == found["inter"] == 0
+    method.meet(list(labels(40)))
+    assert (method.knowledge_intra >= 0).all()
+    other = built(seed=3)
+    other.load_state_dict(method.state_dict())
+    torch.testing.assert_close(other.knowledge_inter, method.knowledge_inter)
+    torch.testing.assert_close(other.au_weights, method.au_weights)
+
+
+def test_learned_knowledge_of_the_labels_is_what_was_met():
+    method = built()
+    method.meet(list(labels(40)))
+    torch.testing.assert_close(method.learned_knowledge([x.float() for x in labels(40)]).intra, method.knowledge_intra)
+
+
+def loss_of(**changes):
+    method = built(**changes)
+    method.meet(list(labels(40)))
+    return method.loss(Batch(clips(), labels()), stage_of(method, False), NOW)
+
+
+def test_every_term_has_a_switch():
+    whole = loss_of(weight_intra=0.5, weight_inter=2)
+    torch.testing.assert_close(whole["total"], whole["cls"] + 0.5 * whole["intra"] + 2 * whole["inter"])
+    torch.testing.assert_close(loss_of(weight_intra=0, weight_inter=0)["total"], whole["cls"])
+    assert loss_of(class_weights=False)["cls"] != whole["cls"]
+    assert loss_of(norm="mean")["intra"] < whole["intra"]
+
+
+def test_minority_clips_have_a_switch_and_follow_the_tasks_aus():
+    track = torch.zeros(60, len(AUS), dtype=torch.int8)
+    track[10, AUS.index(2)] = track[40, AUS.index(12)] = 1
+    assert built().spans(track) == [(10, 26)]
+    assert built(minority_aus="12").spans(track) == [(40, 56)]
+    assert built(minority_clips=False).spans(track) == ()
+
+
+def test_the_patch_level_shares_the_video_levels_pre_training_and_the_frame_level_has_its_own():
+    before = {level: AUvMAE.Recipe.make("tiny", {"level": level}).before_finetuning() for level in ("video", "patch")}
+    assert before["video"] == before["patch"]
+    assert before["video"] != AUvMAE.Recipe.make("tiny", {"level": "frame"}).before_finetuning()
+    later = {"weight_intra": 0.0, "minority_clips": False, "learning_rate": 0.5, "drop_path": 0.3}
+    assert AUvMAE.Recipe.make("tiny", later).before_finetuning() == before["video"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"segment": 12},
+        {"patch": 9},
+        {"width": 97},
+        {"tubelet": 3},
+        {"warmup_epochs": 90},
+        {"pretrain_epochs": 1},
+        {"level": "frame", "clip_frames": 18, "segment": 18},
+    ],
+)
+def test_pieces_that_do_not_fit_are_refused(changes):
+    with pytest.raises(RecipeError):
+        AUvMAE.Recipe.make("tiny", changes)
+
+
+@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize(
+    ("modalities", "changes"),
+    [
+        ((V, D, T), {"input": "early"}),
+        ((D,), {"input": "depth", "level": "patch"}),
+        ((V,), {"level": "frame", "pretrain_epochs": 0}),
+    ],
+)
+def test_other_inputs_and_levels_keep_the_contract(name, modalities, changes):
+    recipe = AUvMAE.Recipe.make("tiny", {**SMALL, **changes})
+    EACH[name](Case(AUvMAE, Task(modalities, (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24), 16), recipe))
+
+
+def test_it_uses_the_modality_that_the_recipe_names():
+    task = Task((V, D), AUS, 16)
+    of = {name: AUvMAE.Recipe.make("tiny", {"input": name}) for name in ("visual", "depth", "thermal", "early")}
+    assert AUvMAE.uses(task, of["depth"]) == (D,)
+    assert AUvMAE.uses(task, of["early"]) == (V, D)
+    assert AUvMAE.refuses(task, of["thermal"]) == "needs thermal images"
+    assert "there is one" in AUvMAE.refuses(replace(task, modalities=(D,)), of["early"])
+
+
+def test_reconstructions_keep_what_is_shown_and_fill_in_the_rest():
+    method, images = built((V, D), input="early"), clips((V, D), n=2)
+    original, masked, whole = method.reconstruct(images, 0.5)
+    for m in (V, D):
+        torch.testing.assert_close(original[m], images[m])
+        gone = masked[m] == 0
+        assert gone.float().mean().item() == pytest.approx(0.5)
+        assert torch.equal(whole[m][~gone], images[m][~gone])
+        assert (whole[m][gone] != images[m][gone]).float().mean() > 0.99
+    assert torch.equal(masked[V][:, :, :1] == 0, masked[D] == 0)
+
+
+def test_a_decoder_that_tells_the_target_reconstructs_the_images():
+    method, images = built(), clips(n=1)
+    cut = method.tubelets(images)
+    method.decoder.forward = lambda tokens, shown, hidden: video.normalised(video.at_places(cut, hidden), 3)
+    torch.testing.assert_close(method.reconstruct(images, 0.75)[2][V], images[V])
+
+
+def published(width=16, depth=2, patch=4, decoder=8):
+    """Random weights under the names of the hub's, with both halves."""
+    generator = torch.Generator().manual_seed(0)
+    state = {
+        "videomae.embeddings.patch_embeddings.projection.weight": (width, 3, 2, patch, patch),
+        "videomae.embeddings.patch_embeddings.projection.bias": (width,),
+        "mask_token": (1, 1, decoder),
+        "encoder_to_decoder.weight": (decoder, width),
+        "decoder.head.weight": (2 * patch**2 * 3, decoder),
+        "decoder.head.bias": (2 * patch**2 * 3,),
+    }
+    for norm, size in (("videomae.layernorm", width), ("decoder.norm", decoder)):
+        state |= {f"{norm}.weight": (size,), f"{norm}.bias": (size,)}
+    for stack, count, d in (("videomae.encoder.layer", depth, width), ("decoder.decoder_layers", 1, decoder)):
+        for i in range(count):
+            own = f"{stack}.{i}."
+            attention = f"{own}attention.attention."
+            state |= {f"{attention}{part}.weight": (d, d) for part in ("query", "key", "value")}
+            state |= {f"{attention}{part}_bias": (d,) for part in "qv"}
+            for layer, rows, columns in (
+                ("attention.output.dense", d, d),
+                ("intermediate.dense", 4 * d, d),
+                ("output.dense", d, 4 * d),
+            ):
+                state |= {f"{own}{layer}.weight": (rows, columns), f"{own}{layer}.bias": (rows,)}
+            for norm in ("layernorm_before", "layernorm_after"):
+                state |= {f"{own}{norm}.weight": (d,), f"{own}{norm}.bias": (d,)}
+    return {name: 0.3 * torch.randn(shape, generator=generator) for name, shape in state.items()}
+
+
+def naive_block(state, own, x, heads):
+    """A block of VideoMAE on (tokens, width), head by head."""
+    d = x.shape[1]
+    attention = f"{own}attention.attention."
+
+    def norm(name, values):
+        return functional.layer_norm(values, (d,), state[f"{own}{name}.weight"], state[f"{own}{name}.bias"])
+
+    def dense(name, values):
+        return values @ state[f"{own}{name}.weight"].T + state[f"{own}{name}.bias"]
+
+    h = norm("layernorm_before", x)
+    q = h @ state[f"{attention}query.weight"].T + state[f"{attention}q_bias"]
+    k = h @ state[f"{attention}key.weight"].T
+    v = h @ state[f"{attention}value.weight"].T + state[f"{attention}v_bias"]
+    size = d // heads
+    parts = [slice(i * size, (i + 1) * size) for i in range(heads)]
+    mixed = [(q[:, c] @ k[:, c].T / math.sqrt(size)).softmax(1) @ v[:, c] for c in parts]
+    x = x + dense("attention.output.dense", torch.cat(mixed, 1))
+    return x + dense("output.dense", functional.gelu(dense("intermediate.dense", norm("layernorm_after", x))))
+
+
+def test_published_weights_encode_as_their_own_network_does(tmp_path):
+    state = published()
+    save_file(state, tmp_path / "videomae.safetensors")
+    method = built(weights=str(tmp_path / "videomae.safetensors"), segment=16)
+    images = clips(n=1)[V]
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    pixels = ((images[0] + 1) / 2 - mean[:, None, None]) / deviation[:, None, None]
+    projection = "videomae.embeddings.patch_embeddings.projection"
+    maps = functional.conv3d(
+        pixels.transpose(0, 1)[None], state[f"{projection}.weight"], state[f"{projection}.bias"], stride=(2, 4, 4)
+    )
+    tokens = maps[0].flatten(1).T
+    for p, k in np.ndindex(128, 8):
+        angle = p / 10000 ** (2 * k / 16)
+        tokens[p, 2 * k] += math.sin(angle)
+        tokens[p, 2 * k + 1] += math.cos(angle)
+    for i in range(2):
+        tokens = naive_block(state, f"videomae.encoder.layer.{i}.", tokens, 2)
+    found = method.encoder(method.tubelets({V: images})).detach().flatten(0, 2)
+    torch.testing.assert_close(found, tokens, rtol=1e-3, atol=1e-4)
+
+
+def test_published_weights_fill_the_decoder_too_where_images_are_rgb(tmp_path):
+    state = published()
+    save_file(state, tmp_path / "w.safetensors")
+    method = built(weights=str(tmp_path / "w.safetensors"))
+    assert torch.equal(method.decoder.head.weight, state["decoder.head.weight"])
+    assert torch.equal(method.decoder.mask_token, state["mask_token"][0, 0])
+    depth = built((D,), input="depth", weights=str(tmp_path / "w.safetensors"))
+    assert torch.equal(depth.encoder.blocks[1].norm1.bias, state["videomae.encoder.layer.1.layernorm_before.bias"])
+    assert not torch.equal(depth.decoder.blocks[0].mlp.fc1.weight, method.decoder.blocks[0].mlp.fc1.weight)
+
+
+def test_a_single_channel_meets_what_a_grey_image_meets_in_three():
+    kernel, bias = torch.randn(5, 3, 2, 4, 4), torch.randn(5)
+    grey = torch.rand(2, 4, 1, 8, 8)
+    found = []
+    for images in (grey, grey.expand(-1, -1, 3, -1, -1)):
+        weight, shift = video_weights.embedding(kernel, bias, images.shape[2])
+        found.append(video.tubelets(images, 2, 4) @ weight.T + shift)
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_of_another_shape_or_kind_are_refused_in_one_line(tmp_path):
+    save_file(published(width=24), tmp_path / "wide.safetensors")
+    for source, message in (("wide.safetensors", "instead of"), ("none.safetensors", "no such file")):
+        with pytest.raises(AubenchError, match=message) as error:
+            built(weights=str(tmp_path / source))
+        assert "\n" not in str(error.value)
+
+
+def test_published_weights_say_what_they_have_seen():
+    assert AUvMAE.Recipe(weights="videomae").seen()[0].datasets == ("Kinetics-400",)
+    assert AUvMAE.Recipe().seen() == ()
+    assert AUvMAE.Recipe(weights="a/b.safetensors").seen()[0].source == "b.safetensors"
