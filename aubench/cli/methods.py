@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 
-def methods() -> None:
+def methods(
+    page: Annotated[
+        Path | None, typer.Option("--page", metavar="FILE", help="Write everything about the built-in ones there.")
+    ] = None,
+) -> None:
     """List the methods: modalities, fidelity, parameters of the paper's recipe, paper."""
     from tabulate import tabulate
 
-    from aubench import registry
-    from aubench.engine.flops import count
-    from aubench.task import Modality, Task
+    from aubench import atomic, registry
+    from aubench.engine import catalogue
 
+    if page is not None:
+        atomic.write_text(page, catalogue.page(registry.builtin_methods()))
+        return
     rows = []
     for name in registry.method_names():
-        method = registry.find_method(name).method
-        recipe = method.Recipe.make("paper", {})
-        offered = Task(tuple(Modality), tuple(range(1, 13)), recipe.crop)
-        task = Task(method.uses(offered, recipe), offered.aus, offered.image_size)
-        parameters = count(method, task, recipe).total.parameters
-        letters = "+".join(m.letter for m in task.modalities)
-        rows.append((name, letters, method.card.fidelity, f"{parameters / 1e6:.1f} M", method.card.paper))
+        entry = registry.find_method(name)
+        widest, card = next(catalogue.costs(entry, "paper")), entry.method.card
+        parameters = f"{widest.compute.total.parameters / 1e6:.1f} M"
+        rows.append((name, widest.letters, card.fidelity, parameters, card.paper))
     typer.echo(tabulate(rows, ["method", "modalities", "fidelity", "parameters", "paper"], "github"))
 
 

@@ -104,4 +104,4 @@ def _used(features: Any, method: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def _cost(flops: int, parameters: Iterable[nn.Parameter]) -> Cost:
-    return Cost(flops=flops, macs=flops // 2, parameters=sum(p.numel() for p in parameters))
+    return Cost(flops=2 * (flops // 2), macs=flops // 2, parameters=sum(p.numel() for p in parameters))
