@@ -1,0 +1,278 @@
+"""MCM's masked autoencoder, losses (eqs. 4 and 5), stages, optimisers and schedules, against plain loops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from aubench import Batch, Modality, Progress, Task, registry
+from aubench.errors import RecipeError
+from aubench.methods import mcm
+from aubench.methods._parts import masked_autoencoder as mae
+from aubench.methods._parts.transformer import patchify
+
+V, D, T = Modality
+AUS = (1, 2, 4)
+MCM = registry.find_method("mcm").method
+SMALL = {"width": 16, "heads": 2, "depth": 2, "decoder_width": 16, "decoder_heads": 2, "decoder_depth": 1}
+
+
+def build(modalities=(V, D), **changes):
+    torch.manual_seed(0)
+    return MCM(Task(modalities, AUS, 56), MCM.Recipe.make("tiny", {**SMALL, **changes}))
+
+
+def batch(modalities=(V, D), frames=4):
+    generator = torch.Generator().manual_seed(1)
+    images = {m: torch.rand(frames, m.channels, 56, 56, generator=generator) * 2 - 1 for m in modalities}
+    return Batch(images, torch.randint(-1, 2, (frames, len(AUS)), generator=generator))
+
+
+def loss(method, stage, data):
+    torch.manual_seed(2)
+    return method.loss(data, stage, Progress(0, stage.epochs, 0, 1))
+
+
+@pytest.mark.parametrize(("cells", "share", "masked"), [(196, 0.5, 98), (196, 0.75, 147), (49, 0.5, 24), (10, 0.97, 9)])
+def test_masking_keeps_exactly_the_share(cells, share, masked):
+    kept = mae.kept_patches(64, cells, share, torch.device("cpu"))
+    hidden = mae.masked_patches(kept, cells)
+    assert kept.shape == (64, cells - masked)
+    assert (hidden.sum(1) == masked).all()
+    for frame in range(64):
+        assert sorted(kept[frame].tolist()) == [cell for cell in range(cells) if not hidden[frame, cell]]
+
+
+def test_every_patch_is_masked_equally_often():
+    torch.manual_seed(3)
+    share = mae.masked_patches(mae.kept_patches(20_000, 12, 0.25, torch.device("cpu")), 12).double().mean(0)
+    np.testing.assert_allclose(share, 0.25, atol=0.015)
+
+
+def test_loss_agrees_with_a_loop_over_masked_patches():
+    random = np.random.default_rng(4)
+    predicted, target = random.normal(size=(2, 3, 6, 5))
+    masked = np.array([[True, False, True, True, False, False], [False] * 6, [True] * 6])
+    terms = [np.mean((predicted[n, i] - target[n, i]) ** 2) for n, i in np.ndindex(3, 6) if masked[n, i]]
+    tensors = [torch.from_numpy(values) for values in (predicted, target, masked)]
+    assert mae.mean_squared_error(*tensors).item() == pytest.approx(sum(terms) / len(terms))
+    assert mae.mean_squared_error(*tensors[:2], None).item() == pytest.approx(np.mean((predicted - target) ** 2))
+
+
+def test_normalised_targets_agree_with_a_loop():
+    patches = np.random.default_rng(5).normal(2, 3, size=(2, 3, 12))
+    found = mae.normalised(torch.from_numpy(patches)).numpy()
+    for n, i in np.ndindex(2, 3):
+        values = patches[n, i]
+        variance = sum((v - values.mean()) ** 2 for v in values) / 11
+        np.testing.assert_allclose(found[n, i], (values - values.mean()) / math.sqrt(variance + 1e-6))
+
+
+def test_encoder_sees_kept_patches_alone_with_their_positions():
+    method = build()
+    image, kept = torch.randn(2, 3, 56, 56), torch.tensor([[3, 40, 7], [0, 1, 48]])
+    hidden = mae.masked_patches(kept, 49).view(2, 1, 7, 7).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    with torch.no_grad():
+        tokens = method.encoder(image, kept)
+        assert tokens.shape == (2, 4, 16)
+        assert torch.equal(tokens, method.encoder(image.masked_fill(hidden, 9.0), kept))
+        assert not torch.allclose(tokens, method.encoder(image, (kept + 1) % 49))
+        torch.testing.assert_close(tokens[:, [0, 3, 1, 2]], method.encoder(image, kept[:, [2, 0, 1]]))
+
+
+def test_decoder_puts_tokens_where_their_patches_were():
+    decoder = build().decoders["depth"]
+    tokens, kept = torch.randn(1, 4, 16), torch.tensor([[3, 40, 7]])
+    seen = []
+    decoder.blocks.register_forward_pre_hook(lambda module, args: seen.append(args[0][0]))
+    with torch.no_grad():
+        assert decoder(tokens, kept).shape == (1, 49, 64)
+        embedded = decoder.embed(tokens)[0]
+        for cell in range(49):
+            index = kept[0].tolist().index(cell) + 1 if cell in kept[0] else None
+            wanted = (decoder.mask_token[0, 0] if index is None else embedded[index]) + decoder.positions[cell]
+            torch.testing.assert_close(seen[0][1 + cell], wanted)
+        torch.testing.assert_close(seen[0][0], embedded[0])
+
+
+@pytest.mark.parametrize("modalities", [(V, D), (V, T), (V, D, T)])
+def test_reconstructions_of_all_modalities_add_up(modalities):
+    method = build(modalities)
+    terms = loss(method, method.stages()[0], batch(modalities))
+    assert set(terms) == {"total", *(m.value for m in modalities)}
+    assert terms["total"].item() == pytest.approx(sum(terms[m.value].item() for m in modalities), rel=1e-6)
+
+
+@pytest.mark.parametrize("modalities", [(V, D), (V, T), (V, D, T)])
+def test_decoders_have_the_depths_of_the_paper(modalities):
+    method = build(modalities, decoder_depth=8, other_decoder_depth=4)
+    assert [len(method.decoders[m.value].blocks) for m in modalities] == [8, 4, 4][: len(modalities)]
+    assert [method.decoders[m.value].pixels.out_features for m in modalities] == [192, 64, 64][: len(modalities)]
+
+
+@pytest.mark.parametrize("judged", ["masked", "all"])
+def test_visible_patches_count_only_on_request(judged):
+    method = build(loss_on=judged)
+    stage, data = method.stages()[0], batch()
+    found = []
+    for change in (0.0, 1.0):
+        torch.manual_seed(2)
+        image = method._image(data.inputs, "mixed")
+        kept = mae.kept_patches(4, 49, 0.5, image.device)
+        tokens = method.encoder(image, kept)
+        told, target = method.decoders["depth"](tokens, kept), patchify(data.inputs[D], 8)
+        hidden = mae.masked_patches(kept, 49)
+        target = torch.where(hidden[..., None], target, target + change)
+        found.append(mae.mean_squared_error(told, target, hidden if judged == "masked" else None).item())
+    assert found[0] == pytest.approx(loss(method, stage, data)["depth"].item(), rel=1e-5)
+    assert (found[0] == found[1]) == (judged == "masked")
+
+
+def test_labels_have_no_part_in_pretraining():
+    method = build()
+    data = batch()
+    hidden = Batch(data.inputs, torch.full_like(data.labels, -1))
+    assert torch.equal(*(loss(method, method.stages()[0], each)["total"] for each in (data, hidden)))
+
+
+@pytest.mark.parametrize("how", ["inverse", "as_printed", "none"])
+def test_eq_4_agrees_with_a_loop(how):
+    labels = np.array([[1, 0, 1], [1, 0, 0], [1, 1, 0], [1, 0, 0]])
+    total = sum(labels[i, k] for i in range(4) for k in range(3))
+    chance = [sum(labels[i, k] for i in range(4)) / total for k in range(3)]
+    as_printed = [p / min(chance) for p in chance]
+    wanted = {"as_printed": as_printed, "inverse": [max(chance) / p for p in chance], "none": [1, 1, 1]}[how]
+    method = build()
+    method.meet([torch.from_numpy(labels[:1]), torch.from_numpy(labels[1:])])
+    np.testing.assert_allclose(mcm.positive_weights(method.rates, how), wanted, rtol=1e-6)
+
+
+def test_rates_leave_unknown_labels_out_and_bear_absent_aus():
+    method = build()
+    method.meet([torch.tensor([[1, 0, -1], [0, 0, -1], [-1, 0, -1], [0, 0, -1]])])
+    np.testing.assert_allclose(method.rates, [1 / 3, 1 / 4, 1])
+    assert torch.isfinite(mcm.positive_weights(method.rates, "inverse")).all()
+
+
+def test_eq_5_agrees_with_a_loop():
+    random = np.random.default_rng(6)
+    logits, labels, weights = random.normal(size=(5, 3)), random.integers(-1, 2, (5, 3)), random.uniform(1, 4, 3)
+    wanted = 0.0
+    for i, k in np.ndindex(5, 3):
+        chance = 1 / (1 + math.exp(-logits[i, k]))
+        if labels[i, k] >= 0:
+            wanted -= weights[k] * labels[i, k] * math.log(chance) + (1 - labels[i, k]) * math.log(1 - chance)
+    found = mcm.weighted_bce(*map(torch.from_numpy, (logits, labels, weights)))
+    assert found.item() == pytest.approx(wanted / 5, rel=1e-5)
+
+
+def test_finetuning_minimises_eq_5_of_its_own_rates():
+    method = build(inputs="visual")
+    method.meet([torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 0, 0]])])
+    data = batch()
+    chance = method.eval()(data.inputs)
+    wanted = mcm.weighted_bce(chance.logit(), data.labels, torch.tensor([1.0, 4.0, 4.0]))
+    found = loss(method.train(), method.stages()[1], data)["total"]
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_each_stage_trains_its_own_parts():
+    method = build(layer_decay=0.5)
+    names = {id(p): name for name, p in method.named_parameters()}
+    first, second = (method.optimizer(stage) for stage in method.stages())
+    parts = [{names[id(p)].split(".")[0] for g in o.param_groups for p in g["params"]} for o in (first, second)]
+    assert parts == [{"encoder", "decoders"}, {"encoder", "classifier"}]
+    assert {g["lr"] for g in first.param_groups} == {method.recipe.pretrain_learning_rate}
+    rates = {names[id(p)]: g["lr"] / method.recipe.learning_rate for g in second.param_groups for p in g["params"]}
+    for start, depth in {"encoder.cls_token": 0, "encoder.patch_embed": 0, "encoder.blocks.0": 1}.items():
+        assert {rates[name] for name in rates if name.startswith(start)} == {0.5 ** (3 - depth)}
+    assert {rates[name] for name in rates if name.startswith(("encoder.norm", "classifier"))} == {1.0}
+    assert (first.param_groups[0]["betas"], second.param_groups[0]["betas"]) == ((0.9, 0.95), (0.9, 0.99))
+
+
+def test_schedules_agree_with_the_paper():
+    paper = {name: field.default for name, field in MCM.Recipe.model_fields.items()}
+    method = build(**{name: paper[name] for name in paper if "epochs" in name or "learning" in name or "decay" in name})
+    pretrain, train = method.stages()
+    assert (pretrain.epochs, train.epochs, pretrain.pretraining, pretrain.everyone) == (30, 5, True, False)
+    for stage, epoch, step in [(pretrain, *divmod(i, 4)) for i in range(120)] + [
+        (train, *divmod(i, 4)) for i in range(20)
+    ]:
+        base, warmup, epochs = (2e-4, 5, 30) if stage is pretrain else (4e-4, 1, 5)
+        now = epoch + step / 4
+        rate = base * now / warmup
+        if now >= warmup:
+            cosine = (1 + math.cos(math.pi * (now - warmup) / (epochs - warmup))) / 2
+            cut = 0.1 if stage is train else 1.0
+            rate = 1e-6 + (cut * base - 1e-6) * cosine
+        found = base * method.learning_rate_factor(stage, Progress(epoch, epochs, step, 4))
+        assert found == pytest.approx(rate)
+
+
+def test_drop_path_is_for_finetuning_alone():
+    method = build(drop_path=0.2)
+    rates = []
+    for stage in method.stages():
+        loss(method, stage, batch())
+        rates.append([block.drop_path1.drop_prob for block in method.encoder.blocks])
+    assert rates == [[0.0, 0.0], [0.0, 0.2]]
+
+
+IMAGES = ("mixed", "conv", "visual", "depth")
+
+
+@pytest.mark.parametrize(("before", "after"), [(a, b) for a in IMAGES for b in IMAGES])
+def test_every_row_of_the_ablation_trains_all_that_it_has(before, after):
+    method = build(pretrain_inputs=before, inputs=after).train()
+    assert set(method.decoders) == ({before} if before in ("visual", "depth") else {"visual", "depth"})
+    for stage in method.stages():
+        loss(method, stage, batch())["total"].backward()
+        trained = {id(p) for group in method.optimizer(stage).param_groups for p in group["params"]}
+        seen = before if stage.pretraining else after
+        assert (id(method.fuse.weight) in trained) == (seen == "conv")
+        assert trained <= {id(p) for p in method.parameters() if p.grad is not None}
+    assert all(p.grad is not None for p in method.parameters() if p.requires_grad)
+
+
+def test_without_pretraining_there_are_no_decoders():
+    method = build(pretrain_epochs=0)
+    assert [stage.name for stage in method.stages()] == ["train"]
+    assert len(method.decoders) == 0
+
+
+def test_pretraining_on_everyone_is_said():
+    assert build(pretrain_scope="all").stages()[0].everyone
+
+
+@pytest.mark.parametrize("judged", ["masked", "all"])
+def test_reconstructions_are_whole_images(judged):
+    method = build((V, D, T), loss_on=judged, norm_pix_loss=judged == "all").eval()
+    inputs = batch((V, D, T)).inputs
+    torch.manual_seed(0)
+    found = method.reconstruct(inputs, 0.75)
+    assert {name: x.shape[1] for name, x in found.items()} == {"mixed": 3, "masked": 3, V: 3, D: 1, T: 1}
+    hidden = patchify((found["masked"] == 0).float(), 8).all(-1)
+    assert (hidden.sum(1) == 37).all()
+    assert torch.equal(patchify(found["mixed"], 8)[~hidden], patchify(found["masked"], 8)[~hidden])
+    same = (patchify(found["depth"], 8) == patchify(inputs[D], 8)).all(-1)
+    assert torch.equal(same, ~hidden) if judged == "masked" else not same.any()
+
+
+@pytest.mark.parametrize(
+    ("modalities", "changes", "reason"),
+    [
+        ((D, T), {}, "needs visual images"),
+        ((V,), {}, "there is one"),
+        ((V, D), {"inputs": "thermal"}, "wants thermal images"),
+        ((V, T), {"pretrain_inputs": "depth"}, "wants depth images"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(modalities, changes, reason):
+    assert reason in MCM.refuses(Task(modalities, AUS, 56), MCM.Recipe.make("tiny", changes))
+
+
+@pytest.mark.parametrize(("changes", "problem"), [({"patch": 9}, "no multiple"), ({"heads": 5}, "do not divide")])
+def test_sizes_that_do_not_fit_are_refused(changes, problem):
+    with pytest.raises(RecipeError, match=problem):
+        MCM.Recipe.make("tiny", changes)
