@@ -124,6 +124,8 @@ class Method(nn.Module, ABC):
 
     Recipe: ClassVar[type[Recipe]] = Recipe
     card: ClassVar[Card]
+    wants_landmarks: ClassVar[bool] = False
+    """Whether training batches shall come with facial points, where the store has them."""
 
     task: Task
     recipe: AnyRecipe

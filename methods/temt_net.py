@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import Field
@@ -69,7 +69,7 @@ class TEMTNet(Method):
 
     Recipe = TEMTNetRecipe
     recipe: TEMTNetRecipe
-    wants_landmarks: ClassVar[bool] = True
+    wants_landmarks = True
     card = Card(
         title="TEMT-Net",
         paper="Liu, Zhang, Yang and Yin: Multi-Modality Empowered Network for Facial Action Unit Detection, WACV 2019",

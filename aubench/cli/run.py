@@ -125,7 +125,7 @@ def _plans(
         entries = [(name, entry) for name, entry in entries if _can(entry, protocol, preset or protocol.preset, values)]
     with counting(f"{protocol.dataset}: sequences made") as progress:
         opened = open_store(protocol.dataset, store, progress)
-    facts = StoreFacts(opened.path.resolve(), opened.info.dataset, opened.info.version, opened.info.digest)
+    facts = StoreFacts.of(opened)
     plans = [
         make_plan(
             name,

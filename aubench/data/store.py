@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -71,7 +71,7 @@ class StoreInfo(BaseModel):
     size: int
     modalities: dict[Modality, str]
     crop: str
-    landmarks: int | None = None
+    landmarks: Literal[49] | None = None
     arrays: dict[str, str]
     frames: str
     digest: str

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -13,18 +12,16 @@ from pydantic import ValidationError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from aubench.data import pixels
 from aubench.engine import flops
+from aubench.engine.cases import FRAMES, Case, offered
 from aubench.engine.sealed import CLEAN, Condition, Sealed
 from aubench.errors import RecipeError
 from aubench.method import BranchedMethod, Method, Progress, Stage
-from aubench.task import Batch, Modality, Task
+from aubench.task import Batch
 
 if TYPE_CHECKING:
     from aubench.recipe import Recipe
 
-AUS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
-FRAMES = 6
 STEPS = 3
 """Training steps after which every parameter must have met a gradient; the first may leave out some that begin at 0."""
 TOLERANCE = 1e-4
@@ -35,58 +32,9 @@ class Breach(Exception):
     """What a method does that its contract forbids."""
 
 
-@dataclass(frozen=True)
-class Case:
-    """A method on one task."""
-
-    method: type[Method]
-    task: Task
-    recipe: Recipe
-
-    @property
-    def frames(self) -> tuple[int, ...]:
-        """Frames, or clips and frames of each."""
-        length = self.recipe.clip_length
-        return (FRAMES,) if length is None else (FRAMES, length)
-
-    def build(self, seed: int = 0) -> Method:
-        """The method, its weights drawn from a seed."""
-        torch.manual_seed(seed)
-        return self.method(self.task, self.recipe)
-
-    def images(self) -> dict[Modality, Tensor]:
-        """Frames, or clips, as a store holds them, each of its own brightness."""
-        generator = torch.Generator().manual_seed(1)
-        size = self.recipe.image_size
-        level = torch.randint(0, 128, (*self.frames, 1, 1, 1), generator=generator)
-        return {
-            m: (level + torch.randint(0, 128, (*self.frames, size, size, m.channels), generator=generator)).byte()
-            for m in self.task.modalities
-        }
-
-    def batch(self) -> Batch:
-        """A training batch in which some labels are unknown."""
-        views = pixels.centre_views(self.images(), self.recipe.image_size, self.recipe.crop)
-        labels = torch.randint(-1, 2, (*self.frames, len(AUS)), generator=torch.Generator().manual_seed(2))
-        return Batch(views, labels)
-
-
-def _offered(size: int) -> Iterator[Task]:
-    for count in range(1, len(Modality) + 1):
-        for modalities in itertools.combinations(Modality, count):
-            yield Task(modalities, AUS, size)
-
-
-def accepted(method: type[Method], recipe: Recipe) -> Iterator[Task]:
-    """The tasks that a method accepts, narrowed to what it uses."""
-    for task in _offered(recipe.crop):
-        if method.refuses(task, recipe) is None:
-            yield replace(task, modalities=method.uses(task, recipe))
-
-
 def _refuses_with_reason(method: type[Method]) -> None:
     accepted, recipe = 0, method.Recipe.make("paper", {})
-    for task in _offered(recipe.crop):
+    for task in offered(recipe.crop):
         reason = method.refuses(task, recipe)
         names = ", ".join(task.modalities)
         if reason is not None and not (isinstance(reason, str) and reason.strip()):
@@ -185,13 +133,13 @@ def _bears_unknown_labels(case: Case) -> None:
 def _leaves_inputs_alone(case: Case) -> None:
     method = case.build()
     for stage, batch in _met(case, method):
-        before = [x.clone() for x in (*batch.inputs.values(), batch.labels)]
+        before = [x.clone() for x in _tensors(batch)]
         augmented = method.augment(batch, torch.Generator().manual_seed(0))
         method.loss(augmented, stage, Progress(0, stage.epochs, 0, 1))
         method.eval()(batch.inputs)
         method.train()
-        if not all(map(torch.equal, before, (*batch.inputs.values(), batch.labels))):
-            raise Breach("writes to the images or labels that it is given")
+        if not all(map(torch.equal, before, _tensors(batch))):
+            raise Breach("writes to the images, labels or points that it is given")
 
 
 def _pretrains_alike(case: Case) -> None:
@@ -265,6 +213,11 @@ def _met(case: Case, method: Method) -> Iterator[tuple[Stage, Batch]]:
         if not stage.pretraining:
             method.meet([batch.labels] if case.recipe.clip_length is None else list(batch.labels))
         yield stage, _without_labels(batch) if stage.pretraining else batch
+
+
+def _tensors(batch: Batch) -> list[Tensor]:
+    points = [] if batch.landmarks is None else [batch.landmarks.nan_to_num()]
+    return [*batch.inputs.values(), batch.labels, *points]
 
 
 def _without_labels(batch: Batch) -> Batch:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aubench.engine.clauses import EACH, ONCE, Breach, Case, accepted
+from aubench.engine.cases import Case, accepted
+from aubench.engine.clauses import EACH, ONCE, Breach
 
 if TYPE_CHECKING:
     from aubench.registry import Entry
@@ -73,6 +74,5 @@ def _everywhere(check: Callable[[Case], None], cases: list[Case]) -> None:
         try:
             check(case)
         except Exception as error:
-            letters = "".join(m.letter for m in case.task.modalities)
             kind = "" if isinstance(error, Breach) else f"{type(error).__name__}: "
-            raise Breach(f"on {letters}: {kind}{error}") from error
+            raise Breach(f"on {case}: {kind}{error}") from error

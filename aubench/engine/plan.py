@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from aubench import atomic, digest
+from aubench.data.store import Store
 from aubench.engine.checkpoint import Identity
 from aubench.errors import UsageError
 from aubench.method import Method
@@ -20,15 +21,25 @@ from aubench.task import Task
 Selection = Literal["inner_val", "last", "oracle_test"]
 SELECTIONS: tuple[Selection, ...] = ("inner_val", "last", "oracle_test")
 
+HEADER = "run.json"
+"""What the run is, in its folder."""
+
 
 @dataclass(frozen=True)
 class StoreFacts:
-    """The store that a run reads: where it is, and what must not change."""
+    """The store that a run reads: where it is, what must not change, and how many points its frames have."""
 
     path: Path
     dataset: str
     version: str
     digest: str
+    landmarks: int = 0
+
+    @classmethod
+    def of(cls, store: Store) -> Self:
+        """What there is to know of an opened store."""
+        info = store.info
+        return cls(store.path.resolve(), info.dataset, info.version, info.digest, store.landmark_count)
 
 
 @dataclass(frozen=True)
@@ -101,9 +112,10 @@ class Plan:
 
     @cached_property
     def task(self) -> Task:
-        """What the method is asked: the protocol's AUs on the modalities that it uses."""
-        offered = self.protocol.task(self.typed_recipe.crop)
-        return Task(self.entry.method.uses(offered, self.typed_recipe), offered.aus, offered.image_size)
+        """What the method is asked: the protocol's AUs on the modalities, and with the points, that it uses."""
+        method, offered = self.entry.method, self.protocol.task(self.typed_recipe.crop)
+        landmarks = self.store.landmarks if method.wants_landmarks else 0
+        return Task(method.uses(offered, self.typed_recipe), offered.aus, offered.image_size, landmarks)
 
     def build(self) -> Method:
         """The method, with weights drawn from the global generator."""
@@ -134,6 +146,10 @@ class Plan:
             "selection": self.selection,
             "precision": self.precision,
             "store": {"dataset": self.store.dataset, "version": self.store.version, "digest": self.store.digest},
+            "asked": {
+                "method": str(self.entry.path.absolute()) if self.entry.path else self.method,
+                "protocol": self.protocol.model_dump(mode="json"),
+            },
         }
 
     def open_folder(self, extra: dict[str, Any]) -> None:
@@ -142,7 +158,7 @@ class Plan:
         Args:
             extra: Facts about the surroundings (git, packages, device), kept from the first start.
         """
-        path = self.folder / "run.json"
+        path = self.folder / HEADER
         if not path.exists():
             atomic.write_json(path, self.describe() | extra)
 

@@ -141,7 +141,8 @@ class Training:
         sums: dict[str, Tensor] = {k: torch.tensor(v, device=self.fabric.device) for k, v in history.sums.items()}
         begin, spent = time.perf_counter(), history.epoch_seconds
         self.method.train()
-        for stored in sampling.stream(self.data, self.method.task.modalities, todo, pin=self._on_gpu):
+        task = self.method.task
+        for stored in sampling.stream(self.data, task.modalities, todo, landmarks=task.landmarks > 0, pin=self._on_gpu):
             terms = self._step(stage, optimizer, stored, Progress(history.epoch, stage.epochs, history.step, steps))
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value.detach().float()
@@ -174,10 +175,15 @@ class Training:
         recipe, device = self.plan.typed_recipe, self.fabric.device
         generator = torch.Generator().manual_seed(self._seed(stage, "augmentation", progress.epoch, progress.step))
         torch.manual_seed(self._seed(stage, "noise", progress.epoch, progress.step))
-        images = {m: x.to(device, non_blocking=True) for m, x in stored.images.items()}
-        views = pixels.random_views(images, recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator)
+        windows = pixels.random_windows(
+            len(stored.rows), recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator
+        )
+        views = pixels.views({m: x.to(device, non_blocking=True) for m, x in stored.images.items()}, windows)
         labels = torch.full_like(stored.labels, -1) if stage.pretraining else stored.labels
-        batch = self.method.augment(Batch(views, labels.to(device, non_blocking=True)), generator)
+        points = stored.landmarks
+        if points is not None:
+            points = pixels.points_in_views(points.to(device, non_blocking=True), windows)
+        batch = self.method.augment(Batch(views, labels.to(device, non_blocking=True), points), generator)
         factor = self.method.learning_rate_factor(stage, progress)
         for group in optimizer.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
@@ -70,4 +71,4 @@ def cut_switch(batch: Batch, block: int, share: float, generator: torch.Generato
     row = (top + across)[:, None, :, None].to(images.device)
     column = (left + across)[:, None, None, :].to(images.device)
     images[target[:, None, None].to(images.device), frame, :, row, column] = images[source, frame, :, row, column]
-    return Batch(dict(zip(names, images, strict=True)), batch.labels)
+    return replace(batch, inputs=dict(zip(names, images, strict=True)))

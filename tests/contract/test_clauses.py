@@ -148,6 +148,18 @@ class PretrainsWithTheLaterRate(Sound):
         return super().loss(batch, stage, progress)
 
 
+class TripsOverLostPoints(Sound):
+    """Learns from points as if each were always known."""
+
+    wants_landmarks = True
+
+    def loss(self, batch, stage, progress):
+        terms = super().loss(batch, stage, progress)
+        if batch.landmarks is None:
+            return terms
+        return {"total": terms["total"] * batch.landmarks.mean()}
+
+
 BROKEN = {
     RefusesSilently: "refuses with a reason",
     RefusesEverything: "refuses with a reason",
@@ -195,6 +207,21 @@ def test_the_right_clause_catches_the_breach(method, clause):
 )
 def test_a_single_breach_fails_a_single_clause(method):
     assert set(failed(method)) == {BROKEN[method]}
+
+
+def test_lost_points_must_not_reach_the_weights():
+    assert failed(TripsOverLostPoints)["gradients reach every parameter"] == (
+        "on V with landmarks: the gradient of 'head.weight' is not finite"
+    )
+
+
+def test_a_method_that_wants_no_points_gets_none():
+    class Looks(Sound):
+        def loss(self, batch, stage, progress):
+            assert batch.landmarks is None
+            return super().loss(batch, stage, progress)
+
+    assert not failed(Looks)
 
 
 def test_the_detail_names_the_modalities_and_the_parameter():

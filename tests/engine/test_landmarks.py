@@ -1,0 +1,182 @@
+"""Facial points from a delivery to a training batch: they lie on what they lay on in the photo."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from aubench.data.prepare import prepare_bp4d
+from aubench.data.store import Store
+from aubench.engine.fold import run_fold
+from aubench.engine.plan import Plan, StoreFacts, make_plan
+from aubench.methods.temt_net import TEMTNet
+from aubench.points import COUNT
+from aubench.registry import find_method, find_protocol
+from aubench.task import Batch, Modality
+
+_made = importlib.util.spec_from_file_location("bp4d_delivery", Path(__file__).parents[1] / "bp4d_delivery.py")
+bp4d = importlib.util.module_from_spec(_made)
+sys.modules[_made.name] = bp4d  # dataclasses look there for the types of their fields
+_made.loader.exec_module(bp4d)
+
+EYES, MOUTH = (19, 28), 40
+COLOURS = {19: (255, 30, 30), 28: (30, 255, 30), MOUTH: (30, 30, 255)}
+"""Of dots on the outer eye corners and below the lips."""
+
+PROTOCOL = """
+name = "three"
+version = 1
+title = "Three persons"
+dataset = "bp4d"
+modalities = ["visual", "depth"]
+aus = [6, 12]
+labels = "occurrence"
+threshold = "fixed:0.5"
+preset = "tiny"
+validation = { fraction = 0.4, candidates = 20 }
+
+[parts]
+a = ["F001", "F002"]
+b = ["M009"]
+
+[[folds]]
+train = ["a"]
+test = ["b"]
+
+[[folds]]
+train = ["b"]
+test = ["a"]
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of nothing but three dots, where the 49-point files say; the points of frame 2 are lost."""
+    pytest.importorskip("h5py")
+    root = tmp_path_factory.mktemp("dots")
+    delivery = bp4d.Delivery(root / "BP4D")
+    for i, subject in enumerate(("F001", "F002", "M009")):
+        for task in ("T1", "T2"):
+            points = np.stack([bp4d.points_49(100.0 + 4 * i + n, 120.0 + 2 * n, 44.0 - i) for n in range(4)])
+            for n, face in enumerate(points):
+                bp4d.write_photo(delivery.task(subject, task) / f"{n + 1:04}.jpg", photo(face))
+                bp4d.write_dome(delivery.task(subject, task) / f"{n + 1:04}.obj", 104, 140, 104)
+            points[1] = np.nan
+            bp4d.write_points(root / "2DFeatures" / f"{subject}_{task}.mat", points)
+            bp4d.write_codes(delivery.codes(subject, task), range(1, 5), i)
+    path = root / "store"
+    prepare_bp4d(delivery.root, path, size=64, landmarks=root / "2DFeatures", workers=1)
+    return path
+
+
+def photo(points: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3): a dark wall with a dot on some of the points."""
+    image = np.full((bp4d.HEIGHT, bp4d.WIDTH, 3), 30, np.uint8)
+    rows, columns = np.mgrid[0 : bp4d.HEIGHT, 0 : bp4d.WIDTH] + 0.5
+    for point, colour in COLOURS.items():
+        image[np.hypot(columns - points[point, 0], rows - points[point, 1]) < 3.5] = colour
+    return image
+
+
+def plan_for(store: Path, folder: Path, method: str, **changes: object) -> Plan:
+    (folder / "three.toml").write_text(PROTOCOL)
+    opened = Store(store)
+    info = opened.info
+    return make_plan(
+        method,
+        find_method(method),
+        find_protocol(str(folder / "three.toml")),
+        preset="tiny",
+        changes={"epochs": 3, "batch_size": 8, **changes},
+        seed=1,
+        selection="last",
+        precision="32-true",
+        store=StoreFacts(store, info.dataset, info.version, info.digest, opened.landmark_count),
+        runs=folder / "runs",
+    )
+
+
+def trained_on(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """The batches that the method met."""
+    met, method = [], plan.entry.method
+    loss = method.loss
+
+    def look(self, batch, stage, progress):
+        met.append(batch)
+        return loss(self, batch, stage, progress)
+
+    monkeypatch.setattr(method, "loss", look)
+    run_fold(plan, 1, "cpu", 0, lambda event: None)
+    return met
+
+
+def dot(view: torch.Tensor, channel: int) -> torch.Tensor:
+    """Column and row, -1 to 1, of the middle of the dot of a colour: (2,)."""
+    excess = view[channel] - view.sum(0).sub(view[channel]) / 2
+    weight = (excess - 0.5).clamp(min=0)
+    at = (torch.arange(view.shape[-1]) + 0.5) / view.shape[-1] * 2 - 1
+    return torch.stack([(weight.sum(0) * at).sum(), (weight.sum(1) * at).sum()]) / weight.sum()
+
+
+def test_points_lie_where_they_lay_in_the_photo_also_in_a_mirror(store, tmp_path, monkeypatch) -> None:
+    plan = plan_for(store, tmp_path, "temt_net")
+    pixel, mirrored = 2 / 56, []
+    batches = trained_on(plan, monkeypatch)
+    for batch in batches:
+        assert batch.landmarks.shape == (8, COUNT, 2)
+        for view, points in zip(batch.inputs[Modality.VISUAL], batch.landmarks, strict=True):
+            if points.isnan().any():
+                assert points.isnan().all()
+                continue
+            red, green, blue = (dot(view, channel) for channel in range(3))
+            mirrored.append(bool(red[0] > green[0]))
+            left, right = (green, red) if mirrored[-1] else (red, green)
+            for point, where in zip((*EYES, MOUTH), (left, right, blue), strict=True):
+                assert torch.dist(points[point], where) < pixel
+    lost = sum(int(batch.landmarks.isnan().all((1, 2)).sum()) for batch in batches)
+    assert lost == 3 * 4  # one frame of each of the four sequences, in each epoch
+    assert any(mirrored) and not all(mirrored)
+    epochs = (plan.fold_folder(1) / "epochs.jsonl").read_text().splitlines()
+    assert all(json.loads(line)["loss"]["landmarks"] > 0 for line in epochs)
+
+
+def test_nobody_reads_points_of_frames_that_are_not_trained_on(store, tmp_path, monkeypatch) -> None:
+    read = Store.landmarks
+
+    def guarded(self, frames):
+        assert set(self.frames["subject"].iloc[np.asarray(frames)]) <= {"F001", "F002"}
+        return read(self, frames)
+
+    monkeypatch.setattr(Store, "landmarks", guarded)
+    assert trained_on(plan_for(store, tmp_path, "temt_net"), monkeypatch)
+
+
+def test_a_method_that_does_not_want_points_gets_none(store, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(Store, "landmarks", lambda *_: pytest.fail("points were read"))
+    plan = plan_for(store, tmp_path, "resnet_visual")
+    assert plan.task.landmarks == 0
+    assert all(batch.landmarks is None for batch in trained_on(plan, monkeypatch))
+
+
+def test_without_points_in_the_store_the_method_goes_without(small_store) -> None:
+    facts = StoreFacts(small_store, "synth", "1", "0")
+    plan = make_plan(
+        "temt_net",
+        find_method("temt_net"),
+        find_protocol("synth_3fold"),
+        preset="tiny",
+        changes={},
+        seed=1,
+        selection="last",
+        precision="32-true",
+        store=facts,
+        runs=small_store,
+    )
+    assert plan.task.landmarks == Store(small_store).landmark_count == 0
+    assert isinstance(plan.build(), TEMTNet) and not hasattr(plan.build(), "regressor")
