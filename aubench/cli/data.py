@@ -27,7 +27,10 @@ def prepare_bp4d(
         str, typer.Option("--frame-offset", help="Photo number minus label frame number: auto, 0 or -1.")
     ] = "auto",
     landmarks: Annotated[
-        Path | None, typer.Option("--landmarks", metavar="DIR", help="Align by the delivered 49-point files.")
+        Path | None,
+        typer.Option(
+            "--landmarks", metavar="DIR", help="Align by the delivered 49-point files, and keep their points."
+        ),
     ] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Processes [default: one a core].", min=1)] = None,
 ) -> None:

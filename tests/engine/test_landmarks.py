@@ -86,8 +86,6 @@ def photo(points: np.ndarray) -> np.ndarray:
 
 def plan_for(store: Path, folder: Path, method: str, **changes: object) -> Plan:
     (folder / "three.toml").write_text(PROTOCOL)
-    opened = Store(store)
-    info = opened.info
     return make_plan(
         method,
         find_method(method),
@@ -97,7 +95,7 @@ def plan_for(store: Path, folder: Path, method: str, **changes: object) -> Plan:
         seed=1,
         selection="last",
         precision="32-true",
-        store=StoreFacts(store, info.dataset, info.version, info.digest, opened.landmark_count),
+        store=StoreFacts.of(Store(store)),
         runs=folder / "runs",
     )
 
@@ -165,7 +163,6 @@ def test_a_method_that_does_not_want_points_gets_none(store, tmp_path, monkeypat
 
 
 def test_without_points_in_the_store_the_method_goes_without(small_store) -> None:
-    facts = StoreFacts(small_store, "synth", "1", "0")
     plan = make_plan(
         "temt_net",
         find_method("temt_net"),
@@ -175,7 +172,7 @@ def test_without_points_in_the_store_the_method_goes_without(small_store) -> Non
         seed=1,
         selection="last",
         precision="32-true",
-        store=facts,
+        store=StoreFacts.of(Store(small_store)),
         runs=small_store,
     )
     assert plan.task.landmarks == Store(small_store).landmark_count == 0
