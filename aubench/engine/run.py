@@ -15,7 +15,7 @@ from aubench.engine import figures, flops, provenance
 from aubench.engine.devices import DeviceChoice
 from aubench.engine.fold import RESULT
 from aubench.engine.launch import Job, launch
-from aubench.engine.plan import Plan
+from aubench.engine.plan import HEADER, Plan
 from aubench.scores import counts, histograms, metrics
 from aubench.scores.record import Record, RecordInfo
 
@@ -68,7 +68,7 @@ def write_record(plan: Plan) -> Record | None:
         return None
     folders = [plan.fold_folder(fold) for fold in done]
     results = [json.loads((folder / RESULT).read_text()) for folder in folders]
-    run = json.loads((plan.folder / "run.json").read_text())
+    run = json.loads((plan.folder / HEADER).read_text())
     counted = counts.tidy(pd.concat([counts.read(folder) for folder in folders]))
     drawn = histograms.tidy(pd.concat([histograms.read(folder) for folder in folders]))
     info = RecordInfo.of(_fields(plan, run, results) | {"summary": metrics.summarise(counted, drawn).model_dump()})

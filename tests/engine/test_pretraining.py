@@ -28,7 +28,6 @@ class Killed(BaseException):
 
 
 def plan_for(store: Path, runs: Path, **changes: object) -> Plan:
-    info = Store(store).info
     small = {
         "image_size": 32,
         "crop": 28,
@@ -46,7 +45,7 @@ def plan_for(store: Path, runs: Path, **changes: object) -> Plan:
         seed=3,
         selection="inner_val",
         precision="32-true",
-        store=StoreFacts(store, info.dataset, info.version, info.digest),
+        store=StoreFacts.of(Store(store)),
         runs=runs,
     )
 

@@ -31,7 +31,6 @@ def plan(small_store, tmp_path):
 def plan_for(
     store_path: Path, runs: Path, method: str = "late_fusion", selection: str = "inner_val", **changes: object
 ) -> Plan:
-    info = Store(store_path).info
     return make_plan(
         method,
         find_method(method),
@@ -41,7 +40,7 @@ def plan_for(
         seed=3,
         selection=selection,
         precision="32-true",
-        store=StoreFacts(store_path, info.dataset, info.version, info.digest),
+        store=StoreFacts.of(Store(store_path)),
         runs=runs,
     )
 
@@ -199,7 +198,6 @@ def test_run_id_follows_all_that_decides_the_numbers(small_store, tmp_path):
 
 
 def test_method_that_cannot_do_the_task_refuses_with_its_reason(small_store, tmp_path):
-    info = Store(small_store).info
     protocol = find_protocol("synth_3fold").narrowed(("visual",))
     with pytest.raises(UsageError, match="late_fusion: refuses synth_3fold"):
         make_plan(
@@ -211,7 +209,7 @@ def test_method_that_cannot_do_the_task_refuses_with_its_reason(small_store, tmp
             seed=0,
             selection="inner_val",
             precision="32-true",
-            store=StoreFacts(small_store, info.dataset, info.version, info.digest),
+            store=StoreFacts.of(Store(small_store)),
             runs=tmp_path,
         )
 

@@ -1,0 +1,85 @@
+"""Runs that are done, opened again: what they were, and the weights that they chose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from aubench import digest
+from aubench.data.datasets import open_store
+from aubench.engine import checkpoint
+from aubench.engine.fold import RESULT
+from aubench.engine.plan import HEADER, Plan, StoreFacts
+from aubench.engine.training import WEIGHTS
+from aubench.errors import CheckpointError, UsageError
+from aubench.method import Method
+from aubench.protocol import Protocol
+
+
+def open_plan(folder: Path, store: Path | None = None, progress: Callable[[int, int], None] = lambda *_: None) -> Plan:
+    """What a run was, from its folder, on a store that is still the same.
+
+    Args:
+        folder: The run's folder.
+        store: Where its store lies; the default place of its dataset when None.
+        progress: Told of sequences made, should the store have to be made.
+
+    Raises:
+        UsageError: It is no run's folder; or the method, recipe or store is not what the run had.
+        DataError: There is no such store, or it is not whole.
+    """
+    said = _header(folder)
+    try:
+        protocol = Protocol.model_validate(said["asked"]["protocol"])
+        opened = open_store(protocol.dataset, store, progress)
+        plan = Plan(
+            method=said["asked"]["method"],
+            protocol=protocol,
+            preset=said["preset"],
+            recipe=said["recipe"],
+            seed=said["seed"],
+            selection=said["selection"],
+            precision=said["precision"],
+            store=StoreFacts.of(opened),
+            runs=folder.absolute().parents[2],
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        raise UsageError(
+            f"is not what this version writes ({type(error).__name__})", where=folder / HEADER, hint="run it again"
+        ) from None
+    if plan.store.digest != said["store"]["digest"]:
+        raise UsageError("is not the store that the run read", where=opened.path, hint="give its own with --store")
+    if plan.run_id != said["run_id"]:
+        raise UsageError("has another id than what it says amounts to", where=folder / HEADER, hint="run it again")
+    return plan
+
+
+def method_of(plan: Plan, fold: int) -> Method:
+    """A fold's method with the weights that the run chose, in evaluation mode.
+
+    Raises:
+        UsageError: The fold is not finished.
+        CheckpointError: The weights are not those that the fold was scored with.
+    """
+    folder = plan.fold_folder(fold)
+    if not (folder / RESULT).exists():
+        raise UsageError(f"fold {fold} is not finished", where=plan.folder, hint="finish it with `aubench run`")
+    scored = json.loads((folder / RESULT).read_text())["checkpoint"]
+    if digest.of_file(folder / WEIGHTS) != scored:
+        raise CheckpointError("is not what the fold was scored with", where=folder / WEIGHTS, hint="run the fold again")
+    method = plan.build()
+    method.load_state_dict(checkpoint.read(folder / WEIGHTS, plan.identity(fold)).tensors)
+    return method.eval()
+
+
+def _header(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / HEADER).read_text()))
+    except (OSError, ValueError):
+        raise UsageError(
+            "is not the folder of a run", where=folder, hint="runs lie in runs/<protocol>/<method>/"
+        ) from None
