@@ -57,13 +57,16 @@ test = ["a"]
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos of nothing but three dots, where the 49-point files say; the points of frame 2 are lost."""
+    """Photos of nothing but three dots, where the 49-point files say; the points of frame 2 are lost.
+
+    The head moves to and fro more quickly than the crop follows.
+    """
     pytest.importorskip("h5py")
     root = tmp_path_factory.mktemp("dots")
     delivery = bp4d.Delivery(root / "BP4D")
     for i, subject in enumerate(("F001", "F002", "M009")):
         for task in ("T1", "T2"):
-            points = np.stack([bp4d.points_49(100.0 + 4 * i + n, 120.0 + 2 * n, 44.0 - i) for n in range(4)])
+            points = np.stack([bp4d.points_49(98.0 + 4 * i + 6 * (n % 2), 120.0 + 2 * n, 44.0 - i) for n in range(4)])
             for n, face in enumerate(points):
                 bp4d.write_photo(delivery.task(subject, task) / f"{n + 1:04}.jpg", photo(face))
                 bp4d.write_dome(delivery.task(subject, task) / f"{n + 1:04}.obj", 104, 140, 104)
