@@ -13,6 +13,7 @@ from aubench import _torchvision
 
 if TYPE_CHECKING:
     from aubench.errors import AubenchError
+    from aubench.explain import KnowsPairs, Reconstruction, Reconstructs, Selects
     from aubench.method import AnyRecipe, BranchedMethod, Card, Fidelity, Method, Progress, Stage, masked_bce
     from aubench.points import OUTER_EYE_CORNERS
     from aubench.recipe import Recipe, Seen
@@ -27,11 +28,15 @@ __all__ = [
     "Card",
     "Fidelity",
     "Inputs",
+    "KnowsPairs",
     "Method",
     "Modality",
     "Progress",
     "Recipe",
+    "Reconstruction",
+    "Reconstructs",
     "Seen",
+    "Selects",
     "Stage",
     "Task",
     "masked_bce",
@@ -44,6 +49,7 @@ _HOME = {
     "OUTER_EYE_CORNERS": "aubench.points",
     **dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.task"),
     **dict.fromkeys(("Recipe", "Seen"), "aubench.recipe"),
+    **dict.fromkeys(("KnowsPairs", "Reconstruction", "Reconstructs", "Selects"), "aubench.explain"),
 }
 
 

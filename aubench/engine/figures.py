@@ -5,16 +5,15 @@ Drawn without a display, with fonts that matplotlib brings along; equal runs giv
 
 from __future__ import annotations
 
-import io
 import json
-from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aubench import atomic
+from aubench.engine.plots import style
+from aubench.engine.plots.style import GRID, INK, QUIET
 from aubench.scores import baselines, metrics
 from aubench.scores import record as record_file
 
@@ -26,24 +25,7 @@ F1_PER_AU = "f1_per_au.png"
 LEARNING = "learning_curves.png"
 
 _FOLD_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F4F24", "#6A4C93")
-_BAR, _INK, _QUIET, _GRID = "#9FBFDF", "#222222", "#666666", "#E3E3E3"
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _QUIET,
-    "axes.labelcolor": _INK,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": _GRID,
-    "xtick.color": _QUIET,
-    "ytick.color": _QUIET,
-    "legend.frameon": False,
-}
+_BAR = "#9FBFDF"
 
 
 def draw(run_dir: Path) -> list[Path]:
@@ -62,9 +44,9 @@ def draw(run_dir: Path) -> list[Path]:
     folder = run_dir / "figures"
     folds = [fold.fold for fold in record.info.folds]
     histories = {fold: _epochs(run_dir / f"fold{fold}" / "epochs.jsonl") for fold in folds}
-    made = [_save(_f1_per_au(record), folder / F1_PER_AU)]
+    made = [style.save(_f1_per_au(record), folder / F1_PER_AU)]
     if any(histories.values()):
-        made.append(_save(_learning(record, histories), folder / LEARNING))
+        made.append(style.save(_learning(record, histories), folder / LEARNING))
     return made
 
 
@@ -72,8 +54,8 @@ def _f1_per_au(record: record_file.Record) -> Figure:
     totals = metrics.tally(record.counts)
     ours = metrics.f1(totals.cells)
     trivial = metrics.f1(metrics.tally(baselines.always_positive(record)[0]).cells)
-    with _styled():
-        figure = _figure(max(6.0, 2.2 + 0.62 * (len(totals.aus) + 1)), 4.2)
+    with style.styled():
+        figure = style.figure(max(6.0, 2.2 + 0.62 * (len(totals.aus) + 1)), 4.2)
         axes = figure.add_subplot()
         labels = [*(f"AU{au}" for au in totals.aus), "mean"]
         places = np.array([*range(len(totals.aus)), len(totals.aus) + 0.5])
@@ -84,8 +66,8 @@ def _f1_per_au(record: record_file.Record) -> Figure:
             values = [*ours[i].tolist(), metrics.mean(ours[i].tolist())]
             shift = (i - (len(totals.folds) - 1) / 2) * min(0.16, 0.5 / len(totals.folds))
             axes.plot(places + shift, values, "o", ms=4, color=_colour(i), mec="white", mew=0.5, label=f"fold {fold}")
-        axes.hlines(marks, places - 0.4, places + 0.4, colors=_INK, linewidth=1.8, label="always positive")
-        axes.axvline(len(totals.aus) - 0.25, color=_GRID, linewidth=1)
+        axes.hlines(marks, places - 0.4, places + 0.4, colors=INK, linewidth=1.8, label="always positive")
+        axes.axvline(len(totals.aus) - 0.25, color=GRID, linewidth=1)
         axes.set_xticks(places, labels)
         axes.tick_params(axis="x", length=0)
         axes.set_xlim(-0.6, places[-1] + 0.6)
@@ -98,8 +80,8 @@ def _f1_per_au(record: record_file.Record) -> Figure:
 
 def _learning(record: record_file.Record, histories: dict[int, list[dict[str, Any]]]) -> Figure:
     validated = any(epoch.get("validation") for epochs in histories.values() for epoch in epochs)
-    with _styled():
-        figure = _figure(9.0, 4.2)
+    with style.styled():
+        figure = style.figure(9.0, 4.2)
         panels = figure.subplots(1, 2 if validated else 1, squeeze=False)[0]
         _curves(panels[0], histories, "loss", "total")
         panels[0].set_ylabel("training loss")
@@ -144,9 +126,9 @@ def _mark_stages(axes: Axes, epochs: list[dict[str, Any]]) -> None:
         return
     for begin in begins:
         if begin:
-            axes.axvline(begin + 0.5, color=_QUIET, lw=1, ls="--")
+            axes.axvline(begin + 0.5, color=QUIET, lw=1, ls="--")
         place = axes.get_xaxis_transform()
-        axes.text(begin + 0.6, 1.0, stages[begin], transform=place, va="bottom", fontsize=9, color=_QUIET)
+        axes.text(begin + 0.6, 1.0, stages[begin], transform=place, va="bottom", fontsize=9, color=QUIET)
 
 
 def _entitle(figure: Figure, record: record_file.Record, title: str) -> None:
@@ -159,8 +141,7 @@ def _entitle(figure: Figure, record: record_file.Record, title: str) -> None:
         f"seed {info.seed}",
         f"run {info.run[:8]}",
     )
-    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=12, color=_INK, fontweight="bold")
-    figure.text(0.01, 0.925, " · ".join(words), ha="left", va="center", fontsize=9, color=_QUIET)
+    style.entitle(figure, title, words)
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
@@ -179,24 +160,3 @@ def _colour(fold: int) -> str:
 
 def _epochs(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=(0.005, 0.01, 0.985, 0.98)))
-
-
-def _styled() -> AbstractContextManager[None]:
-    import matplotlib
-
-    return matplotlib.rc_context(_STYLE)
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    content = io.BytesIO()
-    with _styled():
-        figure.savefig(content, format="png", dpi=150, metadata={"Software": None})
-    atomic.write_bytes(path, content.getvalue())
-    return path

@@ -1,0 +1,94 @@
+"""What all figures share: colours, fonts, titles, and how they become files.
+
+Drawn without a display, with fonts that matplotlib brings along; equal figures give equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aubench import atomic
+from aubench.errors import UsageError
+from aubench.task import Modality
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, QUIET, GRID = "#222222", "#666666", "#E3E3E3"
+BY_MODALITY = {Modality.VISUAL: "#0072B2", Modality.DEPTH: "#D55E00", Modality.THERMAL: "#009E73"}
+SUFFIXES = (".png", ".svg")
+
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": GRID,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "legend.frameon": False,
+    "svg.hashsalt": "aubench",
+}
+_METADATA = {".png": {"Software": None}, ".svg": {"Date": None}}
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure that arranges its axes itself.
+
+    Args:
+        width: In inches.
+        height: In inches.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=(0.005, 0.01, 0.985, 0.98)))
+
+
+def styled() -> AbstractContextManager[None]:
+    """Everything within is drawn in the shared style."""
+    import matplotlib
+
+    return matplotlib.rc_context(_STYLE)
+
+
+def entitle(figure: Figure, title: str, words: Sequence[str]) -> None:
+    """Say at the top what a figure shows, and of what."""
+    height = figure.get_figheight()
+    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=12, color=INK, fontweight="bold")
+    figure.text(0.01, 1 - 0.315 / height, " · ".join(words), ha="left", va="center", fontsize=9, color=QUIET)
+
+
+def check(path: Path) -> None:
+    """Refuse a file whose kind cannot be drawn.
+
+    Raises:
+        UsageError: Its name ends neither in ``.png`` nor in ``.svg``.
+    """
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"cannot be a '{path.suffix}' file", where=path, hint=f"known: {', '.join(SUFFIXES)}")
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure atomically, as the kind of file that the name tells.
+
+    Raises:
+        UsageError: As :func:`check`.
+    """
+    check(path)
+    content = io.BytesIO()
+    with styled():
+        figure.savefig(content, format=path.suffix[1:], dpi=150, metadata=_METADATA[path.suffix])
+    atomic.write_bytes(path, content.getvalue())
+    return path
