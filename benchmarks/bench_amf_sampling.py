@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from aubench.methods._parts import selection
+from aubench.methods._parts import selection, voting
 
 DRAWS, AUS, TEMPERATURE = 100, 12, 0.7
 
@@ -24,9 +24,9 @@ class Head(nn.Module):
     def at_once(self) -> Tensor:
         """Probabilities (frames, AUs) from all draws together."""
         modalities, frames, width = self.features.shape
-        noise = selection.gumbel_differences(modalities, (frames, DRAWS, width))
-        weights = selection.straight_through(selection.log_odds(self.scores) + noise, TEMPERATURE)
-        return self.classifier(selection.mixed(weights, self.features)).sigmoid().mean(1)
+        noise = selection.Noise.drawn(modalities, frames, DRAWS, width)
+        odds = selection.log_odds(self.scores)
+        return voting.mean_vote(odds, self.features, self.classifier, noise, TEMPERATURE)
 
     def draw_by_draw(self) -> Tensor:
         """The same, one draw after the other."""

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from aubench import AnyRecipe, Batch, BranchedMethod, Card, Fidelity, Modality, Progress, Stage, Task, masked_bce
-from aubench.methods._parts import selection
+from aubench.methods._parts import selection, voting
 from aubench.methods._parts.backbones import BackboneRecipe, Encoder
 from aubench.methods._parts.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicated
 from aubench.methods._parts.unimodal import DEPARTURES, PAPER
@@ -84,6 +84,9 @@ class AMF(BranchedMethod):
             "The temperature falls linearly from epoch to epoch; schedule=exponential falls within each epoch.",
             "Predictions average K draws with noise fixed once for all frames; voting=expected and voting=argmax "
             "need no draws.",
+            "The K draws come in groups of M that have the same Gumbel noise, passed round between the M modalities: "
+            "each draw has the distribution of eqs. 4 to 6, the draws of a group are negatively correlated, and any "
+            "two others are independent (the paper does not say how it draws).",
             "Cut-switch meets half of the training frames, each with a block of its own; the paper gives no share.",
         ),
     )
@@ -99,13 +102,11 @@ class AMF(BranchedMethod):
         self.scoring = nn.ModuleDict({m: Scoring(width) for m in names})
         self.classifiers = nn.ModuleDict({m: nn.Linear(width, len(task.aus)) for m in names})
         self.classifier = nn.Linear(width, len(task.aus))
-        drawn = selection.gumbel_differences(
-            len(names),
-            (recipe.samples, width),
-            device=torch.device("cpu"),
-            generator=torch.Generator().manual_seed(VOTES_SEED),
+        generator = torch.Generator().manual_seed(VOTES_SEED)
+        drawn = selection.Noise.drawn(
+            len(names), 1, recipe.samples, width, device=torch.device("cpu"), generator=generator
         )
-        self.register_buffer("votes", drawn.unsqueeze(1))
+        self.register_buffer("votes", drawn.differences())
 
     @classmethod
     def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
@@ -155,13 +156,13 @@ class AMF(BranchedMethod):
         """Eq. (11), with the terms of eqs. (8), (9) and (10) beside it."""
         features = {m: self.encode(m, batch.inputs[m]) for m in self.task.modalities}
         stacked = self._stacked(features)
-        drawn = selection.gumbel_differences(
-            len(stacked), (len(batch.labels), self.recipe.samples, stacked.shape[-1]), device=stacked.device
-        )
+        modalities, frames, width = stacked.shape
+        drawn = selection.Noise.drawn(modalities, frames, self.recipe.samples, width, device=stacked.device)
         scores = self.scores(stacked)
         guided = scores if self.recipe.guidance_trains == "all" else self.scores(stacked.detach())
-        weights = selection.straight_through(selection.log_odds(scores) + drawn, self.temperature(progress))
-        terms = {"fused": masked_bce(self.voted(selection.mixed(weights, stacked)), batch.labels)}  # eq. (9)
+        odds = selection.log_odds(scores)
+        votes = voting.mean_vote(odds, stacked, self.classifier, drawn, self.temperature(progress))
+        terms = {"fused": masked_bce(votes, batch.labels)}  # eq. (9)
         total = self.recipe.weight_fused * terms["fused"]
         for m, score in zip(self.task.modalities, guided, strict=True):
             alone = masked_bce(self.classifiers[m.value](features[m]).sigmoid(), batch.labels)  # eq. (8)

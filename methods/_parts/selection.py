@@ -8,10 +8,11 @@ do the work of M.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Self
 
 import torch
-from torch.nn import functional
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -20,41 +21,70 @@ if TYPE_CHECKING:
 FLOOR = 1e-8
 """Least score whose logarithm is taken."""
 
+_ALL = slice(None)
 
-def gumbel_differences(
-    modalities: int,
-    shape: tuple[int, ...],
-    *,
-    device: torch.device | None = None,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Gumbel noise of all modalities but the last, less that of the last.
 
-    eq. (5): ε = -log(-log u) = -log E with E exponential. M exponentials over their sum are the gaps
-    that M - 1 uniform cuts leave in the unit interval, and differences of ε see ratios of E alone: so
-    M - 1 uniforms and a single logarithm give exactly the joint distribution of the differences.
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Gumbel noise for K draws of each feature of N frames, from far fewer random numbers.
 
-    Args:
-        modalities: M, two or three.
-        shape: Of each plane.
-        device: Where to draw.
-        generator: Source of chance; the global one by default.
+    A uniform number is the sum, without its whole part, of one that all frames share and one that all
+    draws share. So each draw is independent over frames and features, the draws of a frame are
+    independent of each other, and so are any two draws of two frames. Then each M draws, K / M apart,
+    have the same noise, passed round between the modalities: these depend on each other, negatively,
+    which makes the mean of all votes steadier.
 
-    Returns:
-        M - 1 planes.
+    Attributes:
+        by_draw: Uniforms that all frames share, one for each M draws, (M - 1, 1, K / M rounded up, D).
+        by_frame: Uniforms that all draws share, (M - 1, N, 1, D).
+        draws: K.
     """
-    cuts = torch.rand(modalities - 1, *shape, device=device, generator=generator)
-    if modalities == 2:
-        return cuts.logit_(eps=FLOOR)
-    low, high = torch.minimum(*cuts), torch.maximum(*cuts)
-    gaps = torch.stack([low, high - low]).clamp_(min=FLOOR)
-    return ((1 - high).clamp_(min=FLOOR) / gaps).log_()
+
+    by_draw: Tensor
+    by_frame: Tensor
+    draws: int
+
+    @classmethod
+    def drawn(
+        cls,
+        modalities: int,
+        frames: int,
+        draws: int,
+        width: int,
+        *,
+        device: torch.device | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Self:
+        """Draw for ``modalities`` M (two or three), ``frames`` N, ``draws`` K and ``width`` D."""
+        cuts, rounds = modalities - 1, -(-draws // modalities)
+        by_draw = torch.rand(cuts, 1, rounds, width, device=device, generator=generator)
+        by_frame = torch.rand(cuts, frames, 1, width, device=device, generator=generator)
+        return cls(by_draw, by_frame, draws)
+
+    def differences(self, frames: slice = _ALL) -> Float[Tensor, "rivals n k d"]:
+        """Gumbel noise of all modalities but the last, less that of the last.
+
+        eq. (5): ε = -log(-log u) = -log E with E exponential. M exponentials over their sum are the gaps
+        that M - 1 uniform cuts leave in the unit interval, and differences of ε see ratios of E alone: so
+        M - 1 uniforms and one logarithm of each gap give exactly the joint distribution of the differences.
+        """
+        cuts = (self.by_draw + self.by_frame[:, frames]).frac_()
+        ends = (torch.minimum(*cuts), torch.maximum(*cuts)) if len(cuts) == 2 else tuple(cuts)
+        gaps = torch.stack([ends[0], *(high - low for low, high in pairwise(ends)), 1 - ends[-1]])
+        logs = gaps.clamp_(min=FLOOR).log_()
+        modalities, count, rounds, width = logs.shape
+        planes = logs.new_empty(modalities - 1, count, self.draws, width)
+        for turn, part in enumerate(planes.split(rounds, -2)):
+            own = logs[:, :, : part.shape[-2]].unbind()
+            for m, plane in enumerate(part.unbind()):
+                torch.sub(own[turn - 1], own[(m + turn) % modalities], out=plane)
+        return planes
 
 
 def log_odds(scores: Float[Tensor, "m n d"]) -> Float[Tensor, "rivals n 1 d"]:
     """Logarithms of scores less that of the last modality."""
-    logs = scores.clamp(min=FLOOR).log()
-    return (logs[:-1] - logs[-1]).unsqueeze(-2)
+    *rivals, last = scores.clamp(min=FLOOR).log().unsqueeze(-2)
+    return torch.stack(rivals) - last
 
 
 def chosen(edges: Float[Tensor, "rivals n k d"]) -> Float[Tensor, "rivals n k d"]:
@@ -65,23 +95,24 @@ def chosen(edges: Float[Tensor, "rivals n k d"]) -> Float[Tensor, "rivals n k d"
             probability 0, go to the last.
     """
     edges = edges.detach()
-    best_other = edges.flip(0).clamp_(min=0) if len(edges) == 2 else 0
-    return edges.clone().gt_(best_other)
+    best_other = edges.flip(0).clamp_(min=0) if len(edges) == 2 else torch.zeros_like(edges)
+    return torch.gt(edges, best_other, out=best_other)
 
 
 def relaxed(edges: Float[Tensor, "rivals n k d"], temperature: float) -> Float[Tensor, "rivals n k d"]:
-    """Eq. (6): the softmax over modalities, of all but the last."""
+    """Eq. (6): the softmax over modalities, of all but the last.
+
+    With two rivals it is put together from sigmoids, which are quick and never overflow: what the first
+    has of both rivals' share, and that share from how the better rival does against the last.
+    """
     edges = edges / temperature
     if len(edges) == 1:
-        return edges.sigmoid()
-    with_last = functional.pad(edges, (0, 0, 0, 0, 0, 0, 0, 1))
-    return with_last.softmax(0)[:-1]
-
-
-def straight_through(edges: Float[Tensor, "rivals n k d"], temperature: float) -> Float[Tensor, "rivals n k d"]:
-    """The value of eq. (4) with the gradient of eq. (6)."""
-    soft = relaxed(edges, temperature)
-    return soft + (chosen(edges) - soft.detach())
+        return edges.sigmoid_()
+    first = (edges[0] - edges[1]).sigmoid_()
+    second = 1 - first
+    better = torch.maximum(*edges).sigmoid_()
+    both = better / (1 - torch.minimum(first, second) * (1 - better))
+    return torch.stack([first * both, second * both])
 
 
 def mixed(weights: Float[Tensor, "rivals n k d"], features: Float[Tensor, "m n d"]) -> Float[Tensor, "n k d"]:

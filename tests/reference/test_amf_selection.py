@@ -36,6 +36,18 @@ def edges_of(scores, noise):
     return selection.log_odds(torch.tensor(scores)) + noise[:-1] - noise[-1]
 
 
+def noise_of(modalities, frames, draws, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return selection.Noise.drawn(modalities, frames, draws, width, generator=generator).differences()
+
+
+def picks(modalities, frames, draws, width, seed):
+    """What is selected for features that all have the same scores, as (frames, draws, width)."""
+    scores = torch.tensor(SCORES[modalities]).reshape(-1, 1, 1).expand(-1, frames, width)
+    edges = selection.log_odds(scores) + noise_of(modalities, frames, draws, width, seed)
+    return in_full(selection.chosen(edges)).argmax(0)
+
+
 def in_full(planes):
     """Planes of all modalities from those of all but the last."""
     return np.concatenate([planes.numpy(), 1 - planes.sum(0, keepdim=True).numpy()])
@@ -73,38 +85,80 @@ def test_low_temperature_gives_one_hot_and_high_temperature_uniform(drawn):
     torch.testing.assert_close(selection.relaxed(edges, 1e6), uniform, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("draws", [7, 100])
 @pytest.mark.parametrize("modalities", [2, 3])
-def test_selection_frequencies_follow_the_scores(modalities):
-    scores = torch.tensor(SCORES[modalities]).reshape(-1, 1, 1).expand(-1, 1, 50)
-    generator = torch.Generator().manual_seed(1)
-    noise = selection.gumbel_differences(modalities, (1, 2000, 50), generator=generator)
-    counts = in_full(selection.chosen(selection.log_odds(scores) + noise)).sum((1, 2, 3))
+def test_selection_frequencies_of_each_draw_follow_the_scores(modalities, draws):
+    selected = picks(modalities, 200, draws, 50, seed=1)
     wanted = np.array(SCORES[modalities]) / sum(SCORES[modalities])
-    assert stats.chisquare(counts, wanted * counts.sum()).pvalue > 0.01
+    for k in range(draws):
+        counts = np.bincount(selected[:, k].ravel(), minlength=modalities)
+        assert stats.chisquare(counts, wanted * counts.sum()).pvalue > 0.01 / draws
+
+
+@pytest.mark.parametrize("modalities", [2, 3])
+def test_selection_frequencies_of_each_frame_follow_the_scores(modalities):
+    """Of one in ``modalities`` draws, since those with the same noise depend on each other."""
+    selected = picks(modalities, 50, 400, 50, seed=2)[:, : 400 // modalities]
+    wanted = np.array(SCORES[modalities]) / sum(SCORES[modalities])
+    for frame in selected:
+        counts = np.bincount(frame.ravel(), minlength=modalities)
+        assert stats.chisquare(counts, wanted * counts.sum()).pvalue > 0.01 / 50
 
 
 def test_frequencies_of_other_scores_would_be_noticed():
-    noise = selection.gumbel_differences(2, (1, 2000, 50), generator=torch.Generator().manual_seed(1))
-    scores = torch.tensor([0.31, 0.3]).reshape(2, 1, 1).expand(-1, 1, 50)
-    counts = in_full(selection.chosen(selection.log_odds(scores) + noise)).sum((1, 2, 3))
+    scores = torch.tensor([0.32, 0.3]).reshape(2, 1, 1).expand(-1, 2000, 50)
+    counts = in_full(selection.chosen(selection.log_odds(scores) + noise_of(2, 2000, 1, 50, seed=1))).sum((1, 2, 3))
     assert stats.chisquare(counts).pvalue < 1e-4
 
 
+def dependence(modalities, first, second):
+    """p-value of the independence of two sets of choices."""
+    table = np.zeros((modalities, modalities))
+    np.add.at(table, (first.ravel(), second.ravel()), 1)
+    return stats.chi2_contingency(table).pvalue
+
+
+@pytest.mark.parametrize("modalities", [2, 3])
+def test_choices_are_independent_over_frames_features_and_groups_of_draws(modalities):
+    selected = picks(modalities, 2, 2 * modalities, 30_000, seed=3)
+    assert dependence(modalities, selected[:, 0, ::2], selected[:, 0, 1::2]) > 0.01
+    for one, other in [((0, 0), (0, 1)), ((0, 0), (1, 0)), ((0, 0), (1, 1)), ((0, 0), (1, modalities))]:
+        assert dependence(modalities, selected[one], selected[other]) > 0.01
+    assert dependence(modalities, selected[0, 0], selected[0, 2]) < 1e-9  # with the same noise
+
+
+@pytest.mark.parametrize("modalities", [2, 3])
+def test_draws_with_the_same_noise_work_against_each_other(modalities):
+    noise = noise_of(modalities, 500, modalities, 40, seed=4).numpy()
+    full = np.concatenate([noise, np.zeros_like(noise[:1])])
+    full -= full.mean(0)
+    np.testing.assert_allclose(full.sum(2), 0, atol=1e-3)  # each modality has had each noise once
+    assert np.corrcoef(noise[0, :, 0].ravel(), noise[0, :, 1].ravel())[0, 1] < -0.4
+
+
 def test_the_difference_of_two_gumbels_is_what_eq_5_gives():
-    found = selection.gumbel_differences(2, (20_000,), generator=torch.Generator().manual_seed(2)).numpy()[0]
+    found = noise_of(2, 400, 3, 50, seed=5)[0].numpy()
     u = np.random.default_rng(2).uniform(size=(2, 20_000))
     first, second = -np.log(-np.log(u))
-    assert stats.ks_2samp(found, first - second).pvalue > 0.01
+    for k in range(3):
+        assert stats.ks_2samp(found[:, k].ravel(), first - second).pvalue > 0.01
 
 
 def test_three_gumbels_less_the_last_have_the_joint_distribution_of_eq_5():
-    found = selection.gumbel_differences(3, (20_000,), generator=torch.Generator().manual_seed(3)).numpy()
+    planes = noise_of(3, 400, 4, 50, seed=6).numpy()
     u = np.random.default_rng(3).uniform(size=(3, 20_000))
     e = -np.log(-np.log(u))
     wanted = e[:2] - e[2]
-    for projection in ((1, 0), (0, 1), (1, -1), (1, 1), (2, -1)):
-        assert stats.ks_2samp(projection @ found, projection @ wanted).pvalue > 0.01
-    assert np.corrcoef(found)[0, 1] == pytest.approx(0.5, abs=0.03)  # they share the last one's noise
+    for k in range(4):
+        found = planes[:, :, k].reshape(2, -1)
+        for projection in ((1, 0), (0, 1), (1, -1), (1, 1), (2, -1)):
+            assert stats.ks_2samp(projection @ found, projection @ wanted).pvalue > 0.001
+        assert np.corrcoef(found)[0, 1] == pytest.approx(0.5, abs=0.03)  # they share the last one's noise
+
+
+def test_some_frames_noise_is_that_of_all_frames():
+    noise = selection.Noise.drawn(3, 6, 5, 4)
+    torch.testing.assert_close(noise.differences(slice(2, 5)), noise.differences()[:, 2:5])
 
 
 @given(
@@ -127,16 +181,6 @@ def test_exactly_one_modality_is_chosen_whatever_comes(scores, noise, temperatur
 def test_a_tie_goes_to_one_modality():
     assert in_full(selection.chosen(torch.zeros(2, 1, 1, 1))).sum() == 1
     assert in_full(selection.chosen(torch.ones(2, 1, 1, 1))).sum() == 1
-
-
-def test_straight_through_has_hard_values_and_soft_gradients(drawn):
-    edges = edges_of(*drawn).requires_grad_()
-    found = selection.straight_through(edges, 0.7)
-    torch.testing.assert_close(found, selection.chosen(edges))
-    weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(0), dtype=found.dtype)
-    (hard,) = torch.autograd.grad((found * weights).sum(), edges)
-    (soft,) = torch.autograd.grad((selection.relaxed(edges, 0.7) * weights).sum(), edges)
-    torch.testing.assert_close(hard, soft)
 
 
 def test_selected_features_are_the_sum_over_modalities(drawn):
