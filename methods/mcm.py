@@ -10,7 +10,19 @@ import torch
 from torch import nn
 from torch.nn.functional import logsigmoid
 
-from aubench import AnyRecipe, Batch, Card, Fidelity, Inputs, Method, Modality, Progress, Stage, Task
+from aubench import (
+    AnyRecipe,
+    Batch,
+    Card,
+    Fidelity,
+    Inputs,
+    Method,
+    Modality,
+    Progress,
+    Reconstruction,
+    Stage,
+    Task,
+)
 from aubench.methods._parts import channel_mixing
 from aubench.methods._parts import masked_autoencoder as mae
 from aubench.methods._parts.cut_switch import replicated
@@ -184,30 +196,30 @@ class MCM(Method):
         return torch.stack(votes).mean(0)
 
     @torch.no_grad()
-    def reconstruct(self, inputs: Inputs, mask: float) -> dict[str, Float[Tensor, "n c h w"]]:
-        """What pre-training sees, and what it makes of it.
+    def reconstruct(self, inputs: Inputs, mask: float) -> Reconstruction:
+        """What pre-training sees of images, and what it makes of it.
+
+        Where the loss was on masked patches alone, restored images have the original's other patches.
 
         Args:
             inputs: Images in [-1, 1].
             mask: Share of patches to mask.
-
-        Returns:
-            In [-1, 1]: ``mixed``, what the encoder would see of everything; ``masked``, the same with masked patches 0;
-            and each reconstructed modality. Where the loss was on masked patches alone, the others are the original's.
         """
-        image = self._image(inputs, self.recipe.pretrain_inputs)
+        wanted = self.recipe.pretrain_inputs
+        image = self._image(inputs, wanted)
         kept = mae.kept_patches(len(image), self.cells, mask, image.device)
         masked = mae.masked_patches(kept, self.cells)[..., None]
-        shown = patchify(image, self.recipe.patch).masked_fill(masked, 0)
-        found = {"mixed": image, "masked": self._pixels(shown)}
+        shown = self._pixels(patchify(image, self.recipe.patch).masked_fill(masked, 0))
         tokens = self.encoder(image, kept)
+        restored = {}
         for name, decoder in self.decoders.items():
             original = patchify(inputs[Modality(name)], self.recipe.patch)
             told = decoder(tokens, kept)
             if self.recipe.norm_pix_loss:
                 told = told * (original.var(-1, keepdim=True) + 1e-6).sqrt() + original.mean(-1, keepdim=True)
-            found[name] = self._pixels(torch.where(masked, told, original) if self.recipe.loss_on == "masked" else told)
-        return found
+            whole = torch.where(masked, told, original) if self.recipe.loss_on == "masked" else told
+            restored[Modality(name)] = self._pixels(whole)
+        return Reconstruction(inputs, {wanted: shown}, restored)
 
     def _reconstruction(self, inputs: Inputs) -> dict[str, Tensor]:
         image = self._image(inputs, self.recipe.pretrain_inputs)

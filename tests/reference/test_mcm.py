@@ -251,11 +251,15 @@ def test_reconstructions_are_whole_images(judged):
     inputs = batch((V, D, T)).inputs
     torch.manual_seed(0)
     found = method.reconstruct(inputs, 0.75)
-    assert {name: x.shape[1] for name, x in found.items()} == {"mixed": 3, "masked": 3, V: 3, D: 1, T: 1}
-    hidden = patchify((found["masked"] == 0).float(), 8).all(-1)
+    assert {m: x.shape[1] for m, x in found.restored.items()} == {V: 3, D: 1, T: 1}
+    assert all(torch.equal(found.original[m], inputs[m]) for m in (V, D, T))
+    hidden = patchify((found.masked["mixed"] == 0).float(), 8).all(-1)
     assert (hidden.sum(1) == 37).all()
-    assert torch.equal(patchify(found["mixed"], 8)[~hidden], patchify(found["masked"], 8)[~hidden])
-    same = (patchify(found["depth"], 8) == patchify(inputs[D], 8)).all(-1)
+    channels = patchify(torch.cat([inputs[m] for m in (V, D, T)], 1), 8).unflatten(-1, (64, 5))
+    shown = patchify(found.masked["mixed"], 8).unflatten(-1, (64, 3))
+    among = (shown[..., None] == channels[..., None, :]).all(2).any(-1).all(-1)
+    assert torch.equal(among, ~hidden)
+    same = (patchify(found.restored[D], 8) == patchify(inputs[D], 8)).all(-1)
     assert torch.equal(same, ~hidden) if judged == "masked" else not same.any()
 
 
