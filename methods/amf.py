@@ -11,7 +11,19 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from aubench import AnyRecipe, Batch, BranchedMethod, Card, Fidelity, Modality, Progress, Stage, Task, masked_bce
+from aubench import (
+    AnyRecipe,
+    Batch,
+    BranchedMethod,
+    Card,
+    Fidelity,
+    Inputs,
+    Modality,
+    Progress,
+    Stage,
+    Task,
+    masked_bce,
+)
 from aubench.methods._parts import selection, voting
 from aubench.methods._parts.backbones import BackboneRecipe, Encoder
 from aubench.methods._parts.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicated
@@ -125,14 +137,17 @@ class AMF(BranchedMethod):
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
         """AU probabilities by the votes of fixed draws, or by what the recipe wants instead."""
         stacked = self._stacked(features)
-        odds = selection.log_odds(self.scores(stacked))
-        if self.recipe.voting == "expected":
-            weights = selection.relaxed(odds, 1.0)
-        elif self.recipe.voting == "argmax":
-            weights = selection.chosen(odds)
-        else:
-            weights = selection.chosen(odds + self.votes)
-        return self.voted(selection.mixed(weights, stacked))
+        return self.voted(selection.mixed(self._selected(stacked), stacked))
+
+    def picked(self, inputs: Inputs) -> Float[Tensor, "n m"]:
+        """The share of features, over all votes, that predictions take from each modality.
+
+        Args:
+            inputs: As in ``forward``.
+        """
+        stacked = self._stacked({m: self.encode(m, inputs[m]) for m in self.task.modalities})
+        rivals = self._selected(stacked).mean((-2, -1)).mT
+        return torch.cat([rivals, 1 - rivals.sum(1, keepdim=True)], 1)
 
     def scores(self, features: Float[Tensor, "m n d"]) -> Float[Tensor, "m n d"]:
         """Eq. (2)."""
@@ -182,6 +197,13 @@ class AMF(BranchedMethod):
         (gradient,) = torch.autograd.grad(loss, features, retain_graph=True)
         likeness = functional.cosine_similarity(scores, gradient.abs().detach(), dim=-1).mean()
         return 1 - likeness if self.recipe.guidance == "align" else likeness
+
+    def _selected(self, stacked: Float[Tensor, "m n d"]) -> Float[Tensor, "rivals n k d"]:
+        """What predictions take from each modality but the last."""
+        odds = selection.log_odds(self.scores(stacked))
+        if self.recipe.voting == "expected":
+            return selection.relaxed(odds, 1.0)
+        return selection.chosen(odds if self.recipe.voting == "argmax" else odds + self.votes)
 
     def _stacked(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "m n d"]:
         return torch.stack([features[m] for m in self.task.modalities])

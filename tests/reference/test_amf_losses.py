@@ -215,3 +215,29 @@ def test_many_fixed_votes_come_near_to_fresh_draws():
     fixed = bench.amf.fuse(bench.features)
     bench.amf.votes = selection.Noise.drawn(2, 1, 4000, 128, generator=torch.Generator().manual_seed(99)).differences()
     torch.testing.assert_close(fixed, bench.amf.fuse(bench.features), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("voting", ["sampled", "expected", "argmax"])
+def test_picks_are_counted_by_a_loop(voting):
+    bench, names = Bench((V, D, T), voting=voting), (V, D, T)
+    amf = bench.amf.eval()
+    found = amf.picked({m: None for m in names}).detach().numpy()
+    votes = np.concatenate([amf.votes.numpy()[:, 0], np.zeros((1, DRAWS, 128))])
+    for n in range(FRAMES):
+        scores = np.array([scored(amf.scoring[m], bench.vectors(m)[n]) for m in names])
+        if voting == "expected":
+            wanted = (scores / scores.sum(0)).mean(1)
+        else:
+            noise = votes if voting == "sampled" else votes[:, :1] * 0
+            best = (np.log(scores)[:, None] + noise).argmax(0)
+            wanted = [(best == i).mean() for i in range(3)]
+        np.testing.assert_allclose(found[n], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("modalities", [(V, D), (V, D, T)])
+def test_equal_scores_pick_each_modality_equally_often(modalities):
+    bench = Bench(modalities, samples=6 * len(modalities))
+    bench.amf.scores = lambda stacked: torch.full_like(stacked, 0.3)
+    found = bench.amf.picked({m: None for m in modalities})
+    assert found.shape == (FRAMES, len(modalities))
+    torch.testing.assert_close(found, torch.full_like(found, 1 / len(modalities)))
