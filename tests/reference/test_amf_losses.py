@@ -221,7 +221,7 @@ def test_many_fixed_votes_come_near_to_fresh_draws():
 def test_picks_are_counted_by_a_loop(voting):
     bench, names = Bench((V, D, T), voting=voting), (V, D, T)
     amf = bench.amf.eval()
-    found = amf.picked({m: None for m in names}).detach().numpy()
+    found = amf.picked(dict.fromkeys(names)).detach().numpy()
     votes = np.concatenate([amf.votes.numpy()[:, 0], np.zeros((1, DRAWS, 128))])
     for n in range(FRAMES):
         scores = np.array([scored(amf.scoring[m], bench.vectors(m)[n]) for m in names])
@@ -238,6 +238,6 @@ def test_picks_are_counted_by_a_loop(voting):
 def test_equal_scores_pick_each_modality_equally_often(modalities):
     bench = Bench(modalities, samples=6 * len(modalities))
     bench.amf.scores = lambda stacked: torch.full_like(stacked, 0.3)
-    found = bench.amf.picked({m: None for m in modalities})
+    found = bench.amf.picked(dict.fromkeys(modalities))
     assert found.shape == (FRAMES, len(modalities))
     torch.testing.assert_close(found, torch.full_like(found, 1 / len(modalities)))
