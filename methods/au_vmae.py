@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -48,6 +49,7 @@ class AUvMAERecipe(VideoAutoencoderRecipe, KnowledgeRecipe, MinorityRecipe):
             "clip_frames": 16,
             "batch_size": 8,
             "patch": 8,
+            "positions": "grid",
             "width": 96,
             "depth": 4,
             "heads": 4,
@@ -104,8 +106,8 @@ class AUvMAERecipe(VideoAutoencoderRecipe, KnowledgeRecipe, MinorityRecipe):
             "clip_frames": (self.clip_frames, self.stride * self.together),
             "segment": (self.together, self.tubelet),
             "crop": (self.crop, self.patch),
-            "width": (self.width, 2 * self.heads),
-            "decoder_width": (self.decoder_width, 2 * self.decoder_heads),
+            "width": (self.width, math.lcm(8, self.heads)),
+            "decoder_width": (self.decoder_width, math.lcm(8, self.decoder_heads)),
         }
         for name, (whole, piece) in wholes.items():
             if whole % piece:
@@ -164,14 +166,15 @@ class AUvMAE(Method):
         super().__init__(task, recipe)
         self.rows = task.image_size // recipe.patch
         self.segments = recipe.clip_frames // recipe.stride // recipe.together
-        grid, aus = (recipe.together // recipe.tubelet, self.rows**2), len(task.aus)
+        grid, aus = (recipe.together // recipe.tubelet, self.rows), len(task.aus)
         values = recipe.tubelet * recipe.patch**2 * task.channels
-        self.encoder = VideoEncoder(grid, values, recipe.width, recipe.depth, recipe.heads)
+        place, decoder_place = (
+            video.positions(recipe.positions, *grid, width) for width in (recipe.width, recipe.decoder_width)
+        )
+        self.encoder = VideoEncoder(place, values, recipe.depth, recipe.heads)
         self.head = nn.Sequential(nn.LayerNorm(recipe.width), nn.Linear(recipe.width, aus))
         if recipe.pretrain_epochs:
-            self.decoder = VideoDecoder(
-                grid, values, recipe.width, recipe.decoder_width, recipe.decoder_depth, recipe.decoder_heads
-            )
+            self.decoder = VideoDecoder(decoder_place, values, recipe.width, recipe.decoder_depth, recipe.decoder_heads)
         self.register_buffer("au_weights", torch.ones(aus))
         self.register_buffer("knowledge_intra", -torch.ones(aus, aus))
         self.register_buffer("knowledge_inter", -torch.ones(aus, aus, knowledge.TRANSITIONS))

@@ -6,16 +6,18 @@ chooses among the places, and is the same at every step.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch.nn import functional
 
-from aubench.methods._parts.transformer import sine_cosine_line
+from aubench.methods._parts.transformer import sine_cosine_grid, sine_cosine_line
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
+
+Positions = Literal["line", "grid"]
 
 FLOOR = 1e-6
 """Added to a patch's standard deviation."""
@@ -99,10 +101,22 @@ def filled(
     return tokens.scatter(2, places[:, None, :, None].expand_as(others), others)
 
 
-def positions(steps: int, places: int, width: int) -> Float[Tensor, "1 steps places width"]:
-    """VideoMAE's fixed positions: sine and cosine in turn, of a token's number in the whole clip."""
-    line = sine_cosine_line(steps * places, width)
-    return line.reshape(-1, 2, width // 2).transpose(1, 2).reshape(1, steps, places, width)
+def positions(kind: Positions, steps: int, rows: int, width: int) -> Float[Tensor, "1 steps places width"]:
+    """Fixed embeddings of a square grid's tubelets.
+
+    Args:
+        kind: ``line``, as VideoMAE: sine and cosine in turn, of a token's number in the whole clip. ``grid``: half of
+            the width tells the step, the rest the column and the row.
+        steps: Of time.
+        rows: Of the grid, and columns.
+        width: Of an embedding; even, a multiple of eight for a grid.
+    """
+    if kind == "line":
+        line = sine_cosine_line(steps * rows**2, width)
+        return line.reshape(-1, 2, width // 2).transpose(1, 2).reshape(1, steps, rows**2, width)
+    time = sine_cosine_line(steps, width // 2)[:, None].expand(-1, rows**2, -1)
+    space = sine_cosine_grid(rows, rows, width // 2).expand(steps, -1, -1)
+    return torch.cat([time, space], 2)[None]
 
 
 def over_frames(features: Float[Tensor, "n steps d"], frames: int) -> Float[Tensor, "n frames d"]:

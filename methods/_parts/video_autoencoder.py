@@ -11,7 +11,7 @@ from torch import nn
 from aubench import Recipe, Seen
 from aubench.methods._parts import video_weights
 from aubench.methods._parts.transformer import Blocks, initialise
-from aubench.methods._parts.video import at_places, positions
+from aubench.methods._parts.video import Positions, at_places
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -28,6 +28,7 @@ class VideoAutoencoderRecipe(Recipe):
     width: int = Field(768, ge=4, description="Of the encoder's tokens.")
     depth: int = Field(12, ge=1, description="Blocks of the encoder.")
     heads: int = Field(12, ge=1, description="Of the encoder's attention.")
+    positions: Positions = Field("line", description="'line' numbers a clip's tokens, 'grid' tells time and place.")
     decoder_width: int = Field(384, ge=4)
     decoder_depth: int = Field(4, ge=1)
     decoder_heads: int = Field(6, ge=1)
@@ -56,30 +57,27 @@ class VideoEncoder(nn.Module):
     """Transformer blocks on the tubelets that are shown.
 
     Args:
-        grid: Most steps, and places, of a clip.
+        place: Fixed embeddings of the longest clip's tubelets, (1, steps, places, width).
         values: Of a tubelet.
-        width: Of a token.
         depth: Number of blocks.
         heads: Of the attention.
-        drop_path: Of the last block.
     """
 
-    positions: Tensor
+    place: Tensor
 
-    def __init__(
-        self, grid: tuple[int, int], values: int, width: int, depth: int, heads: int, drop_path: float = 0.0
-    ) -> None:
+    def __init__(self, place: Tensor, values: int, depth: int, heads: int) -> None:
         super().__init__()
+        width = place.shape[-1]
         self.patch_embed = nn.Linear(values, width)
         initialise(self.patch_embed)
-        self.register_buffer("positions", positions(*grid, width), persistent=False)
-        self.blocks = Blocks(width, depth, heads, drop_path)
+        self.register_buffer("place", place, persistent=False)
+        self.blocks = Blocks(width, depth, heads)
 
     def forward(
         self, tubelets: Float[Tensor, "n steps places values"], shown: Int[Tensor, "n k"] | None = None
     ) -> Float[Tensor, "n steps k width"]:
         """Tokens of the places that are shown; of all when None."""
-        place = self.positions[:, : tubelets.shape[1]]
+        place = self.place[:, : tubelets.shape[1]]
         if shown is not None:
             tubelets, place = at_places(tubelets, shown), at_places(place, shown)
         tokens = self.patch_embed(tubelets) + place
@@ -91,22 +89,22 @@ class VideoDecoder(nn.Module):
     """From tokens of shown places to the pixels of hidden ones.
 
     Args:
-        grid: Most steps, and places, of a clip.
+        place: As the encoder's, of the decoder's own width.
         values: Of a tubelet.
         encoded: Width of the encoder's tokens.
-        width: Of the decoder's own.
         depth: Number of blocks.
         heads: Of the attention.
     """
 
-    positions: Tensor
+    place: Tensor
 
-    def __init__(self, grid: tuple[int, int], values: int, encoded: int, width: int, depth: int, heads: int) -> None:
+    def __init__(self, place: Tensor, values: int, encoded: int, depth: int, heads: int) -> None:
         super().__init__()
+        width = place.shape[-1]
         self.encoder_norm = nn.LayerNorm(encoded)
         self.embed = nn.Linear(encoded, width, bias=False)
         self.mask_token = nn.Parameter(torch.empty(width))
-        self.register_buffer("positions", positions(*grid, width), persistent=False)
+        self.register_buffer("place", place, persistent=False)
         self.blocks = Blocks(width, depth, heads)
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, values)
@@ -118,7 +116,7 @@ class VideoDecoder(nn.Module):
         self, tokens: Float[Tensor, "n steps k encoded"], shown: Int[Tensor, "n k"], hidden: Int[Tensor, "n m"]
     ) -> Float[Tensor, "n steps m values"]:
         """Pixels of hidden places, as normalised as those that it learnt from."""
-        place = self.positions[:, : tokens.shape[1]]
+        place = self.place[:, : tokens.shape[1]]
         known = self.embed(self.encoder_norm(tokens)) + at_places(place, shown)
         asked = self.mask_token + at_places(place, hidden)
         together = torch.cat([known, asked], 2)

@@ -321,7 +321,7 @@ def naive_block(state, own, x, heads):
 def test_published_weights_encode_as_their_own_network_does(tmp_path):
     state = published()
     save_file(state, tmp_path / "videomae.safetensors")
-    method = built(weights=str(tmp_path / "videomae.safetensors"), segment=16)
+    method = built(weights=str(tmp_path / "videomae.safetensors"), segment=16, positions="line")
     images = clips(n=1)[V]
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     pixels = ((images[0] + 1) / 2 - mean[:, None, None]) / deviation[:, None, None]

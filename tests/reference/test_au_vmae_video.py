@@ -88,14 +88,26 @@ def test_filling_writes_at_the_places_alone():
     assert torch.equal(video.at_places(found, shown), video.at_places(tokens, shown))
 
 
-def test_positions_agree_with_loops():
+def test_positions_on_a_line_agree_with_loops():
     """Token number p of a clip: sin(p / 10000^(2k/d)) at 2k, the cosine at 2k + 1."""
-    found = video.positions(3, 4, 8)
+    found = video.positions("line", 3, 2, 8)
     assert found.shape == (1, 3, 4, 8)
     for step, place, k in np.ndindex(3, 4, 4):
         angle = (step * 4 + place) / 10000 ** (2 * k / 8)
         assert found[0, step, place, 2 * k].item() == pytest.approx(math.sin(angle), abs=1e-6)
         assert found[0, step, place, 2 * k + 1].item() == pytest.approx(math.cos(angle), abs=1e-6)
+
+
+def test_positions_on_a_grid_tell_step_column_and_row_apart():
+    found = video.positions("grid", 3, 2, 16)
+    assert found.shape == (1, 3, 4, 16)
+    for step, place in np.ndindex(3, 4):
+        row, column = divmod(place, 2)
+        angles = [step / 10000 ** (k / 4) for k in range(4)]
+        wanted = [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
+        for at in (column, row):
+            wanted += [math.sin(at), math.sin(at / 100), math.cos(at), math.cos(at / 100)]
+        assert found[0, step, place].tolist() == pytest.approx(wanted, abs=1e-6)
 
 
 def naive_over_frames(steps, frames):
