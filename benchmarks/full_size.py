@@ -1,0 +1,107 @@
+"""Every method's ``paper`` recipe at full size: built, one step of each stage, saved and read back.
+
+    python benchmarks/full_size.py [METHOD ...]
+
+prints a row for each: parameters, cost per frame, memory. First weights are random, since what is
+tried here does not depend on them. Each method has a process of its own, so that its memory is known.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+FRAMES = 2
+"""A step's frames, or clips."""
+CLIP = 16
+"""Frames of a clip: what goes through a video encoder together."""
+
+
+def tried(name: str) -> dict[str, Any]:
+    """Try one method in this process."""
+    import torch
+
+    from aubench.engine import catalogue, flops
+    from aubench.registry import find_method
+
+    entry = find_method(name)
+    recipe = entry.method.Recipe.make("paper", {"weights": "none"})
+    full = next(cost for cost in catalogue.costs(entry, "paper") if len(cost.task.modalities) < 3)
+    if recipe.clip_length:
+        recipe = entry.method.Recipe.make("paper", {"weights": "none", "clip_frames": CLIP})
+    torch.manual_seed(0)
+    method = entry.method(full.task, recipe).train()
+    seconds = {stage.name: _step(method, stage) for stage in method.stages()}
+    return {
+        "modalities": full.letters,
+        "parameters": full.compute.total.parameters,
+        "gflops": flops.count(entry.method, full.task, recipe).total.flops / 1e9,
+        "seconds": seconds,
+        "checkpoint": _saved(method, entry.method(full.task, recipe)),
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def _step(method: Any, stage: Any) -> float:
+    import torch
+
+    from aubench import Batch, Progress
+
+    size, aus, length = method.task.image_size, len(method.task.aus), method.recipe.clip_length
+    lead = (FRAMES,) if length is None else (FRAMES, length)
+    inputs = {m: torch.rand(*lead, m.channels, size, size) * 2 - 1 for m in method.task.modalities}
+    labels = torch.randint(0, 2, (*lead, aus))
+    if not stage.pretraining:
+        method.meet(list(labels) if length else [labels])
+    batch = method.augment(Batch(inputs, labels), torch.Generator().manual_seed(0))
+    optimizer, begin = method.optimizer(stage), time.perf_counter()
+    total = method.loss(batch, stage, Progress(0, stage.epochs, 0, 1))["total"]
+    total.backward()
+    optimizer.step()
+    assert torch.isfinite(total), f"{stage.name}: {total}"
+    return time.perf_counter() - begin
+
+
+def _saved(method: Any, other: Any) -> float:
+    """Mebibytes of the checkpoint, which another instance reads back."""
+    import torch
+
+    from aubench.engine import checkpoint
+
+    identity = checkpoint.Identity("full-size", "any", "none", 1, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "checkpoint.safetensors"
+        checkpoint.write(path, identity, method.state_dict(), {})
+        other.load_state_dict(checkpoint.read(path, identity).tensors)
+        assert all(map(torch.equal, method.state_dict().values(), other.state_dict().values()))
+        return path.stat().st_size / 2**20
+
+
+def main(names: list[str]) -> None:
+    """Try each method in a process of its own."""
+    print("| method | modalities | parameters | GFLOPs a frame | checkpoint | peak memory | a step of each stage |")
+    print("|---|---|---|---|---|---|---|")
+    for name in names:
+        call = [sys.executable, __file__, "--one", name]
+        done = json.loads(subprocess.run(call, stdout=subprocess.PIPE, check=True, text=True).stdout)
+        steps = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in done["seconds"].items())
+        print(
+            f"| `{name}` | {done['modalities']} | {done['parameters'] / 1e6:.1f} M | {done['gflops']:.2f} "
+            f"| {done['checkpoint']:.0f} MiB | {done['memory']:.0f} MiB | {steps} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        print(json.dumps(tried(sys.argv[2])))
+    else:
+        from aubench.registry import builtin_methods
+
+        main(sys.argv[1:] or builtin_methods())
