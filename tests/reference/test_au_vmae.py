@@ -171,10 +171,12 @@ def test_knowledge_is_neutral_until_labels_are_met_and_saved_with_the_weights():
     torch.testing.assert_close(other.au_weights, method.au_weights)
 
 
-def test_learned_knowledge_of_the_labels_is_what_was_met():
+def test_pair_knowledge_of_the_labels_is_what_was_met():
     method = built()
     method.meet(list(labels(40)))
-    torch.testing.assert_close(method.learned_knowledge([x.float() for x in labels(40)]).intra, method.knowledge_intra)
+    intra, inter = method.pair_knowledge([x.float() for x in labels(40)])
+    assert torch.equal(intra, method.knowledge_intra)
+    assert torch.equal(inter, method.knowledge_inter)
 
 
 def loss_of(**changes):
@@ -249,7 +251,9 @@ def test_it_uses_the_modality_that_the_recipe_names():
 
 def test_reconstructions_keep_what_is_shown_and_fill_in_the_rest():
     method, images = built((V, D), input="early"), clips((V, D), n=2)
-    original, masked, whole = method.reconstruct(images, 0.5)
+    with torch.no_grad():
+        made = method.reconstruct(images, 0.5)
+    original, masked, whole = made.original, made.masked, made.restored
     for m in (V, D):
         torch.testing.assert_close(original[m], images[m])
         gone = masked[m] == 0
@@ -263,7 +267,11 @@ def test_a_decoder_that_tells_the_target_reconstructs_the_images():
     method, images = built(), clips(n=1)
     cut = method.tubelets(images)
     method.decoder.forward = lambda tokens, shown, hidden: video.normalised(video.at_places(cut, hidden), 3)
-    torch.testing.assert_close(method.reconstruct(images, 0.75)[2][V], images[V])
+    torch.testing.assert_close(method.reconstruct(images, 0.75).restored[V], images[V])
+
+
+def test_without_pre_training_there_is_nothing_to_reconstruct():
+    assert not built(pretrain_epochs=0).reconstruct(clips(), 0.5).restored
 
 
 def published(width=16, depth=2, patch=4, decoder=8):
