@@ -24,12 +24,12 @@ class MCMRecipe(Recipe):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {
-            **{"weights": "none", "patch": 8, "width": 96, "depth": 4, "heads": 4},
+            **{"weights": "none", "patch": 14, "width": 96, "depth": 4, "heads": 4, "image_size": 56},
             **{"decoder_width": 64, "decoder_heads": 4, "decoder_depth": 2, "other_decoder_depth": 1},
-            **{"pretrain_epochs": 4, "pretrain_warmup_epochs": 0.5, "pretrain_batch_size": 32},
-            **{"pretrain_learning_rate": 2e-3, "pretrain_frames_per_epoch": 2000},
-            **{"epochs": 6, "warmup_epochs": 1, "learning_rate": 2e-3, "learning_rate_schedule": "paper"},
-            **{"learning_rate_cut": 1.0, "weight_decay": 0.05, "drop_path": 0.0},
+            **{"pretrain_epochs": 8, "pretrain_warmup_epochs": 0.5, "pretrain_batch_size": 32},
+            **{"pretrain_learning_rate": 1e-3, "pretrain_frames_per_epoch": 3000},
+            **{"epochs": 8, "frames_per_epoch": 5000, "learning_rate": 2e-3, "learning_rate_schedule": "paper"},
+            **{"learning_rate_cut": 1.0, "layer_decay": 1.0},
         }
     }
     after_pretraining: ClassVar[frozenset[str]] = frozenset(

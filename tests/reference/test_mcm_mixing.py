@@ -111,7 +111,7 @@ def test_predictions_mix_in_what_is_missing_only_on_request(missing, found):
 def test_predictions_average_several_fixed_mixes():
     task = Task((V, D, T), AUS, 56)
     torch.manual_seed(7)
-    method = MCM(task, MCM.Recipe.make("tiny", {"mixes": 3})).eval()
+    method = MCM(task, MCM.Recipe.make("tiny", {"patch": 8, "mixes": 3})).eval()
     inputs = {m: torch.randn(2, m.channels, 56, 56) for m in task.modalities}
     images = seen_by_encoder(method, inputs)
     assert len(images) == 3
@@ -135,7 +135,7 @@ def test_one_modality_alone_enters_as_three_channels(modality):
 
 def test_training_draws_a_new_mix_for_every_frame_and_step():
     task = Task((V, D), AUS, 56)
-    method = MCM(task, MCM.Recipe.make("tiny", {}))
+    method = MCM(task, MCM.Recipe.make("tiny", {"patch": 8}))
     inputs = {
         V: torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1).expand(64, 3, 56, 56),
         D: torch.full((64, 1, 56, 56), 4.0),
