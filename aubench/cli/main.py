@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from aubench.cli import data, leaderboard, methods, run, test_method, track
+from aubench.cli import data, leaderboard, methods, plot, run, test_method, track
 from aubench.errors import AubenchError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("protocols")(methods.protocols)
 app.command("test-method")(test_method.test_method)
 app.add_typer(data.app, name="data")
 app.add_typer(leaderboard.app, name="leaderboard")
+app.add_typer(plot.app, name="plot")
 app.add_typer(track.app, name="track")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -49,7 +49,7 @@ def run(
     chosen_protocol = _narrowed(registry.find_protocol(protocol), modalities)
     folds = _folds(chosen_protocol, fold)
     seeds = _seeds(seed)
-    values = _changes(changes or []) | ({} if pretrained is None else {"weights": pretrained})
+    values = parse_changes(changes or []) | ({} if pretrained is None else {"weights": pretrained})
     launch.warm_up()
     plans = _plans(method, chosen_protocol, seeds, values, preset, selection, precision, store, runs)
     _execute(plans, folds, device, track)
@@ -81,7 +81,8 @@ def _seeds(text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def _changes(pairs: list[str]) -> dict[str, Any]:
+def parse_changes(pairs: list[str]) -> dict[str, Any]:
+    """Recipe values from ``KEY=VALUE``, values as JSON or else as text."""
     import json
 
     from aubench.errors import UsageError

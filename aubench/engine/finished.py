@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from aubench import digest
 from aubench.data.datasets import open_store
-from aubench.engine import checkpoint
+from aubench.engine import checkpoint, pretraining
 from aubench.engine.fold import RESULT
 from aubench.engine.plan import HEADER, Plan, StoreFacts
 from aubench.engine.training import WEIGHTS
 from aubench.errors import CheckpointError, UsageError
 from aubench.method import Method
 from aubench.protocol import Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def open_plan(folder: Path, store: Path | None = None, progress: Callable[[int, int], None] = lambda *_: None) -> Plan:
@@ -65,14 +68,42 @@ def method_of(plan: Plan, fold: int) -> Method:
         UsageError: The fold is not finished.
         CheckpointError: The weights are not those that the fold was scored with.
     """
-    folder = plan.fold_folder(fold)
-    if not (folder / RESULT).exists():
+    result, path = _result(plan, fold), plan.fold_folder(fold) / WEIGHTS
+    if digest.of_file(path) != result["checkpoint"]:
+        raise CheckpointError("is not what the fold was scored with", where=path, hint="run the fold again")
+    return _with(plan, checkpoint.read(path, plan.identity(fold)).tensors)
+
+
+def pretrained_method_of(plan: Plan, fold: int) -> Method:
+    """A fold's method with the weights that its supervised training began with, in evaluation mode.
+
+    Where nothing was pre-trained, it has the weights of :func:`method_of`.
+
+    Raises:
+        UsageError: The fold is not finished.
+        CheckpointError: The weights are not those, or not there any more.
+    """
+    ledger = _result(plan, fold)["pretraining"]
+    return _with(plan, pretraining.weights(plan, fold, ledger)) if ledger else method_of(plan, fold)
+
+
+def _result(plan: Plan, fold: int) -> dict[str, Any]:
+    path = plan.fold_folder(fold) / RESULT
+    if not path.exists():
         raise UsageError(f"fold {fold} is not finished", where=plan.folder, hint="finish it with `aubench run`")
-    scored = json.loads((folder / RESULT).read_text())["checkpoint"]
-    if digest.of_file(folder / WEIGHTS) != scored:
-        raise CheckpointError("is not what the fold was scored with", where=folder / WEIGHTS, hint="run the fold again")
+    return dict(json.loads(path.read_text()))
+
+
+def _with(plan: Plan, tensors: dict[str, Tensor]) -> Method:
     method = plan.build()
-    method.load_state_dict(checkpoint.read(folder / WEIGHTS, plan.identity(fold)).tensors)
+    try:
+        method.load_state_dict(tensors)
+    except RuntimeError:
+        raise CheckpointError(
+            "has weights of an earlier version of its method",
+            where=plan.folder,
+            hint="run it again with --runs elsewhere",
+        ) from None
     return method.eval()
 
 

@@ -8,9 +8,10 @@ the seed. The folder is locked while it is made, and a killed pre-training goes 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -21,6 +22,10 @@ from aubench.engine.checkpoint import Identity
 from aubench.engine.history import History
 from aubench.engine.plan import Plan
 from aubench.engine.training import EPOCHS, WEIGHTS, Part, Place, Training
+from aubench.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FOLDER = "pretrained"
 DONE = "pretraining.json"
@@ -60,8 +65,7 @@ def pretrained(place: Place, roles: Roles) -> Pretrained | None:
     everyone = any(stage.everyone for stage in stages)
     subjects = sorted(plan.protocol.subjects if everyone else set(data.subjects[roles.train].tolist()))
     key = _key(plan, subjects)
-    folder = plan.runs / FOLDER / plan.protocol.name / plan.entry.name / key / f"fold{place.fold}"
-    identity = Identity(key, plan.entry.name, plan.protocol.digest, place.fold, plan.seed)
+    folder, identity = _folder(plan, key, place.fold), _identity(plan, key, place.fold)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / DONE).exists():
@@ -71,6 +75,34 @@ def pretrained(place: Place, roles: Roles) -> Pretrained | None:
     done = json.loads((folder / DONE).read_text())
     epochs = tuple(json.loads(line) for line in (folder / EPOCHS).read_text().splitlines())
     return Pretrained(done["ledger"], done["seconds"], epochs)
+
+
+def weights(plan: Plan, fold: int, ledger: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    """Read back what a fold's supervised training began with.
+
+    Args:
+        plan: The run.
+        fold: Number of the fold.
+        ledger: The fold's, as in :class:`Pretrained`; not empty.
+
+    Raises:
+        CheckpointError: They are not there any more, or are of another method, protocol, fold or seed.
+    """
+    key = ledger[-1]["source"].removeprefix(f"{plan.entry.name} ")
+    path = _folder(plan, key, fold) / WEIGHTS
+    if not path.exists():
+        raise CheckpointError(
+            "is not there any more", where=path, hint="`aubench run` into another --runs makes it anew"
+        )
+    return checkpoint.read(path, _identity(plan, key, fold)).tensors
+
+
+def _folder(plan: Plan, key: str, fold: int) -> Path:
+    return plan.runs / FOLDER / plan.protocol.name / plan.entry.name / key / f"fold{fold}"
+
+
+def _identity(plan: Plan, key: str, fold: int) -> Identity:
+    return Identity(key, plan.entry.name, plan.protocol.digest, fold, plan.seed)
 
 
 def _make(place: Place, part: Part, subjects: list[str]) -> None:

@@ -66,7 +66,8 @@ def styled() -> AbstractContextManager[None]:
 def entitle(figure: Figure, title: str, words: Sequence[str]) -> None:
     """Say at the top what a figure shows, and of what."""
     height = figure.get_figheight()
-    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=12, color=INK, fontweight="bold")
+    place = {} if figure.get_layout_engine() else {"y": 1 - 0.05 / height}
+    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=12, color=INK, fontweight="bold", **place)
     figure.text(0.01, 1 - 0.315 / height, " · ".join(words), ha="left", va="center", fontsize=9, color=QUIET)
 
 

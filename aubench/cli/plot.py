@@ -1,0 +1,181 @@
+"""``aubench plot``: figures of what a method shows of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from aubench.engine.plan import Plan
+
+app = typer.Typer(help="Draw what a method shows of itself.", no_args_is_help=True)
+
+_Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder: runs/<protocol>/<method>/<id>.")]
+_Fold = Annotated[str | None, typer.Option("--fold", help="By number or alias [default: the first finished].")]
+_Frames = Annotated[int, typer.Option("--frames", min=1, max=16, help="How many frames to show.")]
+_Out = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="A .png or .svg [default: RUN/figures/<figure>.png].")
+]
+_Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The dataset's store.")]
+
+
+@app.command("reconstructions")
+def reconstructions(
+    run: _Run,
+    mask: Annotated[str, typer.Option("--mask", help="Shares to hide, separated by commas.")] = "0.5,0.75,0.9",
+    fold: _Fold = None,
+    frames: _Frames = 4,
+    out: _Out = None,
+    store: _Store = None,
+) -> None:
+    """Draw masked test frames and what the pre-trained method restores of them."""
+    from aubench.engine.plots import reconstructions as plot
+    from aubench.engine.plots.frames import caption
+
+    out = _checked(out or run / "figures" / "reconstructions.png")
+    masks = _masks(mask)
+    plan = _opened(run, store)
+    number = _finished(plan, fold)[0]
+    found = plot.computed(plan, number, masks, frames)
+    _save(plot.draw(found, caption(plan, f"fold {number}, test", _id(plan))), out)
+
+
+@app.command("knowledge")
+def knowledge(run: _Run, fold: _Fold = None, out: _Out = None, store: _Store = None) -> None:
+    """Draw what AU pairs do in labels, and in the run's predictions."""
+    from aubench.engine.plots import knowledge as plot
+    from aubench.engine.plots.frames import caption
+
+    out = _checked(out or run / "figures" / "knowledge.png")
+    plan = _opened(run, store)
+    number = _finished(plan, fold)[0]
+    _save(plot.draw(plot.computed(plan, number), plan.protocol.aus, caption(plan, f"fold {number}", _id(plan))), out)
+
+
+@app.command("selection")
+def selection(
+    run: _Run,
+    fold: Annotated[str | None, typer.Option("--fold", help="By number or alias [default: all finished].")] = None,
+    out: _Out = None,
+    store: _Store = None,
+) -> None:
+    """Draw how often each modality is picked, with all there and with each one missing."""
+    from aubench.engine.plots import selection as plot
+    from aubench.engine.plots.frames import caption
+
+    out = _checked(out or run / "figures" / "selection.png")
+    plan = _opened(run, store)
+    folds = _finished(plan, fold)
+    of = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
+    _save(plot.draw(plot.computed(plan, folds), caption(plan, of, _id(plan))), out)
+
+
+@app.command("cut-switch")
+def cut_switch(
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="A run's folder, finished or not.")] = None,
+    method: Annotated[str | None, typer.Option("--method", help="Instead of RUN: a name or .py file.")] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="With --method: a name or .toml file.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="With --method: change a recipe value.")
+    ] = None,
+    fold: Annotated[str, typer.Option("--fold", help="By number or alias.")] = "1",
+    frames: _Frames = 4,
+    out: _Out = None,
+    store: _Store = None,
+) -> None:
+    """Draw training frames before and after the method's own augmentation, such as cut-switch."""
+    from aubench.engine.plots import augmentation as plot
+    from aubench.engine.plots.frames import caption
+    from aubench.errors import UsageError
+
+    folder = Path() if run is None else run / "figures"
+    out = _checked(out or folder / "cut_switch.png")
+    if run is not None and not (method or protocol or changes):
+        plan = _opened(run, store)
+    elif run is None and method and protocol:
+        plan = _imagined(method, protocol, changes or [], store)
+    else:
+        raise UsageError("wants either a run's folder, or --method and --protocol", where="plot cut-switch")
+    number = plan.protocol.fold_number(fold)
+    found = plot.computed(plan, number, frames)
+    _save(plot.draw(found, caption(plan, f"fold {number}, training")), out)
+
+
+def _opened(run: Path, store: Path | None) -> Plan:
+    from aubench.cli.display import counting
+    from aubench.engine.finished import open_plan
+
+    with counting("sequences made") as progress:
+        return open_plan(run, store, progress)
+
+
+def _imagined(method: str, protocol: str, changes: list[str], store: Path | None) -> Plan:
+    """A run that nobody has to make."""
+    from aubench import registry
+    from aubench.cli.display import counting
+    from aubench.cli.run import parse_changes
+    from aubench.data.datasets import open_store
+    from aubench.engine.plan import StoreFacts, make_plan
+
+    found = registry.find_protocol(protocol)
+    entry = registry.find_method(method)
+    with counting(f"{found.dataset}: sequences made") as progress:
+        facts = StoreFacts.of(open_store(found.dataset, store, progress))
+    return make_plan(
+        method,
+        entry,
+        found,
+        preset=found.preset,
+        changes=parse_changes(changes),
+        seed=0,
+        selection="inner_val",
+        precision="32-true",
+        store=facts,
+        runs=Path("runs"),
+    )
+
+
+def _finished(plan: Plan, fold: str | None) -> list[int]:
+    """The fold that was asked for, or all that are finished."""
+    from aubench.engine.run import finished_folds
+    from aubench.errors import UsageError
+
+    if fold is not None:
+        return [plan.protocol.fold_number(fold)]
+    found = finished_folds(plan)
+    if not found:
+        raise UsageError("has no finished fold", where=plan.folder, hint="finish one with `aubench run`")
+    return found
+
+
+def _masks(text: str) -> list[float]:
+    from aubench.errors import UsageError
+
+    try:
+        masks = [float(word) for word in text.split(",")]
+    except ValueError:
+        masks = []
+    if not masks or not all(0 <= mask < 1 for mask in masks):
+        raise UsageError(f"'{text}' are no shares", where="--mask", hint="numbers from 0 to below 1, such as 0.5,0.9")
+    return masks
+
+
+def _checked(out: Path) -> Path:
+    from aubench.engine.plots import style
+
+    style.check(out)
+    return out
+
+
+def _id(plan: Plan) -> str:
+    return f"run {plan.run_id[:8]}"
+
+
+def _save(figure: Figure, out: Path) -> None:
+    from aubench.engine.plots import style
+
+    typer.echo(style.save(figure, out))

@@ -1,0 +1,85 @@
+"""Which frames a figure shows, what a method sees of them, and what is said above."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from aubench.data import clips, sampling
+from aubench.data.pixels import centre_views
+from aubench.data.roles import Labelled, Roles, Rows
+from aubench.data.store import Store
+from aubench.engine.plan import Plan
+from aubench.engine.seeds import derive
+from aubench.method import Method
+from aubench.task import Inputs
+
+
+def opened(plan: Plan, fold: int) -> tuple[Labelled, Roles]:
+    """The frames of a fold, by role as the run had them."""
+    data = Labelled(Store(plan.store.path), plan.protocol)
+    return data, data.roles(fold, validation=plan.selection == "inner_val")
+
+
+def telling(data: Labelled, rows: Rows, count: int) -> Rows:
+    """A few frames, each of another subject: its first one with the most AUs.
+
+    Args:
+        data: Says whose the rows are, and their labels.
+        rows: To choose from, ascending.
+        count: How many; fewer where there are not as many subjects.
+    """
+    subjects = np.unique(data.subjects[rows])
+    of = subjects[np.linspace(0, len(subjects) - 1, min(count, len(subjects))).round().astype(int)]
+    return np.array([_richest(data, rows[data.subjects[rows] == subject]) for subject in of])
+
+
+def telling_clip(data: Labelled, rows: Rows, length: int) -> Rows:
+    """The first whole clip with the most AUs, (1, length)."""
+    tiles = clips.tiled(data, rows, length)
+    present = (data.labels[clips.frames_of(tiles)] > 0).sum((1, 2))
+    return tiles[[int(np.argmax(present - (tiles < 0).any(1) * present.max()))]]
+
+
+def name(data: Labelled, row: int) -> str:
+    """Subject, sequence and number of a frame."""
+    frame = data.store.frames.loc[row, ["subject", "sequence", "frame"]]
+    return f"{frame['subject']} {frame['sequence']}\nframe {frame['frame']}"
+
+
+def views(data: Labelled, method: Method, rows: Rows) -> Inputs:
+    """What a method sees of frames (N) or clips (N, T) when it predicts."""
+    stored = sampling.read(data, method.task.modalities, rows)
+    return centre_views(stored.images, method.recipe.image_size, method.recipe.crop)
+
+
+@contextmanager
+def seeded(plan: Plan, fold: int) -> Iterator[int]:
+    """The same chance for the same figure, and none of it left behind.
+
+    Yields:
+        The seed.
+    """
+    seed = derive(plan.seed, plan.protocol.digest, fold, "figures")
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        yield seed
+
+
+def caption(plan: Plan, *more: str) -> tuple[str, ...]:
+    """What a figure is of."""
+    return (
+        plan.entry.method.card.title,
+        f"{plan.protocol.name} v{plan.protocol.version}",
+        " + ".join(plan.task.modalities),
+        f"preset {plan.preset}",
+        f"seed {plan.seed}",
+        *more,
+    )
+
+
+def _richest(data: Labelled, rows: Rows) -> int:
+    return int(rows[np.argmax((data.labels[rows] > 0).sum(1))])
