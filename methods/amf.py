@@ -30,7 +30,7 @@ from aubench.methods._parts.cut_switch import CHANNELS, CutSwitchRecipe, cut_swi
 from aubench.methods._parts.unimodal import DEPARTURES, PAPER
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
 VOTES_SEED = 20201012
@@ -173,30 +173,37 @@ class AMF(BranchedMethod):
         stacked = self._stacked(features)
         modalities, frames, width = stacked.shape
         drawn = selection.Noise.drawn(modalities, frames, self.recipe.samples, width, device=stacked.device)
-        scores = self.scores(stacked)
-        guided = scores if self.recipe.guidance_trains == "all" else self.scores(stacked.detach())
+        scores, guided = self._scores_to_guide(stacked)
         odds = selection.log_odds(scores)
         votes = voting.mean_vote(odds, stacked, self.classifier, drawn, self.temperature(progress))
         terms = {"fused": masked_bce(votes, batch.labels)}  # eq. (9)
         total = self.recipe.weight_fused * terms["fused"]
         for m, score in zip(self.task.modalities, guided, strict=True):
-            alone = masked_bce(self.classifiers[m.value](features[m]).sigmoid(), batch.labels)  # eq. (8)
-            guidance = self.guidance(score, features[m], alone)
+            classifier = self.classifiers[m.value]
+            chances = classifier(features[m]).sigmoid()
+            alone = masked_bce(chances, batch.labels)  # eq. (8)
+            guidance = self.guidance(score, loss_gradient(classifier, chances, batch.labels))
             total = total + self.recipe.weight_modality * alone + self.recipe.weight_guidance * guidance  # eq. (11)
             terms |= {m.value: alone, f"guidance_{m}": guidance}
         return {"total": total, **terms}
 
-    def guidance(self, scores: Float[Tensor, "n d"], features: Float[Tensor, "n d"], loss: Tensor) -> Float[Tensor, ""]:
+    def guidance(self, scores: Float[Tensor, "n d"], gradient: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
         """Eq. (10): how far a modality's scores are from the profile of its gradient.
 
         Args:
             scores: α of the modality.
-            features: What ``loss`` was computed from.
-            loss: The modality's own, eq. (8).
+            gradient: Of the modality's own loss, eq. (8), with respect to its features.
         """
-        (gradient,) = torch.autograd.grad(loss, features, retain_graph=True)
-        likeness = functional.cosine_similarity(scores, gradient.abs().detach(), dim=-1).mean()
+        likeness = functional.cosine_similarity(scores, gradient.abs(), dim=-1).mean()
         return 1 - likeness if self.recipe.guidance == "align" else likeness
+
+    def _scores_to_guide(self, features: Float[Tensor, "m n d"]) -> tuple[Tensor, Tensor]:
+        """Scores for selection, and the same for eq. (10), which may be cut off from the encoders."""
+        if self.recipe.guidance_trains == "all":
+            scores = self.scores(features)
+            return scores, scores
+        scores, guided = self.scores(torch.cat([features, features.detach()], 1)).chunk(2, 1)
+        return scores, guided
 
     def _selected(self, stacked: Float[Tensor, "m n d"]) -> Float[Tensor, "rivals n k d"]:
         """What predictions take from each modality but the last."""
@@ -207,3 +214,18 @@ class AMF(BranchedMethod):
 
     def _stacked(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "m n d"]:
         return torch.stack([features[m] for m in self.task.modalities])
+
+
+def loss_gradient(
+    classifier: nn.Linear, chances: Float[Tensor, "n au"], labels: Int[Tensor, "n au"]
+) -> Float[Tensor, "n d"]:
+    """Gradient of eq. (8), as :func:`~aubench.masked_bce` averages it, with respect to a modality's features.
+
+    Args:
+        classifier: Whose logits' sigmoids are ``chances``.
+        chances: AU probabilities.
+        labels: 1 present, 0 absent, -1 unknown.
+    """
+    known = labels >= 0
+    slopes = (chances.detach().float() - labels) * known / known.sum().clamp(min=1)
+    return slopes @ classifier.weight.detach()

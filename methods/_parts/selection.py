@@ -9,7 +9,6 @@ do the work of M.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -69,15 +68,17 @@ class Noise:
         M - 1 uniforms and one logarithm of each gap give exactly the joint distribution of the differences.
         """
         cuts = (self.by_draw + self.by_frame[:, frames]).frac_()
-        ends = (torch.minimum(*cuts), torch.maximum(*cuts)) if len(cuts) == 2 else tuple(cuts)
-        gaps = torch.stack([ends[0], *(high - low for low, high in pairwise(ends)), 1 - ends[-1]])
-        logs = gaps.clamp_(min=FLOOR).log_()
-        modalities, count, rounds, width = logs.shape
-        planes = logs.new_empty(modalities - 1, count, self.draws, width)
+        if len(cuts) == 1:
+            logits = cuts.logit_(eps=FLOOR)
+            return torch.cat([logits, -logits], -2)[:, :, : self.draws]
+        low, high = torch.minimum(*cuts), torch.maximum(*cuts)
+        logs = torch.stack([low, high - low, 1 - high]).clamp_(min=FLOOR).log_()
+        _, count, rounds, width = cuts.shape
+        planes = cuts.new_empty(2, count, self.draws, width)
         for turn, part in enumerate(planes.split(rounds, -2)):
             own = logs[:, :, : part.shape[-2]].unbind()
             for m, plane in enumerate(part.unbind()):
-                torch.sub(own[turn - 1], own[(m + turn) % modalities], out=plane)
+                torch.sub(own[turn - 1], own[(m + turn) % 3], out=plane)
         return planes
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 from aubench.methods._parts import selection
 
@@ -63,11 +62,12 @@ class _MeanVote(torch.autograd.Function):
         for rows in _blocks(features, noise.draws):
             edges, block = noise.differences(rows).add_(odds[:, rows]), features[:, rows]
             hard = selection.chosen(edges)  # eq. (4)
-            vote = functional.linear(selection.mixed(hard, block), weight, bias).sigmoid_()
-            slope = torch.addcmul(vote, vote, vote, value=-1).mT
+            selected = selection.mixed(hard, block).mT
+            vote = torch.baddbmm(bias[:, None], weight.expand(len(selected), -1, -1), selected).sigmoid_()
+            slope = torch.addcmul(vote, vote, vote, value=-1)
             soft = selection.relaxed(edges, temperature)  # eq. (6)
             sway = soft.mul_(block[:-1, :, None] - selection.mixed(soft, block))
-            votes[rows], slopes[rows] = vote.mean(1), slope.sum(-1)
+            votes[rows], slopes[rows] = vote.mean(-1), slope.sum(-1)
             for r in range(rivals):
                 torch.bmm(slope, hard[r], out=taken[r, rows])
                 torch.bmm(slope, sway[r], out=swayed[r, rows])
