@@ -56,6 +56,11 @@ class Labelled:
         self.sequences: npt.NDArray[np.int64] = by_sequence.ngroup().to_numpy(np.int64)
         self._labelled = store.frames["labelled"].to_numpy(bool)
 
+    def names(self, rows: Rows) -> list[tuple[str, str, int]]:
+        """Subject, sequence and number of some frames."""
+        found = self.store.frames.iloc[rows]
+        return list(zip(found["subject"], found["sequence"], found["frame"].tolist(), strict=True))
+
     def rows_of(self, subjects: frozenset[str] | set[str]) -> Rows:
         """Labelled frames of some subjects."""
         return np.flatnonzero(self._labelled & np.isin(self.subjects, sorted(subjects)))

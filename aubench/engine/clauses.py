@@ -14,7 +14,8 @@ from torch import Tensor
 
 from aubench.engine import flops
 from aubench.engine.cases import FRAMES, Case, offered
-from aubench.engine.sealed import CLEAN, Condition, Sealed
+from aubench.engine.conditions import CLEAN, missing
+from aubench.engine.sealed import Sealed
 from aubench.errors import RecipeError
 from aubench.method import BranchedMethod, Method, Progress, Stage
 from aubench.task import Batch
@@ -74,7 +75,7 @@ def _gives_probabilities(case: Case) -> None:
 def _survives_missing(case: Case) -> None:
     sealed = Sealed(case.build())
     for modality in case.task.modalities:
-        sealed.probabilities(case.images(), Condition((modality,)))
+        sealed.probabilities(case.images(), missing((modality,)))
 
 
 def _ignores_neighbours(case: Case) -> None:

@@ -34,10 +34,17 @@ class FoldFailed(AubenchError):
 
 @dataclass(frozen=True)
 class Job:
-    """A fold of a run."""
+    """A fold of a run, and what is to be done with it.
+
+    Attributes:
+        plan: The run.
+        fold: Number of the fold.
+        work: What to call with plan, fold, kind of device, which one, and whom to tell; trains where None.
+    """
 
     plan: Plan
     fold: int
+    work: Callable[[Plan, int, str, int, Callable[[dict[str, Any]], None]], None] | None = None
 
 
 def warm_up() -> None:
@@ -118,7 +125,7 @@ def _work(sender: Connection, job: Job, kind: str, index: int) -> None:
 
     _die_with(os.getppid())
     try:
-        run_fold(job.plan, job.fold, kind, index, sender.send)
+        (job.work or run_fold)(job.plan, job.fold, kind, index, sender.send)
     except AubenchError as error:
         sender.send({"kind": "error", "error": error})
     except Exception:

@@ -14,7 +14,8 @@ from torch import Tensor
 from aubench import atomic
 from aubench.data import clips, sampling
 from aubench.data.roles import Labelled, Rows
-from aubench.engine.sealed import CLEAN, Condition, Sealed
+from aubench.engine.conditions import CLEAN, Condition
+from aubench.engine.sealed import Sealed
 from aubench.scores import counts as counts_file
 
 Probabilities = npt.NDArray[np.float32]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from aubench.data.roles import Labelled
 from aubench.data.store import Store
-from aubench.engine import figures, flops, provenance
+from aubench.engine import figures, flops, provenance, robustness
+from aubench.engine.conditions import Condition
 from aubench.engine.devices import DeviceChoice
 from aubench.engine.fold import RESULT
 from aubench.engine.launch import Job, launch
 from aubench.engine.plan import HEADER, Plan
+from aubench.engine.robustness import Evaluated
 from aubench.scores import counts, histograms, metrics
 from aubench.scores.record import Record, RecordInfo
 
@@ -55,6 +58,35 @@ def execute(
             figures.draw(plan.folder)
 
 
+def put_under(
+    plans: Sequence[Plan],
+    conditions: Callable[[Plan], Sequence[Condition]],
+    choice: DeviceChoice,
+    report: Callable[[Job, dict[str, Any]], None],
+) -> None:
+    """Evaluate the finished folds of some runs under further conditions; what was done already costs nothing.
+
+    Args:
+        plans: The runs.
+        conditions: What each run is put under.
+        choice: Where to compute.
+        report: Told of every fold that is done.
+
+    Raises:
+        AubenchError: A fold could not be evaluated; what was done is kept.
+    """
+    wanted = {plan.run_id: conditions(plan) for plan in plans}
+    todo = [
+        Job(plan, fold, partial(robustness.evaluate, conditions=wanted[plan.run_id]))
+        for plan in plans
+        for fold in finished_folds(plan)
+        if robustness.lacking(plan, fold, wanted[plan.run_id])
+    ]
+    launch(todo, choice, report)
+    for plan in {job.plan.run_id: job.plan for job in todo}.values():
+        write_record(plan)
+
+
 def finished_folds(plan: Plan) -> list[int]:
     """Numbers of the folds that have their result."""
     numbers = range(1, len(plan.protocol.folds) + 1)
@@ -69,12 +101,26 @@ def write_record(plan: Plan) -> Record | None:
     folders = [plan.fold_folder(fold) for fold in done]
     results = [json.loads((folder / RESULT).read_text()) for folder in folders]
     run = json.loads((plan.folder / HEADER).read_text())
-    counted = counts.tidy(pd.concat([counts.read(folder) for folder in folders]))
-    drawn = histograms.tidy(pd.concat([histograms.read(folder) for folder in folders]))
-    info = RecordInfo.of(_fields(plan, run, results) | {"summary": metrics.summarise(counted, drawn).model_dump()})
-    record = Record(info, counted, drawn)
+    evaluated = [robustness.read(plan, fold) for fold in done]
+    known = _common(evaluated)
+    counted, drawn = ([reader(folder) for folder in folders] for reader in (counts.read, histograms.read))
+    for part in (part for part in evaluated if part is not None):
+        counted.append(part.counts[part.counts["condition"].isin(known)])
+        drawn.append(part.histograms[part.histograms["condition"].isin(known)])
+    tables = counts.tidy(pd.concat(counted)), histograms.tidy(pd.concat(drawn))
+    fields = _fields(plan, run, results) | {"conditions": [counts.CLEAN, *known]}
+    info = RecordInfo.of(fields | {"summary": metrics.summarise(*tables).model_dump()})
+    record = Record(info, *tables)
     record.write(plan.folder / RECORD)
     return record
+
+
+def _common(evaluated: Sequence[Evaluated | None]) -> tuple[str, ...]:
+    """The conditions that every fold was evaluated under, in the order of the first."""
+    first, *others = evaluated
+    if first is None:
+        return ()
+    return tuple(c for c in first.conditions if all(other is not None and c in other.conditions for other in others))
 
 
 def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -105,7 +151,6 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
         "seed": plan.seed,
         "selection": plan.selection,
         "threshold": plan.protocol.threshold,
-        "conditions": [counts.CLEAN],
         "pretraining": [
             *(
                 {"stage": "initialisation", "source": seen.source, "datasets": list(seen.datasets)}

@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from aubench.data.pixels import centre_views
-from aubench.errors import MethodError, UsageError, nearest
-from aubench.task import Inputs, Modality
+from aubench.engine.conditions import CLEAN, Condition
+from aubench.engine.treatments import Frames, Means, applied
+from aubench.errors import MethodError
+from aubench.task import Modality
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
 
     from aubench.method import Method
 
-
-@dataclass(frozen=True)
-class Condition:
-    """What is done to the test inputs.
-
-    Attributes:
-        missing: Modalities whose images are set to zero after normalisation.
-    """
-
-    missing: tuple[Modality, ...] = ()
-
-    @classmethod
-    def parse(cls, text: str) -> Condition:
-        """Read ``clean`` or ``missing:<modality>``.
-
-        Raises:
-            UsageError: It is neither.
-        """
-        known = {str(condition): condition for condition in (CLEAN, *(cls((m,)) for m in Modality))}
-        if text not in known:
-            raise UsageError(f"no condition '{text}'", hint=nearest(text, known))
-        return known[text]
-
-    def __str__(self) -> str:
-        return ":".join(["missing", *self.missing]) if self.missing else "clean"
-
-    def apply(self, inputs: Inputs) -> dict[Modality, Tensor]:
-        """The inputs under this condition."""
-        return {m: torch.zeros_like(x) if m in self.missing else x for m, x in inputs.items()}
-
-
-CLEAN = Condition()
+    Stored = Mapping[Modality, UInt8[Tensor, "n *t h w c"]]
 
 
 class Sealed:
@@ -62,17 +33,23 @@ class Sealed:
 
     def __init__(self, method: Method, wrapped: nn.Module | None = None) -> None:
         self.method = method
-        self._forward = method if wrapped is None else wrapped
+        self.wrapped: Any = method if wrapped is None else wrapped
 
     @torch.inference_mode()
     def probabilities(
-        self, images: Mapping[Modality, UInt8[Tensor, "n *t h w c"]], condition: Condition = CLEAN
+        self,
+        images: Stored,
+        condition: Condition = CLEAN,
+        frames: Frames | None = None,
+        means: Means | None = None,
     ) -> Float[Tensor, "n *t au"]:
         """AU probabilities of stored images under a condition.
 
         Args:
             images: As the store holds them, on the method's device.
             condition: What to do to them after normalisation.
+            frames: Chance of the frames, where the condition needs any.
+            means: Mean image of each modality, where the condition needs any.
 
         Returns:
             Float32 (N, A), or (N, T, A) of clips, on the CPU.
@@ -80,17 +57,29 @@ class Sealed:
         Raises:
             MethodError: The method returned another shape, a value outside [0, 1] or one that is not finite.
         """
-        task, recipe = self.method.task, self.method.recipe
-        views = centre_views({m: images[m] for m in task.modalities}, recipe.image_size, recipe.crop)
+        with self.evaluating():
+            views = self.views(images)
+            found = self.wrapped(applied(views, condition, frames, means))
+        return self.checked(found, views)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """The method in evaluation mode."""
         training = self.method.training
         self.method.eval()
         try:
-            found = self._forward(condition.apply(views))
+            yield
         finally:
             self.method.train(training)
-        return self._checked(found, tuple(next(iter(images.values())).shape[:-3]))
 
-    def _checked(self, found: object, frames: tuple[int, ...]) -> Tensor:
+    def views(self, images: Stored) -> dict[Modality, Tensor]:
+        """What the method sees of stored images when nothing is done to them."""
+        task, recipe = self.method.task, self.method.recipe
+        return centre_views({m: images[m] for m in task.modalities}, recipe.image_size, recipe.crop)
+
+    def checked(self, found: object, views: Mapping[Modality, Tensor]) -> Float[Tensor, "n *t au"]:
+        """What a method returned, proven to be probabilities of these views."""
+        frames = next(iter(views.values())).shape[:-3]
         name, wanted = type(self.method).__name__, (*frames, len(self.method.task.aus))
         if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
             got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from aubench import Card, Fidelity, Method, Modality, Recipe, Task
-from aubench.engine.sealed import CLEAN, Condition, Sealed
-from aubench.errors import MethodError, UsageError
+from aubench.engine.conditions import Condition
+from aubench.engine.sealed import Sealed
+from aubench.errors import MethodError
 
 V, D = Modality.VISUAL, Modality.DEPTH
 TASK = Task((V, D), (1, 2), 16)
@@ -58,11 +59,3 @@ def test_method_that_breaks_its_contract_is_named(answer, told):
     with pytest.raises(MethodError, match=told) as caught:
         Sealed(Given(answer)).probabilities(images())
     assert "Given" in str(caught.value)
-
-
-def test_conditions_are_read_and_written():
-    for text in ("clean", "missing:visual", "missing:thermal"):
-        assert str(Condition.parse(text)) == text
-    assert Condition.parse("clean") == CLEAN
-    with pytest.raises(UsageError, match="did you mean 'missing:depth'"):
-        Condition.parse("missing:dept")

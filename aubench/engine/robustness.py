@@ -1,0 +1,182 @@
+"""A finished fold under further conditions: evaluated once, kept beside its weights, reused while they stay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from filelock import FileLock
+
+from aubench import atomic, digest
+from aubench.data import clips, sampling
+from aubench.data.roles import Labelled, Rows
+from aubench.data.store import Store
+from aubench.engine import devices, finished, predict
+from aubench.engine.conditions import Condition
+from aubench.engine.plan import Plan
+from aubench.engine.sharing import Sharing
+from aubench.engine.training import WEIGHTS
+from aubench.engine.treatments import Frames, Means
+from aubench.scores import counts, histograms
+from aubench.task import Modality
+
+FOLDER = "conditions"
+HEADER = "conditions.json"
+VERSION = 1
+"""Raised whenever the same condition would give other numbers."""
+MEAN_FRAMES = 2000
+"""Most frames of the training role that a mean image is taken of, spread evenly."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a fold scored under further conditions.
+
+    Attributes:
+        conditions: In the order of their evaluation, ``clean`` not among them.
+        counts: Of these conditions, as :mod:`aubench.scores.counts` keeps them.
+        histograms: Likewise.
+    """
+
+    conditions: tuple[str, ...]
+    counts: pd.DataFrame
+    histograms: pd.DataFrame
+
+
+def read(plan: Plan, fold: int) -> Evaluated | None:
+    """What was kept of a fold; None where there is nothing, or it is not about these weights."""
+    folder = plan.fold_folder(fold) / FOLDER
+    try:
+        header = json.loads((folder / HEADER).read_text())
+    except (OSError, ValueError):
+        return None
+    if {**header, "conditions": None} != {**_made_from(plan, fold), "conditions": None}:
+        return None
+    known = tuple(header["conditions"])
+    kept = [table[table["condition"].isin(known)] for table in (counts.read(folder), histograms.read(folder))]
+    return Evaluated(known, *kept)
+
+
+def lacking(plan: Plan, fold: int, conditions: Sequence[Condition]) -> list[Condition]:
+    """The conditions that a fold has not been evaluated under."""
+    kept = read(plan, fold)
+    return [c for c in conditions if kept is None or str(c) not in kept.conditions]
+
+
+def evaluate(
+    plan: Plan,
+    fold: int,
+    kind: str,
+    index: int,
+    report: Callable[[dict[str, Any]], None],
+    conditions: Sequence[Condition],
+) -> None:
+    """Evaluate a finished fold under the conditions that it lacks.
+
+    Args:
+        plan: The run.
+        fold: Number of the fold.
+        kind: Kind of device.
+        index: Which device of that kind.
+        report: Told when it is done.
+        conditions: Without ``clean``.
+    """
+    with FileLock(plan.fold_folder(fold) / ".lock"):
+        todo = lacking(plan, fold, conditions)
+        if todo:
+            if kind == "cpu":
+                torch.set_num_threads(1)
+            _keep(plan, fold, _evaluated(plan, fold, todo, kind, index))
+    report({"kind": "conditions", "fold": fold, "done": len(todo), "of": len(conditions)})
+
+
+def _evaluated(plan: Plan, fold: int, todo: list[Condition], kind: str, index: int) -> Evaluated:
+    data = Labelled(Store(plan.store.path), plan.protocol)
+    roles = data.roles(fold, validation=plan.selection == "inner_val")
+    fabric = devices.fabric_for(kind, index, plan.precision)
+    method = finished.method_of(plan, fold)
+    method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    wrapped = fabric.setup_module(method)
+    for name in ("encode", "fuse"):
+        if hasattr(method, name):
+            wrapped.mark_forward_method(name)
+    means = None
+    if any(c.treatment.how == "mean" for c in todo):
+        means = mean_images(data, roles.train, plan, fabric.device)
+    sharing = Sharing(method, wrapped, todo, means)
+    found = predictions(sharing, data, roles.test, plan.seed, fabric.device)
+    tables = [
+        (
+            predict.count(each, data, roles.test, fold=fold, condition=condition),
+            histograms.of_predictions(
+                each, data.labels[roles.test], plan.protocol.aus, condition=str(condition), fold=fold
+            ),
+        )
+        for condition, each in zip(todo, found, strict=True)
+    ]
+    counted, drawn = zip(*tables, strict=True)
+    return Evaluated(tuple(map(str, todo)), pd.concat(counted), pd.concat(drawn))
+
+
+def predictions(
+    sharing: Sharing, data: Labelled, rows: Rows, seed: int, device: torch.device
+) -> list[predict.Probabilities]:
+    """Probabilities (N, A) of some frames, rows ascending, under each condition of ``sharing``.
+
+    Args:
+        sharing: Method and conditions.
+        data: Where the frames are.
+        rows: Which.
+        seed: Of the run; decides the noise.
+        device: Where the method is.
+    """
+    length = sharing.method.recipe.clip_length
+    asked = rows if length is None else clips.tiled(data, rows, length)
+    found = np.zeros((len(sharing.conditions), len(rows), len(data.protocol.aus)), np.float32)
+    batches = sampling.in_batches(asked, max(predict.BATCH // (length or 1), 1))
+    stream = sampling.stream(data, sharing.method.task.modalities, batches, pin=device.type == "cuda")
+    for batch in stream:
+        images = {m: x.to(device, non_blocking=True) for m, x in batch.images.items()}
+        frames = Frames(seed, data.names(clips.frames_of(batch.rows).ravel()))
+        own = batch.rows >= 0
+        found[:, np.searchsorted(rows, batch.rows[own])] = sharing.every(images, frames).numpy()[:, own]
+    return list(found)
+
+
+def mean_images(data: Labelled, rows: Rows, plan: Plan, device: torch.device) -> Means:
+    """The mean centre view of each modality over the training role."""
+    from aubench.data.pixels import centre_views
+
+    recipe, modalities = plan.typed_recipe, plan.task.modalities
+    spread = rows[np.linspace(0, len(rows) - 1, min(MEAN_FRAMES, len(rows))).astype(np.int64)]
+    sums: dict[Modality, torch.Tensor] = {}
+    for batch in sampling.stream(data, modalities, sampling.in_batches(spread, predict.BATCH)):
+        for m, view in centre_views(batch.images, recipe.image_size, recipe.crop).items():
+            sums[m] = sums.get(m, 0) + view.double().sum(0)
+    return {m: (total / len(spread)).float().to(device) for m, total in sums.items()}
+
+
+def _keep(plan: Plan, fold: int, new: Evaluated) -> None:
+    folder, old = plan.fold_folder(fold) / FOLDER, read(plan, fold)
+    parts = [new] if old is None else [old, new]
+    counts.write(pd.concat([part.counts for part in parts]), folder)
+    histograms.write(pd.concat([part.histograms for part in parts]), folder)
+    known = [condition for part in parts for condition in part.conditions]
+    atomic.write_json(folder / HEADER, {**_made_from(plan, fold), "conditions": known})
+
+
+def _made_from(plan: Plan, fold: int) -> dict[str, Any]:
+    weights: Path = plan.fold_folder(fold) / WEIGHTS
+    return {
+        "version": VERSION,
+        "run": plan.run_id,
+        "store": plan.store.digest,
+        "checkpoint": digest.of_file(weights),
+        "conditions": None,
+    }

@@ -1,0 +1,107 @@
+"""Predictions under many conditions at the cost of few: what several share is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from aubench.engine.conditions import Condition, Treatment
+from aubench.engine.sealed import Sealed
+from aubench.engine.treatments import Frames, Means, treated
+from aubench.method import BranchedMethod
+from aubench.task import Modality
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from aubench.engine.sealed import Stored
+    from aubench.method import Method
+
+
+class Sharing(Sealed):
+    """A method whose weights stay as they are, under many conditions.
+
+    A condition is a treatment of each modality. Conditions that treat what a method uses alike are one
+    prediction; of a :class:`~aubench.method.BranchedMethod`, branches that are treated alike are encoded
+    once a batch, and where a treatment makes every image the same, once and for all. Nothing is kept
+    beyond a batch but the features of such single images.
+
+    Args:
+        method: The method.
+        wrapped: What to call in its stead, if it is wrapped for a device and a precision.
+        conditions: In the order of the answers.
+        means: Mean image of each modality, where a condition needs any.
+    """
+
+    def __init__(
+        self, method: Method, wrapped: nn.Module | None, conditions: Sequence[Condition], means: Means | None = None
+    ) -> None:
+        super().__init__(method, wrapped)
+        self.conditions, self.means = conditions, means
+        self._constant: dict[tuple[Modality, Treatment], Any] = {}
+
+    @torch.inference_mode()
+    def every(self, images: Stored, frames: Frames) -> Float[Tensor, "conditions n *t au"]:
+        """AU probabilities of stored images under each condition.
+
+        Args:
+            images: As the store holds them, on the method's device.
+            frames: Their chance.
+
+        Raises:
+            MethodError: As :meth:`probabilities`.
+        """
+        modalities = self.method.task.modalities
+        answers: dict[tuple[Treatment, ...], Tensor] = {}
+        found = []
+        with self.evaluating():
+            batch = _Batch(self, self.views(images), frames)
+            for condition in self.conditions:
+                treatments = tuple(condition.treatments(modalities).values())
+                if treatments not in answers:
+                    answers[treatments] = self.checked(batch.predicted(treatments), batch.views)
+                found.append(answers[treatments])
+        return torch.stack(found)
+
+    def constant(self, modality: Modality, treatment: Treatment, view: Tensor) -> Any:
+        """Features of the one image that a treatment makes of all."""
+        key = (modality, treatment)
+        if key not in self._constant:
+            single = treated(view[:1], treatment, modality, None, self.means)
+            self._constant[key] = self.wrapped.encode(modality, single.contiguous())
+        return self._constant[key]
+
+
+class _Batch:
+    """What was computed of a batch."""
+
+    def __init__(self, sharing: Sharing, views: dict[Modality, Tensor], frames: Frames) -> None:
+        self.sharing, self.views, self.frames = sharing, views, frames
+        self._features: dict[tuple[Modality, Treatment], Any] = {}
+
+    def predicted(self, treatments: tuple[Treatment, ...]) -> Any:
+        """The method's answer when each modality, in order, is treated so."""
+        pairs = list(zip(self.views, treatments, strict=True))
+        if isinstance(self.sharing.method, BranchedMethod):
+            return self.sharing.wrapped.fuse({m: self._encoded(m, treatment) for m, treatment in pairs})
+        return self.sharing.wrapped({m: self._treated(m, treatment) for m, treatment in pairs})
+
+    def _encoded(self, modality: Modality, treatment: Treatment) -> Any:
+        key = (modality, treatment)
+        if key not in self._features:
+            self._features[key] = self._encode(modality, treatment)
+        return self._features[key]
+
+    def _encode(self, modality: Modality, treatment: Treatment) -> Any:
+        view = self.views[modality]
+        if treatment.constant:
+            one = self.sharing.constant(modality, treatment, view)
+            return pytree.tree_map_only(Tensor, lambda x: x.expand(len(view), *x.shape[1:]), one)
+        return self.sharing.wrapped.encode(modality, self._treated(modality, treatment))
+
+    def _treated(self, modality: Modality, treatment: Treatment) -> Tensor:
+        return treated(self.views[modality], treatment, modality, self.frames, self.sharing.means)

@@ -1,0 +1,134 @@
+"""Further conditions of a finished run: evaluated once, kept with what they belong to, told in the record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from aubench.board import verify
+from aubench.board.ledger import Kept
+from aubench.data.roles import Labelled
+from aubench.data.store import Store
+from aubench.engine import finished, predict, provenance, robustness
+from aubench.engine import fold as fold_module
+from aubench.engine.conditions import CLEAN, Condition
+from aubench.engine.plan import Plan, StoreFacts, make_plan
+from aubench.engine.run import write_record
+from aubench.engine.sealed import Sealed
+from aubench.engine.sharing import Sharing
+from aubench.engine.treatments import Frames
+from aubench.errors import CheckpointError
+from aubench.registry import find_method, find_protocol
+
+SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 300, "epochs": 2}
+WANTED = [Condition.parse(text) for text in ("missing:visual", "noise:all:0.5")]
+
+
+@pytest.fixture
+def plan(small_store, tmp_path) -> Plan:
+    """The first fold of a run, done."""
+    plan = make_plan(
+        "late_fusion",
+        find_method("late_fusion"),
+        find_protocol("synth_3fold"),
+        preset="tiny",
+        changes=SMALL,
+        seed=5,
+        selection="inner_val",
+        precision="32-true",
+        store=StoreFacts.of(Store(small_store)),
+        runs=tmp_path / "runs",
+    )
+    cpu = {"kind": "cpu", "name": "some"}
+    plan.open_folder({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": provenance.git()})
+    fold_module.run_fold(plan, 1, "cpu", 0, lambda event: None)
+    return plan
+
+
+def evaluate(plan: Plan, *conditions: Condition) -> dict:
+    events: list[dict] = []
+    robustness.evaluate(plan, 1, "cpu", 0, events.append, conditions)
+    return events[0]
+
+
+def files(plan: Plan) -> dict[str, bytes]:
+    folder = plan.fold_folder(1) / robustness.FOLDER
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_what_was_evaluated_is_not_evaluated_again(plan):
+    assert evaluate(plan, *WANTED)["done"] == 2
+    first = files(plan)
+    assert evaluate(plan, *WANTED)["done"] == 0
+    assert files(plan) == first
+    assert evaluate(plan, WANTED[1], Condition.parse("missing:depth"))["done"] == 1
+    kept = robustness.read(plan, 1)
+    assert kept.conditions == ("missing:visual", "noise:all:0.5", "missing:depth")
+    assert set(kept.counts["condition"]) == set(kept.conditions)
+
+
+def test_one_after_the_other_gives_the_bytes_of_both_together(plan):
+    evaluate(plan, *WANTED)
+    together = files(plan)
+    for name in together:
+        (plan.fold_folder(1) / robustness.FOLDER / name).unlink()
+    for condition in WANTED:
+        evaluate(plan, condition)
+    assert files(plan) == together
+
+
+def test_clean_under_conditions_is_the_run_itself(plan, small_store):
+    data = Labelled(Store(small_store), plan.protocol)
+    rows = data.roles(1, validation=True).test
+    method = finished.method_of(plan, 1)
+    (clean, noisy) = robustness.predictions(
+        Sharing(method, None, [CLEAN, WANTED[1]]), data, rows, 5, torch.device("cpu")
+    )
+    assert np.allclose(clean, predict.probabilities(Sealed(method), data, rows, torch.device("cpu")), atol=1e-6)
+    frames = Frames(5, data.names(rows[:3]))
+    images = {m: torch.from_numpy(data.store.read(m, rows[:3])) for m in plan.task.modalities}
+    assert np.allclose(noisy[:3], Sealed(method).probabilities(images, WANTED[1], frames), atol=1e-6)
+
+
+def test_the_record_has_every_condition_and_holds_what_it_claims(plan):
+    assert write_record(plan).info.conditions == ("clean",)
+    evaluate(plan, *WANTED)
+    record = write_record(plan)
+    assert record.info.conditions == ("clean", "missing:visual", "noise:all:0.5")
+    assert set(record.histograms["condition"]) == set(record.info.conditions)
+    assert list(verify.within(Kept(Path("here"), record))) == []
+    clean, zeroed = (record.counts[record.counts["condition"] == c]["tp"].sum() for c in ("clean", "missing:visual"))
+    assert clean != zeroed
+
+
+def test_nothing_stale_is_reused(plan):
+    evaluate(plan, *WANTED)
+    header = plan.fold_folder(1) / robustness.FOLDER / robustness.HEADER
+    said = json.loads(header.read_text())
+    for key in ("checkpoint", "store", "run", "version"):
+        header.write_text(json.dumps(said | {key: "other"}))
+        assert robustness.read(plan, 1) is None
+        assert len(robustness.lacking(plan, 1, WANTED)) == 2
+        assert write_record(plan).info.conditions == ("clean",)
+    header.write_text(json.dumps(said))
+    assert robustness.lacking(plan, 1, WANTED) == []
+
+
+def test_changed_weights_are_not_evaluated(plan):
+    weights = plan.fold_folder(1) / "checkpoint.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(CheckpointError, match="is not what the fold was scored with"):
+        evaluate(plan, *WANTED)
+
+
+def test_mean_image_is_that_of_the_training_role(plan, small_store):
+    data = Labelled(Store(small_store), plan.protocol)
+    rows = data.roles(1, validation=True).train[:50]
+    means = robustness.mean_images(data, rows, plan, torch.device("cpu"))
+    for m, mean in means.items():
+        views = data.store.read(m, rows)[:, 2:30, 2:30].transpose(0, 3, 1, 2) / 127.5 - 1
+        assert np.allclose(mean.numpy(), views.mean(0), atol=1e-5)
