@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from aubench import atomic
-from aubench.board import ledger, rows, tables, verify
+from aubench import atomic, registry
+from aubench.board import comparison, ledger, papers, reported, rows, tables, verify
 from aubench.board.ledger import Kept
 from aubench.board.render import Block, Cell, Table, escaped, markdown, plain
+from aubench.board.reported import ReportedTable
 from aubench.board.rows import Section
 from aubench.errors import DataError, RecordError, UsageError, nearest
 
@@ -59,16 +60,18 @@ def pages(root: Path) -> dict[str, str]:
 
     Raises:
         DataError: There is no such folder.
-        RecordError: A record cannot be read or does not hold what it claims.
+        RecordError: A record or a reported table cannot be read or does not hold what it claims.
     """
-    return pages_of(root, _proven(root))
+    return pages_of(_proven(root), reported.read_all(root))
 
 
-def pages_of(root: Path, kept: Sequence[Kept]) -> dict[str, str]:
-    """:func:`pages` from records that were read and proven before."""
+def pages_of(kept: Sequence[Kept], told: Sequence[ReportedTable]) -> dict[str, str]:
+    """:func:`pages` from records and reported tables that were read and proven before."""
     protocols = _protocols(kept)
-    made = {f"{one.name}.md": markdown([STAMP, *_page(one)]) for one in protocols}
-    return {**made, INDEX: markdown([STAMP, *_index(root, protocols)])}
+    made = {f"{one.name}.md": markdown([STAMP, *_page(one, told)]) for one in protocols}
+    if told:
+        made[papers.PAGE] = markdown([STAMP, *papers.page(told)])
+    return {**made, INDEX: markdown([STAMP, *_index(protocols, told)])}
 
 
 def write(root: Path) -> list[Path]:
@@ -99,18 +102,18 @@ def shown(root: Path, protocol: str | None = None) -> str:
 
     Args:
         root: The leaderboard's folder.
-        protocol: The one to show; all by default.
+        protocol: The one to show, with or without records; all that have records by default.
 
     Raises:
-        UsageError: There is no record of that protocol.
+        UsageError: There is no such protocol.
         RecordError: As :func:`pages`.
     """
     protocols = _protocols(_proven(root))
     chosen = [one for one in protocols if protocol in (None, one.name)]
     if protocol is not None and not chosen:
-        hint = nearest(protocol, (one.name for one in protocols))
-        raise UsageError(f"no record of protocol '{protocol}'", where=root, hint=hint)
-    return "\n".join(plain(_page(one, origins=False)) for one in chosen) or "no records yet\n"
+        chosen = [_without_records(root, protocol, protocols)]
+    told = reported.read_all(root)
+    return "\n".join(plain(_page(one, told, origins=False)) for one in chosen) or "no records yet\n"
 
 
 def sections_of(root: Path, protocol: str) -> tuple[Section, ...]:
@@ -137,17 +140,33 @@ class _OnProtocol:
     """All that a page is made of."""
 
     name: str
-    runs: tuple[Kept, ...]
-    sections: tuple[Section, ...]
+    dataset: str
+    fold_count: int
+    runs: tuple[Kept, ...] = ()
+    sections: tuple[Section, ...] = ()
 
 
 def _protocols(kept: Sequence[Kept]) -> list[_OnProtocol]:
     runs = [(name, tuple(group)) for name, group in groupby(kept, key=lambda one: one.record.info.protocol.name)]
-    return [_OnProtocol(name, group, tuple(rows.sections(group))) for name, group in runs]
+    return [_on_protocol(name, group) for name, group in runs]
 
 
-def _page(one: _OnProtocol, *, origins: bool = True) -> list[Block]:
-    blocks: list[Block] = [f"# {one.name}"]
+def _on_protocol(name: str, runs: tuple[Kept, ...]) -> _OnProtocol:
+    info = runs[0].record.info
+    return _OnProtocol(name, info.dataset.name, info.protocol.fold_count, runs, tuple(rows.sections(runs)))
+
+
+def _without_records(root: Path, name: str, others: Sequence[_OnProtocol]) -> _OnProtocol:
+    known = registry.builtin_protocols()
+    if name not in known:
+        hint = nearest(name, {*known, *(one.name for one in others)})
+        raise UsageError(f"no record of protocol '{name}'", where=root, hint=hint)
+    protocol = registry.find_protocol(name)
+    return _OnProtocol(name, protocol.dataset, len(protocol.folds))
+
+
+def _page(one: _OnProtocol, told: Sequence[ReportedTable], *, origins: bool = True) -> list[Block]:
+    blocks: list[Block] = [f"# {one.name}"] if one.runs else [f"# {one.name}", "No records yet."]
     for section in one.sections:
         alike = [other for other in one.sections if other.selection == section.selection]
         heading = _HEADINGS[section.selection]
@@ -157,22 +176,22 @@ def _page(one: _OnProtocol, *, origins: bool = True) -> list[Block]:
         blocks += [tables.scores(section), "F1 per AU:", tables.per_au(section)]
     if lacking := [kept for kept in one.runs if not rows.complete(kept)]:
         blocks += ["## Incomplete runs, not ranked", tables.incomplete(lacking)]
+    blocks += comparison.beside(one.dataset, one.fold_count, one.sections, told)
     if origins and one.sections:
         ranked = [row for section in one.sections for row in section.ranked]
         blocks += ["## Where the numbers come from", tables.provenance(ranked)]
     return blocks
 
 
-def _index(root: Path, protocols: Sequence[_OnProtocol]) -> list[Block]:
+def _index(protocols: Sequence[_OnProtocol], told: Sequence[ReportedTable]) -> list[Block]:
     blocks: list[Block] = ["# Leaderboard"]
     if protocols:
         headers, align = ("Protocol", "Rows", "Runs", "Best F1", "By"), ("left", "right", "right", "right", "left")
         blocks += [Table(headers, align, tuple(_index_row(one) for one in protocols)), _BEST]
     else:
         blocks.append("No records yet.")
-    if reported := sorted(path.name for path in (root / "reported").glob("*.csv")):
-        links = ", ".join(f"[{escaped(name)}](reported/{name})" for name in reported)
-        blocks.append(f"Numbers that papers report: {links}.")
+    if told:
+        blocks.append(f"What papers report stands in [{papers.PAGE}]({papers.PAGE}).")
     return [*blocks, _READING]
 
 

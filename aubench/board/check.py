@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from aubench import registry
-from aubench.board import build, ledger, verify
+from aubench.board import build, ledger, reported, verify
 from aubench.board.ledger import Finding, Kept
+from aubench.board.reported import ReportedTable
 from aubench.board.verify import Known
 from aubench.errors import DataError
 
@@ -30,13 +31,15 @@ def check(root: Path, known: Known = registry.find_protocol) -> list[Finding]:
     findings += [finding for one in kept for finding in (*verify.placed(one), *verify.within(one))]
     findings += [finding for one in kept for finding in verify.against_protocol(one, known)]
     findings += verify.beside(kept)
+    told, wrong = reported.scan(root)
+    findings += wrong
     if not findings:
-        findings += _pages(root, kept)
+        findings += _pages(root, kept, told)
     return sorted(findings, key=lambda finding: (finding.path.as_posix(), finding.what))
 
 
-def _pages(root: Path, kept: list[Kept]) -> list[Finding]:
-    made = build.pages_of(root, kept)
+def _pages(root: Path, kept: list[Kept], told: list[ReportedTable]) -> list[Finding]:
+    made = build.pages_of(kept, told)
     findings = [Finding(path, "is stale: nothing stands behind it any more") for path in build.stale(root, made)]
     for name, text in made.items():
         path = root / name

@@ -70,10 +70,14 @@ def draw(
 
 @app.command()
 def show(
-    protocol: Annotated[str | None, typer.Argument(help="The protocol to show; all by default.")] = None,
+    protocol: Annotated[str | None, typer.Argument(help="The protocol to show; all with records by default.")] = None,
+    named: Annotated[str | None, typer.Option("--protocol", help="The same as an option.", metavar="NAME")] = None,
     root: Root = _ROOT,
 ) -> None:
-    """Print the tables."""
+    """Print the tables, and what was measured beside what papers report."""
     from aubench.board.build import shown
+    from aubench.errors import UsageError
 
-    typer.echo(shown(root, protocol), nl=False)
+    if protocol is not None and named is not None and protocol != named:
+        raise UsageError(f"'{protocol}' and '{named}' are two protocols", where="--protocol", hint="name one")
+    typer.echo(shown(root, protocol or named), nl=False)

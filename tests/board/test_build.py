@@ -122,12 +122,6 @@ def test_an_empty_leaderboard_has_an_index_alone(tmp_path):
     assert "No records yet" in build.pages(tmp_path)["README.md"]
 
 
-def test_reported_tables_are_linked(board):
-    (board / "reported").mkdir()
-    (board / "reported" / "some_paper.csv").write_text("method\n")
-    assert "[some_paper.csv](reported/some_paper.csv)" in build.pages(board)["README.md"]
-
-
 def test_pages_without_records_go_and_pages_by_hand_stay(board):
     (board / "notes.md").write_text("# mine\n")
     (board / "gone_3fold.md").write_text((board / "synth_3fold.md").read_text())

@@ -48,6 +48,15 @@ def test_add_build_check_show(leaderboard, tmp_path, make_record):
     assert "prevalence" in shown.stdout
 
 
+def test_show_takes_the_protocol_either_way(leaderboard, small_board):
+    by_argument = leaderboard("show", "synth_3fold", "--root", small_board)
+    by_option = leaderboard("show", "--protocol", "synth_3fold", "--root", small_board)
+    assert by_argument.returncode == 0 and by_argument.stdout == by_option.stdout
+    both = leaderboard("show", "synth_3fold", "--protocol", "bp4d_3fold", "--root", small_board)
+    assert (both.returncode, len(both.stderr.splitlines())) == (2, 1)
+    assert "two protocols" in both.stderr
+
+
 def test_add_says_what_it_added_and_what_it_passed_over(leaderboard, tmp_path, make_record):
     for record in (make_record(seed=0), make_record(seed=1), make_record(seed=2, folds=(2,))):
         record.write(tmp_path / "runs" / record.place / "record")
