@@ -83,7 +83,9 @@ class MCM(Method):
             "The reconstruction is the squared error over masked patches, decoders added with weight 1; the paper does "
             "not say which patches count (loss_on=all), nor whether targets are normalised (norm_pix_loss).",
             "All channels meet the first weights with one mean and deviation, those of ImageNet's channels together, "
-            "since mixing puts any channel anywhere; weights=imagenet is a supervised ViT with the same positions.",
+            "since mixing puts any channel anywhere; weights=imagenet is a supervised ViT whose learned positions give "
+            "way to the sine-cosine ones.",
+            "Pre-training keeps its last weights; the paper goes on with those of epoch 25 of 30.",
             "Learning rates are taken as printed, not scaled by the batch size.",
             "The classifier sees the mean of the patch tokens after the encoder's norm; the paper does not say "
             "(pool=cls).",
