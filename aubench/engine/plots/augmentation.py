@@ -54,22 +54,20 @@ def computed(plan: Plan, fold: int, count: int) -> Augmented:
         UsageError: The augmentation changes none of them.
     """
     data, roles = frames.opened(plan, fold)
-    with frames.seeded(plan, fold) as seed:
-        method, recipe = plan.build(), plan.typed_recipe
-        length = recipe.clip_length
-        if length is None:
-            rows = sampling.epoch_order(roles.train, LOOKED_AT, seed)
-        else:
-            rows = clips.drawn(data, roles.train, length, LOOKED_AT, seed)
-        generator = torch.Generator().manual_seed(seed)
-        stored = sampling.read(data, method.task.modalities, rows, landmarks=method.task.landmarks > 0)
-        windows = pixels.random_windows(
-            len(rows), recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator
-        )
-        points = None if stored.landmarks is None else pixels.points_in_views(stored.landmarks, windows)
-        before = pixels.views(stored.images, windows)
-        given = {m: x.clone() for m, x in before.items()}
-        after = method.augment(Batch(given, stored.labels, points), generator).inputs
+    seed = frames.seed(plan, fold)
+    method, recipe = plan.build(), plan.typed_recipe
+    length = recipe.clip_length
+    if length is None:
+        rows = sampling.epoch_order(roles.train, LOOKED_AT, seed)
+    else:
+        rows = clips.drawn(data, roles.train, length, LOOKED_AT, seed)
+    generator = torch.Generator().manual_seed(seed)
+    stored = sampling.read(data, method.task.modalities, rows, landmarks=method.task.landmarks > 0)
+    windows = pixels.random_windows(len(rows), recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator)
+    points = None if stored.landmarks is None else pixels.points_in_views(stored.landmarks, windows)
+    before = pixels.views(stored.images, windows)
+    given = {m: x.clone() for m, x in before.items()}
+    after = method.augment(Batch(given, stored.labels, points), generator).inputs
     differ = torch.stack([(after[m] != x.expand_as(after[m])).flatten(1).any(1) for m, x in before.items()]).any(0)
     chosen = differ.nonzero()[:count, 0]
     if not len(chosen):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 
@@ -56,17 +53,11 @@ def views(data: Labelled, method: Method, rows: Rows) -> Inputs:
     return centre_views(stored.images, method.recipe.image_size, method.recipe.crop)
 
 
-@contextmanager
-def seeded(plan: Plan, fold: int) -> Iterator[int]:
-    """The same chance for the same figure, and none of it left behind.
-
-    Yields:
-        The seed.
-    """
-    seed = derive(plan.seed, plan.protocol.digest, fold, "figures")
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(seed)
-        yield seed
+def seed(plan: Plan, fold: int) -> int:
+    """Seed the global generator, the same for the same figure; returns the seed."""
+    number = derive(plan.seed, plan.protocol.digest, fold, "figures")
+    torch.manual_seed(number)
+    return number
 
 
 def caption(plan: Plan, *more: str) -> tuple[str, ...]:

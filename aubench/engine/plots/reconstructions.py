@@ -66,7 +66,8 @@ def computed(plan: Plan, fold: int, masks: Sequence[float], count: int) -> Recon
     views = frames.views(data, method, rows)
     found = {}
     for mask in masks:
-        with frames.seeded(plan, fold), torch.no_grad():
+        frames.seed(plan, fold)
+        with torch.no_grad():
             found[mask] = cast(Reconstructs, method).reconstruct(views, mask)
         if not found[mask].restored:
             raise _nothing(plan)
