@@ -1,0 +1,118 @@
+"""How often a method picks each modality, with all of them there and with each one missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from aubench.data import clips, sampling
+from aubench.data.pixels import centre_views
+from aubench.engine import finished
+from aubench.engine.conditions import CLEAN, Condition, missing
+from aubench.engine.plan import Plan
+from aubench.engine.plots import frames, style
+from aubench.engine.predict import BATCH
+from aubench.engine.treatments import applied
+from aubench.errors import MethodError, UsageError
+from aubench.explain import Selects
+from aubench.task import Inputs, Modality
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How selections divide between modalities.
+
+    Attributes:
+        modalities: In the task's order.
+        conditions: What was done to the test inputs.
+        values: (conditions, modalities); rows sum to 1.
+    """
+
+    modalities: tuple[Modality, ...]
+    conditions: tuple[Condition, ...]
+    values: npt.NDArray[np.float64]
+
+
+def computed(plan: Plan, folds: Sequence[int]) -> Shares:
+    """Shares, averaged over the test frames of some folds.
+
+    Args:
+        plan: A run.
+        folds: Finished ones.
+
+    Raises:
+        UsageError: The method does not select.
+        MethodError: What it tells are no shares.
+    """
+    if not issubclass(plan.entry.method, Selects):
+        raise UsageError(f"{plan.entry.name} selects nothing")
+    modalities = plan.task.modalities
+    conditions = (CLEAN, *(missing((m,)) for m in modalities))
+    parts = [_of_fold(plan, fold, conditions) for fold in folds]
+    values = np.sum([sums for sums, _ in parts], 0) / sum(count for _, count in parts)
+    return Shares(modalities, conditions, values)
+
+
+def draw(shares: Shares, words: Sequence[str]) -> Figure:
+    """A bar for each condition, divided between the modalities."""
+    places = np.arange(len(shares.conditions))
+    with style.styled():
+        figure = style.figure(7.2, 1.7 + 0.55 * len(places))
+        axes = figure.add_subplot()
+        begin = np.zeros(len(places))
+        for modality, lengths in zip(shares.modalities, shares.values.T, strict=True):
+            colour = style.BY_MODALITY[modality]
+            bars = axes.barh(places, lengths, left=begin, height=0.68, color=colour, label=str(modality))
+            told = [f"{length:.1%}" if length >= 0.06 else "" for length in lengths]
+            axes.bar_label(bars, told, label_type="center", color="white", fontsize=9)
+            begin = begin + lengths
+        axes.set_yticks(places, [_words(condition) for condition in shares.conditions])
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.grid(False)
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("mean over test frames, features and votes", fontsize=9)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        style.entitle(figure, "How often each modality is picked", words)
+        figure.legend(loc="outside lower center", ncols=len(shares.modalities), fontsize=9)
+    return figure
+
+
+def _of_fold(plan: Plan, fold: int, conditions: Sequence[Condition]) -> tuple[npt.NDArray[np.float64], int]:
+    """Summed shares (conditions, modalities) and how many frames, or clips, they are of."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    method = finished.method_of(plan, fold).to(device)
+    data, roles = frames.opened(plan, fold)
+    recipe, length = method.recipe, method.recipe.clip_length
+    asked = roles.test if length is None else clips.tiled(data, roles.test, length)
+    sums = np.zeros((len(conditions), len(method.task.modalities)))
+    batches = sampling.in_batches(asked, max(BATCH // (length or 1), 1))
+    for stored in sampling.stream(data, method.task.modalities, batches, pin=device.type == "cuda"):
+        images = {m: x.to(device, non_blocking=True) for m, x in stored.images.items()}
+        views = centre_views(images, recipe.image_size, recipe.crop)
+        sums += [_picked(cast(Selects, method), applied(views, condition)) for condition in conditions]
+    return sums, len(asked)
+
+
+@torch.inference_mode()
+def _picked(method: Selects, inputs: Inputs) -> npt.NDArray[np.float64]:
+    """Shares summed over frames, (M,)."""
+    found, wanted = method.picked(inputs).double().cpu(), (len(next(iter(inputs.values()))), len(inputs))
+    if tuple(found.shape) != wanted or not torch.allclose(found.sum(1), torch.ones(wanted[0]).double(), atol=1e-4):
+        raise MethodError(
+            f"picked returned {tuple(found.shape)}", where=type(method).__name__, hint=f"{wanted}, rows summing to 1"
+        )
+    summed: npt.NDArray[np.float64] = found.sum(0).numpy()
+    return summed
+
+
+def _words(condition: Condition) -> str:
+    return " and ".join(f"no {m}" for m in condition.modalities) or "all there"

@@ -1,0 +1,128 @@
+"""``aubench plot``: files are written where asked, and what cannot be drawn is refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import pytest
+
+from aubench.data.store import Store
+from aubench.engine import fold as fold_module
+from aubench.engine.plan import Plan, StoreFacts, make_plan
+from aubench.registry import find_method, find_protocol
+
+OPEN = Path(__file__).parents[1] / "engine" / "plots" / "open_method.py"
+SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 1}
+
+
+def decide(store: Path, runs: Path, method: str, **changes: object) -> Plan:
+    plan = make_plan(
+        method,
+        find_method(method),
+        find_protocol("synth_3fold"),
+        preset="tiny",
+        changes=SMALL | changes,
+        seed=5,
+        selection="last",
+        precision="32-true",
+        store=StoreFacts.of(Store(store)),
+        runs=runs,
+    )
+    plan.open_folder({})
+    return plan
+
+
+@pytest.fixture(scope="module")
+def run(small_store, tmp_path_factory) -> Path:
+    """A run of which the second fold is finished, of a method that shows everything."""
+    plan = decide(small_store, tmp_path_factory.mktemp("runs"), str(OPEN))
+    fold_module.run_fold(plan, 2, "cpu", 0, lambda event: None)
+    return plan.folder
+
+
+FIGURES = ["reconstructions", "knowledge", "selection", "cut-switch"]
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_each_figure_is_drawn_beside_the_run(call, run, small_store, figure):
+    done = call("plot", figure, run, "--store", small_store)
+    assert done.code == 0, done.err
+    path = Path(done.out.strip())
+    assert path == run / "figures" / f"{figure.replace('-', '_')}.png"
+    image = cv2.imread(str(path))
+    assert image.shape[0] > 300 and image.shape[1] > 600 and image.std() > 10
+
+
+@pytest.mark.parametrize("figure", ["reconstructions", "cut-switch"])
+def test_the_same_command_draws_the_same(call, run, small_store, figure):
+    for name in ("a.png", "b.png"):
+        assert call("plot", figure, run, "--store", small_store, "--frames", "1", "--out", name).code == 0
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
+def test_a_figure_goes_where_it_is_asked_as_what_it_is_asked(call, run, small_store, tmp_path):
+    done = call("plot", "selection", run, "--fold", "2", "--out", "new/one.svg", "--store", small_store)
+    assert (done.code, done.out) == (0, "new/one.svg\n"), done.err
+    assert (tmp_path / "new/one.svg").read_text().startswith("<?xml")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["one.svg"]
+
+
+def test_masks_and_frames_are_chosen(call, run, small_store):
+    sizes = []
+    for options in (("--mask", "0.5"), ("--mask", "0.5,0.9"), ("--mask", "0.5", "--frames", "2")):
+        done = call("plot", "reconstructions", run, "--store", small_store, "--out", "a.png", *options)
+        assert done.code == 0, done.err
+        sizes.append(cv2.imread("a.png").shape[:2])
+    assert sizes[1][1] > sizes[0][1] and sizes[2][0] < sizes[0][0]
+
+
+def test_cut_switch_needs_no_run(call, small_store, tmp_path):
+    words = ("plot", "cut-switch", "--protocol", "synth_3fold", "--store", small_store, "--frames", "2")
+    done = call(*words, "--method", "late_fusion", "--set", "cut_switch=0.5")
+    assert (done.code, done.out) == (0, "cut_switch.png\n"), done.err
+    done = call(*words, "--method", "late_fusion", "--out", "b.png")
+    assert done.code == 2 and "late_fusion changes no image" in done.err
+    assert [path.name for path in tmp_path.glob("*.png")] == ["cut_switch.png"]
+
+
+@pytest.mark.parametrize(
+    ("figure", "told"),
+    [
+        ("reconstructions", "late_fusion has nothing to reconstruct"),
+        ("knowledge", "late_fusion has no knowledge of AU pairs"),
+        ("selection", "late_fusion selects nothing"),
+        ("cut-switch", "late_fusion changes no image of its training frames in this recipe"),
+    ],
+)
+def test_a_method_without_the_hook_is_refused_in_one_line(call, small_store, tmp_path, figure, told):
+    folder = decide(small_store, tmp_path / "runs", "late_fusion").folder
+    done = call("plot", figure, folder, "--store", small_store, "--fold", "1")
+    assert (done.code, done.out, done.err) == (2, "", f"aubench: {told}\n")
+    assert not (folder / "figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("reconstructions", "RUN", "--mask", "1"), "'1' are no shares"),
+        (("reconstructions", "RUN", "--mask", "half"), "'half' are no shares"),
+        (("reconstructions", "RUN", "--fold", "1"), "fold 1 is not finished"),
+        (("reconstructions", "RUN", "--fold", "9"), "has no fold '9'"),
+        (("knowledge", "RUN", "--out", "a.gif"), "cannot be a '.gif' file"),
+        (("selection", "nowhere"), "is not the folder of a run"),
+        (("cut-switch",), "wants either a run's folder, or --method and --protocol"),
+        (("cut-switch", "RUN", "--method", "amf"), "wants either a run's folder, or --method and --protocol"),
+        (("cut-switch", "--method", "amf"), "wants either a run's folder, or --method and --protocol"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_one_line(call, run, small_store, words, told):
+    done = call("plot", *(run if word == "RUN" else word for word in words), "--store", small_store)
+    assert (done.code, done.out) == (2, "")
+    assert told in done.err and done.err.count("\n") == 1
+
+
+def test_a_run_without_a_finished_fold_is_refused(call, small_store, tmp_path):
+    folder = decide(small_store, tmp_path / "runs", "amf").folder
+    done = call("plot", "selection", folder, "--store", small_store)
+    assert done.code == 2 and "has no finished fold" in done.err
