@@ -72,7 +72,7 @@ def computed(plan: Plan, fold: int, count: int) -> Augmented:
     chosen = differ.nonzero()[:count, 0]
     if not len(chosen):
         raise UsageError(f"{plan.entry.name} changes no image of its training frames in this recipe")
-    first = clips.frames_of(rows).reshape(len(rows), -1)[chosen, 0]
+    first = clips.frames_of(rows).reshape(len(rows), -1)[chosen.numpy(), 0]
     names = tuple(frames.name(data, row) for row in first)
     return Augmented(names, _firsts(before, chosen), _firsts(after, chosen), int(differ.sum()), len(rows))
 
