@@ -22,26 +22,12 @@ class AUvMAERecipe(VideoAutoencoderRecipe, KnowledgeRecipe, MinorityRecipe):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {
-            "clip_frames": 16,
-            "batch_size": 8,
-            "patch": 8,
-            "positions": "grid",
-            "width": 96,
-            "depth": 4,
-            "heads": 4,
-            "decoder_width": 48,
-            "decoder_depth": 1,
-            "decoder_heads": 2,
-            "drop_path": 0.0,
-            "layer_decay": 1.0,
-            "learning_rate": 1e-3,
-            "learning_rate_schedule": "cosine",
-            "warmup_epochs": 1,
-            "pretrain_epochs": 5,
-            "pretrain_batch_size": 16,
-            "pretrain_frames_per_epoch": 8000,
-            "pretrain_learning_rate": 1e-3,
-            "pretrain_warmup_epochs": 1,
+            **{"image_size": 64, "crop": 64, "clip_frames": 8, "segment": 8, "patch": 16, "positions": "grid"},
+            **{"width": 96, "depth": 4, "heads": 4, "decoder_width": 64, "decoder_depth": 1, "decoder_heads": 2},
+            **{"pretrain_epochs": 8, "pretrain_batch_size": 8, "pretrain_frames_per_epoch": 4800},
+            **{"pretrain_learning_rate": 3e-3, "pretrain_warmup_epochs": 1},
+            **{"epochs": 20, "frames_per_epoch": 5600, "batch_size": 4, "patience": 20, "learning_rate": 3e-3},
+            **{"learning_rate_schedule": "cosine", "warmup_epochs": 2, "layer_decay": 1.0, "drop_path": 0.0},
         }
     }
 

@@ -212,7 +212,7 @@ def test_the_patch_level_shares_the_video_levels_pre_training_and_the_frame_leve
 @pytest.mark.parametrize(
     "changes",
     [
-        {"segment": 12},
+        {"segment": 6},
         {"patch": 9},
         {"width": 97},
         {"tubelet": 3},
