@@ -34,12 +34,14 @@ _READING = """\
 
 - **F1** (in %): per AU over the frames of a fold's test role at threshold 0.5, mean over AUs, then folds, then seeds.
   Undefined F1 counts 0, unknown labels count nowhere. After ±: the standard deviation over all folds and seeds.
-- **Above always positive**: F1 minus that of saying "present" to every frame, with the 95 % interval of a paired
-  bootstrap over the test subjects. An interval that holds 0 means that nothing was shown to be learnt.
+- **Rank**: one more than the number of rows that are significantly better: by a paired test over the test subjects, at
+  5 % after Holm's correction over all pairs of the table. What cannot be told apart from the best has rank 1.
+- **Above always positive**: F1 minus that of saying "present" to every frame, with its paired 95 % interval over the
+  test subjects. An interval that holds 0 means that nothing was shown to be learnt.
 - **F1 pooled**: the folds' counts added up first. **ACC**: share of known labels predicted right. **AUC**: area under
   the ROC curve, from histograms of 200 bins. ACC and AUC are means over AUs, folds and seeds.
-- **#**: rank by F1. The trivial baselines (always positive; prevalence, which answers with the AU's share of positives
-  in training) stand in every table without a rank. The best ranked value of a column is bold.
+- **#**: place by F1. The trivial baselines (always positive; prevalence, which answers with the AU's share of positives
+  in training) stand in every table without a place. The best ranked value of a column is bold.
 - **Fidelity**: *exact*, as the paper has it; *resolved*, what the paper leaves open was decided and is stated;
   *approximate*, too little is published.
 - **Modalities**: V visual, D depth, T thermal: what the method uses. **GFLOPs** per frame, two operations a

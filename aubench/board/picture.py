@@ -86,7 +86,7 @@ def _line(axes: Axes, place: int, row: Row) -> None:
     axes.plot([100 * one.f1_mean for one in row.summaries], [place] * len(row.summaries), "o", color=colour, ms=4)
     _text(axes, _NAME, place, row.name, align="left", color="black" if row.runs else _QUIET)
     for value, (_, x) in zip(_cells(row), _COLUMNS, strict=True):
-        _text(axes, x, place, value, weight="bold" if row.rank == 1 else "normal")
+        _text(axes, x, place, value, weight="bold" if row.place == 1 else "normal")
 
 
 def _cells(row: Row) -> Sequence[str]:

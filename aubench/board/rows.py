@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
-
-import pandas as pd
 
 from aubench import digest
 from aubench.board.ledger import Kept
 from aubench.board.verify import label_digest, row_key
-from aubench.scores import baselines, intervals, metrics
+from aubench.scores import baselines, intervals, metrics, paired
 from aubench.scores.intervals import Interval
 from aubench.scores.record import RecordInfo, Summary
+from aubench.scores.shares import Shares, shares
 
 SELECTIONS = ("inner_val", "last", "oracle_test")
 
@@ -27,13 +26,15 @@ class Row:
         summaries: Headline numbers of each seed.
         margin: F1 above always-positive; None for always-positive itself.
         runs: The records behind it, by seed; none for a baseline.
-        rank: Place by F1, from 1; None for a baseline.
+        place: Place by F1, from 1; None for a baseline.
+        rank: One more than the number of rows that are significantly better; None for a baseline.
     """
 
     name: str
     summaries: tuple[Summary, ...]
     margin: Interval | None
     runs: tuple[Kept, ...] = ()
+    place: int | None = None
     rank: int | None = None
 
     @property
@@ -69,7 +70,7 @@ class Section:
         selection: How the scored epoch was chosen.
         dataset: Name, version and labelled frames of the data set.
         aus: The AUs.
-        rows: Ranked rows by rank, then the baselines.
+        rows: Ranked rows by F1, then the baselines.
     """
 
     selection: str
@@ -80,7 +81,7 @@ class Section:
     @property
     def ranked(self) -> tuple[Row, ...]:
         """The rows that are not baselines."""
-        return tuple(row for row in self.rows if row.rank is not None)
+        return tuple(row for row in self.rows if row.place is not None)
 
 
 def complete(kept: Kept) -> bool:
@@ -110,29 +111,32 @@ def _section_key(kept: Kept) -> tuple[int, int, str]:
 def _section(runs: list[Kept]) -> Section:
     info = runs[0].record.info
     always_counts, always_histograms = baselines.always_positive(runs[0].record)
-    rows = [_row(tuple(group), always_counts) for _, group in groupby(runs, key=row_key)]
-    rows.sort(key=lambda row: (-row.f1, row.name, digest.of_json(row.info.model_dump(mode="json"))))
+    always = shares([always_counts])
+    found = [_row(tuple(group), always) for _, group in groupby(runs, key=row_key)]
+    found.sort(key=lambda pair: (-pair[0].f1, pair[0].name, digest.of_json(pair[0].info.model_dump(mode="json"))))
     trivial = [
         Row("always positive", (metrics.summarise(always_counts, always_histograms),), None),
-        _prevalence(runs, always_counts),
+        _prevalence(runs, always),
     ]
     dataset = f"{info.dataset.name} {info.dataset.version}, {info.dataset.labelled:,} labelled frames"
-    return Section(info.selection, dataset, tuple(sorted(info.protocol.aus)), (*_ranked(rows), *trivial))
+    return Section(info.selection, dataset, tuple(sorted(info.protocol.aus)), (*_ranked(found), *trivial))
 
 
-def _row(runs: tuple[Kept, ...], always: pd.DataFrame) -> Row:
-    margin = intervals.f1_difference([kept.record.counts for kept in runs], [always])
-    return Row(runs[0].record.info.method.name, tuple(kept.record.info.summary for kept in runs), margin, runs)
+def _row(runs: tuple[Kept, ...], always: Shares) -> tuple[Row, Shares]:
+    own = shares([kept.record.counts for kept in runs])
+    margin, summaries = intervals.of_mean(own - always), tuple(kept.record.info.summary for kept in runs)
+    return Row(runs[0].record.info.method.name, summaries, margin, runs), own
 
 
-def _prevalence(runs: Sequence[Kept], always: pd.DataFrame) -> Row:
+def _prevalence(runs: Sequence[Kept], always: Shares) -> Row:
     """Validation subjects vary with the seed, so prevalence does: the mean over the training roles that occurred."""
     roles = {str([fold.train_prevalence for fold in kept.record.info.folds]): kept.record for kept in runs}
     made = [baselines.prevalence(record) for record in roles.values()]
-    margin = intervals.f1_difference([counts for counts, _ in made], [always])
+    margin = intervals.of_mean(shares([counts for counts, _ in made]) - always)
     return Row("prevalence", tuple(metrics.summarise(*tables) for tables in made), margin)
 
 
-def _ranked(rows: list[Row]) -> list[Row]:
+def _ranked(found: list[tuple[Row, Shares]]) -> list[Row]:
+    rows, ranks = [row for row, _ in found], paired.ranked([own for _, own in found])
     places = [1 + sum(other.f1 > row.f1 for other in rows) for row in rows]
-    return [Row(row.name, row.summaries, row.margin, row.runs, place) for row, place in zip(rows, places, strict=True)]
+    return [replace(row, place=place, rank=rank) for row, place, rank in zip(rows, places, ranks, strict=True)]

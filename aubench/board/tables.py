@@ -103,7 +103,7 @@ def _identity(section: Section, *, brief: bool = False) -> list[Column]:
         return lambda row: show(row.info) if row.runs else NOTHING
 
     columns = [
-        Column("#", lambda row: NOTHING if row.rank is None else str(row.rank)),
+        Column("#", lambda row: NOTHING if row.place is None else str(row.place)),
         Column("Method", lambda row: row.name, align="left"),
         Column("Fidelity", of_run(lambda info: FIDELITY[info.method.fidelity]), align="left"),
         Column("Modalities", of_run(lambda info: letters(info.method.modalities)), align="left"),
@@ -115,6 +115,7 @@ def _identity(section: Section, *, brief: bool = False) -> list[Column]:
 def _numbers() -> list[Column]:
     return [
         Column("F1", lambda row: f"{_percent(row.f1)} ± {_percent(row.spread)}", lambda row: row.f1),
+        Column("Rank", lambda row: NOTHING if row.rank is None else str(row.rank)),
         Column("Above always positive", lambda row: _margin(row.margin)),
         _percent_column("F1 pooled", lambda row: row.mean("f1_pooled")),
         _percent_column("ACC", lambda row: row.mean("acc")),
@@ -138,7 +139,7 @@ def _table(section: Section, columns: Sequence[Column]) -> Table:
     best = {column.header: _best(column, section.ranked) for column in columns}
 
     def cell(column: Column, row: Row) -> Cell:
-        bold = column.best is not None and row.rank is not None and _percent(column.best(row)) == best[column.header]
+        bold = column.best is not None and row.place is not None and _percent(column.best(row)) == best[column.header]
         return Cell(column.show(row), bold)
 
     rows = tuple(tuple(cell(column, row) for column in columns) for row in section.rows)

@@ -9,7 +9,8 @@ import pytest
 
 from aubench.board import build
 from aubench.errors import DataError, RecordError, UsageError
-from aubench.scores import baselines, intervals, metrics
+from aubench.scores import baselines, intervals, metrics, paired
+from aubench.scores.shares import shares
 
 
 def _tables(page: str) -> list[list[dict[str, str]]]:
@@ -57,6 +58,14 @@ def test_numbers_are_those_of_the_counts(board, records):
     ours = next(row for row in per_au if row["Method"] == "late_fusion")
     assert ours["AU24"] == f"{50 * sum(record.info.summary.f1_by_au['AU24'] for record in runs):.1f}"
     assert ours["Mean"] == row["F1"].split()[0]
+
+
+def test_ranks_are_those_of_the_paired_test(board, records):
+    scores = _tables(build.pages(board)["synth_3fold.md"])[0]
+    groups = [records[2:4], records[4:5], records[:2], records[5:6]]
+    ranks = paired.ranked([shares([record.counts for record in group]) for group in groups])
+    assert [row["Rank"] for row in scores] == [*map(str, ranks), "–", "–"]
+    assert len(set(ranks)) > 1
 
 
 def test_the_best_ranked_value_is_bold_and_baselines_never_are(board):
