@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from aubench.conditions import CLEAN, missing
 from aubench.engine import flops
 from aubench.engine.cases import FRAMES, Case, offered
-from aubench.engine.conditions import CLEAN, missing
 from aubench.engine.sealed import Sealed
 from aubench.errors import RecipeError
 from aubench.method import BranchedMethod, Method, Progress, Stage

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from aubench import atomic
+from aubench.conditions import CLEAN, Condition
 from aubench.data import clips, sampling
 from aubench.data.roles import Labelled, Rows
-from aubench.engine.conditions import CLEAN, Condition
 from aubench.engine.sealed import Sealed
 from aubench.scores import counts as counts_file
 

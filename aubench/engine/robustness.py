@@ -14,11 +14,11 @@ import torch
 from filelock import FileLock
 
 from aubench import atomic, digest
+from aubench.conditions import Condition
 from aubench.data import clips, sampling
 from aubench.data.roles import Labelled, Rows
 from aubench.data.store import Store
 from aubench.engine import devices, finished, predict
-from aubench.engine.conditions import Condition
 from aubench.engine.plan import Plan
 from aubench.engine.sharing import Sharing
 from aubench.engine.training import WEIGHTS

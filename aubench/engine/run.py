@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from aubench.conditions import Condition
 from aubench.data.roles import Labelled
 from aubench.data.store import Store
 from aubench.engine import figures, flops, provenance, robustness
-from aubench.engine.conditions import Condition
 from aubench.engine.devices import DeviceChoice
 from aubench.engine.fold import RESULT
 from aubench.engine.launch import Job, launch

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from aubench.conditions import CLEAN, Condition
 from aubench.data.pixels import centre_views
-from aubench.engine.conditions import CLEAN, Condition
 from aubench.engine.treatments import Frames, Means, applied
 from aubench.errors import MethodError
 from aubench.task import Modality

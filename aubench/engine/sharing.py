@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from aubench.engine.conditions import Condition, Treatment
+from aubench.conditions import Condition, Treatment
 from aubench.engine.sealed import Sealed
 from aubench.engine.treatments import Frames, Means, treated
 from aubench.method import BranchedMethod

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aubench.engine.conditions import Condition, Kind, Treatment, missing, subsets
+from aubench.conditions import Condition, Kind, Treatment, missing, subsets
 from aubench.errors import ProtocolError, UsageError, nearest
 from aubench.task import Modality
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from aubench.engine.conditions import Condition, Treatment
+from aubench.conditions import Condition, Treatment
 from aubench.engine.seeds import derive
 from aubench.errors import MethodError
 from aubench.task import Modality

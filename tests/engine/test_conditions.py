@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aubench import Modality, Task
-from aubench.engine.conditions import AS_IS, CLEAN, Condition, Treatment, missing, subsets
+from aubench.conditions import AS_IS, CLEAN, Condition, Treatment, missing, subsets
 from aubench.engine.sealed import Sealed
 from aubench.engine.sharing import Sharing
 from aubench.engine.suites import Suite, builtin_suites, find_suite

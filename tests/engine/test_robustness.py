@@ -11,11 +11,11 @@ import torch
 
 from aubench.board import verify
 from aubench.board.ledger import Kept
+from aubench.conditions import CLEAN, Condition
 from aubench.data.roles import Labelled
 from aubench.data.store import Store
 from aubench.engine import finished, predict, provenance, robustness
 from aubench.engine import fold as fold_module
-from aubench.engine.conditions import CLEAN, Condition
 from aubench.engine.plan import Plan, StoreFacts, make_plan
 from aubench.engine.run import write_record
 from aubench.engine.sealed import Sealed

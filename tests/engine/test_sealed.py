@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from aubench import Card, Fidelity, Method, Modality, Recipe, Task
-from aubench.engine.conditions import Condition
+from aubench.conditions import Condition
 from aubench.engine.sealed import Sealed
 from aubench.errors import MethodError
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from aubench.conditions import CLEAN, Condition, missing
 from aubench.data import clips, sampling
 from aubench.data.pixels import centre_views
 from aubench.engine import finished
-from aubench.engine.conditions import CLEAN, Condition, missing
 from aubench.engine.plan import Plan
 from aubench.engine.plots import frames, style
 from aubench.engine.predict import BATCH

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aubench import Modality
-from aubench.engine.conditions import CLEAN, missing
+from aubench.conditions import CLEAN, missing
 from aubench.engine.plots import selection
 from aubench.engine.plots.selection import Shares
 from aubench.errors import AubenchError, MethodError
