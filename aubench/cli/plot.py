@@ -18,7 +18,7 @@ _Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder: runs/
 _Fold = Annotated[str | None, typer.Option("--fold", help="By number or alias [default: the first finished].")]
 _Frames = Annotated[int, typer.Option("--frames", min=1, max=16, help="How many frames to show.")]
 _Out = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="A .png or .svg [default: RUN/figures/<figure>.png].")
+    Path | None, typer.Option("--out", metavar="FILE", help="A .png or .svg [default: RUN/plots/<figure>.png].")
 ]
 _Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The dataset's store.")]
 
@@ -36,7 +36,7 @@ def reconstructions(
     from aubench.engine.plots import reconstructions as plot
     from aubench.engine.plots.frames import caption
 
-    out = _checked(out or run / "figures" / "reconstructions.png")
+    out = _checked(out or run / "plots" / "reconstructions.png")
     masks = _masks(mask)
     plan = _opened(run, store)
     number = _finished(plan, fold)[0]
@@ -50,7 +50,7 @@ def knowledge(run: _Run, fold: _Fold = None, out: _Out = None, store: _Store = N
     from aubench.engine.plots import knowledge as plot
     from aubench.engine.plots.frames import caption
 
-    out = _checked(out or run / "figures" / "knowledge.png")
+    out = _checked(out or run / "plots" / "knowledge.png")
     plan = _opened(run, store)
     number = _finished(plan, fold)[0]
     _save(plot.draw(plot.computed(plan, number), plan.protocol.aus, caption(plan, f"fold {number}", _id(plan))), out)
@@ -67,7 +67,7 @@ def selection(
     from aubench.engine.plots import selection as plot
     from aubench.engine.plots.frames import caption
 
-    out = _checked(out or run / "figures" / "selection.png")
+    out = _checked(out or run / "plots" / "selection.png")
     plan = _opened(run, store)
     folds = _finished(plan, fold)
     of = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
@@ -92,7 +92,7 @@ def cut_switch(
     from aubench.engine.plots.frames import caption
     from aubench.errors import UsageError
 
-    folder = Path() if run is None else run / "figures"
+    folder = Path() if run is None else run / "plots"
     out = _checked(out or folder / "cut_switch.png")
     if run is not None and not (method or protocol or changes):
         plan = _opened(run, store)

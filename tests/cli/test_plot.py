@@ -49,7 +49,8 @@ def test_each_figure_is_drawn_beside_the_run(call, run, small_store, figure):
     done = call("plot", figure, run, "--store", small_store)
     assert done.code == 0, done.err
     path = Path(done.out.strip())
-    assert path == run / "figures" / f"{figure.replace('-', '_')}.png"
+    assert path == run / "plots" / f"{figure.replace('-', '_')}.png"
+    assert not (run / "figures").exists(), "MLflow gets what lies there, and this may show faces"
     image = cv2.imread(str(path))
     assert image.shape[0] > 300 and image.shape[1] > 600 and image.std() > 10
 
@@ -99,7 +100,7 @@ def test_a_method_without_the_hook_is_refused_in_one_line(call, small_store, tmp
     folder = decide(small_store, tmp_path / "runs", "late_fusion").folder
     done = call("plot", figure, folder, "--store", small_store, "--fold", "1")
     assert (done.code, done.out, done.err) == (2, "", f"aubench: {told}\n")
-    assert not (folder / "figures").exists()
+    assert not (folder / "plots").exists()
 
 
 @pytest.mark.parametrize(
