@@ -10,10 +10,8 @@ from aubench import registry
 from aubench.board import ledger, verify
 from aubench.board.ledger import RECORDS, Finding, Kept
 from aubench.board.verify import Known
-from aubench.errors import DataError, RecordError
+from aubench.errors import RecordError
 from aubench.scores import record as records
-
-_RECORD, _RUN = "record", "run.json"
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def add(run: Path, root: Path, known: Known = registry.find_protocol) -> Added:
         DataError: There is no record of a finished run.
         RecordError: A record does not hold what it claims, or the leaderboard holds another one of the same run.
     """
-    new, unfinished = _found(run)
+    new, unfinished = ledger.finished(run)
     there, _ = ledger.scan(root)
     targets = [root / RECORDS / kept.record.place for kept in new]
     others = [kept for kept in there if kept.folder not in targets]
@@ -54,31 +52,6 @@ def add(run: Path, root: Path, known: Known = registry.find_protocol) -> Added:
         raise RecordError(findings[0].what, where=findings[0].path)
     _place(new, targets, root)
     return Added(tuple(targets), tuple(unfinished))
-
-
-def _found(run: Path) -> tuple[list[Kept], list[Finding]]:
-    """Records to add, and the runs that have none or lack folds."""
-    if not run.is_dir():
-        raise DataError("no such folder", where=run, hint="give the folder of a finished run")
-    for folder in (run, run / _RECORD):
-        if (folder / records.FILE).is_file():
-            return [Kept(folder, records.read(folder))], []
-    every = [Kept(path.parent, records.read(path.parent)) for path in sorted(run.rglob(records.FILE))]
-    begun = sorted(path.parent for path in run.rglob(_RUN))
-    unfinished = [Finding(folder, "has no record yet") for folder in begun if not (folder / _RECORD).is_dir()]
-    whole = []
-    for kept in every:
-        done, of = len(kept.record.info.folds), kept.record.info.protocol.fold_count
-        if done < of:
-            unfinished.append(Finding(kept.folder, f"has {done} of {of} folds; to add it, name it itself"))
-        else:
-            whole.append(kept)
-    if not whole:
-        begun_runs = f", {len(unfinished)} unfinished" if unfinished else ""
-        raise DataError(
-            f"no record of a finished run here{begun_runs}", where=run, hint="give the folder of a finished run"
-        )
-    return whole, unfinished
 
 
 def _place(new: list[Kept], targets: list[Path], root: Path) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aubench.errors import RecordError
+from aubench.errors import DataError, RecordError
 from aubench.scores import record as records
 from aubench.scores.record import Record
 
 RECORDS = "records"
+_RECORD, _RUN = "record", "run.json"
 _DEPTH = 3  # protocol, method, run
 
 
@@ -69,6 +70,43 @@ def scan(root: Path) -> tuple[list[Kept], list[Finding]]:
             if path.name not in records.FILES
         ]
     return kept, findings
+
+
+def finished(run: Path) -> tuple[list[Kept], list[Finding]]:
+    """Read the records of runs.
+
+    Args:
+        run: A run's folder, its ``record`` folder, or a folder that holds runs at any depth.
+
+    Returns:
+        The records, and the runs that were passed over since they have none or lack folds. A run that is named
+        itself may lack folds.
+
+    Raises:
+        DataError: There is no record of a finished run.
+        RecordError: A record cannot be read.
+    """
+    if not run.is_dir():
+        raise DataError("no such folder", where=run, hint="give the folder of a finished run")
+    for folder in (run, run / _RECORD):
+        if (folder / records.FILE).is_file():
+            return [Kept(folder, records.read(folder))], []
+    every = [Kept(path.parent, records.read(path.parent)) for path in sorted(run.rglob(records.FILE))]
+    begun = sorted(path.parent for path in run.rglob(_RUN))
+    unfinished = [Finding(folder, "has no record yet") for folder in begun if not (folder / _RECORD).is_dir()]
+    whole = []
+    for kept in every:
+        done, of = len(kept.record.info.folds), kept.record.info.protocol.fold_count
+        if done < of:
+            unfinished.append(Finding(kept.folder, f"has {done} of {of} folds; to add it, name it itself"))
+        else:
+            whole.append(kept)
+    if not whole:
+        begun_runs = f", {len(unfinished)} unfinished" if unfinished else ""
+        raise DataError(
+            f"no record of a finished run here{begun_runs}", where=run, hint="give the folder of a finished run"
+        )
+    return whole, unfinished
 
 
 def _run_folders(folder: Path, depth: int, findings: list[Finding]) -> Iterator[Path]:

@@ -53,6 +53,12 @@ def plain(blocks: Sequence[Block]) -> str:
     return _joined(blocks, "simple", _bare)
 
 
+def latex(blocks: Sequence[Block]) -> str:
+    """The same for a paper: tables for the package booktabs, all else as comments."""
+    told = [f"% {block.lstrip('# ')}".replace("\n", "\n% ") if isinstance(block, str) else block for block in blocks]
+    return _joined(told, "latex_booktabs", _bare)
+
+
 def escaped(text: str) -> str:
     """Text that stands for itself in a Markdown table and that every machine finds equally wide."""
     narrow = "".join(character if character.isascii() or character in "±–" else "?" for character in text)

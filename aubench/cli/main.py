@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from aubench.cli import data, leaderboard, methods, plot, run, test_method, track
+from aubench.cli import compare, data, leaderboard, methods, plot, run, test_method, track
 from aubench.errors import AubenchError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run")(run.run)
+app.command("compare")(compare.compare)
 app.command("methods")(methods.methods)
 app.command("protocols")(methods.protocols)
 app.command("test-method")(test_method.test_method)

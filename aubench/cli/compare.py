@@ -1,0 +1,42 @@
+"""``aubench compare``: which of several methods can be told apart. Works without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    contestants: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A B...", help="Folders of finished runs, or that hold such; or METHOD@PROTOCOL of the leaderboard."
+        ),
+    ],
+    condition: Annotated[
+        str, typer.Option("--condition", help="What was done to the test inputs, as the records name it.")
+    ] = "clean",
+    root: Annotated[Path, typer.Option("--root", metavar="DIR", help="The leaderboard's folder.")] = Path(
+        "leaderboard"
+    ),
+    form: Annotated[str, typer.Option("--format", help="markdown, latex or csv.")] = "markdown",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write there, not to the terminal.")] = None,
+) -> None:
+    """Compare methods by their records: F1 and differences with intervals, paired tests, ranks."""
+    from aubench import atomic
+    from aubench.board import contest, versus, versus_text
+    from aubench.errors import UsageError, nearest
+
+    if form not in versus_text.FORMATS:
+        raise UsageError(f"no format '{form}'", where="--format", hint=nearest(form, versus_text.FORMATS))
+    found = contest.gather(contestants, root)
+    for finding in found.unfinished:
+        typer.echo(f"passed over {finding}", err=True)
+    text = versus_text.written(versus.compare(found, condition), form)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        atomic.write_text(out, text)
+        typer.echo(f"wrote {out}")

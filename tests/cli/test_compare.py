@@ -1,0 +1,196 @@
+"""``aubench compare``: what it finds, says and refuses, on a Python where torch cannot be imported."""
+
+import csv
+import importlib.util
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aubench.scores import counts, histograms, intervals, metrics, paired
+from aubench.scores.record import Record, RecordInfo
+from aubench.scores.shares import shares
+from aubench.task import Modality
+
+_factory = importlib.util.spec_from_file_location("record_factory", Path(__file__).parents[1] / "record_factory.py")
+_module = importlib.util.module_from_spec(_factory)
+_factory.loader.exec_module(_module)
+make_record = _module.make_record
+
+
+def changed(record, **fields):
+    """A record that says something else."""
+    said = record.info.model_dump(mode="json")
+    for path, value in fields.items():
+        *parents, last = path.split("__")
+        inner = said
+        for key in parents:
+            inner = inner[key]
+        inner[last] = value
+    return Record(RecordInfo.of(said), record.counts, record.histograms)
+
+
+@pytest.fixture
+def runs(tmp_path, make_record):
+    """Folders of finished runs: ``amf`` with three seeds, ``late_fusion`` with two; returns where they lie."""
+    records = [make_record("amf", seed=seed, skill=1.2) for seed in (0, 1, 2)]
+    records += [make_record("late_fusion", seed=seed, skill=0.7) for seed in (0, 1)]
+    for record in records:
+        record.write(tmp_path / "runs" / record.place / "record")
+    return tmp_path / "runs" / "synth_3fold"
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_numbers_are_those_of_the_counts(call, runs, make_record):
+    done = call("compare", runs / "late_fusion", runs / "amf", "--format", "csv")
+    assert done.code == 0, done.err
+    amf = [make_record("amf", seed=seed, skill=1.2).counts for seed in (0, 1, 2)]
+    late = [make_record("late_fusion", seed=seed, skill=0.7).counts for seed in (0, 1)]
+    first, second, *others = rows(done.out)
+    assert (first["method"], first["rank"], first["seeds"]) == ("amf", "1", "3")
+    assert (second["method"], second["rank"], second["seeds"]) == ("late_fusion", "2", "2")
+    by_seed = [metrics.summarise(table, histograms_of(make_record, i)).f1_mean for i, table in enumerate(amf)]
+    assert float(first["f1"]) == pytest.approx(np.mean(by_seed), abs=1e-6)
+    assert float(first["seed_deviation"]) == pytest.approx(metrics.deviation(by_seed), abs=2e-6)
+    apart = shares(amf) - shares(late)
+    mean = next(row for row in others if row["minus"] and row["au"] == "mean")
+    expected = intervals.of_mean(apart)
+    found = [float(mean[name]) for name in ("f1", "low", "high")]
+    assert found == pytest.approx([expected.estimate, expected.low, expected.high], abs=1e-6)
+    per_au = [row for row in others if row["minus"] and row["au"] != "mean"]
+    assert [row["au"] for row in per_au] == [f"AU{au}" for au in apart.aus]
+    p = paired.au_p({(0, 1): apart})
+    assert [float(row["p"]) for row in per_au] == pytest.approx(p[0].tolist(), abs=1e-6)
+    assert [float(row["p_holm"]) for row in per_au] == pytest.approx(paired.holm(p)[0].tolist(), abs=1e-6)
+    assert len(others) == 24 + 1 + 12
+
+
+def histograms_of(make_record, seed):
+    return make_record("amf", seed=seed, skill=1.2).histograms
+
+
+def test_markdown_says_seeds_and_intervals_apart(call, runs):
+    done = call("compare", runs)
+    assert done.code == 0, done.err
+    assert "± over seeds" in done.out and "95 % interval" in done.out
+    assert "condition clean: 41 test subjects in 3 folds" in done.out
+    line = next(line for line in done.out.splitlines() if re.match(r"\| +1 \| amf", line))
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    low, high = map(float, cells[4].split(" to "))
+    assert low < float(cells[3]) < high and cells[5] == "3"
+
+
+def test_latex_and_a_file(call, runs, tmp_path):
+    done = call("compare", runs, "--format", "latex", "--out", "table.tex")
+    assert (done.code, done.out) == (0, "wrote table.tex\n")
+    text = (tmp_path / "table.tex").read_text()
+    assert text.count(r"\begin{tabular}") == text.count(r"\bottomrule") == 4
+    assert r"late\_fusion" in text
+    outside = re.sub(r"\\begin\{tabular\}.*?\\end\{tabular\}", "", text, flags=re.DOTALL)
+    assert all(line.startswith("%") for line in outside.splitlines() if line)
+
+
+def test_names_on_the_leaderboard(call, runs, tmp_path):
+    assert call("leaderboard", "add", runs, "--root", "board").code == 0
+    named = call("compare", "amf@synth_3fold", "late_fusion@synth_3fold", "--root", "board")
+    assert named.code == 0, named.err
+    assert named.out == call("compare", runs).out
+    for word, hint in (("anf@synth_3fold", "did you mean 'amf'?"), ("amf@synth_3fol", "did you mean 'synth_3fold'?")):
+        wrong = call("compare", word, "amf@synth_3fold", "--root", "board")
+        assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+        assert hint in wrong.err
+
+
+def test_a_run_named_twice_counts_once(call, runs):
+    assert call("compare", runs, runs / "amf").out == call("compare", runs).out
+
+
+def test_recipes_of_one_method_are_contestants_of_their_own(call, tmp_path, make_record):
+    for rate in (1e-3, 2e-4):
+        record = make_record("amf", recipe={"learning_rate": rate}, skill=1 + 100 * rate)
+        record.write(tmp_path / "runs" / record.place / "record")
+    done = call("compare", "runs")
+    assert "amf (tiny, learning_rate=0.001)" in done.out
+    assert "amf (tiny, learning_rate=0.0002)" in done.out
+
+
+def test_a_condition_is_compared_like_clean(call, tmp_path, make_record):
+    worse = {"amf": make_record("amf", skill=0.1), "late_fusion": make_record("late_fusion", skill=0.9)}
+    for method, other in worse.items():
+        clean = make_record(method, skill=1.2)
+        tables = [
+            pd.concat([getattr(clean, name), getattr(other, name).assign(condition="zero:visual")])
+            for name in ("counts", "histograms")
+        ]
+        info = clean.info.model_dump(mode="json") | {"conditions": ["clean", "zero:visual"]}
+        record = Record(RecordInfo.of(info), counts.tidy(tables[0]), histograms.tidy(tables[1]))
+        record.write(tmp_path / "runs" / record.place / "record")
+    done = call("compare", "runs", "--condition", "zero:visual", "--format", "csv")
+    assert done.code == 0, done.err
+    first, second = rows(done.out)[:2]
+    assert (first["method"], second["method"]) == ("late_fusion", "amf")
+    expected = metrics.headline(metrics.f1(metrics.tally(worse["amf"].counts).cells))
+    assert float(second["f1"]) == pytest.approx(expected, abs=1e-6)
+    lacking = call("compare", "runs", "--condition", "zero:visul")
+    assert (lacking.code, lacking.err.count("\n")) == (2, 1)
+    assert "did you mean 'zero:visual'?" in lacking.err
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"selection": "last"}, "selection rule: last cannot be compared with inner_val"),
+        ({"dataset__digest": "6" * 64}, "store: 666666666666 cannot be compared with 555555555555"),
+        ({"protocol__digest": "7" * 64}, "digest of the protocol: 777777777777 cannot be compared with"),
+        ({"protocol__name": "bp4d_3fold"}, "protocol: bp4d_3fold 1 cannot be compared with synth_3fold 1"),
+        ({"summary__f1_mean": 0.99}, "summary.f1_mean: says 0.99"),
+    ],
+)
+def test_what_is_not_alike_is_refused_in_one_line(call, tmp_path, make_record, fields, said):
+    make_record("amf").write(tmp_path / "one")
+    changed(make_record("late_fusion"), **fields).write(tmp_path / "two")
+    done = call("compare", "one", "two")
+    assert (done.code, done.err.count("\n"), done.out) == (2, 1, "")
+    assert said in done.err
+
+
+def test_narrowed_modalities_may_be_compared(call, tmp_path, make_record):
+    make_record("amf").write(tmp_path / "one")
+    record = make_record("resnet_visual", modalities=(Modality.VISUAL,))
+    changed(record, protocol__modalities=["visual"], protocol__digest="7" * 64).write(tmp_path / "two")
+    assert call("compare", "one", "two").code == 0
+
+
+def test_one_contestant_unfinished_runs_and_nothing_are_refused(call, runs, tmp_path, make_record):
+    make_record("early_fusion", folds=(1, 3)).write(tmp_path / "partial" / "record")
+    for words, said in (
+        ([runs / "amf"], "only amf to compare"),
+        ([runs, tmp_path / "partial"], "has 2 of 3 folds"),
+        (["nowhere", runs], "nowhere: no such folder"),
+        ([runs, "--format", "html"], "no format 'html'"),
+        ([tmp_path / "partial" / "record" / "nothing", runs], "no such folder"),
+    ):
+        done = call("compare", *words)
+        assert (done.code, done.err.count("\n")) == (2, 1), done.err
+        assert said in done.err
+
+
+def test_it_needs_no_torch(runs, tmp_path):
+    script = (
+        "import sys\n"
+        "sys.modules['torch'] = None\n"
+        "from aubench.cli.main import main\n"
+        f"sys.argv = ['aubench', 'compare', {str(runs)!r}]\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Told apart" in done.stdout
