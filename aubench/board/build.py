@@ -35,7 +35,7 @@ _READING = """\
 - **F1** (in %): per AU over the frames of a fold's test role at threshold 0.5, mean over AUs, then folds, then seeds.
   Undefined F1 counts 0, unknown labels count nowhere. After ±: the standard deviation over all folds and seeds.
 - **Rank**: one more than the number of rows that are significantly better: by a paired test over the test subjects, at
-  5 % after Holm's correction over all pairs of the table. What cannot be told apart from the best has rank 1.
+  5 % after Holm's correction over all pairs of the table. Rank 1 is everything that nothing is shown to beat.
 - **Above always positive**: F1 minus that of saying "present" to every frame, with its paired 95 % interval over the
   test subjects. An interval that holds 0 means that nothing was shown to be learnt.
 - **F1 pooled**: the folds' counts added up first. **ACC**: share of known labels predicted right. **AUC**: area under

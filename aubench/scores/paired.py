@@ -89,7 +89,7 @@ def ranks(count: int, pairs: Pairs, corrected: Floats) -> list[int]:
         corrected: The corrected p-value of each pair for the mean over AUs (P,).
 
     Returns:
-        The rank of each, from 1; what cannot be told apart from the best shares rank 1.
+        The rank of each, from 1; everything that nothing is shown to beat has rank 1.
     """
     found = [1] * count
     for ((i, j), pair), p in zip(pairs.items(), corrected.tolist(), strict=True):
