@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from aubench.engine import checkpoint, pretraining
 from aubench.engine.fold import RESULT
 from aubench.engine.plan import HEADER, Plan, StoreFacts
 from aubench.engine.training import WEIGHTS
-from aubench.errors import CheckpointError, UsageError
+from aubench.errors import CheckpointError, RecipeError, UsageError
 from aubench.method import Method
 from aubench.protocol import Protocol
 
@@ -59,6 +60,58 @@ def open_plan(folder: Path, store: Path | None = None, progress: Callable[[int, 
     if plan.run_id != said["run_id"]:
         raise UsageError("has another id than what it says amounts to", where=folder / HEADER, hint="run it again")
     return plan
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Runs that were asked for.
+
+    Attributes:
+        plans: The finished ones, of all folds.
+        passed_over: The others, and why.
+    """
+
+    plans: tuple[Plan, ...]
+    passed_over: tuple[tuple[Path, str], ...]
+
+
+def open_all(
+    folders: Sequence[Path], store: Path | None = None, progress: Callable[[int, int], None] = lambda *_: None
+) -> Opened:
+    """Open every run of some folders that is finished and still what it was.
+
+    Args:
+        folders: Of runs.
+        store: As of :func:`open_plan`.
+        progress: As of :func:`open_plan`.
+
+    Raises:
+        DataError: There is no such store, or it is not whole.
+    """
+    plans: list[Plan] = []
+    passed_over: list[tuple[Path, str]] = []
+    for folder in folders:
+        lacking = _lacking(folder)
+        if lacking:
+            passed_over.append((folder, lacking))
+            continue
+        try:
+            opened = open_plan(folder, store, progress)
+            _ = opened.typed_recipe
+            plans.append(opened)
+        except (UsageError, RecipeError) as error:
+            passed_over.append((folder, error.what))
+    return Opened(tuple(plans), tuple(passed_over))
+
+
+def _lacking(folder: Path) -> str:
+    """What a run lacks to be finished, in words; nothing where it is."""
+    try:
+        wanted = len(_header(folder)["asked"]["protocol"]["folds"])
+    except (KeyError, TypeError):
+        return "is of an earlier version; run it again"
+    done = sum((folder / f"fold{fold}" / RESULT).exists() for fold in range(1, wanted + 1))
+    return "" if done == wanted else f"has {done} of {wanted} folds"
 
 
 def method_of(plan: Plan, fold: int) -> Method:

@@ -20,6 +20,7 @@ from aubench.engine.launch import Job, launch
 from aubench.engine.plan import HEADER, Plan
 from aubench.engine.robustness import Evaluated
 from aubench.scores import counts, histograms, metrics
+from aubench.scores import record as record_file
 from aubench.scores.record import Record, RecordInfo
 
 RECORD = "record"
@@ -83,8 +84,18 @@ def put_under(
         if robustness.lacking(plan, fold, wanted[plan.run_id])
     ]
     launch(todo, choice, report)
-    for plan in {job.plan.run_id: job.plan for job in todo}.values():
-        write_record(plan)
+    touched = {job.plan.run_id for job in todo}
+    for plan in plans:
+        if plan.run_id in touched or not _tells(plan, wanted[plan.run_id]):
+            write_record(plan)
+
+
+def _tells(plan: Plan, conditions: Sequence[Condition]) -> bool:
+    """Whether the run's record is written and has these conditions."""
+    path = plan.folder / RECORD / record_file.FILE
+    if not path.exists():
+        return False
+    return set(map(str, conditions)) <= set(RecordInfo.parse(path.read_bytes(), where=path).conditions)
 
 
 def finished_folds(plan: Plan) -> list[int]:

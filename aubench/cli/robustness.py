@@ -1,0 +1,149 @@
+"""``aubench robustness``: finished runs under conditions, as tables and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+
+    from aubench.engine.launch import Job
+    from aubench.engine.plan import Plan
+    from aubench.engine.suites import Suite
+
+_RUNS = Path("runs")
+
+
+def robustness(
+    suite: Annotated[
+        str, typer.Option("--suite", help="amf, every_subset, mask, or a .toml file of conditions.")
+    ] = "amf",
+    noise: Annotated[
+        str | None,
+        typer.Option("--noise", metavar="SIGMAS", help="Standard deviations, by commas, instead of the suite's."),
+    ] = None,
+    method: Annotated[str | None, typer.Option("--method", help="Only these, by name, separated by commas.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="Only these, by name, separated by commas.")
+    ] = None,
+    run: Annotated[
+        list[str] | None, typer.Option("--run", metavar="RUN", help="Only this run, by folder or id; repeatable.")
+    ] = None,
+    runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = _RUNS,
+    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The dataset's store.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where to write [default: robustness/<protocol>].")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="Of tables: markdown, latex or csv.")] = "markdown",
+    track: Annotated[bool, typer.Option("--track/--no-track", help="Send what is new to MLflow.")] = True,
+) -> None:
+    """Put finished runs under noise and without modalities; what was evaluated before is not evaluated again."""
+    from aubench.board.robustness import FORMATS
+    from aubench.engine import launch
+    from aubench.engine.suites import find_suite
+    from aubench.errors import UsageError, nearest
+
+    if form not in FORMATS:
+        raise UsageError(f"no format '{form}'", where="--format", hint=nearest(form, FORMATS))
+    chosen = find_suite(suite)
+    if noise is not None:
+        chosen = chosen.with_noise(_sigmas(noise))
+    folders = _folders(runs, run or [], method, protocol)
+    launch.warm_up()
+    plans = _opened(folders, store)
+    names = sorted({plan.protocol.name for plan in plans})
+    if out is not None and len(names) > 1:
+        raise UsageError(f"runs are of {', '.join(names)}", where="--out", hint="name one with --protocol")
+    _evaluate(plans, chosen, device, track)
+    for name in names:
+        _report([plan for plan in plans if plan.protocol.name == name], chosen, out or Path("robustness", name), form)
+
+
+def _sigmas(text: str) -> tuple[float, ...]:
+    from aubench.errors import UsageError
+
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise UsageError(f"'{text}' are no standard deviations", where="--noise", hint="e.g. 0.1,0.2,0.5,0.8") from None
+
+
+def _folders(runs: Path, wanted: list[str], method: str | None, protocol: str | None) -> list[Path]:
+    """Folders of the runs that were asked for, finished or not."""
+    from aubench.engine.tracked_run import find
+    from aubench.errors import UsageError, nearest
+
+    found = find(runs, wanted)
+    if not found:
+        raise UsageError(
+            "no finished run", where=runs, hint="make one with `aubench run`, or name its folder by --runs"
+        )
+    for option, words, name_of in (("--protocol", protocol, _protocol_of), ("--method", method, _method_of)):
+        if words is None:
+            continue
+        there, names = {name_of(folder) for folder in found}, {word.strip() for word in words.split(",")}
+        for name in sorted(names - there):
+            raise UsageError(f"no run of '{name}'", where=option, hint=nearest(name, there))
+        found = [folder for folder in found if name_of(folder) in names]
+    return found
+
+
+def _method_of(folder: Path) -> str:
+    return folder.parent.name
+
+
+def _protocol_of(folder: Path) -> str:
+    return folder.parent.parent.name
+
+
+def _opened(folders: list[Path], store: Path | None) -> list[Plan]:
+    from aubench.cli.display import counting, line
+    from aubench.engine.finished import open_all
+    from aubench.errors import UsageError
+
+    with counting("sequences made") as progress:
+        opened = open_all(folders, store, progress)
+    for folder, why in opened.passed_over:
+        line(f"passed over {folder}: {why}")
+    if not opened.plans:
+        raise UsageError(f"no finished run among {len(folders)}", hint="finish one with `aubench run`")
+    return list(opened.plans)
+
+
+def _evaluate(plans: list[Plan], suite: Suite, device: str, track: bool) -> None:
+    from contextlib import nullcontext
+
+    from aubench.cli.display import line
+    from aubench.engine import background, devices
+    from aubench.engine.run import put_under
+
+    def show(job: Job, event: dict[str, Any]) -> None:
+        line(f"{job.plan.entry.name}, seed {job.plan.seed}, fold {job.fold}: put under {event['done']} conditions")
+
+    tracking = background.background([plan.folder for plan in plans], say=line) if track else nullcontext()
+    with tracking:
+        put_under(plans, lambda plan: suite.conditions(plan.task.modalities), devices.choose(device), show)
+
+
+def _report(plans: list[Plan], suite: Suite, out: Path, form: str) -> None:
+    from aubench import atomic
+    from aubench.board import robustness as board
+    from aubench.board.ledger import Kept
+    from aubench.engine.plots import conditions as plots
+    from aubench.engine.run import RECORD
+    from aubench.scores import record
+
+    kept = [Kept(folder, record.read(folder)) for folder in (plan.folder / RECORD for plan in plans)]
+    found = board.profiles(kept, suite.conditions)
+    protocol, seeds = plans[0].protocol, len({plan.seed for plan in plans})
+    tables = board.made(found)
+    for name, text in board.written(tables, f"{protocol.name}: {suite.title}", form).items():
+        atomic.write_text(out / name, text)
+    shown = {name: table for name, table in tables.items() if name != "lost"}
+    typer.echo("\n".join(board.written(shown, f"{protocol.name}: {suite.title}", form).values()), nl=False)
+    words = (protocol.name, suite.title, f"{seeds} seed{'s' if seeds > 1 else ''}")
+    for path in plots.draw(found, words, out):
+        typer.echo(f"wrote {path}")
