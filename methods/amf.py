@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from pydantic import Field
@@ -179,10 +179,10 @@ class AMF(BranchedMethod):
         terms = {"fused": masked_bce(votes, batch.labels)}  # eq. (9)
         total = self.recipe.weight_fused * terms["fused"]
         for m, score in zip(self.task.modalities, guided, strict=True):
-            classifier = self.classifiers[m.value]
+            classifier = cast(nn.Linear, self.classifiers[m.value])
             chances = classifier(features[m]).sigmoid()
             alone = masked_bce(chances, batch.labels)  # eq. (8)
-            guidance = self.guidance(score, loss_gradient(classifier, chances, batch.labels))
+            guidance = self.guidance(score, loss_gradient(classifier.weight, chances, batch.labels))
             total = total + self.recipe.weight_modality * alone + self.recipe.weight_guidance * guidance  # eq. (11)
             terms |= {m.value: alone, f"guidance_{m}": guidance}
         return {"total": total, **terms}
@@ -217,15 +217,15 @@ class AMF(BranchedMethod):
 
 
 def loss_gradient(
-    classifier: nn.Linear, chances: Float[Tensor, "n au"], labels: Int[Tensor, "n au"]
+    weight: Float[Tensor, "au d"], chances: Float[Tensor, "n au"], labels: Int[Tensor, "n au"]
 ) -> Float[Tensor, "n d"]:
     """Gradient of eq. (8), as :func:`~aubench.masked_bce` averages it, with respect to a modality's features.
 
     Args:
-        classifier: Whose logits' sigmoids are ``chances``.
+        weight: Of the linear layer whose sigmoids are ``chances``.
         chances: AU probabilities.
         labels: 1 present, 0 absent, -1 unknown.
     """
     known = labels >= 0
     slopes = (chances.detach().float() - labels) * known / known.sum().clamp(min=1)
-    return slopes @ classifier.weight.detach()
+    return slopes @ weight.detach()

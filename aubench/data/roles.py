@@ -53,7 +53,7 @@ class Labelled:
         self.labels: npt.NDArray[np.int8] = store.frames[[f"AU{au}" for au in protocol.aus]].to_numpy(np.int8)
         self.subjects: npt.NDArray[np.str_] = store.frames["subject"].to_numpy(np.str_)
         by_sequence = store.frames.groupby(["subject", "sequence"], sort=False)
-        self.sequences: npt.NDArray[np.int64] = by_sequence.ngroup().to_numpy(np.int64)
+        self.sequences: Rows = np.asarray(by_sequence.ngroup(), np.int64)
         self._labelled = store.frames["labelled"].to_numpy(bool)
 
     def names(self, rows: Rows) -> list[tuple[str, str, int]]:

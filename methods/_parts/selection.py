@@ -69,13 +69,13 @@ class Noise:
         """
         cuts = (self.by_draw + self.by_frame[:, frames]).frac_()
         if len(cuts) == 1:
-            logits = cuts.logit_(eps=FLOOR)
+            logits: Tensor = cuts.logit_(eps=FLOOR)
             return torch.cat([logits, -logits], -2)[:, :, : self.draws]
         low, high = torch.minimum(*cuts), torch.maximum(*cuts)
         logs = torch.stack([low, high - low, 1 - high]).clamp_(min=FLOOR).log_()
         _, count, rounds, width = cuts.shape
-        planes = cuts.new_empty(2, count, self.draws, width)
-        for turn, part in enumerate(planes.split(rounds, -2)):
+        planes: Tensor = cuts.new_empty(2, count, self.draws, width)
+        for turn, part in enumerate(torch.split(planes, rounds, -2)):
             own = logs[:, :, : part.shape[-2]].unbind()
             for m, plane in enumerate(part.unbind()):
                 torch.sub(own[turn - 1], own[(m + turn) % 3], out=plane)
@@ -84,7 +84,7 @@ class Noise:
 
 def log_odds(scores: Float[Tensor, "m n d"]) -> Float[Tensor, "rivals n 1 d"]:
     """Logarithms of scores less that of the last modality."""
-    *rivals, last = scores.clamp(min=FLOOR).log().unsqueeze(-2)
+    *rivals, last = scores.clamp(min=FLOOR).log().unsqueeze(-2).unbind()
     return torch.stack(rivals) - last
 
 

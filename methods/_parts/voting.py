@@ -46,7 +46,7 @@ def mean_vote(
 
 class _MeanVote(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         odds: Tensor,
         features: Tensor,
@@ -57,8 +57,10 @@ class _MeanVote(torch.autograd.Function):
     ) -> Tensor:
         (modalities, frames, width), classes = features.shape, len(bias)
         rivals = modalities - 1
+        votes: Tensor
         votes, slopes = features.new_empty(2, frames, classes)
-        taken, swayed = features.new_empty(modalities + rivals, frames, classes, width).split((modalities, rivals))
+        taken = features.new_empty(modalities, frames, classes, width)
+        swayed = features.new_empty(rivals, frames, classes, width)
         for rows in _blocks(features, noise.draws):
             edges, block = noise.differences(rows).add_(odds[:, rows]), features[:, rows]
             hard = selection.chosen(edges)  # eq. (4)
@@ -77,8 +79,8 @@ class _MeanVote(torch.autograd.Function):
         return votes
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
         features, weight, slopes, taken, swayed = ctx.saved_tensors
         above = above / ctx.draws
         pull = above[..., None] * weight
