@@ -144,6 +144,6 @@ def _report(plans: list[Plan], suite: Suite, out: Path, form: str) -> None:
         atomic.write_text(out / name, text)
     shown = {name: table for name, table in tables.items() if name != "lost"}
     typer.echo("\n".join(board.written(shown, f"{protocol.name}: {suite.title}", form).values()), nl=False)
-    words = (protocol.name, suite.title, f"{seeds} seed{'s' if seeds > 1 else ''}")
+    words = (protocol.name, f"{seeds} seed{'s' if seeds > 1 else ''}")
     for path in plots.draw(found, words, out):
         typer.echo(f"wrote {path}")

@@ -9,6 +9,7 @@ from aubench.conditions import ALL, Kind
 from aubench.engine.plots import style
 from aubench.scores.intervals import of_mean
 from aubench.scores.robustness import Place, Profile
+from aubench.task import Modality
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,6 +66,7 @@ def _panel(axes: Axes, found: Sequence[Profile], kind: Kind, place: Place) -> No
     axes.set_xlabel(_AXES[kind], fontsize=9)
 
 
-def _order(place: Place) -> tuple[int, Place]:
+def _order(place: Place) -> tuple[int, list[int]]:
     """One modality before several, and all of them last."""
-    return len(place) or 99, place
+    known = list(Modality)
+    return len(place) or len(known) + 1, [known.index(m) for m in place]

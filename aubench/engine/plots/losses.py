@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 _COLOURS = "RdBu_r"
 _LEAST_RANGE, _DARK = 5.0, 0.6
+_STAND_IN = {
+    "zero": "zeros in their place",
+    "black": "black images in their place",
+    "mean": "mean images in their place",
+}
 
 
 def heat_map(one: Profile, words: Sequence[str]) -> Figure | None:
@@ -63,28 +68,38 @@ def bars(found: Sequence[Profile], words: Sequence[str]) -> Figure | None:
         None where no modality was missing.
     """
     gone = [c for c in dict.fromkeys(c for one in found for c in one.conditions) if c.kind == "missing"]
-    if not gone:
+    by_fill = {fill: (CLEAN, *(c for c in gone if c.treatment.how == fill)) for fill in FILLS}
+    groups = {fill: conditions for fill, conditions in by_fill.items() if len(conditions) > 1}
+    if not groups:
         return None
-    groups = (CLEAN, *sorted(gone, key=lambda c: FILLS.index(c.treatment.how)))
     with style.styled():
-        inches = len(groups) * max(0.9, 0.16 * len(found) + 0.3)
-        figure = style.figure(max(6.4, 1.2 + inches), 4.4)
-        axes = figure.add_subplot()
-        width = 0.8 / len(found)
-        for i, one in enumerate(found):
-            there = [(place, of_mean(one.found[c])) for place, c in enumerate(groups) if c in one.found]
-            places = [place + (i - (len(found) - 1) / 2) * width for place, _ in there]
-            low, middle, high = np.array([[100 * x.low, 100 * x.estimate, 100 * x.high] for _, x in there]).T
-            colour, faint = LINES[i % len(LINES)], i >= len(LINES)
-            axes.bar(places, middle, 0.9 * width, color=colour, alpha=0.5 if faint else 0.85, label=one.name)
-            axes.vlines(places, low, high, color=style.INK, linewidth=1)
-        axes.set_xticks(range(len(groups)), [words_of(condition).replace(" (", "\n(") for condition in groups])
-        axes.tick_params(axis="x", length=0)
-        axes.set_ylabel("F1 in %")
-        axes.set_ylim(bottom=0)
+        inches = max(map(len, groups.values())) * max(1.0, 0.16 * len(found) + 0.3)
+        figure = style.figure(max(6.4, 1.2 + inches), 1.3 + 3.1 * len(groups))
+        panels = figure.subplots(len(groups), 1, sharey=True, squeeze=False)[:, 0]
+        for axes, (fill, conditions) in zip(panels, groups.items(), strict=True):
+            _bars(axes, found, conditions)
+            axes.set_title(_STAND_IN[fill], fontsize=10)
         style.entitle(figure, "F1 without modalities", words)
-        figure.legend(loc="outside lower center", ncols=min(4, len(found)), fontsize=9)
+        handles, names = panels[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(found)), fontsize=9)
     return figure
+
+
+def _bars(axes: Axes, found: Sequence[Profile], conditions: Sequence[Condition]) -> None:
+    width = 0.8 / len(found)
+    for i, one in enumerate(found):
+        there = [(place, of_mean(one.found[c])) for place, c in enumerate(conditions) if c in one.found]
+        places = [place + (i - (len(found) - 1) / 2) * width for place, _ in there]
+        low, middle, high = np.array([[100 * x.low, 100 * x.estimate, 100 * x.high] for _, x in there]).T
+        colour, faint = LINES[i % len(LINES)], i >= len(LINES)
+        axes.bar(places, middle, 0.9 * width, color=colour, alpha=0.5 if faint else 1, label=one.name)
+        axes.vlines(places, low, high, color=style.INK, linewidth=1)
+    labels = [words_of(condition).partition(" (")[0].replace(" or ", "\nor ") for condition in conditions]
+    axes.set_xticks(range(len(conditions)), labels, fontsize=9)
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlim(-0.6, len(conditions) - 0.4)
+    axes.set_ylabel("F1 in %")
+    axes.set_ylim(bottom=0)
 
 
 def words_of(condition: Condition) -> str:
