@@ -60,18 +60,23 @@ def knowledge(run: _Run, fold: _Fold = None, out: _Out = None, store: _Store = N
 def selection(
     run: _Run,
     fold: Annotated[str | None, typer.Option("--fold", help="By number or alias [default: all finished].")] = None,
+    suite: Annotated[
+        str, typer.Option("--suite", help="Conditions beside the clean one: a suite's name or file.")
+    ] = "amf",
     out: _Out = None,
     store: _Store = None,
 ) -> None:
-    """Draw how often each modality is picked, with all there and with each one missing."""
+    """Draw how often each modality is picked, clean and under each condition of a suite."""
     from aubench.engine.plots import selection as plot
     from aubench.engine.plots.frames import caption
+    from aubench.engine.suites import find_suite
 
     out = _checked(out or run / "plots" / "selection.png")
     plan = _opened(run, store)
     folds = _finished(plan, fold)
     of = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
-    _save(plot.draw(plot.computed(plan, folds), caption(plan, of, _id(plan))), out)
+    under = find_suite(suite).conditions(plan.task.modalities)
+    _save(plot.draw(plot.computed(plan, folds, under), caption(plan, of, _id(plan))), out)
 
 
 @app.command("cut-switch")

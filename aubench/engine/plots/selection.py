@@ -1,4 +1,4 @@
-"""How often a method picks each modality, with all of them there and with each one missing."""
+"""How often a method picks each modality, on clean inputs and under each condition of a suite."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aubench.conditions import CLEAN, Condition, missing
+from aubench.conditions import CLEAN, Condition
 from aubench.data import clips, sampling
 from aubench.data.pixels import centre_views
 from aubench.engine import finished
 from aubench.engine.plan import Plan
 from aubench.engine.plots import frames, style
 from aubench.engine.predict import BATCH
-from aubench.engine.treatments import applied
+from aubench.engine.robustness import mean_images
+from aubench.engine.treatments import Frames, applied
 from aubench.errors import MethodError, UsageError
 from aubench.explain import Selects
 from aubench.task import Inputs, Modality
@@ -41,12 +42,13 @@ class Shares:
     values: npt.NDArray[np.float64]
 
 
-def computed(plan: Plan, folds: Sequence[int]) -> Shares:
+def computed(plan: Plan, folds: Sequence[int], under: Sequence[Condition]) -> Shares:
     """Shares, averaged over the test frames of some folds.
 
     Args:
         plan: A run.
         folds: Finished ones.
+        under: Conditions beside the clean one.
 
     Raises:
         UsageError: The method does not select.
@@ -54,18 +56,17 @@ def computed(plan: Plan, folds: Sequence[int]) -> Shares:
     """
     if not issubclass(plan.entry.method, Selects):
         raise UsageError(f"{plan.entry.name} selects nothing")
-    modalities = plan.task.modalities
-    conditions = (CLEAN, *(missing((m,)) for m in modalities))
+    conditions = (CLEAN, *under)
     parts = [_of_fold(plan, fold, conditions) for fold in folds]
     values = np.sum([sums for sums, _ in parts], 0) / sum(count for _, count in parts)
-    return Shares(modalities, conditions, values)
+    return Shares(plan.task.modalities, conditions, values)
 
 
 def draw(shares: Shares, words: Sequence[str]) -> Figure:
     """A bar for each condition, divided between the modalities."""
     places = np.arange(len(shares.conditions))
     with style.styled():
-        figure = style.figure(7.2, 1.7 + 0.55 * len(places))
+        figure = style.figure(7.2, 1.8 + 0.34 * len(places))
         axes = figure.add_subplot()
         begin = np.zeros(len(places))
         for modality, lengths in zip(shares.modalities, shares.values.T, strict=True):
@@ -74,7 +75,7 @@ def draw(shares: Shares, words: Sequence[str]) -> Figure:
             told = [f"{length:.1%}" if length >= 0.06 else "" for length in lengths]
             axes.bar_label(bars, told, label_type="center", color="white", fontsize=9)
             begin = begin + lengths
-        axes.set_yticks(places, [_words(condition) for condition in shares.conditions])
+        axes.set_yticks(places, [str(condition) for condition in shares.conditions])
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
         axes.grid(False)
@@ -94,11 +95,13 @@ def _of_fold(plan: Plan, fold: int, conditions: Sequence[Condition]) -> tuple[np
     recipe, length = method.recipe, method.recipe.clip_length
     asked = roles.test if length is None else clips.tiled(data, roles.test, length)
     sums = np.zeros((len(conditions), len(method.task.modalities)))
+    means = mean_images(data, roles.train, plan, device) if any(c.treatment.how == "mean" for c in conditions) else None
     batches = sampling.in_batches(asked, max(BATCH // (length or 1), 1))
     for stored in sampling.stream(data, method.task.modalities, batches, pin=device.type == "cuda"):
         images = {m: x.to(device, non_blocking=True) for m, x in stored.images.items()}
         views = centre_views(images, recipe.image_size, recipe.crop)
-        sums += [_picked(cast(Selects, method), applied(views, condition)) for condition in conditions]
+        chance = Frames(plan.seed, data.names(clips.frames_of(stored.rows).ravel()))
+        sums += [_picked(cast(Selects, method), applied(views, c, chance, means)) for c in conditions]
     return sums, len(asked)
 
 
@@ -112,7 +115,3 @@ def _picked(method: Selects, inputs: Inputs) -> npt.NDArray[np.float64]:
         )
     summed: npt.NDArray[np.float64] = found.sum(0).numpy()
     return summed
-
-
-def _words(condition: Condition) -> str:
-    return " and ".join(f"no {m}" for m in condition.modalities) or "all there"
