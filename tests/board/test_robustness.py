@@ -1,0 +1,98 @@
+"""Tables of records with conditions: rows by recipe, numbers of the counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from aubench.board import robustness
+from aubench.board.ledger import Kept
+from aubench.conditions import CLEAN, Condition
+from aubench.scores import counts, intervals
+from aubench.scores.record import RecordInfo
+from aubench.task import Modality
+
+WORSE = {"missing:visual": 0.5, "missing:depth": 0.9, "missing:visual+depth": 0.1, "noise:all:0.2": 0.8}
+
+
+@pytest.fixture
+def under(make_record):
+    """A record whose conditions are those of less able methods."""
+
+    def make(method: str = "late_fusion", **options) -> Kept:
+        clean = make_record(method, **options)
+        parts = [clean.counts]
+        parts += [make_record(method, **options | {"skill": s}).counts.assign(condition=c) for c, s in WORSE.items()]
+        info = RecordInfo.of(clean.info.model_dump(mode="json") | {"conditions": ["clean", *WORSE]})
+        return Kept(Path(clean.info.run), replace(clean, info=info, counts=counts.tidy(pd.concat(parts))))
+
+    return make
+
+
+def texts(table) -> list[tuple[str, ...]]:
+    return [tuple(cell.text for cell in row) for row in table.rows]
+
+
+def test_seeds_are_one_method_and_recipes_are_told_apart(under):
+    kept = [under("amf", seed=s) for s in (1, 0)] + [under("amf", recipe={"learning_rate": 2e-4}), under("cam")]
+    found = robustness.profiles(kept)
+    assert sorted(one.name for one in found) == [
+        "amf (tiny, learning_rate=0.0002)",
+        "amf (tiny, learning_rate=0.001)",
+        "cam",
+    ]
+    both = next(one for one in found if one.name.endswith("=0.001)"))
+    runs = [one.record.counts for one in kept[:2]]
+    assert both.f1(CLEAN)[-1] == pytest.approx(intervals.f1_interval(runs))
+
+
+def test_numbers_are_those_of_the_counts(under):
+    kept = under()
+    (one,) = robustness.profiles([kept])
+    tables = robustness.made([one])
+    assert list(tables) == ["conditions", "areas", "contributions", "lost"]
+    rows = {row[1]: row[2:] for row in texts(tables["conditions"])}
+    assert list(rows) == ["clean", *WORSE]
+    assert rows["clean"][3:] == ("–", "–", "–")
+    f1 = intervals.f1_interval([kept.record.counts], "missing:visual")
+    assert rows["missing:visual"][:3] == tuple(f"{100 * value:.1f}" for value in (f1.estimate, f1.low, f1.high))
+    lost = {row[1]: row[-1] for row in texts(tables["lost"])}
+    for condition in WORSE:
+        assert float(lost[condition]) == pytest.approx(-float(rows[condition][3]))
+    clean, noisy = (float(rows[c][0]) for c in ("clean", "noise:all:0.2"))
+    assert texts(tables["areas"])[0][:4] == ("late_fusion", "noise", "all", "0.2")
+    assert float(texts(tables["areas"])[0][4]) == pytest.approx((clean + noisy) / 2, abs=0.11)
+    shapley = {row[2]: float(row[3]) for row in texts(tables["contributions"]) if row[1] == "Shapley (zero)"}
+    whole = clean - float(rows["missing:visual+depth"][0])
+    assert sum(shapley.values()) == pytest.approx(whole, abs=0.21)
+
+
+def test_only_what_was_asked_for_is_told(under):
+    def wanted(modalities):
+        assert modalities == (Modality.VISUAL, Modality.DEPTH)
+        return [Condition.parse("noise:all:0.2"), Condition.parse("noise:all:0.9")]
+
+    found = robustness.profiles([under()], wanted)
+    tables = robustness.made(found)
+    assert [row[1] for row in texts(tables["conditions"])] == ["clean", "noise:all:0.2"]
+    assert "contributions" not in tables
+
+
+@pytest.mark.parametrize(("form", "names"), [("markdown", ["robustness.md"]), ("latex", ["robustness.tex"])])
+def test_pages_hold_all_tables(under, form, names):
+    tables = robustness.made(robustness.profiles([under()]))
+    pages = robustness.written(tables, "synth_3fold: what is put under", form)
+    assert list(pages) == names
+    (text,) = pages.values()
+    assert text.count("missing:visual+depth") == 2
+    marks = "|:--" if form == "markdown" else "\\begin{tabular}"
+    assert sum(line.startswith(marks) for line in text.splitlines()) == 4
+
+
+def test_csv_is_a_file_for_each_table(under):
+    pages = robustness.written(robustness.made(robustness.profiles([under()])), "", "csv")
+    assert list(pages) == ["conditions.csv", "areas.csv", "contributions.csv", "lost.csv"]
+    assert pages["conditions.csv"].splitlines()[1].endswith(",,,")

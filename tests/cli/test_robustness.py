@@ -1,0 +1,145 @@
+"""``aubench robustness``, small but real: a suite, again, narrowed, and what it passes over."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aubench.scores import record
+
+SMALL = ("image_size=32", "crop=28", "frames_per_epoch=100", "epochs=1", "validation_stride=8")
+ASKED = ("robustness", "--noise", "0.2,0.8", "--no-track", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def finished(small_store, tmp_path_factory) -> Path:
+    """A folder with a finished run of each of two methods."""
+    import os
+    import subprocess
+    import sys
+
+    folder = tmp_path_factory.mktemp("finished")
+    words = ["run", "--no-track", "--protocol", "synth_3fold", "--store", small_store, "--method", "late_fusion,cam"]
+    changes = [word for change in SMALL for word in ("--set", change)]
+    command = [sys.executable, "-m", "aubench.cli", *map(str, words), *changes]
+    subprocess.run(command, cwd=folder, env=os.environ, check=True, capture_output=True)
+    return folder / "runs"
+
+
+@pytest.fixture
+def asked(call, finished, small_store, tmp_path) -> Callable:
+    """Put copies of the finished runs under a suite."""
+    shutil.copytree(finished, tmp_path / "runs")
+    return lambda *more: call(*ASKED, "--store", small_store, *more)
+
+
+def outputs(*folders: str) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for f in folders for path in sorted(Path(f).rglob("*")) if path.is_file()}
+
+
+def run_of(method: str) -> Path:
+    return next(Path("runs/synth_3fold", method).iterdir())
+
+
+def test_every_finished_run_is_evaluated_once_and_told_the_same_twice(asked, call):
+    first = asked()
+    assert first.code == 0, first.err
+    assert first.err.count("put under 8 conditions") == 6
+    assert all(line in first.out for line in ("| cam ", "| late_fusion ", "noise:all:0.8", "leave-one-out (zero)"))
+    names = ["curves", "heatmap_cam", "heatmap_late_fusion", "missing"]
+    wanted = sorted([f"{name}{suffix}" for name in names for suffix in (".png", ".svg")] + ["robustness.md"])
+    assert sorted(path.name for path in Path("robustness/synth_3fold").iterdir()) == wanted
+    found = record.read(run_of("cam") / "record")
+    assert len(found.info.conditions) == 9
+    before = outputs("robustness", "runs")
+
+    again = asked()
+    assert (again.code, again.out, again.err) == (0, first.out, "")
+    assert outputs("robustness", "runs") == before
+
+    more = asked("--noise", "0.2", "--method", "cam", "--format", "csv", "--out", "narrow")
+    assert (more.code, more.err) == (0, ""), more.err
+    assert sorted(path.name for path in Path("narrow").glob("*.csv")) == [
+        "areas.csv",
+        "conditions.csv",
+        "contributions.csv",
+        "lost.csv",
+    ]
+    rows = Path("narrow/conditions.csv").read_text().splitlines()
+    assert rows[0] == "Method,Condition,F1,F1 low,F1 high,Change,Change low,Change high"
+    assert len(rows) == 1 + 6 and all(row.startswith("cam,") for row in rows[1:])
+    estimate = 100 * found.info.summary.f1_mean
+    assert float(rows[1].split(",")[2]) == pytest.approx(estimate, abs=0.051)
+
+    added = call("leaderboard", "add", "runs")
+    assert added.code == 0, added.err
+    assert call("leaderboard", "build").code == call("leaderboard", "check").code == 0
+
+
+def test_a_suite_of_ones_own_and_every_subset(asked):
+    Path("mine.toml").write_text('name = "mine"\nversion = 1\ntitle = "Mine"\n[[noise]]\non = ["all"]\nsigma = [0.5]\n')
+    mine = asked("--suite", "mine.toml", "--run", run_of("cam"), "--format", "latex", "--noise", "0.3")
+    assert mine.code == 0, mine.err
+    assert "noise:all:0.3" in mine.out and "\\begin{tabular}" in mine.out and "noise:visual" not in mine.out
+    assert not Path("robustness/synth_3fold/missing.png").exists()
+
+
+def test_what_is_not_finished_is_passed_over_and_named(asked):
+    cam, late = run_of("cam"), run_of("late_fusion")
+    (cam / "fold2/result.json").unlink()
+    found = asked()
+    assert found.code == 0, found.err
+    assert f"passed over {cam}: has 2 of 3 folds\n" in found.err
+    assert "cam" not in found.out
+    header = json.loads((late / "run.json").read_text())
+    del header["asked"]
+    (late / "run.json").write_text(json.dumps(header))
+    none = asked()
+    assert none.code == 2
+    assert f"passed over {late}: is of an earlier version; run it again\n" in none.err
+    assert none.err.splitlines()[-1] == "aubench: no finished run among 2; finish one with `aubench run`"
+
+
+def test_changed_weights_are_not_passed_off_as_evaluated(asked):
+    assert asked("--method", "cam", "--noise", "0.2").code == 0
+    weights = run_of("cam") / "fold1/checkpoint.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    found = asked("--method", "cam", "--noise", "0.2")
+    assert found.code == 2 and "is not what the fold was scored with" in found.err
+
+
+def test_a_record_that_was_not_rewritten_is(asked):
+    """A kill between the last fold and the record."""
+    clean = outputs(f"{run_of('cam')}/record")
+    assert asked("--method", "cam", "--noise", "0.2").code == 0
+    whole = outputs(f"{run_of('cam')}/record")
+    for name, content in clean.items():
+        Path(name).write_bytes(content)
+    again = asked("--method", "cam", "--noise", "0.2")
+    assert again.code == 0 and "put under" not in again.err
+    assert outputs(f"{run_of('cam')}/record") == whole
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--method", "cma"), "--method: no run of 'cma'; did you mean 'cam'?"),
+        (("--protocol", "bp4d_3fold"), "--protocol: no run of 'bp4d_3fold'"),
+        (("--suite", "amff"), "--suite: no suite 'amff'; did you mean 'amf'?"),
+        (("--suite", "every_subset"), "--noise: suite 'every_subset' has no noise to change"),
+        (("--noise", "much"), "--noise: 'much' are no standard deviations"),
+        (("--noise", "-1"), "--noise: "),
+        (("--format", "html"), "--format: no format 'html'"),
+        (("--run", "nothing"), "nothing: is neither a run's folder nor the id of a run"),
+        (("--runs", "elsewhere"), "elsewhere: no finished run"),
+    ],
+)
+def test_bad_usage_is_one_line_and_leaves_nothing(asked, words, told):
+    found = asked(*words)
+    assert (found.code, found.err.count("\n")) == (2, 1), found.err
+    assert found.err.startswith(f"aubench: {told}")
+    assert not Path("robustness").exists()
