@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class MFTRecipe(BackboneRecipe):
     """The transformers' size, where tokens and queries come from, and the weight of the unimodal losses."""
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"width": 64, "heads": 4, "layers": 1, "epochs": 16}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"width": 64, "heads": 4, "layers": 1}}
 
     tokens: Tokens = Field(
         "attention", description="AU tokens by attention maps, or by linear projections of the average over positions."

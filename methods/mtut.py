@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 class MTUTRecipe(BackboneRecipe):
     """Weights of the alignment, and what is scored; ``weight_alignment=0`` trains each network for itself."""
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"weight_alignment": 2e-3, "epochs": 12}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"weight_alignment": 2e-3, "batch_size": 16}}
     """Between maps without structure the normalised ‖·‖² goes with channels / positions²: 25 times as large here. The
-    mean of two networks that learn apart takes longer to say "present" than one that sees both."""
+    mean of two networks that learn apart takes more steps to say "present" than one that sees both."""
 
     weight_alignment: float = Field(0.05, ge=0, description="λ.")
     beta: float = Field(2.0, gt=0, description="β of the focal weight ρ.")
