@@ -128,6 +128,8 @@ def _work(sender: Connection, job: Job, kind: str, index: int) -> None:
         (job.work or run_fold)(job.plan, job.fold, kind, index, sender.send)
     except AubenchError as error:
         sender.send({"kind": "error", "error": error})
+    except BrokenPipeError:  # whoever listened has been killed
+        os._exit(1)
     except Exception:
         trace = traceback.format_exc()
         sender.send({"kind": "error", "error": FoldFailed(f"fold {job.fold} of {job.plan.method} broke: {trace}")})
