@@ -12,6 +12,7 @@ from aubench.board.ledger import RECORDS, Finding, Kept
 from aubench.board.verify import Known
 from aubench.errors import RecordError
 from aubench.scores import record as records
+from aubench.scores.record import Record
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def add(run: Path, root: Path, known: Known = registry.find_protocol) -> Added:
         known: Finds the installed protocol of a name.
 
     Returns:
-        Where the records lie now. A record that lies there already is left as it is.
+        Where the records lie now. A record that lies there already is left as it is; one that differs only by
+        having fewer conditions is replaced.
 
     Raises:
         DataError: There is no record of a finished run.
@@ -60,18 +62,46 @@ def _place(new: list[Kept], targets: list[Path], root: Path) -> None:
         made = [Path(stage, str(i)) for i in range(len(new))]
         for kept, folder in zip(new, made, strict=True):
             kept.record.write(folder)
-        to_move = [(folder, target) for folder, target in zip(made, targets, strict=True) if _is_new(folder, target)]
-        for folder, target in to_move:
+        to_move = [
+            (folder, target)
+            for kept, folder, target in zip(new, made, targets, strict=True)
+            if _is_new(kept.record, folder, target)
+        ]
+        for number, (folder, target) in enumerate(to_move):
             target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                target.rename(Path(stage, f"replaced{number}"))
             folder.rename(target)
 
 
-def _is_new(record: Path, target: Path) -> bool:
+def _is_new(record: Record, written: Path, target: Path) -> bool:
+    """Whether a record has something to add to what lies at its place, if anything does.
+
+    Raises:
+        RecordError: Another record of the run lies there.
+    """
     if not target.exists():
         return True
     for name in records.FILES:
-        if not (target / name).is_file() or (record / name).read_bytes() != (target / name).read_bytes():
+        if not (target / name).is_file() or (written / name).read_bytes() != (target / name).read_bytes():
+            if _has_more(record, target):
+                return True
             raise RecordError(
                 "the leaderboard holds another record of this run", where=target / name, hint="remove that folder first"
             )
     return False
+
+
+def _has_more(record: Record, target: Path) -> bool:
+    """Whether a record differs from the one at its place by further conditions alone."""
+    try:
+        old = records.read(target)
+    except RecordError:
+        return False
+    known = old.info.conditions
+    tables = ((record.counts, old.counts), (record.histograms, old.histograms))
+    return (
+        set(known) < set(record.info.conditions)
+        and record.info.model_copy(update={"conditions": known}) == old.info
+        and all(ours[ours["condition"].isin(known)].reset_index(drop=True).equals(theirs) for ours, theirs in tables)
+    )

@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from aubench import atomic, registry
-from aubench.board import comparison, ledger, papers, reported, rows, tables, verify
+from aubench.board import comparison, ledger, papers, reported, robustness, rows, tables, verify
 from aubench.board.ledger import Kept
 from aubench.board.render import Block, Cell, Table, escaped, markdown, plain
 from aubench.board.reported import ReportedTable
@@ -176,6 +176,8 @@ def _page(one: _OnProtocol, told: Sequence[ReportedTable], *, origins: bool = Tr
         blocks.append(f"Data: {escaped(section.dataset)}.")
         blocks += [_LEAK] if section.selection == "oracle_test" else []
         blocks += [tables.scores(section), "F1 per AU:", tables.per_au(section)]
+        if under := robustness.brief(section.ranked):
+            blocks += [robustness.BRIEF, under]
     if lacking := [kept for kept in one.runs if not rows.complete(kept)]:
         blocks += ["## Incomplete runs, not ranked", tables.incomplete(lacking)]
     blocks += comparison.beside(one.dataset, one.fold_count, one.sections, told)

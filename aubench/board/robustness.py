@@ -12,7 +12,7 @@ from aubench.board.ledger import Kept
 from aubench.board.render import Block, Cell, Table, latex, markdown
 from aubench.board.rows import Row
 from aubench.conditions import ALL, CLEAN, FILLS, Condition, Kind
-from aubench.scores import robustness
+from aubench.scores import metrics, robustness
 from aubench.scores.intervals import Interval, every
 from aubench.scores.robustness import Place, Profile
 from aubench.scores.shares import Shares
@@ -28,6 +28,9 @@ _LEVELS: tuple[Kind, ...] = ("noise", "mask")
 _READING = """\
 F1 in %, mean over AUs, folds and seeds; low and high bound the 95 % interval over test subjects. **Change** is F1 minus
 that of clean inputs, paired by subject. Sigma is a standard deviation on inputs in [-1, 1]."""
+BRIEF = """\
+Robustness: F1 in % with images of one modality zeroed (`missing`), or Gaussian noise of the standard deviation named on
+all images, which lie in [-1, 1]; in brackets, the difference to clean inputs."""
 _HEADINGS = {
     "conditions": ("F1 under each condition", _READING),
     "areas": (
@@ -83,12 +86,58 @@ def written(every_table: dict[str, Table], title: str, form: str) -> dict[str, s
         Text by name of file: one for all tables, or one each as CSV.
     """
     if form == "csv":
-        return {f"{name}.csv": _csv(table) for name, table in every_table.items()}
+        return {f"{name}.csv": as_csv(table) for name, table in every_table.items()}
     blocks: list[Block] = [f"# {title}"]
     for name, table in every_table.items():
         heading, reading = _HEADINGS[name]
         blocks += [f"## {heading}", reading, table]
     return {f"robustness.{FORMATS[form]}": markdown(blocks) if form == "markdown" else latex(blocks)}
+
+
+def brief(rows: Sequence[Row]) -> Table | None:
+    """F1 of rows of a leaderboard without each modality and with noise on all.
+
+    Args:
+        rows: With runs.
+
+    Returns:
+        None where no row has such a condition.
+    """
+    common = {id(row): set.intersection(*(set(kept.record.info.conditions) for kept in row.runs)) for row in rows}
+    there = {Condition.parse(text) for texts in common.values() for text in texts}
+    columns = sorted(filter(_is_brief, there), key=robustness.in_order)
+    if not columns:
+        return None
+    lines = [
+        (row.name, tables.preset(row, rows), f"{100 * row.f1:.1f}", *(_beside_clean(row, c) for c in columns))
+        for row in rows
+        if common[id(row)] & set(map(str, columns))
+    ]
+    return _table(("Method", "Preset", "Clean", *map(str, columns)), 2, lines)
+
+
+def as_csv(table: Table) -> str:
+    """A table as CSV; what is not there is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.headers)
+    writer.writerows([["" if cell.text == tables.NOTHING else cell.text for cell in row] for row in table.rows])
+    return text.getvalue()
+
+
+def _is_brief(condition: Condition) -> bool:
+    zeroed = condition.kind == "missing" and condition.treatment.how == FILLS[0] and len(condition.modalities) == 1
+    return zeroed or (condition.kind == "noise" and not condition.modalities)
+
+
+def _beside_clean(row: Row, condition: Condition) -> str:
+    """F1, and the difference to clean inputs; nothing where a seed was not put under it."""
+    records = [kept.record for kept in row.runs]
+    if not all(str(condition) in record.info.conditions for record in records):
+        return tables.NOTHING
+    cells = [metrics.tally(record.counts, str(condition)).cells for record in records]
+    f1 = metrics.mean(metrics.headline(metrics.f1(each)) for each in cells)
+    return f"{_points(f1)} ({_points(f1 - row.f1, '+')})"
 
 
 def _group(kept: Kept) -> tuple[str, str, str]:
@@ -182,11 +231,3 @@ def _bounds(interval: Interval, sign: str = "") -> tuple[str, ...]:
 
 def _points(value: float, sign: str = "") -> str:
     return f"{round(100 * value, 1) + 0.0:{sign}.1f}"
-
-
-def _csv(table: Table) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.headers)
-    writer.writerows([["" if cell.text == tables.NOTHING else cell.text for cell in row] for row in table.rows])
-    return text.getvalue()

@@ -15,6 +15,7 @@ from typing import Any
 from aubench import digest
 from aubench.engine.mlflow_client import Point, key
 from aubench.errors import DataError, UsageError, nearest
+from aubench.scores import counts, metrics
 from aubench.scores import record as record_file
 
 HEADER = "run.json"
@@ -195,8 +196,17 @@ class TrackedRun:
             "cost_of": {name: cost.model_dump() for name, cost in compute.parts.items()},
             "speed": info.speed.model_dump(),
             "seconds": info.time.seconds,
+            "robustness": self._under_conditions(info),
         }
         return self._points(told, started + round(1000 * info.time.seconds))
+
+    def _under_conditions(self, info: record_file.RecordInfo) -> dict[str, Any]:
+        """F1 under each condition but ``clean``."""
+        further = [condition for condition in info.conditions if condition != counts.CLEAN]
+        if not further:
+            return {}
+        table = counts.read((self.folder / RECORD).parent)
+        return {c: {"f1": metrics.headline(metrics.f1(metrics.tally(table, c).cells))} for c in further}
 
     def files(self, fold: int | None = None) -> list[str]:
         """Files to keep with the run, or with a fold, relative to the folder."""

@@ -1,11 +1,15 @@
 """A run's record gets in whole and proven, or not at all."""
 
+import pandas as pd
 import pytest
 
 from aubench.board import build
 from aubench.board.add import add
 from aubench.board.check import check
 from aubench.errors import DataError, RecordError
+from aubench.scores import counts, histograms
+from aubench.scores import record as records
+from aubench.scores.record import Record, RecordInfo
 
 
 @pytest.fixture
@@ -57,6 +61,43 @@ def test_the_same_run_twice_is_refused(run, tmp_path, edit):
     with pytest.raises(RecordError, match="duplicate"):
         add(run, root)
     assert _files(root) == before
+
+
+@pytest.fixture
+def under(make_record):
+    """The same run after it was put under a condition."""
+    clean, worse = make_record(), make_record(skill=0.3)
+    pairs = (clean.counts, worse.counts), (clean.histograms, worse.histograms)
+    both = [pd.concat([ours, theirs.assign(condition="noise:all:0.5")]) for ours, theirs in pairs]
+    fields = clean.info.model_dump(mode="json") | {"conditions": ["clean", "noise:all:0.5"]}
+    return Record(RecordInfo.of(fields), counts.tidy(both[0]), histograms.tidy(both[1]))
+
+
+def test_a_record_with_more_conditions_takes_the_place_of_one_with_fewer(run, tmp_path, under):
+    root = tmp_path / "leaderboard"
+    add(run, root)
+    before = _files(root)
+    under.write(run / "record")
+    (target,) = add(run, root).places
+    assert records.read(target).info.conditions == ("clean", "noise:all:0.5")
+    assert _files(root) == before
+    build.write(root)
+    assert check(root) == []
+
+
+def test_fewer_conditions_or_anything_else_changed_take_no_place(run, tmp_path, under, make_record, edit):
+    root = tmp_path / "leaderboard"
+    under.write(run / "record")
+    (target,) = add(run, root).places
+    make_record().write(run / "record")
+    with pytest.raises(RecordError, match="another record of this run"):
+        add(run, root)
+    make_record().write(target)
+    under.write(run / "record")
+    edit(run / "record" / "record.json", "time.seconds", 1.0)
+    with pytest.raises(RecordError, match="another record of this run"):
+        add(run, root)
+    assert records.read(target).info.conditions == ("clean",)
 
 
 def test_an_unfinished_run_is_told(tmp_path):

@@ -120,6 +120,7 @@ def test_labels_that_differ_between_conditions_are_found(small_board, edit):
     noisy = table.assign(condition="missing:depth")
     histograms.write(pd.concat([bins, bins.assign(condition="missing:depth")]), folder)
     counts.write(pd.concat([table, noisy]), folder)
+    build(small_board)
     assert check(small_board) == []
     noisy.loc[5, "tn"] += 1
     counts.write(pd.concat([table, noisy]), folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aubench.board import robustness
+from aubench.board import build, robustness
 from aubench.board.ledger import Kept
 from aubench.conditions import CLEAN, Condition
 from aubench.scores import counts, intervals
@@ -96,3 +96,22 @@ def test_csv_is_a_file_for_each_table(under):
     pages = robustness.written(robustness.made(robustness.profiles([under()])), "", "csv")
     assert list(pages) == ["conditions.csv", "areas.csv", "contributions.csv", "lost.csv"]
     assert pages["conditions.csv"].splitlines()[1].endswith(",,,")
+
+
+def test_a_leaderboard_shows_the_brief_table_where_records_have_conditions(under, make_record):
+    plain = Kept(Path("plain"), make_record("amf", skill=0.9))
+    assert robustness.BRIEF not in build.pages_of([plain], [])["synth_3fold.md"]
+    kept = under(seed=4)
+    page = build.pages_of([plain, kept], [])["synth_3fold.md"]
+    table = page.split(robustness.BRIEF)[1].strip().splitlines()
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table[:3]]
+    assert cells[0] == ["Method", "Preset", "Clean", "missing:visual", "missing:depth", "noise:all:0.2"]
+    assert cells[2][:2] == ["late_fusion", "tiny"] and not table[3].startswith("|")
+    clean, noisy = (intervals.f1_interval([kept.record.counts], c).estimate for c in ("clean", "noise:all:0.2"))
+    assert cells[2][2] == f"{100 * clean:.1f}"
+    assert cells[2][-1] == f"{100 * noisy:.1f} ({100 * (noisy - clean):+.1f})"
+
+
+def test_a_row_is_brief_about_what_all_its_seeds_were_put_under(under, make_record):
+    kept = [under(seed=0), Kept(Path("clean"), make_record(seed=1))]
+    assert robustness.BRIEF not in build.pages_of(kept, [])["synth_3fold.md"]

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -23,6 +24,7 @@ from aubench.engine import mlflow_client
 from aubench.engine.background import background
 from aubench.engine.tracking import SyncResult, Tracker, send_all
 from aubench.errors import CheckFailed, UsageError
+from aubench.scores.record import Record, RecordInfo
 
 COMMIT = "a" * 40
 SEND = """
@@ -179,6 +181,25 @@ def test_everything_of_a_run_arrives(uri: str, fake_run: Any, tmp_path: Path) ->
     assert told.files(parent, "figures") == {"figures/f1_per_au.png"}
     got = told.client.download_artifacts(child.info.run_id, "predictions.parquet", str(tmp_path))
     assert Path(got).read_bytes() == (run.folder / "fold2" / "predictions.parquet").read_bytes()
+
+
+def test_what_a_run_scored_under_conditions_arrives_when_it_is_there(uri: str, fake_run: Any) -> None:
+    run = fake_run(seed=7).finish()
+    assert Tracker(run.folder, uri).sync().ok
+    assert not [name for name in Told(uri, run).parent.data.metrics if name.startswith("robustness")]
+    clean, further = run.record, ["missing:visual+depth", "noise:all:0.5"]
+    tables = [
+        pd.concat([table, *(table.assign(condition=condition) for condition in further)])
+        for table in (clean.counts, clean.histograms)
+    ]
+    info = RecordInfo.of(clean.info.model_dump(mode="json") | {"conditions": ["clean", *further]})
+    Record(info, *tables).write(run.folder / "record")
+    assert Tracker(run.folder, uri).sync() == SyncResult(True, "sent 3 files, 1 headline")
+    metrics = Told(uri, run).parent.data.metrics
+    found = {name: value for name, value in metrics.items() if name.startswith("robustness")}
+    f1 = pytest.approx(clean.info.summary.f1_mean, abs=1e-6)
+    assert found == {"robustness/missing_visual_depth/f1": f1, "robustness/noise_all_0.5/f1": f1}
+    assert metrics["test/f1"] == clean.info.summary.f1_mean
 
 
 def test_a_run_is_sent_as_it_goes_on(uri: str, fake_run: Any) -> None:
