@@ -1,0 +1,70 @@
+"""AMF's suite on two modalities, 15 conditions with clean inputs, at once against fifteen evaluations one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from aubench import Modality, Task
+from aubench.conditions import CLEAN
+from aubench.engine.sealed import Sealed
+from aubench.engine.sharing import Sharing
+from aubench.engine.suites import find_suite
+from aubench.engine.treatments import Frames
+from aubench.registry import find_method
+
+TARGET = 0.45
+MODALITIES = (Modality.VISUAL, Modality.DEPTH)
+AUS = tuple(range(1, 13))
+BATCHES, BATCH = 2, 32
+
+
+@pytest.fixture(autouse=True)
+def evaluating_process() -> None:
+    """One thread, as in the processes that evaluate."""
+    torch.set_num_threads(1)
+
+
+def both_ways(name: str, preset: str, batches: int, batch: int) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
+    """The suite at once, and one evaluation after the other: each draws the noise that it needs."""
+    method_class = find_method(name).method
+    recipe = method_class.Recipe.make(preset, {"weights": "none"})
+    torch.manual_seed(0)
+    method = method_class(Task(MODALITIES, AUS, recipe.crop), recipe).to(memory_format=torch.channels_last).eval()
+    conditions = [CLEAN, *find_suite("amf").conditions(MODALITIES)]
+    assert len(conditions) == 15
+    size = recipe.image_size
+    stored = [
+        {m: torch.randint(0, 256, (batch, size, size, m.channels), dtype=torch.uint8) for m in MODALITIES}
+        for _ in range(batches)
+    ]
+    names = [[("F001", "T1", i * batch + j) for j in range(batch)] for i in range(batches)]
+
+    def at_once() -> Tensor:
+        sharing = Sharing(method, None, conditions)
+        return torch.cat([sharing.every(images, Frames(0, n)) for images, n in zip(stored, names, strict=True)], 1)
+
+    def one_by_one() -> Tensor:
+        sealed = Sealed(method)
+        found = [
+            [sealed.probabilities(images, c, Frames(0, n)) for images, n in zip(stored, names, strict=True)]
+            for c in conditions
+        ]
+        return torch.stack([torch.cat(each) for each in found])
+
+    return at_once, one_by_one
+
+
+@pytest.mark.parametrize("name", ["late_fusion", "amf"])
+@pytest.mark.parametrize(
+    ("preset", "batches", "batch", "rounds"),
+    [pytest.param("tiny", BATCHES, BATCH, 12, id="tiny"), pytest.param("paper", 1, 8, 4, id="paper")],
+)
+def test_suite(compare, name: str, preset: str, batches: int, batch: int, rounds: int) -> None:
+    at_once, one_by_one = both_ways(name, preset, batches, batch)
+    assert torch.allclose(at_once(), one_by_one(), atol=1e-6)
+    told = f"{name}, {preset}: 15 conditions at once over fifteen evaluations"
+    assert compare(one_by_one, at_once, rounds=rounds, told=told) <= TARGET
