@@ -52,11 +52,24 @@ def execute(
     for plan in plans:
         plan.open_folder(surroundings)
     todo = [Job(plan, fold) for plan in plans for fold in folds if not (plan.fold_folder(fold) / RESULT).exists()]
-    launch(todo, choice, report)
     touched = {job.plan.run_id for job in todo}
+    recorded = set()
+
+    def told(job: Job, event: dict[str, Any]) -> None:
+        report(job, event)
+        if event["kind"] == "fold" and set(folds) <= set(finished_folds(job.plan)):
+            recorded.add(job.plan.run_id)
+            _record(job.plan)
+
+    launch(todo, choice, told)
     for plan in plans:
-        if (plan.run_id in touched or not (plan.folder / RECORD).exists()) and write_record(plan):
-            figures.draw(plan.folder)
+        if plan.run_id not in recorded and (plan.run_id in touched or not (plan.folder / RECORD).exists()):
+            _record(plan)
+
+
+def _record(plan: Plan) -> None:
+    if write_record(plan):
+        figures.draw(plan.folder)
 
 
 def put_under(

@@ -1,0 +1,45 @@
+"""Several runs at once: each has its record as soon as its last fold is done."""
+
+from __future__ import annotations
+
+import pytest
+
+from aubench.data.store import Store
+from aubench.engine import fold as fold_module
+from aubench.engine import run as run_module
+from aubench.engine.devices import DeviceChoice
+from aubench.engine.plan import Plan, StoreFacts, make_plan
+from aubench.registry import find_method, find_protocol
+
+
+@pytest.fixture
+def plans(small_store, tmp_path) -> list[Plan]:
+    return [
+        make_plan(
+            "resnet_depth",
+            find_method("resnet_depth"),
+            find_protocol("synth_3fold"),
+            preset="tiny",
+            changes={"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1, "validation_stride": 8},
+            seed=seed,
+            selection="inner_val",
+            precision="32-true",
+            store=StoreFacts.of(Store(small_store)),
+            runs=tmp_path,
+        )
+        for seed in (0, 1)
+    ]
+
+
+def test_a_run_has_its_record_before_the_next_one_is_done(plans, monkeypatch):
+    there = []
+
+    def one_after_the_other(jobs, choice, report):
+        for job in jobs:
+            fold_module.run_fold(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
+            there.append([(plan.folder / "record" / "record.json").exists() for plan in plans])
+
+    monkeypatch.setattr(run_module, "launch", one_after_the_other)
+    run_module.execute(plans, [1, 2], DeviceChoice("cpu", 1, "some"), lambda job, event: None)
+    assert there == [[False, False], [True, False], [True, False], [True, True]]
+    assert all((plan.folder / "figures").is_dir() for plan in plans)
