@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from aubench.cli import compare, data, leaderboard, methods, plot, robustness, run, test_method, track
+from aubench.cli import compare, data, leaderboard, methods, plot, reproduce, robustness, run, test_method, track
 from aubench.errors import AubenchError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("compare")(compare.compare)
 app.command("robustness")(robustness.robustness)
+app.command("reproduce")(reproduce.reproduce)
 app.command("methods")(methods.methods)
 app.command("protocols")(methods.protocols)
 app.command("test-method")(test_method.test_method)

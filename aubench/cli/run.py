@@ -48,7 +48,7 @@ def run(
 
     chosen_protocol = _narrowed(registry.find_protocol(protocol), modalities)
     folds = _folds(chosen_protocol, fold)
-    seeds = _seeds(seed)
+    seeds = seeds_of(seed)
     values = parse_changes(changes or []) | ({} if pretrained is None else {"weights": pretrained})
     launch.warm_up()
     plans = _plans(method, chosen_protocol, seeds, values, preset, selection, precision, store, runs)
@@ -72,7 +72,8 @@ def _folds(protocol: Protocol, name: str | None) -> list[int]:
     return list(range(1, len(protocol.folds) + 1)) if name is None else [protocol.fold_number(name)]
 
 
-def _seeds(text: str) -> list[int]:
+def seeds_of(text: str) -> list[int]:
+    """The seeds that an option names."""
     from aubench.errors import UsageError
 
     words = [word.strip() for word in text.split(",")]

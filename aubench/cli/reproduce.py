@@ -1,0 +1,192 @@
+"""``aubench reproduce``: the papers' tables and figures, made from runs here and set beside what is printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from aubench.board.reported import ReportedTable
+    from aubench.board.reproduced import Ours
+    from aubench.engine.paper_figures import PaperFigure
+    from aubench.engine.plan import StoreFacts
+    from aubench.engine.reproduce import Needed, Terms, Wanted
+
+_RUNS, _ROOT = Path("runs"), Path("leaderboard")
+
+
+def reproduce(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Tables and figures; lists all of them if none.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    protocol: Annotated[str, typer.Option("--protocol", help="Name of a protocol, or a .toml file.")] = "synth_3fold",
+    seed: Annotated[str, typer.Option("--seed", help="One seed, or several separated by commas.")] = "0",
+    preset: Annotated[str | None, typer.Option("--preset", help="Recipe preset [default: the protocol's].")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value of every run.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="Of tables: markdown, latex or csv.")] = "markdown",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where to write [default: reproduced/<protocol>].")
+    ] = None,
+    runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = _RUNS,
+    root: Annotated[
+        Path, typer.Option("--root", metavar="DIR", help="The leaderboard's folder, with what papers report.")
+    ] = _ROOT,
+    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The dataset's store.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    track: Annotated[bool, typer.Option("--track/--no-track", help="Send what is new to MLflow.")] = True,
+) -> None:
+    """Make the papers' tables and figures: run what they lack, then write ours beside theirs."""
+    from aubench import registry
+    from aubench.board.robustness import FORMATS
+    from aubench.cli import reproduction
+    from aubench.cli.run import parse_changes, seeds_of
+    from aubench.engine.reproduce import Terms
+    from aubench.errors import UsageError, nearest
+
+    if form not in FORMATS:
+        raise UsageError(f"no format '{form}'", where="--format", hint=nearest(form, FORMATS))
+    known, asked = _exhibits(root), registry.find_protocol(protocol)
+    for name in names or []:
+        if name not in known:
+            raise UsageError(f"no table or figure '{name}'", where="reproduce", hint=nearest(name, known))
+    listing = not names and not every
+    facts, frames = _store(asked.dataset, store, make=not listing)
+    terms = Terms(asked, preset or asked.preset, parse_changes(changes or []), tuple(seeds_of(seed)), facts, runs)
+    chosen = {name: exhibit for name, exhibit in known.items() if listing or every or name in (names or [])}
+    found = {name: exhibit.needed(terms) for name, exhibit in chosen.items()}
+    if listing:
+        typer.echo(reproduction.listed({name: known[name].title for name in found}, found))
+        return
+    ahead = reproduction.Ahead(found, asked.name, device, track, [runs, root], frames)
+    ahead.say()
+    folder = out or Path("reproduced", asked.name)
+    for name, exhibit in chosen.items():
+        ahead.run(name)
+        for path in exhibit.write(name, found[name], terms, folder, form):
+            typer.echo(f"wrote {path}")
+
+
+@dataclass(frozen=True)
+class _Exhibit:
+    """A table or figure of a paper: what is reported of it, how it is drawn, or both."""
+
+    title: str
+    table: ReportedTable | None = None
+    figure: PaperFigure | None = None
+
+    def needed(self, terms: Terms) -> list[Needed]:
+        """What each row takes; of a table with a figure, the table's rows first."""
+        from aubench.engine.reproduce import needed
+
+        rows = [] if self.table is None else [_wanted(row) for row in self.table.rows]
+        rows += [] if self.figure is None else self.figure.rows(terms)
+        return [needed(row, terms) for row in rows]
+
+    def write(self, name: str, found: list[Needed], terms: Terms, folder: Path, form: str) -> list[Path]:
+        """Write the table or numbers, and the figure as PNG and SVG."""
+        from aubench import atomic
+        from aubench.board.robustness import FORMATS
+
+        text = self._text(found, terms, form)
+        path = folder / f"{name}.{FORMATS[form]}"
+        if text:
+            atomic.write_text(path, text)
+        return [*([path] if text else []), *self._drawn(name, found, terms, folder)]
+
+    def _text(self, found: list[Needed], terms: Terms, form: str) -> str:
+        from aubench.board import reproduced
+        from aubench.engine.reproduce import record_of
+
+        if self.table is not None:
+            rows = found[: len(self.table.rows)]
+            return reproduced.written(self.table, [_ours(one, terms) for one in rows], form)
+        assert self.figure is not None
+        if not self.figure.tabled:
+            return ""
+        points = [
+            reproduced.Point(one.wanted.label, condition, tuple(record_of(p, one.wanted.conditions) for p in one.plans))
+            for one in found
+            if one.plans
+            for condition in ("clean", *map(str, one.wanted.conditions))
+        ]
+        return reproduced.points(self.title, points, form) if points else ""
+
+    def _drawn(self, name: str, found: list[Needed], terms: Terms, folder: Path) -> list[Path]:
+        from aubench.cli.display import line
+        from aubench.engine.plots import style
+
+        if self.figure is None:
+            return []
+        own = found[len(self.table.rows) if self.table else 0 :]
+        count = len(terms.seeds)
+        words = (terms.protocol.name, f"preset {terms.preset}", f"{count} seed{'s' if count > 1 else ''}")
+        figure = self.figure.draw(own, words)
+        if figure is None:
+            line(f"{name}: not drawn: {own[0].reason}")
+            return []
+        return [style.save(figure, folder / f"{name}{suffix}") for suffix in style.SUFFIXES]
+
+
+def _exhibits(root: Path) -> dict[str, _Exhibit]:
+    """Everything that papers show, by name: their tables as reported, and the figures."""
+    from aubench.board import reproduced
+    from aubench.board.reported import FOLDER, read_all
+    from aubench.engine.paper_figures import FIGURES
+    from aubench.errors import UsageError
+
+    tables = {reproduced.name_of(table): table for table in read_all(root)}
+    if not tables:
+        raise UsageError("no reported table", where=root / FOLDER, hint="name the leaderboard's folder with --root")
+    found = {name: _Exhibit(reproduced.title_of(table), table, FIGURES.get(name)) for name, table in tables.items()}
+    found |= {name: _Exhibit(figure.title, None, figure) for name, figure in FIGURES.items() if name not in tables}
+    return dict(sorted(found.items()))
+
+
+def _wanted(row: object) -> Wanted:
+    from aubench.board.reported import ReportedRow
+    from aubench.conditions import CLEAN, Condition
+    from aubench.engine.reproduce import Wanted
+
+    assert isinstance(row, ReportedRow)
+    condition = Condition.parse(row.condition)
+    return Wanted(
+        method=row.method_here,
+        settings=row.settings,
+        modalities=row.needed,
+        dataset=row.dataset,
+        trained_on=row.trained_on,
+        conditions=() if condition == CLEAN else (condition,),
+        scored=row.metric != "gflops",
+    )
+
+
+def _ours(one: Needed, terms: Terms) -> Ours:
+    from aubench.board.reproduced import Ours
+    from aubench.engine.reproduce import cost, record_of
+
+    if one.reason:
+        return Ours(reason=one.reason)
+    if not one.wanted.scored:
+        return Ours(cost=cost(one.wanted, terms).total)
+    return Ours(tuple(record_of(plan, one.wanted.conditions) for plan in one.plans))
+
+
+def _store(dataset: str, path: Path | None, *, make: bool) -> tuple[StoreFacts, int]:
+    """The store and its number of frames; to list what there is, none is made, and none has no runs."""
+    from aubench.cli.display import counting
+    from aubench.data.datasets import open_store
+    from aubench.data.store import default_root
+    from aubench.engine.plan import StoreFacts
+
+    place = path or default_root() / dataset
+    if not make and not (place / "store.json").exists():
+        return StoreFacts(place, dataset, "", ""), 0
+    with counting(f"{dataset}: sequences made") as progress:
+        opened = open_store(dataset, path, progress)
+    return StoreFacts.of(opened), len(opened.frames)

@@ -1,0 +1,158 @@
+"""What ``aubench reproduce`` says of runs that are there or lack, and how it makes these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aubench.cli.display import line
+
+if TYPE_CHECKING:
+    from aubench.conditions import Condition
+    from aubench.engine.launch import Job
+    from aubench.engine.plan import Plan
+    from aubench.engine.reproduce import Needed
+
+_Todo = dict[str, "tuple[Plan, tuple[Condition, ...]]"]
+"""Runs by id, with what they are put under."""
+
+
+def listed(titles: Mapping[str, str], found: Mapping[str, Sequence[Needed]]) -> str:
+    """The table of everything that can be made: what it shows, the runs it takes, and how many are there."""
+    from tabulate import tabulate
+
+    from aubench.engine.reproduce import distinct, there
+
+    rows = []
+    for name, title in titles.items():
+        runs = distinct(found[name])
+        done = sum(there(plan, conditions) for plan, conditions in runs.values())
+        rows.append((name, title, _methods(found[name]), len(runs), done))
+    every = distinct(one for needed in found.values() for one in needed)
+    done = sum(there(plan, conditions) for plan, conditions in every.values())
+    rows.append(("--all", "runs that several share count once", "", len(every), done))
+    return tabulate(rows, ("name", "shows", "runs of", "runs", "there"), "github", disable_numparse=True)
+
+
+class Ahead:
+    """The runs that are still to be made.
+
+    Args:
+        found: What each table or figure takes, in the order in which they are made.
+        asked: Name of the protocol that was asked for.
+        device: Kind of device.
+        track: Whether MLflow is told.
+        records: Folders below which records tell how long runs take.
+        frames: In the store.
+    """
+
+    def __init__(
+        self,
+        found: Mapping[str, Sequence[Needed]],
+        asked: str,
+        device: str,
+        track: bool,
+        records: Sequence[Path],
+        frames: int,
+    ) -> None:
+        from aubench.engine import devices, launch
+        from aubench.engine.reproduce import distinct, there
+
+        self._track, self._folders, self._frames = track, records, frames
+        self._choice = devices.choose(device)
+        every = distinct(one for needed in found.values() for one in needed)
+        lacking = {key: run for key, run in every.items() if not there(*run)}
+        self._by_name: dict[str, _Todo] = {}
+        for name, needed in found.items():
+            self._by_name[name] = {key: lacking.pop(key) for key in distinct(needed) if key in lacking}
+        self._takes = {name: len(distinct(needed)) for name, needed in found.items()}
+        self._reasons = {name: _reasons(needed, asked) for name, needed in found.items()}
+        if any(self._by_name.values()):
+            launch.warm_up()
+
+    def say(self) -> None:
+        """Tell which runs lack and about how long they take, and what cannot be made."""
+        from aubench.engine import estimate
+
+        for name, reasons in self._reasons.items():
+            for reason in reasons:
+                line(f"{name}: {reason}")
+        records = estimate.known(self._folders) if any(self._by_name.values()) else []
+        seconds = {name: self._seconds(todo, records) for name, todo in self._by_name.items()}
+        for name, todo in self._by_name.items():
+            if todo:
+                which = ", ".join(_told(plan) for plan, _ in todo.values())
+                count = f"{len(todo)} of its {self._takes[name]} runs to be made"
+                line(f"{name}: {count}, about {estimate.told(seconds[name])}: {which}")
+            else:
+                line(f"{name}: nothing to run")
+        if total := sum(seconds.values()):
+            where = f"{self._choice.count} x {self._choice.name}"
+            line(f"about {estimate.told(total)} in all, on {where}; stopped, the same command goes on")
+
+    def run(self, name: str) -> None:
+        """Make what a table or figure lacks."""
+        from contextlib import nullcontext
+
+        from aubench.cli.run_display import RunDisplay
+        from aubench.engine import background
+        from aubench.engine.reproduce import lacking_folds
+        from aubench.engine.run import execute, put_under
+
+        todo = self._by_name[name]
+        if not todo:
+            return
+        plans = [plan for plan, _ in todo.values()]
+        wanted = {key: conditions for key, (_, conditions) in todo.items() if conditions}
+        tracking = background.background([plan.folder for plan in plans], say=line) if self._track else nullcontext()
+        with tracking:
+            for count in sorted({len(plan.protocol.folds) for plan in plans}):
+                folds = list(range(1, count + 1))
+                own = [plan for plan in plans if len(plan.protocol.folds) == count and lacking_folds(plan)]
+                with RunDisplay(own, folds) as display:
+                    execute(own, folds, self._choice, display.show)
+            under = [plan for plan in plans if plan.run_id in wanted]
+            put_under(under, lambda plan: wanted[plan.run_id], self._choice, _put)
+
+    def _seconds(self, todo: _Todo, records: Sequence[Any]) -> float:
+        """About how long some runs take, side by side."""
+        from aubench.engine import estimate
+        from aubench.engine.reproduce import lacking_folds
+
+        kind, total = self._choice.kind, 0.0
+        for plan, conditions in todo.values():
+            total += estimate.training(plan, len(lacking_folds(plan)), records, kind, self._frames)
+            if conditions:
+                total += estimate.evaluation(plan, len(conditions), records, kind, self._frames)
+        return total / max(1, self._choice.count)
+
+
+def _put(job: Job, event: dict[str, Any]) -> None:
+    line(f"{job.plan.entry.name}, seed {job.plan.seed}, fold {job.fold}: put under {event['done']} conditions")
+
+
+def _methods(needed: Sequence[Needed]) -> str:
+    return ", ".join(dict.fromkeys(one.wanted.method for one in needed if one.plans))
+
+
+def _told(plan: Plan) -> str:
+    """A run in words: method, what of its recipe is not the preset's, modalities, seed."""
+    preset = plan.entry.method.Recipe.make(plan.preset, {}).model_dump(mode="json")
+    changed = [f"{key}={value}" for key, value in plan.recipe.items() if preset[key] != value]
+    letters = "+".join(m.letter for m in plan.task.modalities)
+    return " ".join([plan.entry.name, *changed, letters, f"seed {plan.seed}"])
+
+
+def _reasons(needed: Sequence[Needed], asked: str) -> list[str]:
+    """What cannot be made of rows that have a method here, and which are made on another protocol; each once."""
+    moved = {
+        f"rows of {one.wanted.dataset} are made on {plan.protocol.name}"
+        for one in needed
+        for plan in one.plans
+        if plan.protocol.name != asked
+    }
+    unmade = (
+        f"row of {one.wanted.method} not made: {one.reason}" for one in needed if one.wanted.method and one.reason
+    )
+    return [*sorted(moved), *dict.fromkeys(unmade)]

@@ -1,0 +1,86 @@
+"""About how long runs take, told from what similar ones took; or from operations, where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aubench.engine import flops
+from aubench.engine.plan import Plan
+from aubench.errors import RecordError
+from aubench.scores import record as record_file
+from aubench.scores.metrics import mean
+from aubench.scores.record import RecordInfo
+
+BACKWARD = 3
+"""A step of training costs about three times its forward pass."""
+_SPEEDS = {"cpu": 3e10}
+_FASTER = 5e12
+"""Operations a second that training reaches where no record tells: on a CPU core as measured, elsewhere at a guess."""
+
+
+def known(folders: Iterable[Path]) -> list[RecordInfo]:
+    """What is said by all the records below some folders that can be read."""
+    found = []
+    for path in (path for folder in folders for path in sorted(folder.rglob(record_file.FILE))):
+        try:
+            found.append(RecordInfo.parse(path.read_bytes(), where=path))
+        except RecordError:
+            continue
+    return found
+
+
+def training(plan: Plan, folds: int, records: Sequence[RecordInfo], kind: str, frames: int) -> float:
+    """Seconds of work on one device.
+
+    Args:
+        plan: A run.
+        folds: How many of its folds.
+        records: Of finished runs.
+        kind: The kind of device.
+        frames: In the store; for recipes that see all of them in an epoch.
+    """
+    like = _nearest(plan, [info for info in records if info.device.kind == kind])
+    seen = _seen(plan.recipe, round(frames * (1 - 1 / len(plan.protocol.folds))))
+    if like:
+        by_frame = (
+            info.time.seconds / sum(_seen(info.recipe, fold.frames.train) for fold in info.folds) for info in like
+        )
+        return folds * seen * mean(by_frame)
+    operations = flops.count(plan.entry.method, plan.task, plan.typed_recipe).total.flops
+    return folds * seen * BACKWARD * operations / _SPEEDS.get(kind, _FASTER)
+
+
+def evaluation(plan: Plan, conditions: int, records: Sequence[RecordInfo], kind: str, frames: int) -> float:
+    """Seconds of work on one device that further conditions of a run take."""
+    like = _nearest(plan, [info for info in records if info.device.kind == kind])
+    speeds = [info.speed.inference_frames_per_s for info in like if info.speed.inference_frames_per_s]
+    if speeds:
+        return conditions * frames / mean(speeds)
+    operations = flops.count(plan.entry.method, plan.task, plan.typed_recipe).total.flops
+    return conditions * frames * operations / _SPEEDS.get(kind, _FASTER)
+
+
+def told(seconds: float) -> str:
+    """A duration, roughly."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _nearest(plan: Plan, records: Sequence[RecordInfo]) -> list[RecordInfo]:
+    """Runs of the same method and preset, those whose recipe and modalities differ least."""
+    far: dict[int, list[RecordInfo]] = {}
+    for info in records:
+        if (info.method.name, info.preset) == (plan.entry.name, plan.preset):
+            distance = sum(info.recipe.get(key) != value for key, value in plan.recipe.items())
+            distance += 2 * (info.method.modalities != plan.task.modalities)
+            far.setdefault(distance, []).append(info)
+    return far[min(far)] if far else []
+
+
+def _seen(recipe: Mapping[str, Any], frames: int) -> int:
+    """Frames that training and pre-training look at, of as many in their role."""
+    before = recipe.get("pretrain_epochs", 0) * (recipe.get("pretrain_frames_per_epoch") or frames)
+    return max(1, int(recipe["epochs"] * (recipe.get("frames_per_epoch") or frames) + before))
