@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aubench.explain import KnowsPairs, Reconstruction, Reconstructs, Selects
     from aubench.method import AnyRecipe, BranchedMethod, Card, Fidelity, Method, Progress, Stage, masked_bce
     from aubench.points import OUTER_EYE_CORNERS
+    from aubench.ranges import Choice, Integer, LogUniform, Uniform
     from aubench.recipe import Recipe, Seen
     from aubench.task import Batch, Inputs, Modality, Task
 
@@ -26,9 +27,12 @@ __all__ = [
     "Batch",
     "BranchedMethod",
     "Card",
+    "Choice",
     "Fidelity",
     "Inputs",
+    "Integer",
     "KnowsPairs",
+    "LogUniform",
     "Method",
     "Modality",
     "Progress",
@@ -39,6 +43,7 @@ __all__ = [
     "Selects",
     "Stage",
     "Task",
+    "Uniform",
     "masked_bce",
 ]
 
@@ -49,6 +54,7 @@ _HOME = {
     "OUTER_EYE_CORNERS": "aubench.points",
     **dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.task"),
     **dict.fromkeys(("Recipe", "Seen"), "aubench.recipe"),
+    **dict.fromkeys(("Choice", "Integer", "LogUniform", "Uniform"), "aubench.ranges"),
     **dict.fromkeys(("KnowsPairs", "Reconstruction", "Reconstructs", "Selects"), "aubench.explain"),
 }
 

@@ -67,6 +67,10 @@ class MethodError(AubenchError):
     """A method that broke its contract: wrong shape, not a probability, not finite."""
 
 
+class Diverged(MethodError):
+    """A method whose numbers are not finite any more: often the recipe's fault, not the code's."""
+
+
 class CheckFailed(AubenchError):
     """A check ran to its end and found something wrong (exit code 1)."""
 

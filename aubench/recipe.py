@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from aubench.errors import RecipeError, nearest
+from aubench.ranges import LogUniform, Range
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Recipe(BaseModel):
     """Hyper-parameters that every method has; methods add their own in a subclass.
 
     Defaults are the papers'. ``presets`` holds named changes to them, and a subclass's presets add to
-    those of its bases.
+    those of its bases. A field whose type carries a range of :mod:`aubench.ranges` can be searched.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -59,12 +60,12 @@ class Recipe(BaseModel):
     epochs: int = Field(30, ge=1, description="Most epochs of training.")
     frames_per_epoch: int | None = Field(None, ge=1, description="Frames drawn for an epoch; all when empty.")
     batch_size: int = Field(50, ge=1)
-    learning_rate: float = Field(1e-4, gt=0)
+    learning_rate: Annotated[float, LogUniform(1e-5, 3e-2)] = Field(1e-4, gt=0)
     learning_rate_schedule: Literal["constant", "triangular"] = Field(
         "constant",
         description="'triangular' raises the learning rate over a quarter of the steps, then lowers it to 0.",
     )
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: Annotated[float, LogUniform(1e-6, 1e-2)] = Field(0.0, ge=0)
     patience: int = Field(10, ge=1, description="Epochs without a better validation F1 before training stops.")
     validation_stride: int = Field(1, ge=1, description="Every how many frames of the validation role are scored.")
     image_size: int = Field(256, ge=16, description="Images are resized to this before cropping.")
@@ -99,6 +100,12 @@ class Recipe(BaseModel):
     def later(cls) -> frozenset[str]:
         """``after_pretraining`` with that of the base classes."""
         return frozenset[str]().union(*(vars(base).get("after_pretraining", ()) for base in cls.__mro__))
+
+    @classmethod
+    def ranges(cls) -> dict[str, Range]:
+        """The fields that can be searched, and where."""
+        found = {name: [m for m in field.metadata if isinstance(m, Range)] for name, field in cls.model_fields.items()}
+        return {name: ranges[-1] for name, ranges in found.items() if ranges}
 
     def before_finetuning(self) -> dict[str, Any]:
         """The values that decide pre-trained weights, as plain data."""

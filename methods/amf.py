@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import torch
 from pydantic import Field
@@ -16,12 +16,15 @@ from aubench import (
     Batch,
     BranchedMethod,
     Card,
+    Choice,
     Fidelity,
     Inputs,
+    LogUniform,
     Modality,
     Progress,
     Stage,
     Task,
+    Uniform,
     masked_bce,
 )
 from aubench.methods._parts import selection, voting
@@ -44,16 +47,20 @@ class AMFRecipe(BackboneRecipe, CutSwitchRecipe):
     but cut-switch away.
     """
 
-    cut_switch: float = Field(0.5, ge=0, le=1, description="Share of training frames that are cut and switched.")
+    cut_switch: Annotated[float, Uniform(0, 1)] = Field(
+        0.5, ge=0, le=1, description="Share of training frames that are cut and switched."
+    )
     samples: int = Field(100, ge=1, description="K: draws that are averaged.")
-    temperature: float = Field(1.0, gt=0, description="τ at the beginning.")
-    final_temperature: float = Field(0.5, gt=0, description="τ at the end.")
+    temperature: Annotated[float, LogUniform(0.3, 3)] = Field(1.0, gt=0, description="τ at the beginning.")
+    final_temperature: Annotated[float, LogUniform(0.1, 1)] = Field(0.5, gt=0, description="τ at the end.")
     schedule: Literal["linear", "exponential"] = Field("linear", description="From epoch to epoch, or within each.")
     decay: float = Field(6e-4, gt=0, description="Rate per step of the exponential schedule.")
-    weight_fused: float = Field(2.0, ge=0, description="λ_* of eq. 11.")
+    weight_fused: Annotated[float, LogUniform(0.25, 4)] = Field(2.0, ge=0, description="λ_* of eq. 11.")
     weight_modality: float = Field(1.0, ge=0, description="λ_k of eq. 11.")
-    weight_guidance: float = Field(1.0, ge=0, description="λ_k^* of eq. 11.")
-    guidance: Literal["align", "oppose"] = Field("align", description="Scores follow the gradient, or its reverse.")
+    weight_guidance: Annotated[float, LogUniform(0.1, 10)] = Field(1.0, ge=0, description="λ_k^* of eq. 11.")
+    guidance: Annotated[Literal["align", "oppose"], Choice("align", "oppose")] = Field(
+        "align", description="Scores follow the gradient, or its reverse."
+    )
     guidance_trains: Literal["scoring", "all"] = Field("scoring", description="Whether eq. 10 reaches the encoders.")
     detach_scored: bool = Field(False, description="Scoring sends no gradient at all into the encoders.")
     voting: Literal["sampled", "expected", "argmax"] = Field("sampled", description="How predictions are made.")

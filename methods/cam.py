@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
 from torch import nn
 
-from aubench import AnyRecipe, BranchedMethod, Card, Fidelity, Modality, Task
+from aubench import AnyRecipe, BranchedMethod, Card, Choice, Fidelity, Modality, Task
 from aubench.methods._parts.backbones import BackboneRecipe, Encoder
 from aubench.methods._parts.channel_attention import ChannelAttention, Gate
 from aubench.methods._parts.unimodal import DEPARTURES, ONE_CHANNEL, PAPER
@@ -22,9 +22,15 @@ if TYPE_CHECKING:
 class CAMRecipe(BackboneRecipe):
     """Which channel attention, and of what."""
 
-    gate: Gate = Field("cbam", description="'cbam' pools by average and maximum, 'se' by average alone.")
-    reduction: int = Field(16, ge=1, description="r: channels of the maps over units of the gate's bottleneck.")
-    per_stream: bool = Field(False, description="A gate for each modality instead of one on the maps of all.")
+    gate: Annotated[Gate, Choice("cbam", "se")] = Field(
+        "cbam", description="'cbam' pools by average and maximum, 'se' by average alone."
+    )
+    reduction: Annotated[int, Choice(4, 8, 16, 32)] = Field(
+        16, ge=1, description="r: channels of the maps over units of the gate's bottleneck."
+    )
+    per_stream: Annotated[bool, Choice(False, True)] = Field(
+        False, description="A gate for each modality instead of one on the maps of all."
+    )
 
 
 class CAM(BranchedMethod):

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from aubench import AnyRecipe, Batch, BranchedMethod, Card, Fidelity, Modality, Progress, Stage, Task, masked_bce
+from aubench import (
+    AnyRecipe,
+    Batch,
+    BranchedMethod,
+    Card,
+    Fidelity,
+    Integer,
+    LogUniform,
+    Modality,
+    Progress,
+    Stage,
+    Task,
+    Uniform,
+    masked_bce,
+)
 from aubench.methods._parts.au_tokens import AUEncoding, AUHeads, FusionAttention, Tokens
 from aubench.methods._parts.backbones import BackboneRecipe, Encoder
 from aubench.methods._parts.unimodal import ONE_CHANNEL
@@ -28,13 +42,15 @@ class MFTRecipe(BackboneRecipe):
         "attention", description="AU tokens by attention maps, or by linear projections of the average over positions."
     )
     width: int = Field(256, ge=1, description="Of a token.")
-    layers: int = Field(2, ge=1, description="Transformer layers of each modality.")
+    layers: Annotated[int, Integer(1, 3)] = Field(2, ge=1, description="Transformer layers of each modality.")
     heads: int = Field(8, ge=1, description="Of every attention.")
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: Annotated[float, Uniform(0, 0.5)] = Field(0.1, ge=0, lt=1)
     query: Literal["sum", "visual", "depth", "thermal"] = Field(
         "sum", description="What asks in the fusion: the sum of all modalities' tokens, or one modality's."
     )
-    weight_unimodal: float = Field(1.0, gt=0, description="Of each modality's own loss.")
+    weight_unimodal: Annotated[float, LogUniform(0.1, 10)] = Field(
+        1.0, gt=0, description="Of each modality's own loss."
+    )
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -17,10 +17,12 @@ from aubench import (
     Card,
     Fidelity,
     Inputs,
+    LogUniform,
     Modality,
     Progress,
     Stage,
     Task,
+    Uniform,
     masked_bce,
 )
 from aubench.methods._parts.alignment import correlations, focal_weights, misalignment
@@ -39,14 +41,16 @@ class MTUTRecipe(BackboneRecipe):
     """Between maps without structure the normalised ‖·‖² goes with channels / positions²: 25 times as large here. The
     mean of two networks that learn apart takes more steps to say "present" than one that sees both."""
 
-    weight_alignment: float = Field(0.05, ge=0, description="λ.")
-    beta: float = Field(2.0, gt=0, description="β of the focal weight ρ.")
+    weight_alignment: Annotated[float, LogUniform(1e-4, 1)] = Field(0.05, ge=0, description="λ.")
+    beta: Annotated[float, LogUniform(0.25, 8)] = Field(2.0, gt=0, description="β of the focal weight ρ.")
     focal_limit: float = Field(10.0, gt=0, description="Most that ρ can be.")
     focal: Literal["sample", "batch"] = Field("sample", description="Whether a frame or a batch has a ρ.")
     normaliser: Literal["positions", "none"] = Field(
         "positions", description="'positions' divides the squared norm by the number of pairs of positions, d²."
     )
-    warm_up: float = Field(0.2, ge=0, le=1, description="Share of the epochs, at their beginning, without alignment.")
+    warm_up: Annotated[float, Uniform(0, 0.5)] = Field(
+        0.2, ge=0, le=1, description="Share of the epochs, at their beginning, without alignment."
+    )
     scored: Literal["mean", "visual", "depth", "thermal"] = Field(
         "mean", description="The modality that predicts, or the mean of all; all are trained either way."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
@@ -16,6 +16,7 @@ from aubench import (
     Card,
     Fidelity,
     Inputs,
+    LogUniform,
     Method,
     Modality,
     Progress,
@@ -41,8 +42,12 @@ class TEMTNetRecipe(BackboneRecipe):
     """Weights of the three tasks."""
 
     weight_au: float = Field(1.0, gt=0, description="Of AU detection.")
-    weight_generation: float = Field(1.0, ge=0, description="Of drawing the other modality's image.")
-    weight_landmarks: float = Field(0.5, ge=0, description="Of finding facial points, where the store has them.")
+    weight_generation: Annotated[float, LogUniform(0.01, 10)] = Field(
+        1.0, ge=0, description="Of drawing the other modality's image."
+    )
+    weight_landmarks: Annotated[float, LogUniform(0.01, 10)] = Field(
+        0.5, ge=0, description="Of finding facial points, where the store has them."
+    )
 
 
 class Decoder(nn.Sequential):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +69,18 @@ class Labelled:
     def coded_or_not(self, subjects: frozenset[str] | set[str]) -> Rows:
         """All frames of some subjects, those without labels included."""
         return np.flatnonzero(np.isin(self.subjects, sorted(subjects)))
+
+    def withholding(self, rows: Rows) -> Labelled:
+        """The same frames but for some, of which nobody gets to see images, points or labels.
+
+        Args:
+            rows: Those frames.
+        """
+        rest = copy.copy(self)
+        rest.store = self.store.withholding(rows)
+        rest.labels, rest._labelled = self.labels.copy(), self._labelled.copy()
+        rest.labels[rows], rest._labelled[rows] = -1, False
+        return rest
 
     @property
     def count(self) -> int:

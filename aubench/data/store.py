@@ -13,6 +13,7 @@ A store is a folder::
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -125,6 +126,7 @@ class Store:
         self.path = path
         self.info = _read_info(path)
         self.frames = _read_frames(path, self.info)
+        self._withheld: frozenset[int] = frozenset()
 
     @cached_property
     def aus(self) -> tuple[int, ...]:
@@ -180,7 +182,22 @@ class Store:
         """L: how many points each frame has; 0 without."""
         return self.info.landmarks or 0
 
+    def withholding(self, frames: Sequence[int] | np.ndarray) -> Store:
+        """The same store, but some frames have no labels and cannot be read.
+
+        Args:
+            frames: Row numbers of ``self.frames``.
+        """
+        rest = copy.copy(self)
+        rest._withheld = self._withheld | {int(frame) for frame in frames}
+        rest.frames = self.frames.copy()
+        rest.frames.loc[rest.frames.index[frames], [f"AU{au}" for au in self.aus]] = -1
+        rest.frames.loc[rest.frames.index[frames], "labelled"] = False
+        return rest
+
     def _filled(self, values: np.ndarray, kind: str, frames: Sequence[int] | np.ndarray) -> np.ndarray:
+        if not self._withheld.isdisjoint(map(int, frames) if self._withheld else ()):
+            raise DataError("frames of the test role are out of reach here", where=self.path)
         sequence, row, _ = self._place
         for i, frame in enumerate(frames):
             values[i] = self._array(kind, int(sequence[frame]))[row[frame]]

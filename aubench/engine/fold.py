@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,22 @@ from aubench.scores import metrics
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+
+@dataclass(frozen=True)
+class Trained:
+    """A fold's method with the weights that were chosen.
+
+    Attributes:
+        place: Method and device.
+        training: How it went.
+        before: What was done before the labels came; None where nothing was.
+    """
+
+    place: Place
+    training: Training
+    before: Pretrained | None
+
+
 Report = Callable[[dict[str, Any]], None]
 """How a fold tells what it does: plain facts, ``kind`` among them."""
 
@@ -51,15 +68,29 @@ def run_fold(plan: Plan, fold: int, kind: str, index: int, report: Report) -> No
     with FileLock(folder / ".lock"):
         if (folder / RESULT).exists():
             return
-        if kind == "cpu":
-            torch.set_num_threads(1)
         data = Labelled(Store(plan.store.path), plan.protocol)
         roles = data.roles(fold, validation=plan.selection == "inner_val")
-        place = _placed(plan, fold, data, devices.fabric_for(kind, index, plan.precision), report)
-        before = pretrained(place, roles)
-        training = _trained(place, roles, before)
-        _score(place, roles, training, before)
-        report({"kind": "fold", "fold": fold, "epochs": len(training.history.epochs)})
+        done = trained(plan, data, roles, kind, index, report)
+        _score(done.place, roles, done.training, done.before)
+        report({"kind": "fold", "fold": fold, "epochs": len(done.training.history.epochs)})
+
+
+def trained(plan: Plan, data: Labelled, roles: Roles, kind: str, index: int, report: Report) -> Trained:
+    """Bring a fold's method through pre-training and training, from wherever these stand; a search does as a run does.
+
+    Args:
+        plan: The run, or the trial of a search.
+        data: The store's frames, as far as they may be seen.
+        roles: The fold's.
+        kind: Kind of device.
+        index: Which device of that kind.
+        report: Told of each epoch.
+    """
+    if kind == "cpu":
+        torch.set_num_threads(1)
+    place = _placed(plan, roles.fold, data, devices.fabric_for(kind, index, plan.precision), report)
+    before = pretrained(place, roles)
+    return Trained(place, _trained(place, roles, before), before)
 
 
 def _placed(plan: Plan, fold: int, data: Labelled, fabric: Fabric, report: Report) -> Place:

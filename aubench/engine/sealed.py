@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from aubench.conditions import CLEAN, Condition
 from aubench.data.pixels import centre_views
 from aubench.engine.treatments import Frames, Means, applied
-from aubench.errors import MethodError
+from aubench.errors import Diverged, MethodError
 from aubench.task import Modality
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Sealed:
             raise MethodError(f"forward returned {got} instead of {wanted}", where=name)
         found = found.float().cpu()
         if not torch.isfinite(found).all():
-            raise MethodError("forward returned a value that is not finite", where=name)
+            raise Diverged("forward returned a value that is not finite", where=name)
         if found.min() < 0 or found.max() > 1:
             raise MethodError(
                 f"forward returned {found.min():.3g} to {found.max():.3g}",

@@ -25,7 +25,7 @@ from aubench.engine.history import History
 from aubench.engine.plan import Plan
 from aubench.engine.sealed import Sealed
 from aubench.engine.seeds import derive
-from aubench.errors import MethodError
+from aubench.errors import Diverged
 from aubench.method import Method, Progress, Stage
 from aubench.scores import metrics
 from aubench.task import Batch
@@ -196,7 +196,7 @@ class Training:
     def _finish_epoch(self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float) -> None:
         history, recipe = self.history, self.plan.typed_recipe
         if bad := [name for name, value in losses.items() if not math.isfinite(value)]:
-            raise MethodError(
+            raise Diverged(
                 f"loss term '{bad[0]}' is not finite in epoch {history.epoch + 1} of fold {self.place.fold}",
                 where=self.plan.entry.name,
                 hint="lower the learning rate",
@@ -213,11 +213,13 @@ class Training:
                 self.method.state_dict(),
                 {"epoch": history.best_epoch},
             )
+        frames = history.step * stage.batch_size * (recipe.clip_length or 1)
         entry = {
             "stage": stage.name,
             "epoch": history.epoch,
             "seconds": round(seconds, 3),
-            "frames_per_s": round(history.step * stage.batch_size * (recipe.clip_length or 1) / max(seconds, 1e-9), 1),
+            "frames": frames,
+            "frames_per_s": round(frames / max(seconds, 1e-9), 1),
             "loss": losses,
             "validation": scores,
         }

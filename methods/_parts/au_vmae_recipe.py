@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from aubench import LogUniform, Uniform
 from aubench.methods._parts.knowledge import KnowledgeRecipe
 from aubench.methods._parts.minority import MinorityRecipe
 from aubench.methods._parts.video_autoencoder import VideoAutoencoderRecipe
@@ -44,13 +45,17 @@ class AUvMAERecipe(VideoAutoencoderRecipe, KnowledgeRecipe, MinorityRecipe):
 
     epochs: int = Field(20, ge=1, description="Most epochs of fine-tuning.")
     batch_size: int = Field(8, ge=1, description="Clips a step.")
-    learning_rate: float = Field(2.5e-4, gt=0)
+    learning_rate: Annotated[float, LogUniform(1e-5, 1e-2)] = Field(2.5e-4, gt=0)
     learning_rate_schedule: Literal["constant", "triangular", "cosine"] = Field(  # type: ignore[assignment]
         "cosine", description="'cosine' rises over the warm-up, then falls along half a cosine to 0."
     )
     warmup_epochs: float = Field(5, ge=0)
-    layer_decay: float = Field(0.75, gt=0, le=1, description="Of the learning rate, from each block to the one before.")
-    drop_path: float = Field(0.1, ge=0, lt=1, description="Chance that the last block's branches are skipped.")
+    layer_decay: Annotated[float, Uniform(0.6, 1)] = Field(
+        0.75, gt=0, le=1, description="Of the learning rate, from each block to the one before."
+    )
+    drop_path: Annotated[float, Uniform(0, 0.3)] = Field(
+        0.1, ge=0, lt=1, description="Chance that the last block's branches are skipped."
+    )
 
     @property
     def stride(self) -> int:

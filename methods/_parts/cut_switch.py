@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
 
-from aubench import Batch, Recipe
+from aubench import Batch, Recipe, Uniform
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -24,7 +24,9 @@ class CutSwitchRecipe(Recipe):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"cut_switch_block": 12}}
 
-    cut_switch: float = Field(0.0, ge=0, le=1, description="Share of training frames that are cut and switched.")
+    cut_switch: Annotated[float, Uniform(0, 1)] = Field(
+        0.0, ge=0, le=1, description="Share of training frames that are cut and switched."
+    )
     cut_switch_block: int = Field(50, ge=1, description="Side of the block in pixels.")
 
     @model_validator(mode="after")

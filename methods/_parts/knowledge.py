@@ -7,12 +7,12 @@ the matrices too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 
-from aubench import Recipe
+from aubench import LogUniform, Recipe
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -32,8 +32,8 @@ class KnowledgeRecipe(Recipe):
     )
 
     weight_cls: float = Field(1.0, ge=0, description="λ_cls of eq. 9.")
-    weight_intra: float = Field(0.01, ge=0, description="λ_intra of eq. 9.")
-    weight_inter: float = Field(0.01, ge=0, description="λ_inter of eq. 9.")
+    weight_intra: Annotated[float, LogUniform(1e-4, 1)] = Field(0.01, ge=0, description="λ_intra of eq. 9.")
+    weight_inter: Annotated[float, LogUniform(1e-4, 1)] = Field(0.01, ge=0, description="λ_inter of eq. 9.")
     norm: Norm = Field("frobenius", description="Of eqs. 5 and 8; 'mean' divides it by the root of the entries.")
     class_weights: bool = Field(True, description="Weigh AUs by eq. 2.")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from aubench import Recipe, Seen
+from aubench import Choice, LogUniform, Recipe, Seen, Uniform
 from aubench.methods._parts.masked_autoencoder import REPOSITORIES
 
 Image = Literal["mixed", "conv", "visual", "depth", "thermal"]
@@ -65,17 +65,25 @@ class MCMRecipe(Recipe):
     pool: Literal["mean", "cls"] = Field("mean", description="The classifier's input: mean of patches, or class token.")
     epochs: int = Field(5, ge=1)
     batch_size: int = Field(64, ge=1)
-    learning_rate: float = Field(4e-4, gt=0)
+    learning_rate: Annotated[float, LogUniform(1e-5, 1e-2)] = Field(4e-4, gt=0)
     learning_rate_schedule: Literal["paper", "constant", "triangular"] = Field(  # type: ignore[assignment]
         "paper", description="Of fine-tuning; 'paper' warms up, falls along a cosine, and is cut once."
     )
-    learning_rate_cut: float = Field(0.1, gt=0, le=1, description="Factor from the second epoch on; 1 cuts nothing.")
+    learning_rate_cut: Annotated[float, LogUniform(0.05, 1)] = Field(
+        0.1, gt=0, le=1, description="Factor from the second epoch on; 1 cuts nothing."
+    )
     final_learning_rate: float = Field(1e-6, ge=0, description="Where the cosine of either stage ends.")
-    weight_decay: float = Field(0.05, ge=0)
+    weight_decay: Annotated[float, LogUniform(1e-3, 0.3)] = Field(0.05, ge=0)
     warmup_epochs: float = Field(1, ge=0)
-    drop_path: float = Field(0.1, ge=0, lt=1, description="Of the last block in fine-tuning; less before it.")
-    layer_decay: float = Field(0.75, gt=0, le=1, description="From each layer's learning rate to the one before it.")
-    class_weights: Literal["inverse", "as_printed", "none"] = Field("inverse", description="p_k of eq. 4.")
+    drop_path: Annotated[float, Uniform(0, 0.3)] = Field(
+        0.1, ge=0, lt=1, description="Of the last block in fine-tuning; less before it."
+    )
+    layer_decay: Annotated[float, Uniform(0.6, 1)] = Field(
+        0.75, gt=0, le=1, description="From each layer's learning rate to the one before it."
+    )
+    class_weights: Annotated[Literal["inverse", "as_printed", "none"], Choice("inverse", "none")] = Field(
+        "inverse", description="p_k of eq. 4."
+    )
     mixes: int = Field(1, ge=1, description="Mixes of a frame whose predictions are averaged.")
     missing: Literal["skip", "mix"] = Field("skip", description="Whether predictions mix in missing channels' zeros.")
 
