@@ -225,7 +225,7 @@ class AUvMAE(Method):
             return Reconstruction({}, {}, {})
         cut = self.tubelets(inputs)
         shown, hidden = self.drawn(cut, mask)
-        mean, deviation = video.statistics(video.at_places(cut, hidden), self.task.channels)
+        mean, deviation = (video.at_places(x, hidden) for x in video.statistics(cut, self.task.channels))
         told = self.decoder(self.encoder(cut, shown), shown, hidden) * deviation + mean
         seen = self._frames(video.filled(cut, hidden, torch.zeros_like(told)))
         restored = self._frames(video.filled(cut, hidden, told))

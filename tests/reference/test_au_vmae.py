@@ -263,6 +263,12 @@ def test_reconstructions_keep_what_is_shown_and_fill_in_the_rest():
     assert torch.equal(masked[V][:, :, :1] == 0, masked[D] == 0)
 
 
+def test_with_nothing_hidden_the_images_come_back():
+    method, images = built(), clips(n=1)
+    made = method.reconstruct(images, 0.0)
+    assert torch.equal(made.restored[V], images[V]) and torch.equal(made.masked[V], images[V])
+
+
 def test_a_decoder_that_tells_the_target_reconstructs_the_images():
     method, images = built(), clips(n=1)
     cut = method.tubelets(images)
