@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-
     from aubench.engine.launch import Job
     from aubench.engine.plan import Plan
     from aubench.engine.suites import Suite
@@ -140,10 +139,12 @@ def _report(plans: list[Plan], suite: Suite, out: Path, form: str) -> None:
     found = board.profiles(kept, suite.conditions)
     protocol, seeds = plans[0].protocol, len({plan.seed for plan in plans})
     tables = board.made(found)
-    for name, text in board.written(tables, f"{protocol.name}: {suite.title}", form).items():
+    title = f"{protocol.name}: {suite.title}"
+    pages = board.written(tables, title, form)
+    for name, text in pages.items():
         atomic.write_text(out / name, text)
     shown = {name: table for name, table in tables.items() if name != "lost"}
-    typer.echo("\n".join(board.written(shown, f"{protocol.name}: {suite.title}", form).values()), nl=False)
-    words = (protocol.name, f"{seeds} seed{'s' if seeds > 1 else ''}")
-    for path in plots.draw(found, words, out):
+    typer.echo("\n".join(board.written(shown, title, form).values()))
+    figures = plots.draw(found, (protocol.name, f"{seeds} seed{'s' if seeds > 1 else ''}"), out)
+    for path in (*(out / name for name in pages), *figures):
         typer.echo(f"wrote {path}")
