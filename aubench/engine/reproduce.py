@@ -113,7 +113,7 @@ def needed(wanted: Wanted, terms: Terms) -> Needed:
     try:
         return Needed(wanted, tuple(_plan(entry, protocol, wanted, terms, seed) for seed in terms.seeds))
     except (RecipeError, UsageError) as error:
-        return Needed(wanted, reason=f"{entry.name} {error.what}")
+        return Needed(wanted, reason=str(error))
 
 
 def cost(wanted: Wanted, terms: Terms) -> Compute:

@@ -1,0 +1,138 @@
+"""A paper's table beside what was measured: every printed row stands, numbers follow from counts, nothing is silent."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from aubench.board import reproduced
+from aubench.board.reproduced import Ours, Point
+from aubench.errors import RecordError
+from aubench.scores.intervals import f1_interval
+from aubench.scores.parts import Cost
+
+REPORTED = Path(__file__).parents[2] / "leaderboard"
+NONE = Ours(reason="not implemented here")
+
+
+@pytest.fixture(scope="module")
+def tables():
+    from aubench.board.reported import read_all
+
+    return {table.name: table for table in read_all(REPORTED)}
+
+
+def lines(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_names_and_titles(tables):
+    assert {reproduced.name_of(table) for table in tables.values()} == {
+        *(f"amf-table-{i}" for i in (1, 2, 3, 4)),
+        *(f"mcm-table-{i}" for i in (1, 2, 3, 4)),
+        *(f"au-vmae-table-{i}" for i in (1, 2, 3, 4)),
+        *(f"au-vmae-appendix-{i}" for i in (1, 2, 3, 4)),
+        "amf-figure-4",
+    }
+    assert reproduced.title_of(tables["au_vmae_appendix_table_1"]).endswith("accuracy on bp4d, 5 rows")
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex", "csv"])
+def test_every_table_stands_as_printed_without_any_run(tables, form):
+    for table in tables.values():
+        text = reproduced.written(table, [NONE] * len(table.rows), form)
+        assert text == reproduced.written(table, [NONE] * len(table.rows), form)
+        if form != "csv":
+            continue
+        found = lines(text)
+        assert [line["Method"] for line in found] == [row.method for row in table.rows]
+        assert all("Nothing measured: not implemented here." in line["Notes"] for line in found)
+        for line, row in zip(found, table.rows, strict=True):
+            assert {au: line[f"AU{au}"] for au in row.printed} == {au: f"{x:.1f}" for au, x in row.printed.items()}
+            assert line["Numbers"] == ("paper, suspect" if row.suspect else "paper")
+            assert all(text in line["Notes"].lower() for text in row.suspect.lower().split("; ") if text)
+
+
+def test_ours_stands_below_with_interval_and_deviation(tables, make_record):
+    table = tables["amf_table_4"]
+    records = tuple(make_record("late_fusion", seed=seed, skill=0.6) for seed in (0, 1))
+    text = reproduced.written(table, [Ours(records), *[NONE] * 3], "csv")
+    paper, here, *others = lines(text)
+    assert len(others) == 3
+    interval = f1_interval([record.counts for record in records])
+    assert (paper["Numbers"], here["Numbers"], here["Method"]) == ("paper", "here", "late_fusion")
+    assert here["Avg."] == f"{100 * interval.estimate:.1f}"
+    assert here["Interval"] == f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+    assert float(here["Deviation"]) == pytest.approx(100 * interval.estimate - 61.1, abs=0.051)
+    mean = sum(record.info.summary.f1_by_au["AU4"] for record in records) / 2
+    assert here["AU4"] == f"{100 * mean:.1f}"
+    assert "synth_3fold version 1, V+D; preset tiny" in here["Measured on"] and "seeds 0, 1" in here["Measured on"]
+    assert all(record.info.run in here["Measured on"] for record in records)
+
+
+def test_the_page_names_protocol_preset_seeds_store_and_runs(tables, make_record):
+    record = make_record("amf", seed=3)
+    table = tables["amf_table_4"]
+    text = reproduced.written(table, [NONE, NONE, NONE, Ours((record,))], "markdown")
+    (source,) = (line for line in text.splitlines() if line.startswith("- Measured on"))
+    for word in (
+        "synth_3fold version 1",
+        "preset tiny",
+        "seeds 3",
+        "store synth 555555555555",
+        f"amf {record.info.run}",
+    ):
+        assert word in source
+    assert "synth is drawn" in text
+    tex = reproduced.written(table, [NONE, NONE, NONE, Ours((record,))], "latex")
+    assert tex.count("\\\\") == 1 + 4 + 1 and r"\toprule" in tex
+
+
+def test_accuracy_has_its_spread(tables, make_record):
+    table = tables["au_vmae_appendix_table_1"]
+    records = tuple(make_record("au_vmae", seed=seed) for seed in (0, 1))
+    ours = [Ours(records) if row.method_here else NONE for row in table.rows]
+    *_, here = lines(reproduced.written(table, ours, "csv"))
+    assert here["Avg."] == f"{50 * sum(record.info.summary.acc for record in records):.1f}"
+    assert here["Interval"].startswith("± ")
+
+
+def test_a_mean_over_other_aus_is_not_compared(tables, make_record):
+    table = tables["au_vmae_table_2"]  # DISFA's AUs, of which synth lacks three
+    ours = [Ours((make_record("au_vmae"),)) if row.method_here else NONE for row in table.rows]
+    *_, here = lines(reproduced.written(table, ours, "csv"))
+    assert (here["AU9"], here["Avg."], here["Interval"], here["Deviation"]) == ("", "", "", "")
+    assert here["AU1"] and here["AU12"]
+
+
+def test_a_mean_is_over_the_tables_own_aus(tables, make_record):
+    table, record = tables["au_vmae_appendix_table_3"], make_record("au_vmae")
+    _, here, *_ = lines(reproduced.written(table, [Ours((record,)), NONE, NONE, NONE], "csv"))
+    own = [record.info.summary.f1_by_au[f"AU{au}"] for au in table.aus]
+    assert float(here["Avg."]) == pytest.approx(100 * sum(own) / 5, abs=0.051)
+    assert here["Deviation"] == "", "the paper prints no mean"
+
+
+def test_costs_are_compared_without_a_run(tables):
+    table = tables["au_vmae_appendix_table_4"]
+    ours = [NONE, NONE, Ours(cost=Cost(flops=5_640_000_000, macs=2_820_000_000, parameters=1))]
+    *_, here = lines(reproduced.written(table, ours, "csv"))
+    assert (here["Avg."], here["Deviation"], here["Measured on"]) == ("5.64", "+2.8", "")
+
+
+def test_records_that_do_not_belong_together_are_refused(tables, make_record):
+    whole, part = make_record("amf"), make_record("amf", seed=1, folds=(1, 3))
+    with pytest.raises(RecordError, match="differ in folds"):
+        reproduced.written(tables["amf_table_4"], [Ours((whole, part)), NONE, NONE, NONE], "csv")
+
+
+def test_numbers_of_a_figure(make_record):
+    record = make_record("mcm")
+    (line,) = lines(reproduced.points("A figure", [Point("half", "clean", (record,))], "csv"))
+    assert (line["Row"], line["Condition"], line["F1"]) == ("half", "clean", f"{100 * record.info.summary.f1_mean:.1f}")
+    assert float(line["F1 low"]) < float(line["F1"]) < float(line["F1 high"])
+    text = reproduced.points("A figure", [Point("half", "clean", (record,))], "markdown")
+    assert text.startswith("# A figure") and record.info.run in text

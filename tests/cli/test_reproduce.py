@@ -1,0 +1,104 @@
+"""``aubench reproduce``: lists what there is, makes what lacks, and takes what is there."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from aubench.engine.fold import RESULT
+
+ROOT = Path(__file__).parents[2] / "leaderboard"
+SMALL = [
+    *("--set", "image_size=32", "--set", "crop=28", "--set", "frames_per_epoch=64", "--set", "epochs=1"),
+    *("--device", "cpu", "--no-track"),
+]
+
+
+def listing(call, protocol: str) -> dict[str, tuple[int, int]]:
+    done = call("reproduce", "--root", ROOT, "--protocol", protocol)
+    assert done.code == 0, done.err
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.out.splitlines()[2:]]
+    return {name: (int(runs), int(there)) for name, _, _, runs, there in rows}
+
+
+@pytest.mark.parametrize(("protocol", "bp4dplus", "every"), [("synth_3fold", (7, 12), 59), ("bp4d_3fold", (0, 0), 43)])
+def test_the_list_tells_how_many_runs_each_takes(call, tmp_path, protocol, bp4dplus, every):
+    found = listing(call, protocol)
+    assert not (tmp_path / "stores").exists(), "to list, nothing is drawn"
+    assert {name: runs for name, (runs, _) in found.items()} == {
+        **{"amf-table-1": 8, "amf-table-2": bp4dplus[0], "amf-table-3": bp4dplus[1], "amf-table-4": 4},
+        **{"amf-figure-4": 3, "amf-figure-5": 3, "mcm-figure-4": 1, "mcm-figure-6": 8},
+        **{"mcm-table-1": 6, "mcm-table-2": 0, "mcm-table-3": 5, "mcm-table-4": 10},
+        **{"au-vmae-table-1": 1, "au-vmae-table-2": 0, "au-vmae-table-3": 12, "au-vmae-table-4": 2},
+        **{f"au-vmae-appendix-{i}": runs for i, runs in ((1, 1), (2, 0), (3, 1), (4, 0))},
+        **{"au-vmae-figure-6": 1, "au-vmae-appendix-figure-1": 1, "--all": every},
+    }
+    assert not any(there for _, there in found.values())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["amf-tabel-1"], "reproduce: no table or figure 'amf-tabel-1'; did you mean 'amf-table-1'?"),
+        (["amf-table-1", "--format", "html"], "--format: no format 'html'"),
+        (["amf-table-1", "--preset", "tyni"], "--preset: no preset 'tyni'; did you mean 'tiny'?"),
+        (["amf-table-1", "--protocol", "synth_3fld"], "--protocol: no protocol 'synth_3fld'"),
+        (["amf-table-1", "--root", "."], "reported: no reported table"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(call, small_store, words, told):
+    done = call("reproduce", "--root", ROOT, *words, "--store", small_store)
+    assert done.code == 2
+    assert told in done.err and done.err.count("\n") == 1
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    """A leaderboard with two tables: late fusion without and with cut-switch, and one that synth cannot make."""
+    folder = tmp_path / "board" / "reported"
+    folder.mkdir(parents=True)
+    rows = (ROOT / "reported/amf_table_4.csv").read_text().splitlines(keepends=True)
+    (folder / "amf_table_4.csv").write_text("".join(rows[:3]))
+    shutil.copy(ROOT / "reported/mcm_table_2.csv", folder)
+    return folder.parent
+
+
+def test_what_lacks_is_made_once_and_told_beforehand(call, small_store, root):
+    asked = ["reproduce", "amf-table-4", "mcm-table-2", "--root", root, "--store", small_store, *SMALL]
+    done = call(*asked)
+    assert done.code == 0, done.err
+    first, *_ = (line for line in done.err.splitlines() if line.startswith("amf-table-4"))
+    assert re.match(r"amf-table-4: 2 of its 2 runs to be made, about .*: late_fusion .*cut_switch=0.5", first)
+    assert done.err.index(first) < done.err.index("frames/s")
+    assert "mcm-table-2: row of mcm not made: needs a protocol of disfa" in done.err
+    written = [Path(line.removeprefix("wrote ")) for line in done.out.splitlines()]
+    assert [path.name for path in written] == ["amf-table-4.md", "mcm-table-2.md"]
+    content = [path.read_bytes() for path in written]
+    assert content[0].count(b"| here ") == 2 and content[1].count(b"| here ") == 0
+
+    again = call(*asked)
+    assert again.code == 0 and "frames/s" not in again.err
+    assert "amf-table-4: nothing to run" in again.err
+    assert [path.read_bytes() for path in written] == content
+
+    result = next(Path("runs").rglob(f"fold2/{RESULT}"))
+    result.unlink()
+    assert "amf-table-4: 1 of its 2 runs to be made" in call(*asked, "--format", "csv").err
+    found = list(csv.DictReader(written[0].with_suffix(".csv").open()))
+    assert [line["Numbers"] for line in found] == ["paper", "here"] * 2
+    assert written[0].read_bytes() == content[0]
+
+
+def test_a_figure_is_drawn_with_its_numbers(call, small_store):
+    done = call("reproduce", "amf-figure-4", "--root", ROOT, "--store", small_store, *SMALL, "--out", "drawn")
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in Path("drawn").iterdir()) == [
+        f"amf-figure-4{end}" for end in (".md", ".png", ".svg")
+    ]
+    text = Path("drawn/amf-figure-4.md").read_text()
+    assert text.count("| paper ") == 8 and text.count("| here ") == 8
+    assert "missing:visual" in text and "put under 2 conditions" in done.err

@@ -1,0 +1,213 @@
+"""What papers' rows take: the runs that ``aubench run`` would make, each once, or a reason why there can be none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aubench.conditions import Condition
+from aubench.engine import estimate
+from aubench.engine.fold import RESULT
+from aubench.engine.paper_figures import FIGURES
+from aubench.engine.plan import StoreFacts, make_plan
+from aubench.engine.reproduce import (
+    Terms,
+    Wanted,
+    cost,
+    distinct,
+    lacking_folds,
+    needed,
+    protocol_for,
+    stands_for,
+    there,
+)
+from aubench.errors import RecipeError
+from aubench.registry import find_method, find_protocol
+from aubench.scores.record import RecordInfo
+from aubench.task import Modality
+
+V, D, T = Modality
+GONE = Condition.parse("missing:visual")
+
+
+def on(protocol: str, **changes: object) -> Terms:
+    found = find_protocol(protocol)
+    facts = StoreFacts(Path("nowhere"), found.dataset, "1", "5" * 64)
+    return replace(Terms(found, "tiny", {}, (0,), facts, Path("runs")), **changes)
+
+
+def reason(wanted: Wanted, protocol: str = "synth_3fold") -> str:
+    found = needed(wanted, on(protocol))
+    assert not found.plans
+    return found.reason
+
+
+def test_a_row_is_the_run_that_the_command_makes():
+    terms = on("synth_3fold", seeds=(0, 4))
+    first, second = needed(Wanted("late_fusion", {"cut_switch": 0.5}), terms).plans
+    made = make_plan(
+        "late_fusion",
+        find_method("late_fusion"),
+        terms.protocol,
+        preset="tiny",
+        changes={"cut_switch": 0.5},
+        seed=4,
+        selection="inner_val",
+        precision="32-true",
+        store=terms.store,
+        runs=terms.runs,
+    )
+    assert (second.run_id, second.folder) == (made.run_id, made.folder)
+    assert first.run_id != second.run_id and first.seed == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "modalities", "offered"),
+    [
+        ("resnet_visual", (V,), (V, D)),  # takes what it wants out of what there is
+        ("au_vmae", (V,), (V, D)),
+        ("mft", (V,), (V,)),  # would take all
+        ("amf", (V, D), (V, D)),
+    ],
+)
+def test_a_protocol_is_narrowed_only_where_the_method_would_use_more(method, modalities, offered):
+    (plan,) = needed(Wanted(method, modalities=modalities), on("synth_3fold")).plans
+    assert plan.protocol.modalities == offered
+    assert plan.task.modalities == modalities
+
+
+def test_rows_of_bp4dplus_go_to_the_sibling_with_thermal_images():
+    (plan,) = needed(
+        Wanted("amf", modalities=(V, T), dataset="bp4dplus", trained_on="bp4dplus"), on("synth_3fold")
+    ).plans
+    assert (plan.protocol.name, plan.protocol.modalities) == ("synth_vdt_3fold", (V, T))
+    (plan,) = needed(Wanted("amf"), on("synth_vdt_3fold")).plans
+    assert (plan.protocol.name, plan.protocol.modalities) == ("synth_3fold", (V, D))
+
+
+def test_what_a_protocol_stands_for():
+    assert [stands_for(find_protocol(name)) for name in ("synth_3fold", "synth_vdt_3fold", "bp4d_3fold")] == [
+        "bp4d",
+        "bp4dplus",
+        "bp4d",
+    ]
+    assert protocol_for("bp4dplus", find_protocol("bp4d_3fold")) is None
+    own = find_protocol("bp4d_3fold").model_copy(update={"name": "mine", "dataset": "disfa"})
+    assert protocol_for("disfa", own) is own
+
+
+def test_what_cannot_be_made_says_why():
+    plus = {"dataset": "bp4dplus", "trained_on": "bp4dplus"}
+    assert reason(Wanted("")) == "not implemented here"
+    assert reason(Wanted("temt_net", modalities=(V, D, T), **plus)).startswith("temt_net: refuses synth_vdt_3fold")
+    assert "needs a protocol of bp4dplus" in reason(Wanted("amf", **plus), "bp4d_3fold")
+    assert "needs a protocol of each" in reason(Wanted("au_vmae", modalities=(V,), trained_on="disfa"))
+    assert reason(Wanted("resnet_thermal", modalities=(T,))) == "synth_3fold has no thermal images"
+    assert "backbone" in reason(Wanted("resnet_depth", {"backbone": "nope"}, (D,)))
+
+
+def test_a_wrong_preset_or_change_is_the_users():
+    with pytest.raises(RecipeError, match="no preset"):
+        needed(Wanted("amf"), on("synth_3fold", preset="nope"))
+    with pytest.raises(RecipeError, match="no recipe key"):
+        needed(Wanted("amf"), on("synth_3fold", changes={"nope": 1}))
+
+
+def test_costs_take_no_run_and_are_of_full_size():
+    wanted = Wanted("au_vmae", {"level": "frame"}, (V,), scored=False)
+    assert needed(wanted, on("synth_3fold")) == needed(wanted, on("bp4d_3fold"))
+    assert not needed(wanted, on("synth_3fold")).plans
+    frame, video = (cost(Wanted("au_vmae", {"level": level}, (V,)), on("synth_3fold")) for level in ("frame", "video"))
+    assert 4 * frame.total.flops == pytest.approx(video.total.flops, rel=0.02)
+    assert frame.total.macs == pytest.approx(2.81e9, rel=0.05)
+
+
+def test_runs_count_once_with_all_that_they_are_put_under():
+    terms = on("synth_3fold")
+    noise = Condition.parse("noise:all:0.5")
+    rows = (Wanted("amf", conditions=(GONE,)), Wanted("amf", conditions=(noise, GONE)), Wanted("cam"))
+    found = distinct(needed(row, terms) for row in rows)
+    assert [(plan.entry.name, conditions) for plan, conditions in found.values()] == [
+        ("amf", (GONE, noise)),
+        ("cam", ()),
+    ]
+
+
+def test_finished_and_lacking_folds(tmp_path):
+    (plan,) = needed(Wanted("amf"), on("synth_3fold", runs=tmp_path)).plans
+    assert lacking_folds(plan) == [1, 2, 3] and not there(plan, ())
+    for fold in (1, 2, 3):
+        plan.fold_folder(fold).mkdir(parents=True)
+        (plan.fold_folder(fold) / RESULT).write_text("{}")
+    assert lacking_folds(plan) == [] and there(plan, ())
+    assert not there(plan, (GONE,))
+    (plan.fold_folder(2) / RESULT).unlink()
+    assert lacking_folds(plan) == [2] and not there(plan, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("amf-figure-4", 3),
+        ("amf-figure-5", 3),
+        ("mcm-figure-4", 1),
+        ("mcm-figure-6", 8),
+        ("au-vmae-figure-6", 1),
+        ("au-vmae-appendix-figure-1", 1),
+    ],
+)
+def test_figures_can_be_made_on_both_protocols(name, count):
+    for protocol in ("synth_3fold", "bp4d_3fold"):
+        terms = on(protocol, preset="tiny" if protocol == "synth_3fold" else "paper")
+        found = [needed(row, terms) for row in FIGURES[name].rows(terms)]
+        assert not any(one.reason for one in found)
+        assert len(distinct(found)) == count
+
+
+def test_the_pre_training_that_mcm_has_anyway_is_among_those_compared():
+    terms = on("synth_3fold")
+    (default,) = needed(Wanted("mcm"), terms).plans
+    rows = FIGURES["mcm-figure-6"].rows(terms)
+    assert sum(needed(row, terms).plans[0].run_id == default.run_id for row in rows) == 2, "in both panels"
+
+
+def like(record, **changes: object) -> RecordInfo:
+    return RecordInfo.of(record.info.model_dump(mode="json") | changes)
+
+
+def test_the_estimate_follows_the_nearest_run(make_record):
+    terms = on("synth_3fold")
+    (plan,) = needed(Wanted("amf"), terms).plans
+    time = {"started": "2025-01-02T03:04:05Z", "seconds": 60.0}
+    near = like(make_record("amf", recipe=plan.recipe), time=time, recipe=plan.recipe)
+    far = like(
+        make_record("amf"), time=time | {"seconds": 900.0}, recipe=plan.recipe | {"cut_switch": 0.1, "flip": False}
+    )
+    assert estimate.training(plan, 3, [near, far], "cpu", 0) == pytest.approx(60)
+    assert estimate.training(plan, 1, [far, near], "cpu", 0) == pytest.approx(20)
+    (longer,) = needed(Wanted("amf", {"epochs": 14}), terms).plans
+    assert estimate.training(longer, 3, [near], "cpu", 0) == pytest.approx(120)
+    assert estimate.evaluation(plan, 5, [], "cpu", 1000) > 0
+
+
+def test_without_a_record_the_estimate_follows_operations():
+    terms = on("synth_3fold")
+    small, large = (
+        needed(Wanted(method, modalities=m), terms).plans[0] for method, m in (("resnet_depth", (D,)), ("amf", (V, D)))
+    )
+    assert 0 < estimate.training(small, 3, [], "cpu", 0) < estimate.training(large, 3, [], "cpu", 0) < 600
+
+
+def test_records_that_cannot_be_read_are_passed_over(tmp_path, make_record):
+    make_record("amf").write(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/record.json").write_text(json.dumps({"no": "record"}))
+    assert [info.method.name for info in estimate.known([tmp_path, tmp_path / "absent"])] == ["amf"]
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (75, "75 s"), (600, "10 min"), (9000, "2.5 h")])
+def test_durations_are_rough(seconds, words):
+    assert estimate.told(seconds) == words
