@@ -41,25 +41,19 @@ def training(plan: Plan, folds: int, records: Sequence[RecordInfo], kind: str, f
         kind: The kind of device.
         frames: In the store; for recipes that see all of them in an epoch.
     """
-    like = _nearest(plan, [info for info in records if info.device.kind == kind])
+    speeds = [_speed(info) for info in _nearest(plan, records, kind) if info.time.seconds]
     seen = _seen(plan.recipe, round(frames * (1 - 1 / len(plan.protocol.folds))))
-    if like:
-        by_frame = (
-            info.time.seconds / sum(_seen(info.recipe, fold.frames.train) for fold in info.folds) for info in like
-        )
-        return folds * seen * mean(by_frame)
-    operations = flops.count(plan.entry.method, plan.task, plan.typed_recipe).total.flops
-    return folds * seen * BACKWARD * operations / _SPEEDS.get(kind, _FASTER)
+    return folds * seen * BACKWARD * _operations(plan) / _mean(speeds, kind)
 
 
 def evaluation(plan: Plan, conditions: int, records: Sequence[RecordInfo], kind: str, frames: int) -> float:
     """Seconds of work on one device that further conditions of a run take."""
-    like = _nearest(plan, [info for info in records if info.device.kind == kind])
-    speeds = [info.speed.inference_frames_per_s for info in like if info.speed.inference_frames_per_s]
-    if speeds:
-        return conditions * frames / mean(speeds)
-    operations = flops.count(plan.entry.method, plan.task, plan.typed_recipe).total.flops
-    return conditions * frames * operations / _SPEEDS.get(kind, _FASTER)
+    speeds = [
+        info.compute.total.flops * info.speed.inference_frames_per_s
+        for info in _nearest(plan, records, kind)
+        if info.speed.inference_frames_per_s
+    ]
+    return conditions * frames * _operations(plan) / _mean(speeds, kind)
 
 
 def told(seconds: float) -> str:
@@ -69,11 +63,26 @@ def told(seconds: float) -> str:
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _nearest(plan: Plan, records: Sequence[RecordInfo]) -> list[RecordInfo]:
-    """Runs of the same method and preset, those whose recipe and modalities differ least."""
+def _operations(plan: Plan) -> int:
+    return flops.count(plan.entry.method, plan.task, plan.typed_recipe).total.flops
+
+
+def _speed(info: RecordInfo) -> float:
+    """Operations a second that a run's training reached."""
+    seen = sum(_seen(info.recipe, fold.frames.train) for fold in info.folds)
+    return BACKWARD * info.compute.total.flops * seen / info.time.seconds
+
+
+def _mean(speeds: Sequence[float], kind: str) -> float:
+    """Operations a second, as records tell or as is usual."""
+    return mean(speeds) if speeds else _SPEEDS.get(kind, _FASTER)
+
+
+def _nearest(plan: Plan, records: Sequence[RecordInfo], kind: str) -> list[RecordInfo]:
+    """Runs of the same method and preset on such a device, those whose recipe and modalities differ least."""
     far: dict[int, list[RecordInfo]] = {}
     for info in records:
-        if (info.method.name, info.preset) == (plan.entry.name, plan.preset):
+        if (info.method.name, info.preset, info.device.kind) == (plan.entry.name, plan.preset, kind):
             distance = sum(info.recipe.get(key) != value for key, value in plan.recipe.items())
             distance += 2 * (info.method.modalities != plan.task.modalities)
             far.setdefault(distance, []).append(info)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aubench.conditions import Condition
-from aubench.engine import estimate
+from aubench.engine import estimate, flops
 from aubench.engine.fold import RESULT
 from aubench.engine.paper_figures import FIGURES
 from aubench.engine.plan import StoreFacts, make_plan
@@ -174,22 +174,28 @@ def test_the_pre_training_that_mcm_has_anyway_is_among_those_compared():
     assert sum(needed(row, terms).plans[0].run_id == default.run_id for row in rows) == 2, "in both panels"
 
 
-def like(record, **changes: object) -> RecordInfo:
+def told_by(record, recipe: dict, seconds: float, operations: int) -> RecordInfo:
+    cost = {"flops": operations, "macs": operations // 2, "parameters": 1}
+    changes = {
+        "recipe": recipe,
+        "time": {"started": "2025-01-02T03:04:05Z", "seconds": seconds},
+        "compute": {"total": cost, "parts": {}, "uncounted": []},
+    }
     return RecordInfo.of(record.info.model_dump(mode="json") | changes)
 
 
 def test_the_estimate_follows_the_nearest_run(make_record):
-    terms = on("synth_3fold")
+    terms, record = on("synth_3fold"), make_record("amf")
     (plan,) = needed(Wanted("amf"), terms).plans
-    time = {"started": "2025-01-02T03:04:05Z", "seconds": 60.0}
-    near = like(make_record("amf", recipe=plan.recipe), time=time, recipe=plan.recipe)
-    far = like(
-        make_record("amf"), time=time | {"seconds": 900.0}, recipe=plan.recipe | {"cut_switch": 0.1, "flip": False}
-    )
+    operations = flops.count(plan.entry.method, plan.task, plan.typed_recipe).total.flops
+    near = told_by(record, plan.recipe, 60, operations)
+    far = told_by(record, plan.recipe | {"cut_switch": 0.1, "flip": False}, 900, operations)
     assert estimate.training(plan, 3, [near, far], "cpu", 0) == pytest.approx(60)
     assert estimate.training(plan, 1, [far, near], "cpu", 0) == pytest.approx(20)
     (longer,) = needed(Wanted("amf", {"epochs": 14}), terms).plans
     assert estimate.training(longer, 3, [near], "cpu", 0) == pytest.approx(120)
+    smaller = told_by(record, plan.recipe, 60, operations // 2)
+    assert estimate.training(plan, 3, [smaller], "cpu", 0) == pytest.approx(120, rel=0.01)
     assert estimate.evaluation(plan, 5, [], "cpu", 1000) > 0
 
 
