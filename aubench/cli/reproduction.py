@@ -107,9 +107,10 @@ class Ahead:
         wanted = {key: conditions for key, (_, conditions) in todo.items() if conditions}
         tracking = background.background([plan.folder for plan in plans], say=line) if self._track else nullcontext()
         with tracking:
-            for count in sorted({len(plan.protocol.folds) for plan in plans}):
+            lacking = [plan for plan in plans if lacking_folds(plan)]
+            for count in sorted({len(plan.protocol.folds) for plan in lacking}):
                 folds = list(range(1, count + 1))
-                own = [plan for plan in plans if len(plan.protocol.folds) == count and lacking_folds(plan)]
+                own = [plan for plan in lacking if len(plan.protocol.folds) == count]
                 with RunDisplay(own, folds) as display:
                     execute(own, folds, self._choice, display.show)
             under = [plan for plan in plans if plan.run_id in wanted]
