@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aubench import _torchvision
 
 if TYPE_CHECKING:
+    from aubench.engine.search.tune import tune
     from aubench.errors import AubenchError
     from aubench.explain import KnowsPairs, Reconstruction, Reconstructs, Selects
     from aubench.method import AnyRecipe, BranchedMethod, Card, Fidelity, Method, Progress, Stage, masked_bce
@@ -45,6 +46,7 @@ __all__ = [
     "Task",
     "Uniform",
     "masked_bce",
+    "tune",
 ]
 
 _torchvision.install_guard()
@@ -52,6 +54,7 @@ _torchvision.install_guard()
 _HOME = {
     "AubenchError": "aubench.errors",
     "OUTER_EYE_CORNERS": "aubench.points",
+    "tune": "aubench.engine.search.tune",
     **dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.task"),
     **dict.fromkeys(("Recipe", "Seen"), "aubench.recipe"),
     **dict.fromkeys(("Choice", "Integer", "LogUniform", "Uniform"), "aubench.ranges"),

@@ -12,7 +12,7 @@ from aubench.board.ledger import RECORDS, Kept
 from aubench.board.render import Cell, Table
 from aubench.board.rows import Row, Section
 from aubench.scores.intervals import Interval
-from aubench.scores.record import Pretraining, RecordInfo
+from aubench.scores.record import Pretraining, RecordInfo, Search
 from aubench.task import Modality
 
 NOTHING = "–"
@@ -89,9 +89,17 @@ def letters(modalities: Sequence[Modality]) -> str:
 
 
 def preset(row: Row, rows: Sequence[Row]) -> str:
-    """A row's preset, and those recipe values in which rows of the same method and preset differ."""
+    """A row's preset, and those recipe values in which rows of the same method and preset differ.
+
+    A recipe that was searched is called tuned, and the search named where there are several.
+    """
     info = row.info
-    recipes = [r.info.recipe for r in rows if (r.name, r.info.preset) == (row.name, info.preset)]
+    same = [
+        r for r in rows if (r.name, r.info.preset, r.info.search.tuned) == (row.name, info.preset, info.search.tuned)
+    ]
+    if info.search.tuned:
+        return f"{info.preset}, tuned" + (f" ({info.search.study})" if len(same) > 1 else "")
+    recipes = [r.info.recipe for r in same]
     keys = sorted({key for recipe in recipes for key in recipe})
     absent = object()
     differing = [key for key in keys if any(r.get(key, absent) != info.recipe.get(key, absent) for r in recipes)]
@@ -172,7 +180,7 @@ def _origin(row: Row, rows: Sequence[Row]) -> tuple[Cell, ...]:
     links = tuple((str(k.record.info.seed), f"{RECORDS}/{k.record.place.as_posix()}/record.json") for k in row.runs)
     texts = (
         _seen(info),
-        str(info.search.trials),
+        _searched(info.search),
         _speed(info.speed.train_frames_per_s),
         _speed(info.speed.inference_frames_per_s),
         f"{info.device.name}, {info.device.precision}, threads: {info.device.threads}",
@@ -181,6 +189,14 @@ def _origin(row: Row, rows: Sequence[Row]) -> tuple[Cell, ...]:
     )
     first = (row.name, preset(row, rows), info.selection, letters(info.protocol.modalities))
     return (*map(Cell, first), Cell("", links=links), *(Cell(text[:120]) for text in texts))
+
+
+def _searched(search: Search) -> str:
+    """Trials, and what they have cost."""
+    if not search.tuned:
+        return str(search.trials)
+    cost = () if search.seconds is None else (f"{search.seconds:,.0f} s", f"{search.frames or 0:,} frames")
+    return "; ".join([f"{search.trials} by {search.sampler}", *cost])
 
 
 def _seen(info: RecordInfo) -> str:

@@ -102,7 +102,8 @@ def row_key(kept: Kept) -> str:
     """What the seeds of one row have in common."""
     info = kept.record.info
     method = info.method.model_dump(mode="json", exclude={"title"})
-    return digest.of_json([method, info.preset, info.recipe, info.protocol.digest, info.dataset.digest, info.threshold])
+    parts = [method, info.preset, info.recipe, info.protocol.digest, info.dataset.digest, info.threshold]
+    return digest.of_json([*parts, info.search.model_dump(mode="json")] if info.search.tuned else parts)
 
 
 def label_digest(counts: pd.DataFrame) -> str:

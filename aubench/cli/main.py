@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from aubench.cli import compare, data, leaderboard, methods, plot, reproduce, robustness, run, test_method, track
+from aubench.cli import compare, data, leaderboard, methods, plot, reproduce, robustness, run, test_method, track, tune
 from aubench.errors import AubenchError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run")(run.run)
+app.command("tune")(tune.tune)
 app.command("compare")(compare.compare)
 app.command("robustness")(robustness.robustness)
 app.command("reproduce")(reproduce.reproduce)

@@ -16,8 +16,10 @@ _RUNS = Path("runs")
 
 
 def run(
-    method: Annotated[str, typer.Option("--method", help="Names or .py files separated by commas, or all that can.")],
-    protocol: Annotated[str, typer.Option("--protocol", help="Name of a protocol, or a .toml file.")],
+    method: Annotated[
+        str | None, typer.Option("--method", help="Names or .py files separated by commas, or all that can.")
+    ] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="Name of a protocol, or a .toml file.")] = None,
     seed: Annotated[str, typer.Option("--seed", help="One seed, or several separated by commas.")] = "0",
     fold: Annotated[str | None, typer.Option("--fold", help="Only this fold, by number or alias.")] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="Recipe preset [default: the protocol's].")] = None,
@@ -41,12 +43,30 @@ def run(
     ] = "32-true",
     runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = _RUNS,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Send the run to MLflow.")] = True,
+    from_study: Annotated[
+        str | None, typer.Option("--from-study", metavar="NAME", help="Run the best recipe that a search found.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option("--storage", metavar="URL", help="With --from-study: where the study lives.")
+    ] = None,
 ) -> None:
     """Train and score methods on every fold; given again, a stopped run goes on where it was."""
     from aubench import registry
     from aubench.engine import launch
+    from aubench.errors import UsageError
 
-    chosen_protocol = _narrowed(registry.find_protocol(protocol), modalities)
+    if from_study is not None:
+        decided = (method, protocol, fold, preset, changes, pretrained, modalities)
+        if any(word is not None for word in decided) or (selection, precision) != ("inner_val", "32-true"):
+            raise UsageError("decides method, protocol and recipe", where="--from-study", hint="leave these out")
+        launch.warm_up()
+        found = _tuned(from_study, storage, seeds_of(seed), store, runs)
+        _execute(found, _folds(found[0].protocol, None), device, track)
+        return
+    if method is None or protocol is None:
+        lacking = "--method" if method is None else "--protocol"
+        raise UsageError("is missing", where=lacking, hint="give --method and --protocol, or --from-study")
+    chosen_protocol = narrowed(registry.find_protocol(protocol), modalities)
     folds = _folds(chosen_protocol, fold)
     seeds = seeds_of(seed)
     values = parse_changes(changes or []) | ({} if pretrained is None else {"weights": pretrained})
@@ -55,7 +75,8 @@ def run(
     _execute(plans, folds, device, track)
 
 
-def _narrowed(protocol: Protocol, modalities: str | None) -> Protocol:
+def narrowed(protocol: Protocol, modalities: str | None) -> Protocol:
+    """A protocol with some of its modalities, as words separated by commas; the whole of it where None."""
     from aubench.errors import UsageError, nearest
     from aubench.task import Modality
 
@@ -124,7 +145,7 @@ def _plans(
             raise UsageError(f"cannot be '{value}'", where=option, hint=nearest(value, known))
     entries = [(name, registry.find_method(name)) for name in registry.split_methods(names)]
     if names == "all":
-        entries = [(name, entry) for name, entry in entries if _can(entry, protocol, preset or protocol.preset, values)]
+        entries = [(name, entry) for name, entry in entries if can(entry, protocol, preset or protocol.preset, values)]
     with counting(f"{protocol.dataset}: sequences made") as progress:
         opened = open_store(protocol.dataset, store, progress)
     facts = StoreFacts.of(opened)
@@ -150,7 +171,7 @@ def _plans(
     return plans
 
 
-def _can(entry: Entry, protocol: Protocol, preset: str, changes: dict[str, Any]) -> bool:
+def can(entry: Entry, protocol: Protocol, preset: str, changes: dict[str, Any]) -> bool:
     """Whether a method that nobody asked for by name can do the task; if not, say why it is left out."""
     from aubench.cli.display import line
 
@@ -159,6 +180,42 @@ def _can(entry: Entry, protocol: Protocol, preset: str, changes: dict[str, Any])
     if reason is not None:
         line(f"skipped {entry.name}: {reason}")
     return reason is None
+
+
+def _tuned(name: str, storage: str | None, seeds: list[int], store: Path | None, runs: Path) -> list[Plan]:
+    """Plans of the best recipe of a study, under seeds that no trial had."""
+    from dataclasses import replace
+
+    from aubench.cli.display import counting
+    from aubench.data.datasets import open_store
+    from aubench.engine.plan import StoreFacts, make_plan
+    from aubench.engine.search.found import best
+    from aubench.errors import UsageError
+    from aubench.registry import find_method
+
+    found = best(name, storage, runs)
+    with counting(f"{found.protocol.dataset}: sequences made") as progress:
+        facts = StoreFacts.of(open_store(found.protocol.dataset, store, progress))
+    if facts.digest != found.store:
+        raise UsageError("is not the store that was searched on", where=facts.path, hint="give its own with --store")
+    if found.seed in seeds:
+        raise UsageError(f"{found.seed} was the seed of the trials", where="--seed", hint="give fresh ones")
+    plans = [
+        make_plan(
+            found.method,
+            find_method(found.method),
+            found.protocol,
+            preset=found.preset,
+            changes=found.values,
+            seed=seed,
+            selection="inner_val",
+            precision=found.precision,
+            store=facts,
+            runs=runs,
+        )
+        for seed in seeds
+    ]
+    return [replace(plan, search=found.search) for plan in plans]
 
 
 def _execute(plans: list[Plan], folds: list[int], device: str, track: bool) -> None:

@@ -50,6 +50,7 @@ def open_plan(folder: Path, store: Path | None = None, progress: Callable[[int, 
             precision=said["precision"],
             store=StoreFacts.of(opened),
             runs=folder.absolute().parents[2],
+            search=said.get("search"),
         )
     except (KeyError, TypeError, ValidationError) as error:
         raise UsageError(

@@ -56,6 +56,7 @@ class Plan:
         precision: Lightning Fabric's name of the arithmetic.
         store: What it reads.
         runs: The folder of all runs.
+        search: What finding the recipe has cost, as the record says it; None where nothing was searched.
     """
 
     method: str
@@ -67,6 +68,7 @@ class Plan:
     precision: str
     store: StoreFacts
     runs: Path
+    search: dict[str, Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: a worker process finds the method itself, since a class from a file does not travel."""
@@ -89,8 +91,13 @@ class Plan:
             "seed": self.seed,
             "selection": self.selection,
             "precision": self.precision,
+            **self._searched,
         }
         return digest.of_json(parts)[:16]
+
+    @property
+    def _searched(self) -> dict[str, Any]:
+        return {} if self.search is None else {"search": self.search}
 
     @property
     def folder(self) -> Path:
@@ -145,6 +152,7 @@ class Plan:
             "seed": self.seed,
             "selection": self.selection,
             "precision": self.precision,
+            **self._searched,
             "store": {"dataset": self.store.dataset, "version": self.store.version, "digest": self.store.digest},
             "asked": {
                 "method": str(self.entry.path.absolute()) if self.entry.path else self.method,

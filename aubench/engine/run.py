@@ -182,7 +182,7 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
             ),
             *(entry for result in results for entry in result["pretraining"]),
         ],
-        "search": {"trials": 0},
+        "search": plan.search or {"trials": 0},
         "compute": flops.count(plan.entry.method, plan.task, plan.typed_recipe).model_dump(mode="json"),
         "speed": {
             "train_frames_per_s": metrics.mean([result["train_frames_per_s"] for result in results]),

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from aubench.scores import counts
 from aubench.task import Modality
@@ -108,13 +116,38 @@ class Pretraining(Part):
 
 
 class Search(Part):
-    """What was spent on finding the recipe.
+    """What was spent on finding the recipe; fields that say nothing are not written.
 
     Attributes:
         trials: Recipes tried before this one; 0 where none was searched.
+        study: Name of the search.
+        sampler: What suggested recipes.
+        pruner: What gave up on recipes early.
+        seconds: Time that training took in all trials.
+        frames: Frames that they were trained on.
     """
 
     trials: Count = 0
+    study: Words | None = None
+    sampler: Name | None = None
+    pruner: Name | None = None
+    seconds: Duration | None = None
+    frames: Count | None = None
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the recipe was searched; otherwise it is a default."""
+        return self.trials > 0
+
+    @model_serializer(mode="wrap")
+    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Search:
+        if not self.trials and any((self.study, self.sampler, self.pruner, self.seconds, self.frames)):
+            raise ValueError("a search without trials can have no cost")
+        return self
 
 
 class Cost(Part):
