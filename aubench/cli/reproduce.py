@@ -125,7 +125,8 @@ class _Exhibit:
             return []
         own = found[len(self.table.rows) if self.table else 0 :]
         count = len(terms.seeds)
-        words = (terms.protocol.name, f"preset {terms.preset}", f"{count} seed{'s' if count > 1 else ''}")
+        protocols = {plan.protocol.name: None for one in own for plan in one.plans}
+        words = (*protocols, f"preset {terms.preset}", f"{count} seed{'s' if count > 1 else ''}")
         figure = self.figure.draw(own, words)
         if figure is None:
             line(f"{name}: not drawn: {own[0].reason}")
