@@ -110,6 +110,24 @@ def cut_switch(
     _save(plot.draw(found, caption(plan, f"fold {number}, training")), out)
 
 
+@app.command("search")
+def search(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Names of studies.")],
+    runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="A .png or .svg [default: RUNS/studies/search.png].")
+    ] = None,
+) -> None:
+    """Draw the best validation F1 of searches against the frames that they were trained on."""
+    from aubench.engine.plots import search as plot
+    from aubench.engine.search.plan import STUDIES
+    from aubench.engine.search.told import read_study
+
+    out = _checked(out or runs / STUDIES / "search.png")
+    words = dict.fromkeys(f"{s['method']} on {s['protocol_name']}" for s in (read_study(runs, n) for n in studies))
+    _save(plot.draw(plot.read(runs, studies), list(words)), out)
+
+
 def _opened(run: Path, store: Path | None) -> Plan:
     from aubench.cli.display import counting
     from aubench.engine.finished import open_plan

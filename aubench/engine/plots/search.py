@@ -1,0 +1,89 @@
+"""What a search has found by when: the best validation F1 against the frames that trials were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aubench.engine.plots import style
+from aubench.engine.plots.degradation import LINES
+from aubench.engine.search.told import cost, read_study, read_trials
+from aubench.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a search went.
+
+    Attributes:
+        name: Of the study.
+        told: Sampler, pruner and number of trials, in words.
+        frames: Frames trained on when each trial had ended, ascending.
+        best: The best validation F1 until then, 0 to 1.
+    """
+
+    name: str
+    told: str
+    frames: tuple[int, ...]
+    best: tuple[float, ...]
+
+
+def course(header: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Course:
+    """How a search went, from what it left in its folder.
+
+    A trial that was pruned costs what it was trained on, and finds nothing.
+
+    Args:
+        header: Content of ``study.json``.
+        trials: What its trials say, in their order.
+
+    Raises:
+        UsageError: No trial ran to its end.
+    """
+    if all(trial["f1"] is None for trial in trials):
+        raise UsageError("has no finished trial", where=f"study '{header['study']}'", hint="search with `aubench tune`")
+    frames, best, highest = [], [], 0.0
+    for number, trial in enumerate(trials, 1):
+        highest = max(highest, trial["f1"] or 0.0)
+        if highest:
+            frames.append(cost([t["cost"] for t in trials[:number]])[1])
+            best.append(highest)
+    pruned = sum(trial["state"] == "pruned" for trial in trials)
+    told = f"{header['sampler']}, pruner {header['pruner']}: {len(trials)} trials, {pruned} pruned"
+    return Course(str(header["study"]), told, tuple(frames), tuple(best))
+
+
+def read(runs: Path, names: Sequence[str]) -> list[Course]:
+    """How some searches went.
+
+    Raises:
+        UsageError: There is no such study, or it has no finished trial.
+    """
+    return [course(read_study(runs, name), read_trials(runs, name)) for name in names]
+
+
+def draw(found: Sequence[Course], words: Sequence[str]) -> Figure:
+    """A line a search.
+
+    Args:
+        found: The searches.
+        words: Said below the title.
+    """
+    with style.styled():
+        figure = style.figure(7.2, 4.2 + 0.2 * len(found))
+        axes = figure.subplots()
+        for one, colour in zip(found, LINES * len(found), strict=False):
+            x, y = [frames / 1000 for frames in one.frames], [100 * value for value in one.best]
+            axes.step(x, y, where="post", color=colour, label=f"{one.name} ({one.told})")
+            axes.plot(x[-1], y[-1], "o", ms=4, color=colour)
+        axes.set_xlabel("thousand frames trained on, all trials together")
+        axes.set_ylabel("best validation F1 in %")
+        axes.set_xlim(left=0)
+        style.entitle(figure, "What the search has found by when", words)
+        figure.legend(loc="outside lower center", ncols=1, fontsize=9)
+    return figure
