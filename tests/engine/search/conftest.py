@@ -1,0 +1,70 @@
+"""Searches on the small store, and a trial that needs no Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aubench.data.store import Store
+from aubench.engine.plan import StoreFacts
+from aubench.engine.search.plan import Search, make_search
+from aubench.registry import find_method, find_protocol
+
+SMALL: dict[str, Any] = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 2}
+
+
+class Script:
+    """A trial that suggests what it was told to and stops where it was told to."""
+
+    def __init__(self, values: dict[str, Any] | None = None, stop_at: int | None = None) -> None:
+        self.values, self.stop_at = values or {}, stop_at
+        self.asked: list[str] = []
+        self.told: list[tuple[int, float]] = []
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        self.asked.append(name)
+        return float(self.values.get(name, (low * high) ** 0.5 if log else (low + high) / 2))
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        self.asked.append(name)
+        return int(self.values.get(name, low))
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        self.asked.append(name)
+        return self.values.get(name, choices[-1])
+
+    def report(self, value: float, step: int) -> None:
+        self.told.append((step, value))
+
+    def should_prune(self) -> bool:
+        return self.stop_at is not None and self.told[-1][0] >= self.stop_at
+
+
+@pytest.fixture
+def script() -> type[Script]:
+    return Script
+
+
+@pytest.fixture
+def search_for(small_store: Path, tmp_path: Path) -> Callable[..., Search]:
+    """Decides a search on the small store."""
+
+    def decide(method: str = "late_fusion", **options: Any) -> Search:
+        words: dict[str, Any] = {
+            "preset": "tiny",
+            "fixed": SMALL | options.pop("fixed", {}),
+            "wanted": None,
+            "folds": (1, 2),
+            "seed": 0,
+            "sampler": "random",
+            "pruner": "none",
+            "precision": "32-true",
+            "store": StoreFacts.of(Store(small_store)),
+            "runs": tmp_path / "runs",
+        }
+        return make_search(method, find_method(method), find_protocol("synth_3fold"), **words | options)
+
+    return decide

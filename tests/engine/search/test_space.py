@@ -1,0 +1,89 @@
+"""Spaces come from recipes, and are refused before a trial where they make no sense."""
+
+from typing import Annotated
+
+import pytest
+from pydantic import Field
+
+from aubench import Choice, Integer, LogUniform, Recipe, Uniform, registry
+from aubench.engine.search.space import Space
+from aubench.errors import RecipeError, UsageError
+
+
+@pytest.mark.parametrize("method", registry.split_methods("all"))
+def test_every_method_can_be_searched_from_every_preset(method, script):
+    recipe = registry.find_method(method).method.Recipe
+    for preset in recipe.all_presets():
+        space = Space.of(recipe, preset, {}, None)
+        assert {"learning_rate", "weight_decay"} <= set(space.ranges)
+        trial = script()
+        made = recipe.make(preset, space.draw(trial))
+        assert trial.asked == list(space.ranges)
+        assert made != recipe.make(preset, {})
+
+
+@pytest.mark.parametrize("method", registry.split_methods("all"))
+def test_no_range_of_ours_changes_what_is_pretrained(method, script):
+    """So that all trials of a search share their pre-trained weights."""
+    recipe = registry.find_method(method).method.Recipe
+    pretrains = any("pretrain" in name for name in recipe.model_fields)
+    assert not pretrains or set(recipe.ranges()) <= recipe.later()
+
+
+def test_fields_can_be_asked_for_or_fixed(script):
+    recipe = registry.find_method("amf").method.Recipe
+    space = Space.of(recipe, "tiny", {}, ["temperature", "learning_rate"])
+    assert list(space.ranges) == ["temperature", "learning_rate"]
+    assert "learning_rate" not in Space.of(recipe, "tiny", {"learning_rate": 1e-3}, None).ranges
+    with pytest.raises(UsageError, match="'samples' has no range; those with one: learning_rate, "):
+        Space.of(recipe, "tiny", {}, ["samples"])
+    with pytest.raises(UsageError, match="fixed by --set"):
+        Space.of(recipe, "tiny", {"temperature": 1}, ["temperature"])
+    with pytest.raises(UsageError, match="nothing to search"):
+        Space.of(recipe, "tiny", {name: recipe.make("tiny", {}).model_dump()[name] for name in recipe.ranges()}, None)
+
+
+def test_each_kind_of_range_is_suggested_as_such():
+    class Four(Recipe):
+        uniform: Annotated[float, Uniform(0, 1)] = 0.5
+        whole: Annotated[int, Integer(1, 64, log=True)] = 8
+        word: Annotated[str, Choice("a", "b")] = "a"
+
+    calls = []
+
+    class Trial:
+        def suggest_float(self, name, low, high, *, log=False):
+            calls.append((name, low, high, log))
+
+        def suggest_int(self, name, low, high, *, log=False):
+            calls.append((name, low, high, log))
+
+        def suggest_categorical(self, name, choices):
+            calls.append((name, choices))
+
+    Space.of(Four, "tiny", {}, ["learning_rate", "uniform", "whole", "word"]).draw(Trial())
+    assert calls == [
+        ("learning_rate", 1e-5, 3e-2, True),
+        ("uniform", 0, 1, False),
+        ("whole", 1, 64, True),
+        ("word", ("a", "b")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("where", "told"), [(Uniform(1, 0), "not below"), (LogUniform(1e-3, 2), "less than or equal to 1")]
+)
+def test_a_range_that_makes_no_sense_names_its_field(where, told):
+    class Bad(Recipe):
+        share: Annotated[float, where] = Field(0.5, le=1)
+
+    with pytest.raises(RecipeError, match=f"search range of recipe key 'share': .*{told}"):
+        Space.of(Bad, "tiny", {}, None)
+
+
+def test_a_subclass_gives_its_own_range():
+    class Narrow(Recipe):
+        learning_rate: Annotated[float, LogUniform(1e-3, 1e-2)] = Field(1e-3, gt=0)
+
+    assert Narrow.ranges()["learning_rate"] == LogUniform(1e-3, 1e-2)
+    assert Narrow.ranges()["weight_decay"] == Recipe.ranges()["weight_decay"]
