@@ -1,0 +1,265 @@
+"""Studies: budgets over workers, storages, what is left of the dead, and runs of what was found."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("optuna")
+
+import optuna
+
+import aubench
+from aubench.engine.devices import DeviceChoice
+from aubench.engine.search import trial as trial_module
+from aubench.engine.search import worker as worker_module
+from aubench.engine.search.storage import PRUNERS, SAMPLERS, make_pruner, make_sampler, open_storage
+from aubench.engine.search.study import run_search
+from aubench.engine.search.worker import Worker, finished
+from aubench.errors import Diverged
+
+CPU = DeviceChoice("cpu", 1, "a test")
+SMALL = ["image_size=32", "crop=28", "frames_per_epoch=200", "epochs=2"]
+
+
+def here(jobs, choice, report):
+    """Folds in this process: quick, and visible to monkeypatches."""
+    for job in jobs:
+        trial_module.train_fold(job.plan, job.fold, choice.kind, 0, lambda event, job=job: report(job, event))
+
+
+def address(kind: str, folder: Path) -> str:
+    return f"journal:{folder / 'journal'}" if kind == "journal" else f"sqlite:///{folder / 'studies.db'}"
+
+
+def run(search, storage, count, **options):
+    return run_search(search, storage, count, CPU, lambda line: None, **options)
+
+
+def states(study) -> list[str]:
+    return [trial.state.name for trial in study.get_trials(deepcopy=False)]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_study_has_its_trials_and_goes_on(search_for, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(trial_module, "launch", here)
+    search, storage = search_for(folds=(1,), fixed={"epochs": 1}), address(kind, tmp_path)
+    study = run(search, storage, 2)
+    assert states(study) == ["COMPLETE"] * 2
+    again = run(search, storage, 3)
+    assert states(again) == ["COMPLETE"] * 3 and again.trials[0].params == study.trials[0].params
+    assert run(search, storage, 3).best_value == max(trial.value for trial in again.trials)
+    assert set(again.best_params) == set(search.space.ranges)
+
+
+def test_suggestions_follow_the_seed_and_do_not_depend_on_interruptions(search_for, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial_module, "launch", here)
+    small = {"folds": (1,), "fixed": {"epochs": 1}}
+    whole = run(search_for(name="whole", **small), address("sqlite", tmp_path), 3)
+    run(search_for(name="parts", **small), address("sqlite", tmp_path), 1)
+    parts = run(search_for(name="parts", **small), address("sqlite", tmp_path), 3)
+    other = run(search_for(name="other", seed=1, **small), address("sqlite", tmp_path), 1)
+    assert [t.params for t in parts.trials] == [t.params for t in whole.trials]
+    assert len({str(t.params) for t in [*whole.trials, *other.trials]}) == 4
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_pruners_by_name(name):
+    assert isinstance(make_pruner(name, epochs=7, folds=3), optuna.pruners.BasePruner)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "cmaes"])
+def test_samplers_by_name_draw_from_every_kind_of_range(name):
+    study = optuna.create_study(sampler=make_sampler(name, 2**63 - 1), direction="maximize")
+
+    def objective(trial):
+        rate = trial.suggest_float("rate", 1e-5, 1e-2, log=True)
+        return -abs(rate - 1e-3) + trial.suggest_int("whole", 1, 4) * (trial.suggest_categorical("word", "ab") == "a")
+
+    study.optimize(objective, n_trials=8)
+    assert states(study) == ["COMPLETE"] * 8
+
+
+def test_a_bad_trial_is_pruned_and_counts(search_for, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial_module, "launch", here)
+    search = search_for(folds=(1, 2), pruner="median")
+    storage = address("sqlite", tmp_path)
+    monkeypatch.setattr("aubench.engine.search.storage._STARTUP", 1)
+    monkeypatch.setattr(
+        optuna.pruners.MedianPruner, "prune", lambda self, study, trial: trial.number == 1 and trial.last_step == 2
+    )
+    study = run(search, storage, 3)
+    assert states(study) == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert max(study.trials[1].intermediate_values) == 2
+    told = [json.loads(path.read_text()) for path in sorted((search.folder / "finished").glob("*.json"))]
+    assert [t["state"] for t in told] == ["complete", "pruned", "complete"]
+    assert told[1]["f1"] is None and told[1]["cost"]["frames"] == told[0]["cost"]["frames"] / 2
+
+
+def test_a_recipe_that_diverges_is_pruned_and_the_search_goes_on(search_for, tmp_path, monkeypatch):
+    def diverges(jobs, choice, report):
+        raise Diverged("loss term 'total' is not finite")
+
+    monkeypatch.setattr(trial_module, "launch", diverges)
+    study = run(search_for(folds=(1,)), address("sqlite", tmp_path), 2)
+    assert states(study) == ["PRUNED", "PRUNED"]
+
+
+def test_an_interrupted_trial_is_queued_again_with_its_values(search_for, tmp_path, monkeypatch):
+    def interrupt(jobs, choice, report):
+        raise KeyboardInterrupt
+
+    search, storage = search_for(folds=(1,), fixed={"epochs": 1}), address("sqlite", tmp_path)
+    monkeypatch.setattr(trial_module, "launch", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(search, storage, 1)
+    monkeypatch.setattr(trial_module, "launch", here)
+    study = run(search, storage, 1)
+    assert states(study) == ["FAIL", "COMPLETE"]
+    assert study.trials[0].params == study.trials[1].params and study.trials[1].user_attrs["retry_of"] == 0
+
+
+def test_a_trial_without_signs_of_life_is_lost_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_module, "GRACE", 0.2)
+    study = optuna.create_study(storage=open_storage(address("sqlite", tmp_path)))
+    trial = study.ask()
+    with Worker(tmp_path) as worker:
+
+        def lost():
+            return worker.lost(study.get_trials(deepcopy=False)[0])
+
+        trial.set_user_attr("worker", "on another machine")
+        for beat in range(3):
+            trial.set_user_attr("beat", beat)
+            assert not lost()
+            time.sleep(0.15)
+        time.sleep(0.15)
+        assert lost()
+
+
+def test_a_worker_that_has_died_is_seen_at_once(tmp_path):
+    study = optuna.create_study(storage=open_storage(address("sqlite", tmp_path)))
+    trial = study.ask()
+    with Worker(tmp_path) as one, Worker(tmp_path) as other:
+        assert (one.slot, other.slot) == (0, 1)
+        trial.set_user_attr("worker", one.id)
+        assert not other.lost(study.get_trials(deepcopy=False)[0])
+        one._held.close()
+        (tmp_path / "workers" / f"{one.id}.lock").touch()  # as kill -9 leaves it: there, and not held
+        assert other.lost(study.get_trials(deepcopy=False)[0])
+
+
+def start(store: Path, folder: Path, trials: int, *words: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "aubench.cli", "tune", "--no-track", "--device", "cpu", "--method", "late_fusion"]
+    command += ["--protocol", "synth_3fold", "--trials", str(trials), "--study", "two", "--pruner", "none"]
+    command += ["--store", str(store), *(word for change in SMALL for word in ("--set", change)), *words]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for(folder: Path, pattern: str, count: int) -> None:
+    end = time.monotonic() + 120
+    while len(list(folder.glob(pattern))) < count:
+        assert time.monotonic() < end, "nothing came"
+        time.sleep(0.05)
+
+
+def sound(study, trials: int) -> None:
+    """The budget was kept to the trial, no recipe was trained twice, and nothing is left under way."""
+    done = finished(study)
+    assert len(done) == trials
+    assert len({json.dumps(trial.params, sort_keys=True) for trial in done}) == trials
+    assert not set(states(study)) & {"RUNNING", "WAITING"}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_two_workers_share_the_trials_and_one_is_killed(small_store, tmp_path, kind):
+    words = ("--storage", address(kind, tmp_path), "--fold", "1")
+    killed, other = (start(small_store, tmp_path, 5, *words) for _ in range(2))
+    wait_for(tmp_path, "runs/studies/two/trials/*/fold1/epochs.jsonl", 2)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    _, said = other.communicate(timeout=300)
+    assert other.returncode == 0, said
+    study = optuna.load_study(study_name="two", storage=open_storage(address(kind, tmp_path)))
+    sound(study, 5)
+
+
+def test_a_killed_search_goes_on_by_the_same_command_and_its_recipe_is_run(small_store, tmp_path, monkeypatch):
+    killed = start(small_store, tmp_path, 3)
+    wait_for(tmp_path, "runs/studies/two/trials/*/fold2/epochs.jsonl", 1)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    again = start(small_store, tmp_path, 3)
+    table, said = again.communicate(timeout=300)
+    assert again.returncode == 0, said
+    assert "is taken up again" in said and "3 (0 pruned)" in table
+    monkeypatch.chdir(tmp_path)
+    study = optuna.load_study(study_name="two", storage=open_storage(address("sqlite", tmp_path / "runs")))
+    sound(study, 3)
+    assert {"history.png", "slices.png", "parallel_coordinates.png"} <= {
+        path.name for path in (tmp_path / "runs/studies/two").glob("*.png")
+    }
+    words = [
+        "run",
+        "--no-track",
+        "--from-study",
+        "two",
+        "--store",
+        str(small_store),
+        "--seed",
+        "0,1",
+        "--device",
+        "cpu",
+    ]
+    subprocess.run([sys.executable, "-m", "aubench.cli", *words], check=True, capture_output=True, timeout=300)
+    records = [json.loads(path.read_text()) for path in tmp_path.glob("runs/synth_3fold/late_fusion/*/record/*.json")]
+    assert [r["seed"] for r in sorted(records, key=lambda r: r["seed"])] == [0, 1]
+    for record in records:
+        assert record["search"]["trials"] == 3 and record["search"]["study"] == "two"
+        assert record["search"]["frames"] == 3 * 3 * 2 * 192 and record["search"]["seconds"] > 0
+        assert record["recipe"]["learning_rate"] == study.best_params["learning_rate"]
+        assert len(record["folds"]) == 3
+
+
+def test_the_python_entry_takes_a_sampler_of_ones_own(small_store, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial_module, "launch", here)
+    study = aubench.tune(
+        "late_fusion",
+        "synth_3fold",
+        2,
+        sampler=optuna.samplers.RandomSampler(seed=3),
+        pruner="none",
+        fold="1",
+        changes={"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1},
+        space=["learning_rate"],
+        store=small_store,
+        runs=tmp_path / "runs",
+        device="cpu",
+    )
+    assert isinstance(study, optuna.Study)
+    assert len({trial.params["learning_rate"] for trial in study.trials}) == 2
+    assert study.user_attrs["aubench"]["sampler"] == "RandomSampler"
+
+
+def test_a_study_in_mlflow_has_a_child_for_each_trial(search_for, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    from aubench.engine.search.tracked import Tracking
+
+    monkeypatch.setattr(trial_module, "launch", here)
+    search, uri = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}"
+    said = []
+    run(search, address("sqlite", tmp_path), 2, after=Tracking(search.folder, said.append, uri).send)
+    Tracking(search.folder, said.append, uri).send()
+    client = MlflowClient(tracking_uri=uri)
+    runs = client.search_runs([client.get_experiment_by_name("aubench/synth_3fold").experiment_id])
+    parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    assert not said and len(parents) == 1 and len(runs) == 3
+    assert {r.data.tags["mlflow.parentRunId"] for r in runs if r not in parents} == {parents[0].info.run_id}
+    assert parents[0].data.metrics["trials"] == 2 and {r.info.status for r in runs} == {"FINISHED"}
+    assert all({"f1", "frames", "validation/f1"} <= set(r.data.metrics) for r in runs if r not in parents)
