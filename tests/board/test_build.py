@@ -4,12 +4,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from aubench.board import build
 from aubench.errors import DataError, RecordError, UsageError
 from aubench.scores import baselines, intervals, metrics, paired
+from aubench.scores.record import Record, Search
 from aubench.scores.shares import shares
 
 
@@ -173,3 +175,29 @@ def test_a_method_that_always_says_yes_is_level_with_the_baseline(tmp_path, make
                 assert method[header] == f"**{always[header]}**"
     scores = _tables(build.pages(tmp_path)["synth_3fold.md"])[0]
     assert scores[0]["Above always positive"] == "+0.0 (+0.0 to +0.0)"
+
+
+def test_tuned_recipes_are_called_tuned_and_say_what_they_cost(tmp_path, make_record):
+    def tuned(study: str, rate: float, seed: int) -> Record:
+        found = make_record("amf", seed=seed, skill=0.9, recipe={"learning_rate": rate})
+        cost = {
+            "trials": 20,
+            "study": study,
+            "sampler": "tpe",
+            "pruner": "median",
+            "seconds": 3600.4,
+            "frames": 250_000,
+        }
+        return replace(found, info=found.info.model_copy(update={"search": Search(**cost)}))
+
+    def rows(*records: Record) -> tuple[list[str], list[str]]:
+        root = tmp_path / str(len(records))
+        for record in records:
+            record.write(root / "records" / record.place)
+        scores, _, origins = _tables(build.pages(root)["synth_3fold.md"])
+        return [row["Preset"] for row in scores if row["Method"] == "amf"], [row["Trials"] for row in origins]
+
+    default, first = make_record("amf", seed=0, skill=0.6), [tuned("mine", 0.01, seed) for seed in (1, 2)]
+    assert rows(default, *first) == (["tiny, tuned", "tiny"], ["20 by tpe; 3,600 s; 250,000 frames", "0"])
+    presets, _ = rows(default, *first, tuned("other", 0.02, 1))
+    assert sorted(presets) == ["tiny", "tiny, tuned (mine)", "tiny, tuned (other)"]

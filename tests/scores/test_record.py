@@ -29,6 +29,17 @@ def test_round_trip_to_the_byte(tmp_path, make_record):
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted(record.FILES)
 
 
+def test_a_search_is_told_in_full_or_not_at_all(make_record):
+    fields = make_record().info.model_dump(mode="json")
+    assert fields["search"] == {"trials": 0} and not RecordInfo.of(fields).search.tuned
+    told = {"trials": 20, "study": "mine", "sampler": "tpe", "pruner": "none", "seconds": 1.5, "frames": 9000}
+    tuned = RecordInfo.of(fields | {"search": told})
+    assert tuned.search.tuned and tuned.model_dump(mode="json")["search"] == told
+    for wrong in ({"trials": 0, "seconds": 1.5}, told | {"seconds": -1}, told | {"frames": 1.5}, told | {"cost": 1}):
+        with pytest.raises(RecordError, match="search"):
+            RecordInfo.of(fields | {"search": wrong})
+
+
 def test_its_place_is_protocol_method_run(make_record):
     made = make_record("amf")
     assert made.place.parts == ("synth_3fold", "amf", made.info.run)
