@@ -37,6 +37,7 @@ def draw(study: Study, folder: Path, say: Callable[[str], None]) -> list[Path]:
 
     matplotlib.use("Agg")
     from optuna import visualization
+    from optuna.visualization import matplotlib as still
 
     if sum(trial.state.name == "COMPLETE" for trial in finished(study)) < 2:
         say(f"{study.study_name}: too few finished trials for figures")
@@ -47,7 +48,7 @@ def draw(study: Study, folder: Path, say: Callable[[str], None]) -> list[Path]:
     made = []
     for name, function in PLOTS.items():
         try:
-            made.append(_png(getattr(visualization.matplotlib, function)(study), folder / f"{name}.png"))
+            made.append(_png(getattr(still, function)(study), folder / f"{name}.png"))
             if interactive:
                 page = getattr(visualization, function)(study).to_html(include_plotlyjs=True)
                 atomic.write_text(folder / f"{name}.html", page)

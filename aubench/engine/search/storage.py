@@ -134,7 +134,7 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
     if name == "gp":
         return samplers.GPSampler(seed=seed, n_startup_trials=_STARTUP, deterministic_objective=False)
     if name == "cmaes":
-        return samplers.CmaEsSampler(seed=seed, n_startup_trials=_STARTUP)
+        return samplers.CmaEsSampler(seed=seed, n_startup_trials=_STARTUP, warn_independent_sampling=False)
     return samplers.RandomSampler(seed=seed)
 
 

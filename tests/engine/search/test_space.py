@@ -1,5 +1,6 @@
 """Spaces come from recipes, and are refused before a trial where they make no sense."""
 
+import json
 from typing import Annotated
 
 import pytest
@@ -79,6 +80,12 @@ def test_a_range_that_makes_no_sense_names_its_field(where, told):
 
     with pytest.raises(RecipeError, match=f"search range of recipe key 'share': .*{told}"):
         Space.of(Bad, "tiny", {}, None)
+
+
+@pytest.mark.parametrize("method", registry.split_methods("all"))
+def test_as_plain_data_it_survives_a_storage(method):
+    space = Space.of(registry.find_method(method).method.Recipe, "tiny", {}, None)
+    assert json.loads(json.dumps(space.plain())) == space.plain()
 
 
 def test_a_subclass_gives_its_own_range():
