@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,16 @@ class Script:
 @pytest.fixture
 def script() -> type[Script]:
     return Script
+
+
+@pytest.fixture
+def store_without_test_images(small_store: Path, tmp_path: Path) -> Path:
+    """A store in which every array of the test subjects of fold 1 raises on read."""
+    store = Path(shutil.copytree(small_store, tmp_path / "broken"))
+    for subject in find_protocol("synth_3fold").test_subjects(1):
+        for array in (store / "arrays" / subject).rglob("*.npy"):
+            array.write_bytes(b"nobody reads this")
+    return store
 
 
 @pytest.fixture

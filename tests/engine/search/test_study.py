@@ -15,7 +15,9 @@ pytest.importorskip("optuna")
 import optuna
 
 import aubench
+from aubench.data.store import Store
 from aubench.engine.devices import DeviceChoice
+from aubench.engine.plan import StoreFacts
 from aubench.engine.search import trial as trial_module
 from aubench.engine.search import worker as worker_module
 from aubench.engine.search.storage import PRUNERS, SAMPLERS, make_pruner, make_sampler, open_storage
@@ -99,6 +101,15 @@ def test_a_bad_trial_is_pruned_and_counts(search_for, tmp_path, monkeypatch):
     told = [json.loads(path.read_text()) for path in sorted((search.folder / "finished").glob("*.json"))]
     assert [t["state"] for t in told] == ["complete", "pruned", "complete"]
     assert told[1]["f1"] is None and told[1]["cost"]["frames"] == told[0]["cost"]["frames"] / 2
+
+
+def test_a_whole_study_ends_where_no_test_image_can_be_read(
+    search_for, store_without_test_images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(trial_module, "launch", here)
+    store = StoreFacts.of(Store(store_without_test_images))
+    study = run(search_for(folds=(1,), fixed={"epochs": 1}, store=store), address("sqlite", tmp_path), 3)
+    assert len(finished(study)) == 3
 
 
 def test_a_recipe_that_diverges_is_pruned_and_the_search_goes_on(search_for, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Trials: what they tell, what they leave, where they go on, and that the test role is out of their reach."""
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from aubench.data.roles import Labelled
 from aubench.data.store import Store
 from aubench.engine.devices import DeviceChoice
+from aubench.engine.fold import run_fold
+from aubench.engine.plan import Plan, StoreFacts
 from aubench.engine.search import trial as trial_module
 from aubench.engine.search.trial import Attempt, Pruned, train_fold
 from aubench.errors import DataError, UsageError
@@ -106,6 +109,15 @@ def test_no_trial_reads_an_image_of_a_test_subject(search_for, script, monkeypat
         test = search.base.protocol.test_subjects(fold)
         attempt(search_for(folds=(fold,), name=f"fold{fold}"), script()).run()
     assert read
+
+
+def test_a_trial_ends_where_no_test_image_can_be_read_and_a_run_does_not(search_for, script, store_without_test_images):
+    store = StoreFacts.of(Store(store_without_test_images))
+    search = search_for(folds=(1,), store=store)
+    assert attempt(search, script()).run() > 0
+    plan = Plan(**{field.name: getattr(search.base, field.name) for field in fields(Plan)})
+    with pytest.raises(DataError, match="cannot be read"):
+        run_fold(plan, 1, "cpu", 0, lambda event: None)
 
 
 def test_who_tries_to_reach_the_test_role_from_a_trial_cannot(search_for, script, monkeypatch):
