@@ -34,7 +34,7 @@ def nothing_written() -> bool:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--method", "afm"), ("no method 'afm'", "did you mean 'amf'?")),
+        (("--method", "amff"), ("no method 'amff'", "did you mean 'amf'?")),
         (("--method", "late_fusion,"), ("no method ''",)),
         (("--method", "missing.py"), ("missing.py", "no such file")),
         (("--method", "amf", "--protocol", "synth_3fld"), ("no protocol 'synth_3fld'", "did you mean 'synth_3fold'?")),
