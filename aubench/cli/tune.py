@@ -105,7 +105,7 @@ def _summary(studies: list[Any], runs: Path) -> None:
             (
                 study.study_name,
                 f"{len(done)} ({len(done) - len(complete)} pruned)",
-                "–" if best is None else f"{100 * best.value:.1f}",
+                "–" if best is None or best.value is None else f"{100 * best.value:.1f}",
                 "–" if best is None else str(best.number),
                 f"{seconds:,.0f}",
                 f"{frames:,}",

@@ -188,9 +188,9 @@ def work(
             time.sleep(LOOK_EVERY)
             continue
         before_asking(len(known))
-        trial = study.ask()
-        trial.set_user_attr(OWNER, worker.id)
-        if active(study.get_trials(deepcopy=False), trial.number) >= count:
-            give_up(study, trial.number)
+        own = study.ask()
+        own.set_user_attr(OWNER, worker.id)
+        if active(study.get_trials(deepcopy=False), own.number) >= count:
+            give_up(study, own.number)
             continue
-        attempt(trial)
+        attempt(own)
