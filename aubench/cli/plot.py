@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aubench.cli.options import RUNS, Runs, Store
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -20,7 +22,6 @@ _Frames = Annotated[int, typer.Option("--frames", min=1, max=16, help="How many 
 _Out = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="A .png or .svg [default: RUN/plots/<figure>.png].")
 ]
-_Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The dataset's store.")]
 
 
 @app.command("reconstructions")
@@ -30,7 +31,7 @@ def reconstructions(
     fold: _Fold = None,
     frames: _Frames = 4,
     out: _Out = None,
-    store: _Store = None,
+    store: Store = None,
 ) -> None:
     """Draw masked test frames and what the pre-trained method restores of them."""
     from aubench.engine.plots import reconstructions as plot
@@ -45,7 +46,7 @@ def reconstructions(
 
 
 @app.command("knowledge")
-def knowledge(run: _Run, fold: _Fold = None, out: _Out = None, store: _Store = None) -> None:
+def knowledge(run: _Run, fold: _Fold = None, out: _Out = None, store: Store = None) -> None:
     """Draw what AU pairs do in labels, and in the run's predictions."""
     from aubench.engine.plots import knowledge as plot
     from aubench.engine.plots.frames import caption
@@ -64,7 +65,7 @@ def selection(
         str, typer.Option("--suite", help="Conditions beside the clean one: a suite's name or file.")
     ] = "amf",
     out: _Out = None,
-    store: _Store = None,
+    store: Store = None,
 ) -> None:
     """Draw how often each modality is picked, clean and under each condition of a suite."""
     from aubench.engine.plots import selection as plot
@@ -90,7 +91,7 @@ def cut_switch(
     fold: Annotated[str, typer.Option("--fold", help="By number or alias.")] = "1",
     frames: _Frames = 4,
     out: _Out = None,
-    store: _Store = None,
+    store: Store = None,
 ) -> None:
     """Draw training frames before and after the method's own augmentation, such as cut-switch."""
     from aubench.engine.plots import augmentation as plot
@@ -113,7 +114,7 @@ def cut_switch(
 @app.command("search")
 def search(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Names of studies.")],
-    runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = Path("runs"),
+    runs: Runs = RUNS,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="A .png or .svg [default: RUNS/studies/search.png].")
     ] = None,

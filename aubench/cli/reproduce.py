@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aubench.cli.options import RUNS, Device, Preset, Runs, Store, TableFormat
+
 if TYPE_CHECKING:
     from aubench.board.reported import ReportedTable
     from aubench.board.reproduced import Ours
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from aubench.engine.plan import StoreFacts
     from aubench.engine.reproduce import Needed, Terms, Wanted
 
-_RUNS, _ROOT = Path("runs"), Path("leaderboard")
+_ROOT = Path("leaderboard")
 
 
 def reproduce(
@@ -25,20 +27,20 @@ def reproduce(
     every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     protocol: Annotated[str, typer.Option("--protocol", help="Name of a protocol, or a .toml file.")] = "synth_3fold",
     seed: Annotated[str, typer.Option("--seed", help="One seed, or several separated by commas.")] = "0",
-    preset: Annotated[str | None, typer.Option("--preset", help="Recipe preset [default: the protocol's].")] = None,
+    preset: Preset = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value of every run.")
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="Of tables: markdown, latex or csv.")] = "markdown",
+    form: TableFormat = "markdown",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where to write [default: reproduced/<protocol>].")
     ] = None,
-    runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = _RUNS,
+    runs: Runs = RUNS,
     root: Annotated[
         Path, typer.Option("--root", metavar="DIR", help="The leaderboard's folder, with what papers report.")
     ] = _ROOT,
-    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The dataset's store.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    store: Store = None,
+    device: Device = "auto",
     track: Annotated[bool, typer.Option("--track/--no-track", help="Send what is new to MLflow.")] = True,
 ) -> None:
     """Make the papers' tables and figures: run what they lack, then write ours beside theirs."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aubench.cli.options import RUNS, Device, Runs, Store, TableFormat
+
 if TYPE_CHECKING:
     from aubench.engine.launch import Job
     from aubench.engine.plan import Plan
     from aubench.engine.suites import Suite
-
-_RUNS = Path("runs")
 
 
 def robustness(
@@ -30,13 +30,13 @@ def robustness(
     run: Annotated[
         list[str] | None, typer.Option("--run", metavar="RUN", help="Only this run, by folder or id; repeatable.")
     ] = None,
-    runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = _RUNS,
-    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The dataset's store.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
+    runs: Runs = RUNS,
+    store: Store = None,
+    device: Device = "auto",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where to write [default: robustness/<protocol>].")
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="Of tables: markdown, latex or csv.")] = "markdown",
+    form: TableFormat = "markdown",
     track: Annotated[bool, typer.Option("--track/--no-track", help="Send what is new to MLflow.")] = True,
 ) -> None:
     """Put finished runs under noise and without modalities; what was evaluated before is not evaluated again."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aubench.cli.options import RUNS, Device, Modalities, Precision, Preset, Runs, Store
+
 if TYPE_CHECKING:
     from aubench.engine.plan import Plan
     from aubench.protocol import Protocol
     from aubench.registry import Entry
-
-_RUNS = Path("runs")
 
 
 def run(
@@ -22,7 +22,7 @@ def run(
     protocol: Annotated[str | None, typer.Option("--protocol", help="Name of a protocol, or a .toml file.")] = None,
     seed: Annotated[str, typer.Option("--seed", help="One seed, or several separated by commas.")] = "0",
     fold: Annotated[str | None, typer.Option("--fold", help="Only this fold, by number or alias.")] = None,
-    preset: Annotated[str | None, typer.Option("--preset", help="Recipe preset [default: the protocol's].")] = None,
+    preset: Preset = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value; repeatable.")
     ] = None,
@@ -33,15 +33,11 @@ def run(
     selection: Annotated[
         str, typer.Option("--selection", help="What chooses the epoch: inner_val, last or oracle_test (leaks).")
     ] = "inner_val",
-    modalities: Annotated[
-        str | None, typer.Option("--modalities", help="Narrow the protocol, e.g. visual,depth.")
-    ] = None,
-    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The dataset's store.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[
-        str, typer.Option("--precision", help="32-true, bf16-mixed, 16-mixed or bf16-true.")
-    ] = "32-true",
-    runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = _RUNS,
+    modalities: Modalities = None,
+    store: Store = None,
+    device: Device = "auto",
+    precision: Precision = "32-true",
+    runs: Runs = RUNS,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Send the run to MLflow.")] = True,
     from_study: Annotated[
         str | None, typer.Option("--from-study", metavar="NAME", help="Run the best recipe that a search found.")

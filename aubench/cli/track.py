@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Keep MLflow up to date.", no_args_is_help=True)
+from aubench.cli.options import RUNS, Runs
 
-_RUNS = Path("runs")
+app = typer.Typer(help="Keep MLflow up to date.", no_args_is_help=True)
 
 
 @app.callback()
@@ -23,7 +22,7 @@ def sync(
         list[str] | None,
         typer.Argument(metavar="[RUN]...", help="Folders or ids of runs; all runs by default."),
     ] = None,
-    root: Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = _RUNS,
+    root: Runs = RUNS,
 ) -> None:
     """Send to MLflow whatever it does not have yet (exit code 1 if something could not be sent).
 

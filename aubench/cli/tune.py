@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-_RUNS = Path("runs")
+from aubench.cli.options import RUNS, Device, Modalities, Precision, Preset, Runs, Store
 
 
 def tune(
@@ -21,24 +21,20 @@ def tune(
     sampler: Annotated[str, typer.Option("--sampler", help="tpe, gp, random or cmaes.")] = "tpe",
     pruner: Annotated[str, typer.Option("--pruner", help="hyperband, median or none.")] = "hyperband",
     fold: Annotated[str | None, typer.Option("--fold", help="Only this fold [default: the mean over all].")] = None,
-    preset: Annotated[str | None, typer.Option("--preset", help="Recipe preset [default: the protocol's].")] = None,
+    preset: Preset = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fix a recipe value; repeatable.")
     ] = None,
     space: Annotated[
         str | None, typer.Option("--space", metavar="KEY,KEY", help="Fields to search [default: all with a range].")
     ] = None,
-    modalities: Annotated[
-        str | None, typer.Option("--modalities", help="Narrow the protocol, e.g. visual,depth.")
-    ] = None,
+    modalities: Modalities = None,
     study: Annotated[str | None, typer.Option("--study", help="Name of the study.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of suggestions and of all trials.")] = 0,
-    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The dataset's store.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[
-        str, typer.Option("--precision", help="32-true, bf16-mixed, 16-mixed or bf16-true.")
-    ] = "32-true",
-    runs: Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")] = _RUNS,
+    store: Store = None,
+    device: Device = "auto",
+    precision: Precision = "32-true",
+    runs: Runs = RUNS,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Send the study to MLflow.")] = True,
 ) -> None:
     """Search recipes by validation F1; the same command again goes on, or works along."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from aubench.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+    from aubench.method import Method
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true")
 KINDS = ("auto", "cpu", "cuda", "mps")
@@ -84,3 +87,20 @@ def fabric_for(kind: str, index: int, precision: str) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     devices: Any = [index] if kind != "cpu" else 1
     return Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]
+
+
+def placed(method: Method, fabric: Fabric, calls: Iterable[str]) -> Any:
+    """A method on a device, behind a wrapper that computes in the Fabric's precision.
+
+    Args:
+        method: Moved as a whole; its images are laid out channels last.
+        fabric: See :func:`fabric_for`.
+        calls: Methods beside ``forward`` that are called on the wrapper.
+    """
+    import torch
+
+    method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    wrapped = fabric.setup_module(method)
+    for name in calls:
+        wrapped.mark_forward_method(name)
+    return wrapped

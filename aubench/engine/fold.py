@@ -14,7 +14,6 @@ from filelock import FileLock
 from aubench import atomic, digest
 from aubench.data import clips
 from aubench.data.roles import Labelled, Roles, Rows
-from aubench.data.store import Store
 from aubench.engine import devices, predict
 from aubench.engine.history import History
 from aubench.engine.plan import Plan
@@ -68,8 +67,7 @@ def run_fold(plan: Plan, fold: int, kind: str, index: int, report: Report) -> No
     with FileLock(folder / ".lock"):
         if (folder / RESULT).exists():
             return
-        data = Labelled(Store(plan.store.path), plan.protocol)
-        roles = data.roles(fold, validation=plan.selection == "inner_val")
+        data, roles = plan.opened(fold)
         done = trained(plan, data, roles, kind, index, report)
         _score(done.place, roles, done.training, done.before)
         report({"kind": "fold", "fold": fold, "epochs": len(done.training.history.epochs)})
@@ -96,10 +94,7 @@ def trained(plan: Plan, data: Labelled, roles: Roles, kind: str, index: int, rep
 def _placed(plan: Plan, fold: int, data: Labelled, fabric: Fabric, report: Report) -> Place:
     torch.manual_seed(derive(plan.seed, plan.protocol.digest, fold, plan.entry.name, "initialisation"))
     method = plan.build()
-    method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    wrapped = fabric.setup_module(method)
-    wrapped.mark_forward_method("loss")
-    return Place(plan, fold, data, fabric, method, wrapped, report)
+    return Place(plan, fold, data, fabric, method, devices.placed(method, fabric, ("loss",)), report)
 
 
 def _trained(place: Place, roles: Roles, before: Pretrained | None) -> Training:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from aubench import atomic, digest
+from aubench.data.roles import Labelled, Roles
 from aubench.data.store import Store
 from aubench.engine.checkpoint import Identity
 from aubench.errors import UsageError
@@ -124,9 +125,20 @@ class Plan:
         landmarks = self.store.landmarks if method.wants_landmarks else 0
         return Task(method.uses(offered, self.typed_recipe), offered.aus, offered.image_size, landmarks)
 
+    def opened(self, fold: int) -> tuple[Labelled, Roles]:
+        """The store's frames, and which of them a fold trains on, is chosen by and is scored on."""
+        data = Labelled(Store(self.store.path), self.protocol)
+        return data, data.roles(fold, validation=self.selection == "inner_val")
+
     def build(self) -> Method:
         """The method, with weights drawn from the global generator."""
         return self.entry.method(self.task, self.typed_recipe)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What it takes to plan it again: where the method is found, and the protocol in full."""
+        method = str(self.entry.path.absolute()) if self.entry.path else self.method
+        return {"method": method, "protocol": self.protocol.model_dump(mode="json")}
 
     def describe(self) -> dict[str, Any]:
         """What ``run.json`` says."""
@@ -154,10 +166,7 @@ class Plan:
             "precision": self.precision,
             **self._searched,
             "store": {"dataset": self.store.dataset, "version": self.store.version, "digest": self.store.digest},
-            "asked": {
-                "method": str(self.entry.path.absolute()) if self.entry.path else self.method,
-                "protocol": self.protocol.model_dump(mode="json"),
-            },
+            "asked": self.asked,
         }
 
     def open_folder(self, extra: dict[str, Any]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,9 @@ from aubench.conditions import CLEAN, Condition
 from aubench.data import clips, sampling
 from aubench.data.roles import Labelled, Rows
 from aubench.engine.sealed import Sealed
+from aubench.method import Method
 from aubench.scores import counts as counts_file
+from aubench.task import Modality
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -24,21 +28,47 @@ BATCH = 64
 """Frames a batch at inference; fixed, so that no result depends on how the memory is filled."""
 
 
+class Arrived(NamedTuple):
+    """A batch of frames or clips on the device of a method.
+
+    Attributes:
+        images: As the store holds them, by modality.
+        rows: Row numbers, (N) or of clips (N, T), filling negative.
+        own: Which of these are frames and no filling, of the same shape.
+        places: Where each of them stands among all rows that were asked for.
+    """
+
+    images: dict[Modality, Tensor]
+    rows: Rows
+    own: npt.NDArray[np.bool_]
+    places: npt.NDArray[np.intp]
+
+
+def in_order(method: Method, data: Labelled, rows: Rows, device: torch.device) -> Iterator[Arrived]:
+    """What a method predicts of some frames, batch by batch; each frame once.
+
+    Args:
+        method: Says whether it takes clips, and of which modalities.
+        data: Where the frames are.
+        rows: Which, ascending.
+        device: Where the method is.
+    """
+    length = method.recipe.clip_length
+    asked = rows if length is None else clips.tiled(data, rows, length)
+    batches = sampling.in_batches(asked, max(BATCH // (length or 1), 1))
+    for batch in sampling.stream(data, method.task.modalities, batches, pin=device.type == "cuda"):
+        images = {m: x.to(device, non_blocking=True) for m, x in batch.images.items()}
+        own = batch.rows >= 0
+        yield Arrived(images, batch.rows, own, np.searchsorted(rows, batch.rows[own]))
+
+
 def probabilities(
     sealed: Sealed, data: Labelled, rows: Rows, device: torch.device, condition: Condition = CLEAN
 ) -> Probabilities:
     """Probabilities (N, A) of some frames, rows ascending, under a condition."""
-    length = sealed.method.recipe.clip_length
-    asked = rows if length is None else clips.tiled(data, rows, length)
-    batches = sampling.in_batches(asked, max(BATCH // (length or 1), 1))
-    answers = [
-        sealed.probabilities({m: x.to(device, non_blocking=True) for m, x in batch.images.items()}, condition)
-        for batch in sampling.stream(data, sealed.method.task.modalities, batches, pin=device.type == "cuda")
-    ]
     found = np.zeros((len(rows), len(sealed.method.task.aus)), np.float32)
-    own = asked >= 0
-    if answers:
-        found[np.searchsorted(rows, asked[own])] = torch.cat(answers).numpy()[own]
+    for batch in in_order(sealed.method, data, rows, device):
+        found[batch.places] = sealed.probabilities(batch.images, condition).numpy()[batch.own]
     return found
 
 

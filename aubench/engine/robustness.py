@@ -17,12 +17,12 @@ from aubench import atomic, digest
 from aubench.conditions import Condition
 from aubench.data import clips, sampling
 from aubench.data.roles import Labelled, Rows
-from aubench.data.store import Store
 from aubench.engine import devices, finished, predict
 from aubench.engine.plan import Plan
 from aubench.engine.sharing import Sharing
 from aubench.engine.training import WEIGHTS
 from aubench.engine.treatments import Frames, Means
+from aubench.method import BranchedMethod, Method
 from aubench.scores import counts, histograms
 from aubench.task import Modality
 
@@ -51,22 +51,17 @@ class Evaluated:
 
 def read(plan: Plan, fold: int) -> Evaluated | None:
     """What was kept of a fold; None where there is nothing, or it is not about these weights."""
-    folder = plan.fold_folder(fold) / FOLDER
-    try:
-        header = json.loads((folder / HEADER).read_text())
-    except (OSError, ValueError):
+    known, folder = _known(plan, fold), plan.fold_folder(fold) / FOLDER
+    if not known:
         return None
-    if {**header, "conditions": None} != {**_made_from(plan, fold), "conditions": None}:
-        return None
-    known = tuple(header["conditions"])
     kept = [table[table["condition"].isin(known)] for table in (counts.read(folder), histograms.read(folder))]
     return Evaluated(known, *kept)
 
 
 def lacking(plan: Plan, fold: int, conditions: Sequence[Condition]) -> list[Condition]:
     """The conditions that a fold has not been evaluated under."""
-    kept = read(plan, fold)
-    return [c for c in conditions if kept is None or str(c) not in kept.conditions]
+    known = _known(plan, fold)
+    return [c for c in conditions if str(c) not in known]
 
 
 def evaluate(
@@ -97,18 +92,11 @@ def evaluate(
 
 
 def _evaluated(plan: Plan, fold: int, todo: list[Condition], kind: str, index: int) -> Evaluated:
-    data = Labelled(Store(plan.store.path), plan.protocol)
-    roles = data.roles(fold, validation=plan.selection == "inner_val")
+    data, roles = plan.opened(fold)
     fabric = devices.fabric_for(kind, index, plan.precision)
     method = finished.method_of(plan, fold)
-    method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    wrapped = fabric.setup_module(method)
-    for name in ("encode", "fuse"):
-        if hasattr(method, name):
-            wrapped.mark_forward_method(name)
-    means = None
-    if any(c.treatment.how == "mean" for c in todo):
-        means = mean_images(data, roles.train, plan, fabric.device)
+    wrapped = devices.placed(method, fabric, ("encode", "fuse") if isinstance(method, BranchedMethod) else ())
+    means = means_for(todo, data, roles.train, method, fabric.device)
     sharing = Sharing(method, wrapped, todo, means)
     found = predictions(sharing, data, roles.test, plan.seed, fabric.device)
     tables = [
@@ -136,24 +124,22 @@ def predictions(
         seed: Of the run; decides the noise.
         device: Where the method is.
     """
-    length = sharing.method.recipe.clip_length
-    asked = rows if length is None else clips.tiled(data, rows, length)
     found = np.zeros((len(sharing.conditions), len(rows), len(data.protocol.aus)), np.float32)
-    batches = sampling.in_batches(asked, max(predict.BATCH // (length or 1), 1))
-    stream = sampling.stream(data, sharing.method.task.modalities, batches, pin=device.type == "cuda")
-    for batch in stream:
-        images = {m: x.to(device, non_blocking=True) for m, x in batch.images.items()}
+    for batch in predict.in_order(sharing.method, data, rows, device):
         frames = Frames(seed, data.names(clips.frames_of(batch.rows).ravel()))
-        own = batch.rows >= 0
-        found[:, np.searchsorted(rows, batch.rows[own])] = sharing.every(images, frames).numpy()[:, own]
+        found[:, batch.places] = sharing.every(batch.images, frames).numpy()[:, batch.own]
     return list(found)
 
 
-def mean_images(data: Labelled, rows: Rows, plan: Plan, device: torch.device) -> Means:
-    """The mean centre view of each modality over the training role."""
+def means_for(
+    conditions: Sequence[Condition], data: Labelled, rows: Rows, method: Method, device: torch.device
+) -> Means | None:
+    """The mean centre view of each modality over the training role; None where no condition needs any."""
     from aubench.data.pixels import centre_views
 
-    recipe, modalities = plan.typed_recipe, plan.task.modalities
+    if all(c.treatment.how != "mean" for c in conditions):
+        return None
+    recipe, modalities = method.recipe, method.task.modalities
     spread = rows[np.linspace(0, len(rows) - 1, min(MEAN_FRAMES, len(rows))).astype(np.int64)]
     sums: dict[Modality, torch.Tensor] = {}
     for batch in sampling.stream(data, modalities, sampling.in_batches(spread, predict.BATCH)):
@@ -171,6 +157,16 @@ def _keep(plan: Plan, fold: int, new: Evaluated) -> None:
     atomic.write_json(folder / HEADER, {**_made_from(plan, fold), "conditions": known})
 
 
+def _known(plan: Plan, fold: int) -> tuple[str, ...]:
+    """The conditions that were kept, if of these very weights."""
+    try:
+        header = json.loads((plan.fold_folder(fold) / FOLDER / HEADER).read_text())
+        conditions = header.pop("conditions")
+    except (OSError, ValueError, LookupError):
+        return ()
+    return tuple(conditions) if header == _made_from(plan, fold) else ()
+
+
 def _made_from(plan: Plan, fold: int) -> dict[str, Any]:
     weights: Path = plan.fold_folder(fold) / WEIGHTS
     return {
@@ -178,5 +174,4 @@ def _made_from(plan: Plan, fold: int) -> dict[str, Any]:
         "run": plan.run_id,
         "store": plan.store.digest,
         "checkpoint": digest.of_file(weights),
-        "conditions": None,
     }

@@ -128,7 +128,9 @@ def test_changed_weights_are_not_evaluated(plan):
 def test_mean_image_is_that_of_the_training_role(plan, small_store):
     data = Labelled(Store(small_store), plan.protocol)
     rows = data.roles(1, validation=True).train[:50]
-    means = robustness.mean_images(data, rows, plan, torch.device("cpu"))
+    method, device, mean = plan.build(), torch.device("cpu"), Condition.parse("missing:visual:mean")
+    assert robustness.means_for(WANTED, data, rows, method, device) is None
+    means = robustness.means_for([*WANTED, mean], data, rows, method, device)
     for m, mean in means.items():
         views = data.store.read(m, rows)[:, 2:30, 2:30].transpose(0, 3, 1, 2) / 127.5 - 1
         assert np.allclose(mean.numpy(), views.mean(0), atol=1e-5)

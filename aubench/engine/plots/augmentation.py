@@ -53,7 +53,7 @@ def computed(plan: Plan, fold: int, count: int) -> Augmented:
     Raises:
         UsageError: The augmentation changes none of them.
     """
-    data, roles = frames.opened(plan, fold)
+    data, roles = plan.opened(fold)
     seed = frames.seed(plan, fold)
     method, recipe = plan.build(), plan.typed_recipe
     length = recipe.clip_length

@@ -7,18 +7,11 @@ import torch
 
 from aubench.data import clips, sampling
 from aubench.data.pixels import centre_views
-from aubench.data.roles import Labelled, Roles, Rows
-from aubench.data.store import Store
+from aubench.data.roles import Labelled, Rows
 from aubench.engine.plan import Plan
 from aubench.engine.seeds import derive
 from aubench.method import Method
 from aubench.task import Inputs
-
-
-def opened(plan: Plan, fold: int) -> tuple[Labelled, Roles]:
-    """The frames of a fold, by role as the run had them."""
-    data = Labelled(Store(plan.store.path), plan.protocol)
-    return data, data.roles(fold, validation=plan.selection == "inner_val")
 
 
 def telling(data: Labelled, rows: Rows, count: int) -> Rows:

@@ -15,7 +15,7 @@ from aubench.data import clips
 from aubench.engine import finished
 from aubench.engine.fold import PREDICTIONS
 from aubench.engine.plan import Plan
-from aubench.engine.plots import frames, style
+from aubench.engine.plots import style
 from aubench.errors import UsageError
 from aubench.explain import KnowsPairs
 
@@ -66,7 +66,7 @@ def computed(plan: Plan, fold: int) -> tuple[Known, ...]:
     if not issubclass(plan.entry.method, KnowsPairs):
         raise UsageError(f"{plan.entry.name} has no knowledge of AU pairs")
     method = cast(KnowsPairs, finished.method_of(plan, fold))
-    data, roles = frames.opened(plan, fold)
+    data, roles = plan.opened(fold)
     told = pd.read_parquet(plan.fold_folder(fold) / PREDICTIONS)[[f"p_AU{au}" for au in plan.protocol.aus]].to_numpy()
     labels = data.labels[roles.test]
     found = np.where(labels >= 0, told, -1).astype(np.float32)

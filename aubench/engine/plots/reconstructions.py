@@ -56,7 +56,7 @@ def computed(plan: Plan, fold: int, masks: Sequence[float], count: int) -> Recon
     if not issubclass(plan.entry.method, Reconstructs):
         raise _nothing(plan)
     method = finished.pretrained_method_of(plan, fold)
-    data, roles = frames.opened(plan, fold)
+    data, roles = plan.opened(fold)
     length = plan.typed_recipe.clip_length
     if length is None:
         rows = frames.telling(data, roles.test, count)

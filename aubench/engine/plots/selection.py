@@ -11,13 +11,13 @@ import numpy.typing as npt
 import torch
 
 from aubench.conditions import CLEAN, Condition
-from aubench.data import clips, sampling
+from aubench.data import clips
 from aubench.data.pixels import centre_views
 from aubench.engine import finished
 from aubench.engine.plan import Plan
-from aubench.engine.plots import frames, style
-from aubench.engine.predict import BATCH
-from aubench.engine.robustness import mean_images
+from aubench.engine.plots import style
+from aubench.engine.predict import in_order
+from aubench.engine.robustness import means_for
 from aubench.engine.treatments import Frames, applied
 from aubench.errors import MethodError, UsageError
 from aubench.explain import Selects
@@ -91,18 +91,15 @@ def _of_fold(plan: Plan, fold: int, conditions: Sequence[Condition]) -> tuple[np
     """Summed shares (conditions, modalities) and how many frames, or clips, they are of."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     method = finished.method_of(plan, fold).to(device)
-    data, roles = frames.opened(plan, fold)
-    recipe, length = method.recipe, method.recipe.clip_length
-    asked = roles.test if length is None else clips.tiled(data, roles.test, length)
-    sums = np.zeros((len(conditions), len(method.task.modalities)))
-    means = mean_images(data, roles.train, plan, device) if any(c.treatment.how == "mean" for c in conditions) else None
-    batches = sampling.in_batches(asked, max(BATCH // (length or 1), 1))
-    for stored in sampling.stream(data, method.task.modalities, batches, pin=device.type == "cuda"):
-        images = {m: x.to(device, non_blocking=True) for m, x in stored.images.items()}
-        views = centre_views(images, recipe.image_size, recipe.crop)
-        chance = Frames(plan.seed, data.names(clips.frames_of(stored.rows).ravel()))
+    data, roles = plan.opened(fold)
+    sums, count = np.zeros((len(conditions), len(method.task.modalities))), 0
+    means = means_for(conditions, data, roles.train, method, device)
+    for batch in in_order(method, data, roles.test, device):
+        views = centre_views(batch.images, method.recipe.image_size, method.recipe.crop)
+        chance = Frames(plan.seed, data.names(clips.frames_of(batch.rows).ravel()))
         sums += [_picked(cast(Selects, method), applied(views, c, chance, means)) for c in conditions]
-    return sums, len(asked)
+        count += len(batch.rows)
+    return sums, count
 
 
 @torch.inference_mode()

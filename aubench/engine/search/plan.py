@@ -114,14 +114,6 @@ class Search:
             "precision": base.precision,
         }
 
-    def asked(self) -> dict[str, Any]:
-        """What finds method and protocol again, as plain data."""
-        base = self.base
-        return {
-            "method": str(base.entry.path.absolute()) if base.entry.path else base.method,
-            "protocol": base.protocol.model_dump(mode="json"),
-        }
-
 
 def trials_seed(seed: int) -> int:
     """The seed of all trials of a search with this seed: one that no run has by chance."""

@@ -80,7 +80,7 @@ def _study(search: Search, storage: Any) -> Study:
     )
     own = search.binding()
     if not study.user_attrs and not study.get_trials(deepcopy=False):
-        study.set_user_attr(ASKED, search.asked())
+        study.set_user_attr(ASKED, search.base.asked)
         study.set_user_attr(BINDING, own)
     check_bound(search.name, study.user_attrs.get(BINDING), own)
     return study

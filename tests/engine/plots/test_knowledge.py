@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aubench.engine.plots import frames, knowledge
+from aubench.engine.plots import knowledge
 from aubench.engine.plots.knowledge import STATES, Known
 from aubench.errors import AubenchError
 
@@ -33,7 +33,7 @@ def test_knowledge_is_of_labels_and_of_the_predictions_kept(open_run):
     assert (labels < 0).any()
     np.testing.assert_allclose(found[2].intra, told.T @ told / len(told), atol=1e-5)
     np.testing.assert_allclose(found[1].intra, shares(labels), atol=1e-5)
-    data, roles = frames.opened(open_run, 2)
+    data, roles = open_run.opened(2)
     np.testing.assert_allclose(found[0].intra, shares(data.labels[roles.train]), atol=1e-5)
     assert found[1].inter.max() == table.groupby(["subject", "sequence"]).ngroups
 

@@ -101,7 +101,7 @@ def test_without_a_hook_or_without_decoders_it_is_refused(make, tmp_path):
 
 
 def test_telling_frames_have_the_most_aus(open_run):
-    data, roles = frames.opened(open_run, 2)
+    data, roles = open_run.opened(2)
     for row in frames.telling(data, roles.test, 4):
         own = roles.test[data.subjects[roles.test] == data.subjects[row]]
         assert (data.labels[row] > 0).sum() == (data.labels[own] > 0).sum(1).max()

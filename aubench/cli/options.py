@@ -1,0 +1,19 @@
+"""Options that several commands share, so that a word means the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RUNS = Path("runs")
+"""Where runs lie unless somebody says otherwise."""
+
+Preset = Annotated[str | None, typer.Option("--preset", help="Recipe preset [default: the protocol's].")]
+Modalities = Annotated[str | None, typer.Option("--modalities", help="Narrow the protocol, e.g. visual,depth.")]
+Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The dataset's store.")]
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Precision = Annotated[str, typer.Option("--precision", help="32-true, bf16-mixed, 16-mixed or bf16-true.")]
+TableFormat = Annotated[str, typer.Option("--format", help="Of tables: markdown, latex or csv.")]
