@@ -6,6 +6,7 @@ Loading one proves that its roles are disjoint in subjects and complete.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -141,18 +142,19 @@ class Protocol(_Closed):
             raise UsageError(f"{self.name} has no fold '{name}'", where="--fold", hint=nearest(name, known))
         return known[name]
 
-    def narrowed(self, modalities: tuple[Modality, ...]) -> Protocol:
+    def narrowed(self, modalities: Iterable[str]) -> Protocol:
         """The same protocol with fewer modalities: another digest, so another row.
 
         Raises:
             UsageError: It does not have one of them.
         """
-        for modality in modalities:
-            if modality not in self.modalities:
+        names = tuple(modalities)
+        for name in names:
+            if name not in self.modalities:
                 raise UsageError(
-                    f"{self.name} has no {modality}", where="--modalities", hint=f"it has {', '.join(self.modalities)}"
+                    f"{self.name} has no {name}", where="--modalities", hint=nearest(name, self.modalities)
                 )
-        return Protocol.model_validate(self.model_dump() | {"modalities": modalities})
+        return Protocol.model_validate(self.model_dump() | {"modalities": names})
 
     def task(self, image_size: int) -> Task:
         """What it asks of a method that sees images of this size in pixels."""

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -123,21 +124,24 @@ def builtin_protocols() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def find_protocol(name: str) -> Protocol:
+def find_protocol(name: str, modalities: Iterable[str] | None = None) -> Protocol:
     """Find and prove a protocol.
 
     Args:
         name: A built-in name, or a path to a ``.toml`` file.
+        modalities: The ones to narrow it to; all of its own where None.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is none, or it does not have one of the modalities.
         ProtocolError: It cannot be trusted.
     """
     known = builtin_protocols()
     if name.endswith(".toml"):
         if not Path(name).is_file():
             raise UsageError("no such file", where=name, hint="give a path to a protocol in TOML")
-        return protocols.load(Path(name))
-    if name not in known:
+        found = protocols.load(Path(name))
+    elif name in known:
+        found = protocols.load(known[name])
+    else:
         raise UsageError(f"no protocol '{name}'", where="--protocol", hint=nearest(name, known))
-    return protocols.load(known[name])
+    return found if modalities is None else found.narrowed(modalities)

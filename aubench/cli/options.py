@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, overload
 
 import typer
 
@@ -17,3 +17,12 @@ Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="32-true, bf16-mixed, 16-mixed or bf16-true.")]
 TableFormat = Annotated[str, typer.Option("--format", help="Of tables: markdown, latex or csv.")]
+
+
+@overload
+def listed(text: str) -> list[str]: ...
+@overload
+def listed(text: None) -> None: ...
+def listed(text: str | None) -> list[str] | None:
+    """The words of an option that are separated by commas; None where it was not given."""
+    return None if text is None else [word.strip() for word in text.split(",")]

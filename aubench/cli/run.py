@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aubench.cli.options import RUNS, Device, Modalities, Precision, Preset, Runs, Store
+from aubench.cli.options import RUNS, Device, Modalities, Precision, Preset, Runs, Store, listed
 
 if TYPE_CHECKING:
     from aubench.engine.plan import Plan
@@ -62,27 +62,13 @@ def run(
     if method is None or protocol is None:
         lacking = "--method" if method is None else "--protocol"
         raise UsageError("is missing", where=lacking, hint="give --method and --protocol, or --from-study")
-    chosen_protocol = narrowed(registry.find_protocol(protocol), modalities)
+    chosen_protocol = registry.find_protocol(protocol, listed(modalities))
     folds = _folds(chosen_protocol, fold)
     seeds = seeds_of(seed)
     values = parse_changes(changes or []) | ({} if pretrained is None else {"weights": pretrained})
     launch.warm_up()
     plans = _plans(method, chosen_protocol, seeds, values, preset, selection, precision, store, runs)
     _execute(plans, folds, device, track)
-
-
-def narrowed(protocol: Protocol, modalities: str | None) -> Protocol:
-    """A protocol with some of its modalities, as words separated by commas; the whole of it where None."""
-    from aubench.errors import UsageError, nearest
-    from aubench.task import Modality
-
-    if modalities is None:
-        return protocol
-    names = [name.strip() for name in modalities.split(",")]
-    for name in names:
-        if name not in list(Modality):
-            raise UsageError(f"no modality '{name}'", where="--modalities", hint=nearest(name, Modality))
-    return protocol.narrowed(tuple(Modality(name) for name in names))
 
 
 def _folds(protocol: Protocol, name: str | None) -> list[int]:
@@ -93,7 +79,7 @@ def seeds_of(text: str) -> list[int]:
     """The seeds that an option names."""
     from aubench.errors import UsageError
 
-    words = [word.strip() for word in text.split(",")]
+    words = listed(text)
     if not all(word.isascii() and word.isdigit() for word in words):
         raise UsageError(f"'{text}' is not a seed", where="--seed", hint="use whole numbers such as 0 or 0,1,2")
     return [int(word) for word in words]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aubench.cli.options import RUNS, Device, Modalities, Precision, Preset, Runs, Store
+from aubench.cli.options import RUNS, Device, Modalities, Precision, Preset, Runs, Store, listed
 
 
 def tune(
@@ -40,13 +40,13 @@ def tune(
     """Search recipes by validation F1; the same command again goes on, or works along."""
     from aubench import registry
     from aubench.cli.display import counting, line
-    from aubench.cli.run import can, narrowed, parse_changes
+    from aubench.cli.run import can, parse_changes
     from aubench.engine.search.tune import tune as search
 
     fixed = parse_changes(changes or [])
     names = registry.split_methods(method)
     if method == "all":
-        found = narrowed(registry.find_protocol(protocol), modalities)
+        found = registry.find_protocol(protocol, listed(modalities))
         names = [n for n in names if can(registry.find_method(n), found, preset or found.preset, fixed)]
     several = len(names) > 1
     studies: list[Any] = []
@@ -63,8 +63,8 @@ def tune(
                     fold=fold,
                     preset=preset,
                     changes=fixed,
-                    space=_listed(space),
-                    modalities=_listed(modalities),
+                    space=listed(space),
+                    modalities=listed(modalities),
                     study=f"{study}-{Path(name).stem}" if study and several else study,
                     seed=seed,
                     precision=precision,
@@ -77,10 +77,6 @@ def tune(
                 )
             )
     _summary(studies, runs)
-
-
-def _listed(text: str | None) -> list[str] | None:
-    return None if text is None else [word.strip() for word in text.split(",")]
 
 
 def _summary(studies: list[Any], runs: Path) -> None:

@@ -16,8 +16,6 @@ from aubench.engine.search.plan import Search, make_search
 from aubench.engine.search.storage import address, check_names
 from aubench.engine.search.study import run_search
 from aubench.errors import UsageError, nearest
-from aubench.protocol import Protocol
-from aubench.task import Modality
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -88,7 +86,7 @@ def tune(
     if precision not in PRECISIONS:
         raise UsageError(f"cannot be '{precision}'", where="--precision", hint=nearest(precision, PRECISIONS))
     launch.warm_up()
-    found = _narrowed(registry.find_protocol(protocol), modalities)
+    found = registry.find_protocol(protocol, modalities)
     entry = registry.find_method(method)
     search = make_search(
         method,
@@ -119,10 +117,3 @@ def _run(
     figures.draw(study, search.folder, say)
     after()
     return study
-
-
-def _narrowed(protocol: Protocol, modalities: Sequence[str] | None) -> Protocol:
-    for name in modalities or ():
-        if name not in list(Modality):
-            raise UsageError(f"no modality '{name}'", where="--modalities", hint=nearest(name, Modality))
-    return protocol if modalities is None else protocol.narrowed(tuple(map(Modality, modalities)))
