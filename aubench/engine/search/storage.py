@@ -108,15 +108,11 @@ def check_names(sampler: str, pruner: str) -> None:
     """Refuse samplers and pruners that do not exist.
 
     Raises:
-        UsageError: One does not, or needs a library that is not installed.
+        UsageError: One does not.
     """
-    import importlib.util
-
     for value, known, option in ((sampler, SAMPLERS, "--sampler"), (pruner, PRUNERS, "--pruner")):
         if value not in known:
             raise UsageError(f"cannot be '{value}'", where=option, hint=nearest(value, known))
-    if sampler == "cmaes" and importlib.util.find_spec("cmaes") is None:
-        raise UsageError("'cmaes' needs a library", where="--sampler", hint="install cmaes")
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:

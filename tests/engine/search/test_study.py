@@ -75,7 +75,7 @@ def test_pruners_by_name(name):
     assert isinstance(make_pruner(name, epochs=7, folds=3), optuna.pruners.BasePruner)
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "cmaes"])
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_samplers_by_name_draw_from_every_kind_of_range(name):
     study = optuna.create_study(sampler=make_sampler(name, 2**63 - 1), direction="maximize")
 
@@ -215,6 +215,7 @@ def test_a_killed_search_goes_on_by_the_same_command_and_its_recipe_is_run(small
     assert {"history.png", "slices.png", "parallel_coordinates.png"} <= {
         path.name for path in (tmp_path / "runs/studies/two").glob("*.png")
     }
+    assert (tmp_path / "runs/studies/two/figures.html").read_text().count("Plotly.newPlot(") >= 3
     words = [
         "run",
         "--no-track",
