@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import aubench as package  # noqa: F401  puts the torchvision guard in place before any test imports timm
+
+if TYPE_CHECKING:
+    from aubench.engine.plan import Plan, Selection
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -29,6 +33,40 @@ def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("stores") / "synth"
     generate(path, SynthSettings(sequences=1, frames=32, size=32), lambda done, total: None)
     return path
+
+
+@pytest.fixture(scope="session")
+def decide(small_store: Path) -> Callable[..., Plan]:
+    """Decide a run on a small store, with the preset ``tiny``; takes recipe changes by name."""
+    from aubench.data.store import Store
+    from aubench.engine.plan import StoreFacts, make_plan
+    from aubench.registry import find_method, find_protocol
+
+    def made(
+        runs: Path,
+        method: str,
+        *,
+        protocol: str = "synth_3fold",
+        modalities: Sequence[str] | None = None,
+        seed: int = 5,
+        selection: Selection = "inner_val",
+        store: Path = small_store,
+        **changes: object,
+    ) -> Plan:
+        return make_plan(
+            method,
+            find_method(method),
+            find_protocol(protocol, modalities),
+            preset="tiny",
+            changes=changes,
+            seed=seed,
+            selection=selection,
+            precision="32-true",
+            store=StoreFacts.of(Store(store)),
+            runs=runs,
+        )
+
+    return made
 
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import pytest
 
-from aubench.data.store import Store
 from aubench.engine import fold as fold_module
-from aubench.engine.plan import Plan, StoreFacts, make_plan
-from aubench.registry import find_method, find_protocol
+from aubench.engine.plan import Plan
 
 OPEN = Path(__file__).parents[1] / "engine" / "plots" / "open_method.py"
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 1}
 
 
-def decide(store: Path, runs: Path, method: str, **changes: object) -> Plan:
-    plan = make_plan(
-        method,
-        find_method(method),
-        find_protocol("synth_3fold"),
-        preset="tiny",
-        changes=SMALL | changes,
-        seed=5,
-        selection="last",
-        precision="32-true",
-        store=StoreFacts.of(Store(store)),
-        runs=runs,
-    )
-    plan.open_folder({})
-    return plan
+@pytest.fixture(scope="module")
+def begun(decide) -> Callable[..., Plan]:
+    """Decide a run and open its folder."""
+
+    def made(runs: Path, method: str) -> Plan:
+        plan = decide(runs, method, selection="last", **SMALL)
+        plan.open_folder({})
+        return plan
+
+    return made
 
 
 @pytest.fixture(scope="module")
-def run(small_store, tmp_path_factory) -> Path:
+def run(begun, tmp_path_factory) -> Path:
     """A run of which the second fold is finished, of a method that shows everything."""
-    plan = decide(small_store, tmp_path_factory.mktemp("runs"), str(OPEN))
+    plan = begun(tmp_path_factory.mktemp("runs"), str(OPEN))
     fold_module.run_fold(plan, 2, "cpu", 0, lambda event: None)
     return plan.folder
 
@@ -96,8 +90,8 @@ def test_cut_switch_needs_no_run(call, small_store, tmp_path):
         ("cut-switch", "late_fusion changes no image of its training frames in this recipe"),
     ],
 )
-def test_a_method_without_the_hook_is_refused_in_one_line(call, small_store, tmp_path, figure, told):
-    folder = decide(small_store, tmp_path / "runs", "late_fusion").folder
+def test_a_method_without_the_hook_is_refused_in_one_line(call, begun, small_store, tmp_path, figure, told):
+    folder = begun(tmp_path / "runs", "late_fusion").folder
     done = call("plot", figure, folder, "--store", small_store, "--fold", "1")
     assert (done.code, done.out, done.err) == (2, "", f"aubench: {told}\n")
     assert not (folder / "plots").exists()
@@ -123,7 +117,7 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(call, run, small_store, wor
     assert told in done.err and done.err.count("\n") == 1
 
 
-def test_a_run_without_a_finished_fold_is_refused(call, small_store, tmp_path):
-    folder = decide(small_store, tmp_path / "runs", "amf").folder
+def test_a_run_without_a_finished_fold_is_refused(call, begun, small_store, tmp_path):
+    folder = begun(tmp_path / "runs", "amf").folder
     done = call("plot", "selection", folder, "--store", small_store)
     assert done.code == 2 and "has no finished fold" in done.err

@@ -15,30 +15,18 @@ from aubench.data.roles import Labelled
 from aubench.data.store import Store
 from aubench.engine import finished, predict
 from aubench.engine import fold as fold_module
-from aubench.engine.plan import Plan, StoreFacts, make_plan
+from aubench.engine.plan import Plan
 from aubench.engine.sealed import Sealed
 from aubench.errors import AubenchError
-from aubench.registry import find_method, find_protocol
 
 METHOD = str(Path(__file__).parent / "clip_autoencoder.py")
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 1, "pretrain_epochs": 1}
 
 
 @pytest.fixture(scope="module")
-def plan(small_store, tmp_path_factory) -> Plan:
+def plan(decide, tmp_path_factory) -> Plan:
     """The first fold of a run, done."""
-    plan = make_plan(
-        METHOD,
-        find_method(METHOD),
-        find_protocol("synth_3fold").narrowed(("depth",)),
-        preset="tiny",
-        changes=SMALL,
-        seed=5,
-        selection="last",
-        precision="32-true",
-        store=StoreFacts.of(Store(small_store)),
-        runs=tmp_path_factory.mktemp("runs"),
-    )
+    plan = decide(tmp_path_factory.mktemp("runs"), METHOD, modalities=["depth"], selection="last", **SMALL)
     plan.open_folder({})
     fold_module.run_fold(plan, 1, "cpu", 0, lambda event: None)
     return plan

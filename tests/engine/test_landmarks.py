@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,9 @@ import torch
 from aubench.data.prepare import prepare_bp4d
 from aubench.data.store import Store
 from aubench.engine.fold import run_fold
-from aubench.engine.plan import Plan, StoreFacts, make_plan
+from aubench.engine.plan import Plan
 from aubench.methods.temt_net import TEMTNet
 from aubench.points import COUNT
-from aubench.registry import find_method, find_protocol
 from aubench.task import Batch, Modality
 
 _made = importlib.util.spec_from_file_location("bp4d_delivery", Path(__file__).parents[1] / "bp4d_delivery.py")
@@ -87,20 +88,12 @@ def photo(points: np.ndarray) -> np.ndarray:
     return image
 
 
-def plan_for(store: Path, folder: Path, method: str, **changes: object) -> Plan:
-    (folder / "three.toml").write_text(PROTOCOL)
-    return make_plan(
-        method,
-        find_method(method),
-        find_protocol(str(folder / "three.toml")),
-        preset="tiny",
-        changes={"epochs": 3, "batch_size": 8, **changes},
-        seed=1,
-        selection="last",
-        precision="32-true",
-        store=StoreFacts.of(Store(store)),
-        runs=folder / "runs",
-    )
+@pytest.fixture
+def plan_for(decide, store, tmp_path) -> Callable[..., Plan]:
+    protocol = tmp_path / "three.toml"
+    protocol.write_text(PROTOCOL)
+    settings = {"protocol": str(protocol), "store": store, "selection": "last", "epochs": 3, "batch_size": 8}
+    return partial(decide, tmp_path / "runs", **settings)
 
 
 def trained_on(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
@@ -125,8 +118,8 @@ def dot(view: torch.Tensor, channel: int) -> torch.Tensor:
     return torch.stack([(weight.sum(0) * at).sum(), (weight.sum(1) * at).sum()]) / weight.sum()
 
 
-def test_points_lie_where_they_lay_in_the_photo_also_in_a_mirror(store, tmp_path, monkeypatch) -> None:
-    plan = plan_for(store, tmp_path, "temt_net")
+def test_points_lie_where_they_lay_in_the_photo_also_in_a_mirror(plan_for, monkeypatch) -> None:
+    plan = plan_for("temt_net")
     pixel, mirrored = 2 / 56, []
     batches = trained_on(plan, monkeypatch)
     for batch in batches:
@@ -147,7 +140,7 @@ def test_points_lie_where_they_lay_in_the_photo_also_in_a_mirror(store, tmp_path
     assert all(json.loads(line)["loss"]["landmarks"] > 0 for line in epochs)
 
 
-def test_nobody_reads_points_of_frames_that_are_not_trained_on(store, tmp_path, monkeypatch) -> None:
+def test_nobody_reads_points_of_frames_that_are_not_trained_on(plan_for, monkeypatch) -> None:
     read = Store.landmarks
 
     def guarded(self, frames):
@@ -155,28 +148,17 @@ def test_nobody_reads_points_of_frames_that_are_not_trained_on(store, tmp_path, 
         return read(self, frames)
 
     monkeypatch.setattr(Store, "landmarks", guarded)
-    assert trained_on(plan_for(store, tmp_path, "temt_net"), monkeypatch)
+    assert trained_on(plan_for("temt_net"), monkeypatch)
 
 
-def test_a_method_that_does_not_want_points_gets_none(store, tmp_path, monkeypatch) -> None:
+def test_a_method_that_does_not_want_points_gets_none(plan_for, monkeypatch) -> None:
     monkeypatch.setattr(Store, "landmarks", lambda *_: pytest.fail("points were read"))
-    plan = plan_for(store, tmp_path, "resnet_visual")
+    plan = plan_for("resnet_visual")
     assert plan.task.landmarks == 0
     assert all(batch.landmarks is None for batch in trained_on(plan, monkeypatch))
 
 
-def test_without_points_in_the_store_the_method_goes_without(small_store) -> None:
-    plan = make_plan(
-        "temt_net",
-        find_method("temt_net"),
-        find_protocol("synth_3fold"),
-        preset="tiny",
-        changes={},
-        seed=1,
-        selection="last",
-        precision="32-true",
-        store=StoreFacts.of(Store(small_store)),
-        runs=small_store,
-    )
+def test_without_points_in_the_store_the_method_goes_without(decide, small_store, tmp_path) -> None:
+    plan = decide(tmp_path, "temt_net")
     assert plan.task.landmarks == Store(small_store).landmark_count == 0
     assert isinstance(plan.build(), TEMTNet) and not hasattr(plan.build(), "regressor")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,10 @@ from aubench.data.roles import Labelled
 from aubench.data.store import Store
 from aubench.engine import contract, provenance, training
 from aubench.engine import fold as fold_module
-from aubench.engine.plan import Plan, StoreFacts, make_plan
+from aubench.engine.plan import Plan
 from aubench.engine.run import write_record
 from aubench.errors import CheckpointError
-from aubench.registry import find_method, find_protocol
+from aubench.registry import find_method
 from aubench.scores.record import RecordInfo
 
 METHOD = str(Path(__file__).parent / "clip_autoencoder.py")
@@ -27,27 +29,10 @@ class Killed(BaseException):
     """Stands for a kill: nothing may catch it."""
 
 
-def plan_for(store: Path, runs: Path, **changes: object) -> Plan:
-    small = {
-        "image_size": 32,
-        "crop": 28,
-        "frames_per_epoch": 300,
-        "epochs": 2,
-        "batch_size": 8,
-        "validation_stride": 2,
-    }
-    return make_plan(
-        METHOD,
-        find_method(METHOD),
-        find_protocol("synth_3fold"),
-        preset="tiny",
-        changes=small | changes,
-        seed=3,
-        selection="inner_val",
-        precision="32-true",
-        store=StoreFacts.of(Store(store)),
-        runs=runs,
-    )
+@pytest.fixture
+def plan_for(decide) -> Callable[..., Plan]:
+    small = {"image_size": 32, "crop": 28, "frames_per_epoch": 300, "epochs": 2, "batch_size": 8}
+    return partial(decide, method=METHOD, seed=3, validation_stride=2, **small)
 
 
 def run(plan: Plan) -> list[dict]:
@@ -78,12 +63,12 @@ def test_the_method_keeps_its_contract():
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 7, 8, 11])
-def test_kill_in_either_stage_ends_byte_identical(small_store, tmp_path, monkeypatch, steps):
-    whole = plan_for(small_store, tmp_path / "whole")
+def test_kill_in_either_stage_ends_byte_identical(plan_for, tmp_path, monkeypatch, steps):
+    whole = plan_for(tmp_path / "whole")
     stages = [event["stage"] for event in run(whole) if event["kind"] == "epoch"]
     assert stages == ["pretrain", "pretrain", "train", "train"]
 
-    broken, seen = plan_for(small_store, tmp_path / "broken"), 0
+    broken, seen = plan_for(tmp_path / "broken"), 0
     original = training.Training._step
 
     def dying(self, *args):
@@ -116,8 +101,8 @@ def stop(*_: object) -> None:
     raise Killed
 
 
-def test_pretraining_never_reads_a_test_subjects_image(small_store, tmp_path, monkeypatch):
-    plan = plan_for(small_store, tmp_path)
+def test_pretraining_never_reads_a_test_subjects_image(plan_for, small_store, tmp_path, monkeypatch):
+    plan = plan_for(tmp_path)
     guard(monkeypatch, plan.protocol.test_subjects(1))
     monkeypatch.setattr(fold_module, "_score", stop)
     with pytest.raises(Killed):
@@ -128,18 +113,18 @@ def test_pretraining_never_reads_a_test_subjects_image(small_store, tmp_path, mo
     subjects = Store(small_store).frames["subject"].to_numpy()
     assert set(entry["subjects"]) == set(subjects[roles.train])
     with pytest.raises(AssertionError):
-        run(plan_for(small_store, tmp_path, everyone=True))
+        run(plan_for(tmp_path, everyone=True))
 
 
-def test_what_everyone_was_seen_for_is_told_in_the_record(small_store, tmp_path):
-    plan = plan_for(small_store, tmp_path, everyone=True)
+def test_what_everyone_was_seen_for_is_told_in_the_record(plan_for, tmp_path):
+    plan = plan_for(tmp_path, everyone=True)
     (entry,) = recorded(plan).pretraining
     assert (entry.stage, entry.fold, entry.datasets) == ("pretrain", 1, ("synth",))
     assert set(entry.subjects) == plan.protocol.subjects
 
 
-def test_unlabelled_frames_are_pretrained_on(small_store, tmp_path, monkeypatch):
-    plan = plan_for(small_store, tmp_path)
+def test_unlabelled_frames_are_pretrained_on(plan_for, small_store, tmp_path, monkeypatch):
+    plan = plan_for(tmp_path)
     hidden = Store(small_store)
     first = hidden.frames.index[hidden.frames["subject"] == "F001"]
     original = Labelled.__init__
@@ -154,50 +139,50 @@ def test_unlabelled_frames_are_pretrained_on(small_store, tmp_path, monkeypatch)
     assert len(data.rows_of({"F001"})) == 1 and len(data.coded_or_not({"F001"})) == len(first)
 
 
-def test_runs_that_differ_in_what_comes_later_share_pretrained_weights(small_store, tmp_path):
-    run(plan_for(small_store, tmp_path))
+def test_runs_that_differ_in_what_comes_later_share_pretrained_weights(plan_for, tmp_path):
+    run(plan_for(tmp_path))
     for changes, made in (
         ({"learning_rate": 0.05}, 1),
         ({"smoothing": 0.1}, 1),
         ({"pretrain_epochs": 1}, 2),
         ({"clip": 4}, 3),
     ):
-        events = run(plan_for(small_store, tmp_path, **changes))
+        events = run(plan_for(tmp_path, **changes))
         assert len(folders(tmp_path)) == made
         assert ("pretrain" in [e.get("stage") for e in events]) == (made > 1)
-        history = (plan_for(small_store, tmp_path, **changes).fold_folder(1) / "epochs.jsonl").read_text()
+        history = (plan_for(tmp_path, **changes).fold_folder(1) / "epochs.jsonl").read_text()
         assert '"pretrain"' in history
 
 
-def test_shared_and_own_pretraining_give_the_same_bytes(small_store, tmp_path):
-    alone = plan_for(small_store, tmp_path / "alone", learning_rate=0.05)
+def test_shared_and_own_pretraining_give_the_same_bytes(plan_for, tmp_path):
+    alone = plan_for(tmp_path / "alone", learning_rate=0.05)
     run(alone)
-    run(plan_for(small_store, tmp_path / "shared"))
-    sharing = plan_for(small_store, tmp_path / "shared", learning_rate=0.05)
+    run(plan_for(tmp_path / "shared"))
+    sharing = plan_for(tmp_path / "shared", learning_rate=0.05)
     run(sharing)
     assert left(alone) == left(sharing)
 
 
-def test_without_pretraining_epochs_there_is_none(small_store, tmp_path):
-    plan = plan_for(small_store, tmp_path, pretrain_epochs=0)
+def test_without_pretraining_epochs_there_is_none(plan_for, tmp_path):
+    plan = plan_for(tmp_path, pretrain_epochs=0)
     assert recorded(plan).pretraining == ()
     assert folders(tmp_path) == []
 
 
-def test_weights_of_another_pretraining_are_refused(small_store, tmp_path):
-    run(plan_for(small_store, tmp_path))
-    other = plan_for(small_store, tmp_path, pretrain_epochs=1)
+def test_weights_of_another_pretraining_are_refused(plan_for, tmp_path):
+    run(plan_for(tmp_path))
+    other = plan_for(tmp_path, pretrain_epochs=1)
     run(other)
     first, second = folders(tmp_path)
     (first / "checkpoint.safetensors").write_bytes((second / "checkpoint.safetensors").read_bytes())
     (second / "checkpoint.safetensors").write_bytes(b"")
     for changes in ({}, {"pretrain_epochs": 1}):
         with pytest.raises(CheckpointError, match=r"belongs to run|is not a checkpoint"):
-            run(plan_for(small_store, tmp_path, learning_rate=0.3, **changes))
+            run(plan_for(tmp_path, learning_rate=0.3, **changes))
 
 
-def test_predictions_of_clips_are_those_of_their_frames(small_store, tmp_path):
-    plan = plan_for(small_store, tmp_path, clip=7, pretrain_epochs=0)
+def test_predictions_of_clips_are_those_of_their_frames(plan_for, small_store, tmp_path):
+    plan = plan_for(tmp_path, clip=7, pretrain_epochs=0)
     run(plan)
     found = pd.read_parquet(plan.fold_folder(1) / "predictions.parquet")
     store = Store(small_store)

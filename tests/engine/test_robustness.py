@@ -16,33 +16,21 @@ from aubench.data.roles import Labelled
 from aubench.data.store import Store
 from aubench.engine import finished, predict, provenance, robustness
 from aubench.engine import fold as fold_module
-from aubench.engine.plan import Plan, StoreFacts, make_plan
+from aubench.engine.plan import Plan
 from aubench.engine.run import write_record
 from aubench.engine.sealed import Sealed
 from aubench.engine.sharing import Sharing
 from aubench.engine.treatments import Frames
 from aubench.errors import CheckpointError
-from aubench.registry import find_method, find_protocol
 
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 300, "epochs": 2}
 WANTED = [Condition.parse(text) for text in ("missing:visual", "noise:all:0.5")]
 
 
 @pytest.fixture
-def plan(small_store, tmp_path) -> Plan:
+def plan(decide, tmp_path) -> Plan:
     """The first fold of a run, done."""
-    plan = make_plan(
-        "late_fusion",
-        find_method("late_fusion"),
-        find_protocol("synth_3fold"),
-        preset="tiny",
-        changes=SMALL,
-        seed=5,
-        selection="inner_val",
-        precision="32-true",
-        store=StoreFacts.of(Store(small_store)),
-        runs=tmp_path / "runs",
-    )
+    plan = decide(tmp_path / "runs", "late_fusion", **SMALL)
     cpu = {"kind": "cpu", "name": "some"}
     plan.open_folder({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": provenance.git()})
     fold_module.run_fold(plan, 1, "cpu", 0, lambda event: None)

@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from aubench.data.store import Store
 from aubench.engine import fold as fold_module
 from aubench.engine import run as run_module
 from aubench.engine.devices import DeviceChoice
-from aubench.engine.plan import Plan, StoreFacts, make_plan
-from aubench.registry import find_method, find_protocol
+from aubench.engine.plan import Plan
 
 
 @pytest.fixture
-def plans(small_store, tmp_path) -> list[Plan]:
-    return [
-        make_plan(
-            "resnet_depth",
-            find_method("resnet_depth"),
-            find_protocol("synth_3fold"),
-            preset="tiny",
-            changes={"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1, "validation_stride": 8},
-            seed=seed,
-            selection="inner_val",
-            precision="32-true",
-            store=StoreFacts.of(Store(small_store)),
-            runs=tmp_path,
-        )
-        for seed in (0, 1)
-    ]
+def plans(decide, tmp_path) -> list[Plan]:
+    small = {"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1, "validation_stride": 8}
+    return [decide(tmp_path, "resnet_depth", seed=seed, **small) for seed in (0, 1)]
 
 
 def test_a_run_has_its_record_before_the_next_one_is_done(plans, monkeypatch):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +13,8 @@ import torch
 from aubench.data.store import Store
 from aubench.engine import fold as fold_module
 from aubench.engine import training as training_module
-from aubench.engine.plan import Plan, StoreFacts, make_plan
+from aubench.engine.plan import Plan
 from aubench.errors import CheckpointError, MethodError, UsageError
-from aubench.registry import find_method, find_protocol
 
 CHANGES = {"image_size": 32, "crop": 28, "frames_per_epoch": 150, "epochs": 3, "validation_stride": 2}
 
@@ -24,25 +24,13 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def plan(small_store, tmp_path):
-    return plan_for(small_store, tmp_path)
+def plan_for(decide) -> Callable[..., Plan]:
+    return partial(decide, method="late_fusion", seed=3, **CHANGES)
 
 
-def plan_for(
-    store_path: Path, runs: Path, method: str = "late_fusion", selection: str = "inner_val", **changes: object
-) -> Plan:
-    return make_plan(
-        method,
-        find_method(method),
-        find_protocol("synth_3fold"),
-        preset="tiny",
-        changes=CHANGES | changes,
-        seed=3,
-        selection=selection,
-        precision="32-true",
-        store=StoreFacts.of(Store(store_path)),
-        runs=runs,
-    )
+@pytest.fixture
+def plan(plan_for, tmp_path) -> Plan:
+    return plan_for(tmp_path)
 
 
 def run(plan: Plan, fold: int = 1) -> list[dict]:
@@ -58,11 +46,11 @@ def left(plan: Plan, fold: int = 1) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("method", ["late_fusion", "amf"])
-def test_training_killed_in_every_way_ends_byte_identical(small_store, tmp_path, monkeypatch, method):
-    whole = plan_for(small_store, tmp_path / "whole", method)
+def test_training_killed_in_every_way_ends_byte_identical(plan_for, tmp_path, monkeypatch, method):
+    whole = plan_for(tmp_path / "whole", method=method)
     run(whole)
 
-    broken = plan_for(small_store, tmp_path / "broken", method)
+    broken = plan_for(tmp_path / "broken", method=method)
     monkeypatch.setattr(training_module, "SAVE_EVERY", 0.0)  # a checkpoint after every step
     seen = 0
 
@@ -97,10 +85,10 @@ def test_training_killed_in_every_way_ends_byte_identical(small_store, tmp_path,
     assert histories[0] == histories[1] and len(histories[0]) == 3
 
 
-def test_kill_between_best_weights_and_state_changes_nothing(small_store, tmp_path, monkeypatch):
-    whole = plan_for(small_store, tmp_path / "whole")
+def test_kill_between_best_weights_and_state_changes_nothing(plan_for, tmp_path, monkeypatch):
+    whole = plan_for(tmp_path / "whole")
     run(whole)
-    broken = plan_for(small_store, tmp_path / "broken")
+    broken = plan_for(tmp_path / "broken")
     with monkeypatch.context() as patch:
 
         def die(self, optimizer):
@@ -136,17 +124,17 @@ def test_checkpoint_of_another_fold_is_refused(plan, monkeypatch):
     assert not (other / "result.json").exists()
 
 
-def test_training_stops_when_patience_ends_and_keeps_the_best(small_store, tmp_path, monkeypatch):
+def test_training_stops_when_patience_ends_and_keeps_the_best(plan_for, tmp_path, monkeypatch):
     scores = iter([0.2, 0.5, 0.4, 0.4, 0.9])
     monkeypatch.setattr(training_module.Training, "_validated", lambda self: {"f1": next(scores), "acc": 0.5})
-    plan = plan_for(small_store, tmp_path, epochs=9, patience=2)
+    plan = plan_for(tmp_path, epochs=9, patience=2)
     run(plan)
     result = json.loads((plan.fold_folder(1) / "result.json").read_text())
     assert (result["epochs"], result["best_epoch"]) == (4, 2)
 
 
-def test_last_trains_on_all_training_subjects_and_validates_on_nobody(small_store, tmp_path):
-    plan = plan_for(small_store, tmp_path, selection="last", epochs=2)
+def test_last_trains_on_all_training_subjects_and_validates_on_nobody(plan_for, tmp_path):
+    plan = plan_for(tmp_path, selection="last", epochs=2)
     events = run(plan)
     result = json.loads((plan.fold_folder(1) / "result.json").read_text())
     assert result["subjects"]["val"] == [] and result["best_epoch"] == 2
@@ -154,8 +142,8 @@ def test_last_trains_on_all_training_subjects_and_validates_on_nobody(small_stor
     assert all(e["validation"] is None for e in events if e["kind"] == "epoch")
 
 
-def test_training_never_reads_an_image_of_a_test_subject(small_store, tmp_path, monkeypatch):
-    plan = plan_for(small_store, tmp_path)
+def test_training_never_reads_an_image_of_a_test_subject(plan_for, tmp_path, monkeypatch):
+    plan = plan_for(tmp_path)
     test = plan.protocol.test_subjects(1)
     original = Store.read
 
@@ -170,13 +158,13 @@ def test_training_never_reads_an_image_of_a_test_subject(small_store, tmp_path, 
     monkeypatch.setattr(fold_module, "_score", stop)
     with pytest.raises(Killed):
         run(plan)
-    leaking = plan_for(small_store, tmp_path, selection="oracle_test")
+    leaking = plan_for(tmp_path, selection="oracle_test")
     with pytest.raises(AssertionError):
         run(leaking)
 
 
-def test_loss_that_is_not_finite_names_its_term(small_store, tmp_path, monkeypatch):
-    plan = plan_for(small_store, tmp_path)
+def test_loss_that_is_not_finite_names_its_term(plan_for, tmp_path, monkeypatch):
+    plan = plan_for(tmp_path)
     monkeypatch.setattr(
         plan.entry.method,
         "loss",
@@ -186,37 +174,25 @@ def test_loss_that_is_not_finite_names_its_term(small_store, tmp_path, monkeypat
         run(plan)
 
 
-def test_run_id_follows_all_that_decides_the_numbers(small_store, tmp_path):
-    first = plan_for(small_store, tmp_path)
-    assert plan_for(small_store, tmp_path / "elsewhere").run_id == first.run_id
+def test_run_id_follows_all_that_decides_the_numbers(plan_for, tmp_path):
+    first = plan_for(tmp_path)
+    assert plan_for(tmp_path / "elsewhere").run_id == first.run_id
     others = [
-        plan_for(small_store, tmp_path, "amf"),
-        plan_for(small_store, tmp_path, selection="last"),
-        plan_for(small_store, tmp_path, learning_rate=0.0123),
+        plan_for(tmp_path, method="amf"),
+        plan_for(tmp_path, selection="last"),
+        plan_for(tmp_path, learning_rate=0.0123),
     ]
     assert len({first.run_id, *(p.run_id for p in others)}) == 4
 
 
-def test_method_that_cannot_do_the_task_refuses_with_its_reason(small_store, tmp_path):
-    protocol = find_protocol("synth_3fold").narrowed(("visual",))
+def test_method_that_cannot_do_the_task_refuses_with_its_reason(decide, tmp_path):
     with pytest.raises(UsageError, match="late_fusion: refuses synth_3fold"):
-        make_plan(
-            "late_fusion",
-            find_method("late_fusion"),
-            protocol,
-            preset="tiny",
-            changes={},
-            seed=0,
-            selection="inner_val",
-            precision="32-true",
-            store=StoreFacts.of(Store(small_store)),
-            runs=tmp_path,
-        )
+        decide(tmp_path, "late_fusion", modalities=["visual"])
 
 
-def test_same_seed_same_weights_other_seed_others(small_store, tmp_path):
+def test_same_seed_same_weights_other_seed_others(plan_for, tmp_path):
     def first_weights(seed):
-        plan = plan_for(small_store, tmp_path)
+        plan = plan_for(tmp_path)
         torch.manual_seed(fold_module.derive(seed, plan.protocol.digest, 1, plan.entry.name, "initialisation"))
         return next(plan.build().parameters())
 

@@ -8,33 +8,16 @@ from pathlib import Path
 import pytest
 
 from aubench.engine import fold as fold_module
-from aubench.engine.plan import Plan, StoreFacts, make_plan
+from aubench.engine.plan import Plan
 
 OPEN = str(Path(__file__).parent / "open_method.py")
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200}
 
 
 @pytest.fixture(scope="session")
-def make(small_store) -> Callable[..., Plan]:
-    """Decide a run on the small store."""
-    from aubench.data.store import Store
-    from aubench.registry import find_method, find_protocol
-
-    def made(runs: Path, method: str = OPEN, **changes: object) -> Plan:
-        return make_plan(
-            method,
-            find_method(method),
-            find_protocol("synth_3fold"),
-            preset="tiny",
-            changes=SMALL | changes,
-            seed=5,
-            selection="inner_val",
-            precision="32-true",
-            store=StoreFacts.of(Store(small_store)),
-            runs=runs,
-        )
-
-    return made
+def make(decide) -> Callable[..., Plan]:
+    """Decide a run of the method that shows everything, or of another."""
+    return lambda runs, method=OPEN, **changes: decide(runs, method, **SMALL | changes)
 
 
 @pytest.fixture(scope="session")
