@@ -45,6 +45,7 @@ def reproduce(
 ) -> None:
     """Make the papers' tables and figures: run what they lack, then write ours beside theirs."""
     from aubench import registry
+    from aubench.board.ledger import RECORDS
     from aubench.board.robustness import FORMATS
     from aubench.cli import reproduction
     from aubench.cli.run import parse_changes, seeds_of
@@ -59,7 +60,9 @@ def reproduce(
             raise UsageError(f"no table or figure '{name}'", where="reproduce", hint=nearest(name, known))
     listing = not names and not every
     facts, frames = _store(asked.dataset, store, make=not listing)
-    terms = Terms(asked, preset or asked.preset, parse_changes(changes or []), tuple(seeds_of(seed)), facts, runs)
+    terms = Terms(
+        asked, preset or asked.preset, parse_changes(changes or []), tuple(seeds_of(seed)), facts, runs, root / RECORDS
+    )
     chosen = {name: exhibit for name, exhibit in known.items() if listing or every or name in (names or [])}
     found = {name: exhibit.needed(terms) for name, exhibit in chosen.items()}
     if listing:
@@ -103,7 +106,6 @@ class _Exhibit:
 
     def _text(self, found: list[Needed], terms: Terms, form: str) -> str:
         from aubench.board import reproduced
-        from aubench.engine.reproduce import record_of
 
         if self.table is not None:
             rows = found[: len(self.table.rows)]
@@ -112,9 +114,9 @@ class _Exhibit:
         if not self.figure.tabled:
             return ""
         points = [
-            reproduced.Point(one.wanted.label, condition, tuple(record_of(p, one.wanted.conditions) for p in one.plans))
+            reproduced.Point(one.wanted.label, condition, one.records())
             for one in found
-            if one.plans
+            if one.runs
             for condition in ("clean", *map(str, one.wanted.conditions))
         ]
         return reproduced.points(self.title, points, form) if points else ""
@@ -171,13 +173,13 @@ def _wanted(row: object) -> Wanted:
 
 def _ours(one: Needed, terms: Terms) -> Ours:
     from aubench.board.reproduced import Ours
-    from aubench.engine.reproduce import cost, record_of
+    from aubench.engine.reproduce import cost
 
     if one.reason:
         return Ours(reason=one.reason)
     if not one.wanted.scored:
         return Ours(cost=cost(one.wanted, terms).total)
-    return Ours(tuple(record_of(plan, one.wanted.conditions) for plan in one.plans))
+    return Ours(one.records())
 
 
 def _store(dataset: str, path: Path | None, *, make: bool) -> tuple[StoreFacts, int]:

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench.cli.display import line
 
 if TYPE_CHECKING:
-    from aubench.conditions import Condition
+    from aubench.engine.due import Due
     from aubench.engine.launch import Job
     from aubench.engine.plan import Plan
     from aubench.engine.reproduce import Needed
 
-_Todo = dict[str, "tuple[Plan, tuple[Condition, ...]]"]
-"""Runs by id, with what they are put under."""
+_Todo = dict[str, "Due"]
+"""Runs by id."""
 
 
 def listed(titles: Mapping[str, str], found: Mapping[str, Sequence[Needed]]) -> str:
     """The table of everything that can be made: what it shows, the runs it takes, and how many are there."""
     from tabulate import tabulate
 
-    from aubench.engine.reproduce import distinct, there
-
     rows = []
     for name, title in titles.items():
-        runs = distinct(found[name])
-        done = sum(there(plan, conditions) for plan, conditions in runs.values())
-        rows.append((name, title, _methods(found[name]), len(runs), done))
-    every = distinct(one for needed in found.values() for one in needed)
-    done = sum(there(plan, conditions) for plan, conditions in every.values())
-    rows.append(("--all", "runs that several share count once", "", len(every), done))
-    return tabulate(rows, ("name", "shows", "runs of", "runs", "there"), "github", disable_numparse=True)
+        rows.append((name, title, _methods(found[name]), *_counted(_runs(found[name]).values())))
+    every = _runs(one for needed in found.values() for one in needed)
+    rows.append(("--all", "runs that several share count once", "", *_counted(every.values())))
+    headers = ("name", "shows", "runs of", "runs", "made here", "on the leaderboard")
+    return tabulate(rows, headers, "github", disable_numparse=True)
 
 
 class Ahead:
@@ -57,16 +53,15 @@ class Ahead:
         frames: int,
     ) -> None:
         from aubench.engine import devices, launch
-        from aubench.engine.reproduce import distinct, there
 
         self._track, self._folders, self._frames = track, records, frames
         self._choice = devices.choose(device)
-        every = distinct(one for needed in found.values() for one in needed)
-        lacking = {key: run for key, run in every.items() if not there(*run)}
+        every = _runs(one for needed in found.values() for one in needed)
+        lacking = {key: run for key, run in every.items() if not (run.made or run.published)}
         self._by_name: dict[str, _Todo] = {}
         for name, needed in found.items():
-            self._by_name[name] = {key: lacking.pop(key) for key in distinct(needed) if key in lacking}
-        self._takes = {name: len(distinct(needed)) for name, needed in found.items()}
+            self._by_name[name] = {key: lacking.pop(key) for key in _runs(needed) if key in lacking}
+        self._counts = {name: _counted(_runs(needed).values()) for name, needed in found.items()}
         self._reasons = {name: _reasons(needed, asked) for name, needed in found.items()}
         if any(self._by_name.values()):
             launch.warm_up()
@@ -81,12 +76,14 @@ class Ahead:
         records = estimate.known(self._folders) if any(self._by_name.values()) else []
         seconds = {name: self._seconds(todo, records) for name, todo in self._by_name.items()}
         for name, todo in self._by_name.items():
+            takes, _, published = self._counts[name]
+            taken = f"; {published} of its {takes} runs are on the leaderboard" if published else ""
             if todo:
-                which = ", ".join(_told(plan) for plan, _ in todo.values())
-                count = f"{len(todo)} of its {self._takes[name]} runs to be made"
-                line(f"{name}: {count}, about {estimate.told(seconds[name])}: {which}")
+                which = ", ".join(_told(run.plan) for run in todo.values())
+                count = f"{len(todo)} of its {takes} runs to be made"
+                line(f"{name}: {count}, about {estimate.told(seconds[name])}: {which}{taken}")
             else:
-                line(f"{name}: nothing to run")
+                line(f"{name}: nothing to run{taken}")
         if total := sum(seconds.values()):
             where = f"{self._choice.count} x {self._choice.name}"
             line(f"about {estimate.told(total)} in all, on {where}; stopped, the same command goes on")
@@ -97,17 +94,16 @@ class Ahead:
 
         from aubench.cli.run_display import RunDisplay
         from aubench.engine import background
-        from aubench.engine.reproduce import lacking_folds
         from aubench.engine.run import execute, put_under
 
         todo = self._by_name[name]
         if not todo:
             return
-        plans = [plan for plan, _ in todo.values()]
-        wanted = {key: conditions for key, (_, conditions) in todo.items() if conditions}
+        plans = [run.plan for run in todo.values()]
+        wanted = {key: run.conditions for key, run in todo.items() if run.conditions}
         tracking = background.background([plan.folder for plan in plans], say=line) if self._track else nullcontext()
         with tracking:
-            lacking = [plan for plan in plans if lacking_folds(plan)]
+            lacking = [run.plan for run in todo.values() if run.lacking_folds()]
             for count in sorted({len(plan.protocol.folds) for plan in lacking}):
                 folds = list(range(1, count + 1))
                 own = [plan for plan in lacking if len(plan.protocol.folds) == count]
@@ -119,18 +115,30 @@ class Ahead:
     def _seconds(self, todo: _Todo, records: Sequence[Any]) -> float:
         """About how long some runs take, side by side."""
         from aubench.engine import estimate
-        from aubench.engine.reproduce import lacking_folds
 
         kind, total = self._choice.kind, 0.0
-        for plan, conditions in todo.values():
-            total += estimate.training(plan, len(lacking_folds(plan)), records, kind, self._frames)
-            if conditions:
-                total += estimate.evaluation(plan, len(conditions), records, kind, self._frames)
+        for run in todo.values():
+            total += estimate.training(run.plan, len(run.lacking_folds()), records, kind, self._frames)
+            if run.conditions:
+                total += estimate.evaluation(run.plan, len(run.conditions), records, kind, self._frames)
         return total / max(1, self._choice.count)
 
 
 def _put(job: Job, event: dict[str, Any]) -> None:
     line(f"{job.plan.entry.name}, seed {job.plan.seed}, fold {job.fold}: put under {event['done']} conditions")
+
+
+def _runs(needed: Iterable[Needed]) -> _Todo:
+    """Every run that some rows take, once."""
+    from aubench.engine.due import distinct
+
+    return distinct(run for one in needed for run in one.runs)
+
+
+def _counted(runs: Collection[Due]) -> tuple[int, int, int]:
+    """How many runs there are, how many were made here, and how many of the others are on the leaderboard."""
+    made = [run.made for run in runs]
+    return len(runs), sum(made), sum(run.published for run, here in zip(runs, made, strict=True) if not here)
 
 
 def _methods(needed: Sequence[Needed]) -> str:

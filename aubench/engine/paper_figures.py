@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aubench.engine.plots import degradation, knowledge, losses, reconstructions, sweeps
 from aubench.engine.plots.frames import caption
-from aubench.engine.reproduce import Needed, Terms, Wanted, record_of
+from aubench.engine.reproduce import Needed, Terms, Wanted
 from aubench.engine.suites import find_suite
 from aubench.registry import find_method
 from aubench.scores import robustness
@@ -69,7 +69,7 @@ def _swept(terms: Terms) -> tuple[Wanted, ...]:
 def _profiles(found: Sequence[Needed]) -> list[Profile]:
     profiles = []
     for one in (one for one in found if one.plans):
-        counts = [record_of(plan, one.wanted.conditions).counts for plan in one.plans]
+        counts = [record.counts for record in one.records()]
         modalities = one.plans[0].task.modalities
         profiles.append(robustness.profile(one.wanted.label, modalities, counts, one.wanted.conditions))
     return profiles
@@ -87,7 +87,7 @@ def _sweep(found: Sequence[Needed], words: Sequence[str]) -> Figure | None:
     panels: defaultdict[str, dict[float, Interval]] = defaultdict(dict)
     for one in (one for one in found if one.plans):
         ((key, value),) = one.wanted.settings.items()
-        panels[SWEPT[key]][value] = f1_interval([record_of(plan).counts for plan in one.plans])
+        panels[SWEPT[key]][value] = f1_interval([record.counts for record in one.records()])
     if not panels:
         return None
     return sweeps.draw(panels, "F1 by pre-training", ["MCM", *words, "shaded: 95 % interval over subjects"])
@@ -115,7 +115,7 @@ def _known(found: Sequence[Needed], words: Sequence[str]) -> Figure | None:
 
 
 def _one(method: str, modalities: tuple[Modality, ...]) -> Callable[[Terms], tuple[Wanted, ...]]:
-    return lambda terms: (Wanted(method, modalities=modalities, label=method),)
+    return lambda terms: (Wanted(method, modalities=modalities, weights=True, label=method),)
 
 
 FIGURES: dict[str, PaperFigure] = {

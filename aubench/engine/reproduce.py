@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from aubench.conditions import Condition
-from aubench.engine import flops, robustness
+from aubench.engine import flops
+from aubench.engine.due import Due
 from aubench.engine.plan import Plan, StoreFacts, make_plan
-from aubench.engine.run import RECORD, finished_folds, write_record
 from aubench.errors import RecipeError, UsageError
 from aubench.protocol import Protocol
 from aubench.registry import Entry, builtin_protocols, find_method, find_protocol
-from aubench.scores import record as record_file
 from aubench.scores.parts import Compute
-from aubench.scores.record import Record, RecordInfo
+from aubench.scores.record import Record
 from aubench.task import Modality, Task
 
 COSTED = "paper"
@@ -36,6 +35,7 @@ class Wanted:
         trained_on: The data set that is trained on.
         conditions: What its test inputs are put under, besides nothing.
         scored: Whether it takes a run; what it costs is counted without one.
+        weights: Whether the run's weights are looked at.
         label: What it is called in a figure.
     """
 
@@ -46,6 +46,7 @@ class Wanted:
     trained_on: str = "bp4d"
     conditions: tuple[Condition, ...] = ()
     scored: bool = True
+    weights: bool = False
     label: str = ""
 
 
@@ -60,6 +61,7 @@ class Terms:
         seeds: A run each.
         store: What is read.
         runs: The folder of all runs.
+        records: The leaderboard's folder of records; what stands there needs not be run.
     """
 
     protocol: Protocol
@@ -68,6 +70,7 @@ class Terms:
     seeds: tuple[int, ...]
     store: StoreFacts
     runs: Path
+    records: Path
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,22 @@ class Needed:
 
     Attributes:
         wanted: The row.
-        plans: A run a seed; none where it takes none.
+        runs: One a seed; none where it takes none.
         reason: Why there can be none; empty where there can.
     """
 
     wanted: Wanted
-    plans: tuple[Plan, ...] = ()
+    runs: tuple[Due, ...] = ()
     reason: str = ""
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """The runs as they are decided."""
+        return tuple(run.plan for run in self.runs)
+
+    def records(self) -> tuple[Record, ...]:
+        """What the runs scored."""
+        return tuple(run.record() for run in self.runs)
 
 
 def stands_for(protocol: Protocol) -> str:
@@ -111,7 +123,8 @@ def needed(wanted: Wanted, terms: Terms) -> Needed:
     assert protocol is not None
     entry.method.Recipe.make(terms.preset, terms.changes)
     try:
-        return Needed(wanted, tuple(_plan(entry, protocol, wanted, terms, seed) for seed in terms.seeds))
+        plans = [_plan(entry, protocol, wanted, terms, seed) for seed in terms.seeds]
+        return Needed(wanted, tuple(Due(plan, wanted.conditions, wanted.weights, terms.records) for plan in plans))
     except (RecipeError, UsageError) as error:
         return Needed(wanted, reason=str(error))
 
@@ -121,41 +134,6 @@ def cost(wanted: Wanted, terms: Terms) -> Compute:
     method = find_method(wanted.method).method
     recipe = method.Recipe.make(COSTED, wanted.settings)
     return flops.count(method, Task(wanted.modalities, terms.protocol.aus, recipe.crop), recipe)
-
-
-def distinct(found: Iterable[Needed]) -> dict[str, tuple[Plan, tuple[Condition, ...]]]:
-    """Every run once, by its id, with all that it is put under."""
-    plans: dict[str, tuple[Plan, tuple[Condition, ...]]] = {}
-    for one in found:
-        for plan in one.plans:
-            _, before = plans.get(plan.run_id, (plan, ()))
-            plans[plan.run_id] = plan, tuple(dict.fromkeys((*before, *one.wanted.conditions)))
-    return plans
-
-
-def lacking_folds(plan: Plan) -> list[int]:
-    """Numbers of the folds that are not finished."""
-    done = finished_folds(plan)
-    return [fold for fold in range(1, len(plan.protocol.folds) + 1) if fold not in done]
-
-
-def there(plan: Plan, conditions: Iterable[Condition]) -> bool:
-    """Whether a run is finished and was put under some conditions."""
-    folds, wanted = range(1, len(plan.protocol.folds) + 1), list(conditions)
-    return not lacking_folds(plan) and not any(robustness.lacking(plan, fold, wanted) for fold in folds if wanted)
-
-
-def record_of(plan: Plan, conditions: Iterable[Condition] = ()) -> Record:
-    """The record of a finished run, written anew where a kill left it behind its folds."""
-    path = plan.folder / RECORD / record_file.FILE
-    if path.exists():
-        info = RecordInfo.parse(path.read_bytes(), where=path)
-        if len(info.folds) == len(plan.protocol.folds) and set(map(str, conditions)) <= set(info.conditions):
-            return record_file.read(plan.folder / RECORD)
-    made = write_record(plan)
-    if made is None:
-        raise UsageError("has no finished fold", where=plan.folder)
-    return made
 
 
 def _unmade(wanted: Wanted, terms: Terms) -> str:

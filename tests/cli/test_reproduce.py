@@ -22,7 +22,7 @@ def listing(call, protocol: str) -> dict[str, tuple[int, int]]:
     done = call("reproduce", "--root", ROOT, "--protocol", protocol)
     assert done.code == 0, done.err
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.out.splitlines()[2:]]
-    return {name: (int(runs), int(there)) for name, _, _, runs, there in rows}
+    return {name: (int(runs), int(there)) for name, _, _, runs, there, _ in rows}
 
 
 @pytest.mark.parametrize(("protocol", "bp4dplus", "every"), [("synth_3fold", (7, 12), 59), ("bp4d_3fold", (0, 0), 43)])
@@ -84,6 +84,13 @@ def test_what_lacks_is_made_once_and_told_beforehand(call, small_store, root):
     assert again.code == 0 and "frames/s" not in again.err
     assert "amf-table-4: nothing to run" in again.err
     assert [path.read_bytes() for path in written] == content
+
+    for record in list(Path("runs").rglob("record")):
+        shutil.copytree(record, root / "records" / record.parent.relative_to("runs"))
+    elsewhere = call(*asked, "--runs", "others")
+    assert "amf-table-4: nothing to run; 2 of its 2 runs are on the leaderboard" in elsewhere.err
+    assert [path.read_bytes() for path in written] == content and not Path("others").exists()
+    shutil.rmtree(root / "records")
 
     result = next(Path("runs").rglob(f"fold2/{RESULT}"))
     result.unlink()

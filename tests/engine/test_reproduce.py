@@ -10,19 +10,15 @@ import pytest
 
 from aubench.conditions import Condition
 from aubench.engine import estimate, flops
-from aubench.engine.fold import RESULT
 from aubench.engine.paper_figures import FIGURES
 from aubench.engine.plan import StoreFacts, make_plan
 from aubench.engine.reproduce import (
     Terms,
     Wanted,
     cost,
-    distinct,
-    lacking_folds,
     needed,
     protocol_for,
     stands_for,
-    there,
 )
 from aubench.errors import RecipeError
 from aubench.registry import find_method, find_protocol
@@ -36,7 +32,7 @@ GONE = Condition.parse("missing:visual")
 def on(protocol: str, **changes: object) -> Terms:
     found = find_protocol(protocol)
     facts = StoreFacts(Path("nowhere"), found.dataset, "1", "5" * 64)
-    return replace(Terms(found, "tiny", {}, (0,), facts, Path("runs")), **changes)
+    return replace(Terms(found, "tiny", {}, (0,), facts, Path("runs"), Path("records")), **changes)
 
 
 def reason(wanted: Wanted, protocol: str = "synth_3fold") -> str:
@@ -125,29 +121,6 @@ def test_costs_take_no_run_and_are_of_full_size():
     assert frame.total.macs == pytest.approx(2.81e9, rel=0.05)
 
 
-def test_runs_count_once_with_all_that_they_are_put_under():
-    terms = on("synth_3fold")
-    noise = Condition.parse("noise:all:0.5")
-    rows = (Wanted("amf", conditions=(GONE,)), Wanted("amf", conditions=(noise, GONE)), Wanted("cam"))
-    found = distinct(needed(row, terms) for row in rows)
-    assert [(plan.entry.name, conditions) for plan, conditions in found.values()] == [
-        ("amf", (GONE, noise)),
-        ("cam", ()),
-    ]
-
-
-def test_finished_and_lacking_folds(tmp_path):
-    (plan,) = needed(Wanted("amf"), on("synth_3fold", runs=tmp_path)).plans
-    assert lacking_folds(plan) == [1, 2, 3] and not there(plan, ())
-    for fold in (1, 2, 3):
-        plan.fold_folder(fold).mkdir(parents=True)
-        (plan.fold_folder(fold) / RESULT).write_text("{}")
-    assert lacking_folds(plan) == [] and there(plan, ())
-    assert not there(plan, (GONE,))
-    (plan.fold_folder(2) / RESULT).unlink()
-    assert lacking_folds(plan) == [2] and not there(plan, ())
-
-
 @pytest.mark.parametrize(
     ("name", "count"),
     [
@@ -164,7 +137,7 @@ def test_figures_can_be_made_on_both_protocols(name, count):
         terms = on(protocol, preset="tiny" if protocol == "synth_3fold" else "paper")
         found = [needed(row, terms) for row in FIGURES[name].rows(terms)]
         assert not any(one.reason for one in found)
-        assert len(distinct(found)) == count
+        assert len({plan.run_id for one in found for plan in one.plans}) == count
 
 
 def test_the_pre_training_that_mcm_has_anyway_is_among_those_compared():

@@ -45,7 +45,8 @@ def draw(study: Study, folder: Path, say: Callable[[str], None]) -> list[Path]:
     if sum(trial.state.name == "COMPLETE" for trial in finished(study)) < 2:
         say(f"{study.study_name}: too few finished trials for figures")
         return []
-    made, parts = [], []
+    made: list[Path] = []
+    parts: list[str] = []
     for name, function in PLOTS.items():
         try:
             with warnings.catch_warnings():
@@ -71,7 +72,7 @@ def _spread(drawn: Any) -> Figure:
         for axes in figure.axes:
             axes.tick_params(which="both", labelsize=8)
             axes.tick_params(axis="x", which="both", labelrotation=45)
-            axes.xaxis.label.set_size(10)
+            axes.xaxis.label.set_fontsize(10)
     return figure
 
 

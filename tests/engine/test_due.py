@@ -1,0 +1,84 @@
+"""Runs that are due: each once, finished here, on the leaderboard, or lacking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aubench.conditions import Condition
+from aubench.engine.due import Due, distinct
+from aubench.engine.fold import RESULT
+from aubench.errors import UsageError
+from aubench.scores.record import Record, RecordInfo
+
+GONE, NOISE = Condition.parse("missing:visual"), Condition.parse("noise:all:0.5")
+
+
+@pytest.fixture
+def due(decide, tmp_path) -> Callable[..., Due]:
+    def made(*conditions: Condition, method: str = "amf", weights: bool = False) -> Due:
+        return Due(decide(tmp_path / "runs", method), conditions, weights, tmp_path / "records")
+
+    return made
+
+
+@pytest.fixture
+def publish(make_record) -> Callable[..., Record]:
+    """Put the record of a run among the leaderboard's."""
+
+    def published(due: Due, records: Path, run: str | None = None) -> Record:
+        whole = make_record(due.plan.entry.name)
+        info = RecordInfo.of(whole.info.model_dump(mode="json") | {"run": run or due.plan.run_id})
+        record = replace(whole, info=info)
+        record.write(records / record.place)
+        return record
+
+    return published
+
+
+def test_runs_count_once_with_all_that_is_wanted_of_them(due):
+    found = distinct([due(GONE), due(NOISE, GONE), due(weights=True), due(method="cam")])
+    assert [(run.plan.entry.name, run.conditions, run.weights) for run in found.values()] == [
+        ("amf", (GONE, NOISE), True),
+        ("cam", (), False),
+    ]
+
+
+def test_finished_and_lacking_folds(due):
+    run = due()
+    assert run.lacking_folds() == [1, 2, 3] and not run.made
+    for fold in (1, 2, 3):
+        folder = run.plan.fold_folder(fold)
+        folder.mkdir(parents=True)
+        (folder / RESULT).write_text("{}")
+    assert run.lacking_folds() == [] and run.made
+    assert not due(GONE).made
+    (run.plan.fold_folder(2) / RESULT).unlink()
+    assert run.lacking_folds() == [2] and not run.made
+
+
+def test_a_record_on_the_leaderboard_stands_for_its_run(due, publish, tmp_path):
+    run = due()
+    assert not run.published
+    with pytest.raises(UsageError, match="has no finished fold"):
+        run.record()
+    record = publish(run, tmp_path / "records")
+    assert run.published and not run.made
+    assert run.record().info == record.info
+
+
+def test_a_record_that_tells_too_little_does_not(due, publish, tmp_path):
+    publish(due(), tmp_path / "records")
+    assert not due(GONE).published, "it was not put under what is wanted"
+    assert not due(weights=True).published, "a record has no weights"
+    assert not due(method="cam").published
+
+
+def test_a_record_of_another_run_in_its_place_does_not(due, publish, tmp_path):
+    run = due()
+    other = publish(run, tmp_path / "elsewhere", run="0" * 16)
+    other.write(tmp_path / "records" / run.plan.folder.relative_to(run.plan.runs))
+    assert not run.published
