@@ -11,6 +11,8 @@ from aubench.scores import record as records
 from aubench.scores.record import Record
 
 RECORDS = "records"
+VARIANTS = "variants"
+"""A leaderboard within the leaderboard: runs that papers' tables take, of methods changed from what is ranked."""
 _RECORD, _RUN = "record", "run.json"
 _DEPTH = 3  # protocol, method, run
 

@@ -45,7 +45,7 @@ def reproduce(
 ) -> None:
     """Make the papers' tables and figures: run what they lack, then write ours beside theirs."""
     from aubench import registry
-    from aubench.board.ledger import RECORDS
+    from aubench.board.ledger import RECORDS, VARIANTS
     from aubench.board.robustness import FORMATS
     from aubench.cli import reproduction
     from aubench.cli.run import parse_changes, seeds_of
@@ -61,7 +61,13 @@ def reproduce(
     listing = not names and not every
     facts, frames = _store(asked.dataset, store, make=not listing)
     terms = Terms(
-        asked, preset or asked.preset, parse_changes(changes or []), tuple(seeds_of(seed)), facts, runs, root / RECORDS
+        protocol=asked,
+        preset=preset or asked.preset,
+        changes=parse_changes(changes or []),
+        seeds=tuple(seeds_of(seed)),
+        store=facts,
+        runs=runs,
+        records=tuple(board / RECORDS for board in (root, root / VARIANTS)),
     )
     chosen = {name: exhibit for name, exhibit in known.items() if listing or every or name in (names or [])}
     found = {name: exhibit.needed(terms) for name, exhibit in chosen.items()}

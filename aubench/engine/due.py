@@ -23,13 +23,13 @@ class Due:
         plan: The run.
         conditions: What it is put under, besides nothing.
         weights: Whether its weights are looked at, so that its record alone is not enough.
-        records: The leaderboard's folder of records.
+        records: The leaderboard's folders of records.
     """
 
     plan: Plan
     conditions: tuple[Condition, ...]
     weights: bool
-    records: Path
+    records: tuple[Path, ...]
 
     def lacking_folds(self) -> list[int]:
         """Numbers of the folds that are not finished here."""
@@ -45,11 +45,11 @@ class Due:
     @property
     def published(self) -> bool:
         """Whether its record on the leaderboard tells all that is wanted."""
-        return not self.weights and self._tells(self._published)
+        return not self.weights and any(map(self._tells, self._published))
 
     def record(self) -> Record:
         """What it scored, here or else on the leaderboard; written anew where a kill left it behind its folds."""
-        for folder in (self.plan.folder / RECORD, self._published):
+        for folder in (self.plan.folder / RECORD, *self._published):
             if self._tells(folder):
                 return record_file.read(folder)
         made = write_record(self.plan)
@@ -67,8 +67,8 @@ class Due:
         return range(1, len(self.plan.protocol.folds) + 1)
 
     @property
-    def _published(self) -> Path:
-        return self.records / self.plan.folder.relative_to(self.plan.runs)
+    def _published(self) -> list[Path]:
+        return [folder / self.plan.folder.relative_to(self.plan.runs) for folder in self.records]
 
     def _tells(self, folder: Path) -> bool:
         path = folder / record_file.FILE

@@ -61,7 +61,7 @@ class Terms:
         seeds: A run each.
         store: What is read.
         runs: The folder of all runs.
-        records: The leaderboard's folder of records; what stands there needs not be run.
+        records: The leaderboard's folders of records; what stands there needs not be run.
     """
 
     protocol: Protocol
@@ -70,7 +70,7 @@ class Terms:
     seeds: tuple[int, ...]
     store: StoreFacts
     runs: Path
-    records: Path
+    records: tuple[Path, ...]
 
 
 @dataclass(frozen=True)

@@ -86,11 +86,11 @@ def test_what_lacks_is_made_once_and_told_beforehand(call, small_store, root):
     assert [path.read_bytes() for path in written] == content
 
     for record in list(Path("runs").rglob("record")):
-        shutil.copytree(record, root / "records" / record.parent.relative_to("runs"))
+        shutil.copytree(record, root / "variants" / "records" / record.parent.relative_to("runs"))
     elsewhere = call(*asked, "--runs", "others")
     assert "amf-table-4: nothing to run; 2 of its 2 runs are on the leaderboard" in elsewhere.err
     assert [path.read_bytes() for path in written] == content and not Path("others").exists()
-    shutil.rmtree(root / "records")
+    shutil.rmtree(root / "variants")
 
     result = next(Path("runs").rglob(f"fold2/{RESULT}"))
     result.unlink()

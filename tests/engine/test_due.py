@@ -20,7 +20,7 @@ GONE, NOISE = Condition.parse("missing:visual"), Condition.parse("noise:all:0.5"
 @pytest.fixture
 def due(decide, tmp_path) -> Callable[..., Due]:
     def made(*conditions: Condition, method: str = "amf", weights: bool = False) -> Due:
-        return Due(decide(tmp_path / "runs", method), conditions, weights, tmp_path / "records")
+        return Due(decide(tmp_path / "runs", method), conditions, weights, (tmp_path / "none", tmp_path / "records"))
 
     return made
 

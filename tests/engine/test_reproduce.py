@@ -32,7 +32,7 @@ GONE = Condition.parse("missing:visual")
 def on(protocol: str, **changes: object) -> Terms:
     found = find_protocol(protocol)
     facts = StoreFacts(Path("nowhere"), found.dataset, "1", "5" * 64)
-    return replace(Terms(found, "tiny", {}, (0,), facts, Path("runs"), Path("records")), **changes)
+    return replace(Terms(found, "tiny", {}, (0,), facts, Path("runs"), ()), **changes)
 
 
 def reason(wanted: Wanted, protocol: str = "synth_3fold") -> str:
