@@ -20,7 +20,7 @@ def track() -> None:
 def sync(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Folders or ids of runs; all runs by default."),
+        typer.Argument(metavar="[RUN]...", help="Folders or ids of runs; all runs and searches by default."),
     ] = None,
     root: Runs = RUNS,
 ) -> None:
@@ -28,18 +28,22 @@ def sync(
 
     Where to: MLFLOW_TRACKING_URI, else mlflow.db in the working directory.
     """
+    from itertools import chain
+
     from aubench.engine.mlflow_client import default_uri, shown
+    from aubench.engine.search import tracked
     from aubench.engine.tracked_run import find
     from aubench.engine.tracking import send_all
     from aubench.errors import CheckFailed
 
     folders = find(root, runs or [])
-    if not folders:
+    studies = [] if runs else tracked.folders(root)
+    if not folders and not studies:
         typer.echo(f"{root}: no runs")
         return
     unsent = 0
-    for folder, result in send_all(folders):
+    for folder, result in chain(send_all(folders), ((study, tracked.sync(study)) for study in studies)):
         unsent += not result.ok
         typer.echo(f"{folder}: {result.detail if result.ok else f'not sent: {result.detail}'}", err=not result.ok)
     if unsent:
-        raise CheckFailed(f"{unsent} of {len(folders)} runs could not be sent", where=shown(default_uri()))
+        raise CheckFailed(f"{unsent} of {len(folders) + len(studies)} could not be sent", where=shown(default_uri()))

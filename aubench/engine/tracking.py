@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
@@ -46,6 +46,15 @@ class SyncResult:
     ok: bool
     detail: str
     reachable: bool = True
+
+    @classmethod
+    def failed(cls, error: Exception, uri: str) -> Self:
+        """What is said of an error on the way to a server or database."""
+        where = mlflow_client.shown(uri)
+        if mlflow_client.unreachable(error):
+            return cls(False, f"{where} cannot be reached", reachable=False)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return cls(False, mlflow_client.shown(reason)[:_DETAIL_LENGTH])
 
 
 class _Fold(BaseModel):
@@ -91,7 +100,7 @@ class Tracker:
         except Timeout:
             return SyncResult(False, "another process is sending this run")
         except Exception as error:
-            return self._failed(error)
+            return SyncResult.failed(error, self.uri)
 
     def _sync(self) -> SyncResult:
         run = TrackedRun.open(self.run_dir)
@@ -102,13 +111,6 @@ class Tracker:
             sending.fold(fold)
         sending.whole()
         return SyncResult(True, sending.told())
-
-    def _failed(self, error: Exception) -> SyncResult:
-        where = mlflow_client.shown(self.uri)
-        if mlflow_client.unreachable(error):
-            return SyncResult(False, f"{where} cannot be reached", reachable=False)
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return SyncResult(False, mlflow_client.shown(reason)[:_DETAIL_LENGTH])
 
 
 class _Sending:

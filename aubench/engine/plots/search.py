@@ -77,10 +77,11 @@ def draw(found: Sequence[Course], words: Sequence[str]) -> Figure:
     with style.styled():
         figure = style.figure(7.2, 4.2 + 0.2 * len(found))
         axes = figure.subplots()
-        for one, colour in zip(found, LINES * len(found), strict=False):
+        for above, (one, colour) in enumerate(zip(found, LINES * len(found), strict=False), 1 - len(found)):
             x, y = [frames / 1000 for frames in one.frames], [100 * value for value in one.best]
-            axes.step(x, y, where="post", color=colour, label=f"{one.name} ({one.told})")
-            axes.plot(x[-1], y[-1], "o", ms=4, color=colour)
+            width = 1.4 - 0.9 * above  # of searches that found the same, all are seen
+            axes.step(x, y, where="post", color=colour, linewidth=width, label=f"{one.name} ({one.told})")
+            axes.plot(x[-1], y[-1], "o", ms=width + 2.5, color=colour)
         axes.set_xlabel("thousand frames trained on, all trials together")
         axes.set_ylabel("best validation F1 in %")
         axes.set_xlim(left=0)

@@ -16,7 +16,9 @@ from filelock import FileLock, Timeout
 from aubench import digest
 from aubench.engine import mlflow_client
 from aubench.engine.mlflow_client import Point
+from aubench.engine.search.plan import STUDIES
 from aubench.engine.search.told import HEADER, TOLD, cost
+from aubench.engine.tracking import SyncResult
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,37 +38,49 @@ class Tracking:
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None], uri: str | None = None) -> None:
-        self._folder, self._say = folder, say
-        self._uri = mlflow_client.resolve(uri or mlflow_client.default_uri())
+        self._folder, self._say, self._uri = folder, say, uri
         self._broken = False
 
     def send(self) -> None:
         """Send what MLflow does not have."""
         if self._broken:
             return
-        try:
-            with FileLock(self._folder / ".tracking.lock", timeout=_LOCK_SECONDS):
-                _send(self._folder, self._uri)
-        except Timeout:
-            return
-        except Exception as error:
+        result = sync(self._folder, self._uri)
+        if not result.ok:
             self._broken = True
-            where = mlflow_client.shown(self._uri)
-            reason = "cannot be reached" if mlflow_client.unreachable(error) else _words(error)
-            self._say(f"tracking: {where}: {reason}; the same command sends it later")
+            self._say(f"tracking: {result.detail}; `aubench track sync` sends it later")
 
 
-def _send(folder: Path, uri: str) -> None:
+def sync(folder: Path, uri: str | None = None) -> SyncResult:
+    """Send what MLflow does not have of a study. Never raises."""
+    uri = mlflow_client.resolve(uri or mlflow_client.default_uri())
+    try:
+        with FileLock(folder / ".tracking.lock", timeout=_LOCK_SECONDS):
+            sent = _send(folder, uri)
+        return SyncResult(True, f"sent {sent} trial{'s' if sent != 1 else ''}" if sent else "nothing new")
+    except Timeout:
+        return SyncResult(True, "is being sent by another process")
+    except Exception as error:
+        return SyncResult.failed(error, uri)
+
+
+def folders(runs: Path) -> list[Path]:
+    """The folders of all studies beside some runs."""
+    return sorted(path.parent for path in (runs / STUDIES).glob(f"*/{HEADER}"))
+
+
+def _send(folder: Path, uri: str) -> int:
     client = mlflow_client.connect(uri)
     header = json.loads((folder / HEADER).read_text())
     trials = [json.loads(path.read_text()) for path in sorted((folder / TOLD).glob("*.json"))]
     experiment = mlflow_client.experiment(client, uri, f"aubench/{header['protocol_name']}")
     known = _known(client, experiment, header)
     parent = known.get(None) or _created(client, experiment, header, None, None)
-    for trial in trials:
-        if str(trial["trial"]) not in known:
-            _send_trial(client, _created(client, experiment, header, parent, trial["trial"]), header, trial)
+    new = [trial for trial in trials if str(trial["trial"]) not in known]
+    for trial in new:
+        _send_trial(client, _created(client, experiment, header, parent, trial["trial"]), header, trial)
     _send_whole(client, parent, folder, header, trials)
+    return len(new)
 
 
 def _known(client: MlflowClient, experiment: str, header: Mapping[str, Any]) -> dict[str | None, str]:
@@ -125,7 +139,3 @@ def _send_whole(
     for path in sorted([folder / HEADER, *folder.glob("*.png"), *folder.glob("*.html")]):
         client.log_artifact(parent, str(path))
     client.set_terminated(parent, "FINISHED")
-
-
-def _words(error: Exception) -> str:
-    return mlflow_client.shown(" ".join(str(error).split()) or type(error).__name__)[:300]

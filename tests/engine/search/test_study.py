@@ -275,3 +275,20 @@ def test_a_study_in_mlflow_has_a_child_for_each_trial(search_for, tmp_path, monk
     assert {r.data.tags["mlflow.parentRunId"] for r in runs if r not in parents} == {parents[0].info.run_id}
     assert parents[0].data.metrics["trials"] == 2 and {r.info.status for r in runs} == {"FINISHED"}
     assert all({"f1", "frames", "validation/f1"} <= set(r.data.metrics) for r in runs if r not in parents)
+
+
+def test_a_study_that_mlflow_did_not_get_is_sent_later(search_for, tmp_path, monkeypatch, call):
+    from mlflow import MlflowClient
+
+    from aubench.engine.search.tracked import Tracking
+
+    monkeypatch.setattr(trial_module, "launch", here)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    search, uri, said = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}", []
+    run(search, address("sqlite", tmp_path), 1, after=Tracking(search.folder, said.append, "http://127.0.0.1:9").send)
+    assert len(said) == 1 and "`aubench track sync` sends it later" in said[0]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    done = call("track", "sync", "--runs", search.base.runs)
+    assert (done.code, done.err) == (0, "") and done.out.endswith(": sent 1 trial\n")
+    client = MlflowClient(tracking_uri=uri)
+    assert len(client.search_runs([client.get_experiment_by_name("aubench/synth_3fold").experiment_id])) == 2
