@@ -23,7 +23,10 @@ _READINGS = {
     "acc": "Accuracy in %, mean over folds and seeds. **Interval**: standard deviation over folds and seeds.",
     "gflops": "GFLOPs per frame. Counted here at the paper's full size, twice the multiply-accumulates; takes no run.",
 }
-_DEVIATION = "**Deviation**: what was measured here minus what the paper prints, in the unit of the table."
+_DEVIATION = (
+    "**Deviation**: what was measured here minus what the paper prints, in the unit of the table; only where both are of "
+    "the same data set."
+)
 _SYNTH = "synth is drawn and only stands in for the paper's data: nothing here can be held against the paper's numbers."
 
 
@@ -187,13 +190,18 @@ def _made(
         lines.append((row.method, *words, kind, *printed, told(notes), ""))
         if not ours.reason:
             found, source = _numbers(row, table.aus, ours), "; ".join(_sources(ours.records))
-            lines.append((here(row), *words, "here", *_shown(row, table.aus, found), "", source))
+            lines.append((here(row), *words, "here", *_shown(row, table.aus, found, ours), "", source))
     return Table(headers, align, tuple(tuple(map(Cell, line[: len(headers)])) for line in lines))
 
 
-def _shown(row: ReportedRow, aus: Sequence[int], found: _Numbers) -> tuple[str, ...]:
-    comparable = found.mean is not None and row.mean is not None
-    deviation = f"{found.mean - row.mean:+.1f}" if comparable else NOTHING  # type: ignore[operator]
+def _shown(row: ReportedRow, aus: Sequence[int], found: _Numbers, ours: Ours) -> tuple[str, ...]:
+    deviation = NOTHING
+    if (
+        found.mean is not None
+        and row.mean is not None
+        and all(r.info.dataset.name == row.dataset for r in ours.records)
+    ):
+        deviation = f"{found.mean - row.mean:+.1f}"
     cells = (number(row, found.by_au.get(au)) for au in aus)
     return (*cells, number(row, found.mean), found.interval, deviation)
 
