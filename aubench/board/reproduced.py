@@ -24,8 +24,8 @@ _READINGS = {
     "gflops": "GFLOPs per frame. Counted here at the paper's full size, twice the multiply-accumulates; takes no run.",
 }
 _DEVIATION = (
-    "**Deviation**: what was measured here minus what the paper prints, in the unit of the table; only where both are of "
-    "the same data set."
+    "**Deviation**: what was measured here minus what the paper prints, in the unit of the table; only where both "
+    "are of the same data set."
 )
 _SYNTH = "synth is drawn and only stands in for the paper's data: nothing here can be held against the paper's numbers."
 
