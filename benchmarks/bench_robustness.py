@@ -10,9 +10,9 @@ from torch import Tensor
 
 from aubench import Modality, Task
 from aubench.conditions import CLEAN
+from aubench.engine.robustness.sharing import Sharing
+from aubench.engine.robustness.suites import find_suite
 from aubench.engine.sealed import Sealed
-from aubench.engine.sharing import Sharing
-from aubench.engine.suites import find_suite
 from aubench.engine.treatments import Frames
 from aubench.registry import find_method
 

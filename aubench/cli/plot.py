@@ -70,7 +70,7 @@ def selection(
     """Draw how often each modality is picked, clean and under each condition of a suite."""
     from aubench.engine.plots import selection as plot
     from aubench.engine.plots.frames import caption
-    from aubench.engine.suites import find_suite
+    from aubench.engine.robustness.suites import find_suite
 
     out = _checked(out or run / "plots" / "selection.png")
     plan = _opened(run, store)

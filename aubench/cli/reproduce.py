@@ -13,9 +13,9 @@ from aubench.cli.options import RUNS, Device, Preset, Runs, Store, TableFormat
 if TYPE_CHECKING:
     from aubench.board.reported import ReportedTable
     from aubench.board.reproduced import Ours
-    from aubench.engine.paper_figures import PaperFigure
+    from aubench.engine.papers.figures import PaperFigure
+    from aubench.engine.papers.rows import Needed, Terms, Wanted
     from aubench.engine.plan import StoreFacts
-    from aubench.engine.reproduce import Needed, Terms, Wanted
 
 _ROOT = Path("leaderboard")
 
@@ -49,7 +49,7 @@ def reproduce(
     from aubench.board.robustness import FORMATS
     from aubench.cli import reproduction
     from aubench.cli.run import parse_changes, seeds_of
-    from aubench.engine.reproduce import Terms
+    from aubench.engine.papers.rows import Terms
     from aubench.errors import UsageError, nearest
 
     if form not in FORMATS:
@@ -93,7 +93,7 @@ class _Exhibit:
 
     def needed(self, terms: Terms) -> list[Needed]:
         """What each row takes; of a table with a figure, the table's rows first."""
-        from aubench.engine.reproduce import needed
+        from aubench.engine.papers.rows import needed
 
         rows = [] if self.table is None else [_wanted(row) for row in self.table.rows]
         rows += [] if self.figure is None else self.figure.rows(terms)
@@ -148,7 +148,7 @@ def _exhibits(root: Path) -> dict[str, _Exhibit]:
     """Everything that papers show, by name: their tables as reported, and the figures."""
     from aubench.board import reproduced
     from aubench.board.reported import FOLDER, read_all
-    from aubench.engine.paper_figures import FIGURES
+    from aubench.engine.papers.figures import FIGURES
     from aubench.errors import UsageError
 
     tables = {reproduced.name_of(table): table for table in read_all(root)}
@@ -162,7 +162,7 @@ def _exhibits(root: Path) -> dict[str, _Exhibit]:
 def _wanted(row: object) -> Wanted:
     from aubench.board.reported import ReportedRow
     from aubench.conditions import CLEAN, Condition
-    from aubench.engine.reproduce import Wanted
+    from aubench.engine.papers.rows import Wanted
 
     assert isinstance(row, ReportedRow)
     condition = Condition.parse(row.condition)
@@ -179,7 +179,7 @@ def _wanted(row: object) -> Wanted:
 
 def _ours(one: Needed, terms: Terms) -> Ours:
     from aubench.board.reproduced import Ours
-    from aubench.engine.reproduce import cost
+    from aubench.engine.papers.rows import cost
 
     if one.reason:
         return Ours(reason=one.reason)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from aubench.cli.display import line
 
 if TYPE_CHECKING:
-    from aubench.engine.due import Due
     from aubench.engine.launch import Job
+    from aubench.engine.papers.due import Due
+    from aubench.engine.papers.rows import Needed
     from aubench.engine.plan import Plan
-    from aubench.engine.reproduce import Needed
 
 _Todo = dict[str, "Due"]
 """Runs by id."""
@@ -68,7 +68,7 @@ class Ahead:
 
     def say(self) -> None:
         """Tell which runs lack and about how long they take, and what cannot be made."""
-        from aubench.engine import estimate
+        from aubench.engine.papers import estimate
 
         for name, reasons in self._reasons.items():
             for reason in reasons:
@@ -93,8 +93,8 @@ class Ahead:
         from contextlib import nullcontext
 
         from aubench.cli.run_display import RunDisplay
-        from aubench.engine import background
         from aubench.engine.run import execute, put_under
+        from aubench.engine.tracking import background
 
         todo = self._by_name[name]
         if not todo:
@@ -114,7 +114,7 @@ class Ahead:
 
     def _seconds(self, todo: _Todo, records: Sequence[Any]) -> float:
         """About how long some runs take, side by side."""
-        from aubench.engine import estimate
+        from aubench.engine.papers import estimate
 
         kind, total = self._choice.kind, 0.0
         for run in todo.values():
@@ -130,7 +130,7 @@ def _put(job: Job, event: dict[str, Any]) -> None:
 
 def _runs(needed: Iterable[Needed]) -> _Todo:
     """Every run that some rows take, once."""
-    from aubench.engine.due import distinct
+    from aubench.engine.papers.due import distinct
 
     return distinct(run for one in needed for run in one.runs)
 

@@ -12,7 +12,7 @@ from aubench.cli.options import RUNS, Device, Runs, Store, TableFormat
 if TYPE_CHECKING:
     from aubench.engine.launch import Job
     from aubench.engine.plan import Plan
-    from aubench.engine.suites import Suite
+    from aubench.engine.robustness.suites import Suite
 
 
 def robustness(
@@ -42,7 +42,7 @@ def robustness(
     """Put finished runs under noise and without modalities; what was evaluated before is not evaluated again."""
     from aubench.board.robustness import FORMATS
     from aubench.engine import launch
-    from aubench.engine.suites import find_suite
+    from aubench.engine.robustness.suites import find_suite
     from aubench.errors import UsageError, nearest
 
     if form not in FORMATS:
@@ -72,7 +72,7 @@ def _sigmas(text: str) -> tuple[float, ...]:
 
 def _folders(runs: Path, wanted: list[str], method: str | None, protocol: str | None) -> list[Path]:
     """Folders of the runs that were asked for, finished or not."""
-    from aubench.engine.tracked_run import find
+    from aubench.engine.tracking.tracked_run import find
     from aubench.errors import UsageError, nearest
 
     found = find(runs, wanted)
@@ -116,8 +116,9 @@ def _evaluate(plans: list[Plan], suite: Suite, device: str, track: bool) -> None
     from contextlib import nullcontext
 
     from aubench.cli.display import line
-    from aubench.engine import background, devices
+    from aubench.engine import devices
     from aubench.engine.run import put_under
+    from aubench.engine.tracking import background
 
     def show(job: Job, event: dict[str, Any]) -> None:
         line(f"{job.plan.entry.name}, seed {job.plan.seed}, fold {job.fold}: put under {event['done']} conditions")

@@ -205,8 +205,9 @@ def _execute(plans: list[Plan], folds: list[int], device: str, track: bool) -> N
 
     from aubench.cli.display import line
     from aubench.cli.run_display import RunDisplay
-    from aubench.engine import background, devices
+    from aubench.engine import devices
     from aubench.engine.run import execute, finished_folds
+    from aubench.engine.tracking import background
 
     for plan in plans:
         if set(folds) <= set(finished_folds(plan)):

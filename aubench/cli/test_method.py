@@ -13,7 +13,7 @@ def test_method(
 ) -> None:
     """Check that a method keeps its contract (exit code 1 if not)."""
     from aubench import registry
-    from aubench.engine.contract import run_contract
+    from aubench.engine.contract.checks import run_contract
     from aubench.errors import CheckFailed
 
     results = run_contract(registry.find_method(name), preset)

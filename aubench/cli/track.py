@@ -30,10 +30,10 @@ def sync(
     """
     from itertools import chain
 
-    from aubench.engine.mlflow_client import default_uri, shown
     from aubench.engine.search import tracked
-    from aubench.engine.tracked_run import find
-    from aubench.engine.tracking import send_all
+    from aubench.engine.tracking.mlflow_client import default_uri, shown
+    from aubench.engine.tracking.tracked_run import find
+    from aubench.engine.tracking.tracker import send_all
     from aubench.errors import CheckFailed
 
     folders = find(root, runs or [])

@@ -13,12 +13,13 @@ import pandas as pd
 from aubench.conditions import Condition
 from aubench.data.roles import Labelled
 from aubench.data.store import Store
-from aubench.engine import figures, flops, provenance, robustness
+from aubench.engine import figures, flops, provenance
 from aubench.engine.devices import DeviceChoice
 from aubench.engine.fold import RESULT
 from aubench.engine.launch import Job, launch
 from aubench.engine.plan import HEADER, Plan
-from aubench.engine.robustness import Evaluated
+from aubench.engine.robustness import evaluation
+from aubench.engine.robustness.evaluation import Evaluated
 from aubench.scores import counts, histograms, metrics
 from aubench.scores import record as record_file
 from aubench.scores.record import Record, RecordInfo
@@ -91,10 +92,10 @@ def put_under(
     """
     wanted = {plan.run_id: conditions(plan) for plan in plans}
     todo = [
-        Job(plan, fold, partial(robustness.evaluate, conditions=wanted[plan.run_id]))
+        Job(plan, fold, partial(evaluation.evaluate, conditions=wanted[plan.run_id]))
         for plan in plans
         for fold in finished_folds(plan)
-        if robustness.lacking(plan, fold, wanted[plan.run_id])
+        if evaluation.lacking(plan, fold, wanted[plan.run_id])
     ]
     launch(todo, choice, report)
     touched = {job.plan.run_id for job in todo}
@@ -125,7 +126,7 @@ def write_record(plan: Plan) -> Record | None:
     folders = [plan.fold_folder(fold) for fold in done]
     results = [json.loads((folder / RESULT).read_text()) for folder in folders]
     run = json.loads((plan.folder / HEADER).read_text())
-    evaluated = [robustness.read(plan, fold) for fold in done]
+    evaluated = [evaluation.read(plan, fold) for fold in done]
     known = _common(evaluated)
     counted, drawn = ([reader(folder) for folder in folders] for reader in (counts.read, histograms.read))
     for part in (part for part in evaluated if part is not None):

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 import aubench
 from aubench import Batch, BranchedMethod, Card, Fidelity, Modality
-from aubench.engine.contract import CHECKS, run_contract
+from aubench.engine.contract.checks import CHECKS, run_contract
 from aubench.errors import RecipeError
 from aubench.registry import Entry
 

@@ -143,7 +143,7 @@ def test_headline_numbers_by_hand_equal_the_record(field, beside_a_record, capsy
 
 
 def test_the_method_in_the_readme_keeps_the_contract(tmp_path):
-    from aubench.engine.contract import run_contract
+    from aubench.engine.contract.checks import run_contract
 
     (text,) = [text for page, text in SNIPPETS if page == "README.md"]
     (tmp_path / "mean_colour.py").write_text(text)
@@ -152,7 +152,7 @@ def test_the_method_in_the_readme_keeps_the_contract(tmp_path):
 
 
 def test_the_example_is_short_and_keeps_the_contract():
-    from aubench.engine.contract import CHECKS, run_contract
+    from aubench.engine.contract.checks import CHECKS, run_contract
 
     assert len(EXAMPLE.read_text().splitlines()) <= 40
     results = run_contract(registry.find_method(str(EXAMPLE)))

@@ -8,9 +8,9 @@ import torch
 
 from aubench import Modality, Task
 from aubench.conditions import AS_IS, CLEAN, Condition, Treatment, missing, subsets
+from aubench.engine.robustness.sharing import Sharing
+from aubench.engine.robustness.suites import Suite, builtin_suites, find_suite
 from aubench.engine.sealed import Sealed
-from aubench.engine.sharing import Sharing
-from aubench.engine.suites import Suite, builtin_suites, find_suite
 from aubench.engine.treatments import GRID, Frames, applied, treated
 from aubench.errors import AubenchError, MethodError, UsageError
 from aubench.method import BranchedMethod

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from aubench.conditions import Condition
-from aubench.engine.due import Due, distinct
 from aubench.engine.fold import RESULT
+from aubench.engine.papers.due import Due, distinct
 from aubench.errors import UsageError
 from aubench.scores.record import Record, RecordInfo
 

@@ -14,8 +14,9 @@ import torch
 
 from aubench.data.roles import Labelled
 from aubench.data.store import Store
-from aubench.engine import contract, provenance, training
 from aubench.engine import fold as fold_module
+from aubench.engine import provenance, training
+from aubench.engine.contract import checks
 from aubench.engine.plan import Plan
 from aubench.engine.run import write_record
 from aubench.errors import CheckpointError
@@ -59,7 +60,7 @@ def folders(runs: Path) -> list[Path]:
 
 
 def test_the_method_keeps_its_contract():
-    assert [check for check in contract.run_contract(find_method(METHOD)) if not check.passed] == []
+    assert [check for check in checks.run_contract(find_method(METHOD)) if not check.passed] == []
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 7, 8, 11])

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from aubench.conditions import Condition
-from aubench.engine import estimate, flops
-from aubench.engine.paper_figures import FIGURES
-from aubench.engine.plan import StoreFacts, make_plan
-from aubench.engine.reproduce import (
+from aubench.engine import flops
+from aubench.engine.papers import estimate
+from aubench.engine.papers.figures import FIGURES
+from aubench.engine.papers.rows import (
     Terms,
     Wanted,
     cost,
@@ -20,6 +20,7 @@ from aubench.engine.reproduce import (
     protocol_for,
     stands_for,
 )
+from aubench.engine.plan import StoreFacts, make_plan
 from aubench.errors import RecipeError
 from aubench.registry import find_method, find_protocol
 from aubench.scores.record import RecordInfo

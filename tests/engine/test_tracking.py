@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 
 from aubench import atomic
 from aubench.cli import track
-from aubench.engine import background as background_module
-from aubench.engine import mlflow_client
-from aubench.engine.background import background
-from aubench.engine.tracking import SyncResult, Tracker, send_all
+from aubench.engine.tracking import background as background_module
+from aubench.engine.tracking import mlflow_client
+from aubench.engine.tracking.background import background
+from aubench.engine.tracking.tracker import SyncResult, Tracker, send_all
 from aubench.errors import CheckFailed, UsageError
 from aubench.scores.record import Record, RecordInfo
 
@@ -30,7 +30,7 @@ COMMIT = "a" * 40
 SEND = """
 import sys
 from pathlib import Path
-from aubench.engine.tracking import Tracker
+from aubench.engine.tracking.tracker import Tracker
 print(Tracker(Path(sys.argv[1])).sync())
 """
 
@@ -424,7 +424,7 @@ def test_track_sync_sends_what_is_unsent(sqlite: str, fake_run: Any, monkeypatch
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     refused = cli.invoke(track.app, ["sync"])
     assert refused.stderr.count("not sent: http://127.0.0.1:9 cannot be reached") == 2
-    assert isinstance(refused.exception, CheckFailed) and "2 of 2 runs" in str(refused.exception)
+    assert isinstance(refused.exception, CheckFailed) and "2 of 2 could not be sent" in str(refused.exception)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from aubench import AubenchError, Batch, Modality, Progress, Task
-from aubench.engine.clauses import EACH, Case
+from aubench.engine.contract.clauses import EACH, Case
 from aubench.errors import RecipeError
 from aubench.methods._parts import video, video_weights
 from aubench.methods.au_vmae import AUvMAE

@@ -17,7 +17,7 @@ from aubench.engine import finished
 from aubench.engine.plan import Plan
 from aubench.engine.plots import style
 from aubench.engine.predict import in_order
-from aubench.engine.robustness import means_for
+from aubench.engine.robustness.evaluation import means_for
 from aubench.engine.treatments import Frames, applied
 from aubench.errors import MethodError, UsageError
 from aubench.explain import Selects

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from aubench.engine.mlflow_client import shown
+from aubench.engine.tracking.mlflow_client import shown
 from aubench.errors import UsageError, nearest
 
 if TYPE_CHECKING:

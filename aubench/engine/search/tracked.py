@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from aubench import digest
-from aubench.engine import mlflow_client
-from aubench.engine.mlflow_client import Point
 from aubench.engine.search.plan import STUDIES
 from aubench.engine.search.told import HEADER, TOLD, cost
-from aubench.engine.tracking import SyncResult
+from aubench.engine.tracking import mlflow_client
+from aubench.engine.tracking.mlflow_client import Point
+from aubench.engine.tracking.tracker import SyncResult
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

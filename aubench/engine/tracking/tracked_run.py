@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aubench import digest
-from aubench.engine.mlflow_client import Point, key
+from aubench.engine.tracking.mlflow_client import Point, key
 from aubench.errors import DataError, UsageError, nearest
 from aubench.scores import counts, metrics
 from aubench.scores import record as record_file

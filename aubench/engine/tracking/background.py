@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aubench.engine.mlflow_client import default_uri
-from aubench.engine.tracked_run import HEADER
-from aubench.engine.tracking import send_all
+from aubench.engine.tracking.mlflow_client import default_uri
+from aubench.engine.tracking.tracked_run import HEADER
+from aubench.engine.tracking.tracker import send_all
 
 _PATIENCE_SECONDS = 30
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aubench.engine.papers.rows import Needed, Terms, Wanted
 from aubench.engine.plots import degradation, knowledge, losses, reconstructions, sweeps
 from aubench.engine.plots.frames import caption
-from aubench.engine.reproduce import Needed, Terms, Wanted
-from aubench.engine.suites import find_suite
+from aubench.engine.robustness.suites import find_suite
 from aubench.registry import find_method
 from aubench.scores import robustness
 from aubench.scores.intervals import Interval, f1_interval

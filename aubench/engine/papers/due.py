@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aubench.conditions import Condition
-from aubench.engine import robustness
 from aubench.engine.plan import Plan
+from aubench.engine.robustness import evaluation
 from aubench.engine.run import RECORD, finished_folds, write_record
 from aubench.errors import UsageError
 from aubench.scores import record as record_file
@@ -39,7 +39,7 @@ class Due:
     @property
     def made(self) -> bool:
         """Whether it was finished here, and put under its conditions."""
-        lacking = (robustness.lacking(self.plan, fold, self.conditions) for fold in self._folds)
+        lacking = (evaluation.lacking(self.plan, fold, self.conditions) for fold in self._folds)
         return not self.lacking_folds() and not (self.conditions and any(lacking))
 
     @property

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aubench.engine.cases import Case, accepted
-from aubench.engine.clauses import EACH, ONCE, Breach
+from aubench.engine.contract.cases import Case, accepted
+from aubench.engine.contract.clauses import EACH, ONCE, Breach
 
 if TYPE_CHECKING:
     from aubench.registry import Entry

@@ -19,9 +19,9 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
 
 from aubench import atomic, digest
-from aubench.engine import mlflow_client
-from aubench.engine.mlflow_client import Point, default_uri
-from aubench.engine.tracked_run import HEADER, RECORD, RESULT, TrackedRun
+from aubench.engine.tracking import mlflow_client
+from aubench.engine.tracking.mlflow_client import Point, default_uri
+from aubench.engine.tracking.tracked_run import HEADER, RECORD, RESULT, TrackedRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -85,7 +85,7 @@ class Tracker:
 
     Args:
         run_dir: The run's folder.
-        uri: MLflow's tracking URI; by default :func:`aubench.engine.mlflow_client.default_uri`.
+        uri: MLflow's tracking URI; by default :func:`aubench.engine.tracking.mlflow_client.default_uri`.
     """
 
     def __init__(self, run_dir: Path, uri: str | None = None) -> None:

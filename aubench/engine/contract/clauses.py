@@ -14,7 +14,7 @@ from torch import Tensor
 
 from aubench.conditions import CLEAN, missing
 from aubench.engine import flops
-from aubench.engine.cases import FRAMES, Case, offered
+from aubench.engine.contract.cases import FRAMES, Case, offered
 from aubench.engine.sealed import Sealed
 from aubench.errors import RecipeError
 from aubench.method import BranchedMethod, Method, Progress, Stage

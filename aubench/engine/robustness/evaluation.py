@@ -19,7 +19,7 @@ from aubench.data import clips, sampling
 from aubench.data.roles import Labelled, Rows
 from aubench.engine import devices, finished, predict
 from aubench.engine.plan import Plan
-from aubench.engine.sharing import Sharing
+from aubench.engine.robustness.sharing import Sharing
 from aubench.engine.training import WEIGHTS
 from aubench.engine.treatments import Frames, Means
 from aubench.method import BranchedMethod, Method

@@ -10,7 +10,7 @@ from typing import Any
 
 from aubench.conditions import Condition
 from aubench.engine import flops
-from aubench.engine.due import Due
+from aubench.engine.papers.due import Due
 from aubench.engine.plan import Plan, StoreFacts, make_plan
 from aubench.errors import RecipeError, UsageError
 from aubench.protocol import Protocol

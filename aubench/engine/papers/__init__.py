@@ -1,0 +1,1 @@
+"""What the papers' tables and figures take here, and how they are drawn."""

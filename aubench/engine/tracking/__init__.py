@@ -1,0 +1,1 @@
+"""Tracking by MLflow, as a function of folders."""
