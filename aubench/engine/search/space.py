@@ -71,6 +71,10 @@ class Space:
         """A value for each field, as a trial suggests them."""
         return {name: _suggested(trial, name, where) for name, where in self.ranges.items()}
 
+    def within(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a recipe that can be drawn."""
+        return {name: recipe[name] for name, where in self.ranges.items() if _holds(where, recipe[name])}
+
     def plain(self) -> dict[str, dict[str, Any]]:
         """As plain data."""
         return {
@@ -92,6 +96,12 @@ def _check(recipe: type[Recipe], preset: str, fixed: Mapping[str, Any], name: st
             recipe.make(preset, {**fixed, name: end})
         except RecipeError as error:
             raise RecipeError(error.what, where=place, hint="correct the range in the recipe") from None
+
+
+def _holds(where: Range, value: Any) -> bool:
+    if isinstance(where, Choice):
+        return value in where.options
+    return isinstance(value, int | float) and where.low <= value <= where.high
 
 
 def _suggested(trial: Asked, name: str, where: Range) -> Any:

@@ -144,11 +144,11 @@ def make_pruner(name: str, epochs: int, folds: int) -> BasePruner:
     """
     from optuna import pruners
 
+    least = max(1, -(-epochs // 2))
     if name == "hyperband":
-        least = max(1, epochs // 3)
         return pruners.HyperbandPruner(min_resource=least, max_resource=epochs * folds, reduction_factor=3)
     if name == "median":
-        return pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=max(1, epochs // 3))
+        return pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=least)
     return pruners.NopPruner()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from aubench.engine.search import told
 from aubench.engine.search.plan import Search
 from aubench.engine.search.storage import answering, make_pruner, make_sampler, open_storage
 from aubench.engine.search.trial import Attempt, Pruned
-from aubench.engine.search.worker import COST, Worker, beating, finished, give_up, put_back, work
+from aubench.engine.search.worker import COST, LOOK_EVERY, Worker, beating, finished, give_up, put_back, work
 from aubench.engine.seeds import derive
 from aubench.errors import AubenchError, Diverged, UsageError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 BINDING, ASKED = "aubench", "aubench_asked"
 """Attributes of a study: what all its trials have in common, and what finds method and protocol again."""
+_LOOKS = 3
 
 
 def run_search(
@@ -67,23 +69,33 @@ def run_search(
 
 
 def _study(search: Search, storage: Any) -> Study:
-    """The study of a search, made or opened.
+    """The study of a search, opened, or made with the preset's own values as its first trial.
 
     Raises:
         UsageError: There is a study of this name that is another one.
     """
     import optuna
 
-    pruner = make_pruner(search.pruner, search.epochs, len(search.folds))
-    study = optuna.create_study(
-        study_name=search.name, storage=storage, direction="maximize", pruner=pruner, load_if_exists=True
-    )
-    own = search.binding()
+    pruner, own = make_pruner(search.pruner, search.epochs, len(search.folds)), search.binding()
+    try:
+        study = optuna.create_study(study_name=search.name, storage=storage, direction="maximize", pruner=pruner)
+    except optuna.exceptions.DuplicatedStudyError:
+        study = optuna.load_study(study_name=search.name, storage=storage, pruner=pruner)
+        _wait_for_its_maker(study)
     if not study.user_attrs and not study.get_trials(deepcopy=False):
         study.set_user_attr(ASKED, search.base.asked)
         study.set_user_attr(BINDING, own)
+        study.enqueue_trial(search.space.within(search.base.recipe))
     check_bound(search.name, study.user_attrs.get(BINDING), own)
     return study
+
+
+def _wait_for_its_maker(study: Study) -> None:
+    """Let a worker that has just made the study say what it is; for a while, since it may have died on the way."""
+    for _ in range(_LOOKS):
+        if BINDING in study.user_attrs:
+            return
+        time.sleep(LOOK_EVERY)
 
 
 def check_bound(name: str, found: Any, own: dict[str, Any]) -> None:
