@@ -52,9 +52,9 @@ def draw(root: Path, protocol: str, out: Path) -> None:
 
     section = found[0]
     with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE, "backend": "agg"}):
-        height = 1.5 + 0.34 * len(section.rows)
+        height = 1.65 + 0.34 * len(section.rows)
         figure = Figure(figsize=(10, height), dpi=150)
-        figure.subplots_adjust(left=0.45, right=0.97, bottom=0.75 / height, top=1 - 0.4 / height)
+        figure.subplots_adjust(left=0.45, right=0.97, bottom=0.75 / height, top=1 - 0.55 / height)
         _table(figure.add_subplot(), section, protocol)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -64,9 +64,9 @@ def draw(root: Path, protocol: str, out: Path) -> None:
 def _table(axes: Axes, section: Section, protocol: str) -> None:
     rows = sorted(section.rows, key=lambda row: row.f1)
     for place, row in enumerate(rows):
-        _line(axes, place, row)
+        _line(axes, place, row, tables.named(row, section.ranked))
     seeds = max(len(row.runs) for row in section.ranked)
-    axes.set_title(f"{protocol}: {section.dataset}, seeds: {seeds}", loc="left", x=_NAME, fontsize=11)
+    axes.set_title(f"{protocol}: {section.dataset}, seeds: {seeds}", loc="left", x=_NAME, pad=14, fontsize=11)
     axes.set_yticks(range(len(rows)), labels=[""] * len(rows))
     axes.tick_params(length=0)
     axes.grid(axis="x", color=_GRID)
@@ -78,13 +78,13 @@ def _table(axes: Axes, section: Section, protocol: str) -> None:
         _text(axes, x, len(rows) - 0.35, header, color=_QUIET)
 
 
-def _line(axes: Axes, place: int, row: Row) -> None:
+def _line(axes: Axes, place: int, row: Row, name: str) -> None:
     colour = _METHOD if row.runs else _TRIVIAL
     if row.runs:
         interval = intervals.f1_interval([kept.record.counts for kept in row.runs])
         axes.hlines(place, 100 * interval.low, 100 * interval.high, color=colour, lw=7, alpha=0.3)
     axes.plot([100 * one.f1_mean for one in row.summaries], [place] * len(row.summaries), "o", color=colour, ms=4)
-    _text(axes, _NAME, place, row.name, align="left", color="black" if row.runs else _QUIET)
+    _text(axes, _NAME, place, name, align="left", color="black" if row.runs else _QUIET)
     for value, (_, x) in zip(_cells(row), _COLUMNS, strict=True):
         _text(axes, x, place, value, weight="bold" if row.place == 1 else "normal")
 

@@ -106,6 +106,11 @@ def preset(row: Row, rows: Sequence[Row]) -> str:
     return ", ".join([info.preset, *(f"{key}={_value(info.recipe[key])}" for key in differing if key in info.recipe)])
 
 
+def named(row: Row, rows: Sequence[Row]) -> str:
+    """A row's method, and what sets it apart from other rows of the same method and preset."""
+    return row.name + (preset(row, rows).removeprefix(row.info.preset) if row.runs else "")
+
+
 def _identity(section: Section, *, brief: bool = False) -> list[Column]:
     def of_run(show: Callable[[RecordInfo], str]) -> Callable[[Row], str]:
         return lambda row: show(row.info) if row.runs else NOTHING
