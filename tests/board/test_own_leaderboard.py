@@ -2,17 +2,22 @@
 
 from pathlib import Path
 
+import pytest
+
 from aubench.board import ledger
 from aubench.board.check import check
 from aubench.registry import builtin_methods, find_protocol
 
 OWN = Path(__file__).parents[2] / "leaderboard"
-BASICS = {"resnet_visual", "resnet_depth", "resnet_thermal", "early_fusion", "late_fusion", "amf"}
+VARIANTS = OWN / ledger.VARIANTS
+REPRODUCED = OWN / "reproduced" / "synth_3fold"
+BASICS = {"resnet_visual", "resnet_depth", "resnet_thermal", "early_fusion", "late_fusion", "mtut", "amf"}
 """What the README runs on three modalities."""
 
 
-def test_every_number_follows_from_its_counts():
-    assert [str(finding) for finding in check(OWN)] == []
+@pytest.mark.parametrize("root", [OWN, VARIANTS], ids=["ranked", "variants"])
+def test_every_number_follows_from_its_counts(root):
+    assert [str(finding) for finding in check(root)] == []
 
 
 def test_it_has_the_methods_that_the_readme_runs_with_three_seeds():
@@ -29,8 +34,17 @@ def test_it_has_the_methods_that_the_readme_runs_with_three_seeds():
         assert all({0, 1, 2} <= found for found in seeds.values())
 
 
+def test_the_tables_and_figures_of_amf_follow_from_its_records(call):
+    names = sorted(path.stem for path in REPRODUCED.glob("*.md"))
+    assert names == [*(f"amf-figure-{i}" for i in (4, 5)), *(f"amf-table-{i}" for i in (1, 2, 3, 4))]
+    where = ("--protocol", "synth_3fold", "--seed", "0,1,2", "--root", OWN, "--out", "again", "--device", "cpu")
+    done = call("reproduce", *names, *where)
+    assert done.code == 0 and not Path("runs").exists(), done.err
+    for name in names:
+        assert Path("again", f"{name}.md").read_text() == (REPRODUCED / f"{name}.md").read_text()
+
+
 def test_it_was_made_by_committed_code_on_one_store():
-    kept, _ = ledger.scan(OWN)
-    infos = [one.record.info for one in kept]
+    infos = [one.record.info for root in (OWN, VARIANTS) for one in ledger.scan(root)[0]]
     assert all(info.git.commit and info.git.dirty is False for info in infos)
     assert len({info.dataset.digest for info in infos}) == 1
