@@ -44,6 +44,8 @@ _READING = """\
   in training) stand in every table without a place. The best ranked value of a column is bold.
 - **Fidelity**: *exact*, as the paper has it; *resolved*, what the paper leaves open was decided and is stated;
   *approximate*, too little is published.
+- **Preset**: where the recipe began, and its values that are not the preset's; *tuned*: found by a search, whose trials
+  are told at the end of the page.
 - **Modalities**: V visual, D depth, T thermal: what the method uses. **GFLOPs** per frame, two operations a
   multiply-accumulate. **Params**: weights, in millions. **Seeds**: runs that differ in their seed alone.
 - A run that lacks a fold is listed below the tables and not ranked.

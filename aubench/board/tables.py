@@ -89,7 +89,7 @@ def letters(modalities: Sequence[Modality]) -> str:
 
 
 def preset(row: Row, rows: Sequence[Row]) -> str:
-    """A row's preset, and those recipe values in which rows of the same method and preset differ.
+    """A row's preset, and those recipe values that are not the preset's, or in which rows of the same method differ.
 
     A recipe that was searched is called tuned, and the search named where there are several.
     """
@@ -102,7 +102,11 @@ def preset(row: Row, rows: Sequence[Row]) -> str:
     recipes = [r.info.recipe for r in same]
     keys = sorted({key for recipe in recipes for key in recipe})
     absent = object()
-    differing = [key for key in keys if any(r.get(key, absent) != info.recipe.get(key, absent) for r in recipes)]
+    differing = [
+        key
+        for key in keys
+        if key in info.changed or any(r.get(key, absent) != info.recipe.get(key, absent) for r in recipes)
+    ]
     return ", ".join([info.preset, *(f"{key}={_value(info.recipe[key])}" for key in differing if key in info.recipe)])
 
 

@@ -147,8 +147,7 @@ def _methods(needed: Sequence[Needed]) -> str:
 
 def _told(plan: Plan) -> str:
     """A run in words: method, what of its recipe is not the preset's, modalities, seed."""
-    preset = plan.entry.method.Recipe.make(plan.preset, {}).model_dump(mode="json")
-    changed = [f"{key}={value}" for key, value in plan.recipe.items() if preset[key] != value]
+    changed = [f"{key}={plan.recipe[key]}" for key in plan.changed]
     letters = "+".join(m.letter for m in plan.task.modalities)
     return " ".join([plan.entry.name, *changed, letters, f"seed {plan.seed}"])
 

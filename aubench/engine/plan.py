@@ -119,6 +119,12 @@ class Plan:
         return self.entry.method.Recipe(**self.recipe)
 
     @cached_property
+    def changed(self) -> tuple[str, ...]:
+        """Names of the recipe's values that are not the preset's."""
+        preset = self.entry.method.Recipe.make(self.preset, {}).model_dump(mode="json")
+        return tuple(key for key, value in self.recipe.items() if preset[key] != value)
+
+    @cached_property
     def task(self) -> Task:
         """What the method is asked: the protocol's AUs on the modalities, and with the points, that it uses."""
         method, offered = self.entry.method, self.protocol.task(self.typed_recipe.crop)

@@ -173,6 +173,7 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
         "method": run["method"],
         "preset": plan.preset,
         "recipe": plan.recipe,
+        "changed": plan.changed,
         "seed": plan.seed,
         "selection": plan.selection,
         "threshold": plan.protocol.threshold,

@@ -81,6 +81,7 @@ class RecordInfo(Part):
         run: Id of the run: digest of method, recipe, protocol and seed; also its folder.
         preset: Named set of recipe values that the recipe started from.
         recipe: Every hyper-parameter, as plain values.
+        changed: Names of those that are not the preset's.
         seed: The run's seed.
         selection: How the scored epoch was chosen: on validation subjects taken out of training, the
             last one, or on the test role itself (which leaks).
@@ -98,6 +99,7 @@ class RecordInfo(Part):
     method: MethodPart
     preset: Name
     recipe: Annotated[dict[Name, JsonValue], Field(max_length=200)]
+    changed: Annotated[tuple[Name, ...], Field(max_length=200)] = ()
     seed: Count
     selection: Literal["inner_val", "last", "oracle_test"]
     threshold: Literal["fixed:0.5"]
@@ -116,6 +118,8 @@ class RecordInfo(Part):
     @model_validator(mode="after")
     def _sound(self) -> RecordInfo:
         digest.of_json(self.recipe)  # refuses numbers that are not finite
+        if not set(self.changed) <= set(self.recipe):
+            raise ValueError("changed names something that is not in the recipe")
         if self.conditions[0] != counts.CLEAN or len(set(self.conditions)) < len(self.conditions):
             raise ValueError("conditions must begin with 'clean' and name each once")
         numbers = [fold.fold for fold in self.folds]

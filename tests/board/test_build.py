@@ -201,3 +201,11 @@ def test_tuned_recipes_are_called_tuned_and_say_what_they_cost(tmp_path, make_re
     assert rows(default, *first) == (["tiny, tuned", "tiny"], ["20 by tpe; 3,600 s; 250,000 frames", "0"])
     presets, _ = rows(default, *first, tuned("other", 0.02, 1))
     assert sorted(presets) == ["tiny", "tiny, tuned (mine)", "tiny, tuned (other)"]
+
+
+def test_a_changed_recipe_is_not_shown_as_its_preset(tmp_path, make_record):
+    found = make_record("amf", recipe={"learning_rate": 0.01})
+    record = replace(found, info=found.info.model_copy(update={"changed": ("learning_rate",)}))
+    record.write(tmp_path / "records" / record.place)
+    scores, *_ = _tables(build.pages(tmp_path)["synth_3fold.md"])
+    assert [row["Preset"] for row in scores if row["Method"] == "amf"] == ["tiny, learning_rate=0.01"]
