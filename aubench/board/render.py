@@ -38,6 +38,17 @@ class Table:
     align: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
+    def column(self, header: str) -> tuple[Cell, ...]:
+        """Cells below a header."""
+        at = self.headers.index(header)
+        return tuple(row[at] for row in self.rows)
+
+    def without(self, header: str) -> Table:
+        """The same table less a column."""
+        at = self.headers.index(header)
+        rows = tuple(row[:at] + row[at + 1 :] for row in self.rows)
+        return Table(self.headers[:at] + self.headers[at + 1 :], self.align[:at] + self.align[at + 1 :], rows)
+
 
 Block = str | Table
 """A paragraph or heading in Markdown, or a table."""

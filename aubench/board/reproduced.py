@@ -23,7 +23,8 @@ _READINGS = {
     "acc": "Accuracy in %, mean over folds and seeds. **Interval**: standard deviation over folds and seeds.",
     "gflops": "GFLOPs per frame. Counted here at the paper's full size, twice the multiply-accumulates; takes no run.",
 }
-_DEVIATION = (
+_DEVIATION = "Deviation"
+_DEVIATION_READING = (
     "**Deviation**: what was measured here minus what the paper prints, in the unit of the table; only where both "
     "are of the same data set."
 )
@@ -98,9 +99,12 @@ def written(table: ReportedTable, ours: Sequence[Ours], form: str) -> str:
         return as_csv(_made(table, pairs, " ".join, sources=True))
     made = _made(table, pairs, notes.marks)
     records = [record for each in ours for record in each.records]
-    metric = dict.fromkeys(row.metric for row in table.rows)
-    reading = " ".join([*(_READINGS[each] for each in metric), _DEVIATION])
-    blocks = [f"# {table.rows[0].source}", reading, made, notes.block(), *origin(records)]
+    readings = [_READINGS[metric] for metric in dict.fromkeys(row.metric for row in table.rows)]
+    if all(cell.text == NOTHING for cell in made.column(_DEVIATION)):
+        made = made.without(_DEVIATION)
+    else:
+        readings.append(_DEVIATION_READING)
+    blocks = [f"# {table.rows[0].source}", " ".join(readings), made, notes.block(), *origin(records)]
     return _paged(blocks, form)
 
 
@@ -179,7 +183,7 @@ def _made(
     if len({row.dataset for row in table.rows}) > 1:
         columns.append(_Column("Tested on", lambda row: row.dataset))
     headers = ("Method", *(c.header for c in columns), "Numbers", *(f"AU{au}" for au in table.aus), "Avg.")
-    headers += ("Interval", "Deviation", "Notes", *(("Measured on",) if sources else ()))
+    headers += ("Interval", _DEVIATION, "Notes", *(("Measured on",) if sources else ()))
     align = ("left",) * (2 + len(columns)) + ("right",) * (3 + len(table.aus)) + ("left",) * (2 if sources else 1)
     lines = []
     for row, ours in pairs:

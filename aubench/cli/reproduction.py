@@ -57,10 +57,11 @@ class Ahead:
         self._track, self._folders, self._frames = track, records, frames
         self._choice = devices.choose(device)
         every = _runs(one for needed in found.values() for one in needed)
-        lacking = {key: run for key, run in every.items() if not (run.made or run.published)}
+        lacking = {key: run for key, run in every.items() if not run.there}
         self._by_name: dict[str, _Todo] = {}
         for name, needed in found.items():
-            self._by_name[name] = {key: lacking.pop(key) for key in _runs(needed) if key in lacking}
+            own = (key for key, run in _runs(needed).items() if not run.there)
+            self._by_name[name] = {key: lacking.pop(key) for key in own if key in lacking}
         self._counts = {name: _counted(_runs(needed).values()) for name, needed in found.items()}
         self._reasons = {name: _reasons(needed, asked) for name, needed in found.items()}
         if any(self._by_name.values()):

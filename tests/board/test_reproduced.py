@@ -87,6 +87,16 @@ def test_what_was_measured_on_synth_has_no_deviation_from_real_faces(tables, mak
     assert lines(text)[1]["Avg."] and lines(text)[1]["Deviation"] == ""
 
 
+def test_a_page_without_any_deviation_does_not_speak_of_it(tables, make_record):
+    table, record = tables["amf_table_4"], make_record("late_fusion")
+    drawn, real = (
+        reproduced.written(table, [Ours((r,)), *[NONE] * 3], "markdown") for r in (record, of(record, "bp4d"))
+    )
+    assert "Deviation" not in drawn and real.count("Deviation") == 2
+    widths = {line.count("|") for line in drawn.splitlines() if line.startswith("|")}
+    assert len(widths) == 1
+
+
 def test_the_page_names_protocol_preset_seeds_store_and_runs(tables, make_record):
     record = make_record("amf", seed=3)
     table = tables["amf_table_4"]

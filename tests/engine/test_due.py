@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from aubench.cli.reproduction import Ahead
 from aubench.conditions import Condition
 from aubench.engine.fold import RESULT
 from aubench.engine.papers.due import Due, distinct
+from aubench.engine.papers.rows import Needed, Wanted
 from aubench.errors import UsageError
 from aubench.scores.record import Record, RecordInfo
 
@@ -75,6 +77,17 @@ def test_a_record_that_tells_too_little_does_not(due, publish, tmp_path):
     assert not due(GONE).published, "it was not put under what is wanted"
     assert not due(weights=True).published, "a record has no weights"
     assert not due(method="cam").published
+
+
+def test_a_run_is_made_for_what_lacks_it_not_for_a_table_that_its_record_makes(due, publish, tmp_path, capsys):
+    table, figure = due(), due(weights=True)
+    publish(table, tmp_path / "records")
+    wanted = Wanted("amf")
+    found = {"table": [Needed(wanted, (table,))], "figure": [Needed(wanted, (figure,))]}
+    Ahead(found, "synth_3fold", "cpu", False, [tmp_path], 100).say()
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "table: nothing to run; 1 of its 1 runs are on the leaderboard"
+    assert said[1].startswith("figure: 1 of its 1 runs to be made, about ") and said[1].endswith(": amf V+D seed 5")
 
 
 def test_a_record_of_another_run_in_its_place_does_not(due, publish, tmp_path):

@@ -47,6 +47,11 @@ class Due:
         """Whether its record on the leaderboard tells all that is wanted."""
         return not self.weights and any(map(self._tells, self._published))
 
+    @property
+    def there(self) -> bool:
+        """Whether nothing is to be run for it."""
+        return self.made or self.published
+
     def record(self) -> Record:
         """What it scored, here or else on the leaderboard; written anew where a kill left it behind its folds."""
         for folder in (self.plan.folder / RECORD, *self._published):

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,13 +29,18 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder() -> Iterator[Path]:
+    """An empty folder that another user can reach, as those of pytest cannot be."""
+    with tempfile.TemporaryDirectory() as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[str]:
     """The URL of an empty database on a server of its own, on loopback."""
-    folder, port = tmp_path_factory.mktemp("postgresql"), free_port()
+    port = free_port()
     as_other = {"user": "postgres"} if os.geteuid() == 0 else {}  # PostgreSQL does not run as root
     if as_other:
-        for path in (folder, *folder.parents[:2]):
-            path.chmod(0o755)
         shutil.chown(folder, "postgres")
     name = as_other.get("user") or getpass.getuser()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder} | as_other
