@@ -63,6 +63,7 @@ class Protocol(_Closed):
         folds: Fold 1 is the first.
         variants: Names of known counts of labelled frames.
         aliases: Other names of the folds, as other code numbers them.
+        narrowed_from: Digest of the protocol that has more modalities; no file says so.
     """
 
     name: Name
@@ -79,6 +80,7 @@ class Protocol(_Closed):
     folds: tuple[FoldRule, ...]
     variants: dict[str, int] = {}
     aliases: dict[str, int] = {}
+    narrowed_from: str = Field("", pattern=r"^([0-9a-f]{64})?$")
 
     @field_validator("modalities")
     @classmethod
@@ -87,22 +89,25 @@ class Protocol(_Closed):
             raise ValueError("needs at least one modality, and each once")
         return tuple(m for m in Modality if m in value)
 
-    @model_validator(mode="after")
-    def _exclusive_and_complete(self) -> Self:
+    @field_validator("parts")
+    @classmethod
+    def _exclusive(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         where: dict[str, str] = {}
-        for part, subjects in self.parts.items():
+        for part, subjects in value.items():
+            if not subjects:
+                raise ValueError(f"{part} has no subject")
             for subject in subjects:
                 if subject in where:
                     raise ValueError(f"subject {subject} stands in {where[subject]} and in {part}")
                 where[subject] = part
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not self.folds:
+            raise ValueError("needs at least one fold")
         for number, fold in enumerate(self.folds, 1):
-            both = [*fold.train, *fold.test]
-            if unknown := set(both) - set(self.parts):
-                raise ValueError(f"fold {number} names the unknown part '{min(unknown)}'")
-            if twice := {part for part in both if both.count(part) > 1}:
-                raise ValueError(f"fold {number} uses {min(twice)} twice: its roles must be disjoint in subjects")
-            if missing := set(self.parts) - set(both):
-                raise ValueError(f"fold {number} leaves out {min(missing)}: its roles must be complete")
+            self._prove(number, fold)
         tested = [part for fold in self.folds for part in fold.test]
         if sorted(tested) != sorted(self.parts):
             raise ValueError("every part must be tested in exactly one fold")
@@ -110,10 +115,30 @@ class Protocol(_Closed):
             raise ValueError(f"alias '{outside[0]}' names a fold that does not exist")
         return self
 
+    def _prove(self, number: int, fold: FoldRule) -> None:
+        both = [*fold.train, *fold.test]
+        if not fold.train or not fold.test:
+            raise ValueError(f"fold {number} needs a part to train on and a part to test on")
+        if unknown := set(both) - set(self.parts):
+            raise ValueError(f"fold {number} names the unknown part '{min(unknown)}'")
+        if twice := {part for part in both if both.count(part) > 1}:
+            raise ValueError(f"fold {number} uses {min(twice)} twice: its roles must be disjoint in subjects")
+        if missing := set(self.parts) - set(both):
+            raise ValueError(f"fold {number} leaves out {min(missing)}: its roles must be complete")
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all that can change a number (titles, aliases and defaults cannot)."""
-        return digest.of_json(self.model_dump(mode="json", exclude={"title", "aliases", "preset", "variants"}))
+        without = {"title", "aliases", "preset", "variants", *(() if self.narrowed_from else ("narrowed_from",))}
+        return digest.of_json(self.model_dump(mode="json", exclude=without))
+
+    @property
+    def seed(self) -> str:
+        """What its random draws are named after: its digest, or that of the protocol that it was narrowed from.
+
+        So runs that differ in modalities alone validate on the same subjects and see frames in the same order.
+        """
+        return self.narrowed_from or self.digest
 
     @cached_property
     def subjects(self) -> frozenset[str]:
@@ -143,7 +168,7 @@ class Protocol(_Closed):
         return known[name]
 
     def narrowed(self, modalities: Iterable[str]) -> Protocol:
-        """The same protocol with fewer modalities: another digest, so another row.
+        """The same protocol with fewer modalities: another digest, so another row, but the same random draws.
 
         Raises:
             UsageError: It does not have one of them.
@@ -154,7 +179,9 @@ class Protocol(_Closed):
                 raise UsageError(
                     f"{self.name} has no {name}", where="--modalities", hint=nearest(name, self.modalities)
                 )
-        return Protocol.model_validate(self.model_dump() | {"modalities": names})
+        if set(names) == set(self.modalities):
+            return self
+        return Protocol.model_validate(self.model_dump() | {"modalities": names, "narrowed_from": self.seed})
 
     def task(self, image_size: int) -> Task:
         """What it asks of a method that sees images of this size in pixels."""
@@ -175,7 +202,10 @@ def load(path: Path) -> Protocol:
         content = path.read_bytes()
         if len(content) > _MOST_BYTES:
             raise ProtocolError(f"is larger than {_MOST_BYTES} bytes", where=path)
-        return Protocol.model_validate(tomllib.loads(content.decode()))
+        said = tomllib.loads(content.decode())
+        if "narrowed_from" in said:
+            raise ProtocolError("key 'narrowed_from' is not for files", where=path, hint="use --modalities")
+        return Protocol.model_validate(said)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProtocolError(f"is not TOML ({error})", where=path) from None
     except ValidationError as error:

@@ -44,7 +44,7 @@ def both_ways(name: str, preset: str, batches: int, batch: int) -> tuple[Callabl
     names = [[("F001", "T1", i * batch + j) for j in range(batch)] for i in range(batches)]
 
     def at_once() -> Tensor:
-        sharing = Sharing(method, None, conditions)
+        sharing = Sharing(method, conditions)
         return torch.cat([sharing.every(images, Frames(0, n)) for images, n in zip(stored, names, strict=True)], 1)
 
     def one_by_one() -> Tensor:

@@ -4,6 +4,7 @@ import pytest
 
 from aubench import protocol
 from aubench.errors import ProtocolError, UsageError
+from aubench.protocol import Protocol
 from aubench.registry import builtin_protocols, find_protocol
 from aubench.task import Modality
 
@@ -67,6 +68,9 @@ def test_modalities_come_in_canonical_order(tmp_path):
         ('b = ["M001"]', 'b = ["M001", "F002"]', "subject F002 stands in a and in b"),
         ('train = ["a"]', 'train = ["a", "b"]', "fold 1 uses b twice"),
         ('b = ["M001"]', 'b = ["M001"]\nc = ["M002"]', "fold 1 leaves out c"),
+        ('train = ["a"]', "train = []", "fold 1 needs a part to train on"),
+        ('b = ["M001"]', "b = []", "b has no subject"),
+        (GOOD[GOOD.index("[parts]") :], "parts = {}\nfolds = []\n", "needs at least one fold"),
         ('test = ["b"]', 'test = ["z"]', "unknown part 'z'"),
         ("threshold", "treshold", "did you mean 'threshold'?"),
         ("first = 1", "first = 3", "alias 'first'"),
@@ -93,8 +97,19 @@ def test_narrowing_makes_another_row(tmp_path):
     first = load(tmp_path, GOOD)
     narrow = first.narrowed((Modality.DEPTH,))
     assert narrow.digest != first.digest and narrow.modalities == (Modality.DEPTH,)
+    assert first.narrowed(first.modalities) == first
     with pytest.raises(UsageError, match="has no thermal"):
         first.narrowed((Modality.THERMAL,))
+
+
+def test_narrowing_keeps_the_random_draws_even_when_read_back(tmp_path):
+    first = load(tmp_path, GOOD)
+    narrow = first.narrowed((Modality.DEPTH,))
+    assert narrow.seed == first.seed == first.digest
+    again = Protocol.model_validate(narrow.model_dump(mode="json"))
+    assert (again.seed, again.digest) == (narrow.seed, narrow.digest)
+    with pytest.raises(ProtocolError, match="'narrowed_from' is not for files"):
+        load(tmp_path, GOOD.replace("version = 1", f'version = 1\nnarrowed_from = "{"0" * 64}"'))
 
 
 def test_unknown_fold_and_protocol_name_the_nearest(tmp_path):

@@ -15,7 +15,7 @@ Modalities = Annotated[str | None, typer.Option("--modalities", help="Narrow the
 Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The dataset's store.")]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of all runs.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-Precision = Annotated[str, typer.Option("--precision", help="32-true, bf16-mixed, 16-mixed or bf16-true.")]
+Precision = Annotated[str, typer.Option("--precision", help="32-true or bf16-mixed.")]
 TableFormat = Annotated[str, typer.Option("--format", help="Of tables: markdown, latex or csv.")]
 
 

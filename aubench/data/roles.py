@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aubench.data.store import Store
-from aubench.errors import DataError
+from aubench.errors import DataError, UsageError
 from aubench.protocol import Protocol
 
 Rows = npt.NDArray[np.int64]
@@ -98,6 +98,9 @@ class Labelled:
         Args:
             fold: Its number, from 1.
             validation: Whether to take validation subjects out of the training parts.
+
+        Raises:
+            UsageError: There are none to take out.
         """
         training = self.protocol.train_subjects(fold)
         val = self._validation_subjects(fold, sorted(training)) if validation else frozenset()
@@ -113,17 +116,24 @@ class Labelled:
     def _validation_subjects(self, fold: int, training: list[str]) -> frozenset[str]:
         """The subject-exclusive draw whose AU rates are nearest to those of all training subjects.
 
-        The draws depend on the protocol and the fold alone, so every method and seed meets the same.
+        The draws depend on the protocol and the fold alone, so every method, seed and choice of modalities meets the
+        same.
         """
         from sklearn.model_selection import GroupShuffleSplit
 
         rule = self.protocol.validation
+        if len(training) < 2:
+            raise UsageError(
+                f"fold {fold} has one training subject, and none to validate on",
+                where=self.protocol.name,
+                hint="use --selection last",
+            )
         rows = [self.labels[self.rows_of({subject})] for subject in training]
         positive = np.array([(labels == 1).sum(0) for labels in rows])
         known = np.array([(labels >= 0).sum(0) for labels in rows])
         target = positive.sum(0) / known.sum(0).clip(1)
         draws = GroupShuffleSplit(
-            rule.candidates, test_size=rule.fraction, random_state=int(self.protocol.digest[:7], 16) + fold
+            rule.candidates, test_size=rule.fraction, random_state=int(self.protocol.seed[:7], 16) + fold
         )
         chosen = [val for _, val in draws.split(training, groups=training)]
         distance = [np.abs(positive[v].sum(0) / known[v].sum(0).clip(1) - target).sum() for v in chosen]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,8 @@ if TYPE_CHECKING:
 
     from aubench.method import Method
 
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true")
+PRECISIONS = ("32-true", "bf16-mixed")
+"""Of Lightning Fabric; others would need the state of a loss scaler or of rounded weights to go on after a kill."""
 KINDS = ("auto", "cpu", "cuda", "mps")
 
 
@@ -73,7 +73,7 @@ def _cpu_name() -> str:
 
 
 def fabric_for(kind: str, index: int, precision: str) -> Fabric:
-    """A Fabric on one device.
+    """A Fabric on one device, whatever a scheduler says of other tasks of its job.
 
     Args:
         kind: ``cpu``, ``cuda`` or ``mps``.
@@ -83,24 +83,17 @@ def fabric_for(kind: str, index: int, precision: str) -> Fabric:
     import logging
 
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     devices: Any = [index] if kind != "cpu" else 1
-    return Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]
+    plugins = [LightningEnvironment()]
+    return Fabric(accelerator=kind, devices=devices, precision=precision, plugins=plugins)  # type: ignore[arg-type]
 
 
-def placed(method: Method, fabric: Fabric, calls: Iterable[str]) -> Any:
-    """A method on a device, behind a wrapper that computes in the Fabric's precision.
-
-    Args:
-        method: Moved as a whole; its images are laid out channels last.
-        fabric: See :func:`fabric_for`.
-        calls: Methods beside ``forward`` that are called on the wrapper.
-    """
+def place(method: Method, fabric: Fabric) -> None:
+    """Move a method to a device, its filters laid out channels last as images are."""
     import torch
 
     method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    wrapped = fabric.setup_module(method)
-    for name in calls:
-        wrapped.mark_forward_method(name)
-    return wrapped
+    fabric.to_device(method)

@@ -92,9 +92,10 @@ def trained(plan: Plan, data: Labelled, roles: Roles, kind: str, index: int, rep
 
 
 def _placed(plan: Plan, fold: int, data: Labelled, fabric: Fabric, report: Report) -> Place:
-    torch.manual_seed(derive(plan.seed, plan.protocol.digest, fold, plan.entry.name, "initialisation"))
+    torch.manual_seed(derive(plan.seed, plan.protocol.seed, fold, plan.entry.name, "initialisation"))
     method = plan.build()
-    return Place(plan, fold, data, fabric, method, devices.placed(method, fabric, ("loss",)), report)
+    devices.place(method, fabric)
+    return Place(plan, fold, data, fabric, method, report)
 
 
 def _trained(place: Place, roles: Roles, before: Pretrained | None) -> Training:
@@ -126,7 +127,7 @@ def _thinned(data: Labelled, rows: Rows, recipe: Recipe) -> Rows:
 def _score(place: Place, roles: Roles, training: Training, before: Pretrained | None) -> None:
     plan, data, device = place.plan, place.data, place.fabric.device
     folder = plan.fold_folder(roles.fold)
-    sealed = Sealed(place.method, place.wrapped)
+    sealed = Sealed(place.method, place.fabric.autocast)
     _warm_up(sealed, data, roles, device)
     begin = time.perf_counter()
     found = predict.probabilities(sealed, data, roles.test, device)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aubench.conditions import CLEAN, Condition
 from aubench.data.pixels import centre_views
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aubench.method import Method
 
+    Arithmetic = Callable[[], AbstractContextManager[Any]]
     Stored = Mapping[Modality, UInt8[Tensor, "n *t h w c"]]
 
 
@@ -28,12 +29,11 @@ class Sealed:
 
     Args:
         method: The method; it is put into evaluation mode for each call and back after it.
-        wrapped: What to call in its stead, if it is wrapped for a device and a precision.
+        arithmetic: Makes the context in which it computes.
     """
 
-    def __init__(self, method: Method, wrapped: nn.Module | None = None) -> None:
-        self.method = method
-        self.wrapped: Any = method if wrapped is None else wrapped
+    def __init__(self, method: Method, arithmetic: Arithmetic = nullcontext) -> None:
+        self.method, self._arithmetic = method, arithmetic
 
     @torch.inference_mode()
     def probabilities(
@@ -59,16 +59,17 @@ class Sealed:
         """
         with self.evaluating():
             views = self.views(images)
-            found = self.wrapped(applied(views, condition, frames, means))
+            found = self.method(applied(views, condition, frames, means))
         return self.checked(found, views)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """The method in evaluation mode."""
+        """The method in evaluation mode and in its precision."""
         training = self.method.training
         self.method.eval()
         try:
-            yield
+            with self._arithmetic():
+                yield
         finally:
             self.method.train(training)
 

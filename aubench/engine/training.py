@@ -52,7 +52,6 @@ class Place:
         data: The store's frames.
         fabric: Device and precision.
         method: The method, on its device.
-        wrapped: The method as Fabric calls it.
         report: Told of each finished epoch.
     """
 
@@ -61,7 +60,6 @@ class Place:
     data: Labelled
     fabric: Fabric
     method: Method
-    wrapped: Any
     report: Callable[[dict[str, Any]], None]
 
 
@@ -187,7 +185,8 @@ class Training:
         factor = self.method.learning_rate_factor(stage, progress)
         for group in optimizer.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
-        terms: dict[str, Tensor] = self.place.wrapped.loss(batch, stage, progress)
+        with self.fabric.autocast():
+            terms = self.method.loss(batch, stage, progress)
         self.fabric.backward(terms["total"])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -232,7 +231,7 @@ class Training:
         rows = self.part.val
         if not len(rows):
             return None
-        sealed = Sealed(self.method, self.place.wrapped)
+        sealed = Sealed(self.method, self.fabric.autocast)
         found = predict.probabilities(sealed, self.data, rows, self.fabric.device)
         cells = predict.confusion(found, self.data.labels[rows])
         return {"f1": metrics.mean(metrics.f1(cells).tolist()), "acc": metrics.mean(metrics.accuracy(cells).tolist())}
@@ -249,7 +248,7 @@ class Training:
         self._saved_at = time.monotonic()
 
     def _seed(self, stage: Stage, name: str, *when: int) -> int:
-        return derive(self.plan.seed, self.plan.protocol.digest, self.place.fold, stage.name, name, *when)
+        return derive(self.plan.seed, self.plan.protocol.seed, self.place.fold, stage.name, name, *when)
 
     @property
     def _on_gpu(self) -> bool:

@@ -5,7 +5,8 @@ import pytest
 
 from aubench.data.roles import Labelled
 from aubench.data.store import Store
-from aubench.errors import DataError
+from aubench.errors import DataError, UsageError
+from aubench.protocol import FoldRule
 from aubench.registry import find_protocol
 from aubench.task import Modality
 
@@ -28,6 +29,28 @@ def test_roles_share_no_subject_and_leave_no_labelled_frame_out(data, fold):
 def test_validation_subjects_are_the_same_for_everyone(data, small_store):
     again = Labelled(Store(small_store), find_protocol("synth_3fold"))
     assert np.array_equal(again.roles(1, validation=True).val, data.roles(1, validation=True).val)
+
+
+def test_runs_on_fewer_modalities_train_and_validate_on_the_same_people(data, small_store):
+    narrow = Labelled(Store(small_store), find_protocol("synth_3fold", ["depth"]))
+    for fold in (1, 2, 3):
+        ours, whole = (each.roles(fold, validation=True) for each in (narrow, data))
+        assert np.array_equal(ours.val, whole.val) and np.array_equal(ours.train, whole.train)
+
+
+def test_one_training_subject_leaves_nobody_to_validate_on(small_store):
+    protocol = find_protocol("synth_3fold")
+    first, *rest = sorted(protocol.subjects)
+    few = protocol.model_copy(
+        update={
+            "parts": {"one": (first,), "others": tuple(rest)},
+            "folds": (FoldRule(train=("one",), test=("others",)), FoldRule(train=("others",), test=("one",))),
+        }
+    )
+    alone = Labelled(Store(small_store), few)
+    with pytest.raises(UsageError, match="fold 1 has one training subject"):
+        alone.roles(1, validation=True)
+    assert len(alone.roles(1, validation=False).train)
 
 
 def test_validation_labels_are_nearer_to_the_training_rates_than_a_usual_draw(data):

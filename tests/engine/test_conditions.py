@@ -167,7 +167,7 @@ def test_shared_predictions_equal_single_ones(name):
         "mask:all:0.5",
     )
     conditions = [CLEAN, *map(Condition.parse, texts)]
-    sharing, sealed = Sharing(method, None, conditions, means), Sealed(method)
+    sharing, sealed = Sharing(method, conditions, means), Sealed(method)
     for _ in range(2):  # the second batch meets what the first left
         together = sharing.every(images, Frames(1, names))
         for condition, found in zip(conditions, together, strict=True):
@@ -184,7 +184,7 @@ def test_a_branch_is_encoded_only_where_something_changed(monkeypatch):
         type(method), "encode", lambda self, m, x: (encoded.append((m, len(x))), original(self, m, x))[1]
     )
     conditions = [CLEAN, *find_suite("amf").conditions((V, D))]
-    sharing = Sharing(method, None, conditions)
+    sharing = Sharing(method, conditions)
     sharing.every(stored(4, size=64), Frames(0, NAMES[:4]))
     assert len(conditions) == 15
     assert sorted(encoded) == sorted([(m, 4) for m in (V, D)] * 5 + [(V, 1), (D, 1)])
@@ -197,6 +197,6 @@ def test_untouched_modalities_change_nothing():
     assert CLEAN.treatments((V, D)) == {V: AS_IS, D: AS_IS}
     assert Condition.parse("noise:thermal:0.2").treatments((V,)) == {V: AS_IS}
     method = built("resnet_visual")
-    sharing = Sharing(method, None, [CLEAN, Condition.parse("noise:depth:0.8")])
+    sharing = Sharing(method, [CLEAN, Condition.parse("noise:depth:0.8")])
     clean, other = sharing.every({V: stored(3, size=64)[V]}, Frames(0, NAMES[:3]))
     assert torch.equal(clean, other)

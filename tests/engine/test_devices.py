@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from aubench.conditions import Condition
 from aubench.engine import devices
+from aubench.engine.fold import run_fold
+from aubench.engine.robustness import evaluation
 from aubench.errors import UsageError
 
 
@@ -30,15 +35,28 @@ def test_gpu_is_taken_where_there_is_one(monkeypatch):
 
 
 @pytest.mark.parametrize(("precision", "inside"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
-def test_precision_is_what_the_layers_compute_in(precision, inside):
-    fabric = devices.fabric_for("cpu", 0, precision)
-    seen = []
+def test_precision_is_what_training_testing_and_conditions_compute_in(decide, tmp_path, precision, inside):
+    small = {"image_size": 32, "crop": 28, "frames_per_epoch": 64, "epochs": 1, "validation_stride": 8}
+    plan = replace(decide(tmp_path, "late_fusion", **small), precision=precision)
+    seen = set()
 
-    class Spy(torch.nn.Linear):
-        def forward(self, x):
-            found = super().forward(x)
-            seen.append(found.dtype)
-            return found
+    def look(module, inputs, output):
+        if isinstance(module, torch.nn.Linear):
+            seen.add((torch.is_grad_enabled(), output.dtype))
 
-    fabric.setup_module(Spy(3, 2))(torch.zeros(1, 3))
-    assert seen == [inside]
+    handle = torch.nn.modules.module.register_module_forward_hook(look)
+    try:
+        run_fold(plan, 1, "cpu", 0, lambda event: None)
+        assert seen == {(True, inside), (False, inside)}
+        seen.clear()
+        evaluation.evaluate(plan, 1, "cpu", 0, lambda event: None, conditions=[Condition.parse("noise:depth:0.5")])
+        assert seen == {(False, inside)}
+    finally:
+        handle.remove()
+
+
+def test_another_task_of_the_same_slurm_job_does_not_matter(monkeypatch):
+    for name, value in {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "3"}.items():
+        monkeypatch.setenv(name, value)
+    fabric = devices.fabric_for("cpu", 0, "32-true")
+    assert (fabric.world_size, fabric.global_rank) == (1, 0)

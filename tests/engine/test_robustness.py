@@ -74,9 +74,7 @@ def test_clean_under_conditions_is_the_run_itself(plan, small_store):
     data = Labelled(Store(small_store), plan.protocol)
     rows = data.roles(1, validation=True).test
     method = finished.method_of(plan, 1)
-    (clean, noisy) = evaluation.predictions(
-        Sharing(method, None, [CLEAN, WANTED[1]]), data, rows, 5, torch.device("cpu")
-    )
+    (clean, noisy) = evaluation.predictions(Sharing(method, [CLEAN, WANTED[1]]), data, rows, 5, torch.device("cpu"))
     assert np.allclose(clean, predict.probabilities(Sealed(method), data, rows, torch.device("cpu")), atol=1e-6)
     frames = Frames(5, data.names(rows[:3]))
     images = {m: torch.from_numpy(data.store.read(m, rows[:3])) for m in plan.task.modalities}

@@ -48,7 +48,7 @@ def views(data: Labelled, method: Method, rows: Rows) -> Inputs:
 
 def seed(plan: Plan, fold: int) -> int:
     """Seed the global generator, the same for the same figure; returns the seed."""
-    number = derive(plan.seed, plan.protocol.digest, fold, "figures")
+    number = derive(plan.seed, plan.protocol.seed, fold, "figures")
     torch.manual_seed(number)
     return number
 

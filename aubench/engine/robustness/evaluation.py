@@ -22,7 +22,7 @@ from aubench.engine.plan import Plan
 from aubench.engine.robustness.sharing import Sharing
 from aubench.engine.training import WEIGHTS
 from aubench.engine.treatments import Frames, Means
-from aubench.method import BranchedMethod, Method
+from aubench.method import Method
 from aubench.scores import counts, histograms
 from aubench.task import Modality
 
@@ -95,9 +95,9 @@ def _evaluated(plan: Plan, fold: int, todo: list[Condition], kind: str, index: i
     data, roles = plan.opened(fold)
     fabric = devices.fabric_for(kind, index, plan.precision)
     method = finished.method_of(plan, fold)
-    wrapped = devices.placed(method, fabric, ("encode", "fuse") if isinstance(method, BranchedMethod) else ())
+    devices.place(method, fabric)
     means = means_for(todo, data, roles.train, method, fabric.device)
-    sharing = Sharing(method, wrapped, todo, means)
+    sharing = Sharing(method, todo, means, fabric.autocast)
     found = predictions(sharing, data, roles.test, plan.seed, fabric.device)
     tables = [
         (

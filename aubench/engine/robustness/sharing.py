@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from aubench.conditions import Condition, Treatment
@@ -18,7 +19,7 @@ from aubench.task import Modality
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from aubench.engine.sealed import Stored
+    from aubench.engine.sealed import Arithmetic, Stored
     from aubench.method import Method
 
 
@@ -32,15 +33,19 @@ class Sharing(Sealed):
 
     Args:
         method: The method.
-        wrapped: What to call in its stead, if it is wrapped for a device and a precision.
         conditions: In the order of the answers.
         means: Mean image of each modality, where a condition needs any.
+        arithmetic: As of :class:`~aubench.engine.sealed.Sealed`.
     """
 
     def __init__(
-        self, method: Method, wrapped: nn.Module | None, conditions: Sequence[Condition], means: Means | None = None
+        self,
+        method: Method,
+        conditions: Sequence[Condition],
+        means: Means | None = None,
+        arithmetic: Arithmetic = nullcontext,
     ) -> None:
-        super().__init__(method, wrapped)
+        super().__init__(method, arithmetic)
         self.conditions, self.means = conditions, means
         self._constant: dict[tuple[Modality, Treatment], Any] = {}
 
@@ -72,8 +77,13 @@ class Sharing(Sealed):
         key = (modality, treatment)
         if key not in self._constant:
             single = treated(view[:1], treatment, modality, None, self.means)
-            self._constant[key] = self.wrapped.encode(modality, single.contiguous())
+            self._constant[key] = self.encoded(modality, single.contiguous())
         return self._constant[key]
+
+    def encoded(self, modality: Modality, view: Tensor) -> Any:
+        """Features of images, of a method that has branches."""
+        assert isinstance(self.method, BranchedMethod)
+        return self.method.encode(modality, view)
 
 
 class _Batch:
@@ -86,9 +96,10 @@ class _Batch:
     def predicted(self, treatments: tuple[Treatment, ...]) -> Any:
         """The method's answer when each modality, in order, is treated so."""
         pairs = list(zip(self.views, treatments, strict=True))
-        if isinstance(self.sharing.method, BranchedMethod):
-            return self.sharing.wrapped.fuse({m: self._encoded(m, treatment) for m, treatment in pairs})
-        return self.sharing.wrapped({m: self._treated(m, treatment) for m, treatment in pairs})
+        method = self.sharing.method
+        if isinstance(method, BranchedMethod):
+            return method.fuse({m: self._encoded(m, treatment) for m, treatment in pairs})
+        return method({m: self._treated(m, treatment) for m, treatment in pairs})
 
     def _encoded(self, modality: Modality, treatment: Treatment) -> Any:
         key = (modality, treatment)
@@ -101,7 +112,7 @@ class _Batch:
         if treatment.constant:
             one = self.sharing.constant(modality, treatment, view)
             return pytree.tree_map_only(Tensor, lambda x: x.expand(len(view), *x.shape[1:]), one)
-        return self.sharing.wrapped.encode(modality, self._treated(modality, treatment))
+        return self.sharing.encoded(modality, self._treated(modality, treatment))
 
     def _treated(self, modality: Modality, treatment: Treatment) -> Tensor:
         return treated(self.views[modality], treatment, modality, self.frames, self.sharing.means)
