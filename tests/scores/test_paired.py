@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from aubench.scores import metrics, paired
-from aubench.scores.shares import shares
+from aubench.scores.shares import Shares, shares
 
 
 def test_flips_equal_a_plain_loop(monkeypatch):
     monkeypatch.setattr(paired, "FLIPS", 200)
     monkeypatch.setattr(paired, "_BLOCK", 50)
+    monkeypatch.setattr(paired, "_MET", 1)
     parts = np.random.default_rng(0).normal(0.2, 1, size=(9, 3))
     found, generator = paired.flipped(parts), np.random.RandomState(paired._SEED)
     signs = [1 if one else -1 for one in generator.randint(0, 2, size=200 * 9, dtype=np.int64)]
@@ -18,6 +19,42 @@ def test_flips_equal_a_plain_loop(monkeypatch):
         sums = [sum(s * x for s, x in zip(signs[i : i + 9], own, strict=True)) for i in range(0, len(signs), 9)]
         as_far = sum(abs(total) >= abs(sum(own)) - 1e-9 for total in sums)
         assert found[column] == (1 + as_far) / 201
+
+
+def test_of_many_methods_the_better_ones_still_rank_first():
+    """With 50,000 flips alone, from 72 methods on no p-value survived the correction, and every rank was 1."""
+    people = ((1, tuple(f"S{i:02}" for i in range(20))),)
+    even = np.random.default_rng(0).normal(0, 0.001, size=(72, 20, 2))
+    contestants = []
+    for i, parts in enumerate(even):
+        own = parts + (0.02 if i < 2 else 0.01)
+        contestants.append(Shares((1,), people, own.sum(axis=0), own, np.zeros(2)))
+    assert paired.ranked(contestants) == [1, 1, *([3] * 70)]
+
+
+def test_only_tests_that_few_flips_have_met_take_more(monkeypatch):
+    parts = np.random.default_rng(0).normal(0, 1, size=(30, 200))
+    parts[:, 0] += 3
+    found = paired.flipped(parts)
+    monkeypatch.setattr(paired, "flips_for", lambda tests: paired.FLIPS)
+    as_before = paired.flipped(parts)
+    same = as_before >= (paired._MET + 1) / (paired.FLIPS + 1)
+    assert (found[same] == as_before[same]).all() and same.sum() > 150
+    assert found[0] == pytest.approx(0.05 / 200 / 20, rel=0.01)
+
+
+def test_of_few_tests_none_takes_more_flips():
+    assert [paired.flips_for(tests) for tests in (1, 45, 125, 126, 2556)] == [50_000] * 3 + [55_000, 1_025_000]
+
+
+def test_methods_of_equal_skill_are_told_apart_as_rarely_however_many_flips_are_made(monkeypatch):
+    monkeypatch.setattr(paired, "FLIPS", 1000)
+    monkeypatch.setattr(paired, "_BLOCK", 500)
+    parts = np.random.default_rng(1).normal(size=(24, 4000))
+    monkeypatch.setattr(paired, "flips_for", lambda tests: 20_000)
+    p = paired.flipped(parts)
+    for level in (0.002, 0.01, 0.05):
+        assert np.mean(p <= level) <= level + 3 * (level / 4000) ** 0.5
 
 
 def _swapped(ours, theirs, flips):
