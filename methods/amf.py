@@ -70,7 +70,12 @@ class Scoring(nn.Sequential):
     """Eq. (2): a score in [0, 1] for each feature of a modality."""
 
     def __init__(self, features: int) -> None:
-        super().__init__(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, features), nn.Sigmoid())
+        super().__init__(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, features))
+
+    def forward(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Scores of features."""
+        logits: Tensor = super().forward(features)
+        return logits.float().sigmoid()
 
 
 class AMF(BranchedMethod):
@@ -164,7 +169,7 @@ class AMF(BranchedMethod):
     def voted(self, selected: Float[Tensor, "n k d"]) -> Float[Tensor, "n au"]:
         """The mean over draws in eq. (9)."""
         votes: Tensor = self.classifier(selected)
-        return votes.sigmoid().mean(1)
+        return votes.float().sigmoid().mean(1)  # eq. (9)
 
     def temperature(self, progress: Progress) -> float:
         """τ of eq. (6) at a step."""
@@ -187,7 +192,7 @@ class AMF(BranchedMethod):
         total = self.recipe.weight_fused * terms["fused"]
         for m, score in zip(self.task.modalities, guided, strict=True):
             classifier = cast(nn.Linear, self.classifiers[m.value])
-            chances = classifier(features[m]).sigmoid()
+            chances = classifier(features[m]).float().sigmoid()
             alone = masked_bce(chances, batch.labels)  # eq. (8)
             guidance = self.guidance(score, loss_gradient(classifier.weight, chances, batch.labels))
             total = total + self.recipe.weight_modality * alone + self.recipe.weight_guidance * guidance  # eq. (11)

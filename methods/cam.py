@@ -78,4 +78,4 @@ class CAM(BranchedMethod):
         maps = streams if self.recipe.per_stream else [torch.cat(streams, 1)]
         pooled = [attend(x).mean((2, 3)) for attend, x in zip(self.attention, maps, strict=True)]
         logits: Tensor = self.classifier(torch.cat(pooled, 1))
-        return logits.sigmoid()
+        return logits.float().sigmoid()

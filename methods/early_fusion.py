@@ -46,4 +46,4 @@ class EarlyFusion(Method):
         """AU probabilities."""
         images = torch.cat([inputs[m] for m in self.task.modalities], 1)
         logits: Tensor = self.classifier(self.encoder(images))
-        return logits.sigmoid()
+        return logits.float().sigmoid()

@@ -64,7 +64,7 @@ class LateFusion(BranchedMethod):
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
         """AU probabilities."""
         logits: Tensor = self.classifier(torch.cat([features[m] for m in self.task.modalities], 1))
-        return logits.sigmoid()
+        return logits.float().sigmoid()
 
     def _channels(self, modality: Modality) -> int:
         return CHANNELS if self.recipe.cut_switch else modality.channels

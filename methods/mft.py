@@ -120,7 +120,7 @@ class MFT(BranchedMethod):
         tokens = [features[m] for m in self.task.modalities]
         query = torch.stack(tokens).sum(0) if self.recipe.query == "sum" else features[Modality(self.recipe.query)]
         logits: Tensor = self.classifier(self.fusion(query, torch.cat(tokens, 1)))
-        return logits.sigmoid()
+        return logits.float().sigmoid()
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """The fused loss, and each modality's own."""
@@ -128,6 +128,6 @@ class MFT(BranchedMethod):
         terms = {"fused": masked_bce(self.fuse(features), batch.labels)}
         total = terms["fused"]
         for m, tokens in features.items():
-            terms[m.value] = masked_bce(self.classifiers[m.value](tokens).sigmoid(), batch.labels)
+            terms[m.value] = masked_bce(self.classifiers[m.value](tokens).float().sigmoid(), batch.labels)
             total = total + self.recipe.weight_unimodal * terms[m.value]
         return {"total": total, **terms}

@@ -119,7 +119,7 @@ class MTUT(BranchedMethod):
     def alone(self, modality: Modality, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n au"]:
         """AU probabilities by one modality."""
         logits: Tensor = self.classifiers[modality.value](maps.mean((2, 3)))
-        return logits.sigmoid()
+        return logits.float().sigmoid()
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """The sum over modalities m of ℓ^m = ℓ_cls^m + λ Σ_n ℓ_SSA^{m,n}, each the mean of the labelled frames."""

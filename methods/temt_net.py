@@ -114,14 +114,14 @@ class TEMTNet(Method):
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """AU probabilities by the visual images alone."""
         logits: Tensor = self.classifier(self.encoder(inputs[Modality.VISUAL]))
-        return logits.sigmoid()
+        return logits.float().sigmoid()
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """The weighted sum of the tasks that are on, with each beside it."""
         recipe = self.recipe
         maps = self.encoder.maps(batch.inputs[Modality.VISUAL])
         features = maps.mean((2, 3))
-        terms = {"au": masked_bce(self.classifier(features).sigmoid(), batch.labels)}
+        terms = {"au": masked_bce(self.classifier(features).float().sigmoid(), batch.labels)}
         total = recipe.weight_au * terms["au"]
         if recipe.weight_generation:
             terms["generation"] = image_distance(self.decoder(maps), batch.inputs[self.target])

@@ -26,7 +26,8 @@ def correlations(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d d"]:
     """
     rows = maps.flatten(2).float()
     rows = functional.normalize(rows - rows.mean(2, keepdim=True), dim=2, eps=FLATTEST)
-    return rows.mT @ rows
+    with torch.autocast(maps.device.type, enabled=False):
+        return rows.mT @ rows  # corr(F)
 
 
 def focal_weights(

@@ -98,8 +98,10 @@ def co_occurrence(states: Float[Tensor, "n au"]) -> Float[Tensor, "au au"]:
     known = (states >= 0).to(states.dtype)
     present = thresholded(states) * known
     absent = known - present
-    either = known.T @ known - absent.T @ absent
-    return torch.where(either > 0.5, present.T @ present / either.clamp(min=0.5), -1)
+    with torch.autocast(states.device.type, enabled=False):  # bfloat16 counts to 256
+        either = known.T @ known - absent.T @ absent
+        both = present.T @ present
+    return torch.where(either > 0.5, both / either.clamp(min=0.5), -1)
 
 
 def transitions(now: Float[Tensor, "n au"], after: Float[Tensor, "n au"]) -> Float[Tensor, "au au 16"]:
@@ -116,9 +118,10 @@ def transitions(now: Float[Tensor, "n au"], after: Float[Tensor, "n au"]) -> Flo
     single = torch.stack([a * b for b in (1 - after, after) for a in (1 - now, now)], -1)  # bit 0 is now, bit 1 next
     single = single * known[..., None]
     aus = now.shape[1]
-    both = torch.einsum("nix,njy->ijxy", single, single).reshape(aus, aus, 2, 2, 2, 2)  # i j i' i j' j
+    with torch.autocast(now.device.type, enabled=False):
+        both = torch.einsum("nix,njy->ijxy", single, single).reshape(aus, aus, 2, 2, 2, 2)  # i j i' i j' j
+        frames = (known.T @ known).fill_diagonal_(0)[..., None]
     states = both.permute(0, 1, 4, 2, 5, 3).reshape(aus, aus, TRANSITIONS)
-    frames = (known.T @ known).fill_diagonal_(0)[..., None]
     return torch.where(frames > 0.5, states / frames.clamp(min=0.5), -1)
 
 

@@ -53,4 +53,4 @@ class Unimodal(Method):
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """AU probabilities."""
         logits: Tensor = self.classifier(self.encoder(inputs[self.modality]))
-        return logits.sigmoid()
+        return logits.float().sigmoid()
