@@ -155,14 +155,16 @@ class Method(nn.Module, ABC):
         What is kept belongs into buffers, so that it is saved with the weights.
 
         Args:
-            labels: Of each sequence, in order of time: 1 present, 0 absent, -1 unknown.
+            labels: Of each run of consecutive frames, in order of time: 1 present, 0 absent, -1 unknown.
         """
 
     def spans(self, labels: Int[Tensor, "frames au"]) -> Sequence[tuple[int, int]]:
         """Parts of a training sequence that clips are drawn from besides its whole; for methods that take clips.
 
+        What is left of the last clip of a part is filled with its last frame, unlabelled.
+
         Args:
-            labels: Of the sequence's frames, in order of time.
+            labels: Of consecutive frames of the sequence, in order of time; frames that lack end a run of them.
 
         Returns:
             First frame and the one after the last.

@@ -1,8 +1,8 @@
 """Clips: consecutive frames of one sequence, as rows of row numbers.
 
-A clip has as many entries as the method asks for. Where a sequence is too short, or a clip reaches back
-over frames that another one covers, an entry is filling: the number ``-1 - row`` stands for the image
-of ``row`` whose label and prediction count nowhere.
+A clip has as many entries as the method asks for. Where a run of frames is too short, or a clip reaches
+back over frames that another one covers, an entry is filling: the number ``-1 - row`` stands for the
+image of ``row`` whose label and prediction count nowhere.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from aubench.data.roles import Labelled, Rows
 
 Spans = Callable[[npt.NDArray[np.int8]], Sequence[tuple[int, int]]]
-"""Labels (F, A) of a sequence to parts of it, as first frame and the one after the last."""
+"""Labels (F, A) of consecutive frames to parts of them, as first frame and the one after the last."""
 
 
 def frames_of(rows: Rows) -> Rows:
@@ -24,18 +24,24 @@ def frames_of(rows: Rows) -> Rows:
 
 
 def sequences(data: Labelled, rows: Rows) -> list[Rows]:
-    """Rows, ascending, by the sequence that they belong to."""
-    codes = data.sequences[rows]
-    return np.split(rows, np.flatnonzero(np.diff(codes)) + 1) if len(rows) else []
+    """Runs of frames that follow each other: rows, ascending, by the sequence that they belong to.
+
+    A sequence is cut where frames lack, which shows in a step of their numbers above its least.
+    """
+    if not len(rows):
+        return []
+    codes, numbers = data.sequences[rows], data.store.frames["frame"].to_numpy()[rows]
+    whole = np.split(np.arange(len(rows)), np.flatnonzero(np.diff(codes)) + 1)
+    return [rows[part] for one in whole for part in _runs(one, np.diff(numbers[one]))]
 
 
 def tiled(data: Labelled, rows: Rows, length: int) -> Rows:
     """Clips that hold every row exactly once as itself.
 
-    The last clip of a sequence reaches back to be full of images, if the sequence is long enough.
+    The last clip of a run of frames reaches back to be full of images, if the run is long enough.
 
     Args:
-        data: Says which rows are of one sequence.
+        data: Says which rows follow each other in one sequence.
         rows: Ascending.
         length: T, frames a clip.
 
@@ -51,11 +57,11 @@ def drawn(
 ) -> Rows:
     """The clips of one training epoch, shuffled.
 
-    Every sequence gives as many clips as would cover it, each beginning anywhere; besides, the parts
+    Every run of frames gives as many clips as would cover it, each beginning anywhere; besides, the parts
     that ``spans`` names are covered from their beginning.
 
     Args:
-        data: Says which rows are of one sequence, and their labels.
+        data: Says which rows follow each other in one sequence, and their labels.
         rows: The training role, ascending.
         length: T, frames a clip.
         count: How many frames to draw, in whole clips but at least one; all clips where None.
@@ -74,6 +80,11 @@ def drawn(
             found += _tiles(frames[first:last], length, reach_back=False)
     order = chance.permutation(len(found))
     return np.stack(found)[order[: None if count is None else max(count // length, 1)]]
+
+
+def _runs(frames: Rows, steps: Rows) -> list[Rows]:
+    """Frames of one sequence, cut wherever a step to the next is above the least."""
+    return np.split(frames, np.flatnonzero(steps > steps.min(initial=np.iinfo(steps.dtype).max)) + 1)
 
 
 def _tiles(frames: Rows, length: int, *, reach_back: bool = True) -> list[Rows]:

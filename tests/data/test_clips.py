@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,9 +18,16 @@ from aubench.registry import find_protocol
 from aubench.task import Modality
 
 
+def of_numbers(*sequences: Sequence[int]) -> SimpleNamespace:
+    """Frames with given numbers."""
+    codes = np.repeat(np.arange(len(sequences)), list(map(len, sequences)))
+    numbers = pd.DataFrame({"frame": np.concatenate(sequences).astype(np.int32)})
+    labels = np.zeros((len(codes), 2), np.int8)
+    return SimpleNamespace(sequences=codes, labels=labels, store=SimpleNamespace(frames=numbers))
+
+
 def of_lengths(*lengths: int) -> SimpleNamespace:
-    codes = np.repeat(np.arange(len(lengths)), lengths)
-    return SimpleNamespace(sequences=codes, labels=np.zeros((len(codes), 2), np.int8))
+    return of_numbers(*(range(1, length + 1) for length in lengths))
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(1, 16))
@@ -35,6 +44,44 @@ def test_last_tile_reaches_back_if_the_sequence_is_long_enough():
     assert clips.tiled(of_lengths(6), np.arange(6), 4).tolist() == [[0, 1, 2, 3], [-3, -4, 4, 5]]
     assert clips.frames_of(np.array([-3, -4, 4, 5])).tolist() == [2, 3, 4, 5]
     assert clips.tiled(of_lengths(3), np.arange(3), 4).tolist() == [[0, 1, 2, -3]]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "runs"),
+    [
+        ([range(1, 5), range(3, 6)], [[0, 1, 2, 3], [4, 5, 6]]),
+        ([[1, 2, 3, 7, 8, 11]], [[0, 1, 2], [3, 4], [5]]),
+        ([[4, 8, 12, 20, 24], [5]], [[0, 1, 2], [3, 4], [5]]),
+        ([[1, 2, 9], [1, 5, 9], [10, 11]], [[0, 1], [2], [3, 4, 5], [6, 7]]),
+    ],
+)
+def test_sequences_are_cut_where_frames_lack(numbers, runs):
+    data = of_numbers(*numbers)
+    assert [run.tolist() for run in clips.sequences(data, np.arange(len(data.sequences)))] == runs
+    assert clips.sequences(data, np.arange(0)) == []
+
+
+def test_rows_left_out_cut_a_sequence_too():
+    data, rows = of_lengths(10), np.array([0, 1, 2, 5, 6, 9])
+    assert [run.tolist() for run in clips.sequences(data, rows)] == [[0, 1, 2], [5, 6], [9]]
+    assert clips.tiled(data, rows, 2).tolist() == [[0, 1], [-2, 2], [5, 6], [9, -10]]
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 3), max_size=30), min_size=1, max_size=4),
+    st.integers(1, 8),
+    st.integers(0, 9),
+)
+def test_no_clip_reaches_over_a_gap(steps, length, seed):
+    data = of_numbers(*(np.cumsum([1, *each]) for each in steps))
+    rows = np.arange(len(data.sequences))
+    numbers = data.store.frames["frame"].to_numpy()
+    least = [min(each, default=0) for each in steps]
+    tiles = clips.tiled(data, rows, length)
+    assert sorted(tiles[tiles >= 0]) == list(rows)
+    for clip in [*tiles, *clips.drawn(data, rows, length, None, seed)]:
+        seen = np.unique(clips.frames_of(clip))
+        assert set(np.diff(numbers[seen])) <= {least[data.sequences[seen[0]]]}
 
 
 def test_drawn_clips_are_consecutive_and_by_their_seed_alone():
