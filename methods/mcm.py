@@ -27,6 +27,7 @@ from aubench.methods._parts import channel_mixing
 from aubench.methods._parts import masked_autoencoder as mae
 from aubench.methods._parts.cut_switch import replicated
 from aubench.methods._parts.mcm_recipe import Image, MCMRecipe
+from aubench.methods._parts.presence import present
 from aubench.methods._parts.transformer import parameter_groups, patchify, unpatchify, warm_cosine
 
 if TYPE_CHECKING:
@@ -47,12 +48,15 @@ def positive_weights(rates: Float[Tensor, " au"], how: str) -> Float[Tensor, " a
     """Eq. (4): p_k as printed, which weights frequent AUs up; its inverse; or 1.
 
     Args:
-        rates: Share of frames that show each AU, above 0.
+        rates: Share of frames that show each AU; one that never occurs weighs 1 and sways no other's weight.
         how: As ``class_weights`` of :class:`MCMRecipe`.
     """
     if how == "none":
         return torch.ones_like(rates)
-    return rates / rates.min() if how == "as_printed" else rates.max() / rates
+    occurs = rates > 0
+    least = torch.where(occurs, rates, torch.inf).min()
+    weights = rates / least if how == "as_printed" else rates.max() / rates  # eq. (4)
+    return torch.where(occurs, weights, 1)
 
 
 def weighted_bce(
@@ -61,7 +65,7 @@ def weighted_bce(
     """Eq. (5): cross-entropy with weighted positives, summed over AUs, averaged over frames; unknown labels add 0."""
     logits = logits.float()
     terms = torch.where(labels > 0, weights * logsigmoid(logits), logsigmoid(-logits))
-    return -(terms * (labels >= 0)).sum() / len(labels)
+    return -(terms * (labels >= 0)).sum() / len(labels)  # eq. (5)
 
 
 class MCM(Method):
@@ -151,8 +155,7 @@ class MCM(Method):
     def meet(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
         """Note how often each AU occurs."""
         every = torch.cat(list(labels))
-        rates = (every > 0).sum(0).clamp(min=1) / (every >= 0).sum(0).clamp(min=1)
-        self.rates.copy_(rates)
+        self.rates.copy_((every > 0).sum(0) / (every >= 0).sum(0).clamp(min=1))  # eq. (3), but for a common factor
 
     def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
         """AdamW; in fine-tuning with learning rates that decay towards the input."""
@@ -189,11 +192,11 @@ class MCM(Method):
         """AU probabilities of images under fixed mixes, or of what the recipe looks at instead."""
         if self.recipe.inputs != "mixed":
             return self._logits(self._image(inputs, self.recipe.inputs)).sigmoid()
-        fused, present = self._fused(inputs), self._present(inputs)
+        fused, there = self._fused(inputs), self._present(inputs)
         skips = self.recipe.missing == "skip"
         votes = []
         for keys in self.patterns.unsqueeze(1):
-            taken = channel_mixing.picks_of_present(keys, present) if skips else channel_mixing.picks(keys)
+            taken = channel_mixing.picks_of_present(keys, there) if skips else channel_mixing.picks(keys)
             votes.append(self._logits(channel_mixing.mixed(fused, taken, self.recipe.patch)).sigmoid())
         return torch.stack(votes).mean(0)
 
@@ -226,13 +229,16 @@ class MCM(Method):
     def _reconstruction(self, inputs: Inputs) -> dict[str, Tensor]:
         image = self._image(inputs, self.recipe.pretrain_inputs)
         kept = mae.kept_patches(len(image), self.cells, self.recipe.mask, image.device)
-        judged = mae.masked_patches(kept, self.cells) if self.recipe.loss_on == "masked" else None
+        judged = mae.masked_patches(kept, self.cells)
+        if self.recipe.loss_on == "all":
+            judged = torch.ones_like(judged)
         tokens = self.encoder(image, kept)
         terms = {}
         for name, decoder in self.decoders.items():
-            target = patchify(inputs[Modality(name)], self.recipe.patch)
+            wanted = inputs[Modality(name)]
+            target = patchify(wanted, self.recipe.patch)
             target = mae.normalised(target) if self.recipe.norm_pix_loss else target
-            terms[name] = mae.mean_squared_error(decoder(tokens, kept), target, judged)
+            terms[name] = mae.mean_squared_error(decoder(tokens, kept), target, judged & present(wanted)[:, None])
         return terms
 
     def _image(self, inputs: Inputs, wanted: Image) -> Float[Tensor, "n 3 h w"]:
@@ -255,9 +261,7 @@ class MCM(Method):
         return torch.cat([inputs[m] for m in self.task.modalities], 1)
 
     def _present(self, inputs: Inputs) -> Bool[Tensor, "n c"]:
-        return torch.cat(
-            [inputs[m].flatten(1).any(1, keepdim=True).expand(-1, m.channels) for m in self.task.modalities], 1
-        )
+        return torch.cat([present(inputs[m])[:, None].expand(-1, m.channels) for m in self.task.modalities], 1)
 
     def _pixels(self, patches: Float[Tensor, "n cells values"]) -> Float[Tensor, "n c h w"]:
         return unpatchify(patches, self.recipe.patch, self.task.image_size // self.recipe.patch)

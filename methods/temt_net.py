@@ -25,6 +25,7 @@ from aubench import (
     masked_bce,
 )
 from aubench.methods._parts.backbones import BackboneRecipe, Encoder
+from aubench.methods._parts.presence import present
 from aubench.methods._parts.unimodal import DEPARTURES
 
 if TYPE_CHECKING:
@@ -138,12 +139,12 @@ def image_distance(drawn: Float[Tensor, "n c h w"], wanted: Float[Tensor, "n c h
 
     Args:
         drawn: In [-1, 1].
-        wanted: In [-1, 1]; black all over where the frame has no such image.
+        wanted: In [-1, 1]; black all over, or zero, where the frame has no such image.
 
     Returns:
         The mean over pixels and channels; 0 where no frame has an image.
     """
-    there = (wanted > -1).flatten(1).any(1)
+    there = present(wanted)
     errors = (drawn.float() - wanted).abs().flatten(1).mean(1)
     return (errors * there).sum() / there.sum().clamp(min=1)
 

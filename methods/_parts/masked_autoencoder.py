@@ -40,11 +40,11 @@ def masked_patches(kept: Int[Tensor, "n kept"], cells: int) -> Bool[Tensor, "n c
 def mean_squared_error(
     predicted: Float[Tensor, "n cells values"],
     target: Float[Tensor, "n cells values"],
-    masked: Bool[Tensor, "n cells"] | None,
+    judged: Bool[Tensor, "n cells"],
 ) -> Float[Tensor, ""]:
-    """Mean over a patch's values, then over masked patches, or over all if ``masked`` is None."""
+    """Mean over a patch's values, then over the patches that are judged; 0 where none is."""
     errors: Tensor = (predicted.float() - target.float()).square().mean(-1)
-    return errors.mean() if masked is None else (errors * masked).sum() / masked.sum().clamp(min=1)
+    return (errors * judged).sum() / judged.sum().clamp(min=1)
 
 
 def normalised(patches: Float[Tensor, "n cells values"]) -> Float[Tensor, "n cells values"]:

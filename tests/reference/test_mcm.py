@@ -57,7 +57,9 @@ def test_loss_agrees_with_a_loop_over_masked_patches():
     terms = [np.mean((predicted[n, i] - target[n, i]) ** 2) for n, i in np.ndindex(3, 6) if masked[n, i]]
     tensors = [torch.from_numpy(values) for values in (predicted, target, masked)]
     assert mae.mean_squared_error(*tensors).item() == pytest.approx(sum(terms) / len(terms))
-    assert mae.mean_squared_error(*tensors[:2], None).item() == pytest.approx(np.mean((predicted - target) ** 2))
+    everywhere = torch.ones(3, 6, dtype=torch.bool)
+    assert mae.mean_squared_error(*tensors[:2], everywhere).item() == pytest.approx(np.mean((predicted - target) ** 2))
+    assert mae.mean_squared_error(*tensors[:2], ~everywhere).item() == 0
 
 
 def test_normalised_targets_agree_with_a_loop():
@@ -124,7 +126,8 @@ def test_visible_patches_count_only_on_request(judged):
         told, target = method.decoders["depth"](tokens, kept), patchify(data.inputs[D], 8)
         hidden = mae.masked_patches(kept, 49)
         target = torch.where(hidden[..., None], target, target + change)
-        found.append(mae.mean_squared_error(told, target, hidden if judged == "masked" else None).item())
+        counted = hidden if judged == "masked" else torch.ones_like(hidden)
+        found.append(mae.mean_squared_error(told, target, counted).item())
     assert found[0] == pytest.approx(loss(method, stage, data)["depth"].item(), rel=1e-5)
     assert (found[0] == found[1]) == (judged == "masked")
 
@@ -148,11 +151,26 @@ def test_eq_4_agrees_with_a_loop(how):
     np.testing.assert_allclose(mcm.positive_weights(method.rates, how), wanted, rtol=1e-6)
 
 
-def test_rates_leave_unknown_labels_out_and_bear_absent_aus():
+def met(labels):
     method = build()
-    method.meet([torch.tensor([[1, 0, -1], [0, 0, -1], [-1, 0, -1], [0, 0, -1]])])
-    np.testing.assert_allclose(method.rates, [1 / 3, 1 / 4, 1])
-    assert torch.isfinite(mcm.positive_weights(method.rates, "inverse")).all()
+    method.meet([torch.tensor(labels)])
+    return method.rates
+
+
+def test_rates_leave_unknown_labels_out():
+    np.testing.assert_allclose(met([[1, 0, 1], [0, 1, -1], [-1, 1, -1], [0, 0, 0]]), [1 / 3, 1 / 2, 1 / 2])
+
+
+@pytest.mark.parametrize(("how", "wanted"), [("inverse", [3, 1]), ("as_printed", [1, 3]), ("none", [1, 1])])
+@pytest.mark.parametrize("third", [0, -1])
+def test_an_au_that_never_occurs_weighs_1_and_sways_no_other(third, how, wanted):
+    rates = met([[1, 1, third], [0, 1, third], [0, 1, third], [0, 0, third]])
+    np.testing.assert_allclose(mcm.positive_weights(rates, how), [*wanted, 1])
+
+
+@pytest.mark.parametrize("how", ["inverse", "as_printed", "none"])
+def test_without_any_positive_all_aus_weigh_1(how):
+    assert mcm.positive_weights(met([[0, 0, -1], [0, -1, 0]]), how).tolist() == [1, 1, 1]
 
 
 def test_eq_5_agrees_with_a_loop():

@@ -69,8 +69,9 @@ def test_generation_agrees_with_loops(images):
     assert image_distance(drawn, wanted).item() == pytest.approx(mean_absolute(drawn.numpy(), wanted.numpy()), rel=1e-5)
 
 
-def test_without_any_other_image_there_is_nothing_to_draw(images):
-    assert image_distance(images[0], torch.full_like(images[0], -1)).item() == 0
+@pytest.mark.parametrize("value", [-1.0, 0.0])
+def test_without_any_other_image_there_is_nothing_to_draw(images, value):
+    assert image_distance(images[0], torch.full_like(images[0], value)).item() == 0
 
 
 def test_points_agree_with_loops(points):
