@@ -1,4 +1,4 @@
-"""The Markdown of a leaderboard: a pure function of its ``records`` and ``reported`` folders."""
+"""The Markdown of a leaderboard: a function of its ``records`` and ``reported``, and of which folders lie beside."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ _LEAK = (
     "role. They are shown to be compared with published numbers that were made this way, and with nothing else."
 )
 _BEST = "Best F1 is that of the first honest selection rule with a complete run; leaking selection never counts here."
+_VARIANTS = f"""\
+Recipes that tables of papers change: a switch turned off, other modalities, another loss. They are ranked among
+themselves only; methods as they come, and tuned ones, are ranked on the [leaderboard](../{INDEX})."""
+_BESIDE = {
+    ledger.VARIANTS: f"Recipes that papers' tables change are ranked apart: [variants]({ledger.VARIANTS}/{INDEX}).",
+    ledger.REPRODUCED: f"Papers' tables and figures beside what was measured: [reproduced]({ledger.REPRODUCED}).",
+}
+"""Said of folders beside the pages, where they exist."""
 _READING = """\
 ## How to read the tables
 
@@ -37,7 +45,8 @@ _READING = """\
 - **Rank**: one more than the number of rows that are significantly better: by a paired test over the test subjects, at
   5 % after Holm's correction over all pairs of the table. Rank 1 is everything that nothing is shown to beat.
 - **Above always positive**: F1 minus that of saying "present" to every frame, with its paired 95 % interval over the
-  test subjects. An interval that holds 0 means that nothing was shown to be learnt.
+  test subjects. Only an interval wholly above 0 shows an F1 better than always answering "present"; below 0, F1 is
+  worse, though the method may order frames well (see AUC).
 - **F1 pooled**: the folds' counts added up first. **ACC**: share of known labels predicted right. **AUC**: area under
   the ROC curve, from histograms of 200 bins. ACC and AUC are means over AUs, folds and seeds.
 - **#**: place by F1. The trivial baselines (always positive; prevalence, which answers with the AU's share of positives
@@ -66,16 +75,16 @@ def pages(root: Path) -> dict[str, str]:
         DataError: There is no such folder.
         RecordError: A record or a reported table cannot be read or does not hold what it claims.
     """
-    return pages_of(_proven(root), reported.read_all(root))
+    return pages_of(root, _proven(root), reported.read_all(root))
 
 
-def pages_of(kept: Sequence[Kept], told: Sequence[ReportedTable]) -> dict[str, str]:
+def pages_of(root: Path, kept: Sequence[Kept], told: Sequence[ReportedTable]) -> dict[str, str]:
     """:func:`pages` from records and reported tables that were read and proven before."""
     protocols = _protocols(kept)
     made = {f"{one.name}.md": markdown([STAMP, *_page(one, told)]) for one in protocols}
     if told:
         made[papers.PAGE] = markdown([STAMP, *papers.page(told)])
-    return {**made, INDEX: markdown([STAMP, *_index(protocols, told)])}
+    return {**made, INDEX: markdown([STAMP, *_index(root, protocols, told)])}
 
 
 def write(root: Path) -> list[Path]:
@@ -172,9 +181,7 @@ def _without_records(root: Path, name: str, others: Sequence[_OnProtocol]) -> _O
 def _page(one: _OnProtocol, told: Sequence[ReportedTable], *, origins: bool = True) -> list[Block]:
     blocks: list[Block] = [f"# {one.name}"] if one.runs else [f"# {one.name}", "No records yet."]
     for section in one.sections:
-        alike = [other for other in one.sections if other.selection == section.selection]
-        heading = _HEADINGS[section.selection]
-        blocks.append(f"## {heading}" if len(alike) == 1 else f"## {heading}, test labels {alike.index(section) + 1}")
+        blocks.append(f"## {_heading(section, one.sections)}")
         blocks.append(f"Data: {escaped(section.dataset)}.")
         blocks += [_LEAK] if section.selection == "oracle_test" else []
         blocks += [tables.scores(section), "F1 per AU:", tables.per_au(section)]
@@ -189,8 +196,20 @@ def _page(one: _OnProtocol, told: Sequence[ReportedTable], *, origins: bool = Tr
     return blocks
 
 
-def _index(protocols: Sequence[_OnProtocol], told: Sequence[ReportedTable]) -> list[Block]:
-    blocks: list[Block] = ["# Leaderboard"]
+def _heading(section: Section, every: Sequence[Section]) -> str:
+    """How the epoch was chosen, and what else tells a section from the others."""
+    alike = [other for other in every if other.selection == section.selection]
+    told = [_HEADINGS[section.selection]]
+    told += [f"protocol version {section.version}"] if len({other.version for other in alike}) > 1 else []
+    told += [f"store {section.store[:8]}"] if len({other.store for other in alike}) > 1 else []
+    same = [other for other in alike if (other.version, other.store) == (section.version, section.store)]
+    told += [f"test labels {same.index(section) + 1}"] if len(same) > 1 else []
+    return ", ".join(told)
+
+
+def _index(root: Path, protocols: Sequence[_OnProtocol], told: Sequence[ReportedTable]) -> list[Block]:
+    variants = root.resolve().name == ledger.VARIANTS
+    blocks: list[Block] = ["# Variants", _VARIANTS] if variants else ["# Leaderboard"]
     if protocols:
         headers, align = ("Protocol", "Rows", "Runs", "Best F1", "By"), ("left", "right", "right", "right", "left")
         blocks += [Table(headers, align, tuple(_index_row(one) for one in protocols)), _BEST]
@@ -198,6 +217,7 @@ def _index(protocols: Sequence[_OnProtocol], told: Sequence[ReportedTable]) -> l
         blocks.append("No records yet.")
     if told:
         blocks.append(f"What papers report stands in [{papers.PAGE}]({papers.PAGE}).")
+    blocks += [text for folder, text in _BESIDE.items() if (root / folder).is_dir()]
     return [*blocks, _READING]
 
 

@@ -39,7 +39,7 @@ def check(root: Path, known: Known = registry.find_protocol) -> list[Finding]:
 
 
 def _pages(root: Path, kept: list[Kept], told: list[ReportedTable]) -> list[Finding]:
-    made = build.pages_of(kept, told)
+    made = build.pages_of(root, kept, told)
     findings = [Finding(path, "is stale: nothing stands behind it any more") for path in build.stale(root, made)]
     for name, text in made.items():
         path = root / name

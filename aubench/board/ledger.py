@@ -13,6 +13,8 @@ from aubench.scores.record import Record
 RECORDS = "records"
 VARIANTS = "variants"
 """A leaderboard within the leaderboard: runs that papers' tables take, of methods changed from what is ranked."""
+REPRODUCED = "reproduced"
+"""Papers' tables and figures with what was measured, as `aubench reproduce` writes them."""
 _RECORD, _RUN = "record", "run.json"
 _DEPTH = 3  # protocol, method, run
 

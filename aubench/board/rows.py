@@ -64,16 +64,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """Rows that may be compared: one protocol version, one selection rule, the same test labels.
+    """Rows that may be compared: one protocol version, one store, one selection rule, the same test labels.
 
     Attributes:
         selection: How the scored epoch was chosen.
+        version: The protocol's.
+        store: The store's digest.
         dataset: Name, version and labelled frames of the data set.
         aus: The AUs.
         rows: Ranked rows by F1, then the baselines.
     """
 
     selection: str
+    version: int
+    store: str
     dataset: str
     aus: tuple[int, ...]
     rows: tuple[Row, ...]
@@ -96,16 +100,16 @@ def sections(protocol_runs: Iterable[Kept]) -> list[Section]:
         protocol_runs: Its records, each proven by :func:`aubench.board.verify.within`.
 
     Returns:
-        Sections by selection rule, then by protocol version (newest first) and labels.
+        Sections by selection rule, then by protocol version (newest first), labels and store.
     """
     keyed = [(_section_key(kept), kept) for kept in protocol_runs if complete(kept)]
     keyed.sort(key=lambda pair: (pair[0], row_key(pair[1]), pair[1].record.info.seed))
     return [_section([kept for _, kept in group]) for _, group in groupby(keyed, key=lambda pair: pair[0])]
 
 
-def _section_key(kept: Kept) -> tuple[int, int, str]:
-    info = kept.record.info
-    return SELECTIONS.index(info.selection), -info.protocol.version, label_digest(kept.record.counts)
+def _section_key(kept: Kept) -> tuple[int, int, str, str]:
+    info, labels = kept.record.info, label_digest(kept.record.counts)
+    return SELECTIONS.index(info.selection), -info.protocol.version, labels, info.dataset.digest
 
 
 def _section(runs: list[Kept]) -> Section:
@@ -118,8 +122,9 @@ def _section(runs: list[Kept]) -> Section:
         Row("always positive", (metrics.summarise(always_counts, always_histograms),), None),
         _prevalence(runs, always),
     ]
-    dataset = f"{info.dataset.name} {info.dataset.version}, {info.dataset.labelled:,} labelled frames"
-    return Section(info.selection, dataset, tuple(sorted(info.protocol.aus)), (*_ranked(found), *trivial))
+    dataset = f"{info.dataset.name} version {info.dataset.version}, {info.dataset.labelled:,} labelled frames"
+    aus, ranked = tuple(sorted(info.protocol.aus)), _ranked(found)
+    return Section(info.selection, info.protocol.version, info.dataset.digest, dataset, aus, (*ranked, *trivial))
 
 
 def _row(runs: tuple[Kept, ...], always: Shares) -> tuple[Row, Shares]:
@@ -129,7 +134,7 @@ def _row(runs: tuple[Kept, ...], always: Shares) -> tuple[Row, Shares]:
 
 
 def _prevalence(runs: Sequence[Kept], always: Shares) -> Row:
-    """Validation subjects vary with the seed, so prevalence does: the mean over the training roles that occurred."""
+    """Mean over the training roles that occurred; runs need not agree in them."""
     roles = {str([fold.train_prevalence for fold in kept.record.info.folds]): kept.record for kept in runs}
     made = [baselines.prevalence(record) for record in roles.values()]
     margin = intervals.of_mean(shares([counts for counts, _ in made]) - always)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +16,8 @@ from aubench.scores.record import Pretraining, RecordInfo, Search
 from aubench.task import Modality
 
 NOTHING = "–"
+_LONGEST = 240
+"""Characters of a cell; what records say has no other bound."""
 FIDELITY = {"exact": "exact", "paper-with-resolutions": "resolved", "approximate": "approximate"}
 """Short words for how near a method is to its paper."""
 
@@ -64,7 +66,7 @@ def incomplete(runs: Sequence[Kept]) -> Table:
 
 
 def provenance(rows: Sequence[Row]) -> Table:
-    """Where each row's numbers come from: the records of its seeds, and what ran."""
+    """Where each row's numbers come from: the records of its seeds, and what ran; what seeds differ in is all told."""
     headers = (
         "Method",
         "Preset",
@@ -91,14 +93,16 @@ def letters(modalities: Sequence[Modality]) -> str:
 def preset(row: Row, rows: Sequence[Row]) -> str:
     """A row's preset, and those recipe values that are not the preset's, or in which rows of the same method differ.
 
-    A recipe that was searched is called tuned, and the search named where there are several.
+    A recipe that was searched is called tuned, and the search named where there are several. The precision is told
+    where rows of the same method differ in it.
     """
     info = row.info
     same = [
         r for r in rows if (r.name, r.info.preset, r.info.search.tuned) == (row.name, info.preset, info.search.tuned)
     ]
+    precise = [info.device.precision] if len({r.info.device.precision for r in same}) > 1 else []
     if info.search.tuned:
-        return f"{info.preset}, tuned" + (f" ({info.search.study})" if len(same) > 1 else "")
+        return ", ".join([info.preset, "tuned" + (f" ({info.search.study})" if len(same) > 1 else ""), *precise])
     recipes = [r.info.recipe for r in same]
     keys = sorted({key for recipe in recipes for key in recipe})
     absent = object()
@@ -107,7 +111,8 @@ def preset(row: Row, rows: Sequence[Row]) -> str:
         for key in keys
         if key in info.changed or any(r.get(key, absent) != info.recipe.get(key, absent) for r in recipes)
     ]
-    return ", ".join([info.preset, *(f"{key}={_value(info.recipe[key])}" for key in differing if key in info.recipe)])
+    changes = [f"{key}={_value(info.recipe[key])}" for key in differing if key in info.recipe]
+    return ", ".join([info.preset, *changes, *precise])
 
 
 def named(row: Row, rows: Sequence[Row]) -> str:
@@ -187,17 +192,18 @@ def _missing(info: RecordInfo) -> str:
 def _origin(row: Row, rows: Sequence[Row]) -> tuple[Cell, ...]:
     info = row.info
     links = tuple((str(k.record.info.seed), f"{RECORDS}/{k.record.place.as_posix()}/record.json") for k in row.runs)
+    infos = [kept.record.info for kept in row.runs]
     texts = (
-        _seen(info),
+        _each(text for one in infos for text in _seen(one)) or "nothing",
         _searched(info.search),
-        _speed(info.speed.train_frames_per_s),
-        _speed(info.speed.inference_frames_per_s),
-        f"{info.device.name}, {info.device.precision}, threads: {info.device.threads}",
-        _commit(info),
+        _range(one.speed.train_frames_per_s for one in infos),
+        _range(one.speed.inference_frames_per_s for one in infos),
+        _each(f"{one.device.name}, {one.device.precision}, threads: {one.device.threads}" for one in infos),
+        _each(_commit(one) for one in infos),
         f"{info.dataset.version} {info.dataset.digest[:8]}",
     )
     first = (row.name, preset(row, rows), info.selection, letters(info.protocol.modalities))
-    return (*map(Cell, first), Cell("", links=links), *(Cell(text[:120]) for text in texts))
+    return (*map(Cell, first), Cell("", links=links), *(Cell(text[:_LONGEST]) for text in texts))
 
 
 def _searched(search: Search) -> str:
@@ -208,8 +214,13 @@ def _searched(search: Search) -> str:
     return "; ".join([f"{search.trials} by {search.sampler}", *cost])
 
 
-def _seen(info: RecordInfo) -> str:
-    return "; ".join(dict.fromkeys(_entry(entry, info) for entry in info.pretraining)) or "nothing"
+def _each(texts: Iterable[str]) -> str:
+    """What the runs of a row say, each thing once."""
+    return "; ".join(dict.fromkeys(texts))
+
+
+def _seen(info: RecordInfo) -> list[str]:
+    return [_entry(entry, info) for entry in info.pretraining]
 
 
 def _entry(entry: Pretraining, info: RecordInfo) -> str:
@@ -222,8 +233,10 @@ def _commit(info: RecordInfo) -> str:
     return NOTHING if info.git.commit is None else info.git.commit[:8] + (" + changes" if info.git.dirty else "")
 
 
-def _speed(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.0f}"
+def _range(speeds: Iterable[float | None]) -> str:
+    """The lowest and the highest speed of those measured."""
+    known = [speed for speed in speeds if speed is not None]
+    return " to ".join(dict.fromkeys(f"{bound(known):,.0f}" for bound in (min, max))) if known else NOTHING
 
 
 def _value(value: Any) -> str:

@@ -77,7 +77,8 @@ def beside(all_kept: Sequence[Kept]) -> list[Finding]:
         if first is not kept:
             findings.append(
                 kept.finding(
-                    record.FILE, f"run: is a duplicate of {first.folder} (same method, recipe, protocol and seed)"
+                    record.FILE,
+                    f"run: is a duplicate of {first.folder} (same method, recipe, protocol, precision and seed)",
                 )
             )
         if len(info.folds) == info.protocol.fold_count:
@@ -102,7 +103,8 @@ def row_key(kept: Kept) -> str:
     """What the seeds of one row have in common."""
     info = kept.record.info
     method = info.method.model_dump(mode="json", exclude={"title"})
-    parts = [method, info.preset, info.recipe, info.protocol.digest, info.dataset.digest, info.threshold]
+    told = [method, info.preset, info.recipe, info.protocol.digest, info.dataset.digest, info.threshold]
+    parts = [*told, info.device.precision]
     return digest.of_json([*parts, info.search.model_dump(mode="json")] if info.search.tuned else parts)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from aubench.board import build
+from aubench.board.check import check
 from aubench.errors import DataError, RecordError, UsageError
 from aubench.scores import baselines, intervals, metrics, paired
 from aubench.scores.record import Record, Search
@@ -131,6 +133,18 @@ def test_seen_test_subjects_are_told(tmp_path, make_record):
 def test_an_empty_leaderboard_has_an_index_alone(tmp_path):
     assert list(build.pages(tmp_path)) == ["README.md"]
     assert "No records yet" in build.pages(tmp_path)["README.md"]
+
+
+def test_variants_are_not_taken_for_the_ranked_leaderboard(board):
+    shutil.copytree(board / "records", board / "variants" / "records")
+    (board / "reproduced").mkdir()
+    main, variants = (build.pages(root)["README.md"] for root in (board, board / "variants"))
+    assert "# Leaderboard\n" in main and "(variants/README.md)" in main and "(reproduced)" in main
+    assert "# Variants\n" in variants and "(../README.md)" in variants and "# Leaderboard" not in variants
+    assert "(variants/README.md)" not in variants
+    for root in (board, board / "variants"):
+        build.write(root)
+        assert check(root) == []
 
 
 def test_pages_without_records_go_and_pages_by_hand_stay(board):
