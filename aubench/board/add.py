@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +29,12 @@ class Added:
     unfinished: tuple[Finding, ...]
 
 
-def add(run: Path, root: Path, known: Known = registry.find_protocol) -> Added:
-    """Check the record of a run, or of every finished run in a folder, and copy it; all of them or none.
+def add(runs: Sequence[Path], root: Path, known: Known = registry.find_protocol) -> Added:
+    """Check the records of runs, or of every finished run in folders, and copy them; all of them or none.
 
     Args:
-        run: A run's folder, its ``record`` folder, or a folder that holds runs at any depth. A run that is named
-            itself may lack folds; in a folder of runs such a one is passed over.
+        runs: Runs' folders, their ``record`` folders, or folders that hold runs at any depth. A run that is named
+            itself may lack folds; in a folder of runs such a one is passed over. One that is named twice counts once.
         root: The leaderboard's folder; made where it is missing.
         known: Finds the installed protocol of a name.
 
@@ -45,7 +46,7 @@ def add(run: Path, root: Path, known: Known = registry.find_protocol) -> Added:
         DataError: There is no record of a finished run.
         RecordError: A record does not hold what it claims, or the leaderboard holds another one of the same run.
     """
-    new, unfinished = ledger.finished(run)
+    new, unfinished = _named(runs)
     there, _ = ledger.scan(root)
     targets = [root / RECORDS / kept.record.place for kept in new]
     others = [kept for kept in there if kept.folder not in targets]
@@ -53,7 +54,18 @@ def add(run: Path, root: Path, known: Known = registry.find_protocol) -> Added:
     if findings := [*proofs, *verify.beside([*others, *new])]:
         raise RecordError(findings[0].what, where=findings[0].path)
     _place(new, targets, root)
-    return Added(tuple(targets), tuple(unfinished))
+    return Added(tuple(targets), unfinished)
+
+
+def _named(runs: Sequence[Path]) -> tuple[list[Kept], tuple[Finding, ...]]:
+    """The records of some folders, and the runs that were passed over in them, each once."""
+    found: dict[Path, Kept] = {}
+    unfinished: dict[Path, Finding] = {}
+    for run in runs:
+        finished, passed_over = ledger.finished(run)
+        found |= {kept.folder.resolve(): kept for kept in finished}
+        unfinished |= {finding.path.resolve(): finding for finding in passed_over}
+    return list(found.values()), tuple(finding for path, finding in unfinished.items() if path not in found)
 
 
 def _place(new: list[Kept], targets: list[Path], root: Path) -> None:

@@ -69,8 +69,36 @@ def gather(words: Sequence[str], root: Path) -> Contest:
     contestants = [tuple(group) for _, group in grouped]
     if len(contestants) < 2:
         raise UsageError(f"only {contestants[0][0].record.info.method.name} to compare", hint=f"name two; {_FORM}")
-    made = (Row(g[0].record.info.method.name, tuple(k.record.info.summary for k in g), None, g) for g in contestants)
-    return Contest(tuple(made), tuple(unfinished))
+    return Contest(tuple(map(_row, contestants)), tuple(unfinished))
+
+
+def under(found: Contest, condition: str) -> Contest:
+    """The runs of a contest that were tested under a condition; the others join those that were passed over.
+
+    Args:
+        found: Who is compared.
+        condition: What was done to the test inputs; ``clean`` for nothing.
+
+    Raises:
+        UsageError: Fewer than two rows are left.
+    """
+    tested = [tuple(run for run in row.runs if condition in run.record.info.conditions) for row in found.rows]
+    left = tuple(_row(runs) for runs in tested if runs)
+    every = [run for row in found.rows for run in row.runs]
+    if len(left) < 2:
+        known = {name for run in every for name in run.record.info.conditions}
+        hint = "put the others under it with `aubench robustness`" if left else nearest(condition, known)
+        raise UsageError(
+            f"{len(left) or 'no'} of {len(found.rows)} to compare has the condition '{condition}'", hint=hint
+        )
+    lacking = [run for run in every if condition not in run.record.info.conditions]
+    told = tuple(Finding(run.folder, f"does not have the condition '{condition}'") for run in lacking)
+    return Contest(left, (*found.unfinished, *told))
+
+
+def _row(runs: tuple[Kept, ...]) -> Row:
+    summaries = tuple(kept.record.info.summary for kept in runs)
+    return Row(runs[0].record.info.method.name, summaries, None, runs)
 
 
 def _of_word(word: str, root: Path) -> tuple[list[Kept], list[Finding]]:

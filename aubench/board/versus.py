@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from aubench.board.contest import Contest
 from aubench.board.tables import letters
-from aubench.errors import UsageError, nearest
 from aubench.scores import intervals, metrics, paired
 from aubench.scores.intervals import Interval
 from aubench.scores.shares import Floats, Shares, shares
@@ -82,15 +81,8 @@ def compare(contest: Contest, condition: str) -> Comparison:
 
     Args:
         contest: Who is compared.
-        condition: What was done to the test inputs; ``clean`` for nothing.
-
-    Raises:
-        UsageError: Not every run was tested under that condition.
+        condition: What was done to the test inputs of all of them; ``clean`` for nothing.
     """
-    tested = [set(kept.record.info.conditions) for row in contest.rows for kept in row.runs]
-    if any(condition not in conditions for conditions in tested):
-        known = set.intersection(*tested)
-        raise UsageError(f"not every run has the condition '{condition}'", hint=nearest(condition, known))
     counts = [[kept.record.counts for kept in row.runs] for row in contest.rows]
     entries = list(zip(contest.names, contest.rows, [shares(one, condition) for one in counts], counts, strict=True))
     entries.sort(key=lambda entry: (-entry[2].estimate[-1], entry[0]))
@@ -132,6 +124,7 @@ def _about(contest: Contest, found: Shares, condition: str) -> str:
     info = contest.rows[0].info
     people = sum(len(subjects) for _, subjects in found.people)
     return (
-        f"Protocol {info.protocol.name} {info.protocol.version}, data {info.dataset.name} {info.dataset.version}, "
+        f"Protocol {info.protocol.name} version {info.protocol.version}, "
+        f"data {info.dataset.name} version {info.dataset.version}, "
         f"selection {info.selection}, condition {condition}: {people} test subjects in {len(found.people)} folds."
     )

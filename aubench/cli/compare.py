@@ -31,7 +31,7 @@ def compare(
 
     if form not in versus_text.FORMATS:
         raise UsageError(f"no format '{form}'", where="--format", hint=nearest(form, versus_text.FORMATS))
-    found = contest.gather(contestants, root)
+    found = contest.under(contest.gather(contestants, root), condition)
     for finding in found.unfinished:
         typer.echo(f"passed over {finding}", err=True)
     text = versus_text.written(versus.compare(found, condition), form)

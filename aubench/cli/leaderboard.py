@@ -20,15 +20,14 @@ def add(
     ],
     root: Root = _ROOT,
 ) -> None:
-    """Check the records of finished runs and copy them into the leaderboard."""
+    """Check the records of finished runs and copy them into the leaderboard, all or none."""
     from aubench.board.add import add as add_runs
 
-    for run in runs:
-        added = add_runs(run, root)
-        for finding in added.unfinished:
-            typer.echo(f"passed over {finding}", err=True)
-        for place in added.places:
-            typer.echo(f"added {place}")
+    added = add_runs(runs, root)
+    for finding in added.unfinished:
+        typer.echo(f"passed over {finding}", err=True)
+    for place in added.places:
+        typer.echo(f"added {place}")
     typer.echo("run `aubench leaderboard build` to renew its pages")
 
 

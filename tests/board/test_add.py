@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from aubench.board import build
+from aubench.board import build, ledger
 from aubench.board.add import add
 from aubench.board.check import check
 from aubench.errors import DataError, RecordError
@@ -26,12 +26,12 @@ def _files(root):
 
 def test_added_record_is_checked_and_lies_in_its_place(run, tmp_path, make_record):
     root = tmp_path / "leaderboard"
-    (target,) = add(run, root).places
+    (target,) = add([run], root).places
     assert target == root / "records" / make_record().place
     build.write(root)
     assert check(root) == []
     before = _files(root)
-    assert add(run / "record", root).places == (target,)
+    assert add([run / "record"], root).places == (target,)
     assert _files(root) == before
 
 
@@ -46,20 +46,20 @@ def test_added_record_is_checked_and_lies_in_its_place(run, tmp_path, make_recor
 def test_a_record_that_does_not_hold_leaves_nothing_behind(run, tmp_path, edit, field, value, says):
     edit(run / "record" / "record.json", field, value)
     with pytest.raises(RecordError, match=says):
-        add(run, tmp_path / "leaderboard")
+        add([run], tmp_path / "leaderboard")
     assert not (tmp_path / "leaderboard").exists()
 
 
 def test_the_same_run_twice_is_refused(run, tmp_path, edit):
     root = tmp_path / "leaderboard"
-    add(run, root)
+    add([run], root)
     before = _files(root)
     edit(run / "record" / "record.json", "time.seconds", 1.0)
     with pytest.raises(RecordError, match="another record of this run"):
-        add(run, root)
+        add([run], root)
     edit(run / "record" / "record.json", "run", "renamed")
     with pytest.raises(RecordError, match="duplicate"):
-        add(run, root)
+        add([run], root)
     assert _files(root) == before
 
 
@@ -75,10 +75,10 @@ def under(make_record):
 
 def test_a_record_with_more_conditions_takes_the_place_of_one_with_fewer(run, tmp_path, under):
     root = tmp_path / "leaderboard"
-    add(run, root)
+    add([run], root)
     before = _files(root)
     under.write(run / "record")
-    (target,) = add(run, root).places
+    (target,) = add([run], root).places
     assert records.read(target).info.conditions == ("clean", "noise:all:0.5")
     assert _files(root) == before
     build.write(root)
@@ -88,22 +88,22 @@ def test_a_record_with_more_conditions_takes_the_place_of_one_with_fewer(run, tm
 def test_fewer_conditions_or_anything_else_changed_take_no_place(run, tmp_path, under, make_record, edit):
     root = tmp_path / "leaderboard"
     under.write(run / "record")
-    (target,) = add(run, root).places
+    (target,) = add([run], root).places
     make_record().write(run / "record")
     with pytest.raises(RecordError, match="another record of this run"):
-        add(run, root)
+        add([run], root)
     make_record().write(target)
     under.write(run / "record")
     edit(run / "record" / "record.json", "time.seconds", 1.0)
     with pytest.raises(RecordError, match="another record of this run"):
-        add(run, root)
+        add([run], root)
     assert records.read(target).info.conditions == ("clean",)
 
 
 def test_an_unfinished_run_is_told(tmp_path):
     (tmp_path / "run").mkdir()
     with pytest.raises(DataError, match="no record of a finished run here"):
-        add(tmp_path / "run", tmp_path / "leaderboard")
+        add([tmp_path / "run"], tmp_path / "leaderboard")
 
 
 def test_a_failed_write_leaves_nothing_behind(run, tmp_path, monkeypatch):
@@ -114,9 +114,11 @@ def test_a_failed_write_leaves_nothing_behind(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr("aubench.atomic.write_json", full)
     with pytest.raises(DataError, match="disk is full"):
-        add(run, root)
+        add([run], root)
     assert not [path for path in root.rglob("*") if path.is_file()]
-    assert check(root) == [] or all("README" in str(finding) for finding in check(root))
+    assert [str(finding) for finding in check(root)] == [
+        f"{root / 'README.md'}: is missing; run `aubench leaderboard build`"
+    ]
 
 
 @pytest.fixture
@@ -134,7 +136,7 @@ def many(tmp_path, make_record):
 def test_a_folder_of_runs_gives_all_that_are_finished_and_names_the_others(many, tmp_path):
     runs, (first, second, third) = many
     root = tmp_path / "leaderboard"
-    added = add(runs, root)
+    added = add([runs], root)
     assert set(added.places) == {root / "records" / record.place for record in (first, second)}
     assert {finding.path for finding in added.unfinished} == {
         runs / third.place / "record",
@@ -144,24 +146,48 @@ def test_a_folder_of_runs_gives_all_that_are_finished_and_names_the_others(many,
     build.write(root)
     assert check(root) == []
     before = _files(root)
-    assert add(runs / "synth_3fold" / "late_fusion", root).places == (root / "records" / first.place,)
+    assert add([runs / "synth_3fold" / "late_fusion"], root).places == (root / "records" / first.place,)
     assert _files(root) == before
-    assert add(runs / third.place, root).places == (root / "records" / third.place,)
+    assert add([runs / third.place], root).places == (root / "records" / third.place,)
 
 
 def test_one_record_of_many_that_does_not_hold_keeps_all_out(many, tmp_path, edit):
     runs, (_, second, _) = many
     edit(runs / second.place / "record" / "record.json", "summary.f1_mean", 0.9)
     with pytest.raises(RecordError, match=r"summary\.f1_mean") as error:
-        add(runs, tmp_path / "leaderboard")
+        add([runs], tmp_path / "leaderboard")
     assert error.value.where == runs / second.place / "record" / "record.json"
     assert not (tmp_path / "leaderboard").exists()
+
+
+def test_runs_named_beside_the_folder_that_holds_them_are_added_once(many, tmp_path):
+    runs, (first, second, third) = many
+    root = tmp_path / "leaderboard"
+    added = add([runs / third.place, runs, runs / first.place], root)
+    assert set(added.places) == {root / "records" / record.place for record in (first, second, third)}
+    assert [finding.path.name for finding in added.unfinished] == ["begun"]
+
+
+def test_one_of_several_folders_that_does_not_hold_keeps_all_out(many, tmp_path, edit):
+    runs, (first, second, _) = many
+    edit(runs / second.place / "record" / "record.json", "summary.f1_mean", 0.9)
+    with pytest.raises(RecordError, match="summary"):
+        add([runs / first.place, runs / second.place], tmp_path / "leaderboard")
+    assert not (tmp_path / "leaderboard").exists()
+
+
+def test_the_leaderboard_is_read_once_however_many_runs_are_added(many, tmp_path, monkeypatch):
+    runs, (first, second, _) = many
+    scans = []
+    monkeypatch.setattr(ledger, "scan", lambda root, scan=ledger.scan: scans.append(root) or scan(root))
+    add([runs / first.place, runs / second.place], tmp_path / "leaderboard")
+    assert len(scans) == 1
 
 
 def test_a_run_that_stands_twice_in_a_folder_is_refused(run, tmp_path, make_record):
     make_record().write(tmp_path / "runs" / "copy" / "record")
     with pytest.raises(RecordError, match="duplicate"):
-        add(tmp_path / "runs", tmp_path / "leaderboard")
+        add([tmp_path / "runs"], tmp_path / "leaderboard")
     assert not (tmp_path / "leaderboard").exists()
 
 
@@ -170,6 +196,6 @@ def test_a_folder_without_a_finished_run_is_told(many, tmp_path):
     for name in ("late_fusion", f"amf/{made[1].info.run}"):
         (runs / "synth_3fold" / name).rename(tmp_path / name.replace("/", "_"))
     with pytest.raises(DataError, match="no record of a finished run here, 2 unfinished"):
-        add(runs, tmp_path / "leaderboard")
+        add([runs], tmp_path / "leaderboard")
     with pytest.raises(DataError, match="no such folder"):
-        add(tmp_path / "nowhere", tmp_path / "leaderboard")
+        add([tmp_path / "nowhere"], tmp_path / "leaderboard")

@@ -122,19 +122,32 @@ def test_recipes_of_one_method_are_contestants_of_their_own(call, tmp_path, make
     assert "amf (tiny, learning_rate=0.0002)" in done.out
 
 
-def test_a_condition_is_compared_like_clean(call, tmp_path, make_record):
-    worse = {"amf": make_record("amf", skill=0.1), "late_fusion": make_record("late_fusion", skill=0.9)}
-    for method, other in worse.items():
-        clean = make_record(method, skill=1.2)
+@pytest.fixture
+def put_under(make_record):
+    """Make a record of a run that was put under a condition, or that lacks it."""
+
+    def made(method: str, *, seed: int = 0, skill: float = 0.5, lacking: bool = False) -> Record:
+        clean, other = make_record(method, seed=seed, skill=1.2), make_record(method, seed=seed, skill=skill)
+        if lacking:
+            return clean
         tables = [
             pd.concat([getattr(clean, name), getattr(other, name).assign(condition="zero:visual")])
             for name in ("counts", "histograms")
         ]
         info = clean.info.model_dump(mode="json") | {"conditions": ["clean", "zero:visual"]}
-        record = Record(RecordInfo.of(info), counts.tidy(tables[0]), histograms.tidy(tables[1]))
+        return Record(RecordInfo.of(info), counts.tidy(tables[0]), histograms.tidy(tables[1]))
+
+    return made
+
+
+def test_a_condition_is_compared_like_clean(call, tmp_path, make_record, put_under):
+    skills = {"amf": 0.1, "late_fusion": 0.9}
+    worse = {method: make_record(method, skill=skill) for method, skill in skills.items()}
+    for method, skill in skills.items():
+        record = put_under(method, skill=skill)
         record.write(tmp_path / "runs" / record.place / "record")
     done = call("compare", "runs", "--condition", "zero:visual", "--format", "csv")
-    assert done.code == 0, done.err
+    assert (done.code, done.err) == (0, "")
     first, second = rows(done.out)[:2]
     assert (first["method"], second["method"]) == ("late_fusion", "amf")
     expected = metrics.headline(metrics.f1(metrics.tally(worse["amf"].counts).cells))
@@ -142,6 +155,24 @@ def test_a_condition_is_compared_like_clean(call, tmp_path, make_record):
     lacking = call("compare", "runs", "--condition", "zero:visul")
     assert (lacking.code, lacking.err.count("\n")) == (2, 1)
     assert "did you mean 'zero:visual'?" in lacking.err
+
+
+def test_runs_that_lack_the_condition_are_passed_over_and_named(call, tmp_path, put_under):
+    for seed in (0, 1):
+        put_under("amf", seed=seed).write(tmp_path / "runs" / f"amf{seed}")
+    put_under("late_fusion", seed=0).write(tmp_path / "runs" / "late")
+    for method, seed in (("late_fusion", 1), ("cam", 0)):
+        put_under(method, seed=seed, lacking=True).write(tmp_path / "runs" / f"{method}{seed}")
+    done = call("compare", "runs", "--condition", "zero:visual", "--format", "csv")
+    assert done.code == 0, done.err
+    assert sorted(done.err.splitlines()) == [
+        f"passed over runs/{name}: does not have the condition 'zero:visual'" for name in ("cam0", "late_fusion1")
+    ]
+    assert {(row["method"], row["seeds"]) for row in rows(done.out)[:2]} == {("amf", "2"), ("late_fusion", "1")}
+    alone = call("compare", "runs/amf0", "runs/cam0", "--condition", "zero:visual")
+    assert (alone.code, alone.err.count("\n")) == (2, 1)
+    assert "1 of 2 to compare has the condition 'zero:visual'" in alone.err
+    assert "aubench robustness" in alone.err
 
 
 @pytest.mark.parametrize(
