@@ -14,6 +14,8 @@ from aubench.scores.intervals import Interval
 from aubench.scores.record import RecordInfo, Summary
 from aubench.scores.shares import Shares, shares
 
+ALWAYS = "always positive"
+"""The baseline that every F1 is measured against."""
 SELECTIONS = ("inner_val", "last", "oracle_test")
 
 
@@ -119,7 +121,7 @@ def _section(runs: list[Kept]) -> Section:
     found = [_row(tuple(group), always) for _, group in groupby(runs, key=row_key)]
     found.sort(key=lambda pair: (-pair[0].f1, pair[0].name, digest.of_json(pair[0].info.model_dump(mode="json"))))
     trivial = [
-        Row("always positive", (metrics.summarise(always_counts, always_histograms),), None),
+        Row(ALWAYS, (metrics.summarise(always_counts, always_histograms),), None),
         _prevalence(runs, always),
     ]
     dataset = f"{info.dataset.name} version {info.dataset.version}, {info.dataset.labelled:,} labelled frames"

@@ -116,8 +116,11 @@ def preset(row: Row, rows: Sequence[Row]) -> str:
 
 
 def named(row: Row, rows: Sequence[Row]) -> str:
-    """A row's method, and what sets it apart from other rows of the same method and preset."""
-    return row.name + (preset(row, rows).removeprefix(row.info.preset) if row.runs else "")
+    """A row's method, and what sets it apart from other rows of the same method."""
+    if not row.runs:
+        return row.name
+    told, presets = preset(row, rows), {r.info.preset for r in rows if r.name == row.name}
+    return row.name + (told.removeprefix(row.info.preset) if len(presets) == 1 else f", {told}")
 
 
 def _identity(section: Section, *, brief: bool = False) -> list[Column]:

@@ -1,11 +1,15 @@
 """The picture of a table."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from aubench.board import picture, tables
 from aubench.board.build import sections_of
+from aubench.board.rows import ALWAYS
 from aubench.errors import UsageError
 
 
@@ -17,6 +21,31 @@ def test_equal_records_give_equal_pictures_with_a_line_for_each_row(board, tmp_p
     names = image[:, 20:150].min(axis=2) < 128  # dark ink where the names stand
     inked = np.flatnonzero(np.diff(np.r_[0, names.any(axis=1).astype(int)]) == 1)
     assert len(inked) >= 1 + 6  # a title and six rows
+
+
+def _drawn(section):
+    axes = Figure().add_subplot()
+    picture._table(axes, section, "synth_3fold")
+    return axes
+
+
+def test_bold_marks_the_best_of_a_column_and_not_the_first_row(board):
+    section, *_ = sections_of(board, "synth_3fold")
+    first, second = section.ranked[:2]
+    keen = replace(second, summaries=tuple(one.model_copy(update={"auc": 0.999}) for one in second.summaries))
+    axes = _drawn(replace(section, rows=(first, keen, *section.rows[2:])))
+    bold = [text.get_text() for text in axes.texts if text.get_fontweight() == "bold"]
+    assert sorted(bold) == sorted([f"{100 * first.f1:.1f}", "99.9"])
+
+
+def test_the_rank_stands_beside_each_method_and_a_line_at_always_positive(board):
+    section, *_ = sections_of(board, "synth_3fold")
+    axes = _drawn(section)
+    said = [text.get_text() for text in axes.texts]
+    assert "rank" in said and all(str(row.rank) in said for row in section.ranked)
+    always = next(row for row in section.rows if row.name == ALWAYS)
+    lines = [path for group in axes.collections for path in group.get_segments()]
+    assert any(line[:, 0].tolist() == [100 * always.f1] * 2 for line in lines)
 
 
 def test_protocol_without_runs_is_refused_and_nothing_written(board, tmp_path):
