@@ -31,6 +31,7 @@ app.add_typer(plot.app, name="plot")
 app.add_typer(track.app, name="track")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL_HINT = "the disk is full; free some space and give the same command again"
 
 
 def main() -> None:
@@ -47,11 +48,10 @@ def _exit_code() -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.filename is None and error.errno not in _FULL:
             raise
-        return _said(
-            f"{error.filename or 'output'}: the disk is full; free some space and give the same command again", 2
-        )
+        why = _FULL_HINT if error.errno in _FULL else error.strerror
+        return _said(f"{error.filename or 'output'}: {why}", 2)
     except KeyboardInterrupt:
         return 130
     except Exception as error:

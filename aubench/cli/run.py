@@ -76,13 +76,17 @@ def _folds(protocol: Protocol, name: str | None) -> list[int]:
 
 
 def seeds_of(text: str) -> list[int]:
-    """The seeds that an option names."""
+    """The seeds that an option names, each once."""
     from aubench.errors import UsageError
+    from aubench.scores.parts import MOST
 
     words = listed(text)
     if not all(word.isascii() and word.isdigit() for word in words):
         raise UsageError(f"'{text}' is not a seed", where="--seed", hint="use whole numbers such as 0 or 0,1,2")
-    return [int(word) for word in words]
+    seeds = list(dict.fromkeys(map(int, words)))
+    if max(seeds) > MOST:
+        raise UsageError(f"{max(seeds)} is larger than {MOST}", where="--seed", hint="use a smaller number")
+    return seeds
 
 
 def parse_changes(pairs: list[str]) -> dict[str, Any]:
@@ -213,6 +217,9 @@ def _execute(plans: list[Plan], folds: list[int], device: str, track: bool) -> N
         if set(folds) <= set(finished_folds(plan)):
             line(f"{plan.entry.name}, seed {plan.seed}: finished already, see {plan.folder}")
     tracking = background.background([plan.folder for plan in plans], say=line) if track else nullcontext()
-    with RunDisplay(plans, folds) as display, tracking:
-        execute(plans, folds, devices.choose(device), display.show)
-    display.summary()
+    display = RunDisplay(plans, folds)
+    try:
+        with display, tracking:
+            execute(plans, folds, devices.choose(device), display.show)
+    finally:
+        display.summary()

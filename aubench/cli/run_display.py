@@ -48,6 +48,8 @@ class RunDisplay:
                 line(f"{name}: {when}, {told}, {event['frames_per_s']:.0f} frames/s")
         elif event["kind"] == "fold":
             self._advance(name, job, event["epochs"], event["epochs"], f"{name}: done")
+        elif event["kind"] == "failed":
+            line(f"{name}: {event['why']}; the other runs go on")
 
     def _advance(self, name: str, job: Job, done: int, total: int, text: str) -> None:
         key = (job.plan.run_id, job.fold)
@@ -56,14 +58,14 @@ class RunDisplay:
         self._bar.update(self._tasks[key], completed=done, total=total, description=text)
 
     def summary(self) -> None:
-        """Print what the runs reached, beside always answering "present"."""
+        """Print what the runs with a finished fold reached, beside always answering "present"."""
         from tabulate import tabulate
 
         from aubench.engine.run import RECORD
         from aubench.scores import baselines, intervals, record
 
         rows = []
-        for plan in self.plans:
+        for plan in (plan for plan in self.plans if (plan.folder / RECORD / record.FILE).exists()):
             found = record.read(plan.folder / RECORD)
             always, _ = baselines.always_positive(found)
             margin = intervals.f1_difference([found.counts], [always])
@@ -82,7 +84,8 @@ class RunDisplay:
                 )
             )
         headers = ("method", "seed", "folds", "F1", "over always-positive [95 %]", "ACC", "AUC", "GFLOPs", "run")
-        typer.echo(tabulate(rows, headers, "github", disable_numparse=True))
+        if rows:
+            typer.echo(tabulate(rows, headers, "github", disable_numparse=True))
 
 
 def _percent(value: float | None) -> str:

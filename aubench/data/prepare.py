@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
-from aubench import points
+from aubench import cores, points
 from aubench.data.bp4d import SCORED, Offset, Recording, find_recordings
 from aubench.data.codes import read_codes
 from aubench.data.depth import MEANING
@@ -77,7 +77,7 @@ def prepare_bp4d(
         "labels": _digest([r.codes for r in recordings if r.codes]),
     }
     writer = StoreWriter(store, plan)
-    _write(writer, recordings, options, workers or os.cpu_count() or 1, progress)
+    _write(writer, recordings, options, workers or cores.available(), progress)
     modalities = {m: _MEANING[m] for m in _MEANING if options.depth or m is not Modality.DEPTH}
     made = writer.finish(
         dataset="bp4d",

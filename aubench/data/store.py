@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import hashlib
 import json
 import os
@@ -150,6 +151,8 @@ class Store:
             try:
                 self._open[kind, index] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
             except (OSError, ValueError) as error:
+                if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+                    raise DataError("too many files are open", where=path, hint="raise `ulimit -n`") from error
                 raise DataError(f"cannot be read ({error})", where=path, hint=_REMAKE) from error
         return self._open[kind, index]
 

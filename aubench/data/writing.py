@@ -58,6 +58,8 @@ class StoreWriter:
         self.path, self.partial = path, path.with_name(path.name + ".partial")
         if (path / "store.json").exists():
             raise DataError("a store is here already", where=path, hint="delete it first, or choose another --store")
+        if path.exists() and (not path.is_dir() or path.is_mount() or any(path.iterdir())):
+            raise DataError("is not an empty folder", where=path, hint="name one inside it with --store")
         there = self.partial / "plan.json"
         if there.exists() and json.loads(there.read_text()) != json.loads(json.dumps(plan)):
             raise DataError("was begun with other options", where=self.partial, hint="delete it, or repeat its options")

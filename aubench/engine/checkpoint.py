@@ -74,16 +74,17 @@ def read(path: Path, identity: Identity) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         found, notes = dict(said["identity"]), dict(said["notes"])
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-        raise CheckpointError(
-            f"is not a checkpoint in safetensors ({type(error).__name__})", where=path, hint=_REMOVE
-        ) from None
+        what = f"is not a checkpoint in safetensors ({type(error).__name__})"
+        raise CheckpointError(what, where=path, hint=_remove(path)) from None
     for key, wanted in vars(identity).items():
         if found.get(key) != wanted:
-            raise CheckpointError(f"belongs to {key} '{found.get(key)}', not to '{wanted}'", where=path, hint=_REMOVE)
+            what = f"belongs to {key} '{found.get(key)}', not to '{wanted}'"
+            raise CheckpointError(what, where=path, hint=_remove(path))
     return Checkpoint(tensors, notes)
 
 
-_REMOVE = "delete it and give the same command again to train this fold anew"
+def _remove(path: Path) -> str:
+    return f"delete its folder {path.parent.name} and give the same command again to train that anew"
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

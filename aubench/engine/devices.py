@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aubench import cores
 from aubench.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ def choose(kind: str) -> DeviceChoice:
         return DeviceChoice(kind, torch.cuda.device_count(), torch.cuda.get_device_name(0))
     if kind == "mps":
         return DeviceChoice(kind, 1, "Apple GPU")
-    return DeviceChoice(
-        kind, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _cpu_name()
-    )
+    return DeviceChoice(kind, cores.available(), _cpu_name())
 
 
 def _cpu_name() -> str:

@@ -23,14 +23,22 @@ from aubench.protocol import Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from aubench.data.store import Store
 
-def open_plan(folder: Path, store: Path | None = None, progress: Callable[[int, int], None] = lambda *_: None) -> Plan:
+
+def open_plan(
+    folder: Path,
+    store: Path | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
+    opened: dict[str, Store] | None = None,
+) -> Plan:
     """What a run was, from its folder, on a store that is still the same.
 
     Args:
         folder: The run's folder.
         store: Where its store lies; the default place of its dataset when None.
         progress: Told of sequences made, should the store have to be made.
+        opened: Stores that are open already, by dataset; gets this one.
 
     Raises:
         UsageError: It is no run's folder; or the method, recipe or store is not what the run had.
@@ -39,7 +47,10 @@ def open_plan(folder: Path, store: Path | None = None, progress: Callable[[int, 
     said = _header(folder)
     try:
         protocol = Protocol.model_validate(said["asked"]["protocol"])
-        opened = open_store(protocol.dataset, store, progress)
+        known = {} if opened is None else opened
+        if protocol.dataset not in known:
+            known[protocol.dataset] = open_store(protocol.dataset, store, progress)
+        own = known[protocol.dataset]
         plan = Plan(
             method=said["asked"]["method"],
             protocol=protocol,
@@ -48,7 +59,7 @@ def open_plan(folder: Path, store: Path | None = None, progress: Callable[[int, 
             seed=said["seed"],
             selection=said["selection"],
             precision=said["precision"],
-            store=StoreFacts.of(opened),
+            store=StoreFacts.of(own),
             runs=folder.absolute().parents[2],
             search=said.get("search"),
         )
@@ -57,7 +68,7 @@ def open_plan(folder: Path, store: Path | None = None, progress: Callable[[int, 
             f"is not what this version writes ({type(error).__name__})", where=folder / HEADER, hint="run it again"
         ) from None
     if plan.store.digest != said["store"]["digest"]:
-        raise UsageError("is not the store that the run read", where=opened.path, hint="give its own with --store")
+        raise UsageError("is not the store that the run read", where=own.path, hint="give its own with --store")
     if plan.run_id != said["run_id"]:
         raise UsageError("has another id than what it says amounts to", where=folder / HEADER, hint="run it again")
     return plan
@@ -91,15 +102,16 @@ def open_all(
     """
     plans: list[Plan] = []
     passed_over: list[tuple[Path, str]] = []
+    stores: dict[str, Store] = {}
     for folder in folders:
         lacking = _lacking(folder)
         if lacking:
             passed_over.append((folder, lacking))
             continue
         try:
-            opened = open_plan(folder, store, progress)
-            _ = opened.typed_recipe
-            plans.append(opened)
+            found = open_plan(folder, store, progress, stores)
+            _ = found.typed_recipe
+            plans.append(found)
         except (UsageError, RecipeError) as error:
             passed_over.append((folder, error.what))
     return Opened(tuple(plans), tuple(passed_over))

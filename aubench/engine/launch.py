@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
+from aubench import atomic
 from aubench.engine.devices import DeviceChoice
 from aubench.engine.plan import Plan
 from aubench.errors import AubenchError
 
 _PRELOAD = ["aubench.engine.fold", "aubench.methods._parts.backbones", "lightning_fabric", "torchmetrics", "timm"]
-
-
 _KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
 """For glibc: a training step frees and takes the same megabytes again; giving them back costs up to a sixth of it."""
+
+
+TRACEBACK = "traceback.txt"
+"""What a fold leaves that broke."""
 
 
 class FoldFailed(AubenchError):
@@ -56,7 +61,7 @@ def warm_up() -> None:
 
 
 def launch(jobs: Sequence[Job], choice: DeviceChoice, report: Callable[[Job, dict[str, Any]], None]) -> None:
-    """Run all jobs to their end.
+    """Run all jobs to their end; where one fails, those of other runs go on.
 
     Args:
         jobs: What to do, in order of start.
@@ -64,75 +69,128 @@ def launch(jobs: Sequence[Job], choice: DeviceChoice, report: Callable[[Job, dic
         report: Told of every event, in this process.
 
     Raises:
-        AubenchError: The first that a fold raised; the others are stopped and can go on later.
-        FoldFailed: A fold's process died.
+        AubenchError: What stopped a run, once all others are done; its folds can go on later.
     """
-    waiting, free = deque(jobs), deque(range(max(1, choice.count)))
-    running: dict[Connection, tuple[Job, BaseProcess, int]] = {}
-    context = multiprocessing.get_context("forkserver")
-    try:
-        while waiting or running:
-            while waiting and free:
-                job, slot = waiting.popleft(), free.popleft()
-                receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(sender, job, choice.kind, slot), daemon=True)
-                process.start()
-                sender.close()
-                running[receiver] = (job, process, slot)
-            for ready in connection.wait(list(running)):
-                _attend(cast(Connection, ready), running, free, report)
-    finally:
-        for _, left, _ in running.values():
-            left.terminate()
-        for _, left, _ in running.values():
-            left.join()
+    _Folds(jobs, choice, report).run()
 
 
-def _attend(
-    receiver: Connection,
-    running: dict[Connection, tuple[Job, BaseProcess, int]],
-    free: deque[int],
-    report: Callable[[Job, dict[str, Any]], None],
-) -> None:
-    job, process, slot = running[receiver]
-    try:
-        _pass_on(job, receiver.recv(), report)
-    except EOFError:
-        del running[receiver]
-        free.append(slot)
-        _buried(job, process)
+class _Folds:
+    """Jobs that wait, that are under way, and runs that have failed."""
+
+    def __init__(
+        self, jobs: Sequence[Job], choice: DeviceChoice, report: Callable[[Job, dict[str, Any]], None]
+    ) -> None:
+        self._waiting, self._free = deque(jobs), deque(range(max(1, choice.count)))
+        self._running: dict[Connection, tuple[Job, BaseProcess, int]] = {}
+        self._failed: dict[str, AubenchError] = {}
+        self._kind, self._report = choice.kind, report
+
+    def run(self) -> None:
+        """Go on until nothing is left, then raise what went wrong."""
+        try:
+            while self._waiting or self._running:
+                while self._waiting and self._free:
+                    self._start(self._waiting.popleft(), self._free.popleft())
+                for ready in connection.wait(list(self._running)):
+                    self._attend(cast(Connection, ready))
+        finally:
+            for _, left, _ in self._running.values():
+                left.terminate()
+            for _, left, _ in self._running.values():
+                left.join()
+        if self._failed:
+            raise _summed(list(self._failed.values()))
+
+    def _start(self, job: Job, slot: int) -> None:
+        context = multiprocessing.get_context("forkserver")
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=_work, args=(sender, job, self._kind, slot), daemon=True)
+        process.start()
+        sender.close()
+        self._running[receiver] = (job, process, slot)
+
+    def _attend(self, receiver: Connection) -> None:
+        job, process, slot = self._running[receiver]
+        try:
+            self._pass_on(job, receiver.recv())
+        except EOFError:
+            del self._running[receiver]
+            self._free.append(slot)
+            process.join()
+            if process.exitcode and job.plan.run_id not in self._failed:
+                self._fail(job, _died(job, process.exitcode))
+        except AubenchError as error:
+            self._fail(job, error)
+
+    def _pass_on(self, job: Job, event: dict[str, Any]) -> None:
+        if event["kind"] == "error":
+            raise event["error"]
+        self._report(job, event)
+
+    def _fail(self, job: Job, error: AubenchError) -> None:
+        """Give up the run of a job, and say so if others go on."""
+        run = job.plan.run_id
+        self._failed.setdefault(run, error)
+        self._waiting = deque(other for other in self._waiting if other.plan.run_id != run)
+        for other, process, _ in self._running.values():
+            if other.plan.run_id == run:
+                process.terminate()
+        if self._waiting or any(other.plan.run_id != run for other, _, _ in self._running.values()):
+            self._report(job, {"kind": "failed", "why": str(error)})
 
 
-def _pass_on(job: Job, event: dict[str, Any], report: Callable[[Job, dict[str, Any]], None]) -> None:
-    if event["kind"] == "error":
-        raise event["error"]
-    report(job, event)
+def _summed(errors: list[AubenchError]) -> AubenchError:
+    first, *others = errors
+    if not others:
+        return first
+    made = FoldFailed(f"{len(errors)} runs could not be finished; the first: {first}")
+    made.exit_code = first.exit_code
+    return made
 
 
-def _buried(job: Job, process: BaseProcess) -> None:
-    process.join()
-    code = process.exitcode or 0
-    if code != 0:
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        raise FoldFailed(
-            f"fold {job.fold} of {job.plan.entry.name} {how}",
-            hint="give the same command again to go on",
-        )
+def _died(job: Job, code: int) -> FoldFailed:
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return FoldFailed(f"fold {job.fold} of {job.plan.entry.name} {how}", hint="give the same command again to go on")
 
 
 def _work(sender: Connection, job: Job, kind: str, index: int) -> None:
     from aubench.engine.fold import run_fold
 
     _die_with(os.getppid())
+    _open_many_files()
     try:
         (job.work or run_fold)(job.plan, job.fold, kind, index, sender.send)
     except AubenchError as error:
         sender.send({"kind": "error", "error": error})
     except BrokenPipeError:  # whoever listened has been killed
         os._exit(1)
-    except Exception:
-        trace = traceback.format_exc()
-        sender.send({"kind": "error", "error": FoldFailed(f"fold {job.fold} of {job.plan.method} broke: {trace}")})
+    except Exception as error:
+        sender.send({"kind": "error", "error": _broke(job, error)})
+
+
+def _broke(job: Job, error: Exception) -> FoldFailed:
+    """What to tell of an error that nobody foresaw; its traceback goes to a file."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return FoldFailed(
+            f"fold {job.fold} of {job.plan.entry.name} needs more memory than the GPU has",
+            hint="lower the batch size with --set, or use --precision bf16-mixed",
+        )
+    told = job.plan.fold_folder(job.fold) / TRACEBACK
+    with suppress(OSError):
+        atomic.write_text(told, "".join(traceback.format_exception(error)))
+    what = f"fold {job.fold} of {job.plan.entry.name} broke ({type(error).__name__}: {error})"
+    return FoldFailed(what, hint=f"see {told}" if told.exists() else None)
+
+
+def _open_many_files() -> None:
+    """Let this process hold as many files as it may: a store has one for each sequence and modality."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _die_with(parent: int) -> None:

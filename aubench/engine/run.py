@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 
 from aubench.conditions import Condition
 from aubench.data.roles import Labelled
@@ -64,7 +65,7 @@ def execute(
 
     launch(todo, choice, told)
     for plan in plans:
-        if plan.run_id not in recorded and (plan.run_id in touched or not (plan.folder / RECORD).exists()):
+        if plan.run_id not in recorded and (plan.run_id in touched or not _tells(plan)):
             _record(plan)
 
 
@@ -104,12 +105,15 @@ def put_under(
             write_record(plan)
 
 
-def _tells(plan: Plan, conditions: Sequence[Condition]) -> bool:
-    """Whether the run's record is written and has these conditions."""
+def _tells(plan: Plan, conditions: Sequence[Condition] = ()) -> bool:
+    """Whether the run's record has all finished folds and these conditions."""
     path = plan.folder / RECORD / record_file.FILE
     if not path.exists():
         return False
-    return set(map(str, conditions)) <= set(RecordInfo.parse(path.read_bytes(), where=path).conditions)
+    info = RecordInfo.parse(path.read_bytes(), where=path)
+    return [fold.fold for fold in info.folds] == finished_folds(plan) and set(map(str, conditions)) <= set(
+        info.conditions
+    )
 
 
 def finished_folds(plan: Plan) -> list[int]:
@@ -119,10 +123,16 @@ def finished_folds(plan: Plan) -> list[int]:
 
 
 def write_record(plan: Plan) -> Record | None:
-    """Put the finished folds together into the run's record; None where no fold is finished."""
+    """Put the finished folds together into the run's record; None where no fold is finished.
+
+    Processes that work on folds of the same run take turns, so the last one's record has them all.
+    """
+    with FileLock(plan.folder / ".record.lock"):
+        return _written(plan) if finished_folds(plan) else None
+
+
+def _written(plan: Plan) -> Record:
     done = finished_folds(plan)
-    if not done:
-        return None
     folders = [plan.fold_folder(fold) for fold in done]
     results = [json.loads((folder / RESULT).read_text()) for folder in folders]
     run = json.loads((plan.folder / HEADER).read_text())

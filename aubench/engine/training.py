@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 STATE = "state.safetensors"
 WEIGHTS = "checkpoint.safetensors"
+BETTER = "better.safetensors"
+"""Weights that are better than those, until the state that says so is saved."""
 EPOCHS = "epochs.jsonl"
 
 SAVE_EVERY = 120.0
@@ -117,7 +119,8 @@ class Training:
 
     def forget(self) -> None:
         """Remove what only an unfinished part needs."""
-        (self.folder / STATE).unlink(missing_ok=True)
+        for name in (STATE, BETTER):
+            (self.folder / name).unlink(missing_ok=True)
 
     def _restored(self) -> checkpoint.Checkpoint | None:
         path = self.folder / STATE
@@ -126,7 +129,14 @@ class Training:
         found = checkpoint.read(path, self.part.identity)
         self.method.load_state_dict({k[7:]: v for k, v in found.tensors.items() if k.startswith("method.")})
         self.history = History(**found.notes["history"])
+        better = self.folder / BETTER
+        if better.exists() and checkpoint.read(better, self.part.identity).notes["epoch"] == self.history.best_epoch:
+            self._keep_better()
         return found
+
+    def _keep_better(self) -> None:
+        """Put the weights that the saved state speaks of in the place of those before them."""
+        (self.folder / BETTER).replace(self.folder / WEIGHTS)
 
     def _out_of_patience(self, stage: Stage) -> bool:
         return bool(len(self.part.val)) and self.history.best_epoch > 0 and self.history.since_best() >= stage.patience
@@ -204,14 +214,11 @@ class Training:
         scores = self._validated()
         history.seconds += seconds
         history.wall += seconds + time.perf_counter() - begin
-        if history.epoch + 1 == stage.epochs if scores is None else scores["f1"] > history.best:
+        better = history.epoch + 1 == stage.epochs if scores is None else scores["f1"] > history.best
+        if better:
             history.best, history.best_epoch = -1.0 if scores is None else scores["f1"], len(history.epochs) + 1
-            checkpoint.write(
-                self.folder / WEIGHTS,
-                self.part.identity,
-                self.method.state_dict(),
-                {"epoch": history.best_epoch},
-            )
+            notes = {"epoch": history.best_epoch}
+            checkpoint.write(self.folder / BETTER, self.part.identity, self.method.state_dict(), notes)
         frames = history.step * stage.batch_size * (recipe.clip_length or 1)
         entry = {
             "stage": stage.name,
@@ -224,6 +231,8 @@ class Training:
         }
         history.end_epoch(entry)
         self._save(optimizer)
+        if better:
+            self._keep_better()
         history.write(self.folder / EPOCHS)
         self.place.report({"kind": "epoch", "fold": self.place.fold, "of": stage.epochs, **entry})
 

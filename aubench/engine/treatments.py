@@ -47,9 +47,10 @@ class Frames:
         return self._of("noise", modality, shape, torch.randn).view(like.shape).to(like)
 
     def ranks(self, like: Float[Tensor, "n *t c h w"]) -> Float[Tensor, "n *t 1 h w"]:
-        """Uniform numbers, one for each cell of the grid, spread over the pixels of some images."""
-        cells = self._of("mask", "", (1, GRID, GRID), torch.rand)
-        spread = functional.interpolate(cells, like.shape[-2:], mode="nearest")
+        """Ranks from 0 to 1 of a grid's cells, drawn for each frame, spread over the pixels of some images."""
+        drawn = self._of("mask", "", (1, GRID, GRID), torch.rand)
+        ranks = drawn.flatten(1).argsort(dim=1, stable=True).argsort(dim=1) / GRID**2
+        spread = functional.interpolate(ranks.view_as(drawn), like.shape[-2:], mode="nearest")
         return spread.view(*like.shape[:-3], 1, *like.shape[-2:]).to(like)
 
     def _of(self, what: str, modality: str, shape: tuple[int, ...], draw: Callable[..., Tensor]) -> Tensor:

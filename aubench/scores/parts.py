@@ -27,7 +27,9 @@ Subjects = Annotated[tuple[Subject, ...], Field(max_length=2000)]
 Condition = Annotated[str, StringConstraints(pattern=f"^{counts.CONDITION}$")]
 Small = Annotated[int, Field(ge=1, le=999)]
 AuName = Annotated[str, StringConstraints(pattern=f"^AU{counts.SMALL}$")]
-Count = Annotated[int, Field(ge=0, le=10**15)]
+MOST = 10**15
+"""The largest number that a record may count, or seed that it may name."""
+Count = Annotated[int, Field(ge=0, le=MOST)]
 Duration = Annotated[float, Field(ge=0, le=1e12)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Modalities = Annotated[tuple[Modality, ...], Field(min_length=1, max_length=len(Modality))]

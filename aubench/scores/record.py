@@ -104,7 +104,7 @@ class RecordInfo(Part):
     selection: Literal["inner_val", "last", "oracle_test"]
     threshold: Literal["fixed:0.5"]
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1, max_length=500)]
-    pretraining: Annotated[tuple[Pretraining, ...], Field(max_length=50)]
+    pretraining: Annotated[tuple[Pretraining, ...], Field(max_length=500)]
     search: Search
     compute: Compute
     speed: Speed

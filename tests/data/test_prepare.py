@@ -98,6 +98,13 @@ def test_a_store_is_never_overwritten(prepared, damaged) -> None:
         prepare_bp4d(damaged.root, prepared[0].store, size=32)
 
 
+def test_a_folder_with_something_in_it_is_refused_before_the_work(damaged, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match="is not an empty folder; name one inside it"):
+        prepare_bp4d(damaged.root, tmp_path, size=32)
+    assert not tmp_path.with_name(tmp_path.name + ".partial").exists()
+
+
 def test_a_stopped_one_goes_on_and_ends_the_same(prepared, damaged, tmp_path: Path) -> None:
     store = tmp_path / "bp4d"
 

@@ -8,6 +8,7 @@ from aubench.engine import fold as fold_module
 from aubench.engine import run as run_module
 from aubench.engine.devices import DeviceChoice
 from aubench.engine.plan import Plan
+from aubench.scores import record
 
 
 @pytest.fixture
@@ -28,3 +29,16 @@ def test_a_run_has_its_record_before_the_next_one_is_done(plans, monkeypatch):
     run_module.execute(plans, [1, 2], DeviceChoice("cpu", 1, "some"), lambda job, event: None)
     assert there == [[False, False], [True, False], [True, False], [True, True]]
     assert all((plan.folder / "figures").is_dir() for plan in plans)
+
+
+def test_a_record_that_lacks_a_finished_fold_is_written_anew(plans, monkeypatch):
+    def here(jobs, choice, report):
+        for job in jobs:
+            fold_module.run_fold(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
+
+    monkeypatch.setattr(run_module, "launch", here)
+    (plan, _), choice = plans, DeviceChoice("cpu", 1, "some")
+    run_module.execute([plan], [1], choice, lambda job, event: None)
+    fold_module.run_fold(plan, 2, "cpu", 0, lambda event: None)  # by another process, killed before it wrote the record
+    run_module.execute([plan], [2], choice, lambda job, event: None)
+    assert [fold.fold for fold in record.read(plan.folder / "record").info.folds] == [1, 2]

@@ -101,6 +101,49 @@ def test_kill_between_best_weights_and_state_changes_nothing(plan_for, tmp_path,
     assert left(broken) == left(whole)
 
 
+def test_kill_between_state_and_best_weights_changes_nothing(plan_for, tmp_path, monkeypatch):
+    whole, broken = plan_for(tmp_path / "whole"), plan_for(tmp_path / "broken")
+    run(whole)
+
+    def die(self):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_module.Training, "_keep_better", die)
+        with pytest.raises(Killed):
+            run(broken)
+    run(broken)
+    assert left(broken) == left(whole)
+    assert not (broken.fold_folder(1) / training_module.BETTER).exists()
+
+
+def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(plan_for, tmp_path, monkeypatch):
+    """On a GPU an epoch that is made again may score a little less than before the kill."""
+
+    def scoring(*values):
+        scores = iter(values)
+        return lambda self: {"f1": next(scores), "acc": 0.5}
+
+    whole, broken = plan_for(tmp_path / "whole"), plan_for(tmp_path / "broken")
+    monkeypatch.setattr(training_module.Training, "_validated", scoring(0.5, 0.4, 0.3))
+    run(whole)
+    save = training_module.Training._save
+
+    def die_in_the_second_epoch(self, optimizer):
+        if len(self.history.epochs) == 2:
+            raise Killed
+        save(self, optimizer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_module.Training, "_validated", scoring(0.5, 0.9))
+        patch.setattr(training_module.Training, "_save", die_in_the_second_epoch)
+        with pytest.raises(Killed):
+            run(broken)
+    monkeypatch.setattr(training_module.Training, "_validated", scoring(0.4, 0.3))
+    run(broken)
+    assert left(broken) == left(whole)
+
+
 def test_finished_fold_costs_nothing(plan):
     assert [e["kind"] for e in run(plan)] == ["epoch", "epoch", "epoch", "fold"]
     assert run(plan) == []

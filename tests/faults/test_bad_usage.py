@@ -158,3 +158,15 @@ def test_full_disk_while_a_store_is_written_leaves_no_half_file(tmp_path):
     assert not (tmp_path / "s").exists()
     assert not [p for p in (tmp_path / "s.partial").rglob("*") if p.name.endswith(".tmp")]
     assert all(p.stat().st_size < 40_000 for p in (tmp_path / "s.partial").rglob("*.npy"))
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(call, tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    done = call("reproduce", "--root", "runs")
+    refused(done, "runs")
+    refused(call("methods", "--page", "runs/methods.md"), "runs")
+
+
+@pytest.mark.parametrize(("seeds", "told"), [("1,two", "'1,two' is not a seed"), ("9" * 16, "is larger than")])
+def test_a_seed_that_no_record_can_hold_is_refused_before_training(call, seeds, told):
+    refused(call(*RUN, "--method", "amf", "--seed", seeds), "--seed", told)

@@ -22,7 +22,7 @@ from aubench.engine.launch import Job, launch
 from aubench.engine.plan import Plan
 from aubench.engine.search.plan import Search, TrialPlan
 from aubench.engine.search.space import Asked
-from aubench.engine.training import EPOCHS, STATE, WEIGHTS
+from aubench.engine.training import BETTER, EPOCHS, STATE, WEIGHTS
 from aubench.scores import metrics
 
 VALIDATION = "validation.json"
@@ -60,7 +60,7 @@ def train_fold(plan: Plan, fold: int, kind: str, index: int, report: Callable[[d
 
 def forget(folder: Path) -> None:
     """Remove what only an unfinished fold needs; nobody scores a trial's weights."""
-    for name in (STATE, WEIGHTS):
+    for name in (STATE, BETTER, WEIGHTS):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -97,6 +97,8 @@ def beating(mark: Callable[[str, Any], None]) -> Iterator[None]:
     Args:
         mark: Sets an attribute of the trial.
     """
+    from optuna.exceptions import UpdateFinishedTrialError
+
     over = threading.Event()
 
     def beat() -> None:
@@ -105,8 +107,10 @@ def beating(mark: Callable[[str, Any], None]) -> Iterator[None]:
             number += 1
             try:
                 mark(BEAT, number)
-            except Exception:  # the storage is away, or somebody else took the trial: its own work will tell
+            except UpdateFinishedTrialError:
                 return
+            except Exception:  # the storage is away: it may come back
+                continue
 
     thread = threading.Thread(target=beat, name="aubench-beat", daemon=True)
     thread.start()

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -167,6 +168,21 @@ def test_a_trial_without_signs_of_life_is_lost_after_a_while(tmp_path, monkeypat
             time.sleep(0.15)
         time.sleep(0.15)
         assert lost()
+
+
+def test_a_storage_that_is_away_for_a_moment_does_not_cost_a_trial(monkeypatch):
+    monkeypatch.setattr(worker_module, "BEAT_EVERY", 0.01)
+    beats, came = [], threading.Event()
+
+    def mark(name, number):
+        beats.append(number)
+        if number < 3:
+            raise ConnectionError("away")
+        came.set()
+
+    with worker_module.beating(mark):
+        assert came.wait(30)
+    assert beats[:3] == [1, 2, 3]
 
 
 def test_a_worker_that_has_died_is_seen_at_once(tmp_path):

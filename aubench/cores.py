@@ -1,0 +1,10 @@
+"""How many cores there are for this process."""
+
+from __future__ import annotations
+
+import os
+
+
+def available() -> int:
+    """Cores that this process may use: those that a scheduler gave it, else all of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

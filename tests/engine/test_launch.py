@@ -1,0 +1,100 @@
+"""Folds side by side: what fails takes its own run along and no other, and is told in one line."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aubench.engine.devices import DeviceChoice
+from aubench.engine.launch import TRACEBACK, FoldFailed, Job, launch
+from aubench.errors import AubenchError, Diverged
+
+TWO = DeviceChoice("cpu", 2, "a test")
+
+
+@pytest.fixture(autouse=True)
+def folds_find_their_work(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+def work(name: str):
+    return getattr(importlib.import_module("fold_works"), name)
+
+
+@pytest.fixture
+def plans(decide, tmp_path):
+    return [decide(tmp_path, "resnet_depth", seed=seed) for seed in (0, 1, 2)]
+
+
+def launched(jobs) -> tuple[list[tuple[int, int, str]], AubenchError | None]:
+    events = []
+    try:
+        launch(jobs, TWO, lambda job, event: events.append((job.plan.seed, job.fold, event["kind"])))
+    except AubenchError as error:
+        return events, error
+    return events, None
+
+
+def test_a_run_that_diverges_does_not_stop_the_others(plans):
+    jobs = [Job(plans[0], 1, work("diverges")), *(Job(plan, fold, work("works")) for plan in plans for fold in (1, 2))]
+    events, error = launched(jobs)
+    assert isinstance(error, Diverged) and error.exit_code == 2
+    assert {(seed, fold) for seed, fold, kind in events if kind == "fold" and seed} == {(1, 1), (1, 2), (2, 1), (2, 2)}
+    assert (0, 1, "failed") in events and (0, 2, "fold") not in events
+
+
+def test_several_that_fail_are_told_together(plans):
+    _, error = launched(
+        [Job(plans[0], 1, work("diverges")), Job(plans[1], 1, work("diverges")), Job(plans[2], 1, work("works"))]
+    )
+    assert str(error).startswith("2 runs could not be finished; the first: resnet_depth: loss term") and error
+    assert error.exit_code == 2
+
+
+def test_one_that_fails_alone_is_told_once(plans):
+    events, error = launched([Job(plans[0], 1, work("diverges"))])
+    assert events == [] and isinstance(error, Diverged)
+
+
+def test_a_bug_is_one_line_and_its_traceback_a_file(plans):
+    _, error = launched([Job(plans[0], 2, work("breaks"))])
+    told = plans[0].fold_folder(2) / TRACEBACK
+    assert isinstance(error, FoldFailed) and error.exit_code == 1
+    assert str(error) == f"fold 2 of resnet_depth broke (KeyError: 'a bug\\nof two lines'); see {told}"
+    assert "Traceback" in told.read_text() and "in breaks" in told.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("runs_out_of_memory", "needs more memory than the GPU has; lower the batch size"),
+        ("is_killed", "ended by signal 9"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(plans, name, words):
+    _, error = launched([Job(plans[0], 1, work(name))])
+    assert isinstance(error, FoldFailed) and words in str(error) and "Traceback" not in str(error)
+
+
+def test_an_error_while_a_fold_is_told_of_stops_its_run_alone(plans):
+    def told(job, event):
+        if event["kind"] == "fold" and job.plan.seed == 0:
+            raise AubenchError("no record of it")
+        if event["kind"] == "fold":
+            done.append(job.fold)
+
+    done = []
+    with pytest.raises(AubenchError, match="no record of it"):
+        launch(
+            [Job(plan, fold, work("works")) for plan in plans[:2] for fold in (1, 2, 3)], replace(TWO, count=1), told
+        )
+    assert done == [1, 2, 3]
+
+
+def test_a_fold_may_open_as_many_files_as_the_system_allows(plans):
+    found = []
+    launch([Job(plans[0], 1, work("counts_open_files"))], TWO, lambda job, event: found.append(event["all"]))
+    assert found == [True]
