@@ -12,9 +12,19 @@ import pytest
 from aubench.registry import find_method, find_protocol
 
 PAGE = (Path(__file__).parents[2] / "docs/ablations.md").read_text()
-TABLES = {
-    title: body for title, body in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S) if "| `aub" in body
+SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
+TABLES = {title: body for title, body in SECTIONS.items() if "| `aub" in body}
+METHODS = {
+    "AMF, Table 4: its parts": ("late_fusion", "amf"),
+    "AMF, Table 3: its modalities": ("early_fusion", "late_fusion", "amf"),
+    "MCM, Table IV: where channels are mixed": ("mcm",),
+    "AU-vMAE, Table 3: knowledge and levels": ("au_vmae",),
+    "AU-vMAE, Table 4: clips of rare AUs": ("au_vmae",),
+    "CAM, MTUT, MFT": ("cam", "mtut", "mft"),
 }
+"""Who runs in each section's table, or whose switches its text names."""
+NO_PROSE = ("AMF, Table 3: its modalities", "AU-vMAE, Table 4: clips of rare AUs")
+"""Sections that name switches in their tables alone, or none."""
 
 
 def recipe_of(command: str, preset: str) -> tuple[str, str, dict]:
@@ -52,8 +62,33 @@ def test_rows_are_different_runs_that_can_be_made(title, preset):
     assert len(set(found)) == len(commands) > 1
 
 
-def test_switches_named_in_the_text_exist():
-    for title, method in (("AMF, Table 4: its parts", "amf"), ("MCM, Table IV: where channels are mixed", "mcm")):
-        prose = re.sub(r"\|.*\|", "", TABLES[title])
-        for key, value in re.findall(r"`(\w+)=(\w+)`", prose):
-            find_method(method).method.Recipe.make("paper", {key: value})
+def test_tables_run_the_methods_that_they_are_about():
+    for title, body in TABLES.items():
+        assert set(re.findall(r"--method (\w+)", body)) == set(METHODS[title])
+
+
+def test_each_fusion_has_four_sets_of_modalities():
+    for method in METHODS["AMF, Table 3: its modalities"]:
+        assert len(re.findall(rf"--method {method}\b", TABLES["AMF, Table 3: its modalities"])) == 4
+
+
+def switches(title: str) -> list[tuple[str, str]]:
+    """Field and value of each switch in the text around a section's table."""
+    return re.findall(r"`(\w+)=([\w.]+)`", re.sub(r"\|.*\|", "", SECTIONS[title]))
+
+
+def test_every_section_is_known():
+    assert list(SECTIONS) == list(METHODS)
+    assert tuple(title for title in METHODS if not switches(title)) == NO_PROSE
+
+
+@pytest.mark.parametrize("title", [title for title in METHODS if title not in NO_PROSE])
+def test_switches_named_in_the_text_exist(title):
+    found = switches(title)
+    assert found
+    recipes = [find_method(method).method.Recipe for method in METHODS[title]]
+    for key, value in found:
+        owners = [recipe for recipe in recipes if key in recipe.model_fields]
+        assert owners, f"nobody has {key}"
+        for recipe in owners:
+            recipe.make("paper", {key: value})
