@@ -57,7 +57,7 @@ class AMFRecipe(BackboneRecipe, CutSwitchRecipe):
     decay: float = Field(6e-4, gt=0, description="Rate per step of the exponential schedule.")
     weight_fused: Annotated[float, LogUniform(0.25, 4)] = Field(2.0, ge=0, description="λ_* of eq. 11.")
     weight_modality: float = Field(1.0, ge=0, description="λ_k of eq. 11.")
-    weight_guidance: Annotated[float, LogUniform(0.1, 10)] = Field(1.0, ge=0, description="λ_k^* of eq. 11.")
+    weight_guidance: Annotated[float, LogUniform(0.05, 10)] = Field(1.0, ge=0, description="λ_k^* of eq. 11.")
     guidance: Annotated[Literal["align", "oppose"], Choice("align", "oppose")] = Field(
         "align", description="Scores follow the gradient, or its reverse."
     )
@@ -74,7 +74,7 @@ class Scoring(nn.Sequential):
 
     def forward(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Scores of features."""
-        logits: Tensor = super().forward(features)
+        logits: Tensor = super().forward(features)  # type: ignore[no-untyped-call]
         return logits.float().sigmoid()
 
 
@@ -99,13 +99,16 @@ class AMF(BranchedMethod):
             "All classifiers are one linear layer (the paper does not say).",
             "Eq. 9 averages probabilities, not logits, since eq. 7 takes their logarithm.",
             "Eqs. 8 and 9 are read without their minus sign, which eq. 7 already has.",
+            "Eqs. 7 to 9 sum over AUs; here they are the mean over known AUs, so that eq. 10 weighs as many times as "
+            "much beside them as there are AUs, 12 times on BP4D; weight_guidance=0.0833 is the printed ratio there.",
             "The norm in eq. 10 is taken element by element, as a scalar has no cosine with a vector; the gradient is "
             "a constant target.",
             "dist in eq. 10 is the cosine similarity, so that scores are drawn to where gradients are large "
             "(guidance=align); guidance=oppose is the other reading.",
             "Eq. 10 trains scoring alone, on detached features; guidance_trains=all lets it reach the encoders.",
             "Eq. 9 reaches the encoders through scoring too; detach_scored=true stops that.",
-            "The temperature falls linearly from epoch to epoch; schedule=exponential falls within each epoch.",
+            "The temperature falls linearly over all epochs that there can be (30, a number of ours) and is 0.5 in the "
+            "last, which training that stops early never comes to; schedule=exponential falls within each epoch.",
             "Predictions average K draws with noise fixed once for all frames; voting=expected and voting=argmax "
             "need no draws.",
             "The K draws come in groups of M that have the same Gumbel noise, passed round between the M modalities: "
@@ -149,7 +152,7 @@ class AMF(BranchedMethod):
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
         """AU probabilities by the votes of fixed draws, or by what the recipe wants instead."""
         stacked = self._stacked(features)
-        return self.voted(selection.mixed(self._selected(stacked), stacked))
+        return self.voted(selection.mixed(self._selected(stacked), stacked))  # a* of eq. (3)
 
     def picked(self, inputs: Inputs) -> Float[Tensor, "n m"]:
         """The share of features, over all votes, that predictions take from each modality.

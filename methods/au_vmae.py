@@ -58,15 +58,19 @@ class AUvMAE(Method):
             "by one linear layer: the paper does not say how every frame gets its prediction.",
             "At test time the patch level hides half of the places too, by one mask for each segment of a clip, drawn "
             "once.",
-            "Learning rates are VideoMAE's, scaled to 64 segments a step, as are warm-up, layer decay, drop path and "
-            "Adam's betas; the paper states none of them. Adam has no weight decay.",
+            "Learning rates are VideoMAE's, scaled to the 64 segments that a step has at the video and the patch "
+            "level; the frame level has the same ones, though its steps have 16. Warm-up, layer decay, drop path and "
+            "Adam's betas are VideoMAE's too; the paper states none of them. Adam has no weight decay.",
             "Eq. 2 sums over AUs as printed and is averaged over frames; an AU without any positive weighs 1.",
             "Eq. 6 is read so that D_k keeps x where s_k = 1; as printed, labels would fall on the state of their "
             "complement. It is used for labels and predictions alike, so no distance depends on it.",
             "S of eq. 7 is averaged over the steps of a batch before it is compared (eq. 8), pairs of an AU with "
             "itself are left out, and predictions enter it without a threshold.",
             "C and S look at frames with labels alone, as K does, and entries without any frame are left out.",
-            "Clips of rare AUs end after 15 frames without one; frames without any AU count among these.",
+            "Clips of rare AUs end after 15 frames without one; frames without any AU count among these. What is left "
+            "of the last clip is filled with its last frame, whose repetitions have no labels; the paper does not say.",
+            "Fine-tuned weights are those of the epoch with the best F1 on validation subjects; the paper does not say "
+            "which of its 20 it takes.",
             "Modalities other than visual, and input=early, are ours.",
         ),
     )
@@ -171,7 +175,7 @@ class AUvMAE(Method):
         c = knowledge.co_occurrence(states.flatten(0, 1))  # eq. (4)
         s = knowledge.transitions(states[:, :-1].flatten(0, 1), states[:, 1:].flatten(0, 1))  # eq. (7)
         weights = self.au_weights if recipe.class_weights else torch.ones_like(self.au_weights)
-        cls = knowledge.weighted_bce(found, batch.labels, weights)
+        cls = knowledge.weighted_bce(found, batch.labels, weights)  # eq. (2)
         intra = knowledge.distance(self.knowledge_intra, c, recipe.norm)  # eq. (5)
         inter = knowledge.distance(self.knowledge_inter, s, recipe.norm)  # eq. (8)
         total = recipe.weight_cls * cls + recipe.weight_intra * intra + recipe.weight_inter * inter  # eq. (9)

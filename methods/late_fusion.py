@@ -34,7 +34,8 @@ class LateFusion(BranchedMethod):
         departures=(
             *DEPARTURES,
             *ONE_CHANNEL,
-            "Without cut-switch, since Table 1's late fusion equals the row without it in Table 4.",
+            "Without cut-switch, since Table 1's late fusion equals the row without it in Table 4; with it "
+            "(cut_switch above 0) one-channel images are replicated into a first layer of three, as in AMF.",
         ),
     )
 

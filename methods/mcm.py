@@ -90,16 +90,23 @@ class MCM(Method):
             "since mixing puts any channel anywhere; weights=imagenet is a supervised ViT whose learned positions give "
             "way to the sine-cosine ones.",
             "Pre-training keeps its last weights; the paper goes on with those of epoch 25 of 30.",
+            "Fine-tuned weights are those of the epoch with the best F1 on validation subjects; the paper does not say "
+            "which of its 5 it takes.",
+            "A single modality is refused, as there is nothing to mix. The paper's rows of RGB or depth alone "
+            "(inputs=visual or depth) are runs on both and count as V+D; its Table II, which goes on from BP4D's model "
+            "with the visual images of DISFA, cannot be run.",
             "Learning rates are taken as printed, not scaled by the batch size.",
             "The classifier sees the mean of the patch tokens after the encoder's norm; the paper does not say "
             "(pool=cls).",
             "The reduction by ten when the second epoch starts multiplies the cosine from then on, down to the same "
             "least rate; learning_rate_cut=1 leaves it out.",
             "Eq. 4 as printed weights frequent AUs up, against its purpose; class_weights=inverse gives the rarer ones "
-            "the larger weight, as_printed and none are the others. An AU that never occurs counts as occurring once.",
+            "the larger weight, as_printed and none are the others. An AU that never occurs weighs 1 and is not among "
+            "those that are compared.",
             "Predictions use one mix, drawn once for all frames (mixes=k averages k); the paper does not say.",
-            "Predictions mix no channel of a modality that is missing, all zeros, as long as another can take its "
-            "place; missing=mix mixes the zeros, as the paper's reconstructions of DISFA do.",
+            "An image that is zero or black all over (a frame without a mesh, say) is missing. Its decoder's loss "
+            "leaves the frame out, and predictions mix no channel of it as long as another can take its place; "
+            "missing=mix mixes it, as the paper's reconstructions of DISFA do, and so does training.",
             "Plain early fusion, inputs=conv, has the 1x1 convolution to three channels in both stages if asked for; "
             "the paper says so for fine-tuning alone.",
         ),

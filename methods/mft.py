@@ -26,7 +26,7 @@ from aubench import (
 )
 from aubench.methods._parts.au_tokens import AUEncoding, AUHeads, FusionAttention, Tokens
 from aubench.methods._parts.backbones import BackboneRecipe, Encoder
-from aubench.methods._parts.unimodal import ONE_CHANNEL
+from aubench.methods._parts.unimodal import ONE_CHANNEL, TRAINED_ALIKE
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -81,8 +81,7 @@ class MFT(BranchedMethod):
             "Each AU has a linear layer of its own on its token; each modality has such layers too, trained with "
             "weight 1 and used in training alone.",
             "A single modality goes through the same fusion block, which then attends to its own tokens.",
-            "Trained as AMF's baselines are: Adam with 1e-4, batches of 50, early stopping by F1 on validation "
-            "subjects, ImageNet's first weights.",
+            *TRAINED_ALIKE,
             *ONE_CHANNEL,
         ),
     )

@@ -27,7 +27,7 @@ from aubench import (
 )
 from aubench.methods._parts.alignment import correlations, focal_weights, misalignment
 from aubench.methods._parts.backbones import BackboneRecipe, Encoder
-from aubench.methods._parts.unimodal import DEPARTURES, ONE_CHANNEL
+from aubench.methods._parts.unimodal import ONE_CHANNEL, TRAINED_ALIKE
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -80,8 +80,9 @@ class MTUT(BranchedMethod):
             "ρ is at most 10 (focal_limit), as the exponential has no bound.",
             "The squared norm is divided by the number of pairs of positions, since it grows with them and λ does "
             "not; normaliser=none is as printed.",
-            "The first fifth of the epochs has no alignment (warm_up); the paper gives no schedule.",
-            *DEPARTURES,
+            "The first fifth of the epochs has no alignment (warm_up); the paper gives no schedule. Validation may "
+            "choose one of these epochs, and then the networks that predict were never aligned.",
+            *TRAINED_ALIKE,
             *ONE_CHANNEL,
         ),
     )
@@ -133,7 +134,7 @@ class MTUT(BranchedMethod):
         total, terms = labels.new_zeros((), dtype=torch.float32), {}
         for m, classification in batches.items():
             terms[m.value], terms[f"alignment_{m}"] = classification, _mean(alignment[m], labelled)
-            total = total + classification + weight * terms[f"alignment_{m}"]
+            total = total + classification + weight * terms[f"alignment_{m}"]  # ℓ^m
         return {"total": total, **terms}
 
     def alignment(
@@ -150,7 +151,8 @@ class MTUT(BranchedMethod):
         sums = {m: x.new_zeros(len(x)) for m, x in seen.items()}
         for m, n in itertools.permutations(seen, 2):
             rho = focal_weights(losses[m], losses[n], recipe.beta, recipe.focal_limit)
-            sums[m] = sums[m] + rho * misalignment(seen[m], seen[n], per_pair=recipe.normaliser == "positions")
+            far = misalignment(seen[m], seen[n], per_pair=recipe.normaliser == "positions")
+            sums[m] = sums[m] + rho * far  # ℓ_SSA^{m,n}
         return sums
 
 

@@ -26,7 +26,7 @@ from aubench import (
 )
 from aubench.methods._parts.backbones import BackboneRecipe, Encoder
 from aubench.methods._parts.presence import present
-from aubench.methods._parts.unimodal import DEPARTURES
+from aubench.methods._parts.unimodal import TRAINED_ALIKE
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -82,12 +82,13 @@ class TEMTNet(Method):
         fidelity=Fidelity.APPROXIMATE,
         departures=(
             "Only the abstract could be read, which names the three tasks; all layers, losses and weights are ours.",
-            *DEPARTURES,
+            *TRAINED_ALIKE,
             "All tasks share a ResNet-18 on visual images; AUs are one linear layer on its pooled features.",
             "The decoder undoes the encoder's five halvings, each by nearest-neighbour upsampling and a convolution; "
-            "its image is compared by L1.",
+            "its image is compared by L1. Frames whose other image is black all over, or zero, have none and count "
+            "nowhere.",
             "Points are one linear layer on the pooled features, compared by smooth L1 in units of the distance of the "
-            "outer eye corners, and left out where the store has none.",
+            "outer eye corners, a twentieth of the image's width at least, and left out where the store has none.",
             "There is no adversarial term: the abstract names none, and it would need an optimiser of its own.",
             "It draws depth where that is the other modality, as AMF's authors did when they compared with it.",
         ),

@@ -41,7 +41,7 @@ def focal_weights(
         beta: β.
         limit: Beyond which ρ does not grow.
     """
-    return torch.expm1(beta * (own - other)).clamp(0, limit).detach()
+    return torch.expm1(beta * (own - other)).clamp(0, limit).detach()  # ρ
 
 
 def misalignment(own: Float[Tensor, "n d d"], target: Float[Tensor, "n d d"], *, per_pair: bool) -> Float[Tensor, " n"]:

@@ -117,7 +117,10 @@ def relaxed(edges: Float[Tensor, "rivals n k d"], temperature: float) -> Float[T
 
 
 def mixed(weights: Float[Tensor, "rivals n k d"], features: Float[Tensor, "m n d"]) -> Float[Tensor, "n k d"]:
-    """Features of all modalities by their weights, the last one's being what is left to 1."""
+    """Features of all modalities by their weights, the last one's being what is left to 1.
+
+    Of one-hot weights, these are the features a* that the α* of eq. (3) select.
+    """
     rivals, last = features[:-1].unsqueeze(-2), features[-1].unsqueeze(-2)
     mix = last
     for weight, rival in zip(weights, rivals, strict=True):

@@ -104,7 +104,7 @@ class Blocks(nn.Sequential):
         from timm.layers.drop import DropPath
         from timm.models.vision_transformer import Block
 
-        blocks: list[Any] = [Block(width, heads, qkv_bias=True) for _ in range(depth)]
+        blocks: list[Any] = [Block(width, heads, qkv_bias=True) for _ in range(depth)]  # MCM eqs. (1) and (2)
         for block in blocks:
             block.drop_path1, block.drop_path2 = DropPath(), DropPath()
         super().__init__(*blocks)

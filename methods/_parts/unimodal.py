@@ -16,11 +16,19 @@ if TYPE_CHECKING:
 PAPER = "Yang, Wang and Yin: Adaptive Multimodal Fusion for Facial Action Units Recognition, ACM MM 2020"
 
 DEPARTURES = (
-    "Early stopping is by F1 on validation subjects with a patience of 10 epochs: the paper gives no criterion.",
+    "Early stopping is by F1 on validation subjects with a patience of 10 epochs, after 30 at most: the paper gives no "
+    "criterion and no number of epochs.",
     "First weights are ImageNet's (torchvision's first release): the paper does not say which.",
     "With ImageNet weights, images in [-1, 1] are brought to ImageNet's mean and standard deviation in the encoder.",
 )
 """What every ResNet of that paper leaves open."""
+
+TRAINED_ALIKE = (
+    "Trained as AMF's baselines are here: Adam with 1e-4, batches of 50, at most 30 epochs, early stopping by F1 on "
+    "validation subjects with a patience of 10, ImageNet's first weights (torchvision's first release) with its mean "
+    "and standard deviation.",
+)
+"""What is told of methods whose own training is unknown or was for something else."""
 
 ONE_CHANNEL = (
     "One-channel images meet a first layer with the mean of the RGB weights times three, and the mean of the RGB "

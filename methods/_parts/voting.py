@@ -1,4 +1,4 @@
-"""The mean vote over many selections, and its straight-through gradient, in one pass (AMF eqs. 4 to 6 and 9).
+"""The mean vote over many selections, and its straight-through gradient, in one pass (AMF eqs. 3 to 6 and 9).
 
 A draw's value is that of its one-hot choice, its gradient that of the softmax. A vote's slope is known
 as soon as the vote is, so all that the gradient needs is summed over the K draws at once, and no plane
@@ -64,7 +64,7 @@ class _MeanVote(torch.autograd.Function):
         for rows in _blocks(features, noise.draws):
             edges, block = noise.differences(rows).add_(odds[:, rows]), features[:, rows]
             hard = selection.chosen(edges)  # eq. (4)
-            selected = selection.mixed(hard, block).mT
+            selected = selection.mixed(hard, block).mT  # a* of eq. (3)
             vote = torch.baddbmm(bias[:, None], weight.expand(len(selected), -1, -1), selected).sigmoid_()
             slope = torch.addcmul(vote, vote, vote, value=-1)
             soft = selection.relaxed(edges, temperature)  # eq. (6)
