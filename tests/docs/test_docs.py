@@ -179,6 +179,24 @@ def test_the_protocol_in_the_docs_loads_and_fits_synth(tmp_path, small_store):
     assert all(len(rows) for rows in (roles.train, roles.val, roles.test))
 
 
+RUN = re.compile(r"(?:\b(\w+)/(\w+)/)?\b([0-9a-f]{16})\b")
+PLACES = {path.parts[-4:-1] for path in (ROOT / "leaderboard").glob("**/records/*/*/*/record.json")}
+
+
+def written_runs() -> list[tuple[str, tuple[str, str, str]]]:
+    """Page and protocol, method (both empty where they are not said) and id of every run in the documentation."""
+    return [(name(page), found) for page in PAGES for found in RUN.findall(page.read_text())]
+
+
+def test_every_run_in_the_documentation_has_its_record():
+    ids = {run for _, _, run in PLACES}
+    assert len(written_runs()) >= 5
+    assert [found for found in written_runs() if found[1][2] not in ids] == []
+    placed = [found for found in written_runs() if found[1][0]]
+    assert len(placed) >= 3
+    assert [found for found in placed if found[1] not in PLACES] == []
+
+
 def test_the_folds_in_the_methodology_are_those_of_the_protocol():
     text = (ROOT / "docs/methodology.md").read_text()
     found = registry.find_protocol("bp4d_3fold")
