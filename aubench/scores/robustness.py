@@ -16,7 +16,7 @@ import pandas as pd
 
 from aubench.conditions import CLEAN, FILLS, Condition, Kind, missing
 from aubench.errors import RecordError
-from aubench.scores import intervals
+from aubench.scores import baselines, intervals
 from aubench.scores.intervals import Interval
 from aubench.scores.shares import Shares, shares
 from aubench.task import Modality
@@ -33,11 +33,13 @@ class Profile:
         name: How it is called.
         modalities: What it uses, in canonical order.
         found: What each person contributes to F1, by condition; ``clean`` is among them and comes first.
+        always: F1 of answering "present" to every frame; None where the labels are not known.
     """
 
     name: str
     modalities: Place
     found: Mapping[Condition, Shares]
+    always: float | None = None
 
     @property
     def aus(self) -> tuple[int, ...]:
@@ -119,7 +121,13 @@ def profile(
     found = {condition: shares(runs, str(condition)) for condition in order if str(condition) in common}
     if CLEAN not in found:
         raise RecordError("has no counts of clean inputs", where=name)
-    return Profile(name, tuple(m for m in Modality if m in modalities), found)
+    return Profile(name, tuple(m for m in Modality if m in modalities), found, baselines.always_positive_f1(runs[0]))
+
+
+def always(found: Sequence[Profile]) -> float | None:
+    """What :attr:`Profile.always` is of all of some methods; None where they differ in it."""
+    values = {None if one.always is None else round(one.always, 9) for one in found}
+    return values.pop() if len(values) == 1 else None
 
 
 def in_order(condition: Condition) -> tuple[str, int, int, tuple[int, ...], float]:

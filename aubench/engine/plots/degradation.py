@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aubench.conditions import ALL, Kind
 from aubench.engine.plots import style
+from aubench.scores import robustness
 from aubench.scores.intervals import of_mean
 from aubench.scores.robustness import Place, Profile
 from aubench.task import Modality
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F4F24", "#6A4C93")
 _STYLES = ("-", "--", ":")
 _AXES = {"noise": "standard deviation of noise", "mask": "share of patches hidden"}
 _TITLES = {"noise": "F1 under noise", "mask": "F1 with patches hidden"}
@@ -23,7 +23,9 @@ _LEGEND_COLUMNS = 4
 
 
 def draw(found: Sequence[Profile], kind: Kind, words: Sequence[str]) -> Figure | None:
-    """A line a method with its interval over subjects shaded; None where nothing was put under this kind.
+    """A line a method with its interval over subjects shaded, and one of always-positive.
+
+    None where nothing was put under this kind.
 
     Args:
         found: The methods.
@@ -34,7 +36,7 @@ def draw(found: Sequence[Profile], kind: Kind, words: Sequence[str]) -> Figure |
     if not places:
         return None
     with style.styled():
-        rows = -(-len(found) // _LEGEND_COLUMNS)
+        rows = -(-(len(found) + 1) // _LEGEND_COLUMNS)
         figure = style.figure(max(6.4, 1.2 + 2.9 * len(places)), 4.0 + 0.2 * rows)
         panels = figure.subplots(1, len(places), sharey=True, squeeze=False)[0]
         for axes, place in zip(panels, places, strict=True):
@@ -43,7 +45,7 @@ def draw(found: Sequence[Profile], kind: Kind, words: Sequence[str]) -> Figure |
         panels[0].set_ylim(bottom=0)
         style.entitle(figure, _TITLES[kind], words)
         handles = {line.get_label(): line for axes in panels for line in axes.get_lines()}
-        named = [one.name for one in found if one.name in handles]
+        named = [name for name in (*(one.name for one in found), style.ALWAYS) if name in handles]
         shown = [handles[name] for name in named]
         figure.legend(shown, named, loc="outside lower center", ncols=min(_LEGEND_COLUMNS, len(named)), fontsize=9)
     return figure
@@ -51,16 +53,16 @@ def draw(found: Sequence[Profile], kind: Kind, words: Sequence[str]) -> Figure |
 
 def _panel(axes: Axes, found: Sequence[Profile], kind: Kind, place: Place) -> None:
     ticks: set[float] = set()
-    for i, one in enumerate(found):
+    style.baseline(axes, robustness.always(found))
+    for one, (colour, times) in zip(found, style.colours([one.name for one in found]), strict=True):
         if place not in one.places(kind):
             continue
         levels, points = zip(*one.curve(kind, place), strict=True)
         ticks |= set(levels)
         intervals = [of_mean(point) for point in points]
         low, middle, high = ([100 * getattr(each, name) for each in intervals] for name in ("low", "estimate", "high"))
-        colour, dashes = LINES[i % len(LINES)], _STYLES[i // len(LINES) % len(_STYLES)]
         axes.fill_between(levels, low, high, color=colour, alpha=0.13, linewidth=0)
-        axes.plot(levels, middle, dashes, marker="o", ms=3.5, color=colour, label=one.name)
+        axes.plot(levels, middle, _STYLES[times % len(_STYLES)], marker="o", ms=3.5, color=colour, label=one.name)
     axes.set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
     axes.set_title(f"on {'+'.join(place) or ALL}", fontsize=10)
     axes.set_xlabel(_AXES[kind], fontsize=9)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from aubench.conditions import ALL, CLEAN, FILLS, Condition
 from aubench.engine.plots import style
-from aubench.engine.plots.degradation import LINES
+from aubench.scores import robustness
 from aubench.scores.intervals import of_mean
 from aubench.scores.robustness import Profile
 
@@ -58,7 +58,7 @@ def heat_map(one: Profile, words: Sequence[str]) -> Figure | None:
 
 
 def bars(found: Sequence[Profile], words: Sequence[str]) -> Figure | None:
-    """F1 with all modalities and without some, a bar a method with its interval over subjects.
+    """F1 with all modalities and without some, a bar a method with its interval over subjects; and always-positive.
 
     Args:
         found: The methods.
@@ -80,19 +80,21 @@ def bars(found: Sequence[Profile], words: Sequence[str]) -> Figure | None:
             _bars(axes, found, conditions)
             axes.set_title(_STAND_IN[fill], fontsize=10)
         style.entitle(figure, "F1 without modalities", words)
-        handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(found)), fontsize=9)
+        by_name = dict(zip(*panels[0].get_legend_handles_labels()[::-1], strict=True))
+        names = sorted(by_name, key=style.ALWAYS.__eq__)
+        handles = [by_name[name] for name in names]
+        figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)), fontsize=9)
     return figure
 
 
 def _bars(axes: Axes, found: Sequence[Profile], conditions: Sequence[Condition]) -> None:
     width = 0.8 / len(found)
-    for i, one in enumerate(found):
+    style.baseline(axes, robustness.always(found))
+    for i, (one, (colour, times)) in enumerate(zip(found, style.colours([x.name for x in found]), strict=True)):
         there = [(place, of_mean(one.found[c])) for place, c in enumerate(conditions) if c in one.found]
         places = [place + (i - (len(found) - 1) / 2) * width for place, _ in there]
         low, middle, high = np.array([[100 * x.low, 100 * x.estimate, 100 * x.high] for _, x in there]).T
-        colour, faint = LINES[i % len(LINES)], i >= len(LINES)
-        axes.bar(places, middle, 0.9 * width, color=colour, alpha=0.5 if faint else 1, label=one.name)
+        axes.bar(places, middle, 0.9 * width, color=colour, alpha=0.5**times, label=one.name)
         axes.vlines(places, low, high, color=style.INK, linewidth=1)
     labels = [words_of(condition).partition(" (")[0].replace(" or ", "\nor ") for condition in conditions]
     axes.set_xticks(range(len(conditions)), labels, fontsize=9)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench.engine.plots import style
-from aubench.engine.plots.degradation import LINES
 from aubench.engine.search.told import cost, read_study, read_trials
 from aubench.errors import UsageError
 
@@ -77,7 +76,7 @@ def draw(found: Sequence[Course], words: Sequence[str]) -> Figure:
     with style.styled():
         figure = style.figure(7.2, 4.2 + 0.2 * len(found))
         axes = figure.subplots()
-        for above, (one, colour) in enumerate(zip(found, LINES * len(found), strict=False), 1 - len(found)):
+        for above, (one, colour) in enumerate(zip(found, style.LINES * len(found), strict=False), 1 - len(found)):
             x, y = [frames / 1000 for frames in one.frames], [100 * value for value in one.best]
             width = 1.4 - 0.9 * above  # of searches that found the same, all are seen
             axes.step(x, y, where="post", color=colour, linewidth=width, label=f"{one.name} ({one.told})")
@@ -85,6 +84,6 @@ def draw(found: Sequence[Course], words: Sequence[str]) -> Figure:
         axes.set_xlabel("thousand frames trained on, all trials together")
         axes.set_ylabel("best validation F1 in %")
         axes.set_xlim(left=0)
-        style.entitle(figure, "What the search has found by when", words)
+        style.entitle(figure, "Best validation F1 by frames trained on", words)
         figure.legend(loc="outside lower center", ncols=1, fontsize=9)
     return figure

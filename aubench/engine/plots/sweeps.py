@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aubench.engine.plots import style
-from aubench.engine.plots.degradation import LINES
 from aubench.scores.intervals import Interval
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def _panel(axes: Axes, name: str, points: Mapping[float, Interval]) -> None:
     low, middle, high = (
         [100 * getattr(points[value], bound) for value in values] for bound in ("low", "estimate", "high")
     )
-    axes.fill_between(values, low, high, color=LINES[0], alpha=0.13, linewidth=0)
-    axes.plot(values, middle, marker="o", ms=3.5, color=LINES[0])
+    axes.fill_between(values, low, high, color=style.LINES[0], alpha=0.13, linewidth=0)
+    axes.plot(values, middle, marker="o", ms=3.5, color=style.LINES[0])
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.set_xlabel(name, fontsize=9)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 
 from aubench.conditions import Condition
 from aubench.engine.plots import conditions as plots
 from aubench.engine.plots import degradation, losses
-from aubench.scores import counts, intervals, robustness
+from aubench.scores import baselines, counts, intervals, robustness
 from aubench.task import Modality
 
 V, D, T = Modality
@@ -31,8 +32,12 @@ def test_a_panel_a_place_a_line_a_method_from_clean_inputs_on(found):
     figure = degradation.draw(found, "noise", ["words"])
     panels = figure.axes
     assert [axes.get_title(loc="left") for axes in panels] == ["on visual", "on depth", "on all"]
-    assert [len(axes.get_lines()) for axes in panels] == [2, 2, 1]
-    line, band = panels[1].get_lines()[0], panels[1].collections[0].get_paths()[0]
+    assert [[line.get_label() for line in axes.get_lines()] for axes in panels] == [
+        ["always positive", "amf", "late_fusion"],
+        ["always positive", "amf", "late_fusion"],
+        ["always positive", "amf"],
+    ]
+    line, band = panels[1].get_lines()[1], panels[1].collections[0].get_paths()[0]
     points = [100 * intervals.of_mean(each).estimate for _, each in found[0].curve("noise", (D,))]
     assert line.get_xdata().tolist() == [0, 0.5]
     assert line.get_ydata().tolist() == pytest.approx(points)
@@ -40,6 +45,30 @@ def test_a_panel_a_place_a_line_a_method_from_clean_inputs_on(found):
     assert band.get_extents().y0 <= low
     assert degradation.draw(found[1:], "mask", []) is None
     assert len(degradation.draw(found, "mask", []).axes) == 1
+
+
+def test_a_method_has_the_same_colour_in_every_figure_whoever_is_beside_it(found):
+    def by_name(profiles):
+        lines = degradation.draw(profiles, "noise", []).axes[0].get_lines()
+        bars = losses.bars(profiles, []).axes[0].containers
+        of_lines = {line.get_label(): line.get_color() for line in lines}
+        of_bars = {each.get_label(): to_hex(each.patches[0].get_facecolor()).upper() for each in bars}
+        assert of_bars.items() <= of_lines.items()
+        return of_lines
+
+    both = by_name(found)
+    assert both == by_name(found[::-1]) and both["amf"] != both["late_fusion"]
+    assert by_name(found[1:])["late_fusion"] == both["late_fusion"]
+
+
+def test_always_positive_stands_where_its_counts_put_it(found, make_record):
+    always, _ = baselines.always_positive(make_record("amf"))
+    height = 100 * intervals.f1_interval([always]).estimate
+    for figure in (degradation.draw(found, "noise", []), losses.bars(found, [])):
+        for axes in figure.axes:
+            (line,) = (one for one in axes.get_lines() if one.get_label() == "always positive")
+            assert line.get_ydata() == pytest.approx([height, height])
+        assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "always positive"
 
 
 def test_heat_map_holds_what_each_au_loses(found):

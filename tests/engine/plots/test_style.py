@@ -4,6 +4,7 @@ import pytest
 
 from aubench.engine.plots import style
 from aubench.errors import UsageError
+from aubench.registry import builtin_methods
 
 
 def drawn():
@@ -20,6 +21,17 @@ def test_equal_figures_are_equal_files(tmp_path, suffix, begins):
     assert first == second
     assert first.startswith(begins)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_every_built_in_method_has_a_colour_of_its_own():
+    assert set(style.BY_METHOD) == set(builtin_methods())
+    assert len(set(style.BY_METHOD.values())) == len(style.BY_METHOD)
+
+
+def test_rows_of_one_method_share_a_colour_and_are_counted():
+    (first, zero), (other, _), (again, one) = style.colours(["amf (tiny)", "mine", "amf (tiny, tuned)"])
+    assert (first, zero, one) == (style.BY_METHOD["amf"], 0, 1) and again == first
+    assert style.colours(["mine"])[0][0] == other, "a stranger's method keeps its colour too"
 
 
 @pytest.mark.parametrize("name", ["figure.pdf", "figure"])
