@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from aubench.errors import AubenchError, MethodError
 from aubench.method import BranchedMethod
 from aubench.scores.parts import Compute, Cost
 
@@ -56,7 +57,23 @@ def count(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
         The whole, and for a :class:`~aubench.method.BranchedMethod` each encoder and the fusion. A weight
         that several encoders share counts with each; one that no encoder uses counts with the fusion,
         even if only training uses it.
+
+    Raises:
+        MethodError: It cannot be run there.
     """
+    try:
+        return _counted(method_class, task, recipe)
+    except AubenchError:
+        raise
+    except Exception as error:
+        raise MethodError(
+            f"cannot be counted on the meta device ({type(error).__name__}: {error})",
+            where=method_class.__name__,
+            hint="make tensors on the device of the inputs, and let no value decide what is computed",
+        ) from error
+
+
+def _counted(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
     with torch.device("meta"):
         method = method_class(task, recipe)
         length = recipe.clip_length

@@ -62,13 +62,11 @@ def in_order(method: Method, data: Labelled, rows: Rows, device: torch.device) -
         yield Arrived(images, batch.rows, own, np.searchsorted(rows, batch.rows[own]))
 
 
-def probabilities(
-    sealed: Sealed, data: Labelled, rows: Rows, device: torch.device, condition: Condition = CLEAN
-) -> Probabilities:
-    """Probabilities (N, A) of some frames, rows ascending, under a condition."""
+def probabilities(sealed: Sealed, data: Labelled, rows: Rows, device: torch.device) -> Probabilities:
+    """Probabilities (N, A) of some frames, rows ascending."""
     found = np.zeros((len(rows), len(sealed.method.task.aus)), np.float32)
     for batch in in_order(sealed.method, data, rows, device):
-        found[batch.places] = sealed.probabilities(batch.images, condition).numpy()[batch.own]
+        found[batch.places] = sealed.probabilities(batch.images).numpy()[batch.own]
     return found
 
 

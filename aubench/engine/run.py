@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 from filelock import FileLock
+from pydantic import ValidationError
 
 from aubench.conditions import Condition
 from aubench.data.roles import Labelled
@@ -21,8 +22,10 @@ from aubench.engine.launch import Job, launch
 from aubench.engine.plan import HEADER, Plan
 from aubench.engine.robustness import evaluation
 from aubench.engine.robustness.evaluation import Evaluated
+from aubench.errors import UsageError
 from aubench.scores import counts, histograms, metrics
 from aubench.scores import record as record_file
+from aubench.scores.parts import MethodPart
 from aubench.scores.record import Record, RecordInfo
 
 RECORD = "record"
@@ -45,6 +48,8 @@ def execute(
     Raises:
         AubenchError: A fold could not be finished; what was done is kept.
     """
+    for plan in plans:
+        _check(plan)
     surroundings = {
         "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "device": {"kind": choice.kind, "name": choice.name},
@@ -67,6 +72,25 @@ def execute(
     for plan in plans:
         if plan.run_id not in recorded and (plan.run_id in touched or not _tells(plan)):
             _record(plan)
+
+
+def _check(plan: Plan) -> None:
+    """Find before the work what would leave a finished run without its record.
+
+    Raises:
+        UsageError: No record can hold what the method is called.
+        MethodError: Its operations cannot be counted.
+    """
+    try:
+        MethodPart.model_validate_json(json.dumps(plan.describe()["method"]))
+    except ValidationError as error:
+        raise UsageError(
+            f"has a {error.errors()[0]['loc'][0]} that no record can hold",
+            where=plan.method,
+            hint="names have letters, digits, '_' and '-', titles one line of 300 characters at most",
+        ) from None
+    if plan.entry.source != "builtin":
+        flops.count(plan.entry.method, plan.task, plan.typed_recipe)
 
 
 def _record(plan: Plan) -> None:

@@ -127,6 +127,39 @@ def test_file_with_two_methods_or_none_is_refused(call, tmp_path):
     refused(call(*RUN, "--method", "broken.py"), "broken.py", "nothing_of_that_name")
 
 
+COLOUR = """
+import torch
+from aubench import Card, Fidelity, Method
+
+class Colour(Method):
+    card = Card(title={title!r}, paper="None", fidelity=Fidelity.EXACT)
+
+    def __init__(self, task, recipe):
+        super().__init__(task, recipe)
+        self.head = torch.nn.Linear(task.channels, len(task.aus))
+
+    def forward(self, inputs):
+        colours = torch.cat([inputs[m].mean((2, 3)) for m in self.task.modalities], 1)
+        {more}
+        return self.head(colours).sigmoid()
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "title", "more", "told"),
+    [
+        ("my.method.py", "Colour", "pass", "my.method.py: has a name that no record can hold"),
+        ("colour.py", "C" * 301, "pass", "colour.py: has a title that no record can hold"),
+        ("colour.py", "Colour", "assert float(colours.sum()) < 1e9", "Colour: cannot be counted on the meta device"),
+    ],
+)
+def test_what_would_end_without_a_record_is_refused_before_training(call, store, tmp_path, file, title, more, told):
+    (tmp_path / file).write_text(COLOUR.format(title=title, more=more))
+    answer = call("run", "--protocol", "synth_3fold", "--store", store, "--method", file, "--no-track")
+    assert answer.code == 2 and answer.err.splitlines()[-1].startswith(f"aubench: {told}"), answer
+    assert not (tmp_path / "runs").exists()
+
+
 def test_weights_in_a_pickle_are_refused(call, store, tmp_path):
     (tmp_path / "w.pt").write_bytes(pickle.dumps({"conv1.weight": 1}))
     answer = call(
