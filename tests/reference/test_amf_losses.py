@@ -160,15 +160,47 @@ def test_the_own_loss_of_a_modality_trains_its_classifier_and_its_encoder():
     assert bench.features[D].grad is None
 
 
+SCORING = {f"scoring.visual.{name}" for name in ("0.weight", "0.bias", "2.weight", "2.bias")}
+
+
 def test_guidance_trains_scoring_alone():
     bench = Bench((V, D))
-    assert all(name.startswith("scoring.visual") for name in gradients(bench, "guidance_visual"))
+    assert gradients(bench, "guidance_visual") == SCORING
     assert not bench.features[V].grad.any()
+    assert bench.features[D].grad is None or not bench.features[D].grad.any()
+
+
+@pytest.mark.parametrize("guidance", ["align", "oppose"])
+def test_the_gradient_of_eq_10_is_that_of_loops_whose_target_is_held_still(guidance):
+    bench = Bench((V, D), guidance=guidance)
+    labels, vectors = bench.labels.tolist(), bench.vectors(V)
+    slopes = [loss_gradient(bench.amf.classifiers[V], v, y) for v, y in zip(vectors, labels, strict=True)]
+
+    def loop():
+        likeness = [
+            cosine(scored(bench.amf.scoring[V], v), [abs(s) for s in row])
+            for v, row in zip(vectors, slopes, strict=True)
+        ]
+        return float(np.mean([1 - x if guidance == "align" else x for x in likeness]))
+
+    gradients(bench, "guidance_visual")
+    for name, parameter in bench.amf.scoring[V].named_parameters():
+        place = np.unravel_index(int(parameter.grad.abs().argmax()), parameter.shape)
+        ends, places = [], []
+        for step in (1e-2, -2e-2):
+            with torch.no_grad():
+                parameter[place] += step
+            ends.append(loop())
+            places.append(parameter[place].item())
+        with torch.no_grad():
+            parameter[place] += 1e-2
+        wanted = (ends[0] - ends[1]) / (places[0] - places[1])
+        assert parameter.grad[place].item() == pytest.approx(wanted, rel=1e-2), name
 
 
 def test_guidance_reaches_the_encoder_on_request():
     bench = Bench((V, D), guidance_trains="all")
-    gradients(bench, "guidance_visual")
+    assert gradients(bench, "guidance_visual") == SCORING
     assert bench.features[V].grad.any()
     assert bench.features[D].grad is None or not bench.features[D].grad.any()
 
