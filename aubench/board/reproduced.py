@@ -23,6 +23,8 @@ _READINGS = {
     "acc": "Accuracy in %, mean over folds and seeds. **Interval**: standard deviation over folds and seeds.",
     "gflops": "GFLOPs per frame. Counted here at the paper's full size, twice the multiply-accumulates; takes no run.",
 }
+_DIGITS = 8
+"""Of a run's id on a page; its record's folder begins with them."""
 _DEVIATION = "Deviation"
 _DEVIATION_READING = (
     "**Deviation**: what was measured here minus what the paper prints, in the unit of the table; only where both "
@@ -82,13 +84,14 @@ def title_of(table: ReportedTable) -> str:
     return f"{table.rows[0].source}: {metrics_shown} on {datasets}, {len(table.rows)} rows"
 
 
-def written(table: ReportedTable, ours: Sequence[Ours], form: str) -> str:
+def written(table: ReportedTable, ours: Sequence[Ours], form: str, picture: str = "") -> str:
     """A table of a paper beside what was measured.
 
     Args:
         table: As reported.
         ours: One for each of its rows, in their order.
         form: ``markdown``, ``latex`` or ``csv``.
+        picture: File of the figure beside the page; none where there is none. Shown in Markdown.
 
     Raises:
         RecordError: The records of a row do not belong together.
@@ -104,17 +107,18 @@ def written(table: ReportedTable, ours: Sequence[Ours], form: str) -> str:
         made = made.without(_DEVIATION)
     else:
         readings.append(_DEVIATION_READING)
-    blocks = [f"# {table.rows[0].source}", " ".join(readings), made, notes.block(), *origin(records)]
-    return _paged(blocks, form)
+    head = _head(table.rows[0].source, " ".join(readings), records, picture if form == "markdown" else "")
+    return _paged([*head, made, notes.block(), *origin(records)], form)
 
 
-def points(title: str, found: Sequence[Point], form: str) -> str:
+def points(title: str, found: Sequence[Point], form: str, picture: str = "") -> str:
     """The numbers of a figure.
 
     Args:
         title: What the figure is.
         found: Its numbers.
         form: As of :func:`written`.
+        picture: As of :func:`written`.
     """
     lines = []
     for one in found:
@@ -126,25 +130,43 @@ def points(title: str, found: Sequence[Point], form: str) -> str:
     if form == "csv":
         return as_csv(made)
     reading = "F1 in %, mean over AUs, folds and seeds; low and high bound the 95 % interval over test subjects."
-    return _paged([f"# {title}", reading, made, *origin([r for one in found for r in one.records])], form)
+    records = [record for one in found for record in one.records]
+    head = _head(title, reading, records, picture if form == "markdown" else "")
+    return _paged([*head, made, *origin(records)], form)
+
+
+def _head(title: str, reading: str, records: Sequence[Record], picture: str) -> list[Block]:
+    """The heading, which says where was measured, how to read what follows, and a picture if there is one."""
+    protocols = ", ".join(dict.fromkeys(record.info.protocol.name for record in records))
+    shown = f"![{title}]({picture})" if picture else ""
+    return [f"# {title}" + (f", measured on {protocols}" if protocols else ""), reading, shown]
 
 
 def origin(records: Sequence[Record]) -> list[Block]:
     """Where numbers come from, to stand below them; nothing where there is no record."""
-    lines = [f"- Measured on {source}." for source in _sources(records)]
+    lines = [f"- Measured on {source}." for source in _sources(records, _DIGITS)]
     synth = any(record.info.dataset.name == "synth" for record in records)
     return ["\n".join([*lines, *([f"- {_SYNTH}"] if synth else [])])] if lines else []
 
 
-def _sources(records: Sequence[Record]) -> list[str]:
-    """Protocol, preset, selection, store, seeds and runs; a line for runs that differ in none of the first four."""
-    runs: dict[str, dict[str, int]] = {}
+def _sources(records: Sequence[Record], digits: int | None = None) -> list[str]:
+    """Protocol, preset, selection, store, seeds and runs; a line for runs that differ in none of the first four.
+
+    Args:
+        records: The runs.
+        digits: How many of the first digits of their ids are told; all when None.
+    """
+    runs: dict[str, dict[str, list[str]]] = {}
+    seeds: dict[str, set[int]] = {}
     for info in (record.info for record in records):
         protocol = f"{info.protocol.name} version {info.protocol.version}, {letters(info.protocol.modalities)}"
         store = f"store {info.dataset.name} {info.dataset.digest[:12]}"
         by = f"{protocol}; preset {info.preset}; selection {info.selection}; {store}"
-        runs.setdefault(by, {})[f"{info.method.name} {info.run}"] = info.seed
-    return [f"{by}; seeds {_listed(set(ids.values()))}; runs {', '.join(ids)}" for by, ids in runs.items()]
+        seeds.setdefault(by, set()).add(info.seed)
+        ids = runs.setdefault(by, {}).setdefault(info.method.name, [])
+        ids += [info.run[:digits]] if info.run[:digits] not in ids else []
+    told = {by: ", ".join(f"{name} {' '.join(ids)}" for name, ids in methods.items()) for by, methods in runs.items()}
+    return [f"{by}; seeds {_listed(seeds[by])}; runs {listed}" for by, listed in told.items()]
 
 
 def _listed(seeds: set[int]) -> str:

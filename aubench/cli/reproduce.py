@@ -104,18 +104,19 @@ class _Exhibit:
         from aubench import atomic
         from aubench.board.robustness import FORMATS
 
-        text = self._text(found, terms, form)
+        drawn = self._drawn(name, found, terms, folder)
+        text = self._text(found, terms, form, f"{name}.png" if drawn else "")
         path = folder / f"{name}.{FORMATS[form]}"
         if text:
             atomic.write_text(path, text)
-        return [*([path] if text else []), *self._drawn(name, found, terms, folder)]
+        return [*([path] if text else []), *drawn]
 
-    def _text(self, found: list[Needed], terms: Terms, form: str) -> str:
+    def _text(self, found: list[Needed], terms: Terms, form: str, picture: str) -> str:
         from aubench.board import reproduced
 
         if self.table is not None:
             rows = found[: len(self.table.rows)]
-            return reproduced.written(self.table, [_ours(one, terms) for one in rows], form)
+            return reproduced.written(self.table, [_ours(one, terms) for one in rows], form, picture)
         assert self.figure is not None
         if not self.figure.tabled:
             return ""
@@ -125,7 +126,7 @@ class _Exhibit:
             if one.runs
             for condition in ("clean", *map(str, one.wanted.conditions))
         ]
-        return reproduced.points(self.title, points, form) if points else ""
+        return reproduced.points(self.title, points, form, picture) if points else ""
 
     def _drawn(self, name: str, found: list[Needed], terms: Terms, folder: Path) -> list[Path]:
         from aubench.cli.display import line

@@ -107,10 +107,11 @@ def test_the_page_names_protocol_preset_seeds_store_and_runs(tables, make_record
         "preset tiny",
         "seeds 3",
         "store synth 555555555555",
-        f"amf {record.info.run}",
+        f"amf {record.info.run[:8]}",
     ):
         assert word in source
     assert "synth is drawn" in text
+    assert text.startswith(f"# {table.rows[0].source}, measured on synth_3fold\n")
     tex = reproduced.written(table, [NONE, NONE, NONE, Ours((record,))], "latex")
     assert tex.count("\\\\") == 1 + 4 + 1 and r"\toprule" in tex
 
@@ -159,4 +160,15 @@ def test_numbers_of_a_figure(make_record):
     assert (line["Row"], line["Condition"], line["F1"]) == ("half", "clean", f"{100 * record.info.summary.f1_mean:.1f}")
     assert float(line["F1 low"]) < float(line["F1"]) < float(line["F1 high"])
     text = reproduced.points("A figure", [Point("half", "clean", (record,))], "markdown")
-    assert text.startswith("# A figure") and record.info.run in text
+    assert text.startswith("# A figure") and record.info.run[:8] in text
+
+
+@pytest.mark.parametrize(("form", "shown"), [("markdown", True), ("latex", False), ("csv", False)])
+def test_the_page_of_a_figure_shows_its_picture(tables, make_record, form, shown):
+    record, table = make_record("amf"), tables["amf_table_4"]
+    for text in (
+        reproduced.points("A figure", [Point("half", "clean", (record,))], form, "a-figure.png"),
+        reproduced.written(table, [Ours((record,)), *[NONE] * 3], form, "a-figure.png"),
+    ):
+        assert ("](a-figure.png)" in text) == shown
+    assert "![" not in reproduced.points("A figure", [Point("half", "clean", (record,))], form)
