@@ -57,9 +57,7 @@ def test_loss_agrees_with_a_loop_over_masked_patches():
     terms = [np.mean((predicted[n, i] - target[n, i]) ** 2) for n, i in np.ndindex(3, 6) if masked[n, i]]
     tensors = [torch.from_numpy(values) for values in (predicted, target, masked)]
     assert mae.mean_squared_error(*tensors).item() == pytest.approx(sum(terms) / len(terms))
-    everywhere = torch.ones(3, 6, dtype=torch.bool)
-    assert mae.mean_squared_error(*tensors[:2], everywhere).item() == pytest.approx(np.mean((predicted - target) ** 2))
-    assert mae.mean_squared_error(*tensors[:2], ~everywhere).item() == 0
+    assert mae.mean_squared_error(*tensors[:2], tensors[2] & False).item() == 0
 
 
 def test_normalised_targets_agree_with_a_loop():
@@ -168,9 +166,9 @@ def test_an_au_that_never_occurs_weighs_1_and_sways_no_other(third, how, wanted)
     np.testing.assert_allclose(mcm.positive_weights(rates, how), [*wanted, 1])
 
 
-@pytest.mark.parametrize("how", ["inverse", "as_printed", "none"])
-def test_without_any_positive_all_aus_weigh_1(how):
-    assert mcm.positive_weights(met([[0, 0, -1], [0, -1, 0]]), how).tolist() == [1, 1, 1]
+def test_without_any_positive_all_aus_weigh_1():
+    rates = met([[0, 0, -1], [0, -1, 0]])
+    assert all(mcm.positive_weights(rates, how).eq(1).all() for how in ("inverse", "as_printed", "none"))
 
 
 def test_eq_5_agrees_with_a_loop():
