@@ -81,7 +81,7 @@ def fabric_for(kind: str, index: int, precision: str) -> Fabric:
     import logging
 
     from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import LightningEnvironment
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     devices: Any = [index] if kind != "cpu" else 1
