@@ -100,9 +100,9 @@ def test_csv_is_a_file_for_each_table(under):
 
 def test_a_leaderboard_shows_the_brief_table_where_records_have_conditions(under, make_record):
     plain = Kept(Path("plain"), make_record("amf", skill=0.9))
-    assert robustness.BRIEF not in build.pages_of([plain], [])["synth_3fold.md"]
+    assert robustness.BRIEF not in build.pages_of(Path("board"), [plain], [])["synth_3fold.md"]
     kept = under(seed=4)
-    page = build.pages_of([plain, kept], [])["synth_3fold.md"]
+    page = build.pages_of(Path("board"), [plain, kept], [])["synth_3fold.md"]
     table = page.split(robustness.BRIEF)[1].strip().splitlines()
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table[:3]]
     assert cells[0] == ["Method", "Preset", "Clean", "missing:visual", "missing:depth", "noise:all:0.2"]
@@ -114,4 +114,4 @@ def test_a_leaderboard_shows_the_brief_table_where_records_have_conditions(under
 
 def test_a_row_is_brief_about_what_all_its_seeds_were_put_under(under, make_record):
     kept = [under(seed=0), Kept(Path("clean"), make_record(seed=1))]
-    assert robustness.BRIEF not in build.pages_of(kept, [])["synth_3fold.md"]
+    assert robustness.BRIEF not in build.pages_of(Path("board"), kept, [])["synth_3fold.md"]
