@@ -30,7 +30,7 @@ _LEAK = (
 )
 _BEST = "Best F1 is that of the first honest selection rule with a complete run; leaking selection never counts here."
 _VARIANTS = f"""\
-Recipes that tables of papers change: a switch turned off, other modalities, another loss. They are ranked among
+Recipes that tables of papers change, a setting or the modalities offered. They are ranked among
 themselves only; methods as they come, and tuned ones, are ranked on the [leaderboard](../{INDEX})."""
 _BESIDE = {
     ledger.VARIANTS: f"Recipes that papers' tables change are ranked apart: [variants]({ledger.VARIANTS}/{INDEX}).",
