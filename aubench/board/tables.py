@@ -93,16 +93,17 @@ def letters(modalities: Sequence[Modality]) -> str:
 def preset(row: Row, rows: Sequence[Row]) -> str:
     """A row's preset, and those recipe values that are not the preset's, or in which rows of the same method differ.
 
-    A recipe that was searched is called tuned, and the search named where there are several. The precision is told
-    where rows of the same method differ in it.
+    A recipe that was searched is called tuned, and the search named where there are several. The precision, and the
+    digest of the method's file, are told where rows of the same method differ in it.
     """
     info = row.info
     same = [
         r for r in rows if (r.name, r.info.preset, r.info.search.tuned) == (row.name, info.preset, info.search.tuned)
     ]
-    precise = [info.device.precision] if len({r.info.device.precision for r in same}) > 1 else []
+    own = [info.device.precision] if len({r.info.device.precision for r in same}) > 1 else []
+    own += [f"file {(info.method.file or '')[:8]}"] if len({r.info.method.file for r in same}) > 1 else []
     if info.search.tuned:
-        return ", ".join([info.preset, "tuned" + (f" ({info.search.study})" if len(same) > 1 else ""), *precise])
+        return ", ".join([info.preset, "tuned" + (f" ({info.search.study})" if len(same) > 1 else ""), *own])
     recipes = [r.info.recipe for r in same]
     keys = sorted({key for recipe in recipes for key in recipe})
     absent = object()
@@ -112,7 +113,7 @@ def preset(row: Row, rows: Sequence[Row]) -> str:
         if key in info.changed or any(r.get(key, absent) != info.recipe.get(key, absent) for r in recipes)
     ]
     changes = [f"{key}={_value(info.recipe[key])}" for key in differing if key in info.recipe]
-    return ", ".join([info.preset, *changes, *precise])
+    return ", ".join([info.preset, *changes, *own])
 
 
 def named(row: Row, rows: Sequence[Row]) -> str:

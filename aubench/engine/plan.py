@@ -85,7 +85,7 @@ class Plan:
         """Sixteen hexadecimal digits that stand for all that decides the numbers."""
         parts = {
             "method": self.entry.name,
-            "source": digest.of_file(self.entry.path) if self.entry.path else self.entry.source,
+            "source": self._file or self.entry.source,
             "protocol": self.protocol.digest,
             "store": self.store.digest,
             "recipe": self.recipe,
@@ -95,6 +95,11 @@ class Plan:
             **self._searched,
         }
         return digest.of_json(parts)[:16]
+
+    @cached_property
+    def _file(self) -> str | None:
+        """Digest of the file of a method given by path."""
+        return digest.of_file(self.entry.path) if self.entry.path else None
 
     @property
     def _searched(self) -> dict[str, Any]:
@@ -164,6 +169,7 @@ class Plan:
                 "fidelity": str(method.card.fidelity),
                 "modalities": list(self.task.modalities),
                 "source": self.entry.source,
+                **({"file": self._file} if self._file else {}),
             },
             "preset": self.preset,
             "recipe": self.recipe,

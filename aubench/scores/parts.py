@@ -41,6 +41,14 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class Sparse(Part):
+    """A part that does not name what it has nothing to say of."""
+
+    @model_serializer(mode="wrap")
+    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+
 class ProtocolPart(Part):
     """The protocol that was followed, as narrowed.
 
@@ -81,7 +89,7 @@ class DatasetPart(Part):
     variant: Words | None
 
 
-class MethodPart(Part):
+class MethodPart(Sparse):
     """The method that ran.
 
     Attributes:
@@ -90,6 +98,7 @@ class MethodPart(Part):
         fidelity: How near to the paper it is.
         modalities: Those of the protocol's modalities that it uses, in canonical order.
         source: Where it came from.
+        file: SHA-256 of its file, if it came from a path: seeds before and after an edit are not one row.
     """
 
     name: Name
@@ -97,6 +106,7 @@ class MethodPart(Part):
     fidelity: Literal["exact", "paper-with-resolutions", "approximate"]
     modalities: Modalities
     source: Literal["builtin", "entry_point", "path"]
+    file: Sha256 | None = None
 
 
 class Pretraining(Part):
@@ -117,7 +127,7 @@ class Pretraining(Part):
     subjects: Subjects = ()
 
 
-class Search(Part):
+class Search(Sparse):
     """What was spent on finding the recipe; fields that say nothing are not written.
 
     Attributes:
@@ -140,10 +150,6 @@ class Search(Part):
     def tuned(self) -> bool:
         """Whether the recipe was searched; otherwise it is a default."""
         return self.trials > 0
-
-    @model_serializer(mode="wrap")
-    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
 
     @model_validator(mode="after")
     def _of_something(self) -> Search:

@@ -45,6 +45,14 @@ def test_seeds_in_two_precisions_do_not_become_one_row(page, make_record):
     assert [row[4] for row in scores(found) if row[1] == "cam"] == ["tiny"]
 
 
+def test_seeds_before_and_after_an_edit_of_a_method_do_not_become_one_row(page, make_record):
+    found = page(
+        changed(make_record("mine", seed=0), method={"source": "path", "file": "a" * 64}),
+        changed(make_record("mine", seed=1), method={"source": "path", "file": "b" * 64}),
+    )
+    assert {(row[4], row[-1]) for row in scores(found)} == {("tiny, file aaaaaaaa", "1"), ("tiny, file bbbbbbbb", "1")}
+
+
 def test_the_same_seed_in_another_precision_is_no_duplicate(tmp_path, make_record):
     whole, again = make_record("amf", skill=0.9), make_record("amf", skill=0.7)
     half = changed(again, device={"precision": "bf16-mixed"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -131,6 +132,7 @@ def test_method_from_a_file(run):
     assert answer.code == 0, answer.err
     record = records()["brightness"]
     assert record["method"]["source"] == "path"
+    assert record["method"]["file"] == hashlib.sha256(MINE.encode()).hexdigest()
     assert record["compute"]["total"]["parameters"] == 24
     Path("brightness.py").write_text(MINE.replace(".mean(", ".amax("))
     assert run("brightness.py", "--fold", "3").code == 0
