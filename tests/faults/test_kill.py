@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-SMALL = ["image_size=32", "crop=28", "frames_per_epoch=400", "epochs=8"]
+SMALL = ["image_size=32", "crop=28", "frames_per_epoch=400", "epochs=6"]
 LEFT = ("predictions.parquet", "counts.csv", "histograms.csv", "checkpoint.safetensors")
 
 
@@ -20,8 +20,8 @@ def command(store: Path) -> list[str]:
     return [*words, "--store", str(store), *(word for change in SMALL for word in ("--set", change))]
 
 
-def run_and_kill_after(lines: int, store: Path, folder: Path) -> None:
-    """Start the run, and kill it without warning a moment after it has said so many epochs."""
+def run_and_kill_after(lines: int, store: Path, folder: Path, moment: float) -> None:
+    """Start the run, and kill it without warning so many seconds after it has said so many epochs."""
     with subprocess.Popen(command(store), cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -29,7 +29,7 @@ def run_and_kill_after(lines: int, store: Path, folder: Path) -> None:
             if lines == 0:
                 break
         try:
-            process.wait(random.uniform(0, 0.3))
+            process.wait(moment)
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
 
@@ -46,7 +46,9 @@ def test_run_killed_three_times_equals_one_never_killed(small_store, tmp_path):
     broken.mkdir()
     subprocess.run(command(small_store), cwd=whole, check=True, capture_output=True)
     for lines in (1, 3, 5):
-        run_and_kill_after(lines, small_store, broken)
+        moment = random.uniform(0, 0.3)
+        print(f"killed {moment} s after line {lines}")
+        run_and_kill_after(lines, small_store, broken, moment)
         assert not list(broken.rglob("record.json"))
     done = subprocess.run(command(small_store), cwd=broken, check=True, capture_output=True, text=True)
     assert "3/3" in done.stdout

@@ -17,7 +17,10 @@ import pytest
 
 pytest.importorskip("optuna")
 pytest.importorskip("psycopg")
-pytestmark = pytest.mark.skipif(not (shutil.which("initdb") and shutil.which("postgres")), reason="no PostgreSQL")
+PLACES = os.pathsep.join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
+"""Where servers are; Debian keeps them off the path."""
+INITDB, POSTGRES = (shutil.which(name, path=PLACES) for name in ("initdb", "postgres"))
+pytestmark = pytest.mark.skipif(not (INITDB and POSTGRES), reason="no PostgreSQL")
 
 SMALL = ["image_size=32", "crop=28", "frames_per_epoch=200", "epochs=2"]
 
@@ -44,8 +47,8 @@ def server(folder: Path) -> Iterator[str]:
         shutil.chown(folder, "postgres")
     name = as_other.get("user") or getpass.getuser()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder} | as_other
-    subprocess.run(["initdb", "-D", folder / "data", "-A", "trust", "-U", name], check=True, **quiet)
-    words = ["postgres", "-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"]
+    subprocess.run([INITDB, "-D", folder / "data", "-A", "trust", "-U", name], check=True, **quiet)
+    words = [POSTGRES, "-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"]
     with subprocess.Popen(words, **quiet) as process:
         try:
             wait_for_answer(port, process)
