@@ -12,7 +12,7 @@ from aubench.board.ledger import RECORDS, Kept
 from aubench.board.render import Cell, Table
 from aubench.board.rows import Row, Section
 from aubench.scores.intervals import Interval
-from aubench.scores.record import Pretraining, RecordInfo, Search
+from aubench.scores.record import Git, Pretraining, RecordInfo, Search, Surroundings
 from aubench.task import Modality
 
 NOTHING = "–"
@@ -197,13 +197,14 @@ def _origin(row: Row, rows: Sequence[Row]) -> tuple[Cell, ...]:
     info = row.info
     links = tuple((str(k.record.info.seed), f"{RECORDS}/{k.record.place.as_posix()}/record.json") for k in row.runs)
     infos = [kept.record.info for kept in row.runs]
+    made: list[RecordInfo | Surroundings] = [one for info in infos for one in (info, *info.also)]
     texts = (
         _each(text for one in infos for text in _seen(one)) or "nothing",
         _searched(info.search),
         _range(one.speed.train_frames_per_s for one in infos),
         _range(one.speed.inference_frames_per_s for one in infos),
-        _each(f"{one.device.name}, {one.device.precision}, threads: {one.device.threads}" for one in infos),
-        _each(_commit(one) for one in infos),
+        _each(f"{one.device.name}, {one.device.precision}, threads: {one.device.threads}" for one in made),
+        _each(_commit(one.git) for one in made),
         f"{info.dataset.version} {info.dataset.digest[:8]}",
     )
     first = (row.name, preset(row, rows), info.selection, letters(info.protocol.modalities))
@@ -233,8 +234,8 @@ def _entry(entry: Pretraining, info: RecordInfo) -> str:
     return (", ".join(entry.datasets) or entry.source) + leak
 
 
-def _commit(info: RecordInfo) -> str:
-    return NOTHING if info.git.commit is None else info.git.commit[:8] + (" + changes" if info.git.dirty else "")
+def _commit(git: Git) -> str:
+    return NOTHING if git.commit is None else git.commit[:8] + (" + changes" if git.dirty else "")
 
 
 def _range(speeds: Iterable[float | None]) -> str:

@@ -51,11 +51,22 @@ def choose(kind: str) -> DeviceChoice:
         kind = next(name for name, there in here.items() if there)
     if not here[kind]:
         raise UsageError(f"no {kind} device on this machine", where="--device", hint="use --device cpu")
+    count = {"cuda": torch.cuda.device_count, "mps": lambda: 1, "cpu": cores.available}[kind]()
+    return DeviceChoice(kind, count, named(kind, 0))
+
+
+def named(kind: str, index: int) -> str:
+    """What a device is called.
+
+    Args:
+        kind: ``cpu``, ``cuda`` or ``mps``.
+        index: Which of them.
+    """
+    import torch
+
     if kind == "cuda":
-        return DeviceChoice(kind, torch.cuda.device_count(), torch.cuda.get_device_name(0))
-    if kind == "mps":
-        return DeviceChoice(kind, 1, "Apple GPU")
-    return DeviceChoice(kind, cores.available(), _cpu_name())
+        return torch.cuda.get_device_name(index)
+    return "Apple GPU" if kind == "mps" else _cpu_name()
 
 
 def _cpu_name() -> str:

@@ -14,7 +14,7 @@ from filelock import FileLock
 from aubench import atomic, digest
 from aubench.data import clips
 from aubench.data.roles import Labelled, Roles, Rows
-from aubench.engine import devices, predict
+from aubench.engine import devices, predict, provenance
 from aubench.engine.history import History
 from aubench.engine.plan import Plan
 from aubench.engine.pretraining import Pretrained, pretrained
@@ -69,7 +69,7 @@ def run_fold(plan: Plan, fold: int, kind: str, index: int, report: Report) -> No
             return
         data, roles = plan.opened(fold)
         done = trained(plan, data, roles, kind, index, report)
-        _score(done.place, roles, done.training, done.before)
+        _score(done.place, roles, done.training, done.before, devices.named(kind, index))
         report({"kind": "fold", "fold": fold, "epochs": len(done.training.history.epochs)})
 
 
@@ -124,7 +124,7 @@ def _thinned(data: Labelled, rows: Rows, recipe: Recipe) -> Rows:
     return np.sort(kept[kept >= 0])
 
 
-def _score(place: Place, roles: Roles, training: Training, before: Pretrained | None) -> None:
+def _score(place: Place, roles: Roles, training: Training, before: Pretrained | None, device_name: str) -> None:
     plan, data, device = place.plan, place.data, place.fabric.device
     folder = plan.fold_folder(roles.fold)
     sealed = Sealed(place.method, place.fabric.autocast)
@@ -149,7 +149,16 @@ def _score(place: Place, roles: Roles, training: Training, before: Pretrained | 
         "train_seconds": round(history.seconds, 3),
         "train_frames_per_s": round(history.frames / max(history.seconds, 1e-9), 1),
         "inference_frames_per_s": round(len(found) / max(seconds, 1e-9), 1),
-        "threads": torch.get_num_threads(),
+        "made": {
+            "device": {
+                "kind": device.type,
+                "name": device_name,
+                "threads": torch.get_num_threads(),
+                "precision": plan.precision,
+            },
+            "packages": provenance.packages(),
+            "git": provenance.git(),
+        },
         "frames": {"train": len(roles.train), "val": len(roles.val), "test": len(roles.test)},
         "subjects": {
             "train": _subjects(data, roles.train),

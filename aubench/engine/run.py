@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -185,6 +185,7 @@ def _common(evaluated: Sequence[Evaluated | None]) -> tuple[str, ...]:
 def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
     store = Store(plan.store.path)
     data = Labelled(store, plan.protocol)
+    first, *others = _distinct(result["made"] for result in results)
     return {
         "schema_version": 1,
         "run": plan.run_id,
@@ -225,11 +226,15 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
             "inference_frames_per_s": metrics.mean([result["inference_frames_per_s"] for result in results]),
         },
         "time": {"started": run["started"], "seconds": sum(result["seconds"] for result in results)},
-        "device": run["device"] | {"threads": results[0]["threads"], "precision": plan.precision},
-        "packages": run["packages"],
-        "git": run["git"],
+        **first,
+        "also": others,
         "folds": [_fold_part(result) for result in results],
     }
+
+
+def _distinct(made: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What finished the folds, each once."""
+    return list({json.dumps(one, sort_keys=True): one for one in made}.values())
 
 
 def _fold_part(result: dict[str, Any]) -> dict[str, Any]:

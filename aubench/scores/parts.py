@@ -206,22 +206,6 @@ class Time(Part):
     seconds: Duration
 
 
-class Device(Part):
-    """What it ran on: ``cpu``, ``cuda``, …; its name; CPU threads a fold; arithmetic precision."""
-
-    kind: Name
-    name: Words
-    threads: Count
-    precision: Words
-
-
-class Git(Part):
-    """Commit of the code that ran and whether the tree differed from it; ``null`` outside a repository."""
-
-    commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")] | None
-    dirty: bool | None
-
-
 class FoldFrames(Part):
     """Labelled frames of each role."""
 

@@ -6,8 +6,8 @@ A record is a folder::
     counts.csv       confusion counts per condition, fold, subject and AU (:mod:`aubench.scores.counts`)
     histograms.csv   predicted probabilities per condition, fold, AU and label (:mod:`aubench.scores.histograms`)
 
-Whoever reads one need not trust whoever wrote it: every field has a type and a bound, unknown fields
-are refused, and every number can be recomputed from the two tables.
+Nobody's arithmetic has to be trusted: every field has a type and a bound, unknown fields are refused, and
+every number can be recomputed from the two tables.
 """
 
 from __future__ import annotations
@@ -29,10 +29,8 @@ from aubench.scores.parts import (
     Cost,
     Count,
     DatasetPart,
-    Device,
     FoldFrames,
     FoldPart,
-    Git,
     MethodPart,
     Name,
     Part,
@@ -42,8 +40,8 @@ from aubench.scores.parts import (
     Speed,
     Summary,
     Time,
-    Words,
 )
+from aubench.scores.surroundings import Device, Git, Packages, Surroundings
 
 __all__ = [
     "Compute",
@@ -61,6 +59,7 @@ __all__ = [
     "Search",
     "Speed",
     "Summary",
+    "Surroundings",
     "Time",
     "read",
 ]
@@ -88,7 +87,8 @@ class RecordInfo(Part):
         threshold: Threshold policy: a probability greater than 0.5 counts as present.
         conditions: What was done to the test inputs, in the order of the suite; ``clean`` first.
         pretraining: Ledger of what the weights had seen before.
-        packages: Versions of the libraries that decide the numbers, and of Python.
+        device, packages, git: What the first of its folds was finished by.
+        also: What else finished folds, if other devices, libraries or code did.
         folds: The folds that were run, ascending.
     """
 
@@ -110,8 +110,9 @@ class RecordInfo(Part):
     speed: Speed
     time: Time
     device: Device
-    packages: Annotated[dict[Words, Words], Field(max_length=100)]
+    packages: Packages
     git: Git
+    also: Annotated[tuple[Surroundings, ...], Field(max_length=100)] = ()
     folds: Annotated[tuple[FoldPart, ...], Field(min_length=1, max_length=100)]
     summary: Summary
 

@@ -50,7 +50,8 @@ def test_the_tables_and_figures_made_again_follow_from_the_records(call, monkeyp
 
 def test_it_was_made_by_committed_code():
     infos = [one.record.info for root in (OWN, VARIANTS) for one in ledger.scan(root)[0]]
-    assert all(info.git.commit and info.git.dirty is False for info in infos)
+    made = [one.git for info in infos for one in (info, *info.also)]
+    assert all(git.commit and git.dirty is False for git in made)
 
 
 def test_all_records_on_synth_read_one_store():

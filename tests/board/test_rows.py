@@ -53,6 +53,14 @@ def test_seeds_before_and_after_an_edit_of_a_method_do_not_become_one_row(page, 
     assert {(row[4], row[-1]) for row in scores(found)} == {("tiny, file aaaaaaaa", "1"), ("tiny, file bbbbbbbb", "1")}
 
 
+def test_a_page_names_every_commit_and_device_that_finished_a_fold(page, make_record):
+    said = make_record("amf").info.model_dump(mode="json")
+    other = {name: said[name] for name in ("device", "packages", "git")}
+    other |= {"device": said["device"] | {"name": "Another GPU"}, "git": {"commit": "c" * 40, "dirty": True}}
+    record = replace(make_record("amf"), info=RecordInfo.of(said | {"also": [other]}))
+    assert "Another GPU" in page(record) and "cccccccc + changes" in page(record)
+
+
 def test_the_same_seed_in_another_precision_is_no_duplicate(tmp_path, make_record):
     whole, again = make_record("amf", skill=0.9), make_record("amf", skill=0.7)
     half = changed(again, device={"precision": "bf16-mixed"})

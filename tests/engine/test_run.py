@@ -42,3 +42,17 @@ def test_a_record_that_lacks_a_finished_fold_is_written_anew(plans, monkeypatch)
     fold_module.run_fold(plan, 2, "cpu", 0, lambda event: None)  # by another process, killed before it wrote the record
     run_module.execute([plan], [2], choice, lambda job, event: None)
     assert [fold.fold for fold in record.read(plan.folder / "record").info.folds] == [1, 2]
+
+
+def test_a_record_names_all_code_and_devices_that_finished_a_fold(plans, monkeypatch):
+    def elsewhere(jobs, choice, report):
+        for job in jobs:
+            commit = str(job.fold % 2) * 40
+            monkeypatch.setattr(fold_module.provenance, "git", lambda commit=commit: {"commit": commit, "dirty": False})
+            fold_module.run_fold(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
+
+    monkeypatch.setattr(run_module, "launch", elsewhere)
+    run_module.execute(plans[:1], [1, 2, 3], DeviceChoice("cpu", 1, "some"), lambda job, event: None)
+    info = record.read(plans[0].folder / "record").info
+    assert info.git.commit == "1" * 40 and [one.git.commit for one in info.also] == ["0" * 40]
+    assert info.also[0].device == info.device and info.also[0].packages == info.packages
