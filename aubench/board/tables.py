@@ -12,7 +12,7 @@ from aubench.board.ledger import RECORDS, Kept
 from aubench.board.render import Cell, Table
 from aubench.board.rows import Row, Section
 from aubench.scores.intervals import Interval
-from aubench.scores.record import Git, Pretraining, RecordInfo, Search, Surroundings
+from aubench.scores.record import Git, Pretraining, RecordInfo, Search
 from aubench.task import Modality
 
 NOTHING = "–"
@@ -197,7 +197,7 @@ def _origin(row: Row, rows: Sequence[Row]) -> tuple[Cell, ...]:
     info = row.info
     links = tuple((str(k.record.info.seed), f"{RECORDS}/{k.record.place.as_posix()}/record.json") for k in row.runs)
     infos = [kept.record.info for kept in row.runs]
-    made: list[RecordInfo | Surroundings] = [one for info in infos for one in (info, *info.also)]
+    made = [one for info in infos for one in info.made]
     texts = (
         _each(text for one in infos for text in _seen(one)) or "nothing",
         _searched(info.search),

@@ -116,6 +116,11 @@ class RecordInfo(Part):
     folds: Annotated[tuple[FoldPart, ...], Field(min_length=1, max_length=100)]
     summary: Summary
 
+    @property
+    def made(self) -> tuple[Surroundings, ...]:
+        """All that finished a fold."""
+        return (Surroundings(device=self.device, packages=self.packages, git=self.git), *self.also)
+
     @model_validator(mode="after")
     def _sound(self) -> RecordInfo:
         digest.of_json(self.recipe)  # refuses numbers that are not finite

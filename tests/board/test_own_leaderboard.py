@@ -50,7 +50,7 @@ def test_the_tables_and_figures_made_again_follow_from_the_records(call, monkeyp
 
 def test_it_was_made_by_committed_code():
     infos = [one.record.info for root in (OWN, VARIANTS) for one in ledger.scan(root)[0]]
-    made = [one.git for info in infos for one in (info, *info.also)]
+    made = [one.git for info in infos for one in info.made]
     assert all(git.commit and git.dirty is False for git in made)
 
 
