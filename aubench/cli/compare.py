@@ -24,7 +24,10 @@ def compare(
     form: Annotated[str, typer.Option("--format", help="markdown, latex or csv.")] = "markdown",
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write there, not to the terminal.")] = None,
 ) -> None:
-    """Compare methods by their records: F1 and differences with intervals, paired tests, ranks."""
+    """Compare methods by their records.
+
+    F1, differences with intervals, paired tests and ranks.
+    """
     from aubench import atomic
     from aubench.board import contest, versus, versus_text
     from aubench.errors import UsageError, nearest

@@ -95,7 +95,10 @@ def show(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The PNG file to write.")],
     store: StoreOption = None,
 ) -> None:
-    """Draw a contact sheet: every AU of synth, or random frames of a store."""
+    """Draw a contact sheet.
+
+    Of synth every AU, of other stores random frames.
+    """
     from aubench.data import sheet
     from aubench.data.store import Store, default_root
 

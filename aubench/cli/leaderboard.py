@@ -20,7 +20,7 @@ def add(
     ],
     root: Root = _ROOT,
 ) -> None:
-    """Check the records of finished runs and copy them into the leaderboard, all or none."""
+    """Check records of runs and copy them in, all or none."""
     from aubench.board.add import add as add_runs
 
     added = add_runs(runs, root)
@@ -42,7 +42,10 @@ def build(root: Root = _ROOT) -> None:
 
 @app.command()
 def check(root: Root = _ROOT) -> None:
-    """Recompute every number from the counts and name whatever does not fit (exit code 1)."""
+    """Recompute every number from the counts.
+
+    Names whatever does not fit (exit code 1).
+    """
     from aubench.board.check import check as check_root
     from aubench.errors import CheckFailed
 

@@ -13,7 +13,10 @@ def methods(
         Path | None, typer.Option("--page", metavar="FILE", help="Write everything about the built-in ones there.")
     ] = None,
 ) -> None:
-    """List the methods: modalities, fidelity, parameters of the paper's recipe, paper."""
+    """List the methods.
+
+    With modalities, fidelity, parameters of the paper's recipe, and paper.
+    """
     from tabulate import tabulate
 
     from aubench import atomic, registry

@@ -33,7 +33,7 @@ def reconstructions(
     out: _Out = None,
     store: Store = None,
 ) -> None:
-    """Draw masked test frames and what the pre-trained method restores of them."""
+    """Draw what pre-training restores of masked frames."""
     from aubench.engine.plots import reconstructions as plot
     from aubench.engine.plots.frames import caption
 
@@ -47,7 +47,10 @@ def reconstructions(
 
 @app.command("knowledge")
 def knowledge(run: _Run, fold: _Fold = None, out: _Out = None, store: Store = None) -> None:
-    """Draw what AU pairs do in labels, and in the run's predictions."""
+    """Draw what AU pairs do.
+
+    In labels, and in the run's predictions.
+    """
     from aubench.engine.plots import knowledge as plot
     from aubench.engine.plots.frames import caption
 
@@ -67,7 +70,10 @@ def selection(
     out: _Out = None,
     store: Store = None,
 ) -> None:
-    """Draw how often each modality is picked, clean and under each condition of a suite."""
+    """Draw how often each modality is picked.
+
+    Clean, and under each condition of a suite.
+    """
     from aubench.engine.plots import selection as plot
     from aubench.engine.plots.frames import caption
     from aubench.engine.robustness.suites import find_suite
@@ -93,7 +99,10 @@ def cut_switch(
     out: _Out = None,
     store: Store = None,
 ) -> None:
-    """Draw training frames before and after the method's own augmentation, such as cut-switch."""
+    """Draw training frames before and after augmentation.
+
+    The method's own, such as cut-switch.
+    """
     from aubench.engine.plots import augmentation as plot
     from aubench.engine.plots.frames import caption
     from aubench.errors import UsageError
@@ -119,7 +128,10 @@ def search(
         Path | None, typer.Option("--out", metavar="FILE", help="A .png or .svg [default: RUNS/studies/search.png].")
     ] = None,
 ) -> None:
-    """Draw the best validation F1 of searches against the frames that they were trained on."""
+    """Draw what searches have found by when.
+
+    The best validation F1 against the frames trained on.
+    """
     from aubench.engine.plots import search as plot
     from aubench.engine.search.plan import STUDIES
     from aubench.engine.search.told import read_study

@@ -43,7 +43,10 @@ def reproduce(
     device: Device = "auto",
     track: Annotated[bool, typer.Option("--track/--no-track", help="Send what is new to MLflow.")] = True,
 ) -> None:
-    """Make the papers' tables and figures: run what they lack, then write ours beside theirs."""
+    """Make the papers' tables and figures.
+
+    Runs what they lack, then writes ours beside theirs.
+    """
     from aubench import registry
     from aubench.board.ledger import RECORDS, VARIANTS
     from aubench.board.robustness import FORMATS

@@ -39,7 +39,10 @@ def robustness(
     form: TableFormat = "markdown",
     track: Annotated[bool, typer.Option("--track/--no-track", help="Send what is new to MLflow.")] = True,
 ) -> None:
-    """Put finished runs under noise and without modalities; what was evaluated before is not evaluated again."""
+    """Test finished runs under noise and without modalities.
+
+    What was evaluated before is not evaluated again.
+    """
     from aubench.board.robustness import FORMATS
     from aubench.engine import launch
     from aubench.engine.robustness.suites import find_suite

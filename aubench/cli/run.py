@@ -46,7 +46,10 @@ def run(
         str | None, typer.Option("--storage", metavar="URL", help="With --from-study: where the study lives.")
     ] = None,
 ) -> None:
-    """Train and score methods on every fold; given again, a stopped run goes on where it was."""
+    """Train and score methods on every fold.
+
+    Given again, a stopped run goes on where it was.
+    """
     from aubench import registry
     from aubench.engine import launch
     from aubench.errors import UsageError

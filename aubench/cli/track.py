@@ -24,7 +24,9 @@ def sync(
     ] = None,
     root: Runs = RUNS,
 ) -> None:
-    """Send to MLflow whatever it does not have yet (exit code 1 if something could not be sent).
+    """Send to MLflow whatever it does not have yet.
+
+    Exit code 1 if something could not be sent.
 
     Where to: MLFLOW_TRACKING_URI, else mlflow.db in the working directory.
     """

@@ -37,7 +37,10 @@ def tune(
     runs: Runs = RUNS,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Send the study to MLflow.")] = True,
 ) -> None:
-    """Search recipes by validation F1; the same command again goes on, or works along."""
+    """Search recipes by validation F1.
+
+    The same command again goes on, or works along.
+    """
     from aubench import registry
     from aubench.cli.display import counting, line
     from aubench.cli.run import can, parse_changes
