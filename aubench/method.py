@@ -62,6 +62,7 @@ class Stage:
             hidden; nothing is validated, and the last weights stay. Comes before the supervised stages.
         everyone: A pre-training stage that draws from all subjects, those of validation and test included, as some
             papers do; the record says so.
+        eligible: The first epoch, from 1, that validation may choose; those before it only prepare.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Stage:
     frames_per_epoch: int | None = None
     pretraining: bool = False
     everyone: bool = False
+    eligible: int = 1
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
@@ -80,8 +82,8 @@ class MTUT(BranchedMethod):
             "ρ is at most 10 (focal_limit), as the exponential has no bound.",
             "The squared norm is divided by the number of pairs of positions, since it grows with them and λ does "
             "not; normaliser=none is as printed.",
-            "The first fifth of the epochs has no alignment (warm_up); the paper gives no schedule. Validation may "
-            "choose one of these epochs, and then the networks that predict were never aligned.",
+            "The first fifth of the epochs has no alignment (warm_up), and none of them is chosen; the paper gives no "
+            "schedule.",
             *TRAINED_ALIKE,
             *ONE_CHANNEL,
         ),
@@ -121,6 +123,11 @@ class MTUT(BranchedMethod):
         """AU probabilities by one modality."""
         logits: Tensor = self.classifiers[modality.value](maps.mean((2, 3)))
         return logits.float().sigmoid()
+
+    def stages(self) -> Sequence[Stage]:
+        """One stage, of which validation chooses no epoch without alignment."""
+        (stage,) = super().stages()
+        return (replace(stage, eligible=math.ceil(self.recipe.warm_up * stage.epochs) + 1),)
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """The sum over modalities m of ℓ^m = ℓ_cls^m + λ Σ_n ℓ_SSA^{m,n}, each the mean of the labelled frames."""

@@ -214,7 +214,7 @@ class Training:
         scores = self._validated()
         history.seconds += seconds
         history.wall += seconds + time.perf_counter() - begin
-        better = history.epoch + 1 == stage.epochs if scores is None else scores["f1"] > history.best
+        better = self._better(stage, scores)
         if better:
             history.best, history.best_epoch = -1.0 if scores is None else scores["f1"], len(history.epochs) + 1
             notes = {"epoch": history.best_epoch}
@@ -235,6 +235,13 @@ class Training:
             self._keep_better()
         history.write(self.folder / EPOCHS)
         self.place.report({"kind": "epoch", "fold": self.place.fold, "of": stage.epochs, **entry})
+
+    def _better(self, stage: Stage, scores: dict[str, float] | None) -> bool:
+        """Whether the epoch that ends is the best so far; the last one, where nothing is validated."""
+        number = self.history.epoch + 1
+        if scores is None:
+            return number == stage.epochs
+        return number >= min(stage.eligible, stage.epochs) and scores["f1"] > self.history.best
 
     def _validated(self) -> dict[str, float] | None:
         rows = self.part.val

@@ -176,6 +176,15 @@ def test_training_stops_when_patience_ends_and_keeps_the_best(plan_for, tmp_path
     assert (result["epochs"], result["best_epoch"]) == (4, 2)
 
 
+def test_mtut_is_never_scored_by_networks_that_were_not_aligned(plan_for, tmp_path, monkeypatch):
+    scores = iter([0.9, 0.8, 0.2, 0.3])
+    monkeypatch.setattr(training_module.Training, "_validated", lambda self: {"f1": next(scores), "acc": 0.5})
+    plan = plan_for(tmp_path, method="mtut", epochs=4, warm_up=0.5, patience=1)
+    run(plan)
+    result = json.loads((plan.fold_folder(1) / "result.json").read_text())
+    assert (result["epochs"], result["best_epoch"]) == (4, 4)
+
+
 def test_last_trains_on_all_training_subjects_and_validates_on_nobody(plan_for, tmp_path):
     plan = plan_for(tmp_path, selection="last", epochs=2)
     events = run(plan)
