@@ -27,6 +27,8 @@ _KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHO
 """For glibc: a training step frees and takes the same megabytes again; giving them back costs up to a sixth of it."""
 
 
+MOST_FILES = 10_000
+"""What a fold may hold open, if the system lets it; macOS lets no more."""
 TRACEBACK = "traceback.txt"
 """What a fold leaves that broke."""
 
@@ -185,12 +187,14 @@ def _broke(job: Job, error: Exception) -> FoldFailed:
 
 
 def _open_many_files() -> None:
-    """Let this process hold as many files as it may: a store has one for each sequence and modality."""
+    """Let this process hold enough files: a store has one for each sequence and modality."""
     if sys.platform != "win32":
         import resource
 
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _die_with(parent: int) -> None:

@@ -30,5 +30,5 @@ def is_killed(plan, fold, kind, index, report):
 
 
 def counts_open_files(plan, fold, kind, index, report):
-    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    report({"kind": "files", "all": soft == most})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    report({"kind": "files", "limits": (soft, hard)})

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import resource
 from dataclasses import replace
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
 from aubench.engine.devices import DeviceChoice
-from aubench.engine.launch import TRACEBACK, FoldFailed, Job, launch
+from aubench.engine.launch import MOST_FILES, TRACEBACK, FoldFailed, Job, launch
 from aubench.errors import AubenchError, Diverged
 
 TWO = DeviceChoice("cpu", 2, "a test")
@@ -94,7 +96,15 @@ def test_an_error_while_a_fold_is_told_of_stops_its_run_alone(plans):
     assert done == [1, 2, 3]
 
 
-def test_a_fold_may_open_as_many_files_as_the_system_allows(plans):
+def test_a_fold_may_open_the_files_of_a_large_store_where_the_shell_allows_few(plans):
     found = []
-    launch([Job(plans[0], 1, work("counts_open_files"))], TWO, lambda job, event: found.append(event["all"]))
-    assert found == [True]
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    forkserver._forkserver._stop()  # the next one inherits the limit
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, old[1]))
+    try:
+        launch([Job(plans[0], 1, work("counts_open_files"))], TWO, lambda job, event: found.append(event["limits"]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, old)
+        forkserver._forkserver._stop()
+    ((soft, hard),) = found
+    assert soft == (MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)) > 256
