@@ -128,7 +128,7 @@ def _cells(row: Row) -> Sequence[str]:
 
 
 def _best(header: str, rows: Sequence[Row]) -> str | None:
-    """The best number of a column, as printed; None where none is better than another."""
+    """The best number of a column, as printed; None where a column has none."""
     if header not in _NUMBERS:
         return None
     values = [value for row in rows if (value := _NUMBERS[header](row)) is not None]

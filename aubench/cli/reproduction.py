@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from aubench.cli.display import line
 
 if TYPE_CHECKING:
-    from aubench.engine.launch import Job
     from aubench.engine.papers.due import Due
     from aubench.engine.papers.rows import Needed
     from aubench.engine.plan import Plan
@@ -93,7 +92,7 @@ class Ahead:
         """Make what a table or figure lacks."""
         from contextlib import nullcontext
 
-        from aubench.cli.run_display import RunDisplay
+        from aubench.cli.run_display import RunDisplay, show_conditions
         from aubench.engine.run import execute, put_under
         from aubench.engine.tracking import background
 
@@ -111,7 +110,7 @@ class Ahead:
                 with RunDisplay(own, folds) as display:
                     execute(own, folds, self._choice, display.show)
             under = [plan for plan in plans if plan.run_id in wanted]
-            put_under(under, lambda plan: wanted[plan.run_id], self._choice, _put)
+            put_under(under, lambda plan: wanted[plan.run_id], self._choice, show_conditions)
 
     def _seconds(self, todo: _Todo, records: Sequence[Any]) -> float:
         """About how long some runs take, side by side."""
@@ -123,10 +122,6 @@ class Ahead:
             if run.conditions:
                 total += estimate.evaluation(run.plan, len(run.conditions), records, kind, self._frames)
         return total / max(1, self._choice.count)
-
-
-def _put(job: Job, event: dict[str, Any]) -> None:
-    line(f"{job.plan.entry.name}, seed {job.plan.seed}, fold {job.fold}: put under {event['done']} conditions")
 
 
 def _runs(needed: Iterable[Needed]) -> _Todo:

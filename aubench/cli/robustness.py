@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aubench.cli.options import RUNS, Device, Runs, Store, TableFormat
 
 if TYPE_CHECKING:
-    from aubench.engine.launch import Job
     from aubench.engine.plan import Plan
     from aubench.engine.robustness.suites import Suite
 
@@ -46,7 +45,7 @@ def robustness(
     from aubench.board.robustness import FORMATS
     from aubench.engine import launch
     from aubench.engine.robustness.suites import find_suite
-    from aubench.errors import UsageError, nearest
+    from aubench.errors import AubenchError, UsageError, nearest
 
     if form not in FORMATS:
         raise UsageError(f"no format '{form}'", where="--format", hint=nearest(form, FORMATS))
@@ -59,9 +58,12 @@ def robustness(
     names = sorted({plan.protocol.name for plan in plans})
     if out is not None and len(names) > 1:
         raise UsageError(f"runs are of {', '.join(names)}", where="--out", hint="name one with --protocol")
-    _evaluate(plans, chosen, device, track)
-    for name in names:
-        _report([plan for plan in plans if plan.protocol.name == name], chosen, out or Path("robustness", name), form)
+    try:
+        _evaluate(plans, chosen, device, track)
+    except AubenchError:
+        _report_all([plan for plan in plans if _whole(plan, chosen)], chosen, out, form)
+        raise
+    _report_all(plans, chosen, out, form)
 
 
 def _sigmas(text: str) -> tuple[float, ...]:
@@ -119,16 +121,30 @@ def _evaluate(plans: list[Plan], suite: Suite, device: str, track: bool) -> None
     from contextlib import nullcontext
 
     from aubench.cli.display import line
+    from aubench.cli.run_display import show_conditions
     from aubench.engine import devices
     from aubench.engine.run import put_under
     from aubench.engine.tracking import background
 
-    def show(job: Job, event: dict[str, Any]) -> None:
-        line(f"{job.plan.entry.name}, seed {job.plan.seed}, fold {job.fold}: put under {event['done']} conditions")
-
     tracking = background.background([plan.folder for plan in plans], say=line) if track else nullcontext()
     with tracking:
-        put_under(plans, lambda plan: suite.conditions(plan.task.modalities), devices.choose(device), show)
+        put_under(plans, lambda plan: suite.conditions(plan.task.modalities), devices.choose(device), show_conditions)
+
+
+def _whole(plan: Plan, suite: Suite) -> bool:
+    """Whether every fold was put under every condition."""
+    from aubench.engine.robustness import evaluation
+    from aubench.engine.run import finished_folds
+
+    conditions = suite.conditions(plan.task.modalities)
+    return not any(evaluation.lacking(plan, fold, conditions) for fold in finished_folds(plan))
+
+
+def _report_all(plans: list[Plan], suite: Suite, out: Path | None, form: str) -> None:
+    """Tell of the runs of each protocol together."""
+    for name in sorted({plan.protocol.name for plan in plans}):
+        own = [plan for plan in plans if plan.protocol.name == name]
+        _report(own, suite, out or Path("robustness", name), form)
 
 
 def _report(plans: list[Plan], suite: Suite, out: Path, form: str) -> None:

@@ -38,7 +38,7 @@ class RunDisplay:
 
     def show(self, job: Job, event: dict[str, Any]) -> None:
         """Show one event of a fold."""
-        name = f"{job.plan.entry.name}, seed {job.plan.seed}, fold {job.fold}"
+        name = _named(job)
         if event["kind"] == "epoch":
             score = event["validation"]
             told = f"loss {event['loss']['total']:.3f}" + (f", validation F1 {100 * score['f1']:.1f}" if score else "")
@@ -49,7 +49,7 @@ class RunDisplay:
         elif event["kind"] == "fold":
             self._advance(name, job, event["epochs"], event["epochs"], f"{name}: done")
         elif event["kind"] == "failed":
-            line(f"{name}: {event['why']}; the other runs go on")
+            line(f"{name}: {event['why']}")
 
     def _advance(self, name: str, job: Job, done: int, total: int, text: str) -> None:
         key = (job.plan.run_id, job.fold)
@@ -86,6 +86,16 @@ class RunDisplay:
         headers = ("method", "seed", "folds", "F1", "over always-positive [95 %]", "ACC", "AUC", "GFLOPs", "run")
         if rows:
             typer.echo(tabulate(rows, headers, "github", disable_numparse=True))
+
+
+def show_conditions(job: Job, event: dict[str, Any]) -> None:
+    """Show one event of a fold that is put under conditions."""
+    told = event["why"] if event["kind"] == "failed" else f"put under {event['done']} conditions"
+    line(f"{_named(job)}: {told}")
+
+
+def _named(job: Job) -> str:
+    return f"{job.plan.entry.name}, seed {job.plan.seed}, fold {job.fold}"
 
 
 def _percent(value: float | None) -> str:

@@ -52,7 +52,9 @@ RESULT = "result.json"
 PREDICTIONS = "predictions.parquet"
 
 
-def run_fold(plan: Plan, fold: int, kind: str, index: int, report: Report) -> None:
+def run_fold(
+    plan: Plan, fold: int, kind: str, index: int, report: Report, surroundings: dict[str, Any] | None = None
+) -> None:
     """Finish a fold of a run, from wherever it stands.
 
     Args:
@@ -61,15 +63,18 @@ def run_fold(plan: Plan, fold: int, kind: str, index: int, report: Report) -> No
         kind: Kind of device.
         index: Which device of that kind.
         report: Told of each epoch and of the end.
+        surroundings: Libraries and code that the command began with; those of this moment where None.
     """
     folder = plan.fold_folder(fold)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if (folder / RESULT).exists():
             return
+        made = {"device": {"kind": kind, "name": devices.named(kind, index), "precision": plan.precision}}
+        made |= surroundings or provenance.surroundings()
         data, roles = plan.opened(fold)
         done = trained(plan, data, roles, kind, index, report)
-        _score(done.place, roles, done.training, done.before, devices.named(kind, index))
+        _score(done.place, roles, done.training, done.before, made)
         report({"kind": "fold", "fold": fold, "epochs": len(done.training.history.epochs)})
 
 
@@ -124,7 +129,7 @@ def _thinned(data: Labelled, rows: Rows, recipe: Recipe) -> Rows:
     return np.sort(kept[kept >= 0])
 
 
-def _score(place: Place, roles: Roles, training: Training, before: Pretrained | None, device_name: str) -> None:
+def _score(place: Place, roles: Roles, training: Training, before: Pretrained | None, made: dict[str, Any]) -> None:
     plan, data, device = place.plan, place.data, place.fabric.device
     folder = plan.fold_folder(roles.fold)
     sealed = Sealed(place.method, place.fabric.autocast)
@@ -149,16 +154,7 @@ def _score(place: Place, roles: Roles, training: Training, before: Pretrained | 
         "train_seconds": round(history.seconds, 3),
         "train_frames_per_s": round(history.frames / max(history.seconds, 1e-9), 1),
         "inference_frames_per_s": round(len(found) / max(seconds, 1e-9), 1),
-        "made": {
-            "device": {
-                "kind": device.type,
-                "name": device_name,
-                "threads": torch.get_num_threads(),
-                "precision": plan.precision,
-            },
-            "packages": provenance.packages(),
-            "git": provenance.git(),
-        },
+        "made": made | {"device": made["device"] | {"threads": torch.get_num_threads()}},
         "frames": {"train": len(roles.train), "val": len(roles.val), "test": len(roles.test)},
         "subjects": {
             "train": _subjects(data, roles.train),

@@ -46,12 +46,12 @@ class Job:
     Attributes:
         plan: The run.
         fold: Number of the fold.
-        work: What to call with plan, fold, kind of device, which one, and whom to tell; trains where None.
+        work: What to call with plan, fold, kind of device, which one, and whom to tell.
     """
 
     plan: Plan
     fold: int
-    work: Callable[[Plan, int, str, int, Callable[[dict[str, Any]], None]], None] | None = None
+    work: Callable[[Plan, int, str, int, Callable[[dict[str, Any]], None]], None]
 
 
 def warm_up() -> None:
@@ -86,6 +86,7 @@ class _Folds:
         self._running: dict[Connection, tuple[Job, BaseProcess, int]] = {}
         self._failed: dict[str, AubenchError] = {}
         self._kind, self._report = choice.kind, report
+        self._several = len({job.plan.run_id for job in jobs}) > 1
 
     def run(self) -> None:
         """Go on until nothing is left, then raise what went wrong."""
@@ -119,7 +120,7 @@ class _Folds:
             del self._running[receiver]
             self._free.append(slot)
             process.join()
-            if process.exitcode and job.plan.run_id not in self._failed:
+            if process.exitcode:
                 self._fail(job, _died(job, process.exitcode))
         except AubenchError as error:
             self._fail(job, error)
@@ -130,14 +131,16 @@ class _Folds:
         self._report(job, event)
 
     def _fail(self, job: Job, error: AubenchError) -> None:
-        """Give up the run of a job, and say so if others go on."""
+        """Give up the run of a job; of several, say which and why."""
         run = job.plan.run_id
-        self._failed.setdefault(run, error)
+        if run in self._failed:
+            return
+        self._failed[run] = error
         self._waiting = deque(other for other in self._waiting if other.plan.run_id != run)
         for other, process, _ in self._running.values():
             if other.plan.run_id == run:
                 process.terminate()
-        if self._waiting or any(other.plan.run_id != run for other, _, _ in self._running.values()):
+        if self._several:
             self._report(job, {"kind": "failed", "why": str(error)})
 
 
@@ -156,12 +159,11 @@ def _died(job: Job, code: int) -> FoldFailed:
 
 
 def _work(sender: Connection, job: Job, kind: str, index: int) -> None:
-    from aubench.engine.fold import run_fold
-
     _die_with(os.getppid())
     _open_many_files()
+    (job.plan.fold_folder(job.fold) / TRACEBACK).unlink(missing_ok=True)
     try:
-        (job.work or run_fold)(job.plan, job.fold, kind, index, sender.send)
+        job.work(job.plan, job.fold, kind, index, sender.send)
     except AubenchError as error:
         sender.send({"kind": "error", "error": error})
     except BrokenPipeError:  # whoever listened has been killed
@@ -179,11 +181,11 @@ def _broke(job: Job, error: Exception) -> FoldFailed:
             f"fold {job.fold} of {job.plan.entry.name} needs more memory than the GPU has",
             hint="lower the batch size with --set, or use --precision bf16-mixed",
         )
-    told = job.plan.fold_folder(job.fold) / TRACEBACK
+    told, hint = job.plan.fold_folder(job.fold) / TRACEBACK, None
     with suppress(OSError):
         atomic.write_text(told, "".join(traceback.format_exception(error)))
-    what = f"fold {job.fold} of {job.plan.entry.name} broke ({type(error).__name__}: {error})"
-    return FoldFailed(what, hint=f"see {told}" if told.exists() else None)
+        hint = f"see {told}"
+    return FoldFailed(f"fold {job.fold} of {job.plan.entry.name} broke ({type(error).__name__}: {error})", hint=hint)
 
 
 def _open_many_files() -> None:

@@ -22,6 +22,11 @@ _PACKAGES = (
 )
 
 
+def surroundings() -> dict[str, Any]:
+    """Libraries and code that compute from here on."""
+    return {"packages": packages(), "git": git()}
+
+
 def packages() -> dict[str, str]:
     """Versions of Python and of the libraries that decide the numbers."""
     found = {"python": platform.python_version()}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,12 +18,12 @@ from aubench.data.roles import Labelled
 from aubench.data.store import Store
 from aubench.engine import figures, flops, provenance
 from aubench.engine.devices import DeviceChoice
-from aubench.engine.fold import RESULT
+from aubench.engine.fold import RESULT, run_fold
 from aubench.engine.launch import Job, launch
 from aubench.engine.plan import HEADER, Plan
 from aubench.engine.robustness import evaluation
 from aubench.engine.robustness.evaluation import Evaluated
-from aubench.errors import UsageError
+from aubench.errors import AubenchError, UsageError
 from aubench.scores import counts, histograms, metrics
 from aubench.scores import record as record_file
 from aubench.scores.parts import MethodPart
@@ -50,15 +51,15 @@ def execute(
     """
     for plan in plans:
         _check(plan)
-    surroundings = {
+    surroundings = provenance.surroundings()
+    begun = {
         "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "device": {"kind": choice.kind, "name": choice.name},
-        "packages": provenance.packages(),
-        "git": provenance.git(),
     }
     for plan in plans:
-        plan.open_folder(surroundings)
-    todo = [Job(plan, fold) for plan in plans for fold in folds if not (plan.fold_folder(fold) / RESULT).exists()]
+        plan.open_folder(begun | surroundings)
+    work = partial(run_fold, surroundings=surroundings)
+    todo = [Job(plan, fold, work) for plan in plans for fold in folds if not (plan.fold_folder(fold) / RESULT).exists()]
     touched = {job.plan.run_id for job in todo}
     recorded = set()
 
@@ -68,10 +69,23 @@ def execute(
             recorded.add(job.plan.run_id)
             _record(job.plan)
 
-    launch(todo, choice, told)
-    for plan in plans:
-        if plan.run_id not in recorded and (plan.run_id in touched or not _tells(plan)):
-            _record(plan)
+    with _done_first(partial(launch, todo, choice, told)):
+        for plan in plans:
+            if plan.run_id not in recorded and (plan.run_id in touched or not _tells(plan)):
+                _record(plan)
+
+
+@contextmanager
+def _done_first(work: Callable[[], None]) -> Iterator[None]:
+    """Some work, then the block; what stopped the work is raised after it, so that the block sees what was done."""
+    failed: AubenchError | None = None
+    try:
+        work()
+    except AubenchError as error:
+        failed = error
+    yield
+    if failed is not None:
+        raise failed
 
 
 def _check(plan: Plan) -> None:
@@ -122,11 +136,11 @@ def put_under(
         for fold in finished_folds(plan)
         if evaluation.lacking(plan, fold, wanted[plan.run_id])
     ]
-    launch(todo, choice, report)
     touched = {job.plan.run_id for job in todo}
-    for plan in plans:
-        if plan.run_id in touched or not _tells(plan, wanted[plan.run_id]):
-            write_record(plan)
+    with _done_first(partial(launch, todo, choice, report)):
+        for plan in plans:
+            if plan.run_id in touched or not _tells(plan, wanted[plan.run_id]):
+                write_record(plan)
 
 
 def _tells(plan: Plan, conditions: Sequence[Condition] = ()) -> bool:
@@ -185,7 +199,7 @@ def _common(evaluated: Sequence[Evaluated | None]) -> tuple[str, ...]:
 def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
     store = Store(plan.store.path)
     data = Labelled(store, plan.protocol)
-    first, *others = _distinct(result["made"] for result in results)
+    first, *others = _distinct(_made(result, run, plan) for result in results)
     return {
         "schema_version": 1,
         "run": plan.run_id,
@@ -230,6 +244,14 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
         "also": others,
         "folds": [_fold_part(result) for result in results],
     }
+
+
+def _made(result: dict[str, Any], run: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """What finished a fold; of one that an earlier version left, what its run began with."""
+    if "made" in result:
+        return dict(result["made"])
+    device = run["device"] | {"threads": result["threads"], "precision": plan.precision}
+    return {"device": device, "packages": run["packages"], "git": run["git"]}
 
 
 def _distinct(made: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -228,6 +228,7 @@ class Training:
             "frames_per_s": round(frames / max(seconds, 1e-9), 1),
             "loss": losses,
             "validation": scores,
+            "eligible": self._eligible(stage),
         }
         history.end_epoch(entry)
         self._save(optimizer)
@@ -238,10 +239,12 @@ class Training:
 
     def _better(self, stage: Stage, scores: dict[str, float] | None) -> bool:
         """Whether the epoch that ends is the best so far; the last one, where nothing is validated."""
-        number = self.history.epoch + 1
         if scores is None:
-            return number == stage.epochs
-        return number >= min(stage.eligible, stage.epochs) and scores["f1"] > self.history.best
+            return self.history.epoch + 1 == stage.epochs
+        return self._eligible(stage) and scores["f1"] > self.history.best
+
+    def _eligible(self, stage: Stage) -> bool:
+        return self.history.epoch + 1 >= min(stage.eligible, stage.epochs)
 
     def _validated(self) -> dict[str, float] | None:
         rows = self.part.val

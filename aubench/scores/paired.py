@@ -7,7 +7,7 @@ and the p-value is the share of flips whose sum is at least as far from 0 as the
 The more tests there are, the smaller a p-value must be to survive their correction, and the more flips it takes
 to find one. So tests that fewer than 20 flips have met go on, block by block, up to 20 times as many flips as the
 correction asks for. That keeps the test honest: whoever ends with a p-value of x or less had one already after the
-first block at which 20 flips are no more than a share x of all (or after the last one).
+first block, from :data:`FLIPS` flips on, at which 20 are no more than a share x of all (or after the last one).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aubench.scores.shares import Floats, Shares
 FLIPS = 50_000
 """The fewest flips."""
 ALPHA = 0.05
-_MET = 20
+_ENOUGH = 20
 """Flips that meet a test whose p-value is on the verge of surviving the correction; those met more often end early."""
 _SEED, _BLOCK = 20_240_301, 5_000
 _AT_ONCE = 16
@@ -47,7 +47,7 @@ def differences(contestants: Sequence[Shares]) -> dict[tuple[int, int], Shares]:
 
 def flips_for(tests: int) -> int:
     """How many flips it takes to tell which of so many tests survive Holm's correction, in whole blocks."""
-    return _BLOCK * math.ceil(max(FLIPS, _MET * tests / ALPHA) / _BLOCK)
+    return _BLOCK * math.ceil(max(FLIPS, _ENOUGH * tests / ALPHA) / _BLOCK)
 
 
 def flipped(parts: Floats) -> Floats:
@@ -62,13 +62,13 @@ def flipped(parts: Floats) -> Floats:
     exact = np.rint(parts * _GRID)
     generator = np.random.RandomState(_SEED)
     met, done, wanted = np.zeros(parts.shape[1]), np.zeros(parts.shape[1]), flips_for(parts.shape[1])
-    while (open_ := np.flatnonzero((done < FLIPS) | ((met < _MET) & (done < wanted)))).size:
-        met[open_] += _met(exact[:, open_], generator)
+    while (open_ := np.flatnonzero((done < FLIPS) | ((met < _ENOUGH) & (done < wanted)))).size:
+        met[open_] += _as_far(exact[:, open_], generator)
         done[open_] += _BLOCK
     return np.asarray((met + 1) / (done + 1))
 
 
-def _met(exact: Floats, generator: np.random.RandomState) -> npt.NDArray[np.int64]:
+def _as_far(exact: Floats, generator: np.random.RandomState) -> npt.NDArray[np.int64]:
     """How many of a block of flips are at least as far from 0 as each difference."""
     signs = 2.0 * generator.randint(0, 2, size=(_BLOCK, len(exact)), dtype=np.int64) - 1
     found = []

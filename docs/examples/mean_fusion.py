@@ -33,7 +33,7 @@ class MeanFusion(BranchedMethod):
 
     def encode(self, modality: Modality, images: Tensor) -> Tensor:
         """Images (N, C, H, W) in [-1, 1] to probabilities (N, A) by this modality alone."""
-        return torch.sigmoid(self.networks[modality](images))
+        return self.networks[modality](images).float().sigmoid()
 
     def fuse(self, features: Mapping[Modality, Tensor]) -> Tensor:
         """The mean of the modalities' probabilities (N, A)."""

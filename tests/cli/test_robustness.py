@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from aubench.engine import run as engine_run
+from aubench.errors import AubenchError
 from aubench.scores import record
 
 SMALL = ("image_size=32", "crop=28", "frames_per_epoch=100", "epochs=1", "validation_stride=8")
@@ -143,3 +145,20 @@ def test_bad_usage_is_one_line_and_leaves_nothing(asked, words, told):
     assert (found.code, found.err.count("\n")) == (2, 1), found.err
     assert found.err.startswith(f"aubench: {told}")
     assert not Path("robustness").exists()
+
+
+def test_a_run_that_fails_does_not_cost_the_others_their_table(asked, monkeypatch):
+    def here(jobs, choice, report):
+        for job in jobs:
+            if job.plan.entry.name == "cam":
+                report(job, {"kind": "failed", "why": "no weights"})
+            else:
+                job.work(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
+        raise AubenchError("no weights")
+
+    monkeypatch.setattr(engine_run, "launch", here)
+    done = asked()
+    assert done.code == 2 and done.err.splitlines()[-1] == "aubench: no weights"
+    assert "cam, seed 0, fold 1: no weights" in done.err
+    assert "| late_fusion " in done.out and "| cam " not in done.out
+    assert len(record.read(run_of("late_fusion") / "record").info.conditions) == 9

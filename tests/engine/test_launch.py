@@ -31,10 +31,10 @@ def plans(decide, tmp_path):
     return [decide(tmp_path, "resnet_depth", seed=seed) for seed in (0, 1, 2)]
 
 
-def launched(jobs) -> tuple[list[tuple[int, int, str]], AubenchError | None]:
+def launched(jobs, choice=TWO) -> tuple[list[tuple[int, int, str]], AubenchError | None]:
     events = []
     try:
-        launch(jobs, TWO, lambda job, event: events.append((job.plan.seed, job.fold, event["kind"])))
+        launch(jobs, choice, lambda job, event: events.append((job.plan.seed, job.fold, event["kind"])))
     except AubenchError as error:
         return events, error
     return events, None
@@ -42,18 +42,17 @@ def launched(jobs) -> tuple[list[tuple[int, int, str]], AubenchError | None]:
 
 def test_a_run_that_diverges_does_not_stop_the_others(plans):
     jobs = [Job(plans[0], 1, work("diverges")), *(Job(plan, fold, work("works")) for plan in plans for fold in (1, 2))]
-    events, error = launched(jobs)
+    events, error = launched(jobs, replace(TWO, count=1))
     assert isinstance(error, Diverged) and error.exit_code == 2
     assert {(seed, fold) for seed, fold, kind in events if kind == "fold" and seed} == {(1, 1), (1, 2), (2, 1), (2, 2)}
     assert (0, 1, "failed") in events and (0, 2, "fold") not in events
 
 
 def test_several_that_fail_are_told_together(plans):
-    _, error = launched(
-        [Job(plans[0], 1, work("diverges")), Job(plans[1], 1, work("diverges")), Job(plans[2], 1, work("works"))]
-    )
-    assert str(error).startswith("2 runs could not be finished; the first: resnet_depth: loss term") and error
+    events, error = launched([Job(plan, fold, work("diverges")) for plan in plans[:2] for fold in (1, 2)])
+    assert str(error).startswith("2 runs could not be finished; the first: resnet_depth: loss term")
     assert error.exit_code == 2
+    assert [(seed, kind) for seed, _, kind in events] == [(0, "failed"), (1, "failed")], "each run once"
 
 
 def test_one_that_fails_alone_is_told_once(plans):
@@ -67,6 +66,8 @@ def test_a_bug_is_one_line_and_its_traceback_a_file(plans):
     assert isinstance(error, FoldFailed) and error.exit_code == 1
     assert str(error) == f"fold 2 of resnet_depth broke (KeyError: 'a bug\\nof two lines'); see {told}"
     assert "Traceback" in told.read_text() and "in breaks" in told.read_text()
+    launched([Job(plans[0], 2, work("works"))])
+    assert not told.exists(), "it is of the last attempt"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from aubench.scores.shares import Shares, shares
 def test_flips_equal_a_plain_loop(monkeypatch):
     monkeypatch.setattr(paired, "FLIPS", 200)
     monkeypatch.setattr(paired, "_BLOCK", 50)
-    monkeypatch.setattr(paired, "_MET", 1)
+    monkeypatch.setattr(paired, "_ENOUGH", 1)
     parts = np.random.default_rng(0).normal(0.2, 1, size=(9, 3))
     found, generator = paired.flipped(parts), np.random.RandomState(paired._SEED)
     signs = [1 if one else -1 for one in generator.randint(0, 2, size=200 * 9, dtype=np.int64)]
@@ -22,7 +22,7 @@ def test_flips_equal_a_plain_loop(monkeypatch):
 
 
 def test_of_many_methods_the_better_ones_still_rank_first():
-    """With 50,000 flips alone, from 72 methods on no p-value survived the correction, and every rank was 1."""
+    """50,000 flips alone would let no p-value of 72 methods survive the correction."""
     people = ((1, tuple(f"S{i:02}" for i in range(20))),)
     even = np.random.default_rng(0).normal(0, 0.001, size=(72, 20, 2))
     contestants = []
@@ -38,7 +38,7 @@ def test_only_tests_that_few_flips_have_met_take_more(monkeypatch):
     found = paired.flipped(parts)
     monkeypatch.setattr(paired, "flips_for", lambda tests: paired.FLIPS)
     as_before = paired.flipped(parts)
-    same = as_before >= (paired._MET + 1) / (paired.FLIPS + 1)
+    same = as_before >= (paired._ENOUGH + 1) / (paired.FLIPS + 1)
     assert (found[same] == as_before[same]).all() and same.sum() > 150
     assert found[0] == pytest.approx(0.05 / 200 / 20, rel=0.01)
 

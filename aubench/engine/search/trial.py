@@ -102,14 +102,16 @@ class Attempt:
         return metrics.mean(self._done)
 
     def _tell(self, fold: int) -> None:
-        """Tell the epochs of a fold that were not told yet."""
+        """Tell the epochs of a fold that were not told yet, of a stage from its first eligible one on."""
         scored = [entry for entry in epochs(self.plan, fold) if entry["validation"] is not None]
         before = len(self._done) * self.search.epochs
         for number in range(self._told, len(scored)):
             stage = scored[number]["stage"]
-            best = max(e["validation"]["f1"] for e in scored[: number + 1] if e["stage"] == stage)
-            self.trial.report(metrics.mean([*self._done, best]), before + number + 1)
+            known = [e for e in scored[: number + 1] if e["stage"] == stage and e.get("eligible", True)]
             self._told = number + 1
+            if known:
+                best = max(e["validation"]["f1"] for e in known)
+                self.trial.report(metrics.mean([*self._done, best]), before + number + 1)
         if self._told and self.trial.should_prune():
             raise Pruned
 

@@ -61,6 +61,12 @@ def test_pruning_ends_a_trial_between_epochs_and_between_folds(search_for, scrip
         assert not list(one.plan.folder.rglob("*.safetensors"))
 
 
+def test_an_epoch_that_only_prepares_is_not_told(search_for, script):
+    told = script()
+    value = attempt(search_for(method="mtut", folds=(1,), fixed={"warm_up": 0.5}), told).run()
+    assert told.told == [(2, value)]
+
+
 def test_a_stopped_trial_goes_on_and_tells_the_same(search_for, script, monkeypatch):
     whole, broken = script(), script()
     value = attempt(search_for(name="whole"), whole).run()
