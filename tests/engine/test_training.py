@@ -39,6 +39,12 @@ def run(plan: Plan, fold: int = 1) -> list[dict]:
     return events
 
 
+def scoring(*values: float) -> Callable[..., dict[str, float]]:
+    """Stands for validation: these F1s, epoch by epoch."""
+    scores = iter(values)
+    return lambda self: {"f1": next(scores), "acc": 0.5}
+
+
 def left(plan: Plan, fold: int = 1) -> dict[str, bytes]:
     folder = plan.fold_folder(fold)
     names = ("predictions.parquet", "counts.csv", "histograms.csv", "checkpoint.safetensors")
@@ -103,15 +109,18 @@ def test_kill_between_best_weights_and_state_changes_nothing(plan_for, tmp_path,
 
 def test_kill_between_state_and_best_weights_changes_nothing(plan_for, tmp_path, monkeypatch):
     whole, broken = plan_for(tmp_path / "whole"), plan_for(tmp_path / "broken")
+    monkeypatch.setattr(training_module.Training, "_validated", scoring(0.5, 0.4, 0.3))
     run(whole)
 
     def die(self):
         raise Killed
 
     with monkeypatch.context() as patch:
+        patch.setattr(training_module.Training, "_validated", scoring(0.5))
         patch.setattr(training_module.Training, "_keep_better", die)
         with pytest.raises(Killed):
             run(broken)
+    monkeypatch.setattr(training_module.Training, "_validated", scoring(0.4, 0.3))
     run(broken)
     assert left(broken) == left(whole)
     assert not (broken.fold_folder(1) / training_module.BETTER).exists()
@@ -119,10 +128,6 @@ def test_kill_between_state_and_best_weights_changes_nothing(plan_for, tmp_path,
 
 def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(plan_for, tmp_path, monkeypatch):
     """On a GPU an epoch that is made again may score a little less than before the kill."""
-
-    def scoring(*values):
-        scores = iter(values)
-        return lambda self: {"f1": next(scores), "acc": 0.5}
 
     whole, broken = plan_for(tmp_path / "whole"), plan_for(tmp_path / "broken")
     monkeypatch.setattr(training_module.Training, "_validated", scoring(0.5, 0.4, 0.3))
@@ -168,8 +173,7 @@ def test_checkpoint_of_another_fold_is_refused(plan, monkeypatch):
 
 
 def test_training_stops_when_patience_ends_and_keeps_the_best(plan_for, tmp_path, monkeypatch):
-    scores = iter([0.2, 0.5, 0.4, 0.4, 0.9])
-    monkeypatch.setattr(training_module.Training, "_validated", lambda self: {"f1": next(scores), "acc": 0.5})
+    monkeypatch.setattr(training_module.Training, "_validated", scoring(0.2, 0.5, 0.4, 0.4, 0.9))
     plan = plan_for(tmp_path, epochs=9, patience=2)
     run(plan)
     result = json.loads((plan.fold_folder(1) / "result.json").read_text())
@@ -177,8 +181,7 @@ def test_training_stops_when_patience_ends_and_keeps_the_best(plan_for, tmp_path
 
 
 def test_mtut_is_never_scored_by_networks_that_were_not_aligned(plan_for, tmp_path, monkeypatch):
-    scores = iter([0.9, 0.8, 0.2, 0.3])
-    monkeypatch.setattr(training_module.Training, "_validated", lambda self: {"f1": next(scores), "acc": 0.5})
+    monkeypatch.setattr(training_module.Training, "_validated", scoring(0.9, 0.8, 0.2, 0.3))
     plan = plan_for(tmp_path, method="mtut", epochs=4, warm_up=0.5, patience=1)
     run(plan)
     result = json.loads((plan.fold_folder(1) / "result.json").read_text())
