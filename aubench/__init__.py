@@ -9,17 +9,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from aubench import _torchvision
+from aubench._util import torchvision_compat
 
 if TYPE_CHECKING:
-    from aubench.engine.search.tune import tune
-    from aubench.errors import AubenchError
-    from aubench.explain import KnowsPairs, Reconstruction, Reconstructs, Selects
-    from aubench.method import AnyRecipe, BranchedMethod, Card, Fidelity, Method, Progress, Stage, masked_bce
-    from aubench.points import OUTER_EYE_CORNERS
-    from aubench.ranges import Choice, Integer, LogUniform, Uniform
-    from aubench.recipe import Recipe, Seen
-    from aubench.task import Batch, Inputs, Modality, Task
+    from aubench.core.errors import AubenchError
+    from aubench.core.introspection import KnowsPairs, Reconstruction, Reconstructs, Selects
+    from aubench.core.landmarks import OUTER_EYE_CORNERS
+    from aubench.core.method import AnyRecipe, BranchedMethod, Card, Fidelity, Method, Progress, Stage, masked_bce
+    from aubench.core.recipe import Recipe, Seen
+    from aubench.core.search_space import Choice, Integer, LogUniform, Uniform
+    from aubench.core.task import Batch, Inputs, Modality, Task
+    from aubench.tuning.tuner import tune
 
 __all__ = [
     "OUTER_EYE_CORNERS",
@@ -49,20 +49,20 @@ __all__ = [
     "tune",
 ]
 
-_torchvision.install_guard()
+torchvision_compat.install_guard()
 
 _HOME = {
-    "AubenchError": "aubench.errors",
-    "OUTER_EYE_CORNERS": "aubench.points",
-    "tune": "aubench.engine.search.tune",
-    **dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.task"),
-    **dict.fromkeys(("Recipe", "Seen"), "aubench.recipe"),
-    **dict.fromkeys(("Choice", "Integer", "LogUniform", "Uniform"), "aubench.ranges"),
-    **dict.fromkeys(("KnowsPairs", "Reconstruction", "Reconstructs", "Selects"), "aubench.explain"),
+    "AubenchError": "aubench.core.errors",
+    "OUTER_EYE_CORNERS": "aubench.core.landmarks",
+    "tune": "aubench.tuning.tuner",
+    **dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.core.task"),
+    **dict.fromkeys(("Recipe", "Seen"), "aubench.core.recipe"),
+    **dict.fromkeys(("Choice", "Integer", "LogUniform", "Uniform"), "aubench.core.search_space"),
+    **dict.fromkeys(("KnowsPairs", "Reconstruction", "Reconstructs", "Selects"), "aubench.core.introspection"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'aubench' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOME.get(name, "aubench.method")), name)
+    return getattr(importlib.import_module(_HOME.get(name, "aubench.core.method")), name)

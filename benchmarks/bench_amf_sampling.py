@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from aubench.methods._parts import selection, voting
+from aubench.methods._modules import gumbel_selection, gumbel_voting
 
 DRAWS, AUS, TEMPERATURE = 100, 12, 0.7
 
@@ -24,13 +24,13 @@ class Head(nn.Module):
     def at_once(self) -> Tensor:
         """Probabilities (frames, AUs) from all draws together."""
         modalities, frames, width = self.features.shape
-        noise = selection.Noise.drawn(modalities, frames, DRAWS, width)
-        odds = selection.log_odds(self.scores)
-        return voting.mean_vote(odds, self.features, self.classifier, noise, TEMPERATURE)
+        noise = gumbel_selection.Noise.drawn(modalities, frames, DRAWS, width)
+        odds = gumbel_selection.log_odds(self.scores)
+        return gumbel_voting.mean_vote(odds, self.features, self.classifier, noise, TEMPERATURE)
 
     def draw_by_draw(self) -> Tensor:
         """The same, one draw after the other."""
-        logs = self.scores.clamp(min=selection.FLOOR).log()
+        logs = self.scores.clamp(min=gumbel_selection.FLOOR).log()
         votes = []
         for _ in range(DRAWS):
             noise = -(-torch.rand_like(logs).log()).log()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aubench import Batch, Modality, Progress, Task
-from aubench.registry import find_method
+from aubench.core.registry import find_method
 
 TARGET = 1.10
 """At most 10 % longer."""

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aubench.scores import intervals, paired
-from aubench.scores.shares import shares
+from aubench.metrics import intervals, significance
+from aubench.metrics.resampling import shares
 
 METHODS, SEEDS, SIZES = 10, 3, (13, 14, 14)
 LIMIT = 2.0
@@ -32,11 +32,11 @@ def runs() -> list[list[pd.DataFrame]]:
 def compared(runs: list[list[pd.DataFrame]]) -> list[int]:
     """Intervals of all methods and pairs, tests of all pairs and AUs, ranks."""
     found = [shares(one) for one in runs]
-    pairs = paired.differences(found)
+    pairs = significance.differences(found)
     for one in (*found, *pairs.values()):
         intervals.every(one)
-    paired.holm(paired.au_p(pairs))
-    return paired.ranks(len(found), pairs, paired.holm(paired.mean_p(pairs)))
+    significance.holm(significance.au_p(pairs))
+    return significance.ranks(len(found), pairs, significance.holm(significance.mean_p(pairs)))
 
 
 def test_compare(benchmark, runs) -> None:

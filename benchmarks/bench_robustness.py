@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from aubench import Modality, Task
-from aubench.conditions import CLEAN
-from aubench.engine.robustness.sharing import Sharing
-from aubench.engine.robustness.suites import find_suite
-from aubench.engine.sealed import Sealed
-from aubench.engine.treatments import Frames
-from aubench.registry import find_method
+from aubench.core.conditions import CLEAN
+from aubench.core.registry import find_method
+from aubench.core.suites import find_suite
+from aubench.evaluation.corruptions import Frames
+from aubench.evaluation.multi_condition import Sharing
+from aubench.evaluation.predictor import Sealed
 
 TARGET = 0.45
 MODALITIES = (Modality.VISUAL, Modality.DEPTH)

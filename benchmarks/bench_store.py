@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from aubench.data import pixels, sampling
-from aubench.data.roles import Labelled
+from aubench.core.task import Modality
+from aubench.data import loader, transforms
+from aubench.data.splits import Labelled
 from aubench.data.store import Store
-from aubench.data.synth.dataset import SynthSettings, generate
-from aubench.task import Modality
+from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 
 TARGET = 5.0
 """At least so many times the frames a second, however many workers decode."""
@@ -81,19 +81,19 @@ def kept_memory() -> None:
 def test_batches(compare, store: Store, photos: list[Path], workers: int) -> None:
     torch.set_num_threads(1)
     data, rows = Unbound(store), np.arange(len(photos))
-    loader = DataLoader(
+    torch_loader = DataLoader(
         Photos(photos), BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0, drop_last=True
     )
     shape = (BATCH, 3, SIZE, SIZE)
 
     def from_store() -> None:
-        batches = sampling.in_batches(np.random.default_rng().permutation(rows), BATCH, whole=True)
-        for stored in sampling.stream(data, (VISUAL,), batches):
-            assert pixels.centre_views(stored.images, SIZE, SIZE)[VISUAL].shape == shape
+        batches = loader.in_batches(np.random.default_rng().permutation(rows), BATCH, whole=True)
+        for stored in loader.stream(data, (VISUAL,), batches):
+            assert transforms.centre_views(stored.images, SIZE, SIZE)[VISUAL].shape == shape
 
     def from_photos() -> None:
-        for images in loader:
-            assert pixels.normalised(images).shape == shape
+        for images in torch_loader:
+            assert transforms.normalised(images).shape == shape
 
     told = f"batches: frames/s of the store over PIL in a DataLoader with {workers} workers"
     ratio = compare(from_store, from_photos, rounds=ROUNDS, told=told)

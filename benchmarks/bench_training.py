@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from aubench.data.roles import Labelled, Roles
-from aubench.data.synth.dataset import SynthSettings, generate
-from aubench.engine import devices, training
-from aubench.engine.plan import Plan, StoreFacts, make_plan
-from aubench.registry import find_method, find_protocol
-from aubench.task import Modality
+from aubench.core.registry import find_method, find_protocol
+from aubench.core.task import Modality
+from aubench.data.splits import Labelled, Roles
+from aubench.datasets.synth.synth_dataset import SynthSettings, generate
+from aubench.runs import devices
+from aubench.runs.config import Plan, StoreFacts, make_plan
+from aubench.training import trainer
 
 TARGET = 0.97
 """At most 3 % slower."""
@@ -46,7 +47,7 @@ def plan_for(data: Labelled, runs: Path) -> Plan:
     )
 
 
-class Harness(training.Training):
+class Harness(trainer.Training):
     """The harness' loop without what follows an epoch's last step: validation, checkpoint, report."""
 
     def start(self) -> None:
@@ -104,7 +105,7 @@ class Bare:
 
 
 def test_training(compare, data: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "SAVE_EVERY", float("inf"))
+    monkeypatch.setattr(trainer, "SAVE_EVERY", float("inf"))
     torch.set_num_threads(1)
     plan, roles = plan_for(data, tmp_path), data.roles(1, validation=False)
     assert len(roles.train) >= FRAMES and FRAMES % plan.typed_recipe.batch_size == 0

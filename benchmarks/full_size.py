@@ -27,12 +27,13 @@ def tried(name: str) -> dict[str, Any]:
     """Try one method in this process."""
     import torch
 
-    from aubench.engine import catalogue, flops
-    from aubench.registry import find_method
+    from aubench.cli import method_reference
+    from aubench.core.registry import find_method
+    from aubench.evaluation import flops
 
     entry = find_method(name)
     recipe = entry.method.Recipe.make("paper", {"weights": "none"})
-    full = next(cost for cost in catalogue.costs(entry, "paper") if len(cost.task.modalities) < 3)
+    full = next(cost for cost in method_reference.costs(entry, "paper") if len(cost.task.modalities) < 3)
     if recipe.clip_length:
         recipe = entry.method.Recipe.make("paper", {"weights": "none", "clip_frames": CLIP})
     torch.manual_seed(0)
@@ -72,7 +73,7 @@ def _saved(method: Any, other: Any) -> float:
     """Mebibytes of the checkpoint, which another instance reads back."""
     import torch
 
-    from aubench.engine import checkpoint
+    from aubench.training import checkpoint
 
     identity = checkpoint.Identity("full-size", "any", "none", 1, 0)
     with tempfile.TemporaryDirectory() as folder:
@@ -102,6 +103,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(tried(sys.argv[2])))
     else:
-        from aubench.registry import builtin_methods
+        from aubench.core.registry import builtin_methods
 
         main(sys.argv[1:] or builtin_methods())

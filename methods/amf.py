@@ -27,10 +27,10 @@ from aubench import (
     Uniform,
     masked_bce,
 )
-from aubench.methods._parts import selection, voting
-from aubench.methods._parts.backbones import BackboneRecipe, Encoder
-from aubench.methods._parts.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicated
-from aubench.methods._parts.unimodal import DEPARTURES, PAPER
+from aubench.methods._modules import gumbel_selection, gumbel_voting
+from aubench.methods._modules.backbones import BackboneRecipe, Encoder
+from aubench.methods._modules.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicated
+from aubench.methods._modules.single_modality import DEPARTURES, PAPER
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -130,7 +130,7 @@ class AMF(BranchedMethod):
         self.classifiers = nn.ModuleDict({m: nn.Linear(width, len(task.aus)) for m in names})
         self.classifier = nn.Linear(width, len(task.aus))
         generator = torch.Generator().manual_seed(VOTES_SEED)
-        drawn = selection.Noise.drawn(
+        drawn = gumbel_selection.Noise.drawn(
             len(names), 1, recipe.samples, width, device=torch.device("cpu"), generator=generator
         )
         self.register_buffer("votes", drawn.differences())
@@ -152,7 +152,7 @@ class AMF(BranchedMethod):
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
         """AU probabilities by the votes of fixed draws, or by what the recipe wants instead."""
         stacked = self._stacked(features)
-        return self.voted(selection.mixed(self._selected(stacked), stacked))  # a* of eq. (3)
+        return self.voted(gumbel_selection.mixed(self._selected(stacked), stacked))  # a* of eq. (3)
 
     def picked(self, inputs: Inputs) -> Float[Tensor, "n m"]:
         """The share of features, over all votes, that predictions take from each modality.
@@ -187,10 +187,10 @@ class AMF(BranchedMethod):
         features = {m: self.encode(m, batch.inputs[m]) for m in self.task.modalities}
         stacked = self._stacked(features)
         modalities, frames, width = stacked.shape
-        drawn = selection.Noise.drawn(modalities, frames, self.recipe.samples, width, device=stacked.device)
+        drawn = gumbel_selection.Noise.drawn(modalities, frames, self.recipe.samples, width, device=stacked.device)
         scores, guided = self._scores_to_guide(stacked)
-        odds = selection.log_odds(scores)
-        votes = voting.mean_vote(odds, stacked, self.classifier, drawn, self.temperature(progress))
+        odds = gumbel_selection.log_odds(scores)
+        votes = gumbel_voting.mean_vote(odds, stacked, self.classifier, drawn, self.temperature(progress))
         terms = {"fused": masked_bce(votes, batch.labels)}  # eq. (9)
         total = self.recipe.weight_fused * terms["fused"]
         for m, score in zip(self.task.modalities, guided, strict=True):
@@ -222,10 +222,10 @@ class AMF(BranchedMethod):
 
     def _selected(self, stacked: Float[Tensor, "m n d"]) -> Float[Tensor, "rivals n k d"]:
         """What predictions take from each modality but the last."""
-        odds = selection.log_odds(self.scores(stacked))
+        odds = gumbel_selection.log_odds(self.scores(stacked))
         if self.recipe.voting == "expected":
-            return selection.relaxed(odds, 1.0)
-        return selection.chosen(odds if self.recipe.voting == "argmax" else odds + self.votes)
+            return gumbel_selection.relaxed(odds, 1.0)
+        return gumbel_selection.chosen(odds if self.recipe.voting == "argmax" else odds + self.votes)
 
     def _stacked(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "m n d"]:
         return torch.stack([features[m] for m in self.task.modalities])

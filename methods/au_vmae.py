@@ -22,11 +22,11 @@ from aubench import (
     Stage,
     Task,
 )
-from aubench.methods._parts import knowledge, video, video_weights
-from aubench.methods._parts.au_vmae_recipe import AUvMAERecipe
-from aubench.methods._parts.minority import minority_spans
-from aubench.methods._parts.transformer import parameter_groups, warm_cosine
-from aubench.methods._parts.video_autoencoder import VideoDecoder, VideoEncoder
+from aubench.methods._modules import au_pair_statistics, video, video_weights
+from aubench.methods._modules.au_vmae_recipe import AUvMAERecipe
+from aubench.methods._modules.rare_au_clips import minority_spans
+from aubench.methods._modules.transformer import parameter_groups, warm_cosine
+from aubench.methods._modules.video_autoencoder import VideoDecoder, VideoEncoder
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -95,7 +95,7 @@ class AUvMAE(Method):
             self.decoder = VideoDecoder(decoder_place, values, recipe.width, recipe.decoder_depth, recipe.decoder_heads)
         self.register_buffer("au_weights", torch.ones(aus))
         self.register_buffer("knowledge_intra", -torch.ones(aus, aus))
-        self.register_buffer("knowledge_inter", -torch.ones(aus, aus, knowledge.TRANSITIONS))
+        self.register_buffer("knowledge_inter", -torch.ones(aus, aus, au_pair_statistics.TRANSITIONS))
         cpu = torch.device("cpu")
         drawn = torch.rand(
             self.segments, self.rows**2, device=cpu, generator=torch.Generator(cpu).manual_seed(MASKS_SEED)
@@ -133,8 +133,8 @@ class AUvMAE(Method):
 
     def meet(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
         """Take class weights and knowledge from the training role (eqs. 2, 3, 6 and 7)."""
-        self.au_weights.copy_(knowledge.class_weights(labels))
-        known = knowledge.knowledge(labels)
+        self.au_weights.copy_(au_pair_statistics.class_weights(labels))
+        known = au_pair_statistics.knowledge(labels)
         self.knowledge_intra.copy_(known.intra)
         self.knowledge_inter.copy_(known.inter)
 
@@ -172,12 +172,12 @@ class AUvMAE(Method):
             return {"total": self.reconstruction(cut)}
         found = self.detected(cut, self.drawn(cut, recipe.patch_mask)[0] if recipe.level == "patch" else None)
         states = torch.where(batch.labels >= 0, found, -1)
-        c = knowledge.co_occurrence(states.flatten(0, 1))  # eq. (4)
-        s = knowledge.transitions(states[:, :-1].flatten(0, 1), states[:, 1:].flatten(0, 1))  # eq. (7)
+        c = au_pair_statistics.co_occurrence(states.flatten(0, 1))  # eq. (4)
+        s = au_pair_statistics.transitions(states[:, :-1].flatten(0, 1), states[:, 1:].flatten(0, 1))  # eq. (7)
         weights = self.au_weights if recipe.class_weights else torch.ones_like(self.au_weights)
-        cls = knowledge.weighted_bce(found, batch.labels, weights)  # eq. (2)
-        intra = knowledge.distance(self.knowledge_intra, c, recipe.norm)  # eq. (5)
-        inter = knowledge.distance(self.knowledge_inter, s, recipe.norm)  # eq. (8)
+        cls = au_pair_statistics.weighted_bce(found, batch.labels, weights)  # eq. (2)
+        intra = au_pair_statistics.distance(self.knowledge_intra, c, recipe.norm)  # eq. (5)
+        inter = au_pair_statistics.distance(self.knowledge_inter, s, recipe.norm)  # eq. (8)
         total = recipe.weight_cls * cls + recipe.weight_intra * intra + recipe.weight_inter * inter  # eq. (9)
         return {"total": total, "cls": cls, "intra": intra, "inter": inter}
 
@@ -243,7 +243,7 @@ class AUvMAE(Method):
         Args:
             states: Of the consecutive frames of each sequence, -1 where unknown.
         """
-        return knowledge.knowledge(states)
+        return au_pair_statistics.knowledge(states)
 
     def _frames(self, cut: Float[Tensor, "segments steps places values"]) -> dict[Modality, Tensor]:
         segments = video.untubelets(cut, self.recipe.tubelet, self.recipe.patch, self.rows)

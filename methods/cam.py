@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import nn
 
 from aubench import AnyRecipe, BranchedMethod, Card, Choice, Fidelity, Modality, Task
-from aubench.methods._parts.backbones import BackboneRecipe, Encoder
-from aubench.methods._parts.channel_attention import ChannelAttention, Gate
-from aubench.methods._parts.unimodal import DEPARTURES, ONE_CHANNEL, PAPER
+from aubench.methods._modules.backbones import BackboneRecipe, Encoder
+from aubench.methods._modules.channel_attention import ChannelAttention, Gate
+from aubench.methods._modules.single_modality import DEPARTURES, ONE_CHANNEL, PAPER
 
 if TYPE_CHECKING:
     from jaxtyping import Float

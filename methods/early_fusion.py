@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from aubench import AnyRecipe, Card, Fidelity, Inputs, Method, Task
-from aubench.methods._parts.backbones import BackboneRecipe, Encoder
-from aubench.methods._parts.unimodal import DEPARTURES, PAPER
+from aubench.methods._modules.backbones import BackboneRecipe, Encoder
+from aubench.methods._modules.single_modality import DEPARTURES, PAPER
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from aubench import AnyRecipe, Batch, BranchedMethod, Card, Fidelity, Modality, Task
-from aubench.methods._parts.backbones import BackboneRecipe, Encoder
-from aubench.methods._parts.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicated
-from aubench.methods._parts.unimodal import DEPARTURES, ONE_CHANNEL, PAPER
+from aubench.methods._modules.backbones import BackboneRecipe, Encoder
+from aubench.methods._modules.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicated
+from aubench.methods._modules.single_modality import DEPARTURES, ONE_CHANNEL, PAPER
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -23,12 +23,12 @@ from aubench import (
     Stage,
     Task,
 )
-from aubench.methods._parts import channel_mixing
-from aubench.methods._parts import masked_autoencoder as mae
-from aubench.methods._parts.cut_switch import replicated
-from aubench.methods._parts.mcm_recipe import Image, MCMRecipe
-from aubench.methods._parts.presence import present
-from aubench.methods._parts.transformer import parameter_groups, patchify, unpatchify, warm_cosine
+from aubench.methods._modules import channel_mixing
+from aubench.methods._modules import masked_autoencoder as mae
+from aubench.methods._modules.cut_switch import replicated
+from aubench.methods._modules.mcm_recipe import Image, MCMRecipe
+from aubench.methods._modules.missing_modality import present
+from aubench.methods._modules.transformer import parameter_groups, patchify, unpatchify, warm_cosine
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int

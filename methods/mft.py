@@ -24,9 +24,9 @@ from aubench import (
     Uniform,
     masked_bce,
 )
-from aubench.methods._parts.au_tokens import AUEncoding, AUHeads, FusionAttention, Tokens
-from aubench.methods._parts.backbones import BackboneRecipe, Encoder
-from aubench.methods._parts.unimodal import ONE_CHANNEL, TRAINED_ALIKE
+from aubench.methods._modules.au_tokens import AUEncoding, AUHeads, FusionAttention, Tokens
+from aubench.methods._modules.backbones import BackboneRecipe, Encoder
+from aubench.methods._modules.single_modality import ONE_CHANNEL, TRAINED_ALIKE
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -27,9 +27,9 @@ from aubench import (
     Uniform,
     masked_bce,
 )
-from aubench.methods._parts.alignment import correlations, focal_weights, misalignment
-from aubench.methods._parts.backbones import BackboneRecipe, Encoder
-from aubench.methods._parts.unimodal import ONE_CHANNEL, TRAINED_ALIKE
+from aubench.methods._modules.backbones import BackboneRecipe, Encoder
+from aubench.methods._modules.single_modality import ONE_CHANNEL, TRAINED_ALIKE
+from aubench.methods._modules.ssa_loss import correlations, focal_weights, misalignment
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float

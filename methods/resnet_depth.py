@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aubench import Card, Fidelity, Modality
-from aubench.methods._parts.unimodal import DEPARTURES, ONE_CHANNEL, PAPER, Unimodal
+from aubench.methods._modules.single_modality import DEPARTURES, ONE_CHANNEL, PAPER, Unimodal
 
 
 class ResNetDepth(Unimodal):

@@ -24,9 +24,9 @@ from aubench import (
     Task,
     masked_bce,
 )
-from aubench.methods._parts.backbones import BackboneRecipe, Encoder
-from aubench.methods._parts.presence import present
-from aubench.methods._parts.unimodal import TRAINED_ALIKE
+from aubench.methods._modules.backbones import BackboneRecipe, Encoder
+from aubench.methods._modules.missing_modality import present
+from aubench.methods._modules.single_modality import TRAINED_ALIKE
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -15,7 +15,7 @@ import pytest
 import aubench as package  # noqa: F401  puts the torchvision guard in place before any test imports timm
 
 if TYPE_CHECKING:
-    from aubench.engine.plan import Plan, Selection
+    from aubench.runs.config import Plan, Selection
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -28,7 +28,7 @@ SMALL = ["--set", "image_size=32", "--set", "crop=28", "--set", "frames_per_epoc
 @pytest.fixture(scope="session")
 def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All subjects of synth, one sequence each, at 32 pixels."""
-    from aubench.data.synth.dataset import SynthSettings, generate
+    from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 
     path = tmp_path_factory.mktemp("stores") / "synth"
     generate(path, SynthSettings(sequences=1, frames=32, size=32), lambda done, total: None)
@@ -38,9 +38,9 @@ def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def decide(small_store: Path) -> Callable[..., Plan]:
     """Decide a run on a small store, with the preset ``tiny``; takes recipe changes by name."""
+    from aubench.core.registry import find_method, find_protocol
     from aubench.data.store import Store
-    from aubench.engine.plan import StoreFacts, make_plan
-    from aubench.registry import find_method, find_protocol
+    from aubench.runs.config import StoreFacts, make_plan
 
     def made(
         runs: Path,

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aubench import digest, registry
-from aubench.scores import counts, histograms, metrics
-from aubench.scores.record import Record, RecordInfo
-from aubench.task import Modality
+from aubench.core import hashing, registry
+from aubench.core.task import Modality
+from aubench.metrics import scores
+from aubench.results import counts, histograms
+from aubench.results.record import Record, RecordInfo
 
 PER_SUBJECT = 12
 
@@ -62,7 +63,7 @@ def make_record() -> Callable[..., Record]:
     ) -> Record:
         protocol = registry.find_protocol("synth_3fold")
         recipe = {"epochs": 10, "learning_rate": 1e-3} | (recipe or {})
-        run = digest.of_json([method, seed, skill, selection, preset, folds, modalities, recipe])[:12]
+        run = hashing.of_json([method, seed, skill, selection, preset, folds, modalities, recipe])[:12]
         if run not in made:
             tables = _tables(protocol, folds, skill, np.random.RandomState(int(run[:8], 16)))
             fields = _fields(protocol, method, run, seed, selection, preset, folds, modalities, recipe, tables)
@@ -115,7 +116,7 @@ def _fields(protocol, method, run, seed, selection, preset, folds, modalities, r
         "packages": {"python": "3.11.2", "torch": "2.9.0"},
         "git": {"commit": "a" * 40, "dirty": False},
         "folds": [_fold(protocol, fold) for fold in folds],
-        "summary": metrics.summarise(*tables).model_dump(mode="json"),
+        "summary": scores.summarise(*tables).model_dump(mode="json"),
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aubench import Card, Fidelity, Method, Modality, Progress, Recipe, Task
-from aubench.errors import RecipeError
+from aubench.core.errors import RecipeError
 
 
 class Flat(Method):

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from aubench import protocol
-from aubench.errors import ProtocolError, UsageError
-from aubench.protocol import Protocol
-from aubench.registry import builtin_protocols, find_protocol
-from aubench.task import Modality
+from aubench.core import protocol
+from aubench.core.errors import ProtocolError, UsageError
+from aubench.core.protocol import Protocol
+from aubench.core.registry import builtin_protocols, find_protocol
+from aubench.core.task import Modality
 
 GOOD = """
 name = "two"

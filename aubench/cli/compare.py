@@ -28,16 +28,16 @@ def compare(
 
     F1, differences with intervals, paired tests and ranks.
     """
-    from aubench import atomic
-    from aubench.board import contest, versus, versus_text
-    from aubench.errors import UsageError, nearest
+    from aubench._util import atomic
+    from aubench.core.errors import UsageError, nearest
+    from aubench.leaderboard import comparison_set, pairwise, pairwise_tables
 
-    if form not in versus_text.FORMATS:
-        raise UsageError(f"no format '{form}'", where="--format", hint=nearest(form, versus_text.FORMATS))
-    found = contest.under(contest.gather(contestants, root), condition)
+    if form not in pairwise_tables.FORMATS:
+        raise UsageError(f"no format '{form}'", where="--format", hint=nearest(form, pairwise_tables.FORMATS))
+    found = comparison_set.under(comparison_set.gather(contestants, root), condition)
     for finding in found.unfinished:
         typer.echo(f"passed over {finding}", err=True)
-    text = versus_text.written(versus.compare(found, condition), form)
+    text = pairwise_tables.written(pairwise.compare(found, condition), form)
     if out is None:
         typer.echo(text, nl=False)
     else:

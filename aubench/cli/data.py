@@ -35,10 +35,10 @@ def prepare_bp4d(
     workers: Annotated[int | None, typer.Option("--workers", help="Processes [default: one a core].", min=1)] = None,
 ) -> None:
     """Read BP4D as delivered; the same command goes on where a stopped one was."""
-    from aubench.cli.display import counting
-    from aubench.data.prepare import prepare_bp4d as make
+    from aubench.cli.progress import counting
+    from aubench.core.errors import UsageError
     from aubench.data.store import default_root
-    from aubench.errors import UsageError
+    from aubench.datasets.bp4d.prepare import prepare_bp4d as make
 
     offsets = {"auto": "auto", "0": 0, "-1": -1}
     if frame_offset not in offsets:
@@ -65,9 +65,9 @@ def prepare_synth(
     frames: Annotated[int, typer.Option("--frames", help="Frames of each of the 328 sequences.", min=32)] = 32,
 ) -> None:
     """Draw the dataset that needs no licence."""
-    from aubench.cli.display import counting
+    from aubench.cli.progress import counting
     from aubench.data.store import default_root
-    from aubench.data.synth.dataset import SynthSettings, generate
+    from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 
     with counting("synth: sequences drawn") as progress:
         made = generate(store or default_root() / "synth", SynthSettings(size=size, frames=frames), progress)
@@ -80,7 +80,7 @@ Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="bp4d or synth."
 @app.command()
 def check(dataset: Dataset, store: StoreOption = None) -> None:
     """Read every byte of a store and compare it with its digest."""
-    from aubench.cli.display import counting
+    from aubench.cli.progress import counting
     from aubench.data.store import Store, default_root
 
     opened = Store(store or default_root() / dataset)
@@ -99,11 +99,11 @@ def show(
 
     Of synth every AU, of other stores random frames.
     """
-    from aubench.data import sheet
     from aubench.data.store import Store, default_root
+    from aubench.plots import contact_sheet
 
     if dataset == "synth" and store is None:
-        sheet.draw_synth(out)
+        contact_sheet.draw_synth(out)
     else:
-        sheet.draw_store(Store(store or default_root() / dataset), out)
+        contact_sheet.draw_store(Store(store or default_root() / dataset), out)
     typer.echo(f"wrote {out}")

@@ -21,7 +21,7 @@ def add(
     root: Root = _ROOT,
 ) -> None:
     """Check records of runs and copy them in, all or none."""
-    from aubench.board.add import add as add_runs
+    from aubench.leaderboard.add import add as add_runs
 
     added = add_runs(runs, root)
     for finding in added.unfinished:
@@ -34,7 +34,7 @@ def add(
 @app.command()
 def build(root: Root = _ROOT) -> None:
     """Make the leaderboard's pages from its records."""
-    from aubench.board.build import write
+    from aubench.leaderboard.build import write
 
     for page in write(root):
         typer.echo(f"wrote {page}")
@@ -46,8 +46,8 @@ def check(root: Root = _ROOT) -> None:
 
     Names whatever does not fit (exit code 1).
     """
-    from aubench.board.check import check as check_root
-    from aubench.errors import CheckFailed
+    from aubench.core.errors import CheckFailed
+    from aubench.leaderboard.check import check as check_root
 
     findings = check_root(root)
     for finding in findings:
@@ -64,9 +64,9 @@ def draw(
     root: Root = _ROOT,
 ) -> None:
     """Draw the first table of a protocol as a picture."""
-    from aubench.board import picture
+    from aubench.plots import leaderboard_plot
 
-    picture.draw(root, protocol, out)
+    leaderboard_plot.draw(root, protocol, out)
     typer.echo(f"wrote {out}")
 
 
@@ -77,8 +77,8 @@ def show(
     root: Root = _ROOT,
 ) -> None:
     """Print the tables, and what was measured beside what papers report."""
-    from aubench.board.build import shown
-    from aubench.errors import UsageError
+    from aubench.core.errors import UsageError
+    from aubench.leaderboard.build import shown
 
     if protocol is not None and named is not None and protocol != named:
         raise UsageError(f"'{protocol}' and '{named}' are two protocols", where="--protocol", hint="name one")

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from aubench.cli import compare, data, leaderboard, methods, plot, reproduce, robustness, run, test_method, track, tune
-from aubench.errors import AubenchError
+from aubench.core.errors import AubenchError
 
 app = typer.Typer(
     help="Compare multimodal fusion methods for facial action units, fairly.",

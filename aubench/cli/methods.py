@@ -19,16 +19,17 @@ def methods(
     """
     from tabulate import tabulate
 
-    from aubench import atomic, registry
-    from aubench.engine import catalogue
+    from aubench._util import atomic
+    from aubench.cli import method_reference
+    from aubench.core import registry
 
     if page is not None:
-        atomic.write_text(page, catalogue.page(registry.builtin_methods()))
+        atomic.write_text(page, method_reference.page(registry.builtin_methods()))
         return
     rows = []
     for name in registry.method_names():
         entry = registry.find_method(name)
-        widest, card = next(catalogue.costs(entry, "paper")), entry.method.card
+        widest, card = next(method_reference.costs(entry, "paper")), entry.method.card
         parameters = f"{widest.compute.total.parameters / 1e6:.1f} M"
         rows.append((name, widest.letters, card.fidelity, parameters, card.paper))
     typer.echo(tabulate(rows, ["method", "modalities", "fidelity", "parameters", "paper"], "github"))
@@ -38,7 +39,7 @@ def protocols() -> None:
     """List the protocols: version, modalities, folds, digest."""
     from tabulate import tabulate
 
-    from aubench import registry
+    from aubench.core import registry
 
     found = [registry.find_protocol(name) for name in registry.builtin_protocols()]
     rows = [

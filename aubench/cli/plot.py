@@ -12,7 +12,7 @@ from aubench.cli.options import RUNS, Runs, Store
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from aubench.engine.plan import Plan
+    from aubench.runs.config import Plan
 
 app = typer.Typer(help="Draw what a method shows of itself.", no_args_is_help=True)
 
@@ -34,8 +34,8 @@ def reconstructions(
     store: Store = None,
 ) -> None:
     """Draw what pre-training restores of masked frames."""
-    from aubench.engine.plots import reconstructions as plot
-    from aubench.engine.plots.frames import caption
+    from aubench.plots import reconstructions as plot
+    from aubench.plots.frame_selection import caption
 
     out = _checked(out or run / "plots" / "reconstructions.png")
     masks = _masks(mask)
@@ -51,8 +51,8 @@ def knowledge(run: _Run, fold: _Fold = None, out: _Out = None, store: Store = No
 
     In labels, and in the run's predictions.
     """
-    from aubench.engine.plots import knowledge as plot
-    from aubench.engine.plots.frames import caption
+    from aubench.plots import au_pairs as plot
+    from aubench.plots.frame_selection import caption
 
     out = _checked(out or run / "plots" / "knowledge.png")
     plan = _opened(run, store)
@@ -74,9 +74,9 @@ def selection(
 
     Clean, and under each condition of a suite.
     """
-    from aubench.engine.plots import selection as plot
-    from aubench.engine.plots.frames import caption
-    from aubench.engine.robustness.suites import find_suite
+    from aubench.core.suites import find_suite
+    from aubench.plots import modality_selection as plot
+    from aubench.plots.frame_selection import caption
 
     out = _checked(out or run / "plots" / "selection.png")
     plan = _opened(run, store)
@@ -103,9 +103,9 @@ def cut_switch(
 
     The method's own, such as cut-switch.
     """
-    from aubench.engine.plots import augmentation as plot
-    from aubench.engine.plots.frames import caption
-    from aubench.errors import UsageError
+    from aubench.core.errors import UsageError
+    from aubench.plots import augmentation as plot
+    from aubench.plots.frame_selection import caption
 
     folder = Path() if run is None else run / "plots"
     out = _checked(out or folder / "cut_switch.png")
@@ -132,9 +132,9 @@ def search(
 
     The best validation F1 against the frames trained on.
     """
-    from aubench.engine.plots import search as plot
-    from aubench.engine.search.plan import STUDIES
-    from aubench.engine.search.told import read_study
+    from aubench.plots import tuning_curves as plot
+    from aubench.tuning.search_config import STUDIES
+    from aubench.tuning.study_files import read_study
 
     out = _checked(out or runs / STUDIES / "search.png")
     words = dict.fromkeys(f"{s['method']} on {s['protocol_name']}" for s in (read_study(runs, n) for n in studies))
@@ -142,8 +142,8 @@ def search(
 
 
 def _opened(run: Path, store: Path | None) -> Plan:
-    from aubench.cli.display import counting
-    from aubench.engine.finished import open_plan
+    from aubench.cli.progress import counting
+    from aubench.runs.loading import open_plan
 
     with counting("sequences made") as progress:
         return open_plan(run, store, progress)
@@ -151,11 +151,11 @@ def _opened(run: Path, store: Path | None) -> Plan:
 
 def _imagined(method: str, protocol: str, changes: list[str], store: Path | None) -> Plan:
     """A run that nobody has to make."""
-    from aubench import registry
-    from aubench.cli.display import counting
+    from aubench.cli.progress import counting
     from aubench.cli.run import parse_changes
-    from aubench.data.datasets import open_store
-    from aubench.engine.plan import StoreFacts, make_plan
+    from aubench.core import registry
+    from aubench.datasets.catalog import open_store
+    from aubench.runs.config import StoreFacts, make_plan
 
     found = registry.find_protocol(protocol)
     entry = registry.find_method(method)
@@ -177,8 +177,8 @@ def _imagined(method: str, protocol: str, changes: list[str], store: Path | None
 
 def _finished(plan: Plan, fold: str | None) -> list[int]:
     """The fold that was asked for, or all that are finished."""
-    from aubench.engine.run import finished_folds
-    from aubench.errors import UsageError
+    from aubench.core.errors import UsageError
+    from aubench.runs.runner import finished_folds
 
     if fold is not None:
         return [plan.protocol.fold_number(fold)]
@@ -189,7 +189,7 @@ def _finished(plan: Plan, fold: str | None) -> list[int]:
 
 
 def _masks(text: str) -> list[float]:
-    from aubench.errors import UsageError
+    from aubench.core.errors import UsageError
 
     try:
         masks = [float(word) for word in text.split(",")]
@@ -201,7 +201,7 @@ def _masks(text: str) -> list[float]:
 
 
 def _checked(out: Path) -> Path:
-    from aubench.engine.plots import style
+    from aubench.plots import style
 
     style.check(out)
     return out
@@ -212,6 +212,6 @@ def _id(plan: Plan) -> str:
 
 
 def _save(figure: Figure, out: Path) -> None:
-    from aubench.engine.plots import style
+    from aubench.plots import style
 
     typer.echo(style.save(figure, out))

@@ -11,11 +11,11 @@ import typer
 from aubench.cli.options import RUNS, Device, Preset, Runs, Store, TableFormat
 
 if TYPE_CHECKING:
-    from aubench.board.reported import ReportedTable
-    from aubench.board.reproduced import Ours
-    from aubench.engine.papers.figures import PaperFigure
-    from aubench.engine.papers.rows import Needed, Terms, Wanted
-    from aubench.engine.plan import StoreFacts
+    from aubench.papers.paper_figures import PaperFigure
+    from aubench.papers.reported import ReportedTable
+    from aubench.papers.reproduced_tables import Ours
+    from aubench.papers.row_specs import Needed, Terms, Wanted
+    from aubench.runs.config import StoreFacts
 
 _ROOT = Path("leaderboard")
 
@@ -47,13 +47,13 @@ def reproduce(
 
     Runs what they lack, then writes ours beside theirs.
     """
-    from aubench import registry
-    from aubench.board.ledger import RECORDS, VARIANTS
-    from aubench.board.robustness import FORMATS
-    from aubench.cli import reproduction
     from aubench.cli.run import parse_changes, seeds_of
-    from aubench.engine.papers.rows import Terms
-    from aubench.errors import UsageError, nearest
+    from aubench.core import registry
+    from aubench.core.errors import UsageError, nearest
+    from aubench.leaderboard.records import RECORDS, VARIANTS
+    from aubench.leaderboard.robustness_tables import FORMATS
+    from aubench.papers import reproduction
+    from aubench.papers.row_specs import Terms
 
     if form not in FORMATS:
         raise UsageError(f"no format '{form}'", where="--format", hint=nearest(form, FORMATS))
@@ -96,7 +96,7 @@ class _Exhibit:
 
     def needed(self, terms: Terms) -> list[Needed]:
         """What each row takes; of a table with a figure, the table's rows first."""
-        from aubench.engine.papers.rows import needed
+        from aubench.papers.row_specs import needed
 
         rows = [] if self.table is None else [_wanted(row) for row in self.table.rows]
         rows += [] if self.figure is None else self.figure.rows(terms)
@@ -104,8 +104,8 @@ class _Exhibit:
 
     def write(self, name: str, found: list[Needed], terms: Terms, folder: Path, form: str) -> list[Path]:
         """Write the table or numbers, and the figure as PNG and SVG."""
-        from aubench import atomic
-        from aubench.board.robustness import FORMATS
+        from aubench._util import atomic
+        from aubench.leaderboard.robustness_tables import FORMATS
 
         drawn = self._drawn(name, found, terms, folder)
         text = self._text(found, terms, form, f"{name}.png" if drawn else "")
@@ -115,25 +115,25 @@ class _Exhibit:
         return [*([path] if text else []), *drawn]
 
     def _text(self, found: list[Needed], terms: Terms, form: str, picture: str) -> str:
-        from aubench.board import reproduced
+        from aubench.papers import reproduced_tables
 
         if self.table is not None:
             rows = found[: len(self.table.rows)]
-            return reproduced.written(self.table, [_ours(one, terms) for one in rows], form, picture)
+            return reproduced_tables.written(self.table, [_ours(one, terms) for one in rows], form, picture)
         assert self.figure is not None
         if not self.figure.tabled:
             return ""
         points = [
-            reproduced.Point(one.wanted.label, condition, one.records())
+            reproduced_tables.Point(one.wanted.label, condition, one.records())
             for one in found
             if one.runs
             for condition in ("clean", *map(str, one.wanted.conditions))
         ]
-        return reproduced.points(self.title, points, form, picture) if points else ""
+        return reproduced_tables.points(self.title, points, form, picture) if points else ""
 
     def _drawn(self, name: str, found: list[Needed], terms: Terms, folder: Path) -> list[Path]:
-        from aubench.cli.display import line
-        from aubench.engine.plots import style
+        from aubench.cli.progress import line
+        from aubench.plots import style
 
         if self.figure is None:
             return []
@@ -150,23 +150,25 @@ class _Exhibit:
 
 def _exhibits(root: Path) -> dict[str, _Exhibit]:
     """Everything that papers show, by name: their tables as reported, and the figures."""
-    from aubench.board import reproduced
-    from aubench.board.reported import FOLDER, read_all
-    from aubench.engine.papers.figures import FIGURES
-    from aubench.errors import UsageError
+    from aubench.core.errors import UsageError
+    from aubench.papers import reproduced_tables
+    from aubench.papers.paper_figures import FIGURES
+    from aubench.papers.reported import FOLDER, read_all
 
-    tables = {reproduced.name_of(table): table for table in read_all(root)}
+    tables = {reproduced_tables.name_of(table): table for table in read_all(root)}
     if not tables:
         raise UsageError("no reported table", where=root / FOLDER, hint="name the leaderboard's folder with --root")
-    found = {name: _Exhibit(reproduced.title_of(table), table, FIGURES.get(name)) for name, table in tables.items()}
+    found = {
+        name: _Exhibit(reproduced_tables.title_of(table), table, FIGURES.get(name)) for name, table in tables.items()
+    }
     found |= {name: _Exhibit(figure.title, None, figure) for name, figure in FIGURES.items() if name not in tables}
     return dict(sorted(found.items()))
 
 
 def _wanted(row: object) -> Wanted:
-    from aubench.board.reported import ReportedRow
-    from aubench.conditions import CLEAN, Condition
-    from aubench.engine.papers.rows import Wanted
+    from aubench.core.conditions import CLEAN, Condition
+    from aubench.papers.reported import ReportedRow
+    from aubench.papers.row_specs import Wanted
 
     assert isinstance(row, ReportedRow)
     condition = Condition.parse(row.condition)
@@ -182,8 +184,8 @@ def _wanted(row: object) -> Wanted:
 
 
 def _ours(one: Needed, terms: Terms) -> Ours:
-    from aubench.board.reproduced import Ours
-    from aubench.engine.papers.rows import cost
+    from aubench.papers.reproduced_tables import Ours
+    from aubench.papers.row_specs import cost
 
     if one.reason:
         return Ours(reason=one.reason)
@@ -194,10 +196,10 @@ def _ours(one: Needed, terms: Terms) -> Ours:
 
 def _store(dataset: str, path: Path | None, *, make: bool) -> tuple[StoreFacts, int]:
     """The store and its number of frames; to list what there is, none is made, and none has no runs."""
-    from aubench.cli.display import counting
-    from aubench.data.datasets import open_store
+    from aubench.cli.progress import counting
     from aubench.data.store import default_root
-    from aubench.engine.plan import StoreFacts
+    from aubench.datasets.catalog import open_store
+    from aubench.runs.config import StoreFacts
 
     place = path or default_root() / dataset
     if not make and not (place / "store.json").exists():

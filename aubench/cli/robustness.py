@@ -10,8 +10,8 @@ import typer
 from aubench.cli.options import RUNS, Device, Runs, Store, TableFormat
 
 if TYPE_CHECKING:
-    from aubench.engine.plan import Plan
-    from aubench.engine.robustness.suites import Suite
+    from aubench.core.suites import Suite
+    from aubench.runs.config import Plan
 
 
 def robustness(
@@ -42,10 +42,10 @@ def robustness(
 
     What was evaluated before is not evaluated again.
     """
-    from aubench.board.robustness import FORMATS
-    from aubench.engine import launch
-    from aubench.engine.robustness.suites import find_suite
-    from aubench.errors import AubenchError, UsageError, nearest
+    from aubench.core.errors import AubenchError, UsageError, nearest
+    from aubench.core.suites import find_suite
+    from aubench.leaderboard.robustness_tables import FORMATS
+    from aubench.runs import scheduler
 
     if form not in FORMATS:
         raise UsageError(f"no format '{form}'", where="--format", hint=nearest(form, FORMATS))
@@ -53,7 +53,7 @@ def robustness(
     if noise is not None:
         chosen = chosen.with_noise(_sigmas(noise))
     folders = _folders(runs, run or [], method, protocol)
-    launch.warm_up()
+    scheduler.warm_up()
     plans = _opened(folders, store)
     names = sorted({plan.protocol.name for plan in plans})
     if out is not None and len(names) > 1:
@@ -67,7 +67,7 @@ def robustness(
 
 
 def _sigmas(text: str) -> tuple[float, ...]:
-    from aubench.errors import UsageError
+    from aubench.core.errors import UsageError
 
     try:
         return tuple(float(word) for word in text.split(","))
@@ -77,8 +77,8 @@ def _sigmas(text: str) -> tuple[float, ...]:
 
 def _folders(runs: Path, wanted: list[str], method: str | None, protocol: str | None) -> list[Path]:
     """Folders of the runs that were asked for, finished or not."""
-    from aubench.engine.tracking.tracked_run import find
-    from aubench.errors import UsageError, nearest
+    from aubench.core.errors import UsageError, nearest
+    from aubench.tracking.run_export import find
 
     found = find(runs, wanted)
     if not found:
@@ -104,9 +104,9 @@ def _protocol_of(folder: Path) -> str:
 
 
 def _opened(folders: list[Path], store: Path | None) -> list[Plan]:
-    from aubench.cli.display import counting, line
-    from aubench.engine.finished import open_all
-    from aubench.errors import UsageError
+    from aubench.cli.progress import counting, line
+    from aubench.core.errors import UsageError
+    from aubench.runs.loading import open_all
 
     with counting("sequences made") as progress:
         opened = open_all(folders, store, progress)
@@ -120,11 +120,11 @@ def _opened(folders: list[Path], store: Path | None) -> list[Plan]:
 def _evaluate(plans: list[Plan], suite: Suite, device: str, track: bool) -> None:
     from contextlib import nullcontext
 
-    from aubench.cli.display import line
-    from aubench.cli.run_display import show_conditions
-    from aubench.engine import devices
-    from aubench.engine.run import put_under
-    from aubench.engine.tracking import background
+    from aubench.cli.progress import line
+    from aubench.cli.run_progress import show_conditions
+    from aubench.runs import devices
+    from aubench.runs.runner import put_under
+    from aubench.tracking import background
 
     tracking = background.background([plan.folder for plan in plans], say=line) if track else nullcontext()
     with tracking:
@@ -133,11 +133,11 @@ def _evaluate(plans: list[Plan], suite: Suite, device: str, track: bool) -> None
 
 def _whole(plan: Plan, suite: Suite) -> bool:
     """Whether every fold was put under every condition."""
-    from aubench.engine.robustness import evaluation
-    from aubench.engine.run import finished_folds
+    from aubench.runs import condition_scores
+    from aubench.runs.runner import finished_folds
 
     conditions = suite.conditions(plan.task.modalities)
-    return not any(evaluation.lacking(plan, fold, conditions) for fold in finished_folds(plan))
+    return not any(condition_scores.lacking(plan, fold, conditions) for fold in finished_folds(plan))
 
 
 def _report_all(plans: list[Plan], suite: Suite, out: Path | None, form: str) -> None:
@@ -148,12 +148,12 @@ def _report_all(plans: list[Plan], suite: Suite, out: Path | None, form: str) ->
 
 
 def _report(plans: list[Plan], suite: Suite, out: Path, form: str) -> None:
-    from aubench import atomic
-    from aubench.board import robustness as board
-    from aubench.board.ledger import Kept
-    from aubench.engine.plots import conditions as plots
-    from aubench.engine.run import RECORD
-    from aubench.scores import record
+    from aubench._util import atomic
+    from aubench.leaderboard import robustness_tables as board
+    from aubench.leaderboard.records import Kept
+    from aubench.plots import robustness_figures as plots
+    from aubench.results import record
+    from aubench.runs.runner import RECORD
 
     kept = [Kept(folder, record.read(folder)) for folder in (plan.folder / RECORD for plan in plans)]
     found = board.profiles(kept, suite.conditions)

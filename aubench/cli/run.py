@@ -10,9 +10,9 @@ import typer
 from aubench.cli.options import RUNS, Device, Modalities, Precision, Preset, Runs, Store, listed
 
 if TYPE_CHECKING:
-    from aubench.engine.plan import Plan
-    from aubench.protocol import Protocol
-    from aubench.registry import Entry
+    from aubench.core.protocol import Protocol
+    from aubench.core.registry import Entry
+    from aubench.runs.config import Plan
 
 
 def run(
@@ -50,15 +50,15 @@ def run(
 
     Given again, a stopped run goes on where it was.
     """
-    from aubench import registry
-    from aubench.engine import launch
-    from aubench.errors import UsageError
+    from aubench.core import registry
+    from aubench.core.errors import UsageError
+    from aubench.runs import scheduler
 
     if from_study is not None:
         decided = (method, protocol, fold, preset, changes, pretrained, modalities)
         if any(word is not None for word in decided) or (selection, precision) != ("inner_val", "32-true"):
             raise UsageError("decides method, protocol and recipe", where="--from-study", hint="leave these out")
-        launch.warm_up()
+        scheduler.warm_up()
         found = _tuned(from_study, storage, seeds_of(seed), store, runs)
         _execute(found, _folds(found[0].protocol, None), device, track)
         return
@@ -69,7 +69,7 @@ def run(
     folds = _folds(chosen_protocol, fold)
     seeds = seeds_of(seed)
     values = parse_changes(changes or []) | ({} if pretrained is None else {"weights": pretrained})
-    launch.warm_up()
+    scheduler.warm_up()
     plans = _plans(method, chosen_protocol, seeds, values, preset, selection, precision, store, runs)
     _execute(plans, folds, device, track)
 
@@ -80,8 +80,8 @@ def _folds(protocol: Protocol, name: str | None) -> list[int]:
 
 def seeds_of(text: str) -> list[int]:
     """The seeds that an option names, each once."""
-    from aubench.errors import UsageError
-    from aubench.scores.parts import MOST
+    from aubench.core.errors import UsageError
+    from aubench.results.schema import MOST
 
     words = listed(text)
     if not all(word.isascii() and word.isdigit() for word in words):
@@ -96,7 +96,7 @@ def parse_changes(pairs: list[str]) -> dict[str, Any]:
     """Recipe values from ``KEY=VALUE``, values as JSON or else as text."""
     import json
 
-    from aubench.errors import UsageError
+    from aubench.core.errors import UsageError
 
     values: dict[str, Any] = {}
     for pair in pairs:
@@ -121,13 +121,13 @@ def _plans(
     store: Path | None,
     runs: Path,
 ) -> list[Plan]:
-    from aubench import registry
-    from aubench.cli.display import counting, line
-    from aubench.data.datasets import open_store
-    from aubench.data.roles import Labelled
-    from aubench.engine.devices import PRECISIONS
-    from aubench.engine.plan import SELECTIONS, StoreFacts, make_plan
-    from aubench.errors import UsageError, nearest
+    from aubench.cli.progress import counting, line
+    from aubench.core import registry
+    from aubench.core.errors import UsageError, nearest
+    from aubench.data.splits import Labelled
+    from aubench.datasets.catalog import open_store
+    from aubench.runs.config import SELECTIONS, StoreFacts, make_plan
+    from aubench.runs.devices import PRECISIONS
 
     for value, known, option in ((selection, SELECTIONS, "--selection"), (precision, PRECISIONS, "--precision")):
         if value not in known:
@@ -162,7 +162,7 @@ def _plans(
 
 def can(entry: Entry, protocol: Protocol, preset: str, changes: dict[str, Any]) -> bool:
     """Whether a method that nobody asked for by name can do the task; if not, say why it is left out."""
-    from aubench.cli.display import line
+    from aubench.cli.progress import line
 
     recipe = entry.method.Recipe.make(preset, changes)
     reason = entry.method.refuses(protocol.task(recipe.crop), recipe)
@@ -175,12 +175,12 @@ def _tuned(name: str, storage: str | None, seeds: list[int], store: Path | None,
     """Plans of the best recipe of a study, under seeds that no trial had."""
     from dataclasses import replace
 
-    from aubench.cli.display import counting
-    from aubench.data.datasets import open_store
-    from aubench.engine.plan import StoreFacts, make_plan
-    from aubench.engine.search.found import best
-    from aubench.errors import UsageError
-    from aubench.registry import find_method
+    from aubench.cli.progress import counting
+    from aubench.core.errors import UsageError
+    from aubench.core.registry import find_method
+    from aubench.datasets.catalog import open_store
+    from aubench.runs.config import StoreFacts, make_plan
+    from aubench.tuning.best_recipe import best
 
     found = best(name, storage, runs)
     with counting(f"{found.protocol.dataset}: sequences made") as progress:
@@ -210,11 +210,11 @@ def _tuned(name: str, storage: str | None, seeds: list[int], store: Path | None,
 def _execute(plans: list[Plan], folds: list[int], device: str, track: bool) -> None:
     from contextlib import nullcontext
 
-    from aubench.cli.display import line
-    from aubench.cli.run_display import RunDisplay
-    from aubench.engine import devices
-    from aubench.engine.run import execute, finished_folds
-    from aubench.engine.tracking import background
+    from aubench.cli.progress import line
+    from aubench.cli.run_progress import RunDisplay
+    from aubench.runs import devices
+    from aubench.runs.runner import execute, finished_folds
+    from aubench.tracking import background
 
     for plan in plans:
         if set(folds) <= set(finished_folds(plan)):

@@ -12,9 +12,9 @@ def test_method(
     preset: Annotated[str, typer.Option("--preset", help="Recipe preset to build it with.")] = "tiny",
 ) -> None:
     """Check that a method keeps its contract (exit code 1 if not)."""
-    from aubench import registry
-    from aubench.engine.contract.checks import run_contract
-    from aubench.errors import CheckFailed
+    from aubench.core import registry
+    from aubench.core.errors import CheckFailed
+    from aubench.testing.check_method import run_contract
 
     results = run_contract(registry.find_method(name), preset)
     for result in results:

@@ -32,19 +32,19 @@ def sync(
     """
     from itertools import chain
 
-    from aubench.engine.search import tracked
-    from aubench.engine.tracking.mlflow_client import default_uri, shown
-    from aubench.engine.tracking.tracked_run import find
-    from aubench.engine.tracking.tracker import send_all
-    from aubench.errors import CheckFailed
+    from aubench.core.errors import CheckFailed
+    from aubench.tracking import studies as study_export
+    from aubench.tracking.mlflow_client import default_uri, shown
+    from aubench.tracking.run_export import find
+    from aubench.tracking.sync import send_all
 
     folders = find(root, runs or [])
-    studies = [] if runs else tracked.folders(root)
+    studies = [] if runs else study_export.folders(root)
     if not folders and not studies:
         typer.echo(f"{root}: no runs")
         return
     unsent = 0
-    for folder, result in chain(send_all(folders), ((study, tracked.sync(study)) for study in studies)):
+    for folder, result in chain(send_all(folders), ((study, study_export.sync(study)) for study in studies)):
         unsent += not result.ok
         typer.echo(f"{folder}: {result.detail if result.ok else f'not sent: {result.detail}'}", err=not result.ok)
     if unsent:

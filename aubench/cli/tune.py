@@ -41,10 +41,10 @@ def tune(
 
     The same command again goes on, or works along.
     """
-    from aubench import registry
-    from aubench.cli.display import counting, line
+    from aubench.cli.progress import counting, line
     from aubench.cli.run import can, parse_changes
-    from aubench.engine.search.tune import tune as search
+    from aubench.core import registry
+    from aubench.tuning.tuner import tune as search
 
     fixed = parse_changes(changes or [])
     names = registry.split_methods(method)
@@ -86,9 +86,9 @@ def _summary(studies: list[Any], runs: Path) -> None:
     """Print what the studies found."""
     from tabulate import tabulate
 
-    from aubench.engine.search.plan import STUDIES
-    from aubench.engine.search.told import cost
-    from aubench.engine.search.worker import COST, finished
+    from aubench.tuning.search_config import STUDIES
+    from aubench.tuning.study_files import cost
+    from aubench.tuning.worker import COST, finished
 
     rows = []
     for study in studies:

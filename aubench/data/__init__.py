@@ -1,1 +1,1 @@
-"""Official layouts to store, and store to batches."""
+"""Stores of images and labels, and the batches made from them."""

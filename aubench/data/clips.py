@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from aubench.data.roles import Labelled, Rows
+from aubench.data.splits import Labelled, Rows
 
 Spans = Callable[[npt.NDArray[np.int8]], Sequence[tuple[int, int]]]
 """Labels (F, A) of consecutive frames to parts of them, as first frame and the one after the last."""

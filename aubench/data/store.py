@@ -28,9 +28,10 @@ import pandas as pd
 import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from aubench import atomic, digest
-from aubench.errors import DataError
-from aubench.task import Modality
+from aubench._util import atomic
+from aubench.core import hashing
+from aubench.core.errors import DataError
+from aubench.core.task import Modality
 
 SCHEMA = 1
 FRAME_COLUMNS = {
@@ -59,7 +60,7 @@ class StoreInfo(BaseModel):
         size: Height and width of every image.
         modalities: What each modality's channels mean.
         crop: How the face was cropped, in words a reader of the record can repeat.
-        landmarks: How many points each frame has (see :mod:`aubench.points`); None without.
+        landmarks: How many points each frame has (see :mod:`aubench.core.landmarks`); None without.
         arrays: SHA-256 of each array file, by path relative to the store.
         frames: SHA-256 of the frame table's values.
         digest: SHA-256 of all of the above.
@@ -86,7 +87,7 @@ class StoreInfo(BaseModel):
 
     def computed_digest(self) -> str:
         """The digest that the other fields yield."""
-        return digest.of_json(self.model_dump(mode="json", exclude={"digest"}, exclude_none=True))
+        return hashing.of_json(self.model_dump(mode="json", exclude={"digest"}, exclude_none=True))
 
 
 def array_path(subject: str, sequence: str, kind: str) -> str:
@@ -227,7 +228,7 @@ class Store:
                 raise DataError("is missing from the store", where=path, hint=_REMAKE)
             status = path.stat()
             now[name] = [status.st_size, status.st_mtime_ns]
-            if proven.get(name) != now[name] and digest.of_file(path) != expected:
+            if proven.get(name) != now[name] and hashing.of_file(path) != expected:
                 raise DataError("has changed since the store was made", where=path, hint=_REMAKE)
         progress(len(self.info.arrays), len(self.info.arrays))
         if now != proven:

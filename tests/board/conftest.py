@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from aubench.board import build
-from aubench.task import Modality
+from aubench.core.task import Modality
+from aubench.leaderboard import build
 
 VISUAL = (Modality.VISUAL,)
 

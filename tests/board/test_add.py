@@ -3,13 +3,13 @@
 import pandas as pd
 import pytest
 
-from aubench.board import build, ledger
-from aubench.board.add import add
-from aubench.board.check import check
-from aubench.errors import DataError, RecordError
-from aubench.scores import counts, histograms
-from aubench.scores import record as records
-from aubench.scores.record import Record, RecordInfo
+from aubench.core.errors import DataError, RecordError
+from aubench.leaderboard import build, records
+from aubench.leaderboard.add import add
+from aubench.leaderboard.check import check
+from aubench.results import counts, histograms
+from aubench.results import record as record_file
+from aubench.results.record import Record, RecordInfo
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_record_with_more_conditions_takes_the_place_of_one_with_fewer(run, tm
     before = _files(root)
     under.write(run / "record")
     (target,) = add([run], root).places
-    assert records.read(target).info.conditions == ("clean", "noise:all:0.5")
+    assert record_file.read(target).info.conditions == ("clean", "noise:all:0.5")
     assert _files(root) == before
     build.write(root)
     assert check(root) == []
@@ -97,7 +97,7 @@ def test_fewer_conditions_or_anything_else_changed_take_no_place(run, tmp_path, 
     edit(run / "record" / "record.json", "time.seconds", 1.0)
     with pytest.raises(RecordError, match="another record of this run"):
         add([run], root)
-    assert records.read(target).info.conditions == ("clean",)
+    assert record_file.read(target).info.conditions == ("clean",)
 
 
 def test_an_unfinished_run_is_told(tmp_path):
@@ -112,7 +112,7 @@ def test_a_failed_write_leaves_nothing_behind(run, tmp_path, monkeypatch):
     def full(*_):
         raise DataError("the disk is full")
 
-    monkeypatch.setattr("aubench.atomic.write_json", full)
+    monkeypatch.setattr("aubench._util.atomic.write_json", full)
     with pytest.raises(DataError, match="disk is full"):
         add([run], root)
     assert not [path for path in root.rglob("*") if path.is_file()]
@@ -179,7 +179,7 @@ def test_one_of_several_folders_that_does_not_hold_keeps_all_out(many, tmp_path,
 def test_the_leaderboard_is_read_once_however_many_runs_are_added(many, tmp_path, monkeypatch):
     runs, (first, second, _) = many
     scans = []
-    monkeypatch.setattr(ledger, "scan", lambda root, scan=ledger.scan: scans.append(root) or scan(root))
+    monkeypatch.setattr(records, "scan", lambda root, scan=records.scan: scans.append(root) or scan(root))
     add([runs / first.place, runs / second.place], tmp_path / "leaderboard")
     assert len(scans) == 1
 

@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from aubench.board import build
-from aubench.board.check import check
-from aubench.errors import DataError, RecordError, UsageError
-from aubench.scores import baselines, intervals, metrics, paired
-from aubench.scores.record import Record, Search
-from aubench.scores.shares import shares
+from aubench.core.errors import DataError, RecordError, UsageError
+from aubench.leaderboard import build
+from aubench.leaderboard.check import check
+from aubench.metrics import baselines, intervals, significance
+from aubench.metrics import scores as metrics
+from aubench.metrics.resampling import shares
+from aubench.results.record import Record, Search
 
 
 def _tables(page: str) -> list[list[dict[str, str]]]:
@@ -67,7 +68,7 @@ def test_numbers_are_those_of_the_counts(board, records):
 def test_ranks_are_those_of_the_paired_test(board, records):
     scores = _tables(build.pages(board)["synth_3fold.md"])[0]
     groups = [records[2:4], records[4:5], records[:2], records[5:6]]
-    ranks = paired.ranked([shares([record.counts for record in group]) for group in groups])
+    ranks = significance.ranked([shares([record.counts for record in group]) for group in groups])
     assert [row["Rank"] for row in scores] == [*map(str, ranks), "–", "–"]
     assert len(set(ranks)) > 1
 
@@ -92,9 +93,7 @@ def test_leaking_selection_stands_apart_and_is_marked(board):
 
 
 def test_same_bytes_whatever_the_process(board):
-    script = (
-        f"from pathlib import Path; from aubench.board.build import pages; print(repr(pages(Path({str(board)!r}))))"
-    )
+    script = f"from pathlib import Path; from aubench.leaderboard.build import pages; print(repr(pages(Path({str(board)!r}))))"
     environment = {
         **os.environ,
         "PYTHONHASHSEED": "7",

@@ -6,11 +6,11 @@ import shutil
 import pandas as pd
 import pytest
 
-from aubench import registry
-from aubench.board.build import write as build
-from aubench.board.check import check
-from aubench.errors import DataError
-from aubench.scores import counts, histograms
+from aubench.core import registry
+from aubench.core.errors import DataError
+from aubench.leaderboard.build import write as build
+from aubench.leaderboard.check import check
+from aubench.results import counts, histograms
 
 
 def _run(small_board, method="late_fusion"):
@@ -162,9 +162,9 @@ def test_labels_that_differ_between_runs_on_one_store_are_found(small_board, mak
     changed = type(made)(made.info, table, bins)
     changed.write(small_board / "records" / made.place)
     edit_summary = json.loads((small_board / "records" / made.place / "record.json").read_text())
-    from aubench.scores import metrics
+    from aubench.metrics import scores
 
-    edit_summary["summary"] = metrics.summarise(table, bins).model_dump(mode="json")
+    edit_summary["summary"] = scores.summarise(table, bins).model_dump(mode="json")
     edit_summary["folds"][0]["frames"]["test"] += 1
     (small_board / "records" / made.place / "record.json").write_text(json.dumps(edit_summary))
     assert "labels differ from those of" in _told(small_board)

@@ -7,13 +7,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aubench.board import build, comparison, reported
-from aubench.board.ledger import Kept
-from aubench.board.rows import sections
-from aubench.errors import UsageError
-from aubench.registry import find_protocol
-from aubench.scores import counts, metrics
-from aubench.task import Modality
+from aubench.core.errors import UsageError
+from aubench.core.registry import find_protocol
+from aubench.core.task import Modality
+from aubench.leaderboard import build
+from aubench.leaderboard.entries import sections
+from aubench.leaderboard.records import Kept
+from aubench.metrics import scores
+from aubench.papers import measured, reported
+from aubench.results import counts
 
 OWN = Path(__file__).parents[2] / "leaderboard" / "reported"
 V, D, _ = Modality
@@ -54,7 +56,7 @@ def _measured(blocks):
 
 def test_measured_stands_beside_reported_with_its_deviation(on_bp4d, tables):
     runs = [on_bp4d("late_fusion", seed=seed, skill=0.6, recipe={"cut_switch": 0.0}) for seed in (0, 1)]
-    found = _measured(comparison.beside("bp4d", 3, [_section(*runs)], tables))
+    found = _measured(measured.beside("bp4d", 3, [_section(*runs)], tables))
     assert set(found) == {
         ("amf_figure_4", "ResNet-18 (late fusion)"),
         ("amf_table_1", "Late fusion"),
@@ -70,7 +72,7 @@ def test_measured_stands_beside_reported_with_its_deviation(on_bp4d, tables):
 
 
 def test_what_only_papers_have_stands_with_an_empty_cell(tables):
-    lines = _lines(comparison.beside("bp4d", 3, [], tables))
+    lines = _lines(measured.beside("bp4d", 3, [], tables))
     assert {line["Measured"] for line in lines} == {line["Deviation"] for line in lines} == {"–"}
     assert {"DSIN", "PIAP-DF", "CAF-Net"} <= {line["Row"] for line in lines}
     assert not any("2.81" in line["Reported"] or line["Source"].startswith("au_vmae_appendix") for line in lines)
@@ -85,7 +87,7 @@ def test_the_row_whose_settings_are_met_most_closely(on_bp4d, tables):
         on_bp4d("mcm", recipe={"pretrain_epochs": 30, "inputs": "depth", "pretrain_inputs": "depth"}),
         on_bp4d("mcm", recipe={"pretrain_epochs": 30, "inputs": "mixed", "pretrain_inputs": "mixed"}),
     ]
-    found = _measured(comparison.beside("bp4d", 3, [_section(*runs)], tables))
+    found = _measured(measured.beside("bp4d", 3, [_section(*runs)], tables))
     assert set(found) == {
         ("amf_table_4", "ResNet-18, + cut-switch"),
         ("mcm_table_4", "MCM, Finetune, RGB, without channel-mixing"),
@@ -97,13 +99,13 @@ def test_the_row_whose_settings_are_met_most_closely(on_bp4d, tables):
 
 def test_only_like_modalities_are_compared(on_bp4d, tables):
     runs = [on_bp4d("amf", modalities=(D,)), on_bp4d("mft", modalities=(V,))]
-    found = _measured(comparison.beside("bp4d", 3, [_section(*runs)], tables))
+    found = _measured(measured.beside("bp4d", 3, [_section(*runs)], tables))
     assert [(line["Row"], line["Modalities"]) for line in found.values()] == [("MFT", "V")]
 
 
 def test_selections_stand_apart(on_bp4d, tables):
     one, other = on_bp4d("amf"), on_bp4d("amf", selection="oracle_test", skill=1.2)
-    lines = _lines(comparison.beside("bp4d", 3, [_section(one), _section(other)], tables))
+    lines = _lines(measured.beside("bp4d", 3, [_section(one), _section(other)], tables))
     words = [line["Measured as"] for line in lines if line["Source"] == "amf_table_1" and line["Row"] == "AMF"]
     assert words == ["tiny; inner_val; seeds: 1", "tiny; oracle_test; seeds: 1"]
 
@@ -113,22 +115,22 @@ def test_a_condition_is_compared_with_the_same_condition(on_bp4d, tables):
     fields = plain.info.model_dump(mode="json") | {"conditions": ["clean", "missing:visual"]}
     both = counts.tidy(pd.concat([plain.counts, worse.counts.assign(condition="missing:visual")]))
     record = type(plain)(type(plain.info).of(fields), both, plain.histograms)
-    found = _measured(comparison.beside("bp4d", 3, [_section(record)], tables))
-    f1 = 100 * metrics.headline(metrics.f1(metrics.tally(worse.counts).cells))
+    found = _measured(measured.beside("bp4d", 3, [_section(record)], tables))
+    f1 = 100 * scores.headline(scores.f1(scores.tally(worse.counts).cells))
     assert found["amf_figure_4", "AMF, missing:visual"]["Deviation"] == f"{f1 - 60.7:+.1f}"
     assert ("amf_figure_4", "AMF, missing:depth") not in found
 
 
 def test_other_folds_other_aus_other_data(on_bp4d, tables):
     section = _section(on_bp4d("amf"))
-    assert "4: not comparable" in comparison.beside("bp4d", 4, [section], tables)[-1]
-    assert _measured(comparison.beside("disfa", 3, [section], tables)) == {}
-    assert comparison.beside("synth", 3, [section], tables)[-1] == "No paper reports on synth."
-    assert comparison.beside("mine", 3, [section], tables)[-1] == "No reported table here is about mine."
+    assert "4: not comparable" in measured.beside("bp4d", 4, [section], tables)[-1]
+    assert _measured(measured.beside("disfa", 3, [section], tables)) == {}
+    assert measured.beside("synth", 3, [section], tables)[-1] == "No paper reports on synth."
+    assert measured.beside("mine", 3, [section], tables)[-1] == "No reported table here is about mine."
 
 
 def test_bp4dplus_says_that_its_folds_are_unknown(tables):
-    blocks = comparison.beside("bp4dplus", 3, [], tables)
+    blocks = measured.beside("bp4dplus", 3, [], tables)
     assert len(_lines(blocks)) == 20
     number = re.search(r"^(\d+)\. Reported on unknown folds", blocks[3], re.M)[1]
     assert all(number in line["Notes"].split(", ") for line in _lines(blocks))

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from aubench.board import ledger
-from aubench.board.check import check
-from aubench.engine import run
-from aubench.registry import builtin_methods, find_protocol
+from aubench.core.registry import builtin_methods, find_protocol
+from aubench.leaderboard import records
+from aubench.leaderboard.check import check
+from aubench.runs import runner
 
 OWN = Path(__file__).parents[2] / "leaderboard"
-VARIANTS = OWN / ledger.VARIANTS
+VARIANTS = OWN / records.VARIANTS
 REPRODUCED = OWN / "reproduced" / "synth_3fold"
 BASICS = {"resnet_visual", "resnet_depth", "resnet_thermal", "early_fusion", "late_fusion", "mtut", "amf"}
 """What the README runs on three modalities."""
@@ -24,7 +24,7 @@ def test_every_number_follows_from_its_counts(root):
 
 
 def test_it_has_the_methods_that_the_readme_runs_with_three_seeds():
-    kept, _ = ledger.scan(OWN)
+    kept, _ = records.scan(OWN)
     for protocol, wanted in (
         ("synth_3fold", {*builtin_methods()} - {"resnet_thermal"}),
         ("synth_vdt_3fold", BASICS),
@@ -38,7 +38,7 @@ def test_it_has_the_methods_that_the_readme_runs_with_three_seeds():
 
 
 def test_the_tables_and_figures_made_again_follow_from_the_records(call, monkeypatch):
-    monkeypatch.setattr(run, "launch", lambda jobs, *_: pytest.fail(f"{len(jobs)} folds have no record"))
+    monkeypatch.setattr(runner, "launch", lambda jobs, *_: pytest.fail(f"{len(jobs)} folds have no record"))
     names = sorted(path.stem for path in REPRODUCED.glob("*.md"))
     assert set(names) >= AMF
     where = ("--protocol", "synth_3fold", "--seed", "0,1,2", "--root", OWN, "--out", "again", "--device", "cpu")
@@ -49,11 +49,11 @@ def test_the_tables_and_figures_made_again_follow_from_the_records(call, monkeyp
 
 
 def test_it_was_made_by_committed_code():
-    infos = [one.record.info for root in (OWN, VARIANTS) for one in ledger.scan(root)[0]]
+    infos = [one.record.info for root in (OWN, VARIANTS) for one in records.scan(root)[0]]
     made = [one.git for info in infos for one in info.made]
     assert all(git.commit and git.dirty is False for git in made)
 
 
 def test_all_records_on_synth_read_one_store():
-    infos = [one.record.info for root in (OWN, VARIANTS) for one in ledger.scan(root)[0]]
+    infos = [one.record.info for root in (OWN, VARIANTS) for one in records.scan(root)[0]]
     assert len({info.dataset.digest for info in infos if info.dataset.name == "synth"}) == 1

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from aubench.board import build, papers, reported
-from aubench.board.check import check
+from aubench.leaderboard import build
+from aubench.leaderboard.check import check
+from aubench.papers import reported, reported_page
 
 OWN = Path(__file__).parents[2] / "leaderboard" / "reported"
 
@@ -21,7 +22,7 @@ def tables():
 def chapters(tables):
     """Lines of each table by the file's name, in parts: cells of the header, cells of the rows, notes."""
     found = {}
-    for chapter in build.markdown(papers.page(tables)).split("\n## ")[1:]:
+    for chapter in build.markdown(reported_page.page(tables)).split("\n## ")[1:]:
         name = re.search(r"\(reported/(\w+)\.csv\)", chapter)[1]
         lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*$", chapter, re.M)]
         found[name] = [dict(zip(lines[0], line, strict=True)) for line in lines[2:]], chapter

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from aubench.board import picture, tables
-from aubench.board.build import sections_of
-from aubench.board.rows import ALWAYS
-from aubench.errors import UsageError
+from aubench.core.errors import UsageError
+from aubench.leaderboard import tables
+from aubench.leaderboard.build import sections_of
+from aubench.leaderboard.entries import ALWAYS
+from aubench.plots import leaderboard_plot
 
 
 def test_equal_records_give_equal_pictures_with_a_line_for_each_row(board, tmp_path):
-    picture.draw(board, "synth_3fold", tmp_path / "a.png")
-    picture.draw(board, "synth_3fold", tmp_path / "b.png")
+    leaderboard_plot.draw(board, "synth_3fold", tmp_path / "a.png")
+    leaderboard_plot.draw(board, "synth_3fold", tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     image = cv2.imread(str(tmp_path / "a.png")).astype(int)
     names = image[:, 20:150].min(axis=2) < 128  # dark ink where the names stand
@@ -25,7 +26,7 @@ def test_equal_records_give_equal_pictures_with_a_line_for_each_row(board, tmp_p
 
 def _drawn(section):
     axes = Figure().add_subplot()
-    picture._table(axes, section, "synth_3fold")
+    leaderboard_plot._table(axes, section, "synth_3fold")
     return axes
 
 
@@ -50,7 +51,7 @@ def test_the_rank_stands_beside_each_method_and_a_line_at_always_positive(board)
 
 def test_protocol_without_runs_is_refused_and_nothing_written(board, tmp_path):
     with pytest.raises(UsageError, match="no complete run of protocol 'bp4d_3fold'"):
-        picture.draw(board, "bp4d_3fold", tmp_path / "a.png")
+        leaderboard_plot.draw(board, "bp4d_3fold", tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
 
 

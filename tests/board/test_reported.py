@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from aubench.board import reported
-from aubench.errors import RecordError
-from aubench.registry import builtin_methods
-from aubench.scores.feasibility import f1_bounds
-from aubench.task import Modality
+from aubench.core.errors import RecordError
+from aubench.core.registry import builtin_methods
+from aubench.core.task import Modality
+from aubench.metrics.feasibility import f1_bounds
+from aubench.papers import reported
 
 OWN = Path(__file__).parents[2] / "leaderboard"
 SHAPES = {
@@ -144,7 +144,7 @@ def test_rows_that_two_papers_print_agree(rows):
 
 
 def test_methods_here_exist_and_have_the_settings_that_rows_name(rows):
-    from aubench.registry import find_method
+    from aubench.core.registry import find_method
 
     assert {row.method_here for row in rows} - {""} <= set(builtin_methods())
     for row in rows:
@@ -233,5 +233,5 @@ def test_strangers_in_the_folder_are_told(folder):
 
 
 def test_reading_needs_no_torch():
-    script = "import sys; from aubench.board import reported; assert 'torch' not in sys.modules"
+    script = "import sys; from aubench.leaderboard import reported; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from aubench.board import reproduced
-from aubench.board.reproduced import Ours, Point
-from aubench.errors import RecordError
-from aubench.scores.intervals import f1_interval
-from aubench.scores.parts import Cost
-from aubench.scores.record import Record, RecordInfo
+from aubench.core.errors import RecordError
+from aubench.metrics.intervals import f1_interval
+from aubench.papers import reproduced_tables
+from aubench.papers.reproduced_tables import Ours, Point
+from aubench.results.record import Record, RecordInfo
+from aubench.results.schema import Cost
 
 REPORTED = Path(__file__).parents[2] / "leaderboard"
 NONE = Ours(reason="not implemented here")
@@ -22,7 +22,7 @@ NONE = Ours(reason="not implemented here")
 
 @pytest.fixture(scope="module")
 def tables():
-    from aubench.board.reported import read_all
+    from aubench.papers.reported import read_all
 
     return {table.name: table for table in read_all(REPORTED)}
 
@@ -38,21 +38,21 @@ def of(record: Record, dataset: str) -> Record:
 
 
 def test_names_and_titles(tables):
-    assert {reproduced.name_of(table) for table in tables.values()} == {
+    assert {reproduced_tables.name_of(table) for table in tables.values()} == {
         *(f"amf-table-{i}" for i in (1, 2, 3, 4)),
         *(f"mcm-table-{i}" for i in (1, 2, 3, 4)),
         *(f"au-vmae-table-{i}" for i in (1, 2, 3, 4)),
         *(f"au-vmae-appendix-{i}" for i in (1, 2, 3, 4)),
         "amf-figure-4",
     }
-    assert reproduced.title_of(tables["au_vmae_appendix_table_1"]).endswith("accuracy on bp4d, 5 rows")
+    assert reproduced_tables.title_of(tables["au_vmae_appendix_table_1"]).endswith("accuracy on bp4d, 5 rows")
 
 
 @pytest.mark.parametrize("form", ["markdown", "latex", "csv"])
 def test_every_table_stands_as_printed_without_any_run(tables, form):
     for table in tables.values():
-        text = reproduced.written(table, [NONE] * len(table.rows), form)
-        assert text == reproduced.written(table, [NONE] * len(table.rows), form)
+        text = reproduced_tables.written(table, [NONE] * len(table.rows), form)
+        assert text == reproduced_tables.written(table, [NONE] * len(table.rows), form)
         if form != "csv":
             continue
         found = lines(text)
@@ -67,7 +67,7 @@ def test_every_table_stands_as_printed_without_any_run(tables, form):
 def test_ours_stands_below_with_interval_and_deviation(tables, make_record):
     table = tables["amf_table_4"]
     records = tuple(of(make_record("late_fusion", seed=seed, skill=0.6), "bp4d") for seed in (0, 1))
-    text = reproduced.written(table, [Ours(records), *[NONE] * 3], "csv")
+    text = reproduced_tables.written(table, [Ours(records), *[NONE] * 3], "csv")
     paper, here, *others = lines(text)
     assert len(others) == 3
     interval = f1_interval([record.counts for record in records])
@@ -83,14 +83,14 @@ def test_ours_stands_below_with_interval_and_deviation(tables, make_record):
 
 def test_what_was_measured_on_synth_has_no_deviation_from_real_faces(tables, make_record):
     table = tables["amf_table_4"]
-    text = reproduced.written(table, [Ours((make_record("late_fusion"),)), *[NONE] * 3], "csv")
+    text = reproduced_tables.written(table, [Ours((make_record("late_fusion"),)), *[NONE] * 3], "csv")
     assert lines(text)[1]["Avg."] and lines(text)[1]["Deviation"] == ""
 
 
 def test_a_page_without_any_deviation_does_not_speak_of_it(tables, make_record):
     table, record = tables["amf_table_4"], make_record("late_fusion")
     drawn, real = (
-        reproduced.written(table, [Ours((r,)), *[NONE] * 3], "markdown") for r in (record, of(record, "bp4d"))
+        reproduced_tables.written(table, [Ours((r,)), *[NONE] * 3], "markdown") for r in (record, of(record, "bp4d"))
     )
     assert "Deviation" not in drawn and real.count("Deviation") == 2
     widths = {line.count("|") for line in drawn.splitlines() if line.startswith("|")}
@@ -100,7 +100,7 @@ def test_a_page_without_any_deviation_does_not_speak_of_it(tables, make_record):
 def test_the_page_names_protocol_preset_seeds_store_and_runs(tables, make_record):
     record = make_record("amf", seed=3)
     table = tables["amf_table_4"]
-    text = reproduced.written(table, [NONE, NONE, NONE, Ours((record,))], "markdown")
+    text = reproduced_tables.written(table, [NONE, NONE, NONE, Ours((record,))], "markdown")
     (source,) = (line for line in text.splitlines() if line.startswith("- Measured on"))
     for word in (
         "synth_3fold version 1",
@@ -112,7 +112,7 @@ def test_the_page_names_protocol_preset_seeds_store_and_runs(tables, make_record
         assert word in source
     assert "synth is drawn" in text
     assert text.startswith(f"# {table.rows[0].source}, measured on synth_3fold\n")
-    tex = reproduced.written(table, [NONE, NONE, NONE, Ours((record,))], "latex")
+    tex = reproduced_tables.written(table, [NONE, NONE, NONE, Ours((record,))], "latex")
     assert tex.count("\\\\") == 1 + 4 + 1 and r"\toprule" in tex
 
 
@@ -120,7 +120,7 @@ def test_accuracy_has_its_spread(tables, make_record):
     table = tables["au_vmae_appendix_table_1"]
     records = tuple(make_record("au_vmae", seed=seed) for seed in (0, 1))
     ours = [Ours(records) if row.method_here else NONE for row in table.rows]
-    *_, here = lines(reproduced.written(table, ours, "csv"))
+    *_, here = lines(reproduced_tables.written(table, ours, "csv"))
     assert here["Avg."] == f"{50 * sum(record.info.summary.acc for record in records):.1f}"
     assert here["Interval"].startswith("± ")
 
@@ -128,14 +128,14 @@ def test_accuracy_has_its_spread(tables, make_record):
 def test_a_mean_over_other_aus_is_not_compared(tables, make_record):
     table = tables["au_vmae_table_2"]  # DISFA's AUs, of which synth lacks three
     ours = [Ours((make_record("au_vmae"),)) if row.method_here else NONE for row in table.rows]
-    *_, here = lines(reproduced.written(table, ours, "csv"))
+    *_, here = lines(reproduced_tables.written(table, ours, "csv"))
     assert (here["AU9"], here["Avg."], here["Interval"], here["Deviation"]) == ("", "", "", "")
     assert here["AU1"] and here["AU12"]
 
 
 def test_a_mean_is_over_the_tables_own_aus(tables, make_record):
     table, record = tables["au_vmae_appendix_table_3"], make_record("au_vmae")
-    _, here, *_ = lines(reproduced.written(table, [Ours((record,)), NONE, NONE, NONE], "csv"))
+    _, here, *_ = lines(reproduced_tables.written(table, [Ours((record,)), NONE, NONE, NONE], "csv"))
     own = [record.info.summary.f1_by_au[f"AU{au}"] for au in table.aus]
     assert float(here["Avg."]) == pytest.approx(100 * sum(own) / 5, abs=0.051)
     assert here["Deviation"] == "", "the paper prints no mean"
@@ -144,22 +144,22 @@ def test_a_mean_is_over_the_tables_own_aus(tables, make_record):
 def test_costs_are_compared_without_a_run(tables):
     table = tables["au_vmae_appendix_table_4"]
     ours = [NONE, NONE, Ours(cost=Cost(flops=5_640_000_000, macs=2_820_000_000, parameters=1))]
-    *_, here = lines(reproduced.written(table, ours, "csv"))
+    *_, here = lines(reproduced_tables.written(table, ours, "csv"))
     assert (here["Avg."], here["Deviation"], here["Measured on"]) == ("5.64", "+2.8", "")
 
 
 def test_records_that_do_not_belong_together_are_refused(tables, make_record):
     whole, part = make_record("amf"), make_record("amf", seed=1, folds=(1, 3))
     with pytest.raises(RecordError, match="differ in folds"):
-        reproduced.written(tables["amf_table_4"], [Ours((whole, part)), NONE, NONE, NONE], "csv")
+        reproduced_tables.written(tables["amf_table_4"], [Ours((whole, part)), NONE, NONE, NONE], "csv")
 
 
 def test_numbers_of_a_figure(make_record):
     record = make_record("mcm")
-    (line,) = lines(reproduced.points("A figure", [Point("half", "clean", (record,))], "csv"))
+    (line,) = lines(reproduced_tables.points("A figure", [Point("half", "clean", (record,))], "csv"))
     assert (line["Row"], line["Condition"], line["F1"]) == ("half", "clean", f"{100 * record.info.summary.f1_mean:.1f}")
     assert float(line["F1 low"]) < float(line["F1"]) < float(line["F1 high"])
-    text = reproduced.points("A figure", [Point("half", "clean", (record,))], "markdown")
+    text = reproduced_tables.points("A figure", [Point("half", "clean", (record,))], "markdown")
     assert text.startswith("# A figure") and record.info.run[:8] in text
 
 
@@ -167,8 +167,8 @@ def test_numbers_of_a_figure(make_record):
 def test_the_page_of_a_figure_shows_its_picture(tables, make_record, form, shown):
     record, table = make_record("amf"), tables["amf_table_4"]
     for text in (
-        reproduced.points("A figure", [Point("half", "clean", (record,))], form, "a-figure.png"),
-        reproduced.written(table, [Ours((record,)), *[NONE] * 3], form, "a-figure.png"),
+        reproduced_tables.points("A figure", [Point("half", "clean", (record,))], form, "a-figure.png"),
+        reproduced_tables.written(table, [Ours((record,)), *[NONE] * 3], form, "a-figure.png"),
     ):
         assert ("](a-figure.png)" in text) == shown
-    assert "![" not in reproduced.points("A figure", [Point("half", "clean", (record,))], form)
+    assert "![" not in reproduced_tables.points("A figure", [Point("half", "clean", (record,))], form)

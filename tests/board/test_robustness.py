@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aubench.board import build, robustness
-from aubench.board.ledger import Kept
-from aubench.conditions import CLEAN, Condition
-from aubench.scores import counts, intervals
-from aubench.scores.record import RecordInfo
-from aubench.task import Modality
+from aubench.core.conditions import CLEAN, Condition
+from aubench.core.task import Modality
+from aubench.leaderboard import build, robustness_tables
+from aubench.leaderboard.records import Kept
+from aubench.metrics import intervals
+from aubench.results import counts
+from aubench.results.record import RecordInfo
 
 WORSE = {"missing:visual": 0.5, "missing:depth": 0.9, "missing:visual+depth": 0.1, "noise:all:0.2": 0.8}
 
@@ -38,7 +39,7 @@ def texts(table) -> list[tuple[str, ...]]:
 
 def test_seeds_are_one_method_and_recipes_are_told_apart(under):
     kept = [under("amf", seed=s) for s in (1, 0)] + [under("amf", recipe={"learning_rate": 2e-4}), under("cam")]
-    found = robustness.profiles(kept)
+    found = robustness_tables.profiles(kept)
     assert sorted(one.name for one in found) == [
         "amf (tiny, learning_rate=0.0002)",
         "amf (tiny, learning_rate=0.001)",
@@ -51,8 +52,8 @@ def test_seeds_are_one_method_and_recipes_are_told_apart(under):
 
 def test_numbers_are_those_of_the_counts(under):
     kept = under()
-    (one,) = robustness.profiles([kept])
-    tables = robustness.made([one])
+    (one,) = robustness_tables.profiles([kept])
+    tables = robustness_tables.made([one])
     assert list(tables) == ["conditions", "areas", "contributions", "lost"]
     rows = {row[1]: row[2:] for row in texts(tables["conditions"])}
     assert list(rows) == ["clean", *WORSE]
@@ -75,16 +76,16 @@ def test_only_what_was_asked_for_is_told(under):
         assert modalities == (Modality.VISUAL, Modality.DEPTH)
         return [Condition.parse("noise:all:0.2"), Condition.parse("noise:all:0.9")]
 
-    found = robustness.profiles([under()], wanted)
-    tables = robustness.made(found)
+    found = robustness_tables.profiles([under()], wanted)
+    tables = robustness_tables.made(found)
     assert [row[1] for row in texts(tables["conditions"])] == ["clean", "noise:all:0.2"]
     assert "contributions" not in tables
 
 
 @pytest.mark.parametrize(("form", "names"), [("markdown", ["robustness.md"]), ("latex", ["robustness.tex"])])
 def test_pages_hold_all_tables(under, form, names):
-    tables = robustness.made(robustness.profiles([under()]))
-    pages = robustness.written(tables, "synth_3fold: what is put under", form)
+    tables = robustness_tables.made(robustness_tables.profiles([under()]))
+    pages = robustness_tables.written(tables, "synth_3fold: what is put under", form)
     assert list(pages) == names
     (text,) = pages.values()
     assert text.count("missing:visual+depth") == 2
@@ -93,17 +94,17 @@ def test_pages_hold_all_tables(under, form, names):
 
 
 def test_csv_is_a_file_for_each_table(under):
-    pages = robustness.written(robustness.made(robustness.profiles([under()])), "", "csv")
+    pages = robustness_tables.written(robustness_tables.made(robustness_tables.profiles([under()])), "", "csv")
     assert list(pages) == ["conditions.csv", "areas.csv", "contributions.csv", "lost.csv"]
     assert pages["conditions.csv"].splitlines()[1].endswith(",,,")
 
 
 def test_a_leaderboard_shows_the_brief_table_where_records_have_conditions(under, make_record):
     plain = Kept(Path("plain"), make_record("amf", skill=0.9))
-    assert robustness.BRIEF not in build.pages_of(Path("board"), [plain], [])["synth_3fold.md"]
+    assert robustness_tables.BRIEF not in build.pages_of(Path("board"), [plain], [])["synth_3fold.md"]
     kept = under(seed=4)
     page = build.pages_of(Path("board"), [plain, kept], [])["synth_3fold.md"]
-    table = page.split(robustness.BRIEF)[1].strip().splitlines()
+    table = page.split(robustness_tables.BRIEF)[1].strip().splitlines()
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table[:3]]
     assert cells[0] == ["Method", "Preset", "Clean", "missing:visual", "missing:depth", "noise:all:0.2"]
     assert cells[2][:2] == ["late_fusion", "tiny"] and not table[3].startswith("|")
@@ -114,4 +115,4 @@ def test_a_leaderboard_shows_the_brief_table_where_records_have_conditions(under
 
 def test_a_row_is_brief_about_what_all_its_seeds_were_put_under(under, make_record):
     kept = [under(seed=0), Kept(Path("clean"), make_record(seed=1))]
-    assert robustness.BRIEF not in build.pages_of(Path("board"), kept, [])["synth_3fold.md"]
+    assert robustness_tables.BRIEF not in build.pages_of(Path("board"), kept, [])["synth_3fold.md"]

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from aubench.board import build, verify
-from aubench.board.ledger import Kept
-from aubench.scores.record import Record, RecordInfo
+from aubench.leaderboard import build, verify
+from aubench.leaderboard.records import Kept
+from aubench.results.record import Record, RecordInfo
 
 
 @pytest.fixture

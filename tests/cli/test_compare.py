@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aubench.scores import counts, histograms, intervals, metrics, paired
-from aubench.scores.record import Record, RecordInfo
-from aubench.scores.shares import shares
-from aubench.task import Modality
+from aubench.core.task import Modality
+from aubench.metrics import intervals, scores, significance
+from aubench.metrics.resampling import shares
+from aubench.results import counts, histograms
+from aubench.results.record import Record, RecordInfo
 
 _factory = importlib.util.spec_from_file_location("record_factory", Path(__file__).parents[1] / "record_factory.py")
 _module = importlib.util.module_from_spec(_factory)
@@ -57,9 +58,9 @@ def test_numbers_are_those_of_the_counts(call, runs, make_record):
     first, second, *others = rows(done.out)
     assert (first["method"], first["rank"], first["seeds"]) == ("amf", "1", "3")
     assert (second["method"], second["rank"], second["seeds"]) == ("late_fusion", "2", "2")
-    by_seed = [metrics.summarise(table, histograms_of(make_record, i)).f1_mean for i, table in enumerate(amf)]
+    by_seed = [scores.summarise(table, histograms_of(make_record, i)).f1_mean for i, table in enumerate(amf)]
     assert float(first["f1"]) == pytest.approx(np.mean(by_seed), abs=1e-6)
-    assert float(first["seed_deviation"]) == pytest.approx(metrics.deviation(by_seed), abs=2e-6)
+    assert float(first["seed_deviation"]) == pytest.approx(scores.deviation(by_seed), abs=2e-6)
     apart = shares(amf) - shares(late)
     mean = next(row for row in others if row["minus"] and row["au"] == "mean")
     expected = intervals.of_mean(apart)
@@ -67,9 +68,9 @@ def test_numbers_are_those_of_the_counts(call, runs, make_record):
     assert found == pytest.approx([expected.estimate, expected.low, expected.high], abs=1e-6)
     per_au = [row for row in others if row["minus"] and row["au"] != "mean"]
     assert [row["au"] for row in per_au] == [f"AU{au}" for au in apart.aus]
-    p = paired.au_p({(0, 1): apart})
+    p = significance.au_p({(0, 1): apart})
     assert [float(row["p"]) for row in per_au] == pytest.approx(p[0].tolist(), abs=1e-6)
-    assert [float(row["p_holm"]) for row in per_au] == pytest.approx(paired.holm(p)[0].tolist(), abs=1e-6)
+    assert [float(row["p_holm"]) for row in per_au] == pytest.approx(significance.holm(p)[0].tolist(), abs=1e-6)
     assert len(others) == 24 + 1 + 12
 
 
@@ -150,7 +151,7 @@ def test_a_condition_is_compared_like_clean(call, tmp_path, make_record, put_und
     assert (done.code, done.err) == (0, "")
     first, second = rows(done.out)[:2]
     assert (first["method"], second["method"]) == ("late_fusion", "amf")
-    expected = metrics.headline(metrics.f1(metrics.tally(worse["amf"].counts).cells))
+    expected = scores.headline(scores.f1(scores.tally(worse["amf"].counts).cells))
     assert float(second["f1"]) == pytest.approx(expected, abs=1e-6)
     lacking = call("compare", "runs", "--condition", "zero:visul")
     assert (lacking.code, lacking.err.count("\n")) == (2, 1)

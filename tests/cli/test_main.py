@@ -36,7 +36,7 @@ def test_unknown_command_and_option_are_one_line_and_exit_2(aubench):
 
 
 def test_protocols_are_listed_with_their_digests(aubench):
-    from aubench.registry import builtin_protocols, find_protocol
+    from aubench.core.registry import builtin_protocols, find_protocol
 
     done = aubench("protocols")
     assert done.returncode == 0

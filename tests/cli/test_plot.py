@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import pytest
 
-from aubench.engine import fold as fold_module
-from aubench.engine.plan import Plan
+from aubench.runs import fold as fold_module
+from aubench.runs.config import Plan
 
 OPEN = Path(__file__).parents[1] / "engine" / "plots" / "open_method.py"
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 1}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from aubench.engine import run as engine_run
-from aubench.errors import AubenchError
-from aubench.scores import record
+from aubench.core.errors import AubenchError
+from aubench.results import record
+from aubench.runs import runner as engine_run
 
 SMALL = ("image_size=32", "crop=28", "frames_per_epoch=100", "epochs=1", "validation_stride=8")
 ASKED = ("robustness", "--noise", "0.2,0.8", "--no-track", "--device", "cpu")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aubench import registry
-from aubench.registry import find_protocol
+from aubench.core import registry
+from aubench.core.registry import find_protocol
 
 SMALL = ("image_size=32", "crop=28", "frames_per_epoch=100", "epochs=2", "validation_stride=8")
 MINE = '''

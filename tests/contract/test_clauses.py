@@ -11,9 +11,9 @@ from torch.nn import functional
 
 import aubench
 from aubench import Batch, BranchedMethod, Card, Fidelity, Modality
-from aubench.engine.contract.checks import CHECKS, run_contract
-from aubench.errors import RecipeError
-from aubench.registry import Entry
+from aubench.core.errors import RecipeError
+from aubench.core.registry import Entry
+from aubench.testing.check_method import CHECKS, run_contract
 
 
 class SmallRecipe(aubench.Recipe):

@@ -1,7 +1,7 @@
 import pytest
 
-from aubench import registry
-from aubench.engine.contract.checks import CHECKS, run_contract
+from aubench.core import registry
+from aubench.testing.check_method import CHECKS, run_contract
 
 
 @pytest.mark.parametrize("name", registry.builtin_methods())

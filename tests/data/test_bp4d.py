@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aubench.data.bp4d import Recording, choose_offset, find_recordings, match
-from aubench.errors import DataError
+from aubench.core.errors import DataError
+from aubench.datasets.bp4d.layout import Recording, choose_offset, find_recordings, match
 
 
 def touch(*paths: Path) -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aubench.data import clips, sampling
-from aubench.data.roles import Labelled
+from aubench.core.registry import find_protocol
+from aubench.core.task import Modality
+from aubench.data import clips, loader
+from aubench.data.splits import Labelled
 from aubench.data.store import Store
-from aubench.registry import find_protocol
-from aubench.task import Modality
 
 
 def of_numbers(*sequences: Sequence[int]) -> SimpleNamespace:
@@ -124,7 +124,7 @@ def data(small_store):
 def test_filling_has_an_image_and_no_label(data):
     first = int(np.flatnonzero(data.sequences == 1)[0])
     rows = np.array([[first, first + 1, -2 - first]])
-    batch = sampling.read(data, (Modality.VISUAL,), rows)
+    batch = loader.read(data, (Modality.VISUAL,), rows)
     assert batch.images[Modality.VISUAL].shape[:2] == (1, 3)
     assert (batch.images[Modality.VISUAL][0, 1] == batch.images[Modality.VISUAL][0, 2]).all()
     assert (batch.labels[0, 2] == -1).all()

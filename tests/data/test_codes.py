@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aubench.data.codes import AUS, read_codes
-from aubench.errors import DataError
+from aubench.core.errors import DataError
+from aubench.datasets.bp4d.labels import AUS, read_codes
 
 NAMED = [1, *AUS, *range(29, 40)]
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aubench.data.crops import cut, steady, to_crop
+from aubench.datasets.bp4d.crops import cut, steady, to_crop
 
 NAN = [np.nan] * 4
 

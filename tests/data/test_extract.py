@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from aubench.data import extract as extraction
-from aubench.data.bp4d import find_recordings
-from aubench.data.codes import read_codes
-from aubench.data.extract import Options, extract
-from aubench.errors import DataError
-from aubench.task import Modality
+from aubench.core.errors import DataError
+from aubench.core.task import Modality
+from aubench.datasets.bp4d import extract as extraction
+from aubench.datasets.bp4d.extract import Options, extract
+from aubench.datasets.bp4d.labels import read_codes
+from aubench.datasets.bp4d.layout import find_recordings
 
 OPTIONS = Options(size=48, offset="auto", depth=True, landmarks=None)
 

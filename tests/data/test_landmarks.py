@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aubench.data.landmarks import points_of, read_landmarks, square_around, track_of, within
-from aubench.errors import DataError, UsageError
+from aubench.core.errors import DataError, UsageError
+from aubench.datasets.bp4d.landmark_files import points_of, read_landmarks, square_around, track_of, within
 
 
 def face() -> np.ndarray:

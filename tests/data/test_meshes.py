@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aubench.data.meshes import read_obj
-from aubench.errors import DataError
+from aubench.core.errors import DataError
+from aubench.datasets.bp4d.meshes import read_obj
 
 TRIANGLE = ["v 0 0 0", "v 1 0 0", "v 0 1 0", "vt 0 0", "vt 1 0", "vt 0 1", "f 1/1 2/2 3/3"]
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from aubench.data.photos import Photo
-from aubench.errors import DataError
+from aubench.core.errors import DataError
+from aubench.datasets.bp4d.images import Photo
 
 
 def jpeg(height: int = 60, width: int = 80, seed: int = 0, **flags: int) -> bytes:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from aubench.data import pixels
-from aubench.points import COUNT, MIRRORED
-from aubench.task import Modality
+from aubench.core.landmarks import COUNT, MIRRORED
+from aubench.core.task import Modality
+from aubench.data import transforms
 
 V, D = Modality.VISUAL, Modality.DEPTH
 
@@ -20,8 +20,8 @@ def stored(n=6, size=12, seed=0):
 
 def random_views(images, size, crop, *, flip, seed):
     generator = torch.Generator().manual_seed(seed)
-    windows = pixels.random_windows(len(next(iter(images.values()))), size, crop, flip=flip, generator=generator)
-    return pixels.views(images, windows)
+    windows = transforms.random_windows(len(next(iter(images.values()))), size, crop, flip=flip, generator=generator)
+    return transforms.views(images, windows)
 
 
 def test_random_views_are_crops_or_mirrored_crops_the_same_in_all_modalities():
@@ -62,8 +62,8 @@ def test_points_stay_on_the_pixels_that_they_mark():
     rng = np.random.default_rng(4)
     spots = rng.integers(0, size, (count, COUNT, 2))  # column and row among the resized pixels
     landmarks = torch.from_numpy(((spots + 0.5) / size).astype(np.float32))
-    windows = pixels.random_windows(count, size, crop, flip=True, generator=torch.Generator().manual_seed(5))
-    placed = pixels.points_in_views(landmarks, windows)
+    windows = transforms.random_windows(count, size, crop, flip=True, generator=torch.Generator().manual_seed(5))
+    placed = transforms.points_in_views(landmarks, windows)
     assert windows.mirrored.any() and not windows.mirrored.all()
     shown = 0
     for i in range(count):
@@ -72,8 +72,8 @@ def test_points_stay_on_the_pixels_that_they_mark():
             image = torch.zeros(1, side, side, 1, dtype=torch.uint8)
             column, row = marked * (side // size)
             image[0, row : row + 2, column : column + 2] = 255
-            one = pixels.Windows(size, crop, *(x[i : i + 1] for x in (windows.top, windows.left, windows.mirrored)))
-            lit = (pixels.views({D: image}, one)[D][0, 0] > 0).nonzero()
+            one = transforms.Windows(size, crop, *(x[i : i + 1] for x in (windows.top, windows.left, windows.mirrored)))
+            lit = (transforms.views({D: image}, one)[D][0, 0] > 0).nonzero()
             inside = bool((placed[i, k].abs() < 1).all())
             assert len(lit) == inside
             if inside:
@@ -83,11 +83,11 @@ def test_points_stay_on_the_pixels_that_they_mark():
 
 
 def test_points_of_a_clip_move_together_and_lost_ones_stay_lost():
-    windows = pixels.random_windows(5, 12, 8, flip=True, generator=torch.Generator().manual_seed(6))
+    windows = transforms.random_windows(5, 12, 8, flip=True, generator=torch.Generator().manual_seed(6))
     frames = torch.rand(5, COUNT, 2, generator=torch.Generator().manual_seed(7))
     frames[:, 10] = torch.nan  # on the line that the mirror leaves where it is
     clip = frames[:, None].expand(-1, 3, -1, -1)
-    alone, together = pixels.points_in_views(frames, windows), pixels.points_in_views(clip, windows)
+    alone, together = transforms.points_in_views(frames, windows), transforms.points_in_views(clip, windows)
     for t in range(3):
         assert torch.equal(together[:, t].nan_to_num(9), alone.nan_to_num(9))
     assert alone[:, 10].isnan().all() and alone.isnan().sum() == 10
@@ -95,18 +95,18 @@ def test_points_of_a_clip_move_together_and_lost_ones_stay_lost():
 
 def test_centre_views_are_the_centre_in_minus_one_to_one():
     images = stored()
-    views = pixels.centre_views(images, 12, 8)
+    views = transforms.centre_views(images, 12, 8)
     assert torch.allclose(views[V], images[V][:, 2:10, 2:10].permute(0, 3, 1, 2).float() / 127.5 - 1)
     assert views[V].min() >= -1 and views[V].max() <= 1
 
 
 def test_shrinking_averages_blocks():
     images = stored(2, 16)[V]
-    found = pixels.resized(images, 4).numpy()
+    found = transforms.resized(images, 4).numpy()
     wanted = images.numpy().reshape(2, 4, 4, 4, 4, 3).astype(np.float64).mean((2, 4))
     assert np.allclose(found, wanted, atol=1e-4)
 
 
 def test_growing_keeps_a_flat_image_flat():
     flat = torch.full((1, 8, 8, 1), 77, dtype=torch.uint8)
-    assert torch.allclose(pixels.resized(flat, 13), torch.full((1, 13, 13, 1), 77.0))
+    assert torch.allclose(transforms.resized(flat, 13), torch.full((1, 13, 13, 1), 77.0))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from aubench import points
+from aubench.core import landmarks
 
 
 @pytest.fixture
@@ -11,20 +11,22 @@ def face(points_49) -> np.ndarray:
 
 
 def test_parts_lie_where_they_are_in_a_photo(face) -> None:
-    left, right, mouth = (face[part].mean(axis=0) for part in (points.LEFT_EYE, points.RIGHT_EYE, points.MOUTH))
+    left, right, mouth = (
+        face[part].mean(axis=0) for part in (landmarks.LEFT_EYE, landmarks.RIGHT_EYE, landmarks.MOUTH)
+    )
     assert left[0] < 0 < right[0] and left[1] == pytest.approx(right[1]) and mouth[1] > left[1]
     brows, eyes = face[:10], face[19:31]
     assert brows[:, 1].max() < eyes[:, 1].min()
-    assert set(points.OUTER_EYE_CORNERS) == {19 + int(eyes[:, 0].argmin()), 19 + int(eyes[:, 0].argmax())}
+    assert set(landmarks.OUTER_EYE_CORNERS) == {19 + int(eyes[:, 0].argmin()), 19 + int(eyes[:, 0].argmax())}
 
 
 def test_the_mirror_takes_each_point_to_its_partner(face) -> None:
     for i, mirrored in enumerate(face * [-1, 1]):
         distances = np.linalg.norm(face - mirrored, axis=1)
-        assert points.MIRRORED[i] == distances.argmin()
+        assert landmarks.MIRRORED[i] == distances.argmin()
         assert distances.min() == pytest.approx(0, abs=1e-9)
 
 
 def test_two_mirrors_are_none() -> None:
-    assert sorted(points.MIRRORED) == list(range(points.COUNT))
-    assert [points.MIRRORED[i] for i in points.MIRRORED] == list(range(points.COUNT))
+    assert sorted(landmarks.MIRRORED) == list(range(landmarks.COUNT))
+    assert [landmarks.MIRRORED[i] for i in landmarks.MIRRORED] == list(range(landmarks.COUNT))

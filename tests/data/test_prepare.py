@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aubench.data import prepare
-from aubench.data.prepare import prepare_bp4d
-from aubench.data.report import Report
+from aubench.core.errors import DataError, UsageError
+from aubench.core.task import Modality
 from aubench.data.store import Store
-from aubench.errors import DataError, UsageError
-from aubench.task import Modality
+from aubench.datasets.bp4d import prepare
+from aubench.datasets.bp4d.prepare import prepare_bp4d
+from aubench.datasets.bp4d.summary import Report
 
 
 @pytest.fixture(scope="module")

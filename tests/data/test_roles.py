@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aubench.data.roles import Labelled
+from aubench.core.errors import DataError, UsageError
+from aubench.core.protocol import FoldRule
+from aubench.core.registry import find_protocol
+from aubench.core.task import Modality
+from aubench.data.splits import Labelled
 from aubench.data.store import Store
-from aubench.errors import DataError, UsageError
-from aubench.protocol import FoldRule
-from aubench.registry import find_protocol
-from aubench.task import Modality
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ import sys
 import numpy as np
 import pytest
 
+from aubench.core.errors import DataError, UsageError
+from aubench.core.task import Modality
 from aubench.data.store import Store
-from aubench.data.synth import dataset, identity, render, tracks
-from aubench.data.synth.anatomy import AUS
-from aubench.data.synth.dataset import SynthSettings, generate
-from aubench.errors import DataError, UsageError
-from aubench.task import Modality
+from aubench.datasets.synth import identity, rendering, synth_dataset, tracks
+from aubench.datasets.synth.anatomy import AUS
+from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 
 TINY = SynthSettings(subjects=2, sequences=2, frames=6, size=32)
 GOLDEN_STORE = "1e2b38ddef5213812465e3ce9cdd51d384a49168fb8ac0d7bf2b267ec9a7469b"
@@ -26,8 +26,8 @@ GOLDEN_FRAME = {
 ONE_FRAME = """
 import hashlib, warnings
 warnings.simplefilter("ignore")
-from aubench.data.synth import render, tracks
-from aubench.task import Modality
+from aubench.datasets.synth import render, tracks
+from aubench.core.task import Modality
 images = render.sequence(0, "F009", "T7", tracks.make(0, "F009", "T7", 32).only([20]), 32)
 print(*(hashlib.sha256(images[m].tobytes()).hexdigest() for m in Modality))
 """
@@ -47,7 +47,7 @@ def test_a_store_has_the_golden_digest(store):
 
 
 def test_a_frame_has_the_golden_bytes():
-    images = render.sequence(0, "F009", "T7", tracks.make(0, "F009", "T7", 32).only([20]), 64)
+    images = rendering.sequence(0, "F009", "T7", tracks.make(0, "F009", "T7", 32).only([20]), 64)
     assert {m: hashlib.sha256(images[m].tobytes()).hexdigest() for m in Modality} == GOLDEN_FRAME
 
 
@@ -68,7 +68,7 @@ def test_without_a_compiler_the_bytes_are_the_same():
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_bytes_do_not_depend_on_the_workers(tmp_path, monkeypatch, workers):
-    monkeypatch.setattr(dataset, "_WORKERS", workers)
+    monkeypatch.setattr(synth_dataset, "_WORKERS", workers)
     assert generate(tmp_path / "store", TINY, quiet).info.digest == GOLDEN_STORE
 
 
@@ -99,13 +99,13 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, monkeypatch, store):
         drawn.append((subject, name))
         return sequence(seed, subject, name, track, size)
 
-    sequence = render.sequence
-    monkeypatch.setattr(dataset, "_WORKERS", 1)
-    monkeypatch.setattr(render, "sequence", draw)
+    sequence = rendering.sequence
+    monkeypatch.setattr(synth_dataset, "_WORKERS", 1)
+    monkeypatch.setattr(rendering, "sequence", draw)
     with pytest.raises(KeyboardInterrupt):
         generate(tmp_path / "store", TINY, quiet)
     assert not (tmp_path / "store").exists()
-    monkeypatch.setattr(render, "sequence", sequence)
+    monkeypatch.setattr(rendering, "sequence", sequence)
     seen = []
     again = generate(tmp_path / "store", TINY, lambda done, total: seen.append((done, total)))
     assert seen == [(2, 4), (3, 4), (4, 4)]
@@ -140,7 +140,7 @@ def test_the_roster_is_that_of_bp4d():
 
 def test_images_show_a_face_at_any_size():
     for size in (32, 100, 256):
-        images = render.single(identity.AVERAGE, {}, size)
+        images = rendering.single(identity.AVERAGE, {}, size)
         assert images[Modality.VISUAL].shape == (size, size, 3)
         middle, corner = slice(size * 3 // 8, size * 5 // 8), slice(0, size // 16)
         for modality in (Modality.DEPTH, Modality.THERMAL):

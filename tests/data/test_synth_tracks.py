@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from aubench.data.synth import identity, render, tracks
-from aubench.data.synth.anatomy import AUS, MOVES
-from aubench.data.synth.camera import View, rotation
-from aubench.data.synth.chance import Dice
-from aubench.task import Modality
+from aubench.core.task import Modality
+from aubench.datasets.synth import identity, rendering, tracks
+from aubench.datasets.synth.anatomy import AUS, MOVES
+from aubench.datasets.synth.camera import View, rotation
+from aubench.datasets.synth.rng import Dice
 
 BP4D_RATES = (21.1, 17.1, 20.3, 46.1, 54.9, 59.4, 56.2, 46.6, 16.9, 34.4, 16.5, 15.2)
 
@@ -76,7 +76,7 @@ def test_the_head_only_turns():
 @pytest.mark.parametrize("au", AUS)
 def test_every_au_shows_in_every_modality_and_more_the_stronger(au):
     assert au in MOVES
-    neutral, half, full = (render.single(identity.AVERAGE, {au: x}, 64) for x in (0.0, 0.5, 1.0))
+    neutral, half, full = (rendering.single(identity.AVERAGE, {au: x}, 64) for x in (0.0, 0.5, 1.0))
     for modality in Modality:
         weak, strong = (np.abs(one[modality].astype(int) - neutral[modality]).sum() for one in (half, full))
         assert 0 < weak < strong
@@ -86,7 +86,7 @@ def test_every_au_shows_in_every_modality_and_more_the_stronger(au):
     ("au", "where"), [(1, "upper"), (2, "upper"), (4, "upper"), (12, "lower"), (17, "lower"), (24, "lower")]
 )
 def test_an_au_stays_in_its_part_of_the_face(au, where):
-    neutral, full = (render.single(identity.AVERAGE, {au: x}, 64)[Modality.VISUAL].astype(int) for x in (0.0, 1.0))
+    neutral, full = (rendering.single(identity.AVERAGE, {au: x}, 64)[Modality.VISUAL].astype(int) for x in (0.0, 1.0))
     changed = np.abs(full - neutral).sum(axis=(1, 2))
     upper, lower = changed[:32].sum(), changed[32:].sum()
     assert (upper > 20 * lower) if where == "upper" else (lower > 20 * upper)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aubench.registry import find_method, find_protocol
+from aubench.core.registry import find_method, find_protocol
 
 PAGE = (Path(__file__).parents[2] / "docs/ablations.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aubench import protocol, registry
-from aubench.data.roles import Labelled
+from aubench.core import protocol, registry
+from aubench.data.splits import Labelled
 from aubench.data.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -143,7 +143,7 @@ def test_headline_numbers_by_hand_equal_the_record(field, beside_a_record, capsy
 
 
 def test_the_method_in_the_readme_keeps_the_contract(tmp_path):
-    from aubench.engine.contract.checks import run_contract
+    from aubench.testing.check_method import run_contract
 
     (text,) = [text for page, text in SNIPPETS if page == "README.md"]
     (tmp_path / "mean_colour.py").write_text(text)
@@ -152,7 +152,7 @@ def test_the_method_in_the_readme_keeps_the_contract(tmp_path):
 
 
 def test_the_example_is_short_and_keeps_the_contract():
-    from aubench.engine.contract.checks import CHECKS, run_contract
+    from aubench.testing.check_method import CHECKS, run_contract
 
     assert len(EXAMPLE.read_text().splitlines()) <= 40
     results = run_contract(registry.find_method(str(EXAMPLE)))
@@ -211,7 +211,7 @@ def test_the_folds_in_the_methodology_are_those_of_the_protocol():
 
 
 def test_the_record_is_described_field_by_field():
-    from aubench.scores.record import RecordInfo, Summary
+    from aubench.results.record import RecordInfo, Summary
 
     text = (ROOT / "docs/results-format.md").read_text()
     for field in (*RecordInfo.model_fields, *Summary.model_fields):

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from aubench.engine import catalogue
-from aubench.registry import builtin_methods
+from aubench.cli import method_reference
+from aubench.core.registry import builtin_methods
 
 PAGE = Path(__file__).parents[2] / "docs/methods.md"
 
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    return catalogue.page(builtin_methods())
+    return method_reference.page(builtin_methods())
 
 
 def test_it_is_what_the_methods_say_today(page):

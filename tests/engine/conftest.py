@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aubench.scores.record import Record
+from aubench.results.record import Record
 
 _factory = importlib.util.spec_from_file_location("record_factory", Path(__file__).parents[1] / "record_factory.py")
 _module = importlib.util.module_from_spec(_factory)

@@ -6,7 +6,7 @@ import signal
 
 import torch
 
-from aubench.errors import Diverged
+from aubench.core.errors import Diverged
 
 
 def works(plan, fold, kind, index, report):

@@ -5,9 +5,9 @@ import pickle
 import pytest
 import torch
 
-from aubench.engine import checkpoint
-from aubench.engine.checkpoint import Identity
-from aubench.errors import CheckpointError
+from aubench.core.errors import CheckpointError
+from aubench.training import checkpoint
+from aubench.training.checkpoint import Identity
 
 MINE = Identity(run="a" * 16, method="amf", protocol="p" * 64, fold=1, seed=0)
 

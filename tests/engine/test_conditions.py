@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from aubench import Modality, Task
-from aubench.conditions import AS_IS, CLEAN, Condition, Treatment, missing, subsets
-from aubench.engine.robustness.sharing import Sharing
-from aubench.engine.robustness.suites import Suite, builtin_suites, find_suite
-from aubench.engine.sealed import Sealed
-from aubench.engine.treatments import GRID, Frames, applied, treated
-from aubench.errors import AubenchError, MethodError, UsageError
-from aubench.method import BranchedMethod
-from aubench.registry import builtin_methods, find_method
+from aubench.core.conditions import AS_IS, CLEAN, Condition, Treatment, missing, subsets
+from aubench.core.errors import AubenchError, MethodError, UsageError
+from aubench.core.method import BranchedMethod
+from aubench.core.registry import builtin_methods, find_method
+from aubench.core.suites import Suite, builtin_suites, find_suite
+from aubench.evaluation.corruptions import GRID, Frames, applied, treated
+from aubench.evaluation.multi_condition import Sharing
+from aubench.evaluation.predictor import Sealed
 
 V, D, T = Modality
 NAMES = [("F001", "T1", i) for i in range(5)]

@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from aubench.conditions import Condition
-from aubench.engine import devices
-from aubench.engine.fold import run_fold
-from aubench.engine.robustness import evaluation
-from aubench.errors import UsageError
+from aubench.core.conditions import Condition
+from aubench.core.errors import UsageError
+from aubench.runs import condition_scores, devices
+from aubench.runs.fold import run_fold
 
 
 def test_cpu_runs_as_many_folds_as_this_process_has_cores():
@@ -49,7 +48,9 @@ def test_precision_is_what_training_testing_and_conditions_compute_in(decide, tm
         run_fold(plan, 1, "cpu", 0, lambda event: None)
         assert seen == {(True, inside), (False, inside)}
         seen.clear()
-        evaluation.evaluate(plan, 1, "cpu", 0, lambda event: None, conditions=[Condition.parse("noise:depth:0.5")])
+        condition_scores.evaluate(
+            plan, 1, "cpu", 0, lambda event: None, conditions=[Condition.parse("noise:depth:0.5")]
+        )
         assert seen == {(False, inside)}
     finally:
         handle.remove()

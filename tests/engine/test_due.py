@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from aubench.cli.reproduction import Ahead
-from aubench.conditions import Condition
-from aubench.engine.fold import RESULT
-from aubench.engine.papers.due import Due, distinct
-from aubench.engine.papers.rows import Needed, Wanted
-from aubench.errors import UsageError
-from aubench.scores.record import Record, RecordInfo
+from aubench.core.conditions import Condition
+from aubench.core.errors import UsageError
+from aubench.papers.reproduction import Ahead
+from aubench.papers.required_runs import Due, distinct
+from aubench.papers.row_specs import Needed, Wanted
+from aubench.results.record import Record, RecordInfo
+from aubench.runs.fold import RESULT
 
 GONE, NOISE = Condition.parse("missing:visual"), Condition.parse("noise:all:0.5")
 

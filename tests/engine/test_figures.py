@@ -6,19 +6,19 @@ import cv2
 import numpy as np
 import pytest
 
-from aubench.engine import figures
-from aubench.errors import RecordError
+from aubench.core.errors import RecordError
+from aubench.plots import run_figures
 
 
 def test_both_figures_are_drawn_and_equal_runs_give_equal_bytes(fake_run: Any) -> None:
     run = fake_run().finish()
-    made = figures.draw(run.folder)
+    made = run_figures.draw(run.folder)
     assert [path.relative_to(run.folder).as_posix() for path in made] == [
         "figures/f1_per_au.png",
         "figures/learning_curves.png",
     ]
     first = [path.read_bytes() for path in made]
-    figures.draw(run.folder)
+    run_figures.draw(run.folder)
     assert [path.read_bytes() for path in made] == first
     for path in made:
         image = cv2.imread(str(path))
@@ -27,7 +27,7 @@ def test_both_figures_are_drawn_and_equal_runs_give_equal_bytes(fake_run: Any) -
 
 
 def test_a_figure_follows_the_numbers(fake_run: Any) -> None:
-    one, other = (figures.draw(fake_run(seed=seed).finish().folder)[0] for seed in (0, 1))
+    one, other = (run_figures.draw(fake_run(seed=seed).finish().folder)[0] for seed in (0, 1))
     plot = np.s_[120:500]
     assert (cv2.imread(str(one))[plot] != cv2.imread(str(other))[plot]).any()
 
@@ -35,13 +35,13 @@ def test_a_figure_follows_the_numbers(fake_run: Any) -> None:
 def test_a_run_of_two_stages_without_validation_is_drawn(fake_run: Any) -> None:
     run = fake_run(folds=(1,), selection="last")
     run.train(1, 4, stage="pretrain", validation=None).train(1, 6, validation=None).finish()
-    assert len(figures.draw(run.folder)) == 2
+    assert len(run_figures.draw(run.folder)) == 2
     (run.folder / "fold1" / "epochs.jsonl").unlink()
-    assert len(figures.draw(run.folder)) == 1
+    assert len(run_figures.draw(run.folder)) == 1
 
 
 def test_an_unfinished_run_has_no_figures(fake_run: Any) -> None:
     run = fake_run().train(1, 2)
     with pytest.raises(RecordError):
-        figures.draw(run.folder)
+        run_figures.draw(run.folder)
     assert not (run.folder / "figures").exists()

@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 import torch
 
-from aubench.data.roles import Labelled
+from aubench.core.errors import AubenchError
+from aubench.data.splits import Labelled
 from aubench.data.store import Store
-from aubench.engine import finished, predict
-from aubench.engine import fold as fold_module
-from aubench.engine.plan import Plan
-from aubench.engine.sealed import Sealed
-from aubench.errors import AubenchError
+from aubench.evaluation import inference
+from aubench.evaluation.predictor import Sealed
+from aubench.runs import fold as fold_module
+from aubench.runs import loading
+from aubench.runs.config import Plan
 
 METHOD = str(Path(__file__).parent / "clip_autoencoder.py")
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 1, "pretrain_epochs": 1}
@@ -33,23 +34,23 @@ def plan(decide, tmp_path_factory) -> Plan:
 
 
 def test_the_plan_is_found_in_the_folder(plan, small_store):
-    found = finished.open_plan(plan.folder, small_store)
+    found = loading.open_plan(plan.folder, small_store)
     assert (found.run_id, found.folder.resolve()) == (plan.run_id, plan.folder.resolve())
     assert found.describe() == plan.describe()
 
 
 def test_the_method_predicts_what_the_run_predicted(plan, small_store):
-    found = finished.open_plan(plan.folder, small_store)
+    found = loading.open_plan(plan.folder, small_store)
     data = Labelled(Store(small_store), found.protocol)
     rows = data.roles(1, validation=False).test
-    again = predict.probabilities(Sealed(finished.method_of(found, 1)), data, rows, torch.device("cpu"))
+    again = inference.probabilities(Sealed(loading.method_of(found, 1)), data, rows, torch.device("cpu"))
     kept = pd.read_parquet(plan.fold_folder(1) / "predictions.parquet").filter(like="p_AU").to_numpy()
     assert np.array_equal(again, kept)
 
 
 def test_an_unfinished_fold_has_no_method(plan):
     with pytest.raises(AubenchError, match="fold 2 is not finished"):
-        finished.method_of(plan, 2)
+        loading.method_of(plan, 2)
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_changed_weights_are_refused(copy, small_store):
     weights = copy / "fold1" / "checkpoint.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     with pytest.raises(AubenchError, match="is not what the fold was scored with"):
-        finished.method_of(finished.open_plan(copy, small_store), 1)
+        loading.method_of(loading.open_plan(copy, small_store), 1)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +79,9 @@ def test_a_changed_header_is_refused(copy, small_store, key, value, told):
     header = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps(header | {key: value}))
     with pytest.raises(AubenchError, match=told):
-        finished.open_plan(copy, small_store)
+        loading.open_plan(copy, small_store)
 
 
 def test_another_folder_is_refused(tmp_path):
     with pytest.raises(AubenchError, match="is not the folder of a run"):
-        finished.open_plan(tmp_path)
+        loading.open_plan(tmp_path)

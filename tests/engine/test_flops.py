@@ -4,8 +4,9 @@ import torch
 from torch import nn
 
 import aubench
-from aubench import BranchedMethod, Card, Fidelity, Method, Modality, Task, registry
-from aubench.engine import flops
+from aubench import BranchedMethod, Card, Fidelity, Method, Modality, Task
+from aubench.core import registry
+from aubench.evaluation import flops
 
 AUS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 V, D, T = Modality

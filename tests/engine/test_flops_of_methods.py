@@ -3,8 +3,8 @@
 import pytest
 
 from aubench import Modality, Task
-from aubench.engine import flops
-from aubench.registry import find_method
+from aubench.core.registry import find_method
+from aubench.evaluation import flops
 
 AUS = tuple(range(1, 13))
 V, D, T = Modality

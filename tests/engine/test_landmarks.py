@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from aubench.data.prepare import prepare_bp4d
+from aubench.core.landmarks import COUNT
+from aubench.core.task import Batch, Modality
 from aubench.data.store import Store
-from aubench.engine.fold import run_fold
-from aubench.engine.plan import Plan
+from aubench.datasets.bp4d.prepare import prepare_bp4d
 from aubench.methods.temt_net import TEMTNet
-from aubench.points import COUNT
-from aubench.task import Batch, Modality
+from aubench.runs.config import Plan
+from aubench.runs.fold import run_fold
 
 _made = importlib.util.spec_from_file_location("bp4d_delivery", Path(__file__).parents[1] / "bp4d_delivery.py")
 bp4d = importlib.util.module_from_spec(_made)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from aubench.engine.devices import DeviceChoice
-from aubench.engine.launch import MOST_FILES, TRACEBACK, FoldFailed, Job, launch
-from aubench.errors import AubenchError, Diverged
+from aubench.core.errors import AubenchError, Diverged
+from aubench.runs.devices import DeviceChoice
+from aubench.runs.scheduler import MOST_FILES, TRACEBACK, FoldFailed, Job, launch
 
 TWO = DeviceChoice("cpu", 2, "a test")
 

@@ -12,16 +12,17 @@ import pandas as pd
 import pytest
 import torch
 
-from aubench.data.roles import Labelled
+from aubench.core.errors import CheckpointError
+from aubench.core.registry import find_method
+from aubench.data.splits import Labelled
 from aubench.data.store import Store
-from aubench.engine import fold as fold_module
-from aubench.engine import provenance, training
-from aubench.engine.contract import checks
-from aubench.engine.plan import Plan
-from aubench.engine.run import write_record
-from aubench.errors import CheckpointError
-from aubench.registry import find_method
-from aubench.scores.record import RecordInfo
+from aubench.results.record import RecordInfo
+from aubench.runs import environment
+from aubench.runs import fold as fold_module
+from aubench.runs.config import Plan
+from aubench.runs.runner import write_record
+from aubench.testing import check_method
+from aubench.training import trainer
 
 METHOD = str(Path(__file__).parent / "clip_autoencoder.py")
 
@@ -45,7 +46,7 @@ def run(plan: Plan) -> list[dict]:
 def recorded(plan: Plan) -> RecordInfo:
     """What the record says after a run of the first fold."""
     cpu = {"kind": "cpu", "name": "some"}
-    plan.open_folder({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": provenance.git()})
+    plan.open_folder({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
     run(plan)
     return write_record(plan).info
 
@@ -60,7 +61,7 @@ def folders(runs: Path) -> list[Path]:
 
 
 def test_the_method_keeps_its_contract():
-    assert [check for check in checks.run_contract(find_method(METHOD)) if not check.passed] == []
+    assert [check for check in check_method.run_contract(find_method(METHOD)) if not check.passed] == []
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 7, 8, 11])
@@ -70,7 +71,7 @@ def test_kill_in_either_stage_ends_byte_identical(plan_for, tmp_path, monkeypatc
     assert stages == ["pretrain", "pretrain", "train", "train"]
 
     broken, seen = plan_for(tmp_path / "broken"), 0
-    original = training.Training._step
+    original = trainer.Training._step
 
     def dying(self, *args):
         nonlocal seen
@@ -79,9 +80,9 @@ def test_kill_in_either_stage_ends_byte_identical(plan_for, tmp_path, monkeypatc
             raise Killed
         return original(self, *args)
 
-    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(trainer, "SAVE_EVERY", 0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(training.Training, "_step", dying)
+        patch.setattr(trainer.Training, "_step", dying)
         with pytest.raises(Killed):
             run(broken)
     run(broken)

@@ -8,23 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from aubench.conditions import Condition
-from aubench.engine import flops
-from aubench.engine.papers import estimate
-from aubench.engine.papers.figures import FIGURES
-from aubench.engine.papers.rows import (
-    Terms,
-    Wanted,
-    cost,
-    needed,
-    protocol_for,
-    stands_for,
-)
-from aubench.engine.plan import StoreFacts, make_plan
-from aubench.errors import RecipeError
-from aubench.registry import find_method, find_protocol
-from aubench.scores.record import RecordInfo
-from aubench.task import Modality
+from aubench.core.conditions import Condition
+from aubench.core.errors import RecipeError
+from aubench.core.registry import find_method, find_protocol
+from aubench.core.task import Modality
+from aubench.evaluation import flops
+from aubench.papers import runtime_estimate
+from aubench.papers.paper_figures import FIGURES
+from aubench.papers.row_specs import Terms, Wanted, cost, needed, protocol_for, stands_for
+from aubench.results.record import RecordInfo
+from aubench.runs.config import StoreFacts, make_plan
 
 V, D, T = Modality
 GONE = Condition.parse("missing:visual")
@@ -164,13 +157,13 @@ def test_the_estimate_follows_the_nearest_run(make_record):
     operations = flops.count(plan.entry.method, plan.task, plan.typed_recipe).total.flops
     near = told_by(record, plan.recipe, 60, operations)
     far = told_by(record, plan.recipe | {"cut_switch": 0.1, "flip": False}, 900, operations)
-    assert estimate.training(plan, 3, [near, far], "cpu", 0) == pytest.approx(60)
-    assert estimate.training(plan, 1, [far, near], "cpu", 0) == pytest.approx(20)
+    assert runtime_estimate.training(plan, 3, [near, far], "cpu", 0) == pytest.approx(60)
+    assert runtime_estimate.training(plan, 1, [far, near], "cpu", 0) == pytest.approx(20)
     (longer,) = needed(Wanted("amf", {"epochs": 14}), terms).plans
-    assert estimate.training(longer, 3, [near], "cpu", 0) == pytest.approx(120)
+    assert runtime_estimate.training(longer, 3, [near], "cpu", 0) == pytest.approx(120)
     smaller = told_by(record, plan.recipe, 60, operations // 2)
-    assert estimate.training(plan, 3, [smaller], "cpu", 0) == pytest.approx(120, rel=0.01)
-    assert estimate.evaluation(plan, 5, [], "cpu", 1000) > 0
+    assert runtime_estimate.training(plan, 3, [smaller], "cpu", 0) == pytest.approx(120, rel=0.01)
+    assert runtime_estimate.evaluation(plan, 5, [], "cpu", 1000) > 0
 
 
 def test_without_a_record_the_estimate_follows_operations():
@@ -178,16 +171,18 @@ def test_without_a_record_the_estimate_follows_operations():
     small, large = (
         needed(Wanted(method, modalities=m), terms).plans[0] for method, m in (("resnet_depth", (D,)), ("amf", (V, D)))
     )
-    assert 0 < estimate.training(small, 3, [], "cpu", 0) < estimate.training(large, 3, [], "cpu", 0) < 600
+    assert (
+        0 < runtime_estimate.training(small, 3, [], "cpu", 0) < runtime_estimate.training(large, 3, [], "cpu", 0) < 600
+    )
 
 
 def test_records_that_cannot_be_read_are_passed_over(tmp_path, make_record):
     make_record("amf").write(tmp_path / "a")
     (tmp_path / "b").mkdir()
     (tmp_path / "b/record.json").write_text(json.dumps({"no": "record"}))
-    assert [info.method.name for info in estimate.known([tmp_path, tmp_path / "absent"])] == ["amf"]
+    assert [info.method.name for info in runtime_estimate.known([tmp_path, tmp_path / "absent"])] == ["amf"]
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (75, "75 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_durations_are_rough(seconds, words):
-    assert estimate.told(seconds) == words
+    assert runtime_estimate.told(seconds) == words

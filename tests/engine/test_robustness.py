@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from aubench.board import verify
-from aubench.board.ledger import Kept
-from aubench.conditions import CLEAN, Condition
-from aubench.data.roles import Labelled
+from aubench.core.conditions import CLEAN, Condition
+from aubench.core.errors import CheckpointError
+from aubench.data.splits import Labelled
 from aubench.data.store import Store
-from aubench.engine import finished, predict, provenance
-from aubench.engine import fold as fold_module
-from aubench.engine.plan import Plan
-from aubench.engine.robustness import evaluation
-from aubench.engine.robustness.sharing import Sharing
-from aubench.engine.run import write_record
-from aubench.engine.sealed import Sealed
-from aubench.engine.treatments import Frames
-from aubench.errors import CheckpointError
+from aubench.evaluation import inference
+from aubench.evaluation.corruptions import Frames
+from aubench.evaluation.multi_condition import Sharing
+from aubench.evaluation.predictor import Sealed
+from aubench.leaderboard import verify
+from aubench.leaderboard.records import Kept
+from aubench.runs import condition_scores, environment, loading
+from aubench.runs import fold as fold_module
+from aubench.runs.config import Plan
+from aubench.runs.runner import write_record
 
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 300, "epochs": 2}
 WANTED = [Condition.parse(text) for text in ("missing:visual", "noise:all:0.5")]
@@ -33,19 +33,19 @@ def plan(decide, tmp_path) -> Plan:
     """The first fold of a run, done."""
     plan = decide(tmp_path / "runs", "late_fusion", **SMALL)
     cpu = {"kind": "cpu", "name": "some"}
-    plan.open_folder({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": provenance.git()})
+    plan.open_folder({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
     fold_module.run_fold(plan, 1, "cpu", 0, lambda event: None)
     return plan
 
 
 def evaluate(plan: Plan, *conditions: Condition) -> dict:
     events: list[dict] = []
-    evaluation.evaluate(plan, 1, "cpu", 0, events.append, conditions)
+    condition_scores.evaluate(plan, 1, "cpu", 0, events.append, conditions)
     return events[0]
 
 
 def files(plan: Plan) -> dict[str, bytes]:
-    folder = plan.fold_folder(1) / evaluation.FOLDER
+    folder = plan.fold_folder(1) / condition_scores.FOLDER
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -55,7 +55,7 @@ def test_what_was_evaluated_is_not_evaluated_again(plan):
     assert evaluate(plan, *WANTED)["done"] == 0
     assert files(plan) == first
     assert evaluate(plan, WANTED[1], Condition.parse("missing:depth"))["done"] == 1
-    kept = evaluation.read(plan, 1)
+    kept = condition_scores.read(plan, 1)
     assert kept.conditions == ("missing:visual", "noise:all:0.5", "missing:depth")
     assert set(kept.counts["condition"]) == set(kept.conditions)
 
@@ -64,7 +64,7 @@ def test_one_after_the_other_gives_the_bytes_of_both_together(plan):
     evaluate(plan, *WANTED)
     together = files(plan)
     for name in together:
-        (plan.fold_folder(1) / evaluation.FOLDER / name).unlink()
+        (plan.fold_folder(1) / condition_scores.FOLDER / name).unlink()
     for condition in WANTED:
         evaluate(plan, condition)
     assert files(plan) == together
@@ -73,9 +73,11 @@ def test_one_after_the_other_gives_the_bytes_of_both_together(plan):
 def test_clean_under_conditions_is_the_run_itself(plan, small_store):
     data = Labelled(Store(small_store), plan.protocol)
     rows = data.roles(1, validation=True).test
-    method = finished.method_of(plan, 1)
-    (clean, noisy) = evaluation.predictions(Sharing(method, [CLEAN, WANTED[1]]), data, rows, 5, torch.device("cpu"))
-    assert np.allclose(clean, predict.probabilities(Sealed(method), data, rows, torch.device("cpu")), atol=1e-6)
+    method = loading.method_of(plan, 1)
+    (clean, noisy) = condition_scores.predictions(
+        Sharing(method, [CLEAN, WANTED[1]]), data, rows, 5, torch.device("cpu")
+    )
+    assert np.allclose(clean, inference.probabilities(Sealed(method), data, rows, torch.device("cpu")), atol=1e-6)
     frames = Frames(5, data.names(rows[:3]))
     images = {m: torch.from_numpy(data.store.read(m, rows[:3])) for m in plan.task.modalities}
     assert np.allclose(noisy[:3], Sealed(method).probabilities(images, WANTED[1], frames), atol=1e-6)
@@ -94,15 +96,15 @@ def test_the_record_has_every_condition_and_holds_what_it_claims(plan):
 
 def test_nothing_stale_is_reused(plan):
     evaluate(plan, *WANTED)
-    header = plan.fold_folder(1) / evaluation.FOLDER / evaluation.HEADER
+    header = plan.fold_folder(1) / condition_scores.FOLDER / condition_scores.HEADER
     said = json.loads(header.read_text())
     for key in ("checkpoint", "store", "run", "version"):
         header.write_text(json.dumps(said | {key: "other"}))
-        assert evaluation.read(plan, 1) is None
-        assert len(evaluation.lacking(plan, 1, WANTED)) == 2
+        assert condition_scores.read(plan, 1) is None
+        assert len(condition_scores.lacking(plan, 1, WANTED)) == 2
         assert write_record(plan).info.conditions == ("clean",)
     header.write_text(json.dumps(said))
-    assert evaluation.lacking(plan, 1, WANTED) == []
+    assert condition_scores.lacking(plan, 1, WANTED) == []
 
 
 def test_changed_weights_are_not_evaluated(plan):
@@ -116,8 +118,8 @@ def test_mean_image_is_that_of_the_training_role(plan, small_store):
     data = Labelled(Store(small_store), plan.protocol)
     rows = data.roles(1, validation=True).train[:50]
     method, device, mean = plan.build(), torch.device("cpu"), Condition.parse("missing:visual:mean")
-    assert evaluation.means_for(WANTED, data, rows, method, device) is None
-    means = evaluation.means_for([*WANTED, mean], data, rows, method, device)
+    assert condition_scores.means_for(WANTED, data, rows, method, device) is None
+    means = condition_scores.means_for([*WANTED, mean], data, rows, method, device)
     for m, mean in means.items():
         views = data.store.read(m, rows)[:, 2:30, 2:30].transpose(0, 3, 1, 2) / 127.5 - 1
         assert np.allclose(mean.numpy(), views.mean(0), atol=1e-5)

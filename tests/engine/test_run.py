@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from aubench.engine import fold as fold_module
-from aubench.engine import run as run_module
-from aubench.engine.devices import DeviceChoice
-from aubench.engine.plan import Plan
-from aubench.scores import record
+from aubench.results import record
+from aubench.runs import fold as fold_module
+from aubench.runs import runner as run_module
+from aubench.runs.config import Plan
+from aubench.runs.devices import DeviceChoice
 
 
 @pytest.fixture

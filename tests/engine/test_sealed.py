@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from aubench import Card, Fidelity, Method, Modality, Recipe, Task
-from aubench.conditions import Condition
-from aubench.engine.sealed import Sealed
-from aubench.errors import MethodError
+from aubench.core.conditions import Condition
+from aubench.core.errors import MethodError
+from aubench.evaluation.predictor import Sealed
 
 V, D = Modality.VISUAL, Modality.DEPTH
 TASK = Task((V, D), (1, 2), 16)

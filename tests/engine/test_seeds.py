@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from aubench.engine.seeds import derive
+from aubench._util.seeds import derive
 
 
 def test_seed_depends_on_every_part_and_its_place():

@@ -17,20 +17,20 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from aubench import atomic
+from aubench._util import atomic
 from aubench.cli import track
-from aubench.engine.tracking import background as background_module
-from aubench.engine.tracking import mlflow_client
-from aubench.engine.tracking.background import background
-from aubench.engine.tracking.tracker import SyncResult, Tracker, send_all
-from aubench.errors import CheckFailed, UsageError
-from aubench.scores.record import Record, RecordInfo
+from aubench.core.errors import CheckFailed, UsageError
+from aubench.results.record import Record, RecordInfo
+from aubench.tracking import background as background_module
+from aubench.tracking import mlflow_client
+from aubench.tracking.background import background
+from aubench.tracking.sync import SyncResult, Tracker, send_all
 
 COMMIT = "a" * 40
 SEND = """
 import sys
 from pathlib import Path
-from aubench.engine.tracking.tracker import Tracker
+from aubench.tracking.sync import Tracker
 print(Tracker(Path(sys.argv[1])).sync())
 """
 

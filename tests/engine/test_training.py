@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from aubench.core.errors import CheckpointError, MethodError, UsageError
 from aubench.data.store import Store
-from aubench.engine import fold as fold_module
-from aubench.engine import training as training_module
-from aubench.engine.plan import Plan
-from aubench.errors import CheckpointError, MethodError, UsageError
+from aubench.runs import fold as fold_module
+from aubench.runs.config import Plan
+from aubench.training import trainer as training_module
 
 CHANGES = {"image_size": 32, "crop": 28, "frames_per_epoch": 150, "epochs": 3, "validation_stride": 2}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aubench.engine.search.study import check_bound
-from aubench.errors import UsageError
+from aubench.core.errors import UsageError
+from aubench.tuning.study import check_bound
 
 TUNE = ("tune", "--no-track", "--protocol", "synth_3fold", "--trials", "2", "--device", "cpu")
 SMALL = ("--set", "image_size=32", "--set", "crop=28", "--set", "frames_per_epoch=100", "--set", "epochs=1")

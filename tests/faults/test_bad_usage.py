@@ -109,7 +109,7 @@ def test_store_with_a_missing_array_is_refused(call, store):
 
 
 def test_subject_in_two_folds_is_refused(call, tmp_path):
-    from aubench.registry import builtin_protocols
+    from aubench.core.registry import builtin_protocols
 
     text = builtin_protocols()["synth_3fold"].read_text().replace('"F003"', '"F001"', 1)
     (tmp_path / "mine.toml").write_text(text)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from aubench.methods._parts import selection, voting
+from aubench.methods._modules import gumbel_selection, gumbel_voting
 
 FRAMES, DRAWS, WIDTH, AUS, TEMPERATURE = 5, 7, 6, 4, 0.7
 
@@ -17,8 +17,8 @@ class Case:
         self.scores = torch.rand(modalities, FRAMES, WIDTH, dtype=torch.double, requires_grad=True)
         self.features = torch.randn(modalities, FRAMES, WIDTH, dtype=torch.double, requires_grad=True)
         self.classifier = nn.Linear(WIDTH, AUS).double()
-        drawn = selection.Noise.drawn(modalities, FRAMES, DRAWS, WIDTH)
-        self.noise = selection.Noise(drawn.by_draw.double(), drawn.by_frame.double(), DRAWS)
+        drawn = gumbel_selection.Noise.drawn(modalities, FRAMES, DRAWS, WIDTH)
+        self.noise = gumbel_selection.Noise(drawn.by_draw.double(), drawn.by_frame.double(), DRAWS)
         self.above = torch.randn(FRAMES, AUS, dtype=torch.double)
 
     def gradients(self, votes):
@@ -26,8 +26,8 @@ class Case:
         return torch.autograd.grad((votes * self.above).sum(), leaves)
 
     def found(self):
-        odds = selection.log_odds(self.scores)
-        return voting.mean_vote(odds, self.features, self.classifier, self.noise, TEMPERATURE)
+        odds = gumbel_selection.log_odds(self.scores)
+        return gumbel_voting.mean_vote(odds, self.features, self.classifier, self.noise, TEMPERATURE)
 
     def naive(self):
         """Draw by draw, with autograd."""
@@ -50,7 +50,7 @@ def case(request):
 
 @pytest.mark.parametrize("at_once", [1, 2 * DRAWS * WIDTH, 2**20], ids=["one frame", "two frames", "all frames"])
 def test_votes_and_gradients_are_those_of_a_loop_over_draws(case, at_once, monkeypatch):
-    monkeypatch.setattr(voting, "_CACHED", at_once)
+    monkeypatch.setattr(gumbel_voting, "_CACHED", at_once)
     found, wanted = case.found(), case.naive()
     torch.testing.assert_close(found, wanted)
     for ours, theirs in zip(case.gradients(found), case.gradients(wanted), strict=True):
@@ -58,30 +58,30 @@ def test_votes_and_gradients_are_those_of_a_loop_over_draws(case, at_once, monke
 
 
 def test_the_gradient_of_selected_features_is_the_slope(case):
-    odds = selection.log_odds(case.scores).detach()
+    odds = gumbel_selection.log_odds(case.scores).detach()
 
     def votes(features):
-        return voting.mean_vote(odds, features, case.classifier, case.noise, TEMPERATURE)
+        return gumbel_voting.mean_vote(odds, features, case.classifier, case.noise, TEMPERATURE)
 
     assert torch.autograd.gradcheck(votes, case.features)
 
 
 def test_low_precision_around_it_changes_nothing(case):
     case.classifier.float()
-    drawn = selection.Noise(case.noise.by_draw.float(), case.noise.by_frame.float(), DRAWS)
-    odds, features = selection.log_odds(case.scores.float()).detach(), case.features.detach().float()
-    alone = voting.mean_vote(odds, features, case.classifier, drawn, TEMPERATURE)
+    drawn = gumbel_selection.Noise(case.noise.by_draw.float(), case.noise.by_frame.float(), DRAWS)
+    odds, features = gumbel_selection.log_odds(case.scores.float()).detach(), case.features.detach().float()
+    alone = gumbel_voting.mean_vote(odds, features, case.classifier, drawn, TEMPERATURE)
     with torch.autocast("cpu", torch.bfloat16):
-        within = voting.mean_vote(odds, features, case.classifier, drawn, TEMPERATURE)
+        within = gumbel_voting.mean_vote(odds, features, case.classifier, drawn, TEMPERATURE)
     assert within.dtype == torch.float32
     torch.testing.assert_close(within, alone)
 
 
 def test_low_precision_features_are_taken(case):
     case.classifier.float()
-    drawn = selection.Noise(case.noise.by_draw.float(), case.noise.by_frame.float(), DRAWS)
+    drawn = gumbel_selection.Noise(case.noise.by_draw.float(), case.noise.by_frame.float(), DRAWS)
     features = case.features.detach().bfloat16().requires_grad_()
-    odds = selection.log_odds(case.scores.float()).detach()
-    voting.mean_vote(odds, features, case.classifier, drawn, TEMPERATURE).sum().backward()
+    odds = gumbel_selection.log_odds(case.scores.float()).detach()
+    gumbel_voting.mean_vote(odds, features, case.classifier, drawn, TEMPERATURE).sum().backward()
     assert features.grad.dtype == torch.bfloat16
     assert features.grad.any()

@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn import functional
 
 from aubench import AubenchError, Batch, Modality, Progress, Task
-from aubench.engine.contract.clauses import EACH, Case
-from aubench.errors import RecipeError
-from aubench.methods._parts import video, video_weights
+from aubench.core.errors import RecipeError
+from aubench.methods._modules import video, video_weights
 from aubench.methods.au_vmae import AUvMAE
+from aubench.testing.checks import EACH, Case
 
 V, D, T = Modality
 AUS = (1, 2, 4, 6, 12)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from aubench.methods._parts.knowledge import (
+from aubench.methods._modules.au_pair_statistics import (
     class_weights,
     co_occurrence,
     distance,

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from aubench.errors import RecipeError
-from aubench.methods._parts.minority import MinorityRecipe, minority_spans
+from aubench.core.errors import RecipeError
+from aubench.methods._modules.rare_au_clips import MinorityRecipe, minority_spans
 
 BP4D = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 DISFA = (1, 2, 4, 6, 9, 12, 25, 26)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from aubench.methods._parts import video
+from aubench.methods._modules import video
 
 DEPTH, PATCH, ROWS, COLUMNS = 2, 3, 2, 4
 

@@ -8,9 +8,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from aubench import AubenchError, Modality, Task, registry
-from aubench.methods._parts import backbones
-from aubench.methods._parts.backbones import Encoder, widened
+from aubench import AubenchError, Modality, Task
+from aubench.core import registry
+from aubench.methods._modules import backbones
+from aubench.methods._modules.backbones import Encoder, widened
 
 AUS = (1, 2, 4, 6)
 V, D, T = Modality

@@ -8,8 +8,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from aubench import Modality, Task, registry
-from aubench.methods._parts.backbones import IMAGENET_MEAN, IMAGENET_STD
+from aubench import Modality, Task
+from aubench.core import registry
+from aubench.methods._modules.backbones import IMAGENET_MEAN, IMAGENET_STD
 
 AUS = (1, 2, 4)
 FRAMES, SIDE = 2, 18

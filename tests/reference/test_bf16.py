@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from aubench import Batch, Modality, Progress, Task, registry
-from aubench.methods._parts import alignment, knowledge
+from aubench import Batch, Modality, Progress, Task
+from aubench.core import registry
+from aubench.methods._modules import au_pair_statistics, ssa_loss
 
 V, D, T = Modality
 AUS = (1, 2, 4)
@@ -99,8 +100,8 @@ def test_counts_beyond_256_are_exact():
     frames = 1000
     states = (torch.arange(frames)[:, None] % torch.tensor([2, 3, 5]) == 0).float()
     with torch.autocast("cpu", torch.bfloat16):
-        c = knowledge.co_occurrence(states)
-        s = knowledge.transitions(states[:-1], states[1:])
+        c = au_pair_statistics.co_occurrence(states)
+        s = au_pair_statistics.transitions(states[:-1], states[1:])
     both = sum(n % 2 == 0 and n % 3 == 0 for n in range(frames))
     either = sum(n % 2 == 0 or n % 3 == 0 for n in range(frames))
     ends_both = sum(n % 2 == 0 and n % 3 == 0 for n in range(frames - 1))
@@ -110,6 +111,6 @@ def test_counts_beyond_256_are_exact():
 
 def test_correlations_are_exact():
     maps = torch.randn(2, 64, 3, 3, generator=torch.Generator().manual_seed(4))
-    exact = alignment.correlations(maps)
+    exact = ssa_loss.correlations(maps)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(alignment.correlations(maps), exact)
+        assert torch.equal(ssa_loss.correlations(maps), exact)

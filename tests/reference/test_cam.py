@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from aubench import AubenchError, Modality, Task
-from aubench.methods._parts.channel_attention import ChannelAttention
+from aubench.methods._modules.channel_attention import ChannelAttention
 from aubench.methods.cam import CAM
 
 AUS = (1, 2, 4)

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from aubench import Batch, Modality
-from aubench.methods._parts.cut_switch import cut_switch
+from aubench.methods._modules.cut_switch import cut_switch
 
 V, D, T = Modality
 SIZE, BLOCK = 20, 6

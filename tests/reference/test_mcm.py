@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from aubench import Batch, Modality, Progress, Task, registry
-from aubench.errors import RecipeError
+from aubench import Batch, Modality, Progress, Task
+from aubench.core import registry
+from aubench.core.errors import RecipeError
 from aubench.methods import mcm
-from aubench.methods._parts import masked_autoencoder as mae
-from aubench.methods._parts.transformer import patchify
+from aubench.methods._modules import masked_autoencoder as mae
+from aubench.methods._modules.transformer import patchify
 
 V, D, T = Modality
 AUS = (1, 2, 4)

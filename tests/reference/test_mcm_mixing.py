@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy import stats
 
-from aubench import Modality, Task, registry
-from aubench.methods._parts.channel_mixing import mixed, picks, picks_of_present
+from aubench import Modality, Task
+from aubench.core import registry
+from aubench.methods._modules.channel_mixing import mixed, picks, picks_of_present
 
 V, D, T = Modality
 AUS = (1, 2, 4)

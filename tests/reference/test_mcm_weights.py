@@ -6,10 +6,11 @@ import torch
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 
-from aubench import AubenchError, Modality, Task, registry
-from aubench.engine import flops
-from aubench.methods._parts import masked_autoencoder as mae
-from aubench.methods._parts.transformer import sine_cosine_grid
+from aubench import AubenchError, Modality, Task
+from aubench.core import registry
+from aubench.evaluation import flops
+from aubench.methods._modules import masked_autoencoder as mae
+from aubench.methods._modules.transformer import sine_cosine_grid
 
 V, D, T = Modality
 AUS = (1, 2, 4)

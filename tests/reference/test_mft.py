@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from aubench import AubenchError, Batch, Modality, Progress, Task
-from aubench.engine import flops
-from aubench.methods._parts.au_tokens import AttendedTokens, AUEncoding, AUHeads, FusionAttention, ProjectedTokens
+from aubench.evaluation import flops
+from aubench.methods._modules.au_tokens import AttendedTokens, AUEncoding, AUHeads, FusionAttention, ProjectedTokens
 from aubench.methods.mft import MFT
 
 AUS = (1, 2, 4, 6, 7)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aubench import Batch, Modality, Progress, Task
-from aubench.methods._parts import alignment
+from aubench.methods._modules import ssa_loss
 from aubench.methods.mtut import MTUT
 
 AUS = (1, 2, 4, 6)
@@ -46,7 +46,7 @@ def frame_loss(probabilities, labels):
 
 def test_the_correlation_agrees_with_loops():
     maps = torch.randn(FRAMES, 7, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
-    found = alignment.correlations(maps)
+    found = ssa_loss.correlations(maps)
     for n in range(FRAMES):
         np.testing.assert_allclose(found[n], correlation(maps[n].tolist()), atol=1e-5)
 
@@ -54,14 +54,14 @@ def test_the_correlation_agrees_with_loops():
 def test_the_correlation_does_not_see_gain_and_offset_of_channels():
     maps = torch.randn(FRAMES, 7, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
     other = maps * torch.linspace(0.5, 4, 7).reshape(7, 1, 1) - 3
-    torch.testing.assert_close(alignment.correlations(maps), alignment.correlations(other), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ssa_loss.correlations(maps), ssa_loss.correlations(other), atol=1e-4, rtol=1e-4)
 
 
 def test_channels_that_are_the_same_everywhere_add_nothing_and_send_back_nothing():
     maps = torch.randn(1, 4, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(2))
     maps[:, 1], maps[:, 3] = 0.0, 1.0
     maps.requires_grad_()
-    found = alignment.correlations(maps)
+    found = ssa_loss.correlations(maps)
     np.testing.assert_allclose(found[0].detach(), correlation(maps[0, [0, 2]].tolist()), atol=1e-5)
     found.square().sum().backward()
     assert maps.grad.isfinite().all()
@@ -73,7 +73,7 @@ def test_channels_that_are_the_same_everywhere_add_nothing_and_send_back_nothing
 def test_rho_agrees_with_the_formula(beta):
     own = torch.tensor([0.2, 0.7, 0.7, 0.9, 1.5, 9.0])
     other = torch.tensor([0.9, 0.7, 0.6, 0.2, 0.4, 0.1])
-    found = alignment.focal_weights(own, other, beta, 10.0)
+    found = ssa_loss.focal_weights(own, other, beta, 10.0)
     wanted = [rho(a, b, beta) for a, b in zip(own.tolist(), other.tolist(), strict=True)]
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
     assert found[:2].tolist() == [0, 0]
@@ -82,18 +82,18 @@ def test_rho_agrees_with_the_formula(beta):
 
 def test_rho_is_a_constant():
     own = torch.tensor([0.9], requires_grad=True)
-    assert not alignment.focal_weights(own, torch.tensor([0.1]), 2.0, 10.0).requires_grad
+    assert not ssa_loss.focal_weights(own, torch.tensor([0.1]), 2.0, 10.0).requires_grad
 
 
 def test_rho_stays_finite_where_the_exponential_would_not():
-    found = alignment.focal_weights(torch.tensor([500.0]), torch.tensor([0.0]), 2.0, 10.0)
+    found = ssa_loss.focal_weights(torch.tensor([500.0]), torch.tensor([0.0]), 2.0, 10.0)
     assert found.tolist() == [10]
 
 
 @pytest.mark.parametrize(("per_pair", "share"), [(True, POSITIONS**2), (False, 1)])
 def test_the_squared_norm_agrees_with_loops(per_pair, share):
     first, second = torch.randn(2, FRAMES, POSITIONS, POSITIONS, generator=torch.Generator().manual_seed(3))
-    found = alignment.misalignment(first, second, per_pair=per_pair)
+    found = ssa_loss.misalignment(first, second, per_pair=per_pair)
     wanted = [squared_norm(a, b) / share for a, b in zip(first.tolist(), second.tolist(), strict=True)]
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from aubench import Batch, Modality, Progress, Task
-from aubench.methods._parts import masked_autoencoder as mae
-from aubench.methods._parts.presence import present
-from aubench.methods._parts.transformer import patchify
+from aubench.methods._modules import masked_autoencoder as mae
+from aubench.methods._modules.missing_modality import present
+from aubench.methods._modules.transformer import patchify
 from aubench.methods.mcm import MCM
 
 V, D, T = Modality

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from aubench import Card, Fidelity, Method, Modality, Progress, Recipe, Task
-from aubench.engine import flops
-from aubench.methods._parts import transformer
-from aubench.methods._parts.transformer import Blocks
+from aubench.evaluation import flops
+from aubench.methods._modules import transformer
+from aubench.methods._modules.transformer import Blocks
 
 
 def line(position, width):

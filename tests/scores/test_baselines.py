@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from aubench.board import ledger, verify
-from aubench.scores import baselines, counts, histograms, metrics
+from aubench.leaderboard import records, verify
+from aubench.metrics import baselines, scores
+from aubench.results import counts, histograms
 
 
 def _frames(record, fold: int, au: int) -> np.ndarray:
@@ -41,9 +42,9 @@ def test_counts_are_those_of_a_dummy_trained_on_every_frame(make_record, name, d
 def test_baselines_agree_with_their_own_histograms_and_have_no_order(make_record):
     record = make_record()
     for tables in (baselines.always_positive(record), baselines.prevalence(record)):
-        kept = ledger.Kept(None, type(record)(record.info, *tables))
+        kept = records.Kept(None, type(record)(record.info, *tables))
         assert not list(verify._histograms(kept))
-        assert metrics.summarise(*tables).auc == 0.5
+        assert scores.summarise(*tables).auc == 0.5
 
 
 def test_labels_stay_and_other_conditions_go(make_record):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aubench.errors import RecordError
-from aubench.scores import counts, files
+from aubench.core.errors import RecordError
+from aubench.results import counts, csv_io
 
 HEADER = "condition,fold,subject,au,tp,fp,fn,tn\n"
 GOOD = "clean,1,F001,1,1,2,3,4\nclean,1,F001,10,0,0,0,0\nclean,1,F002,1,5,6,7,8\n"
@@ -72,7 +72,7 @@ def test_a_file_beyond_its_bound_is_not_even_read(tmp_path):
     path = tmp_path / "long"
     path.write_bytes(b"x" * 101)
     with pytest.raises(RecordError, match="larger than 100 bytes"):
-        files.read_bounded(path, 100)
+        csv_io.read_bounded(path, 100)
 
 
 def test_a_link_is_not_followed(tmp_path):

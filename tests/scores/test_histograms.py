@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aubench.errors import RecordError
-from aubench.scores import histograms
+from aubench.core.errors import RecordError
+from aubench.results import histograms
 
 
 @pytest.mark.parametrize("width", [32, 64])

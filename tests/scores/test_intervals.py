@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from aubench.errors import RecordError
-from aubench.scores import counts, intervals
-from aubench.scores.intervals import f1_difference, f1_interval
-from aubench.scores.shares import shares
+from aubench.core.errors import RecordError
+from aubench.metrics import intervals
+from aubench.metrics.intervals import f1_difference, f1_interval
+from aubench.metrics.resampling import shares
+from aubench.results import counts
 
 
 def test_it_is_the_textbook_t_interval_around_the_estimate_without_its_bias(make_record):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, average_precision_score, f1_score, roc_auc_score
 
-from aubench.scores import counts, histograms, metrics
+from aubench.metrics import scores
+from aubench.results import counts, histograms
 
 AUS = (1, 6, 12)
 FOLDS = (1, 2)
@@ -61,7 +62,7 @@ def _mean_of_means(table: list[list[float]]) -> float:
 @pytest.mark.parametrize("seed", range(5))
 def test_summary_equals_scikit_learn(seed):
     made = _predictions(seed)
-    summary = metrics.summarise(*_tables(made))
+    summary = scores.summarise(*_tables(made))
     for stated, score in (
         (summary.f1_mean, lambda y, p: f1_score(y, p > 0.5, zero_division=0)),
         (summary.acc, lambda y, p: accuracy_score(y, p > 0.5)),
@@ -82,7 +83,7 @@ def test_pooled_f1_equals_scikit_learn_on_all_folds_together(seed):
     said = np.concatenate([part[2] for part in made.values()]) > 0.5
     known = labels >= 0
     expected = np.mean([f1_score(labels[known[:, i], i], said[known[:, i], i]) for i in range(len(AUS))])
-    assert metrics.summarise(*_tables(made)).f1_pooled == pytest.approx(expected, abs=5.1e-7)
+    assert scores.summarise(*_tables(made)).f1_pooled == pytest.approx(expected, abs=5.1e-7)
 
 
 @given(st.lists(st.tuples(st.integers(0, 199), st.booleans()), min_size=2, max_size=80))
@@ -91,22 +92,22 @@ def test_auc_and_average_precision_equal_scikit_learn_to_the_last_digits(frames)
     bins, labels = np.array([b for b, _ in frames]), np.array([y for _, y in frames], int)
     absent, present = (np.bincount(bins[labels == y], minlength=200) for y in (0, 1))
     if 0 < labels.sum() < len(labels):
-        assert metrics.auc(absent, present) == pytest.approx(roc_auc_score(labels, CENTRES[bins]), abs=1e-14)
+        assert scores.auc(absent, present) == pytest.approx(roc_auc_score(labels, CENTRES[bins]), abs=1e-14)
     else:
-        assert math.isnan(metrics.auc(absent, present))
+        assert math.isnan(scores.auc(absent, present))
     if labels.any():
-        assert metrics.average_precision(absent, present) == pytest.approx(
+        assert scores.average_precision(absent, present) == pytest.approx(
             average_precision_score(labels, CENTRES[bins]), abs=1e-14
         )
     else:
-        assert math.isnan(metrics.average_precision(absent, present))
+        assert math.isnan(scores.average_precision(absent, present))
 
 
 def test_auc_counts_ordered_pairs_and_half_of_those_within_a_bin():
     generator = np.random.default_rng(1)
     absent, present = generator.integers(0, 4, (2, 200))
     pairs = [(a, p) for a in range(200) for _ in range(absent[a]) for p in range(200) for _ in range(present[p])]
-    assert metrics.auc(absent, present) == sum((p > a) + 0.5 * (p == a) for a, p in pairs) / len(pairs)
+    assert scores.auc(absent, present) == sum((p > a) + 0.5 * (p == a) for a, p in pairs) / len(pairs)
 
 
 def test_undefined_f1_counts_zero_and_undefined_auc_is_left_out():
@@ -117,7 +118,7 @@ def test_undefined_f1_counts_zero_and_undefined_auc_is_left_out():
     p = np.array([[0.9, 0.1]] * 4 + [[0.2, 0.1]] * 6)
     y = np.array([[1, 0]] * 3 + [[0, 0]] * 7)
     bins = histograms.of_predictions(p, y, (1, 2), condition="clean", fold=1)
-    summary = metrics.summarise(counts.tidy(pd.DataFrame(rows)), bins)
+    summary = scores.summarise(counts.tidy(pd.DataFrame(rows)), bins)
     assert summary.f1_by_au == {"AU1": round(6 / 7, 6), "AU2": 0.0}
     assert summary.f1_mean == round(3 / 7, 6)
     assert summary.auc_by_au["AU2"] is None
@@ -128,15 +129,15 @@ def test_other_conditions_do_not_touch_the_summary():
     made = _predictions(0)
     table, bins = _tables(made)
     noisy = table.assign(condition="noise:depth:0.2", tp=0)
-    assert metrics.summarise(counts.tidy(pd.concat([table, noisy])), bins) == metrics.summarise(table, bins)
+    assert scores.summarise(counts.tidy(pd.concat([table, noisy])), bins) == scores.summarise(table, bins)
 
 
 def test_order_of_rows_changes_no_digit():
     table, bins = _tables(_predictions(2))
     shuffled = table.sample(frac=1, random_state=3), bins.sample(frac=1, random_state=4)
-    assert metrics.summarise(*shuffled) == metrics.summarise(table, bins)
+    assert scores.summarise(*shuffled) == scores.summarise(table, bins)
 
 
 def test_deviation_is_that_of_a_sample():
-    assert metrics.deviation([0.4]) == 0
-    assert metrics.deviation([0.1, 0.4, 0.7, 0.3]) == pytest.approx(np.std([0.1, 0.4, 0.7, 0.3], ddof=1))
+    assert scores.deviation([0.4]) == 0
+    assert scores.deviation([0.1, 0.4, 0.7, 0.3]) == pytest.approx(np.std([0.1, 0.4, 0.7, 0.3], ddof=1))

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from aubench.scores import metrics, paired
-from aubench.scores.shares import Shares, shares
+from aubench.metrics import scores, significance
+from aubench.metrics.resampling import Shares, shares
 
 
 def test_flips_equal_a_plain_loop(monkeypatch):
-    monkeypatch.setattr(paired, "FLIPS", 200)
-    monkeypatch.setattr(paired, "_BLOCK", 50)
-    monkeypatch.setattr(paired, "_ENOUGH", 1)
+    monkeypatch.setattr(significance, "FLIPS", 200)
+    monkeypatch.setattr(significance, "_BLOCK", 50)
+    monkeypatch.setattr(significance, "_ENOUGH", 1)
     parts = np.random.default_rng(0).normal(0.2, 1, size=(9, 3))
-    found, generator = paired.flipped(parts), np.random.RandomState(paired._SEED)
+    found, generator = significance.flipped(parts), np.random.RandomState(significance._SEED)
     signs = [1 if one else -1 for one in generator.randint(0, 2, size=200 * 9, dtype=np.int64)]
     for column in range(3):
         own = parts[:, column].tolist()
@@ -29,30 +29,30 @@ def test_of_many_methods_the_better_ones_still_rank_first():
     for i, parts in enumerate(even):
         own = parts + (0.02 if i < 2 else 0.01)
         contestants.append(Shares((1,), people, own.sum(axis=0), own, np.zeros(2)))
-    assert paired.ranked(contestants) == [1, 1, *([3] * 70)]
+    assert significance.ranked(contestants) == [1, 1, *([3] * 70)]
 
 
 def test_only_tests_that_few_flips_have_met_take_more(monkeypatch):
     parts = np.random.default_rng(0).normal(0, 1, size=(30, 200))
     parts[:, 0] += 3
-    found = paired.flipped(parts)
-    monkeypatch.setattr(paired, "flips_for", lambda tests: paired.FLIPS)
-    as_before = paired.flipped(parts)
-    same = as_before >= (paired._ENOUGH + 1) / (paired.FLIPS + 1)
+    found = significance.flipped(parts)
+    monkeypatch.setattr(significance, "flips_for", lambda tests: significance.FLIPS)
+    as_before = significance.flipped(parts)
+    same = as_before >= (significance._ENOUGH + 1) / (significance.FLIPS + 1)
     assert (found[same] == as_before[same]).all() and same.sum() > 150
     assert found[0] == pytest.approx(0.05 / 200 / 20, rel=0.01)
 
 
 def test_of_few_tests_none_takes_more_flips():
-    assert [paired.flips_for(tests) for tests in (1, 45, 125, 126, 2556)] == [50_000] * 3 + [55_000, 1_025_000]
+    assert [significance.flips_for(tests) for tests in (1, 45, 125, 126, 2556)] == [50_000] * 3 + [55_000, 1_025_000]
 
 
 def test_methods_of_equal_skill_are_told_apart_as_rarely_however_many_flips_are_made(monkeypatch):
-    monkeypatch.setattr(paired, "FLIPS", 1000)
-    monkeypatch.setattr(paired, "_BLOCK", 500)
+    monkeypatch.setattr(significance, "FLIPS", 1000)
+    monkeypatch.setattr(significance, "_BLOCK", 500)
     parts = np.random.default_rng(1).normal(size=(24, 4000))
-    monkeypatch.setattr(paired, "flips_for", lambda tests: 20_000)
-    p = paired.flipped(parts)
+    monkeypatch.setattr(significance, "flips_for", lambda tests: 20_000)
+    p = significance.flipped(parts)
     for level in (0.002, 0.01, 0.05):
         assert np.mean(p <= level) <= level + 3 * (level / 4000) ** 0.5
 
@@ -68,7 +68,7 @@ def _swapped(ours, theirs, flips):
     for flip in range(flips + 1):
         swap = (generator.random(len(subjects)) < 0.5)[rows][:, None] & (flip > 0)
         sides = (ours.assign(**dict(zip(cells, np.where(swap, x, y).T, strict=True))) for x, y in ((b, a), (a, b)))
-        one, two = (metrics.headline(metrics.f1(metrics.tally(side).cells)) for side in sides)
+        one, two = (scores.headline(scores.f1(scores.tally(side).cells)) for side in sides)
         observed = one - two if observed is None else observed
         as_far += abs(one - two) >= abs(observed)
     return as_far / (flips + 1)
@@ -77,29 +77,29 @@ def _swapped(ours, theirs, flips):
 @pytest.mark.parametrize("skill", [0.5, 0.56, 0.62])
 def test_it_agrees_with_swapping_labels_and_scoring_anew(make_record, skill):
     ours, theirs = make_record(skill=0.5, seed=1).counts, make_record(skill=skill, seed=2).counts
-    flipped = paired.mean_p(paired.differences([shares([ours]), shares([theirs])]))
+    flipped = significance.mean_p(significance.differences([shares([ours]), shares([theirs])]))
     swapped = _swapped(ours, theirs, 400)
     assert flipped[0] == pytest.approx(swapped, abs=0.06)
 
 
 def test_equal_runs_cannot_be_told_apart_and_unequal_ones_can(make_record):
     same = shares([make_record().counts])
-    pairs = paired.differences([same, same, shares([make_record(skill=0.2).counts])])
-    equal, *unequal = paired.mean_p(pairs).tolist()
+    pairs = significance.differences([same, same, shares([make_record(skill=0.2).counts])])
+    equal, *unequal = significance.mean_p(pairs).tolist()
     assert equal == 1
-    assert unequal[0] == unequal[1] == pytest.approx(1 / (paired.FLIPS + 1), rel=2)
-    assert paired.au_p(pairs).shape == (3, 12)
-    assert set(paired.au_p(pairs)[0]) == {1}
+    assert unequal[0] == unequal[1] == pytest.approx(1 / (significance.FLIPS + 1), rel=2)
+    assert significance.au_p(pairs).shape == (3, 12)
+    assert set(significance.au_p(pairs)[0]) == {1}
 
 
 def test_p_values_do_not_depend_on_the_order_of_sums():
     parts = np.random.default_rng(3).normal(0.1, 1, size=(41, 1))
-    assert paired.flipped(parts) == paired.flipped(np.repeat(parts, 40, axis=1))[7]
+    assert significance.flipped(parts) == significance.flipped(np.repeat(parts, 40, axis=1))[7]
 
 
 def test_holm_by_hand():
-    assert paired.holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert paired.holm(np.array([[0.5, 0.5], [0.001, 0.9]])).tolist() == [[1, 1], [0.004, 1]]
+    assert significance.holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert significance.holm(np.array([[0.5, 0.5], [0.001, 0.9]])).tolist() == [[1, 1], [0.004, 1]]
 
 
 def test_holm_rejects_what_a_plain_loop_rejects():
@@ -111,21 +111,21 @@ def test_holm_rejects_what_a_plain_loop_rejects():
             if p[at] * (9 - step) >= 0.05:
                 break
             rejected[at] = True
-        assert ((paired.holm(p) < 0.05) == rejected).all()
+        assert ((significance.holm(p) < 0.05) == rejected).all()
 
 
 def test_ranks_count_those_that_are_significantly_better(make_record):
     skills = (1.0, 1.005, 0.3, 2.0)
     contestants = [shares([make_record(skill=skill).counts]) for skill in skills]
-    assert paired.ranked(contestants) == [2, 2, 4, 1]
-    assert paired.ranked(contestants[::-1]) == [1, 4, 2, 2]
-    assert paired.ranked(contestants[:1]) == [1]
+    assert significance.ranked(contestants) == [2, 2, 4, 1]
+    assert significance.ranked(contestants[::-1]) == [1, 4, 2, 2]
+    assert significance.ranked(contestants[:1]) == [1]
 
 
 def test_equals_stay_equal():
     """Among five equally good methods, one is ranked behind another in at most 6 % of trials."""
     places = [(i, j) for i in range(5) for j in range(i)]
     parts = np.random.default_rng(0).normal(size=(41, 200, 5))
-    p = paired.flipped(np.stack([parts[:, :, i] - parts[:, :, j] for i, j in places], axis=-1).reshape(41, -1))
-    wrong = [(paired.holm(line) < paired.ALPHA).any() for line in p.reshape(200, len(places))]
+    p = significance.flipped(np.stack([parts[:, :, i] - parts[:, :, j] for i, j in places], axis=-1).reshape(41, -1))
+    wrong = [(significance.holm(line) < significance.ALPHA).any() for line in p.reshape(200, len(places))]
     assert np.mean(wrong) <= 0.06

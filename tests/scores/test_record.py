@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from aubench.errors import RecordError
-from aubench.scores import record
-from aubench.scores.record import RecordInfo
+from aubench.core.errors import RecordError
+from aubench.results import record
+from aubench.results.record import RecordInfo
 
 
 def _with(fields: dict, path: str, value: object) -> dict:

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aubench.conditions import CLEAN, Condition, missing, subsets
-from aubench.errors import RecordError
-from aubench.scores import counts, intervals, metrics, robustness
-from aubench.scores.robustness import profile
-from aubench.scores.shares import shares
-from aubench.task import Modality
+from aubench.core.conditions import CLEAN, Condition, missing, subsets
+from aubench.core.errors import RecordError
+from aubench.core.task import Modality
+from aubench.metrics import intervals, robustness_profile, scores
+from aubench.metrics.resampling import shares
+from aubench.metrics.robustness_profile import profile
+from aubench.results import counts
 
 V, D, T = Modality
 AUS, PEOPLE = (1, 6, 12), {1: ("F001", "F002", "M001"), 2: ("F003", "M002", "M003", "M004")}
@@ -163,12 +164,12 @@ def test_conditions_stand_in_the_order_of_a_suite():
     texts = ["missing:visual", "missing:depth", "missing:visual+depth", "missing:visual:mean", "noise:visual:0.2"]
     texts += ["noise:visual:0.8", "noise:depth:0.1", "noise:all:0.1"]
     conditions = [Condition.parse(text) for text in texts]
-    assert sorted(conditions[1::2] + conditions[::2], key=robustness.in_order) == conditions
+    assert sorted(conditions[1::2] + conditions[::2], key=robustness_profile.in_order) == conditions
 
 
 def test_what_is_unlike_is_not_added(noisy, make_record):
     with pytest.raises(RecordError, match="differ"):
-        robustness.weighted([shares(noisy), shares([make_record().counts])], [1, 1])
+        robustness_profile.weighted([shares(noisy), shares([make_record().counts])], [1, 1])
     with pytest.raises(RecordError, match="no counts of clean"):
         profile("one", (V,), [noisy[0][noisy[0]["condition"] != "clean"]])
 
@@ -176,5 +177,5 @@ def test_what_is_unlike_is_not_added(noisy, make_record):
 def test_headline_of_clean_is_that_of_the_record(make_record):
     record = make_record()
     assert profile("one", (V, D), [record.counts]).f1(CLEAN)[-1].estimate == pytest.approx(
-        metrics.headline(metrics.f1(metrics.tally(record.counts).cells))
+        scores.headline(scores.f1(scores.tally(record.counts).cells))
     )

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aubench.errors import RecordError
-from aubench.scores import baselines, counts, metrics, shares
+from aubench.core.errors import RecordError
+from aubench.metrics import baselines, resampling, scores
+from aubench.results import counts
 
 
 def _f1(table: pd.DataFrame) -> np.ndarray:
@@ -25,16 +26,16 @@ def runs(make_record):
 
 
 def test_the_estimate_is_the_headline_f1(runs, make_record):
-    found = shares.shares(runs)
+    found = resampling.shares(runs)
     assert found.estimate == pytest.approx(np.mean([_f1(run) for run in runs], axis=0), abs=1e-12)
     assert found.estimate[-1] == pytest.approx(
-        np.mean([metrics.headline(metrics.f1(metrics.tally(run).cells)) for run in runs]), abs=1e-12
+        np.mean([scores.headline(scores.f1(scores.tally(run).cells)) for run in runs]), abs=1e-12
     )
     assert found.parts.sum(axis=0) == pytest.approx(found.estimate, abs=1e-12)
 
 
 def test_parts_equal_a_loop_that_leaves_each_person_out(runs):
-    found = shares.shares(runs)
+    found = resampling.shares(runs)
     whole, expected = np.mean([_f1(run) for run in runs], axis=0), []
     for fold, subjects in found.people:
         without = []
@@ -49,11 +50,11 @@ def test_parts_equal_a_loop_that_leaves_each_person_out(runs):
 
 
 def test_bias_equals_a_loop_over_draws(runs, monkeypatch):
-    monkeypatch.setattr(shares, "DRAWS", 6)
-    monkeypatch.setattr(shares, "_BLOCKS", 2)
-    shares._draws.cache_clear()
-    found = shares.shares(runs)
-    weights = shares._draws(tuple(len(subjects) for _, subjects in found.people))
+    monkeypatch.setattr(resampling, "DRAWS", 6)
+    monkeypatch.setattr(resampling, "_BLOCKS", 2)
+    resampling._draws.cache_clear()
+    found = resampling.shares(runs)
+    weights = resampling._draws(tuple(len(subjects) for _, subjects in found.people))
     assert [w.sum(axis=1).tolist() for w in weights] == [[len(s)] * 6 for _, s in found.people]
     drawn = []
     for at in range(6):
@@ -66,27 +67,30 @@ def test_bias_equals_a_loop_over_draws(runs, monkeypatch):
         tables = [run.set_index(["fold", "subject"]) for run in runs]
         again = [pd.concat([table.loc[[person]] for person in people]).reset_index() for table in tables]
         drawn.append(np.mean([_f1(run) for run in again], axis=0))
-    shares._draws.cache_clear()
+    resampling._draws.cache_clear()
     assert found.bias == pytest.approx(np.mean(drawn, axis=0) - found.estimate, abs=1e-12)
 
 
 def test_a_difference_is_taken_person_by_person(runs, make_record):
-    ours, theirs = shares.shares(runs), shares.shares([baselines.always_positive(make_record())[0]])
+    ours, theirs = resampling.shares(runs), resampling.shares([baselines.always_positive(make_record())[0]])
     apart = ours - theirs
     assert np.array_equal(apart.parts, ours.parts - theirs.parts)
     assert np.array_equal(apart.estimate, -(theirs - ours).estimate)
 
 
 def test_the_order_of_rows_changes_nothing(runs):
-    found, again = shares.shares(runs[:1]), shares.shares([runs[0].sample(frac=1, random_state=0)])
+    found, again = resampling.shares(runs[:1]), resampling.shares([runs[0].sample(frac=1, random_state=0)])
     assert found.people == again.people
     assert np.array_equal(found.parts, again.parts) and np.array_equal(found.bias, again.bias)
 
 
 def test_runs_over_other_subjects_are_not_mixed(runs):
     fewer = runs[0][runs[0]["subject"] != runs[0]["subject"].iloc[0]]
-    for mixed in (lambda: shares.shares([runs[0], fewer]), lambda: shares.shares(runs) - shares.shares([fewer])):
+    for mixed in (
+        lambda: resampling.shares([runs[0], fewer]),
+        lambda: resampling.shares(runs) - resampling.shares([fewer]),
+    ):
         with pytest.raises(RecordError, match="differ in folds, subjects or AUs"):
             mixed()
     with pytest.raises(RecordError, match="lacks the counts of an AU"):
-        shares.shares([runs[0].iloc[1:]])
+        resampling.shares([runs[0].iloc[1:]])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from aubench.scores import intervals, paired, shares
+from aubench.metrics import intervals, resampling, significance
 
 RATES = np.array([0.21, 0.17, 0.20, 0.46, 0.55, 0.59, 0.56, 0.47, 0.17, 0.34, 0.17, 0.15])
 """How often the 12 AUs of BP4D are present, about."""
@@ -82,14 +82,14 @@ def trials(request):
     """A world, what was found in each trial, and the truth of method one, method two and their difference."""
     world, rng = WORLDS[request.param], np.random.default_rng(0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shares, "DRAWS", 1000)
-        shares._draws.cache_clear()
+        patch.setattr(resampling, "DRAWS", 1000)
+        resampling._draws.cache_clear()
         found = []
         for _ in range(TRIALS):
             folds = [world.tested(rng, len(subjects)) for _, subjects in PEOPLE]
-            one, two = (shares.of_cells(PEOPLE, AUS, [fold[i] for fold in folds]) for i in (0, 1))
+            one, two = (resampling.of_cells(PEOPLE, AUS, [fold[i] for fold in folds]) for i in (0, 1))
             found.append((one, two, one - two))
-    shares._draws.cache_clear()
+    resampling._draws.cache_clear()
     one, two = world.truth()
     return request.param, found, (one, two, one - two)
 
@@ -105,6 +105,6 @@ def test_95_percent_intervals_hold_the_truth_in_93_to_97_percent(trials):
 def test_false_alarms_of_the_paired_test_stay_under_6_percent(trials):
     world, found, truths = trials
     difference = [trial[2].parts[:, -1] - truths[2] / len(trial[2].parts) for trial in found]
-    p = paired.flipped(np.stack(difference, axis=1))
+    p = significance.flipped(np.stack(difference, axis=1))
     print(world, truths, "false alarms", np.mean(p < 0.05), np.mean(p < 0.01))
     assert np.mean(p < 0.05) < 0.06

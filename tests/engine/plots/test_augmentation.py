@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from aubench import Modality
-from aubench.engine.plots import augmentation
-from aubench.errors import AubenchError
+from aubench.core.errors import AubenchError
+from aubench.plots import augmentation
 
 V, D = Modality.VISUAL, Modality.DEPTH
 

@@ -6,30 +6,31 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from aubench.conditions import Condition
-from aubench.engine.plots import conditions as plots
-from aubench.engine.plots import degradation, losses
-from aubench.scores import baselines, counts, intervals, robustness
-from aubench.task import Modality
+from aubench.core.conditions import Condition
+from aubench.core.task import Modality
+from aubench.metrics import baselines, intervals, robustness_profile
+from aubench.plots import noise_curves, robustness_bars
+from aubench.plots import robustness_figures as plots
+from aubench.results import counts
 
 V, D, T = Modality
 UNDER = ["missing:visual", "missing:depth:mean", "noise:depth:0.5", "noise:visual:0.2", "noise:all:0.5", "mask:all:0.5"]
 
 
 @pytest.fixture
-def found(make_record) -> list[robustness.Profile]:
+def found(make_record) -> list[robustness_profile.Profile]:
     """Two methods; the second was put under less."""
 
-    def one(name: str, skill: float, conditions) -> robustness.Profile:
+    def one(name: str, skill: float, conditions) -> robustness_profile.Profile:
         clean = make_record(name, skill=skill).counts
         parts = [make_record(name, skill=skill / (i + 2)).counts.assign(condition=c) for i, c in enumerate(conditions)]
-        return robustness.profile(name, (V, D), [counts.tidy(pd.concat([clean, *parts]))])
+        return robustness_profile.profile(name, (V, D), [counts.tidy(pd.concat([clean, *parts]))])
 
     return [one("amf", 1.0, UNDER), one("late_fusion", 0.8, UNDER[:4])]
 
 
 def test_a_panel_a_place_a_line_a_method_from_clean_inputs_on(found):
-    figure = degradation.draw(found, "noise", ["words"])
+    figure = noise_curves.draw(found, "noise", ["words"])
     panels = figure.axes
     assert [axes.get_title(loc="left") for axes in panels] == ["on visual", "on depth", "on all"]
     assert [[line.get_label() for line in axes.get_lines()] for axes in panels] == [
@@ -43,14 +44,14 @@ def test_a_panel_a_place_a_line_a_method_from_clean_inputs_on(found):
     assert line.get_ydata().tolist() == pytest.approx(points)
     low = 100 * intervals.of_mean(found[0].curve("noise", (D,))[0][1]).low
     assert band.get_extents().y0 <= low
-    assert degradation.draw(found[1:], "mask", []) is None
-    assert len(degradation.draw(found, "mask", []).axes) == 1
+    assert noise_curves.draw(found[1:], "mask", []) is None
+    assert len(noise_curves.draw(found, "mask", []).axes) == 1
 
 
 def test_a_method_has_the_same_colour_in_every_figure_whoever_is_beside_it(found):
     def by_name(profiles):
-        lines = degradation.draw(profiles, "noise", []).axes[0].get_lines()
-        bars = losses.bars(profiles, []).axes[0].containers
+        lines = noise_curves.draw(profiles, "noise", []).axes[0].get_lines()
+        bars = robustness_bars.bars(profiles, []).axes[0].containers
         of_lines = {line.get_label(): line.get_color() for line in lines}
         of_bars = {each.get_label(): to_hex(each.patches[0].get_facecolor()).upper() for each in bars}
         assert of_bars.items() <= of_lines.items()
@@ -64,7 +65,7 @@ def test_a_method_has_the_same_colour_in_every_figure_whoever_is_beside_it(found
 def test_always_positive_stands_where_its_counts_put_it(found, make_record):
     always, _ = baselines.always_positive(make_record("amf"))
     height = 100 * intervals.f1_interval([always]).estimate
-    for figure in (degradation.draw(found, "noise", []), losses.bars(found, [])):
+    for figure in (noise_curves.draw(found, "noise", []), robustness_bars.bars(found, [])):
         for axes in figure.axes:
             (line,) = (one for one in axes.get_lines() if one.get_label() == "always positive")
             assert line.get_ydata() == pytest.approx([height, height])
@@ -72,7 +73,7 @@ def test_always_positive_stands_where_its_counts_put_it(found, make_record):
 
 
 def test_heat_map_holds_what_each_au_loses(found):
-    axes = losses.heat_map(found[0], []).axes[0]
+    axes = robustness_bars.heat_map(found[0], []).axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()][:2] == ["50% of all hidden", "no visual"]
     assert [text.get_text() for text in axes.get_xticklabels()][-2:] == ["AU24", "mean"]
     values = axes.images[0].get_array()
@@ -82,7 +83,7 @@ def test_heat_map_holds_what_each_au_loses(found):
 
 
 def test_bars_have_a_panel_for_each_stand_in(found):
-    zeros, means = losses.bars(found, []).axes
+    zeros, means = robustness_bars.bars(found, []).axes
     assert [text.get_text() for text in zeros.get_xticklabels()] == ["all there", "no visual"]
     assert [text.get_text() for text in means.get_xticklabels()] == ["all there", "no depth"]
     heights = [bar.get_height() for bar in zeros.patches]
@@ -106,10 +107,10 @@ def test_equal_counts_give_equal_bytes(found, tmp_path):
     ],
 )
 def test_conditions_in_words(text, words):
-    assert losses.words_of(Condition.parse(text)) == words
+    assert robustness_bars.words_of(Condition.parse(text)) == words
 
 
 def test_a_name_with_more_than_letters_gives_a_plain_file(found, tmp_path, make_record):
-    named = [robustness.Profile("amf (tiny, learning_rate=0.1)", (V, D), found[0].found)]
+    named = [robustness_profile.Profile("amf (tiny, learning_rate=0.1)", (V, D), found[0].found)]
     names = [path.stem for path in plots.draw(named, [], tmp_path)]
     assert any(name.startswith("heatmap_amf_") and len(name) == 20 for name in names)

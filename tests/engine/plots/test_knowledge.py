@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aubench.engine.plots import knowledge
-from aubench.engine.plots.knowledge import STATES, Known
-from aubench.errors import AubenchError
+from aubench.core.errors import AubenchError
+from aubench.plots import au_pairs
+from aubench.plots.au_pairs import STATES, Known
 
 AUS = (1, 2, 4)
 
@@ -25,7 +25,7 @@ def shares(labels):
 
 
 def test_knowledge_is_of_labels_and_of_the_predictions_kept(open_run):
-    found = knowledge.computed(open_run, 2)
+    found = au_pairs.computed(open_run, 2)
     assert [kind.name for kind in found] == ["labels,\ntraining", "labels,\ntest", "predictions,\ntest"]
     table = pd.read_parquet(open_run.fold_folder(2) / "predictions.parquet")
     labels = table.filter(regex="^AU").to_numpy()
@@ -40,7 +40,7 @@ def test_knowledge_is_of_labels_and_of_the_predictions_kept(open_run):
 
 def test_the_matrices_shown_are_the_given_ones():
     kinds = [known("labels", 0), known("predictions", 1)]
-    figure = knowledge.draw(kinds, AUS, ("words",))
+    figure = au_pairs.draw(kinds, AUS, ("words",))
     panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
     assert len(panels) == 2 * (1 + len(STATES))
     for i, kind in enumerate(kinds):
@@ -55,7 +55,7 @@ def test_the_matrices_shown_are_the_given_ones():
 
 def test_a_column_has_one_colour_scale():
     kinds = [known("labels", 0), known("predictions", 1)]
-    panels = [axes for axes in knowledge.draw(kinds, AUS, ()).axes if axes.get_label() != "<colorbar>"]
+    panels = [axes for axes in au_pairs.draw(kinds, AUS, ()).axes if axes.get_label() != "<colorbar>"]
     for j in range(1 + len(STATES)):
         above, below = (panels[i * (1 + len(STATES)) + j].images[0] for i in range(2))
         assert above.get_clim() == below.get_clim()
@@ -64,7 +64,7 @@ def test_a_column_has_one_colour_scale():
 
 def test_what_is_unknown_is_blank():
     blank = Known("labels", np.full((3, 3), -1.0), np.full((3, 3, 16), -1.0))
-    (first, *_) = knowledge.draw([blank], AUS, ()).axes
+    (first, *_) = au_pairs.draw([blank], AUS, ()).axes
     assert first.images[0].get_array().mask.all()
 
 
@@ -74,7 +74,7 @@ def test_what_is_unknown_is_blank():
 def test_the_states_are_those_of_the_method(now, after, state):
     import torch
 
-    from aubench.methods._parts.knowledge import transitions
+    from aubench.methods._modules.au_pair_statistics import transitions
 
     assert transitions(torch.tensor([now]).double(), torch.tensor([after]).double())[0, 1].argmax() == state
     assert state in STATES
@@ -82,4 +82,4 @@ def test_the_states_are_those_of_the_method(now, after, state):
 
 def test_without_the_hook_it_is_refused(make, tmp_path):
     with pytest.raises(AubenchError, match="late_fusion has no knowledge of AU pairs"):
-        knowledge.computed(make(tmp_path, "late_fusion"), 1)
+        au_pairs.computed(make(tmp_path, "late_fusion"), 1)

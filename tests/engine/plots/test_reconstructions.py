@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from aubench import Modality
-from aubench.engine import finished
-from aubench.engine import fold as fold_module
-from aubench.engine.plots import frames, reconstructions
-from aubench.errors import AubenchError, CheckpointError
+from aubench.core.errors import AubenchError, CheckpointError
+from aubench.plots import frame_selection, reconstructions
+from aubench.runs import fold as fold_module
+from aubench.runs import loading
 
 V, D = Modality.VISUAL, Modality.DEPTH
 
@@ -40,10 +40,10 @@ def test_what_is_not_hidden_is_the_original(found, mask):
 
 
 def test_the_weights_are_those_before_the_labels(open_run, found):
-    level = finished.pretrained_method_of(open_run, 2).level
+    level = loading.pretrained_method_of(open_run, 2).level
     made = found.by_mask[0.75]
     assert (made.restored[D][made.masked["depth"] == 0] == level).all()
-    assert finished.method_of(open_run, 2).level > level + 0.1
+    assert loading.method_of(open_run, 2).level > level + 0.1
 
 
 def test_the_same_call_hides_the_same(open_run, found):
@@ -78,7 +78,7 @@ def test_a_clip_is_shown_by_frames_of_it(make, tmp_path):
 def test_nothing_but_the_pretrained_weights_of_the_run_will_do(open_run, small_store, tmp_path):
     copy = tmp_path / "runs"
     shutil.copytree(open_run.runs, copy)
-    plan = finished.open_plan(copy / open_run.folder.relative_to(open_run.runs), small_store)
+    plan = loading.open_plan(copy / open_run.folder.relative_to(open_run.runs), small_store)
     (kept,) = copy.glob("pretrained/*/*/*/fold2/checkpoint.safetensors")
     content = kept.read_bytes()
     kept.write_bytes(content.replace(b'"fold": 2', b'"fold": 1').replace(rb"\"fold\": 2", rb"\"fold\": 1"))
@@ -90,9 +90,9 @@ def test_nothing_but_the_pretrained_weights_of_the_run_will_do(open_run, small_s
 
 
 def test_weights_of_another_shape_are_refused(open_run, monkeypatch):
-    monkeypatch.setattr(type(finished.method_of(open_run, 2)), "load_state_dict", torch.nn.Linear(1, 1).load_state_dict)
+    monkeypatch.setattr(type(loading.method_of(open_run, 2)), "load_state_dict", torch.nn.Linear(1, 1).load_state_dict)
     with pytest.raises(CheckpointError, match="an earlier version of its method"):
-        finished.method_of(open_run, 2)
+        loading.method_of(open_run, 2)
 
 
 def test_without_a_hook_or_without_decoders_it_is_refused(make, tmp_path):
@@ -102,14 +102,14 @@ def test_without_a_hook_or_without_decoders_it_is_refused(make, tmp_path):
 
 def test_telling_frames_have_the_most_aus(open_run):
     data, roles = open_run.opened(2)
-    for row in frames.telling(data, roles.test, 4):
+    for row in frame_selection.telling(data, roles.test, 4):
         own = roles.test[data.subjects[roles.test] == data.subjects[row]]
         assert (data.labels[row] > 0).sum() == (data.labels[own] > 0).sum(1).max()
-    assert len(frames.telling(data, roles.test, 500)) == len(open_run.protocol.test_subjects(2))
+    assert len(frame_selection.telling(data, roles.test, 500)) == len(open_run.protocol.test_subjects(2))
 
 
 def test_without_pretraining_the_scored_weights_are_taken(make, tmp_path):
     plan = make(tmp_path, pretrain_epochs=0)
     fold_module.run_fold(plan, 1, "cpu", 0, lambda event: None)
     assert json.loads((plan.fold_folder(1) / "result.json").read_text())["pretraining"] == []
-    assert finished.pretrained_method_of(plan, 1).level == finished.method_of(plan, 1).level
+    assert loading.pretrained_method_of(plan, 1).level == loading.method_of(plan, 1).level

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from aubench.engine.plots import search as plot
-from aubench.errors import UsageError
+from aubench.core.errors import UsageError
+from aubench.plots import tuning_curves as plot
 
 HEADER = {"study": "mine", "sampler": "tpe", "pruner": "median", "method": "amf", "protocol_name": "synth_3fold"}
 

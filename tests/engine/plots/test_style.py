@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from aubench.engine.plots import style
-from aubench.errors import UsageError
-from aubench.registry import builtin_methods
+from aubench.core.errors import UsageError
+from aubench.core.registry import builtin_methods
+from aubench.plots import style
 
 
 def drawn():

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from aubench.engine.plots import wall
-from aubench.engine.plots.wall import Block, Column
+from aubench.plots import image_grid
+from aubench.plots.image_grid import Block, Column
 
 
 def images(rows, level):
@@ -12,7 +12,7 @@ def images(rows, level):
 
 
 def test_pixels_are_clipped_and_grey_becomes_three_channels():
-    found = wall.pixels(torch.tensor([-3.0, -1.0, 0.0, 1.0]).view(1, 1, 2, 2))
+    found = image_grid.pixels(torch.tensor([-3.0, -1.0, 0.0, 1.0]).view(1, 1, 2, 2))
     assert found.shape == (1, 2, 2, 3)
     assert np.array_equal(found[..., 1], [[[0, 0], [0.5, 1]]])
 
@@ -22,7 +22,7 @@ def test_every_image_hangs_in_its_row_and_column_with_its_box():
         Block("one", (Column("a", images(2, 0.1)), Column("b", images(2, 0.3)))),
         Block("two", (Column("c", images(2, 0.5), ((1, 2, 3, 1), None)),)),
     )
-    figure = wall.draw(blocks, ("first", "second"), "Title", ("words",))
+    figure = image_grid.draw(blocks, ("first", "second"), "Title", ("words",))
     assert len(figure.axes) == 6
     columns = sorted({round(axes.get_position().x0, 6) for axes in figure.axes})
     rows = sorted({round(axes.get_position().y0, 6) for axes in figure.axes}, reverse=True)

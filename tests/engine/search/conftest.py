@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from aubench.core.registry import find_method, find_protocol
 from aubench.data.store import Store
-from aubench.engine.plan import StoreFacts
-from aubench.engine.search.plan import Search, make_search
-from aubench.registry import find_method, find_protocol
+from aubench.runs.config import StoreFacts
+from aubench.tuning.search_config import Search, make_search
 
 SMALL: dict[str, Any] = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 2}
 

@@ -82,8 +82,8 @@ def start(store: Path, folder: Path, url: str) -> "subprocess.Popen[str]":
 def test_two_workers_share_the_trials_and_one_is_killed(server, small_store, tmp_path):
     import optuna
 
-    from aubench.engine.search.storage import open_storage
-    from aubench.engine.search.worker import finished
+    from aubench.tuning.storage import open_storage
+    from aubench.tuning.worker import finished
 
     killed, other = (start(small_store, tmp_path / "shared", server) for _ in range(2))
     end = time.monotonic() + 120

@@ -6,9 +6,10 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from aubench import Choice, Integer, LogUniform, Recipe, Uniform, registry
-from aubench.engine.search.space import Space
-from aubench.errors import RecipeError, UsageError
+from aubench import Choice, Integer, LogUniform, Recipe, Uniform
+from aubench.core import registry
+from aubench.core.errors import RecipeError, UsageError
+from aubench.tuning.space import Space
 
 
 @pytest.mark.parametrize("method", registry.split_methods("all"))

@@ -10,14 +10,14 @@ pytest.importorskip("optuna")
 import optuna
 
 import aubench
+from aubench.core.errors import Diverged
 from aubench.data.store import Store
-from aubench.engine.devices import DeviceChoice
-from aubench.engine.plan import StoreFacts
-from aubench.engine.search import trial as trial_module
-from aubench.engine.search.storage import PRUNERS, SAMPLERS, make_pruner, make_sampler
-from aubench.engine.search.study import run_search
-from aubench.engine.search.worker import finished
-from aubench.errors import Diverged
+from aubench.runs.config import StoreFacts
+from aubench.runs.devices import DeviceChoice
+from aubench.tuning import trial as trial_module
+from aubench.tuning.storage import PRUNERS, SAMPLERS, make_pruner, make_sampler
+from aubench.tuning.study import run_search
+from aubench.tuning.worker import finished
 
 CPU = DeviceChoice("cpu", 1, "a test")
 
@@ -100,7 +100,7 @@ def test_a_bad_trial_is_pruned_and_counts(search_for, tmp_path, monkeypatch):
     monkeypatch.setattr(trial_module, "launch", here)
     search = search_for(folds=(1, 2), pruner="median")
     storage = address("sqlite", tmp_path)
-    monkeypatch.setattr("aubench.engine.search.storage._STARTUP", 1)
+    monkeypatch.setattr("aubench.tuning.storage._STARTUP", 1)
     monkeypatch.setattr(
         optuna.pruners.MedianPruner, "prune", lambda self, study, trial: trial.number == 1 and trial.last_step == 2
     )
@@ -167,7 +167,7 @@ def test_the_python_entry_takes_a_sampler_of_ones_own(small_store, tmp_path, mon
 def test_a_study_in_mlflow_has_a_child_for_each_trial(search_for, tmp_path, monkeypatch):
     from mlflow import MlflowClient
 
-    from aubench.engine.search.tracked import Tracking
+    from aubench.tracking.studies import Tracking
 
     monkeypatch.setattr(trial_module, "launch", here)
     search, uri = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -186,7 +186,7 @@ def test_a_study_in_mlflow_has_a_child_for_each_trial(search_for, tmp_path, monk
 def test_a_study_that_mlflow_did_not_get_is_sent_later(search_for, tmp_path, monkeypatch, call):
     from mlflow import MlflowClient
 
-    from aubench.engine.search.tracked import Tracking
+    from aubench.tracking.studies import Tracking
 
     monkeypatch.setattr(trial_module, "launch", here)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

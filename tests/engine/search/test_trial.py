@@ -6,14 +6,14 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from aubench.data.roles import Labelled
+from aubench.core.errors import DataError, UsageError
+from aubench.data.splits import Labelled
 from aubench.data.store import Store
-from aubench.engine.devices import DeviceChoice
-from aubench.engine.fold import run_fold
-from aubench.engine.plan import Plan, StoreFacts
-from aubench.engine.search import trial as trial_module
-from aubench.engine.search.trial import Attempt, Pruned, train_fold
-from aubench.errors import DataError, UsageError
+from aubench.runs.config import Plan, StoreFacts
+from aubench.runs.devices import DeviceChoice
+from aubench.runs.fold import run_fold
+from aubench.tuning import trial as trial_module
+from aubench.tuning.trial import Attempt, Pruned, train_fold
 
 CPU = DeviceChoice("cpu", 1, "a test")
 
@@ -128,7 +128,7 @@ def test_a_trial_ends_where_no_test_image_can_be_read_and_a_run_does_not(search_
 
 def test_who_tries_to_reach_the_test_role_from_a_trial_cannot(search_for, script, monkeypatch):
     """A method's author may hold on to whatever training is given: the data it sees has no test role."""
-    from aubench.engine import fold as fold_module
+    from aubench.runs import fold as fold_module
 
     search, seen = search_for(folds=(1,)), []
     original = fold_module._trained

@@ -15,9 +15,9 @@ pytest.importorskip("optuna")
 
 import optuna
 
-from aubench.engine.search import worker as worker_module
-from aubench.engine.search.storage import open_storage
-from aubench.engine.search.worker import Worker, finished
+from aubench.tuning import worker as worker_module
+from aubench.tuning.storage import open_storage
+from aubench.tuning.worker import Worker, finished
 
 SMALL = ["image_size=32", "crop=28", "frames_per_epoch=200", "epochs=2"]
 

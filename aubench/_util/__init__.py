@@ -1,0 +1,1 @@
+"""Helpers without domain knowledge: atomic writes, seeds, CPU cores, compilation."""

@@ -1,1 +1,0 @@
-"""Records to Markdown, and the checks that keep them honest. Imports no torch."""

@@ -1,1 +1,0 @@
-"""The licence-free dataset: a parametric face, its AUs, and how three sensors see it."""

@@ -1,0 +1,1 @@
+"""Readers that convert each data set into a store."""

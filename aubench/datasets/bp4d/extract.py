@@ -1,0 +1,127 @@
+"""One recording of the delivery -> one sequence of the store: photos, crops, depth maps, labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from aubench.core.task import Modality
+from aubench.data.store_writer import Sequence
+from aubench.datasets.bp4d import crops, face_detection
+from aubench.datasets.bp4d.depth import depth_map
+from aubench.datasets.bp4d.images import Photo
+from aubench.datasets.bp4d.labels import AUS, Codes, read_codes
+from aubench.datasets.bp4d.landmark_files import landmark_file, read_landmarks, track_of, within
+from aubench.datasets.bp4d.layout import Instant, Offset, Recording, choose_offset, match
+from aubench.datasets.bp4d.meshes import read_obj
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to make images.
+
+    Attributes:
+        size: Height and width of every image.
+        offset: Photo number minus frame number, or ``auto``.
+        depth: Whether to project meshes.
+        landmarks: Folder of the delivered 49-point files; the face detector is used without one.
+    """
+
+    size: int
+    offset: Offset
+    depth: bool
+    landmarks: Path | None
+
+
+def extract(recording: Recording, options: Options) -> Sequence:
+    """Make a sequence of a recording.
+
+    Raises:
+        DataError: One of its files is damaged; the file, and the line in it, are named.
+    """
+    codes = read_codes(recording.codes) if recording.codes else _NO_CODES
+    offset, why = choose_offset(recording, options.offset)
+    instants, lost = match(recording, codes.frames, offset)
+    points = _points(recording, instants, options)
+    track = (
+        face_detection.track(Photo.read(instant.photo) for instant in instants) if points is None else track_of(points)
+    )
+    without_face = int(np.isnan(track[:, 0]).sum())
+    skipped = [(-1, f"{name}: its name is not a number") for name in recording.unnumbered]
+    skipped += [(frame, "coded, but without a photo") for frame in lost]
+    if without_face == len(instants):
+        skipped += [(instant.frame, "no face in the whole sequence") for instant in instants]
+        instants = []
+    squares = crops.steady(track, np.array([instant.frame for instant in instants])) if instants else track[:0]
+    images, no_depth = _images(instants, squares, options) if instants else ({}, {})
+    skipped += [(frame, f"depth: {reason}") for frame, reason in no_depth.items()]
+    table = _table(instants, codes, no_depth)
+    notes: dict[str, int | str] = {
+        "photos": len(recording.photos),
+        "frames": len(instants),
+        "labelled": int(table["labelled"].sum()),
+        "without_face": without_face,
+        "without_mesh": len(no_depth),
+        "coded_without_photo": len(lost),
+        "codes": recording.codes.name if recording.codes else "none",
+        "offset": offset,
+        "offset_because": why,
+    }
+    landmarks = within(points, squares) if instants and points is not None else None
+    return Sequence(recording.subject, recording.sequence, images, table, landmarks, sorted(skipped), notes)
+
+
+_NO_CODES = Codes(np.empty(0, np.int32), np.empty((0, len(AUS)), np.int8))
+
+
+def _points(recording: Recording, instants: list[Instant], options: Options) -> np.ndarray | None:
+    if options.landmarks is None:
+        return None
+    path = landmark_file(options.landmarks, recording.subject, recording.sequence)
+    return read_landmarks(path, [instant.frame for instant in instants])
+
+
+def _images(
+    instants: list[Instant], squares: np.ndarray, options: Options
+) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
+    """Images by modality, and why which frame has no depth map."""
+    size = options.size
+    modalities = [Modality.VISUAL, Modality.DEPTH] if options.depth else [Modality.VISUAL]
+    images = {m: np.zeros((len(instants), size, size, m.channels), np.uint8) for m in modalities}
+    no_depth = {}
+    for i, (instant, square) in enumerate(zip(instants, squares, strict=True)):
+        photo = Photo.read(instant.photo)
+        images[Modality.VISUAL][i] = crops.cut(photo.colour(), square, size)
+        if options.depth:
+            depth = _depth(instant.mesh, photo, square, size)
+            if isinstance(depth, str):
+                no_depth[instant.frame] = depth
+            else:
+                images[Modality.DEPTH][i] = depth
+    return images, no_depth
+
+
+def _depth(mesh: Path | None, photo: Photo, square: np.ndarray, size: int) -> np.ndarray | str:
+    if mesh is None:
+        return "there is no mesh"
+    return depth_map(read_obj(mesh), (photo.height, photo.width), square, size)
+
+
+def _table(instants: list[Instant], codes: Codes, no_depth: dict[int, str]) -> pd.DataFrame:
+    frames = np.array([instant.frame for instant in instants], np.int32)
+    coded = np.isin(frames, codes.frames)
+    labels = np.full((len(frames), len(AUS)), -1, np.int8)
+    labels[coded] = codes.labels[np.isin(codes.frames, frames)]
+    return pd.DataFrame(
+        {
+            "frame": frames,
+            # From the subject's folder on, so that it does not tell where the delivery lies.
+            "source": ["/".join(instant.photo.parts[-3:]) for instant in instants],
+            "labelled": coded,
+            "missing": [Modality.DEPTH.letter if frame in no_depth else "" for frame in frames.tolist()],
+            **{f"AU{au}": labels[:, i] for i, au in enumerate(AUS)},
+        }
+    )

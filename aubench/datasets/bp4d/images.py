@@ -1,0 +1,109 @@
+"""Reading JPEGs without being fooled: OpenCV decodes half a file and says nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from aubench.core.errors import DataError
+
+_AGAIN = "copy the file from the delivery again"
+_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame markers; the three are tables
+_SCAN = 0xDA
+_END = b"\xff\xd9"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A whole JPEG in memory, not yet decoded.
+
+    Attributes:
+        path: Where it came from.
+        data: Its bytes.
+        height: Pixels from top to bottom.
+        width: Pixels from left to right.
+    """
+
+    path: Path
+    data: bytes
+    height: int
+    width: int
+
+    @staticmethod
+    def read(path: Path) -> Photo:
+        """Read a JPEG and see that it has a beginning, a size and an end.
+
+        Raises:
+            DataError: It cannot be read, is no JPEG, or is cut short.
+        """
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
+        if not data.startswith(b"\xff\xd8"):
+            raise DataError("is not a JPEG", where=path, hint=_AGAIN)
+        scan, height, width = _walk(data)
+        # Inside a scan 0 or a restart marker follows 0xff, so the end is the end; a thumbnail before it has its own.
+        if scan < 0 or not height or not width or data.find(_END, scan) < 0:
+            raise DataError("is cut short", where=path, hint=_AGAIN)
+        return Photo(path, data, height, width)
+
+    def colour(self) -> np.ndarray:
+        """Decode it whole.
+
+        Returns:
+            uint8 (H, W, 3), RGB, as stored (no turning by EXIF, which texture coordinates know nothing of).
+
+        Raises:
+            DataError: It cannot be decoded.
+        """
+        return self._decode(cv2.IMREAD_COLOR_RGB)
+
+    def grey(self, smallest: int) -> tuple[np.ndarray, int]:
+        """Decode it grey and as small as it goes in halves, down to ``smallest`` pixels on the shorter side.
+
+        Returns:
+            uint8 (h, w), and by how much it is smaller: 1, 2, 4 or 8.
+
+        Raises:
+            DataError: It cannot be decoded.
+        """
+        shorter = min(self.height, self.width)
+        factor = next(f for f in (8, 4, 2, 1) if f == 1 or shorter >= smallest * f)
+        return self._decode(_GREY[factor]), factor
+
+    def _decode(self, flags: int) -> np.ndarray:
+        try:
+            image = cv2.imdecode(np.frombuffer(self.data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+        except cv2.error:
+            image = None
+        if image is None:
+            raise DataError("cannot be decoded", where=self.path, hint=_AGAIN)
+        return np.asarray(image)
+
+
+_GREY = {
+    1: cv2.IMREAD_GRAYSCALE,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+
+
+def _walk(data: bytes) -> tuple[int, int, int]:
+    """Go through the segments before the first scan: where it begins (-1: nowhere), height, width."""
+    at, height, width = 2, 0, 0
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # padding
+            at += 1
+            continue
+        if marker in _SIZES:
+            height, width = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+        if marker == _SCAN:
+            return at, height, width
+    return -1, height, width

@@ -1,0 +1,1 @@
+"""synth: a rendered data set that needs no licence."""

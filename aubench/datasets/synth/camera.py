@@ -1,0 +1,202 @@
+"""Three cameras in one place: from a surface to aligned images, with light, pose and sensor noise."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from aubench._util.jit import compiled, inner
+from aubench.datasets.synth.grid import REACH, Surface, ramp
+from aubench.datasets.synth.rng import bell
+
+VIEW = 1.10
+"""Half of the image's width in face units."""
+
+
+class View(NamedTuple):
+    """Where the head is, and what falls on it and on the sensors.
+
+    Attributes:
+        yaw: Tangent of half the angle to the image's right.
+        pitch: Tangent of half the angle downwards.
+        roll: Tangent of half the angle clockwise.
+        shift_u: Place of the head in face units.
+        shift_v: Place of the head in face units.
+        zoom: Size of the head, 1 for usual.
+        light_u: Direction of the lamp (towards it), with ``light_v`` and 1 towards the camera.
+        light_v: See ``light_u``.
+        lamp: Strength of the lamp.
+        ambient: Strength of the light from everywhere.
+        tint: Warmth of the light's colour, 0 for white.
+        backdrop: Brightness behind the head.
+        distance: Offset of the depth camera in face units.
+        drift: Offset of the thermal camera in degrees.
+        noise_visual: Standard deviation in grey levels.
+        noise_depth: Standard deviation in grey levels.
+        noise_thermal: Standard deviation in grey levels.
+    """
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    shift_u: float = 0.0
+    shift_v: float = 0.0
+    zoom: float = 1.0
+    light_u: float = -0.45
+    light_v: float = -0.55
+    lamp: float = 0.75
+    ambient: float = 0.30
+    tint: float = 0.0
+    backdrop: float = 0.25
+    distance: float = 0.0
+    drift: float = 0.0
+    noise_visual: float = 0.0
+    noise_depth: float = 0.0
+    noise_thermal: float = 0.0
+
+
+def rotation(view: View) -> np.ndarray:
+    """Rotation of the head, (3, 3): roll after pitch after yaw, from half-angle tangents."""
+    (cy, sy), (cp, sp), (cr, sr) = ((_cos(t), _sin(t)) for t in (view.yaw, view.pitch, view.roll))
+    # rows: image right, image down, towards the camera
+    return np.array(
+        [
+            [cr * cy - sr * sp * sy, -sr * cp, cr * sy + sr * sp * cy],
+            [sr * cy + cr * sp * sy, cr * cp, sr * sy - cr * sp * cy],
+            [-cp * sy, sp, cp * cy],
+        ]
+    )
+
+
+def _cos(t: float) -> float:
+    return (1.0 - t * t) / (1.0 + t * t)
+
+
+def _sin(t: float) -> float:
+    return 2.0 * t / (1.0 + t * t)
+
+
+@compiled
+def _light(view: View, turn: np.ndarray, z: np.ndarray, rgb: np.ndarray) -> None:
+    """Turn reflectance into light that leaves the surface, in place."""
+    g = z.shape[0]
+    twice = 4.0 * REACH / g
+    length = math.sqrt(view.light_u * view.light_u + view.light_v * view.light_v + 1.0)
+    lu, lv, lz = view.light_u / length, view.light_v / length, 1.0 / length
+    hu, hv, hz = lu, lv, lz + 1.0
+    length = math.sqrt(hu * hu + hv * hv + hz * hz)
+    hu, hv, hz = hu / length, hv / length, hz / length
+    red, blue = 1.0 + view.tint, 1.0 - view.tint
+    for i in range(g):
+        up, down = max(i - 1, 0), min(i + 1, g - 1)
+        for j in range(g):
+            left, right = max(j - 1, 0), min(j + 1, g - 1)
+            a, b = -(z[i, right] - z[i, left]) / twice, -(z[down, j] - z[up, j]) / twice
+            length = math.sqrt(a * a + b * b + 1.0)
+            a, b, c = a / length, b / length, 1.0 / length
+            nu = turn[0, 0] * a + turn[0, 1] * b + turn[0, 2] * c
+            nv = turn[1, 0] * a + turn[1, 1] * b + turn[1, 2] * c
+            nz = turn[2, 0] * a + turn[2, 1] * b + turn[2, 2] * c
+            facing = (nu * lu + nv * lv + nz * lz + 0.15) / 1.15
+            half = max(nu * hu + nv * hv + nz * hz, 0.0)
+            half = half * half
+            half = half * half
+            half = half * half
+            shine = 0.045 * half * half * max(facing, 0.0) * view.lamp
+            dome = view.ambient * (0.75 - 0.25 * nv)
+            total = view.lamp * max(facing, 0.0) + dome
+            rgb[0, i, j] = red * (rgb[0, i, j] * total + shine)
+            rgb[1, i, j] = rgb[1, i, j] * total + shine
+            rgb[2, i, j] = blue * (rgb[2, i, j] * total + shine)
+
+
+class Shot(NamedTuple):
+    """The three images of one instant, uint8.
+
+    Attributes:
+        visual: (H, W, 3).
+        depth: (H, W, 1): 130 grey levels per face unit, nearer is brighter, 0 where nothing is.
+        thermal: (H, W, 1): 15 grey levels per degree Celsius, 0 at 20.
+    """
+
+    visual: np.ndarray
+    depth: np.ndarray
+    thermal: np.ndarray
+
+
+def shoot(view: View, key: int, seen: Surface, shot: Shot) -> None:
+    """Take the three images of one instant.
+
+    Args:
+        view: Pose, light and sensors.
+        key: Name of the noise.
+        seen: The surface; its colours are spent.
+        shot: Filled.
+    """
+    turn = rotation(view)
+    _light(view, turn, seen.z, seen.rgb)
+    _project(view, turn, np.uint64(key), seen, shot)
+
+
+@inner
+def _grey(value: float) -> int:
+    return int(min(max(value + 0.5, 0.0), 255.0))
+
+
+@inner
+def _mean(field: np.ndarray, i: int, j: int, weight: tuple[float, float, float, float]) -> float:
+    above = weight[0] * field[i, j] + weight[1] * field[i, j + 1]
+    return float(above + weight[2] * field[i + 1, j] + weight[3] * field[i + 1, j + 1])
+
+
+@inner
+def _meet(
+    z: np.ndarray, turn: np.ndarray, px: float, py: float
+) -> tuple[int, int, tuple[float, float, float, float], float]:
+    """Where the ray of a pixel meets the head: cell, bilinear weights, and nearness to the camera.
+
+    The surface is single-valued and the head turns little, so going back and forth between ray and surface
+    a few times ends at the place.
+    """
+    g = z.shape[0]
+    per, top = g / (2.0 * REACH), g - 1.000001
+    det = turn[0, 0] * turn[1, 1] - turn[0, 1] * turn[1, 0]
+    height, near = 0.45, 0.0
+    i, j = 0, 0
+    weight = (0.0, 0.0, 0.0, 0.0)
+    for _ in range(4):
+        a, b = px - turn[0, 2] * (height - 0.3), py - turn[1, 2] * (height - 0.3)
+        u, v = (turn[1, 1] * a - turn[0, 1] * b) / det, (turn[0, 0] * b - turn[1, 0] * a) / det
+        column = min(max((u + REACH) * per - 0.5, 0.0), top)
+        row = min(max((v + REACH) * per - 0.5, 0.0), top)
+        i, j = int(row), int(column)
+        fu, fv = column - j, row - i
+        weight = ((1.0 - fu) * (1.0 - fv), fu * (1.0 - fv), (1.0 - fu) * fv, fu * fv)
+        height = _mean(z, i, j, weight)
+        near = turn[2, 0] * u + turn[2, 1] * v + turn[2, 2] * (height - 0.3)
+    return i, j, weight, near
+
+
+@compiled
+def _project(view: View, turn: np.ndarray, key: np.uint64, seen: Surface, shot: Shot) -> None:
+    n = shot.visual.shape[0]
+    coarse = max(n // 32, 1)
+    for y in range(n):
+        for x in range(n):
+            px, py = ((x + 0.5) / n * 2.0 - 1.0) * VIEW, ((y + 0.5) / n * 2.0 - 1.0) * VIEW
+            i, j, weight, near = _meet(seen.z, turn, (px - view.shift_u) / view.zoom, (py - view.shift_v) / view.zoom)
+            cover = _mean(seen.solid, i, j, weight)
+            pixel = np.uint64((y * n + x) * 8)
+            wall = view.backdrop * (0.9 + 0.18 * py)
+            for c in range(3):
+                light = wall + (_mean(seen.rgb[c], i, j, weight) - wall) * cover
+                noise = view.noise_visual * bell(key, pixel + np.uint64(c))
+                shot.visual[y, x, c] = _grey(255.0 * math.sqrt(max(light, 0.0)) + noise)
+            patch = np.uint64(((y // coarse) * n + x // coarse) * 8 + 4)
+            noise = view.noise_depth * (0.6 * bell(key, pixel + np.uint64(3)) + 0.8 * bell(key, patch))
+            shot.depth[y, x, 0] = _grey(150.0 + 130.0 * (near + view.distance) + noise) if cover > 0.5 else 0
+            warm = 22.5 + (_mean(seen.heat, i, j, weight) - 22.5) * ramp(cover)
+            noise = view.noise_thermal * bell(key, pixel + np.uint64(5))
+            shot.thermal[y, x, 0] = _grey((warm + view.drift - 20.0) * 15.0 + noise)

@@ -1,0 +1,195 @@
+"""Who: the shape, colours and habits of one synthetic person.
+
+Lengths are in face units: the face is about 1.5 wide and 1.8 high, ``u`` runs to the right of the image,
+``v`` down, ``z`` towards the camera, and the origin lies between and a little below the eyes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from aubench.datasets.synth.rng import Dice
+
+ROSTER = tuple([f"F{n:03d}" for n in range(1, 24)] + [f"M{n:03d}" for n in range(1, 19)])
+"""Names of the persons, as in BP4D."""
+
+
+class Identity(NamedTuple):
+    """Everything about a person that does not change from frame to frame."""
+
+    key: int
+    width: float
+    jaw: float
+    chin_y: float
+    chin_out: float
+    cheek_out: float
+    eye_x: float
+    eye_y: float
+    eye_half: float
+    lid_upper: float
+    lid_lower: float
+    eye_slant: float
+    iris: float
+    brow_y: float
+    brow_arch: float
+    brow_thick: float
+    brow_inner: float
+    brow_outer: float
+    brow_dark: float
+    ridge_out: float
+    nose_y: float
+    nose_half: float
+    nose_out: float
+    mouth_y: float
+    mouth_half: float
+    mouth_bend: float
+    lip_upper: float
+    lip_lower: float
+    lip_red: float
+    melanin: float
+    ruddy: float
+    hair_dark: float
+    hair_red: float
+    hairline: float
+    fringe: float
+    hair_length: float
+    hair_wide: float
+    stubble: float
+    mottle: float
+    crease: float
+    lopsided: float
+    nose_cool: float
+    warm: float
+    iris_blue: float
+    iris_light: float
+    cloth_r: float
+    cloth_g: float
+    cloth_b: float
+
+
+AVERAGE = Identity(
+    key=1,
+    width=0.80,
+    jaw=0.53,
+    chin_y=0.98,
+    chin_out=0.11,
+    cheek_out=0.06,
+    eye_x=0.345,
+    eye_y=-0.10,
+    eye_half=0.165,
+    lid_upper=0.092,
+    lid_lower=0.055,
+    eye_slant=-0.012,
+    iris=0.072,
+    brow_y=-0.335,
+    brow_arch=0.05,
+    brow_thick=0.040,
+    brow_inner=0.13,
+    brow_outer=0.60,
+    brow_dark=0.75,
+    ridge_out=0.05,
+    nose_y=0.27,
+    nose_half=0.125,
+    nose_out=0.24,
+    mouth_y=0.585,
+    mouth_half=0.285,
+    mouth_bend=0.0,
+    lip_upper=0.066,
+    lip_lower=0.078,
+    lip_red=0.5,
+    melanin=0.25,
+    ruddy=0.5,
+    hair_dark=0.75,
+    hair_red=0.3,
+    hairline=-0.76,
+    fringe=0.0,
+    hair_length=-0.2,
+    hair_wide=0.06,
+    stubble=0.0,
+    mottle=0.5,
+    crease=0.1,
+    lopsided=0.0,
+    nose_cool=1.6,
+    warm=0.0,
+    iris_blue=0.3,
+    iris_light=0.4,
+    cloth_r=0.25,
+    cloth_g=0.3,
+    cloth_b=0.4,
+)
+"""A middling person, about whom the others vary."""
+
+_SPREAD = {
+    "width": 0.030,
+    "jaw": 0.035,
+    "chin_y": 0.0165,
+    "chin_out": 0.0188,
+    "cheek_out": 0.0135,
+    "eye_x": 0.012,
+    "eye_y": 0.0105,
+    "eye_half": 0.0083,
+    "lid_upper": 0.0083,
+    "lid_lower": 0.006,
+    "eye_slant": 0.0075,
+    "iris": 0.0023,
+    "brow_y": 0.018,
+    "brow_arch": 0.0135,
+    "brow_thick": 0.006,
+    "brow_inner": 0.0135,
+    "brow_outer": 0.0165,
+    "ridge_out": 0.0105,
+    "nose_y": 0.0165,
+    "nose_half": 0.0112,
+    "nose_out": 0.0225,
+    "mouth_y": 0.0135,
+    "mouth_half": 0.018,
+    "mouth_bend": 0.0135,
+    "lip_upper": 0.0097,
+    "lip_lower": 0.0105,
+    "hairline": 0.045,
+    "nose_cool": 0.5,
+    "warm": 0.25,
+}
+"""Standard deviation of a bell-shaped trait."""
+
+_RANGE = {
+    "lip_red": (0.25, 0.85),
+    "ruddy": (0.1, 0.9),
+    "hair_red": (0.0, 0.9),
+    "mottle": (0.2, 1.0),
+    "fringe": (-0.16, 0.16),
+    "crease": (0.0, 0.2),
+    "lopsided": (-0.12, 0.12),
+    "iris_blue": (0.0, 1.0),
+    "cloth_r": (0.05, 0.7),
+    "cloth_g": (0.05, 0.6),
+    "cloth_b": (0.05, 0.7),
+}
+"""Bounds of an evenly spread trait."""
+
+
+def make(seed: int, name: str) -> Identity:
+    """The person of that name.
+
+    Args:
+        seed: The data set's seed.
+        name: One of :data:`ROSTER`; those that begin with M tend to heavier brows, jaws and stubble.
+    """
+    dice = Dice(seed, "identity", name)
+    traits = {trait: dice.bell(getattr(AVERAGE, trait), spread) for trait, spread in _SPREAD.items()}
+    traits |= {trait: dice.uniform(*bounds) for trait, bounds in _RANGE.items()}
+    tone, shade = dice.uniform(), dice.uniform()
+    traits["melanin"] = tone * tone * 0.85 + 0.05
+    traits["hair_dark"] = max(0.35 + 0.6 * shade, 0.3 + traits["melanin"])
+    traits["brow_dark"] = 0.5 + 0.4 * traits["hair_dark"]
+    traits["iris_light"] = dice.uniform(0.1, 1.0) * (1.0 - traits["melanin"])
+    if name.startswith("M"):
+        traits["hair_length"], traits["hair_wide"] = dice.uniform(-0.35, -0.1), dice.uniform(0.03, 0.07)
+        traits["stubble"] = dice.uniform(0.0, 0.45) if dice.happens(0.7) else 0.0
+        changes = {"jaw": 0.05, "brow_thick": 0.008, "brow_y": 0.015, "ridge_out": 0.02, "lip_upper": -0.008}
+    else:
+        traits["hair_length"], traits["hair_wide"] = dice.uniform(-0.1, 1.4), dice.uniform(0.06, 0.15)
+        changes = {"jaw": -0.02, "brow_thick": -0.006, "brow_y": -0.01, "lip_lower": 0.004}
+    for trait, change in changes.items():
+        traits[trait] += change
+    return AVERAGE._replace(key=dice.key >> 2, **traits)

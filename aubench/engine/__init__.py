@@ -1,1 +1,0 @@
-"""A run: training, prediction, checkpoints, seeds, FLOPs, tracking."""

@@ -1,1 +1,0 @@
-"""What a method must keep, proven on small cases."""

@@ -1,1 +1,0 @@
-"""What the papers' tables and figures take here, and how they are drawn."""

@@ -1,1 +1,0 @@
-"""Figures of what methods show of themselves; one file a figure, computing and drawing apart."""

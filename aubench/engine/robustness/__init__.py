@@ -1,1 +1,0 @@
-"""Finished runs under conditions: suites of them, evaluated at the cost of few."""

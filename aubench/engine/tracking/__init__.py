@@ -1,1 +1,0 @@
-"""Tracking by MLflow, as a function of folders."""

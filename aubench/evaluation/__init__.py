@@ -1,0 +1,1 @@
+"""Inference on the test role: prediction, corruption of inputs, FLOPs."""

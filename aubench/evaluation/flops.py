@@ -1,0 +1,124 @@
+"""What a method costs per frame, counted on the meta device: no data, no weights, no time.
+
+There the fused kernels that hide attention from a count are not taken. A multiply-accumulate is two
+floating-point operations; everything that is not a matrix product, a convolution or attention is left
+out, as is usual, and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from aubench.core.errors import AubenchError, MethodError
+from aubench.core.method import BranchedMethod
+from aubench.results.schema import Compute, Cost
+
+if TYPE_CHECKING:
+    from aubench.core.method import Method
+    from aubench.core.recipe import Recipe
+    from aubench.core.task import Modality, Task
+
+FUSION = "fusion"
+_SILENT = {
+    *("aten._to_copy", "aten.arange", "aten.cat", "aten.clone", "aten.copy_", "aten.detach", "aten.empty", "aten.full"),
+    *("aten.lift_fresh", "aten.ones", "aten.stack", "aten.zeros", "aten.zeros_like"),
+}
+"""Operations that make or move tensors and calculate nothing."""
+
+
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the names of all operations that compute something."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: set[Any] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not func.is_view:
+            self.seen.add(func.overloadpacket)
+        return func(*args, **kwargs or {})
+
+
+def count(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
+    """Count the operations of predicting one frame (of a clip, its share), and the parameters.
+
+    Args:
+        method_class: The method; built on the meta device, so no weights are fetched.
+        task: Its images have the size that reaches ``forward``.
+        recipe: Its hyper-parameters.
+
+    Returns:
+        The whole, and for a :class:`~aubench.core.method.BranchedMethod` each encoder and the fusion. A weight
+        that several encoders share counts with each; one that no encoder uses counts with the fusion,
+        even if only training uses it.
+
+    Raises:
+        MethodError: It cannot be run there.
+    """
+    try:
+        return _counted(method_class, task, recipe)
+    except AubenchError:
+        raise
+    except Exception as error:
+        raise MethodError(
+            f"cannot be counted on the meta device ({type(error).__name__}: {error})",
+            where=method_class.__name__,
+            hint="make tensors on the device of the inputs, and let no value decide what is computed",
+        ) from error
+
+
+def _counted(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
+    with torch.device("meta"):
+        method = method_class(task, recipe)
+        length = recipe.clip_length
+        lead, side = (1,) if length is None else (1, length), task.image_size
+        frame = {m: torch.zeros(*lead, m.channels, side, side) for m in task.modalities}
+    method.to("meta").eval().requires_grad_(True)
+    flops, uncounted, _ = _measured(lambda: method(frame))
+    total = _cost(flops // (length or 1), method.parameters())
+    parts = _branches(method, frame, length or 1) if isinstance(method, BranchedMethod) else {}
+    return Compute(total=total, parts=parts, uncounted=uncounted)
+
+
+def _branches(method: BranchedMethod, frame: dict[Modality, Tensor], length: int) -> dict[str, Cost]:
+    parts: dict[str, Cost] = {}
+    features: dict[Modality, Any] = {}
+    fusion = dict(method.named_parameters())
+    for modality, images in frame.items():
+        flops, _, features[modality] = _measured(lambda m=modality, x=images: method.encode(m, x))  # type: ignore[misc]
+        used = _used(features[modality], method)
+        parts[str(modality)] = _cost(flops // length, used.values())
+        fusion = {name: parameter for name, parameter in fusion.items() if name not in used}
+    flops, _, _ = _measured(lambda: method.fuse(features))
+    return {**parts, FUSION: _cost(flops // length, fusion.values())}
+
+
+def _measured(call: Callable[[], Any]) -> tuple[int, tuple[str, ...], Any]:
+    """FLOPs of a call, the operations that were not counted, and what it returned."""
+    with _Operations() as operations, FlopCounterMode(display=False) as counter:
+        result = call()
+    names = {str(packet) for packet in operations.seen if packet not in counter.flop_registry}
+    return counter.get_total_flops(), tuple(sorted(names - _SILENT)), result
+
+
+def _used(features: Any, method: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that features depend on."""
+    leaves = [
+        leaf for leaf in torch.utils._pytree.tree_leaves(features) if isinstance(leaf, Tensor) and leaf.requires_grad
+    ]
+    named = dict(method.named_parameters())
+    if not leaves:
+        return {}
+    total = torch.stack([leaf.sum() for leaf in leaves]).sum()
+    gradients = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+    return {name: p for (name, p), gradient in zip(named.items(), gradients, strict=True) if gradient is not None}
+
+
+def _cost(flops: int, parameters: Iterable[nn.Parameter]) -> Cost:
+    return Cost(flops=2 * (flops // 2), macs=flops // 2, parameters=sum(p.numel() for p in parameters))

@@ -1,0 +1,1 @@
+"""The leaderboard: from verified records to Markdown pages. Imports no torch."""

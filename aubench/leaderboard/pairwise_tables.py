@@ -1,0 +1,125 @@
+"""A comparison as Markdown, LaTeX or CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from aubench.leaderboard.pairwise import MEAN, Comparison, Line, Standing
+from aubench.leaderboard.render import Block, Cell, Table, latex, markdown
+from aubench.leaderboard.tables import NOTHING
+from aubench.metrics import significance
+from aubench.metrics.intervals import Interval
+from aubench.results import csv_io
+
+FORMATS = ("markdown", "latex", "csv")
+
+_Columns = Sequence[tuple[str, str, Callable[[Line], str]]]
+"""Header, alignment and what it says of a line."""
+
+
+def written(found: Comparison, form: str) -> str:
+    """A comparison in one of ``FORMATS``; CSV has every line in one table, F1 as fractions."""
+    if form == "csv":
+        return csv_io.table_text(_flat(found))
+    return {"markdown": markdown, "latex": latex}[form](_blocks(found))
+
+
+def _blocks(found: Comparison) -> list[Block]:
+    return [
+        "# Comparison",
+        found.about,
+        _standings(found.standings),
+        "F1 in %, mean over AUs, folds and seeds. The interval (95 %) is over test subjects; ± over seeds is the\n"
+        "standard deviation between runs that differ in their seed alone. Rank: one more than the number of methods\n"
+        f"that are significantly better (paired test, {100 * significance.ALPHA:g} %, Holm over all pairs).",
+        "## Differences",
+        "The mean over AUs; p of the paired test over test subjects, and corrected over all pairs.",
+        _lines(found.means, _DIFFERENCE),
+        "## F1 per AU",
+        _scores(found),
+        "## Differences per AU",
+        "p corrected over all pairs and AUs.",
+        _lines(found.differences, [("AU", "left", lambda line: line.au), *_DIFFERENCE]),
+    ]
+
+
+def _standings(standings: Sequence[Standing]) -> Table:
+    headers = ("Rank", "Method", "Modalities", "F1", "95 % interval", "Seeds", "± over seeds")
+    rows = [
+        (
+            str(one.rank),
+            one.line.method,
+            one.modalities,
+            _percent(one.line.interval.estimate),
+            _range(one.line.interval),
+            str(len(one.by_seed)),
+            NOTHING if one.deviation is None else _percent(one.deviation),
+        )
+        for one in standings
+    ]
+    align = ("right", "left", "left", "right", "right", "right", "right")
+    return Table(headers, align, tuple(tuple(map(Cell, row)) for row in rows))
+
+
+def _scores(found: Comparison) -> Table:
+    by_method: dict[str, list[Line]] = {}
+    for line in found.scores:
+        by_method.setdefault(line.method, []).append(line)
+    aus = [line.au for line in next(iter(by_method.values()))]
+    rows = [[method, *(_percent(line.interval.estimate) for line in lines)] for method, lines in by_method.items()]
+    return Table(("Method", *aus), ("left", *("right" for _ in aus)), tuple(tuple(map(Cell, row)) for row in rows))
+
+
+def _lines(lines: Sequence[Line], columns: _Columns) -> Table:
+    rows = tuple(tuple(Cell(show(line)) for _, _, show in columns) for line in lines)
+    return Table(tuple(header for header, _, _ in columns), tuple(align for _, align, _ in columns), rows)
+
+
+def _percent(value: float, sign: str = "") -> str:
+    return f"{100 * value:{sign}.1f}"
+
+
+def _range(interval: Interval, sign: str = "") -> str:
+    return f"{_percent(interval.low, sign)} to {_percent(interval.high, sign)}"
+
+
+def _p(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.4f}" if value >= 0.0001 else f"{value:.0e}"
+
+
+_DIFFERENCE: _Columns = [
+    ("Method", "left", lambda line: line.method),
+    ("Minus", "left", lambda line: line.minus or NOTHING),
+    ("Difference", "right", lambda line: _percent(line.interval.estimate, "+")),
+    ("95 % interval", "right", lambda line: _range(line.interval, "+")),
+    ("p", "right", lambda line: _p(line.p)),
+    ("p (Holm)", "right", lambda line: _p(line.corrected)),
+    ("Told apart", "left", lambda line: "yes" if (line.corrected or 0) < significance.ALPHA else "no"),
+]
+
+
+def _flat(found: Comparison) -> pd.DataFrame:
+    standing = {one.line.method: one for one in found.standings}
+    lines = [*(one.line for one in found.standings), *found.scores, *found.means, *found.differences]
+    rows = []
+    for line in lines:
+        own = standing[line.method] if line.minus is None and line.au == MEAN else None
+        rows.append(
+            {
+                "method": line.method,
+                "minus": line.minus,
+                "au": line.au,
+                "f1": line.interval.estimate,
+                "low": line.interval.low,
+                "high": line.interval.high,
+                "p": line.p,
+                "p_holm": line.corrected,
+                "seeds": len(own.by_seed) if own else None,
+                "seed_deviation": own.deviation if own else None,
+                "rank": own.rank if own else None,
+            }
+        )
+    whole = dict.fromkeys(("seeds", "rank"), "Int64")
+    return pd.DataFrame(rows).astype(whole).round(6)

@@ -1,0 +1,1 @@
+"""Scores, baselines, confidence intervals and significance tests, computed from counts and histograms."""

@@ -1,0 +1,1 @@
+"""Reported results of papers, and their reproduction."""

@@ -1,0 +1,156 @@
+"""Contact sheets: what a dataset looks like, on one page."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aubench._util import atomic
+from aubench.core.task import Modality
+from aubench.data.store import Store
+from aubench.datasets.synth import identity, rendering, tracks
+from aubench.datasets.synth.anatomy import AUS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.gridspec import SubplotSpec
+
+NAMES = {
+    1: "inner brow raiser",
+    2: "outer brow raiser",
+    4: "brow lowerer",
+    6: "cheek raiser",
+    7: "lid tightener",
+    9: "nose wrinkler",
+    10: "upper lip raiser",
+    12: "lip corner puller",
+    14: "dimpler",
+    15: "lip corner depressor",
+    17: "chin raiser",
+    23: "lip tightener",
+    24: "lip pressor",
+}
+"""What the AUs are called in FACS."""
+
+_WHO = ("F020", "M004")
+_MAPS = {Modality.DEPTH: "viridis", Modality.THERMAL: "inferno"}
+
+
+def draw_synth(out: Path, size: int = 192) -> None:
+    """Draw what each AU does to two synthetic faces in every modality, and some frames as they come.
+
+    Args:
+        out: The PNG file to write.
+        size: Height and width in pixels of each face, 32 to 256.
+    """
+    kinds = [None, *AUS]
+    rows = len(_WHO) * len(Modality)
+    figure = _figure(len(kinds), rows + len(Modality) + 1.1)
+    halves = figure.add_gridspec(
+        2, 1, height_ratios=(rows, len(Modality)), hspace=0.11, left=0.028, right=0.997, top=0.935, bottom=0.01
+    )
+    cells = _cells(figure, halves[0], rows, len(kinds))
+    for person, name in enumerate(_WHO):
+        who = identity.make(0, name)
+        drawn = [rendering.single(who, {au: 1.0} if au else {}, size) for au in kinds]
+        for row, modality in enumerate(Modality, person * len(Modality)):
+            limits = _limits(drawn[0][modality])
+            for cell, images in zip(cells[row], drawn, strict=True):
+                _show(cell, modality, images[modality], limits)
+            cells[row][0].set_ylabel(f"{name}  {modality}", fontsize=11)
+    for cell, au in zip(cells[0], kinds, strict=True):
+        cell.set_title(f"AU{au}\n{NAMES[au]}" if au else "neutral", fontsize=11, fontweight="bold")
+    _samples(figure, halves[1], len(kinds), size)
+    title = "synth: each AU at full intensity beside the neutral face; below, frames as a method gets them"
+    figure.suptitle(title, fontsize=15, y=0.988)
+    _save(figure, out)
+
+
+def _samples(figure: Figure, place: SubplotSpec, count: int, size: int) -> None:
+    cells = _cells(figure, place, len(Modality), count)
+    for column in range(count):
+        subject = identity.ROSTER[(column * 19 + 3) % len(identity.ROSTER)]
+        task = tracks.TASKS[column % len(tracks.TASKS)]
+        track = tracks.make(0, subject, task, 32).only([20])
+        images = rendering.sequence(0, subject, task, track, size)
+        for row, modality in enumerate(Modality):
+            _show(cells[row][column], modality, images[modality][0], _limits(images[modality][0]))
+        cells[0][column].set_title(_caption(subject, task, 21, track.labels[0], AUS), fontsize=9)
+    for row, modality in enumerate(Modality):
+        cells[row][0].set_ylabel(modality.value, fontsize=11)
+
+
+def draw_store(store: Store, out: Path, count: int = 12, seed: int = 0) -> None:
+    """Draw frames of a store, taken at random, with their labels.
+
+    Args:
+        store: The store.
+        out: The PNG file to write.
+        count: How many frames.
+        seed: Another seed takes other frames.
+    """
+    random = np.random.default_rng(seed)
+    chosen = np.sort(random.choice(len(store.frames), min(count, len(store.frames)), replace=False))
+    modalities = list(store.info.modalities)
+    figure = _figure(max(len(chosen), 4), len(modalities) + 1.0)
+    place = figure.add_gridspec(1, 1, left=0.03, right=0.997, bottom=0.01, top=1.0 - 0.9 / (len(modalities) + 1.0))[0]
+    cells = _cells(figure, place, len(modalities), len(chosen))
+    for modality, row in zip(modalities, cells, strict=True):
+        for cell, image in zip(row, store.read(modality, chosen), strict=True):
+            _show(cell, modality, image, _limits(image))
+        row[0].set_ylabel(modality.value, fontsize=11)
+    labels = store.frames[[f"AU{au}" for au in store.aus]].to_numpy()
+    for cell, index in zip(cells[0], chosen, strict=True):
+        frame = store.frames.iloc[index]
+        caption = _caption(frame["subject"], frame["sequence"], frame["frame"], labels[index], store.aus)
+        cell.set_title(caption if frame["labelled"] else caption + " (not coded)", fontsize=9)
+    figure.suptitle(f"{store.info.dataset}: {len(chosen)} of {len(store.frames):,} frames", fontsize=13, y=0.985)
+    _save(figure, out)
+
+
+def _caption(subject: str, sequence: str, frame: int, labels: np.ndarray, aus: tuple[int, ...]) -> str:
+    active = [str(au) for au, label in zip(aus, labels, strict=True) if label == 1] or ["none"]
+    lines = [" ".join(active[i : i + 6]) for i in range(0, len(active), 6)]
+    return f"{subject} {sequence} {frame}\nAU " + "\n".join(lines)
+
+
+def _figure(columns: int, rows: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(1.75 * columns, 1.75 * rows), dpi=100)
+
+
+def _cells(figure: Figure, place: SubplotSpec, rows: int, columns: int) -> list[list[Axes]]:
+    grid = place.subgridspec(rows, columns, wspace=0.02, hspace=0.02)
+    return [[figure.add_subplot(grid[row, column]) for column in range(columns)] for row in range(rows)]
+
+
+def _limits(image: np.ndarray) -> tuple[float, float]:
+    """Grey levels that the colours of a map shall span: those in the middle of the image, where the face is."""
+    quarter = image.shape[0] // 4
+    middle = image[quarter:-quarter, quarter:-quarter]
+    if not middle.any():
+        return 0.0, 255.0
+    low, high = np.percentile(middle[middle > 0], [1.0, 99.9])
+    return float(low) - 10.0, float(high) + 4.0
+
+
+def _show(cell: Axes, modality: Modality, image: np.ndarray, limits: tuple[float, float]) -> None:
+    cell.set_xticks([])
+    cell.set_yticks([])
+    cell.set_facecolor("black")
+    if modality is Modality.VISUAL:
+        cell.imshow(image)
+    else:
+        shown = np.ma.masked_equal(image[..., 0], 0)
+        cell.imshow(shown, cmap=_MAPS[modality], vmin=limits[0], vmax=limits[1])
+
+
+def _save(figure: Figure, out: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    atomic.write_bytes(out, buffer.getvalue())

@@ -1,0 +1,162 @@
+"""Figures of a finished run: F1 per AU beside the trivial baseline, and how each fold learnt.
+
+Drawn without a display, with fonts that matplotlib brings along; equal runs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aubench.metrics import baselines, scores
+from aubench.plots import style
+from aubench.plots.style import GRID, INK, QUIET
+from aubench.results import record as record_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+F1_PER_AU = "f1_per_au.png"
+LEARNING = "learning_curves.png"
+
+_FOLD_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F4F24", "#6A4C93")
+_BAR = "#9FBFDF"
+
+
+def draw(run_dir: Path) -> list[Path]:
+    """Draw the figures of a run into its folder ``figures``.
+
+    Args:
+        run_dir: Folder of a run whose ``record`` is written.
+
+    Returns:
+        The files.
+
+    Raises:
+        RecordError: The record is missing or damaged.
+    """
+    record = record_file.read(run_dir / "record")
+    folder = run_dir / "figures"
+    folds = [fold.fold for fold in record.info.folds]
+    histories = {fold: _epochs(run_dir / f"fold{fold}" / "epochs.jsonl") for fold in folds}
+    made = [style.save(_f1_per_au(record), folder / F1_PER_AU)]
+    if any(histories.values()):
+        made.append(style.save(_learning(record, histories), folder / LEARNING))
+    return made
+
+
+def _f1_per_au(record: record_file.Record) -> Figure:
+    totals = scores.tally(record.counts)
+    ours = scores.f1(totals.cells)
+    trivial = scores.f1(scores.tally(baselines.always_positive(record)[0]).cells)
+    with style.styled():
+        figure = style.figure(max(6.0, 2.2 + 0.62 * (len(totals.aus) + 1)), 4.2)
+        axes = figure.add_subplot()
+        labels = [*(f"AU{au}" for au in totals.aus), "mean"]
+        places = np.array([*range(len(totals.aus)), len(totals.aus) + 0.5])
+        heights = np.array([*scores.by_au(ours), scores.headline(ours)])
+        marks = np.array([*scores.by_au(trivial), scores.headline(trivial)])
+        axes.bar(places, heights, width=0.66, color=[_BAR] * len(totals.aus) + ["#5B8DB8"], label="mean of folds")
+        for i, fold in enumerate(totals.folds):
+            values = [*ours[i].tolist(), scores.mean(ours[i].tolist())]
+            shift = (i - (len(totals.folds) - 1) / 2) * min(0.16, 0.5 / len(totals.folds))
+            axes.plot(places + shift, values, "o", ms=4, color=_colour(i), mec="white", mew=0.5, label=f"fold {fold}")
+        axes.hlines(marks, places - 0.4, places + 0.4, colors=INK, linewidth=1.8, label="always positive")
+        axes.axvline(len(totals.aus) - 0.25, color=GRID, linewidth=1)
+        axes.set_xticks(places, labels)
+        axes.tick_params(axis="x", length=0)
+        axes.set_xlim(-0.6, places[-1] + 0.6)
+        axes.set_ylim(0, 1)
+        axes.set_ylabel("F1")
+        _entitle(figure, record, f"F1 per AU: mean {heights[-1]:.3f}, always positive {marks[-1]:.3f}")
+        _legend(figure, axes)
+    return figure
+
+
+def _learning(record: record_file.Record, histories: dict[int, list[dict[str, Any]]]) -> Figure:
+    validated = any(epoch.get("validation") for epochs in histories.values() for epoch in epochs)
+    with style.styled():
+        figure = style.figure(9.0, 4.2)
+        panels = figure.subplots(1, 2 if validated else 1, squeeze=False)[0]
+        _curves(panels[0], histories, "loss", "total")
+        panels[0].set_ylabel("training loss")
+        if validated:
+            _curves(panels[1], histories, "validation", "f1")
+            _mark_best(panels[1], record, histories)
+            role = "the test role" if record.info.selection == "oracle_test" else "validation"
+            panels[1].set_ylabel(f"F1 on {role}")
+            panels[1].set_ylim(0, 1)
+        for axes in panels:
+            axes.set_xlabel("epoch")
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            _mark_stages(axes, max(histories.values(), key=len))
+        _entitle(figure, record, f"Learning curves{'; dots mark the weights that were scored' if validated else ''}")
+        _legend(figure, panels[0])
+    return figure
+
+
+def _curves(axes: Axes, histories: dict[int, list[dict[str, Any]]], kind: str, name: str) -> None:
+    """A line for each fold, broken where a stage ends."""
+    for i, (fold, epochs) in enumerate(histories.items()):
+        label, last = f"fold {fold}", 0
+        for _, part in groupby(epochs, key=lambda epoch: epoch.get("stage")):
+            values = [_number(epoch.get(kind), name) for epoch in part]
+            numbers = np.arange(last + 1, last + 1 + len(values))
+            axes.plot(numbers, values, marker="." if len(values) == 1 else "", color=_colour(i), lw=1.8, label=label)
+            label, last = "_", last + len(values)
+
+
+def _mark_best(axes: Axes, record: record_file.Record, histories: dict[int, list[dict[str, Any]]]) -> None:
+    for i, (part, epochs) in enumerate(zip(record.info.folds, histories.values(), strict=True)):
+        if 0 < part.best_epoch <= len(epochs):
+            score = _number(epochs[part.best_epoch - 1].get("validation"), "f1")
+            axes.plot(part.best_epoch, score, "o", ms=7, color=_colour(i), mec="white", mew=1.2)
+
+
+def _mark_stages(axes: Axes, epochs: list[dict[str, Any]]) -> None:
+    """Where the longest fold has several stages: a dashed line between them, their names above."""
+    stages = [str(epoch.get("stage")) for epoch in epochs]
+    begins = [i for i in range(len(stages)) if i == 0 or stages[i] != stages[i - 1]]
+    if len(begins) < 2:
+        return
+    for begin in begins:
+        if begin:
+            axes.axvline(begin + 0.5, color=QUIET, lw=1, ls="--")
+        place = axes.get_xaxis_transform()
+        axes.text(begin + 0.6, 1.0, stages[begin], transform=place, va="bottom", fontsize=9, color=QUIET)
+
+
+def _entitle(figure: Figure, record: record_file.Record, title: str) -> None:
+    info = record.info
+    words = (
+        info.method.title,
+        f"{info.protocol.name} v{info.protocol.version}",
+        " + ".join(info.method.modalities),
+        f"preset {info.preset}",
+        f"seed {info.seed}",
+        f"run {info.run[:8]}",
+    )
+    style.entitle(figure, title, words)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), fontsize=9)
+
+
+def _number(values: Any, name: str) -> float:
+    value = (values or {}).get(name)
+    return float("nan") if value is None else float(value)
+
+
+def _colour(fold: int) -> str:
+    return _FOLD_COLOURS[fold % len(_FOLD_COLOURS)]
+
+
+def _epochs(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []

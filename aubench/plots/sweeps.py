@@ -1,0 +1,42 @@
+"""F1 against a value of the recipe: a panel a value, its interval over subjects shaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from aubench.metrics.intervals import Interval
+from aubench.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def draw(panels: Mapping[str, Mapping[float, Interval]], title: str, words: Sequence[str]) -> Figure:
+    """Draw a line a panel.
+
+    Args:
+        panels: What is varied, in words, to F1 by its value.
+        title: What the figure shows.
+        words: Said below the title.
+    """
+    with style.styled():
+        figure = style.figure(max(6.4, 1.2 + 3.4 * len(panels)), 4.0)
+        every_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (name, points) in zip(every_axes, panels.items(), strict=True):
+            _panel(axes, name, points)
+        every_axes[0].set_ylabel("F1 in %")
+        style.entitle(figure, title, words)
+    return figure
+
+
+def _panel(axes: Axes, name: str, points: Mapping[float, Interval]) -> None:
+    values = sorted(points)
+    low, middle, high = (
+        [100 * getattr(points[value], bound) for value in values] for bound in ("low", "estimate", "high")
+    )
+    axes.fill_between(values, low, high, color=style.LINES[0], alpha=0.13, linewidth=0)
+    axes.plot(values, middle, marker="o", ms=3.5, color=style.LINES[0])
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.set_xlabel(name, fontsize=9)

@@ -1,0 +1,96 @@
+"""Reading files that a stranger may have written: bounded in size, plain, and byte for byte canonical."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from aubench.core.errors import RecordError
+
+COUNT = r"0|[1-9][0-9]{0,11}"
+"""How a count is written: decimal, no sign, no leading zero, at most twelve digits."""
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Read a regular file of at most ``limit`` bytes.
+
+    Raises:
+        RecordError: It is missing, a link, not a file, or larger.
+    """
+    if path.is_symlink() or not path.is_file():
+        raise RecordError("is missing or not a plain file", where=path)
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise RecordError(f"is larger than {limit:,} bytes", where=path)
+    return content
+
+
+def read_table(
+    path: Path, patterns: Mapping[str, str], numbers: Sequence[str], key: Sequence[str], *, rows: int, limit: int
+) -> pd.DataFrame:
+    """Read a CSV whose every byte is determined by its content: plain cells, no quotes, sorted rows.
+
+    Args:
+        path: The file.
+        patterns: Columns in order, with the regular expression that each cell must match in full.
+        numbers: The columns that become int64; the others stay text.
+        key: Columns that together are unique and by which the rows are sorted.
+        rows: Largest number of rows.
+        limit: Largest number of bytes.
+
+    Raises:
+        RecordError: Anything is not as :func:`table_text` would have written it; file, line and column are named.
+    """
+    content = read_bounded(path, limit)
+    if content.count(b"\n") > rows + 1:
+        raise RecordError(f"has more than {rows:,} rows", where=path)
+    lines = content.decode("ascii", "replace").split("\n")
+    if lines[0] != ",".join(patterns):
+        raise RecordError(f"its first line does not name the columns {_abridged(list(patterns))}", where=path)
+    if lines.pop() != "":
+        raise RecordError("its last line is cut off", where=path)
+    whole = re.compile(",".join(f"(?:{pattern})" for pattern in patterns.values()))
+    for number, line in enumerate(lines[1:], 2):
+        if not whole.fullmatch(line):
+            raise RecordError(_wrong(line, patterns), where=f"{path}:{number}")
+    kinds = {name: "int64" if name in numbers else "str" for name in patterns}
+    table = pd.read_csv(io.BytesIO(content), dtype=kinds, na_filter=False)
+    ordered = sort_table(table, key, where=path)
+    if not ordered.equals(table):
+        raise RecordError(f"its rows are not in the order of {', '.join(key)}", where=path)
+    return table
+
+
+def sort_table(table: pd.DataFrame, key: Sequence[str], *, where: object) -> pd.DataFrame:
+    """Sort by ``key``, which must be unique.
+
+    Raises:
+        RecordError: Two rows share a key.
+    """
+    twice = table.duplicated(list(key))
+    if twice.any():
+        row = table.loc[twice, list(key)].iloc[0]
+        raise RecordError(f"two rows for {', '.join(f'{name} {row[name]}' for name in key)}", where=where)
+    return table.sort_values(list(key), ignore_index=True)
+
+
+def table_text(table: pd.DataFrame) -> str:
+    """The one way to write a table: comma, line feed, no quotes, no index."""
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def _wrong(line: str, patterns: Mapping[str, str]) -> str:
+    cells = line.split(",")
+    if len(cells) != len(patterns):
+        return f"{len(cells)} cells where {len(patterns)} belong"
+    name, cell = next((n, c) for (n, p), c in zip(patterns.items(), cells, strict=True) if not re.fullmatch(p, c))
+    return f"column {name}: '{cell[:40]}' is not a valid value"
+
+
+def _abridged(names: list[str]) -> str:
+    return ", ".join(names if len(names) < 12 else [*names[:6], "…", names[-1]])

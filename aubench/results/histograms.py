@@ -1,0 +1,91 @@
+"""Histograms of predicted probability per condition, fold, AU and label: AUC and average precision come from them.
+
+``histograms.csv`` has the columns ``condition, fold, au, label, b000 … b199`` and two rows (label 0
+and 1) for each combination, sorted by the first four. Bin ``k`` of 200 holds the probabilities in
+``(k/200, (k+1)/200]``, bin 0 holds 0 as well. So 0.5 is an edge, and the bins from ``b100`` on hold
+exactly what counts as predicted present.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from aubench._util import atomic
+from aubench.results import counts, csv_io
+
+BINS = 200
+KEY = ["condition", "fold", "au", "label"]
+CELLS = [f"b{k:03d}" for k in range(BINS)]
+FILE = "histograms.csv"
+
+_PATTERNS = {
+    "condition": counts.CONDITION,
+    "fold": counts.SMALL,
+    "au": counts.SMALL,
+    "label": "0|1",
+    **dict.fromkeys(CELLS, csv_io.COUNT),
+}
+_LIMIT = 16 * 2**20
+_ROWS = 40_000
+
+
+def bins_of(probabilities: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """The bin of each probability, int64 0 … 199, in the shape given."""
+    edges = np.ceil(np.asarray(probabilities, np.float64) * BINS).astype(np.int64) - 1
+    return np.clip(edges, 0, BINS - 1)
+
+
+def of_predictions(
+    probabilities: npt.ArrayLike, labels: npt.ArrayLike, aus: tuple[int, ...], **key: Any
+) -> pd.DataFrame:
+    """Histograms of one fold and condition.
+
+    Args:
+        probabilities: (N, A).
+        labels: (N, A): 1 present, 0 absent, -1 unknown, which counts nowhere.
+        aus: The AU of each column.
+        key: ``condition`` and ``fold``.
+
+    Returns:
+        2 A rows with the columns of :data:`KEY` and :data:`CELLS`.
+    """
+    bins, truth = bins_of(probabilities), np.asarray(labels)
+    rows = [
+        {
+            **key,
+            "au": au,
+            "label": label,
+            **dict(zip(CELLS, np.bincount(bins[truth[:, i] == label, i], minlength=BINS), strict=True)),
+        }
+        for i, au in enumerate(aus)
+        for label in (0, 1)
+    ]
+    return tidy(pd.DataFrame(rows))
+
+
+def tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """Put a table of histograms into its canonical form, as :func:`aubench.results.counts.tidy` does.
+
+    Raises:
+        RecordError: A column is missing or unknown, a count is negative or fractional, two rows share a key.
+    """
+    return counts.tidied(table, KEY, CELLS, ("condition",), FILE)
+
+
+def write(table: pd.DataFrame, folder: Path) -> None:
+    """Write ``histograms.csv`` into ``folder``; equal histograms give equal bytes."""
+    atomic.write_text(folder / FILE, csv_io.table_text(tidy(table)))
+
+
+def read(folder: Path) -> pd.DataFrame:
+    """Read ``histograms.csv`` from ``folder``, at most 16 MiB.
+
+    Raises:
+        RecordError: The file is not as :func:`write` would have written it; line and column are named.
+    """
+    return csv_io.read_table(folder / FILE, _PATTERNS, ["fold", "au", "label", *CELLS], KEY, rows=_ROWS, limit=_LIMIT)

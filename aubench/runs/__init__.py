@@ -1,0 +1,1 @@
+"""Runs: configuration, folds, scheduling and records."""

@@ -1,0 +1,183 @@
+"""Runs that are done, opened again: what they were, and the weights that they chose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from aubench.core import hashing
+from aubench.core.errors import CheckpointError, RecipeError, UsageError
+from aubench.core.method import Method
+from aubench.core.protocol import Protocol
+from aubench.datasets.catalog import open_store
+from aubench.runs import pretraining
+from aubench.runs.config import HEADER, Plan, StoreFacts
+from aubench.runs.fold import RESULT
+from aubench.training import checkpoint
+from aubench.training.trainer import WEIGHTS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from aubench.data.store import Store
+
+
+def open_plan(
+    folder: Path,
+    store: Path | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
+    opened: dict[str, Store] | None = None,
+) -> Plan:
+    """What a run was, from its folder, on a store that is still the same.
+
+    Args:
+        folder: The run's folder.
+        store: Where its store lies; the default place of its dataset when None.
+        progress: Told of sequences made, should the store have to be made.
+        opened: Stores that are open already, by dataset; gets this one.
+
+    Raises:
+        UsageError: It is no run's folder; or the method, recipe or store is not what the run had.
+        DataError: There is no such store, or it is not whole.
+    """
+    said = _header(folder)
+    try:
+        protocol = Protocol.model_validate(said["asked"]["protocol"])
+        known = {} if opened is None else opened
+        if protocol.dataset not in known:
+            known[protocol.dataset] = open_store(protocol.dataset, store, progress)
+        own = known[protocol.dataset]
+        plan = Plan(
+            method=said["asked"]["method"],
+            protocol=protocol,
+            preset=said["preset"],
+            recipe=said["recipe"],
+            seed=said["seed"],
+            selection=said["selection"],
+            precision=said["precision"],
+            store=StoreFacts.of(own),
+            runs=folder.absolute().parents[2],
+            search=said.get("search"),
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        raise UsageError(
+            f"is not what this version writes ({type(error).__name__})", where=folder / HEADER, hint="run it again"
+        ) from None
+    if plan.store.digest != said["store"]["digest"]:
+        raise UsageError("is not the store that the run read", where=own.path, hint="give its own with --store")
+    if plan.run_id != said["run_id"]:
+        raise UsageError("has another id than what it says amounts to", where=folder / HEADER, hint="run it again")
+    return plan
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Runs that were asked for.
+
+    Attributes:
+        plans: The finished ones, of all folds.
+        passed_over: The others, and why.
+    """
+
+    plans: tuple[Plan, ...]
+    passed_over: tuple[tuple[Path, str], ...]
+
+
+def open_all(
+    folders: Sequence[Path], store: Path | None = None, progress: Callable[[int, int], None] = lambda *_: None
+) -> Opened:
+    """Open every run of some folders that is finished and still what it was.
+
+    Args:
+        folders: Of runs.
+        store: As of :func:`open_plan`.
+        progress: As of :func:`open_plan`.
+
+    Raises:
+        DataError: There is no such store, or it is not whole.
+    """
+    plans: list[Plan] = []
+    passed_over: list[tuple[Path, str]] = []
+    stores: dict[str, Store] = {}
+    for folder in folders:
+        lacking = _lacking(folder)
+        if lacking:
+            passed_over.append((folder, lacking))
+            continue
+        try:
+            found = open_plan(folder, store, progress, stores)
+            _ = found.typed_recipe
+            plans.append(found)
+        except (UsageError, RecipeError) as error:
+            passed_over.append((folder, error.what))
+    return Opened(tuple(plans), tuple(passed_over))
+
+
+def _lacking(folder: Path) -> str:
+    """What a run lacks to be finished, in words; nothing where it is."""
+    try:
+        wanted = len(_header(folder)["asked"]["protocol"]["folds"])
+    except (KeyError, TypeError):
+        return "is of an earlier version; run it again"
+    done = sum((folder / f"fold{fold}" / RESULT).exists() for fold in range(1, wanted + 1))
+    return "" if done == wanted else f"has {done} of {wanted} folds"
+
+
+def method_of(plan: Plan, fold: int) -> Method:
+    """A fold's method with the weights that the run chose, in evaluation mode.
+
+    Raises:
+        UsageError: The fold is not finished.
+        CheckpointError: The weights are not those that the fold was scored with.
+    """
+    result, path = _result(plan, fold), plan.fold_folder(fold) / WEIGHTS
+    if hashing.of_file(path) != result["checkpoint"]:
+        raise CheckpointError("is not what the fold was scored with", where=path, hint="run the fold again")
+    return _with(plan, checkpoint.read(path, plan.identity(fold)).tensors)
+
+
+def pretrained_method_of(plan: Plan, fold: int) -> Method:
+    """A fold's method with the weights that its supervised training began with, in evaluation mode.
+
+    Where nothing was pre-trained, it has the weights of :func:`method_of`.
+
+    Raises:
+        UsageError: The fold is not finished.
+        CheckpointError: The weights are not those, or not there any more.
+    """
+    ledger = _result(plan, fold)["pretraining"]
+    return _with(plan, pretraining.weights(plan, fold, ledger)) if ledger else method_of(plan, fold)
+
+
+def _result(plan: Plan, fold: int) -> dict[str, Any]:
+    path = plan.fold_folder(fold) / RESULT
+    if not path.exists():
+        raise UsageError(f"fold {fold} is not finished", where=plan.folder, hint="finish it with `aubench run`")
+    return dict(json.loads(path.read_text()))
+
+
+def _with(plan: Plan, tensors: dict[str, Tensor]) -> Method:
+    method = plan.build()
+    try:
+        method.load_state_dict(tensors)
+    except RuntimeError:
+        raise CheckpointError(
+            "has weights of an earlier version of its method",
+            where=plan.folder,
+            hint="run it again with --runs elsewhere",
+        ) from None
+    return method.eval()
+
+
+def _header(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / HEADER).read_text()))
+    except (OSError, ValueError):
+        raise UsageError(
+            "is not the folder of a run", where=folder, hint="runs lie in runs/<protocol>/<method>/"
+        ) from None

@@ -1,0 +1,147 @@
+"""What a method learns without labels, before it is trained on a fold: made once, kept, and shared.
+
+Runs that agree in everything that decides pre-trained weights find the same folder: a digest of
+the method and its source, the recipe without what comes later, the data, the fold's subjects and
+the seed. The folder is locked while it is made, and a killed pre-training goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from aubench._util import atomic
+from aubench.core import hashing
+from aubench.core.errors import CheckpointError
+from aubench.data.splits import Roles
+from aubench.runs.config import Plan
+from aubench.training import checkpoint
+from aubench.training.checkpoint import Identity
+from aubench.training.state import History
+from aubench.training.trainer import EPOCHS, WEIGHTS, Part, Place, Training
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FOLDER = "pretrained"
+DONE = "pretraining.json"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What was done before the labels came.
+
+    Attributes:
+        ledger: Entries of the record's ledger: stage, source, datasets, fold, subjects.
+        seconds: What it took, whoever did it.
+        epochs: One entry per epoch, as in ``epochs.jsonl``.
+    """
+
+    ledger: list[dict[str, Any]]
+    seconds: float
+    epochs: tuple[dict[str, Any], ...]
+
+
+def pretrained(place: Place, roles: Roles) -> Pretrained | None:
+    """Bring the method through its pre-training stages, or fetch what another run left of them.
+
+    Test subjects are never among those whose images are read, unless a stage asks for everyone.
+
+    Args:
+        place: The method under the initial weights of its seed; afterwards it has the pre-trained ones.
+        roles: The fold's.
+
+    Returns:
+        What was done; None where the method has no such stage.
+    """
+    stages = tuple(stage for stage in place.method.stages() if stage.pretraining)
+    if not stages:
+        return None
+    plan, data = place.plan, place.data
+    everyone = any(stage.everyone for stage in stages)
+    subjects = sorted(plan.protocol.subjects if everyone else set(data.subjects[roles.train].tolist()))
+    key = _key(plan, subjects)
+    folder, identity = _folder(plan, key, place.fold), _identity(plan, key, place.fold)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not (folder / DONE).exists():
+            frames = data.coded_or_not(set(subjects))
+            _make(place, Part(stages, frames, frames[:0], folder, identity), subjects)
+    place.method.load_state_dict(checkpoint.read(folder / WEIGHTS, identity).tensors)
+    done = json.loads((folder / DONE).read_text())
+    epochs = tuple(json.loads(line) for line in (folder / EPOCHS).read_text().splitlines())
+    return Pretrained(done["ledger"], done["seconds"], epochs)
+
+
+def weights(plan: Plan, fold: int, ledger: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    """Read back what a fold's supervised training began with.
+
+    Args:
+        plan: The run.
+        fold: Number of the fold.
+        ledger: The fold's, as in :class:`Pretrained`; not empty.
+
+    Raises:
+        CheckpointError: They are not there any more, or are of another method, protocol, fold or seed.
+    """
+    key = ledger[-1]["source"].removeprefix(f"{plan.entry.name} ")
+    path = _folder(plan, key, fold) / WEIGHTS
+    if not path.exists():
+        raise CheckpointError(
+            "is not there any more", where=path, hint="`aubench run` into another --runs makes it anew"
+        )
+    return checkpoint.read(path, _identity(plan, key, fold)).tensors
+
+
+def _folder(plan: Plan, key: str, fold: int) -> Path:
+    return plan.runs / FOLDER / plan.protocol.name / plan.entry.name / key / f"fold{fold}"
+
+
+def _identity(plan: Plan, key: str, fold: int) -> Identity:
+    return Identity(key, plan.entry.name, plan.protocol.digest, fold, plan.seed)
+
+
+def _make(place: Place, part: Part, subjects: list[str]) -> None:
+    training = Training(place, part, History())
+    training.run()
+    source = f"{place.plan.entry.name} {part.identity.run}"
+    entry = {"source": source, "datasets": [place.plan.store.dataset], "fold": place.fold, "subjects": subjects}
+    said = {
+        "recipe": place.plan.typed_recipe.before_finetuning(),
+        "frames": len(part.train),
+        "seconds": round(training.history.wall, 3),
+        "ledger": [{"stage": stage.name, **entry} for stage in part.stages],
+    }
+    atomic.write_json(part.folder / DONE, said)
+    training.forget()
+
+
+def _key(plan: Plan, subjects: list[str]) -> str:
+    parts = {
+        "method": plan.entry.name,
+        "source": _source(plan),
+        "recipe": plan.typed_recipe.before_finetuning(),
+        "protocol": plan.protocol.digest,
+        "store": plan.store.digest,
+        "subjects": subjects,
+        "seed": plan.seed,
+        "precision": plan.precision,
+    }
+    return hashing.of_json(parts)[:16]
+
+
+def _source(plan: Plan) -> str:
+    """The code that makes the weights: the method's file, and what the built-in methods share."""
+    import inspect
+
+    from aubench.methods import _modules
+
+    files = [Path(inspect.getfile(plan.entry.method))]
+    if plan.entry.source == "builtin":
+        files += sorted(Path(_modules.__path__[0]).glob("*.py"))
+    return hashing.of_json([hashing.of_file(file) for file in files])

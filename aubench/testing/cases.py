@@ -1,0 +1,89 @@
+"""What a method's contract is tried on: tasks and random frames."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from aubench.core.landmarks import COUNT
+from aubench.core.method import Method
+from aubench.core.task import Batch, Modality, Task
+from aubench.data import transforms
+
+if TYPE_CHECKING:
+    from aubench.core.recipe import Recipe
+
+AUS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
+FRAMES = 6
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method on one task."""
+
+    method: type[Method]
+    task: Task
+    recipe: Recipe
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Frames, or clips and frames of each."""
+        length = self.recipe.clip_length
+        return (FRAMES,) if length is None else (FRAMES, length)
+
+    def build(self, seed: int = 0) -> Method:
+        """The method, its weights drawn from a seed."""
+        torch.manual_seed(seed)
+        return self.method(self.task, self.recipe)
+
+    def images(self) -> dict[Modality, Tensor]:
+        """Frames, or clips, as a store holds them, each of its own brightness."""
+        generator = torch.Generator().manual_seed(1)
+        size = self.recipe.image_size
+        level = torch.randint(0, 128, (*self.frames, 1, 1, 1), generator=generator)
+        return {
+            m: (level + torch.randint(0, 128, (*self.frames, size, size, m.channels), generator=generator)).byte()
+            for m in self.task.modalities
+        }
+
+    def batch(self) -> Batch:
+        """A training batch in which some labels are unknown."""
+        views = transforms.centre_views(self.images(), self.recipe.image_size, self.recipe.crop)
+        labels = torch.randint(-1, 2, (*self.frames, len(AUS)), generator=torch.Generator().manual_seed(2))
+        return Batch(views, labels, self._landmarks() if self.task.landmarks else None)
+
+    def _landmarks(self) -> Tensor:
+        """Points anywhere in the image; a frame has lost one of them, another all."""
+        generator = torch.Generator().manual_seed(3)
+        points = torch.rand(*self.frames, self.task.landmarks, 2, generator=generator) * 2 - 1
+        points[0, ..., 0, :] = torch.nan
+        points[1] = torch.nan
+        return points
+
+    def __str__(self) -> str:
+        letters = "".join(m.letter for m in self.task.modalities)
+        return f"{letters} with landmarks" if self.task.landmarks else letters
+
+
+def offered(size: int) -> Iterator[Task]:
+    """Every set of modalities.
+
+    Args:
+        size: Height and width of the images that reach ``forward``.
+    """
+    for count in range(1, len(Modality) + 1):
+        for modalities in itertools.combinations(Modality, count):
+            yield Task(modalities, AUS, size)
+
+
+def accepted(method: type[Method], recipe: Recipe) -> Iterator[Task]:
+    """The tasks that a method accepts, narrowed to what it uses; without points, and with them if it wants any."""
+    for task in offered(recipe.crop):
+        if method.refuses(task, recipe) is None:
+            used = replace(task, modalities=method.uses(task, recipe))
+            yield from (used, replace(used, landmarks=COUNT)) if method.wants_landmarks else (used,)

@@ -1,0 +1,1 @@
+"""Export of runs and studies to MLflow."""

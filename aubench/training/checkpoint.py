@@ -1,0 +1,116 @@
+"""Checkpoints: tensors in safetensors, everything else in its JSON header, bound to what they belong to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from aubench._util import atomic
+from aubench.core.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+_HEADER = "aubench"
+"""The one key of the safetensors header: with several, their order would differ from call to call."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint is bound to; it serves nothing else.
+
+    Attributes:
+        run: The run's id: digest of method, recipe, protocol, store, seed and selection rule.
+        method: Name of the method.
+        protocol: Digest of the protocol.
+        fold: Number of the fold.
+        seed: Seed of the run.
+    """
+
+    run: str
+    method: str
+    protocol: str
+    fold: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        tensors: By name.
+        notes: Plain data.
+    """
+
+    tensors: dict[str, Tensor]
+    notes: dict[str, Any]
+
+
+def write(path: Path, identity: Identity, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
+    """Write a checkpoint atomically."""
+    said = json.dumps({"identity": vars(identity), "notes": notes}, sort_keys=True)
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    atomic.write_bytes(path, save(plain, metadata={_HEADER: said}))
+
+
+def read(path: Path, identity: Identity) -> Checkpoint:
+    """Read a checkpoint of exactly this identity.
+
+    Raises:
+        CheckpointError: It is not safetensors, or belongs to another run, protocol, fold or seed.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = json.loads((file.metadata() or {})[_HEADER])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        found, notes = dict(said["identity"]), dict(said["notes"])
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        what = f"is not a checkpoint in safetensors ({type(error).__name__})"
+        raise CheckpointError(what, where=path, hint=_remove(path)) from None
+    for key, wanted in vars(identity).items():
+        if found.get(key) != wanted:
+            what = f"belongs to {key} '{found.get(key)}', not to '{wanted}'"
+            raise CheckpointError(what, where=path, hint=_remove(path))
+    return Checkpoint(tensors, notes)
+
+
+def _remove(path: Path) -> str:
+    return f"delete its folder {path.parent.name} and give the same command again to train that anew"
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimiser's state as named tensors and plain data."""
+    import torch
+
+    state = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, dict[str, Any]] = {}
+    for index, values in state["state"].items():
+        for key, value in values.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"optimizer.{index}.{key}"] = value
+            else:
+                plain.setdefault(str(index), {})[key] = value
+    return tensors, {"groups": state["param_groups"], "plain": plain}
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]
+) -> None:
+    """Undo :func:`flatten_optimizer` into a fresh optimiser of the same shape."""
+    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in notes["plain"].items()}
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind == "optimizer":
+            index, key = rest.split(".", 1)
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": notes["groups"]})

@@ -1,0 +1,180 @@
+"""What a search is: one method, one protocol, one space; decided in full before the first trial."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from aubench._util.seeds import derive
+from aubench.core import hashing
+from aubench.core.errors import UsageError
+from aubench.core.protocol import Protocol
+from aubench.core.registry import Entry
+from aubench.runs.config import Plan, StoreFacts, make_plan
+from aubench.tuning.space import Space
+
+STUDIES = "studies"
+"""What lies beside the runs: a folder for each study."""
+
+
+@dataclass(frozen=True)
+class TrialPlan(Plan):
+    """The training of one trial: a run in all but its folder, and never scored.
+
+    Attributes:
+        study: The study it belongs to.
+    """
+
+    study: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """The trial's folder; equal recipes share it, so that one that was stopped goes on where it was."""
+        return self.runs / STUDIES / self.study / "trials" / self.run_id
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search.
+
+    Attributes:
+        name: Of its study.
+        base: Method, protocol, preset, store and the seed that all trials share.
+        fixed: Recipe values that differ from the preset in every trial.
+        folds: Those whose validation F1 is averaged, by number.
+        space: What is searched.
+        seed: The user's.
+        sampler: Name of what suggests.
+        pruner: Name of what gives up early.
+    """
+
+    name: str
+    base: Plan
+    fixed: Mapping[str, Any]
+    folds: tuple[int, ...]
+    space: Space
+    seed: int
+    sampler: str
+    pruner: str
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder."""
+        return self.base.runs / STUDIES / self.name
+
+    @cached_property
+    def epochs(self) -> int:
+        """Most supervised epochs of a fold."""
+        import torch
+
+        with torch.device("meta"):
+            stages = list(self.base.build().stages())
+        for stage in stages:
+            if stage.everyone:
+                raise UsageError(
+                    f"stage '{stage.name}' looks at test subjects, which a search may not",
+                    where=self.base.entry.name,
+                    hint="pre-train on the training role",
+                )
+        return sum(stage.epochs for stage in stages if not stage.pretraining)
+
+    def plan(self, values: Mapping[str, Any]) -> TrialPlan:
+        """The training of a trial.
+
+        Args:
+            values: Of the fields that are searched.
+
+        Raises:
+            RecipeError: They do not go together.
+        """
+        recipe = self.base.entry.method.Recipe.make(self.base.preset, {**self.fixed, **values})
+        same = {field.name: getattr(self.base, field.name) for field in fields(Plan)}
+        return TrialPlan(**{**same, "recipe": json.loads(recipe.model_dump_json())}, study=self.name)
+
+    def binding(self) -> dict[str, Any]:
+        """What all workers of the study must agree in, as plain data."""
+        base, entry = self.base, self.base.entry
+        return {
+            "protocol": base.protocol.digest,
+            "method": entry.name,
+            "source": hashing.of_file(entry.path) if entry.path else entry.source,
+            "preset": base.preset,
+            "fixed": dict(self.fixed),
+            "store": base.store.digest,
+            "folds": list(self.folds),
+            "space": self.space.plain(),
+            "seed": self.seed,
+            "sampler": self.sampler,
+            "pruner": self.pruner,
+            "precision": base.precision,
+        }
+
+
+def trials_seed(seed: int) -> int:
+    """The seed of all trials of a search with this seed: one that no run has by chance."""
+    return derive(seed, "search")
+
+
+def make_search(
+    method: str,
+    entry: Entry,
+    protocol: Protocol,
+    *,
+    preset: str,
+    fixed: dict[str, Any],
+    wanted: Sequence[str] | None,
+    folds: Sequence[int],
+    seed: int,
+    sampler: str,
+    pruner: str,
+    precision: str,
+    store: StoreFacts,
+    runs: Path,
+    name: str | None = None,
+) -> Search:
+    """Decide a search.
+
+    Args:
+        method: What the user called the method.
+        entry: The method.
+        protocol: As narrowed.
+        preset: Where every trial begins.
+        fixed: Recipe values that differ from it in every trial.
+        wanted: As of :meth:`Space.of`.
+        folds: Numbers of folds.
+        seed: Decides what is suggested, and the seed of all trials.
+        sampler: Name of what suggests.
+        pruner: Name of what gives up early.
+        precision: Lightning Fabric's name of the arithmetic.
+        store: What is read.
+        runs: The folder of all runs.
+        name: Of the study; made of method, protocol and preset where None.
+
+    Raises:
+        UsageError: The method refuses the task, looks at test subjects, or has nothing to search; a bad name.
+        RecipeError: A preset, value or range that the method cannot have.
+    """
+    name = name or f"{entry.name}-{protocol.name}-{preset}-{sampler}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        raise UsageError(f"'{name}' cannot be a study's name", where="--study", hint="use letters, digits, - and _")
+    base = make_plan(
+        method,
+        entry,
+        protocol,
+        preset=preset,
+        changes=fixed,
+        seed=trials_seed(seed),
+        selection="inner_val",
+        precision=precision,
+        store=store,
+        runs=runs,
+    )
+    space = Space.of(entry.method.Recipe, preset, fixed, wanted)
+    search = Search(name, base, fixed, tuple(folds), space, seed, sampler, pruner)
+    _ = search.epochs
+    return search

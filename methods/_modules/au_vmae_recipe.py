@@ -1,0 +1,89 @@
+"""What can be chosen of AU-vMAE."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from aubench import LogUniform, Uniform
+from aubench.methods._modules.au_pair_statistics import KnowledgeRecipe
+from aubench.methods._modules.rare_au_clips import MinorityRecipe
+from aubench.methods._modules.video_autoencoder import VideoAutoencoderRecipe
+
+
+class AUvMAERecipe(VideoAutoencoderRecipe, KnowledgeRecipe, MinorityRecipe):
+    """AU-vMAE's own hyper-parameters.
+
+    Its Table 3: ``level`` chooses the column, ``weight_intra=0`` and ``weight_inter=0`` the row. Its Table 4:
+    ``minority_clips=false`` is raw data.
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {
+            **{"image_size": 64, "crop": 64, "clip_frames": 8, "segment": 8, "patch": 16, "positions": "grid"},
+            **{"width": 96, "depth": 4, "heads": 4, "decoder_width": 64, "decoder_depth": 1, "decoder_heads": 2},
+            **{"pretrain_epochs": 8, "pretrain_batch_size": 8, "pretrain_frames_per_epoch": 4800},
+            **{"pretrain_learning_rate": 3e-3, "pretrain_warmup_epochs": 1},
+            **{"epochs": 20, "frames_per_epoch": 5600, "batch_size": 4, "patience": 20, "learning_rate": 3e-3},
+            **{"learning_rate_schedule": "cosine", "warmup_epochs": 2, "layer_decay": 1.0, "drop_path": 0.0},
+        }
+    }
+
+    after_pretraining: ClassVar[frozenset[str]] = frozenset({"warmup_epochs", "layer_decay", "drop_path", "patch_mask"})
+
+    input: Literal["visual", "depth", "thermal", "early"] = Field(
+        "visual", description="The modality it looks at; 'early' puts the channels of all side by side."
+    )
+    level: Literal["video", "frame", "patch"] = Field(
+        "video", description="It sees all frames, every fourth, or all with half of the patches hidden."
+    )
+    frame_stride: int = Field(4, ge=1, description="Every how many frames the frame level sees.")
+    patch_mask: float = Field(0.5, ge=0, lt=1, description="Share of patches hidden at the patch level.")
+
+    epochs: int = Field(20, ge=1, description="Most epochs of fine-tuning.")
+    batch_size: int = Field(8, ge=1, description="Clips a step.")
+    learning_rate: Annotated[float, LogUniform(1e-5, 1e-2)] = Field(2.5e-4, gt=0)
+    learning_rate_schedule: Literal["constant", "triangular", "cosine"] = Field(  # type: ignore[assignment]
+        "cosine", description="'cosine' rises over the warm-up, then falls along half a cosine to 0."
+    )
+    warmup_epochs: float = Field(5, ge=0)
+    layer_decay: Annotated[float, Uniform(0.6, 1)] = Field(
+        0.75, gt=0, le=1, description="Of the learning rate, from each block to the one before."
+    )
+    drop_path: Annotated[float, Uniform(0, 0.3)] = Field(
+        0.1, ge=0, lt=1, description="Chance that the last block's branches are skipped."
+    )
+
+    @property
+    def stride(self) -> int:
+        """Every how many frames of a clip are seen."""
+        return self.frame_stride if self.level == "frame" else 1
+
+    @property
+    def together(self) -> int:
+        """Frames that go through the encoder together: a segment, or all that are seen if these are fewer."""
+        return min(self.segment, self.clip_frames // self.stride)
+
+    @model_validator(mode="after")
+    def _pieces_fit(self) -> Self:
+        wholes = {
+            "clip_frames": (self.clip_frames, self.stride * self.together),
+            "segment": (self.together, self.tubelet),
+            "crop": (self.crop, self.patch),
+            "width": (self.width, math.lcm(8, self.heads)),
+            "decoder_width": (self.decoder_width, math.lcm(8, self.decoder_heads)),
+        }
+        for name, (whole, piece) in wholes.items():
+            if whole % piece:
+                raise ValueError(f"{name} must be a multiple of {piece} here, and is {whole}")
+        for epochs, warmup in (("epochs", "warmup_epochs"), ("pretrain_epochs", "pretrain_warmup_epochs")):
+            if 0 < getattr(self, epochs) <= getattr(self, warmup):
+                raise ValueError(f"{warmup} leaves nothing of {epochs}")
+        return self
+
+    def before_finetuning(self) -> dict[str, Any]:
+        """The values that decide pre-trained weights; the patch level shares those of the video level."""
+        return {**super().before_finetuning(), "level": "frame" if self.level == "frame" else "video"}
