@@ -13,11 +13,16 @@ from aubench._util import torchvision_compat
 
 if TYPE_CHECKING:
     from aubench.core.errors import AubenchError
-    from aubench.core.introspection import KnowsPairs, Reconstruction, Reconstructs, Selects
+    from aubench.core.introspection import (
+        Reconstruction,
+        SupportsModalitySelection,
+        SupportsPairStatistics,
+        SupportsReconstruction,
+    )
     from aubench.core.landmarks import OUTER_EYE_CORNERS
-    from aubench.core.method import AnyRecipe, BranchedMethod, Card, Fidelity, Method, Progress, Stage, masked_bce
-    from aubench.core.recipe import Recipe, Seen
-    from aubench.core.search_space import Choice, Integer, LogUniform, Uniform
+    from aubench.core.method import AnyRecipe, BranchedMethod, Fidelity, Method, MethodCard, Progress, Stage, masked_bce
+    from aubench.core.recipe import PretrainingSource, Recipe
+    from aubench.core.search_space import Categorical, IntUniform, LogUniform, Uniform
     from aubench.core.task import Batch, Inputs, Modality, Task
     from aubench.tuning.tuner import tune
 
@@ -27,22 +32,22 @@ __all__ = [
     "AubenchError",
     "Batch",
     "BranchedMethod",
-    "Card",
-    "Choice",
+    "Categorical",
     "Fidelity",
     "Inputs",
-    "Integer",
-    "KnowsPairs",
+    "IntUniform",
     "LogUniform",
     "Method",
+    "MethodCard",
     "Modality",
+    "PretrainingSource",
     "Progress",
     "Recipe",
     "Reconstruction",
-    "Reconstructs",
-    "Seen",
-    "Selects",
     "Stage",
+    "SupportsModalitySelection",
+    "SupportsPairStatistics",
+    "SupportsReconstruction",
     "Task",
     "Uniform",
     "masked_bce",
@@ -56,9 +61,12 @@ _HOME = {
     "OUTER_EYE_CORNERS": "aubench.core.landmarks",
     "tune": "aubench.tuning.tuner",
     **dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.core.task"),
-    **dict.fromkeys(("Recipe", "Seen"), "aubench.core.recipe"),
-    **dict.fromkeys(("Choice", "Integer", "LogUniform", "Uniform"), "aubench.core.search_space"),
-    **dict.fromkeys(("KnowsPairs", "Reconstruction", "Reconstructs", "Selects"), "aubench.core.introspection"),
+    **dict.fromkeys(("PretrainingSource", "Recipe"), "aubench.core.recipe"),
+    **dict.fromkeys(("Categorical", "IntUniform", "LogUniform", "Uniform"), "aubench.core.search_space"),
+    **dict.fromkeys(
+        ("SupportsPairStatistics", "Reconstruction", "SupportsReconstruction", "SupportsModalitySelection"),
+        "aubench.core.introspection",
+    ),
 }
 
 

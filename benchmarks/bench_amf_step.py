@@ -39,8 +39,8 @@ def step_of(name: str, preset: str, modalities: tuple[Modality, ...], frames: in
     Late fusion's encoders take three channels, as AMF's do, once its recipe has cut-switch; the images are cut and
     switched in neither.
     """
-    method_class = find_method(name).method
-    recipe = method_class.Recipe.make(preset, {"weights": "none", "cut_switch": 0.5})
+    method_class = find_method(name).method_class
+    recipe = method_class.Recipe.from_preset(preset, {"weights": "none", "cut_switch": 0.5})
     torch.manual_seed(0)
     method = method_class(Task(modalities, AUS, recipe.crop), recipe).to(memory_format=torch.channels_last)
     stage = method.stages()[0]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from aubench.metrics import intervals, significance
-from aubench.metrics.resampling import shares
+from aubench.metrics.resampling import subject_contributions
 
 METHODS, SEEDS, SIZES = 10, 3, (13, 14, 14)
 LIMIT = 2.0
@@ -31,12 +31,12 @@ def runs() -> list[list[pd.DataFrame]]:
 
 def compared(runs: list[list[pd.DataFrame]]) -> list[int]:
     """Intervals of all methods and pairs, tests of all pairs and AUs, ranks."""
-    found = [shares(one) for one in runs]
+    found = [subject_contributions(one) for one in runs]
     pairs = significance.differences(found)
     for one in (*found, *pairs.values()):
-        intervals.every(one)
-    significance.holm(significance.au_p(pairs))
-    return significance.ranks(len(found), pairs, significance.holm(significance.mean_p(pairs)))
+        intervals.confidence_intervals(one)
+    significance.holm(significance.p_values_per_au(pairs))
+    return significance.ranks(len(found), pairs, significance.holm(significance.p_values_mean(pairs)))
 
 
 def test_compare(benchmark, runs) -> None:

@@ -12,9 +12,9 @@ from aubench import Modality, Task
 from aubench.core.conditions import CLEAN
 from aubench.core.registry import find_method
 from aubench.core.suites import find_suite
-from aubench.evaluation.corruptions import Frames
-from aubench.evaluation.multi_condition import Sharing
-from aubench.evaluation.predictor import Sealed
+from aubench.evaluation.corruptions import FrameNoise
+from aubench.evaluation.multi_condition import MultiConditionPredictor
+from aubench.evaluation.predictor import Predictor
 
 TARGET = 0.45
 MODALITIES = (Modality.VISUAL, Modality.DEPTH)
@@ -30,8 +30,8 @@ def evaluating_process() -> None:
 
 def both_ways(name: str, preset: str, batches: int, batch: int) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
     """The suite at once, and one evaluation after the other: each draws the noise that it needs."""
-    method_class = find_method(name).method
-    recipe = method_class.Recipe.make(preset, {"weights": "none"})
+    method_class = find_method(name).method_class
+    recipe = method_class.Recipe.from_preset(preset, {"weights": "none"})
     torch.manual_seed(0)
     method = method_class(Task(MODALITIES, AUS, recipe.crop), recipe).to(memory_format=torch.channels_last).eval()
     conditions = [CLEAN, *find_suite("amf").conditions(MODALITIES)]
@@ -44,13 +44,15 @@ def both_ways(name: str, preset: str, batches: int, batch: int) -> tuple[Callabl
     names = [[("F001", "T1", i * batch + j) for j in range(batch)] for i in range(batches)]
 
     def at_once() -> Tensor:
-        sharing = Sharing(method, conditions)
-        return torch.cat([sharing.every(images, Frames(0, n)) for images, n in zip(stored, names, strict=True)], 1)
+        sharing = MultiConditionPredictor(method, conditions)
+        return torch.cat(
+            [sharing.predict_all(images, FrameNoise(0, n)) for images, n in zip(stored, names, strict=True)], 1
+        )
 
     def one_by_one() -> Tensor:
-        sealed = Sealed(method)
+        sealed = Predictor(method)
         found = [
-            [sealed.probabilities(images, c, Frames(0, n)) for images, n in zip(stored, names, strict=True)]
+            [sealed.probabilities(images, c, FrameNoise(0, n)) for images, n in zip(stored, names, strict=True)]
             for c in conditions
         ]
         return torch.stack([torch.cat(each) for each in found])

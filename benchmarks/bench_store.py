@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from aubench.core.task import Modality
 from aubench.data import loader, transforms
-from aubench.data.splits import Labelled
+from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 
@@ -57,7 +57,7 @@ class Photos(Dataset[Tensor]):
             return torch.from_numpy(np.array(photo.convert("RGB")))
 
 
-class Unbound(Labelled):
+class Unbound(ProtocolDataset):
     """Frames without a protocol."""
 
     def __init__(self, store: Store) -> None:
@@ -87,13 +87,13 @@ def test_batches(compare, store: Store, photos: list[Path], workers: int) -> Non
     shape = (BATCH, 3, SIZE, SIZE)
 
     def from_store() -> None:
-        batches = loader.in_batches(np.random.default_rng().permutation(rows), BATCH, whole=True)
-        for stored in loader.stream(data, (VISUAL,), batches):
-            assert transforms.centre_views(stored.images, SIZE, SIZE)[VISUAL].shape == shape
+        batches = loader.split_batches(np.random.default_rng().permutation(rows), BATCH, whole=True)
+        for stored in loader.iter_batches(data, (VISUAL,), batches):
+            assert transforms.center_crop(stored.images, SIZE, SIZE)[VISUAL].shape == shape
 
     def from_photos() -> None:
         for images in torch_loader:
-            assert transforms.normalised(images).shape == shape
+            assert transforms.normalize(images).shape == shape
 
     told = f"batches: frames/s of the store over PIL in a DataLoader with {workers} workers"
     ratio = compare(from_store, from_photos, rounds=ROUNDS, told=told)

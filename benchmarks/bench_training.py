@@ -12,10 +12,10 @@ from torch import Tensor
 
 from aubench.core.registry import find_method, find_protocol
 from aubench.core.task import Modality
-from aubench.data.splits import Labelled, Roles
+from aubench.data.splits import FoldSplit, ProtocolDataset
 from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 from aubench.runs import devices
-from aubench.runs.config import Plan, StoreFacts, make_plan
+from aubench.runs.config import RunConfig, StoreRef, create_run_config
 from aubench.training import trainer
 
 TARGET = 0.97
@@ -25,15 +25,17 @@ FRAMES, ROUNDS = 320, 60
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Labelled:
+def data(tmp_path_factory: pytest.TempPathFactory) -> ProtocolDataset:
     """The store of synth with one sequence a subject."""
     store = tmp_path_factory.mktemp("stores") / "synth"
-    return Labelled(generate(store, SynthSettings(sequences=1), lambda done, total: None), find_protocol("synth_3fold"))
+    return ProtocolDataset(
+        generate(store, SynthSettings(sequences=1), lambda done, total: None), find_protocol("synth_3fold")
+    )
 
 
-def plan_for(data: Labelled, runs: Path) -> Plan:
+def plan_for(data: ProtocolDataset, runs: Path) -> RunConfig:
     info = data.store.info
-    return make_plan(
+    return create_run_config(
         "late_fusion",
         find_method("late_fusion"),
         data.protocol,
@@ -42,12 +44,12 @@ def plan_for(data: Labelled, runs: Path) -> Plan:
         seed=0,
         selection="last",
         precision="32-true",
-        store=StoreFacts(data.store.path, info.dataset, info.version, info.digest),
+        store=StoreRef(data.store.path, info.dataset, info.version, info.digest),
         runs=runs,
     )
 
 
-class Harness(trainer.Training):
+class Harness(trainer.Trainer):
     """The harness' loop without what follows an epoch's last step: validation, checkpoint, report."""
 
     def start(self) -> None:
@@ -61,16 +63,16 @@ class Harness(trainer.Training):
 
     def _finish_epoch(self, stage: Any, optimizer: Any, losses: dict[str, float], seconds: float) -> None:
         self.loss = losses["total"]
-        self.history.end_epoch({})
+        self.state.end_epoch({})
 
 
 class Bare:
     """What one would write by hand, on images that are all in memory."""
 
-    def __init__(self, plan: Plan, data: Labelled, roles: Roles) -> None:
-        recipe = plan.typed_recipe
+    def __init__(self, plan: RunConfig, data: ProtocolDataset, roles: FoldSplit) -> None:
+        recipe = plan.recipe_model
         self.crop, self.room, self.batch = recipe.crop, recipe.image_size - recipe.crop + 1, recipe.batch_size
-        self.model = plan.build().to(memory_format=torch.channels_last)
+        self.model = plan.build_method().to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=recipe.learning_rate)
         self.images = {m: torch.from_numpy(data.store.read(m, roles.train)) for m in plan.task.modalities}
         self.labels = torch.from_numpy(data.labels[roles.train])
@@ -104,11 +106,11 @@ class Bare:
         return {m: x[frames][place].permute(0, 3, 1, 2).float() / 127.5 - 1 for m, x in self.images.items()}
 
 
-def test_training(compare, data: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training(compare, data: ProtocolDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "SAVE_EVERY", float("inf"))
     torch.set_num_threads(1)
-    plan, roles = plan_for(data, tmp_path), data.roles(1, validation=False)
-    assert len(roles.train) >= FRAMES and FRAMES % plan.typed_recipe.batch_size == 0
+    plan, roles = plan_for(data, tmp_path), data.split(1, validation=False)
+    assert len(roles.train) >= FRAMES and FRAMES % plan.recipe_model.batch_size == 0
     harness = Harness(plan, 1, data, roles, devices.fabric_for("cpu", 0, plan.precision), lambda event: None)
     harness.start()
     bare = Bare(plan, data, roles)

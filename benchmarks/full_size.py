@@ -32,19 +32,19 @@ def tried(name: str) -> dict[str, Any]:
     from aubench.evaluation import flops
 
     entry = find_method(name)
-    recipe = entry.method.Recipe.make("paper", {"weights": "none"})
+    recipe = entry.method_class.Recipe.from_preset("paper", {"weights": "none"})
     full = next(cost for cost in method_reference.costs(entry, "paper") if len(cost.task.modalities) < 3)
     if recipe.clip_length:
-        recipe = entry.method.Recipe.make("paper", {"weights": "none", "clip_frames": CLIP})
+        recipe = entry.method_class.Recipe.from_preset("paper", {"weights": "none", "clip_frames": CLIP})
     torch.manual_seed(0)
-    method = entry.method(full.task, recipe).train()
+    method = entry.method_class(full.task, recipe).train()
     seconds = {stage.name: _step(method, stage) for stage in method.stages()}
     return {
         "modalities": full.letters,
         "parameters": full.compute.total.parameters,
-        "gflops": flops.count(entry.method, full.task, recipe).total.flops / 1e9,
+        "gflops": flops.count_flops(entry.method_class, full.task, recipe).total.flops / 1e9,
         "seconds": seconds,
-        "checkpoint": _saved(method, entry.method(full.task, recipe)),
+        "checkpoint": _saved(method, entry.method_class(full.task, recipe)),
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -59,7 +59,7 @@ def _step(method: Any, stage: Any) -> float:
     inputs = {m: torch.rand(*lead, m.channels, size, size) * 2 - 1 for m in method.task.modalities}
     labels = torch.randint(0, 2, (*lead, aus))
     if not stage.pretraining:
-        method.meet(list(labels) if length else [labels])
+        method.on_train_labels(list(labels) if length else [labels])
     batch = method.augment(Batch(inputs, labels), torch.Generator().manual_seed(0))
     optimizer, begin = method.optimizer(stage), time.perf_counter()
     total = method.loss(batch, stage, Progress(0, stage.epochs, 0, 1))["total"]
@@ -75,7 +75,7 @@ def _saved(method: Any, other: Any) -> float:
 
     from aubench.training import checkpoint
 
-    identity = checkpoint.Identity("full-size", "any", "none", 1, 0)
+    identity = checkpoint.CheckpointIdentity("full-size", "any", "none", 1, 0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint.safetensors"
         checkpoint.write(path, identity, method.state_dict(), {})

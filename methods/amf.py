@@ -15,11 +15,11 @@ from aubench import (
     AnyRecipe,
     Batch,
     BranchedMethod,
-    Card,
-    Choice,
+    Categorical,
     Fidelity,
     Inputs,
     LogUniform,
+    MethodCard,
     Modality,
     Progress,
     Stage,
@@ -29,8 +29,8 @@ from aubench import (
 )
 from aubench.methods._modules import gumbel_selection, gumbel_voting
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
-from aubench.methods._modules.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicated
-from aubench.methods._modules.single_modality import DEPARTURES, PAPER
+from aubench.methods._modules.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicate_channels
+from aubench.methods._modules.single_modality import DEVIATIONS, PAPER
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -58,7 +58,7 @@ class AMFRecipe(BackboneRecipe, CutSwitchRecipe):
     weight_fused: Annotated[float, LogUniform(0.25, 4)] = Field(2.0, ge=0, description="λ_* of eq. 11.")
     weight_modality: float = Field(1.0, ge=0, description="λ_k of eq. 11.")
     weight_guidance: Annotated[float, LogUniform(0.05, 10)] = Field(1.0, ge=0, description="λ_k^* of eq. 11.")
-    guidance: Annotated[Literal["align", "oppose"], Choice("align", "oppose")] = Field(
+    guidance: Annotated[Literal["align", "oppose"], Categorical("align", "oppose")] = Field(
         "align", description="Scores follow the gradient, or its reverse."
     )
     guidance_trains: Literal["scoring", "all"] = Field("scoring", description="Whether eq. 10 reaches the encoders.")
@@ -83,12 +83,12 @@ class AMF(BranchedMethod):
 
     Recipe = AMFRecipe
     recipe: AMFRecipe
-    card = Card(
+    card = MethodCard(
         title="AMF",
         paper=PAPER,
         fidelity=Fidelity.RESOLVED,
-        departures=(
-            *DEPARTURES,
+        deviations=(
+            *DEVIATIONS,
             "All encoders take three channels, depth and thermal being replicated, so that cut-switch can move "
             "patches between any two; the paper does not say how it does.",
             "Scoring g is an MLP D-D-D with ReLU and sigmoid, one per modality (eq. 2 leaves it open).",
@@ -136,7 +136,7 @@ class AMF(BranchedMethod):
         self.register_buffer("votes", drawn.differences())
 
     @classmethod
-    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
+    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse a single modality."""
         return None if len(task.modalities) > 1 else "selects between two or three modalities, and there is one"
 
@@ -146,15 +146,15 @@ class AMF(BranchedMethod):
 
     def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Eq. (1)."""
-        features: Tensor = self.encoders[modality.value](replicated(images))
+        features: Tensor = self.encoders[modality.value](replicate_channels(images))
         return features
 
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
         """AU probabilities by the votes of fixed draws, or by what the recipe wants instead."""
         stacked = self._stacked(features)
-        return self.voted(gumbel_selection.mixed(self._selected(stacked), stacked))  # a* of eq. (3)
+        return self.voted(gumbel_selection.weighted_features(self._selected(stacked), stacked))  # a* of eq. (3)
 
-    def picked(self, inputs: Inputs) -> Float[Tensor, "n m"]:
+    def modality_selection(self, inputs: Inputs) -> Float[Tensor, "n m"]:
         """The share of features, over all votes, that predictions take from each modality.
 
         Args:
@@ -224,8 +224,8 @@ class AMF(BranchedMethod):
         """What predictions take from each modality but the last."""
         odds = gumbel_selection.log_odds(self.scores(stacked))
         if self.recipe.voting == "expected":
-            return gumbel_selection.relaxed(odds, 1.0)
-        return gumbel_selection.chosen(odds if self.recipe.voting == "argmax" else odds + self.votes)
+            return gumbel_selection.relaxed_selection(odds, 1.0)
+        return gumbel_selection.hard_selection(odds if self.recipe.voting == "argmax" else odds + self.votes)
 
     def _stacked(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "m n d"]:
         return torch.stack([features[m] for m in self.task.modalities])

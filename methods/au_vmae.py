@@ -12,10 +12,10 @@ from torch.nn import functional
 from aubench import (
     AnyRecipe,
     Batch,
-    Card,
     Fidelity,
     Inputs,
     Method,
+    MethodCard,
     Modality,
     Progress,
     Reconstruction,
@@ -24,8 +24,8 @@ from aubench import (
 )
 from aubench.methods._modules import au_pair_statistics, video, video_weights
 from aubench.methods._modules.au_vmae_recipe import AUvMAERecipe
-from aubench.methods._modules.rare_au_clips import minority_spans
-from aubench.methods._modules.transformer import parameter_groups, warm_cosine
+from aubench.methods._modules.rare_au_clips import rare_au_spans
+from aubench.methods._modules.transformer import parameter_groups, warmup_cosine
 from aubench.methods._modules.video_autoencoder import VideoDecoder, VideoEncoder
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ class AUvMAE(Method):
 
     Recipe = AUvMAERecipe
     recipe: AUvMAERecipe
-    card = Card(
+    card = MethodCard(
         title="AU-vMAE",
         paper="Jin, Shi, Dou and Ni: AU-vMAE: Knowledge-Guide Action Units Detection via Video Masked Autoencoder, "
         "2024",
         fidelity=Fidelity.RESOLVED,
-        departures=(
+        deviations=(
             "Pre-training sees the training role's frames; the paper's half a million face videos are of five other "
             "datasets. pretrain_scope=all adds all subjects, and weights=videomae begins with Kinetics-400.",
             "A clip of 128 frames goes through the encoder in segments of 16 (of every fourth frame at the frame "
@@ -104,7 +104,7 @@ class AUvMAE(Method):
         video_weights.load_into(self, recipe.weights, task.channels)
 
     @classmethod
-    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
+    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse a task without the modality of the recipe, or early fusion of a single one."""
         wanted = _input_of(recipe)
         if wanted == "early":
@@ -112,7 +112,7 @@ class AUvMAE(Method):
         return None if wanted in task.modalities else f"needs {wanted} images"
 
     @classmethod
-    def uses(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
+    def select_modalities(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
         """The one modality of the recipe, or all."""
         wanted = _input_of(recipe)
         return task.modalities if wanted == "early" else (Modality(wanted),)
@@ -126,23 +126,23 @@ class AUvMAE(Method):
             recipe.pretrain_batch_size,
             frames_per_epoch=recipe.pretrain_frames_per_epoch,
             pretraining=True,
-            everyone=recipe.pretrain_scope == "all",
+            include_all_subjects=recipe.pretrain_scope == "all",
         )
         finetuning = Stage("finetune", recipe.epochs, recipe.batch_size, recipe.patience, recipe.frames_per_epoch)
         return (pretraining, finetuning) if recipe.pretrain_epochs else (finetuning,)
 
-    def meet(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
+    def on_train_labels(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
         """Take class weights and knowledge from the training role (eqs. 2, 3, 6 and 7)."""
         self.au_weights.copy_(au_pair_statistics.class_weights(labels))
-        known = au_pair_statistics.knowledge(labels)
+        known = au_pair_statistics.pair_targets(labels)
         self.knowledge_intra.copy_(known.intra)
         self.knowledge_inter.copy_(known.inter)
 
-    def spans(self, labels: Int[Tensor, "frames au"]) -> Sequence[tuple[int, int]]:
+    def extra_clip_spans(self, labels: Int[Tensor, "frames au"]) -> Sequence[tuple[int, int]]:
         """Clips of rare AUs."""
         if not self.recipe.minority_clips:
             return ()
-        return minority_spans(labels, [self.task.aus.index(au) for au in self.recipe.minority(self.task.aus)])
+        return rare_au_spans(labels, [self.task.aus.index(au) for au in self.recipe.minority(self.task.aus)])
 
     def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
         """Adam on the encoder and either the decoder or the classifier."""
@@ -158,9 +158,9 @@ class AUvMAE(Method):
     def learning_rate_factor(self, stage: Stage, progress: Progress) -> float:
         """Warm-up and half a cosine, or the recipe's other schedule of fine-tuning."""
         if stage.pretraining:
-            return warm_cosine(progress, self.recipe.pretrain_warmup_epochs, 0.0)
+            return warmup_cosine(progress, self.recipe.pretrain_warmup_epochs, 0.0)
         if self.recipe.learning_rate_schedule == "cosine":
-            return warm_cosine(progress, self.recipe.warmup_epochs, 0.0)
+            return warmup_cosine(progress, self.recipe.warmup_epochs, 0.0)
         return super().learning_rate_factor(stage, progress)
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
@@ -205,7 +205,9 @@ class AUvMAE(Method):
         """Eq. (1): how far hidden patches are from what the decoder makes of the others."""
         shown, hidden = self.drawn(cut, self.recipe.mask)
         found = self.decoder(self.encoder(cut, shown), shown, hidden)
-        return functional.mse_loss(found.float(), video.normalised(video.at_places(cut, hidden), self.task.channels))
+        return functional.mse_loss(
+            found.float(), video.normalize_tubelets(video.at_places(cut, hidden), self.task.channels)
+        )
 
     def detected(
         self, cut: Float[Tensor, "segments steps places values"], shown: Int[Tensor, "segments k"] | None = None
@@ -231,11 +233,11 @@ class AUvMAE(Method):
         shown, hidden = self.drawn(cut, mask)
         mean, deviation = (video.at_places(x, hidden) for x in video.statistics(cut, self.task.channels))
         told = self.decoder(self.encoder(cut, shown), shown, hidden) * deviation + mean
-        seen = self._frames(video.filled(cut, hidden, torch.zeros_like(told)))
-        restored = self._frames(video.filled(cut, hidden, told))
+        seen = self._frames(video.fill_masked(cut, hidden, torch.zeros_like(told)))
+        restored = self._frames(video.fill_masked(cut, hidden, told))
         return Reconstruction(self._frames(cut), {m.value: x for m, x in seen.items()}, restored)
 
-    def pair_knowledge(
+    def pair_statistics(
         self, states: Sequence[Float[Tensor, "frames au"]]
     ) -> tuple[Float[Tensor, "au au"], Float[Tensor, "au au 16"]]:
         """Eqs. (3) and (4), and eq. (7), of labels or of probabilities.
@@ -243,7 +245,7 @@ class AUvMAE(Method):
         Args:
             states: Of the consecutive frames of each sequence, -1 where unknown.
         """
-        return au_pair_statistics.knowledge(states)
+        return au_pair_statistics.pair_targets(states)
 
     def _frames(self, cut: Float[Tensor, "segments steps places values"]) -> dict[Modality, Tensor]:
         segments = video.untubelets(cut, self.recipe.tubelet, self.recipe.patch, self.rows)

@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from aubench import AnyRecipe, BranchedMethod, Card, Choice, Fidelity, Modality, Task
+from aubench import AnyRecipe, BranchedMethod, Categorical, Fidelity, MethodCard, Modality, Task
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
 from aubench.methods._modules.channel_attention import ChannelAttention, Gate
-from aubench.methods._modules.single_modality import DEPARTURES, ONE_CHANNEL, PAPER
+from aubench.methods._modules.single_modality import DEVIATIONS, ONE_CHANNEL, PAPER
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 class CAMRecipe(BackboneRecipe):
     """Which channel attention, and of what."""
 
-    gate: Annotated[Gate, Choice("cbam", "se")] = Field(
+    gate: Annotated[Gate, Categorical("cbam", "se")] = Field(
         "cbam", description="'cbam' pools by average and maximum, 'se' by average alone."
     )
-    reduction: Annotated[int, Choice(4, 8, 16, 32)] = Field(
+    reduction: Annotated[int, Categorical(4, 8, 16, 32)] = Field(
         16, ge=1, description="r: channels of the maps over units of the gate's bottleneck."
     )
-    per_stream: Annotated[bool, Choice(False, True)] = Field(
+    per_stream: Annotated[bool, Categorical(False, True)] = Field(
         False, description="A gate for each modality instead of one on the maps of all."
     )
 
@@ -38,17 +38,17 @@ class CAM(BranchedMethod):
 
     Recipe = CAMRecipe
     recipe: CAMRecipe
-    card = Card(
+    card = MethodCard(
         title="Channel attention",
         paper=f"Baseline of {PAPER}; gate of Woo et al.: CBAM, ECCV 2018",
         fidelity=Fidelity.APPROXIMATE,
-        departures=(
+        deviations=(
             "The paper has nothing but the name, ResNet-18 with a channel attention mechanism; the gate is CBAM's for "
             "channels with a reduction of 16, and gate=se is the other usual one.",
             "The gate sees the last maps of all modalities side by side, since the paper speaks of the late-fusion "
             "model with it and without; per_stream=true has a gate for each modality.",
             "The gate's two layers have no biases, as CBAM's equation is printed.",
-            *DEPARTURES,
+            *DEVIATIONS,
             *ONE_CHANNEL,
         ),
     )
@@ -63,7 +63,7 @@ class CAM(BranchedMethod):
         self.classifier = nn.Linear(sum(widths), len(task.aus))
 
     @classmethod
-    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
+    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse a single modality."""
         return None if len(task.modalities) > 1 else "fuses two or three modalities, and there is one"
 

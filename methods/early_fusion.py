@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from aubench import AnyRecipe, Card, Fidelity, Inputs, Method, Task
+from aubench import AnyRecipe, Fidelity, Inputs, Method, MethodCard, Task
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
-from aubench.methods._modules.single_modality import DEPARTURES, PAPER
+from aubench.methods._modules.single_modality import DEVIATIONS, PAPER
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -21,12 +21,12 @@ class EarlyFusion(Method):
 
     Recipe = BackboneRecipe
     recipe: BackboneRecipe
-    card = Card(
+    card = MethodCard(
         title="Early fusion",
         paper=f"Baseline of {PAPER}",
         fidelity=Fidelity.RESOLVED,
-        departures=(
-            *DEPARTURES,
+        deviations=(
+            *DEVIATIONS,
             "The first layer keeps its RGB weights, gives every other channel their mean, and scales all by 3 over "
             "the number of channels: the paper does not say how ImageNet weights meet more channels.",
         ),
@@ -38,7 +38,7 @@ class EarlyFusion(Method):
         self.classifier = nn.Linear(self.encoder.features, len(task.aus))
 
     @classmethod
-    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
+    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse a single modality."""
         return None if len(task.modalities) > 1 else "fuses two or three modalities, and there is one"
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from aubench import AnyRecipe, Batch, BranchedMethod, Card, Fidelity, Modality, Task
+from aubench import AnyRecipe, Batch, BranchedMethod, Fidelity, MethodCard, Modality, Task
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
-from aubench.methods._modules.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicated
-from aubench.methods._modules.single_modality import DEPARTURES, ONE_CHANNEL, PAPER
+from aubench.methods._modules.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicate_channels
+from aubench.methods._modules.single_modality import DEVIATIONS, ONE_CHANNEL, PAPER
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -27,12 +27,12 @@ class LateFusion(BranchedMethod):
 
     Recipe = LateFusionRecipe
     recipe: LateFusionRecipe
-    card = Card(
+    card = MethodCard(
         title="Late fusion",
         paper=f"Baseline of {PAPER}",
         fidelity=Fidelity.RESOLVED,
-        departures=(
-            *DEPARTURES,
+        deviations=(
+            *DEVIATIONS,
             *ONE_CHANNEL,
             "Without cut-switch, since Table 1's late fusion equals the row without it in Table 4; with it "
             "(cut_switch above 0) one-channel images are replicated into a first layer of three, as in AMF.",
@@ -46,7 +46,7 @@ class LateFusion(BranchedMethod):
         self.classifier = nn.Linear(sum(encoder.features for encoder in encoders.values()), len(task.aus))
 
     @classmethod
-    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
+    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse a single modality."""
         return None if len(task.modalities) > 1 else "fuses two or three modalities, and there is one"
 
@@ -59,7 +59,9 @@ class LateFusion(BranchedMethod):
 
     def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Features of one modality."""
-        features: Tensor = self.encoders[modality.value](replicated(images) if self.recipe.cut_switch else images)
+        features: Tensor = self.encoders[modality.value](
+            replicate_channels(images) if self.recipe.cut_switch else images
+        )
         return features
 
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:

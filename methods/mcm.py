@@ -13,10 +13,10 @@ from torch.nn.functional import logsigmoid
 from aubench import (
     AnyRecipe,
     Batch,
-    Card,
     Fidelity,
     Inputs,
     Method,
+    MethodCard,
     Modality,
     Progress,
     Reconstruction,
@@ -25,10 +25,10 @@ from aubench import (
 )
 from aubench.methods._modules import channel_mixing
 from aubench.methods._modules import masked_autoencoder as mae
-from aubench.methods._modules.cut_switch import replicated
+from aubench.methods._modules.cut_switch import replicate_channels
 from aubench.methods._modules.mcm_recipe import Image, MCMRecipe
-from aubench.methods._modules.missing_modality import present
-from aubench.methods._modules.transformer import parameter_groups, patchify, unpatchify, warm_cosine
+from aubench.methods._modules.missing_modality import is_present
+from aubench.methods._modules.transformer import parameter_groups, patchify, unpatchify, warmup_cosine
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -73,11 +73,11 @@ class MCM(Method):
 
     Recipe = MCMRecipe
     recipe: MCMRecipe
-    card = Card(
+    card = MethodCard(
         title="MCM",
         paper=PAPER,
         fidelity=Fidelity.RESOLVED,
-        departures=(
+        deviations=(
             "Two modalities follow the paper's first version (four channels, one dropped in each patch), three its "
             "second (five channels, two dropped, three decoders), which pre-trains for 100 epochs; 30 is the default.",
             "Pre-training sees the training role's subjects alone; pretrain_scope=all sees everyone's frames, as a "
@@ -132,7 +132,7 @@ class MCM(Method):
         self.register_buffer("rates", torch.full((len(task.aus),), 0.5))
 
     @classmethod
-    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
+    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse a task without visual images, with nothing to mix them with, or without the chosen inputs."""
         assert isinstance(recipe, MCMRecipe)
         if Modality.VISUAL not in task.modalities:
@@ -155,11 +155,11 @@ class MCM(Method):
             recipe.pretrain_batch_size,
             frames_per_epoch=recipe.pretrain_frames_per_epoch,
             pretraining=True,
-            everyone=recipe.pretrain_scope == "all",
+            include_all_subjects=recipe.pretrain_scope == "all",
         )
         return (first, *super().stages())
 
-    def meet(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
+    def on_train_labels(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
         """Note how often each AU occurs."""
         every = torch.cat(list(labels))
         self.rates.copy_((every > 0).sum(0) / (every >= 0).sum(0).clamp(min=1))  # eq. (3), but for a common factor
@@ -178,11 +178,11 @@ class MCM(Method):
         recipe = self.recipe
         if stage.pretraining:
             floor = recipe.final_learning_rate / recipe.pretrain_learning_rate
-            return warm_cosine(progress, recipe.pretrain_warmup_epochs, floor)
+            return warmup_cosine(progress, recipe.pretrain_warmup_epochs, floor)
         if recipe.learning_rate_schedule != "paper":
             return super().learning_rate_factor(stage, progress)
         cut = recipe.learning_rate_cut if progress.epoch else 1.0
-        return cut * warm_cosine(
+        return cut * warmup_cosine(
             progress, recipe.warmup_epochs, recipe.final_learning_rate / recipe.learning_rate / cut
         )
 
@@ -203,8 +203,12 @@ class MCM(Method):
         skips = self.recipe.missing == "skip"
         votes = []
         for keys in self.patterns.unsqueeze(1):
-            taken = channel_mixing.picks_of_present(keys, there) if skips else channel_mixing.picks(keys)
-            votes.append(self._logits(channel_mixing.mixed(fused, taken, self.recipe.patch)).sigmoid())
+            taken = (
+                channel_mixing.sample_picks_of_present(keys, there)
+                if skips
+                else channel_mixing.sample_channel_picks(keys)
+            )
+            votes.append(self._logits(channel_mixing.mix_channels(fused, taken, self.recipe.patch)).sigmoid())
         return torch.stack(votes).mean(0)
 
     @torch.no_grad()
@@ -244,20 +248,20 @@ class MCM(Method):
         for name, decoder in self.decoders.items():
             wanted = inputs[Modality(name)]
             target = patchify(wanted, self.recipe.patch)
-            target = mae.normalised(target) if self.recipe.norm_pix_loss else target
-            terms[name] = mae.mean_squared_error(decoder(tokens, kept), target, judged & present(wanted)[:, None])
+            target = mae.normalize_patches(target) if self.recipe.norm_pix_loss else target
+            terms[name] = mae.mean_squared_error(decoder(tokens, kept), target, judged & is_present(wanted)[:, None])
         return terms
 
     def _image(self, inputs: Inputs, wanted: Image) -> Float[Tensor, "n 3 h w"]:
         """What the encoder looks at in training; mixes are drawn anew for each patch."""
         if wanted in inputs:
-            return replicated(inputs[Modality(wanted)])
+            return replicate_channels(inputs[Modality(wanted)])
         fused = self._fused(inputs)
         if wanted == "conv":
             image: Tensor = self.fuse(fused)
             return image
         keys = torch.rand(len(fused), self.cells, fused.shape[1], device=fused.device)
-        return channel_mixing.mixed(fused, channel_mixing.picks(keys), self.recipe.patch)
+        return channel_mixing.mix_channels(fused, channel_mixing.sample_channel_picks(keys), self.recipe.patch)
 
     def _logits(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n au"]:
         tokens = self.encoder(image)
@@ -268,7 +272,7 @@ class MCM(Method):
         return torch.cat([inputs[m] for m in self.task.modalities], 1)
 
     def _present(self, inputs: Inputs) -> Bool[Tensor, "n c"]:
-        return torch.cat([present(inputs[m])[:, None].expand(-1, m.channels) for m in self.task.modalities], 1)
+        return torch.cat([is_present(inputs[m])[:, None].expand(-1, m.channels) for m in self.task.modalities], 1)
 
     def _pixels(self, patches: Float[Tensor, "n cells values"]) -> Float[Tensor, "n c h w"]:
         return unpatchify(patches, self.recipe.patch, self.task.image_size // self.recipe.patch)

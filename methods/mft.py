@@ -13,10 +13,10 @@ from aubench import (
     AnyRecipe,
     Batch,
     BranchedMethod,
-    Card,
     Fidelity,
-    Integer,
+    IntUniform,
     LogUniform,
+    MethodCard,
     Modality,
     Progress,
     Stage,
@@ -42,7 +42,7 @@ class MFTRecipe(BackboneRecipe):
         "attention", description="AU tokens by attention maps, or by linear projections of the average over positions."
     )
     width: int = Field(256, ge=1, description="Of a token.")
-    layers: Annotated[int, Integer(1, 3)] = Field(2, ge=1, description="Transformer layers of each modality.")
+    layers: Annotated[int, IntUniform(1, 3)] = Field(2, ge=1, description="Transformer layers of each modality.")
     heads: int = Field(8, ge=1, description="Of every attention.")
     dropout: Annotated[float, Uniform(0, 0.5)] = Field(0.1, ge=0, lt=1)
     query: Literal["sum", "visual", "depth", "thermal"] = Field(
@@ -64,11 +64,11 @@ class MFT(BranchedMethod):
 
     Recipe = MFTRecipe
     recipe: MFTRecipe
-    card = Card(
+    card = MethodCard(
         title="MFT",
         paper="Zhang and Yin: Multi-Modal Learning for AU Detection Based on Multi-Head Fused Transformers, FG 2021",
         fidelity=Fidelity.APPROXIMATE,
-        departures=(
+        deviations=(
             "Built from what the abstract says: a transformer encoder per modality learns AU encodings, a fusion "
             "transformer with multi-head fusion attention joins them, and all is trained end to end. Sizes, losses "
             "and training are ours.",
@@ -101,7 +101,7 @@ class MFT(BranchedMethod):
         self.classifier = AUHeads(width, aus)
 
     @classmethod
-    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
+    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse a recipe in which a modality asks that is not there."""
         assert isinstance(recipe, MFTRecipe)
         if recipe.query not in ("sum", *task.modalities):

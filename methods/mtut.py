@@ -16,10 +16,10 @@ from aubench import (
     AnyRecipe,
     Batch,
     BranchedMethod,
-    Card,
     Fidelity,
     Inputs,
     LogUniform,
+    MethodCard,
     Modality,
     Progress,
     Stage,
@@ -63,12 +63,12 @@ class MTUT(BranchedMethod):
 
     Recipe = MTUTRecipe
     recipe: MTUTRecipe
-    card = Card(
+    card = MethodCard(
         title="MTUT",
         paper="Abavisani, Joze and Patel: Improving the Performance of Unimodal Dynamic Hand-Gesture Recognition with "
         "Multimodal Training, CVPR 2019",
         fidelity=Fidelity.APPROXIMATE,
-        departures=(
+        deviations=(
             "The paper recognises gestures in clips with 3-D networks; here ResNets see single frames, positions are "
             "those of the last map in space alone, and several AUs are detected instead of one class. So did the "
             "authors of AMF, whose training this is, and who published no more than the result.",
@@ -97,7 +97,7 @@ class MTUT(BranchedMethod):
         self.scored = task.modalities if recipe.scored == "mean" else (Modality(recipe.scored),)
 
     @classmethod
-    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
+    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse a single modality, and a recipe that scores one that is not there."""
         if len(task.modalities) == 1:
             return "aligns two or three modalities, and there is one"
@@ -127,7 +127,7 @@ class MTUT(BranchedMethod):
     def stages(self) -> Sequence[Stage]:
         """One stage, of which validation chooses no epoch without alignment."""
         (stage,) = super().stages()
-        return (replace(stage, eligible=math.ceil(self.recipe.warm_up * stage.epochs) + 1),)
+        return (replace(stage, first_selectable_epoch=math.ceil(self.recipe.warm_up * stage.epochs) + 1),)
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """The sum over modalities m of ℓ^m = ℓ_cls^m + λ Σ_n ℓ_SSA^{m,n}, each the mean of the labelled frames."""

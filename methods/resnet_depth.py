@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from aubench import Card, Fidelity, Modality
-from aubench.methods._modules.single_modality import DEPARTURES, ONE_CHANNEL, PAPER, Unimodal
+from aubench import Fidelity, MethodCard, Modality
+from aubench.methods._modules.single_modality import DEVIATIONS, ONE_CHANNEL, PAPER, SingleModality
 
 
-class ResNetDepth(Unimodal):
+class ResNetDepth(SingleModality):
     """ResNet-18 (or another) on depth images."""
 
     modality = Modality.DEPTH
-    card = Card(
+    card = MethodCard(
         title="ResNet (depth)",
         paper=f"Baseline of {PAPER}",
         fidelity=Fidelity.RESOLVED,
-        departures=(*DEPARTURES, *ONE_CHANNEL),
+        deviations=(*DEVIATIONS, *ONE_CHANNEL),
     )

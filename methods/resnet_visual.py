@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from aubench import Card, Fidelity, Modality
-from aubench.methods._modules.single_modality import DEPARTURES, PAPER, Unimodal
+from aubench import Fidelity, MethodCard, Modality
+from aubench.methods._modules.single_modality import DEVIATIONS, PAPER, SingleModality
 
 
-class ResNetVisual(Unimodal):
+class ResNetVisual(SingleModality):
     """ResNet-18 (or another) on visual images."""
 
     modality = Modality.VISUAL
-    card = Card(
+    card = MethodCard(
         title="ResNet (visual)",
         paper=f"Baseline of {PAPER}",
         fidelity=Fidelity.RESOLVED,
-        departures=DEPARTURES,
+        deviations=DEVIATIONS,
     )

@@ -13,11 +13,11 @@ from aubench import (
     OUTER_EYE_CORNERS,
     AnyRecipe,
     Batch,
-    Card,
     Fidelity,
     Inputs,
     LogUniform,
     Method,
+    MethodCard,
     Modality,
     Progress,
     Stage,
@@ -25,7 +25,7 @@ from aubench import (
     masked_bce,
 )
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
-from aubench.methods._modules.missing_modality import present
+from aubench.methods._modules.missing_modality import is_present
 from aubench.methods._modules.single_modality import TRAINED_ALIKE
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ class TEMTNet(Method):
 
     Recipe = TEMTNetRecipe
     recipe: TEMTNetRecipe
-    wants_landmarks = True
-    card = Card(
+    needs_landmarks = True
+    card = MethodCard(
         title="TEMT-Net",
         paper="Liu, Zhang, Yang and Yin: Multi-Modality Empowered Network for Facial Action Unit Detection, WACV 2019",
         fidelity=Fidelity.APPROXIMATE,
-        departures=(
+        deviations=(
             "Only the abstract could be read, which names the three tasks; all layers, losses and weights are ours.",
             *TRAINED_ALIKE,
             "All tasks share a ResNet-18 on visual images; AUs are one linear layer on its pooled features.",
@@ -105,7 +105,7 @@ class TEMTNet(Method):
             self.regressor = nn.Linear(self.encoder.features, 2 * task.landmarks)
 
     @classmethod
-    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
+    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse all but visual and one other."""
         if Modality.VISUAL not in task.modalities:
             return "sees visual images, and there are none"
@@ -145,7 +145,7 @@ def image_distance(drawn: Float[Tensor, "n c h w"], wanted: Float[Tensor, "n c h
     Returns:
         The mean over pixels and channels; 0 where no frame has an image.
     """
-    there = present(wanted)
+    there = is_present(wanted)
     errors = (drawn.float() - wanted).abs().flatten(1).mean(1)
     return (errors * there).sum() / there.sum().clamp(min=1)
 

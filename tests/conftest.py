@@ -14,8 +14,10 @@ import pytest
 
 import aubench as package  # noqa: F401  puts the torchvision guard in place before any test imports timm
 
+pytest_plugins = ["factories.records", "factories.boards", "factories.bp4d", "factories.runs"]
+
 if TYPE_CHECKING:
-    from aubench.runs.config import Plan, Selection
+    from aubench.runs.config import RunConfig, Selection
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -36,11 +38,11 @@ def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def decide(small_store: Path) -> Callable[..., Plan]:
+def decide(small_store: Path) -> Callable[..., RunConfig]:
     """Decide a run on a small store, with the preset ``tiny``; takes recipe changes by name."""
     from aubench.core.registry import find_method, find_protocol
     from aubench.data.store import Store
-    from aubench.runs.config import StoreFacts, make_plan
+    from aubench.runs.config import StoreRef, create_run_config
 
     def made(
         runs: Path,
@@ -52,8 +54,8 @@ def decide(small_store: Path) -> Callable[..., Plan]:
         selection: Selection = "inner_val",
         store: Path = small_store,
         **changes: object,
-    ) -> Plan:
-        return make_plan(
+    ) -> RunConfig:
+        return create_run_config(
             method,
             find_method(method),
             find_protocol(protocol, modalities),
@@ -62,7 +64,7 @@ def decide(small_store: Path) -> Callable[..., Plan]:
             seed=seed,
             selection=selection,
             precision="32-true",
-            store=StoreFacts.of(Store(store)),
+            store=StoreRef.from_store(Store(store)),
             runs=runs,
         )
 

@@ -17,7 +17,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary neighbour of ``path`` for writing; rename it on success, remove it on failure.
 
     Args:
@@ -46,7 +46,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write ``content`` to ``path`` atomically."""
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 

@@ -5,6 +5,6 @@ from __future__ import annotations
 import os
 
 
-def available() -> int:
+def available_cores() -> int:
     """Cores that this process may use: those that a scheduler gave it, else all of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -29,15 +29,15 @@ def compare(
     F1, differences with intervals, paired tests and ranks.
     """
     from aubench._util import atomic
-    from aubench.core.errors import UsageError, nearest
+    from aubench.core.errors import UsageError, suggest
     from aubench.leaderboard import comparison_set, pairwise, pairwise_tables
 
     if form not in pairwise_tables.FORMATS:
-        raise UsageError(f"no format '{form}'", where="--format", hint=nearest(form, pairwise_tables.FORMATS))
-    found = comparison_set.under(comparison_set.gather(contestants, root), condition)
-    for finding in found.unfinished:
+        raise UsageError(f"no format '{form}'", where="--format", hint=suggest(form, pairwise_tables.FORMATS))
+    found = comparison_set.with_condition(comparison_set.load_comparison_set(contestants, root), condition)
+    for finding in found.skipped_runs:
         typer.echo(f"passed over {finding}", err=True)
-    text = pairwise_tables.written(pairwise.compare(found, condition), form)
+    text = pairwise_tables.render(pairwise.compare(found, condition), form)
     if out is None:
         typer.echo(text, nl=False)
     else:

@@ -35,7 +35,7 @@ def prepare_bp4d(
     workers: Annotated[int | None, typer.Option("--workers", help="Processes [default: one a core].", min=1)] = None,
 ) -> None:
     """Read BP4D as delivered; the same command goes on where a stopped one was."""
-    from aubench.cli.progress import counting
+    from aubench.cli.progress import count_progress
     from aubench.core.errors import UsageError
     from aubench.data.store import default_root
     from aubench.datasets.bp4d.prepare import prepare_bp4d as make
@@ -44,7 +44,7 @@ def prepare_bp4d(
     if frame_offset not in offsets:
         raise UsageError(f"cannot be '{frame_offset}'", where="--frame-offset", hint="use auto, 0 or -1")
     place = store or default_root() / "bp4d"
-    with counting("frames prepared") as progress:
+    with count_progress("frames prepared") as progress:
         report = make(
             source,
             place,
@@ -65,11 +65,11 @@ def prepare_synth(
     frames: Annotated[int, typer.Option("--frames", help="Frames of each of the 328 sequences.", min=32)] = 32,
 ) -> None:
     """Draw the dataset that needs no licence."""
-    from aubench.cli.progress import counting
+    from aubench.cli.progress import count_progress
     from aubench.data.store import default_root
     from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 
-    with counting("synth: sequences drawn") as progress:
+    with count_progress("synth: sequences drawn") as progress:
         made = generate(store or default_root() / "synth", SynthSettings(size=size, frames=frames), progress)
     typer.echo(f"{made.path}: {len(made.frames)} frames, digest {made.info.digest}")
 
@@ -80,11 +80,11 @@ Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="bp4d or synth."
 @app.command()
 def check(dataset: Dataset, store: StoreOption = None) -> None:
     """Read every byte of a store and compare it with its digest."""
-    from aubench.cli.progress import counting
+    from aubench.cli.progress import count_progress
     from aubench.data.store import Store, default_root
 
     opened = Store(store or default_root() / dataset)
-    with counting("files checked") as progress:
+    with count_progress("files checked") as progress:
         opened.verify(full=True, progress=progress)
     typer.echo(f"{opened.path}: whole, {len(opened.frames)} frames, digest {opened.info.digest}")
 

@@ -24,9 +24,9 @@ def add(
     from aubench.leaderboard.add import add as add_runs
 
     added = add_runs(runs, root)
-    for finding in added.unfinished:
+    for finding in added.skipped_runs:
         typer.echo(f"passed over {finding}", err=True)
-    for place in added.places:
+    for place in added.paths:
         typer.echo(f"added {place}")
     typer.echo("run `aubench leaderboard build` to renew its pages")
 
@@ -66,7 +66,7 @@ def draw(
     """Draw the first table of a protocol as a picture."""
     from aubench.plots import leaderboard_plot
 
-    leaderboard_plot.draw(root, protocol, out)
+    leaderboard_plot.plot(root, protocol, out)
     typer.echo(f"wrote {out}")
 
 
@@ -78,8 +78,8 @@ def show(
 ) -> None:
     """Print the tables, and what was measured beside what papers report."""
     from aubench.core.errors import UsageError
-    from aubench.leaderboard.build import shown
+    from aubench.leaderboard.build import render_tables
 
     if protocol is not None and named is not None and protocol != named:
         raise UsageError(f"'{protocol}' and '{named}' are two protocols", where="--protocol", hint="name one")
-    typer.echo(shown(root, protocol or named), nl=False)
+    typer.echo(render_tables(root, protocol or named), nl=False)

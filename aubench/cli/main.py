@@ -43,7 +43,7 @@ def _exit_code() -> int:
     try:
         done = typer.main.get_command(app).main(prog_name="aubench", standalone_mode=False)
     except AubenchError as error:
-        return _said(str(error), error.exit_code)
+        return print_error(str(error), error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         return 1
@@ -51,16 +51,17 @@ def _exit_code() -> int:
         if error.filename is None and error.errno not in _FULL:
             raise
         why = _FULL_HINT if error.errno in _FULL else error.strerror
-        return _said(f"{error.filename or 'output'}: {why}", 2)
+        return print_error(f"{error.filename or 'output'}: {why}", 2)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
         if not hasattr(error, "format_message"):  # what the command-line parser raises on bad usage has one
             raise
-        return _said(" ".join(error.format_message().split()) or "see --help", 2)
+        return print_error(" ".join(error.format_message().split()) or "see --help", 2)
     return done if isinstance(done, int) else 0
 
 
-def _said(line: str, code: int) -> int:
+def print_error(line: str, code: int) -> int:
+    """Print an error to stderr and return its exit code."""
     print(f"aubench: {line}", file=sys.stderr)
     return code

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aubench.core.recipe import Recipe
-from aubench.core.registry import Entry, find_method
+from aubench.core.registry import MethodEntry, find_method
 from aubench.core.task import Modality, Task
-from aubench.evaluation.flops import count
+from aubench.evaluation.flops import count_flops
 from aubench.results.schema import Compute
 
 AUS = 12
@@ -35,19 +35,19 @@ class Costs:
         return "+".join(m.letter for m in self.task.modalities)
 
 
-def costs(entry: Entry, preset: str) -> Iterator[Costs]:
+def costs(entry: MethodEntry, preset: str) -> Iterator[Costs]:
     """Costs on every set of modalities that the method distinguishes, the largest first."""
-    recipe = entry.method.Recipe.make(preset, {})
+    recipe = entry.method_class.Recipe.from_preset(preset, {})
     for task in _accepted(entry, recipe):
-        yield Costs(task, count(entry.method, task, recipe))
+        yield Costs(task, count_flops(entry.method_class, task, recipe))
 
 
-def _accepted(entry: Entry, recipe: Recipe) -> list[Task]:
+def _accepted(entry: MethodEntry, recipe: Recipe) -> list[Task]:
     sizes = range(len(Modality), 0, -1)
     sets = itertools.chain.from_iterable(itertools.combinations(Modality, size) for size in sizes)
     offered = [Task(modalities, tuple(range(1, AUS + 1)), recipe.crop) for modalities in sets]
-    accepted = [task for task in offered if entry.method.refuses(task, recipe) is None]
-    used = [Task(entry.method.uses(task, recipe), task.aus, task.image_size) for task in accepted]
+    accepted = [task for task in offered if entry.method_class.unsupported_reason(task, recipe) is None]
+    used = [Task(entry.method_class.select_modalities(task, recipe), task.aus, task.image_size) for task in accepted]
     return list(dict.fromkeys(used))
 
 
@@ -72,15 +72,20 @@ operations; what is counted, and what is not, stands in [Methodology](methodolog
 training alone uses."""
 
 
-def _table(entries: Sequence[Entry]) -> str:
+def _table(entries: Sequence[MethodEntry]) -> str:
     rows = [
-        (f"[`{entry.name}`](#{entry.name})", entry.method.card.title, str(entry.method.card.fidelity), _paper(entry))
+        (
+            f"[`{entry.name}`](#{entry.name})",
+            entry.method_class.card.title,
+            str(entry.method_class.card.fidelity),
+            _paper(entry),
+        )
         for entry in entries
     ]
     return _markdown(("method", "title", "fidelity", "paper"), rows)
 
 
-def _cost_table(entries: Sequence[Entry]) -> str:
+def _cost_table(entries: Sequence[MethodEntry]) -> str:
     rows = []
     for entry in entries:
         tiny = {each.letters: each.compute for each in costs(entry, "tiny")}
@@ -97,16 +102,16 @@ def _cells(compute: Compute) -> tuple[str, str, str]:
     return f"{total.flops / 1e9:.3g}", f"{total.macs / 1e9:.3g}", f"{total.parameters / 1e6:.3g}"
 
 
-def _chapter(entry: Entry) -> str:
-    card = entry.method.card
+def _chapter(entry: MethodEntry) -> str:
+    card = entry.method_class.card
     parts = [f"## {entry.name}", f"{card.title}. {_paper(entry)}. Fidelity: {card.fidelity}."]
-    parts.append("\n".join(f"- {sentence}" for sentence in card.departures) or "It departs nowhere.")
-    parts.append(_recipe(entry.method.Recipe))
+    parts.append("\n".join(f"- {sentence}" for sentence in card.deviations) or "It departs nowhere.")
+    parts.append(_recipe(entry.method_class.Recipe))
     return "\n\n".join(parts)
 
 
 def _recipe(recipe: type[Recipe]) -> str:
-    paper, tiny = (recipe.make(preset, {}).model_dump(mode="json") for preset in ("paper", "tiny"))
+    paper, tiny = (recipe.from_preset(preset, {}).model_dump(mode="json") for preset in ("paper", "tiny"))
     rows = [
         (f"`{name}`", _value(paper[name]), _value(tiny[name]), (field.description or "").replace("|", "\\|"))
         for name, field in recipe.model_fields.items()
@@ -118,8 +123,8 @@ def _value(value: object) -> str:
     return NOTHING if value is None else f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
-def _paper(entry: Entry) -> str:
-    return entry.method.card.paper.replace("|", "\\|")
+def _paper(entry: MethodEntry) -> str:
+    return entry.method_class.card.paper.replace("|", "\\|")
 
 
 def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

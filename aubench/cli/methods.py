@@ -29,7 +29,7 @@ def methods(
     rows = []
     for name in registry.method_names():
         entry = registry.find_method(name)
-        widest, card = next(method_reference.costs(entry, "paper")), entry.method.card
+        widest, card = next(method_reference.costs(entry, "paper")), entry.method_class.card
         parameters = f"{widest.compute.total.parameters / 1e6:.1f} M"
         rows.append((name, widest.letters, card.fidelity, parameters, card.paper))
     typer.echo(tabulate(rows, ["method", "modalities", "fidelity", "parameters", "paper"], "github"))

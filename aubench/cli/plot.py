@@ -12,7 +12,7 @@ from aubench.cli.options import RUNS, Runs, Store
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from aubench.runs.config import Plan
+    from aubench.runs.config import RunConfig
 
 app = typer.Typer(help="Draw what a method shows of itself.", no_args_is_help=True)
 
@@ -41,8 +41,8 @@ def reconstructions(
     masks = _masks(mask)
     plan = _opened(run, store)
     number = _finished(plan, fold)[0]
-    found = plot.computed(plan, number, masks, frames)
-    _save(plot.draw(found, caption(plan, f"fold {number}, test", _id(plan))), out)
+    found = plot.compute(plan, number, masks, frames)
+    _save(plot.plot(found, caption(plan, f"fold {number}, test", _id(plan))), out)
 
 
 @app.command("knowledge")
@@ -57,7 +57,7 @@ def knowledge(run: _Run, fold: _Fold = None, out: _Out = None, store: Store = No
     out = _checked(out or run / "plots" / "knowledge.png")
     plan = _opened(run, store)
     number = _finished(plan, fold)[0]
-    _save(plot.draw(plot.computed(plan, number), plan.protocol.aus, caption(plan, f"fold {number}", _id(plan))), out)
+    _save(plot.plot(plot.compute(plan, number), plan.protocol.aus, caption(plan, f"fold {number}", _id(plan))), out)
 
 
 @app.command("selection")
@@ -83,7 +83,7 @@ def selection(
     folds = _finished(plan, fold)
     of = f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
     under = find_suite(suite).conditions(plan.task.modalities)
-    _save(plot.draw(plot.computed(plan, folds, under), caption(plan, of, _id(plan))), out)
+    _save(plot.plot(plot.compute(plan, folds, under), caption(plan, of, _id(plan))), out)
 
 
 @app.command("cut-switch")
@@ -116,8 +116,8 @@ def cut_switch(
     else:
         raise UsageError("wants either a run's folder, or --method and --protocol", where="plot cut-switch")
     number = plan.protocol.fold_number(fold)
-    found = plot.computed(plan, number, frames)
-    _save(plot.draw(found, caption(plan, f"fold {number}, training")), out)
+    found = plot.compute(plan, number, frames)
+    _save(plot.plot(found, caption(plan, f"fold {number}, training")), out)
 
 
 @app.command("search")
@@ -138,30 +138,30 @@ def search(
 
     out = _checked(out or runs / STUDIES / "search.png")
     words = dict.fromkeys(f"{s['method']} on {s['protocol_name']}" for s in (read_study(runs, n) for n in studies))
-    _save(plot.draw(plot.read(runs, studies), list(words)), out)
+    _save(plot.plot(plot.read(runs, studies), list(words)), out)
 
 
-def _opened(run: Path, store: Path | None) -> Plan:
-    from aubench.cli.progress import counting
-    from aubench.runs.loading import open_plan
+def _opened(run: Path, store: Path | None) -> RunConfig:
+    from aubench.cli.progress import count_progress
+    from aubench.runs.loading import load_run
 
-    with counting("sequences made") as progress:
-        return open_plan(run, store, progress)
+    with count_progress("sequences made") as progress:
+        return load_run(run, store, progress)
 
 
-def _imagined(method: str, protocol: str, changes: list[str], store: Path | None) -> Plan:
+def _imagined(method: str, protocol: str, changes: list[str], store: Path | None) -> RunConfig:
     """A run that nobody has to make."""
-    from aubench.cli.progress import counting
+    from aubench.cli.progress import count_progress
     from aubench.cli.run import parse_changes
     from aubench.core import registry
     from aubench.datasets.catalog import open_store
-    from aubench.runs.config import StoreFacts, make_plan
+    from aubench.runs.config import StoreRef, create_run_config
 
     found = registry.find_protocol(protocol)
     entry = registry.find_method(method)
-    with counting(f"{found.dataset}: sequences made") as progress:
-        facts = StoreFacts.of(open_store(found.dataset, store, progress))
-    return make_plan(
+    with count_progress(f"{found.dataset}: sequences made") as progress:
+        facts = StoreRef.from_store(open_store(found.dataset, store, progress))
+    return create_run_config(
         method,
         entry,
         found,
@@ -175,7 +175,7 @@ def _imagined(method: str, protocol: str, changes: list[str], store: Path | None
     )
 
 
-def _finished(plan: Plan, fold: str | None) -> list[int]:
+def _finished(plan: RunConfig, fold: str | None) -> list[int]:
     """The fold that was asked for, or all that are finished."""
     from aubench.core.errors import UsageError
     from aubench.runs.runner import finished_folds
@@ -184,7 +184,7 @@ def _finished(plan: Plan, fold: str | None) -> list[int]:
         return [plan.protocol.fold_number(fold)]
     found = finished_folds(plan)
     if not found:
-        raise UsageError("has no finished fold", where=plan.folder, hint="finish one with `aubench run`")
+        raise UsageError("has no finished fold", where=plan.run_dir, hint="finish one with `aubench run`")
     return found
 
 
@@ -207,7 +207,7 @@ def _checked(out: Path) -> Path:
     return out
 
 
-def _id(plan: Plan) -> str:
+def _id(plan: RunConfig) -> str:
     return f"run {plan.run_id[:8]}"
 
 

@@ -20,13 +20,13 @@ def on_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-def line(text: str) -> None:
+def print_line(text: str) -> None:
     """Say one line beside the results."""
     print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def bar() -> Iterator[Progress]:
+def progress_bar() -> Iterator[Progress]:
     """A progress bar on stderr; invisible where nobody looks."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -37,9 +37,9 @@ def bar() -> Iterator[Progress]:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+def count_progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A callback that shows how much of one thing is done: ``callback(done, total)``."""
-    with bar() as progress:
+    with progress_bar() as progress:
         task = None
         said = time.monotonic()
 
@@ -51,6 +51,6 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
             due = time.monotonic() - said > _LINE_EVERY or done == total
             if due and total and not on_terminal():
                 said = time.monotonic()
-                line(f"{what}: {done} of {total}")
+                print_line(f"{what}: {done} of {total}")
 
         yield show

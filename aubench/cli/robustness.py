@@ -11,7 +11,7 @@ from aubench.cli.options import RUNS, Device, Runs, Store, TableFormat
 
 if TYPE_CHECKING:
     from aubench.core.suites import Suite
-    from aubench.runs.config import Plan
+    from aubench.runs.config import RunConfig
 
 
 def robustness(
@@ -42,18 +42,18 @@ def robustness(
 
     What was evaluated before is not evaluated again.
     """
-    from aubench.core.errors import AubenchError, UsageError, nearest
+    from aubench.core.errors import AubenchError, UsageError, suggest
     from aubench.core.suites import find_suite
     from aubench.leaderboard.robustness_tables import FORMATS
     from aubench.runs import scheduler
 
     if form not in FORMATS:
-        raise UsageError(f"no format '{form}'", where="--format", hint=nearest(form, FORMATS))
+        raise UsageError(f"no format '{form}'", where="--format", hint=suggest(form, FORMATS))
     chosen = find_suite(suite)
     if noise is not None:
         chosen = chosen.with_noise(_sigmas(noise))
     folders = _folders(runs, run or [], method, protocol)
-    scheduler.warm_up()
+    scheduler.preload_workers()
     plans = _opened(folders, store)
     names = sorted({plan.protocol.name for plan in plans})
     if out is not None and len(names) > 1:
@@ -77,10 +77,10 @@ def _sigmas(text: str) -> tuple[float, ...]:
 
 def _folders(runs: Path, wanted: list[str], method: str | None, protocol: str | None) -> list[Path]:
     """Folders of the runs that were asked for, finished or not."""
-    from aubench.core.errors import UsageError, nearest
-    from aubench.tracking.run_export import find
+    from aubench.core.errors import UsageError, suggest
+    from aubench.tracking.run_export import find_runs
 
-    found = find(runs, wanted)
+    found = find_runs(runs, wanted)
     if not found:
         raise UsageError(
             "no finished run", where=runs, hint="make one with `aubench run`, or name its folder by --runs"
@@ -90,7 +90,7 @@ def _folders(runs: Path, wanted: list[str], method: str | None, protocol: str | 
             continue
         there, names = {name_of(folder) for folder in found}, {word.strip() for word in words.split(",")}
         for name in sorted(names - there):
-            raise UsageError(f"no run of '{name}'", where=option, hint=nearest(name, there))
+            raise UsageError(f"no run of '{name}'", where=option, hint=suggest(name, there))
         found = [folder for folder in found if name_of(folder) in names]
     return found
 
@@ -103,68 +103,70 @@ def _protocol_of(folder: Path) -> str:
     return folder.parent.parent.name
 
 
-def _opened(folders: list[Path], store: Path | None) -> list[Plan]:
-    from aubench.cli.progress import counting, line
+def _opened(folders: list[Path], store: Path | None) -> list[RunConfig]:
+    from aubench.cli.progress import count_progress, print_line
     from aubench.core.errors import UsageError
-    from aubench.runs.loading import open_all
+    from aubench.runs.loading import load_finished_runs
 
-    with counting("sequences made") as progress:
-        opened = open_all(folders, store, progress)
-    for folder, why in opened.passed_over:
-        line(f"passed over {folder}: {why}")
-    if not opened.plans:
+    with count_progress("sequences made") as progress:
+        opened = load_finished_runs(folders, store, progress)
+    for folder, why in opened.skipped:
+        print_line(f"passed over {folder}: {why}")
+    if not opened.configs:
         raise UsageError(f"no finished run among {len(folders)}", hint="finish one with `aubench run`")
-    return list(opened.plans)
+    return list(opened.configs)
 
 
-def _evaluate(plans: list[Plan], suite: Suite, device: str, track: bool) -> None:
+def _evaluate(plans: list[RunConfig], suite: Suite, device: str, track: bool) -> None:
     from contextlib import nullcontext
 
-    from aubench.cli.progress import line
+    from aubench.cli.progress import print_line
     from aubench.cli.run_progress import show_conditions
     from aubench.runs import devices
-    from aubench.runs.runner import put_under
+    from aubench.runs.runner import evaluate_conditions
     from aubench.tracking import background
 
-    tracking = background.background([plan.folder for plan in plans], say=line) if track else nullcontext()
+    tracking = background.background([plan.run_dir for plan in plans], say=print_line) if track else nullcontext()
     with tracking:
-        put_under(plans, lambda plan: suite.conditions(plan.task.modalities), devices.choose(device), show_conditions)
+        evaluate_conditions(
+            plans, lambda plan: suite.conditions(plan.task.modalities), devices.choose(device), show_conditions
+        )
 
 
-def _whole(plan: Plan, suite: Suite) -> bool:
+def _whole(plan: RunConfig, suite: Suite) -> bool:
     """Whether every fold was put under every condition."""
     from aubench.runs import condition_scores
     from aubench.runs.runner import finished_folds
 
     conditions = suite.conditions(plan.task.modalities)
-    return not any(condition_scores.lacking(plan, fold, conditions) for fold in finished_folds(plan))
+    return not any(condition_scores.missing_conditions(plan, fold, conditions) for fold in finished_folds(plan))
 
 
-def _report_all(plans: list[Plan], suite: Suite, out: Path | None, form: str) -> None:
+def _report_all(plans: list[RunConfig], suite: Suite, out: Path | None, form: str) -> None:
     """Tell of the runs of each protocol together."""
     for name in sorted({plan.protocol.name for plan in plans}):
         own = [plan for plan in plans if plan.protocol.name == name]
         _report(own, suite, out or Path("robustness", name), form)
 
 
-def _report(plans: list[Plan], suite: Suite, out: Path, form: str) -> None:
+def _report(plans: list[RunConfig], suite: Suite, out: Path, form: str) -> None:
     from aubench._util import atomic
     from aubench.leaderboard import robustness_tables as board
-    from aubench.leaderboard.records import Kept
+    from aubench.leaderboard.records import StoredRecord
     from aubench.plots import robustness_figures as plots
     from aubench.results import record
-    from aubench.runs.runner import RECORD
+    from aubench.runs.runner import RECORD_DIR
 
-    kept = [Kept(folder, record.read(folder)) for folder in (plan.folder / RECORD for plan in plans)]
+    kept = [StoredRecord(folder, record.read(folder)) for folder in (plan.run_dir / RECORD_DIR for plan in plans)]
     found = board.profiles(kept, suite.conditions)
     protocol, seeds = plans[0].protocol, len({plan.seed for plan in plans})
-    tables = board.made(found)
+    tables = board.make_tables(found)
     title = f"{protocol.name}: {suite.title}"
-    pages = board.written(tables, title, form)
+    pages = board.render(tables, title, form)
     for name, text in pages.items():
         atomic.write_text(out / name, text)
     shown = {name: table for name, table in tables.items() if name != "lost"}
-    typer.echo("\n".join(board.written(shown, title, form).values()))
-    figures = plots.draw(found, (protocol.name, f"{seeds} seed{'s' if seeds > 1 else ''}"), out)
+    typer.echo("\n".join(board.render(shown, title, form).values()))
+    figures = plots.plot(found, (protocol.name, f"{seeds} seed{'s' if seeds > 1 else ''}"), out)
     for path in (*(out / name for name in pages), *figures):
         typer.echo(f"wrote {path}")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aubench.cli.options import RUNS, Device, Modalities, Precision, Preset, Runs, Store, listed
+from aubench.cli.options import RUNS, Device, Modalities, Precision, Preset, Runs, Store, split_commas
 
 if TYPE_CHECKING:
     from aubench.core.protocol import Protocol
-    from aubench.core.registry import Entry
-    from aubench.runs.config import Plan
+    from aubench.core.registry import MethodEntry
+    from aubench.runs.config import RunConfig
 
 
 def run(
@@ -58,18 +58,18 @@ def run(
         decided = (method, protocol, fold, preset, changes, pretrained, modalities)
         if any(word is not None for word in decided) or (selection, precision) != ("inner_val", "32-true"):
             raise UsageError("decides method, protocol and recipe", where="--from-study", hint="leave these out")
-        scheduler.warm_up()
-        found = _tuned(from_study, storage, seeds_of(seed), store, runs)
+        scheduler.preload_workers()
+        found = _tuned(from_study, storage, parse_seeds(seed), store, runs)
         _execute(found, _folds(found[0].protocol, None), device, track)
         return
     if method is None or protocol is None:
         lacking = "--method" if method is None else "--protocol"
         raise UsageError("is missing", where=lacking, hint="give --method and --protocol, or --from-study")
-    chosen_protocol = registry.find_protocol(protocol, listed(modalities))
+    chosen_protocol = registry.find_protocol(protocol, split_commas(modalities))
     folds = _folds(chosen_protocol, fold)
-    seeds = seeds_of(seed)
+    seeds = parse_seeds(seed)
     values = parse_changes(changes or []) | ({} if pretrained is None else {"weights": pretrained})
-    scheduler.warm_up()
+    scheduler.preload_workers()
     plans = _plans(method, chosen_protocol, seeds, values, preset, selection, precision, store, runs)
     _execute(plans, folds, device, track)
 
@@ -78,17 +78,17 @@ def _folds(protocol: Protocol, name: str | None) -> list[int]:
     return list(range(1, len(protocol.folds) + 1)) if name is None else [protocol.fold_number(name)]
 
 
-def seeds_of(text: str) -> list[int]:
+def parse_seeds(text: str) -> list[int]:
     """The seeds that an option names, each once."""
     from aubench.core.errors import UsageError
-    from aubench.results.schema import MOST
+    from aubench.results.schema import MAX_COUNT
 
-    words = listed(text)
+    words = split_commas(text)
     if not all(word.isascii() and word.isdigit() for word in words):
         raise UsageError(f"'{text}' is not a seed", where="--seed", hint="use whole numbers such as 0 or 0,1,2")
     seeds = list(dict.fromkeys(map(int, words)))
-    if max(seeds) > MOST:
-        raise UsageError(f"{max(seeds)} is larger than {MOST}", where="--seed", hint="use a smaller number")
+    if max(seeds) > MAX_COUNT:
+        raise UsageError(f"{max(seeds)} is larger than {MAX_COUNT}", where="--seed", hint="use a smaller number")
     return seeds
 
 
@@ -120,26 +120,30 @@ def _plans(
     precision: str,
     store: Path | None,
     runs: Path,
-) -> list[Plan]:
-    from aubench.cli.progress import counting, line
+) -> list[RunConfig]:
+    from aubench.cli.progress import count_progress, print_line
     from aubench.core import registry
-    from aubench.core.errors import UsageError, nearest
-    from aubench.data.splits import Labelled
+    from aubench.core.errors import UsageError, suggest
+    from aubench.data.splits import ProtocolDataset
     from aubench.datasets.catalog import open_store
-    from aubench.runs.config import SELECTIONS, StoreFacts, make_plan
+    from aubench.runs.config import SELECTIONS, StoreRef, create_run_config
     from aubench.runs.devices import PRECISIONS
 
     for value, known, option in ((selection, SELECTIONS, "--selection"), (precision, PRECISIONS, "--precision")):
         if value not in known:
-            raise UsageError(f"cannot be '{value}'", where=option, hint=nearest(value, known))
+            raise UsageError(f"cannot be '{value}'", where=option, hint=suggest(value, known))
     entries = [(name, registry.find_method(name)) for name in registry.split_methods(names)]
     if names == "all":
-        entries = [(name, entry) for name, entry in entries if can(entry, protocol, preset or protocol.preset, values)]
-    with counting(f"{protocol.dataset}: sequences made") as progress:
+        entries = [
+            (name, entry)
+            for name, entry in entries
+            if supports_protocol(entry, protocol, preset or protocol.preset, values)
+        ]
+    with count_progress(f"{protocol.dataset}: sequences made") as progress:
         opened = open_store(protocol.dataset, store, progress)
-    facts = StoreFacts.of(opened)
+    facts = StoreRef.from_store(opened)
     plans = [
-        make_plan(
+        create_run_config(
             name,
             entry,
             protocol,
@@ -154,43 +158,43 @@ def _plans(
         for name, entry in entries
         for seed in seeds
     ]
-    data = Labelled(opened, protocol)
+    data = ProtocolDataset(opened, protocol)
     kind = data.variant or ("not a known variant" if protocol.variants else "as drawn")
-    line(f"{protocol.name}: {data.count} labelled frames ({kind}), store {facts.digest[:12]}")
+    print_line(f"{protocol.name}: {data.count} labelled frames ({kind}), store {facts.digest[:12]}")
     return plans
 
 
-def can(entry: Entry, protocol: Protocol, preset: str, changes: dict[str, Any]) -> bool:
+def supports_protocol(entry: MethodEntry, protocol: Protocol, preset: str, changes: dict[str, Any]) -> bool:
     """Whether a method that nobody asked for by name can do the task; if not, say why it is left out."""
-    from aubench.cli.progress import line
+    from aubench.cli.progress import print_line
 
-    recipe = entry.method.Recipe.make(preset, changes)
-    reason = entry.method.refuses(protocol.task(recipe.crop), recipe)
+    recipe = entry.method_class.Recipe.from_preset(preset, changes)
+    reason = entry.method_class.unsupported_reason(protocol.task(recipe.crop), recipe)
     if reason is not None:
-        line(f"skipped {entry.name}: {reason}")
+        print_line(f"skipped {entry.name}: {reason}")
     return reason is None
 
 
-def _tuned(name: str, storage: str | None, seeds: list[int], store: Path | None, runs: Path) -> list[Plan]:
+def _tuned(name: str, storage: str | None, seeds: list[int], store: Path | None, runs: Path) -> list[RunConfig]:
     """Plans of the best recipe of a study, under seeds that no trial had."""
     from dataclasses import replace
 
-    from aubench.cli.progress import counting
+    from aubench.cli.progress import count_progress
     from aubench.core.errors import UsageError
     from aubench.core.registry import find_method
     from aubench.datasets.catalog import open_store
-    from aubench.runs.config import StoreFacts, make_plan
-    from aubench.tuning.best_recipe import best
+    from aubench.runs.config import StoreRef, create_run_config
+    from aubench.tuning.best_recipe import find_best_trial
 
-    found = best(name, storage, runs)
-    with counting(f"{found.protocol.dataset}: sequences made") as progress:
-        facts = StoreFacts.of(open_store(found.protocol.dataset, store, progress))
+    found = find_best_trial(name, storage, runs)
+    with count_progress(f"{found.protocol.dataset}: sequences made") as progress:
+        facts = StoreRef.from_store(open_store(found.protocol.dataset, store, progress))
     if facts.digest != found.store:
         raise UsageError("is not the store that was searched on", where=facts.path, hint="give its own with --store")
     if found.seed in seeds:
         raise UsageError(f"{found.seed} was the seed of the trials", where="--seed", hint="give fresh ones")
     plans = [
-        make_plan(
+        create_run_config(
             found.method,
             find_method(found.method),
             found.protocol,
@@ -207,22 +211,22 @@ def _tuned(name: str, storage: str | None, seeds: list[int], store: Path | None,
     return [replace(plan, search=found.search) for plan in plans]
 
 
-def _execute(plans: list[Plan], folds: list[int], device: str, track: bool) -> None:
+def _execute(plans: list[RunConfig], folds: list[int], device: str, track: bool) -> None:
     from contextlib import nullcontext
 
-    from aubench.cli.progress import line
+    from aubench.cli.progress import print_line
     from aubench.cli.run_progress import RunDisplay
     from aubench.runs import devices
-    from aubench.runs.runner import execute, finished_folds
+    from aubench.runs.runner import finished_folds, run_folds
     from aubench.tracking import background
 
     for plan in plans:
         if set(folds) <= set(finished_folds(plan)):
-            line(f"{plan.entry.name}, seed {plan.seed}: finished already, see {plan.folder}")
-    tracking = background.background([plan.folder for plan in plans], say=line) if track else nullcontext()
+            print_line(f"{plan.entry.name}, seed {plan.seed}: finished already, see {plan.run_dir}")
+    tracking = background.background([plan.run_dir for plan in plans], say=print_line) if track else nullcontext()
     display = RunDisplay(plans, folds)
     try:
         with display, tracking:
-            execute(plans, folds, devices.choose(device), display.show)
+            run_folds(plans, folds, devices.choose(device), display.show)
     finally:
         display.summary()

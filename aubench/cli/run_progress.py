@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
-from aubench.cli.progress import bar, line, on_terminal
+from aubench.cli.progress import on_terminal, print_line, progress_bar
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from aubench.runs.config import Plan
+    from aubench.runs.config import RunConfig
     from aubench.runs.scheduler import Job
 
 
@@ -24,13 +24,13 @@ class RunDisplay:
         folds: The folds that are run.
     """
 
-    def __init__(self, plans: list[Plan], folds: list[int]) -> None:
+    def __init__(self, plans: list[RunConfig], folds: list[int]) -> None:
         self.plans, self.folds = plans, folds
         self._stack = ExitStack()
         self._tasks: dict[tuple[str, int], TaskID] = {}
 
     def __enter__(self) -> Self:
-        self._bar: Progress = self._stack.enter_context(bar())
+        self._bar: Progress = self._stack.enter_context(progress_bar())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,18 +38,18 @@ class RunDisplay:
 
     def show(self, job: Job, event: dict[str, Any]) -> None:
         """Show one event of a fold."""
-        name = _named(job)
+        name = _job_name(job)
         if event["kind"] == "epoch":
             score = event["validation"]
             told = f"loss {event['loss']['total']:.3f}" + (f", validation F1 {100 * score['f1']:.1f}" if score else "")
             self._advance(name, job, event["epoch"] + 1, event["of"], f"{name}: {event['stage']}, {told}")
             if not on_terminal():
                 when = f"{event['stage']}, epoch {event['epoch'] + 1} of {event['of']}"
-                line(f"{name}: {when}, {told}, {event['frames_per_s']:.0f} frames/s")
+                print_line(f"{name}: {when}, {told}, {event['frames_per_s']:.0f} frames/s")
         elif event["kind"] == "fold":
             self._advance(name, job, event["epochs"], event["epochs"], f"{name}: done")
         elif event["kind"] == "failed":
-            line(f"{name}: {event['why']}")
+            print_line(f"{name}: {event['why']}")
 
     def _advance(self, name: str, job: Job, done: int, total: int, text: str) -> None:
         key = (job.plan.run_id, job.fold)
@@ -63,11 +63,11 @@ class RunDisplay:
 
         from aubench.metrics import baselines, intervals
         from aubench.results import record
-        from aubench.runs.runner import RECORD
+        from aubench.runs.runner import RECORD_DIR
 
         rows = []
-        for plan in (plan for plan in self.plans if (plan.folder / RECORD / record.FILE).exists()):
-            found = record.read(plan.folder / RECORD)
+        for plan in (plan for plan in self.plans if (plan.run_dir / RECORD_DIR / record.FILE).exists()):
+            found = record.read(plan.run_dir / RECORD_DIR)
             always, _ = baselines.always_positive(found)
             margin = intervals.f1_difference([found.counts], [always])
             summary = found.info.summary
@@ -81,7 +81,7 @@ class RunDisplay:
                     _percent(summary.acc),
                     _percent(summary.auc),
                     f"{found.info.compute.total.flops / 1e9:.3g}",
-                    str(plan.folder),
+                    str(plan.run_dir),
                 )
             )
         headers = ("method", "seed", "folds", "F1", "over always-positive [95 %]", "ACC", "AUC", "GFLOPs", "run")
@@ -92,10 +92,10 @@ class RunDisplay:
 def show_conditions(job: Job, event: dict[str, Any]) -> None:
     """Show one event of a fold that is put under conditions."""
     told = event["why"] if event["kind"] == "failed" else f"put under {event['done']} conditions"
-    line(f"{_named(job)}: {told}")
+    print_line(f"{_job_name(job)}: {told}")
 
 
-def _named(job: Job) -> str:
+def _job_name(job: Job) -> str:
     return f"{job.plan.entry.name}, seed {job.plan.seed}, fold {job.fold}"
 
 

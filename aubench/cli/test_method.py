@@ -14,9 +14,9 @@ def test_method(
     """Check that a method keeps its contract (exit code 1 if not)."""
     from aubench.core import registry
     from aubench.core.errors import CheckFailed
-    from aubench.testing.check_method import run_contract
+    from aubench.testing.check_method import check_method
 
-    results = run_contract(registry.find_method(name), preset)
+    results = check_method(registry.find_method(name), preset)
     for result in results:
         typer.echo(
             f"{'ok  ' if result.passed else 'FAIL'} {result.name}{f': {result.detail}' if result.detail else ''}"

@@ -34,11 +34,11 @@ def sync(
 
     from aubench.core.errors import CheckFailed
     from aubench.tracking import studies as study_export
-    from aubench.tracking.mlflow_client import default_uri, shown
-    from aubench.tracking.run_export import find
+    from aubench.tracking.mlflow_client import default_uri, redact_url
+    from aubench.tracking.run_export import find_runs
     from aubench.tracking.sync import send_all
 
-    folders = find(root, runs or [])
+    folders = find_runs(root, runs or [])
     studies = [] if runs else study_export.folders(root)
     if not folders and not studies:
         typer.echo(f"{root}: no runs")
@@ -48,4 +48,6 @@ def sync(
         unsent += not result.ok
         typer.echo(f"{folder}: {result.detail if result.ok else f'not sent: {result.detail}'}", err=not result.ok)
     if unsent:
-        raise CheckFailed(f"{unsent} of {len(folders) + len(studies)} could not be sent", where=shown(default_uri()))
+        raise CheckFailed(
+            f"{unsent} of {len(folders) + len(studies)} could not be sent", where=redact_url(default_uri())
+        )

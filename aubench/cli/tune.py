@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aubench.cli.options import RUNS, Device, Modalities, Precision, Preset, Runs, Store, listed
+from aubench.cli.options import RUNS, Device, Modalities, Precision, Preset, Runs, Store, split_commas
 
 
 def tune(
@@ -41,20 +41,20 @@ def tune(
 
     The same command again goes on, or works along.
     """
-    from aubench.cli.progress import counting, line
-    from aubench.cli.run import can, parse_changes
+    from aubench.cli.progress import count_progress, print_line
+    from aubench.cli.run import parse_changes, supports_protocol
     from aubench.core import registry
     from aubench.tuning.tuner import tune as search
 
     fixed = parse_changes(changes or [])
     names = registry.split_methods(method)
     if method == "all":
-        found = registry.find_protocol(protocol, listed(modalities))
-        names = [n for n in names if can(registry.find_method(n), found, preset or found.preset, fixed)]
+        found = registry.find_protocol(protocol, split_commas(modalities))
+        names = [n for n in names if supports_protocol(registry.find_method(n), found, preset or found.preset, fixed)]
     several = len(names) > 1
     studies: list[Any] = []
     for name in names:
-        with counting("sequences made") as progress:
+        with count_progress("sequences made") as progress:
             studies.append(
                 search(
                     name,
@@ -66,8 +66,8 @@ def tune(
                     fold=fold,
                     preset=preset,
                     changes=fixed,
-                    space=listed(space),
-                    modalities=listed(modalities),
+                    space=split_commas(space),
+                    modalities=split_commas(modalities),
                     study=f"{study}-{Path(name).stem}" if study and several else study,
                     seed=seed,
                     precision=precision,
@@ -75,7 +75,7 @@ def tune(
                     runs=runs,
                     device=device,
                     track=track,
-                    say=line,
+                    say=print_line,
                     progress=progress,
                 )
             )
@@ -87,15 +87,15 @@ def _summary(studies: list[Any], runs: Path) -> None:
     from tabulate import tabulate
 
     from aubench.tuning.search_config import STUDIES
-    from aubench.tuning.study_files import cost
-    from aubench.tuning.worker import COST, finished
+    from aubench.tuning.study_files import total_cost
+    from aubench.tuning.worker import COST, finished_trials
 
     rows = []
     for study in studies:
-        done = finished(study)
+        done = finished_trials(study)
         complete = [trial for trial in done if trial.state.name == "COMPLETE"]
         best = max(complete, key=lambda trial: (trial.value, -trial.number), default=None)
-        seconds, frames = cost([trial.user_attrs[COST] for trial in done if COST in trial.user_attrs])
+        seconds, frames = total_cost([trial.user_attrs[COST] for trial in done if COST in trial.user_attrs])
         rows.append(
             (
                 study.study_name,

@@ -29,7 +29,7 @@ ALL = "all"
 _FORMS = "clean, missing:visual, missing:visual+depth:black, noise:depth:0.2, noise:all:0.2 or mask:all:0.5"
 
 
-class Treatment(NamedTuple):
+class Corruption(NamedTuple):
     """What is done to the images of one modality.
 
     Attributes:
@@ -37,16 +37,16 @@ class Treatment(NamedTuple):
         level: Standard deviation of noise, share of masked patches.
     """
 
-    how: str
+    kind: str
     level: float = 0.0
 
     @property
-    def constant(self) -> bool:
+    def is_constant(self) -> bool:
         """Whether every frame becomes the same image."""
-        return self.how in FILLS
+        return self.kind in FILLS
 
 
-AS_IS = Treatment("as is")
+IDENTITY = Corruption("as is")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Condition:
 
     kind: Kind = "clean"
     modalities: tuple[Modality, ...] = ()
-    treatment: Treatment = AS_IS
+    corruption: Corruption = IDENTITY
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -89,11 +89,11 @@ class Condition:
         if kind == "missing" and len(rest) < 2:
             fill = rest[0] if rest else FILLS[0]
             if fill in FILLS:
-                return cls("missing", modalities, Treatment(fill))
+                return cls("missing", modalities, Corruption(fill))
         if kind in ("noise", "mask") and len(rest) == 1:
             level = float(rest[0])
             if math.isfinite(level) and 0 < level <= (1 if kind == "mask" else 100):
-                return cls(kind, modalities, Treatment(kind, level))  # type: ignore[arg-type]
+                return cls(kind, modalities, Corruption(kind, level))  # type: ignore[arg-type]
         raise ValueError
 
     def __str__(self) -> str:
@@ -101,13 +101,13 @@ class Condition:
             return "clean"
         where = "+".join(self.modalities) or ALL
         if self.kind == "missing":
-            return f"missing:{where}" + (f":{self.treatment.how}" if self.treatment.how != FILLS[0] else "")
-        return f"{self.kind}:{where}:{self.treatment.level:g}"
+            return f"missing:{where}" + (f":{self.corruption.kind}" if self.corruption.kind != FILLS[0] else "")
+        return f"{self.kind}:{where}:{self.corruption.level:g}"
 
-    def treatments(self, modalities: Iterable[Modality]) -> Mapping[Modality, Treatment]:
+    def corruptions(self, modalities: Iterable[Modality]) -> Mapping[Modality, Corruption]:
         """What is done to each of some modalities."""
         treated = self.modalities or tuple(Modality)
-        return {m: self.treatment if m in treated else AS_IS for m in modalities}
+        return {m: self.corruption if m in treated else IDENTITY for m in modalities}
 
 
 CLEAN = Condition()
@@ -115,7 +115,7 @@ CLEAN = Condition()
 
 def missing(modalities: tuple[Modality, ...], fill: str = FILLS[0]) -> Condition:
     """Some modalities are missing."""
-    return Condition("missing", modalities, Treatment(fill))
+    return Condition("missing", modalities, Corruption(fill))
 
 
 def subsets(modalities: tuple[Modality, ...], fill: str = FILLS[0]) -> list[Condition]:

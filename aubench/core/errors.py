@@ -77,7 +77,7 @@ class CheckFailed(AubenchError):
     exit_code = 1
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[str]) -> str:
     """Words for a hint that names the nearest known name.
 
     Args:

@@ -32,7 +32,7 @@ class Reconstruction:
 
 
 @runtime_checkable
-class Reconstructs(Protocol):
+class SupportsReconstruction(Protocol):
     """A method that restores images of which it sees a part."""
 
     def reconstruct(self, inputs: Inputs, mask: float) -> Reconstruction:
@@ -46,10 +46,10 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
-class KnowsPairs(Protocol):
+class SupportsPairStatistics(Protocol):
     """A method that learns with what pairs of AUs do."""
 
-    def pair_knowledge(
+    def pair_statistics(
         self, states: Sequence[Float[Tensor, "frames au"]]
     ) -> tuple[Float[Tensor, "au au"], Float[Tensor, "au au 16"]]:
         """What AU pairs do within a frame and from one frame to the next.
@@ -65,9 +65,9 @@ class KnowsPairs(Protocol):
 
 
 @runtime_checkable
-class Selects(Protocol):
+class SupportsModalitySelection(Protocol):
     """A method that takes each feature from one of the modalities."""
 
-    def picked(self, inputs: Inputs) -> Float[Tensor, "n m"]:
+    def modality_selection(self, inputs: Inputs) -> Float[Tensor, "n m"]:
         """The share of a frame's selections that each modality gets, in the task's order; rows sum to 1."""
         ...

@@ -28,7 +28,7 @@ class Fidelity(StrEnum):
 
 
 @dataclass(frozen=True)
-class Card:
+class MethodCard:
     """What a reader of the leaderboard should know of a method.
 
     Attributes:
@@ -41,7 +41,7 @@ class Card:
     title: str
     paper: str
     fidelity: Fidelity
-    departures: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
 
 
 AnyRecipe = Recipe
@@ -71,8 +71,8 @@ class Stage:
     patience: int = 1
     frames_per_epoch: int | None = None
     pretraining: bool = False
-    everyone: bool = False
-    eligible: int = 1
+    include_all_subjects: bool = False
+    first_selectable_epoch: int = 1
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,13 @@ class Method(nn.Module, ABC):
     training role through :meth:`loss`, and nothing but images through :meth:`forward`.
 
     Args:
-        task: Its modalities are those that :meth:`uses` chose.
+        task: Its modalities are those that :meth:`select_modalities` chose.
         recipe: An instance of the class's ``Recipe``.
     """
 
     Recipe: ClassVar[type[Recipe]] = Recipe
-    card: ClassVar[Card]
-    wants_landmarks: ClassVar[bool] = False
+    card: ClassVar[MethodCard]
+    needs_landmarks: ClassVar[bool] = False
     """Whether training batches shall come with facial points, where the store has them."""
 
     task: Task
@@ -137,12 +137,12 @@ class Method(nn.Module, ABC):
         self.task, self.recipe = task, recipe
 
     @classmethod
-    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
+    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Why this method with this recipe cannot do a task; None when it can."""
         return None
 
     @classmethod
-    def uses(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
+    def select_modalities(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
         """The modalities it wants out of those a task offers."""
         return task.modalities
 
@@ -151,7 +151,7 @@ class Method(nn.Module, ABC):
         recipe = self.recipe
         return (Stage("train", recipe.epochs, recipe.batch_size, recipe.patience, recipe.frames_per_epoch),)
 
-    def meet(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
+    def on_train_labels(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
         """Look at the training role's labels once, before the first supervised stage: rates, co-occurrences.
 
         What is kept belongs into buffers, so that it is saved with the weights.
@@ -160,7 +160,7 @@ class Method(nn.Module, ABC):
             labels: Of each run of consecutive frames, in order of time: 1 present, 0 absent, -1 unknown.
         """
 
-    def spans(self, labels: Int[Tensor, "frames au"]) -> Sequence[tuple[int, int]]:
+    def extra_clip_spans(self, labels: Int[Tensor, "frames au"]) -> Sequence[tuple[int, int]]:
         """Parts of a training sequence that clips are drawn from besides its whole; for methods that take clips.
 
         What is left of the last clip of a part is filled with its last frame, unlabelled.

@@ -14,25 +14,25 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from aubench.core import hashing
-from aubench.core.errors import ProtocolError, UsageError, nearest
+from aubench.core.errors import ProtocolError, UsageError, suggest
 from aubench.core.task import Modality, Task
 
-_MOST_BYTES = 256 * 1024
+_MAX_BYTES = 256 * 1024
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 
 
-class _Closed(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FoldRule(_Closed):
+class FoldRule(_StrictModel):
     """Which parts a fold trains on and which it is tested on."""
 
     train: tuple[str, ...]
     test: tuple[str, ...]
 
 
-class ValidationRule(_Closed):
+class ValidationRule(_StrictModel):
     """How validation subjects are taken out of a fold's training parts.
 
     Attributes:
@@ -45,7 +45,7 @@ class ValidationRule(_Closed):
     candidates: int = Field(ge=1, le=10_000)
 
 
-class Protocol(_Closed):
+class Protocol(_StrictModel):
     """One benchmark protocol.
 
     Attributes:
@@ -130,7 +130,7 @@ class Protocol(_Closed):
     def digest(self) -> str:
         """SHA-256 of all that can change a number (titles, aliases and defaults cannot)."""
         without = {"title", "aliases", "preset", "variants", *(() if self.narrowed_from else ("narrowed_from",))}
-        return hashing.of_json(self.model_dump(mode="json", exclude=without))
+        return hashing.hash_json(self.model_dump(mode="json", exclude=without))
 
     @property
     def seed(self) -> str:
@@ -164,7 +164,7 @@ class Protocol(_Closed):
         """
         known = {str(number): number for number in range(1, len(self.folds) + 1)} | self.aliases
         if name not in known:
-            raise UsageError(f"{self.name} has no fold '{name}'", where="--fold", hint=nearest(name, known))
+            raise UsageError(f"{self.name} has no fold '{name}'", where="--fold", hint=suggest(name, known))
         return known[name]
 
     def narrowed(self, modalities: Iterable[str]) -> Protocol:
@@ -177,7 +177,7 @@ class Protocol(_Closed):
         for name in names:
             if name not in self.modalities:
                 raise UsageError(
-                    f"{self.name} has no {name}", where="--modalities", hint=nearest(name, self.modalities)
+                    f"{self.name} has no {name}", where="--modalities", hint=suggest(name, self.modalities)
                 )
         if set(names) == set(self.modalities):
             return self
@@ -200,8 +200,8 @@ def load(path: Path) -> Protocol:
     """
     try:
         content = path.read_bytes()
-        if len(content) > _MOST_BYTES:
-            raise ProtocolError(f"is larger than {_MOST_BYTES} bytes", where=path)
+        if len(content) > _MAX_BYTES:
+            raise ProtocolError(f"is larger than {_MAX_BYTES} bytes", where=path)
         said = tomllib.loads(content.decode())
         if "narrowed_from" in said:
             raise ProtocolError("key 'narrowed_from' is not for files", where=path, hint="use --modalities")
@@ -209,13 +209,13 @@ def load(path: Path) -> Protocol:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProtocolError(f"is not TOML ({error})", where=path) from None
     except ValidationError as error:
-        raise ProtocolError(_told(error), where=path) from None
+        raise ProtocolError(_validation_error(error), where=path) from None
 
 
-def _told(error: ValidationError) -> str:
+def _validation_error(error: ValidationError) -> str:
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # misspelt before missing
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        return f"unknown key '{key}'; {nearest(key, Protocol.model_fields)}"
+        return f"unknown key '{key}'; {suggest(key, Protocol.model_fields)}"
     text = first["msg"].removeprefix("Value error, ")
     return f"key '{key}': {text}" if key else text

@@ -8,12 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from aubench.core.errors import RecipeError, nearest
+from aubench.core.errors import RecipeError, suggest
 from aubench.core.search_space import LogUniform, Range
 
 
 @dataclass(frozen=True)
-class Seen:
+class PretrainingSource:
     """What first weights had seen before a method's own training began.
 
     Attributes:
@@ -48,7 +48,7 @@ class Recipe(BaseModel):
         },
     }
 
-    after_pretraining: ClassVar[frozenset[str]] = frozenset(
+    finetune_only: ClassVar[frozenset[str]] = frozenset(
         {
             *("epochs", "frames_per_epoch", "batch_size", "learning_rate", "learning_rate_schedule"),
             *("weight_decay", "patience", "validation_stride"),
@@ -83,7 +83,7 @@ class Recipe(BaseModel):
             raise ValueError(f"crop {self.crop} is larger than image_size {self.image_size}")
         return self
 
-    def seen(self) -> tuple[Seen, ...]:
+    def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
         """What the first weights of this recipe had seen; nothing by default."""
         return ()
 
@@ -97,22 +97,22 @@ class Recipe(BaseModel):
         return merged
 
     @classmethod
-    def later(cls) -> frozenset[str]:
-        """``after_pretraining`` with that of the base classes."""
-        return frozenset[str]().union(*(vars(base).get("after_pretraining", ()) for base in cls.__mro__))
+    def finetune_fields(cls) -> frozenset[str]:
+        """``finetune_only`` with that of the base classes."""
+        return frozenset[str]().union(*(vars(base).get("finetune_only", ()) for base in cls.__mro__))
 
     @classmethod
-    def ranges(cls) -> dict[str, Range]:
+    def search_ranges(cls) -> dict[str, Range]:
         """The fields that can be searched, and where."""
         found = {name: [m for m in field.metadata if isinstance(m, Range)] for name, field in cls.model_fields.items()}
         return {name: ranges[-1] for name, ranges in found.items() if ranges}
 
-    def before_finetuning(self) -> dict[str, Any]:
+    def pretraining_config(self) -> dict[str, Any]:
         """The values that decide pre-trained weights, as plain data."""
-        return self.model_dump(mode="json", exclude=set(self.later()))
+        return self.model_dump(mode="json", exclude=set(self.finetune_fields()))
 
     @classmethod
-    def make(cls, preset: str, changes: Mapping[str, Any]) -> Self:
+    def from_preset(cls, preset: str, changes: Mapping[str, Any]) -> Self:
         """The recipe of a preset, with some values changed.
 
         Args:
@@ -124,10 +124,10 @@ class Recipe(BaseModel):
         """
         presets = cls.all_presets()
         if preset not in presets:
-            raise RecipeError(f"no preset '{preset}'", where="--preset", hint=nearest(preset, presets))
+            raise RecipeError(f"no preset '{preset}'", where="--preset", hint=suggest(preset, presets))
         for name in changes:
             if name not in cls.model_fields:
-                raise RecipeError(f"no recipe key '{name}'", where="--set", hint=nearest(name, cls.model_fields))
+                raise RecipeError(f"no recipe key '{name}'", where="--set", hint=suggest(name, cls.model_fields))
         try:
             return cls(**{**presets[preset], **changes})
         except ValidationError as error:

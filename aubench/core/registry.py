@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from aubench.core import protocol as protocols
-from aubench.core.errors import UsageError, nearest
+from aubench.core.errors import UsageError, suggest
 from aubench.core.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Source = Literal["builtin", "entry_point", "path"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodEntry:
     """A method that was found.
 
     Attributes:
@@ -39,7 +39,7 @@ class Entry:
     """
 
     name: str
-    method: type[Method]
+    method_class: type[Method]
     source: Source
     path: Path | None = None
 
@@ -50,17 +50,17 @@ def builtin_methods() -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
 
 
-def offered_methods() -> dict[str, metadata.EntryPoint]:
+def entry_point_methods() -> dict[str, metadata.EntryPoint]:
     """Methods that other installed packages offer, by name."""
     return {point.name: point for point in metadata.entry_points(group=GROUP)}
 
 
 def method_names() -> list[str]:
     """All names that :func:`find_method` knows."""
-    return sorted({*builtin_methods(), *offered_methods()})
+    return sorted({*builtin_methods(), *entry_point_methods()})
 
 
-def find_method(name: str) -> Entry:
+def find_method(name: str) -> MethodEntry:
     """Find a method.
 
     Args:
@@ -71,13 +71,13 @@ def find_method(name: str) -> Entry:
     """
     if name.endswith(".py"):
         path = Path(name).resolve()
-        return Entry(path.stem, _only_method(_loaded(path), name), "path", path)
+        return MethodEntry(path.stem, _only_method(_load_module(path), name), "path", path)
     if name in builtin_methods():
-        return Entry(name, _only_method(importlib.import_module(f"aubench.methods.{name}"), name), "builtin")
-    offered = offered_methods()
+        return MethodEntry(name, _only_method(importlib.import_module(f"aubench.methods.{name}"), name), "builtin")
+    offered = entry_point_methods()
     if name in offered:
-        return Entry(name, offered[name].load(), "entry_point")
-    raise UsageError(f"no method '{name}'", where="--method", hint=nearest(name, method_names()))
+        return MethodEntry(name, offered[name].load(), "entry_point")
+    raise UsageError(f"no method '{name}'", where="--method", hint=suggest(name, method_names()))
 
 
 def split_methods(names: str) -> list[str]:
@@ -89,7 +89,7 @@ def split_methods(names: str) -> list[str]:
     return builtin_methods() if names == "all" else list(dict.fromkeys(name.strip() for name in names.split(",")))
 
 
-def _loaded(path: Path) -> ModuleType:
+def _load_module(path: Path) -> ModuleType:
     if not path.is_file():
         raise UsageError("no such file", where=path, hint="give a path to a Python file that holds a method")
     name = f"aubench_method_{path.stem}"
@@ -143,5 +143,5 @@ def find_protocol(name: str, modalities: Iterable[str] | None = None) -> Protoco
     elif name in known:
         found = protocols.load(known[name])
     else:
-        raise UsageError(f"no protocol '{name}'", where="--protocol", hint=nearest(name, known))
+        raise UsageError(f"no protocol '{name}'", where="--protocol", hint=suggest(name, known))
     return found if modalities is None else found.narrowed(modalities)

@@ -21,11 +21,11 @@ class Uniform:
     low: float
     high: float
 
-    def problem(self) -> str | None:
+    def validate(self) -> str | None:
         """Why this is no range; None where it is one."""
         return _order(self.low, self.high)
 
-    def ends(self) -> tuple[float, float]:
+    def bounds(self) -> tuple[float, float]:
         """The values that the field must accept for it to accept all."""
         return self.low, self.high
 
@@ -34,13 +34,13 @@ class Uniform:
 class LogUniform(Uniform):
     """Every order of magnitude between two positive numbers is as likely as any other."""
 
-    def problem(self) -> str | None:
+    def validate(self) -> str | None:
         """Why this is no range; None where it is one."""
         return _order(self.low, self.high) or (None if self.low > 0 else f"has no logarithm at {self.low}")
 
 
 @dataclass(frozen=True)
-class Integer:
+class IntUniform:
     """Every whole number between two, both included.
 
     Attributes:
@@ -53,19 +53,19 @@ class Integer:
     high: int
     log: bool = False
 
-    def problem(self) -> str | None:
+    def validate(self) -> str | None:
         """Why this is no range; None where it is one."""
         if not (isinstance(self.low, int) and isinstance(self.high, int)):
             return f"{self.low} to {self.high} are no whole numbers"
         return _order(self.low, self.high) or (f"has no logarithm at {self.low}" if self.log and self.low < 1 else None)
 
-    def ends(self) -> tuple[int, int]:
+    def bounds(self) -> tuple[int, int]:
         """The values that the field must accept for it to accept all."""
         return self.low, self.high
 
 
 @dataclass(frozen=True, init=False)
-class Choice:
+class Categorical:
     """One of several values.
 
     Attributes:
@@ -77,16 +77,16 @@ class Choice:
     def __init__(self, *options: bool | int | float | str | None) -> None:
         object.__setattr__(self, "options", options)
 
-    def problem(self) -> str | None:
+    def validate(self) -> str | None:
         """Why this is no range; None where it is one."""
         return None if len(set(self.options)) > 1 else "leaves no choice"
 
-    def ends(self) -> tuple[bool | int | float | str | None, ...]:
+    def bounds(self) -> tuple[bool | int | float | str | None, ...]:
         """The values that the field must accept: all."""
         return self.options
 
 
-Range = Uniform | LogUniform | Integer | Choice
+Range = Uniform | LogUniform | IntUniform | Categorical
 
 
 def _order(low: float, high: float) -> str | None:

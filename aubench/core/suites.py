@@ -9,22 +9,22 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aubench.core.conditions import Condition, Kind, Treatment, missing, subsets
-from aubench.core.errors import ProtocolError, UsageError, nearest
+from aubench.core.conditions import Condition, Corruption, Kind, missing, subsets
+from aubench.core.errors import ProtocolError, UsageError, suggest
 from aubench.core.task import Modality
 
-_MOST_BYTES = 64 * 1024
+_MAX_BYTES = 64 * 1024
 
 On = Annotated[tuple[Literal["each", "all"], ...], Field(min_length=1)]
 Sigmas = Annotated[tuple[Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)], ...], Field(min_length=1)]
 Shares = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
 
 
-class _Closed(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Missing(_Closed):
+class Missing(_StrictModel):
     """Modalities without images.
 
     Attributes:
@@ -36,7 +36,7 @@ class Missing(_Closed):
     fill: Literal["zero", "black", "mean"] = "zero"
 
 
-class Noise(_Closed):
+class Noise(_StrictModel):
     """Gaussian noise.
 
     Attributes:
@@ -48,7 +48,7 @@ class Noise(_Closed):
     sigma: Sigmas
 
 
-class Mask(_Closed):
+class Mask(_StrictModel):
     """Hidden patches.
 
     Attributes:
@@ -60,7 +60,7 @@ class Mask(_Closed):
     share: Shares
 
 
-class Suite(_Closed):
+class Suite(_StrictModel):
     """A list of conditions for any set of modalities.
 
     Attributes:
@@ -108,7 +108,7 @@ class Suite(_Closed):
 
 def _levels(kind: Kind, on: On, levels: tuple[float, ...], modalities: tuple[Modality, ...]) -> list[Condition]:
     places = [place for what in on for place in ([(m,) for m in modalities] if what == "each" else [()])]
-    return [Condition(kind, place, Treatment(kind, level)) for place in places for level in levels]
+    return [Condition(kind, place, Corruption(kind, level)) for place in places for level in levels]
 
 
 def builtin_suites() -> list[str]:
@@ -127,7 +127,7 @@ def find_suite(name: str) -> Suite:
     if name.endswith(".toml"):
         return _load(Path(name))
     if name not in builtin_suites():
-        raise UsageError(f"no suite '{name}'", where="--suite", hint=nearest(name, builtin_suites()))
+        raise UsageError(f"no suite '{name}'", where="--suite", hint=suggest(name, builtin_suites()))
     return _load(Path(str(resources.files("aubench.protocols") / "suites" / f"{name}.toml")))
 
 
@@ -136,8 +136,8 @@ def _load(path: Path) -> Suite:
         content = path.read_bytes()
     except OSError:
         raise UsageError("no such file", where=path, hint="give a path to a suite in TOML") from None
-    if len(content) > _MOST_BYTES:
-        raise ProtocolError(f"is larger than {_MOST_BYTES} bytes", where=path)
+    if len(content) > _MAX_BYTES:
+        raise ProtocolError(f"is larger than {_MAX_BYTES} bytes", where=path)
     try:
         return Suite.model_validate(tomllib.loads(content.decode()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

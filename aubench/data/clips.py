@@ -12,18 +12,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from aubench.data.splits import Labelled, Rows
+from aubench.data.splits import ProtocolDataset, Rows
 
 Spans = Callable[[npt.NDArray[np.int8]], Sequence[tuple[int, int]]]
 """Labels (F, A) of consecutive frames to parts of them, as first frame and the one after the last."""
 
 
-def frames_of(rows: Rows) -> Rows:
+def image_rows(rows: Rows) -> Rows:
     """The frames whose images stand at some entries, filling included."""
     return np.where(rows < 0, -1 - rows, rows)
 
 
-def sequences(data: Labelled, rows: Rows) -> list[Rows]:
+def sequences(data: ProtocolDataset, rows: Rows) -> list[Rows]:
     """Runs of frames that follow each other: rows, ascending, by the sequence that they belong to.
 
     A sequence is cut where frames lack, which shows in a step of their numbers above its least.
@@ -35,7 +35,7 @@ def sequences(data: Labelled, rows: Rows) -> list[Rows]:
     return [rows[part] for one in whole for part in _runs(one, np.diff(numbers[one]))]
 
 
-def tiled(data: Labelled, rows: Rows, length: int) -> Rows:
+def cover_with_clips(data: ProtocolDataset, rows: Rows, length: int) -> Rows:
     """Clips that hold every row exactly once as itself.
 
     The last clip of a run of frames reaches back to be full of images, if the run is long enough.
@@ -52,13 +52,13 @@ def tiled(data: Labelled, rows: Rows, length: int) -> Rows:
     return np.stack(tiles) if tiles else np.zeros((0, length), np.int64)
 
 
-def drawn(
-    data: Labelled, rows: Rows, length: int, count: int | None, seed: int, spans: Spans = lambda labels: ()
+def sample_clips(
+    data: ProtocolDataset, rows: Rows, length: int, count: int | None, seed: int, spans: Spans = lambda labels: ()
 ) -> Rows:
     """The clips of one training epoch, shuffled.
 
     Every run of frames gives as many clips as would cover it, each beginning anywhere; besides, the parts
-    that ``spans`` names are covered from their beginning.
+    that ``extra_clip_spans`` names are covered from their beginning.
 
     Args:
         data: Says which rows follow each other in one sequence, and their labels.
@@ -75,7 +75,7 @@ def drawn(
     found = []
     for frames in sequences(data, rows):
         starts = chance.integers(0, max(len(frames) - length, 0) + 1, -(-len(frames) // length))
-        found += [_filled(frames[start : start + length], length) for start in starts]
+        found += [padding(frames[start : start + length], length) for start in starts]
         for first, last in spans(data.labels[frames]):
             found += _tiles(frames[first:last], length, reach_back=False)
     order = chance.permutation(len(found))
@@ -93,10 +93,10 @@ def _tiles(frames: Rows, length: int, *, reach_back: bool = True) -> list[Rows]:
     if rest := len(frames) - whole:
         known = min(length - rest, whole) if reach_back else 0
         again = -1 - frames[whole - known : whole]
-        tiles.append(_filled(np.concatenate([again, frames[whole:]]), length))
+        tiles.append(padding(np.concatenate([again, frames[whole:]]), length))
     return tiles
 
 
-def _filled(frames: Rows, length: int) -> Rows:
+def padding(frames: Rows, length: int) -> Rows:
     """Frames followed by the last of them, as filling, up to a length."""
     return np.pad(frames, (0, length - len(frames)), constant_values=-1 - frames[-1])

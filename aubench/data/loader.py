@@ -14,12 +14,12 @@ from torch import Tensor
 
 from aubench.core.task import Modality
 from aubench.data import clips
-from aubench.data.splits import Labelled, Rows
+from aubench.data.splits import ProtocolDataset, Rows
 
 _AHEAD = 2
 
 
-class StoredBatch(NamedTuple):
+class RawBatch(NamedTuple):
     """Frames as the store holds them.
 
     Attributes:
@@ -36,7 +36,7 @@ class StoredBatch(NamedTuple):
     landmarks: Tensor | None = None
 
 
-def epoch_order(rows: Rows, count: int | None, seed: int) -> Rows:
+def shuffled_epoch(rows: Rows, count: int | None, seed: int) -> Rows:
     """The frames of one training epoch, shuffled.
 
     Args:
@@ -47,7 +47,7 @@ def epoch_order(rows: Rows, count: int | None, seed: int) -> Rows:
     return np.random.default_rng(seed).permutation(rows)[:count]
 
 
-def in_batches(rows: Rows, size: int, *, start: int = 0, whole: bool = False) -> list[Rows]:
+def split_batches(rows: Rows, size: int, *, start: int = 0, whole: bool = False) -> list[Rows]:
     """Cut rows into batches.
 
     Args:
@@ -61,10 +61,10 @@ def in_batches(rows: Rows, size: int, *, start: int = 0, whole: bool = False) ->
 
 
 def read(
-    data: Labelled, modalities: Iterable[Modality], rows: Rows, *, landmarks: bool = False, pin: bool = False
-) -> StoredBatch:
+    data: ProtocolDataset, modalities: Iterable[Modality], rows: Rows, *, landmarks: bool = False, pin: bool = False
+) -> RawBatch:
     """Read one batch; see :func:`stream`."""
-    frames = clips.frames_of(rows)
+    frames = clips.image_rows(rows)
 
     def tensor(values: npt.NDArray[Any]) -> Tensor:
         shaped = torch.from_numpy(values.reshape(*rows.shape, *values.shape[1:]))
@@ -74,17 +74,17 @@ def read(
     labels = torch.from_numpy(data.labels[frames])
     labels[torch.from_numpy(rows < 0)] = -1
     points = tensor(data.store.landmarks(frames.ravel())) if landmarks else None
-    return StoredBatch(rows, images, labels, points)
+    return RawBatch(rows, images, labels, points)
 
 
-def stream(
-    data: Labelled,
+def iter_batches(
+    data: ProtocolDataset,
     modalities: tuple[Modality, ...],
     batches: list[Rows],
     *,
     landmarks: bool = False,
     pin: bool = False,
-) -> Iterator[StoredBatch]:
+) -> Iterator[RawBatch]:
     """Read batches in order, a few ahead of their use.
 
     Args:
@@ -94,7 +94,7 @@ def stream(
         landmarks: Read their facial points too; the store has them.
         pin: Put them into page-locked memory, for a quick copy to a GPU.
     """
-    waiting: deque[Future[StoredBatch]] = deque()
+    waiting: deque[Future[RawBatch]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
         for rows in batches:
             waiting.append(reader.submit(read, data, modalities, rows, landmarks=landmarks, pin=pin))

@@ -16,7 +16,7 @@ Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Roles:
+class FoldSplit:
     """The frames of one fold, as row numbers of the store's frame table, ascending.
 
     Attributes:
@@ -32,7 +32,7 @@ class Roles:
     test: Rows
 
 
-class Labelled:
+class ProtocolDataset:
     """The labelled frames of a store, under a protocol.
 
     Args:
@@ -62,22 +62,22 @@ class Labelled:
         found = self.store.frames.iloc[rows]
         return list(zip(found["subject"], found["sequence"], found["frame"].tolist(), strict=True))
 
-    def rows_of(self, subjects: frozenset[str] | set[str]) -> Rows:
+    def labelled_rows(self, subjects: frozenset[str] | set[str]) -> Rows:
         """Labelled frames of some subjects."""
         return np.flatnonzero(self._labelled & np.isin(self.subjects, sorted(subjects)))
 
-    def coded_or_not(self, subjects: frozenset[str] | set[str]) -> Rows:
+    def all_rows(self, subjects: frozenset[str] | set[str]) -> Rows:
         """All frames of some subjects, those without labels included."""
         return np.flatnonzero(np.isin(self.subjects, sorted(subjects)))
 
-    def withholding(self, rows: Rows) -> Labelled:
+    def without_labels(self, rows: Rows) -> ProtocolDataset:
         """The same frames but for some, of which nobody gets to see images, points or labels.
 
         Args:
             rows: Those frames.
         """
         rest = copy.copy(self)
-        rest.store = self.store.withholding(rows)
+        rest.store = self.store.without_labels(rows)
         rest.labels, rest._labelled = self.labels.copy(), self._labelled.copy()
         rest.labels[rows], rest._labelled[rows] = -1, False
         return rest
@@ -85,14 +85,14 @@ class Labelled:
     @property
     def count(self) -> int:
         """How many labelled frames the protocol's subjects have."""
-        return len(self.rows_of(self.protocol.subjects))
+        return len(self.labelled_rows(self.protocol.subjects))
 
     @property
     def variant(self) -> str | None:
         """Name of the known variant of the dataset with this many labelled frames."""
         return {count: name for name, count in self.protocol.variants.items()}.get(self.count)
 
-    def roles(self, fold: int, *, validation: bool) -> Roles:
+    def split(self, fold: int, *, validation: bool) -> FoldSplit:
         """The roles of a fold.
 
         Args:
@@ -105,7 +105,7 @@ class Labelled:
         training = self.protocol.train_subjects(fold)
         val = self._validation_subjects(fold, sorted(training)) if validation else frozenset()
         test = self.protocol.test_subjects(fold)
-        return Roles(fold, self.rows_of(training - val), self.rows_of(val), self.rows_of(test))
+        return FoldSplit(fold, self.labelled_rows(training - val), self.labelled_rows(val), self.labelled_rows(test))
 
     def prevalence(self, rows: Rows) -> dict[str, tuple[int, int]]:
         """Per AU, how many of some frames are positive and how many are known."""
@@ -128,7 +128,7 @@ class Labelled:
                 where=self.protocol.name,
                 hint="use --selection last",
             )
-        rows = [self.labels[self.rows_of({subject})] for subject in training]
+        rows = [self.labels[self.labelled_rows({subject})] for subject in training]
         positive = np.array([(labels == 1).sum(0) for labels in rows])
         known = np.array([(labels >= 0).sum(0) for labels in rows])
         target = positive.sum(0) / known.sum(0).clip(1)

@@ -80,14 +80,14 @@ class StoreInfo(BaseModel):
     digest: str
 
     @staticmethod
-    def sealed(**fields: Any) -> StoreInfo:
+    def with_digest(**fields: Any) -> StoreInfo:
         """Make one whose digest is that of its fields."""
         info = StoreInfo(digest="", **fields)
         return info.model_copy(update={"digest": info.computed_digest()})
 
     def computed_digest(self) -> str:
         """The digest that the other fields yield."""
-        return hashing.of_json(self.model_dump(mode="json", exclude={"digest"}, exclude_none=True))
+        return hashing.hash_json(self.model_dump(mode="json", exclude={"digest"}, exclude_none=True))
 
 
 def array_path(subject: str, sequence: str, kind: str) -> str:
@@ -136,7 +136,7 @@ class Store:
         return tuple(int(name[2:]) for name in self.frames.columns if name.startswith("AU"))
 
     @cached_property
-    def _place(self) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
+    def _locate(self) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
         keys = list(zip(self.frames["subject"], self.frames["sequence"], strict=True))
         order = {key: i for i, key in enumerate(dict.fromkeys(keys))}
         return np.array([order[key] for key in keys]), self.frames["row"].to_numpy(), list(order)
@@ -147,7 +147,7 @@ class Store:
 
     def _array(self, kind: str, index: int) -> np.ndarray:
         if (kind, index) not in self._open:
-            subject, sequence = self._place[2][index]
+            subject, sequence = self._locate[2][index]
             path = self.path / array_path(subject, sequence, kind)
             try:
                 self._open[kind, index] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
@@ -186,7 +186,7 @@ class Store:
         """L: how many points each frame has; 0 without."""
         return self.info.landmarks or 0
 
-    def withholding(self, frames: Sequence[int] | np.ndarray) -> Store:
+    def without_labels(self, frames: Sequence[int] | np.ndarray) -> Store:
         """The same store, but some frames have no labels and cannot be read.
 
         Args:
@@ -202,7 +202,7 @@ class Store:
     def _filled(self, values: np.ndarray, kind: str, frames: Sequence[int] | np.ndarray) -> np.ndarray:
         if not self._withheld.isdisjoint(map(int, frames) if self._withheld else ()):
             raise DataError("frames of the test role are out of reach here", where=self.path)
-        sequence, row, _ = self._place
+        sequence, row, _ = self._locate
         for i, frame in enumerate(frames):
             values[i] = self._array(kind, int(sequence[frame]))[row[frame]]
         return values
@@ -228,7 +228,7 @@ class Store:
                 raise DataError("is missing from the store", where=path, hint=_REMAKE)
             status = path.stat()
             now[name] = [status.st_size, status.st_mtime_ns]
-            if proven.get(name) != now[name] and hashing.of_file(path) != expected:
+            if proven.get(name) != now[name] and hashing.hash_file(path) != expected:
                 raise DataError("has changed since the store was made", where=path, hint=_REMAKE)
         progress(len(self.info.arrays), len(self.info.arrays))
         if now != proven:

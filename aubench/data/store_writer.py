@@ -68,7 +68,7 @@ class StoreWriter:
 
     def has(self, subject: str, sequence: str) -> bool:
         """Whether this sequence is written already."""
-        return self._part(subject, sequence).exists()
+        return self._partial_path(subject, sequence).exists()
 
     def add(self, item: Sequence) -> None:
         """Write one sequence; safe to call from several processes for different sequences."""
@@ -81,10 +81,10 @@ class StoreWriter:
             buffer = io.BytesIO()
             np.save(buffer, values, allow_pickle=False)
             atomic.write_bytes(self.partial / name, buffer.getbuffer())
-            arrays[name] = hashing.of_file(self.partial / name)
+            arrays[name] = hashing.hash_file(self.partial / name)
         frames = item.frames.assign(subject=item.subject, sequence=item.sequence, row=np.arange(len(item.frames)))
-        part = self._part(item.subject, item.sequence)
-        with atomic.replacing(part.with_suffix(".parquet")) as file:
+        part = self._partial_path(item.subject, item.sequence)
+        with atomic.atomic_write(part.with_suffix(".parquet")) as file:
             frames.to_parquet(file, index=False)
         said = {
             "subject": item.subject,
@@ -120,7 +120,7 @@ class StoreWriter:
                 "not one frame could be used", where=self.partial, hint="check that --source is the delivered tree"
             )
         frames = _typed(pd.concat([pd.read_parquet(part.with_suffix(".parquet")) for part in parts], ignore_index=True))
-        info = StoreInfo.sealed(
+        info = StoreInfo.with_digest(
             dataset=dataset,
             version=version,
             size=size,
@@ -130,7 +130,7 @@ class StoreWriter:
             arrays={name: sha for one in said for name, sha in sorted(one["arrays"].items())},
             frames=table_digest(frames),
         )
-        with atomic.replacing(self.partial / "frames.parquet") as file:
+        with atomic.atomic_write(self.partial / "frames.parquet") as file:
             frames.to_parquet(file, index=False)
         skipped = [(one["subject"], one["sequence"], *row) for one in said for row in one["skipped"]]
         notes = [{"subject": one["subject"], "sequence": one["sequence"], **one["notes"]} for one in said]
@@ -146,7 +146,7 @@ class StoreWriter:
         (self.path / "plan.json").unlink()
         return Store(self.path)
 
-    def _part(self, subject: str, sequence: str) -> Path:
+    def _partial_path(self, subject: str, sequence: str) -> Path:
         return self.partial / "parts" / f"{subject}_{sequence}.json"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Stored = Mapping[Modality, UInt8[Tensor, "n *t h w c"]]
 
 
-def resized(images: UInt8[Tensor, "n h w c"], size: int) -> Tensor:
+def resize(images: UInt8[Tensor, "n h w c"], size: int) -> Tensor:
     """Images of another size (N, size, size, C): uint8 as they are where the size fits, else float 0 to 255.
 
     Shrinking averages, growing interpolates.
@@ -36,7 +36,7 @@ def resized(images: UInt8[Tensor, "n h w c"], size: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Windows:
+class CropParams:
     """What part of its image each frame or clip of a batch shows.
 
     Attributes:
@@ -54,7 +54,7 @@ class Windows:
     mirrored: Tensor
 
 
-def random_windows(count: int, size: int, crop: int, *, flip: bool, generator: torch.Generator) -> Windows:
+def random_crops(count: int, size: int, crop: int, *, flip: bool, generator: torch.Generator) -> CropParams:
     """Crops at random, half of them mirrored.
 
     Args:
@@ -66,10 +66,10 @@ def random_windows(count: int, size: int, crop: int, *, flip: bool, generator: t
     """
     top, left = torch.randint(0, size - crop + 1, (2, count), generator=generator)
     mirrored = torch.rand(count, generator=generator) < 0.5
-    return Windows(size, crop, top, left, mirrored & flip)
+    return CropParams(size, crop, top, left, mirrored & flip)
 
 
-def views(stored: Stored, windows: Windows) -> dict[Modality, Tensor]:
+def random_crop_views(stored: Stored, windows: CropParams) -> dict[Modality, Tensor]:
     """What is trained on, the same part in all modalities of a frame or clip.
 
     Args:
@@ -88,13 +88,13 @@ def views(stored: Stored, windows: Windows) -> dict[Modality, Tensor]:
     frames = torch.arange(count * each, device=device)[:, None, None]
 
     def view(images: Tensor) -> Tensor:
-        cut = normalised(resized(images.flatten(0, -4), windows.size)[frames, rows, columns])
+        cut = normalize(resize(images.flatten(0, -4), windows.size)[frames, rows, columns])
         return cut.view(*images.shape[:-3], *cut.shape[1:])
 
     return {m: view(images) for m, images in stored.items()}
 
 
-def points_in_views(landmarks: Float[Tensor, "n *t l 2"], windows: Windows) -> Float[Tensor, "n *t l 2"]:
+def landmarks_in_views(landmarks: Float[Tensor, "n *t l 2"], windows: CropParams) -> Float[Tensor, "n *t l 2"]:
     """Where the facial points of stored images are in their views; in a mirror, left and right change places.
 
     Args:
@@ -111,18 +111,18 @@ def points_in_views(landmarks: Float[Tensor, "n *t l 2"], windows: Windows) -> F
     return torch.where(windows.mirrored.view(*each, 1).to(landmarks.device), swapped, placed)
 
 
-def centre_views(stored: Stored, size: int, crop: int) -> dict[Modality, Tensor]:
+def center_crop(stored: Stored, size: int, crop: int) -> dict[Modality, Tensor]:
     """What is scored: the centre crop, as :func:`views` gives it."""
     at = (size - crop) // 2
     inside = slice(at, at + crop)
 
     def view(images: Tensor) -> Tensor:
-        views = normalised(resized(images.flatten(0, -4), size)[:, inside, inside])
+        views = normalize(resize(images.flatten(0, -4), size)[:, inside, inside])
         return views.view(*images.shape[:-3], *views.shape[1:])
 
     return {m: view(images) for m, images in stored.items()}
 
 
-def normalised(images: Tensor) -> Float[Tensor, "n c h w"]:
+def normalize(images: Tensor) -> Float[Tensor, "n c h w"]:
     """Values 0 to 255 as -1 to 1, channels second."""
     return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from aubench._util.seeds import derive
-from aubench.core.conditions import Condition, Treatment
+from aubench.core.conditions import Condition, Corruption
 from aubench.core.errors import MethodError
 from aubench.core.task import Modality
 
@@ -27,7 +27,7 @@ Means = Mapping[Modality, "Float[Tensor, 'c h w']"]
 """Mean image of each modality."""
 
 
-class Frames:
+class FrameNoise:
     """Frames of a batch with the chance that belongs to each: of (seed, frame, modality), whatever the method.
 
     What is drawn is drawn once, on the CPU, and kept as long as the batch.
@@ -62,11 +62,11 @@ class Frames:
         return self._drawn[key]
 
 
-def treated(
+def corrupt(
     images: Float[Tensor, "n *t c h w"],
-    treatment: Treatment,
+    treatment: Corruption,
     modality: Modality,
-    frames: Frames | None,
+    frames: FrameNoise | None,
     means: Means | None = None,
 ) -> Float[Tensor, "n *t c h w"]:
     """Images of a modality under a treatment.
@@ -78,7 +78,7 @@ def treated(
         frames: Chance of the frames; only noise and masks need it.
         means: Mean image of each modality; only the fill ``mean`` needs it.
     """
-    match treatment.how:
+    match treatment.kind:
         case "as is":
             return images
         case "zero":
@@ -91,12 +91,12 @@ def treated(
             return torch.add(images, frames.noise(modality, images), alpha=treatment.level)
         case "mask" if frames is not None:
             return images * (frames.ranks(images) >= treatment.level)
-    raise MethodError(f"nothing is at hand to treat images with '{treatment.how}'", where=str(modality))
+    raise MethodError(f"nothing is at hand to treat images with '{treatment.kind}'", where=str(modality))
 
 
-def applied(
-    views: Mapping[Modality, Tensor], condition: Condition, frames: Frames | None = None, means: Means | None = None
+def apply_condition(
+    views: Mapping[Modality, Tensor], condition: Condition, frames: FrameNoise | None = None, means: Means | None = None
 ) -> dict[Modality, Tensor]:
     """All images under a condition; arguments as of :func:`treated`."""
-    treatments = condition.treatments(views)
-    return {m: treated(x, treatments[m], m, frames, means) for m, x in views.items()}
+    treatments = condition.corruptions(views)
+    return {m: corrupt(x, treatments[m], m, frames, means) for m, x in views.items()}

@@ -45,7 +45,7 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **kwargs or {})
 
 
-def count(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
+def count_flops(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
     """Count the operations of predicting one frame (of a clip, its share), and the parameters.
 
     Args:

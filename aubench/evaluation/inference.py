@@ -18,8 +18,8 @@ from aubench.core.conditions import CLEAN, Condition
 from aubench.core.method import Method
 from aubench.core.task import Modality
 from aubench.data import clips, loader
-from aubench.data.splits import Labelled, Rows
-from aubench.evaluation.predictor import Sealed
+from aubench.data.splits import ProtocolDataset, Rows
+from aubench.evaluation.predictor import Predictor
 from aubench.results import counts as counts_file
 
 Probabilities = npt.NDArray[np.float32]
@@ -28,7 +28,7 @@ BATCH = 64
 """Frames a batch at inference; fixed, so that no result depends on how the memory is filled."""
 
 
-class Arrived(NamedTuple):
+class DeviceBatch(NamedTuple):
     """A batch of frames or clips on the device of a method.
 
     Attributes:
@@ -40,11 +40,11 @@ class Arrived(NamedTuple):
 
     images: dict[Modality, Tensor]
     rows: Rows
-    own: npt.NDArray[np.bool_]
-    places: npt.NDArray[np.intp]
+    valid: npt.NDArray[np.bool_]
+    positions: npt.NDArray[np.intp]
 
 
-def in_order(method: Method, data: Labelled, rows: Rows, device: torch.device) -> Iterator[Arrived]:
+def iter_batches(method: Method, data: ProtocolDataset, rows: Rows, device: torch.device) -> Iterator[DeviceBatch]:
     """What a method predicts of some frames, batch by batch; each frame once.
 
     Args:
@@ -54,23 +54,23 @@ def in_order(method: Method, data: Labelled, rows: Rows, device: torch.device) -
         device: Where the method is.
     """
     length = method.recipe.clip_length
-    asked = rows if length is None else clips.tiled(data, rows, length)
-    batches = loader.in_batches(asked, max(BATCH // (length or 1), 1))
-    for batch in loader.stream(data, method.task.modalities, batches, pin=device.type == "cuda"):
+    asked = rows if length is None else clips.cover_with_clips(data, rows, length)
+    batches = loader.split_batches(asked, max(BATCH // (length or 1), 1))
+    for batch in loader.iter_batches(data, method.task.modalities, batches, pin=device.type == "cuda"):
         images = {m: x.to(device, non_blocking=True) for m, x in batch.images.items()}
         own = batch.rows >= 0
-        yield Arrived(images, batch.rows, own, np.searchsorted(rows, batch.rows[own]))
+        yield DeviceBatch(images, batch.rows, own, np.searchsorted(rows, batch.rows[own]))
 
 
-def probabilities(sealed: Sealed, data: Labelled, rows: Rows, device: torch.device) -> Probabilities:
+def predict_probabilities(sealed: Predictor, data: ProtocolDataset, rows: Rows, device: torch.device) -> Probabilities:
     """Probabilities (N, A) of some frames, rows ascending."""
     found = np.zeros((len(rows), len(sealed.method.task.aus)), np.float32)
-    for batch in in_order(sealed.method, data, rows, device):
-        found[batch.places] = sealed.probabilities(batch.images).numpy()[batch.own]
+    for batch in iter_batches(sealed.method, data, rows, device):
+        found[batch.positions] = sealed.probabilities(batch.images).numpy()[batch.valid]
     return found
 
 
-def confusion(found: Probabilities, labels: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+def confusion_counts(found: Probabilities, labels: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
     """TP, FP, FN, TN per AU (A, 4) at the threshold 0.5; unknown labels count nowhere."""
     from torchmetrics.functional.classification import multilabel_stat_scores
 
@@ -87,19 +87,21 @@ def confusion(found: Probabilities, labels: npt.NDArray[np.int8]) -> npt.NDArray
     return cells.numpy()[:, [0, 1, 3, 2]]  # torchmetrics gives TP, FP, TN, FN, support
 
 
-def count(found: Probabilities, data: Labelled, rows: Rows, *, fold: int, condition: Condition = CLEAN) -> pd.DataFrame:
+def count_table(
+    found: Probabilities, data: ProtocolDataset, rows: Rows, *, fold: int, condition: Condition = CLEAN
+) -> pd.DataFrame:
     """Confusion counts per subject and AU, as :mod:`aubench.results.counts` keeps them."""
     subjects, labels = data.subjects[rows], data.labels[rows]
     table = []
     for subject in sorted(data.protocol.test_subjects(fold)):
         own = subjects == subject
-        for au, cells in zip(data.protocol.aus, confusion(found[own], labels[own]).tolist(), strict=True):
+        for au, cells in zip(data.protocol.aus, confusion_counts(found[own], labels[own]).tolist(), strict=True):
             key = {"condition": str(condition), "fold": fold, "subject": subject, "au": au}
             table.append({**key, **dict(zip(counts_file.CELLS, cells, strict=True))})
-    return counts_file.tidy(pd.DataFrame(table))
+    return counts_file.canonical(pd.DataFrame(table))
 
 
-def write_predictions(path: Path, found: Probabilities, data: Labelled, rows: Rows) -> None:
+def write_predictions(path: Path, found: Probabilities, data: ProtocolDataset, rows: Rows) -> None:
     """Write one row a frame: who, when, labels and probabilities; equal predictions give equal bytes."""
     table = data.store.frames.loc[rows, ["subject", "sequence", "frame"]].reset_index(drop=True)
     for i, au in enumerate(data.protocol.aus):

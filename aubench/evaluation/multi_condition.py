@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from aubench.core.conditions import Condition, Treatment
+from aubench.core.conditions import Condition, Corruption
 from aubench.core.method import BranchedMethod
 from aubench.core.task import Modality
-from aubench.evaluation.corruptions import Frames, Means, treated
-from aubench.evaluation.predictor import Sealed
+from aubench.evaluation.corruptions import FrameNoise, Means, corrupt
+from aubench.evaluation.predictor import Predictor
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aubench.evaluation.predictor import Arithmetic, Stored
 
 
-class Sharing(Sealed):
+class MultiConditionPredictor(Predictor):
     """A method whose weights stay as they are, under many conditions.
 
     A condition is a treatment of each modality. Conditions that treat what a method uses alike are one
@@ -47,10 +47,10 @@ class Sharing(Sealed):
     ) -> None:
         super().__init__(method, arithmetic)
         self.conditions, self.means = conditions, means
-        self._constant: dict[tuple[Modality, Treatment], Any] = {}
+        self._constant: dict[tuple[Modality, Corruption], Any] = {}
 
     @torch.inference_mode()
-    def every(self, images: Stored, frames: Frames) -> Float[Tensor, "conditions n *t au"]:
+    def predict_all(self, images: Stored, frames: FrameNoise) -> Float[Tensor, "conditions n *t au"]:
         """AU probabilities of stored images under each condition.
 
         Args:
@@ -61,22 +61,22 @@ class Sharing(Sealed):
             MethodError: As :meth:`probabilities`.
         """
         modalities = self.method.task.modalities
-        answers: dict[tuple[Treatment, ...], Tensor] = {}
+        answers: dict[tuple[Corruption, ...], Tensor] = {}
         found = []
         with self.evaluating():
-            batch = _Batch(self, self.views(images), frames)
+            batch = _Batch(self, self.preprocess(images), frames)
             for condition in self.conditions:
-                treatments = tuple(condition.treatments(modalities).values())
+                treatments = tuple(condition.corruptions(modalities).values())
                 if treatments not in answers:
-                    answers[treatments] = self.checked(batch.predicted(treatments), batch.views)
+                    answers[treatments] = self.validate_output(batch.predicted(treatments), batch.views)
                 found.append(answers[treatments])
         return torch.stack(found)
 
-    def constant(self, modality: Modality, treatment: Treatment, view: Tensor) -> Any:
+    def constant(self, modality: Modality, treatment: Corruption, view: Tensor) -> Any:
         """Features of the one image that a treatment makes of all."""
         key = (modality, treatment)
         if key not in self._constant:
-            single = treated(view[:1], treatment, modality, None, self.means)
+            single = corrupt(view[:1], treatment, modality, None, self.means)
             self._constant[key] = self.encoded(modality, single.contiguous())
         return self._constant[key]
 
@@ -89,11 +89,11 @@ class Sharing(Sealed):
 class _Batch:
     """What was computed of a batch."""
 
-    def __init__(self, sharing: Sharing, views: dict[Modality, Tensor], frames: Frames) -> None:
+    def __init__(self, sharing: MultiConditionPredictor, views: dict[Modality, Tensor], frames: FrameNoise) -> None:
         self.sharing, self.views, self.frames = sharing, views, frames
-        self._features: dict[tuple[Modality, Treatment], Any] = {}
+        self._features: dict[tuple[Modality, Corruption], Any] = {}
 
-    def predicted(self, treatments: tuple[Treatment, ...]) -> Any:
+    def predicted(self, treatments: tuple[Corruption, ...]) -> Any:
         """The method's answer when each modality, in order, is treated so."""
         pairs = list(zip(self.views, treatments, strict=True))
         method = self.sharing.method
@@ -101,18 +101,18 @@ class _Batch:
             return method.fuse({m: self._encoded(m, treatment) for m, treatment in pairs})
         return method({m: self._treated(m, treatment) for m, treatment in pairs})
 
-    def _encoded(self, modality: Modality, treatment: Treatment) -> Any:
+    def _encoded(self, modality: Modality, treatment: Corruption) -> Any:
         key = (modality, treatment)
         if key not in self._features:
             self._features[key] = self._encode(modality, treatment)
         return self._features[key]
 
-    def _encode(self, modality: Modality, treatment: Treatment) -> Any:
+    def _encode(self, modality: Modality, treatment: Corruption) -> Any:
         view = self.views[modality]
-        if treatment.constant:
+        if treatment.is_constant:
             one = self.sharing.constant(modality, treatment, view)
             return pytree.tree_map_only(Tensor, lambda x: x.expand(len(view), *x.shape[1:]), one)
         return self.sharing.encoded(modality, self._treated(modality, treatment))
 
-    def _treated(self, modality: Modality, treatment: Treatment) -> Tensor:
-        return treated(self.views[modality], treatment, modality, self.frames, self.sharing.means)
+    def _treated(self, modality: Modality, treatment: Corruption) -> Tensor:
+        return corrupt(self.views[modality], treatment, modality, self.frames, self.sharing.means)

@@ -12,8 +12,8 @@ from torch import Tensor
 from aubench.core.conditions import CLEAN, Condition
 from aubench.core.errors import Diverged, MethodError
 from aubench.core.task import Modality
-from aubench.data.transforms import centre_views
-from aubench.evaluation.corruptions import Frames, Means, applied
+from aubench.data.transforms import center_crop
+from aubench.evaluation.corruptions import FrameNoise, Means, apply_condition
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Stored = Mapping[Modality, UInt8[Tensor, "n *t h w c"]]
 
 
-class Sealed:
+class Predictor:
     """A method behind the sealed call.
 
     Args:
@@ -40,7 +40,7 @@ class Sealed:
         self,
         images: Stored,
         condition: Condition = CLEAN,
-        frames: Frames | None = None,
+        frames: FrameNoise | None = None,
         means: Means | None = None,
     ) -> Float[Tensor, "n *t au"]:
         """AU probabilities of stored images under a condition.
@@ -58,9 +58,9 @@ class Sealed:
             MethodError: The method returned another shape, a value outside [0, 1] or one that is not finite.
         """
         with self.evaluating():
-            views = self.views(images)
-            found = self.method(applied(views, condition, frames, means))
-        return self.checked(found, views)
+            views = self.preprocess(images)
+            found = self.method(apply_condition(views, condition, frames, means))
+        return self.validate_output(found, views)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -73,12 +73,12 @@ class Sealed:
         finally:
             self.method.train(training)
 
-    def views(self, images: Stored) -> dict[Modality, Tensor]:
+    def preprocess(self, images: Stored) -> dict[Modality, Tensor]:
         """What the method sees of stored images when nothing is done to them."""
         task, recipe = self.method.task, self.method.recipe
-        return centre_views({m: images[m] for m in task.modalities}, recipe.image_size, recipe.crop)
+        return center_crop({m: images[m] for m in task.modalities}, recipe.image_size, recipe.crop)
 
-    def checked(self, found: object, views: Mapping[Modality, Tensor]) -> Float[Tensor, "n *t au"]:
+    def validate_output(self, found: object, views: Mapping[Modality, Tensor]) -> Float[Tensor, "n *t au"]:
         """What a method returned, proven to be probabilities of these views."""
         frames = next(iter(views.values())).shape[:-3]
         name, wanted = type(self.method).__name__, (*frames, len(self.method.task.aus))

@@ -10,14 +10,14 @@ from pathlib import Path
 from aubench.core import registry
 from aubench.core.errors import RecordError
 from aubench.leaderboard import records, verify
-from aubench.leaderboard.records import RECORDS, Finding, Kept
-from aubench.leaderboard.verify import Known
+from aubench.leaderboard.records import RECORDS, Finding, StoredRecord
+from aubench.leaderboard.verify import ProtocolLookup
 from aubench.results import record as record_file
 from aubench.results.record import Record
 
 
 @dataclass(frozen=True)
-class Added:
+class AddResult:
     """What became of the runs in a folder.
 
     Attributes:
@@ -25,11 +25,11 @@ class Added:
         unfinished: Runs that were passed over, and why.
     """
 
-    places: tuple[Path, ...]
-    unfinished: tuple[Finding, ...]
+    paths: tuple[Path, ...]
+    skipped_runs: tuple[Finding, ...]
 
 
-def add(runs: Sequence[Path], root: Path, known: Known = registry.find_protocol) -> Added:
+def add(runs: Sequence[Path], root: Path, known: ProtocolLookup = registry.find_protocol) -> AddResult:
     """Check the records of runs, or of every finished run in folders, and copy them; all of them or none.
 
     Args:
@@ -47,28 +47,28 @@ def add(runs: Sequence[Path], root: Path, known: Known = registry.find_protocol)
         RecordError: A record does not hold what it claims, or the leaderboard holds another one of the same run.
     """
     new, unfinished = _named(runs)
-    there, _ = records.scan(root)
-    targets = [root / RECORDS / kept.record.place for kept in new]
+    there, _ = records.read_records(root)
+    targets = [root / RECORDS / kept.record.relative_path for kept in new]
     others = [kept for kept in there if kept.folder not in targets]
-    proofs = (finding for kept in new for finding in (*verify.within(kept), *verify.against_protocol(kept, known)))
-    if findings := [*proofs, *verify.beside([*others, *new])]:
+    proofs = (finding for kept in new for finding in (*verify.check_record(kept), *verify.check_protocol(kept, known)))
+    if findings := [*proofs, *verify.check_duplicates([*others, *new])]:
         raise RecordError(findings[0].what, where=findings[0].path)
     _place(new, targets, root)
-    return Added(tuple(targets), unfinished)
+    return AddResult(tuple(targets), unfinished)
 
 
-def _named(runs: Sequence[Path]) -> tuple[list[Kept], tuple[Finding, ...]]:
+def _named(runs: Sequence[Path]) -> tuple[list[StoredRecord], tuple[Finding, ...]]:
     """The records of some folders, and the runs that were passed over in them, each once."""
-    found: dict[Path, Kept] = {}
+    found: dict[Path, StoredRecord] = {}
     unfinished: dict[Path, Finding] = {}
     for run in runs:
-        finished, passed_over = records.finished(run)
+        finished, passed_over = records.find_finished_records(run)
         found |= {kept.folder.resolve(): kept for kept in finished}
         unfinished |= {finding.path.resolve(): finding for finding in passed_over}
     return list(found.values()), tuple(finding for path, finding in unfinished.items() if path not in found)
 
 
-def _place(new: list[Kept], targets: list[Path], root: Path) -> None:
+def _place(new: list[StoredRecord], targets: list[Path], root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=".adding.") as stage:
         made = [Path(stage, str(i)) for i in range(len(new))]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from aubench._util import atomic
 from aubench.core import registry
-from aubench.core.errors import DataError, RecordError, UsageError, nearest
+from aubench.core.errors import DataError, RecordError, UsageError, suggest
 from aubench.leaderboard import entries, records, robustness_tables, tables, verify
-from aubench.leaderboard.entries import Section
-from aubench.leaderboard.records import Kept
-from aubench.leaderboard.render import Block, Cell, Table, escaped, markdown, plain
+from aubench.leaderboard.entries import RankedTable
+from aubench.leaderboard.records import StoredRecord
+from aubench.leaderboard.render import Block, Cell, Table, escaped, markdown, plain_text
 from aubench.papers import measured, reported, reported_page
 from aubench.papers.reported import ReportedTable
 
@@ -77,10 +77,10 @@ def pages(root: Path) -> dict[str, str]:
         DataError: There is no such folder.
         RecordError: A record or a reported table cannot be read or does not hold what it claims.
     """
-    return pages_of(root, _proven(root), reported.read_all(root))
+    return pages_of(root, _read_verified(root), reported.read_all(root))
 
 
-def pages_of(root: Path, kept: Sequence[Kept], told: Sequence[ReportedTable]) -> dict[str, str]:
+def pages_of(root: Path, kept: Sequence[StoredRecord], told: Sequence[ReportedTable]) -> dict[str, str]:
     """:func:`pages` from records and reported tables that were read and proven before."""
     protocols = _protocols(kept)
     made = {f"{one.name}.md": markdown([STAMP, *_page(one, told)]) for one in protocols}
@@ -102,17 +102,17 @@ def write(root: Path) -> list[Path]:
     made = pages(root)
     for name, text in made.items():
         atomic.write_text(root / name, text)
-    for path in stale(root, made):
+    for path in stale_pages(root, made):
         path.unlink()
     return [root / name for name in made]
 
 
-def stale(root: Path, made: dict[str, str]) -> list[Path]:
+def stale_pages(root: Path, made: dict[str, str]) -> list[Path]:
     """Pages in the folder that :func:`pages` did not make this time."""
     return [path for path in sorted(root.glob("*.md")) if path.name not in made and path.read_text().startswith(STAMP)]
 
 
-def shown(root: Path, protocol: str | None = None) -> str:
+def render_tables(root: Path, protocol: str | None = None) -> str:
     """The tables for a terminal.
 
     Args:
@@ -123,28 +123,28 @@ def shown(root: Path, protocol: str | None = None) -> str:
         UsageError: There is no such protocol.
         RecordError: As :func:`pages`.
     """
-    protocols = _protocols(_proven(root))
+    protocols = _protocols(_read_verified(root))
     chosen = [one for one in protocols if protocol in (None, one.name)]
     if protocol is not None and not chosen:
         chosen = [_without_records(root, protocol, protocols)]
     told = reported.read_all(root)
-    return "\n".join(plain(_page(one, told, origins=False)) for one in chosen) or "no records yet\n"
+    return "\n".join(plain_text(_page(one, told, origins=False)) for one in chosen) or "no records yet\n"
 
 
-def sections_of(root: Path, protocol: str) -> tuple[Section, ...]:
+def ranked_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
     """The tables of one protocol, proven; none where it has no complete run.
 
     Raises:
         RecordError: As :func:`pages`.
     """
-    return next((one.sections for one in _protocols(_proven(root)) if one.name == protocol), ())
+    return next((one.sections for one in _protocols(_read_verified(root)) if one.name == protocol), ())
 
 
-def _proven(root: Path) -> list[Kept]:
+def _read_verified(root: Path) -> list[StoredRecord]:
     if not root.is_dir():
         raise DataError("no leaderboard here", where=root, hint="add a finished run with `aubench leaderboard add`")
-    kept, findings = records.scan(root)
-    findings += [finding for one in kept for finding in (*verify.placed(one), *verify.within(one))]
+    kept, findings = records.read_records(root)
+    findings += [finding for one in kept for finding in (*verify.check_path(one), *verify.check_record(one))]
     if findings:
         raise RecordError(findings[0].what, where=findings[0].path, hint="`aubench leaderboard check` lists everything")
     return kept
@@ -157,24 +157,24 @@ class _OnProtocol:
     name: str
     dataset: str
     fold_count: int
-    runs: tuple[Kept, ...] = ()
-    sections: tuple[Section, ...] = ()
+    runs: tuple[StoredRecord, ...] = ()
+    sections: tuple[RankedTable, ...] = ()
 
 
-def _protocols(kept: Sequence[Kept]) -> list[_OnProtocol]:
+def _protocols(kept: Sequence[StoredRecord]) -> list[_OnProtocol]:
     runs = [(name, tuple(group)) for name, group in groupby(kept, key=lambda one: one.record.info.protocol.name)]
     return [_on_protocol(name, group) for name, group in runs]
 
 
-def _on_protocol(name: str, runs: tuple[Kept, ...]) -> _OnProtocol:
+def _on_protocol(name: str, runs: tuple[StoredRecord, ...]) -> _OnProtocol:
     info = runs[0].record.info
-    return _OnProtocol(name, info.dataset.name, info.protocol.fold_count, runs, tuple(entries.sections(runs)))
+    return _OnProtocol(name, info.dataset.name, info.protocol.fold_count, runs, tuple(entries.ranked_tables(runs)))
 
 
 def _without_records(root: Path, name: str, others: Sequence[_OnProtocol]) -> _OnProtocol:
     known = registry.builtin_protocols()
     if name not in known:
-        hint = nearest(name, {*known, *(one.name for one in others)})
+        hint = suggest(name, {*known, *(one.name for one in others)})
         raise UsageError(f"no record of protocol '{name}'", where=root, hint=hint)
     protocol = registry.find_protocol(name)
     return _OnProtocol(name, protocol.dataset, len(protocol.folds))
@@ -187,18 +187,18 @@ def _page(one: _OnProtocol, told: Sequence[ReportedTable], *, origins: bool = Tr
         blocks.append(f"Data: {escaped(section.dataset)}.")
         blocks += [_LEAK] if section.selection == "oracle_test" else []
         blocks += [tables.scores(section), "F1 per AU:", tables.per_au(section)]
-        if under := robustness_tables.brief(section.ranked):
+        if under := robustness_tables.brief(section.is_ranked):
             blocks += [robustness_tables.BRIEF, under]
     if lacking := [kept for kept in one.runs if not entries.complete(kept)]:
         blocks += ["## Incomplete runs, not ranked", tables.incomplete(lacking)]
-    blocks += measured.beside(one.dataset, one.fold_count, one.sections, told)
+    blocks += measured.compare_with_reported(one.dataset, one.fold_count, one.sections, told)
     if origins and one.sections:
-        ranked = [row for section in one.sections for row in section.ranked]
+        ranked = [row for section in one.sections for row in section.is_ranked]
         blocks += ["## Where the numbers come from", tables.provenance(ranked)]
     return blocks
 
 
-def _heading(section: Section, every: Sequence[Section]) -> str:
+def _heading(section: RankedTable, every: Sequence[RankedTable]) -> str:
     """How the epoch was chosen, and what else tells a section from the others."""
     alike = [other for other in every if other.selection == section.selection]
     told = [_HEADINGS[section.selection]]
@@ -225,11 +225,11 @@ def _index(root: Path, protocols: Sequence[_OnProtocol], told: Sequence[Reported
 
 def _index_row(one: _OnProtocol) -> tuple[Cell, ...]:
     honest = [section for section in one.sections if section.selection != "oracle_test"]
-    best = honest[0].ranked[0] if honest else None
-    shown_best = (f"{100 * best.f1:.1f}", best.name) if best else (tables.NOTHING, tables.NOTHING)
+    best = honest[0].is_ranked[0] if honest else None
+    shown_best = (f"{100 * best.f1:.1f}", best.name) if best else (tables.EMPTY, tables.EMPTY)
     return (
         Cell("", links=((one.name, f"{one.name}.md"),)),
-        Cell(str(sum(len(section.ranked) for section in one.sections))),
+        Cell(str(sum(len(section.is_ranked) for section in one.sections))),
         Cell(str(len(one.runs))),
         *map(Cell, shown_best),
     )

@@ -7,13 +7,13 @@ from pathlib import Path
 from aubench.core import registry
 from aubench.core.errors import DataError
 from aubench.leaderboard import build, records, verify
-from aubench.leaderboard.records import Finding, Kept
-from aubench.leaderboard.verify import Known
+from aubench.leaderboard.records import Finding, StoredRecord
+from aubench.leaderboard.verify import ProtocolLookup
 from aubench.papers import reported
 from aubench.papers.reported import ReportedTable
 
 
-def check(root: Path, known: Known = registry.find_protocol) -> list[Finding]:
+def check(root: Path, known: ProtocolLookup = registry.find_protocol) -> list[Finding]:
     """Recompute every number of a leaderboard and look for everything that does not fit.
 
     Args:
@@ -28,10 +28,10 @@ def check(root: Path, known: Known = registry.find_protocol) -> list[Finding]:
     """
     if not root.is_dir():
         raise DataError("no leaderboard here", where=root, hint="give its folder with --root")
-    kept, findings = records.scan(root)
-    findings += [finding for one in kept for finding in (*verify.placed(one), *verify.within(one))]
-    findings += [finding for one in kept for finding in verify.against_protocol(one, known)]
-    findings += verify.beside(kept)
+    kept, findings = records.read_records(root)
+    findings += [finding for one in kept for finding in (*verify.check_path(one), *verify.check_record(one))]
+    findings += [finding for one in kept for finding in verify.check_protocol(one, known)]
+    findings += verify.check_duplicates(kept)
     told, wrong = reported.scan(root)
     findings += wrong
     if not findings:
@@ -39,9 +39,9 @@ def check(root: Path, known: Known = registry.find_protocol) -> list[Finding]:
     return sorted(findings, key=lambda finding: (finding.path.as_posix(), finding.what))
 
 
-def _pages(root: Path, kept: list[Kept], told: list[ReportedTable]) -> list[Finding]:
+def _pages(root: Path, kept: list[StoredRecord], told: list[ReportedTable]) -> list[Finding]:
     made = build.pages_of(root, kept, told)
-    findings = [Finding(path, "is stale: nothing stands behind it any more") for path in build.stale(root, made)]
+    findings = [Finding(path, "is stale: nothing stands behind it any more") for path in build.stale_pages(root, made)]
     for name, text in made.items():
         path = root / name
         if not path.is_file():

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from aubench.core.errors import RecordError, UsageError, nearest
+from aubench.core.errors import RecordError, UsageError, suggest
 from aubench.leaderboard import entries, records, tables, verify
-from aubench.leaderboard.entries import Row
-from aubench.leaderboard.records import RECORDS, Finding, Kept
+from aubench.leaderboard.entries import Entry
+from aubench.leaderboard.records import RECORDS, Finding, StoredRecord
 
 _FORM = "give runs' folders, or METHOD@PROTOCOL of the leaderboard"
 
 
 @dataclass(frozen=True)
-class Contest:
+class ComparisonSet:
     """Rows that may be compared.
 
     Attributes:
@@ -24,16 +24,17 @@ class Contest:
         unfinished: Runs in the given folders that were passed over, and why.
     """
 
-    rows: tuple[Row, ...]
-    unfinished: tuple[Finding, ...]
+    entries: tuple[Entry, ...]
+    skipped_runs: tuple[Finding, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
         """The method of each row, with what tells it from other rows of the same method."""
-        methods = [row.name for row in self.rows]
-        told = [f"{row.name} ({tables.preset(row, self.rows)})" for row in self.rows]
+        methods = [row.name for row in self.entries]
+        told = [f"{row.name} ({tables.recipe_label(row, self.entries)})" for row in self.entries]
         offered = [
-            f"{name} {tables.letters(row.info.protocol.modalities)}" for name, row in zip(told, self.rows, strict=True)
+            f"{name} {tables.modality_code(row.info.protocol.modalities)}"
+            for name, row in zip(told, self.entries, strict=True)
         ]
         return tuple(
             method if methods.count(method) == 1 else name if told.count(name) == 1 else longest
@@ -41,7 +42,7 @@ class Contest:
         )
 
 
-def gather(words: Sequence[str], root: Path) -> Contest:
+def load_comparison_set(words: Sequence[str], root: Path) -> ComparisonSet:
     """Find and prove what is to be compared.
 
     Args:
@@ -55,24 +56,24 @@ def gather(words: Sequence[str], root: Path) -> Contest:
         DataError: A folder holds no finished run.
         RecordError: A record does not hold what it claims, or two different ones are of the same run.
     """
-    found: list[Kept] = []
+    found: list[StoredRecord] = []
     unfinished: list[Finding] = []
     for word in words:
-        finished, passed_over = _of_word(word, root)
+        finished, passed_over = _resolve(word, root)
         found += finished
         unfinished += passed_over
     for kept in found:
-        _prove(kept)
+        _check_comparable(kept)
     runs = _once(found)
     _alike(runs)
     grouped = groupby(sorted(runs, key=_order), key=verify.row_key)
     contestants = [tuple(group) for _, group in grouped]
     if len(contestants) < 2:
         raise UsageError(f"only {contestants[0][0].record.info.method.name} to compare", hint=f"name two; {_FORM}")
-    return Contest(tuple(map(_row, contestants)), tuple(unfinished))
+    return ComparisonSet(tuple(map(_row, contestants)), tuple(unfinished))
 
 
-def under(found: Contest, condition: str) -> Contest:
+def with_condition(found: ComparisonSet, condition: str) -> ComparisonSet:
     """The runs of a contest that were tested under a condition; the others join those that were passed over.
 
     Args:
@@ -82,51 +83,51 @@ def under(found: Contest, condition: str) -> Contest:
     Raises:
         UsageError: Fewer than two rows are left.
     """
-    tested = [tuple(run for run in row.runs if condition in run.record.info.conditions) for row in found.rows]
+    tested = [tuple(run for run in row.runs if condition in run.record.info.conditions) for row in found.entries]
     left = tuple(_row(runs) for runs in tested if runs)
-    every = [run for row in found.rows for run in row.runs]
+    every = [run for row in found.entries for run in row.runs]
     if len(left) < 2:
         known = {name for run in every for name in run.record.info.conditions}
-        hint = "put the others under it with `aubench robustness`" if left else nearest(condition, known)
+        hint = "put the others under it with `aubench robustness`" if left else suggest(condition, known)
         raise UsageError(
-            f"{len(left) or 'no'} of {len(found.rows)} to compare has the condition '{condition}'", hint=hint
+            f"{len(left) or 'no'} of {len(found.entries)} to compare has the condition '{condition}'", hint=hint
         )
     lacking = [run for run in every if condition not in run.record.info.conditions]
     told = tuple(Finding(run.folder, f"does not have the condition '{condition}'") for run in lacking)
-    return Contest(left, (*found.unfinished, *told))
+    return ComparisonSet(left, (*found.skipped_runs, *told))
 
 
-def _row(runs: tuple[Kept, ...]) -> Row:
+def _row(runs: tuple[StoredRecord, ...]) -> Entry:
     summaries = tuple(kept.record.info.summary for kept in runs)
-    return Row(runs[0].record.info.method.name, summaries, None, runs)
+    return Entry(runs[0].record.info.method.name, summaries, None, runs)
 
 
-def _of_word(word: str, root: Path) -> tuple[list[Kept], list[Finding]]:
+def _resolve(word: str, root: Path) -> tuple[list[StoredRecord], list[Finding]]:
     method, at, protocol = word.rpartition("@")
     if Path(word).exists() or not at:
         if not Path(word).is_dir():
             raise UsageError("no such folder", where=word, hint=_FORM)
-        return records.finished(Path(word))
+        return records.find_finished_records(Path(word))
     folder = root / RECORDS / protocol
     for part, parent in ((protocol, folder.parent), (method, folder)):
         names = [path.name for path in parent.iterdir()] if parent.is_dir() else []
         if part not in names:
-            raise UsageError(f"no record of '{part}'", where=parent, hint=nearest(part, names))
-    return records.finished(folder / method)
+            raise UsageError(f"no record of '{part}'", where=parent, hint=suggest(part, names))
+    return records.find_finished_records(folder / method)
 
 
-def _prove(kept: Kept) -> None:
+def _check_comparable(kept: StoredRecord) -> None:
     if not entries.complete(kept):
         info = kept.record.info
         raise UsageError(
             f"has {len(info.folds)} of {info.protocol.fold_count} folds", where=kept.folder, hint="finish it"
         )
-    for finding in verify.within(kept):
+    for finding in verify.check_record(kept):
         raise RecordError(finding.what, where=finding.path)
 
 
-def _once(found: Iterable[Kept]) -> list[Kept]:
-    runs: dict[str, Kept] = {}
+def _once(found: Iterable[StoredRecord]) -> list[StoredRecord]:
+    runs: dict[str, StoredRecord] = {}
     for kept in found:
         first = runs.setdefault(verify.run_key(kept), kept)
         if first.record.info != kept.record.info or not first.record.counts.equals(kept.record.counts):
@@ -134,7 +135,7 @@ def _once(found: Iterable[Kept]) -> list[Kept]:
     return list(runs.values())
 
 
-def _alike(runs: Sequence[Kept]) -> None:
+def _alike(runs: Sequence[StoredRecord]) -> None:
     """Refuse what would not be a fair comparison. Rows that were offered other modalities may be compared."""
     first = runs[0].record
     digests = {first.info.protocol.modalities: first.info.protocol.digest}
@@ -157,5 +158,5 @@ def _alike(runs: Sequence[Kept]) -> None:
                 raise UsageError(told, where=kept.folder, hint=f"the latter is that of {runs[0].folder}")
 
 
-def _order(kept: Kept) -> tuple[str, str, int]:
+def _order(kept: StoredRecord) -> tuple[str, str, int]:
     return kept.record.info.method.name, verify.row_key(kept), kept.record.info.seed

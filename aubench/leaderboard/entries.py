@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from aubench.core import hashing
-from aubench.leaderboard.records import Kept
+from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.verify import label_digest, row_key
 from aubench.metrics import baselines, intervals, scores, significance
-from aubench.metrics.intervals import Interval
-from aubench.metrics.resampling import Shares, shares
+from aubench.metrics.intervals import ConfidenceInterval
+from aubench.metrics.resampling import SubjectContributions, subject_contributions
 from aubench.results.record import RecordInfo, Summary
 
 ALWAYS = "always positive"
@@ -20,7 +20,7 @@ SELECTIONS = ("inner_val", "last", "oracle_test")
 
 
 @dataclass(frozen=True)
-class Row:
+class Entry:
     """One line of a table.
 
     Attributes:
@@ -34,9 +34,9 @@ class Row:
 
     name: str
     summaries: tuple[Summary, ...]
-    margin: Interval | None
-    runs: tuple[Kept, ...] = ()
-    place: int | None = None
+    delta_always_positive: ConfidenceInterval | None
+    runs: tuple[StoredRecord, ...] = ()
+    position: int | None = None
     rank: int | None = None
 
     @property
@@ -52,7 +52,7 @@ class Row:
     @property
     def spread(self) -> float:
         """Standard deviation of F1 over folds and seeds."""
-        return scores.deviation([value for summary in self.summaries for value in summary.f1_by_fold])
+        return scores.std([value for summary in self.summaries for value in summary.f1_by_fold])
 
     def mean(self, field: str) -> float | None:
         """Mean over seeds of a number of the summary; None where undefined."""
@@ -65,7 +65,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Section:
+class RankedTable:
     """Rows that may be compared: one protocol version, one store, one selection rule, the same test labels.
 
     Attributes:
@@ -82,20 +82,20 @@ class Section:
     store: str
     dataset: str
     aus: tuple[int, ...]
-    rows: tuple[Row, ...]
+    entries: tuple[Entry, ...]
 
     @property
-    def ranked(self) -> tuple[Row, ...]:
+    def is_ranked(self) -> tuple[Entry, ...]:
         """The rows that are not baselines."""
-        return tuple(row for row in self.rows if row.place is not None)
+        return tuple(row for row in self.entries if row.position is not None)
 
 
-def complete(kept: Kept) -> bool:
+def complete(kept: StoredRecord) -> bool:
     """Whether all folds of the protocol were run."""
     return len(kept.record.info.folds) == kept.record.info.protocol.fold_count
 
 
-def sections(protocol_runs: Iterable[Kept]) -> list[Section]:
+def ranked_tables(protocol_runs: Iterable[StoredRecord]) -> list[RankedTable]:
     """Group the complete runs of one protocol into sections of rows.
 
     Args:
@@ -109,41 +109,41 @@ def sections(protocol_runs: Iterable[Kept]) -> list[Section]:
     return [_section([kept for _, kept in group]) for _, group in groupby(keyed, key=lambda pair: pair[0])]
 
 
-def _section_key(kept: Kept) -> tuple[int, int, str, str]:
+def _section_key(kept: StoredRecord) -> tuple[int, int, str, str]:
     info, labels = kept.record.info, label_digest(kept.record.counts)
     return SELECTIONS.index(info.selection), -info.protocol.version, labels, info.dataset.digest
 
 
-def _section(runs: list[Kept]) -> Section:
+def _section(runs: list[StoredRecord]) -> RankedTable:
     info = runs[0].record.info
     always_counts, always_histograms = baselines.always_positive(runs[0].record)
-    always = shares([always_counts])
+    always = subject_contributions([always_counts])
     found = [_row(tuple(group), always) for _, group in groupby(runs, key=row_key)]
-    found.sort(key=lambda pair: (-pair[0].f1, pair[0].name, hashing.of_json(pair[0].info.model_dump(mode="json"))))
+    found.sort(key=lambda pair: (-pair[0].f1, pair[0].name, hashing.hash_json(pair[0].info.model_dump(mode="json"))))
     trivial = [
-        Row(ALWAYS, (scores.summarise(always_counts, always_histograms),), None),
+        Entry(ALWAYS, (scores.summarize(always_counts, always_histograms),), None),
         _prevalence(runs, always),
     ]
     dataset = f"{info.dataset.name} version {info.dataset.version}, {info.dataset.labelled:,} labelled frames"
-    aus, ranked = tuple(sorted(info.protocol.aus)), _ranked(found)
-    return Section(info.selection, info.protocol.version, info.dataset.digest, dataset, aus, (*ranked, *trivial))
+    aus, ranked = tuple(sorted(info.protocol.aus)), _assign_ranks(found)
+    return RankedTable(info.selection, info.protocol.version, info.dataset.digest, dataset, aus, (*ranked, *trivial))
 
 
-def _row(runs: tuple[Kept, ...], always: Shares) -> tuple[Row, Shares]:
-    own = shares([kept.record.counts for kept in runs])
-    margin, summaries = intervals.of_mean(own - always), tuple(kept.record.info.summary for kept in runs)
-    return Row(runs[0].record.info.method.name, summaries, margin, runs), own
+def _row(runs: tuple[StoredRecord, ...], always: SubjectContributions) -> tuple[Entry, SubjectContributions]:
+    own = subject_contributions([kept.record.counts for kept in runs])
+    margin, summaries = intervals.mean_interval(own - always), tuple(kept.record.info.summary for kept in runs)
+    return Entry(runs[0].record.info.method.name, summaries, margin, runs), own
 
 
-def _prevalence(runs: Sequence[Kept], always: Shares) -> Row:
+def _prevalence(runs: Sequence[StoredRecord], always: SubjectContributions) -> Entry:
     """Mean over the training roles that occurred; runs need not agree in them."""
     roles = {str([fold.train_prevalence for fold in kept.record.info.folds]): kept.record for kept in runs}
     made = [baselines.prevalence(record) for record in roles.values()]
-    margin = intervals.of_mean(shares([counts for counts, _ in made]) - always)
-    return Row("prevalence", tuple(scores.summarise(*tables) for tables in made), margin)
+    margin = intervals.mean_interval(subject_contributions([counts for counts, _ in made]) - always)
+    return Entry("prevalence", tuple(scores.summarize(*tables) for tables in made), margin)
 
 
-def _ranked(found: list[tuple[Row, Shares]]) -> list[Row]:
-    rows, ranks = [row for row, _ in found], significance.ranked([own for _, own in found])
+def _assign_ranks(found: list[tuple[Entry, SubjectContributions]]) -> list[Entry]:
+    rows, ranks = [row for row, _ in found], significance.ranks_by_contributions([own for _, own in found])
     places = [1 + sum(other.f1 > row.f1 for other in rows) for row in rows]
-    return [replace(row, place=place, rank=rank) for row, place, rank in zip(rows, places, ranks, strict=True)]
+    return [replace(row, position=place, rank=rank) for row, place, rank in zip(rows, places, ranks, strict=True)]

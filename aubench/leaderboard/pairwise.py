@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aubench.leaderboard.comparison_set import Contest
-from aubench.leaderboard.tables import letters
+from aubench.leaderboard.comparison_set import ComparisonSet
+from aubench.leaderboard.tables import modality_code
 from aubench.metrics import intervals, significance
 from aubench.metrics import scores as metrics
-from aubench.metrics.intervals import Interval
-from aubench.metrics.resampling import Floats, Shares, shares
+from aubench.metrics.intervals import ConfidenceInterval
+from aubench.metrics.resampling import Floats, SubjectContributions, subject_contributions
 
 MEAN = "mean"
 
 
 @dataclass(frozen=True)
-class Line:
+class PairwiseResult:
     """F1 of a contestant, or the difference of two, in one AU or in the mean over AUs.
 
     Attributes:
@@ -29,15 +29,15 @@ class Line:
     """
 
     method: str
-    minus: str | None
+    reference: str | None
     au: str
-    interval: Interval
+    interval: ConfidenceInterval
     p: float | None = None
-    corrected: float | None = None
+    p_corrected: float | None = None
 
 
 @dataclass(frozen=True)
-class Standing:
+class RankedMethod:
     """A contestant's place.
 
     Attributes:
@@ -47,7 +47,7 @@ class Standing:
         modalities: What it uses, as letters.
     """
 
-    line: Line
+    result: PairwiseResult
     by_seed: tuple[float, ...]
     rank: int
     modalities: str
@@ -55,7 +55,7 @@ class Standing:
     @property
     def deviation(self) -> float | None:
         """Standard deviation over seeds; None for a single one."""
-        return metrics.deviation(self.by_seed) if len(self.by_seed) > 1 else None
+        return metrics.std(self.by_seed) if len(self.by_seed) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -70,34 +70,44 @@ class Comparison:
         differences: Difference of each pair in each AU.
     """
 
-    about: str
-    standings: tuple[Standing, ...]
-    scores: tuple[Line, ...]
-    means: tuple[Line, ...]
-    differences: tuple[Line, ...]
+    description: str
+    standings: tuple[RankedMethod, ...]
+    scores: tuple[PairwiseResult, ...]
+    means: tuple[PairwiseResult, ...]
+    differences: tuple[PairwiseResult, ...]
 
 
-def compare(contest: Contest, condition: str) -> Comparison:
+def compare(contest: ComparisonSet, condition: str) -> Comparison:
     """Score the contestants and test each pair.
 
     Args:
         contest: Who is compared.
         condition: What was done to the test inputs of all of them; ``clean`` for nothing.
     """
-    counts = [[kept.record.counts for kept in row.runs] for row in contest.rows]
-    entries = list(zip(contest.names, contest.rows, [shares(one, condition) for one in counts], counts, strict=True))
+    counts = [[kept.record.counts for kept in row.runs] for row in contest.entries]
+    entries = list(
+        zip(
+            contest.names,
+            contest.entries,
+            [subject_contributions(one, condition) for one in counts],
+            counts,
+            strict=True,
+        )
+    )
     entries.sort(key=lambda entry: (-entry[2].estimate[-1], entry[0]))
     names, found = [name for name, *_ in entries], [own for _, _, own, _ in entries]
     pairs = significance.differences(found)
-    p_means, p_aus = significance.mean_p(pairs), significance.au_p(pairs)
+    p_means, p_aus = significance.p_values_mean(pairs), significance.p_values_per_au(pairs)
     means, aus = _tested(names, pairs, p_means[:, None], slice(-1, None)), _tested(names, pairs, p_aus, slice(None, -1))
     ranks = significance.ranks(len(found), pairs, significance.holm(p_means))
     standings = [
-        Standing(
+        RankedMethod(
             _lines(name, None, own)[-1],
-            tuple(metrics.headline(metrics.f1(metrics.tally(table, condition).cells)) for table in tables),
+            tuple(
+                metrics.macro_mean(metrics.f1(metrics.sum_over_subjects(table, condition).cells)) for table in tables
+            ),
             rank,
-            letters(row.info.method.modalities),
+            modality_code(row.info.method.modalities),
         )
         for (name, row, own, tables), rank in zip(entries, ranks, strict=True)
     ]
@@ -105,27 +115,30 @@ def compare(contest: Contest, condition: str) -> Comparison:
     return Comparison(_about(contest, found[0], condition), tuple(standings), tuple(scores), tuple(means), tuple(aus))
 
 
-def _lines(method: str, minus: str | None, found: Shares) -> list[Line]:
+def _lines(method: str, minus: str | None, found: SubjectContributions) -> list[PairwiseResult]:
     labels = [*(f"AU{au}" for au in found.aus), MEAN]
-    return [Line(method, minus, au, one) for au, one in zip(labels, intervals.every(found), strict=True)]
+    return [
+        PairwiseResult(method, minus, au, one)
+        for au, one in zip(labels, intervals.confidence_intervals(found), strict=True)
+    ]
 
 
-def _tested(names: Sequence[str], pairs: significance.Pairs, p: Floats, columns: slice) -> list[Line]:
+def _tested(names: Sequence[str], pairs: significance.Pairs, p: Floats, columns: slice) -> list[PairwiseResult]:
     made = []
     for (i, j), own, corrected in zip(pairs, p.tolist(), significance.holm(p).tolist(), strict=True):
         lines = _lines(names[i], names[j], pairs[i, j])[columns]
         made += [
-            Line(line.method, line.minus, line.au, line.interval, *both)
+            PairwiseResult(line.method, line.reference, line.au, line.interval, *both)
             for line, *both in zip(lines, own, corrected, strict=True)
         ]
     return made
 
 
-def _about(contest: Contest, found: Shares, condition: str) -> str:
-    info = contest.rows[0].info
-    people = sum(len(subjects) for _, subjects in found.people)
+def _about(contest: ComparisonSet, found: SubjectContributions, condition: str) -> str:
+    info = contest.entries[0].info
+    people = sum(len(subjects) for _, subjects in found.subjects)
     return (
         f"Protocol {info.protocol.name} version {info.protocol.version}, "
         f"data {info.dataset.name} version {info.dataset.version}, "
-        f"selection {info.selection}, condition {condition}: {people} test subjects in {len(found.people)} folds."
+        f"selection {info.selection}, condition {condition}: {people} test subjects in {len(found.subjects)} folds."
     )

@@ -6,20 +6,20 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from aubench.leaderboard.pairwise import MEAN, Comparison, Line, Standing
+from aubench.leaderboard.pairwise import MEAN, Comparison, PairwiseResult, RankedMethod
 from aubench.leaderboard.render import Block, Cell, Table, latex, markdown
-from aubench.leaderboard.tables import NOTHING
+from aubench.leaderboard.tables import EMPTY
 from aubench.metrics import significance
-from aubench.metrics.intervals import Interval
+from aubench.metrics.intervals import ConfidenceInterval
 from aubench.results import csv_io
 
 FORMATS = ("markdown", "latex", "csv")
 
-_Columns = Sequence[tuple[str, str, Callable[[Line], str]]]
+_Columns = Sequence[tuple[str, str, Callable[[PairwiseResult], str]]]
 """Header, alignment and what it says of a line."""
 
 
-def written(found: Comparison, form: str) -> str:
+def render(found: Comparison, form: str) -> str:
     """A comparison in one of ``FORMATS``; CSV has every line in one table, F1 as fractions."""
     if form == "csv":
         return csv_io.table_text(_flat(found))
@@ -29,7 +29,7 @@ def written(found: Comparison, form: str) -> str:
 def _blocks(found: Comparison) -> list[Block]:
     return [
         "# Comparison",
-        found.about,
+        found.description,
         _standings(found.standings),
         "F1 in %, mean over AUs, folds and seeds. The interval (95 %) is over test subjects; ± over seeds is the\n"
         "standard deviation between runs that differ in their seed alone. Rank: one more than the number of methods\n"
@@ -45,17 +45,17 @@ def _blocks(found: Comparison) -> list[Block]:
     ]
 
 
-def _standings(standings: Sequence[Standing]) -> Table:
+def _standings(standings: Sequence[RankedMethod]) -> Table:
     headers = ("Rank", "Method", "Modalities", "F1", "95 % interval", "Seeds", "± over seeds")
     rows = [
         (
             str(one.rank),
-            one.line.method,
+            one.result.method,
             one.modalities,
-            _percent(one.line.interval.estimate),
-            _range(one.line.interval),
+            _percent(one.result.interval.estimate),
+            _range(one.result.interval),
             str(len(one.by_seed)),
-            NOTHING if one.deviation is None else _percent(one.deviation),
+            EMPTY if one.deviation is None else _percent(one.deviation),
         )
         for one in standings
     ]
@@ -64,7 +64,7 @@ def _standings(standings: Sequence[Standing]) -> Table:
 
 
 def _scores(found: Comparison) -> Table:
-    by_method: dict[str, list[Line]] = {}
+    by_method: dict[str, list[PairwiseResult]] = {}
     for line in found.scores:
         by_method.setdefault(line.method, []).append(line)
     aus = [line.au for line in next(iter(by_method.values()))]
@@ -72,7 +72,7 @@ def _scores(found: Comparison) -> Table:
     return Table(("Method", *aus), ("left", *("right" for _ in aus)), tuple(tuple(map(Cell, row)) for row in rows))
 
 
-def _lines(lines: Sequence[Line], columns: _Columns) -> Table:
+def _lines(lines: Sequence[PairwiseResult], columns: _Columns) -> Table:
     rows = tuple(tuple(Cell(show(line)) for _, _, show in columns) for line in lines)
     return Table(tuple(header for header, _, _ in columns), tuple(align for _, align, _ in columns), rows)
 
@@ -81,41 +81,41 @@ def _percent(value: float, sign: str = "") -> str:
     return f"{100 * value:{sign}.1f}"
 
 
-def _range(interval: Interval, sign: str = "") -> str:
+def _range(interval: ConfidenceInterval, sign: str = "") -> str:
     return f"{_percent(interval.low, sign)} to {_percent(interval.high, sign)}"
 
 
 def _p(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.4f}" if value >= 0.0001 else f"{value:.0e}"
+    return EMPTY if value is None else f"{value:.4f}" if value >= 0.0001 else f"{value:.0e}"
 
 
 _DIFFERENCE: _Columns = [
     ("Method", "left", lambda line: line.method),
-    ("Minus", "left", lambda line: line.minus or NOTHING),
+    ("Minus", "left", lambda line: line.reference or EMPTY),
     ("Difference", "right", lambda line: _percent(line.interval.estimate, "+")),
     ("95 % interval", "right", lambda line: _range(line.interval, "+")),
     ("p", "right", lambda line: _p(line.p)),
-    ("p (Holm)", "right", lambda line: _p(line.corrected)),
-    ("Told apart", "left", lambda line: "yes" if (line.corrected or 0) < significance.ALPHA else "no"),
+    ("p (Holm)", "right", lambda line: _p(line.p_corrected)),
+    ("Told apart", "left", lambda line: "yes" if (line.p_corrected or 0) < significance.ALPHA else "no"),
 ]
 
 
 def _flat(found: Comparison) -> pd.DataFrame:
-    standing = {one.line.method: one for one in found.standings}
-    lines = [*(one.line for one in found.standings), *found.scores, *found.means, *found.differences]
+    standing = {one.result.method: one for one in found.standings}
+    lines = [*(one.result for one in found.standings), *found.scores, *found.means, *found.differences]
     rows = []
     for line in lines:
-        own = standing[line.method] if line.minus is None and line.au == MEAN else None
+        own = standing[line.method] if line.reference is None and line.au == MEAN else None
         rows.append(
             {
                 "method": line.method,
-                "minus": line.minus,
+                "minus": line.reference,
                 "au": line.au,
                 "f1": line.interval.estimate,
                 "low": line.interval.low,
                 "high": line.interval.high,
                 "p": line.p,
-                "p_holm": line.corrected,
+                "p_holm": line.p_corrected,
                 "seeds": len(own.by_seed) if own else None,
                 "seed_deviation": own.deviation if own else None,
                 "rank": own.rank if own else None,

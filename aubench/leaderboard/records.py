@@ -36,7 +36,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredRecord:
     """A record where it lies.
 
     Attributes:
@@ -52,7 +52,7 @@ class Kept:
         return Finding(self.folder / file, what)
 
 
-def scan(root: Path) -> tuple[list[Kept], list[Finding]]:
+def read_records(root: Path) -> tuple[list[StoredRecord], list[Finding]]:
     """Read every record under ``root/records``, in the order of their paths.
 
     Args:
@@ -61,11 +61,11 @@ def scan(root: Path) -> tuple[list[Kept], list[Finding]]:
     Returns:
         The records that can be read, and a finding for each that cannot and for each stray file.
     """
-    kept: list[Kept] = []
+    kept: list[StoredRecord] = []
     findings: list[Finding] = []
     for folder in _run_folders(root / RECORDS, _DEPTH, findings):
         try:
-            kept.append(Kept(folder, records.read(folder)))
+            kept.append(StoredRecord(folder, records.read(folder)))
         except RecordError as error:
             findings.append(Finding(Path(str(error.where)), error.what))
         findings += [
@@ -76,7 +76,7 @@ def scan(root: Path) -> tuple[list[Kept], list[Finding]]:
     return kept, findings
 
 
-def finished(run: Path) -> tuple[list[Kept], list[Finding]]:
+def find_finished_records(run: Path) -> tuple[list[StoredRecord], list[Finding]]:
     """Read the records of runs.
 
     Args:
@@ -94,8 +94,8 @@ def finished(run: Path) -> tuple[list[Kept], list[Finding]]:
         raise DataError("no such folder", where=run, hint="give the folder of a finished run")
     for folder in (run, run / _RECORD):
         if (folder / records.FILE).is_file():
-            return [Kept(folder, records.read(folder))], []
-    every = [Kept(path.parent, records.read(path.parent)) for path in sorted(run.rglob(records.FILE))]
+            return [StoredRecord(folder, records.read(folder))], []
+    every = [StoredRecord(path.parent, records.read(path.parent)) for path in sorted(run.rglob(records.FILE))]
     begun = sorted(path.parent for path in run.rglob(_RUN))
     unfinished = [Finding(folder, "has no record yet") for folder in begun if not (folder / _RECORD).is_dir()]
     whole = []

@@ -59,7 +59,7 @@ def markdown(blocks: Sequence[Block]) -> str:
     return _joined(blocks, "pipe", _marked)
 
 
-def plain(blocks: Sequence[Block]) -> str:
+def plain_text(blocks: Sequence[Block]) -> str:
     """The same for a terminal: no escapes, no links, no bold."""
     return _joined(blocks, "simple", _bare)
 

@@ -10,18 +10,18 @@ from itertools import groupby
 from aubench.core.conditions import ALL, CLEAN, FILLS, Condition, Kind
 from aubench.core.task import Modality
 from aubench.leaderboard import tables, verify
-from aubench.leaderboard.entries import Row
-from aubench.leaderboard.records import Kept
+from aubench.leaderboard.entries import Entry
+from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import Block, Cell, Table, latex, markdown
 from aubench.metrics import robustness_profile, scores
-from aubench.metrics.intervals import Interval, every
-from aubench.metrics.resampling import Shares
-from aubench.metrics.robustness_profile import Place, Profile
+from aubench.metrics.intervals import ConfidenceInterval, confidence_intervals
+from aubench.metrics.resampling import SubjectContributions
+from aubench.metrics.robustness_profile import ModalitySet, RobustnessProfile
 
 FORMATS = {"markdown": "md", "latex": "tex", "csv": "csv"}
 """How tables may be written, and how the names of such files end."""
 
-Wanted = Callable[[Place], Collection[Condition]]
+ConditionSelection = Callable[[ModalitySet], Collection[Condition]]
 """The conditions to look at, of a method's modalities."""
 
 _LEVELS: tuple[Kind, ...] = ("noise", "mask")
@@ -47,7 +47,7 @@ _HEADINGS = {
 }
 
 
-def profiles(runs: Iterable[Kept], wanted: Wanted | None = None) -> list[Profile]:
+def profiles(runs: Iterable[StoredRecord], wanted: ConditionSelection | None = None) -> list[RobustnessProfile]:
     """Methods under conditions: runs that differ only in their seed are one.
 
     Args:
@@ -59,11 +59,11 @@ def profiles(runs: Iterable[Kept], wanted: Wanted | None = None) -> list[Profile
     """
     ordered = sorted(runs, key=lambda kept: (*_group(kept), kept.record.info.seed))
     groups = [tuple(group) for _, group in groupby(ordered, key=_group)]
-    rows = [Row(g[0].record.info.method.name, tuple(k.record.info.summary for k in g), None, g) for g in groups]
+    rows = [Entry(g[0].record.info.method.name, tuple(k.record.info.summary for k in g), None, g) for g in groups]
     return [_profile(name, row, wanted) for name, row in zip(_names(rows), rows, strict=True)]
 
 
-def made(found: Sequence[Profile]) -> dict[str, Table]:
+def make_tables(found: Sequence[RobustnessProfile]) -> dict[str, Table]:
     """All tables by name; those without a row are left out."""
     every_table = {
         "conditions": _conditions(found),
@@ -74,7 +74,7 @@ def made(found: Sequence[Profile]) -> dict[str, Table]:
     return {name: table for name, table in every_table.items() if table.rows}
 
 
-def written(every_table: dict[str, Table], title: str, form: str) -> dict[str, str]:
+def render(every_table: dict[str, Table], title: str, form: str) -> dict[str, str]:
     """Tables as text.
 
     Args:
@@ -94,7 +94,7 @@ def written(every_table: dict[str, Table], title: str, form: str) -> dict[str, s
     return {f"robustness.{FORMATS[form]}": markdown(blocks) if form == "markdown" else latex(blocks)}
 
 
-def brief(rows: Sequence[Row]) -> Table | None:
+def brief(rows: Sequence[Entry]) -> Table | None:
     """F1 of rows of a leaderboard without each modality and with noise on all.
 
     Args:
@@ -105,11 +105,11 @@ def brief(rows: Sequence[Row]) -> Table | None:
     """
     common = {id(row): set.intersection(*(set(kept.record.info.conditions) for kept in row.runs)) for row in rows}
     there = {Condition.parse(text) for texts in common.values() for text in texts}
-    columns = sorted(filter(_is_brief, there), key=robustness_profile.in_order)
+    columns = sorted(filter(_is_brief, there), key=robustness_profile.condition_sort_key)
     if not columns:
         return None
     lines = [
-        (row.name, tables.preset(row, rows), f"{100 * row.f1:.1f}", *(_beside_clean(row, c) for c in columns))
+        (row.name, tables.recipe_label(row, rows), f"{100 * row.f1:.1f}", *(_beside_clean(row, c) for c in columns))
         for row in rows
         if common[id(row)] & set(map(str, columns))
     ]
@@ -121,36 +121,36 @@ def as_csv(table: Table) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.headers)
-    writer.writerows([["" if cell.text == tables.NOTHING else cell.text for cell in row] for row in table.rows])
+    writer.writerows([["" if cell.text == tables.EMPTY else cell.text for cell in row] for row in table.rows])
     return text.getvalue()
 
 
 def _is_brief(condition: Condition) -> bool:
-    zeroed = condition.kind == "missing" and condition.treatment.how == FILLS[0] and len(condition.modalities) == 1
+    zeroed = condition.kind == "missing" and condition.corruption.kind == FILLS[0] and len(condition.modalities) == 1
     return zeroed or (condition.kind == "noise" and not condition.modalities)
 
 
-def _beside_clean(row: Row, condition: Condition) -> str:
+def _beside_clean(row: Entry, condition: Condition) -> str:
     """F1, and the difference to clean inputs; nothing where a seed was not put under it."""
     records = [kept.record for kept in row.runs]
     if not all(str(condition) in record.info.conditions for record in records):
-        return tables.NOTHING
-    cells = [scores.tally(record.counts, str(condition)).cells for record in records]
-    f1 = scores.mean(scores.headline(scores.f1(each)) for each in cells)
+        return tables.EMPTY
+    cells = [scores.sum_over_subjects(record.counts, str(condition)).cells for record in records]
+    f1 = scores.mean(scores.macro_mean(scores.f1(each)) for each in cells)
     return f"{_points(f1)} ({_points(f1 - row.f1, '+')})"
 
 
-def _group(kept: Kept) -> tuple[str, str, str]:
+def _group(kept: StoredRecord) -> tuple[str, str, str]:
     info = kept.record.info
     return info.method.name, info.selection, verify.row_key(kept)
 
 
-def _names(rows: Sequence[Row]) -> list[str]:
+def _names(rows: Sequence[Entry]) -> list[str]:
     """The method of each row, with as much of what tells it from others as it takes."""
     methods = [row.name for row in rows]
-    recipes = [f"{row.name} ({tables.preset(row, rows)})" for row in rows]
+    recipes = [f"{row.name} ({tables.recipe_label(row, rows)})" for row in rows]
     whole = [
-        f"{recipe} {tables.letters(row.info.protocol.modalities)} {row.info.selection}"
+        f"{recipe} {tables.modality_code(row.info.protocol.modalities)} {row.info.selection}"
         for recipe, row in zip(recipes, rows, strict=True)
     ]
     return [
@@ -159,13 +159,13 @@ def _names(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _profile(name: str, row: Row, wanted: Wanted | None) -> Profile:
+def _profile(name: str, row: Entry, wanted: ConditionSelection | None) -> RobustnessProfile:
     modalities = row.info.method.modalities
     conditions = None if wanted is None else wanted(modalities)
-    return robustness_profile.profile(name, modalities, [kept.record.counts for kept in row.runs], conditions)
+    return robustness_profile.build_profile(name, modalities, [kept.record.counts for kept in row.runs], conditions)
 
 
-def _conditions(found: Sequence[Profile]) -> Table:
+def _conditions(found: Sequence[RobustnessProfile]) -> Table:
     headers = ("Method", "Condition", "F1", "F1 low", "F1 high", "Change", "Change low", "Change high")
     lines = [
         (one.name, str(condition), *_bounds(one.f1(condition)[-1]), *_change(one, condition))
@@ -175,23 +175,23 @@ def _conditions(found: Sequence[Profile]) -> Table:
     return _table(headers, 2, lines)
 
 
-def _change(one: Profile, condition: Condition) -> tuple[str, ...]:
-    return (tables.NOTHING,) * 3 if condition == CLEAN else _bounds(one.change(condition)[-1], "+")
+def _change(one: RobustnessProfile, condition: Condition) -> tuple[str, ...]:
+    return (tables.EMPTY,) * 3 if condition == CLEAN else _bounds(one.change(condition)[-1], "+")
 
 
-def _areas(found: Sequence[Profile]) -> Table:
+def _areas(found: Sequence[RobustnessProfile]) -> Table:
     headers = ("Method", "Kind", "On", "Up to", "Area", "Area low", "Area high")
     lines = [
         (one.name, kind, "+".join(place) or ALL, f"{one.curve(kind, place)[-1][0]:g}", *_bounds(whole[-1]))
         for one in found
         for kind in _LEVELS
-        for place in one.places(kind)
-        for whole in [every(one.area(kind, place))]
+        for place in one.modality_sets(kind)
+        for whole in [confidence_intervals(one.area(kind, place))]
     ]
     return _table(headers, 3, lines)
 
 
-def _contributions(found: Sequence[Profile]) -> Table:
+def _contributions(found: Sequence[RobustnessProfile]) -> Table:
     aus = found[0].aus
     headers = ("Method", "Measure", "Modality", "Mean", "Mean low", "Mean high", *(f"AU{au}" for au in aus))
     lines = [
@@ -199,17 +199,17 @@ def _contributions(found: Sequence[Profile]) -> Table:
         for one in found
         for measure, values in _measures(one)
         for modality, value in values.items()
-        for whole in [every(value)]
+        for whole in [confidence_intervals(value)]
     ]
     return _table(headers, 3, lines)
 
 
-def _measures(one: Profile) -> list[tuple[str, dict[Modality, Shares]]]:
+def _measures(one: RobustnessProfile) -> list[tuple[str, dict[Modality, SubjectContributions]]]:
     alone = [(f"leave-one-out ({fill})", one.leave_one_out(fill)) for fill in FILLS]
     return [*alone, *((f"Shapley ({fill})", one.shapley(fill)) for fill in FILLS)]
 
 
-def _lost(found: Sequence[Profile]) -> Table:
+def _lost(found: Sequence[RobustnessProfile]) -> Table:
     aus = found[0].aus
     lines = [
         (one.name, str(condition), *(_points(-value.estimate, "+") for value in one.change(condition)))
@@ -225,7 +225,7 @@ def _table(headers: tuple[str, ...], words: int, lines: Iterable[tuple[str, ...]
     return Table(headers, align, tuple(tuple(map(Cell, line)) for line in lines))
 
 
-def _bounds(interval: Interval, sign: str = "") -> tuple[str, ...]:
+def _bounds(interval: ConfidenceInterval, sign: str = "") -> tuple[str, ...]:
     return tuple(_points(value, sign) for value in (interval.estimate, interval.low, interval.high))
 
 

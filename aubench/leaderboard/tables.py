@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 from aubench.core.task import Modality
-from aubench.leaderboard.entries import Row, Section
-from aubench.leaderboard.records import RECORDS, Kept
+from aubench.leaderboard.entries import Entry, RankedTable
+from aubench.leaderboard.records import RECORDS, StoredRecord
 from aubench.leaderboard.render import Cell, Table
-from aubench.metrics.intervals import Interval
+from aubench.metrics.intervals import ConfidenceInterval
 from aubench.results.record import Git, Pretraining, RecordInfo, Search
 
-NOTHING = "–"
+EMPTY = "–"
 _LONGEST = 240
 """Characters of a cell; what records say has no other bound."""
 FIDELITY = {"exact": "exact", "paper-with-resolutions": "resolved", "approximate": "approximate"}
@@ -34,28 +34,29 @@ class Column:
     """
 
     header: str
-    show: Callable[[Row], str]
-    best: Callable[[Row], float | None] | None = None
+    show: Callable[[Entry], str]
+    best: Callable[[Entry], float | None] | None = None
     align: str = "right"
 
 
-def scores(section: Section) -> Table:
+def scores(section: RankedTable) -> Table:
     """Rank, method, headline numbers and cost of each row."""
     return _table(section, [*_identity(section), *_numbers(), *_cost()])
 
 
-def per_au(section: Section) -> Table:
+def per_au(section: RankedTable) -> Table:
     """F1 of each AU in each row."""
-    aus = [_percent_column(f"AU{au}", partial(Row.f1_of, au=au)) for au in section.aus]
+    aus = [_percent_column(f"AU{au}", partial(Entry.f1_of, au=au)) for au in section.aus]
     return _table(section, [*_identity(section, brief=True), *aus, _percent_column("Mean", lambda row: row.f1)])
 
 
-def incomplete(runs: Sequence[Kept]) -> Table:
+def incomplete(runs: Sequence[StoredRecord]) -> Table:
     """Runs that are not ranked, and why."""
     rows = [
         (
             *map(
-                Cell, (info.method.name, letters(info.method.modalities), info.preset, info.selection, str(info.seed))
+                Cell,
+                (info.method.name, modality_code(info.method.modalities), info.preset, info.selection, str(info.seed)),
             ),
             Cell(_missing(info)),
         )
@@ -65,7 +66,7 @@ def incomplete(runs: Sequence[Kept]) -> Table:
     return Table(headers, ("left", "left", "left", "left", "right", "left"), tuple(rows))
 
 
-def provenance(rows: Sequence[Row]) -> Table:
+def provenance(rows: Sequence[Entry]) -> Table:
     """Where each row's numbers come from: the records of its seeds, and what ran; what seeds differ in is all told."""
     headers = (
         "Method",
@@ -85,12 +86,12 @@ def provenance(rows: Sequence[Row]) -> Table:
     return Table(headers, align, tuple(_origin(row, rows) for row in rows))
 
 
-def letters(modalities: Sequence[Modality]) -> str:
+def modality_code(modalities: Sequence[Modality]) -> str:
     """Modalities as they are written in tables: ``V+D``."""
     return "+".join(modality.letter for modality in modalities)
 
 
-def preset(row: Row, rows: Sequence[Row]) -> str:
+def recipe_label(row: Entry, rows: Sequence[Entry]) -> str:
     """A row's preset, and those recipe values that are not the preset's, or in which rows of the same method differ.
 
     A recipe that was searched is called tuned, and the search named where there are several. The precision, and the
@@ -116,24 +117,24 @@ def preset(row: Row, rows: Sequence[Row]) -> str:
     return ", ".join([info.preset, *changes, *own])
 
 
-def named(row: Row, rows: Sequence[Row]) -> str:
+def display_name(row: Entry, rows: Sequence[Entry]) -> str:
     """A row's method, and what sets it apart from other rows of the same method."""
     if not row.runs:
         return row.name
-    told, presets = preset(row, rows), {r.info.preset for r in rows if r.name == row.name}
+    told, presets = recipe_label(row, rows), {r.info.preset for r in rows if r.name == row.name}
     return row.name + (told.removeprefix(row.info.preset) if len(presets) == 1 else f", {told}")
 
 
-def _identity(section: Section, *, brief: bool = False) -> list[Column]:
-    def of_run(show: Callable[[RecordInfo], str]) -> Callable[[Row], str]:
-        return lambda row: show(row.info) if row.runs else NOTHING
+def _identity(section: RankedTable, *, brief: bool = False) -> list[Column]:
+    def of_run(show: Callable[[RecordInfo], str]) -> Callable[[Entry], str]:
+        return lambda row: show(row.info) if row.runs else EMPTY
 
     columns = [
-        Column("#", lambda row: NOTHING if row.place is None else str(row.place)),
+        Column("#", lambda row: EMPTY if row.position is None else str(row.position)),
         Column("Method", lambda row: row.name, align="left"),
         Column("Fidelity", of_run(lambda info: FIDELITY[info.method.fidelity]), align="left"),
-        Column("Modalities", of_run(lambda info: letters(info.method.modalities)), align="left"),
-        Column("Preset", lambda row: preset(row, section.ranked) if row.runs else NOTHING, align="left"),
+        Column("Modalities", of_run(lambda info: modality_code(info.method.modalities)), align="left"),
+        Column("Preset", lambda row: recipe_label(row, section.is_ranked) if row.runs else EMPTY, align="left"),
     ]
     return [column for column in columns if not (brief and column.header == "Fidelity")]
 
@@ -141,8 +142,8 @@ def _identity(section: Section, *, brief: bool = False) -> list[Column]:
 def _numbers() -> list[Column]:
     return [
         Column("F1", lambda row: f"{_percent(row.f1)} ± {_percent(row.spread)}", lambda row: row.f1),
-        Column("Rank", lambda row: NOTHING if row.rank is None else str(row.rank)),
-        Column("Above always positive", lambda row: _margin(row.margin)),
+        Column("Rank", lambda row: EMPTY if row.rank is None else str(row.rank)),
+        Column("Above always positive", lambda row: _margin(row.delta_always_positive)),
         _percent_column("F1 pooled", lambda row: row.mean("f1_pooled")),
         _percent_column("ACC", lambda row: row.mean("acc")),
         _percent_column("AUC", lambda row: row.mean("auc")),
@@ -151,39 +152,41 @@ def _numbers() -> list[Column]:
 
 def _cost() -> list[Column]:
     return [
-        Column("GFLOPs", lambda row: f"{row.info.compute.total.flops / 1e9:.3f}" if row.runs else NOTHING),
-        Column("Params (M)", lambda row: f"{row.info.compute.total.parameters / 1e6:.2f}" if row.runs else NOTHING),
-        Column("Seeds", lambda row: str(len(row.runs)) if row.runs else NOTHING),
+        Column("GFLOPs", lambda row: f"{row.info.compute.total.flops / 1e9:.3f}" if row.runs else EMPTY),
+        Column("Params (M)", lambda row: f"{row.info.compute.total.parameters / 1e6:.2f}" if row.runs else EMPTY),
+        Column("Seeds", lambda row: str(len(row.runs)) if row.runs else EMPTY),
     ]
 
 
-def _percent_column(header: str, value: Callable[[Row], float | None]) -> Column:
+def _percent_column(header: str, value: Callable[[Entry], float | None]) -> Column:
     return Column(header, lambda row: _percent(value(row)), value)
 
 
-def _table(section: Section, columns: Sequence[Column]) -> Table:
-    best = {column.header: _best(column, section.ranked) for column in columns}
+def _table(section: RankedTable, columns: Sequence[Column]) -> Table:
+    best = {column.header: _best(column, section.is_ranked) for column in columns}
 
-    def cell(column: Column, row: Row) -> Cell:
-        bold = column.best is not None and row.place is not None and _percent(column.best(row)) == best[column.header]
+    def cell(column: Column, row: Entry) -> Cell:
+        bold = (
+            column.best is not None and row.position is not None and _percent(column.best(row)) == best[column.header]
+        )
         return Cell(column.show(row), bold)
 
-    rows = tuple(tuple(cell(column, row) for column in columns) for row in section.rows)
+    rows = tuple(tuple(cell(column, row) for column in columns) for row in section.entries)
     return Table(tuple(column.header for column in columns), tuple(column.align for column in columns), rows)
 
 
-def _best(column: Column, rows: Sequence[Row]) -> str | None:
+def _best(column: Column, rows: Sequence[Entry]) -> str | None:
     values = [value for row in rows if column.best is not None and (value := column.best(row)) is not None]
     return _percent(max(values)) if values else None
 
 
 def _percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{100 * value:.1f}"
+    return EMPTY if value is None else f"{100 * value:.1f}"
 
 
-def _margin(margin: Interval | None) -> str:
+def _margin(margin: ConfidenceInterval | None) -> str:
     if margin is None:
-        return NOTHING
+        return EMPTY
     low, middle, high = (f"{100 * value:+.1f}" for value in (margin.low, margin.estimate, margin.high))
     return f"{middle} ({low} to {high})"
 
@@ -193,11 +196,13 @@ def _missing(info: RecordInfo) -> str:
     return f"fold{'s' if len(lacking) > 1 else ''} {', '.join(map(str, lacking))} of {info.protocol.fold_count}"
 
 
-def _origin(row: Row, rows: Sequence[Row]) -> tuple[Cell, ...]:
+def _origin(row: Entry, rows: Sequence[Entry]) -> tuple[Cell, ...]:
     info = row.info
-    links = tuple((str(k.record.info.seed), f"{RECORDS}/{k.record.place.as_posix()}/record.json") for k in row.runs)
+    links = tuple(
+        (str(k.record.info.seed), f"{RECORDS}/{k.record.relative_path.as_posix()}/record.json") for k in row.runs
+    )
     infos = [kept.record.info for kept in row.runs]
-    made = [one for info in infos for one in info.made]
+    made = [one for info in infos for one in info.environments]
     texts = (
         _each(text for one in infos for text in _seen(one)) or "nothing",
         _searched(info.search),
@@ -207,7 +212,7 @@ def _origin(row: Row, rows: Sequence[Row]) -> tuple[Cell, ...]:
         _each(_commit(one.git) for one in made),
         f"{info.dataset.version} {info.dataset.digest[:8]}",
     )
-    first = (row.name, preset(row, rows), info.selection, letters(info.protocol.modalities))
+    first = (row.name, recipe_label(row, rows), info.selection, modality_code(info.protocol.modalities))
     return (*map(Cell, first), Cell("", links=links), *(Cell(text[:_LONGEST]) for text in texts))
 
 
@@ -235,13 +240,13 @@ def _entry(entry: Pretraining, info: RecordInfo) -> str:
 
 
 def _commit(git: Git) -> str:
-    return NOTHING if git.commit is None else git.commit[:8] + (" + changes" if git.dirty else "")
+    return EMPTY if git.commit is None else git.commit[:8] + (" + changes" if git.dirty else "")
 
 
 def _range(speeds: Iterable[float | None]) -> str:
     """The lowest and the highest speed of those measured."""
     known = [speed for speed in speeds if speed is not None]
-    return " to ".join(dict.fromkeys(f"{bound(known):,.0f}" for bound in (min, max))) if known else NOTHING
+    return " to ".join(dict.fromkeys(f"{bound(known):,.0f}" for bound in (min, max))) if known else EMPTY
 
 
 def _value(value: Any) -> str:

@@ -12,19 +12,19 @@ import pandas as pd
 from aubench.core import hashing
 from aubench.core.errors import AubenchError
 from aubench.core.protocol import Protocol
-from aubench.leaderboard.records import Finding, Kept
+from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.metrics import scores
 from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.results import record
 
-Known = Callable[[str], Protocol]
+ProtocolLookup = Callable[[str], Protocol]
 """Finds the installed protocol of a name."""
 
 _PER_LABEL = ["present", "absent"]
 
 
-def within(kept: Kept) -> list[Finding]:
+def check_record(kept: StoredRecord) -> list[Finding]:
     """Prove a record from its own content: completeness of its tables, and every number.
 
     Numbers are recomputed only where the tables are complete.
@@ -33,15 +33,15 @@ def within(kept: Kept) -> list[Finding]:
     return findings or [*_labels(kept), *_histograms(kept), *_summary(kept)]
 
 
-def placed(kept: Kept) -> list[Finding]:
+def check_path(kept: StoredRecord) -> list[Finding]:
     """Prove that a record lies where its content says: protocol, method, run."""
-    if kept.folder.parts[-3:] == kept.record.place.parts:
+    if kept.folder.parts[-3:] == kept.record.relative_path.parts:
         return []
-    place = kept.record.place.as_posix()
+    place = kept.record.relative_path.as_posix()
     return [Finding(kept.folder, f"path disagrees with its {record.FILE}, which belongs in {place}")]
 
 
-def against_protocol(kept: Kept, known: Known) -> list[Finding]:
+def check_protocol(kept: StoredRecord, known: ProtocolLookup) -> list[Finding]:
     """Prove that a record followed the installed protocol that it names."""
     stated = kept.record.info.protocol
     try:
@@ -67,11 +67,11 @@ def against_protocol(kept: Kept, known: Known) -> list[Finding]:
     return findings or list(_roles(kept, protocol))
 
 
-def beside(all_kept: Sequence[Kept]) -> list[Finding]:
+def check_duplicates(all_kept: Sequence[StoredRecord]) -> list[Finding]:
     """Prove that no run stands twice and that equal stores gave equal labels."""
     findings: list[Finding] = []
-    runs: dict[str, Kept] = {}
-    labels: dict[tuple[str, ...], tuple[Kept, str]] = {}
+    runs: dict[str, StoredRecord] = {}
+    labels: dict[tuple[str, ...], tuple[StoredRecord, str]] = {}
     for kept in all_kept:
         info = kept.record.info
         first = runs.setdefault(run_key(kept), kept)
@@ -94,32 +94,32 @@ def beside(all_kept: Sequence[Kept]) -> list[Finding]:
     return findings
 
 
-def run_key(kept: Kept) -> str:
+def run_key(kept: StoredRecord) -> str:
     """What two runs must not have in common."""
     info = kept.record.info
-    return hashing.of_json([row_key(kept), info.selection, info.seed])
+    return hashing.hash_json([row_key(kept), info.selection, info.seed])
 
 
-def row_key(kept: Kept) -> str:
+def row_key(kept: StoredRecord) -> str:
     """What the seeds of one row have in common."""
     info = kept.record.info
     method = info.method.model_dump(mode="json", exclude={"title"})
     told = [method, info.preset, info.recipe, info.protocol.digest, info.dataset.digest, info.threshold]
     parts = [*told, info.device.precision]
-    return hashing.of_json([*parts, info.search.model_dump(mode="json")] if info.search.tuned else parts)
+    return hashing.hash_json([*parts, info.search.model_dump(mode="json")] if info.search.tuned else parts)
 
 
 def label_digest(counts: pd.DataFrame) -> str:
     """Digest of the labels that counts were taken on."""
     clean = _with_labels(counts[counts["condition"] == counts_file.CLEAN])
-    return hashing.of_json(clean[["fold", "subject", "au", *_PER_LABEL]].to_numpy().tolist())
+    return hashing.hash_json(clean[["fold", "subject", "au", *_PER_LABEL]].to_numpy().tolist())
 
 
 def _with_labels(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(present=counts["tp"] + counts["fn"], absent=counts["fp"] + counts["tn"])
 
 
-def _fields(kept: Kept) -> Iterator[Finding]:
+def _fields(kept: StoredRecord) -> Iterator[Finding]:
     info = kept.record.info
     names = {f"AU{au}" for au in info.protocol.aus}
     if len(info.folds) > info.protocol.fold_count:
@@ -133,7 +133,7 @@ def _fields(kept: Kept) -> Iterator[Finding]:
             yield kept.finding(record.FILE, f"folds.{i}.train_prevalence: more known labels than frames in training")
 
 
-def _grid(kept: Kept) -> Iterator[Finding]:
+def _grid(kept: StoredRecord) -> Iterator[Finding]:
     info, tables = kept.record.info, kept.record
     people = [(fold.fold, subject) for fold in info.folds for subject in fold.test]
     wanted = {(c, f, s, a) for c, (f, s), a in product(info.conditions, people, info.protocol.aus)}
@@ -142,7 +142,9 @@ def _grid(kept: Kept) -> Iterator[Finding]:
     yield from _difference(kept, histograms_file.FILE, histograms_file.KEY, tables.histograms, wanted_bins)
 
 
-def _difference(kept: Kept, file: str, key: list[str], table: pd.DataFrame, wanted: set[Any]) -> Iterator[Finding]:
+def _difference(
+    kept: StoredRecord, file: str, key: list[str], table: pd.DataFrame, wanted: set[Any]
+) -> Iterator[Finding]:
     present = set(zip(*(table[name].tolist() for name in key), strict=True))
     for verb, rows in (("is missing", wanted - present), (f"is not in {record.FILE}", present - wanted)):
         if rows:
@@ -159,7 +161,7 @@ def _named(key: list[str], rows: set[Any], universe: set[Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in zip(key, min(rows), strict=True)) + more
 
 
-def _labels(kept: Kept) -> Iterator[Finding]:
+def _labels(kept: StoredRecord) -> Iterator[Finding]:
     counts = _with_labels(kept.record.counts)
     unlike = counts.groupby(["fold", "subject", "au"])[_PER_LABEL].nunique().max(axis=1) > 1
     if unlike.any():
@@ -183,7 +185,7 @@ def _labels(kept: Kept) -> Iterator[Finding]:
             )
 
 
-def _histograms(kept: Kept) -> Iterator[Finding]:
+def _histograms(kept: StoredRecord) -> Iterator[Finding]:
     half = histograms_file.BINS // 2
     cells = kept.record.histograms[histograms_file.CELLS].to_numpy(np.int64).reshape(-1, 2, histograms_file.BINS)
     below, above = cells[:, :, :half].sum(axis=2), cells[:, :, half:].sum(axis=2)
@@ -200,9 +202,9 @@ def _histograms(kept: Kept) -> Iterator[Finding]:
         )
 
 
-def _summary(kept: Kept) -> Iterator[Finding]:
+def _summary(kept: StoredRecord) -> Iterator[Finding]:
     stated = _leaves(kept.record.info.summary.model_dump(mode="json"))
-    yielded = _leaves(scores.summarise(kept.record.counts, kept.record.histograms).model_dump(mode="json"))
+    yielded = _leaves(scores.summarize(kept.record.counts, kept.record.histograms).model_dump(mode="json"))
     for field in [*yielded, *sorted(stated.keys() - yielded.keys())]:
         ours, theirs = stated.get(field, "nothing"), yielded.get(field, "nothing")
         if ours != theirs:
@@ -221,7 +223,7 @@ def _leaves(content: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _roles(kept: Kept, protocol: Protocol) -> Iterator[Finding]:
+def _roles(kept: StoredRecord, protocol: Protocol) -> Iterator[Finding]:
     for i, fold in enumerate(kept.record.info.folds):
         field = f"folds.{i}"
         if fold.fold > len(protocol.folds):

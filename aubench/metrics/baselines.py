@@ -36,7 +36,7 @@ def always_positive_f1(counts: pd.DataFrame) -> float:
     """Headline F1 of saying "present" to every frame that clean counts were taken on."""
     keys = zip(counts["fold"].tolist(), counts["au"].tolist(), strict=True)
     made, _ = constant(counts, dict.fromkeys(keys, 1.0))
-    return scores.headline(scores.f1(scores.tally(made).cells))
+    return scores.macro_mean(scores.f1(scores.sum_over_subjects(made).cells))
 
 
 def constant(counts: pd.DataFrame, probabilities: Constants) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -55,11 +55,11 @@ def constant(counts: pd.DataFrame, probabilities: Constants) -> tuple[pd.DataFra
     yes = (answers > 0.5).astype(np.int64)
     made["tp"], made["fn"] = present * yes, present * (1 - yes)
     made["fp"], made["tn"] = absent * yes, absent * (1 - yes)
-    tidy = counts_file.tidy(made)
-    return tidy, _histograms(scores.tally(tidy), probabilities)
+    tidy = counts_file.canonical(made)
+    return tidy, _histograms(scores.sum_over_subjects(tidy), probabilities)
 
 
-def _histograms(totals: scores.Tally, probabilities: Constants) -> pd.DataFrame:
+def _histograms(totals: scores.ConfusionCounts, probabilities: Constants) -> pd.DataFrame:
     keys = [(fold, au) for fold in totals.folds for au in totals.aus]
     tp, fp, fn, tn = np.moveaxis(totals.cells.reshape(-1, 4), 1, 0)
     bins = np.zeros((len(keys), 2, histograms_file.BINS), np.int64)

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from aubench.metrics.resampling import Floats, Shares, shares
+from aubench.metrics.resampling import Floats, SubjectContributions, subject_contributions
 from aubench.results import counts as counts_file
 
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A score or a difference of scores with its 95 % interval, as fractions."""
 
     estimate: float
@@ -29,7 +29,7 @@ class Interval:
     high: float
 
 
-def f1_interval(runs: Sequence[pd.DataFrame], condition: str = counts_file.CLEAN) -> Interval:
+def f1_interval(runs: Sequence[pd.DataFrame], condition: str = counts_file.CLEAN) -> ConfidenceInterval:
     """Headline F1 of runs, averaged over them.
 
     Args:
@@ -39,12 +39,12 @@ def f1_interval(runs: Sequence[pd.DataFrame], condition: str = counts_file.CLEAN
     Raises:
         RecordError: The runs differ in folds, subjects or AUs.
     """
-    return of_mean(shares(runs, condition))
+    return mean_interval(subject_contributions(runs, condition))
 
 
 def f1_difference(
     ours: Sequence[pd.DataFrame], theirs: Sequence[pd.DataFrame], condition: str = counts_file.CLEAN
-) -> Interval:
+) -> ConfidenceInterval:
     """Headline F1 of one set of runs minus that of another, paired by subject.
 
     Args:
@@ -55,27 +55,27 @@ def f1_difference(
     Raises:
         RecordError: The runs differ in folds, subjects or AUs.
     """
-    return of_mean(shares(ours, condition) - shares(theirs, condition))
+    return mean_interval(subject_contributions(ours, condition) - subject_contributions(theirs, condition))
 
 
-def of_mean(found: Shares) -> Interval:
+def mean_interval(found: SubjectContributions) -> ConfidenceInterval:
     """The interval of the mean over AUs."""
-    return every(found)[-1]
+    return confidence_intervals(found)[-1]
 
 
-def every(found: Shares) -> list[Interval]:
+def confidence_intervals(found: SubjectContributions) -> list[ConfidenceInterval]:
     """Intervals of each AU, and last of their mean."""
-    centre, reach = found.estimate - found.bias, _reach(found)
-    low, high = np.clip(centre - reach, found.lowest, 1), np.clip(centre + reach, found.lowest, 1)
-    return [Interval(*values) for values in np.stack([found.estimate, low, high], axis=1).tolist()]
+    centre, reach = found.estimate - found.bias, _half_width(found)
+    low, high = np.clip(centre - reach, found.lower_bound, 1), np.clip(centre + reach, found.lower_bound, 1)
+    return [ConfidenceInterval(*values) for values in np.stack([found.estimate, low, high], axis=1).tolist()]
 
 
-def _reach(found: Shares) -> Floats:
+def _half_width(found: SubjectContributions) -> Floats:
     """Half the width: t times the jackknife's standard error (A + 1,); endless where each fold has one person."""
     from scipy.special import stdtrit
 
     variance, freedom = np.zeros_like(found.estimate), 0
-    for fold in found.folds:
+    for fold in found.contributions_by_fold:
         people = len(fold)
         if people > 1:
             centred = fold - fold.sum(axis=0) / people

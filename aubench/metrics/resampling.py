@@ -25,12 +25,12 @@ _BLOCKS = 20
 _SEED = 20_240_229
 
 Floats = npt.NDArray[np.float64]
-People = tuple[tuple[int, tuple[str, ...]], ...]
+FoldSubjects = tuple[tuple[int, tuple[str, ...]], ...]
 """Folds, ascending, and the subjects of each, ascending."""
 
 
 @dataclass(frozen=True)
-class Shares:
+class SubjectContributions:
     """F1, or a difference of two, by the people it comes from; the last column is the mean over AUs.
 
     Attributes:
@@ -44,31 +44,35 @@ class Shares:
     """
 
     aus: tuple[int, ...]
-    people: People
+    subjects: FoldSubjects
     estimate: Floats
-    parts: Floats
+    contributions: Floats
     bias: Floats
-    lowest: float = 0.0
+    lower_bound: float = 0.0
 
-    def __sub__(self, other: Shares) -> Shares:
+    def __sub__(self, other: SubjectContributions) -> SubjectContributions:
         """The difference, person by person.
 
         Raises:
             RecordError: The two are over different folds, subjects or AUs.
         """
-        if (self.aus, self.people) != (other.aus, other.people):
-            raise _unlike()
-        estimate, parts, bias = self.estimate - other.estimate, self.parts - other.parts, self.bias - other.bias
-        return Shares(self.aus, self.people, estimate, parts, bias, -1.0)
+        if (self.aus, self.subjects) != (other.aus, other.subjects):
+            raise _mismatch_error()
+        estimate, parts, bias = (
+            self.estimate - other.estimate,
+            self.contributions - other.contributions,
+            self.bias - other.bias,
+        )
+        return SubjectContributions(self.aus, self.subjects, estimate, parts, bias, -1.0)
 
     @property
-    def folds(self) -> list[Floats]:
+    def contributions_by_fold(self) -> list[Floats]:
         """``parts`` of each fold (S of the fold, A + 1)."""
-        ends = np.cumsum([len(subjects) for _, subjects in self.people])
-        return np.split(self.parts, ends[:-1])
+        ends = np.cumsum([len(subjects) for _, subjects in self.subjects])
+        return np.split(self.contributions, ends[:-1])
 
 
-def shares(runs: Sequence[pd.DataFrame], condition: str = counts_file.CLEAN) -> Shares:
+def subject_contributions(runs: Sequence[pd.DataFrame], condition: str = counts_file.CLEAN) -> SubjectContributions:
     """What each person contributes to the F1 of runs.
 
     Args:
@@ -81,12 +85,14 @@ def shares(runs: Sequence[pd.DataFrame], condition: str = counts_file.CLEAN) -> 
     tables = [_by_fold(run, condition) for run in runs]
     people, aus, _ = tables[0]
     if any((run[0], run[1]) != (people, aus) for run in tables[1:]):
-        raise _unlike()
+        raise _mismatch_error()
     cells = [np.stack(of_fold, axis=1) for of_fold in zip(*(run[2] for run in tables), strict=True)]
-    return of_cells(people, aus, cells)
+    return contributions_from_cells(people, aus, cells)
 
 
-def of_cells(people: People, aus: tuple[int, ...], cells: Sequence[Floats]) -> Shares:
+def contributions_from_cells(
+    people: FoldSubjects, aus: tuple[int, ...], cells: Sequence[Floats]
+) -> SubjectContributions:
     """:func:`shares` of counts as arrays.
 
     Args:
@@ -101,10 +107,10 @@ def of_cells(people: People, aus: tuple[int, ...], cells: Sequence[Floats]) -> S
         change = (count - 1) * (_mean(list(without)) - without) / count
         parts.append((score / count + change) / len(cells))
         estimate, bias = estimate + score / len(cells), bias + (drawn - score) / len(cells)
-    return Shares(aus, people, estimate, np.concatenate(parts), bias)
+    return SubjectContributions(aus, people, estimate, np.concatenate(parts), bias)
 
 
-_ByFold = tuple[People, tuple[int, ...], list[Floats]]
+_ByFold = tuple[FoldSubjects, tuple[int, ...], list[Floats]]
 """People, AUs, and for each fold 2 TP and 2 TP + FP + FN of each person and AU (2, S, A)."""
 
 
@@ -171,5 +177,5 @@ def _mean(terms: list[Floats]) -> Floats:
     return total / len(terms)
 
 
-def _unlike() -> RecordError:
+def _mismatch_error() -> RecordError:
     return RecordError("the runs compared differ in folds, subjects or AUs", where=counts_file.FILE)

@@ -18,15 +18,15 @@ from aubench.core.conditions import CLEAN, FILLS, Condition, Kind, missing
 from aubench.core.errors import RecordError
 from aubench.core.task import Modality
 from aubench.metrics import baselines, intervals
-from aubench.metrics.intervals import Interval
-from aubench.metrics.resampling import Shares, shares
+from aubench.metrics.intervals import ConfidenceInterval
+from aubench.metrics.resampling import SubjectContributions, subject_contributions
 
-Place = tuple[Modality, ...]
+ModalitySet = tuple[Modality, ...]
 """The modalities that a condition treats; empty for all."""
 
 
 @dataclass(frozen=True)
-class Profile:
+class RobustnessProfile:
     """A method under conditions, mean over its seeds.
 
     Attributes:
@@ -37,33 +37,33 @@ class Profile:
     """
 
     name: str
-    modalities: Place
-    found: Mapping[Condition, Shares]
-    always: float | None = None
+    modalities: ModalitySet
+    by_condition: Mapping[Condition, SubjectContributions]
+    always_positive_f1: float | None = None
 
     @property
     def aus(self) -> tuple[int, ...]:
         """The AUs, ascending."""
-        return self.found[CLEAN].aus
+        return self.by_condition[CLEAN].aus
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
         """All but ``clean``."""
-        return tuple(condition for condition in self.found if condition != CLEAN)
+        return tuple(condition for condition in self.by_condition if condition != CLEAN)
 
-    def f1(self, condition: Condition) -> list[Interval]:
+    def f1(self, condition: Condition) -> list[ConfidenceInterval]:
         """F1 of each AU, and last of their mean."""
-        return intervals.every(self.found[condition])
+        return intervals.confidence_intervals(self.by_condition[condition])
 
-    def change(self, condition: Condition) -> list[Interval]:
+    def change(self, condition: Condition) -> list[ConfidenceInterval]:
         """F1 minus that of clean inputs, paired by subject: of each AU, and last of their mean."""
-        return intervals.every(self.found[condition] - self.found[CLEAN])
+        return intervals.confidence_intervals(self.by_condition[condition] - self.by_condition[CLEAN])
 
-    def places(self, kind: Kind) -> list[Place]:
+    def modality_sets(self, kind: Kind) -> list[ModalitySet]:
         """Where conditions of a kind were applied, in their order."""
         return list(dict.fromkeys(condition.modalities for condition in self.conditions if condition.kind == kind))
 
-    def curve(self, kind: Kind, place: Place) -> list[tuple[float, Shares]]:
+    def curve(self, kind: Kind, place: ModalitySet) -> list[tuple[float, SubjectContributions]]:
         """Levels, ascending from 0 for clean inputs, and what was found there.
 
         Args:
@@ -71,35 +71,35 @@ class Profile:
             place: One of :meth:`places`.
         """
         there = [c for c in self.conditions if (c.kind, c.modalities) == (kind, place)]
-        levels = sorted((condition.treatment.level, self.found[condition]) for condition in there)
-        return [(0.0, self.found[CLEAN]), *levels]
+        levels = sorted((condition.corruption.level, self.by_condition[condition]) for condition in there)
+        return [(0.0, self.by_condition[CLEAN]), *levels]
 
-    def area(self, kind: Kind, place: Place) -> Shares:
+    def area(self, kind: Kind, place: ModalitySet) -> SubjectContributions:
         """Area under the degradation curve divided by its range: a mean F1 from clean to the largest level."""
         return area(self.curve(kind, place))
 
-    def leave_one_out(self, fill: str = FILLS[0]) -> dict[Modality, Shares]:
+    def leave_one_out(self, fill: str = FILLS[0]) -> dict[Modality, SubjectContributions]:
         """What is lost without each modality; empty where that was not measured of every one."""
         gone = {m: missing((m,), fill) for m in self.modalities}
-        if not set(gone.values()) <= set(self.found):
+        if not set(gone.values()) <= set(self.by_condition):
             return {}
-        return {m: self.found[CLEAN] - self.found[condition] for m, condition in gone.items()}
+        return {m: self.by_condition[CLEAN] - self.by_condition[condition] for m, condition in gone.items()}
 
-    def shapley(self, fill: str = FILLS[0]) -> dict[Modality, Shares]:
+    def shapley(self, fill: str = FILLS[0]) -> dict[Modality, SubjectContributions]:
         """Shapley value of each modality; empty where a subset of modalities was not measured."""
-        found: dict[frozenset[Modality], Shares] = {}
+        found: dict[frozenset[Modality], SubjectContributions] = {}
         for kept in _subsets(self.modalities):
             gone = tuple(m for m in self.modalities if m not in kept)
             condition = missing(gone, fill) if gone else CLEAN
-            if condition not in self.found:
+            if condition not in self.by_condition:
                 return {}
-            found[frozenset(kept)] = self.found[condition]
+            found[frozenset(kept)] = self.by_condition[condition]
         return {m: shapley(m, self.modalities, found) for m in self.modalities}
 
 
-def profile(
-    name: str, modalities: Place, runs: Sequence[pd.DataFrame], wanted: Collection[Condition] | None = None
-) -> Profile:
+def build_profile(
+    name: str, modalities: ModalitySet, runs: Sequence[pd.DataFrame], wanted: Collection[Condition] | None = None
+) -> RobustnessProfile:
     """A method from the counts of its runs.
 
     Args:
@@ -116,38 +116,42 @@ def profile(
     """
     common = set.intersection(*(set(run["condition"]) for run in runs))
     if wanted is None:
-        wanted = sorted((Condition.parse(text) for text in common), key=in_order)
+        wanted = sorted((Condition.parse(text) for text in common), key=condition_sort_key)
     order = [CLEAN, *(condition for condition in wanted if condition != CLEAN)]
-    found = {condition: shares(runs, str(condition)) for condition in order if str(condition) in common}
+    found = {condition: subject_contributions(runs, str(condition)) for condition in order if str(condition) in common}
     if CLEAN not in found:
         raise RecordError("has no counts of clean inputs", where=name)
-    return Profile(name, tuple(m for m in Modality if m in modalities), found, baselines.always_positive_f1(runs[0]))
+    return RobustnessProfile(
+        name, tuple(m for m in Modality if m in modalities), found, baselines.always_positive_f1(runs[0])
+    )
 
 
-def always(found: Sequence[Profile]) -> float | None:
+def common_always_positive_f1(found: Sequence[RobustnessProfile]) -> float | None:
     """What :attr:`Profile.always` is of all of some methods; None where they differ in it."""
-    values = {None if one.always is None else round(one.always, 9) for one in found}
+    values = {None if one.always_positive_f1 is None else round(one.always_positive_f1, 9) for one in found}
     return values.pop() if len(values) == 1 else None
 
 
-def in_order(condition: Condition) -> tuple[str, int, int, tuple[int, ...], float]:
+def condition_sort_key(condition: Condition) -> tuple[str, int, int, tuple[int, ...], float]:
     """Sorts conditions: by kind, what fills, how many modalities and which, level; all modalities at once last."""
     which = tuple(list(Modality).index(m) for m in condition.modalities)
-    how = condition.treatment.how
+    how = condition.corruption.kind
     fill = FILLS.index(how) if how in FILLS else 0
-    return condition.kind, fill, len(which) or len(Modality) + 1, which, condition.treatment.level
+    return condition.kind, fill, len(which) or len(Modality) + 1, which, condition.corruption.level
 
 
-def area(curve: Sequence[tuple[float, Shares]]) -> Shares:
+def area(curve: Sequence[tuple[float, SubjectContributions]]) -> SubjectContributions:
     """Area under a curve of (level, F1) by trapezoids, divided by the range of levels."""
     levels = np.array([level for level, _ in curve])
     weights = np.zeros(len(levels))
     for (i, low), (j, high) in pairwise(enumerate(levels)):
         weights[[i, j]] += (high - low) / 2
-    return weighted([found for _, found in curve], (weights / (levels[-1] - levels[0])).tolist())
+    return weighted_sum([found for _, found in curve], (weights / (levels[-1] - levels[0])).tolist())
 
 
-def shapley(one: Modality, modalities: Place, found: Mapping[frozenset[Modality], Shares]) -> Shares:
+def shapley(
+    one: Modality, modalities: ModalitySet, found: Mapping[frozenset[Modality], SubjectContributions]
+) -> SubjectContributions:
     """Shapley value of a modality: what it adds, averaged over all orders in which modalities may arrive.
 
     The sum over the subsets S of the others of |S|! (M - |S| - 1)! / M! (v(S and it) - v(S)).
@@ -163,29 +167,31 @@ def shapley(one: Modality, modalities: Place, found: Mapping[frozenset[Modality]
         share = factorial(len(kept)) * factorial(len(others) - len(kept)) / factorial(len(modalities))
         terms += [found[kept | {one}], found[kept]]
         weights += [share, -share]
-    return weighted(terms, weights)
+    return weighted_sum(terms, weights)
 
 
-def weighted(terms: Sequence[Shares], weights: Sequence[float]) -> Shares:
+def weighted_sum(terms: Sequence[SubjectContributions], weights: Sequence[float]) -> SubjectContributions:
     """A weighted sum, person by person.
 
     Raises:
         RecordError: The terms are over different folds, subjects or AUs.
     """
     first = terms[0]
-    if any((term.aus, term.people) != (first.aus, first.people) for term in terms):
+    if any((term.aus, term.subjects) != (first.aus, first.subjects) for term in terms):
         raise RecordError("the terms of a sum differ in folds, subjects or AUs", where="counts")
     estimate, parts, bias = (
         sum(weight * values for weight, values in zip(weights, each, strict=True))
         for each in (
             [term.estimate for term in terms],
-            [term.parts for term in terms],
+            [term.contributions for term in terms],
             [term.bias for term in terms],
         )
     )
     lowest = 0.0 if min(weights) >= 0 else -1.0
-    return Shares(first.aus, first.people, np.asarray(estimate), np.asarray(parts), np.asarray(bias), lowest)
+    return SubjectContributions(
+        first.aus, first.subjects, np.asarray(estimate), np.asarray(parts), np.asarray(bias), lowest
+    )
 
 
-def _subsets(modalities: Place) -> list[Place]:
+def _subsets(modalities: ModalitySet) -> list[ModalitySet]:
     return [kept for size in range(len(modalities) + 1) for kept in combinations(modalities, size)]

@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Tally:
+class ConfusionCounts:
     """Counts of one condition, summed over subjects.
 
     Attributes:
@@ -47,14 +47,14 @@ class Tally:
         return np.asarray(self.cells.sum(axis=0))
 
 
-def tally(counts: pd.DataFrame, condition: str = counts_file.CLEAN) -> Tally:
+def sum_over_subjects(counts: pd.DataFrame, condition: str = counts_file.CLEAN) -> ConfusionCounts:
     """Sum the counts of ``condition`` over subjects."""
     chosen = counts[counts["condition"] == condition]
     folds, aus = sorted(set(chosen["fold"].tolist())), sorted(set(chosen["au"].tolist()))
     cells = np.zeros((len(folds), len(aus), 4), np.int64)
     at = np.searchsorted(folds, chosen["fold"]), np.searchsorted(aus, chosen["au"])
     np.add.at(cells, at, chosen[counts_file.CELLS].to_numpy(np.int64))
-    return Tally(tuple(folds), tuple(aus), cells)
+    return ConfusionCounts(tuple(folds), tuple(aus), cells)
 
 
 def f1(cells: npt.NDArray[np.integer | np.floating]) -> Floats:
@@ -116,7 +116,7 @@ def mean(values: Iterable[float]) -> float:
     return math.fsum(defined) / len(defined) if defined else math.nan
 
 
-def deviation(values: Sequence[float]) -> float:
+def std(values: Sequence[float]) -> float:
     """Standard deviation (n - 1 below) of values; 0 for a single one."""
     if len(values) < 2:
         return 0.0
@@ -124,7 +124,7 @@ def deviation(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
 
 
-def headline(per_fold_and_au: Floats) -> float:
+def macro_mean(per_fold_and_au: Floats) -> float:
     """Mean over AUs, then over folds, of (F, A)."""
     return mean(mean(row) for row in per_fold_and_au.tolist())
 
@@ -134,8 +134,11 @@ def by_au(per_fold_and_au: Floats) -> list[float]:
     return [mean(column) for column in per_fold_and_au.T.tolist()]
 
 
-def ranked(
-    histograms: pd.DataFrame, measure: Callable[[Ints, Ints], float], totals: Tally, condition: str = counts_file.CLEAN
+def histogram_metric(
+    histograms: pd.DataFrame,
+    measure: Callable[[Ints, Ints], float],
+    totals: ConfusionCounts,
+    condition: str = counts_file.CLEAN,
 ) -> Floats:
     """A measure of order, per fold and AU.
 
@@ -159,7 +162,7 @@ def ranked(
     )
 
 
-def summarise(counts: pd.DataFrame, histograms: pd.DataFrame) -> Summary:
+def summarize(counts: pd.DataFrame, histograms: pd.DataFrame) -> Summary:
     """The headline numbers of a record, from its tables alone.
 
     Args:
@@ -169,20 +172,20 @@ def summarise(counts: pd.DataFrame, histograms: pd.DataFrame) -> Summary:
     Returns:
         The numbers under the clean condition, rounded to six decimals.
     """
-    totals = tally(counts)
+    totals = sum_over_subjects(counts)
     f1s, accs = f1(totals.cells), accuracy(totals.cells)
-    aucs, aps = ranked(histograms, auc, totals), ranked(histograms, average_precision, totals)
+    aucs, aps = histogram_metric(histograms, auc, totals), histogram_metric(histograms, average_precision, totals)
     names = [f"AU{au}" for au in totals.aus]
 
     def named(values: Floats) -> dict[str, float | None]:
         return dict(zip(names, map(_rounded, by_au(values)), strict=True))
 
     return Summary(
-        f1_mean=round(headline(f1s), DIGITS),
+        f1_mean=round(macro_mean(f1s), DIGITS),
         f1_pooled=round(mean(f1(totals.pooled).tolist()), DIGITS),
-        acc=_rounded(headline(accs)),
-        auc=_rounded(headline(aucs)),
-        ap=_rounded(headline(aps)),
+        acc=_rounded(macro_mean(accs)),
+        auc=_rounded(macro_mean(aucs)),
+        ap=_rounded(macro_mean(aps)),
         f1_by_fold=tuple(round(mean(row), DIGITS) for row in f1s.tolist()),
         f1_by_au={name: round(value, DIGITS) for name, value in zip(names, by_au(f1s), strict=True)},
         acc_by_au=named(accs),

@@ -19,9 +19,9 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from aubench.metrics.resampling import Floats, Shares
+from aubench.metrics.resampling import Floats, SubjectContributions
 
-FLIPS = 50_000
+MIN_PERMUTATIONS = 50_000
 """The fewest flips."""
 ALPHA = 0.05
 _ENOUGH = 20
@@ -32,11 +32,11 @@ _AT_ONCE = 16
 _GRID = 2.0**40
 """Parts are rounded to 1 / 2^40, so that their sums are exact, in whatever order a machine takes them."""
 
-Pairs = Mapping[tuple[int, int], Shares]
+Pairs = Mapping[tuple[int, int], SubjectContributions]
 """Differences by the places of the two contestants."""
 
 
-def differences(contestants: Sequence[Shares]) -> dict[tuple[int, int], Shares]:
+def differences(contestants: Sequence[SubjectContributions]) -> dict[tuple[int, int], SubjectContributions]:
     """Each contestant minus every later one.
 
     Raises:
@@ -45,12 +45,12 @@ def differences(contestants: Sequence[Shares]) -> dict[tuple[int, int], Shares]:
     return {(i, j): contestants[i] - contestants[j] for i, j in combinations(range(len(contestants)), 2)}
 
 
-def flips_for(tests: int) -> int:
+def permutations_for(tests: int) -> int:
     """How many flips it takes to tell which of so many tests survive Holm's correction, in whole blocks."""
-    return _BLOCK * math.ceil(max(FLIPS, _ENOUGH * tests / ALPHA) / _BLOCK)
+    return _BLOCK * math.ceil(max(MIN_PERMUTATIONS, _ENOUGH * tests / ALPHA) / _BLOCK)
 
 
-def flipped(parts: Floats) -> Floats:
+def sign_flip_test(parts: Floats) -> Floats:
     """P-values of the paired test, two-sided.
 
     Args:
@@ -61,14 +61,14 @@ def flipped(parts: Floats) -> Floats:
     """
     exact = np.rint(parts * _GRID)
     generator = np.random.RandomState(_SEED)
-    met, done, wanted = np.zeros(parts.shape[1]), np.zeros(parts.shape[1]), flips_for(parts.shape[1])
-    while (open_ := np.flatnonzero((done < FLIPS) | ((met < _ENOUGH) & (done < wanted)))).size:
-        met[open_] += _as_far(exact[:, open_], generator)
+    met, done, wanted = np.zeros(parts.shape[1]), np.zeros(parts.shape[1]), permutations_for(parts.shape[1])
+    while (open_ := np.flatnonzero((done < MIN_PERMUTATIONS) | ((met < _ENOUGH) & (done < wanted)))).size:
+        met[open_] += _at_least_as_extreme(exact[:, open_], generator)
         done[open_] += _BLOCK
     return np.asarray((met + 1) / (done + 1))
 
 
-def _as_far(exact: Floats, generator: np.random.RandomState) -> npt.NDArray[np.int64]:
+def _at_least_as_extreme(exact: Floats, generator: np.random.RandomState) -> npt.NDArray[np.int64]:
     """How many of a block of flips are at least as far from 0 as each difference."""
     signs = 2.0 * generator.randint(0, 2, size=(_BLOCK, len(exact)), dtype=np.int64) - 1
     found = []
@@ -79,15 +79,15 @@ def _as_far(exact: Floats, generator: np.random.RandomState) -> npt.NDArray[np.i
     return np.concatenate(found)
 
 
-def mean_p(pairs: Pairs) -> Floats:
+def p_values_mean(pairs: Pairs) -> Floats:
     """P-value of each pair for the mean over AUs (P,)."""
-    return flipped(np.stack([pair.parts[:, -1] for pair in pairs.values()], axis=1))
+    return sign_flip_test(np.stack([pair.contributions[:, -1] for pair in pairs.values()], axis=1))
 
 
-def au_p(pairs: Pairs) -> Floats:
+def p_values_per_au(pairs: Pairs) -> Floats:
     """P-value of each pair and AU (P, A)."""
-    parts = np.stack([pair.parts[:, :-1] for pair in pairs.values()], axis=1)
-    return flipped(parts.reshape(len(parts), -1)).reshape(parts.shape[1:])
+    parts = np.stack([pair.contributions[:, :-1] for pair in pairs.values()], axis=1)
+    return sign_flip_test(parts.reshape(len(parts), -1)).reshape(parts.shape[1:])
 
 
 def holm(p: Floats) -> Floats:
@@ -124,7 +124,7 @@ def ranks(count: int, pairs: Pairs, corrected: Floats) -> list[int]:
     return found
 
 
-def ranked(contestants: Sequence[Shares]) -> list[int]:
+def ranks_by_contributions(contestants: Sequence[SubjectContributions]) -> list[int]:
     """:func:`ranks` of contestants by the paired test of each pair, corrected over all pairs."""
     pairs = differences(contestants)
-    return ranks(len(contestants), pairs, holm(mean_p(pairs))) if pairs else [1] * len(contestants)
+    return ranks(len(contestants), pairs, holm(p_values_mean(pairs))) if pairs else [1] * len(contestants)

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aubench.leaderboard.entries import Row, Section
+from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.render import Block, Cell, Table
-from aubench.leaderboard.tables import NOTHING, letters, preset
+from aubench.leaderboard.tables import EMPTY, modality_code, recipe_label
 from aubench.metrics import scores
 from aubench.papers.reported import AUS, FOLD_COUNT, ReportedRow, ReportedTable
-from aubench.papers.reported_page import PAGE, Notes, here, notes_of, number
+from aubench.papers.reported_page import PAGE, Footnotes, footnotes, number, our_method
 from aubench.results.counts import CLEAN
 
 _HEADERS = ("Row", "Modalities", "Here", "Measured", "Measured as", "Reported", "Deviation", "Source", "Notes")
@@ -26,13 +26,15 @@ one whose settings it meets most closely. **Deviation** is measured minus report
 class Measured:
     """A measured row, and the section in which it is ranked."""
 
-    row: Row
-    section: Section
+    row: Entry
+    section: RankedTable
 
     @property
     def described(self) -> str:
         """Preset, selection rule and number of seeds."""
-        return f"{preset(self.row, self.section.ranked)}; {self.section.selection}; seeds: {len(self.row.runs)}"
+        return (
+            f"{recipe_label(self.row, self.section.is_ranked)}; {self.section.selection}; seeds: {len(self.row.runs)}"
+        )
 
     def f1(self, condition: str) -> float | None:
         """F1 in %, mean over seeds; None if it was not measured under that condition."""
@@ -41,11 +43,13 @@ class Measured:
         records = [kept.record for kept in self.row.runs]
         if not all(condition in record.info.conditions for record in records):
             return None
-        tallies = [scores.tally(record.counts, condition) for record in records]
-        return 100 * scores.mean(scores.headline(scores.f1(tally.cells)) for tally in tallies)
+        tallies = [scores.sum_over_subjects(record.counts, condition) for record in records]
+        return 100 * scores.mean(scores.macro_mean(scores.f1(tally.cells)) for tally in tallies)
 
 
-def beside(dataset: str, fold_count: int, sections: Sequence[Section], tables: Sequence[ReportedTable]) -> list[Block]:
+def compare_with_reported(
+    dataset: str, fold_count: int, sections: Sequence[RankedTable], tables: Sequence[ReportedTable]
+) -> list[Block]:
     """The part of a protocol's page that compares it with papers.
 
     Args:
@@ -60,7 +64,7 @@ def beside(dataset: str, fold_count: int, sections: Sequence[Section], tables: S
         return [heading, "No paper reports on synth."]
     if not rows:
         return [heading, f"No reported table here is about {dataset}."]
-    measured = [Measured(row, section) for section in sections for row in section.ranked]
+    measured = [Measured(row, section) for section in sections for row in section.is_ranked]
     if fold_count != FOLD_COUNT:
         return [heading, f"Papers report on {FOLD_COUNT} folds and this protocol has {fold_count}: not comparable."]
     rows.sort(key=lambda row: (not row.method_here, row.method_here))
@@ -68,7 +72,7 @@ def beside(dataset: str, fold_count: int, sections: Sequence[Section], tables: S
     for one in measured:
         for row in nearest(one, rows):
             matches[id(row)].append(one)
-    notes = Notes()
+    notes = Footnotes()
     lines = [_line(row, one, notes) for row in rows for one in matches[id(row)] or [None]]
     more = f"All reported numbers, per AU and with accuracy, stand in [{PAGE}]({PAGE})."
     return [heading, _READING, Table(_HEADERS, _ALIGN, tuple(lines)), notes.block(), more]
@@ -95,13 +99,13 @@ def _about(row: ReportedRow, dataset: str) -> bool:
     return whole and row.metric == "f1" and row.dataset == row.trained_on == dataset
 
 
-def _line(row: ReportedRow, one: Measured | None, notes: Notes) -> tuple[Cell, ...]:
+def _line(row: ReportedRow, one: Measured | None, notes: Footnotes) -> tuple[Cell, ...]:
     f1 = None if one is None else one.f1(row.condition)
     label = ", ".join(filter(None, [row.method, row.variant, "" if row.condition == CLEAN else row.condition]))
-    deviation = NOTHING if f1 is None or row.mean is None else f"{f1 - row.mean:+.1f}"
+    deviation = EMPTY if f1 is None or row.mean is None else f"{f1 - row.mean:+.1f}"
     texts = (
-        *(label, letters(row.modalities) or NOTHING, here(row)),
-        *(NOTHING if f1 is None else f"{f1:.1f}", NOTHING if one is None or f1 is None else one.described),
-        *(number(row, row.mean), deviation, row.table, notes.marks(notes_of(row))),
+        *(label, modality_code(row.modalities) or EMPTY, our_method(row)),
+        *(EMPTY if f1 is None else f"{f1:.1f}", EMPTY if one is None or f1 is None else one.described),
+        *(number(row, row.mean), deviation, row.table, notes.footnote_refs(footnotes(row))),
     )
     return tuple(map(Cell, texts))

@@ -11,9 +11,9 @@ from aubench.core.registry import find_method
 from aubench.core.suites import find_suite
 from aubench.core.task import Modality
 from aubench.metrics import robustness_profile
-from aubench.metrics.intervals import Interval, f1_interval
-from aubench.metrics.robustness_profile import Profile
-from aubench.papers.row_specs import Needed, Terms, Wanted
+from aubench.metrics.intervals import ConfidenceInterval, f1_interval
+from aubench.metrics.robustness_profile import RobustnessProfile
+from aubench.papers.row_specs import ReproductionConfig, ResolvedRow, RowSpec
 from aubench.plots import au_pairs, noise_curves, reconstructions, robustness_bars, sweeps
 from aubench.plots.frame_selection import caption
 
@@ -39,83 +39,83 @@ class PaperFigure:
     """
 
     title: str
-    rows: Callable[[Terms], tuple[Wanted, ...]]
-    draw: Callable[[Sequence[Needed], Sequence[str]], Figure | None]
+    rows: Callable[[ReproductionConfig], tuple[RowSpec, ...]]
+    draw: Callable[[Sequence[ResolvedRow], Sequence[str]], Figure | None]
     tabled: bool = True
 
 
-def _under(kind: str) -> Callable[[Terms], tuple[Wanted, ...]]:
+def _under(kind: str) -> Callable[[ReproductionConfig], tuple[RowSpec, ...]]:
     """Late fusion, CAM and AMF under the conditions of a kind of AMF's suite."""
 
-    def rows(terms: Terms) -> tuple[Wanted, ...]:
+    def rows(terms: ReproductionConfig) -> tuple[RowSpec, ...]:
         conditions = tuple(one for one in find_suite("amf").conditions(VD) if one.kind == kind)
         return tuple(
-            Wanted(method, modalities=VD, conditions=conditions, label=method)
+            RowSpec(method, modalities=VD, conditions=conditions, label=method)
             for method in ("late_fusion", "cam", "amf")
         )
 
     return rows
 
 
-def _swept(terms: Terms) -> tuple[Wanted, ...]:
+def _swept(terms: ReproductionConfig) -> tuple[RowSpec, ...]:
     """MCM on both modalities: no, a quarter, half, three quarters and all of the pre-training; then the masks."""
-    recipe = find_method("mcm").method.Recipe.make(terms.preset, terms.changes)
+    recipe = find_method("mcm").method_class.Recipe.from_preset(terms.preset, terms.changes)
     whole = int(recipe.model_dump()["pretrain_epochs"])
     epochs = dict.fromkeys(round(whole * quarter / QUARTERS) for quarter in range(QUARTERS + 1))
     found = [("pretrain_epochs", value) for value in epochs] + [("mask", value) for value in MASKS]
-    return tuple(Wanted("mcm", {key: value}, VD, label=f"{SWEPT[key]}: {value:g}") for key, value in found)
+    return tuple(RowSpec("mcm", {key: value}, VD, label=f"{SWEPT[key]}: {value:g}") for key, value in found)
 
 
-def _profiles(found: Sequence[Needed]) -> list[Profile]:
+def _profiles(found: Sequence[ResolvedRow]) -> list[RobustnessProfile]:
     profiles = []
-    for one in (one for one in found if one.plans):
+    for one in (one for one in found if one.configs):
         counts = [record.counts for record in one.records()]
-        modalities = one.plans[0].task.modalities
-        profiles.append(robustness_profile.profile(one.wanted.label, modalities, counts, one.wanted.conditions))
+        modalities = one.configs[0].task.modalities
+        profiles.append(robustness_profile.build_profile(one.spec.label, modalities, counts, one.spec.conditions))
     return profiles
 
 
-def _bars(found: Sequence[Needed], words: Sequence[str]) -> Figure | None:
+def _bars(found: Sequence[ResolvedRow], words: Sequence[str]) -> Figure | None:
     return robustness_bars.bars(_profiles(found), [*words, "lines: 95 % interval over subjects"])
 
 
-def _curves(found: Sequence[Needed], words: Sequence[str]) -> Figure | None:
-    return noise_curves.draw(_profiles(found), "noise", [*words, "shaded: 95 % interval over subjects"])
+def _curves(found: Sequence[ResolvedRow], words: Sequence[str]) -> Figure | None:
+    return noise_curves.plot(_profiles(found), "noise", [*words, "shaded: 95 % interval over subjects"])
 
 
-def _sweep(found: Sequence[Needed], words: Sequence[str]) -> Figure | None:
-    panels: defaultdict[str, dict[float, Interval]] = defaultdict(dict)
-    for one in (one for one in found if one.plans):
-        ((key, value),) = one.wanted.settings.items()
+def _sweep(found: Sequence[ResolvedRow], words: Sequence[str]) -> Figure | None:
+    panels: defaultdict[str, dict[float, ConfidenceInterval]] = defaultdict(dict)
+    for one in (one for one in found if one.configs):
+        ((key, value),) = one.spec.settings.items()
         panels[SWEPT[key]][value] = f1_interval([record.counts for record in one.records()])
     if not panels:
         return None
-    return sweeps.draw(panels, "F1 by pre-training", ["MCM", *words, "shaded: 95 % interval over subjects"])
+    return sweeps.plot(panels, "F1 by pre-training", ["MCM", *words, "shaded: 95 % interval over subjects"])
 
 
-def _restored(masks: Sequence[float]) -> Callable[[Sequence[Needed], Sequence[str]], Figure | None]:
+def _restored(masks: Sequence[float]) -> Callable[[Sequence[ResolvedRow], Sequence[str]], Figure | None]:
     """Reconstructions by the first seed's first fold."""
 
-    def draw(found: Sequence[Needed], words: Sequence[str]) -> Figure | None:
-        plans = found[0].plans
+    def draw(found: Sequence[ResolvedRow], words: Sequence[str]) -> Figure | None:
+        plans = found[0].configs
         if not plans:
             return None
-        made = reconstructions.computed(plans[0], 1, masks, _FRAMES)
-        return reconstructions.draw(made, caption(plans[0], "fold 1, test", f"run {plans[0].run_id[:8]}"))
+        made = reconstructions.compute(plans[0], 1, masks, _FRAMES)
+        return reconstructions.plot(made, caption(plans[0], "fold 1, test", f"run {plans[0].run_id[:8]}"))
 
     return draw
 
 
-def _known(found: Sequence[Needed], words: Sequence[str]) -> Figure | None:
-    plans = found[0].plans
+def _known(found: Sequence[ResolvedRow], words: Sequence[str]) -> Figure | None:
+    plans = found[0].configs
     if not plans:
         return None
-    made = au_pairs.computed(plans[0], 1)
-    return au_pairs.draw(made, plans[0].protocol.aus, caption(plans[0], "fold 1", f"run {plans[0].run_id[:8]}"))
+    made = au_pairs.compute(plans[0], 1)
+    return au_pairs.plot(made, plans[0].protocol.aus, caption(plans[0], "fold 1", f"run {plans[0].run_id[:8]}"))
 
 
-def _one(method: str, modalities: tuple[Modality, ...]) -> Callable[[Terms], tuple[Wanted, ...]]:
-    return lambda terms: (Wanted(method, modalities=modalities, weights=True, label=method),)
+def _one(method: str, modalities: tuple[Modality, ...]) -> Callable[[ReproductionConfig], tuple[RowSpec, ...]]:
+    return lambda terms: (RowSpec(method, modalities=modalities, weights=True, label=method),)
 
 
 FIGURES: dict[str, PaperFigure] = {

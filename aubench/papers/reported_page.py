@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from aubench.leaderboard.render import Block, Cell, Table, escaped
-from aubench.leaderboard.tables import NOTHING, letters
+from aubench.leaderboard.tables import EMPTY, modality_code
 from aubench.papers.reported import FOLDER, ReportedRow, ReportedTable
 
 PAGE = "reported.md"
@@ -31,12 +31,12 @@ the protocols. Empty cells were not printed, or could not be read.
 
 
 @dataclass
-class Notes:
+class Footnotes:
     """Notes below a table; equal ones share a number."""
 
     numbers: dict[str, int] = field(default_factory=dict)
 
-    def marks(self, texts: Iterable[str]) -> str:
+    def footnote_refs(self, texts: Iterable[str]) -> str:
         """The numbers of some notes, which are added where they are new."""
         return ", ".join(map(str, sorted(self.numbers.setdefault(text, len(self.numbers) + 1) for text in texts)))
 
@@ -49,28 +49,28 @@ def page(tables: Sequence[ReportedTable]) -> list[Block]:
     """All tables, by paper."""
     blocks: list[Block] = ["# Reported numbers", _INTRODUCTION]
     for table in tables:
-        notes = Notes()
+        notes = Footnotes()
         blocks += [f"## {table.rows[0].source}", _about(table), _table(table, notes), notes.block()]
     return blocks
 
 
-def notes_of(row: ReportedRow) -> list[str]:
+def footnotes(row: ReportedRow) -> list[str]:
     """What must be known about a row."""
     suspect = [f"Suspect: {text}." for text in row.suspect.split("; ") if text]
     return [*suspect, FOLDS[row.folds], *(_sentence(text) for text in row.remark.split("; ") if text)]
 
 
-def here(row: ReportedRow) -> str:
+def our_method(row: ReportedRow) -> str:
     """The method here and its settings."""
     settings = [
         f"{key}={value if isinstance(value, str) else repr(value).lower()}" for key, value in row.settings.items()
     ]
-    return ", ".join([row.method_here, *settings]) or NOTHING
+    return ", ".join([row.method_here, *settings]) or EMPTY
 
 
 def number(row: ReportedRow, value: float | None) -> str:
     """A number with the decimals that were printed."""
-    return NOTHING if value is None else f"{value:.{2 if row.metric == 'gflops' else 1}f}"
+    return EMPTY if value is None else f"{value:.{2 if row.metric == 'gflops' else 1}f}"
 
 
 def _about(table: ReportedTable) -> str:
@@ -89,15 +89,15 @@ class _Column:
 _COLUMNS = (
     _Column("Method", lambda row: row.method),
     _Column("Variant", lambda row: row.variant, lambda row: bool(row.variant)),
-    _Column("Modalities", lambda row: letters(row.modalities) or NOTHING),
+    _Column("Modalities", lambda row: modality_code(row.modalities) or EMPTY),
     _Column("Condition", lambda row: row.condition, lambda row: row.condition != "clean"),
     _Column("Trained on", lambda row: row.trained_on, lambda row: row.trained_on != row.dataset),
-    _Column("Here", here),
-    _Column("By", lambda row: row.implemented_by or NOTHING),
+    _Column("Here", our_method),
+    _Column("By", lambda row: row.implemented_by or EMPTY),
 )
 
 
-def _table(table: ReportedTable, notes: Notes) -> Table:
+def _table(table: ReportedTable, notes: Footnotes) -> Table:
     several = len({row.dataset for row in table.rows}) > 1
     columns = [column for column in _COLUMNS if any(column.needed(row) for row in table.rows)]
     columns += [_Column("Tested on", lambda row: row.dataset)] if several else []
@@ -106,7 +106,7 @@ def _table(table: ReportedTable, notes: Notes) -> Table:
 
     def cells(row: ReportedRow) -> tuple[Cell, ...]:
         numbers = [Cell(number(row, _value(row, key)), id(row) in best[key]) for key in keys]
-        return (*(Cell(column.show(row)) for column in columns), *numbers, Cell(notes.marks(notes_of(row))))
+        return (*(Cell(column.show(row)) for column in columns), *numbers, Cell(notes.footnote_refs(footnotes(row))))
 
     headers = (*(column.header for column in columns), *(f"AU{au}" for au in table.aus), "Mean", "Notes")
     align = (*("left" for _ in columns), *("right" for _ in keys), "left")

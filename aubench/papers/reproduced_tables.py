@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from aubench.core.errors import RecordError
 from aubench.leaderboard.render import Block, Cell, Table, latex, markdown
 from aubench.leaderboard.robustness_tables import as_csv
-from aubench.leaderboard.tables import NOTHING, letters
+from aubench.leaderboard.tables import EMPTY, modality_code
 from aubench.metrics import scores
-from aubench.metrics.intervals import Interval, every, f1_interval
-from aubench.metrics.resampling import shares
+from aubench.metrics.intervals import ConfidenceInterval, confidence_intervals, f1_interval
+from aubench.metrics.resampling import subject_contributions
 from aubench.papers.reported import ReportedRow, ReportedTable
-from aubench.papers.reported_page import Notes, here, notes_of, number
+from aubench.papers.reported_page import Footnotes, footnotes, number, our_method
 from aubench.results.record import Record
 from aubench.results.schema import Cost
 
@@ -34,7 +34,7 @@ _SYNTH = "synth is drawn and only stands in for the paper's data: nothing here c
 
 
 @dataclass(frozen=True)
-class Ours:
+class MeasuredResult:
     """What there is here for a reported row.
 
     Attributes:
@@ -49,7 +49,7 @@ class Ours:
 
 
 @dataclass(frozen=True)
-class Point:
+class FigurePoint:
     """A row of a figure's numbers.
 
     Attributes:
@@ -69,7 +69,7 @@ class _Numbers:
 
     by_au: dict[int, float] = field(default_factory=dict)
     mean: float | None = None
-    interval: str = NOTHING
+    interval: str = EMPTY
 
 
 def name_of(table: ReportedTable) -> str:
@@ -84,7 +84,7 @@ def title_of(table: ReportedTable) -> str:
     return f"{table.rows[0].source}: {metrics_shown} on {datasets}, {len(table.rows)} rows"
 
 
-def written(table: ReportedTable, ours: Sequence[Ours], form: str, picture: str = "") -> str:
+def render(table: ReportedTable, ours: Sequence[MeasuredResult], form: str, picture: str = "") -> str:
     """A table of a paper beside what was measured.
 
     Args:
@@ -97,21 +97,21 @@ def written(table: ReportedTable, ours: Sequence[Ours], form: str, picture: str 
         RecordError: The records of a row do not belong together.
     """
     pairs = list(zip(table.rows, ours, strict=True))
-    notes = Notes()
+    notes = Footnotes()
     if form == "csv":
         return as_csv(_made(table, pairs, " ".join, sources=True))
-    made = _made(table, pairs, notes.marks)
+    made = _made(table, pairs, notes.footnote_refs)
     records = [record for each in ours for record in each.records]
     readings = [_READINGS[metric] for metric in dict.fromkeys(row.metric for row in table.rows)]
-    if all(cell.text == NOTHING for cell in made.column(_DEVIATION)):
+    if all(cell.text == EMPTY for cell in made.column(_DEVIATION)):
         made = made.without(_DEVIATION)
     else:
         readings.append(_DEVIATION_READING)
     head = _head(table.rows[0].source, " ".join(readings), records, picture if form == "markdown" else "")
-    return _paged([*head, made, notes.block(), *origin(records)], form)
+    return _paged([*head, made, notes.block(), *provenance_note(records)], form)
 
 
-def points(title: str, found: Sequence[Point], form: str, picture: str = "") -> str:
+def points(title: str, found: Sequence[FigurePoint], form: str, picture: str = "") -> str:
     """The numbers of a figure.
 
     Args:
@@ -132,7 +132,7 @@ def points(title: str, found: Sequence[Point], form: str, picture: str = "") -> 
     reading = "F1 in %, mean over AUs, folds and seeds; low and high bound the 95 % interval over test subjects."
     records = [record for one in found for record in one.records]
     head = _head(title, reading, records, picture if form == "markdown" else "")
-    return _paged([*head, made, *origin(records)], form)
+    return _paged([*head, made, *provenance_note(records)], form)
 
 
 def _head(title: str, reading: str, records: Sequence[Record], picture: str) -> list[Block]:
@@ -142,7 +142,7 @@ def _head(title: str, reading: str, records: Sequence[Record], picture: str) -> 
     return [f"# {title}" + (f", measured on {protocols}" if protocols else ""), reading, shown]
 
 
-def origin(records: Sequence[Record]) -> list[Block]:
+def provenance_note(records: Sequence[Record]) -> list[Block]:
     """Where numbers come from, to stand below them; nothing where there is no record."""
     lines = [f"- Measured on {source}." for source in _sources(records, _DIGITS)]
     synth = any(record.info.dataset.name == "synth" for record in records)
@@ -159,7 +159,7 @@ def _sources(records: Sequence[Record], digits: int | None = None) -> list[str]:
     runs: dict[str, dict[str, list[str]]] = {}
     seeds: dict[str, set[int]] = {}
     for info in (record.info for record in records):
-        protocol = f"{info.protocol.name} version {info.protocol.version}, {letters(info.protocol.modalities)}"
+        protocol = f"{info.protocol.name} version {info.protocol.version}, {modality_code(info.protocol.modalities)}"
         store = f"store {info.dataset.name} {info.dataset.digest[:12]}"
         by = f"{protocol}; preset {info.preset}; selection {info.selection}; {store}"
         seeds.setdefault(by, set()).add(info.seed)
@@ -187,7 +187,7 @@ class _Column:
 
 _COLUMNS = (
     _Column("Variant", lambda row: row.variant, lambda row: bool(row.variant)),
-    _Column("Modalities", lambda row: letters(row.modalities) or NOTHING),
+    _Column("Modalities", lambda row: modality_code(row.modalities) or EMPTY),
     _Column("Condition", lambda row: row.condition, lambda row: row.condition != "clean"),
     _Column("Trained on", lambda row: row.trained_on, lambda row: row.trained_on != row.dataset),
 )
@@ -195,7 +195,7 @@ _COLUMNS = (
 
 def _made(
     table: ReportedTable,
-    pairs: Sequence[tuple[ReportedRow, Ours]],
+    pairs: Sequence[tuple[ReportedRow, MeasuredResult]],
     told: Callable[[Sequence[str]], str],
     *,
     sources: bool = False,
@@ -210,18 +210,18 @@ def _made(
     lines = []
     for row, ours in pairs:
         words = tuple(column.show(row) for column in columns)
-        notes = [*notes_of(row), *([f"Nothing measured: {ours.reason}."] if ours.reason else [])]
-        printed = (*(number(row, row.aus[au]) for au in table.aus), number(row, row.mean), NOTHING, NOTHING)
+        notes = [*footnotes(row), *([f"Nothing measured: {ours.reason}."] if ours.reason else [])]
+        printed = (*(number(row, row.aus[au]) for au in table.aus), number(row, row.mean), EMPTY, EMPTY)
         kind = "paper, suspect" if row.suspect else "paper"
         lines.append((row.method, *words, kind, *printed, told(notes), ""))
         if not ours.reason:
             found, source = _numbers(row, table.aus, ours), "; ".join(_sources(ours.records))
-            lines.append((here(row), *words, "here", *_shown(row, table.aus, found, ours), "", source))
+            lines.append((our_method(row), *words, "here", *_shown(row, table.aus, found, ours), "", source))
     return Table(headers, align, tuple(tuple(map(Cell, line[: len(headers)])) for line in lines))
 
 
-def _shown(row: ReportedRow, aus: Sequence[int], found: _Numbers, ours: Ours) -> tuple[str, ...]:
-    deviation = NOTHING
+def _shown(row: ReportedRow, aus: Sequence[int], found: _Numbers, ours: MeasuredResult) -> tuple[str, ...]:
+    deviation = EMPTY
     if (
         found.mean is not None
         and row.mean is not None
@@ -232,25 +232,25 @@ def _shown(row: ReportedRow, aus: Sequence[int], found: _Numbers, ours: Ours) ->
     return (*cells, number(row, found.mean), found.interval, deviation)
 
 
-def _numbers(row: ReportedRow, aus: Sequence[int], ours: Ours) -> _Numbers:
+def _numbers(row: ReportedRow, aus: Sequence[int], ours: MeasuredResult) -> _Numbers:
     if row.metric == "gflops":
         return _Numbers(mean=ours.cost.flops / 1e9) if ours.cost else _Numbers()
     scored = set(ours.records[0].info.protocol.aus)
     wanted = sorted(scored & set(aus)) if aus else sorted(scored)
     if not wanted:
-        raise RecordError("scores no AU of the table", where=ours.records[0].place)
+        raise RecordError("scores no AU of the table", where=ours.records[0].relative_path)
     tables = [record.counts[record.counts["au"].isin(wanted)] for record in ours.records]
     whole = set(aus) <= scored
     if row.metric == "f1":
-        *by_au, mean = every(shares(tables, row.condition))
+        *by_au, mean = confidence_intervals(subject_contributions(tables, row.condition))
         shown = {au: 100 * value.estimate for au, value in zip(wanted, by_au, strict=True)}
-        return _Numbers(shown, 100 * mean.estimate if whole else None, _bounds(mean) if whole else NOTHING)
-    cells = [scores.accuracy(scores.tally(counts, row.condition).cells) for counts in tables]
+        return _Numbers(shown, 100 * mean.estimate if whole else None, _bounds(mean) if whole else EMPTY)
+    cells = [scores.accuracy(scores.sum_over_subjects(counts, row.condition).cells) for counts in tables]
     shown = {au: 100 * scores.mean(scores.by_au(each)[i] for each in cells) for i, au in enumerate(wanted)}
     folds = [scores.mean(fold) for each in cells for fold in each.tolist()]
-    spread = f"± {100 * scores.deviation(folds):.1f}"
-    return _Numbers(shown, 100 * scores.mean(folds) if whole else None, spread if whole else NOTHING)
+    spread = f"± {100 * scores.std(folds):.1f}"
+    return _Numbers(shown, 100 * scores.mean(folds) if whole else None, spread if whole else EMPTY)
 
 
-def _bounds(interval: Interval) -> str:
+def _bounds(interval: ConfidenceInterval) -> str:
     return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"

@@ -6,18 +6,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aubench.cli.progress import line
+from aubench.cli.progress import print_line
 
 if TYPE_CHECKING:
-    from aubench.papers.required_runs import Due
-    from aubench.papers.row_specs import Needed
-    from aubench.runs.config import Plan
+    from aubench.papers.required_runs import RequiredRun
+    from aubench.papers.row_specs import ResolvedRow
+    from aubench.runs.config import RunConfig
 
-_Todo = dict[str, "Due"]
+_Todo = dict[str, "RequiredRun"]
 """Runs by id."""
 
 
-def listed(titles: Mapping[str, str], found: Mapping[str, Sequence[Needed]]) -> str:
+def list_exhibits(titles: Mapping[str, str], found: Mapping[str, Sequence[ResolvedRow]]) -> str:
     """The table of everything that can be made: what it shows, the runs it takes, and how many are there."""
     from tabulate import tabulate
 
@@ -30,7 +30,7 @@ def listed(titles: Mapping[str, str], found: Mapping[str, Sequence[Needed]]) -> 
     return tabulate(rows, headers, "github", disable_numparse=True)
 
 
-class Ahead:
+class PendingRuns:
     """The runs that are still to be made.
 
     Args:
@@ -44,7 +44,7 @@ class Ahead:
 
     def __init__(
         self,
-        found: Mapping[str, Sequence[Needed]],
+        found: Mapping[str, Sequence[ResolvedRow]],
         asked: str,
         device: str,
         track: bool,
@@ -64,16 +64,16 @@ class Ahead:
         self._counts = {name: _counted(_runs(needed).values()) for name, needed in found.items()}
         self._reasons = {name: _reasons(needed, asked) for name, needed in found.items()}
         if any(self._by_name.values()):
-            scheduler.warm_up()
+            scheduler.preload_workers()
 
-    def say(self) -> None:
+    def print_summary(self) -> None:
         """Tell which runs lack and about how long they take, and what cannot be made."""
         from aubench.papers import runtime_estimate
 
         for name, reasons in self._reasons.items():
             for reason in reasons:
-                line(f"{name}: {reason}")
-        records = runtime_estimate.known(self._folders) if any(self._by_name.values()) else []
+                print_line(f"{name}: {reason}")
+        records = runtime_estimate.read_timings(self._folders) if any(self._by_name.values()) else []
         seconds = {name: self._seconds(todo, records) for name, todo in self._by_name.items()}
         for name, todo in self._by_name.items():
             takes, _, published = self._counts[name]
@@ -81,19 +81,21 @@ class Ahead:
             if todo:
                 which = ", ".join(_told(run.plan) for run in todo.values())
                 count = f"{len(todo)} of its {takes} runs to be made"
-                line(f"{name}: {count}, about {runtime_estimate.told(seconds[name])}: {which}{taken}")
+                print_line(f"{name}: {count}, about {runtime_estimate.format_duration(seconds[name])}: {which}{taken}")
             else:
-                line(f"{name}: nothing to run{taken}")
+                print_line(f"{name}: nothing to run{taken}")
         if total := sum(seconds.values()):
             where = f"{self._choice.count} x {self._choice.name}"
-            line(f"about {runtime_estimate.told(total)} in all, on {where}; stopped, the same command goes on")
+            print_line(
+                f"about {runtime_estimate.format_duration(total)} in all, on {where}; stopped, the same command goes on"
+            )
 
     def run(self, name: str) -> None:
         """Make what a table or figure lacks."""
         from contextlib import nullcontext
 
         from aubench.cli.run_progress import RunDisplay, show_conditions
-        from aubench.runs.runner import execute, put_under
+        from aubench.runs.runner import evaluate_conditions, run_folds
         from aubench.tracking import background
 
         todo = self._by_name[name]
@@ -101,16 +103,18 @@ class Ahead:
             return
         plans = [run.plan for run in todo.values()]
         wanted = {key: run.conditions for key, run in todo.items() if run.conditions}
-        tracking = background.background([plan.folder for plan in plans], say=line) if self._track else nullcontext()
+        tracking = (
+            background.background([plan.run_dir for plan in plans], say=print_line) if self._track else nullcontext()
+        )
         with tracking:
             lacking = [run.plan for run in todo.values() if run.lacking_folds()]
             for count in sorted({len(plan.protocol.folds) for plan in lacking}):
                 folds = list(range(1, count + 1))
                 own = [plan for plan in lacking if len(plan.protocol.folds) == count]
                 with RunDisplay(own, folds) as display:
-                    execute(own, folds, self._choice, display.show)
+                    run_folds(own, folds, self._choice, display.show)
             under = [plan for plan in plans if plan.run_id in wanted]
-            put_under(under, lambda plan: wanted[plan.run_id], self._choice, show_conditions)
+            evaluate_conditions(under, lambda plan: wanted[plan.run_id], self._choice, show_conditions)
 
     def _seconds(self, todo: _Todo, records: Sequence[Any]) -> float:
         """About how long some runs take, side by side."""
@@ -124,39 +128,37 @@ class Ahead:
         return total / max(1, self._choice.count)
 
 
-def _runs(needed: Iterable[Needed]) -> _Todo:
+def _runs(needed: Iterable[ResolvedRow]) -> _Todo:
     """Every run that some rows take, once."""
-    from aubench.papers.required_runs import distinct
+    from aubench.papers.required_runs import unique_runs
 
-    return distinct(run for one in needed for run in one.runs)
+    return unique_runs(run for one in needed for run in one.runs)
 
 
-def _counted(runs: Collection[Due]) -> tuple[int, int, int]:
+def _counted(runs: Collection[RequiredRun]) -> tuple[int, int, int]:
     """How many runs there are, how many were made here, and how many of the others are on the leaderboard."""
-    made = [run.made for run in runs]
-    return len(runs), sum(made), sum(run.published for run, here in zip(runs, made, strict=True) if not here)
+    made = [run.is_local for run in runs]
+    return len(runs), sum(made), sum(run.is_published for run, here in zip(runs, made, strict=True) if not here)
 
 
-def _methods(needed: Sequence[Needed]) -> str:
-    return ", ".join(dict.fromkeys(one.wanted.method for one in needed if one.plans))
+def _methods(needed: Sequence[ResolvedRow]) -> str:
+    return ", ".join(dict.fromkeys(one.spec.method for one in needed if one.configs))
 
 
-def _told(plan: Plan) -> str:
+def _told(plan: RunConfig) -> str:
     """A run in words: method, what of its recipe is not the preset's, modalities, seed."""
-    changed = [f"{key}={plan.recipe[key]}" for key in plan.changed]
+    changed = [f"{key}={plan.recipe[key]}" for key in plan.overrides]
     letters = "+".join(m.letter for m in plan.task.modalities)
     return " ".join([plan.entry.name, *changed, letters, f"seed {plan.seed}"])
 
 
-def _reasons(needed: Sequence[Needed], asked: str) -> list[str]:
+def _reasons(needed: Sequence[ResolvedRow], asked: str) -> list[str]:
     """What cannot be made of rows that have a method here, and which are made on another protocol; each once."""
     moved = {
-        f"rows of {one.wanted.dataset} are made on {plan.protocol.name}"
+        f"rows of {one.spec.dataset} are made on {plan.protocol.name}"
         for one in needed
-        for plan in one.plans
+        for plan in one.configs
         if plan.protocol.name != asked
     }
-    unmade = (
-        f"row of {one.wanted.method} not made: {one.reason}" for one in needed if one.wanted.method and one.reason
-    )
+    unmade = (f"row of {one.spec.method} not made: {one.reason}" for one in needed if one.spec.method and one.reason)
     return [*sorted(moved), *dict.fromkeys(unmade)]

@@ -11,20 +11,20 @@ from typing import Any
 from aubench.core.conditions import Condition
 from aubench.core.errors import RecipeError, UsageError
 from aubench.core.protocol import Protocol
-from aubench.core.registry import Entry, builtin_protocols, find_method, find_protocol
+from aubench.core.registry import MethodEntry, builtin_protocols, find_method, find_protocol
 from aubench.core.task import Modality, Task
 from aubench.evaluation import flops
-from aubench.papers.required_runs import Due
+from aubench.papers.required_runs import RequiredRun
 from aubench.results.record import Record
 from aubench.results.schema import Compute
-from aubench.runs.config import Plan, StoreFacts, make_plan
+from aubench.runs.config import RunConfig, StoreRef, create_run_config
 
 COSTED = "paper"
 """The preset whose operations are counted: what papers print is of their own size."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RowSpec:
     """A row of a paper's table, as far as it decides what is run.
 
     Attributes:
@@ -51,7 +51,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Terms:
+class ReproductionConfig:
     """On what, and how, rows are made.
 
     Attributes:
@@ -68,13 +68,13 @@ class Terms:
     preset: str
     changes: Mapping[str, Any]
     seeds: tuple[int, ...]
-    store: StoreFacts
+    store: StoreRef
     runs: Path
     records: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
-class Needed:
+class ResolvedRow:
     """What a row takes.
 
     Attributes:
@@ -83,21 +83,21 @@ class Needed:
         reason: Why there can be none; empty where there can.
     """
 
-    wanted: Wanted
-    runs: tuple[Due, ...] = ()
+    spec: RowSpec
+    runs: tuple[RequiredRun, ...] = ()
     reason: str = ""
 
     @property
-    def plans(self) -> tuple[Plan, ...]:
+    def configs(self) -> tuple[RunConfig, ...]:
         """The runs as they are decided."""
-        return tuple(run.plan for run in self.runs)
+        return tuple(run.config for run in self.runs)
 
     def records(self) -> tuple[Record, ...]:
         """What the runs scored."""
         return tuple(run.record() for run in self.runs)
 
 
-def stands_for(protocol: Protocol) -> str:
+def dataset_alias(protocol: Protocol) -> str:
     """The data set whose rows a protocol makes: its own; synth stands in for BP4D, with thermal images for BP4D+."""
     if protocol.dataset != "synth":
         return protocol.dataset
@@ -107,36 +107,38 @@ def stands_for(protocol: Protocol) -> str:
 def protocol_for(dataset: str, asked: Protocol) -> Protocol | None:
     """The protocol that makes rows of a data set: the one asked for, or a built-in one on the same store."""
     siblings = (protocol for protocol in _built_in() if protocol.dataset == asked.dataset)
-    return next((protocol for protocol in (asked, *siblings) if stands_for(protocol) == dataset), None)
+    return next((protocol for protocol in (asked, *siblings) if dataset_alias(protocol) == dataset), None)
 
 
-def needed(wanted: Wanted, terms: Terms) -> Needed:
+def resolve_row(wanted: RowSpec, terms: ReproductionConfig) -> ResolvedRow:
     """Find the runs of a row.
 
     Raises:
         RecipeError: The method has no such preset, or not what ``terms`` changes for every run.
     """
-    reason = _unmade(wanted, terms)
+    reason = why_not_runnable(wanted, terms)
     if reason or not wanted.scored:
-        return Needed(wanted, reason=reason)
+        return ResolvedRow(wanted, reason=reason)
     entry, protocol = find_method(wanted.method), protocol_for(wanted.dataset, terms.protocol)
     assert protocol is not None
-    entry.method.Recipe.make(terms.preset, terms.changes)
+    entry.method_class.Recipe.from_preset(terms.preset, terms.changes)
     try:
         plans = [_plan(entry, protocol, wanted, terms, seed) for seed in terms.seeds]
-        return Needed(wanted, tuple(Due(plan, wanted.conditions, wanted.weights, terms.records) for plan in plans))
+        return ResolvedRow(
+            wanted, tuple(RequiredRun(plan, wanted.conditions, wanted.weights, terms.records) for plan in plans)
+        )
     except (RecipeError, UsageError) as error:
-        return Needed(wanted, reason=str(error))
+        return ResolvedRow(wanted, reason=str(error))
 
 
-def cost(wanted: Wanted, terms: Terms) -> Compute:
+def cost(wanted: RowSpec, terms: ReproductionConfig) -> Compute:
     """Operations per frame of a row at full size."""
-    method = find_method(wanted.method).method
-    recipe = method.Recipe.make(COSTED, wanted.settings)
-    return flops.count(method, Task(wanted.modalities, terms.protocol.aus, recipe.crop), recipe)
+    method = find_method(wanted.method).method_class
+    recipe = method.Recipe.from_preset(COSTED, wanted.settings)
+    return flops.count_flops(method, Task(wanted.modalities, terms.protocol.aus, recipe.crop), recipe)
 
 
-def _unmade(wanted: Wanted, terms: Terms) -> str:
+def why_not_runnable(wanted: RowSpec, terms: ReproductionConfig) -> str:
     """Why no run can make a row, as far as can be told without its method's word."""
     asked = terms.protocol.name
     if not wanted.method:
@@ -150,18 +152,18 @@ def _unmade(wanted: Wanted, terms: Terms) -> str:
         )
     protocol = protocol_for(wanted.dataset, terms.protocol)
     if protocol is None:
-        return f"needs a protocol of {wanted.dataset}; {asked} makes rows of {stands_for(terms.protocol)}"
+        return f"needs a protocol of {wanted.dataset}; {asked} makes rows of {dataset_alias(terms.protocol)}"
     absent = [m for m in wanted.modalities if m not in protocol.modalities]
     return f"{protocol.name} has no {' and no '.join(absent)} images" if absent else ""
 
 
-def _plan(entry: Entry, protocol: Protocol, wanted: Wanted, terms: Terms, seed: int) -> Plan:
+def _plan(entry: MethodEntry, protocol: Protocol, wanted: RowSpec, terms: ReproductionConfig, seed: int) -> RunConfig:
     """A row's run, as ``aubench run`` would make it: narrowed only where the method would use more than the row has."""
     changes = {**terms.changes, **wanted.settings}
-    recipe = entry.method.Recipe.make(terms.preset, changes)
-    if entry.method.uses(protocol.task(recipe.crop), recipe) != wanted.modalities:
+    recipe = entry.method_class.Recipe.from_preset(terms.preset, changes)
+    if entry.method_class.select_modalities(protocol.task(recipe.crop), recipe) != wanted.modalities:
         protocol = protocol.narrowed(wanted.modalities)
-    return make_plan(
+    return create_run_config(
         wanted.method,
         entry,
         protocol,

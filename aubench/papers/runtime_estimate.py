@@ -11,7 +11,7 @@ from aubench.evaluation import flops
 from aubench.metrics.scores import mean
 from aubench.results import record as record_file
 from aubench.results.record import RecordInfo
-from aubench.runs.config import Plan
+from aubench.runs.config import RunConfig
 
 BACKWARD = 3
 """A step of training costs about three times its forward pass."""
@@ -20,7 +20,7 @@ _FASTER = 5e12
 """Operations a second that training reaches where no record tells: on a CPU core as measured, elsewhere at a guess."""
 
 
-def known(folders: Iterable[Path]) -> list[RecordInfo]:
+def read_timings(folders: Iterable[Path]) -> list[RecordInfo]:
     """What is said by all the records below some folders that can be read."""
     found = []
     for path in (path for folder in folders for path in sorted(folder.rglob(record_file.FILE))):
@@ -31,7 +31,7 @@ def known(folders: Iterable[Path]) -> list[RecordInfo]:
     return found
 
 
-def training(plan: Plan, folds: int, records: Sequence[RecordInfo], kind: str, frames: int) -> float:
+def training(plan: RunConfig, folds: int, records: Sequence[RecordInfo], kind: str, frames: int) -> float:
     """Seconds of work on one device.
 
     Args:
@@ -46,7 +46,7 @@ def training(plan: Plan, folds: int, records: Sequence[RecordInfo], kind: str, f
     return folds * seen * BACKWARD * _operations(plan) / _mean(speeds, kind)
 
 
-def evaluation(plan: Plan, conditions: int, records: Sequence[RecordInfo], kind: str, frames: int) -> float:
+def evaluation(plan: RunConfig, conditions: int, records: Sequence[RecordInfo], kind: str, frames: int) -> float:
     """Seconds of work on one device that further conditions of a run take."""
     speeds = [
         info.compute.total.flops * info.speed.inference_frames_per_s
@@ -56,15 +56,15 @@ def evaluation(plan: Plan, conditions: int, records: Sequence[RecordInfo], kind:
     return conditions * frames * _operations(plan) / _mean(speeds, kind)
 
 
-def told(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration, roughly."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _operations(plan: Plan) -> int:
-    return flops.count(plan.entry.method, plan.task, plan.typed_recipe).total.flops
+def _operations(plan: RunConfig) -> int:
+    return flops.count_flops(plan.entry.method_class, plan.task, plan.recipe_model).total.flops
 
 
 def _speed(info: RecordInfo) -> float:
@@ -78,7 +78,7 @@ def _mean(speeds: Sequence[float], kind: str) -> float:
     return mean(speeds) if speeds else _SPEEDS.get(kind, _FASTER)
 
 
-def _nearest(plan: Plan, records: Sequence[RecordInfo], kind: str) -> list[RecordInfo]:
+def _nearest(plan: RunConfig, records: Sequence[RecordInfo], kind: str) -> list[RecordInfo]:
     """Runs of the same method and preset on such a device, those whose recipe and modalities differ least."""
     far: dict[int, list[RecordInfo]] = {}
     for info in records:

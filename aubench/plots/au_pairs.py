@@ -12,11 +12,11 @@ import pandas as pd
 import torch
 
 from aubench.core.errors import UsageError
-from aubench.core.introspection import KnowsPairs
+from aubench.core.introspection import SupportsPairStatistics
 from aubench.data import clips
 from aubench.plots import style
 from aubench.runs import loading
-from aubench.runs.config import Plan
+from aubench.runs.config import RunConfig
 from aubench.runs.fold import PREDICTIONS
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ STATES = {
 
 
 @dataclass(frozen=True)
-class Known:
+class PairStatistics:
     """The knowledge in one kind of states.
 
     Attributes:
@@ -51,7 +51,7 @@ class Known:
     inter: Matrix
 
 
-def computed(plan: Plan, fold: int) -> tuple[Known, ...]:
+def compute(plan: RunConfig, fold: int) -> tuple[PairStatistics, ...]:
     """The knowledge in training labels, in test labels and in the predictions for these.
 
     Predictions count where there are labels, as labels do.
@@ -63,11 +63,11 @@ def computed(plan: Plan, fold: int) -> tuple[Known, ...]:
     Raises:
         UsageError: The method does not learn with knowledge of pairs.
     """
-    if not issubclass(plan.entry.method, KnowsPairs):
+    if not issubclass(plan.entry.method_class, SupportsPairStatistics):
         raise UsageError(f"{plan.entry.name} has no knowledge of AU pairs")
-    method = cast(KnowsPairs, loading.method_of(plan, fold))
-    data, roles = plan.opened(fold)
-    told = pd.read_parquet(plan.fold_folder(fold) / PREDICTIONS)[[f"p_AU{au}" for au in plan.protocol.aus]].to_numpy()
+    method = cast(SupportsPairStatistics, loading.load_method(plan, fold))
+    data, roles = plan.load_data(fold)
+    told = pd.read_parquet(plan.fold_dir(fold) / PREDICTIONS)[[f"p_AU{au}" for au in plan.protocol.aus]].to_numpy()
     labels = data.labels[roles.test]
     found = np.where(labels >= 0, told, -1).astype(np.float32)
     parts = [np.searchsorted(roles.test, rows) for rows in clips.sequences(data, roles.test)]
@@ -79,7 +79,7 @@ def computed(plan: Plan, fold: int) -> tuple[Known, ...]:
     return tuple(_known(name, method, states) for name, states in kinds.items())
 
 
-def draw(kinds: Sequence[Known], aus: Sequence[int], words: Sequence[str]) -> Figure:
+def plot(kinds: Sequence[PairStatistics], aus: Sequence[int], words: Sequence[str]) -> Figure:
     """A row for each kind of knowledge; colours mean the same all down a column.
 
     Args:
@@ -91,7 +91,7 @@ def draw(kinds: Sequence[Known], aus: Sequence[int], words: Sequence[str]) -> Fi
     columns += [(title, [kind.inter[..., state] for kind in kinds]) for state, title in STATES.items()]
     side = max(2.0, 0.19 * len(aus))
     with style.styled():
-        figure = style.figure(1.2 + side * len(columns), 1.7 + side * len(kinds))
+        figure = style.make_figure(1.2 + side * len(columns), 1.7 + side * len(kinds))
         grid = figure.subplots(len(kinds), len(columns), squeeze=False)
         for j, (title, matrices) in enumerate(columns):
             blank = [_without_diagonal(matrix) for matrix in matrices]
@@ -104,13 +104,13 @@ def draw(kinds: Sequence[Known], aus: Sequence[int], words: Sequence[str]) -> Fi
             grid[i][0].set_ylabel(f"{kind.name}\n\nAU i", fontsize=9)
         for axes in grid[-1]:
             axes.set_xlabel("AU j", fontsize=9)
-        style.entitle(figure, "Knowledge of AU pairs, within a frame and from one frame to the next", words)
+        style.set_title(figure, "Knowledge of AU pairs, within a frame and from one frame to the next", words)
     return figure
 
 
-def _known(name: str, method: KnowsPairs, states: Sequence[Tensor]) -> Known:
-    intra, inter = method.pair_knowledge(states)
-    return Known(name, intra.double().numpy(), inter.double().numpy())
+def _known(name: str, method: SupportsPairStatistics, states: Sequence[Tensor]) -> PairStatistics:
+    intra, inter = method.pair_statistics(states)
+    return PairStatistics(name, intra.double().numpy(), inter.double().numpy())
 
 
 def _states(values: npt.NDArray[np.generic]) -> Tensor:

@@ -13,7 +13,7 @@ from aubench.core.task import Batch, Inputs
 from aubench.data import clips, loader, transforms
 from aubench.plots import frame_selection, image_grid
 from aubench.plots.image_grid import Block, Box, Column
-from aubench.runs.config import Plan
+from aubench.runs.config import RunConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ LOOKED_AT = 64
 
 
 @dataclass(frozen=True)
-class Augmented:
+class AugmentationExamples:
     """Frames that an augmentation changed.
 
     Attributes:
@@ -42,7 +42,7 @@ class Augmented:
     of: int
 
 
-def computed(plan: Plan, fold: int, count: int) -> Augmented:
+def compute(plan: RunConfig, fold: int, count: int) -> AugmentationExamples:
     """Augment some training frames as a run does, after crop and mirror.
 
     Args:
@@ -53,40 +53,38 @@ def computed(plan: Plan, fold: int, count: int) -> Augmented:
     Raises:
         UsageError: The augmentation changes none of them.
     """
-    data, roles = plan.opened(fold)
+    data, roles = plan.load_data(fold)
     seed = frame_selection.seed(plan, fold)
-    method, recipe = plan.build(), plan.typed_recipe
+    method, recipe = plan.build_method(), plan.recipe_model
     length = recipe.clip_length
     if length is None:
-        rows = loader.epoch_order(roles.train, LOOKED_AT, seed)
+        rows = loader.shuffled_epoch(roles.train, LOOKED_AT, seed)
     else:
-        rows = clips.drawn(data, roles.train, length, LOOKED_AT, seed)
+        rows = clips.sample_clips(data, roles.train, length, LOOKED_AT, seed)
     generator = torch.Generator().manual_seed(seed)
     stored = loader.read(data, method.task.modalities, rows, landmarks=method.task.landmarks > 0)
-    windows = transforms.random_windows(
-        len(rows), recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator
-    )
-    points = None if stored.landmarks is None else transforms.points_in_views(stored.landmarks, windows)
-    before = transforms.views(stored.images, windows)
+    windows = transforms.random_crops(len(rows), recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator)
+    points = None if stored.landmarks is None else transforms.landmarks_in_views(stored.landmarks, windows)
+    before = transforms.random_crop_views(stored.images, windows)
     given = {m: x.clone() for m, x in before.items()}
     after = method.augment(Batch(given, stored.labels, points), generator).inputs
     differ = torch.stack([(after[m] != x.expand_as(after[m])).flatten(1).any(1) for m, x in before.items()]).any(0)
     chosen = differ.nonzero()[:count, 0]
     if not len(chosen):
         raise UsageError(f"{plan.entry.name} changes no image of its training frames in this recipe")
-    first = clips.frames_of(rows).reshape(len(rows), -1)[chosen.numpy(), 0]
+    first = clips.image_rows(rows).reshape(len(rows), -1)[chosen.numpy(), 0]
     names = tuple(frame_selection.name(data, row) for row in first)
-    return Augmented(names, _firsts(before, chosen), _firsts(after, chosen), int(differ.sum()), len(rows))
+    return AugmentationExamples(names, _firsts(before, chosen), _firsts(after, chosen), int(differ.sum()), len(rows))
 
 
-def draw(found: Augmented, words: Sequence[str]) -> Figure:
+def plot(found: AugmentationExamples, words: Sequence[str]) -> Figure:
     """Each modality before, then after, with a box around what is new."""
     before = Block("before", tuple(Column(m, image_grid.pixels(x)) for m, x in found.before.items()))
     after = Block(
         "after", tuple(Column(m, image_grid.pixels(x), boxes(found.before[m], x)) for m, x in found.after.items())
     )
     title = f"Augmentation: {found.changed} of {found.of} training frames changed"
-    return image_grid.draw((before, after), found.rows, title, words)
+    return image_grid.plot((before, after), found.rows, title, words)
 
 
 def boxes(before: Tensor, after: Tensor) -> tuple[Box | None, ...]:

@@ -55,7 +55,7 @@ def draw_synth(out: Path, size: int = 192) -> None:
     )
     cells = _cells(figure, halves[0], rows, len(kinds))
     for person, name in enumerate(_WHO):
-        who = identity.make(0, name)
+        who = identity.make_identity(0, name)
         drawn = [rendering.single(who, {au: 1.0} if au else {}, size) for au in kinds]
         for row, modality in enumerate(Modality, person * len(Modality)):
             limits = _limits(drawn[0][modality])
@@ -75,7 +75,7 @@ def _samples(figure: Figure, place: SubplotSpec, count: int, size: int) -> None:
     for column in range(count):
         subject = identity.ROSTER[(column * 19 + 3) % len(identity.ROSTER)]
         task = tracks.TASKS[column % len(tracks.TASKS)]
-        track = tracks.make(0, subject, task, 32).only([20])
+        track = tracks.make_track(0, subject, task, 32).only([20])
         images = rendering.sequence(0, subject, task, track, size)
         for row, modality in enumerate(Modality):
             _show(cells[row][column], modality, images[modality][0], _limits(images[modality][0]))

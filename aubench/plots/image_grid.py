@@ -54,7 +54,7 @@ def pixels(images: Tensor) -> npt.NDArray[np.float32]:
     return shown
 
 
-def draw(blocks: Sequence[Block], rows: Sequence[str], title: str, words: Sequence[str]) -> Figure:
+def plot(blocks: Sequence[Block], rows: Sequence[str], title: str, words: Sequence[str]) -> Figure:
     """Hang images side by side.
 
     Args:
@@ -70,7 +70,7 @@ def draw(blocks: Sequence[Block], rows: Sequence[str], title: str, words: Sequen
     width, height = lefts[-1][-1] + side + _MARGIN, _TOP + len(rows) * (side + _GAP) + _MARGIN
     with style.styled():
         figure = Figure(figsize=(width, height))
-        style.entitle(figure, title, words)
+        style.set_title(figure, title, words)
         for block, places in zip(blocks, lefts, strict=True):
             _head(figure, places[0], 0.28, block.title, style.INK)
             for column, left in zip(block.columns, places, strict=True):

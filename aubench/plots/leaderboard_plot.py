@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from aubench._util import atomic
 from aubench.core.errors import UsageError
 from aubench.leaderboard import tables
-from aubench.leaderboard.build import sections_of
-from aubench.leaderboard.entries import ALWAYS, Row, Section
+from aubench.leaderboard.build import ranked_tables
+from aubench.leaderboard.entries import ALWAYS, Entry, RankedTable
 from aubench.metrics import intervals
-from aubench.metrics.intervals import Interval
+from aubench.metrics.intervals import ConfidenceInterval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ _METHOD, _TRIVIAL, _QUIET, _GRID = "#0072B2", "#999999", "#666666", "#E3E3E3"
 _NAME = -0.88
 _COLUMNS = (("modalities", -0.43), ("F1", -0.33), ("rank", -0.245), ("AUC", -0.15), ("GFLOPs", -0.02))
 """Where texts stand, in widths of the plot to its right."""
-_NUMBERS: dict[str, Callable[[Row], float | None]] = {"F1": lambda row: row.f1, "AUC": lambda row: row.mean("auc")}
+_NUMBERS: dict[str, Callable[[Entry], float | None]] = {"F1": lambda row: row.f1, "AUC": lambda row: row.mean("auc")}
 """Columns whose best is bold, as on the pages."""
 _KEY = "line: mean over seeds, circles: seeds, bar: 95 % interval over test subjects"
 _STEP = 10
@@ -39,7 +39,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def draw(root: Path, protocol: str, out: Path) -> None:
+def plot(root: Path, protocol: str, out: Path) -> None:
     """Draw the first table of a protocol.
 
     Args:
@@ -51,7 +51,7 @@ def draw(root: Path, protocol: str, out: Path) -> None:
         UsageError: There is no complete run of that protocol.
         RecordError: A record does not hold what it claims.
     """
-    found = sections_of(root, protocol)
+    found = ranked_tables(root, protocol)
     if not found:
         raise UsageError(f"no complete run of protocol '{protocol}'", where=root)
     import matplotlib as mpl
@@ -59,7 +59,7 @@ def draw(root: Path, protocol: str, out: Path) -> None:
 
     section = found[0]
     with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE, "backend": "agg"}):
-        height = 1.75 + 0.34 * len(section.rows)
+        height = 1.75 + 0.34 * len(section.entries)
         figure = Figure(figsize=(11, height), dpi=150)
         figure.subplots_adjust(left=0.46, right=0.97, bottom=0.85 / height, top=1 - 0.55 / height)
         _table(figure.add_subplot(), section, protocol)
@@ -68,15 +68,15 @@ def draw(root: Path, protocol: str, out: Path) -> None:
     atomic.write_bytes(out, buffer.getvalue())
 
 
-def _table(axes: Axes, section: Section, protocol: str) -> None:
-    rows = sorted(section.rows, key=lambda row: row.f1)
-    spans = {id(row): intervals.f1_interval([kept.record.counts for kept in row.runs]) for row in section.ranked}
-    always = next(row for row in section.rows if row.name == ALWAYS)
+def _table(axes: Axes, section: RankedTable, protocol: str) -> None:
+    rows = sorted(section.entries, key=lambda row: row.f1)
+    spans = {id(row): intervals.f1_interval([kept.record.counts for kept in row.runs]) for row in section.is_ranked}
+    always = next(row for row in section.entries if row.name == ALWAYS)
     begin = _begin(section, always, spans.values())
     for place, row in enumerate(rows):
         _words(axes, place, row, section)
         _line(axes, place, row, spans.get(id(row)), begin)
-    seeds = max(len(row.runs) for row in section.ranked)
+    seeds = max(len(row.runs) for row in section.is_ranked)
     axes.set_title(f"{protocol}: {section.dataset}, seeds: {seeds}", loc="left", x=_NAME, pad=14, fontsize=11)
     axes.set_yticks(range(len(rows)), labels=[""] * len(rows))
     axes.tick_params(length=0)
@@ -92,21 +92,21 @@ def _table(axes: Axes, section: Section, protocol: str) -> None:
         _text(axes, x, len(rows) - 0.35, header, color=_QUIET)
 
 
-def _begin(section: Section, always: Row, spans: Iterable[Interval]) -> int:
+def _begin(section: RankedTable, always: Entry, spans: Iterable[ConfidenceInterval]) -> int:
     """Where the axis begins: below all that is ranked and always-positive. Nothing here is a length from 0."""
-    seeds = [one.f1_mean for row in (*section.ranked, always) for one in row.summaries]
+    seeds = [one.f1_mean for row in (*section.is_ranked, always) for one in row.summaries]
     return _STEP * math.floor(100 * min([*seeds, *(span.low for span in spans)]) / _STEP)
 
 
-def _words(axes: Axes, place: int, row: Row, section: Section) -> None:
-    name = tables.named(row, section.ranked)
+def _words(axes: Axes, place: int, row: Entry, section: RankedTable) -> None:
+    name = tables.display_name(row, section.is_ranked)
     _text(axes, _NAME, place, name, align="left", color="black" if row.runs else _QUIET)
     for (header, x), value in zip(_COLUMNS, _cells(row), strict=True):
-        best = bool(row.runs) and value == _best(header, section.ranked)
+        best = bool(row.runs) and value == _best(header, section.is_ranked)
         _text(axes, x, place, value, weight="bold" if best else "normal")
 
 
-def _line(axes: Axes, place: int, row: Row, span: Interval | None, begin: int) -> None:
+def _line(axes: Axes, place: int, row: Entry, span: ConfidenceInterval | None, begin: int) -> None:
     if span is None:
         inside = 100 * row.f1 >= begin
         axes.plot(max(begin, 100 * row.f1), place, "o" if inside else "<", color=_TRIVIAL, ms=5, clip_on=False)
@@ -117,9 +117,9 @@ def _line(axes: Axes, place: int, row: Row, span: Interval | None, begin: int) -
     axes.plot(found, [place] * len(found), "o", ms=5, mfc="none", mec=_METHOD, mew=1.1)
 
 
-def _cells(row: Row) -> Sequence[str]:
+def _cells(row: Entry) -> Sequence[str]:
     return (
-        tables.letters(row.info.method.modalities) if row.runs else "",
+        tables.modality_code(row.info.method.modalities) if row.runs else "",
         _percent(row.f1),
         "" if row.rank is None else str(row.rank),
         _percent(row.mean("auc")),
@@ -127,7 +127,7 @@ def _cells(row: Row) -> Sequence[str]:
     )
 
 
-def _best(header: str, rows: Sequence[Row]) -> str | None:
+def _best(header: str, rows: Sequence[Entry]) -> str | None:
     """The best number of a column, as printed; None where a column has none."""
     if header not in _NUMBERS:
         return None
@@ -136,7 +136,7 @@ def _best(header: str, rows: Sequence[Row]) -> str | None:
 
 
 def _percent(value: float | None) -> str:
-    return tables.NOTHING if value is None else f"{100 * value:.1f}"
+    return tables.EMPTY if value is None else f"{100 * value:.1f}"
 
 
 def _text(axes: Axes, x: float, y: float, text: str, *, align: str = "right", **style: Any) -> None:

@@ -12,23 +12,23 @@ import torch
 
 from aubench.core.conditions import CLEAN, Condition
 from aubench.core.errors import MethodError, UsageError
-from aubench.core.introspection import Selects
+from aubench.core.introspection import SupportsModalitySelection
 from aubench.core.task import Inputs, Modality
 from aubench.data import clips
-from aubench.data.transforms import centre_views
-from aubench.evaluation.corruptions import Frames, applied
-from aubench.evaluation.inference import in_order
+from aubench.data.transforms import center_crop
+from aubench.evaluation.corruptions import FrameNoise, apply_condition
+from aubench.evaluation.inference import iter_batches
 from aubench.plots import style
 from aubench.runs import loading
 from aubench.runs.condition_scores import means_for
-from aubench.runs.config import Plan
+from aubench.runs.config import RunConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
-class Shares:
+class SelectionShares:
     """How selections divide between modalities.
 
     Attributes:
@@ -42,7 +42,7 @@ class Shares:
     values: npt.NDArray[np.float64]
 
 
-def computed(plan: Plan, folds: Sequence[int], under: Sequence[Condition]) -> Shares:
+def compute(plan: RunConfig, folds: Sequence[int], under: Sequence[Condition]) -> SelectionShares:
     """Shares, averaged over the test frames of some folds.
 
     Args:
@@ -54,19 +54,19 @@ def computed(plan: Plan, folds: Sequence[int], under: Sequence[Condition]) -> Sh
         UsageError: The method does not select.
         MethodError: What it tells are no shares.
     """
-    if not issubclass(plan.entry.method, Selects):
+    if not issubclass(plan.entry.method_class, SupportsModalitySelection):
         raise UsageError(f"{plan.entry.name} selects nothing")
     conditions = (CLEAN, *under)
     parts = [_of_fold(plan, fold, conditions) for fold in folds]
     values = np.sum([sums for sums, _ in parts], 0) / sum(count for _, count in parts)
-    return Shares(plan.task.modalities, conditions, values)
+    return SelectionShares(plan.task.modalities, conditions, values)
 
 
-def draw(shares: Shares, words: Sequence[str]) -> Figure:
+def plot(shares: SelectionShares, words: Sequence[str]) -> Figure:
     """A bar for each condition, divided between the modalities."""
     places = np.arange(len(shares.conditions))
     with style.styled():
-        figure = style.figure(7.2, 1.8 + 0.34 * len(places))
+        figure = style.make_figure(7.2, 1.8 + 0.34 * len(places))
         axes = figure.add_subplot()
         begin = np.zeros(len(places))
         for modality, lengths in zip(shares.modalities, shares.values.T, strict=True):
@@ -82,30 +82,33 @@ def draw(shares: Shares, words: Sequence[str]) -> Figure:
         axes.set_xlim(0, 1)
         axes.set_xlabel("mean over test frames, features and votes", fontsize=9)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        style.entitle(figure, "How often each modality is picked", words)
+        style.set_title(figure, "How often each modality is picked", words)
         figure.legend(loc="outside lower center", ncols=len(shares.modalities), fontsize=9)
     return figure
 
 
-def _of_fold(plan: Plan, fold: int, conditions: Sequence[Condition]) -> tuple[npt.NDArray[np.float64], int]:
+def _of_fold(plan: RunConfig, fold: int, conditions: Sequence[Condition]) -> tuple[npt.NDArray[np.float64], int]:
     """Summed shares (conditions, modalities) and how many frames, or clips, they are of."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    method = loading.method_of(plan, fold).to(device)
-    data, roles = plan.opened(fold)
+    method = loading.load_method(plan, fold).to(device)
+    data, roles = plan.load_data(fold)
     sums, count = np.zeros((len(conditions), len(method.task.modalities))), 0
     means = means_for(conditions, data, roles.train, method, device)
-    for batch in in_order(method, data, roles.test, device):
-        views = centre_views(batch.images, method.recipe.image_size, method.recipe.crop)
-        chance = Frames(plan.seed, data.names(clips.frames_of(batch.rows).ravel()))
-        sums += [_picked(cast(Selects, method), applied(views, c, chance, means)) for c in conditions]
+    for batch in iter_batches(method, data, roles.test, device):
+        views = center_crop(batch.images, method.recipe.image_size, method.recipe.crop)
+        chance = FrameNoise(plan.seed, data.names(clips.image_rows(batch.rows).ravel()))
+        sums += [
+            _picked(cast(SupportsModalitySelection, method), apply_condition(views, c, chance, means))
+            for c in conditions
+        ]
         count += len(batch.rows)
     return sums, count
 
 
 @torch.inference_mode()
-def _picked(method: Selects, inputs: Inputs) -> npt.NDArray[np.float64]:
+def _picked(method: SupportsModalitySelection, inputs: Inputs) -> npt.NDArray[np.float64]:
     """Shares summed over frames, (M,)."""
-    found, wanted = method.picked(inputs).double().cpu(), (len(next(iter(inputs.values()))), len(inputs))
+    found, wanted = method.modality_selection(inputs).double().cpu(), (len(next(iter(inputs.values()))), len(inputs))
     if tuple(found.shape) != wanted or not torch.allclose(found.sum(1), torch.ones(wanted[0]).double(), atol=1e-4):
         raise MethodError(
             f"picked returned {tuple(found.shape)}", where=type(method).__name__, hint=f"{wanted}, rows summing to 1"

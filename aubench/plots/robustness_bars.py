@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from aubench.core.conditions import ALL, CLEAN, FILLS, Condition
 from aubench.metrics import robustness_profile
-from aubench.metrics.intervals import of_mean
-from aubench.metrics.robustness_profile import Profile
+from aubench.metrics.intervals import mean_interval
+from aubench.metrics.robustness_profile import RobustnessProfile
 from aubench.plots import style
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _STAND_IN = {
 }
 
 
-def heat_map(one: Profile, words: Sequence[str]) -> Figure | None:
+def heat_map(one: RobustnessProfile, words: Sequence[str]) -> Figure | None:
     """Points of F1 that each AU loses under each condition; None where there is no condition.
 
     Args:
@@ -38,7 +38,7 @@ def heat_map(one: Profile, words: Sequence[str]) -> Figure | None:
         return None
     values = np.array([[-100 * each.estimate for each in one.change(c)] for c in one.conditions])
     with style.styled():
-        figure = style.figure(2.6 + 0.56 * values.shape[1], 1.5 + 0.3 * len(values))
+        figure = style.make_figure(2.6 + 0.56 * values.shape[1], 1.5 + 0.3 * len(values))
         axes = figure.add_subplot()
         reach = max(_LEAST_RANGE, float(np.abs(values).max()))
         shown = axes.imshow(values, cmap=_COLOURS, vmin=-reach, vmax=reach, aspect="auto")
@@ -53,11 +53,11 @@ def heat_map(one: Profile, words: Sequence[str]) -> Figure | None:
         bar = figure.colorbar(shown, ax=axes, pad=0.02, aspect=30)
         bar.outline.set_visible(False)
         bar.set_label("points of F1 lost", fontsize=9)
-        style.entitle(figure, f"{one.name}: what each AU loses", words)
+        style.set_title(figure, f"{one.name}: what each AU loses", words)
     return figure
 
 
-def bars(found: Sequence[Profile], words: Sequence[str]) -> Figure | None:
+def bars(found: Sequence[RobustnessProfile], words: Sequence[str]) -> Figure | None:
     """F1 with all modalities and without some, a bar a method with its interval over subjects; and always-positive.
 
     Args:
@@ -68,18 +68,18 @@ def bars(found: Sequence[Profile], words: Sequence[str]) -> Figure | None:
         None where no modality was missing.
     """
     gone = [c for c in dict.fromkeys(c for one in found for c in one.conditions) if c.kind == "missing"]
-    by_fill = {fill: (CLEAN, *(c for c in gone if c.treatment.how == fill)) for fill in FILLS}
+    by_fill = {fill: (CLEAN, *(c for c in gone if c.corruption.kind == fill)) for fill in FILLS}
     groups = {fill: conditions for fill, conditions in by_fill.items() if len(conditions) > 1}
     if not groups:
         return None
     with style.styled():
         inches = max(map(len, groups.values())) * max(1.0, 0.16 * len(found) + 0.3)
-        figure = style.figure(max(6.4, 1.2 + inches), 1.3 + 3.1 * len(groups))
+        figure = style.make_figure(max(6.4, 1.2 + inches), 1.3 + 3.1 * len(groups))
         panels = figure.subplots(len(groups), 1, sharey=True, squeeze=False)[:, 0]
         for axes, (fill, conditions) in zip(panels, groups.items(), strict=True):
             _bars(axes, found, conditions)
             axes.set_title(_STAND_IN[fill], fontsize=10)
-        style.entitle(figure, "F1 without modalities", words)
+        style.set_title(figure, "F1 without modalities", words)
         by_name = dict(zip(*panels[0].get_legend_handles_labels()[::-1], strict=True))
         names = sorted(by_name, key=style.ALWAYS.__eq__)
         handles = [by_name[name] for name in names]
@@ -87,11 +87,13 @@ def bars(found: Sequence[Profile], words: Sequence[str]) -> Figure | None:
     return figure
 
 
-def _bars(axes: Axes, found: Sequence[Profile], conditions: Sequence[Condition]) -> None:
+def _bars(axes: Axes, found: Sequence[RobustnessProfile], conditions: Sequence[Condition]) -> None:
     width = 0.8 / len(found)
-    style.baseline(axes, robustness_profile.always(found))
+    style.baseline(axes, robustness_profile.common_always_positive_f1(found))
     for i, (one, (colour, times)) in enumerate(zip(found, style.colours([x.name for x in found]), strict=True)):
-        there = [(place, of_mean(one.found[c])) for place, c in enumerate(conditions) if c in one.found]
+        there = [
+            (place, mean_interval(one.by_condition[c])) for place, c in enumerate(conditions) if c in one.by_condition
+        ]
         places = [place + (i - (len(found) - 1) / 2) * width for place, _ in there]
         low, middle, high = np.array([[100 * x.low, 100 * x.estimate, 100 * x.high] for _, x in there]).T
         axes.bar(places, middle, 0.9 * width, color=colour, alpha=0.5**times, label=one.name)
@@ -108,7 +110,7 @@ def words_of(condition: Condition) -> str:
     """A condition in words."""
     if condition == CLEAN:
         return "all there"
-    how, level = condition.treatment
+    how, level = condition.corruption
     if condition.kind == "missing":
         told = " or ".join(condition.modalities) or "any"
         return f"no {told}" + (f" ({how})" if how != FILLS[0] else "")

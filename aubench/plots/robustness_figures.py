@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aubench.core import hashing
-from aubench.metrics.robustness_profile import Profile
+from aubench.metrics.robustness_profile import RobustnessProfile
 from aubench.plots import noise_curves, robustness_bars, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(found: Sequence[Profile], words: Sequence[str], folder: Path) -> list[Path]:
+def plot(found: Sequence[RobustnessProfile], words: Sequence[str], folder: Path) -> list[Path]:
     """Draw curves, bars and heat maps, each as PNG and SVG.
 
     Args:
@@ -34,10 +34,10 @@ def draw(found: Sequence[Profile], words: Sequence[str], folder: Path) -> list[P
     ]
 
 
-def _figures(found: Sequence[Profile], words: Sequence[str]) -> Iterator[tuple[str, Figure | None]]:
+def _figures(found: Sequence[RobustnessProfile], words: Sequence[str]) -> Iterator[tuple[str, Figure | None]]:
     interval = "shaded: 95 % interval over subjects"
-    yield "curves", noise_curves.draw(found, "noise", [*words, interval])
-    yield "curves_mask", noise_curves.draw(found, "mask", [*words, interval])
+    yield "curves", noise_curves.plot(found, "noise", [*words, interval])
+    yield "curves_mask", noise_curves.plot(found, "mask", [*words, interval])
     yield "missing", robustness_bars.bars(found, [*words, "lines: 95 % interval over subjects"])
     for one in found:
         yield f"heatmap_{_plain(one.name)}", robustness_bars.heat_map(one, words)
@@ -46,4 +46,4 @@ def _figures(found: Sequence[Profile], words: Sequence[str]) -> Iterator[tuple[s
 def _plain(name: str) -> str:
     """A name for a file: itself where it is plain, or its first word and a digest."""
     first = re.split(r"[^\w-]", name)[0]
-    return name if first == name else f"{first}_{hashing.of_json(name)[:8]}"
+    return name if first == name else f"{first}_{hashing.hash_json(name)[:8]}"

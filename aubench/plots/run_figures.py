@@ -28,7 +28,7 @@ _FOLD_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9
 _BAR = "#9FBFDF"
 
 
-def draw(run_dir: Path) -> list[Path]:
+def plot(run_dir: Path) -> list[Path]:
     """Draw the figures of a run into its folder ``figures``.
 
     Args:
@@ -51,16 +51,16 @@ def draw(run_dir: Path) -> list[Path]:
 
 
 def _f1_per_au(record: record_file.Record) -> Figure:
-    totals = scores.tally(record.counts)
+    totals = scores.sum_over_subjects(record.counts)
     ours = scores.f1(totals.cells)
-    trivial = scores.f1(scores.tally(baselines.always_positive(record)[0]).cells)
+    trivial = scores.f1(scores.sum_over_subjects(baselines.always_positive(record)[0]).cells)
     with style.styled():
-        figure = style.figure(max(6.0, 2.2 + 0.62 * (len(totals.aus) + 1)), 4.2)
+        figure = style.make_figure(max(6.0, 2.2 + 0.62 * (len(totals.aus) + 1)), 4.2)
         axes = figure.add_subplot()
         labels = [*(f"AU{au}" for au in totals.aus), "mean"]
         places = np.array([*range(len(totals.aus)), len(totals.aus) + 0.5])
-        heights = np.array([*scores.by_au(ours), scores.headline(ours)])
-        marks = np.array([*scores.by_au(trivial), scores.headline(trivial)])
+        heights = np.array([*scores.by_au(ours), scores.macro_mean(ours)])
+        marks = np.array([*scores.by_au(trivial), scores.macro_mean(trivial)])
         axes.bar(places, heights, width=0.66, color=[_BAR] * len(totals.aus) + ["#5B8DB8"], label="mean of folds")
         for i, fold in enumerate(totals.folds):
             values = [*ours[i].tolist(), scores.mean(ours[i].tolist())]
@@ -81,7 +81,7 @@ def _f1_per_au(record: record_file.Record) -> Figure:
 def _learning(record: record_file.Record, histories: dict[int, list[dict[str, Any]]]) -> Figure:
     validated = any(epoch.get("validation") for epochs in histories.values() for epoch in epochs)
     with style.styled():
-        figure = style.figure(9.0, 4.2)
+        figure = style.make_figure(9.0, 4.2)
         panels = figure.subplots(1, 2 if validated else 1, squeeze=False)[0]
         _curves(panels[0], histories, "loss", "total")
         panels[0].set_ylabel("training loss")
@@ -141,7 +141,7 @@ def _entitle(figure: Figure, record: record_file.Record, title: str) -> None:
         f"seed {info.seed}",
         f"run {info.run[:8]}",
     )
-    style.entitle(figure, title, words)
+    style.set_title(figure, title, words)
 
 
 def _legend(figure: Figure, axes: Axes) -> None:

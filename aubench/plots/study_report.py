@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench._util import atomic
-from aubench.tuning.worker import finished
+from aubench.tuning.worker import finished_trials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ PLOTS = {
 PAGE = "figures.html"
 
 
-def draw(study: Study, folder: Path, say: Callable[[str], None]) -> list[Path]:
+def plot(study: Study, folder: Path, say: Callable[[str], None]) -> list[Path]:
     """Draw a study.
 
     Args:
@@ -42,7 +42,7 @@ def draw(study: Study, folder: Path, say: Callable[[str], None]) -> list[Path]:
     from optuna import visualization
     from optuna.visualization import matplotlib as still
 
-    if sum(trial.state.name == "COMPLETE" for trial in finished(study)) < 2:
+    if sum(trial.state.name == "COMPLETE" for trial in finished_trials(study)) < 2:
         say(f"{study.study_name}: too few finished trials for figures")
         return []
     made: list[Path] = []

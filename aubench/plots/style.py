@@ -57,7 +57,7 @@ _STYLE: dict[Any, Any] = {
 _METADATA = {".png": {"Software": None}, ".svg": {"Date": None}}
 
 
-def figure(width: float, height: float) -> Figure:
+def make_figure(width: float, height: float) -> Figure:
     """An empty figure that arranges its axes itself.
 
     Args:
@@ -77,7 +77,7 @@ def styled() -> AbstractContextManager[None]:
     return matplotlib.rc_context(_STYLE)
 
 
-def entitle(figure: Figure, title: str, words: Sequence[str]) -> None:
+def set_title(figure: Figure, title: str, words: Sequence[str]) -> None:
     """Say at the top what a figure shows, and of what."""
     height = figure.get_figheight()
     place = {} if figure.get_layout_engine() else {"y": 1 - 0.05 / height}
@@ -97,7 +97,7 @@ def colours(names: Sequence[str]) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     for name in names:
         method = name.partition(" ")[0]
-        colour = BY_METHOD.get(method) or _OTHERS[int(hashing.of_json(method)[:8], 16) % len(_OTHERS)]
+        colour = BY_METHOD.get(method) or _OTHERS[int(hashing.hash_json(method)[:8], 16) % len(_OTHERS)]
         found.append((colour, sum(colour == other for other, _ in found)))
     return found
 

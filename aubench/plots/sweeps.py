@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from aubench.metrics.intervals import Interval
+from aubench.metrics.intervals import ConfidenceInterval
 from aubench.plots import style
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(panels: Mapping[str, Mapping[float, Interval]], title: str, words: Sequence[str]) -> Figure:
+def plot(panels: Mapping[str, Mapping[float, ConfidenceInterval]], title: str, words: Sequence[str]) -> Figure:
     """Draw a line a panel.
 
     Args:
@@ -22,16 +22,16 @@ def draw(panels: Mapping[str, Mapping[float, Interval]], title: str, words: Sequ
         words: Said below the title.
     """
     with style.styled():
-        figure = style.figure(max(6.4, 1.2 + 3.4 * len(panels)), 4.0)
+        figure = style.make_figure(max(6.4, 1.2 + 3.4 * len(panels)), 4.0)
         every_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (name, points) in zip(every_axes, panels.items(), strict=True):
             _panel(axes, name, points)
         every_axes[0].set_ylabel("F1 in %")
-        style.entitle(figure, title, words)
+        style.set_title(figure, title, words)
     return figure
 
 
-def _panel(axes: Axes, name: str, points: Mapping[float, Interval]) -> None:
+def _panel(axes: Axes, name: str, points: Mapping[float, ConfidenceInterval]) -> None:
     values = sorted(points)
     low, middle, high = (
         [100 * getattr(points[value], bound) for value in values] for bound in ("low", "estimate", "high")

@@ -38,7 +38,7 @@ _LIMIT = 16 * 2**20
 _ROWS = 500_000
 
 
-def tidy(table: pd.DataFrame) -> pd.DataFrame:
+def canonical(table: pd.DataFrame) -> pd.DataFrame:
     """Put a table of counts into its canonical form.
 
     Args:
@@ -50,10 +50,12 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     Raises:
         RecordError: A column is missing or unknown, a count is negative or fractional, two rows share a key.
     """
-    return tidied(table, KEY, CELLS, ("condition", "subject"), FILE)
+    return canonical_table(table, KEY, CELLS, ("condition", "subject"), FILE)
 
 
-def tidied(table: pd.DataFrame, key: list[str], cells: list[str], text: tuple[str, ...], name: str) -> pd.DataFrame:
+def canonical_table(
+    table: pd.DataFrame, key: list[str], cells: list[str], text: tuple[str, ...], name: str
+) -> pd.DataFrame:
     """:func:`tidy` for any table with a key and cells that count."""
     columns = [*key, *cells]
     if set(table.columns) != set(columns):
@@ -69,7 +71,7 @@ def tidied(table: pd.DataFrame, key: list[str], cells: list[str], text: tuple[st
 
 def write(table: pd.DataFrame, folder: Path) -> None:
     """Write ``counts.csv`` into ``folder``; equal counts give equal bytes."""
-    atomic.write_text(folder / FILE, csv_io.table_text(tidy(table)))
+    atomic.write_text(folder / FILE, csv_io.table_text(canonical(table)))
 
 
 def read(folder: Path) -> pd.DataFrame:

@@ -51,13 +51,13 @@ def read_table(
         raise RecordError(f"has more than {rows:,} rows", where=path)
     lines = content.decode("ascii", "replace").split("\n")
     if lines[0] != ",".join(patterns):
-        raise RecordError(f"its first line does not name the columns {_abridged(list(patterns))}", where=path)
+        raise RecordError(f"its first line does not name the columns {_abbreviate(list(patterns))}", where=path)
     if lines.pop() != "":
         raise RecordError("its last line is cut off", where=path)
     whole = re.compile(",".join(f"(?:{pattern})" for pattern in patterns.values()))
     for number, line in enumerate(lines[1:], 2):
         if not whole.fullmatch(line):
-            raise RecordError(_wrong(line, patterns), where=f"{path}:{number}")
+            raise RecordError(_describe_mismatch(line, patterns), where=f"{path}:{number}")
     kinds = {name: "int64" if name in numbers else "str" for name in patterns}
     table = pd.read_csv(io.BytesIO(content), dtype=kinds, na_filter=False)
     ordered = sort_table(table, key, where=path)
@@ -84,7 +84,7 @@ def table_text(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, lineterminator="\n")
 
 
-def _wrong(line: str, patterns: Mapping[str, str]) -> str:
+def _describe_mismatch(line: str, patterns: Mapping[str, str]) -> str:
     cells = line.split(",")
     if len(cells) != len(patterns):
         return f"{len(cells)} cells where {len(patterns)} belong"
@@ -92,5 +92,5 @@ def _wrong(line: str, patterns: Mapping[str, str]) -> str:
     return f"column {name}: '{cell[:40]}' is not a valid value"
 
 
-def _abridged(names: list[str]) -> str:
+def _abbreviate(names: list[str]) -> str:
     return ", ".join(names if len(names) < 12 else [*names[:6], "…", names[-1]])

@@ -65,21 +65,21 @@ def of_predictions(
         for i, au in enumerate(aus)
         for label in (0, 1)
     ]
-    return tidy(pd.DataFrame(rows))
+    return canonical(pd.DataFrame(rows))
 
 
-def tidy(table: pd.DataFrame) -> pd.DataFrame:
+def canonical(table: pd.DataFrame) -> pd.DataFrame:
     """Put a table of histograms into its canonical form, as :func:`aubench.results.counts.tidy` does.
 
     Raises:
         RecordError: A column is missing or unknown, a count is negative or fractional, two rows share a key.
     """
-    return counts.tidied(table, KEY, CELLS, ("condition",), FILE)
+    return counts.canonical_table(table, KEY, CELLS, ("condition",), FILE)
 
 
 def write(table: pd.DataFrame, folder: Path) -> None:
     """Write ``histograms.csv`` into ``folder``; equal histograms give equal bytes."""
-    atomic.write_text(folder / FILE, csv_io.table_text(tidy(table)))
+    atomic.write_text(folder / FILE, csv_io.table_text(canonical(table)))
 
 
 def read(folder: Path) -> pd.DataFrame:

@@ -29,41 +29,41 @@ from aubench.results.schema import (
     Condition,
     Cost,
     Count,
-    DatasetPart,
+    DatasetInfo,
     Device,
+    Environment,
     FoldFrames,
-    FoldPart,
+    FoldInfo,
     Git,
-    MethodPart,
+    MethodInfo,
     Name,
     Packages,
-    Part,
     Pretraining,
-    ProtocolPart,
+    ProtocolInfo,
     Search,
     Speed,
+    StrictModel,
     Summary,
-    Surroundings,
     Time,
 )
 
 __all__ = [
     "Compute",
     "Cost",
-    "DatasetPart",
+    "DatasetInfo",
     "Device",
+    "Environment",
     "FoldFrames",
-    "FoldPart",
+    "FoldInfo",
     "Git",
-    "MethodPart",
+    "MethodInfo",
     "Pretraining",
-    "ProtocolPart",
+    "ProtocolInfo",
     "Record",
     "RecordInfo",
     "Search",
     "Speed",
     "Summary",
-    "Surroundings",
     "Time",
     "read",
 ]
@@ -76,7 +76,7 @@ FILES = (FILE, counts.FILE, histograms.FILE)
 _LIMIT = 256 * 2**10
 
 
-class RecordInfo(Part):
+class RecordInfo(StrictModel):
     """What ``record.json`` says.
 
     Attributes:
@@ -98,9 +98,9 @@ class RecordInfo(Part):
 
     schema_version: Literal[1]
     run: Name
-    protocol: ProtocolPart
-    dataset: DatasetPart
-    method: MethodPart
+    protocol: ProtocolInfo
+    dataset: DatasetInfo
+    method: MethodInfo
     preset: Name
     recipe: Annotated[dict[Name, JsonValue], Field(max_length=200)]
     changed: Annotated[tuple[Name, ...], Field(max_length=200)] = ()
@@ -116,18 +116,18 @@ class RecordInfo(Part):
     device: Device
     packages: Packages
     git: Git
-    also: Annotated[tuple[Surroundings, ...], Field(max_length=100)] = ()
-    folds: Annotated[tuple[FoldPart, ...], Field(min_length=1, max_length=100)]
+    also: Annotated[tuple[Environment, ...], Field(max_length=100)] = ()
+    folds: Annotated[tuple[FoldInfo, ...], Field(min_length=1, max_length=100)]
     summary: Summary
 
     @property
-    def made(self) -> tuple[Surroundings, ...]:
+    def environments(self) -> tuple[Environment, ...]:
         """All that finished a fold."""
-        return (Surroundings(device=self.device, packages=self.packages, git=self.git), *self.also)
+        return (Environment(device=self.device, packages=self.packages, git=self.git), *self.also)
 
     @model_validator(mode="after")
-    def _sound(self) -> RecordInfo:
-        hashing.of_json(self.recipe)  # refuses numbers that are not finite
+    def _check_consistency(self) -> RecordInfo:
+        hashing.hash_json(self.recipe)  # refuses numbers that are not finite
         if not set(self.changed) <= set(self.recipe):
             raise ValueError("changed names something that is not in the recipe")
         if self.conditions[0] != counts.CLEAN or len(set(self.conditions)) < len(self.conditions):
@@ -149,10 +149,10 @@ class RecordInfo(Part):
         try:
             return RecordInfo.model_validate_json(text)
         except ValidationError as error:
-            raise _told(error, where) from None
+            raise _validation_error(error, where) from None
 
     @staticmethod
-    def of(fields: dict[str, Any]) -> RecordInfo:
+    def from_fields(fields: dict[str, Any]) -> RecordInfo:
         """Make one from plain data (dicts, lists or tuples, strings, numbers, booleans, ``None``).
 
         Raises:
@@ -161,7 +161,7 @@ class RecordInfo(Part):
         return RecordInfo.parse(json.dumps(fields))
 
 
-def _told(error: ValidationError, where: object) -> RecordError:
+def _validation_error(error: ValidationError, where: object) -> RecordError:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     field = ".".join(map(str, first["loc"]))[:120] or "record"
     return RecordError(f"{field}: {first['msg']}", where=where)
@@ -182,7 +182,7 @@ class Record:
     histograms: pd.DataFrame
 
     @property
-    def place(self) -> Path:
+    def relative_path(self) -> Path:
         """Where it belongs, relative to ``leaderboard/records``: protocol, method, run."""
         return Path(self.info.protocol.name, self.info.method.name, self.info.run)
 

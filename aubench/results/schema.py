@@ -19,37 +19,37 @@ from aubench.results import counts
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """A name that may stand in a path."""
-Words = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,300}$")]
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,300}$")]
 """One line of text."""
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Subject = Annotated[str, StringConstraints(pattern=f"^{counts.SUBJECT}$")]
 Subjects = Annotated[tuple[Subject, ...], Field(max_length=2000)]
 Condition = Annotated[str, StringConstraints(pattern=f"^{counts.CONDITION}$")]
-Small = Annotated[int, Field(ge=1, le=999)]
+SmallInt = Annotated[int, Field(ge=1, le=999)]
 AuName = Annotated[str, StringConstraints(pattern=f"^AU{counts.SMALL}$")]
-MOST = 10**15
+MAX_COUNT = 10**15
 """The largest number that a record may count, or seed that it may name."""
-Count = Annotated[int, Field(ge=0, le=MOST)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Duration = Annotated[float, Field(ge=0, le=1e12)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Modalities = Annotated[tuple[Modality, ...], Field(min_length=1, max_length=len(Modality))]
 
 
-class Part(BaseModel):
+class StrictModel(BaseModel):
     """Closed, frozen, strictly typed, finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Sparse(Part):
+class SparseModel(StrictModel):
     """A part that does not name what it has nothing to say of."""
 
     @model_serializer(mode="wrap")
-    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _drop_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in handler(self).items() if value is not None}
 
 
-class ProtocolPart(Part):
+class ProtocolInfo(StrictModel):
     """The protocol that was followed, as narrowed.
 
     Attributes:
@@ -64,12 +64,12 @@ class ProtocolPart(Part):
     name: Name
     version: Annotated[int, Field(ge=1, le=10**6)]
     digest: Sha256
-    fold_count: Small
+    fold_count: SmallInt
     modalities: Modalities
-    aus: Annotated[tuple[Small, ...], Field(min_length=1, max_length=100)]
+    aus: Annotated[tuple[SmallInt, ...], Field(min_length=1, max_length=100)]
 
 
-class DatasetPart(Part):
+class DatasetInfo(StrictModel):
     """The store that was read.
 
     Attributes:
@@ -82,14 +82,14 @@ class DatasetPart(Part):
     """
 
     name: Name
-    version: Words
+    version: Line
     digest: Sha256
     frames: Count
     labelled: Count
-    variant: Words | None
+    variant: Line | None
 
 
-class MethodPart(Sparse):
+class MethodInfo(SparseModel):
     """The method that ran.
 
     Attributes:
@@ -102,14 +102,14 @@ class MethodPart(Sparse):
     """
 
     name: Name
-    title: Words
+    title: Line
     fidelity: Literal["exact", "paper-with-resolutions", "approximate"]
     modalities: Modalities
     source: Literal["builtin", "entry_point", "path"]
     file: Sha256 | None = None
 
 
-class Pretraining(Part):
+class Pretraining(StrictModel):
     """One entry of the ledger of what the weights had seen before supervised training on the protocol began.
 
     Attributes:
@@ -120,14 +120,14 @@ class Pretraining(Part):
         subjects: Those of the protocol's subjects that were seen; empty for data from elsewhere.
     """
 
-    stage: Words
-    source: Words
-    datasets: Annotated[tuple[Words, ...], Field(max_length=50)]
-    fold: Small | None = None
+    stage: Line
+    source: Line
+    datasets: Annotated[tuple[Line, ...], Field(max_length=50)]
+    fold: SmallInt | None = None
     subjects: Subjects = ()
 
 
-class Search(Sparse):
+class Search(SparseModel):
     """What was spent on finding the recipe; fields that say nothing are not written.
 
     Attributes:
@@ -140,7 +140,7 @@ class Search(Sparse):
     """
 
     trials: Count = 0
-    study: Words | None = None
+    study: Line | None = None
     sampler: Name | None = None
     pruner: Name | None = None
     seconds: Duration | None = None
@@ -158,7 +158,7 @@ class Search(Sparse):
         return self
 
 
-class Cost(Part):
+class Cost(StrictModel):
     """Cost of a whole model or of a part of it.
 
     Attributes:
@@ -178,7 +178,7 @@ class Cost(Part):
         return self
 
 
-class Compute(Part):
+class Compute(StrictModel):
     """What the model costs per frame.
 
     Attributes:
@@ -189,24 +189,24 @@ class Compute(Part):
 
     total: Cost
     parts: Annotated[dict[Name, Cost], Field(max_length=20)]
-    uncounted: Annotated[tuple[Words, ...], Field(max_length=200)]
+    uncounted: Annotated[tuple[Line, ...], Field(max_length=200)]
 
 
-class Speed(Part):
+class Speed(StrictModel):
     """Frames per second, ``null`` where not measured."""
 
     train_frames_per_s: Duration | None
     inference_frames_per_s: Duration | None
 
 
-class Time(Part):
+class Time(StrictModel):
     """When the run started (UTC, ISO 8601 to the second) and how many seconds its work took in all."""
 
     started: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     seconds: Duration
 
 
-class FoldFrames(Part):
+class FoldFrames(StrictModel):
     """Labelled frames of each role."""
 
     train: Count
@@ -214,7 +214,7 @@ class FoldFrames(Part):
     test: Count
 
 
-class FoldPart(Part):
+class FoldInfo(StrictModel):
     """What happened in one fold.
 
     Attributes:
@@ -229,7 +229,7 @@ class FoldPart(Part):
         train_prevalence: Per AU, frames of the training role that are positive and that are known.
     """
 
-    fold: Small
+    fold: SmallInt
     train: Subjects
     val: Subjects
     test: Subjects
@@ -240,7 +240,7 @@ class FoldPart(Part):
     train_prevalence: Annotated[dict[AuName, tuple[Count, Count]], Field(max_length=100)]
 
     @model_validator(mode="after")
-    def _sound(self) -> FoldPart:
+    def _check_consistency(self) -> FoldInfo:
         everyone = [*self.train, *self.val, *self.test]
         if len(set(everyone)) < len(everyone):
             raise ValueError("a subject stands twice in the roles of this fold")
@@ -252,7 +252,7 @@ class FoldPart(Part):
         return self
 
 
-class Summary(Part):
+class Summary(StrictModel):
     """Headline numbers under clean inputs, as fractions rounded to six decimals.
 
     :func:`aubench.metrics.scores.summarise` makes it; ``aubench leaderboard check`` makes it again.
@@ -282,27 +282,27 @@ class Summary(Part):
     ap_by_au: Annotated[dict[AuName, Share | None], Field(max_length=100)]
 
 
-Packages = Annotated[dict[Words, Words], Field(max_length=100)]
+Packages = Annotated[dict[Line, Line], Field(max_length=100)]
 """Versions of the libraries that decide the numbers, and of Python."""
 
 
-class Device(Part):
+class Device(StrictModel):
     """What it ran on: ``cpu``, ``cuda``, …; its name; CPU threads a fold; arithmetic precision."""
 
     kind: Name
-    name: Words
+    name: Line
     threads: Count
-    precision: Words
+    precision: Line
 
 
-class Git(Part):
+class Git(StrictModel):
     """Commit of the code that ran and whether the tree differed from it; ``null`` outside a repository."""
 
     commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")] | None
     dirty: bool | None
 
 
-class Surroundings(Part):
+class Environment(StrictModel):
     """What finished a fold: device, libraries, code."""
 
     device: Device

@@ -19,13 +19,13 @@ from aubench.core.conditions import Condition
 from aubench.core.method import Method
 from aubench.core.task import Modality
 from aubench.data import clips, loader
-from aubench.data.splits import Labelled, Rows
+from aubench.data.splits import ProtocolDataset, Rows
 from aubench.evaluation import inference
-from aubench.evaluation.corruptions import Frames, Means
-from aubench.evaluation.multi_condition import Sharing
+from aubench.evaluation.corruptions import FrameNoise, Means
+from aubench.evaluation.multi_condition import MultiConditionPredictor
 from aubench.results import counts, histograms
 from aubench.runs import devices, loading
-from aubench.runs.config import Plan
+from aubench.runs.config import RunConfig
 from aubench.training.trainer import WEIGHTS
 
 FOLDER = "conditions"
@@ -37,7 +37,7 @@ MEAN_FRAMES = 2000
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class ConditionScores:
     """What a fold scored under further conditions.
 
     Attributes:
@@ -51,23 +51,23 @@ class Evaluated:
     histograms: pd.DataFrame
 
 
-def read(plan: Plan, fold: int) -> Evaluated | None:
+def read(plan: RunConfig, fold: int) -> ConditionScores | None:
     """What was kept of a fold; None where there is nothing, or it is not about these weights."""
-    known, folder = _known(plan, fold), plan.fold_folder(fold) / FOLDER
+    known, folder = _cached_conditions(plan, fold), plan.fold_dir(fold) / FOLDER
     if not known:
         return None
     kept = [table[table["condition"].isin(known)] for table in (counts.read(folder), histograms.read(folder))]
-    return Evaluated(known, *kept)
+    return ConditionScores(known, *kept)
 
 
-def lacking(plan: Plan, fold: int, conditions: Sequence[Condition]) -> list[Condition]:
+def missing_conditions(plan: RunConfig, fold: int, conditions: Sequence[Condition]) -> list[Condition]:
     """The conditions that a fold has not been evaluated under."""
-    known = _known(plan, fold)
+    known = _cached_conditions(plan, fold)
     return [c for c in conditions if str(c) not in known]
 
 
 def evaluate(
-    plan: Plan,
+    plan: RunConfig,
     fold: int,
     kind: str,
     index: int,
@@ -84,26 +84,26 @@ def evaluate(
         report: Told when it is done.
         conditions: Without ``clean``.
     """
-    with FileLock(plan.fold_folder(fold) / ".lock"):
-        todo = lacking(plan, fold, conditions)
+    with FileLock(plan.fold_dir(fold) / ".lock"):
+        todo = missing_conditions(plan, fold, conditions)
         if todo:
             if kind == "cpu":
                 torch.set_num_threads(1)
-            _keep(plan, fold, _evaluated(plan, fold, todo, kind, index))
+            _save(plan, fold, _evaluated(plan, fold, todo, kind, index))
     report({"kind": "conditions", "fold": fold, "done": len(todo), "of": len(conditions)})
 
 
-def _evaluated(plan: Plan, fold: int, todo: list[Condition], kind: str, index: int) -> Evaluated:
-    data, roles = plan.opened(fold)
+def _evaluated(plan: RunConfig, fold: int, todo: list[Condition], kind: str, index: int) -> ConditionScores:
+    data, roles = plan.load_data(fold)
     fabric = devices.fabric_for(kind, index, plan.precision)
-    method = loading.method_of(plan, fold)
-    devices.place(method, fabric)
+    method = loading.load_method(plan, fold)
+    devices.move_to_device(method, fabric)
     means = means_for(todo, data, roles.train, method, fabric.device)
-    sharing = Sharing(method, todo, means, fabric.autocast)
+    sharing = MultiConditionPredictor(method, todo, means, fabric.autocast)
     found = predictions(sharing, data, roles.test, plan.seed, fabric.device)
     tables = [
         (
-            inference.count(each, data, roles.test, fold=fold, condition=condition),
+            inference.count_table(each, data, roles.test, fold=fold, condition=condition),
             histograms.of_predictions(
                 each, data.labels[roles.test], plan.protocol.aus, condition=str(condition), fold=fold
             ),
@@ -111,11 +111,11 @@ def _evaluated(plan: Plan, fold: int, todo: list[Condition], kind: str, index: i
         for condition, each in zip(todo, found, strict=True)
     ]
     counted, drawn = zip(*tables, strict=True)
-    return Evaluated(tuple(map(str, todo)), pd.concat(counted), pd.concat(drawn))
+    return ConditionScores(tuple(map(str, todo)), pd.concat(counted), pd.concat(drawn))
 
 
 def predictions(
-    sharing: Sharing, data: Labelled, rows: Rows, seed: int, device: torch.device
+    sharing: MultiConditionPredictor, data: ProtocolDataset, rows: Rows, seed: int, device: torch.device
 ) -> list[inference.Probabilities]:
     """Probabilities (N, A) of some frames, rows ascending, under each condition of ``sharing``.
 
@@ -127,53 +127,53 @@ def predictions(
         device: Where the method is.
     """
     found = np.zeros((len(sharing.conditions), len(rows), len(data.protocol.aus)), np.float32)
-    for batch in inference.in_order(sharing.method, data, rows, device):
-        frames = Frames(seed, data.names(clips.frames_of(batch.rows).ravel()))
-        found[:, batch.places] = sharing.every(batch.images, frames).numpy()[:, batch.own]
+    for batch in inference.iter_batches(sharing.method, data, rows, device):
+        frames = FrameNoise(seed, data.names(clips.image_rows(batch.rows).ravel()))
+        found[:, batch.positions] = sharing.predict_all(batch.images, frames).numpy()[:, batch.valid]
     return list(found)
 
 
 def means_for(
-    conditions: Sequence[Condition], data: Labelled, rows: Rows, method: Method, device: torch.device
+    conditions: Sequence[Condition], data: ProtocolDataset, rows: Rows, method: Method, device: torch.device
 ) -> Means | None:
     """The mean centre view of each modality over the training role; None where no condition needs any."""
-    from aubench.data.transforms import centre_views
+    from aubench.data.transforms import center_crop
 
-    if all(c.treatment.how != "mean" for c in conditions):
+    if all(c.corruption.kind != "mean" for c in conditions):
         return None
     recipe, modalities = method.recipe, method.task.modalities
     spread = rows[np.linspace(0, len(rows) - 1, min(MEAN_FRAMES, len(rows))).astype(np.int64)]
     sums: dict[Modality, torch.Tensor] = {}
-    for batch in loader.stream(data, modalities, loader.in_batches(spread, inference.BATCH)):
-        for m, view in centre_views(batch.images, recipe.image_size, recipe.crop).items():
+    for batch in loader.iter_batches(data, modalities, loader.split_batches(spread, inference.BATCH)):
+        for m, view in center_crop(batch.images, recipe.image_size, recipe.crop).items():
             sums[m] = sums.get(m, 0) + view.double().sum(0)
     return {m: (total / len(spread)).float().to(device) for m, total in sums.items()}
 
 
-def _keep(plan: Plan, fold: int, new: Evaluated) -> None:
-    folder, old = plan.fold_folder(fold) / FOLDER, read(plan, fold)
+def _save(plan: RunConfig, fold: int, new: ConditionScores) -> None:
+    folder, old = plan.fold_dir(fold) / FOLDER, read(plan, fold)
     parts = [new] if old is None else [old, new]
     counts.write(pd.concat([part.counts for part in parts]), folder)
     histograms.write(pd.concat([part.histograms for part in parts]), folder)
     known = [condition for part in parts for condition in part.conditions]
-    atomic.write_json(folder / HEADER, {**_made_from(plan, fold), "conditions": known})
+    atomic.write_json(folder / HEADER, {**_cache_key(plan, fold), "conditions": known})
 
 
-def _known(plan: Plan, fold: int) -> tuple[str, ...]:
+def _cached_conditions(plan: RunConfig, fold: int) -> tuple[str, ...]:
     """The conditions that were kept, if of these very weights."""
     try:
-        header = json.loads((plan.fold_folder(fold) / FOLDER / HEADER).read_text())
+        header = json.loads((plan.fold_dir(fold) / FOLDER / HEADER).read_text())
         conditions = header.pop("conditions")
     except (OSError, ValueError, LookupError):
         return ()
-    return tuple(conditions) if header == _made_from(plan, fold) else ()
+    return tuple(conditions) if header == _cache_key(plan, fold) else ()
 
 
-def _made_from(plan: Plan, fold: int) -> dict[str, Any]:
-    weights: Path = plan.fold_folder(fold) / WEIGHTS
+def _cache_key(plan: RunConfig, fold: int) -> dict[str, Any]:
+    weights: Path = plan.fold_dir(fold) / WEIGHTS
     return {
         "version": VERSION,
         "run": plan.run_id,
         "store": plan.store.digest,
-        "checkpoint": hashing.of_file(weights),
+        "checkpoint": hashing.hash_file(weights),
     }

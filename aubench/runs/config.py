@@ -14,21 +14,21 @@ from aubench.core.errors import UsageError
 from aubench.core.method import Method
 from aubench.core.protocol import Protocol
 from aubench.core.recipe import Recipe
-from aubench.core.registry import Entry, find_method
+from aubench.core.registry import MethodEntry, find_method
 from aubench.core.task import Task
-from aubench.data.splits import Labelled, Roles
+from aubench.data.splits import FoldSplit, ProtocolDataset
 from aubench.data.store import Store
-from aubench.training.checkpoint import Identity
+from aubench.training.checkpoint import CheckpointIdentity
 
 Selection = Literal["inner_val", "last", "oracle_test"]
 SELECTIONS: tuple[Selection, ...] = ("inner_val", "last", "oracle_test")
 
-HEADER = "run.json"
+RUN_FILE = "run.json"
 """What the run is, in its folder."""
 
 
 @dataclass(frozen=True)
-class StoreFacts:
+class StoreRef:
     """The store that a run reads: where it is, what must not change, and how many points its frames have."""
 
     path: Path
@@ -38,14 +38,14 @@ class StoreFacts:
     landmarks: int = 0
 
     @classmethod
-    def of(cls, store: Store) -> Self:
+    def from_store(cls, store: Store) -> Self:
         """What there is to know of an opened store."""
         info = store.info
         return cls(store.path.resolve(), info.dataset, info.version, info.digest, store.landmark_count)
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunConfig:
     """One run, decided in full before it starts; travels to worker processes.
 
     Attributes:
@@ -68,7 +68,7 @@ class Plan:
     seed: int
     selection: Selection
     precision: str
-    store: StoreFacts
+    store: StoreRef
     runs: Path
     search: dict[str, Any] | None = None
 
@@ -77,7 +77,7 @@ class Plan:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
-    def entry(self) -> Entry:
+    def entry(self) -> MethodEntry:
         """The method's class and where it was found."""
         return find_method(self.method)
 
@@ -86,75 +86,75 @@ class Plan:
         """Sixteen hexadecimal digits that stand for all that decides the numbers."""
         parts = {
             "method": self.entry.name,
-            "source": self._file or self.entry.source,
+            "source": self._file_digest or self.entry.source,
             "protocol": self.protocol.digest,
             "store": self.store.digest,
             "recipe": self.recipe,
             "seed": self.seed,
             "selection": self.selection,
             "precision": self.precision,
-            **self._searched,
+            **self._search_fields,
         }
-        return hashing.of_json(parts)[:16]
+        return hashing.hash_json(parts)[:16]
 
     @cached_property
-    def _file(self) -> str | None:
+    def _file_digest(self) -> str | None:
         """Digest of the file of a method given by path."""
-        return hashing.of_file(self.entry.path) if self.entry.path else None
+        return hashing.hash_file(self.entry.path) if self.entry.path else None
 
     @property
-    def _searched(self) -> dict[str, Any]:
+    def _search_fields(self) -> dict[str, Any]:
         return {} if self.search is None else {"search": self.search}
 
     @property
-    def folder(self) -> Path:
+    def run_dir(self) -> Path:
         """The run's folder."""
         return self.runs / self.protocol.name / self.entry.name / self.run_id
 
-    def fold_folder(self, fold: int) -> Path:
+    def fold_dir(self, fold: int) -> Path:
         """A fold's folder."""
-        return self.folder / f"fold{fold}"
+        return self.run_dir / f"fold{fold}"
 
-    def identity(self, fold: int) -> Identity:
+    def identity(self, fold: int) -> CheckpointIdentity:
         """What a fold's checkpoints are bound to."""
-        return Identity(self.run_id, self.entry.name, self.protocol.digest, fold, self.seed)
+        return CheckpointIdentity(self.run_id, self.entry.name, self.protocol.digest, fold, self.seed)
 
     @cached_property
-    def typed_recipe(self) -> Recipe:
+    def recipe_model(self) -> Recipe:
         """The recipe as the method's own type."""
-        return self.entry.method.Recipe(**self.recipe)
+        return self.entry.method_class.Recipe(**self.recipe)
 
     @cached_property
-    def changed(self) -> tuple[str, ...]:
+    def overrides(self) -> tuple[str, ...]:
         """Names of the recipe's values that are not the preset's."""
-        preset = self.entry.method.Recipe.make(self.preset, {}).model_dump(mode="json")
+        preset = self.entry.method_class.Recipe.from_preset(self.preset, {}).model_dump(mode="json")
         return tuple(key for key, value in self.recipe.items() if preset[key] != value)
 
     @cached_property
     def task(self) -> Task:
         """What the method is asked: the protocol's AUs on the modalities, and with the points, that it uses."""
-        method, offered = self.entry.method, self.protocol.task(self.typed_recipe.crop)
-        landmarks = self.store.landmarks if method.wants_landmarks else 0
-        return Task(method.uses(offered, self.typed_recipe), offered.aus, offered.image_size, landmarks)
+        method, offered = self.entry.method_class, self.protocol.task(self.recipe_model.crop)
+        landmarks = self.store.landmarks if method.needs_landmarks else 0
+        return Task(method.select_modalities(offered, self.recipe_model), offered.aus, offered.image_size, landmarks)
 
-    def opened(self, fold: int) -> tuple[Labelled, Roles]:
+    def load_data(self, fold: int) -> tuple[ProtocolDataset, FoldSplit]:
         """The store's frames, and which of them a fold trains on, is chosen by and is scored on."""
-        data = Labelled(Store(self.store.path), self.protocol)
-        return data, data.roles(fold, validation=self.selection == "inner_val")
+        data = ProtocolDataset(Store(self.store.path), self.protocol)
+        return data, data.split(fold, validation=self.selection == "inner_val")
 
-    def build(self) -> Method:
+    def build_method(self) -> Method:
         """The method, with weights drawn from the global generator."""
-        return self.entry.method(self.task, self.typed_recipe)
+        return self.entry.method_class(self.task, self.recipe_model)
 
     @property
-    def asked(self) -> dict[str, Any]:
+    def request(self) -> dict[str, Any]:
         """What it takes to plan it again: where the method is found, and the protocol in full."""
         method = str(self.entry.path.absolute()) if self.entry.path else self.method
         return {"method": method, "protocol": self.protocol.model_dump(mode="json")}
 
-    def describe(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """What ``run.json`` says."""
-        method = self.entry.method
+        method = self.entry.method_class
         return {
             "schema_version": 1,
             "run_id": self.run_id,
@@ -170,32 +170,32 @@ class Plan:
                 "fidelity": str(method.card.fidelity),
                 "modalities": list(self.task.modalities),
                 "source": self.entry.source,
-                **({"file": self._file} if self._file else {}),
+                **({"file": self._file_digest} if self._file_digest else {}),
             },
             "preset": self.preset,
             "recipe": self.recipe,
             "seed": self.seed,
             "selection": self.selection,
             "precision": self.precision,
-            **self._searched,
+            **self._search_fields,
             "store": {"dataset": self.store.dataset, "version": self.store.version, "digest": self.store.digest},
-            "asked": self.asked,
+            "asked": self.request,
         }
 
-    def open_folder(self, extra: dict[str, Any]) -> None:
+    def init_run_dir(self, extra: dict[str, Any]) -> None:
         """Write ``run.json`` if it is not there yet.
 
         Args:
             extra: Facts about the surroundings (git, packages, device), kept from the first start.
         """
-        path = self.folder / HEADER
+        path = self.run_dir / RUN_FILE
         if not path.exists():
-            atomic.write_json(path, self.describe() | extra)
+            atomic.write_json(path, self.to_dict() | extra)
 
 
-def make_plan(
+def create_run_config(
     entry_name: str,
-    entry: Entry,
+    entry: MethodEntry,
     protocol: Protocol,
     *,
     preset: str,
@@ -203,9 +203,9 @@ def make_plan(
     seed: int,
     selection: Selection,
     precision: str,
-    store: StoreFacts,
+    store: StoreRef,
     runs: Path,
-) -> Plan:
+) -> RunConfig:
     """Decide a run.
 
     Args:
@@ -224,9 +224,9 @@ def make_plan(
         UsageError: The method refuses the protocol's task.
         RecipeError: A preset, key or value that the method does not have.
     """
-    recipe = entry.method.Recipe.make(preset, changes)
-    reason = entry.method.refuses(protocol.task(recipe.crop), recipe)
+    recipe = entry.method_class.Recipe.from_preset(preset, changes)
+    reason = entry.method_class.unsupported_reason(protocol.task(recipe.crop), recipe)
     if reason is not None:
         raise UsageError(f"refuses {protocol.name} ({', '.join(protocol.modalities)}): {reason}", where=entry.name)
     plain = json.loads(recipe.model_dump_json())
-    return Plan(entry_name, protocol, preset, plain, seed, selection, precision, store, runs)
+    return RunConfig(entry_name, protocol, preset, plain, seed, selection, precision, store, runs)

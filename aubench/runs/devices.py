@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aubench._util import system
-from aubench.core.errors import UsageError, nearest
+from aubench.core.errors import UsageError, suggest
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -45,17 +45,17 @@ def choose(kind: str) -> DeviceChoice:
     import torch
 
     if kind not in KINDS:
-        raise UsageError(f"no device '{kind}'", where="--device", hint=nearest(kind, KINDS))
+        raise UsageError(f"no device '{kind}'", where="--device", hint=suggest(kind, KINDS))
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if kind == "auto":
         kind = next(name for name, there in here.items() if there)
     if not here[kind]:
         raise UsageError(f"no {kind} device on this machine", where="--device", hint="use --device cpu")
-    count = {"cuda": torch.cuda.device_count, "mps": lambda: 1, "cpu": system.available}[kind]()
-    return DeviceChoice(kind, count, named(kind, 0))
+    count = {"cuda": torch.cuda.device_count, "mps": lambda: 1, "cpu": system.available_cores}[kind]()
+    return DeviceChoice(kind, count, device_name(kind, 0))
 
 
-def named(kind: str, index: int) -> str:
+def device_name(kind: str, index: int) -> str:
     """What a device is called.
 
     Args:
@@ -100,7 +100,7 @@ def fabric_for(kind: str, index: int, precision: str) -> Fabric:
     return Fabric(accelerator=kind, devices=devices, precision=precision, plugins=plugins)  # type: ignore[arg-type]
 
 
-def place(method: Method, fabric: Fabric) -> None:
+def move_to_device(method: Method, fabric: Fabric) -> None:
     """Move a method to a device, its filters laid out channels last as images are."""
     import torch
 

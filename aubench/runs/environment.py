@@ -22,7 +22,7 @@ _PACKAGES = (
 )
 
 
-def surroundings() -> dict[str, Any]:
+def capture_environment() -> dict[str, Any]:
     """Libraries and code that compute from here on."""
     return {"packages": packages(), "git": git()}
 

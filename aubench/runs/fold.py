@@ -16,24 +16,24 @@ from aubench._util.seeds import derive
 from aubench.core import hashing
 from aubench.core.recipe import Recipe
 from aubench.data import clips
-from aubench.data.splits import Labelled, Roles, Rows
+from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
 from aubench.evaluation import inference
-from aubench.evaluation.predictor import Sealed
+from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores
 from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.runs import devices, environment
-from aubench.runs.config import Plan
-from aubench.runs.pretraining import Pretrained, pretrained
-from aubench.training.state import History
-from aubench.training.trainer import WEIGHTS, Part, Place, Training
+from aubench.runs.config import RunConfig
+from aubench.runs.pretraining import PretrainingResult, pretrain_or_load
+from aubench.training.state import TrainState
+from aubench.training.trainer import WEIGHTS, TrainContext, Trainer, TrainPhase
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedFold:
     """A fold's method with the weights that were chosen.
 
     Attributes:
@@ -42,9 +42,9 @@ class Trained:
         before: What was done before the labels came; None where nothing was.
     """
 
-    place: Place
-    training: Training
-    before: Pretrained | None
+    context: TrainContext
+    trainer: Trainer
+    pretrained: PretrainingResult | None
 
 
 Report = Callable[[dict[str, Any]], None]
@@ -55,7 +55,7 @@ PREDICTIONS = "predictions.parquet"
 
 
 def run_fold(
-    plan: Plan, fold: int, kind: str, index: int, report: Report, surroundings: dict[str, Any] | None = None
+    plan: RunConfig, fold: int, kind: str, index: int, report: Report, surroundings: dict[str, Any] | None = None
 ) -> None:
     """Finish a fold of a run, from wherever it stands.
 
@@ -67,20 +67,22 @@ def run_fold(
         report: Told of each epoch and of the end.
         surroundings: Libraries and code that the command began with; those of this moment where None.
     """
-    folder = plan.fold_folder(fold)
+    folder = plan.fold_dir(fold)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if (folder / RESULT).exists():
             return
-        made = {"device": {"kind": kind, "name": devices.named(kind, index), "precision": plan.precision}}
-        made |= surroundings or environment.surroundings()
-        data, roles = plan.opened(fold)
-        done = trained(plan, data, roles, kind, index, report)
-        _score(done.place, roles, done.training, done.before, made)
-        report({"kind": "fold", "fold": fold, "epochs": len(done.training.history.epochs)})
+        made = {"device": {"kind": kind, "name": devices.device_name(kind, index), "precision": plan.precision}}
+        made |= surroundings or environment.capture_environment()
+        data, roles = plan.load_data(fold)
+        done = train_fold(plan, data, roles, kind, index, report)
+        _score_fold(done.context, roles, done.trainer, done.pretrained, made)
+        report({"kind": "fold", "fold": fold, "epochs": len(done.trainer.state.epochs)})
 
 
-def trained(plan: Plan, data: Labelled, roles: Roles, kind: str, index: int, report: Report) -> Trained:
+def train_fold(
+    plan: RunConfig, data: ProtocolDataset, roles: FoldSplit, kind: str, index: int, report: Report
+) -> TrainedFold:
     """Bring a fold's method through pre-training and training, from wherever these stand; a search does as a run does.
 
     Args:
@@ -93,53 +95,55 @@ def trained(plan: Plan, data: Labelled, roles: Roles, kind: str, index: int, rep
     """
     if kind == "cpu":
         torch.set_num_threads(1)
-    place = _placed(plan, roles.fold, data, devices.fabric_for(kind, index, plan.precision), report)
-    before = pretrained(place, roles)
-    return Trained(place, _trained(place, roles, before), before)
+    place = _setup(plan, roles.fold, data, devices.fabric_for(kind, index, plan.precision), report)
+    before = pretrain_or_load(place, roles)
+    return TrainedFold(place, _train(place, roles, before), before)
 
 
-def _placed(plan: Plan, fold: int, data: Labelled, fabric: Fabric, report: Report) -> Place:
+def _setup(plan: RunConfig, fold: int, data: ProtocolDataset, fabric: Fabric, report: Report) -> TrainContext:
     torch.manual_seed(derive(plan.seed, plan.protocol.seed, fold, plan.entry.name, "initialisation"))
-    method = plan.build()
-    devices.place(method, fabric)
-    return Place(plan, fold, data, fabric, method, report)
+    method = plan.build_method()
+    devices.move_to_device(method, fabric)
+    return TrainContext(plan, fold, data, fabric, method, report)
 
 
-def _trained(place: Place, roles: Roles, before: Pretrained | None) -> Training:
+def _train(place: TrainContext, roles: FoldSplit, before: PretrainingResult | None) -> Trainer:
     """The supervised stages, done."""
     plan, fold, data = place.plan, place.fold, place.data
-    place.method.meet([torch.from_numpy(data.labels[rows]) for rows in clips.sequences(data, roles.train)])
+    place.method.on_train_labels([torch.from_numpy(data.labels[rows]) for rows in clips.sequences(data, roles.train)])
     val = roles.test if plan.selection == "oracle_test" else roles.val
-    part = Part(
+    part = TrainPhase(
         stages=tuple(stage for stage in place.method.stages() if not stage.pretraining),
         train=roles.train,
-        val=_thinned(data, val, plan.typed_recipe),
-        folder=plan.fold_folder(fold),
+        val=_subsample_validation(data, val, plan.recipe_model),
+        folder=plan.fold_dir(fold),
         identity=plan.identity(fold),
     )
-    history = History() if before is None else History(wall=before.seconds, epochs=list(before.epochs))
-    training = Training(place, part, history)
+    history = TrainState() if before is None else TrainState(wall=before.seconds, epochs=list(before.epochs))
+    training = Trainer(place, part, history)
     training.run()
     return training
 
 
-def _thinned(data: Labelled, rows: Rows, recipe: Recipe) -> Rows:
+def _subsample_validation(data: ProtocolDataset, rows: Rows, recipe: Recipe) -> Rows:
     """Every how many frames, or clips, the recipe wants to be validated on."""
     if recipe.clip_length is None:
         return rows[:: recipe.validation_stride]
-    kept = clips.tiled(data, rows, recipe.clip_length)[:: recipe.validation_stride]
+    kept = clips.cover_with_clips(data, rows, recipe.clip_length)[:: recipe.validation_stride]
     return np.sort(kept[kept >= 0])
 
 
-def _score(place: Place, roles: Roles, training: Training, before: Pretrained | None, made: dict[str, Any]) -> None:
+def _score_fold(
+    place: TrainContext, roles: FoldSplit, training: Trainer, before: PretrainingResult | None, made: dict[str, Any]
+) -> None:
     plan, data, device = place.plan, place.data, place.fabric.device
-    folder = plan.fold_folder(roles.fold)
-    sealed = Sealed(place.method, place.fabric.autocast)
+    folder = plan.fold_dir(roles.fold)
+    sealed = Predictor(place.method, place.fabric.autocast)
     _warm_up(sealed, data, roles, device)
     begin = time.perf_counter()
-    found = inference.probabilities(sealed, data, roles.test, device)
+    found = inference.predict_probabilities(sealed, data, roles.test, device)
     seconds = time.perf_counter() - begin
-    counts = inference.count(found, data, roles.test, fold=roles.fold)
+    counts = inference.count_table(found, data, roles.test, fold=roles.fold)
     labels = data.labels[roles.test]
     histograms = histograms_file.of_predictions(
         found, labels, plan.protocol.aus, condition=counts_file.CLEAN, fold=roles.fold
@@ -147,7 +151,7 @@ def _score(place: Place, roles: Roles, training: Training, before: Pretrained | 
     inference.write_predictions(folder / PREDICTIONS, found, data, roles.test)
     counts_file.write(counts, folder)
     histograms_file.write(histograms, folder)
-    history = training.history
+    history = training.state
     result = {
         "fold": roles.fold,
         "epochs": len(history.epochs),
@@ -163,25 +167,25 @@ def _score(place: Place, roles: Roles, training: Training, before: Pretrained | 
             "val": _subjects(data, roles.val),
             "test": _subjects(data, roles.test),
         },
-        "pretraining": [] if before is None else before.ledger,
+        "pretraining": [] if before is None else before.sources,
         "train_prevalence": data.prevalence(roles.train),
-        "checkpoint": hashing.of_file(folder / WEIGHTS),
+        "checkpoint": hashing.hash_file(folder / WEIGHTS),
         "scores": _scores(counts, histograms),
     }
     atomic.write_json(folder / RESULT, result)
-    training.forget()
+    training.remove_resume_files()
 
 
-def _warm_up(sealed: Sealed, data: Labelled, roles: Roles, device: torch.device) -> None:
-    inference.probabilities(sealed, data, roles.test[: inference.BATCH], device)
+def _warm_up(sealed: Predictor, data: ProtocolDataset, roles: FoldSplit, device: torch.device) -> None:
+    inference.predict_probabilities(sealed, data, roles.test[: inference.BATCH], device)
 
 
-def _subjects(data: Labelled, rows: Rows) -> list[str]:
+def _subjects(data: ProtocolDataset, rows: Rows) -> list[str]:
     return sorted(set(np.unique(data.subjects[rows]).tolist()))
 
 
 def _scores(counts: Any, histograms: Any) -> dict[str, Any]:
-    summary = scores.summarise(counts, histograms)
+    summary = scores.summarize(counts, histograms)
     per_au = {
         au: {"f1": f1, "acc": summary.acc_by_au[au], "auc": summary.auc_by_au[au], "ap": summary.ap_by_au[au]}
         for au, f1 in summary.f1_by_au.items()

@@ -16,7 +16,7 @@ from aubench.core.method import Method
 from aubench.core.protocol import Protocol
 from aubench.datasets.catalog import open_store
 from aubench.runs import pretraining
-from aubench.runs.config import HEADER, Plan, StoreFacts
+from aubench.runs.config import RUN_FILE, RunConfig, StoreRef
 from aubench.runs.fold import RESULT
 from aubench.training import checkpoint
 from aubench.training.trainer import WEIGHTS
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from aubench.data.store import Store
 
 
-def open_plan(
+def load_run(
     folder: Path,
     store: Path | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
     opened: dict[str, Store] | None = None,
-) -> Plan:
+) -> RunConfig:
     """What a run was, from its folder, on a store that is still the same.
 
     Args:
@@ -52,7 +52,7 @@ def open_plan(
         if protocol.dataset not in known:
             known[protocol.dataset] = open_store(protocol.dataset, store, progress)
         own = known[protocol.dataset]
-        plan = Plan(
+        plan = RunConfig(
             method=said["asked"]["method"],
             protocol=protocol,
             preset=said["preset"],
@@ -60,23 +60,23 @@ def open_plan(
             seed=said["seed"],
             selection=said["selection"],
             precision=said["precision"],
-            store=StoreFacts.of(own),
+            store=StoreRef.from_store(own),
             runs=folder.absolute().parents[2],
             search=said.get("search"),
         )
     except (KeyError, TypeError, ValidationError) as error:
         raise UsageError(
-            f"is not what this version writes ({type(error).__name__})", where=folder / HEADER, hint="run it again"
+            f"is not what this version writes ({type(error).__name__})", where=folder / RUN_FILE, hint="run it again"
         ) from None
     if plan.store.digest != said["store"]["digest"]:
         raise UsageError("is not the store that the run read", where=own.path, hint="give its own with --store")
     if plan.run_id != said["run_id"]:
-        raise UsageError("has another id than what it says amounts to", where=folder / HEADER, hint="run it again")
+        raise UsageError("has another id than what it says amounts to", where=folder / RUN_FILE, hint="run it again")
     return plan
 
 
 @dataclass(frozen=True)
-class Opened:
+class LoadedRuns:
     """Runs that were asked for.
 
     Attributes:
@@ -84,13 +84,13 @@ class Opened:
         passed_over: The others, and why.
     """
 
-    plans: tuple[Plan, ...]
-    passed_over: tuple[tuple[Path, str], ...]
+    configs: tuple[RunConfig, ...]
+    skipped: tuple[tuple[Path, str], ...]
 
 
-def open_all(
+def load_finished_runs(
     folders: Sequence[Path], store: Path | None = None, progress: Callable[[int, int], None] = lambda *_: None
-) -> Opened:
+) -> LoadedRuns:
     """Open every run of some folders that is finished and still what it was.
 
     Args:
@@ -101,24 +101,24 @@ def open_all(
     Raises:
         DataError: There is no such store, or it is not whole.
     """
-    plans: list[Plan] = []
+    plans: list[RunConfig] = []
     passed_over: list[tuple[Path, str]] = []
     stores: dict[str, Store] = {}
     for folder in folders:
-        lacking = _lacking(folder)
+        lacking = _why_unfinished(folder)
         if lacking:
             passed_over.append((folder, lacking))
             continue
         try:
-            found = open_plan(folder, store, progress, stores)
-            _ = found.typed_recipe
+            found = load_run(folder, store, progress, stores)
+            _ = found.recipe_model
             plans.append(found)
         except (UsageError, RecipeError) as error:
             passed_over.append((folder, error.what))
-    return Opened(tuple(plans), tuple(passed_over))
+    return LoadedRuns(tuple(plans), tuple(passed_over))
 
 
-def _lacking(folder: Path) -> str:
+def _why_unfinished(folder: Path) -> str:
     """What a run lacks to be finished, in words; nothing where it is."""
     try:
         wanted = len(_header(folder)["asked"]["protocol"]["folds"])
@@ -128,20 +128,20 @@ def _lacking(folder: Path) -> str:
     return "" if done == wanted else f"has {done} of {wanted} folds"
 
 
-def method_of(plan: Plan, fold: int) -> Method:
+def load_method(plan: RunConfig, fold: int) -> Method:
     """A fold's method with the weights that the run chose, in evaluation mode.
 
     Raises:
         UsageError: The fold is not finished.
         CheckpointError: The weights are not those that the fold was scored with.
     """
-    result, path = _result(plan, fold), plan.fold_folder(fold) / WEIGHTS
-    if hashing.of_file(path) != result["checkpoint"]:
+    result, path = _result(plan, fold), plan.fold_dir(fold) / WEIGHTS
+    if hashing.hash_file(path) != result["checkpoint"]:
         raise CheckpointError("is not what the fold was scored with", where=path, hint="run the fold again")
-    return _with(plan, checkpoint.read(path, plan.identity(fold)).tensors)
+    return _build_with_weights(plan, checkpoint.read(path, plan.identity(fold)).tensors)
 
 
-def pretrained_method_of(plan: Plan, fold: int) -> Method:
+def load_pretrained_method(plan: RunConfig, fold: int) -> Method:
     """A fold's method with the weights that its supervised training began with, in evaluation mode.
 
     Where nothing was pre-trained, it has the weights of :func:`method_of`.
@@ -151,24 +151,24 @@ def pretrained_method_of(plan: Plan, fold: int) -> Method:
         CheckpointError: The weights are not those, or not there any more.
     """
     ledger = _result(plan, fold)["pretraining"]
-    return _with(plan, pretraining.weights(plan, fold, ledger)) if ledger else method_of(plan, fold)
+    return _build_with_weights(plan, pretraining.weights(plan, fold, ledger)) if ledger else load_method(plan, fold)
 
 
-def _result(plan: Plan, fold: int) -> dict[str, Any]:
-    path = plan.fold_folder(fold) / RESULT
+def _result(plan: RunConfig, fold: int) -> dict[str, Any]:
+    path = plan.fold_dir(fold) / RESULT
     if not path.exists():
-        raise UsageError(f"fold {fold} is not finished", where=plan.folder, hint="finish it with `aubench run`")
+        raise UsageError(f"fold {fold} is not finished", where=plan.run_dir, hint="finish it with `aubench run`")
     return dict(json.loads(path.read_text()))
 
 
-def _with(plan: Plan, tensors: dict[str, Tensor]) -> Method:
-    method = plan.build()
+def _build_with_weights(plan: RunConfig, tensors: dict[str, Tensor]) -> Method:
+    method = plan.build_method()
     try:
         method.load_state_dict(tensors)
     except RuntimeError:
         raise CheckpointError(
             "has weights of an earlier version of its method",
-            where=plan.folder,
+            where=plan.run_dir,
             hint="run it again with --runs elsewhere",
         ) from None
     return method.eval()
@@ -176,7 +176,7 @@ def _with(plan: Plan, tensors: dict[str, Tensor]) -> Method:
 
 def _header(folder: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((folder / HEADER).read_text()))
+        return dict(json.loads((folder / RUN_FILE).read_text()))
     except (OSError, ValueError):
         raise UsageError(
             "is not the folder of a run", where=folder, hint="runs lie in runs/<protocol>/<method>/"

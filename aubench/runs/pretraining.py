@@ -18,12 +18,12 @@ from filelock import FileLock
 from aubench._util import atomic
 from aubench.core import hashing
 from aubench.core.errors import CheckpointError
-from aubench.data.splits import Roles
-from aubench.runs.config import Plan
+from aubench.data.splits import FoldSplit
+from aubench.runs.config import RunConfig
 from aubench.training import checkpoint
-from aubench.training.checkpoint import Identity
-from aubench.training.state import History
-from aubench.training.trainer import EPOCHS, WEIGHTS, Part, Place, Training
+from aubench.training.checkpoint import CheckpointIdentity
+from aubench.training.state import TrainState
+from aubench.training.trainer import EPOCHS, WEIGHTS, TrainContext, Trainer, TrainPhase
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ DONE = "pretraining.json"
 
 
 @dataclass(frozen=True)
-class Pretrained:
+class PretrainingResult:
     """What was done before the labels came.
 
     Attributes:
@@ -42,12 +42,12 @@ class Pretrained:
         epochs: One entry per epoch, as in ``epochs.jsonl``.
     """
 
-    ledger: list[dict[str, Any]]
+    sources: list[dict[str, Any]]
     seconds: float
     epochs: tuple[dict[str, Any], ...]
 
 
-def pretrained(place: Place, roles: Roles) -> Pretrained | None:
+def pretrain_or_load(place: TrainContext, roles: FoldSplit) -> PretrainingResult | None:
     """Bring the method through its pre-training stages, or fetch what another run left of them.
 
     Test subjects are never among those whose images are read, unless a stage asks for everyone.
@@ -63,22 +63,22 @@ def pretrained(place: Place, roles: Roles) -> Pretrained | None:
     if not stages:
         return None
     plan, data = place.plan, place.data
-    everyone = any(stage.everyone for stage in stages)
+    everyone = any(stage.include_all_subjects for stage in stages)
     subjects = sorted(plan.protocol.subjects if everyone else set(data.subjects[roles.train].tolist()))
     key = _key(plan, subjects)
     folder, identity = _folder(plan, key, place.fold), _identity(plan, key, place.fold)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / DONE).exists():
-            frames = data.coded_or_not(set(subjects))
-            _make(place, Part(stages, frames, frames[:0], folder, identity), subjects)
+            frames = data.all_rows(set(subjects))
+            _pretrain(place, TrainPhase(stages, frames, frames[:0], folder, identity), subjects)
     place.method.load_state_dict(checkpoint.read(folder / WEIGHTS, identity).tensors)
     done = json.loads((folder / DONE).read_text())
     epochs = tuple(json.loads(line) for line in (folder / EPOCHS).read_text().splitlines())
-    return Pretrained(done["ledger"], done["seconds"], epochs)
+    return PretrainingResult(done["ledger"], done["seconds"], epochs)
 
 
-def weights(plan: Plan, fold: int, ledger: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+def weights(plan: RunConfig, fold: int, ledger: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     """Read back what a fold's supervised training began with.
 
     Args:
@@ -98,50 +98,50 @@ def weights(plan: Plan, fold: int, ledger: Sequence[Mapping[str, Any]]) -> dict[
     return checkpoint.read(path, _identity(plan, key, fold)).tensors
 
 
-def _folder(plan: Plan, key: str, fold: int) -> Path:
+def _folder(plan: RunConfig, key: str, fold: int) -> Path:
     return plan.runs / FOLDER / plan.protocol.name / plan.entry.name / key / f"fold{fold}"
 
 
-def _identity(plan: Plan, key: str, fold: int) -> Identity:
-    return Identity(key, plan.entry.name, plan.protocol.digest, fold, plan.seed)
+def _identity(plan: RunConfig, key: str, fold: int) -> CheckpointIdentity:
+    return CheckpointIdentity(key, plan.entry.name, plan.protocol.digest, fold, plan.seed)
 
 
-def _make(place: Place, part: Part, subjects: list[str]) -> None:
-    training = Training(place, part, History())
+def _pretrain(place: TrainContext, part: TrainPhase, subjects: list[str]) -> None:
+    training = Trainer(place, part, TrainState())
     training.run()
     source = f"{place.plan.entry.name} {part.identity.run}"
     entry = {"source": source, "datasets": [place.plan.store.dataset], "fold": place.fold, "subjects": subjects}
     said = {
-        "recipe": place.plan.typed_recipe.before_finetuning(),
+        "recipe": place.plan.recipe_model.pretraining_config(),
         "frames": len(part.train),
-        "seconds": round(training.history.wall, 3),
+        "seconds": round(training.state.wall, 3),
         "ledger": [{"stage": stage.name, **entry} for stage in part.stages],
     }
     atomic.write_json(part.folder / DONE, said)
-    training.forget()
+    training.remove_resume_files()
 
 
-def _key(plan: Plan, subjects: list[str]) -> str:
+def _key(plan: RunConfig, subjects: list[str]) -> str:
     parts = {
         "method": plan.entry.name,
         "source": _source(plan),
-        "recipe": plan.typed_recipe.before_finetuning(),
+        "recipe": plan.recipe_model.pretraining_config(),
         "protocol": plan.protocol.digest,
         "store": plan.store.digest,
         "subjects": subjects,
         "seed": plan.seed,
         "precision": plan.precision,
     }
-    return hashing.of_json(parts)[:16]
+    return hashing.hash_json(parts)[:16]
 
 
-def _source(plan: Plan) -> str:
+def _source(plan: RunConfig) -> str:
     """The code that makes the weights: the method's file, and what the built-in methods share."""
     import inspect
 
     from aubench.methods import _modules
 
-    files = [Path(inspect.getfile(plan.entry.method))]
+    files = [Path(inspect.getfile(plan.entry.method_class))]
     if plan.entry.source == "builtin":
         files += sorted(Path(_modules.__path__[0]).glob("*.py"))
-    return hashing.of_json([hashing.of_file(file) for file in files])
+    return hashing.hash_json([hashing.hash_file(file) for file in files])

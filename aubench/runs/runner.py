@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from aubench.core.conditions import Condition
 from aubench.core.errors import AubenchError, UsageError
-from aubench.data.splits import Labelled
+from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.evaluation import flops
 from aubench.metrics import scores
@@ -23,19 +23,19 @@ from aubench.plots import run_figures
 from aubench.results import counts, histograms
 from aubench.results import record as record_file
 from aubench.results.record import Record, RecordInfo
-from aubench.results.schema import MethodPart
+from aubench.results.schema import MethodInfo
 from aubench.runs import condition_scores, environment
-from aubench.runs.condition_scores import Evaluated
-from aubench.runs.config import HEADER, Plan
+from aubench.runs.condition_scores import ConditionScores
+from aubench.runs.config import RUN_FILE, RunConfig
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.fold import RESULT, run_fold
-from aubench.runs.scheduler import Job, launch
+from aubench.runs.scheduler import Job, run_jobs
 
-RECORD = "record"
+RECORD_DIR = "record"
 
 
-def execute(
-    plans: Sequence[Plan],
+def run_folds(
+    plans: Sequence[RunConfig],
     folds: Sequence[int],
     choice: DeviceChoice,
     report: Callable[[Job, dict[str, Any]], None],
@@ -53,15 +53,15 @@ def execute(
     """
     for plan in plans:
         _check(plan)
-    surroundings = environment.surroundings()
+    surroundings = environment.capture_environment()
     begun = {
         "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "device": {"kind": choice.kind, "name": choice.name},
     }
     for plan in plans:
-        plan.open_folder(begun | surroundings)
+        plan.init_run_dir(begun | surroundings)
     work = partial(run_fold, surroundings=surroundings)
-    todo = [Job(plan, fold, work) for plan in plans for fold in folds if not (plan.fold_folder(fold) / RESULT).exists()]
+    todo = [Job(plan, fold, work) for plan in plans for fold in folds if not (plan.fold_dir(fold) / RESULT).exists()]
     touched = {job.plan.run_id for job in todo}
     recorded = set()
 
@@ -71,14 +71,14 @@ def execute(
             recorded.add(job.plan.run_id)
             _record(job.plan)
 
-    with _done_first(partial(launch, todo, choice, told)):
+    with _defer_error(partial(run_jobs, todo, choice, told)):
         for plan in plans:
-            if plan.run_id not in recorded and (plan.run_id in touched or not _tells(plan)):
+            if plan.run_id not in recorded and (plan.run_id in touched or not record_is_current(plan)):
                 _record(plan)
 
 
 @contextmanager
-def _done_first(work: Callable[[], None]) -> Iterator[None]:
+def _defer_error(work: Callable[[], None]) -> Iterator[None]:
     """Some work, then the block; what stopped the work is raised after it, so that the block sees what was done."""
     failed: AubenchError | None = None
     try:
@@ -90,7 +90,7 @@ def _done_first(work: Callable[[], None]) -> Iterator[None]:
         raise failed
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: RunConfig) -> None:
     """Find before the work what would leave a finished run without its record.
 
     Raises:
@@ -98,7 +98,7 @@ def _check(plan: Plan) -> None:
         MethodError: Its operations cannot be counted.
     """
     try:
-        MethodPart.model_validate_json(json.dumps(plan.describe()["method"]))
+        MethodInfo.model_validate_json(json.dumps(plan.to_dict()["method"]))
     except ValidationError as error:
         raise UsageError(
             f"has a {error.errors()[0]['loc'][0]} that no record can hold",
@@ -106,17 +106,17 @@ def _check(plan: Plan) -> None:
             hint="names have letters, digits, '_' and '-', titles one line of 300 characters at most",
         ) from None
     if plan.entry.source != "builtin":
-        flops.count(plan.entry.method, plan.task, plan.typed_recipe)
+        flops.count_flops(plan.entry.method_class, plan.task, plan.recipe_model)
 
 
-def _record(plan: Plan) -> None:
+def _record(plan: RunConfig) -> None:
     if write_record(plan):
-        run_figures.draw(plan.folder)
+        run_figures.plot(plan.run_dir)
 
 
-def put_under(
-    plans: Sequence[Plan],
-    conditions: Callable[[Plan], Sequence[Condition]],
+def evaluate_conditions(
+    plans: Sequence[RunConfig],
+    conditions: Callable[[RunConfig], Sequence[Condition]],
     choice: DeviceChoice,
     report: Callable[[Job, dict[str, Any]], None],
 ) -> None:
@@ -136,18 +136,18 @@ def put_under(
         Job(plan, fold, partial(condition_scores.evaluate, conditions=wanted[plan.run_id]))
         for plan in plans
         for fold in finished_folds(plan)
-        if condition_scores.lacking(plan, fold, wanted[plan.run_id])
+        if condition_scores.missing_conditions(plan, fold, wanted[plan.run_id])
     ]
     touched = {job.plan.run_id for job in todo}
-    with _done_first(partial(launch, todo, choice, report)):
+    with _defer_error(partial(run_jobs, todo, choice, report)):
         for plan in plans:
-            if plan.run_id in touched or not _tells(plan, wanted[plan.run_id]):
+            if plan.run_id in touched or not record_is_current(plan, wanted[plan.run_id]):
                 write_record(plan)
 
 
-def _tells(plan: Plan, conditions: Sequence[Condition] = ()) -> bool:
+def record_is_current(plan: RunConfig, conditions: Sequence[Condition] = ()) -> bool:
     """Whether the run's record has all finished folds and these conditions."""
-    path = plan.folder / RECORD / record_file.FILE
+    path = plan.run_dir / RECORD_DIR / record_file.FILE
     if not path.exists():
         return False
     info = RecordInfo.parse(path.read_bytes(), where=path)
@@ -156,41 +156,41 @@ def _tells(plan: Plan, conditions: Sequence[Condition] = ()) -> bool:
     )
 
 
-def finished_folds(plan: Plan) -> list[int]:
+def finished_folds(plan: RunConfig) -> list[int]:
     """Numbers of the folds that have their result."""
     numbers = range(1, len(plan.protocol.folds) + 1)
-    return [fold for fold in numbers if (plan.fold_folder(fold) / RESULT).exists()]
+    return [fold for fold in numbers if (plan.fold_dir(fold) / RESULT).exists()]
 
 
-def write_record(plan: Plan) -> Record | None:
+def write_record(plan: RunConfig) -> Record | None:
     """Put the finished folds together into the run's record; None where no fold is finished.
 
     Processes that work on folds of the same run take turns, so the last one's record has them all.
     """
-    with FileLock(plan.folder / ".record.lock"):
-        return _written(plan) if finished_folds(plan) else None
+    with FileLock(plan.run_dir / ".record.lock"):
+        return _assemble_record(plan) if finished_folds(plan) else None
 
 
-def _written(plan: Plan) -> Record:
+def _assemble_record(plan: RunConfig) -> Record:
     done = finished_folds(plan)
-    folders = [plan.fold_folder(fold) for fold in done]
+    folders = [plan.fold_dir(fold) for fold in done]
     results = [json.loads((folder / RESULT).read_text()) for folder in folders]
-    run = json.loads((plan.folder / HEADER).read_text())
+    run = json.loads((plan.run_dir / RUN_FILE).read_text())
     evaluated = [condition_scores.read(plan, fold) for fold in done]
-    known = _common(evaluated)
+    known = _common_conditions(evaluated)
     counted, drawn = ([reader(folder) for folder in folders] for reader in (counts.read, histograms.read))
     for part in (part for part in evaluated if part is not None):
         counted.append(part.counts[part.counts["condition"].isin(known)])
         drawn.append(part.histograms[part.histograms["condition"].isin(known)])
-    tables = counts.tidy(pd.concat(counted)), histograms.tidy(pd.concat(drawn))
-    fields = _fields(plan, run, results) | {"conditions": [counts.CLEAN, *known]}
-    info = RecordInfo.of(fields | {"summary": scores.summarise(*tables).model_dump()})
+    tables = counts.canonical(pd.concat(counted)), histograms.canonical(pd.concat(drawn))
+    fields = _record_fields(plan, run, results) | {"conditions": [counts.CLEAN, *known]}
+    info = RecordInfo.from_fields(fields | {"summary": scores.summarize(*tables).model_dump()})
     record = Record(info, *tables)
-    record.write(plan.folder / RECORD)
+    record.write(plan.run_dir / RECORD_DIR)
     return record
 
 
-def _common(evaluated: Sequence[Evaluated | None]) -> tuple[str, ...]:
+def _common_conditions(evaluated: Sequence[ConditionScores | None]) -> tuple[str, ...]:
     """The conditions that every fold was evaluated under, in the order of the first."""
     first, *others = evaluated
     if first is None:
@@ -198,10 +198,10 @@ def _common(evaluated: Sequence[Evaluated | None]) -> tuple[str, ...]:
     return tuple(c for c in first.conditions if all(other is not None and c in other.conditions for other in others))
 
 
-def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
+def _record_fields(plan: RunConfig, run: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
     store = Store(plan.store.path)
-    data = Labelled(store, plan.protocol)
-    first, *others = _distinct(_made(result, run, plan) for result in results)
+    data = ProtocolDataset(store, plan.protocol)
+    first, *others = _unique(_fold_environment(result, run, plan) for result in results)
     return {
         "schema_version": 1,
         "run": plan.run_id,
@@ -224,19 +224,19 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
         "method": run["method"],
         "preset": plan.preset,
         "recipe": plan.recipe,
-        "changed": plan.changed,
+        "changed": plan.overrides,
         "seed": plan.seed,
         "selection": plan.selection,
         "threshold": plan.protocol.threshold,
         "pretraining": [
             *(
                 {"stage": "initialisation", "source": seen.source, "datasets": list(seen.datasets)}
-                for seen in plan.typed_recipe.seen()
+                for seen in plan.recipe_model.pretraining_sources()
             ),
             *(entry for result in results for entry in result["pretraining"]),
         ],
         "search": plan.search or {"trials": 0},
-        "compute": flops.count(plan.entry.method, plan.task, plan.typed_recipe).model_dump(mode="json"),
+        "compute": flops.count_flops(plan.entry.method_class, plan.task, plan.recipe_model).model_dump(mode="json"),
         "speed": {
             "train_frames_per_s": scores.mean([result["train_frames_per_s"] for result in results]),
             "inference_frames_per_s": scores.mean([result["inference_frames_per_s"] for result in results]),
@@ -244,11 +244,11 @@ def _fields(plan: Plan, run: dict[str, Any], results: list[dict[str, Any]]) -> d
         "time": {"started": run["started"], "seconds": sum(result["seconds"] for result in results)},
         **first,
         "also": others,
-        "folds": [_fold_part(result) for result in results],
+        "folds": [_fold_info(result) for result in results],
     }
 
 
-def _made(result: dict[str, Any], run: dict[str, Any], plan: Plan) -> dict[str, Any]:
+def _fold_environment(result: dict[str, Any], run: dict[str, Any], plan: RunConfig) -> dict[str, Any]:
     """What finished a fold; of one that an earlier version left, what its run began with."""
     if "made" in result:
         return dict(result["made"])
@@ -256,11 +256,11 @@ def _made(result: dict[str, Any], run: dict[str, Any], plan: Plan) -> dict[str, 
     return {"device": device, "packages": run["packages"], "git": run["git"]}
 
 
-def _distinct(made: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _unique(made: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """What finished the folds, each once."""
     return list({json.dumps(one, sort_keys=True): one for one in made}.values())
 
 
-def _fold_part(result: dict[str, Any]) -> dict[str, Any]:
+def _fold_info(result: dict[str, Any]) -> dict[str, Any]:
     same = ("fold", "frames", "epochs", "best_epoch", "checkpoint", "train_prevalence")
     return {**{key: result[key] for key in same}, **result["subjects"]}

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from aubench._util import atomic
 from aubench.core.errors import AubenchError
-from aubench.runs.config import Plan
+from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
 
 _PRELOAD = ["aubench.runs.fold", "aubench.methods._modules.backbones", "lightning_fabric", "torchmetrics", "timm"]
@@ -27,7 +27,7 @@ _KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHO
 """For glibc: a training step frees and takes the same megabytes again; giving them back costs up to a sixth of it."""
 
 
-MOST_FILES = 10_000
+MAX_OPEN_FILES = 10_000
 """What a fold may hold open, if the system lets it; macOS lets no more."""
 TRACEBACK = "traceback.txt"
 """What a fold leaves that broke."""
@@ -49,12 +49,12 @@ class Job:
         work: What to call with plan, fold, kind of device, which one, and whom to tell.
     """
 
-    plan: Plan
+    plan: RunConfig
     fold: int
-    work: Callable[[Plan, int, str, int, Callable[[dict[str, Any]], None]], None]
+    target: Callable[[RunConfig, int, str, int, Callable[[dict[str, Any]], None]], None]
 
 
-def warm_up() -> None:
+def preload_workers() -> None:
     """Start importing what the folds need, in the background."""
     multiprocessing.set_forkserver_preload(_PRELOAD)
     for name, value in {"OMP_NUM_THREADS": "1", **_KEEP_FREED_MEMORY}.items():
@@ -62,7 +62,7 @@ def warm_up() -> None:
     forkserver.ensure_running()
 
 
-def launch(jobs: Sequence[Job], choice: DeviceChoice, report: Callable[[Job, dict[str, Any]], None]) -> None:
+def run_jobs(jobs: Sequence[Job], choice: DeviceChoice, report: Callable[[Job, dict[str, Any]], None]) -> None:
     """Run all jobs to their end; where one fails, those of other runs go on.
 
     Args:
@@ -73,10 +73,10 @@ def launch(jobs: Sequence[Job], choice: DeviceChoice, report: Callable[[Job, dic
     Raises:
         AubenchError: What stopped a run, once all others are done; its folds can go on later.
     """
-    _Folds(jobs, choice, report).run()
+    FoldScheduler(jobs, choice, report).run()
 
 
-class _Folds:
+class FoldScheduler:
     """Jobs that wait, that are under way, and runs that have failed."""
 
     def __init__(
@@ -95,37 +95,37 @@ class _Folds:
                 while self._waiting and self._free:
                     self._start(self._waiting.popleft(), self._free.popleft())
                 for ready in connection.wait(list(self._running)):
-                    self._attend(cast(Connection, ready))
+                    self._handle(cast(Connection, ready))
         finally:
             for _, left, _ in self._running.values():
                 left.terminate()
             for _, left, _ in self._running.values():
                 left.join()
         if self._failed:
-            raise _summed(list(self._failed.values()))
+            raise _combine_errors(list(self._failed.values()))
 
     def _start(self, job: Job, slot: int) -> None:
         context = multiprocessing.get_context("forkserver")
         receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(sender, job, self._kind, slot), daemon=True)
+        process = context.Process(target=_run_job, args=(sender, job, self._kind, slot), daemon=True)
         process.start()
         sender.close()
         self._running[receiver] = (job, process, slot)
 
-    def _attend(self, receiver: Connection) -> None:
+    def _handle(self, receiver: Connection) -> None:
         job, process, slot = self._running[receiver]
         try:
-            self._pass_on(job, receiver.recv())
+            self._forward(job, receiver.recv())
         except EOFError:
             del self._running[receiver]
             self._free.append(slot)
             process.join()
             if process.exitcode:
-                self._fail(job, _died(job, process.exitcode))
+                self._fail(job, _exit_error(job, process.exitcode))
         except AubenchError as error:
             self._fail(job, error)
 
-    def _pass_on(self, job: Job, event: dict[str, Any]) -> None:
+    def _forward(self, job: Job, event: dict[str, Any]) -> None:
         if event["kind"] == "error":
             raise event["error"]
         self._report(job, event)
@@ -144,7 +144,7 @@ class _Folds:
             self._report(job, {"kind": "failed", "why": str(error)})
 
 
-def _summed(errors: list[AubenchError]) -> AubenchError:
+def _combine_errors(errors: list[AubenchError]) -> AubenchError:
     first, *others = errors
     if not others:
         return first
@@ -153,26 +153,26 @@ def _summed(errors: list[AubenchError]) -> AubenchError:
     return made
 
 
-def _died(job: Job, code: int) -> FoldFailed:
+def _exit_error(job: Job, code: int) -> FoldFailed:
     how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
     return FoldFailed(f"fold {job.fold} of {job.plan.entry.name} {how}", hint="give the same command again to go on")
 
 
-def _work(sender: Connection, job: Job, kind: str, index: int) -> None:
-    _die_with(os.getppid())
-    _open_many_files()
-    (job.plan.fold_folder(job.fold) / TRACEBACK).unlink(missing_ok=True)
+def _run_job(sender: Connection, job: Job, kind: str, index: int) -> None:
+    exit_with_parent(os.getppid())
+    _raise_file_limit()
+    (job.plan.fold_dir(job.fold) / TRACEBACK).unlink(missing_ok=True)
     try:
-        job.work(job.plan, job.fold, kind, index, sender.send)
+        job.target(job.plan, job.fold, kind, index, sender.send)
     except AubenchError as error:
         sender.send({"kind": "error", "error": error})
     except BrokenPipeError:  # whoever listened has been killed
         os._exit(1)
     except Exception as error:
-        sender.send({"kind": "error", "error": _broke(job, error)})
+        sender.send({"kind": "error", "error": _unexpected_error(job, error)})
 
 
-def _broke(job: Job, error: Exception) -> FoldFailed:
+def _unexpected_error(job: Job, error: Exception) -> FoldFailed:
     """What to tell of an error that nobody foresaw; its traceback goes to a file."""
     import torch
 
@@ -181,25 +181,25 @@ def _broke(job: Job, error: Exception) -> FoldFailed:
             f"fold {job.fold} of {job.plan.entry.name} needs more memory than the GPU has",
             hint="lower the batch size with --set, or use --precision bf16-mixed",
         )
-    told, hint = job.plan.fold_folder(job.fold) / TRACEBACK, None
+    told, hint = job.plan.fold_dir(job.fold) / TRACEBACK, None
     with suppress(OSError):
         atomic.write_text(told, "".join(traceback.format_exception(error)))
         hint = f"see {told}"
     return FoldFailed(f"fold {job.fold} of {job.plan.entry.name} broke ({type(error).__name__}: {error})", hint=hint)
 
 
-def _open_many_files() -> None:
+def _raise_file_limit() -> None:
     """Let this process hold enough files: a store has one for each sequence and modality."""
     if sys.platform != "win32":
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+        wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
         if soft != resource.RLIM_INFINITY and soft < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _die_with(parent: int) -> None:
+def exit_with_parent(parent: int) -> None:
     """End this process soon after its parent has gone, so that a killed run leaves nobody behind."""
 
     def watch() -> None:

@@ -53,7 +53,7 @@ class Case:
 
     def batch(self) -> Batch:
         """A training batch in which some labels are unknown."""
-        views = transforms.centre_views(self.images(), self.recipe.image_size, self.recipe.crop)
+        views = transforms.center_crop(self.images(), self.recipe.image_size, self.recipe.crop)
         labels = torch.randint(-1, 2, (*self.frames, len(AUS)), generator=torch.Generator().manual_seed(2))
         return Batch(views, labels, self._landmarks() if self.task.landmarks else None)
 
@@ -70,7 +70,7 @@ class Case:
         return f"{letters} with landmarks" if self.task.landmarks else letters
 
 
-def offered(size: int) -> Iterator[Task]:
+def offered_tasks(size: int) -> Iterator[Task]:
     """Every set of modalities.
 
     Args:
@@ -81,9 +81,9 @@ def offered(size: int) -> Iterator[Task]:
             yield Task(modalities, AUS, size)
 
 
-def accepted(method: type[Method], recipe: Recipe) -> Iterator[Task]:
+def supported_cases(method: type[Method], recipe: Recipe) -> Iterator[Task]:
     """The tasks that a method accepts, narrowed to what it uses; without points, and with them if it wants any."""
-    for task in offered(recipe.crop):
-        if method.refuses(task, recipe) is None:
-            used = replace(task, modalities=method.uses(task, recipe))
-            yield from (used, replace(used, landmarks=COUNT)) if method.wants_landmarks else (used,)
+    for task in offered_tasks(recipe.crop):
+        if method.unsupported_reason(task, recipe) is None:
+            used = replace(task, modalities=method.select_modalities(task, recipe))
+            yield from (used, replace(used, landmarks=COUNT)) if method.needs_landmarks else (used,)

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aubench.testing.cases import Case, accepted
-from aubench.testing.checks import EACH, ONCE, Breach
+from aubench.testing.cases import Case, supported_cases
+from aubench.testing.checks import CLASS_CHECKS, INSTANCE_CHECKS, ContractViolation
 
 if TYPE_CHECKING:
-    from aubench.core.registry import Entry
+    from aubench.core.registry import MethodEntry
 
 
-CHECKS = (*ONCE, *EACH)
+CHECKS = (*CLASS_CHECKS, *INSTANCE_CHECKS)
 """Names of all checks, in order."""
 
 
@@ -37,7 +37,7 @@ class Result:
     detail: str = ""
 
 
-def run_contract(entry: Entry, preset: str = "tiny") -> list[Result]:
+def check_method(entry: MethodEntry, preset: str = "tiny") -> list[Result]:
     """Run all checks on a method.
 
     Args:
@@ -50,19 +50,19 @@ def run_contract(entry: Entry, preset: str = "tiny") -> list[Result]:
     Raises:
         RecipeError: The recipe has no such preset.
     """
-    method = entry.method
-    results = [_result(name, partial(check, method)) for name, check in ONCE.items()]
+    method = entry.method_class
+    results = [_result(name, partial(check, method)) for name, check in CLASS_CHECKS.items()]
     if not all(result.passed for result in results):
         return results
-    recipe = method.Recipe.make(preset, {})
-    cases = [Case(method, task, recipe) for task in dict.fromkeys(accepted(method, recipe))]
-    return results + [_result(name, partial(_everywhere, check, cases)) for name, check in EACH.items()]
+    recipe = method.Recipe.from_preset(preset, {})
+    cases = [Case(method, task, recipe) for task in dict.fromkeys(supported_cases(method, recipe))]
+    return results + [_result(name, partial(_everywhere, check, cases)) for name, check in INSTANCE_CHECKS.items()]
 
 
 def _result(name: str, check: Callable[[], None]) -> Result:
     try:
         check()
-    except Breach as breach:
+    except ContractViolation as breach:
         return Result(name, False, str(breach))
     except Exception as error:  # a stranger's method may raise anything
         return Result(name, False, f"{type(error).__name__}: {error}")
@@ -74,5 +74,5 @@ def _everywhere(check: Callable[[Case], None], cases: list[Case]) -> None:
         try:
             check(case)
         except Exception as error:
-            kind = "" if isinstance(error, Breach) else f"{type(error).__name__}: "
-            raise Breach(f"on {case}: {kind}{error}") from error
+            kind = "" if isinstance(error, ContractViolation) else f"{type(error).__name__}: "
+            raise ContractViolation(f"on {case}: {kind}{error}") from error

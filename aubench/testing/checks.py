@@ -17,8 +17,8 @@ from aubench.core.errors import RecipeError
 from aubench.core.method import BranchedMethod, Method, Progress, Stage
 from aubench.core.task import Batch
 from aubench.evaluation import flops
-from aubench.evaluation.predictor import Sealed
-from aubench.testing.cases import FRAMES, Case, offered
+from aubench.evaluation.predictor import Predictor
+from aubench.testing.cases import FRAMES, Case, offered_tasks
 
 if TYPE_CHECKING:
     from aubench.core.recipe import Recipe
@@ -29,81 +29,81 @@ TOLERANCE = 1e-4
 """Of probabilities, where a batch of another size may be computed in another order."""
 
 
-class Breach(Exception):
+class ContractViolation(Exception):
     """What a method does that its contract forbids."""
 
 
 def _refuses_with_reason(method: type[Method]) -> None:
-    accepted, recipe = 0, method.Recipe.make("paper", {})
-    for task in offered(recipe.crop):
-        reason = method.refuses(task, recipe)
+    accepted, recipe = 0, method.Recipe.from_preset("paper", {})
+    for task in offered_tasks(recipe.crop):
+        reason = method.unsupported_reason(task, recipe)
         names = ", ".join(task.modalities)
         if reason is not None and not (isinstance(reason, str) and reason.strip()):
-            raise Breach(f"refuses({names}) gave {reason!r} instead of None or a reason")
+            raise ContractViolation(f"refuses({names}) gave {reason!r} instead of None or a reason")
         if reason is not None:
             continue
         accepted += 1
-        used = method.uses(task, recipe)
+        used = method.select_modalities(task, recipe)
         if not used or used != tuple(m for m in task.modalities if m in used):
-            raise Breach(f"uses({names}) gave {used!r}, which is no choice out of it in its order")
-        if method.refuses(replace(task, modalities=used), recipe) is not None:
-            raise Breach(f"refuses what it chose out of {names}: {', '.join(used)}")
+            raise ContractViolation(f"uses({names}) gave {used!r}, which is no choice out of it in its order")
+        if method.unsupported_reason(replace(task, modalities=used), recipe) is not None:
+            raise ContractViolation(f"refuses what it chose out of {names}: {', '.join(used)}")
     if not accepted:
-        raise Breach("accepts no set of modalities")
+        raise ContractViolation("accepts no set of modalities")
 
 
 def _recipe_is_closed(method: type[Method]) -> None:
     recipe = method.Recipe
     for name in recipe.all_presets():
-        recipe.make(name, {})
+        recipe.from_preset(name, {})
     unknown = {"no_such_key": 1}
-    for make in (partial(recipe.make, "paper", unknown), partial(recipe.model_validate, unknown)):
+    for make in (partial(recipe.from_preset, "paper", unknown), partial(recipe.model_validate, unknown)):
         try:
             make()
         except (RecipeError, ValidationError):
             continue
-        raise Breach("the recipe takes a key that it does not have")
+        raise ContractViolation("the recipe takes a key that it does not have")
 
 
 def _gives_probabilities(case: Case) -> None:
     images = case.images()
-    sealed = Sealed(case.build())
+    sealed = Predictor(case.build())
     sealed.probabilities(images)
     sealed.probabilities({m: x[:1] for m, x in images.items()})
 
 
 def _survives_missing(case: Case) -> None:
-    sealed = Sealed(case.build())
+    sealed = Predictor(case.build())
     for modality in case.task.modalities:
         sealed.probabilities(case.images(), missing((modality,)))
 
 
 def _ignores_neighbours(case: Case) -> None:
     images = case.images()
-    sealed = Sealed(_trained(case, case.build()))
+    sealed = Predictor(_train(case, case.build()))
     together = sealed.probabilities(images)
     alone = torch.cat([sealed.probabilities({m: x[i : i + 1] for m, x in images.items()}) for i in range(FRAMES)])
     backwards = sealed.probabilities({m: x.flip(0) for m, x in images.items()}).flip(0)
     for other, when in ((alone, "alone"), (backwards, "in another order")):
         if (difference := (together - other).abs().max().item()) > TOLERANCE:
-            raise Breach(f"probabilities of a frame differ by {difference:.2g} when it comes {when}")
+            raise ContractViolation(f"probabilities of a frame differ by {difference:.2g} when it comes {when}")
 
 
 def _repeats_prediction(case: Case) -> None:
-    sealed = Sealed(case.build())
+    sealed = Predictor(case.build())
     found = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         found.append(sealed.probabilities(case.images()))
     if not torch.equal(*found):
-        raise Breach("the same frames get other probabilities the second time")
+        raise ContractViolation("the same frames get other probabilities the second time")
 
 
 def _repeats_training(case: Case) -> None:
-    first, second = (_trained(case, case.build(seed=7)).state_dict() for _ in range(2))
+    first, second = (_train(case, case.build(seed=7)).state_dict() for _ in range(2))
     different = [name for name, value in first.items() if not torch.equal(value, second[name])]
     if different:
-        raise Breach(f"the same seed gives other weights after {STEPS} steps: {_listed(different)}")
+        raise ContractViolation(f"the same seed gives other weights after {STEPS} steps: {_listed(different)}")
 
 
 def _gradients_reach_all(case: Case) -> None:
@@ -114,41 +114,43 @@ def _gradients_reach_all(case: Case) -> None:
     def look() -> None:
         for name, parameter in method.named_parameters():
             if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
-                raise Breach(f"the gradient of '{name}' is not finite")
+                raise ContractViolation(f"the gradient of '{name}' is not finite")
             if parameter.grad is not None and parameter.grad.any():
                 reached.add(name)
 
-    _trained(case, method, look)
+    _train(case, method, look)
     if missed := sorted(wanted - reached):
-        raise Breach(f"no gradient reaches {_listed(missed)}")
+        raise ContractViolation(f"no gradient reaches {_listed(missed)}")
 
 
 def _bears_unknown_labels(case: Case) -> None:
     method = case.build()
-    for stage, batch in _met(case, method):
+    for stage, batch in _with_train_labels(case, method):
         total = method.loss(_without_labels(batch), stage, Progress(0, stage.epochs, 0, 1))["total"]
         if not torch.isfinite(total):
-            raise Breach(f"the loss of stage '{stage.name}' is {total.item()} where no label is known")
+            raise ContractViolation(f"the loss of stage '{stage.name}' is {total.item()} where no label is known")
 
 
 def _leaves_inputs_alone(case: Case) -> None:
     method = case.build()
-    for stage, batch in _met(case, method):
+    for stage, batch in _with_train_labels(case, method):
         before = [x.clone() for x in _tensors(batch)]
         augmented = method.augment(batch, torch.Generator().manual_seed(0))
         method.loss(augmented, stage, Progress(0, stage.epochs, 0, 1))
         method.eval()(batch.inputs)
         method.train()
         if not all(map(torch.equal, before, _tensors(batch))):
-            raise Breach("writes to the images, labels or points that it is given")
+            raise ContractViolation("writes to the images, labels or points that it is given")
 
 
 def _pretrains_alike(case: Case) -> None:
-    later = case.recipe.later()
+    later = case.recipe.finetune_fields()
     other = replace(case, recipe=case.recipe.model_copy(update={name: _another(case.recipe, name) for name in later}))
-    first, second = (_trained(c, c.build(seed=3), pretraining=True).state_dict() for c in (case, other))
+    first, second = (_train(c, c.build(seed=3), pretraining=True).state_dict() for c in (case, other))
     if different := [name for name, value in first.items() if not torch.equal(value, second[name])]:
-        raise Breach(f"pre-training is not the same where only {_listed(sorted(later))} differ: {_listed(different)}")
+        raise ContractViolation(
+            f"pre-training is not the same where only {_listed(sorted(later))} differ: {_listed(different)}"
+        )
 
 
 def _another(recipe: Recipe, name: str) -> Any:
@@ -162,16 +164,16 @@ def _another(recipe: Recipe, name: str) -> Any:
 
 
 def _survives_saving(case: Case) -> None:
-    method = _trained(case, case.build(seed=1))
+    method = _train(case, case.build(seed=1))
     kept = load(save({name: value.contiguous() for name, value in method.state_dict().items()}))
     other = case.build(seed=2)
     other.load_state_dict(kept)
-    if not torch.equal(*(Sealed(m).probabilities(case.images(), CLEAN) for m in (method, other))):
-        raise Breach("predicts otherwise after its state was saved and loaded")
+    if not torch.equal(*(Predictor(m).probabilities(case.images(), CLEAN) for m in (method, other))):
+        raise ContractViolation("predicts otherwise after its state was saved and loaded")
 
 
 def _flops_can_be_counted(case: Case) -> None:
-    flops.count(case.method, case.task, case.recipe)
+    flops.count_flops(case.method, case.task, case.recipe)
 
 
 def _branches_agree(case: Case) -> None:
@@ -182,15 +184,13 @@ def _branches_agree(case: Case) -> None:
     with torch.inference_mode():
         apart = method.fuse({m: method.encode(m, inputs[m]) for m in case.task.modalities})
         if not torch.equal(apart, method(inputs)):
-            raise Breach("forward is not fuse of encode")
+            raise ContractViolation("forward is not fuse of encode")
 
 
-def _trained(
-    case: Case, method: Method, look: Callable[[], None] = lambda: None, *, pretraining: bool = False
-) -> Method:
+def _train(case: Case, method: Method, look: Callable[[], None] = lambda: None, *, pretraining: bool = False) -> Method:
     """The method after a few steps of each stage, or of pre-training; ``look`` is called after each backward pass."""
     method.train()
-    for stage, batch in _met(case, method):
+    for stage, batch in _with_train_labels(case, method):
         if pretraining and not stage.pretraining:
             break
         optimizer = method.optimizer(stage)
@@ -199,7 +199,7 @@ def _trained(
             augmented = method.augment(batch, torch.Generator().manual_seed(step))
             terms = method.loss(augmented, stage, Progress(0, stage.epochs, step, STEPS))
             if "total" not in terms or terms["total"].numel() != 1:
-                raise Breach(f"the loss of stage '{stage.name}' has no single number called 'total'")
+                raise ContractViolation(f"the loss of stage '{stage.name}' has no single number called 'total'")
             terms["total"].backward()  # type: ignore[no-untyped-call]
             look()
             optimizer.step()
@@ -207,12 +207,12 @@ def _trained(
     return method
 
 
-def _met(case: Case, method: Method) -> Iterator[tuple[Stage, Batch]]:
+def _with_train_labels(case: Case, method: Method) -> Iterator[tuple[Stage, Batch]]:
     """Each stage with a batch as the harness gives it; supervised ones after the method has met the labels."""
     batch = case.batch()
     for stage in method.stages():
         if not stage.pretraining:
-            method.meet([batch.labels] if case.recipe.clip_length is None else list(batch.labels))
+            method.on_train_labels([batch.labels] if case.recipe.clip_length is None else list(batch.labels))
         yield stage, _without_labels(batch) if stage.pretraining else batch
 
 
@@ -229,13 +229,13 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-ONCE: dict[str, Callable[[type[Method]], None]] = {
+CLASS_CHECKS: dict[str, Callable[[type[Method]], None]] = {
     "refuses with a reason": _refuses_with_reason,
     "recipe rejects unknown keys": _recipe_is_closed,
 }
 """Clauses about the class, by name."""
 
-EACH: dict[str, Callable[[Case], None]] = {
+INSTANCE_CHECKS: dict[str, Callable[[Case], None]] = {
     "gives probabilities": _gives_probabilities,
     "survives each modality missing": _survives_missing,
     "ignores batch neighbours": _ignores_neighbours,

@@ -63,7 +63,7 @@ def resolve(uri: str) -> str:
     return uri if path is None else f"sqlite:///{path}"
 
 
-def shown(text: str) -> str:
+def redact_url(text: str) -> str:
     """A URI, or a text with URIs in it, without user names and passwords."""
     return re.sub(r"://[^/@\s]+@", "://***@", text)
 
@@ -93,7 +93,7 @@ def connect(uri: str) -> MlflowClient:
     path = _sqlite_path(uri)
     if path is None:
         return MlflowClient(tracking_uri=uri)
-    _prove(path)
+    _check_writable(path)
     with FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
         return MlflowClient(tracking_uri=uri)
 
@@ -136,7 +136,7 @@ def log_params(client: MlflowClient, run: str, params: Mapping[str, Any]) -> Non
     """Log parameters to ``run`` in batches, each cut to the length that MLflow stores."""
     from mlflow.entities import Param
 
-    entries = [Param(key(name), _short(value)) for name, value in params.items()]
+    entries = [Param(key(name), _truncate(value)) for name, value in params.items()]
     for start in range(0, len(entries), _ENTRIES_A_BATCH):
         client.log_batch(run, params=entries[start : start + _ENTRIES_A_BATCH])
 
@@ -152,7 +152,7 @@ def unreachable(error: BaseException | None) -> bool:
     return False
 
 
-def _short(value: Any) -> str:
+def _truncate(value: Any) -> str:
     text = str(value)
     return text if len(text) <= _VALUE_LENGTH else f"{text[: _VALUE_LENGTH - 1]}…"
 
@@ -162,7 +162,7 @@ def _sqlite_path(uri: str) -> Path | None:
     return Path(found[1]).absolute() if found else None
 
 
-def _prove(path: Path) -> None:
+def _check_writable(path: Path) -> None:
     """Fail at once where MLflow would try for minutes."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aubench.core import hashing
-from aubench.core.errors import DataError, UsageError, nearest
+from aubench.core.errors import DataError, UsageError, suggest
 from aubench.metrics import scores as metric_functions
 from aubench.results import counts
 from aubench.results import record as record_file
@@ -51,9 +51,9 @@ class TrackedRun:
         left_out: What could not be told, to be reported.
     """
 
-    folder: Path
+    run_dir: Path
     header: dict[str, Any]
-    left_out: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
     @staticmethod
     def open(folder: Path) -> TrackedRun:
@@ -83,13 +83,13 @@ class TrackedRun:
     @property
     def folds(self) -> list[int]:
         """Folds in which training has begun, ascending."""
-        begun = [path.parent.name for name in ("epochs.jsonl", RESULT) for path in self.folder.glob(f"fold*/{name}")]
+        begun = [path.parent.name for name in ("epochs.jsonl", RESULT) for path in self.run_dir.glob(f"fold*/{name}")]
         return sorted({int(name.removeprefix("fold")) for name in begun if name.removeprefix("fold").isdigit()})
 
     @property
     def identity(self) -> dict[str, str]:
         """Tags that tell this run from all others, even from the same one run again in another environment."""
-        return {"aubench.run_id": self.id, "aubench.run_file": hashing.of_json(self.header)}
+        return {"aubench.run_id": self.id, "aubench.run_file": hashing.hash_json(self.header)}
 
     def tags(self) -> dict[str, str]:
         """Tags of the parent run and of every child."""
@@ -129,7 +129,7 @@ class TrackedRun:
 
     def epochs(self, fold: int) -> list[Epoch]:
         """Finished epochs of ``fold``; a last line that is still being written is not one."""
-        path = self.folder / f"fold{fold}" / "epochs.jsonl"
+        path = self.run_dir / f"fold{fold}" / "epochs.jsonl"
         if not path.is_file():
             return []
         lines = path.read_bytes().splitlines(keepends=True)
@@ -140,16 +140,16 @@ class TrackedRun:
             try:
                 found.append(_epoch(json.loads(line), found[-1].after if found else 0.0))
             except (ValueError, KeyError, TypeError, AttributeError):
-                self.left_out.append(f"line {number} of fold{fold}/epochs.jsonl (damaged)")
+                self.skipped.append(f"line {number} of fold{fold}/epochs.jsonl (damaged)")
         return found
 
     def started(self) -> int:
         """When the run began, as its files tell: milliseconds since 1970."""
-        return _written(self.folder / HEADER)
+        return _written(self.run_dir / HEADER)
 
     def training_started(self, fold: int, epochs: list[Epoch]) -> int:
         """When the training of a fold, which has come to ``epochs``, began: milliseconds since 1970."""
-        path = self.folder / f"fold{fold}" / "epochs.jsonl"
+        path = self.run_dir / f"fold{fold}" / "epochs.jsonl"
         return _written(path) - round(1000 * epochs[-1].after) if epochs else self.started()
 
     def epoch_points(self, epochs: list[Epoch], started: int) -> list[Point]:
@@ -162,7 +162,7 @@ class TrackedRun:
 
     def result_points(self, fold: int, started: int) -> list[Point]:
         """Scores of a finished fold: means and each AU's."""
-        result = _read_json(self.folder / f"fold{fold}" / RESULT)
+        result = _read_json(self.run_dir / f"fold{fold}" / RESULT)
         scores = dict(result["scores"])
         per_au = scores.pop("per_au", {})
         told: dict[str, Any] = {
@@ -178,7 +178,7 @@ class TrackedRun:
 
     def record_points(self, started: int) -> list[Point]:
         """Headline scores, cost and speed of a finished run."""
-        path = self.folder / RECORD
+        path = self.run_dir / RECORD
         info = record_file.RecordInfo.parse(path.read_bytes(), where=path)
         summary, compute = info.summary, info.compute
         told = {
@@ -206,18 +206,22 @@ class TrackedRun:
         further = [condition for condition in info.conditions if condition != counts.CLEAN]
         if not further:
             return {}
-        table = counts.read((self.folder / RECORD).parent)
+        table = counts.read((self.run_dir / RECORD).parent)
         return {
-            c: {"f1": metric_functions.headline(metric_functions.f1(metric_functions.tally(table, c).cells))}
+            c: {
+                "f1": metric_functions.macro_mean(
+                    metric_functions.f1(metric_functions.sum_over_subjects(table, c).cells)
+                )
+            }
             for c in further
         }
 
     def files(self, fold: int | None = None) -> list[str]:
         """Files to keep with the run, or with a fold, relative to the folder."""
         patterns = ["record/*", "figures/*.png", HEADER] if fold is None else [f"fold{fold}/predictions.parquet"]
-        found = (path for pattern in patterns for path in self.folder.glob(pattern))
+        found = (path for pattern in patterns for path in self.run_dir.glob(pattern))
         return sorted(
-            path.relative_to(self.folder).as_posix()
+            path.relative_to(self.run_dir).as_posix()
             for path in found
             if path.is_file() and not path.name.startswith(".")
         )
@@ -228,7 +232,7 @@ class TrackedRun:
             if math.isfinite(value):
                 points.append(Point(key(*parts), float(value), timestamp, step))
             else:
-                self.left_out.append(f"{key(*parts)} of step {step} ({value})")
+                self.skipped.append(f"{key(*parts)} of step {step} ({value})")
         return points
 
 
@@ -263,7 +267,7 @@ def _written(path: Path) -> int:
     return path.stat().st_mtime_ns // 1_000_000
 
 
-def find(root: Path, wanted: Sequence[str]) -> list[Path]:
+def find_runs(root: Path, wanted: Sequence[str]) -> list[Path]:
     """Folders of runs.
 
     Args:
@@ -280,6 +284,6 @@ def find(root: Path, wanted: Sequence[str]) -> list[Path]:
     for name in wanted:
         folder = known.get(name, Path(name))
         if not (folder / HEADER).is_file():
-            raise UsageError("is neither a run's folder nor the id of a run", where=name, hint=nearest(name, known))
+            raise UsageError("is neither a run's folder nor the id of a run", where=name, hint=suggest(name, known))
         found.append(folder)
     return found

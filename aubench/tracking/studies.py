@@ -18,7 +18,7 @@ from aubench.tracking import mlflow_client
 from aubench.tracking.mlflow_client import Point
 from aubench.tracking.sync import SyncResult
 from aubench.tuning.search_config import STUDIES
-from aubench.tuning.study_files import HEADER, TOLD, cost
+from aubench.tuning.study_files import STUDY_FILE, TRIALS_FILE, total_cost
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -66,13 +66,13 @@ def sync(folder: Path, uri: str | None = None) -> SyncResult:
 
 def folders(runs: Path) -> list[Path]:
     """The folders of all studies beside some runs."""
-    return sorted(path.parent for path in (runs / STUDIES).glob(f"*/{HEADER}"))
+    return sorted(path.parent for path in (runs / STUDIES).glob(f"*/{STUDY_FILE}"))
 
 
 def _send(folder: Path, uri: str) -> int:
     client = mlflow_client.connect(uri)
-    header = json.loads((folder / HEADER).read_text())
-    trials = [json.loads(path.read_text()) for path in sorted((folder / TOLD).glob("*.json"))]
+    header = json.loads((folder / STUDY_FILE).read_text())
+    trials = [json.loads(path.read_text()) for path in sorted((folder / TRIALS_FILE).glob("*.json"))]
     experiment = mlflow_client.experiment(client, uri, f"aubench/{header['protocol_name']}")
     known = _known(client, experiment, header)
     parent = known.get(None) or _created(client, experiment, header, None, None)
@@ -100,7 +100,7 @@ def _known(client: MlflowClient, experiment: str, header: Mapping[str, Any]) -> 
 
 
 def _tags(header: Mapping[str, Any]) -> dict[str, str]:
-    return {_STUDY: str(header["study"]), _SENT: hashing.of_json(dict(header))}
+    return {_STUDY: str(header["study"]), _SENT: hashing.hash_json(dict(header))}
 
 
 def _created(
@@ -119,7 +119,7 @@ def _created(
 
 def _send_trial(client: MlflowClient, run: str, header: Mapping[str, Any], trial: Mapping[str, Any]) -> None:
     now = int(client.get_run(run).info.start_time)
-    seconds, frames = cost([trial["cost"]])
+    seconds, frames = total_cost([trial["cost"]])
     mlflow_client.log_params(client, run, {"state": trial["state"], **trial["values"]})
     told = {"seconds": seconds, "frames": float(frames)} | ({} if trial["f1"] is None else {"f1": trial["f1"]})
     points = [Point(mlflow_client.key("validation", "f1"), value, now, step) for step, value in trial["epochs"]]
@@ -131,11 +131,11 @@ def _send_whole(
     client: MlflowClient, parent: str, folder: Path, header: Mapping[str, Any], trials: list[dict[str, Any]]
 ) -> None:
     now = int(client.get_run(parent).info.start_time)
-    seconds, frames = cost([trial["cost"] for trial in trials])
+    seconds, frames = total_cost([trial["cost"] for trial in trials])
     values = [trial["f1"] for trial in trials if trial["f1"] is not None]
     told = {"trials": len(trials), "seconds": seconds, "frames": frames} | ({"best_f1": max(values)} if values else {})
     points = [Point(name, float(value), now, len(trials)) for name, value in told.items()]
     mlflow_client.log_points(client, parent, points)
-    for path in sorted([folder / HEADER, *folder.glob("*.png"), *folder.glob("*.html")]):
+    for path in sorted([folder / STUDY_FILE, *folder.glob("*.png"), *folder.glob("*.html")]):
         client.log_artifact(parent, str(path))
     client.set_terminated(parent, "FINISHED")

@@ -51,11 +51,11 @@ class SyncResult:
     @classmethod
     def failed(cls, error: Exception, uri: str) -> Self:
         """What is said of an error on the way to a server or database."""
-        where = mlflow_client.shown(uri)
+        where = mlflow_client.redact_url(uri)
         if mlflow_client.unreachable(error):
             return cls(False, f"{where} cannot be reached", reachable=False)
         reason = " ".join(str(error).split()) or type(error).__name__
-        return cls(False, mlflow_client.shown(reason)[:_DETAIL_LENGTH])
+        return cls(False, mlflow_client.redact_url(reason)[:_DETAIL_LENGTH])
 
 
 class _Fold(BaseModel):
@@ -76,7 +76,7 @@ class _Target(BaseModel):
     sent: dict[str, str] = Field(default_factory=dict)
 
 
-class _Ledger(BaseModel):
+class SyncState(BaseModel):
     schema_version: Literal[1] = 1
     targets: dict[str, _Target] = Field(default_factory=dict)
 
@@ -105,21 +105,21 @@ class Tracker:
 
     def _sync(self) -> SyncResult:
         run = TrackedRun.open(self.run_dir)
-        sending = _Sending(mlflow_client.connect(self.uri), run, mlflow_client.shown(self.uri))
+        sending = Uploader(mlflow_client.connect(self.uri), run, mlflow_client.redact_url(self.uri))
         if not sending.begin(self.uri):
             return SyncResult(True, "was deleted in MLflow and is left alone")
         for fold in run.folds:
             sending.fold(fold)
         sending.whole()
-        return SyncResult(True, sending.told())
+        return SyncResult(True, sending.summary())
 
 
-class _Sending:
+class Uploader:
     """One pass over one run."""
 
     def __init__(self, client: MlflowClient, run: TrackedRun, target: str) -> None:
         self._client, self._run, self._name = client, run, target
-        self._path = run.folder / FILE
+        self._path = run.run_dir / FILE
         self._ledger = _read_ledger(self._path)
         self._count: Counter[str] = Counter()
 
@@ -133,7 +133,7 @@ class _Sending:
         stage = self._stage(known.parent) if known else None
         if stage is None:
             experiment = mlflow_client.experiment(self._client, uri, self._run.experiment)
-            self._ledger.targets[self._name] = self._found(experiment) or self._created(experiment)
+            self._ledger.targets[self._name] = self._find_run(experiment) or self._created(experiment)
             self._save()
         return stage != "deleted"
 
@@ -153,34 +153,34 @@ class _Sending:
             self._save()
         for name in self._run.files(fold):
             self._send_file(state.run, name, None)
-        with self._due(f"fold{fold}/{RESULT}", "finished fold") as due:
+        with self._if_changed(f"fold{fold}/{RESULT}", "finished fold") as due:
             if due:
                 self._finish(state.run, self._run.result_points(fold, state.started))
 
     def whole(self) -> None:
         """Send what concerns the whole run: parameters, files, and the headline once the record is there."""
         parent = self._target.parent
-        with self._due(HEADER, "description", "parameters") as due:
+        with self._if_changed(HEADER, "description", "parameters") as due:
             if due:
                 mlflow_client.log_params(self._client, parent, self._run.params())
         for name in self._run.files():
             self._send_file(parent, name, name.rpartition("/")[0] or None)
-        with self._due(RECORD, "headline", "headline") as due:
+        with self._if_changed(RECORD, "headline", "headline") as due:
             if due:
                 self._finish(parent, self._run.record_points(self._target.started))
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """What was sent, in words."""
         counts = [f"{count} {what}{'s' if count > 1 else ''}" for what, count in self._count.items()]
         said = f"sent {', '.join(counts)}" if counts else "nothing new"
-        left = self._run.left_out
+        left = self._run.skipped
         return (
             f"{said}; left out: {', '.join(left[:3])}{f' and {len(left) - 3} more' if len(left) > 3 else ''}"
             if left
             else said
         )
 
-    def _found(self, experiment: str) -> _Target | None:
+    def _find_run(self, experiment: str) -> _Target | None:
         """The run as MLflow has it, if an earlier pass sent it and its notes were lost."""
         parents = [run.info for run in self._search(experiment) if _FOLD_TAG not in run.data.tags]
         if not parents:
@@ -206,9 +206,9 @@ class _Sending:
         return _Fold(run=run.info.run_id, started=started)
 
     def _send_file(self, run: str, name: str, place: str | None) -> None:
-        with self._due(name, "file") as due:
+        with self._if_changed(name, "file") as due:
             if due:
-                self._client.log_artifact(run, str(self._run.folder / name), place)
+                self._client.log_artifact(run, str(self._run.run_dir / name), place)
 
     def _finish(self, run: str, points: Sequence[Point]) -> None:
         mlflow_client.log_points(self._client, run, points)
@@ -226,10 +226,10 @@ class _Sending:
             return None
 
     @contextmanager
-    def _due(self, name: str, what: str, entry: str | None = None) -> Iterator[bool]:
+    def _if_changed(self, name: str, what: str, entry: str | None = None) -> Iterator[bool]:
         """Whether the file ``name`` is there and was not sent as it is; noted as sent where the block succeeds."""
-        entry, path = entry or name, self._run.folder / name
-        now = hashing.of_file(path) if path.is_file() else None
+        entry, path = entry or name, self._run.run_dir / name
+        now = hashing.hash_file(path) if path.is_file() else None
         due = now is not None and self._target.sent.get(entry) != now
         yield due
         if due and now:
@@ -241,12 +241,12 @@ class _Sending:
         atomic.write_json(self._path, self._ledger.model_dump(mode="json"))
 
 
-def _read_ledger(path: Path) -> _Ledger:
+def _read_ledger(path: Path) -> SyncState:
     """The notes of earlier passes; none where they are missing or damaged, since all can be found again."""
     try:
-        return _Ledger.model_validate_json(path.read_bytes())
+        return SyncState.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
-        return _Ledger()
+        return SyncState()
 
 
 def send_all(run_dirs: Sequence[Path], uri: str | None = None) -> Iterator[tuple[Path, SyncResult]]:

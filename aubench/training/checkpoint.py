@@ -24,7 +24,7 @@ _HEADER = "aubench"
 
 
 @dataclass(frozen=True)
-class Identity:
+class CheckpointIdentity:
     """What a checkpoint is bound to; it serves nothing else.
 
     Attributes:
@@ -55,14 +55,14 @@ class Checkpoint:
     notes: dict[str, Any]
 
 
-def write(path: Path, identity: Identity, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
+def write(path: Path, identity: CheckpointIdentity, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
     """Write a checkpoint atomically."""
     said = json.dumps({"identity": vars(identity), "notes": notes}, sort_keys=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     atomic.write_bytes(path, save(plain, metadata={_HEADER: said}))
 
 
-def read(path: Path, identity: Identity) -> Checkpoint:
+def read(path: Path, identity: CheckpointIdentity) -> Checkpoint:
     """Read a checkpoint of exactly this identity.
 
     Raises:
@@ -75,15 +75,15 @@ def read(path: Path, identity: Identity) -> Checkpoint:
         found, notes = dict(said["identity"]), dict(said["notes"])
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         what = f"is not a checkpoint in safetensors ({type(error).__name__})"
-        raise CheckpointError(what, where=path, hint=_remove(path)) from None
+        raise CheckpointError(what, where=path, hint=_removal_hint(path)) from None
     for key, wanted in vars(identity).items():
         if found.get(key) != wanted:
             what = f"belongs to {key} '{found.get(key)}', not to '{wanted}'"
-            raise CheckpointError(what, where=path, hint=_remove(path))
+            raise CheckpointError(what, where=path, hint=_removal_hint(path))
     return Checkpoint(tensors, notes)
 
 
-def _remove(path: Path) -> str:
+def _removal_hint(path: Path) -> str:
     return f"delete its folder {path.parent.name} and give the same command again to train that anew"
 
 

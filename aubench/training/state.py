@@ -12,7 +12,7 @@ from aubench._util import atomic
 
 
 @dataclass
-class History:
+class TrainState:
     """Where a fold's training stands.
 
     Attributes:
@@ -41,7 +41,7 @@ class History:
     sums: dict[str, float] = field(default_factory=dict)
     epoch_seconds: float = 0.0
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As plain data."""
         return asdict(self)
 

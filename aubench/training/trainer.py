@@ -22,14 +22,14 @@ from aubench.core.errors import Diverged
 from aubench.core.method import Method, Progress, Stage
 from aubench.core.task import Batch
 from aubench.data import clips, loader, transforms
-from aubench.data.splits import Labelled, Rows
+from aubench.data.splits import ProtocolDataset, Rows
 from aubench.evaluation import inference
-from aubench.evaluation.predictor import Sealed
+from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores as metrics
-from aubench.runs.config import Plan
+from aubench.runs.config import RunConfig
 from aubench.training import checkpoint
-from aubench.training.checkpoint import Identity
-from aubench.training.state import History
+from aubench.training.checkpoint import CheckpointIdentity
+from aubench.training.state import TrainState
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 STATE = "state.safetensors"
 WEIGHTS = "checkpoint.safetensors"
-BETTER = "better.safetensors"
+CANDIDATE_WEIGHTS = "better.safetensors"
 """Weights that are better than those, until the state that says so is saved."""
 EPOCHS = "epochs.jsonl"
 
@@ -46,7 +46,7 @@ SAVE_EVERY = 120.0
 
 
 @dataclass(frozen=True)
-class Place:
+class TrainContext:
     """Where a fold is trained: what its parts share.
 
     Attributes:
@@ -58,16 +58,16 @@ class Place:
         report: Told of each finished epoch.
     """
 
-    plan: Plan
+    plan: RunConfig
     fold: int
-    data: Labelled
+    data: ProtocolDataset
     fabric: Fabric
     method: Method
     report: Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class Part:
+class TrainPhase:
     """Consecutive stages whose state and result lie in one folder.
 
     Attributes:
@@ -82,10 +82,10 @@ class Part:
     train: Rows
     val: Rows
     folder: Path
-    identity: Identity
+    identity: CheckpointIdentity
 
 
-class Training:
+class Trainer:
     """The training of a part, from its beginning or from where it was stopped.
 
     Args:
@@ -94,10 +94,10 @@ class Training:
         history: What went before.
     """
 
-    def __init__(self, place: Place, part: Part, history: History) -> None:
+    def __init__(self, place: TrainContext, part: TrainPhase, history: TrainState) -> None:
         self.plan, self.data, self.fabric, self.method = place.plan, place.data, place.fabric, place.method
-        self.place, self.part, self.folder = place, part, part.folder
-        self.history = history
+        self.context, self.phase, self.folder = place, part, part.folder
+        self.state = history
         self._saved_at = time.monotonic()
 
     def run(self) -> None:
@@ -105,53 +105,55 @@ class Training:
 
         Each stage begins with the weights that the one before it chose.
         """
-        first = self._restored()
-        for index in range(self.history.stage, len(self.part.stages)):
-            stage = self.part.stages[index]
+        first = self._restore()
+        for index in range(self.state.stage, len(self.phase.stages)):
+            stage = self.phase.stages[index]
             optimizer: Any = self.fabric.setup_optimizers(self.method.optimizer(stage))
             if first is not None:
                 checkpoint.restore_optimizer(optimizer.optimizer, first.tensors, first.notes["optimizer"])
                 first = None
             elif index:
-                self.history.begin_stage(index)
-            while self.history.epoch < stage.epochs and not self._out_of_patience(stage):
+                self.state.begin_stage(index)
+            while self.state.epoch < stage.epochs and not self._should_stop_early(stage):
                 self._epoch(stage, optimizer)
-            self.method.load_state_dict(checkpoint.read(self.folder / WEIGHTS, self.part.identity).tensors)
+            self.method.load_state_dict(checkpoint.read(self.folder / WEIGHTS, self.phase.identity).tensors)
 
-    def forget(self) -> None:
+    def remove_resume_files(self) -> None:
         """Remove what only an unfinished part needs."""
-        for name in (STATE, BETTER):
+        for name in (STATE, CANDIDATE_WEIGHTS):
             (self.folder / name).unlink(missing_ok=True)
 
-    def _restored(self) -> checkpoint.Checkpoint | None:
+    def _restore(self) -> checkpoint.Checkpoint | None:
         path = self.folder / STATE
         if not path.exists():
             return None
-        found = checkpoint.read(path, self.part.identity)
+        found = checkpoint.read(path, self.phase.identity)
         self.method.load_state_dict({k[7:]: v for k, v in found.tensors.items() if k.startswith("method.")})
-        self.history = History(**found.notes["history"])
-        better = self.folder / BETTER
-        if better.exists() and checkpoint.read(better, self.part.identity).notes["epoch"] == self.history.best_epoch:
-            self._keep_better()
+        self.state = TrainState(**found.notes["history"])
+        better = self.folder / CANDIDATE_WEIGHTS
+        if better.exists() and checkpoint.read(better, self.phase.identity).notes["epoch"] == self.state.best_epoch:
+            self._promote_candidate()
         return found
 
-    def _keep_better(self) -> None:
+    def _promote_candidate(self) -> None:
         """Put the weights that the saved state speaks of in the place of those before them."""
-        (self.folder / BETTER).replace(self.folder / WEIGHTS)
+        (self.folder / CANDIDATE_WEIGHTS).replace(self.folder / WEIGHTS)
 
-    def _out_of_patience(self, stage: Stage) -> bool:
-        return bool(len(self.part.val)) and self.history.best_epoch > 0 and self.history.since_best() >= stage.patience
+    def _should_stop_early(self, stage: Stage) -> bool:
+        return bool(len(self.phase.val)) and self.state.best_epoch > 0 and self.state.since_best() >= stage.patience
 
     def _epoch(self, stage: Stage, optimizer: Any) -> None:
-        history = self.history
+        history = self.state
         order = self._order(stage)
-        steps = len(loader.in_batches(order, stage.batch_size, whole=True))
-        todo = loader.in_batches(order, stage.batch_size, start=history.step, whole=True)
+        steps = len(loader.split_batches(order, stage.batch_size, whole=True))
+        todo = loader.split_batches(order, stage.batch_size, start=history.step, whole=True)
         sums: dict[str, Tensor] = {k: torch.tensor(v, device=self.fabric.device) for k, v in history.sums.items()}
         begin, spent = time.perf_counter(), history.epoch_seconds
         self.method.train()
         task = self.method.task
-        for stored in loader.stream(self.data, task.modalities, todo, landmarks=task.landmarks > 0, pin=self._on_gpu):
+        for stored in loader.iter_batches(
+            self.data, task.modalities, todo, landmarks=task.landmarks > 0, pin=self._on_gpu
+        ):
             terms = self._step(stage, optimizer, stored, Progress(history.epoch, stage.epochs, history.step, steps))
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value.detach().float()
@@ -169,27 +171,29 @@ class Training:
 
     def _order(self, stage: Stage) -> Rows:
         """The frames, or clips, of the epoch that comes."""
-        seed, length = self._seed(stage, "data", self.history.epoch), self.plan.typed_recipe.clip_length
+        seed, length = self._seed(stage, "data", self.state.epoch), self.plan.recipe_model.clip_length
         if length is None:
-            return loader.epoch_order(self.part.train, stage.frames_per_epoch, seed)
+            return loader.shuffled_epoch(self.phase.train, stage.frames_per_epoch, seed)
 
         def spans(labels: npt.NDArray[np.int8]) -> Sequence[tuple[int, int]]:
-            return () if stage.pretraining else self.method.spans(torch.from_numpy(labels))
+            return () if stage.pretraining else self.method.extra_clip_spans(torch.from_numpy(labels))
 
-        return clips.drawn(self.data, self.part.train, length, stage.frames_per_epoch, seed, spans)
+        return clips.sample_clips(self.data, self.phase.train, length, stage.frames_per_epoch, seed, spans)
 
-    def _step(self, stage: Stage, optimizer: Any, stored: loader.StoredBatch, progress: Progress) -> dict[str, Tensor]:
-        recipe, device = self.plan.typed_recipe, self.fabric.device
+    def _step(self, stage: Stage, optimizer: Any, stored: loader.RawBatch, progress: Progress) -> dict[str, Tensor]:
+        recipe, device = self.plan.recipe_model, self.fabric.device
         generator = torch.Generator().manual_seed(self._seed(stage, "augmentation", progress.epoch, progress.step))
         torch.manual_seed(self._seed(stage, "noise", progress.epoch, progress.step))
-        windows = transforms.random_windows(
+        windows = transforms.random_crops(
             len(stored.rows), recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator
         )
-        views = transforms.views({m: x.to(device, non_blocking=True) for m, x in stored.images.items()}, windows)
+        views = transforms.random_crop_views(
+            {m: x.to(device, non_blocking=True) for m, x in stored.images.items()}, windows
+        )
         labels = torch.full_like(stored.labels, -1) if stage.pretraining else stored.labels
         points = stored.landmarks
         if points is not None:
-            points = transforms.points_in_views(points.to(device, non_blocking=True), windows)
+            points = transforms.landmarks_in_views(points.to(device, non_blocking=True), windows)
         batch = self.method.augment(Batch(views, labels.to(device, non_blocking=True), points), generator)
         factor = self.method.learning_rate_factor(stage, progress)
         for group in optimizer.param_groups:
@@ -202,22 +206,22 @@ class Training:
         return terms
 
     def _finish_epoch(self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float) -> None:
-        history, recipe = self.history, self.plan.typed_recipe
+        history, recipe = self.state, self.plan.recipe_model
         if bad := [name for name, value in losses.items() if not math.isfinite(value)]:
             raise Diverged(
-                f"loss term '{bad[0]}' is not finite in epoch {history.epoch + 1} of fold {self.place.fold}",
+                f"loss term '{bad[0]}' is not finite in epoch {history.epoch + 1} of fold {self.context.fold}",
                 where=self.plan.entry.name,
                 hint="lower the learning rate",
             )
         begin = time.perf_counter()
-        scores = self._validated()
+        scores = self._validate()
         history.seconds += seconds
         history.wall += seconds + time.perf_counter() - begin
-        better = self._better(stage, scores)
+        better = self._is_improvement(stage, scores)
         if better:
             history.best, history.best_epoch = -1.0 if scores is None else scores["f1"], len(history.epochs) + 1
             notes = {"epoch": history.best_epoch}
-            checkpoint.write(self.folder / BETTER, self.part.identity, self.method.state_dict(), notes)
+            checkpoint.write(self.folder / CANDIDATE_WEIGHTS, self.phase.identity, self.method.state_dict(), notes)
         frames = history.step * stage.batch_size * (recipe.clip_length or 1)
         entry = {
             "stage": stage.name,
@@ -227,31 +231,31 @@ class Training:
             "frames_per_s": round(frames / max(seconds, 1e-9), 1),
             "loss": losses,
             "validation": scores,
-            "eligible": self._eligible(stage),
+            "eligible": self._is_selectable(stage),
         }
         history.end_epoch(entry)
         self._save(optimizer)
         if better:
-            self._keep_better()
+            self._promote_candidate()
         history.write(self.folder / EPOCHS)
-        self.place.report({"kind": "epoch", "fold": self.place.fold, "of": stage.epochs, **entry})
+        self.context.report({"kind": "epoch", "fold": self.context.fold, "of": stage.epochs, **entry})
 
-    def _better(self, stage: Stage, scores: dict[str, float] | None) -> bool:
+    def _is_improvement(self, stage: Stage, scores: dict[str, float] | None) -> bool:
         """Whether the epoch that ends is the best so far; the last one, where nothing is validated."""
         if scores is None:
-            return self.history.epoch + 1 == stage.epochs
-        return self._eligible(stage) and scores["f1"] > self.history.best
+            return self.state.epoch + 1 == stage.epochs
+        return self._is_selectable(stage) and scores["f1"] > self.state.best
 
-    def _eligible(self, stage: Stage) -> bool:
-        return self.history.epoch + 1 >= min(stage.eligible, stage.epochs)
+    def _is_selectable(self, stage: Stage) -> bool:
+        return self.state.epoch + 1 >= min(stage.first_selectable_epoch, stage.epochs)
 
-    def _validated(self) -> dict[str, float] | None:
-        rows = self.part.val
+    def _validate(self) -> dict[str, float] | None:
+        rows = self.phase.val
         if not len(rows):
             return None
-        sealed = Sealed(self.method, self.fabric.autocast)
-        found = inference.probabilities(sealed, self.data, rows, self.fabric.device)
-        cells = inference.confusion(found, self.data.labels[rows])
+        sealed = Predictor(self.method, self.fabric.autocast)
+        found = inference.predict_probabilities(sealed, self.data, rows, self.fabric.device)
+        cells = inference.confusion_counts(found, self.data.labels[rows])
         return {"f1": metrics.mean(metrics.f1(cells).tolist()), "acc": metrics.mean(metrics.accuracy(cells).tolist())}
 
     def _save(self, optimizer: Any) -> None:
@@ -259,14 +263,14 @@ class Training:
         tensors |= {f"method.{name}": value for name, value in self.method.state_dict().items()}
         checkpoint.write(
             self.folder / STATE,
-            self.part.identity,
+            self.phase.identity,
             tensors,
-            {"history": self.history.plain(), "optimizer": notes},
+            {"history": self.state.to_dict(), "optimizer": notes},
         )
         self._saved_at = time.monotonic()
 
     def _seed(self, stage: Stage, name: str, *when: int) -> int:
-        return derive(self.plan.seed, self.plan.protocol.seed, self.place.fold, stage.name, name, *when)
+        return derive(self.plan.seed, self.plan.protocol.seed, self.context.fold, stage.name, name, *when)
 
     @property
     def _on_gpu(self) -> bool:

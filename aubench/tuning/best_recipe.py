@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aubench.core.errors import UsageError, nearest
+from aubench.core.errors import UsageError, suggest
 from aubench.core.protocol import Protocol
 from aubench.tuning.search_config import trials_seed
-from aubench.tuning.storage import address, answering, open_storage
+from aubench.tuning.storage import open_storage, storage_errors, storage_url
 from aubench.tuning.study import ASKED, BINDING
-from aubench.tuning.study_files import cost
-from aubench.tuning.worker import COST, finished
+from aubench.tuning.study_files import total_cost
+from aubench.tuning.worker import COST, finished_trials
 
 
 @dataclass(frozen=True)
-class Found:
+class BestTrial:
     """The best recipe of a study.
 
     Attributes:
@@ -40,7 +40,7 @@ class Found:
     search: dict[str, Any]
 
 
-def best(name: str, storage: str | None, runs: Path) -> Found:
+def find_best_trial(name: str, storage: str | None, runs: Path) -> BestTrial:
     """The best recipe of a study.
 
     Args:
@@ -53,21 +53,21 @@ def best(name: str, storage: str | None, runs: Path) -> Found:
     """
     import optuna
 
-    place = address(storage, runs)
+    place = storage_url(storage, runs)
     opened = open_storage(place)
-    with answering(place):
+    with storage_errors(place):
         known = optuna.get_all_study_names(opened)
         if name not in known:
-            raise UsageError(f"no study '{name}'", where="--from-study", hint=nearest(name, known))
+            raise UsageError(f"no study '{name}'", where="--from-study", hint=suggest(name, known))
         study = optuna.load_study(study_name=name, storage=opened)
-        trials, attributes = finished(study), study.user_attrs
+        trials, attributes = finished_trials(study), study.user_attrs
     bound = attributes.get(BINDING)
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     if not isinstance(bound, dict) or not complete:
         raise UsageError("has no finished trial", where=f"study '{name}'", hint="search with `aubench tune`")
     winner = max(complete, key=lambda trial: (trial.value, -trial.number))
-    seconds, frames = cost([trial.user_attrs[COST] for trial in trials if COST in trial.user_attrs])
-    return Found(
+    seconds, frames = total_cost([trial.user_attrs[COST] for trial in trials if COST in trial.user_attrs])
+    return BestTrial(
         method=attributes[ASKED]["method"],
         protocol=Protocol.model_validate(attributes[ASKED]["protocol"]),
         preset=bound["preset"],

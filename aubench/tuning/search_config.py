@@ -14,8 +14,8 @@ from aubench._util.seeds import derive
 from aubench.core import hashing
 from aubench.core.errors import UsageError
 from aubench.core.protocol import Protocol
-from aubench.core.registry import Entry
-from aubench.runs.config import Plan, StoreFacts, make_plan
+from aubench.core.registry import MethodEntry
+from aubench.runs.config import RunConfig, StoreRef, create_run_config
 from aubench.tuning.space import Space
 
 STUDIES = "studies"
@@ -23,7 +23,7 @@ STUDIES = "studies"
 
 
 @dataclass(frozen=True)
-class TrialPlan(Plan):
+class TrialConfig(RunConfig):
     """The training of one trial: a run in all but its folder, and never scored.
 
     Attributes:
@@ -39,7 +39,7 @@ class TrialPlan(Plan):
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchConfig:
     """A search.
 
     Attributes:
@@ -54,7 +54,7 @@ class Search:
     """
 
     name: str
-    base: Plan
+    base_config: RunConfig
     fixed: Mapping[str, Any]
     folds: tuple[int, ...]
     space: Space
@@ -65,7 +65,7 @@ class Search:
     @property
     def folder(self) -> Path:
         """The study's folder."""
-        return self.base.runs / STUDIES / self.name
+        return self.base_config.runs / STUDIES / self.name
 
     @cached_property
     def epochs(self) -> int:
@@ -73,17 +73,17 @@ class Search:
         import torch
 
         with torch.device("meta"):
-            stages = list(self.base.build().stages())
+            stages = list(self.base_config.build_method().stages())
         for stage in stages:
-            if stage.everyone:
+            if stage.include_all_subjects:
                 raise UsageError(
                     f"stage '{stage.name}' looks at test subjects, which a search may not",
-                    where=self.base.entry.name,
+                    where=self.base_config.entry.name,
                     hint="pre-train on the training role",
                 )
         return sum(stage.epochs for stage in stages if not stage.pretraining)
 
-    def plan(self, values: Mapping[str, Any]) -> TrialPlan:
+    def trial_config(self, values: Mapping[str, Any]) -> TrialConfig:
         """The training of a trial.
 
         Args:
@@ -92,22 +92,24 @@ class Search:
         Raises:
             RecipeError: They do not go together.
         """
-        recipe = self.base.entry.method.Recipe.make(self.base.preset, {**self.fixed, **values})
-        same = {field.name: getattr(self.base, field.name) for field in fields(Plan)}
-        return TrialPlan(**{**same, "recipe": json.loads(recipe.model_dump_json())}, study=self.name)
+        recipe = self.base_config.entry.method_class.Recipe.from_preset(
+            self.base_config.preset, {**self.fixed, **values}
+        )
+        same = {field.name: getattr(self.base_config, field.name) for field in fields(RunConfig)}
+        return TrialConfig(**{**same, "recipe": json.loads(recipe.model_dump_json())}, study=self.name)
 
     def binding(self) -> dict[str, Any]:
         """What all workers of the study must agree in, as plain data."""
-        base, entry = self.base, self.base.entry
+        base, entry = self.base_config, self.base_config.entry
         return {
             "protocol": base.protocol.digest,
             "method": entry.name,
-            "source": hashing.of_file(entry.path) if entry.path else entry.source,
+            "source": hashing.hash_file(entry.path) if entry.path else entry.source,
             "preset": base.preset,
             "fixed": dict(self.fixed),
             "store": base.store.digest,
             "folds": list(self.folds),
-            "space": self.space.plain(),
+            "space": self.space.to_dict(),
             "seed": self.seed,
             "sampler": self.sampler,
             "pruner": self.pruner,
@@ -120,9 +122,9 @@ def trials_seed(seed: int) -> int:
     return derive(seed, "search")
 
 
-def make_search(
+def create_search(
     method: str,
-    entry: Entry,
+    entry: MethodEntry,
     protocol: Protocol,
     *,
     preset: str,
@@ -133,10 +135,10 @@ def make_search(
     sampler: str,
     pruner: str,
     precision: str,
-    store: StoreFacts,
+    store: StoreRef,
     runs: Path,
     name: str | None = None,
-) -> Search:
+) -> SearchConfig:
     """Decide a search.
 
     Args:
@@ -162,7 +164,7 @@ def make_search(
     name = name or f"{entry.name}-{protocol.name}-{preset}-{sampler}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
         raise UsageError(f"'{name}' cannot be a study's name", where="--study", hint="use letters, digits, - and _")
-    base = make_plan(
+    base = create_run_config(
         method,
         entry,
         protocol,
@@ -174,7 +176,7 @@ def make_search(
         store=store,
         runs=runs,
     )
-    space = Space.of(entry.method.Recipe, preset, fixed, wanted)
-    search = Search(name, base, fixed, tuple(folds), space, seed, sampler, pruner)
+    space = Space.of(entry.method_class.Recipe, preset, fixed, wanted)
+    search = SearchConfig(name, base, fixed, tuple(folds), space, seed, sampler, pruner)
     _ = search.epochs
     return search

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from aubench.core.errors import RecipeError, UsageError, nearest
+from aubench.core.errors import RecipeError, UsageError, suggest
 from aubench.core.recipe import Recipe
-from aubench.core.search_space import Choice, Integer, LogUniform, Range
+from aubench.core.search_space import Categorical, IntUniform, LogUniform, Range
 
 
-class Asked(Protocol):
+class TrialLike(Protocol):
     """What suggests values and is told how good they are: Optuna's trial."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
@@ -54,7 +54,7 @@ class Space:
             UsageError: A field that is wanted has no range, or is fixed, or nothing is left to search.
             RecipeError: A range makes no sense, or the recipe refuses its ends.
         """
-        known = recipe.ranges()
+        known = recipe.search_ranges()
         for name in wanted or ():
             if name not in known:
                 raise UsageError(f"'{name}' has no range", where="--space", hint=f"those with one: {', '.join(known)}")
@@ -62,20 +62,20 @@ class Space:
                 raise UsageError(f"'{name}' is fixed by --set", where="--space", hint="leave out one of the two")
         found = {name: known[name] for name in (known if wanted is None else wanted) if name not in fixed}
         if not found:
-            raise UsageError("leaves nothing to search", where="--space", hint=nearest("", known))
+            raise UsageError("leaves nothing to search", where="--space", hint=suggest("", known))
         for name, where in found.items():
             _check(recipe, preset, fixed, name, where)
         return cls(found)
 
-    def draw(self, trial: Asked) -> dict[str, Any]:
+    def draw(self, trial: TrialLike) -> dict[str, Any]:
         """A value for each field, as a trial suggests them."""
         return {name: _suggested(trial, name, where) for name, where in self.ranges.items()}
 
-    def within(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    def check_contains(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """The values of a recipe that can be drawn."""
         return {name: recipe[name] for name, where in self.ranges.items() if _holds(where, recipe[name])}
 
-    def plain(self) -> dict[str, dict[str, Any]]:
+    def to_dict(self) -> dict[str, dict[str, Any]]:
         """As plain data."""
         return {
             name: {
@@ -89,26 +89,26 @@ class Space:
 
 def _check(recipe: type[Recipe], preset: str, fixed: Mapping[str, Any], name: str, where: Range) -> None:
     place = f"search range of recipe key '{name}'"
-    if problem := where.problem():
+    if problem := where.validate():
         raise RecipeError(problem, where=place)
-    for end in where.ends():
+    for end in where.bounds():
         try:
-            recipe.make(preset, {**fixed, name: end})
+            recipe.from_preset(preset, {**fixed, name: end})
         except RecipeError as error:
             raise RecipeError(error.what, where=place, hint="correct the range in the recipe") from None
 
 
 def _holds(where: Range, value: Any) -> bool:
-    if isinstance(where, Choice):
+    if isinstance(where, Categorical):
         return value in where.options
     return isinstance(value, int | float) and where.low <= value <= where.high
 
 
-def _suggested(trial: Asked, name: str, where: Range) -> Any:
+def _suggested(trial: TrialLike, name: str, where: Range) -> Any:
     match where:
-        case Choice(options):
+        case Categorical(options):
             return trial.suggest_categorical(name, options)
-        case Integer(low, high, log):
+        case IntUniform(low, high, log):
             return trial.suggest_int(name, low, high, log=log)
         case _:
             return trial.suggest_float(name, where.low, where.high, log=isinstance(where, LogUniform))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from aubench.core.errors import UsageError, nearest
-from aubench.tracking.mlflow_client import shown
+from aubench.core.errors import UsageError, suggest
+from aubench.tracking.mlflow_client import redact_url
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -31,13 +31,13 @@ _CONNECT_SECONDS = 10
 _BUSY_SECONDS = 60
 
 
-def address(storage: str | None, runs: Path) -> str:
+def storage_url(storage: str | None, runs: Path) -> str:
     """Where studies live: what the user says, else an SQLite file beside the runs."""
     return storage or f"sqlite:///{(runs / DATABASE).absolute()}"
 
 
 @contextmanager
-def answering(storage: str) -> Iterator[None]:
+def storage_errors(storage: str) -> Iterator[None]:
     """Tell trouble with the storage in one line.
 
     Raises:
@@ -49,7 +49,7 @@ def answering(storage: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        raise UsageError(f"cannot be used as storage ({_brief(error)})", where=shown(storage)) from None
+        raise UsageError(f"cannot be used as storage ({_brief(error)})", where=redact_url(storage)) from None
 
 
 def open_storage(storage: str) -> BaseStorage:
@@ -68,14 +68,14 @@ def open_storage(storage: str) -> BaseStorage:
     if not storage.startswith(JOURNAL) and "://" not in storage:
         raise UsageError(f"'{storage}' is no storage", where="--storage", hint=f"give a URL, or {JOURNAL}PATH")
     try:
-        with answering(storage):
+        with storage_errors(storage):
             return _journal(storage) if storage.startswith(JOURNAL) else _database(storage)
     except ImportError as error:
         driver = next((name for kind, name in _DRIVERS.items() if storage.startswith(kind)), None)
         hint = f"install {driver}" if driver else "use sqlite, postgresql or mysql"
-        raise UsageError(f"has no driver ({_brief(error)})", where=shown(storage), hint=hint) from None
+        raise UsageError(f"has no driver ({_brief(error)})", where=redact_url(storage), hint=hint) from None
     except OSError as error:
-        raise UsageError(f"cannot be used as storage ({_brief(error)})", where=shown(storage)) from None
+        raise UsageError(f"cannot be used as storage ({_brief(error)})", where=redact_url(storage)) from None
 
 
 def _journal(storage: str) -> BaseStorage:
@@ -112,7 +112,7 @@ def check_names(sampler: str, pruner: str) -> None:
     """
     for value, known, option in ((sampler, SAMPLERS, "--sampler"), (pruner, PRUNERS, "--pruner")):
         if value not in known:
-            raise UsageError(f"cannot be '{value}'", where=option, hint=nearest(value, known))
+            raise UsageError(f"cannot be '{value}'", where=option, hint=suggest(value, known))
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
@@ -158,4 +158,4 @@ def _brief(error: BaseException) -> str:
     while (inner := getattr(cause, "orig", None) or cause.__cause__) is not None:
         cause = inner
     lines = str(cause).strip().splitlines()
-    return shown(lines[0]) if lines else type(cause).__name__
+    return redact_url(lines[0]) if lines else type(cause).__name__

@@ -10,10 +10,10 @@ from aubench._util.seeds import derive
 from aubench.core.errors import AubenchError, Diverged, UsageError
 from aubench.runs.devices import DeviceChoice
 from aubench.tuning import study_files
-from aubench.tuning.search_config import Search
-from aubench.tuning.storage import answering, make_pruner, make_sampler, open_storage
-from aubench.tuning.trial import Attempt, Pruned
-from aubench.tuning.worker import COST, LOOK_EVERY, Worker, beating, finished, give_up, put_back, work
+from aubench.tuning.search_config import SearchConfig
+from aubench.tuning.storage import make_pruner, make_sampler, open_storage, storage_errors
+from aubench.tuning.trial import Pruned, TrialRunner
+from aubench.tuning.worker import COST, LOOK_EVERY, Worker, fail_trial, finished_trials, heartbeat, requeue, work
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -25,7 +25,7 @@ _LOOKS = 3
 
 
 def run_search(
-    search: Search,
+    search: SearchConfig,
     storage: str,
     count: int,
     choice: DeviceChoice,
@@ -52,7 +52,7 @@ def run_search(
         AubenchError: A trial could not be made; those that are finished stay.
     """
     opened = open_storage(storage)
-    with answering(storage), Worker(search.folder) as worker:
+    with storage_errors(storage), Worker(search.folder) as worker:
         study = _study(search, opened)
         study_files.write_study(search)
 
@@ -68,7 +68,7 @@ def run_search(
     return study
 
 
-def _study(search: Search, storage: Any) -> Study:
+def _study(search: SearchConfig, storage: Any) -> Study:
     """The study of a search, opened, or made with the preset's own values as its first trial.
 
     Raises:
@@ -83,9 +83,9 @@ def _study(search: Search, storage: Any) -> Study:
         study = optuna.load_study(study_name=search.name, storage=storage, pruner=pruner)
         _wait_for_its_maker(study)
     if not study.user_attrs and not study.get_trials(deepcopy=False):
-        study.set_user_attr(ASKED, search.base.asked)
+        study.set_user_attr(ASKED, search.base_config.request)
         study.set_user_attr(BINDING, own)
-        study.enqueue_trial(search.space.within(search.base.recipe))
+        study.enqueue_trial(search.space.check_contains(search.base_config.recipe))
     check_bound(search.name, study.user_attrs.get(BINDING), own)
     return study
 
@@ -119,15 +119,15 @@ def check_bound(name: str, found: Any, own: dict[str, Any]) -> None:
 
 
 def _attempt(
-    search: Search, study: Study, trial: Trial, choice: DeviceChoice, say: Callable[[str], None], count: int
+    search: SearchConfig, study: Study, trial: Trial, choice: DeviceChoice, say: Callable[[str], None], count: int
 ) -> None:
     """Make a trial, and tell the study what came of it."""
     from optuna.exceptions import UpdateFinishedTrialError
     from optuna.trial import TrialState
 
     try:
-        attempt = Attempt(search, search.plan(search.space.draw(trial)), trial, choice)
-        with beating(trial.set_user_attr):
+        attempt = TrialRunner(search, search.trial_config(search.space.draw(trial)), trial, choice)
+        with heartbeat(trial.set_user_attr):
             value, state, why = _outcome(attempt)
         trial.set_user_attr(COST, attempt.cost())
         study.tell(trial, value, state=TrialState[state])
@@ -135,19 +135,19 @@ def _attempt(
         say(f"{study.study_name}: trial {trial.number} was taken over by another worker")
         return
     except AubenchError:
-        give_up(study, trial.number)
+        fail_trial(study, trial.number)
         raise
     except BaseException:
-        put_back(study, next(t for t in study.get_trials(deepcopy=False) if t.number == trial.number))
+        requeue(study, next(t for t in study.get_trials(deepcopy=False) if t.number == trial.number))
         raise
     attempt.close()
     found = next(t for t in study.get_trials(deepcopy=False) if t.number == trial.number)
     study_files.write_trial(search, attempt.plan, found)
     shown = "pruned" if value is None else f"validation F1 {100 * value:.1f}"
-    say(f"{search.name}: {len(finished(study))} of {count}, trial {trial.number}: {shown}{why}")
+    say(f"{search.name}: {len(finished_trials(study))} of {count}, trial {trial.number}: {shown}{why}")
 
 
-def _outcome(attempt: Attempt) -> tuple[float | None, str, str]:
+def _outcome(attempt: TrialRunner) -> tuple[float | None, str, str]:
     """Value, state and a remark."""
     try:
         return attempt.run(), "COMPLETE", ""

@@ -10,31 +10,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench._util import atomic
-from aubench.core.errors import UsageError, nearest
-from aubench.tuning.search_config import STUDIES, Search, TrialPlan
+from aubench.core.errors import UsageError, suggest
+from aubench.tuning.search_config import STUDIES, SearchConfig, TrialConfig
 from aubench.tuning.worker import COST
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-HEADER = "study.json"
-TOLD = "finished"
+STUDY_FILE = "study.json"
+TRIALS_FILE = "finished"
 
 
-def write_study(search: Search) -> None:
+def write_study(search: SearchConfig) -> None:
     """Say what a study is, unless it is said."""
-    path = search.folder / HEADER
+    path = search.folder / STUDY_FILE
     if not path.exists():
         about = {
             "schema_version": 1,
             "study": search.name,
-            "protocol_name": search.base.protocol.name,
+            "protocol_name": search.base_config.protocol.name,
             "epochs": search.epochs,
         }
         atomic.write_json(path, about | search.binding())
 
 
-def write_trial(search: Search, plan: TrialPlan, trial: FrozenTrial) -> None:
+def write_trial(search: SearchConfig, plan: TrialConfig, trial: FrozenTrial) -> None:
     """Say what came of a trial."""
     said = {
         "trial": trial.number,
@@ -45,7 +45,7 @@ def write_trial(search: Search, plan: TrialPlan, trial: FrozenTrial) -> None:
         "cost": trial.user_attrs.get(COST),
         "recipe": plan.recipe,
     }
-    atomic.write_json(search.folder / TOLD / f"{trial.number:05d}.json", said)
+    atomic.write_json(search.folder / TRIALS_FILE / f"{trial.number:05d}.json", said)
 
 
 def read_study(runs: Path, name: str) -> dict[str, Any]:
@@ -54,19 +54,19 @@ def read_study(runs: Path, name: str) -> dict[str, Any]:
     Raises:
         UsageError: There is no such study.
     """
-    path = runs / STUDIES / name / HEADER
+    path = runs / STUDIES / name / STUDY_FILE
     if not path.is_file():
-        known = [found.parent.name for found in (runs / STUDIES).glob(f"*/{HEADER}")]
-        raise UsageError(f"no study '{name}'", where=runs / STUDIES, hint=nearest(name, known))
+        known = [found.parent.name for found in (runs / STUDIES).glob(f"*/{STUDY_FILE}")]
+        raise UsageError(f"no study '{name}'", where=runs / STUDIES, hint=suggest(name, known))
     return dict(json.loads(path.read_text()))
 
 
 def read_trials(runs: Path, name: str) -> list[dict[str, Any]]:
     """What the finished trials of a study say, by number."""
-    return [json.loads(path.read_text()) for path in sorted((runs / STUDIES / name / TOLD).glob("*.json"))]
+    return [json.loads(path.read_text()) for path in sorted((runs / STUDIES / name / TRIALS_FILE).glob("*.json"))]
 
 
-def cost(trials: list[dict[str, Any]]) -> tuple[float, int]:
+def total_cost(trials: list[dict[str, Any]]) -> tuple[float, int]:
     """Seconds and frames that trials were trained on, pre-training included; what several shared counts once.
 
     Args:

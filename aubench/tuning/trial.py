@@ -16,15 +16,15 @@ from filelock import FileLock
 
 from aubench._util import atomic
 from aubench.core import hashing
-from aubench.data.splits import Labelled
+from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.metrics import scores
-from aubench.runs.config import Plan
+from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
-from aubench.runs.scheduler import Job, launch
-from aubench.training.trainer import BETTER, EPOCHS, STATE, WEIGHTS
-from aubench.tuning.search_config import Search, TrialPlan
-from aubench.tuning.space import Asked
+from aubench.runs.scheduler import Job, run_jobs
+from aubench.training.trainer import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
+from aubench.tuning.search_config import SearchConfig, TrialConfig
+from aubench.tuning.space import TrialLike
 
 VALIDATION = "validation.json"
 """What a finished fold of a trial leaves."""
@@ -34,7 +34,7 @@ class Pruned(Exception):
     """The trial is worth no more work."""
 
 
-def train_fold(plan: Plan, fold: int, kind: str, index: int, report: Callable[[dict[str, Any]], None]) -> None:
+def train_fold(plan: RunConfig, fold: int, kind: str, index: int, report: Callable[[dict[str, Any]], None]) -> None:
     """Train a fold of a trial, from wherever it stands, and write its validation F1.
 
     Args:
@@ -44,28 +44,28 @@ def train_fold(plan: Plan, fold: int, kind: str, index: int, report: Callable[[d
         index: Which device of that kind.
         report: Told of each epoch.
     """
-    from aubench.runs.fold import trained
+    from aubench.runs.fold import train_fold
 
-    folder = plan.fold_folder(fold)
+    folder = plan.fold_dir(fold)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if (folder / VALIDATION).exists():
             return
-        everything = Labelled(Store(plan.store.path), plan.protocol)
-        roles = everything.roles(fold, validation=True)
-        data, seen = everything.withholding(roles.test), replace(roles, test=roles.test[:0])
-        history = trained(plan, data, seen, kind, index, report).training.history
+        everything = ProtocolDataset(Store(plan.store.path), plan.protocol)
+        roles = everything.split(fold, validation=True)
+        data, seen = everything.without_labels(roles.test), replace(roles, test=roles.test[:0])
+        history = train_fold(plan, data, seen, kind, index, report).trainer.state
         atomic.write_json(folder / VALIDATION, {"f1": history.best, "best_epoch": history.best_epoch})
         forget(folder)
 
 
 def forget(folder: Path) -> None:
     """Remove what only an unfinished fold needs; nobody scores a trial's weights."""
-    for name in (STATE, BETTER, WEIGHTS):
+    for name in (STATE, CANDIDATE_WEIGHTS, WEIGHTS):
         (folder / name).unlink(missing_ok=True)
 
 
-class Attempt:
+class TrialRunner:
     """A trial under way.
 
     What was done stands in its folder, so one that begins anew in another process tells again what it knows and
@@ -78,7 +78,7 @@ class Attempt:
         choice: Where to compute; one device of it is used.
     """
 
-    def __init__(self, search: Search, plan: TrialPlan, trial: Asked, choice: DeviceChoice) -> None:
+    def __init__(self, search: SearchConfig, plan: TrialConfig, trial: TrialLike, choice: DeviceChoice) -> None:
         self.search, self.plan, self.trial, self.choice = search, plan, trial, replace(choice, count=1)
         self._done: list[float] = []
         self._told = 0
@@ -95,14 +95,14 @@ class Attempt:
         """
         for fold in self.search.folds:
             self._told = 0
-            self._tell(fold)
-            result = self.plan.fold_folder(fold) / VALIDATION
+            self._report_epochs(fold)
+            result = self.plan.fold_dir(fold) / VALIDATION
             if not result.exists():
-                launch([Job(self.plan, fold, train_fold)], self.choice, lambda job, _: self._tell(job.fold))
+                run_jobs([Job(self.plan, fold, train_fold)], self.choice, lambda job, _: self._report_epochs(job.fold))
             self._done.append(float(json.loads(result.read_text())["f1"]))
         return scores.mean(self._done)
 
-    def _tell(self, fold: int) -> None:
+    def _report_epochs(self, fold: int) -> None:
         """Tell the epochs of a fold that were not told yet, of a stage from its first eligible one on."""
         scored = [entry for entry in epochs(self.plan, fold) if entry["validation"] is not None]
         before = len(self._done) * self.search.epochs
@@ -119,7 +119,7 @@ class Attempt:
     def close(self) -> None:
         """Remove what only an unfinished trial needs."""
         for fold in self.search.folds:
-            forget(self.plan.fold_folder(fold))
+            forget(self.plan.fold_dir(fold))
 
     def cost(self) -> dict[str, Any]:
         """Seconds and frames of training so far; of pre-training by what it made, as other trials may share it."""
@@ -132,11 +132,11 @@ class Attempt:
                     found["frames"] += entry["frames"]
             if before := [entry for entry in entries if entry["validation"] is None]:
                 seconds, frames = sum(e["seconds"] for e in before), sum(e["frames"] for e in before)
-                found["pretraining"][hashing.of_json(before)[:16]] = [round(seconds, 3), frames]
+                found["pretraining"][hashing.hash_json(before)[:16]] = [round(seconds, 3), frames]
         return {**found, "seconds": round(found["seconds"], 3)}
 
 
-def epochs(plan: Plan, fold: int) -> list[dict[str, Any]]:
+def epochs(plan: RunConfig, fold: int) -> list[dict[str, Any]]:
     """Finished epochs of a fold, pre-training included."""
-    path = plan.fold_folder(fold) / EPOCHS
+    path = plan.fold_dir(fold) / EPOCHS
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

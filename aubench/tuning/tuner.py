@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench.core import registry
-from aubench.core.errors import UsageError, nearest
+from aubench.core.errors import UsageError, suggest
 from aubench.datasets.catalog import open_store
 from aubench.plots import study_report
 from aubench.runs import devices, scheduler
-from aubench.runs.config import StoreFacts
+from aubench.runs.config import StoreRef
 from aubench.runs.devices import PRECISIONS
 from aubench.tracking import studies
-from aubench.tuning.search_config import Search, make_search
-from aubench.tuning.storage import address, check_names
+from aubench.tuning.search_config import SearchConfig, create_search
+from aubench.tuning.storage import check_names, storage_url
 from aubench.tuning.study import run_search
 
 if TYPE_CHECKING:
@@ -85,11 +85,11 @@ def tune(
     if trials < 1:
         raise UsageError(f"cannot be {trials}", where="--trials", hint="give 1 or more")
     if precision not in PRECISIONS:
-        raise UsageError(f"cannot be '{precision}'", where="--precision", hint=nearest(precision, PRECISIONS))
-    scheduler.warm_up()
+        raise UsageError(f"cannot be '{precision}'", where="--precision", hint=suggest(precision, PRECISIONS))
+    scheduler.preload_workers()
     found = registry.find_protocol(protocol, modalities)
     entry = registry.find_method(method)
-    search = make_search(
+    search = create_search(
         method,
         entry,
         found,
@@ -101,20 +101,20 @@ def tune(
         sampler=named,
         pruner=pruner,
         precision=precision,
-        store=StoreFacts.of(open_store(found.dataset, store, progress)),
+        store=StoreRef.from_store(open_store(found.dataset, store, progress)),
         runs=runs,
         name=study,
     )
     own = None if isinstance(sampler, str) else sampler
-    return _run(search, address(storage, runs), trials, device, own, track, say)
+    return _run(search, storage_url(storage, runs), trials, device, own, track, say)
 
 
 def _run(
-    search: Search, storage: str, trials: int, device: str, sampler: BaseSampler | None, track: bool, say: Say
+    search: SearchConfig, storage: str, trials: int, device: str, sampler: BaseSampler | None, track: bool, say: Say
 ) -> Study:
     tracking = studies.Tracking(search.folder, say) if track else None
     after = tracking.send if tracking else lambda: None
     study = run_search(search, storage, trials, devices.choose(device), say, sampler, after)
-    study_report.draw(study, search.folder, say)
+    study_report.plot(study, search.folder, say)
     after()
     return study

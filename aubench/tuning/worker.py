@@ -59,7 +59,7 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self._held.close()
 
-    def lost(self, trial: FrozenTrial) -> bool:
+    def is_stale(self, trial: FrozenTrial) -> bool:
         """Whether nobody works any more on a trial that is said to be under way."""
         owner = trial.user_attrs.get(OWNER)
         if owner == self.id:
@@ -91,7 +91,7 @@ class Worker:
 
 
 @contextmanager
-def beating(mark: Callable[[str, Any], None]) -> Iterator[None]:
+def heartbeat(mark: Callable[[str, Any], None]) -> Iterator[None]:
     """Change a trial's beat for as long as the block lasts.
 
     Args:
@@ -132,21 +132,21 @@ def active(trials: list[FrozenTrial], before: int | None = None) -> int:
     return sum(t.state.name in (*DONE, "RUNNING") for t in kept)
 
 
-def finished(study: Study) -> list[FrozenTrial]:
+def finished_trials(study: Study) -> list[FrozenTrial]:
     """Trials that count."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in DONE]
 
 
-def put_back(study: Study, trial: FrozenTrial) -> bool:
+def requeue(study: Study, trial: FrozenTrial) -> bool:
     """Fail a trial that nobody works on, and queue its values again; False where somebody else did so."""
-    if not give_up(study, trial.number):
+    if not fail_trial(study, trial.number):
         return False
     if trial.params:
         study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number})
     return True
 
 
-def give_up(study: Study, number: int) -> bool:
+def fail_trial(study: Study, number: int) -> bool:
     """Fail a trial; False where it is finished already."""
     from optuna.exceptions import UpdateFinishedTrialError
     from optuna.trial import TrialState
@@ -180,7 +180,7 @@ def work(
     while True:
         known = study.get_trials(deepcopy=False)
         for trial in known:
-            if trial.state.name == "RUNNING" and worker.lost(trial) and put_back(study, trial):
+            if trial.state.name == "RUNNING" and worker.is_stale(trial) and requeue(study, trial):
                 say(f"{study.study_name}: trial {trial.number} was left behind and is taken up again")
         known = study.get_trials(deepcopy=False)
         if sum(trial.state.name in DONE for trial in known) >= count:
@@ -195,6 +195,6 @@ def work(
         own = study.ask()
         own.set_user_attr(OWNER, worker.id)
         if active(study.get_trials(deepcopy=False), own.number) >= count:
-            give_up(study, own.number)
+            fail_trial(study, own.number)
             continue
         attempt(own)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from aubench import BranchedMethod, Card, Fidelity, Modality, Recipe, Task
+from aubench import BranchedMethod, Fidelity, MethodCard, Modality, Recipe, Task
 
 
 class MeanFusionRecipe(Recipe):
@@ -20,7 +20,7 @@ class MeanFusion(BranchedMethod):
     """Three convolutions and a linear layer on a 6 by 6 grid for each modality; their probabilities are averaged."""
 
     Recipe = MeanFusionRecipe
-    card = Card(title="Mean fusion", paper="None: the example of docs/add-a-method.md", fidelity=Fidelity.EXACT)
+    card = MethodCard(title="Mean fusion", paper="None: the example of docs/add-a-method.md", fidelity=Fidelity.EXACT)
 
     def __init__(self, task: Task, recipe: MeanFusionRecipe) -> None:
         super().__init__(task, recipe)

@@ -24,10 +24,10 @@ TRANSITIONS = 16
 Norm = Literal["frobenius", "mean"]
 
 
-class KnowledgeRecipe(Recipe):
+class PairStatisticsRecipe(Recipe):
     """What methods that learn with knowledge share."""
 
-    after_pretraining: ClassVar[frozenset[str]] = frozenset(
+    finetune_only: ClassVar[frozenset[str]] = frozenset(
         {"weight_cls", "weight_intra", "weight_inter", "norm", "class_weights"}
     )
 
@@ -38,7 +38,7 @@ class KnowledgeRecipe(Recipe):
     class_weights: bool = Field(True, description="Weigh AUs by eq. 2.")
 
 
-class Knowledge(NamedTuple):
+class PairTargets(NamedTuple):
     """What is known of AU pairs.
 
     Attributes:
@@ -51,7 +51,7 @@ class Knowledge(NamedTuple):
     inter: Tensor
 
 
-def knowledge(sequences: Sequence[Float[Tensor, "frames au"]]) -> Knowledge:
+def pair_targets(sequences: Sequence[Float[Tensor, "frames au"]]) -> PairTargets:
     """The knowledge in labels, or in probabilities.
 
     Args:
@@ -59,7 +59,7 @@ def knowledge(sequences: Sequence[Float[Tensor, "frames au"]]) -> Knowledge:
     """
     now, after = (torch.cat([x[part] for x in sequences]).double() for part in (slice(None, -1), slice(1, None)))
     intra, inter = co_occurrence(torch.cat(list(sequences)).double()), transitions(now, after)
-    return Knowledge(intra.float(), inter.float())
+    return PairTargets(intra.float(), inter.float())
 
 
 def class_weights(sequences: Sequence[Int[Tensor, "frames au"]]) -> Float[Tensor, " au"]:

@@ -9,12 +9,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from aubench import LogUniform, Uniform
-from aubench.methods._modules.au_pair_statistics import KnowledgeRecipe
-from aubench.methods._modules.rare_au_clips import MinorityRecipe
+from aubench.methods._modules.au_pair_statistics import PairStatisticsRecipe
+from aubench.methods._modules.rare_au_clips import RareAUClipsRecipe
 from aubench.methods._modules.video_autoencoder import VideoAutoencoderRecipe
 
 
-class AUvMAERecipe(VideoAutoencoderRecipe, KnowledgeRecipe, MinorityRecipe):
+class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsRecipe):
     """AU-vMAE's own hyper-parameters.
 
     Its Table 3: ``level`` chooses the column, ``weight_intra=0`` and ``weight_inter=0`` the row. Its Table 4:
@@ -32,7 +32,7 @@ class AUvMAERecipe(VideoAutoencoderRecipe, KnowledgeRecipe, MinorityRecipe):
         }
     }
 
-    after_pretraining: ClassVar[frozenset[str]] = frozenset({"warmup_epochs", "layer_decay", "drop_path", "patch_mask"})
+    finetune_only: ClassVar[frozenset[str]] = frozenset({"warmup_epochs", "layer_decay", "drop_path", "patch_mask"})
 
     input: Literal["visual", "depth", "thermal", "early"] = Field(
         "visual", description="The modality it looks at; 'early' puts the channels of all side by side."
@@ -84,6 +84,6 @@ class AUvMAERecipe(VideoAutoencoderRecipe, KnowledgeRecipe, MinorityRecipe):
                 raise ValueError(f"{warmup} leaves nothing of {epochs}")
         return self
 
-    def before_finetuning(self) -> dict[str, Any]:
+    def pretraining_config(self) -> dict[str, Any]:
         """The values that decide pre-trained weights; the patch level shares those of the video level."""
-        return {**super().before_finetuning(), "level": "frame" if self.level == "frame" else "video"}
+        return {**super().pretraining_config(), "level": "frame" if self.level == "frame" else "video"}

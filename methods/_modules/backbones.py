@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from aubench import AubenchError, Recipe, Seen
+from aubench import AubenchError, PretrainingSource, Recipe
 from aubench.methods._modules import pretrained_weights
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ class BackboneRecipe(Recipe):
     backbone: Backbone = Field("resnet18", description="'narrow' is ours: four blocks of 16 to 128 channels.")
     weights: str = Field("imagenet", description="First weights: 'imagenet', 'none' or a .safetensors file.")
 
-    def seen(self) -> tuple[Seen, ...]:
+    def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
         """ImageNet, or nobody knows what, unless the weights are random."""
         if self.weights == "none":
             return ()
         if self.weights == "imagenet":
-            return (Seen(f"timm/{self.backbone}.tv_in1k", ("ImageNet-1k",)),)
-        return (Seen(Path(self.weights).name, ("unknown",)),)
+            return (PretrainingSource(f"timm/{self.backbone}.tv_in1k", ("ImageNet-1k",)),)
+        return (PretrainingSource(Path(self.weights).name, ("unknown",)),)
 
 
 class Encoder(nn.Module):
@@ -63,7 +63,7 @@ class Encoder(nn.Module):
         self.register_buffer("scale", 0.5 / std if pretrained else torch.ones_like(std))
         self.register_buffer("shift", (0.5 - mean) / std if pretrained else torch.zeros_like(mean))
         if pretrained and not self.scale.is_meta:
-            self.network.load_state_dict(adapted(_pretrained(backbone, source), channels))
+            self.network.load_state_dict(adapt_state(_pretrained(backbone, source), channels))
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Features of images in [-1, 1]."""
@@ -76,7 +76,7 @@ class Encoder(nn.Module):
         return maps
 
 
-def widened(conv1: Float[Tensor, "o 3 h w"], channels: int) -> Float[Tensor, "o c h w"]:
+def widen_conv1(conv1: Float[Tensor, "o 3 h w"], channels: int) -> Float[Tensor, "o c h w"]:
     """First-layer weights for another number of channels.
 
     RGB keeps its weights if it is there, every other channel gets their mean, and all are scaled by
@@ -93,10 +93,10 @@ def widened(conv1: Float[Tensor, "o 3 h w"], channels: int) -> Float[Tensor, "o 
     return wide * (3 / channels)
 
 
-def adapted(state: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
+def adapt_state(state: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
     """Weights of a ResNet for RGB as those of an encoder: no classifier, another number of channels."""
     kept = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    return {**kept, "conv1.weight": widened(kept["conv1.weight"], channels)}
+    return {**kept, "conv1.weight": widen_conv1(kept["conv1.weight"], channels)}
 
 
 def _over_channels(rgb: tuple[float, float, float], channels: int) -> Tensor:
@@ -136,4 +136,4 @@ def _imagenet_file(backbone: Backbone) -> Path:
         raise AubenchError(
             "there are no ImageNet weights for 'narrow'", where="recipe key 'weights'", hint="set weights=none"
         )
-    return pretrained_weights.fetched(f"timm/{backbone}.tv_in1k", f"ImageNet weights of {backbone}")
+    return pretrained_weights.fetch(f"timm/{backbone}.tv_in1k", f"ImageNet weights of {backbone}")

@@ -14,7 +14,7 @@ KEPT = 3
 """Channels of a mixed image."""
 
 
-def picks(keys: Float[Tensor, "n cells c"]) -> Int[Tensor, "n cells 3"]:
+def sample_channel_picks(keys: Float[Tensor, "n cells c"]) -> Int[Tensor, "n cells 3"]:
     """Which channel each channel of a patch is taken from.
 
     Args:
@@ -24,7 +24,7 @@ def picks(keys: Float[Tensor, "n cells c"]) -> Int[Tensor, "n cells 3"]:
     return keys.argsort(-1)[..., :KEPT]
 
 
-def picks_of_present(keys: Float[Tensor, "m cells c"], present: Bool[Tensor, "n c"]) -> Int[Tensor, "n cells 3"]:
+def sample_picks_of_present(keys: Float[Tensor, "m cells c"], present: Bool[Tensor, "n c"]) -> Int[Tensor, "n cells 3"]:
     """The same, passing over channels that are missing; fewer than three present ones take turns.
 
     Args:
@@ -36,7 +36,9 @@ def picks_of_present(keys: Float[Tensor, "m cells c"], present: Bool[Tensor, "n 
     return order.gather(-1, turns[:, None].expand(-1, order.shape[1], -1))
 
 
-def mixed(images: Float[Tensor, "n c h w"], taken: Int[Tensor, "m cells 3"], patch: int) -> Float[Tensor, "n 3 h w"]:
+def mix_channels(
+    images: Float[Tensor, "n c h w"], taken: Int[Tensor, "m cells 3"], patch: int
+) -> Float[Tensor, "n 3 h w"]:
     """Images whose patches are put together from the channels taken.
 
     Args:

@@ -36,7 +36,7 @@ class CutSwitchRecipe(Recipe):
         return self
 
 
-def replicated(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
+def replicate_channels(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
     """Images with three channels, a single one repeated."""
     return images.expand(-1, CHANNELS, -1, -1)
 
@@ -58,7 +58,7 @@ def cut_switch(batch: Batch, block: int, share: float, generator: torch.Generato
         Images of three channels each; the batch given is left alone.
     """
     names = tuple(batch.inputs)
-    images = torch.stack([replicated(batch.inputs[m]) for m in names])
+    images = torch.stack([replicate_channels(batch.inputs[m]) for m in names])
     _, count, _, height, width = images.shape
     chosen = (torch.rand(count, generator=generator) < share).nonzero()
     top = torch.randint(0, height - block + 1, (count, 1), generator=generator)[chosen[:, 0]]

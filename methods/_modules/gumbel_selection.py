@@ -88,7 +88,7 @@ def log_odds(scores: Float[Tensor, "m n d"]) -> Float[Tensor, "rivals n 1 d"]:
     return torch.stack(rivals) - last
 
 
-def chosen(edges: Float[Tensor, "rivals n k d"]) -> Float[Tensor, "rivals n k d"]:
+def hard_selection(edges: Float[Tensor, "rivals n k d"]) -> Float[Tensor, "rivals n k d"]:
     """Eq. (4): 1 where a modality beats all others, 0 elsewhere; has no gradient.
 
     Args:
@@ -100,7 +100,7 @@ def chosen(edges: Float[Tensor, "rivals n k d"]) -> Float[Tensor, "rivals n k d"
     return torch.gt(edges, best_other, out=best_other)
 
 
-def relaxed(edges: Float[Tensor, "rivals n k d"], temperature: float) -> Float[Tensor, "rivals n k d"]:
+def relaxed_selection(edges: Float[Tensor, "rivals n k d"], temperature: float) -> Float[Tensor, "rivals n k d"]:
     """Eq. (6): the softmax over modalities, of all but the last.
 
     With two rivals it is put together from sigmoids, which are quick and never overflow: what the first
@@ -116,7 +116,9 @@ def relaxed(edges: Float[Tensor, "rivals n k d"], temperature: float) -> Float[T
     return torch.stack([first * both, second * both])
 
 
-def mixed(weights: Float[Tensor, "rivals n k d"], features: Float[Tensor, "m n d"]) -> Float[Tensor, "n k d"]:
+def weighted_features(
+    weights: Float[Tensor, "rivals n k d"], features: Float[Tensor, "m n d"]
+) -> Float[Tensor, "n k d"]:
     """Features of all modalities by their weights, the last one's being what is left to 1.
 
     Of one-hot weights, these are the features a* that the α* of eq. (3) select.

@@ -63,12 +63,12 @@ class _MeanVote(torch.autograd.Function):
         swayed = features.new_empty(rivals, frames, classes, width)
         for rows in _blocks(features, noise.draws):
             edges, block = noise.differences(rows).add_(odds[:, rows]), features[:, rows]
-            hard = gumbel_selection.chosen(edges)  # eq. (4)
-            selected = gumbel_selection.mixed(hard, block).mT  # a* of eq. (3)
+            hard = gumbel_selection.hard_selection(edges)  # eq. (4)
+            selected = gumbel_selection.weighted_features(hard, block).mT  # a* of eq. (3)
             vote = torch.baddbmm(bias[:, None], weight.expand(len(selected), -1, -1), selected).sigmoid_()
             slope = torch.addcmul(vote, vote, vote, value=-1)
-            soft = gumbel_selection.relaxed(edges, temperature)  # eq. (6)
-            sway = soft.mul_(block[:-1, :, None] - gumbel_selection.mixed(soft, block))
+            soft = gumbel_selection.relaxed_selection(edges, temperature)  # eq. (6)
+            sway = soft.mul_(block[:-1, :, None] - gumbel_selection.weighted_features(soft, block))
             votes[rows], slopes[rows] = vote.mean(-1), slope.sum(-1)
             for r in range(rivals):
                 torch.bmm(slope, hard[r], out=taken[r, rows])

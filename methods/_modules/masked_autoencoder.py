@@ -9,7 +9,7 @@ from torch import nn
 
 from aubench.methods._modules import pretrained_weights
 from aubench.methods._modules.backbones import IMAGENET_MEAN, IMAGENET_STD
-from aubench.methods._modules.transformer import Blocks, initialise, sine_cosine_grid
+from aubench.methods._modules.transformer import Blocks, init_weights, sine_cosine_grid
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -47,7 +47,7 @@ def mean_squared_error(
     return (errors * judged).sum() / judged.sum().clamp(min=1)
 
 
-def normalised(patches: Float[Tensor, "n cells values"]) -> Float[Tensor, "n cells values"]:
+def normalize_patches(patches: Float[Tensor, "n cells values"]) -> Float[Tensor, "n cells values"]:
     """Patches with mean 0 and variance 1 each."""
     return (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
 
@@ -106,7 +106,7 @@ class ViT(nn.Module):
     def _load(self, source: str) -> None:
         path = source
         if source in REPOSITORIES:
-            path = str(pretrained_weights.fetched(REPOSITORIES[source], f"weights '{source}' of ViT-B/16"))
+            path = str(pretrained_weights.fetch(REPOSITORIES[source], f"weights '{source}' of ViT-B/16"))
         state = pretrained_weights.load(path, "'mae', 'imagenet', 'none'")
         own = self.state_dict()
         pretrained_weights.check_fits(state, own, path, "a ViT of this width, depth and patch size in timm's names")
@@ -135,7 +135,7 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.pixels = nn.Linear(width, values)
         self.register_buffer("positions", sine_cosine_grid(side, side, width), persistent=False)
-        self.apply(initialise)
+        self.apply(init_weights)
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from aubench import Choice, LogUniform, Recipe, Seen, Uniform
+from aubench import Categorical, LogUniform, PretrainingSource, Recipe, Uniform
 from aubench.methods._modules.masked_autoencoder import REPOSITORIES
 
 Image = Literal["mixed", "conv", "visual", "depth", "thermal"]
@@ -32,7 +32,7 @@ class MCMRecipe(Recipe):
             **{"learning_rate_cut": 1.0, "layer_decay": 1.0},
         }
     }
-    after_pretraining: ClassVar[frozenset[str]] = frozenset(
+    finetune_only: ClassVar[frozenset[str]] = frozenset(
         {
             *("inputs", "pool", "drop_path", "layer_decay", "warmup_epochs", "learning_rate_cut", "class_weights"),
             *("mixes", "missing"),
@@ -81,7 +81,7 @@ class MCMRecipe(Recipe):
     layer_decay: Annotated[float, Uniform(0.6, 1)] = Field(
         0.75, gt=0, le=1, description="From each layer's learning rate to the one before it."
     )
-    class_weights: Annotated[Literal["inverse", "as_printed", "none"], Choice("inverse", "none")] = Field(
+    class_weights: Annotated[Literal["inverse", "as_printed", "none"], Categorical("inverse", "none")] = Field(
         "inverse", description="p_k of eq. 4."
     )
     mixes: int = Field(1, ge=1, description="Mixes of a frame whose predictions are averaged.")
@@ -96,10 +96,10 @@ class MCMRecipe(Recipe):
                 raise ValueError(f"{heads} heads do not divide a width of {width}")
         return self
 
-    def seen(self) -> tuple[Seen, ...]:
+    def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
         """ImageNet, or nobody knows what, unless the weights are random."""
         if self.weights == "none":
             return ()
         if self.weights in REPOSITORIES:
-            return (Seen(REPOSITORIES[self.weights], ("ImageNet-1k",)),)
-        return (Seen(Path(self.weights).name, ("unknown",)),)
+            return (PretrainingSource(REPOSITORIES[self.weights], ("ImageNet-1k",)),)
+        return (PretrainingSource(Path(self.weights).name, ("unknown",)),)

@@ -12,7 +12,7 @@ LOWEST = -1.0
 """Value of a black pixel; stores keep black where there is no image."""
 
 
-def present(images: Float[Tensor, "n *t c h w"]) -> Bool[Tensor, " n"]:
+def is_present(images: Float[Tensor, "n *t c h w"]) -> Bool[Tensor, " n"]:
     """Which frames have an image: it is missing where all values are 0, or all are the lowest.
 
     Args:

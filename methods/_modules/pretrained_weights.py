@@ -40,7 +40,7 @@ def load(source: str | Path, choices: str = "'imagenet', 'none'") -> dict[str, T
         ) from None
 
 
-def fetched(repository: str, what: str) -> Path:
+def fetch(repository: str, what: str) -> Path:
     """Where the weights of a hub's repository lie, downloaded if they are not here yet.
 
     Args:

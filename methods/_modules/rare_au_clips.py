@@ -19,10 +19,10 @@ _OF_BP4D = (1, 2, 4, 15, 23, 24)
 _OF_DISFA = (1, 2, 9)
 
 
-class MinorityRecipe(Recipe):
+class RareAUClipsRecipe(Recipe):
     """What methods that draw clips of rare AUs share."""
 
-    after_pretraining: ClassVar[frozenset[str]] = frozenset({"minority_clips", "minority_aus"})
+    finetune_only: ClassVar[frozenset[str]] = frozenset({"minority_clips", "minority_aus"})
 
     minority_clips: bool = Field(True, description="Draw clips of rare AUs besides.")
     minority_aus: str = Field(
@@ -40,7 +40,7 @@ class MinorityRecipe(Recipe):
         return tuple(au for au in wanted if au in aus)
 
 
-def minority_spans(labels: Int[Tensor, "frames au"], columns: list[int]) -> list[tuple[int, int]]:
+def rare_au_spans(labels: Int[Tensor, "frames au"], columns: list[int]) -> list[tuple[int, int]]:
     """Parts of a sequence that begin with a minority AU and end once none was there for 15 frames.
 
     Frames without any AU count like frames of majority AUs alone.

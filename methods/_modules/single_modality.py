@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PAPER = "Yang, Wang and Yin: Adaptive Multimodal Fusion for Facial Action Units Recognition, ACM MM 2020"
 
-DEPARTURES = (
+DEVIATIONS = (
     "Early stopping is by F1 on validation subjects with a patience of 10 epochs, after 30 at most: the paper gives no "
     "criterion and no number of epochs.",
     "First weights are ImageNet's (torchvision's first release): the paper does not say which.",
@@ -36,7 +36,7 @@ ONE_CHANNEL = (
 )
 
 
-class Unimodal(Method):
+class SingleModality(Method):
     """ResNet, global average pooling, one linear layer, sigmoid."""
 
     modality: ClassVar[Modality]
@@ -49,12 +49,12 @@ class Unimodal(Method):
         self.classifier = nn.Linear(self.encoder.features, len(task.aus))
 
     @classmethod
-    def refuses(cls, task: Task, recipe: AnyRecipe) -> str | None:
+    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Refuse a task without the one modality."""
         return None if cls.modality in task.modalities else f"needs {cls.modality} images"
 
     @classmethod
-    def uses(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
+    def select_modalities(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
         """The one modality."""
         return (cls.modality,)
 

@@ -82,7 +82,7 @@ def unpatchify(patches: Float[Tensor, "n cells values"], patch: int, rows: int) 
     return grid.permute(0, 5, 1, 3, 2, 4).reshape(n, c, rows * patch, columns * patch)
 
 
-def initialise(module: nn.Module) -> None:
+def init_weights(module: nn.Module) -> None:
     """Draw a linear layer's weights as masked autoencoders do; for ``Module.apply``."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
@@ -108,7 +108,7 @@ class Blocks(nn.Sequential):
         for block in blocks:
             block.drop_path1, block.drop_path2 = DropPath(), DropPath()
         super().__init__(*blocks)
-        self.apply(initialise)
+        self.apply(init_weights)
         self.set_drop_path(drop_path)
 
     def set_drop_path(self, rate: float) -> None:
@@ -156,7 +156,7 @@ def parameter_groups(
     return [groups[key] for key in sorted(groups)]
 
 
-def warm_cosine(progress: Progress, warmup_epochs: float, floor: float) -> float:
+def warmup_cosine(progress: Progress, warmup_epochs: float, floor: float) -> float:
     """A learning rate that rises linearly from 0 to 1, then falls along half a cosine to a floor.
 
     Args:

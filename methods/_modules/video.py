@@ -69,7 +69,7 @@ def statistics(cut: Float[Tensor, "*n values"], channels: int) -> tuple[Tensor, 
     return mean.expand_as(pixels).flatten(-2), (deviation + FLOOR).expand_as(pixels).flatten(-2)
 
 
-def normalised(cut: Float[Tensor, "*n values"], channels: int) -> Float[Tensor, "*n values"]:
+def normalize_tubelets(cut: Float[Tensor, "*n values"], channels: int) -> Float[Tensor, "*n values"]:
     """What is to be reconstructed: every tubelet and channel with mean 0 and standard deviation 1."""
     mean, deviation = statistics(cut, channels)
     return (cut - mean) / deviation
@@ -94,7 +94,7 @@ def at_places(tokens: Float[Tensor, "n steps places d"], places: Int[Tensor, "n 
     return tokens.expand(len(places), -1, -1, -1).gather(2, index)
 
 
-def filled(
+def fill_masked(
     tokens: Float[Tensor, "n steps places d"], places: Int[Tensor, "n k"], others: Float[Tensor, "n steps k d"]
 ) -> Float[Tensor, "n steps places d"]:
     """The tokens with others at some places, at every step."""

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from aubench import Recipe, Seen
+from aubench import PretrainingSource, Recipe
 from aubench.methods._modules import video_weights
-from aubench.methods._modules.transformer import Blocks, initialise
+from aubench.methods._modules.transformer import Blocks, init_weights
 from aubench.methods._modules.video import Positions, at_places
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class VideoAutoencoderRecipe(Recipe):
         """Frames of a clip."""
         return self.clip_frames
 
-    def seen(self) -> tuple[Seen, ...]:
+    def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
         """VideoMAE's data, or nobody knows what, unless the weights are random."""
-        return video_weights.seen(self.weights)
+        return video_weights.pretraining_sources(self.weights)
 
 
 class VideoEncoder(nn.Module):
@@ -69,7 +69,7 @@ class VideoEncoder(nn.Module):
         super().__init__()
         width = place.shape[-1]
         self.patch_embed = nn.Linear(values, width)
-        initialise(self.patch_embed)
+        init_weights(self.patch_embed)
         self.register_buffer("place", place, persistent=False)
         self.blocks = Blocks(width, depth, heads)
 
@@ -109,8 +109,8 @@ class VideoDecoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, values)
         nn.init.trunc_normal_(self.mask_token, std=0.02)
-        initialise(self.embed)
-        initialise(self.head)
+        init_weights(self.embed)
+        init_weights(self.head)
 
     def forward(
         self, tokens: Float[Tensor, "n steps k encoded"], shown: Int[Tensor, "n k"], hidden: Int[Tensor, "n m"]

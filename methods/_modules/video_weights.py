@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from aubench import Seen
+from aubench import PretrainingSource
 from aubench.methods._modules import pretrained_weights
-from aubench.methods._modules.backbones import IMAGENET_MEAN, IMAGENET_STD, widened
+from aubench.methods._modules.backbones import IMAGENET_MEAN, IMAGENET_STD, widen_conv1
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -38,7 +38,7 @@ _BLOCK = re.compile(r"(videomae\.encoder\.layer|decoder\.decoder_layers)\.(\d+)\
 _STACKS = {"videomae.encoder.layer": "encoder.blocks", "decoder.decoder_layers": "decoder.blocks"}
 
 
-def seen(source: str) -> tuple[Seen, ...]:
+def pretraining_sources(source: str) -> tuple[PretrainingSource, ...]:
     """What first weights had seen.
 
     Args:
@@ -47,8 +47,8 @@ def seen(source: str) -> tuple[Seen, ...]:
     if source == "none":
         return ()
     if source == "videomae":
-        return (Seen(HUB, ("Kinetics-400",)),)
-    return (Seen(Path(source).name, ("unknown",)),)
+        return (PretrainingSource(HUB, ("Kinetics-400",)),)
+    return (PretrainingSource(Path(source).name, ("unknown",)),)
 
 
 def load_into(module: nn.Module, source: str, channels: int) -> None:
@@ -67,8 +67,8 @@ def load_into(module: nn.Module, source: str, channels: int) -> None:
     wanted = module.state_dict()
     if source == "none" or any(value.is_meta for value in wanted.values()):
         return
-    path = pretrained_weights.fetched(HUB, "weights of VideoMAE") if source == "videomae" else Path(source)
-    found = translated(pretrained_weights.load(path, "'videomae', 'none'"), channels)
+    path = pretrained_weights.fetch(HUB, "weights of VideoMAE") if source == "videomae" else Path(source)
+    found = translate_state(pretrained_weights.load(path, "'videomae', 'none'"), channels)
     encoder = {name: value for name, value in wanted.items() if name.startswith("encoder.")}
     pretrained_weights.check_fits(found, encoder, path, f"{HUB}, or one of its shape")
     decoder = {name: value for name, value in wanted.items() if name.startswith("decoder.")}
@@ -78,7 +78,7 @@ def load_into(module: nn.Module, source: str, channels: int) -> None:
     module.load_state_dict({**wanted, **{name: found[name] for name in encoder}})
 
 
-def translated(state: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
+def translate_state(state: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
     """Published tensors under our names, for images in [-1, 1] of any number of channels.
 
     Args:
@@ -118,5 +118,5 @@ def embedding(
     """
     mean, deviation = (torch.tensor(x).reshape(1, 3, 1, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
     shift = (kernel * (0.5 - mean) / deviation).flatten(1).sum(1)
-    wide = widened((kernel * 0.5 / deviation).flatten(3), channels)
+    wide = widen_conv1((kernel * 0.5 / deviation).flatten(3), channels)
     return wide.permute(0, 2, 3, 1).flatten(1), bias + shift

@@ -1,12 +1,10 @@
 """``aubench compare``: what it finds, says and refuses, on a Python where torch cannot be imported."""
 
 import csv
-import importlib.util
 import io
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,14 +12,9 @@ import pytest
 
 from aubench.core.task import Modality
 from aubench.metrics import intervals, scores, significance
-from aubench.metrics.resampling import shares
+from aubench.metrics.resampling import subject_contributions
 from aubench.results import counts, histograms
 from aubench.results.record import Record, RecordInfo
-
-_factory = importlib.util.spec_from_file_location("record_factory", Path(__file__).parents[1] / "record_factory.py")
-_module = importlib.util.module_from_spec(_factory)
-_factory.loader.exec_module(_module)
-make_record = _module.make_record
 
 
 def changed(record, **fields):
@@ -33,7 +26,7 @@ def changed(record, **fields):
         for key in parents:
             inner = inner[key]
         inner[last] = value
-    return Record(RecordInfo.of(said), record.counts, record.histograms)
+    return Record(RecordInfo.from_fields(said), record.counts, record.histograms)
 
 
 @pytest.fixture
@@ -58,17 +51,17 @@ def test_numbers_are_those_of_the_counts(call, runs, make_record):
     first, second, *others = rows(done.out)
     assert (first["method"], first["rank"], first["seeds"]) == ("amf", "1", "3")
     assert (second["method"], second["rank"], second["seeds"]) == ("late_fusion", "2", "2")
-    by_seed = [scores.summarise(table, histograms_of(make_record, i)).f1_mean for i, table in enumerate(amf)]
+    by_seed = [scores.summarize(table, histograms_of(make_record, i)).f1_mean for i, table in enumerate(amf)]
     assert float(first["f1"]) == pytest.approx(np.mean(by_seed), abs=1e-6)
-    assert float(first["seed_deviation"]) == pytest.approx(scores.deviation(by_seed), abs=2e-6)
-    apart = shares(amf) - shares(late)
+    assert float(first["seed_deviation"]) == pytest.approx(scores.std(by_seed), abs=2e-6)
+    apart = subject_contributions(amf) - subject_contributions(late)
     mean = next(row for row in others if row["minus"] and row["au"] == "mean")
-    expected = intervals.of_mean(apart)
+    expected = intervals.mean_interval(apart)
     found = [float(mean[name]) for name in ("f1", "low", "high")]
     assert found == pytest.approx([expected.estimate, expected.low, expected.high], abs=1e-6)
     per_au = [row for row in others if row["minus"] and row["au"] != "mean"]
     assert [row["au"] for row in per_au] == [f"AU{au}" for au in apart.aus]
-    p = significance.au_p({(0, 1): apart})
+    p = significance.p_values_per_au({(0, 1): apart})
     assert [float(row["p"]) for row in per_au] == pytest.approx(p[0].tolist(), abs=1e-6)
     assert [float(row["p_holm"]) for row in per_au] == pytest.approx(significance.holm(p)[0].tolist(), abs=1e-6)
     assert len(others) == 24 + 1 + 12
@@ -136,7 +129,7 @@ def put_under(make_record):
             for name in ("counts", "histograms")
         ]
         info = clean.info.model_dump(mode="json") | {"conditions": ["clean", "zero:visual"]}
-        return Record(RecordInfo.of(info), counts.tidy(tables[0]), histograms.tidy(tables[1]))
+        return Record(RecordInfo.from_fields(info), counts.canonical(tables[0]), histograms.canonical(tables[1]))
 
     return made
 
@@ -151,7 +144,7 @@ def test_a_condition_is_compared_like_clean(call, tmp_path, make_record, put_und
     assert (done.code, done.err) == (0, "")
     first, second = rows(done.out)[:2]
     assert (first["method"], second["method"]) == ("late_fusion", "amf")
-    expected = scores.headline(scores.f1(scores.tally(worse["amf"].counts).cells))
+    expected = scores.macro_mean(scores.f1(scores.sum_over_subjects(worse["amf"].counts).cells))
     assert float(second["f1"]) == pytest.approx(expected, abs=1e-6)
     lacking = call("compare", "runs", "--condition", "zero:visul")
     assert (lacking.code, lacking.err.count("\n")) == (2, 1)

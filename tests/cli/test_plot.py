@@ -9,19 +9,19 @@ import cv2
 import pytest
 
 from aubench.runs import fold as fold_module
-from aubench.runs.config import Plan
+from aubench.runs.config import RunConfig
 
-OPEN = Path(__file__).parents[1] / "engine" / "plots" / "open_method.py"
+OPEN = Path(__file__).parents[1] / "plots" / "open_method.py"
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 1}
 
 
 @pytest.fixture(scope="module")
-def begun(decide) -> Callable[..., Plan]:
+def begun(decide) -> Callable[..., RunConfig]:
     """Decide a run and open its folder."""
 
-    def made(runs: Path, method: str) -> Plan:
+    def made(runs: Path, method: str) -> RunConfig:
         plan = decide(runs, method, selection="last", **SMALL)
-        plan.open_folder({})
+        plan.init_run_dir({})
         return plan
 
     return made

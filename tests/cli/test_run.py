@@ -20,11 +20,11 @@ MINE = '''
 
 from torch import nn
 
-from aubench import Card, Fidelity, Method
+from aubench import MethodCard, Fidelity, Method
 
 
 class Brightness(Method):
-    card = Card(title="Brightness", paper="none", fidelity=Fidelity.EXACT)
+    card = MethodCard(title="Brightness", paper="none", fidelity=Fidelity.EXACT)
 
     def __init__(self, task, recipe):
         super().__init__(task, recipe)

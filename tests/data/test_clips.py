@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from aubench.core.registry import find_protocol
 from aubench.core.task import Modality
 from aubench.data import clips, loader
-from aubench.data.splits import Labelled
+from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 
 
@@ -34,16 +34,16 @@ def of_lengths(*lengths: int) -> SimpleNamespace:
 def test_tiles_hold_every_frame_once_and_no_clip_crosses_a_sequence(lengths, length):
     data = of_lengths(*lengths)
     rows = np.arange(sum(lengths))
-    tiles = clips.tiled(data, rows, length)
+    tiles = clips.cover_with_clips(data, rows, length)
     assert tiles.shape[1] == length
     assert sorted(tiles[tiles >= 0]) == list(rows)
-    assert all(len(set(data.sequences[clips.frames_of(tile)])) == 1 for tile in tiles)
+    assert all(len(set(data.sequences[clips.image_rows(tile)])) == 1 for tile in tiles)
 
 
 def test_last_tile_reaches_back_if_the_sequence_is_long_enough():
-    assert clips.tiled(of_lengths(6), np.arange(6), 4).tolist() == [[0, 1, 2, 3], [-3, -4, 4, 5]]
-    assert clips.frames_of(np.array([-3, -4, 4, 5])).tolist() == [2, 3, 4, 5]
-    assert clips.tiled(of_lengths(3), np.arange(3), 4).tolist() == [[0, 1, 2, -3]]
+    assert clips.cover_with_clips(of_lengths(6), np.arange(6), 4).tolist() == [[0, 1, 2, 3], [-3, -4, 4, 5]]
+    assert clips.image_rows(np.array([-3, -4, 4, 5])).tolist() == [2, 3, 4, 5]
+    assert clips.cover_with_clips(of_lengths(3), np.arange(3), 4).tolist() == [[0, 1, 2, -3]]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_sequences_are_cut_where_frames_lack(numbers, runs):
 def test_rows_left_out_cut_a_sequence_too():
     data, rows = of_lengths(10), np.array([0, 1, 2, 5, 6, 9])
     assert [run.tolist() for run in clips.sequences(data, rows)] == [[0, 1, 2], [5, 6], [9]]
-    assert clips.tiled(data, rows, 2).tolist() == [[0, 1], [-2, 2], [5, 6], [9, -10]]
+    assert clips.cover_with_clips(data, rows, 2).tolist() == [[0, 1], [-2, 2], [5, 6], [9, -10]]
 
 
 @given(
@@ -77,30 +77,30 @@ def test_no_clip_reaches_over_a_gap(steps, length, seed):
     rows = np.arange(len(data.sequences))
     numbers = data.store.frames["frame"].to_numpy()
     least = [min(each, default=0) for each in steps]
-    tiles = clips.tiled(data, rows, length)
+    tiles = clips.cover_with_clips(data, rows, length)
     assert sorted(tiles[tiles >= 0]) == list(rows)
-    for clip in [*tiles, *clips.drawn(data, rows, length, None, seed)]:
-        seen = np.unique(clips.frames_of(clip))
+    for clip in [*tiles, *clips.sample_clips(data, rows, length, None, seed)]:
+        seen = np.unique(clips.image_rows(clip))
         assert set(np.diff(numbers[seen])) <= {least[data.sequences[seen[0]]]}
 
 
 def test_drawn_clips_are_consecutive_and_by_their_seed_alone():
     data, rows = of_lengths(30, 3, 9), np.arange(42)
-    drawn = clips.drawn(data, rows, 8, None, 3)
+    drawn = clips.sample_clips(data, rows, 8, None, 3)
     assert len(drawn) == 4 + 1 + 2
     for clip in drawn:
         own = clip[clip >= 0]
         assert np.array_equal(own, np.arange(own[0], own[0] + len(own)))
         assert len(own) == (3 if own[0] in (30,) else 8)
-    assert np.array_equal(drawn, clips.drawn(data, rows, 8, None, 3))
-    assert not np.array_equal(drawn, clips.drawn(data, rows, 8, None, 4))
-    assert clips.drawn(data, rows, 8, 17, 3).shape == (2, 8)
-    assert clips.drawn(data, rows, 8, 5, 3).shape == (1, 8)
+    assert np.array_equal(drawn, clips.sample_clips(data, rows, 8, None, 3))
+    assert not np.array_equal(drawn, clips.sample_clips(data, rows, 8, None, 4))
+    assert clips.sample_clips(data, rows, 8, 17, 3).shape == (2, 8)
+    assert clips.sample_clips(data, rows, 8, 5, 3).shape == (1, 8)
 
 
 def test_clips_begin_anywhere():
     data, rows = of_lengths(20), np.arange(20)
-    starts = {int(clip[0]) for seed in range(100) for clip in clips.drawn(data, rows, 8, None, seed)}
+    starts = {int(clip[0]) for seed in range(100) for clip in clips.sample_clips(data, rows, 8, None, seed)}
     assert starts == set(range(13))
 
 
@@ -108,17 +108,17 @@ def test_spans_are_covered_from_their_beginning_and_end_in_filling():
     data = of_lengths(12, 12)
     data.labels[15, 0] = 1
 
-    def spans(labels):
+    def extra_clip_spans(labels):
         first = np.flatnonzero(labels[:, 0] == 1)
         return [(int(first[0]), int(first[0]) + 6)] if len(first) else []
 
-    added = {tuple(clip) for clip in clips.drawn(data, np.arange(24), 4, None, 0, spans).tolist()}
+    added = {tuple(clip) for clip in clips.sample_clips(data, np.arange(24), 4, None, 0, spans).tolist()}
     assert {(15, 16, 17, 18), (19, 20, -21, -21)} <= added
 
 
 @pytest.fixture(scope="module")
 def data(small_store):
-    return Labelled(Store(small_store), find_protocol("synth_3fold"))
+    return ProtocolDataset(Store(small_store), find_protocol("synth_3fold"))
 
 
 def test_filling_has_an_image_and_no_label(data):

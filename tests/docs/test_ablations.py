@@ -39,8 +39,8 @@ def recipe_of(command: str, preset: str) -> tuple[str, str, dict]:
     if "--modalities" in given:
         protocol = protocol.narrowed(tuple(given["--modalities"].split(",")))
     entry = find_method(given["--method"])
-    recipe = entry.method.Recipe.make(preset, changes)
-    assert entry.method.refuses(protocol.task(recipe.crop), recipe) is None
+    recipe = entry.method_class.Recipe.from_preset(preset, changes)
+    assert entry.method_class.unsupported_reason(protocol.task(recipe.crop), recipe) is None
     return entry.name, ",".join(protocol.modalities), recipe.model_dump(mode="json")
 
 
@@ -86,9 +86,9 @@ def test_every_section_is_known():
 def test_switches_named_in_the_text_exist(title):
     found = switches(title)
     assert found
-    recipes = [find_method(method).method.Recipe for method in METHODS[title]]
+    recipes = [find_method(method).method_class.Recipe for method in METHODS[title]]
     for key, value in found:
         owners = [recipe for recipe in recipes if key in recipe.model_fields]
         assert owners, f"nobody has {key}"
         for recipe in owners:
-            recipe.make("paper", {key: value})
+            recipe.from_preset("paper", {key: value})

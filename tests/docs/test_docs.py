@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aubench.core import protocol, registry
-from aubench.data.splits import Labelled
+from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -143,19 +143,19 @@ def test_headline_numbers_by_hand_equal_the_record(field, beside_a_record, capsy
 
 
 def test_the_method_in_the_readme_keeps_the_contract(tmp_path):
-    from aubench.testing.check_method import run_contract
+    from aubench.testing.check_method import check_method
 
     (text,) = [text for page, text in SNIPPETS if page == "README.md"]
     (tmp_path / "mean_colour.py").write_text(text)
-    results = run_contract(registry.find_method(str(tmp_path / "mean_colour.py")))
+    results = check_method(registry.find_method(str(tmp_path / "mean_colour.py")))
     assert [result for result in results if not result.passed] == []
 
 
 def test_the_example_is_short_and_keeps_the_contract():
-    from aubench.testing.check_method import CHECKS, run_contract
+    from aubench.testing.check_method import CHECKS, check_method
 
     assert len(EXAMPLE.read_text().splitlines()) <= 40
-    results = run_contract(registry.find_method(str(EXAMPLE)))
+    results = check_method(registry.find_method(str(EXAMPLE)))
     assert [result for result in results if not result.passed] == []
     assert [result.name for result in results] == list(CHECKS)
 
@@ -175,7 +175,7 @@ def test_the_protocol_in_the_docs_loads_and_fits_synth(tmp_path, small_store):
     (text,) = [text for _, text in blocks("toml", ROOT / "docs/datasets.md")]
     (tmp_path / "mine.toml").write_text(text)
     found = protocol.load(tmp_path / "mine.toml")
-    roles = Labelled(Store(small_store), found).roles(1, validation=True)
+    roles = ProtocolDataset(Store(small_store), found).split(1, validation=True)
     assert all(len(rows) for rows in (roles.train, roles.val, roles.test))
 
 

@@ -129,10 +129,10 @@ def test_file_with_two_methods_or_none_is_refused(call, tmp_path):
 
 COLOUR = """
 import torch
-from aubench import Card, Fidelity, Method
+from aubench import MethodCard, Fidelity, Method
 
 class Colour(Method):
-    card = Card(title={title!r}, paper="None", fidelity=Fidelity.EXACT)
+    card = MethodCard(title={title!r}, paper="None", fidelity=Fidelity.EXACT)
 
     def __init__(self, task, recipe):
         super().__init__(task, recipe)

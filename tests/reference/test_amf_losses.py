@@ -68,7 +68,7 @@ class Bench:
 
     def __init__(self, modalities, **changes):
         torch.manual_seed(3)
-        recipe = AMF.Recipe.make("tiny", {"samples": DRAWS, "crop": 16, "image_size": 16, **changes})
+        recipe = AMF.Recipe.from_preset("tiny", {"samples": DRAWS, "crop": 16, "image_size": 16, **changes})
         self.amf = AMF(Task(modalities, AUS, 16), recipe)
         self.features = {m: torch.randn(FRAMES, 128, requires_grad=True) for m in modalities}
         self.amf.encode = lambda modality, images: self.features[modality] * 1.0
@@ -268,7 +268,7 @@ def test_many_fixed_votes_come_near_to_fresh_draws():
 def test_picks_are_counted_by_a_loop(voting):
     bench, names = Bench((V, D, T), voting=voting), (V, D, T)
     amf = bench.amf.eval()
-    found = amf.picked(dict.fromkeys(names)).detach().numpy()
+    found = amf.modality_selection(dict.fromkeys(names)).detach().numpy()
     votes = np.concatenate([amf.votes.numpy()[:, 0], np.zeros((1, DRAWS, 128))])
     for n in range(FRAMES):
         scores = np.array([scored(amf.scoring[m], bench.vectors(m)[n]) for m in names])
@@ -285,6 +285,6 @@ def test_picks_are_counted_by_a_loop(voting):
 def test_equal_scores_pick_each_modality_equally_often(modalities):
     bench = Bench(modalities, samples=6 * len(modalities))
     bench.amf.scores = lambda stacked: torch.full_like(stacked, 0.3)
-    found = bench.amf.picked(dict.fromkeys(modalities))
+    found = bench.amf.modality_selection(dict.fromkeys(modalities))
     assert found.shape == (FRAMES, len(modalities))
     torch.testing.assert_close(found, torch.full_like(found, 1 / len(modalities)))

@@ -45,7 +45,7 @@ def picks(modalities, frames, draws, width, seed):
     """What is selected for features that all have the same scores, as (frames, draws, width)."""
     scores = torch.tensor(SCORES[modalities]).reshape(-1, 1, 1).expand(-1, frames, width)
     edges = gumbel_selection.log_odds(scores) + noise_of(modalities, frames, draws, width, seed)
-    return in_full(gumbel_selection.chosen(edges)).argmax(0)
+    return in_full(gumbel_selection.hard_selection(edges)).argmax(0)
 
 
 def in_full(planes):
@@ -64,7 +64,7 @@ def drawn(request):
 
 def test_eq_4_is_the_one_hot_of_the_argmax(drawn):
     scores, noise = drawn
-    found = in_full(gumbel_selection.chosen(edges_of(scores, noise)))
+    found = in_full(gumbel_selection.hard_selection(edges_of(scores, noise)))
     for n, k, d in np.ndindex(noise.shape[1:]):
         assert found[:, n, k, d].tolist() == one_hot_of_argmax(scores[:, n, d], noise[:, n, k, d])
 
@@ -72,7 +72,7 @@ def test_eq_4_is_the_one_hot_of_the_argmax(drawn):
 @pytest.mark.parametrize("temperature", [1.0, 0.7, 0.5])
 def test_eq_6_is_the_softmax_over_modalities(drawn, temperature):
     scores, noise = drawn
-    found = in_full(gumbel_selection.relaxed(edges_of(scores, noise), temperature))
+    found = in_full(gumbel_selection.relaxed_selection(edges_of(scores, noise), temperature))
     for n, k, d in np.ndindex(noise.shape[1:]):
         wanted = softmax(scores[:, n, d], noise[:, n, k, d], temperature)
         np.testing.assert_allclose(found[:, n, k, d], wanted, rtol=1e-9, atol=1e-12)
@@ -80,9 +80,9 @@ def test_eq_6_is_the_softmax_over_modalities(drawn, temperature):
 
 def test_low_temperature_gives_one_hot_and_high_temperature_uniform(drawn):
     edges = edges_of(*drawn)
-    torch.testing.assert_close(gumbel_selection.relaxed(edges, 1e-7), gumbel_selection.chosen(edges))
+    torch.testing.assert_close(gumbel_selection.relaxed_selection(edges, 1e-7), gumbel_selection.hard_selection(edges))
     uniform = torch.full_like(edges, 1 / (len(edges) + 1))
-    torch.testing.assert_close(gumbel_selection.relaxed(edges, 1e6), uniform, atol=1e-4, rtol=0)
+    torch.testing.assert_close(gumbel_selection.relaxed_selection(edges, 1e6), uniform, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("draws", [7, 100])
@@ -107,9 +107,9 @@ def test_selection_frequencies_of_each_frame_follow_the_scores(modalities):
 
 def test_frequencies_of_other_scores_would_be_noticed():
     scores = torch.tensor([0.32, 0.3]).reshape(2, 1, 1).expand(-1, 2000, 50)
-    counts = in_full(gumbel_selection.chosen(gumbel_selection.log_odds(scores) + noise_of(2, 2000, 1, 50, seed=1))).sum(
-        (1, 2, 3)
-    )
+    counts = in_full(
+        gumbel_selection.hard_selection(gumbel_selection.log_odds(scores) + noise_of(2, 2000, 1, 50, seed=1))
+    ).sum((1, 2, 3))
     assert stats.chisquare(counts).pvalue < 1e-4
 
 
@@ -172,24 +172,24 @@ def test_some_frames_noise_is_that_of_all_frames():
 def test_exactly_one_modality_is_chosen_whatever_comes(scores, noise, temperature):
     odds = gumbel_selection.log_odds(torch.tensor(scores).reshape(-1, 1, 1))
     edges = odds + torch.tensor(noise[: len(scores) - 1]).reshape(-1, 1, 1, 1)
-    hard = in_full(gumbel_selection.chosen(edges))
+    hard = in_full(gumbel_selection.hard_selection(edges))
     assert sorted(set(hard.ravel().tolist())) == [0, 1]
     assert hard.sum() == 1
-    soft = in_full(gumbel_selection.relaxed(edges, temperature))
+    soft = in_full(gumbel_selection.relaxed_selection(edges, temperature))
     assert np.isfinite(soft).all()
     assert soft.min() >= -1e-6
 
 
 def test_a_tie_goes_to_one_modality():
-    assert in_full(gumbel_selection.chosen(torch.zeros(2, 1, 1, 1))).sum() == 1
-    assert in_full(gumbel_selection.chosen(torch.ones(2, 1, 1, 1))).sum() == 1
+    assert in_full(gumbel_selection.hard_selection(torch.zeros(2, 1, 1, 1))).sum() == 1
+    assert in_full(gumbel_selection.hard_selection(torch.ones(2, 1, 1, 1))).sum() == 1
 
 
 def test_selected_features_are_the_sum_over_modalities(drawn):
     scores, noise = drawn
     features = np.random.default_rng(0).normal(size=scores.shape)
-    weights = gumbel_selection.chosen(edges_of(scores, noise))
-    found = gumbel_selection.mixed(weights, torch.tensor(features)).numpy()
+    weights = gumbel_selection.hard_selection(edges_of(scores, noise))
+    found = gumbel_selection.weighted_features(weights, torch.tensor(features)).numpy()
     for n, k, d in np.ndindex(noise.shape[1:]):
         picks = one_hot_of_argmax(scores[:, n, d], noise[:, n, k, d])
         assert found[n, k, d] == pytest.approx(sum(p * a for p, a in zip(picks, features[:, n, d], strict=True)))

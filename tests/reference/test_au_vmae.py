@@ -15,7 +15,7 @@ from aubench import AubenchError, Batch, Modality, Progress, Task
 from aubench.core.errors import RecipeError
 from aubench.methods._modules import video, video_weights
 from aubench.methods.au_vmae import AUvMAE
-from aubench.testing.checks import EACH, Case
+from aubench.testing.checks import INSTANCE_CHECKS, Case
 
 V, D, T = Modality
 AUS = (1, 2, 4, 6, 12)
@@ -28,7 +28,7 @@ SMALL = {
 
 def built(modalities=(V,), seed=0, **changes):
     torch.manual_seed(seed)
-    recipe = AUvMAE.Recipe.make("tiny", {**SMALL, **changes})
+    recipe = AUvMAE.Recipe.from_preset("tiny", {**SMALL, **changes})
     return AUvMAE(Task(modalities, AUS, 16), recipe)
 
 
@@ -80,7 +80,7 @@ def naive_terms(p, y, weights, k_intra, k_inter):
 def test_eq_9_agrees_with_loops(level):
     method = built(level=level)
     generator = torch.Generator().manual_seed(5)
-    method.meet([torch.randint(-1, 2, (60, len(AUS)), generator=generator)])
+    method.on_train_labels([torch.randint(-1, 2, (60, len(AUS)), generator=generator)])
     y = labels()
     y[1, 9:] = -1
     with torch.no_grad():
@@ -118,7 +118,7 @@ def test_pre_training_looks_at_shown_places_and_at_no_label():
     cut = method.tubelets(clips())
     shown, hidden = method.drawn(cut, 0.5)
     guess = method.decoder(method.encoder(cut, shown), shown, hidden)
-    other = video.filled(cut, hidden, torch.rand(*cut.shape[:2], hidden.shape[1], cut.shape[3]))
+    other = video.fill_masked(cut, hidden, torch.rand(*cut.shape[:2], hidden.shape[1], cut.shape[3]))
     assert torch.equal(guess, method.decoder(method.encoder(other, shown), shown, hidden))
 
 
@@ -163,7 +163,7 @@ def test_knowledge_is_neutral_until_labels_are_met_and_saved_with_the_weights():
     method = built()
     found = method.loss(Batch(clips(), labels()), stage_of(method, False), NOW)
     assert found["intra"] == found["inter"] == 0
-    method.meet(list(labels(40)))
+    method.on_train_labels(list(labels(40)))
     assert (method.knowledge_intra >= 0).all()
     other = built(seed=3)
     other.load_state_dict(method.state_dict())
@@ -173,15 +173,15 @@ def test_knowledge_is_neutral_until_labels_are_met_and_saved_with_the_weights():
 
 def test_pair_knowledge_of_the_labels_is_what_was_met():
     method = built()
-    method.meet(list(labels(40)))
-    intra, inter = method.pair_knowledge([x.float() for x in labels(40)])
+    method.on_train_labels(list(labels(40)))
+    intra, inter = method.pair_statistics([x.float() for x in labels(40)])
     assert torch.equal(intra, method.knowledge_intra)
     assert torch.equal(inter, method.knowledge_inter)
 
 
 def loss_of(**changes):
     method = built(**changes)
-    method.meet(list(labels(40)))
+    method.on_train_labels(list(labels(40)))
     return method.loss(Batch(clips(), labels()), stage_of(method, False), NOW)
 
 
@@ -196,17 +196,19 @@ def test_every_term_has_a_switch():
 def test_minority_clips_have_a_switch_and_follow_the_tasks_aus():
     track = torch.zeros(60, len(AUS), dtype=torch.int8)
     track[10, AUS.index(2)] = track[40, AUS.index(12)] = 1
-    assert built().spans(track) == [(10, 26)]
-    assert built(minority_aus="12").spans(track) == [(40, 56)]
-    assert built(minority_clips=False).spans(track) == ()
+    assert built().extra_clip_spans(track) == [(10, 26)]
+    assert built(minority_aus="12").extra_clip_spans(track) == [(40, 56)]
+    assert built(minority_clips=False).extra_clip_spans(track) == ()
 
 
 def test_the_patch_level_shares_the_video_levels_pre_training_and_the_frame_level_has_its_own():
-    before = {level: AUvMAE.Recipe.make("tiny", {"level": level}).before_finetuning() for level in ("video", "patch")}
+    before = {
+        level: AUvMAE.Recipe.from_preset("tiny", {"level": level}).pretraining_config() for level in ("video", "patch")
+    }
     assert before["video"] == before["patch"]
-    assert before["video"] != AUvMAE.Recipe.make("tiny", {"level": "frame"}).before_finetuning()
+    assert before["video"] != AUvMAE.Recipe.from_preset("tiny", {"level": "frame"}).pretraining_config()
     later = {"weight_intra": 0.0, "minority_clips": False, "learning_rate": 0.5, "drop_path": 0.3}
-    assert AUvMAE.Recipe.make("tiny", later).before_finetuning() == before["video"]
+    assert AUvMAE.Recipe.from_preset("tiny", later).pretraining_config() == before["video"]
 
 
 @pytest.mark.parametrize(
@@ -223,10 +225,10 @@ def test_the_patch_level_shares_the_video_levels_pre_training_and_the_frame_leve
 )
 def test_pieces_that_do_not_fit_are_refused(changes):
     with pytest.raises(RecipeError):
-        AUvMAE.Recipe.make("tiny", changes)
+        AUvMAE.Recipe.from_preset("tiny", changes)
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", INSTANCE_CHECKS)
 @pytest.mark.parametrize(
     ("modalities", "changes"),
     [
@@ -236,17 +238,17 @@ def test_pieces_that_do_not_fit_are_refused(changes):
     ],
 )
 def test_other_inputs_and_levels_keep_the_contract(name, modalities, changes):
-    recipe = AUvMAE.Recipe.make("tiny", {**SMALL, **changes})
-    EACH[name](Case(AUvMAE, Task(modalities, (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24), 16), recipe))
+    recipe = AUvMAE.Recipe.from_preset("tiny", {**SMALL, **changes})
+    INSTANCE_CHECKS[name](Case(AUvMAE, Task(modalities, (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24), 16), recipe))
 
 
 def test_it_uses_the_modality_that_the_recipe_names():
     task = Task((V, D), AUS, 16)
-    of = {name: AUvMAE.Recipe.make("tiny", {"input": name}) for name in ("visual", "depth", "thermal", "early")}
-    assert AUvMAE.uses(task, of["depth"]) == (D,)
-    assert AUvMAE.uses(task, of["early"]) == (V, D)
-    assert AUvMAE.refuses(task, of["thermal"]) == "needs thermal images"
-    assert "there is one" in AUvMAE.refuses(replace(task, modalities=(D,)), of["early"])
+    of = {name: AUvMAE.Recipe.from_preset("tiny", {"input": name}) for name in ("visual", "depth", "thermal", "early")}
+    assert AUvMAE.select_modalities(task, of["depth"]) == (D,)
+    assert AUvMAE.select_modalities(task, of["early"]) == (V, D)
+    assert AUvMAE.unsupported_reason(task, of["thermal"]) == "needs thermal images"
+    assert "there is one" in AUvMAE.unsupported_reason(replace(task, modalities=(D,)), of["early"])
 
 
 def test_reconstructions_keep_what_is_shown_and_fill_in_the_rest():
@@ -272,7 +274,7 @@ def test_with_nothing_hidden_the_images_come_back():
 def test_a_decoder_that_tells_the_target_reconstructs_the_images():
     method, images = built(), clips(n=1)
     cut = method.tubelets(images)
-    method.decoder.forward = lambda tokens, shown, hidden: video.normalised(video.at_places(cut, hidden), 3)
+    method.decoder.forward = lambda tokens, shown, hidden: video.normalize_tubelets(video.at_places(cut, hidden), 3)
     torch.testing.assert_close(method.reconstruct(images, 0.75).restored[V], images[V])
 
 
@@ -384,6 +386,6 @@ def test_weights_of_another_shape_or_kind_are_refused_in_one_line(tmp_path):
 
 
 def test_published_weights_say_what_they_have_seen():
-    assert AUvMAE.Recipe(weights="videomae").seen()[0].datasets == ("Kinetics-400",)
-    assert AUvMAE.Recipe().seen() == ()
-    assert AUvMAE.Recipe(weights="a/b.safetensors").seen()[0].source == "b.safetensors"
+    assert AUvMAE.Recipe(weights="videomae").pretraining_sources()[0].datasets == ("Kinetics-400",)
+    assert AUvMAE.Recipe().pretraining_sources() == ()
+    assert AUvMAE.Recipe(weights="a/b.safetensors").pretraining_sources()[0].source == "b.safetensors"

@@ -11,7 +11,7 @@ from aubench.methods._modules.au_pair_statistics import (
     class_weights,
     co_occurrence,
     distance,
-    knowledge,
+    pair_targets,
     thresholded,
     transitions,
 )
@@ -89,7 +89,7 @@ def test_an_au_that_is_never_there_weighs_one_and_leaves_the_others_a_mean_of_on
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int64])
 def test_eqs_3_6_and_7_of_labels_agree_with_loops(dtype):
     sequences = random_labels(150, 2, 41)
-    found = knowledge([x.to(dtype) for x in sequences])
+    found = pair_targets([x.to(dtype) for x in sequences])
     np.testing.assert_allclose(found.intra, naive_intra([f for x in sequences for f in x.tolist()]), atol=1e-6)
     np.testing.assert_allclose(found.inter, naive_inter(sequences), atol=1e-6)
 
@@ -97,12 +97,12 @@ def test_eqs_3_6_and_7_of_labels_agree_with_loops(dtype):
 def test_eq_3_by_hand():
     """AU pair 0, 1 is 10, 11, 00, 11; pair 0, 2 is 11, 10, 00, 10; pair 1, 2 is 01, 10, 00, 10."""
     wanted = torch.tensor([[1, 2 / 3, 1 / 3], [2 / 3, 1, 0], [1 / 3, 0, 1]])
-    torch.testing.assert_close(knowledge([LABELS]).intra, wanted)
+    torch.testing.assert_close(pair_targets([LABELS]).intra, wanted)
 
 
 def test_eqs_6_and_7_by_hand():
     """Pair 0, 1 goes 10 to 11 to 00 to 11: bits (i, j, i', j') from the lowest, 1011, 1100, 0011."""
-    inter = knowledge([LABELS]).inter
+    inter = pair_targets([LABELS]).inter
     wanted = torch.zeros(16)
     wanted[[1 + 4 + 8, 1 + 2, 4 + 8]] = 1 / 3
     torch.testing.assert_close(inter[0, 1], wanted)
@@ -127,21 +127,21 @@ def test_the_states_of_probabilities_sum_to_one_and_agree_with_loops():
 def test_knowledge_is_the_mean_of_the_states_of_single_steps():
     labels = random_labels(40, unknown=False)[0].double()
     steps = [transitions(labels[t : t + 1], labels[t + 1 : t + 2]) for t in range(39)]
-    torch.testing.assert_close(knowledge([labels]).inter, torch.stack(steps).mean(0).float())
+    torch.testing.assert_close(pair_targets([labels]).inter, torch.stack(steps).mean(0).float())
 
 
 def test_no_step_leads_from_one_sequence_into_the_next():
     first, second = random_labels(2, 2, unknown=False)
-    apart = (knowledge([first]).inter + knowledge([second]).inter) / 2
-    torch.testing.assert_close(knowledge([first, second]).inter, apart)
+    apart = (pair_targets([first]).inter + pair_targets([second]).inter) / 2
+    torch.testing.assert_close(pair_targets([first, second]).inter, apart)
 
 
 def test_the_printed_eq_6_exchanges_states_in_both_and_keeps_the_distance():
     labels, p = random_labels(20, unknown=False)[0].double(), torch.rand(20, 4, dtype=torch.float64)
-    known, learned = knowledge([labels]).inter, transitions(p[:-1], p[1:])
+    known, learned = pair_targets([labels]).inter, transitions(p[:-1], p[1:])
     as_printed = transitions(1 - p[:-1], 1 - p[1:])
     torch.testing.assert_close(as_printed, learned.flip(-1))
-    opposite = knowledge([1 - labels]).inter
+    opposite = pair_targets([1 - labels]).inter
     torch.testing.assert_close(distance(known, learned, "frobenius"), distance(opposite, as_printed, "frobenius"))
 
 
@@ -199,7 +199,7 @@ def test_eqs_5_and_8_agree_with_loops_and_leave_out_what_is_undefined():
 
 def test_a_batch_without_any_positive_has_no_distance_and_no_harmful_gradient():
     p = torch.full((6, 3), 0.2, requires_grad=True)
-    far = distance(knowledge([LABELS]).intra, co_occurrence(p), "frobenius")
+    far = distance(pair_targets([LABELS]).intra, co_occurrence(p), "frobenius")
     far.backward()
     assert far.item() == 0
     assert not p.grad.any()
@@ -209,7 +209,7 @@ def test_a_batch_without_any_positive_has_no_distance_and_no_harmful_gradient():
 
 def test_predictions_that_agree_with_the_knowledge_have_a_finite_gradient():
     p = torch.tensor([[1.0, 0.0], [1.0, 1.0]], requires_grad=True)
-    known = knowledge([p.detach()])
+    known = pair_targets([p.detach()])
     far = distance(known.intra, co_occurrence(p), "frobenius") + distance(
         known.inter, transitions(p[:-1], p[1:]), "frobenius"
     )

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from aubench.core.errors import RecipeError
-from aubench.methods._modules.rare_au_clips import MinorityRecipe, minority_spans
+from aubench.methods._modules.rare_au_clips import RareAUClipsRecipe, rare_au_spans
 
 BP4D = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 DISFA = (1, 2, 4, 6, 9, 12, 25, 26)
@@ -33,11 +33,11 @@ def naive_spans(labels, columns):
 
 
 def test_spans_by_hand():
-    assert minority_spans(track(60, 3, 5), [1]) == [(3, 21)]
-    assert minority_spans(track(60, 3, 18), [1]) == [(3, 34)], "14 frames of rest end nothing"
-    assert minority_spans(track(60, 3, 19), [1]) == [(3, 19), (19, 35)]
-    assert minority_spans(track(30, 0, 25), [1]) == [(0, 16), (25, 30)]
-    assert minority_spans(track(30), [1]) == []
+    assert rare_au_spans(track(60, 3, 5), [1]) == [(3, 21)]
+    assert rare_au_spans(track(60, 3, 18), [1]) == [(3, 34)], "14 frames of rest end nothing"
+    assert rare_au_spans(track(60, 3, 19), [1]) == [(3, 19), (19, 35)]
+    assert rare_au_spans(track(30, 0, 25), [1]) == [(0, 16), (25, 30)]
+    assert rare_au_spans(track(30), [1]) == []
 
 
 def test_spans_agree_with_the_rule_told_frame_by_frame():
@@ -45,16 +45,16 @@ def test_spans_agree_with_the_rule_told_frame_by_frame():
     for chance in (0.01, 0.05, 0.1, 0.3):
         rare = torch.rand(300, 4, generator=generator) < chance
         labels = torch.where(torch.rand(300, 4, generator=generator) < 0.1, -1, rare.to(torch.int8))
-        assert minority_spans(labels, [1, 3]) == naive_spans(labels, [1, 3])
+        assert rare_au_spans(labels, [1, 3]) == naive_spans(labels, [1, 3])
 
 
 def test_the_minority_is_the_papers_for_each_dataset():
-    assert MinorityRecipe().minority(BP4D) == (1, 2, 4, 15, 23, 24)
-    assert MinorityRecipe().minority(DISFA) == (1, 2, 9)
-    assert MinorityRecipe().minority((1, 2, 4, 6, 12)) == (1, 2, 4)
+    assert RareAUClipsRecipe().minority(BP4D) == (1, 2, 4, 15, 23, 24)
+    assert RareAUClipsRecipe().minority(DISFA) == (1, 2, 9)
+    assert RareAUClipsRecipe().minority((1, 2, 4, 6, 12)) == (1, 2, 4)
 
 
 def test_the_minority_can_be_chosen():
-    assert MinorityRecipe.make("paper", {"minority_aus": "12,9"}).minority(BP4D) == (12,)
+    assert RareAUClipsRecipe.from_preset("paper", {"minority_aus": "12,9"}).minority(BP4D) == (12,)
     with pytest.raises(RecipeError, match="minority_aus"):
-        MinorityRecipe.make("paper", {"minority_aus": "12;9"})
+        RareAUClipsRecipe.from_preset("paper", {"minority_aus": "12;9"})

@@ -44,7 +44,7 @@ def test_untubelets_gives_the_clips_back(channels):
 
 def test_the_target_of_a_tubelet_has_mean_0_and_deviation_1_in_each_channel():
     cut = video.tubelets(clips(), DEPTH, PATCH)
-    found = video.normalised(cut, 3)
+    found = video.normalize_tubelets(cut, 3)
     for n, step, place, channel in np.ndindex(2, 2, 8, 3):
         pixels = cut[n, step, place].tolist()[channel::3]
         mean = sum(pixels) / len(pixels)
@@ -54,7 +54,7 @@ def test_the_target_of_a_tubelet_has_mean_0_and_deviation_1_in_each_channel():
 
 
 def test_the_target_of_a_flat_tubelet_is_finite():
-    assert not video.normalised(torch.full((1, 1, 1, 54), 0.3), 3).any()
+    assert not video.normalize_tubelets(torch.full((1, 1, 1, 54), 0.3), 3).any()
 
 
 def test_tubes_split_the_places_and_hide_their_share():
@@ -83,7 +83,7 @@ def test_a_tube_mask_is_the_same_at_every_step():
 def test_filling_writes_at_the_places_alone():
     tokens, others = torch.rand(3, 5, 8, 2), torch.rand(3, 5, 4, 2)
     shown, hidden = video.tubes(torch.rand(3, 8), 0.5)
-    found = video.filled(tokens, hidden, others)
+    found = video.fill_masked(tokens, hidden, others)
     assert torch.equal(video.at_places(found, hidden), others)
     assert torch.equal(video.at_places(found, shown), video.at_places(tokens, shown))
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from aubench import AubenchError, Modality, Task
 from aubench.core import registry
 from aubench.methods._modules import backbones
-from aubench.methods._modules.backbones import Encoder, widened
+from aubench.methods._modules.backbones import Encoder, widen_conv1
 
 AUS = (1, 2, 4, 6)
 V, D, T = Modality
@@ -20,7 +20,7 @@ V, D, T = Modality
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
 def test_widening_agrees_with_a_loop(channels):
     rgb = np.random.default_rng(0).normal(size=(4, 3, 7, 7))
-    found = widened(torch.tensor(rgb), channels).numpy()
+    found = widen_conv1(torch.tensor(rgb), channels).numpy()
     for o, c, i, j in np.ndindex(4, channels, 7, 7):
         weight = rgb[o, c, i, j] if channels >= 3 and c < 3 else sum(rgb[o, :, i, j]) / 3
         assert found[o, c, i, j] == pytest.approx(weight * 3 / channels)
@@ -30,7 +30,7 @@ def test_one_channel_answers_like_the_replicated_image():
     rgb = torch.randn(8, 3, 7, 7, dtype=torch.float64)
     grey = torch.randn(2, 1, 16, 16, dtype=torch.float64)
     replicated = torch.conv2d(grey.expand(-1, 3, -1, -1), rgb)
-    torch.testing.assert_close(torch.conv2d(grey, widened(rgb, 1)), replicated)
+    torch.testing.assert_close(torch.conv2d(grey, widen_conv1(rgb, 1)), replicated)
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +57,10 @@ def test_weights_from_a_file_see_imagenet_statistics(weights):
 def test_early_and_late_fusion_widen_their_first_layers(weights):
     network, path = weights
     rgb = network.conv1.weight
-    late, early = (registry.find_method(name).method for name in ("late_fusion", "early_fusion"))
+    late, early = (registry.find_method(name).method_class for name in ("late_fusion", "early_fusion"))
     recipe = {"weights": str(path)}
-    late = late(Task((V, D), AUS, 224), late.Recipe.make("paper", recipe))
-    early = early(Task((V, D, T), AUS, 224), early.Recipe.make("paper", recipe))
+    late = late(Task((V, D), AUS, 224), late.Recipe.from_preset("paper", recipe))
+    early = early(Task((V, D, T), AUS, 224), early.Recipe.from_preset("paper", recipe))
     torch.testing.assert_close(late.encoders["visual"].network.conv1.weight, rgb)
     torch.testing.assert_close(late.encoders["depth"].network.conv1.weight, rgb.sum(1, keepdim=True))
     wide = early.encoder.network.conv1.weight
@@ -135,4 +135,4 @@ def test_narrow_is_narrow():
     [("none", []), ("imagenet", [("ImageNet-1k",)]), ("some/where/w.safetensors", [("unknown",)])],
 )
 def test_recipe_says_what_its_first_weights_had_seen(weights, datasets):
-    assert [seen.datasets for seen in backbones.BackboneRecipe(weights=weights).seen()] == datasets
+    assert [seen.datasets for seen in backbones.BackboneRecipe(weights=weights).pretraining_sources()] == datasets

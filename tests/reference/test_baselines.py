@@ -19,8 +19,8 @@ V, D, T = Modality
 
 def build(name, modalities, **changes):
     """A small method in evaluation whose batch norms, too, are drawn by chance."""
-    method = registry.find_method(name).method
-    recipe = method.Recipe.make("tiny", {"crop": SIDE, "image_size": SIDE, **changes})
+    method = registry.find_method(name).method_class
+    recipe = method.Recipe.from_preset("tiny", {"crop": SIDE, "image_size": SIDE, **changes})
     torch.manual_seed(0)
     made = method(Task(modalities, AUS, SIDE), recipe).eval()
     for module in made.modules():

@@ -15,12 +15,12 @@ SURE = 12.0
 
 def build(name):
     """A small method whose classifiers are sure that every AU is there, and its modalities."""
-    method = registry.find_method(name).method
-    recipe = method.Recipe.make("tiny", {})
+    method = registry.find_method(name).method_class
+    recipe = method.Recipe.from_preset("tiny", {})
     tasks = (Task(modalities, AUS, recipe.crop) for modalities in ((V, D), (T,)))
-    offered = next(task for task in tasks if not method.refuses(task, recipe))
+    offered = next(task for task in tasks if not method.unsupported_reason(task, recipe))
     torch.manual_seed(0)
-    made = method(Task(method.uses(offered, recipe), AUS, recipe.crop), recipe)
+    made = method(Task(method.select_modalities(offered, recipe), AUS, recipe.crop), recipe)
     for bias in biases(made).values():
         torch.nn.init.constant_(bias, SURE)
     return made

@@ -60,7 +60,9 @@ def test_the_bottleneck_has_channels_over_r_units_and_no_biases(channels, reduct
 
 def build(modalities, **changes):
     torch.manual_seed(1)
-    return CAM(Task(modalities, AUS, 16), CAM.Recipe.make("tiny", {"crop": 16, "image_size": 16, **changes})).eval()
+    return CAM(
+        Task(modalities, AUS, 16), CAM.Recipe.from_preset("tiny", {"crop": 16, "image_size": 16, **changes})
+    ).eval()
 
 
 @pytest.mark.parametrize("gate", KINDS)
@@ -103,10 +105,10 @@ def test_with_gates_half_open_it_is_late_fusion_of_halved_features():
 
 def test_a_single_modality_is_refused():
     for modality in Modality:
-        assert "there is one" in CAM.refuses(Task((modality,), AUS, 224), CAM.Recipe())
+        assert "there is one" in CAM.unsupported_reason(Task((modality,), AUS, 224), CAM.Recipe())
 
 
 @pytest.mark.parametrize("changes", [{"gate": "none"}, {"reduction": 0}, {"per_stream": "maybe"}])
 def test_the_recipe_refuses_other_gates(changes):
     with pytest.raises(AubenchError, match=next(iter(changes))):
-        CAM.Recipe.make("paper", changes)
+        CAM.Recipe.from_preset("paper", changes)

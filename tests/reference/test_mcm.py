@@ -15,13 +15,13 @@ from aubench.methods._modules.transformer import patchify
 
 V, D, T = Modality
 AUS = (1, 2, 4)
-MCM = registry.find_method("mcm").method
+MCM = registry.find_method("mcm").method_class
 SMALL = {"patch": 8, "width": 16, "heads": 2, "depth": 2, "decoder_width": 16, "decoder_heads": 2, "decoder_depth": 1}
 
 
 def build(modalities=(V, D), **changes):
     torch.manual_seed(0)
-    return MCM(Task(modalities, AUS, 56), MCM.Recipe.make("tiny", {**SMALL, **changes}))
+    return MCM(Task(modalities, AUS, 56), MCM.Recipe.from_preset("tiny", {**SMALL, **changes}))
 
 
 def batch(modalities=(V, D), frames=4):
@@ -63,7 +63,7 @@ def test_loss_agrees_with_a_loop_over_masked_patches():
 
 def test_normalised_targets_agree_with_a_loop():
     patches = np.random.default_rng(5).normal(2, 3, size=(2, 3, 12))
-    found = mae.normalised(torch.from_numpy(patches)).numpy()
+    found = mae.normalize_patches(torch.from_numpy(patches)).numpy()
     for n, i in np.ndindex(2, 3):
         values = patches[n, i]
         variance = sum((v - values.mean()) ** 2 for v in values) / 11
@@ -146,13 +146,13 @@ def test_eq_4_agrees_with_a_loop(how):
     as_printed = [p / min(chance) for p in chance]
     wanted = {"as_printed": as_printed, "inverse": [max(chance) / p for p in chance], "none": [1, 1, 1]}[how]
     method = build()
-    method.meet([torch.from_numpy(labels[:1]), torch.from_numpy(labels[1:])])
+    method.on_train_labels([torch.from_numpy(labels[:1]), torch.from_numpy(labels[1:])])
     np.testing.assert_allclose(mcm.positive_weights(method.rates, how), wanted, rtol=1e-6)
 
 
 def met(labels):
     method = build()
-    method.meet([torch.tensor(labels)])
+    method.on_train_labels([torch.tensor(labels)])
     return method.rates
 
 
@@ -186,7 +186,7 @@ def test_eq_5_agrees_with_a_loop():
 
 def test_finetuning_minimises_eq_5_of_its_own_rates():
     method = build(inputs="visual", drop_path=0.0)
-    method.meet([torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 0, 0]])])
+    method.on_train_labels([torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 0, 0]])])
     data = batch()
     chance = method.eval()(data.inputs)
     wanted = mcm.weighted_bce(chance.logit(), data.labels, torch.tensor([1.0, 4.0, 4.0]))
@@ -212,7 +212,7 @@ def test_schedules_agree_with_the_paper():
     paper = {name: field.default for name, field in MCM.Recipe.model_fields.items()}
     method = build(**{name: paper[name] for name in paper if "epochs" in name or "learning" in name or "decay" in name})
     pretrain, train = method.stages()
-    assert (pretrain.epochs, train.epochs, pretrain.pretraining, pretrain.everyone) == (30, 5, True, False)
+    assert (pretrain.epochs, train.epochs, pretrain.pretraining, pretrain.include_all_subjects) == (30, 5, True, False)
     for stage, epoch, step in [(pretrain, *divmod(i, 4)) for i in range(120)] + [
         (train, *divmod(i, 4)) for i in range(20)
     ]:
@@ -259,7 +259,7 @@ def test_without_pretraining_there_are_no_decoders():
 
 
 def test_pretraining_on_everyone_is_said():
-    assert build(pretrain_scope="all").stages()[0].everyone
+    assert build(pretrain_scope="all").stages()[0].include_all_subjects
 
 
 @pytest.mark.parametrize("judged", ["masked", "all"])
@@ -290,10 +290,10 @@ def test_reconstructions_are_whole_images(judged):
     ],
 )
 def test_what_cannot_be_done_is_refused(modalities, changes, reason):
-    assert reason in MCM.refuses(Task(modalities, AUS, 56), MCM.Recipe.make("tiny", changes))
+    assert reason in MCM.unsupported_reason(Task(modalities, AUS, 56), MCM.Recipe.from_preset("tiny", changes))
 
 
 @pytest.mark.parametrize(("changes", "problem"), [({"patch": 9}, "no multiple"), ({"heads": 5}, "do not divide")])
 def test_sizes_that_do_not_fit_are_refused(changes, problem):
     with pytest.raises(RecipeError, match=problem):
-        MCM.Recipe.make("tiny", changes)
+        MCM.Recipe.from_preset("tiny", changes)

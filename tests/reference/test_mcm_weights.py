@@ -14,7 +14,7 @@ from aubench.methods._modules.transformer import sine_cosine_grid
 
 V, D, T = Modality
 AUS = (1, 2, 4)
-MCM = registry.find_method("mcm").method
+MCM = registry.find_method("mcm").method_class
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_offline_weights_end_in_one_line(monkeypatch):
 @pytest.fixture(scope="module")
 def full_size():
     with torch.device("meta"):
-        return MCM(Task((V, D), AUS, 224), MCM.Recipe.make("paper", {}))
+        return MCM(Task((V, D), AUS, 224), MCM.Recipe.from_preset("paper", {}))
 
 
 @pytest.mark.parametrize("name", mae.REPOSITORIES)
@@ -89,7 +89,7 @@ def test_the_papers_encoder_has_the_names_and_shapes_of_the_hub(full_size, name)
 
 
 def test_the_papers_recipe_costs_what_vit_b_16_costs():
-    found = flops.count(MCM, Task((V, D), AUS, 224), MCM.Recipe.make("paper", {}))
+    found = flops.count_flops(MCM, Task((V, D), AUS, 224), MCM.Recipe.from_preset("paper", {}))
     assert found.total.flops == pytest.approx(2 * 17.56e9, rel=0.005)
 
 
@@ -103,4 +103,4 @@ def test_the_papers_recipe_costs_what_vit_b_16_costs():
     ],
 )
 def test_recipe_says_what_its_first_weights_had_seen(weights, datasets):
-    assert [seen.datasets for seen in MCM.Recipe(weights=weights).seen()] == datasets
+    assert [seen.datasets for seen in MCM.Recipe(weights=weights).pretraining_sources()] == datasets

@@ -144,7 +144,7 @@ class Bench:
     def __init__(self, modalities, **changes):
         torch.manual_seed(5)
         small = {"crop": 16, "image_size": 16, "width": TOKEN, "heads": 2, "dropout": 0.0}
-        self.mft = MFT(Task(modalities, AUS, 16), MFT.Recipe.make("tiny", {**small, **changes}))
+        self.mft = MFT(Task(modalities, AUS, 16), MFT.Recipe.from_preset("tiny", {**small, **changes}))
         self.tokens = {m: torch.randn(FRAMES, len(AUS), TOKEN, requires_grad=True) for m in modalities}
         self.mft.encode = lambda modality, images: self.tokens[modality] * 1.0
         self.images = {m: torch.zeros(FRAMES, m.channels, 16, 16) for m in modalities}
@@ -214,7 +214,7 @@ def test_attention_is_in_the_count_of_flops(modalities):
     width, aus, positions = 64, len(AUS), 4
 
     def parts(**changes):
-        return flops.count(MFT, Task(modalities, AUS, 56), MFT.Recipe.make("tiny", changes)).parts
+        return flops.count_flops(MFT, Task(modalities, AUS, 56), MFT.Recipe.from_preset("tiny", changes)).parts
 
     found, deep, plain = parts(layers=1), parts(layers=3), parts(layers=1, tokens="linear")
     memory = len(modalities) * aus
@@ -228,7 +228,7 @@ def test_attention_is_in_the_count_of_flops(modalities):
 
 def test_no_attention_takes_a_path_of_its_own_at_prediction():
     torch.manual_seed(0)
-    mft = MFT(Task((V, D), AUS, 56), MFT.Recipe.make("tiny", {"dropout": 0.0}))
+    mft = MFT(Task((V, D), AUS, 56), MFT.Recipe.from_preset("tiny", {"dropout": 0.0}))
     images = {m: torch.rand(2, m.channels, 56, 56) for m in (V, D)}
     for part in mft.encoders.values():
         part.eval()
@@ -247,9 +247,12 @@ def test_dropout_acts_in_training_alone():
 
 
 def test_it_refuses_to_be_asked_by_a_modality_that_is_not_there():
-    assert MFT.refuses(Task((V, D), AUS, 224), MFT.Recipe(query="thermal")) == "query=thermal needs thermal images"
+    assert (
+        MFT.unsupported_reason(Task((V, D), AUS, 224), MFT.Recipe(query="thermal"))
+        == "query=thermal needs thermal images"
+    )
     for modalities in SETS:
-        assert MFT.refuses(Task(modalities, AUS, 224), MFT.Recipe(query="visual")) is None
+        assert MFT.unsupported_reason(Task(modalities, AUS, 224), MFT.Recipe(query="visual")) is None
 
 
 @pytest.mark.parametrize(
@@ -257,4 +260,4 @@ def test_it_refuses_to_be_asked_by_a_modality_that_is_not_there():
 )
 def test_the_recipe_refuses_what_does_not_fit(changes, reason):
     with pytest.raises(AubenchError, match=reason):
-        MFT.Recipe.make("paper", changes)
+        MFT.Recipe.from_preset("paper", changes)

@@ -104,7 +104,7 @@ class Bench:
     def __init__(self, modalities, **changes):
         torch.manual_seed(4)
         small = {"crop": 16, "image_size": 16, "warm_up": 0, "weight_alignment": 0.05}
-        recipe = MTUT.Recipe.make("tiny", {**small, **changes})
+        recipe = MTUT.Recipe.from_preset("tiny", {**small, **changes})
         self.mtut = MTUT(Task(modalities, AUS, 16), recipe)
         self.maps = {m: torch.randn(FRAMES, CHANNELS, HEIGHT, WIDTH, requires_grad=True) for m in modalities}
         self.mtut.encode = lambda modality, images: self.maps[modality] * 1.0
@@ -263,7 +263,9 @@ def test_the_mean_of_all_predicts_or_one_alone(modalities):
 
 
 def test_what_is_not_scored_need_not_be_there_but_is_trained():
-    mtut = MTUT(Task((V, D), AUS, 16), MTUT.Recipe.make("tiny", {"crop": 16, "image_size": 16, "scored": "depth"}))
+    mtut = MTUT(
+        Task((V, D), AUS, 16), MTUT.Recipe.from_preset("tiny", {"crop": 16, "image_size": 16, "scored": "depth"})
+    )
     assert mtut.eval()({D: torch.rand(2, 1, 16, 16)}).shape == (2, 4)
     images = {m: torch.rand(2, m.channels, 16, 16) for m in (V, D)}
     mtut.train().loss(Batch(images, torch.ones(2, 4)), mtut.stages()[0], Progress(0, 1, 0, 1))["total"].backward()
@@ -275,9 +277,9 @@ def test_what_is_not_scored_need_not_be_there_but_is_trained():
     [((V,), "mean", "there is one"), ((V,), "visual", "there is one"), ((V, D), "thermal", "needs thermal images")],
 )
 def test_it_refuses_with_a_reason(modalities, scored, reason):
-    assert reason in MTUT.refuses(Task(modalities, AUS, 224), MTUT.Recipe(scored=scored))
+    assert reason in MTUT.unsupported_reason(Task(modalities, AUS, 224), MTUT.Recipe(scored=scored))
 
 
 def test_it_accepts_a_scored_modality_that_is_there():
-    assert MTUT.refuses(Task((V, T), AUS, 224), MTUT.Recipe(scored="thermal")) is None
-    assert MTUT.uses(Task((V, T), AUS, 224), MTUT.Recipe(scored="thermal")) == (V, T)
+    assert MTUT.unsupported_reason(Task((V, T), AUS, 224), MTUT.Recipe(scored="thermal")) is None
+    assert MTUT.select_modalities(Task((V, T), AUS, 224), MTUT.Recipe(scored="thermal")) == (V, T)

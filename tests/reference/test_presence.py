@@ -8,7 +8,7 @@ import torch
 
 from aubench import Batch, Modality, Progress, Task
 from aubench.methods._modules import masked_autoencoder as mae
-from aubench.methods._modules.missing_modality import present
+from aubench.methods._modules.missing_modality import is_present
 from aubench.methods._modules.transformer import patchify
 from aubench.methods.mcm import MCM
 
@@ -28,13 +28,13 @@ def test_only_images_of_one_of_two_values_are_missing(channels):
     for image in images.tolist():
         values = list(itertools.chain(*itertools.chain(*image)))
         wanted.append(not (all(v == 0 for v in values) or all(v == -1 for v in values)))
-    assert present(images).tolist() == wanted == [True, False, False, True, True, True, True]
+    assert is_present(images).tolist() == wanted == [True, False, False, True, True, True, True]
 
 
 def build(**changes):
     small = {"patch": PATCH, "width": 16, "heads": 2, "depth": 1, "decoder_width": 16, "decoder_heads": 2}
     torch.manual_seed(0)
-    recipe = MCM.Recipe.make("tiny", {**small, "image_size": SIDE, "crop": SIDE, **changes})
+    recipe = MCM.Recipe.from_preset("tiny", {**small, "image_size": SIDE, "crop": SIDE, **changes})
     return MCM(Task((V, D, T), (1, 2, 4), SIDE), recipe)
 
 

@@ -100,7 +100,7 @@ def test_no_known_point_is_no_loss(points):
 
 def net(modalities=(V, D), landmarks=POINTS, **changes):
     torch.manual_seed(3)
-    recipe = TEMTNet.Recipe.make("tiny", {"crop": SIDE, "image_size": SIDE, **changes})
+    recipe = TEMTNet.Recipe.from_preset("tiny", {"crop": SIDE, "image_size": SIDE, **changes})
     return TEMTNet(Task(modalities, AUS, SIDE, landmarks), recipe)
 
 
@@ -173,5 +173,5 @@ def test_predictions_see_the_visual_images_alone():
     [((V,), "there is none"), ((D, T), "sees visual images"), ((V, D, T), "two more"), ((V, T), None)],
 )
 def test_it_takes_visual_and_one_other(modalities, reason):
-    found = TEMTNet.refuses(Task(modalities, AUS, SIDE), TEMTNet.Recipe())
+    found = TEMTNet.unsupported_reason(Task(modalities, AUS, SIDE), TEMTNet.Recipe())
     assert (found is None) if reason is None else reason in found

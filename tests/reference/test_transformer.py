@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from aubench import Card, Fidelity, Method, Modality, Progress, Recipe, Task
+from aubench import Fidelity, Method, MethodCard, Modality, Progress, Recipe, Task
 from aubench.evaluation import flops
 from aubench.methods._modules import transformer
 from aubench.methods._modules.transformer import Blocks
@@ -154,12 +154,12 @@ def test_schedule_agrees_with_a_loop(epochs, warmup, floor):
         if epoch >= warmup:
             wanted = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (epoch - warmup) / (epochs - warmup)))
         progress = Progress(epoch=count // steps, epochs=epochs, step=count % steps, steps=steps)
-        found = transformer.warm_cosine(progress, warmup, floor)
+        found = transformer.warmup_cosine(progress, warmup, floor)
         assert found == pytest.approx(wanted)
 
 
 class ViT(Method):
-    card = Card(title="ViT", paper="none", fidelity=Fidelity.EXACT)
+    card = MethodCard(title="ViT", paper="none", fidelity=Fidelity.EXACT)
 
     def __init__(self, task, recipe):
         super().__init__(task, recipe)
@@ -176,6 +176,6 @@ def test_attention_is_counted():
     length, width = 196, 768
     block = 2 * length * width * width * 12 + 4 * length * length * width
     wanted = 12 * block + 2 * length * width * width + 2 * width * 4
-    found = flops.count(ViT, Task((Modality.VISUAL,), (1, 2, 4, 6), 224), Recipe())
+    found = flops.count_flops(ViT, Task((Modality.VISUAL,), (1, 2, 4, 6), 224), Recipe())
     assert found.total.flops == wanted
     assert "aten.scaled_dot_product_attention" not in " ".join(found.uncounted)

@@ -13,8 +13,8 @@ from aubench.data.store_writer import Sequence
 from aubench.datasets.bp4d import crops, face_detection
 from aubench.datasets.bp4d.depth import depth_map
 from aubench.datasets.bp4d.images import Photo
-from aubench.datasets.bp4d.labels import AUS, Codes, read_codes
-from aubench.datasets.bp4d.landmark_files import landmark_file, read_landmarks, track_of, within
+from aubench.datasets.bp4d.labels import AUS, LabelFile, read_label_file
+from aubench.datasets.bp4d.landmark_files import face_track, landmark_file, landmarks_in_crop, read_landmarks
 from aubench.datasets.bp4d.layout import Instant, Offset, Recording, choose_offset, match
 from aubench.datasets.bp4d.meshes import read_obj
 
@@ -42,15 +42,17 @@ def extract(recording: Recording, options: Options) -> Sequence:
     Raises:
         DataError: One of its files is damaged; the file, and the line in it, are named.
     """
-    codes = read_codes(recording.codes) if recording.codes else _NO_CODES
+    codes = read_label_file(recording.label_files) if recording.label_files else _NO_LABELS
     offset, why = choose_offset(recording, options.offset)
     instants, lost = match(recording, codes.frames, offset)
     points = _points(recording, instants, options)
     track = (
-        face_detection.track(Photo.read(instant.photo) for instant in instants) if points is None else track_of(points)
+        face_detection.track(Photo.read(instant.photo) for instant in instants)
+        if points is None
+        else face_track(points)
     )
     without_face = int(np.isnan(track[:, 0]).sum())
-    skipped = [(-1, f"{name}: its name is not a number") for name in recording.unnumbered]
+    skipped = [(-1, f"{name}: its name is not a number") for name in recording.unnumbered_files]
     skipped += [(frame, "coded, but without a photo") for frame in lost]
     if without_face == len(instants):
         skipped += [(instant.frame, "no face in the whole sequence") for instant in instants]
@@ -66,15 +68,15 @@ def extract(recording: Recording, options: Options) -> Sequence:
         "without_face": without_face,
         "without_mesh": len(no_depth),
         "coded_without_photo": len(lost),
-        "codes": recording.codes.name if recording.codes else "none",
+        "codes": recording.label_files.name if recording.label_files else "none",
         "offset": offset,
         "offset_because": why,
     }
-    landmarks = within(points, squares) if instants and points is not None else None
+    landmarks = landmarks_in_crop(points, squares) if instants and points is not None else None
     return Sequence(recording.subject, recording.sequence, images, table, landmarks, sorted(skipped), notes)
 
 
-_NO_CODES = Codes(np.empty(0, np.int32), np.empty((0, len(AUS)), np.int8))
+_NO_LABELS = LabelFile(np.empty(0, np.int32), np.empty((0, len(AUS)), np.int8))
 
 
 def _points(recording: Recording, instants: list[Instant], options: Options) -> np.ndarray | None:
@@ -110,7 +112,7 @@ def _depth(mesh: Path | None, photo: Photo, square: np.ndarray, size: int) -> np
     return depth_map(read_obj(mesh), (photo.height, photo.width), square, size)
 
 
-def _table(instants: list[Instant], codes: Codes, no_depth: dict[int, str]) -> pd.DataFrame:
+def _table(instants: list[Instant], codes: LabelFile, no_depth: dict[int, str]) -> pd.DataFrame:
     frames = np.array([instant.frame for instant in instants], np.int32)
     coded = np.isin(frames, codes.frames)
     labels = np.full((len(frames), len(AUS)), -1, np.int8)

@@ -12,15 +12,15 @@ from aubench.core.errors import DataError
 AUS = (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 23, 24, 27, 28)
 """The AUs that both kinds of header hold."""
 
-_WIDE = 100
-_NAMED_BELOW = 50
+_INTENSITY_SUFFIX = 100
+_MIN_NAMED = 50
 _LARGEST = 16 << 20
 _LABELS = {0: 0, 1: 1, 9: -1}
 _AGAIN = "copy the file from the delivery again"
 
 
 @dataclass(frozen=True)
-class Codes:
+class LabelFile:
     """What one CSV says.
 
     Attributes:
@@ -32,7 +32,7 @@ class Codes:
     labels: np.ndarray
 
 
-def read_codes(path: Path) -> Codes:
+def read_label_file(path: Path) -> LabelFile:
     """Read one label CSV.
 
     Two headers exist: ``0,1,...,99``, where column k is AU k, and a list of AU numbers, where the first cell
@@ -57,7 +57,7 @@ def read_codes(path: Path) -> Codes:
     if len(twice):
         again = int(order[twice[0] + 1])
         raise DataError(f"frame {frames[again]} is coded a second time", where=f"{path}:{again + 2}", hint=_AGAIN)
-    return Codes(frames[order], labels[order])
+    return LabelFile(frames[order], labels[order])
 
 
 def _lines(path: Path) -> list[str]:
@@ -81,8 +81,8 @@ def _columns(header: str, path: Path) -> tuple[int, dict[int, int]]:
         aus = [int(name) for name in names[1:]]
     except ValueError:
         raise DataError("the header is not a list of AU numbers", where=f"{path}:1", hint=_AGAIN) from None
-    wide = len(names) >= _NAMED_BELOW
-    if (wide and aus != list(range(1, _WIDE))) or not aus or len(set(aus)) < len(aus):
+    wide = len(names) >= _MIN_NAMED
+    if (wide and aus != list(range(1, _INTENSITY_SUFFIX))) or not aus or len(set(aus)) < len(aus):
         what = f"the header has {len(names)} columns, neither 0 to 99 nor a list of AU numbers"
         raise DataError(what, where=f"{path}:1", hint=_AGAIN)
     return len(names), {au: column for column, au in enumerate(aus, start=1)}

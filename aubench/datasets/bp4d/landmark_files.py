@@ -72,12 +72,12 @@ def points_of(file: Any, references: Any, frames: list[int]) -> np.ndarray:
     return found
 
 
-def track_of(points: np.ndarray) -> np.ndarray:
+def face_track(points: np.ndarray) -> np.ndarray:
     """One square (see :mod:`aubench.datasets.bp4d.crops`) for each frame of (F, 49, 2): (F, 4), NaN where there are none."""
     return np.stack([square_around(face) for face in points]) if len(points) else np.empty((0, 4))
 
 
-def within(points: np.ndarray, squares: np.ndarray) -> np.ndarray:
+def landmarks_in_crop(points: np.ndarray, squares: np.ndarray) -> np.ndarray:
     """Points of photos as columns and rows of a square in each, 0 to 1 from edge to edge.
 
     Args:

@@ -50,8 +50,8 @@ class Recording:
     sequence: str
     photos: dict[int, Path]
     meshes: dict[int, Path]
-    codes: Path | None
-    unnumbered: tuple[str, ...] = ()
+    label_files: Path | None
+    unnumbered_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def find_recordings(source: Path) -> list[Recording]:
     if not source.is_dir():
         raise DataError("no such folder", where=source, hint=_LAYOUT)
     folders = _task_folders(source)
-    codes = _code_files(source)
+    codes = _label_files(source)
     if not folders:
         raise DataError("no folder of a sequence in it", where=source, hint=_LAYOUT)
     if not codes:
@@ -141,7 +141,7 @@ def _has_images(folder: Path) -> bool:
     return any(file.suffix.lower() in {*_PHOTOS, _MESH} for file in folder.iterdir())
 
 
-def _code_files(source: Path) -> dict[Key, Path]:
+def _label_files(source: Path) -> dict[Key, Path]:
     folders = _shallowest(source, _OCCURRENCE) or _shallowest(source, _CODING)
     if not folders and any(_SUBJECT.fullmatch(folder.name) for folder in _folders(source)):
         # --source is the folder of sequences itself: the labels lie beside it.

@@ -20,10 +20,10 @@ from aubench.core.task import Modality
 from aubench.data.store_writer import StoreWriter
 from aubench.datasets.bp4d.depth import MEANING
 from aubench.datasets.bp4d.extract import Options, extract
-from aubench.datasets.bp4d.labels import read_codes
+from aubench.datasets.bp4d.labels import read_label_file
 from aubench.datasets.bp4d.landmark_files import landmark_file
 from aubench.datasets.bp4d.layout import SCORED, Offset, Recording, find_recordings
-from aubench.datasets.bp4d.summary import Report
+from aubench.datasets.bp4d.summary import PrepareSummary
 
 VERSION = "1"
 """Of the pixels: changes when the same delivery would yield other images."""
@@ -42,7 +42,7 @@ def prepare_bp4d(
     landmarks: Path | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Report:
+) -> PrepareSummary:
     """Read BP4D as delivered and write a store; the same command goes on where a stopped one was.
 
     Args:
@@ -75,10 +75,10 @@ def prepare_bp4d(
         "size": size,
         "frame_offset": frame_offset,
         "landmarks": str(landmarks.resolve()) if landmarks else None,
-        "labels": _digest([r.codes for r in recordings if r.codes]),
+        "labels": _digest([r.label_files for r in recordings if r.label_files]),
     }
     writer = StoreWriter(store, plan)
-    _write(writer, recordings, options, workers or system.available(), progress)
+    _write(writer, recordings, options, workers or system.available_cores(), progress)
     modalities = {m: _MEANING[m] for m in _MEANING if options.depth or m is not Modality.DEPTH}
     made = writer.finish(
         dataset="bp4d",
@@ -88,14 +88,14 @@ def prepare_bp4d(
         crop=_CROPS[landmarks is not None],
         landmarks=landmark_layout.COUNT if landmarks else None,
     )
-    return Report.of(made, SCORED)
+    return PrepareSummary.of(made, SCORED)
 
 
 def _check(recordings: list[Recording], landmarks: Path | None) -> None:
     """Find in seconds what would otherwise stop the work after hours."""
     for recording in recordings:
-        if recording.codes:
-            read_codes(recording.codes)
+        if recording.label_files:
+            read_label_file(recording.label_files)
         if landmarks and recording.photos:
             file = landmark_file(landmarks, recording.subject, recording.sequence)
             if not file.is_file():
@@ -123,7 +123,7 @@ def _write(
     todo.sort(key=lambda r: -len(r.photos))  # the longest first, so that no core waits at the end
     with _pool(min(workers, len(todo))) as pool:
         jobs: dict[Future[None], int] = {
-            pool.submit(_one, writer, recording, options): len(recording.photos) for recording in todo
+            pool.submit(_prepare_recording, writer, recording, options): len(recording.photos) for recording in todo
         }
         for job in as_completed(jobs):
             job.result()
@@ -131,7 +131,7 @@ def _write(
             progress(done, total)
 
 
-def _one(writer: StoreWriter, recording: Recording, options: Options) -> None:
+def _prepare_recording(writer: StoreWriter, recording: Recording, options: Options) -> None:
     writer.add(extract(recording, options))
 
 
@@ -155,10 +155,10 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _end_with_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends its workers
-    threading.Thread(target=_outlive_nobody, daemon=True).start()
+    threading.Thread(target=_terminate_with_parent, daemon=True).start()
 
 
-def _outlive_nobody() -> None:
+def _terminate_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -14,7 +14,7 @@ from aubench.data.store import Store
 
 
 @dataclass(frozen=True)
-class Report:
+class PrepareSummary:
     """The closing table.
 
     Attributes:
@@ -44,7 +44,7 @@ class Report:
     skipped_file: Path
 
     @staticmethod
-    def of(store: Store, aus: Sequence[int]) -> Report:
+    def of(store: Store, aus: Sequence[int]) -> PrepareSummary:
         """Sum up a finished store.
 
         Args:
@@ -54,7 +54,7 @@ class Report:
         notes = pd.read_csv(store.path / "sequences.csv")
         labelled = store.frames[store.frames["labelled"]]
         used = notes[notes["frames"] > 0]
-        return Report(
+        return PrepareSummary(
             store=store.path,
             subjects=store.frames["subject"].nunique(),
             sequences=len(used),

@@ -9,7 +9,7 @@ import numpy as np
 
 from aubench._util.jit import compiled, inner
 from aubench.datasets.synth.grid import REACH, Surface, ramp
-from aubench.datasets.synth.rng import bell
+from aubench.datasets.synth.rng import normal
 
 VIEW = 1.10
 """Half of the image's width in face units."""
@@ -192,11 +192,11 @@ def _project(view: View, turn: np.ndarray, key: np.uint64, seen: Surface, shot: 
             wall = view.backdrop * (0.9 + 0.18 * py)
             for c in range(3):
                 light = wall + (_mean(seen.rgb[c], i, j, weight) - wall) * cover
-                noise = view.noise_visual * bell(key, pixel + np.uint64(c))
+                noise = view.noise_visual * normal(key, pixel + np.uint64(c))
                 shot.visual[y, x, c] = _grey(255.0 * math.sqrt(max(light, 0.0)) + noise)
             patch = np.uint64(((y // coarse) * n + x // coarse) * 8 + 4)
-            noise = view.noise_depth * (0.6 * bell(key, pixel + np.uint64(3)) + 0.8 * bell(key, patch))
+            noise = view.noise_depth * (0.6 * normal(key, pixel + np.uint64(3)) + 0.8 * normal(key, patch))
             shot.depth[y, x, 0] = _grey(150.0 + 130.0 * (near + view.distance) + noise) if cover > 0.5 else 0
             warm = 22.5 + (_mean(seen.heat, i, j, weight) - 22.5) * ramp(cover)
-            noise = view.noise_thermal * bell(key, pixel + np.uint64(5))
+            noise = view.noise_thermal * normal(key, pixel + np.uint64(5))
             shot.thermal[y, x, 0] = _grey((warm + view.drift - 20.0) * 15.0 + noise)

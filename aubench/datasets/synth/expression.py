@@ -14,7 +14,7 @@ from aubench.datasets.synth.head import rest
 from aubench.datasets.synth.identity import Identity
 
 
-class Looks(NamedTuple):
+class AppearanceState(NamedTuple):
     """What is to be seen of a face beside its AUs, as columns of an array.
 
     Attributes:

@@ -9,7 +9,7 @@ import numpy as np
 from aubench._util.jit import compiled, inner
 from aubench.datasets.synth.grid import REACH, Surface, add_blobs, blank, ramp
 from aubench.datasets.synth.identity import Identity
-from aubench.datasets.synth.rng import bell
+from aubench.datasets.synth.rng import normal
 
 
 def rest(who: Identity, size: int) -> Surface:
@@ -78,8 +78,8 @@ def _texture(key: np.uint64, u: float, v: float, cells: float) -> float:
     x, y = (u + 4.0) * cells, (v + 4.0) * cells
     i, j = int(x), int(y)
     fx, fy = ramp(x - i), ramp(y - j)
-    a, b = bell(key, np.uint64(i * 4096 + j)), bell(key, np.uint64((i + 1) * 4096 + j))
-    c, d = bell(key, np.uint64(i * 4096 + j + 1)), bell(key, np.uint64((i + 1) * 4096 + j + 1))
+    a, b = normal(key, np.uint64(i * 4096 + j)), normal(key, np.uint64((i + 1) * 4096 + j))
+    c, d = normal(key, np.uint64(i * 4096 + j + 1)), normal(key, np.uint64((i + 1) * 4096 + j + 1))
     top, bottom = a + (b - a) * fx, c + (d - c) * fx
     return top + (bottom - top) * fy
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from aubench.datasets.synth.rng import Dice
+from aubench.datasets.synth.rng import CounterRNG
 
 ROSTER = tuple([f"F{n:03d}" for n in range(1, 24)] + [f"M{n:03d}" for n in range(1, 19)])
 """Names of the persons, as in BP4D."""
@@ -168,15 +168,15 @@ _RANGE = {
 """Bounds of an evenly spread trait."""
 
 
-def make(seed: int, name: str) -> Identity:
+def make_identity(seed: int, name: str) -> Identity:
     """The person of that name.
 
     Args:
         seed: The data set's seed.
         name: One of :data:`ROSTER`; those that begin with M tend to heavier brows, jaws and stubble.
     """
-    dice = Dice(seed, "identity", name)
-    traits = {trait: dice.bell(getattr(AVERAGE, trait), spread) for trait, spread in _SPREAD.items()}
+    dice = CounterRNG(seed, "identity", name)
+    traits = {trait: dice.normal(getattr(AVERAGE, trait), spread) for trait, spread in _SPREAD.items()}
     traits |= {trait: dice.uniform(*bounds) for trait, bounds in _RANGE.items()}
     tone, shade = dice.uniform(), dice.uniform()
     traits["melanin"] = tone * tone * 0.85 + 0.05
@@ -185,7 +185,7 @@ def make(seed: int, name: str) -> Identity:
     traits["iris_light"] = dice.uniform(0.1, 1.0) * (1.0 - traits["melanin"])
     if name.startswith("M"):
         traits["hair_length"], traits["hair_wide"] = dice.uniform(-0.35, -0.1), dice.uniform(0.03, 0.07)
-        traits["stubble"] = dice.uniform(0.0, 0.45) if dice.happens(0.7) else 0.0
+        traits["stubble"] = dice.uniform(0.0, 0.45) if dice.bernoulli(0.7) else 0.0
         changes = {"jaw": 0.05, "brow_thick": 0.008, "brow_y": 0.015, "ridge_out": 0.02, "lip_upper": -0.008}
     else:
         traits["hair_length"], traits["hair_wide"] = dice.uniform(-0.1, 1.4), dice.uniform(0.06, 0.15)

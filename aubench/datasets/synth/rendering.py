@@ -10,9 +10,9 @@ from aubench.core.task import Modality
 from aubench.datasets.synth import identity, tracks
 from aubench.datasets.synth.anatomy import AUS
 from aubench.datasets.synth.camera import Shot, View, shoot
-from aubench.datasets.synth.expression import Face, Looks
+from aubench.datasets.synth.expression import AppearanceState, Face
 from aubench.datasets.synth.identity import Identity
-from aubench.datasets.synth.rng import Dice
+from aubench.datasets.synth.rng import CounterRNG
 
 Images = dict[Modality, np.ndarray]
 
@@ -31,10 +31,10 @@ def sequence(seed: int, subject: str, name: str, track: tracks.Track, size: int)
         uint8 (F, H, W, C) by modality.
     """
     images = _blank(len(track.views), size)
-    face = Face(identity.make(seed, subject), size)
+    face = Face(identity.make_identity(seed, subject), size)
     for i, view in enumerate(track.views):
         seen = face.make(track.level[i], track.flow[i], track.looks[i])
-        shoot(view, Dice(seed, "noise", subject, name, i).key, seen, Shot(*(images[m][i] for m in Modality)))
+        shoot(view, CounterRNG(seed, "noise", subject, name, i).key, seen, Shot(*(images[m][i] for m in Modality)))
     return images
 
 
@@ -52,7 +52,7 @@ def single(who: Identity, aus: Mapping[int, float], size: int, view: View | None
     """
     level = np.array([float(aus.get(au, 0.0)) for au in AUS])
     images = _blank(1, size)
-    seen = Face(who, size).make(level, level, np.array(Looks()))
+    seen = Face(who, size).make(level, level, np.array(AppearanceState()))
     shoot(view or View(), who.key, seen, Shot(*(images[m][0] for m in Modality)))
     return {m: one[0] for m, one in images.items()}
 

@@ -22,7 +22,7 @@ def _mix(value: int) -> int:
     return value ^ (value >> 31)
 
 
-class Dice:
+class CounterRNG:
     """A stream of numbers that depends on its name alone.
 
     Args:
@@ -41,18 +41,18 @@ class Dice:
         bits = _mix((self.key + self._count * _STEP) & _MASK) >> 11
         return low + (high - low) * (bits * 2.0**-53)
 
-    def bell(self, middle: float = 0.0, spread: float = 1.0) -> float:
+    def normal(self, middle: float = 0.0, spread: float = 1.0) -> float:
         """The next number, bell-shaped with that mean and standard deviation, never beyond 3.5 of them."""
         total = self.uniform() + self.uniform() + self.uniform() + self.uniform()
         return middle + spread * math.sqrt(3.0) * (total - 2.0)
 
-    def happens(self, probability: float) -> bool:
+    def bernoulli(self, probability: float) -> bool:
         """Whether something of that probability comes to pass."""
         return self.uniform() < probability
 
 
 @inner
-def bell(key: np.uint64, count: np.uint64) -> float:
+def normal(key: np.uint64, count: np.uint64) -> float:
     """The ``count``-th number of stream ``key``: bell-shaped, mean 0, standard deviation 1."""
     h = key + count * np.uint64(0x9E3779B97F4A7C15)
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -99,7 +99,7 @@ def generate(path: Path, settings: SynthSettings, progress: Callable[[int, int],
 
 
 def _draw(writer: StoreWriter, settings: SynthSettings, subject: str, task: str) -> None:
-    track = tracks.make(settings.seed, subject, task, settings.frames)
+    track = tracks.make_track(settings.seed, subject, task, settings.frames)
     images = rendering.sequence(settings.seed, subject, task, track, settings.size)
     number = np.arange(1, settings.frames + 1)
     frames = pd.DataFrame(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aubench.datasets.synth import identity
 from aubench.datasets.synth.anatomy import AUS
 from aubench.datasets.synth.camera import View
-from aubench.datasets.synth.rng import Dice
+from aubench.datasets.synth.rng import CounterRNG
 
 Floats = NDArray[np.float64]
 
@@ -90,7 +90,7 @@ class Track:
         return Track(level, flow, labels, self.labelled[frames], self.looks[frames], views)
 
 
-def make(seed: int, subject: str, sequence: str, frames: int) -> Track:
+def make_track(seed: int, subject: str, sequence: str, frames: int) -> Track:
     """The track of one sequence.
 
     Args:
@@ -99,18 +99,20 @@ def make(seed: int, subject: str, sequence: str, frames: int) -> Track:
         sequence: The task, one of :data:`TASKS`.
         frames: How many frames.
     """
-    habits = Dice(seed, "habits", subject)
+    habits = CounterRNG(seed, "habits", subject)
     vigour = habits.uniform(0.8, 1.15)
     leaning = {kind: habits.uniform(0.55, 1.45) for kind in (*EXPRESSIONS, *(f"AU{au}" for au in AUS))}
     level = _levels((seed, subject, sequence), frames, vigour, leaning)
-    labels, labelled = _codes(Dice(seed, "codes", subject, sequence), level)
+    labels, labelled = _labels(CounterRNG(seed, "codes", subject, sequence), level)
     return Track(
         level=level,
         flow=_lag(level, 0.18),
         labels=labels,
         labelled=labelled,
-        looks=_looks(Dice(seed, "looks", subject, sequence), frames),
-        views=_views(Dice(seed, "views", subject, sequence), frames, identity.make(seed, subject).melanin),
+        looks=_looks(CounterRNG(seed, "looks", subject, sequence), frames),
+        views=_views(
+            CounterRNG(seed, "views", subject, sequence), frames, identity.make_identity(seed, subject).melanin
+        ),
     )
 
 
@@ -127,26 +129,26 @@ def _levels(name: tuple[int, str, str], frames: int, vigour: float, leaning: dic
     events = [(expression, rate, EXPRESSIONS[expression]) for expression, rate in usual.items()]
     events += [(f"AU{au}", rate, {au: 1.0}) for au, rate in _ALONE.items()]
     for kind, rate, takes_part in events:
-        dice = Dice("events", *name, kind)
+        dice = CounterRNG("events", *name, kind)
         for slot in range(int((_BEFORE + frames / FPS) / _SLOT) + 1):
-            if dice.happens(rate * leaning[kind] * _SLOT):
+            if dice.bernoulli(rate * leaning[kind] * _SLOT):
                 start = slot * _SLOT - _BEFORE + dice.uniform(0.0, _SLOT)
                 for au, chance in takes_part.items():
-                    if dice.happens(chance):
+                    if dice.bernoulli(chance):
                         still[:, AUS.index(au)] *= 1.0 - _event(dice, time, start + dice.uniform(0.0, 0.12), vigour)
-    dice = Dice("unrest", *name)
+    dice = CounterRNG("unrest", *name)
     for column in range(len(AUS)):
         still[:, column] *= 1.0 - dice.uniform(0.0, 0.12) * _wander(dice, frames)
     return 1.0 - still
 
 
-def _event(dice: Dice, time: Floats, start: float, vigour: float) -> Floats:
+def _event(dice: CounterRNG, time: Floats, start: float, vigour: float) -> Floats:
     rise, hold, fall = dice.uniform(0.12, 0.36), dice.uniform(0.10, 0.90), dice.uniform(0.16, 0.50)
     peak = min(vigour * dice.uniform(0.3, 1.1), 1.0)
     return peak * _smooth((time - start) / rise) * _smooth((start + rise + hold + fall - time) / fall)
 
 
-def _wander(dice: Dice, frames: int, every: int = 12) -> Floats:
+def _wander(dice: CounterRNG, frames: int, every: int = 12) -> Floats:
     """A slow smooth walk in [0, 1] through a new random value every so many frames."""
     stops = np.array([dice.uniform() for _ in range(frames // every + 2)])
     at = np.arange(frames)
@@ -163,28 +165,28 @@ def _lag(level: Floats, share: float) -> Floats:
     return flow
 
 
-def _codes(dice: Dice, level: Floats) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+def _labels(dice: CounterRNG, level: Floats) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
     """Labels by threshold; here and there a stretch of an AU, or of all, that nobody coded."""
     frames = len(level)
     labels = (level >= THRESHOLD).astype(np.int8)
     for column in range(len(AUS)):
-        if dice.happens(0.03):
+        if dice.bernoulli(0.03):
             first = int(dice.uniform(0.0, frames))
             labels[first : first + 3 + int(dice.uniform(0.0, 10.0)), column] = -1
     labelled = np.ones(frames, bool)
-    if dice.happens(0.06):
+    if dice.bernoulli(0.06):
         labelled[: min(4 + int(dice.uniform(0.0, 6.0)), frames - 1)] = False
         labels[~labelled] = -1
     return labels, labelled
 
 
-def _looks(dice: Dice, frames: int) -> Floats:
+def _looks(dice: CounterRNG, frames: int) -> Floats:
     time = np.arange(frames) / FPS
     looks = np.zeros((frames, 4))
     looks[:, 0] = 0.07 * (_wander(dice, frames, 16) - 0.5)
     looks[:, 1] = 0.03 * (_wander(dice, frames, 16) - 0.5)
     for slot in range(int(frames / FPS / 2.0) + 1):
-        if dice.happens(0.5):
+        if dice.bernoulli(0.5):
             start = slot * 2.0 + dice.uniform(0.0, 2.0)
             looks[:, 2] = np.maximum(
                 looks[:, 2], _smooth((time - start) / 0.08) * _smooth((start + 0.24 - time) / 0.12)
@@ -193,9 +195,9 @@ def _looks(dice: Dice, frames: int) -> Floats:
     return looks
 
 
-def _views(dice: Dice, frames: int, melanin: float) -> tuple[View, ...]:
+def _views(dice: CounterRNG, frames: int, melanin: float) -> tuple[View, ...]:
     def sway(spread: float, move: float) -> Floats:
-        return dice.bell(0.0, spread) + move * (_wander(dice, frames, 14) - 0.5)
+        return dice.normal(0.0, spread) + move * (_wander(dice, frames, 14) - 0.5)
 
     yaw, pitch, roll = sway(0.04, 0.05), sway(0.02, 0.03), sway(0.014, 0.02)
     shift_u, shift_v = sway(0.014, 0.02), sway(0.014, 0.02)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from aubench.core.errors import DataError, UsageError
+from aubench.core.protocol import FoldRule
+from aubench.core.registry import find_protocol
+from aubench.core.task import Modality
+from aubench.data.splits import ProtocolDataset
+from aubench.data.store import Store
+
+
+@pytest.fixture(scope="module")
+def data(small_store):
+    return ProtocolDataset(Store(small_store), find_protocol("synth_3fold"))
+
+
+@pytest.mark.parametrize("fold", [1, 2, 3])
+def test_roles_share_no_subject_and_leave_no_labelled_frame_out(data, fold):
+    roles = data.roles(fold, validation=True)
+    who = [set(data.subjects[rows]) for rows in (roles.train, roles.val, roles.test)]
+    assert not who[0] & who[1] and not who[0] & who[2] and not who[1] & who[2]
+    assert who[2] == data.protocol.test_subjects(fold)
+    assert len(roles.train) + len(roles.val) + len(roles.test) == data.count
+    assert 0.1 < len(who[1]) / len(who[0] | who[1]) < 0.3
+
+
+def test_validation_subjects_are_the_same_for_everyone(data, small_store):
+    again = ProtocolDataset(Store(small_store), find_protocol("synth_3fold"))
+    assert np.array_equal(again.split(1, validation=True).val, data.roles(1, validation=True).val)
+
+
+def test_runs_on_fewer_modalities_train_and_validate_on_the_same_people(data, small_store):
+    narrow = ProtocolDataset(Store(small_store), find_protocol("synth_3fold", ["depth"]))
+    for fold in (1, 2, 3):
+        ours, whole = (each.split(fold, validation=True) for each in (narrow, data))
+        assert np.array_equal(ours.val, whole.val) and np.array_equal(ours.train, whole.train)
+
+
+def test_one_training_subject_leaves_nobody_to_validate_on(small_store):
+    protocol = find_protocol("synth_3fold")
+    first, *rest = sorted(protocol.subjects)
+    few = protocol.model_copy(
+        update={
+            "parts": {"one": (first,), "others": tuple(rest)},
+            "folds": (FoldRule(train=("one",), test=("others",)), FoldRule(train=("others",), test=("one",))),
+        }
+    )
+    alone = ProtocolDataset(Store(small_store), few)
+    with pytest.raises(UsageError, match="fold 1 has one training subject"):
+        alone.split(1, validation=True)
+    assert len(alone.split(1, validation=False).train)
+
+
+def test_validation_labels_are_nearer_to_the_training_rates_than_a_usual_draw(data):
+    roles = data.roles(1, validation=True)
+    training = np.concatenate([roles.train, roles.val])
+
+    def rates(rows):
+        return (data.labels[rows] == 1).sum(0) / (data.labels[rows] >= 0).sum(0)
+
+    def distance(rows):
+        return np.abs(rates(rows) - rates(training)).sum()
+
+    rng = np.random.default_rng(0)
+    names = sorted(set(data.subjects[training]))
+    draws = [distance(data.rows_of(set(rng.choice(names, 6, replace=False)))) for _ in range(50)]
+    assert distance(roles.val) < np.median(draws)
+
+
+def test_without_validation_everybody_trains(data):
+    roles = data.roles(2, validation=False)
+    assert not len(roles.val)
+    assert set(data.subjects[roles.train]) == data.protocol.train_subjects(2)
+
+
+def test_prevalence_counts_known_labels_alone(data):
+    rows = data.roles(1, validation=True).train
+    for i, au in enumerate(data.protocol.aus):
+        column = data.labels[rows, i]
+        assert data.prevalence(rows)[f"AU{au}"] == ((column == 1).sum(), (column != -1).sum())
+
+
+def test_store_that_does_not_fit_the_protocol_is_refused(small_store):
+    store = Store(small_store)
+    with pytest.raises(DataError, match="holds synth, but bp4d_3fold is on bp4d"):
+        ProtocolDataset(store, find_protocol("bp4d_3fold"))
+    lacking = Store(small_store)
+    lacking.frames = lacking.frames[lacking.frames["subject"] != "M018"]
+    with pytest.raises(DataError, match=r"lacks 1 of the 41 subjects .*M018"):
+        ProtocolDataset(lacking, find_protocol("synth_3fold"))
+    blind = Store(small_store)
+    kept = {m: text for m, text in blind.info.modalities.items() if m is not Modality.DEPTH}
+    blind.info = blind.info.model_copy(update={"modalities": kept})
+    with pytest.raises(DataError, match="has no depth images"):
+        ProtocolDataset(blind, find_protocol("synth_3fold"))

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+
+from aubench.core.errors import DataError
+from aubench.core.task import Modality
+from aubench.datasets.bp4d import extract as extraction
+from aubench.datasets.bp4d.extract import Options, extract
+from aubench.datasets.bp4d.labels import read_label_file
+from aubench.datasets.bp4d.layout import find_recordings
+
+OPTIONS = Options(size=48, offset="auto", depth=True, landmarks=None)
+
+
+def first(delivery, options: Options = OPTIONS):
+    return extract(find_recordings(delivery.root)[0], options)
+
+
+def test_photos_meshes_and_labels_come_together(delivery) -> None:
+    made = first(delivery)
+    assert made.images[Modality.VISUAL].shape == (5, 48, 48, 3)
+    assert made.images[Modality.DEPTH].shape == (5, 48, 48, 1)
+    assert made.frames["frame"].tolist() == [1, 2, 3, 4, 5]
+    assert made.frames["source"].tolist() == [f"F001/T1/000{n}.jpg" for n in range(5)]
+    assert made.frames["labelled"].tolist() == [True] * 4 + [False]
+    codes = read_label_file(delivery.codes("F001", "T1"))
+    labels = made.frames.filter(like="AU").to_numpy()
+    assert (labels[:4] == codes.labels).all()
+    assert (labels[4] == -1).all()
+    assert made.notes["offset"] == -1
+    assert made.skipped == []
+
+
+def test_the_face_fills_the_crop_in_both_modalities(delivery) -> None:
+    made = first(delivery)
+    visual, depth = made.images[Modality.VISUAL].mean(-1), made.images[Modality.DEPTH][..., 0]
+    assert (visual[:, 20:28, 20:28] > 120).all()  # the face's middle is the crop's
+    assert (visual[:, :4, :4] < 90).all()  # and the wall its corner
+    assert (depth[:, 6:42, 6:42] > 0).all()
+    peak = np.array([np.unravel_index(one.argmax(), one.shape) for one in depth])
+    nose = np.array([np.unravel_index(one[14:32, 14:34].argmax(), (18, 20)) for one in visual]) + 14
+    assert np.abs(peak - nose).max() <= 6
+
+
+def test_a_lost_photo_is_listed_and_its_mesh_left_out(delivery) -> None:
+    (delivery.task("F001", "T1") / "0000.jpg").unlink()
+    made = first(delivery)
+    assert made.frames["frame"].tolist() == [2, 3, 4, 5]
+    assert made.skipped == [(1, "coded, but without a photo")]
+    assert made.notes["offset"] == -1  # told by the mesh
+
+
+def test_a_lost_mesh_leaves_the_depth_black_and_says_so(delivery) -> None:
+    (delivery.task("F001", "T1") / "0002.obj").unlink()
+    made = first(delivery)
+    assert made.frames["missing"].tolist() == ["", "", "D", "", ""]
+    assert (made.images[Modality.DEPTH].reshape(5, -1).max(1) > 0).tolist() == [True, True, False, True, True]
+    assert made.skipped == [(3, "depth: there is no mesh")]
+    assert made.notes["without_mesh"] == 1
+
+
+def test_a_frame_without_a_face_is_cut_where_its_neighbours_are(delivery, take_photo) -> None:
+    (delivery.task("F001", "T1") / "0002.jpg").write_bytes(take_photo().data)
+    made = first(delivery)
+    assert len(made.frames) == 5
+    assert made.notes["without_face"] == 1
+
+
+def test_a_sequence_without_any_face_is_left_out_and_listed(delivery, take_photo) -> None:
+    for photo in delivery.task("F001", "T1").glob("*.jpg"):
+        photo.write_bytes(take_photo().data)
+    made = first(delivery)
+    assert made.images == {}
+    assert made.frames.empty
+    assert made.skipped == [(frame, "no face in the whole sequence") for frame in range(1, 6)]
+
+
+def test_labels_without_a_sequence_are_listed(delivery) -> None:
+    for file in delivery.task("F001", "T1").iterdir():
+        file.unlink()
+    made = first(delivery)
+    assert made.frames.empty
+    assert made.skipped == [(frame, "coded, but without a photo") for frame in range(1, 5)]
+
+
+def test_a_sequence_without_labels_is_kept_unlabelled(delivery) -> None:
+    delivery.codes("F001", "T1").unlink()
+    made = first(delivery)
+    assert len(made.frames) == 5
+    assert not made.frames["labelled"].any()
+    assert made.notes["codes"] == "none"
+
+
+def test_names_that_are_no_number_are_listed(delivery) -> None:
+    (delivery.task("F001", "T1") / "poster.jpg").touch()
+    assert first(delivery).skipped == [(-1, "poster.jpg: its name is not a number")]
+
+
+def test_landmarks_take_the_place_of_the_detector(delivery, monkeypatch, tmp_path, points_49) -> None:
+    asked = []
+
+    def read(path, frames):
+        asked.append((path, frames))
+        return np.stack([points_49(104.0, 140.0, 42.0) + 3 * i for i in range(len(frames))])
+
+    monkeypatch.setattr(extraction, "read_landmarks", read)
+    monkeypatch.setattr(extraction.faces, "track", lambda photos: pytest.fail("the detector was asked"))
+    made = first(delivery, Options(48, "auto", True, tmp_path))
+    assert asked == [(tmp_path / "F001_T1.mat", [1, 2, 3, 4, 5])]
+    assert made.images[Modality.VISUAL].shape == (5, 48, 48, 3)
+    assert made.landmarks.shape == (5, 49, 2)
+    assert made.landmarks.min() > 0 and made.landmarks.max() < 1
+
+
+def test_without_landmarks_a_sequence_has_none(delivery) -> None:
+    assert first(delivery).landmarks is None
+
+
+def test_lost_points_are_nan_and_a_sequence_without_any_is_left_out(delivery, monkeypatch, tmp_path, points_49) -> None:
+    points = np.stack([points_49(104.0, 140.0, 42.0)] * 5)
+    points[1] = np.nan
+    monkeypatch.setattr(extraction, "read_landmarks", lambda path, frames: points)
+    made = first(delivery, Options(48, "auto", False, tmp_path))
+    assert np.isnan(made.landmarks).all((1, 2)).tolist() == [False, True, False, False, False]
+    points[:] = np.nan
+    made = first(delivery, Options(48, "auto", False, tmp_path))
+    assert (made.images, made.landmarks) == ({}, None)
+    assert made.frames.empty
+
+
+def test_a_mesh_with_nan_is_named_with_its_line(delivery) -> None:
+    mesh = delivery.task("F001", "T1") / "0003.obj"
+    mesh.write_text(mesh.read_text().replace("\nv ", "\nv nan ", 1))
+    with pytest.raises(DataError, match=r"0003\.obj:2: the line has something that is not a finite number"):
+        first(delivery)
+
+
+def test_half_a_photo_is_named(delivery) -> None:
+    photo = delivery.task("F001", "T1") / "0003.jpg"
+    photo.write_bytes(photo.read_bytes()[:3000])
+    with pytest.raises(DataError, match=r"0003\.jpg: is cut short"):
+        first(delivery)

@@ -1,0 +1,106 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aubench.core.errors import DataError, UsageError
+from aubench.datasets.bp4d.landmark_files import face_track, landmarks_in_crop, points_of, read_landmarks, square_around
+
+
+def face() -> np.ndarray:
+    """49 points of a face seen from the front: eyes 60 apart, mouth 66 below them."""
+    points = np.zeros((49, 2))
+    points[:10] = np.stack([np.linspace(-50, 50, 10), np.full(10, -20)], 1)
+    points[10:19] = np.stack([np.zeros(9), np.linspace(0, 40, 9)], 1)
+    circle = np.stack([np.cos(np.arange(6) * np.pi / 3), np.sin(np.arange(6) * np.pi / 3)], 1)
+    points[19:25], points[25:31] = circle * [12, 4] + [-30, 0], circle * [12, 4] + [30, 0]
+    points[31:] = np.stack([np.linspace(-25, 25, 18), np.full(18, 66)], 1)
+    return points
+
+
+def test_the_square_of_a_frontal_face_reaches_from_forehead_to_chin() -> None:
+    column, row, side, angle = square_around(face())
+    assert (column, angle) == (pytest.approx(0, abs=1e-9), pytest.approx(0, abs=1e-9))
+    assert row - side / 2 < -55  # above the brows
+    assert 95 < row + side / 2 < 130  # below the mouth by a chin
+
+
+@given(st.floats(-1.5, 1.5), st.floats(0.2, 5), st.floats(-500, 500), st.floats(-500, 500))
+def test_the_square_moves_with_the_face(angle, scale, right, down) -> None:
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    still, moved = square_around(face()), square_around(face() @ turn.T + [right, down])
+    assert np.allclose(moved[:2], turn @ still[:2] + [right, down], atol=1e-6)
+    assert moved[2] == pytest.approx(scale * still[2])
+    assert moved[3] == pytest.approx(angle, abs=1e-9)
+
+
+def test_a_turned_head_keeps_its_size() -> None:
+    assert square_around(face() * [0.6, 1])[2] == pytest.approx(square_around(face())[2], rel=0.02)
+
+
+def test_each_frame_takes_its_own_points_and_lost_ones_none() -> None:
+    content = {"a": face().T, "b": np.zeros((2, 1)), "c": face() + 100, "d": np.full((2, 49), np.nan)}
+    points = points_of(content, np.array([["a", "b", "c", "d"]]), [1, 2, 3, 4, 5, 0])
+    assert np.allclose(points[0], face())
+    assert np.allclose(points[2], face() + 100)
+    assert np.isnan(points[[1, 3, 4, 5]]).all()
+
+
+def test_squares_follow_the_points_and_lost_frames_have_none() -> None:
+    squares = face_track(np.stack([face(), np.full((49, 2), np.nan), face() + 100]))
+    assert np.isnan(squares[1]).all()
+    assert np.allclose(squares[2], squares[0] + [100, 100, 0, 0])
+    assert face_track(np.empty((0, 49, 2))).shape == (0, 4)
+
+
+def test_points_within_a_square_go_from_0_to_1_along_its_sides() -> None:
+    side, angle = 80.0, 0.3
+    along = side * np.array([np.cos(angle), np.sin(angle)])
+    down = side * np.array([-np.sin(angle), np.cos(angle)])
+    corner = np.array([200.0, 300.0])
+    points = np.full((1, 49, 2), np.nan)
+    points[0, :4] = [corner, corner + along, corner + 0.25 * along + 0.5 * down, corner - down]
+    centre = corner + (along + down) / 2
+    placed = landmarks_in_crop(points, np.array([[*centre, side, angle]]))
+    assert placed.dtype == np.float32
+    assert np.allclose(placed[0, :4], [[0, 0], [1, 0], [0.25, 0.5], [0, -1]], atol=1e-6)
+    assert np.isnan(placed[0, 4:]).all()
+
+
+def test_eyes_of_a_levelled_crop_are_level() -> None:
+    turn = np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+    points = (3 * face() @ turn.T + [500, 700])[None]
+    (placed,) = landmarks_in_crop(points, face_track(points))
+    left, right = placed[19:25].mean(0), placed[25:31].mean(0)
+    assert left[1] == pytest.approx(right[1], abs=1e-6)
+    assert (left[0] + right[0]) / 2 == pytest.approx(0.5, abs=1e-6)
+    assert placed.min() > 0 and placed.max() < 1
+
+
+def test_without_h5py_it_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(UsageError, match=r"needs h5py; pip install 'aubench\[landmarks\]'"):
+        read_landmarks(Path("F001_T1.mat"), [1])
+
+
+def test_reads_a_delivered_file(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "F001_T1.mat", "w") as file:
+        kept = [file.create_dataset(f"#refs#/{i}", data=face().T + 10 * i) for i in range(3)]
+        references = file.create_dataset("fit/pred", (3, 1), dtype=h5py.ref_dtype)
+        references[:, 0] = [one.ref for one in kept]
+    points = read_landmarks(tmp_path / "F001_T1.mat", [3, 1])
+    assert np.allclose(points, np.stack([face() + 20, face()]))
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "text.mat").write_text("no")
+    with h5py.File(tmp_path / "other.mat", "w") as file:
+        file["fit"] = 1
+    for name in ("text.mat", "other.mat", "missing.mat"):
+        with pytest.raises(DataError, match=f"{name}: is not a 49-point file"):
+            read_landmarks(tmp_path / name, [1])

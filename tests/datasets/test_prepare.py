@@ -1,0 +1,223 @@
+import hashlib
+import json
+import multiprocessing
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aubench.core.errors import DataError, UsageError
+from aubench.core.task import Modality
+from aubench.data.store import Store
+from aubench.datasets.bp4d import prepare
+from aubench.datasets.bp4d.prepare import prepare_bp4d
+from aubench.datasets.bp4d.summary import PrepareSummary
+
+
+@pytest.fixture(scope="module")
+def damaged(master, tmp_path_factory: pytest.TempPathFactory):
+    """A delivery that lacks a photo and a mesh, and has one more unknown code."""
+    root = tmp_path_factory.mktemp("damaged") / "BP4D"
+    shutil.copytree(master.root, root)
+    delivery = type(master)(root)
+    (delivery.task("F001", "T2") / "0001.jpg").unlink()
+    (delivery.task("F002", "T1") / "0001.obj").unlink()
+    codes = delivery.codes("F001", "T1")
+    lines = codes.read_text().splitlines()
+    cells = lines[1].split(",")
+    cells[12] = "9"
+    codes.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]) + "\n")
+    return delivery
+
+
+@pytest.fixture(scope="module")
+def prepared(damaged, tmp_path_factory: pytest.TempPathFactory) -> tuple[PrepareSummary, list[tuple[int, int]]]:
+    """Its store's closing table, and the progress that was told on the way."""
+    steps: list[tuple[int, int]] = []
+    store = tmp_path_factory.mktemp("stores") / "bp4d"
+    report = prepare_bp4d(damaged.root, store, size=32, workers=1, progress=lambda *step: steps.append(step))
+    return report, steps
+
+
+def bytes_of(store: Path) -> dict[str, str]:
+    files = sorted(path for path in store.rglob("*") if path.is_file() and path.name != ".verified.json")
+    return {str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_delivery_becomes_a_store(prepared) -> None:
+    report, _ = prepared
+    store = Store(report.store)
+    store.verify(full=True)
+    assert store.info.modalities.keys() == {Modality.VISUAL, Modality.DEPTH}
+    assert list(store.frames[["subject", "sequence"]].drop_duplicates().itertuples(index=False, name=None)) == [
+        (subject, task) for subject in ("F001", "F002", "M009") for task in ("T1", "T2")
+    ]
+    assert store.read(Modality.VISUAL, [0])[0].mean() > 60
+    assert {path.name for path in report.store.iterdir()} - {".verified.json"} == {
+        "arrays",
+        "frames.parquet",
+        "sequences.csv",
+        "skipped.csv",
+        "store.json",
+    }
+
+
+def test_the_closing_table_counts(prepared) -> None:
+    report, _ = prepared
+    assert (report.subjects, report.sequences, report.frames, report.labelled) == (3, 6, 29, 23)
+    assert (report.without_face, report.without_mesh, report.skipped) == (0, 1, 2)
+    assert report.unknown == {**dict.fromkeys(prepare.SCORED, 0), 12: 1}
+    assert report.offsets == {-1: 6}
+    assert report.skipped_file.read_text().splitlines() == [
+        "subject,sequence,frame,reason",
+        'F001,T2,2,"coded, but without a photo"',
+        "F002,T1,2,depth: there is no mesh",
+    ]
+
+
+def test_the_closing_table_is_readable(prepared) -> None:
+    report, _ = prepared
+    lines = [" ".join(line.split()) for line in report.lines()]
+    for line in ("sequences 6", "frames 29", "labelled 23", "without face 0", "without mesh 1", "skipped 2"):
+        assert line in lines
+    assert "sequences with photo = frame -1 6" in lines
+    assert "AU1 AU2 AU4 AU6 AU7 AU10 AU12 AU14 AU15 AU17 AU23 AU24" in lines
+    assert "0 0 0 0 0 0 1 0 0 0 0 0" in lines
+    assert lines[-1].endswith("skipped.csv")
+
+
+def test_progress_starts_at_nothing_and_ends_with_all(prepared) -> None:
+    _, steps = prepared
+    assert (steps[0], steps[-1]) == ((0, 29), (29, 29))
+    assert steps == sorted(steps)
+
+
+def test_a_store_is_never_overwritten(prepared, damaged) -> None:
+    with pytest.raises(DataError, match="a store is here already"):
+        prepare_bp4d(damaged.root, prepared[0].store, size=32)
+
+
+def test_a_folder_with_something_in_it_is_refused_before_the_work(damaged, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match="is not an empty folder; name one inside it"):
+        prepare_bp4d(damaged.root, tmp_path, size=32)
+    assert not tmp_path.with_name(tmp_path.name + ".partial").exists()
+
+
+def test_a_stopped_one_goes_on_and_ends_the_same(prepared, damaged, tmp_path: Path) -> None:
+    store = tmp_path / "bp4d"
+
+    def stop(done: int, total: int) -> None:
+        if done >= 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_bp4d(damaged.root, store, size=32, workers=2, progress=stop)
+    assert not store.exists()
+    (tmp_path / "bp4d.partial/arrays/F001/.T1.visual.npy.x.tmp").write_bytes(b"half")
+
+    steps: list[int] = []
+    prepare_bp4d(damaged.root, store, size=32, workers=2, progress=lambda done, total: steps.append(done))
+    assert steps[0] >= 10
+    assert bytes_of(store) == bytes_of(prepared[0].store)
+
+
+def test_a_damaged_mesh_stops_it_and_going_on_needs_the_same_options(delivery, tmp_path: Path) -> None:
+    (delivery.task("M009", "T2") / "004.obj").write_text("v nan 0 0\n")
+    with pytest.raises(DataError, match=r"004\.obj:1: the line has something that is not a finite number"):
+        prepare_bp4d(delivery.root, tmp_path / "store", size=32, workers=1)
+    assert not (tmp_path / "store").exists()
+    with pytest.raises(DataError, match="was begun with other options"):
+        prepare_bp4d(delivery.root, tmp_path / "store", size=48, workers=1)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda text: text.replace(",9,", ",x,", 101), r"F002_T2\.csv:2:\d+: 'x' is not a whole number"),
+        (lambda text: text.rstrip()[:-40], r"F002_T2\.csv:5: the row has \d+ columns, the header 100"),
+    ],
+    ids=["letter", "cut"],
+)
+def test_label_files_are_read_before_the_first_photo(delivery, tmp_path: Path, monkeypatch, damage, says) -> None:
+    file = delivery.codes("F002", "T2")
+    header, rows = file.read_text().split("\n", 1)
+    file.write_text(f"{header}\n{damage(rows)}")
+    monkeypatch.setattr(prepare, "_pool", lambda workers: pytest.fail("work began"))
+    with pytest.raises(DataError, match=says):
+        prepare_bp4d(delivery.root, tmp_path / "store", size=16)
+    assert [path.name for path in tmp_path.iterdir()] == ["BP4D"]
+
+
+def test_without_any_mesh_there_is_no_depth(delivery, tmp_path: Path) -> None:
+    for mesh in delivery.root.rglob("*.obj"):
+        mesh.unlink()
+    report = prepare_bp4d(delivery.root, tmp_path / "store", size=16, workers=1)
+    assert Store(report.store).info.modalities.keys() == {Modality.VISUAL}
+    assert report.skipped == 0
+
+
+def test_missing_landmark_files_are_found_at_once(delivery, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"F001_T1\.mat: no such landmark file"):
+        prepare_bp4d(delivery.root, tmp_path / "store", landmarks=tmp_path)
+
+
+@pytest.fixture
+def pointed(delivery, tmp_path: Path, points_49, write_points):
+    """The delivery with a folder of 49-point files that follow its faces; one frame of F001 T2 is lost."""
+    pytest.importorskip("h5py")
+    for subject in ("F001", "F002", "M009"):
+        for task in ("T1", "T2"):
+            points = np.stack([points_49(104.0 + n, 126.0 - 2 * n, 42.0) for n in range(5)])
+            if (subject, task) == ("F001", "T2"):
+                points[2] = np.nan
+            write_points(tmp_path / "2DFeatures" / f"{subject}_{task}.mat", points)
+    return delivery.root, tmp_path / "2DFeatures"
+
+
+def test_a_store_keeps_the_delivered_points(pointed, tmp_path: Path) -> None:
+    source, folder = pointed
+    report = prepare_bp4d(source, tmp_path / "store", size=32, landmarks=folder, workers=1)
+    store = Store(report.store)
+    store.verify(full=True)
+    assert store.landmark_count == 49
+    assert json.loads((report.store / "store.json").read_text())["landmarks"] == 49
+    rows = np.array([7, 0, 3])
+    points = store.landmarks(rows)
+    assert (points.shape, points.dtype) == ((3, 49, 2), np.float32)
+    assert store.frames.loc[7, ["subject", "sequence", "frame"]].tolist() == ["F001", "T2", 3]
+    assert np.isnan(points[0]).all()
+    assert points[1:].min() > 0.1 and points[1:].max() < 0.9
+
+
+def test_a_changed_file_of_points_is_noticed(pointed, tmp_path: Path) -> None:
+    source, folder = pointed
+    report = prepare_bp4d(source, tmp_path / "store", size=32, landmarks=folder, workers=1)
+    file = report.store / "arrays/F002/T1.landmarks.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"T1\.landmarks\.npy: has changed since the store was made"):
+        Store(report.store).verify(full=False)
+
+
+def test_a_store_without_points_says_nothing_of_them(prepared) -> None:
+    report, _ = prepared
+    assert Store(report.store).landmark_count == 0
+    assert "landmarks" not in json.loads((report.store / "store.json").read_text())
+    assert not list(report.store.rglob("*.landmarks.npy"))
+
+
+def test_an_absurd_size_is_refused(delivery, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="16 pixels or more"):
+        prepare_bp4d(delivery.root, tmp_path / "store", size=0)
+
+
+def test_a_killed_worker_is_told_in_one_line(delivery, tmp_path: Path) -> None:
+    def kill(done: int, total: int) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    with pytest.raises(DataError, match="a worker process was killed"):
+        prepare_bp4d(delivery.root, tmp_path / "store", size=16, workers=1, progress=kill)

@@ -1,0 +1,74 @@
+"""A leaderboard folder to break."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aubench.core.task import Modality
+from aubench.leaderboard import build
+
+VISUAL = (Modality.VISUAL,)
+
+
+@pytest.fixture(scope="session")
+def records(make_record):
+    """Two methods with two seeds each, another recipe, one modality, a leaking selection and a run without fold 2."""
+    return [
+        make_record("late_fusion", seed=0, skill=0.6),
+        make_record("late_fusion", seed=1, skill=0.6),
+        make_record("amf", seed=0, skill=0.9),
+        make_record("amf", seed=1, skill=0.9),
+        make_record("amf", seed=0, skill=0.7, recipe={"learning_rate": 2e-4}),
+        make_record("resnet_visual", seed=0, skill=0.5, modalities=VISUAL),
+        make_record("amf", seed=0, skill=1.1, selection="oracle_test"),
+        make_record("early_fusion", seed=5, folds=(1, 3)),
+    ]
+
+
+def _kept(root: Path, records) -> Path:
+    for record in records:
+        record.write(root / "records" / record.place)
+    build.write(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def _whole(tmp_path_factory, records) -> Path:
+    return _kept(tmp_path_factory.mktemp("whole") / "leaderboard", records)
+
+
+@pytest.fixture(scope="session")
+def _small(tmp_path_factory, records) -> Path:
+    return _kept(tmp_path_factory.mktemp("small") / "leaderboard", [records[0], records[2]])
+
+
+@pytest.fixture
+def board(tmp_path, _whole) -> Path:
+    """A sound leaderboard with its pages."""
+    return Path(shutil.copytree(_whole, tmp_path / "leaderboard"))
+
+
+@pytest.fixture
+def small_board(tmp_path, _small) -> Path:
+    """A sound leaderboard of one run each of ``late_fusion`` and ``amf``, to be broken."""
+    return Path(shutil.copytree(_small, tmp_path / "leaderboard"))
+
+
+@pytest.fixture
+def edit() -> Callable[..., None]:
+    """Change one field of a JSON file."""
+
+    def change(path: Path, field: str, value: Any) -> None:
+        content = json.loads(path.read_text())
+        *parents, last = field.split(".")
+        inner = content
+        for key in parents:
+            inner = inner[int(key)] if isinstance(inner, list) else inner[key]
+        inner[int(last) if isinstance(inner, list) else last] = value
+        path.write_text(json.dumps(content))
+
+    return change

@@ -1,0 +1,201 @@
+"""A run's record gets in whole and proven, or not at all."""
+
+import pandas as pd
+import pytest
+
+from aubench.core.errors import DataError, RecordError
+from aubench.leaderboard import build, records
+from aubench.leaderboard.add import add
+from aubench.leaderboard.check import check
+from aubench.results import counts, histograms
+from aubench.results import record as record_file
+from aubench.results.record import Record, RecordInfo
+
+
+@pytest.fixture
+def run(tmp_path, make_record):
+    """The folder of a finished run."""
+    folder = tmp_path / "runs" / "one"
+    make_record().write(folder / "record")
+    return folder
+
+
+def _files(root):
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*"))
+
+
+def test_added_record_is_checked_and_lies_in_its_place(run, tmp_path, make_record):
+    root = tmp_path / "leaderboard"
+    (target,) = add([run], root).paths
+    assert target == root / "records" / make_record().place
+    build.write(root)
+    assert check(root) == []
+    before = _files(root)
+    assert add([run / "record"], root).paths == (target,)
+    assert _files(root) == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("summary.f1_mean", 0.9, "summary.f1_mean"),
+        ("protocol.digest", "0" * 64, "protocol.digest"),
+        ("extra", 1, "extra"),
+    ],
+)
+def test_a_record_that_does_not_hold_leaves_nothing_behind(run, tmp_path, edit, field, value, says):
+    edit(run / "record" / "record.json", field, value)
+    with pytest.raises(RecordError, match=says):
+        add([run], tmp_path / "leaderboard")
+    assert not (tmp_path / "leaderboard").exists()
+
+
+def test_the_same_run_twice_is_refused(run, tmp_path, edit):
+    root = tmp_path / "leaderboard"
+    add([run], root)
+    before = _files(root)
+    edit(run / "record" / "record.json", "time.seconds", 1.0)
+    with pytest.raises(RecordError, match="another record of this run"):
+        add([run], root)
+    edit(run / "record" / "record.json", "run", "renamed")
+    with pytest.raises(RecordError, match="duplicate"):
+        add([run], root)
+    assert _files(root) == before
+
+
+@pytest.fixture
+def under(make_record):
+    """The same run after it was put under a condition."""
+    clean, worse = make_record(), make_record(skill=0.3)
+    pairs = (clean.counts, worse.counts), (clean.histograms, worse.histograms)
+    both = [pd.concat([ours, theirs.assign(condition="noise:all:0.5")]) for ours, theirs in pairs]
+    fields = clean.info.model_dump(mode="json") | {"conditions": ["clean", "noise:all:0.5"]}
+    return Record(RecordInfo.from_fields(fields), counts.canonical(both[0]), histograms.canonical(both[1]))
+
+
+def test_a_record_with_more_conditions_takes_the_place_of_one_with_fewer(run, tmp_path, under):
+    root = tmp_path / "leaderboard"
+    add([run], root)
+    before = _files(root)
+    under.write(run / "record")
+    (target,) = add([run], root).paths
+    assert record_file.read(target).info.conditions == ("clean", "noise:all:0.5")
+    assert _files(root) == before
+    build.write(root)
+    assert check(root) == []
+
+
+def test_fewer_conditions_or_anything_else_changed_take_no_place(run, tmp_path, under, make_record, edit):
+    root = tmp_path / "leaderboard"
+    under.write(run / "record")
+    (target,) = add([run], root).paths
+    make_record().write(run / "record")
+    with pytest.raises(RecordError, match="another record of this run"):
+        add([run], root)
+    make_record().write(target)
+    under.write(run / "record")
+    edit(run / "record" / "record.json", "time.seconds", 1.0)
+    with pytest.raises(RecordError, match="another record of this run"):
+        add([run], root)
+    assert record_file.read(target).info.conditions == ("clean",)
+
+
+def test_an_unfinished_run_is_told(tmp_path):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(DataError, match="no record of a finished run here"):
+        add([tmp_path / "run"], tmp_path / "leaderboard")
+
+
+def test_a_failed_write_leaves_nothing_behind(run, tmp_path, monkeypatch):
+    root = tmp_path / "leaderboard"
+
+    def full(*_):
+        raise DataError("the disk is full")
+
+    monkeypatch.setattr("aubench._util.atomic.write_json", full)
+    with pytest.raises(DataError, match="disk is full"):
+        add([run], root)
+    assert not [path for path in root.rglob("*") if path.is_file()]
+    assert [str(finding) for finding in check(root)] == [
+        f"{root / 'README.md'}: is missing; run `aubench leaderboard build`"
+    ]
+
+
+@pytest.fixture
+def many(tmp_path, make_record):
+    """Folders of two finished runs, one that lacks folds, and one that was just begun."""
+    runs = tmp_path / "runs"
+    made = [make_record(seed=0), make_record("amf", seed=1), make_record("amf", seed=2, folds=(1,))]
+    for record in made:
+        record.write(runs / record.place / "record")
+    (runs / "synth_3fold" / "amf" / "begun").mkdir()
+    (runs / "synth_3fold" / "amf" / "begun" / "run.json").write_text("{}")
+    return runs, made
+
+
+def test_a_folder_of_runs_gives_all_that_are_finished_and_names_the_others(many, tmp_path):
+    runs, (first, second, third) = many
+    root = tmp_path / "leaderboard"
+    added = add([runs], root)
+    assert set(added.paths) == {root / "records" / record.place for record in (first, second)}
+    assert {finding.path for finding in added.skipped_runs} == {
+        runs / third.place / "record",
+        runs / "synth_3fold/amf/begun",
+    }
+    assert any("has 1 of 3 folds" in finding.what for finding in added.skipped_runs)
+    build.write(root)
+    assert check(root) == []
+    before = _files(root)
+    assert add([runs / "synth_3fold" / "late_fusion"], root).paths == (root / "records" / first.place,)
+    assert _files(root) == before
+    assert add([runs / third.place], root).paths == (root / "records" / third.place,)
+
+
+def test_one_record_of_many_that_does_not_hold_keeps_all_out(many, tmp_path, edit):
+    runs, (_, second, _) = many
+    edit(runs / second.place / "record" / "record.json", "summary.f1_mean", 0.9)
+    with pytest.raises(RecordError, match=r"summary\.f1_mean") as error:
+        add([runs], tmp_path / "leaderboard")
+    assert error.value.where == runs / second.place / "record" / "record.json"
+    assert not (tmp_path / "leaderboard").exists()
+
+
+def test_runs_named_beside_the_folder_that_holds_them_are_added_once(many, tmp_path):
+    runs, (first, second, third) = many
+    root = tmp_path / "leaderboard"
+    added = add([runs / third.place, runs, runs / first.place], root)
+    assert set(added.paths) == {root / "records" / record.place for record in (first, second, third)}
+    assert [finding.path.name for finding in added.skipped_runs] == ["begun"]
+
+
+def test_one_of_several_folders_that_does_not_hold_keeps_all_out(many, tmp_path, edit):
+    runs, (first, second, _) = many
+    edit(runs / second.place / "record" / "record.json", "summary.f1_mean", 0.9)
+    with pytest.raises(RecordError, match="summary"):
+        add([runs / first.place, runs / second.place], tmp_path / "leaderboard")
+    assert not (tmp_path / "leaderboard").exists()
+
+
+def test_the_leaderboard_is_read_once_however_many_runs_are_added(many, tmp_path, monkeypatch):
+    runs, (first, second, _) = many
+    scans = []
+    monkeypatch.setattr(records, "scan", lambda root, scan=records.read_records: scans.append(root) or scan(root))
+    add([runs / first.place, runs / second.place], tmp_path / "leaderboard")
+    assert len(scans) == 1
+
+
+def test_a_run_that_stands_twice_in_a_folder_is_refused(run, tmp_path, make_record):
+    make_record().write(tmp_path / "runs" / "copy" / "record")
+    with pytest.raises(RecordError, match="duplicate"):
+        add([tmp_path / "runs"], tmp_path / "leaderboard")
+    assert not (tmp_path / "leaderboard").exists()
+
+
+def test_a_folder_without_a_finished_run_is_told(many, tmp_path):
+    runs, made = many
+    for name in ("late_fusion", f"amf/{made[1].info.run}"):
+        (runs / "synth_3fold" / name).rename(tmp_path / name.replace("/", "_"))
+    with pytest.raises(DataError, match="no record of a finished run here, 2 unfinished"):
+        add([runs], tmp_path / "leaderboard")
+    with pytest.raises(DataError, match="no such folder"):
+        add([tmp_path / "nowhere"], tmp_path / "leaderboard")

@@ -1,0 +1,226 @@
+"""Pages: what stands in them, and that nothing but the records decides it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from aubench.core.errors import DataError, RecordError, UsageError
+from aubench.leaderboard import build
+from aubench.leaderboard.check import check
+from aubench.metrics import baselines, intervals, significance
+from aubench.metrics import scores as metrics
+from aubench.metrics.resampling import subject_contributions
+from aubench.results.record import Record, Search
+
+
+def _tables(page: str) -> list[list[dict[str, str]]]:
+    """Markdown tables as rows by header."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
+        lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in block.splitlines()]
+        found.append([dict(zip(lines[0], line, strict=True)) for line in lines[2:]])
+    return found
+
+
+def test_rows_group_seeds_and_nothing_else(board):
+    scores, per_au, oracle, _, incomplete, origins = _tables(build.pages(board)["synth_3fold.md"])
+    rows = [(row["#"], row["Method"], row["Modalities"], row["Preset"], row["Seeds"]) for row in scores]
+    assert rows == [
+        ("1", "amf", "V+D", "tiny, learning_rate=0.001", "2"),
+        ("2", "amf", "V+D", "tiny, learning_rate=0.0002", "1"),
+        ("3", "late_fusion", "V+D", "tiny", "2"),
+        ("4", "resnet_visual", "V", "tiny", "1"),
+        ("–", "always positive", "–", "–", "–"),
+        ("–", "prevalence", "–", "–", "–"),
+    ]
+    assert [row["Method"] for row in per_au] == [row["Method"] for row in scores]
+    assert [row["Method"] for row in oracle] == ["amf", "always positive", "prevalence"]
+    assert [(row["Method"], row["Missing"]) for row in incomplete] == [("early_fusion", "fold 2 of 3")]
+    assert len(origins) == 5
+    assert origins[0]["Records by seed"].count("record.json") == 2
+
+
+def test_numbers_are_those_of_the_counts(board, records):
+    scores, per_au = _tables(build.pages(board)["synth_3fold.md"])[:2]
+    runs = [record for record in records if record.info.method.name == "late_fusion"]
+    per_fold = [value for record in runs for value in record.info.summary.f1_by_fold]
+    mean = sum(record.info.summary.f1_mean for record in runs) / 2
+    row = next(row for row in scores if row["Method"] == "late_fusion")
+    assert row["F1"] == f"{100 * mean:.1f} ± {100 * metrics.std(per_fold):.1f}"
+    always = baselines.always_positive(runs[0])[0]
+    margin = intervals.f1_difference([record.counts for record in runs], [always])
+    assert (
+        row["Above always positive"]
+        == f"{100 * margin.estimate:+.1f} ({100 * margin.low:+.1f} to {100 * margin.high:+.1f})"
+    )
+    assert row["GFLOPs"] == "0.380"
+    assert row["Params (M)"] == "1.23"
+    ours = next(row for row in per_au if row["Method"] == "late_fusion")
+    assert ours["AU24"] == f"{50 * sum(record.info.summary.f1_by_au['AU24'] for record in runs):.1f}"
+    assert ours["Mean"] == row["F1"].split()[0]
+
+
+def test_ranks_are_those_of_the_paired_test(board, records):
+    scores = _tables(build.pages(board)["synth_3fold.md"])[0]
+    groups = [records[2:4], records[4:5], records[:2], records[5:6]]
+    ranks = significance.ranks_by_contributions(
+        [subject_contributions([record.counts for record in group]) for group in groups]
+    )
+    assert [row["Rank"] for row in scores] == [*map(str, ranks), "–", "–"]
+    assert len(set(ranks)) > 1
+
+
+def test_the_best_ranked_value_is_bold_and_baselines_never_are(board):
+    for table in _tables(build.pages(board)["synth_3fold.md"])[:4]:
+        for header in table[0].keys() & {"F1", "ACC", "AUC", "F1 pooled", "AU1", "AU24", "Mean"}:
+            cells = [
+                (float(row[header].strip("*").split()[0]), "**" in row[header]) for row in table if row["#"] != "–"
+            ]
+            assert [bold for _, bold in cells] == [value == max(cells)[0] for value, _ in cells]
+            assert not any("**" in row[header] for row in table if row["#"] == "–")
+
+
+def test_leaking_selection_stands_apart_and_is_marked(board):
+    pages = build.pages(board)
+    honest, leaking = pages["synth_3fold.md"].split("## Epoch chosen on the test subjects (leaks)")
+    assert "not** what a method would score" in leaking
+    assert "oracle" not in honest
+    best = _tables(pages["README.md"])[0][0]
+    assert best["Best F1"] == _tables(honest)[0][0]["F1"].strip("*").split()[0]
+
+
+def test_same_bytes_whatever_the_process(board):
+    script = f"from pathlib import Path; from aubench.leaderboard.build import pages; print(repr(pages(Path({str(board)!r}))))"
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": "7",
+        "OMP_NUM_THREADS": "1",
+        "LC_ALL": "C",
+        "TZ": "Asia/Tokyo",
+        "PYTHONUTF8": "1",
+    }
+    other = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert other.stdout == repr(build.pages(board)) + "\n"
+
+
+def test_what_a_record_says_cannot_become_markup(tmp_path, make_record):
+    evil = make_record(recipe={"note": "a|b <script> **x** [y](z) é漢"})
+    for record in (evil, make_record(recipe={"note": "plain"})):
+        record.write(tmp_path / "records" / record.place)
+    page = build.pages(tmp_path)["synth_3fold.md"]
+    line = next(line for line in page.splitlines() if "a\\|b" in line)
+    assert "<script>" not in page
+    assert "&lt;script&gt; \\*\\*x\\*\\* \\[y\\](z)" in line
+    assert "漢" not in page
+
+
+def test_seen_test_subjects_are_told(tmp_path, make_record):
+    made = make_record()
+    subject = made.info.folds[1].test[0]
+    for fold, said in ((1, False), (2, True), (None, True)):
+        fields = made.info.model_dump(mode="json")
+        fields["pretraining"] = [
+            {"stage": "pretrain", "source": "own", "datasets": ["synth"], "fold": fold, "subjects": [subject]}
+        ]
+        type(made)(type(made.info).of(fields), made.counts, made.histograms).write(tmp_path / "records" / made.place)
+        assert ("test subjects among them" in build.pages(tmp_path)["synth_3fold.md"]) == said
+
+
+def test_an_empty_leaderboard_has_an_index_alone(tmp_path):
+    assert list(build.pages(tmp_path)) == ["README.md"]
+    assert "No records yet" in build.pages(tmp_path)["README.md"]
+
+
+def test_variants_are_not_taken_for_the_ranked_leaderboard(board):
+    shutil.copytree(board / "records", board / "variants" / "records")
+    (board / "reproduced").mkdir()
+    main, variants = (build.pages(root)["README.md"] for root in (board, board / "variants"))
+    assert "# Leaderboard\n" in main and "(variants/README.md)" in main and "(reproduced)" in main
+    assert "# Variants\n" in variants and "(../README.md)" in variants and "# Leaderboard" not in variants
+    assert "(variants/README.md)" not in variants
+    for root in (board, board / "variants"):
+        build.write(root)
+        assert check(root) == []
+
+
+def test_pages_without_records_go_and_pages_by_hand_stay(board):
+    (board / "notes.md").write_text("# mine\n")
+    (board / "gone_3fold.md").write_text((board / "synth_3fold.md").read_text())
+    build.write(board)
+    assert sorted(path.name for path in board.glob("*.md")) == ["README.md", "notes.md", "synth_3fold.md"]
+
+
+def test_nothing_is_built_from_a_record_that_does_not_add_up(board, edit):
+    path = next(board.glob("records/*/late_fusion/*/record.json"))
+    edit(path, "summary.f1_mean", 0.99)
+    (board / "README.md").unlink()
+    with pytest.raises(RecordError, match=r"summary\.f1_mean: says 0\.99"):
+        build.write(board)
+    assert not (board / "README.md").exists()
+
+
+def test_a_missing_folder_is_told(tmp_path):
+    with pytest.raises(DataError, match="no leaderboard here"):
+        build.pages(tmp_path / "nowhere")
+
+
+def test_shown_for_a_terminal_has_no_markup(board):
+    text = build.render_tables(board, "synth_3fold")
+    assert "always positive" in text
+    assert "**7" not in text and "|" not in text
+    with pytest.raises(UsageError, match="did you mean 'synth_3fold'"):
+        build.render_tables(board, "synth_3folds")
+
+
+def test_a_method_that_always_says_yes_is_level_with_the_baseline(tmp_path, make_record):
+    made = make_record()
+    tables = baselines.always_positive(made)
+    summary = metrics.summarize(*tables).model_dump(mode="json")
+    info = type(made.info).of(made.info.model_dump(mode="json") | {"summary": summary})
+    type(made)(info, *tables).write(tmp_path / "records" / made.place)
+    for table in _tables(build.pages(tmp_path)["synth_3fold.md"])[:2]:
+        method, always, _ = table
+        for header in table[0].keys() - {"#", "Method", "Fidelity", "Modalities", "Preset", "Above always positive"}:
+            if always[header] != "–":
+                assert method[header] == f"**{always[header]}**"
+    scores = _tables(build.pages(tmp_path)["synth_3fold.md"])[0]
+    assert scores[0]["Above always positive"] == "+0.0 (+0.0 to +0.0)"
+
+
+def test_tuned_recipes_are_called_tuned_and_say_what_they_cost(tmp_path, make_record):
+    def tuned(study: str, rate: float, seed: int) -> Record:
+        found = make_record("amf", seed=seed, skill=0.9, recipe={"learning_rate": rate})
+        cost = {
+            "trials": 20,
+            "study": study,
+            "sampler": "tpe",
+            "pruner": "median",
+            "seconds": 3600.4,
+            "frames": 250_000,
+        }
+        return replace(found, info=found.info.model_copy(update={"search": Search(**cost)}))
+
+    def rows(*records: Record) -> tuple[list[str], list[str]]:
+        root = tmp_path / str(len(records))
+        for record in records:
+            record.write(root / "records" / record.relative_path)
+        scores, _, origins = _tables(build.pages(root)["synth_3fold.md"])
+        return [row["Preset"] for row in scores if row["Method"] == "amf"], [row["Trials"] for row in origins]
+
+    default, first = make_record("amf", seed=0, skill=0.6), [tuned("mine", 0.01, seed) for seed in (1, 2)]
+    assert rows(default, *first) == (["tiny, tuned", "tiny"], ["20 by tpe; 3,600 s; 250,000 frames", "0"])
+    presets, _ = rows(default, *first, tuned("other", 0.02, 1))
+    assert sorted(presets) == ["tiny", "tiny, tuned (mine)", "tiny, tuned (other)"]
+
+
+def test_a_changed_recipe_is_not_shown_as_its_preset(tmp_path, make_record):
+    found = make_record("amf", recipe={"learning_rate": 0.01})
+    record = replace(found, info=found.info.model_copy(update={"changed": ("learning_rate",)}))
+    record.write(tmp_path / "records" / record.place)
+    scores, *_ = _tables(build.pages(tmp_path)["synth_3fold.md"])
+    assert [row["Preset"] for row in scores if row["Method"] == "amf"] == ["tiny, learning_rate=0.01"]

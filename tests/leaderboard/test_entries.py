@@ -1,0 +1,93 @@
+"""What makes a row, and which rows share a table: whatever decides the numbers keeps runs apart."""
+
+from dataclasses import replace
+
+import pytest
+
+from aubench.leaderboard import build, verify
+from aubench.leaderboard.records import StoredRecord
+from aubench.results.record import Record, RecordInfo
+
+
+@pytest.fixture
+def page(tmp_path):
+    """The page of ``synth_3fold`` made of some records."""
+
+    def made(*records: Record) -> str:
+        for record in records:
+            record.write(tmp_path / "records" / record.relative_path)
+        return build.pages(tmp_path)["synth_3fold.md"]
+
+    return made
+
+
+def changed(record: Record, run: str = "", **parts: dict) -> Record:
+    """The record as if parts of it were others."""
+    said = record.info.model_dump(mode="json")
+    said |= {name: said[name] | fields for name, fields in parts.items()} | ({"run": run} if run else {})
+    return replace(record, info=RecordInfo.from_fields(said))
+
+
+def scores(page: str) -> list[list[str]]:
+    """Cells of the rows of methods in tables of scores."""
+    lines = [line for line in page.splitlines() if "| resolved" in line]
+    return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_seeds_in_two_precisions_do_not_become_one_row(page, make_record):
+    found = page(
+        *(make_record("amf", seed=seed, skill=0.9) for seed in (0, 1)),
+        changed(make_record("amf", seed=0, skill=0.7), "half", device={"precision": "bf16-mixed"}),
+        make_record("cam"),
+    )
+    rows = {(row[4], row[-1]) for row in scores(found) if row[1] == "amf"}
+    assert rows == {("tiny, 32-true", "2"), ("tiny, bf16-mixed", "1")}
+    assert [row[4] for row in scores(found) if row[1] == "cam"] == ["tiny"]
+
+
+def test_seeds_before_and_after_an_edit_of_a_method_do_not_become_one_row(page, make_record):
+    found = page(
+        changed(make_record("mine", seed=0), method={"source": "path", "file": "a" * 64}),
+        changed(make_record("mine", seed=1), method={"source": "path", "file": "b" * 64}),
+    )
+    assert {(row[4], row[-1]) for row in scores(found)} == {("tiny, file aaaaaaaa", "1"), ("tiny, file bbbbbbbb", "1")}
+
+
+def test_a_page_names_every_commit_and_device_that_finished_a_fold(page, make_record):
+    said = make_record("amf").info.model_dump(mode="json")
+    other = {name: said[name] for name in ("device", "packages", "git")}
+    other |= {"device": said["device"] | {"name": "Another GPU"}, "git": {"commit": "c" * 40, "dirty": True}}
+    record = replace(make_record("amf"), info=RecordInfo.from_fields(said | {"also": [other]}))
+    assert "Another GPU" in page(record) and "cccccccc + changes" in page(record)
+
+
+def test_the_same_seed_in_another_precision_is_no_duplicate(tmp_path, make_record):
+    whole, again = make_record("amf", skill=0.9), make_record("amf", skill=0.7)
+    half = changed(again, device={"precision": "bf16-mixed"})
+    assert verify.check_duplicates([StoredRecord(tmp_path, whole), StoredRecord(tmp_path, half)]) == []
+    assert len(verify.check_duplicates([StoredRecord(tmp_path, whole), StoredRecord(tmp_path, again)])) == 1
+
+
+def test_stores_with_other_crops_are_not_ranked_together(page, make_record):
+    found = page(
+        make_record("amf", skill=0.9), changed(make_record("cam", skill=0.6), dataset={"digest": "6" * 64, "frames": 9})
+    )
+    headings = [line for line in found.splitlines() if line.startswith("## Epoch")]
+    assert headings == [f"## Epoch chosen on validation subjects, store {digit * 8}" for digit in "56"]
+    assert [row[:2] for row in scores(found)] == [["1", "amf"], ["1", "cam"]]
+
+
+def test_a_single_store_is_not_named_in_the_heading(page, make_record):
+    assert "## Epoch chosen on validation subjects\n" in page(make_record("amf"), make_record("cam"))
+
+
+def test_seeds_from_two_machines_name_both(page, make_record):
+    found = page(
+        make_record("amf", seed=0),
+        changed(make_record("amf", seed=1), device={"name": "other processor"}, git={"commit": "b" * 40}),
+        changed(make_record("amf", seed=2), speed={"train_frames_per_s": 1000.0}),
+    )
+    line = found.splitlines()[-1]
+    assert "some processor, 32-true, threads: 1; other processor, 32-true, threads: 1" in line
+    assert "aaaaaaaa; bbbbbbbb" in line
+    assert "740 to 1,000" in line

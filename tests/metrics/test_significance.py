@@ -1,0 +1,138 @@
+"""The paired test, Holm's correction and ranks, against plain loops and by hand."""
+
+import numpy as np
+import pytest
+
+from aubench.metrics import scores, significance
+from aubench.metrics.resampling import SubjectContributions, subject_contributions
+
+
+def test_flips_equal_a_plain_loop(monkeypatch):
+    monkeypatch.setattr(significance, "FLIPS", 200)
+    monkeypatch.setattr(significance, "_BLOCK", 50)
+    monkeypatch.setattr(significance, "_ENOUGH", 1)
+    parts = np.random.default_rng(0).normal(0.2, 1, size=(9, 3))
+    found, generator = significance.sign_flip_test(parts), np.random.RandomState(significance._SEED)
+    signs = [1 if one else -1 for one in generator.randint(0, 2, size=200 * 9, dtype=np.int64)]
+    for column in range(3):
+        own = parts[:, column].tolist()
+        sums = [sum(s * x for s, x in zip(signs[i : i + 9], own, strict=True)) for i in range(0, len(signs), 9)]
+        as_far = sum(abs(total) >= abs(sum(own)) - 1e-9 for total in sums)
+        assert found[column] == (1 + as_far) / 201
+
+
+def test_of_many_methods_the_better_ones_still_rank_first():
+    """50,000 flips alone would let no p-value of 72 methods survive the correction."""
+    people = ((1, tuple(f"S{i:02}" for i in range(20))),)
+    even = np.random.default_rng(0).normal(0, 0.001, size=(72, 20, 2))
+    contestants = []
+    for i, parts in enumerate(even):
+        own = parts + (0.02 if i < 2 else 0.01)
+        contestants.append(SubjectContributions((1,), people, own.sum(axis=0), own, np.zeros(2)))
+    assert significance.ranks_by_contributions(contestants) == [1, 1, *([3] * 70)]
+
+
+def test_only_tests_that_few_flips_have_met_take_more(monkeypatch):
+    parts = np.random.default_rng(0).normal(0, 1, size=(30, 200))
+    parts[:, 0] += 3
+    found = significance.sign_flip_test(parts)
+    monkeypatch.setattr(significance, "flips_for", lambda tests: significance.MIN_PERMUTATIONS)
+    as_before = significance.sign_flip_test(parts)
+    same = as_before >= (significance._ENOUGH + 1) / (significance.MIN_PERMUTATIONS + 1)
+    assert (found[same] == as_before[same]).all() and same.sum() > 150
+    assert found[0] == pytest.approx(0.05 / 200 / 20, rel=0.01)
+
+
+def test_of_few_tests_none_takes_more_flips():
+    assert [significance.permutations_for(tests) for tests in (1, 45, 125, 126, 2556)] == [50_000] * 3 + [
+        55_000,
+        1_025_000,
+    ]
+
+
+def test_methods_of_equal_skill_are_told_apart_as_rarely_however_many_flips_are_made(monkeypatch):
+    monkeypatch.setattr(significance, "FLIPS", 1000)
+    monkeypatch.setattr(significance, "_BLOCK", 500)
+    parts = np.random.default_rng(1).normal(size=(24, 4000))
+    monkeypatch.setattr(significance, "flips_for", lambda tests: 20_000)
+    p = significance.sign_flip_test(parts)
+    for level in (0.002, 0.01, 0.05):
+        assert np.mean(p <= level) <= level + 3 * (level / 4000) ** 0.5
+
+
+def _swapped(ours, theirs, flips):
+    """The literal test: labels of the two runs are swapped subject by subject, and both are scored anew."""
+    generator, observed, as_far = np.random.default_rng(1), None, 0
+    subjects = sorted(set(zip(ours["fold"], ours["subject"], strict=True)))
+    at = {subject: i for i, subject in enumerate(subjects)}
+    rows = np.array([at[subject] for subject in zip(ours["fold"], ours["subject"], strict=True)])
+    cells = ["tp", "fp", "fn", "tn"]
+    a, b = ours[cells].to_numpy(), theirs[cells].to_numpy()
+    for flip in range(flips + 1):
+        swap = (generator.random(len(subjects)) < 0.5)[rows][:, None] & (flip > 0)
+        sides = (ours.assign(**dict(zip(cells, np.where(swap, x, y).T, strict=True))) for x, y in ((b, a), (a, b)))
+        one, two = (scores.macro_mean(scores.f1(scores.sum_over_subjects(side).cells)) for side in sides)
+        observed = one - two if observed is None else observed
+        as_far += abs(one - two) >= abs(observed)
+    return as_far / (flips + 1)
+
+
+@pytest.mark.parametrize("skill", [0.5, 0.56, 0.62])
+def test_it_agrees_with_swapping_labels_and_scoring_anew(make_record, skill):
+    ours, theirs = make_record(skill=0.5, seed=1).counts, make_record(skill=skill, seed=2).counts
+    flipped = significance.p_values_mean(
+        significance.differences([subject_contributions([ours]), subject_contributions([theirs])])
+    )
+    swapped = _swapped(ours, theirs, 400)
+    assert flipped[0] == pytest.approx(swapped, abs=0.06)
+
+
+def test_equal_runs_cannot_be_told_apart_and_unequal_ones_can(make_record):
+    same = subject_contributions([make_record().counts])
+    pairs = significance.differences([same, same, subject_contributions([make_record(skill=0.2).counts])])
+    equal, *unequal = significance.p_values_mean(pairs).tolist()
+    assert equal == 1
+    assert unequal[0] == unequal[1] == pytest.approx(1 / (significance.MIN_PERMUTATIONS + 1), rel=2)
+    assert significance.p_values_per_au(pairs).shape == (3, 12)
+    assert set(significance.p_values_per_au(pairs)[0]) == {1}
+
+
+def test_p_values_do_not_depend_on_the_order_of_sums():
+    parts = np.random.default_rng(3).normal(0.1, 1, size=(41, 1))
+    assert significance.sign_flip_test(parts) == significance.sign_flip_test(np.repeat(parts, 40, axis=1))[7]
+
+
+def test_holm_by_hand():
+    assert significance.holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert significance.holm(np.array([[0.5, 0.5], [0.001, 0.9]])).tolist() == [[1, 1], [0.004, 1]]
+
+
+def test_holm_rejects_what_a_plain_loop_rejects():
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        p = generator.random(9) ** 4
+        rejected = np.zeros(9, bool)
+        for step, at in enumerate(np.argsort(p)):
+            if p[at] * (9 - step) >= 0.05:
+                break
+            rejected[at] = True
+        assert ((significance.holm(p) < 0.05) == rejected).all()
+
+
+def test_ranks_count_those_that_are_significantly_better(make_record):
+    skills = (1.0, 1.005, 0.3, 2.0)
+    contestants = [subject_contributions([make_record(skill=skill).counts]) for skill in skills]
+    assert significance.ranks_by_contributions(contestants) == [2, 2, 4, 1]
+    assert significance.ranks_by_contributions(contestants[::-1]) == [1, 4, 2, 2]
+    assert significance.ranks_by_contributions(contestants[:1]) == [1]
+
+
+def test_equals_stay_equal():
+    """Among five equally good methods, one is ranked behind another in at most 6 % of trials."""
+    places = [(i, j) for i in range(5) for j in range(i)]
+    parts = np.random.default_rng(0).normal(size=(41, 200, 5))
+    p = significance.sign_flip_test(
+        np.stack([parts[:, :, i] - parts[:, :, j] for i, j in places], axis=-1).reshape(41, -1)
+    )
+    wrong = [(significance.holm(line) < significance.ALPHA).any() for line in p.reshape(200, len(places))]
+    assert np.mean(wrong) <= 0.06

@@ -1,0 +1,158 @@
+"""Measured beside reported: like with like, and the rest stands alone."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from aubench.core.errors import UsageError
+from aubench.core.registry import find_protocol
+from aubench.core.task import Modality
+from aubench.leaderboard import build
+from aubench.leaderboard.entries import ranked_tables
+from aubench.leaderboard.records import StoredRecord
+from aubench.metrics import scores
+from aubench.papers import measured, reported
+from aubench.results import counts
+
+OWN = Path(__file__).parents[2] / "leaderboard" / "reported"
+V, D, _ = Modality
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return reported.read_all(OWN.parent)
+
+
+@pytest.fixture(scope="module")
+def on_bp4d(make_record):
+    """A record as if it were of BP4D, whose subjects and folds synth borrows."""
+
+    def make(*words, **options):
+        made = make_record(*words, **options)
+        fields = made.info.model_dump(mode="json")
+        fields["protocol"] |= {"name": "bp4d_3fold", "digest": find_protocol("bp4d_3fold").digest}
+        fields["dataset"]["name"] = "bp4d"
+        return type(made)(type(made.info).of(fields), made.counts, made.histograms)
+
+    return make
+
+
+def _section(*records):
+    (section,) = ranked_tables([StoredRecord(Path(record.info.run), record) for record in records])
+    return section
+
+
+def _lines(blocks):
+    table = next(block for block in blocks if not isinstance(block, str))
+    return [dict(zip(table.headers, (cell.text for cell in row), strict=True)) for row in table.rows]
+
+
+def _measured(blocks):
+    return {(line["Source"], line["Row"]): line for line in _lines(blocks) if line["Measured"] != "–"}
+
+
+def test_measured_stands_beside_reported_with_its_deviation(on_bp4d, tables):
+    runs = [on_bp4d("late_fusion", seed=seed, skill=0.6, recipe={"cut_switch": 0.0}) for seed in (0, 1)]
+    found = _measured(measured.compare_with_reported("bp4d", 3, [_section(*runs)], tables))
+    assert set(found) == {
+        ("amf_figure_4", "ResNet-18 (late fusion)"),
+        ("amf_table_1", "Late fusion"),
+        ("amf_table_4", "ResNet-18, w/o cut-switch"),
+    }
+    f1 = 50 * sum(run.info.summary.f1_mean for run in runs)
+    line = found["amf_table_1", "Late fusion"]
+    assert line["Measured"] == f"{f1:.1f}"
+    assert line["Reported"] == "61.1"
+    assert line["Deviation"] == f"{f1 - 61.1:+.1f}"
+    assert line["Measured as"] == "tiny; inner_val; seeds: 2"
+    assert line["Modalities"] == "V+D"
+
+
+def test_what_only_papers_have_stands_with_an_empty_cell(tables):
+    lines = _lines(measured.compare_with_reported("bp4d", 3, [], tables))
+    assert {line["Measured"] for line in lines} == {line["Deviation"] for line in lines} == {"–"}
+    assert {"DSIN", "PIAP-DF", "CAF-Net"} <= {line["Row"] for line in lines}
+    assert not any("2.81" in line["Reported"] or line["Source"].startswith("au_vmae_appendix") for line in lines)
+    methods = [line["Here"] for line in lines]
+    assert "–" not in methods[: methods.index("–")] and set(methods[methods.index("–") :]) == {"–"}
+
+
+def test_the_row_whose_settings_are_met_most_closely(on_bp4d, tables):
+    runs = [
+        on_bp4d("late_fusion", recipe={"cut_switch": 0.5}),
+        on_bp4d("mcm", recipe={"pretrain_epochs": 0, "inputs": "visual", "pretrain_inputs": "mixed"}),
+        on_bp4d("mcm", recipe={"pretrain_epochs": 30, "inputs": "depth", "pretrain_inputs": "depth"}),
+        on_bp4d("mcm", recipe={"pretrain_epochs": 30, "inputs": "mixed", "pretrain_inputs": "mixed"}),
+    ]
+    found = _measured(measured.compare_with_reported("bp4d", 3, [_section(*runs)], tables))
+    assert set(found) == {
+        ("amf_table_4", "ResNet-18, + cut-switch"),
+        ("mcm_table_4", "MCM, Finetune, RGB, without channel-mixing"),
+        ("mcm_table_4", "MCM, Pretrain, Depth, without channel-mixing"),
+        ("mcm_table_4", "MCM, Pretrain, EF, with channel-mixing"),
+        ("mcm_table_3", "Ours(MCM)"),
+    }
+
+
+def test_only_like_modalities_are_compared(on_bp4d, tables):
+    runs = [on_bp4d("amf", modalities=(D,)), on_bp4d("mft", modalities=(V,))]
+    found = _measured(measured.compare_with_reported("bp4d", 3, [_section(*runs)], tables))
+    assert [(line["Row"], line["Modalities"]) for line in found.values()] == [("MFT", "V")]
+
+
+def test_selections_stand_apart(on_bp4d, tables):
+    one, other = on_bp4d("amf"), on_bp4d("amf", selection="oracle_test", skill=1.2)
+    lines = _lines(measured.compare_with_reported("bp4d", 3, [_section(one), _section(other)], tables))
+    words = [line["Measured as"] for line in lines if line["Source"] == "amf_table_1" and line["Row"] == "AMF"]
+    assert words == ["tiny; inner_val; seeds: 1", "tiny; oracle_test; seeds: 1"]
+
+
+def test_a_condition_is_compared_with_the_same_condition(on_bp4d, tables):
+    plain, worse = on_bp4d("amf", skill=1.0), on_bp4d("amf", skill=0.3)
+    fields = plain.info.model_dump(mode="json") | {"conditions": ["clean", "missing:visual"]}
+    both = counts.canonical(pd.concat([plain.counts, worse.counts.assign(condition="missing:visual")]))
+    record = type(plain)(type(plain.info).of(fields), both, plain.histograms)
+    found = _measured(measured.compare_with_reported("bp4d", 3, [_section(record)], tables))
+    f1 = 100 * scores.macro_mean(scores.f1(scores.sum_over_subjects(worse.counts).cells))
+    assert found["amf_figure_4", "AMF, missing:visual"]["Deviation"] == f"{f1 - 60.7:+.1f}"
+    assert ("amf_figure_4", "AMF, missing:depth") not in found
+
+
+def test_other_folds_other_aus_other_data(on_bp4d, tables):
+    section = _section(on_bp4d("amf"))
+    assert "4: not comparable" in measured.compare_with_reported("bp4d", 4, [section], tables)[-1]
+    assert _measured(measured.compare_with_reported("disfa", 3, [section], tables)) == {}
+    assert measured.compare_with_reported("synth", 3, [section], tables)[-1] == "No paper reports on synth."
+    assert measured.compare_with_reported("mine", 3, [section], tables)[-1] == "No reported table here is about mine."
+
+
+def test_bp4dplus_says_that_its_folds_are_unknown(tables):
+    blocks = measured.compare_with_reported("bp4dplus", 3, [], tables)
+    assert len(_lines(blocks)) == 20
+    number = re.search(r"^(\d+)\. Reported on unknown folds", blocks[3], re.M)[1]
+    assert all(number in line["Notes"].split(", ") for line in _lines(blocks))
+
+
+@pytest.fixture
+def told_board(tmp_path, on_bp4d):
+    record = on_bp4d("amf", skill=0.9)
+    record.write(tmp_path / "records" / record.place)
+    shutil.copytree(OWN, tmp_path / "reported")
+    return tmp_path
+
+
+def test_page_and_terminal_show_it(told_board):
+    assert "## Measured beside reported" in build.pages(told_board)["bp4d_3fold.md"]
+    assert "tiny; inner_val; seeds: 1" in build.render_tables(told_board, "bp4d_3fold")
+
+
+def test_a_protocol_without_records_shows_what_is_reported(told_board):
+    shutil.rmtree(told_board / "records")
+    shown = build.render_tables(told_board, "bp4d_3fold")
+    assert "No records yet." in shown and "PIAP-DF" in shown
+    assert "No paper reports on synth." in build.render_tables(told_board, "synth_3fold")
+    with pytest.raises(UsageError, match="did you mean 'bp4d_3fold'"):
+        build.render_tables(told_board, "bp4d_3flod")

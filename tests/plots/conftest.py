@@ -1,0 +1,29 @@
+"""A finished fold of a method that shows everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aubench.runs import fold as fold_module
+from aubench.runs.config import RunConfig
+
+OPEN = str(Path(__file__).parent / "open_method.py")
+SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200}
+
+
+@pytest.fixture(scope="session")
+def make(decide) -> Callable[..., RunConfig]:
+    """Decide a run of the method that shows everything, or of another."""
+    return lambda runs, method=OPEN, **changes: decide(runs, method, **SMALL | changes)
+
+
+@pytest.fixture(scope="session")
+def open_run(make, tmp_path_factory) -> RunConfig:
+    """The second fold of a run, done; the others not."""
+    plan = make(tmp_path_factory.mktemp("runs"))
+    plan.init_run_dir({})
+    fold_module.run_fold(plan, 2, "cpu", 0, lambda event: None)
+    return plan

@@ -1,0 +1,63 @@
+"""The picture of a table."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from aubench.core.errors import UsageError
+from aubench.leaderboard import tables
+from aubench.leaderboard.build import ranked_tables
+from aubench.leaderboard.entries import ALWAYS
+from aubench.plots import leaderboard_plot
+
+
+def test_equal_records_give_equal_pictures_with_a_line_for_each_row(board, tmp_path):
+    leaderboard_plot.plot(board, "synth_3fold", tmp_path / "a.png")
+    leaderboard_plot.plot(board, "synth_3fold", tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    image = cv2.imread(str(tmp_path / "a.png")).astype(int)
+    names = image[:, 20:150].min(axis=2) < 128  # dark ink where the names stand
+    inked = np.flatnonzero(np.diff(np.r_[0, names.any(axis=1).astype(int)]) == 1)
+    assert len(inked) >= 1 + 6  # a title and six rows
+
+
+def _drawn(section):
+    axes = Figure().add_subplot()
+    leaderboard_plot._table(axes, section, "synth_3fold")
+    return axes
+
+
+def test_bold_marks_the_best_of_a_column_and_not_the_first_row(board):
+    section, *_ = ranked_tables(board, "synth_3fold")
+    first, second = section.is_ranked[:2]
+    keen = replace(second, summaries=tuple(one.model_copy(update={"auc": 0.999}) for one in second.summaries))
+    axes = _drawn(replace(section, rows=(first, keen, *section.entries[2:])))
+    bold = [text.get_text() for text in axes.texts if text.get_fontweight() == "bold"]
+    assert sorted(bold) == sorted([f"{100 * first.f1:.1f}", "99.9"])
+
+
+def test_the_rank_stands_beside_each_method_and_a_line_at_always_positive(board):
+    section, *_ = ranked_tables(board, "synth_3fold")
+    axes = _drawn(section)
+    said = [text.get_text() for text in axes.texts]
+    assert "rank" in said and all(str(row.rank) in said for row in section.is_ranked)
+    always = next(row for row in section.entries if row.name == ALWAYS)
+    lines = [path for group in axes.collections for path in group.get_segments()]
+    assert any(line[:, 0].tolist() == [100 * always.f1] * 2 for line in lines)
+
+
+def test_protocol_without_runs_is_refused_and_nothing_written(board, tmp_path):
+    with pytest.raises(UsageError, match="no complete run of protocol 'bp4d_3fold'"):
+        leaderboard_plot.plot(board, "bp4d_3fold", tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_rows_of_one_method_are_told_apart_by_their_names(tmp_path, make_record):
+    for record in (make_record("amf"), make_record("amf", recipe={"learning_rate": 0.1}), make_record("cam")):
+        record.write(tmp_path / "records" / record.place)
+    section, *_ = ranked_tables(tmp_path, "synth_3fold")
+    names = {tables.display_name(row, section.is_ranked) for row in section.entries}
+    assert {"amf, learning_rate=0.1", "amf, learning_rate=0.001", "cam", "always positive"} <= names

@@ -1,0 +1,51 @@
+"""Shares are means over test frames under each condition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from aubench import Modality
+from aubench.core.conditions import CLEAN, Condition, missing
+from aubench.core.errors import AubenchError, MethodError
+from aubench.plots import modality_selection
+from aubench.plots.modality_selection import SelectionShares
+
+V, D = Modality.VISUAL, Modality.DEPTH
+
+
+def test_shares_are_of_each_condition(open_run):
+    found = modality_selection.compute(open_run, [2], [missing((V,)), missing((D,))])
+    assert (found.modalities, found.conditions) == ((V, D), (CLEAN, missing((V,)), missing((D,))))
+    np.testing.assert_allclose(found.values, [[1 / 2, 1 / 2], [1 / 3, 2 / 3], [2 / 3, 1 / 3]], atol=1e-6)
+
+
+def test_conditions_with_chance_and_with_means_are_met(open_run):
+    under = [Condition.parse(text) for text in ("noise:all:0.5", "missing:visual:mean", "mask:depth:0.5")]
+    found = modality_selection.compute(open_run, [2], under)
+    np.testing.assert_allclose(found.values.sum(1), 1)
+    np.testing.assert_allclose(found.values, 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [torch.ones(64, 2), torch.ones(64, 3) / 3])
+def test_what_are_no_shares_is_refused(open_run, monkeypatch, wrong):
+    monkeypatch.setattr(open_run.entry.method, "picked", lambda self, inputs: wrong)
+    with pytest.raises(MethodError, match="picked returned"):
+        modality_selection.compute(open_run, [2], [])
+
+
+def test_bars_are_as_long_as_the_shares():
+    values = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]])
+    figure = modality_selection.plot(SelectionShares(tuple(Modality), (CLEAN, missing((V, D))), values), ("words",))
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["clean", "missing:visual+depth"]
+    for bars, lengths in zip(axes.containers, values.T, strict=True):
+        np.testing.assert_allclose([bar.get_width() for bar in bars], lengths)
+    ends = [bar.get_x() + bar.get_width() for bar in axes.containers[-1]]
+    np.testing.assert_allclose(ends, 1)
+
+
+def test_without_the_hook_it_is_refused(make, tmp_path):
+    with pytest.raises(AubenchError, match="late_fusion selects nothing"):
+        modality_selection.compute(make(tmp_path, "late_fusion"), [1], [])

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from aubench.core.errors import UsageError
+from aubench.core.registry import builtin_methods
+from aubench.plots import style
+
+
+def drawn():
+    with style.styled():
+        figure = style.make_figure(3, 2)
+        figure.add_subplot().bar([0, 1], [1, 2])
+        style.set_title(figure, "Bars", ("one", "two"))
+    return figure
+
+
+@pytest.mark.parametrize(("suffix", "begins"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
+def test_equal_figures_are_equal_files(tmp_path, suffix, begins):
+    first, second = (style.save(drawn(), tmp_path / f"{i}{suffix}").read_bytes() for i in range(2))
+    assert first == second
+    assert first.startswith(begins)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_every_built_in_method_has_a_colour_of_its_own():
+    assert set(style.BY_METHOD) == set(builtin_methods())
+    assert len(set(style.BY_METHOD.values())) == len(style.BY_METHOD)
+
+
+def test_rows_of_one_method_share_a_colour_and_are_counted():
+    (first, zero), (other, _), (again, one) = style.colours(["amf (tiny)", "mine", "amf (tiny, tuned)"])
+    assert (first, zero, one) == (style.BY_METHOD["amf"], 0, 1) and again == first
+    assert style.colours(["mine"])[0][0] == other, "a stranger's method keeps its colour too"
+
+
+@pytest.mark.parametrize("name", ["figure.pdf", "figure"])
+def test_other_kinds_of_files_are_refused(tmp_path, name):
+    with pytest.raises(UsageError, match=r"known: \.png, \.svg"):
+        style.save(drawn(), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path = style.save(drawn(), tmp_path / "a.png")
+    before = path.read_bytes()
+    monkeypatch.setattr("os.fsync", lambda number: (_ for _ in ()).throw(OSError("broken")))
+    with pytest.raises(OSError, match="broken"):
+        style.save(drawn(), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]

@@ -1,0 +1,47 @@
+"""Courses of searches: what they cost, what they found by when."""
+
+import json
+
+import pytest
+
+from aubench.core.errors import UsageError
+from aubench.plots import tuning_curves as plot
+
+HEADER = {"study": "mine", "sampler": "tpe", "pruner": "median", "method": "amf", "protocol_name": "synth_3fold"}
+
+
+def trial(number: int, f1: float | None, frames: int, run: str | None = None, shared: int = 0) -> dict:
+    pretraining = {"same": [2.0, shared]} if shared else {}
+    cost = {"run": run or f"run{number}", "seconds": 1.5, "frames": frames, "pretraining": pretraining}
+    return {"trial": number, "state": "pruned" if f1 is None else "complete", "f1": f1, "cost": cost}
+
+
+def test_frames_add_up_and_the_best_never_falls():
+    found = plot.best_curve(HEADER, [trial(0, None, 100), trial(1, 0.3, 300), trial(2, 0.2, 300), trial(3, 0.4, 300)])
+    assert found.frames == (400, 700, 1000), "a pruned trial costs, though it finds nothing"
+    assert found.best == (0.3, 0.3, 0.4)
+    assert found.trials == "tpe, pruner median: 4 trials, 1 pruned"
+
+
+def test_what_several_trials_share_counts_once():
+    found = plot.best_curve(HEADER, [trial(0, 0.3, 100, shared=1000), trial(1, 0.2, 100, shared=1000)])
+    assert found.frames == (1100, 1200)
+    assert plot.best_curve(HEADER, [trial(0, 0.3, 100, "a"), trial(1, 0.3, 100, "a")]).frames == (100, 100)
+
+
+def test_a_study_without_a_finished_trial_cannot_be_drawn():
+    with pytest.raises(UsageError, match="no finished trial"):
+        plot.best_curve(HEADER, [trial(0, None, 100)])
+
+
+def test_the_command_draws_from_the_folders_alone(call, tmp_path):
+    for name, best in (("one", 0.3), ("other", 0.4)):
+        folder = tmp_path / "runs" / "studies" / name / "finished"
+        folder.mkdir(parents=True)
+        (folder.parent / "study.json").write_text(json.dumps(HEADER | {"study": name}))
+        for number in range(3):
+            (folder / f"{number:05d}.json").write_text(json.dumps(trial(number, best - number / 100, 200)))
+    done = call("plot", "search", "one", "other", "--out", "gain.png")
+    assert done.code == 0 and (tmp_path / "gain.png").stat().st_size > 10_000
+    refused = call("plot", "search", "on")
+    assert refused.code == 2 and refused.err == "aubench: runs/studies: no study 'on'; did you mean 'one'?\n"

@@ -1,0 +1,96 @@
+"""The table of counts: one way to write it, and nothing else is read."""
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aubench.core.errors import RecordError
+from aubench.results import counts, csv_io
+
+HEADER = "condition,fold,subject,au,tp,fp,fn,tn\n"
+GOOD = "clean,1,F001,1,1,2,3,4\nclean,1,F001,10,0,0,0,0\nclean,1,F002,1,5,6,7,8\n"
+
+_keys = st.tuples(
+    st.sampled_from(["clean", "missing:visual", "noise:depth:0.2"]),
+    st.integers(1, 12),
+    st.from_regex(r"[A-Z][0-9]{2}", fullmatch=True),
+    st.integers(1, 99),
+)
+
+
+@given(st.dictionaries(_keys, st.tuples(*[st.integers(0, 10**9)] * 4), min_size=1, max_size=20), st.randoms())
+@settings(max_examples=25, deadline=None)
+def test_round_trip_whatever_the_order(tmp_path_factory, rows, random):
+    folder = tmp_path_factory.mktemp("counts")
+    listed = [dict(zip(counts.KEY + counts.CELLS, (*key, *cells), strict=True)) for key, cells in rows.items()]
+    counts.write(pd.DataFrame(listed), folder)
+    first = (folder / counts.FILE).read_bytes()
+    random.shuffle(listed)
+    counts.write(pd.DataFrame(listed), folder)
+    assert (folder / counts.FILE).read_bytes() == first
+    assert counts.read(folder).equals(counts.canonical(pd.DataFrame(listed)))
+
+
+def test_what_is_written_is_what_the_format_says(tmp_path):
+    (tmp_path / counts.FILE).write_text(HEADER + GOOD)
+    counts.write(counts.read(tmp_path), tmp_path)
+    assert (tmp_path / counts.FILE).read_text() == HEADER + GOOD
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "columns"),
+        (HEADER.replace("tn", "true"), "columns"),
+        (HEADER + GOOD.replace("5,6", "-5,6"), "counts.csv:4: column tp: '-5'"),
+        (HEADER + GOOD.replace("5,6", "05,6"), "column tp: '05'"),
+        (HEADER + GOOD.replace("5,6", "5.0,6"), "column tp"),
+        (HEADER + GOOD.replace("5,6", "nan,6"), "column tp"),
+        (HEADER + GOOD.replace("5,6", "9999999999999,6"), "column tp"),
+        (HEADER + GOOD.replace("F002", "../x"), "column subject"),
+        (HEADER + GOOD.replace("F002", '"F002"'), "column subject"),
+        (HEADER + GOOD.replace("F002", "Fé"), "column subject"),
+        (HEADER + GOOD.replace("clean,1,F002", "<b>,1,F002"), "column condition"),
+        (HEADER + GOOD.replace("7,8\n", "7\n"), "counts.csv:4: 7 cells where 8 belong"),
+        (HEADER + GOOD.replace("7,8\n", "7,8,9\n"), "9 cells where 8 belong"),
+        (HEADER + GOOD[:-1], "cut off"),
+        (HEADER + GOOD.replace("\n", "\r\n"), "counts.csv:2"),
+        (HEADER + GOOD + "clean,1,F001,1,1,2,3,4\n", "two rows for condition clean, fold 1, subject F001, au 1"),
+        (HEADER + "".join(reversed(GOOD.splitlines(keepends=True))), "not in the order"),
+    ],
+)
+def test_anything_else_is_refused_and_named(tmp_path, content, says):
+    (tmp_path / counts.FILE).write_bytes(content.encode())
+    with pytest.raises(RecordError) as told:
+        counts.read(tmp_path)
+    assert says in str(told.value)
+    assert str(tmp_path / counts.FILE) in str(told.value)
+
+
+def test_a_file_beyond_its_bound_is_not_even_read(tmp_path):
+    path = tmp_path / "long"
+    path.write_bytes(b"x" * 101)
+    with pytest.raises(RecordError, match="larger than 100 bytes"):
+        csv_io.read_bounded(path, 100)
+
+
+def test_a_link_is_not_followed(tmp_path):
+    (tmp_path / "elsewhere").write_text(HEADER + GOOD)
+    (tmp_path / counts.FILE).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RecordError, match="not a plain file"):
+        counts.read(tmp_path)
+
+
+@pytest.mark.parametrize("bad", [-1, 0.5])
+def test_counts_are_whole_and_not_negative(bad):
+    row = {"condition": "clean", "fold": 1, "subject": "F001", "au": 1, "tp": 1, "fp": 0, "fn": bad, "tn": 0}
+    with pytest.raises(RecordError, match="negative or not a whole number"):
+        counts.canonical(pd.DataFrame([row]))
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(RecordError, match="'tn'"):
+        counts.canonical(
+            pd.DataFrame([{"condition": "clean", "fold": 1, "subject": "F001", "au": 1, "tp": 1, "fp": 0, "fn": 0}])
+        )

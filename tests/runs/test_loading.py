@@ -1,0 +1,87 @@
+"""A finished run opened again is the run that it was, or is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from aubench.core.errors import AubenchError
+from aubench.data.splits import ProtocolDataset
+from aubench.data.store import Store
+from aubench.evaluation import inference
+from aubench.evaluation.predictor import Predictor
+from aubench.runs import fold as fold_module
+from aubench.runs import loading
+from aubench.runs.config import RunConfig
+
+METHOD = str(Path(__file__).parents[1] / "factories" / "clip_autoencoder.py")
+SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 1, "pretrain_epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def plan(decide, tmp_path_factory) -> RunConfig:
+    """The first fold of a run, done."""
+    plan = decide(tmp_path_factory.mktemp("runs"), METHOD, modalities=["depth"], selection="last", **SMALL)
+    plan.init_run_dir({})
+    fold_module.run_fold(plan, 1, "cpu", 0, lambda event: None)
+    return plan
+
+
+def test_the_plan_is_found_in_the_folder(plan, small_store):
+    found = loading.load_run(plan.folder, small_store)
+    assert (found.run_id, found.run_dir.resolve()) == (plan.run_id, plan.folder.resolve())
+    assert found.to_dict() == plan.describe()
+
+
+def test_the_method_predicts_what_the_run_predicted(plan, small_store):
+    found = loading.load_run(plan.folder, small_store)
+    data = ProtocolDataset(Store(small_store), found.protocol)
+    rows = data.split(1, validation=False).test
+    again = inference.predict_probabilities(Predictor(loading.load_method(found, 1)), data, rows, torch.device("cpu"))
+    kept = pd.read_parquet(plan.fold_dir(1) / "predictions.parquet").filter(like="p_AU").to_numpy()
+    assert np.array_equal(again, kept)
+
+
+def test_an_unfinished_fold_has_no_method(plan):
+    with pytest.raises(AubenchError, match="fold 2 is not finished"):
+        loading.load_method(plan, 2)
+
+
+@pytest.fixture
+def copy(plan, tmp_path) -> Path:
+    """The run's folder, free to be damaged."""
+    return Path(shutil.copytree(plan.folder, tmp_path / "runs" / "synth_3fold" / "clip_autoencoder" / plan.run_id))
+
+
+def test_changed_weights_are_refused(copy, small_store):
+    weights = copy / "fold1" / "checkpoint.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(AubenchError, match="is not what the fold was scored with"):
+        loading.load_method(loading.load_run(copy, small_store), 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("seed", 6, "has another id"),
+        ("recipe", None, "has another id"),
+        ("asked", {}, "is not what this version writes"),
+        ("store", {"digest": "0"}, "is not the store that the run read"),
+    ],
+)
+def test_a_changed_header_is_refused(copy, small_store, key, value, told):
+    header = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps(header | {key: value}))
+    with pytest.raises(AubenchError, match=told):
+        loading.load_run(copy, small_store)
+
+
+def test_another_folder_is_refused(tmp_path):
+    with pytest.raises(AubenchError, match="is not the folder of a run"):
+        loading.load_run(tmp_path)

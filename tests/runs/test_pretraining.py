@@ -1,0 +1,204 @@
+"""Pre-training: before the labels, on training subjects alone, made once, resumed at any step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from aubench.core.errors import CheckpointError
+from aubench.core.registry import find_method
+from aubench.data.splits import ProtocolDataset
+from aubench.data.store import Store
+from aubench.results.record import RecordInfo
+from aubench.runs import environment
+from aubench.runs import fold as fold_module
+from aubench.runs.config import RunConfig
+from aubench.runs.runner import write_record
+from aubench.testing import check_method
+from aubench.training import trainer
+
+METHOD = str(Path(__file__).parents[1] / "factories" / "clip_autoencoder.py")
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing may catch it."""
+
+
+@pytest.fixture
+def plan_for(decide) -> Callable[..., RunConfig]:
+    small = {"image_size": 32, "crop": 28, "frames_per_epoch": 300, "epochs": 2, "batch_size": 8}
+    return partial(decide, method=METHOD, seed=3, validation_stride=2, **small)
+
+
+def run(plan: RunConfig) -> list[dict]:
+    events: list[dict] = []
+    fold_module.run_fold(plan, 1, "cpu", 0, events.append)
+    return events
+
+
+def recorded(plan: RunConfig) -> RecordInfo:
+    """What the record says after a run of the first fold."""
+    cpu = {"kind": "cpu", "name": "some"}
+    plan.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
+    run(plan)
+    return write_record(plan).info
+
+
+def left(plan: RunConfig) -> dict[str, bytes]:
+    names = ("predictions.parquet", "counts.csv", "histograms.csv", "checkpoint.safetensors")
+    return {name: (plan.fold_dir(1) / name).read_bytes() for name in names}
+
+
+def folders(runs: Path) -> list[Path]:
+    return sorted((runs / "pretrained").glob("*/*/*/fold1"))
+
+
+def test_the_method_keeps_its_contract():
+    assert [check for check in check_method.check_method(find_method(METHOD)) if not check.passed] == []
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 7, 8, 11])
+def test_kill_in_either_stage_ends_byte_identical(plan_for, tmp_path, monkeypatch, steps):
+    whole = plan_for(tmp_path / "whole")
+    stages = [event["stage"] for event in run(whole) if event["kind"] == "epoch"]
+    assert stages == ["pretrain", "pretrain", "train", "train"]
+
+    broken, seen = plan_for(tmp_path / "broken"), 0
+    original = trainer.Trainer._step
+
+    def dying(self, *args):
+        nonlocal seen
+        seen += 1
+        if seen == steps:
+            raise Killed
+        return original(self, *args)
+
+    monkeypatch.setattr(trainer, "SAVE_EVERY", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "_step", dying)
+        with pytest.raises(Killed):
+            run(broken)
+    run(broken)
+    assert left(broken) == left(whole)
+
+
+def guard(monkeypatch: pytest.MonkeyPatch, subjects: frozenset[str]) -> None:
+    original = Store.read
+
+    def guarded(self, modality, frames):
+        assert not subjects & set(self.frames["subject"].iloc[np.asarray(frames)])
+        return original(self, modality, frames)
+
+    monkeypatch.setattr(Store, "read", guarded)
+
+
+def stop(*_: object) -> None:
+    raise Killed
+
+
+def test_pretraining_never_reads_a_test_subjects_image(plan_for, small_store, tmp_path, monkeypatch):
+    plan = plan_for(tmp_path)
+    guard(monkeypatch, plan.protocol.test_subjects(1))
+    monkeypatch.setattr(fold_module, "_score", stop)
+    with pytest.raises(Killed):
+        run(plan)
+    (folder,) = folders(tmp_path)
+    (entry,) = json.loads((folder / "pretraining.json").read_text())["ledger"]
+    roles = ProtocolDataset(Store(small_store), plan.protocol).split(1, validation=True)
+    subjects = Store(small_store).frames["subject"].to_numpy()
+    assert set(entry["subjects"]) == set(subjects[roles.train])
+    with pytest.raises(AssertionError):
+        run(plan_for(tmp_path, include_all_subjects=True))
+
+
+def test_what_everyone_was_seen_for_is_told_in_the_record(plan_for, tmp_path):
+    plan = plan_for(tmp_path, include_all_subjects=True)
+    (entry,) = recorded(plan).pretraining
+    assert (entry.stage, entry.fold, entry.datasets) == ("pretrain", 1, ("synth",))
+    assert set(entry.subjects) == plan.protocol.subjects
+
+
+def test_unlabelled_frames_are_pretrained_on(plan_for, small_store, tmp_path, monkeypatch):
+    plan = plan_for(tmp_path)
+    hidden = Store(small_store)
+    first = hidden.frames.index[hidden.frames["subject"] == "F001"]
+    original = ProtocolDataset.__init__
+
+    def without_first(self, store, protocol):
+        store.frames.loc[first, "labelled"] = False
+        store.frames.loc[first[-1], "labelled"] = True
+        original(self, store, protocol)
+
+    monkeypatch.setattr(ProtocolDataset, "__init__", without_first)
+    data = ProtocolDataset(Store(small_store), plan.protocol)
+    assert len(data.labelled_rows({"F001"})) == 1 and len(data.all_rows({"F001"})) == len(first)
+
+
+def test_runs_that_differ_in_what_comes_later_share_pretrained_weights(plan_for, tmp_path):
+    run(plan_for(tmp_path))
+    for changes, made in (
+        ({"learning_rate": 0.05}, 1),
+        ({"smoothing": 0.1}, 1),
+        ({"pretrain_epochs": 1}, 2),
+        ({"clip": 4}, 3),
+    ):
+        events = run(plan_for(tmp_path, **changes))
+        assert len(folders(tmp_path)) == made
+        assert ("pretrain" in [e.get("stage") for e in events]) == (made > 1)
+        history = (plan_for(tmp_path, **changes).fold_dir(1) / "epochs.jsonl").read_text()
+        assert '"pretrain"' in history
+
+
+def test_shared_and_own_pretraining_give_the_same_bytes(plan_for, tmp_path):
+    alone = plan_for(tmp_path / "alone", learning_rate=0.05)
+    run(alone)
+    run(plan_for(tmp_path / "shared"))
+    sharing = plan_for(tmp_path / "shared", learning_rate=0.05)
+    run(sharing)
+    assert left(alone) == left(sharing)
+
+
+def test_without_pretraining_epochs_there_is_none(plan_for, tmp_path):
+    plan = plan_for(tmp_path, pretrain_epochs=0)
+    assert recorded(plan).pretraining == ()
+    assert folders(tmp_path) == []
+
+
+def test_weights_of_another_pretraining_are_refused(plan_for, tmp_path):
+    run(plan_for(tmp_path))
+    other = plan_for(tmp_path, pretrain_epochs=1)
+    run(other)
+    first, second = folders(tmp_path)
+    (first / "checkpoint.safetensors").write_bytes((second / "checkpoint.safetensors").read_bytes())
+    (second / "checkpoint.safetensors").write_bytes(b"")
+    for changes in ({}, {"pretrain_epochs": 1}):
+        with pytest.raises(CheckpointError, match=r"belongs to run|is not a checkpoint"):
+            run(plan_for(tmp_path, learning_rate=0.3, **changes))
+
+
+def test_predictions_of_clips_are_those_of_their_frames(plan_for, small_store, tmp_path):
+    plan = plan_for(tmp_path, clip=7, pretrain_epochs=0)
+    run(plan)
+    found = pd.read_parquet(plan.fold_dir(1) / "predictions.parquet")
+    store = Store(small_store)
+    wanted = store.frames[store.frames["subject"].isin(plan.protocol.test_subjects(1)) & store.frames["labelled"]]
+    assert found[["subject", "sequence", "frame"]].equals(
+        wanted[["subject", "sequence", "frame"]].reset_index(drop=True)
+    )
+
+    from safetensors.torch import load_file
+
+    method = plan.build()
+    method.load_state_dict(load_file(plan.fold_dir(1) / "checkpoint.safetensors"))
+    images = {m: torch.from_numpy(store.read(m, wanted.index)).float() for m in plan.task.modalities}
+    views = {m: (x[:, 2:30, 2:30].permute(0, 3, 1, 2) / 127.5 - 1) for m, x in images.items()}
+    with torch.inference_mode():
+        expected = method(views).numpy()
+    assert np.allclose(found.filter(like="p_AU").to_numpy(), expected, atol=1e-5)

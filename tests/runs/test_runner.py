@@ -1,0 +1,58 @@
+"""Several runs at once: each has its record as soon as its last fold is done."""
+
+from __future__ import annotations
+
+import pytest
+
+from aubench.results import record
+from aubench.runs import fold as fold_module
+from aubench.runs import runner as run_module
+from aubench.runs.config import RunConfig
+from aubench.runs.devices import DeviceChoice
+
+
+@pytest.fixture
+def plans(decide, tmp_path) -> list[RunConfig]:
+    small = {"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1, "validation_stride": 8}
+    return [decide(tmp_path, "resnet_depth", seed=seed, **small) for seed in (0, 1)]
+
+
+def test_a_run_has_its_record_before_the_next_one_is_done(plans, monkeypatch):
+    there = []
+
+    def one_after_the_other(jobs, choice, report):
+        for job in jobs:
+            fold_module.run_fold(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
+            there.append([(plan.folder / "record" / "record.json").exists() for plan in plans])
+
+    monkeypatch.setattr(run_module, "launch", one_after_the_other)
+    run_module.run_folds(plans, [1, 2], DeviceChoice("cpu", 1, "some"), lambda job, event: None)
+    assert there == [[False, False], [True, False], [True, False], [True, True]]
+    assert all((plan.folder / "figures").is_dir() for plan in plans)
+
+
+def test_a_record_that_lacks_a_finished_fold_is_written_anew(plans, monkeypatch):
+    def here(jobs, choice, report):
+        for job in jobs:
+            fold_module.run_fold(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
+
+    monkeypatch.setattr(run_module, "launch", here)
+    (plan, _), choice = plans, DeviceChoice("cpu", 1, "some")
+    run_module.run_folds([plan], [1], choice, lambda job, event: None)
+    fold_module.run_fold(plan, 2, "cpu", 0, lambda event: None)  # by another process, killed before it wrote the record
+    run_module.run_folds([plan], [2], choice, lambda job, event: None)
+    assert [fold.fold for fold in record.read(plan.folder / "record").info.folds] == [1, 2]
+
+
+def test_a_record_names_all_code_and_devices_that_finished_a_fold(plans, monkeypatch):
+    def elsewhere(jobs, choice, report):
+        for job in jobs:
+            commit = str(job.fold % 2) * 40
+            monkeypatch.setattr(fold_module.provenance, "git", lambda commit=commit: {"commit": commit, "dirty": False})
+            fold_module.run_fold(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
+
+    monkeypatch.setattr(run_module, "launch", elsewhere)
+    run_module.run_folds(plans[:1], [1, 2, 3], DeviceChoice("cpu", 1, "some"), lambda job, event: None)
+    info = record.read(plans[0].folder / "record").info
+    assert info.git.commit == "1" * 40 and [one.git.commit for one in info.also] == ["0" * 40]
+    assert info.also[0].device == info.device and info.also[0].packages == info.packages

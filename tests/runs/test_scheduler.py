@@ -1,0 +1,105 @@
+"""Folds side by side: what fails takes its own run along and no other, and is told in one line."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import replace
+from multiprocessing import forkserver
+
+import pytest
+from factories import fold_works
+
+from aubench.core.errors import AubenchError, Diverged
+from aubench.runs.devices import DeviceChoice
+from aubench.runs.scheduler import MAX_OPEN_FILES, TRACEBACK, FoldFailed, Job, run_jobs
+
+TWO = DeviceChoice("cpu", 2, "a test")
+
+
+def work(name: str):
+    return getattr(fold_works, name)
+
+
+@pytest.fixture
+def plans(decide, tmp_path):
+    return [decide(tmp_path, "resnet_depth", seed=seed) for seed in (0, 1, 2)]
+
+
+def launched(jobs, choice=TWO) -> tuple[list[tuple[int, int, str]], AubenchError | None]:
+    events = []
+    try:
+        run_jobs(jobs, choice, lambda job, event: events.append((job.plan.seed, job.fold, event["kind"])))
+    except AubenchError as error:
+        return events, error
+    return events, None
+
+
+def test_a_run_that_diverges_does_not_stop_the_others(plans):
+    jobs = [Job(plans[0], 1, work("diverges")), *(Job(plan, fold, work("works")) for plan in plans for fold in (1, 2))]
+    events, error = launched(jobs, replace(TWO, count=1))
+    assert isinstance(error, Diverged) and error.exit_code == 2
+    assert {(seed, fold) for seed, fold, kind in events if kind == "fold" and seed} == {(1, 1), (1, 2), (2, 1), (2, 2)}
+    assert (0, 1, "failed") in events and (0, 2, "fold") not in events
+
+
+def test_several_that_fail_are_told_together(plans):
+    events, error = launched([Job(plan, fold, work("diverges")) for plan in plans[:2] for fold in (1, 2)])
+    assert str(error).startswith("2 runs could not be finished; the first: resnet_depth: loss term")
+    assert error.exit_code == 2
+    assert [(seed, kind) for seed, _, kind in events] == [(0, "failed"), (1, "failed")], "each run once"
+
+
+def test_one_that_fails_alone_is_told_once(plans):
+    events, error = launched([Job(plans[0], 1, work("diverges"))])
+    assert events == [] and isinstance(error, Diverged)
+
+
+def test_a_bug_is_one_line_and_its_traceback_a_file(plans):
+    _, error = launched([Job(plans[0], 2, work("breaks"))])
+    told = plans[0].fold_dir(2) / TRACEBACK
+    assert isinstance(error, FoldFailed) and error.exit_code == 1
+    assert str(error) == f"fold 2 of resnet_depth broke (KeyError: 'a bug\\nof two lines'); see {told}"
+    assert "Traceback" in told.read_text() and "in breaks" in told.read_text()
+    launched([Job(plans[0], 2, work("works"))])
+    assert not told.exists(), "it is of the last attempt"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("runs_out_of_memory", "needs more memory than the GPU has; lower the batch size"),
+        ("is_killed", "ended by signal 9"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(plans, name, words):
+    _, error = launched([Job(plans[0], 1, work(name))])
+    assert isinstance(error, FoldFailed) and words in str(error) and "Traceback" not in str(error)
+
+
+def test_an_error_while_a_fold_is_told_of_stops_its_run_alone(plans):
+    def told(job, event):
+        if event["kind"] == "fold" and job.plan.seed == 0:
+            raise AubenchError("no record of it")
+        if event["kind"] == "fold":
+            done.append(job.fold)
+
+    done = []
+    with pytest.raises(AubenchError, match="no record of it"):
+        run_jobs(
+            [Job(plan, fold, work("works")) for plan in plans[:2] for fold in (1, 2, 3)], replace(TWO, count=1), told
+        )
+    assert done == [1, 2, 3]
+
+
+def test_a_fold_may_open_the_files_of_a_large_store_where_the_shell_allows_few(plans):
+    found = []
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    forkserver._forkserver._stop()  # the next one inherits the limit
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, old[1]))
+    try:
+        run_jobs([Job(plans[0], 1, work("counts_open_files"))], TWO, lambda job, event: found.append(event["limits"]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, old)
+        forkserver._forkserver._stop()
+    ((soft, hard),) = found
+    assert soft == (MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)) > 256

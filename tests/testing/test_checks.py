@@ -1,0 +1,244 @@
+"""Each clause must catch the method that breaks it, and leave a sound one alone."""
+
+import random
+from typing import ClassVar
+
+import pytest
+import torch
+from pydantic import ConfigDict
+from torch import nn
+from torch.nn import functional
+
+import aubench
+from aubench import Batch, BranchedMethod, Fidelity, MethodCard, Modality
+from aubench.core.errors import RecipeError
+from aubench.core.registry import MethodEntry
+from aubench.testing.check_method import CHECKS, check_method
+
+
+class SmallRecipe(aubench.Recipe):
+    presets: ClassVar = {"tiny": {"image_size": 20, "crop": 16, "learning_rate": 0.1}}
+
+
+class Sound(BranchedMethod):
+    """Mean colours into one linear layer."""
+
+    Recipe = SmallRecipe
+    card = MethodCard(title="Sound", paper="none", fidelity=Fidelity.EXACT)
+
+    def __init__(self, task, recipe):
+        super().__init__(task, recipe)
+        self.head = nn.Linear(task.channels, len(task.aus))
+
+    def encode(self, modality, images):
+        return images.mean((2, 3))
+
+    def fuse(self, features):
+        return self.head(torch.cat([features[m] for m in self.task.modalities], 1)).sigmoid()
+
+
+class RefusesSilently(Sound):
+    @classmethod
+    def unsupported_reason(cls, task, recipe):
+        return None if Modality.VISUAL in task.modalities else ""
+
+
+class RefusesEverything(Sound):
+    @classmethod
+    def unsupported_reason(cls, task, recipe):
+        return "never in the mood"
+
+
+class UsesWhatIsNotThere(Sound):
+    @classmethod
+    def select_modalities(cls, task, recipe):
+        return (Modality.VISUAL,)
+
+
+class LaxRecipe(Sound):
+    class Recipe(SmallRecipe):
+        model_config = ConfigDict(extra="ignore")
+
+
+class GivesLogits(Sound):
+    def fuse(self, features):
+        return 10 * self.head(torch.cat([features[m] for m in self.task.modalities], 1))
+
+
+class GivesOneAu(Sound):
+    def fuse(self, features):
+        return super().fuse(features)[:, :1].squeeze(1)
+
+    def loss(self, batch, stage, progress):
+        return {
+            "total": aubench.masked_bce(
+                super().fuse({m: self.encode(m, x) for m, x in batch.inputs.items()}), batch.labels
+            )
+        }
+
+
+class DividesByContrast(Sound):
+    def encode(self, modality, images):
+        return (images / images.std((1, 2, 3), keepdim=True)).mean((2, 3))
+
+
+class CentresOnTheBatch(Sound):
+    def encode(self, modality, images):
+        return images.mean((2, 3)) - images.mean((0, 2, 3))
+
+
+class GuessesAtTest(Sound):
+    def encode(self, modality, images):
+        return images.mean((2, 3)) + torch.rand(len(images), modality.channels) * 5e-5
+
+
+class HasItsOwnDice(Sound):
+    def augment(self, batch, generator):
+        return batch.map_inputs(lambda x: x + random.SystemRandom().random())
+
+
+class CarriesDeadWeight(Sound):
+    def __init__(self, task, recipe):
+        super().__init__(task, recipe)
+        self.spare = nn.Linear(3, 3)
+
+
+class DividesByKnownLabels(Sound):
+    def loss(self, batch, stage, progress):
+        known = batch.labels >= 0
+        return {"total": functional.binary_cross_entropy(self(batch.inputs)[known], batch.labels[known].float())}
+
+
+class WritesToLabels(Sound):
+    def loss(self, batch, stage, progress):
+        batch.labels.clamp_(min=0)
+        return super().loss(batch, stage, progress)
+
+
+class ForgetsItsOffset(Sound):
+    def __init__(self, task, recipe):
+        super().__init__(task, recipe)
+        self.offset = torch.randn(task.channels)
+
+    def fuse(self, features):
+        joined = torch.cat([features[m] for m in self.task.modalities], 1)
+        return self.head(joined + self.offset.to(joined.device)).sigmoid()
+
+
+class LooksAtValues(Sound):
+    def fuse(self, features):
+        probabilities = super().fuse(features)
+        return probabilities if probabilities.sum().item() > 0 else 1 - probabilities
+
+
+class GoesItsOwnWay(Sound):
+    def forward(self, inputs):
+        return super().forward(inputs) * 0.5
+
+
+class PretrainsWithTheLaterRate(Sound):
+    """Uses the learning rate of what comes later for its pre-training, so that runs would share wrong weights."""
+
+    def stages(self):
+        return (aubench.Stage("pretrain", 1, 4, pretraining=True), *super().stages())
+
+    def loss(self, batch, stage, progress):
+        if stage.pretraining:
+            return {"total": self(batch.inputs).square().mean()}
+        return super().loss(batch, stage, progress)
+
+
+class TripsOverLostPoints(Sound):
+    """Learns from points as if each were always known."""
+
+    needs_landmarks = True
+
+    def loss(self, batch, stage, progress):
+        terms = super().loss(batch, stage, progress)
+        if batch.landmarks is None:
+            return terms
+        return {"total": terms["total"] * batch.landmarks.mean()}
+
+
+BROKEN = {
+    RefusesSilently: "refuses with a reason",
+    RefusesEverything: "refuses with a reason",
+    UsesWhatIsNotThere: "refuses with a reason",
+    LaxRecipe: "recipe rejects unknown keys",
+    GivesLogits: "gives probabilities",
+    GivesOneAu: "gives probabilities",
+    DividesByContrast: "survives each modality missing",
+    CentresOnTheBatch: "ignores batch neighbours",
+    GuessesAtTest: "same frames, same prediction",
+    HasItsOwnDice: "same seed, same training",
+    CarriesDeadWeight: "gradients reach every parameter",
+    DividesByKnownLabels: "bears unknown labels",
+    WritesToLabels: "leaves its inputs alone",
+    ForgetsItsOffset: "survives saving and loading",
+    LooksAtValues: "FLOPs can be counted",
+    GoesItsOwnWay: "branches agree with the whole",
+    PretrainsWithTheLaterRate: "pre-training ignores what comes later",
+}
+
+
+def failed(method) -> dict[str, str]:
+    return {
+        result.name: result.detail for result in check_method(MethodEntry("x", method, "builtin")) if not result.passed
+    }
+
+
+def test_a_sound_method_passes_every_check():
+    assert [(result.name, result.passed) for result in check_method(MethodEntry("x", Sound, "builtin"))] == [
+        (name, True) for name in CHECKS
+    ]
+
+
+def test_every_clause_has_a_method_that_breaks_it():
+    assert set(BROKEN.values()) == set(CHECKS)
+
+
+@pytest.mark.parametrize(("method", "clause"), BROKEN.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_the_right_clause_catches_the_breach(method, clause):
+    found = failed(method)
+    assert clause in found
+    assert found[clause], "says nothing about what is wrong"
+
+
+@pytest.mark.parametrize(
+    "method", [CarriesDeadWeight, WritesToLabels, GoesItsOwnWay, HasItsOwnDice, DividesByKnownLabels, LooksAtValues]
+)
+def test_a_single_breach_fails_a_single_clause(method):
+    assert set(failed(method)) == {BROKEN[method]}
+
+
+def test_lost_points_must_not_reach_the_weights():
+    assert failed(TripsOverLostPoints)["gradients reach every parameter"] == (
+        "on V with landmarks: the gradient of 'head.weight' is not finite"
+    )
+
+
+def test_a_method_that_wants_no_points_gets_none():
+    class Looks(Sound):
+        def loss(self, batch, stage, progress):
+            assert batch.landmarks is None
+            return super().loss(batch, stage, progress)
+
+    assert not failed(Looks)
+
+
+def test_the_detail_names_the_modalities_and_the_parameter():
+    assert (
+        failed(CarriesDeadWeight)["gradients reach every parameter"]
+        == "on V: no gradient reaches spare.bias, spare.weight"
+    )
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(RecipeError, match="no preset 'huge'"):
+        check_method(MethodEntry("x", Sound, "builtin"), "huge")
+
+
+def test_a_batch_is_not_changed_by_map_inputs():
+    batch = Batch({Modality.DEPTH: torch.ones(1, 1, 2, 2)}, torch.zeros(1, 1))
+    assert batch.map_inputs(lambda x: x * 2).inputs[Modality.DEPTH].sum() == 8
+    assert batch.inputs[Modality.DEPTH].sum() == 4

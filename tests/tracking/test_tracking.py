@@ -1,0 +1,452 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from aubench._util import atomic
+from aubench.cli import track
+from aubench.core.errors import CheckFailed, UsageError
+from aubench.results.record import Record, RecordInfo
+from aubench.tracking import background as background_module
+from aubench.tracking import mlflow_client
+from aubench.tracking.background import background
+from aubench.tracking.sync import SyncResult, Tracker, send_all
+
+COMMIT = "a" * 40
+SEND = """
+import sys
+from pathlib import Path
+from aubench.tracking.sync import Tracker
+print(Tracker(Path(sys.argv[1])).sync())
+"""
+
+
+class Server:
+    """A real tracking server on loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.folder, self.uri = folder, f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Server:
+        self.folder.mkdir(exist_ok=True)
+        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self.port)]
+        command += ["--backend-store-uri", f"sqlite:///{self.folder / 'server.db'}"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=os.environ | quiet, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+            )
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(f"{self.uri}/health", timeout=1):
+                    return self
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError((self.folder / "log").read_text())
+
+    def stop(self) -> None:
+        if self._process:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    mlflow_client.connect(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> str:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("mlflow.db", "other.db"):
+        shutil.copy(empty_database, tmp_path / name)
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture
+def nobody() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+class Told:
+    """What MLflow knows of one run."""
+
+    def __init__(self, uri: str, run: Any) -> None:
+        self.client = mlflow_client.connect(uri)
+        found = self.client.get_experiment_by_name("aubench/synth_3fold")
+        runs = self.client.search_runs([found.experiment_id], f"tags.`aubench.run_id` = '{run.id}'") if found else []
+        self.parents = [told for told in runs if "mlflow.parentRunId" not in told.data.tags]
+        self.children = {int(told.data.tags["aubench.fold"]): told for told in runs if told not in self.parents}
+        self.count = len(runs)
+
+    @property
+    def parent(self) -> Any:
+        assert len(self.parents) == 1
+        return self.parents[0]
+
+    def history(self, fold: int, name: str) -> list[tuple[int, float]]:
+        points = self.client.get_metric_history(self.children[fold].info.run_id, name)
+        return sorted((point.step, point.value) for point in points)
+
+    def files(self, run: Any, folder: str | None = None) -> set[str]:
+        return {file.path for file in self.client.list_artifacts(run.info.run_id, folder)}
+
+
+def assert_complete(uri: str, run: Any, epochs: int = 10) -> None:
+    told = Told(uri, run)
+    assert told.count == 1 + len(run.folds)
+    assert told.parent.info.status == "FINISHED"
+    for fold in run.folds:
+        child = told.children[fold]
+        assert child.data.tags["mlflow.parentRunId"] == told.parent.info.run_id
+        assert child.info.status == "FINISHED"
+        assert [step for step, _ in told.history(fold, "train/loss/total")] == list(range(epochs))
+        assert told.history(fold, "train/validation/f1")[3][1] == pytest.approx(0.6 - 0.4 * 0.8**3 - 0.02 * fold)
+        assert told.files(child) == {"predictions.parquet"}
+    assert {"record", "run.json"} <= told.files(told.parent)
+
+
+@pytest.fixture(params=["sqlite", "server"])
+def uri(request: pytest.FixtureRequest) -> str:
+    found = request.getfixturevalue(request.param)
+    return found if isinstance(found, str) else found.uri
+
+
+def test_everything_of_a_run_arrives(uri: str, fake_run: Any, tmp_path: Path) -> None:
+    run = fake_run(recipe={f"extra_{i}": i for i in range(120)}).finish()
+    (run.folder / "figures").mkdir()
+    (run.folder / "figures" / "f1_per_au.png").write_bytes(b"picture")
+    result = Tracker(run.folder, uri).sync()
+    assert result == SyncResult(True, "sent 30 epochs, 8 files, 3 finished folds, 1 description, 1 headline")
+    assert_complete(uri, run)
+    told, summary = Told(uri, run), run.record.info.summary
+    parent, child = told.parent, told.children[2]
+    assert parent.info.run_name == f"amf-tiny-seed0-{run.id[:8]}"
+    params = parent.data.params
+    assert params["seed"] == "0" and params["preset"] == "tiny" and params["selection"] == "inner_val"
+    assert params["recipe/epochs"] == "10" and len([name for name in params if name.startswith("recipe/")]) == 122
+    tags = parent.data.tags
+    assert tags["aubench.protocol_digest"] == run.header["protocol"]["digest"]
+    assert tags["aubench.git_commit"] == tags["mlflow.source.git.commit"] == COMMIT
+    assert tags["aubench.git_dirty"] == "False" and tags["aubench.store_digest"] == "5" * 64
+    assert tags["aubench.run_id"] == run.id and tags["aubench.fidelity"] == "paper-with-resolutions"
+    metrics = parent.data.metrics
+    assert metrics["test/f1"] == summary.f1_mean and metrics["test/f1_pooled"] == summary.f1_pooled
+    assert metrics["test_f1/AU12"] == summary.f1_by_au["AU12"] and metrics["test_auc/AU12"] == summary.auc_by_au["AU12"]
+    assert metrics["cost/flops"] == 2 * metrics["cost/macs"] == 380_000_000
+    assert metrics["cost/parameters"] == 1_230_000 and metrics["cost_of/visual/macs"] == 190_000_000
+    assert metrics["speed/train_frames_per_s"] == 740.5 and "speed/inference_frames_per_s" not in metrics
+    assert child.data.metrics["test/f1"] == summary.f1_by_fold[1]
+    assert child.data.metrics["test_f1/AU1"] == summary.f1_by_au["AU1"]
+    assert (
+        child.data.metrics["test_acc/AU24"] == summary.acc_by_au["AU24"] and "test_auc/AU24" not in child.data.metrics
+    )
+    assert child.data.metrics["train/loss/align d_v"] == 0.1 and child.data.metrics["train/frames_per_s"] == 900
+    assert told.files(parent, "record") == {
+        f"record/{name}" for name in ("record.json", "counts.csv", "histograms.csv")
+    }
+    assert told.files(parent, "figures") == {"figures/f1_per_au.png"}
+    got = told.client.download_artifacts(child.info.run_id, "predictions.parquet", str(tmp_path))
+    assert Path(got).read_bytes() == (run.folder / "fold2" / "predictions.parquet").read_bytes()
+
+
+def test_what_a_run_scored_under_conditions_arrives_when_it_is_there(uri: str, fake_run: Any) -> None:
+    run = fake_run(seed=7).finish()
+    assert Tracker(run.folder, uri).sync().ok
+    assert not [name for name in Told(uri, run).parent.data.metrics if name.startswith("robustness")]
+    clean, further = run.record, ["missing:visual+depth", "noise:all:0.5"]
+    tables = [
+        pd.concat([table, *(table.assign(condition=condition) for condition in further)])
+        for table in (clean.counts, clean.histograms)
+    ]
+    info = RecordInfo.from_fields(clean.info.model_dump(mode="json") | {"conditions": ["clean", *further]})
+    Record(info, *tables).write(run.folder / "record")
+    assert Tracker(run.folder, uri).sync() == SyncResult(True, "sent 3 files, 1 headline")
+    metrics = Told(uri, run).parent.data.metrics
+    found = {name: value for name, value in metrics.items() if name.startswith("robustness")}
+    f1 = pytest.approx(clean.info.summary.f1_mean, abs=1e-6)
+    assert found == {"robustness/missing_visual_depth/f1": f1, "robustness/noise_all_0.5/f1": f1}
+    assert metrics["test/f1"] == clean.info.summary.f1_mean
+
+
+def test_a_run_is_sent_as_it_goes_on(uri: str, fake_run: Any) -> None:
+    run = fake_run(seed=1)
+    run.train(1, 2)
+    assert "2 epochs" in Tracker(run.folder, uri).sync().detail
+    with (run.folder / "fold1" / "epochs.jsonl").open("a") as file:
+        file.write('{"stage": "train", "epoch": 2, "sec')
+    assert Tracker(run.folder, uri).sync() == SyncResult(True, "nothing new")
+    told = Told(uri, run)
+    assert told.parent.info.status == told.children[1].info.status == "RUNNING"
+    (run.folder / "fold1" / "epochs.jsonl").unlink()
+    run.train(1, 5)
+    assert "3 epochs" in Tracker(run.folder, uri).sync().detail
+    run.finish()
+    assert "25 epochs" in Tracker(run.folder, uri).sync().detail
+    assert Tracker(run.folder, uri).sync() == SyncResult(True, "nothing new")
+    assert_complete(uri, run)
+
+
+def test_nothing_is_doubled_when_the_notes_are_lost_or_damaged(uri: str, fake_run: Any) -> None:
+    run = fake_run(seed=2)
+    run.train(1, 4)
+    assert Tracker(run.folder, uri).sync().ok
+    run.finish()
+    notes = run.folder / "tracking.json"
+    for damage in (notes.unlink, lambda: notes.write_text('{"targets": 3')):
+        damage()
+        assert Tracker(run.folder, uri).sync().ok
+    assert_complete(uri, run)
+
+
+@pytest.mark.parametrize("saved", [0, 1, 4])
+def test_nothing_is_doubled_when_a_pass_dies_before_it_can_note_what_it_did(
+    sqlite: str, fake_run: Any, monkeypatch: pytest.MonkeyPatch, saved: int
+) -> None:
+    run, notes = fake_run().finish(), []
+
+    def die(path: Path, content: Any) -> None:
+        notes.append(path)
+        if len(notes) > saved:
+            raise KeyboardInterrupt
+        atomic_write(path, content)
+
+    atomic_write = atomic.write_json
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "write_json", die)
+        with pytest.raises(KeyboardInterrupt):
+            Tracker(run.folder, sqlite).sync()
+    assert Tracker(run.folder, sqlite).sync().ok
+    assert_complete(sqlite, run)
+
+
+def test_stages_and_values_that_are_not_finite(sqlite: str, fake_run: Any) -> None:
+    run = fake_run()
+    run.train(1, 2, stage="pretrain", validation=None).train(1, 3, loss={"total": float("nan"), "bce": 1.0})
+    with (run.folder / "fold1" / "epochs.jsonl").open("a") as file:
+        file.write("half a line\n")
+    detail = Tracker(run.folder, sqlite).sync().detail
+    assert "sent 5 epochs" in detail
+    assert "left out: line 6 of fold1/epochs.jsonl (damaged), train/loss/total of step 0 (nan)" in detail
+    told = Told(sqlite, run)
+    assert [step for step, _ in told.history(1, "pretrain/loss/total")] == [0, 1]
+    assert [step for step, _ in told.history(1, "train/loss/bce")] == [0, 1, 2]
+    assert told.history(1, "train/loss/total") == []
+
+
+def test_the_same_run_in_another_environment_is_another(sqlite: str, fake_run: Any) -> None:
+    run = fake_run().finish()
+    assert Tracker(run.folder, sqlite).sync().ok
+    (run.folder / "tracking.json").unlink()
+    run.header["git"]["commit"] = "b" * 40
+    (run.folder / "run.json").write_text(json.dumps(run.header))
+    assert Tracker(run.folder, sqlite).sync().ok
+    assert len(Told(sqlite, run).parents) == 2
+
+
+def test_a_lost_database_is_filled_again_and_a_deleted_run_is_not(sqlite: str, fake_run: Any) -> None:
+    run = fake_run().finish()
+    assert Tracker(run.folder, sqlite).sync().ok
+    other = sqlite.replace("mlflow.db", "other.db")
+    assert Tracker(run.folder, other).sync().ok
+    notes = json.loads((run.folder / "tracking.json").read_text())
+    notes["targets"][sqlite]["parent"] = "0" * 32
+    (run.folder / "tracking.json").write_text(json.dumps(notes))
+    told = Told(sqlite, run)
+    for gone in (told.parent, *told.children.values()):
+        told.client.delete_run(gone.info.run_id)
+    assert "sent 30 epochs" in Tracker(run.folder, sqlite).sync().detail
+    assert_complete(sqlite, run)
+    told = Told(sqlite, run)
+    told.client.delete_run(told.parent.info.run_id)
+    assert Tracker(run.folder, sqlite).sync() == SyncResult(True, "was deleted in MLflow and is left alone")
+    assert Tracker(run.folder, other).sync() == SyncResult(True, "nothing new")
+
+
+def test_nobody_answers(nobody: str, sqlite: str, fake_run: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    runs = [fake_run(seed=seed).finish().folder for seed in range(3)]
+    begin = time.monotonic()
+    results = [result for _, result in send_all(runs, nobody)]
+    assert time.monotonic() - begin < 5
+    assert results == [SyncResult(False, f"{nobody} cannot be reached", reachable=False)] * 3
+    assert capfd.readouterr() == ("", "")
+    for run in runs:
+        assert Tracker(run, sqlite).sync().ok
+
+
+def test_a_server_that_accepts_and_never_answers(fake_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        begin = time.monotonic()
+        result = Tracker(fake_run().folder, f"http://127.0.0.1:{mute.getsockname()[1]}").sync()
+    assert not result.ok and not result.reachable
+    assert time.monotonic() - begin < 8
+
+
+def test_bad_places_are_told_in_a_line(tmp_path: Path, fake_run: Any) -> None:
+    run = fake_run().finish()
+    (tmp_path / "text.db").write_text("this is no database" * 100)
+    (tmp_path / "file").touch()
+    for uri, words in (
+        (f"sqlite:///{tmp_path / 'text.db'}", "not a database"),
+        (f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}", "cannot be used as MLflow's database"),
+        ("http://me:secret@127.0.0.1:9", "http://***@127.0.0.1:9 cannot be reached"),
+        ("nonsense://x", "nonsense"),
+    ):
+        begin = time.monotonic()
+        result = Tracker(run.folder, uri).sync()
+        assert not result.ok and words in result.detail and "\n" not in result.detail and "secret" not in result.detail
+        assert time.monotonic() - begin < 5
+    (run.folder / "run.json").write_text("{")
+    assert "run.json: is not JSON" in Tracker(run.folder, "http://127.0.0.1:9").sync().detail
+
+
+def test_a_server_killed_in_the_middle_gets_the_rest_later(
+    server: Server, tmp_path: Path, fake_run: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run, said = fake_run(seed=9), []
+    try:
+        with background([run.folder, tmp_path / "runs" / "not_yet"], server.uri, interval=0.1, say=said.append):
+            run.train(1, 5)
+            _wait(lambda: '"train": 5' in _read(run.folder / "tracking.json"))
+            server.stop()
+            run.train(1, 5).finish_fold(1).train(2, 3)
+            _wait(lambda: said)
+            run.finish()
+        assert said == [
+            f"tracking: {server.uri} cannot be reached; nothing is lost, 'aubench track sync' sends it later"
+        ]
+        assert not Tracker(run.folder, server.uri).sync().ok
+    finally:
+        server.start()
+    assert "25 epochs" in Tracker(run.folder, server.uri).sync().detail
+    assert_complete(server.uri, run)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_leaving_the_background_sends_the_rest_and_waits_no_longer_than_patience(
+    sqlite: str, fake_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, said = fake_run(), []
+    with background([run.folder], interval=600, say=said.append):
+        run.finish()
+    assert_complete(sqlite, run)
+    assert said == []
+    monkeypatch.setattr(background_module, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(background_module, "send_all", lambda *_: time.sleep(3) or [])
+    begin = time.monotonic()
+    with background([run.folder], interval=600, say=said.append):
+        pass
+    assert time.monotonic() - begin < 1
+    assert said == ["tracking: sending takes more than 0.2 s; nothing is lost, 'aubench track sync' sends it later"]
+
+
+def test_many_processes_may_create_the_database_quietly(tmp_path: Path, fake_run: Any) -> None:
+    runs = [fake_run(seed=seed).train(1, 2).folder for seed in range(2)]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DO_NOT"))}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", SEND, str(run)],
+            cwd=tmp_path,
+            env=clean,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for run in runs
+    ]
+    for process in processes:
+        said, noise = process.communicate(timeout=60)
+        assert "ok=True" in said and "2 epochs" in said
+        assert noise == ""
+    assert (tmp_path / "mlflow.db").is_file()
+
+
+def test_telemetry_is_off_unless_the_user_speaks_of_it(monkeypatch: pytest.MonkeyPatch, sqlite: str) -> None:
+    monkeypatch.delenv("DO_NOT_TRACK", raising=False)
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    mlflow_client.connect(sqlite)
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
+    mlflow_client.connect(sqlite)
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "false"
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY")
+    monkeypatch.setenv("DO_NOT_TRACK", "false")
+    mlflow_client.connect(sqlite)
+    assert "MLFLOW_DISABLE_TELEMETRY" not in os.environ
+
+
+def test_track_sync_sends_what_is_unsent(sqlite: str, fake_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli = CliRunner()
+    assert cli.invoke(track.app, ["sync"]).output == "runs: no runs\n"
+    one, two = fake_run().finish(), fake_run(seed=1).finish()
+    done = cli.invoke(track.app, ["sync", one.id])
+    assert done.exit_code == 0 and done.output.startswith(f"{one.folder.relative_to(Path.cwd())}: sent 30 epochs")
+    lines = cli.invoke(track.app, ["sync"]).output.splitlines()
+    assert sorted(line.partition(": ")[2][:14] for line in lines) == ["nothing new", "sent 30 epochs"]
+    assert "nothing new" in cli.invoke(track.app, ["sync", str(two.folder)]).output
+    assert isinstance(cli.invoke(track.app, ["sync", "zzz"]).exception, UsageError)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    refused = cli.invoke(track.app, ["sync"])
+    assert refused.stderr.count("not sent: http://127.0.0.1:9 cannot be reached") == 2
+    assert isinstance(refused.exception, CheckFailed) and "2 of 2 could not be sent" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [
+        (("loss", "total"), "loss/total"),
+        (("loss", "a:b→c"), "loss/a_b_c"),
+        (("..", "x//y", "."), "x/y"),
+        (("",), "_"),
+        (("/etc/", "AU 1"), "etc/AU 1"),
+    ],
+)
+def test_names_are_made_such_as_mlflow_allows(parts: tuple[str, ...], name: str) -> None:
+    assert mlflow_client.key(*parts) == name
+
+
+def _wait(done: Any) -> None:
+    until = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""

@@ -1,0 +1,252 @@
+"""A fold's training, in this process: resumed at any epoch or step it computes what an unbroken one does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from aubench.core.errors import CheckpointError, MethodError, UsageError
+from aubench.data.store import Store
+from aubench.runs import fold as fold_module
+from aubench.runs.config import RunConfig
+from aubench.training import trainer as training_module
+
+CHANGES = {"image_size": 32, "crop": 28, "frames_per_epoch": 150, "epochs": 3, "validation_stride": 2}
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing may catch it."""
+
+
+@pytest.fixture
+def plan_for(decide) -> Callable[..., RunConfig]:
+    return partial(decide, method="late_fusion", seed=3, **CHANGES)
+
+
+@pytest.fixture
+def plan(plan_for, tmp_path) -> RunConfig:
+    return plan_for(tmp_path)
+
+
+def run(plan: RunConfig, fold: int = 1) -> list[dict]:
+    events: list[dict] = []
+    fold_module.run_fold(plan, fold, "cpu", 0, events.append)
+    return events
+
+
+def scoring(*values: float) -> Callable[..., dict[str, float]]:
+    """Stands for validation: these F1s, epoch by epoch."""
+    scores = iter(values)
+    return lambda self: {"f1": next(scores), "acc": 0.5}
+
+
+def left(plan: RunConfig, fold: int = 1) -> dict[str, bytes]:
+    folder = plan.fold_dir(fold)
+    names = ("predictions.parquet", "counts.csv", "histograms.csv", "checkpoint.safetensors")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.mark.parametrize("method", ["late_fusion", "amf"])
+def test_training_killed_in_every_way_ends_byte_identical(plan_for, tmp_path, monkeypatch, method):
+    whole = plan_for(tmp_path / "whole", method=method)
+    run(whole)
+
+    broken = plan_for(tmp_path / "broken", method=method)
+    monkeypatch.setattr(training_module, "SAVE_EVERY", 0.0)  # a checkpoint after every step
+    seen = 0
+
+    def kill_at(steps):
+        original = training_module.Trainer._step
+
+        def step(self, *args, **kwargs):
+            nonlocal seen
+            seen += 1
+            if seen == steps:
+                raise Killed
+            return original(self, *args, **kwargs)
+
+        return step
+
+    for steps in (2, 3, 6):  # in the first epoch, in the second, in the third
+        seen = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(training_module.Trainer, "_step", kill_at(steps))
+            with pytest.raises(Killed):
+                run(broken)
+    run(broken)
+    assert left(broken) == left(whole)
+    same = ("stage", "epoch", "loss", "validation")
+    histories = [
+        [{k: json.loads(line)[k] for k in same} for line in (p.fold_dir(1) / "epochs.jsonl").read_text().splitlines()]
+        for p in (whole, broken)
+    ]
+    assert histories[0] == histories[1] and len(histories[0]) == 3
+
+
+def test_kill_between_best_weights_and_state_changes_nothing(plan_for, tmp_path, monkeypatch):
+    whole = plan_for(tmp_path / "whole")
+    run(whole)
+    broken = plan_for(tmp_path / "broken")
+    with monkeypatch.context() as patch:
+
+        def die(self, optimizer):
+            raise Killed
+
+        patch.setattr(training_module.Trainer, "_save", die)
+        with pytest.raises(Killed):
+            run(broken)
+    run(broken)
+    assert left(broken) == left(whole)
+
+
+def test_kill_between_state_and_best_weights_changes_nothing(plan_for, tmp_path, monkeypatch):
+    whole, broken = plan_for(tmp_path / "whole"), plan_for(tmp_path / "broken")
+    monkeypatch.setattr(training_module.Trainer, "_validated", scoring(0.5, 0.4, 0.3))
+    run(whole)
+
+    def die(self):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_module.Trainer, "_validated", scoring(0.5))
+        patch.setattr(training_module.Trainer, "_keep_better", die)
+        with pytest.raises(Killed):
+            run(broken)
+    monkeypatch.setattr(training_module.Trainer, "_validated", scoring(0.4, 0.3))
+    run(broken)
+    assert left(broken) == left(whole)
+    assert not (broken.fold_dir(1) / training_module.CANDIDATE_WEIGHTS).exists()
+
+
+def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(plan_for, tmp_path, monkeypatch):
+    """On a GPU an epoch that is made again may score a little less than before the kill."""
+
+    whole, broken = plan_for(tmp_path / "whole"), plan_for(tmp_path / "broken")
+    monkeypatch.setattr(training_module.Trainer, "_validated", scoring(0.5, 0.4, 0.3))
+    run(whole)
+    save = training_module.Trainer._save
+
+    def die_in_the_second_epoch(self, optimizer):
+        if len(self.history.epochs) == 2:
+            raise Killed
+        save(self, optimizer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_module.Trainer, "_validated", scoring(0.5, 0.9))
+        patch.setattr(training_module.Trainer, "_save", die_in_the_second_epoch)
+        with pytest.raises(Killed):
+            run(broken)
+    monkeypatch.setattr(training_module.Trainer, "_validated", scoring(0.4, 0.3))
+    run(broken)
+    assert left(broken) == left(whole)
+
+
+def test_finished_fold_costs_nothing(plan):
+    assert [e["kind"] for e in run(plan)] == ["epoch", "epoch", "epoch", "fold"]
+    assert run(plan) == []
+    assert not (plan.fold_dir(1) / training_module.STATE).exists()
+
+
+def test_checkpoint_of_another_fold_is_refused(plan, monkeypatch):
+    def stop(self, *_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_module.Trainer, "_validated", lambda self: {"f1": 0.5, "acc": 0.5})
+        patch.setattr(fold_module, "_score", stop)
+        with pytest.raises(Killed):
+            run(plan, 1)
+    other = plan.fold_dir(2)
+    other.mkdir(parents=True)
+    (plan.fold_dir(1) / training_module.STATE).rename(other / training_module.STATE)
+    with pytest.raises(CheckpointError, match="belongs to fold '1', not to '2'"):
+        run(plan, 2)
+    assert not (other / "result.json").exists()
+
+
+def test_training_stops_when_patience_ends_and_keeps_the_best(plan_for, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_module.Trainer, "_validated", scoring(0.2, 0.5, 0.4, 0.4, 0.9))
+    plan = plan_for(tmp_path, epochs=9, patience=2)
+    run(plan)
+    result = json.loads((plan.fold_dir(1) / "result.json").read_text())
+    assert (result["epochs"], result["best_epoch"]) == (4, 2)
+
+
+def test_mtut_is_never_scored_by_networks_that_were_not_aligned(plan_for, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_module.Trainer, "_validated", scoring(0.9, 0.8, 0.2, 0.3))
+    plan = plan_for(tmp_path, method="mtut", epochs=4, warm_up=0.5, patience=1)
+    run(plan)
+    result = json.loads((plan.fold_dir(1) / "result.json").read_text())
+    assert (result["epochs"], result["best_epoch"]) == (4, 4)
+
+
+def test_last_trains_on_all_training_subjects_and_validates_on_nobody(plan_for, tmp_path):
+    plan = plan_for(tmp_path, selection="last", epochs=2)
+    events = run(plan)
+    result = json.loads((plan.fold_dir(1) / "result.json").read_text())
+    assert result["subjects"]["val"] == [] and result["best_epoch"] == 2
+    assert set(result["subjects"]["train"]) == plan.protocol.train_subjects(1)
+    assert all(e["validation"] is None for e in events if e["kind"] == "epoch")
+
+
+def test_training_never_reads_an_image_of_a_test_subject(plan_for, tmp_path, monkeypatch):
+    plan = plan_for(tmp_path)
+    test = plan.protocol.test_subjects(1)
+    original = Store.read
+
+    def guarded(self, modality, frames):
+        assert not test & set(self.frames["subject"].iloc[np.asarray(frames)])
+        return original(self, modality, frames)
+
+    def stop(*_):
+        raise Killed
+
+    monkeypatch.setattr(Store, "read", guarded)
+    monkeypatch.setattr(fold_module, "_score", stop)
+    with pytest.raises(Killed):
+        run(plan)
+    leaking = plan_for(tmp_path, selection="oracle_test")
+    with pytest.raises(AssertionError):
+        run(leaking)
+
+
+def test_loss_that_is_not_finite_names_its_term(plan_for, tmp_path, monkeypatch):
+    plan = plan_for(tmp_path)
+    monkeypatch.setattr(
+        plan.entry.method,
+        "loss",
+        lambda self, batch, *_: {"total": sum(p.sum() for p in self.parameters()) * float("nan")},
+    )
+    with pytest.raises(MethodError, match="'total' is not finite in epoch 1 of fold 1"):
+        run(plan)
+
+
+def test_run_id_follows_all_that_decides_the_numbers(plan_for, tmp_path):
+    first = plan_for(tmp_path)
+    assert plan_for(tmp_path / "elsewhere").run_id == first.run_id
+    others = [
+        plan_for(tmp_path, method="amf"),
+        plan_for(tmp_path, selection="last"),
+        plan_for(tmp_path, learning_rate=0.0123),
+    ]
+    assert len({first.run_id, *(p.run_id for p in others)}) == 4
+
+
+def test_method_that_cannot_do_the_task_refuses_with_its_reason(decide, tmp_path):
+    with pytest.raises(UsageError, match="late_fusion: refuses synth_3fold"):
+        decide(tmp_path, "late_fusion", modalities=["visual"])
+
+
+def test_same_seed_same_weights_other_seed_others(plan_for, tmp_path):
+    def first_weights(seed):
+        plan = plan_for(tmp_path)
+        torch.manual_seed(fold_module.derive(seed, plan.protocol.digest, 1, plan.entry.name, "initialisation"))
+        return next(plan.build().parameters())
+
+    assert torch.equal(first_weights(0), first_weights(0))
+    assert not torch.equal(first_weights(0), first_weights(1))

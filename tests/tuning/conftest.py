@@ -1,0 +1,81 @@
+"""Searches on the small store, and a trial that needs no Optuna."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aubench.core.registry import find_method, find_protocol
+from aubench.data.store import Store
+from aubench.runs.config import StoreRef
+from aubench.tuning.search_config import SearchConfig, create_search
+
+SMALL: dict[str, Any] = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 2}
+
+
+class Script:
+    """A trial that suggests what it was told to and stops where it was told to."""
+
+    def __init__(self, values: dict[str, Any] | None = None, stop_at: int | None = None) -> None:
+        self.values, self.stop_at = values or {}, stop_at
+        self.asked: list[str] = []
+        self.told: list[tuple[int, float]] = []
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        self.asked.append(name)
+        return float(self.values.get(name, (low * high) ** 0.5 if log else (low + high) / 2))
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        self.asked.append(name)
+        return int(self.values.get(name, low))
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        self.asked.append(name)
+        return self.values.get(name, choices[-1])
+
+    def report(self, value: float, step: int) -> None:
+        self.told.append((step, value))
+
+    def should_prune(self) -> bool:
+        return self.stop_at is not None and self.told[-1][0] >= self.stop_at
+
+
+@pytest.fixture
+def script() -> type[Script]:
+    return Script
+
+
+@pytest.fixture
+def store_without_test_images(small_store: Path, tmp_path: Path) -> Path:
+    """A store in which every array of the test subjects of fold 1 raises on read."""
+    store = Path(shutil.copytree(small_store, tmp_path / "broken"))
+    for subject in find_protocol("synth_3fold").test_subjects(1):
+        for array in (store / "arrays" / subject).rglob("*.npy"):
+            array.write_bytes(b"nobody reads this")
+    return store
+
+
+@pytest.fixture
+def search_for(small_store: Path, tmp_path: Path) -> Callable[..., SearchConfig]:
+    """Decides a search on the small store."""
+
+    def decide(method: str = "late_fusion", **options: Any) -> SearchConfig:
+        words: dict[str, Any] = {
+            "preset": "tiny",
+            "fixed": SMALL | options.pop("fixed", {}),
+            "wanted": None,
+            "folds": (1, 2),
+            "seed": 0,
+            "sampler": "random",
+            "pruner": "none",
+            "precision": "32-true",
+            "store": StoreRef.from_store(Store(small_store)),
+            "runs": tmp_path / "runs",
+        }
+        return create_search(method, find_method(method), find_protocol("synth_3fold"), **words | options)
+
+    return decide

@@ -1,0 +1,100 @@
+"""Two workers on a real PostgreSQL server, one killed: skipped where there is no server or no driver."""
+
+import getpass
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("optuna")
+pytest.importorskip("psycopg")
+PLACES = os.pathsep.join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
+"""Where servers are; Debian keeps them off the path."""
+INITDB, POSTGRES = (shutil.which(name, path=PLACES) for name in ("initdb", "postgres"))
+pytestmark = pytest.mark.skipif(not (INITDB and POSTGRES), reason="no PostgreSQL")
+
+SMALL = ["image_size=32", "crop=28", "frames_per_epoch=200", "epochs=2"]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder that another user can reach, as those of pytest cannot be."""
+    with tempfile.TemporaryDirectory() as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[str]:
+    """The URL of an empty database on a server of its own, on loopback."""
+    port = free_port()
+    as_other = {"user": "postgres"} if os.geteuid() == 0 else {}  # PostgreSQL does not run as root
+    if as_other:
+        shutil.chown(folder, "postgres")
+    name = as_other.get("user") or getpass.getuser()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder} | as_other
+    subprocess.run([INITDB, "-D", folder / "data", "-A", "trust", "-U", name], check=True, **quiet)
+    words = [POSTGRES, "-D", folder / "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder, "-F"]
+    with subprocess.Popen(words, **quiet) as process:
+        try:
+            wait_for_answer(port, process)
+            yield f"postgresql+psycopg://{name}@127.0.0.1:{port}/postgres"
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+
+
+def wait_for_answer(port: int, process: "subprocess.Popen[bytes]") -> None:
+    for _ in range(200):
+        assert process.poll() is None, "the server has ended"
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            time.sleep(0.5)
+            return
+    raise AssertionError("the server does not answer")
+
+
+def start(store: Path, folder: Path, url: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "aubench.cli", "tune", "--no-track", "--device", "cpu", "--method", "late_fusion"]
+    command += ["--protocol", "synth_3fold", "--trials", "6", "--study", "two", "--fold", "1", "--storage", url]
+    command += ["--store", str(store), *(word for change in SMALL for word in ("--set", change))]
+    folder.mkdir(exist_ok=True)
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_workers_share_the_trials_and_one_is_killed(server, small_store, tmp_path):
+    import optuna
+
+    from aubench.tuning.storage import open_storage
+    from aubench.tuning.worker import finished_trials
+
+    killed, other = (start(small_store, tmp_path / "shared", server) for _ in range(2))
+    end = time.monotonic() + 120
+    while len(list(tmp_path.glob("shared/runs/studies/two/trials/*/fold1/epochs.jsonl"))) < 2:
+        assert time.monotonic() < end and killed.poll() is None
+        time.sleep(0.05)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    _, said = other.communicate(timeout=300)
+    assert other.returncode == 0, said
+    study = optuna.load_study(study_name="two", storage=open_storage(server))
+    done = finished_trials(study)
+    assert len(done) == 6 and len({json.dumps(t.params, sort_keys=True) for t in done}) == 6
+    assert not {t.state.name for t in study.get_trials()} & {"RUNNING", "WAITING"}

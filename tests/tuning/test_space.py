@@ -1,0 +1,102 @@
+"""Spaces come from recipes, and are refused before a trial where they make no sense."""
+
+import json
+from typing import Annotated
+
+import pytest
+from pydantic import Field
+
+from aubench import Categorical, IntUniform, LogUniform, Recipe, Uniform
+from aubench.core import registry
+from aubench.core.errors import RecipeError, UsageError
+from aubench.tuning.space import Space
+
+
+@pytest.mark.parametrize("method", registry.split_methods("all"))
+def test_every_method_can_be_searched_from_every_preset(method, script):
+    recipe = registry.find_method(method).method_class.Recipe
+    for preset in recipe.all_presets():
+        space = Space.of(recipe, preset, {}, None)
+        assert {"learning_rate", "weight_decay"} <= set(space.ranges)
+        trial = script()
+        made = recipe.from_preset(preset, space.draw(trial))
+        assert trial.asked == list(space.ranges)
+        assert made != recipe.from_preset(preset, {})
+
+
+@pytest.mark.parametrize("method", registry.split_methods("all"))
+def test_no_range_of_ours_changes_what_is_pretrained(method, script):
+    """So that all trials of a search share their pre-trained weights."""
+    recipe = registry.find_method(method).method_class.Recipe
+    pretrains = any("pretrain" in name for name in recipe.model_fields)
+    assert not pretrains or set(recipe.search_ranges()) <= recipe.finetune_fields()
+
+
+def test_fields_can_be_asked_for_or_fixed(script):
+    recipe = registry.find_method("amf").method_class.Recipe
+    space = Space.of(recipe, "tiny", {}, ["temperature", "learning_rate"])
+    assert list(space.ranges) == ["temperature", "learning_rate"]
+    assert "learning_rate" not in Space.of(recipe, "tiny", {"learning_rate": 1e-3}, None).ranges
+    with pytest.raises(UsageError, match="'samples' has no range; those with one: learning_rate, "):
+        Space.of(recipe, "tiny", {}, ["samples"])
+    with pytest.raises(UsageError, match="fixed by --set"):
+        Space.of(recipe, "tiny", {"temperature": 1}, ["temperature"])
+    with pytest.raises(UsageError, match="nothing to search"):
+        Space.of(
+            recipe,
+            "tiny",
+            {name: recipe.from_preset("tiny", {}).model_dump()[name] for name in recipe.search_ranges()},
+            None,
+        )
+
+
+def test_each_kind_of_range_is_suggested_as_such():
+    class Four(Recipe):
+        uniform: Annotated[float, Uniform(0, 1)] = 0.5
+        whole: Annotated[int, IntUniform(1, 64, log=True)] = 8
+        word: Annotated[str, Categorical("a", "b")] = "a"
+
+    calls = []
+
+    class Trial:
+        def suggest_float(self, name, low, high, *, log=False):
+            calls.append((name, low, high, log))
+
+        def suggest_int(self, name, low, high, *, log=False):
+            calls.append((name, low, high, log))
+
+        def suggest_categorical(self, name, choices):
+            calls.append((name, choices))
+
+    Space.of(Four, "tiny", {}, ["learning_rate", "uniform", "whole", "word"]).draw(Trial())
+    assert calls == [
+        ("learning_rate", 1e-5, 3e-2, True),
+        ("uniform", 0, 1, False),
+        ("whole", 1, 64, True),
+        ("word", ("a", "b")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("where", "told"), [(Uniform(1, 0), "not below"), (LogUniform(1e-3, 2), "less than or equal to 1")]
+)
+def test_a_range_that_makes_no_sense_names_its_field(where, told):
+    class Bad(Recipe):
+        share: Annotated[float, where] = Field(0.5, le=1)
+
+    with pytest.raises(RecipeError, match=f"search range of recipe key 'share': .*{told}"):
+        Space.of(Bad, "tiny", {}, None)
+
+
+@pytest.mark.parametrize("method", registry.split_methods("all"))
+def test_as_plain_data_it_survives_a_storage(method):
+    space = Space.of(registry.find_method(method).method_class.Recipe, "tiny", {}, None)
+    assert json.loads(json.dumps(space.to_dict())) == space.to_dict()
+
+
+def test_a_subclass_gives_its_own_range():
+    class Narrow(Recipe):
+        learning_rate: Annotated[float, LogUniform(1e-3, 1e-2)] = Field(1e-3, gt=0)
+
+    assert Narrow.search_ranges()["learning_rate"] == LogUniform(1e-3, 1e-2)
+    assert Narrow.search_ranges()["weight_decay"] == Recipe.search_ranges()["weight_decay"]

@@ -1,0 +1,200 @@
+"""Studies: budgets, storages, samplers and pruners, what is queued again, and what MLflow gets."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("optuna")
+
+import optuna
+
+import aubench
+from aubench.core.errors import Diverged
+from aubench.data.store import Store
+from aubench.runs.config import StoreRef
+from aubench.runs.devices import DeviceChoice
+from aubench.tuning import trial as trial_module
+from aubench.tuning.storage import PRUNERS, SAMPLERS, make_pruner, make_sampler
+from aubench.tuning.study import run_search
+from aubench.tuning.worker import finished_trials
+
+CPU = DeviceChoice("cpu", 1, "a test")
+
+
+def here(jobs, choice, report):
+    """Folds in this process: quick, and visible to monkeypatches."""
+    for job in jobs:
+        trial_module.train_fold(job.plan, job.fold, choice.kind, 0, lambda event, job=job: report(job, event))
+
+
+def address(kind: str, folder: Path) -> str:
+    return f"journal:{folder / 'journal'}" if kind == "journal" else f"sqlite:///{folder / 'studies.db'}"
+
+
+def run(search, storage, count, **options):
+    return run_search(search, storage, count, CPU, lambda line: None, **options)
+
+
+def states(study) -> list[str]:
+    return [trial.state.name for trial in study.get_trials(deepcopy=False)]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_study_has_its_trials_and_goes_on(search_for, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(trial_module, "launch", here)
+    search, storage = search_for(folds=(1,), fixed={"epochs": 1}), address(kind, tmp_path)
+    study = run(search, storage, 2)
+    assert states(study) == ["COMPLETE"] * 2
+    again = run(search, storage, 3)
+    assert states(again) == ["COMPLETE"] * 3 and again.trials[0].params == study.trials[0].params
+    assert run(search, storage, 3).best_value == max(trial.value for trial in again.trials)
+    assert set(again.best_params) == set(search.space.ranges)
+
+
+def test_suggestions_follow_the_seed_and_do_not_depend_on_interruptions(search_for, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial_module, "launch", here)
+    small = {"folds": (1,), "fixed": {"epochs": 1}}
+    whole = run(search_for(name="whole", **small), address("sqlite", tmp_path), 3)
+    run(search_for(name="parts", **small), address("sqlite", tmp_path), 1)
+    parts = run(search_for(name="parts", **small), address("sqlite", tmp_path), 3)
+    other = run(search_for(name="other", seed=1, **small), address("sqlite", tmp_path), 2)
+    assert [t.params for t in parts.trials] == [t.params for t in whole.trials]
+    assert len({str(t.params) for t in [*whole.trials[1:], other.trials[1]]}) == 3
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_a_search_begins_with_the_preset_so_its_best_is_no_worse(search_for, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(trial_module, "launch", here)
+    search = search_for(folds=(1,), fixed={"epochs": 1, "learning_rate": 0.005}, preset="tiny")
+    first = run(search, address(kind, tmp_path), 1).trials[0]
+    preset = search.base.recipe
+    inside = {name: preset[name] for name in first.params if name in search.space.within(preset)}
+    assert inside and {name: first.params[name] for name in inside} == inside
+    assert run(search, address(kind, tmp_path), 3).best_value >= first.value
+
+
+def test_what_of_a_preset_lies_outside_its_range_is_drawn(search_for):
+    space = search_for(fixed={"learning_rate": 0.005}).space
+    assert space.within(dict.fromkeys(space.ranges, 99.0)) == {}
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_pruners_by_name(name):
+    assert isinstance(make_pruner(name, epochs=7, folds=3), optuna.pruners.BasePruner)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samplers_by_name_draw_from_every_kind_of_range(name):
+    study = optuna.create_study(sampler=make_sampler(name, 2**63 - 1), direction="maximize")
+
+    def objective(trial):
+        rate = trial.suggest_float("rate", 1e-5, 1e-2, log=True)
+        return -abs(rate - 1e-3) + trial.suggest_int("whole", 1, 4) * (trial.suggest_categorical("word", "ab") == "a")
+
+    study.optimize(objective, n_trials=8)
+    assert states(study) == ["COMPLETE"] * 8
+
+
+def test_a_bad_trial_is_pruned_and_counts(search_for, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial_module, "launch", here)
+    search = search_for(folds=(1, 2), pruner="median")
+    storage = address("sqlite", tmp_path)
+    monkeypatch.setattr("aubench.tuning.storage._STARTUP", 1)
+    monkeypatch.setattr(
+        optuna.pruners.MedianPruner, "prune", lambda self, study, trial: trial.number == 1 and trial.last_step == 2
+    )
+    study = run(search, storage, 3)
+    assert states(study) == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert max(study.trials[1].intermediate_values) == 2
+    told = [json.loads(path.read_text()) for path in sorted((search.folder / "finished").glob("*.json"))]
+    assert [t["state"] for t in told] == ["complete", "pruned", "complete"]
+    assert told[1]["f1"] is None and told[1]["cost"]["frames"] == told[0]["cost"]["frames"] / 2
+
+
+def test_a_whole_study_ends_where_no_test_image_can_be_read(
+    search_for, store_without_test_images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(trial_module, "launch", here)
+    store = StoreRef.from_store(Store(store_without_test_images))
+    study = run(search_for(folds=(1,), fixed={"epochs": 1}, store=store), address("sqlite", tmp_path), 3)
+    assert len(finished_trials(study)) == 3
+
+
+def test_a_recipe_that_diverges_is_pruned_and_the_search_goes_on(search_for, tmp_path, monkeypatch):
+    def diverges(jobs, choice, report):
+        raise Diverged("loss term 'total' is not finite")
+
+    monkeypatch.setattr(trial_module, "launch", diverges)
+    study = run(search_for(folds=(1,)), address("sqlite", tmp_path), 2)
+    assert states(study) == ["PRUNED", "PRUNED"]
+
+
+def test_an_interrupted_trial_is_queued_again_with_its_values(search_for, tmp_path, monkeypatch):
+    def interrupt(jobs, choice, report):
+        raise KeyboardInterrupt
+
+    search, storage = search_for(folds=(1,), fixed={"epochs": 1}), address("sqlite", tmp_path)
+    monkeypatch.setattr(trial_module, "launch", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(search, storage, 1)
+    monkeypatch.setattr(trial_module, "launch", here)
+    study = run(search, storage, 1)
+    assert states(study) == ["FAIL", "COMPLETE"]
+    assert study.trials[0].params == study.trials[1].params and study.trials[1].user_attrs["retry_of"] == 0
+
+
+def test_the_python_entry_takes_a_sampler_of_ones_own(small_store, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial_module, "launch", here)
+    study = aubench.tune(
+        "late_fusion",
+        "synth_3fold",
+        2,
+        sampler=optuna.samplers.RandomSampler(seed=3),
+        pruner="none",
+        fold="1",
+        changes={"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1},
+        space=["learning_rate"],
+        store=small_store,
+        runs=tmp_path / "runs",
+        device="cpu",
+    )
+    assert isinstance(study, optuna.Study)
+    assert len({trial.params["learning_rate"] for trial in study.trials}) == 2
+    assert study.user_attrs["aubench"]["sampler"] == "RandomSampler"
+
+
+def test_a_study_in_mlflow_has_a_child_for_each_trial(search_for, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    from aubench.tracking.studies import Tracking
+
+    monkeypatch.setattr(trial_module, "launch", here)
+    search, uri = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}"
+    said = []
+    run(search, address("sqlite", tmp_path), 2, after=Tracking(search.folder, said.append, uri).send)
+    Tracking(search.folder, said.append, uri).send()
+    client = MlflowClient(tracking_uri=uri)
+    runs = client.search_runs([client.get_experiment_by_name("aubench/synth_3fold").experiment_id])
+    parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    assert not said and len(parents) == 1 and len(runs) == 3
+    assert {r.data.tags["mlflow.parentRunId"] for r in runs if r not in parents} == {parents[0].info.run_id}
+    assert parents[0].data.metrics["trials"] == 2 and {r.info.status for r in runs} == {"FINISHED"}
+    assert all({"f1", "frames", "validation/f1"} <= set(r.data.metrics) for r in runs if r not in parents)
+
+
+def test_a_study_that_mlflow_did_not_get_is_sent_later(search_for, tmp_path, monkeypatch, call):
+    from mlflow import MlflowClient
+
+    from aubench.tracking.studies import Tracking
+
+    monkeypatch.setattr(trial_module, "launch", here)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    search, uri, said = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}", []
+    run(search, address("sqlite", tmp_path), 1, after=Tracking(search.folder, said.append, "http://127.0.0.1:9").send)
+    assert len(said) == 1 and "`aubench track sync` sends it later" in said[0]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    done = call("track", "sync", "--runs", search.base.runs)
+    assert (done.code, done.err) == (0, "") and done.out.endswith(": sent 1 trial\n")
+    client = MlflowClient(tracking_uri=uri)
+    assert len(client.search_runs([client.get_experiment_by_name("aubench/synth_3fold").experiment_id])) == 2

@@ -1,0 +1,170 @@
+"""Trials: what they tell, what they leave, where they go on, and that the test role is out of their reach."""
+
+import json
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from aubench.core.errors import DataError, UsageError
+from aubench.data.splits import ProtocolDataset
+from aubench.data.store import Store
+from aubench.runs.config import RunConfig, StoreRef
+from aubench.runs.devices import DeviceChoice
+from aubench.runs.fold import run_fold
+from aubench.tuning import trial as trial_module
+from aubench.tuning.trial import Pruned, TrialRunner, train_fold
+
+CPU = DeviceChoice("cpu", 1, "a test")
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch):
+    """Folds in this process, so that a test sees what they do."""
+
+    def launch(jobs, choice, report):
+        for job in jobs:
+            train_fold(job.plan, job.fold, choice.kind, 0, lambda event, job=job: report(job, event))
+
+    monkeypatch.setattr(trial_module, "launch", launch)
+
+
+def attempt(search, trial):
+    return TrialRunner(search, search.plan(search.space.draw(trial)), trial, CPU)
+
+
+def test_value_is_the_mean_of_the_folds_and_every_epoch_is_told(search_for, script):
+    search, trial = search_for(), script()
+    one = attempt(search, trial)
+    value = one.run()
+    folds = [json.loads((one.plan.fold_dir(f) / "validation.json").read_text())["f1"] for f in (1, 2)]
+    assert value == pytest.approx(np.mean(folds))
+    assert [step for step, _ in trial.told] == [1, 2, 3, 4]
+    assert trial.told[1][1] == pytest.approx(folds[0]) and trial.told[3][1] == pytest.approx(value)
+    cost = one.cost()
+    assert cost["frames"] == 2 * 2 * 192 and cost["seconds"] > 0 and cost["pretraining"] == {}
+    assert not list(one.plan.folder.rglob("*.safetensors")), "nobody scores a trial's weights"
+
+
+def test_pruning_ends_a_trial_between_epochs_and_between_folds(search_for, script):
+    for stop, frames in ((1, 192), (2, 2 * 192), (3, 3 * 192)):
+        search, trial = search_for(folds=(1, 2), seed=stop), script(stop_at=stop)
+        one = attempt(search, trial)
+        with pytest.raises(Pruned):
+            one.run()
+        assert len(trial.told) == stop and one.cost()["frames"] == frames
+        one.close()
+        assert not list(one.plan.folder.rglob("*.safetensors"))
+
+
+def test_an_epoch_that_only_prepares_is_not_told(search_for, script):
+    told = script()
+    value = attempt(search_for(method="mtut", folds=(1,), fixed={"warm_up": 0.5}), told).run()
+    assert told.told == [(2, value)]
+
+
+def test_a_stopped_trial_goes_on_and_tells_the_same(search_for, script, monkeypatch):
+    whole, broken = script(), script()
+    value = attempt(search_for(name="whole"), whole).run()
+    search = search_for(name="broken")
+    report = broken.report
+
+    def stop_after_three(value, step):
+        if step == 4:
+            raise Killed
+        report(value, step)
+
+    monkeypatch.setattr(broken, "report", stop_after_three)
+    with pytest.raises(Killed):
+        attempt(search, broken).run()
+    again = script()
+    one = attempt(search, again)
+    trained = []
+    fresh = trial_module.run_jobs
+    monkeypatch.setattr(trial_module, "launch", lambda jobs, *words: (trained.extend(jobs), fresh(jobs, *words)))
+    assert one.run() == value
+    assert again.told == whole.told
+    assert [job.fold for job in trained] == [2], "the first fold was finished"
+
+
+def test_equal_recipes_share_their_folder_and_unequal_do_not(search_for):
+    search = search_for()
+    first = search.plan({"learning_rate": 1e-3})
+    assert search.plan({"learning_rate": 1e-3}).folder == first.folder
+    assert search.plan({"learning_rate": 2e-3}).folder != first.folder
+    assert search_for(name="other").plan({"learning_rate": 1e-3}).folder != first.folder
+    assert first.folder.is_relative_to(search.folder)
+
+
+def test_no_trial_reads_an_image_of_a_test_subject(search_for, script, monkeypatch):
+    search = search_for()
+    original, read = Store.read, []
+
+    def guarded(self, modality, frames):
+        subjects = set(self.frames["subject"].iloc[np.asarray(frames)])
+        assert not subjects & test
+        read.extend(subjects)
+        return original(self, modality, frames)
+
+    monkeypatch.setattr(Store, "read", guarded)
+    for fold in (1, 2):
+        test = search.base.protocol.test_subjects(fold)
+        attempt(search_for(folds=(fold,), name=f"fold{fold}"), script()).run()
+    assert read
+
+
+def test_a_trial_ends_where_no_test_image_can_be_read_and_a_run_does_not(search_for, script, store_without_test_images):
+    store = StoreRef.from_store(Store(store_without_test_images))
+    search = search_for(folds=(1,), store=store)
+    assert attempt(search, script()).run() > 0
+    plan = RunConfig(**{field.name: getattr(search.base, field.name) for field in fields(RunConfig)})
+    with pytest.raises(DataError, match="cannot be read"):
+        run_fold(plan, 1, "cpu", 0, lambda event: None)
+
+
+def test_who_tries_to_reach_the_test_role_from_a_trial_cannot(search_for, script, monkeypatch):
+    """A method's author may hold on to whatever training is given: the data it sees has no test role."""
+    from aubench.runs import fold as fold_module
+
+    search, seen = search_for(folds=(1,)), []
+    original = fold_module._train
+
+    def greedy(place, roles, before):
+        seen.append((place.data, roles))
+        return original(place, roles, before)
+
+    monkeypatch.setattr(fold_module, "_trained", greedy)
+    attempt(search, script()).run()
+    data, roles = seen[0]
+    whole = ProtocolDataset(Store(search.base.store.path), search.base.protocol)
+    test = whole.split(1, validation=True).test
+    assert len(test) and not len(roles.test)
+    assert (whole.labels[test] >= 0).any() and (data.labels[test] == -1).all()
+    assert not len(data.rows_of(search.base.protocol.test_subjects(1)))
+    assert (data.store.frames.iloc[test][[f"AU{au}" for au in data.store.aus]] == -1).all(axis=None)
+    for modality in search.base.task.modalities:
+        data.store.read(modality, roles.train[:2])
+        with pytest.raises(DataError, match="out of reach"):
+            data.store.read(modality, test[:1])
+
+
+def test_pretraining_on_everyone_is_refused(search_for):
+    assert search_for("mcm", fixed={"image_size": 28}).epochs == 2
+    with pytest.raises(UsageError, match="looks at test subjects"):
+        search_for("mcm", fixed={"image_size": 28, "pretrain_scope": "all"})
+
+
+def test_trials_share_their_pretrained_weights(search_for, script):
+    small = {"image_size": 28, "pretrain_epochs": 1, "pretrain_frames_per_epoch": 64, "warmup_epochs": 0}
+    search = search_for("mcm", fixed=small | {"epochs": 1}, folds=(1,), wanted=["learning_rate"])
+    costs = []
+    for rate in (1e-4, 1e-3):
+        one = attempt(search, script({"learning_rate": rate}))
+        one.run()
+        costs.append(one.cost())
+    assert costs[0]["pretraining"] == costs[1]["pretraining"] != {}
+    assert len(list((search.base.runs / "pretrained").rglob("pretraining.json"))) == 1

@@ -1,0 +1,144 @@
+"""Workers of a search: signs of life, deaths, and what goes on after them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("optuna")
+
+import optuna
+
+from aubench.tuning import worker as worker_module
+from aubench.tuning.storage import open_storage
+from aubench.tuning.worker import Worker, finished_trials
+
+SMALL = ["image_size=32", "crop=28", "frames_per_epoch=200", "epochs=2"]
+
+
+def address(kind: str, folder: Path) -> str:
+    return f"journal:{folder / 'journal'}" if kind == "journal" else f"sqlite:///{folder / 'studies.db'}"
+
+
+def test_a_trial_without_signs_of_life_is_lost_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_module, "GRACE", 0.2)
+    study = optuna.create_study(storage=open_storage(address("sqlite", tmp_path)))
+    trial = study.ask()
+    with Worker(tmp_path) as worker:
+
+        def lost():
+            return worker.is_stale(study.get_trials(deepcopy=False)[0])
+
+        trial.set_user_attr("worker", "on another machine")
+        for beat in range(3):
+            trial.set_user_attr("beat", beat)
+            assert not lost()
+            time.sleep(0.15)
+        time.sleep(0.15)
+        assert lost()
+
+
+def test_a_storage_that_is_away_for_a_moment_does_not_cost_a_trial(monkeypatch):
+    monkeypatch.setattr(worker_module, "BEAT_EVERY", 0.01)
+    beats, came = [], threading.Event()
+
+    def mark(name, number):
+        beats.append(number)
+        if number < 3:
+            raise ConnectionError("away")
+        came.set()
+
+    with worker_module.heartbeat(mark):
+        assert came.wait(30)
+    assert beats[:3] == [1, 2, 3]
+
+
+def test_a_worker_that_has_died_is_seen_at_once(tmp_path):
+    study = optuna.create_study(storage=open_storage(address("sqlite", tmp_path)))
+    trial = study.ask()
+    with Worker(tmp_path) as one, Worker(tmp_path) as other:
+        assert (one.slot, other.slot) == (0, 1)
+        trial.set_user_attr("worker", one.id)
+        assert not other.is_stale(study.get_trials(deepcopy=False)[0])
+        one._held.close()
+        (tmp_path / "workers" / f"{one.id}.lock").touch()  # as kill -9 leaves it: there, and not held
+        assert other.is_stale(study.get_trials(deepcopy=False)[0])
+
+
+def start(store: Path, folder: Path, trials: int, *words: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "aubench.cli", "tune", "--no-track", "--device", "cpu", "--method", "late_fusion"]
+    command += ["--protocol", "synth_3fold", "--trials", str(trials), "--study", "two", "--pruner", "none"]
+    command += ["--store", str(store), *(word for change in SMALL for word in ("--set", change)), *words]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for(process: "subprocess.Popen[str]", folder: Path, pattern: str, count: int) -> None:
+    end = time.monotonic() + 300
+    while len(list(folder.glob(pattern))) < count:
+        assert time.monotonic() < end and process.poll() is None, "nothing came"
+        time.sleep(0.05)
+
+
+def sound(study, trials: int) -> None:
+    """The budget was kept to the trial, no recipe was trained twice, and nothing is left under way."""
+    done = finished_trials(study)
+    assert len(done) == trials
+    assert len({json.dumps(trial.params, sort_keys=True) for trial in done}) == trials
+    assert not {trial.state.name for trial in study.get_trials(deepcopy=False)} & {"RUNNING", "WAITING"}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_two_workers_share_the_trials_and_one_is_killed(small_store, tmp_path, kind):
+    words = ("--storage", address(kind, tmp_path), "--fold", "1")
+    killed, other = (start(small_store, tmp_path, 5, *words) for _ in range(2))
+    wait_for(killed, tmp_path, "runs/studies/two/trials/*/fold1/epochs.jsonl", 2)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    _, said = other.communicate(timeout=300)
+    assert other.returncode == 0, said
+    study = optuna.load_study(study_name="two", storage=open_storage(address(kind, tmp_path)))
+    sound(study, 5)
+
+
+def test_a_killed_search_goes_on_by_the_same_command_and_its_recipe_is_run(small_store, tmp_path, monkeypatch):
+    killed = start(small_store, tmp_path, 2)
+    wait_for(killed, tmp_path, "runs/studies/two/trials/*/fold2/epochs.jsonl", 1)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    again = start(small_store, tmp_path, 2)
+    table, said = again.communicate(timeout=300)
+    assert again.returncode == 0, said
+    assert "is taken up again" in said and "2 (0 pruned)" in table
+    monkeypatch.chdir(tmp_path)
+    study = optuna.load_study(study_name="two", storage=open_storage(address("sqlite", tmp_path / "runs")))
+    sound(study, 2)
+    assert {"history.png", "slices.png", "parallel_coordinates.png"} <= {
+        path.name for path in (tmp_path / "runs/studies/two").glob("*.png")
+    }
+    assert (tmp_path / "runs/studies/two/figures.html").read_text().count("Plotly.newPlot(") >= 3
+    command = [
+        "run",
+        "--no-track",
+        "--from-study",
+        "two",
+        "--store",
+        str(small_store),
+        "--seed",
+        "0,1",
+        "--device",
+        "cpu",
+    ]
+    subprocess.run([sys.executable, "-m", "aubench.cli", *command], check=True, capture_output=True, timeout=300)
+    records = [json.loads(path.read_text()) for path in tmp_path.glob("runs/synth_3fold/late_fusion/*/record/*.json")]
+    assert [r["seed"] for r in sorted(records, key=lambda r: r["seed"])] == [0, 1]
+    for record in records:
+        assert record["search"]["trials"] == 2 and record["search"]["study"] == "two"
+        assert record["search"]["frames"] == 2 * 3 * 2 * 192 and record["search"]["seconds"] > 0
+        assert record["recipe"]["learning_rate"] == study.best_params["learning_rate"]
+        assert len(record["folds"]) == 3
