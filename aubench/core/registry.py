@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import pkgutil
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata, resources
@@ -14,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
+from aubench.core import plugins
 from aubench.core import protocol as protocols
 from aubench.core.errors import UsageError, suggest
 from aubench.core.protocol import Protocol
@@ -71,7 +70,7 @@ def find_method(name: str) -> MethodEntry:
     """
     if name.endswith(".py"):
         path = Path(name).resolve()
-        return MethodEntry(path.stem, _only_method(_load_module(path), name), "path", path)
+        return MethodEntry(path.stem, _only_method(plugins.load_module(path, "aubench_method_"), name), "path", path)
     if name in builtin_methods():
         return MethodEntry(name, _only_method(importlib.import_module(f"aubench.methods.{name}"), name), "builtin")
     offered = entry_point_methods()
@@ -87,21 +86,6 @@ def split_methods(names: str) -> list[str]:
         names: Names or paths separated by commas, or ``all`` for everything built in.
     """
     return builtin_methods() if names == "all" else list(dict.fromkeys(name.strip() for name in names.split(",")))
-
-
-def _load_module(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UsageError("no such file", where=path, hint="give a path to a Python file that holds a method")
-    name = f"aubench_method_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UsageError(f"cannot be loaded ({type(error).__name__}: {error})", where=path) from error
-    return module
 
 
 def _only_method(module: ModuleType, name: str) -> type[Method]:

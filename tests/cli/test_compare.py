@@ -35,7 +35,7 @@ def runs(tmp_path, make_record):
     records = [make_record("amf", seed=seed, skill=1.2) for seed in (0, 1, 2)]
     records += [make_record("late_fusion", seed=seed, skill=0.7) for seed in (0, 1)]
     for record in records:
-        record.write(tmp_path / "runs" / record.place / "record")
+        record.write(tmp_path / "runs" / record.relative_path / "record")
     return tmp_path / "runs" / "synth_3fold"
 
 
@@ -110,7 +110,7 @@ def test_a_run_named_twice_counts_once(call, runs):
 def test_recipes_of_one_method_are_contestants_of_their_own(call, tmp_path, make_record):
     for rate in (1e-3, 2e-4):
         record = make_record("amf", recipe={"learning_rate": rate}, skill=1 + 100 * rate)
-        record.write(tmp_path / "runs" / record.place / "record")
+        record.write(tmp_path / "runs" / record.relative_path / "record")
     done = call("compare", "runs")
     assert "amf (tiny, learning_rate=0.001)" in done.out
     assert "amf (tiny, learning_rate=0.0002)" in done.out
@@ -139,7 +139,7 @@ def test_a_condition_is_compared_like_clean(call, tmp_path, make_record, put_und
     worse = {method: make_record(method, skill=skill) for method, skill in skills.items()}
     for method, skill in skills.items():
         record = put_under(method, skill=skill)
-        record.write(tmp_path / "runs" / record.place / "record")
+        record.write(tmp_path / "runs" / record.relative_path / "record")
     done = call("compare", "runs", "--condition", "zero:visual", "--format", "csv")
     assert (done.code, done.err) == (0, "")
     first, second = rows(done.out)[:2]

@@ -59,7 +59,7 @@ def test_show_takes_the_protocol_either_way(leaderboard, small_board):
 
 def test_add_says_what_it_added_and_what_it_passed_over(leaderboard, tmp_path, make_record):
     for record in (make_record(seed=0), make_record(seed=1), make_record(seed=2, folds=(2,))):
-        record.write(tmp_path / "runs" / record.place / "record")
+        record.write(tmp_path / "runs" / record.relative_path / "record")
     added = leaderboard("add", tmp_path / "runs", "--root", tmp_path / "board")
     assert (added.returncode, added.stdout.count("added ")) == (0, 2)
     assert added.stderr.startswith("passed over ") and "has 1 of 3 folds" in added.stderr

@@ -32,7 +32,7 @@ def run(begun, tmp_path_factory) -> Path:
     """A run of which the second fold is finished, of a method that shows everything."""
     plan = begun(tmp_path_factory.mktemp("runs"), str(OPEN))
     fold_module.run_fold(plan, 2, "cpu", 0, lambda event: None)
-    return plan.folder
+    return plan.run_dir
 
 
 FIGURES = ["reconstructions", "knowledge", "selection", "cut-switch"]

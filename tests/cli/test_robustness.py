@@ -156,7 +156,7 @@ def test_a_run_that_fails_does_not_cost_the_others_their_table(asked, monkeypatc
                 job.work(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
         raise AubenchError("no weights")
 
-    monkeypatch.setattr(engine_run, "launch", here)
+    monkeypatch.setattr(engine_run, "run_jobs", here)
     done = asked()
     assert done.code == 2 and done.err.splitlines()[-1] == "aubench: no weights"
     assert "cam, seed 0, fold 1: no weights" in done.err

@@ -33,7 +33,7 @@ def test_batches_cut_all_rows_or_whole_batches_from_any_start():
 
 
 def test_stream_gives_batches_in_order_as_the_store_holds_them(data):
-    batches = loader.split_batches(data.roles(1, validation=True).train[::7], 16)
+    batches = loader.split_batches(data.split(1, validation=True).train[::7], 16)
     for rows, batch in zip(batches, loader.iter_batches(data, (Modality.DEPTH,), batches), strict=True):
         assert np.array_equal(batch.rows, rows)
         assert np.array_equal(batch.images[Modality.DEPTH].numpy(), data.store.read(Modality.DEPTH, rows))

@@ -18,7 +18,7 @@ def data(small_store):
 
 @pytest.mark.parametrize("fold", [1, 2, 3])
 def test_roles_share_no_subject_and_leave_no_labelled_frame_out(data, fold):
-    roles = data.roles(fold, validation=True)
+    roles = data.split(fold, validation=True)
     who = [set(data.subjects[rows]) for rows in (roles.train, roles.val, roles.test)]
     assert not who[0] & who[1] and not who[0] & who[2] and not who[1] & who[2]
     assert who[2] == data.protocol.test_subjects(fold)
@@ -28,7 +28,7 @@ def test_roles_share_no_subject_and_leave_no_labelled_frame_out(data, fold):
 
 def test_validation_subjects_are_the_same_for_everyone(data, small_store):
     again = ProtocolDataset(Store(small_store), find_protocol("synth_3fold"))
-    assert np.array_equal(again.split(1, validation=True).val, data.roles(1, validation=True).val)
+    assert np.array_equal(again.split(1, validation=True).val, data.split(1, validation=True).val)
 
 
 def test_runs_on_fewer_modalities_train_and_validate_on_the_same_people(data, small_store):
@@ -54,7 +54,7 @@ def test_one_training_subject_leaves_nobody_to_validate_on(small_store):
 
 
 def test_validation_labels_are_nearer_to_the_training_rates_than_a_usual_draw(data):
-    roles = data.roles(1, validation=True)
+    roles = data.split(1, validation=True)
     training = np.concatenate([roles.train, roles.val])
 
     def rates(rows):
@@ -70,13 +70,13 @@ def test_validation_labels_are_nearer_to_the_training_rates_than_a_usual_draw(da
 
 
 def test_without_validation_everybody_trains(data):
-    roles = data.roles(2, validation=False)
+    roles = data.split(2, validation=False)
     assert not len(roles.val)
     assert set(data.subjects[roles.train]) == data.protocol.train_subjects(2)
 
 
 def test_prevalence_counts_known_labels_alone(data):
-    rows = data.roles(1, validation=True).train
+    rows = data.split(1, validation=True).train
     for i, au in enumerate(data.protocol.aus):
         column = data.labels[rows, i]
         assert data.prevalence(rows)[f"AU{au}"] == ((column == 1).sum(), (column != -1).sum())

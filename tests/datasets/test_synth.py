@@ -26,9 +26,9 @@ GOLDEN_FRAME = {
 ONE_FRAME = """
 import hashlib, warnings
 warnings.simplefilter("ignore")
-from aubench.datasets.synth import render, tracks
+from aubench.datasets.synth import rendering, tracks
 from aubench.core.task import Modality
-images = render.sequence(0, "F009", "T7", tracks.make(0, "F009", "T7", 32).only([20]), 32)
+images = rendering.sequence(0, "F009", "T7", tracks.make_track(0, "F009", "T7", 32).only([20]), 32)
 print(*(hashlib.sha256(images[m].tobytes()).hexdigest() for m in Modality))
 """
 

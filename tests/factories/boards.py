@@ -31,7 +31,7 @@ def records(make_record):
 
 def _kept(root: Path, records) -> Path:
     for record in records:
-        record.write(root / "records" / record.place)
+        record.write(root / "records" / record.relative_path)
     build.write(root)
     return root
 

@@ -27,7 +27,7 @@ def _files(root):
 def test_added_record_is_checked_and_lies_in_its_place(run, tmp_path, make_record):
     root = tmp_path / "leaderboard"
     (target,) = add([run], root).paths
-    assert target == root / "records" / make_record().place
+    assert target == root / "records" / make_record().relative_path
     build.write(root)
     assert check(root) == []
     before = _files(root)
@@ -127,7 +127,7 @@ def many(tmp_path, make_record):
     runs = tmp_path / "runs"
     made = [make_record(seed=0), make_record("amf", seed=1), make_record("amf", seed=2, folds=(1,))]
     for record in made:
-        record.write(runs / record.place / "record")
+        record.write(runs / record.relative_path / "record")
     (runs / "synth_3fold" / "amf" / "begun").mkdir()
     (runs / "synth_3fold" / "amf" / "begun" / "run.json").write_text("{}")
     return runs, made
@@ -137,42 +137,42 @@ def test_a_folder_of_runs_gives_all_that_are_finished_and_names_the_others(many,
     runs, (first, second, third) = many
     root = tmp_path / "leaderboard"
     added = add([runs], root)
-    assert set(added.paths) == {root / "records" / record.place for record in (first, second)}
+    assert set(added.paths) == {root / "records" / record.relative_path for record in (first, second)}
     assert {finding.path for finding in added.skipped_runs} == {
-        runs / third.place / "record",
+        runs / third.relative_path / "record",
         runs / "synth_3fold/amf/begun",
     }
     assert any("has 1 of 3 folds" in finding.what for finding in added.skipped_runs)
     build.write(root)
     assert check(root) == []
     before = _files(root)
-    assert add([runs / "synth_3fold" / "late_fusion"], root).paths == (root / "records" / first.place,)
+    assert add([runs / "synth_3fold" / "late_fusion"], root).paths == (root / "records" / first.relative_path,)
     assert _files(root) == before
-    assert add([runs / third.place], root).paths == (root / "records" / third.place,)
+    assert add([runs / third.relative_path], root).paths == (root / "records" / third.relative_path,)
 
 
 def test_one_record_of_many_that_does_not_hold_keeps_all_out(many, tmp_path, edit):
     runs, (_, second, _) = many
-    edit(runs / second.place / "record" / "record.json", "summary.f1_mean", 0.9)
+    edit(runs / second.relative_path / "record" / "record.json", "summary.f1_mean", 0.9)
     with pytest.raises(RecordError, match=r"summary\.f1_mean") as error:
         add([runs], tmp_path / "leaderboard")
-    assert error.value.where == runs / second.place / "record" / "record.json"
+    assert error.value.where == runs / second.relative_path / "record" / "record.json"
     assert not (tmp_path / "leaderboard").exists()
 
 
 def test_runs_named_beside_the_folder_that_holds_them_are_added_once(many, tmp_path):
     runs, (first, second, third) = many
     root = tmp_path / "leaderboard"
-    added = add([runs / third.place, runs, runs / first.place], root)
-    assert set(added.paths) == {root / "records" / record.place for record in (first, second, third)}
+    added = add([runs / third.relative_path, runs, runs / first.relative_path], root)
+    assert set(added.paths) == {root / "records" / record.relative_path for record in (first, second, third)}
     assert [finding.path.name for finding in added.skipped_runs] == ["begun"]
 
 
 def test_one_of_several_folders_that_does_not_hold_keeps_all_out(many, tmp_path, edit):
     runs, (first, second, _) = many
-    edit(runs / second.place / "record" / "record.json", "summary.f1_mean", 0.9)
+    edit(runs / second.relative_path / "record" / "record.json", "summary.f1_mean", 0.9)
     with pytest.raises(RecordError, match="summary"):
-        add([runs / first.place, runs / second.place], tmp_path / "leaderboard")
+        add([runs / first.relative_path, runs / second.relative_path], tmp_path / "leaderboard")
     assert not (tmp_path / "leaderboard").exists()
 
 
@@ -180,7 +180,7 @@ def test_the_leaderboard_is_read_once_however_many_runs_are_added(many, tmp_path
     runs, (first, second, _) = many
     scans = []
     monkeypatch.setattr(records, "scan", lambda root, scan=records.read_records: scans.append(root) or scan(root))
-    add([runs / first.place, runs / second.place], tmp_path / "leaderboard")
+    add([runs / first.relative_path, runs / second.relative_path], tmp_path / "leaderboard")
     assert len(scans) == 1
 
 

@@ -111,7 +111,7 @@ def test_same_bytes_whatever_the_process(board):
 def test_what_a_record_says_cannot_become_markup(tmp_path, make_record):
     evil = make_record(recipe={"note": "a|b <script> **x** [y](z) é漢"})
     for record in (evil, make_record(recipe={"note": "plain"})):
-        record.write(tmp_path / "records" / record.place)
+        record.write(tmp_path / "records" / record.relative_path)
     page = build.pages(tmp_path)["synth_3fold.md"]
     line = next(line for line in page.splitlines() if "a\\|b" in line)
     assert "<script>" not in page
@@ -221,6 +221,6 @@ def test_tuned_recipes_are_called_tuned_and_say_what_they_cost(tmp_path, make_re
 def test_a_changed_recipe_is_not_shown_as_its_preset(tmp_path, make_record):
     found = make_record("amf", recipe={"learning_rate": 0.01})
     record = replace(found, info=found.info.model_copy(update={"changed": ("learning_rate",)}))
-    record.write(tmp_path / "records" / record.place)
+    record.write(tmp_path / "records" / record.relative_path)
     scores, *_ = _tables(build.pages(tmp_path)["synth_3fold.md"])
     assert [row["Preset"] for row in scores if row["Method"] == "amf"] == ["tiny, learning_rate=0.01"]

@@ -38,7 +38,7 @@ def test_it_has_the_methods_that_the_readme_runs_with_three_seeds():
 
 
 def test_the_tables_and_figures_made_again_follow_from_the_records(call, monkeypatch):
-    monkeypatch.setattr(runner, "launch", lambda jobs, *_: pytest.fail(f"{len(jobs)} folds have no record"))
+    monkeypatch.setattr(runner, "run_jobs", lambda jobs, *_: pytest.fail(f"{len(jobs)} folds have no record"))
     names = sorted(path.stem for path in REPRODUCED.glob("*.md"))
     assert set(names) >= AMF
     where = ("--protocol", "synth_3fold", "--seed", "0,1,2", "--root", OWN, "--out", "again", "--device", "cpu")

@@ -173,7 +173,7 @@ def test_conditions_stand_in_the_order_of_a_suite():
 
 def test_what_is_unlike_is_not_added(noisy, make_record):
     with pytest.raises(RecordError, match="differ"):
-        robustness_profile.weighted(
+        robustness_profile.weighted_sum(
             [subject_contributions(noisy), subject_contributions([make_record().counts])], [1, 1]
         )
     with pytest.raises(RecordError, match="no counts of clean"):

@@ -8,7 +8,7 @@ from aubench.metrics.resampling import SubjectContributions, subject_contributio
 
 
 def test_flips_equal_a_plain_loop(monkeypatch):
-    monkeypatch.setattr(significance, "FLIPS", 200)
+    monkeypatch.setattr(significance, "MIN_PERMUTATIONS", 200)
     monkeypatch.setattr(significance, "_BLOCK", 50)
     monkeypatch.setattr(significance, "_ENOUGH", 1)
     parts = np.random.default_rng(0).normal(0.2, 1, size=(9, 3))
@@ -36,7 +36,7 @@ def test_only_tests_that_few_flips_have_met_take_more(monkeypatch):
     parts = np.random.default_rng(0).normal(0, 1, size=(30, 200))
     parts[:, 0] += 3
     found = significance.sign_flip_test(parts)
-    monkeypatch.setattr(significance, "flips_for", lambda tests: significance.MIN_PERMUTATIONS)
+    monkeypatch.setattr(significance, "permutations_for", lambda tests: significance.MIN_PERMUTATIONS)
     as_before = significance.sign_flip_test(parts)
     same = as_before >= (significance._ENOUGH + 1) / (significance.MIN_PERMUTATIONS + 1)
     assert (found[same] == as_before[same]).all() and same.sum() > 150
@@ -51,10 +51,10 @@ def test_of_few_tests_none_takes_more_flips():
 
 
 def test_methods_of_equal_skill_are_told_apart_as_rarely_however_many_flips_are_made(monkeypatch):
-    monkeypatch.setattr(significance, "FLIPS", 1000)
+    monkeypatch.setattr(significance, "MIN_PERMUTATIONS", 1000)
     monkeypatch.setattr(significance, "_BLOCK", 500)
     parts = np.random.default_rng(1).normal(size=(24, 4000))
-    monkeypatch.setattr(significance, "flips_for", lambda tests: 20_000)
+    monkeypatch.setattr(significance, "permutations_for", lambda tests: 20_000)
     p = significance.sign_flip_test(parts)
     for level in (0.002, 0.01, 0.05):
         assert np.mean(p <= level) <= level + 3 * (level / 4000) ** 0.5

@@ -139,7 +139,7 @@ def test_bp4dplus_says_that_its_folds_are_unknown(tables):
 @pytest.fixture
 def told_board(tmp_path, on_bp4d):
     record = on_bp4d("amf", skill=0.9)
-    record.write(tmp_path / "records" / record.place)
+    record.write(tmp_path / "records" / record.relative_path)
     shutil.copytree(OWN, tmp_path / "reported")
     return tmp_path
 

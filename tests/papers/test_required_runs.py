@@ -37,7 +37,7 @@ def publish(make_record) -> Callable[..., Record]:
         whole = make_record(due.config.entry.name)
         info = RecordInfo.from_fields(whole.info.model_dump(mode="json") | {"run": run or due.config.run_id})
         record = replace(whole, info=info)
-        record.write(records / record.place)
+        record.write(records / record.relative_path)
         return record
 
     return published
@@ -53,32 +53,32 @@ def test_runs_count_once_with_all_that_is_wanted_of_them(due):
 
 def test_finished_and_lacking_folds(due):
     run = due()
-    assert run.lacking_folds() == [1, 2, 3] and not run.made
+    assert run.missing_folds() == [1, 2, 3] and not run.made
     for fold in (1, 2, 3):
         folder = run.plan.fold_dir(fold)
         folder.mkdir(parents=True)
         (folder / RESULT).write_text("{}")
-    assert run.lacking_folds() == [] and run.made
+    assert run.missing_folds() == [] and run.made
     assert not due(GONE).made
     (run.plan.fold_dir(2) / RESULT).unlink()
-    assert run.lacking_folds() == [2] and not run.made
+    assert run.missing_folds() == [2] and not run.made
 
 
 def test_a_record_on_the_leaderboard_stands_for_its_run(due, publish, tmp_path):
     run = due()
-    assert not run.published
+    assert not run.is_published
     with pytest.raises(UsageError, match="has no finished fold"):
         run.record()
     record = publish(run, tmp_path / "records")
-    assert run.published and not run.made
+    assert run.is_published and not run.made
     assert run.record().info == record.info
 
 
 def test_a_record_that_tells_too_little_does_not(due, publish, tmp_path):
     publish(due(), tmp_path / "records")
-    assert not due(GONE).published, "it was not put under what is wanted"
-    assert not due(weights=True).published, "a record has no weights"
-    assert not due(method="cam").published
+    assert not due(GONE).is_published, "it was not put under what is wanted"
+    assert not due(weights=True).is_published, "a record has no weights"
+    assert not due(method="cam").is_published
 
 
 def test_a_run_is_made_for_what_lacks_it_not_for_a_table_that_its_record_makes(due, publish, tmp_path, capsys):
@@ -95,5 +95,5 @@ def test_a_run_is_made_for_what_lacks_it_not_for_a_table_that_its_record_makes(d
 def test_a_record_of_another_run_in_its_place_does_not(due, publish, tmp_path):
     run = due()
     other = publish(run, tmp_path / "elsewhere", run="0" * 16)
-    other.write(tmp_path / "records" / run.plan.folder.relative_to(run.plan.runs))
-    assert not run.published
+    other.write(tmp_path / "records" / run.plan.run_dir.relative_to(run.plan.runs))
+    assert not run.is_published

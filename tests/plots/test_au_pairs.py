@@ -33,7 +33,7 @@ def test_knowledge_is_of_labels_and_of_the_predictions_kept(open_run):
     assert (labels < 0).any()
     np.testing.assert_allclose(found[2].intra, told.T @ told / len(told), atol=1e-5)
     np.testing.assert_allclose(found[1].intra, shares(labels), atol=1e-5)
-    data, roles = open_run.opened(2)
+    data, roles = open_run.load_data(2)
     np.testing.assert_allclose(found[0].intra, shares(data.labels[roles.train]), atol=1e-5)
     assert found[1].inter.max() == table.groupby(["subject", "sequence"]).ngroups
 

@@ -57,7 +57,7 @@ def test_protocol_without_runs_is_refused_and_nothing_written(board, tmp_path):
 
 def test_rows_of_one_method_are_told_apart_by_their_names(tmp_path, make_record):
     for record in (make_record("amf"), make_record("amf", recipe={"learning_rate": 0.1}), make_record("cam")):
-        record.write(tmp_path / "records" / record.place)
+        record.write(tmp_path / "records" / record.relative_path)
     section, *_ = ranked_tables(tmp_path, "synth_3fold")
     names = {tables.display_name(row, section.is_ranked) for row in section.entries}
     assert {"amf, learning_rate=0.1", "amf, learning_rate=0.001", "cam", "always positive"} <= names

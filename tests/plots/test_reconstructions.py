@@ -78,7 +78,7 @@ def test_a_clip_is_shown_by_frames_of_it(make, tmp_path):
 def test_nothing_but_the_pretrained_weights_of_the_run_will_do(open_run, small_store, tmp_path):
     copy = tmp_path / "runs"
     shutil.copytree(open_run.runs, copy)
-    plan = loading.load_run(copy / open_run.folder.relative_to(open_run.runs), small_store)
+    plan = loading.load_run(copy / open_run.run_dir.relative_to(open_run.runs), small_store)
     (kept,) = copy.glob("pretrained/*/*/*/fold2/checkpoint.safetensors")
     content = kept.read_bytes()
     kept.write_bytes(content.replace(b'"fold": 2', b'"fold": 1').replace(rb"\"fold\": 2", rb"\"fold\": 1"))
@@ -103,7 +103,7 @@ def test_without_a_hook_or_without_decoders_it_is_refused(make, tmp_path):
 
 
 def test_telling_frames_have_the_most_aus(open_run):
-    data, roles = open_run.opened(2)
+    data, roles = open_run.load_data(2)
     for row in frame_selection.most_active_frames(data, roles.test, 4):
         own = roles.test[data.subjects[roles.test] == data.subjects[row]]
         assert (data.labels[row] > 0).sum() == (data.labels[own] > 0).sum(1).max()

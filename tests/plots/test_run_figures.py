@@ -12,13 +12,13 @@ from aubench.plots import run_figures
 
 def test_both_figures_are_drawn_and_equal_runs_give_equal_bytes(fake_run: Any) -> None:
     run = fake_run().finish()
-    made = run_figures.plot(run.folder)
-    assert [path.relative_to(run.folder).as_posix() for path in made] == [
+    made = run_figures.plot(run.run_dir)
+    assert [path.relative_to(run.run_dir).as_posix() for path in made] == [
         "figures/f1_per_au.png",
         "figures/learning_curves.png",
     ]
     first = [path.read_bytes() for path in made]
-    run_figures.plot(run.folder)
+    run_figures.plot(run.run_dir)
     assert [path.read_bytes() for path in made] == first
     for path in made:
         image = cv2.imread(str(path))
@@ -35,13 +35,13 @@ def test_a_figure_follows_the_numbers(fake_run: Any) -> None:
 def test_a_run_of_two_stages_without_validation_is_drawn(fake_run: Any) -> None:
     run = fake_run(folds=(1,), selection="last")
     run.train(1, 4, stage="pretrain", validation=None).train(1, 6, validation=None).finish()
-    assert len(run_figures.plot(run.folder)) == 2
-    (run.folder / "fold1" / "epochs.jsonl").unlink()
-    assert len(run_figures.plot(run.folder)) == 1
+    assert len(run_figures.plot(run.run_dir)) == 2
+    (run.run_dir / "fold1" / "epochs.jsonl").unlink()
+    assert len(run_figures.plot(run.run_dir)) == 1
 
 
 def test_an_unfinished_run_has_no_figures(fake_run: Any) -> None:
     run = fake_run().train(1, 2)
     with pytest.raises(RecordError):
-        run_figures.plot(run.folder)
-    assert not (run.folder / "figures").exists()
+        run_figures.plot(run.run_dir)
+    assert not (run.run_dir / "figures").exists()

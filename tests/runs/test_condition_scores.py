@@ -119,7 +119,7 @@ def test_changed_weights_are_not_evaluated(plan):
 def test_mean_image_is_that_of_the_training_role(plan, small_store):
     data = ProtocolDataset(Store(small_store), plan.protocol)
     rows = data.split(1, validation=True).train[:50]
-    method, device, mean = plan.build(), torch.device("cpu"), Condition.parse("missing:visual:mean")
+    method, device, mean = plan.build_method(), torch.device("cpu"), Condition.parse("missing:visual:mean")
     assert condition_scores.means_for(WANTED, data, rows, method, device) is None
     means = condition_scores.means_for([*WANTED, mean], data, rows, method, device)
     for m, mean in means.items():

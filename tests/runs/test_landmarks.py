@@ -157,4 +157,4 @@ def test_a_method_that_does_not_want_points_gets_none(plan_for, monkeypatch) -> 
 def test_without_points_in_the_store_the_method_goes_without(decide, small_store, tmp_path) -> None:
     plan = decide(tmp_path, "temt_net")
     assert plan.task.landmarks == Store(small_store).landmark_count == 0
-    assert isinstance(plan.build(), TEMTNet) and not hasattr(plan.build(), "regressor")
+    assert isinstance(plan.build_method(), TEMTNet) and not hasattr(plan.build_method(), "regressor")

@@ -34,13 +34,13 @@ def plan(decide, tmp_path_factory) -> RunConfig:
 
 
 def test_the_plan_is_found_in_the_folder(plan, small_store):
-    found = loading.load_run(plan.folder, small_store)
-    assert (found.run_id, found.run_dir.resolve()) == (plan.run_id, plan.folder.resolve())
+    found = loading.load_run(plan.run_dir, small_store)
+    assert (found.run_id, found.run_dir.resolve()) == (plan.run_id, plan.run_dir.resolve())
     assert found.to_dict() == plan.describe()
 
 
 def test_the_method_predicts_what_the_run_predicted(plan, small_store):
-    found = loading.load_run(plan.folder, small_store)
+    found = loading.load_run(plan.run_dir, small_store)
     data = ProtocolDataset(Store(small_store), found.protocol)
     rows = data.split(1, validation=False).test
     again = inference.predict_probabilities(Predictor(loading.load_method(found, 1)), data, rows, torch.device("cpu"))
@@ -56,7 +56,7 @@ def test_an_unfinished_fold_has_no_method(plan):
 @pytest.fixture
 def copy(plan, tmp_path) -> Path:
     """The run's folder, free to be damaged."""
-    return Path(shutil.copytree(plan.folder, tmp_path / "runs" / "synth_3fold" / "clip_autoencoder" / plan.run_id))
+    return Path(shutil.copytree(plan.run_dir, tmp_path / "runs" / "synth_3fold" / "clip_autoencoder" / plan.run_id))
 
 
 def test_changed_weights_are_refused(copy, small_store):

@@ -106,7 +106,7 @@ def stop(*_: object) -> None:
 def test_pretraining_never_reads_a_test_subjects_image(plan_for, small_store, tmp_path, monkeypatch):
     plan = plan_for(tmp_path)
     guard(monkeypatch, plan.protocol.test_subjects(1))
-    monkeypatch.setattr(fold_module, "_score", stop)
+    monkeypatch.setattr(fold_module, "_score_fold", stop)
     with pytest.raises(Killed):
         run(plan)
     (folder,) = folders(tmp_path)
@@ -195,7 +195,7 @@ def test_predictions_of_clips_are_those_of_their_frames(plan_for, small_store, t
 
     from safetensors.torch import load_file
 
-    method = plan.build()
+    method = plan.build_method()
     method.load_state_dict(load_file(plan.fold_dir(1) / "checkpoint.safetensors"))
     images = {m: torch.from_numpy(store.read(m, wanted.index)).float() for m in plan.task.modalities}
     views = {m: (x[:, 2:30, 2:30].permute(0, 3, 1, 2) / 127.5 - 1) for m, x in images.items()}

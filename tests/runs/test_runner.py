@@ -23,12 +23,12 @@ def test_a_run_has_its_record_before_the_next_one_is_done(plans, monkeypatch):
     def one_after_the_other(jobs, choice, report):
         for job in jobs:
             fold_module.run_fold(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
-            there.append([(plan.folder / "record" / "record.json").exists() for plan in plans])
+            there.append([(plan.run_dir / "record" / "record.json").exists() for plan in plans])
 
-    monkeypatch.setattr(run_module, "launch", one_after_the_other)
+    monkeypatch.setattr(run_module, "run_jobs", one_after_the_other)
     run_module.run_folds(plans, [1, 2], DeviceChoice("cpu", 1, "some"), lambda job, event: None)
     assert there == [[False, False], [True, False], [True, False], [True, True]]
-    assert all((plan.folder / "figures").is_dir() for plan in plans)
+    assert all((plan.run_dir / "figures").is_dir() for plan in plans)
 
 
 def test_a_record_that_lacks_a_finished_fold_is_written_anew(plans, monkeypatch):
@@ -36,12 +36,12 @@ def test_a_record_that_lacks_a_finished_fold_is_written_anew(plans, monkeypatch)
         for job in jobs:
             fold_module.run_fold(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
 
-    monkeypatch.setattr(run_module, "launch", here)
+    monkeypatch.setattr(run_module, "run_jobs", here)
     (plan, _), choice = plans, DeviceChoice("cpu", 1, "some")
     run_module.run_folds([plan], [1], choice, lambda job, event: None)
     fold_module.run_fold(plan, 2, "cpu", 0, lambda event: None)  # by another process, killed before it wrote the record
     run_module.run_folds([plan], [2], choice, lambda job, event: None)
-    assert [fold.fold for fold in record.read(plan.folder / "record").info.folds] == [1, 2]
+    assert [fold.fold for fold in record.read(plan.run_dir / "record").info.folds] == [1, 2]
 
 
 def test_a_record_names_all_code_and_devices_that_finished_a_fold(plans, monkeypatch):
@@ -51,7 +51,7 @@ def test_a_record_names_all_code_and_devices_that_finished_a_fold(plans, monkeyp
             monkeypatch.setattr(fold_module.provenance, "git", lambda commit=commit: {"commit": commit, "dirty": False})
             fold_module.run_fold(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
 
-    monkeypatch.setattr(run_module, "launch", elsewhere)
+    monkeypatch.setattr(run_module, "run_jobs", elsewhere)
     run_module.run_folds(plans[:1], [1, 2, 3], DeviceChoice("cpu", 1, "some"), lambda job, event: None)
     info = record.read(plans[0].folder / "record").info
     assert info.git.commit == "1" * 40 and [one.git.commit for one in info.also] == ["0" * 40]

@@ -147,9 +147,9 @@ def uri(request: pytest.FixtureRequest) -> str:
 
 def test_everything_of_a_run_arrives(uri: str, fake_run: Any, tmp_path: Path) -> None:
     run = fake_run(recipe={f"extra_{i}": i for i in range(120)}).finish()
-    (run.folder / "figures").mkdir()
-    (run.folder / "figures" / "f1_per_au.png").write_bytes(b"picture")
-    result = Tracker(run.folder, uri).sync()
+    (run.run_dir / "figures").mkdir()
+    (run.run_dir / "figures" / "f1_per_au.png").write_bytes(b"picture")
+    result = Tracker(run.run_dir, uri).sync()
     assert result == SyncResult(True, "sent 30 epochs, 8 files, 3 finished folds, 1 description, 1 headline")
     assert_complete(uri, run)
     told, summary = Told(uri, run), run.record.info.summary
@@ -180,12 +180,12 @@ def test_everything_of_a_run_arrives(uri: str, fake_run: Any, tmp_path: Path) ->
     }
     assert told.files(parent, "figures") == {"figures/f1_per_au.png"}
     got = told.client.download_artifacts(child.info.run_id, "predictions.parquet", str(tmp_path))
-    assert Path(got).read_bytes() == (run.folder / "fold2" / "predictions.parquet").read_bytes()
+    assert Path(got).read_bytes() == (run.run_dir / "fold2" / "predictions.parquet").read_bytes()
 
 
 def test_what_a_run_scored_under_conditions_arrives_when_it_is_there(uri: str, fake_run: Any) -> None:
     run = fake_run(seed=7).finish()
-    assert Tracker(run.folder, uri).sync().ok
+    assert Tracker(run.run_dir, uri).sync().ok
     assert not [name for name in Told(uri, run).parent.data.metrics if name.startswith("robustness")]
     clean, further = run.record, ["missing:visual+depth", "noise:all:0.5"]
     tables = [
@@ -193,8 +193,8 @@ def test_what_a_run_scored_under_conditions_arrives_when_it_is_there(uri: str, f
         for table in (clean.counts, clean.histograms)
     ]
     info = RecordInfo.from_fields(clean.info.model_dump(mode="json") | {"conditions": ["clean", *further]})
-    Record(info, *tables).write(run.folder / "record")
-    assert Tracker(run.folder, uri).sync() == SyncResult(True, "sent 3 files, 1 headline")
+    Record(info, *tables).write(run.run_dir / "record")
+    assert Tracker(run.run_dir, uri).sync() == SyncResult(True, "sent 3 files, 1 headline")
     metrics = Told(uri, run).parent.data.metrics
     found = {name: value for name, value in metrics.items() if name.startswith("robustness")}
     f1 = pytest.approx(clean.info.summary.f1_mean, abs=1e-6)
@@ -205,30 +205,30 @@ def test_what_a_run_scored_under_conditions_arrives_when_it_is_there(uri: str, f
 def test_a_run_is_sent_as_it_goes_on(uri: str, fake_run: Any) -> None:
     run = fake_run(seed=1)
     run.train(1, 2)
-    assert "2 epochs" in Tracker(run.folder, uri).sync().detail
-    with (run.folder / "fold1" / "epochs.jsonl").open("a") as file:
+    assert "2 epochs" in Tracker(run.run_dir, uri).sync().detail
+    with (run.run_dir / "fold1" / "epochs.jsonl").open("a") as file:
         file.write('{"stage": "train", "epoch": 2, "sec')
-    assert Tracker(run.folder, uri).sync() == SyncResult(True, "nothing new")
+    assert Tracker(run.run_dir, uri).sync() == SyncResult(True, "nothing new")
     told = Told(uri, run)
     assert told.parent.info.status == told.children[1].info.status == "RUNNING"
-    (run.folder / "fold1" / "epochs.jsonl").unlink()
+    (run.run_dir / "fold1" / "epochs.jsonl").unlink()
     run.train(1, 5)
-    assert "3 epochs" in Tracker(run.folder, uri).sync().detail
+    assert "3 epochs" in Tracker(run.run_dir, uri).sync().detail
     run.finish()
-    assert "25 epochs" in Tracker(run.folder, uri).sync().detail
-    assert Tracker(run.folder, uri).sync() == SyncResult(True, "nothing new")
+    assert "25 epochs" in Tracker(run.run_dir, uri).sync().detail
+    assert Tracker(run.run_dir, uri).sync() == SyncResult(True, "nothing new")
     assert_complete(uri, run)
 
 
 def test_nothing_is_doubled_when_the_notes_are_lost_or_damaged(uri: str, fake_run: Any) -> None:
     run = fake_run(seed=2)
     run.train(1, 4)
-    assert Tracker(run.folder, uri).sync().ok
+    assert Tracker(run.run_dir, uri).sync().ok
     run.finish()
-    notes = run.folder / "tracking.json"
+    notes = run.run_dir / "tracking.json"
     for damage in (notes.unlink, lambda: notes.write_text('{"targets": 3')):
         damage()
-        assert Tracker(run.folder, uri).sync().ok
+        assert Tracker(run.run_dir, uri).sync().ok
     assert_complete(uri, run)
 
 
@@ -248,17 +248,17 @@ def test_nothing_is_doubled_when_a_pass_dies_before_it_can_note_what_it_did(
     with monkeypatch.context() as patch:
         patch.setattr(atomic, "write_json", die)
         with pytest.raises(KeyboardInterrupt):
-            Tracker(run.folder, sqlite).sync()
-    assert Tracker(run.folder, sqlite).sync().ok
+            Tracker(run.run_dir, sqlite).sync()
+    assert Tracker(run.run_dir, sqlite).sync().ok
     assert_complete(sqlite, run)
 
 
 def test_stages_and_values_that_are_not_finite(sqlite: str, fake_run: Any) -> None:
     run = fake_run()
     run.train(1, 2, stage="pretrain", validation=None).train(1, 3, loss={"total": float("nan"), "bce": 1.0})
-    with (run.folder / "fold1" / "epochs.jsonl").open("a") as file:
+    with (run.run_dir / "fold1" / "epochs.jsonl").open("a") as file:
         file.write("half a line\n")
-    detail = Tracker(run.folder, sqlite).sync().detail
+    detail = Tracker(run.run_dir, sqlite).sync().detail
     assert "sent 5 epochs" in detail
     assert "left out: line 6 of fold1/epochs.jsonl (damaged), train/loss/total of step 0 (nan)" in detail
     told = Told(sqlite, run)
@@ -269,31 +269,31 @@ def test_stages_and_values_that_are_not_finite(sqlite: str, fake_run: Any) -> No
 
 def test_the_same_run_in_another_environment_is_another(sqlite: str, fake_run: Any) -> None:
     run = fake_run().finish()
-    assert Tracker(run.folder, sqlite).sync().ok
-    (run.folder / "tracking.json").unlink()
+    assert Tracker(run.run_dir, sqlite).sync().ok
+    (run.run_dir / "tracking.json").unlink()
     run.header["git"]["commit"] = "b" * 40
-    (run.folder / "run.json").write_text(json.dumps(run.header))
-    assert Tracker(run.folder, sqlite).sync().ok
+    (run.run_dir / "run.json").write_text(json.dumps(run.header))
+    assert Tracker(run.run_dir, sqlite).sync().ok
     assert len(Told(sqlite, run).parents) == 2
 
 
 def test_a_lost_database_is_filled_again_and_a_deleted_run_is_not(sqlite: str, fake_run: Any) -> None:
     run = fake_run().finish()
-    assert Tracker(run.folder, sqlite).sync().ok
+    assert Tracker(run.run_dir, sqlite).sync().ok
     other = sqlite.replace("mlflow.db", "other.db")
-    assert Tracker(run.folder, other).sync().ok
-    notes = json.loads((run.folder / "tracking.json").read_text())
+    assert Tracker(run.run_dir, other).sync().ok
+    notes = json.loads((run.run_dir / "tracking.json").read_text())
     notes["targets"][sqlite]["parent"] = "0" * 32
-    (run.folder / "tracking.json").write_text(json.dumps(notes))
+    (run.run_dir / "tracking.json").write_text(json.dumps(notes))
     told = Told(sqlite, run)
     for gone in (told.parent, *told.children.values()):
         told.client.delete_run(gone.info.run_id)
-    assert "sent 30 epochs" in Tracker(run.folder, sqlite).sync().detail
+    assert "sent 30 epochs" in Tracker(run.run_dir, sqlite).sync().detail
     assert_complete(sqlite, run)
     told = Told(sqlite, run)
     told.client.delete_run(told.parent.info.run_id)
-    assert Tracker(run.folder, sqlite).sync() == SyncResult(True, "was deleted in MLflow and is left alone")
-    assert Tracker(run.folder, other).sync() == SyncResult(True, "nothing new")
+    assert Tracker(run.run_dir, sqlite).sync() == SyncResult(True, "was deleted in MLflow and is left alone")
+    assert Tracker(run.run_dir, other).sync() == SyncResult(True, "nothing new")
 
 
 def test_nobody_answers(nobody: str, sqlite: str, fake_run: Any, capfd: pytest.CaptureFixture[str]) -> None:
@@ -329,11 +329,11 @@ def test_bad_places_are_told_in_a_line(tmp_path: Path, fake_run: Any) -> None:
         ("nonsense://x", "nonsense"),
     ):
         begin = time.monotonic()
-        result = Tracker(run.folder, uri).sync()
+        result = Tracker(run.run_dir, uri).sync()
         assert not result.ok and words in result.detail and "\n" not in result.detail and "secret" not in result.detail
         assert time.monotonic() - begin < 5
-    (run.folder / "run.json").write_text("{")
-    assert "run.json: is not JSON" in Tracker(run.folder, "http://127.0.0.1:9").sync().detail
+    (run.run_dir / "run.json").write_text("{")
+    assert "run.json: is not JSON" in Tracker(run.run_dir, "http://127.0.0.1:9").sync().detail
 
 
 def test_a_server_killed_in_the_middle_gets_the_rest_later(
@@ -341,9 +341,9 @@ def test_a_server_killed_in_the_middle_gets_the_rest_later(
 ) -> None:
     run, said = fake_run(seed=9), []
     try:
-        with background([run.folder, tmp_path / "runs" / "not_yet"], server.uri, interval=0.1, say=said.append):
+        with background([run.run_dir, tmp_path / "runs" / "not_yet"], server.uri, interval=0.1, say=said.append):
             run.train(1, 5)
-            _wait(lambda: '"train": 5' in _read(run.folder / "tracking.json"))
+            _wait(lambda: '"train": 5' in _read(run.run_dir / "tracking.json"))
             server.stop()
             run.train(1, 5).finish_fold(1).train(2, 3)
             _wait(lambda: said)
@@ -351,10 +351,10 @@ def test_a_server_killed_in_the_middle_gets_the_rest_later(
         assert said == [
             f"tracking: {server.uri} cannot be reached; nothing is lost, 'aubench track sync' sends it later"
         ]
-        assert not Tracker(run.folder, server.uri).sync().ok
+        assert not Tracker(run.run_dir, server.uri).sync().ok
     finally:
         server.start()
-    assert "25 epochs" in Tracker(run.folder, server.uri).sync().detail
+    assert "25 epochs" in Tracker(run.run_dir, server.uri).sync().detail
     assert_complete(server.uri, run)
     assert capfd.readouterr() == ("", "")
 
@@ -363,14 +363,14 @@ def test_leaving_the_background_sends_the_rest_and_waits_no_longer_than_patience
     sqlite: str, fake_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, said = fake_run(), []
-    with background([run.folder], interval=600, say=said.append):
+    with background([run.run_dir], interval=600, say=said.append):
         run.finish()
     assert_complete(sqlite, run)
     assert said == []
     monkeypatch.setattr(background_module, "_PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(background_module, "send_all", lambda *_: time.sleep(3) or [])
     begin = time.monotonic()
-    with background([run.folder], interval=600, say=said.append):
+    with background([run.run_dir], interval=600, say=said.append):
         pass
     assert time.monotonic() - begin < 1
     assert said == ["tracking: sending takes more than 0.2 s; nothing is lost, 'aubench track sync' sends it later"]

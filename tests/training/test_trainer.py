@@ -106,18 +106,18 @@ def test_kill_between_best_weights_and_state_changes_nothing(plan_for, tmp_path,
 
 def test_kill_between_state_and_best_weights_changes_nothing(plan_for, tmp_path, monkeypatch):
     whole, broken = plan_for(tmp_path / "whole"), plan_for(tmp_path / "broken")
-    monkeypatch.setattr(training_module.Trainer, "_validated", scoring(0.5, 0.4, 0.3))
+    monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.5, 0.4, 0.3))
     run(whole)
 
     def die(self):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(training_module.Trainer, "_validated", scoring(0.5))
+        patch.setattr(training_module.Trainer, "_validate", scoring(0.5))
         patch.setattr(training_module.Trainer, "_keep_better", die)
         with pytest.raises(Killed):
             run(broken)
-    monkeypatch.setattr(training_module.Trainer, "_validated", scoring(0.4, 0.3))
+    monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.4, 0.3))
     run(broken)
     assert left(broken) == left(whole)
     assert not (broken.fold_dir(1) / training_module.CANDIDATE_WEIGHTS).exists()
@@ -127,7 +127,7 @@ def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(plan_for,
     """On a GPU an epoch that is made again may score a little less than before the kill."""
 
     whole, broken = plan_for(tmp_path / "whole"), plan_for(tmp_path / "broken")
-    monkeypatch.setattr(training_module.Trainer, "_validated", scoring(0.5, 0.4, 0.3))
+    monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.5, 0.4, 0.3))
     run(whole)
     save = training_module.Trainer._save
 
@@ -137,11 +137,11 @@ def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(plan_for,
         save(self, optimizer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training_module.Trainer, "_validated", scoring(0.5, 0.9))
+        patch.setattr(training_module.Trainer, "_validate", scoring(0.5, 0.9))
         patch.setattr(training_module.Trainer, "_save", die_in_the_second_epoch)
         with pytest.raises(Killed):
             run(broken)
-    monkeypatch.setattr(training_module.Trainer, "_validated", scoring(0.4, 0.3))
+    monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.4, 0.3))
     run(broken)
     assert left(broken) == left(whole)
 
@@ -157,8 +157,8 @@ def test_checkpoint_of_another_fold_is_refused(plan, monkeypatch):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(training_module.Trainer, "_validated", lambda self: {"f1": 0.5, "acc": 0.5})
-        patch.setattr(fold_module, "_score", stop)
+        patch.setattr(training_module.Trainer, "_validate", lambda self: {"f1": 0.5, "acc": 0.5})
+        patch.setattr(fold_module, "_score_fold", stop)
         with pytest.raises(Killed):
             run(plan, 1)
     other = plan.fold_dir(2)
@@ -170,7 +170,7 @@ def test_checkpoint_of_another_fold_is_refused(plan, monkeypatch):
 
 
 def test_training_stops_when_patience_ends_and_keeps_the_best(plan_for, tmp_path, monkeypatch):
-    monkeypatch.setattr(training_module.Trainer, "_validated", scoring(0.2, 0.5, 0.4, 0.4, 0.9))
+    monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.2, 0.5, 0.4, 0.4, 0.9))
     plan = plan_for(tmp_path, epochs=9, patience=2)
     run(plan)
     result = json.loads((plan.fold_dir(1) / "result.json").read_text())
@@ -178,7 +178,7 @@ def test_training_stops_when_patience_ends_and_keeps_the_best(plan_for, tmp_path
 
 
 def test_mtut_is_never_scored_by_networks_that_were_not_aligned(plan_for, tmp_path, monkeypatch):
-    monkeypatch.setattr(training_module.Trainer, "_validated", scoring(0.9, 0.8, 0.2, 0.3))
+    monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.9, 0.8, 0.2, 0.3))
     plan = plan_for(tmp_path, method="mtut", epochs=4, warm_up=0.5, patience=1)
     run(plan)
     result = json.loads((plan.fold_dir(1) / "result.json").read_text())
@@ -207,7 +207,7 @@ def test_training_never_reads_an_image_of_a_test_subject(plan_for, tmp_path, mon
         raise Killed
 
     monkeypatch.setattr(Store, "read", guarded)
-    monkeypatch.setattr(fold_module, "_score", stop)
+    monkeypatch.setattr(fold_module, "_score_fold", stop)
     with pytest.raises(Killed):
         run(plan)
     leaking = plan_for(tmp_path, selection="oracle_test")
@@ -218,7 +218,7 @@ def test_training_never_reads_an_image_of_a_test_subject(plan_for, tmp_path, mon
 def test_loss_that_is_not_finite_names_its_term(plan_for, tmp_path, monkeypatch):
     plan = plan_for(tmp_path)
     monkeypatch.setattr(
-        plan.entry.method,
+        plan.entry.method_class,
         "loss",
         lambda self, batch, *_: {"total": sum(p.sum() for p in self.parameters()) * float("nan")},
     )
@@ -246,7 +246,7 @@ def test_same_seed_same_weights_other_seed_others(plan_for, tmp_path):
     def first_weights(seed):
         plan = plan_for(tmp_path)
         torch.manual_seed(fold_module.derive(seed, plan.protocol.digest, 1, plan.entry.name, "initialisation"))
-        return next(plan.build().parameters())
+        return next(plan.build_method().parameters())
 
     assert torch.equal(first_weights(0), first_weights(0))
     assert not torch.equal(first_weights(0), first_weights(1))

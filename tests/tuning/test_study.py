@@ -42,7 +42,7 @@ def states(study) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_a_study_has_its_trials_and_goes_on(search_for, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(trial_module, "launch", here)
+    monkeypatch.setattr(trial_module, "run_jobs", here)
     search, storage = search_for(folds=(1,), fixed={"epochs": 1}), address(kind, tmp_path)
     study = run(search, storage, 2)
     assert states(study) == ["COMPLETE"] * 2
@@ -53,7 +53,7 @@ def test_a_study_has_its_trials_and_goes_on(search_for, tmp_path, monkeypatch, k
 
 
 def test_suggestions_follow_the_seed_and_do_not_depend_on_interruptions(search_for, tmp_path, monkeypatch):
-    monkeypatch.setattr(trial_module, "launch", here)
+    monkeypatch.setattr(trial_module, "run_jobs", here)
     small = {"folds": (1,), "fixed": {"epochs": 1}}
     whole = run(search_for(name="whole", **small), address("sqlite", tmp_path), 3)
     run(search_for(name="parts", **small), address("sqlite", tmp_path), 1)
@@ -65,18 +65,18 @@ def test_suggestions_follow_the_seed_and_do_not_depend_on_interruptions(search_f
 
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_a_search_begins_with_the_preset_so_its_best_is_no_worse(search_for, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(trial_module, "launch", here)
+    monkeypatch.setattr(trial_module, "run_jobs", here)
     search = search_for(folds=(1,), fixed={"epochs": 1, "learning_rate": 0.005}, preset="tiny")
     first = run(search, address(kind, tmp_path), 1).trials[0]
     preset = search.base.recipe
-    inside = {name: preset[name] for name in first.params if name in search.space.within(preset)}
+    inside = {name: preset[name] for name in first.params if name in search.space.check_contains(preset)}
     assert inside and {name: first.params[name] for name in inside} == inside
     assert run(search, address(kind, tmp_path), 3).best_value >= first.value
 
 
 def test_what_of_a_preset_lies_outside_its_range_is_drawn(search_for):
     space = search_for(fixed={"learning_rate": 0.005}).space
-    assert space.within(dict.fromkeys(space.ranges, 99.0)) == {}
+    assert space.check_contains(dict.fromkeys(space.ranges, 99.0)) == {}
 
 
 @pytest.mark.parametrize("name", PRUNERS)
@@ -97,7 +97,7 @@ def test_samplers_by_name_draw_from_every_kind_of_range(name):
 
 
 def test_a_bad_trial_is_pruned_and_counts(search_for, tmp_path, monkeypatch):
-    monkeypatch.setattr(trial_module, "launch", here)
+    monkeypatch.setattr(trial_module, "run_jobs", here)
     search = search_for(folds=(1, 2), pruner="median")
     storage = address("sqlite", tmp_path)
     monkeypatch.setattr("aubench.tuning.storage._STARTUP", 1)
@@ -115,7 +115,7 @@ def test_a_bad_trial_is_pruned_and_counts(search_for, tmp_path, monkeypatch):
 def test_a_whole_study_ends_where_no_test_image_can_be_read(
     search_for, store_without_test_images, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(trial_module, "launch", here)
+    monkeypatch.setattr(trial_module, "run_jobs", here)
     store = StoreRef.from_store(Store(store_without_test_images))
     study = run(search_for(folds=(1,), fixed={"epochs": 1}, store=store), address("sqlite", tmp_path), 3)
     assert len(finished_trials(study)) == 3
@@ -125,7 +125,7 @@ def test_a_recipe_that_diverges_is_pruned_and_the_search_goes_on(search_for, tmp
     def diverges(jobs, choice, report):
         raise Diverged("loss term 'total' is not finite")
 
-    monkeypatch.setattr(trial_module, "launch", diverges)
+    monkeypatch.setattr(trial_module, "run_jobs", diverges)
     study = run(search_for(folds=(1,)), address("sqlite", tmp_path), 2)
     assert states(study) == ["PRUNED", "PRUNED"]
 
@@ -135,17 +135,17 @@ def test_an_interrupted_trial_is_queued_again_with_its_values(search_for, tmp_pa
         raise KeyboardInterrupt
 
     search, storage = search_for(folds=(1,), fixed={"epochs": 1}), address("sqlite", tmp_path)
-    monkeypatch.setattr(trial_module, "launch", interrupt)
+    monkeypatch.setattr(trial_module, "run_jobs", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(search, storage, 1)
-    monkeypatch.setattr(trial_module, "launch", here)
+    monkeypatch.setattr(trial_module, "run_jobs", here)
     study = run(search, storage, 1)
     assert states(study) == ["FAIL", "COMPLETE"]
     assert study.trials[0].params == study.trials[1].params and study.trials[1].user_attrs["retry_of"] == 0
 
 
 def test_the_python_entry_takes_a_sampler_of_ones_own(small_store, tmp_path, monkeypatch):
-    monkeypatch.setattr(trial_module, "launch", here)
+    monkeypatch.setattr(trial_module, "run_jobs", here)
     study = aubench.tune(
         "late_fusion",
         "synth_3fold",
@@ -169,7 +169,7 @@ def test_a_study_in_mlflow_has_a_child_for_each_trial(search_for, tmp_path, monk
 
     from aubench.tracking.studies import Tracking
 
-    monkeypatch.setattr(trial_module, "launch", here)
+    monkeypatch.setattr(trial_module, "run_jobs", here)
     search, uri = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}"
     said = []
     run(search, address("sqlite", tmp_path), 2, after=Tracking(search.folder, said.append, uri).send)
@@ -188,7 +188,7 @@ def test_a_study_that_mlflow_did_not_get_is_sent_later(search_for, tmp_path, mon
 
     from aubench.tracking.studies import Tracking
 
-    monkeypatch.setattr(trial_module, "launch", here)
+    monkeypatch.setattr(trial_module, "run_jobs", here)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     search, uri, said = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}", []
     run(search, address("sqlite", tmp_path), 1, after=Tracking(search.folder, said.append, "http://127.0.0.1:9").send)

@@ -30,7 +30,7 @@ def here(monkeypatch):
         for job in jobs:
             train_fold(job.plan, job.fold, choice.kind, 0, lambda event, job=job: report(job, event))
 
-    monkeypatch.setattr(trial_module, "launch", launch)
+    monkeypatch.setattr(trial_module, "run_jobs", launch)
 
 
 def attempt(search, trial):
@@ -47,7 +47,7 @@ def test_value_is_the_mean_of_the_folds_and_every_epoch_is_told(search_for, scri
     assert trial.told[1][1] == pytest.approx(folds[0]) and trial.told[3][1] == pytest.approx(value)
     cost = one.cost()
     assert cost["frames"] == 2 * 2 * 192 and cost["seconds"] > 0 and cost["pretraining"] == {}
-    assert not list(one.plan.folder.rglob("*.safetensors")), "nobody scores a trial's weights"
+    assert not list(one.plan.run_dir.rglob("*.safetensors")), "nobody scores a trial's weights"
 
 
 def test_pruning_ends_a_trial_between_epochs_and_between_folds(search_for, script):
@@ -58,7 +58,7 @@ def test_pruning_ends_a_trial_between_epochs_and_between_folds(search_for, scrip
             one.run()
         assert len(trial.told) == stop and one.cost()["frames"] == frames
         one.close()
-        assert not list(one.plan.folder.rglob("*.safetensors"))
+        assert not list(one.plan.run_dir.rglob("*.safetensors"))
 
 
 def test_an_epoch_that_only_prepares_is_not_told(search_for, script):
@@ -85,7 +85,7 @@ def test_a_stopped_trial_goes_on_and_tells_the_same(search_for, script, monkeypa
     one = attempt(search, again)
     trained = []
     fresh = trial_module.run_jobs
-    monkeypatch.setattr(trial_module, "launch", lambda jobs, *words: (trained.extend(jobs), fresh(jobs, *words)))
+    monkeypatch.setattr(trial_module, "run_jobs", lambda jobs, *words: (trained.extend(jobs), fresh(jobs, *words)))
     assert one.run() == value
     assert again.told == whole.told
     assert [job.fold for job in trained] == [2], "the first fold was finished"
@@ -94,10 +94,10 @@ def test_a_stopped_trial_goes_on_and_tells_the_same(search_for, script, monkeypa
 def test_equal_recipes_share_their_folder_and_unequal_do_not(search_for):
     search = search_for()
     first = search.plan({"learning_rate": 1e-3})
-    assert search.plan({"learning_rate": 1e-3}).folder == first.folder
-    assert search.plan({"learning_rate": 2e-3}).folder != first.folder
-    assert search_for(name="other").plan({"learning_rate": 1e-3}).folder != first.folder
-    assert first.folder.is_relative_to(search.folder)
+    assert search.plan({"learning_rate": 1e-3}).folder == first.run_dir
+    assert search.plan({"learning_rate": 2e-3}).folder != first.run_dir
+    assert search_for(name="other").plan({"learning_rate": 1e-3}).folder != first.run_dir
+    assert first.run_dir.is_relative_to(search.folder)
 
 
 def test_no_trial_reads_an_image_of_a_test_subject(search_for, script, monkeypatch):

@@ -1,0 +1,124 @@
+"""Generic plug-in registry: built-in entries, entry points of installed packages, and Python files given by path."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Generic, TypeVar
+
+from aubench.core.errors import UsageError, suggest
+
+PLUGINS_VARIABLE = "AUBENCH_PLUGINS"
+"""Environment variable with paths of plug-in files, separated as in ``PATH``; worker processes inherit it."""
+
+T = TypeVar("T")
+
+
+@cache
+def load_module(path: Path, prefix: str = "aubench_plugin_") -> ModuleType:
+    """Import a Python file once.
+
+    Args:
+        path: Absolute path of the file.
+        prefix: First part of the name under which the module is imported.
+
+    Raises:
+        UsageError: The file does not exist or its import fails.
+    """
+    if not path.is_file():
+        raise UsageError("no such file", where=path, hint="give the path of a Python file")
+    name = f"{prefix}{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"cannot be loaded ({type(error).__name__}: {error})", where=path) from error
+    return module
+
+
+def add_plugin_file(path: Path) -> None:
+    """Add a plug-in file for this process and the processes that it starts.
+
+    Raises:
+        UsageError: The file does not exist or its import fails.
+    """
+    load_module(path.resolve())
+    paths = [known for known in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep) if known]
+    if str(path.resolve()) not in paths:
+        os.environ[PLUGINS_VARIABLE] = os.pathsep.join([*paths, str(path.resolve())])
+
+
+def plugin_modules() -> Iterator[ModuleType]:
+    """Import the plug-in files named by ``AUBENCH_PLUGINS``, in order."""
+    for path in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep):
+        if path:
+            yield load_module(Path(path).resolve())
+
+
+class Registry(Generic[T]):
+    """Named instances of one base class.
+
+    An entry is an instance of ``base`` with a ``name``. It comes from a module of aubench (its module-level
+    instances), from an entry point that loads an instance, or from a plug-in file (its module-level instances).
+
+    Args:
+        kind: Noun for error messages, e.g. ``"metric"``.
+        base: Class of the entries.
+        group: Entry-point group, e.g. ``"aubench.metrics"``.
+        builtin: Name of each built-in entry, mapped to ``"module:attribute"``; imported on first use.
+    """
+
+    def __init__(self, kind: str, base: type[T], group: str, builtin: Mapping[str, str]) -> None:
+        self.kind, self.base, self.group, self.builtin = kind, base, group, dict(builtin)
+
+    def names(self) -> list[str]:
+        """List all names: built-in ones in their order, then those of packages and plug-in files."""
+        return list(self._references())
+
+    def get(self, name: str) -> T:
+        """Return an entry.
+
+        Raises:
+            UsageError: There is none of this name; the nearest name is suggested.
+        """
+        references = self._references()
+        if name not in references:
+            raise UsageError(f"no {self.kind} '{name}'", hint=suggest(name, references))
+        reference = references[name]
+        if isinstance(reference, metadata.EntryPoint):
+            entry = reference.load()
+        elif isinstance(reference, str):
+            module, attribute = reference.split(":")
+            entry = getattr(importlib.import_module(module), attribute)
+        else:
+            return reference
+        if not isinstance(entry, self.base):
+            raise UsageError(f"{self.kind} '{name}' is not a {self.base.__name__}")
+        return entry
+
+    def all(self) -> dict[str, T]:
+        """Return all entries by name, in the order of :meth:`names`."""
+        return {name: self.get(name) for name in self.names()}
+
+    def _references(self) -> dict[str, str | metadata.EntryPoint | T]:
+        references: dict[str, str | metadata.EntryPoint | T] = dict(self.builtin)
+        for point in metadata.entry_points(group=self.group):
+            references.setdefault(point.name, point)
+        for module in plugin_modules():
+            for entry in vars(module).values():
+                if isinstance(entry, self.base):
+                    name = str(getattr(entry, "name", ""))
+                    if name in self.builtin:
+                        raise UsageError(f"{self.kind} '{name}' is built in", where=module.__file__, hint="rename it")
+                    references[name] = entry
+        return references
