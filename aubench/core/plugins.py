@@ -21,9 +21,8 @@ PLUGINS_VARIABLE = "AUBENCH_PLUGINS"
 T = TypeVar("T")
 
 
-@cache
 def load_module(path: Path, prefix: str = "aubench_plugin_") -> ModuleType:
-    """Import a Python file once.
+    """Import a Python file.
 
     Args:
         path: Absolute path of the file.
@@ -46,13 +45,18 @@ def load_module(path: Path, prefix: str = "aubench_plugin_") -> ModuleType:
     return module
 
 
+@cache
+def _load_once(path: Path) -> ModuleType:
+    return load_module(path)
+
+
 def add_plugin_file(path: Path) -> None:
     """Add a plug-in file for this process and the processes that it starts.
 
     Raises:
         UsageError: The file does not exist or its import fails.
     """
-    load_module(path.resolve())
+    _load_once(path.resolve())
     paths = [known for known in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep) if known]
     if str(path.resolve()) not in paths:
         os.environ[PLUGINS_VARIABLE] = os.pathsep.join([*paths, str(path.resolve())])
@@ -62,7 +66,7 @@ def plugin_modules() -> Iterator[ModuleType]:
     """Import the plug-in files named by ``AUBENCH_PLUGINS``, in order."""
     for path in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep):
         if path:
-            yield load_module(Path(path).resolve())
+            yield _load_once(Path(path).resolve())
 
 
 class Registry(Generic[T]):
