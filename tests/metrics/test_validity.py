@@ -104,7 +104,7 @@ def test_95_percent_intervals_hold_the_truth_in_93_to_97_percent(trials):
 
 def test_false_alarms_of_the_paired_test_stay_under_6_percent(trials):
     world, found, truths = trials
-    difference = [trial[2].parts[:, -1] - truths[2] / len(trial[2].parts) for trial in found]
+    difference = [trial[2].contributions[:, -1] - truths[2] / len(trial[2].contributions) for trial in found]
     p = significance.sign_flip_test(np.stack(difference, axis=1))
     print(world, truths, "false alarms", np.mean(p < 0.05), np.mean(p < 0.01))
     assert np.mean(p < 0.05) < 0.06

@@ -42,7 +42,7 @@ def test_a_search_is_told_in_full_or_not_at_all(make_record):
 
 def test_its_place_is_protocol_method_run(make_record):
     made = make_record("amf")
-    assert made.place.parts == ("synth_3fold", "amf", made.info.run)
+    assert made.relative_path.parts == ("synth_3fold", "amf", made.info.run)
 
 
 @pytest.mark.parametrize(
