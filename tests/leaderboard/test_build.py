@@ -127,7 +127,9 @@ def test_seen_test_subjects_are_told(tmp_path, make_record):
         fields["pretraining"] = [
             {"stage": "pretrain", "source": "own", "datasets": ["synth"], "fold": fold, "subjects": [subject]}
         ]
-        type(made)(type(made.info).of(fields), made.counts, made.histograms).write(tmp_path / "records" / made.place)
+        type(made)(type(made.info).from_fields(fields), made.counts, made.histograms).write(
+            tmp_path / "records" / made.relative_path
+        )
         assert ("test subjects among them" in build.pages(tmp_path)["synth_3fold.md"]) == said
 
 
@@ -181,8 +183,8 @@ def test_a_method_that_always_says_yes_is_level_with_the_baseline(tmp_path, make
     made = make_record()
     tables = baselines.always_positive(made)
     summary = metrics.summarize(*tables).model_dump(mode="json")
-    info = type(made.info).of(made.info.model_dump(mode="json") | {"summary": summary})
-    type(made)(info, *tables).write(tmp_path / "records" / made.place)
+    info = type(made.info).from_fields(made.info.model_dump(mode="json") | {"summary": summary})
+    type(made)(info, *tables).write(tmp_path / "records" / made.relative_path)
     for table in _tables(build.pages(tmp_path)["synth_3fold.md"])[:2]:
         method, always, _ = table
         for header in table[0].keys() - {"#", "Method", "Fidelity", "Modalities", "Preset", "Above always positive"}:
