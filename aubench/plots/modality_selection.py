@@ -111,7 +111,7 @@ def _picked(method: SupportsModalitySelection, inputs: Inputs) -> npt.NDArray[np
     found, wanted = method.modality_selection(inputs).double().cpu(), (len(next(iter(inputs.values()))), len(inputs))
     if tuple(found.shape) != wanted or not torch.allclose(found.sum(1), torch.ones(wanted[0]).double(), atol=1e-4):
         raise MethodError(
-            f"picked returned {tuple(found.shape)}", where=type(method).__name__, hint=f"{wanted}, rows summing to 1"
+            f"modality_selection returned {tuple(found.shape)}", where=type(method).__name__, hint=f"{wanted}, rows summing to 1"
         )
     summed: npt.NDArray[np.float64] = found.sum(0).numpy()
     return summed

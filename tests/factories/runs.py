@@ -19,8 +19,8 @@ class FakeRun:
         self.record, info = record, record.info.model_dump(mode="json")
         self.id = record.info.run
         self.folds = [fold.fold for fold in record.info.folds]
-        self.folder = runs / record.relative_path
-        self.folder.mkdir(parents=True)
+        self.run_dir = runs / record.relative_path
+        self.run_dir.mkdir(parents=True)
         kept = ("method", "preset", "recipe", "seed", "selection", "git", "packages", "device")
         self.header: dict[str, Any] = {
             "schema_version": 1,
@@ -30,10 +30,10 @@ class FakeRun:
             "store": {"dataset": "synth", "version": "1", "digest": info["dataset"]["digest"]},
             **{name: info[name] for name in kept},
         }
-        (self.folder / "run.json").write_text(json.dumps(self.header))
+        (self.run_dir / "run.json").write_text(json.dumps(self.header))
 
     def train(self, fold: int, epochs: int, *, stage: str = "train", **more: Any) -> FakeRun:
-        path = self.folder / f"fold{fold}" / "epochs.jsonl"
+        path = self.run_dir / f"fold{fold}" / "epochs.jsonl"
         path.parent.mkdir(exist_ok=True)
         begun = sum(json.loads(line)["stage"] == stage for line in self._lines(path))
         with path.open("a") as file:
@@ -50,7 +50,7 @@ class FakeRun:
         return self
 
     def finish_fold(self, fold: int) -> FakeRun:
-        folder, summary = self.folder / f"fold{fold}", self.record.info.summary
+        folder, summary = self.run_dir / f"fold{fold}", self.record.info.summary
         (folder / "predictions.parquet").write_bytes(b"PAR1 of fold %d" % fold)
         per_au = {
             au: {"f1": f1, "acc": summary.acc_by_au[au], "auc": None if au == "AU24" else summary.auc_by_au[au]}
@@ -63,9 +63,9 @@ class FakeRun:
 
     def finish(self) -> FakeRun:
         for fold in self.folds:
-            done = len(self._lines(self.folder / f"fold{fold}" / "epochs.jsonl"))
+            done = len(self._lines(self.run_dir / f"fold{fold}" / "epochs.jsonl"))
             self.train(fold, 10 - done).finish_fold(fold)
-        self.record.write(self.folder / "record")
+        self.record.write(self.run_dir / "record")
         return self
 
     def _lines(self, path: Path) -> list[str]:

@@ -34,7 +34,7 @@ def test_bold_marks_the_best_of_a_column_and_not_the_first_row(board):
     section, *_ = ranked_tables(board, "synth_3fold")
     first, second = section.is_ranked[:2]
     keen = replace(second, summaries=tuple(one.model_copy(update={"auc": 0.999}) for one in second.summaries))
-    axes = _drawn(replace(section, rows=(first, keen, *section.entries[2:])))
+    axes = _drawn(replace(section, entries=(first, keen, *section.entries[2:])))
     bold = [text.get_text() for text in axes.texts if text.get_fontweight() == "bold"]
     assert sorted(bold) == sorted([f"{100 * first.f1:.1f}", "99.9"])
 

@@ -30,8 +30,8 @@ def test_conditions_with_chance_and_with_means_are_met(open_run):
 
 @pytest.mark.parametrize("wrong", [torch.ones(64, 2), torch.ones(64, 3) / 3])
 def test_what_are_no_shares_is_refused(open_run, monkeypatch, wrong):
-    monkeypatch.setattr(open_run.entry.method_class, "picked", lambda self, inputs: wrong)
-    with pytest.raises(MethodError, match="picked returned"):
+    monkeypatch.setattr(open_run.entry.method_class, "modality_selection", lambda self, inputs: wrong)
+    with pytest.raises(MethodError, match="modality_selection returned"):
         modality_selection.compute(open_run, [2], [])
 
 

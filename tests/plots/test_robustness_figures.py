@@ -111,6 +111,6 @@ def test_conditions_in_words(text, words):
 
 
 def test_a_name_with_more_than_letters_gives_a_plain_file(found, tmp_path, make_record):
-    named = [robustness_profile.RobustnessProfile("amf (tiny, learning_rate=0.1)", (V, D), found[0].found)]
+    named = [robustness_profile.RobustnessProfile("amf (tiny, learning_rate=0.1)", (V, D), found[0].by_condition)]
     names = [path.stem for path in plots.plot(named, [], tmp_path)]
     assert any(name.startswith("heatmap_amf_") and len(name) == 20 for name in names)

@@ -27,7 +27,7 @@ def test_both_figures_are_drawn_and_equal_runs_give_equal_bytes(fake_run: Any) -
 
 
 def test_a_figure_follows_the_numbers(fake_run: Any) -> None:
-    one, other = (run_figures.plot(fake_run(seed=seed).finish().folder)[0] for seed in (0, 1))
+    one, other = (run_figures.plot(fake_run(seed=seed).finish().run_dir)[0] for seed in (0, 1))
     plot = np.s_[120:500]
     assert (cv2.imread(str(one))[plot] != cv2.imread(str(other))[plot]).any()
 

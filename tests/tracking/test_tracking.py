@@ -297,7 +297,7 @@ def test_a_lost_database_is_filled_again_and_a_deleted_run_is_not(sqlite: str, f
 
 
 def test_nobody_answers(nobody: str, sqlite: str, fake_run: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    runs = [fake_run(seed=seed).finish().folder for seed in range(3)]
+    runs = [fake_run(seed=seed).finish().run_dir for seed in range(3)]
     begin = time.monotonic()
     results = [result for _, result in send_all(runs, nobody)]
     assert time.monotonic() - begin < 5
@@ -313,7 +313,7 @@ def test_a_server_that_accepts_and_never_answers(fake_run: Any, monkeypatch: pyt
         mute.bind(("127.0.0.1", 0))
         mute.listen()
         begin = time.monotonic()
-        result = Tracker(fake_run().folder, f"http://127.0.0.1:{mute.getsockname()[1]}").sync()
+        result = Tracker(fake_run().run_dir, f"http://127.0.0.1:{mute.getsockname()[1]}").sync()
     assert not result.ok and not result.reachable
     assert time.monotonic() - begin < 8
 
@@ -377,7 +377,7 @@ def test_leaving_the_background_sends_the_rest_and_waits_no_longer_than_patience
 
 
 def test_many_processes_may_create_the_database_quietly(tmp_path: Path, fake_run: Any) -> None:
-    runs = [fake_run(seed=seed).train(1, 2).folder for seed in range(2)]
+    runs = [fake_run(seed=seed).train(1, 2).run_dir for seed in range(2)]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DO_NOT"))}
     processes = [
         subprocess.Popen(
@@ -416,10 +416,10 @@ def test_track_sync_sends_what_is_unsent(sqlite: str, fake_run: Any, monkeypatch
     assert cli.invoke(track.app, ["sync"]).output == "runs: no runs\n"
     one, two = fake_run().finish(), fake_run(seed=1).finish()
     done = cli.invoke(track.app, ["sync", one.id])
-    assert done.exit_code == 0 and done.output.startswith(f"{one.folder.relative_to(Path.cwd())}: sent 30 epochs")
+    assert done.exit_code == 0 and done.output.startswith(f"{one.run_dir.relative_to(Path.cwd())}: sent 30 epochs")
     lines = cli.invoke(track.app, ["sync"]).output.splitlines()
     assert sorted(line.partition(": ")[2][:14] for line in lines) == ["nothing new", "sent 30 epochs"]
-    assert "nothing new" in cli.invoke(track.app, ["sync", str(two.folder)]).output
+    assert "nothing new" in cli.invoke(track.app, ["sync", str(two.run_dir)]).output
     assert isinstance(cli.invoke(track.app, ["sync", "zzz"]).exception, UsageError)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     refused = cli.invoke(track.app, ["sync"])
