@@ -56,10 +56,10 @@ class PendingRuns:
         self._track, self._folders, self._frames = track, records, frames
         self._choice = devices.choose(device)
         every = _runs(one for needed in found.values() for one in needed)
-        lacking = {key: run for key, run in every.items() if not run.there}
+        lacking = {key: run for key, run in every.items() if not run.is_available}
         self._by_name: dict[str, _Todo] = {}
         for name, needed in found.items():
-            own = (key for key, run in _runs(needed).items() if not run.there)
+            own = (key for key, run in _runs(needed).items() if not run.is_available)
             self._by_name[name] = {key: lacking.pop(key) for key in own if key in lacking}
         self._counts = {name: _counted(_runs(needed).values()) for name, needed in found.items()}
         self._reasons = {name: _reasons(needed, asked) for name, needed in found.items()}
@@ -79,7 +79,7 @@ class PendingRuns:
             takes, _, published = self._counts[name]
             taken = f"; {published} of its {takes} runs are on the leaderboard" if published else ""
             if todo:
-                which = ", ".join(_told(run.plan) for run in todo.values())
+                which = ", ".join(_told(run.config) for run in todo.values())
                 count = f"{len(todo)} of its {takes} runs to be made"
                 print_line(f"{name}: {count}, about {runtime_estimate.format_duration(seconds[name])}: {which}{taken}")
             else:
@@ -101,13 +101,13 @@ class PendingRuns:
         todo = self._by_name[name]
         if not todo:
             return
-        plans = [run.plan for run in todo.values()]
+        plans = [run.config for run in todo.values()]
         wanted = {key: run.conditions for key, run in todo.items() if run.conditions}
         tracking = (
             background.background([plan.run_dir for plan in plans], say=print_line) if self._track else nullcontext()
         )
         with tracking:
-            lacking = [run.plan for run in todo.values() if run.lacking_folds()]
+            lacking = [run.config for run in todo.values() if run.missing_folds()]
             for count in sorted({len(plan.protocol.folds) for plan in lacking}):
                 folds = list(range(1, count + 1))
                 own = [plan for plan in lacking if len(plan.protocol.folds) == count]
@@ -122,9 +122,9 @@ class PendingRuns:
 
         kind, total = self._choice.kind, 0.0
         for run in todo.values():
-            total += runtime_estimate.training(run.plan, len(run.lacking_folds()), records, kind, self._frames)
+            total += runtime_estimate.training(run.config, len(run.missing_folds()), records, kind, self._frames)
             if run.conditions:
-                total += runtime_estimate.evaluation(run.plan, len(run.conditions), records, kind, self._frames)
+                total += runtime_estimate.evaluation(run.config, len(run.conditions), records, kind, self._frames)
         return total / max(1, self._choice.count)
 
 

@@ -91,7 +91,7 @@ def test_cut_switch_needs_no_run(call, small_store, tmp_path):
     ],
 )
 def test_a_method_without_the_hook_is_refused_in_one_line(call, begun, small_store, tmp_path, figure, told):
-    folder = begun(tmp_path / "runs", "late_fusion").folder
+    folder = begun(tmp_path / "runs", "late_fusion").run_dir
     done = call("plot", figure, folder, "--store", small_store, "--fold", "1")
     assert (done.code, done.out, done.err) == (2, "", f"aubench: {told}\n")
     assert not (folder / "plots").exists()
@@ -118,6 +118,6 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(call, run, small_store, wor
 
 
 def test_a_run_without_a_finished_fold_is_refused(call, begun, small_store, tmp_path):
-    folder = begun(tmp_path / "runs", "amf").folder
+    folder = begun(tmp_path / "runs", "amf").run_dir
     done = call("plot", "selection", folder, "--store", small_store)
     assert done.code == 2 and "has no finished fold" in done.err

@@ -153,7 +153,7 @@ def test_a_run_that_fails_does_not_cost_the_others_their_table(asked, monkeypatc
             if job.plan.entry.name == "cam":
                 report(job, {"kind": "failed", "why": "no weights"})
             else:
-                job.work(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
+                job.target(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
         raise AubenchError("no weights")
 
     monkeypatch.setattr(engine_run, "run_jobs", here)

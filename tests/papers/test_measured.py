@@ -35,7 +35,7 @@ def on_bp4d(make_record):
         fields = made.info.model_dump(mode="json")
         fields["protocol"] |= {"name": "bp4d_3fold", "digest": find_protocol("bp4d_3fold").digest}
         fields["dataset"]["name"] = "bp4d"
-        return type(made)(type(made.info).of(fields), made.counts, made.histograms)
+        return type(made)(type(made.info).from_fields(fields), made.counts, made.histograms)
 
     return make
 
@@ -114,7 +114,7 @@ def test_a_condition_is_compared_with_the_same_condition(on_bp4d, tables):
     plain, worse = on_bp4d("amf", skill=1.0), on_bp4d("amf", skill=0.3)
     fields = plain.info.model_dump(mode="json") | {"conditions": ["clean", "missing:visual"]}
     both = counts.canonical(pd.concat([plain.counts, worse.counts.assign(condition="missing:visual")]))
-    record = type(plain)(type(plain.info).of(fields), both, plain.histograms)
+    record = type(plain)(type(plain.info).from_fields(fields), both, plain.histograms)
     found = _measured(measured.compare_with_reported("bp4d", 3, [_section(record)], tables))
     f1 = 100 * scores.macro_mean(scores.f1(scores.sum_over_subjects(worse.counts).cells))
     assert found["amf_figure_4", "AMF, missing:visual"]["Deviation"] == f"{f1 - 60.7:+.1f}"

@@ -53,15 +53,15 @@ def test_runs_count_once_with_all_that_is_wanted_of_them(due):
 
 def test_finished_and_lacking_folds(due):
     run = due()
-    assert run.missing_folds() == [1, 2, 3] and not run.made
+    assert run.missing_folds() == [1, 2, 3] and not run.is_local
     for fold in (1, 2, 3):
-        folder = run.plan.fold_dir(fold)
+        folder = run.config.fold_dir(fold)
         folder.mkdir(parents=True)
         (folder / RESULT).write_text("{}")
-    assert run.missing_folds() == [] and run.made
-    assert not due(GONE).made
-    (run.plan.fold_dir(2) / RESULT).unlink()
-    assert run.missing_folds() == [2] and not run.made
+    assert run.missing_folds() == [] and run.is_local
+    assert not due(GONE).is_local
+    (run.config.fold_dir(2) / RESULT).unlink()
+    assert run.missing_folds() == [2] and not run.is_local
 
 
 def test_a_record_on_the_leaderboard_stands_for_its_run(due, publish, tmp_path):
@@ -70,7 +70,7 @@ def test_a_record_on_the_leaderboard_stands_for_its_run(due, publish, tmp_path):
     with pytest.raises(UsageError, match="has no finished fold"):
         run.record()
     record = publish(run, tmp_path / "records")
-    assert run.is_published and not run.made
+    assert run.is_published and not run.is_local
     assert run.record().info == record.info
 
 
@@ -95,5 +95,5 @@ def test_a_run_is_made_for_what_lacks_it_not_for_a_table_that_its_record_makes(d
 def test_a_record_of_another_run_in_its_place_does_not(due, publish, tmp_path):
     run = due()
     other = publish(run, tmp_path / "elsewhere", run="0" * 16)
-    other.write(tmp_path / "records" / run.plan.run_dir.relative_to(run.plan.runs))
+    other.write(tmp_path / "records" / run.config.run_dir.relative_to(run.config.runs))
     assert not run.is_published
