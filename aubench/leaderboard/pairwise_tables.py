@@ -22,7 +22,7 @@ _Columns = Sequence[tuple[str, str, Callable[[PairwiseResult], str]]]
 def render(found: Comparison, form: str) -> str:
     """A comparison in one of ``FORMATS``; CSV has every line in one table, F1 as fractions."""
     if form == "csv":
-        return csv_io.table_text(_flat(found))
+        return csv_io.table_text(to_dataframe(found))
     return {"markdown": markdown, "latex": latex}[form](_blocks(found))
 
 
@@ -100,7 +100,8 @@ _DIFFERENCE: _Columns = [
 ]
 
 
-def _flat(found: Comparison) -> pd.DataFrame:
+def to_dataframe(found: Comparison) -> pd.DataFrame:
+    """Return all lines in one table, F1 as fractions rounded to six decimals."""
     standing = {one.result.method: one for one in found.standings}
     lines = [*(one.result for one in found.standings), *found.scores, *found.means, *found.differences]
     rows = []
