@@ -1,4 +1,4 @@
-"""The z-buffer against plain NumPy, and what reading a mesh costs, on a mesh of a BP4D scan's size."""
+"""The z-buffer against NumPy, and the reading of a mesh, both on a mesh of a BP4D scan's size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SQUARE = np.array([520.0, 700.0, 480.0, 0.0])
 
 def write_scan(path: Path) -> Path:
     line = np.linspace(-97, 97, GRID)
-    x, y = (part.ravel() for part in np.meshgrid(line, line))
+    x, y = (axis.ravel() for axis in np.meshgrid(line, line))
     z = 60 * np.cos(x / 80) * np.cos(y / 80) - 1200
     lines = [f"v {a:.6f} {-b:.6f} {c:.6f}" for a, b, c in zip(x, y, z, strict=True)]
     u, v = (520 + 2.5 * x) / PHOTO[1], 1 - (700 + 2.5 * y) / PHOTO[0]
@@ -31,13 +31,13 @@ def write_scan(path: Path) -> Path:
 
 
 def numpy_z_buffer(corners: np.ndarray, nearness: np.ndarray, size: int) -> np.ndarray:
-    """All triangles at once: every pixel of every bounding box, then the greatest per pixel."""
+    """Rasterise every pixel of every bounding box, then take the greatest value per pixel."""
     low = np.maximum(np.ceil(corners.min(axis=1) - 0.5).astype(int), 0)
     high = np.minimum(np.floor(corners.max(axis=1) - 0.5).astype(int) + 1, size)
     wide, tall = np.maximum(high - low, 0).T
     owner = np.repeat(np.arange(len(corners)), wide * tall)
-    place = np.arange(len(owner)) - np.repeat(np.cumsum(wide * tall) - wide * tall, wide * tall)
-    column, row = low[owner, 0] + place % wide[owner], low[owner, 1] + place // wide[owner]
+    offset = np.arange(len(owner)) - np.repeat(np.cumsum(wide * tall) - wide * tall, wide * tall)
+    column, row = low[owner, 0] + offset % wide[owner], low[owner, 1] + offset // wide[owner]
     a, ab, ac = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = ab[:, 0] * ac[:, 1] - ac[:, 0] * ab[:, 1]
     area = np.where(area == 0, np.inf, area)
@@ -58,7 +58,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scan(tmp_path_factory.mktemp("scan") / "0000.obj")
 
 
-def test_z_buffer_against_numpy(benchmark, best_of, scan: Path) -> None:
+def test_z_buffer_against_numpy(measure, best_of, scan: Path) -> None:
     mesh = read_obj(scan)
     points = np.column_stack([mesh.texture[:, 0] * PHOTO[1], (1 - mesh.texture[:, 1]) * PHOTO[0]])
     points = (points - SQUARE[:2] + SQUARE[2] / 2) * SIZE / SQUARE[2]
@@ -66,15 +66,13 @@ def test_z_buffer_against_numpy(benchmark, best_of, scan: Path) -> None:
     plain = points[mesh.texture_triangles], mesh.vertices[:, 2][mesh.triangles], SIZE
     assert np.allclose(z_buffer(*ours), numpy_z_buffer(*plain))
     seconds = best_of(lambda: numpy_z_buffer(*plain), 5)
-    benchmark(z_buffer, *ours)
-    benchmark.extra_info["times faster than NumPy"] = round(seconds / benchmark.stats.stats.min, 1)
+    print(f"\nz-buffer: {seconds / measure(z_buffer, *ours):.1f} times faster than NumPy")
 
 
-def test_mesh_to_depth_map(benchmark, scan: Path) -> None:
-    mesh = read_obj(scan)
-    benchmark(depth_map, mesh, PHOTO, SQUARE, SIZE)
+def test_mesh_to_depth_map(measure, scan: Path) -> None:
+    seconds = measure(depth_map, read_obj(scan), PHOTO, SQUARE, SIZE)
+    print(f"\nmesh to depth map: {1000 * seconds:.1f} ms")
 
 
-def test_read_mesh(benchmark, scan: Path) -> None:
-    benchmark(read_obj, scan)
-    benchmark.extra_info["MB/s"] = round(scan.stat().st_size / benchmark.stats.stats.min / 1e6)
+def test_read_mesh(measure, scan: Path) -> None:
+    print(f"\nreading a mesh: {scan.stat().st_size / measure(read_obj, scan) / 1e6:.0f} MB/s")

@@ -1,9 +1,9 @@
-"""Every method's ``paper`` recipe at full size: built, one step of each stage, saved and read back.
+"""One training step of every method's ``paper`` recipe at full size, with its checkpoint.
 
-    python benchmarks/full_size.py [METHOD ...]
+    python benchmarks/bench_full_size.py [METHOD ...]
 
-prints a row for each: parameters, cost per frame, memory. First weights are random, since what is
-tried here does not depend on them. Each method has a process of its own, so that its memory is known.
+prints a row for each method: parameters, cost per frame, memory. Initial weights are random, since no figure depends on
+them. Each method runs in its own process, so that its peak memory can be read.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 FRAMES = 2
-"""A step's frames, or clips."""
+"""Frames, or clips, of a step."""
 CLIP = 16
-"""Frames of a clip: what goes through a video encoder together."""
+"""Frames of a clip."""
 
 
-def tried(name: str) -> dict[str, Any]:
-    """Try one method in this process."""
+def measure_method(name: str) -> dict[str, Any]:
+    """Measure one method in this process."""
     import torch
 
     from aubench.cli import method_reference
@@ -44,7 +44,7 @@ def tried(name: str) -> dict[str, Any]:
         "parameters": full.compute.total.parameters,
         "gflops": flops.count_flops(entry.method_class, full.task, recipe).total.flops / 1e9,
         "seconds": seconds,
-        "checkpoint": _saved(method, entry.method_class(full.task, recipe)),
+        "checkpoint": _checkpoint_size(method, entry.method_class(full.task, recipe)),
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -69,8 +69,8 @@ def _step(method: Any, stage: Any) -> float:
     return time.perf_counter() - begin
 
 
-def _saved(method: Any, other: Any) -> float:
-    """Mebibytes of the checkpoint, which another instance reads back."""
+def _checkpoint_size(method: Any, other: Any) -> float:
+    """Write a checkpoint and read it into another instance; returns its size in MiB."""
     import torch
 
     from aubench.training import checkpoint
@@ -85,23 +85,28 @@ def _saved(method: Any, other: Any) -> float:
 
 
 def main(names: list[str]) -> None:
-    """Try each method in a process of its own."""
+    """Measure each method in its own process."""
     print("| method | modalities | parameters | GFLOPs a frame | checkpoint | peak memory | a step of each stage |")
     print("|---|---|---|---|---|---|---|")
     for name in names:
-        call = [sys.executable, __file__, "--one", name]
-        done = json.loads(subprocess.run(call, stdout=subprocess.PIPE, check=True, text=True).stdout)
-        steps = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in done["seconds"].items())
+        call = [sys.executable, __file__, "--in-process", name]
+        result = json.loads(subprocess.run(call, stdout=subprocess.PIPE, check=True, text=True).stdout)
+        steps = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result["seconds"].items())
         print(
-            f"| `{name}` | {done['modalities']} | {done['parameters'] / 1e6:.1f} M | {done['gflops']:.2f} "
-            f"| {done['checkpoint']:.0f} MiB | {done['memory']:.0f} MiB | {steps} |",
+            f"| `{name}` | {result['modalities']} | {result['parameters'] / 1e6:.1f} M | {result['gflops']:.2f} "
+            f"| {result['checkpoint']:.0f} MiB | {result['memory']:.0f} MiB | {steps} |",
             flush=True,
         )
 
 
+def test_full_size() -> None:
+    result = measure_method("resnet_visual")
+    assert result["parameters"] > 11e6 and set(result["seconds"]) == {"train"}
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(tried(sys.argv[2])))
+    if sys.argv[1:2] == ["--in-process"]:
+        print(json.dumps(measure_method(sys.argv[2])))
     else:
         from aubench.core.registry import builtin_methods
 
