@@ -61,16 +61,17 @@ class RunDisplay:
         """Print what the runs with a finished fold reached, beside always answering "present"."""
         from tabulate import tabulate
 
-        from aubench.metrics import baselines, intervals
+        from aubench.metrics import baselines, intervals, scores
         from aubench.results import record
         from aubench.runs.runner import RECORD_DIR
 
         rows = []
+        metrics = [metric for metric in scores.column_metrics() if not metric.pooled and metric.name != "f1"]
         for plan in (plan for plan in self.plans if (plan.run_dir / RECORD_DIR / record.FILE).exists()):
             found = record.read(plan.run_dir / RECORD_DIR)
             always, _ = baselines.always_positive(found)
             margin = intervals.f1_difference([found.counts], [always])
-            summary = found.info.summary
+            summary = scores.summary_of(found)
             rows.append(
                 (
                     plan.entry.name,
@@ -78,13 +79,13 @@ class RunDisplay:
                     f"{len(found.info.folds)}/{len(plan.protocol.folds)}",
                     _percent(summary.f1_mean),
                     f"{100 * margin.estimate:+.1f} [{100 * margin.low:+.1f}, {100 * margin.high:+.1f}]",
-                    _percent(summary.acc),
-                    _percent(summary.auc),
+                    *(_percent(summary.value(metric.name)) for metric in metrics),
                     f"{found.info.compute.total.flops / 1e9:.3g}",
                     str(plan.run_dir),
                 )
             )
-        headers = ("method", "seed", "folds", "F1", "over always-positive [95 %]", "ACC", "AUC", "GFLOPs", "run")
+        titles = [metric.title for metric in metrics]
+        headers = ("method", "seed", "folds", "F1", "over always-positive [95 %]", *titles, "GFLOPs", "run")
         if rows:
             typer.echo(tabulate(rows, headers, "github", disable_numparse=True))
 

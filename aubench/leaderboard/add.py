@@ -15,6 +15,9 @@ from aubench.leaderboard.verify import ProtocolLookup
 from aubench.results import record as record_file
 from aubench.results.record import Record
 
+_VARIABLE = ("conditions", "schema_version", "tables", "stored_summary")
+"""Fields in which a record may differ from one of the same run with fewer conditions."""
+
 
 @dataclass(frozen=True)
 class AddResult:
@@ -114,6 +117,6 @@ def _has_more(record: Record, target: Path) -> bool:
     tables = ((record.counts, old.counts), (record.histograms, old.histograms))
     return (
         set(known) < set(record.info.conditions)
-        and record.info.model_copy(update={"conditions": known}) == old.info
+        and record.info.model_copy(update={field: getattr(old.info, field) for field in _VARIABLE}) == old.info
         and all(ours[ours["condition"].isin(known)].reset_index(drop=True).equals(theirs) for ours, theirs in tables)
     )

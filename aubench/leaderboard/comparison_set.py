@@ -11,6 +11,7 @@ from aubench.core.errors import RecordError, UsageError, suggest
 from aubench.leaderboard import entries, records, tables, verify
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import RECORDS, Finding, StoredRecord
+from aubench.metrics import scores
 
 _FORM = "give runs' folders, or METHOD@PROTOCOL of the leaderboard"
 
@@ -98,7 +99,7 @@ def with_condition(found: ComparisonSet, condition: str) -> ComparisonSet:
 
 
 def _row(runs: tuple[StoredRecord, ...]) -> Entry:
-    summaries = tuple(kept.record.info.summary for kept in runs)
+    summaries = tuple(scores.summary_of(kept.record) for kept in runs)
     return Entry(runs[0].record.info.method.name, summaries, None, runs)
 
 

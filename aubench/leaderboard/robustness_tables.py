@@ -59,7 +59,7 @@ def profiles(runs: Iterable[StoredRecord], wanted: ConditionSelection | None = N
     """
     ordered = sorted(runs, key=lambda kept: (*_group(kept), kept.record.info.seed))
     groups = [tuple(group) for _, group in groupby(ordered, key=_group)]
-    rows = [Entry(g[0].record.info.method.name, tuple(k.record.info.summary for k in g), None, g) for g in groups]
+    rows = [Entry(g[0].record.info.method.name, tuple(scores.summary_of(k.record) for k in g), None, g) for g in groups]
     return [_profile(name, row, wanted) for name, row in zip(_names(rows), rows, strict=True)]
 
 

@@ -1,198 +1,248 @@
-"""From counts and histograms to F1, accuracy, AUC and average precision, to the same last digit on every machine.
+"""Metrics computed from counts and histograms, their registry, and the summary of a record.
 
-F1 per AU is taken over the frames of a fold's test role, then the mean over AUs, then the mean over
-folds; where it is undefined (nothing present, nothing predicted) it counts 0. AUC and average
-precision are undefined where a class is absent and are left out of means there. Sums of fractions
-are exact (``math.fsum``), so no order of addition can change a digit.
+A metric is computed per fold and AU over the frames of the fold's test role, then averaged over AUs, then over folds.
+F1 is 0 where it is undefined (no positive label and no positive prediction). Other metrics are left out of means where
+they are undefined.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from aubench.core.errors import UsageError
+from aubench.core.plugins import Registry
+from aubench.metrics.functions import (
+    ConfusionCounts,
+    Floats,
+    accuracy,
+    auc,
+    average_precision,
+    by_au,
+    f1,
+    histogram_metric,
+    macro_mean,
+    mean,
+    std,
+    sum_over_subjects,
+)
 from aubench.results import counts as counts_file
-from aubench.results import histograms as histograms_file
-from aubench.results.record import Summary
+from aubench.results.record import Record
+from aubench.results.schema import StoredSummary
+
+__all__ = [
+    "METRICS",
+    "ConfusionCounts",
+    "Metric",
+    "MetricSummary",
+    "Summary",
+    "accuracy",
+    "auc",
+    "average_precision",
+    "by_au",
+    "column_metrics",
+    "f1",
+    "histogram_metric",
+    "macro_mean",
+    "mean",
+    "std",
+    "sum_over_subjects",
+    "summarize",
+    "summary_of",
+]
 
 DIGITS = 6
-"""Decimals that a summary is rounded to."""
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+"""Decimals of the values in a summary."""
 
 
 @dataclass(frozen=True)
-class ConfusionCounts:
-    """Counts of one condition, summed over subjects.
+class Metric:
+    """Metric of a finished run.
+
+    A module-level instance in a plug-in file, or behind an entry point of the group ``aubench.metrics``, adds one.
 
     Attributes:
-        folds: Folds present, ascending.
-        aus: AUs present, ascending.
-        cells: int64 (F, A, 4): tp, fp, fn, tn.
+        name: Lower-case identifier, used as key in summaries, ``result.json`` and MLflow.
+        title: Column header.
+        description: One line for the documentation.
+        source: Table that the metric is computed from.
+        function: For ``counts``: maps confusion counts (F, A, 4), in the order TP, FP, FN, TN, to (F, A), NaN where
+            undefined. For ``histograms``: maps the histograms of negative and positive frames (200 bins each) of one
+            fold and AU to a float.
+        higher_is_better: Whether tables print the largest value bold, otherwise the smallest.
+        column: Whether leaderboard tables and the summary of ``aubench run`` have a column for it.
+        pooled: Whether the counts of all folds are added first (F = 1). A pooled metric has no values per fold.
     """
 
-    folds: tuple[int, ...]
-    aus: tuple[int, ...]
-    cells: Ints
+    name: str
+    title: str
+    description: str
+    source: Literal["counts", "histograms"]
+    function: Callable[..., Any]
+    higher_is_better: bool = True
+    column: bool = True
+    pooled: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", self.name):
+            raise UsageError(f"metric name '{self.name}' is invalid", hint="use lower-case letters, digits and _")
+        if self.source not in ("counts", "histograms"):
+            raise UsageError(f"metric '{self.name}': source '{self.source}' is neither 'counts' nor 'histograms'")
+        if self.pooled and self.source != "counts":
+            raise UsageError(f"metric '{self.name}': only a metric of counts can be pooled")
+
+    def compute(self, totals: ConfusionCounts, histograms: pd.DataFrame, condition: str = counts_file.CLEAN) -> Floats:
+        """Compute the metric per fold and AU (F, A).
+
+        Raises:
+            UsageError: The metric's function returns an array of another shape.
+        """
+        if self.source == "histograms":
+            return histogram_metric(histograms, self.function, totals, condition)
+        cells = totals.pooled[None] if self.pooled else totals.cells
+        values = np.asarray(self.function(cells), np.float64)
+        if values.shape != cells.shape[:-1]:
+            raise UsageError(f"metric '{self.name}' returns shape {values.shape} for counts of shape {cells.shape}")
+        return values
+
+
+F1 = Metric("f1", "F1", "F1 per AU and fold, mean over AUs, then over folds; 0 where undefined", "counts", f1)
+F1_POOLED = Metric(
+    "f1_pooled", "F1 pooled", "F1 per AU over the frames of all folds, mean over AUs", "counts", f1, pooled=True
+)
+ACC = Metric("acc", "ACC", "Share of correct predictions, mean over AUs, then over folds", "counts", accuracy)
+AUC = Metric("auc", "AUC", "Area under the ROC curve, mean over AUs, then over folds", "histograms", auc)
+AP = Metric(
+    "ap", "AP", "Average precision, mean over AUs, then over folds", "histograms", average_precision, column=False
+)
+
+METRICS = Registry(
+    "metric",
+    Metric,
+    "aubench.metrics",
+    {name: f"{__name__}:{name.upper()}" for name in ("f1", "f1_pooled", "acc", "auc", "ap")},
+)
+"""All metrics: built-in ones, those of installed packages, and those of the files in ``AUBENCH_PLUGINS``."""
+
+
+@dataclass(frozen=True)
+class MetricSummary:
+    """Values of one metric, as fractions rounded to six decimals; None where undefined.
+
+    Attributes:
+        mean: Mean over AUs, then over folds.
+        by_fold: Mean over AUs of each fold, in the order of the folds.
+        by_au: Mean over folds of each AU, by name (``AU1``).
+    """
+
+    mean: float | None
+    by_fold: tuple[float | None, ...]
+    by_au: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Values of all metrics under clean inputs, by metric name in the order of the registry."""
+
+    metrics: dict[str, MetricSummary]
+
+    def value(self, name: str) -> float | None:
+        """Return the mean of a metric; None where undefined."""
+        return self.metrics[name].mean
+
+    def by_fold(self, name: str) -> tuple[float | None, ...]:
+        """Return the mean over AUs of each fold."""
+        return self.metrics[name].by_fold
+
+    def by_au(self, name: str) -> dict[str, float | None]:
+        """Return the mean over folds of each AU."""
+        return self.metrics[name].by_au
 
     @property
-    def pooled(self) -> Ints:
-        """Counts of all folds together, (A, 4)."""
-        return np.asarray(self.cells.sum(axis=0))
+    def f1_mean(self) -> float:
+        """Headline F1."""
+        return _defined([self.value("f1")])[0]
+
+    @property
+    def f1_by_fold(self) -> tuple[float, ...]:
+        """F1 of each fold."""
+        return tuple(_defined(self.by_fold("f1")))
+
+    @property
+    def f1_by_au(self) -> dict[str, float]:
+        """F1 of each AU."""
+        return dict(zip(self.by_au("f1"), _defined(self.by_au("f1").values()), strict=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the mean of each metric that is not pooled, and under ``per_au`` those metrics of each AU."""
+        names = [name for name in self.metrics if not METRICS.get(name).pooled]
+        per_au = {au: {name: self.by_au(name)[au] for name in names} for au in self.by_au("f1")}
+        return {**{name: self.value(name) for name in names}, "per_au": per_au}
+
+    def to_stored(self) -> StoredSummary:
+        """Return the built-in metrics in the form that records of schema 1 store."""
+        return StoredSummary(
+            f1_mean=self.f1_mean,
+            f1_pooled=_defined([self.value("f1_pooled")])[0],
+            acc=self.value("acc"),
+            auc=self.value("auc"),
+            ap=self.value("ap"),
+            f1_by_fold=self.f1_by_fold,
+            f1_by_au=self.f1_by_au,
+            acc_by_au=self.by_au("acc"),
+            auc_by_au=self.by_au("auc"),
+            ap_by_au=self.by_au("ap"),
+        )
 
 
-def sum_over_subjects(counts: pd.DataFrame, condition: str = counts_file.CLEAN) -> ConfusionCounts:
-    """Sum the counts of ``condition`` over subjects."""
-    chosen = counts[counts["condition"] == condition]
-    folds, aus = sorted(set(chosen["fold"].tolist())), sorted(set(chosen["au"].tolist()))
-    cells = np.zeros((len(folds), len(aus), 4), np.int64)
-    at = np.searchsorted(folds, chosen["fold"]), np.searchsorted(aus, chosen["au"])
-    np.add.at(cells, at, chosen[counts_file.CELLS].to_numpy(np.int64))
-    return ConfusionCounts(tuple(folds), tuple(aus), cells)
-
-
-def f1(cells: npt.NDArray[np.integer | np.floating]) -> Floats:
-    """F1 of counts (…, 4); 0 where it is undefined."""
-    tp, fp, fn = (cells[..., i].astype(np.float64) for i in range(3))
-    below = 2 * tp + fp + fn
-    return np.asarray(np.divide(2 * tp, below, out=np.zeros_like(below), where=below > 0))
-
-
-def accuracy(cells: npt.NDArray[np.integer | np.floating]) -> Floats:
-    """Share of right predictions of counts (…, 4); NaN where nothing is known."""
-    total = cells.sum(axis=-1).astype(np.float64)
-    right = np.asarray(cells[..., 0] + cells[..., 3], np.float64)
-    return np.asarray(np.divide(right, total, out=np.full_like(total, np.nan), where=total > 0))
-
-
-def auc(absent: Ints, present: Ints) -> float:
-    """Area under the ROC curve of two histograms of probability.
-
-    Args:
-        absent: Frames per bin, ascending, whose label is 0.
-        present: Likewise for label 1.
-
-    Returns:
-        The share of (present, absent) pairs in the right order, a pair within one bin counted half;
-        NaN where a class is absent.
-    """
-    negatives, positives = absent.tolist(), present.tolist()
-    twice, below = 0, 0
-    for negative, positive in zip(negatives, positives, strict=True):
-        twice += positive * (2 * below + negative)
-        below += negative
-    pairs = below * sum(positives)
-    return twice / (2 * pairs) if pairs else math.nan
-
-
-def average_precision(absent: Ints, present: Ints) -> float:
-    """Average precision of two histograms of probability.
-
-    Args:
-        absent: Frames per bin, ascending, whose label is 0.
-        present: Likewise for label 1.
-
-    Returns:
-        The sum, from the highest bin to the lowest, of precision times the step in recall, a bin being
-        one step; NaN where no label is 1.
-    """
-    steps, hits, seen = [], 0, 0
-    for negative, positive in zip(absent.tolist()[::-1], present.tolist()[::-1], strict=True):
-        hits, seen = hits + positive, seen + positive + negative
-        if positive:
-            steps.append(positive * hits / seen)
-    return math.fsum(steps) / hits if hits else math.nan
-
-
-def mean(values: Iterable[float]) -> float:
-    """Mean of those values that are defined; NaN where none is."""
-    defined = [value for value in values if not math.isnan(value)]
-    return math.fsum(defined) / len(defined) if defined else math.nan
-
-
-def std(values: Sequence[float]) -> float:
-    """Standard deviation (n - 1 below) of values; 0 for a single one."""
-    if len(values) < 2:
-        return 0.0
-    centre = mean(values)
-    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
-
-
-def macro_mean(per_fold_and_au: Floats) -> float:
-    """Mean over AUs, then over folds, of (F, A)."""
-    return mean(mean(row) for row in per_fold_and_au.tolist())
-
-
-def by_au(per_fold_and_au: Floats) -> list[float]:
-    """Mean over folds of (F, A), one value an AU."""
-    return [mean(column) for column in per_fold_and_au.T.tolist()]
-
-
-def histogram_metric(
-    histograms: pd.DataFrame,
-    measure: Callable[[Ints, Ints], float],
-    totals: ConfusionCounts,
-    condition: str = counts_file.CLEAN,
-) -> Floats:
-    """A measure of order, per fold and AU.
-
-    Args:
-        histograms: Histograms of probability.
-        measure: :func:`auc` or :func:`average_precision`.
-        totals: Which folds and AUs.
-        condition: Which condition.
-
-    Returns:
-        (F, A), NaN where undefined or where the histograms lack the fold or AU.
-    """
-    chosen = histograms[histograms["condition"] == condition].set_index(["fold", "au", "label"])[histograms_file.CELLS]
-    rows = dict(zip(chosen.index, chosen.to_numpy(np.int64), strict=True))
-    nothing = np.zeros(histograms_file.BINS, np.int64)
-    return np.array(
-        [
-            [measure(rows.get((fold, au, 0), nothing), rows.get((fold, au, 1), nothing)) for au in totals.aus]
-            for fold in totals.folds
-        ]
-    )
+def column_metrics() -> list[Metric]:
+    """List the metrics that tables have a column for."""
+    return [metric for metric in METRICS.all().values() if metric.column]
 
 
 def summarize(counts: pd.DataFrame, histograms: pd.DataFrame) -> Summary:
-    """The headline numbers of a record, from its tables alone.
+    """Compute all metrics under the clean condition.
 
     Args:
         counts: Confusion counts.
-        histograms: Histograms of probability.
-
-    Returns:
-        The numbers under the clean condition, rounded to six decimals.
+        histograms: Histograms of predicted probability.
     """
     totals = sum_over_subjects(counts)
-    f1s, accs = f1(totals.cells), accuracy(totals.cells)
-    aucs, aps = histogram_metric(histograms, auc, totals), histogram_metric(histograms, average_precision, totals)
-    names = [f"AU{au}" for au in totals.aus]
-
-    def named(values: Floats) -> dict[str, float | None]:
-        return dict(zip(names, map(_rounded, by_au(values)), strict=True))
-
     return Summary(
-        f1_mean=round(macro_mean(f1s), DIGITS),
-        f1_pooled=round(mean(f1(totals.pooled).tolist()), DIGITS),
-        acc=_rounded(macro_mean(accs)),
-        auc=_rounded(macro_mean(aucs)),
-        ap=_rounded(macro_mean(aps)),
-        f1_by_fold=tuple(round(mean(row), DIGITS) for row in f1s.tolist()),
-        f1_by_au={name: round(value, DIGITS) for name, value in zip(names, by_au(f1s), strict=True)},
-        acc_by_au=named(accs),
-        auc_by_au=named(aucs),
-        ap_by_au=named(aps),
+        {name: _summarize(metric.compute(totals, histograms), totals) for name, metric in METRICS.all().items()}
+    )
+
+
+_summaries: WeakKeyDictionary[Record, Summary] = WeakKeyDictionary()
+
+
+def summary_of(record: Record) -> Summary:
+    """Compute the summary of a record, once per record and set of metrics."""
+    summary = _summaries.get(record)
+    if summary is None or list(summary.metrics) != METRICS.names():
+        summary = _summaries[record] = summarize(record.counts, record.histograms)
+    return summary
+
+
+def _summarize(values: Floats, totals: ConfusionCounts) -> MetricSummary:
+    names = [f"AU{au}" for au in totals.aus]
+    return MetricSummary(
+        _rounded(macro_mean(values)),
+        tuple(_rounded(mean(row)) for row in values.tolist()),
+        dict(zip(names, map(_rounded, by_au(values)), strict=True)),
     )
 
 
 def _rounded(value: float) -> float | None:
     return None if math.isnan(value) else round(value, DIGITS)
+
+
+def _defined(values: Iterable[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]

@@ -1,24 +1,26 @@
-"""The record: what a run leaves to the leaderboard. Counts and provenance, no pixels, no weights.
+"""Record of a run for the leaderboard: counts and provenance, no pixels, no weights.
 
-A record is a folder::
+A record is a folder with three files::
 
-    record.json      what ran, on what, and the headline numbers (:class:`RecordInfo`)
+    record.json      provenance (:class:`RecordInfo`)
     counts.csv       confusion counts per condition, fold, subject and AU (:mod:`aubench.results.counts`)
     histograms.csv   predicted probabilities per condition, fold, AU and label (:mod:`aubench.results.histograms`)
 
-Nobody's arithmetic has to be trusted: every field has a type and a bound, unknown fields are refused, and
-every number can be recomputed from the two tables.
+Records are untrusted input: every field has a type and a bound, unknown fields are rejected, and all scores are
+computed from the two tables.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
+from pydantic_core import from_json
 
 from aubench._util import atomic
 from aubench.core import hashing
@@ -42,8 +44,9 @@ from aubench.results.schema import (
     ProtocolInfo,
     Search,
     Speed,
+    StoredSummary,
     StrictModel,
-    Summary,
+    TableDigests,
     Time,
 )
 
@@ -63,47 +66,53 @@ __all__ = [
     "RecordInfo",
     "Search",
     "Speed",
-    "Summary",
+    "StoredSummary",
+    "TableDigests",
     "Time",
     "read",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
+"""Schema version of new records; records of version 1 are also read."""
 FILE = "record.json"
 FILES = (FILE, counts.FILE, histograms.FILE)
-"""All the files of a record."""
+"""Names of the files of a record."""
 
 _LIMIT = 256 * 2**10
+_SCHEMA_1_NAMES = {"overrides": "changed", "other_environments": "also", "stored_summary": "summary"}
+"""Names of fields in ``record.json`` of schema 1, by attribute."""
 
 
 class RecordInfo(StrictModel):
-    """What ``record.json`` says.
+    """Content of ``record.json``.
 
     Attributes:
-        schema_version: Version of this form.
-        run: Id of the run: digest of method, recipe, protocol and seed; also its folder.
-        preset: Named set of recipe values that the recipe started from.
-        recipe: Every hyper-parameter, as plain values.
-        changed: Names of those that are not the preset's.
-        seed: The run's seed.
-        selection: How the scored epoch was chosen: on validation subjects taken out of training, the
-            last one, or on the test role itself (which leaks).
-        threshold: Threshold policy: a probability greater than 0.5 counts as present.
-        conditions: What was done to the test inputs, in the order of the suite; ``clean`` first.
-        pretraining: Ledger of what the weights had seen before.
-        device, packages, git: What the first of its folds was finished by.
-        also: What else finished folds, if other devices, libraries or code did.
-        folds: The folds that were run, ascending.
+        schema_version: Version of the format.
+        run: Id of the run, a digest of method, recipe, protocol and seed; also the name of the record's folder.
+        preset: Named recipe that the values started from.
+        recipe: All hyper-parameters.
+        overrides: Names of the hyper-parameters that differ from the preset.
+        seed: Seed of the run.
+        selection: Rule that chose the scored epoch: validation subjects taken from training, the last epoch, or the
+            test role (which leaks).
+        threshold: Threshold policy; a probability greater than 0.5 counts as present.
+        conditions: Test conditions in the order of the suite, ``clean`` first.
+        pretraining: Data that the weights were trained on before.
+        device, packages, git: Environment that finished the first fold.
+        other_environments: Further environments that finished folds.
+        folds: Folds that were run, ascending.
+        tables: Digests of the tables; None in schema 1.
+        stored_summary: Scores as stored by schema 1; None in schema 2.
     """
 
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]
     run: Name
     protocol: ProtocolInfo
     dataset: DatasetInfo
     method: MethodInfo
     preset: Name
     recipe: Annotated[dict[Name, JsonValue], Field(max_length=200)]
-    changed: Annotated[tuple[Name, ...], Field(max_length=200)] = ()
+    overrides: Annotated[tuple[Name, ...], Field(max_length=200)] = ()
     seed: Count
     selection: Literal["inner_val", "last", "oracle_test"]
     threshold: Literal["fixed:0.5"]
@@ -116,20 +125,23 @@ class RecordInfo(StrictModel):
     device: Device
     packages: Packages
     git: Git
-    also: Annotated[tuple[Environment, ...], Field(max_length=100)] = ()
+    other_environments: Annotated[tuple[Environment, ...], Field(max_length=100)] = ()
     folds: Annotated[tuple[FoldInfo, ...], Field(min_length=1, max_length=100)]
-    summary: Summary
+    tables: TableDigests | None = None
+    stored_summary: StoredSummary | None = None
 
     @property
     def environments(self) -> tuple[Environment, ...]:
-        """All that finished a fold."""
-        return (Environment(device=self.device, packages=self.packages, git=self.git), *self.also)
+        """All environments that finished a fold."""
+        return (Environment(device=self.device, packages=self.packages, git=self.git), *self.other_environments)
 
     @model_validator(mode="after")
     def _check_consistency(self) -> RecordInfo:
-        hashing.hash_json(self.recipe)  # refuses numbers that are not finite
-        if not set(self.changed) <= set(self.recipe):
-            raise ValueError("changed names something that is not in the recipe")
+        hashing.hash_json(self.recipe)  # rejects numbers that are not finite
+        if (self.stored_summary is None, self.tables is None) != (self.schema_version == 2, self.schema_version == 1):
+            raise ValueError("a record of schema 1 has a summary, a record of schema 2 has the digests of its tables")
+        if not set(self.overrides) <= set(self.recipe):
+            raise ValueError("overrides names something that is not in the recipe")
         if self.conditions[0] != counts.CLEAN or len(set(self.conditions)) < len(self.conditions):
             raise ValueError("conditions must begin with 'clean' and name each once")
         numbers = [fold.fold for fold in self.folds]
@@ -139,66 +151,121 @@ class RecordInfo(StrictModel):
             raise ValueError("the method uses a modality that the protocol does not offer")
         return self
 
+    @model_serializer(mode="wrap")
+    def _file_form(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Use the names of the record's schema version; in schema 1, leave out fields that the file did not have."""
+        fields = handler(self)
+        if self.schema_version == 1:
+            present = self.model_fields_set - {"tables"}
+            return {_SCHEMA_1_NAMES.get(name, name): value for name, value in fields.items() if name in present}
+        return {name: value for name, value in fields.items() if name != "stored_summary"}
+
     @staticmethod
     def parse(text: str | bytes, *, where: object = FILE) -> RecordInfo:
-        """Read one from JSON.
+        """Read the content of ``record.json``, of schema 1 or 2.
 
         Raises:
-            RecordError: A field is unknown, missing, of the wrong type or out of bounds; it is named.
+            RecordError: A field is unknown, missing, of the wrong type or out of bounds. The error names it.
         """
         try:
-            return RecordInfo.model_validate_json(text)
-        except ValidationError as error:
-            raise _validation_error(error, where) from None
+            fields = from_json(text)
+        except ValueError as error:
+            raise RecordError(f"record: Invalid JSON: {error}", where=where) from None
+        return _parse_fields(fields, where)
 
     @staticmethod
     def from_fields(fields: dict[str, Any]) -> RecordInfo:
-        """Make one from plain data (dicts, lists or tuples, strings, numbers, booleans, ``None``).
+        """Create one from plain data (dicts, lists or tuples, strings, numbers, booleans, ``None``).
 
         Raises:
             RecordError: As :meth:`parse`.
         """
-        return RecordInfo.parse(json.dumps(fields))
+        return _parse_fields(fields, FILE)
 
 
-def _validation_error(error: ValidationError, where: object) -> RecordError:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(map(str, first["loc"]))[:120] or "record"
-    return RecordError(f"{field}: {first['msg']}", where=where)
+def _parse_fields(fields: Any, where: object) -> RecordInfo:
+    if not isinstance(fields, dict):
+        raise RecordError("is not a JSON object", where=where)
+    names = _SCHEMA_1_NAMES if fields.get("schema_version") == 1 else {}
+    for attribute in fields.keys() & (names.keys() or {"stored_summary"}):
+        raise RecordError(f"{attribute}: Extra inputs are not permitted", where=where)
+    attributes = {name: attribute for attribute, name in names.items()}
+    try:
+        return RecordInfo.model_validate_json(json.dumps({attributes.get(k, k): v for k, v in fields.items()}))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        attribute, *inner = first["loc"] or ("record",)
+        field = ".".join(map(str, (names.get(str(attribute), attribute), *inner)))[:120]
+        raise RecordError(f"{field}: {first['msg']}", where=where) from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Record:
-    """A whole record.
+    """Record of a run; :func:`aubench.metrics.scores.summary_of` computes its scores.
 
     Attributes:
-        info: What ``record.json`` says.
+        info: Content of ``record.json``.
         counts: Confusion counts, see :mod:`aubench.results.counts`.
-        histograms: Histograms of probability, see :mod:`aubench.results.histograms`.
+        histograms: Histograms of predicted probability, see :mod:`aubench.results.histograms`.
     """
 
     info: RecordInfo
     counts: pd.DataFrame
     histograms: pd.DataFrame
 
+    @staticmethod
+    def create(fields: dict[str, Any], counts_table: pd.DataFrame, histograms_table: pd.DataFrame) -> Record:
+        """Create a record of the current schema.
+
+        Args:
+            fields: Content of ``record.json`` without ``schema_version`` and ``tables``.
+            counts_table: Confusion counts.
+            histograms_table: Histograms of predicted probability.
+
+        Raises:
+            RecordError: As :meth:`RecordInfo.parse`, or a table is not well formed.
+        """
+        digests = _digests(_texts(counts_table, histograms_table))
+        info = RecordInfo.from_fields({"schema_version": SCHEMA, **fields, "tables": digests})
+        return Record(info, counts_table, histograms_table)
+
     @property
     def relative_path(self) -> Path:
-        """Where it belongs, relative to ``leaderboard/records``: protocol, method, run."""
+        """Folder relative to ``leaderboard/records``: protocol, method, run."""
         return Path(self.info.protocol.name, self.info.method.name, self.info.run)
 
+    def table_digests(self) -> TableDigests:
+        """Compute the SHA-256 of ``counts.csv`` and ``histograms.csv``."""
+        return TableDigests(**_digests(_texts(self.counts, self.histograms)))
+
     def write(self, folder: Path) -> None:
-        """Write the three files into ``folder``, ``record.json`` last; equal records give equal bytes."""
-        counts.write(self.counts, folder)
-        histograms.write(self.histograms, folder)
-        atomic.write_json(folder / FILE, self.info.model_dump(mode="json"))
+        """Write the three files into ``folder``, ``record.json`` last; equal records give equal bytes.
+
+        In schema 2, ``record.json`` gets the digests of the tables as written.
+        """
+        texts = _texts(self.counts, self.histograms)
+        for module in (counts, histograms):
+            atomic.write_text(folder / module.FILE, texts[module.FILE])
+        fields = self.info.model_dump(mode="json")
+        atomic.write_json(folder / FILE, fields | ({"tables": _digests(texts)} if "tables" in fields else {}))
 
 
 def read(folder: Path) -> Record:
-    """Read a record that a stranger may have written.
+    """Read a record; its files are untrusted.
 
     Raises:
-        RecordError: A file is missing, too large or not of this form; file and field are named.
+        RecordError: A file is missing, too large or malformed. The error names the file and the field.
     """
     path = folder / FILE
     info = RecordInfo.parse(csv_io.read_bounded(path, _LIMIT), where=path)
     return Record(info, counts.read(folder), histograms.read(folder))
+
+
+def _texts(counts_table: pd.DataFrame, histograms_table: pd.DataFrame) -> dict[str, str]:
+    tables = {counts.FILE: counts.canonical(counts_table), histograms.FILE: histograms.canonical(histograms_table)}
+    return {name: csv_io.table_text(table) for name, table in tables.items()}
+
+
+def _digests(texts: dict[str, str]) -> dict[str, str]:
+    hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    return {"counts": hashes[counts.FILE], "histograms": hashes[histograms.FILE]}

@@ -1,4 +1,4 @@
-"""The parts of ``record.json``: each field with its type and its bound."""
+"""Parts of ``record.json``, with a type and a bound for each field."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aubench.core.task import Modality
 from aubench.results import counts
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-"""A name that may stand in a path."""
+"""Name that is valid as part of a path."""
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,300}$")]
 """One line of text."""
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -28,7 +28,7 @@ Condition = Annotated[str, StringConstraints(pattern=f"^{counts.CONDITION}$")]
 SmallInt = Annotated[int, Field(ge=1, le=999)]
 AuName = Annotated[str, StringConstraints(pattern=f"^AU{counts.SMALL}$")]
 MAX_COUNT = 10**15
-"""The largest number that a record may count, or seed that it may name."""
+"""Largest count or seed in a record."""
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Duration = Annotated[float, Field(ge=0, le=1e12)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -36,13 +36,13 @@ Modalities = Annotated[tuple[Modality, ...], Field(min_length=1, max_length=len(
 
 
 class StrictModel(BaseModel):
-    """Closed, frozen, strictly typed, finite."""
+    """Base model: no unknown fields, immutable, strict types, finite numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class SparseModel(StrictModel):
-    """A part that does not name what it has nothing to say of."""
+    """Base model that leaves out fields that are None."""
 
     @model_serializer(mode="wrap")
     def _drop_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -50,15 +50,15 @@ class SparseModel(StrictModel):
 
 
 class ProtocolInfo(StrictModel):
-    """The protocol that was followed, as narrowed.
+    """Protocol of the run.
 
     Attributes:
-        name: Its name.
-        version: Its version.
+        name: Name of the protocol.
+        version: Version of the protocol.
         digest: SHA-256 of the protocol as narrowed to ``modalities``.
-        fold_count: Number of its folds, whether or not all were run.
-        modalities: What the method was offered, in canonical order.
-        aus: The AUs that are scored, in the protocol's order.
+        fold_count: Number of folds of the protocol, including those that were not run.
+        modalities: Modalities offered to the method, in canonical order.
+        aus: Scored AUs, in the protocol's order.
     """
 
     name: Name
@@ -70,15 +70,15 @@ class ProtocolInfo(StrictModel):
 
 
 class DatasetInfo(StrictModel):
-    """The store that was read.
+    """Store that the run read.
 
     Attributes:
         name: Data set.
-        version: Version of the reader or renderer that made the store.
-        digest: SHA-256 that the store's ``store.json`` states.
-        frames: Frames in the store.
-        labelled: Frames that the data set codes.
-        variant: Which known variant of the data set the counts agree with, ``null`` for none.
+        version: Version of the reader or renderer that wrote the store.
+        digest: SHA-256 in the store's ``store.json``.
+        frames: Number of frames in the store.
+        labelled: Number of coded frames.
+        variant: Known variant of the data set with the same frame count, ``null`` for none.
     """
 
     name: Name
@@ -90,15 +90,15 @@ class DatasetInfo(StrictModel):
 
 
 class MethodInfo(SparseModel):
-    """The method that ran.
+    """Method of the run.
 
     Attributes:
-        name: Its name, which is also its folder.
-        title: What it is called in print.
-        fidelity: How near to the paper it is.
-        modalities: Those of the protocol's modalities that it uses, in canonical order.
-        source: Where it came from.
-        file: SHA-256 of its file, if it came from a path: seeds before and after an edit are not one row.
+        name: Name of the method, also its folder.
+        title: Name in print.
+        fidelity: Degree of agreement with the paper.
+        modalities: Modalities of the protocol that the method uses, in canonical order.
+        source: Origin of the class.
+        file: SHA-256 of the method's file if it was given by path. Seeds before and after an edit are separate entries.
     """
 
     name: Name
@@ -110,14 +110,14 @@ class MethodInfo(SparseModel):
 
 
 class Pretraining(StrictModel):
-    """One entry of the ledger of what the weights had seen before supervised training on the protocol began.
+    """Data that the weights were trained on before supervised training on the protocol.
 
     Attributes:
-        stage: What was done, e.g. ``initialisation`` or the name of the method's stage.
-        source: Where the weights came from, e.g. a model name.
-        datasets: The data sets seen.
-        fold: The fold that it concerns, ``null`` for all.
-        subjects: Those of the protocol's subjects that were seen; empty for data from elsewhere.
+        stage: ``initialisation`` or the name of the method's stage.
+        source: Origin of the weights, e.g. a model name.
+        datasets: Data sets used.
+        fold: Fold concerned, ``null`` for all.
+        subjects: Subjects of the protocol used; empty for other data.
     """
 
     stage: Line
@@ -128,15 +128,15 @@ class Pretraining(StrictModel):
 
 
 class Search(SparseModel):
-    """What was spent on finding the recipe; fields that say nothing are not written.
+    """Hyper-parameter search that led to the recipe, and its cost.
 
     Attributes:
-        trials: Recipes tried before this one; 0 where none was searched.
-        study: Name of the search.
-        sampler: What suggested recipes.
-        pruner: What gave up on recipes early.
-        seconds: Time that training took in all trials.
-        frames: Frames that they were trained on.
+        trials: Number of trials; 0 for a default recipe.
+        study: Name of the study.
+        sampler: Sampler of the study.
+        pruner: Pruner of the study.
+        seconds: Training time of all trials.
+        frames: Training frames of all trials.
     """
 
     trials: Count = 0
@@ -148,7 +148,7 @@ class Search(SparseModel):
 
     @property
     def tuned(self) -> bool:
-        """Whether the recipe was searched; otherwise it is a default."""
+        """Whether the recipe comes from a search."""
         return self.trials > 0
 
     @model_validator(mode="after")
@@ -159,12 +159,12 @@ class Search(SparseModel):
 
 
 class Cost(StrictModel):
-    """Cost of a whole model or of a part of it.
+    """Cost of a model or a part of it.
 
     Attributes:
         flops: Floating-point operations per frame, twice ``macs``.
         macs: Multiply-accumulate operations per frame.
-        parameters: Trained or frozen weights.
+        parameters: Number of trained and frozen weights.
     """
 
     flops: Count
@@ -179,11 +179,11 @@ class Cost(StrictModel):
 
 
 class Compute(StrictModel):
-    """What the model costs per frame.
+    """Computational cost of the model.
 
     Attributes:
-        total: The whole model.
-        parts: Its branches by modality and its ``fusion``; empty where the method has no branches.
+        total: Cost of the model.
+        parts: Cost of the branches by modality and of ``fusion``; empty for methods without branches.
         uncounted: Operations that the count leaves out.
     """
 
@@ -193,21 +193,21 @@ class Compute(StrictModel):
 
 
 class Speed(StrictModel):
-    """Frames per second, ``null`` where not measured."""
+    """Frames per second, ``null`` if not measured."""
 
     train_frames_per_s: Duration | None
     inference_frames_per_s: Duration | None
 
 
 class Time(StrictModel):
-    """When the run started (UTC, ISO 8601 to the second) and how many seconds its work took in all."""
+    """Start of the run (UTC, ISO 8601 to the second) and the sum of its working time."""
 
     started: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     seconds: Duration
 
 
 class FoldFrames(StrictModel):
-    """Labelled frames of each role."""
+    """Number of labelled frames of each role."""
 
     train: Count
     val: Count
@@ -215,18 +215,18 @@ class FoldFrames(StrictModel):
 
 
 class FoldInfo(StrictModel):
-    """What happened in one fold.
+    """Roles, frames and training of one fold.
 
     Attributes:
-        fold: Its number, from 1.
+        fold: Number of the fold, from 1.
         train: Subjects of the training role.
-        val: Subjects of the validation role; empty where selection needs none.
+        val: Subjects of the validation role; empty if the selection rule needs none.
         test: Subjects of the test role.
-        frames: Frames of each role.
-        epochs: Epochs trained.
-        best_epoch: The epoch whose weights were scored, from 1.
-        checkpoint: SHA-256 of those weights' file.
-        train_prevalence: Per AU, frames of the training role that are positive and that are known.
+        frames: Number of frames of each role.
+        epochs: Number of epochs trained.
+        best_epoch: Epoch whose weights were scored, from 1.
+        checkpoint: SHA-256 of the checkpoint.
+        train_prevalence: Per AU the number of positive and of known labels in the training role.
     """
 
     fold: SmallInt
@@ -241,9 +241,9 @@ class FoldInfo(StrictModel):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> FoldInfo:
-        everyone = [*self.train, *self.val, *self.test]
-        if len(set(everyone)) < len(everyone):
-            raise ValueError("a subject stands twice in the roles of this fold")
+        subjects = [*self.train, *self.val, *self.test]
+        if len(set(subjects)) < len(subjects):
+            raise ValueError("a subject occurs twice in the roles of this fold")
         if self.best_epoch > self.epochs:
             raise ValueError("best_epoch is after the last epoch")
         for name, (positives, known) in self.train_prevalence.items():
@@ -252,23 +252,15 @@ class FoldInfo(StrictModel):
         return self
 
 
-class Summary(StrictModel):
-    """Headline numbers under clean inputs, as fractions rounded to six decimals.
+class TableDigests(StrictModel):
+    """SHA-256 of the record's tables as files."""
 
-    :func:`aubench.metrics.scores.summarise` makes it; ``aubench leaderboard check`` makes it again.
+    counts: Sha256
+    histograms: Sha256
 
-    Attributes:
-        f1_mean: F1 per AU and fold, mean over AUs, mean over folds; undefined counts 0.
-        f1_pooled: F1 per AU over all folds' frames together, mean over AUs.
-        acc: Share of known labels predicted right, mean over AUs, mean over folds.
-        auc: Area under the ROC curve, likewise; where one class is absent it is left out; ``null`` if everywhere.
-        ap: Average precision, likewise.
-        f1_by_fold: F1 mean over AUs, in the order of the folds.
-        f1_by_au: F1 mean over folds.
-        acc_by_au: Accuracy, mean over folds.
-        auc_by_au: AUC, mean over folds.
-        ap_by_au: Average precision, mean over folds.
-    """
+
+class StoredSummary(StrictModel):
+    """Summary that records of schema 1 store; see :mod:`aubench.metrics.scores` for its values."""
 
     f1_mean: Share
     f1_pooled: Share
@@ -283,11 +275,11 @@ class Summary(StrictModel):
 
 
 Packages = Annotated[dict[Line, Line], Field(max_length=100)]
-"""Versions of the libraries that decide the numbers, and of Python."""
+"""Versions of Python and of the libraries that affect results."""
 
 
 class Device(StrictModel):
-    """What it ran on: ``cpu``, ``cuda``, …; its name; CPU threads a fold; arithmetic precision."""
+    """Device: kind (``cpu``, ``cuda``, …), name, CPU threads per fold, arithmetic precision."""
 
     kind: Name
     name: Line
@@ -296,14 +288,14 @@ class Device(StrictModel):
 
 
 class Git(StrictModel):
-    """Commit of the code that ran and whether the tree differed from it; ``null`` outside a repository."""
+    """Commit of the code and whether the working tree differed from it; ``null`` outside a repository."""
 
     commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")] | None
     dirty: bool | None
 
 
 class Environment(StrictModel):
-    """What finished a fold: device, libraries, code."""
+    """Device, libraries and code that finished a fold."""
 
     device: Device
     packages: Packages

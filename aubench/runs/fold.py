@@ -170,7 +170,7 @@ def _score_fold(
         "pretraining": [] if before is None else before.sources,
         "train_prevalence": data.prevalence(roles.train),
         "checkpoint": hashing.hash_file(folder / WEIGHTS),
-        "scores": _scores(counts, histograms),
+        "scores": scores.summarize(counts, histograms).to_dict(),
     }
     atomic.write_json(folder / RESULT, result)
     training.remove_resume_files()
@@ -182,12 +182,3 @@ def _warm_up(sealed: Predictor, data: ProtocolDataset, roles: FoldSplit, device:
 
 def _subjects(data: ProtocolDataset, rows: Rows) -> list[str]:
     return sorted(set(np.unique(data.subjects[rows]).tolist()))
-
-
-def _scores(counts: Any, histograms: Any) -> dict[str, Any]:
-    summary = scores.summarize(counts, histograms)
-    per_au = {
-        au: {"f1": f1, "acc": summary.acc_by_au[au], "auc": summary.auc_by_au[au], "ap": summary.ap_by_au[au]}
-        for au, f1 in summary.f1_by_au.items()
-    }
-    return {"f1": summary.f1_mean, "acc": summary.acc, "auc": summary.auc, "ap": summary.ap, "per_au": per_au}

@@ -184,8 +184,7 @@ def _assemble_record(plan: RunConfig) -> Record:
         drawn.append(part.histograms[part.histograms["condition"].isin(known)])
     tables = counts.canonical(pd.concat(counted)), histograms.canonical(pd.concat(drawn))
     fields = _record_fields(plan, run, results) | {"conditions": [counts.CLEAN, *known]}
-    info = RecordInfo.from_fields(fields | {"summary": scores.summarize(*tables).model_dump()})
-    record = Record(info, *tables)
+    record = Record.create(fields, *tables)
     record.write(plan.run_dir / RECORD_DIR)
     return record
 
@@ -203,7 +202,6 @@ def _record_fields(plan: RunConfig, run: dict[str, Any], results: list[dict[str,
     data = ProtocolDataset(store, plan.protocol)
     first, *others = _unique(_fold_environment(result, run, plan) for result in results)
     return {
-        "schema_version": 1,
         "run": plan.run_id,
         "protocol": {
             "name": plan.protocol.name,
@@ -224,7 +222,7 @@ def _record_fields(plan: RunConfig, run: dict[str, Any], results: list[dict[str,
         "method": run["method"],
         "preset": plan.preset,
         "recipe": plan.recipe,
-        "changed": plan.overrides,
+        "overrides": plan.overrides,
         "seed": plan.seed,
         "selection": plan.selection,
         "threshold": plan.protocol.threshold,
@@ -243,7 +241,7 @@ def _record_fields(plan: RunConfig, run: dict[str, Any], results: list[dict[str,
         },
         "time": {"started": run["started"], "seconds": sum(result["seconds"] for result in results)},
         **first,
-        "also": others,
+        "other_environments": others,
         "folds": [_fold_info(result) for result in results],
     }
 

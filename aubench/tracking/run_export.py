@@ -178,43 +178,27 @@ class TrackedRun:
 
     def record_points(self, started: int) -> list[Point]:
         """Headline scores, cost and speed of a finished run."""
-        path = self.run_dir / RECORD
-        info = record_file.RecordInfo.parse(path.read_bytes(), where=path)
-        summary, compute = info.summary, info.compute
+        record = record_file.read((self.run_dir / RECORD).parent)
+        info, compute = record.info, record.info.compute
+        summary = metric_functions.summary_of(record)
+        metrics = metric_functions.METRICS.all()
+        by_au = {f"test_{name}": summary.by_au(name) for name in summary.metrics if not metrics[name].pooled}
         told = {
-            "test": {
-                "f1": summary.f1_mean,
-                "f1_pooled": summary.f1_pooled,
-                "acc": summary.acc,
-                "auc": summary.auc,
-                "ap": summary.ap,
-            },
-            "test_f1": dict(summary.f1_by_au),
-            "test_acc": dict(summary.acc_by_au),
-            "test_auc": dict(summary.auc_by_au),
-            "test_ap": dict(summary.ap_by_au),
+            "test": {name: summary.value(name) for name in summary.metrics},
+            **by_au,
             "cost": compute.total.model_dump(),
             "cost_of": {name: cost.model_dump() for name, cost in compute.parts.items()},
             "speed": info.speed.model_dump(),
             "seconds": info.time.seconds,
-            "robustness": self._under_conditions(info),
+            "robustness": self._under_conditions(record),
         }
         return self._points(told, started + round(1000 * info.time.seconds))
 
-    def _under_conditions(self, info: record_file.RecordInfo) -> dict[str, Any]:
-        """F1 under each condition but ``clean``."""
-        further = [condition for condition in info.conditions if condition != counts.CLEAN]
-        if not further:
-            return {}
-        table = counts.read((self.run_dir / RECORD).parent)
-        return {
-            c: {
-                "f1": metric_functions.macro_mean(
-                    metric_functions.f1(metric_functions.sum_over_subjects(table, c).cells)
-                )
-            }
-            for c in further
-        }
+    def _under_conditions(self, record: record_file.Record) -> dict[str, Any]:
+        """Compute F1 under each condition except ``clean``."""
+        conditions = [condition for condition in record.info.conditions if condition != counts.CLEAN]
+        cells = {c: metric_functions.sum_over_subjects(record.counts, c).cells for c in conditions}
+        return {c: {"f1": metric_functions.macro_mean(metric_functions.f1(cells[c]))} for c in conditions}
 
     def files(self, fold: int | None = None) -> list[str]:
         """Files to keep with the run, or with a fold, relative to the folder."""

@@ -181,7 +181,7 @@ def test_runs_that_lack_the_condition_are_passed_over_and_named(call, tmp_path, 
 )
 def test_what_is_not_alike_is_refused_in_one_line(call, tmp_path, make_record, fields, said):
     make_record("amf").write(tmp_path / "one")
-    changed(make_record("late_fusion"), **fields).write(tmp_path / "two")
+    changed(make_record("late_fusion", schema=1), **fields).write(tmp_path / "two")
     done = call("compare", "one", "two")
     assert (done.code, done.err.count("\n"), done.out) == (2, 1, "")
     assert said in done.err

@@ -68,7 +68,7 @@ def test_add_says_what_it_added_and_what_it_passed_over(leaderboard, tmp_path, m
 
 
 def test_a_failed_check_names_file_and_field_and_exits_1(leaderboard, small_board, edit):
-    path = next(small_board.glob("records/*/amf/*/record.json"))
+    path = next(small_board.glob("records/*/late_fusion/*/record.json"))
     edit(path, "summary.auc", 0.123)
     checked = leaderboard("check", "--root", small_board)
     assert checked.returncode == 1

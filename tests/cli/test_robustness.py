@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from aubench.core.errors import AubenchError
+from aubench.metrics.scores import summary_of
 from aubench.results import record
 from aubench.runs import runner as engine_run
 
@@ -74,7 +75,7 @@ def test_every_finished_run_is_evaluated_once_and_told_the_same_twice(asked, cal
     rows = Path("narrow/conditions.csv").read_text().splitlines()
     assert rows[0] == "Method,Condition,F1,F1 low,F1 high,Change,Change low,Change high"
     assert len(rows) == 1 + 6 and all(row.startswith("cam,") for row in rows[1:])
-    estimate = 100 * found.info.summary.f1_mean
+    estimate = 100 * summary_of(found).f1_mean
     assert float(rows[1].split(",")[2]) == pytest.approx(estimate, abs=0.051)
 
     added = call("leaderboard", "add", "runs")

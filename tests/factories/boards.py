@@ -16,10 +16,10 @@ VISUAL = (Modality.VISUAL,)
 
 @pytest.fixture(scope="session")
 def records(make_record):
-    """Two methods with two seeds each, another recipe, one modality, a leaking selection and a run without fold 2."""
+    """Two methods, two seeds each (one in schema 1), a recipe, one modality, oracle selection, an incomplete run."""
     return [
-        make_record("late_fusion", seed=0, skill=0.6),
-        make_record("late_fusion", seed=1, skill=0.6),
+        make_record("late_fusion", seed=0, skill=0.6, schema=1),
+        make_record("late_fusion", seed=1, skill=0.6, schema=1),
         make_record("amf", seed=0, skill=0.9),
         make_record("amf", seed=1, skill=0.9),
         make_record("amf", seed=0, skill=0.7, recipe={"learning_rate": 2e-4}),

@@ -1,4 +1,4 @@
-"""Sound records of runs that never were, for the tests of scores and board (their conftests load this file)."""
+"""Valid synthetic records for tests (a pytest plug-in)."""
 
 import hashlib
 from collections.abc import Callable
@@ -12,43 +12,40 @@ from aubench.core import hashing, registry
 from aubench.core.task import Modality
 from aubench.metrics import scores
 from aubench.results import counts, histograms
-from aubench.results.record import Record, RecordInfo
+from aubench.results.record import Record
 
 PER_SUBJECT = 12
 
 
 def _tables(protocol, folds, skill, noise) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Counts and histograms of somebody who sees the labels through noise; the labels depend on the subject alone."""
+    """Simulate counts and histograms of noisy predictions; the labels depend on the subject only."""
     rows, bins = [], []
     for fold in folds:
-        everyone, truths = [], []
+        fold_probs, fold_labels = [], []
         for subject in sorted(protocol.test_subjects(fold)):
-            own = np.random.RandomState(int(hashlib.sha256(subject.encode()).hexdigest()[:8], 16))
-            truth = (
-                own.random_sample((PER_SUBJECT, len(protocol.aus))) < np.linspace(0.1, 0.7, len(protocol.aus))
+            rng = np.random.RandomState(int(hashlib.sha256(subject.encode()).hexdigest()[:8], 16))
+            labels = (
+                rng.random_sample((PER_SUBJECT, len(protocol.aus))) < np.linspace(0.1, 0.7, len(protocol.aus))
             ).astype(int)
-            truth[own.random_sample(truth.shape) < 0.02] = -1
-            logits = skill * (2 * (truth == 1) - 1) + noise.normal(size=truth.shape)
-            probabilities = 1 / (1 + np.exp(-logits))
+            labels[rng.random_sample(labels.shape) < 0.02] = -1
+            logits = skill * (2 * (labels == 1) - 1) + noise.normal(size=labels.shape)
+            probs = 1 / (1 + np.exp(-logits))
             for i, au in enumerate(protocol.aus):
-                said, is_present, is_absent = probabilities[:, i] > 0.5, truth[:, i] == 1, truth[:, i] == 0
-                cells = (said & is_present, said & is_absent, ~said & is_present, ~said & is_absent)
-                named = dict(zip(counts.CELLS, (int(cell.sum()) for cell in cells), strict=True))
-                rows.append({"condition": "clean", "fold": fold, "subject": subject, "au": au, **named})
-            everyone.append(probabilities)
-            truths.append(truth)
-        bins.append(
-            histograms.of_predictions(
-                np.concatenate(everyone), np.concatenate(truths), protocol.aus, condition="clean", fold=fold
-            )
-        )
+                predicted, is_present, is_absent = probs[:, i] > 0.5, labels[:, i] == 1, labels[:, i] == 0
+                masks = predicted & is_present, predicted & is_absent, ~predicted & is_present, ~predicted & is_absent
+                cells = dict(zip(counts.CELLS, (int(mask.sum()) for mask in masks), strict=True))
+                rows.append({"condition": "clean", "fold": fold, "subject": subject, "au": au, **cells})
+            fold_probs.append(probs)
+            fold_labels.append(labels)
+        predictions = np.concatenate(fold_probs), np.concatenate(fold_labels)
+        bins.append(histograms.of_predictions(*predictions, protocol.aus, condition="clean", fold=fold))
     return counts.canonical(pd.DataFrame(rows)), histograms.canonical(pd.concat(bins))
 
 
 @pytest.fixture(scope="session")
 def make_record() -> Callable[..., Record]:
-    """Make a sound record of a run that never was, on the installed ``synth_3fold``; equal words, equal record."""
-    made: dict[str, Record] = {}
+    """Make a valid record on the installed ``synth_3fold``; equal arguments give the same record."""
+    records: dict[tuple[str, int], Record] = {}
 
     def make(
         method: str = "late_fusion",
@@ -60,23 +57,31 @@ def make_record() -> Callable[..., Record]:
         folds: tuple[int, ...] = (1, 2, 3),
         modalities: tuple[Modality, ...] = (Modality.VISUAL, Modality.DEPTH),
         recipe: dict[str, Any] | None = None,
+        schema: int = 2,
     ) -> Record:
         protocol = registry.find_protocol("synth_3fold")
         recipe = {"epochs": 10, "learning_rate": 1e-3} | (recipe or {})
         run = hashing.hash_json([method, seed, skill, selection, preset, folds, modalities, recipe])[:12]
-        if run not in made:
+        if (run, schema) not in records:
             tables = _tables(protocol, folds, skill, np.random.RandomState(int(run[:8], 16)))
-            fields = _fields(protocol, method, run, seed, selection, preset, folds, modalities, recipe, tables)
-            made[run] = Record(RecordInfo.from_fields(fields), *tables)
-        return made[run]
+            fields = _fields(protocol, method, run, seed, selection, preset, folds, modalities, recipe)
+            record = Record.create(fields, *tables)
+            records[run, schema] = record if schema == 2 else _schema_1(record)
+        return records[run, schema]
 
     return make
 
 
-def _fields(protocol, method, run, seed, selection, preset, folds, modalities, recipe, tables) -> dict[str, Any]:
+def _schema_1(record: Record) -> Record:
+    """Store the summary, as records of schema 1 do."""
+    summary = scores.summary_of(record).to_stored()
+    info = record.info.model_copy(update={"schema_version": 1, "tables": None, "stored_summary": summary})
+    return Record(info, record.counts, record.histograms)
+
+
+def _fields(protocol, method, run, seed, selection, preset, folds, modalities, recipe) -> dict[str, Any]:
     cost = {"flops": 2 * 190_000_000, "macs": 190_000_000, "parameters": 1_230_000}
     return {
-        "schema_version": 1,
         "run": run,
         "protocol": {
             "name": protocol.name,
@@ -116,7 +121,6 @@ def _fields(protocol, method, run, seed, selection, preset, folds, modalities, r
         "packages": {"python": "3.11.2", "torch": "2.9.0"},
         "git": {"commit": "a" * 40, "dirty": False},
         "folds": [_fold(protocol, fold) for fold in folds],
-        "summary": scores.summarize(*tables).model_dump(mode="json"),
     }
 
 

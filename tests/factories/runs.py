@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aubench.metrics.scores import summary_of
 from aubench.results.record import Record
 
 
@@ -50,10 +51,10 @@ class FakeRun:
         return self
 
     def finish_fold(self, fold: int) -> FakeRun:
-        folder, summary = self.run_dir / f"fold{fold}", self.record.info.summary
+        folder, summary = self.run_dir / f"fold{fold}", summary_of(self.record)
         (folder / "predictions.parquet").write_bytes(b"PAR1 of fold %d" % fold)
         per_au = {
-            au: {"f1": f1, "acc": summary.acc_by_au[au], "auc": None if au == "AU24" else summary.auc_by_au[au]}
+            au: {"f1": f1, "acc": summary.by_au("acc")[au], "auc": None if au == "AU24" else summary.by_au("auc")[au]}
             for au, f1 in summary.f1_by_au.items()
         }
         scores = {"f1": summary.f1_by_fold[fold - 1], "acc": 0.75, "auc": 0.8, "ap": 0.6, "per_au": per_au}

@@ -38,7 +38,7 @@ def test_added_record_is_checked_and_lies_in_its_place(run, tmp_path, make_recor
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("summary.f1_mean", 0.9, "summary.f1_mean"),
+        ("tables.counts", "0" * 64, "tables.counts: says 000000000000, counts.csv has "),
         ("protocol.digest", "0" * 64, "protocol.digest"),
         ("extra", 1, "extra"),
     ],
@@ -125,7 +125,7 @@ def test_a_failed_write_leaves_nothing_behind(run, tmp_path, monkeypatch):
 def many(tmp_path, make_record):
     """Folders of two finished runs, one that lacks folds, and one that was just begun."""
     runs = tmp_path / "runs"
-    made = [make_record(seed=0), make_record("amf", seed=1), make_record("amf", seed=2, folds=(1,))]
+    made = [make_record(seed=0), make_record("amf", seed=1, schema=1), make_record("amf", seed=2, folds=(1,))]
     for record in made:
         record.write(runs / record.relative_path / "record")
     (runs / "synth_3fold" / "amf" / "begun").mkdir()
@@ -154,7 +154,7 @@ def test_a_folder_of_runs_gives_all_that_are_finished_and_names_the_others(many,
 def test_one_record_of_many_that_does_not_hold_keeps_all_out(many, tmp_path, edit):
     runs, (_, second, _) = many
     edit(runs / second.relative_path / "record" / "record.json", "summary.f1_mean", 0.9)
-    with pytest.raises(RecordError, match=r"summary\.f1_mean") as error:
+    with pytest.raises(RecordError, match=r"summary\.f1_mean: says 0\.9, counts yield") as error:
         add([runs], tmp_path / "leaderboard")
     assert error.value.where == runs / second.relative_path / "record" / "record.json"
     assert not (tmp_path / "leaderboard").exists()

@@ -15,6 +15,7 @@ from aubench.leaderboard.check import check
 from aubench.metrics import baselines, intervals, significance
 from aubench.metrics import scores as metrics
 from aubench.metrics.resampling import subject_contributions
+from aubench.metrics.scores import summary_of
 from aubench.results.record import Record, Search
 
 
@@ -48,8 +49,8 @@ def test_rows_group_seeds_and_nothing_else(board):
 def test_numbers_are_those_of_the_counts(board, records):
     scores, per_au = _tables(build.pages(board)["synth_3fold.md"])[:2]
     runs = [record for record in records if record.info.method.name == "late_fusion"]
-    per_fold = [value for record in runs for value in record.info.summary.f1_by_fold]
-    mean = sum(record.info.summary.f1_mean for record in runs) / 2
+    per_fold = [value for record in runs for value in summary_of(record).f1_by_fold]
+    mean = sum(summary_of(record).f1_mean for record in runs) / 2
     row = next(row for row in scores if row["Method"] == "late_fusion")
     assert row["F1"] == f"{100 * mean:.1f} ± {100 * metrics.std(per_fold):.1f}"
     always = baselines.always_positive(runs[0])[0]
@@ -61,7 +62,7 @@ def test_numbers_are_those_of_the_counts(board, records):
     assert row["GFLOPs"] == "0.380"
     assert row["Params (M)"] == "1.23"
     ours = next(row for row in per_au if row["Method"] == "late_fusion")
-    assert ours["AU24"] == f"{50 * sum(record.info.summary.f1_by_au['AU24'] for record in runs):.1f}"
+    assert ours["AU24"] == f"{50 * sum(summary_of(record).f1_by_au['AU24'] for record in runs):.1f}"
     assert ours["Mean"] == row["F1"].split()[0]
 
 
@@ -182,9 +183,7 @@ def test_shown_for_a_terminal_has_no_markup(board):
 def test_a_method_that_always_says_yes_is_level_with_the_baseline(tmp_path, make_record):
     made = make_record()
     tables = baselines.always_positive(made)
-    summary = metrics.summarize(*tables).model_dump(mode="json")
-    info = type(made.info).from_fields(made.info.model_dump(mode="json") | {"summary": summary})
-    type(made)(info, *tables).write(tmp_path / "records" / made.relative_path)
+    type(made)(made.info, *tables).write(tmp_path / "records" / made.relative_path)
     for table in _tables(build.pages(tmp_path)["synth_3fold.md"])[:2]:
         method, always, _ = table
         for header in table[0].keys() - {"#", "Method", "Fidelity", "Modalities", "Preset", "Above always positive"}:
@@ -222,7 +221,7 @@ def test_tuned_recipes_are_called_tuned_and_say_what_they_cost(tmp_path, make_re
 
 def test_a_changed_recipe_is_not_shown_as_its_preset(tmp_path, make_record):
     found = make_record("amf", recipe={"learning_rate": 0.01})
-    record = replace(found, info=found.info.model_copy(update={"changed": ("learning_rate",)}))
+    record = replace(found, info=found.info.model_copy(update={"overrides": ("learning_rate",)}))
     record.write(tmp_path / "records" / record.relative_path)
     scores, *_ = _tables(build.pages(tmp_path)["synth_3fold.md"])
     assert [row["Preset"] for row in scores if row["Method"] == "amf"] == ["tiny, learning_rate=0.01"]

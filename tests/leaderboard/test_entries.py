@@ -57,7 +57,7 @@ def test_a_page_names_every_commit_and_device_that_finished_a_fold(page, make_re
     said = make_record("amf").info.model_dump(mode="json")
     other = {name: said[name] for name in ("device", "packages", "git")}
     other |= {"device": said["device"] | {"name": "Another GPU"}, "git": {"commit": "c" * 40, "dirty": True}}
-    record = replace(make_record("amf"), info=RecordInfo.from_fields(said | {"also": [other]}))
+    record = replace(make_record("amf"), info=RecordInfo.from_fields(said | {"other_environments": [other]}))
     assert "Another GPU" in page(record) and "cccccccc + changes" in page(record)
 
 

@@ -44,7 +44,7 @@ def test_baselines_agree_with_their_own_histograms_and_have_no_order(make_record
     for tables in (baselines.always_positive(record), baselines.prevalence(record)):
         kept = records.StoredRecord(None, type(record)(record.info, *tables))
         assert not list(verify._histograms(kept))
-        assert scores.summarize(*tables).auc == 0.5
+        assert scores.summarize(*tables).value("auc") == 0.5
 
 
 def test_labels_stay_and_other_conditions_go(make_record):

@@ -65,9 +65,9 @@ def test_summary_equals_scikit_learn(seed):
     summary = scores.summarize(*_tables(made))
     for stated, score in (
         (summary.f1_mean, lambda y, p: f1_score(y, p > 0.5, zero_division=0)),
-        (summary.acc, lambda y, p: accuracy_score(y, p > 0.5)),
-        (summary.auc, roc_auc_score),
-        (summary.ap, average_precision_score),
+        (summary.value("acc"), lambda y, p: accuracy_score(y, p > 0.5)),
+        (summary.value("auc"), roc_auc_score),
+        (summary.value("ap"), average_precision_score),
     ):
         assert stated == pytest.approx(_mean_of_means(_per_fold_and_au(made, score)), abs=5.1e-7)
     f1s = np.array(_per_fold_and_au(made, lambda y, p: f1_score(y, p > 0.5, zero_division=0)))
@@ -83,7 +83,7 @@ def test_pooled_f1_equals_scikit_learn_on_all_folds_together(seed):
     said = np.concatenate([part[2] for part in made.values()]) > 0.5
     known = labels >= 0
     expected = np.mean([f1_score(labels[known[:, i], i], said[known[:, i], i]) for i in range(len(AUS))])
-    assert scores.summarize(*_tables(made)).f1_pooled == pytest.approx(expected, abs=5.1e-7)
+    assert scores.summarize(*_tables(made)).value("f1_pooled") == pytest.approx(expected, abs=5.1e-7)
 
 
 @given(st.lists(st.tuples(st.integers(0, 199), st.booleans()), min_size=2, max_size=80))
@@ -121,8 +121,8 @@ def test_undefined_f1_counts_zero_and_undefined_auc_is_left_out():
     summary = scores.summarize(counts.canonical(pd.DataFrame(rows)), bins)
     assert summary.f1_by_au == {"AU1": round(6 / 7, 6), "AU2": 0.0}
     assert summary.f1_mean == round(3 / 7, 6)
-    assert summary.auc_by_au["AU2"] is None
-    assert summary.auc == summary.auc_by_au["AU1"]
+    assert summary.by_au("auc")["AU2"] is None
+    assert summary.value("auc") == summary.by_au("auc")["AU1"]
 
 
 def test_other_conditions_do_not_touch_the_summary():

@@ -11,6 +11,7 @@ import pytest
 
 from aubench.core.errors import RecordError
 from aubench.metrics.intervals import f1_interval
+from aubench.metrics.scores import summary_of
 from aubench.papers import reproduced_tables
 from aubench.papers.reproduced_tables import FigurePoint, MeasuredResult
 from aubench.results.record import Record, RecordInfo
@@ -75,7 +76,7 @@ def test_ours_stands_below_with_interval_and_deviation(tables, make_record):
     assert here["Avg."] == f"{100 * interval.estimate:.1f}"
     assert here["Interval"] == f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
     assert float(here["Deviation"]) == pytest.approx(100 * interval.estimate - 61.1, abs=0.051)
-    mean = sum(record.info.summary.f1_by_au["AU4"] for record in records) / 2
+    mean = sum(summary_of(record).f1_by_au["AU4"] for record in records) / 2
     assert here["AU4"] == f"{100 * mean:.1f}"
     assert "synth_3fold version 1, V+D; preset tiny" in here["Measured on"] and "seeds 0, 1" in here["Measured on"]
     assert all(record.info.run in here["Measured on"] for record in records)
@@ -122,7 +123,7 @@ def test_accuracy_has_its_spread(tables, make_record):
     records = tuple(make_record("au_vmae", seed=seed) for seed in (0, 1))
     ours = [MeasuredResult(records) if row.method_here else NONE for row in table.rows]
     *_, here = lines(reproduced_tables.render(table, ours, "csv"))
-    assert here["Avg."] == f"{50 * sum(record.info.summary.acc for record in records):.1f}"
+    assert here["Avg."] == f"{50 * sum(summary_of(record).value("acc") for record in records):.1f}"
     assert here["Interval"].startswith("± ")
 
 
@@ -137,7 +138,7 @@ def test_a_mean_over_other_aus_is_not_compared(tables, make_record):
 def test_a_mean_is_over_the_tables_own_aus(tables, make_record):
     table, record = tables["au_vmae_appendix_table_3"], make_record("au_vmae")
     _, here, *_ = lines(reproduced_tables.render(table, [MeasuredResult((record,)), NONE, NONE, NONE], "csv"))
-    own = [record.info.summary.f1_by_au[f"AU{au}"] for au in table.aus]
+    own = [summary_of(record).f1_by_au[f"AU{au}"] for au in table.aus]
     assert float(here["Avg."]) == pytest.approx(100 * sum(own) / 5, abs=0.051)
     assert here["Deviation"] == "", "the paper prints no mean"
 
@@ -158,7 +159,7 @@ def test_records_that_do_not_belong_together_are_refused(tables, make_record):
 def test_numbers_of_a_figure(make_record):
     record = make_record("mcm")
     (line,) = lines(reproduced_tables.points("A figure", [FigurePoint("half", "clean", (record,))], "csv"))
-    assert (line["Row"], line["Condition"], line["F1"]) == ("half", "clean", f"{100 * record.info.summary.f1_mean:.1f}")
+    assert (line["Row"], line["Condition"], line["F1"]) == ("half", "clean", f"{100 * summary_of(record).f1_mean:.1f}")
     assert float(line["F1 low"]) < float(line["F1"]) < float(line["F1 high"])
     text = reproduced_tables.points("A figure", [FigurePoint("half", "clean", (record,))], "markdown")
     assert text.startswith("# A figure") and record.info.run[:8] in text

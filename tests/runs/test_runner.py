@@ -54,5 +54,5 @@ def test_a_record_names_all_code_and_devices_that_finished_a_fold(plans, monkeyp
     monkeypatch.setattr(run_module, "run_jobs", elsewhere)
     run_module.run_folds(plans[:1], [1, 2, 3], DeviceChoice("cpu", 1, "some"), lambda job, event: None)
     info = record.read(plans[0].folder / "record").info
-    assert info.git.commit == "1" * 40 and [one.git.commit for one in info.also] == ["0" * 40]
-    assert info.also[0].device == info.device and info.also[0].packages == info.packages
+    assert info.git.commit == "1" * 40 and [one.git.commit for one in info.other_environments] == ["0" * 40]
+    assert info.other_environments[0].device == info.device and info.other_environments[0].packages == info.packages

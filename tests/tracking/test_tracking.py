@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from aubench._util import atomic
 from aubench.cli import track
 from aubench.core.errors import CheckFailed, UsageError
+from aubench.metrics.scores import summary_of
 from aubench.results.record import Record, RecordInfo
 from aubench.tracking import background as background_module
 from aubench.tracking import mlflow_client
@@ -152,7 +153,7 @@ def test_everything_of_a_run_arrives(uri: str, fake_run: Any, tmp_path: Path) ->
     result = Tracker(run.run_dir, uri).sync()
     assert result == SyncResult(True, "sent 30 epochs, 8 files, 3 finished folds, 1 description, 1 headline")
     assert_complete(uri, run)
-    told, summary = Told(uri, run), run.record.info.summary
+    told, summary = Told(uri, run), summary_of(run.record)
     parent, child = told.parent, told.children[2]
     assert parent.info.run_name == f"amf-tiny-seed0-{run.id[:8]}"
     params = parent.data.params
@@ -164,15 +165,15 @@ def test_everything_of_a_run_arrives(uri: str, fake_run: Any, tmp_path: Path) ->
     assert tags["aubench.git_dirty"] == "False" and tags["aubench.store_digest"] == "5" * 64
     assert tags["aubench.run_id"] == run.id and tags["aubench.fidelity"] == "paper-with-resolutions"
     metrics = parent.data.metrics
-    assert metrics["test/f1"] == summary.f1_mean and metrics["test/f1_pooled"] == summary.f1_pooled
-    assert metrics["test_f1/AU12"] == summary.f1_by_au["AU12"] and metrics["test_auc/AU12"] == summary.auc_by_au["AU12"]
+    assert metrics["test/f1"] == summary.f1_mean and metrics["test/f1_pooled"] == summary.value("f1_pooled")
+    assert metrics["test_f1/AU12"] == summary.f1_by_au["AU12"] and metrics["test_auc/AU12"] == summary.by_au("auc")["AU12"]
     assert metrics["cost/flops"] == 2 * metrics["cost/macs"] == 380_000_000
     assert metrics["cost/parameters"] == 1_230_000 and metrics["cost_of/visual/macs"] == 190_000_000
     assert metrics["speed/train_frames_per_s"] == 740.5 and "speed/inference_frames_per_s" not in metrics
     assert child.data.metrics["test/f1"] == summary.f1_by_fold[1]
     assert child.data.metrics["test_f1/AU1"] == summary.f1_by_au["AU1"]
     assert (
-        child.data.metrics["test_acc/AU24"] == summary.acc_by_au["AU24"] and "test_auc/AU24" not in child.data.metrics
+        child.data.metrics["test_acc/AU24"] == summary.by_au("acc")["AU24"] and "test_auc/AU24" not in child.data.metrics
     )
     assert child.data.metrics["train/loss/align d_v"] == 0.1 and child.data.metrics["train/frames_per_s"] == 900
     assert told.files(parent, "record") == {
@@ -197,9 +198,9 @@ def test_what_a_run_scored_under_conditions_arrives_when_it_is_there(uri: str, f
     assert Tracker(run.run_dir, uri).sync() == SyncResult(True, "sent 3 files, 1 headline")
     metrics = Told(uri, run).parent.data.metrics
     found = {name: value for name, value in metrics.items() if name.startswith("robustness")}
-    f1 = pytest.approx(clean.info.summary.f1_mean, abs=1e-6)
+    f1 = pytest.approx(summary_of(clean).f1_mean, abs=1e-6)
     assert found == {"robustness/missing_visual_depth/f1": f1, "robustness/noise_all_0.5/f1": f1}
-    assert metrics["test/f1"] == clean.info.summary.f1_mean
+    assert metrics["test/f1"] == summary_of(clean).f1_mean
 
 
 def test_a_run_is_sent_as_it_goes_on(uri: str, fake_run: Any) -> None:
