@@ -69,6 +69,11 @@ def plugin_modules() -> Iterator[ModuleType]:
             yield _load_once(Path(path).resolve())
 
 
+@cache
+def _entry_points(group: str) -> tuple[metadata.EntryPoint, ...]:
+    return tuple(metadata.entry_points(group=group))
+
+
 class Registry(Generic[T]):
     """Named instances of one base class.
 
@@ -116,7 +121,7 @@ class Registry(Generic[T]):
 
     def _references(self) -> dict[str, str | metadata.EntryPoint | T]:
         references: dict[str, str | metadata.EntryPoint | T] = dict(self.builtin)
-        for point in metadata.entry_points(group=self.group):
+        for point in _entry_points(self.group):
             references.setdefault(point.name, point)
         for module in plugin_modules():
             for entry in vars(module).values():
