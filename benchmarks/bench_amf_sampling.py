@@ -24,7 +24,7 @@ class Head(nn.Module):
     def batched(self) -> Tensor:
         """Compute probabilities (frames, AUs) from all draws together."""
         modalities, frames, width = self.features.shape
-        noise = gumbel_selection.Noise.drawn(modalities, frames, DRAWS, width)
+        noise = gumbel_selection.Noise.sample(modalities, frames, DRAWS, width)
         odds = gumbel_selection.log_odds(self.scores)
         return gumbel_voting.mean_vote(odds, self.features, self.classifier, noise, TEMPERATURE)
 

@@ -1,1 +1,2 @@
-"""The methods: one file each, named after it."""
+# Installed as aubench.methods.
+"""Built-in methods, one file each."""

@@ -1,4 +1,5 @@
-"""AMF: adaptive multimodal fusion by sampling each feature from the modality that scores it highest."""
+# Installed as aubench.methods.amf.
+"""AMF: adaptive multimodal fusion that samples each feature from a modality by its scores."""
 
 from __future__ import annotations
 
@@ -37,49 +38,53 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 VOTES_SEED = 20201012
-"""Of the draws that predictions are made with."""
+"""Seed of the Gumbel noise used for predictions."""
 
 
 class AMFRecipe(BackboneRecipe, CutSwitchRecipe):
-    """AMF's own hyper-parameters.
+    """Hyper-parameters of AMF.
 
-    Its Table 4: ``cut_switch=0`` takes cut-switch away; ``late_fusion`` with ``cut_switch=0.5`` takes all
-    but cut-switch away.
+    For the paper's Table 4, ``cut_switch=0`` removes cut-switch, and ``late_fusion`` with ``cut_switch=0.5`` removes
+    everything except cut-switch.
     """
 
     cut_switch: Annotated[float, Uniform(0, 1)] = Field(
-        0.5, ge=0, le=1, description="Share of training frames that are cut and switched."
+        0.5, ge=0, le=1, description="Share of training frames that cut-switch changes."
     )
-    samples: int = Field(100, ge=1, description="K: draws that are averaged.")
-    temperature: Annotated[float, LogUniform(0.3, 3)] = Field(1.0, gt=0, description="τ at the beginning.")
-    final_temperature: Annotated[float, LogUniform(0.1, 1)] = Field(0.5, gt=0, description="τ at the end.")
-    schedule: Literal["linear", "exponential"] = Field("linear", description="From epoch to epoch, or within each.")
-    decay: float = Field(6e-4, gt=0, description="Rate per step of the exponential schedule.")
+    samples: int = Field(100, ge=1, description="K, the number of averaged draws.")
+    temperature: Annotated[float, LogUniform(0.3, 3)] = Field(1.0, gt=0, description="Initial τ.")
+    final_temperature: Annotated[float, LogUniform(0.1, 1)] = Field(0.5, gt=0, description="Final τ.")
+    schedule: Literal["linear", "exponential"] = Field(
+        "linear", description="Decay of τ per epoch (linear) or per step of each epoch (exponential)."
+    )
+    decay: float = Field(6e-4, gt=0, description="Decay rate per step of the exponential schedule.")
     weight_fused: Annotated[float, LogUniform(0.25, 4)] = Field(2.0, ge=0, description="λ_* of eq. 11.")
     weight_modality: float = Field(1.0, ge=0, description="λ_k of eq. 11.")
     weight_guidance: Annotated[float, LogUniform(0.05, 10)] = Field(1.0, ge=0, description="λ_k^* of eq. 11.")
     guidance: Annotated[Literal["align", "oppose"], Categorical("align", "oppose")] = Field(
-        "align", description="Scores follow the gradient, or its reverse."
+        "align", description="Direction of eq. 10: scores align with the gradient or oppose it."
     )
-    guidance_trains: Literal["scoring", "all"] = Field("scoring", description="Whether eq. 10 reaches the encoders.")
-    detach_scored: bool = Field(False, description="Scoring sends no gradient at all into the encoders.")
-    voting: Literal["sampled", "expected", "argmax"] = Field("sampled", description="How predictions are made.")
+    guidance_trains: Literal["scoring", "all"] = Field(
+        "scoring", description="Modules that eq. 10 trains; 'all' includes the encoders."
+    )
+    detach_scored: bool = Field(False, description="Stop every gradient from scoring into the encoders.")
+    voting: Literal["sampled", "expected", "argmax"] = Field("sampled", description="Selection used for predictions.")
 
 
 class Scoring(nn.Sequential):
-    """Eq. (2): a score in [0, 1] for each feature of a modality."""
+    """MLP of eq. (2) with a score in [0, 1] for each feature of a modality."""
 
     def __init__(self, features: int) -> None:
         super().__init__(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, features))
 
     def forward(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """Scores of features."""
+        """Return the scores of ``features``."""
         logits: Tensor = super().forward(features)  # type: ignore[no-untyped-call]
         return logits.float().sigmoid()
 
 
 class AMF(BranchedMethod):
-    """Encoders, feature scoring, K Gumbel-softmax selections, and one vote for each."""
+    """Encoders, feature scoring, and K Gumbel-softmax selections with one vote each."""
 
     Recipe = AMFRecipe
     recipe: AMFRecipe
@@ -89,32 +94,34 @@ class AMF(BranchedMethod):
         fidelity=Fidelity.RESOLVED,
         deviations=(
             *DEVIATIONS,
-            "All encoders take three channels, depth and thermal being replicated, so that cut-switch can move "
-            "patches between any two; the paper does not say how it does.",
-            "Scoring g is an MLP D-D-D with ReLU and sigmoid, one per modality (eq. 2 leaves it open).",
-            "Scores below 1e-8 count as 1e-8 in logarithms (eqs. 4 and 6).",
-            "Selection is straight-through: one-hot values, gradients of the softmax (the paper says only that h "
-            "becomes one-hot).",
-            "A selected feature has the width D of one modality, not M times D (after eq. 3).",
-            "All classifiers are one linear layer (the paper does not say).",
-            "Eq. 9 averages probabilities, not logits, since eq. 7 takes their logarithm.",
+            "All encoders take three channels. Depth and thermal images are replicated, so that cut-switch can move "
+            "patches between any two modalities. The paper does not specify this.",
+            "Scoring g is an MLP D-D-D with ReLU and sigmoid, one per modality. Eq. 2 does not specify it.",
+            "Scores are clamped to at least 1e-8 before the logarithm (eqs. 4 and 6).",
+            "Selection is straight-through: one-hot values with the gradients of the softmax. The paper only states "
+            "that h becomes one-hot.",
+            "A selected feature vector has the width D of one modality, not M times D (after eq. 3).",
+            "All classifiers are one linear layer. The paper does not specify them.",
+            "Eq. 9 averages probabilities instead of logits, since eq. 7 takes their logarithm.",
             "Eqs. 8 and 9 are read without their minus sign, which eq. 7 already has.",
-            "Eqs. 7 to 9 sum over AUs; here they are the mean over known AUs, so that eq. 10 weighs as many times as "
-            "much beside them as there are AUs, 12 times on BP4D; weight_guidance=0.0833 is the printed ratio there.",
-            "The norm in eq. 10 is taken element by element, as a scalar has no cosine with a vector; the gradient is "
+            "Eqs. 7 to 9 sum over AUs. Here they are the mean over known AUs. The relative weight of eq. 10 is "
+            "therefore larger by the number of AUs, 12 on BP4D, for which weight_guidance=0.0833 gives the printed "
+            "ratio.",
+            "The norm in eq. 10 is taken element by element, as a scalar has no cosine with a vector. The gradient is "
             "a constant target.",
-            "dist in eq. 10 is the cosine similarity, so that scores are drawn to where gradients are large "
-            "(guidance=align); guidance=oppose is the other reading.",
-            "Eq. 10 trains scoring alone, on detached features; guidance_trains=all lets it reach the encoders.",
-            "Eq. 9 reaches the encoders through scoring too; detach_scored=true stops that.",
-            "The temperature falls linearly over all epochs that there can be (30, a number of ours) and is 0.5 in the "
-            "last, which training that stops early never comes to; schedule=exponential falls within each epoch.",
-            "Predictions average K draws with noise fixed once for all frames; voting=expected and voting=argmax "
-            "need no draws.",
-            "The K draws come in groups of M that have the same Gumbel noise, passed round between the M modalities: "
-            "each draw has the distribution of eqs. 4 to 6, the draws of a group are negatively correlated, and any "
-            "two others are independent (the paper does not say how it draws).",
-            "Cut-switch meets half of the training frames, each with a block of its own; the paper gives no share.",
+            "dist in eq. 10 is the cosine similarity, so that scores are large where gradients are large "
+            "(guidance=align). guidance=oppose is the opposite reading.",
+            "Eq. 10 trains only the scoring networks, on detached features. guidance_trains=all also trains the "
+            "encoders.",
+            "Eq. 9 also sends gradients through scoring into the encoders. detach_scored=true stops them.",
+            "The temperature falls linearly to 0.5 over the maximum number of epochs. This maximum, 30, is our choice. "
+            "Training that stops early does not reach 0.5. schedule=exponential lowers the temperature in each epoch.",
+            "Predictions average K draws with noise fixed once for all frames. voting=expected and voting=argmax "
+            "use no draws.",
+            "The K draws form groups of M that share their Gumbel noise, rotated between the M modalities. Each draw "
+            "has the distribution of eqs. 4 to 6, the draws of a group are negatively correlated, and any two other "
+            "draws are independent. The paper does not specify the sampling.",
+            "Cut-switch changes half of the training frames, each with its own block. The paper gives no share.",
         ),
     )
 
@@ -130,32 +137,32 @@ class AMF(BranchedMethod):
         self.classifiers = nn.ModuleDict({m: nn.Linear(width, len(task.aus)) for m in names})
         self.classifier = nn.Linear(width, len(task.aus))
         generator = torch.Generator().manual_seed(VOTES_SEED)
-        drawn = gumbel_selection.Noise.drawn(
+        noise = gumbel_selection.Noise.sample(
             len(names), 1, recipe.samples, width, device=torch.device("cpu"), generator=generator
         )
-        self.register_buffer("votes", drawn.differences())
+        self.register_buffer("votes", noise.differences())
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Refuse a single modality."""
-        return None if len(task.modalities) > 1 else "selects between two or three modalities, and there is one"
+        """Return an error message for a task with a single modality."""
+        return None if len(task.modalities) > 1 else "needs two or three modalities, got one"
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Cut-switch."""
+        """Apply cut-switch."""
         return cut_switch(batch, self.recipe.cut_switch_block, self.recipe.cut_switch, generator)
 
     def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """Eq. (1)."""
+        """Return the features of eq. (1)."""
         features: Tensor = self.encoders[modality.value](replicate_channels(images))
         return features
 
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
-        """AU probabilities by the votes of fixed draws, or by what the recipe wants instead."""
+        """Return AU probabilities by the selection that the recipe's ``voting`` names."""
         stacked = self._stacked(features)
-        return self.voted(gumbel_selection.weighted_features(self._selected(stacked), stacked))  # a* of eq. (3)
+        return self.average_votes(gumbel_selection.weighted_features(self._selected(stacked), stacked))  # a* of eq. (3)
 
     def modality_selection(self, inputs: Inputs) -> Float[Tensor, "n m"]:
-        """The share of features, over all votes, that predictions take from each modality.
+        """Return the share of features, over all votes, that predictions take from each modality.
 
         Args:
             inputs: As in ``forward``.
@@ -165,17 +172,17 @@ class AMF(BranchedMethod):
         return torch.cat([rivals, 1 - rivals.sum(1, keepdim=True)], 1)
 
     def scores(self, features: Float[Tensor, "m n d"]) -> Float[Tensor, "m n d"]:
-        """Eq. (2)."""
-        seen = features.detach() if self.recipe.detach_scored else features
-        return torch.stack([g(a) for g, a in zip(self.scoring.values(), seen, strict=True)])
+        """Return the scores of eq. (2)."""
+        scored = features.detach() if self.recipe.detach_scored else features
+        return torch.stack([g(a) for g, a in zip(self.scoring.values(), scored, strict=True)])
 
-    def voted(self, selected: Float[Tensor, "n k d"]) -> Float[Tensor, "n au"]:
-        """The mean over draws in eq. (9)."""
+    def average_votes(self, selected: Float[Tensor, "n k d"]) -> Float[Tensor, "n au"]:
+        """Return the mean over draws of eq. (9)."""
         votes: Tensor = self.classifier(selected)
         return votes.float().sigmoid().mean(1)  # eq. (9)
 
     def temperature(self, progress: Progress) -> float:
-        """τ of eq. (6) at a step."""
+        """Return τ of eq. (6) at a step."""
         recipe = self.recipe
         if recipe.schedule == "exponential":
             return max(recipe.final_temperature, recipe.temperature * math.exp(-recipe.decay * progress.step))
@@ -183,37 +190,37 @@ class AMF(BranchedMethod):
         return recipe.temperature + (recipe.final_temperature - recipe.temperature) * done
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
-        """Eq. (11), with the terms of eqs. (8), (9) and (10) beside it."""
+        """Return the loss of eq. (11) and its terms, eqs. (8), (9) and (10)."""
         features = {m: self.encode(m, batch.inputs[m]) for m in self.task.modalities}
         stacked = self._stacked(features)
         modalities, frames, width = stacked.shape
-        drawn = gumbel_selection.Noise.drawn(modalities, frames, self.recipe.samples, width, device=stacked.device)
+        noise = gumbel_selection.Noise.sample(modalities, frames, self.recipe.samples, width, device=stacked.device)
         scores, guided = self._scores_to_guide(stacked)
         odds = gumbel_selection.log_odds(scores)
-        votes = gumbel_voting.mean_vote(odds, stacked, self.classifier, drawn, self.temperature(progress))
+        votes = gumbel_voting.mean_vote(odds, stacked, self.classifier, noise, self.temperature(progress))
         terms = {"fused": masked_bce(votes, batch.labels)}  # eq. (9)
         total = self.recipe.weight_fused * terms["fused"]
         for m, score in zip(self.task.modalities, guided, strict=True):
             classifier = cast(nn.Linear, self.classifiers[m.value])
-            chances = classifier(features[m]).float().sigmoid()
-            alone = masked_bce(chances, batch.labels)  # eq. (8)
-            guidance = self.guidance(score, loss_gradient(classifier.weight, chances, batch.labels))
-            total = total + self.recipe.weight_modality * alone + self.recipe.weight_guidance * guidance  # eq. (11)
-            terms |= {m.value: alone, f"guidance_{m}": guidance}
+            probs = classifier(features[m]).float().sigmoid()
+            unimodal = masked_bce(probs, batch.labels)  # eq. (8)
+            guidance = self.guidance(score, loss_gradient(classifier.weight, probs, batch.labels))
+            total = total + self.recipe.weight_modality * unimodal + self.recipe.weight_guidance * guidance  # eq. (11)
+            terms |= {m.value: unimodal, f"guidance_{m}": guidance}
         return {"total": total, **terms}
 
     def guidance(self, scores: Float[Tensor, "n d"], gradient: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-        """Eq. (10): how far a modality's scores are from the profile of its gradient.
+        """Return eq. (10), the distance between a modality's scores and the magnitude of its gradient.
 
         Args:
             scores: α of the modality.
-            gradient: Of the modality's own loss, eq. (8), with respect to its features.
+            gradient: Gradient of the modality's loss, eq. (8), with respect to its features.
         """
-        likeness = functional.cosine_similarity(scores, gradient.abs(), dim=-1).mean()
-        return 1 - likeness if self.recipe.guidance == "align" else likeness
+        similarity = functional.cosine_similarity(scores, gradient.abs(), dim=-1).mean()
+        return 1 - similarity if self.recipe.guidance == "align" else similarity
 
     def _scores_to_guide(self, features: Float[Tensor, "m n d"]) -> tuple[Tensor, Tensor]:
-        """Scores for selection, and the same for eq. (10), which may be cut off from the encoders."""
+        """Return the scores for selection and those for eq. (10), the latter on detached features if so configured."""
         if self.recipe.guidance_trains == "all":
             scores = self.scores(features)
             return scores, scores
@@ -221,7 +228,7 @@ class AMF(BranchedMethod):
         return scores, guided
 
     def _selected(self, stacked: Float[Tensor, "m n d"]) -> Float[Tensor, "rivals n k d"]:
-        """What predictions take from each modality but the last."""
+        """Return the selection weights that predictions give each modality except the last."""
         odds = gumbel_selection.log_odds(self.scores(stacked))
         if self.recipe.voting == "expected":
             return gumbel_selection.relaxed_selection(odds, 1.0)
@@ -232,15 +239,15 @@ class AMF(BranchedMethod):
 
 
 def loss_gradient(
-    weight: Float[Tensor, "au d"], chances: Float[Tensor, "n au"], labels: Int[Tensor, "n au"]
+    weight: Float[Tensor, "au d"], probs: Float[Tensor, "n au"], labels: Int[Tensor, "n au"]
 ) -> Float[Tensor, "n d"]:
-    """Gradient of eq. (8), as :func:`~aubench.masked_bce` averages it, with respect to a modality's features.
+    """Return the gradient of eq. (8), averaged as in :func:`~aubench.masked_bce`, with respect to the features.
 
     Args:
-        weight: Of the linear layer whose sigmoids are ``chances``.
-        chances: AU probabilities.
+        weight: Weight of the linear layer that gives the logits of ``probs``.
+        probs: AU probabilities.
         labels: 1 present, 0 absent, -1 unknown.
     """
     known = labels >= 0
-    slopes = (chances.detach().float() - labels) * known / known.sum().clamp(min=1)
+    slopes = (probs.detach().float() - labels) * known / known.sum().clamp(min=1)
     return slopes @ weight.detach()

@@ -1,4 +1,5 @@
-"""AU-vMAE: a video masked autoencoder that learns how AUs go together and follow each other."""
+# Installed as aubench.methods.au_vmae.
+"""AU-vMAE: a video masked autoencoder guided by co-occurrences and transitions of AUs."""
 
 from __future__ import annotations
 
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MASKS_SEED = 20240716
-"""Of the masks that the patch level predicts with."""
+"""Seed of the masks that the patch level uses for predictions."""
 
 
 class AUvMAE(Method):
-    """VideoMAE, then its encoder with one linear layer, under the guidance of what AU pairs do."""
+    """VideoMAE, fine-tuned with one linear layer and losses on the statistics of AU pairs."""
 
     Recipe = AUvMAERecipe
     recipe: AUvMAERecipe
@@ -47,31 +48,30 @@ class AUvMAE(Method):
         "2024",
         fidelity=Fidelity.RESOLVED,
         deviations=(
-            "Pre-training sees the training role's frames; the paper's half a million face videos are of five other "
-            "datasets. pretrain_scope=all adds all subjects, and weights=videomae begins with Kinetics-400.",
-            "A clip of 128 frames goes through the encoder in segments of 16 (of every fourth frame at the frame "
-            "level): the paper's 2.81 G per frame are the multiply-accumulates of two such segments in 128 frames.",
-            "Eq. 1 is VideoMAE's mean squared error of hidden patches, each normalised by channel: the paper calls it "
-            "L2 and writes a norm.",
-            "The frame level sees the third of every four frames (the paper only says one of four).",
-            "Tokens are averaged over places, interpolated linearly in time to every frame, normalised and classified "
-            "by one linear layer: the paper does not say how every frame gets its prediction.",
-            "At test time the patch level hides half of the places too, by one mask for each segment of a clip, drawn "
-            "once.",
-            "Learning rates are VideoMAE's, scaled to the 64 segments that a step has at the video and the patch "
-            "level; the frame level has the same ones, though its steps have 16. Warm-up, layer decay, drop path and "
-            "Adam's betas are VideoMAE's too; the paper states none of them. Adam has no weight decay.",
-            "Eq. 2 sums over AUs as printed and is averaged over frames; an AU without any positive weighs 1.",
-            "Eq. 6 is read so that D_k keeps x where s_k = 1; as printed, labels would fall on the state of their "
-            "complement. It is used for labels and predictions alike, so no distance depends on it.",
-            "S of eq. 7 is averaged over the steps of a batch before it is compared (eq. 8), pairs of an AU with "
-            "itself are left out, and predictions enter it without a threshold.",
-            "C and S look at frames with labels alone, as K does, and entries without any frame are left out.",
-            "Clips of rare AUs end after 15 frames without one; frames without any AU count among these. What is left "
-            "of the last clip is filled with its last frame, whose repetitions have no labels; the paper does not say.",
-            "Fine-tuned weights are those of the epoch with the best F1 on validation subjects; the paper does not say "
-            "which of its 20 it takes.",
-            "Modalities other than visual, and input=early, are ours.",
+            "Pre-training uses the frames of the training role. The paper uses half a million face videos of five "
+            "other datasets. pretrain_scope=all adds all subjects, and weights=videomae starts from Kinetics-400.",
+            "The encoder takes a clip of 128 frames in segments of 16 frames (every fourth frame at the frame level). "
+            "The paper's 2.81 G per frame equal the multiply-accumulates of two such segments per 128 frames.",
+            "Eq. 1 is VideoMAE's mean squared error of masked patches, each normalised per channel. The paper calls it "
+            "L2 and prints a norm.",
+            "The frame level uses the third of every four frames. The paper only states one of four.",
+            "Tokens are averaged over space, interpolated linearly in time to every frame, normalised and classified "
+            "by one linear layer. The paper does not specify the prediction of every frame.",
+            "At test time the patch level masks half of the positions, with one fixed mask for each segment of a clip.",
+            "Learning rates are VideoMAE's, scaled to the 64 segments in a step of the video and patch levels. The "
+            "frame level uses the same rates with 16 segments in a step. Warm-up, layer decay, drop path and Adam's "
+            "betas are VideoMAE's. The paper states none of them. Adam has no weight decay.",
+            "Eq. 2 sums over AUs as printed and is averaged over frames. An AU without positives has weight 1.",
+            "Eq. 6 is read so that D_k = x where s_k = 1. As printed, labels would fall on the state of their "
+            "complement. Labels and predictions use the same reading, so no distance depends on it.",
+            "S of eq. 7 is averaged over the steps of a batch before the comparison (eq. 8), pairs of an AU with "
+            "itself are excluded, and predictions enter it without a threshold.",
+            "C and S use only frames with labels, as K does, and entries without any frame are excluded.",
+            "Clips of rare AUs end after 15 frames without one, including frames without any AU. Copies of the last "
+            "frame pad the last clip and have no labels. The paper does not specify the padding.",
+            "Fine-tuned weights come from the epoch with the best F1 on validation subjects. The paper does not state "
+            "which of its 20 epochs it uses.",
+            "Modalities other than visual, and input=early, are our extensions.",
         ),
     )
 
@@ -83,42 +83,44 @@ class AUvMAE(Method):
     def __init__(self, task: Task, recipe: AUvMAERecipe) -> None:
         super().__init__(task, recipe)
         self.rows = task.image_size // recipe.patch
-        self.segments = recipe.clip_frames // recipe.stride // recipe.together
-        grid, aus = (recipe.together // recipe.tubelet, self.rows), len(task.aus)
+        self.segments = recipe.clip_frames // recipe.stride // recipe.segment_frames
+        grid, aus = (recipe.segment_frames // recipe.tubelet, self.rows), len(task.aus)
         values = recipe.tubelet * recipe.patch**2 * task.channels
-        place, decoder_place = (
-            video.positions(recipe.positions, *grid, width) for width in (recipe.width, recipe.decoder_width)
+        positions, decoder_positions = (
+            video.position_embeddings(recipe.positions, *grid, width) for width in (recipe.width, recipe.decoder_width)
         )
-        self.encoder = VideoEncoder(place, values, recipe.depth, recipe.heads)
+        self.encoder = VideoEncoder(positions, values, recipe.depth, recipe.heads)
         self.head = nn.Sequential(nn.LayerNorm(recipe.width), nn.Linear(recipe.width, aus))
         if recipe.pretrain_epochs:
-            self.decoder = VideoDecoder(decoder_place, values, recipe.width, recipe.decoder_depth, recipe.decoder_heads)
+            self.decoder = VideoDecoder(
+                decoder_positions, values, recipe.width, recipe.decoder_depth, recipe.decoder_heads
+            )
         self.register_buffer("au_weights", torch.ones(aus))
         self.register_buffer("knowledge_intra", -torch.ones(aus, aus))
         self.register_buffer("knowledge_inter", -torch.ones(aus, aus, au_pair_statistics.TRANSITIONS))
         cpu = torch.device("cpu")
-        drawn = torch.rand(
+        scores = torch.rand(
             self.segments, self.rows**2, device=cpu, generator=torch.Generator(cpu).manual_seed(MASKS_SEED)
         )
-        self.register_buffer("masks", drawn, persistent=False)
+        self.register_buffer("masks", scores, persistent=False)
         video_weights.load_into(self, recipe.weights, task.channels)
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Refuse a task without the modality of the recipe, or early fusion of a single one."""
-        wanted = _input_of(recipe)
-        if wanted == "early":
-            return None if len(task.modalities) > 1 else "fuses two or three modalities, and there is one"
-        return None if wanted in task.modalities else f"needs {wanted} images"
+        """Return an error message for a task without the recipe's input, or for early fusion of one modality."""
+        source = _input_of(recipe)
+        if source == "early":
+            return None if len(task.modalities) > 1 else "needs two or three modalities for input=early, got one"
+        return None if source in task.modalities else f"needs {source} images"
 
     @classmethod
     def select_modalities(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
-        """The one modality of the recipe, or all."""
-        wanted = _input_of(recipe)
-        return task.modalities if wanted == "early" else (Modality(wanted),)
+        """Return the modality of the recipe's input, or all modalities for early fusion."""
+        source = _input_of(recipe)
+        return task.modalities if source == "early" else (Modality(source),)
 
     def stages(self) -> Sequence[Stage]:
-        """Pre-training, then fine-tuning."""
+        """Return the stages: pre-training, if it has epochs, and fine-tuning."""
         recipe = self.recipe
         pretraining = Stage(
             "pretrain",
@@ -132,20 +134,20 @@ class AUvMAE(Method):
         return (pretraining, finetuning) if recipe.pretrain_epochs else (finetuning,)
 
     def on_train_labels(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
-        """Take class weights and knowledge from the training role (eqs. 2, 3, 6 and 7)."""
+        """Compute class weights and pair statistics from training labels (eqs. 2, 3, 6 and 7)."""
         self.au_weights.copy_(au_pair_statistics.class_weights(labels))
-        known = au_pair_statistics.pair_targets(labels)
-        self.knowledge_intra.copy_(known.intra)
-        self.knowledge_inter.copy_(known.inter)
+        targets = au_pair_statistics.pair_targets(labels)
+        self.knowledge_intra.copy_(targets.intra)
+        self.knowledge_inter.copy_(targets.inter)
 
     def extra_clip_spans(self, labels: Int[Tensor, "frames au"]) -> Sequence[tuple[int, int]]:
-        """Clips of rare AUs."""
+        """Return the clips of rare AUs."""
         if not self.recipe.minority_clips:
             return ()
         return rare_au_spans(labels, [self.task.aus.index(au) for au in self.recipe.minority(self.task.aus)])
 
     def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
-        """Adam on the encoder and either the decoder or the classifier."""
+        """Create Adam for the encoder and either the decoder or the classifier."""
         recipe = self.recipe
         other = "decoder." if stage.pretraining else "head."
         trained = [(name, p) for name, p in self.named_parameters() if name.startswith(("encoder.", other))]
@@ -156,7 +158,7 @@ class AUvMAE(Method):
         return torch.optim.AdamW(groups)
 
     def learning_rate_factor(self, stage: Stage, progress: Progress) -> float:
-        """Warm-up and half a cosine, or the recipe's other schedule of fine-tuning."""
+        """Return the factor of the learning rate: warm-up and half a cosine, or the recipe's schedule."""
         if stage.pretraining:
             return warmup_cosine(progress, self.recipe.pretrain_warmup_epochs, 0.0)
         if self.recipe.learning_rate_schedule == "cosine":
@@ -164,90 +166,90 @@ class AUvMAE(Method):
         return super().learning_rate_factor(stage, progress)
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
-        """Eq. (1) in pre-training, eq. (9) with its terms beside it in fine-tuning."""
+        """Return eq. (1) in pre-training, or eq. (9) and its terms in fine-tuning."""
         recipe = self.recipe
         self.encoder.blocks.set_drop_path(0.0 if stage.pretraining else recipe.drop_path)
         cut = self.tubelets(batch.inputs)
         if stage.pretraining:
-            return {"total": self.reconstruction(cut)}
-        found = self.detected(cut, self.drawn(cut, recipe.patch_mask)[0] if recipe.level == "patch" else None)
-        states = torch.where(batch.labels >= 0, found, -1)
+            return {"total": self.reconstruction_loss(cut)}
+        visible = self.sample_masks(cut, recipe.patch_mask)[0] if recipe.level == "patch" else None
+        probs = self.frame_probabilities(cut, visible)
+        states = torch.where(batch.labels >= 0, probs, -1)
         c = au_pair_statistics.co_occurrence(states.flatten(0, 1))  # eq. (4)
         s = au_pair_statistics.transitions(states[:, :-1].flatten(0, 1), states[:, 1:].flatten(0, 1))  # eq. (7)
         weights = self.au_weights if recipe.class_weights else torch.ones_like(self.au_weights)
-        cls = au_pair_statistics.weighted_bce(found, batch.labels, weights)  # eq. (2)
+        cls = au_pair_statistics.weighted_bce(probs, batch.labels, weights)  # eq. (2)
         intra = au_pair_statistics.distance(self.knowledge_intra, c, recipe.norm)  # eq. (5)
         inter = au_pair_statistics.distance(self.knowledge_inter, s, recipe.norm)  # eq. (8)
         total = recipe.weight_cls * cls + recipe.weight_intra * intra + recipe.weight_inter * inter  # eq. (9)
         return {"total": total, "cls": cls, "intra": intra, "inter": inter}
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n t au"]:
-        """AU probabilities of every frame."""
+        """Return AU probabilities of every frame."""
         cut = self.tubelets(inputs)
         if self.recipe.level != "patch":
-            return self.detected(cut)
-        shown, _ = video.tubes(self.masks, self.recipe.patch_mask)
-        return self.detected(cut, shown.repeat(len(cut) // self.segments, 1))
+            return self.frame_probabilities(cut)
+        visible, _ = video.tube_masks(self.masks, self.recipe.patch_mask)
+        return self.frame_probabilities(cut, visible.repeat(len(cut) // self.segments, 1))
 
-    def tubelets(self, inputs: Inputs) -> Float[Tensor, "segments steps places values"]:
-        """What the encoder sees of clips, each clip's segments one after the other."""
+    def tubelets(self, inputs: Inputs) -> Float[Tensor, "segments steps cells values"]:
+        """Return the encoder's input, the tubelets of each clip's segments in order."""
         stride = self.recipe.stride
         clips = torch.cat([inputs[m] for m in self.task.modalities], 2)[:, stride // 2 :: stride]
-        segments = clips.reshape(-1, self.recipe.together, *clips.shape[2:])
+        segments = clips.reshape(-1, self.recipe.segment_frames, *clips.shape[2:])
         return video.tubelets(segments, self.recipe.tubelet, self.recipe.patch)
 
-    def drawn(self, cut: Float[Tensor, "n steps places values"], hidden: float) -> tuple[Tensor, Tensor]:
-        """Tube masks by chance, one for each segment: the places shown and the places hidden."""
-        masks: tuple[Tensor, Tensor] = video.tubes(torch.rand(len(cut), self.rows**2, device=cut.device), hidden)
+    def sample_masks(self, cut: Float[Tensor, "n steps cells values"], share: float) -> tuple[Tensor, Tensor]:
+        """Sample a tube mask per segment and return the visible and the masked cells."""
+        masks: tuple[Tensor, Tensor] = video.tube_masks(torch.rand(len(cut), self.rows**2, device=cut.device), share)
         return masks
 
-    def reconstruction(self, cut: Float[Tensor, "n steps places values"]) -> Float[Tensor, ""]:
-        """Eq. (1): how far hidden patches are from what the decoder makes of the others."""
-        shown, hidden = self.drawn(cut, self.recipe.mask)
-        found = self.decoder(self.encoder(cut, shown), shown, hidden)
-        return functional.mse_loss(
-            found.float(), video.normalize_tubelets(video.at_places(cut, hidden), self.task.channels)
-        )
+    def reconstruction_loss(self, cut: Float[Tensor, "n steps cells values"]) -> Float[Tensor, ""]:
+        """Return eq. (1), the mean squared error of masked patches."""
+        visible, masked = self.sample_masks(cut, self.recipe.mask)
+        predicted = self.decoder(self.encoder(cut, visible), visible, masked)
+        target = video.normalize_tubelets(video.gather_cells(cut, masked), self.task.channels)
+        return functional.mse_loss(predicted.float(), target)
 
-    def detected(
-        self, cut: Float[Tensor, "segments steps places values"], shown: Int[Tensor, "segments k"] | None = None
+    def frame_probabilities(
+        self, cut: Float[Tensor, "segments steps cells values"], visible: Int[Tensor, "segments k"] | None = None
     ) -> Float[Tensor, "n t au"]:
-        """AU probabilities of every frame from what is shown of its clip."""
-        features = self.encoder(cut, shown).mean(2)
+        """Return AU probabilities of every frame from the visible cells of its clip, all cells by default."""
+        features = self.encoder(cut, visible).mean(2)
         features = features.reshape(-1, self.segments * features.shape[1], features.shape[2])
-        logits: Tensor = self.head(video.over_frames(features, self.recipe.clip_frames))
+        logits: Tensor = self.head(video.interpolate_to_frames(features, self.recipe.clip_frames))
         return logits.float().sigmoid()
 
     def reconstruct(self, inputs: Inputs, mask: float) -> Reconstruction:
-        """What pre-training sees of clips, and what it makes of it; nothing without pre-training.
+        """Return original, masked and restored clips; empty without pre-training.
 
-        Each tubelet that is filled in gets the mean and deviation that it had, since the decoder does not learn them.
+        Restored tubelets get the mean and standard deviation of the original, which the decoder does not learn.
 
         Args:
             inputs: Clips.
-            mask: Share of places to hide.
+            mask: Share of cells to mask.
         """
         if not self.recipe.pretrain_epochs:
             return Reconstruction({}, {}, {})
         cut = self.tubelets(inputs)
-        shown, hidden = self.drawn(cut, mask)
-        mean, deviation = (video.at_places(x, hidden) for x in video.statistics(cut, self.task.channels))
-        told = self.decoder(self.encoder(cut, shown), shown, hidden) * deviation + mean
-        seen = self._frames(video.fill_masked(cut, hidden, torch.zeros_like(told)))
-        restored = self._frames(video.fill_masked(cut, hidden, told))
-        return Reconstruction(self._frames(cut), {m.value: x for m, x in seen.items()}, restored)
+        visible, masked = self.sample_masks(cut, mask)
+        mean, deviation = (video.gather_cells(x, masked) for x in video.statistics(cut, self.task.channels))
+        predicted = self.decoder(self.encoder(cut, visible), visible, masked) * deviation + mean
+        zeroed = self._frames(video.fill_masked(cut, masked, torch.zeros_like(predicted)))
+        restored = self._frames(video.fill_masked(cut, masked, predicted))
+        return Reconstruction(self._frames(cut), {m.value: x for m, x in zeroed.items()}, restored)
 
     def pair_statistics(
         self, states: Sequence[Float[Tensor, "frames au"]]
     ) -> tuple[Float[Tensor, "au au"], Float[Tensor, "au au 16"]]:
-        """Eqs. (3) and (4), and eq. (7), of labels or of probabilities.
+        """Return eqs. (3) or (4), and eq. (7), of labels or probabilities.
 
         Args:
-            states: Of the consecutive frames of each sequence, -1 where unknown.
+            states: States of the consecutive frames of each sequence, -1 where unknown.
         """
         return au_pair_statistics.pair_targets(states)
 
-    def _frames(self, cut: Float[Tensor, "segments steps places values"]) -> dict[Modality, Tensor]:
+    def _frames(self, cut: Float[Tensor, "segments steps cells values"]) -> dict[Modality, Tensor]:
         segments = video.untubelets(cut, self.recipe.tubelet, self.recipe.patch, self.rows)
         clips = segments.reshape(-1, self.segments * segments.shape[1], *segments.shape[2:])
         parts = torch.split(clips, [m.channels for m in self.task.modalities], 2)

@@ -1,4 +1,5 @@
-"""CAM: late fusion with channel attention on the last maps of all ResNets."""
+# Installed as aubench.methods.cam.
+"""CAM: late fusion with channel attention on the last feature maps of all ResNets."""
 
 from __future__ import annotations
 
@@ -20,16 +21,16 @@ if TYPE_CHECKING:
 
 
 class CAMRecipe(BackboneRecipe):
-    """Which channel attention, and of what."""
+    """Hyper-parameters of the channel attention."""
 
     gate: Annotated[Gate, Categorical("cbam", "se")] = Field(
-        "cbam", description="'cbam' pools by average and maximum, 'se' by average alone."
+        "cbam", description="'cbam' pools by average and maximum, 'se' by average only."
     )
     reduction: Annotated[int, Categorical(4, 8, 16, 32)] = Field(
-        16, ge=1, description="r: channels of the maps over units of the gate's bottleneck."
+        16, ge=1, description="r, the ratio of channels to units of the gate's bottleneck."
     )
     per_stream: Annotated[bool, Categorical(False, True)] = Field(
-        False, description="A gate for each modality instead of one on the maps of all."
+        False, description="One gate per modality instead of one on the concatenated maps."
     )
 
 
@@ -43,11 +44,11 @@ class CAM(BranchedMethod):
         paper=f"Baseline of {PAPER}; gate of Woo et al.: CBAM, ECCV 2018",
         fidelity=Fidelity.APPROXIMATE,
         deviations=(
-            "The paper has nothing but the name, ResNet-18 with a channel attention mechanism; the gate is CBAM's for "
-            "channels with a reduction of 16, and gate=se is the other usual one.",
-            "The gate sees the last maps of all modalities side by side, since the paper speaks of the late-fusion "
-            "model with it and without; per_stream=true has a gate for each modality.",
-            "The gate's two layers have no biases, as CBAM's equation is printed.",
+            "The paper only names ResNet-18 with a channel attention mechanism. The gate is CBAM's channel attention "
+            "with a reduction of 16. gate=se is the other common choice.",
+            "The gate takes the concatenated last maps of all modalities, since the paper compares the late-fusion "
+            "model with and without it. per_stream=true uses one gate per modality.",
+            "The gate's two layers have no biases, as in CBAM's printed equation.",
             *DEVIATIONS,
             *ONE_CHANNEL,
         ),
@@ -64,16 +65,16 @@ class CAM(BranchedMethod):
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Refuse a single modality."""
-        return None if len(task.modalities) > 1 else "fuses two or three modalities, and there is one"
+        """Return an error message for a task with a single modality."""
+        return None if len(task.modalities) > 1 else "needs two or three modalities, got one"
 
     def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d height width"]:
-        """The last maps of one modality."""
+        """Return the last feature maps of one modality."""
         encoder: Encoder = self.encoders[modality.value]  # type: ignore[assignment]
         return encoder.maps(images)
 
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
-        """AU probabilities."""
+        """Return AU probabilities."""
         streams = [features[m] for m in self.task.modalities]
         maps = streams if self.recipe.per_stream else [torch.cat(streams, 1)]
         pooled = [attend(x).mean((2, 3)) for attend, x in zip(self.attention, maps, strict=True)]

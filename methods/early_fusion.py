@@ -1,3 +1,4 @@
+# Installed as aubench.methods.early_fusion.
 """Early fusion: one ResNet on the channels of all modalities."""
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class EarlyFusion(Method):
         fidelity=Fidelity.RESOLVED,
         deviations=(
             *DEVIATIONS,
-            "The first layer keeps its RGB weights, gives every other channel their mean, and scales all by 3 over "
-            "the number of channels: the paper does not say how ImageNet weights meet more channels.",
+            "The first layer keeps its RGB weights, uses their mean for every other channel, and scales all weights by "
+            "3 over the number of channels. The paper does not specify this adaptation.",
         ),
     )
 
@@ -39,11 +40,11 @@ class EarlyFusion(Method):
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Refuse a single modality."""
-        return None if len(task.modalities) > 1 else "fuses two or three modalities, and there is one"
+        """Return an error message for a task with a single modality."""
+        return None if len(task.modalities) > 1 else "needs two or three modalities, got one"
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
-        """AU probabilities."""
+        """Return AU probabilities."""
         images = torch.cat([inputs[m] for m in self.task.modalities], 1)
         logits: Tensor = self.classifier(self.encoder(images))
         return logits.float().sigmoid()

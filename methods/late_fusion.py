@@ -1,4 +1,5 @@
-"""Late fusion: a ResNet per modality, their features side by side into one linear layer."""
+# Installed as aubench.methods.late_fusion.
+"""Late fusion: a ResNet per modality and one linear layer on their concatenated features."""
 
 from __future__ import annotations
 
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class LateFusionRecipe(BackboneRecipe, CutSwitchRecipe):
-    """Late fusion trains without cut-switch; with ``cut_switch`` above 0 it is AMF Table 4's second row."""
+    """Hyper-parameters of late fusion; ``cut_switch`` above 0 gives the second row of AMF's Table 4."""
 
 
 class LateFusion(BranchedMethod):
-    """Concatenated global average poolings, one linear layer, sigmoid."""
+    """Concatenation of globally pooled features, one linear layer, sigmoid."""
 
     Recipe = LateFusionRecipe
     recipe: LateFusionRecipe
@@ -34,8 +35,8 @@ class LateFusion(BranchedMethod):
         deviations=(
             *DEVIATIONS,
             *ONE_CHANNEL,
-            "Without cut-switch, since Table 1's late fusion equals the row without it in Table 4; with it "
-            "(cut_switch above 0) one-channel images are replicated into a first layer of three, as in AMF.",
+            "Training uses no cut-switch, since late fusion in Table 1 equals the row without it in Table 4. If "
+            "cut_switch is above 0, one-channel images are replicated to three channels, as in AMF.",
         ),
     )
 
@@ -47,25 +48,25 @@ class LateFusion(BranchedMethod):
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Refuse a single modality."""
-        return None if len(task.modalities) > 1 else "fuses two or three modalities, and there is one"
+        """Return an error message for a task with a single modality."""
+        return None if len(task.modalities) > 1 else "needs two or three modalities, got one"
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Cut-switch, if the recipe asks for it."""
+        """Apply cut-switch if the recipe enables it."""
         recipe = self.recipe
         if not recipe.cut_switch:
             return batch
         return cut_switch(batch, recipe.cut_switch_block, recipe.cut_switch, generator)
 
     def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """Features of one modality."""
+        """Return the features of one modality."""
         features: Tensor = self.encoders[modality.value](
             replicate_channels(images) if self.recipe.cut_switch else images
         )
         return features
 
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
-        """AU probabilities."""
+        """Return AU probabilities."""
         logits: Tensor = self.classifier(torch.cat([features[m] for m in self.task.modalities], 1))
         return logits.float().sigmoid()
 

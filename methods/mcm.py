@@ -1,4 +1,5 @@
-"""MCM: a masked autoencoder of faces whose patches mix the channels of all modalities, then fine-tuned on AUs."""
+# Installed as aubench.methods.mcm.
+"""MCM: a masked autoencoder of patches with mixed channels of all modalities, fine-tuned on AUs."""
 
 from __future__ import annotations
 
@@ -39,37 +40,37 @@ PAPER = (
     "Unit Detection, WACV 2024"
 )
 PATTERNS_SEED = 20220925
-"""Of the mixes that predictions are made with."""
+"""Seed of the channel mixes used for predictions."""
 PRETRAIN_BETAS, BETAS = (0.9, 0.95), (0.9, 0.99)
-"""Of AdamW, by stage."""
+"""Betas of AdamW in pre-training and in fine-tuning."""
 
 
-def positive_weights(rates: Float[Tensor, " au"], how: str) -> Float[Tensor, " au"]:
-    """Eq. (4): p_k as printed, which weights frequent AUs up; its inverse; or 1.
+def positive_weights(rates: Float[Tensor, " au"], kind: str) -> Float[Tensor, " au"]:
+    """Return p_k of eq. (4) as printed, which weights frequent AUs up, its inverse, or 1.
 
     Args:
-        rates: Share of frames that show each AU; one that never occurs weighs 1 and sways no other's weight.
-        how: As ``class_weights`` of :class:`MCMRecipe`.
+        rates: Share of frames with each AU; an AU that never occurs has weight 1 and no effect on other weights.
+        kind: ``class_weights`` of :class:`MCMRecipe`.
     """
-    if how == "none":
+    if kind == "none":
         return torch.ones_like(rates)
     occurs = rates > 0
-    least = torch.where(occurs, rates, torch.inf).min()
-    weights = rates / least if how == "as_printed" else rates.max() / rates  # eq. (4)
+    minimum = torch.where(occurs, rates, torch.inf).min()
+    weights = rates / minimum if kind == "as_printed" else rates.max() / rates  # eq. (4)
     return torch.where(occurs, weights, 1)
 
 
 def weighted_bce(
     logits: Float[Tensor, "n au"], labels: Int[Tensor, "n au"], weights: Float[Tensor, " au"]
 ) -> Float[Tensor, ""]:
-    """Eq. (5): cross-entropy with weighted positives, summed over AUs, averaged over frames; unknown labels add 0."""
+    """Return eq. (5): cross-entropy with weighted positives, summed over known AUs and averaged over frames."""
     logits = logits.float()
     terms = torch.where(labels > 0, weights * logsigmoid(logits), logsigmoid(-logits))
     return -(terms * (labels >= 0)).sum() / len(labels)  # eq. (5)
 
 
 class MCM(Method):
-    """One vision transformer for one modality or all, pre-trained to tell every modality from a masked mix."""
+    """Vision transformer on mixed channels, pre-trained to reconstruct every modality from masked patches."""
 
     Recipe = MCMRecipe
     recipe: MCMRecipe
@@ -78,37 +79,38 @@ class MCM(Method):
         paper=PAPER,
         fidelity=Fidelity.RESOLVED,
         deviations=(
-            "Two modalities follow the paper's first version (four channels, one dropped in each patch), three its "
-            "second (five channels, two dropped, three decoders), which pre-trains for 100 epochs; 30 is the default.",
-            "Pre-training sees the training role's subjects alone; pretrain_scope=all sees everyone's frames, as a "
-            "random split of all frames does in the paper.",
-            "The encoder is 768 wide, which the paper's first weights demand; the 512 it prints is the decoders'.",
-            "Blocks are pre-norm, as the first weights are; eqs. 1 and 2 print post-norm.",
-            "The reconstruction is the squared error over masked patches, decoders added with weight 1; the paper does "
-            "not say which patches count (loss_on=all), nor whether targets are normalised (norm_pix_loss).",
-            "All channels meet the first weights with one mean and deviation, those of ImageNet's channels together, "
-            "since mixing puts any channel anywhere; weights=imagenet is a supervised ViT whose learned positions give "
-            "way to the sine-cosine ones.",
-            "Pre-training keeps its last weights; the paper goes on with those of epoch 25 of 30.",
-            "Fine-tuned weights are those of the epoch with the best F1 on validation subjects; the paper does not say "
-            "which of its 5 it takes.",
-            "A single modality is refused, as there is nothing to mix. The paper's rows of RGB or depth alone "
-            "(inputs=visual or depth) are runs on both and count as V+D; its Table II, which goes on from BP4D's model "
-            "with the visual images of DISFA, cannot be run.",
-            "Learning rates are taken as printed, not scaled by the batch size.",
-            "The classifier sees the mean of the patch tokens after the encoder's norm; the paper does not say "
-            "(pool=cls).",
-            "The reduction by ten when the second epoch starts multiplies the cosine from then on, down to the same "
-            "least rate; learning_rate_cut=1 leaves it out.",
-            "Eq. 4 as printed weights frequent AUs up, against its purpose; class_weights=inverse gives the rarer ones "
-            "the larger weight, as_printed and none are the others. An AU that never occurs weighs 1 and is not among "
-            "those that are compared.",
-            "Predictions use one mix, drawn once for all frames (mixes=k averages k); the paper does not say.",
-            "An image that is zero or black all over (a frame without a mesh, say) is missing. Its decoder's loss "
-            "leaves the frame out, and predictions mix no channel of it as long as another can take its place; "
-            "missing=mix mixes it, as the paper's reconstructions of DISFA do, and so does training.",
-            "Plain early fusion, inputs=conv, has the 1x1 convolution to three channels in both stages if asked for; "
-            "the paper says so for fine-tuning alone.",
+            "Two modalities follow the paper's first version (four channels, one dropped in each patch). Three follow "
+            "its second version (five channels, two dropped, three decoders), which pre-trains for 100 epochs. The "
+            "default is 30 epochs.",
+            "Pre-training uses only subjects of the training role. pretrain_scope=all uses the frames of all subjects, "
+            "as the paper's random split of all frames does.",
+            "The encoder is 768 wide, as the paper's initial weights require. The printed 512 is the decoders' width.",
+            "Blocks are pre-norm, as in the initial weights. Eqs. 1 and 2 print post-norm.",
+            "The reconstruction loss is the squared error over masked patches, summed over decoders with weight 1. The "
+            "paper specifies neither the patches (loss_on=all) nor a normalisation of targets (norm_pix_loss).",
+            "All channels are normalised with one mean and standard deviation, averaged over ImageNet's channels, "
+            "since mixing changes the order of channels. weights=imagenet is a supervised ViT with its learned "
+            "positions replaced by sine-cosine positions.",
+            "Fine-tuning starts from the last weights of pre-training. The paper uses those of epoch 25 of 30.",
+            "Fine-tuned weights come from the epoch with the best F1 on validation subjects. The paper does not state "
+            "which of its 5 epochs it uses.",
+            "A single modality is not supported, as mixing needs two. The paper's rows of RGB or depth "
+            "(inputs=visual or depth) are runs on both and count as V+D. Its Table II, which fine-tunes BP4D's model "
+            "on the visual images of DISFA, cannot be run.",
+            "Learning rates are used as printed, without scaling by the batch size.",
+            "The classifier takes the mean of the patch tokens after the encoder's norm. The paper does not specify "
+            "its input (pool=cls).",
+            "The reduction by ten at the second epoch multiplies the cosine from then on, down to the same minimum "
+            "rate. learning_rate_cut=1 disables it.",
+            "Eq. 4 as printed weights frequent AUs up, contrary to its purpose. class_weights=inverse gives rarer AUs "
+            "larger weights. The alternatives are as_printed and none. An AU that never occurs has weight 1 and is "
+            "excluded from the comparison.",
+            "Predictions use one mix, sampled once for all frames (mixes=k averages k). The paper does not specify it.",
+            "An image with all pixels zero or black, such as a frame without a mesh, is missing. Its decoder's loss "
+            "excludes the frame, and predictions use its channels only if no other channel is available. missing=mix "
+            "mixes them, as the paper's reconstructions of DISFA and training do.",
+            "Early fusion, inputs=conv, can use the 1x1 convolution to three channels in both stages. The paper "
+            "describes it for fine-tuning only.",
         ),
     )
 
@@ -127,25 +129,25 @@ class MCM(Method):
         self.fuse = nn.Conv2d(task.channels, 3, 1)
         self.fuse.requires_grad_("conv" in (recipe.inputs, recipe.pretrain_inputs if recipe.pretrain_epochs else None))
         generator = torch.Generator().manual_seed(PATTERNS_SEED)
-        drawn = torch.rand(recipe.mixes, self.cells, task.channels, generator=generator, device="cpu")
-        self.register_buffer("patterns", drawn.to(self.fuse.weight.device), persistent=False)
+        keys = torch.rand(recipe.mixes, self.cells, task.channels, generator=generator, device="cpu")
+        self.register_buffer("patterns", keys.to(self.fuse.weight.device), persistent=False)
         self.register_buffer("rates", torch.full((len(task.aus),), 0.5))
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Refuse a task without visual images, with nothing to mix them with, or without the chosen inputs."""
+        """Return an error message for a task without visual images, a second modality or the recipe's inputs."""
         assert isinstance(recipe, MCMRecipe)
         if Modality.VISUAL not in task.modalities:
-            return "needs visual images: its three channels are what a mix begins from"
+            return "needs visual images"
         if len(task.modalities) == 1:
-            return "mixes the channels of two or three modalities, and there is one"
-        for wanted in (recipe.inputs, recipe.pretrain_inputs):
-            if wanted in tuple(Modality) and wanted not in task.modalities:
-                return f"its recipe wants {wanted} images alone, and there are none"
+            return "needs two or three modalities, got one"
+        for source in (recipe.inputs, recipe.pretrain_inputs):
+            if source in tuple(Modality) and source not in task.modalities:
+                return f"its recipe needs {source} images"
         return None
 
     def stages(self) -> Sequence[Stage]:
-        """Reconstruction, unless it has no epoch; then AUs."""
+        """Return the stages: pre-training, if it has epochs, and fine-tuning."""
         recipe = self.recipe
         if not recipe.pretrain_epochs:
             return super().stages()
@@ -160,13 +162,13 @@ class MCM(Method):
         return (first, *super().stages())
 
     def on_train_labels(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
-        """Note how often each AU occurs."""
-        every = torch.cat(list(labels))
-        self.rates.copy_((every > 0).sum(0) / (every >= 0).sum(0).clamp(min=1))  # eq. (3), but for a common factor
+        """Compute the rate of each AU in the training labels."""
+        stacked = torch.cat(list(labels))
+        self.rates.copy_((stacked > 0).sum(0) / (stacked >= 0).sum(0).clamp(min=1))  # eq. (3) up to a common factor
 
     def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
-        """AdamW; in fine-tuning with learning rates that decay towards the input."""
-        recipe, named = self.recipe, self._trained(stage)
+        """Create AdamW, in fine-tuning with learning rates that decay towards the input."""
+        recipe, named = self.recipe, self._trained_parameters(stage)
         if stage.pretraining:
             groups = parameter_groups(named, recipe.pretrain_learning_rate, recipe.pretrain_weight_decay)
             return torch.optim.AdamW(groups, betas=PRETRAIN_BETAS)
@@ -174,7 +176,7 @@ class MCM(Method):
         return torch.optim.AdamW(groups, betas=BETAS)
 
     def learning_rate_factor(self, stage: Stage, progress: Progress) -> float:
-        """Warm-up and a cosine; in fine-tuning cut from the second epoch on."""
+        """Return the factor of warm-up and cosine, in fine-tuning cut from the second epoch on."""
         recipe = self.recipe
         if stage.pretraining:
             floor = recipe.final_learning_rate / recipe.pretrain_learning_rate
@@ -187,77 +189,77 @@ class MCM(Method):
         )
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
-        """The reconstruction of each modality, or eq. (5)."""
+        """Return the reconstruction loss of each modality, or eq. (5)."""
         self.encoder.blocks.set_drop_path(0.0 if stage.pretraining else self.recipe.drop_path)
         if stage.pretraining:
-            terms = self._reconstruction(batch.inputs)
+            terms = self._reconstruction_losses(batch.inputs)
             return {"total": torch.stack(list(terms.values())).sum(), **terms}
         logits = self._logits(self._image(batch.inputs, self.recipe.inputs))
         return {"total": weighted_bce(logits, batch.labels, positive_weights(self.rates, self.recipe.class_weights))}
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
-        """AU probabilities of images under fixed mixes, or of what the recipe looks at instead."""
+        """Return AU probabilities of images under fixed mixes, or of the recipe's other inputs."""
         if self.recipe.inputs != "mixed":
             return self._logits(self._image(inputs, self.recipe.inputs)).sigmoid()
-        fused, there = self._fused(inputs), self._present(inputs)
-        skips = self.recipe.missing == "skip"
-        votes = []
+        fused, present = self._fused(inputs), self._present(inputs)
+        probs = []
         for keys in self.patterns.unsqueeze(1):
-            taken = (
-                channel_mixing.sample_picks_of_present(keys, there)
-                if skips
+            picks = (
+                channel_mixing.sample_picks_of_present(keys, present)
+                if self.recipe.missing == "skip"
                 else channel_mixing.sample_channel_picks(keys)
             )
-            votes.append(self._logits(channel_mixing.mix_channels(fused, taken, self.recipe.patch)).sigmoid())
-        return torch.stack(votes).mean(0)
+            probs.append(self._logits(channel_mixing.mix_channels(fused, picks, self.recipe.patch)).sigmoid())
+        return torch.stack(probs).mean(0)
 
     @torch.no_grad()
     def reconstruct(self, inputs: Inputs, mask: float) -> Reconstruction:
-        """What pre-training sees of images, and what it makes of it.
+        """Return original, masked and restored images.
 
-        Where the loss was on masked patches alone, restored images have the original's other patches.
+        If the loss is on masked patches only, restored images have the original's visible patches.
 
         Args:
             inputs: Images in [-1, 1].
             mask: Share of patches to mask.
         """
-        wanted = self.recipe.pretrain_inputs
-        image = self._image(inputs, wanted)
-        kept = mae.kept_patches(len(image), self.cells, mask, image.device)
-        masked = mae.masked_patches(kept, self.cells)[..., None]
-        shown = self._pixels(patchify(image, self.recipe.patch).masked_fill(masked, 0))
-        tokens = self.encoder(image, kept)
+        source = self.recipe.pretrain_inputs
+        image = self._image(inputs, source)
+        visible = mae.sample_visible_patches(len(image), self.cells, mask, image.device)
+        masked = mae.masked_patches(visible, self.cells)[..., None]
+        masked_image = self._pixels(patchify(image, self.recipe.patch).masked_fill(masked, 0))
+        tokens = self.encoder(image, visible)
         restored = {}
         for name, decoder in self.decoders.items():
             original = patchify(inputs[Modality(name)], self.recipe.patch)
-            told = decoder(tokens, kept)
+            patches = decoder(tokens, visible)
             if self.recipe.norm_pix_loss:
-                told = told * (original.var(-1, keepdim=True) + 1e-6).sqrt() + original.mean(-1, keepdim=True)
-            whole = torch.where(masked, told, original) if self.recipe.loss_on == "masked" else told
-            restored[Modality(name)] = self._pixels(whole)
-        return Reconstruction(inputs, {wanted: shown}, restored)
+                patches = patches * (original.var(-1, keepdim=True) + 1e-6).sqrt() + original.mean(-1, keepdim=True)
+            if self.recipe.loss_on == "masked":
+                patches = torch.where(masked, patches, original)
+            restored[Modality(name)] = self._pixels(patches)
+        return Reconstruction(inputs, {source: masked_image}, restored)
 
-    def _reconstruction(self, inputs: Inputs) -> dict[str, Tensor]:
+    def _reconstruction_losses(self, inputs: Inputs) -> dict[str, Tensor]:
         image = self._image(inputs, self.recipe.pretrain_inputs)
-        kept = mae.kept_patches(len(image), self.cells, self.recipe.mask, image.device)
-        judged = mae.masked_patches(kept, self.cells)
+        visible = mae.sample_visible_patches(len(image), self.cells, self.recipe.mask, image.device)
+        scored = mae.masked_patches(visible, self.cells)
         if self.recipe.loss_on == "all":
-            judged = torch.ones_like(judged)
-        tokens = self.encoder(image, kept)
+            scored = torch.ones_like(scored)
+        tokens = self.encoder(image, visible)
         terms = {}
         for name, decoder in self.decoders.items():
-            wanted = inputs[Modality(name)]
-            target = patchify(wanted, self.recipe.patch)
+            images = inputs[Modality(name)]
+            target = patchify(images, self.recipe.patch)
             target = mae.normalize_patches(target) if self.recipe.norm_pix_loss else target
-            terms[name] = mae.mean_squared_error(decoder(tokens, kept), target, judged & is_present(wanted)[:, None])
+            terms[name] = mae.mean_squared_error(decoder(tokens, visible), target, scored & is_present(images)[:, None])
         return terms
 
-    def _image(self, inputs: Inputs, wanted: Image) -> Float[Tensor, "n 3 h w"]:
-        """What the encoder looks at in training; mixes are drawn anew for each patch."""
-        if wanted in inputs:
-            return replicate_channels(inputs[Modality(wanted)])
+    def _image(self, inputs: Inputs, source: Image) -> Float[Tensor, "n 3 h w"]:
+        """Return the encoder's input in training; each patch has a new random mix."""
+        if source in inputs:
+            return replicate_channels(inputs[Modality(source)])
         fused = self._fused(inputs)
-        if wanted == "conv":
+        if source == "conv":
             image: Tensor = self.fuse(fused)
             return image
         keys = torch.rand(len(fused), self.cells, fused.shape[1], device=fused.device)
@@ -277,9 +279,9 @@ class MCM(Method):
     def _pixels(self, patches: Float[Tensor, "n cells values"]) -> Float[Tensor, "n c h w"]:
         return unpatchify(patches, self.recipe.patch, self.task.image_size // self.recipe.patch)
 
-    def _trained(self, stage: Stage) -> Iterator[tuple[str, nn.Parameter]]:
-        wanted = self.recipe.pretrain_inputs if stage.pretraining else self.recipe.inputs
-        heads = [self.decoders if stage.pretraining else self.classifier, *([self.fuse] if wanted == "conv" else [])]
+    def _trained_parameters(self, stage: Stage) -> Iterator[tuple[str, nn.Parameter]]:
+        source = self.recipe.pretrain_inputs if stage.pretraining else self.recipe.inputs
+        heads = [self.decoders if stage.pretraining else self.classifier, *([self.fuse] if source == "conv" else [])]
         return chain(self.encoder.named_parameters(), *(head.named_parameters("head") for head in heads))
 
     def _reconstructed(self) -> tuple[Modality, ...]:

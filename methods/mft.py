@@ -1,4 +1,5 @@
-"""MFT: AU tokens of each modality through a transformer, then fused by multi-head attention."""
+# Installed as aubench.methods.mft.
+"""MFT: AU tokens of each modality through a transformer, fused by multi-head attention."""
 
 from __future__ import annotations
 
@@ -34,28 +35,28 @@ if TYPE_CHECKING:
 
 
 class MFTRecipe(BackboneRecipe):
-    """The transformers' size, where tokens and queries come from, and the weight of the unimodal losses."""
+    """Hyper-parameters of tokens, transformers, fusion and unimodal losses."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"width": 64, "heads": 4, "layers": 1}}
 
     tokens: Tokens = Field(
         "attention", description="AU tokens by attention maps, or by linear projections of the average over positions."
     )
-    width: int = Field(256, ge=1, description="Of a token.")
-    layers: Annotated[int, IntUniform(1, 3)] = Field(2, ge=1, description="Transformer layers of each modality.")
-    heads: int = Field(8, ge=1, description="Of every attention.")
+    width: int = Field(256, ge=1, description="Width of a token.")
+    layers: Annotated[int, IntUniform(1, 3)] = Field(2, ge=1, description="Number of transformer layers per modality.")
+    heads: int = Field(8, ge=1, description="Number of attention heads.")
     dropout: Annotated[float, Uniform(0, 0.5)] = Field(0.1, ge=0, lt=1)
     query: Literal["sum", "visual", "depth", "thermal"] = Field(
-        "sum", description="What asks in the fusion: the sum of all modalities' tokens, or one modality's."
+        "sum", description="Query of the fusion: the sum of all modalities' tokens, or one modality's tokens."
     )
     weight_unimodal: Annotated[float, LogUniform(0.1, 10)] = Field(
-        1.0, gt=0, description="Of each modality's own loss."
+        1.0, gt=0, description="Weight of each unimodal loss."
     )
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
         if self.width % self.heads:
-            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         return self
 
 
@@ -69,18 +70,18 @@ class MFT(BranchedMethod):
         paper="Zhang and Yin: Multi-Modal Learning for AU Detection Based on Multi-Head Fused Transformers, FG 2021",
         fidelity=Fidelity.APPROXIMATE,
         deviations=(
-            "Built from what the abstract says: a transformer encoder per modality learns AU encodings, a fusion "
-            "transformer with multi-head fusion attention joins them, and all is trained end to end. Sizes, losses "
-            "and training are ours.",
-            "An AU's token is the average of the last map under its own softmax attention map, projected to 256, plus "
-            "a learned embedding; tokens=linear projects the plain average for each AU.",
-            "Two pre-norm transformer layers with 8 heads for each modality, then one fusion block with norms after "
-            "its residuals.",
-            "In the fusion the sum of the modalities' tokens asks the tokens of all; query=visual, depth or thermal "
-            "lets one modality ask.",
-            "Each AU has a linear layer of its own on its token; each modality has such layers too, trained with "
-            "weight 1 and used in training alone.",
-            "A single modality goes through the same fusion block, which then attends to its own tokens.",
+            "The implementation follows the abstract: a transformer encoder per modality learns AU encodings, a fusion "
+            "transformer with multi-head fusion attention combines them, and training is end to end. Sizes, losses "
+            "and training are our choices.",
+            "An AU's token is the average of the last map under the AU's softmax attention map, projected to 256, plus "
+            "a learned embedding. tokens=linear projects the average over positions for each AU.",
+            "Each modality has two pre-norm transformer layers with 8 heads. One fusion block with post-norm residuals "
+            "follows.",
+            "In the fusion, the sum of the modalities' tokens queries the tokens of all modalities. query=visual, "
+            "depth or thermal uses one modality as the query.",
+            "Each AU has a separate linear layer on its token. Each modality has such layers too, with loss weight 1, "
+            "used only in training.",
+            "A single modality uses the same fusion block as self-attention.",
             *TRAINED_ALIKE,
             *ONE_CHANNEL,
         ),
@@ -102,27 +103,27 @@ class MFT(BranchedMethod):
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Refuse a recipe in which a modality asks that is not there."""
+        """Return an error message for a task without the modality of the recipe's query."""
         assert isinstance(recipe, MFTRecipe)
         if recipe.query not in ("sum", *task.modalities):
             return f"query={recipe.query} needs {recipe.query} images"
         return None
 
     def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n au d"]:
-        """AU encodings of one modality."""
+        """Return the AU encodings of one modality."""
         encoder: Encoder = self.encoders[modality.value]  # type: ignore[assignment]
         encodings: Tensor = self.encodings[modality.value](encoder.maps(images))
         return encodings
 
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
-        """AU probabilities."""
+        """Return AU probabilities."""
         tokens = [features[m] for m in self.task.modalities]
         query = torch.stack(tokens).sum(0) if self.recipe.query == "sum" else features[Modality(self.recipe.query)]
         logits: Tensor = self.classifier(self.fusion(query, torch.cat(tokens, 1)))
         return logits.float().sigmoid()
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
-        """The fused loss, and each modality's own."""
+        """Return the fused loss and the unimodal losses."""
         features = {m: self.encode(m, batch.inputs[m]) for m in self.task.modalities}
         terms = {"fused": masked_bce(self.fuse(features), batch.labels)}
         total = terms["fused"]

@@ -1,4 +1,5 @@
-"""ResNet on depth images alone."""
+# Installed as aubench.methods.resnet_depth.
+"""Baseline ResNet on depth images."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from aubench.methods._modules.single_modality import DEVIATIONS, ONE_CHANNEL, PA
 
 
 class ResNetDepth(SingleModality):
-    """ResNet-18 (or another) on depth images."""
+    """ResNet on depth images, ResNet-18 by default."""
 
     modality = Modality.DEPTH
     card = MethodCard(

@@ -1,4 +1,5 @@
-"""ResNet on thermal images alone."""
+# Installed as aubench.methods.resnet_thermal.
+"""Baseline ResNet on thermal images."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from aubench.methods._modules.single_modality import DEVIATIONS, ONE_CHANNEL, PA
 
 
 class ResNetThermal(SingleModality):
-    """ResNet-18 (or another) on thermal images."""
+    """ResNet on thermal images, ResNet-18 by default."""
 
     modality = Modality.THERMAL
     card = MethodCard(

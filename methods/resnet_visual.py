@@ -1,4 +1,5 @@
-"""ResNet on visual images alone."""
+# Installed as aubench.methods.resnet_visual.
+"""Baseline ResNet on visual images."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from aubench.methods._modules.single_modality import DEVIATIONS, PAPER, SingleMo
 
 
 class ResNetVisual(SingleModality):
-    """ResNet-18 (or another) on visual images."""
+    """ResNet on visual images, ResNet-18 by default."""
 
     modality = Modality.VISUAL
     card = MethodCard(

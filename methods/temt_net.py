@@ -1,4 +1,5 @@
-"""TEMT-Net: one visual encoder learns AUs, facial points, and to draw what another sensor saw."""
+# Installed as aubench.methods.temt_net.
+"""TEMT-Net: multi-task learning of AUs, facial landmarks and another modality's images from visual images."""
 
 from __future__ import annotations
 
@@ -33,30 +34,30 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HALVINGS = 5
-"""How often a ResNet halves its images, rounding up."""
+"""Number of times a ResNet halves the size of its images, rounding up."""
 
-LEAST_EYE_DISTANCE = 0.1
-"""Of the outer eye corners, as points are measured; a face in profile counts as if it had it."""
+MIN_EYE_DISTANCE = 0.1
+"""Minimum distance of the outer eye corners in landmark coordinates, for faces in profile."""
 
 
 class TEMTNetRecipe(BackboneRecipe):
-    """Weights of the three tasks."""
+    """Hyper-parameters of TEMT-Net: weights of the three tasks."""
 
-    weight_au: float = Field(1.0, gt=0, description="Of AU detection.")
+    weight_au: float = Field(1.0, gt=0, description="Weight of AU detection.")
     weight_generation: Annotated[float, LogUniform(0.01, 10)] = Field(
-        1.0, ge=0, description="Of drawing the other modality's image."
+        1.0, ge=0, description="Weight of generating the other modality's image."
     )
     weight_landmarks: Annotated[float, LogUniform(0.01, 10)] = Field(
-        0.5, ge=0, description="Of finding facial points, where the store has them."
+        0.5, ge=0, description="Weight of landmark detection, used if the store has landmarks."
     )
 
 
 class Decoder(nn.Sequential):
-    """Feature maps to an image, each step undoing one halving of the encoder.
+    """Decoder of feature maps to an image; each step reverts one halving of the encoder.
 
     Args:
-        features: Channels of the maps; each step but the last halves them.
-        channels: Of the image.
+        features: Channels of the maps; each step except the last halves them.
+        channels: Channels of the image.
         size: Height and width of the image.
     """
 
@@ -64,14 +65,14 @@ class Decoder(nn.Sequential):
         sizes = [-(-size // 2**k) for k in reversed(range(HALVINGS))]
         widths = [features // 2**k for k in range(HALVINGS)]
         steps: list[nn.Module] = []
-        for side, width, narrower in zip(sizes, widths, widths[1:], strict=False):
-            steps += [nn.Upsample(side), nn.Conv2d(width, narrower, 3, padding=1, bias=False)]
-            steps += [nn.BatchNorm2d(narrower), nn.ReLU()]
+        for side, width, next_width in zip(sizes, widths, widths[1:], strict=False):
+            steps += [nn.Upsample(side), nn.Conv2d(width, next_width, 3, padding=1, bias=False)]
+            steps += [nn.BatchNorm2d(next_width), nn.ReLU()]
         super().__init__(*steps, nn.Upsample(size), nn.Conv2d(widths[-1], channels, 3, padding=1), nn.Tanh())
 
 
 class TEMTNet(Method):
-    """A ResNet on visual images with a classifier, which alone predicts, a decoder, and a regressor of points."""
+    """ResNet on visual images with a classifier, and a decoder and a landmark regressor used in training."""
 
     Recipe = TEMTNetRecipe
     recipe: TEMTNetRecipe
@@ -81,16 +82,17 @@ class TEMTNet(Method):
         paper="Liu, Zhang, Yang and Yin: Multi-Modality Empowered Network for Facial Action Unit Detection, WACV 2019",
         fidelity=Fidelity.APPROXIMATE,
         deviations=(
-            "Only the abstract could be read, which names the three tasks; all layers, losses and weights are ours.",
+            "The implementation follows the abstract, which names the three tasks. All layers, losses and weights are "
+            "our choices.",
             *TRAINED_ALIKE,
-            "All tasks share a ResNet-18 on visual images; AUs are one linear layer on its pooled features.",
-            "The decoder undoes the encoder's five halvings, each by nearest-neighbour upsampling and a convolution; "
-            "its image is compared by L1. Frames whose other image is black all over, or zero, have none and count "
-            "nowhere.",
-            "Points are one linear layer on the pooled features, compared by smooth L1 in units of the distance of the "
-            "outer eye corners, a twentieth of the image's width at least, and left out where the store has none.",
-            "There is no adversarial term: the abstract names none, and it would need an optimiser of its own.",
-            "It draws depth where that is the other modality, as AMF's authors did when they compared with it.",
+            "All tasks share a ResNet-18 on visual images. AU detection is one linear layer on its pooled features.",
+            "The decoder reverts the encoder's five halvings with nearest-neighbour upsampling and a convolution each. "
+            "Its loss is L1. The loss excludes frames with a black or zero target image.",
+            "Landmark detection is one linear layer on the pooled features with a smooth L1 loss in units of the "
+            "distance of the outer eye corners, at least a twentieth of the image's width. The loss excludes frames "
+            "without landmarks.",
+            "There is no adversarial loss, as the abstract names none.",
+            "The decoder generates depth if depth is the other modality, as in AMF's comparison.",
         ),
     )
 
@@ -106,63 +108,63 @@ class TEMTNet(Method):
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Refuse all but visual and one other."""
+        """Return an error message unless the modalities are visual and one other."""
         if Modality.VISUAL not in task.modalities:
-            return "sees visual images, and there are none"
+            return "needs visual images"
         if len(task.modalities) == 1:
-            return "learns to draw a second modality, and there is none"
+            return "needs a second modality, got one"
         return None if len(task.modalities) == 2 else "draws one modality out of visual images, and there are two more"
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
-        """AU probabilities by the visual images alone."""
+        """Return AU probabilities of the visual images."""
         logits: Tensor = self.classifier(self.encoder(inputs[Modality.VISUAL]))
         return logits.float().sigmoid()
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
-        """The weighted sum of the tasks that are on, with each beside it."""
+        """Return the weighted sum of the enabled tasks' losses, and each loss."""
         recipe = self.recipe
         maps = self.encoder.maps(batch.inputs[Modality.VISUAL])
         features = maps.mean((2, 3))
         terms = {"au": masked_bce(self.classifier(features).float().sigmoid(), batch.labels)}
         total = recipe.weight_au * terms["au"]
         if recipe.weight_generation:
-            terms["generation"] = image_distance(self.decoder(maps), batch.inputs[self.target])
+            terms["generation"] = image_loss(self.decoder(maps), batch.inputs[self.target])
             total = total + recipe.weight_generation * terms["generation"]
         if recipe.weight_landmarks and batch.landmarks is not None:
-            points = self.regressor(features).unflatten(1, (-1, 2))
-            terms["landmarks"] = points_distance(points, batch.landmarks)
+            landmarks = self.regressor(features).unflatten(1, (-1, 2))
+            terms["landmarks"] = landmark_loss(landmarks, batch.landmarks)
             total = total + recipe.weight_landmarks * terms["landmarks"]
         return {"total": total, **terms}
 
 
-def image_distance(drawn: Float[Tensor, "n c h w"], wanted: Float[Tensor, "n c h w"]) -> Float[Tensor, ""]:
-    """L1 over the frames that have an image.
+def image_loss(predicted: Float[Tensor, "n c h w"], target: Float[Tensor, "n c h w"]) -> Float[Tensor, ""]:
+    """Return the L1 loss over the frames with a target image.
 
     Args:
-        drawn: In [-1, 1].
-        wanted: In [-1, 1]; black all over, or zero, where the frame has no such image.
+        predicted: Images in [-1, 1].
+        target: Images in [-1, 1]; all pixels are black or zero in frames without an image.
 
     Returns:
-        The mean over pixels and channels; 0 where no frame has an image.
+        The mean over pixels and channels, or 0 if no frame has an image.
     """
-    there = is_present(wanted)
-    errors = (drawn.float() - wanted).abs().flatten(1).mean(1)
-    return (errors * there).sum() / there.sum().clamp(min=1)
+    present = is_present(target)
+    errors = (predicted.float() - target).abs().flatten(1).mean(1)
+    return (errors * present).sum() / present.sum().clamp(min=1)
 
 
-def points_distance(found: Float[Tensor, "n l 2"], wanted: Float[Tensor, "n l 2"]) -> Float[Tensor, ""]:
-    """Smooth L1 in units of the inter-ocular distance.
+def landmark_loss(predicted: Float[Tensor, "n l 2"], target: Float[Tensor, "n l 2"]) -> Float[Tensor, ""]:
+    """Return the smooth L1 loss in units of the distance of the outer eye corners.
 
     Args:
-        found: Columns and rows.
-        wanted: The same, NaN where unknown; a frame without its outer eye corners counts nowhere.
+        predicted: Columns and rows.
+        target: Columns and rows, NaN if unknown; the loss excludes frames without outer eye corners.
 
     Returns:
-        The mean over known coordinates; 0 where none is known.
+        The mean over known coordinates, or 0 if none is known.
     """
-    left, right = (wanted[:, corner] for corner in OUTER_EYE_CORNERS)
-    unit = (right - left).square().sum(-1).sqrt().clamp(min=LEAST_EYE_DISTANCE)[:, None, None]
-    known = wanted.isfinite() & unit.isfinite()
-    errors = torch.where(known, found.float() - wanted, 0.0) / unit.nan_to_num(1.0)
+    left, right = (target[:, corner] for corner in OUTER_EYE_CORNERS)
+    unit = (right - left).square().sum(-1).sqrt().clamp(min=MIN_EYE_DISTANCE)[:, None, None]
+    known = target.isfinite() & unit.isfinite()
+    errors = torch.where(known, predicted.float() - target, 0.0) / unit.nan_to_num(1.0)
     terms = functional.smooth_l1_loss(errors, torch.zeros_like(errors), reduction="sum")
     return terms / known.sum().clamp(min=1)

@@ -1,1 +1,2 @@
-"""Modules that several methods share."""
+# Installed as aubench.methods._modules.
+"""Modules shared by several methods."""

@@ -1,4 +1,5 @@
-"""Transformers over AUs: a token for each AU, attention between tokens of several modalities, an answer for each."""
+# Installed as aubench.methods._modules.au_tokens.
+"""AU tokens, transformers over them, fusion attention between modalities, and a linear head per AU."""
 
 from __future__ import annotations
 
@@ -15,12 +16,12 @@ Tokens = Literal["attention", "linear"]
 
 
 class AttendedTokens(nn.Module):
-    """A token per AU from where its own attention map looks, by one projection for all AUs.
+    """One token per AU by an attention map per AU and one projection for all AUs.
 
     Args:
-        channels: Of the feature maps.
+        channels: Channels of the feature maps.
         aus: Number of AUs.
-        width: Of a token.
+        width: Width of a token.
     """
 
     def __init__(self, channels: int, aus: int, width: int) -> None:
@@ -29,19 +30,19 @@ class AttendedTokens(nn.Module):
         self.projection = nn.Linear(channels, width)
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n au d"]:
-        """Tokens of all AUs."""
-        looks = self.attention(maps).flatten(2).softmax(2)
-        tokens: Tensor = self.projection(looks @ maps.flatten(2).mT)
+        """Return the tokens of all AUs."""
+        weights = self.attention(maps).flatten(2).softmax(2)
+        tokens: Tensor = self.projection(weights @ maps.flatten(2).mT)
         return tokens
 
 
 class ProjectedTokens(nn.Module):
-    """A token per AU from the average over positions, by a projection of its own.
+    """One token per AU by a projection per AU of the average over positions.
 
     Args:
-        channels: Of the feature maps.
+        channels: Channels of the feature maps.
         aus: Number of AUs.
-        width: Of a token.
+        width: Width of a token.
     """
 
     def __init__(self, channels: int, aus: int, width: int) -> None:
@@ -50,22 +51,22 @@ class ProjectedTokens(nn.Module):
         self.shape = (aus, width)
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n au d"]:
-        """Tokens of all AUs."""
+        """Return the tokens of all AUs."""
         tokens: Tensor = self.projection(maps.mean((2, 3)))
         return tokens.reshape(-1, *self.shape)
 
 
 class AUEncoding(nn.Module):
-    """Feature maps to AU tokens with a learned embedding, through transformer layers.
+    """Transformer encoder of AU tokens with a learned embedding per AU.
 
     Args:
-        tokens: How they come out of the maps.
-        channels: Of the feature maps.
+        tokens: Kind of tokens.
+        channels: Channels of the feature maps.
         aus: Number of AUs.
-        width: Of a token.
-        layers: Of the transformer.
-        heads: Of its attention.
-        dropout: In its MLPs and after its attention.
+        width: Width of a token.
+        layers: Number of transformer layers.
+        heads: Number of attention heads.
+        dropout: Dropout rate in MLPs and after attention.
     """
 
     def __init__(
@@ -80,18 +81,18 @@ class AUEncoding(nn.Module):
         self.transformer = nn.Sequential(*blocks, nn.LayerNorm(width))
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n au d"]:
-        """AU encodings."""
+        """Return the AU encodings."""
         encodings: Tensor = self.transformer(self.tokens(maps) + self.embedding)
         return encodings
 
 
 class FusionAttention(nn.Module):
-    """Tokens that query the tokens of all modalities, then an MLP; each with a residual and a norm.
+    """Attention of query tokens to the tokens of all modalities and an MLP, each with residual and norm.
 
     Args:
-        width: Of a token.
-        heads: Of the attention.
-        dropout: After attention and MLP.
+        width: Width of a token.
+        heads: Number of attention heads.
+        dropout: Dropout rate after attention and MLP.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -102,18 +103,18 @@ class FusionAttention(nn.Module):
         self.after_attention, self.after_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(self, query: Float[Tensor, "n au d"], memory: Float[Tensor, "n t d"]) -> Float[Tensor, "n au d"]:
-        """The queries with what they found in memory."""
-        found, _ = self.attention(query, memory, memory, need_weights=False)
-        mixed = self.after_attention(query + self.dropout(found))
+        """Return the updated query tokens."""
+        attended, _ = self.attention(query, memory, memory, need_weights=False)
+        mixed = self.after_attention(query + self.dropout(attended))
         fused: Tensor = self.after_mlp(mixed + self.dropout(self.mlp(mixed)))
         return fused
 
 
 class AUHeads(nn.Linear):
-    """A logit for each AU from its own token, by weights of its own.
+    """Linear layer per AU from its token to its logit.
 
     Args:
-        width: Of a token.
+        width: Width of a token.
         aus: Number of AUs.
     """
 
@@ -121,5 +122,5 @@ class AUHeads(nn.Linear):
         super().__init__(width, aus)
 
     def forward(self, tokens: Float[Tensor, "n au d"]) -> Float[Tensor, "n au"]:
-        """Logits."""
+        """Return the logits."""
         return torch.einsum("nad,ad->na", tokens, self.weight) + self.bias

@@ -1,4 +1,5 @@
-"""What can be chosen of AU-vMAE."""
+# Installed as aubench.methods._modules.au_vmae_recipe.
+"""Hyper-parameters of AU-vMAE."""
 
 from __future__ import annotations
 
@@ -15,10 +16,10 @@ from aubench.methods._modules.video_autoencoder import VideoAutoencoderRecipe
 
 
 class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsRecipe):
-    """AU-vMAE's own hyper-parameters.
+    """Hyper-parameters of AU-vMAE.
 
-    Its Table 3: ``level`` chooses the column, ``weight_intra=0`` and ``weight_inter=0`` the row. Its Table 4:
-    ``minority_clips=false`` is raw data.
+    For the paper's Table 3, ``level`` selects the column, and ``weight_intra=0`` and ``weight_inter=0`` select the row.
+    For its Table 4, ``minority_clips=false`` is the row of raw data.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -35,55 +36,56 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
     finetune_only: ClassVar[frozenset[str]] = frozenset({"warmup_epochs", "layer_decay", "drop_path", "patch_mask"})
 
     input: Literal["visual", "depth", "thermal", "early"] = Field(
-        "visual", description="The modality it looks at; 'early' puts the channels of all side by side."
+        "visual", description="Input modality; 'early' concatenates the channels of all modalities."
     )
     level: Literal["video", "frame", "patch"] = Field(
-        "video", description="It sees all frames, every fourth, or all with half of the patches hidden."
+        "video",
+        description="Input frames: all (video), every fourth (frame), or all with half of the patches masked (patch).",
     )
-    frame_stride: int = Field(4, ge=1, description="Every how many frames the frame level sees.")
-    patch_mask: float = Field(0.5, ge=0, lt=1, description="Share of patches hidden at the patch level.")
+    frame_stride: int = Field(4, ge=1, description="Stride of the frame level's input frames.")
+    patch_mask: float = Field(0.5, ge=0, lt=1, description="Share of patches masked at the patch level.")
 
-    epochs: int = Field(20, ge=1, description="Most epochs of fine-tuning.")
-    batch_size: int = Field(8, ge=1, description="Clips a step.")
+    epochs: int = Field(20, ge=1, description="Maximum number of epochs of fine-tuning.")
+    batch_size: int = Field(8, ge=1, description="Clips per step.")
     learning_rate: Annotated[float, LogUniform(1e-5, 1e-2)] = Field(2.5e-4, gt=0)
     learning_rate_schedule: Literal["constant", "triangular", "cosine"] = Field(  # type: ignore[assignment]
-        "cosine", description="'cosine' rises over the warm-up, then falls along half a cosine to 0."
+        "cosine", description="'cosine' rises during the warm-up and falls along half a cosine to 0."
     )
     warmup_epochs: float = Field(5, ge=0)
     layer_decay: Annotated[float, Uniform(0.6, 1)] = Field(
-        0.75, gt=0, le=1, description="Of the learning rate, from each block to the one before."
+        0.75, gt=0, le=1, description="Factor of the learning rate from each block to the preceding one."
     )
     drop_path: Annotated[float, Uniform(0, 0.3)] = Field(
-        0.1, ge=0, lt=1, description="Chance that the last block's branches are skipped."
+        0.1, ge=0, lt=1, description="Probability that the last block's branches are skipped."
     )
 
     @property
     def stride(self) -> int:
-        """Every how many frames of a clip are seen."""
+        """Stride of the input frames of a clip."""
         return self.frame_stride if self.level == "frame" else 1
 
     @property
-    def together(self) -> int:
-        """Frames that go through the encoder together: a segment, or all that are seen if these are fewer."""
+    def segment_frames(self) -> int:
+        """Frames per input of the encoder: a segment, or all input frames if these are fewer."""
         return min(self.segment, self.clip_frames // self.stride)
 
     @model_validator(mode="after")
     def _pieces_fit(self) -> Self:
-        wholes = {
-            "clip_frames": (self.clip_frames, self.stride * self.together),
-            "segment": (self.together, self.tubelet),
+        multiples = {
+            "clip_frames": (self.clip_frames, self.stride * self.segment_frames),
+            "segment": (self.segment_frames, self.tubelet),
             "crop": (self.crop, self.patch),
             "width": (self.width, math.lcm(8, self.heads)),
             "decoder_width": (self.decoder_width, math.lcm(8, self.decoder_heads)),
         }
-        for name, (whole, piece) in wholes.items():
-            if whole % piece:
-                raise ValueError(f"{name} must be a multiple of {piece} here, and is {whole}")
+        for name, (value, factor) in multiples.items():
+            if value % factor:
+                raise ValueError(f"{name} must be a multiple of {factor} here, got {value}")
         for epochs, warmup in (("epochs", "warmup_epochs"), ("pretrain_epochs", "pretrain_warmup_epochs")):
             if 0 < getattr(self, epochs) <= getattr(self, warmup):
-                raise ValueError(f"{warmup} leaves nothing of {epochs}")
+                raise ValueError(f"{warmup} must be less than {epochs}")
         return self
 
     def pretraining_config(self) -> dict[str, Any]:
-        """The values that decide pre-trained weights; the patch level shares those of the video level."""
+        """Return the fields that determine pre-trained weights; patch and video level share them."""
         return {**super().pretraining_config(), "level": "frame" if self.level == "frame" else "video"}

@@ -1,4 +1,5 @@
-"""ResNet encoders of any number of input channels, with ImageNet weights or without."""
+# Installed as aubench.methods._modules.backbones.
+"""ResNet encoders with any number of input channels and optional ImageNet weights."""
 
 from __future__ import annotations
 
@@ -23,15 +24,17 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class BackboneRecipe(Recipe):
-    """What methods with ResNet encoders share."""
+    """Hyper-parameters of methods with ResNet encoders."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"backbone": "narrow", "weights": "none"}}
 
-    backbone: Backbone = Field("resnet18", description="'narrow' is ours: four blocks of 16 to 128 channels.")
-    weights: str = Field("imagenet", description="First weights: 'imagenet', 'none' or a .safetensors file.")
+    backbone: Backbone = Field(
+        "resnet18", description="ResNet; 'narrow' is a small variant with four blocks of 16 to 128 channels."
+    )
+    weights: str = Field("imagenet", description="Initial weights: 'imagenet', 'none' or a .safetensors file.")
 
     def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
-        """ImageNet, or nobody knows what, unless the weights are random."""
+        """Return the sources of the initial weights; none for random weights."""
         if self.weights == "none":
             return ()
         if self.weights == "imagenet":
@@ -40,13 +43,13 @@ class BackboneRecipe(Recipe):
 
 
 class Encoder(nn.Module):
-    """A ResNet up to its global average pooling, or to the maps before it.
+    """ResNet up to its global average pooling or its last feature maps.
 
-    With pre-trained weights, images are brought from [-1, 1] to the statistics of ImageNet first;
-    channels beyond RGB get the mean of the three channels' statistics.
+    With pre-trained weights, the encoder converts images from [-1, 1] to the statistics of ImageNet.
+    Channels beyond RGB use the mean of the three channels' statistics.
 
     Args:
-        backbone: Which ResNet.
+        backbone: Kind of ResNet.
         channels: Input channels; the first three are RGB if there are three or more.
         source: The ``weights`` of :class:`BackboneRecipe`.
     """
@@ -66,21 +69,21 @@ class Encoder(nn.Module):
             self.network.load_state_dict(adapt_state(_pretrained(backbone, source), channels))
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """Features of images in [-1, 1]."""
+        """Return the features of images in [-1, 1]."""
         features: Tensor = self.network.forward_head(self.maps(images))
         return features
 
     def maps(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d height width"]:
-        """What the last block makes of images in [-1, 1], before its global average pooling."""
+        """Return the last feature maps, before global average pooling, of images in [-1, 1]."""
         maps: Tensor = self.network.forward_features(images * self.scale + self.shift)
         return maps
 
 
 def widen_conv1(conv1: Float[Tensor, "o 3 h w"], channels: int) -> Float[Tensor, "o c h w"]:
-    """First-layer weights for another number of channels.
+    """Convert first-layer weights for RGB to another number of channels.
 
-    RGB keeps its weights if it is there, every other channel gets their mean, and all are scaled by
-    3 / channels, so that the layer's response keeps its size.
+    With three or more channels, the first three keep the RGB weights. Every other channel gets their mean. All weights
+    are scaled by 3 / channels, which preserves the scale of the response.
     """
     if channels == 3:
         return conv1
@@ -94,9 +97,9 @@ def widen_conv1(conv1: Float[Tensor, "o 3 h w"], channels: int) -> Float[Tensor,
 
 
 def adapt_state(state: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
-    """Weights of a ResNet for RGB as those of an encoder: no classifier, another number of channels."""
-    kept = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    return {**kept, "conv1.weight": widen_conv1(kept["conv1.weight"], channels)}
+    """Convert the state of a ResNet for RGB to an encoder's: without classifier, with another number of channels."""
+    encoder = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    return {**encoder, "conv1.weight": widen_conv1(encoder["conv1.weight"], channels)}
 
 
 def _over_channels(rgb: tuple[float, float, float], channels: int) -> Tensor:
@@ -111,7 +114,7 @@ def _network(backbone: Backbone, channels: int) -> Any:
 
     if backbone == "narrow":
         return ResNet(
-            BasicBlock,  # type: ignore[arg-type]  # timm says instance and means class
+            BasicBlock,  # type: ignore[arg-type]  # timm annotates an instance but expects a class
             (1, 1, 1, 1),
             num_classes=0,
             in_chans=channels,
@@ -126,8 +129,8 @@ def _pretrained(backbone: Backbone, source: str) -> dict[str, Tensor]:
     path = _imagenet_file(backbone) if source == "imagenet" else source
     state = pretrained_weights.load(path)
     with torch.device("meta"):
-        wanted = _network(backbone, 3).state_dict()
-    pretrained_weights.check_fits(state, wanted, path, f"timm's {backbone} for RGB images")
+        expected = _network(backbone, 3).state_dict()
+    pretrained_weights.check_fits(state, expected, path, f"timm's {backbone} for RGB images")
     return state
 
 

@@ -1,4 +1,5 @@
-"""Channel attention: a gate in [0, 1] for each channel of a feature map."""
+# Installed as aubench.methods._modules.channel_attention.
+"""Channel attention, a gate in [0, 1] for each channel of a feature map."""
 
 from __future__ import annotations
 
@@ -14,14 +15,14 @@ Gate = Literal["cbam", "se"]
 
 
 class ChannelAttention(nn.Module):
-    """One bottleneck MLP on the pooled channels, then a sigmoid.
+    """Bottleneck MLP on the pooled channels and a sigmoid.
 
     Args:
-        channels: Of the maps.
-        reduction: r; the bottleneck has channels / r units, one at least.
-        gate: ``cbam`` adds what the MLP makes of the average and of the maximum over positions (Woo et al.: CBAM,
-            ECCV 2018, eq. 2); ``se`` has the average alone (Hu et al.: Squeeze-and-Excitation Networks, CVPR 2018,
-            eqs. 2 and 3).
+        channels: Channels of the maps.
+        reduction: Reduction r; the bottleneck has channels / r units, at least one.
+        gate: Kind of gate. ``cbam`` adds the MLP's outputs for the average and the maximum over positions (Woo et al.:
+            CBAM, ECCV 2018, eq. 2). ``se`` uses the average only (Hu et al.: Squeeze-and-Excitation Networks, CVPR
+            2018, eqs. 2 and 3).
     """
 
     def __init__(self, channels: int, reduction: int, gate: Gate) -> None:
@@ -33,7 +34,7 @@ class ChannelAttention(nn.Module):
         self.gate = gate
 
     def forward(self, maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """The maps, each times the gate of its channel."""
+        """Return the maps multiplied by the gates of their channels."""
         logits: Tensor = self.mlp(maps.mean((2, 3)))
         if self.gate == "cbam":
             logits = logits + self.mlp(maps.amax((2, 3)))

@@ -1,4 +1,5 @@
-"""Cut-switch: a block of the face changes places between modalities (AMF §3.5)."""
+# Installed as aubench.methods._modules.cut_switch.
+"""Cut-switch, an augmentation that exchanges a block between modalities (AMF §3.5)."""
 
 from __future__ import annotations
 
@@ -16,16 +17,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHANNELS = 3
-"""Of every modality's images once patches may come from any other."""
+"""Number of channels of every modality's images with cut-switch."""
 
 
 class CutSwitchRecipe(Recipe):
-    """What methods that can train with cut-switch share."""
+    """Hyper-parameters of cut-switch."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"cut_switch_block": 12}}
 
     cut_switch: Annotated[float, Uniform(0, 1)] = Field(
-        0.0, ge=0, le=1, description="Share of training frames that are cut and switched."
+        0.0, ge=0, le=1, description="Share of training frames that cut-switch changes."
     )
     cut_switch_block: int = Field(50, ge=1, description="Side of the block in pixels.")
 
@@ -37,25 +38,25 @@ class CutSwitchRecipe(Recipe):
 
 
 def replicate_channels(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
-    """Images with three channels, a single one repeated."""
+    """Return images with three channels; a single channel is repeated."""
     return images.expand(-1, CHANNELS, -1, -1)
 
 
 def cut_switch(batch: Batch, block: int, share: float, generator: torch.Generator) -> Batch:
-    """Switch one block between the modalities of some frames.
+    """Exchange one block between the modalities of random frames.
 
-    Each chosen frame has its own block, at one place in all modalities. No modality keeps its own
-    patch: of two or three modalities the permutations without a fixed point are the rotations, so each
-    modality gets the patch of the one ``turn`` places on, ``turn`` being drawn per frame.
+    Each chosen frame has its own block, at the same position in all modalities. Each modality gets the block of
+    another modality. For two or three modalities, the permutations without a fixed point are the rotations, so each
+    modality gets the block of the modality ``turn`` positions later, with a random ``turn`` per frame.
 
     Args:
         batch: Images of two or three modalities, (N, 1 or 3, H, W).
         block: Side of the block in pixels.
         share: Probability that a frame is chosen.
-        generator: Lives on the CPU.
+        generator: Generator on the CPU.
 
     Returns:
-        Images of three channels each; the batch given is left alone.
+        A new batch with three channels per modality.
     """
     names = tuple(batch.inputs)
     images = torch.stack([replicate_channels(batch.inputs[m]) for m in names])

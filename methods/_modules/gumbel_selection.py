@@ -1,9 +1,9 @@
-"""Choosing each feature from one of several modalities, by chance and with a gradient (AMF eqs. 4 to 6).
+# Installed as aubench.methods._modules.gumbel_selection.
+"""Differentiable random selection of each feature from one of several modalities (AMF eqs. 4 to 6).
 
-M modalities score each of D features; K times, one modality is drawn for each feature, with a
-probability proportional to its score. Everything is told relative to the last modality, since the
-equations change nothing when the same number is added to all log scores: M - 1 planes of (N, K, D)
-do the work of M.
+M modalities score each of D features. Each of K draws selects one modality per feature with a probability proportional
+to its score. The equations do not change if a constant is added to all log scores. All values are therefore relative to
+the last modality, and M - 1 planes of (N, K, D) suffice.
 """
 
 from __future__ import annotations
@@ -18,25 +18,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FLOOR = 1e-8
-"""Least score whose logarithm is taken."""
+"""Minimum of scores before the logarithm."""
 
 _ALL = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """Gumbel noise for K draws of each feature of N frames, from far fewer random numbers.
+    """Gumbel noise for K draws of each feature of N frames, from few random numbers.
 
-    A uniform number is the sum, without its whole part, of one that all frames share and one that all
-    draws share. So each draw is independent over frames and features, the draws of a frame are
-    independent of each other, and so are any two draws of two frames. Then each M draws, K / M apart,
-    have the same noise, passed round between the modalities: these depend on each other, negatively,
-    which makes the mean of all votes steadier.
+    Each uniform number is the fractional part of the sum of a number shared by all frames and a number shared by all
+    draws. Hence each draw is independent over frames and features, and the draws of a frame and any two draws of two
+    frames are independent. Groups of M draws, K / M apart, share their noise, rotated between the modalities. Their
+    negative correlation reduces the variance of the mean of all votes.
 
     Attributes:
-        by_draw: Uniforms that all frames share, one for each M draws, (M - 1, 1, K / M rounded up, D).
-        by_frame: Uniforms that all draws share, (M - 1, N, 1, D).
-        draws: K.
+        by_draw: Uniforms shared by all frames, one per group of M draws, (M - 1, 1, K / M rounded up, D).
+        by_frame: Uniforms shared by all draws, (M - 1, N, 1, D).
+        draws: Number of draws K.
     """
 
     by_draw: Tensor
@@ -44,7 +43,7 @@ class Noise:
     draws: int
 
     @classmethod
-    def drawn(
+    def sample(
         cls,
         modalities: int,
         frames: int,
@@ -54,18 +53,18 @@ class Noise:
         device: torch.device | None = None,
         generator: torch.Generator | None = None,
     ) -> Self:
-        """Draw for ``modalities`` M (two or three), ``frames`` N, ``draws`` K and ``width`` D."""
+        """Sample noise for ``modalities`` M (two or three), ``frames`` N, ``draws`` K and ``width`` D."""
         cuts, rounds = modalities - 1, -(-draws // modalities)
         by_draw = torch.rand(cuts, 1, rounds, width, device=device, generator=generator)
         by_frame = torch.rand(cuts, frames, 1, width, device=device, generator=generator)
         return cls(by_draw, by_frame, draws)
 
     def differences(self, frames: slice = _ALL) -> Float[Tensor, "rivals n k d"]:
-        """Gumbel noise of all modalities but the last, less that of the last.
+        """Return the Gumbel noise of all modalities except the last, minus that of the last.
 
-        eq. (5): ε = -log(-log u) = -log E with E exponential. M exponentials over their sum are the gaps
-        that M - 1 uniform cuts leave in the unit interval, and differences of ε see ratios of E alone: so
-        M - 1 uniforms and one logarithm of each gap give exactly the joint distribution of the differences.
+        Eq. (5) is ε = -log(-log u) = -log E with E exponential. M exponentials over their sum are distributed like the
+        gaps of M - 1 uniform cuts of the unit interval, and differences of ε depend only on ratios of E. Hence
+        M - 1 uniforms and one logarithm per gap give exactly the joint distribution of the differences.
         """
         cuts = (self.by_draw + self.by_frame[:, frames]).frac_()
         if len(cuts) == 1:
@@ -76,24 +75,24 @@ class Noise:
         _, count, rounds, width = cuts.shape
         planes: Tensor = cuts.new_empty(2, count, self.draws, width)
         for turn, part in enumerate(torch.split(planes, rounds, -2)):
-            own = logs[:, :, : part.shape[-2]].unbind()
+            gaps = logs[:, :, : part.shape[-2]].unbind()
             for m, plane in enumerate(part.unbind()):
-                torch.sub(own[turn - 1], own[(m + turn) % 3], out=plane)
+                torch.sub(gaps[turn - 1], gaps[(m + turn) % 3], out=plane)
         return planes
 
 
 def log_odds(scores: Float[Tensor, "m n d"]) -> Float[Tensor, "rivals n 1 d"]:
-    """Logarithms of scores less that of the last modality."""
+    """Return the logarithms of scores minus that of the last modality."""
     *rivals, last = scores.clamp(min=FLOOR).log().unsqueeze(-2).unbind()
     return torch.stack(rivals) - last
 
 
 def hard_selection(edges: Float[Tensor, "rivals n k d"]) -> Float[Tensor, "rivals n k d"]:
-    """Eq. (4): 1 where a modality beats all others, 0 elsewhere; has no gradient.
+    """Return eq. (4): 1 for the modality with the highest value and 0 otherwise, without gradient.
 
     Args:
-        edges: Log odds against the last modality, with noise or without. Ties of two others, which have
-            probability 0, go to the last.
+        edges: Log odds against the last modality, with or without noise. Ties of two other modalities, which have
+            probability 0, select the last.
     """
     edges = edges.detach()
     best_other = edges.flip(0).clamp_(min=0) if len(edges) == 2 else torch.zeros_like(edges)
@@ -101,10 +100,10 @@ def hard_selection(edges: Float[Tensor, "rivals n k d"]) -> Float[Tensor, "rival
 
 
 def relaxed_selection(edges: Float[Tensor, "rivals n k d"], temperature: float) -> Float[Tensor, "rivals n k d"]:
-    """Eq. (6): the softmax over modalities, of all but the last.
+    """Return eq. (6), the softmax over modalities, for all modalities except the last.
 
-    With two rivals it is put together from sigmoids, which are quick and never overflow: what the first
-    has of both rivals' share, and that share from how the better rival does against the last.
+    For two rivals it is computed from sigmoids, which are fast and do not overflow: the first rival's part of the
+    rivals' joint share, and the joint share from the better rival's odds against the last modality.
     """
     edges = edges / temperature
     if len(edges) == 1:
@@ -119,9 +118,9 @@ def relaxed_selection(edges: Float[Tensor, "rivals n k d"], temperature: float) 
 def weighted_features(
     weights: Float[Tensor, "rivals n k d"], features: Float[Tensor, "m n d"]
 ) -> Float[Tensor, "n k d"]:
-    """Features of all modalities by their weights, the last one's being what is left to 1.
+    """Return the weighted sum of all modalities' features; the last weight is 1 minus the others.
 
-    Of one-hot weights, these are the features a* that the α* of eq. (3) select.
+    For one-hot weights, these are the features a* that the α* of eq. (3) select.
     """
     rivals, last = features[:-1].unsqueeze(-2), features[-1].unsqueeze(-2)
     mix = last

@@ -1,8 +1,8 @@
-"""The mean vote over many selections, and its straight-through gradient, in one pass (AMF eqs. 3 to 6 and 9).
+# Installed as aubench.methods._modules.gumbel_voting.
+"""Mean vote over many selections and its straight-through gradient in one pass (AMF eqs. 3 to 6 and 9).
 
-A draw's value is that of its one-hot choice, its gradient that of the softmax. A vote's slope is known
-as soon as the vote is, so all that the gradient needs is summed over the K draws at once, and no plane
-of (N, K, D) outlives its few frames.
+A draw has the value of its one-hot choice and the gradient of the softmax. The forward pass sums all terms of the
+gradient over the K draws, so that each plane of (N, K, D) exists only for one block of frames.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _CACHED = 2**18
-"""Numbers of a plane that a CPU works on at once: what fits in its cache, with the few planes made of it."""
+"""Elements of a plane per block on a CPU, such that a block's planes fit in the cache."""
 
 
 def mean_vote(
@@ -29,14 +29,14 @@ def mean_vote(
     noise: gumbel_selection.Noise,
     temperature: float,
 ) -> Float[Tensor, "n au"]:
-    """Probabilities that K draws vote for on average, eq. (9).
+    """Return the mean AU probabilities of K draws, eq. (9).
 
     Args:
         odds: Log odds of the scores.
-        features: What is selected from.
-        classifier: Of selected features.
-        noise: For K draws.
-        temperature: τ of eq. (6), for the gradient.
+        features: Features of each modality.
+        classifier: Linear layer on selected features.
+        noise: Noise of K draws.
+        temperature: Temperature τ of eq. (6), used in the gradient.
     """
     exact = [x.to(torch.promote_types(x.dtype, torch.float32)) for x in (odds, features, *classifier.parameters())]
     with torch.autocast(features.device.type, enabled=False):
@@ -59,8 +59,8 @@ class _MeanVote(torch.autograd.Function):
         rivals = modalities - 1
         votes: Tensor
         votes, slopes = features.new_empty(2, frames, classes)
-        taken = features.new_empty(modalities, frames, classes, width)
-        swayed = features.new_empty(rivals, frames, classes, width)
+        selected_slopes = features.new_empty(modalities, frames, classes, width)
+        soft_slopes = features.new_empty(rivals, frames, classes, width)
         for rows in _blocks(features, noise.draws):
             edges, block = noise.differences(rows).add_(odds[:, rows]), features[:, rows]
             hard = gumbel_selection.hard_selection(edges)  # eq. (4)
@@ -68,30 +68,30 @@ class _MeanVote(torch.autograd.Function):
             vote = torch.baddbmm(bias[:, None], weight.expand(len(selected), -1, -1), selected).sigmoid_()
             slope = torch.addcmul(vote, vote, vote, value=-1)
             soft = gumbel_selection.relaxed_selection(edges, temperature)  # eq. (6)
-            sway = soft.mul_(block[:-1, :, None] - gumbel_selection.weighted_features(soft, block))
+            soft_gradient = soft.mul_(block[:-1, :, None] - gumbel_selection.weighted_features(soft, block))
             votes[rows], slopes[rows] = vote.mean(-1), slope.sum(-1)
             for r in range(rivals):
-                torch.bmm(slope, hard[r], out=taken[r, rows])
-                torch.bmm(slope, sway[r], out=swayed[r, rows])
-        torch.sub(slopes[..., None], taken[:-1].sum(0), out=taken[-1])
-        ctx.save_for_backward(features, weight, slopes, taken, swayed)
+                torch.bmm(slope, hard[r], out=selected_slopes[r, rows])
+                torch.bmm(slope, soft_gradient[r], out=soft_slopes[r, rows])
+        torch.sub(slopes[..., None], selected_slopes[:-1].sum(0), out=selected_slopes[-1])
+        ctx.save_for_backward(features, weight, slopes, selected_slopes, soft_slopes)
         ctx.draws, ctx.temperature = noise.draws, temperature
         return votes
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:
-        features, weight, slopes, taken, swayed = ctx.saved_tensors
-        above = above / ctx.draws
-        pull = above[..., None] * weight
-        by_odds = (pull * swayed).sum(-2, keepdim=True) / ctx.temperature
-        by_features = (pull * taken).sum(-2)
-        by_weight = (above[..., None] * (features[:, :, None] * taken).sum(0)).sum(0)
-        return by_odds, by_features, by_weight, (above * slopes).sum(0), None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        features, weight, slopes, selected_slopes, soft_slopes = ctx.saved_tensors
+        grad = grad / ctx.draws
+        weighted = grad[..., None] * weight
+        odds_grad = (weighted * soft_slopes).sum(-2, keepdim=True) / ctx.temperature
+        features_grad = (weighted * selected_slopes).sum(-2)
+        weight_grad = (grad[..., None] * (features[:, :, None] * selected_slopes).sum(0)).sum(0)
+        return odds_grad, features_grad, weight_grad, (grad * slopes).sum(0), None, None
 
 
 def _blocks(features: Tensor, draws: int) -> list[slice]:
-    """Frames that are worked on at once."""
+    """Return the blocks of frames."""
     _, frames, width = features.shape
     size = max(1, _CACHED // (draws * width)) if features.device.type == "cpu" else frames
     return [slice(begin, begin + size) for begin in range(0, frames, size)]

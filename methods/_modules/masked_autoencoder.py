@@ -1,4 +1,5 @@
-"""A masked autoencoder of images: a vision transformer that sees some patches, and decoders that tell the others."""
+# Installed as aubench.methods._modules.masked_autoencoder.
+"""Masked autoencoder of images: a vision transformer on visible patches and decoders of masked patches."""
 
 from __future__ import annotations
 
@@ -16,55 +17,55 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 REPOSITORIES = {"mae": "timm/vit_base_patch16_224.mae", "imagenet": "timm/deit_base_patch16_224.fb_in1k"}
-"""Where the hub has weights of ViT-B/16, by what a recipe calls them; all saw ImageNet-1k alone."""
+"""Hub repositories of ViT-B/16 weights by name in a recipe; all were trained on ImageNet-1k."""
 
 
-def kept_patches(frames: int, cells: int, share: float, device: torch.device) -> Int[Tensor, "frames kept"]:
-    """Draw the patches of each frame that are not masked, uniformly and without return.
+def sample_visible_patches(frames: int, cells: int, share: float, device: torch.device) -> Int[Tensor, "frames k"]:
+    """Sample the visible patches of each frame uniformly without replacement.
 
     Args:
-        frames: How many draws.
-        cells: Patches of a frame.
-        share: Of patches that are masked, in [0, 1); at least one is kept.
-        device: Where to draw.
+        frames: Number of frames.
+        cells: Number of patches of a frame.
+        share: Share of masked patches in [0, 1); at least one patch is visible.
+        device: Device of the random numbers.
     """
-    kept = max(cells - round(cells * share), 1)
-    return torch.rand(frames, cells, device=device).argsort(1)[:, :kept]
+    visible = max(cells - round(cells * share), 1)
+    return torch.rand(frames, cells, device=device).argsort(1)[:, :visible]
 
 
-def masked_patches(kept: Int[Tensor, "n kept"], cells: int) -> Bool[Tensor, "n cells"]:
-    """Which patches are not kept."""
-    return torch.ones(len(kept), cells, dtype=torch.bool, device=kept.device).scatter(1, kept, False)
+def masked_patches(visible: Int[Tensor, "n k"], cells: int) -> Bool[Tensor, "n cells"]:
+    """Return the mask of patches that are not visible."""
+    return torch.ones(len(visible), cells, dtype=torch.bool, device=visible.device).scatter(1, visible, False)
 
 
 def mean_squared_error(
     predicted: Float[Tensor, "n cells values"],
     target: Float[Tensor, "n cells values"],
-    judged: Bool[Tensor, "n cells"],
+    scored: Bool[Tensor, "n cells"],
 ) -> Float[Tensor, ""]:
-    """Mean over a patch's values, then over the patches that are judged; 0 where none is."""
+    """Return the mean over a patch's values and over ``scored`` patches, or 0 if there are none."""
     errors: Tensor = (predicted.float() - target.float()).square().mean(-1)
-    return (errors * judged).sum() / judged.sum().clamp(min=1)
+    return (errors * scored).sum() / scored.sum().clamp(min=1)
 
 
 def normalize_patches(patches: Float[Tensor, "n cells values"]) -> Float[Tensor, "n cells values"]:
-    """Patches with mean 0 and variance 1 each."""
+    """Normalise each patch to mean 0 and variance 1."""
     return (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
 
 
 class ViT(nn.Module):
-    """A vision transformer on images of three channels, that can leave out patches.
+    """Vision transformer on three-channel images, optionally on visible patches only.
 
-    Parameters are named as timm's, so that its weights fit; positions are sine-cosine.
+    Parameters have timm's names, so that its weights fit. Positions are sine-cosine.
 
     Args:
         image_size: Side of an image in pixels.
         patch: Side of a patch in pixels.
-        width: Of a token.
+        width: Width of a token.
         depth: Number of blocks.
-        heads: Of the attention.
-        source: 'none', a key of :data:`REPOSITORIES` or the path of a .safetensors file. Where it is not 'none',
-            images in [-1, 1] are brought to the mean and standard deviation of all of ImageNet's channels.
+        heads: Number of attention heads.
+        source: 'none', a key of :data:`REPOSITORIES` or the path of a .safetensors file. Unless it is 'none', images
+            in [-1, 1] are converted to the mean and standard deviation averaged over ImageNet's channels.
     """
 
     positions: Tensor
@@ -87,42 +88,42 @@ class ViT(nn.Module):
             self._load(source)
 
     def forward(
-        self, images: Float[Tensor, "n 3 h w"], kept: Int[Tensor, "n kept"] | None = None
+        self, images: Float[Tensor, "n 3 h w"], visible: Int[Tensor, "n k"] | None = None
     ) -> Float[Tensor, "n tokens d"]:
-        """The class token, then one token for each patch that is kept; all by default.
+        """Return the class token and one token per visible patch, all patches by default.
 
         Args:
-            images: In [-1, 1].
-            kept: From :func:`kept_patches`.
+            images: Images in [-1, 1].
+            visible: Visible patches from :func:`sample_visible_patches`.
         """
         tokens: Tensor = self.patch_embed["proj"](images * self.scale + self.shift).flatten(2).transpose(1, 2)
         tokens = tokens + self.positions
-        if kept is not None:
-            tokens = tokens.gather(1, kept[:, :, None].expand(-1, -1, tokens.shape[-1]))
-        first = self.cls_token.expand(len(tokens), -1, -1).to(tokens.dtype)
-        found: Tensor = self.norm(self.blocks(torch.cat([first, tokens], 1)))
-        return found
+        if visible is not None:
+            tokens = tokens.gather(1, visible[:, :, None].expand(-1, -1, tokens.shape[-1]))
+        cls_token = self.cls_token.expand(len(tokens), -1, -1).to(tokens.dtype)
+        encoded: Tensor = self.norm(self.blocks(torch.cat([cls_token, tokens], 1)))
+        return encoded
 
     def _load(self, source: str) -> None:
         path = source
         if source in REPOSITORIES:
             path = str(pretrained_weights.fetch(REPOSITORIES[source], f"weights '{source}' of ViT-B/16"))
         state = pretrained_weights.load(path, "'mae', 'imagenet', 'none'")
-        own = self.state_dict()
-        pretrained_weights.check_fits(state, own, path, "a ViT of this width, depth and patch size in timm's names")
-        self.load_state_dict({name: state[name] for name in own})
+        target = self.state_dict()
+        pretrained_weights.check_fits(state, target, path, "a ViT of this width, depth and patch size in timm's names")
+        self.load_state_dict({name: state[name] for name in target})
 
 
 class Decoder(nn.Module):
-    """A small transformer from tokens of kept patches to the pixels of all.
+    """Small transformer from tokens of visible patches to the pixels of all patches.
 
     Args:
         side: Patches along a side of the image.
         encoded: Width of the encoder's tokens.
-        width: Of its own tokens.
+        width: Width of the decoder's tokens.
         depth: Number of blocks.
-        heads: Of the attention.
-        values: Of a patch, as :func:`~aubench.methods._modules.transformer.patchify` orders them.
+        heads: Number of attention heads.
+        values: Number of values of a patch, in the order of :func:`~aubench.methods._modules.transformer.patchify`.
     """
 
     positions: Tensor
@@ -139,17 +140,17 @@ class Decoder(nn.Module):
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(
-        self, tokens: Float[Tensor, "n tokens d"], kept: Int[Tensor, "n kept"]
+        self, tokens: Float[Tensor, "n tokens d"], visible: Int[Tensor, "n k"]
     ) -> Float[Tensor, "n cells values"]:
-        """Pixels of all patches.
+        """Return the pixels of all patches.
 
         Args:
-            tokens: Of the encoder, the class token first.
-            kept: The patches that the others belong to.
+            tokens: Tokens of the encoder, the class token first.
+            visible: Patches of the other tokens.
         """
         tokens = self.embed(tokens)
         cells = self.mask_token.expand(len(tokens), len(self.positions), -1).to(tokens.dtype)
-        cells = cells.scatter(1, kept[:, :, None].expand(-1, -1, tokens.shape[-1]), tokens[:, 1:])
-        every = self.blocks(torch.cat([tokens[:, :1], cells + self.positions], 1))
-        found: Tensor = self.pixels(self.norm(every[:, 1:]))
-        return found
+        cells = cells.scatter(1, visible[:, :, None].expand(-1, -1, tokens.shape[-1]), tokens[:, 1:])
+        decoded = self.blocks(torch.cat([tokens[:, :1], cells + self.positions], 1))
+        pixels: Tensor = self.pixels(self.norm(decoded[:, 1:]))
+        return pixels

@@ -1,4 +1,5 @@
-"""What can be chosen of MCM."""
+# Installed as aubench.methods._modules.mcm_recipe.
+"""Hyper-parameters of MCM."""
 
 from __future__ import annotations
 
@@ -12,14 +13,14 @@ from aubench import Categorical, LogUniform, PretrainingSource, Recipe, Uniform
 from aubench.methods._modules.masked_autoencoder import REPOSITORIES
 
 Image = Literal["mixed", "conv", "visual", "depth", "thermal"]
-"""What the encoder looks at: channel-mixing, a 1x1 convolution of all channels to three, or one modality."""
+"""Encoder input: channel-mixing, a 1x1 convolution of all channels to three, or one modality."""
 
 
 class MCMRecipe(Recipe):
-    """MCM's own hyper-parameters.
+    """Hyper-parameters of MCM.
 
-    Its Table IV: ``pretrain_inputs`` and ``inputs`` say where channels are mixed; ``pretrain_epochs=0`` leaves
-    pre-training to the first weights.
+    For the paper's Table IV, ``pretrain_inputs`` and ``inputs`` select the stages with channel-mixing, and
+    ``pretrain_epochs=0`` skips pre-training.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -39,65 +40,69 @@ class MCMRecipe(Recipe):
         }
     )
 
-    weights: str = Field("mae", description="First weights: 'mae', 'imagenet', 'none' or a .safetensors file.")
+    weights: str = Field("mae", description="Initial weights: 'mae', 'imagenet', 'none' or a .safetensors file.")
     patch: int = Field(16, ge=1, description="Side of a patch in pixels; divides crop.")
-    width: int = Field(768, ge=4, multiple_of=4, description="Of the encoder's tokens.")
-    depth: int = Field(12, ge=1, description="Blocks of the encoder.")
-    heads: int = Field(12, ge=1, description="Of the encoder's attention; divides width.")
+    width: int = Field(768, ge=4, multiple_of=4, description="Width of the encoder's tokens.")
+    depth: int = Field(12, ge=1, description="Number of the encoder's blocks.")
+    heads: int = Field(12, ge=1, description="Number of the encoder's attention heads; divides width.")
     decoder_width: int = Field(512, ge=4, multiple_of=4)
     decoder_heads: int = Field(16, ge=1)
-    decoder_depth: int = Field(8, ge=1, description="Blocks of the decoder of visual images.")
-    other_decoder_depth: int = Field(4, ge=1, description="Blocks of each other decoder.")
+    decoder_depth: int = Field(8, ge=1, description="Number of blocks of the decoder of visual images.")
+    other_decoder_depth: int = Field(4, ge=1, description="Number of blocks of each other decoder.")
 
-    pretrain_inputs: Image = Field("mixed", description="What the encoder sees in pre-training.")
-    pretrain_scope: Literal["train", "all"] = Field("train", description="Whose frames; 'all' includes test subjects.")
-    pretrain_epochs: int = Field(30, ge=0, description="0 leaves pre-training out.")
+    pretrain_inputs: Image = Field("mixed", description="Encoder input in pre-training.")
+    pretrain_scope: Literal["train", "all"] = Field(
+        "train", description="Subjects used for pre-training; 'all' includes test subjects."
+    )
+    pretrain_epochs: int = Field(30, ge=0, description="Epochs of pre-training; 0 disables it.")
     pretrain_batch_size: int = Field(64, ge=1)
     pretrain_frames_per_epoch: int | None = Field(None, ge=1)
     pretrain_learning_rate: float = Field(2e-4, gt=0)
     pretrain_weight_decay: float = Field(0.05, ge=0)
     pretrain_warmup_epochs: float = Field(5, ge=0)
-    mask: float = Field(0.5, gt=0, lt=1, description="Share of patches that the encoder does not see.")
-    loss_on: Literal["masked", "all"] = Field("masked", description="Which patches the reconstruction is judged by.")
-    norm_pix_loss: bool = Field(False, description="Targets have mean 0 and variance 1 in each patch.")
+    mask: float = Field(0.5, gt=0, lt=1, description="Share of masked patches.")
+    loss_on: Literal["masked", "all"] = Field("masked", description="Patches in the reconstruction loss.")
+    norm_pix_loss: bool = Field(False, description="Normalise targets to mean 0 and variance 1 in each patch.")
 
-    inputs: Image = Field("mixed", description="What the encoder sees in fine-tuning and prediction.")
-    pool: Literal["mean", "cls"] = Field("mean", description="The classifier's input: mean of patches, or class token.")
+    inputs: Image = Field("mixed", description="Encoder input in fine-tuning and prediction.")
+    pool: Literal["mean", "cls"] = Field("mean", description="Classifier input: mean of patch tokens, or class token.")
     epochs: int = Field(5, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: Annotated[float, LogUniform(1e-5, 1e-2)] = Field(4e-4, gt=0)
     learning_rate_schedule: Literal["paper", "constant", "triangular"] = Field(  # type: ignore[assignment]
-        "paper", description="Of fine-tuning; 'paper' warms up, falls along a cosine, and is cut once."
+        "paper", description="Schedule of fine-tuning; 'paper' is warm-up, a cosine and one cut."
     )
     learning_rate_cut: Annotated[float, LogUniform(0.05, 1)] = Field(
-        0.1, gt=0, le=1, description="Factor from the second epoch on; 1 cuts nothing."
+        0.1, gt=0, le=1, description="Factor from the second epoch on; 1 disables it."
     )
-    final_learning_rate: float = Field(1e-6, ge=0, description="Where the cosine of either stage ends.")
+    final_learning_rate: float = Field(1e-6, ge=0, description="Final learning rate of the cosine in both stages.")
     weight_decay: Annotated[float, LogUniform(1e-3, 0.3)] = Field(0.05, ge=0)
     warmup_epochs: float = Field(1, ge=0)
     drop_path: Annotated[float, Uniform(0, 0.3)] = Field(
-        0.1, ge=0, lt=1, description="Of the last block in fine-tuning; less before it."
+        0.1, ge=0, lt=1, description="Drop rate of the last block in fine-tuning; earlier blocks have lower rates."
     )
     layer_decay: Annotated[float, Uniform(0.6, 1)] = Field(
-        0.75, gt=0, le=1, description="From each layer's learning rate to the one before it."
+        0.75, gt=0, le=1, description="Factor of the learning rate from each layer to the preceding one."
     )
     class_weights: Annotated[Literal["inverse", "as_printed", "none"], Categorical("inverse", "none")] = Field(
-        "inverse", description="p_k of eq. 4."
+        "inverse", description="Weights p_k of eq. 4."
     )
-    mixes: int = Field(1, ge=1, description="Mixes of a frame whose predictions are averaged.")
-    missing: Literal["skip", "mix"] = Field("skip", description="Whether predictions mix in missing channels' zeros.")
+    mixes: int = Field(1, ge=1, description="Number of mixes per frame in the averaged prediction.")
+    missing: Literal["skip", "mix"] = Field(
+        "skip", description="Skip missing channels in predictions, or mix their zeros."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.crop % self.patch:
-            raise ValueError(f"crop {self.crop} is no multiple of patch {self.patch}")
+            raise ValueError(f"crop {self.crop} is not a multiple of patch {self.patch}")
         for width, heads in ((self.width, self.heads), (self.decoder_width, self.decoder_heads)):
             if width % heads:
-                raise ValueError(f"{heads} heads do not divide a width of {width}")
+                raise ValueError(f"width {width} is not a multiple of {heads} heads")
         return self
 
     def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
-        """ImageNet, or nobody knows what, unless the weights are random."""
+        """Return the sources of the initial weights; none for random weights."""
         if self.weights == "none":
             return ()
         if self.weights in REPOSITORIES:

@@ -1,4 +1,5 @@
-"""Which frames have an image of a modality at all."""
+# Installed as aubench.methods._modules.missing_modality.
+"""Detection of frames without an image of a modality."""
 
 from __future__ import annotations
 
@@ -9,15 +10,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOWEST = -1.0
-"""Value of a black pixel; stores keep black where there is no image."""
+"""Value of a black pixel; stores contain black images for missing ones."""
 
 
 def is_present(images: Float[Tensor, "n *t c h w"]) -> Bool[Tensor, " n"]:
-    """Which frames have an image: it is missing where all values are 0, or all are the lowest.
+    """Return the mask of frames with an image; an image is missing if all values are 0 or all are the lowest.
 
     Args:
-        images: In [-1, 1]; zero all over where a modality was taken away, black where the store has none.
+        images: Images in [-1, 1]; zero for a removed modality, black if the store has no image.
     """
     pixels = images.flatten(1)
-    found: Tensor = (pixels != 0).any(1) & (pixels > LOWEST).any(1)
-    return found
+    present: Tensor = (pixels != 0).any(1) & (pixels > LOWEST).any(1)
+    return present

@@ -1,4 +1,5 @@
-"""First weights: from a model hub by name or from a safetensors file, never unpickled."""
+# Installed as aubench.methods._modules.pretrained_weights.
+"""Initial weights from a model hub or a safetensors file, without unpickling."""
 
 from __future__ import annotations
 
@@ -12,18 +13,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILE = "model.safetensors"
-"""What the weights of a hub's repository are called."""
+"""Name of the weights file in a hub repository."""
 
 
 def load(source: str | Path, choices: str = "'imagenet', 'none'") -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """Load the tensors of a safetensors file.
 
     Args:
-        source: Its path.
-        choices: What could have been given instead of a path.
+        source: Path of the file.
+        choices: Values accepted instead of a path, for the error message.
 
     Raises:
-        AubenchError: There is no such file, or it is of another kind.
+        AubenchError: The file does not exist or has another format.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -41,14 +42,14 @@ def load(source: str | Path, choices: str = "'imagenet', 'none'") -> dict[str, T
 
 
 def fetch(repository: str, what: str) -> Path:
-    """Where the weights of a hub's repository lie, downloaded if they are not here yet.
+    """Return the path of a hub repository's weights; download them if necessary.
 
     Args:
-        repository: Its name on the hub.
-        what: What a user calls these weights.
+        repository: Name of the repository.
+        what: Description of the weights for the error message.
 
     Raises:
-        AubenchError: They are not here and cannot be fetched.
+        AubenchError: The weights are not in the cache and cannot be downloaded.
     """
     import huggingface_hub as hub
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -58,33 +59,33 @@ def fetch(repository: str, what: str) -> Path:
     except LocalEntryNotFoundError:
         pass
     try:
-        hub.get_hf_file_metadata(hub.hf_hub_url(repository, FILE))  # fails at once where a download would try for long
+        hub.get_hf_file_metadata(hub.hf_hub_url(repository, FILE))  # fails fast; a download would retry
         return Path(hub.hf_hub_download(repository, FILE))
-    except Exception as error:  # the network fails in many ways
+    except Exception as error:  # network failures have many types
         raise AubenchError(
-            f"cannot be fetched ({type(error).__name__})",
+            f"cannot be downloaded ({type(error).__name__})",
             where=what,
             hint=f"set weights=PATH to {FILE} of {repository}, or weights=none",
         ) from error
 
 
-def check_fits(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str | Path, model: str) -> None:
-    """Make sure that weights have every tensor of a network, in its shape.
+def check_fits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str | Path, model: str) -> None:
+    """Check that weights contain every tensor of a network in its shape.
 
     Args:
-        state: The weights; may have more than is wanted.
-        wanted: Tensors of the right names and shapes, on any device.
-        where: The file.
-        model: What weights should have been given.
+        state: Weights, possibly with additional tensors.
+        expected: Tensors of the network, on any device.
+        where: Path of the file.
+        model: Description of the expected weights for the error message.
 
     Raises:
-        AubenchError: One is missing or has another shape.
+        AubenchError: A tensor is missing or has another shape.
     """
-    for name, value in wanted.items():
-        found = tuple(state[name].shape) if name in state else "nothing"
-        if found != tuple(value.shape):
+    for name, value in expected.items():
+        shape = tuple(state[name].shape) if name in state else "nothing"
+        if shape != tuple(value.shape):
             raise AubenchError(
-                f"has {found} for '{name}' instead of {tuple(value.shape)}",
+                f"has {shape} for '{name}' instead of {tuple(value.shape)}",
                 where=where,
                 hint=f"give weights of {model}",
             )

@@ -1,4 +1,5 @@
-"""Clips of rare AUs, on top of the videos that they are cut from (AU-vMAE appendix §2)."""
+# Installed as aubench.methods._modules.rare_au_clips.
+"""Additional training clips of rare AUs (AU-vMAE appendix §2)."""
 
 from __future__ import annotations
 
@@ -13,44 +14,44 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 REST = 15
-"""Consecutive frames of majority AUs alone that end a clip."""
+"""Number of consecutive frames without minority AUs that end a clip."""
 
-_OF_BP4D = (1, 2, 4, 15, 23, 24)
-_OF_DISFA = (1, 2, 9)
+_BP4D_AUS = (1, 2, 4, 15, 23, 24)
+_DISFA_AUS = (1, 2, 9)
 
 
 class RareAUClipsRecipe(Recipe):
-    """What methods that draw clips of rare AUs share."""
+    """Hyper-parameters of additional clips of rare AUs."""
 
     finetune_only: ClassVar[frozenset[str]] = frozenset({"minority_clips", "minority_aus"})
 
-    minority_clips: bool = Field(True, description="Draw clips of rare AUs besides.")
+    minority_clips: bool = Field(True, description="Add clips of rare AUs to training.")
     minority_aus: str = Field(
-        "", pattern=r"^(\d+(,\d+)*)?$", description="Their FACS numbers, such as 1,2,9; the paper's where empty."
+        "", pattern=r"^(\d+(,\d+)*)?$", description="FACS numbers of rare AUs, such as 1,2,9; empty for the paper's."
     )
 
     def minority(self, aus: tuple[int, ...]) -> tuple[int, ...]:
-        """The rare ones among a task's AUs; the paper's are DISFA's where AU9 is asked for, BP4D's otherwise.
+        """Return the rare AUs of a task; by default the paper's for DISFA if the task has AU9, else those for BP4D.
 
         Args:
-            aus: FACS numbers.
+            aus: FACS numbers of the task.
         """
-        papers = _OF_DISFA if 9 in aus else _OF_BP4D
-        wanted = tuple(int(au) for au in self.minority_aus.split(",") if au) or papers
-        return tuple(au for au in wanted if au in aus)
+        default = _DISFA_AUS if 9 in aus else _BP4D_AUS
+        minority = tuple(int(au) for au in self.minority_aus.split(",") if au) or default
+        return tuple(au for au in minority if au in aus)
 
 
 def rare_au_spans(labels: Int[Tensor, "frames au"], columns: list[int]) -> list[tuple[int, int]]:
-    """Parts of a sequence that begin with a minority AU and end once none was there for 15 frames.
+    """Return the spans of a sequence that start with a minority AU and end after 15 frames without one.
 
-    Frames without any AU count like frames of majority AUs alone.
+    Frames without any AU count as frames without a minority AU.
 
     Args:
         labels: 1 present, 0 absent, -1 unknown, which counts as absent.
-        columns: Of the minority AUs.
+        columns: Columns of the minority AUs.
 
     Returns:
-        First frame and the one after the last, those 15 included; parts do not overlap.
+        Start and end (exclusive) of disjoint spans, including the 15 frames.
     """
     spans: list[tuple[int, int]] = []
     for frame in (labels[:, columns] > 0).any(1).nonzero()[:, 0].tolist():

@@ -1,4 +1,5 @@
-"""A ResNet on one modality."""
+# Installed as aubench.methods._modules.single_modality.
+"""Base class of baselines with a ResNet on one modality."""
 
 from __future__ import annotations
 
@@ -16,28 +17,29 @@ if TYPE_CHECKING:
 PAPER = "Yang, Wang and Yin: Adaptive Multimodal Fusion for Facial Action Units Recognition, ACM MM 2020"
 
 DEVIATIONS = (
-    "Early stopping is by F1 on validation subjects with a patience of 10 epochs, after 30 at most: the paper gives no "
-    "criterion and no number of epochs.",
-    "First weights are ImageNet's (torchvision's first release): the paper does not say which.",
-    "With ImageNet weights, images in [-1, 1] are brought to ImageNet's mean and standard deviation in the encoder.",
+    "Early stopping uses F1 on validation subjects with a patience of 10 epochs and at most 30 epochs. The paper gives "
+    "neither a criterion nor a number of epochs.",
+    "Initial weights are torchvision's first ImageNet release. The paper does not specify them.",
+    "With ImageNet weights, the encoder converts images from [-1, 1] to ImageNet's mean and standard deviation.",
 )
-"""What every ResNet of that paper leaves open."""
+"""Deviations shared by all ResNet methods of that paper."""
 
 TRAINED_ALIKE = (
-    "Trained as AMF's baselines are here: Adam with 1e-4, batches of 50, at most 30 epochs, early stopping by F1 on "
-    "validation subjects with a patience of 10, ImageNet's first weights (torchvision's first release) with its mean "
-    "and standard deviation.",
+    "Training equals that of AMF's baselines: Adam with 1e-4, batches of 50, at most 30 epochs, early stopping by F1 "
+    "on validation subjects with a patience of 10, and torchvision's first ImageNet weights with ImageNet's mean and "
+    "standard deviation.",
 )
-"""What is told of methods whose own training is unknown or was for something else."""
+"""Deviation of methods whose original training is unknown or served another task."""
 
 ONE_CHANNEL = (
-    "One-channel images meet a first layer with the mean of the RGB weights times three, and the mean of the RGB "
-    "statistics: the paper does not say how they enter a ResNet.",
+    "For one-channel images, the first layer has the mean of the RGB weights times three, and normalisation uses the "
+    "mean of the RGB statistics. The paper does not specify this adaptation.",
 )
+"""Deviation of methods with encoders of one-channel images."""
 
 
 class SingleModality(Method):
-    """ResNet, global average pooling, one linear layer, sigmoid."""
+    """ResNet on one modality, global average pooling, one linear layer, sigmoid."""
 
     modality: ClassVar[Modality]
     Recipe = BackboneRecipe
@@ -50,15 +52,15 @@ class SingleModality(Method):
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Refuse a task without the one modality."""
+        """Return an error message for a task without the modality."""
         return None if cls.modality in task.modalities else f"needs {cls.modality} images"
 
     @classmethod
     def select_modalities(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
-        """The one modality."""
+        """Return the method's modality."""
         return (cls.modality,)
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
-        """AU probabilities."""
+        """Return AU probabilities."""
         logits: Tensor = self.classifier(self.encoder(inputs[self.modality]))
         return logits.float().sigmoid()

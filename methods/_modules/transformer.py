@@ -1,4 +1,5 @@
-"""What vision transformers are made of: positions, patches, blocks, and how they are trained."""
+# Installed as aubench.methods._modules.transformer.
+"""Components of vision transformers: positions, patches, blocks, parameter groups and schedule."""
 
 from __future__ import annotations
 
@@ -16,39 +17,39 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-LONGEST_WAVE = 10_000.0
-"""Of the fixed positions, over 2π."""
+MAX_WAVELENGTH = 10_000.0
+"""Maximum wavelength of the fixed positions over 2π."""
 
 
 def sine_cosine(positions: Float[Tensor, " length"], width: int) -> Float[Tensor, "length width"]:
-    """Fixed embeddings of places on a line: all sines, then all cosines, of falling frequency.
+    """Return fixed embeddings of coordinates: all sines, then all cosines, with falling frequency.
 
     Args:
         positions: Coordinates.
-        width: Of an embedding; even.
+        width: Width of an embedding; even.
 
     Raises:
         ValueError: The width is odd.
     """
     if width % 2:
-        raise ValueError(f"positions need an even width, not {width}")
-    share = torch.arange(width // 2, dtype=torch.float64, device=positions.device) / (width // 2)
-    angles = positions.double()[:, None] * LONGEST_WAVE**-share
+        raise ValueError(f"positions need an even width, got {width}")
+    exponents = torch.arange(width // 2, dtype=torch.float64, device=positions.device) / (width // 2)
+    angles = positions.double()[:, None] * MAX_WAVELENGTH**-exponents
     return torch.cat([angles.sin(), angles.cos()], 1).float()
 
 
 def sine_cosine_line(length: int, width: int) -> Float[Tensor, "length width"]:
-    """Fixed embeddings of the places 0 to length - 1."""
+    """Return fixed embeddings of the positions 0 to length - 1."""
     return sine_cosine(torch.arange(length), width)
 
 
 def sine_cosine_grid(rows: int, columns: int, width: int) -> Float[Tensor, "cells width"]:
-    """Fixed embeddings of a grid's cells, row by row: the first half tells the column, the second the row.
+    """Return fixed embeddings of a grid's cells, row by row; the first half encodes the column, the second the row.
 
     Args:
-        rows: Of the grid.
-        columns: Of the grid.
-        width: Of an embedding; a multiple of four.
+        rows: Number of rows.
+        columns: Number of columns.
+        width: Width of an embedding; a multiple of four.
     """
     across = sine_cosine_line(columns, width // 2).repeat(rows, 1)
     down = sine_cosine_line(rows, width // 2).repeat_interleave(columns, 0)
@@ -56,10 +57,10 @@ def sine_cosine_grid(rows: int, columns: int, width: int) -> Float[Tensor, "cell
 
 
 def patchify(images: Float[Tensor, "n c h w"], patch: int) -> Float[Tensor, "n cells values"]:
-    """Images as rows of patches; within a patch, pixels row by row, each with its channels side by side.
+    """Cut images into patches; within a patch, pixels row by row, each with its channels side by side.
 
     Args:
-        images: Height and width are multiples of ``patch``.
+        images: Images whose height and width are multiples of ``patch``.
         patch: Side of a patch in pixels.
     """
     n, c, height, width = images.shape
@@ -69,12 +70,12 @@ def patchify(images: Float[Tensor, "n c h w"], patch: int) -> Float[Tensor, "n c
 
 
 def unpatchify(patches: Float[Tensor, "n cells values"], patch: int, rows: int) -> Float[Tensor, "n c h w"]:
-    """The images that :func:`patchify` cut.
+    """Reassemble the images that :func:`patchify` cut.
 
     Args:
-        patches: Of a grid.
+        patches: Patches of a grid.
         patch: Side of a patch in pixels.
-        rows: Of the grid.
+        rows: Rows of the grid.
     """
     n, cells, values = patches.shape
     columns, c = cells // rows, values // patch**2
@@ -83,7 +84,7 @@ def unpatchify(patches: Float[Tensor, "n cells values"], patch: int, rows: int) 
 
 
 def init_weights(module: nn.Module) -> None:
-    """Draw a linear layer's weights as masked autoencoders do; for ``Module.apply``."""
+    """Initialise a linear layer as in masked autoencoders; for ``Module.apply``."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
@@ -94,10 +95,10 @@ class Blocks(nn.Sequential):
     """Pre-norm transformer blocks on tokens (N, L, width), named and shaped as timm's.
 
     Args:
-        width: Of a token.
+        width: Width of a token.
         depth: Number of blocks.
-        heads: Of the attention; divides ``width``.
-        drop_path: As in :meth:`set_drop_path`.
+        heads: Number of attention heads; divides ``width``.
+        drop_path: Rate of :meth:`set_drop_path`.
     """
 
     def __init__(self, width: int, depth: int, heads: int, drop_path: float = 0.0) -> None:
@@ -112,14 +113,14 @@ class Blocks(nn.Sequential):
         self.set_drop_path(drop_path)
 
     def set_drop_path(self, rate: float) -> None:
-        """Let training skip each branch of a frame with a chance that grows linearly from 0 to ``rate`` with depth."""
+        """Set the probability of skipping a branch in training, linear in depth from 0 to ``rate``."""
         block: Any
         for index, block in enumerate(self):
             block.drop_path1.drop_prob = block.drop_path2.drop_prob = rate * index / max(len(self) - 1, 1)
 
 
 def layer_of(name: str, depth: int) -> int:
-    """How deep a parameter lies: 0 for embeddings, i + 1 in block i, depth + 1 for whatever follows the blocks."""
+    """Return the layer of a parameter: 0 for embeddings, i + 1 in block i, depth + 1 after the blocks."""
     if block := re.search(r"\bblocks\.(\d+)\.", name):
         return int(block[1]) + 1
     return 0 if re.search(r"\b(patch_embed|cls_token|pos_embed)\b", name) else depth + 1
@@ -132,14 +133,16 @@ def parameter_groups(
     depth: int = 0,
     layer_decay: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """Groups for an optimiser: learning rates fall towards the input; vectors and lone tokens have no weight decay.
+    """Return parameter groups with learning rates that decay towards the input.
+
+    Vectors and tokens have no weight decay.
 
     Args:
-        parameters: With their names, in timm's words; those without gradient are left out.
-        learning_rate: Of the last layer.
-        weight_decay: Of matrices and kernels.
+        parameters: Parameters with timm's names; parameters without gradient are excluded.
+        learning_rate: Learning rate of the last layer.
+        weight_decay: Weight decay of matrices and kernels.
         depth: Number of blocks.
-        layer_decay: What each layer's learning rate is multiplied by to give that of the one before it.
+        layer_decay: Factor of the learning rate from each layer to the preceding one.
     """
     groups: dict[tuple[int, bool], dict[str, Any]] = {}
     for name, parameter in parameters:
@@ -157,12 +160,12 @@ def parameter_groups(
 
 
 def warmup_cosine(progress: Progress, warmup_epochs: float, floor: float) -> float:
-    """A learning rate that rises linearly from 0 to 1, then falls along half a cosine to a floor.
+    """Return a factor that rises linearly from 0 to 1 and falls along half a cosine to ``floor``.
 
     Args:
-        progress: Where training is.
-        warmup_epochs: Length of the rise.
-        floor: What is left at the end.
+        progress: Progress of training.
+        warmup_epochs: Duration of the rise.
+        floor: Final factor.
     """
     epoch = progress.fraction * progress.epochs
     if epoch < warmup_epochs:

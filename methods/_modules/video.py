@@ -1,7 +1,8 @@
-"""Videos as tubelets: cutting, masking, placing, and telling every frame from them (AU-vMAE §3.2, VideoMAE).
+# Installed as aubench.methods._modules.video.
+"""Tubelets of videos, their masks and position embeddings, and interpolation to frames (AU-vMAE §3.2, VideoMAE).
 
-A clip's tubelets are (N, T', P, V): T' steps of time, P places of the grid row by row, V pixel values. A tube mask
-chooses among the places, and is the same at every step.
+A clip's tubelets are (N, T', P, V): T' steps of time, P cells of the grid row by row, V pixel values. A tube mask
+selects cells and is the same at every step.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ if TYPE_CHECKING:
 Positions = Literal["line", "grid"]
 
 FLOOR = 1e-6
-"""Added to a patch's standard deviation."""
+"""Constant added to a patch's standard deviation."""
 
 
-def tubelets(clips: Float[Tensor, "n t c h w"], depth: int, patch: int) -> Float[Tensor, "n steps places values"]:
-    """Cut clips; within a tubelet, frame by frame and row by row, each pixel with its channels side by side.
+def tubelets(clips: Float[Tensor, "n t c h w"], depth: int, patch: int) -> Float[Tensor, "n steps cells values"]:
+    """Cut clips into tubelets; within a tubelet, pixels frame by frame and row by row, channels side by side.
 
     Args:
-        clips: T is a multiple of ``depth``, height and width of ``patch``.
+        clips: Clips; T is a multiple of ``depth``, height and width are multiples of ``patch``.
         depth: Frames of a tubelet.
-        patch: Its side in pixels.
+        patch: Side of a tubelet in pixels.
     """
     n, t, c, height, width = clips.shape
     steps, rows, columns = t // depth, height // patch, width // patch
@@ -38,28 +39,28 @@ def tubelets(clips: Float[Tensor, "n t c h w"], depth: int, patch: int) -> Float
 
 
 def untubelets(
-    cut: Float[Tensor, "n steps places values"], depth: int, patch: int, rows: int
+    cut: Float[Tensor, "n steps cells values"], depth: int, patch: int, rows: int
 ) -> Float[Tensor, "n t c h w"]:
-    """The clips that :func:`tubelets` cut.
+    """Reassemble the clips that :func:`tubelets` cut.
 
     Args:
-        cut: Of a grid.
+        cut: Tubelets of a grid.
         depth: Frames of a tubelet.
-        patch: Its side in pixels.
-        rows: Of the grid.
+        patch: Side of a tubelet in pixels.
+        rows: Rows of the grid.
     """
-    n, steps, places, values = cut.shape
-    columns, c = places // rows, values // (depth * patch * patch)
+    n, steps, cells, values = cut.shape
+    columns, c = cells // rows, values // (depth * patch * patch)
     grid = cut.reshape(n, steps, rows, columns, depth, patch, patch, c).permute(0, 1, 4, 7, 2, 5, 3, 6)
     return grid.reshape(n, steps * depth, c, rows * patch, columns * patch)
 
 
 def statistics(cut: Float[Tensor, "*n values"], channels: int) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each tubelet's channels.
+    """Return the mean and standard deviation of each tubelet's channels.
 
     Args:
-        cut: Tubelets, channels side by side.
-        channels: How many.
+        cut: Tubelets, each pixel with its channels side by side.
+        channels: Number of channels.
 
     Returns:
         Both (..., values), repeated for every pixel.
@@ -70,46 +71,48 @@ def statistics(cut: Float[Tensor, "*n values"], channels: int) -> tuple[Tensor, 
 
 
 def normalize_tubelets(cut: Float[Tensor, "*n values"], channels: int) -> Float[Tensor, "*n values"]:
-    """What is to be reconstructed: every tubelet and channel with mean 0 and standard deviation 1."""
+    """Normalise every tubelet and channel to mean 0 and standard deviation 1, the target of reconstruction."""
     mean, deviation = statistics(cut, channels)
     return (cut - mean) / deviation
 
 
-def tubes(chances: Float[Tensor, "n places"], hidden: float) -> tuple[Int[Tensor, "n shown"], Int[Tensor, "n hidden"]]:
-    """Tube masks: the places that are shown and those that are hidden.
+def tube_masks(
+    scores: Float[Tensor, "n cells"], share: float
+) -> tuple[Int[Tensor, "n visible"], Int[Tensor, "n masked"]]:
+    """Return the visible and the masked cells of tube masks.
 
     Args:
-        chances: Uniform random numbers.
-        hidden: Share of places; at least one is shown.
+        scores: Uniform random numbers; the cells with the smallest ones are visible.
+        share: Share of masked cells; at least one cell is visible.
     """
-    places = chances.shape[1]
-    order = chances.argsort(1)
-    shown = max(places - int(hidden * places), 1)
-    return order[:, :shown].sort(1).values, order[:, shown:].sort(1).values
+    cells = scores.shape[1]
+    order = scores.argsort(1)
+    visible = max(cells - int(share * cells), 1)
+    return order[:, :visible].sort(1).values, order[:, visible:].sort(1).values
 
 
-def at_places(tokens: Float[Tensor, "n steps places d"], places: Int[Tensor, "n k"]) -> Float[Tensor, "n steps k d"]:
-    """The tokens of some places, at every step."""
-    index = places[:, None, :, None].expand(-1, tokens.shape[1], -1, tokens.shape[3])
-    return tokens.expand(len(places), -1, -1, -1).gather(2, index)
+def gather_cells(tokens: Float[Tensor, "n steps cells d"], cells: Int[Tensor, "n k"]) -> Float[Tensor, "n steps k d"]:
+    """Return the tokens of ``cells`` at every step."""
+    index = cells[:, None, :, None].expand(-1, tokens.shape[1], -1, tokens.shape[3])
+    return tokens.expand(len(cells), -1, -1, -1).gather(2, index)
 
 
 def fill_masked(
-    tokens: Float[Tensor, "n steps places d"], places: Int[Tensor, "n k"], others: Float[Tensor, "n steps k d"]
-) -> Float[Tensor, "n steps places d"]:
-    """The tokens with others at some places, at every step."""
-    return tokens.scatter(2, places[:, None, :, None].expand_as(others), others)
+    tokens: Float[Tensor, "n steps cells d"], cells: Int[Tensor, "n k"], others: Float[Tensor, "n steps k d"]
+) -> Float[Tensor, "n steps cells d"]:
+    """Return ``tokens`` with those of ``cells`` replaced by ``others`` at every step."""
+    return tokens.scatter(2, cells[:, None, :, None].expand_as(others), others)
 
 
-def positions(kind: Positions, steps: int, rows: int, width: int) -> Float[Tensor, "1 steps places width"]:
-    """Fixed embeddings of a square grid's tubelets.
+def position_embeddings(kind: Positions, steps: int, rows: int, width: int) -> Float[Tensor, "1 steps cells width"]:
+    """Return fixed embeddings of a square grid's tubelets.
 
     Args:
-        kind: ``line``, as VideoMAE: sine and cosine in turn, of a token's number in the whole clip. ``grid``: half of
-            the width tells the step, the rest the column and the row.
-        steps: Of time.
-        rows: Of the grid, and columns.
-        width: Of an embedding; even, a multiple of eight for a grid.
+        kind: ``line``, as in VideoMAE: alternating sine and cosine of a token's index in the clip. ``grid``: half of
+            the width encodes the step, the rest the column and the row.
+        steps: Number of steps in time.
+        rows: Number of rows and of columns of the grid.
+        width: Width of an embedding; even, and a multiple of eight for a grid.
     """
     if kind == "line":
         line = sine_cosine_line(steps * rows**2, width)
@@ -119,7 +122,7 @@ def positions(kind: Positions, steps: int, rows: int, width: int) -> Float[Tenso
     return torch.cat([time, space], 2)[None]
 
 
-def over_frames(features: Float[Tensor, "n steps d"], frames: int) -> Float[Tensor, "n frames d"]:
-    """Features for every frame, by linear interpolation in time; a step stands for the middle of its frames."""
-    spread: Tensor = functional.interpolate(features.mT, frames, mode="linear", align_corners=False)
-    return spread.mT
+def interpolate_to_frames(features: Float[Tensor, "n steps d"], frames: int) -> Float[Tensor, "n frames d"]:
+    """Interpolate features linearly in time to every frame; a step's time is the middle of its frames."""
+    interpolated: Tensor = functional.interpolate(features.mT, frames, mode="linear", align_corners=False)
+    return interpolated.mT

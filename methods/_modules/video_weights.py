@@ -1,4 +1,5 @@
-"""VideoMAE's published weights, in our names."""
+# Installed as aubench.methods._modules.video_weights.
+"""Conversion of VideoMAE's published weights to the parameter names of this package."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HUB = "MCG-NJU/videomae-base"
-"""Pre-trained for 1600 epochs on Kinetics-400, without its labels."""
+"""Hub repository of weights pre-trained for 1600 epochs on Kinetics-400 without labels."""
 
 _PLAIN = {
     "videomae.layernorm": "decoder.encoder_norm",
@@ -39,7 +40,7 @@ _STACKS = {"videomae.encoder.layer": "encoder.blocks", "decoder.decoder_layers":
 
 
 def pretraining_sources(source: str) -> tuple[PretrainingSource, ...]:
-    """What first weights had seen.
+    """Return the data sets that initial weights were trained on.
 
     Args:
         source: 'none', 'videomae' or a file.
@@ -52,69 +53,69 @@ def pretraining_sources(source: str) -> tuple[PretrainingSource, ...]:
 
 
 def load_into(module: nn.Module, source: str, channels: int) -> None:
-    """Give a module's ``encoder`` its first weights, and its ``decoder`` if it sees RGB and the file has one.
+    """Load initial weights into a module's ``encoder``, and into its ``decoder`` for RGB if the file has one.
 
-    Does nothing on the meta device.
+    This does nothing on the meta device.
 
     Args:
-        module: Has an ``encoder`` of VideoMAE's shape, and perhaps a ``decoder``.
-        source: 'none', 'videomae' or a file with weights of that kind.
-        channels: That the encoder sees; the first three are RGB if there are three or more.
+        module: Module with an ``encoder`` of VideoMAE's shape and optionally a ``decoder``.
+        source: 'none', 'videomae' or a file with weights in VideoMAE's format.
+        channels: Input channels of the encoder; the first three are RGB if there are three or more.
 
     Raises:
-        AubenchError: The weights cannot be fetched or read, or are of another shape.
+        AubenchError: The weights cannot be downloaded or read, or have another shape.
     """
-    wanted = module.state_dict()
-    if source == "none" or any(value.is_meta for value in wanted.values()):
+    target = module.state_dict()
+    if source == "none" or any(value.is_meta for value in target.values()):
         return
     path = pretrained_weights.fetch(HUB, "weights of VideoMAE") if source == "videomae" else Path(source)
-    found = translate_state(pretrained_weights.load(path, "'videomae', 'none'"), channels)
-    encoder = {name: value for name, value in wanted.items() if name.startswith("encoder.")}
-    pretrained_weights.check_fits(found, encoder, path, f"{HUB}, or one of its shape")
-    decoder = {name: value for name, value in wanted.items() if name.startswith("decoder.")}
-    if channels == 3 and any(name.startswith("decoder.blocks.") for name in found):
-        pretrained_weights.check_fits(found, decoder, path, f"{HUB}, or one of its shape")
+    weights = translate_state(pretrained_weights.load(path, "'videomae', 'none'"), channels)
+    encoder = {name: value for name, value in target.items() if name.startswith("encoder.")}
+    pretrained_weights.check_fits(weights, encoder, path, f"{HUB} or of the same architecture")
+    decoder = {name: value for name, value in target.items() if name.startswith("decoder.")}
+    if channels == 3 and any(name.startswith("decoder.blocks.") for name in weights):
+        pretrained_weights.check_fits(weights, decoder, path, f"{HUB} or of the same architecture")
         encoder |= decoder
-    module.load_state_dict({**wanted, **{name: found[name] for name in encoder}})
+    module.load_state_dict({**target, **{name: weights[name] for name in encoder}})
 
 
 def translate_state(state: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
-    """Published tensors under our names, for images in [-1, 1] of any number of channels.
+    """Convert published tensors to this package's names, for images in [-1, 1] of any number of channels.
 
     Args:
-        state: As on the hub.
-        channels: That the encoder will see.
+        state: State dict of the hub.
+        channels: Input channels of the encoder.
     """
-    found = {}
+    translated = {}
     for name, value in state.items():
         stem, _, kind = name.rpartition(".")
         if stem in _PLAIN:
-            found[f"{_PLAIN[stem]}.{kind}"] = value
+            translated[f"{_PLAIN[stem]}.{kind}"] = value
         elif (block := _BLOCK.fullmatch(name)) and block[3] in _IN_BLOCK:
-            found[f"{_STACKS[block[1]]}.{block[2]}.{_IN_BLOCK[block[3]]}.{block[4]}"] = value
+            translated[f"{_STACKS[block[1]]}.{block[2]}.{_IN_BLOCK[block[3]]}.{block[4]}"] = value
         elif block and block[3] == "attention.attention.query":
-            own, attention = f"{_STACKS[block[1]]}.{block[2]}.attn.qkv", name.removesuffix("query.weight")
+            qkv, attention = f"{_STACKS[block[1]]}.{block[2]}.attn.qkv", name.removesuffix("query.weight")
             q, v = state[f"{attention}q_bias"], state[f"{attention}v_bias"]
-            found[f"{own}.weight"] = torch.cat(
+            translated[f"{qkv}.weight"] = torch.cat(
                 [state[f"{attention}{part}.weight"] for part in ("query", "key", "value")]
             )
-            found[f"{own}.bias"] = torch.cat([q, torch.zeros_like(q), v])
+            translated[f"{qkv}.bias"] = torch.cat([q, torch.zeros_like(q), v])
     if "mask_token" in state:
-        found["decoder.mask_token"] = state["mask_token"].flatten()
+        translated["decoder.mask_token"] = state["mask_token"].flatten()
     projection = "videomae.embeddings.patch_embeddings.projection"
     if f"{projection}.weight" in state:
         weight, bias = embedding(state[f"{projection}.weight"], state[f"{projection}.bias"], channels)
-        found |= {"encoder.patch_embed.weight": weight, "encoder.patch_embed.bias": bias}
-    return found
+        translated |= {"encoder.patch_embed.weight": weight, "encoder.patch_embed.bias": bias}
+    return translated
 
 
 def embedding(
     kernel: Float[Tensor, "width 3 t h w"], bias: Float[Tensor, " width"], channels: int
 ) -> tuple[Float[Tensor, "width values"], Float[Tensor, " width"]]:
-    """A convolution on ImageNet's statistics as a linear layer on tubelets in [-1, 1].
+    """Convert a convolution for ImageNet's statistics to a linear layer on tubelets in [-1, 1].
 
-    Other channels than RGB get the mean of its weights, and all are scaled as in ResNets, so that a grey image in one
-    channel meets what it would meet in three.
+    Channels other than RGB get the mean of the weights, and all weights are scaled as in ResNets, so that a grey image
+    in one channel gives the same response as in three.
     """
     mean, deviation = (torch.tensor(x).reshape(1, 3, 1, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
     shift = (kernel * (0.5 - mean) / deviation).flatten(1).sum(1)

@@ -83,7 +83,7 @@ class Bench:
     def noise(self):
         """What the loss drew."""
         torch.manual_seed(11)
-        return gumbel_selection.Noise.drawn(len(self.features), FRAMES, DRAWS, 128).differences()
+        return gumbel_selection.Noise.sample(len(self.features), FRAMES, DRAWS, 128).differences()
 
     def vectors(self, m):
         return self.features[m].detach().double().numpy().tolist()
@@ -258,7 +258,7 @@ def test_predictions_agree_with_loops(voting):
 def test_many_fixed_votes_come_near_to_fresh_draws():
     bench = Bench((V, D), samples=4000)
     fixed = bench.amf.fuse(bench.features)
-    bench.amf.votes = gumbel_selection.Noise.drawn(
+    bench.amf.votes = gumbel_selection.Noise.sample(
         2, 1, 4000, 128, generator=torch.Generator().manual_seed(99)
     ).differences()
     torch.testing.assert_close(fixed, bench.amf.fuse(bench.features), atol=0.02, rtol=0)

@@ -38,7 +38,7 @@ def edges_of(scores, noise):
 
 def noise_of(modalities, frames, draws, width, seed):
     generator = torch.Generator().manual_seed(seed)
-    return gumbel_selection.Noise.drawn(modalities, frames, draws, width, generator=generator).differences()
+    return gumbel_selection.Noise.sample(modalities, frames, draws, width, generator=generator).differences()
 
 
 def picks(modalities, frames, draws, width, seed):
@@ -159,7 +159,7 @@ def test_three_gumbels_less_the_last_have_the_joint_distribution_of_eq_5():
 
 
 def test_some_frames_noise_is_that_of_all_frames():
-    noise = gumbel_selection.Noise.drawn(3, 6, 5, 4)
+    noise = gumbel_selection.Noise.sample(3, 6, 5, 4)
     torch.testing.assert_close(noise.differences(slice(2, 5)), noise.differences()[:, 2:5])
 
 

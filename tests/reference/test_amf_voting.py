@@ -17,7 +17,7 @@ class Case:
         self.scores = torch.rand(modalities, FRAMES, WIDTH, dtype=torch.double, requires_grad=True)
         self.features = torch.randn(modalities, FRAMES, WIDTH, dtype=torch.double, requires_grad=True)
         self.classifier = nn.Linear(WIDTH, AUS).double()
-        drawn = gumbel_selection.Noise.drawn(modalities, FRAMES, DRAWS, WIDTH)
+        drawn = gumbel_selection.Noise.sample(modalities, FRAMES, DRAWS, WIDTH)
         self.noise = gumbel_selection.Noise(drawn.by_draw.double(), drawn.by_frame.double(), DRAWS)
         self.above = torch.randn(FRAMES, AUS, dtype=torch.double)
 

@@ -101,7 +101,7 @@ def test_eq_1_agrees_with_loops():
     found = method.loss(Batch(clips(), labels()), stage_of(method, True), NOW)
     torch.manual_seed(9)
     cut = method.tubelets(clips())
-    shown, hidden = method.drawn(cut, 0.9)
+    shown, hidden = method.sample_masks(cut, 0.9)
     with torch.no_grad():
         guess = method.decoder(method.encoder(cut, shown), shown, hidden)
     errors = []
@@ -116,7 +116,7 @@ def test_eq_1_agrees_with_loops():
 def test_pre_training_looks_at_shown_places_and_at_no_label():
     method = built()
     cut = method.tubelets(clips())
-    shown, hidden = method.drawn(cut, 0.5)
+    shown, hidden = method.sample_masks(cut, 0.5)
     guess = method.decoder(method.encoder(cut, shown), shown, hidden)
     other = video.fill_masked(cut, hidden, torch.rand(*cut.shape[:2], hidden.shape[1], cut.shape[3]))
     assert torch.equal(guess, method.decoder(method.encoder(other, shown), shown, hidden))
@@ -248,7 +248,7 @@ def test_it_uses_the_modality_that_the_recipe_names():
     assert AUvMAE.select_modalities(task, of["depth"]) == (D,)
     assert AUvMAE.select_modalities(task, of["early"]) == (V, D)
     assert AUvMAE.unsupported_reason(task, of["thermal"]) == "needs thermal images"
-    assert "there is one" in AUvMAE.unsupported_reason(replace(task, modalities=(D,)), of["early"])
+    assert "got one" in AUvMAE.unsupported_reason(replace(task, modalities=(D,)), of["early"])
 
 
 def test_reconstructions_keep_what_is_shown_and_fill_in_the_rest():
@@ -274,7 +274,7 @@ def test_with_nothing_hidden_the_images_come_back():
 def test_a_decoder_that_tells_the_target_reconstructs_the_images():
     method, images = built(), clips(n=1)
     cut = method.tubelets(images)
-    method.decoder.forward = lambda tokens, shown, hidden: video.normalize_tubelets(video.at_places(cut, hidden), 3)
+    method.decoder.forward = lambda tokens, shown, hidden: video.normalize_tubelets(video.gather_cells(cut, hidden), 3)
     torch.testing.assert_close(method.reconstruct(images, 0.75).restored[V], images[V])
 
 

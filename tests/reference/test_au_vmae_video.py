@@ -58,39 +58,39 @@ def test_the_target_of_a_flat_tubelet_is_finite():
 
 
 def test_tubes_split_the_places_and_hide_their_share():
-    shown, hidden = video.tubes(torch.rand(50, 196), 0.9)
+    shown, hidden = video.tube_masks(torch.rand(50, 196), 0.9)
     assert shown.shape == (50, 20)
     assert hidden.shape == (50, 176)
     assert (torch.cat([shown, hidden], 1).sort(1).values == torch.arange(196)).all()
-    assert video.tubes(torch.rand(2, 4), 0.0)[0].tolist() == [[0, 1, 2, 3]] * 2
-    assert video.tubes(torch.rand(2, 4), 0.99)[0].shape == (2, 1)
+    assert video.tube_masks(torch.rand(2, 4), 0.0)[0].tolist() == [[0, 1, 2, 3]] * 2
+    assert video.tube_masks(torch.rand(2, 4), 0.99)[0].shape == (2, 1)
 
 
 def test_every_place_is_hidden_equally_often():
-    _, hidden = video.tubes(torch.rand(4000, 10, generator=torch.Generator().manual_seed(1)), 0.3)
+    _, hidden = video.tube_masks(torch.rand(4000, 10, generator=torch.Generator().manual_seed(1)), 0.3)
     assert np.bincount(hidden.flatten(), minlength=10) == pytest.approx(np.full(10, 1200), abs=120)
 
 
 def test_a_tube_mask_is_the_same_at_every_step():
     tokens = torch.arange(3 * 5 * 8).reshape(3, 5, 8, 1).expand(-1, -1, -1, 2).double()
-    shown, hidden = video.tubes(torch.rand(3, 8), 0.5)
+    shown, hidden = video.tube_masks(torch.rand(3, 8), 0.5)
     for places in (shown, hidden):
-        found = video.at_places(tokens, places)
+        found = video.gather_cells(tokens, places)
         for n, step, k, d in np.ndindex(3, 5, 4, 2):
             assert found[n, step, k, d] == tokens[n, step, places[n, k], d]
 
 
 def test_filling_writes_at_the_places_alone():
     tokens, others = torch.rand(3, 5, 8, 2), torch.rand(3, 5, 4, 2)
-    shown, hidden = video.tubes(torch.rand(3, 8), 0.5)
+    shown, hidden = video.tube_masks(torch.rand(3, 8), 0.5)
     found = video.fill_masked(tokens, hidden, others)
-    assert torch.equal(video.at_places(found, hidden), others)
-    assert torch.equal(video.at_places(found, shown), video.at_places(tokens, shown))
+    assert torch.equal(video.gather_cells(found, hidden), others)
+    assert torch.equal(video.gather_cells(found, shown), video.gather_cells(tokens, shown))
 
 
 def test_positions_on_a_line_agree_with_loops():
     """Token number p of a clip: sin(p / 10000^(2k/d)) at 2k, the cosine at 2k + 1."""
-    found = video.positions("line", 3, 2, 8)
+    found = video.position_embeddings("line", 3, 2, 8)
     assert found.shape == (1, 3, 4, 8)
     for step, place, k in np.ndindex(3, 4, 4):
         angle = (step * 4 + place) / 10000 ** (2 * k / 8)
@@ -99,7 +99,7 @@ def test_positions_on_a_line_agree_with_loops():
 
 
 def test_positions_on_a_grid_tell_step_column_and_row_apart():
-    found = video.positions("grid", 3, 2, 16)
+    found = video.position_embeddings("grid", 3, 2, 16)
     assert found.shape == (1, 3, 4, 16)
     for step, place in np.ndindex(3, 4):
         row, column = divmod(place, 2)
@@ -125,11 +125,11 @@ def naive_over_frames(steps, frames):
 @pytest.mark.parametrize(("steps", "frames"), [(8, 16), (16, 128), (1, 4), (5, 7)])
 def test_features_of_every_frame_agree_with_loops(steps, frames):
     features = torch.rand(2, steps, 3, dtype=torch.float64)
-    found = video.over_frames(features, frames)
+    found = video.interpolate_to_frames(features, frames)
     for n in range(2):
         np.testing.assert_allclose(found[n], naive_over_frames(features[n].numpy(), frames), atol=1e-12)
 
 
 def test_two_steps_over_eight_frames_by_hand():
-    found = video.over_frames(torch.tensor([[[0.0], [1.0]]]), 8)
+    found = video.interpolate_to_frames(torch.tensor([[[0.0], [1.0]]]), 8)
     assert found[0, :, 0].tolist() == pytest.approx([0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1])

@@ -109,7 +109,7 @@ def test_offline_imagenet_weights_end_in_one_line(monkeypatch):
     with pytest.raises(AubenchError) as caught:
         Encoder("resnet18", 3, "imagenet")
     assert str(caught.value) == (
-        "ImageNet weights of resnet18: cannot be fetched (ConnectionError); "
+        "ImageNet weights of resnet18: cannot be downloaded (ConnectionError); "
         "set weights=PATH to model.safetensors of timm/resnet18.tv_in1k, or weights=none"
     )
 

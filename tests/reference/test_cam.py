@@ -105,7 +105,7 @@ def test_with_gates_half_open_it_is_late_fusion_of_halved_features():
 
 def test_a_single_modality_is_refused():
     for modality in Modality:
-        assert "there is one" in CAM.unsupported_reason(Task((modality,), AUS, 224), CAM.Recipe())
+        assert "got one" in CAM.unsupported_reason(Task((modality,), AUS, 224), CAM.Recipe())
 
 
 @pytest.mark.parametrize("changes", [{"gate": "none"}, {"reduction": 0}, {"per_stream": "maybe"}])

@@ -37,7 +37,7 @@ def loss(method, stage, data):
 
 @pytest.mark.parametrize(("cells", "share", "masked"), [(196, 0.5, 98), (196, 0.75, 147), (49, 0.5, 24), (10, 0.97, 9)])
 def test_masking_keeps_exactly_the_share(cells, share, masked):
-    kept = mae.kept_patches(64, cells, share, torch.device("cpu"))
+    kept = mae.sample_visible_patches(64, cells, share, torch.device("cpu"))
     hidden = mae.masked_patches(kept, cells)
     assert kept.shape == (64, cells - masked)
     assert (hidden.sum(1) == masked).all()
@@ -47,7 +47,7 @@ def test_masking_keeps_exactly_the_share(cells, share, masked):
 
 def test_every_patch_is_masked_equally_often():
     torch.manual_seed(3)
-    share = mae.masked_patches(mae.kept_patches(20_000, 12, 0.25, torch.device("cpu")), 12).double().mean(0)
+    share = mae.masked_patches(mae.sample_visible_patches(20_000, 12, 0.25, torch.device("cpu")), 12).double().mean(0)
     np.testing.assert_allclose(share, 0.25, atol=0.015)
 
 
@@ -120,7 +120,7 @@ def test_visible_patches_count_only_on_request(judged):
     for change in (0.0, 1.0):
         torch.manual_seed(2)
         image = method._image(data.inputs, "mixed")
-        kept = mae.kept_patches(4, 49, 0.5, image.device)
+        kept = mae.sample_visible_patches(4, 49, 0.5, image.device)
         tokens = method.encoder(image, kept)
         told, target = method.decoders["depth"](tokens, kept), patchify(data.inputs[D], 8)
         hidden = mae.masked_patches(kept, 49)
@@ -284,16 +284,18 @@ def test_reconstructions_are_whole_images(judged):
     ("modalities", "changes", "reason"),
     [
         ((D, T), {}, "needs visual images"),
-        ((V,), {}, "there is one"),
-        ((V, D), {"inputs": "thermal"}, "wants thermal images"),
-        ((V, T), {"pretrain_inputs": "depth"}, "wants depth images"),
+        ((V,), {}, "got one"),
+        ((V, D), {"inputs": "thermal"}, "needs thermal images"),
+        ((V, T), {"pretrain_inputs": "depth"}, "needs depth images"),
     ],
 )
 def test_what_cannot_be_done_is_refused(modalities, changes, reason):
     assert reason in MCM.unsupported_reason(Task(modalities, AUS, 56), MCM.Recipe.from_preset("tiny", changes))
 
 
-@pytest.mark.parametrize(("changes", "problem"), [({"patch": 9}, "no multiple"), ({"heads": 5}, "do not divide")])
+@pytest.mark.parametrize(
+    ("changes", "problem"), [({"patch": 9}, "not a multiple"), ({"heads": 5}, "not a multiple of 5 heads")]
+)
 def test_sizes_that_do_not_fit_are_refused(changes, problem):
     with pytest.raises(RecipeError, match=problem):
         MCM.Recipe.from_preset("tiny", changes)

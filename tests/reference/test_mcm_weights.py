@@ -66,7 +66,7 @@ def test_offline_weights_end_in_one_line(monkeypatch):
     with pytest.raises(AubenchError) as caught:
         mae.ViT(32, 16, 32, 2, 4, source="mae")
     assert str(caught.value) == (
-        "weights 'mae' of ViT-B/16: cannot be fetched (ConnectionError); "
+        "weights 'mae' of ViT-B/16: cannot be downloaded (ConnectionError); "
         "set weights=PATH to model.safetensors of timm/vit_base_patch16_224.mae, or weights=none"
     )
 

@@ -256,7 +256,7 @@ def test_it_refuses_to_be_asked_by_a_modality_that_is_not_there():
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"), [({"heads": 7}, "no multiple of heads 7"), ({"tokens": "all"}, "tokens")]
+    ("changes", "reason"), [({"heads": 7}, "not a multiple of heads 7"), ({"tokens": "all"}, "tokens")]
 )
 def test_the_recipe_refuses_what_does_not_fit(changes, reason):
     with pytest.raises(AubenchError, match=reason):

@@ -274,7 +274,7 @@ def test_what_is_not_scored_need_not_be_there_but_is_trained():
 
 @pytest.mark.parametrize(
     ("modalities", "scored", "reason"),
-    [((V,), "mean", "there is one"), ((V,), "visual", "there is one"), ((V, D), "thermal", "needs thermal images")],
+    [((V,), "mean", "got one"), ((V,), "visual", "got one"), ((V, D), "thermal", "needs thermal images")],
 )
 def test_it_refuses_with_a_reason(modalities, scored, reason):
     assert reason in MTUT.unsupported_reason(Task(modalities, AUS, 224), MTUT.Recipe(scored=scored))

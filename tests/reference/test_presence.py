@@ -52,7 +52,7 @@ def test_mcm_reconstructs_no_image_where_there_is_none(value, judged):
     torch.manual_seed(2)
     found = method.loss(Batch(inputs, torch.full((FRAMES, 3), -1)), stage, Progress(0, 1, 0, 1))
     torch.manual_seed(2)
-    kept = mae.kept_patches(FRAMES, CELLS, method.recipe.mask, torch.device("cpu"))
+    kept = mae.sample_visible_patches(FRAMES, CELLS, method.recipe.mask, torch.device("cpu"))
     tokens = method.encoder(method.fuse(torch.cat([inputs[m] for m in Modality], 1)), kept)
     counted = mae.masked_patches(kept, CELLS) | (judged == "all")
     for m, frames in ((V, range(FRAMES)), (D, (0, 2)), (T, range(FRAMES))):

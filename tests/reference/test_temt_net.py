@@ -8,7 +8,7 @@ import torch
 
 from aubench import Batch, Modality, Progress, Task
 from aubench.methods import temt_net
-from aubench.methods.temt_net import Decoder, TEMTNet, image_distance, points_distance
+from aubench.methods.temt_net import Decoder, TEMTNet, image_loss, landmark_loss
 
 V, D, T = Modality.VISUAL, Modality.DEPTH, Modality.THERMAL
 FRAMES, AUS, SIDE, POINTS = 5, (1, 4, 12), 40, 49
@@ -34,7 +34,7 @@ def mean_absolute(drawn, wanted):
 def mean_smooth_l1(found, wanted):
     terms = []
     for one, other in zip(found, wanted, strict=True):
-        unit = max(math.dist(other[19], other[28]), temt_net.LEAST_EYE_DISTANCE)
+        unit = max(math.dist(other[19], other[28]), temt_net.MIN_EYE_DISTANCE)
         if math.isnan(unit):
             continue
         for (x, y), (u, v) in zip(one, other, strict=True):
@@ -66,23 +66,23 @@ def points():
 
 def test_generation_agrees_with_loops(images):
     drawn, wanted = images
-    assert image_distance(drawn, wanted).item() == pytest.approx(mean_absolute(drawn.numpy(), wanted.numpy()), rel=1e-5)
+    assert image_loss(drawn, wanted).item() == pytest.approx(mean_absolute(drawn.numpy(), wanted.numpy()), rel=1e-5)
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0])
 def test_without_any_other_image_there_is_nothing_to_draw(images, value):
-    assert image_distance(images[0], torch.full_like(images[0], value)).item() == 0
+    assert image_loss(images[0], torch.full_like(images[0], value)).item() == 0
 
 
 def test_points_agree_with_loops(points):
     found, wanted = points
     expected = mean_smooth_l1(found.tolist(), wanted.tolist())
-    assert points_distance(found, wanted).item() == pytest.approx(expected, rel=1e-5)
+    assert landmark_loss(found, wanted).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_unknown_points_send_no_gradient_and_known_ones_a_finite_one(points):
     found, wanted = points[0].requires_grad_(), points[1]
-    points_distance(found, wanted).backward()
+    landmark_loss(found, wanted).backward()
     assert torch.isfinite(found.grad).all()
     assert found.grad[[0, 0], [3, 40]].eq(0).all()
     assert found.grad[[1, 2]].eq(0).all()
@@ -91,11 +91,11 @@ def test_unknown_points_send_no_gradient_and_known_ones_a_finite_one(points):
 
 def test_points_do_not_care_how_large_the_face_is(points):
     found, wanted = points[0][4:], points[1][4:]
-    torch.testing.assert_close(points_distance(found, wanted), points_distance(found * 3, wanted * 3))
+    torch.testing.assert_close(landmark_loss(found, wanted), landmark_loss(found * 3, wanted * 3))
 
 
 def test_no_known_point_is_no_loss(points):
-    assert points_distance(points[0], torch.full_like(points[1], math.nan)).item() == 0
+    assert landmark_loss(points[0], torch.full_like(points[1], math.nan)).item() == 0
 
 
 def net(modalities=(V, D), landmarks=POINTS, **changes):
@@ -170,7 +170,7 @@ def test_predictions_see_the_visual_images_alone():
 
 @pytest.mark.parametrize(
     ("modalities", "reason"),
-    [((V,), "there is none"), ((D, T), "sees visual images"), ((V, D, T), "two more"), ((V, T), None)],
+    [((V,), "needs a second modality"), ((D, T), "needs visual images"), ((V, D, T), "two more"), ((V, T), None)],
 )
 def test_it_takes_visual_and_one_other(modalities, reason):
     found = TEMTNet.unsupported_reason(Task(modalities, AUS, SIDE), TEMTNet.Recipe())
