@@ -1,9 +1,12 @@
-"""The command ``aubench``: its sub-commands, and how errors become one line and an exit code."""
+"""The command ``aubench``: its sub-commands, global options, and the conversion of errors to exit codes."""
 
 from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -11,12 +14,33 @@ from aubench.cli import compare, data, leaderboard, methods, plot, reproduce, ro
 from aubench.core.errors import AubenchError
 
 app = typer.Typer(
-    help="Compare multimodal fusion methods for facial action units, fairly.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        import aubench
+
+        typer.echo(f"aubench {aubench.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+    plugin: Annotated[
+        list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Load a plug-in file; repeatable.")
+    ] = None,
+) -> None:
+    """Compare multimodal fusion methods for facial action units."""
+
+
 app.command("run")(run.run)
 app.command("tune")(tune.tune)
 app.command("compare")(compare.compare)
@@ -30,35 +54,62 @@ app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(plot.app, name="plot")
 app.add_typer(track.app, name="track")
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FULL_HINT = "the disk is full; free some space and give the same command again"
+_EXTRAS = {"cv2", "filelock", "h5py", "jaxtyping", "lightning_fabric", "matplotlib", "mlflow", "numba", "optuna"}
+_EXTRAS |= {"pyarrow", "safetensors", "timm", "torch", "torchmetrics"}
+"""Top-level modules that only extras install."""
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK_FULL_HINT = "the disk is full; free some space and repeat the command"
 
 
 def main() -> None:
-    """Run a command: exit 0 done, 1 a check failed, 2 bad usage or input, 130 interrupted."""
+    """Run a command. Exit code 0: success, 1: a check failed, 2: bad usage or input, 130: interrupted."""
     sys.exit(_exit_code())
 
 
 def _exit_code() -> int:
     try:
-        done = typer.main.get_command(app).main(prog_name="aubench", standalone_mode=False)
+        _load_plugins(sys.argv[1:])
+        result = typer.main.get_command(app).main(prog_name="aubench", standalone_mode=False)
     except AubenchError as error:
         return print_error(str(error), error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         return 1
     except OSError as error:
-        if error.filename is None and error.errno not in _FULL:
+        if error.filename is None and error.errno not in _DISK_FULL:
             raise
-        why = _FULL_HINT if error.errno in _FULL else error.strerror
-        return print_error(f"{error.filename or 'output'}: {why}", 2)
+        reason = _DISK_FULL_HINT if error.errno in _DISK_FULL else error.strerror
+        return print_error(f"{error.filename or 'output'}: {reason}", 2)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        if not hasattr(error, "format_message"):  # what the command-line parser raises on bad usage has one
+        package = (getattr(error, "name", None) or "").partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and package in _EXTRAS:
+            return print_error(f"needs the package '{package}', which is not installed; pip install 'aubench[all]'", 2)
+        if not hasattr(error, "format_message"):  # a usage error of the command-line parser
             raise
         return print_error(" ".join(error.format_message().split()) or "see --help", 2)
-    return done if isinstance(done, int) else 0
+    return result if isinstance(result, int) else 0
+
+
+def _load_plugins(words: Iterable[str]) -> None:
+    """Load the files of ``--plugin`` in front of the sub-command, which may add sub-commands of ``data prepare``.
+
+    Raises:
+        UsageError: A file does not exist or its import fails.
+    """
+    from aubench.core.plugins import add_plugin_file
+
+    iterator = iter(words)
+    for word in iterator:
+        option, _, path = word.partition("=")
+        if option == "--plugin":
+            path = path or next(iterator, "")
+            if path:
+                add_plugin_file(Path(path))
+        elif not word.startswith("-"):
+            return
 
 
 def print_error(line: str, code: int) -> int:
