@@ -1,7 +1,7 @@
-"""Trivial baselines: what somebody would score who never looked at an image.
+"""Trivial baselines that predict one constant probability per fold and AU.
 
-Both answer every frame of an AU with one probability, which scikit-learn's dummy classifier gives;
-their counts and histograms follow from the labels that a record's counts hold.
+The probabilities are those of scikit-learn's ``DummyClassifier``. Counts and histograms follow from the labels, which
+the counts of a record contain.
 """
 
 from __future__ import annotations
@@ -19,52 +19,52 @@ from aubench.results import histograms as histograms_file
 from aubench.results.record import Record
 
 Constants = Mapping[tuple[int, int], float]
-"""A probability for each (fold, AU)."""
+"""Predicted probability by (fold, AU)."""
 
 
 def always_positive(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Counts and histograms of saying "present" to every frame of the record's clean test role."""
-    return constant(record.counts, {key: _probability("constant", 1, 1) for key in _training(record)})
+    """Compute counts and histograms of predicting "present" for all frames of the clean test role."""
+    return constant(record.counts, {key: probability("constant", 1, 1) for key in _training_labels(record)})
 
 
 def prevalence(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Counts and histograms of answering every frame with the AU's share of positives in the training role."""
-    return constant(record.counts, {key: _probability("prior", *pair) for key, pair in _training(record).items()})
+    """Compute counts and histograms of predicting the AU's share of positives in the training role."""
+    return constant(record.counts, {key: probability("prior", *pair) for key, pair in _training_labels(record).items()})
 
 
 def always_positive_f1(counts: pd.DataFrame) -> float:
-    """Headline F1 of saying "present" to every frame that clean counts were taken on."""
+    """Compute the headline F1 of predicting "present" for all clean frames in ``counts``."""
     keys = zip(counts["fold"].tolist(), counts["au"].tolist(), strict=True)
-    made, _ = constant(counts, dict.fromkeys(keys, 1.0))
-    return scores.macro_mean(scores.f1(scores.sum_over_subjects(made).cells))
+    baseline, _ = constant(counts, dict.fromkeys(keys, 1.0))
+    return scores.macro_mean(scores.f1(scores.sum_over_subjects(baseline).cells))
 
 
 def constant(counts: pd.DataFrame, probabilities: Constants) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What one probability per fold and AU would have scored.
+    """Compute the counts and histograms of constant predictions.
 
     Args:
-        counts: Confusion counts of anything; only the labels in them matter, and only those of the clean condition.
-        probabilities: The answers.
+        counts: Confusion counts of any method; only the clean labels in them are used.
+        probabilities: Predicted probabilities.
 
     Returns:
         Counts and histograms in canonical form.
     """
-    made = counts[counts["condition"] == counts_file.CLEAN].copy()
-    present, absent = made["tp"] + made["fn"], made["fp"] + made["tn"]
-    answers = np.array([probabilities[key] for key in zip(made["fold"].tolist(), made["au"].tolist(), strict=True)])
-    yes = (answers > 0.5).astype(np.int64)
-    made["tp"], made["fn"] = present * yes, present * (1 - yes)
-    made["fp"], made["tn"] = absent * yes, absent * (1 - yes)
-    tidy = counts_file.canonical(made)
-    return tidy, _histograms(scores.sum_over_subjects(tidy), probabilities)
+    table = counts[counts["condition"] == counts_file.CLEAN].copy()
+    present, absent = table["tp"] + table["fn"], table["fp"] + table["tn"]
+    probs = np.array([probabilities[key] for key in zip(table["fold"].tolist(), table["au"].tolist(), strict=True)])
+    positive = (probs > 0.5).astype(np.int64)
+    table["tp"], table["fn"] = present * positive, present * (1 - positive)
+    table["fp"], table["tn"] = absent * positive, absent * (1 - positive)
+    table = counts_file.canonical(table)
+    return table, _histograms(scores.sum_over_subjects(table), probabilities)
 
 
 def _histograms(totals: scores.ConfusionCounts, probabilities: Constants) -> pd.DataFrame:
     keys = [(fold, au) for fold in totals.folds for au in totals.aus]
     tp, fp, fn, tn = np.moveaxis(totals.cells.reshape(-1, 4), 1, 0)
     bins = np.zeros((len(keys), 2, histograms_file.BINS), np.int64)
-    at = histograms_file.bins_of([probabilities[key] for key in keys])
-    bins[np.arange(len(keys)), :, at] = np.stack([fp + tn, tp + fn], axis=1)
+    indices = histograms_file.bins_of([probabilities[key] for key in keys])
+    bins[np.arange(len(keys)), :, indices] = np.stack([fp + tn, tp + fn], axis=1)
     index = pd.DataFrame(
         [(counts_file.CLEAN, *key, label) for key in keys for label in (0, 1)], columns=histograms_file.KEY
     )
@@ -72,8 +72,8 @@ def _histograms(totals: scores.ConfusionCounts, probabilities: Constants) -> pd.
     return pd.concat([index, cells], axis=1)
 
 
-def _training(record: Record) -> dict[tuple[int, int], tuple[int, int]]:
-    """Positives and known labels of the training role, by (fold, AU)."""
+def _training_labels(record: Record) -> dict[tuple[int, int], tuple[int, int]]:
+    """Return the number of positive and of known training labels by (fold, AU)."""
     return {
         (fold.fold, int(name.removeprefix("AU"))): pair
         for fold in record.info.folds
@@ -82,7 +82,8 @@ def _training(record: Record) -> dict[tuple[int, int], tuple[int, int]]:
 
 
 @lru_cache(maxsize=4096)
-def _probability(strategy: Literal["constant", "prior"], positives: int, known: int) -> float:
+def probability(strategy: Literal["constant", "prior"], positives: int, known: int) -> float:
+    """Return the probability that a dummy classifier predicts after training on labels; 0 without known labels."""
     from sklearn.dummy import DummyClassifier
 
     if not known:

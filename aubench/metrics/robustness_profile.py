@@ -1,7 +1,7 @@
-"""What conditions cost a method, from counts alone: curves, the area under them, what each modality contributes.
+"""Robustness of a method: F1 by condition, degradation curves, areas under them, and contributions of modalities.
 
-Everything here is a weighted sum of F1s under different conditions, taken person by person, so that each
-has an interval over people in which what the conditions share cancels.
+All results are weighted sums of F1s under different conditions, computed subject by subject. So each has an interval
+over subjects that accounts for the pairing of conditions.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from aubench.metrics.intervals import ConfidenceInterval
 from aubench.metrics.resampling import SubjectContributions, subject_contributions
 
 ModalitySet = tuple[Modality, ...]
-"""The modalities that a condition treats; empty for all."""
+"""Modalities that a condition corrupts; empty for all."""
 
 
 @dataclass(frozen=True)
 class RobustnessProfile:
-    """A method under conditions, mean over its seeds.
+    """Scores of a method under conditions, averaged over seeds.
 
     Attributes:
-        name: How it is called.
-        modalities: What it uses, in canonical order.
-        found: What each person contributes to F1, by condition; ``clean`` is among them and comes first.
-        always: F1 of answering "present" to every frame; None where the labels are not known.
+        name: Display name.
+        modalities: Modalities that the method uses, in canonical order.
+        by_condition: Subject contributions to F1 by condition, ``clean`` first.
+        always_positive_f1: F1 of the always-positive baseline; None if the labels are not known.
     """
 
     name: str
@@ -43,155 +43,149 @@ class RobustnessProfile:
 
     @property
     def aus(self) -> tuple[int, ...]:
-        """The AUs, ascending."""
+        """AUs, ascending."""
         return self.by_condition[CLEAN].aus
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """All but ``clean``."""
+        """Conditions without ``clean``."""
         return tuple(condition for condition in self.by_condition if condition != CLEAN)
 
     def f1(self, condition: Condition) -> list[ConfidenceInterval]:
-        """F1 of each AU, and last of their mean."""
+        """Compute F1 of each AU, followed by their mean."""
         return intervals.confidence_intervals(self.by_condition[condition])
 
     def change(self, condition: Condition) -> list[ConfidenceInterval]:
-        """F1 minus that of clean inputs, paired by subject: of each AU, and last of their mean."""
+        """Compute F1 minus that of clean inputs, paired by subject, of each AU, followed by their mean."""
         return intervals.confidence_intervals(self.by_condition[condition] - self.by_condition[CLEAN])
 
     def modality_sets(self, kind: Kind) -> list[ModalitySet]:
-        """Where conditions of a kind were applied, in their order."""
+        """List the modality sets that conditions of a kind corrupt, in the order of the conditions."""
         return list(dict.fromkeys(condition.modalities for condition in self.conditions if condition.kind == kind))
 
-    def curve(self, kind: Kind, place: ModalitySet) -> list[tuple[float, SubjectContributions]]:
-        """Levels, ascending from 0 for clean inputs, and what was found there.
+    def curve(self, kind: Kind, modalities: ModalitySet) -> list[tuple[float, SubjectContributions]]:
+        """Return the degradation curve: levels, ascending from 0 for clean inputs, and contributions to F1.
 
         Args:
             kind: ``noise`` or ``mask``.
-            place: One of :meth:`places`.
+            modalities: One of :meth:`modality_sets`.
         """
-        there = [c for c in self.conditions if (c.kind, c.modalities) == (kind, place)]
-        levels = sorted((condition.corruption.level, self.by_condition[condition]) for condition in there)
+        conditions = [c for c in self.conditions if (c.kind, c.modalities) == (kind, modalities)]
+        levels = sorted((condition.corruption.level, self.by_condition[condition]) for condition in conditions)
         return [(0.0, self.by_condition[CLEAN]), *levels]
 
-    def area(self, kind: Kind, place: ModalitySet) -> SubjectContributions:
-        """Area under the degradation curve divided by its range: a mean F1 from clean to the largest level."""
-        return area(self.curve(kind, place))
+    def area(self, kind: Kind, modalities: ModalitySet) -> SubjectContributions:
+        """Compute the area under the degradation curve divided by the range of levels."""
+        return area(self.curve(kind, modalities))
 
     def leave_one_out(self, fill: str = FILLS[0]) -> dict[Modality, SubjectContributions]:
-        """What is lost without each modality; empty where that was not measured of every one."""
-        gone = {m: missing((m,), fill) for m in self.modalities}
-        if not set(gone.values()) <= set(self.by_condition):
+        """Compute the loss of F1 without each modality; empty if a condition for it is missing."""
+        conditions = {m: missing((m,), fill) for m in self.modalities}
+        if not set(conditions.values()) <= set(self.by_condition):
             return {}
-        return {m: self.by_condition[CLEAN] - self.by_condition[condition] for m, condition in gone.items()}
+        return {m: self.by_condition[CLEAN] - self.by_condition[condition] for m, condition in conditions.items()}
 
     def shapley(self, fill: str = FILLS[0]) -> dict[Modality, SubjectContributions]:
-        """Shapley value of each modality; empty where a subset of modalities was not measured."""
-        found: dict[frozenset[Modality], SubjectContributions] = {}
-        for kept in _subsets(self.modalities):
-            gone = tuple(m for m in self.modalities if m not in kept)
-            condition = missing(gone, fill) if gone else CLEAN
+        """Compute the Shapley value of each modality; empty if a condition for it is missing."""
+        by_subset: dict[frozenset[Modality], SubjectContributions] = {}
+        for subset in _subsets(self.modalities):
+            absent = tuple(m for m in self.modalities if m not in subset)
+            condition = missing(absent, fill) if absent else CLEAN
             if condition not in self.by_condition:
                 return {}
-            found[frozenset(kept)] = self.by_condition[condition]
-        return {m: shapley(m, self.modalities, found) for m in self.modalities}
+            by_subset[frozenset(subset)] = self.by_condition[condition]
+        return {m: shapley(m, self.modalities, by_subset) for m in self.modalities}
 
 
 def build_profile(
-    name: str, modalities: ModalitySet, runs: Sequence[pd.DataFrame], wanted: Collection[Condition] | None = None
+    name: str, modalities: ModalitySet, runs: Sequence[pd.DataFrame], conditions: Collection[Condition] | None = None
 ) -> RobustnessProfile:
-    """A method from the counts of its runs.
+    """Compute the profile of a method from the counts of its runs.
 
     Args:
-        name: How it is called.
-        modalities: What it uses.
-        runs: Counts of each run (seed); all over the same folds, subjects and AUs.
-        wanted: Conditions to look at besides ``clean``, in this order; all when None.
+        name: Display name.
+        modalities: Modalities that the method uses.
+        runs: Counts of each run (seed), over the same folds, subjects and AUs.
+        conditions: Conditions besides ``clean``, in this order; all if None.
 
     Returns:
-        What was found under each condition that all runs were put under.
+        The profile over those conditions that all runs have.
 
     Raises:
-        RecordError: The runs differ in folds, subjects or AUs; or have a condition that cannot be read.
+        RecordError: The runs differ in folds, subjects or AUs, or have an invalid condition.
     """
     common = set.intersection(*(set(run["condition"]) for run in runs))
-    if wanted is None:
-        wanted = sorted((Condition.parse(text) for text in common), key=condition_sort_key)
-    order = [CLEAN, *(condition for condition in wanted if condition != CLEAN)]
-    found = {condition: subject_contributions(runs, str(condition)) for condition in order if str(condition) in common}
-    if CLEAN not in found:
+    if conditions is None:
+        conditions = sorted((Condition.parse(text) for text in common), key=condition_sort_key)
+    order = [condition for condition in (CLEAN, *(c for c in conditions if c != CLEAN)) if str(condition) in common]
+    by_condition = {condition: subject_contributions(runs, str(condition)) for condition in order}
+    if CLEAN not in by_condition:
         raise RecordError("has no counts of clean inputs", where=name)
-    return RobustnessProfile(
-        name, tuple(m for m in Modality if m in modalities), found, baselines.always_positive_f1(runs[0])
-    )
+    used = tuple(m for m in Modality if m in modalities)
+    return RobustnessProfile(name, used, by_condition, baselines.always_positive_f1(runs[0]))
 
 
-def common_always_positive_f1(found: Sequence[RobustnessProfile]) -> float | None:
-    """What :attr:`Profile.always` is of all of some methods; None where they differ in it."""
-    values = {None if one.always_positive_f1 is None else round(one.always_positive_f1, 9) for one in found}
+def common_always_positive_f1(profiles: Sequence[RobustnessProfile]) -> float | None:
+    """Return the always-positive F1 that profiles have in common; None if they differ."""
+    scores = [profile.always_positive_f1 for profile in profiles]
+    values = {None if score is None else round(score, 9) for score in scores}
     return values.pop() if len(values) == 1 else None
 
 
 def condition_sort_key(condition: Condition) -> tuple[str, int, int, tuple[int, ...], float]:
-    """Sorts conditions: by kind, what fills, how many modalities and which, level; all modalities at once last."""
-    which = tuple(list(Modality).index(m) for m in condition.modalities)
-    how = condition.corruption.kind
-    fill = FILLS.index(how) if how in FILLS else 0
-    return condition.kind, fill, len(which) or len(Modality) + 1, which, condition.corruption.level
+    """Sort conditions by kind, fill, number of modalities (all together last), modalities and level."""
+    indices = tuple(list(Modality).index(m) for m in condition.modalities)
+    fill = condition.corruption.kind
+    fill_index = FILLS.index(fill) if fill in FILLS else 0
+    return condition.kind, fill_index, len(indices) or len(Modality) + 1, indices, condition.corruption.level
 
 
 def area(curve: Sequence[tuple[float, SubjectContributions]]) -> SubjectContributions:
-    """Area under a curve of (level, F1) by trapezoids, divided by the range of levels."""
+    """Compute the area under a curve of (level, F1) by trapezoids, divided by the range of levels."""
     levels = np.array([level for level, _ in curve])
     weights = np.zeros(len(levels))
     for (i, low), (j, high) in pairwise(enumerate(levels)):
         weights[[i, j]] += (high - low) / 2
-    return weighted_sum([found for _, found in curve], (weights / (levels[-1] - levels[0])).tolist())
+    return weighted_sum([point for _, point in curve], (weights / (levels[-1] - levels[0])).tolist())
 
 
 def shapley(
-    one: Modality, modalities: ModalitySet, found: Mapping[frozenset[Modality], SubjectContributions]
+    modality: Modality, modalities: ModalitySet, by_subset: Mapping[frozenset[Modality], SubjectContributions]
 ) -> SubjectContributions:
-    """Shapley value of a modality: what it adds, averaged over all orders in which modalities may arrive.
+    """Compute the Shapley value of a modality: its mean gain over all orders of adding modalities.
 
-    The sum over the subsets S of the others of |S|! (M - |S| - 1)! / M! (v(S and it) - v(S)).
+    The value is the sum over the subsets S of the other modalities of |S|! (M - |S| - 1)! / M! (v(S + m) - v(S)).
 
     Args:
-        one: The modality.
-        modalities: All M of them.
-        found: F1 with each subset left over (v), the empty one included.
+        modality: Modality m.
+        modalities: All M modalities.
+        by_subset: F1 with each subset of modalities (v), including the empty one.
     """
-    others = tuple(m for m in modalities if m != one)
+    others = tuple(m for m in modalities if m != modality)
     terms, weights = [], []
-    for kept in map(frozenset, _subsets(others)):
-        share = factorial(len(kept)) * factorial(len(others) - len(kept)) / factorial(len(modalities))
-        terms += [found[kept | {one}], found[kept]]
-        weights += [share, -share]
+    for subset in map(frozenset, _subsets(others)):
+        weight = factorial(len(subset)) * factorial(len(others) - len(subset)) / factorial(len(modalities))
+        terms += [by_subset[subset | {modality}], by_subset[subset]]
+        weights += [weight, -weight]
     return weighted_sum(terms, weights)
 
 
 def weighted_sum(terms: Sequence[SubjectContributions], weights: Sequence[float]) -> SubjectContributions:
-    """A weighted sum, person by person.
+    """Compute a weighted sum subject by subject.
 
     Raises:
-        RecordError: The terms are over different folds, subjects or AUs.
+        RecordError: The terms differ in folds, subjects or AUs.
     """
     first = terms[0]
     if any((term.aus, term.subjects) != (first.aus, first.subjects) for term in terms):
         raise RecordError("the terms of a sum differ in folds, subjects or AUs", where="counts")
-    estimate, parts, bias = (
-        sum(weight * values for weight, values in zip(weights, each, strict=True))
-        for each in (
-            [term.estimate for term in terms],
-            [term.contributions for term in terms],
-            [term.bias for term in terms],
-        )
+    estimate, contributions, bias = (
+        np.asarray(sum(weight * getattr(term, field) for weight, term in zip(weights, terms, strict=True)))
+        for field in ("estimate", "contributions", "bias")
     )
-    lowest = 0.0 if min(weights) >= 0 else -1.0
-    return SubjectContributions(
-        first.aus, first.subjects, np.asarray(estimate), np.asarray(parts), np.asarray(bias), lowest
-    )
+    lower_bound = 0.0 if min(weights) >= 0 else -1.0
+    return SubjectContributions(first.aus, first.subjects, estimate, contributions, bias, lower_bound)
 
 
 def _subsets(modalities: ModalitySet) -> list[ModalitySet]:
-    return [kept for size in range(len(modalities) + 1) for kept in combinations(modalities, size)]
+    return [subset for size in range(len(modalities) + 1) for subset in combinations(modalities, size)]

@@ -1,13 +1,12 @@
-"""Which of several contestants can be told apart: a paired test over subjects, Holm's correction, ranks.
+"""Significance of differences between methods: paired sign-flip test over subjects, Holm's correction, ranks.
 
-Each person adds a part to the difference of two F1s (:mod:`aubench.metrics.resampling`). Were the two equally
-good, a person's part could as well have come with the other sign. So signs are flipped person by person,
-and the p-value is the share of flips whose sum is at least as far from 0 as the difference itself.
+Each subject contributes to the difference of two F1s (:mod:`aubench.metrics.resampling`). If both methods are equally
+good, each contribution is as likely with the opposite sign. So the test flips signs subject by subject, and the p-value
+is the share of permutations with a sum at least as extreme as the observed difference.
 
-The more tests there are, the smaller a p-value must be to survive their correction, and the more flips it takes
-to find one. So tests that fewer than 20 flips have met go on, block by block, up to 20 times as many flips as the
-correction asks for. That keeps the test honest: whoever ends with a p-value of x or less had one already after the
-first block, from :data:`FLIPS` flips on, at which 20 are no more than a share x of all (or after the last one).
+More tests need smaller p-values and more permutations. So a test with fewer than 20 extreme permutations continues,
+block by block, up to 20 times the number that the correction requires. The test stays valid, since a test that ends
+with a p-value of x or less has at most a share x of extreme permutations after each block.
 """
 
 from __future__ import annotations
@@ -22,82 +21,82 @@ import numpy.typing as npt
 from aubench.metrics.resampling import Floats, SubjectContributions
 
 MIN_PERMUTATIONS = 50_000
-"""The fewest flips."""
 ALPHA = 0.05
-_ENOUGH = 20
-"""Flips that meet a test whose p-value is on the verge of surviving the correction; those met more often end early."""
-_SEED, _BLOCK = 20_240_301, 5_000
-_AT_ONCE = 16
-"""Differences whose sums lie in memory together."""
+MIN_EXTREME = 20
+"""Number of extreme permutations after which a test ends."""
+SEED, BLOCK = 20_240_301, 5_000
+_CHUNK = 16
+"""Number of differences whose sums are in memory together."""
 _GRID = 2.0**40
-"""Parts are rounded to 1 / 2^40, so that their sums are exact, in whatever order a machine takes them."""
+"""Contributions are rounded to 1 / 2^40, so sums are exact in any order."""
 
 Pairs = Mapping[tuple[int, int], SubjectContributions]
-"""Differences by the places of the two contestants."""
+"""Differences by the indices of the two methods."""
 
 
-def differences(contestants: Sequence[SubjectContributions]) -> dict[tuple[int, int], SubjectContributions]:
-    """Each contestant minus every later one.
+def differences(methods: Sequence[SubjectContributions]) -> dict[tuple[int, int], SubjectContributions]:
+    """Subtract from each method every later one.
 
     Raises:
-        RecordError: Two are over different folds, subjects or AUs.
+        RecordError: Two methods differ in folds, subjects or AUs.
     """
-    return {(i, j): contestants[i] - contestants[j] for i, j in combinations(range(len(contestants)), 2)}
+    return {(i, j): methods[i] - methods[j] for i, j in combinations(range(len(methods)), 2)}
 
 
 def permutations_for(tests: int) -> int:
-    """How many flips it takes to tell which of so many tests survive Holm's correction, in whole blocks."""
-    return _BLOCK * math.ceil(max(MIN_PERMUTATIONS, _ENOUGH * tests / ALPHA) / _BLOCK)
+    """Return the largest number of permutations per test in a family of tests, a multiple of the block size."""
+    return BLOCK * math.ceil(max(MIN_PERMUTATIONS, MIN_EXTREME * tests / ALPHA) / BLOCK)
 
 
-def sign_flip_test(parts: Floats) -> Floats:
-    """P-values of the paired test, two-sided.
+def sign_flip_test(contributions: Floats) -> Floats:
+    """Compute two-sided p-values of the paired test.
 
     Args:
-        parts: What each person adds to each difference of a family (S, C).
+        contributions: Contribution of each subject to each difference of a family (S, C).
 
     Returns:
-        (C,), at least 1 / (:func:`flips_for` (C) + 1).
+        (C,), at least 1 / (:func:`permutations_for` (C) + 1).
     """
-    exact = np.rint(parts * _GRID)
-    generator = np.random.RandomState(_SEED)
-    met, done, wanted = np.zeros(parts.shape[1]), np.zeros(parts.shape[1]), permutations_for(parts.shape[1])
-    while (open_ := np.flatnonzero((done < MIN_PERMUTATIONS) | ((met < _ENOUGH) & (done < wanted)))).size:
-        met[open_] += _at_least_as_extreme(exact[:, open_], generator)
-        done[open_] += _BLOCK
-    return np.asarray((met + 1) / (done + 1))
+    exact = np.rint(contributions * _GRID)
+    tests = contributions.shape[1]
+    generator = np.random.RandomState(SEED)
+    extreme, done, limit = np.zeros(tests), np.zeros(tests), permutations_for(tests)
+    while (active := np.flatnonzero((done < MIN_PERMUTATIONS) | ((extreme < MIN_EXTREME) & (done < limit)))).size:
+        extreme[active] += _count_extreme(exact[:, active], generator)
+        done[active] += BLOCK
+    return np.asarray((extreme + 1) / (done + 1))
 
 
-def _at_least_as_extreme(exact: Floats, generator: np.random.RandomState) -> npt.NDArray[np.int64]:
-    """How many of a block of flips are at least as far from 0 as each difference."""
-    signs = 2.0 * generator.randint(0, 2, size=(_BLOCK, len(exact)), dtype=np.int64) - 1
-    found = []
-    for begin in range(0, exact.shape[1], _AT_ONCE):
-        own = exact[:, begin : begin + _AT_ONCE]
-        sums = signs @ own
-        found.append(np.count_nonzero(np.abs(sums, out=sums) >= np.abs(own.sum(axis=0)), axis=0))
-    return np.concatenate(found)
+def _count_extreme(exact: Floats, generator: np.random.RandomState) -> npt.NDArray[np.int64]:
+    """Count the permutations of a block that are at least as extreme as each difference."""
+    signs = 2.0 * generator.randint(0, 2, size=(BLOCK, len(exact)), dtype=np.int64) - 1
+    counts = []
+    for begin in range(0, exact.shape[1], _CHUNK):
+        chunk = exact[:, begin : begin + _CHUNK]
+        sums = signs @ chunk
+        counts.append(np.count_nonzero(np.abs(sums, out=sums) >= np.abs(chunk.sum(axis=0)), axis=0))
+    return np.concatenate(counts)
 
 
 def p_values_mean(pairs: Pairs) -> Floats:
-    """P-value of each pair for the mean over AUs (P,)."""
+    """Compute the p-value of each pair for the mean over AUs (P,)."""
     return sign_flip_test(np.stack([pair.contributions[:, -1] for pair in pairs.values()], axis=1))
 
 
 def p_values_per_au(pairs: Pairs) -> Floats:
-    """P-value of each pair and AU (P, A)."""
-    parts = np.stack([pair.contributions[:, :-1] for pair in pairs.values()], axis=1)
-    return sign_flip_test(parts.reshape(len(parts), -1)).reshape(parts.shape[1:])
+    """Compute the p-value of each pair and AU (P, A)."""
+    contributions = np.stack([pair.contributions[:, :-1] for pair in pairs.values()], axis=1)
+    return sign_flip_test(contributions.reshape(len(contributions), -1)).reshape(contributions.shape[1:])
 
 
 def holm(p: Floats) -> Floats:
-    """Holm's step-down correction (Scandinavian Journal of Statistics 6, 1979) over all p-values of an array.
+    """Apply Holm's step-down correction (Scandinavian Journal of Statistics 6, 1979) to a family of p-values.
 
     Args:
-        p: P-values of one family, in any shape.
+        p: P-values of the family, in any shape.
 
     Returns:
-        Corrected p-values in the same shape; those below 5 % may all be believed with at most 5 % risk of one error.
+        Corrected p-values in the same shape. Rejecting those below 5 % has a family-wise error rate of at most 5 %.
     """
     order = np.argsort(p, axis=None, kind="stable")
     stepped = p.ravel()[order] * np.arange(p.size, 0, -1)
@@ -107,24 +106,24 @@ def holm(p: Floats) -> Floats:
 
 
 def ranks(count: int, pairs: Pairs, corrected: Floats) -> list[int]:
-    """One more than the number of contestants that are significantly better.
+    """Compute ranks: one more than the number of significantly better methods.
 
     Args:
-        count: Number of contestants.
-        pairs: Their differences.
-        corrected: The corrected p-value of each pair for the mean over AUs (P,).
+        count: Number of methods.
+        pairs: Differences of the methods.
+        corrected: Corrected p-value of each pair for the mean over AUs (P,).
 
     Returns:
-        The rank of each, from 1; everything that nothing is shown to beat has rank 1.
+        Rank of each method, from 1.
     """
-    found = [1] * count
+    result = [1] * count
     for ((i, j), pair), p in zip(pairs.items(), corrected.tolist(), strict=True):
         if p < ALPHA:
-            found[j if pair.estimate[-1] > 0 else i] += 1
-    return found
+            result[j if pair.estimate[-1] > 0 else i] += 1
+    return result
 
 
-def ranks_by_contributions(contestants: Sequence[SubjectContributions]) -> list[int]:
-    """:func:`ranks` of contestants by the paired test of each pair, corrected over all pairs."""
-    pairs = differences(contestants)
-    return ranks(len(contestants), pairs, holm(p_values_mean(pairs))) if pairs else [1] * len(contestants)
+def ranks_by_contributions(methods: Sequence[SubjectContributions]) -> list[int]:
+    """Compute :func:`ranks` from the paired test of each pair, corrected over all pairs."""
+    pairs = differences(methods)
+    return ranks(len(methods), pairs, holm(p_values_mean(pairs))) if pairs else [1] * len(methods)

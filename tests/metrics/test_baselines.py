@@ -65,4 +65,4 @@ def test_exactly_half_is_not_present(make_record):
 
 
 def test_nothing_known_in_training_answers_no():
-    assert baselines._probability("prior", 0, 0) == 0.0
+    assert baselines.probability("prior", 0, 0) == 0.0

@@ -51,10 +51,10 @@ def test_parts_equal_a_loop_that_leaves_each_person_out(runs):
 
 def test_bias_equals_a_loop_over_draws(runs, monkeypatch):
     monkeypatch.setattr(resampling, "DRAWS", 6)
-    monkeypatch.setattr(resampling, "_BLOCKS", 2)
-    resampling._draws.cache_clear()
+    monkeypatch.setattr(resampling, "BLOCKS", 2)
+    resampling.draw_weights.cache_clear()
     found = resampling.subject_contributions(runs)
-    weights = resampling._draws(tuple(len(subjects) for _, subjects in found.subjects))
+    weights = resampling.draw_weights(tuple(len(subjects) for _, subjects in found.subjects))
     assert [w.sum(axis=1).tolist() for w in weights] == [[len(s)] * 6 for _, s in found.subjects]
     drawn = []
     for at in range(6):
@@ -67,7 +67,7 @@ def test_bias_equals_a_loop_over_draws(runs, monkeypatch):
         tables = [run.set_index(["fold", "subject"]) for run in runs]
         again = [pd.concat([table.loc[[person]] for person in people]).reset_index() for table in tables]
         drawn.append(np.mean([_f1(run) for run in again], axis=0))
-    resampling._draws.cache_clear()
+    resampling.draw_weights.cache_clear()
     assert found.bias == pytest.approx(np.mean(drawn, axis=0) - found.estimate, abs=1e-12)
 
 

@@ -9,10 +9,10 @@ from aubench.metrics.resampling import SubjectContributions, subject_contributio
 
 def test_flips_equal_a_plain_loop(monkeypatch):
     monkeypatch.setattr(significance, "MIN_PERMUTATIONS", 200)
-    monkeypatch.setattr(significance, "_BLOCK", 50)
-    monkeypatch.setattr(significance, "_ENOUGH", 1)
+    monkeypatch.setattr(significance, "BLOCK", 50)
+    monkeypatch.setattr(significance, "MIN_EXTREME", 1)
     parts = np.random.default_rng(0).normal(0.2, 1, size=(9, 3))
-    found, generator = significance.sign_flip_test(parts), np.random.RandomState(significance._SEED)
+    found, generator = significance.sign_flip_test(parts), np.random.RandomState(significance.SEED)
     signs = [1 if one else -1 for one in generator.randint(0, 2, size=200 * 9, dtype=np.int64)]
     for column in range(3):
         own = parts[:, column].tolist()
@@ -38,7 +38,7 @@ def test_only_tests_that_few_flips_have_met_take_more(monkeypatch):
     found = significance.sign_flip_test(parts)
     monkeypatch.setattr(significance, "permutations_for", lambda tests: significance.MIN_PERMUTATIONS)
     as_before = significance.sign_flip_test(parts)
-    same = as_before >= (significance._ENOUGH + 1) / (significance.MIN_PERMUTATIONS + 1)
+    same = as_before >= (significance.MIN_EXTREME + 1) / (significance.MIN_PERMUTATIONS + 1)
     assert (found[same] == as_before[same]).all() and same.sum() > 150
     assert found[0] == pytest.approx(0.05 / 200 / 20, rel=0.01)
 
@@ -52,7 +52,7 @@ def test_of_few_tests_none_takes_more_flips():
 
 def test_methods_of_equal_skill_are_told_apart_as_rarely_however_many_flips_are_made(monkeypatch):
     monkeypatch.setattr(significance, "MIN_PERMUTATIONS", 1000)
-    monkeypatch.setattr(significance, "_BLOCK", 500)
+    monkeypatch.setattr(significance, "BLOCK", 500)
     parts = np.random.default_rng(1).normal(size=(24, 4000))
     monkeypatch.setattr(significance, "permutations_for", lambda tests: 20_000)
     p = significance.sign_flip_test(parts)

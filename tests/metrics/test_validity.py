@@ -83,13 +83,13 @@ def trials(request):
     world, rng = WORLDS[request.param], np.random.default_rng(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resampling, "DRAWS", 1000)
-        resampling._draws.cache_clear()
+        resampling.draw_weights.cache_clear()
         found = []
         for _ in range(TRIALS):
             folds = [world.tested(rng, len(subjects)) for _, subjects in PEOPLE]
             one, two = (resampling.contributions_from_cells(PEOPLE, AUS, [fold[i] for fold in folds]) for i in (0, 1))
             found.append((one, two, one - two))
-    resampling._draws.cache_clear()
+    resampling.draw_weights.cache_clear()
     one, two = world.truth()
     return request.param, found, (one, two, one - two)
 
