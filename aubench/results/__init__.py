@@ -1,1 +1,1 @@
-"""Files that a run leaves behind: counts, histograms and the record."""
+"""Result files of a run: counts, histograms and the record."""

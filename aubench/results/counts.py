@@ -1,9 +1,8 @@
-"""Confusion counts per condition, fold, subject and AU: what every headline number is recomputed from.
+"""Confusion counts per condition, fold, subject and AU.
 
-``counts.csv`` has the columns ``condition, fold, subject, au, tp, fp, fn, tn`` and one row for each
-combination (every test subject has a row for every AU, if only of zeros), sorted by the first four.
-A frame counts as predicted present where its probability is
-**greater than** 0.5. A label that is unknown counts nowhere.
+``counts.csv`` has the columns ``condition, fold, subject, au, tp, fp, fn, tn``, sorted by the first four. Each test
+subject has a row for each AU, also if all counts are 0. A prediction is positive if its probability is **greater than**
+0.5. Frames with an unknown label are not counted.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ KEY = ["condition", "fold", "subject", "au"]
 CELLS = ["tp", "fp", "fn", "tn"]
 FILE = "counts.csv"
 CLEAN = "clean"
-"""The condition of untouched inputs; every record has it."""
+"""Condition of unmodified inputs; every record has it."""
 
 CONDITION = r"[a-z][a-z0-9_]{0,31}(:[a-z0-9_.+-]{1,31}){0,4}"
 SUBJECT = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
 SMALL = r"[1-9][0-9]{0,2}"
-"""How a fold or an AU is written: 1 to 999."""
+"""Pattern of a fold or an AU: 1 to 999."""
 
 _PATTERNS = {
     "condition": CONDITION,
@@ -39,16 +38,16 @@ _ROWS = 500_000
 
 
 def canonical(table: pd.DataFrame) -> pd.DataFrame:
-    """Put a table of counts into its canonical form.
+    """Convert a table of counts to its canonical form.
 
     Args:
-        table: The columns of :data:`KEY` and :data:`CELLS`, in any order of rows and columns.
+        table: Columns of :data:`KEY` and :data:`CELLS`, in any order of rows and columns.
 
     Returns:
-        int64 counts, folds and AUs, text conditions and subjects, sorted by :data:`KEY`.
+        int64 counts, folds and AUs, str conditions and subjects, sorted by :data:`KEY`.
 
     Raises:
-        RecordError: A column is missing or unknown, a count is negative or fractional, two rows share a key.
+        RecordError: A column is missing or unknown, a count is negative or fractional, or a key is not unique.
     """
     return canonical_table(table, KEY, CELLS, ("condition", "subject"), FILE)
 
@@ -56,17 +55,28 @@ def canonical(table: pd.DataFrame) -> pd.DataFrame:
 def canonical_table(
     table: pd.DataFrame, key: list[str], cells: list[str], text: tuple[str, ...], name: str
 ) -> pd.DataFrame:
-    """:func:`tidy` for any table with a key and cells that count."""
+    """Convert any table of counts to its canonical form.
+
+    Args:
+        table: Columns ``key`` and ``cells``, in any order of rows and columns.
+        key: Columns that identify a row.
+        cells: Columns with counts.
+        text: Columns of ``key`` with text.
+        name: File name for error messages.
+
+    Raises:
+        RecordError: As :func:`canonical`.
+    """
     columns = [*key, *cells]
     if set(table.columns) != set(columns):
         raise RecordError(
             f"columns {sorted(map(str, set(table.columns) ^ set(columns)))[:4]} are missing or unknown", where=name
         )
     numbers = [column for column in columns if column not in text]
-    whole = table[columns].astype(dict.fromkeys(numbers, "int64") | dict.fromkeys(text, "str"))
-    if (whole[numbers] != table[numbers]).to_numpy().any() or (whole[numbers] < 0).to_numpy().any():
-        raise RecordError("a count is negative or not a whole number", where=name)
-    return csv_io.sort_table(whole, key, where=name)
+    typed = table[columns].astype(dict.fromkeys(numbers, "int64") | dict.fromkeys(text, "str"))
+    if (typed[numbers] != table[numbers]).to_numpy().any() or (typed[numbers] < 0).to_numpy().any():
+        raise RecordError("a count is negative or not an integer", where=name)
+    return csv_io.sort_table(typed, key, where=name)
 
 
 def write(table: pd.DataFrame, folder: Path) -> None:
@@ -78,6 +88,6 @@ def read(folder: Path) -> pd.DataFrame:
     """Read ``counts.csv`` from ``folder``, at most 16 MiB.
 
     Raises:
-        RecordError: The file is not as :func:`write` would have written it; line and column are named.
+        RecordError: The file is not in the form that :func:`write` writes. The error names line and column.
     """
     return csv_io.read_table(folder / FILE, _PATTERNS, ["fold", "au", *CELLS], KEY, rows=_ROWS, limit=_LIMIT)

@@ -1,4 +1,4 @@
-"""Reading files that a stranger may have written: bounded in size, plain, and byte for byte canonical."""
+"""Reader and writer of untrusted CSV files: bounded size, plain cells, canonical bytes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pandas as pd
 from aubench.core.errors import RecordError
 
 COUNT = r"0|[1-9][0-9]{0,11}"
-"""How a count is written: decimal, no sign, no leading zero, at most twelve digits."""
+"""Pattern of a count: decimal, no sign, no leading zero, at most twelve digits."""
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
     """Read a regular file of at most ``limit`` bytes.
 
     Raises:
-        RecordError: It is missing, a link, not a file, or larger.
+        RecordError: The file is missing, a link, not a regular file, or larger.
     """
     if path.is_symlink() or not path.is_file():
         raise RecordError("is missing or not a plain file", where=path)
@@ -33,18 +33,18 @@ def read_bounded(path: Path, limit: int) -> bytes:
 def read_table(
     path: Path, patterns: Mapping[str, str], numbers: Sequence[str], key: Sequence[str], *, rows: int, limit: int
 ) -> pd.DataFrame:
-    """Read a CSV whose every byte is determined by its content: plain cells, no quotes, sorted rows.
+    """Read a CSV file in canonical form: plain cells, no quotes, sorted rows.
 
     Args:
-        path: The file.
-        patterns: Columns in order, with the regular expression that each cell must match in full.
-        numbers: The columns that become int64; the others stay text.
-        key: Columns that together are unique and by which the rows are sorted.
+        path: CSV file.
+        patterns: Columns in order, with the regular expression that cells must match in full.
+        numbers: Columns that become int64; the others are text.
+        key: Columns that identify a row and sort the table.
         rows: Largest number of rows.
         limit: Largest number of bytes.
 
     Raises:
-        RecordError: Anything is not as :func:`table_text` would have written it; file, line and column are named.
+        RecordError: The file is not in the form of :func:`table_text`. The error names file, line and column.
     """
     content = read_bounded(path, limit)
     if content.count(b"\n") > rows + 1:
@@ -53,10 +53,10 @@ def read_table(
     if lines[0] != ",".join(patterns):
         raise RecordError(f"its first line does not name the columns {_abbreviate(list(patterns))}", where=path)
     if lines.pop() != "":
-        raise RecordError("its last line is cut off", where=path)
-    whole = re.compile(",".join(f"(?:{pattern})" for pattern in patterns.values()))
+        raise RecordError("its last line is truncated", where=path)
+    line_pattern = re.compile(",".join(f"(?:{pattern})" for pattern in patterns.values()))
     for number, line in enumerate(lines[1:], 2):
-        if not whole.fullmatch(line):
+        if not line_pattern.fullmatch(line):
             raise RecordError(_describe_mismatch(line, patterns), where=f"{path}:{number}")
     kinds = {name: "int64" if name in numbers else "str" for name in patterns}
     table = pd.read_csv(io.BytesIO(content), dtype=kinds, na_filter=False)
@@ -67,27 +67,27 @@ def read_table(
 
 
 def sort_table(table: pd.DataFrame, key: Sequence[str], *, where: object) -> pd.DataFrame:
-    """Sort by ``key``, which must be unique.
+    """Sort a table by ``key``, which must be unique.
 
     Raises:
-        RecordError: Two rows share a key.
+        RecordError: Two rows have the same key.
     """
-    twice = table.duplicated(list(key))
-    if twice.any():
-        row = table.loc[twice, list(key)].iloc[0]
+    duplicated = table.duplicated(list(key))
+    if duplicated.any():
+        row = table.loc[duplicated, list(key)].iloc[0]
         raise RecordError(f"two rows for {', '.join(f'{name} {row[name]}' for name in key)}", where=where)
     return table.sort_values(list(key), ignore_index=True)
 
 
 def table_text(table: pd.DataFrame) -> str:
-    """The one way to write a table: comma, line feed, no quotes, no index."""
+    """Format a table as CSV: comma, line feed, no quotes, no index."""
     return table.to_csv(index=False, lineterminator="\n")
 
 
 def _describe_mismatch(line: str, patterns: Mapping[str, str]) -> str:
     cells = line.split(",")
     if len(cells) != len(patterns):
-        return f"{len(cells)} cells where {len(patterns)} belong"
+        return f"{len(cells)} cells, expected {len(patterns)}"
     name, cell = next((n, c) for (n, p), c in zip(patterns.items(), cells, strict=True) if not re.fullmatch(p, c))
     return f"column {name}: '{cell[:40]}' is not a valid value"
 

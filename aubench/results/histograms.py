@@ -1,9 +1,8 @@
-"""Histograms of predicted probability per condition, fold, AU and label: AUC and average precision come from them.
+"""Histograms of predicted probability per condition, fold, AU and label, for AUC and average precision.
 
-``histograms.csv`` has the columns ``condition, fold, au, label, b000 … b199`` and two rows (label 0
-and 1) for each combination, sorted by the first four. Bin ``k`` of 200 holds the probabilities in
-``(k/200, (k+1)/200]``, bin 0 holds 0 as well. So 0.5 is an edge, and the bins from ``b100`` on hold
-exactly what counts as predicted present.
+``histograms.csv`` has the columns ``condition, fold, au, label, b000 … b199`` and two rows (label 0 and 1) for each
+combination, sorted by the first four. Bin ``k`` of 200 holds the probabilities in ``(k/200, (k+1)/200]``, bin 0 also
+holds 0. So 0.5 is an edge, and the bins from ``b100`` on hold exactly the positive predictions.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _ROWS = 40_000
 
 
 def bins_of(probabilities: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """The bin of each probability, int64 0 … 199, in the shape given."""
+    """Compute the bin of each probability, int64 0 … 199, in the same shape."""
     edges = np.ceil(np.asarray(probabilities, np.float64) * BINS).astype(np.int64) - 1
     return np.clip(edges, 0, BINS - 1)
 
@@ -43,24 +42,24 @@ def bins_of(probabilities: npt.ArrayLike) -> npt.NDArray[np.int64]:
 def of_predictions(
     probabilities: npt.ArrayLike, labels: npt.ArrayLike, aus: tuple[int, ...], **key: Any
 ) -> pd.DataFrame:
-    """Histograms of one fold and condition.
+    """Compute the histograms of one fold and condition.
 
     Args:
         probabilities: (N, A).
-        labels: (N, A): 1 present, 0 absent, -1 unknown, which counts nowhere.
-        aus: The AU of each column.
+        labels: (N, A), 1 present, 0 absent, -1 unknown; unknown labels are not counted.
+        aus: AU of each column.
         key: ``condition`` and ``fold``.
 
     Returns:
         2 A rows with the columns of :data:`KEY` and :data:`CELLS`.
     """
-    bins, truth = bins_of(probabilities), np.asarray(labels)
+    bins, label_array = bins_of(probabilities), np.asarray(labels)
     rows = [
         {
             **key,
             "au": au,
             "label": label,
-            **dict(zip(CELLS, np.bincount(bins[truth[:, i] == label, i], minlength=BINS), strict=True)),
+            **dict(zip(CELLS, np.bincount(bins[label_array[:, i] == label, i], minlength=BINS), strict=True)),
         }
         for i, au in enumerate(aus)
         for label in (0, 1)
@@ -69,10 +68,10 @@ def of_predictions(
 
 
 def canonical(table: pd.DataFrame) -> pd.DataFrame:
-    """Put a table of histograms into its canonical form, as :func:`aubench.results.counts.tidy` does.
+    """Convert a table of histograms to its canonical form, as :func:`aubench.results.counts.canonical` does.
 
     Raises:
-        RecordError: A column is missing or unknown, a count is negative or fractional, two rows share a key.
+        RecordError: A column is missing or unknown, a count is negative or fractional, or a key is not unique.
     """
     return counts.canonical_table(table, KEY, CELLS, ("condition",), FILE)
 
@@ -86,6 +85,6 @@ def read(folder: Path) -> pd.DataFrame:
     """Read ``histograms.csv`` from ``folder``, at most 16 MiB.
 
     Raises:
-        RecordError: The file is not as :func:`write` would have written it; line and column are named.
+        RecordError: The file is not in the form that :func:`write` writes. The error names line and column.
     """
     return csv_io.read_table(folder / FILE, _PATTERNS, ["fold", "au", "label", *CELLS], KEY, rows=_ROWS, limit=_LIMIT)

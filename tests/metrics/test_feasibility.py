@@ -1,4 +1,4 @@
-"""F1 and accuracy that can and cannot go together."""
+"""Bounds on F1 given an accuracy."""
 
 import pytest
 
@@ -8,11 +8,13 @@ from aubench.metrics.feasibility import f1_bounds
 @pytest.mark.parametrize("positives", range(1, 12))
 def test_bounds_are_the_extremes_over_all_confusion_tables(positives):
     frames = 12
-    found: dict[int, list[float]] = {}
+    by_correct: dict[int, list[float]] = {}
     for tp in range(positives + 1):
         for tn in range(frames - positives + 1):
-            found.setdefault(tp + tn, []).append(2 * tp / (tp + positives + frames - positives - tn) if tp else 0.0)
-    for right, values in found.items():
+            by_correct.setdefault(tp + tn, []).append(
+                2 * tp / (tp + positives + frames - positives - tn) if tp else 0.0
+            )
+    for right, values in by_correct.items():
         assert f1_bounds(positives / frames, right / frames) == pytest.approx((min(values), max(values)), abs=1e-9)
 
 

@@ -1,4 +1,4 @@
-"""Headline numbers against plain loops and against scikit-learn."""
+"""Metrics compared with plain loops and with scikit-learn."""
 
 import math
 
@@ -19,18 +19,18 @@ CENTRES = (np.arange(histograms.BINS) + 0.5) / histograms.BINS
 
 def _predictions(seed: int) -> dict[int, tuple[list[str], np.ndarray, np.ndarray]]:
     generator = np.random.default_rng(seed)
-    made = {}
+    predictions = {}
     for fold in FOLDS:
         subjects = [f"S{fold}{i}" for i in generator.integers(0, 4, 60)]
         labels = generator.integers(-1, 2, (60, len(AUS)))
-        made[fold] = subjects, labels, generator.choice(CENTRES, (60, len(AUS)))
-    return made
+        predictions[fold] = subjects, labels, generator.choice(CENTRES, (60, len(AUS)))
+    return predictions
 
 
-def _tables(made) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Counted frame by frame, the slow and obvious way."""
+def _tables(predictions) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Count frame by frame."""
     rows: dict[tuple, dict[str, int]] = {}
-    for fold, (subjects, labels, probabilities) in made.items():
+    for fold, (subjects, labels, probabilities) in predictions.items():
         for subject in set(subjects):
             for au in AUS:
                 rows["clean", fold, subject, au] = dict.fromkeys(counts.CELLS, 0)
@@ -43,15 +43,16 @@ def _tables(made) -> tuple[pd.DataFrame, pd.DataFrame]:
                     rows["clean", fold, subject, au][cell] += 1
     table = pd.DataFrame([dict(zip(counts.KEY, key, strict=True)) | cells for key, cells in rows.items()])
     bins = [
-        histograms.of_predictions(p, labels, AUS, condition="clean", fold=fold) for fold, (_, labels, p) in made.items()
+        histograms.of_predictions(p, labels, AUS, condition="clean", fold=fold)
+        for fold, (_, labels, p) in predictions.items()
     ]
     return counts.canonical(table), histograms.canonical(pd.concat(bins))
 
 
-def _per_fold_and_au(made, score) -> list[list[float]]:
+def _per_fold_and_au(predictions, score) -> list[list[float]]:
     return [
         [score(labels[labels[:, i] >= 0, i], probabilities[labels[:, i] >= 0, i]) for i in range(len(AUS))]
-        for _, labels, probabilities in made.values()
+        for _, labels, probabilities in predictions.values()
     ]
 
 
@@ -61,16 +62,16 @@ def _mean_of_means(table: list[list[float]]) -> float:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_summary_equals_scikit_learn(seed):
-    made = _predictions(seed)
-    summary = scores.summarize(*_tables(made))
+    predictions = _predictions(seed)
+    summary = scores.summarize(*_tables(predictions))
     for stated, score in (
         (summary.f1_mean, lambda y, p: f1_score(y, p > 0.5, zero_division=0)),
         (summary.value("acc"), lambda y, p: accuracy_score(y, p > 0.5)),
         (summary.value("auc"), roc_auc_score),
         (summary.value("ap"), average_precision_score),
     ):
-        assert stated == pytest.approx(_mean_of_means(_per_fold_and_au(made, score)), abs=5.1e-7)
-    f1s = np.array(_per_fold_and_au(made, lambda y, p: f1_score(y, p > 0.5, zero_division=0)))
+        assert stated == pytest.approx(_mean_of_means(_per_fold_and_au(predictions, score)), abs=5.1e-7)
+    f1s = np.array(_per_fold_and_au(predictions, lambda y, p: f1_score(y, p > 0.5, zero_division=0)))
     assert list(summary.f1_by_fold) == pytest.approx(f1s.mean(axis=1), abs=5.1e-7)
     assert list(summary.f1_by_au.values()) == pytest.approx(f1s.mean(axis=0), abs=5.1e-7)
     assert list(summary.f1_by_au) == ["AU1", "AU6", "AU12"]
@@ -78,12 +79,12 @@ def test_summary_equals_scikit_learn(seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_pooled_f1_equals_scikit_learn_on_all_folds_together(seed):
-    made = _predictions(seed)
-    labels = np.concatenate([part[1] for part in made.values()])
-    said = np.concatenate([part[2] for part in made.values()]) > 0.5
+    predictions = _predictions(seed)
+    labels = np.concatenate([part[1] for part in predictions.values()])
+    predicted = np.concatenate([part[2] for part in predictions.values()]) > 0.5
     known = labels >= 0
-    expected = np.mean([f1_score(labels[known[:, i], i], said[known[:, i], i]) for i in range(len(AUS))])
-    assert scores.summarize(*_tables(made)).value("f1_pooled") == pytest.approx(expected, abs=5.1e-7)
+    expected = np.mean([f1_score(labels[known[:, i], i], predicted[known[:, i], i]) for i in range(len(AUS))])
+    assert scores.summarize(*_tables(predictions)).value("f1_pooled") == pytest.approx(expected, abs=5.1e-7)
 
 
 @given(st.lists(st.tuples(st.integers(0, 199), st.booleans()), min_size=2, max_size=80))
@@ -125,9 +126,9 @@ def test_undefined_f1_counts_zero_and_undefined_auc_is_left_out():
     assert summary.value("auc") == summary.by_au("auc")["AU1"]
 
 
-def test_other_conditions_do_not_touch_the_summary():
-    made = _predictions(0)
-    table, bins = _tables(made)
+def test_other_conditions_do_not_change_the_summary():
+    predictions = _predictions(0)
+    table, bins = _tables(predictions)
     noisy = table.assign(condition="noise:depth:0.2", tp=0)
     assert scores.summarize(counts.canonical(pd.concat([table, noisy])), bins) == scores.summarize(table, bins)
 

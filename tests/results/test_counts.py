@@ -1,4 +1,4 @@
-"""The table of counts: one way to write it, and nothing else is read."""
+"""Canonical form of counts, and rejection of anything else."""
 
 import pandas as pd
 import pytest
@@ -21,7 +21,7 @@ _keys = st.tuples(
 
 @given(st.dictionaries(_keys, st.tuples(*[st.integers(0, 10**9)] * 4), min_size=1, max_size=20), st.randoms())
 @settings(max_examples=25, deadline=None)
-def test_round_trip_whatever_the_order(tmp_path_factory, rows, random):
+def test_round_trip_in_any_order(tmp_path_factory, rows, random):
     folder = tmp_path_factory.mktemp("counts")
     listed = [dict(zip(counts.KEY + counts.CELLS, (*key, *cells), strict=True)) for key, cells in rows.items()]
     counts.write(pd.DataFrame(listed), folder)
@@ -32,7 +32,7 @@ def test_round_trip_whatever_the_order(tmp_path_factory, rows, random):
     assert counts.read(folder).equals(counts.canonical(pd.DataFrame(listed)))
 
 
-def test_what_is_written_is_what_the_format_says(tmp_path):
+def test_canonical_text_is_written_unchanged(tmp_path):
     (tmp_path / counts.FILE).write_text(HEADER + GOOD)
     counts.write(counts.read(tmp_path), tmp_path)
     assert (tmp_path / counts.FILE).read_text() == HEADER + GOOD
@@ -52,23 +52,23 @@ def test_what_is_written_is_what_the_format_says(tmp_path):
         (HEADER + GOOD.replace("F002", '"F002"'), "column subject"),
         (HEADER + GOOD.replace("F002", "Fé"), "column subject"),
         (HEADER + GOOD.replace("clean,1,F002", "<b>,1,F002"), "column condition"),
-        (HEADER + GOOD.replace("7,8\n", "7\n"), "counts.csv:4: 7 cells where 8 belong"),
-        (HEADER + GOOD.replace("7,8\n", "7,8,9\n"), "9 cells where 8 belong"),
-        (HEADER + GOOD[:-1], "cut off"),
+        (HEADER + GOOD.replace("7,8\n", "7\n"), "counts.csv:4: 7 cells, expected 8"),
+        (HEADER + GOOD.replace("7,8\n", "7,8,9\n"), "9 cells, expected 8"),
+        (HEADER + GOOD[:-1], "truncated"),
         (HEADER + GOOD.replace("\n", "\r\n"), "counts.csv:2"),
         (HEADER + GOOD + "clean,1,F001,1,1,2,3,4\n", "two rows for condition clean, fold 1, subject F001, au 1"),
         (HEADER + "".join(reversed(GOOD.splitlines(keepends=True))), "not in the order"),
     ],
 )
-def test_anything_else_is_refused_and_named(tmp_path, content, says):
+def test_anything_else_is_rejected_and_named(tmp_path, content, says):
     (tmp_path / counts.FILE).write_bytes(content.encode())
-    with pytest.raises(RecordError) as told:
+    with pytest.raises(RecordError) as error:
         counts.read(tmp_path)
-    assert says in str(told.value)
-    assert str(tmp_path / counts.FILE) in str(told.value)
+    assert says in str(error.value)
+    assert str(tmp_path / counts.FILE) in str(error.value)
 
 
-def test_a_file_beyond_its_bound_is_not_even_read(tmp_path):
+def test_an_oversized_file_is_rejected(tmp_path):
     path = tmp_path / "long"
     path.write_bytes(b"x" * 101)
     with pytest.raises(RecordError, match="larger than 100 bytes"):
@@ -83,9 +83,9 @@ def test_a_link_is_not_followed(tmp_path):
 
 
 @pytest.mark.parametrize("bad", [-1, 0.5])
-def test_counts_are_whole_and_not_negative(bad):
+def test_counts_are_integers_and_not_negative(bad):
     row = {"condition": "clean", "fold": 1, "subject": "F001", "au": 1, "tp": 1, "fp": 0, "fn": bad, "tn": 0}
-    with pytest.raises(RecordError, match="negative or not a whole number"):
+    with pytest.raises(RecordError, match="negative or not an integer"):
         counts.canonical(pd.DataFrame([row]))
 
 
