@@ -1,4 +1,4 @@
-"""Taking the records of finished runs into a leaderboard."""
+"""Addition of the records of finished runs to a leaderboard."""
 
 from __future__ import annotations
 
@@ -21,94 +21,94 @@ _VARIABLE = ("conditions", "schema_version", "tables", "stored_summary")
 
 @dataclass(frozen=True)
 class AddResult:
-    """What became of the runs in a folder.
+    """Outcome of an addition.
 
     Attributes:
-        places: Where their records lie now.
-        unfinished: Runs that were passed over, and why.
+        paths: Folders of the records in the leaderboard.
+        skipped_runs: Runs that were not added, with the reason.
     """
 
     paths: tuple[Path, ...]
     skipped_runs: tuple[Finding, ...]
 
 
-def add(runs: Sequence[Path], root: Path, known: ProtocolLookup = registry.find_protocol) -> AddResult:
-    """Check the records of runs, or of every finished run in folders, and copy them; all of them or none.
+def add(folders: Sequence[Path], root: Path, find_protocol: ProtocolLookup = registry.find_protocol) -> AddResult:
+    """Verify records of finished runs and copy them, all or none.
+
+    A record that the leaderboard has already is left unchanged. A record with more conditions replaces one of the same
+    run with fewer.
 
     Args:
-        runs: Runs' folders, their ``record`` folders, or folders that hold runs at any depth. A run that is named
-            itself may lack folds; in a folder of runs such a one is passed over. One that is named twice counts once.
-        root: The leaderboard's folder; made where it is missing.
-        known: Finds the installed protocol of a name.
-
-    Returns:
-        Where the records lie now. A record that lies there already is left as it is; one that differs only by
-        having fewer conditions is replaced.
+        folders: Run folders, their ``record`` folders, or folders with runs at any depth. Runs that lack folds are
+            skipped unless given by their own folder. A run that is named twice counts once.
+        root: Leaderboard folder; created if it is missing.
+        find_protocol: Function that returns the installed protocol of a name.
 
     Raises:
-        DataError: There is no record of a finished run.
-        RecordError: A record does not hold what it claims, or the leaderboard holds another one of the same run.
+        DataError: No finished run has a record.
+        RecordError: A record is wrong, or the leaderboard has another record of the same run.
     """
-    new, unfinished = _named(runs)
-    there, _ = records.read_records(root)
-    targets = [root / RECORDS / kept.record.relative_path for kept in new]
-    others = [kept for kept in there if kept.folder not in targets]
-    proofs = (finding for kept in new for finding in (*verify.check_record(kept), *verify.check_protocol(kept, known)))
-    if findings := [*proofs, *verify.check_duplicates([*others, *new])]:
+    new, skipped = _find_records(folders)
+    existing, _ = records.read_records(root)
+    targets = [root / RECORDS / run.record.relative_path for run in new]
+    others = [run for run in existing if run.folder not in targets]
+    wrong = (
+        finding for run in new for finding in (*verify.check_record(run), *verify.check_protocol(run, find_protocol))
+    )
+    if findings := [*wrong, *verify.check_duplicates([*others, *new])]:
         raise RecordError(findings[0].what, where=findings[0].path)
-    _place(new, targets, root)
-    return AddResult(tuple(targets), unfinished)
+    _copy(new, targets, root)
+    return AddResult(tuple(targets), skipped)
 
 
-def _named(runs: Sequence[Path]) -> tuple[list[StoredRecord], tuple[Finding, ...]]:
-    """The records of some folders, and the runs that were passed over in them, each once."""
-    found: dict[Path, StoredRecord] = {}
-    unfinished: dict[Path, Finding] = {}
-    for run in runs:
-        finished, passed_over = records.find_finished_records(run)
-        found |= {kept.folder.resolve(): kept for kept in finished}
-        unfinished |= {finding.path.resolve(): finding for finding in passed_over}
-    return list(found.values()), tuple(finding for path, finding in unfinished.items() if path not in found)
+def _find_records(folders: Sequence[Path]) -> tuple[list[StoredRecord], tuple[Finding, ...]]:
+    """List the records in some folders and the skipped runs, each once."""
+    runs: dict[Path, StoredRecord] = {}
+    skipped: dict[Path, Finding] = {}
+    for folder in folders:
+        finished, unfinished = records.find_finished_records(folder)
+        runs |= {run.folder.resolve(): run for run in finished}
+        skipped |= {finding.path.resolve(): finding for finding in unfinished}
+    return list(runs.values()), tuple(finding for path, finding in skipped.items() if path not in runs)
 
 
-def _place(new: list[StoredRecord], targets: list[Path], root: Path) -> None:
+def _copy(runs: list[StoredRecord], targets: list[Path], root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".adding.") as stage:
-        made = [Path(stage, str(i)) for i in range(len(new))]
-        for kept, folder in zip(new, made, strict=True):
-            kept.record.write(folder)
-        to_move = [
+    with tempfile.TemporaryDirectory(dir=root, prefix=".adding.") as staging:
+        staged = [Path(staging, str(i)) for i in range(len(runs))]
+        for run, folder in zip(runs, staged, strict=True):
+            run.record.write(folder)
+        changes = [
             (folder, target)
-            for kept, folder, target in zip(new, made, targets, strict=True)
-            if _is_new(kept.record, folder, target)
+            for run, folder, target in zip(runs, staged, targets, strict=True)
+            if _is_new(run.record, folder, target)
         ]
-        for number, (folder, target) in enumerate(to_move):
+        for number, (folder, target) in enumerate(changes):
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
-                target.rename(Path(stage, f"replaced{number}"))
+                target.rename(Path(staging, f"replaced{number}"))
             folder.rename(target)
 
 
-def _is_new(record: Record, written: Path, target: Path) -> bool:
-    """Whether a record has something to add to what lies at its place, if anything does.
+def _is_new(record: Record, staged: Path, target: Path) -> bool:
+    """Whether a record adds anything to its target folder.
 
     Raises:
-        RecordError: Another record of the run lies there.
+        RecordError: The target folder has another record of the run.
     """
     if not target.exists():
         return True
     for name in record_file.FILES:
-        if not (target / name).is_file() or (written / name).read_bytes() != (target / name).read_bytes():
-            if _has_more(record, target):
+        if not (target / name).is_file() or (staged / name).read_bytes() != (target / name).read_bytes():
+            if _has_more_conditions(record, target):
                 return True
-            raise RecordError(
-                "the leaderboard holds another record of this run", where=target / name, hint="remove that folder first"
-            )
+            message = "the leaderboard holds another record of this run"
+            raise RecordError(message, where=target / name, hint="remove that folder first")
     return False
 
 
-def _has_more(record: Record, target: Path) -> bool:
-    """Whether a record differs from the one at its place by further conditions alone."""
+def _has_more_conditions(record: Record, target: Path) -> bool:
+    """Whether a record differs from the one in the target folder only by additional conditions."""
     try:
         old = record_file.read(target)
     except RecordError:
@@ -118,5 +118,5 @@ def _has_more(record: Record, target: Path) -> bool:
     return (
         set(known) < set(record.info.conditions)
         and record.info.model_copy(update={field: getattr(old.info, field) for field in _VARIABLE}) == old.info
-        and all(ours[ours["condition"].isin(known)].reset_index(drop=True).equals(theirs) for ours, theirs in tables)
+        and all(new[new["condition"].isin(known)].reset_index(drop=True).equals(table) for new, table in tables)
     )

@@ -1,235 +1,149 @@
-"""The Markdown of a leaderboard: a function of its ``records`` and ``reported``, and of which folders lie beside."""
+"""Pages and ``entries.json`` of a leaderboard, computed from its records and the files of extensions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 from aubench._util import atomic
-from aubench.core import registry
-from aubench.core.errors import DataError, RecordError, UsageError, suggest
-from aubench.leaderboard import entries, records, robustness_tables, tables, verify
+from aubench.core.errors import DataError, RecordError
+from aubench.leaderboard import entries_file, records, tables, verified_records
 from aubench.leaderboard.entries import RankedTable
-from aubench.leaderboard.records import StoredRecord
-from aubench.leaderboard.render import Block, Cell, Table, escaped, markdown, plain_text
-from aubench.papers import measured, reported, reported_page
-from aubench.papers.reported import ReportedTable
+from aubench.leaderboard.entries_file import ProtocolEntries
+from aubench.leaderboard.extensions import Extensions, PageExtension
+from aubench.leaderboard.protocol_page import (
+    ProtocolResults,
+    page_blocks,
+    provenance_blocks,
+    results_by_protocol,
+)
+from aubench.leaderboard.records import Finding, StoredRecord
+from aubench.leaderboard.render import EMPTY, Block, Cell, Table, markdown, template
 
 INDEX = "README.md"
 STAMP = "<!-- Made by `aubench leaderboard build` from records/ and reported/; changes by hand are lost. -->"
-"""The first line of every page; only files that begin so are ever replaced or removed."""
-
-_HEADINGS = {
-    "inner_val": "Epoch chosen on validation subjects",
-    "last": "Last epoch",
-    "oracle_test": "Epoch chosen on the test subjects (leaks)",
-}
-_LEAK = (
-    "These numbers are **not** what a method would score on new people: the epoch was chosen by looking at the test\n"
-    "role. They are shown to be compared with published numbers that were made this way, and with nothing else."
-)
-_BEST = "Best F1 is that of the first honest selection rule with a complete run; leaking selection never counts here."
-_VARIANTS = f"""\
-Recipes that tables of papers change, a setting or the modalities offered. They are ranked among
-themselves only; methods as they come, and tuned ones, are ranked on the [leaderboard](../{INDEX})."""
-_BESIDE = {
-    records.VARIANTS: f"Recipes that papers' tables change are ranked apart: [variants]({records.VARIANTS}/{INDEX}).",
-    records.REPRODUCED: f"Papers' tables and figures beside what was measured: [reproduced]({records.REPRODUCED}).",
-}
-"""Said of folders beside the pages, where they exist."""
-_READING = """\
-## How to read the tables
-
-- **F1** (in %): per AU over the frames of a fold's test role at threshold 0.5, mean over AUs, then folds, then seeds.
-  Undefined F1 counts 0, unknown labels count nowhere. After ±: the standard deviation over all folds and seeds.
-- **Rank**: one more than the number of rows that are significantly better: by a paired test over the test subjects, at
-  5 % after Holm's correction over all pairs of the table. Rank 1 is everything that nothing is shown to beat.
-- **Above always positive**: F1 minus that of saying "present" to every frame, with its paired 95 % interval over the
-  test subjects. Only an interval wholly above 0 shows an F1 better than always answering "present"; below 0, F1 is
-  worse, though the method may order frames well (see AUC).
-- **F1 pooled**: the folds' counts added up first. **ACC**: share of known labels predicted right. **AUC**: area under
-  the ROC curve, from histograms of 200 bins. ACC and AUC are means over AUs, folds and seeds.
-- **#**: place by F1. The trivial baselines (always positive; prevalence, which answers with the AU's share of positives
-  in training) stand in every table without a place. The best ranked value of a column is bold.
-- **Fidelity**: *exact*, as the paper has it; *resolved*, what the paper leaves open was decided and is stated;
-  *approximate*, too little is published.
-- **Preset**: where the recipe began, and its values that are not the preset's; *tuned*: found by a search, whose trials
-  are told at the end of the page.
-- **Modalities**: V visual, D depth, T thermal: what the method uses. **GFLOPs** per frame, two operations a
-  multiply-accumulate. **Params**: weights, in millions. **Seeds**: runs that differ in their seed alone.
-- A run that lacks a fold is listed below the tables and not ranked.
-
-`aubench leaderboard check` recomputes every number from the `counts.csv` and `histograms.csv` beside each record."""
+"""First line of every page; only files that begin with it are replaced or removed."""
 
 
-def pages(root: Path) -> dict[str, str]:
-    """Make the pages of a leaderboard.
+def pages(root: Path, extensions: Extensions = ()) -> dict[str, str]:
+    """Build the Markdown pages of a leaderboard.
 
     Args:
-        root: Its folder.
+        root: Leaderboard folder.
+        extensions: Extensions that add pages and blocks.
 
     Returns:
         Text by file name.
 
     Raises:
-        DataError: There is no such folder.
-        RecordError: A record or a reported table cannot be read or does not hold what it claims.
+        DataError: The folder does not exist.
+        RecordError: A record or a file of an extension cannot be read, or its numbers are wrong.
     """
-    return pages_of(root, _read_verified(root), reported.read_all(root))
+    files = files_of(root, *_load(root, extensions))
+    return {name: text for name, text in files.items() if name != entries_file.FILE}
 
 
-def pages_of(root: Path, kept: Sequence[StoredRecord], told: Sequence[ReportedTable]) -> dict[str, str]:
-    """:func:`pages` from records and reported tables that were read and proven before."""
-    protocols = _protocols(kept)
-    made = {f"{one.name}.md": markdown([STAMP, *_page(one, told)]) for one in protocols}
-    if told:
-        made[reported_page.PAGE] = markdown([STAMP, *reported_page.page(told)])
-    return {**made, INDEX: markdown([STAMP, *_index(root, protocols, told)])}
+def files_of(root: Path, runs: Sequence[StoredRecord], extensions: Sequence[PageExtension] = ()) -> dict[str, str]:
+    """Build the pages and ``entries.json`` from verified records."""
+    protocols = results_by_protocol(runs)
+    entries = _entries(protocols, extensions)
+    blocks = {f"{r.name}.md": [*entries[r.name].blocks, *provenance_blocks(r)] for r in protocols}
+    for extension in extensions:
+        blocks |= extension.pages()
+    blocks[INDEX] = _index(root, protocols, extensions)
+    texts = {name: markdown([STAMP, *page]) for name, page in blocks.items()}
+    return {**texts, entries_file.FILE: entries_file.to_text(root, entries)}
 
 
-def write(root: Path) -> list[Path]:
-    """Write the pages of a leaderboard and remove those that nothing stands behind any more.
+def write(root: Path, extensions: Extensions = ()) -> list[Path]:
+    """Write the pages and ``entries.json`` of a leaderboard, and remove pages without records.
 
     Returns:
-        The pages written.
+        Files written.
 
     Raises:
-        DataError: There is no such folder.
-        RecordError: As :func:`pages`; then nothing is written.
+        DataError: The folder does not exist.
+        RecordError: As :func:`pages`; nothing is written.
     """
-    made = pages(root)
-    for name, text in made.items():
+    files = files_of(root, *_load(root, extensions))
+    for name, text in files.items():
         atomic.write_text(root / name, text)
-    for path in stale_pages(root, made):
+    for path in stale_pages(root, files):
         path.unlink()
-    return [root / name for name in made]
+    return [root / name for name in files]
 
 
-def stale_pages(root: Path, made: dict[str, str]) -> list[Path]:
-    """Pages in the folder that :func:`pages` did not make this time."""
-    return [path for path in sorted(root.glob("*.md")) if path.name not in made and path.read_text().startswith(STAMP)]
+def stale_pages(root: Path, files: dict[str, str]) -> list[Path]:
+    """List generated pages that are not in ``files``."""
+    return [path for path in sorted(root.glob("*.md")) if path.name not in files and path.read_text().startswith(STAMP)]
 
 
-def render_tables(root: Path, protocol: str | None = None) -> str:
-    """The tables for a terminal.
-
-    Args:
-        root: The leaderboard's folder.
-        protocol: The one to show, with or without records; all that have records by default.
+def compute_entries(root: Path, extensions: Extensions = ()) -> dict[str, ProtocolEntries]:
+    """Compute the content of ``entries.json`` by protocol.
 
     Raises:
-        UsageError: There is no such protocol.
-        RecordError: As :func:`pages`.
+        DataError, RecordError: As :func:`pages`.
     """
-    protocols = _protocols(_read_verified(root))
-    chosen = [one for one in protocols if protocol in (None, one.name)]
-    if protocol is not None and not chosen:
-        chosen = [_without_records(root, protocol, protocols)]
-    told = reported.read_all(root)
-    return "\n".join(plain_text(_page(one, told, origins=False)) for one in chosen) or "no records yet\n"
+    runs, loaded = _load(root, extensions)
+    return _entries(results_by_protocol(runs), loaded)
 
 
 def ranked_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
-    """The tables of one protocol, proven; none where it has no complete run.
+    """Compute the ranked tables of one protocol; none without a complete run.
 
     Raises:
-        RecordError: As :func:`pages`.
+        DataError, RecordError: As :func:`pages`.
     """
-    return next((one.sections for one in _protocols(_read_verified(root)) if one.name == protocol), ())
+    runs, _ = _load(root, ())
+    results = results_by_protocol([run for run in runs if run.info.protocol.name == protocol])
+    return results[0].tables if results else ()
 
 
-def _read_verified(root: Path) -> list[StoredRecord]:
+def _load(root: Path, extensions: Extensions) -> tuple[list[StoredRecord], list[PageExtension]]:
     if not root.is_dir():
         raise DataError("no leaderboard here", where=root, hint="add a finished run with `aubench leaderboard add`")
-    kept, findings = records.read_records(root)
-    findings += [finding for one in kept for finding in (*verify.check_path(one), *verify.check_record(one))]
+    runs, findings = verified_records.load_verified(root)
+    loaded = [read(root) for read in extensions]
+    _raise_first([*findings, *(finding for extension in loaded for finding in extension.findings)])
+    return runs, loaded
+
+
+def _raise_first(findings: Sequence[Finding]) -> None:
     if findings:
         raise RecordError(findings[0].what, where=findings[0].path, hint="`aubench leaderboard check` lists everything")
-    return kept
 
 
-@dataclass(frozen=True)
-class _OnProtocol:
-    """All that a page is made of."""
-
-    name: str
-    dataset: str
-    fold_count: int
-    runs: tuple[StoredRecord, ...] = ()
-    sections: tuple[RankedTable, ...] = ()
-
-
-def _protocols(kept: Sequence[StoredRecord]) -> list[_OnProtocol]:
-    runs = [(name, tuple(group)) for name, group in groupby(kept, key=lambda one: one.record.info.protocol.name)]
-    return [_on_protocol(name, group) for name, group in runs]
+def _entries(protocols: Sequence[ProtocolResults], extensions: Sequence[PageExtension]) -> dict[str, ProtocolEntries]:
+    return {
+        results.name: ProtocolEntries(
+            page_blocks(results, extensions),
+            [row for table in results.tables for row in tables.entry_rows(table)],
+        )
+        for results in protocols
+    }
 
 
-def _on_protocol(name: str, runs: tuple[StoredRecord, ...]) -> _OnProtocol:
-    info = runs[0].record.info
-    return _OnProtocol(name, info.dataset.name, info.protocol.fold_count, runs, tuple(entries.ranked_tables(runs)))
-
-
-def _without_records(root: Path, name: str, others: Sequence[_OnProtocol]) -> _OnProtocol:
-    known = registry.builtin_protocols()
-    if name not in known:
-        hint = suggest(name, {*known, *(one.name for one in others)})
-        raise UsageError(f"no record of protocol '{name}'", where=root, hint=hint)
-    protocol = registry.find_protocol(name)
-    return _OnProtocol(name, protocol.dataset, len(protocol.folds))
-
-
-def _page(one: _OnProtocol, told: Sequence[ReportedTable], *, origins: bool = True) -> list[Block]:
-    blocks: list[Block] = [f"# {one.name}"] if one.runs else [f"# {one.name}", "No records yet."]
-    for section in one.sections:
-        blocks.append(f"## {_heading(section, one.sections)}")
-        blocks.append(f"Data: {escaped(section.dataset)}.")
-        blocks += [_LEAK] if section.selection == "oracle_test" else []
-        blocks += [tables.scores(section), "F1 per AU:", tables.per_au(section)]
-        if under := robustness_tables.brief(section.is_ranked):
-            blocks += [robustness_tables.BRIEF, under]
-    if lacking := [kept for kept in one.runs if not entries.complete(kept)]:
-        blocks += ["## Incomplete runs, not ranked", tables.incomplete(lacking)]
-    blocks += measured.compare_with_reported(one.dataset, one.fold_count, one.sections, told)
-    if origins and one.sections:
-        ranked = [row for section in one.sections for row in section.is_ranked]
-        blocks += ["## Where the numbers come from", tables.provenance(ranked)]
-    return blocks
-
-
-def _heading(section: RankedTable, every: Sequence[RankedTable]) -> str:
-    """How the epoch was chosen, and what else tells a section from the others."""
-    alike = [other for other in every if other.selection == section.selection]
-    told = [_HEADINGS[section.selection]]
-    told += [f"protocol version {section.version}"] if len({other.version for other in alike}) > 1 else []
-    told += [f"store {section.store[:8]}"] if len({other.store for other in alike}) > 1 else []
-    same = [other for other in alike if (other.version, other.store) == (section.version, section.store)]
-    told += [f"test labels {same.index(section) + 1}"] if len(same) > 1 else []
-    return ", ".join(told)
-
-
-def _index(root: Path, protocols: Sequence[_OnProtocol], told: Sequence[ReportedTable]) -> list[Block]:
-    variants = root.resolve().name == records.VARIANTS
-    blocks: list[Block] = ["# Variants", _VARIANTS] if variants else ["# Leaderboard"]
+def _index(root: Path, protocols: Sequence[ProtocolResults], extensions: Sequence[PageExtension]) -> list[Block]:
+    texts, is_variants = template("index"), root.resolve().name == records.VARIANTS
+    blocks: list[Block] = [texts["title_variants"], texts["variants"]] if is_variants else [texts["title"]]
     if protocols:
         headers, align = ("Protocol", "Rows", "Runs", "Best F1", "By"), ("left", "right", "right", "right", "left")
-        blocks += [Table(headers, align, tuple(_index_row(one) for one in protocols)), _BEST]
+        blocks += [Table(headers, align, tuple(map(_index_row, protocols))), texts["best_f1"]]
     else:
         blocks.append("No records yet.")
-    if told:
-        blocks.append(f"What papers report stands in [{reported_page.PAGE}]({reported_page.PAGE}).")
-    blocks += [text for folder, text in _BESIDE.items() if (root / folder).is_dir()]
-    return [*blocks, _READING]
+    for extension in extensions:
+        blocks += extension.index_blocks()
+    folders = [folder for folder in (records.VARIANTS, records.REPRODUCED) if (root / folder).is_dir()]
+    return [*blocks, *(texts[f"link_{folder}"] for folder in folders), texts["how_to_read"]]
 
 
-def _index_row(one: _OnProtocol) -> tuple[Cell, ...]:
-    honest = [section for section in one.sections if section.selection != "oracle_test"]
-    best = honest[0].is_ranked[0] if honest else None
-    shown_best = (f"{100 * best.f1:.1f}", best.name) if best else (tables.EMPTY, tables.EMPTY)
+def _index_row(results: ProtocolResults) -> tuple[Cell, ...]:
+    honest = [table for table in results.tables if table.selection != "oracle_test"]
+    best = honest[0].methods[0] if honest else None
     return (
-        Cell("", links=((one.name, f"{one.name}.md"),)),
-        Cell(str(sum(len(section.is_ranked) for section in one.sections))),
-        Cell(str(len(one.runs))),
-        *map(Cell, shown_best),
+        Cell("", links=((results.name, f"{results.name}.md"),)),
+        Cell(str(sum(len(table.methods) for table in results.tables))),
+        Cell(str(len(results.runs))),
+        Cell(tables.percent(best.f1) if best else EMPTY),
+        Cell(best.name if best else EMPTY),
     )

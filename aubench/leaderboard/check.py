@@ -1,48 +1,57 @@
-"""Everything that can be wrong with a leaderboard."""
+"""Verification of a leaderboard: records, protocols, duplicates, pages."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from aubench.core import registry
 from aubench.core.errors import DataError
-from aubench.leaderboard import build, records, verify
+from aubench.leaderboard import build, verified_records, verify
+from aubench.leaderboard.extensions import Extensions, PageExtension
 from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.leaderboard.verify import ProtocolLookup
-from aubench.papers import reported
-from aubench.papers.reported import ReportedTable
 
 
-def check(root: Path, known: ProtocolLookup = registry.find_protocol) -> list[Finding]:
-    """Recompute every number of a leaderboard and look for everything that does not fit.
+def check(
+    root: Path,
+    find_protocol: ProtocolLookup = registry.find_protocol,
+    extensions: Extensions = (),
+    *,
+    use_cache: bool = True,
+) -> list[Finding]:
+    """Recompute all numbers of a leaderboard and compare them with its records and pages.
 
     Args:
-        root: Its folder.
-        known: Finds the installed protocol of a name.
+        root: Leaderboard folder.
+        find_protocol: Function that returns the installed protocol of a name.
+        extensions: Extensions that add pages and blocks.
+        use_cache: Whether to reuse results for records that this machine verified before, see
+            :mod:`aubench.leaderboard.verified_records`.
 
     Returns:
-        What is wrong, by path; nothing if all is well.
+        Findings sorted by path.
 
     Raises:
-        DataError: There is no such folder.
+        DataError: The folder does not exist.
     """
     if not root.is_dir():
         raise DataError("no leaderboard here", where=root, hint="give its folder with --root")
-    kept, findings = records.read_records(root)
-    findings += [finding for one in kept for finding in (*verify.check_path(one), *verify.check_record(one))]
-    findings += [finding for one in kept for finding in verify.check_protocol(one, known)]
-    findings += verify.check_duplicates(kept)
-    told, wrong = reported.scan(root)
-    findings += wrong
+    runs, findings = verified_records.load_verified(root, use_cache=use_cache)
+    findings += [finding for run in runs for finding in verify.check_protocol(run, find_protocol)]
+    findings += verify.check_duplicates(runs)
+    loaded = [read(root) for read in extensions]
+    findings += [finding for extension in loaded for finding in extension.findings]
     if not findings:
-        findings += _pages(root, kept, told)
+        findings += _check_files(root, runs, loaded)
     return sorted(findings, key=lambda finding: (finding.path.as_posix(), finding.what))
 
 
-def _pages(root: Path, kept: list[StoredRecord], told: list[ReportedTable]) -> list[Finding]:
-    made = build.pages_of(root, kept, told)
-    findings = [Finding(path, "is stale: nothing stands behind it any more") for path in build.stale_pages(root, made)]
-    for name, text in made.items():
+def _check_files(root: Path, runs: Sequence[StoredRecord], extensions: Sequence[PageExtension]) -> list[Finding]:
+    files = build.files_of(root, runs, extensions)
+    stale = "is stale: no record belongs to it; run `aubench leaderboard build`"
+    findings = [Finding(path, stale) for path in build.stale_pages(root, files)]
+    for name, text in files.items():
         path = root / name
         if not path.is_file():
             findings.append(Finding(path, "is missing; run `aubench leaderboard build`"))

@@ -1,4 +1,4 @@
-"""Rows of a leaderboard: runs that differ in nothing but their seed, and the trivial baselines beside them."""
+"""Leaderboard entries (runs that differ only in their seed), trivial baselines, and ranked tables of them."""
 
 from __future__ import annotations
 
@@ -8,41 +8,52 @@ from itertools import groupby
 
 from aubench.core import hashing
 from aubench.leaderboard.records import StoredRecord
-from aubench.leaderboard.verify import label_digest, row_key
+from aubench.leaderboard.verify import row_key
 from aubench.metrics import baselines, intervals, scores, significance
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.metrics.resampling import SubjectContributions, subject_contributions
-from aubench.results.record import RecordInfo, Summary
+from aubench.results.record import RecordInfo
 
 ALWAYS = "always positive"
-"""The baseline that every F1 is measured against."""
+"""Name of the baseline that every F1 is compared with."""
 SELECTIONS = ("inner_val", "last", "oracle_test")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a table.
+    """Row of a table.
 
     Attributes:
         name: Method or baseline.
-        summaries: Headline numbers of each seed.
-        margin: F1 above always-positive; None for always-positive itself.
-        runs: The records behind it, by seed; none for a baseline.
-        place: Place by F1, from 1; None for a baseline.
-        rank: One more than the number of rows that are significantly better; None for a baseline.
+        runs: Records by seed; none for a baseline.
+        baseline_summaries: Scores of a baseline; none for a method.
+        delta_always_positive: F1 minus that of always-positive; None for always-positive itself.
+        position: Position by F1, from 1; None for a baseline.
+        rank: One more than the number of significantly better entries; None for a baseline.
     """
 
     name: str
-    summaries: tuple[Summary, ...]
-    delta_always_positive: ConfidenceInterval | None
     runs: tuple[StoredRecord, ...] = ()
+    baseline_summaries: tuple[scores.Summary, ...] = ()
+    delta_always_positive: ConfidenceInterval | None = None
     position: int | None = None
     rank: int | None = None
 
+    @staticmethod
+    def from_runs(runs: Iterable[StoredRecord]) -> Entry:
+        """Create the entry of runs that differ only in their seed."""
+        stored = tuple(runs)
+        return Entry(stored[0].info.method.name, stored)
+
     @property
     def info(self) -> RecordInfo:
-        """What its first run says; only rows with runs have one."""
-        return self.runs[0].record.info
+        """Content of ``record.json`` of the first run; a baseline has none."""
+        return self.runs[0].info
+
+    @property
+    def summaries(self) -> tuple[scores.Summary, ...]:
+        """Scores of each seed."""
+        return self.baseline_summaries or tuple(run.summary for run in self.runs)
 
     @property
     def f1(self) -> float:
@@ -50,14 +61,14 @@ class Entry:
         return scores.mean(summary.f1_mean for summary in self.summaries)
 
     @property
-    def spread(self) -> float:
+    def f1_std(self) -> float:
         """Standard deviation of F1 over folds and seeds."""
         return scores.std([value for summary in self.summaries for value in summary.f1_by_fold])
 
-    def mean(self, field: str) -> float | None:
-        """Mean over seeds of a number of the summary; None where undefined."""
-        values = [getattr(summary, field) for summary in self.summaries]
-        return None if None in values else scores.mean(values)
+    def mean(self, metric: str) -> float | None:
+        """Mean of a metric over seeds; None where undefined."""
+        values = [summary.value(metric) for summary in self.summaries]
+        return None if None in values else scores.mean(value for value in values if value is not None)
 
     def f1_of(self, au: int) -> float:
         """F1 of an AU, mean over seeds."""
@@ -66,15 +77,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class RankedTable:
-    """Rows that may be compared: one protocol version, one store, one selection rule, the same test labels.
+    """Comparable entries: one protocol version, one store, one selection rule, the same test labels.
 
     Attributes:
-        selection: How the scored epoch was chosen.
-        version: The protocol's.
-        store: The store's digest.
+        selection: Rule that chose the scored epoch.
+        version: Version of the protocol.
+        store: Digest of the store.
         dataset: Name, version and labelled frames of the data set.
-        aus: The AUs.
-        rows: Ranked rows by F1, then the baselines.
+        aus: AUs, ascending.
+        entries: Methods by F1, then the baselines.
     """
 
     selection: str
@@ -85,65 +96,61 @@ class RankedTable:
     entries: tuple[Entry, ...]
 
     @property
-    def is_ranked(self) -> tuple[Entry, ...]:
-        """The rows that are not baselines."""
-        return tuple(row for row in self.entries if row.position is not None)
-
-
-def complete(kept: StoredRecord) -> bool:
-    """Whether all folds of the protocol were run."""
-    return len(kept.record.info.folds) == kept.record.info.protocol.fold_count
+    def methods(self) -> tuple[Entry, ...]:
+        """Entries without the baselines."""
+        return tuple(entry for entry in self.entries if entry.position is not None)
 
 
 def ranked_tables(protocol_runs: Iterable[StoredRecord]) -> list[RankedTable]:
-    """Group the complete runs of one protocol into sections of rows.
+    """Group the complete runs of one protocol into tables.
 
     Args:
-        protocol_runs: Its records, each proven by :func:`aubench.leaderboard.verify.within`.
+        protocol_runs: Records without findings of :func:`aubench.leaderboard.verify.check_record`.
 
     Returns:
-        Sections by selection rule, then by protocol version (newest first), labels and store.
+        Tables by selection rule, protocol version (newest first), labels and store.
     """
-    keyed = [(_section_key(kept), kept) for kept in protocol_runs if complete(kept)]
-    keyed.sort(key=lambda pair: (pair[0], row_key(pair[1]), pair[1].record.info.seed))
-    return [_section([kept for _, kept in group]) for _, group in groupby(keyed, key=lambda pair: pair[0])]
+    keyed = [(_table_key(run), row_key(run), run.info.seed, run) for run in protocol_runs if run.is_complete]
+    keyed.sort(key=lambda item: item[:3])
+    return [_ranked_table([run for *_, run in group]) for _, group in groupby(keyed, key=lambda item: item[0])]
 
 
-def _section_key(kept: StoredRecord) -> tuple[int, int, str, str]:
-    info, labels = kept.record.info, label_digest(kept.record.counts)
-    return SELECTIONS.index(info.selection), -info.protocol.version, labels, info.dataset.digest
+def _table_key(run: StoredRecord) -> tuple[int, int, str, str]:
+    info = run.info
+    return SELECTIONS.index(info.selection), -info.protocol.version, run.labels, info.dataset.digest
 
 
-def _section(runs: list[StoredRecord]) -> RankedTable:
-    info = runs[0].record.info
-    always_counts, always_histograms = baselines.always_positive(runs[0].record)
-    always = subject_contributions([always_counts])
-    found = [_row(tuple(group), always) for _, group in groupby(runs, key=row_key)]
-    found.sort(key=lambda pair: (-pair[0].f1, pair[0].name, hashing.hash_json(pair[0].info.model_dump(mode="json"))))
-    trivial = [
-        Entry(ALWAYS, (scores.summarize(always_counts, always_histograms),), None),
-        _prevalence(runs, always),
-    ]
+def _ranked_table(runs: list[StoredRecord]) -> RankedTable:
+    info = runs[0].info
+    always_tables = baselines.always_positive(runs[0].record)
+    always = subject_contributions([always_tables[0]])
+    rated = [_rated_entry(tuple(group), always) for _, group in groupby(runs, key=row_key)]
+    rated.sort(key=lambda pair: (-pair[0].f1, pair[0].name, hashing.hash_json(pair[0].info.model_dump(mode="json"))))
+    always_entry = Entry(ALWAYS, baseline_summaries=(scores.summarize(*always_tables),))
     dataset = f"{info.dataset.name} version {info.dataset.version}, {info.dataset.labelled:,} labelled frames"
-    aus, ranked = tuple(sorted(info.protocol.aus)), _assign_ranks(found)
-    return RankedTable(info.selection, info.protocol.version, info.dataset.digest, dataset, aus, (*ranked, *trivial))
+    entries = (*_with_ranks(rated), always_entry, _prevalence_entry(runs, always))
+    aus = tuple(sorted(info.protocol.aus))
+    return RankedTable(info.selection, info.protocol.version, info.dataset.digest, dataset, aus, entries)
 
 
-def _row(runs: tuple[StoredRecord, ...], always: SubjectContributions) -> tuple[Entry, SubjectContributions]:
-    own = subject_contributions([kept.record.counts for kept in runs])
-    margin, summaries = intervals.mean_interval(own - always), tuple(kept.record.info.summary for kept in runs)
-    return Entry(runs[0].record.info.method.name, summaries, margin, runs), own
+def _rated_entry(runs: tuple[StoredRecord, ...], always: SubjectContributions) -> tuple[Entry, SubjectContributions]:
+    contributions = subject_contributions([run.record.counts for run in runs])
+    delta = intervals.mean_interval(contributions - always)
+    return replace(Entry.from_runs(runs), delta_always_positive=delta), contributions
 
 
-def _prevalence(runs: Sequence[StoredRecord], always: SubjectContributions) -> Entry:
-    """Mean over the training roles that occurred; runs need not agree in them."""
-    roles = {str([fold.train_prevalence for fold in kept.record.info.folds]): kept.record for kept in runs}
-    made = [baselines.prevalence(record) for record in roles.values()]
-    margin = intervals.mean_interval(subject_contributions([counts for counts, _ in made]) - always)
-    return Entry("prevalence", tuple(scores.summarize(*tables) for tables in made), margin)
+def _prevalence_entry(runs: Sequence[StoredRecord], always: SubjectContributions) -> Entry:
+    """Average the prevalence baseline over the distinct training roles of the runs."""
+    roles = {str([fold.train_prevalence for fold in run.info.folds]): run.record for run in runs}
+    tables = [baselines.prevalence(record) for record in roles.values()]
+    delta = intervals.mean_interval(subject_contributions([counts for counts, _ in tables]) - always)
+    return Entry("prevalence", (), tuple(scores.summarize(*pair) for pair in tables), delta)
 
 
-def _assign_ranks(found: list[tuple[Entry, SubjectContributions]]) -> list[Entry]:
-    rows, ranks = [row for row, _ in found], significance.ranks_by_contributions([own for _, own in found])
-    places = [1 + sum(other.f1 > row.f1 for other in rows) for row in rows]
-    return [replace(row, position=place, rank=rank) for row, place, rank in zip(rows, places, ranks, strict=True)]
+def _with_ranks(rated: list[tuple[Entry, SubjectContributions]]) -> list[Entry]:
+    ranks = significance.ranks_by_contributions([contributions for _, contributions in rated])
+    positions = [1 + sum(other.f1 > entry.f1 for other, _ in rated) for entry, _ in rated]
+    return [
+        replace(entry, position=position, rank=rank)
+        for (entry, _), position, rank in zip(rated, positions, ranks, strict=True)
+    ]

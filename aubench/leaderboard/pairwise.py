@@ -1,4 +1,4 @@
-"""What can be said of contestants and of the difference of each two."""
+"""Scores per method and pairwise differences with p-values."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aubench.leaderboard.comparison_set import ComparisonSet
+from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.tables import modality_code
 from aubench.metrics import intervals, significance
 from aubench.metrics import scores as metrics
@@ -17,15 +18,15 @@ MEAN = "mean"
 
 @dataclass(frozen=True)
 class PairwiseResult:
-    """F1 of a contestant, or the difference of two, in one AU or in the mean over AUs.
+    """F1 of a method, or the difference of two methods, for one AU or the mean over AUs.
 
     Attributes:
-        method: The contestant.
-        minus: The one that is taken off; None for a contestant by itself.
+        method: Name of the method.
+        reference: Method whose F1 is subtracted; None for the F1 itself.
         au: ``AU1`` … or ``mean``.
         interval: Estimate and 95 % interval over subjects.
         p: P-value of the paired test of a difference.
-        corrected: The same after Holm's correction: over all pairs for the mean, over all pairs and AUs for an AU.
+        p_corrected: P-value after Holm's correction: over all pairs for the mean, over all pairs and AUs for an AU.
     """
 
     method: str
@@ -38,13 +39,13 @@ class PairwiseResult:
 
 @dataclass(frozen=True)
 class RankedMethod:
-    """A contestant's place.
+    """Method with its rank.
 
     Attributes:
-        line: Its mean F1.
-        by_seed: The same of each run, by seed.
-        rank: One more than the number of contestants that are significantly better.
-        modalities: What it uses, as letters.
+        result: Mean F1.
+        by_seed: Mean F1 of each run, by seed.
+        rank: One more than the number of significantly better methods.
+        modalities: Letters of the modalities that the method uses.
     """
 
     result: PairwiseResult
@@ -60,13 +61,13 @@ class RankedMethod:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that is said of a contest under one condition.
+    """Comparison under one condition.
 
     Attributes:
-        about: Protocol, data, selection rule, condition and people, in one sentence.
-        standings: Contestants by F1, the best first.
-        scores: F1 of each contestant and AU.
-        means: Difference of each pair in the mean over AUs, the better minus the worse.
+        description: Protocol, data, selection rule, condition and subjects, in one sentence.
+        standings: Methods by F1, best first.
+        scores: F1 of each method and AU.
+        means: Difference of each pair in the mean over AUs, better minus worse.
         differences: Difference of each pair in each AU.
     """
 
@@ -77,68 +78,65 @@ class Comparison:
     differences: tuple[PairwiseResult, ...]
 
 
-def compare(contest: ComparisonSet, condition: str) -> Comparison:
-    """Score the contestants and test each pair.
+def compare(compared: ComparisonSet, condition: str) -> Comparison:
+    """Score the methods and test each pair.
 
     Args:
-        contest: Who is compared.
-        condition: What was done to the test inputs of all of them; ``clean`` for nothing.
+        compared: Entries to compare.
+        condition: Test condition of all of them, ``clean`` for unmodified inputs.
     """
-    counts = [[kept.record.counts for kept in row.runs] for row in contest.entries]
-    entries = list(
-        zip(
-            contest.names,
-            contest.entries,
-            [subject_contributions(one, condition) for one in counts],
-            counts,
-            strict=True,
-        )
-    )
-    entries.sort(key=lambda entry: (-entry[2].estimate[-1], entry[0]))
-    names, found = [name for name, *_ in entries], [own for _, _, own, _ in entries]
-    pairs = significance.differences(found)
+    counts = [[run.record.counts for run in entry.runs] for entry in compared.entries]
+    rated = [
+        (subject_contributions(tables, condition), name, entry)
+        for tables, name, entry in zip(counts, compared.names, compared.entries, strict=True)
+    ]
+    rated.sort(key=lambda item: (-item[0].estimate[-1], item[1]))
+    contributions, names = [item[0] for item in rated], [item[1] for item in rated]
+    pairs = significance.differences(contributions)
     p_means, p_aus = significance.p_values_mean(pairs), significance.p_values_per_au(pairs)
-    means, aus = _tested(names, pairs, p_means[:, None], slice(-1, None)), _tested(names, pairs, p_aus, slice(None, -1))
-    ranks = significance.ranks(len(found), pairs, significance.holm(p_means))
+    ranks = significance.ranks(len(rated), pairs, significance.holm(p_means))
+    results = [_results(name, None, item) for name, item in zip(names, contributions, strict=True)]
     standings = [
-        RankedMethod(
-            _lines(name, None, own)[-1],
-            tuple(
-                metrics.macro_mean(metrics.f1(metrics.sum_over_subjects(table, condition).cells)) for table in tables
-            ),
-            rank,
-            modality_code(row.info.method.modalities),
-        )
-        for (name, row, own, tables), rank in zip(entries, ranks, strict=True)
+        RankedMethod(by_au[-1], _f1_by_seed(entry, condition), rank, modality_code(entry.info.method.modalities))
+        for by_au, (_, _, entry), rank in zip(results, rated, ranks, strict=True)
     ]
-    scores = [line for name, own in zip(names, found, strict=True) for line in _lines(name, None, own)[:-1]]
-    return Comparison(_about(contest, found[0], condition), tuple(standings), tuple(scores), tuple(means), tuple(aus))
+    return Comparison(
+        _description(compared, contributions[0], condition),
+        tuple(standings),
+        tuple(result for by_au in results for result in by_au[:-1]),
+        tuple(_differences(names, pairs, p_means[:, None], slice(-1, None))),
+        tuple(_differences(names, pairs, p_aus, slice(None, -1))),
+    )
 
 
-def _lines(method: str, minus: str | None, found: SubjectContributions) -> list[PairwiseResult]:
-    labels = [*(f"AU{au}" for au in found.aus), MEAN]
-    return [
-        PairwiseResult(method, minus, au, one)
-        for au, one in zip(labels, intervals.confidence_intervals(found), strict=True)
-    ]
+def _f1_by_seed(entry: Entry, condition: str) -> tuple[float, ...]:
+    totals = [metrics.sum_over_subjects(run.record.counts, condition) for run in entry.runs]
+    return tuple(metrics.macro_mean(metrics.f1(total.cells)) for total in totals)
 
 
-def _tested(names: Sequence[str], pairs: significance.Pairs, p: Floats, columns: slice) -> list[PairwiseResult]:
-    made = []
-    for (i, j), own, corrected in zip(pairs, p.tolist(), significance.holm(p).tolist(), strict=True):
-        lines = _lines(names[i], names[j], pairs[i, j])[columns]
-        made += [
-            PairwiseResult(line.method, line.reference, line.au, line.interval, *both)
-            for line, *both in zip(lines, own, corrected, strict=True)
+def _results(method: str, reference: str | None, contributions: SubjectContributions) -> list[PairwiseResult]:
+    """List the results of each AU, and last of their mean."""
+    labels = [*(f"AU{au}" for au in contributions.aus), MEAN]
+    bounds = intervals.confidence_intervals(contributions)
+    return [PairwiseResult(method, reference, au, interval) for au, interval in zip(labels, bounds, strict=True)]
+
+
+def _differences(names: Sequence[str], pairs: significance.Pairs, p: Floats, columns: slice) -> list[PairwiseResult]:
+    results = []
+    for (i, j), raw, corrected in zip(pairs, p.tolist(), significance.holm(p).tolist(), strict=True):
+        by_au = _results(names[i], names[j], pairs[i, j])[columns]
+        results += [
+            PairwiseResult(result.method, result.reference, result.au, result.interval, *p_values)
+            for result, *p_values in zip(by_au, raw, corrected, strict=True)
         ]
-    return made
+    return results
 
 
-def _about(contest: ComparisonSet, found: SubjectContributions, condition: str) -> str:
-    info = contest.entries[0].info
-    people = sum(len(subjects) for _, subjects in found.subjects)
+def _description(compared: ComparisonSet, contributions: SubjectContributions, condition: str) -> str:
+    info = compared.entries[0].info
+    subject_count = sum(len(subjects) for _, subjects in contributions.subjects)
     return (
         f"Protocol {info.protocol.name} version {info.protocol.version}, "
-        f"data {info.dataset.name} version {info.dataset.version}, "
-        f"selection {info.selection}, condition {condition}: {people} test subjects in {len(found.subjects)} folds."
+        f"data {info.dataset.name} version {info.dataset.version}, selection {info.selection}, "
+        f"condition {condition}: {subject_count} test subjects in {len(contributions.subjects)} folds."
     )

@@ -1,4 +1,4 @@
-"""A comparison as Markdown, LaTeX or CSV."""
+"""Comparison as Markdown, LaTeX, CSV or DataFrame."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from aubench.leaderboard.pairwise import MEAN, Comparison, PairwiseResult, RankedMethod
-from aubench.leaderboard.render import Block, Cell, Table, latex, markdown
-from aubench.leaderboard.tables import EMPTY
+from aubench.leaderboard.render import EMPTY, Block, Cell, Table, latex, markdown, template
 from aubench.metrics import significance
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.results import csv_io
@@ -16,32 +15,29 @@ from aubench.results import csv_io
 FORMATS = ("markdown", "latex", "csv")
 
 _Columns = Sequence[tuple[str, str, Callable[[PairwiseResult], str]]]
-"""Header, alignment and what it says of a line."""
+"""Header, alignment and formatting function of each column."""
 
 
-def render(found: Comparison, form: str) -> str:
-    """A comparison in one of ``FORMATS``; CSV has every line in one table, F1 as fractions."""
+def render(comparison: Comparison, form: str) -> str:
+    """Format a comparison in one of ``FORMATS``; CSV has all results in one table, F1 as fractions."""
     if form == "csv":
-        return csv_io.table_text(to_dataframe(found))
-    return {"markdown": markdown, "latex": latex}[form](_blocks(found))
+        return csv_io.table_text(to_dataframe(comparison))
+    return {"markdown": markdown, "latex": latex}[form](_blocks(comparison))
 
 
-def _blocks(found: Comparison) -> list[Block]:
+def _blocks(comparison: Comparison) -> list[Block]:
+    texts = template("comparison")
     return [
         "# Comparison",
-        found.description,
-        _standings(found.standings),
-        "F1 in %, mean over AUs, folds and seeds. The interval (95 %) is over test subjects; ± over seeds is the\n"
-        "standard deviation between runs that differ in their seed alone. Rank: one more than the number of methods\n"
-        f"that are significantly better (paired test, {100 * significance.ALPHA:g} %, Holm over all pairs).",
-        "## Differences",
-        "The mean over AUs; p of the paired test over test subjects, and corrected over all pairs.",
-        _lines(found.means, _DIFFERENCE),
-        "## F1 per AU",
-        _scores(found),
-        "## Differences per AU",
-        "p corrected over all pairs and AUs.",
-        _lines(found.differences, [("AU", "left", lambda line: line.au), *_DIFFERENCE]),
+        comparison.description,
+        _standings(comparison.standings),
+        texts["standings"],
+        *texts["means"].split("\n\n"),
+        _results(comparison.means, _DIFFERENCE),
+        texts["scores"],
+        _scores(comparison),
+        *texts["differences"].split("\n\n"),
+        _results(comparison.differences, [("AU", "left", lambda result: result.au), *_DIFFERENCE]),
     ]
 
 
@@ -49,31 +45,31 @@ def _standings(standings: Sequence[RankedMethod]) -> Table:
     headers = ("Rank", "Method", "Modalities", "F1", "95 % interval", "Seeds", "± over seeds")
     rows = [
         (
-            str(one.rank),
-            one.result.method,
-            one.modalities,
-            _percent(one.result.interval.estimate),
-            _range(one.result.interval),
-            str(len(one.by_seed)),
-            EMPTY if one.deviation is None else _percent(one.deviation),
+            str(method.rank),
+            method.result.method,
+            method.modalities,
+            _percent(method.result.interval.estimate),
+            _range(method.result.interval),
+            str(len(method.by_seed)),
+            EMPTY if method.deviation is None else _percent(method.deviation),
         )
-        for one in standings
+        for method in standings
     ]
     align = ("right", "left", "left", "right", "right", "right", "right")
     return Table(headers, align, tuple(tuple(map(Cell, row)) for row in rows))
 
 
-def _scores(found: Comparison) -> Table:
+def _scores(comparison: Comparison) -> Table:
     by_method: dict[str, list[PairwiseResult]] = {}
-    for line in found.scores:
-        by_method.setdefault(line.method, []).append(line)
-    aus = [line.au for line in next(iter(by_method.values()))]
-    rows = [[method, *(_percent(line.interval.estimate) for line in lines)] for method, lines in by_method.items()]
+    for result in comparison.scores:
+        by_method.setdefault(result.method, []).append(result)
+    aus = [result.au for result in next(iter(by_method.values()))]
+    rows = [[method, *(_percent(r.interval.estimate) for r in results)] for method, results in by_method.items()]
     return Table(("Method", *aus), ("left", *("right" for _ in aus)), tuple(tuple(map(Cell, row)) for row in rows))
 
 
-def _lines(lines: Sequence[PairwiseResult], columns: _Columns) -> Table:
-    rows = tuple(tuple(Cell(show(line)) for _, _, show in columns) for line in lines)
+def _results(results: Sequence[PairwiseResult], columns: _Columns) -> Table:
+    rows = tuple(tuple(Cell(show(result)) for _, _, show in columns) for result in results)
     return Table(tuple(header for header, _, _ in columns), tuple(align for _, align, _ in columns), rows)
 
 
@@ -90,37 +86,36 @@ def _p(value: float | None) -> str:
 
 
 _DIFFERENCE: _Columns = [
-    ("Method", "left", lambda line: line.method),
-    ("Minus", "left", lambda line: line.reference or EMPTY),
-    ("Difference", "right", lambda line: _percent(line.interval.estimate, "+")),
-    ("95 % interval", "right", lambda line: _range(line.interval, "+")),
-    ("p", "right", lambda line: _p(line.p)),
-    ("p (Holm)", "right", lambda line: _p(line.p_corrected)),
-    ("Told apart", "left", lambda line: "yes" if (line.p_corrected or 0) < significance.ALPHA else "no"),
+    ("Method", "left", lambda result: result.method),
+    ("Minus", "left", lambda result: result.reference or EMPTY),
+    ("Difference", "right", lambda result: _percent(result.interval.estimate, "+")),
+    ("95 % interval", "right", lambda result: _range(result.interval, "+")),
+    ("p", "right", lambda result: _p(result.p)),
+    ("p (Holm)", "right", lambda result: _p(result.p_corrected)),
+    ("Told apart", "left", lambda result: "yes" if (result.p_corrected or 0) < significance.ALPHA else "no"),
 ]
 
 
-def to_dataframe(found: Comparison) -> pd.DataFrame:
-    """Return all lines in one table, F1 as fractions rounded to six decimals."""
-    standing = {one.result.method: one for one in found.standings}
-    lines = [*(one.result for one in found.standings), *found.scores, *found.means, *found.differences]
+def to_dataframe(comparison: Comparison) -> pd.DataFrame:
+    """Return all results in one table, F1 as fractions rounded to six decimals."""
+    ranked = {method.result.method: method for method in comparison.standings}
+    means = [method.result for method in comparison.standings]
     rows = []
-    for line in lines:
-        own = standing[line.method] if line.reference is None and line.au == MEAN else None
+    for result in [*means, *comparison.scores, *comparison.means, *comparison.differences]:
+        method = ranked[result.method] if result.reference is None and result.au == MEAN else None
         rows.append(
             {
-                "method": line.method,
-                "minus": line.reference,
-                "au": line.au,
-                "f1": line.interval.estimate,
-                "low": line.interval.low,
-                "high": line.interval.high,
-                "p": line.p,
-                "p_holm": line.p_corrected,
-                "seeds": len(own.by_seed) if own else None,
-                "seed_deviation": own.deviation if own else None,
-                "rank": own.rank if own else None,
+                "method": result.method,
+                "minus": result.reference,
+                "au": result.au,
+                "f1": result.interval.estimate,
+                "low": result.interval.low,
+                "high": result.interval.high,
+                "p": result.p,
+                "p_holm": result.p_corrected,
+                "seeds": len(method.by_seed) if method else None,
+                "seed_deviation": method.deviation if method else None,
+                "rank": method.rank if method else None,
             }
         )
-    whole = dict.fromkeys(("seeds", "rank"), "Int64")
-    return pd.DataFrame(rows).astype(whole).round(6)
+    return pd.DataFrame(rows).astype({"seeds": "Int64", "rank": "Int64"}).round(6)

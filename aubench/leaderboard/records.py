@@ -1,31 +1,39 @@
-"""The records of a leaderboard folder, and what is wrong with them."""
+"""Records stored in a leaderboard folder or in folders of runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
+
+from aubench.core import hashing
 from aubench.core.errors import DataError, RecordError
-from aubench.results import record as records
-from aubench.results.record import Record
+from aubench.metrics import scores
+from aubench.results import counts as counts_file
+from aubench.results import record as record_file
+from aubench.results.record import Record, RecordInfo
 
 RECORDS = "records"
+REPORTED = "reported"
+"""Folder with the tables of papers."""
 VARIANTS = "variants"
-"""A leaderboard within the leaderboard: runs that papers' tables take, of methods changed from what is ranked."""
+"""Nested leaderboard for runs with the changed recipes that tables of papers need."""
 REPRODUCED = "reproduced"
-"""Papers' tables and figures with what was measured, as `aubench reproduce` writes them."""
+"""Folder with tables and figures of papers as written by ``aubench reproduce``."""
 _RECORD, _RUN = "record", "run.json"
 _DEPTH = 3  # protocol, method, run
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong on a leaderboard.
+    """Problem in a leaderboard.
 
     Attributes:
-        path: The file or folder.
-        what: The field and what is wrong with it.
+        path: File or folder with the problem.
+        what: Field and description of the problem.
     """
 
     path: Path
@@ -37,80 +45,109 @@ class Finding:
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """A record where it lies.
-
-    Attributes:
-        folder: Its folder.
-        record: What it holds.
-    """
+    """Record and the folder that contains it."""
 
     folder: Path
     record: Record
 
+    @property
+    def info(self) -> RecordInfo:
+        """Content of ``record.json``."""
+        return self.record.info
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all folds of the protocol were run."""
+        return len(self.info.folds) == self.info.protocol.fold_count
+
+    @cached_property
+    def summary(self) -> scores.Summary:
+        """Scores under the clean condition."""
+        return scores.summary_of(self.record)
+
+    @cached_property
+    def labels(self) -> str:
+        """Digest of the test labels."""
+        return label_digest(self.record.counts)
+
     def finding(self, file: str, what: str) -> Finding:
-        """Something wrong in one of its files."""
+        """Create a finding about one of the files."""
         return Finding(self.folder / file, what)
 
 
+def label_digest(counts: pd.DataFrame) -> str:
+    """Compute a digest of the labels that the clean counts imply."""
+    clean = with_labels(counts[counts["condition"] == counts_file.CLEAN])
+    return hashing.hash_json(clean[["fold", "subject", "au", "present", "absent"]].to_numpy().tolist())
+
+
+def with_labels(counts: pd.DataFrame) -> pd.DataFrame:
+    """Add the columns ``present`` and ``absent``: frames per label."""
+    return counts.assign(present=counts["tp"] + counts["fn"], absent=counts["fp"] + counts["tn"])
+
+
 def read_records(root: Path) -> tuple[list[StoredRecord], list[Finding]]:
-    """Read every record under ``root/records``, in the order of their paths.
+    """Read all records under ``root/records``, sorted by path.
 
     Args:
-        root: The leaderboard's folder.
+        root: Leaderboard folder.
 
     Returns:
-        The records that can be read, and a finding for each that cannot and for each stray file.
+        Readable records, and a finding for each unreadable record and each stray file.
     """
-    kept: list[StoredRecord] = []
-    findings: list[Finding] = []
-    for folder in _run_folders(root / RECORDS, _DEPTH, findings):
+    folders, findings = record_folders(root)
+    runs = []
+    for folder in folders:
         try:
-            kept.append(StoredRecord(folder, records.read(folder)))
+            runs.append(StoredRecord(folder, record_file.read(folder)))
         except RecordError as error:
             findings.append(Finding(Path(str(error.where)), error.what))
-        findings += [
-            Finding(path, "is no file of a record")
-            for path in sorted(folder.iterdir())
-            if path.name not in records.FILES
-        ]
-    return kept, findings
+    return runs, findings
+
+
+def record_folders(root: Path) -> tuple[list[Path], list[Finding]]:
+    """List the record folders under ``root/records``, sorted, and a finding for each stray file."""
+    findings: list[Finding] = []
+    folders = list(_run_folders(root / RECORDS, _DEPTH, findings))
+    for folder in folders:
+        stray = [path for path in sorted(folder.iterdir()) if path.name not in record_file.FILES]
+        findings += [Finding(path, "is no file of a record") for path in stray]
+    return folders, findings
 
 
 def find_finished_records(run: Path) -> tuple[list[StoredRecord], list[Finding]]:
-    """Read the records of runs.
+    """Read the records of finished runs.
 
     Args:
-        run: A run's folder, its ``record`` folder, or a folder that holds runs at any depth.
+        run: Run folder, its ``record`` folder, or a folder with runs at any depth.
 
     Returns:
-        The records, and the runs that were passed over since they have none or lack folds. A run that is named
-        itself may lack folds.
+        Records, and a finding for each skipped run: one without a record or with missing folds. A run given by its own
+        folder may have missing folds.
 
     Raises:
-        DataError: There is no record of a finished run.
+        DataError: No finished run has a record.
         RecordError: A record cannot be read.
     """
     if not run.is_dir():
         raise DataError("no such folder", where=run, hint="give the folder of a finished run")
     for folder in (run, run / _RECORD):
-        if (folder / records.FILE).is_file():
-            return [StoredRecord(folder, records.read(folder))], []
-    every = [StoredRecord(path.parent, records.read(path.parent)) for path in sorted(run.rglob(records.FILE))]
-    begun = sorted(path.parent for path in run.rglob(_RUN))
-    unfinished = [Finding(folder, "has no record yet") for folder in begun if not (folder / _RECORD).is_dir()]
-    whole = []
-    for kept in every:
-        done, of = len(kept.record.info.folds), kept.record.info.protocol.fold_count
-        if done < of:
-            unfinished.append(Finding(kept.folder, f"has {done} of {of} folds; to add it, name it itself"))
+        if (folder / record_file.FILE).is_file():
+            return [StoredRecord(folder, record_file.read(folder))], []
+    run_dirs = sorted(path.parent for path in run.rglob(_RUN))
+    skipped = [Finding(folder, "has no record yet") for folder in run_dirs if not (folder / _RECORD).is_dir()]
+    finished = []
+    for path in sorted(run.rglob(record_file.FILE)):
+        stored = StoredRecord(path.parent, record_file.read(path.parent))
+        if stored.is_complete:
+            finished.append(stored)
         else:
-            whole.append(kept)
-    if not whole:
-        begun_runs = f", {len(unfinished)} unfinished" if unfinished else ""
-        raise DataError(
-            f"no record of a finished run here{begun_runs}", where=run, hint="give the folder of a finished run"
-        )
-    return whole, unfinished
+            folds = f"{len(stored.info.folds)} of {stored.info.protocol.fold_count} folds"
+            skipped.append(Finding(path.parent, f"has {folds}; to include it, give its own folder"))
+    if not finished:
+        count = f", {len(skipped)} unfinished" if skipped else ""
+        raise DataError(f"no record of a finished run here{count}", where=run, hint="give the folder of a finished run")
+    return finished, skipped
 
 
 def _run_folders(folder: Path, depth: int, findings: list[Finding]) -> Iterator[Path]:
@@ -118,8 +155,7 @@ def _run_folders(folder: Path, depth: int, findings: list[Finding]) -> Iterator[
         yield folder
         return
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_symlink() or not path.is_dir():
-            if path.name != ".gitkeep":
-                findings.append(Finding(path, "does not belong here; records lie in <protocol>/<method>/<run>/"))
-        else:
+        if path.is_dir() and not path.is_symlink():
             yield from _run_folders(path, depth - 1, findings)
+        elif path.name != ".gitkeep":
+            findings.append(Finding(path, "does not belong here; the path of a record is <protocol>/<method>/<run>/"))

@@ -1,22 +1,30 @@
-"""Tables as Markdown and as plain text, from the same cells."""
+"""Tables and pages as Markdown, LaTeX, CSV and plain text, and the templates of their prose."""
 
 from __future__ import annotations
 
+import csv
 import html
+import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from tabulate import tabulate
+
+EMPTY = "–"
+"""Text of a cell without a value."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
+    """Cell of a table.
 
     Attributes:
-        text: What it says; a record may have said it, so it is escaped.
-        bold: Whether it is the best of its column.
-        links: Addresses relative to the page, by the text of each; they follow ``text``.
+        text: Unescaped text; it may come from an untrusted record.
+        bold: Whether the value is the best of its column.
+        links: Addresses relative to the page, by link text; they follow ``text``.
     """
 
     text: str
@@ -26,11 +34,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table.
+    """Table of cells.
 
     Attributes:
-        headers: Names of columns.
-        align: ``left`` or ``right``, a word a column.
+        headers: Column names.
+        align: Alignment of each column, ``left`` or ``right``.
         rows: Cells of each row.
     """
 
@@ -39,57 +47,77 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
     def column(self, header: str) -> tuple[Cell, ...]:
-        """Cells below a header."""
-        at = self.headers.index(header)
-        return tuple(row[at] for row in self.rows)
+        """Return the cells of a column."""
+        index = self.headers.index(header)
+        return tuple(row[index] for row in self.rows)
 
     def without(self, header: str) -> Table:
-        """The same table less a column."""
-        at = self.headers.index(header)
-        rows = tuple(row[:at] + row[at + 1 :] for row in self.rows)
-        return Table(self.headers[:at] + self.headers[at + 1 :], self.align[:at] + self.align[at + 1 :], rows)
+        """Return the table without a column."""
+        index = self.headers.index(header)
+        rows = tuple(row[:index] + row[index + 1 :] for row in self.rows)
+        return Table(
+            self.headers[:index] + self.headers[index + 1 :], self.align[:index] + self.align[index + 1 :], rows
+        )
 
 
 Block = str | Table
-"""A paragraph or heading in Markdown, or a table."""
+"""Paragraph or heading in Markdown, or a table."""
+
+
+@cache
+def template(name: str) -> dict[str, str]:
+    """Read ``templates/NAME.md``: texts by the ``<!-- key -->`` comment above each."""
+    text = Path(__file__).parent.joinpath("templates", f"{name}.md").read_text(encoding="utf-8")
+    _, *parts = re.split(r"^<!-- (\w+) -->\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[::2], (part.strip() for part in parts[1::2]), strict=True))
 
 
 def markdown(blocks: Sequence[Block]) -> str:
-    """A page: blocks with an empty line between them."""
-    return _joined(blocks, "pipe", _marked)
+    """Format a page as Markdown, with an empty line between blocks."""
+    return _join(blocks, "pipe", _markdown_cell)
 
 
 def plain_text(blocks: Sequence[Block]) -> str:
-    """The same for a terminal: no escapes, no links, no bold."""
-    return _joined(blocks, "simple", _bare)
+    """Format a page for a terminal: no escapes, no links, no bold."""
+    return _join(blocks, "simple", _plain_cell)
 
 
 def latex(blocks: Sequence[Block]) -> str:
-    """The same for a paper: tables for the package booktabs, all else as comments."""
-    told = [f"% {block.lstrip('# ')}".replace("\n", "\n% ") if isinstance(block, str) else block for block in blocks]
-    return _joined(told, "latex_booktabs", _bare)
+    """Format a page as LaTeX: tables for the package booktabs, other blocks as comments."""
+    comments = [
+        f"% {block.lstrip('# ')}".replace("\n", "\n% ") if isinstance(block, str) else block for block in blocks
+    ]
+    return _join(comments, "latex_booktabs", _plain_cell)
+
+
+def as_csv(table: Table) -> str:
+    """Format a table as CSV; cells without a value are empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.headers)
+    writer.writerows([["" if cell.text == EMPTY else cell.text for cell in row] for row in table.rows])
+    return text.getvalue()
 
 
 def escaped(text: str) -> str:
-    """Text that stands for itself in a Markdown table and that every machine finds equally wide."""
+    """Escape Markdown and HTML, and replace characters whose width differs between machines."""
     narrow = "".join(character if character.isascii() or character in "±–" else "?" for character in text)
     return "".join(f"\\{c}" if c in "\\|*`[]~#!" else c for c in html.escape(narrow, quote=False))
 
 
-def _joined(blocks: Sequence[Block], style: str, told: Callable[[Cell], str]) -> str:
-    parts = [block if isinstance(block, str) else _table(block, style, told) for block in blocks]
-    return "\n\n".join(parts) + "\n"
+def _join(blocks: Sequence[Block], style: str, show: Callable[[Cell], str]) -> str:
+    return "\n\n".join(block if isinstance(block, str) else _grid(block, style, show) for block in blocks) + "\n"
 
 
-def _table(table: Table, style: str, told: Callable[[Cell], str]) -> str:
-    cells = [[told(cell) for cell in row] for row in table.rows]
+def _grid(table: Table, style: str, show: Callable[[Cell], str]) -> str:
+    cells = [[show(cell) for cell in row] for row in table.rows]
     return tabulate(cells, table.headers, tablefmt=style, colalign=table.align, disable_numparse=True)
 
 
-def _marked(cell: Cell) -> str:
+def _markdown_cell(cell: Cell) -> str:
     text = f"**{escaped(cell.text)}**" if cell.bold else escaped(cell.text)
     return " ".join([*filter(None, [text]), *(f"[{escaped(name)}]({address})" for name, address in cell.links)])
 
 
-def _bare(cell: Cell) -> str:
+def _plain_cell(cell: Cell) -> str:
     return " ".join([*filter(None, [cell.text]), *(name for name, _ in cell.links)])

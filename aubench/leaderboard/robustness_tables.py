@@ -1,9 +1,7 @@
-"""Records with conditions as tables: F1 under each, areas under curves, contributions, what each AU loses."""
+"""Tables of robustness: F1 per condition, areas under curves, contributions of modalities, losses per AU."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 
@@ -12,117 +10,87 @@ from aubench.core.task import Modality
 from aubench.leaderboard import tables, verify
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import StoredRecord
-from aubench.leaderboard.render import Block, Cell, Table, latex, markdown
+from aubench.leaderboard.render import EMPTY, Block, Cell, Table, as_csv, latex, markdown, template
 from aubench.metrics import robustness_profile, scores
 from aubench.metrics.intervals import ConfidenceInterval, confidence_intervals
 from aubench.metrics.resampling import SubjectContributions
 from aubench.metrics.robustness_profile import ModalitySet, RobustnessProfile
 
 FORMATS = {"markdown": "md", "latex": "tex", "csv": "csv"}
-"""How tables may be written, and how the names of such files end."""
+"""Formats of tables, and the file extension of each."""
 
 ConditionSelection = Callable[[ModalitySet], Collection[Condition]]
-"""The conditions to look at, of a method's modalities."""
+"""Function that selects conditions for the modalities of a method."""
 
 _LEVELS: tuple[Kind, ...] = ("noise", "mask")
-_READING = """\
-F1 in %, mean over AUs, folds and seeds; low and high bound the 95 % interval over test subjects. **Change** is F1 minus
-that of clean inputs, paired by subject. Sigma is a standard deviation on inputs in [-1, 1]."""
-BRIEF = """\
-Robustness: F1 in % with images of one modality zeroed (`missing`), or Gaussian noise of the standard deviation named on
-all images, which lie in [-1, 1]; in brackets, the difference to clean inputs."""
-_HEADINGS = {
-    "conditions": ("F1 under each condition", _READING),
-    "areas": (
-        "Area under the degradation curve",
-        "Mean F1 in % between clean inputs and the largest level: trapezoids, divided by the range of levels.",
-    ),
-    "contributions": (
-        "What each modality contributes",
-        "In points of F1. Leave-one-out: clean minus F1 without the modality. Shapley: what the modality adds, mean\n"
-        "over all orders in which modalities may arrive; these sum to clean minus F1 without any. In brackets: what\n"
-        "stood in place of missing images.",
-    ),
-    "lost": ("What each AU loses", "Clean minus F1 under the condition, in points."),
-}
 
 
-def profiles(runs: Iterable[StoredRecord], wanted: ConditionSelection | None = None) -> list[RobustnessProfile]:
-    """Methods under conditions: runs that differ only in their seed are one.
+def profiles(runs: Iterable[StoredRecord], select: ConditionSelection | None = None) -> list[RobustnessProfile]:
+    """Compute the robustness profile of each entry.
 
     Args:
         runs: Records of one protocol, all with the same folds.
-        wanted: Which conditions; all that a record has when None.
+        select: Selection of conditions; all conditions of a record by default.
 
     Returns:
-        One for each method and recipe, by name.
+        Profiles by name.
     """
-    ordered = sorted(runs, key=lambda kept: (*_group(kept), kept.record.info.seed))
-    groups = [tuple(group) for _, group in groupby(ordered, key=_group)]
-    rows = [Entry(g[0].record.info.method.name, tuple(scores.summary_of(k.record) for k in g), None, g) for g in groups]
-    return [_profile(name, row, wanted) for name, row in zip(_names(rows), rows, strict=True)]
+    ordered = sorted(runs, key=lambda run: (*_entry_key(run), run.info.seed))
+    entries = [Entry.from_runs(group) for _, group in groupby(ordered, key=_entry_key)]
+    names = tables.unique_names(entries, selection=True)
+    return [_profile(name, entry, select) for name, entry in zip(names, entries, strict=True)]
 
 
-def make_tables(found: Sequence[RobustnessProfile]) -> dict[str, Table]:
-    """All tables by name; those without a row are left out."""
-    every_table = {
-        "conditions": _conditions(found),
-        "areas": _areas(found),
-        "contributions": _contributions(found),
-        "lost": _lost(found),
+def make_tables(all_profiles: Sequence[RobustnessProfile]) -> dict[str, Table]:
+    """Build all tables by name, without empty ones."""
+    by_name = {
+        "conditions": _conditions(all_profiles),
+        "areas": _areas(all_profiles),
+        "contributions": _contributions(all_profiles),
+        "lost": _lost(all_profiles),
     }
-    return {name: table for name, table in every_table.items() if table.rows}
+    return {name: table for name, table in by_name.items() if table.rows}
 
 
-def render(every_table: dict[str, Table], title: str, form: str) -> dict[str, str]:
-    """Tables as text.
+def render(by_name: dict[str, Table], title: str, form: str) -> dict[str, str]:
+    """Format tables.
 
     Args:
-        every_table: By name.
-        title: What they are of.
+        by_name: Tables by name.
+        title: Heading of the page.
         form: One of :data:`FORMATS`.
 
     Returns:
-        Text by name of file: one for all tables, or one each as CSV.
+        Text by file name: one file for all tables, or one per table as CSV.
     """
     if form == "csv":
-        return {f"{name}.csv": as_csv(table) for name, table in every_table.items()}
+        return {f"{name}.csv": as_csv(table) for name, table in by_name.items()}
     blocks: list[Block] = [f"# {title}"]
-    for name, table in every_table.items():
-        heading, reading = _HEADINGS[name]
-        blocks += [f"## {heading}", reading, table]
+    for name, table in by_name.items():
+        blocks += [*template("robustness")[name].split("\n\n"), table]
     return {f"robustness.{FORMATS[form]}": markdown(blocks) if form == "markdown" else latex(blocks)}
 
 
-def brief(rows: Sequence[Entry]) -> Table | None:
-    """F1 of rows of a leaderboard without each modality and with noise on all.
+def brief_table(entries: Sequence[Entry]) -> Table | None:
+    """Build the table of F1 without each modality and with noise on all modalities.
 
     Args:
-        rows: With runs.
+        entries: Methods of a ranked table.
 
     Returns:
-        None where no row has such a condition.
+        None if no entry has such a condition.
     """
-    common = {id(row): set.intersection(*(set(kept.record.info.conditions) for kept in row.runs)) for row in rows}
-    there = {Condition.parse(text) for texts in common.values() for text in texts}
-    columns = sorted(filter(_is_brief, there), key=robustness_profile.condition_sort_key)
+    common = [set.intersection(*(set(run.info.conditions) for run in entry.runs)) for entry in entries]
+    conditions = {Condition.parse(text) for texts in common for text in texts}
+    columns = sorted(filter(_is_brief, conditions), key=robustness_profile.condition_sort_key)
     if not columns:
         return None
     lines = [
-        (row.name, tables.recipe_label(row, rows), f"{100 * row.f1:.1f}", *(_beside_clean(row, c) for c in columns))
-        for row in rows
-        if common[id(row)] & set(map(str, columns))
+        (entry.name, tables.recipe_label(entry, entries), tables.percent(entry.f1), *_brief_cells(entry, columns))
+        for entry, texts in zip(entries, common, strict=True)
+        if texts & set(map(str, columns))
     ]
     return _table(("Method", "Preset", "Clean", *map(str, columns)), 2, lines)
-
-
-def as_csv(table: Table) -> str:
-    """A table as CSV; what is not there is an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.headers)
-    writer.writerows([["" if cell.text == tables.EMPTY else cell.text for cell in row] for row in table.rows])
-    return text.getvalue()
 
 
 def _is_brief(condition: Condition) -> bool:
@@ -130,98 +98,88 @@ def _is_brief(condition: Condition) -> bool:
     return zeroed or (condition.kind == "noise" and not condition.modalities)
 
 
-def _beside_clean(row: Entry, condition: Condition) -> str:
-    """F1, and the difference to clean inputs; nothing where a seed was not put under it."""
-    records = [kept.record for kept in row.runs]
-    if not all(str(condition) in record.info.conditions for record in records):
-        return tables.EMPTY
-    cells = [scores.sum_over_subjects(record.counts, str(condition)).cells for record in records]
-    f1 = scores.mean(scores.macro_mean(scores.f1(each)) for each in cells)
-    return f"{_points(f1)} ({_points(f1 - row.f1, '+')})"
+def _brief_cells(entry: Entry, conditions: Iterable[Condition]) -> list[str]:
+    """Format F1 and its difference to clean inputs for each condition that all seeds have."""
+    cells = []
+    for condition in map(str, conditions):
+        if all(condition in run.info.conditions for run in entry.runs):
+            totals = [scores.sum_over_subjects(run.record.counts, condition) for run in entry.runs]
+            f1 = scores.mean(scores.macro_mean(scores.f1(total.cells)) for total in totals)
+            cells.append(f"{_points(f1)} ({_points(f1 - entry.f1, '+')})")
+        else:
+            cells.append(EMPTY)
+    return cells
 
 
-def _group(kept: StoredRecord) -> tuple[str, str, str]:
-    info = kept.record.info
-    return info.method.name, info.selection, verify.row_key(kept)
+def _entry_key(run: StoredRecord) -> tuple[str, str, str]:
+    return run.info.method.name, run.info.selection, verify.row_key(run)
 
 
-def _names(rows: Sequence[Entry]) -> list[str]:
-    """The method of each row, with as much of what tells it from others as it takes."""
-    methods = [row.name for row in rows]
-    recipes = [f"{row.name} ({tables.recipe_label(row, rows)})" for row in rows]
-    whole = [
-        f"{recipe} {tables.modality_code(row.info.protocol.modalities)} {row.info.selection}"
-        for recipe, row in zip(recipes, rows, strict=True)
-    ]
-    return [
-        method if methods.count(method) == 1 else recipe if recipes.count(recipe) == 1 else longest
-        for method, recipe, longest in zip(methods, recipes, whole, strict=True)
-    ]
+def _profile(name: str, entry: Entry, select: ConditionSelection | None) -> RobustnessProfile:
+    modalities = entry.info.method.modalities
+    conditions = None if select is None else select(modalities)
+    return robustness_profile.build_profile(name, modalities, [run.record.counts for run in entry.runs], conditions)
 
 
-def _profile(name: str, row: Entry, wanted: ConditionSelection | None) -> RobustnessProfile:
-    modalities = row.info.method.modalities
-    conditions = None if wanted is None else wanted(modalities)
-    return robustness_profile.build_profile(name, modalities, [kept.record.counts for kept in row.runs], conditions)
-
-
-def _conditions(found: Sequence[RobustnessProfile]) -> Table:
+def _conditions(all_profiles: Sequence[RobustnessProfile]) -> Table:
     headers = ("Method", "Condition", "F1", "F1 low", "F1 high", "Change", "Change low", "Change high")
     lines = [
-        (one.name, str(condition), *_bounds(one.f1(condition)[-1]), *_change(one, condition))
-        for one in found
-        for condition in (CLEAN, *one.conditions)
+        (profile.name, str(condition), *_bounds(profile.f1(condition)[-1]), *_change(profile, condition))
+        for profile in all_profiles
+        for condition in (CLEAN, *profile.conditions)
     ]
     return _table(headers, 2, lines)
 
 
-def _change(one: RobustnessProfile, condition: Condition) -> tuple[str, ...]:
-    return (tables.EMPTY,) * 3 if condition == CLEAN else _bounds(one.change(condition)[-1], "+")
+def _change(profile: RobustnessProfile, condition: Condition) -> tuple[str, ...]:
+    return (EMPTY,) * 3 if condition == CLEAN else _bounds(profile.change(condition)[-1], "+")
 
 
-def _areas(found: Sequence[RobustnessProfile]) -> Table:
+def _areas(all_profiles: Sequence[RobustnessProfile]) -> Table:
     headers = ("Method", "Kind", "On", "Up to", "Area", "Area low", "Area high")
     lines = [
-        (one.name, kind, "+".join(place) or ALL, f"{one.curve(kind, place)[-1][0]:g}", *_bounds(whole[-1]))
-        for one in found
+        (
+            *(profile.name, kind, "+".join(modalities) or ALL, f"{profile.curve(kind, modalities)[-1][0]:g}"),
+            *_bounds(confidence_intervals(profile.area(kind, modalities))[-1]),
+        )
+        for profile in all_profiles
         for kind in _LEVELS
-        for place in one.modality_sets(kind)
-        for whole in [confidence_intervals(one.area(kind, place))]
+        for modalities in profile.modality_sets(kind)
     ]
     return _table(headers, 3, lines)
 
 
-def _contributions(found: Sequence[RobustnessProfile]) -> Table:
-    aus = found[0].aus
+def _contributions(all_profiles: Sequence[RobustnessProfile]) -> Table:
+    aus = all_profiles[0].aus
     headers = ("Method", "Measure", "Modality", "Mean", "Mean low", "Mean high", *(f"AU{au}" for au in aus))
-    lines = [
-        (one.name, measure, str(modality), *_bounds(whole[-1], "+"), *(_points(au.estimate, "+") for au in whole[:-1]))
-        for one in found
-        for measure, values in _measures(one)
-        for modality, value in values.items()
-        for whole in [confidence_intervals(value)]
-    ]
+    lines = []
+    for profile in all_profiles:
+        for measure, by_modality in _measures(profile):
+            for modality, contributions in by_modality.items():
+                *by_au, mean = confidence_intervals(contributions)
+                points = (_points(interval.estimate, "+") for interval in by_au)
+                lines.append((profile.name, measure, str(modality), *_bounds(mean, "+"), *points))
     return _table(headers, 3, lines)
 
 
-def _measures(one: RobustnessProfile) -> list[tuple[str, dict[Modality, SubjectContributions]]]:
-    alone = [(f"leave-one-out ({fill})", one.leave_one_out(fill)) for fill in FILLS]
-    return [*alone, *((f"Shapley ({fill})", one.shapley(fill)) for fill in FILLS)]
+def _measures(profile: RobustnessProfile) -> list[tuple[str, dict[Modality, SubjectContributions]]]:
+    leave_one_out = [(f"leave-one-out ({fill})", profile.leave_one_out(fill)) for fill in FILLS]
+    return [*leave_one_out, *((f"Shapley ({fill})", profile.shapley(fill)) for fill in FILLS)]
 
 
-def _lost(found: Sequence[RobustnessProfile]) -> Table:
-    aus = found[0].aus
+def _lost(all_profiles: Sequence[RobustnessProfile]) -> Table:
+    aus = all_profiles[0].aus
     lines = [
-        (one.name, str(condition), *(_points(-value.estimate, "+") for value in one.change(condition)))
-        for one in found
-        for condition in one.conditions
+        (profile.name, str(condition), *(_points(-value.estimate, "+") for value in profile.change(condition)))
+        for profile in all_profiles
+        for condition in profile.conditions
     ]
     return _table(("Method", "Condition", *(f"AU{au}" for au in aus), "Mean"), 2, lines)
 
 
-def _table(headers: tuple[str, ...], words: int, lines: Iterable[tuple[str, ...]]) -> Table:
-    """A table whose first columns are words, and the others numbers."""
-    align = ("left",) * words + ("right",) * (len(headers) - words)
+def _table(headers: tuple[str, ...], text_columns: int, lines: Iterable[tuple[str, ...]]) -> Table:
+    """Build a table with text in the first columns and numbers in the others."""
+    align = ("left",) * text_columns + ("right",) * (len(headers) - text_columns)
     return Table(headers, align, tuple(tuple(map(Cell, line)) for line in lines))
 
 

@@ -1,4 +1,4 @@
-"""The tables of a protocol's page."""
+"""Tables of a protocol's page: scores, F1 per AU, incomplete runs, provenance."""
 
 from __future__ import annotations
 
@@ -11,232 +11,262 @@ from typing import Any
 from aubench.core.task import Modality
 from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.records import RECORDS, StoredRecord
-from aubench.leaderboard.render import Cell, Table
+from aubench.leaderboard.render import EMPTY, Cell, Table
+from aubench.metrics import scores
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.results.record import Git, Pretraining, RecordInfo, Search
 
-EMPTY = "–"
-_LONGEST = 240
-"""Characters of a cell; what records say has no other bound."""
+_MAX_CELL = 240
+"""Characters of a cell with text of a record, which has no other bound."""
 FIDELITY = {"exact": "exact", "paper-with-resolutions": "resolved", "approximate": "approximate"}
-"""Short words for how near a method is to its paper."""
+"""Short labels of the degree of agreement with the paper."""
+_PROVENANCE = {
+    **dict.fromkeys(("Method", "Preset", "Selection", "Offered", "Records by seed", "Seen before"), "left"),
+    **dict.fromkeys(("Trials", "Frames/s train", "Frames/s test"), "right"),
+    **dict.fromkeys(("Device", "Commit", "Store"), "left"),
+}
+"""Alignment of each column."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table of rows.
+    """Column of a table of entries.
 
     Attributes:
-        header: Its name.
-        show: What it says of a row.
-        best: The number whose greatest value among the ranked rows is printed bold, as a fraction.
+        header: Column name.
+        show: Function that formats the cell of an entry.
+        value: Function that returns the fraction of an entry by which the best method is printed bold.
         align: ``left`` or ``right``.
+        higher_is_better: Whether the largest value is the best.
     """
 
     header: str
     show: Callable[[Entry], str]
-    best: Callable[[Entry], float | None] | None = None
+    value: Callable[[Entry], float | None] | None = None
     align: str = "right"
+    higher_is_better: bool = True
 
 
-def scores(section: RankedTable) -> Table:
-    """Rank, method, headline numbers and cost of each row."""
-    return _table(section, [*_identity(section), *_numbers(), *_cost()])
+def score_table(table: RankedTable) -> Table:
+    """Build the table of ranks, scores and cost."""
+    return _table(table, [*_identity(table), *_scores(), *_cost()])
 
 
-def per_au(section: RankedTable) -> Table:
-    """F1 of each AU in each row."""
-    aus = [_percent_column(f"AU{au}", partial(Entry.f1_of, au=au)) for au in section.aus]
-    return _table(section, [*_identity(section, brief=True), *aus, _percent_column("Mean", lambda row: row.f1)])
+def au_table(table: RankedTable) -> Table:
+    """Build the table of F1 per AU."""
+    aus = [_percent_column(f"AU{au}", partial(Entry.f1_of, au=au)) for au in table.aus]
+    return _table(table, [*_identity(table, brief=True), *aus, _percent_column("Mean", lambda entry: entry.f1)])
 
 
-def incomplete(runs: Sequence[StoredRecord]) -> Table:
-    """Runs that are not ranked, and why."""
-    rows = [
-        (
-            *map(
-                Cell,
-                (info.method.name, modality_code(info.method.modalities), info.preset, info.selection, str(info.seed)),
-            ),
-            Cell(_missing(info)),
-        )
-        for info in (kept.record.info for kept in runs)
-    ]
+def incomplete_table(runs: Sequence[StoredRecord]) -> Table:
+    """Build the table of runs that lack folds."""
     headers = ("Method", "Modalities", "Preset", "Selection", "Seed", "Missing")
-    return Table(headers, ("left", "left", "left", "left", "right", "left"), tuple(rows))
+    rows = [
+        (i.method.name, modality_code(i.method.modalities), i.preset, i.selection, str(i.seed), _missing_folds(i))
+        for i in (run.info for run in runs)
+    ]
+    return Table(headers, ("left", "left", "left", "left", "right", "left"), tuple(tuple(map(Cell, r)) for r in rows))
 
 
-def provenance(rows: Sequence[Entry]) -> Table:
-    """Where each row's numbers come from: the records of its seeds, and what ran; what seeds differ in is all told."""
-    headers = (
-        "Method",
-        "Preset",
-        "Selection",
-        "Offered",
-        "Records by seed",
-        "Seen before",
-        "Trials",
-        "Frames/s train",
-        "Frames/s test",
-        "Device",
-        "Commit",
-        "Store",
-    )
-    align = ("left",) * 6 + ("right",) * 3 + ("left",) * 3
-    return Table(headers, align, tuple(_origin(row, rows) for row in rows))
+def provenance_table(entries: Sequence[Entry]) -> Table:
+    """Build the table of records, pre-training, search, speed and environments; distinct values of seeds are listed."""
+    rows = tuple(_provenance_row(entry, entries) for entry in entries)
+    return Table(tuple(_PROVENANCE), tuple(_PROVENANCE.values()), rows)
 
 
 def modality_code(modalities: Sequence[Modality]) -> str:
-    """Modalities as they are written in tables: ``V+D``."""
+    """Format modalities for tables: ``V+D``."""
     return "+".join(modality.letter for modality in modalities)
 
 
-def recipe_label(row: Entry, rows: Sequence[Entry]) -> str:
-    """A row's preset, and those recipe values that are not the preset's, or in which rows of the same method differ.
+def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
+    """Format the preset and the recipe values that differ from it or between entries of the method.
 
-    A recipe that was searched is called tuned, and the search named where there are several. The precision, and the
-    digest of the method's file, are told where rows of the same method differ in it.
+    A searched recipe is called tuned, and the study is named if there are several. The precision and the digest of the
+    method's file are added where entries of the same method differ in them.
     """
-    info = row.info
-    same = [
-        r for r in rows if (r.name, r.info.preset, r.info.search.tuned) == (row.name, info.preset, info.search.tuned)
-    ]
-    own = [info.device.precision] if len({r.info.device.precision for r in same}) > 1 else []
-    own += [f"file {(info.method.file or '')[:8]}"] if len({r.info.method.file for r in same}) > 1 else []
+    info = entry.info
+    key = (entry.name, info.preset, info.search.tuned)
+    peers = [peer.info for peer in entries if (peer.name, peer.info.preset, peer.info.search.tuned) == key]
+    extra = [info.device.precision] if len({peer.device.precision for peer in peers}) > 1 else []
+    extra += [f"file {(info.method.file or '')[:8]}"] if len({peer.method.file for peer in peers}) > 1 else []
     if info.search.tuned:
-        return ", ".join([info.preset, "tuned" + (f" ({info.search.study})" if len(same) > 1 else ""), *own])
-    recipes = [r.info.recipe for r in same]
-    keys = sorted({key for recipe in recipes for key in recipe})
+        study = f" ({info.search.study})" if len(peers) > 1 else ""
+        return ", ".join([info.preset, f"tuned{study}", *extra])
     absent = object()
-    differing = [
-        key
-        for key in keys
-        if key in info.changed or any(r.get(key, absent) != info.recipe.get(key, absent) for r in recipes)
+    changes = [
+        f"{name}={_short_json(info.recipe[name])}"
+        for name in sorted(info.recipe)
+        if name in info.overrides or any(peer.recipe.get(name, absent) != info.recipe[name] for peer in peers)
     ]
-    changes = [f"{key}={_value(info.recipe[key])}" for key in differing if key in info.recipe]
-    return ", ".join([info.preset, *changes, *own])
+    return ", ".join([info.preset, *changes, *extra])
 
 
-def display_name(row: Entry, rows: Sequence[Entry]) -> str:
-    """A row's method, and what sets it apart from other rows of the same method."""
-    if not row.runs:
-        return row.name
-    told, presets = recipe_label(row, rows), {r.info.preset for r in rows if r.name == row.name}
-    return row.name + (told.removeprefix(row.info.preset) if len(presets) == 1 else f", {told}")
+def display_name(entry: Entry, entries: Sequence[Entry]) -> str:
+    """Format the method's name with the part of the recipe label that distinguishes its entries."""
+    if not entry.runs:
+        return entry.name
+    label, presets = recipe_label(entry, entries), {peer.info.preset for peer in entries if peer.name == entry.name}
+    return entry.name + (label.removeprefix(entry.info.preset) if len(presets) == 1 else f", {label}")
 
 
-def _identity(section: RankedTable, *, brief: bool = False) -> list[Column]:
+def unique_names(entries: Sequence[Entry], *, selection: bool = False) -> tuple[str, ...]:
+    """Name each entry by its method, and by recipe, modalities and selection rule where these are needed.
+
+    Args:
+        entries: Entries to distinguish.
+        selection: Whether the longest name includes the selection rule.
+    """
+    methods = [entry.name for entry in entries]
+    recipes = [f"{entry.name} ({recipe_label(entry, entries)})" for entry in entries]
+    names = []
+    for entry, method, recipe in zip(entries, methods, recipes, strict=True):
+        offered = f"{recipe} {modality_code(entry.info.protocol.modalities)}"
+        longest = f"{offered} {entry.info.selection}" if selection else offered
+        names.append(method if methods.count(method) == 1 else recipe if recipes.count(recipe) == 1 else longest)
+    return tuple(names)
+
+
+def entry_rows(table: RankedTable) -> list[dict[str, Any]]:
+    """List the entries of a table as flat dictionaries; shares are fractions rounded to six decimals."""
+    rows = [_entry_row(entry, table) for entry in table.entries]
+    return [{k: round(v, scores.DIGITS) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+
+
+def _entry_row(entry: Entry, table: RankedTable) -> dict[str, Any]:
+    info, delta = entry.info if entry.runs else None, entry.delta_always_positive
+    cost = info and info.compute.total
+    return {
+        "selection": table.selection,
+        "protocol_version": table.version,
+        "store": table.store,
+        "position": entry.position,
+        "method": entry.name,
+        "fidelity": info and FIDELITY[info.method.fidelity],
+        "modalities": info and modality_code(info.method.modalities),
+        "recipe": info and recipe_label(entry, table.methods),
+        "seeds": len(entry.runs) or None,
+        "f1_std": entry.f1_std,
+        "rank": entry.rank,
+        "delta_always_positive": delta and delta.estimate,
+        "delta_always_positive_low": delta and delta.low,
+        "delta_always_positive_high": delta and delta.high,
+        **{name: entry.mean(name) for name in entry.summaries[0].metrics},
+        **{f"f1_au{au}": entry.f1_of(au) for au in table.aus},
+        "flops": cost and cost.flops,
+        "parameters": cost and cost.parameters,
+    }
+
+
+def _identity(table: RankedTable, *, brief: bool = False) -> list[Column]:
     def of_run(show: Callable[[RecordInfo], str]) -> Callable[[Entry], str]:
-        return lambda row: show(row.info) if row.runs else EMPTY
+        return lambda entry: show(entry.info) if entry.runs else EMPTY
 
     columns = [
-        Column("#", lambda row: EMPTY if row.position is None else str(row.position)),
-        Column("Method", lambda row: row.name, align="left"),
+        Column("#", lambda entry: EMPTY if entry.position is None else str(entry.position)),
+        Column("Method", lambda entry: entry.name, align="left"),
         Column("Fidelity", of_run(lambda info: FIDELITY[info.method.fidelity]), align="left"),
         Column("Modalities", of_run(lambda info: modality_code(info.method.modalities)), align="left"),
-        Column("Preset", lambda row: recipe_label(row, section.is_ranked) if row.runs else EMPTY, align="left"),
+        Column("Preset", lambda entry: recipe_label(entry, table.methods) if entry.runs else EMPTY, align="left"),
     ]
     return [column for column in columns if not (brief and column.header == "Fidelity")]
 
 
-def _numbers() -> list[Column]:
+def _scores() -> list[Column]:
+    """List F1 with its spread, rank and difference to always-positive, and a column for each other metric."""
     return [
-        Column("F1", lambda row: f"{_percent(row.f1)} ± {_percent(row.spread)}", lambda row: row.f1),
-        Column("Rank", lambda row: EMPTY if row.rank is None else str(row.rank)),
-        Column("Above always positive", lambda row: _margin(row.delta_always_positive)),
-        _percent_column("F1 pooled", lambda row: row.mean("f1_pooled")),
-        _percent_column("ACC", lambda row: row.mean("acc")),
-        _percent_column("AUC", lambda row: row.mean("auc")),
+        Column("F1", lambda entry: f"{percent(entry.f1)} ± {percent(entry.f1_std)}", lambda entry: entry.f1),
+        Column("Rank", lambda entry: EMPTY if entry.rank is None else str(entry.rank)),
+        Column("Above always positive", lambda entry: _delta(entry.delta_always_positive)),
+        *(
+            _percent_column(metric.title, partial(Entry.mean, metric=metric.name), metric.higher_is_better)
+            for metric in scores.column_metrics()
+            if metric.name != "f1"
+        ),
     ]
 
 
 def _cost() -> list[Column]:
     return [
-        Column("GFLOPs", lambda row: f"{row.info.compute.total.flops / 1e9:.3f}" if row.runs else EMPTY),
-        Column("Params (M)", lambda row: f"{row.info.compute.total.parameters / 1e6:.2f}" if row.runs else EMPTY),
-        Column("Seeds", lambda row: str(len(row.runs)) if row.runs else EMPTY),
+        Column("GFLOPs", lambda entry: f"{entry.info.compute.total.flops / 1e9:.3f}" if entry.runs else EMPTY),
+        Column("Params (M)", lambda entry: f"{entry.info.compute.total.parameters / 1e6:.2f}" if entry.runs else EMPTY),
+        Column("Seeds", lambda entry: str(len(entry.runs)) if entry.runs else EMPTY),
     ]
 
 
-def _percent_column(header: str, value: Callable[[Entry], float | None]) -> Column:
-    return Column(header, lambda row: _percent(value(row)), value)
+def _percent_column(header: str, value: Callable[[Entry], float | None], higher_is_better: bool = True) -> Column:
+    return Column(header, lambda entry: percent(value(entry)), value, higher_is_better=higher_is_better)
 
 
-def _table(section: RankedTable, columns: Sequence[Column]) -> Table:
-    best = {column.header: _best(column, section.is_ranked) for column in columns}
+def _table(table: RankedTable, columns: Sequence[Column]) -> Table:
+    best = {column.header: _best(column, table.methods) for column in columns}
 
-    def cell(column: Column, row: Entry) -> Cell:
-        bold = (
-            column.best is not None and row.position is not None and _percent(column.best(row)) == best[column.header]
-        )
-        return Cell(column.show(row), bold)
+    def cell(column: Column, entry: Entry) -> Cell:
+        is_best = column.value and entry.position is not None and percent(column.value(entry)) == best[column.header]
+        return Cell(column.show(entry), bool(is_best))
 
-    rows = tuple(tuple(cell(column, row) for column in columns) for row in section.entries)
+    rows = tuple(tuple(cell(column, entry) for column in columns) for entry in table.entries)
     return Table(tuple(column.header for column in columns), tuple(column.align for column in columns), rows)
 
 
-def _best(column: Column, rows: Sequence[Entry]) -> str | None:
-    values = [value for row in rows if column.best is not None and (value := column.best(row)) is not None]
-    return _percent(max(values)) if values else None
+def _best(column: Column, entries: Sequence[Entry]) -> str | None:
+    """Return the best value of a column as printed; None if the column has no values."""
+    values = [value for entry in entries if column.value and (value := column.value(entry)) is not None]
+    return percent((max if column.higher_is_better else min)(values)) if values else None
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """Format a fraction in percent with one decimal."""
     return EMPTY if value is None else f"{100 * value:.1f}"
 
 
-def _margin(margin: ConfidenceInterval | None) -> str:
-    if margin is None:
+def _delta(interval: ConfidenceInterval | None) -> str:
+    if interval is None:
         return EMPTY
-    low, middle, high = (f"{100 * value:+.1f}" for value in (margin.low, margin.estimate, margin.high))
-    return f"{middle} ({low} to {high})"
+    low, estimate, high = (f"{100 * value:+.1f}" for value in (interval.low, interval.estimate, interval.high))
+    return f"{estimate} ({low} to {high})"
 
 
-def _missing(info: RecordInfo) -> str:
-    lacking = sorted(set(range(1, info.protocol.fold_count + 1)) - {fold.fold for fold in info.folds})
-    return f"fold{'s' if len(lacking) > 1 else ''} {', '.join(map(str, lacking))} of {info.protocol.fold_count}"
+def _missing_folds(info: RecordInfo) -> str:
+    folds = sorted(set(range(1, info.protocol.fold_count + 1)) - {fold.fold for fold in info.folds})
+    return f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))} of {info.protocol.fold_count}"
 
 
-def _origin(row: Entry, rows: Sequence[Entry]) -> tuple[Cell, ...]:
-    info = row.info
+def _provenance_row(entry: Entry, entries: Sequence[Entry]) -> tuple[Cell, ...]:
+    info, infos = entry.info, [run.info for run in entry.runs]
     links = tuple(
-        (str(k.record.info.seed), f"{RECORDS}/{k.record.relative_path.as_posix()}/record.json") for k in row.runs
+        (str(run.info.seed), f"{RECORDS}/{run.record.relative_path.as_posix()}/record.json") for run in entry.runs
     )
-    infos = [kept.record.info for kept in row.runs]
-    made = [one for info in infos for one in info.environments]
+    environments = [environment for info in infos for environment in info.environments]
+    devices = [environment.device for environment in environments]
     texts = (
-        _each(text for one in infos for text in _seen(one)) or "nothing",
-        _searched(info.search),
-        _range(one.speed.train_frames_per_s for one in infos),
-        _range(one.speed.inference_frames_per_s for one in infos),
-        _each(f"{one.device.name}, {one.device.precision}, threads: {one.device.threads}" for one in made),
-        _each(_commit(one.git) for one in made),
+        _distinct(_pretraining(item, info) for info in infos for item in info.pretraining) or "nothing",
+        _search_cost(info.search),
+        _range(info.speed.train_frames_per_s for info in infos),
+        _range(info.speed.inference_frames_per_s for info in infos),
+        _distinct(f"{device.name}, {device.precision}, threads: {device.threads}" for device in devices),
+        _distinct(_commit(environment.git) for environment in environments),
         f"{info.dataset.version} {info.dataset.digest[:8]}",
     )
-    first = (row.name, recipe_label(row, rows), info.selection, modality_code(info.protocol.modalities))
-    return (*map(Cell, first), Cell("", links=links), *(Cell(text[:_LONGEST]) for text in texts))
+    first = (entry.name, recipe_label(entry, entries), info.selection, modality_code(info.protocol.modalities))
+    return (*map(Cell, first), Cell("", links=links), *(Cell(text[:_MAX_CELL]) for text in texts))
 
 
-def _searched(search: Search) -> str:
-    """Trials, and what they have cost."""
+def _search_cost(search: Search) -> str:
     if not search.tuned:
         return str(search.trials)
     cost = () if search.seconds is None else (f"{search.seconds:,.0f} s", f"{search.frames or 0:,} frames")
     return "; ".join([f"{search.trials} by {search.sampler}", *cost])
 
 
-def _each(texts: Iterable[str]) -> str:
-    """What the runs of a row say, each thing once."""
+def _distinct(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(texts))
 
 
-def _seen(info: RecordInfo) -> list[str]:
-    return [_entry(entry, info) for entry in info.pretraining]
-
-
-def _entry(entry: Pretraining, info: RecordInfo) -> str:
-    tested = {s for fold in info.folds if entry.fold in (None, fold.fold) for s in fold.test}
-    leak = " (test subjects among them)" if tested & set(entry.subjects) else ""
-    return (", ".join(entry.datasets) or entry.source) + leak
+def _pretraining(item: Pretraining, info: RecordInfo) -> str:
+    test_subjects = {subject for fold in info.folds if item.fold in (None, fold.fold) for subject in fold.test}
+    leak = " (test subjects among them)" if test_subjects & set(item.subjects) else ""
+    return (", ".join(item.datasets) or item.source) + leak
 
 
 def _commit(git: Git) -> str:
@@ -244,10 +274,10 @@ def _commit(git: Git) -> str:
 
 
 def _range(speeds: Iterable[float | None]) -> str:
-    """The lowest and the highest speed of those measured."""
-    known = [speed for speed in speeds if speed is not None]
-    return " to ".join(dict.fromkeys(f"{bound(known):,.0f}" for bound in (min, max))) if known else EMPTY
+    """Format the lowest and the highest measured speed."""
+    measured = [speed for speed in speeds if speed is not None]
+    return " to ".join(dict.fromkeys(f"{bound(measured):,.0f}" for bound in (min, max))) if measured else EMPTY
 
 
-def _value(value: Any) -> str:
+def _short_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True)[:40].strip('"')

@@ -1,4 +1,4 @@
-"""What must hold in a record: within itself, against its protocol, and beside the other records."""
+"""Checks of a record against its own tables, its protocol and the other records."""
 
 from __future__ import annotations
 
@@ -12,232 +12,211 @@ import pandas as pd
 from aubench.core import hashing
 from aubench.core.errors import AubenchError
 from aubench.core.protocol import Protocol
-from aubench.leaderboard.records import Finding, StoredRecord
-from aubench.metrics import scores
+from aubench.leaderboard.records import Finding, StoredRecord, label_digest, with_labels
 from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.results import record
 
+__all__ = ["ProtocolLookup", "check_duplicates", "check_path", "check_protocol", "check_record", "label_digest"]
+
 ProtocolLookup = Callable[[str], Protocol]
-"""Finds the installed protocol of a name."""
-
-_PER_LABEL = ["present", "absent"]
+"""Function that returns the installed protocol of a name."""
 
 
-def check_record(kept: StoredRecord) -> list[Finding]:
-    """Prove a record from its own content: completeness of its tables, and every number.
+def check_record(run: StoredRecord) -> list[Finding]:
+    """Check the completeness of a record's tables and all numbers.
 
-    Numbers are recomputed only where the tables are complete.
+    Numbers are recomputed only if the tables are complete.
     """
-    findings = [*_fields(kept), *_grid(kept)]
-    return findings or [*_labels(kept), *_histograms(kept), *_summary(kept)]
+    findings = [*_fields(run), *_completeness(run)]
+    return findings or [*_labels(run), *_histograms(run), *_digests(run), *_stored_summary(run)]
 
 
-def check_path(kept: StoredRecord) -> list[Finding]:
-    """Prove that a record lies where its content says: protocol, method, run."""
-    if kept.folder.parts[-3:] == kept.record.relative_path.parts:
+def check_path(run: StoredRecord) -> list[Finding]:
+    """Check that a record's folder is that of its protocol, method and run."""
+    if run.folder.parts[-3:] == run.record.relative_path.parts:
         return []
-    place = kept.record.relative_path.as_posix()
-    return [Finding(kept.folder, f"path disagrees with its {record.FILE}, which belongs in {place}")]
+    expected = run.record.relative_path.as_posix()
+    return [Finding(run.folder, f"path disagrees with its {record.FILE}, which belongs in {expected}")]
 
 
-def check_protocol(kept: StoredRecord, known: ProtocolLookup) -> list[Finding]:
-    """Prove that a record followed the installed protocol that it names."""
-    stated = kept.record.info.protocol
+def check_protocol(run: StoredRecord, find_protocol: ProtocolLookup) -> list[Finding]:
+    """Check a record against the installed protocol that it names."""
+    stated = run.info.protocol
     try:
-        whole = known(stated.name)
-        protocol = whole.narrowed(stated.modalities)
+        protocol = find_protocol(stated.name).narrowed(stated.modalities)
     except AubenchError as error:
-        return [kept.finding(record.FILE, f"protocol: {error.what}")]
+        return [run.finding(record.FILE, f"protocol: {error.what}")]
     findings = [
-        kept.finding(
-            record.FILE, f"protocol.{field}: says {_short(ours)}, the protocol {stated.name} has {_short(theirs)}"
+        run.finding(
+            record.FILE, f"protocol.{field}: says {_short(actual)}, the protocol {stated.name} has {_short(expected)}"
         )
-        for field, ours, theirs in (
+        for field, actual, expected in (
             ("version", stated.version, protocol.version),
             ("modalities", stated.modalities, protocol.modalities),
             ("aus", stated.aus, protocol.aus),
             ("fold_count", stated.fold_count, len(protocol.folds)),
             ("digest", stated.digest, protocol.digest),
         )
-        if ours != theirs
+        if actual != expected
     ]
-    if kept.record.info.dataset.name != protocol.dataset:
-        findings.append(kept.finding(record.FILE, f"dataset.name: the protocol is on {protocol.dataset}"))
-    return findings or list(_roles(kept, protocol))
+    if run.info.dataset.name != protocol.dataset:
+        findings.append(run.finding(record.FILE, f"dataset.name: the protocol is on {protocol.dataset}"))
+    return findings or list(_roles(run, protocol))
 
 
-def check_duplicates(all_kept: Sequence[StoredRecord]) -> list[Finding]:
-    """Prove that no run stands twice and that equal stores gave equal labels."""
+def check_duplicates(runs: Sequence[StoredRecord]) -> list[Finding]:
+    """Check that no run occurs twice and that runs on one store have the same labels."""
     findings: list[Finding] = []
-    runs: dict[str, StoredRecord] = {}
-    labels: dict[tuple[str, ...], tuple[StoredRecord, str]] = {}
-    for kept in all_kept:
-        info = kept.record.info
-        first = runs.setdefault(run_key(kept), kept)
-        if first is not kept:
-            findings.append(
-                kept.finding(
-                    record.FILE,
-                    f"run: is a duplicate of {first.folder} (same method, recipe, protocol, precision and seed)",
-                )
-            )
-        if len(info.folds) == info.protocol.fold_count:
-            ours = label_digest(kept.record.counts)
-            other, theirs = labels.setdefault((info.protocol.digest, info.dataset.digest), (kept, ours))
-            if ours != theirs:
-                findings.append(
-                    kept.finding(
-                        counts_file.FILE, f"labels differ from those of {other.folder}, which read the same store"
-                    )
-                )
+    first_by_run: dict[str, StoredRecord] = {}
+    first_by_store: dict[tuple[str, ...], StoredRecord] = {}
+    for run in runs:
+        first = first_by_run.setdefault(run_key(run), run)
+        if first is not run:
+            same = "same method, recipe, protocol, precision and seed"
+            findings.append(run.finding(record.FILE, f"run: is a duplicate of {first.folder} ({same})"))
+        if run.is_complete:
+            first = first_by_store.setdefault((run.info.protocol.digest, run.info.dataset.digest), run)
+            if first.labels != run.labels:
+                message = f"labels differ from those of {first.folder}, which read the same store"
+                findings.append(run.finding(counts_file.FILE, message))
     return findings
 
 
-def run_key(kept: StoredRecord) -> str:
-    """What two runs must not have in common."""
-    info = kept.record.info
-    return hashing.hash_json([row_key(kept), info.selection, info.seed])
+def run_key(run: StoredRecord) -> str:
+    """Compute the key that identifies duplicate runs."""
+    return hashing.hash_json([row_key(run), run.info.selection, run.info.seed])
 
 
-def row_key(kept: StoredRecord) -> str:
-    """What the seeds of one row have in common."""
-    info = kept.record.info
+def row_key(run: StoredRecord) -> str:
+    """Compute the key that the seeds of one entry share."""
+    info = run.info
     method = info.method.model_dump(mode="json", exclude={"title"})
-    told = [method, info.preset, info.recipe, info.protocol.digest, info.dataset.digest, info.threshold]
-    parts = [*told, info.device.precision]
+    parts = [method, info.preset, info.recipe, info.protocol.digest, info.dataset.digest, info.threshold]
+    parts.append(info.device.precision)
     return hashing.hash_json([*parts, info.search.model_dump(mode="json")] if info.search.tuned else parts)
 
 
-def label_digest(counts: pd.DataFrame) -> str:
-    """Digest of the labels that counts were taken on."""
-    clean = _with_labels(counts[counts["condition"] == counts_file.CLEAN])
-    return hashing.hash_json(clean[["fold", "subject", "au", *_PER_LABEL]].to_numpy().tolist())
-
-
-def _with_labels(counts: pd.DataFrame) -> pd.DataFrame:
-    return counts.assign(present=counts["tp"] + counts["fn"], absent=counts["fp"] + counts["tn"])
-
-
-def _fields(kept: StoredRecord) -> Iterator[Finding]:
-    info = kept.record.info
+def _fields(run: StoredRecord) -> Iterator[Finding]:
+    info = run.info
     names = {f"AU{au}" for au in info.protocol.aus}
     if len(info.folds) > info.protocol.fold_count:
-        yield kept.finding(record.FILE, f"folds: {len(info.folds)} folds of {info.protocol.fold_count}")
+        yield run.finding(record.FILE, f"folds: {len(info.folds)} folds of {info.protocol.fold_count}")
     for i, fold in enumerate(info.folds):
         if not fold.train or not fold.test or (info.selection == "inner_val" and not fold.val):
-            yield kept.finding(record.FILE, f"folds.{i}: a role is empty")
+            yield run.finding(record.FILE, f"folds.{i}: a role is empty")
         if set(fold.train_prevalence) != names:
-            yield kept.finding(record.FILE, f"folds.{i}.train_prevalence: must name each AU of the protocol")
+            yield run.finding(record.FILE, f"folds.{i}.train_prevalence: must name each AU of the protocol")
         if any(known > fold.frames.train for _, known in fold.train_prevalence.values()):
-            yield kept.finding(record.FILE, f"folds.{i}.train_prevalence: more known labels than frames in training")
+            yield run.finding(record.FILE, f"folds.{i}.train_prevalence: more known labels than frames in training")
 
 
-def _grid(kept: StoredRecord) -> Iterator[Finding]:
-    info, tables = kept.record.info, kept.record
-    people = [(fold.fold, subject) for fold in info.folds for subject in fold.test]
-    wanted = {(c, f, s, a) for c, (f, s), a in product(info.conditions, people, info.protocol.aus)}
-    yield from _difference(kept, counts_file.FILE, counts_file.KEY, tables.counts, wanted)
-    wanted_bins = set(product(info.conditions, (fold.fold for fold in info.folds), info.protocol.aus, (0, 1)))
-    yield from _difference(kept, histograms_file.FILE, histograms_file.KEY, tables.histograms, wanted_bins)
+def _completeness(run: StoredRecord) -> Iterator[Finding]:
+    info, tables = run.info, run.record
+    subjects = [(fold.fold, subject) for fold in info.folds for subject in fold.test]
+    count_keys = {(c, f, s, a) for c, (f, s), a in product(info.conditions, subjects, info.protocol.aus)}
+    yield from _difference(run, counts_file.FILE, counts_file.KEY, tables.counts, count_keys)
+    bin_keys = set(product(info.conditions, (fold.fold for fold in info.folds), info.protocol.aus, (0, 1)))
+    yield from _difference(run, histograms_file.FILE, histograms_file.KEY, tables.histograms, bin_keys)
 
 
 def _difference(
-    kept: StoredRecord, file: str, key: list[str], table: pd.DataFrame, wanted: set[Any]
+    run: StoredRecord, file: str, key: list[str], table: pd.DataFrame, expected: set[Any]
 ) -> Iterator[Finding]:
-    present = set(zip(*(table[name].tolist() for name in key), strict=True))
-    for verb, rows in (("is missing", wanted - present), (f"is not in {record.FILE}", present - wanted)):
-        if rows:
-            yield kept.finding(file, f"{_named(key, rows, wanted if verb == 'is missing' else present)} {verb}")
+    actual = set(zip(*(table[name].tolist() for name in key), strict=True))
+    if missing := expected - actual:
+        yield run.finding(file, f"{_describe_rows(key, missing, expected)} is missing")
+    if unknown := actual - expected:
+        yield run.finding(file, f"{_describe_rows(key, unknown, actual)} is not in {record.FILE}")
 
 
-def _named(key: list[str], rows: set[Any], universe: set[Any]) -> str:
-    """Name what is lost as widely as it is lost: a whole condition, fold, subject or AU, or the first row."""
+def _describe_rows(key: list[str], rows: set[Any], all_rows: set[Any]) -> str:
+    """Name the condition, fold, subject or AU of which all rows are concerned, else the first row."""
     for column in range(3):
         for value in sorted({row[column] for row in rows}):
-            if {row for row in universe if row[column] == value} <= rows:
+            if {row for row in all_rows if row[column] == value} <= rows:
                 return f"{key[column]} {value}"
     more = f" (and {len(rows) - 1:,} more)" if len(rows) > 1 else ""
     return ", ".join(f"{name} {value}" for name, value in zip(key, min(rows), strict=True)) + more
 
 
-def _labels(kept: StoredRecord) -> Iterator[Finding]:
-    counts = _with_labels(kept.record.counts)
-    unlike = counts.groupby(["fold", "subject", "au"])[_PER_LABEL].nunique().max(axis=1) > 1
-    if unlike.any():
-        fold, subject, au = unlike[unlike].index[0]
-        yield kept.finding(
-            counts_file.FILE, f"fold {fold}, subject {subject}, AU{au}: labels differ between conditions"
-        )
+def _labels(run: StoredRecord) -> Iterator[Finding]:
+    counts = with_labels(run.record.counts)
+    differs = counts.groupby(["fold", "subject", "au"])[["present", "absent"]].nunique().max(axis=1) > 1
+    if differs.any():
+        fold, subject, au = differs[differs].index[0]
+        message = f"fold {fold}, subject {subject}, AU{au}: labels differ between conditions"
+        yield run.finding(counts_file.FILE, message)
     clean = counts[counts["condition"] == counts_file.CLEAN]
-    frames = (
-        clean.assign(known=clean["present"] + clean["absent"])
-        .groupby(["fold", "subject"])["known"]
-        .max()
-        .groupby("fold")
-        .sum()
-    )
-    for fold in kept.record.info.folds:
+    known = clean.assign(known=clean["present"] + clean["absent"]).groupby(["fold", "subject"])["known"].max()
+    frames = known.groupby("fold").sum()
+    for fold in run.info.folds:
         if frames[fold.fold] > fold.frames.test:
-            yield kept.finding(
-                counts_file.FILE,
-                f"fold {fold.fold}: counts need {frames[fold.fold]:,} frames, the test role has {fold.frames.test:,}",
-            )
+            message = f"counts need {frames[fold.fold]:,} frames, the test role has {fold.frames.test:,}"
+            yield run.finding(counts_file.FILE, f"fold {fold.fold}: {message}")
 
 
-def _histograms(kept: StoredRecord) -> Iterator[Finding]:
+def _histograms(run: StoredRecord) -> Iterator[Finding]:
     half = histograms_file.BINS // 2
-    cells = kept.record.histograms[histograms_file.CELLS].to_numpy(np.int64).reshape(-1, 2, histograms_file.BINS)
+    cells = run.record.histograms[histograms_file.CELLS].to_numpy(np.int64).reshape(-1, 2, histograms_file.BINS)
     below, above = cells[:, :, :half].sum(axis=2), cells[:, :, half:].sum(axis=2)
     binned = np.stack([above[:, 1], above[:, 0], below[:, 1], below[:, 0]], axis=1)
-    total = kept.record.counts.groupby(["condition", "fold", "au"])[counts_file.CELLS].sum()
-    wrong = binned != total.to_numpy(np.int64)
-    if wrong.any():
-        row, cell = np.argwhere(wrong)[0]
+    total = run.record.counts.groupby(["condition", "fold", "au"])[counts_file.CELLS].sum()
+    differs = binned != total.to_numpy(np.int64)
+    if differs.any():
+        row, cell = np.argwhere(differs)[0]
         condition, fold, au = total.index[row]
-        yield kept.finding(
+        yield run.finding(
             histograms_file.FILE,
             f"condition {condition}, fold {fold}, AU{au}: bins yield {counts_file.CELLS[cell]} "
             f"{binned[row, cell]:,}, {counts_file.FILE} says {total.iloc[row, cell]:,}",
         )
 
 
-def _summary(kept: StoredRecord) -> Iterator[Finding]:
-    stated = _leaves(kept.record.info.summary.model_dump(mode="json"))
-    yielded = _leaves(scores.summarize(kept.record.counts, kept.record.histograms).model_dump(mode="json"))
-    for field in [*yielded, *sorted(stated.keys() - yielded.keys())]:
-        ours, theirs = stated.get(field, "nothing"), yielded.get(field, "nothing")
-        if ours != theirs:
-            yield kept.finding(record.FILE, f"summary.{field}: says {ours}, counts yield {theirs}")
+def _digests(run: StoredRecord) -> Iterator[Finding]:
+    stated = run.info.tables
+    if stated is None:
+        return
+    computed = run.record.table_digests()
+    for field, file in (("counts", counts_file.FILE), ("histograms", histograms_file.FILE)):
+        expected, actual = getattr(stated, field), getattr(computed, field)
+        if expected != actual:
+            yield run.finding(record.FILE, f"tables.{field}: says {expected[:12]}, {file} has {actual[:12]}")
 
 
-def _leaves(content: dict[str, Any]) -> dict[str, Any]:
+def _stored_summary(run: StoredRecord) -> Iterator[Finding]:
+    if run.info.stored_summary is None:
+        return
+    stated = _flatten(run.info.stored_summary.model_dump(mode="json"))
+    computed = _flatten(run.summary.to_stored().model_dump(mode="json"))
+    for field in [*computed, *sorted(stated.keys() - computed.keys())]:
+        actual, expected = stated.get(field, "nothing"), computed.get(field, "nothing")
+        if actual != expected:
+            yield run.finding(record.FILE, f"summary.{field}: says {actual}, counts yield {expected}")
+
+
+def _flatten(content: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for field, value in content.items():
-        inner: Iterable[tuple[Any, Any]] = (
-            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-        )
-        flat |= {f"{field}.{key}": part for key, part in inner}
-        if not isinstance(value, dict | list):
+        if isinstance(value, dict | list):
+            items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+            flat |= {f"{field}.{key}": item for key, item in items}
+        else:
             flat[field] = value
     return flat
 
 
-def _roles(kept: StoredRecord, protocol: Protocol) -> Iterator[Finding]:
-    for i, fold in enumerate(kept.record.info.folds):
-        field = f"folds.{i}"
+def _roles(run: StoredRecord, protocol: Protocol) -> Iterator[Finding]:
+    for i, fold in enumerate(run.info.folds):
         if fold.fold > len(protocol.folds):
-            yield kept.finding(record.FILE, f"{field}.fold: the protocol has no fold {fold.fold}")
+            yield run.finding(record.FILE, f"folds.{i}.fold: the protocol has no fold {fold.fold}")
             continue
         if odd := set(fold.test) ^ protocol.test_subjects(fold.fold):
-            yield kept.finding(
-                record.FILE,
-                f"{field}.test: {min(odd)} is missing or does not belong to the test role of fold {fold.fold}",
-            )
+            message = f"{min(odd)} is missing or does not belong to the test role of fold {fold.fold}"
+            yield run.finding(record.FILE, f"folds.{i}.test: {message}")
         if odd := {*fold.train, *fold.val} - protocol.train_subjects(fold.fold):
-            yield kept.finding(
-                record.FILE, f"{field}.train: {min(odd)} does not belong to the training parts of fold {fold.fold}"
-            )
+            message = f"{min(odd)} does not belong to the training parts of fold {fold.fold}"
+            yield run.finding(record.FILE, f"folds.{i}.train: {message}")
 
 
 def _short(value: object) -> str:

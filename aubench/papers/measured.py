@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aubench.leaderboard.entries import Entry, RankedTable
-from aubench.leaderboard.render import Block, Cell, Table
-from aubench.leaderboard.tables import EMPTY, modality_code, recipe_label
+from aubench.leaderboard.render import EMPTY, Block, Cell, Table
+from aubench.leaderboard.tables import modality_code, recipe_label
 from aubench.metrics import scores
 from aubench.papers.reported import AUS, FOLD_COUNT, ReportedRow, ReportedTable
 from aubench.papers.reported_page import PAGE, Footnotes, footnotes, number, our_method
@@ -32,9 +32,7 @@ class Measured:
     @property
     def described(self) -> str:
         """Preset, selection rule and number of seeds."""
-        return (
-            f"{recipe_label(self.row, self.section.is_ranked)}; {self.section.selection}; seeds: {len(self.row.runs)}"
-        )
+        return f"{recipe_label(self.row, self.section.methods)}; {self.section.selection}; seeds: {len(self.row.runs)}"
 
     def f1(self, condition: str) -> float | None:
         """F1 in %, mean over seeds; None if it was not measured under that condition."""
@@ -64,7 +62,7 @@ def compare_with_reported(
         return [heading, "No paper reports on synth."]
     if not rows:
         return [heading, f"No reported table here is about {dataset}."]
-    measured = [Measured(row, section) for section in sections for row in section.is_ranked]
+    measured = [Measured(row, section) for section in sections for row in section.methods]
     if fold_count != FOLD_COUNT:
         return [heading, f"Papers report on {FOLD_COUNT} folds and this protocol has {fold_count}: not comparable."]
     rows.sort(key=lambda row: (not row.method_here, row.method_here))

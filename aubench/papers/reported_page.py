@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from aubench.leaderboard.render import Block, Cell, Table, escaped
-from aubench.leaderboard.tables import EMPTY, modality_code
+from aubench.leaderboard.render import EMPTY, Block, Cell, Table, escaped
+from aubench.leaderboard.tables import modality_code
 from aubench.papers.reported import FOLDER, ReportedRow, ReportedTable
 
 PAGE = "reported.md"

@@ -13,6 +13,7 @@ from aubench.core.errors import UsageError
 from aubench.leaderboard import tables
 from aubench.leaderboard.build import ranked_tables
 from aubench.leaderboard.entries import ALWAYS, Entry, RankedTable
+from aubench.leaderboard.render import EMPTY
 from aubench.metrics import intervals
 from aubench.metrics.intervals import ConfidenceInterval
 
@@ -70,13 +71,13 @@ def plot(root: Path, protocol: str, out: Path) -> None:
 
 def _table(axes: Axes, section: RankedTable, protocol: str) -> None:
     rows = sorted(section.entries, key=lambda row: row.f1)
-    spans = {id(row): intervals.f1_interval([kept.record.counts for kept in row.runs]) for row in section.is_ranked}
+    spans = {id(row): intervals.f1_interval([kept.record.counts for kept in row.runs]) for row in section.methods}
     always = next(row for row in section.entries if row.name == ALWAYS)
     begin = _begin(section, always, spans.values())
     for place, row in enumerate(rows):
         _words(axes, place, row, section)
         _line(axes, place, row, spans.get(id(row)), begin)
-    seeds = max(len(row.runs) for row in section.is_ranked)
+    seeds = max(len(row.runs) for row in section.methods)
     axes.set_title(f"{protocol}: {section.dataset}, seeds: {seeds}", loc="left", x=_NAME, pad=14, fontsize=11)
     axes.set_yticks(range(len(rows)), labels=[""] * len(rows))
     axes.tick_params(length=0)
@@ -94,15 +95,15 @@ def _table(axes: Axes, section: RankedTable, protocol: str) -> None:
 
 def _begin(section: RankedTable, always: Entry, spans: Iterable[ConfidenceInterval]) -> int:
     """Where the axis begins: below all that is ranked and always-positive. Nothing here is a length from 0."""
-    seeds = [one.f1_mean for row in (*section.is_ranked, always) for one in row.summaries]
+    seeds = [one.f1_mean for row in (*section.methods, always) for one in row.summaries]
     return _STEP * math.floor(100 * min([*seeds, *(span.low for span in spans)]) / _STEP)
 
 
 def _words(axes: Axes, place: int, row: Entry, section: RankedTable) -> None:
-    name = tables.display_name(row, section.is_ranked)
+    name = tables.display_name(row, section.methods)
     _text(axes, _NAME, place, name, align="left", color="black" if row.runs else _QUIET)
     for (header, x), value in zip(_COLUMNS, _cells(row), strict=True):
-        best = bool(row.runs) and value == _best(header, section.is_ranked)
+        best = bool(row.runs) and value == _best(header, section.methods)
         _text(axes, x, place, value, weight="bold" if best else "normal")
 
 
@@ -136,7 +137,7 @@ def _best(header: str, rows: Sequence[Entry]) -> str | None:
 
 
 def _percent(value: float | None) -> str:
-    return tables.EMPTY if value is None else f"{100 * value:.1f}"
+    return EMPTY if value is None else f"{100 * value:.1f}"
 
 
 def _text(axes: Axes, x: float, y: float, text: str, *, align: str = "right", **style: Any) -> None:

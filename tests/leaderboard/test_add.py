@@ -117,7 +117,7 @@ def test_a_failed_write_leaves_nothing_behind(run, tmp_path, monkeypatch):
         add([run], root)
     assert not [path for path in root.rglob("*") if path.is_file()]
     assert [str(finding) for finding in check(root)] == [
-        f"{root / 'README.md'}: is missing; run `aubench leaderboard build`"
+        f"{root / name}: is missing; run `aubench leaderboard build`" for name in ("README.md", "entries.json")
     ]
 
 
@@ -179,7 +179,9 @@ def test_one_of_several_folders_that_does_not_hold_keeps_all_out(many, tmp_path,
 def test_the_leaderboard_is_read_once_however_many_runs_are_added(many, tmp_path, monkeypatch):
     runs, (first, second, _) = many
     scans = []
-    monkeypatch.setattr(records, "read_records", lambda root, read=records.read_records: scans.append(root) or read(root))
+    monkeypatch.setattr(
+        records, "read_records", lambda root, read=records.read_records: scans.append(root) or read(root)
+    )
     add([runs / first.relative_path, runs / second.relative_path], tmp_path / "leaderboard")
     assert len(scans) == 1
 

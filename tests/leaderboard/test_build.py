@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from aubench.core.errors import DataError, RecordError, UsageError
-from aubench.leaderboard import build
+from aubench.leaderboard import build, show
 from aubench.leaderboard.check import check
 from aubench.metrics import baselines, intervals, significance
 from aubench.metrics import scores as metrics
@@ -96,7 +96,8 @@ def test_leaking_selection_stands_apart_and_is_marked(board):
 
 
 def test_same_bytes_whatever_the_process(board):
-    script = f"from pathlib import Path; from aubench.leaderboard.build import pages; print(repr(pages(Path({str(board)!r}))))"
+    script = "from pathlib import Path; from aubench.leaderboard.build import pages; "
+    script += f"print(repr(pages(Path({str(board)!r}))))"
     environment = {
         **os.environ,
         "PYTHONHASHSEED": "7",
@@ -173,11 +174,11 @@ def test_a_missing_folder_is_told(tmp_path):
 
 
 def test_shown_for_a_terminal_has_no_markup(board):
-    text = build.render_tables(board, "synth_3fold")
+    text = show.render_tables(board, "synth_3fold")
     assert "always positive" in text
     assert "**7" not in text and "|" not in text
     with pytest.raises(UsageError, match="did you mean 'synth_3fold'"):
-        build.render_tables(board, "synth_3folds")
+        show.render_tables(board, "synth_3folds")
 
 
 def test_a_method_that_always_says_yes_is_level_with_the_baseline(tmp_path, make_record):

@@ -177,7 +177,7 @@ def test_a_stale_page_is_found(small_board, name):
     build(small_board)
     assert check(small_board) == []
     (small_board / "old_3fold.md").write_text(text)
-    assert "nothing stands behind it" in _told(small_board)
+    assert "no record belongs to it" in _told(small_board)
 
 
 @pytest.mark.parametrize("place", ["records/notes.txt", "records/synth_3fold/notes.txt"])

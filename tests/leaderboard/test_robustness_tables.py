@@ -12,10 +12,12 @@ from aubench.core.conditions import CLEAN, Condition
 from aubench.core.task import Modality
 from aubench.leaderboard import build, robustness_tables
 from aubench.leaderboard.records import StoredRecord
+from aubench.leaderboard.render import template
 from aubench.metrics import intervals
 from aubench.results import counts
 from aubench.results.record import RecordInfo
 
+BRIEF = template("protocol")["robustness"]
 WORSE = {"missing:visual": 0.5, "missing:depth": 0.9, "missing:visual+depth": 0.1, "noise:all:0.2": 0.8}
 
 
@@ -101,10 +103,10 @@ def test_csv_is_a_file_for_each_table(under):
 
 def test_a_leaderboard_shows_the_brief_table_where_records_have_conditions(under, make_record):
     plain = StoredRecord(Path("plain"), make_record("amf", skill=0.9))
-    assert robustness_tables.BRIEF not in build.pages_of(Path("board"), [plain], [])["synth_3fold.md"]
+    assert BRIEF not in build.files_of(Path("board"), [plain])["synth_3fold.md"]
     kept = under(seed=4)
-    page = build.pages_of(Path("board"), [plain, kept], [])["synth_3fold.md"]
-    table = page.split(robustness_tables.BRIEF)[1].strip().splitlines()
+    page = build.files_of(Path("board"), [plain, kept])["synth_3fold.md"]
+    table = page.split(BRIEF)[1].strip().splitlines()
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table[:3]]
     assert cells[0] == ["Method", "Preset", "Clean", "missing:visual", "missing:depth", "noise:all:0.2"]
     assert cells[2][:2] == ["late_fusion", "tiny"] and not table[3].startswith("|")
@@ -115,4 +117,4 @@ def test_a_leaderboard_shows_the_brief_table_where_records_have_conditions(under
 
 def test_a_row_is_brief_about_what_all_its_seeds_were_put_under(under, make_record):
     kept = [under(seed=0), StoredRecord(Path("clean"), make_record(seed=1))]
-    assert robustness_tables.BRIEF not in build.pages_of(Path("board"), kept, [])["synth_3fold.md"]
+    assert BRIEF not in build.files_of(Path("board"), kept)["synth_3fold.md"]

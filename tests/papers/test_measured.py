@@ -10,12 +10,13 @@ import pytest
 from aubench.core.errors import UsageError
 from aubench.core.registry import find_protocol
 from aubench.core.task import Modality
-from aubench.leaderboard import build
+from aubench.leaderboard import build, show
 from aubench.leaderboard.entries import ranked_tables
 from aubench.leaderboard.records import StoredRecord
 from aubench.metrics import scores
 from aubench.metrics.scores import summary_of
 from aubench.papers import measured, reported
+from aubench.papers.leaderboard_pages import EXTENSIONS
 from aubench.results import counts
 
 OWN = Path(__file__).parents[2] / "leaderboard" / "reported"
@@ -146,14 +147,14 @@ def told_board(tmp_path, on_bp4d):
 
 
 def test_page_and_terminal_show_it(told_board):
-    assert "## Measured beside reported" in build.pages(told_board)["bp4d_3fold.md"]
-    assert "tiny; inner_val; seeds: 1" in build.render_tables(told_board, "bp4d_3fold")
+    assert "## Measured beside reported" in build.pages(told_board, EXTENSIONS)["bp4d_3fold.md"]
+    assert "tiny; inner_val; seeds: 1" in show.render_tables(told_board, "bp4d_3fold", EXTENSIONS)
 
 
 def test_a_protocol_without_records_shows_what_is_reported(told_board):
     shutil.rmtree(told_board / "records")
-    shown = build.render_tables(told_board, "bp4d_3fold")
+    shown = show.render_tables(told_board, "bp4d_3fold", EXTENSIONS)
     assert "No records yet." in shown and "PIAP-DF" in shown
-    assert "No paper reports on synth." in build.render_tables(told_board, "synth_3fold")
+    assert "No paper reports on synth." in show.render_tables(told_board, "synth_3fold", EXTENSIONS)
     with pytest.raises(UsageError, match="did you mean 'bp4d_3fold'"):
-        build.render_tables(told_board, "bp4d_3flod")
+        show.render_tables(told_board, "bp4d_3flod", EXTENSIONS)

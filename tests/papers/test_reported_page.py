@@ -9,6 +9,7 @@ import pytest
 from aubench.leaderboard import build
 from aubench.leaderboard.check import check
 from aubench.papers import reported, reported_page
+from aubench.papers.leaderboard_pages import EXTENSIONS
 
 OWN = Path(__file__).parents[2] / "leaderboard" / "reported"
 
@@ -80,31 +81,32 @@ def test_bp4dplus_is_on_unknown_folds(chapters):
 @pytest.fixture
 def told_board(small_board):
     shutil.copytree(OWN, small_board / "reported")
-    build.write(small_board)
+    build.write(small_board, EXTENSIONS)
     return small_board
 
 
 def test_the_page_is_built_linked_and_checked(told_board):
     assert "[reported.md](reported.md)" in (told_board / "README.md").read_text()
-    assert check(told_board) == []
+    assert check(told_board, extensions=EXTENSIONS) == []
     page = told_board / "reported.md"
     page.write_text(page.read_text().replace("65.8", "66.8"))
-    assert [str(finding) for finding in check(told_board)] == [f"{page}: is stale; run `aubench leaderboard build`"]
-    build.write(told_board)
-    assert check(told_board) == []
+    stale = f"{page}: is stale; run `aubench leaderboard build`"
+    assert [str(finding) for finding in check(told_board, extensions=EXTENSIONS)] == [stale]
+    build.write(told_board, EXTENSIONS)
+    assert check(told_board, extensions=EXTENSIONS) == []
 
 
 def test_a_bad_table_is_a_finding_and_stops_the_build(told_board):
     path = told_board / "reported" / "mcm_table_2.csv"
     path.write_text(path.read_text().replace("41.5,26.4", "41.5,x"))
     line = f"{path}: row 2, column AU2: 'x' is no number as papers print it"
-    assert [str(finding) for finding in check(told_board)] == [line]
+    assert [str(finding) for finding in check(told_board, extensions=EXTENSIONS)] == [line]
     with pytest.raises(build.RecordError, match="row 2, column AU2"):
-        build.write(told_board)
+        build.write(told_board, EXTENSIONS)
 
 
 def test_without_tables_there_is_no_page(told_board):
     shutil.rmtree(told_board / "reported")
-    build.write(told_board)
+    build.write(told_board, EXTENSIONS)
     assert not (told_board / "reported.md").exists()
     assert "reported.md" not in (told_board / "README.md").read_text()

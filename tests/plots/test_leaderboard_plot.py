@@ -32,8 +32,11 @@ def _drawn(section):
 
 def test_bold_marks_the_best_of_a_column_and_not_the_first_row(board):
     section, *_ = ranked_tables(board, "synth_3fold")
-    first, second = section.is_ranked[:2]
-    keen = replace(second, summaries=tuple(one.model_copy(update={"auc": 0.999}) for one in second.summaries))
+    first, second = section.methods[:2]
+    summaries = (
+        replace(s, metrics=s.metrics | {"auc": replace(s.metrics["auc"], mean=0.999)}) for s in second.summaries
+    )
+    keen = replace(second, baseline_summaries=tuple(summaries))
     axes = _drawn(replace(section, entries=(first, keen, *section.entries[2:])))
     bold = [text.get_text() for text in axes.texts if text.get_fontweight() == "bold"]
     assert sorted(bold) == sorted([f"{100 * first.f1:.1f}", "99.9"])
@@ -43,7 +46,7 @@ def test_the_rank_stands_beside_each_method_and_a_line_at_always_positive(board)
     section, *_ = ranked_tables(board, "synth_3fold")
     axes = _drawn(section)
     said = [text.get_text() for text in axes.texts]
-    assert "rank" in said and all(str(row.rank) in said for row in section.is_ranked)
+    assert "rank" in said and all(str(row.rank) in said for row in section.methods)
     always = next(row for row in section.entries if row.name == ALWAYS)
     lines = [path for group in axes.collections for path in group.get_segments()]
     assert any(line[:, 0].tolist() == [100 * always.f1] * 2 for line in lines)
@@ -59,5 +62,5 @@ def test_rows_of_one_method_are_told_apart_by_their_names(tmp_path, make_record)
     for record in (make_record("amf"), make_record("amf", recipe={"learning_rate": 0.1}), make_record("cam")):
         record.write(tmp_path / "records" / record.relative_path)
     section, *_ = ranked_tables(tmp_path, "synth_3fold")
-    names = {tables.display_name(row, section.is_ranked) for row in section.entries}
+    names = {tables.display_name(row, section.methods) for row in section.entries}
     assert {"amf, learning_rate=0.1", "amf, learning_rate=0.001", "cam", "always positive"} <= names

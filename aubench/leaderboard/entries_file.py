@@ -1,0 +1,115 @@
+"""Machine-readable results of a leaderboard, ``entries.json``.
+
+``aubench leaderboard build`` writes the file beside the pages, and ``aubench leaderboard show`` prints from it without
+computing anything. The file names a digest of the files that it was computed from. A file with another digest is
+ignored. ``aubench leaderboard check`` computes the file again and compares its bytes, as it does with the pages.
+
+Content::
+
+    schema_version   1
+    inputs           SHA-256 of all files under ``records`` and ``reported``
+    protocols        by name: ``blocks`` (the page as shown in a terminal) and ``entries`` (flat rows of numbers)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aubench.leaderboard.render import Block, Cell, Table
+
+FILE = "entries.json"
+_SCHEMA = 1
+_LIMIT = 16 * 2**20
+_INPUTS = ("records", "reported")
+
+
+@dataclass(frozen=True)
+class ProtocolEntries:
+    """Results on one protocol, as stored.
+
+    Attributes:
+        blocks: Page without links.
+        entries: Numbers of each entry.
+    """
+
+    blocks: list[Block]
+    entries: list[dict[str, Any]]
+
+
+def to_text(root: Path, protocols: dict[str, ProtocolEntries]) -> str:
+    """Format the content of the file for a leaderboard folder."""
+    content = {
+        "schema_version": _SCHEMA,
+        "inputs": inputs_digest(root),
+        "protocols": {
+            name: {"blocks": [_encode(block) for block in results.blocks], "entries": results.entries}
+            for name, results in protocols.items()
+        },
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_current(root: Path) -> dict[str, ProtocolEntries] | None:
+    """Read the file of a leaderboard folder.
+
+    Returns:
+        Results by protocol; None if the file is missing, malformed, or computed from other inputs.
+    """
+    path = root / FILE
+    try:
+        if path.is_symlink() or path.stat().st_size > _LIMIT:
+            return None
+        content = json.loads(path.read_bytes(), object_pairs_hook=_printable)
+        if (content["schema_version"], content["inputs"]) != (_SCHEMA, inputs_digest(root)):
+            return None
+        return {
+            name: ProtocolEntries([_decode(block) for block in results["blocks"]], results["entries"])
+            for name, results in content["protocols"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def inputs_digest(root: Path) -> str:
+    """Compute a digest of the names and bytes of all files that the results depend on."""
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in _INPUTS for path in (root / folder).rglob("*") if path.is_file()):
+        name = path.relative_to(root).as_posix().encode()
+        digest.update(b"%d %s %d\n" % (len(name), name, path.stat().st_size) + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _encode(block: Block) -> str | dict[str, Any]:
+    if isinstance(block, str):
+        return block
+    rows = [[{"bold": cell.text} if cell.bold else cell.text for cell in row] for row in block.rows]
+    return {"headers": block.headers, "align": block.align, "rows": rows}
+
+
+def _decode(block: str | dict[str, Any]) -> Block:
+    if isinstance(block, str):
+        return block
+    rows = tuple(
+        tuple(Cell(cell) if isinstance(cell, str) else Cell(cell["bold"], bold=True) for cell in row)
+        for row in block["rows"]
+    )
+    return Table(tuple(block["headers"]), tuple(block["align"]), rows)
+
+
+def _printable(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Reject control characters, which could change the state of a terminal."""
+    for text in _texts([value for _, value in pairs]):
+        if not text.replace("\n", "").isprintable():
+            raise ValueError("a text has control characters")
+    return dict(pairs)
+
+
+def _texts(value: Any) -> list[str]:
+    return (
+        [value] if isinstance(value, str) else [t for v in value for t in _texts(v)] if isinstance(value, list) else []
+    )

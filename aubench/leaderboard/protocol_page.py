@@ -1,0 +1,81 @@
+"""Blocks of a protocol's page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from aubench.leaderboard import entries, robustness_tables, tables
+from aubench.leaderboard.entries import RankedTable
+from aubench.leaderboard.extensions import PageExtension
+from aubench.leaderboard.records import StoredRecord
+from aubench.leaderboard.render import Block, escaped, template
+
+
+@dataclass(frozen=True)
+class ProtocolResults:
+    """Results on one protocol.
+
+    Attributes:
+        name: Name of the protocol.
+        dataset: Name of its data set.
+        fold_count: Number of its folds.
+        runs: Records, including incomplete ones.
+        tables: Ranked tables of the complete runs.
+    """
+
+    name: str
+    dataset: str
+    fold_count: int
+    runs: tuple[StoredRecord, ...] = ()
+    tables: tuple[RankedTable, ...] = ()
+
+
+def results_by_protocol(runs: Sequence[StoredRecord]) -> list[ProtocolResults]:
+    """Rank verified records, which are sorted by protocol."""
+    return [_results(tuple(group)) for _, group in groupby(runs, key=lambda run: run.info.protocol.name)]
+
+
+def _results(runs: tuple[StoredRecord, ...]) -> ProtocolResults:
+    protocol, dataset = runs[0].info.protocol, runs[0].info.dataset
+    return ProtocolResults(protocol.name, dataset.name, protocol.fold_count, runs, tuple(entries.ranked_tables(runs)))
+
+
+def page_blocks(results: ProtocolResults, extensions: Sequence[PageExtension] = ()) -> list[Block]:
+    """Build the page of a protocol without provenance, as shown in a terminal."""
+    blocks: list[Block] = [f"# {results.name}", *([] if results.runs else ["No records yet."])]
+    for table in results.tables:
+        blocks += _table_blocks(table, results.tables)
+    if incomplete := [run for run in results.runs if not run.is_complete]:
+        blocks += ["## Incomplete runs, not ranked", tables.incomplete_table(incomplete)]
+    for extension in extensions:
+        blocks += extension.protocol_blocks(results.dataset, results.fold_count, results.tables)
+    return blocks
+
+
+def provenance_blocks(results: ProtocolResults) -> list[Block]:
+    """Build the last section of the page of a protocol."""
+    methods = [entry for table in results.tables for entry in table.methods]
+    return ["## Where the numbers come from", tables.provenance_table(methods)] if methods else []
+
+
+def _table_blocks(table: RankedTable, all_tables: Sequence[RankedTable]) -> list[Block]:
+    blocks: list[Block] = [f"## {_heading(table, all_tables)}", f"Data: {escaped(table.dataset)}."]
+    if table.selection == "oracle_test":
+        blocks.append(template("protocol")["leak"])
+    blocks += [tables.score_table(table), "F1 per AU:", tables.au_table(table)]
+    if robustness := robustness_tables.brief_table(table.methods):
+        blocks += [template("protocol")["robustness"], robustness]
+    return blocks
+
+
+def _heading(table: RankedTable, all_tables: Sequence[RankedTable]) -> str:
+    """Format the selection rule and whatever else distinguishes the table from the others."""
+    peers = [other for other in all_tables if other.selection == table.selection]
+    parts = [template("protocol")[table.selection]]
+    parts += [f"protocol version {table.version}"] if len({other.version for other in peers}) > 1 else []
+    parts += [f"store {table.store[:8]}"] if len({other.store for other in peers}) > 1 else []
+    same_store = [other for other in peers if (other.version, other.store) == (table.version, table.store)]
+    parts += [f"test labels {same_store.index(table) + 1}"] if len(same_store) > 1 else []
+    return ", ".join(parts)

@@ -1,0 +1,76 @@
+"""Results of a leaderboard for a terminal and for programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from aubench.core import registry
+from aubench.core.errors import UsageError, suggest
+from aubench.core.plugins import PLUGINS_VARIABLE
+from aubench.leaderboard import entries_file
+from aubench.leaderboard.entries_file import ProtocolEntries
+from aubench.leaderboard.extensions import Extensions
+from aubench.leaderboard.render import plain_text
+
+
+def render_tables(root: Path, protocol: str | None = None, extensions: Extensions = ()) -> str:
+    """Format the results for a terminal.
+
+    Args:
+        root: Leaderboard folder.
+        protocol: Protocol to show, with or without records; by default all with records.
+        extensions: Extensions that add blocks.
+
+    Raises:
+        DataError: The folder does not exist.
+        UsageError: There is no such protocol.
+        RecordError: A record cannot be read, or its numbers are wrong.
+    """
+    results = load_entries(root, protocol, extensions)
+    return "\n".join(plain_text(result.blocks) for result in results.values()) or "no records yet\n"
+
+
+def load_entries(root: Path, protocol: str | None = None, extensions: Extensions = ()) -> dict[str, ProtocolEntries]:
+    """Load the results by protocol: from ``entries.json`` if it is current, otherwise computed from the records.
+
+    Plug-in metrics, which ``entries.json`` may lack, also cause the computation.
+
+    Args, Raises: as :func:`render_tables`.
+    """
+    stored = None if _has_plugin_metrics() else entries_file.read_current(root)
+    if stored is None:
+        from aubench.leaderboard import build
+
+        stored = build.compute_entries(root, extensions)
+    if protocol is None:
+        return stored
+    return {protocol: stored[protocol] if protocol in stored else _without_records(root, protocol, stored, extensions)}
+
+
+def entry_rows(root: Path, protocol: str | None = None) -> list[dict[str, Any]]:
+    """List the entries of one or all protocols as flat dictionaries of numbers; shares are fractions.
+
+    Raises:
+        DataError, UsageError, RecordError: As :func:`render_tables`.
+    """
+    results = load_entries(root, protocol)
+    return [{"protocol": name, **row} for name, result in results.items() for row in result.entries]
+
+
+def _has_plugin_metrics() -> bool:
+    return bool(os.environ.get(PLUGINS_VARIABLE) or metadata.entry_points(group="aubench.metrics"))
+
+
+def _without_records(root: Path, name: str, known: Iterable[str], extensions: Extensions) -> ProtocolEntries:
+    from aubench.leaderboard.protocol_page import ProtocolResults, page_blocks
+
+    installed = registry.builtin_protocols()
+    if name not in installed:
+        raise UsageError(f"no record of protocol '{name}'", where=root, hint=suggest(name, {*installed, *known}))
+    protocol = registry.find_protocol(name)
+    results = ProtocolResults(name, protocol.dataset, len(protocol.folds))
+    return ProtocolEntries(page_blocks(results, [read(root) for read in extensions]), [])

@@ -1,0 +1,165 @@
+"""Parallel verification of the records of a leaderboard, with a cache of the results.
+
+The cache is in the user's cache folder and never in the leaderboard. So no file of a pull request can make ``aubench
+leaderboard check`` skip a computation, and a fresh clone verifies all records. A result is reused only for the same
+bytes of the three files of a record, the same source code, and the same versions of Python, NumPy and pandas. Only
+records without findings are cached, and none while plug-in metrics are loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import platformdirs
+
+from aubench._util import atomic
+from aubench._util.system import available_cores
+from aubench.core import hashing
+from aubench.core.errors import RecordError
+from aubench.leaderboard import verify
+from aubench.leaderboard.records import Finding, StoredRecord, record_folders
+from aubench.metrics import scores
+from aubench.results import counts, histograms
+from aubench.results import record as record_file
+from aubench.results.record import Record, RecordInfo
+
+CACHE_VARIABLE = "AUBENCH_CACHE"
+"""Environment variable with the cache folder; the user's cache folder by default."""
+_PACKAGES = ("core", "_util", "results", "metrics", "leaderboard")
+"""Packages whose code the verification runs."""
+_MIN_PER_PROCESS = 4
+_LIMIT = 10_000
+
+_Verified = tuple[StoredRecord | None, str, list[Finding]]
+"""Record (None if it cannot be read), digest of its files, findings."""
+
+
+class _VerifiedRecord(Record):
+    """Verified record that reads its histograms on first use."""
+
+    def __init__(self, info: RecordInfo, counts_table: pd.DataFrame, folder: Path) -> None:
+        self.__dict__.update(info=info, counts=counts_table, folder=folder)
+
+    @cached_property
+    def histograms(self) -> pd.DataFrame:
+        return histograms.read(self.__dict__["folder"])
+
+
+def load_verified(root: Path, *, use_cache: bool = True) -> tuple[list[StoredRecord], list[Finding]]:
+    """Read and verify all records under ``root/records``, on all cores.
+
+    Args:
+        root: Leaderboard folder.
+        use_cache: Whether to reuse the results of earlier verifications.
+
+    Returns:
+        Readable records sorted by path, and findings: stray files, unreadable records, wrong paths, wrong numbers.
+    """
+    folders, findings = record_folders(root)
+    path = _cache_path() if use_cache and scores.METRICS.names() == list(scores.METRICS.builtin) else None
+    entries = _read_cache(path)
+    results = _map(partial(_load, entries=entries), folders)
+    new = {
+        digest: {"summary": asdict(run.summary), "labels": run.labels}
+        for run, digest, problems in results
+        if run and digest and not problems and digest not in entries
+    }
+    if path and new:
+        _write_cache(path, {**entries, **new})
+    runs = [run for run, _, _ in results if run]
+    findings += [finding for _, _, problems in results for finding in problems]
+    return runs, findings + [finding for run in runs for finding in verify.check_path(run)]
+
+
+def _load(folder: Path, entries: dict[str, Any]) -> _Verified:
+    """Read a record; verify it unless the cache has its digest."""
+    digest = _digest(folder)
+    try:
+        if digest in entries:
+            return _from_cache(folder, entries[digest]), digest, []
+        run = StoredRecord(folder, record_file.read(folder))
+    except RecordError as error:
+        return None, digest, [Finding(Path(str(error.where)), error.what)]
+    findings = verify.check_record(run)
+    return _verified(run.info, run.record.counts, folder, run.summary, run.labels), digest, findings
+
+
+def _from_cache(folder: Path, entry: dict[str, Any]) -> StoredRecord:
+    path = folder / record_file.FILE
+    info = RecordInfo.parse(path.read_bytes(), where=path)
+    metrics = {
+        name: scores.MetricSummary(values["mean"], tuple(values["by_fold"]), values["by_au"])
+        for name, values in entry["summary"]["metrics"].items()
+    }
+    return _verified(info, counts.read(folder), folder, scores.Summary(metrics), entry["labels"])
+
+
+def _verified(
+    info: RecordInfo, counts_table: pd.DataFrame, folder: Path, summary: scores.Summary, labels: str
+) -> StoredRecord:
+    run = StoredRecord(folder, _VerifiedRecord(info, counts_table, folder))
+    run.__dict__.update(summary=summary, labels=labels)
+    return run
+
+
+def _digest(folder: Path) -> str:
+    """Compute the digest of a record's files; empty if one is missing or a link."""
+    paths = [folder / name for name in record_file.FILES]
+    if any(path.is_symlink() or not path.is_file() for path in paths):
+        return ""
+    return hashing.hash_json([hashing.hash_file(path) for path in paths])
+
+
+def _map(function: Any, folders: Sequence[Path]) -> list[_Verified]:
+    """Call a function for each folder, in forked processes where the platform supports them."""
+    processes = min(available_cores(), len(folders) // _MIN_PER_PROCESS)
+    if processes < 2 or sys.platform != "linux":
+        return [function(folder) for folder in folders]
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        return list(pool.map(function, folders, chunksize=_MIN_PER_PROCESS))
+
+
+def _cache_path() -> Path:
+    folder = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("aubench")
+    return Path(folder, f"verified-{_code_version()[:16]}.json")
+
+
+@cache
+def _code_version() -> str:
+    """Compute a digest of the code that verifies and of the versions of the libraries that it uses."""
+    package = Path(__file__).parents[1]
+    paths = sorted(path for name in _PACKAGES for path in (package / name).rglob("*.py"))
+    files = [(path.relative_to(package).as_posix(), hashing.hash_file(path)) for path in paths]
+    return hashing.hash_json([sys.version, np.__version__, pd.__version__, files])
+
+
+def _read_cache(path: Path | None) -> dict[str, Any]:
+    try:
+        content = {} if path is None else json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_cache(path: Path, entries: dict[str, Any]) -> None:
+    """Write the newest entries, and remove the files of other versions of the code."""
+    try:
+        atomic.write_text(path, json.dumps(dict(list(entries.items())[-_LIMIT:])))
+        for other in path.parent.glob("verified-*.json"):
+            if other != path:
+                other.unlink()
+    except OSError:
+        return
