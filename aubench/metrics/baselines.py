@@ -1,14 +1,12 @@
 """Trivial baselines that predict one constant probability per fold and AU.
 
-The probabilities are those of scikit-learn's ``DummyClassifier``. Counts and histograms follow from the labels, which
+The probabilities equal those of scikit-learn's ``DummyClassifier``. Counts and histograms follow from the labels, which
 the counts of a record contain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -24,12 +22,13 @@ Constants = Mapping[tuple[int, int], float]
 
 def always_positive(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compute counts and histograms of predicting "present" for all frames of the clean test role."""
-    return constant(record.counts, {key: probability("constant", 1, 1) for key in _training_labels(record)})
+    return constant(record.counts, dict.fromkeys(_training_labels(record), 1.0))
 
 
 def prevalence(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compute counts and histograms of predicting the AU's share of positives in the training role."""
-    return constant(record.counts, {key: probability("prior", *pair) for key, pair in _training_labels(record).items()})
+    labels = _training_labels(record).items()
+    return constant(record.counts, {key: positives / known if known else 0.0 for key, (positives, known) in labels})
 
 
 def always_positive_f1(counts: pd.DataFrame) -> float:
@@ -79,15 +78,3 @@ def _training_labels(record: Record) -> dict[tuple[int, int], tuple[int, int]]:
         for fold in record.info.folds
         for name, pair in fold.train_prevalence.items()
     }
-
-
-@lru_cache(maxsize=4096)
-def probability(strategy: Literal["constant", "prior"], positives: int, known: int) -> float:
-    """Return the probability that a dummy classifier predicts after training on labels; 0 without known labels."""
-    from sklearn.dummy import DummyClassifier
-
-    if not known:
-        return 0.0
-    dummy = DummyClassifier(strategy=strategy, constant=1 if strategy == "constant" else None)
-    dummy.fit([[0], [0]], [0, 1], sample_weight=[known - positives, positives])
-    return float(dummy.predict_proba([[0]])[0, 1])
