@@ -64,5 +64,11 @@ def test_exactly_half_is_not_present(make_record):
     assert table["tp"].sum() == 0
 
 
-def test_no_known_training_label_predicts_absent():
-    assert baselines.probability("prior", 0, 0) == 0.0
+def test_without_known_training_labels_all_predictions_are_negative(make_record):
+    record = make_record()
+    fold = record.info.folds[0].model_copy(update={"train_prevalence": {"AU1": (0, 0)}})
+    info = record.info.model_copy(update={"folds": (fold,)})
+    counted = record.counts[(record.counts["fold"] == 1) & (record.counts["au"] == 1)]
+    table, bins = baselines.prevalence(type(record)(info, counted, record.histograms))
+    assert table["tp"].sum() == table["fp"].sum() == 0 and len(table)
+    assert bins["b000"].sum() == bins[histograms.CELLS].to_numpy().sum() > 0
