@@ -1,1 +1,1 @@
-"""All figures."""
+"""Figures of runs, methods, studies, data sets and the leaderboard."""

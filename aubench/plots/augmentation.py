@@ -1,4 +1,4 @@
-"""Training frames before and after a method's own augmentation."""
+"""Training frames before and after a method's augmentation."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-LOOKED_AT = 64
-"""Frames that are augmented to find some that change."""
+SAMPLES = 64
+"""Number of augmented frames or clips, of which changed ones are shown."""
 
 
 @dataclass(frozen=True)
@@ -28,82 +28,82 @@ class AugmentationExamples:
     """Frames that an augmentation changed.
 
     Attributes:
-        rows: What each frame is.
-        before: (N, C, H, W) in [-1, 1], by modality.
-        after: The same frames.
-        changed: How many frames, or clips, were changed.
-        of: How many were looked at.
+        rows: Name of each frame.
+        before: Images (N, C, H, W) in [-1, 1] by modality.
+        after: Images of the same frames after augmentation.
+        changed: Number of changed frames or clips.
+        total: Number of augmented frames or clips.
     """
 
     rows: tuple[str, ...]
     before: Inputs
     after: Inputs
     changed: int
-    of: int
+    total: int
 
 
-def compute(plan: RunConfig, fold: int, count: int) -> AugmentationExamples:
-    """Augment some training frames as a run does, after crop and mirror.
+def compute(config: RunConfig, fold: int, count: int) -> AugmentationExamples:
+    """Augment training frames as in training, after crop and mirror.
 
     Args:
-        plan: A run; it need not have begun.
-        fold: Any of its folds.
-        count: How many frames to show at most; of clips, the first frame of each.
+        config: Configuration of a run; the run need not have started.
+        fold: Any fold.
+        count: Maximum number of frames to show; of clips, the first frame.
 
     Raises:
-        UsageError: The augmentation changes none of them.
+        UsageError: The augmentation changes no frame.
     """
-    data, roles = plan.load_data(fold)
-    seed = frame_selection.seed(plan, fold)
-    method, recipe = plan.build_method(), plan.recipe_model
+    data, split = config.load_data(fold)
+    seed = frame_selection.seed(config, fold)
+    method, recipe = config.build_method(), config.recipe_model
     length = recipe.clip_length
     if length is None:
-        rows = loader.shuffled_epoch(roles.train, LOOKED_AT, seed)
+        rows = loader.shuffled_epoch(split.train, SAMPLES, seed)
     else:
-        rows = clips.sample_clips(data, roles.train, length, LOOKED_AT, seed)
+        rows = clips.sample_clips(data, split.train, length, SAMPLES, seed)
     generator = torch.Generator().manual_seed(seed)
     stored = loader.read(data, method.task.modalities, rows, landmarks=method.task.landmarks > 0)
     windows = transforms.random_crops(len(rows), recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator)
-    points = None if stored.landmarks is None else transforms.landmarks_in_views(stored.landmarks, windows)
+    landmarks = None if stored.landmarks is None else transforms.landmarks_in_views(stored.landmarks, windows)
     before = transforms.random_crop_views(stored.images, windows)
-    given = {m: x.clone() for m, x in before.items()}
-    after = method.augment(Batch(given, stored.labels, points), generator).inputs
-    differ = torch.stack([(after[m] != x.expand_as(after[m])).flatten(1).any(1) for m, x in before.items()]).any(0)
-    chosen = differ.nonzero()[:count, 0]
+    copies = {m: x.clone() for m, x in before.items()}
+    after = method.augment(Batch(copies, stored.labels, landmarks), generator).inputs
+    changed = torch.stack([(after[m] != x.expand_as(after[m])).flatten(1).any(1) for m, x in before.items()]).any(0)
+    chosen = changed.nonzero()[:count, 0]
     if not len(chosen):
-        raise UsageError(f"{plan.entry.name} changes no image of its training frames in this recipe")
-    first = clips.image_rows(rows).reshape(len(rows), -1)[chosen.numpy(), 0]
-    names = tuple(frame_selection.name(data, row) for row in first)
-    return AugmentationExamples(names, _firsts(before, chosen), _firsts(after, chosen), int(differ.sum()), len(rows))
-
-
-def plot(found: AugmentationExamples, words: Sequence[str]) -> Figure:
-    """Each modality before, then after, with a box around what is new."""
-    before = Block("before", tuple(Column(m, image_grid.pixels(x)) for m, x in found.before.items()))
-    after = Block(
-        "after", tuple(Column(m, image_grid.pixels(x), boxes(found.before[m], x)) for m, x in found.after.items())
+        raise UsageError(f"{config.entry.name} changes no image of its training frames in this recipe")
+    first_rows = clips.image_rows(rows).reshape(len(rows), -1)[chosen.numpy(), 0]
+    names = tuple(frame_selection.name(data, row) for row in first_rows)
+    return AugmentationExamples(
+        names, _first_frames(before, chosen), _first_frames(after, chosen), int(changed.sum()), len(rows)
     )
-    title = f"Augmentation: {found.changed} of {found.of} training frames changed"
-    return image_grid.plot((before, after), found.rows, title, words)
+
+
+def plot(examples: AugmentationExamples, subtitle: Sequence[str]) -> Figure:
+    """Plot each modality before and after augmentation, with a box around changed pixels."""
+    before = tuple(Column(m, image_grid.pixels(x)) for m, x in examples.before.items())
+    after = tuple(Column(m, image_grid.pixels(x), boxes(examples.before[m], x)) for m, x in examples.after.items())
+    title = f"Augmentation: {examples.changed} of {examples.total} training frames changed"
+    return image_grid.plot((Block("before", before), Block("after", after)), examples.rows, title, subtitle)
 
 
 def boxes(before: Tensor, after: Tensor) -> tuple[Box | None, ...]:
-    """The least box around all pixels that differ, frame by frame.
+    """Return the bounding box of all changed pixels of each frame.
 
     Args:
-        before: (N, C, H, W).
-        after: The same frames, perhaps with a single channel replicated.
+        before: Images (N, C, H, W).
+        after: Images of the same frames, possibly with a replicated channel.
     """
-    return tuple(_box(there) for there in (after != before.expand_as(after)).any(1))
+    return tuple(_box(mask) for mask in (after != before.expand_as(after)).any(1))
 
 
-def _box(there: Tensor) -> Box | None:
-    rows, columns = there.any(1).nonzero()[:, 0].tolist(), there.any(0).nonzero()[:, 0].tolist()
+def _box(mask: Tensor) -> Box | None:
+    rows, columns = mask.any(1).nonzero()[:, 0].tolist(), mask.any(0).nonzero()[:, 0].tolist()
     if not rows:
         return None
     return columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
 
 
-def _firsts(images: Inputs, chosen: Tensor) -> Inputs:
-    """Some frames, or the first ones of some clips."""
+def _first_frames(images: Inputs, chosen: Tensor) -> Inputs:
+    """Return the chosen frames, or the first frames of the chosen clips."""
     return {m: x[chosen, 0] if x.ndim == 5 else x[chosen] for m, x in images.items()}

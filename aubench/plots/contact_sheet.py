@@ -1,18 +1,17 @@
-"""Contact sheets: what a dataset looks like, on one page."""
+"""Contact sheets of data sets."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aubench._util import atomic
 from aubench.core.task import Modality
 from aubench.data.store import Store
 from aubench.datasets.synth import identity, rendering, tracks
 from aubench.datasets.synth.anatomy import AUS
+from aubench.plots import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,44 +33,44 @@ NAMES = {
     23: "lip tightener",
     24: "lip pressor",
 }
-"""What the AUs are called in FACS."""
+"""FACS names of the AUs."""
 
-_WHO = ("F020", "M004")
+_SUBJECTS = ("F020", "M004")
 _MAPS = {Modality.DEPTH: "viridis", Modality.THERMAL: "inferno"}
 
 
 def draw_synth(out: Path, size: int = 192) -> None:
-    """Draw what each AU does to two synthetic faces in every modality, and some frames as they come.
+    """Draw each AU on two synthetic faces in every modality, and sampled frames.
 
     Args:
-        out: The PNG file to write.
-        size: Height and width in pixels of each face, 32 to 256.
+        out: File to write, .png or .svg.
+        size: Height and width of each face in pixels, 32 to 256.
     """
     kinds = [None, *AUS]
-    rows = len(_WHO) * len(Modality)
+    rows = len(_SUBJECTS) * len(Modality)
     figure = _figure(len(kinds), rows + len(Modality) + 1.1)
     halves = figure.add_gridspec(
         2, 1, height_ratios=(rows, len(Modality)), hspace=0.11, left=0.028, right=0.997, top=0.935, bottom=0.01
     )
     cells = _cells(figure, halves[0], rows, len(kinds))
-    for person, name in enumerate(_WHO):
-        who = identity.make_identity(0, name)
-        drawn = [rendering.single(who, {au: 1.0} if au else {}, size) for au in kinds]
-        for row, modality in enumerate(Modality, person * len(Modality)):
-            limits = _limits(drawn[0][modality])
-            for cell, images in zip(cells[row], drawn, strict=True):
+    for index, subject in enumerate(_SUBJECTS):
+        face = identity.make_identity(0, subject)
+        faces = [rendering.single(face, {au: 1.0} if au else {}, size) for au in kinds]
+        for row, modality in enumerate(Modality, index * len(Modality)):
+            limits = _limits(faces[0][modality])
+            for cell, images in zip(cells[row], faces, strict=True):
                 _show(cell, modality, images[modality], limits)
-            cells[row][0].set_ylabel(f"{name}  {modality}", fontsize=11)
+            cells[row][0].set_ylabel(f"{subject}  {modality}", fontsize=11)
     for cell, au in zip(cells[0], kinds, strict=True):
         cell.set_title(f"AU{au}\n{NAMES[au]}" if au else "neutral", fontsize=11, fontweight="bold")
     _samples(figure, halves[1], len(kinds), size)
-    title = "synth: each AU at full intensity beside the neutral face; below, frames as a method gets them"
+    title = "synth: neutral face and each AU at full intensity (top), sampled frames (bottom)"
     figure.suptitle(title, fontsize=15, y=0.988)
-    _save(figure, out)
+    style.save(figure, out, dpi=100)
 
 
-def _samples(figure: Figure, place: SubplotSpec, count: int, size: int) -> None:
-    cells = _cells(figure, place, len(Modality), count)
+def _samples(figure: Figure, spec: SubplotSpec, count: int, size: int) -> None:
+    cells = _cells(figure, spec, len(Modality), count)
     for column in range(count):
         subject = identity.ROSTER[(column * 19 + 3) % len(identity.ROSTER)]
         task = tracks.TASKS[column % len(tracks.TASKS)]
@@ -85,20 +84,20 @@ def _samples(figure: Figure, place: SubplotSpec, count: int, size: int) -> None:
 
 
 def draw_store(store: Store, out: Path, count: int = 12, seed: int = 0) -> None:
-    """Draw frames of a store, taken at random, with their labels.
+    """Draw random frames of a store with their labels.
 
     Args:
         store: The store.
-        out: The PNG file to write.
-        count: How many frames.
-        seed: Another seed takes other frames.
+        out: File to write, .png or .svg.
+        count: Number of frames.
+        seed: Seed of the random frames.
     """
     random = np.random.default_rng(seed)
     chosen = np.sort(random.choice(len(store.frames), min(count, len(store.frames)), replace=False))
     modalities = list(store.info.modalities)
     figure = _figure(max(len(chosen), 4), len(modalities) + 1.0)
-    place = figure.add_gridspec(1, 1, left=0.03, right=0.997, bottom=0.01, top=1.0 - 0.9 / (len(modalities) + 1.0))[0]
-    cells = _cells(figure, place, len(modalities), len(chosen))
+    spec = figure.add_gridspec(1, 1, left=0.03, right=0.997, bottom=0.01, top=1.0 - 0.9 / (len(modalities) + 1.0))[0]
+    cells = _cells(figure, spec, len(modalities), len(chosen))
     for modality, row in zip(modalities, cells, strict=True):
         for cell, image in zip(row, store.read(modality, chosen), strict=True):
             _show(cell, modality, image, _limits(image))
@@ -109,7 +108,7 @@ def draw_store(store: Store, out: Path, count: int = 12, seed: int = 0) -> None:
         caption = _caption(frame["subject"], frame["sequence"], frame["frame"], labels[index], store.aus)
         cell.set_title(caption if frame["labelled"] else caption + " (not coded)", fontsize=9)
     figure.suptitle(f"{store.info.dataset}: {len(chosen)} of {len(store.frames):,} frames", fontsize=13, y=0.985)
-    _save(figure, out)
+    style.save(figure, out, dpi=100)
 
 
 def _caption(subject: str, sequence: str, frame: int, labels: np.ndarray, aus: tuple[int, ...]) -> str:
@@ -124,13 +123,13 @@ def _figure(columns: int, rows: float) -> Figure:
     return Figure(figsize=(1.75 * columns, 1.75 * rows), dpi=100)
 
 
-def _cells(figure: Figure, place: SubplotSpec, rows: int, columns: int) -> list[list[Axes]]:
-    grid = place.subgridspec(rows, columns, wspace=0.02, hspace=0.02)
+def _cells(figure: Figure, spec: SubplotSpec, rows: int, columns: int) -> list[list[Axes]]:
+    grid = spec.subgridspec(rows, columns, wspace=0.02, hspace=0.02)
     return [[figure.add_subplot(grid[row, column]) for column in range(columns)] for row in range(rows)]
 
 
 def _limits(image: np.ndarray) -> tuple[float, float]:
-    """Grey levels that the colours of a map shall span: those in the middle of the image, where the face is."""
+    """Return the limits of a colour map: the range of values in the middle of the image, which shows the face."""
     quarter = image.shape[0] // 4
     middle = image[quarter:-quarter, quarter:-quarter]
     if not middle.any():
@@ -148,9 +147,3 @@ def _show(cell: Axes, modality: Modality, image: np.ndarray, limits: tuple[float
     else:
         shown = np.ma.masked_equal(image[..., 0], 0)
         cell.imshow(shown, cmap=_MAPS[modality], vmin=limits[0], vmax=limits[1])
-
-
-def _save(figure: Figure, out: Path) -> None:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    atomic.write_bytes(out, buffer.getvalue())

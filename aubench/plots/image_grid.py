@@ -1,4 +1,4 @@
-"""Images side by side: a row for each frame, columns in blocks."""
+"""Grids of images with a row per frame and columns in blocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Box = tuple[int, int, int, int]
-"""First column, first row, width and height in pixels."""
+"""Left column, top row, width and height of a box in pixels."""
 
 _GAP, _BETWEEN, _LEFT, _TOP, _MARGIN = 0.05, 0.25, 0.85, 0.95, 0.12
 _SIDE, _LARGE, _FEW = 1.0, 1.45, 5
@@ -25,12 +25,12 @@ _MARK = "#FFD400"
 
 @dataclass(frozen=True)
 class Column:
-    """The images of one kind.
+    """Column of images of one kind.
 
     Attributes:
-        title: Stands above.
-        images: (rows, H, W, 3) in [0, 1].
-        boxes: Drawn upon each image; None where there is nothing to mark.
+        title: Title of the column.
+        images: Images (rows, H, W, 3) in [0, 1].
+        boxes: Box drawn on each image, or None.
     """
 
     title: str
@@ -40,28 +40,27 @@ class Column:
 
 @dataclass(frozen=True)
 class Block:
-    """Columns that belong together."""
+    """Group of columns with a title."""
 
     title: str
     columns: tuple[Column, ...]
 
 
 def pixels(images: Tensor) -> npt.NDArray[np.float32]:
-    """What is drawn of images (N, C, H, W) in [-1, 1]: (N, H, W, 3) in [0, 1], beyond it clipped."""
-    shown: npt.NDArray[np.float32] = (
-        ((images.detach().float().cpu() + 1) / 2).clamp(0, 1).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
-    )
-    return shown
+    """Convert images (N, C, H, W) in [-1, 1] to pixels (N, H, W, 3) in [0, 1]; values beyond are clipped."""
+    scaled = ((images.detach().float().cpu() + 1) / 2).clamp(0, 1).expand(-1, 3, -1, -1)
+    rgb: npt.NDArray[np.float32] = scaled.permute(0, 2, 3, 1).numpy()
+    return rgb
 
 
-def plot(blocks: Sequence[Block], rows: Sequence[str], title: str, words: Sequence[str]) -> Figure:
-    """Hang images side by side.
+def plot(blocks: Sequence[Block], rows: Sequence[str], title: str, subtitle: Sequence[str]) -> Figure:
+    """Plot a grid of images.
 
     Args:
-        blocks: From left to right, each with as many images a column as there are rows.
-        rows: What each row shows.
-        title: Of the figure.
-        words: What it is of.
+        blocks: Blocks from left to right, with one image per row in each column.
+        rows: Name of each row.
+        title: Title of the figure.
+        subtitle: Parts of the subtitle.
     """
     from matplotlib.figure import Figure
 
@@ -70,12 +69,12 @@ def plot(blocks: Sequence[Block], rows: Sequence[str], title: str, words: Sequen
     width, height = lefts[-1][-1] + side + _MARGIN, _TOP + len(rows) * (side + _GAP) + _MARGIN
     with style.styled():
         figure = Figure(figsize=(width, height))
-        style.set_title(figure, title, words)
-        for block, places in zip(blocks, lefts, strict=True):
-            _head(figure, places[0], 0.28, block.title, style.INK)
-            for column, left in zip(block.columns, places, strict=True):
-                _head(figure, left, 0.08, column.title, style.QUIET)
-                _hang(figure, column, left, side)
+        style.set_title(figure, title, subtitle)
+        for block, positions in zip(blocks, lefts, strict=True):
+            _add_header(figure, positions[0], 0.28, block.title, style.INK)
+            for column, left in zip(block.columns, positions, strict=True):
+                _add_header(figure, left, 0.08, column.title, style.QUIET)
+                _add_images(figure, column, left, side)
         for i, name in enumerate(rows):
             middle = height - _TOP - (i + 0.5) * (side + _GAP)
             figure.text(0.1 / width, middle / height, name, va="center", fontsize=8, color=style.QUIET)
@@ -83,21 +82,21 @@ def plot(blocks: Sequence[Block], rows: Sequence[str], title: str, words: Sequen
 
 
 def _lefts(blocks: Sequence[Block], side: float) -> list[list[float]]:
-    """Where each column begins, in inches."""
-    found, left = [], _LEFT
+    """Return the left edge of each column in inches."""
+    lefts, left = [], _LEFT
     for block in blocks:
-        found.append([left + i * (side + _GAP) for i in range(len(block.columns))])
-        left = found[-1][-1] + side + _BETWEEN
-    return found
+        lefts.append([left + i * (side + _GAP) for i in range(len(block.columns))])
+        left = lefts[-1][-1] + side + _BETWEEN
+    return lefts
 
 
-def _head(figure: Figure, left: float, above: float, text: str, colour: str) -> None:
+def _add_header(figure: Figure, left: float, above: float, text: str, colour: str) -> None:
     width, height = figure.get_size_inches()
     bottom = height - _TOP + above
     figure.text(left / width, bottom / height, text, va="baseline", fontsize=9, color=colour)
 
 
-def _hang(figure: Figure, column: Column, left: float, side: float) -> None:
+def _add_images(figure: Figure, column: Column, left: float, side: float) -> None:
     from matplotlib.patches import Rectangle
 
     width, height = figure.get_size_inches()

@@ -1,4 +1,4 @@
-"""How often a method picks each modality, on clean inputs and under each condition of a suite."""
+"""Shares of modalities in a method's selections, on clean inputs and under conditions."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SelectionShares:
-    """How selections divide between modalities.
+    """Shares of modalities in selections.
 
     Attributes:
-        modalities: In the task's order.
-        conditions: What was done to the test inputs.
-        values: (conditions, modalities); rows sum to 1.
+        modalities: Modalities in the task's order.
+        conditions: Conditions of the test inputs.
+        values: Shares (conditions, modalities); rows sum to 1.
     """
 
     modalities: tuple[Modality, ...]
@@ -42,63 +42,63 @@ class SelectionShares:
     values: npt.NDArray[np.float64]
 
 
-def compute(plan: RunConfig, folds: Sequence[int], under: Sequence[Condition]) -> SelectionShares:
-    """Shares, averaged over the test frames of some folds.
+def compute(config: RunConfig, folds: Sequence[int], conditions: Sequence[Condition]) -> SelectionShares:
+    """Compute shares averaged over the test frames of folds.
 
     Args:
-        plan: A run.
-        folds: Finished ones.
-        under: Conditions beside the clean one.
+        config: Configuration of the run.
+        folds: Finished folds.
+        conditions: Conditions besides ``clean``.
 
     Raises:
-        UsageError: The method does not select.
-        MethodError: What it tells are no shares.
+        UsageError: The method does not select modalities.
+        MethodError: The method does not return shares.
     """
-    if not issubclass(plan.entry.method_class, SupportsModalitySelection):
-        raise UsageError(f"{plan.entry.name} selects nothing")
-    conditions = (CLEAN, *under)
-    parts = [_of_fold(plan, fold, conditions) for fold in folds]
-    values = np.sum([sums for sums, _ in parts], 0) / sum(count for _, count in parts)
-    return SelectionShares(plan.task.modalities, conditions, values)
+    if not issubclass(config.entry.method_class, SupportsModalitySelection):
+        raise UsageError(f"{config.entry.name} selects no modalities")
+    conditions = (CLEAN, *conditions)
+    by_fold = [_sum_shares(config, fold, conditions) for fold in folds]
+    values = np.sum([sums for sums, _ in by_fold], 0) / sum(count for _, count in by_fold)
+    return SelectionShares(config.task.modalities, conditions, values)
 
 
-def plot(shares: SelectionShares, words: Sequence[str]) -> Figure:
-    """A bar for each condition, divided between the modalities."""
-    places = np.arange(len(shares.conditions))
+def plot(shares: SelectionShares, subtitle: Sequence[str]) -> Figure:
+    """Plot a stacked bar of modalities for each condition."""
+    rows = np.arange(len(shares.conditions))
     with style.styled():
-        figure = style.make_figure(7.2, 1.8 + 0.34 * len(places))
+        figure = style.make_figure(7.2, 1.8 + 0.34 * len(rows))
         axes = figure.add_subplot()
-        begin = np.zeros(len(places))
+        left = np.zeros(len(rows))
         for modality, lengths in zip(shares.modalities, shares.values.T, strict=True):
             colour = style.BY_MODALITY[modality]
-            bars = axes.barh(places, lengths, left=begin, height=0.68, color=colour, label=str(modality))
-            told = [f"{length:.1%}" if length >= 0.06 else "" for length in lengths]
-            axes.bar_label(bars, told, label_type="center", color="white", fontsize=9)
-            begin = begin + lengths
-        axes.set_yticks(places, [str(condition) for condition in shares.conditions])
+            bars = axes.barh(rows, lengths, left=left, height=0.68, color=colour, label=str(modality))
+            labels = [f"{length:.1%}" if length >= 0.06 else "" for length in lengths]
+            axes.bar_label(bars, labels, label_type="center", color="white", fontsize=9)
+            left = left + lengths
+        axes.set_yticks(rows, [str(condition) for condition in shares.conditions])
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
         axes.grid(False)
         axes.set_xlim(0, 1)
         axes.set_xlabel("mean over test frames, features and votes", fontsize=9)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        style.set_title(figure, "How often each modality is picked", words)
-        figure.legend(loc="outside lower center", ncols=len(shares.modalities), fontsize=9)
+        style.set_title(figure, "Share of modalities in selections", subtitle)
+        style.legend(figure, axes)
     return figure
 
 
-def _of_fold(plan: RunConfig, fold: int, conditions: Sequence[Condition]) -> tuple[npt.NDArray[np.float64], int]:
-    """Summed shares (conditions, modalities) and how many frames, or clips, they are of."""
+def _sum_shares(config: RunConfig, fold: int, conditions: Sequence[Condition]) -> tuple[npt.NDArray[np.float64], int]:
+    """Return the sum of shares (conditions, modalities) and the number of frames or clips."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    method = loading.load_method(plan, fold).to(device)
-    data, roles = plan.load_data(fold)
+    method = loading.load_method(config, fold).to(device)
+    data, split = config.load_data(fold)
     sums, count = np.zeros((len(conditions), len(method.task.modalities))), 0
-    means = means_for(conditions, data, roles.train, method, device)
-    for batch in iter_batches(method, data, roles.test, device):
+    means = means_for(conditions, data, split.train, method, device)
+    for batch in iter_batches(method, data, split.test, device):
         views = center_crop(batch.images, method.recipe.image_size, method.recipe.crop)
-        chance = FrameNoise(plan.seed, data.names(clips.image_rows(batch.rows).ravel()))
+        noise = FrameNoise(config.seed, data.names(clips.image_rows(batch.rows).ravel()))
         sums += [
-            _picked(cast(SupportsModalitySelection, method), apply_condition(views, c, chance, means))
+            _shares(cast(SupportsModalitySelection, method), apply_condition(views, c, noise, means))
             for c in conditions
         ]
         count += len(batch.rows)
@@ -106,12 +106,14 @@ def _of_fold(plan: RunConfig, fold: int, conditions: Sequence[Condition]) -> tup
 
 
 @torch.inference_mode()
-def _picked(method: SupportsModalitySelection, inputs: Inputs) -> npt.NDArray[np.float64]:
-    """Shares summed over frames, (M,)."""
-    found, wanted = method.modality_selection(inputs).double().cpu(), (len(next(iter(inputs.values()))), len(inputs))
-    if tuple(found.shape) != wanted or not torch.allclose(found.sum(1), torch.ones(wanted[0]).double(), atol=1e-4):
+def _shares(method: SupportsModalitySelection, inputs: Inputs) -> npt.NDArray[np.float64]:
+    """Return the sum of shares over frames, (M,)."""
+    shares, shape = method.modality_selection(inputs).double().cpu(), (len(next(iter(inputs.values()))), len(inputs))
+    if tuple(shares.shape) != shape or not torch.allclose(shares.sum(1), torch.ones(shape[0]).double(), atol=1e-4):
         raise MethodError(
-            f"modality_selection returned {tuple(found.shape)}", where=type(method).__name__, hint=f"{wanted}, rows summing to 1"
+            f"modality_selection returned {tuple(shares.shape)}",
+            where=type(method).__name__,
+            hint=f"return shape {shape} with rows that sum to 1",
         )
-    summed: npt.NDArray[np.float64] = found.sum(0).numpy()
-    return summed
+    total: npt.NDArray[np.float64] = shares.sum(0).numpy()
+    return total

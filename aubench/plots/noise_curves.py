@@ -1,4 +1,4 @@
-"""F1 as inputs get worse: a panel for each place where noise or masks were put, a line for each method."""
+"""Degradation curves: F1 by level of a corruption, one panel per modality set and one line per method."""
 
 from __future__ import annotations
 
@@ -22,53 +22,54 @@ _TITLES = {"noise": "F1 under noise", "mask": "F1 with patches hidden"}
 _LEGEND_COLUMNS = 4
 
 
-def plot(found: Sequence[RobustnessProfile], kind: Kind, words: Sequence[str]) -> Figure | None:
-    """A line a method with its interval over subjects shaded, and one of always-positive.
-
-    None where nothing was put under this kind.
+def plot(profiles: Sequence[RobustnessProfile], kind: Kind, subtitle: Sequence[str]) -> Figure | None:
+    """Plot a line per method with a shaded interval over subjects, and the always-positive baseline.
 
     Args:
-        found: The methods.
+        profiles: Profile of each method.
         kind: ``noise`` or ``mask``.
-        words: Said below the title.
+        subtitle: Parts of the subtitle.
+
+    Returns:
+        The figure, or None if no profile has conditions of this kind.
     """
-    places = sorted({place for one in found for place in one.modality_sets(kind)}, key=_order)
-    if not places:
+    sets = sorted({modalities for profile in profiles for modalities in profile.modality_sets(kind)}, key=_order)
+    if not sets:
         return None
     with style.styled():
-        rows = -(-(len(found) + 1) // _LEGEND_COLUMNS)
-        figure = style.make_figure(max(6.4, 1.2 + 2.9 * len(places)), 4.0 + 0.2 * rows)
-        panels = figure.subplots(1, len(places), sharey=True, squeeze=False)[0]
-        for axes, place in zip(panels, places, strict=True):
-            _panel(axes, found, kind, place)
+        rows = -(-(len(profiles) + 1) // _LEGEND_COLUMNS)
+        figure = style.make_figure(max(6.4, 1.2 + 2.9 * len(sets)), 4.0 + 0.2 * rows)
+        panels = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
+        for axes, modalities in zip(panels, sets, strict=True):
+            _panel(axes, profiles, kind, modalities)
         panels[0].set_ylabel("F1 in %")
         panels[0].set_ylim(bottom=0)
-        style.set_title(figure, _TITLES[kind], words)
+        style.set_title(figure, _TITLES[kind], subtitle)
         handles = {line.get_label(): line for axes in panels for line in axes.get_lines()}
-        named = [name for name in (*(one.name for one in found), style.ALWAYS) if name in handles]
-        shown = [handles[name] for name in named]
-        figure.legend(shown, named, loc="outside lower center", ncols=min(_LEGEND_COLUMNS, len(named)), fontsize=9)
+        labels = [name for name in (*(profile.name for profile in profiles), style.ALWAYS) if name in handles]
+        columns = min(_LEGEND_COLUMNS, len(labels))
+        figure.legend([handles[name] for name in labels], labels, loc="outside lower center", ncols=columns, fontsize=9)
     return figure
 
 
-def _panel(axes: Axes, found: Sequence[RobustnessProfile], kind: Kind, place: ModalitySet) -> None:
+def _panel(axes: Axes, profiles: Sequence[RobustnessProfile], kind: Kind, modalities: ModalitySet) -> None:
     ticks: set[float] = set()
-    style.baseline(axes, robustness_profile.common_always_positive_f1(found))
-    for one, (colour, times) in zip(found, style.colours([one.name for one in found]), strict=True):
-        if place not in one.modality_sets(kind):
+    style.baseline(axes, robustness_profile.common_always_positive_f1(profiles))
+    for profile, (colour, times) in zip(profiles, style.colours([each.name for each in profiles]), strict=True):
+        if modalities not in profile.modality_sets(kind):
             continue
-        levels, points = zip(*one.curve(kind, place), strict=True)
+        levels, points = zip(*profile.curve(kind, modalities), strict=True)
         ticks |= set(levels)
         intervals = [mean_interval(point) for point in points]
         low, middle, high = ([100 * getattr(each, name) for each in intervals] for name in ("low", "estimate", "high"))
         axes.fill_between(levels, low, high, color=colour, alpha=0.13, linewidth=0)
-        axes.plot(levels, middle, _STYLES[times % len(_STYLES)], marker="o", ms=3.5, color=colour, label=one.name)
+        axes.plot(levels, middle, _STYLES[times % len(_STYLES)], marker="o", ms=3.5, color=colour, label=profile.name)
     axes.set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
-    axes.set_title(f"on {'+'.join(place) or ALL}", fontsize=10)
+    axes.set_title(f"on {'+'.join(modalities) or ALL}", fontsize=10)
     axes.set_xlabel(_AXES[kind], fontsize=9)
 
 
-def _order(place: ModalitySet) -> tuple[int, list[int]]:
-    """One modality before several, and all of them last."""
-    known = list(Modality)
-    return len(place) or len(known) + 1, [known.index(m) for m in place]
+def _order(modalities: ModalitySet) -> tuple[int, list[int]]:
+    """Return the sort key of a modality set: single modalities first, all modalities last."""
+    order = list(Modality)
+    return len(modalities) or len(order) + 1, [order.index(m) for m in modalities]

@@ -1,4 +1,4 @@
-"""What a pre-trained method restores of masked images, for several shares of the mask."""
+"""Reconstructions of masked images by a pre-trained method, for several mask ratios."""
 
 from __future__ import annotations
 
@@ -29,70 +29,70 @@ _Name = TypeVar("_Name", bound=str)
 
 @dataclass(frozen=True)
 class ReconstructionExamples:
-    """Frames, masked and restored.
+    """Original, masked and restored frames.
 
     Attributes:
-        rows: What each frame is.
-        by_mask: Share of the mask to what was made of the frames, (N, C, H, W).
+        rows: Name of each frame.
+        by_mask: Reconstruction of images (N, C, H, W) by mask ratio.
     """
 
     rows: tuple[str, ...]
     by_mask: Mapping[float, Reconstruction]
 
 
-def compute(plan: RunConfig, fold: int, masks: Sequence[float], count: int) -> ReconstructionExamples:
-    """Mask test frames and restore them, by the weights that pre-training left.
+def compute(config: RunConfig, fold: int, masks: Sequence[float], count: int) -> ReconstructionExamples:
+    """Mask and restore test frames with the pre-trained weights.
 
     Args:
-        plan: A run.
-        fold: A finished one.
-        masks: Shares to hide, 0 to below 1.
-        count: How many frames, each of another subject; of one clip, where the method takes clips.
+        config: Configuration of the run.
+        fold: A finished fold.
+        masks: Mask ratios in [0, 1).
+        count: Number of frames, each of another subject; for methods of clips, of one clip.
 
     Raises:
         UsageError: The method does not reconstruct.
-        CheckpointError: The pre-trained weights are not there, or not those of the run.
+        CheckpointError: The pre-trained weights are missing or belong to another run.
     """
-    if not issubclass(plan.entry.method_class, SupportsReconstruction):
-        raise _nothing(plan)
-    method = loading.load_pretrained_method(plan, fold)
-    data, roles = plan.load_data(fold)
-    length = plan.recipe_model.clip_length
+    refusal = UsageError(f"{config.entry.name} has nothing to reconstruct")
+    if not issubclass(config.entry.method_class, SupportsReconstruction):
+        raise refusal
+    method = loading.load_pretrained_method(config, fold)
+    data, split = config.load_data(fold)
+    length = config.recipe_model.clip_length
     if length is None:
-        rows = frame_selection.most_active_frames(data, roles.test, count)
-        names = tuple(frame_selection.name(data, row) for row in rows)
+        rows = frame_selection.most_active_frames(data, split.test, count)
     else:
-        rows, names = frame_selection.most_active_clip(data, roles.test, length), ()
+        rows = frame_selection.most_active_clip(data, split.test, length)
     views = frame_selection.views(data, method, rows)
-    found = {}
+    by_mask = {}
     for mask in masks:
-        frame_selection.seed(plan, fold)
+        frame_selection.seed(config, fold)
         with torch.no_grad():
-            found[mask] = cast(SupportsReconstruction, method).reconstruct(views, mask)
-        if not found[mask].restored:
-            raise _nothing(plan)
+            by_mask[mask] = cast(SupportsReconstruction, method).reconstruct(views, mask)
+        if not by_mask[mask].restored:
+            raise refusal
     if length is None:
-        return ReconstructionExamples(names, found)
-    return _of_clip(frame_selection.name(data, rows[0, 0]).split("\n")[0], found, count)
+        return ReconstructionExamples(tuple(frame_selection.name(data, row) for row in rows), by_mask)
+    return _select_frames(frame_selection.name(data, rows[0, 0]).split("\n")[0], by_mask, count)
 
 
-def plot(found: ReconstructionExamples, words: Sequence[str]) -> Figure:
-    """Originals, then for each mask what the method saw and what it restored."""
-    (first, *_) = found.by_mask.values()
+def plot(examples: ReconstructionExamples, subtitle: Sequence[str]) -> Figure:
+    """Plot originals and, for each mask ratio, masked and restored images."""
+    (first, *_) = examples.by_mask.values()
     blocks = [Block("original", _columns(first.original))]
-    for mask, made in found.by_mask.items():
-        columns = (*_columns(made.masked, "{}, seen"), *_columns(made.restored))
-        blocks.append(Block(f"{mask:.0%} hidden", columns))
-    return image_grid.plot(blocks, found.rows, "Reconstructions after pre-training", words)
+    for mask, result in examples.by_mask.items():
+        columns = (*_columns(result.masked, "{}, masked"), *_columns(result.restored))
+        blocks.append(Block(f"{mask:.0%} masked", columns))
+    return image_grid.plot(blocks, examples.rows, "Reconstructions after pre-training", subtitle)
 
 
 def _columns(images: Mapping[str, Tensor] | Inputs, title: str = "{}") -> tuple[Column, ...]:
     return tuple(Column(title.format(name), image_grid.pixels(x)) for name, x in images.items())
 
 
-def _of_clip(name: str, found: Mapping[float, Reconstruction], count: int) -> ReconstructionExamples:
-    """Some frames of a single clip, evenly spread."""
-    (first, *_) = found.values()
+def _select_frames(name: str, by_mask: Mapping[float, Reconstruction], count: int) -> ReconstructionExamples:
+    """Select evenly spaced frames of a clip."""
+    (first, *_) = by_mask.values()
     length = next(iter(first.original.values())).shape[1]
     chosen = np.linspace(0, length - 1, min(count, length)).round().astype(int).tolist()
 
@@ -103,11 +103,7 @@ def _of_clip(name: str, found: Mapping[float, Reconstruction], count: int) -> Re
     return ReconstructionExamples(
         rows,
         {
-            mask: replace(made, original=cut(made.original), masked=cut(made.masked), restored=cut(made.restored))
-            for mask, made in found.items()
+            mask: replace(each, original=cut(each.original), masked=cut(each.masked), restored=cut(each.restored))
+            for mask, each in by_mask.items()
         },
     )
-
-
-def _nothing(plan: RunConfig) -> UsageError:
-    return UsageError(f"{plan.entry.name} has nothing to reconstruct")

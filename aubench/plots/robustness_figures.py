@@ -1,4 +1,4 @@
-"""All figures of methods under conditions."""
+"""Figures of a robustness comparison."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot(found: Sequence[RobustnessProfile], words: Sequence[str], folder: Path) -> list[Path]:
-    """Draw curves, bars and heat maps, each as PNG and SVG.
+def plot(profiles: Sequence[RobustnessProfile], subtitle: Sequence[str], folder: Path) -> list[Path]:
+    """Plot curves, bars and heat maps, each as PNG and SVG.
 
     Args:
-        found: The methods.
-        words: What is said below each title.
-        folder: Where to write.
+        profiles: Profile of each method.
+        subtitle: Parts of the subtitle.
+        folder: Folder of the files.
 
     Returns:
-        The files.
+        The paths of the files.
     """
     return [
         style.save(figure, folder / f"{name}{suffix}")
-        for name, figure in _figures(found, words)
+        for name, figure in _figures(profiles, subtitle)
         if figure is not None
         for suffix in style.SUFFIXES
     ]
 
 
-def _figures(found: Sequence[RobustnessProfile], words: Sequence[str]) -> Iterator[tuple[str, Figure | None]]:
+def _figures(profiles: Sequence[RobustnessProfile], subtitle: Sequence[str]) -> Iterator[tuple[str, Figure | None]]:
     interval = "shaded: 95 % interval over subjects"
-    yield "curves", noise_curves.plot(found, "noise", [*words, interval])
-    yield "curves_mask", noise_curves.plot(found, "mask", [*words, interval])
-    yield "missing", robustness_bars.bars(found, [*words, "lines: 95 % interval over subjects"])
-    for one in found:
-        yield f"heatmap_{_plain(one.name)}", robustness_bars.heat_map(one, words)
+    yield "curves", noise_curves.plot(profiles, "noise", [*subtitle, interval])
+    yield "curves_mask", noise_curves.plot(profiles, "mask", [*subtitle, interval])
+    yield "missing", robustness_bars.bars(profiles, [*subtitle, "lines: 95 % interval over subjects"])
+    for profile in profiles:
+        yield f"heatmap_{_file_name(profile.name)}", robustness_bars.heat_map(profile, subtitle)
 
 
-def _plain(name: str) -> str:
-    """A name for a file: itself where it is plain, or its first word and a digest."""
+def _file_name(name: str) -> str:
+    """Return ``name`` if it is a plain word, otherwise its first word and a digest."""
     first = re.split(r"[^\w-]", name)[0]
     return name if first == name else f"{first}_{hashing.hash_json(name)[:8]}"

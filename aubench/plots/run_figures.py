@@ -1,7 +1,4 @@
-"""Figures of a finished run: F1 per AU beside the trivial baseline, and how each fold learnt.
-
-Drawn without a display, with fonts that matplotlib brings along; equal runs give equal bytes.
-"""
+"""Figures of a finished run: F1 per AU with the always-positive baseline, and learning curves."""
 
 from __future__ import annotations
 
@@ -24,18 +21,17 @@ if TYPE_CHECKING:
 F1_PER_AU = "f1_per_au.png"
 LEARNING = "learning_curves.png"
 
-_FOLD_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F4F24", "#6A4C93")
 _BAR = "#9FBFDF"
 
 
 def plot(run_dir: Path) -> list[Path]:
-    """Draw the figures of a run into its folder ``figures``.
+    """Plot the figures of a run to its folder ``figures``.
 
     Args:
-        run_dir: Folder of a run whose ``record`` is written.
+        run_dir: Folder of a run with a record.
 
     Returns:
-        The files.
+        The paths of the files.
 
     Raises:
         RecordError: The record is missing or damaged.
@@ -44,41 +40,43 @@ def plot(run_dir: Path) -> list[Path]:
     folder = run_dir / "figures"
     folds = [fold.fold for fold in record.info.folds]
     histories = {fold: _epochs(run_dir / f"fold{fold}" / "epochs.jsonl") for fold in folds}
-    made = [style.save(_f1_per_au(record), folder / F1_PER_AU)]
+    paths = [style.save(_f1_per_au(record), folder / F1_PER_AU)]
     if any(histories.values()):
-        made.append(style.save(_learning(record, histories), folder / LEARNING))
-    return made
+        paths.append(style.save(_learning_curves(record, histories), folder / LEARNING))
+    return paths
 
 
 def _f1_per_au(record: record_file.Record) -> Figure:
     totals = scores.sum_over_subjects(record.counts)
-    ours = scores.f1(totals.cells)
-    trivial = scores.f1(scores.sum_over_subjects(baselines.always_positive(record)[0]).cells)
+    f1 = scores.f1(totals.cells)
+    baseline = scores.f1(scores.sum_over_subjects(baselines.always_positive(record)[0]).cells)
     with style.styled():
         figure = style.make_figure(max(6.0, 2.2 + 0.62 * (len(totals.aus) + 1)), 4.2)
         axes = figure.add_subplot()
         labels = [*(f"AU{au}" for au in totals.aus), "mean"]
-        places = np.array([*range(len(totals.aus)), len(totals.aus) + 0.5])
-        heights = np.array([*scores.by_au(ours), scores.macro_mean(ours)])
-        marks = np.array([*scores.by_au(trivial), scores.macro_mean(trivial)])
-        axes.bar(places, heights, width=0.66, color=[_BAR] * len(totals.aus) + ["#5B8DB8"], label="mean of folds")
+        positions = np.array([*range(len(totals.aus)), len(totals.aus) + 0.5])
+        heights = np.array([*scores.by_au(f1), scores.macro_mean(f1)])
+        marks = np.array([*scores.by_au(baseline), scores.macro_mean(baseline)])
+        axes.bar(positions, heights, width=0.66, color=[_BAR] * len(totals.aus) + ["#5B8DB8"], label="mean of folds")
         for i, fold in enumerate(totals.folds):
-            values = [*ours[i].tolist(), scores.mean(ours[i].tolist())]
+            values = [*f1[i].tolist(), scores.mean(f1[i].tolist())]
             shift = (i - (len(totals.folds) - 1) / 2) * min(0.16, 0.5 / len(totals.folds))
-            axes.plot(places + shift, values, "o", ms=4, color=_colour(i), mec="white", mew=0.5, label=f"fold {fold}")
-        axes.hlines(marks, places - 0.4, places + 0.4, colors=INK, linewidth=1.8, label="always positive")
+            axes.plot(
+                positions + shift, values, "o", ms=4, color=_colour(i), mec="white", mew=0.5, label=f"fold {fold}"
+            )
+        axes.hlines(marks, positions - 0.4, positions + 0.4, colors=INK, linewidth=1.8, label="always positive")
         axes.axvline(len(totals.aus) - 0.25, color=GRID, linewidth=1)
-        axes.set_xticks(places, labels)
+        axes.set_xticks(positions, labels)
         axes.tick_params(axis="x", length=0)
-        axes.set_xlim(-0.6, places[-1] + 0.6)
+        axes.set_xlim(-0.6, positions[-1] + 0.6)
         axes.set_ylim(0, 1)
         axes.set_ylabel("F1")
-        _entitle(figure, record, f"F1 per AU: mean {heights[-1]:.3f}, always positive {marks[-1]:.3f}")
-        _legend(figure, axes)
+        _set_title(figure, record, f"F1 per AU: mean {heights[-1]:.3f}, always positive {marks[-1]:.3f}")
+        style.legend(figure, axes)
     return figure
 
 
-def _learning(record: record_file.Record, histories: dict[int, list[dict[str, Any]]]) -> Figure:
+def _learning_curves(record: record_file.Record, histories: dict[int, list[dict[str, Any]]]) -> Figure:
     validated = any(epoch.get("validation") for epochs in histories.values() for epoch in epochs)
     with style.styled():
         figure = style.make_figure(9.0, 4.2)
@@ -95,13 +93,13 @@ def _learning(record: record_file.Record, histories: dict[int, list[dict[str, An
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             _mark_stages(axes, max(histories.values(), key=len))
-        _entitle(figure, record, f"Learning curves{'; dots mark the weights that were scored' if validated else ''}")
-        _legend(figure, panels[0])
+        _set_title(figure, record, f"Learning curves{' (dots: tested weights)' if validated else ''}")
+        style.legend(figure, panels[0])
     return figure
 
 
 def _curves(axes: Axes, histories: dict[int, list[dict[str, Any]]], kind: str, name: str) -> None:
-    """A line for each fold, broken where a stage ends."""
+    """Plot a line per fold with a gap between stages."""
     for i, (fold, epochs) in enumerate(histories.items()):
         label, last = f"fold {fold}", 0
         for _, part in groupby(epochs, key=lambda epoch: epoch.get("stage")):
@@ -119,21 +117,21 @@ def _mark_best(axes: Axes, record: record_file.Record, histories: dict[int, list
 
 
 def _mark_stages(axes: Axes, epochs: list[dict[str, Any]]) -> None:
-    """Where the longest fold has several stages: a dashed line between them, their names above."""
+    """Separate several stages by dashed lines and add their names."""
     stages = [str(epoch.get("stage")) for epoch in epochs]
-    begins = [i for i in range(len(stages)) if i == 0 or stages[i] != stages[i - 1]]
-    if len(begins) < 2:
+    starts = [i for i in range(len(stages)) if i == 0 or stages[i] != stages[i - 1]]
+    if len(starts) < 2:
         return
-    for begin in begins:
-        if begin:
-            axes.axvline(begin + 0.5, color=QUIET, lw=1, ls="--")
-        place = axes.get_xaxis_transform()
-        axes.text(begin + 0.6, 1.0, stages[begin], transform=place, va="bottom", fontsize=9, color=QUIET)
+    for start in starts:
+        if start:
+            axes.axvline(start + 0.5, color=QUIET, lw=1, ls="--")
+        transform = axes.get_xaxis_transform()
+        axes.text(start + 0.6, 1.0, stages[start], transform=transform, va="bottom", fontsize=9, color=QUIET)
 
 
-def _entitle(figure: Figure, record: record_file.Record, title: str) -> None:
+def _set_title(figure: Figure, record: record_file.Record, title: str) -> None:
     info = record.info
-    words = (
+    subtitle = (
         info.method.title,
         f"{info.protocol.name} v{info.protocol.version}",
         " + ".join(info.method.modalities),
@@ -141,12 +139,7 @@ def _entitle(figure: Figure, record: record_file.Record, title: str) -> None:
         f"seed {info.seed}",
         f"run {info.run[:8]}",
     )
-    style.set_title(figure, title, words)
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), fontsize=9)
+    style.set_title(figure, title, subtitle)
 
 
 def _number(values: Any, name: str) -> float:
@@ -155,7 +148,7 @@ def _number(values: Any, name: str) -> float:
 
 
 def _colour(fold: int) -> str:
-    return _FOLD_COLOURS[fold % len(_FOLD_COLOURS)]
+    return style.LINES[fold % len(style.LINES)]
 
 
 def _epochs(path: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""What all figures share: colours, fonts, titles, and how they become files.
+"""Colours, fonts, titles and file formats shared by all figures.
 
-Drawn without a display, with fonts that matplotlib brings along; equal figures give equal bytes.
+Figures need no display and use fonts shipped with matplotlib. Equal figures give equal bytes.
 """
 
 from __future__ import annotations
@@ -24,16 +24,14 @@ ALWAYS = "always positive"
 INK, QUIET, GRID = "#222222", "#666666", "#E3E3E3"
 BY_MODALITY = {Modality.VISUAL: "#0072B2", Modality.DEPTH: "#D55E00", Modality.THERMAL: "#009E73"}
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F4F24", "#6A4C93")
-BY_METHOD = {
-    **dict(zip(("late_fusion", "cam", "amf", "mcm", "early_fusion", "mtut", "temt_net", "mft"), LINES, strict=True)),
-    "resnet_visual": "#1B1B6F",
-    "resnet_depth": "#8C8C00",
-    "resnet_thermal": "#882255",
-    "au_vmae": "#8CD17D",
-}
-"""The same in every figure."""
-_OTHERS = ("#B2182B", "#35978F", "#E377C2", "#5A5A5A", "#B8A000", "#3B5BDB")
-"""For methods from elsewhere, chosen by their names."""
+PALETTE = (
+    *LINES,
+    *("#47D685", "#0A4714", "#70003D", "#003385", "#EB99FF", "#1F7000"),
+    *("#B83D70", "#7A7AEB", "#FF9999", "#857A00", "#145C66", "#8FAD00"),
+)
+"""Colours of methods, chosen greedily for a large minimum distance in OKLab."""
+_PALETTE_SEED = 360
+"""Seed of the hash of names, chosen so that few names share a colour."""
 SUFFIXES = (".png", ".svg")
 
 _STYLE: dict[Any, Any] = {
@@ -58,11 +56,11 @@ _METADATA = {".png": {"Software": None}, ".svg": {"Date": None}}
 
 
 def make_figure(width: float, height: float) -> Figure:
-    """An empty figure that arranges its axes itself.
+    """Create an empty figure with constrained layout.
 
     Args:
-        width: In inches.
-        height: In inches.
+        width: Width in inches.
+        height: Height in inches.
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -71,67 +69,84 @@ def make_figure(width: float, height: float) -> Figure:
 
 
 def styled() -> AbstractContextManager[None]:
-    """Everything within is drawn in the shared style."""
+    """Return a context in which figures have the shared style."""
     import matplotlib
 
     return matplotlib.rc_context(_STYLE)
 
 
-def set_title(figure: Figure, title: str, words: Sequence[str]) -> None:
-    """Say at the top what a figure shows, and of what."""
+def set_title(figure: Figure, title: str, subtitle: Sequence[str]) -> None:
+    """Set the title and the parts of the subtitle at the top of a figure."""
     height = figure.get_figheight()
-    place = {} if figure.get_layout_engine() else {"y": 1 - 0.05 / height}
-    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=12, color=INK, fontweight="bold", **place)
-    figure.text(0.01, 1 - 0.315 / height, " · ".join(words), ha="left", va="center", fontsize=9, color=QUIET)
+    position = {} if figure.get_layout_engine() else {"y": 1 - 0.05 / height}
+    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=12, color=INK, fontweight="bold", **position)
+    figure.text(0.01, 1 - 0.315 / height, " · ".join(subtitle), ha="left", va="center", fontsize=9, color=QUIET)
 
 
 def colours(names: Sequence[str]) -> list[tuple[str, int]]:
-    """A colour for each method of a figure, the same in every figure.
+    """Return the colour of each method of a figure, by a hash of its name.
+
+    Methods of one figure have different colours as long as there are enough: of methods with the same hash, those later
+    in the alphabet get the next free colours.
 
     Args:
-        names: Methods, or methods and what tells them from other rows: ``amf (tiny, tuned)``.
+        names: Names of methods, or display names that begin with one: ``amf (tiny, tuned)``.
 
     Returns:
-        The colour, and how many earlier names have it: these have to be told apart by something else.
+        The colour and the number of earlier names with it, for another means to distinguish these.
     """
-    found: list[tuple[str, int]] = []
-    for name in names:
-        method = name.partition(" ")[0]
-        colour = BY_METHOD.get(method) or _OTHERS[int(hashing.hash_json(method)[:8], 16) % len(_OTHERS)]
-        found.append((colour, sum(colour == other for other, _ in found)))
-    return found
+    methods = [name.partition(" ")[0] for name in names]
+    slots: dict[str, int] = {}
+    for method in sorted(set(methods)):
+        slot = int(hashing.hash_json([_PALETTE_SEED, method])[:8], 16) % len(PALETTE)
+        while slot in slots.values() and len(slots) < len(PALETTE):
+            slot = (slot + 1) % len(PALETTE)
+        slots[method] = slot
+    used = [slots[method] for method in methods]
+    return [(PALETTE[slot], used[:i].count(slot)) for i, slot in enumerate(used)]
 
 
 def baseline(axes: Axes, f1: float | None) -> None:
-    """A line where answering "present" to everything stands; none where that is not known.
+    """Draw a line at F1 of the always-positive baseline, or nothing if it is unknown.
 
     Args:
-        axes: With F1 in % from below upwards.
-        f1: Of that answer, 0 to 1.
+        axes: Axes with F1 in % from bottom to top.
+        f1: F1 of the baseline, 0 to 1.
     """
     if f1 is not None:
         axes.axhline(100 * f1, color=INK, linestyle=(0, (5, 3)), linewidth=1, zorder=2.5, label=ALWAYS)
 
 
+def legend(figure: Figure, axes: Axes, columns: int = 6) -> None:
+    """Add the legend of ``axes`` below a figure."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), fontsize=9)
+
+
 def check(path: Path) -> None:
-    """Refuse a file whose kind cannot be drawn.
+    """Check that figures can be written to a path.
 
     Raises:
-        UsageError: Its name ends neither in ``.png`` nor in ``.svg``.
+        UsageError: The name ends neither in ``.png`` nor in ``.svg``.
     """
     if path.suffix not in SUFFIXES:
         raise UsageError(f"cannot be a '{path.suffix}' file", where=path, hint=f"known: {', '.join(SUFFIXES)}")
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure atomically, as the kind of file that the name tells.
+def save(figure: Figure, path: Path, **options: Any) -> Path:
+    """Write a figure atomically in the format of the path's suffix.
+
+    Args:
+        figure: The figure.
+        path: File to write.
+        options: Further options of ``Figure.savefig``.
 
     Raises:
-        UsageError: As :func:`check`.
+        UsageError: See :func:`check`.
     """
     check(path)
     content = io.BytesIO()
     with styled():
-        figure.savefig(content, format=path.suffix[1:], dpi=150, metadata=_METADATA[path.suffix])
+        figure.savefig(content, format=path.suffix[1:], metadata=_METADATA[path.suffix], **{"dpi": 150, **options})
     atomic.write_bytes(path, content.getvalue())
     return path

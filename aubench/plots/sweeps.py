@@ -1,4 +1,4 @@
-"""F1 against a value of the recipe: a panel a value, its interval over subjects shaded."""
+"""Curves of F1 by the value of a recipe field."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot(panels: Mapping[str, Mapping[float, ConfidenceInterval]], title: str, words: Sequence[str]) -> Figure:
-    """Draw a line a panel.
+def plot(panels: Mapping[str, Mapping[float, ConfidenceInterval]], title: str, subtitle: Sequence[str]) -> Figure:
+    """Plot a line per panel with a shaded interval over subjects.
 
     Args:
-        panels: What is varied, in words, to F1 by its value.
-        title: What the figure shows.
-        words: Said below the title.
+        panels: F1 by value of a recipe field, by the field's description.
+        title: Title of the figure.
+        subtitle: Parts of the subtitle.
     """
     with style.styled():
         figure = style.make_figure(max(6.4, 1.2 + 3.4 * len(panels)), 4.0)
-        every_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axes, (name, points) in zip(every_axes, panels.items(), strict=True):
+        grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (name, points) in zip(grid, panels.items(), strict=True):
             _panel(axes, name, points)
-        every_axes[0].set_ylabel("F1 in %")
-        style.set_title(figure, title, words)
+        grid[0].set_ylabel("F1 in %")
+        style.set_title(figure, title, subtitle)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""What a search has found by when: the best validation F1 against the frames that trials were trained on."""
+"""Curves of studies: best validation F1 by the number of training frames of all trials."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TuningCurve:
-    """How a search went.
+    """Progress of a study.
 
     Attributes:
-        name: Of the study.
-        told: Sampler, pruner and number of trials, in words.
-        frames: Frames trained on when each trial had ended, ascending.
-        best: The best validation F1 until then, 0 to 1.
+        name: Name of the study.
+        trials: Description of sampler, pruner and number of trials.
+        frames: Total training frames at the end of each trial, ascending.
+        best: Best validation F1 until then, 0 to 1.
     """
 
     name: str
@@ -33,19 +33,19 @@ class TuningCurve:
 
 
 def best_curve(header: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> TuningCurve:
-    """How a search went, from what it left in its folder.
+    """Compute the progress of a study from its files.
 
-    A trial that was pruned costs what it was trained on, and finds nothing.
+    A pruned trial adds its training frames and has no F1.
 
     Args:
         header: Content of ``study.json``.
-        trials: What its trials say, in their order.
+        trials: Contents of the trials' files in order.
 
     Raises:
-        UsageError: No trial ran to its end.
+        UsageError: The study has no complete trial.
     """
     if all(trial["f1"] is None for trial in trials):
-        raise UsageError("has no finished trial", where=f"study '{header['study']}'", hint="search with `aubench tune`")
+        raise UsageError("has no finished trial", where=f"study '{header['study']}'", hint="run `aubench tune`")
     frames, best, highest = [], [], 0.0
     for number, trial in enumerate(trials, 1):
         highest = max(highest, trial["f1"] or 0.0)
@@ -53,37 +53,37 @@ def best_curve(header: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -
             frames.append(total_cost([t["cost"] for t in trials[:number]])[1])
             best.append(highest)
     pruned = sum(trial["state"] == "pruned" for trial in trials)
-    told = f"{header['sampler']}, pruner {header['pruner']}: {len(trials)} trials, {pruned} pruned"
-    return TuningCurve(str(header["study"]), told, tuple(frames), tuple(best))
+    summary = f"{header['sampler']}, pruner {header['pruner']}: {len(trials)} trials, {pruned} pruned"
+    return TuningCurve(str(header["study"]), summary, tuple(frames), tuple(best))
 
 
 def read(runs: Path, names: Sequence[str]) -> list[TuningCurve]:
-    """How some searches went.
+    """Read the progress of studies.
 
     Raises:
-        UsageError: There is no such study, or it has no finished trial.
+        UsageError: A study does not exist or has no complete trial.
     """
     return [best_curve(read_study(runs, name), read_trials(runs, name)) for name in names]
 
 
-def plot(found: Sequence[TuningCurve], words: Sequence[str]) -> Figure:
-    """A line a search.
+def plot(curves: Sequence[TuningCurve], subtitle: Sequence[str]) -> Figure:
+    """Plot a line per study.
 
     Args:
-        found: The searches.
-        words: Said below the title.
+        curves: Progress of each study.
+        subtitle: Parts of the subtitle.
     """
     with style.styled():
-        figure = style.make_figure(7.2, 4.2 + 0.2 * len(found))
+        figure = style.make_figure(7.2, 4.2 + 0.2 * len(curves))
         axes = figure.subplots()
-        for above, (one, colour) in enumerate(zip(found, style.LINES * len(found), strict=False), 1 - len(found)):
-            x, y = [frames / 1000 for frames in one.frames], [100 * value for value in one.best]
-            width = 1.4 - 0.9 * above  # of searches that found the same, all are seen
-            axes.step(x, y, where="post", color=colour, linewidth=width, label=f"{one.name} ({one.trials})")
+        for i, (curve, colour) in enumerate(zip(curves, style.LINES * len(curves), strict=False)):
+            x, y = [frames / 1000 for frames in curve.frames], [100 * value for value in curve.best]
+            width = 1.4 + 0.9 * (len(curves) - 1 - i)  # equal curves stay visible below narrower ones
+            axes.step(x, y, where="post", color=colour, linewidth=width, label=f"{curve.name} ({curve.trials})")
             axes.plot(x[-1], y[-1], "o", ms=width + 2.5, color=colour)
-        axes.set_xlabel("thousand frames trained on, all trials together")
+        axes.set_xlabel("thousand training frames of all trials")
         axes.set_ylabel("best validation F1 in %")
         axes.set_xlim(left=0)
-        style.set_title(figure, "Best validation F1 by frames trained on", words)
-        figure.legend(loc="outside lower center", ncols=1, fontsize=9)
+        style.set_title(figure, "Best validation F1 by training frames", subtitle)
+        style.legend(figure, axes, 1)
     return figure

@@ -85,8 +85,8 @@ def test_cut_switch_needs_no_run(call, small_store, tmp_path):
     ("figure", "told"),
     [
         ("reconstructions", "late_fusion has nothing to reconstruct"),
-        ("knowledge", "late_fusion has no knowledge of AU pairs"),
-        ("selection", "late_fusion selects nothing"),
+        ("knowledge", "late_fusion has no statistics of AU pairs"),
+        ("selection", "late_fusion selects no modalities"),
         ("cut-switch", "late_fusion changes no image of its training frames in this recipe"),
     ],
 )
@@ -100,15 +100,15 @@ def test_a_method_without_the_hook_is_refused_in_one_line(call, begun, small_sto
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("reconstructions", "RUN", "--mask", "1"), "'1' are no shares"),
-        (("reconstructions", "RUN", "--mask", "half"), "'half' are no shares"),
+        (("reconstructions", "RUN", "--mask", "1"), "'1' is not a list of mask ratios"),
+        (("reconstructions", "RUN", "--mask", "half"), "'half' is not a list of mask ratios"),
         (("reconstructions", "RUN", "--fold", "1"), "fold 1 is not finished"),
         (("reconstructions", "RUN", "--fold", "9"), "has no fold '9'"),
         (("knowledge", "RUN", "--out", "a.gif"), "cannot be a '.gif' file"),
         (("selection", "nowhere"), "is not the folder of a run"),
-        (("cut-switch",), "wants either a run's folder, or --method and --protocol"),
-        (("cut-switch", "RUN", "--method", "amf"), "wants either a run's folder, or --method and --protocol"),
-        (("cut-switch", "--method", "amf"), "wants either a run's folder, or --method and --protocol"),
+        (("cut-switch",), "give a run folder, or both --method and --protocol"),
+        (("cut-switch", "RUN", "--method", "amf"), "give a run folder, or both --method and --protocol"),
+        (("cut-switch", "--method", "amf"), "give a run folder, or both --method and --protocol"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_one_line(call, run, small_store, words, told):

@@ -23,7 +23,7 @@ def test_boxes_are_around_what_differs():
 def test_changed_training_frames_are_shown_where_they_changed(make, tmp_path):
     plan = make(tmp_path)
     found = augmentation.compute(plan, 1, 3)
-    assert (found.changed, found.of) == (32, 64)
+    assert (found.changed, found.total) == (32, 64)
     data, roles = plan.load_data(1)
     assert {row.split()[0] for row in found.rows} <= set(data.subjects[roles.train].tolist())
     assert augmentation.boxes(found.before[V], found.after[V]) == ((3, 2, 7, 4),) * 3

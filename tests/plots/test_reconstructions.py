@@ -57,7 +57,7 @@ def test_the_figure_shows_what_was_computed(found):
     shown = [axes.images[0].get_array() for axes in figure.axes]
     wanted = (found.by_mask[0.75].restored[D][1, 0] + 1) / 2
     assert any(np.allclose(image[..., 0], wanted.detach().clamp(0, 1), atol=1e-6) for image in shown)
-    assert {"original", "25% hidden", "75% hidden"} <= {text.get_text() for text in figure.texts}
+    assert {"original", "25% masked", "75% masked"} <= {text.get_text() for text in figure.texts}
 
 
 def test_a_clip_is_shown_by_frames_of_it(make, tmp_path):

@@ -74,7 +74,7 @@ def test_always_positive_stands_where_its_counts_put_it(found, make_record):
 
 def test_heat_map_holds_what_each_au_loses(found):
     axes = robustness_bars.heat_map(found[0], []).axes[0]
-    assert [text.get_text() for text in axes.get_yticklabels()][:2] == ["50% of all hidden", "no visual"]
+    assert [text.get_text() for text in axes.get_yticklabels()][:2] == ["50% of all masked", "no visual"]
     assert [text.get_text() for text in axes.get_xticklabels()][-2:] == ["AU24", "mean"]
     values = axes.images[0].get_array()
     lost = -100 * found[0].change(Condition.parse("missing:visual"))[-1].estimate
@@ -84,8 +84,8 @@ def test_heat_map_holds_what_each_au_loses(found):
 
 def test_bars_have_a_panel_for_each_stand_in(found):
     zeros, means = robustness_bars.bars(found, []).axes
-    assert [text.get_text() for text in zeros.get_xticklabels()] == ["all there", "no visual"]
-    assert [text.get_text() for text in means.get_xticklabels()] == ["all there", "no depth"]
+    assert [text.get_text() for text in zeros.get_xticklabels()] == ["all modalities", "no visual"]
+    assert [text.get_text() for text in means.get_xticklabels()] == ["all modalities", "no depth"]
     heights = [bar.get_height() for bar in zeros.patches]
     wanted = [100 * one.f1(c)[-1].estimate for one in found for c in (Condition(), Condition.parse("missing:visual"))]
     assert heights == pytest.approx(wanted)
@@ -100,14 +100,14 @@ def test_equal_counts_give_equal_bytes(found, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("clean", "all there"),
+        ("clean", "all modalities"),
         ("missing:visual+depth:black", "no visual or depth (black)"),
         ("noise:all:0.2", "noise 0.2 on all"),
-        ("mask:depth:0.25", "25% of depth hidden"),
+        ("mask:depth:0.25", "25% of depth masked"),
     ],
 )
 def test_conditions_in_words(text, words):
-    assert robustness_bars.words_of(Condition.parse(text)) == words
+    assert robustness_bars.describe(Condition.parse(text)) == words
 
 
 def test_a_name_with_more_than_letters_gives_a_plain_file(found, tmp_path, make_record):

@@ -23,15 +23,28 @@ def test_equal_figures_are_equal_files(tmp_path, suffix, begins):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_every_built_in_method_has_a_colour_of_its_own():
-    assert set(style.BY_METHOD) == set(builtin_methods())
-    assert len(set(style.BY_METHOD.values())) == len(style.BY_METHOD)
+def test_methods_of_a_figure_have_different_colours_up_to_the_size_of_the_palette():
+    names = builtin_methods()
+    alone = [style.colours([name])[0][0] for name in names]
+    assert len(set(alone)) == len(names), "built-in methods keep their colours in every figure"
+    assert [colour for colour, _ in style.colours(names)] == alone
+    many = [f"method{i}" for i in range(len(style.PALETTE))]
+    assert {colour for colour, _ in style.colours(many)} == set(style.PALETTE)
+    assert all(times == 0 for _, times in style.colours(many))
+    assert style.colours([*many, "more"])[-1][1] == 1
+
+
+def test_the_order_of_a_figure_does_not_change_colours():
+    names = [f"method{i}" for i in range(12)]
+    assert dict(zip(names, style.colours(names), strict=True)) == dict(
+        zip(names[::-1], style.colours(names[::-1]), strict=True)
+    )
 
 
 def test_rows_of_one_method_share_a_colour_and_are_counted():
     (first, zero), (other, _), (again, one) = style.colours(["amf (tiny)", "mine", "amf (tiny, tuned)"])
-    assert (first, zero, one) == (style.BY_METHOD["amf"], 0, 1) and again == first
-    assert style.colours(["mine"])[0][0] == other, "a stranger's method keeps its colour too"
+    assert (first, zero, one) == (style.colours(["amf"])[0][0], 0, 1) and again == first
+    assert style.colours(["mine"])[0][0] == other, "a method of a plug-in keeps its colour too"
 
 
 @pytest.mark.parametrize("name", ["figure.pdf", "figure"])
