@@ -6,9 +6,7 @@ import os
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from aubench.core import registry
 from aubench.core.errors import UsageError, suggest
 from aubench.core.plugins import PLUGINS_VARIABLE
 from aubench.leaderboard import entries_file
@@ -51,21 +49,12 @@ def load_entries(root: Path, protocol: str | None = None, extensions: Extensions
     return {protocol: stored[protocol] if protocol in stored else _without_records(root, protocol, stored, extensions)}
 
 
-def entry_rows(root: Path, protocol: str | None = None) -> list[dict[str, Any]]:
-    """List the entries of one or all protocols as flat dictionaries of numbers; shares are fractions.
-
-    Raises:
-        DataError, UsageError, RecordError: As :func:`render_tables`.
-    """
-    results = load_entries(root, protocol)
-    return [{"protocol": name, **row} for name, result in results.items() for row in result.entries]
-
-
 def _has_plugin_metrics() -> bool:
     return bool(os.environ.get(PLUGINS_VARIABLE) or metadata.entry_points(group="aubench.metrics"))
 
 
 def _without_records(root: Path, name: str, known: Iterable[str], extensions: Extensions) -> ProtocolEntries:
+    from aubench.core import registry
     from aubench.leaderboard.protocol_page import ProtocolResults, page_blocks
 
     installed = registry.builtin_protocols()

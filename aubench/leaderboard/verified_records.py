@@ -27,7 +27,7 @@ import platformdirs
 from aubench._util import atomic
 from aubench._util.system import available_cores
 from aubench.core import hashing
-from aubench.core.errors import RecordError
+from aubench.core.errors import DataError, RecordError
 from aubench.leaderboard import verify
 from aubench.leaderboard.records import Finding, StoredRecord, record_folders
 from aubench.metrics import scores
@@ -125,7 +125,7 @@ def _digest(folder: Path) -> str:
 def _map(function: Any, folders: Sequence[Path]) -> list[_Verified]:
     """Call a function for each folder, in forked processes where the platform supports them."""
     processes = min(available_cores(), len(folders) // _MIN_PER_PROCESS)
-    if processes < 2 or sys.platform != "linux":
+    if processes < 2 or sys.platform != "linux" or multiprocessing.current_process().daemon:
         return [function(folder) for folder in folders]
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
@@ -134,11 +134,11 @@ def _map(function: Any, folders: Sequence[Path]) -> list[_Verified]:
 
 def _cache_path() -> Path:
     folder = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("aubench")
-    return Path(folder, f"verified-{_code_version()[:16]}.json")
+    return Path(folder, f"verified-{code_version()[:16]}.json")
 
 
 @cache
-def _code_version() -> str:
+def code_version() -> str:
     """Compute a digest of the code that verifies and of the versions of the libraries that it uses."""
     package = Path(__file__).parents[1]
     paths = sorted(path for name in _PACKAGES for path in (package / name).rglob("*.py"))
@@ -155,11 +155,11 @@ def _read_cache(path: Path | None) -> dict[str, Any]:
 
 
 def _write_cache(path: Path, entries: dict[str, Any]) -> None:
-    """Write the newest entries, and remove the files of other versions of the code."""
+    """Write the newest entries and remove the files of other versions of the code; a cache that fails is no error."""
     try:
         atomic.write_text(path, json.dumps(dict(list(entries.items())[-_LIMIT:])))
         for other in path.parent.glob("verified-*.json"):
             if other != path:
                 other.unlink()
-    except OSError:
+    except (OSError, DataError):
         return

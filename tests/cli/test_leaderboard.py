@@ -40,12 +40,20 @@ def test_add_build_check_show(leaderboard, tmp_path, make_record):
     assert added.returncode == 0, added.stderr
     assert added.stdout.count("added ") == 2
     built = leaderboard("build", "--root", root)
-    assert (built.returncode, built.stdout.count("wrote ")) == (0, 2), built.stderr
+    assert (built.returncode, built.stdout.count("wrote ")) == (0, 3), built.stderr
     checked = leaderboard("check", "--root", root)
     assert checked.returncode == 0, checked.stderr
     shown = leaderboard("show", "synth_3fold", "--root", root)
     assert "late_fusion" in shown.stdout
     assert "prevalence" in shown.stdout
+
+
+def test_show_reads_what_build_computed_and_imports_nothing_heavy(small_board):
+    script = WITHOUT_TORCH.replace('"torch",', '"torch", "pandas", "numpy", "scipy", "sklearn",')
+    words = [sys.executable, "-c", script, "show", "synth_3fold", "--root", str(small_board)]
+    shown = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert "late_fusion" in shown.stdout and "No paper reports on synth." not in shown.stdout
 
 
 def test_show_takes_the_protocol_either_way(leaderboard, small_board):
@@ -62,7 +70,7 @@ def test_add_says_what_it_added_and_what_it_passed_over(leaderboard, tmp_path, m
         record.write(tmp_path / "runs" / record.relative_path / "record")
     added = leaderboard("add", tmp_path / "runs", "--root", tmp_path / "board")
     assert (added.returncode, added.stdout.count("added ")) == (0, 2)
-    assert added.stderr.startswith("passed over ") and "has 1 of 3 folds" in added.stderr
+    assert added.stderr.startswith("skipped ") and "has 1 of 3 folds" in added.stderr
     empty = leaderboard("add", tmp_path / "board" / "nothing", "--root", tmp_path / "board")
     assert (empty.returncode, empty.stderr.count("\n")) == (2, 1)
 

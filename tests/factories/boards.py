@@ -1,4 +1,4 @@
-"""A leaderboard folder to break."""
+"""Leaderboard folders for tests that break them."""
 
 import json
 import shutil
@@ -10,6 +10,7 @@ import pytest
 
 from aubench.core.task import Modality
 from aubench.leaderboard import build
+from aubench.leaderboard.verified_records import CACHE_VARIABLE
 
 VISUAL = (Modality.VISUAL,)
 
@@ -29,7 +30,15 @@ def records(make_record):
     ]
 
 
-def _kept(root: Path, records) -> Path:
+@pytest.fixture(scope="session", autouse=True)
+def verification_cache(tmp_path_factory):
+    """Cache folder of verified records, so that tests leave the user's alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def _build(root: Path, records) -> Path:
     for record in records:
         record.write(root / "records" / record.relative_path)
     build.write(root)
@@ -37,25 +46,25 @@ def _kept(root: Path, records) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _whole(tmp_path_factory, records) -> Path:
-    return _kept(tmp_path_factory.mktemp("whole") / "leaderboard", records)
+def _board(tmp_path_factory, records) -> Path:
+    return _build(tmp_path_factory.mktemp("board") / "leaderboard", records)
 
 
 @pytest.fixture(scope="session")
-def _small(tmp_path_factory, records) -> Path:
-    return _kept(tmp_path_factory.mktemp("small") / "leaderboard", [records[0], records[2]])
+def _small_board(tmp_path_factory, records) -> Path:
+    return _build(tmp_path_factory.mktemp("small_board") / "leaderboard", [records[0], records[2]])
 
 
 @pytest.fixture
-def board(tmp_path, _whole) -> Path:
-    """A sound leaderboard with its pages."""
-    return Path(shutil.copytree(_whole, tmp_path / "leaderboard"))
+def board(tmp_path, _board) -> Path:
+    """Copy a sound leaderboard with its pages."""
+    return Path(shutil.copytree(_board, tmp_path / "leaderboard"))
 
 
 @pytest.fixture
-def small_board(tmp_path, _small) -> Path:
-    """A sound leaderboard of one run each of ``late_fusion`` and ``amf``, to be broken."""
-    return Path(shutil.copytree(_small, tmp_path / "leaderboard"))
+def small_board(tmp_path, _small_board) -> Path:
+    """Copy a sound leaderboard of one run each of ``late_fusion`` and ``amf``."""
+    return Path(shutil.copytree(_small_board, tmp_path / "leaderboard"))
 
 
 @pytest.fixture

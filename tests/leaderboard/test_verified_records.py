@@ -1,0 +1,103 @@
+"""Verification of records: in parallel, once per content and code version, and never from the leaderboard's tree."""
+
+import json
+
+import pytest
+
+from aubench.core.plugins import PLUGINS_VARIABLE
+from aubench.leaderboard import build, verified_records, verify
+from aubench.leaderboard.check import check
+from aubench.leaderboard.verified_records import CACHE_VARIABLE, load_verified
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Empty cache folder."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def verifications(monkeypatch):
+    """Folders of the records that are verified from now on, in this process."""
+    folders, check_record = [], verify.check_record
+    monkeypatch.setattr(verified_records, "available_cores", lambda: 1)
+    monkeypatch.setattr(verify, "check_record", lambda run: folders.append(run.folder) or check_record(run))
+    return folders
+
+
+def test_a_record_is_verified_once_and_the_results_are_the_same(small_board, cache, verifications):
+    first, _ = load_verified(small_board)
+    files = build.files_of(small_board, first)
+    assert len(verifications) == 2
+    second, findings = load_verified(small_board)
+    assert len(verifications) == 2 and findings == []
+    assert build.files_of(small_board, second) == files
+    for stored, computed in zip(second, first, strict=True):
+        assert stored.record.counts.equals(computed.record.counts)
+        assert stored.record.histograms.equals(computed.record.histograms)
+
+
+def test_a_changed_record_is_verified_again_and_its_findings_stay(small_board, cache, verifications, edit):
+    load_verified(small_board)
+    path = next(small_board.glob("records/*/late_fusion/*/record.json"))
+    edit(path, "summary.auc", 0.123)
+    verifications.clear()
+    for _ in range(2):
+        assert next(str(finding) for finding in check(small_board)).startswith(f"{path}: summary.auc: says 0.123")
+    assert verifications == [path.parent] * 2
+
+
+@pytest.mark.parametrize("name", ["counts.csv", "histograms.csv", "record.json"])
+def test_a_file_that_is_a_link_is_never_taken_from_the_cache(small_board, cache, verifications, name):
+    load_verified(small_board)
+    path = next(small_board.glob(f"records/*/amf/*/{name}"))
+    path.rename(small_board / name)
+    path.symlink_to(small_board / name)
+    assert f"{path}: is missing or not a plain file" in [str(finding) for finding in check(small_board)]
+
+
+def test_other_code_and_a_disabled_cache_verify_all_records(small_board, cache, verifications, monkeypatch):
+    load_verified(small_board)
+    check(small_board, use_cache=False)
+    assert len(verifications) == 4
+    monkeypatch.setattr(verified_records, "code_version", lambda: "another version of the code")
+    load_verified(small_board)
+    assert len(verifications) == 6
+    assert [path.name for path in cache.iterdir()] == ["verified-another version .json"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_damaged_cache_is_ignored(small_board, cache, verifications, content):
+    load_verified(small_board)
+    (path,) = cache.iterdir()
+    path.write_text(content)
+    load_verified(small_board)
+    assert len(verifications) == 4 and len(json.loads(path.read_text())) == 2
+
+
+def test_a_cache_folder_that_cannot_be_written_is_no_error(small_board, cache):
+    cache.write_text("a file")
+    assert check(small_board) == []
+
+
+def test_plugin_metrics_are_not_cached(small_board, cache, verifications, tmp_path, monkeypatch):
+    plugin = tmp_path / "zero.py"
+    plugin.write_text(
+        "from aubench.metrics.scores import Metric\n"
+        "metric = Metric('zero', 'Zero', 'Always 0', 'counts', lambda cells: 0 * cells[..., 0])\n"
+    )
+    monkeypatch.setenv(PLUGINS_VARIABLE, str(plugin))
+    for _ in range(2):
+        runs, _ = load_verified(small_board)
+        assert runs[0].summary.value("zero") == 0
+    assert len(verifications) == 4 and not cache.exists()
+
+
+def test_several_processes_give_the_results_of_one(board, cache, monkeypatch):
+    results = []
+    for cores in (1, 4):
+        monkeypatch.setattr(verified_records, "available_cores", lambda cores=cores: cores)
+        runs, findings = load_verified(board, use_cache=False)
+        results.append((build.files_of(board, runs), [run.folder for run in runs], findings))
+    assert results[0] == results[1] and len(results[0][1]) == 8
