@@ -1,17 +1,19 @@
-"""aubench: a benchmark and leaderboard of multimodal fusion methods for facial action units.
+"""Benchmark and leaderboard of multimodal fusion methods for facial action unit detection.
 
-What a plug-in author imports stands here; everything is loaded on first use, so that
-``import aubench`` and ``aubench --help`` stay light.
+The names below are the public interface: base classes for methods, and functions that run experiments. Each is imported
+on first use, so that ``import aubench`` and ``aubench --help`` are fast.
 """
 
 from __future__ import annotations
 
 import importlib
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from aubench._util import torchvision_compat
 
 if TYPE_CHECKING:
+    from aubench.api import compare, evaluate_robustness, load_results, reproduce, run, tune
     from aubench.core.errors import AubenchError
     from aubench.core.introspection import (
         Reconstruction,
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from aubench.core.recipe import PretrainingSource, Recipe
     from aubench.core.search_space import Categorical, IntUniform, LogUniform, Uniform
     from aubench.core.task import Batch, Inputs, Modality, Task
-    from aubench.tuning.tuner import tune
+
+    __version__: str
 
 __all__ = [
     "OUTER_EYE_CORNERS",
@@ -50,16 +53,23 @@ __all__ = [
     "SupportsReconstruction",
     "Task",
     "Uniform",
+    "__version__",
+    "compare",
+    "evaluate_robustness",
+    "load_results",
     "masked_bce",
+    "reproduce",
+    "run",
     "tune",
 ]
 
 torchvision_compat.install_guard()
 
-_HOME = {
+_API = ("compare", "evaluate_robustness", "load_results", "reproduce", "run", "tune")
+_MODULES = {
+    **dict.fromkeys(_API, "aubench.api"),
     "AubenchError": "aubench.core.errors",
     "OUTER_EYE_CORNERS": "aubench.core.landmarks",
-    "tune": "aubench.tuning.tuner",
     **dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.core.task"),
     **dict.fromkeys(("PretrainingSource", "Recipe"), "aubench.core.recipe"),
     **dict.fromkeys(("Categorical", "IntUniform", "LogUniform", "Uniform"), "aubench.core.search_space"),
@@ -71,6 +81,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("aubench")
     if name not in __all__:
         raise AttributeError(f"module 'aubench' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOME.get(name, "aubench.core.method")), name)
+    return getattr(importlib.import_module(_MODULES.get(name, "aubench.core.method")), name)

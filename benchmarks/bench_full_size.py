@@ -27,7 +27,7 @@ def measure_method(name: str) -> dict[str, Any]:
     """Measure one method in this process."""
     import torch
 
-    from aubench.cli import method_reference
+    from aubench.papers import method_reference
     from aubench.core.registry import find_method
     from aubench.evaluation import flops
 

@@ -1,4 +1,4 @@
-"""``aubench compare``: which of several methods can be told apart. Works without torch."""
+"""``aubench compare``: scores, pairwise tests and ranks of methods. Works without torch."""
 
 from __future__ import annotations
 
@@ -7,37 +7,32 @@ from typing import Annotated
 
 import typer
 
+from aubench.cli.options import ROOT, Root
+
 
 def compare(
-    contestants: Annotated[
+    runs: Annotated[
         list[str],
-        typer.Argument(
-            metavar="A B...", help="Folders of finished runs, or that hold such; or METHOD@PROTOCOL of the leaderboard."
-        ),
+        typer.Argument(metavar="A B...", help="Folders of one or more finished runs, or METHOD@PROTOCOL."),
     ],
-    condition: Annotated[
-        str, typer.Option("--condition", help="What was done to the test inputs, as the records name it.")
-    ] = "clean",
-    root: Annotated[Path, typer.Option("--root", metavar="DIR", help="The leaderboard's folder.")] = Path(
-        "leaderboard"
-    ),
-    form: Annotated[str, typer.Option("--format", help="markdown, latex or csv.")] = "markdown",
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write there, not to the terminal.")] = None,
+    condition: Annotated[str, typer.Option("--condition", help="Test condition, as named in the records.")] = "clean",
+    root: Root = ROOT,
+    form: Annotated[str, typer.Option("--format", help="markdown (md), latex, csv or json.")] = "markdown",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.")] = None,
 ) -> None:
     """Compare methods by their records.
 
-    F1, differences with intervals, paired tests and ranks.
+    F1, differences with intervals, paired tests and ranks. METHOD@PROTOCOL names a method's runs on the leaderboard.
     """
+    from aubench import api
     from aubench._util import atomic
-    from aubench.core.errors import UsageError, suggest
-    from aubench.leaderboard import comparison_set, pairwise, pairwise_tables
+    from aubench.api.results_view import check_form
 
-    if form not in pairwise_tables.FORMATS:
-        raise UsageError(f"no format '{form}'", where="--format", hint=suggest(form, pairwise_tables.FORMATS))
-    found = comparison_set.with_condition(comparison_set.load_comparison_set(contestants, root), condition)
-    for finding in found.skipped_runs:
-        typer.echo(f"passed over {finding}", err=True)
-    text = pairwise_tables.render(pairwise.compare(found, condition), form)
+    form = check_form(form)
+    results = api.compare(runs, condition=condition, root=root)
+    for finding in results.skipped_runs:
+        typer.echo(f"skipped {finding}", err=True)
+    text = results.render(form)
     if out is None:
         typer.echo(text, nl=False)
     else:

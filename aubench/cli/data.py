@@ -35,7 +35,7 @@ def prepare_bp4d(
     workers: Annotated[int | None, typer.Option("--workers", help="Processes [default: one a core].", min=1)] = None,
 ) -> None:
     """Read BP4D as delivered; the same command goes on where a stopped one was."""
-    from aubench.cli.progress import count_progress
+    from aubench._util.progress import count_progress
     from aubench.core.errors import UsageError
     from aubench.data.store import default_root
     from aubench.datasets.bp4d.prepare import prepare_bp4d as make
@@ -65,7 +65,7 @@ def prepare_synth(
     frames: Annotated[int, typer.Option("--frames", help="Frames of each of the 328 sequences.", min=32)] = 32,
 ) -> None:
     """Draw the dataset that needs no licence."""
-    from aubench.cli.progress import count_progress
+    from aubench._util.progress import count_progress
     from aubench.data.store import default_root
     from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 
@@ -80,7 +80,7 @@ Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="bp4d or synth."
 @app.command()
 def check(dataset: Dataset, store: StoreOption = None) -> None:
     """Read every byte of a store and compare it with its digest."""
-    from aubench.cli.progress import count_progress
+    from aubench._util.progress import count_progress
     from aubench.data.store import Store, default_root
 
     opened = Store(store or default_root() / dataset)

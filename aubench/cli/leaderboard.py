@@ -7,63 +7,68 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Keep and check the leaderboard.", no_args_is_help=True)
+from aubench.cli.options import ROOT, Root
 
-Root = Annotated[Path, typer.Option("--root", help="The leaderboard's folder.", metavar="DIR")]
-_ROOT = Path("leaderboard")
+app = typer.Typer(help="Maintain and check the leaderboard.", no_args_is_help=True)
 
 
 @app.command()
 def add(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs, or folders that hold such.")
-    ],
-    root: Root = _ROOT,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of one or more finished runs.")],
+    root: Root = ROOT,
 ) -> None:
-    """Check records of runs and copy them in, all or none."""
+    """Check the records of runs and copy them, all or none."""
     from aubench.leaderboard.add import add as add_runs
 
     added = add_runs(runs, root)
     for finding in added.skipped_runs:
-        typer.echo(f"passed over {finding}", err=True)
-    for place in added.paths:
-        typer.echo(f"added {place}")
-    typer.echo("run `aubench leaderboard build` to renew its pages")
+        typer.echo(f"skipped {finding}", err=True)
+    for path in added.paths:
+        typer.echo(f"added {path}")
+    typer.echo("run `aubench leaderboard build` to update its pages")
 
 
 @app.command()
-def build(root: Root = _ROOT) -> None:
-    """Make the leaderboard's pages from its records."""
+def build(root: Root = ROOT) -> None:
+    """Build the pages of the leaderboard from its records."""
     from aubench.leaderboard.build import write
+    from aubench.papers.leaderboard_pages import EXTENSIONS
 
-    for page in write(root):
+    for page in write(root, EXTENSIONS):
         typer.echo(f"wrote {page}")
 
 
 @app.command()
-def check(root: Root = _ROOT) -> None:
-    """Recompute every number from the counts.
+def check(
+    root: Root = ROOT,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Also verify records again that this machine verified before.")
+    ] = False,
+) -> None:
+    """Recompute all numbers from the counts.
 
-    Names whatever does not fit (exit code 1).
+    Each disagreement is an error (exit code 1). Results of earlier verifications of the same files by the same code are
+    reused from the user's cache folder.
     """
     from aubench.core.errors import CheckFailed
     from aubench.leaderboard.check import check as check_root
+    from aubench.papers.leaderboard_pages import EXTENSIONS
 
-    findings = check_root(root)
+    findings = check_root(root, extensions=EXTENSIONS, use_cache=not no_cache)
     for finding in findings:
         typer.echo(str(finding), err=True)
     if findings:
-        raise CheckFailed(f"{len(findings)} {'thing does' if len(findings) == 1 else 'things do'} not fit", where=root)
-    typer.echo(f"{root}: every number follows from its counts")
+        raise CheckFailed(f"{len(findings)} problem{'s' * (len(findings) > 1)} found", where=root)
+    typer.echo(f"{root}: all numbers agree with their counts")
 
 
 @app.command()
 def draw(
-    protocol: Annotated[str, typer.Argument(help="The protocol to draw.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The PNG file to write.")],
-    root: Root = _ROOT,
+    protocol: Annotated[str, typer.Argument(help="Protocol to draw.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="PNG file to write.")],
+    root: Root = ROOT,
 ) -> None:
-    """Draw the first table of a protocol as a picture."""
+    """Draw the first table of a protocol as an image."""
     from aubench.plots import leaderboard_plot
 
     leaderboard_plot.plot(root, protocol, out)
@@ -72,14 +77,19 @@ def draw(
 
 @app.command()
 def show(
-    protocol: Annotated[str | None, typer.Argument(help="The protocol to show; all with records by default.")] = None,
-    named: Annotated[str | None, typer.Option("--protocol", help="The same as an option.", metavar="NAME")] = None,
-    root: Root = _ROOT,
+    protocol: Annotated[str | None, typer.Argument(help="Protocol to show; all with records by default.")] = None,
+    named: Annotated[str | None, typer.Option("--protocol", help="Protocol to show.", metavar="NAME")] = None,
+    root: Root = ROOT,
+    form: Annotated[str, typer.Option("--format", help="text, markdown (md), csv or json.")] = "text",
 ) -> None:
-    """Print the tables, and what was measured beside what papers report."""
+    """Print the tables, with measured and reported numbers.
+
+    csv and json have one row per method or baseline, F1 and other metrics as fractions.
+    """
+    from aubench.api.results_view import check_form, load_leaderboard
     from aubench.core.errors import UsageError
-    from aubench.leaderboard.build import render_tables
 
     if protocol is not None and named is not None and protocol != named:
         raise UsageError(f"'{protocol}' and '{named}' are two protocols", where="--protocol", hint="name one")
-    typer.echo(render_tables(root, protocol or named), nl=False)
+    form = check_form(form, ("text", "markdown", "csv", "json"))
+    typer.echo(load_leaderboard(root, protocol or named).render(form), nl=False)

@@ -84,13 +84,20 @@ def _exit_code() -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        package = (getattr(error, "name", None) or "").partition(".")[0]
-        if isinstance(error, ModuleNotFoundError) and package in _EXTRAS:
-            return print_error(f"needs the package '{package}', which is not installed; pip install 'aubench[all]'", 2)
-        if not hasattr(error, "format_message"):  # a usage error of the command-line parser
+        line = _usage_line(error)
+        if line is None:
             raise
-        return print_error(" ".join(error.format_message().split()) or "see --help", 2)
+        return print_error(line, 2)
     return result if isinstance(result, int) else 0
+
+
+def _usage_line(error: Exception) -> str | None:
+    """Return the line for a missing extra or an error of the command-line parser; None for any other error."""
+    package = (getattr(error, "name", None) or "").partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and package in _EXTRAS:
+        return f"needs the package '{package}', which is not installed; pip install 'aubench[all]'"
+    message = getattr(error, "format_message", None)
+    return None if message is None else " ".join(message().split()) or "see --help"
 
 
 def _load_plugins(words: Iterable[str]) -> None:

@@ -1,57 +1,52 @@
-"""``aubench methods`` and ``aubench protocols``: what there is to compare, and under which rules."""
+"""``aubench methods`` and ``aubench protocols``: lists of what is installed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Form = Annotated[str, typer.Option("--format", help="markdown (md), csv or json.")]
 
 
 def methods(
     page: Annotated[
-        Path | None, typer.Option("--page", metavar="FILE", help="Write everything about the built-in ones there.")
+        Path | None, typer.Option("--page", metavar="FILE", help="Write the reference page of built-in methods.")
     ] = None,
+    form: Form = "markdown",
 ) -> None:
     """List the methods.
 
-    With modalities, fidelity, parameters of the paper's recipe, and paper.
+    With modalities, fidelity, number of parameters and paper.
     """
-    from tabulate import tabulate
-
     from aubench._util import atomic
-    from aubench.cli import method_reference
+    from aubench.api.listings import list_methods
     from aubench.core import registry
+    from aubench.papers import method_reference
 
     if page is not None:
         atomic.write_text(page, method_reference.page(registry.builtin_methods()))
-        return
-    rows = []
-    for name in registry.method_names():
-        entry = registry.find_method(name)
-        widest, card = next(method_reference.costs(entry, "paper")), entry.method_class.card
-        parameters = f"{widest.compute.total.parameters / 1e6:.1f} M"
-        rows.append((name, widest.letters, card.fidelity, parameters, card.paper))
-    typer.echo(tabulate(rows, ["method", "modalities", "fidelity", "parameters", "paper"], "github"))
+    else:
+        _print(list_methods(), form, parameters=lambda count: f"{count / 1e6:.1f} M")
 
 
-def protocols() -> None:
+def protocols(form: Form = "markdown") -> None:
     """List the protocols: version, modalities, folds, digest."""
-    from tabulate import tabulate
+    from aubench.api.listings import list_protocols
 
-    from aubench.core import registry
+    _print(list_protocols(), form, digest=lambda digest: digest[:12])
 
-    found = [registry.find_protocol(name) for name in registry.builtin_protocols()]
-    rows = [
-        (
-            p.name,
-            p.version,
-            "+".join(m.letter for m in p.modalities),
-            len(p.folds),
-            len(p.subjects),
-            p.digest[:12],
-            p.title,
-        )
-        for p in found
-    ]
-    typer.echo(tabulate(rows, ["protocol", "version", "modalities", "folds", "subjects", "digest", "title"], "github"))
+
+def _print(frame: pd.DataFrame, form: str, **short: Callable[[Any], str]) -> None:
+    """Print a table; Markdown has shortened columns."""
+    from aubench.api.results_view import check_form, frame_text
+
+    form = check_form(form, ("markdown", "csv", "json"))
+    if form == "markdown":
+        frame = frame.assign(**{name: frame[name].map(shorten) for name, shorten in short.items()})
+    typer.echo(frame_text(frame, form), nl=False)

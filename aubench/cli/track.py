@@ -1,4 +1,4 @@
-"""``aubench track``: what MLflow did not get while a run went on."""
+"""``aubench track``: send finished or interrupted runs to MLflow."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def track() -> None:
 def sync(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]...", help="Folders or ids of runs; all runs and searches by default."),
+        typer.Argument(metavar="[RUN]...", help="Folders or ids of runs; all runs and studies by default."),
     ] = None,
     root: Runs = RUNS,
 ) -> None:
-    """Send to MLflow whatever it does not have yet.
+    """Send runs and studies to MLflow that it does not have yet.
 
-    Exit code 1 if something could not be sent.
+    Exit code 1 if one of them could not be sent.
 
-    Where to: MLFLOW_TRACKING_URI, else mlflow.db in the working directory.
+    The server is MLFLOW_TRACKING_URI, or mlflow.db in the working directory.
     """
     from itertools import chain
 

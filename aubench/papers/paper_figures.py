@@ -1,4 +1,4 @@
-"""The papers' figures: the runs that each takes, and how it is drawn from them."""
+"""Figures of papers: the runs that each needs, and the function that draws it."""
 
 from __future__ import annotations
 
@@ -29,26 +29,27 @@ _FRAMES = 4
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """A figure of a paper.
+    """Figure of a paper.
 
     Attributes:
-        title: What it shows, and whose it is.
-        rows: The runs that it takes.
-        draw: Draws it from these; the words are said below its title.
-        tabled: Whether F1 is what it shows, so that its numbers are written too.
+        title: Source and content.
+        rows: Function that returns the rows that the figure needs.
+        draw: Function that draws the figure from resolved rows; the second argument is its subtitle. It returns None
+            if no row has runs.
+        has_numbers: Whether the figure shows F1, so that its numbers are written too.
     """
 
     title: str
     rows: Callable[[ReproductionConfig], tuple[RowSpec, ...]]
     draw: Callable[[Sequence[ResolvedRow], Sequence[str]], Figure | None]
-    tabled: bool = True
+    has_numbers: bool = True
 
 
-def _under(kind: str) -> Callable[[ReproductionConfig], tuple[RowSpec, ...]]:
-    """Late fusion, CAM and AMF under the conditions of a kind of AMF's suite."""
+def _condition_rows(kind: str) -> Callable[[ReproductionConfig], tuple[RowSpec, ...]]:
+    """Return late fusion, CAM and AMF under the conditions of one kind of AMF's suite."""
 
-    def rows(terms: ReproductionConfig) -> tuple[RowSpec, ...]:
-        conditions = tuple(one for one in find_suite("amf").conditions(VD) if one.kind == kind)
+    def rows(config: ReproductionConfig) -> tuple[RowSpec, ...]:
+        conditions = tuple(condition for condition in find_suite("amf").conditions(VD) if condition.kind == kind)
         return tuple(
             RowSpec(method, modalities=VD, conditions=conditions, label=method)
             for method in ("late_fusion", "cam", "amf")
@@ -57,85 +58,89 @@ def _under(kind: str) -> Callable[[ReproductionConfig], tuple[RowSpec, ...]]:
     return rows
 
 
-def _swept(terms: ReproductionConfig) -> tuple[RowSpec, ...]:
-    """MCM on both modalities: no, a quarter, half, three quarters and all of the pre-training; then the masks."""
-    recipe = find_method("mcm").method_class.Recipe.from_preset(terms.preset, terms.changes)
-    whole = int(recipe.model_dump()["pretrain_epochs"])
-    epochs = dict.fromkeys(round(whole * quarter / QUARTERS) for quarter in range(QUARTERS + 1))
-    found = [("pretrain_epochs", value) for value in epochs] + [("mask", value) for value in MASKS]
-    return tuple(RowSpec("mcm", {key: value}, VD, label=f"{SWEPT[key]}: {value:g}") for key, value in found)
+def _sweep_rows(config: ReproductionConfig) -> tuple[RowSpec, ...]:
+    """Return MCM with 0, 1/4, 1/2, 3/4 and all of the pre-training epochs, then with each mask ratio."""
+    recipe = find_method("mcm").method_class.Recipe.from_preset(config.preset, config.changes)
+    total = int(recipe.model_dump()["pretrain_epochs"])
+    epochs = dict.fromkeys(round(total * quarter / QUARTERS) for quarter in range(QUARTERS + 1))
+    settings = [("pretrain_epochs", value) for value in epochs] + [("mask", value) for value in MASKS]
+    return tuple(RowSpec("mcm", {key: value}, VD, label=f"{SWEPT[key]}: {value:g}") for key, value in settings)
 
 
-def _profiles(found: Sequence[ResolvedRow]) -> list[RobustnessProfile]:
+def _profiles(rows: Sequence[ResolvedRow]) -> list[RobustnessProfile]:
     profiles = []
-    for one in (one for one in found if one.configs):
-        counts = [record.counts for record in one.records()]
-        modalities = one.configs[0].task.modalities
-        profiles.append(robustness_profile.build_profile(one.spec.label, modalities, counts, one.spec.conditions))
+    for row in (row for row in rows if row.configs):
+        counts, modalities = [record.counts for record in row.records()], row.configs[0].task.modalities
+        profiles.append(robustness_profile.build_profile(row.spec.label, modalities, counts, row.spec.conditions))
     return profiles
 
 
-def _bars(found: Sequence[ResolvedRow], words: Sequence[str]) -> Figure | None:
-    return robustness_bars.bars(_profiles(found), [*words, "lines: 95 % interval over subjects"])
+def _draw_bars(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure | None:
+    return robustness_bars.bars(_profiles(rows), [*subtitle, "lines: 95 % interval over subjects"])
 
 
-def _curves(found: Sequence[ResolvedRow], words: Sequence[str]) -> Figure | None:
-    return noise_curves.plot(_profiles(found), "noise", [*words, "shaded: 95 % interval over subjects"])
+def _draw_curves(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure | None:
+    return noise_curves.plot(_profiles(rows), "noise", [*subtitle, "shaded: 95 % interval over subjects"])
 
 
-def _sweep(found: Sequence[ResolvedRow], words: Sequence[str]) -> Figure | None:
+def _draw_sweep(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure | None:
     panels: defaultdict[str, dict[float, ConfidenceInterval]] = defaultdict(dict)
-    for one in (one for one in found if one.configs):
-        ((key, value),) = one.spec.settings.items()
-        panels[SWEPT[key]][value] = f1_interval([record.counts for record in one.records()])
+    for row in (row for row in rows if row.configs):
+        ((key, value),) = row.spec.settings.items()
+        panels[SWEPT[key]][value] = f1_interval([record.counts for record in row.records()])
     if not panels:
         return None
-    return sweeps.plot(panels, "F1 by pre-training", ["MCM", *words, "shaded: 95 % interval over subjects"])
+    return sweeps.plot(panels, "F1 by pre-training", ["MCM", *subtitle, "shaded: 95 % interval over subjects"])
 
 
-def _restored(masks: Sequence[float]) -> Callable[[Sequence[ResolvedRow], Sequence[str]], Figure | None]:
-    """Reconstructions by the first seed's first fold."""
+def _draw_reconstructions(
+    masks: Sequence[float],
+) -> Callable[[Sequence[ResolvedRow], Sequence[str]], Figure | None]:
+    """Return a function that draws reconstructions by the first fold of the first seed."""
 
-    def draw(found: Sequence[ResolvedRow], words: Sequence[str]) -> Figure | None:
-        plans = found[0].configs
-        if not plans:
+    def draw(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure | None:
+        if not rows[0].configs:
             return None
-        made = reconstructions.compute(plans[0], 1, masks, _FRAMES)
-        return reconstructions.plot(made, caption(plans[0], "fold 1, test", f"run {plans[0].run_id[:8]}"))
+        config = rows[0].configs[0]
+        examples = reconstructions.compute(config, 1, masks, _FRAMES)
+        return reconstructions.plot(examples, caption(config, "fold 1, test", f"run {config.run_id[:8]}"))
 
     return draw
 
 
-def _known(found: Sequence[ResolvedRow], words: Sequence[str]) -> Figure | None:
-    plans = found[0].configs
-    if not plans:
+def _draw_au_pairs(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure | None:
+    if not rows[0].configs:
         return None
-    made = au_pairs.compute(plans[0], 1)
-    return au_pairs.plot(made, plans[0].protocol.aus, caption(plans[0], "fold 1", f"run {plans[0].run_id[:8]}"))
+    config = rows[0].configs[0]
+    statistics = au_pairs.compute(config, 1)
+    return au_pairs.plot(statistics, config.protocol.aus, caption(config, "fold 1", f"run {config.run_id[:8]}"))
 
 
-def _one(method: str, modalities: tuple[Modality, ...]) -> Callable[[ReproductionConfig], tuple[RowSpec, ...]]:
-    return lambda terms: (RowSpec(method, modalities=modalities, weights=True, label=method),)
+def _weight_row(method: str, modalities: tuple[Modality, ...]) -> Callable[[ReproductionConfig], tuple[RowSpec, ...]]:
+    return lambda config: (RowSpec(method, modalities=modalities, weights=True, label=method),)
 
 
 FIGURES: dict[str, PaperFigure] = {
-    "amf-figure-4": PaperFigure("AMF, Fig. 4: F1 with a modality missing", _under("missing"), _bars),
-    "amf-figure-5": PaperFigure("AMF, Fig. 5: F1 under noise", _under("noise"), _curves),
+    "amf-figure-4": PaperFigure("AMF, Fig. 4: F1 with a modality missing", _condition_rows("missing"), _draw_bars),
+    "amf-figure-5": PaperFigure("AMF, Fig. 5: F1 under noise", _condition_rows("noise"), _draw_curves),
     "mcm-figure-4": PaperFigure(
         "MCM, Fig. 4: reconstructions by share of the mask",
-        _one("mcm", VD),
-        _restored((0.5, 0.75, 0.9)),
-        tabled=False,
+        _weight_row("mcm", VD),
+        _draw_reconstructions((0.5, 0.75, 0.9)),
+        has_numbers=False,
     ),
-    "mcm-figure-6": PaperFigure("MCM, Fig. 6: F1 by epochs and by mask of pre-training", _swept, _sweep),
+    "mcm-figure-6": PaperFigure("MCM, Fig. 6: F1 by epochs and by mask of pre-training", _sweep_rows, _draw_sweep),
     "au-vmae-figure-6": PaperFigure(
-        "AU-vMAE, Fig. 6: knowledge of AU pairs in labels and predictions", _one("au_vmae", V), _known, tabled=False
+        "AU-vMAE, Fig. 6: knowledge of AU pairs in labels and predictions",
+        _weight_row("au_vmae", V),
+        _draw_au_pairs,
+        has_numbers=False,
     ),
     "au-vmae-appendix-figure-1": PaperFigure(
         "AU-vMAE, appendix, Fig. 1: reconstructions by share of the mask",
-        _one("au_vmae", V),
-        _restored((0.0, 0.5, 0.9)),
-        tabled=False,
+        _weight_row("au_vmae", V),
+        _draw_reconstructions((0.0, 0.5, 0.9)),
+        has_numbers=False,
     ),
 }
-"""Every figure that can be made, by name."""
+"""Figures that can be reproduced, by name."""

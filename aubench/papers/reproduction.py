@@ -1,164 +1,149 @@
-"""What ``aubench reproduce`` says of runs that are there or lack, and how it makes these."""
+"""Runs that exhibits of papers need: their numbers, the estimated time of missing ones, and their execution."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aubench.cli.progress import print_line
+from aubench.papers import runtime_estimate
+from aubench.papers.required_runs import RequiredRun, unique_runs
 
 if TYPE_CHECKING:
-    from aubench.papers.required_runs import RequiredRun
+    import pandas as pd
+
+    from aubench.core.conditions import Condition
     from aubench.papers.row_specs import ResolvedRow
+    from aubench.results.record import RecordInfo
     from aubench.runs.config import RunConfig
+    from aubench.runs.devices import DeviceChoice
 
-_Todo = dict[str, "RequiredRun"]
-"""Runs by id."""
+Train = Callable[[Sequence["RunConfig"], Sequence[int]], None]
+"""Function that trains folds (their numbers) of runs."""
+Evaluate = Callable[[Sequence["RunConfig"], Callable[["RunConfig"], "Sequence[Condition]"]], None]
+"""Function that evaluates runs under the conditions that its second argument returns."""
 
 
-def list_exhibits(titles: Mapping[str, str], found: Mapping[str, Sequence[ResolvedRow]]) -> str:
-    """The table of everything that can be made: what it shows, the runs it takes, and how many are there."""
-    from tabulate import tabulate
+def exhibit_table(titles: Mapping[str, str], rows: Mapping[str, Sequence[ResolvedRow]]) -> pd.DataFrame:
+    """Return the table of exhibits: content, methods, number of runs, and how many of them exist.
 
-    rows = []
-    for name, title in titles.items():
-        rows.append((name, title, _methods(found[name]), *_counted(_runs(found[name]).values())))
-    every = _runs(one for needed in found.values() for one in needed)
-    rows.append(("--all", "runs that several share count once", "", *_counted(every.values())))
-    headers = ("name", "shows", "runs of", "runs", "made here", "on the leaderboard")
-    return tabulate(rows, headers, "github", disable_numparse=True)
+    Args:
+        titles: Title of each exhibit, by name.
+        rows: Resolved rows of each exhibit, by name.
+    """
+    import pandas as pd
+
+    lines = [(name, title, _methods(rows[name]), *_count(_runs(rows[name]).values())) for name, title in titles.items()]
+    all_runs = _runs(row for resolved in rows.values() for row in resolved)
+    lines.append(("--all", "shared runs count once", "", *_count(all_runs.values())))
+    return pd.DataFrame(lines, columns=["name", "content", "methods", "runs", "local", "on the leaderboard"])
 
 
 class PendingRuns:
-    """The runs that are still to be made.
+    """Missing runs of exhibits.
 
     Args:
-        found: What each table or figure takes, in the order in which they are made.
-        asked: Name of the protocol that was asked for.
-        device: Kind of device.
-        track: Whether MLflow is told.
-        records: Folders below which records tell how long runs take.
-        frames: In the store.
+        rows: Resolved rows of each exhibit, in the order of reproduction.
+        protocol: Name of the requested protocol.
+        choice: Devices.
+        records: Folders whose records give the speed of runs.
+        frames: Number of frames in the store.
     """
 
     def __init__(
         self,
-        found: Mapping[str, Sequence[ResolvedRow]],
-        asked: str,
-        device: str,
-        track: bool,
+        rows: Mapping[str, Sequence[ResolvedRow]],
+        protocol: str,
+        choice: DeviceChoice,
         records: Sequence[Path],
         frames: int,
     ) -> None:
-        from aubench.runs import devices, scheduler
+        self._choice, self._folders, self._frames = choice, records, frames
+        all_runs = _runs(row for resolved in rows.values() for row in resolved)
+        missing = {key: run for key, run in all_runs.items() if not run.is_available}
+        self._missing: dict[str, list[RequiredRun]] = {}
+        for name, resolved in rows.items():
+            keys = [key for key, run in _runs(resolved).items() if not run.is_available and key in missing]
+            self._missing[name] = [missing.pop(key) for key in keys]
+        self._counts = {name: _count(_runs(resolved).values()) for name, resolved in rows.items()}
+        self._reasons = {name: _reasons(resolved, protocol) for name, resolved in rows.items()}
 
-        self._track, self._folders, self._frames = track, records, frames
-        self._choice = devices.choose(device)
-        every = _runs(one for needed in found.values() for one in needed)
-        lacking = {key: run for key, run in every.items() if not run.is_available}
-        self._by_name: dict[str, _Todo] = {}
-        for name, needed in found.items():
-            own = (key for key, run in _runs(needed).items() if not run.is_available)
-            self._by_name[name] = {key: lacking.pop(key) for key in own if key in lacking}
-        self._counts = {name: _counted(_runs(needed).values()) for name, needed in found.items()}
-        self._reasons = {name: _reasons(needed, asked) for name, needed in found.items()}
-        if any(self._by_name.values()):
-            scheduler.preload_workers()
+    def __bool__(self) -> bool:
+        """Return whether a run is missing."""
+        return any(self._missing.values())
 
-    def print_summary(self) -> None:
-        """Tell which runs lack and about how long they take, and what cannot be made."""
-        from aubench.papers import runtime_estimate
+    def summary_lines(self) -> list[str]:
+        """Return one line per unreproducible row, per exhibit with its missing runs, and the estimated total time."""
+        lines = [f"{name}: {reason}" for name, reasons in self._reasons.items() for reason in reasons]
+        timings = runtime_estimate.read_timings(self._folders) if self else []
+        total = 0.0
+        for name, runs in self._missing.items():
+            count, _, published = self._counts[name]
+            suffix = f"; {published} of {count} runs on the leaderboard" if published else ""
+            if not runs:
+                lines.append(f"{name}: nothing to run{suffix}")
+                continue
+            seconds = self._seconds(runs, timings)
+            total += seconds
+            duration = runtime_estimate.format_duration(seconds)
+            labels = ", ".join(_label(run.config) for run in runs)
+            lines.append(f"{name}: {len(runs)} of {count} runs missing, about {duration}: {labels}{suffix}")
+        if total:
+            devices = f"{self._choice.count} x {self._choice.name}"
+            duration = runtime_estimate.format_duration(total)
+            lines.append(f"about {duration} in total on {devices}; repeat the command to resume an interrupted run")
+        return lines
 
-        for name, reasons in self._reasons.items():
-            for reason in reasons:
-                print_line(f"{name}: {reason}")
-        records = runtime_estimate.read_timings(self._folders) if any(self._by_name.values()) else []
-        seconds = {name: self._seconds(todo, records) for name, todo in self._by_name.items()}
-        for name, todo in self._by_name.items():
-            takes, _, published = self._counts[name]
-            taken = f"; {published} of its {takes} runs are on the leaderboard" if published else ""
-            if todo:
-                which = ", ".join(_told(run.config) for run in todo.values())
-                count = f"{len(todo)} of its {takes} runs to be made"
-                print_line(f"{name}: {count}, about {runtime_estimate.format_duration(seconds[name])}: {which}{taken}")
-            else:
-                print_line(f"{name}: nothing to run{taken}")
-        if total := sum(seconds.values()):
-            where = f"{self._choice.count} x {self._choice.name}"
-            print_line(
-                f"about {runtime_estimate.format_duration(total)} in all, on {where}; stopped, the same command goes on"
-            )
+    def run(self, name: str, train: Train, evaluate: Evaluate) -> None:
+        """Execute the missing runs of an exhibit."""
+        runs = self._missing[name]
+        untrained = [run.config for run in runs if run.missing_folds()]
+        for count in sorted({len(config.protocol.folds) for config in untrained}):
+            train([config for config in untrained if len(config.protocol.folds) == count], range(1, count + 1))
+        conditions = {run.config.run_id: run.conditions for run in runs if run.conditions}
+        configs = [run.config for run in runs if run.conditions]
+        if configs:
+            evaluate(configs, lambda config: conditions[config.run_id])
 
-    def run(self, name: str) -> None:
-        """Make what a table or figure lacks."""
-        from contextlib import nullcontext
-
-        from aubench.cli.run_progress import RunDisplay, show_conditions
-        from aubench.runs.runner import evaluate_conditions, run_folds
-        from aubench.tracking import background
-
-        todo = self._by_name[name]
-        if not todo:
-            return
-        plans = [run.config for run in todo.values()]
-        wanted = {key: run.conditions for key, run in todo.items() if run.conditions}
-        tracking = (
-            background.background([plan.run_dir for plan in plans], say=print_line) if self._track else nullcontext()
-        )
-        with tracking:
-            lacking = [run.config for run in todo.values() if run.missing_folds()]
-            for count in sorted({len(plan.protocol.folds) for plan in lacking}):
-                folds = list(range(1, count + 1))
-                own = [plan for plan in lacking if len(plan.protocol.folds) == count]
-                with RunDisplay(own, folds) as display:
-                    run_folds(own, folds, self._choice, display.show)
-            under = [plan for plan in plans if plan.run_id in wanted]
-            evaluate_conditions(under, lambda plan: wanted[plan.run_id], self._choice, show_conditions)
-
-    def _seconds(self, todo: _Todo, records: Sequence[Any]) -> float:
-        """About how long some runs take, side by side."""
-        from aubench.papers import runtime_estimate
-
+    def _seconds(self, runs: Sequence[RequiredRun], timings: Sequence[RecordInfo]) -> float:
+        """Return the estimated time of runs that share the devices."""
         kind, total = self._choice.kind, 0.0
-        for run in todo.values():
-            total += runtime_estimate.training(run.config, len(run.missing_folds()), records, kind, self._frames)
-            if run.conditions:
-                total += runtime_estimate.evaluation(run.config, len(run.conditions), records, kind, self._frames)
+        for run in runs:
+            total += runtime_estimate.training(run.config, len(run.missing_folds()), timings, kind, self._frames)
+            total += runtime_estimate.evaluation(run.config, len(run.conditions), timings, kind, self._frames)
         return total / max(1, self._choice.count)
 
 
-def _runs(needed: Iterable[ResolvedRow]) -> _Todo:
-    """Every run that some rows take, once."""
-    from aubench.papers.required_runs import unique_runs
-
-    return unique_runs(run for one in needed for run in one.runs)
+def _runs(rows: Iterable[ResolvedRow]) -> dict[str, RequiredRun]:
+    """Return the distinct runs of rows, by id."""
+    return unique_runs(run for row in rows for run in row.runs)
 
 
-def _counted(runs: Collection[RequiredRun]) -> tuple[int, int, int]:
-    """How many runs there are, how many were made here, and how many of the others are on the leaderboard."""
-    made = [run.is_local for run in runs]
-    return len(runs), sum(made), sum(run.is_published for run, here in zip(runs, made, strict=True) if not here)
+def _count(runs: Collection[RequiredRun]) -> tuple[int, int, int]:
+    """Return the number of runs, of local ones, and of others that are on the leaderboard."""
+    local = [run.is_local for run in runs]
+    published = sum(run.is_published for run, is_local in zip(runs, local, strict=True) if not is_local)
+    return len(runs), sum(local), published
 
 
-def _methods(needed: Sequence[ResolvedRow]) -> str:
-    return ", ".join(dict.fromkeys(one.spec.method for one in needed if one.configs))
+def _methods(rows: Sequence[ResolvedRow]) -> str:
+    return ", ".join(dict.fromkeys(row.spec.method for row in rows if row.configs))
 
 
-def _told(plan: RunConfig) -> str:
-    """A run in words: method, what of its recipe is not the preset's, modalities, seed."""
-    changed = [f"{key}={plan.recipe[key]}" for key in plan.overrides]
-    letters = "+".join(m.letter for m in plan.task.modalities)
-    return " ".join([plan.entry.name, *changed, letters, f"seed {plan.seed}"])
+def _label(config: RunConfig) -> str:
+    """Return method, overridden recipe values, modalities and seed of a run."""
+    overrides = [f"{key}={config.recipe[key]}" for key in config.overrides]
+    letters = "+".join(m.letter for m in config.task.modalities)
+    return " ".join([config.entry.name, *overrides, letters, f"seed {config.seed}"])
 
 
-def _reasons(needed: Sequence[ResolvedRow], asked: str) -> list[str]:
-    """What cannot be made of rows that have a method here, and which are made on another protocol; each once."""
+def _reasons(rows: Sequence[ResolvedRow], protocol: str) -> list[str]:
+    """Return which rows use another protocol, and why rows with a method here are not reproduced."""
     moved = {
-        f"rows of {one.spec.dataset} are made on {plan.protocol.name}"
-        for one in needed
-        for plan in one.configs
-        if plan.protocol.name != asked
+        f"rows of {row.spec.dataset} use {config.protocol.name}"
+        for row in rows
+        for config in row.configs
+        if config.protocol.name != protocol
     }
-    unmade = (f"row of {one.spec.method} not made: {one.reason}" for one in needed if one.spec.method and one.reason)
-    return [*sorted(moved), *dict.fromkeys(unmade)]
+    skipped = (f"row of {row.spec.method} skipped: {row.reason}" for row in rows if row.spec.method and row.reason)
+    return [*sorted(moved), *dict.fromkeys(skipped)]

@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
 from aubench._util import atomic
+from aubench._util.main_module import hide_main_module
 from aubench.core.errors import AubenchError
 from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
@@ -108,7 +109,8 @@ class FoldScheduler:
         context = multiprocessing.get_context("forkserver")
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=_run_job, args=(sender, job, self._kind, slot), daemon=True)
-        process.start()
+        with hide_main_module():
+            process.start()
         sender.close()
         self._running[receiver] = (job, process, slot)
 

@@ -160,7 +160,7 @@ def test_runs_that_lack_the_condition_are_passed_over_and_named(call, tmp_path, 
     done = call("compare", "runs", "--condition", "zero:visual", "--format", "csv")
     assert done.code == 0, done.err
     assert sorted(done.err.splitlines()) == [
-        f"passed over runs/{name}: does not have the condition 'zero:visual'" for name in ("cam0", "late_fusion1")
+        f"skipped runs/{name}: does not have the condition 'zero:visual'" for name in ("cam0", "late_fusion1")
     ]
     assert {(row["method"], row["seeds"]) for row in rows(done.out)[:2]} == {("amf", "2"), ("late_fusion", "1")}
     alone = call("compare", "runs/amf0", "runs/cam0", "--condition", "zero:visual")

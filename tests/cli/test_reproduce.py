@@ -72,9 +72,9 @@ def test_what_lacks_is_made_once_and_told_beforehand(call, small_store, root):
     done = call(*asked)
     assert done.code == 0, done.err
     first, *_ = (line for line in done.err.splitlines() if line.startswith("amf-table-4"))
-    assert re.match(r"amf-table-4: 2 of its 2 runs to be made, about .*: late_fusion .*cut_switch=0.5", first)
+    assert re.match(r"amf-table-4: 2 of 2 runs missing, about .*: late_fusion .*cut_switch=0.5", first)
     assert done.err.index(first) < done.err.index("frames/s")
-    assert "mcm-table-2: row of mcm not made: needs a protocol of disfa" in done.err
+    assert "mcm-table-2: row of mcm skipped: needs a protocol of disfa" in done.err
     written = [Path(line.removeprefix("wrote ")) for line in done.out.splitlines()]
     assert [path.name for path in written] == ["amf-table-4.md", "mcm-table-2.md"]
     content = [path.read_bytes() for path in written]
@@ -88,13 +88,13 @@ def test_what_lacks_is_made_once_and_told_beforehand(call, small_store, root):
     for record in list(Path("runs").rglob("record")):
         shutil.copytree(record, root / "variants" / "records" / record.parent.relative_to("runs"))
     elsewhere = call(*asked, "--runs", "others")
-    assert "amf-table-4: nothing to run; 2 of its 2 runs are on the leaderboard" in elsewhere.err
+    assert "amf-table-4: nothing to run; 2 of 2 runs on the leaderboard" in elsewhere.err
     assert [path.read_bytes() for path in written] == content and not Path("others").exists()
     shutil.rmtree(root / "variants")
 
     result = next(Path("runs").rglob(f"fold2/{RESULT}"))
     result.unlink()
-    assert "amf-table-4: 1 of its 2 runs to be made" in call(*asked, "--format", "csv").err
+    assert "amf-table-4: 1 of 2 runs missing" in call(*asked, "--format", "csv").err
     found = list(csv.DictReader(written[0].with_suffix(".csv").open()))
     assert [line["Numbers"] for line in found] == ["paper", "here"] * 2
     assert written[0].read_bytes() == content[0]
@@ -108,4 +108,4 @@ def test_a_figure_is_drawn_with_its_numbers(call, small_store):
     ]
     text = Path("drawn/amf-figure-4.md").read_text()
     assert text.count("| paper ") == 8 and text.count("| here ") == 8
-    assert "missing:visual" in text and "put under 2 conditions" in done.err
+    assert "missing:visual" in text and "evaluated under 2 conditions" in done.err

@@ -51,7 +51,7 @@ def run_of(method: str) -> Path:
 def test_every_finished_run_is_evaluated_once_and_told_the_same_twice(asked, call):
     first = asked()
     assert first.code == 0, first.err
-    assert first.err.count("put under 8 conditions") == 6
+    assert first.err.count("evaluated under 8 conditions") == 6
     assert all(line in first.out for line in ("| cam ", "| late_fusion ", "noise:all:0.8", "leave-one-out (zero)"))
     names = ["curves", "heatmap_cam", "heatmap_late_fusion", "missing"]
     wanted = sorted([f"{name}{suffix}" for name in names for suffix in (".png", ".svg")] + ["robustness.md"])
@@ -96,14 +96,14 @@ def test_what_is_not_finished_is_passed_over_and_named(asked):
     (cam / "fold2/result.json").unlink()
     found = asked()
     assert found.code == 0, found.err
-    assert f"passed over {cam}: has 2 of 3 folds\n" in found.err
+    assert f"skipped {cam}: has 2 of 3 folds\n" in found.err
     assert "cam" not in found.out
     header = json.loads((late / "run.json").read_text())
     del header["asked"]
     (late / "run.json").write_text(json.dumps(header))
     none = asked()
     assert none.code == 2
-    assert f"passed over {late}: is of an earlier version; run it again\n" in none.err
+    assert f"skipped {late}: is of an earlier version; run it again\n" in none.err
     assert none.err.splitlines()[-1] == "aubench: no finished run among 2; finish one with `aubench run`"
 
 
@@ -123,7 +123,7 @@ def test_a_record_that_was_not_rewritten_is(asked):
     for name, content in clean.items():
         Path(name).write_bytes(content)
     again = asked("--method", "cam", "--noise", "0.2")
-    assert again.code == 0 and "put under" not in again.err
+    assert again.code == 0 and "evaluated under" not in again.err
     assert outputs(f"{run_of('cam')}/record") == whole
 
 
@@ -134,7 +134,7 @@ def test_a_record_that_was_not_rewritten_is(asked):
         (("--protocol", "bp4d_3fold"), "--protocol: no run of 'bp4d_3fold'"),
         (("--suite", "amff"), "--suite: no suite 'amff'; did you mean 'amf'?"),
         (("--suite", "every_subset"), "--noise: suite 'every_subset' has no noise to change"),
-        (("--noise", "much"), "--noise: 'much' are no standard deviations"),
+        (("--noise", "much"), "--noise: 'much' is not a list of standard deviations"),
         (("--noise", "-1"), "--noise: "),
         (("--format", "html"), "--format: no format 'html'"),
         (("--run", "nothing"), "nothing: is neither a run's folder nor the id of a run"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aubench.cli import method_reference
+from aubench.papers import method_reference
 from aubench.core.registry import builtin_methods
 
 PAGE = Path(__file__).parents[2] / "docs/methods.md"

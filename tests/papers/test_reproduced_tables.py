@@ -13,7 +13,7 @@ from aubench.core.errors import RecordError
 from aubench.metrics.intervals import f1_interval
 from aubench.metrics.scores import summary_of
 from aubench.papers import reproduced_tables
-from aubench.papers.reproduced_tables import FigurePoint, MeasuredResult
+from aubench.papers.measured_numbers import FigurePoint, MeasuredResult
 from aubench.results.record import Record, RecordInfo
 from aubench.results.schema import Cost
 
@@ -123,7 +123,7 @@ def test_accuracy_has_its_spread(tables, make_record):
     records = tuple(make_record("au_vmae", seed=seed) for seed in (0, 1))
     ours = [MeasuredResult(records) if row.method_here else NONE for row in table.rows]
     *_, here = lines(reproduced_tables.render(table, ours, "csv"))
-    assert here["Avg."] == f"{50 * sum(summary_of(record).value("acc") for record in records):.1f}"
+    assert here["Avg."] == f"{50 * sum(summary_of(r).value('acc') for r in records):.1f}"
     assert here["Interval"].startswith("± ")
 
 
@@ -158,10 +158,10 @@ def test_records_that_do_not_belong_together_are_refused(tables, make_record):
 
 def test_numbers_of_a_figure(make_record):
     record = make_record("mcm")
-    (line,) = lines(reproduced_tables.points("A figure", [FigurePoint("half", "clean", (record,))], "csv"))
+    (line,) = lines(reproduced_tables.render_points("A figure", [FigurePoint("half", "clean", (record,))], "csv"))
     assert (line["Row"], line["Condition"], line["F1"]) == ("half", "clean", f"{100 * summary_of(record).f1_mean:.1f}")
     assert float(line["F1 low"]) < float(line["F1"]) < float(line["F1 high"])
-    text = reproduced_tables.points("A figure", [FigurePoint("half", "clean", (record,))], "markdown")
+    text = reproduced_tables.render_points("A figure", [FigurePoint("half", "clean", (record,))], "markdown")
     assert text.startswith("# A figure") and record.info.run[:8] in text
 
 
@@ -169,8 +169,8 @@ def test_numbers_of_a_figure(make_record):
 def test_the_page_of_a_figure_shows_its_picture(tables, make_record, form, shown):
     record, table = make_record("amf"), tables["amf_table_4"]
     for text in (
-        reproduced_tables.points("A figure", [FigurePoint("half", "clean", (record,))], form, "a-figure.png"),
+        reproduced_tables.render_points("A figure", [FigurePoint("half", "clean", (record,))], form, "a-figure.png"),
         reproduced_tables.render(table, [MeasuredResult((record,)), *[NONE] * 3], form, "a-figure.png"),
     ):
         assert ("](a-figure.png)" in text) == shown
-    assert "![" not in reproduced_tables.points("A figure", [FigurePoint("half", "clean", (record,))], form)
+    assert "![" not in reproduced_tables.render_points("A figure", [FigurePoint("half", "clean", (record,))], form)

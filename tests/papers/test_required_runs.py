@@ -14,6 +14,7 @@ from aubench.papers.reproduction import PendingRuns
 from aubench.papers.required_runs import RequiredRun, unique_runs
 from aubench.papers.row_specs import ResolvedRow, RowSpec
 from aubench.results.record import Record, RecordInfo
+from aubench.runs import devices
 from aubench.runs.fold import RESULT
 
 GONE, NOISE = Condition.parse("missing:visual"), Condition.parse("noise:all:0.5")
@@ -81,15 +82,14 @@ def test_a_record_that_tells_too_little_does_not(due, publish, tmp_path):
     assert not due(method="cam").is_published
 
 
-def test_a_run_is_made_for_what_lacks_it_not_for_a_table_that_its_record_makes(due, publish, tmp_path, capsys):
+def test_a_run_is_made_for_what_lacks_it_not_for_a_table_that_its_record_makes(due, publish, tmp_path):
     table, figure = due(), due(weights=True)
     publish(table, tmp_path / "records")
     wanted = RowSpec("amf")
     found = {"table": [ResolvedRow(wanted, (table,))], "figure": [ResolvedRow(wanted, (figure,))]}
-    PendingRuns(found, "synth_3fold", "cpu", False, [tmp_path], 100).print_summary()
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == "table: nothing to run; 1 of its 1 runs are on the leaderboard"
-    assert said[1].startswith("figure: 1 of its 1 runs to be made, about ") and said[1].endswith(": amf V+D seed 5")
+    lines = PendingRuns(found, "synth_3fold", devices.choose("cpu"), [tmp_path], 100).summary_lines()
+    assert lines[0] == "table: nothing to run; 1 of 1 runs on the leaderboard"
+    assert lines[1].startswith("figure: 1 of 1 runs missing, about ") and lines[1].endswith(": amf V+D seed 5")
 
 
 def test_a_record_of_another_run_in_its_place_does_not(due, publish, tmp_path):

@@ -146,20 +146,24 @@ def test_an_interrupted_trial_is_queued_again_with_its_values(search_for, tmp_pa
 
 def test_the_python_entry_takes_a_sampler_of_ones_own(small_store, tmp_path, monkeypatch):
     monkeypatch.setattr(trial_module, "run_jobs", here)
-    study = aubench.tune(
+    results = aubench.tune(
         "late_fusion",
         "synth_3fold",
         2,
         sampler=optuna.samplers.RandomSampler(seed=3),
         pruner="none",
         fold="1",
-        changes={"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1},
+        overrides={"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1},
         space=["learning_rate"],
         store=small_store,
         runs=tmp_path / "runs",
         device="cpu",
     )
+    (study,) = results.studies
     assert isinstance(study, optuna.Study)
+    frame = results.to_dataframe()
+    assert list(frame["recipe.learning_rate"]) == [trial.params["learning_rate"] for trial in study.trials]
+    assert list(frame["f1"]) == study.trials_dataframe()["value"].tolist() and set(frame["state"]) == {"complete"}
     assert len({trial.params["learning_rate"] for trial in study.trials}) == 2
     assert study.user_attrs["aubench"]["sampler"] == "RandomSampler"
 

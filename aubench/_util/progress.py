@@ -1,4 +1,4 @@
-"""How long work shows: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long work on stderr: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-_LINE_EVERY = 10.0
+_LINE_INTERVAL = 10.0
 """Seconds between plain lines."""
 
 
-def on_terminal() -> bool:
-    """Whether a person looks at stderr."""
+def is_terminal() -> bool:
+    """Return whether stderr is a terminal."""
     return sys.stderr.isatty()
 
 
 def print_line(text: str) -> None:
-    """Say one line beside the results."""
+    """Print a line to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A progress bar on stderr; invisible where nobody looks."""
+    """Show a progress bar on stderr; invisible unless stderr is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not on_terminal()) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=not is_terminal()) as progress:
         yield progress
 
 
 @contextmanager
-def count_progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback that shows how much of one thing is done: ``callback(done, total)``."""
+def count_progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Provide a callback ``callback(done, total)`` that shows the progress of one task."""
     with progress_bar() as progress:
         task = None
-        said = time.monotonic()
+        last_line = time.monotonic()
 
         def show(done: int, total: int) -> None:
-            nonlocal task, said
+            nonlocal task, last_line
             if task is None:
-                task = progress.add_task(what, total=total)
+                task = progress.add_task(description, total=total)
             progress.update(task, completed=done, total=total)
-            due = time.monotonic() - said > _LINE_EVERY or done == total
-            if due and total and not on_terminal():
-                said = time.monotonic()
-                print_line(f"{what}: {done} of {total}")
+            is_due = time.monotonic() - last_line > _LINE_INTERVAL or done == total
+            if is_due and total and not is_terminal():
+                last_line = time.monotonic()
+                print_line(f"{description}: {done} of {total}")
 
         yield show

@@ -1,10 +1,14 @@
-"""The methods, side by side and one by one, as a page: cost, fidelity, recipe, departures from the paper."""
+"""Reference page of methods: cost, fidelity, recipe and deviations from the paper."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from tabulate import tabulate
 
 from aubench.core.recipe import Recipe
 from aubench.core.registry import MethodEntry, find_method
@@ -13,17 +17,17 @@ from aubench.evaluation.flops import count_flops
 from aubench.results.schema import Compute
 
 AUS = 12
-"""AUs that costs are counted for."""
-NOTHING = "–"
+"""Number of AUs for which costs are counted."""
+_TEMPLATE = Path(__file__).parent / "templates" / "methods.md"
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What a preset of a method costs on some modalities.
+    """Cost of a method on a set of modalities.
 
     Attributes:
-        task: With the modalities that the method uses.
-        compute: Per frame.
+        task: Task with the modalities that the method uses.
+        compute: Operations and parameters, per frame.
     """
 
     task: Task
@@ -31,45 +35,33 @@ class Costs:
 
     @property
     def letters(self) -> str:
-        """The modalities' letters."""
+        """Letters of the modalities."""
         return "+".join(m.letter for m in self.task.modalities)
 
 
 def costs(entry: MethodEntry, preset: str) -> Iterator[Costs]:
-    """Costs on every set of modalities that the method distinguishes, the largest first."""
+    """Yield the cost on each distinct set of modalities that the method uses, largest first."""
     recipe = entry.method_class.Recipe.from_preset(preset, {})
-    for task in _accepted(entry, recipe):
+    for task in _tasks(entry, recipe):
         yield Costs(task, count_flops(entry.method_class, task, recipe))
 
 
-def _accepted(entry: MethodEntry, recipe: Recipe) -> list[Task]:
+def _tasks(entry: MethodEntry, recipe: Recipe) -> list[Task]:
+    method = entry.method_class
     sizes = range(len(Modality), 0, -1)
     sets = itertools.chain.from_iterable(itertools.combinations(Modality, size) for size in sizes)
     offered = [Task(modalities, tuple(range(1, AUS + 1)), recipe.crop) for modalities in sets]
-    accepted = [task for task in offered if entry.method_class.unsupported_reason(task, recipe) is None]
-    used = [Task(entry.method_class.select_modalities(task, recipe), task.aus, task.image_size) for task in accepted]
+    supported = [task for task in offered if method.unsupported_reason(task, recipe) is None]
+    used = [Task(method.select_modalities(task, recipe), task.aus, task.image_size) for task in supported]
     return list(dict.fromkeys(used))
 
 
 def page(names: Sequence[str]) -> str:
-    """Everything about some methods in Markdown."""
+    """Return the page of some methods in Markdown."""
     entries = [find_method(name) for name in names]
-    parts = [_HEAD, _table(entries), _COSTS, _cost_table(entries), *(_chapter(entry) for entry in entries)]
-    return "\n\n".join(parts) + "\n"
-
-
-_HEAD = """# Methods
-
-Made by `aubench methods --page docs/methods.md` from the methods themselves; a test keeps it true.
-
-`paper` is the recipe as published, `tiny` the same code on narrow encoders for two CPU cores. What *fidelity* means
-stands in [Add a method](add-a-method.md#the-card); where a method departs from its paper stands below."""
-
-_COSTS = """## What a prediction costs
-
-Per frame, for 12 AUs, without what a method needs in training alone. A multiply-accumulate (MAC) is two floating-point
-operations; what is counted, and what is not, stands in [Methodology](methodology.md). Parameters include those that
-training alone uses."""
+    sections = "\n\n".join(map(_section, entries))
+    text = Template(_TEMPLATE.read_text(encoding="utf-8"))
+    return text.substitute(methods=_table(entries), costs=_cost_table(entries), sections=sections)
 
 
 def _table(entries: Sequence[MethodEntry]) -> str:
@@ -88,10 +80,11 @@ def _table(entries: Sequence[MethodEntry]) -> str:
 def _cost_table(entries: Sequence[MethodEntry]) -> str:
     rows = []
     for entry in entries:
-        tiny = {each.letters: each.compute for each in costs(entry, "tiny")}
-        for each in costs(entry, "paper"):
-            if each.letters in ("V", "V+D", "V+D+T") or len(each.task.modalities) == 1:
-                rows.append((f"`{entry.name}`", each.letters, *_cells(each.compute), *_cells(tiny[each.letters])[::2]))
+        tiny = {cost.letters: cost.compute for cost in costs(entry, "tiny")}
+        for cost in costs(entry, "paper"):
+            if cost.letters in ("V", "V+D", "V+D+T") or len(cost.task.modalities) == 1:
+                cells = (*_cells(cost.compute), *_cells(tiny[cost.letters])[::2])
+                rows.append((f"`{entry.name}`", cost.letters, *cells))
     return _markdown(
         ("method", "modalities", "GFLOPs", "GMACs", "M parameters", "GFLOPs of `tiny`", "M parameters of `tiny`"), rows
     )
@@ -102,25 +95,25 @@ def _cells(compute: Compute) -> tuple[str, str, str]:
     return f"{total.flops / 1e9:.3g}", f"{total.macs / 1e9:.3g}", f"{total.parameters / 1e6:.3g}"
 
 
-def _chapter(entry: MethodEntry) -> str:
+def _section(entry: MethodEntry) -> str:
     card = entry.method_class.card
     parts = [f"## {entry.name}", f"{card.title}. {_paper(entry)}. Fidelity: {card.fidelity}."]
-    parts.append("\n".join(f"- {sentence}" for sentence in card.deviations) or "It departs nowhere.")
-    parts.append(_recipe(entry.method_class.Recipe))
+    parts.append("\n".join(f"- {sentence}" for sentence in card.deviations) or "No deviations from the paper.")
+    parts.append(_recipe_table(entry.method_class.Recipe))
     return "\n\n".join(parts)
 
 
-def _recipe(recipe: type[Recipe]) -> str:
+def _recipe_table(recipe: type[Recipe]) -> str:
     paper, tiny = (recipe.from_preset(preset, {}).model_dump(mode="json") for preset in ("paper", "tiny"))
     rows = [
         (f"`{name}`", _value(paper[name]), _value(tiny[name]), (field.description or "").replace("|", "\\|"))
         for name, field in recipe.model_fields.items()
     ]
-    return _markdown(("recipe", "`paper`", "`tiny`", "what it is"), rows)
+    return _markdown(("recipe", "`paper`", "`tiny`", "meaning"), rows)
 
 
 def _value(value: object) -> str:
-    return NOTHING if value is None else f"{value:g}" if isinstance(value, float) else str(value).lower()
+    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
 def _paper(entry: MethodEntry) -> str:
@@ -128,6 +121,4 @@ def _paper(entry: MethodEntry) -> str:
 
 
 def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    from tabulate import tabulate
-
     return tabulate(rows, headers, "github", disable_numparse=True)

@@ -1,0 +1,78 @@
+"""Execution of planned runs with progress display, figures and tracking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from aubench._util.progress import print_line
+from aubench.api.run_display import RunDisplay, show_conditions
+
+if TYPE_CHECKING:
+    from aubench.core.conditions import Condition
+    from aubench.leaderboard.records import StoredRecord
+    from aubench.runs.config import RunConfig
+    from aubench.runs.devices import DeviceChoice
+
+
+def train(configs: Sequence[RunConfig], folds: Sequence[int], choice: DeviceChoice, track: bool) -> None:
+    """Train and score folds; finished folds are skipped.
+
+    Args:
+        configs: Runs.
+        folds: Numbers of the folds.
+        choice: Devices.
+        track: Whether to send the runs to MLflow.
+
+    Raises:
+        AubenchError: A fold failed; the results of the others are stored.
+    """
+    from aubench.runs.runner import run_folds
+
+    with _tracking(configs, track), RunDisplay() as display:
+        run_folds(configs, folds, choice, display.show)
+
+
+def evaluate(
+    configs: Sequence[RunConfig],
+    conditions: Callable[[RunConfig], Sequence[Condition]],
+    choice: DeviceChoice,
+    track: bool,
+) -> None:
+    """Evaluate finished folds under test conditions; stored results are reused.
+
+    Args:
+        configs: Finished runs.
+        conditions: Function that returns the conditions of a run.
+        choice: Devices.
+        track: Whether to send the results to MLflow.
+
+    Raises:
+        AubenchError: A fold failed; the results of the others are stored.
+    """
+    from aubench.runs.runner import evaluate_conditions
+
+    with _tracking(configs, track):
+        evaluate_conditions(configs, conditions, choice, show_conditions)
+
+
+def read_stored_records(configs: Sequence[RunConfig]) -> tuple[StoredRecord, ...]:
+    """Return the records of those runs that have one."""
+    from aubench.leaderboard.records import StoredRecord
+    from aubench.results import record
+    from aubench.runs.runner import RECORD_DIR
+
+    folders = [config.run_dir / RECORD_DIR for config in configs]
+    return tuple(StoredRecord(path, record.read(path)) for path in folders if (path / record.FILE).exists())
+
+
+@contextmanager
+def _tracking(configs: Sequence[RunConfig], track: bool) -> Iterator[None]:
+    if not track:
+        yield
+        return
+    from aubench.tracking.background import background
+
+    with background([config.run_dir for config in configs], say=print_line):
+        yield

@@ -1,0 +1,243 @@
+"""Functions that train methods and evaluate them under test conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aubench._util.progress import count_progress, print_line
+from aubench.api import execution
+from aubench.api.planning import Names, check_seeds, plan_runs, plan_tuned_runs, split_names
+from aubench.api.results_view import Results, RobustnessResults, check_form, frame_text
+
+if TYPE_CHECKING:
+    from aubench.core.suites import Suite
+    from aubench.metrics.robustness_profile import RobustnessProfile
+    from aubench.runs.config import RunConfig
+
+
+def run(
+    method: Names | None = None,
+    protocol: str | None = None,
+    *,
+    seeds: int | Sequence[int] = 0,
+    fold: int | str | None = None,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    pretrained: str | None = None,
+    selection: str = "inner_val",
+    modalities: Names | None = None,
+    store: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "32-true",
+    runs: str | Path = "runs",
+    track: bool = False,
+    from_study: str | None = None,
+    storage: str | None = None,
+    report: Callable[[Results], None] = lambda results: None,
+) -> Results:
+    """Train and score methods on every fold, as ``aubench run`` does.
+
+    Repeat the call to resume an interrupted run. Finished folds are skipped.
+
+    Args:
+        method: Names or ``.py`` files, or ``all`` for every method that supports the protocol.
+        protocol: Name of a protocol, or a ``.toml`` file.
+        seeds: Seeds, one run each.
+        fold: Number or alias of the only fold to run; all folds if None.
+        preset: Name of the recipe preset; the protocol's if None.
+        overrides: Recipe values that differ from the preset.
+        pretrained: Initial weights: ``imagenet``, ``mae``, ``videomae``, ``none`` or a ``.safetensors`` file.
+        selection: Rule that selects the scored epoch: ``inner_val``, ``last`` or ``oracle_test`` (leaks).
+        modalities: Modalities to narrow the protocol to.
+        store: Folder of the data set's store; the default one if None.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        precision: ``32-true`` or ``bf16-mixed``.
+        runs: Folder of all runs.
+        track: Whether to send the runs to MLflow.
+        from_study: Name of a study whose best recipe is run. It sets method, protocol and recipe.
+        storage: Storage of the study.
+        report: Function that receives the results of the finished folds, also if a fold fails.
+
+    Returns:
+        The records of the runs.
+
+    Raises:
+        AubenchError: An argument is invalid or a fold failed.
+    """
+    from aubench.core import registry
+    from aubench.core.errors import UsageError
+    from aubench.runs import devices, scheduler
+    from aubench.runs.runner import finished_folds
+
+    seeds = check_seeds(seeds)
+    if from_study is not None:
+        fixed = (method, protocol, fold, preset, overrides or None, pretrained, modalities)
+        if any(value is not None for value in fixed) or (selection, precision) != ("inner_val", "32-true"):
+            raise UsageError("sets method, protocol and recipe", where="--from-study", hint="omit these options")
+        scheduler.preload_workers()
+        configs = plan_tuned_runs(from_study, storage, seeds, store, runs)
+        folds = list(range(1, len(configs[0].protocol.folds) + 1))
+    elif method is None or protocol is None:
+        missing = "--method" if method is None else "--protocol"
+        raise UsageError("is missing", where=missing, hint="give --method and --protocol, or --from-study")
+    else:
+        narrowed = registry.find_protocol(protocol, None if modalities is None else split_names(modalities))
+        folds = list(range(1, len(narrowed.folds) + 1)) if fold is None else [narrowed.fold_number(str(fold))]
+        values = dict(overrides or {}) | ({} if pretrained is None else {"weights": pretrained})
+        scheduler.preload_workers()
+        configs = plan_runs(
+            method,
+            narrowed,
+            seeds=seeds,
+            preset=preset,
+            overrides=values,
+            selection=selection,
+            precision=precision,
+            store=store,
+            runs=runs,
+            say=print_line,
+        )
+    for config in configs:
+        if set(folds) <= set(finished_folds(config)):
+            print_line(f"{config.entry.name}, seed {config.seed}: finished already, see {config.run_dir}")
+    try:
+        execution.train(configs, folds, devices.choose(device), track)
+    finally:
+        results = Results(execution.read_stored_records(configs))
+        report(results)
+    return results
+
+
+def evaluate_robustness(
+    *,
+    suite: str = "amf",
+    noise: Sequence[float] | None = None,
+    method: Names | None = None,
+    protocol: Names | None = None,
+    run: Sequence[str | Path] = (),
+    runs: str | Path = "runs",
+    store: str | Path | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    form: str = "markdown",
+    track: bool = False,
+    report: Callable[[RobustnessResults], None] = lambda results: None,
+) -> RobustnessResults:
+    """Test finished runs under corrupted or missing inputs, as ``aubench robustness`` does.
+
+    Conditions that a run was evaluated under before are not evaluated again. Tables and figures are written to ``out``.
+
+    Args:
+        suite: ``amf``, ``every_subset``, ``mask``, or a ``.toml`` file of conditions.
+        noise: Standard deviations that replace those of the suite.
+        method: Names of the only methods to test.
+        protocol: Names of the only protocols to test.
+        run: Folders or ids of the only runs to test.
+        runs: Folder of all runs.
+        store: Folder of the data set's store; the default one if None.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        out: Folder of tables and figures; ``robustness/<protocol>`` if None.
+        form: Format of the tables: ``markdown``, ``latex``, ``csv`` or ``json``.
+        track: Whether to send new results to MLflow.
+        report: Function that receives the results of completely evaluated runs, also if a fold fails.
+
+    Raises:
+        AubenchError: An argument is invalid, no run is finished, or a fold failed.
+    """
+    from aubench.core.errors import AubenchError, UsageError
+    from aubench.core.suites import find_suite
+    from aubench.runs import devices, scheduler
+
+    form = check_form(form)
+    chosen = find_suite(suite)
+    if noise is not None:
+        chosen = chosen.with_noise(tuple(noise))
+    run_dirs = _select_runs(Path(runs), run, method, protocol)
+    scheduler.preload_workers()
+    configs = _load_runs(run_dirs, store)
+    protocols = sorted({config.protocol.name for config in configs})
+    if out is not None and len(protocols) > 1:
+        raise UsageError(f"runs are of {', '.join(protocols)}", where="--out", hint="name one with --protocol")
+    try:
+        execution.evaluate(
+            configs, lambda config: chosen.conditions(config.task.modalities), devices.choose(device), track
+        )
+    except AubenchError:
+        report(_write_robustness([config for config in configs if _is_evaluated(config, chosen)], chosen, out, form))
+        raise
+    results = _write_robustness(configs, chosen, out, form)
+    report(results)
+    return results
+
+
+def _select_runs(runs: Path, names: Sequence[str | Path], method: Names | None, protocol: Names | None) -> list[Path]:
+    """Return the folders of the selected runs, finished or not."""
+    from aubench.core.errors import UsageError, suggest
+    from aubench.tracking.run_export import find_runs
+
+    run_dirs = find_runs(runs, [str(name) for name in names])
+    if not run_dirs:
+        raise UsageError("no finished run", where=runs, hint="finish one with `aubench run`, or give --runs")
+    for option, names_of_option, parent in (("--protocol", protocol, 1), ("--method", method, 0)):
+        if names_of_option is None:
+            continue
+        known, selected = {run_dir.parents[parent].name for run_dir in run_dirs}, set(split_names(names_of_option))
+        for name in sorted(selected - known):
+            raise UsageError(f"no run of '{name}'", where=option, hint=suggest(name, known))
+        run_dirs = [run_dir for run_dir in run_dirs if run_dir.parents[parent].name in selected]
+    return run_dirs
+
+
+def _load_runs(run_dirs: Sequence[Path], store: str | Path | None) -> list[RunConfig]:
+    from aubench.core.errors import UsageError
+    from aubench.runs.loading import load_finished_runs
+
+    with count_progress("sequences generated") as progress:
+        loaded = load_finished_runs(run_dirs, None if store is None else Path(store), progress)
+    for run_dir, reason in loaded.skipped:
+        print_line(f"skipped {run_dir}: {reason}")
+    if not loaded.configs:
+        raise UsageError(f"no finished run among {len(run_dirs)}", hint="finish one with `aubench run`")
+    return list(loaded.configs)
+
+
+def _is_evaluated(config: RunConfig, suite: Suite) -> bool:
+    """Return whether every finished fold has scores under every condition."""
+    from aubench.runs.condition_scores import missing_conditions
+    from aubench.runs.runner import finished_folds
+
+    conditions = suite.conditions(config.task.modalities)
+    return not any(missing_conditions(config, fold, conditions) for fold in finished_folds(config))
+
+
+def _write_robustness(
+    configs: Sequence[RunConfig], suite: Suite, out: str | Path | None, form: str
+) -> RobustnessResults:
+    """Write tables and figures of each protocol."""
+    from aubench._util import atomic
+    from aubench.leaderboard import robustness_tables
+    from aubench.plots import robustness_figures
+
+    all_profiles: dict[str, Sequence[RobustnessProfile]] = {}
+    texts: list[str] = []
+    paths: list[Path] = []
+    for name in sorted({config.protocol.name for config in configs}):
+        members = [config for config in configs if config.protocol.name == name]
+        folder, seed_count = Path("robustness", name) if out is None else Path(out), len({c.seed for c in members})
+        profiles = robustness_tables.profiles(execution.read_stored_records(members), suite.conditions)
+        all_profiles[name] = tuple(profiles)
+        if form == "json":
+            pages = shown = {"robustness.json": frame_text(RobustnessResults({name: profiles}).to_dataframe(), form)}
+        else:
+            tables, title = robustness_tables.make_tables(profiles), f"{name}: {suite.title}"
+            pages = robustness_tables.render(tables, title, form)
+            tables.pop("lost", None)
+            shown = robustness_tables.render(tables, title, form)
+        for file, text in pages.items():
+            atomic.write_text(folder / file, text)
+        texts += shown.values()
+        figures = robustness_figures.plot(profiles, (name, f"{seed_count} seed{'s' * (seed_count > 1)}"), folder)
+        paths += [*(folder / file for file in pages), *figures]
+    return RobustnessResults(all_profiles, "\n".join(texts), tuple(paths))

@@ -1,0 +1,320 @@
+"""Results of runs as DataFrames: records, comparisons, leaderboard tables. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from aubench.leaderboard.entries_file import ProtocolEntries
+    from aubench.leaderboard.pairwise import Comparison
+    from aubench.leaderboard.records import Finding, StoredRecord
+    from aubench.metrics.robustness_profile import RobustnessProfile
+    from aubench.results.record import Record
+
+FORMATS = {"markdown": "md", "latex": "tex", "csv": "csv", "json": "json"}
+"""Formats of tables, with the suffixes of their files."""
+
+
+def check_form(form: str, known: Collection[str] = FORMATS) -> str:
+    """Return the canonical name of a format; ``md`` is ``markdown``.
+
+    Raises:
+        UsageError: The format is not known.
+    """
+    from aubench.core.errors import UsageError, suggest
+
+    name = "markdown" if form == "md" else form
+    if name not in known:
+        raise UsageError(f"no format '{form}'", where="--format", hint=suggest(form, known))
+    return name
+
+
+def frame_text(frame: pd.DataFrame, form: str) -> str:
+    """Return a DataFrame as ``csv``, ``json`` (one object per row) or ``markdown``."""
+    if form == "csv":
+        return frame.to_csv(index=False, lineterminator="\n")
+    if form == "json":
+        return frame.to_json(orient="records", indent=2, force_ascii=False, double_precision=15) + "\n"
+    return frame.to_markdown(index=False, tablefmt="github") + "\n"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Records of runs.
+
+    Attributes:
+        stored_records: Records with their folders, in the order of the runs.
+        skipped_runs: Runs without a complete record, with the reason.
+    """
+
+    stored_records: tuple[StoredRecord, ...]
+    skipped_runs: tuple[Finding, ...] = ()
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Records: provenance (``info``), ``counts`` and ``histograms``."""
+        return tuple(stored.record for stored in self.stored_records)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per run.
+
+        Metrics are fractions under clean inputs.
+
+        Returns:
+            Columns ``run`` (id), ``protocol``, ``method``, ``modalities`` (letters of those that the method uses),
+            ``preset``, ``tuned``, ``seed``, ``selection``, ``folds`` (finished), ``fold_count``, one column per metric
+            (``f1``, ``f1_pooled``, ``acc``, ``auc``, ``ap`` and those of plug-ins), ``f1_over_always_positive`` with
+            its 95 % interval ``f1_over_low`` and ``f1_over_high``, ``gflops``, ``parameters``, ``folder``.
+        """
+        import pandas as pd
+
+        from aubench.metrics.scores import METRICS
+
+        columns = [
+            *("run", "protocol", "method", "modalities", "preset", "tuned", "seed", "selection", "folds", "fold_count"),
+            *METRICS.names(),
+            *("f1_over_always_positive", "f1_over_low", "f1_over_high", "gflops", "parameters", "folder"),
+        ]
+        return pd.DataFrame([_run_row(stored) for stored in self.stored_records], columns=columns)
+
+    def summary(self) -> str:
+        """Return the table that ``aubench run`` prints; empty without records."""
+        from tabulate import tabulate
+
+        from aubench.metrics.scores import column_metrics
+
+        metrics = [metric for metric in column_metrics() if not metric.pooled and metric.name != "f1"]
+        headers = ("method", "seed", "folds", "F1", "over always-positive [95 %]", *(m.title for m in metrics))
+        rows = [
+            (
+                row["method"],
+                row["seed"],
+                f"{row['folds']}/{row['fold_count']}",
+                _percent(row["f1"]),
+                "{:+.1f} [{:+.1f}, {:+.1f}]".format(
+                    *(100 * row[name] for name in ("f1_over_always_positive", "f1_over_low", "f1_over_high"))
+                ),
+                *(_percent(row[metric.name]) for metric in metrics),
+                f"{row['gflops']:.3g}",
+                row["folder"].removesuffix("/record"),
+            )
+            for row in map(_run_row, self.stored_records)
+        ]
+        return tabulate(rows, (*headers, "GFLOPs", "run"), "github", disable_numparse=True) if rows else ""
+
+
+@dataclass(frozen=True)
+class ComparisonResults:
+    """Comparison of methods under one condition.
+
+    Attributes:
+        comparison: Ranks, scores and pairwise differences.
+        skipped_runs: Runs that are not part of the comparison, with the reason.
+    """
+
+    comparison: Comparison
+    skipped_runs: tuple[Finding, ...]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per method and AU, then one row per pair of methods and AU.
+
+        Returns:
+            Columns ``method``, ``minus`` (the second method of a pair, missing for a single method), ``au`` (``AU1`` …
+            or ``mean``), ``f1`` (a fraction; the difference for a pair) with its 95 % interval ``low`` and ``high``,
+            ``p`` and ``p_holm`` of a pair, and for the mean of a single method ``seeds``, ``seed_deviation`` and
+            ``rank``.
+        """
+        from aubench.leaderboard import pairwise_tables
+
+        return pairwise_tables.to_dataframe(self.comparison)
+
+    def render(self, form: str) -> str:
+        """Return the comparison as text.
+
+        Args:
+            form: ``markdown``, ``latex``, ``csv`` or ``json``.
+        """
+        from aubench.leaderboard import pairwise_tables
+
+        if form == "json":
+            return frame_text(self.to_dataframe(), form)
+        return pairwise_tables.render(self.comparison, form)
+
+
+@dataclass(frozen=True)
+class LeaderboardResults:
+    """Tables of a leaderboard.
+
+    Attributes:
+        protocols: Pages and entries, by protocol.
+    """
+
+    protocols: Mapping[str, ProtocolEntries]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per method or baseline of each table.
+
+        Returns:
+            Columns ``protocol``, ``selection``, ``protocol_version``, ``store`` (digest), ``position``, ``method``,
+            ``fidelity``, ``modalities``, ``recipe``, ``seeds``, ``f1_std`` (over folds and seeds), ``rank``,
+            ``delta_always_positive`` with its 95 % interval ``…_low`` and ``…_high``, one column per metric,
+            ``f1_au1`` … per AU, ``flops`` and ``parameters``. Metrics are fractions; ``position``, ``rank`` and the
+            columns of a run are missing for baselines.
+        """
+        import pandas as pd
+
+        frame = pd.DataFrame(
+            [{"protocol": name, **row} for name, entries in self.protocols.items() for row in entries.entries]
+        )
+        integers = {"position", "rank", "seeds", "flops", "parameters"} & set(frame.columns)
+        return frame.astype(dict.fromkeys(integers, "Int64"))
+
+    def render(self, form: str) -> str:
+        """Return the tables as text.
+
+        Args:
+            form: ``text`` (for a terminal), ``markdown``, ``csv`` or ``json``.
+        """
+        from aubench.leaderboard.render import markdown, plain_text
+
+        if form in ("csv", "json"):
+            return frame_text(self.to_dataframe(), form)
+        render = markdown if form == "markdown" else plain_text
+        return "\n".join(render(entries.blocks) for entries in self.protocols.values()) or "no records yet\n"
+
+
+@dataclass(frozen=True)
+class RobustnessResults:
+    """Scores of methods under test conditions.
+
+    Attributes:
+        profiles: Methods with their scores, by protocol.
+        text: Tables as ``aubench robustness`` prints them.
+        paths: Files of tables and figures.
+    """
+
+    profiles: Mapping[str, Sequence[RobustnessProfile]]
+    text: str = ""
+    paths: tuple[Path, ...] = ()
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per method, condition and AU.
+
+        Returns:
+            Columns ``protocol``, ``method``, ``condition`` (``clean`` first), ``au`` (``AU1`` … or ``mean``), ``f1`` (a
+            fraction, mean over seeds) with its 95 % interval ``f1_low`` and ``f1_high``, and ``change``,
+            ``change_low`` and ``change_high``: F1 minus that of clean inputs, paired by subject.
+        """
+        import pandas as pd
+
+        rows = (row for name, profiles in self.profiles.items() for profile in profiles for row in _rows(name, profile))
+        columns = ["protocol", "method", "condition", "au", "f1", "f1_low", "f1_high"]
+        return pd.DataFrame(rows, columns=[*columns, "change", "change_low", "change_high"])
+
+
+def _rows(protocol: str, profile: RobustnessProfile) -> Iterator[tuple[Any, ...]]:
+    labels = [*(f"AU{au}" for au in profile.aus), "mean"]
+    for condition in profile.by_condition:
+        intervals = zip(labels, profile.f1(condition), profile.change(condition), strict=True)
+        for label, f1, change in intervals:
+            bounds = (f1.estimate, f1.low, f1.high, change.estimate, change.low, change.high)
+            yield (protocol, profile.name, str(condition), label, *bounds)
+
+
+def load_results(path: str | Path = "runs") -> Results:
+    """Read the records of a folder without importing torch.
+
+    The metrics are computed from the counts and histograms of each record. ``aubench leaderboard check`` verifies a
+    leaderboard.
+
+    Args:
+        path: Folder of runs (searched at any depth), of one run, or of a leaderboard.
+
+    Raises:
+        DataError: The folder does not exist or has no record of a finished run.
+        RecordError: A record is invalid.
+    """
+    from aubench.core.errors import RecordError
+    from aubench.leaderboard import records
+
+    root = Path(path)
+    if not (root / records.RECORDS).is_dir():
+        finished, skipped = records.find_finished_records(root)
+        return Results(tuple(finished), tuple(skipped))
+    stored, findings = records.read_records(root)
+    if findings:
+        raise RecordError(findings[0].what, where=findings[0].path, hint="`aubench leaderboard check` lists everything")
+    return Results(tuple(stored))
+
+
+def load_leaderboard(root: str | Path = "leaderboard", protocol: str | None = None) -> LeaderboardResults:
+    """Load the tables of a leaderboard.
+
+    Args:
+        root: Folder of the leaderboard.
+        protocol: Name of a protocol, with or without records; all with records if None.
+
+    Raises:
+        AubenchError: The folder or protocol does not exist, or a record is invalid.
+    """
+    from aubench.leaderboard.show import load_entries
+    from aubench.papers.leaderboard_pages import EXTENSIONS
+
+    return LeaderboardResults(load_entries(Path(root), protocol, EXTENSIONS))
+
+
+def compare(
+    runs: Sequence[str | Path], *, condition: str = "clean", root: str | Path = "leaderboard"
+) -> ComparisonResults:
+    """Compare methods by their records: F1, differences with intervals, paired tests and ranks.
+
+    Args:
+        runs: Folders of finished runs or of several, or ``METHOD@PROTOCOL`` of the leaderboard.
+        condition: Test condition, as named in the records.
+        root: Folder of the leaderboard.
+
+    Raises:
+        AubenchError: A folder or name does not exist, a record is invalid, or the runs are not comparable.
+    """
+    from aubench.leaderboard import comparison_set, pairwise
+
+    compared = comparison_set.load_comparison_set([str(run) for run in runs], Path(root))
+    compared = comparison_set.with_condition(compared, condition)
+    return ComparisonResults(pairwise.compare(compared, condition), compared.skipped_runs)
+
+
+def _run_row(stored: StoredRecord) -> dict[str, Any]:
+    from aubench.leaderboard.tables import modality_code
+    from aubench.metrics import baselines, intervals, scores
+
+    record, info = stored.record, stored.record.info
+    always_positive, _ = baselines.always_positive(record)
+    delta = intervals.f1_difference([record.counts], [always_positive])
+    return {
+        "run": info.run,
+        "protocol": info.protocol.name,
+        "method": info.method.name,
+        "modalities": modality_code(info.method.modalities),
+        "preset": info.preset,
+        "tuned": info.search.tuned,
+        "seed": info.seed,
+        "selection": info.selection,
+        "folds": len(info.folds),
+        "fold_count": info.protocol.fold_count,
+        **{name: summary.mean for name, summary in scores.summary_of(record).metrics.items()},
+        "f1_over_always_positive": delta.estimate,
+        "f1_over_low": delta.low,
+        "f1_over_high": delta.high,
+        "gflops": info.compute.total.flops / 1e9,
+        "parameters": info.compute.total.parameters,
+        "folder": stored.folder.as_posix(),
+    }
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
