@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from aubench.leaderboard.protocol_page import (
 )
 from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.leaderboard.render import EMPTY, Block, Cell, Table, markdown, template
+from aubench.metrics import scores
 
 INDEX = "README.md"
 STAMP = "<!-- Made by `aubench leaderboard build` from records/ and reported/; changes by hand are lost. -->"
@@ -134,7 +136,13 @@ def _index(root: Path, protocols: Sequence[ProtocolResults], extensions: Sequenc
     for extension in extensions:
         blocks += extension.index_blocks()
     folders = [folder for folder in (records.VARIANTS, records.REPRODUCED) if (root / folder).is_dir()]
-    return [*blocks, *(texts[f"link_{folder}"] for folder in folders), texts["how_to_read"]]
+    metrics = "\n".join(
+        textwrap.fill(f"- **{metric.title}**: {metric.description}.", 120, subsequent_indent="  ")
+        for metric in scores.column_metrics()
+        if metric.name != "f1"
+    )
+    how_to_read = texts["how_to_read"].replace("$metrics", metrics)
+    return [*blocks, *(texts[f"link_{folder}"] for folder in folders), how_to_read]
 
 
 def _index_row(results: ProtocolResults) -> tuple[Cell, ...]:

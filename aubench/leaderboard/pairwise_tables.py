@@ -92,7 +92,7 @@ _DIFFERENCE: _Columns = [
     ("95 % interval", "right", lambda result: _range(result.interval, "+")),
     ("p", "right", lambda result: _p(result.p)),
     ("p (Holm)", "right", lambda result: _p(result.p_corrected)),
-    ("Told apart", "left", lambda result: "yes" if (result.p_corrected or 0) < significance.ALPHA else "no"),
+    ("Significant", "left", lambda result: "yes" if (result.p_corrected or 0) < significance.ALPHA else "no"),
 ]
 
 

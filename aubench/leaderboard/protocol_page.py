@@ -57,7 +57,7 @@ def page_blocks(results: ProtocolResults, extensions: Sequence[PageExtension] = 
 def provenance_blocks(results: ProtocolResults) -> list[Block]:
     """Build the last section of the page of a protocol."""
     methods = [entry for table in results.tables for entry in table.methods]
-    return ["## Where the numbers come from", tables.provenance_table(methods)] if methods else []
+    return ["## Provenance", tables.provenance_table(methods)] if methods else []
 
 
 def _table_blocks(table: RankedTable, all_tables: Sequence[RankedTable]) -> list[Block]:

@@ -21,7 +21,7 @@ _MAX_CELL = 240
 FIDELITY = {"exact": "exact", "paper-with-resolutions": "resolved", "approximate": "approximate"}
 """Short labels of the degree of agreement with the paper."""
 _PROVENANCE = {
-    **dict.fromkeys(("Method", "Preset", "Selection", "Offered", "Records by seed", "Seen before"), "left"),
+    **dict.fromkeys(("Method", "Preset", "Selection", "Offered", "Records by seed", "Pre-training data"), "left"),
     **dict.fromkeys(("Trials", "Frames/s train", "Frames/s test"), "right"),
     **dict.fromkeys(("Device", "Commit", "Store"), "left"),
 }
@@ -240,7 +240,7 @@ def _provenance_row(entry: Entry, entries: Sequence[Entry]) -> tuple[Cell, ...]:
     environments = [environment for info in infos for environment in info.environments]
     devices = [environment.device for environment in environments]
     texts = (
-        _distinct(_pretraining(item, info) for info in infos for item in info.pretraining) or "nothing",
+        _distinct(_pretraining(item, info) for info in infos for item in info.pretraining) or "none",
         _search_cost(info.search),
         _range(info.speed.train_frames_per_s for info in infos),
         _range(info.speed.inference_frames_per_s for info in infos),
