@@ -1,0 +1,264 @@
+"""The Python interface: same record as the command, DataFrames with the documented columns, no ``__main__`` guard."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import aubench as package
+from aubench import api
+from aubench.api import listings, paper_exhibits
+from aubench.api.results_view import LeaderboardResults, check_form, frame_text, load_leaderboard
+from aubench.core.errors import AubenchError, DataError, RecordError, UsageError
+from aubench.metrics.scores import METRICS, summary_of
+from aubench.papers.paper_figures import FIGURES
+
+ROOT = Path(__file__).parents[1]
+SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1, "validation_stride": 8}
+SCRIPT = """
+import aubench
+
+print("script starts")
+overrides = {overrides}
+results = aubench.run("late_fusion", "synth_3fold", overrides=overrides, store={store!r}, device="cpu")
+print(results.to_dataframe().to_json(orient="records"))
+"""
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory, small_store) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Run a script without a ``__main__`` guard; return its folder and output."""
+    folder = tmp_path_factory.mktemp("script")
+    path = folder / "experiment.py"
+    path.write_text(SCRIPT.format(overrides=SMALL, store=str(small_store)))
+    done = subprocess.run(
+        [sys.executable, path.name],
+        cwd=folder,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return folder, done
+
+
+def columns(function: object) -> set[str]:
+    """Return the column names in the ``Returns`` section of a docstring."""
+    text = (getattr(function, "__doc__", None) or "").split("Returns:")[1]
+    return set(re.findall(r"``([a-z][a-z0-9_ ]*)``", text))
+
+
+def test_a_script_needs_no_main_guard_and_shows_progress(script):
+    folder, done = script
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "script starts" and len(lines) == 2, "worker processes do not run the script"
+    (row,) = json.loads(lines[1])
+    assert (row["method"], row["protocol"], row["seed"], row["folds"]) == ("late_fusion", "synth_3fold", 0, 3)
+    assert len(re.findall(r"^late_fusion, seed 0, fold \d: train, epoch 1 of 1, loss ", done.stderr, re.M)) == 3
+    assert "labelled frames" in done.stderr
+    assert not list(folder.rglob("mlflow.db")), "tracking is off by default"
+
+
+def test_the_command_makes_the_same_record(script, call, small_store):
+    folder, _ = script
+    changes = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    words = ("run", "--no-track", "--method", "late_fusion", "--protocol", "synth_3fold", "--device", "cpu")
+    done = call(*words, "--store", small_store, *changes)
+    assert done.code == 0, done.err
+    (ours,), (theirs,) = (list((path / "runs").glob("*/*/*/record")) for path in (folder, Path.cwd()))
+    assert ours.relative_to(folder) == theirs.relative_to(Path.cwd()), "the run ids are equal"
+    for name in ("counts.csv", "histograms.csv"):
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes()
+
+
+def test_results_of_a_finished_run_are_returned_without_training(script, small_store, monkeypatch, capfd):
+    folder, _ = script
+    monkeypatch.chdir(folder)
+    reported: list[api.Results] = []
+    results = package.run(
+        ["late_fusion"], "synth_3fold", seeds=[0], overrides=SMALL, store=small_store, report=reported.append
+    )
+    assert reported == [results]
+    assert "finished already" in capfd.readouterr().err
+    (row,) = results.to_dataframe().to_dict("records")
+    assert row["f1"] == summary_of(results.records[0]).f1_mean
+    assert row["run"] in row["folder"] and "late_fusion" in results.summary()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "--method: is missing"),
+        ({"method": "amf"}, "--protocol: is missing"),
+        ({"method": "amff", "protocol": "synth_3fold"}, "did you mean 'amf'"),
+        ({"method": "amf", "protocol": "synth_3fold", "seeds": [-1]}, "'-1' is not a seed"),
+        ({"method": "amf", "protocol": "synth_3fold", "seeds": []}, "no seed"),
+        ({"method": "amf", "protocol": "synth_3fold", "selection": "best"}, "--selection: cannot be 'best'"),
+        ({"method": "amf", "from_study": "s"}, "--from-study: sets method, protocol and recipe"),
+    ],
+)
+def test_bad_arguments_raise(arguments, message, small_store, tmp_path):
+    with pytest.raises(AubenchError, match=re.escape(message)):
+        package.run(**arguments, store=small_store, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture
+def runs(tmp_path, make_record) -> Path:
+    """Return a folder of finished runs, two of ``amf`` and one of ``late_fusion``, and one unfinished run."""
+    records = [make_record("amf", seed=seed, skill=1.2) for seed in (0, 1)]
+    for record in [*records, make_record("late_fusion", skill=0.7), make_record("cam", folds=(1,))]:
+        record.write(tmp_path / "runs" / record.relative_path / "record")
+    return tmp_path / "runs"
+
+
+def test_runs_are_loaded_with_the_documented_columns(runs):
+    results = package.load_results(runs)
+    frame = results.to_dataframe()
+    assert set(frame.columns) == columns(api.Results.to_dataframe)
+    assert sorted(zip(frame["method"], frame["seed"], strict=True)) == [("amf", 0), ("amf", 1), ("late_fusion", 0)]
+    for record, (_, row) in zip(results.records, frame.iterrows(), strict=True):
+        assert [row[name] for name in METRICS.names()] == [summary_of(record).value(name) for name in METRICS.names()]
+        assert row["f1_over_low"] < row["f1_over_always_positive"] < row["f1_over_high"]
+    assert [finding.what.split(";")[0] for finding in results.skipped_runs] == ["has 1 of 3 folds"]
+
+
+def test_a_leaderboard_is_loaded(small_board, edit):
+    frame = package.load_results(small_board).to_dataframe()
+    assert sorted(frame["method"]) == ["amf", "late_fusion"]
+    next(small_board.glob("records/*/amf/*/counts.csv")).write_text("nonsense")
+    with pytest.raises(RecordError):
+        package.load_results(small_board)
+
+
+def test_loading_from_nowhere_raises(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        package.load_results(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no record of a finished run"):
+        package.load_results(tmp_path)
+
+
+def test_results_are_loaded_and_compared_without_torch(runs):
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('torch', 'mlflow', 'optuna', 'cv2', 'matplotlib', 'timm')))\n"
+        "import aubench\n"
+        f"print(len(aubench.load_results({str(runs)!r}).to_dataframe()))\n"
+        f"print(len(aubench.compare([{str(runs)!r}]).to_dataframe()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "3" and int(done.stdout.splitlines()[1]) > 2
+
+
+def test_a_comparison_has_the_documented_columns(runs):
+    results = package.compare([runs])
+    frame = results.to_dataframe()
+    assert set(frame.columns) == columns(type(results).to_dataframe) - {"mean"}
+    assert frame["method"].iloc[0] == "amf" and frame["rank"].iloc[0] == 1
+    written = json.loads(results.render("json"))
+    assert [row["f1"] for row in written] == frame["f1"].tolist()
+    assert [finding.path.parts[-3] for finding in results.skipped_runs] == ["cam"]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_tables_of_commands_are_the_dataframes(call, runs, small_board, form):
+    root = ("--root", small_board)
+    for words, frame in (
+        (("compare", runs), package.compare([runs]).to_dataframe()),
+        (("leaderboard", "show", *root), load_leaderboard(small_board).to_dataframe()),
+        (("protocols",), listings.list_protocols()),
+    ):
+        done = call(*words, "--format", form)
+        assert done.code == 0, done.err
+        assert done.out == frame_text(frame, form)
+        assert len(frame) > 1
+
+
+def test_a_leaderboard_table_has_the_documented_columns(small_board):
+    frame = load_leaderboard(small_board, "synth_3fold").to_dataframe()
+    documented = columns(LeaderboardResults.to_dataframe)
+    assert documented <= set(frame.columns)
+    assert set(METRICS.names()) <= set(frame.columns)
+    assert frame["method"].tolist()[-2:] == ["always positive", "prevalence"] and frame["rank"].isna().sum() == 2
+
+
+def test_methods_are_listed_in_every_format(call, monkeypatch):
+    from aubench.core import registry
+
+    monkeypatch.setattr(registry, "method_names", lambda: ["late_fusion", "resnet_visual"])
+    rows = json.loads(call("methods", "--format", "json").out)
+    assert [row["method"] for row in rows] == ["late_fusion", "resnet_visual"]
+    assert all(row["parameters"] > 10**6 and row["paper"] for row in rows)
+    markdown, alias = (call("methods", "--format", form).out for form in ("markdown", "md"))
+    assert markdown == alias and f"{rows[0]['parameters'] / 1e6:.1f} M" in markdown
+    assert call("methods", "--format", "csv").out.splitlines()[0] == ",".join(rows[0])
+
+
+def test_exhibits_are_listed(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUBENCH_STORES", str(tmp_path))
+    frame = api.list_exhibits(root=ROOT / "leaderboard", runs=tmp_path / "runs")
+    assert set(frame.columns) == columns(api.list_exhibits)
+    assert set(FIGURES) < set(frame["name"]) and frame["runs"].iloc[-1] == 59
+
+
+def test_a_table_without_runs_is_reproduced(tmp_path, small_store):
+    results = package.reproduce(
+        "mcm-table-2", root=ROOT / "leaderboard", store=small_store, out=tmp_path / "out", runs=tmp_path / "runs"
+    )
+    assert [path.name for path in results.paths] == ["mcm-table-2.md"]
+    frame = results.to_dataframe()
+    assert list(frame.columns) == list(paper_exhibits.COLUMNS)
+    assert set(frame.columns) <= columns(type(results).to_dataframe)
+    assert frame["measured"].isna().all() and frame["reported"].notna().any() and (frame["reason"] != "").all()
+
+
+def test_formats_have_one_alias():
+    assert check_form("md") == "markdown"
+    with pytest.raises(UsageError, match="--format: no format 'html'"):
+        check_form("html")
+
+
+def test_the_version_has_one_source(call):
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert package.__version__ == declared
+    assert call("--version").out == f"aubench {declared}\n"
+
+
+PLUGIN = '''
+"""Metric in a file."""
+
+from aubench.metrics.scores import Metric, accuracy
+
+twice = Metric("twice_acc", "2 ACC", "Twice the accuracy", "counts", lambda cells: 2 * accuracy(cells))
+'''
+
+
+@pytest.mark.parametrize("form", ["--plugin=mine.py", "--plugin mine.py"])
+def test_a_plugin_file_is_loaded_before_the_command(aubench, runs, tmp_path, form):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    make = aubench("leaderboard", "add", runs, "--root", "board")
+    assert make.returncode == 0, make.stderr
+    shown = aubench(*form.split(), "leaderboard", "show", "--root", "board", "--format", "json")
+    assert shown.returncode == 0, shown.stderr
+    for row in json.loads(shown.stdout):
+        assert row["twice_acc"] == pytest.approx(2 * row["acc"], abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--plugin", "nowhere.py", "protocols"], "nowhere.py: no such file"), (["--plugin"], "requires an argument")],
+)
+def test_a_missing_plugin_file_is_one_line(aubench, words, message):
+    done = aubench(*words)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert message in done.stderr
