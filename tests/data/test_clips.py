@@ -112,7 +112,7 @@ def test_spans_are_covered_from_their_beginning_and_end_in_filling():
         first = np.flatnonzero(labels[:, 0] == 1)
         return [(int(first[0]), int(first[0]) + 6)] if len(first) else []
 
-    added = {tuple(clip) for clip in clips.sample_clips(data, np.arange(24), 4, None, 0, spans).tolist()}
+    added = {tuple(clip) for clip in clips.sample_clips(data, np.arange(24), 4, None, 0, extra_clip_spans).tolist()}
     assert {(15, 16, 17, 18), (19, 20, -21, -21)} <= added
 
 

@@ -65,7 +65,7 @@ def test_validation_labels_are_nearer_to_the_training_rates_than_a_usual_draw(da
 
     rng = np.random.default_rng(0)
     names = sorted(set(data.subjects[training]))
-    draws = [distance(data.rows_of(set(rng.choice(names, 6, replace=False)))) for _ in range(50)]
+    draws = [distance(data.labelled_rows(set(rng.choice(names, 6, replace=False)))) for _ in range(50)]
     assert distance(roles.val) < np.median(draws)
 
 
