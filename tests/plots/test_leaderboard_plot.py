@@ -26,7 +26,7 @@ def test_equal_records_give_equal_pictures_with_a_line_for_each_row(board, tmp_p
 
 def _drawn(section):
     axes = Figure().add_subplot()
-    leaderboard_plot._table(axes, section, "synth_3fold")
+    leaderboard_plot.draw_table(axes, section, "synth_3fold")
     return axes
 
 
