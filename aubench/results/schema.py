@@ -20,7 +20,6 @@ from aubench.results import counts
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """Name that is valid as part of a path."""
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,300}$")]
-"""One line of text."""
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Subject = Annotated[str, StringConstraints(pattern=f"^{counts.SUBJECT}$")]
 Subjects = Annotated[tuple[Subject, ...], Field(max_length=2000)]
@@ -152,7 +151,7 @@ class Search(SparseModel):
         return self.trials > 0
 
     @model_validator(mode="after")
-    def _of_something(self) -> Search:
+    def _check_cost(self) -> Search:
         if not self.trials and any((self.study, self.sampler, self.pruner, self.seconds, self.frames)):
             raise ValueError("a search without trials can have no cost")
         return self
@@ -172,7 +171,7 @@ class Cost(StrictModel):
     parameters: Count
 
     @model_validator(mode="after")
-    def _double(self) -> Cost:
+    def _check_flops(self) -> Cost:
         if self.flops != 2 * self.macs:
             raise ValueError("flops must be twice macs")
         return self

@@ -85,6 +85,18 @@ def test_a_record_with_more_conditions_takes_the_place_of_one_with_fewer(run, tm
     assert check(root) == []
 
 
+def test_a_record_with_more_conditions_replaces_one_of_schema_1(run, tmp_path, under, make_record):
+    root = tmp_path / "leaderboard"
+    make_record(schema=1).write(run / "record")
+    (target,) = add([run], root).paths
+    assert record_file.read(target).info.schema_version == 1
+    under.write(run / "record")
+    assert add([run], root).paths == (target,)
+    assert record_file.read(target).info.schema_version == 2
+    build.write(root)
+    assert check(root) == []
+
+
 def test_fewer_conditions_or_anything_else_changed_take_no_place(run, tmp_path, under, make_record, edit):
     root = tmp_path / "leaderboard"
     under.write(run / "record")

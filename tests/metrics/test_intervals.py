@@ -44,8 +44,8 @@ def test_each_au_has_an_interval_within_bounds(make_record):
     all_intervals = intervals.confidence_intervals(contributions)
     assert len(all_intervals) == 13
     assert all_intervals[-1] == intervals.mean_interval(contributions)
-    assert all(0 <= one.low <= one.high <= 1 for one in all_intervals)
-    assert max(one.high for one in all_intervals) == 1
+    assert all(0 <= interval.low <= interval.high <= 1 for interval in all_intervals)
+    assert max(interval.high for interval in all_intervals) == 1
 
 
 def test_one_subject_per_fold_gives_the_full_range(make_record):

@@ -1,7 +1,7 @@
-"""Intervals hold what they promise, and so does the paired test: on people whose true F1 is known.
+"""Coverage of the intervals and error rate of the paired test in simulations with a known F1.
 
-People differ in how much they show of an AU and in how well it is seen; two methods, of two seeds each, err on
-the same people. The truth is the F1 of endlessly many people of the same kind in every fold.
+Subjects differ in the prevalence of AUs and in the difficulty of detection. Two methods with two seeds each make errors
+on the same subjects. The true F1 is that of a very large number of subjects in each fold.
 """
 
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ import pytest
 from aubench.metrics import intervals, resampling, significance
 
 RATES = np.array([0.21, 0.17, 0.20, 0.46, 0.55, 0.59, 0.56, 0.47, 0.17, 0.34, 0.17, 0.15])
-"""How often the 12 AUs of BP4D are present, about."""
+"""Approximate prevalence of the 12 AUs of BP4D."""
 AUS = tuple(range(1, 13))
-PEOPLE = tuple((fold, tuple(f"S{i:02}" for i in range(count))) for fold, count in ((1, 13), (2, 14), (3, 14)))
+SUBJECTS = tuple((fold, tuple(f"S{i:02}" for i in range(count))) for fold, count in ((1, 13), (2, 14), (3, 14)))
 TRIALS, SEEDS, CROWD = 1000, 2, 200_000
 
 
 @dataclass(frozen=True)
-class World:
-    """How people and methods are, on the logit scale.
+class Simulation:
+    """Parameters of the simulation on the logit scale.
 
-    ``hits`` and ``alarms`` shift both methods' chances to answer "present" to what is and what is not.
+    ``hits`` and ``alarms`` shift the probability of a positive prediction for positive and negative frames.
     """
 
     prevalence: float
@@ -30,30 +30,30 @@ class World:
     hits: tuple[float, float] = (0.0, 0.0)
     alarms: tuple[float, float] = (0.0, 0.0)
 
-    def met(self, rng, people):
-        """Frames (S, 1), share of positives (S, A), chances of hits and alarms (2 methods, seeds, S, A)."""
-        frames = rng.integers(150, 350, (people, 1))
-        own, lively = rng.normal(size=(people, 12)), rng.normal(size=(people, 1))
-        present = _chance(_logit(RATES) + self.prevalence * (0.9 * own + 0.4 * lively))
-        person, method = rng.normal(size=(2, 1, 1, people, 12)), rng.normal(size=(2, 2, 1, people, 12))
-        seed = rng.normal(size=(2, 2, SEEDS, people, 12))
+    def subjects(self, rng, size):
+        """Draw frames (S, 1), prevalence (S, A), true and false positive rates (2 methods, seeds, S, A)."""
+        frames = rng.integers(150, 350, (size, 1))
+        preference, activity = rng.normal(size=(size, 12)), rng.normal(size=(size, 1))
+        present = _sigmoid(_logit(RATES) + self.prevalence * (0.9 * preference + 0.4 * activity))
+        person, method = rng.normal(size=(2, 1, 1, size, 12)), rng.normal(size=(2, 2, 1, size, 12))
+        seed = rng.normal(size=(2, 2, SEEDS, size, 12))
         hits, alarms = self.skill * (np.sqrt(0.6) * person + np.sqrt(0.3) * method + np.sqrt(0.1) * seed)
         shifts = (np.reshape(shift, (2, 1, 1, 1)) for shift in (self.hits, self.alarms))
         middle = _logit(0.2 + RATES), _logit(0.05 + 0.3 * RATES)
-        return frames, present, *(_chance(m + s + e) for m, s, e in zip(middle, shifts, (hits, alarms), strict=True))
+        return frames, present, *(_sigmoid(m + s + e) for m, s, e in zip(middle, shifts, (hits, alarms), strict=True))
 
-    def tested(self, rng, people):
-        """Counts of both methods (2 methods, 2, seeds, S, A)."""
-        frames, present, hits, alarms = self.met(rng, people)
+    def counts(self, rng, size):
+        """Draw counts of both methods (2 methods, 2, seeds, S, A)."""
+        frames, present, hits, alarms = self.subjects(rng, size)
         positives = rng.binomial(np.broadcast_to(frames, present.shape), present)
         tp, fp = rng.binomial(positives, hits), rng.binomial(frames - positives, alarms)
         return np.stack([2 * tp, tp + fp + positives], axis=1).astype(float)
 
     def truth(self):
-        """F1 of both methods, mean over AUs."""
+        """Compute the F1 of both methods, averaged over AUs."""
         rng, numerator, denominator = np.random.default_rng(99), 0, 0
         for _ in range(CROWD // 10_000):
-            frames, present, hits, alarms = self.met(rng, 10_000)
+            frames, present, hits, alarms = self.subjects(rng, 10_000)
             tp = (frames * present * hits).sum(axis=(1, 2))
             numerator = numerator + 2 * tp
             answers = (frames * (1 - present) * alarms).sum(axis=(1, 2)) + tp
@@ -65,46 +65,49 @@ def _logit(p):
     return np.log(p / (1 - p))
 
 
-def _chance(x):
+def _sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-WORLDS = {
-    "equal": World(1.0, 0.8),
-    "better": World(1.0, 0.8, hits=(0.4, 0.0)),
-    "eager and shy": World(1.0, 0.8, hits=(0.8, -0.3), alarms=(1.0, -1.3)),
+SIMULATIONS = {
+    "equal": Simulation(1.0, 0.8),
+    "better": Simulation(1.0, 0.8, hits=(0.4, 0.0)),
+    "eager and shy": Simulation(1.0, 0.8, hits=(0.8, -0.3), alarms=(1.0, -1.3)),
 }
-"""The third: one method says "present" much more readily, and both score nearly the same."""
+"""In the third, one method predicts "present" much more often and both have nearly the same F1."""
 
 
-@pytest.fixture(scope="module", params=WORLDS)
+@pytest.fixture(scope="module", params=SIMULATIONS)
 def trials(request):
-    """A world, what was found in each trial, and the truth of method one, method two and their difference."""
-    world, rng = WORLDS[request.param], np.random.default_rng(0)
+    """Name, contributions in each trial, and true F1 of method one, method two and their difference."""
+    simulation, rng = SIMULATIONS[request.param], np.random.default_rng(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resampling, "DRAWS", 1000)
         resampling.draw_weights.cache_clear()
-        found = []
+        results = []
         for _ in range(TRIALS):
-            folds = [world.tested(rng, len(subjects)) for _, subjects in PEOPLE]
-            one, two = (resampling.contributions_from_cells(PEOPLE, AUS, [fold[i] for fold in folds]) for i in (0, 1))
-            found.append((one, two, one - two))
+            folds = [simulation.counts(rng, len(subjects)) for _, subjects in SUBJECTS]
+            first, second = (
+                resampling.contributions_from_cells(SUBJECTS, AUS, [fold[i] for fold in folds]) for i in (0, 1)
+            )
+            results.append((first, second, first - second))
     resampling.draw_weights.cache_clear()
-    one, two = world.truth()
-    return request.param, found, (one, two, one - two)
+    first, second = simulation.truth()
+    return request.param, results, (first, second, first - second)
 
 
-def test_95_percent_intervals_hold_the_truth_in_93_to_97_percent(trials):
-    world, found, truths = trials
-    for at, truth in enumerate(truths):
-        held = [found.low <= truth <= found.high for found in (intervals.mean_interval(trial[at]) for trial in found)]
-        print(world, at, np.mean(held))
+def test_95_percent_intervals_cover_the_truth_in_93_to_97_percent(trials):
+    simulation, results, truths = trials
+    for index, truth in enumerate(truths):
+        trial_intervals = [intervals.mean_interval(trial[index]) for trial in results]
+        held = [interval.low <= truth <= interval.high for interval in trial_intervals]
+        print(simulation, index, np.mean(held))
         assert 0.93 <= np.mean(held) <= 0.97
 
 
 def test_false_alarms_of_the_paired_test_stay_under_6_percent(trials):
-    world, found, truths = trials
-    difference = [trial[2].contributions[:, -1] - truths[2] / len(trial[2].contributions) for trial in found]
+    simulation, results, truths = trials
+    difference = [trial[2].contributions[:, -1] - truths[2] / len(trial[2].contributions) for trial in results]
     p = significance.sign_flip_test(np.stack(difference, axis=1))
-    print(world, truths, "false alarms", np.mean(p < 0.05), np.mean(p < 0.01))
+    print(simulation, truths, "false alarms", np.mean(p < 0.05), np.mean(p < 0.01))
     assert np.mean(p < 0.05) < 0.06
