@@ -36,5 +36,5 @@ class MeanFusion(BranchedMethod):
         return self.networks[modality](images).float().sigmoid()
 
     def fuse(self, features: Mapping[Modality, Tensor]) -> Tensor:
-        """The mean of the modalities' probabilities (N, A)."""
+        """Average the modalities' probabilities (N, A)."""
         return torch.stack([features[m] for m in self.task.modalities]).mean(0)

@@ -1,4 +1,4 @@
-"""Every row of an ablation is a run of its own that its method accepts, in both presets."""
+"""Rows of the ablations: distinct runs that their methods support, in both presets."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ METHODS = {
     "AU-vMAE, Table 4: clips of rare AUs": ("au_vmae",),
     "CAM, MTUT, MFT": ("cam", "mtut", "mft"),
 }
-"""Who runs in each section's table, or whose switches its text names."""
+"""Methods of each section's table, or of the switches in its text."""
 NO_PROSE = ("AMF, Table 3: its modalities", "AU-vMAE, Table 4: clips of rare AUs")
 """Sections that name switches in their tables alone, or none."""
 
 
 def recipe_of(command: str, preset: str) -> tuple[str, str, dict]:
-    """Method, modalities and recipe values of a command; raises what the command would."""
+    """Return method, modalities and recipe values of a command; raises the command's errors."""
     words = shlex.split(command)
     given = dict(zip(words[2::2], words[3::2], strict=True))
     pairs = [value.split("=") for name, value in zip(words[2::2], words[3::2], strict=True) if name == "--set"]
@@ -44,7 +44,7 @@ def recipe_of(command: str, preset: str) -> tuple[str, str, dict]:
     return entry.name, ",".join(protocol.modalities), recipe.model_dump(mode="json")
 
 
-def test_the_tables_of_the_papers_are_there():
+def test_every_ablation_table_exists():
     assert [title.split(":")[0] for title in TABLES] == [
         "AMF, Table 4",
         "AMF, Table 3",
@@ -56,13 +56,13 @@ def test_the_tables_of_the_papers_are_there():
 
 @pytest.mark.parametrize("preset", ["paper", "tiny"])
 @pytest.mark.parametrize("title", TABLES)
-def test_rows_are_different_runs_that_can_be_made(title, preset):
+def test_rows_are_different_supported_runs(title, preset):
     commands = re.findall(r"\| `(aubench [^`]+)`", TABLES[title])
-    found = [json.dumps(recipe_of(command, preset)) for command in commands]
-    assert len(set(found)) == len(commands) > 1
+    recipes = [json.dumps(recipe_of(command, preset)) for command in commands]
+    assert len(set(recipes)) == len(commands) > 1
 
 
-def test_tables_run_the_methods_that_they_are_about():
+def test_tables_run_their_methods():
     for title, body in TABLES.items():
         assert set(re.findall(r"--method (\w+)", body)) == set(METHODS[title])
 
@@ -84,11 +84,11 @@ def test_every_section_is_known():
 
 @pytest.mark.parametrize("title", [title for title in METHODS if title not in NO_PROSE])
 def test_switches_named_in_the_text_exist(title):
-    found = switches(title)
-    assert found
+    named = switches(title)
+    assert named
     recipes = [find_method(method).method_class.Recipe for method in METHODS[title]]
-    for key, value in found:
+    for key, value in named:
         owners = [recipe for recipe in recipes if key in recipe.model_fields]
-        assert owners, f"nobody has {key}"
+        assert owners, f"no method has {key}"
         for recipe in owners:
             recipe.from_preset("paper", {key: value})

@@ -1,4 +1,4 @@
-"""What README and docs claim: links lead somewhere, commands exist, snippets run, the example keeps the contract."""
+"""Claims of README and docs: links, commands, snippets, the example method, records and descriptions."""
 
 import re
 import shlex
@@ -13,7 +13,8 @@ from aubench.data.store import Store
 from aubench.metrics.scores import summary_of
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
+PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLE = ROOT / "docs/examples/mean_fusion.py"
 SET_UP = 'python3 -m venv .venv && .venv/bin/pip install --quiet "tox>=4.21" && '
 SMALL = ["--set", "image_size=32", "--set", "crop=28", "--set", "frames_per_epoch=200", "--set", "epochs=3"]
@@ -60,7 +61,7 @@ def test_every_relative_link_leads_somewhere(page):
 
 @pytest.mark.parametrize(("mark", "rest"), [("demo", ".venv/bin/tox run -e demo"), ("tests", ".venv/bin/tox run")])
 def test_readme_sets_everything_up_by_one_command(mark, rest):
-    marked = [text for found, text in blocks("bash", ROOT / "README.md") if found == mark]
+    marked = [text for name, text in blocks("bash", ROOT / "README.md") if name == mark]
     assert marked == [f"{SET_UP}{rest}\n"]
     reader = re.search(r"^command_after\(\) .*$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
     script = f"{reader[0]}\ncommand_after {mark}"
@@ -69,40 +70,40 @@ def test_readme_sets_everything_up_by_one_command(mark, rest):
 
 
 def written_commands() -> list[tuple[str, str, bool]]:
-    """Page, command and whether it is shown whole, of every call of aubench in the documentation."""
-    found = []
+    """Page, command and whether it is complete, of every call of aubench in the documentation."""
+    commands = []
     for page in PAGES:
         for _, text in blocks("bash", page):
             lines = text.replace("\\\n", " ").splitlines()
-            found += [(name(page), line, True) for line in lines if line.startswith("aubench ")]
+            commands += [(name(page), line, True) for line in lines if line.startswith("aubench ")]
         inline = re.findall(r"`(aubench [^`]+)`", prose(page))
-        found += [(name(page), command, False) for command in inline]
-    return list(dict.fromkeys(found))
+        commands += [(name(page), command, False) for command in inline]
+    return list(dict.fromkeys(commands))
 
 
 COMMANDS = written_commands()
 
 
-@pytest.mark.parametrize(("page", "command", "whole"), COMMANDS, ids=[f"{p}: {c}" for p, c, _ in COMMANDS])
-def test_every_command_exists_with_its_options(page, command, whole):
+@pytest.mark.parametrize(("page", "command", "complete"), COMMANDS, ids=[f"{p}: {c}" for p, c, _ in COMMANDS])
+def test_every_command_exists_with_its_options(page, command, complete):
     import typer
 
     from aubench.cli.main import app
 
-    here, words = typer.main.get_command(app), shlex.split(command, comments=True)[1:]
-    while words and words[0] in getattr(here, "commands", {}):
-        here, words = here.commands[words[0]], words[1:]
-    known = {option for parameter in here.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    current, words = typer.main.get_command(app), shlex.split(command, comments=True)[1:]
+    while words and words[0] in getattr(current, "commands", {}):
+        current, words = current.commands[words[0]], words[1:]
+    known = {option for parameter in current.params for option in (*parameter.opts, *parameter.secondary_opts)}
     known.add("--help")
     assert not [word for word in words if word.startswith("--") and word not in known]
-    if hasattr(here, "commands"):
+    if hasattr(current, "commands"):
         assert not words or words[0].startswith("--"), f"no command '{words[0]}'"
-    elif whole:
-        here.make_context(command, list(words))  # raises on missing, unknown and surplus words
+    elif complete:
+        current.make_context(command, list(words))  # raises on missing, unknown and surplus words
 
 
 @pytest.mark.parametrize("option", ["--devise", "--methods"])
-def test_a_misspelt_option_would_be_found(option):
+def test_a_misspelt_option_is_detected(option):
     with pytest.raises(AssertionError):
         test_every_command_exists_with_its_options("", f"aubench run {option} x", True)
 
@@ -112,33 +113,36 @@ def snippets() -> list[tuple[str, str]]:
 
 
 SNIPPETS = snippets()
+QUICK_SNIPPETS = [(page, text) for page, text in SNIPPETS if "aubench.run(" not in text]
+"""Snippets that train nothing; `test_notebooks.py` runs the others."""
 
 
 def test_every_python_snippet_is_tested():
+    assert [page for page, text in SNIPPETS if (page, text) not in QUICK_SNIPPETS] == ["README.md"]
     assert len(SNIPPETS) == sum(len(blocks("python", page)) for page in PAGES)
 
 
 @pytest.fixture
-def beside_a_record(tmp_path, monkeypatch, make_record):
-    found = make_record("amf")
-    found.write(tmp_path / "record")
+def record_folder(tmp_path, monkeypatch, make_record):
+    record = make_record("amf")
+    record.write(tmp_path / "record")
     monkeypatch.chdir(tmp_path)
-    return found
+    return record
 
 
-@pytest.mark.parametrize(("page", "text"), SNIPPETS, ids=[f"{p}-{i}" for i, (p, _) in enumerate(SNIPPETS)])
-def test_snippet_runs(page, text, beside_a_record):
+@pytest.mark.parametrize(("page", "text"), QUICK_SNIPPETS, ids=[f"{p}-{i}" for i, (p, _) in enumerate(QUICK_SNIPPETS)])
+def test_snippet_runs(page, text, record_folder):
     exec(compile(text, page, "exec"), {"__name__": "snippet"})
 
 
 @pytest.mark.parametrize("field", ["f1_mean", "auc"])
-def test_headline_numbers_by_hand_equal_the_record(field, beside_a_record, capsys):
+def test_headline_numbers_by_hand_equal_the_record(field, record_folder, capsys):
     (text,) = [text for _, text in SNIPPETS if re.search(rf"^{field} = ", text, re.MULTILINE)]
     assert len(text.splitlines()) <= 11
-    found: dict[str, float] = {}
-    exec(text, found)
-    stated = summary_of(beside_a_record).value(field.removesuffix("_mean"))
-    assert found[field] == pytest.approx(stated, abs=1e-6)
+    namespace: dict[str, float] = {}
+    exec(text, namespace)
+    stated = summary_of(record_folder).value(field.removesuffix("_mean"))
+    assert namespace[field] == pytest.approx(stated, abs=1e-6)
     assert 0.05 < stated < 0.999
     assert capsys.readouterr().out.strip() == f"{100 * stated:.1f}"
 
@@ -146,7 +150,7 @@ def test_headline_numbers_by_hand_equal_the_record(field, beside_a_record, capsy
 def test_the_method_in_the_readme_keeps_the_contract(tmp_path):
     from aubench.testing.check_method import check_method
 
-    (text,) = [text for page, text in SNIPPETS if page == "README.md"]
+    (text,) = [text for page, text in SNIPPETS if page == "README.md" and "(Method)" in text]
     (tmp_path / "mean_colour.py").write_text(text)
     results = check_method(registry.find_method(str(tmp_path / "mean_colour.py")))
     assert [result for result in results if not result.passed] == []
@@ -175,39 +179,39 @@ def test_the_example_runs_and_reaches_a_leaderboard(call, small_store):
 def test_the_protocol_in_the_docs_loads_and_fits_synth(tmp_path, small_store):
     (text,) = [text for _, text in blocks("toml", ROOT / "docs/datasets.md")]
     (tmp_path / "mine.toml").write_text(text)
-    found = protocol.load(tmp_path / "mine.toml")
-    roles = ProtocolDataset(Store(small_store), found).split(1, validation=True)
+    loaded = protocol.load(tmp_path / "mine.toml")
+    roles = ProtocolDataset(Store(small_store), loaded).split(1, validation=True)
     assert all(len(rows) for rows in (roles.train, roles.val, roles.test))
 
 
 RUN = re.compile(r"(?:\b(\w+)/(\w+)/)?\b([0-9a-f]{16})\b")
-PLACES = {path.parts[-4:-1] for path in (ROOT / "leaderboard").glob("**/records/*/*/*/record.json")}
+RECORDS = {path.parts[-4:-1] for path in (ROOT / "leaderboard").glob("**/records/*/*/*/record.json")}
 
 
 def written_runs() -> list[tuple[str, tuple[str, str, str]]]:
     """Page and protocol, method (both empty where they are not said) and id of every run in the documentation."""
-    return [(name(page), found) for page in PAGES for found in RUN.findall(page.read_text())]
+    return [(name(page), reference) for page in PAGES for reference in RUN.findall(page.read_text())]
 
 
 def test_every_run_in_the_documentation_has_its_record():
-    ids = {run for _, _, run in PLACES}
+    ids = {run for _, _, run in RECORDS}
     assert len(written_runs()) >= 5
-    assert [found for found in written_runs() if found[1][2] not in ids] == []
-    placed = [found for found in written_runs() if found[1][0]]
-    assert len(placed) >= 3
-    assert [found for found in placed if found[1] not in PLACES] == []
+    assert [reference for reference in written_runs() if reference[1][2] not in ids] == []
+    full_references = [reference for reference in written_runs() if reference[1][0]]
+    assert len(full_references) >= 3
+    assert [reference for reference in full_references if reference[1] not in RECORDS] == []
 
 
 def test_the_folds_in_the_methodology_are_those_of_the_protocol():
     text = (ROOT / "docs/methodology.md").read_text()
-    found = registry.find_protocol("bp4d_3fold")
-    for part, subjects in found.parts.items():
-        number = found.aliases[part]
+    fold_protocol = registry.find_protocol("bp4d_3fold")
+    for part, subjects in fold_protocol.parts.items():
+        number = fold_protocol.aliases[part]
         assert f"| {part} ({len(subjects)}) | {' '.join(subjects)} | fold {number} |" in text
-        assert set(subjects) == found.test_subjects(number)
-    for alias, number in found.aliases.items():
+        assert set(subjects) == fold_protocol.test_subjects(number)
+    for alias, number in fold_protocol.aliases.items():
         assert re.search(rf"^\| {number} \|.*`{alias}`", text, re.MULTILINE), alias
-    for count in found.variants.values():
+    for count in fold_protocol.variants.values():
         assert f"{count:,}" in text
 
 
@@ -235,8 +239,8 @@ def test_every_method_and_command_is_in_the_documentation():
 
     changes = (ROOT / "CHANGELOG.md").read_text()
     assert [m for m in registry.builtin_methods() if f"`{m}`" not in changes] == []
-    readme = (ROOT / "README.md").read_text()
-    assert [c for c in leaves(typer.main.get_command(app), "aubench") if f"`{c}`" not in readme] == []
+    page = (ROOT / "docs/commands.md").read_text()
+    assert [c for c in leaves(typer.main.get_command(app), "aubench") if f"`{c}`" not in page] == []
 
 
 def leaves(command, path: str) -> list[str]:
