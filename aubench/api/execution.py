@@ -61,7 +61,7 @@ def read_stored_records(configs: Sequence[RunConfig]) -> tuple[StoredRecord, ...
     """Return the records of those runs that have one."""
     from aubench.leaderboard.records import StoredRecord
     from aubench.results import record
-    from aubench.runs.runner import RECORD_DIR
+    from aubench.results.run_folder import RECORD_DIR
 
     folders = [config.run_dir / RECORD_DIR for config in configs]
     return tuple(StoredRecord(path, record.read(path)) for path in folders if (path / record.FILE).exists())

@@ -171,7 +171,7 @@ def _config(
     return ReproductionConfig(
         protocol=protocol,
         preset=preset or protocol.preset,
-        changes=dict(overrides or {}),
+        overrides=dict(overrides or {}),
         seeds=tuple(check_seeds(seeds)),
         store=store,
         runs=Path(runs),

@@ -65,9 +65,9 @@ Block = str | Table
 
 
 @cache
-def template(name: str) -> dict[str, str]:
-    """Read ``templates/NAME.md``: texts by the ``<!-- key -->`` comment above each."""
-    text = Path(__file__).parent.joinpath("templates", f"{name}.md").read_text(encoding="utf-8")
+def template(name: str, folder: Path = Path(__file__).parent) -> dict[str, str]:
+    """Read ``templates/NAME.md`` of a package: texts by the ``<!-- key -->`` comment above each."""
+    text = folder.joinpath("templates", f"{name}.md").read_text(encoding="utf-8")
     _, *parts = re.split(r"^<!-- (\w+) -->\n", text, flags=re.MULTILINE)
     return dict(zip(parts[::2], (part.strip() for part in parts[1::2]), strict=True))
 

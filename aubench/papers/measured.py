@@ -1,4 +1,4 @@
-"""What was measured here beside what papers report."""
+"""Comparison of measured with reported numbers on the page of a protocol."""
 
 from __future__ import annotations
 
@@ -7,103 +7,106 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aubench.leaderboard.entries import Entry, RankedTable
-from aubench.leaderboard.render import EMPTY, Block, Cell, Table
+from aubench.leaderboard.render import EMPTY, Block, Cell, Table, template
 from aubench.leaderboard.tables import modality_code, recipe_label
 from aubench.metrics import scores
 from aubench.papers.reported import AUS, FOLD_COUNT, ReportedRow, ReportedTable
-from aubench.papers.reported_page import PAGE, Footnotes, footnotes, number, our_method
+from aubench.papers.reported_page import PAGE, TEMPLATES, Footnotes, footnotes, number, our_method
 from aubench.results.counts import CLEAN
 
 _HEADERS = ("Row", "Modalities", "Here", "Measured", "Measured as", "Reported", "Deviation", "Source", "Notes")
 _ALIGN = ("left", "left", "left", "right", "left", "right", "right", "left", "left")
-_READING = """\
-F1 in %, mean over AUs, folds and seeds. A measured row stands beside a reported one if it is of the same method on the
-same modalities, with the settings that the reported row names; of reported rows that differ in settings, beside the
-one whose settings it meets most closely. **Deviation** is measured minus reported, in points."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A measured row, and the section in which it is ranked."""
+    """Entry of a ranked table."""
 
-    row: Entry
-    section: RankedTable
+    entry: Entry
+    table: RankedTable
 
     @property
-    def described(self) -> str:
-        """Preset, selection rule and number of seeds."""
-        return f"{recipe_label(self.row, self.section.methods)}; {self.section.selection}; seeds: {len(self.row.runs)}"
+    def label(self) -> str:
+        """Recipe, selection rule and number of seeds."""
+        recipe = recipe_label(self.entry, self.table.methods)
+        return f"{recipe}; {self.table.selection}; seeds: {len(self.entry.runs)}"
 
     def f1(self, condition: str) -> float | None:
-        """F1 in %, mean over seeds; None if it was not measured under that condition."""
+        """Return F1 in %, mean over seeds; None if a run has no scores under the condition."""
         if condition == CLEAN:
-            return 100 * self.row.f1
-        records = [kept.record for kept in self.row.runs]
+            return 100 * self.entry.f1
+        records = [run.record for run in self.entry.runs]
         if not all(condition in record.info.conditions for record in records):
             return None
-        tallies = [scores.sum_over_subjects(record.counts, condition) for record in records]
-        return 100 * scores.mean(scores.macro_mean(scores.f1(tally.cells)) for tally in tallies)
+        counts = [scores.sum_over_subjects(record.counts, condition) for record in records]
+        return 100 * scores.mean(scores.macro_mean(scores.f1(each.cells)) for each in counts)
 
 
 def compare_with_reported(
-    dataset: str, fold_count: int, sections: Sequence[RankedTable], tables: Sequence[ReportedTable]
+    dataset: str, fold_count: int, ranked_tables: Sequence[RankedTable], reported: Sequence[ReportedTable]
 ) -> list[Block]:
-    """The part of a protocol's page that compares it with papers.
+    """Return the section of a protocol's page that compares it with papers.
 
     Args:
-        dataset: The protocol's data set.
-        fold_count: How many folds it has.
-        sections: What was measured.
-        tables: What papers report.
+        dataset: Data set of the protocol.
+        fold_count: Number of its folds.
+        ranked_tables: Measured results.
+        reported: Tables of papers.
     """
     heading = "## Measured beside reported"
-    rows = [row for table in tables for row in table.rows if _about(row, dataset)]
+    rows = [row for table in reported for row in table.rows if _is_comparable(row, dataset)]
     if dataset == "synth":
         return [heading, "No paper reports on synth."]
     if not rows:
         return [heading, f"No reported table here is about {dataset}."]
-    measured = [Measured(row, section) for section in sections for row in section.methods]
+    measured = [Measured(entry, table) for table in ranked_tables for entry in table.methods]
     if fold_count != FOLD_COUNT:
         return [heading, f"Papers report on {FOLD_COUNT} folds and this protocol has {fold_count}: not comparable."]
     rows.sort(key=lambda row: (not row.method_here, row.method_here))
     matches: dict[int, list[Measured | None]] = defaultdict(list)
-    for one in measured:
-        for row in nearest(one, rows):
-            matches[id(row)].append(one)
+    for result in measured:
+        for row in nearest(result, rows):
+            matches[id(row)].append(result)
     notes = Footnotes()
-    lines = [_line(row, one, notes) for row in rows for one in matches[id(row)] or [None]]
-    more = f"All reported numbers, per AU and with accuracy, stand in [{PAGE}]({PAGE})."
-    return [heading, _READING, Table(_HEADERS, _ALIGN, tuple(lines)), notes.block(), more]
+    lines = [_line(row, result, notes) for row in rows for result in matches[id(row)] or [None]]
+    link = f"All reported numbers, per AU and with accuracy, stand in [{PAGE}]({PAGE})."
+    return [
+        heading,
+        template("reported", TEMPLATES)["comparison"],
+        Table(_HEADERS, _ALIGN, tuple(lines)),
+        notes.block(),
+        link,
+    ]
 
 
 def nearest(measured: Measured, rows: Sequence[ReportedRow]) -> list[ReportedRow]:
-    """The reported rows that a measured one may be compared with: of those whose settings it has, the most precise."""
-    info = measured.row.info
-    fitting = [
+    """Return the reported rows of the same method, modalities and AUs that share the most recipe settings."""
+    info = measured.entry.info
+    candidates = [
         row
         for row in rows
         if row.method_here == info.method.name
         and row.needed == info.method.modalities
-        and set(AUS[row.dataset]) == set(measured.section.aus)
+        and set(AUS[row.dataset]) == set(measured.table.aus)
         and all(key in info.recipe and info.recipe[key] == value for key, value in row.settings.items())
     ]
-    most = max((len(row.settings) for row in fitting), default=0)
-    return [row for row in fitting if len(row.settings) == most]
+    most = max((len(row.settings) for row in candidates), default=0)
+    return [row for row in candidates if len(row.settings) == most]
 
 
-def _about(row: ReportedRow, dataset: str) -> bool:
-    """Whether it is a mean F1 (or a lost one) of training and testing on the data set."""
-    whole = row.mean is not None or not row.printed
-    return whole and row.metric == "f1" and row.dataset == row.trained_on == dataset
+def _is_comparable(row: ReportedRow, dataset: str) -> bool:
+    """Return whether the row is a mean F1, or has no number, for training and testing on the data set."""
+    is_mean = row.mean is not None or not row.printed
+    return is_mean and row.metric == "f1" and row.dataset == row.trained_on == dataset
 
 
-def _line(row: ReportedRow, one: Measured | None, notes: Footnotes) -> tuple[Cell, ...]:
-    f1 = None if one is None else one.f1(row.condition)
+def _line(row: ReportedRow, measured: Measured | None, notes: Footnotes) -> tuple[Cell, ...]:
+    f1 = None if measured is None else measured.f1(row.condition)
     label = ", ".join(filter(None, [row.method, row.variant, "" if row.condition == CLEAN else row.condition]))
     deviation = EMPTY if f1 is None or row.mean is None else f"{f1 - row.mean:+.1f}"
     texts = (
         *(label, modality_code(row.modalities) or EMPTY, our_method(row)),
-        *(EMPTY if f1 is None else f"{f1:.1f}", EMPTY if one is None or f1 is None else one.described),
-        *(number(row, row.mean), deviation, row.table, notes.footnote_refs(footnotes(row))),
+        *(EMPTY if f1 is None else f"{f1:.1f}", EMPTY if measured is None or f1 is None else measured.label),
+        *(number(row, row.mean), deviation, row.table, notes.refs(footnotes(row))),
     )
     return tuple(map(Cell, texts))

@@ -1,7 +1,7 @@
-"""What papers report: their tables as files in a leaderboard's ``reported`` folder, one file a table.
+"""Numbers that papers report, read from the CSV files in the ``reported`` folder of a leaderboard, one file per table.
 
-A file has the columns of :class:`ReportedRow` around one column for each AU that the table prints, under the AU's FACS
-number. A cell is empty where nothing is printed or stated.
+A file has the columns of :class:`ReportedRow`, and one column per AU of the table, named by its FACS number. A cell is
+empty if the paper prints or states nothing.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ AUS: dict[str, tuple[int, ...]] = {
     "bp4dplus": (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24),
     "disfa": (1, 2, 4, 6, 9, 12, 25, 26),
 }
-"""The data sets that papers report on, and the AUs that are scored on each."""
+"""AUs that are scored on each data set of the papers."""
 FOLD_COUNT = 3
-"""Folds that every table here has, by subject."""
+"""Number of folds by subject, the same in all tables."""
 
 _BYTES, _ROWS = 64 * 2**10, 100
 _IDENTITY = ("table", "dataset", "trained_on", "condition", "method", "variant", "modalities", "metric")
@@ -40,25 +40,25 @@ _AU = re.compile(r"AU([1-9][0-9]?)")
 
 def _number(cell: Any) -> float | None:
     if isinstance(cell, str) and not re.fullmatch(r"(\d{1,3}\.\d{1,2})?", cell):
-        raise ValueError("is no number as papers print it")
+        raise ValueError("is not a number with one or two decimals")
     return float(cell) if cell else None
 
 
 def _letters(cell: str) -> tuple[Modality, ...]:
-    found = tuple(m for m in Modality if m.letter in cell)
-    if "".join(m.letter for m in found) != cell:
-        raise ValueError("is not made of V, D and T in this order")
-    return found
+    modalities = tuple(m for m in Modality if m.letter in cell)
+    if "".join(m.letter for m in modalities) != cell:
+        raise ValueError("does not consist of V, D and T in this order")
+    return modalities
 
 
 def _settings(cell: str) -> dict[str, Any]:
     pairs = [pair.partition("=") for pair in cell.split()]
     if not all(key and value for key, _, value in pairs):
-        raise ValueError("is not made of key=value")
-    return {key: _plain(value) for key, _, value in pairs}
+        raise ValueError("does not consist of key=value")
+    return {key: _parse_json(value) for key, _, value in pairs}
 
 
-def _plain(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -76,25 +76,25 @@ class ReportedRow(BaseModel):
     """One row of a paper's table; percentages as printed.
 
     Attributes:
-        table: The file's name.
-        dataset: The data set that is tested.
-        trained_on: The data set that was trained on.
-        condition: What was done to the test inputs, named as in records; ``clean`` for nothing.
-        method: As printed.
-        variant: What else the table says of the row.
-        method_here: The method of aubench that it is about; empty if there is none.
-        settings: Recipe values that make the method here this row, where the defaults do not.
-        modalities: What the row is said to be tested on; empty where unstated.
-        modalities_here: What a run here must be offered for it, where that is more.
-        metric: What the numbers are: F1 or accuracy in %, or GFLOPs in ``mean``.
-        folds: What is known of the folds: ``ambiguous``, the works that are followed disagree; ``unlisted``, no list is
-            cited; ``unknown``, none is in common use either.
+        table: Name of the file.
+        dataset: Data set of the test.
+        trained_on: Data set of the training.
+        condition: Test condition, named as in records.
+        method: Name of the method as printed.
+        variant: Further label of the row.
+        method_here: Name of the implemented method; empty if there is none.
+        settings: Recipe values with which the implemented method corresponds to the row.
+        modalities: Modalities of the test; empty if the paper does not state them.
+        modalities_here: Modalities that a run must be offered, if more.
+        metric: Metric of the numbers: F1 or accuracy in %, or GFLOPs in ``mean``.
+        folds: Information about the folds: ``ambiguous`` if the cited works disagree, ``unlisted`` if no list is
+            cited, ``unknown`` if no list is in common use either.
         aus: Numbers by AU.
-        mean: The mean as printed.
+        mean: Mean as printed.
         source: Paper and table.
-        implemented_by: Whose implementation it is, if the paper says so.
-        remark: What a reader should know.
-        suspect: Why the numbers cannot be trusted; empty if nothing speaks against them.
+        implemented_by: Authors of the implementation, if the paper names them.
+        remark: Remarks for readers, separated by ``; ``.
+        suspect: Reasons to distrust the numbers; empty if there are none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -119,25 +119,25 @@ class ReportedRow(BaseModel):
     suspect: _MaybeWords
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if strange := sorted(set(self.aus) - set(AUS[self.dataset])):
-            raise ValueError(f"column AU{strange[0]}: is no AU of {self.dataset}")
+    def _check_consistency(self) -> Self:
+        if unknown := sorted(set(self.aus) - set(AUS[self.dataset])):
+            raise ValueError(f"column AU{unknown[0]}: is not an AU of {self.dataset}")
         if self.metric == "gflops" and self.printed:
             raise ValueError("column metric: gflops belong to no AU")
         if self.metric != "gflops" and max([*self.printed.values(), self.mean or 0.0]) > 100:
             raise ValueError("column mean: is above 100 %")
         if self.mean is None and not self.printed and not self.remark:
-            raise ValueError("column remark: must say why there is no number")
+            raise ValueError("column remark: must explain why there is no number")
         return self
 
     @property
     def printed(self) -> dict[int, float]:
-        """The numbers of those AUs that have one."""
+        """Numbers of the AUs that have one."""
         return {au: value for au, value in self.aus.items() if value is not None}
 
     @property
     def needed(self) -> tuple[Modality, ...]:
-        """The modalities of a run here that can be compared with it."""
+        """Modalities of a comparable run."""
         return self.modalities_here or self.modalities
 
 
@@ -146,9 +146,9 @@ class ReportedTable:
     """One table of a paper.
 
     Attributes:
-        name: The file's name without its ending.
-        aus: AUs of its columns, ascending.
-        rows: Its rows, at least one, as in the file.
+        name: Name of the file without suffix.
+        aus: AUs of the columns, ascending.
+        rows: Rows in the order of the file, at least one.
     """
 
     name: str
@@ -157,13 +157,13 @@ class ReportedTable:
 
 
 def read_all(root: Path) -> list[ReportedTable]:
-    """Every table of a leaderboard, by name.
+    """Read the tables of a leaderboard, sorted by name.
 
     Args:
-        root: The leaderboard's folder.
+        root: Folder of the leaderboard.
 
     Raises:
-        RecordError: A file is not as it should be; file, row and column are named.
+        RecordError: A file is invalid; the message names file, row and column.
     """
     tables, findings = scan(root)
     if findings:
@@ -172,14 +172,14 @@ def read_all(root: Path) -> list[ReportedTable]:
 
 
 def scan(root: Path) -> tuple[list[ReportedTable], list[Finding]]:
-    """Every table that can be read, by name, and everything that is wrong with the files."""
+    """Read the valid tables of a leaderboard, sorted by name, and the problems of all files."""
     tables: list[ReportedTable] = []
     findings: list[Finding] = []
     for path in sorted((root / FOLDER).glob("*")):
         if path.name == ".gitkeep":
             continue
         if path.suffix != ".csv":
-            findings.append(Finding(path, "does not belong here; a table is a .csv"))
+            findings.append(Finding(path, "is not a table; tables are .csv files"))
             continue
         table, wrong = _read(path)
         tables += [] if table is None else [table]
@@ -195,7 +195,7 @@ def _read(path: Path) -> tuple[ReportedTable | None, list[Finding]]:
     except RecordError as error:
         return None, [Finding(path, error.what)]
     except (UnicodeDecodeError, csv.Error) as error:
-        return None, [Finding(path, f"is no CSV in ASCII ({error})")]
+        return None, [Finding(path, f"is not a CSV file in ASCII ({error})")]
     except ValueError as error:
         return None, [Finding(path, str(error))]
     rows: dict[tuple[str, ...], ReportedRow] = {}
@@ -214,33 +214,33 @@ def _read(path: Path) -> tuple[ReportedTable | None, list[Finding]]:
 
 
 def _columns(lines: list[list[str]]) -> tuple[int, ...]:
-    """The AUs that the first line names, between the other columns in their order."""
+    """Return the AUs of the header, and check the other columns."""
     if not 2 <= len(lines) <= _ROWS + 1:
-        raise ValueError(f"has {max(len(lines) - 1, 0)} rows where 1 to {_ROWS} belong")
-    aus = tuple(int(found[1]) for found in map(_AU.fullmatch, lines[0]) if found)
+        raise ValueError(f"has {max(len(lines) - 1, 0)} rows, expected 1 to {_ROWS}")
+    aus = tuple(int(match[1]) for match in map(_AU.fullmatch, lines[0]) if match)
     fields = list(ReportedRow.model_fields)
-    at = fields.index("aus")
-    wanted = [*fields[:at], *(f"AU{au}" for au in sorted(set(aus))), *fields[at + 1 :]]
-    for name, belongs in zip_longest(lines[0], wanted):
-        if name != belongs:
-            raise ValueError(f"row 1, column {name or 'missing'}: stands where {belongs or 'nothing'} belongs")
+    index = fields.index("aus")
+    columns = [*fields[:index], *(f"AU{au}" for au in sorted(set(aus))), *fields[index + 1 :]]
+    for name, expected in zip_longest(lines[0], columns):
+        if name != expected:
+            raise ValueError(f"row 1, column {name or 'missing'}: expected {expected or 'no column'}")
     return aus
 
 
 def _row(names: list[str], cells: list[str]) -> tuple[ReportedRow | None, list[str]]:
     if len(cells) != len(names):
-        return None, [f"column {names[min(len(cells), len(names) - 1)]}: {len(cells)} cells where {len(names)} belong"]
+        return None, [f"column {names[min(len(cells), len(names) - 1)]}: {len(cells)} cells, expected {len(names)}"]
     named = dict(zip(names, cells, strict=True))
     fields: dict[str, Any] = {name: cell for name, cell in named.items() if not _AU.fullmatch(name)}
-    fields["aus"] = {int(found[1]): named[found[0]] for found in map(_AU.fullmatch, names) if found}
+    fields["aus"] = {int(match[1]): named[match[0]] for match in map(_AU.fullmatch, names) if match}
     try:
         return ReportedRow.model_validate(fields), []
     except ValidationError as error:
-        return None, [_told(one) for one in error.errors()]
+        return None, [_message(detail) for detail in error.errors()]
 
 
-def _told(error: Any) -> str:
-    """A pydantic error as ``column …: what``."""
+def _message(error: Any) -> str:
+    """Return a pydantic error as ``column …: …``."""
     message = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return message

@@ -1,53 +1,46 @@
-"""The page of what papers report: each of their tables, with what must be known about its rows."""
+"""Page of the numbers that papers report: each table with footnotes."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from aubench.leaderboard.render import EMPTY, Block, Cell, Table, escaped
+from aubench.leaderboard.render import EMPTY, Block, Cell, Table, escaped, template
 from aubench.leaderboard.tables import modality_code
 from aubench.papers.reported import FOLDER, ReportedRow, ReportedTable
 
 PAGE = "reported.md"
+TEMPLATES = Path(__file__).parent
 FOLDS = {
     "ambiguous": "Folds: three by subject; the works that the paper follows for them do not agree on one list.",
     "unlisted": "Folds: three by subject; no list of them is cited.",
     "unknown": "Reported on unknown folds: three by subject, unpublished, and none are in common use here.",
 }
-"""What is known of a row's folds."""
+"""Footnotes on folds."""
 
 _METRICS = {"f1": "F1 in %", "acc": "accuracy in %", "gflops": "GFLOPs per frame"}
-_INTRODUCTION = """\
-These numbers stand in papers. None of them was measured here; what was measured is set beside them on the pages of
-the protocols. Empty cells were not printed, or could not be read.
-
-- **Here**: the method of this project that the row is about, with the settings that make it this row.
-- **By**: whose implementation it is, where the paper says so.
-- **Suspect** rows hold numbers that contradict themselves or others; the note says why. Bold is the best number of a
-  column among the rows on the same data set under the same condition, and never one of a suspect row.
-- AUs are numbered as they must be, also where a printed header is wrong; the note says so."""
 
 
 @dataclass
 class Footnotes:
-    """Notes below a table; equal ones share a number."""
+    """Footnotes below a table; equal ones share a number."""
 
     numbers: dict[str, int] = field(default_factory=dict)
 
-    def footnote_refs(self, texts: Iterable[str]) -> str:
-        """The numbers of some notes, which are added where they are new."""
+    def refs(self, texts: Iterable[str]) -> str:
+        """Return the numbers of footnotes; add new ones."""
         return ", ".join(map(str, sorted(self.numbers.setdefault(text, len(self.numbers) + 1) for text in texts)))
 
     def block(self) -> Block:
-        """All of them as a list."""
+        """Return the list of footnotes."""
         return "\n".join(f"{number}. {escaped(text)}" for text, number in self.numbers.items())
 
 
 def page(tables: Sequence[ReportedTable]) -> list[Block]:
-    """All tables, by paper."""
-    blocks: list[Block] = ["# Reported numbers", _INTRODUCTION]
+    """Return the blocks of all tables, by paper."""
+    blocks: list[Block] = ["# Reported numbers", template("reported", TEMPLATES)["introduction"]]
     for table in tables:
         notes = Footnotes()
         blocks += [f"## {table.rows[0].source}", _about(table), _table(table, notes), notes.block()]
@@ -55,13 +48,13 @@ def page(tables: Sequence[ReportedTable]) -> list[Block]:
 
 
 def footnotes(row: ReportedRow) -> list[str]:
-    """What must be known about a row."""
+    """Return the footnotes of a row."""
     suspect = [f"Suspect: {text}." for text in row.suspect.split("; ") if text]
     return [*suspect, FOLDS[row.folds], *(_sentence(text) for text in row.remark.split("; ") if text)]
 
 
 def our_method(row: ReportedRow) -> str:
-    """The method here and its settings."""
+    """Return the implemented method and its settings."""
     settings = [
         f"{key}={value if isinstance(value, str) else repr(value).lower()}" for key, value in row.settings.items()
     ]
@@ -69,7 +62,7 @@ def our_method(row: ReportedRow) -> str:
 
 
 def number(row: ReportedRow, value: float | None) -> str:
-    """A number with the decimals that were printed."""
+    """Return a number with as many decimals as papers print."""
     return EMPTY if value is None else f"{value:.{2 if row.metric == 'gflops' else 1}f}"
 
 
@@ -83,7 +76,7 @@ def _about(table: ReportedTable) -> str:
 class _Column:
     header: str
     show: Callable[[ReportedRow], str]
-    needed: Callable[[ReportedRow], bool] = lambda row: True
+    is_needed: Callable[[ReportedRow], bool] = lambda row: True
 
 
 _COLUMNS = (
@@ -98,15 +91,14 @@ _COLUMNS = (
 
 
 def _table(table: ReportedTable, notes: Footnotes) -> Table:
-    several = len({row.dataset for row in table.rows}) > 1
-    columns = [column for column in _COLUMNS if any(column.needed(row) for row in table.rows)]
-    columns += [_Column("Tested on", lambda row: row.dataset)] if several else []
+    columns = [column for column in _COLUMNS if any(map(column.is_needed, table.rows))]
+    columns += [_Column("Tested on", lambda row: row.dataset)] if len({row.dataset for row in table.rows}) > 1 else []
     keys: list[int | None] = [*table.aus, None]
     best = {key: _best(table.rows, key) for key in keys}
 
     def cells(row: ReportedRow) -> tuple[Cell, ...]:
         numbers = [Cell(number(row, _value(row, key)), id(row) in best[key]) for key in keys]
-        return (*(Cell(column.show(row)) for column in columns), *numbers, Cell(notes.footnote_refs(footnotes(row))))
+        return (*(Cell(column.show(row)) for column in columns), *numbers, Cell(notes.refs(footnotes(row))))
 
     headers = (*(column.header for column in columns), *(f"AU{au}" for au in table.aus), "Mean", "Notes")
     align = (*("left" for _ in columns), *("right" for _ in keys), "left")
@@ -118,7 +110,7 @@ def _value(row: ReportedRow, au: int | None) -> float | None:
 
 
 def _best(rows: Sequence[ReportedRow], au: int | None) -> set[int]:
-    """The rows (by ``id``) that are best in a column among those that may be compared; suspect rows never are."""
+    """Return the ids of the rows with the best number of a column among comparable rows without suspect ones."""
     comparable: dict[tuple[str, ...], list[ReportedRow]] = defaultdict(list)
     for row in rows:
         if not row.suspect and row.metric != "gflops" and _value(row, au) is not None:

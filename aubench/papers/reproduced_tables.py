@@ -56,7 +56,7 @@ def render(table: ReportedTable, measured: Sequence[MeasuredResult], form: str, 
     notes = Footnotes()
     if form == "csv":
         return as_csv(_merge(table, pairs, " ".join, sources=True))
-    merged = _merge(table, pairs, notes.footnote_refs)
+    merged = _merge(table, pairs, notes.refs)
     records = [record for result in measured for record in result.records]
     readings = [_READINGS[metric] for metric in dict.fromkeys(row.metric for row in table.rows)]
     if all(cell.text == EMPTY for cell in merged.column(_DEVIATION)):

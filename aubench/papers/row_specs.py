@@ -1,4 +1,4 @@
-"""What a paper's rows take here: the runs that make them, or why there can be none."""
+"""Rows of papers' tables and figures: their runs, or the reason why there are none."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from aubench.results.record import Record
 from aubench.results.schema import Compute
 from aubench.runs.config import RunConfig, StoreRef, create_run_config
 
-COSTED = "paper"
-"""The preset whose operations are counted: what papers print is of their own size."""
+COST_PRESET = "paper"
+"""Preset for counting operations, since papers report those of the full size."""
 
 
 @dataclass(frozen=True)
 class RowSpec:
-    """A row of a paper's table, as far as it decides what is run.
+    """Properties of a paper's row that determine its runs.
 
     Attributes:
-        method: The method here; empty where there is none.
-        settings: Recipe values that make it the row.
-        modalities: What it must be offered.
-        dataset: The data set that is tested.
-        trained_on: The data set that is trained on.
-        conditions: What its test inputs are put under, besides nothing.
-        scored: Whether it takes a run; what it costs is counted without one.
-        weights: Whether the run's weights are looked at.
-        label: What it is called in a figure.
+        method: Name of the implemented method; empty if there is none.
+        settings: Recipe values of the row.
+        modalities: Modalities that the method is offered.
+        dataset: Data set of the test.
+        trained_on: Data set of the training.
+        conditions: Test conditions besides ``clean``.
+        scored: Whether the row needs runs; computational cost needs none.
+        weights: Whether the row needs the weights of its runs.
+        label: Label in a figure.
     """
 
     method: str
@@ -52,21 +52,21 @@ class RowSpec:
 
 @dataclass(frozen=True)
 class ReproductionConfig:
-    """On what, and how, rows are made.
+    """Settings that all rows share.
 
     Attributes:
-        protocol: The protocol asked for; a row of another data set goes to a sibling on the same store.
+        protocol: Requested protocol; rows of another data set use a sibling on the same store.
         preset: Name of a preset.
-        changes: Recipe values that differ from it in every run.
-        seeds: A run each.
-        store: What is read.
-        runs: The folder of all runs.
-        records: The leaderboard's folders of records; what stands there needs not be run.
+        overrides: Recipe values of every run that differ from the preset.
+        seeds: Seeds, one run each.
+        store: Store of the data set.
+        runs: Folder of all runs.
+        records: Folders of records of the leaderboard, whose runs are reused.
     """
 
     protocol: Protocol
     preset: str
-    changes: Mapping[str, Any]
+    overrides: Mapping[str, Any]
     seeds: tuple[int, ...]
     store: StoreRef
     runs: Path
@@ -75,12 +75,12 @@ class ReproductionConfig:
 
 @dataclass(frozen=True)
 class ResolvedRow:
-    """What a row takes.
+    """Row with its runs.
 
     Attributes:
-        wanted: The row.
-        runs: One a seed; none where it takes none.
-        reason: Why there can be none; empty where there can.
+        spec: Row.
+        runs: Runs, one per seed; empty if the row needs none or ``reason`` is given.
+        reason: Reason why the row cannot be reproduced; empty if it can.
     """
 
     spec: RowSpec
@@ -89,94 +89,94 @@ class ResolvedRow:
 
     @property
     def configs(self) -> tuple[RunConfig, ...]:
-        """The runs as they are decided."""
+        """Configurations of the runs."""
         return tuple(run.config for run in self.runs)
 
     def records(self) -> tuple[Record, ...]:
-        """What the runs scored."""
+        """Return the records of the runs."""
         return tuple(run.record() for run in self.runs)
 
 
 def dataset_alias(protocol: Protocol) -> str:
-    """The data set whose rows a protocol makes: its own; synth stands in for BP4D, with thermal images for BP4D+."""
+    """Return the data set whose rows a protocol reproduces; synth replaces BP4D, with thermal images BP4D+."""
     if protocol.dataset != "synth":
         return protocol.dataset
     return "bp4dplus" if Modality.THERMAL in protocol.modalities else "bp4d"
 
 
-def protocol_for(dataset: str, asked: Protocol) -> Protocol | None:
-    """The protocol that makes rows of a data set: the one asked for, or a built-in one on the same store."""
-    siblings = (protocol for protocol in _built_in() if protocol.dataset == asked.dataset)
-    return next((protocol for protocol in (asked, *siblings) if dataset_alias(protocol) == dataset), None)
+def protocol_for(dataset: str, requested: Protocol) -> Protocol | None:
+    """Return the protocol for rows of a data set: the requested one, or a built-in one on the same store."""
+    siblings = (protocol for protocol in _builtin_protocols() if protocol.dataset == requested.dataset)
+    return next((protocol for protocol in (requested, *siblings) if dataset_alias(protocol) == dataset), None)
 
 
-def resolve_row(wanted: RowSpec, terms: ReproductionConfig) -> ResolvedRow:
-    """Find the runs of a row.
+def resolve_row(spec: RowSpec, config: ReproductionConfig) -> ResolvedRow:
+    """Return the row with its runs.
 
     Raises:
-        RecipeError: The method has no such preset, or not what ``terms`` changes for every run.
+        RecipeError: The method has no such preset, or an override of every run is invalid.
     """
-    reason = why_not_runnable(wanted, terms)
-    if reason or not wanted.scored:
-        return ResolvedRow(wanted, reason=reason)
-    entry, protocol = find_method(wanted.method), protocol_for(wanted.dataset, terms.protocol)
+    reason = why_not_runnable(spec, config)
+    if reason or not spec.scored:
+        return ResolvedRow(spec, reason=reason)
+    entry, protocol = find_method(spec.method), protocol_for(spec.dataset, config.protocol)
     assert protocol is not None
-    entry.method_class.Recipe.from_preset(terms.preset, terms.changes)
+    entry.method_class.Recipe.from_preset(config.preset, config.overrides)
     try:
-        plans = [_plan(entry, protocol, wanted, terms, seed) for seed in terms.seeds]
-        return ResolvedRow(
-            wanted, tuple(RequiredRun(plan, wanted.conditions, wanted.weights, terms.records) for plan in plans)
-        )
+        configs = [_run_config(entry, protocol, spec, config, seed) for seed in config.seeds]
     except (RecipeError, UsageError) as error:
-        return ResolvedRow(wanted, reason=str(error))
+        return ResolvedRow(spec, reason=str(error))
+    return ResolvedRow(spec, tuple(RequiredRun(c, spec.conditions, spec.weights, config.records) for c in configs))
 
 
-def cost(wanted: RowSpec, terms: ReproductionConfig) -> Compute:
-    """Operations per frame of a row at full size."""
-    method = find_method(wanted.method).method_class
-    recipe = method.Recipe.from_preset(COSTED, wanted.settings)
-    return flops.count_flops(method, Task(wanted.modalities, terms.protocol.aus, recipe.crop), recipe)
+def cost(spec: RowSpec, config: ReproductionConfig) -> Compute:
+    """Return the operations per frame of a row at full size."""
+    method = find_method(spec.method).method_class
+    recipe = method.Recipe.from_preset(COST_PRESET, spec.settings)
+    return flops.count_flops(method, Task(spec.modalities, config.protocol.aus, recipe.crop), recipe)
 
 
-def why_not_runnable(wanted: RowSpec, terms: ReproductionConfig) -> str:
-    """Why no run can make a row, as far as can be told without its method's word."""
-    asked = terms.protocol.name
-    if not wanted.method:
+def why_not_runnable(spec: RowSpec, config: ReproductionConfig) -> str:
+    """Return why no run can reproduce a row, without asking its method; empty if one may."""
+    requested = config.protocol.name
+    if not spec.method:
         return "not implemented here"
-    if not wanted.scored:
+    if not spec.scored:
         return ""
-    if wanted.trained_on != wanted.dataset:
+    if spec.trained_on != spec.dataset:
         return (
-            f"trained on {wanted.trained_on} and tested on {wanted.dataset}: needs a protocol of each, and cannot be "
-            f"made on {asked}"
+            f"trained on {spec.trained_on} and tested on {spec.dataset}: needs a protocol of each, and cannot be "
+            f"made on {requested}"
         )
-    protocol = protocol_for(wanted.dataset, terms.protocol)
+    protocol = protocol_for(spec.dataset, config.protocol)
     if protocol is None:
-        return f"needs a protocol of {wanted.dataset}; {asked} makes rows of {dataset_alias(terms.protocol)}"
-    absent = [m for m in wanted.modalities if m not in protocol.modalities]
+        return f"needs a protocol of {spec.dataset}; {requested} makes rows of {dataset_alias(config.protocol)}"
+    absent = [m for m in spec.modalities if m not in protocol.modalities]
     return f"{protocol.name} has no {' and no '.join(absent)} images" if absent else ""
 
 
-def _plan(entry: MethodEntry, protocol: Protocol, wanted: RowSpec, terms: ReproductionConfig, seed: int) -> RunConfig:
-    """A row's run, as ``aubench run`` would make it: narrowed only where the method would use more than the row has."""
-    changes = {**terms.changes, **wanted.settings}
-    recipe = entry.method_class.Recipe.from_preset(terms.preset, changes)
-    if entry.method_class.select_modalities(protocol.task(recipe.crop), recipe) != wanted.modalities:
-        protocol = protocol.narrowed(wanted.modalities)
+def _run_config(
+    entry: MethodEntry, protocol: Protocol, spec: RowSpec, config: ReproductionConfig, seed: int
+) -> RunConfig:
+    """Return the run as ``aubench run`` makes it; narrow the protocol only if the method uses too many modalities."""
+    overrides = {**config.overrides, **spec.settings}
+    recipe = entry.method_class.Recipe.from_preset(config.preset, overrides)
+    if entry.method_class.select_modalities(protocol.task(recipe.crop), recipe) != spec.modalities:
+        protocol = protocol.narrowed(spec.modalities)
     return create_run_config(
-        wanted.method,
+        spec.method,
         entry,
         protocol,
-        preset=terms.preset,
-        changes=changes,
+        preset=config.preset,
+        changes=overrides,
         seed=seed,
         selection="inner_val",
         precision="32-true",
-        store=terms.store,
-        runs=terms.runs,
+        store=config.store,
+        runs=config.runs,
     )
 
 
 @cache
-def _built_in() -> tuple[Protocol, ...]:
+def _builtin_protocols() -> tuple[Protocol, ...]:
     return tuple(map(find_protocol, builtin_protocols()))

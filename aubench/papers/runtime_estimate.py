@@ -1,8 +1,9 @@
-"""About how long runs take, told from what similar ones took; or from operations, where there is none."""
+"""Estimated time of runs, from records of similar runs or else from their operations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,83 +14,80 @@ from aubench.results import record as record_file
 from aubench.results.record import RecordInfo
 from aubench.runs.config import RunConfig
 
-BACKWARD = 3
-"""A step of training costs about three times its forward pass."""
-_SPEEDS = {"cpu": 3e10}
-_FASTER = 5e12
-"""Operations a second that training reaches where no record tells: on a CPU core as measured, elsewhere at a guess."""
+TRAINING_FACTOR = 3
+"""Cost of a training step relative to its forward pass."""
+_DEFAULT_SPEEDS = {"cpu": 3e10}
+_DEFAULT_SPEED = 5e12
+"""Operations per second in training without a record: measured on a CPU core, guessed for other devices."""
 
 
 def read_timings(folders: Iterable[Path]) -> list[RecordInfo]:
-    """What is said by all the records below some folders that can be read."""
-    found = []
+    """Read all valid records below some folders."""
+    infos = []
     for path in (path for folder in folders for path in sorted(folder.rglob(record_file.FILE))):
-        try:
-            found.append(RecordInfo.parse(path.read_bytes(), where=path))
-        except RecordError:
-            continue
-    return found
+        with suppress(RecordError):
+            infos.append(RecordInfo.parse(path.read_bytes(), where=path))
+    return infos
 
 
-def training(plan: RunConfig, folds: int, records: Sequence[RecordInfo], kind: str, frames: int) -> float:
-    """Seconds of work on one device.
+def training(config: RunConfig, folds: int, records: Sequence[RecordInfo], kind: str, frames: int) -> float:
+    """Return the estimated seconds of training on one device.
 
     Args:
-        plan: A run.
-        folds: How many of its folds.
-        records: Of finished runs.
-        kind: The kind of device.
-        frames: In the store; for recipes that see all of them in an epoch.
+        config: Run.
+        folds: Number of its folds.
+        records: Records of finished runs.
+        kind: Kind of the device.
+        frames: Frames in the store, for recipes whose epoch has all of them.
     """
-    speeds = [_speed(info) for info in _nearest(plan, records, kind) if info.time.seconds]
-    seen = _seen(plan.recipe, round(frames * (1 - 1 / len(plan.protocol.folds))))
-    return folds * seen * BACKWARD * _operations(plan) / _mean(speeds, kind)
+    speeds = [_training_speed(info) for info in _nearest(config, records, kind) if info.time.seconds]
+    seen = _seen_frames(config.recipe, round(frames * (1 - 1 / len(config.protocol.folds))))
+    return folds * seen * TRAINING_FACTOR * _operations(config) / _mean(speeds, kind)
 
 
-def evaluation(plan: RunConfig, conditions: int, records: Sequence[RecordInfo], kind: str, frames: int) -> float:
-    """Seconds of work on one device that further conditions of a run take."""
+def evaluation(config: RunConfig, conditions: int, records: Sequence[RecordInfo], kind: str, frames: int) -> float:
+    """Return the estimated seconds of evaluation under a number of conditions on one device."""
     speeds = [
         info.compute.total.flops * info.speed.inference_frames_per_s
-        for info in _nearest(plan, records, kind)
+        for info in _nearest(config, records, kind)
         if info.speed.inference_frames_per_s
     ]
-    return conditions * frames * _operations(plan) / _mean(speeds, kind)
+    return conditions * frames * _operations(config) / _mean(speeds, kind)
 
 
 def format_duration(seconds: float) -> str:
-    """A duration, roughly."""
+    """Return a rounded duration."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _operations(plan: RunConfig) -> int:
-    return flops.count_flops(plan.entry.method_class, plan.task, plan.recipe_model).total.flops
+def _operations(config: RunConfig) -> int:
+    return flops.count_flops(config.entry.method_class, config.task, config.recipe_model).total.flops
 
 
-def _speed(info: RecordInfo) -> float:
-    """Operations a second that a run's training reached."""
-    seen = sum(_seen(info.recipe, fold.frames.train) for fold in info.folds)
-    return BACKWARD * info.compute.total.flops * seen / info.time.seconds
+def _training_speed(info: RecordInfo) -> float:
+    """Return the operations per second of a run's training."""
+    seen = sum(_seen_frames(info.recipe, fold.frames.train) for fold in info.folds)
+    return TRAINING_FACTOR * info.compute.total.flops * seen / info.time.seconds
 
 
 def _mean(speeds: Sequence[float], kind: str) -> float:
-    """Operations a second, as records tell or as is usual."""
-    return mean(speeds) if speeds else _SPEEDS.get(kind, _FASTER)
+    return mean(speeds) if speeds else _DEFAULT_SPEEDS.get(kind, _DEFAULT_SPEED)
 
 
-def _nearest(plan: RunConfig, records: Sequence[RecordInfo], kind: str) -> list[RecordInfo]:
-    """Runs of the same method and preset on such a device, those whose recipe and modalities differ least."""
-    far: dict[int, list[RecordInfo]] = {}
+def _nearest(config: RunConfig, records: Sequence[RecordInfo], kind: str) -> list[RecordInfo]:
+    """Return the runs of the same method, preset and device whose recipe and modalities differ least."""
+    by_distance: dict[int, list[RecordInfo]] = {}
     for info in records:
-        if (info.method.name, info.preset, info.device.kind) == (plan.entry.name, plan.preset, kind):
-            distance = sum(info.recipe.get(key) != value for key, value in plan.recipe.items())
-            distance += 2 * (info.method.modalities != plan.task.modalities)
-            far.setdefault(distance, []).append(info)
-    return far[min(far)] if far else []
+        if (info.method.name, info.preset, info.device.kind) == (config.entry.name, config.preset, kind):
+            distance = sum(info.recipe.get(key) != value for key, value in config.recipe.items())
+            distance += 2 * (info.method.modalities != config.task.modalities)
+            by_distance.setdefault(distance, []).append(info)
+    return by_distance[min(by_distance)] if by_distance else []
 
 
-def _seen(recipe: Mapping[str, Any], frames: int) -> int:
-    """Frames that training and pre-training look at, of as many in their role."""
-    before = recipe.get("pretrain_epochs", 0) * (recipe.get("pretrain_frames_per_epoch") or frames)
-    return max(1, int(recipe["epochs"] * (recipe.get("frames_per_epoch") or frames) + before))
+def _seen_frames(recipe: Mapping[str, Any], frames: int) -> int:
+    """Return the number of frames in pre-training and training, given those of the training role."""
+    pretraining = recipe.get("pretrain_epochs", 0) * (recipe.get("pretrain_frames_per_epoch") or frames)
+    return max(1, int(recipe["epochs"] * (recipe.get("frames_per_epoch") or frames) + pretraining))

@@ -181,20 +181,20 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("row", "column", "value", "told"),
     [
-        (3, "AU12", "8o.1", "row 3, column AU12: '8o.1' is no number as papers print it"),
+        (3, "AU12", "8o.1", "row 3, column AU12: '8o.1' is not a number with one or two decimals"),
         (3, "AU12", "108.1", "row 3, column mean: is above 100 %"),
-        (4, "mean", "nan", "row 4, column mean: 'nan' is no number as papers print it"),
+        (4, "mean", "nan", "row 4, column mean: 'nan' is not a number with one or two decimals"),
         (2, "dataset", "ck+", "row 2, column dataset: 'ck+' input should be 'bp4d', 'bp4dplus' or 'disfa'"),
-        (2, "dataset", "disfa", "row 2, column AU7: is no AU of disfa"),
-        (2, "modalities", "DV", "row 2, column modalities: 'DV' is not made of V, D and T in this order"),
-        (2, "settings", "epochs", "row 2, column settings: 'epochs' is not made of key=value"),
+        (2, "dataset", "disfa", "row 2, column AU7: is not an AU of disfa"),
+        (2, "modalities", "DV", "row 2, column modalities: 'DV' does not consist of V, D and T in this order"),
+        (2, "settings", "epochs", "row 2, column settings: 'epochs' does not consist of key=value"),
         (2, "table", "other", "row 2, column table: is not 'mcm_table_1'"),
         (2, "method", "", "row 2, column method: '' string should match pattern"),
         (3, "method", "EAC", "row 3, is a second row for the same dataset"),
-        (1, "AU7", "AU5x", "row 1, column AU5x: stands where AU10 belongs"),
-        (1, "AU7", "AU12", "row 1, column AU12: stands where AU10 belongs"),
-        (1, "remark", "notes", "row 1, column notes: stands where remark belongs"),
-        (2, "remark", "é", "is no CSV in ASCII"),
+        (1, "AU7", "AU5x", "row 1, column AU5x: expected AU10"),
+        (1, "AU7", "AU12", "row 1, column AU12: expected AU10"),
+        (1, "remark", "notes", "row 1, column notes: expected remark"),
+        (2, "remark", "é", "is not a CSV file in ASCII"),
     ],
 )
 def test_a_bad_cell_is_told_with_file_row_and_column(folder, row, column, value, told):
@@ -214,8 +214,8 @@ def test_sizes_are_bounded(folder):
         ("", "has 0 rows"),
         (whole.splitlines(keepends=True)[0] * 200, "has 199 rows"),
         (whole + "x" * 70_000, "is larger than 65,536 bytes"),
-        (whole + '"', "is no CSV"),
-        (whole + "bp4d,1\n", "row 16, column trained_on: 2 cells where 29 belong"),
+        (whole + '"', "is not a CSV file"),
+        (whole + "bp4d,1\n", "row 16, column trained_on: 2 cells, expected 29"),
     ):
         path.write_text(content)
         with pytest.raises(RecordError, match=told):
@@ -228,7 +228,7 @@ def test_strangers_in_the_folder_are_told(folder):
     (root / "reported" / "link.csv").symlink_to(OWN / "reported" / "mcm_table_1.csv")
     assert [str(finding).rpartition("/")[2] for finding in reported.scan(root)[1]] == [
         "link.csv: is missing or not a plain file",
-        "notes.txt: does not belong here; a table is a .csv",
+        "notes.txt: is not a table; tables are .csv files",
     ]
 
 

@@ -99,7 +99,7 @@ def test_the_page_is_built_linked_and_checked(told_board):
 def test_a_bad_table_is_a_finding_and_stops_the_build(told_board):
     path = told_board / "reported" / "mcm_table_2.csv"
     path.write_text(path.read_text().replace("41.5,26.4", "41.5,x"))
-    line = f"{path}: row 2, column AU2: 'x' is no number as papers print it"
+    line = f"{path}: row 2, column AU2: 'x' is not a number with one or two decimals"
     assert [str(finding) for finding in check(told_board, extensions=EXTENSIONS)] == [line]
     with pytest.raises(build.RecordError, match="row 2, column AU2"):
         build.write(told_board, EXTENSIONS)

@@ -15,7 +15,7 @@ from aubench.papers.required_runs import RequiredRun, unique_runs
 from aubench.papers.row_specs import ResolvedRow, RowSpec
 from aubench.results.record import Record, RecordInfo
 from aubench.runs import devices
-from aubench.runs.fold import RESULT
+from aubench.results.run_folder import RESULT
 
 GONE, NOISE = Condition.parse("missing:visual"), Condition.parse("noise:all:0.5")
 

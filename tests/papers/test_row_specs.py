@@ -103,7 +103,7 @@ def test_a_wrong_preset_or_change_is_the_users():
     with pytest.raises(RecipeError, match="no preset"):
         resolve_row(RowSpec("amf"), on("synth_3fold", preset="nope"))
     with pytest.raises(RecipeError, match="no recipe key"):
-        resolve_row(RowSpec("amf"), on("synth_3fold", changes={"nope": 1}))
+        resolve_row(RowSpec("amf"), on("synth_3fold", overrides={"nope": 1}))
 
 
 def test_costs_take_no_run_and_are_of_full_size():
