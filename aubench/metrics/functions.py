@@ -143,8 +143,9 @@ def histogram_metric(
     Returns:
         (F, A), NaN where undefined or where the histograms lack the fold or AU.
     """
-    rows = histograms[histograms["condition"] == condition].set_index(["fold", "au", "label"])[histograms_file.CELLS]
-    bins = dict(zip(rows.index, rows.to_numpy(np.int64), strict=True))
+    chosen = (histograms["condition"] == condition).to_numpy()
+    keys = zip(*(histograms[name].to_numpy()[chosen].tolist() for name in ("fold", "au", "label")), strict=True)
+    bins = dict(zip(keys, histograms[histograms_file.CELLS].to_numpy(np.int64)[chosen], strict=True))
     empty = np.zeros(histograms_file.BINS, np.int64)
     return np.array(
         [
