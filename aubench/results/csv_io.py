@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from aubench.core.errors import RecordError
@@ -58,11 +59,22 @@ def read_table(
     for number, line in enumerate(lines[1:], 2):
         if not line_pattern.fullmatch(line):
             raise RecordError(_describe_mismatch(line, patterns), where=f"{path}:{number}")
-    kinds = {name: "int64" if name in numbers else "str" for name in patterns}
-    table = pd.read_csv(io.BytesIO(content), dtype=kinds, na_filter=False)
-    ordered = sort_table(table, key, where=path)
-    if not ordered.equals(table):
+    table = _parse([line.split(",") for line in lines[1:]], list(patterns), numbers)
+    keys = zip(*(table[name].tolist() for name in key), strict=True)
+    if any(first >= second for first, second in pairwise(keys)):
+        sort_table(table, key, where=path)
         raise RecordError(f"its rows are not in the order of {', '.join(key)}", where=path)
+    return table
+
+
+def _parse(rows: list[list[str]], columns: list[str], numbers: Sequence[str]) -> pd.DataFrame:
+    """Convert valid cells; for tables of many columns faster than ``pandas.read_csv``."""
+    at = [i for i, name in enumerate(columns) if name in numbers]
+    cells = np.array([[int(row[i]) for i in at] for row in rows], np.int64).reshape(len(rows), len(at))
+    table = pd.DataFrame(cells, columns=[columns[i] for i in at])
+    for i, name in enumerate(columns):
+        if name not in numbers:
+            table.insert(i, name, pd.Series([row[i] for row in rows], dtype="str"))
     return table
 
 
