@@ -14,8 +14,9 @@ import pytest
 
 import aubench as package
 from aubench import api
-from aubench.api import listings, paper_exhibits
-from aubench.api.results_view import LeaderboardResults, check_form, frame_text, load_leaderboard
+from aubench.api import paper_exhibits
+from aubench.api.formats import check_form, frame_text
+from aubench.api.results_view import LeaderboardResults
 from aubench.core.errors import AubenchError, DataError, RecordError, UsageError
 from aubench.metrics.scores import METRICS, summary_of
 from aubench.papers.paper_figures import FIGURES
@@ -175,8 +176,8 @@ def test_tables_of_commands_are_the_dataframes(call, runs, small_board, form):
     root = ("--root", small_board)
     for words, frame in (
         (("compare", runs), package.compare([runs]).to_dataframe()),
-        (("leaderboard", "show", *root), load_leaderboard(small_board).to_dataframe()),
-        (("protocols",), listings.list_protocols()),
+        (("leaderboard", "show", *root), api.load_leaderboard(small_board).to_dataframe()),
+        (("protocols",), api.list_protocols()),
     ):
         done = call(*words, "--format", form)
         assert done.code == 0, done.err
@@ -185,7 +186,7 @@ def test_tables_of_commands_are_the_dataframes(call, runs, small_board, form):
 
 
 def test_a_leaderboard_table_has_the_documented_columns(small_board):
-    frame = load_leaderboard(small_board, "synth_3fold").to_dataframe()
+    frame = api.load_leaderboard(small_board, "synth_3fold").to_dataframe()
     documented = columns(LeaderboardResults.to_dataframe)
     assert documented <= set(frame.columns)
     assert set(METRICS.names()) <= set(frame.columns)

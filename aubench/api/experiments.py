@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import count_progress, print_line
 from aubench.api import execution
+from aubench.api.formats import check_form, frame_text
 from aubench.api.planning import Names, check_seeds, plan_runs, plan_tuned_runs, split_names
-from aubench.api.results_view import Results, RobustnessResults, check_form, frame_text
+from aubench.api.results_view import Results, RobustnessResults
 
 if TYPE_CHECKING:
     from aubench.core.suites import Suite

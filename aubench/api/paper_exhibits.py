@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import print_line
 from aubench.api import execution
+from aubench.api.formats import check_form
 from aubench.api.planning import Names, check_seeds, open_dataset, split_names
-from aubench.api.results_view import check_form
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from aubench.core.protocol import Protocol
-    from aubench.papers.row_specs import ReproductionConfig
+    from aubench.papers.exhibits import Exhibit
+    from aubench.papers.row_specs import ReproductionConfig, ResolvedRow
     from aubench.runs.config import StoreRef
 
 COLUMNS = (
@@ -31,11 +32,13 @@ class ReproductionResults:
 
     Attributes:
         paths: Files of tables and figures.
-        rows: Rows of the DataFrame.
+        exhibits: Exhibits with their rows.
+        config: Protocol, preset and seeds.
     """
 
     paths: tuple[Path, ...]
-    rows: tuple[dict[str, Any], ...]
+    exhibits: tuple[tuple[Exhibit, Sequence[ResolvedRow]], ...]
+    config: ReproductionConfig
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per row of a table and per point of a figure.
@@ -43,12 +46,13 @@ class ReproductionResults:
         Returns:
             Columns ``exhibit``, ``row`` (label as printed), ``method`` (empty if it is not implemented),
             ``modalities``, ``dataset``, ``condition``, ``metric`` (``f1`` and ``acc`` in %, or ``gflops``), mean
-            ``reported`` and ``measured``, ``low`` and ``high`` (95 % interval of a measured F1), ``runs`` (ids) and ``reason``
-            (why nothing was measured).
+            ``reported`` and ``measured``, ``low`` and ``high`` (95 % interval of a measured F1), ``runs`` (ids) and
+            ``reason`` (why nothing was measured).
         """
         import pandas as pd
 
-        return pd.DataFrame(self.rows, columns=list(COLUMNS))
+        numbers = [row for exhibit, rows in self.exhibits for row in exhibit.numbers(rows, self.config)]
+        return pd.DataFrame(numbers, columns=list(COLUMNS))
 
 
 def list_exhibits(
@@ -144,7 +148,7 @@ def reproduce(
         scheduler.preload_workers()
     for line in pending.summary_lines():
         print_line(line)
-    folder, paths, numbers = Path("reproduced", requested.name) if out is None else Path(out), [], []
+    folder, paths = Path("reproduced", requested.name) if out is None else Path(out), []
     for name, exhibit in selected.items():
         pending.run(
             name,
@@ -152,8 +156,7 @@ def reproduce(
             lambda configs, conditions: execution.evaluate(configs, conditions, choice, track),
         )
         paths += exhibit.write(rows[name], config, folder, form, print_line)
-        numbers += exhibit.numbers(rows[name], config)
-    return ReproductionResults(tuple(paths), tuple(numbers))
+    return ReproductionResults(tuple(paths), tuple((selected[name], rows[name]) for name in selected), config)
 
 
 def _config(

@@ -26,7 +26,7 @@ def compare(
     """
     from aubench import api
     from aubench._util import atomic
-    from aubench.api.results_view import check_form
+    from aubench.api.formats import check_form
 
     form = check_form(form)
     results = api.compare(runs, condition=condition, root=root)

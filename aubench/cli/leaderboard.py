@@ -86,10 +86,11 @@ def show(
 
     csv and json have one row per method or baseline, F1 and other metrics as fractions.
     """
-    from aubench.api.results_view import check_form, load_leaderboard
+    from aubench import api
+    from aubench.api.formats import check_form
     from aubench.core.errors import UsageError
 
     if protocol is not None and named is not None and protocol != named:
         raise UsageError(f"'{protocol}' and '{named}' are two protocols", where="--protocol", hint="name one")
     form = check_form(form, ("text", "markdown", "csv", "json"))
-    typer.echo(load_leaderboard(root, protocol or named).render(form), nl=False)
+    typer.echo(api.load_leaderboard(root, protocol or named).render(form), nl=False)

@@ -44,7 +44,7 @@ def protocols(form: Form = "markdown") -> None:
 
 def _print(frame: pd.DataFrame, form: str, **short: Callable[[Any], str]) -> None:
     """Print a table; Markdown has shortened columns."""
-    from aubench.api.results_view import check_form, frame_text
+    from aubench.api.formats import check_form, frame_text
 
     form = check_form(form, ("markdown", "csv", "json"))
     if form == "markdown":

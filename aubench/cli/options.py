@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, overload
+from typing import Annotated, Any
 
 import typer
 
@@ -27,15 +27,6 @@ Precision = Annotated[str, typer.Option("--precision", help="32-true or bf16-mix
 Track = Annotated[bool, typer.Option("--track/--no-track", help="Send new results to MLflow.")]
 
 
-@overload
-def split_commas(text: str) -> list[str]: ...
-@overload
-def split_commas(text: None) -> None: ...
-def split_commas(text: str | None) -> list[str] | None:
-    """Return the comma-separated words of an option; None if it was not given."""
-    return None if text is None else [word.strip() for word in text.split(",")]
-
-
 def parse_seeds(text: str) -> list[int]:
     """Return comma-separated seeds.
 
@@ -44,7 +35,7 @@ def parse_seeds(text: str) -> list[int]:
     """
     from aubench.core.errors import UsageError
 
-    words = split_commas(text)
+    words = [word.strip() for word in text.split(",")]
     if not all(word.isascii() and word.isdigit() for word in words):
         raise UsageError(f"'{text}' is not a seed", where="--seed", hint="use whole numbers such as 0 or 0,1,2")
     return list(map(int, words))

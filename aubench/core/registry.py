@@ -79,15 +79,6 @@ def find_method(name: str) -> MethodEntry:
     raise UsageError(f"no method '{name}'", where="--method", hint=suggest(name, method_names()))
 
 
-def split_methods(names: str) -> list[str]:
-    """The single names of several.
-
-    Args:
-        names: Names or paths separated by commas, or ``all`` for everything built in.
-    """
-    return builtin_methods() if names == "all" else list(dict.fromkeys(name.strip() for name in names.split(",")))
-
-
 def _only_method(module: ModuleType, name: str) -> type[Method]:
     from aubench.core.method import Method
 

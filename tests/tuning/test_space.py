@@ -12,7 +12,7 @@ from aubench.core.errors import RecipeError, UsageError
 from aubench.tuning.space import Space
 
 
-@pytest.mark.parametrize("method", registry.split_methods("all"))
+@pytest.mark.parametrize("method", registry.builtin_methods())
 def test_every_method_can_be_searched_from_every_preset(method, script):
     recipe = registry.find_method(method).method_class.Recipe
     for preset in recipe.all_presets():
@@ -24,7 +24,7 @@ def test_every_method_can_be_searched_from_every_preset(method, script):
         assert made != recipe.from_preset(preset, {})
 
 
-@pytest.mark.parametrize("method", registry.split_methods("all"))
+@pytest.mark.parametrize("method", registry.builtin_methods())
 def test_no_range_of_ours_changes_what_is_pretrained(method, script):
     """So that all trials of a search share their pre-trained weights."""
     recipe = registry.find_method(method).method_class.Recipe
@@ -88,7 +88,7 @@ def test_a_range_that_makes_no_sense_names_its_field(where, told):
         Space.of(Bad, "tiny", {}, None)
 
 
-@pytest.mark.parametrize("method", registry.split_methods("all"))
+@pytest.mark.parametrize("method", registry.builtin_methods())
 def test_as_plain_data_it_survives_a_storage(method):
     space = Space.of(registry.find_method(method).method_class.Recipe, "tiny", {}, None)
     assert json.loads(json.dumps(space.to_dict())) == space.to_dict()
