@@ -32,9 +32,10 @@ def sync(
     """
     from itertools import chain
 
+    from aubench._util.redact import redact_url
     from aubench.core.errors import CheckFailed
     from aubench.tracking import studies as study_export
-    from aubench.tracking.mlflow_client import default_uri, redact_url
+    from aubench.tracking.mlflow_client import default_uri
     from aubench.tracking.run_export import find_runs
     from aubench.tracking.sync import send_all
 

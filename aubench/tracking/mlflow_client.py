@@ -1,7 +1,4 @@
-"""The one door to MLflow: opened late, quiet, quick to give up, its database created once.
-
-MLflow takes a second to import, so nothing here imports it before it is needed.
-"""
+"""Thin MLflow client: lazy import, short time-outs, no console output, one creation of the SQLite file."""
 
 from __future__ import annotations
 
@@ -27,23 +24,23 @@ _DEFAULTS = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""What is set in the environment before MLflow is imported, each unless the user has set it."""
+"""Environment variables that are set before MLflow is imported unless the user has set them."""
 
-_METRICS_A_BATCH = 1000
-_ENTRIES_A_BATCH = 100
+_METRICS_PER_BATCH = 1000
+_PARAMS_PER_BATCH = 100
 _KEY_LENGTH = 250
 _VALUE_LENGTH = 4000
 
 
 @dataclass(frozen=True)
 class Point:
-    """One value of a metric.
+    """Value of a metric.
 
     Attributes:
-        key: Its name, as MLflow allows it.
-        value: A finite number.
+        key: Name that MLflow accepts.
+        value: Finite number.
         timestamp: Milliseconds since 1970.
-        step: The epoch.
+        step: Epoch.
     """
 
     key: str
@@ -53,34 +50,29 @@ class Point:
 
 
 def default_uri() -> str:
-    """The user's ``MLFLOW_TRACKING_URI``, else an SQLite file in the working directory."""
+    """Return ``MLFLOW_TRACKING_URI`` or the URI of an SQLite file in the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
 def resolve(uri: str) -> str:
-    """Make the path in an SQLite URI absolute; any other URI stays as it is."""
+    """Return the URI with an absolute path if it is an SQLite URI."""
     path = _sqlite_path(uri)
     return uri if path is None else f"sqlite:///{path}"
 
 
-def redact_url(text: str) -> str:
-    """A URI, or a text with URIs in it, without user names and passwords."""
-    return re.sub(r"://[^/@\s]+@", "://***@", text)
-
-
 def key(*parts: str) -> str:
-    """Join ``parts`` by slashes into a name that MLflow allows for a metric, parameter or tag."""
+    """Join ``parts`` by slashes to a name that MLflow accepts for a metric, parameter or tag."""
     allowed = re.sub(r"[^\w./ -]", "_", "/".join(parts))
     return "/".join(part for part in allowed.split("/") if part.strip(". "))[:_KEY_LENGTH] or "_"
 
 
 def connect(uri: str) -> MlflowClient:
-    """Open a client; an SQLite database is created if missing, by one process at a time.
+    """Create a client; one process at a time creates a missing SQLite database.
 
-    Telemetry is turned off unless the environment speaks of it.
+    Telemetry is off unless ``DO_NOT_TRACK`` or ``MLFLOW_DISABLE_TELEMETRY`` is set.
 
     Raises:
-        DataError: The SQLite file cannot be opened or is none.
+        DataError: The SQLite file cannot be opened or has another format.
     """
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -99,50 +91,50 @@ def connect(uri: str) -> MlflowClient:
 
 
 def experiment(client: MlflowClient, uri: str, name: str) -> str:
-    """Id of the experiment ``name``, which is created if missing.
+    """Return the id of the experiment ``name``; create it if missing.
 
-    Artifacts of an SQLite database lie in ``mlruns`` beside it; a server decides for itself.
+    For an SQLite database, artifacts are stored in the folder ``mlruns`` next to it. A server has its own location.
 
     Raises:
-        DataError: Somebody has deleted the experiment.
+        DataError: The experiment has been deleted.
     """
     from mlflow.exceptions import MlflowException
 
     path = _sqlite_path(uri)
-    place = None if path is None else (path.parent / "mlruns" / key(name)).as_uri()
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    location = None if path is None else (path.parent / "mlruns" / key(name)).as_uri()
+    existing = client.get_experiment_by_name(name)
+    if existing is None:
         try:
-            return str(client.create_experiment(name, artifact_location=place))
-        except MlflowException:  # somebody else has just created it
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException:  # another process has just created it
+            existing = client.get_experiment_by_name(name)
+            if existing is None:
                 raise
-    if found.lifecycle_stage == "deleted":
+    if existing.lifecycle_stage == "deleted":
         raise DataError("the experiment has been deleted", where=name, hint="restore it in MLflow")
-    return str(found.experiment_id)
+    return str(existing.experiment_id)
 
 
 def log_points(client: MlflowClient, run: str, points: Iterable[Point]) -> None:
-    """Log metrics to ``run`` in batches; a point that is there already is not stored twice."""
+    """Log metrics to ``run`` in batches; MLflow stores equal points once."""
     from mlflow.entities import Metric
 
     metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
-    for start in range(0, len(metrics), _METRICS_A_BATCH):
-        client.log_batch(run, metrics=metrics[start : start + _METRICS_A_BATCH])
+    for start in range(0, len(metrics), _METRICS_PER_BATCH):
+        client.log_batch(run, metrics=metrics[start : start + _METRICS_PER_BATCH])
 
 
 def log_params(client: MlflowClient, run: str, params: Mapping[str, Any]) -> None:
-    """Log parameters to ``run`` in batches, each cut to the length that MLflow stores."""
+    """Log parameters to ``run`` in batches, truncated to MLflow's maximum length."""
     from mlflow.entities import Param
 
     entries = [Param(key(name), _truncate(value)) for name, value in params.items()]
-    for start in range(0, len(entries), _ENTRIES_A_BATCH):
-        client.log_batch(run, params=entries[start : start + _ENTRIES_A_BATCH])
+    for start in range(0, len(entries), _PARAMS_PER_BATCH):
+        client.log_batch(run, params=entries[start : start + _PARAMS_PER_BATCH])
 
 
 def unreachable(error: BaseException | None) -> bool:
-    """Whether no server answered: somewhere behind ``error`` is a failed HTTP request."""
+    """Return whether a failed HTTP request caused ``error``."""
     from requests.exceptions import RequestException
 
     while error is not None:
@@ -158,12 +150,12 @@ def _truncate(value: Any) -> str:
 
 
 def _sqlite_path(uri: str) -> Path | None:
-    found = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", uri)
-    return Path(found[1]).absolute() if found else None
+    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", uri)
+    return Path(match[1]).absolute() if match else None
 
 
 def _check_writable(path: Path) -> None:
-    """Fail at once where MLflow would try for minutes."""
+    """Check that the database can be opened; MLflow would retry for minutes."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path)

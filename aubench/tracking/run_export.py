@@ -1,6 +1,6 @@
-"""A run folder in MLflow's words: its parameters, tags, metrics and files.
+"""Conversion of a run folder to MLflow's parameters, tags, metrics and files.
 
-Everything here is read from the folder and depends on nothing else, so it can be told again at any time.
+The result depends only on the folder, so that a run can be sent at any time and repeatedly.
 """
 
 from __future__ import annotations
@@ -19,36 +19,37 @@ from aubench.results import counts
 from aubench.results import record as record_file
 from aubench.tracking.mlflow_client import Point, key
 
-HEADER = "run.json"
+RUN_FILE = "run.json"
 RESULT = "result.json"
+EPOCHS = "epochs.jsonl"
 RECORD = f"record/{record_file.FILE}"
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """A finished epoch of a fold.
+    """Finished epoch of a fold.
 
     Attributes:
-        stage: The stage of training it belongs to.
-        number: Its number in that stage, from 0.
-        after: Seconds from the beginning of the fold's training to its end.
-        metrics: Its values by MLflow's name for them, in nested mappings.
+        stage: Stage of training.
+        number: Number in the stage, from 0.
+        seconds: Seconds from the start of the fold's training to the end of the epoch.
+        metrics: Values in nested mappings of the parts of MLflow's keys.
     """
 
     stage: str
     number: int
-    after: float
+    seconds: float
     metrics: dict[str, Any]
 
 
 @dataclass
 class TrackedRun:
-    """A run folder, as far as the run has come.
+    """Folder of a finished or unfinished run.
 
     Attributes:
-        folder: The folder.
+        run_dir: The folder.
         header: Content of ``run.json``.
-        left_out: What could not be told, to be reported.
+        skipped: Descriptions of values that cannot be sent.
     """
 
     run_dir: Path
@@ -56,46 +57,46 @@ class TrackedRun:
     skipped: list[str] = field(default_factory=list)
 
     @staticmethod
-    def open(folder: Path) -> TrackedRun:
-        """Read the folder's ``run.json``.
+    def open(run_dir: Path) -> TrackedRun:
+        """Read ``run.json`` of a folder.
 
         Raises:
-            DataError: It is missing or damaged.
+            DataError: The file is missing or damaged.
         """
-        return TrackedRun(folder, _read_json(folder / HEADER))
+        return TrackedRun(run_dir, _read_json(run_dir / RUN_FILE))
 
     @property
     def id(self) -> str:
-        """The run's id."""
+        """Id of the run."""
         return str(self.header["run_id"])
 
     @property
     def experiment(self) -> str:
-        """Name of the experiment it belongs to."""
+        """Name of the run's experiment."""
         return f"aubench/{self.header['protocol']['name']}"
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Display name of the run."""
         header = self.header
         return f"{header['method']['name']}-{header['preset']}-seed{header['seed']}-{self.id[:8]}"
 
     @property
     def folds(self) -> list[int]:
-        """Folds in which training has begun, ascending."""
-        begun = [path.parent.name for name in ("epochs.jsonl", RESULT) for path in self.run_dir.glob(f"fold*/{name}")]
-        return sorted({int(name.removeprefix("fold")) for name in begun if name.removeprefix("fold").isdigit()})
+        """Folds with started training, ascending."""
+        names = [path.parent.name for name in (EPOCHS, RESULT) for path in self.run_dir.glob(f"fold*/{name}")]
+        return sorted({int(name.removeprefix("fold")) for name in names if name.removeprefix("fold").isdigit()})
 
     @property
     def identity(self) -> dict[str, str]:
-        """Tags that tell this run from all others, even from the same one run again in another environment."""
+        """Tags that identify the run, distinct from the same run in another environment."""
         return {"aubench.run_id": self.id, "aubench.run_file": hashing.hash_json(self.header)}
 
     def tags(self) -> dict[str, str]:
-        """Tags of the parent run and of every child."""
+        """Return the tags of the parent run and of every child."""
         header = self.header
         commit = header["git"]["commit"]
-        known = {
+        tags = {
             **self.identity,
             "aubench.protocol_digest": header["protocol"]["digest"],
             "aubench.store_digest": header["store"]["digest"],
@@ -105,10 +106,10 @@ class TrackedRun:
             "mlflow.source.git.commit": commit,
             "mlflow.source.name": "aubench",
         }
-        return {name: str(value) for name, value in known.items() if value is not None}
+        return {name: str(value) for name, value in tags.items() if value is not None}
 
     def params(self) -> dict[str, Any]:
-        """Parameters: what the run's id is made of."""
+        """Return the parameters: the inputs of the run's id."""
         header = self.header
         method, protocol, store = header["method"], header["protocol"], header["store"]
         return {
@@ -128,62 +129,61 @@ class TrackedRun:
         }
 
     def epochs(self, fold: int) -> list[Epoch]:
-        """Finished epochs of ``fold``; a last line that is still being written is not one."""
-        path = self.run_dir / f"fold{fold}" / "epochs.jsonl"
+        """Return the finished epochs of ``fold``; an incomplete last line is ignored."""
+        path = self.run_dir / f"fold{fold}" / EPOCHS
         if not path.is_file():
             return []
-        lines = path.read_bytes().splitlines(keepends=True)
-        found: list[Epoch] = []
-        for number, line in enumerate(lines, 1):
+        epochs: list[Epoch] = []
+        for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
             if not line.endswith(b"\n"):
                 break
             try:
-                found.append(_epoch(json.loads(line), found[-1].after if found else 0.0))
+                epochs.append(_epoch(json.loads(line), epochs[-1].seconds if epochs else 0.0))
             except (ValueError, KeyError, TypeError, AttributeError):
                 self.skipped.append(f"line {number} of fold{fold}/epochs.jsonl (damaged)")
-        return found
+        return epochs
 
     def started(self) -> int:
-        """When the run began, as its files tell: milliseconds since 1970."""
-        return _written(self.run_dir / HEADER)
+        """Return the start of the run in milliseconds since 1970, from the time of its files."""
+        return _modified(self.run_dir / RUN_FILE)
 
     def training_started(self, fold: int, epochs: list[Epoch]) -> int:
-        """When the training of a fold, which has come to ``epochs``, began: milliseconds since 1970."""
-        path = self.run_dir / f"fold{fold}" / "epochs.jsonl"
-        return _written(path) - round(1000 * epochs[-1].after) if epochs else self.started()
+        """Return the start of a fold's training in milliseconds since 1970, given its finished epochs."""
+        path = self.run_dir / f"fold{fold}" / EPOCHS
+        return _modified(path) - round(1000 * epochs[-1].seconds) if epochs else self.started()
 
     def epoch_points(self, epochs: list[Epoch], started: int) -> list[Point]:
-        """Metrics of epochs of a fold that began at ``started``."""
+        """Return the metrics of epochs of a fold that started at ``started``."""
         return [
             point
             for epoch in epochs
-            for point in self._points(epoch.metrics, started + round(1000 * epoch.after), epoch.number)
+            for point in self._points(epoch.metrics, started + round(1000 * epoch.seconds), epoch.number)
         ]
 
     def result_points(self, fold: int, started: int) -> list[Point]:
-        """Scores of a finished fold: means and each AU's."""
+        """Return the scores of a finished fold, means and per AU."""
         result = _read_json(self.run_dir / f"fold{fold}" / RESULT)
         scores = dict(result["scores"])
         per_au = scores.pop("per_au", {})
-        told: dict[str, Any] = {
+        values: dict[str, Any] = {
             "test": scores,
             "speed": {name: result.get(name) for name in ("train_frames_per_s", "inference_frames_per_s")},
             "epochs": result["epochs"],
             "best_epoch": result["best_epoch"],
         }
-        for au, values in per_au.items():
-            for score, value in values.items():
-                told.setdefault(f"test_{score}", {})[au] = value
-        return self._points(told, started + round(1000 * result["train_seconds"]))
+        for au, by_metric in per_au.items():
+            for metric, value in by_metric.items():
+                values.setdefault(f"test_{metric}", {})[au] = value
+        return self._points(values, started + round(1000 * result["train_seconds"]))
 
     def record_points(self, started: int) -> list[Point]:
-        """Headline scores, cost and speed of a finished run."""
+        """Return the scores by all metrics, the cost and the speed of a finished run."""
         record = record_file.read((self.run_dir / RECORD).parent)
         info, compute = record.info, record.info.compute
         summary = metric_functions.summary_of(record)
         metrics = metric_functions.METRICS.all()
         by_au = {f"test_{name}": summary.by_au(name) for name in summary.metrics if not metrics[name].pooled}
-        told = {
+        values = {
             "test": {name: summary.value(name) for name in summary.metrics},
             **by_au,
             "cost": compute.total.model_dump(),
@@ -192,7 +192,7 @@ class TrackedRun:
             "seconds": info.time.seconds,
             "robustness": self._under_conditions(record),
         }
-        return self._points(told, started + round(1000 * info.time.seconds))
+        return self._points(values, started + round(1000 * info.time.seconds))
 
     def _under_conditions(self, record: record_file.Record) -> dict[str, Any]:
         """Compute F1 under each condition except ``clean``."""
@@ -201,12 +201,12 @@ class TrackedRun:
         return {c: {"f1": metric_functions.macro_mean(metric_functions.f1(cells[c]))} for c in conditions}
 
     def files(self, fold: int | None = None) -> list[str]:
-        """Files to keep with the run, or with a fold, relative to the folder."""
-        patterns = ["record/*", "figures/*.png", HEADER] if fold is None else [f"fold{fold}/predictions.parquet"]
-        found = (path for pattern in patterns for path in self.run_dir.glob(pattern))
+        """Return the artifacts of the run or of a fold, relative to the folder."""
+        patterns = ["record/*", "figures/*.png", RUN_FILE] if fold is None else [f"fold{fold}/predictions.parquet"]
+        paths = (path for pattern in patterns for path in self.run_dir.glob(pattern))
         return sorted(
             path.relative_to(self.run_dir).as_posix()
-            for path in found
+            for path in paths
             if path.is_file() and not path.name.startswith(".")
         )
 
@@ -220,26 +220,26 @@ class TrackedRun:
         return points
 
 
-def _epoch(line: dict[str, Any], before: float) -> Epoch:
+def _epoch(line: dict[str, Any], start: float) -> Epoch:
     stage, number, seconds = str(line["stage"]), int(line["epoch"]), float(line["seconds"])
-    kept = {name: line.get(name) for name in ("loss", "validation", "seconds", "frames_per_s")}
-    return Epoch(stage, number, before + (seconds if math.isfinite(seconds) else 0.0), {stage: kept})
+    metrics = {name: line.get(name) for name in ("loss", "validation", "seconds", "frames_per_s")}
+    return Epoch(stage, number, start + (seconds if math.isfinite(seconds) else 0.0), {stage: metrics})
 
 
-def _leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], float]]:
+def _leaves(values: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], float]]:
     for name, value in values.items():
-        here = (*above, str(name))
+        parts = (*prefix, str(name))
         if isinstance(value, Mapping):
-            yield from _leaves(value, here)
+            yield from _leaves(value, parts)
         elif isinstance(value, (int, float)):
-            yield here, value
+            yield parts, value
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise DataError("is missing", where=path, hint="is this a run's folder?") from None
+        raise DataError("is missing", where=path, hint="give the folder of a run") from None
     except ValueError as error:
         raise DataError(f"is not JSON ({error})", where=path) from None
     if not isinstance(content, dict):
@@ -247,27 +247,23 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _written(path: Path) -> int:
+def _modified(path: Path) -> int:
     return path.stat().st_mtime_ns // 1_000_000
 
 
-def find_runs(root: Path, wanted: Sequence[str]) -> list[Path]:
-    """Folders of runs.
+def find_runs(root: Path, names: Sequence[str]) -> list[Path]:
+    """Return the folders of runs.
 
     Args:
-        root: The folder of all runs.
-        wanted: Folders of runs, or ids of runs under ``root``; empty for all under ``root``.
+        root: Folder of all runs.
+        names: Folders of runs, or ids of runs under ``root``; empty for all runs under ``root``.
 
     Raises:
-        UsageError: One of them is neither.
+        UsageError: A name is neither the folder nor the id of a run.
     """
-    known = {path.parent.name: path.parent for path in sorted(root.glob(f"*/*/*/{HEADER}"))}
-    if not wanted:
-        return list(known.values())
-    found = []
-    for name in wanted:
-        folder = known.get(name, Path(name))
-        if not (folder / HEADER).is_file():
-            raise UsageError("is neither a run's folder nor the id of a run", where=name, hint=suggest(name, known))
-        found.append(folder)
-    return found
+    by_id = {path.parent.name: path.parent for path in sorted(root.glob(f"*/*/*/{RUN_FILE}"))}
+    run_dirs = [by_id.get(name, Path(name)) for name in names]
+    for name, run_dir in zip(names, run_dirs, strict=True):
+        if not (run_dir / RUN_FILE).is_file():
+            raise UsageError("is neither a run's folder nor the id of a run", where=name, hint=suggest(name, by_id))
+    return run_dirs if names else list(by_id.values())

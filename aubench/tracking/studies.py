@@ -1,7 +1,6 @@
-"""A study in MLflow, as a function of its folder: a parent run, a child for each finished trial.
+"""Export of studies to MLflow: a parent run per study and a child run per finished trial.
 
-Runs are found again by their tags, so sending twice changes nothing, and workers on several machines send to the
-same parent.
+Tags identify the runs. Sending twice therefore changes nothing, and workers on several machines share a parent.
 """
 
 from __future__ import annotations
@@ -29,35 +28,35 @@ _LOCK_SECONDS = 10
 
 
 class Tracking:
-    """Sends a study while it goes on; trouble is told once and never costs a trial.
+    """Synchronisation of a running study; an error is reported once and never fails a trial.
 
     Args:
-        folder: The study's.
-        say: Told the first trouble, and only that.
-        uri: MLflow's tracking URI; the default one where None.
+        folder: Folder of the study.
+        say: Function that receives the first error message.
+        uri: MLflow's tracking URI; the default URI if None.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None], uri: str | None = None) -> None:
         self._folder, self._say, self._uri = folder, say, uri
-        self._broken = False
+        self._failed = False
 
     def send(self) -> None:
-        """Send what MLflow does not have."""
-        if self._broken:
+        """Send new trials."""
+        if self._failed:
             return
         result = sync(self._folder, self._uri)
         if not result.ok:
-            self._broken = True
+            self._failed = True
             self._say(f"tracking: {result.detail}; `aubench track sync` sends it later")
 
 
 def sync(folder: Path, uri: str | None = None) -> SyncResult:
-    """Send what MLflow does not have of a study. Never raises."""
+    """Send the new trials of a study. Never raises."""
     uri = mlflow_client.resolve(uri or mlflow_client.default_uri())
     try:
         with FileLock(folder / ".tracking.lock", timeout=_LOCK_SECONDS):
-            sent = _send(folder, uri)
-        return SyncResult(True, f"sent {sent} trial{'s' if sent != 1 else ''}" if sent else "nothing new")
+            count = _send(folder, uri)
+        return SyncResult(True, f"sent {count} trial{'s' if count != 1 else ''}" if count else "nothing new")
     except Timeout:
         return SyncResult(True, "is being sent by another process")
     except Exception as error:
@@ -65,7 +64,7 @@ def sync(folder: Path, uri: str | None = None) -> SyncResult:
 
 
 def folders(runs: Path) -> list[Path]:
-    """The folders of all studies beside some runs."""
+    """Return the folders of all studies under the folder of all runs."""
     return sorted(path.parent for path in (runs / STUDIES).glob(f"*/{STUDY_FILE}"))
 
 
@@ -74,36 +73,36 @@ def _send(folder: Path, uri: str) -> int:
     header = json.loads((folder / STUDY_FILE).read_text())
     trials = [json.loads(path.read_text()) for path in sorted((folder / TRIALS_FILE).glob("*.json"))]
     experiment = mlflow_client.experiment(client, uri, f"aubench/{header['protocol_name']}")
-    known = _known(client, experiment, header)
-    parent = known.get(None) or _created(client, experiment, header, None, None)
-    new = [trial for trial in trials if str(trial["trial"]) not in known]
+    existing = _existing_runs(client, experiment, header)
+    parent = existing.get(None) or _create_run(client, experiment, header, None, None)
+    new = [trial for trial in trials if str(trial["trial"]) not in existing]
     for trial in new:
-        _send_trial(client, _created(client, experiment, header, parent, trial["trial"]), header, trial)
-    _send_whole(client, parent, folder, header, trials)
+        _send_trial(client, _create_run(client, experiment, header, parent, trial["trial"]), trial)
+    _send_study(client, parent, folder, trials)
     return len(new)
 
 
-def _known(client: MlflowClient, experiment: str, header: Mapping[str, Any]) -> dict[str | None, str]:
-    """Runs that MLflow has of the study, by trial; the parent's under None. A trial that was not ended is not had."""
-    wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in _tags(header).items())
-    found: dict[str | None, str] = {}
+def _existing_runs(client: MlflowClient, experiment: str, header: Mapping[str, Any]) -> dict[str | None, str]:
+    """Return the ids of the study's runs in MLflow by trial, without unfinished trials; the parent's key is None."""
+    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in _tags(header).items())
+    ids: dict[str | None, str] = {}
     page: str | None = None
     while True:
-        runs = client.search_runs([experiment], wanted, max_results=_PAGE, page_token=page)
+        runs = client.search_runs([experiment], query, max_results=_PAGE, page_token=page)
         for run in runs:
             trial = run.data.tags.get(_TRIAL)
             if trial is None or run.info.status == "FINISHED":
-                found[trial] = run.info.run_id
+                ids[trial] = run.info.run_id
         page = runs.token
         if not page:
-            return found
+            return ids
 
 
 def _tags(header: Mapping[str, Any]) -> dict[str, str]:
     return {_STUDY: str(header["study"]), _SENT: hashing.hash_json(dict(header))}
 
 
-def _created(
+def _create_run(
     client: MlflowClient, experiment: str, header: Mapping[str, Any], parent: str | None, trial: int | None
 ) -> str:
     tags, name = _tags(header), str(header["study"])
@@ -112,29 +111,28 @@ def _created(
         name = f"{name}-trial{trial}"
     run = client.create_run(experiment, tags={**tags, "mlflow.source.name": "aubench"}, run_name=name)
     if parent is None:
-        kept = ("method", "protocol_name", "preset", "sampler", "pruner", "seed", "folds", "fixed", "precision")
-        mlflow_client.log_params(client, run.info.run_id, {key: header[key] for key in kept})
+        names = ("method", "protocol_name", "preset", "sampler", "pruner", "seed", "folds", "fixed", "precision")
+        mlflow_client.log_params(client, run.info.run_id, {name: header[name] for name in names})
     return str(run.info.run_id)
 
 
-def _send_trial(client: MlflowClient, run: str, header: Mapping[str, Any], trial: Mapping[str, Any]) -> None:
+def _send_trial(client: MlflowClient, run: str, trial: Mapping[str, Any]) -> None:
     now = int(client.get_run(run).info.start_time)
     seconds, frames = total_cost([trial["cost"]])
     mlflow_client.log_params(client, run, {"state": trial["state"], **trial["values"]})
-    told = {"seconds": seconds, "frames": float(frames)} | ({} if trial["f1"] is None else {"f1": trial["f1"]})
+    metrics = {"seconds": seconds, "frames": float(frames)} | ({} if trial["f1"] is None else {"f1": trial["f1"]})
     points = [Point(mlflow_client.key("validation", "f1"), value, now, step) for step, value in trial["epochs"]]
-    mlflow_client.log_points(client, run, [*points, *(Point(name, value, now) for name, value in told.items())])
+    mlflow_client.log_points(client, run, [*points, *(Point(name, value, now) for name, value in metrics.items())])
     client.set_terminated(run, "FINISHED")
 
 
-def _send_whole(
-    client: MlflowClient, parent: str, folder: Path, header: Mapping[str, Any], trials: list[dict[str, Any]]
-) -> None:
+def _send_study(client: MlflowClient, parent: str, folder: Path, trials: list[dict[str, Any]]) -> None:
     now = int(client.get_run(parent).info.start_time)
     seconds, frames = total_cost([trial["cost"] for trial in trials])
     values = [trial["f1"] for trial in trials if trial["f1"] is not None]
-    told = {"trials": len(trials), "seconds": seconds, "frames": frames} | ({"best_f1": max(values)} if values else {})
-    points = [Point(name, float(value), now, len(trials)) for name, value in told.items()]
+    metrics = {"trials": len(trials), "seconds": seconds, "frames": frames}
+    metrics |= {"best_f1": max(values)} if values else {}
+    points = [Point(name, float(value), now, len(trials)) for name, value in metrics.items()]
     mlflow_client.log_points(client, parent, points)
     for path in sorted([folder / STUDY_FILE, *folder.glob("*.png"), *folder.glob("*.html")]):
         client.log_artifact(parent, str(path))

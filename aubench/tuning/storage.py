@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from aubench._util.redact import redact_url
 from aubench.core.errors import UsageError, suggest
-from aubench.tracking.mlflow_client import redact_url
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner

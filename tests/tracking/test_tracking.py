@@ -166,14 +166,17 @@ def test_everything_of_a_run_arrives(uri: str, fake_run: Any, tmp_path: Path) ->
     assert tags["aubench.run_id"] == run.id and tags["aubench.fidelity"] == "paper-with-resolutions"
     metrics = parent.data.metrics
     assert metrics["test/f1"] == summary.f1_mean and metrics["test/f1_pooled"] == summary.value("f1_pooled")
-    assert metrics["test_f1/AU12"] == summary.f1_by_au["AU12"] and metrics["test_auc/AU12"] == summary.by_au("auc")["AU12"]
+    assert (
+        metrics["test_f1/AU12"] == summary.f1_by_au["AU12"] and metrics["test_auc/AU12"] == summary.by_au("auc")["AU12"]
+    )
     assert metrics["cost/flops"] == 2 * metrics["cost/macs"] == 380_000_000
     assert metrics["cost/parameters"] == 1_230_000 and metrics["cost_of/visual/macs"] == 190_000_000
     assert metrics["speed/train_frames_per_s"] == 740.5 and "speed/inference_frames_per_s" not in metrics
     assert child.data.metrics["test/f1"] == summary.f1_by_fold[1]
     assert child.data.metrics["test_f1/AU1"] == summary.f1_by_au["AU1"]
     assert (
-        child.data.metrics["test_acc/AU24"] == summary.by_au("acc")["AU24"] and "test_auc/AU24" not in child.data.metrics
+        child.data.metrics["test_acc/AU24"] == summary.by_au("acc")["AU24"]
+        and "test_auc/AU24" not in child.data.metrics
     )
     assert child.data.metrics["train/loss/align d_v"] == 0.1 and child.data.metrics["train/frames_per_s"] == 900
     assert told.files(parent, "record") == {
@@ -261,7 +264,7 @@ def test_stages_and_values_that_are_not_finite(sqlite: str, fake_run: Any) -> No
         file.write("half a line\n")
     detail = Tracker(run.run_dir, sqlite).sync().detail
     assert "sent 5 epochs" in detail
-    assert "left out: line 6 of fold1/epochs.jsonl (damaged), train/loss/total of step 0 (nan)" in detail
+    assert "skipped: line 6 of fold1/epochs.jsonl (damaged), train/loss/total of step 0 (nan)" in detail
     told = Told(sqlite, run)
     assert [step for step, _ in told.history(1, "pretrain/loss/total")] == [0, 1]
     assert [step for step, _ in told.history(1, "train/loss/bce")] == [0, 1, 2]
@@ -368,7 +371,7 @@ def test_leaving_the_background_sends_the_rest_and_waits_no_longer_than_patience
         run.finish()
     assert_complete(sqlite, run)
     assert said == []
-    monkeypatch.setattr(background_module, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(background_module, "_JOIN_SECONDS", 0.2)
     monkeypatch.setattr(background_module, "send_all", lambda *_: time.sleep(3) or [])
     begin = time.monotonic()
     with background([run.run_dir], interval=600, say=said.append):
