@@ -2,108 +2,99 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 
 import typer
+from typer.core import TyperGroup
 
-app = typer.Typer(help="Make, check and look at stores of data.", no_args_is_help=True)
-prepare = typer.Typer(help="Make a store: decode, crop and align once, then never again.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from aubench.datasets.base import Dataset
+
+
+class _PrepareGroup(TyperGroup):
+    """Commands generated from the registry of data sets when they are needed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        from aubench.datasets.catalog import DATASETS
+
+        return DATASETS.names()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        from aubench.datasets.catalog import DATASETS
+
+        return _prepare_command(DATASETS.get(cmd_name))
+
+
+app = typer.Typer(help="Prepare, check and display stores.", no_args_is_help=True)
+prepare = typer.Typer(
+    cls=_PrepareGroup, help="Convert a data set into a store: decode, crop and align once.", no_args_is_help=True
+)
 app.add_typer(prepare, name="prepare")
+prepare.callback()(lambda: None)
 
-StoreOption = Annotated[
-    Path | None, typer.Option("--store", metavar="DIR", help="Where the store is [default: $AUBENCH_STORES/<dataset>].")
+Store = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="DIR", help="Folder of the store [default: $AUBENCH_STORES/<dataset>]."),
 ]
-Source = Annotated[Path, typer.Option("--source", metavar="DIR", help="The delivery's folder.")]
-Size = Annotated[int, typer.Option("--size", help="Side of every image in pixels.", min=32, max=1024)]
+_Source = Annotated[Path, typer.Option("--source", metavar="DIR", help="Folder of the delivered files.")]
+_Name = Annotated[str, typer.Argument(metavar="DATASET", help="Name of the data set.")]
 
 
-@prepare.command("bp4d")
-def prepare_bp4d(
-    source: Source,
-    store: StoreOption = None,
-    size: Size = 256,
-    frame_offset: Annotated[
-        str, typer.Option("--frame-offset", help="Photo number minus label frame number: auto, 0 or -1.")
-    ] = "auto",
-    landmarks: Annotated[
-        Path | None,
-        typer.Option(
-            "--landmarks", metavar="DIR", help="Align by the delivered 49-point files, and keep their points."
-        ),
-    ] = None,
-    workers: Annotated[int | None, typer.Option("--workers", help="Processes [default: one a core].", min=1)] = None,
-) -> None:
-    """Read BP4D as delivered; the same command goes on where a stopped one was."""
+def _prepare_command(dataset: Dataset) -> Any:
+    """Return the command that prepares a data set; its options are the fields of the data set's ``Options``."""
     from aubench._util.progress import count_progress
-    from aubench.core.errors import UsageError
-    from aubench.data.store import default_root
-    from aubench.datasets.bp4d.prepare import prepare_bp4d as make
+    from aubench.datasets.catalog import prepare_store
 
-    offsets = {"auto": "auto", "0": 0, "-1": -1}
-    if frame_offset not in offsets:
-        raise UsageError(f"cannot be '{frame_offset}'", where="--frame-offset", hint="use auto, 0 or -1")
-    place = store or default_root() / "bp4d"
-    with count_progress("frames prepared") as progress:
-        report = make(
-            source,
-            place,
-            size=size,
-            frame_offset=offsets[frame_offset],  # type: ignore[arg-type]
-            landmarks=landmarks,
-            workers=workers,
-            progress=progress,
-        )
-    for text in report.lines():
-        typer.echo(text)
+    def run(store: Path | None, source: Path | None = None, **options: object) -> None:
+        with count_progress(f"{dataset.name} prepared") as progress:
+            lines = prepare_store(dataset.name, source, store, options, progress)
+        typer.echo("\n".join(lines))
+
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter("store", kind, default=None, annotation=Store)]
+    if dataset.needs_source:
+        parameters.insert(0, inspect.Parameter("source", kind, annotation=_Source))
+    for name, field in dataset.Options.model_fields.items():
+        parameters.append(inspect.Parameter(name, kind, default=field.default, annotation=_option(name, field)))
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(dataset.name, help=f"{dataset.title}. Repeat the command to resume.", short_help=dataset.title)(run)
+    return typer.main.get_command(single)
 
 
-@prepare.command("synth")
-def prepare_synth(
-    store: StoreOption = None,
-    size: Annotated[int, typer.Option("--size", help="Side of every image in pixels.", min=32, max=256)] = 64,
-    frames: Annotated[int, typer.Option("--frames", help="Frames of each of the 328 sequences.", min=32)] = 32,
-) -> None:
-    """Draw the dataset that needs no licence."""
-    from aubench._util.progress import count_progress
-    from aubench.data.store import default_root
-    from aubench.datasets.synth.synth_dataset import SynthSettings, generate
-
-    with count_progress("synth: sequences drawn") as progress:
-        made = generate(store or default_root() / "synth", SynthSettings(size=size, frames=frames), progress)
-    typer.echo(f"{made.path}: {len(made.frames)} frames, digest {made.info.digest}")
-
-
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="bp4d or synth.")]
+def _option(name: str, field: FieldInfo) -> Any:
+    """Return the annotation of a command-line option; the model checks choices, the parser checks bounds."""
+    bounds = {key: getattr(entry, key) for entry in field.metadata for key in ("ge", "le") if hasattr(entry, key)}
+    flags = f"--{name.replace('_', '-')}"
+    flags += f"/--no-{name.replace('_', '-')}" if field.annotation is bool else ""
+    kind = str if get_origin(field.annotation) is Literal else field.annotation
+    return Annotated[kind, typer.Option(flags, help=field.description, min=bounds.get("ge"), max=bounds.get("le"))]
 
 
 @app.command()
-def check(dataset: Dataset, store: StoreOption = None) -> None:
-    """Read every byte of a store and compare it with its digest."""
+def check(dataset: _Name, store: Store = None) -> None:
+    """Compare every file of a store with its digest."""
     from aubench._util.progress import count_progress
-    from aubench.data.store import Store, default_root
+    from aubench.datasets.catalog import check_store
 
-    opened = Store(store or default_root() / dataset)
     with count_progress("files checked") as progress:
-        opened.verify(full=True, progress=progress)
-    typer.echo(f"{opened.path}: whole, {len(opened.frames)} frames, digest {opened.info.digest}")
+        summary = check_store(dataset, store, progress)
+    typer.echo(summary)
 
 
 @app.command()
 def show(
-    dataset: Dataset,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The PNG file to write.")],
-    store: StoreOption = None,
+    dataset: _Name,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="PNG file to write.")],
+    store: Store = None,
 ) -> None:
-    """Draw a contact sheet.
-
-    Of synth every AU, of other stores random frames.
-    """
-    from aubench.data.store import Store, default_root
+    """Draw a contact sheet: random frames of a store, or every AU of a rendered data set."""
     from aubench.plots import contact_sheet
 
-    if dataset == "synth" and store is None:
-        contact_sheet.draw_synth(out)
-    else:
-        contact_sheet.draw_store(Store(store or default_root() / dataset), out)
+    contact_sheet.draw(dataset, store, out)
     typer.echo(f"wrote {out}")

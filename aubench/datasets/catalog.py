@@ -1,48 +1,113 @@
-"""Datasets by name: opens a store, and makes the one that needs no licence."""
+"""Registry of data sets, and functions that prepare and open stores by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-
-from filelock import FileLock
+from typing import TYPE_CHECKING
 
 from aubench.core.errors import DataError
-from aubench.data.store import Store, default_root
-from aubench.datasets.bp4d import prepare
-from aubench.datasets.synth import synth_dataset as synth
+from aubench.core.plugins import Registry
+from aubench.datasets.base import Dataset, Progress
 
-VERSIONS = {"bp4d": prepare.VERSION, "synth": synth.VERSION}
-"""The version of each dataset's stores that this code reads."""
+if TYPE_CHECKING:
+    from aubench.data.store import Store
+
+DATASETS: Registry[Dataset] = Registry(
+    "data set",
+    Dataset,  # type: ignore[type-abstract]
+    "aubench.datasets",
+    {
+        "bp4d": "aubench.datasets.bp4d.bp4d_dataset:BP4D",
+        "synth": "aubench.datasets.synth.synth_dataset:SYNTH",
+    },
+)
 
 
-def open_store(dataset: str, path: Path | None, progress: Callable[[int, int], None]) -> Store:
-    """Open a dataset's store and prove it; ``synth`` is made where it is missing.
+def prepare_store(
+    name: str, source: Path | None, path: Path | None, options: Mapping[str, object], progress: Progress
+) -> list[str]:
+    """Convert a data set into a store.
 
     Args:
-        dataset: Its name.
-        path: The store's folder; the default place when None.
-        progress: Called with sequences done and sequences in all while ``synth`` is made.
+        name: Name of the data set.
+        source: Folder of the delivered files; None if the data set needs none.
+        path: Folder of the new store; the default one if None.
+        options: Fields of the data set's ``Options``.
+        progress: Called with the amounts of work done and of all work.
+
+    Returns:
+        Summary, one string per line.
 
     Raises:
-        DataError: There is no store, it was made by another version, or a file in it has changed.
+        UsageError: The data set does not exist, or an option is not valid.
+        DataError: A store exists already, a partial one has other options, or a file is damaged.
     """
-    place = path or default_root() / dataset
-    if dataset == "synth" and not (place / "store.json").exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.with_name(place.name + ".lock")):
-            if not (place / "store.json").exists():
-                synth.generate(place, synth.SynthSettings(), progress)
-    if not (place / "store.json").exists():
-        make = f"aubench data prepare {dataset} --source DIR" + (f" --store {path}" if path else "")
-        raise DataError(f"no store of {dataset} here", where=place, hint=f"make one with `{make}`")
-    store = Store(place)
-    wanted = VERSIONS.get(dataset, store.info.version)
-    if store.info.dataset == dataset and store.info.version != wanted:
-        raise DataError(
-            f"was made by version {store.info.version} of the reader, this is {wanted}",
-            where=place,
-            hint="delete the store and make it again with `aubench data prepare`",
-        )
+    from aubench.data.store import Store
+
+    dataset = DATASETS.get(name)
+    path = path or _default_path(name)
+    dataset.prepare(source, path, dataset.Options(**options), progress)
+    return dataset.summarize(Store(path))
+
+
+def check_store(name: str, path: Path | None, progress: Progress) -> str:
+    """Compare every file of a store with its digest.
+
+    Returns:
+        Summary in one line.
+
+    Raises:
+        DataError: There is no store, or a file is missing or differs.
+    """
+    from aubench.data.store import Store
+
+    store = Store(path or _default_path(name))
+    store.verify(full=True, progress=progress)
+    return f"{store.path}: intact, {len(store.frames)} frames, digest {store.info.digest}"
+
+
+def open_store(name: str, path: Path | None, progress: Progress) -> Store:
+    """Open a data set's store and verify it; prepare it if that needs no source.
+
+    Args:
+        name: Name of the data set.
+        path: Folder of the store; the default one if None.
+        progress: Called with the amounts of work done and of all work while the store is prepared.
+
+    Raises:
+        UsageError: There is neither a store nor a data set of this name.
+        DataError: There is no store, another version wrote it, or a file in it has changed.
+    """
+    from filelock import FileLock
+
+    from aubench.data.store import Store
+
+    folder = path or _default_path(name)
+    info_path = folder / "store.json"
+    if not info_path.exists():
+        dataset = DATASETS.get(name)
+        if dataset.needs_source:
+            command = f"aubench data prepare {name} --source DIR" + (f" --store {path}" if path else "")
+            raise DataError(f"no store of {name} here", where=folder, hint=f"make one with `{command}`")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(folder.name + ".lock")):
+            if not info_path.exists():
+                dataset.prepare(None, folder, dataset.Options(), progress)
+    store = Store(folder)
+    if store.info.dataset == name and name in DATASETS.names():
+        version = DATASETS.get(name).version
+        if store.info.version != version:
+            raise DataError(
+                f"was made by version {store.info.version} of the reader, this is {version}",
+                where=folder,
+                hint="delete the store and make it again with `aubench data prepare`",
+            )
     store.verify(full=False)
     return store
+
+
+def _default_path(name: str) -> Path:
+    from aubench.data.store import default_root
+
+    return default_root() / name

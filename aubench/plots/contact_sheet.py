@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aubench.core.task import Modality
-from aubench.data.store import Store
-from aubench.datasets.synth import identity, rendering, tracks
-from aubench.datasets.synth.anatomy import AUS
+from aubench.data.store import Store, default_root
+from aubench.datasets.base import RenderedDataset
+from aubench.datasets.catalog import DATASETS
 from aubench.plots import style
 
 if TYPE_CHECKING:
@@ -35,51 +35,62 @@ NAMES = {
 }
 """FACS names of the AUs."""
 
-_SUBJECTS = ("F020", "M004")
 _MAPS = {Modality.DEPTH: "viridis", Modality.THERMAL: "inferno"}
 
 
-def draw_synth(out: Path, size: int = 192) -> None:
-    """Draw each AU on two synthetic faces in every modality, and sampled frames.
+def draw(name: str, path: Path | None, out: Path) -> None:
+    """Draw the contact sheet of a data set.
 
     Args:
+        name: Name of the data set.
+        path: Folder of a store; if None, a rendered data set is drawn without a store, others from the default one.
         out: File to write, .png or .svg.
-        size: Height and width of each face in pixels, 32 to 256.
     """
-    kinds = [None, *AUS]
-    rows = len(_SUBJECTS) * len(Modality)
-    figure = _figure(len(kinds), rows + len(Modality) + 1.1)
+    dataset = DATASETS.get(name) if name in DATASETS.names() else None
+    if path is None and isinstance(dataset, RenderedDataset):
+        draw_rendered(dataset, out)
+    else:
+        draw_store(Store(path or default_root() / name), out)
+
+
+def draw_rendered(dataset: RenderedDataset, out: Path, size: int = 192) -> None:
+    """Draw each AU on the faces of the example subjects in every modality, and sampled frames.
+
+    Args:
+        dataset: Data set.
+        out: File to write, .png or .svg.
+        size: Height and width of each face in pixels.
+    """
+    kinds, modalities = [None, *dataset.aus], list(dataset.modalities)
+    rows = len(dataset.example_subjects) * len(modalities)
+    figure = _figure(len(kinds), rows + len(modalities) + 1.1)
     halves = figure.add_gridspec(
-        2, 1, height_ratios=(rows, len(Modality)), hspace=0.11, left=0.028, right=0.997, top=0.935, bottom=0.01
+        2, 1, height_ratios=(rows, len(modalities)), hspace=0.11, left=0.028, right=0.997, top=0.935, bottom=0.01
     )
     cells = _cells(figure, halves[0], rows, len(kinds))
-    for index, subject in enumerate(_SUBJECTS):
-        face = identity.make_identity(0, subject)
-        faces = [rendering.single(face, {au: 1.0} if au else {}, size) for au in kinds]
-        for row, modality in enumerate(Modality, index * len(Modality)):
+    for index, subject in enumerate(dataset.example_subjects):
+        faces = [dataset.render_face(subject, {au: 1.0} if au else {}, size) for au in kinds]
+        for row, modality in enumerate(modalities, index * len(modalities)):
             limits = _limits(faces[0][modality])
             for cell, images in zip(cells[row], faces, strict=True):
                 _show(cell, modality, images[modality], limits)
             cells[row][0].set_ylabel(f"{subject}  {modality}", fontsize=11)
     for cell, au in zip(cells[0], kinds, strict=True):
-        cell.set_title(f"AU{au}\n{NAMES[au]}" if au else "neutral", fontsize=11, fontweight="bold")
-    _samples(figure, halves[1], len(kinds), size)
-    title = "synth: neutral face and each AU at full intensity (top), sampled frames (bottom)"
+        cell.set_title(f"AU{au}\n{NAMES.get(au, '')}" if au else "neutral", fontsize=11, fontweight="bold")
+    _samples(dataset, _cells(figure, halves[1], len(modalities), len(kinds)), size)
+    title = f"{dataset.name}: neutral face and each AU at full intensity (top), sampled frames (bottom)"
     figure.suptitle(title, fontsize=15, y=0.988)
     style.save(figure, out, dpi=100)
 
 
-def _samples(figure: Figure, spec: SubplotSpec, count: int, size: int) -> None:
-    cells = _cells(figure, spec, len(Modality), count)
-    for column in range(count):
-        subject = identity.ROSTER[(column * 19 + 3) % len(identity.ROSTER)]
-        task = tracks.TASKS[column % len(tracks.TASKS)]
-        track = tracks.make_track(0, subject, task, 32).only([20])
-        images = rendering.sequence(0, subject, task, track, size)
-        for row, modality in enumerate(Modality):
-            _show(cells[row][column], modality, images[modality][0], _limits(images[modality][0]))
-        cells[0][column].set_title(_caption(subject, task, 21, track.labels[0], AUS), fontsize=9)
-    for row, modality in enumerate(Modality):
+def _samples(dataset: RenderedDataset, cells: list[list[Axes]], size: int) -> None:
+    for column in range(len(cells[0])):
+        frame = dataset.render_frame(column, size)
+        for row, modality in enumerate(dataset.modalities):
+            _show(cells[row][column], modality, frame.images[modality], _limits(frame.images[modality]))
+        caption = _caption(frame.subject, frame.sequence, frame.number, frame.labels, dataset.aus)
+        cells[0][column].set_title(caption, fontsize=9)
+    for row, modality in enumerate(dataset.modalities):
         cells[row][0].set_ylabel(modality.value, fontsize=11)
 
 

@@ -11,6 +11,7 @@ from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
 from aubench.data.store import Store
 from aubench.datasets.bp4d import prepare
+from aubench.datasets.bp4d.layout import SCORED
 from aubench.datasets.bp4d.prepare import prepare_bp4d
 from aubench.datasets.bp4d.summary import PrepareSummary
 
@@ -67,7 +68,7 @@ def test_the_closing_table_counts(prepared) -> None:
     report, _ = prepared
     assert (report.subjects, report.sequences, report.frames, report.labelled) == (3, 6, 29, 23)
     assert (report.without_face, report.without_mesh, report.skipped) == (0, 1, 2)
-    assert report.unknown == {**dict.fromkeys(prepare.SCORED, 0), 12: 1}
+    assert report.unknown == {**dict.fromkeys(SCORED, 0), 12: 1}
     assert report.offsets == {-1: 6}
     assert report.skipped_file.read_text().splitlines() == [
         "subject,sequence,frame,reason",

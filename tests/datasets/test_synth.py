@@ -12,9 +12,9 @@ import pytest
 from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
 from aubench.data.store import Store
-from aubench.datasets.synth import identity, rendering, synth_dataset, tracks
-from aubench.datasets.synth.anatomy import AUS
-from aubench.datasets.synth.synth_dataset import SynthSettings, generate
+from aubench.datasets.synth import identity, rendering, tracks
+from aubench.datasets.synth.constants import AUS, SUBJECTS
+from aubench.datasets.synth.synth_dataset import SynthDataset, SynthSettings, generate
 
 TINY = SynthSettings(subjects=2, sequences=2, frames=6, size=32)
 GOLDEN_STORE = "1e2b38ddef5213812465e3ce9cdd51d384a49168fb8ac0d7bf2b267ec9a7469b"
@@ -68,12 +68,12 @@ def test_without_a_compiler_the_bytes_are_the_same():
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_bytes_do_not_depend_on_the_workers(tmp_path, monkeypatch, workers):
-    monkeypatch.setattr(synth_dataset, "_WORKERS", workers)
+    monkeypatch.setattr(SynthDataset, "workers", workers)
     assert generate(tmp_path / "store", TINY, quiet).info.digest == GOLDEN_STORE
 
 
 def test_another_seed_gives_other_people(tmp_path):
-    other = generate(tmp_path / "store", SynthSettings(1, 1, 2, 32, seed=1), quiet)
+    other = generate(tmp_path / "store", SynthSettings(subjects=1, sequences=1, frames=2, size=32, seed=1), quiet)
     assert identity.make_identity(1, "F001") != identity.make_identity(0, "F001")
     assert other.info.digest != GOLDEN_STORE
 
@@ -100,7 +100,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, monkeypatch, store):
         return sequence(seed, subject, name, track, size)
 
     sequence = rendering.sequence
-    monkeypatch.setattr(synth_dataset, "_WORKERS", 1)
+    monkeypatch.setattr(SynthDataset, "workers", 1)
     monkeypatch.setattr(rendering, "sequence", draw)
     with pytest.raises(KeyboardInterrupt):
         generate(tmp_path / "store", TINY, quiet)
@@ -129,8 +129,8 @@ def test_settings_out_of_bounds_are_refused(wrong):
 
 
 def test_the_roster_is_that_of_bp4d():
-    assert len(identity.ROSTER) == 41
-    assert (identity.ROSTER[0], identity.ROSTER[22], identity.ROSTER[23], identity.ROSTER[40]) == (
+    assert len(SUBJECTS) == 41
+    assert (SUBJECTS[0], SUBJECTS[22], SUBJECTS[23], SUBJECTS[40]) == (
         "F001",
         "F023",
         "M001",

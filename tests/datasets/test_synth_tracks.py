@@ -5,8 +5,9 @@ import pytest
 
 from aubench.core.task import Modality
 from aubench.datasets.synth import identity, rendering, tracks
-from aubench.datasets.synth.anatomy import AUS, MOVES
+from aubench.datasets.synth.anatomy import MOVES
 from aubench.datasets.synth.camera import View, rotation
+from aubench.datasets.synth.constants import AUS, SUBJECTS, TASKS
 from aubench.datasets.synth.rng import CounterRNG
 
 BP4D_RATES = (21.1, 17.1, 20.3, 46.1, 54.9, 59.4, 56.2, 46.6, 16.9, 34.4, 16.5, 15.2)
@@ -14,7 +15,7 @@ BP4D_RATES = (21.1, 17.1, 20.3, 46.1, 54.9, 59.4, 56.2, 46.6, 16.9, 34.4, 16.5, 
 
 @pytest.fixture(scope="module")
 def everything():
-    return [tracks.make_track(0, subject, task, 32) for subject in identity.ROSTER for task in tracks.TASKS]
+    return [tracks.make_track(0, subject, task, 32) for subject in SUBJECTS for task in TASKS]
 
 
 def test_base_rates_are_near_those_of_bp4d(everything):

@@ -1,4 +1,4 @@
-"""``aubench data prepare``: a delivery -> a store, on all cores, resumable."""
+"""Resumable conversion of a BP4D delivery into a store on all cores."""
 
 from __future__ import annotations
 
@@ -18,19 +18,15 @@ from aubench.core import landmarks as landmark_layout
 from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
 from aubench.data.store_writer import StoreWriter
-from aubench.datasets.bp4d.depth import MEANING
+from aubench.datasets.bp4d.bp4d_dataset import BP4D
 from aubench.datasets.bp4d.extract import Options, extract
 from aubench.datasets.bp4d.labels import read_label_file
 from aubench.datasets.bp4d.landmark_files import landmark_file
 from aubench.datasets.bp4d.layout import SCORED, Offset, Recording, find_recordings
 from aubench.datasets.bp4d.summary import PrepareSummary
 
-VERSION = "1"
-"""Of the pixels: changes when the same delivery would yield other images."""
-
 _CROP = "square from forehead to chin, smoothed over the sequence: "
 _CROPS = {False: _CROP + "Haar detector, upright", True: _CROP + "49 points, eyes level"}
-_MEANING = {Modality.VISUAL: "RGB of the 2D photo", Modality.DEPTH: MEANING}
 
 
 def prepare_bp4d(
@@ -43,25 +39,24 @@ def prepare_bp4d(
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PrepareSummary:
-    """Read BP4D as delivered and write a store; the same command goes on where a stopped one was.
+    """Convert BP4D as delivered into a store. A repeated call resumes an interrupted one.
 
     Args:
-        source: The delivery's folder.
-        store: Where the store shall be.
+        source: Folder of the delivery.
+        store: Folder of the new store.
         size: Height and width of every image.
         frame_offset: Photo number minus label frame number; ``auto`` decides for each sequence.
-        landmarks: Folder of the delivered 49-point files, which the store then keeps; without it a face detector
-            finds the face.
-        workers: Processes; all cores by default. The store does not depend on it.
-        progress: Called with photos done and photos in all.
+        landmarks: Folder of the delivered 49-point files to align by and to store; a face detector otherwise.
+        workers: Processes; one per core by default. The store does not depend on it.
+        progress: Called with the numbers of finished and of all photos.
 
     Returns:
-        The closing table.
+        Summary.
 
     Raises:
-        DataError: The delivery is not laid out as expected, or a file in it is damaged (label files are all
-            read before the first photo); what is finished stays for the next attempt.
-        UsageError: An option that makes no sense.
+        DataError: The layout is unknown, or a file is damaged (all label files are read before the first photo).
+            Finished sequences remain for the next attempt.
+        UsageError: An option is out of range.
     """
     if size < 16:
         raise UsageError("images need 16 pixels or more", where=f"size {size}")
@@ -70,7 +65,7 @@ def prepare_bp4d(
     _check(recordings, landmarks)
     plan = {
         "dataset": "bp4d",
-        "version": VERSION,
+        "version": BP4D.version,
         "source": str(source.resolve()),
         "size": size,
         "frame_offset": frame_offset,
@@ -79,34 +74,33 @@ def prepare_bp4d(
     }
     writer = StoreWriter(store, plan)
     _write(writer, recordings, options, workers or system.available_cores(), progress)
-    modalities = {m: _MEANING[m] for m in _MEANING if options.depth or m is not Modality.DEPTH}
-    made = writer.finish(
+    prepared = writer.finish(
         dataset="bp4d",
-        version=VERSION,
+        version=BP4D.version,
         size=size,
-        modalities=modalities,
+        modalities={m: text for m, text in BP4D.modalities.items() if options.depth or m is not Modality.DEPTH},
         crop=_CROPS[landmarks is not None],
         landmarks=landmark_layout.COUNT if landmarks else None,
     )
-    return PrepareSummary.of(made, SCORED)
+    return PrepareSummary.from_store(prepared, SCORED)
 
 
 def _check(recordings: list[Recording], landmarks: Path | None) -> None:
-    """Find in seconds what would otherwise stop the work after hours."""
+    """Read all label files and look for all landmark files before the long work begins."""
     for recording in recordings:
         if recording.label_files:
             read_label_file(recording.label_files)
         if landmarks and recording.photos:
-            file = landmark_file(landmarks, recording.subject, recording.sequence)
-            if not file.is_file():
-                raise DataError("no such landmark file", where=file, hint="add it, or leave --landmarks out")
+            path = landmark_file(landmarks, recording.subject, recording.sequence)
+            if not path.is_file():
+                raise DataError("no such landmark file", where=path, hint="add it, or leave --landmarks out")
 
 
 def _digest(files: list[Path]) -> str:
-    total = hashlib.sha256()
-    for file in files:
-        total.update(f"\n{file.name}\n".encode() + file.read_bytes())
-    return total.hexdigest()
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"\n{path.name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _write(
@@ -116,14 +110,14 @@ def _write(
     workers: int,
     progress: Callable[[int, int], None],
 ) -> None:
-    todo = [r for r in recordings if not writer.has(r.subject, r.sequence)]
+    pending = [r for r in recordings if not writer.has(r.subject, r.sequence)]
     total = sum(len(r.photos) for r in recordings)
-    done = total - sum(len(r.photos) for r in todo)
+    done = total - sum(len(r.photos) for r in pending)
     progress(done, total)
-    todo.sort(key=lambda r: -len(r.photos))  # the longest first, so that no core waits at the end
-    with _pool(min(workers, len(todo))) as pool:
+    pending.sort(key=lambda r: -len(r.photos))  # the longest first, to balance the load
+    with _pool(min(workers, len(pending))) as pool:
         jobs: dict[Future[None], int] = {
-            pool.submit(_prepare_recording, writer, recording, options): len(recording.photos) for recording in todo
+            pool.submit(_prepare_recording, writer, recording, options): len(recording.photos) for recording in pending
         }
         for job in as_completed(jobs):
             job.result()
@@ -137,24 +131,24 @@ def _prepare_recording(writer: StoreWriter, recording: Recording, options: Optio
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that stop at once when the work does, for whatever reason."""
+    """Provide worker processes that end with the work, also after an error."""
     pool = ProcessPoolExecutor(max(workers, 1), multiprocessing.get_context("spawn"), initializer=_end_with_parent)
-    mine = set(multiprocessing.active_children())
+    others = set(multiprocessing.active_children())
     try:
         yield pool
     except BaseException as error:
-        for process in set(multiprocessing.active_children()) - mine:
+        for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
         if isinstance(error, BrokenProcessPool):
-            hint = "give the same command again with fewer --workers"
+            hint = "repeat the command with fewer --workers"
             raise DataError("a worker process was killed, perhaps for lack of memory", hint=hint) from None
         raise
     pool.shutdown()
 
 
 def _end_with_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it too and ends its workers
     threading.Thread(target=_terminate_with_parent, daemon=True).start()
 
 

@@ -44,7 +44,7 @@ class PrepareSummary:
     skipped_file: Path
 
     @staticmethod
-    def of(store: Store, aus: Sequence[int]) -> PrepareSummary:
+    def from_store(store: Store, aus: Sequence[int]) -> PrepareSummary:
         """Sum up a finished store.
 
         Args:

@@ -1,17 +1,15 @@
-"""What each action unit does to a face, as tables: features that move, skin that bulges, folds, warms.
+"""Effects of each AU on a face: moved features, and bulges, furrows and warmth of the skin.
 
-Every entry is the effect of an AU at full intensity; effects add up. Positions are (anchor, outward,
-down) in face units from a landmark of the person; an entry off the midline stands for both sides.
+Every entry is the effect of an AU at full intensity, and effects add up. Positions are (anchor, outward,
+down) in face units from a landmark of the identity. An entry off the midline applies to both sides.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from aubench.datasets.synth.constants import AUS
 from aubench.datasets.synth.identity import Identity
-
-AUS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
-"""The AUs of BP4D; column ``i`` of every track is ``AUS[i]``."""
 
 FEATURES = (
     "brow_inner_up",
@@ -29,7 +27,7 @@ FEATURES = (
     "lip_red",
     "seam",
 )
-"""What moves or changes; ``lip_*_thick`` and ``seam`` are relative, all others in face units."""
+"""Movable features; ``lip_*_thick`` and ``seam`` are relative, all others in face units."""
 
 MOVES: dict[int, dict[str, float]] = {
     1: {"brow_inner_up": 0.1207, "brow_outer_up": 0.0115, "lid_upper_up": 0.0138},
@@ -51,7 +49,7 @@ MOVES: dict[int, dict[str, float]] = {
     23: {"mouth_wide": -0.112, "lip_upper_thick": -0.4025, "lip_lower_thick": -0.345, "lip_red": 0.575, "seam": 0.23},
     24: {"lip_upper_thick": -0.713, "lip_lower_thick": -0.69, "lip_red": -0.5175, "seam": 0.805, "mouth_wide": 0.0092},
 }
-"""AU -> feature -> change."""
+"""Change of each feature by AU."""
 
 _FACE, _BROW, _EYE, _NOSE, _MOUTH, _CORNER, _CHIN = range(7)
 
@@ -123,7 +121,7 @@ _WARMTHS = (
 
 
 def moves() -> np.ndarray:
-    """:data:`MOVES` as float64 (features, AUs)."""
+    """Return :data:`MOVES` as float64 (features, AUs)."""
     table = np.zeros((len(FEATURES), len(AUS)))
     for au, changes in MOVES.items():
         for feature, change in changes.items():
@@ -131,45 +129,45 @@ def moves() -> np.ndarray:
     return table
 
 
-def bulges(who: Identity) -> np.ndarray:
-    """Bulges of a person's skin: rows of (AU column, u, v, reach across, reach down, height)."""
-    return _blobs(_BULGES, who)
+def bulges(identity: Identity) -> np.ndarray:
+    """Return the bulges of the skin: rows of (AU column, u, v, reach across, reach down, height)."""
+    return _blobs(_BULGES, identity)
 
 
-def warmths(who: Identity) -> np.ndarray:
-    """Changes of a person's skin temperature: rows as of :func:`bulges`, in degrees for height."""
-    return _blobs(_WARMTHS, who)
+def warmths(identity: Identity) -> np.ndarray:
+    """Return the changes of skin temperature: rows as in :func:`bulges`, with degrees for height."""
+    return _blobs(_WARMTHS, identity)
 
 
-def furrows(who: Identity) -> np.ndarray:
-    """A person's furrows: rows of (AU column, u0, v0, u1, v1, half width, depth, darkness)."""
+def furrows(identity: Identity) -> np.ndarray:
+    """Return the furrows: rows of (AU column, u0, v0, u1, v1, half width, depth, darkness)."""
     rows = []
     for au, anchor, out0, down0, out1, down1, half, depth, dark in _FURROWS:
-        u, v = _anchor(who, anchor)
+        u, v = _anchor(identity, anchor)
         for side in (-1.0, 1.0):
-            gain = 1.0 + side * who.lopsided
+            gain = 1.0 + side * identity.lopsided
             start, end = (side * (u + out0), v + down0), (side * (u + out1), v + down1)
             rows.append((AUS.index(au), *start, *end, half, depth * gain, dark * gain))
     return np.array(rows)
 
 
-def _blobs(table: tuple[tuple[int, int, float, float, float, float, float], ...], who: Identity) -> np.ndarray:
+def _blobs(table: tuple[tuple[int, int, float, float, float, float, float], ...], identity: Identity) -> np.ndarray:
     rows = []
     for au, anchor, out, down, across, along, amount in table:
-        u, v = _anchor(who, anchor)
+        u, v = _anchor(identity, anchor)
         for side in (-1.0, 1.0) if u + out else (0.0,):
-            gain = 1.0 + side * who.lopsided
+            gain = 1.0 + side * identity.lopsided
             rows.append((AUS.index(au), side * (u + out), v + down, across, along, amount * gain))
     return np.array(rows)
 
 
-def _anchor(who: Identity, anchor: int) -> tuple[float, float]:
+def _anchor(identity: Identity, anchor: int) -> tuple[float, float]:
     return {
         _FACE: (0.0, 0.0),
-        _BROW: (0.5 * (who.brow_inner + who.brow_outer), who.brow_y),
-        _EYE: (who.eye_x, who.eye_y),
-        _NOSE: (0.0, who.nose_y),
-        _MOUTH: (0.0, who.mouth_y),
-        _CORNER: (who.mouth_half, who.mouth_y),
-        _CHIN: (0.0, who.chin_y),
+        _BROW: (0.5 * (identity.brow_inner + identity.brow_outer), identity.brow_y),
+        _EYE: (identity.eye_x, identity.eye_y),
+        _NOSE: (0.0, identity.nose_y),
+        _MOUTH: (0.0, identity.mouth_y),
+        _CORNER: (identity.mouth_half, identity.mouth_y),
+        _CHIN: (0.0, identity.chin_y),
     }[anchor]

@@ -1,4 +1,4 @@
-"""Three cameras in one place: from a surface to aligned images, with light, pose and sensor noise."""
+"""Projection of a surface to aligned images of three cameras, with light, pose and sensor noise."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ VIEW = 1.10
 
 
 class View(NamedTuple):
-    """Where the head is, and what falls on it and on the sensors.
+    """Head pose, light and sensor noise of one frame.
 
     Attributes:
         yaw: Tangent of half the angle to the image's right.
         pitch: Tangent of half the angle downwards.
         roll: Tangent of half the angle clockwise.
-        shift_u: Place of the head in face units.
-        shift_v: Place of the head in face units.
-        zoom: Size of the head, 1 for usual.
-        light_u: Direction of the lamp (towards it), with ``light_v`` and 1 towards the camera.
-        light_v: See ``light_u``.
+        shift_u: Horizontal position of the head in face units.
+        shift_v: Vertical position of the head in face units.
+        zoom: Relative size of the head.
+        light_u: Horizontal component of the direction to the lamp; the component towards the camera is 1.
+        light_v: Vertical component of that direction.
         lamp: Strength of the lamp.
-        ambient: Strength of the light from everywhere.
-        tint: Warmth of the light's colour, 0 for white.
+        ambient: Strength of the ambient light.
+        tint: Warmth of the light's colour; 0 is white.
         backdrop: Brightness behind the head.
         distance: Offset of the depth camera in face units.
         drift: Offset of the thermal camera in degrees.
@@ -58,7 +58,7 @@ class View(NamedTuple):
 
 
 def rotation(view: View) -> np.ndarray:
-    """Rotation of the head, (3, 3): roll after pitch after yaw, from half-angle tangents."""
+    """Return the rotation of the head, (3, 3): roll after pitch after yaw, from half-angle tangents."""
     (cy, sy), (cp, sp), (cr, sr) = ((_cos(t), _sin(t)) for t in (view.yaw, view.pitch, view.roll))
     # rows: image right, image down, towards the camera
     return np.array(
@@ -80,7 +80,7 @@ def _sin(t: float) -> float:
 
 @compiled
 def _light(view: View, turn: np.ndarray, z: np.ndarray, rgb: np.ndarray) -> None:
-    """Turn reflectance into light that leaves the surface, in place."""
+    """Convert reflectance to the light that leaves the surface, in place."""
     g = z.shape[0]
     twice = 4.0 * REACH / g
     length = math.sqrt(view.light_u * view.light_u + view.light_v * view.light_v + 1.0)
@@ -113,11 +113,11 @@ def _light(view: View, turn: np.ndarray, z: np.ndarray, rgb: np.ndarray) -> None
 
 
 class Shot(NamedTuple):
-    """The three images of one instant, uint8.
+    """The three images of one frame, uint8.
 
     Attributes:
         visual: (H, W, 3).
-        depth: (H, W, 1): 130 grey levels per face unit, nearer is brighter, 0 where nothing is.
+        depth: (H, W, 1): 130 grey levels per face unit, nearer is brighter, 0 is background.
         thermal: (H, W, 1): 15 grey levels per degree Celsius, 0 at 20.
     """
 
@@ -126,18 +126,18 @@ class Shot(NamedTuple):
     thermal: np.ndarray
 
 
-def shoot(view: View, key: int, seen: Surface, shot: Shot) -> None:
-    """Take the three images of one instant.
+def shoot(view: View, key: int, surface: Surface, shot: Shot) -> None:
+    """Render the three images of one frame.
 
     Args:
         view: Pose, light and sensors.
-        key: Name of the noise.
-        seen: The surface; its colours are spent.
-        shot: Filled.
+        key: Stream of the noise.
+        surface: Surface of the head; its colours are overwritten.
+        shot: Output.
     """
     turn = rotation(view)
-    _light(view, turn, seen.z, seen.rgb)
-    _project(view, turn, np.uint64(key), seen, shot)
+    _light(view, turn, surface.z, surface.rgb)
+    _project(view, turn, np.uint64(key), surface, shot)
 
 
 @inner
@@ -152,13 +152,12 @@ def _mean(field: np.ndarray, i: int, j: int, weight: tuple[float, float, float, 
 
 
 @inner
-def _meet(
+def _intersect(
     z: np.ndarray, turn: np.ndarray, px: float, py: float
 ) -> tuple[int, int, tuple[float, float, float, float], float]:
-    """Where the ray of a pixel meets the head: cell, bilinear weights, and nearness to the camera.
+    """Intersect the ray of a pixel with the head: cell, bilinear weights, and nearness to the camera.
 
-    The surface is single-valued and the head turns little, so going back and forth between ray and surface
-    a few times ends at the place.
+    The surface is single-valued and the head turns little, so a few fixed-point iterations converge.
     """
     g = z.shape[0]
     per, top = g / (2.0 * REACH), g - 1.000001
@@ -180,23 +179,25 @@ def _meet(
 
 
 @compiled
-def _project(view: View, turn: np.ndarray, key: np.uint64, seen: Surface, shot: Shot) -> None:
+def _project(view: View, turn: np.ndarray, key: np.uint64, surface: Surface, shot: Shot) -> None:
     n = shot.visual.shape[0]
     coarse = max(n // 32, 1)
     for y in range(n):
         for x in range(n):
             px, py = ((x + 0.5) / n * 2.0 - 1.0) * VIEW, ((y + 0.5) / n * 2.0 - 1.0) * VIEW
-            i, j, weight, near = _meet(seen.z, turn, (px - view.shift_u) / view.zoom, (py - view.shift_v) / view.zoom)
-            cover = _mean(seen.solid, i, j, weight)
+            i, j, weight, near = _intersect(
+                surface.z, turn, (px - view.shift_u) / view.zoom, (py - view.shift_v) / view.zoom
+            )
+            cover = _mean(surface.solid, i, j, weight)
             pixel = np.uint64((y * n + x) * 8)
-            wall = view.backdrop * (0.9 + 0.18 * py)
+            backdrop = view.backdrop * (0.9 + 0.18 * py)
             for c in range(3):
-                light = wall + (_mean(seen.rgb[c], i, j, weight) - wall) * cover
+                light = backdrop + (_mean(surface.rgb[c], i, j, weight) - backdrop) * cover
                 noise = view.noise_visual * normal(key, pixel + np.uint64(c))
                 shot.visual[y, x, c] = _grey(255.0 * math.sqrt(max(light, 0.0)) + noise)
             patch = np.uint64(((y // coarse) * n + x // coarse) * 8 + 4)
             noise = view.noise_depth * (0.6 * normal(key, pixel + np.uint64(3)) + 0.8 * normal(key, patch))
             shot.depth[y, x, 0] = _grey(150.0 + 130.0 * (near + view.distance) + noise) if cover > 0.5 else 0
-            warm = 22.5 + (_mean(seen.heat, i, j, weight) - 22.5) * ramp(cover)
+            warm = 22.5 + (_mean(surface.heat, i, j, weight) - 22.5) * ramp(cover)
             noise = view.noise_thermal * normal(key, pixel + np.uint64(5))
             shot.thermal[y, x, 0] = _grey((warm + view.drift - 20.0) * 15.0 + noise)

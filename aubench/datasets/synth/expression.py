@@ -1,4 +1,4 @@
-"""The head in action: what the AUs of one instant move, fold, swell and warm on the resting head."""
+"""Deformation of the neutral head by the AUs of one frame."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from aubench._util.jit import compiled
 from aubench.datasets.synth import anatomy
 from aubench.datasets.synth.features import brows, eyes, mouth, nostrils
 from aubench.datasets.synth.grid import Surface, add_blobs, add_furrows, blank, blur
-from aubench.datasets.synth.head import rest
+from aubench.datasets.synth.head import neutral_head
 from aubench.datasets.synth.identity import Identity
 
 
 class AppearanceState(NamedTuple):
-    """What is to be seen of a face beside its AUs, as columns of an array.
+    """State of a face apart from its AUs, as columns of an array.
 
     Attributes:
         gaze_u: Gaze to the image's right, in face units.
@@ -30,7 +30,7 @@ class AppearanceState(NamedTuple):
     breath: float = 0.0
 
 
-class _Anatomy(NamedTuple):
+class _Tables(NamedTuple):
     moves: np.ndarray
     bulges: np.ndarray
     furrows: np.ndarray
@@ -38,49 +38,51 @@ class _Anatomy(NamedTuple):
 
 
 class Face:
-    """A person's face, ready to make expressions.
+    """A face that forms expressions.
 
     Args:
-        who: The person.
-        size: Height and width in pixels of the images to come.
+        identity: Shape and colours.
+        size: Height and width of the images in pixels.
     """
 
-    def __init__(self, who: Identity, size: int) -> None:
-        self.who = who
-        self._anatomy = _Anatomy(anatomy.moves(), anatomy.bulges(who), anatomy.furrows(who), anatomy.warmths(who))
-        self._rest = rest(who, size)
-        self._out = blank(size)._replace(solid=self._rest.solid)
-        self._spare = np.empty_like(self._out.heat)
+    def __init__(self, identity: Identity, size: int) -> None:
+        self._identity = identity
+        self._tables = _Tables(
+            anatomy.moves(), anatomy.bulges(identity), anatomy.furrows(identity), anatomy.warmths(identity)
+        )
+        self._neutral = neutral_head(identity, size)
+        self._out = blank(size)._replace(solid=self._neutral.solid)
+        self._buffer = np.empty_like(self._out.heat)
 
-    def make(self, level: np.ndarray, flow: np.ndarray, looks: np.ndarray) -> Surface:
-        """Put on an expression.
+    def make(self, level: np.ndarray, flow: np.ndarray, state: np.ndarray) -> Surface:
+        """Form an expression.
 
         Args:
             level: (12,) intensity of each AU in [0, 1].
-            flow: (12,) blood flow that follows each AU, in [0, 1].
-            looks: (4,) as :class:`Looks`.
+            flow: (12,) blood flow of each AU, in [0, 1].
+            state: (4,) as :class:`AppearanceState`.
 
         Returns:
-            The surface; the next call overwrites it.
+            Surface, which the next call overwrites.
         """
-        for old, new in zip(self._rest[:3], self._out[:3], strict=True):
-            np.copyto(new, old)
-        _act(self.who, self._anatomy, np.stack([level, flow]), looks, self._out)
-        blur(self._out.heat, self._spare, max(self._out.heat.shape[0] // 60, 1))
+        for source, target in zip(self._neutral[:3], self._out[:3], strict=True):
+            np.copyto(target, source)
+        _deform(self._identity, self._tables, np.stack([level, flow]), state, self._out)
+        blur(self._out.heat, self._buffer, max(self._out.heat.shape[0] // 60, 1))
         return self._out
 
 
 @compiled
-def _act(who: Identity, at: _Anatomy, state: np.ndarray, looks: np.ndarray, out: Surface) -> None:
-    level, flow = state[0], state[1]
-    moved = np.zeros(at.moves.shape[0])
-    for f in range(at.moves.shape[0]):
+def _deform(identity: Identity, tables: _Tables, levels: np.ndarray, state: np.ndarray, out: Surface) -> None:
+    level, flow = levels[0], levels[1]
+    moved = np.zeros(tables.moves.shape[0])
+    for f in range(tables.moves.shape[0]):
         for a in range(level.shape[0]):
-            moved[f] += at.moves[f, a] * level[a]
-    add_blobs(out.z, at.bulges, level)
-    add_blobs(out.heat, at.warmths, flow)
-    add_furrows(out, at.furrows, level, who.crease)
-    nostrils(who, moved[11], looks[3], out)
-    mouth(who, moved, out)
-    eyes(who, moved, looks, out)
-    brows(who, moved, out)
+            moved[f] += tables.moves[f, a] * level[a]
+    add_blobs(out.z, tables.bulges, level)
+    add_blobs(out.heat, tables.warmths, flow)
+    add_furrows(out, tables.furrows, level, identity.crease)
+    nostrils(identity, moved[11], state[3], out)
+    mouth(identity, moved, out)
+    eyes(identity, moved, state, out)
+    brows(identity, moved, out)

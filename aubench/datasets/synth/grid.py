@@ -1,4 +1,4 @@
-"""Maps of a face in its own coordinates, and what is done to any of them."""
+"""Maps of a head in face units, and operations on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Surface(NamedTuple):
         z: (G, G) height towards the camera in face units.
         rgb: (3, G, G) linear reflectance in [0, 1].
         heat: (G, G) degrees Celsius.
-        solid: (G, G) how much of the cell is person rather than background, in [0, 1].
+        solid: (G, G) share of the cell that is head rather than background, in [0, 1].
     """
 
     z: np.ndarray
@@ -29,42 +29,42 @@ class Surface(NamedTuple):
 
 
 def blank(size: int) -> Surface:
-    """An empty surface, fine enough for images of ``size`` pixels."""
+    """Return an empty surface with the resolution for images of ``size`` pixels."""
     g = size * 5 // 4
     return Surface(np.zeros((g, g)), np.zeros((3, g, g)), np.zeros((g, g)), np.zeros((g, g)))
 
 
 @inner
 def ramp(x: float) -> float:
-    """0 below 0, 1 above 1, smooth between."""
+    """Interpolate smoothly from 0 at 0 to 1 at 1; constant outside."""
     x = min(max(x, 0.0), 1.0)
     return x * x * (3.0 - 2.0 * x)
 
 
 @inner
 def first(low: float, g: int) -> int:
-    """First row or column of a grid of ``g`` cells that reaches ``low`` face units."""
+    """Return the first row or column of a grid of ``g`` cells that reaches ``low`` face units."""
     return max(0, int((low + REACH) * g / (2.0 * REACH)))
 
 
 @inner
 def after(high: float, g: int) -> int:
-    """The row or column after the last one that reaches ``high`` face units."""
+    """Return the row or column after the last one that reaches ``high`` face units."""
     return min(g, int((high + REACH) * g / (2.0 * REACH)) + 1)
 
 
 @inner
 def tint(rgb: np.ndarray, i: int, j: int, part: float, colour: tuple[float, float, float]) -> None:
-    """Cover a part of a cell with a colour."""
+    """Mix a colour into a cell."""
     for c in range(3):
         rgb[c, i, j] += (colour[c] - rgb[c, i, j]) * part
 
 
 @inner
-def shade(rgb: np.ndarray, i: int, j: int, keep: float) -> None:
-    """Leave a cell only a share of its light."""
+def shade(rgb: np.ndarray, i: int, j: int, scale: float) -> None:
+    """Scale the light of a cell."""
     for c in range(3):
-        rgb[c, i, j] *= keep
+        rgb[c, i, j] *= scale
 
 
 @compiled
@@ -74,7 +74,7 @@ def add_blobs(field: np.ndarray, blobs: np.ndarray, levels: np.ndarray) -> None:
     Args:
         field: (G, G), changed in place.
         blobs: Rows of (column of ``levels``, u, v, reach across, reach down, amount).
-        levels: How strong each bump is, 1 for full.
+        levels: Strength of each bump; 1 is full.
     """
     g = field.shape[0]
     step = 2.0 * REACH / g
@@ -94,13 +94,13 @@ def add_blobs(field: np.ndarray, blobs: np.ndarray, levels: np.ndarray) -> None:
 
 @inner
 def add_furrows(out: Surface, furrows: np.ndarray, levels: np.ndarray, crease: float) -> None:
-    """Press furrows into the skin.
+    """Add furrows to the skin.
 
     Args:
-        out: Its height and colour are changed in place.
+        out: Surface whose height and colour are changed in place.
         furrows: Rows of (column of ``levels``, u0, v0, u1, v1, half width, depth, darkness).
-        levels: How deep each is, 1 for full.
-        crease: How deep it is at level 0: lines of age.
+        levels: Depth of each furrow; 1 is full.
+        crease: Depth at level 0: lines of age.
     """
     g = out.z.shape[0]
     step = 2.0 * REACH / g
@@ -124,12 +124,12 @@ def add_furrows(out: Surface, furrows: np.ndarray, levels: np.ndarray, crease: f
 
 
 @compiled
-def blur(field: np.ndarray, spare: np.ndarray, reach: int) -> None:
+def blur(field: np.ndarray, buffer: np.ndarray, reach: int) -> None:
     """Average a map over squares of ``2 * reach + 1`` cells, by a box along rows and one along columns.
 
     Args:
         field: (G, G), changed in place.
-        spare: (G, G), overwritten.
+        buffer: (G, G), overwritten.
         reach: Cells to each side.
     """
     g = field.shape[0]
@@ -139,10 +139,10 @@ def blur(field: np.ndarray, spare: np.ndarray, reach: int) -> None:
             total = 0.0
             for k in range(j - reach, j + reach + 1):
                 total += field[i, min(max(k, 0), g - 1)]
-            spare[i, j] = total * share
+            buffer[i, j] = total * share
     for i in range(g):
         for j in range(g):
             total = 0.0
             for k in range(i - reach, i + reach + 1):
-                total += spare[min(max(k, 0), g - 1), j]
+                total += buffer[min(max(k, 0), g - 1), j]
             field[i, j] = total * share

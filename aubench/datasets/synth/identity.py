@@ -1,7 +1,7 @@
-"""Who: the shape, colours and habits of one synthetic person.
+"""Identity parameters of a synthetic subject.
 
-Lengths are in face units: the face is about 1.5 wide and 1.8 high, ``u`` runs to the right of the image,
-``v`` down, ``z`` towards the camera, and the origin lies between and a little below the eyes.
+Lengths are in face units: the face is about 1.5 wide and 1.8 high. ``u`` points to the right of the image,
+``v`` down and ``z`` towards the camera. The origin is between and slightly below the eyes.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ from typing import NamedTuple
 
 from aubench.datasets.synth.rng import CounterRNG
 
-ROSTER = tuple([f"F{n:03d}" for n in range(1, 24)] + [f"M{n:03d}" for n in range(1, 19)])
-"""Names of the persons, as in BP4D."""
-
 
 class Identity(NamedTuple):
-    """Everything about a person that does not change from frame to frame."""
+    """Shape and colours of a subject, constant over all frames."""
 
     key: int
     width: float
@@ -117,7 +114,7 @@ AVERAGE = Identity(
     cloth_g=0.3,
     cloth_b=0.4,
 )
-"""A middling person, about whom the others vary."""
+"""Mean of all identities."""
 
 _SPREAD = {
     "width": 0.030,
@@ -150,7 +147,7 @@ _SPREAD = {
     "nose_cool": 0.5,
     "warm": 0.25,
 }
-"""Standard deviation of a bell-shaped trait."""
+"""Standard deviations of normally distributed traits."""
 
 _RANGE = {
     "lip_red": (0.25, 0.85),
@@ -165,31 +162,31 @@ _RANGE = {
     "cloth_g": (0.05, 0.6),
     "cloth_b": (0.05, 0.7),
 }
-"""Bounds of an evenly spread trait."""
+"""Bounds of uniformly distributed traits."""
 
 
 def make_identity(seed: int, name: str) -> Identity:
-    """The person of that name.
+    """Draw the identity of a subject.
 
     Args:
-        seed: The data set's seed.
-        name: One of :data:`ROSTER`; those that begin with M tend to heavier brows, jaws and stubble.
+        seed: Seed of the data set.
+        name: Name of the subject; names with M tend to heavier brows, jaws and stubble.
     """
-    dice = CounterRNG(seed, "identity", name)
-    traits = {trait: dice.normal(getattr(AVERAGE, trait), spread) for trait, spread in _SPREAD.items()}
-    traits |= {trait: dice.uniform(*bounds) for trait, bounds in _RANGE.items()}
-    tone, shade = dice.uniform(), dice.uniform()
+    rng = CounterRNG(seed, "identity", name)
+    traits = {trait: rng.normal(getattr(AVERAGE, trait), spread) for trait, spread in _SPREAD.items()}
+    traits |= {trait: rng.uniform(*bounds) for trait, bounds in _RANGE.items()}
+    tone, shade = rng.uniform(), rng.uniform()
     traits["melanin"] = tone * tone * 0.85 + 0.05
     traits["hair_dark"] = max(0.35 + 0.6 * shade, 0.3 + traits["melanin"])
     traits["brow_dark"] = 0.5 + 0.4 * traits["hair_dark"]
-    traits["iris_light"] = dice.uniform(0.1, 1.0) * (1.0 - traits["melanin"])
+    traits["iris_light"] = rng.uniform(0.1, 1.0) * (1.0 - traits["melanin"])
     if name.startswith("M"):
-        traits["hair_length"], traits["hair_wide"] = dice.uniform(-0.35, -0.1), dice.uniform(0.03, 0.07)
-        traits["stubble"] = dice.uniform(0.0, 0.45) if dice.bernoulli(0.7) else 0.0
+        traits["hair_length"], traits["hair_wide"] = rng.uniform(-0.35, -0.1), rng.uniform(0.03, 0.07)
+        traits["stubble"] = rng.uniform(0.0, 0.45) if rng.bernoulli(0.7) else 0.0
         changes = {"jaw": 0.05, "brow_thick": 0.008, "brow_y": 0.015, "ridge_out": 0.02, "lip_upper": -0.008}
     else:
-        traits["hair_length"], traits["hair_wide"] = dice.uniform(-0.1, 1.4), dice.uniform(0.06, 0.15)
+        traits["hair_length"], traits["hair_wide"] = rng.uniform(-0.1, 1.4), rng.uniform(0.06, 0.15)
         changes = {"jaw": -0.02, "brow_thick": -0.006, "brow_y": -0.01, "lip_lower": 0.004}
     for trait, change in changes.items():
         traits[trait] += change
-    return AVERAGE._replace(key=dice.key >> 2, **traits)
+    return AVERAGE._replace(key=rng.key >> 2, **traits)

@@ -1,4 +1,4 @@
-"""One sequence, drawn: who and when become aligned images."""
+"""Rendering of sequences and single faces to aligned images."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ from collections.abc import Mapping
 import numpy as np
 
 from aubench.core.task import Modality
-from aubench.datasets.synth import identity, tracks
-from aubench.datasets.synth.anatomy import AUS
+from aubench.datasets.synth import tracks
 from aubench.datasets.synth.camera import Shot, View, shoot
+from aubench.datasets.synth.constants import AUS
 from aubench.datasets.synth.expression import AppearanceState, Face
-from aubench.datasets.synth.identity import Identity
+from aubench.datasets.synth.identity import Identity, make_identity
 from aubench.datasets.synth.rng import CounterRNG
 
 Images = dict[Modality, np.ndarray]
 
 
 def sequence(seed: int, subject: str, name: str, track: tracks.Track, size: int) -> Images:
-    """Draw all frames of a track.
+    """Render all frames of a track.
 
     Args:
-        seed: The data set's seed.
-        subject: The person.
-        name: The task.
-        track: What happens.
+        seed: Seed of the data set.
+        subject: Name of the subject.
+        name: Name of the task.
+        track: AU intensities, appearance state and views.
         size: Height and width in pixels.
 
     Returns:
         uint8 (F, H, W, C) by modality.
     """
     images = _blank(len(track.views), size)
-    face = Face(identity.make_identity(seed, subject), size)
+    face = Face(make_identity(seed, subject), size)
     for i, view in enumerate(track.views):
-        seen = face.make(track.level[i], track.flow[i], track.looks[i])
-        shoot(view, CounterRNG(seed, "noise", subject, name, i).key, seen, Shot(*(images[m][i] for m in Modality)))
+        surface = face.make(track.level[i], track.flow[i], track.states[i])
+        shoot(view, CounterRNG(seed, "noise", subject, name, i).key, surface, Shot(*(images[m][i] for m in Modality)))
     return images
 
 
-def single(who: Identity, aus: Mapping[int, float], size: int, view: View | None = None) -> Images:
-    """Draw one person with given AUs, by default seen from the front and free of noise.
+def single(identity: Identity, aus: Mapping[int, float], size: int, view: View | None = None) -> Images:
+    """Render a face with given AUs, by default from the front and without noise.
 
     Args:
-        who: The person.
-        aus: Intensity in [0, 1] by AU; the others rest.
+        identity: Shape and colours.
+        aus: Intensity in [0, 1] by AU; others are 0.
         size: Height and width in pixels.
         view: Pose, light and sensors.
 
@@ -52,9 +52,9 @@ def single(who: Identity, aus: Mapping[int, float], size: int, view: View | None
     """
     level = np.array([float(aus.get(au, 0.0)) for au in AUS])
     images = _blank(1, size)
-    seen = Face(who, size).make(level, level, np.array(AppearanceState()))
-    shoot(view or View(), who.key, seen, Shot(*(images[m][0] for m in Modality)))
-    return {m: one[0] for m, one in images.items()}
+    surface = Face(identity, size).make(level, level, np.array(AppearanceState()))
+    shoot(view or View(), identity.key, surface, Shot(*(images[m][0] for m in Modality)))
+    return {m: frames[0] for m, frames in images.items()}
 
 
 def _blank(frames: int, size: int) -> Images:

@@ -1,7 +1,7 @@
-"""Chance that falls the same on every machine: a counter-based integer hash and nothing else.
+"""Counter-based random numbers, bit-identical on every platform.
 
-All that becomes a pixel or a label is made of integers and of the operations that IEEE 754 rounds exactly
-(+, -, *, /, square root), so no maths library, vector width or thread count can change a byte.
+Pixels and labels depend on integers and on the operations that IEEE 754 rounds exactly (+, -, *, /, square
+root), so the maths library, the vector width and the number of threads do not change a byte.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CounterRNG:
     """A stream of numbers that depends on its name alone.
 
     Args:
-        name: What the stream is for, e.g. ``(seed, "identity", "F001")``.
+        name: Purpose of the stream, e.g. ``(seed, "identity", "F001")``.
     """
 
     def __init__(self, *name: int | str) -> None:
@@ -36,24 +36,24 @@ class CounterRNG:
         self._count = 0
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """The next number, even over [low, high)."""
+        """Draw from the uniform distribution over [low, high)."""
         self._count += 1
         bits = _mix((self.key + self._count * _STEP) & _MASK) >> 11
         return low + (high - low) * (bits * 2.0**-53)
 
-    def normal(self, middle: float = 0.0, spread: float = 1.0) -> float:
-        """The next number, bell-shaped with that mean and standard deviation, never beyond 3.5 of them."""
+    def normal(self, mean: float = 0.0, std: float = 1.0) -> float:
+        """Draw from an approximately normal distribution, cut off at 3.5 standard deviations."""
         total = self.uniform() + self.uniform() + self.uniform() + self.uniform()
-        return middle + spread * math.sqrt(3.0) * (total - 2.0)
+        return mean + std * math.sqrt(3.0) * (total - 2.0)
 
     def bernoulli(self, probability: float) -> bool:
-        """Whether something of that probability comes to pass."""
+        """Draw True with a probability."""
         return self.uniform() < probability
 
 
 @inner
 def normal(key: np.uint64, count: np.uint64) -> float:
-    """The ``count``-th number of stream ``key``: bell-shaped, mean 0, standard deviation 1."""
+    """Return the ``count``-th standard normal number of stream ``key``."""
     h = key + count * np.uint64(0x9E3779B97F4A7C15)
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

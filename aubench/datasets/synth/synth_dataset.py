@@ -1,115 +1,114 @@
-"""``synth``, the data set that needs no licence: persons who do not exist, drawn by a formula."""
+"""synth as an entry of the registry of data sets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
+from pydantic import Field
 
-from aubench.core.errors import UsageError
 from aubench.core.task import Modality
-from aubench.data.store import Store
-from aubench.data.store_writer import Sequence, StoreWriter
-from aubench.datasets.synth import identity, rendering, tracks
-from aubench.datasets.synth.anatomy import AUS
+from aubench.datasets.base import DatasetOptions, Progress, RenderedDataset, RenderedFrame
+from aubench.datasets.synth.constants import AUS, SUBJECTS, TASKS
 
-VERSION = "1"
-"""Changes with any change in what is drawn or coded."""
+if TYPE_CHECKING:
+    import numpy as np
 
-_MEANING = {
-    Modality.VISUAL: "red, green, blue, gamma 2",
-    Modality.DEPTH: "nearness, 130 grey levels per face unit (about 9 cm), 0 where nothing is",
-    Modality.THERMAL: "skin temperature, 15 grey levels per degree Celsius from 20",
-}
-_CROP = "drawn in place: the image is 2.2 face units wide, the face about 1.6; no detector"
-_WORKERS = 2
+    from aubench.data.store import Store
+    from aubench.data.store_writer import Sequence
 
 
-@dataclass(frozen=True)
-class SynthSettings:
-    """All that decides the bytes of a synthetic store.
+class SynthSettings(DatasetOptions):
+    """All settings that decide the bytes of a synthetic store."""
 
-    Attributes:
-        subjects: How many persons, the first of :data:`aubench.datasets.synth.identity.ROSTER`.
-        sequences: How many tasks of each.
-        frames: Frames of each sequence, at 25 per second.
-        size: Height and width of the images in pixels.
-        seed: Another seed gives other persons.
-
-    Raises:
-        UsageError: A number is out of bounds.
-    """
-
-    subjects: int = len(identity.ROSTER)
-    sequences: int = len(tracks.TASKS)
-    frames: int = 32
-    size: int = 64
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        bounds = {
-            "subjects": (1, len(identity.ROSTER)),
-            "sequences": (1, len(tracks.TASKS)),
-            "frames": (1, 10_000),
-            "size": (32, 256),
-            "seed": (0, 2**63 - 1),
-        }
-        for name, (low, high) in bounds.items():
-            if not low <= getattr(self, name) <= high:
-                raise UsageError(f"synth cannot have {name} = {getattr(self, name)}", hint=f"choose {low} to {high}")
+    subjects: int = Field(len(SUBJECTS), ge=1, le=len(SUBJECTS), description="Number of subjects.")
+    sequences: int = Field(len(TASKS), ge=1, le=len(TASKS), description="Number of sequences of each subject.")
+    frames: int = Field(32, ge=1, le=10_000, description="Frames of each sequence, at 25 per second.")
+    size: int = Field(64, ge=32, le=256, description="Side of every image in pixels.")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="Seed of identities, expressions and noise.")
 
 
-def generate(path: Path, settings: SynthSettings, progress: Callable[[int, int], None]) -> Store:
-    """Draw the data set and write its store; what an earlier, stopped call has drawn is kept.
+class SynthOptions(SynthSettings):
+    """Preparation options of synth."""
 
-    The bytes depend on the settings alone, not on the machine or on how the work is shared out.
+    frames: int = Field(32, ge=32, le=10_000, description="Frames of each sequence, at 25 per second.")
+
+
+class SynthDataset(RenderedDataset):
+    """Rendered faces of subjects that do not exist."""
+
+    name, version, title = "synth", "1", "Rendered faces that need no licence"
+    aus = AUS
+    crop = "drawn in place: the image is 2.2 face units wide, the face about 1.6; no detector"
+    modalities = {  # noqa: RUF012
+        Modality.VISUAL: "red, green, blue, gamma 2",
+        Modality.DEPTH: "nearness, 130 grey levels per face unit (about 9 cm), 0 where nothing is",
+        Modality.THERMAL: "skin temperature, 15 grey levels per degree Celsius from 20",
+    }
+    workers = 2  # the renderer releases the interpreter's lock
+    Options = SynthOptions
+    example_subjects = ("F020", "M004")
+
+    def sequences(
+        self, source: Path | None, options: SynthSettings
+    ) -> Mapping[tuple[str, str], Callable[[], Sequence]]:
+        """Return functions that render one sequence each; the bytes depend on the options alone."""
+        keys = [(subject, task) for subject in SUBJECTS[: options.subjects] for task in TASKS[: options.sequences]]
+        return {key: partial(_render_sequence, options, *key) for key in keys}
+
+    def render_face(self, subject: str, aus: Mapping[int, float], size: int) -> Mapping[Modality, np.ndarray]:
+        """Render a subject from the front without noise."""
+        from aubench.datasets.synth import identity, rendering
+
+        return rendering.single(identity.make_identity(0, subject), aus, size)
+
+    def render_frame(self, index: int, size: int) -> RenderedFrame:
+        """Render frame 21 of a sequence of the default store."""
+        from aubench.datasets.synth import rendering, tracks
+
+        subject, task = SUBJECTS[(index * 19 + 3) % len(SUBJECTS)], TASKS[index % len(TASKS)]
+        track = tracks.make_track(0, subject, task, 32).only([20])
+        images = rendering.sequence(0, subject, task, track, size)
+        return RenderedFrame(subject, task, 21, track.labels[0], {m: frames[0] for m, frames in images.items()})
+
+
+SYNTH = SynthDataset()
+
+
+def generate(path: Path, settings: SynthSettings, progress: Progress) -> Store:
+    """Render the data set into a store; see :meth:`aubench.datasets.base.Dataset.prepare`.
 
     Args:
-        path: Where the store shall be.
-        settings: What to draw.
-        progress: Called with sequences done and sequences in all.
-
-    Returns:
-        The store, opened.
-
-    Raises:
-        DataError: A store is there already, a half-made one has other settings, or the disk is full.
+        path: Folder of the new store.
+        settings: Settings that decide its bytes.
+        progress: Called with the numbers of finished and of all sequences.
     """
-    writer = StoreWriter(path, {"dataset": "synth", "version": VERSION, **asdict(settings)})
-    wanted = [
-        (who, task) for who in identity.ROSTER[: settings.subjects] for task in tracks.TASKS[: settings.sequences]
-    ]
-    missing = [key for key in wanted if not writer.has(*key)]
-    done = len(wanted) - len(missing)
-    progress(done, len(wanted))
-    with ThreadPoolExecutor(_WORKERS) as pool:  # the drawing releases the interpreter's lock
-        try:
-            for job in as_completed([pool.submit(_draw, writer, settings, *key) for key in missing]):
-                job.result()
-                done += 1
-                progress(done, len(wanted))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return writer.finish(dataset="synth", version=VERSION, size=settings.size, modalities=_MEANING, crop=_CROP)
+    from aubench.data.store import Store
+
+    SYNTH.prepare(None, path, settings, progress)
+    return Store(path)
 
 
-def _draw(writer: StoreWriter, settings: SynthSettings, subject: str, task: str) -> None:
+def _render_sequence(settings: SynthSettings, subject: str, task: str) -> Sequence:
+    import numpy as np
+    import pandas as pd
+
+    from aubench.data.store_writer import Sequence
+    from aubench.datasets.synth import rendering, tracks
+
     track = tracks.make_track(settings.seed, subject, task, settings.frames)
     images = rendering.sequence(settings.seed, subject, task, track, settings.size)
-    number = np.arange(1, settings.frames + 1)
+    numbers = np.arange(1, settings.frames + 1)
     frames = pd.DataFrame(
         {
-            "frame": number,
-            "source": [f"synth/{subject}/{task}/{n:04d}" for n in number],
+            "frame": numbers,
+            "source": [f"synth/{subject}/{task}/{n:04d}" for n in numbers],
             "labelled": track.labelled,
             "missing": "",
             **{f"AU{au}": track.labels[:, column] for column, au in enumerate(AUS)},
         }
     )
     counts = {"frames": settings.frames, "labelled": int(track.labelled.sum())}
-    writer.add(Sequence(subject, task, images, frames, notes=dict(counts)))
+    return Sequence(subject, task, images, frames, notes=dict(counts))

@@ -1,0 +1,186 @@
+"""Base classes of data sets and of their preparation options."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from aubench.core.errors import DataError, UsageError
+from aubench.core.task import Modality
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from aubench.data.store import Store
+    from aubench.data.store_writer import Sequence
+
+Progress = Callable[[int, int], None]
+"""Callback with the amounts of work done and of all work."""
+
+
+class DatasetOptions(BaseModel):
+    """Options that decide the bytes of a store; each field is an option of ``aubench data prepare``.
+
+    Raises:
+        UsageError: A value is not valid.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int = Field(128, ge=32, le=1024, description="Side of every image in pixels.")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            option = "--" + str(first["loc"][0]).replace("_", "-")
+            raise UsageError(f"cannot be '{first['input']}'", where=option, hint=first["msg"]) from None
+
+
+class Dataset(ABC):
+    """A data set that ``aubench data prepare`` converts into a store.
+
+    A subclass implements :meth:`sequences`, or overrides :meth:`prepare` and :meth:`summarize`.
+
+    Attributes:
+        name: Name in protocols and commands.
+        version: Version of the reader. A change in the bytes of its stores changes it.
+        title: Noun phrase for listings.
+        crop: Description of the face crop for ``store.json``.
+        landmarks: Number of landmarks of each frame, 49 or None.
+        needs_source: Whether preparation reads files. Other data sets are prepared on demand.
+        workers: Threads that read sequences.
+        Options: Preparation options.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    title: ClassVar[str]
+    crop: ClassVar[str] = ""
+    landmarks: ClassVar[int | None] = None
+    needs_source: ClassVar[bool] = True
+    workers: ClassVar[int] = 1
+    Options: ClassVar[type[DatasetOptions]] = DatasetOptions
+
+    @property
+    @abstractmethod
+    def modalities(self) -> Mapping[Modality, str]:
+        """Meaning of the channels of each modality."""
+
+    @property
+    @abstractmethod
+    def aus(self) -> tuple[int, ...]:
+        """AUs with a label column."""
+
+    def sequences(self, source: Any, options: Any) -> Mapping[tuple[str, str], Callable[[], Sequence]]:
+        """Return functions that read one sequence each, by subject and sequence name.
+
+        Args:
+            source: Folder of the delivered files; None if ``needs_source`` is false.
+            options: Instance of ``Options``.
+        """
+        raise NotImplementedError
+
+    def prepare(self, source: Path | None, store_path: Path, options: Any, progress: Progress) -> None:
+        """Write the store. A repeated call resumes an interrupted one.
+
+        Args:
+            source: Folder of the delivered files; None if ``needs_source`` is false.
+            store_path: Folder of the new store.
+            options: Instance of ``Options``.
+            progress: Called with the numbers of finished and of all sequences.
+
+        Raises:
+            DataError: A store exists already, a partial one has other options, or a file is damaged.
+        """
+        from aubench.data.store_writer import StoreWriter
+
+        origin = {} if source is None else {"source": str(source.resolve())}
+        plan = {"dataset": self.name, "version": self.version, **origin, **options.model_dump(mode="json")}
+        readers = self.sequences(source, options)
+        writer = StoreWriter(store_path, plan)
+        missing = [read for key, read in readers.items() if not writer.has(*key)]
+        done = len(readers) - len(missing)
+        progress(done, len(readers))
+
+        def write(read: Callable[[], Sequence]) -> None:
+            sequence = read()
+            self._check(sequence)
+            writer.add(sequence)
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            try:
+                for job in as_completed([pool.submit(write, read) for read in missing]):
+                    job.result()
+                    done += 1
+                    progress(done, len(readers))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        writer.finish(
+            dataset=self.name,
+            version=self.version,
+            size=options.size,
+            modalities=self.modalities,
+            crop=self.crop,
+            landmarks=self.landmarks,
+        )
+
+    def summarize(self, store: Store) -> list[str]:
+        """Return the lines that ``aubench data prepare`` prints about a new store."""
+        return [f"{store.path}: {len(store.frames)} frames, digest {store.info.digest}"]
+
+    def _check(self, sequence: Sequence) -> None:
+        location = f"{self.name} {sequence.subject} {sequence.sequence}"
+        for au in self.aus:
+            if f"AU{au}" not in sequence.frames:
+                raise DataError(f"has no label column AU{au}", where=location, hint="add it; -1 is unknown")
+        if sequence.images.keys() != self.modalities.keys():
+            raise DataError("does not hold the images of all modalities", where=location, hint="return one array each")
+
+
+class RenderedFrame(NamedTuple):
+    """A frame of a rendered data set.
+
+    Attributes:
+        subject: Name of the subject.
+        sequence: Name of the sequence.
+        number: Number of the frame.
+        labels: int8 (A) in the order of ``aus``.
+        images: uint8 (H, W, C) by modality.
+    """
+
+    subject: str
+    sequence: str
+    number: int
+    labels: np.ndarray
+    images: Mapping[Modality, np.ndarray]
+
+
+class RenderedDataset(Dataset):
+    """A data set whose images are rendered, on demand and without a source.
+
+    Attributes:
+        example_subjects: Subjects of the contact sheet.
+    """
+
+    needs_source = False
+    example_subjects: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def render_face(self, subject: str, aus: Mapping[int, float], size: int) -> Mapping[Modality, np.ndarray]:
+        """Render a subject's face; ``aus`` holds intensities in [0, 1].
+
+        Returns:
+            uint8 (H, W, C) by modality.
+        """
+
+    @abstractmethod
+    def render_frame(self, index: int, size: int) -> RenderedFrame:
+        """Render an example frame; each index gives another one."""

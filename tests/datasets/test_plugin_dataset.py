@@ -1,0 +1,158 @@
+"""A data set that one plug-in file adds: preparation, check, contact sheet, protocol and run."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from aubench.core import protocol
+from aubench.core.errors import DataError, UsageError
+from aubench.core.plugins import PLUGINS_VARIABLE
+from aubench.core.task import Modality
+from aubench.data.splits import ProtocolDataset
+from aubench.data.store import Store
+from aubench.datasets.base import DatasetOptions
+from aubench.datasets.catalog import DATASETS, open_store
+
+PLUGIN = Path(__file__).parents[2] / "docs/examples/folder_dataset.py"
+SUBJECTS = ("a", "b", "c", "d")
+PROTOCOL = """
+name = "folder_2fold"
+version = 1
+title = "Two folds on a folder of images"
+dataset = "folder"
+modalities = ["visual"]
+aus = [6, 12]
+labels = "occurrence"
+threshold = "fixed:0.5"
+preset = "tiny"
+validation = { fraction = 0.4, candidates = 4 }
+
+[parts]
+left = ["a", "b"]
+right = ["c", "d"]
+
+[[folds]]
+train = ["left"]
+test = ["right"]
+
+[[folds]]
+train = ["right"]
+test = ["left"]
+
+[variants]
+[aliases]
+"""
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """Name the plug-in file in the environment, as ``--plugin`` does."""
+    monkeypatch.setenv(PLUGINS_VARIABLE, str(PLUGIN))
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Draw four subjects with one sequence of eight frames."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for subject in SUBJECTS:
+        folder = tmp_path / "images" / subject / "s1"
+        folder.mkdir(parents=True)
+        for frame in range(8):
+            cv2.imwrite(str(folder / f"{frame}.png"), rng.integers(0, 256, (40, 40, 3), np.uint8))
+            rows.append((subject, "s1", frame, frame % 2, [1, 0, -1][frame % 3]))
+    table = pd.DataFrame(rows, columns=["subject", "sequence", "frame", "AU6", "AU12"])
+    table.to_csv(tmp_path / "images/labels.csv", index=False)
+    return tmp_path / "images"
+
+
+def test_one_file_adds_a_data_set_to_every_data_command(call, images, tmp_path, monkeypatch):
+    monkeypatch.setenv(PLUGINS_VARIABLE, "")
+    assert "folder" not in call("data", "prepare", "--help").out
+    listing = call("--plugin", PLUGIN, "data", "prepare", "--help")
+    assert "Folder of face images" in listing.out and "bp4d" in listing.out
+    options = call("--plugin", PLUGIN, "data", "prepare", "folder", "--help").out
+    assert "--source" in options and "--size" in options and "Convert images to grey." in options
+
+    prepared = call("--plugin", PLUGIN, "data", "prepare", "folder", "--source", images, "--size", "32", "--grey")
+    assert prepared.code == 0, prepared.err
+    assert "32 frames, digest " in prepared.out
+    store = Store(tmp_path / "stores/folder")
+    assert (store.info.dataset, store.info.version, store.info.size, store.aus) == ("folder", "1", 32, (6, 12))
+    first = store.read(Modality.VISUAL, [0])[0]
+    assert (first[..., 0] == first[..., 2]).all()
+    assert store.frames["AU12"].tolist() == [1, 0, -1, 1, 0, -1, 1, 0] * 4
+
+    checked = call("--plugin", PLUGIN, "data", "check", "folder")
+    assert checked.code == 0 and store.info.digest in checked.out
+    assert call("--plugin", PLUGIN, "data", "show", "folder", "--out", "sheet.png").code == 0
+    assert cv2.imread(str(tmp_path / "sheet.png")).std() > 20
+
+
+@pytest.mark.slow
+def test_a_protocol_names_a_plugin_data_set_and_a_method_runs_on_it(call, images, tmp_path, plugin):
+    assert call("data", "prepare", "folder", "--source", images, "--size", "32").code == 0
+    (tmp_path / "folder_2fold.toml").write_text(PROTOCOL)
+    data = ProtocolDataset(
+        open_store("folder", tmp_path / "stores/folder", lambda done, total: None),
+        protocol.load(tmp_path / "folder_2fold.toml"),
+    )
+    split = data.split(1, validation=True)
+    assert [len(rows) for rows in (split.train, split.val, split.test)] == [8, 8, 16]
+    changes = [word for change in ("image_size=32", "crop=28", "epochs=1") for word in ("--set", change)]
+    run = call("run", "--no-track", "--method", "resnet_visual", "--protocol", tmp_path / "folder_2fold.toml", *changes)
+    assert run.code == 0, run.err
+
+
+def test_a_damaged_image_and_a_wrong_option_are_named_in_one_line(call, images, plugin):
+    (images / "b/s1/3.png").write_bytes(b"x")
+    damaged = call("data", "prepare", "folder", "--source", images)
+    assert damaged.code == 2 and damaged.err.count("\n") <= 2 and "3.png: cannot be decoded" in damaged.err
+    assert call("data", "prepare", "folder").code == 2
+    assert "data set 'foldr'" in call("data", "prepare", "foldr", "--source", images).err
+
+
+def test_a_missing_store_is_reported_with_its_command(tmp_path, plugin):
+    with pytest.raises(DataError, match="aubench data prepare folder --source DIR"):
+        open_store("folder", tmp_path / "none", lambda done, total: None)
+    with pytest.raises(UsageError, match="did you mean 'folder'"):
+        open_store("folders", tmp_path / "none", lambda done, total: None)
+
+
+def test_a_store_of_another_version_is_refused(images, tmp_path, plugin, monkeypatch):
+    dataset = DATASETS.get("folder")
+    dataset.prepare(images, tmp_path / "store", dataset.Options(size=32), lambda done, total: None)
+    monkeypatch.setattr(type(dataset), "version", "2")
+    with pytest.raises(DataError, match="was made by version 1 of the reader, this is 2"):
+        open_store("folder", tmp_path / "store", lambda done, total: None)
+
+
+def test_a_sequence_without_a_label_column_or_a_modality_is_refused(images, tmp_path, plugin, monkeypatch):
+    dataset = DATASETS.get("folder")
+
+    def prepare(path):
+        dataset.prepare(images, tmp_path / path, dataset.Options(size=32), lambda done, total: None)
+
+    monkeypatch.setattr(type(dataset), "aus", (6, 12, 25))
+    with pytest.raises(DataError, match="folder a s1: has no label column AU25"):
+        prepare("labels")
+    monkeypatch.setattr(type(dataset), "aus", (6, 12))
+    monkeypatch.setattr(type(dataset), "modalities", {Modality.VISUAL: "RGB", Modality.DEPTH: "none"})
+    with pytest.raises(DataError, match="folder a s1: does not hold the images of all modalities"):
+        prepare("arrays")
+
+
+def test_options_are_checked_by_their_model():
+    with pytest.raises(UsageError, match="--size: cannot be '8'"):
+        DatasetOptions(size=8)
+    with pytest.raises(UsageError, match=r"--frame-offset: cannot be '2'.*'auto', '0' or '-1'"):
+        DATASETS.get("bp4d").Options(frame_offset="2")
+
+
+def test_every_option_has_a_default_and_a_description():
+    for dataset in DATASETS.all().values():
+        for name, field in dataset.Options.model_fields.items():
+            assert field.description and not field.is_required(), (dataset.name, name)
