@@ -15,6 +15,7 @@ from aubench.metrics import scores
 from aubench.results import counts as counts_file
 from aubench.results import record as record_file
 from aubench.results.record import Record, RecordInfo
+from aubench.results.run_folder import RECORD_DIR, RUN_FILE
 
 RECORDS = "records"
 REPORTED = "reported"
@@ -23,7 +24,6 @@ VARIANTS = "variants"
 """Nested leaderboard for runs with the changed recipes that tables of papers need."""
 REPRODUCED = "reproduced"
 """Folder with tables and figures of papers as written by ``aubench reproduce``."""
-_RECORD, _RUN = "record", "run.json"
 _DEPTH = 3  # protocol, method, run
 
 
@@ -131,11 +131,11 @@ def find_finished_records(run: Path) -> tuple[list[StoredRecord], list[Finding]]
     """
     if not run.is_dir():
         raise DataError("no such folder", where=run, hint="give the folder of a finished run")
-    for folder in (run, run / _RECORD):
+    for folder in (run, run / RECORD_DIR):
         if (folder / record_file.FILE).is_file():
             return [StoredRecord(folder, record_file.read(folder))], []
-    run_dirs = sorted(path.parent for path in run.rglob(_RUN))
-    skipped = [Finding(folder, "has no record yet") for folder in run_dirs if not (folder / _RECORD).is_dir()]
+    run_dirs = sorted(path.parent for path in run.rglob(RUN_FILE))
+    skipped = [Finding(folder, "has no record yet") for folder in run_dirs if not (folder / RECORD_DIR).is_dir()]
     finished = []
     for path in sorted(run.rglob(record_file.FILE)):
         stored = StoredRecord(path.parent, record_file.read(path.parent))

@@ -10,9 +10,9 @@ from aubench.core.conditions import Condition
 from aubench.core.errors import UsageError
 from aubench.results import record as record_file
 from aubench.results.record import Record, RecordInfo
+from aubench.results.run_folder import RECORD_DIR
 from aubench.runs import condition_scores
 from aubench.runs.config import RunConfig
-from aubench.results.run_folder import RECORD_DIR
 from aubench.runs.runner import finished_folds, write_record
 
 

@@ -15,9 +15,9 @@ from aubench.core.errors import UsageError
 from aubench.core.introspection import SupportsPairStatistics
 from aubench.data import clips
 from aubench.plots import style
+from aubench.results.run_folder import PREDICTIONS
 from aubench.runs import loading
 from aubench.runs.config import RunConfig
-from aubench.runs.fold import PREDICTIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

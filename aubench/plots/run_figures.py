@@ -13,6 +13,7 @@ from aubench.metrics import baselines, scores
 from aubench.plots import style
 from aubench.plots.style import GRID, INK, QUIET
 from aubench.results import record as record_file
+from aubench.results.run_folder import EPOCHS, FIGURES_DIR, RECORD_DIR, fold_dir
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,10 +37,10 @@ def plot(run_dir: Path) -> list[Path]:
     Raises:
         RecordError: The record is missing or damaged.
     """
-    record = record_file.read(run_dir / "record")
-    folder = run_dir / "figures"
+    record = record_file.read(run_dir / RECORD_DIR)
+    folder = run_dir / FIGURES_DIR
     folds = [fold.fold for fold in record.info.folds]
-    histories = {fold: _epochs(run_dir / f"fold{fold}" / "epochs.jsonl") for fold in folds}
+    histories = {fold: _epochs(fold_dir(run_dir, fold) / EPOCHS) for fold in folds}
     paths = [style.save(_f1_per_au(record), folder / F1_PER_AU)]
     if any(histories.values()):
         paths.append(style.save(_learning_curves(record, histories), folder / LEARNING))

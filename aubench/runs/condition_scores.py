@@ -24,9 +24,9 @@ from aubench.evaluation import inference
 from aubench.evaluation.corruptions import FrameNoise, Means
 from aubench.evaluation.multi_condition import MultiConditionPredictor
 from aubench.results import counts, histograms
+from aubench.results.run_folder import WEIGHTS
 from aubench.runs import devices, loading
 from aubench.runs.config import RunConfig
-from aubench.training.trainer import WEIGHTS
 
 FOLDER = "conditions"
 HEADER = "conditions.json"

@@ -18,13 +18,11 @@ from aubench.core.registry import MethodEntry, find_method
 from aubench.core.task import Task
 from aubench.data.splits import FoldSplit, ProtocolDataset
 from aubench.data.store import Store
+from aubench.results import run_folder
 from aubench.training.checkpoint import CheckpointIdentity
 
 Selection = Literal["inner_val", "last", "oracle_test"]
 SELECTIONS: tuple[Selection, ...] = ("inner_val", "last", "oracle_test")
-
-RUN_FILE = "run.json"
-"""What the run is, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ class RunConfig:
 
     def fold_dir(self, fold: int) -> Path:
         """A fold's folder."""
-        return self.run_dir / f"fold{fold}"
+        return run_folder.fold_dir(self.run_dir, fold)
 
     def identity(self, fold: int) -> CheckpointIdentity:
         """What a fold's checkpoints are bound to."""
@@ -188,7 +186,7 @@ class RunConfig:
         Args:
             extra: Facts about the surroundings (git, packages, device), kept from the first start.
         """
-        path = self.run_dir / RUN_FILE
+        path = self.run_dir / run_folder.RUN_FILE
         if not path.exists():
             atomic.write_json(path, self.to_dict() | extra)
 

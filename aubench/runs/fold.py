@@ -22,11 +22,12 @@ from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores
 from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
+from aubench.results.run_folder import PREDICTIONS, RESULT, WEIGHTS
 from aubench.runs import devices, environment
 from aubench.runs.config import RunConfig
 from aubench.runs.pretraining import PretrainingResult, pretrain_or_load
 from aubench.training.state import TrainState
-from aubench.training.trainer import WEIGHTS, TrainContext, Trainer, TrainPhase
+from aubench.training.trainer import TrainContext, Trainer, TrainPhase
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -49,9 +50,6 @@ class TrainedFold:
 
 Report = Callable[[dict[str, Any]], None]
 """How a fold tells what it does: plain facts, ``kind`` among them."""
-
-RESULT = "result.json"
-PREDICTIONS = "predictions.parquet"
 
 
 def run_fold(

@@ -15,11 +15,10 @@ from aubench.core.errors import CheckpointError, RecipeError, UsageError
 from aubench.core.method import Method
 from aubench.core.protocol import Protocol
 from aubench.datasets.catalog import open_store
+from aubench.results.run_folder import RESULT, RUN_FILE, WEIGHTS, fold_dir
 from aubench.runs import pretraining
-from aubench.runs.config import RUN_FILE, RunConfig, StoreRef
-from aubench.runs.fold import RESULT
+from aubench.runs.config import RunConfig, StoreRef
 from aubench.training import checkpoint
-from aubench.training.trainer import WEIGHTS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,7 +123,7 @@ def _why_unfinished(folder: Path) -> str:
         wanted = len(_header(folder)["asked"]["protocol"]["folds"])
     except (KeyError, TypeError):
         return "is of an earlier version; run it again"
-    done = sum((folder / f"fold{fold}" / RESULT).exists() for fold in range(1, wanted + 1))
+    done = sum((fold_dir(folder, fold) / RESULT).exists() for fold in range(1, wanted + 1))
     return "" if done == wanted else f"has {done} of {wanted} folds"
 
 

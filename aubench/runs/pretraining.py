@@ -19,11 +19,12 @@ from aubench._util import atomic
 from aubench.core import hashing
 from aubench.core.errors import CheckpointError
 from aubench.data.splits import FoldSplit
+from aubench.results.run_folder import EPOCHS, WEIGHTS
 from aubench.runs.config import RunConfig
 from aubench.training import checkpoint
 from aubench.training.checkpoint import CheckpointIdentity
 from aubench.training.state import TrainState
-from aubench.training.trainer import EPOCHS, WEIGHTS, TrainContext, Trainer, TrainPhase
+from aubench.training.trainer import TrainContext, Trainer, TrainPhase
 
 if TYPE_CHECKING:
     from torch import Tensor

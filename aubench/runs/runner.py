@@ -23,15 +23,14 @@ from aubench.plots import run_figures
 from aubench.results import counts, histograms
 from aubench.results import record as record_file
 from aubench.results.record import Record, RecordInfo
+from aubench.results.run_folder import RECORD_DIR, RESULT, RUN_FILE
 from aubench.results.schema import MethodInfo
 from aubench.runs import condition_scores, environment
 from aubench.runs.condition_scores import ConditionScores
-from aubench.runs.config import RUN_FILE, RunConfig
+from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
-from aubench.runs.fold import RESULT, run_fold
+from aubench.runs.fold import run_fold
 from aubench.runs.scheduler import Job, run_jobs
-
-RECORD_DIR = "record"
 
 
 def run_folds(

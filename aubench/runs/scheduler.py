@@ -20,6 +20,7 @@ from typing import Any, cast
 from aubench._util import atomic
 from aubench._util.main_module import hide_main_module
 from aubench.core.errors import AubenchError
+from aubench.results.run_folder import TRACEBACK
 from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
 
@@ -30,8 +31,6 @@ _KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHO
 
 MAX_OPEN_FILES = 10_000
 """What a fold may hold open, if the system lets it; macOS lets no more."""
-TRACEBACK = "traceback.txt"
-"""What a fold leaves that broke."""
 
 
 class FoldFailed(AubenchError):

@@ -26,6 +26,7 @@ from aubench.data.splits import ProtocolDataset, Rows
 from aubench.evaluation import inference
 from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores as metrics
+from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
 from aubench.runs.config import RunConfig
 from aubench.training import checkpoint
 from aubench.training.checkpoint import CheckpointIdentity
@@ -34,12 +35,6 @@ from aubench.training.state import TrainState
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import Tensor
-
-STATE = "state.safetensors"
-WEIGHTS = "checkpoint.safetensors"
-CANDIDATE_WEIGHTS = "better.safetensors"
-"""Weights that are better than those, until the state that says so is saved."""
-EPOCHS = "epochs.jsonl"
 
 SAVE_EVERY = 120.0
 """Seconds of an epoch after which its middle is worth a checkpoint."""

@@ -19,10 +19,10 @@ from aubench.core import hashing
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.metrics import scores
+from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
 from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.scheduler import Job, run_jobs
-from aubench.training.trainer import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
 from aubench.tuning.search_config import SearchConfig, TrialConfig
 from aubench.tuning.space import TrialLike
 

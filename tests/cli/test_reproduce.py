@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aubench.runs.fold import RESULT
+from aubench.results.run_folder import RESULT
 
 ROOT = Path(__file__).parents[2] / "leaderboard"
 SMALL = [

@@ -14,8 +14,8 @@ from aubench.papers.reproduction import PendingRuns
 from aubench.papers.required_runs import RequiredRun, unique_runs
 from aubench.papers.row_specs import ResolvedRow, RowSpec
 from aubench.results.record import Record, RecordInfo
-from aubench.runs import devices
 from aubench.results.run_folder import RESULT
+from aubench.runs import devices
 
 GONE, NOISE = Condition.parse("missing:visual"), Condition.parse("noise:all:0.5")
 

@@ -36,7 +36,7 @@ def plan(decide, tmp_path_factory) -> RunConfig:
 def test_the_plan_is_found_in_the_folder(plan, small_store):
     found = loading.load_run(plan.run_dir, small_store)
     assert (found.run_id, found.run_dir.resolve()) == (plan.run_id, plan.run_dir.resolve())
-    assert found.to_dict() == plan.describe()
+    assert found.to_dict() == plan.to_dict()
 
 
 def test_the_method_predicts_what_the_run_predicted(plan, small_store):

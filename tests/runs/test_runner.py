@@ -48,11 +48,11 @@ def test_a_record_names_all_code_and_devices_that_finished_a_fold(plans, monkeyp
     def elsewhere(jobs, choice, report):
         for job in jobs:
             commit = str(job.fold % 2) * 40
-            monkeypatch.setattr(fold_module.provenance, "git", lambda commit=commit: {"commit": commit, "dirty": False})
+            monkeypatch.setattr(fold_module.environment, "git", lambda commit=commit: {"commit": commit, "dirty": False})
             fold_module.run_fold(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
 
     monkeypatch.setattr(run_module, "run_jobs", elsewhere)
     run_module.run_folds(plans[:1], [1, 2, 3], DeviceChoice("cpu", 1, "some"), lambda job, event: None)
-    info = record.read(plans[0].folder / "record").info
+    info = record.read(plans[0].run_dir / "record").info
     assert info.git.commit == "1" * 40 and [one.git.commit for one in info.other_environments] == ["0" * 40]
     assert info.other_environments[0].device == info.device and info.other_environments[0].packages == info.packages

@@ -10,8 +10,9 @@ import pytest
 from factories import fold_works
 
 from aubench.core.errors import AubenchError, Diverged
+from aubench.results.run_folder import TRACEBACK
 from aubench.runs.devices import DeviceChoice
-from aubench.runs.scheduler import MAX_OPEN_FILES, TRACEBACK, FoldFailed, Job, run_jobs
+from aubench.runs.scheduler import MAX_OPEN_FILES, FoldFailed, Job, run_jobs
 
 TWO = DeviceChoice("cpu", 2, "a test")
 

@@ -12,6 +12,7 @@ import torch
 
 from aubench.core.errors import CheckpointError, MethodError, UsageError
 from aubench.data.store import Store
+from aubench.results.run_folder import CANDIDATE_WEIGHTS, STATE
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
 from aubench.training import trainer as training_module
@@ -114,13 +115,13 @@ def test_kill_between_state_and_best_weights_changes_nothing(plan_for, tmp_path,
 
     with monkeypatch.context() as patch:
         patch.setattr(training_module.Trainer, "_validate", scoring(0.5))
-        patch.setattr(training_module.Trainer, "_keep_better", die)
+        patch.setattr(training_module.Trainer, "_promote_candidate", die)
         with pytest.raises(Killed):
             run(broken)
     monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.4, 0.3))
     run(broken)
     assert left(broken) == left(whole)
-    assert not (broken.fold_dir(1) / training_module.CANDIDATE_WEIGHTS).exists()
+    assert not (broken.fold_dir(1) / CANDIDATE_WEIGHTS).exists()
 
 
 def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(plan_for, tmp_path, monkeypatch):
@@ -132,7 +133,7 @@ def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(plan_for,
     save = training_module.Trainer._save
 
     def die_in_the_second_epoch(self, optimizer):
-        if len(self.history.epochs) == 2:
+        if len(self.state.epochs) == 2:
             raise Killed
         save(self, optimizer)
 
@@ -149,7 +150,7 @@ def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(plan_for,
 def test_finished_fold_costs_nothing(plan):
     assert [e["kind"] for e in run(plan)] == ["epoch", "epoch", "epoch", "fold"]
     assert run(plan) == []
-    assert not (plan.fold_dir(1) / training_module.STATE).exists()
+    assert not (plan.fold_dir(1) / STATE).exists()
 
 
 def test_checkpoint_of_another_fold_is_refused(plan, monkeypatch):
@@ -163,7 +164,7 @@ def test_checkpoint_of_another_fold_is_refused(plan, monkeypatch):
             run(plan, 1)
     other = plan.fold_dir(2)
     other.mkdir(parents=True)
-    (plan.fold_dir(1) / training_module.STATE).rename(other / training_module.STATE)
+    (plan.fold_dir(1) / STATE).rename(other / STATE)
     with pytest.raises(CheckpointError, match="belongs to fold '1', not to '2'"):
         run(plan, 2)
     assert not (other / "result.json").exists()
