@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aubench.cli.options import RUNS, Overrides, Runs, Store, parse_numbers, parse_overrides
+from aubench.results.run_folder import PLOTS_DIR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +38,7 @@ def reconstructions(
     from aubench.plots import reconstructions as plot
     from aubench.plots.frame_selection import caption
 
-    out = _checked(out or run / "plots" / "reconstructions.png")
+    out = _checked(out or run / PLOTS_DIR / "reconstructions.png")
     masks = _masks(mask)
     config = _load(run, store)
     number = _finished_folds(config, fold)[0]
@@ -54,7 +55,7 @@ def knowledge(run: _Run, fold: _Fold = None, out: _Out = None, store: Store = No
     from aubench.plots import au_pairs as plot
     from aubench.plots.frame_selection import caption
 
-    out = _checked(out or run / "plots" / "knowledge.png")
+    out = _checked(out or run / PLOTS_DIR / "knowledge.png")
     config = _load(run, store)
     number = _finished_folds(config, fold)[0]
     subtitle = caption(config, f"fold {number}", _label(config))
@@ -77,7 +78,7 @@ def selection(
     from aubench.plots import modality_selection as plot
     from aubench.plots.frame_selection import caption
 
-    out = _checked(out or run / "plots" / "selection.png")
+    out = _checked(out or run / PLOTS_DIR / "selection.png")
     config = _load(run, store)
     folds = _finished_folds(config, fold)
     label = f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))}"
@@ -110,7 +111,7 @@ def cut_switch(
     from aubench.plots import augmentation as plot
     from aubench.plots.frame_selection import caption
 
-    out = _checked(out or (Path() if run is None else run / "plots") / "cut_switch.png")
+    out = _checked(out or (Path() if run is None else run / PLOTS_DIR) / "cut_switch.png")
     if run is not None and not (method or protocol or overrides):
         config = _load(run, store)
     elif run is None and method and protocol:
