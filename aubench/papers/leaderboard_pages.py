@@ -42,7 +42,7 @@ class ReportedNumbers:
         """Build the link to the page of all reported numbers."""
         from aubench.papers.reported_page import PAGE
 
-        return [f"What papers report stands in [{PAGE}]({PAGE})."] if self._tables else []
+        return [f"Numbers that papers report: [{PAGE}]({PAGE})."] if self._tables else []
 
     def protocol_blocks(self, dataset: str, fold_count: int, tables: Sequence[RankedTable]) -> list[Block]:
         """Build the comparison of measured with reported numbers."""

@@ -53,7 +53,7 @@ def compare_with_reported(
         ranked_tables: Measured results.
         reported: Tables of papers.
     """
-    heading = "## Measured beside reported"
+    heading = "## Measured and reported numbers"
     rows = [row for table in reported for row in table.rows if _is_comparable(row, dataset)]
     if dataset == "synth":
         return [heading, "No paper reports on synth."]
@@ -69,7 +69,7 @@ def compare_with_reported(
             matches[id(row)].append(result)
     notes = Footnotes()
     lines = [_line(row, result, notes) for row in rows for result in matches[id(row)] or [None]]
-    link = f"All reported numbers, per AU and with accuracy, stand in [{PAGE}]({PAGE})."
+    link = f"All reported numbers, per AU and with accuracy: [{PAGE}]({PAGE})."
     return [
         heading,
         template("reported", TEMPLATES)["comparison"],

@@ -147,7 +147,7 @@ def told_board(tmp_path, on_bp4d):
 
 
 def test_page_and_terminal_show_it(told_board):
-    assert "## Measured beside reported" in build.pages(told_board, EXTENSIONS)["bp4d_3fold.md"]
+    assert "## Measured and reported numbers" in build.pages(told_board, EXTENSIONS)["bp4d_3fold.md"]
     assert "tiny; inner_val; seeds: 1" in show.render_tables(told_board, "bp4d_3fold", EXTENSIONS)
 
 
