@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from aubench.results.run_folder import RUN_FILE
 from aubench.tracking.mlflow_client import default_uri
-from aubench.tracking.run_export import RUN_FILE
 from aubench.tracking.sync import send_all
 
 _JOIN_SECONDS = 30

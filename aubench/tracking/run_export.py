@@ -17,12 +17,10 @@ from aubench.core.errors import DataError, UsageError, suggest
 from aubench.metrics import scores as metric_functions
 from aubench.results import counts
 from aubench.results import record as record_file
+from aubench.results.run_folder import EPOCHS, FIGURES_DIR, PREDICTIONS, RECORD_DIR, RESULT, RUN_FILE, fold_dir
 from aubench.tracking.mlflow_client import Point, key
 
-RUN_FILE = "run.json"
-RESULT = "result.json"
-EPOCHS = "epochs.jsonl"
-RECORD = f"record/{record_file.FILE}"
+RECORD = f"{RECORD_DIR}/{record_file.FILE}"
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class TrackedRun:
 
     def epochs(self, fold: int) -> list[Epoch]:
         """Return the finished epochs of ``fold``; an incomplete last line is ignored."""
-        path = self.run_dir / f"fold{fold}" / EPOCHS
+        path = fold_dir(self.run_dir, fold) / EPOCHS
         if not path.is_file():
             return []
         epochs: list[Epoch] = []
@@ -149,7 +147,7 @@ class TrackedRun:
 
     def training_started(self, fold: int, epochs: list[Epoch]) -> int:
         """Return the start of a fold's training in milliseconds since 1970, given its finished epochs."""
-        path = self.run_dir / f"fold{fold}" / EPOCHS
+        path = fold_dir(self.run_dir, fold) / EPOCHS
         return _modified(path) - round(1000 * epochs[-1].seconds) if epochs else self.started()
 
     def epoch_points(self, epochs: list[Epoch], started: int) -> list[Point]:
@@ -162,7 +160,7 @@ class TrackedRun:
 
     def result_points(self, fold: int, started: int) -> list[Point]:
         """Return the scores of a finished fold, means and per AU."""
-        result = _read_json(self.run_dir / f"fold{fold}" / RESULT)
+        result = _read_json(fold_dir(self.run_dir, fold) / RESULT)
         scores = dict(result["scores"])
         per_au = scores.pop("per_au", {})
         values: dict[str, Any] = {
@@ -202,7 +200,9 @@ class TrackedRun:
 
     def files(self, fold: int | None = None) -> list[str]:
         """Return the artifacts of the run or of a fold, relative to the folder."""
-        patterns = ["record/*", "figures/*.png", RUN_FILE] if fold is None else [f"fold{fold}/predictions.parquet"]
+        patterns = (
+            [f"{RECORD_DIR}/*", f"{FIGURES_DIR}/*.png", RUN_FILE] if fold is None else [f"fold{fold}/{PREDICTIONS}"]
+        )
         paths = (path for pattern in patterns for path in self.run_dir.glob(pattern))
         return sorted(
             path.relative_to(self.run_dir).as_posix()

@@ -20,9 +20,10 @@ from pydantic import BaseModel, Field, ValidationError
 from aubench._util import atomic
 from aubench._util.redact import redact_url
 from aubench.core import hashing
+from aubench.results.run_folder import RESULT, RUN_FILE
 from aubench.tracking import mlflow_client
 from aubench.tracking.mlflow_client import Point, default_uri
-from aubench.tracking.run_export import RECORD, RESULT, RUN_FILE, TrackedRun
+from aubench.tracking.run_export import RECORD, TrackedRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
