@@ -223,11 +223,12 @@ class Record:
             histograms_table: Histograms of predicted probability.
 
         Raises:
-            RecordError: As :meth:`RecordInfo.parse`, or a table is not well formed.
+            RecordError: As :meth:`RecordInfo.parse`, or a table is malformed.
         """
-        digests = _digests(_texts(counts_table, histograms_table))
-        info = RecordInfo.from_fields({"schema_version": SCHEMA, **fields, "tables": digests})
-        return Record(info, counts_table, histograms_table)
+        tables = counts.canonical(counts_table), histograms.canonical(histograms_table)
+        return Record(
+            RecordInfo.from_fields({"schema_version": SCHEMA, **fields, "tables": _digests(*tables)}), *tables
+        )
 
     @property
     def relative_path(self) -> Path:
@@ -236,18 +237,20 @@ class Record:
 
     def table_digests(self) -> TableDigests:
         """Compute the SHA-256 of ``counts.csv`` and ``histograms.csv``."""
-        return TableDigests(**_digests(_texts(self.counts, self.histograms)))
+        return TableDigests(**_digests(self.counts, self.histograms))
 
     def write(self, folder: Path) -> None:
         """Write the three files into ``folder``, ``record.json`` last; equal records give equal bytes.
 
         In schema 2, ``record.json`` gets the digests of the tables as written.
         """
-        texts = _texts(self.counts, self.histograms)
-        for module in (counts, histograms):
-            atomic.write_text(folder / module.FILE, texts[module.FILE])
+        counts.write(self.counts, folder)
+        histograms.write(self.histograms, folder)
         fields = self.info.model_dump(mode="json")
-        atomic.write_json(folder / FILE, fields | ({"tables": _digests(texts)} if "tables" in fields else {}))
+        if "tables" in fields:
+            for name, module in (("counts", counts), ("histograms", histograms)):
+                fields["tables"][name] = hashing.hash_file(folder / module.FILE)
+        atomic.write_json(folder / FILE, fields)
 
 
 def read(folder: Path) -> Record:
@@ -261,11 +264,7 @@ def read(folder: Path) -> Record:
     return Record(info, counts.read(folder), histograms.read(folder))
 
 
-def _texts(counts_table: pd.DataFrame, histograms_table: pd.DataFrame) -> dict[str, str]:
-    tables = {counts.FILE: counts.canonical(counts_table), histograms.FILE: histograms.canonical(histograms_table)}
-    return {name: csv_io.table_text(table) for name, table in tables.items()}
-
-
-def _digests(texts: dict[str, str]) -> dict[str, str]:
-    hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-    return {"counts": hashes[counts.FILE], "histograms": hashes[histograms.FILE]}
+def _digests(counts_table: pd.DataFrame, histograms_table: pd.DataFrame) -> dict[str, str]:
+    """Compute the SHA-256 of tables in canonical form as files."""
+    tables = {"counts": counts_table, "histograms": histograms_table}
+    return {name: hashlib.sha256(csv_io.table_text(table).encode()).hexdigest() for name, table in tables.items()}

@@ -181,9 +181,8 @@ def _assemble_record(plan: RunConfig) -> Record:
     for part in (part for part in evaluated if part is not None):
         counted.append(part.counts[part.counts["condition"].isin(known)])
         drawn.append(part.histograms[part.histograms["condition"].isin(known)])
-    tables = counts.canonical(pd.concat(counted)), histograms.canonical(pd.concat(drawn))
     fields = _record_fields(plan, run, results) | {"conditions": [counts.CLEAN, *known]}
-    record = Record.create(fields, *tables)
+    record = Record.create(fields, pd.concat(counted), pd.concat(drawn))
     record.write(plan.run_dir / RECORD_DIR)
     return record
 
