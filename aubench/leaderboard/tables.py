@@ -14,7 +14,8 @@ from aubench.leaderboard.records import RECORDS, StoredRecord
 from aubench.leaderboard.render import EMPTY, Cell, Table
 from aubench.metrics import scores
 from aubench.metrics.intervals import ConfidenceInterval
-from aubench.results.record import Git, Pretraining, RecordInfo, Search
+from aubench.results.record import RecordInfo
+from aubench.results.schema import Git, Pretraining, Search
 
 _MAX_CELL = 240
 """Characters of a cell with text of a record, which has no other bound."""

@@ -29,12 +29,10 @@ from aubench.results import counts, csv_io, histograms
 from aubench.results.schema import (
     Compute,
     Condition,
-    Cost,
     Count,
     DatasetInfo,
     Device,
     Environment,
-    FoldFrames,
     FoldInfo,
     Git,
     MethodInfo,
@@ -49,28 +47,6 @@ from aubench.results.schema import (
     TableDigests,
     Time,
 )
-
-__all__ = [
-    "Compute",
-    "Cost",
-    "DatasetInfo",
-    "Device",
-    "Environment",
-    "FoldFrames",
-    "FoldInfo",
-    "Git",
-    "MethodInfo",
-    "Pretraining",
-    "ProtocolInfo",
-    "Record",
-    "RecordInfo",
-    "Search",
-    "Speed",
-    "StoredSummary",
-    "TableDigests",
-    "Time",
-    "read",
-]
 
 SCHEMA = 2
 """Schema version of new records; records of version 1 are also read."""
