@@ -1,4 +1,4 @@
-"""The commands, on a Python where torch cannot be imported."""
+"""Commands of the leaderboard, in a Python that cannot import torch."""
 
 import subprocess
 import sys
@@ -85,7 +85,7 @@ def test_a_failed_check_names_file_and_field_and_exits_1(leaderboard, small_boar
 
 
 def test_bad_usage_is_one_line_and_exits_2(leaderboard, tmp_path):
-    told = leaderboard("check", "--root", tmp_path / "nowhere")
-    assert told.returncode == 2
-    assert len(told.stderr.splitlines()) == 1
-    assert "no leaderboard here" in told.stderr
+    checked = leaderboard("check", "--root", tmp_path / "nowhere")
+    assert checked.returncode == 2
+    assert len(checked.stderr.splitlines()) == 1
+    assert "no leaderboard here" in checked.stderr

@@ -1,4 +1,4 @@
-"""A run's record gets in whole and proven, or not at all."""
+"""Addition of records to a leaderboard: verified, all or none."""
 
 import pandas as pd
 import pytest
@@ -24,7 +24,7 @@ def _files(root):
     return sorted(path.relative_to(root).as_posix() for path in root.rglob("*"))
 
 
-def test_added_record_is_checked_and_lies_in_its_place(run, tmp_path, make_record):
+def test_an_added_record_is_checked_and_has_the_right_path(run, tmp_path, make_record):
     root = tmp_path / "leaderboard"
     (target,) = add([run], root).paths
     assert target == root / "records" / make_record().relative_path
@@ -43,14 +43,14 @@ def test_added_record_is_checked_and_lies_in_its_place(run, tmp_path, make_recor
         ("extra", 1, "extra"),
     ],
 )
-def test_a_record_that_does_not_hold_leaves_nothing_behind(run, tmp_path, edit, field, value, says):
+def test_a_wrong_record_leaves_no_files(run, tmp_path, edit, field, value, says):
     edit(run / "record" / "record.json", field, value)
     with pytest.raises(RecordError, match=says):
         add([run], tmp_path / "leaderboard")
     assert not (tmp_path / "leaderboard").exists()
 
 
-def test_the_same_run_twice_is_refused(run, tmp_path, edit):
+def test_another_record_of_a_run_is_rejected(run, tmp_path, edit):
     root = tmp_path / "leaderboard"
     add([run], root)
     before = _files(root)
@@ -73,7 +73,7 @@ def under(make_record):
     return Record(RecordInfo.from_fields(fields), counts.canonical(both[0]), histograms.canonical(both[1]))
 
 
-def test_a_record_with_more_conditions_takes_the_place_of_one_with_fewer(run, tmp_path, under):
+def test_a_record_with_more_conditions_replaces_the_one_with_fewer(run, tmp_path, under):
     root = tmp_path / "leaderboard"
     add([run], root)
     before = _files(root)
@@ -97,7 +97,7 @@ def test_a_record_with_more_conditions_replaces_one_of_schema_1(run, tmp_path, u
     assert check(root) == []
 
 
-def test_fewer_conditions_or_anything_else_changed_take_no_place(run, tmp_path, under, make_record, edit):
+def test_a_record_with_fewer_conditions_or_other_changes_replaces_none(run, tmp_path, under, make_record, edit):
     root = tmp_path / "leaderboard"
     under.write(run / "record")
     (target,) = add([run], root).paths
@@ -112,13 +112,13 @@ def test_fewer_conditions_or_anything_else_changed_take_no_place(run, tmp_path, 
     assert record_file.read(target).info.conditions == ("clean",)
 
 
-def test_an_unfinished_run_is_told(tmp_path):
+def test_an_unfinished_run_is_an_error(tmp_path):
     (tmp_path / "run").mkdir()
     with pytest.raises(DataError, match="no record of a finished run here"):
         add([tmp_path / "run"], tmp_path / "leaderboard")
 
 
-def test_a_failed_write_leaves_nothing_behind(run, tmp_path, monkeypatch):
+def test_a_failed_write_leaves_no_files(run, tmp_path, monkeypatch):
     root = tmp_path / "leaderboard"
 
     def full(*_):
@@ -135,17 +135,17 @@ def test_a_failed_write_leaves_nothing_behind(run, tmp_path, monkeypatch):
 
 @pytest.fixture
 def many(tmp_path, make_record):
-    """Folders of two finished runs, one that lacks folds, and one that was just begun."""
+    """Folders of two finished runs, a run with missing folds, and a run without a record."""
     runs = tmp_path / "runs"
-    made = [make_record(seed=0), make_record("amf", seed=1, schema=1), make_record("amf", seed=2, folds=(1,))]
-    for record in made:
+    all_records = [make_record(seed=0), make_record("amf", seed=1, schema=1), make_record("amf", seed=2, folds=(1,))]
+    for record in all_records:
         record.write(runs / record.relative_path / "record")
     (runs / "synth_3fold" / "amf" / "begun").mkdir()
     (runs / "synth_3fold" / "amf" / "begun" / "run.json").write_text("{}")
-    return runs, made
+    return runs, all_records
 
 
-def test_a_folder_of_runs_gives_all_that_are_finished_and_names_the_others(many, tmp_path):
+def test_finished_runs_of_a_folder_are_added_and_the_others_are_named(many, tmp_path):
     runs, (first, second, third) = many
     root = tmp_path / "leaderboard"
     added = add([runs], root)
@@ -163,7 +163,7 @@ def test_a_folder_of_runs_gives_all_that_are_finished_and_names_the_others(many,
     assert add([runs / third.relative_path], root).paths == (root / "records" / third.relative_path,)
 
 
-def test_one_record_of_many_that_does_not_hold_keeps_all_out(many, tmp_path, edit):
+def test_one_wrong_record_of_a_folder_rejects_all(many, tmp_path, edit):
     runs, (_, second, _) = many
     edit(runs / second.relative_path / "record" / "record.json", "summary.f1_mean", 0.9)
     with pytest.raises(RecordError, match=r"summary\.f1_mean: says 0\.9, counts yield") as error:
@@ -172,7 +172,7 @@ def test_one_record_of_many_that_does_not_hold_keeps_all_out(many, tmp_path, edi
     assert not (tmp_path / "leaderboard").exists()
 
 
-def test_runs_named_beside_the_folder_that_holds_them_are_added_once(many, tmp_path):
+def test_runs_named_twice_are_added_once(many, tmp_path):
     runs, (first, second, third) = many
     root = tmp_path / "leaderboard"
     added = add([runs / third.relative_path, runs, runs / first.relative_path], root)
@@ -180,7 +180,7 @@ def test_runs_named_beside_the_folder_that_holds_them_are_added_once(many, tmp_p
     assert [finding.path.name for finding in added.skipped_runs] == ["begun"]
 
 
-def test_one_of_several_folders_that_does_not_hold_keeps_all_out(many, tmp_path, edit):
+def test_one_wrong_record_of_several_folders_rejects_all(many, tmp_path, edit):
     runs, (first, second, _) = many
     edit(runs / second.relative_path / "record" / "record.json", "summary.f1_mean", 0.9)
     with pytest.raises(RecordError, match="summary"):
@@ -198,16 +198,16 @@ def test_the_leaderboard_is_read_once_however_many_runs_are_added(many, tmp_path
     assert len(scans) == 1
 
 
-def test_a_run_that_stands_twice_in_a_folder_is_refused(run, tmp_path, make_record):
+def test_a_run_that_is_twice_in_a_folder_is_rejected(run, tmp_path, make_record):
     make_record().write(tmp_path / "runs" / "copy" / "record")
     with pytest.raises(RecordError, match="duplicate"):
         add([tmp_path / "runs"], tmp_path / "leaderboard")
     assert not (tmp_path / "leaderboard").exists()
 
 
-def test_a_folder_without_a_finished_run_is_told(many, tmp_path):
-    runs, made = many
-    for name in ("late_fusion", f"amf/{made[1].info.run}"):
+def test_a_folder_without_a_finished_run_is_an_error(many, tmp_path):
+    runs, all_records = many
+    for name in ("late_fusion", f"amf/{all_records[1].info.run}"):
         (runs / "synth_3fold" / name).rename(tmp_path / name.replace("/", "_"))
     with pytest.raises(DataError, match="no record of a finished run here, 2 unfinished"):
         add([runs], tmp_path / "leaderboard")

@@ -1,4 +1,4 @@
-"""Pages: what stands in them, and that nothing but the records decides it."""
+"""Pages of a leaderboard: their content, which depends only on the records."""
 
 import os
 import re
@@ -16,16 +16,17 @@ from aubench.metrics import baselines, intervals, significance
 from aubench.metrics import scores as metrics
 from aubench.metrics.resampling import subject_contributions
 from aubench.metrics.scores import summary_of
-from aubench.results.record import Record, Search
+from aubench.results.record import Record
+from aubench.results.schema import Search
 
 
 def _tables(page: str) -> list[list[dict[str, str]]]:
-    """Markdown tables as rows by header."""
-    found = []
+    """Parse Markdown tables into rows by header."""
+    tables_of_page = []
     for block in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
         lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in block.splitlines()]
-        found.append([dict(zip(lines[0], line, strict=True)) for line in lines[2:]])
-    return found
+        tables_of_page.append([dict(zip(lines[0], line, strict=True)) for line in lines[2:]])
+    return tables_of_page
 
 
 def test_rows_group_seeds_and_nothing_else(board):
@@ -86,7 +87,7 @@ def test_the_best_ranked_value_is_bold_and_baselines_never_are(board):
             assert not any("**" in row[header] for row in table if row["#"] == "–")
 
 
-def test_leaking_selection_stands_apart_and_is_marked(board):
+def test_leaking_selection_is_ranked_separately_and_marked(board):
     pages = build.pages(board)
     honest, leaking = pages["synth_3fold.md"].split("## Epoch chosen on the test subjects (leaks)")
     assert "do **not** estimate the score" in leaking
@@ -95,7 +96,7 @@ def test_leaking_selection_stands_apart_and_is_marked(board):
     assert best["Best F1"] == _tables(honest)[0][0]["F1"].strip("*").split()[0]
 
 
-def test_same_bytes_whatever_the_process(board):
+def test_another_process_builds_the_same_bytes(board):
     script = "from pathlib import Path; from aubench.leaderboard.build import pages; "
     script += f"print(repr(pages(Path({str(board)!r}))))"
     environment = {
@@ -110,7 +111,7 @@ def test_same_bytes_whatever_the_process(board):
     assert other.stdout == repr(build.pages(board)) + "\n"
 
 
-def test_what_a_record_says_cannot_become_markup(tmp_path, make_record):
+def test_texts_of_a_record_cannot_become_markup(tmp_path, make_record):
     evil = make_record(recipe={"note": "a|b <script> **x** [y](z) é漢"})
     for record in (evil, make_record(recipe={"note": "plain"})):
         record.write(tmp_path / "records" / record.relative_path)
@@ -121,18 +122,18 @@ def test_what_a_record_says_cannot_become_markup(tmp_path, make_record):
     assert "漢" not in page
 
 
-def test_seen_test_subjects_are_told(tmp_path, make_record):
-    made = make_record()
-    subject = made.info.folds[1].test[0]
-    for fold, said in ((1, False), (2, True), (None, True)):
-        fields = made.info.model_dump(mode="json")
+def test_test_subjects_in_pretraining_are_marked(tmp_path, make_record):
+    record = make_record()
+    subject = record.info.folds[1].test[0]
+    for fold, is_leak in ((1, False), (2, True), (None, True)):
+        fields = record.info.model_dump(mode="json")
         fields["pretraining"] = [
             {"stage": "pretrain", "source": "own", "datasets": ["synth"], "fold": fold, "subjects": [subject]}
         ]
-        type(made)(type(made.info).from_fields(fields), made.counts, made.histograms).write(
-            tmp_path / "records" / made.relative_path
+        type(record)(type(record.info).from_fields(fields), record.counts, record.histograms).write(
+            tmp_path / "records" / record.relative_path
         )
-        assert ("test subjects among them" in build.pages(tmp_path)["synth_3fold.md"]) == said
+        assert ("test subjects among them" in build.pages(tmp_path)["synth_3fold.md"]) == is_leak
 
 
 def test_an_empty_leaderboard_has_an_index_alone(tmp_path):
@@ -140,7 +141,7 @@ def test_an_empty_leaderboard_has_an_index_alone(tmp_path):
     assert "No records yet" in build.pages(tmp_path)["README.md"]
 
 
-def test_variants_are_not_taken_for_the_ranked_leaderboard(board):
+def test_variants_differ_from_the_main_leaderboard(board):
     shutil.copytree(board / "records", board / "variants" / "records")
     (board / "reproduced").mkdir()
     main, variants = (build.pages(root)["README.md"] for root in (board, board / "variants"))
@@ -152,14 +153,14 @@ def test_variants_are_not_taken_for_the_ranked_leaderboard(board):
         assert check(root) == []
 
 
-def test_pages_without_records_go_and_pages_by_hand_stay(board):
+def test_pages_without_records_are_removed_and_manual_pages_stay(board):
     (board / "notes.md").write_text("# mine\n")
     (board / "gone_3fold.md").write_text((board / "synth_3fold.md").read_text())
     build.write(board)
     assert sorted(path.name for path in board.glob("*.md")) == ["README.md", "notes.md", "synth_3fold.md"]
 
 
-def test_nothing_is_built_from_a_record_that_does_not_add_up(board, edit):
+def test_a_wrong_record_stops_the_build(board, edit):
     path = next(board.glob("records/*/late_fusion/*/record.json"))
     edit(path, "summary.f1_mean", 0.99)
     (board / "README.md").unlink()
@@ -168,12 +169,12 @@ def test_nothing_is_built_from_a_record_that_does_not_add_up(board, edit):
     assert not (board / "README.md").exists()
 
 
-def test_a_missing_folder_is_told(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no leaderboard here"):
         build.pages(tmp_path / "nowhere")
 
 
-def test_shown_for_a_terminal_has_no_markup(board):
+def test_the_text_for_a_terminal_has_no_markup(board):
     text = show.render_tables(board, "synth_3fold")
     assert "always positive" in text
     assert "**7" not in text and "|" not in text
@@ -181,10 +182,10 @@ def test_shown_for_a_terminal_has_no_markup(board):
         show.render_tables(board, "synth_3folds")
 
 
-def test_a_method_that_always_says_yes_is_level_with_the_baseline(tmp_path, make_record):
-    made = make_record()
-    tables = baselines.always_positive(made)
-    type(made)(made.info, *tables).write(tmp_path / "records" / made.relative_path)
+def test_a_method_that_always_predicts_present_equals_the_baseline(tmp_path, make_record):
+    record = make_record()
+    tables = baselines.always_positive(record)
+    type(record)(record.info, *tables).write(tmp_path / "records" / record.relative_path)
     for table in _tables(build.pages(tmp_path)["synth_3fold.md"])[:2]:
         method, always, _ = table
         for header in table[0].keys() - {"#", "Method", "Fidelity", "Modalities", "Preset", "Above always positive"}:
@@ -194,9 +195,9 @@ def test_a_method_that_always_says_yes_is_level_with_the_baseline(tmp_path, make
     assert scores[0]["Above always positive"] == "+0.0 (+0.0 to +0.0)"
 
 
-def test_tuned_recipes_are_called_tuned_and_say_what_they_cost(tmp_path, make_record):
+def test_tuned_recipes_are_labelled_and_have_a_cost(tmp_path, make_record):
     def tuned(study: str, rate: float, seed: int) -> Record:
-        found = make_record("amf", seed=seed, skill=0.9, recipe={"learning_rate": rate})
+        record = make_record("amf", seed=seed, skill=0.9, recipe={"learning_rate": rate})
         cost = {
             "trials": 20,
             "study": study,
@@ -205,7 +206,7 @@ def test_tuned_recipes_are_called_tuned_and_say_what_they_cost(tmp_path, make_re
             "seconds": 3600.4,
             "frames": 250_000,
         }
-        return replace(found, info=found.info.model_copy(update={"search": Search(**cost)}))
+        return replace(record, info=record.info.model_copy(update={"search": Search(**cost)}))
 
     def rows(*records: Record) -> tuple[list[str], list[str]]:
         root = tmp_path / str(len(records))
@@ -221,8 +222,8 @@ def test_tuned_recipes_are_called_tuned_and_say_what_they_cost(tmp_path, make_re
 
 
 def test_a_changed_recipe_is_not_shown_as_its_preset(tmp_path, make_record):
-    found = make_record("amf", recipe={"learning_rate": 0.01})
-    record = replace(found, info=found.info.model_copy(update={"overrides": ("learning_rate",)}))
+    record = make_record("amf", recipe={"learning_rate": 0.01})
+    record = replace(record, info=record.info.model_copy(update={"overrides": ("learning_rate",)}))
     record.write(tmp_path / "records" / record.relative_path)
     scores, *_ = _tables(build.pages(tmp_path)["synth_3fold.md"])
     assert [row["Preset"] for row in scores if row["Method"] == "amf"] == ["tiny, learning_rate=0.01"]

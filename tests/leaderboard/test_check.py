@@ -1,4 +1,4 @@
-"""Each way of tampering with a leaderboard is found, and named by file and field."""
+"""Detection of changed leaderboards: each finding names file and field."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ def _run(small_board, method="late_fusion"):
     return sorted(small_board.glob(f"records/*/{method}/*"))[0]
 
 
-def _told(small_board) -> str:
+def _messages(small_board) -> str:
     return "\n".join(str(finding) for finding in check(small_board))
 
 
@@ -55,10 +55,10 @@ def test_a_sound_leaderboard_has_no_findings(board):
 def test_a_changed_field_is_found(small_board, edit, field, value, says):
     path = _run(small_board) / "record.json"
     edit(path, field, value)
-    told = _told(small_board)
-    assert says in told
-    assert str(path.parent) in told
-    assert all(str(path.parent) in line for line in told.splitlines())
+    messages = _messages(small_board)
+    assert says in messages
+    assert str(path.parent) in messages
+    assert all(str(path.parent) in line for line in messages.splitlines())
 
 
 def test_every_single_count_matters(small_board):
@@ -68,8 +68,8 @@ def test_every_single_count_matters(small_board):
         changed = table.copy()
         changed.loc[17, cell] += 1
         counts.write(changed, path.parent)
-        told = _told(small_board)
-        assert f"bins yield {cell}" in told or "counts need" in told
+        messages = _messages(small_board)
+        assert f"bins yield {cell}" in messages or "counts need" in messages
         counts.write(table, path.parent)
     assert check(small_board) == []
 
@@ -82,18 +82,18 @@ def test_moving_a_frame_between_bins_is_found(small_board):
     table.loc[row, full] -= 1
     table.loc[row, "b199" if full != "b199" else "b198"] += 1
     histograms.write(table, folder)
-    assert "summary.a" in _told(small_board)
+    assert "summary.a" in _messages(small_board)
     table.loc[row, "b000"] += 1
     histograms.write(table, folder)
-    assert "histograms.csv: condition clean, fold 1, AU1: bins yield fn" in _told(small_board)
+    assert "histograms.csv: condition clean, fold 1, AU1: bins yield fn" in _messages(small_board)
 
 
 def test_a_missing_fold_is_found(small_board):
     folder = _run(small_board)
     counts.write(counts.read(folder).query("fold != 2"), folder)
-    assert f"{folder / counts.FILE}: fold 2 is missing" in _told(small_board)
+    assert f"{folder / counts.FILE}: fold 2 is missing" in _messages(small_board)
     histograms.write(histograms.read(folder).query("fold != 3"), folder)
-    assert f"{folder / histograms.FILE}: fold 3 is missing" in _told(small_board)
+    assert f"{folder / histograms.FILE}: fold 3 is missing" in _messages(small_board)
 
 
 def test_a_missing_row_is_found(small_board):
@@ -101,7 +101,7 @@ def test_a_missing_row_is_found(small_board):
     table = counts.read(folder)
     counts.write(table.drop(index=20), folder)
     lost = table.loc[20]
-    assert f"condition clean, fold {lost['fold']}, subject {lost['subject']}, au {lost['au']} is missing" in _told(
+    assert f"condition clean, fold {lost['fold']}, subject {lost['subject']}, au {lost['au']} is missing" in _messages(
         small_board
     )
 
@@ -110,7 +110,7 @@ def test_a_condition_that_the_record_does_not_state_is_found(small_board):
     folder = _run(small_board)
     table = counts.read(folder)
     counts.write(pd.concat([table, table.assign(condition="missing:depth")]), folder)
-    assert "condition missing:depth is not in record.json" in _told(small_board)
+    assert "condition missing:depth is not in record.json" in _messages(small_board)
 
 
 def test_labels_that_differ_between_conditions_are_found(small_board, edit):
@@ -124,17 +124,17 @@ def test_labels_that_differ_between_conditions_are_found(small_board, edit):
     assert check(small_board) == []
     noisy.loc[5, "tn"] += 1
     counts.write(pd.concat([table, noisy]), folder)
-    assert "labels differ between conditions" in _told(small_board)
+    assert "labels differ between conditions" in _messages(small_board)
 
 
 def test_a_subject_outside_its_role_is_found(small_board, edit):
     folder = _run(small_board)
     fold = json.loads((folder / "record.json").read_text())["folds"][0]
     edit(folder / "record.json", "folds.0.test", fold["test"][1:])
-    assert f"subject {fold['test'][0]} is not in record.json" in _told(small_board)
+    assert f"subject {fold['test'][0]} is not in record.json" in _messages(small_board)
     edit(folder / "record.json", "folds.0.test", fold["test"])
     edit(folder / "record.json", "folds.0.train", [*fold["train"], "Z999"])
-    assert "folds.0.train: Z999 does not belong to the training parts of fold 1" in _told(small_board)
+    assert "folds.0.train: Z999 does not belong to the training parts of fold 1" in _messages(small_board)
 
 
 def test_test_subjects_left_out_on_both_sides_are_found(small_board, edit):
@@ -143,7 +143,7 @@ def test_test_subjects_left_out_on_both_sides_are_found(small_board, edit):
     gone = fold["test"][0]
     edit(folder / "record.json", "folds.0.test", fold["test"][1:])
     counts.write(counts.read(folder).query("subject != @gone"), folder)
-    assert f"folds.0.test: {gone} is missing or does not belong" in _told(small_board)
+    assert f"folds.0.test: {gone} is missing or does not belong" in _messages(small_board)
 
 
 def test_a_duplicate_is_found(small_board, edit):
@@ -151,67 +151,67 @@ def test_a_duplicate_is_found(small_board, edit):
     twin = folder.with_name("twin")
     shutil.copytree(folder, twin)
     edit(twin / "record.json", "run", "twin")
-    assert f"run: is a duplicate of {folder}" in _told(small_board)
+    assert f"run: is a duplicate of {folder}" in _messages(small_board)
 
 
 def test_labels_that_differ_between_runs_on_one_store_are_found(small_board, make_record):
-    made = make_record("mine", seed=9)
-    table, bins = made.counts.copy(), made.histograms.copy()
+    record = make_record("mine", seed=9)
+    table, bins = record.counts.copy(), record.histograms.copy()
     table.loc[0, "tn"] += 1
     bins.loc[0, "b000"] += 1
-    changed = type(made)(made.info, table, bins)
-    changed.write(small_board / "records" / made.relative_path)
-    edit_summary = json.loads((small_board / "records" / made.relative_path / "record.json").read_text())
+    changed = type(record)(record.info, table, bins)
+    changed.write(small_board / "records" / record.relative_path)
+    edit_summary = json.loads((small_board / "records" / record.relative_path / "record.json").read_text())
     edit_summary["folds"][0]["frames"]["test"] += 1
-    (small_board / "records" / made.relative_path / "record.json").write_text(json.dumps(edit_summary))
-    assert "labels differ from those of" in _told(small_board)
+    (small_board / "records" / record.relative_path / "record.json").write_text(json.dumps(edit_summary))
+    assert "labels differ from those of" in _messages(small_board)
 
 
 @pytest.mark.parametrize("name", ["README.md", "synth_3fold.md"])
 def test_a_stale_page_is_found(small_board, name):
     text = (small_board / name).read_text()
     (small_board / name).write_text(text + "\n")
-    assert _told(small_board) == f"{small_board / name}: is stale; run `aubench leaderboard build`"
+    assert _messages(small_board) == f"{small_board / name}: is stale; run `aubench leaderboard build`"
     (small_board / name).unlink()
-    assert "is missing; run `aubench leaderboard build`" in _told(small_board)
+    assert "is missing; run `aubench leaderboard build`" in _messages(small_board)
     build(small_board)
     assert check(small_board) == []
     (small_board / "old_3fold.md").write_text(text)
-    assert "no record belongs to it" in _told(small_board)
+    assert "no record belongs to it" in _messages(small_board)
 
 
-@pytest.mark.parametrize("place", ["records/notes.txt", "records/synth_3fold/notes.txt"])
-def test_a_stray_file_is_found(small_board, place):
-    (small_board / place).write_text("x")
-    assert f"{small_board / place}: does not belong here" in _told(small_board)
+@pytest.mark.parametrize("name", ["records/notes.txt", "records/synth_3fold/notes.txt"])
+def test_a_stray_file_is_found(small_board, name):
+    (small_board / name).write_text("x")
+    assert f"{small_board / name}: does not belong here" in _messages(small_board)
 
 
 def test_a_stray_file_or_a_link_in_a_record_is_found(small_board):
     folder = _run(small_board)
     (folder / "weights.pt").write_text("x")
-    assert "weights.pt: is no file of a record" in _told(small_board)
+    assert "weights.pt: is no file of a record" in _messages(small_board)
     (folder / "weights.pt").unlink()
     (folder / "counts.csv").rename(small_board / "away.csv")
     (folder / "counts.csv").symlink_to(small_board / "away.csv")
-    assert "counts.csv: is missing or not a plain file" in _told(small_board)
+    assert "counts.csv: is missing or not a plain file" in _messages(small_board)
 
 
 def test_oversized_counts_are_found(small_board):
     folder = _run(small_board)
     with (folder / counts.FILE).open("ab") as file:
         file.write(b"clean,1,F001,1,0,0,0,0\n" * 800_000)
-    assert "counts.csv: is larger than 16,777,216 bytes" in _told(small_board)
+    assert "counts.csv: is larger than 16,777,216 bytes" in _messages(small_board)
 
 
 def test_a_protocol_that_changed_since_is_found(small_board):
-    def known(name):
-        found = registry.find_protocol(name)
-        return found.model_copy(update={"version": found.version + 1})
+    def changed(name):
+        protocol = registry.find_protocol(name)
+        return protocol.model_copy(update={"version": protocol.version + 1})
 
-    findings = check(small_board, known)
+    findings = check(small_board, changed)
     assert len([f for f in findings if "protocol.version" in f.what]) == 2
 
 
-def test_a_missing_folder_is_told(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no leaderboard here"):
         check(tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""What makes a row, and which rows share a table: whatever decides the numbers keeps runs apart."""
+"""Grouping of runs into entries and tables: runs with different inputs are separate."""
 
 from dataclasses import replace
 
@@ -11,70 +11,70 @@ from aubench.results.record import Record, RecordInfo
 
 @pytest.fixture
 def page(tmp_path):
-    """The page of ``synth_3fold`` made of some records."""
+    """Build the page of ``synth_3fold`` from records."""
 
-    def made(*records: Record) -> str:
+    def build_page(*records: Record) -> str:
         for record in records:
             record.write(tmp_path / "records" / record.relative_path)
         return build.pages(tmp_path)["synth_3fold.md"]
 
-    return made
+    return build_page
 
 
 def changed(record: Record, run: str = "", **parts: dict) -> Record:
-    """The record as if parts of it were others."""
-    said = record.info.model_dump(mode="json")
-    said |= {name: said[name] | fields for name, fields in parts.items()} | ({"run": run} if run else {})
-    return replace(record, info=RecordInfo.from_fields(said))
+    """Change fields of a record."""
+    content = record.info.model_dump(mode="json")
+    content |= {name: content[name] | fields for name, fields in parts.items()} | ({"run": run} if run else {})
+    return replace(record, info=RecordInfo.from_fields(content))
 
 
 def scores(page: str) -> list[list[str]]:
-    """Cells of the rows of methods in tables of scores."""
+    """Parse the rows of methods in tables of scores."""
     lines = [line for line in page.splitlines() if "| resolved" in line]
     return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
 
 
 def test_seeds_in_two_precisions_do_not_become_one_row(page, make_record):
-    found = page(
+    text = page(
         *(make_record("amf", seed=seed, skill=0.9) for seed in (0, 1)),
         changed(make_record("amf", seed=0, skill=0.7), "half", device={"precision": "bf16-mixed"}),
         make_record("cam"),
     )
-    rows = {(row[4], row[-1]) for row in scores(found) if row[1] == "amf"}
+    rows = {(row[4], row[-1]) for row in scores(text) if row[1] == "amf"}
     assert rows == {("tiny, 32-true", "2"), ("tiny, bf16-mixed", "1")}
-    assert [row[4] for row in scores(found) if row[1] == "cam"] == ["tiny"]
+    assert [row[4] for row in scores(text) if row[1] == "cam"] == ["tiny"]
 
 
 def test_seeds_before_and_after_an_edit_of_a_method_do_not_become_one_row(page, make_record):
-    found = page(
+    text = page(
         changed(make_record("mine", seed=0), method={"source": "path", "file": "a" * 64}),
         changed(make_record("mine", seed=1), method={"source": "path", "file": "b" * 64}),
     )
-    assert {(row[4], row[-1]) for row in scores(found)} == {("tiny, file aaaaaaaa", "1"), ("tiny, file bbbbbbbb", "1")}
+    assert {(row[4], row[-1]) for row in scores(text)} == {("tiny, file aaaaaaaa", "1"), ("tiny, file bbbbbbbb", "1")}
 
 
 def test_a_page_names_every_commit_and_device_that_finished_a_fold(page, make_record):
-    said = make_record("amf").info.model_dump(mode="json")
-    other = {name: said[name] for name in ("device", "packages", "git")}
-    other |= {"device": said["device"] | {"name": "Another GPU"}, "git": {"commit": "c" * 40, "dirty": True}}
-    record = replace(make_record("amf"), info=RecordInfo.from_fields(said | {"other_environments": [other]}))
+    content = make_record("amf").info.model_dump(mode="json")
+    other = {name: content[name] for name in ("device", "packages", "git")}
+    other |= {"device": content["device"] | {"name": "Another GPU"}, "git": {"commit": "c" * 40, "dirty": True}}
+    record = replace(make_record("amf"), info=RecordInfo.from_fields(content | {"other_environments": [other]}))
     assert "Another GPU" in page(record) and "cccccccc + changes" in page(record)
 
 
 def test_the_same_seed_in_another_precision_is_no_duplicate(tmp_path, make_record):
-    whole, again = make_record("amf", skill=0.9), make_record("amf", skill=0.7)
-    half = changed(again, device={"precision": "bf16-mixed"})
-    assert verify.check_duplicates([StoredRecord(tmp_path, whole), StoredRecord(tmp_path, half)]) == []
-    assert len(verify.check_duplicates([StoredRecord(tmp_path, whole), StoredRecord(tmp_path, again)])) == 1
+    first, second = make_record("amf", skill=0.9), make_record("amf", skill=0.7)
+    half = changed(second, device={"precision": "bf16-mixed"})
+    assert verify.check_duplicates([StoredRecord(tmp_path, first), StoredRecord(tmp_path, half)]) == []
+    assert len(verify.check_duplicates([StoredRecord(tmp_path, first), StoredRecord(tmp_path, second)])) == 1
 
 
 def test_stores_with_other_crops_are_not_ranked_together(page, make_record):
-    found = page(
+    text = page(
         make_record("amf", skill=0.9), changed(make_record("cam", skill=0.6), dataset={"digest": "6" * 64, "frames": 9})
     )
-    headings = [line for line in found.splitlines() if line.startswith("## Epoch")]
+    headings = [line for line in text.splitlines() if line.startswith("## Epoch")]
     assert headings == [f"## Epoch chosen on validation subjects, store {digit * 8}" for digit in "56"]
-    assert [row[:2] for row in scores(found)] == [["1", "amf"], ["1", "cam"]]
+    assert [row[:2] for row in scores(text)] == [["1", "amf"], ["1", "cam"]]
 
 
 def test_a_single_store_is_not_named_in_the_heading(page, make_record):
@@ -82,12 +82,12 @@ def test_a_single_store_is_not_named_in_the_heading(page, make_record):
 
 
 def test_seeds_from_two_machines_name_both(page, make_record):
-    found = page(
+    text = page(
         make_record("amf", seed=0),
         changed(make_record("amf", seed=1), device={"name": "other processor"}, git={"commit": "b" * 40}),
         changed(make_record("amf", seed=2), speed={"train_frames_per_s": 1000.0}),
     )
-    line = found.splitlines()[-1]
+    line = text.splitlines()[-1]
     assert "some processor, 32-true, threads: 1; other processor, 32-true, threads: 1" in line
     assert "aaaaaaaa; bbbbbbbb" in line
     assert "740 to 1,000" in line

@@ -1,4 +1,4 @@
-"""This repository's own leaderboard, which every visitor sees first."""
+"""Leaderboard of this repository."""
 
 from pathlib import Path
 
@@ -14,31 +14,31 @@ OWN = Path(__file__).parents[2] / "leaderboard"
 VARIANTS = OWN / records.VARIANTS
 REPRODUCED = OWN / "reproduced" / "synth_3fold"
 BASICS = {"resnet_visual", "resnet_depth", "resnet_thermal", "early_fusion", "late_fusion", "mtut", "amf"}
-"""What the README runs on three modalities."""
+"""Methods that the documentation runs on three modalities."""
 AMF = {*(f"amf-figure-{i}" for i in (4, 5)), *(f"amf-table-{i}" for i in (1, 2, 3, 4))}
-"""What the README says to be in the folder of tables made again."""
+"""Reproduced tables that the documentation names."""
 
 
 @pytest.mark.parametrize("root", [OWN, VARIANTS], ids=["ranked", "variants"])
-def test_every_number_follows_from_its_counts(root):
+def test_all_numbers_follow_from_the_counts(root):
     assert [str(finding) for finding in check(root, extensions=EXTENSIONS)] == []
 
 
 def test_it_has_the_methods_that_the_readme_runs_with_three_seeds():
-    kept, _ = records.read_records(OWN)
-    for protocol, wanted in (
+    runs, _ = records.read_records(OWN)
+    for protocol, methods in (
         ("synth_3fold", {*builtin_methods()} - {"resnet_thermal"}),
         ("synth_vdt_3fold", BASICS),
     ):
         seeds: dict[str, set[int]] = {}
-        for info in (one.record.info for one in kept if one.record.info.protocol.name == protocol):
+        for info in (run.info for run in runs if run.info.protocol.name == protocol):
             if info.protocol.digest == find_protocol(protocol).digest and len(info.folds) == info.protocol.fold_count:
                 seeds.setdefault(info.method.name, set()).add(info.seed)
-        assert wanted <= set(seeds)
-        assert all({0, 1, 2} <= found for found in seeds.values())
+        assert methods <= set(seeds)
+        assert all({0, 1, 2} <= values for values in seeds.values())
 
 
-def test_the_tables_and_figures_made_again_follow_from_the_records(call, monkeypatch):
+def test_the_reproduced_tables_and_figures_follow_from_the_records(call, monkeypatch):
     monkeypatch.setattr(runner, "run_jobs", lambda jobs, *_: pytest.fail(f"{len(jobs)} folds have no record"))
     names = sorted(path.stem for path in REPRODUCED.glob("*.md"))
     assert set(names) >= AMF
@@ -49,12 +49,12 @@ def test_the_tables_and_figures_made_again_follow_from_the_records(call, monkeyp
         assert Path("again", f"{name}.md").read_text() == (REPRODUCED / f"{name}.md").read_text()
 
 
-def test_it_was_made_by_committed_code():
-    infos = [one.record.info for root in (OWN, VARIANTS) for one in records.read_records(root)[0]]
-    made = [one.git for info in infos for one in info.environments]
-    assert all(git.commit and git.dirty is False for git in made)
+def test_the_records_come_from_committed_code():
+    infos = [run.info for root in (OWN, VARIANTS) for run in records.read_records(root)[0]]
+    commits = [environment.git for info in infos for environment in info.environments]
+    assert all(git.commit and git.dirty is False for git in commits)
 
 
 def test_all_records_on_synth_read_one_store():
-    infos = [one.record.info for root in (OWN, VARIANTS) for one in records.read_records(root)[0]]
+    infos = [run.info for root in (OWN, VARIANTS) for run in records.read_records(root)[0]]
     assert len({info.dataset.digest for info in infos if info.dataset.name == "synth"}) == 1

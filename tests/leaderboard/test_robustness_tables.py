@@ -1,4 +1,4 @@
-"""Tables of records with conditions: rows by recipe, numbers of the counts."""
+"""Tables of robustness: one row per recipe, numbers from the counts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORSE = {"missing:visual": 0.5, "missing:depth": 0.9, "missing:visual+depth": 0.
 
 @pytest.fixture
 def under(make_record):
-    """A record whose conditions are those of less able methods."""
+    """Make a record whose conditions have the counts of less able methods."""
 
     def make(method: str = "late_fusion", **options) -> StoredRecord:
         clean = make_record(method, **options)
@@ -39,28 +39,28 @@ def texts(table) -> list[tuple[str, ...]]:
     return [tuple(cell.text for cell in row) for row in table.rows]
 
 
-def test_seeds_are_one_method_and_recipes_are_told_apart(under):
-    kept = [under("amf", seed=s) for s in (1, 0)] + [under("amf", recipe={"learning_rate": 2e-4}), under("cam")]
-    found = robustness_tables.profiles(kept)
-    assert sorted(one.name for one in found) == [
+def test_seeds_share_a_profile_and_recipes_do_not(under):
+    runs = [under("amf", seed=s) for s in (1, 0)] + [under("amf", recipe={"learning_rate": 2e-4}), under("cam")]
+    all_profiles = robustness_tables.profiles(runs)
+    assert sorted(profile.name for profile in all_profiles) == [
         "amf (tiny, learning_rate=0.0002)",
         "amf (tiny, learning_rate=0.001)",
         "cam",
     ]
-    both = next(one for one in found if one.name.endswith("=0.001)"))
-    runs = [one.record.counts for one in kept[:2]]
-    assert both.f1(CLEAN)[-1] == pytest.approx(intervals.f1_interval(runs))
+    both = next(profile for profile in all_profiles if profile.name.endswith("=0.001)"))
+    counts_by_seed = [run.record.counts for run in runs[:2]]
+    assert both.f1(CLEAN)[-1] == pytest.approx(intervals.f1_interval(counts_by_seed))
 
 
 def test_numbers_are_those_of_the_counts(under):
-    kept = under()
-    (one,) = robustness_tables.profiles([kept])
-    tables = robustness_tables.make_tables([one])
+    run = under()
+    (profile,) = robustness_tables.profiles([run])
+    tables = robustness_tables.make_tables([profile])
     assert list(tables) == ["conditions", "areas", "contributions", "lost"]
     rows = {row[1]: row[2:] for row in texts(tables["conditions"])}
     assert list(rows) == ["clean", *WORSE]
     assert rows["clean"][3:] == ("–", "–", "–")
-    f1 = intervals.f1_interval([kept.record.counts], "missing:visual")
+    f1 = intervals.f1_interval([run.record.counts], "missing:visual")
     assert rows["missing:visual"][:3] == tuple(f"{100 * value:.1f}" for value in (f1.estimate, f1.low, f1.high))
     lost = {row[1]: row[-1] for row in texts(tables["lost"])}
     for condition in WORSE:
@@ -69,17 +69,17 @@ def test_numbers_are_those_of_the_counts(under):
     assert texts(tables["areas"])[0][:4] == ("late_fusion", "noise", "all", "0.2")
     assert float(texts(tables["areas"])[0][4]) == pytest.approx((clean + noisy) / 2, abs=0.11)
     shapley = {row[2]: float(row[3]) for row in texts(tables["contributions"]) if row[1] == "Shapley (zero)"}
-    whole = clean - float(rows["missing:visual+depth"][0])
-    assert sum(shapley.values()) == pytest.approx(whole, abs=0.21)
+    total = clean - float(rows["missing:visual+depth"][0])
+    assert sum(shapley.values()) == pytest.approx(total, abs=0.21)
 
 
-def test_only_what_was_asked_for_is_told(under):
-    def wanted(modalities):
+def test_tables_have_only_the_selected_conditions(under):
+    def select(modalities):
         assert modalities == (Modality.VISUAL, Modality.DEPTH)
         return [Condition.parse("noise:all:0.2"), Condition.parse("noise:all:0.9")]
 
-    found = robustness_tables.profiles([under()], wanted)
-    tables = robustness_tables.make_tables(found)
+    all_profiles = robustness_tables.profiles([under()], select)
+    tables = robustness_tables.make_tables(all_profiles)
     assert [row[1] for row in texts(tables["conditions"])] == ["clean", "noise:all:0.2"]
     assert "contributions" not in tables
 
@@ -104,17 +104,17 @@ def test_csv_is_a_file_for_each_table(under):
 def test_a_leaderboard_shows_the_brief_table_where_records_have_conditions(under, make_record):
     plain = StoredRecord(Path("plain"), make_record("amf", skill=0.9))
     assert BRIEF not in build.files_of(Path("board"), [plain])["synth_3fold.md"]
-    kept = under(seed=4)
-    page = build.files_of(Path("board"), [plain, kept])["synth_3fold.md"]
+    run = under(seed=4)
+    page = build.files_of(Path("board"), [plain, run])["synth_3fold.md"]
     table = page.split(BRIEF)[1].strip().splitlines()
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table[:3]]
     assert cells[0] == ["Method", "Preset", "Clean", "missing:visual", "missing:depth", "noise:all:0.2"]
     assert cells[2][:2] == ["late_fusion", "tiny"] and not table[3].startswith("|")
-    clean, noisy = (intervals.f1_interval([kept.record.counts], c).estimate for c in ("clean", "noise:all:0.2"))
+    clean, noisy = (intervals.f1_interval([run.record.counts], c).estimate for c in ("clean", "noise:all:0.2"))
     assert cells[2][2] == f"{100 * clean:.1f}"
     assert cells[2][-1] == f"{100 * noisy:.1f} ({100 * (noisy - clean):+.1f})"
 
 
-def test_a_row_is_brief_about_what_all_its_seeds_were_put_under(under, make_record):
-    kept = [under(seed=0), StoredRecord(Path("clean"), make_record(seed=1))]
-    assert BRIEF not in build.files_of(Path("board"), kept)["synth_3fold.md"]
+def test_the_brief_table_has_only_conditions_of_all_seeds(under, make_record):
+    runs = [under(seed=0), StoredRecord(Path("clean"), make_record(seed=1))]
+    assert BRIEF not in build.files_of(Path("board"), runs)["synth_3fold.md"]
