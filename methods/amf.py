@@ -65,7 +65,7 @@ class AMFRecipe(BackboneRecipe, CutSwitchRecipe):
         "align", description="Direction of eq. 10: scores align with the gradient or oppose it."
     )
     guidance_trains: Literal["scoring", "all"] = Field(
-        "scoring", description="Modules that eq. 10 trains; 'all' includes the encoders."
+        "scoring", description="Modules that eq. 10 trains. 'all' includes the encoders."
     )
     detach_scored: bool = Field(False, description="Stop every gradient from scoring into the encoders.")
     voting: Literal["sampled", "expected", "argmax"] = Field("sampled", description="Selection used for predictions.")

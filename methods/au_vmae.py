@@ -221,7 +221,7 @@ class AUvMAE(Method):
         return logits.float().sigmoid()
 
     def reconstruct(self, inputs: Inputs, mask: float) -> Reconstruction:
-        """Return original, masked and restored clips; empty without pre-training.
+        """Return original, masked and restored clips, empty without pre-training.
 
         Restored tubelets get the mean and standard deviation of the original, which the decoder does not learn.
 

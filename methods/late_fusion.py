@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LateFusionRecipe(BackboneRecipe, CutSwitchRecipe):
-    """Hyper-parameters of late fusion; ``cut_switch`` above 0 gives the second row of AMF's Table 4."""
+    """Hyper-parameters of late fusion. ``cut_switch`` above 0 gives the second row of AMF's Table 4."""
 
 
 class LateFusion(BranchedMethod):

@@ -49,7 +49,7 @@ def positive_weights(rates: Float[Tensor, " au"], kind: str) -> Float[Tensor, " 
     """Return p_k of eq. (4) as printed, which weights frequent AUs up, its inverse, or 1.
 
     Args:
-        rates: Share of frames with each AU; an AU that never occurs has weight 1 and no effect on other weights.
+        rates: Share of frames with each AU. An AU that never occurs has weight 1 and no effect on other weights.
         kind: ``class_weights`` of :class:`MCMRecipe`.
     """
     if kind == "none":
@@ -255,7 +255,7 @@ class MCM(Method):
         return terms
 
     def _image(self, inputs: Inputs, source: Image) -> Float[Tensor, "n 3 h w"]:
-        """Return the encoder's input in training; each patch has a new random mix."""
+        """Return the encoder's input in training. Each patch has a new random mix."""
         if source in inputs:
             return replicate_channels(inputs[Modality(source)])
         fused = self._fused(inputs)

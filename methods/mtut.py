@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class MTUTRecipe(BackboneRecipe):
-    """Hyper-parameters of the alignment; ``weight_alignment=0`` trains each network independently."""
+    """Hyper-parameters of the alignment. ``weight_alignment=0`` trains each network independently."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"weight_alignment": 2e-3, "batch_size": 16}}
     """For unstructured maps, the normalised ‖·‖² scales with channels / positions², 25 times as large here. The mean
@@ -55,12 +55,12 @@ class MTUTRecipe(BackboneRecipe):
         0.2, ge=0, le=1, description="Share of initial epochs without alignment."
     )
     scored: Literal["mean", "visual", "depth", "thermal"] = Field(
-        "mean", description="Modality used for predictions, or the mean of all; training uses all."
+        "mean", description="Modality used for predictions, or the mean of all. Training uses all."
     )
 
 
 class MTUT(BranchedMethod):
-    """ResNet and linear layer per modality with aligned last maps; one modality or the mean predicts."""
+    """ResNet and linear layer per modality with aligned last maps. One modality or the mean predicts."""
 
     Recipe = MTUTRecipe
     recipe: MTUTRecipe
@@ -118,7 +118,7 @@ class MTUT(BranchedMethod):
         return torch.stack([self.unimodal_probabilities(m, features[m]) for m in self.scored]).mean(0)
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
-        """Return AU probabilities; encode only scored modalities."""
+        """Return AU probabilities. Encode only scored modalities."""
         return self.fuse({m: self.encode(m, inputs[m]) for m in self.scored})
 
     def unimodal_probabilities(self, modality: Modality, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n au"]:
@@ -127,7 +127,7 @@ class MTUT(BranchedMethod):
         return logits.float().sigmoid()
 
     def stages(self) -> Sequence[Stage]:
-        """Return one stage; selection excludes its epochs without alignment."""
+        """Return one stage. Selection excludes its epochs without alignment."""
         (stage,) = super().stages()
         return (replace(stage, first_selectable_epoch=math.ceil(self.recipe.warm_up * stage.epochs) + 1),)
 

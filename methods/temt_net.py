@@ -53,10 +53,10 @@ class TEMTNetRecipe(BackboneRecipe):
 
 
 class Decoder(nn.Sequential):
-    """Decoder of feature maps to an image; each step reverts one halving of the encoder.
+    """Decoder of feature maps to an image. Each step reverts one halving of the encoder.
 
     Args:
-        features: Channels of the maps; each step except the last halves them.
+        features: Channels of the maps. Each step except the last halves them.
         channels: Channels of the image.
         size: Height and width of the image.
     """
@@ -142,7 +142,7 @@ def image_loss(predicted: Float[Tensor, "n c h w"], target: Float[Tensor, "n c h
 
     Args:
         predicted: Images in [-1, 1].
-        target: Images in [-1, 1]; all pixels are black or zero in frames without an image.
+        target: Images in [-1, 1]. All pixels are black or zero in frames without an image.
 
     Returns:
         The mean over pixels and channels, or 0 if no frame has an image.
@@ -157,7 +157,7 @@ def landmark_loss(predicted: Float[Tensor, "n l 2"], target: Float[Tensor, "n l 
 
     Args:
         predicted: Columns and rows.
-        target: Columns and rows, NaN if unknown; the loss excludes frames without outer eye corners.
+        target: Columns and rows, NaN if unknown. The loss excludes frames without outer eye corners.
 
     Returns:
         The mean over known coordinates, or 0 if none is known.

@@ -41,8 +41,8 @@ class PairStatistics:
 
     Attributes:
         name: Source of the states.
-        intra: Share of frames with both AUs among those with either, (A, A); -1 if unknown.
-        inter: Probability of each state of a pair in two consecutive frames, (A, A, 16); -1 if unknown.
+        intra: Share of frames with both AUs among those with either, (A, A). -1 if unknown.
+        inter: Probability of each state of a pair in two consecutive frames, (A, A, 16). -1 if unknown.
     """
 
     name: str
@@ -79,7 +79,7 @@ def compute(config: RunConfig, fold: int) -> tuple[PairStatistics, ...]:
 
 
 def plot(statistics: Sequence[PairStatistics], aus: Sequence[int], subtitle: Sequence[str]) -> Figure:
-    """Plot one row of matrices per source; each column has one colour scale.
+    """Plot one row of matrices per source. Each column has one colour scale.
 
     Args:
         statistics: Statistics of at least one source.

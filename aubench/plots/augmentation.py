@@ -46,9 +46,9 @@ def compute(config: RunConfig, fold: int, count: int) -> AugmentationExamples:
     """Augment training frames as in training, after crop and mirror.
 
     Args:
-        config: Configuration of a run; the run need not have started.
+        config: Configuration of a run. The run need not have started.
         fold: Any fold.
-        count: Maximum number of frames to show; of clips, the first frame.
+        count: Maximum number of frames to show. Of a clip, the first frame is shown.
 
     Raises:
         UsageError: The augmentation changes no frame.

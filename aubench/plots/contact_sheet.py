@@ -43,7 +43,7 @@ def draw(name: str, path: Path | None, out: Path) -> None:
 
     Args:
         name: Name of the data set.
-        path: Folder of a store; if None, a rendered data set is drawn without a store, others from the default one.
+        path: Folder of a store. If None, a rendered data set is drawn without a store, others from the default one.
         out: File to write, .png or .svg.
     """
     dataset = DATASETS.get(name) if name in DATASETS.names() else None

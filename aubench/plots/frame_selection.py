@@ -20,7 +20,7 @@ def most_active_frames(data: ProtocolDataset, rows: Rows, count: int) -> Rows:
     Args:
         data: Data set with subjects and labels.
         rows: Candidate rows, ascending.
-        count: Number of frames; fewer if there are fewer subjects.
+        count: Number of frames, fewer if there are fewer subjects.
     """
     subjects = np.unique(data.subjects[rows])
     chosen = subjects[np.linspace(0, len(subjects) - 1, min(count, len(subjects))).round().astype(int)]

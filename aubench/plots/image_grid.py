@@ -47,7 +47,7 @@ class Block:
 
 
 def pixels(images: Tensor) -> npt.NDArray[np.float32]:
-    """Convert images (N, C, H, W) in [-1, 1] to pixels (N, H, W, 3) in [0, 1]; values beyond are clipped."""
+    """Convert images (N, C, H, W) in [-1, 1] to pixels (N, H, W, 3) in [0, 1]. Values beyond are clipped."""
     scaled = ((images.detach().float().cpu() + 1) / 2).clamp(0, 1).expand(-1, 3, -1, -1)
     rgb: npt.NDArray[np.float32] = scaled.permute(0, 2, 3, 1).numpy()
     return rgb

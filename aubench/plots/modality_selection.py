@@ -34,7 +34,7 @@ class SelectionShares:
     Attributes:
         modalities: Modalities in the task's order.
         conditions: Conditions of the test inputs.
-        values: Shares (conditions, modalities); rows sum to 1.
+        values: Shares (conditions, modalities). Rows sum to 1.
     """
 
     modalities: tuple[Modality, ...]

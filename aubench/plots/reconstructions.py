@@ -47,7 +47,7 @@ def compute(config: RunConfig, fold: int, masks: Sequence[float], count: int) ->
         config: Configuration of the run.
         fold: A finished fold.
         masks: Mask ratios in [0, 1).
-        count: Number of frames, each of another subject; for methods of clips, of one clip.
+        count: Number of frames: of different subjects, or of one clip for methods of clips.
 
     Raises:
         UsageError: The method does not reconstruct.

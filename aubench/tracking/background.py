@@ -18,8 +18,8 @@ class BackgroundSync:
     """Context manager that sends runs in a background thread, and once more at the end of the block.
 
     Args:
-        run_dirs: Folders of the runs; a folder without ``run.json`` is skipped until the run starts.
-        uri: MLflow's tracking URI; by default :func:`aubench.tracking.mlflow_client.default_uri`.
+        run_dirs: Folders of the runs. A folder without ``run.json`` is skipped until the run starts.
+        uri: MLflow's tracking URI, by default :func:`aubench.tracking.mlflow_client.default_uri`.
         interval: Seconds between synchronisations.
         say: Function that receives the first error message.
     """

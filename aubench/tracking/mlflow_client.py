@@ -67,7 +67,7 @@ def key(*parts: str) -> str:
 
 
 def connect(uri: str) -> MlflowClient:
-    """Create a client; one process at a time creates a missing SQLite database.
+    """Create a client. One process at a time creates a missing SQLite database.
 
     Telemetry is off unless ``DO_NOT_TRACK`` or ``MLFLOW_DISABLE_TELEMETRY`` is set.
 
@@ -91,7 +91,7 @@ def connect(uri: str) -> MlflowClient:
 
 
 def experiment(client: MlflowClient, uri: str, name: str) -> str:
-    """Return the id of the experiment ``name``; create it if missing.
+    """Return the id of the experiment ``name``. Create it if missing.
 
     For an SQLite database, artifacts are stored in the folder ``mlruns`` next to it. A server has its own location.
 
@@ -116,7 +116,7 @@ def experiment(client: MlflowClient, uri: str, name: str) -> str:
 
 
 def log_points(client: MlflowClient, run: str, points: Iterable[Point]) -> None:
-    """Log metrics to ``run`` in batches; MLflow stores equal points once."""
+    """Log metrics to ``run`` in batches. MLflow stores equal points once."""
     from mlflow.entities import Metric
 
     metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
@@ -155,7 +155,7 @@ def _sqlite_path(uri: str) -> Path | None:
 
 
 def _check_writable(path: Path) -> None:
-    """Check that the database can be opened; MLflow would retry for minutes."""
+    """Check that the database can be opened. MLflow would retry for minutes."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path)

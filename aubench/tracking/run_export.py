@@ -127,7 +127,7 @@ class TrackedRun:
         }
 
     def epochs(self, fold: int) -> list[Epoch]:
-        """Return the finished epochs of ``fold``; an incomplete last line is ignored."""
+        """Return the finished epochs of ``fold``. An incomplete last line is ignored."""
         path = fold_dir(self.run_dir, fold) / EPOCHS
         if not path.is_file():
             return []
@@ -256,7 +256,7 @@ def find_runs(root: Path, names: Sequence[str]) -> list[Path]:
 
     Args:
         root: Folder of all runs.
-        names: Folders of runs, or ids of runs under ``root``; empty for all runs under ``root``.
+        names: Folders of runs, or ids of runs under ``root``. If empty, all runs under ``root``.
 
     Raises:
         UsageError: A name is neither the folder nor the id of a run.

@@ -28,12 +28,12 @@ _LOCK_SECONDS = 10
 
 
 class Tracking:
-    """Synchronisation of a running study; an error is reported once and never fails a trial.
+    """Synchronisation of a running study. An error is reported once and never fails a trial.
 
     Args:
         folder: Folder of the study.
         say: Function that receives the first error message.
-        uri: MLflow's tracking URI; the default URI if None.
+        uri: MLflow's tracking URI, the default URI if None.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None], uri: str | None = None) -> None:
@@ -83,7 +83,7 @@ def _send(folder: Path, uri: str) -> int:
 
 
 def _existing_runs(client: MlflowClient, experiment: str, header: Mapping[str, Any]) -> dict[str | None, str]:
-    """Return the ids of the study's runs in MLflow by trial, without unfinished trials; the parent's key is None."""
+    """Return the ids of the study's runs in MLflow by trial, without unfinished trials. The parent's key is None."""
     query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in _tags(header).items())
     ids: dict[str | None, str] = {}
     page: str | None = None

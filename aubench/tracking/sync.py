@@ -89,7 +89,7 @@ class Tracker:
 
     Args:
         run_dir: Folder of the run.
-        uri: MLflow's tracking URI; by default :func:`aubench.tracking.mlflow_client.default_uri`.
+        uri: MLflow's tracking URI, by default :func:`aubench.tracking.mlflow_client.default_uri`.
     """
 
     def __init__(self, run_dir: Path, uri: str | None = None) -> None:
@@ -131,7 +131,7 @@ class Uploader:
         return self._state.targets[self._name]
 
     def start(self, uri: str) -> bool:
-        """Find or create the parent run; return False if the user has deleted it."""
+        """Find or create the parent run. Return False if the user has deleted it."""
         target = self._state.targets.get(self._name)
         stage = self._lifecycle_stage(target.parent) if target else None
         if stage is None:
@@ -227,7 +227,7 @@ class Uploader:
 
     @contextmanager
     def _if_changed(self, name: str, item: str, entry: str | None = None) -> Iterator[bool]:
-        """Yield whether the file ``name`` exists and has changed; record it as sent if the block succeeds."""
+        """Yield whether the file ``name`` exists and has changed. Record it as sent if the block succeeds."""
         entry, path = entry or name, self._run.run_dir / name
         digest = hashing.hash_file(path) if path.is_file() else None
         changed = digest is not None and self._target.sent.get(entry) != digest
@@ -242,7 +242,7 @@ class Uploader:
 
 
 def _read_state(path: Path) -> SyncState:
-    """Read the sent items; empty if the file is missing or damaged, since tags identify the runs."""
+    """Read the sent items, empty if the file is missing or damaged, since tags identify the runs."""
     try:
         return SyncState.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -250,7 +250,7 @@ def _read_state(path: Path) -> SyncState:
 
 
 def send_all(run_dirs: Sequence[Path], uri: str | None = None) -> Iterator[tuple[Path, SyncResult]]:
-    """Send several runs; if no server answers, skip the remaining runs."""
+    """Send several runs. If no server answers, skip the remaining runs."""
     failure: SyncResult | None = None
     for run_dir in run_dirs:
         result = failure or Tracker(run_dir, uri).sync()

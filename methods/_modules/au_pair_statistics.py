@@ -35,7 +35,7 @@ class PairStatisticsRecipe(Recipe):
     weight_intra: Annotated[float, LogUniform(1e-4, 1)] = Field(0.01, ge=0, description="Weight λ_intra of eq. 9.")
     weight_inter: Annotated[float, LogUniform(1e-4, 1)] = Field(0.01, ge=0, description="Weight λ_inter of eq. 9.")
     norm: Norm = Field(
-        "frobenius", description="Norm of eqs. 5 and 8; 'mean' divides it by the root of the number of entries."
+        "frobenius", description="Norm of eqs. 5 and 8. 'mean' divides it by the root of the number of entries."
     )
     class_weights: bool = Field(True, description="Weight AUs by eq. 2.")
 
@@ -57,7 +57,7 @@ def pair_targets(sequences: Sequence[Float[Tensor, "frames au"]]) -> PairTargets
     """Compute the pair statistics of labels or probabilities.
 
     Args:
-        sequences: States of consecutive frames; pairs of frames never cross sequences.
+        sequences: States of consecutive frames. Pairs of frames never cross sequences.
     """
     now, after = (torch.cat([x[part] for x in sequences]).double() for part in (slice(None, -1), slice(1, None)))
     intra, inter = co_occurrence(torch.cat(list(sequences)).double()), transitions(now, after)
@@ -79,7 +79,7 @@ def class_weights(sequences: Sequence[Int[Tensor, "frames au"]]) -> Float[Tensor
 def weighted_bce(
     probabilities: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"], weights: Float[Tensor, " au"]
 ) -> Float[Tensor, ""]:
-    """Return eq. (2), summed over a frame's known AUs and averaged over labelled frames; 0 without labelled frames."""
+    """Return eq. (2), summed over a frame's known AUs and averaged over labelled frames, 0 without labelled frames."""
     known = labels >= 0
     probs = probabilities.clamp(1e-7, 1 - 1e-7)
     terms = torch.where(labels > 0, probs.log(), (1 - probs).log()) * weights * known
@@ -133,7 +133,7 @@ def distance(target: Float[Tensor, "*pairs"], predicted: Float[Tensor, "*pairs"]
     Args:
         target: Statistics K of the labels.
         predicted: Statistics C or S of the predictions.
-        norm: Frobenius norm as printed; ``mean`` divides it by the root of the number of entries.
+        norm: Frobenius norm as printed. ``mean`` divides it by the root of the number of entries.
     """
     compared = (target >= 0) & (predicted >= 0)
     value: Tensor = torch.linalg.vector_norm(torch.where(compared, target - predicted, 0))

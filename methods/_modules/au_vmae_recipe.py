@@ -36,7 +36,7 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
     finetune_only: ClassVar[frozenset[str]] = frozenset({"warmup_epochs", "layer_decay", "drop_path", "patch_mask"})
 
     input: Literal["visual", "depth", "thermal", "early"] = Field(
-        "visual", description="Input modality; 'early' concatenates the channels of all modalities."
+        "visual", description="Input modality. 'early' concatenates the channels of all modalities."
     )
     level: Literal["video", "frame", "patch"] = Field(
         "video",
@@ -87,5 +87,5 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
         return self
 
     def pretraining_config(self) -> dict[str, Any]:
-        """Return the fields that determine pre-trained weights; patch and video level share them."""
+        """Return the fields that determine pre-trained weights. Patch and video level share them."""
         return {**super().pretraining_config(), "level": "frame" if self.level == "frame" else "video"}

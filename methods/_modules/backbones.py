@@ -29,12 +29,12 @@ class BackboneRecipe(Recipe):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"backbone": "narrow", "weights": "none"}}
 
     backbone: Backbone = Field(
-        "resnet18", description="ResNet; 'narrow' is a small variant with four blocks of 16 to 128 channels."
+        "resnet18", description="ResNet. 'narrow' is a small variant with four blocks of 16 to 128 channels."
     )
     weights: str = Field("imagenet", description="Initial weights: 'imagenet', 'none' or a .safetensors file.")
 
     def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
-        """Return the sources of the initial weights; none for random weights."""
+        """Return the sources of the initial weights, none for random weights."""
         if self.weights == "none":
             return ()
         if self.weights == "imagenet":
@@ -50,7 +50,7 @@ class Encoder(nn.Module):
 
     Args:
         backbone: Kind of ResNet.
-        channels: Input channels; the first three are RGB if there are three or more.
+        channels: Input channels. The first three are RGB if there are three or more.
         source: The ``weights`` of :class:`BackboneRecipe`.
     """
 

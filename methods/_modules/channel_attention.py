@@ -19,7 +19,7 @@ class ChannelAttention(nn.Module):
 
     Args:
         channels: Channels of the maps.
-        reduction: Reduction r; the bottleneck has channels / r units, at least one.
+        reduction: Reduction r. The bottleneck has channels / r units, at least one.
         gate: Kind of gate. ``cbam`` adds the MLP's outputs for the average and the maximum over positions (Woo et al.:
             CBAM, ECCV 2018, eq. 2). ``se`` uses the average only (Hu et al.: Squeeze-and-Excitation Networks, CVPR
             2018, eqs. 2 and 3).

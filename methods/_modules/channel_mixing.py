@@ -26,11 +26,11 @@ def sample_channel_picks(keys: Float[Tensor, "n cells c"]) -> Int[Tensor, "n cel
 
 
 def sample_picks_of_present(keys: Float[Tensor, "m cells c"], present: Bool[Tensor, "n c"]) -> Int[Tensor, "n cells 3"]:
-    """Return source channels without missing channels; fewer than three present channels repeat in turn.
+    """Return source channels without missing channels. Fewer than three present channels repeat in turn.
 
     Args:
         keys: Noise in [0, 1] as in :func:`sample_channel_picks`, per frame or shared by all frames (m = 1).
-        present: Mask of a frame's present channels; a frame without any may use all channels.
+        present: Mask of a frame's present channels. A frame without any may use all channels.
     """
     order = (keys + 2 * ~present[:, None]).argsort(-1)
     turns = torch.arange(MIXED_CHANNELS, device=order.device) % present.sum(1, keepdim=True).clamp(1, MIXED_CHANNELS)

@@ -38,7 +38,7 @@ class CutSwitchRecipe(Recipe):
 
 
 def replicate_channels(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
-    """Return images with three channels; a single channel is repeated."""
+    """Return images with three channels. A single channel is repeated."""
     return images.expand(-1, CHANNELS, -1, -1)
 
 

@@ -118,7 +118,7 @@ def relaxed_selection(edges: Float[Tensor, "rivals n k d"], temperature: float) 
 def weighted_features(
     weights: Float[Tensor, "rivals n k d"], features: Float[Tensor, "m n d"]
 ) -> Float[Tensor, "n k d"]:
-    """Return the weighted sum of all modalities' features; the last weight is 1 minus the others.
+    """Return the weighted sum of all modalities' features. The last weight is 1 minus the others.
 
     For one-hot weights, these are the features a* that the α* of eq. (3) select.
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 REPOSITORIES = {"mae": "timm/vit_base_patch16_224.mae", "imagenet": "timm/deit_base_patch16_224.fb_in1k"}
-"""Hub repositories of ViT-B/16 weights by name in a recipe; all were trained on ImageNet-1k."""
+"""Hub repositories of ViT-B/16 weights by name in a recipe. All were trained on ImageNet-1k."""
 
 
 def sample_visible_patches(frames: int, cells: int, share: float, device: torch.device) -> Int[Tensor, "frames k"]:
@@ -26,7 +26,7 @@ def sample_visible_patches(frames: int, cells: int, share: float, device: torch.
     Args:
         frames: Number of frames.
         cells: Number of patches of a frame.
-        share: Share of masked patches in [0, 1); at least one patch is visible.
+        share: Share of masked patches in [0, 1). At least one patch is visible.
         device: Device of the random numbers.
     """
     visible = max(cells - round(cells * share), 1)

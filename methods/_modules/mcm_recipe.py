@@ -41,10 +41,10 @@ class MCMRecipe(Recipe):
     )
 
     weights: str = Field("mae", description="Initial weights: 'mae', 'imagenet', 'none' or a .safetensors file.")
-    patch: int = Field(16, ge=1, description="Side of a patch in pixels; divides crop.")
+    patch: int = Field(16, ge=1, description="Side of a patch in pixels, a divisor of crop.")
     width: int = Field(768, ge=4, multiple_of=4, description="Width of the encoder's tokens.")
     depth: int = Field(12, ge=1, description="Number of the encoder's blocks.")
-    heads: int = Field(12, ge=1, description="Number of the encoder's attention heads; divides width.")
+    heads: int = Field(12, ge=1, description="Number of the encoder's attention heads, a divisor of width.")
     decoder_width: int = Field(512, ge=4, multiple_of=4)
     decoder_heads: int = Field(16, ge=1)
     decoder_depth: int = Field(8, ge=1, description="Number of blocks of the decoder of visual images.")
@@ -52,9 +52,9 @@ class MCMRecipe(Recipe):
 
     pretrain_inputs: Image = Field("mixed", description="Encoder input in pre-training.")
     pretrain_scope: Literal["train", "all"] = Field(
-        "train", description="Subjects used for pre-training; 'all' includes test subjects."
+        "train", description="Subjects used for pre-training. 'all' includes test subjects."
     )
-    pretrain_epochs: int = Field(30, ge=0, description="Epochs of pre-training; 0 disables it.")
+    pretrain_epochs: int = Field(30, ge=0, description="Epochs of pre-training (0 disables it).")
     pretrain_batch_size: int = Field(64, ge=1)
     pretrain_frames_per_epoch: int | None = Field(None, ge=1)
     pretrain_learning_rate: float = Field(2e-4, gt=0)
@@ -70,16 +70,16 @@ class MCMRecipe(Recipe):
     batch_size: int = Field(64, ge=1)
     learning_rate: Annotated[float, LogUniform(1e-5, 1e-2)] = Field(4e-4, gt=0)
     learning_rate_schedule: Literal["paper", "constant", "triangular"] = Field(  # type: ignore[assignment]
-        "paper", description="Schedule of fine-tuning; 'paper' is warm-up, a cosine and one cut."
+        "paper", description="Schedule of fine-tuning. 'paper' is warm-up, a cosine and one cut."
     )
     learning_rate_cut: Annotated[float, LogUniform(0.05, 1)] = Field(
-        0.1, gt=0, le=1, description="Factor from the second epoch on; 1 disables it."
+        0.1, gt=0, le=1, description="Factor from the second epoch on (1 disables it)."
     )
     final_learning_rate: float = Field(1e-6, ge=0, description="Final learning rate of the cosine in both stages.")
     weight_decay: Annotated[float, LogUniform(1e-3, 0.3)] = Field(0.05, ge=0)
     warmup_epochs: float = Field(1, ge=0)
     drop_path: Annotated[float, Uniform(0, 0.3)] = Field(
-        0.1, ge=0, lt=1, description="Drop rate of the last block in fine-tuning; earlier blocks have lower rates."
+        0.1, ge=0, lt=1, description="Drop rate of the last block in fine-tuning. Earlier blocks have lower rates."
     )
     layer_decay: Annotated[float, Uniform(0.6, 1)] = Field(
         0.75, gt=0, le=1, description="Factor of the learning rate from each layer to the preceding one."
@@ -102,7 +102,7 @@ class MCMRecipe(Recipe):
         return self
 
     def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
-        """Return the sources of the initial weights; none for random weights."""
+        """Return the sources of the initial weights, none for random weights."""
         if self.weights == "none":
             return ()
         if self.weights in REPOSITORIES:

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOWEST = -1.0
-"""Value of a black pixel; stores contain black images for missing ones."""
+"""Value of a black pixel. Stores contain black images for missing ones."""
 
 
 def is_present(images: Float[Tensor, "n *t c h w"]) -> Bool[Tensor, " n"]:
-    """Return the mask of frames with an image; an image is missing if all values are 0 or all are the lowest.
+    """Return the mask of frames with an image. An image is missing if all values are 0 or all are the lowest.
 
     Args:
-        images: Images in [-1, 1]; zero for a removed modality, black if the store has no image.
+        images: Images in [-1, 1], zero for a removed modality, black if the store has no image.
     """
     pixels = images.flatten(1)
     present: Tensor = (pixels != 0).any(1) & (pixels > LOWEST).any(1)

@@ -42,7 +42,7 @@ def load(source: str | Path, choices: str = "'imagenet', 'none'") -> dict[str, T
 
 
 def fetch(repository: str, what: str) -> Path:
-    """Return the path of a hub repository's weights; download them if necessary.
+    """Return the path of a hub repository's weights. Download them if necessary.
 
     Args:
         repository: Name of the repository.
@@ -59,7 +59,7 @@ def fetch(repository: str, what: str) -> Path:
     except LocalEntryNotFoundError:
         pass
     try:
-        hub.get_hf_file_metadata(hub.hf_hub_url(repository, FILE))  # fails fast; a download would retry
+        hub.get_hf_file_metadata(hub.hf_hub_url(repository, FILE))  # fails fast, while a download would retry
         return Path(hub.hf_hub_download(repository, FILE))
     except Exception as error:  # network failures have many types
         raise AubenchError(

@@ -27,11 +27,11 @@ class RareAUClipsRecipe(Recipe):
 
     minority_clips: bool = Field(True, description="Add clips of rare AUs to training.")
     minority_aus: str = Field(
-        "", pattern=r"^(\d+(,\d+)*)?$", description="FACS numbers of rare AUs, such as 1,2,9; empty for the paper's."
+        "", pattern=r"^(\d+(,\d+)*)?$", description="FACS numbers of rare AUs, such as 1,2,9 (empty for the paper's)."
     )
 
     def minority(self, aus: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the rare AUs of a task; by default the paper's for DISFA if the task has AU9, else those for BP4D.
+        """Return the rare AUs of a task, by default the paper's for DISFA if the task has AU9, else those for BP4D.
 
         Args:
             aus: FACS numbers of the task.

@@ -48,7 +48,7 @@ def focal_weights(
 def misalignment(
     student: Float[Tensor, "n d d"], teacher: Float[Tensor, "n d d"], *, per_pair: bool
 ) -> Float[Tensor, " n"]:
-    """Return ‖student - teacher‖_F² of each frame; the teacher is a constant.
+    """Return ‖student - teacher‖_F² of each frame. The teacher is a constant.
 
     Args:
         student: Correlations of the modality that learns.

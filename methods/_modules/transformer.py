@@ -26,7 +26,7 @@ def sine_cosine(positions: Float[Tensor, " length"], width: int) -> Float[Tensor
 
     Args:
         positions: Coordinates.
-        width: Width of an embedding; even.
+        width: Width of an embedding, even.
 
     Raises:
         ValueError: The width is odd.
@@ -44,12 +44,12 @@ def sine_cosine_line(length: int, width: int) -> Float[Tensor, "length width"]:
 
 
 def sine_cosine_grid(rows: int, columns: int, width: int) -> Float[Tensor, "cells width"]:
-    """Return fixed embeddings of a grid's cells, row by row; the first half encodes the column, the second the row.
+    """Return fixed embeddings of a grid's cells, row by row. The first half encodes the column, the second the row.
 
     Args:
         rows: Number of rows.
         columns: Number of columns.
-        width: Width of an embedding; a multiple of four.
+        width: Width of an embedding, a multiple of four.
     """
     across = sine_cosine_line(columns, width // 2).repeat(rows, 1)
     down = sine_cosine_line(rows, width // 2).repeat_interleave(columns, 0)
@@ -57,7 +57,7 @@ def sine_cosine_grid(rows: int, columns: int, width: int) -> Float[Tensor, "cell
 
 
 def patchify(images: Float[Tensor, "n c h w"], patch: int) -> Float[Tensor, "n cells values"]:
-    """Cut images into patches; within a patch, pixels row by row, each with its channels side by side.
+    """Cut images into patches. Within a patch, pixels row by row, each with its channels side by side.
 
     Args:
         images: Images whose height and width are multiples of ``patch``.
@@ -84,7 +84,7 @@ def unpatchify(patches: Float[Tensor, "n cells values"], patch: int, rows: int) 
 
 
 def init_weights(module: nn.Module) -> None:
-    """Initialise a linear layer as in masked autoencoders; for ``Module.apply``."""
+    """Initialise a linear layer as in masked autoencoders, for ``Module.apply``."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
@@ -97,7 +97,7 @@ class Blocks(nn.Sequential):
     Args:
         width: Width of a token.
         depth: Number of blocks.
-        heads: Number of attention heads; divides ``width``.
+        heads: Number of attention heads, a divisor of ``width``.
         drop_path: Rate of :meth:`set_drop_path`.
     """
 
@@ -138,7 +138,7 @@ def parameter_groups(
     Vectors and tokens have no weight decay.
 
     Args:
-        parameters: Parameters with timm's names; parameters without gradient are excluded.
+        parameters: Parameters with timm's names. Parameters without gradient are excluded.
         learning_rate: Learning rate of the last layer.
         weight_decay: Weight decay of matrices and kernels.
         depth: Number of blocks.

@@ -25,10 +25,10 @@ FLOOR = 1e-6
 
 
 def tubelets(clips: Float[Tensor, "n t c h w"], depth: int, patch: int) -> Float[Tensor, "n steps cells values"]:
-    """Cut clips into tubelets; within a tubelet, pixels frame by frame and row by row, channels side by side.
+    """Cut clips into tubelets. Within a tubelet, pixels frame by frame and row by row, channels side by side.
 
     Args:
-        clips: Clips; T is a multiple of ``depth``, height and width are multiples of ``patch``.
+        clips: Clips. T is a multiple of ``depth``, height and width are multiples of ``patch``.
         depth: Frames of a tubelet.
         patch: Side of a tubelet in pixels.
     """
@@ -82,8 +82,8 @@ def tube_masks(
     """Return the visible and the masked cells of tube masks.
 
     Args:
-        scores: Uniform random numbers; the cells with the smallest ones are visible.
-        share: Share of masked cells; at least one cell is visible.
+        scores: Uniform random numbers. The cells with the smallest ones are visible.
+        share: Share of masked cells. At least one cell is visible.
     """
     cells = scores.shape[1]
     order = scores.argsort(1)
@@ -112,7 +112,7 @@ def position_embeddings(kind: Positions, steps: int, rows: int, width: int) -> F
             the width encodes the step, the rest the column and the row.
         steps: Number of steps in time.
         rows: Number of rows and of columns of the grid.
-        width: Width of an embedding; even, and a multiple of eight for a grid.
+        width: Width of an embedding: even, and a multiple of eight for a grid.
     """
     if kind == "line":
         line = sine_cosine_line(steps * rows**2, width)
@@ -123,6 +123,6 @@ def position_embeddings(kind: Positions, steps: int, rows: int, width: int) -> F
 
 
 def interpolate_to_frames(features: Float[Tensor, "n steps d"], frames: int) -> Float[Tensor, "n frames d"]:
-    """Interpolate features linearly in time to every frame; a step's time is the middle of its frames."""
+    """Interpolate features linearly in time to every frame. A step's time is the middle of its frames."""
     interpolated: Tensor = functional.interpolate(features.mT, frames, mode="linear", align_corners=False)
     return interpolated.mT

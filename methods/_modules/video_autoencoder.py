@@ -39,14 +39,14 @@ class VideoAutoencoderRecipe(Recipe):
         "none", description="Initial weights: 'none', 'videomae' or a .safetensors file in VideoMAE's format."
     )
 
-    pretrain_epochs: int = Field(500, ge=0, description="Epochs of pre-training; 0 disables it.")
+    pretrain_epochs: int = Field(500, ge=0, description="Epochs of pre-training (0 disables it).")
     pretrain_batch_size: int = Field(8, ge=1)
     pretrain_frames_per_epoch: int | None = Field(None, ge=1, description="Frames sampled per epoch of pre-training.")
     pretrain_learning_rate: float = Field(3.75e-5, gt=0)
     pretrain_warmup_epochs: float = Field(40, ge=0)
     pretrain_weight_decay: float = Field(0.0, ge=0)
     pretrain_scope: Literal["train", "all"] = Field(
-        "train", description="Subjects used for pre-training; 'all' includes test subjects."
+        "train", description="Subjects used for pre-training. 'all' includes test subjects."
     )
     mask: float = Field(0.9, gt=0, lt=1, description="Share of cells masked in pre-training.")
 
@@ -56,7 +56,7 @@ class VideoAutoencoderRecipe(Recipe):
         return self.clip_frames
 
     def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
-        """Return the sources of the initial weights; none for random weights."""
+        """Return the sources of the initial weights, none for random weights."""
         return video_weights.pretraining_sources(self.weights)
 
 

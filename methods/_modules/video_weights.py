@@ -60,7 +60,7 @@ def load_into(module: nn.Module, source: str, channels: int) -> None:
     Args:
         module: Module with an ``encoder`` of VideoMAE's shape and optionally a ``decoder``.
         source: 'none', 'videomae' or a file with weights in VideoMAE's format.
-        channels: Input channels of the encoder; the first three are RGB if there are three or more.
+        channels: Input channels of the encoder. The first three are RGB if there are three or more.
 
     Raises:
         AubenchError: The weights cannot be downloaded or read, or have another shape.
