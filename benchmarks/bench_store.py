@@ -87,7 +87,7 @@ def test_batches(compare, check_target, store: Store, photos: list[Path], worker
     shape = (BATCH, 3, SIZE, SIZE)
 
     def from_store() -> None:
-        batches = loader.split_batches(np.random.default_rng().permutation(rows), BATCH, whole=True)
+        batches = loader.split_batches(np.random.default_rng().permutation(rows), BATCH, drop_last=True)
         for batch in loader.iter_batches(data, (VISUAL,), batches):
             assert transforms.center_crop(batch.images, SIZE, SIZE)[VISUAL].shape == shape
 

@@ -1,1 +1,1 @@
-"""Stores of images and labels, and the batches made from them."""
+"""Stores of images and labels, fold splits, clips and batches."""

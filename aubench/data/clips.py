@@ -1,8 +1,8 @@
 """Clips: consecutive frames of one sequence, as rows of row numbers.
 
-A clip has as many entries as the method asks for. Where a run of frames is too short, or a clip reaches
-back over frames that another one covers, an entry is filling: the number ``-1 - row`` stands for the
-image of ``row`` whose label and prediction count nowhere.
+A clip has the length that the method requests. If a run of frames is too short, or if a clip overlaps with the
+frames of another one, its entries are padding: ``-1 - row`` denotes the image of ``row`` whose label and
+prediction are ignored.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ import numpy.typing as npt
 from aubench.data.splits import ProtocolDataset, Rows
 
 Spans = Callable[[npt.NDArray[np.int8]], Sequence[tuple[int, int]]]
-"""Labels (F, A) of consecutive frames to parts of them, as first frame and the one after the last."""
+"""Function of the labels (F, A) of consecutive frames that returns spans of them, the end excluded."""
 
 
 def image_rows(rows: Rows) -> Rows:
-    """The frames whose images stand at some entries, filling included."""
+    """Return the rows of the images, padding included."""
     return np.where(rows < 0, -1 - rows, rows)
 
 
 def sequences(data: ProtocolDataset, rows: Rows) -> list[Rows]:
-    """Runs of frames that follow each other: rows, ascending, by the sequence that they belong to.
+    """Return the runs of consecutive frames among ascending rows.
 
-    A sequence is cut where frames lack, which shows in a step of their numbers above its least.
+    A sequence is split at missing frames, which are steps between frame numbers above the smallest one.
     """
     if not len(rows):
         return []
     codes, numbers = data.sequences[rows], data.store.frames["frame"].to_numpy()[rows]
-    whole = np.split(np.arange(len(rows)), np.flatnonzero(np.diff(codes)) + 1)
-    return [rows[part] for one in whole for part in _runs(one, np.diff(numbers[one]))]
+    indices = np.split(np.arange(len(rows)), np.flatnonzero(np.diff(codes)) + 1)
+    return [rows[run] for sequence in indices for run in _runs(sequence, np.diff(numbers[sequence]))]
 
 
 def cover_with_clips(data: ProtocolDataset, rows: Rows, length: int) -> Rows:
-    """Clips that hold every row exactly once as itself.
+    """Return clips that contain every row exactly once without padding.
 
-    The last clip of a run of frames reaches back to be full of images, if the run is long enough.
+    The last clip of a long enough run extends back over earlier frames as padding.
 
     Args:
-        data: Says which rows follow each other in one sequence.
-        rows: Ascending.
-        length: T, frames a clip.
+        data: Sequences of the rows.
+        rows: Ascending row numbers.
+        length: T, frames per clip.
 
     Returns:
-        (N, T), filling negative.
+        (N, T), padding negative.
     """
     tiles = [tile for frames in sequences(data, rows) for tile in _tiles(frames, length)]
     return np.stack(tiles) if tiles else np.zeros((0, length), np.int64)
@@ -55,48 +55,47 @@ def cover_with_clips(data: ProtocolDataset, rows: Rows, length: int) -> Rows:
 def sample_clips(
     data: ProtocolDataset, rows: Rows, length: int, count: int | None, seed: int, spans: Spans = lambda labels: ()
 ) -> Rows:
-    """The clips of one training epoch, shuffled.
+    """Draw the clips of one training epoch, shuffled.
 
-    Every run of frames gives as many clips as would cover it, each beginning anywhere; besides, the parts
-    that ``extra_clip_spans`` names are covered from their beginning.
+    Every run of frames yields as many clips as cover it, each with a random start. The extra spans are covered
+    from their first frame in addition.
 
     Args:
-        data: Says which rows follow each other in one sequence, and their labels.
-        rows: The training role, ascending.
-        length: T, frames a clip.
-        count: How many frames to draw, in whole clips but at least one; all clips where None.
-        seed: Decides the draw and the order.
-        spans: Parts to draw from besides.
+        data: Sequences and labels of the rows.
+        rows: Rows of the training split, ascending.
+        length: T, frames per clip.
+        count: Number of frames, rounded down to complete clips but at least one clip; all clips if None.
+        seed: Seed of the draw and the order.
+        spans: Function that returns extra spans.
 
     Returns:
-        (N, T), filling negative.
+        (N, T), padding negative.
     """
-    chance = np.random.default_rng(seed)
-    found = []
+    rng = np.random.default_rng(seed)
+    drawn = []
     for frames in sequences(data, rows):
-        starts = chance.integers(0, max(len(frames) - length, 0) + 1, -(-len(frames) // length))
-        found += [padding(frames[start : start + length], length) for start in starts]
+        starts = rng.integers(0, max(len(frames) - length, 0) + 1, -(-len(frames) // length))
+        drawn += [padding(frames[start : start + length], length) for start in starts]
         for first, last in spans(data.labels[frames]):
-            found += _tiles(frames[first:last], length, reach_back=False)
-    order = chance.permutation(len(found))
-    return np.stack(found)[order[: None if count is None else max(count // length, 1)]]
+            drawn += _tiles(frames[first:last], length, reach_back=False)
+    order = rng.permutation(len(drawn))
+    return np.stack(drawn)[order[: None if count is None else max(count // length, 1)]]
 
 
 def _runs(frames: Rows, steps: Rows) -> list[Rows]:
-    """Frames of one sequence, cut wherever a step to the next is above the least."""
+    """Split the frames of a sequence at steps above the smallest one."""
     return np.split(frames, np.flatnonzero(steps > steps.min(initial=np.iinfo(steps.dtype).max)) + 1)
 
 
 def _tiles(frames: Rows, length: int, *, reach_back: bool = True) -> list[Rows]:
-    whole = len(frames) - len(frames) % length
-    tiles = [frames[start : start + length] for start in range(0, whole, length)]
-    if rest := len(frames) - whole:
-        known = min(length - rest, whole) if reach_back else 0
-        again = -1 - frames[whole - known : whole]
-        tiles.append(padding(np.concatenate([again, frames[whole:]]), length))
+    end = len(frames) - len(frames) % length
+    tiles = [frames[start : start + length] for start in range(0, end, length)]
+    if rest := len(frames) - end:
+        overlap = min(length - rest, end) if reach_back else 0
+        tiles.append(padding(np.concatenate([-1 - frames[end - overlap : end], frames[end:]]), length))
     return tiles
 
 
 def padding(frames: Rows, length: int) -> Rows:
-    """Frames followed by the last of them, as filling, up to a length."""
+    """Append the last frame as padding up to a length."""
     return np.pad(frames, (0, length - len(frames)), constant_values=-1 - frames[-1])

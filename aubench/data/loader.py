@@ -1,4 +1,4 @@
-"""Batches of a store, in a reproducible order, read ahead by one thread."""
+"""Batches of a store, in a reproducible order, prefetched by one thread."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from aubench.core.task import Modality
 from aubench.data import clips
 from aubench.data.splits import ProtocolDataset, Rows
 
-_AHEAD = 2
+_PREFETCH = 2
 
 
 class RawBatch(NamedTuple):
-    """Frames as the store holds them.
+    """Frames as stored.
 
     Attributes:
-        rows: Row numbers of the frame table, (N) or of clips (N, T), filling negative.
+        rows: Row numbers of the frame table, (N), or of clips, (N, T), padding negative.
         images: uint8 (N, H, W, C) or (N, T, H, W, C) by modality.
-        labels: int8 (N, A) or (N, T, A): 1 present, 0 absent, -1 unknown or filling.
-        landmarks: float32 (N, L, 2) or (N, T, L, 2), see :meth:`aubench.data.store.Store.landmarks`; None where not
-            asked for.
+        labels: int8 (N, A) or (N, T, A): 1 present, 0 absent, -1 unknown or padding.
+        landmarks: float32 (N, L, 2) or (N, T, L, 2), see :meth:`aubench.data.store.Store.landmarks`; None if not
+            requested.
     """
 
     rows: Rows
@@ -37,33 +37,33 @@ class RawBatch(NamedTuple):
 
 
 def shuffled_epoch(rows: Rows, count: int | None, seed: int) -> Rows:
-    """The frames of one training epoch, shuffled.
+    """Draw the frames of one training epoch, shuffled.
 
     Args:
-        rows: The training role.
-        count: How many to draw, without repetition; all where None or more than there are.
-        seed: Decides the draw and the order.
+        rows: Rows of the training split.
+        count: Number of frames, drawn without replacement; all if None.
+        seed: Seed of the draw and the order.
     """
     return np.random.default_rng(seed).permutation(rows)[:count]
 
 
-def split_batches(rows: Rows, size: int, *, start: int = 0, whole: bool = False) -> list[Rows]:
-    """Cut rows into batches.
+def split_batches(rows: Rows, size: int, *, start: int = 0, drop_last: bool = False) -> list[Rows]:
+    """Split rows into batches.
 
     Args:
-        rows: In order, or clips.
-        size: Frames a batch, or clips.
-        start: Batches to leave out at the beginning.
-        whole: Leave out a last batch that is not full, unless it is the only one.
+        rows: Rows in order, or clips.
+        size: Frames or clips per batch.
+        start: Number of batches to skip.
+        drop_last: Drop an incomplete last batch, unless it is the only one.
     """
-    end = len(rows) - len(rows) % size if whole and len(rows) >= size else len(rows)
+    end = len(rows) - len(rows) % size if drop_last and len(rows) >= size else len(rows)
     return [rows[i : min(i + size, end)] for i in range(start * size, end, size)]
 
 
 def read(
     data: ProtocolDataset, modalities: Iterable[Modality], rows: Rows, *, landmarks: bool = False, pin: bool = False
 ) -> RawBatch:
-    """Read one batch; see :func:`stream`."""
+    """Read one batch; see :func:`iter_batches`."""
     frames = clips.image_rows(rows)
 
     def tensor(values: npt.NDArray[Any]) -> Tensor:
@@ -85,20 +85,20 @@ def iter_batches(
     landmarks: bool = False,
     pin: bool = False,
 ) -> Iterator[RawBatch]:
-    """Read batches in order, a few ahead of their use.
+    """Read batches in order and prefetch the next ones.
 
     Args:
-        data: Where from.
-        modalities: Which images.
-        batches: Which frames.
-        landmarks: Read their facial points too; the store has them.
-        pin: Put them into page-locked memory, for a quick copy to a GPU.
+        data: Data set.
+        modalities: Modalities of the images.
+        batches: Rows of each batch.
+        landmarks: Read landmarks too; the store must have them.
+        pin: Use page-locked memory, for a fast copy to a GPU.
     """
-    waiting: deque[Future[RawBatch]] = deque()
+    pending: deque[Future[RawBatch]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
         for rows in batches:
-            waiting.append(reader.submit(read, data, modalities, rows, landmarks=landmarks, pin=pin))
-            if len(waiting) > _AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(reader.submit(read, data, modalities, rows, landmarks=landmarks, pin=pin))
+            if len(pending) > _PREFETCH:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

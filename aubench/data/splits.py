@@ -1,4 +1,4 @@
-"""Who trains, who validates, who is tested: frames of a store by role, disjoint in subjects."""
+"""Training, validation and test frames of each fold, disjoint in subjects."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class FoldSplit:
-    """The frames of one fold, as row numbers of the store's frame table, ascending.
+    """Frames of one fold, as ascending row numbers of the store's frame table.
 
     Attributes:
-        fold: Its number, from 1.
-        train: What the method learns from.
-        val: What chooses the epoch; empty where nothing is chosen on validation subjects.
-        test: What is scored.
+        fold: Number of the fold, from 1.
+        train: Training frames.
+        val: Validation frames, which select the epoch; empty without validation subjects.
+        test: Test frames.
     """
 
     fold: int
@@ -33,19 +33,19 @@ class FoldSplit:
 
 
 class ProtocolDataset:
-    """The labelled frames of a store, under a protocol.
+    """Frames of a store under a protocol.
 
     Args:
-        store: The dataset.
-        protocol: Says which AUs, which subjects, which folds.
+        store: Store of the data set.
+        protocol: AUs, subjects and folds.
 
     Attributes:
         labels: int8 (frames, AUs).
-        subjects: Of each frame.
-        sequences: Of each frame, by number.
+        subjects: Subject of each frame.
+        sequences: Number of the sequence of each frame.
 
     Raises:
-        DataError: The store lacks a subject, a modality or an AU that the protocol needs.
+        DataError: The store has no frames of a subject, no images of a modality or no labels of an AU.
     """
 
     def __init__(self, store: Store, protocol: Protocol) -> None:
@@ -58,49 +58,45 @@ class ProtocolDataset:
         self._labelled = store.frames["labelled"].to_numpy(bool)
 
     def names(self, rows: Rows) -> list[tuple[str, str, int]]:
-        """Subject, sequence and number of some frames."""
-        found = self.store.frames.iloc[rows]
-        return list(zip(found["subject"], found["sequence"], found["frame"].tolist(), strict=True))
+        """Return subject, sequence and number of frames."""
+        frames = self.store.frames.iloc[rows]
+        return list(zip(frames["subject"], frames["sequence"], frames["frame"].tolist(), strict=True))
 
     def labelled_rows(self, subjects: frozenset[str] | set[str]) -> Rows:
-        """Labelled frames of some subjects."""
+        """Return the labelled frames of subjects."""
         return np.flatnonzero(self._labelled & np.isin(self.subjects, sorted(subjects)))
 
     def all_rows(self, subjects: frozenset[str] | set[str]) -> Rows:
-        """All frames of some subjects, those without labels included."""
+        """Return all frames of subjects, also those without labels."""
         return np.flatnonzero(np.isin(self.subjects, sorted(subjects)))
 
     def without_labels(self, rows: Rows) -> ProtocolDataset:
-        """The same frames but for some, of which nobody gets to see images, points or labels.
-
-        Args:
-            rows: Those frames.
-        """
-        rest = copy.copy(self)
-        rest.store = self.store.without_labels(rows)
-        rest.labels, rest._labelled = self.labels.copy(), self._labelled.copy()
-        rest.labels[rows], rest._labelled[rows] = -1, False
-        return rest
+        """Return a copy without access to the images, landmarks and labels of some frames."""
+        view = copy.copy(self)
+        view.store = self.store.without_labels(rows)
+        view.labels, view._labelled = self.labels.copy(), self._labelled.copy()
+        view.labels[rows], view._labelled[rows] = -1, False
+        return view
 
     @property
     def count(self) -> int:
-        """How many labelled frames the protocol's subjects have."""
+        """Number of labelled frames of the protocol's subjects."""
         return len(self.labelled_rows(self.protocol.subjects))
 
     @property
     def variant(self) -> str | None:
-        """Name of the known variant of the dataset with this many labelled frames."""
+        """Name of the data set's variant with this number of labelled frames."""
         return {count: name for name, count in self.protocol.variants.items()}.get(self.count)
 
     def split(self, fold: int, *, validation: bool) -> FoldSplit:
-        """The roles of a fold.
+        """Return the frames of a fold.
 
         Args:
-            fold: Its number, from 1.
-            validation: Whether to take validation subjects out of the training parts.
+            fold: Number of the fold, from 1.
+            validation: Whether to hold out validation subjects of the training parts.
 
         Raises:
-            UsageError: There are none to take out.
+            UsageError: There are too few training subjects to hold out any.
         """
         training = self.protocol.train_subjects(fold)
         val = self._validation_subjects(fold, sorted(training)) if validation else frozenset()
@@ -108,16 +104,15 @@ class ProtocolDataset:
         return FoldSplit(fold, self.labelled_rows(training - val), self.labelled_rows(val), self.labelled_rows(test))
 
     def prevalence(self, rows: Rows) -> dict[str, tuple[int, int]]:
-        """Per AU, how many of some frames are positive and how many are known."""
+        """Return the numbers of positive and of known labels among some frames by AU."""
         labels = self.labels[rows]
         counted = zip((labels == 1).sum(0).tolist(), (labels >= 0).sum(0).tolist(), strict=True)
         return {f"AU{au}": pair for au, pair in zip(self.protocol.aus, counted, strict=True)}
 
     def _validation_subjects(self, fold: int, training: list[str]) -> frozenset[str]:
-        """The subject-exclusive draw whose AU rates are nearest to those of all training subjects.
+        """Return the subject-exclusive draw whose AU rates are nearest to those of all training subjects.
 
-        The draws depend on the protocol and the fold alone, so every method, seed and choice of modalities meets the
-        same.
+        The draws depend on the protocol and the fold alone, so all methods, seeds and modalities share them.
         """
         from sklearn.model_selection import GroupShuffleSplit
 
@@ -152,5 +147,5 @@ def _require(store: Store, protocol: Protocol) -> None:
         raise DataError(
             f"lacks {len(absent)} of the {len(protocol.subjects)} subjects of {protocol.name} ({names})",
             where=store.path,
-            hint="prepare the whole delivery",
+            hint="prepare the complete delivery",
         )

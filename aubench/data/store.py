@@ -1,12 +1,12 @@
-"""A prepared dataset: what ``prepare`` writes and everything after it reads.
+"""Store: the prepared form of a data set, with images, labels and digests.
 
 A store is a folder::
 
     store.json       dataset, version, image size, crop, channel meaning, SHA-256 of every array, digest
-    frames.parquet   one row a frame (see :data:`FRAME_COLUMNS`), then one int8 column ``AU<n>`` per coded AU
+    frames.parquet   one row per frame (see :data:`FRAME_COLUMNS`), then one int8 column ``AU<n>`` per coded AU
     arrays/<subject>/<sequence>.<modality>.npy   uint8 (F, H, W, C), memory-mapped when read
-    arrays/<subject>/<sequence>.landmarks.npy    float32 (F, L, 2), where the data set has them
-    skipped.csv      what was left out and why (subject, sequence, frame, reason)
+    arrays/<subject>/<sequence>.landmarks.npy    float32 (F, L, 2), if the data set has them
+    skipped.csv      skipped frames and files (subject, sequence, frame, reason)
     sequences.csv    counts and choices per sequence
 """
 
@@ -37,33 +37,33 @@ SCHEMA = 1
 FRAME_COLUMNS = {
     "subject": "str",  # F001
     "sequence": "str",  # T1
-    "frame": "int32",  # the dataset's own number of the instant
+    "frame": "int32",  # number of the frame in the data set
     "row": "int32",  # row of the sequence's arrays
-    "source": "str",  # the image it came from, relative to the delivered tree
-    "labelled": "bool",  # whether the dataset codes this frame at all
+    "source": "str",  # source image, relative to the delivered tree
+    "labelled": "bool",  # whether the data set codes this frame
     "missing": "str",  # letters of modalities without an image here (their pixels are 0), e.g. "D"
 }
 """Columns of ``frames.parquet`` before the labels, with their types."""
 
 LANDMARKS = "landmarks"
-"""What an array of points has in the place of its modality's name."""
+"""Kind of an array of landmarks, instead of a modality."""
 
 _STAMP = ".verified.json"
 
 
 class StoreInfo(BaseModel):
-    """What ``store.json`` says.
+    """Content of ``store.json``.
 
     Attributes:
-        dataset: Name of the dataset.
-        version: Version of the reader's (or renderer's) output; a change in pixels changes it.
+        dataset: Name of the data set.
+        version: Version of the reader or renderer; a change in pixels changes it.
         size: Height and width of every image.
-        modalities: What each modality's channels mean.
-        crop: How the face was cropped, in words a reader of the record can repeat.
-        landmarks: How many points each frame has (see :mod:`aubench.core.landmarks`); None without.
+        modalities: Meaning of the channels of each modality.
+        crop: Description of the face crop.
+        landmarks: Number of landmarks per frame (see :mod:`aubench.core.landmarks`); None without.
         arrays: SHA-256 of each array file, by path relative to the store.
         frames: SHA-256 of the frame table's values.
-        digest: SHA-256 of all of the above.
+        digest: SHA-256 of all other fields.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -81,47 +81,47 @@ class StoreInfo(BaseModel):
 
     @staticmethod
     def with_digest(**fields: Any) -> StoreInfo:
-        """Make one whose digest is that of its fields."""
+        """Create an instance with the digest of its fields."""
         info = StoreInfo(digest="", **fields)
         return info.model_copy(update={"digest": info.computed_digest()})
 
     def computed_digest(self) -> str:
-        """The digest that the other fields yield."""
+        """Return the digest of the other fields."""
         return hashing.hash_json(self.model_dump(mode="json", exclude={"digest"}, exclude_none=True))
 
 
 def array_path(subject: str, sequence: str, kind: str) -> str:
-    """Path of a sequence's array of some modality, or of its landmarks, relative to its store."""
+    """Return the path, relative to the store, of a sequence's array of a modality or of landmarks."""
     return f"arrays/{subject}/{sequence}.{kind}.npy"
 
 
 def table_digest(frames: pd.DataFrame) -> str:
-    """SHA-256 of a frame table's names and values, whatever file format holds it."""
-    total = hashlib.sha256()
+    """Return the SHA-256 of a frame table's names and values, independent of the file format."""
+    digest = hashlib.sha256()
     for name in frames.columns:
         column = frames[name]
-        total.update(f"\n{name}\n".encode())
+        digest.update(f"\n{name}\n".encode())
         if pd.api.types.is_string_dtype(column):
-            total.update("\n".join(column).encode())
+            digest.update("\n".join(column).encode())
         else:
-            total.update(column.to_numpy(np.int64).tobytes())
-    return total.hexdigest()
+            digest.update(column.to_numpy(np.int64).tobytes())
+    return digest.hexdigest()
 
 
 def default_root() -> Path:
-    """Where stores live unless ``--store`` or ``AUBENCH_STORES`` says otherwise."""
-    chosen = os.environ.get("AUBENCH_STORES")
-    return Path(chosen) if chosen else Path(platformdirs.user_data_dir("aubench")) / "stores"
+    """Return the default folder of stores, which ``AUBENCH_STORES`` overrides."""
+    folder = os.environ.get("AUBENCH_STORES")
+    return Path(folder) if folder else Path(platformdirs.user_data_dir("aubench")) / "stores"
 
 
 class Store:
-    """A prepared dataset, opened for reading.
+    """A prepared data set, opened for reading.
 
     Args:
-        path: The store's folder.
+        path: Folder of the store.
 
     Raises:
-        DataError: There is no store, or it is not whole.
+        DataError: There is no store, or it is incomplete.
     """
 
     def __init__(self, path: Path) -> None:
@@ -132,7 +132,7 @@ class Store:
 
     @cached_property
     def aus(self) -> tuple[int, ...]:
-        """The AUs that the store has label columns for."""
+        """AUs with a label column."""
         return tuple(int(name[2:]) for name in self.frames.columns if name.startswith("AU"))
 
     @cached_property
@@ -158,81 +158,77 @@ class Store:
         return self._open[kind, index]
 
     def read(self, modality: Modality, frames: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Images of some frames.
+        """Return the images of frames.
 
         Args:
-            modality: Which image of each frame.
+            modality: Modality of the images.
             frames: Row numbers of ``self.frames``.
 
         Returns:
-            uint8 (N, H, W, C), in the order asked for.
+            uint8 (N, H, W, C), in the requested order.
         """
         size = self.info.size
-        return self._filled(np.empty((len(frames), size, size, modality.channels), np.uint8), modality, frames)
+        return self._fill(np.empty((len(frames), size, size, modality.channels), np.uint8), modality, frames)
 
     def landmarks(self, frames: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Points of some frames of a store that has them.
+        """Return the landmarks of frames of a store that has them.
 
         Args:
             frames: Row numbers of ``self.frames``.
 
         Returns:
-            float32 (N, L, 2) columns and rows, 0 to 1 from edge to edge of the image, NaN where unknown.
+            float32 (N, L, 2) columns and rows, 0 to 1 from edge to edge of the image, NaN if unknown.
         """
-        return self._filled(np.empty((len(frames), self.landmark_count, 2), np.float32), LANDMARKS, frames)
+        return self._fill(np.empty((len(frames), self.landmark_count, 2), np.float32), LANDMARKS, frames)
 
     @property
     def landmark_count(self) -> int:
-        """L: how many points each frame has; 0 without."""
+        """Number L of landmarks per frame; 0 without."""
         return self.info.landmarks or 0
 
     def without_labels(self, frames: Sequence[int] | np.ndarray) -> Store:
-        """The same store, but some frames have no labels and cannot be read.
+        """Return a copy in which some frames (row numbers) have no labels and cannot be read."""
+        view = copy.copy(self)
+        view._withheld = self._withheld | {int(frame) for frame in frames}
+        view.frames = self.frames.copy()
+        view.frames.loc[view.frames.index[frames], [f"AU{au}" for au in self.aus]] = -1
+        view.frames.loc[view.frames.index[frames], "labelled"] = False
+        return view
 
-        Args:
-            frames: Row numbers of ``self.frames``.
-        """
-        rest = copy.copy(self)
-        rest._withheld = self._withheld | {int(frame) for frame in frames}
-        rest.frames = self.frames.copy()
-        rest.frames.loc[rest.frames.index[frames], [f"AU{au}" for au in self.aus]] = -1
-        rest.frames.loc[rest.frames.index[frames], "labelled"] = False
-        return rest
-
-    def _filled(self, values: np.ndarray, kind: str, frames: Sequence[int] | np.ndarray) -> np.ndarray:
+    def _fill(self, values: np.ndarray, kind: str, frames: Sequence[int] | np.ndarray) -> np.ndarray:
         if not self._withheld.isdisjoint(map(int, frames) if self._withheld else ()):
-            raise DataError("frames of the test role are out of reach here", where=self.path)
+            raise DataError("test frames cannot be read during training", where=self.path)
         sequence, row, _ = self._locate
         for i, frame in enumerate(frames):
             values[i] = self._array(kind, int(sequence[frame]))[row[frame]]
         return values
 
     def verify(self, *, full: bool, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Prove that every array is what ``store.json`` says.
+        """Compare every array with its digest in ``store.json``.
 
         Args:
-            full: Read every byte. Otherwise a file that has neither changed in size nor been written
-                to since it was last proven is taken as proven.
-            progress: Called with files done and files in all.
+            full: Read all files. Otherwise skip files whose size and modification time have not changed since
+                the last check.
+            progress: Called with the numbers of checked and of all files.
 
         Raises:
-            DataError: A file is missing or differs; it is named.
+            DataError: A file is missing or differs; the message names it.
         """
         stamp = self.path / _STAMP
-        proven = {} if full else _read_stamp(stamp)
-        now: dict[str, list[int]] = {}
+        verified = {} if full else _read_stamp(stamp)
+        current: dict[str, list[int]] = {}
         for done, (name, expected) in enumerate(self.info.arrays.items()):
             progress(done, len(self.info.arrays))
             path = self.path / name
             if not path.is_file():
                 raise DataError("is missing from the store", where=path, hint=_REMAKE)
             status = path.stat()
-            now[name] = [status.st_size, status.st_mtime_ns]
-            if proven.get(name) != now[name] and hashing.hash_file(path) != expected:
+            current[name] = [status.st_size, status.st_mtime_ns]
+            if verified.get(name) != current[name] and hashing.hash_file(path) != expected:
                 raise DataError("has changed since the store was made", where=path, hint=_REMAKE)
         progress(len(self.info.arrays), len(self.info.arrays))
-        if now != proven:
-            _write_stamp(stamp, now)
+        if current != verified:
+            _write_stamp(stamp, current)
 
 
 _REMAKE = "delete the store and make it again with `aubench data prepare`"
@@ -256,7 +252,7 @@ def _read_frames(path: Path, info: StoreInfo) -> pd.DataFrame:
     file = path / "frames.parquet"
     try:
         frames = pd.read_parquet(file)
-    except Exception as error:  # pyarrow raises many kinds on a damaged file
+    except Exception as error:  # pyarrow raises many types for a damaged file
         raise DataError(f"cannot be read ({type(error).__name__})", where=file, hint=_REMAKE) from None
     if table_digest(frames) != info.frames:
         raise DataError("has changed since the store was made", where=file, hint=_REMAKE)
@@ -271,5 +267,5 @@ def _read_stamp(path: Path) -> dict[str, list[int]]:
 
 
 def _write_stamp(path: Path, content: dict[str, list[int]]) -> None:
-    with contextlib.suppress(OSError):  # a read-only store is proven anew each time
+    with contextlib.suppress(OSError):  # a read-only store is verified each time
         atomic.write_json(path, content)

@@ -1,4 +1,4 @@
-"""Writing a store: sequence by sequence, in any order, by any number of processes, resumable."""
+"""Resumable writer of stores: sequences in any order, from any number of processes."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from aubench.data.store import FRAME_COLUMNS, LANDMARKS, Store, StoreInfo, array
 
 @dataclass(frozen=True)
 class Sequence:
-    """One sequence, ready for the store.
+    """A sequence of the store.
 
     Attributes:
-        subject: The person.
-        sequence: The recorded task.
+        subject: Name of the subject.
+        sequence: Name of the recorded task.
         images: uint8 (F, H, W, C) by modality.
-        frames: F rows: ``frame``, ``source``, ``labelled``, ``missing`` and the ``AU<n>`` columns.
-        landmarks: float32 (F, L, 2) as :meth:`Store.landmarks` gives them; all sequences of a store have them, or none.
-        skipped: What was left out: (frame number, reason).
-        notes: Counts and choices that the closing table sums up, by name.
+        frames: Table of F rows: ``frame``, ``source``, ``labelled``, ``missing`` and the ``AU<n>`` columns.
+        landmarks: float32 (F, L, 2) as :meth:`Store.landmarks` returns them; for all sequences of a store or for none.
+        skipped: Frame number and reason of each skipped frame or file.
+        notes: Counts and choices for ``sequences.csv``, by name.
     """
 
     subject: str
@@ -44,15 +44,14 @@ class Sequence:
 
 
 class StoreWriter:
-    """A store in the making, in ``<path>.partial`` until it is whole.
+    """Writer of a store, in ``<path>.partial`` until it is complete.
 
     Args:
-        path: Where the store shall be.
-        plan: All that decides its bytes (source, size, options). Going on with a half-made store needs
-            the same plan.
+        path: Folder of the new store.
+        plan: Settings that decide its bytes (source, size, options). A partial store is resumed with the same plan.
 
     Raises:
-        DataError: A store is there already, or a half-made one with another plan.
+        DataError: A store exists already, or a partial one with another plan.
     """
 
     def __init__(self, path: Path, plan: Mapping[str, object]) -> None:
@@ -61,17 +60,17 @@ class StoreWriter:
             raise DataError("a store is here already", where=path, hint="delete it first, or choose another --store")
         if path.exists() and (not path.is_dir() or path.is_mount() or any(path.iterdir())):
             raise DataError("is not an empty folder", where=path, hint="name one inside it with --store")
-        there = self.partial / "plan.json"
-        if there.exists() and json.loads(there.read_text()) != json.loads(json.dumps(plan)):
+        plan_path = self.partial / "plan.json"
+        if plan_path.exists() and json.loads(plan_path.read_text()) != json.loads(json.dumps(plan)):
             raise DataError("was begun with other options", where=self.partial, hint="delete it, or repeat its options")
-        atomic.write_json(there, plan)
+        atomic.write_json(plan_path, plan)
 
     def has(self, subject: str, sequence: str) -> bool:
-        """Whether this sequence is written already."""
+        """Return whether this sequence is written already."""
         return self._partial_path(subject, sequence).exists()
 
     def add(self, item: Sequence) -> None:
-        """Write one sequence; safe to call from several processes for different sequences."""
+        """Write a sequence; safe to call from several processes for different sequences."""
         kinds: dict[str, np.ndarray] = {m: np.ascontiguousarray(x, np.uint8) for m, x in item.images.items()}
         if item.landmarks is not None:
             kinds[LANDMARKS] = np.ascontiguousarray(item.landmarks, np.float32)
@@ -86,14 +85,14 @@ class StoreWriter:
         part = self._partial_path(item.subject, item.sequence)
         with atomic.atomic_write(part.with_suffix(".parquet")) as file:
             frames.to_parquet(file, index=False)
-        said = {
+        summary = {
             "subject": item.subject,
             "sequence": item.sequence,
             "arrays": arrays,
             "skipped": item.skipped,
             "notes": item.notes,
         }
-        atomic.write_json(part, said)
+        atomic.write_json(part, summary)
 
     def finish(
         self,
@@ -105,17 +104,17 @@ class StoreWriter:
         crop: str,
         landmarks: int | None = None,
     ) -> Store:
-        """Put the parts together and move the store to its place; see :class:`StoreInfo` for what it is told.
+        """Join the sequences and move the store to its path; see :class:`StoreInfo` for the arguments.
 
         Returns:
-            The store, opened.
+            Store.
 
         Raises:
-            DataError: Not one sequence was written.
+            DataError: No sequence was written.
         """
         parts = sorted((self.partial / "parts").glob("*.json"), key=_natural)
-        said = [json.loads(part.read_text()) for part in parts]
-        if not any(one["arrays"] for one in said):
+        summaries = [json.loads(part.read_text()) for part in parts]
+        if not any(summary["arrays"] for summary in summaries):
             raise DataError(
                 "not one frame could be used", where=self.partial, hint="check that --source is the delivered tree"
             )
@@ -127,21 +126,21 @@ class StoreWriter:
             modalities=dict(modalities),
             crop=crop,
             landmarks=landmarks,
-            arrays={name: sha for one in said for name, sha in sorted(one["arrays"].items())},
+            arrays={name: sha for summary in summaries for name, sha in sorted(summary["arrays"].items())},
             frames=table_digest(frames),
         )
         with atomic.atomic_write(self.partial / "frames.parquet") as file:
             frames.to_parquet(file, index=False)
-        skipped = [(one["subject"], one["sequence"], *row) for one in said for row in one["skipped"]]
-        notes = [{"subject": one["subject"], "sequence": one["sequence"], **one["notes"]} for one in said]
+        skipped = [(s["subject"], s["sequence"], *row) for s in summaries for row in s["skipped"]]
+        notes = [{"subject": s["subject"], "sequence": s["sequence"], **s["notes"]} for s in summaries]
         _write_csv(
             self.partial / "skipped.csv", pd.DataFrame(skipped, columns=["subject", "sequence", "frame", "reason"])
         )
         _write_csv(self.partial / "sequences.csv", pd.DataFrame(notes))
         atomic.write_text(self.partial / "store.json", info.model_dump_json(indent=2, exclude_none=True) + "\n")
-        for left in self.partial.rglob(".*.tmp"):  # by a process that was killed while writing
-            left.unlink()
-        self.partial.replace(self.path)  # whole from here on: what is no longer needed goes last
+        for remnant in self.partial.rglob(".*.tmp"):  # of a process that was killed while writing
+            remnant.unlink()
+        self.partial.replace(self.path)  # complete from here on
         shutil.rmtree(self.path / "parts")
         (self.path / "plan.json").unlink()
         return Store(self.path)

@@ -1,4 +1,4 @@
-"""From stored bytes to what a method sees: resize, crop, mirror, normalise, as batched tensor work."""
+"""Batched preprocessing of stored images: resize, crop, mirror, normalise."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def resize(images: UInt8[Tensor, "n h w c"], size: int) -> Tensor:
-    """Images of another size (N, size, size, C): uint8 as they are where the size fits, else float 0 to 255.
+    """Resize images to (N, size, size, C): unchanged uint8 if the size fits, otherwise float 0 to 255.
 
-    Shrinking averages, growing interpolates.
+    Integer reduction averages, other factors interpolate.
     """
     if images.shape[1] == size:
         return images
@@ -37,14 +37,14 @@ def resize(images: UInt8[Tensor, "n h w c"], size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class CropParams:
-    """What part of its image each frame or clip of a batch shows.
+    """Crops of the frames or clips of a batch.
 
     Attributes:
-        size: Side in pixels that images are resized to first.
-        crop: Side of the part.
-        top: Its first row, (N,).
-        left: Its first column, (N,).
-        mirrored: Whether it is mirrored, (N,).
+        size: Side in pixels to which images are resized first.
+        crop: Side of the crop.
+        top: First row, (N,).
+        left: First column, (N,).
+        mirrored: Whether the crop is mirrored, (N,).
     """
 
     size: int
@@ -55,14 +55,14 @@ class CropParams:
 
 
 def random_crops(count: int, size: int, crop: int, *, flip: bool, generator: torch.Generator) -> CropParams:
-    """Crops at random, half of them mirrored.
+    """Draw random crops, half of them mirrored.
 
     Args:
         count: N, frames or clips.
         size: Side in pixels to resize to first.
         crop: Side of the crop.
         flip: Whether to mirror.
-        generator: Lives on the CPU; three draws a frame or clip.
+        generator: CPU generator, which yields three numbers per frame or clip.
     """
     top, left = torch.randint(0, size - crop + 1, (2, count), generator=generator)
     mirrored = torch.rand(count, generator=generator) < 0.5
@@ -70,11 +70,11 @@ def random_crops(count: int, size: int, crop: int, *, flip: bool, generator: tor
 
 
 def random_crop_views(stored: Stored, windows: CropParams) -> dict[Modality, Tensor]:
-    """What is trained on, the same part in all modalities of a frame or clip.
+    """Return the training views, with the same crop in all modalities of a frame or clip.
 
     Args:
-        stored: Images by modality as the store holds them, (N, H, W, C) or (N, T, H, W, C).
-        windows: Of each frame or clip.
+        stored: Images by modality as stored, (N, H, W, C) or (N, T, H, W, C).
+        windows: Crop of each frame or clip.
 
     Returns:
         Float (N, C, crop, crop) or (N, T, C, crop, crop) in [-1, 1], in channels-last memory.
@@ -88,41 +88,41 @@ def random_crop_views(stored: Stored, windows: CropParams) -> dict[Modality, Ten
     frames = torch.arange(count * each, device=device)[:, None, None]
 
     def view(images: Tensor) -> Tensor:
-        cut = normalize(resize(images.flatten(0, -4), windows.size)[frames, rows, columns])
-        return cut.view(*images.shape[:-3], *cut.shape[1:])
+        views = normalize(resize(images.flatten(0, -4), windows.size)[frames, rows, columns])
+        return views.view(*images.shape[:-3], *views.shape[1:])
 
     return {m: view(images) for m, images in stored.items()}
 
 
 def landmarks_in_views(landmarks: Float[Tensor, "n *t l 2"], windows: CropParams) -> Float[Tensor, "n *t l 2"]:
-    """Where the facial points of stored images are in their views; in a mirror, left and right change places.
+    """Convert the landmarks of stored images to their views; mirrored ones swap left and right.
 
     Args:
         landmarks: Columns and rows, 0 to 1 from edge to edge of the stored image.
-        windows: Of each frame or clip.
+        windows: Crop of each frame or clip.
 
     Returns:
-        Columns and rows, -1 to 1 from edge to edge of the view, beyond where it does not show them; NaN stays NaN.
+        Columns and rows, -1 to 1 from edge to edge of the view, outside that range if not visible; NaN for NaN.
     """
     each = (-1, *[1] * (landmarks.ndim - 2))
     corner = torch.stack([windows.left, windows.top], 1).view(*each, 2).to(landmarks.device)
-    placed = (landmarks * windows.size - corner) * (2 / windows.crop) - 1
-    swapped = placed[..., MIRRORED, :] * placed.new_tensor([-1, 1])
-    return torch.where(windows.mirrored.view(*each, 1).to(landmarks.device), swapped, placed)
+    points = (landmarks * windows.size - corner) * (2 / windows.crop) - 1
+    swapped = points[..., MIRRORED, :] * points.new_tensor([-1, 1])
+    return torch.where(windows.mirrored.view(*each, 1).to(landmarks.device), swapped, points)
 
 
 def center_crop(stored: Stored, size: int, crop: int) -> dict[Modality, Tensor]:
-    """What is scored: the centre crop, as :func:`views` gives it."""
-    at = (size - crop) // 2
-    inside = slice(at, at + crop)
+    """Return the evaluation views: the centre crop, in the format of :func:`random_crop_views`."""
+    start = (size - crop) // 2
+    window = slice(start, start + crop)
 
     def view(images: Tensor) -> Tensor:
-        views = normalize(resize(images.flatten(0, -4), size)[:, inside, inside])
+        views = normalize(resize(images.flatten(0, -4), size)[:, window, window])
         return views.view(*images.shape[:-3], *views.shape[1:])
 
     return {m: view(images) for m, images in stored.items()}
 
 
 def normalize(images: Tensor) -> Float[Tensor, "n c h w"]:
-    """Values 0 to 255 as -1 to 1, channels second."""
+    """Convert values 0 to 255 to -1 to 1, channels second."""
     return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)

@@ -45,7 +45,7 @@ class TrainContext:
     """Where a fold is trained: what its parts share.
 
     Attributes:
-        plan: The run.
+        config: The run.
         fold: Number of the fold.
         data: The store's frames.
         fabric: Device and precision.
@@ -53,7 +53,7 @@ class TrainContext:
         report: Told of each finished epoch.
     """
 
-    plan: RunConfig
+    config: RunConfig
     fold: int
     data: ProtocolDataset
     fabric: Fabric
@@ -90,7 +90,7 @@ class Trainer:
     """
 
     def __init__(self, place: TrainContext, part: TrainPhase, history: TrainState) -> None:
-        self.plan, self.data, self.fabric, self.method = place.plan, place.data, place.fabric, place.method
+        self.config, self.data, self.fabric, self.method = place.config, place.data, place.fabric, place.method
         self.context, self.phase, self.folder = place, part, part.folder
         self.state = history
         self._saved_at = time.monotonic()
@@ -140,8 +140,8 @@ class Trainer:
     def _epoch(self, stage: Stage, optimizer: Any) -> None:
         history = self.state
         order = self._order(stage)
-        steps = len(loader.split_batches(order, stage.batch_size, whole=True))
-        todo = loader.split_batches(order, stage.batch_size, start=history.step, whole=True)
+        steps = len(loader.split_batches(order, stage.batch_size, drop_last=True))
+        todo = loader.split_batches(order, stage.batch_size, start=history.step, drop_last=True)
         sums: dict[str, Tensor] = {k: torch.tensor(v, device=self.fabric.device) for k, v in history.sums.items()}
         begin, spent = time.perf_counter(), history.epoch_seconds
         self.method.train()
@@ -166,7 +166,7 @@ class Trainer:
 
     def _order(self, stage: Stage) -> Rows:
         """The frames, or clips, of the epoch that comes."""
-        seed, length = self._seed(stage, "data", self.state.epoch), self.plan.recipe_model.clip_length
+        seed, length = self._seed(stage, "data", self.state.epoch), self.config.recipe_model.clip_length
         if length is None:
             return loader.shuffled_epoch(self.phase.train, stage.frames_per_epoch, seed)
 
@@ -176,7 +176,7 @@ class Trainer:
         return clips.sample_clips(self.data, self.phase.train, length, stage.frames_per_epoch, seed, spans)
 
     def _step(self, stage: Stage, optimizer: Any, stored: loader.RawBatch, progress: Progress) -> dict[str, Tensor]:
-        recipe, device = self.plan.recipe_model, self.fabric.device
+        recipe, device = self.config.recipe_model, self.fabric.device
         generator = torch.Generator().manual_seed(self._seed(stage, "augmentation", progress.epoch, progress.step))
         torch.manual_seed(self._seed(stage, "noise", progress.epoch, progress.step))
         windows = transforms.random_crops(
@@ -201,11 +201,11 @@ class Trainer:
         return terms
 
     def _finish_epoch(self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float) -> None:
-        history, recipe = self.state, self.plan.recipe_model
+        history, recipe = self.state, self.config.recipe_model
         if bad := [name for name, value in losses.items() if not math.isfinite(value)]:
             raise Diverged(
                 f"loss term '{bad[0]}' is not finite in epoch {history.epoch + 1} of fold {self.context.fold}",
-                where=self.plan.entry.name,
+                where=self.config.entry.name,
                 hint="lower the learning rate",
             )
         begin = time.perf_counter()
@@ -265,7 +265,7 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _seed(self, stage: Stage, name: str, *when: int) -> int:
-        return derive(self.plan.seed, self.plan.protocol.seed, self.context.fold, stage.name, name, *when)
+        return derive(self.config.seed, self.config.protocol.seed, self.context.fold, stage.name, name, *when)
 
     @property
     def _on_gpu(self) -> bool:

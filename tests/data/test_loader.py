@@ -27,9 +27,9 @@ def test_epoch_draws_without_repetition_and_by_its_seed_alone():
 def test_batches_cut_all_rows_or_whole_batches_from_any_start():
     rows = np.arange(23)
     assert np.array_equal(np.concatenate(loader.split_batches(rows, 5)), rows)
-    assert [len(b) for b in loader.split_batches(rows, 5, whole=True)] == [5, 5, 5, 5]
-    assert [b[0] for b in loader.split_batches(rows, 5, start=2, whole=True)] == [10, 15]
-    assert [len(b) for b in loader.split_batches(rows, 50, whole=True)] == [23]
+    assert [len(b) for b in loader.split_batches(rows, 5, drop_last=True)] == [5, 5, 5, 5]
+    assert [b[0] for b in loader.split_batches(rows, 5, start=2, drop_last=True)] == [10, 15]
+    assert [len(b) for b in loader.split_batches(rows, 50, drop_last=True)] == [23]
 
 
 def test_stream_gives_batches_in_order_as_the_store_holds_them(data):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aubench.datasets.bp4d.crops import cut, steady, to_crop
+from aubench.datasets.bp4d.crops import crop_square, crop_transform, smooth_track
 
 NAN = [np.nan] * 4
 
@@ -20,7 +20,7 @@ def test_the_corners_of_the_square_become_the_corners_of_the_crop(column, row, s
     right = np.array([np.cos(angle), np.sin(angle)]) * side / 2
     down = np.array([-right[1], right[0]])
     corners = np.add([column, row], [-right - down, right - down, right + down])
-    turn = to_crop(np.array([column, row, side, angle]), size)
+    turn = crop_transform(np.array([column, row, side, angle]), size)
     there = corners @ turn[:, :2].T + turn[:, 2]
     assert np.allclose(there, [[0, 0], [size, 0], [size, size]], atol=1e-6 * size)
 
@@ -29,8 +29,8 @@ def test_the_corners_of_the_square_become_the_corners_of_the_crop(column, row, s
 @pytest.mark.parametrize("angle", [0.0, 0.3])
 def test_pixels_go_where_the_transform_says(side: float, angle: float) -> None:
     square = np.array([92.3, 140.8, side, angle])
-    crop = cut(dot(100, 150), square, 64)[..., 0].astype(float)
-    turn = to_crop(square, 64)
+    crop = crop_square(dot(100, 150), square, 64)[..., 0].astype(float)
+    turn = crop_transform(square, 64)
     expected = turn[:, :2] @ [100, 150] + turn[:, 2]
     y, x = np.mgrid[0:64, 0:64] + 0.5
     found = np.array([(crop * x).sum(), (crop * y).sum()]) / crop.sum()
@@ -39,30 +39,30 @@ def test_pixels_go_where_the_transform_says(side: float, angle: float) -> None:
 
 def test_a_square_of_whole_pixels_is_copied() -> None:
     image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)
-    assert (cut(image, np.array([30.0, 20.0, 32.0, 0.0]), 32) == image[4:36, 14:46]).all()
+    assert (crop_square(image, np.array([30.0, 20.0, 32.0, 0.0]), 32) == image[4:36, 14:46]).all()
 
 
 def test_shrinking_averages() -> None:
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 200
-    assert np.abs(cut(stripes, np.array([128.0, 128.0, 256.0, 0.0]), 64).astype(int) - 100).max() <= 1
+    assert np.abs(crop_square(stripes, np.array([128.0, 128.0, 256.0, 0.0]), 64).astype(int) - 100).max() <= 1
 
 
 def test_outside_the_photo_is_black() -> None:
-    crop = cut(np.full((40, 40, 3), 200, np.uint8), np.array([0.0, 20.0, 40.0, 0.0]), 40)
+    crop = crop_square(np.full((40, 40, 3), 200, np.uint8), np.array([0.0, 20.0, 40.0, 0.0]), 40)
     assert (crop[:, :18] == 0).all()
     assert (crop[:, 22:] == 200).all()
 
 
 def test_a_still_face_stays() -> None:
     track = np.tile([50.0, 60.0, 100.0, 0.1], (9, 1))
-    assert np.allclose(steady(track, np.arange(9)), track)
+    assert np.allclose(smooth_track(track, np.arange(9)), track)
 
 
 def test_gaps_are_filled_from_their_neighbours_in_time() -> None:
     track = np.array([NAN, [10.0, 0, 100, 0], NAN, [40.0, 0, 100, 0], NAN])
     frames = np.array([1, 2, 4, 5, 6])
-    filled = steady(track, frames)
+    filled = smooth_track(track, frames)
     assert np.isfinite(filled).all()
     assert 10 <= filled[:, 0].min() <= filled[:, 0].max() <= 40
     assert np.allclose(filled[:, 2], 100)
@@ -72,14 +72,14 @@ def test_gaps_are_filled_from_their_neighbours_in_time() -> None:
 def test_one_wrong_find_leaves_no_trace() -> None:
     track = np.tile([50.0, 60.0, 100.0, 0.0], (15, 1))
     track[7] = [90, 20, 160, 0]
-    assert np.allclose(steady(track, np.arange(15)), [50, 60, 100, 0])
+    assert np.allclose(smooth_track(track, np.arange(15)), [50, 60, 100, 0])
 
 
 def test_trembling_is_damped_and_motion_followed() -> None:
     rng = np.random.default_rng(1)
     path = np.linspace(100, 200, 100)
     track = np.stack([path + rng.normal(0, 2, 100), np.full(100, 80.0), 100 + rng.normal(0, 4, 100), np.zeros(100)], 1)
-    smooth = steady(track, np.arange(100))
+    smooth = smooth_track(track, np.arange(100))
     inner = slice(10, 90)
     assert np.abs(smooth[inner, 0] - path[inner]).max() < 3
     assert np.diff(smooth[:, 2]).std() < np.diff(track[:, 2]).std() / 10

@@ -4,14 +4,14 @@ import pytest
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.datasets.bp4d import extract as extraction
-from aubench.datasets.bp4d.extract import Options, extract
+from aubench.datasets.bp4d.extract import ImageOptions, extract
 from aubench.datasets.bp4d.labels import read_label_file
 from aubench.datasets.bp4d.layout import find_recordings
 
-OPTIONS = Options(size=48, offset="auto", depth=True, landmarks=None)
+OPTIONS = ImageOptions(size=48, offset="auto", depth=True, landmarks=None)
 
 
-def first(delivery, options: Options = OPTIONS):
+def first(delivery, options: ImageOptions = OPTIONS):
     return extract(find_recordings(delivery.root)[0], options)
 
 
@@ -104,7 +104,7 @@ def test_landmarks_take_the_place_of_the_detector(delivery, monkeypatch, tmp_pat
 
     monkeypatch.setattr(extraction, "read_landmarks", read)
     monkeypatch.setattr(extraction.face_detection, "track", lambda photos: pytest.fail("the detector was asked"))
-    made = first(delivery, Options(48, "auto", True, tmp_path))
+    made = first(delivery, ImageOptions(48, "auto", True, tmp_path))
     assert asked == [(tmp_path / "F001_T1.mat", [1, 2, 3, 4, 5])]
     assert made.images[Modality.VISUAL].shape == (5, 48, 48, 3)
     assert made.landmarks.shape == (5, 49, 2)
@@ -119,10 +119,10 @@ def test_lost_points_are_nan_and_a_sequence_without_any_is_left_out(delivery, mo
     points = np.stack([points_49(104.0, 140.0, 42.0)] * 5)
     points[1] = np.nan
     monkeypatch.setattr(extraction, "read_landmarks", lambda path, frames: points)
-    made = first(delivery, Options(48, "auto", False, tmp_path))
+    made = first(delivery, ImageOptions(48, "auto", False, tmp_path))
     assert np.isnan(made.landmarks).all((1, 2)).tolist() == [False, True, False, False, False]
     points[:] = np.nan
-    made = first(delivery, Options(48, "auto", False, tmp_path))
+    made = first(delivery, ImageOptions(48, "auto", False, tmp_path))
     assert (made.images, made.landmarks) == ({}, None)
     assert made.frames.empty
 

@@ -28,7 +28,7 @@ def test_reads_size_and_pixels(file: Path, flags: dict[str, int]) -> None:
     file.write_bytes(jpeg(60, 80, **flags))
     photo = Photo.read(file)
     assert (photo.height, photo.width) == (60, 80)
-    assert (photo.colour() == cv2.imread(str(file))[..., ::-1]).all()
+    assert (photo.decode_rgb() == cv2.imread(str(file))[..., ::-1]).all()
 
 
 @pytest.mark.parametrize("share", [0.02, 0.2, 0.5, 0.9, 0.99])
@@ -42,7 +42,7 @@ def test_part_of_a_jpeg_is_refused(file: Path, share: float) -> None:
 def test_the_end_of_a_thumbnail_is_not_the_end_of_the_photo(file: Path) -> None:
     data = with_segment(jpeg(200, 200), 0xE1, b"Exif\0\0" + jpeg(16, 16))
     file.write_bytes(data)
-    assert Photo.read(file).colour().shape == (200, 200, 3)
+    assert Photo.read(file).decode_rgb().shape == (200, 200, 3)
     file.write_bytes(data[: len(data) // 2])
     with pytest.raises(DataError, match="is cut short"):
         Photo.read(file)
@@ -57,7 +57,7 @@ def test_a_zero_filled_second_half_is_refused(file: Path) -> None:
 
 def test_what_follows_the_end_does_not_matter(file: Path) -> None:
     file.write_bytes(jpeg() + b"\0\0padding")
-    assert Photo.read(file).colour().shape == (60, 80, 3)
+    assert Photo.read(file).decode_rgb().shape == (60, 80, 3)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"<html>"])
@@ -76,7 +76,7 @@ def test_orientation_in_exif_does_not_turn_the_photo(file: Path) -> None:
     turned = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     file.write_bytes(with_segment(jpeg(60, 80), 0xE1, turned))
     assert cv2.imread(str(file)).shape == (80, 60, 3)
-    assert Photo.read(file).colour().shape == (60, 80, 3)
+    assert Photo.read(file).decode_rgb().shape == (60, 80, 3)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,6 @@ def test_orientation_in_exif_does_not_turn_the_photo(file: Path) -> None:
 )
 def test_grey_is_as_small_as_asked(file: Path, shorter: int, factor: int) -> None:
     file.write_bytes(jpeg(shorter, shorter + 10))
-    image, by = Photo.read(file).grey(200)
+    image, by = Photo.read(file).decode_grey(200)
     assert by == factor
     assert image.shape == (-(-shorter // by), -(-(shorter + 10) // by))

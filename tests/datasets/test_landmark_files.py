@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aubench.core.errors import DataError, UsageError
-from aubench.datasets.bp4d.landmark_files import face_track, landmarks_in_crop, points_of, read_landmarks, square_around
+from aubench.datasets.bp4d.landmark_files import (
+    dereference_points,
+    face_track,
+    landmarks_in_crop,
+    read_landmarks,
+    square_around,
+)
 
 
 def face() -> np.ndarray:
@@ -43,7 +49,7 @@ def test_a_turned_head_keeps_its_size() -> None:
 
 def test_each_frame_takes_its_own_points_and_lost_ones_none() -> None:
     content = {"a": face().T, "b": np.zeros((2, 1)), "c": face() + 100, "d": np.full((2, 49), np.nan)}
-    points = points_of(content, np.array([["a", "b", "c", "d"]]), [1, 2, 3, 4, 5, 0])
+    points = dereference_points(content, np.array([["a", "b", "c", "d"]]), [1, 2, 3, 4, 5, 0])
     assert np.allclose(points[0], face())
     assert np.allclose(points[2], face() + 100)
     assert np.isnan(points[[1, 3, 4, 5]]).all()

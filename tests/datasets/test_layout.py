@@ -29,14 +29,14 @@ def test_finds_sequences_however_the_folder_is_called(tmp_path: Path, folder: st
     touch(root / "AUCoding/AU_INT/AU06/F001_T1_AU06.csv")
     found = find_recordings([root, tmp_path][up])
     assert [(r.subject, r.sequence) for r in found] == [("F001", "T1"), ("M018", "T8")]
-    assert [r.label_files.name for r in found if r.label_files] == ["F001_T1.csv", "M018_T8.csv"]
+    assert [r.label_file.name for r in found if r.label_file] == ["F001_T1.csv", "M018_T8.csv"]
     assert found[1].meshes.keys() == {0}
 
 
 def test_finds_labels_beside_the_folder_of_sequences(tmp_path: Path) -> None:
     touch(tmp_path / "Sequences(2D+3D)/F001/T1/0000.jpg", tmp_path / "AUCoding/AU_OCC/F001_T1.csv")
     (found,) = find_recordings(tmp_path / "Sequences(2D+3D)")
-    assert found.label_files == tmp_path / "AUCoding/AU_OCC/F001_T1.csv"
+    assert found.label_file == tmp_path / "AUCoding/AU_OCC/F001_T1.csv"
 
 
 def test_reads_the_layout_of_the_fera_challenge(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_tasks_come_in_order_of_number(tmp_path: Path) -> None:
     touch(*(tmp_path / f"S/F001/{task}/0.jpg" for task in ("T10", "T2", "t1")), tmp_path / "AU_OCC/f001_t2.csv")
     found = find_recordings(tmp_path)
     assert [r.sequence for r in found] == ["T1", "T2", "T10"]
-    assert [r.label_files is None for r in found] == [True, False, True]
+    assert [r.label_file is None for r in found] == [True, False, True]
 
 
 def test_folders_of_other_sensors_are_no_sequences(tmp_path: Path) -> None:

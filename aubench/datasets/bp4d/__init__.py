@@ -1,1 +1,1 @@
-"""BP4D: reads a delivery and writes a store."""
+"""Reader of BP4D."""

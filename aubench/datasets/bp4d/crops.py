@@ -1,7 +1,7 @@
-"""From where the face is in each photo to a crop that follows it without trembling.
+"""Smoothed face tracks, and the crops that they define.
 
 A *square* is four numbers: centre column, centre row, side (pixels of the photo, first pixel from 0 to 1)
-and angle (radians, clockwise). A track is one square a frame, float64 (F, 4), NaN where no face was found.
+and angle (radians, clockwise). A track is one square per frame, float64 (F, 4), NaN without a detected face.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
-_OUTLIERS = 5  # frames of the median that takes out single wrong finds
+_OUTLIERS = 5  # frames of the median filter that removes single false detections
 _MOTION = 2.0  # frames (standard deviation): a head turns within half a second
-_SHAPE = 8.0  # side and angle change more slowly than place
+_SHAPE = 8.0  # side and angle change more slowly than the centre
 
 
-def steady(track: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Fill the gaps of a track from their neighbours in time and smooth it.
+def smooth_track(track: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Interpolate the gaps of a track and smooth it.
 
     Args:
-        track: (F, 4) squares, NaN where no face was found; at least one was.
+        track: (F, 4) squares, NaN without a detected face; at least one row holds numbers.
         frames: (F,) ascending frame numbers.
 
     Returns:
         (F, 4) without NaN.
     """
-    found = ~np.isnan(track[:, 0])
-    filled = np.stack([np.interp(frames, frames[found], column[found]) for column in track.T], axis=1)
-    calm = median_filter(filled, size=(min(_OUTLIERS, len(filled)), 1), mode="nearest")
-    place = gaussian_filter1d(calm[:, :2], _MOTION, axis=0, mode="nearest")
-    shape = gaussian_filter1d(calm[:, 2:], _SHAPE, axis=0, mode="nearest")
-    return np.concatenate([place, shape], axis=1)
+    detected = ~np.isnan(track[:, 0])
+    dense = np.stack([np.interp(frames, frames[detected], column[detected]) for column in track.T], axis=1)
+    dense = median_filter(dense, size=(min(_OUTLIERS, len(dense)), 1), mode="nearest")
+    centre = gaussian_filter1d(dense[:, :2], _MOTION, axis=0, mode="nearest")
+    shape = gaussian_filter1d(dense[:, 2:], _SHAPE, axis=0, mode="nearest")
+    return np.concatenate([centre, shape], axis=1)
 
 
-def to_crop(square: np.ndarray, size: int) -> np.ndarray:
-    """The similarity transform that takes a square of the photo to the whole crop.
+def crop_transform(square: np.ndarray, size: int) -> np.ndarray:
+    """Return the similarity transform from a square of the photo to the crop.
 
     Args:
         square: (4,) centre column, centre row, side, angle.
@@ -45,30 +45,29 @@ def to_crop(square: np.ndarray, size: int) -> np.ndarray:
     """
     column, row, side, angle = square
     cosine, sine = np.cos(angle) * size / side, np.sin(angle) * size / side
-    turn = np.array([[cosine, sine], [-sine, cosine]])
-    shift = size / 2 - turn @ [column, row]
-    return np.column_stack([turn, shift])
+    matrix = np.array([[cosine, sine], [-sine, cosine]])
+    return np.column_stack([matrix, size / 2 - matrix @ [column, row]])
 
 
-def cut(image: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
-    """Cut a square out of a photo and bring it to size.
+def crop_square(image: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
+    """Crop a square of a photo and resize it.
 
     Args:
         image: uint8 (H, W, C).
-        square: (4,), see above; what lies outside the photo becomes black.
+        square: (4,) centre column, centre row, side, angle; black outside the photo.
         size: Height and width of the crop.
 
     Returns:
         uint8 (size, size, C).
     """
-    turn = to_crop(square, size)
+    transform = crop_transform(square, size)
     height, width = image.shape[:2]
     ratio = size / square[2]
-    if ratio < 1:  # averaging first: a warp alone would skip pixels
-        smaller = max(round(width * ratio), 1), max(round(height * ratio), 1)
-        image = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
-        turn[:, :2] *= [width / smaller[0], height / smaller[1]]
+    if ratio < 1:  # average first; a warp alone would skip pixels
+        scaled = max(round(width * ratio), 1), max(round(height * ratio), 1)
+        image = cv2.resize(image, scaled, interpolation=cv2.INTER_AREA)
+        transform[:, :2] *= [width / scaled[0], height / scaled[1]]
     # cv2 counts from pixel centres, squares from pixel edges.
-    turn[:, 2] += turn[:, :2] @ [0.5, 0.5] - 0.5
-    cropped = cv2.warpAffine(image, turn, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
+    transform[:, 2] += transform[:, :2] @ [0.5, 0.5] - 0.5
+    cropped = cv2.warpAffine(image, transform, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(cropped)

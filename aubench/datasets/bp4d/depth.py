@@ -1,9 +1,9 @@
-"""From a face mesh to a depth map in the crop of its photo.
+"""Projection of a face mesh to a depth map in the crop of its photo.
 
-The texture coordinates of a scan say where in its photo each vertex is: column = u W, row = (1 - v) H. So the
-photo's crop is the depth map's crop too, whatever the camera was. Only the depth needs a direction: with x and
-y fitted to columns and rows, the handedness of the fit tells from which side along z the camera looks, and its
-scale how many pixels a unit is.
+The texture coordinates of a scan give the position of each vertex in its photo: column = u W, row = (1 - v) H.
+The photo and the depth map therefore share a crop, whatever the camera. Only the depth needs a direction: after
+a fit of x and y to columns and rows, the sign of its determinant gives the side along z from which the camera
+looks, and its scale gives the pixels per unit.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from aubench._util.jit import compiled
-from aubench.datasets.bp4d.crops import to_crop
+from aubench.datasets.bp4d.crops import crop_transform
 from aubench.datasets.bp4d.meshes import Mesh
 
-_REFERENCE = 144  # a face reaches further back (ears) than forward (nose) from its middle
+_REFERENCE = 144  # from its middle, a face extends further back (ears) than forward (nose)
 _RANGE = 0.65  # of the crop's side, about 12 cm: half a millimetre a grey level
 
 MEANING = (
@@ -23,21 +23,21 @@ MEANING = (
     " 1 and 255 include all beyond, 0 is no surface"
 )
 
-_EDGE = 1e-9  # so that rounding opens no gap between neighbours
-_MISFIT = 0.1  # of the mesh's extent: beyond that the texture coordinates are an atlas, not a photo
+_EDGE = 1e-9  # tolerance against gaps between neighbours
+_MISFIT = 0.1  # of the extent of the mesh; texture coordinates of an atlas exceed it
 
 
 def depth_map(mesh: Mesh, photo: tuple[int, int], square: np.ndarray, size: int) -> np.ndarray | str:
     """Project a mesh into a square of its photo.
 
     Args:
-        mesh: With texture coordinates.
+        mesh: Mesh with texture coordinates.
         photo: Height and width of the photo.
         square: (4,) centre column, centre row, side, angle (see :mod:`aubench.datasets.bp4d.crops`).
         size: Height and width of the map.
 
     Returns:
-        uint8 (size, size, 1) as :data:`MEANING` says; or in words why there is none.
+        uint8 (size, size, 1) with the values of :data:`MEANING`, or the reason why there is none.
     """
     if mesh.texture_triangles.min() < 0:
         return "the mesh has no texture coordinates"
@@ -46,9 +46,11 @@ def depth_map(mesh: Mesh, photo: tuple[int, int], square: np.ndarray, size: int)
     towards, misfit = _camera(mesh, points)
     if misfit > _MISFIT:
         return "the mesh's texture coordinates do not map it onto the photo"
-    turn = to_crop(square, size)
+    transform = crop_transform(square, size)
     nearness = mesh.vertices[:, 2] * (towards * size / square[2])
-    surface = z_buffer(points @ turn[:, :2].T + turn[:, 2], mesh.texture_triangles, nearness, mesh.triangles, size)
+    surface = z_buffer(
+        points @ transform[:, :2].T + transform[:, 2], mesh.texture_triangles, nearness, mesh.triangles, size
+    )
     middle = surface[size // 4 : -(size // 4), size // 4 : -(size // 4)]
     if not np.isfinite(middle).any():
         return "the mesh is not where the face is"
@@ -58,15 +60,15 @@ def depth_map(mesh: Mesh, photo: tuple[int, int], square: np.ndarray, size: int)
 
 
 def _camera(mesh: Mesh, points: np.ndarray) -> tuple[float, float]:
-    """Pixels of the photo per unit towards the camera along z (signed), and the fit's error (share of the extent)."""
-    seen = np.ascontiguousarray(points[mesh.texture_triangles[:, 0]].T)
+    """Return the signed pixels per unit of z towards the camera, and the error of the fit relative to the extent."""
+    pixels = np.ascontiguousarray(points[mesh.texture_triangles[:, 0]].T)
     space = np.ascontiguousarray(mesh.vertices[mesh.triangles[:, 0], :2].T)
-    seen, space = seen - seen.mean(axis=1, keepdims=True), space - space.mean(axis=1, keepdims=True)
-    fit, _, rank, _ = np.linalg.lstsq(space @ space.T, space @ seen.T, rcond=None)
-    extent = np.sqrt(np.square(seen).sum())
+    pixels, space = pixels - pixels.mean(axis=1, keepdims=True), space - space.mean(axis=1, keepdims=True)
+    fit, _, rank, _ = np.linalg.lstsq(space @ space.T, space @ pixels.T, rcond=None)
+    extent = np.sqrt(np.square(pixels).sum())
     if rank < 2 or extent == 0:
         return 0.0, np.inf
-    misfit = np.sqrt(np.square(seen - fit.T @ space).sum()) / extent
+    misfit = np.sqrt(np.square(pixels - fit.T @ space).sum()) / extent
     # Rows count downwards: x to the right and y up give a negative determinant, and then z comes nearer.
     area = float(np.linalg.det(fit))
     return float(np.sqrt(abs(area)) * -np.sign(area)), float(misfit)
@@ -76,17 +78,17 @@ def _camera(mesh: Mesh, points: np.ndarray) -> tuple[float, float]:
 def z_buffer(
     points: np.ndarray, corners: np.ndarray, nearness: np.ndarray, near_corners: np.ndarray, size: int
 ) -> np.ndarray:
-    """The nearest surface at each pixel centre.
+    """Return the nearest surface at each pixel centre.
 
     Args:
         points: float64 (T, 2) columns and rows; pixel (0, 0) spans 0 to 1.
-        corners: int (N, 3) rows of ``points``: the corners of each triangle.
-        nearness: float64 (V,); linear between corners (exact for a camera far away).
+        corners: int (N, 3) rows of ``points`` for the corners of each triangle.
+        nearness: float64 (V,), interpolated linearly between corners (exact for a distant camera).
         near_corners: int (N, 3) rows of ``nearness`` for the same corners.
         size: Height and width of the buffer.
 
     Returns:
-        float64 (size, size): the greatest nearness of any triangle there, -inf where there is none.
+        float64 (size, size): greatest nearness of any triangle, -inf without a triangle.
     """
     buffer = np.full((size, size), -np.inf)
     for n in range(len(corners)):
@@ -103,7 +105,7 @@ def z_buffer(
         for row in range(top, bottom):
             for column in range(left, right):
                 x, y = column + 0.5 - ax, row + 0.5 - ay
-                b, c = x * cy_c - y * cx_c, y * bx_b - x * by_b  # shares of the second and third corner
+                b, c = x * cy_c - y * cx_c, y * bx_b - x * by_b  # weights of the second and third corner
                 if b >= -_EDGE and c >= -_EDGE and b + c <= 1 + _EDGE:
                     buffer[row, column] = max(buffer[row, column], near + b * rise_b + c * rise_c)
     return buffer
@@ -111,7 +113,7 @@ def z_buffer(
 
 @compiled
 def _span(least: float, most: float, size: int) -> tuple[int, int]:
-    """First pixel whose centre is not before ``least``, and one past the last that is not after ``most``."""
+    """Return the range of pixels whose centres are between ``least`` and ``most``, the end excluded."""
     first = min(max(np.ceil(least - 0.5), 0.0), float(size))
     last = min(max(np.floor(most - 0.5) + 1, 0.0), float(size))
     return int(first), int(last)

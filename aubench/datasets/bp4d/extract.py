@@ -1,4 +1,4 @@
-"""One recording of the delivery -> one sequence of the store: photos, crops, depth maps, labels."""
+"""Conversion of a recording of the delivery into a sequence of the store: crops, depth maps and labels."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from aubench.datasets.bp4d.meshes import read_obj
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to make images.
+class ImageOptions:
+    """ImageOptions that decide the images.
 
     Attributes:
         size: Height and width of every image.
         offset: Photo number minus frame number, or ``auto``.
         depth: Whether to project meshes.
-        landmarks: Folder of the delivered 49-point files; the face detector is used without one.
+        landmarks: Folder of the delivered 49-point files; None for the face detector.
     """
 
     size: int
@@ -36,15 +36,15 @@ class Options:
     landmarks: Path | None
 
 
-def extract(recording: Recording, options: Options) -> Sequence:
-    """Make a sequence of a recording.
+def extract(recording: Recording, options: ImageOptions) -> Sequence:
+    """Convert a recording into a sequence.
 
     Raises:
-        DataError: One of its files is damaged; the file, and the line in it, are named.
+        DataError: A file is damaged; the message names file and line.
     """
-    codes = read_label_file(recording.label_files) if recording.label_files else _NO_LABELS
-    offset, why = choose_offset(recording, options.offset)
-    instants, lost = match(recording, codes.frames, offset)
+    codes = read_label_file(recording.label_file) if recording.label_file else _NO_LABELS
+    offset, offset_reason = choose_offset(recording, options.offset)
+    instants, without_photo = match(recording, codes.frames, offset)
     points = _points(recording, instants, options)
     track = (
         face_detection.track(Photo.read(instant.photo) for instant in instants)
@@ -53,11 +53,11 @@ def extract(recording: Recording, options: Options) -> Sequence:
     )
     without_face = int(np.isnan(track[:, 0]).sum())
     skipped = [(-1, f"{name}: its name is not a number") for name in recording.unnumbered_files]
-    skipped += [(frame, "coded, but without a photo") for frame in lost]
+    skipped += [(frame, "coded, but without a photo") for frame in without_photo]
     if without_face == len(instants):
         skipped += [(instant.frame, "no face in the whole sequence") for instant in instants]
         instants = []
-    squares = crops.steady(track, np.array([instant.frame for instant in instants])) if instants else track[:0]
+    squares = crops.smooth_track(track, np.array([instant.frame for instant in instants])) if instants else track[:0]
     images, no_depth = _images(instants, squares, options) if instants else ({}, {})
     skipped += [(frame, f"depth: {reason}") for frame, reason in no_depth.items()]
     table = _table(instants, codes, no_depth)
@@ -67,10 +67,10 @@ def extract(recording: Recording, options: Options) -> Sequence:
         "labelled": int(table["labelled"].sum()),
         "without_face": without_face,
         "without_mesh": len(no_depth),
-        "coded_without_photo": len(lost),
-        "codes": recording.label_files.name if recording.label_files else "none",
+        "coded_without_photo": len(without_photo),
+        "codes": recording.label_file.name if recording.label_file else "none",
         "offset": offset,
-        "offset_because": why,
+        "offset_because": offset_reason,
     }
     landmarks = landmarks_in_crop(points, squares) if instants and points is not None else None
     return Sequence(recording.subject, recording.sequence, images, table, landmarks, sorted(skipped), notes)
@@ -79,7 +79,7 @@ def extract(recording: Recording, options: Options) -> Sequence:
 _NO_LABELS = LabelFile(np.empty(0, np.int32), np.empty((0, len(AUS)), np.int8))
 
 
-def _points(recording: Recording, instants: list[Instant], options: Options) -> np.ndarray | None:
+def _points(recording: Recording, instants: list[Instant], options: ImageOptions) -> np.ndarray | None:
     if options.landmarks is None:
         return None
     path = landmark_file(options.landmarks, recording.subject, recording.sequence)
@@ -87,16 +87,16 @@ def _points(recording: Recording, instants: list[Instant], options: Options) -> 
 
 
 def _images(
-    instants: list[Instant], squares: np.ndarray, options: Options
+    instants: list[Instant], squares: np.ndarray, options: ImageOptions
 ) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
-    """Images by modality, and why which frame has no depth map."""
+    """Return images by modality, and the reasons for missing depth maps by frame."""
     size = options.size
     modalities = [Modality.VISUAL, Modality.DEPTH] if options.depth else [Modality.VISUAL]
     images = {m: np.zeros((len(instants), size, size, m.channels), np.uint8) for m in modalities}
     no_depth = {}
     for i, (instant, square) in enumerate(zip(instants, squares, strict=True)):
         photo = Photo.read(instant.photo)
-        images[Modality.VISUAL][i] = crops.cut(photo.colour(), square, size)
+        images[Modality.VISUAL][i] = crops.crop_square(photo.decode_rgb(), square, size)
         if options.depth:
             depth = _depth(instant.mesh, photo, square, size)
             if isinstance(depth, str):
@@ -120,7 +120,7 @@ def _table(instants: list[Instant], codes: LabelFile, no_depth: dict[int, str]) 
     return pd.DataFrame(
         {
             "frame": frames,
-            # From the subject's folder on, so that it does not tell where the delivery lies.
+            # From the folder of the subject on, so that the path of the delivery stays private.
             "source": ["/".join(instant.photo.parts[-3:]) for instant in instants],
             "labelled": coded,
             "missing": [Modality.DEPTH.letter if frame in no_depth else "" for frame in frames.tolist()],

@@ -1,4 +1,4 @@
-"""Where the face is, by the Haar detector that OpenCV ships."""
+"""Face tracks from the Haar detector of OpenCV."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from aubench.datasets.bp4d.images import Photo
 
 SHORTER_SIDE = 200
-"""The detector looks at photos at least this small: the smallest face is then 50 pixels wide."""
+"""Shorter side in pixels to which photos may be reduced; the smallest face is then 50 pixels wide."""
 
 _SMALLEST = 0.25  # of the shorter side
 _SIDE, _DOWN = 1.12, 0.04  # from the detector's box to forehead and chin, in box widths
-_FAR, _OTHER = 0.4, 1.5  # off the usual place (in box widths), off the usual width (factor)
+_FAR, _OTHER = 0.4, 1.5  # tolerances of the distance to the reference (in box widths) and of the width (factor)
 
 
 @cache
@@ -26,7 +26,7 @@ def _detector() -> cv2.CascadeClassifier:
 
 
 def detect(photo: Photo) -> np.ndarray:
-    """All faces that the detector sees.
+    """Detect all faces of a photo.
 
     Returns:
         (n, 3): centre column, centre row and width of each box, in pixels of the photo; n may be 0.
@@ -34,7 +34,7 @@ def detect(photo: Photo) -> np.ndarray:
     Raises:
         DataError: The photo cannot be decoded.
     """
-    image, factor = photo.grey(SHORTER_SIDE)
+    image, factor = photo.decode_grey(SHORTER_SIDE)
     smallest = int(_SMALLEST * min(image.shape))
     boxes = _detector().detectMultiScale(image, scaleFactor=1.1, minNeighbors=4, minSize=(smallest, smallest))
     left, top, width, height = np.array(boxes, np.float64).reshape(-1, 4).T
@@ -42,34 +42,34 @@ def detect(photo: Photo) -> np.ndarray:
 
 
 def track(photos: Iterable[Photo]) -> np.ndarray:
-    """Follow the one person of a sequence.
+    """Track the face of a sequence.
 
-    The largest box of each photo votes for the usual place and width; in each photo the box nearest to these
-    is taken, and none where even that is far off, so that a pattern on the wall does not become a face.
+    The median over the largest box of each photo is the reference. Each photo contributes the box nearest to it,
+    unless that box is beyond the tolerance, to reject false detections in the background.
 
     Args:
         photos: In order of time.
 
     Returns:
-        (F, 4) squares from forehead to chin, NaN where no face was found.
+        (F, 4) squares from forehead to chin, NaN without a face.
 
     Raises:
         DataError: A photo cannot be decoded.
     """
-    found = [detect(photo) for photo in photos]
-    squares = np.full((len(found), 4), np.nan)
-    largest = [boxes[boxes[:, 2].argmax()] for boxes in found if len(boxes)]
+    detections = [detect(photo) for photo in photos]
+    squares = np.full((len(detections), 4), np.nan)
+    largest = [boxes[boxes[:, 2].argmax()] for boxes in detections if len(boxes)]
     if not largest:
         return squares
-    usual = np.median(largest, axis=0)
-    for square, boxes in zip(squares, found, strict=True):
-        near = [box for box in boxes if _is_near(box, usual)]
+    reference = np.median(largest, axis=0)
+    for square, boxes in zip(squares, detections, strict=True):
+        near = [box for box in boxes if _is_near(box, reference)]
         if near:
-            column, row, width = min(near, key=lambda box: float(np.linalg.norm(box - usual)))
+            column, row, width = min(near, key=lambda box: float(np.linalg.norm(box - reference)))
             square[:] = column, row + _DOWN * width, _SIDE * width, 0
     return squares
 
 
-def _is_near(box: np.ndarray, usual: np.ndarray) -> bool:
-    off = np.linalg.norm(box[:2] - usual[:2]) / usual[2]
-    return bool(off <= _FAR and 1 / _OTHER <= box[2] / usual[2] <= _OTHER)
+def _is_near(box: np.ndarray, reference: np.ndarray) -> bool:
+    distance = np.linalg.norm(box[:2] - reference[:2]) / reference[2]
+    return bool(distance <= _FAR and 1 / _OTHER <= box[2] / reference[2] <= _OTHER)

@@ -1,4 +1,4 @@
-"""Reading JPEGs without being fooled: OpenCV decodes half a file and says nothing."""
+"""JPEG reader that detects truncated files, which OpenCV decodes silently."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _END = b"\xff\xd9"
 
 @dataclass(frozen=True)
 class Photo:
-    """A whole JPEG in memory, not yet decoded.
+    """A complete JPEG in memory, not yet decoded.
 
     Attributes:
-        path: Where it came from.
-        data: Its bytes.
+        path: Path of the file.
+        data: Bytes of the file.
         height: Pixels from top to bottom.
         width: Pixels from left to right.
     """
@@ -34,10 +34,10 @@ class Photo:
 
     @staticmethod
     def read(path: Path) -> Photo:
-        """Read a JPEG and see that it has a beginning, a size and an end.
+        """Read a JPEG and check its start, size and end.
 
         Raises:
-            DataError: It cannot be read, is no JPEG, or is cut short.
+            DataError: The file cannot be read, is not a JPEG, or is truncated.
         """
         try:
             data = path.read_bytes()
@@ -46,30 +46,30 @@ class Photo:
         if not data.startswith(b"\xff\xd8"):
             raise DataError("is not a JPEG", where=path, hint=_AGAIN)
         scan, height, width = _walk(data)
-        # Inside a scan 0 or a restart marker follows 0xff, so the end is the end; a thumbnail before it has its own.
+        # Inside a scan, 0xff is followed by 0 or a restart marker, so an end marker there ends the image.
         if scan < 0 or not height or not width or data.find(_END, scan) < 0:
             raise DataError("is cut short", where=path, hint=_AGAIN)
         return Photo(path, data, height, width)
 
-    def colour(self) -> np.ndarray:
-        """Decode it whole.
+    def decode_rgb(self) -> np.ndarray:
+        """Decode the image at full size.
 
         Returns:
-            uint8 (H, W, 3), RGB, as stored (no turning by EXIF, which texture coordinates know nothing of).
+            uint8 (H, W, 3), RGB, without the EXIF rotation, to which texture coordinates do not refer.
 
         Raises:
-            DataError: It cannot be decoded.
+            DataError: The image cannot be decoded.
         """
         return self._decode(cv2.IMREAD_COLOR_RGB)
 
-    def grey(self, smallest: int) -> tuple[np.ndarray, int]:
-        """Decode it grey and as small as it goes in halves, down to ``smallest`` pixels on the shorter side.
+    def decode_grey(self, smallest: int) -> tuple[np.ndarray, int]:
+        """Decode the image in grey, halved while the shorter side keeps ``smallest`` pixels.
 
         Returns:
-            uint8 (h, w), and by how much it is smaller: 1, 2, 4 or 8.
+            uint8 (h, w), and the reduction factor: 1, 2, 4 or 8.
 
         Raises:
-            DataError: It cannot be decoded.
+            DataError: The image cannot be decoded.
         """
         shorter = min(self.height, self.width)
         factor = next(f for f in (8, 4, 2, 1) if f == 1 or shorter >= smallest * f)
@@ -94,7 +94,7 @@ _GREY = {
 
 
 def _walk(data: bytes) -> tuple[int, int, int]:
-    """Go through the segments before the first scan: where it begins (-1: nowhere), height, width."""
+    """Return the start of the first scan (-1 if there is none), and the height and width before it."""
     at, height, width = 2, 0, 0
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]

@@ -10,7 +10,7 @@ import numpy as np
 from aubench.core.errors import DataError
 
 AUS = (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 23, 24, 27, 28)
-"""The AUs that both kinds of header hold."""
+"""AUs of both kinds of header."""
 
 _INTENSITY_SUFFIX = 100
 _MIN_NAMED = 50
@@ -21,7 +21,7 @@ _AGAIN = "copy the file from the delivery again"
 
 @dataclass(frozen=True)
 class LabelFile:
-    """What one CSV says.
+    """Content of a label CSV.
 
     Attributes:
         frames: (N,) ascending frame numbers as written.
@@ -35,12 +35,12 @@ class LabelFile:
 def read_label_file(path: Path) -> LabelFile:
     """Read one label CSV.
 
-    Two headers exist: ``0,1,...,99``, where column k is AU k, and a list of AU numbers, where the first cell
-    stands for the frame whatever it says (it may itself be ``1``), so columns are read by position.
+    Two headers exist: ``0,1,...,99``, where column k is AU k, and a list of AU numbers after a first cell for the
+    frame. That cell may itself be ``1``, so columns are read by position.
 
     Raises:
-        DataError: A cell that is not a code, a row of another length (a file cut short ends in one), a frame
-            that comes twice; file, line and column are named.
+        DataError: A cell is not a code, a row has another length (as at the end of a truncated file), or a frame
+            occurs twice. The message names file, line and column.
     """
     lines = _lines(path)
     width, columns = _columns(lines[0], path)
@@ -50,13 +50,13 @@ def read_label_file(path: Path) -> LabelFile:
     for i, line in enumerate(lines[1:]):
         cells = _row(line, width, f"{path}:{i + 2}")
         frames[i] = cells[0]
-        for place, column in used:
-            labels[i, place] = _label(cells[column], f"{path}:{i + 2}:{column + 1}")
+        for index, column in used:
+            labels[i, index] = _label(cells[column], f"{path}:{i + 2}:{column + 1}")
     order = np.argsort(frames, kind="stable")
-    twice = np.flatnonzero(np.diff(frames[order]) == 0)
-    if len(twice):
-        again = int(order[twice[0] + 1])
-        raise DataError(f"frame {frames[again]} is coded a second time", where=f"{path}:{again + 2}", hint=_AGAIN)
+    duplicates = np.flatnonzero(np.diff(frames[order]) == 0)
+    if len(duplicates):
+        row = int(order[duplicates[0] + 1])
+        raise DataError(f"frame {frames[row]} is coded a second time", where=f"{path}:{row + 2}", hint=_AGAIN)
     return LabelFile(frames[order], labels[order])
 
 
@@ -75,14 +75,14 @@ def _lines(path: Path) -> list[str]:
 
 
 def _columns(header: str, path: Path) -> tuple[int, dict[int, int]]:
-    """Number of columns, and the column of each AU."""
+    """Return the number of columns, and the column of each AU."""
     names = [cell.strip().strip('"').upper().removeprefix("AU") for cell in header.split(",")]
     try:
         aus = [int(name) for name in names[1:]]
     except ValueError:
         raise DataError("the header is not a list of AU numbers", where=f"{path}:1", hint=_AGAIN) from None
-    wide = len(names) >= _MIN_NAMED
-    if (wide and aus != list(range(1, _INTENSITY_SUFFIX))) or not aus or len(set(aus)) < len(aus):
+    is_numbered = len(names) >= _MIN_NAMED
+    if (is_numbered and aus != list(range(1, _INTENSITY_SUFFIX))) or not aus or len(set(aus)) < len(aus):
         what = f"the header has {len(names)} columns, neither 0 to 99 nor a list of AU numbers"
         raise DataError(what, where=f"{path}:1", hint=_AGAIN)
     return len(names), {au: column for column, au in enumerate(aus, start=1)}

@@ -1,7 +1,7 @@
-"""The delivered 49-point files: where eyes and mouth are, frame by frame.
+"""Reader of the delivered 49-point landmark files.
 
-A file is MATLAB 7.3, which is HDF5: ``fit/pred`` holds one reference a frame to that frame's points, (2, 49);
-a frame that the tracker lost has fewer numbers. Their order: :mod:`aubench.core.landmarks`.
+A file is MATLAB 7.3, which is HDF5: ``fit/pred`` holds one reference per frame to an array of points, (2, 49),
+in the order of :mod:`aubench.core.landmarks`. A frame that the tracker lost has fewer numbers.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ import numpy as np
 
 from aubench.core.errors import DataError, UsageError
 from aubench.core.landmarks import COUNT, LEFT_EYE, MOUTH, RIGHT_EYE
-from aubench.datasets.bp4d.crops import to_crop
+from aubench.datasets.bp4d.crops import crop_transform
 
 _AGAIN = "copy the file from the delivery again"
 
-# In eye-to-eye distances of a face seen from the front, so that the square reaches from forehead to chin.
+# In eye distances of a frontal face, for a square from forehead to chin.
 _SIDE = 3.1
 _MOUTH_BELOW_EYES = 1.1
 _DOWN = 0.45
 
 
 def landmark_file(folder: Path, subject: str, sequence: str) -> Path:
-    """Where the points of a sequence are."""
+    """Return the path of the landmark file of a sequence."""
     return folder / f"{subject}_{sequence}.mat"
 
 
 def read_landmarks(path: Path, frames: list[int]) -> np.ndarray:
-    """Read where the points of each frame are.
+    """Read the points of each frame.
 
     Args:
-        path: A 49-point file.
-        frames: Frame numbers; the file's first frame is number 1.
+        path: Landmark file.
+        frames: Frame numbers, from 1.
 
     Returns:
-        (F, 49, 2) columns and rows in the photo, NaN where the tracker had lost the face.
+        (F, 49, 2) columns and rows in the photo, NaN for frames that the tracker lost.
 
     Raises:
         UsageError: h5py is not installed.
-        DataError: It cannot be read or is laid out in another way.
+        DataError: The file cannot be read or has another layout.
     """
     try:
         import h5py  # an extra: only this option needs it
@@ -49,56 +49,56 @@ def read_landmarks(path: Path, frames: list[int]) -> np.ndarray:
         raise UsageError("reading landmarks needs h5py", where="--landmarks", hint=hint) from None
     try:
         with h5py.File(path, "r") as file:
-            return points_of(file, file["fit/pred"], frames)
+            return dereference_points(file, file["fit/pred"], frames)
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"is not a 49-point file ({error})", where=path, hint=_AGAIN) from None
 
 
-def points_of(file: Any, references: Any, frames: list[int]) -> np.ndarray:
-    """The points of each frame, (F, 49, 2).
+def dereference_points(file: Any, references: Any, frames: list[int]) -> np.ndarray:
+    """Return the points of each frame, (F, 49, 2).
 
     Args:
-        file: What a reference leads into: ``file[reference]`` is an array of points.
-        references: One a frame, as a row or a column.
+        file: HDF5 file or mapping in which ``file[reference]`` is an array of points.
+        references: One reference per frame, as a row or a column.
         frames: Frame numbers, from 1.
     """
-    listed = np.asarray(references).ravel()
-    found = np.full((len(frames), COUNT, 2), np.nan)
-    for face, frame in zip(found, frames, strict=True):
-        if 1 <= frame <= len(listed):
-            points = np.asarray(file[listed[frame - 1]], np.float64)
+    references = np.asarray(references).ravel()
+    landmarks = np.full((len(frames), COUNT, 2), np.nan)
+    for face, frame in zip(landmarks, frames, strict=True):
+        if 1 <= frame <= len(references):
+            points = np.asarray(file[references[frame - 1]], np.float64)
             if points.size == 2 * COUNT and np.isfinite(points).all():
                 face[:] = points.T if points.shape[0] == 2 else points
-    return found
+    return landmarks
 
 
 def face_track(points: np.ndarray) -> np.ndarray:
-    """One square (see :mod:`aubench.datasets.bp4d.crops`) for each frame of (F, 49, 2): (F, 4), NaN where there are none."""
+    """Return the squares around the landmarks (F, 49, 2) of each frame: (F, 4), NaN for NaN."""
     return np.stack([square_around(face) for face in points]) if len(points) else np.empty((0, 4))
 
 
 def landmarks_in_crop(points: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    """Points of photos as columns and rows of a square in each, 0 to 1 from edge to edge.
+    """Convert points of photos to columns and rows of the crops, 0 to 1 from edge to edge.
 
     Args:
         points: (F, 49, 2) column, row.
         squares: (F, 4), see :mod:`aubench.datasets.bp4d.crops`.
 
     Returns:
-        float32 (F, 49, 2); NaN stays NaN, and a point beside its square lies beside 0 to 1.
+        float32 (F, 49, 2); NaN for NaN. Points outside the square are outside 0 to 1.
     """
-    placed = np.empty(points.shape, np.float32)
+    cropped = np.empty(points.shape, np.float32)
     for i, square in enumerate(squares):
-        turn = to_crop(square, 1)
-        placed[i] = points[i] @ turn[:, :2].T + turn[:, 2]
-    return placed
+        transform = crop_transform(square, 1)
+        cropped[i] = points[i] @ transform[:, :2].T + transform[:, 2]
+    return cropped
 
 
 def square_around(points: np.ndarray) -> np.ndarray:
-    """The square from forehead to chin around 49 points.
+    """Return the square from forehead to chin around 49 points.
 
-    Its sides follow the line through the eyes. The larger of eye distance and eye-to-mouth distance sets its
-    size, so that a turned or a nodding head does not shrink it.
+    Its angle is that of the line through the eyes. The larger of eye distance and scaled eye-to-mouth distance
+    sets its size, so that it does not shrink when the head turns or nods.
 
     Args:
         points: (49, 2) column, row.

@@ -1,8 +1,8 @@
-"""The BP4D delivery: which folders, photos, meshes and label files make up which sequence.
+"""Folder layout of a BP4D delivery: photos, meshes and the label file of each sequence.
 
-Expected is ``Sequences(2D+3D)/F001/T1/0000.jpg`` with a mesh ``0000.obj`` beside it and labels in
-``AUCoding/AU_OCC/F001_T1.csv``. Copies differ in the folders' names, in how many digits a file name has, in
-whether files count from 0 or carry the label file's frame number, and in how deep all this lies.
+The expected layout is ``Sequences(2D+3D)/F001/T1/0000.jpg`` with a mesh ``0000.obj`` in the same folder and labels
+in ``AUCoding/AU_OCC/F001_T1.csv``. Copies differ in folder names, depth, digits of file names, and in whether files
+are numbered from 0 or by the frame numbers of the label file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from aubench.core.errors import DataError
 
 SCORED = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
-"""The 12 AUs that BP4D is scored on."""
+"""The 12 AUs on which BP4D is scored."""
 
 Offset = Literal["auto"] | int
 
@@ -35,33 +35,33 @@ _LAYOUT = "expected Sequences(2D+3D)/F001/T1/0000.jpg and AUCoding/AU_OCC/F001_T
 
 @dataclass(frozen=True)
 class Recording:
-    """One person doing one task, as delivered.
+    """Files of one subject performing one task.
 
     Attributes:
-        subject: F001.
-        sequence: T1.
+        subject: Name such as F001.
+        sequence: Name such as T1.
         photos: Photo files by the number in their name.
         meshes: Mesh files by the number in their name.
-        codes: Its label file, if it has one.
-        unnumbered: Names of photos and meshes that are no number.
+        label_file: Label file, if there is one.
+        unnumbered_files: Names of photos and meshes that are not a number.
     """
 
     subject: str
     sequence: str
     photos: dict[int, Path]
     meshes: dict[int, Path]
-    label_files: Path | None
+    label_file: Path | None
     unnumbered_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Instant:
-    """One photo and what belongs to it.
+    """A photo with its frame number and mesh.
 
     Attributes:
-        frame: The number that a label file gives it.
-        photo: The photo file.
-        mesh: The mesh file, if there is one.
+        frame: Number in the label file.
+        photo: Path of the photo.
+        mesh: Path of the mesh, if there is one.
     """
 
     frame: int
@@ -70,48 +70,49 @@ class Instant:
 
 
 def find_recordings(source: Path) -> list[Recording]:
-    """Find every sequence below a folder, and every label file without one.
+    """Find all sequences in a folder, and label files without a sequence.
 
     Args:
-        source: The delivery's folder, one above it, or its folder of sequences.
+        source: Folder of the delivery, its parent, or its folder of sequences.
 
     Returns:
-        In order of subject and task; one that only has labels has no photos.
+        Recordings in order of subject and task. A label file without a sequence yields one without photos.
 
     Raises:
-        DataError: There is no such folder, no sequence or no label file in it, or something is there twice.
+        DataError: The folder does not exist, holds no sequence or no label file, or holds one of them twice.
     """
     if not source.is_dir():
         raise DataError("no such folder", where=source, hint=_LAYOUT)
     folders = _task_folders(source)
-    codes = _label_files(source)
+    label_files = _label_files(source)
     if not folders:
         raise DataError("no folder of a sequence in it", where=source, hint=_LAYOUT)
-    if not codes:
+    if not label_files:
         raise DataError("no label file in it", where=source, hint=_LAYOUT)
-    keys = sorted(folders.keys() | codes.keys(), key=lambda key: (key[0], key[1]))
-    return [_recording(key, folders.get(key), codes.get(key)) for key in keys]
+    return [
+        _recording(key, folders.get(key), label_files.get(key)) for key in sorted(folders.keys() | label_files.keys())
+    ]
 
 
-def choose_offset(recording: Recording, wanted: Offset) -> tuple[int, str]:
-    """What to add to a frame number of the label file to get the number in the photo's name, and why."""
-    if wanted != "auto":
-        return wanted, "as asked for"
+def choose_offset(recording: Recording, requested: Offset) -> tuple[int, str]:
+    """Return photo number minus frame number of the label file, and the reason for this choice."""
+    if requested != "auto":
+        return requested, "as asked for"
     if 0 in recording.photos or 0 in recording.meshes:
         return -1, "files count from 0, label files from 1"
     return 0, "no file is numbered 0"
 
 
 def match(recording: Recording, coded: np.ndarray, offset: int) -> tuple[list[Instant], list[int]]:
-    """Bring photos, meshes and label rows together.
+    """Match photos, meshes and label rows.
 
     Args:
-        recording: The files.
+        recording: Files of the recording.
         coded: Frame numbers of the label file.
         offset: Photo number minus frame number.
 
     Returns:
-        Every instant that has a photo, in order of time; and coded frames that have none.
+        Instants in order of time, and coded frames without a photo.
     """
     instants = [
         Instant(number - offset, photo, recording.meshes.get(number))
@@ -124,17 +125,17 @@ Key = tuple[str, int]
 
 
 def _task_folders(source: Path) -> dict[Key, Path]:
-    found: dict[Key, Path] = {}
+    tasks: dict[Key, Path] = {}
     for subject in _shallowest(source, _SUBJECT):
         for folder in _folders(subject):
             task = _TASK.fullmatch(folder.name)
-            if task is None or not _has_images(folder):  # other sensors' folders are called the same
+            if task is None or not _has_images(folder):  # folders of other sensors have the same names
                 continue
             key = (subject.name.upper(), int(task[1]))
-            if key in found:
-                raise DataError(f"{key[0]} T{key[1]} is also in {found[key]}", where=folder, hint="keep one of the two")
-            found[key] = folder
-    return found
+            if key in tasks:
+                raise DataError(f"{key[0]} T{key[1]} is also in {tasks[key]}", where=folder, hint="keep one of the two")
+            tasks[key] = folder
+    return tasks
 
 
 def _has_images(folder: Path) -> bool:
@@ -144,22 +145,22 @@ def _has_images(folder: Path) -> bool:
 def _label_files(source: Path) -> dict[Key, Path]:
     folders = _shallowest(source, _OCCURRENCE) or _shallowest(source, _CODING)
     if not folders and any(_SUBJECT.fullmatch(folder.name) for folder in _folders(source)):
-        # --source is the folder of sequences itself: the labels lie beside it.
+        # The source is the folder of sequences, whose parent also holds the labels.
         folders = [folder for folder in _folders(source.absolute().parent) if _CODING.fullmatch(folder.name)]
-    found: dict[Key, Path] = {}
-    for file in sorted(file for folder in folders for file in folder.rglob("*.[cC][sS][vV]")):
-        name = _CODED.fullmatch(file.stem)
+    files: dict[Key, Path] = {}
+    for path in sorted(path for folder in folders for path in folder.rglob("*.[cC][sS][vV]")):
+        name = _CODED.fullmatch(path.stem)
         if name is None:
             continue
         key = (name[1].upper(), int(name[2]))
-        if key in found:
-            raise DataError(f"the same sequence is coded in {found[key]}", where=file, hint="keep one of the two")
-        found[key] = file
-    return found
+        if key in files:
+            raise DataError(f"the same sequence is coded in {files[key]}", where=path, hint="keep one of the two")
+        files[key] = path
+    return files
 
 
 def _shallowest(source: Path, name: re.Pattern[str]) -> list[Path]:
-    """Folders of that name on the first level below that has any, a few levels down at most."""
+    """Return the folders of this name on the first of a few levels that has any."""
     level = [source]
     for _ in range(_DEEP):
         level = [folder for parent in level for folder in _folders(parent)]
@@ -173,10 +174,10 @@ def _folders(parent: Path) -> Iterator[Path]:
     try:
         yield from sorted(child for child in parent.iterdir() if child.is_dir() and not child.name.startswith("."))
     except PermissionError:
-        raise DataError("may not be read", where=parent, hint="give yourself the right to read it") from None
+        raise DataError("may not be read", where=parent, hint="change its permissions") from None
 
 
-def _recording(key: Key, folder: Path | None, codes: Path | None) -> Recording:
+def _recording(key: Key, folder: Path | None, label_file: Path | None) -> Recording:
     photos: dict[int, Path] = {}
     meshes: dict[int, Path] = {}
     unnumbered = []
@@ -191,4 +192,4 @@ def _recording(key: Key, folder: Path | None, codes: Path | None) -> Recording:
         if number in kind:
             raise DataError(f"has the same number as {kind[number].name}", where=file, hint="keep one of the two")
         kind[number] = file
-    return Recording(key[0], f"T{key[1]}", photos, meshes, codes, tuple(unnumbered))
+    return Recording(key[0], f"T{key[1]}", photos, meshes, label_file, tuple(unnumbered))

@@ -1,4 +1,4 @@
-"""Reading a scanned face: vertices, texture coordinates and triangles of a Wavefront OBJ file."""
+"""Reader of Wavefront OBJ files: vertices, texture coordinates and triangles of a scanned face."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NEWLINE, _SPACE, _RETURN, _TAB, _SLASH = (ord(c) for c in "\n \r\t/")
 _V, _T, _F, _ZERO, _NINE, _PLUS, _MINUS, _POINT, _E, _BIG_E = (ord(c) for c in "vtf09+-.eE")
 
 _NOT_A_NUMBER, _TOO_FEW, _NO_SUCH_VERTEX, _NO_SUCH_TEXTURE, _MIXED = range(1, 6)
-_FAULTS = {
+_ERRORS = {
     _NOT_A_NUMBER: "has something that is not a finite number",
     _TOO_FEW: "has too few numbers",
     _NO_SUCH_VERTEX: "names a vertex that the file does not hold",
@@ -28,13 +28,13 @@ _FAULTS = {
 
 @dataclass(frozen=True)
 class Mesh:
-    """A triangle mesh as written.
+    """A triangle mesh.
 
     Attributes:
-        vertices: (V, 3) float64, in the file's unit (BP4D: mm).
-        texture: (T, 2) float64 u and v; T is 0 where the file has none.
+        vertices: (V, 3) float64, in the unit of the file (BP4D: mm).
+        texture: (T, 2) float64 u and v; T is 0 if the file has none.
         triangles: (N, 3) int32 rows of ``vertices``.
-        texture_triangles: (N, 3) int32 rows of ``texture``; -1 where the file has none.
+        texture_triangles: (N, 3) int32 rows of ``texture``; -1 if the file has none.
     """
 
     vertices: np.ndarray
@@ -44,26 +44,26 @@ class Mesh:
 
 
 def read_obj(path: Path) -> Mesh:
-    """Read the ``v``, ``vt`` and ``f`` lines of an OBJ file; polygons become fans of triangles.
+    """Read the ``v``, ``vt`` and ``f`` lines of an OBJ file, and split polygons into fans of triangles.
 
     Raises:
-        DataError: It cannot be read, has no triangle, or a line of it is damaged: a number that is none (NaN and
-            infinity included), too few of them, an index out of range. File and line are named.
+        DataError: The file cannot be read, has no triangle, or has a damaged line: a number that is not finite,
+            too few numbers, or an index out of range. The message names file and line.
     """
     text = _text(path)
     counts = _count(text)
     vertices, texture = np.empty((counts[0], 3)), np.empty((counts[1], 2))
     corners = np.full((counts[2], 3, 2), -1, np.int32)
-    fault, line, written = _parse(text, vertices, texture, corners)
-    if fault:
-        raise DataError(f"the line {_FAULTS[fault]}", where=f"{path}:{line}", hint=_AGAIN)
+    error, line, written = _parse(text, vertices, texture, corners)
+    if error:
+        raise DataError(f"the line {_ERRORS[error]}", where=f"{path}:{line}", hint=_AGAIN)
     if not written:
         raise DataError("holds no triangle", where=path, hint=_AGAIN)
     return Mesh(vertices, texture, corners[:written, :, 0], corners[:written, :, 1])
 
 
 def _text(path: Path) -> np.ndarray:
-    """The file's bytes, with a newline behind the last so that nothing can be read past the end."""
+    """Return the bytes of the file and a final newline, which prevents reads past the end."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -85,7 +85,7 @@ def _skip_line(text: np.ndarray, at: int) -> int:
 
 @compiled
 def _is_blank(byte: int) -> bool:
-    # Written out: a membership test costs the reader half its time.
+    # A membership test takes half of the reading time.
     return byte == _SPACE or byte == _TAB or byte == _RETURN  # noqa: PLR1714
 
 
@@ -98,7 +98,7 @@ def _skip_blanks(text: np.ndarray, at: int) -> int:
 
 @compiled
 def _kind(text: np.ndarray, at: int) -> tuple[int, int]:
-    """What a line holds (``v``, ``t`` for vt, ``f``, or 0) and where its numbers begin."""
+    """Return the kind of a line (``v``, ``t`` for vt, ``f``, or 0) and the start of its numbers."""
     first = text[at]
     if first == _NEWLINE:
         return 0, at
@@ -112,7 +112,7 @@ def _kind(text: np.ndarray, at: int) -> tuple[int, int]:
 
 @compiled
 def _count(text: np.ndarray) -> tuple[int, int, int]:
-    """How many vertices, texture coordinates and (at most) triangles there are."""
+    """Count vertices, texture coordinates and (at most) triangles."""
     vertices, texture, triangles, at = 0, 0, 0, 0
     while at < len(text):
         kind, at = _kind(text, at)
@@ -135,7 +135,7 @@ def _count(text: np.ndarray) -> tuple[int, int, int]:
 
 @compiled
 def _decimal(text: np.ndarray, at: int) -> tuple[bool, float, int]:
-    """A decimal number after blanks: whether there is one, its value, where it ends."""
+    """Parse a decimal number after blanks: success, value, end."""
     at = _skip_blanks(text, at)
     negative = text[at] == _MINUS
     if negative or text[at] == _PLUS:
@@ -151,8 +151,8 @@ def _decimal(text: np.ndarray, at: int) -> tuple[bool, float, int]:
         at += 1
     power = -places
     if digits and text[at] in (_E, _BIG_E):
-        there, exponent, at = _whole(text, at + 1)
-        if not there:
+        valid, exponent, at = _integer(text, at + 1)
+        if not valid:
             return False, 0.0, at
         power += exponent
     ended = _is_blank(text[at]) or text[at] == _NEWLINE
@@ -161,8 +161,8 @@ def _decimal(text: np.ndarray, at: int) -> tuple[bool, float, int]:
 
 
 @compiled
-def _whole(text: np.ndarray, at: int) -> tuple[bool, int, int]:
-    """A whole number right here: whether there is one, its value, where it ends."""
+def _integer(text: np.ndarray, at: int) -> tuple[bool, int, int]:
+    """Parse an integer: success, value, end."""
     negative = text[at] == _MINUS
     if negative or text[at] == _PLUS:
         at += 1
@@ -175,74 +175,78 @@ def _whole(text: np.ndarray, at: int) -> tuple[bool, int, int]:
 
 @compiled
 def _row(number: int, latest: int) -> int:
-    """Files count from 1, or with negative numbers back from the latest; there is no 0."""
+    """Convert an index, which counts from 1 or backwards from -1, to a row; an index of 0 yields -1."""
     if number > 0:
         return number - 1
     return latest + number if number < 0 else -1
 
 
 @compiled
-def _corner(text: np.ndarray, at: int, held: np.ndarray, latest: np.ndarray) -> tuple[int, int, int, int]:
-    """A corner ``v``, ``v/vt``, ``v/vt/vn`` or ``v//vn``: fault, vertex, texture coordinate (-1: none), end."""
-    there, vertex, at = _whole(text, at)
-    if not there:
+def _corner(text: np.ndarray, at: int, totals: np.ndarray, latest: np.ndarray) -> tuple[int, int, int, int]:
+    """Parse ``v``, ``v/vt``, ``v/vt/vn`` or ``v//vn``: error, vertex, texture coordinate (-1: none), end."""
+    valid, vertex, at = _integer(text, at)
+    if not valid:
         return _NOT_A_NUMBER, 0, 0, at
     vertex = _row(vertex, latest[0])
-    if not 0 <= vertex < held[0]:
+    if not 0 <= vertex < totals[0]:
         return _NO_SUCH_VERTEX, 0, 0, at
-    mapped = -1
+    texture = -1
     if text[at] == _SLASH and text[at + 1] != _SLASH:
-        there, mapped, at = _whole(text, at + 1)
-        if not there:
+        valid, texture, at = _integer(text, at + 1)
+        if not valid:
             return _NOT_A_NUMBER, 0, 0, at
-        mapped = _row(mapped, latest[1])
-        if not 0 <= mapped < held[1]:
+        texture = _row(texture, latest[1])
+        if not 0 <= texture < totals[1]:
             return _NO_SUCH_TEXTURE, 0, 0, at
     if text[at] == _SLASH:
         at += 1
-        there, _, at = _whole(text, at + (text[at] == _SLASH))
-        if not there:
+        valid, _, at = _integer(text, at + (text[at] == _SLASH))
+        if not valid:
             return _NOT_A_NUMBER, 0, 0, at
     ended = _is_blank(text[at]) or text[at] == _NEWLINE
-    return (0 if ended else _NOT_A_NUMBER), vertex, mapped, at
+    return (0 if ended else _NOT_A_NUMBER), vertex, texture, at
 
 
 @compiled
 def _numbers(text: np.ndarray, at: int, row: np.ndarray) -> tuple[int, int]:
-    """Fill a row with decimals: fault, end."""
+    """Fill a row with decimals: error, end."""
     for i in range(len(row)):
         at = _skip_blanks(text, at)
         if text[at] == _NEWLINE:
             return _TOO_FEW, at
-        good, row[i], at = _decimal(text, at)
-        if not good:
+        valid, row[i], at = _decimal(text, at)
+        if not valid:
             return _NOT_A_NUMBER, at
     return 0, at
 
 
 @compiled
-def _fan(text: np.ndarray, at: int, held: np.ndarray, latest: np.ndarray, fan: np.ndarray) -> tuple[int, int, int]:
-    """Fill triangles from one polygon, given how many (vertices, texture coordinates) the file holds and has so far.
+def _fan(text: np.ndarray, at: int, totals: np.ndarray, latest: np.ndarray, fan: np.ndarray) -> tuple[int, int, int]:
+    """Fill triangles from a polygon: error, triangles, end.
 
-    Returns:
-        Fault, triangles, end.
+    Args:
+        text: Bytes of the file.
+        at: Start of the corners.
+        totals: Numbers of vertices and texture coordinates in the file.
+        latest: Numbers of them before this line.
+        fan: Output.
     """
     corners = 0
     first = last = (0, 0)
     at = _skip_blanks(text, at)
     while text[at] != _NEWLINE:
-        fault, vertex, mapped, at = _corner(text, at, held, latest)
-        if fault:
-            return fault, 0, at
-        if corners and (mapped < 0) != (first[1] < 0):
+        error, vertex, texture, at = _corner(text, at, totals, latest)
+        if error:
+            return error, 0, at
+        if corners and (texture < 0) != (first[1] < 0):
             return _MIXED, 0, at
-        here = (vertex, mapped)
+        corner = (vertex, texture)
         if corners == 0:
-            first = here
+            first = corner
         if corners >= 2:
             for k in range(2):
-                fan[corners - 2, 0, k], fan[corners - 2, 1, k], fan[corners - 2, 2, k] = first[k], last[k], here[k]
-        last = here
+                fan[corners - 2, 0, k], fan[corners - 2, 1, k], fan[corners - 2, 2, k] = first[k], last[k], corner[k]
+        last = corner
         corners += 1
         at = _skip_blanks(text, at)
     return (0 if corners >= 3 else _TOO_FEW), max(corners - 2, 0), at
@@ -250,22 +254,22 @@ def _fan(text: np.ndarray, at: int, held: np.ndarray, latest: np.ndarray, fan: n
 
 @compiled
 def _parse(text: np.ndarray, vertices: np.ndarray, texture: np.ndarray, corners: np.ndarray) -> tuple[int, int, int]:
-    """Fill the arrays: fault (0: none), its line, triangles written."""
-    at, line, fault = 0, 0, 0
-    held, latest, f = np.array([len(vertices), len(texture)]), np.array([0, 0]), 0
+    """Fill the arrays: error (0: none), its line, number of triangles."""
+    at, line, error = 0, 0, 0
+    totals, latest, f = np.array([len(vertices), len(texture)]), np.array([0, 0]), 0
     while at < len(text):
         line += 1
         kind, at = _kind(text, at)
         if kind == _V:
-            fault, at = _numbers(text, at, vertices[latest[0]])
+            error, at = _numbers(text, at, vertices[latest[0]])
             latest[0] += 1
         elif kind == _T:
-            fault, at = _numbers(text, at, texture[latest[1]])
+            error, at = _numbers(text, at, texture[latest[1]])
             latest[1] += 1
         elif kind == _F:
-            fault, added, at = _fan(text, at, held, latest, corners[f:])
+            error, added, at = _fan(text, at, totals, latest, corners[f:])
             f += added
-        if fault:
-            return fault, line, f
+        if error:
+            return error, line, f
         at = _skip_line(text, at)
     return 0, 0, f

@@ -19,7 +19,7 @@ from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
 from aubench.data.store_writer import StoreWriter
 from aubench.datasets.bp4d.bp4d_dataset import BP4D
-from aubench.datasets.bp4d.extract import Options, extract
+from aubench.datasets.bp4d.extract import ImageOptions, extract
 from aubench.datasets.bp4d.labels import read_label_file
 from aubench.datasets.bp4d.landmark_files import landmark_file
 from aubench.datasets.bp4d.layout import SCORED, Offset, Recording, find_recordings
@@ -61,7 +61,7 @@ def prepare_bp4d(
     if size < 16:
         raise UsageError("images need 16 pixels or more", where=f"size {size}")
     recordings = find_recordings(source)
-    options = Options(size, frame_offset, any(r.meshes for r in recordings), landmarks)
+    options = ImageOptions(size, frame_offset, any(r.meshes for r in recordings), landmarks)
     _check(recordings, landmarks)
     plan = {
         "dataset": "bp4d",
@@ -70,7 +70,7 @@ def prepare_bp4d(
         "size": size,
         "frame_offset": frame_offset,
         "landmarks": str(landmarks.resolve()) if landmarks else None,
-        "labels": _digest([r.label_files for r in recordings if r.label_files]),
+        "labels": _digest([r.label_file for r in recordings if r.label_file]),
     }
     writer = StoreWriter(store, plan)
     _write(writer, recordings, options, workers or system.available_cores(), progress)
@@ -88,8 +88,8 @@ def prepare_bp4d(
 def _check(recordings: list[Recording], landmarks: Path | None) -> None:
     """Read all label files and look for all landmark files before the long work begins."""
     for recording in recordings:
-        if recording.label_files:
-            read_label_file(recording.label_files)
+        if recording.label_file:
+            read_label_file(recording.label_file)
         if landmarks and recording.photos:
             path = landmark_file(landmarks, recording.subject, recording.sequence)
             if not path.is_file():
@@ -106,7 +106,7 @@ def _digest(files: list[Path]) -> str:
 def _write(
     writer: StoreWriter,
     recordings: list[Recording],
-    options: Options,
+    options: ImageOptions,
     workers: int,
     progress: Callable[[int, int], None],
 ) -> None:
@@ -125,7 +125,7 @@ def _write(
             progress(done, total)
 
 
-def _prepare_recording(writer: StoreWriter, recording: Recording, options: Options) -> None:
+def _prepare_recording(writer: StoreWriter, recording: Recording, options: ImageOptions) -> None:
     writer.add(extract(recording, options))
 
 

@@ -1,4 +1,4 @@
-"""What ``prepare`` says at its end."""
+"""Summary of a prepared BP4D store."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from aubench.data.store import Store
 
 @dataclass(frozen=True)
 class PrepareSummary:
-    """The closing table.
+    """Counts of a prepared store.
 
     Attributes:
-        store: Where the store is.
-        subjects: People with at least one frame.
+        store: Folder of the store.
+        subjects: Subjects with at least one frame.
         sequences: Sequences with at least one frame.
         frames: All frames.
-        labelled: Frames that the delivery codes.
-        without_face: Photos in which no face was found (their crop comes from their neighbours).
+        labelled: Coded frames.
+        without_face: Photos without a detected face, whose crop is interpolated.
         without_mesh: Frames without a depth map.
-        unknown: Labelled frames whose code is unknown, by AU.
+        unknown: Labelled frames with an unknown code, by AU.
         offsets: Sequences by photo number minus frame number.
-        skipped: Rows of ``skipped_file``.
-        skipped_file: What was left out, and why.
+        skipped: Number of rows of ``skipped_file``.
+        skipped_file: List of skipped frames and files, with reasons.
     """
 
     store: Path
@@ -45,12 +45,7 @@ class PrepareSummary:
 
     @staticmethod
     def from_store(store: Store, aus: Sequence[int]) -> PrepareSummary:
-        """Sum up a finished store.
-
-        Args:
-            store: The store.
-            aus: The AUs whose unknown codes are counted.
-        """
+        """Count the frames of a finished store; unknown codes are counted for ``aus``."""
         notes = pd.read_csv(store.path / "sequences.csv")
         labelled = store.frames[store.frames["labelled"]]
         used = notes[notes["frames"] > 0]
@@ -69,7 +64,7 @@ class PrepareSummary:
         )
 
     def lines(self) -> list[str]:
-        """The table as text, a line each."""
+        """Return a table as text, one string per line."""
         counts = [
             ["subjects", self.subjects],
             ["sequences", self.sequences],
@@ -88,5 +83,5 @@ class PrepareSummary:
             *unknown.splitlines(),
             "",
             f"store: {self.store}",
-            f"what was skipped and why: {self.skipped_file}",
+            f"skipped frames and files, with reasons: {self.skipped_file}",
         ]
