@@ -1,4 +1,4 @@
-"""Results of a leaderboard for a terminal and for programs."""
+"""Results of a leaderboard, as stored or computed."""
 
 from __future__ import annotations
 
@@ -12,24 +12,6 @@ from aubench.core.plugins import PLUGINS_VARIABLE
 from aubench.leaderboard import entries_file
 from aubench.leaderboard.entries_file import ProtocolEntries
 from aubench.leaderboard.extensions import Extensions
-from aubench.leaderboard.render import plain_text
-
-
-def render_tables(root: Path, protocol: str | None = None, extensions: Extensions = ()) -> str:
-    """Format the results for a terminal.
-
-    Args:
-        root: Leaderboard folder.
-        protocol: Protocol to show, with or without records; by default all with records.
-        extensions: Extensions that add blocks.
-
-    Raises:
-        DataError: The folder does not exist.
-        UsageError: There is no such protocol.
-        RecordError: A record cannot be read, or its numbers are wrong.
-    """
-    results = load_entries(root, protocol, extensions)
-    return "\n".join(plain_text(result.blocks) for result in results.values()) or "no records yet\n"
 
 
 def load_entries(root: Path, protocol: str | None = None, extensions: Extensions = ()) -> dict[str, ProtocolEntries]:
@@ -37,7 +19,15 @@ def load_entries(root: Path, protocol: str | None = None, extensions: Extensions
 
     Plug-in metrics, which ``entries.json`` may lack, also cause the computation.
 
-    Args, Raises: as :func:`render_tables`.
+    Args:
+        root: Leaderboard folder.
+        protocol: Protocol to load, with or without records; by default all with records.
+        extensions: Extensions that add blocks.
+
+    Raises:
+        DataError: The folder does not exist.
+        UsageError: There is no such protocol.
+        RecordError: A record cannot be read, or its numbers are wrong.
     """
     stored = None if _has_plugin_metrics() else entries_file.read_current(root)
     if stored is None:

@@ -12,12 +12,10 @@ import pandas as pd
 from aubench.core import hashing
 from aubench.core.errors import AubenchError
 from aubench.core.protocol import Protocol
-from aubench.leaderboard.records import Finding, StoredRecord, label_digest, with_labels
+from aubench.leaderboard.records import Finding, StoredRecord, with_labels
 from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.results import record
-
-__all__ = ["ProtocolLookup", "check_duplicates", "check_path", "check_protocol", "check_record", "label_digest"]
 
 ProtocolLookup = Callable[[str], Protocol]
 """Function that returns the installed protocol of a name."""
@@ -29,7 +27,7 @@ def check_record(run: StoredRecord) -> list[Finding]:
     Numbers are recomputed only if the tables are complete.
     """
     findings = [*_fields(run), *_completeness(run)]
-    return findings or [*_labels(run), *_histograms(run), *_digests(run), *_stored_summary(run)]
+    return findings or [*_labels(run), *check_histograms(run), *_digests(run), *_stored_summary(run)]
 
 
 def check_path(run: StoredRecord) -> list[Finding]:
@@ -156,7 +154,8 @@ def _labels(run: StoredRecord) -> Iterator[Finding]:
             yield run.finding(counts_file.FILE, f"fold {fold.fold}: {message}")
 
 
-def _histograms(run: StoredRecord) -> Iterator[Finding]:
+def check_histograms(run: StoredRecord) -> Iterator[Finding]:
+    """Check that the histograms of each condition, fold and AU imply the counts."""
     half = histograms_file.BINS // 2
     cells = run.record.histograms[histograms_file.CELLS].to_numpy(np.int64).reshape(-1, 2, histograms_file.BINS)
     below, above = cells[:, :, :half].sum(axis=2), cells[:, :, half:].sum(axis=2)

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from aubench.api.results_view import load_leaderboard
 from aubench.core.errors import DataError, RecordError, UsageError
-from aubench.leaderboard import build, show
+from aubench.leaderboard import build
 from aubench.leaderboard.check import check
 from aubench.metrics import baselines, intervals, significance
 from aubench.metrics import scores as metrics
@@ -139,6 +140,7 @@ def test_test_subjects_in_pretraining_are_marked(tmp_path, make_record):
 def test_an_empty_leaderboard_has_an_index_alone(tmp_path):
     assert list(build.pages(tmp_path)) == ["README.md"]
     assert "No records yet" in build.pages(tmp_path)["README.md"]
+    assert load_leaderboard(tmp_path).render("text") == "no records yet\n"
 
 
 def test_variants_differ_from_the_main_leaderboard(board):
@@ -175,11 +177,11 @@ def test_a_missing_folder_is_an_error(tmp_path):
 
 
 def test_the_text_for_a_terminal_has_no_markup(board):
-    text = show.render_tables(board, "synth_3fold")
+    text = load_leaderboard(board, "synth_3fold").render("text")
     assert "always positive" in text
     assert "**7" not in text and "|" not in text
     with pytest.raises(UsageError, match="did you mean 'synth_3fold'"):
-        show.render_tables(board, "synth_3folds")
+        load_leaderboard(board, "synth_3folds").render("text")
 
 
 def test_a_method_that_always_predicts_present_equals_the_baseline(tmp_path, make_record):

@@ -8,6 +8,7 @@ from aubench.core.errors import DataError, RecordError
 from aubench.core.plugins import PLUGINS_VARIABLE
 from aubench.leaderboard import build, entries_file, show
 from aubench.leaderboard.check import check
+from aubench.leaderboard.render import plain_text
 
 STALE = "entries.json: is stale; run `aubench leaderboard build`"
 
@@ -18,6 +19,10 @@ def no_computation(monkeypatch):
     monkeypatch.setattr(build, "compute_entries", lambda *_: pytest.fail("computed"))
 
 
+def _text(root, *protocol) -> str:
+    return "".join(plain_text(results.blocks) for results in show.load_entries(root, *protocol).values())
+
+
 def _change(root, change) -> None:
     content = json.loads((root / "entries.json").read_text())
     change(content)
@@ -25,15 +30,15 @@ def _change(root, change) -> None:
 
 
 def test_stored_and_computed_results_are_the_same(board):
-    stored, text = show.load_entries(board), show.render_tables(board)
+    stored, text = show.load_entries(board), _text(board)
     (board / "entries.json").unlink()
     assert show.load_entries(board) == stored
-    assert show.render_tables(board) == text
+    assert _text(board) == text
 
 
 def test_current_results_are_not_computed(board, no_computation):
-    assert "always positive" in show.render_tables(board, "synth_3fold")
-    assert "No records yet." in show.render_tables(board, "bp4d_3fold")
+    assert "always positive" in _text(board, "synth_3fold")
+    assert "No records yet." in _text(board, "bp4d_3fold")
 
 
 def test_rows_have_the_numbers_of_the_tables(board):
@@ -54,17 +59,17 @@ def test_results_of_other_records_are_not_shown(small_board, edit):
     path = next(small_board.glob("records/*/late_fusion/*/record.json"))
     edit(path, "summary.f1_mean", 0.99)
     with pytest.raises(RecordError, match=r"summary\.f1_mean: says 0\.99"):
-        show.render_tables(small_board)
+        _text(small_board)
 
 
 def test_added_and_removed_files_make_the_results_stale(small_board):
-    text = show.render_tables(small_board)
+    text = _text(small_board)
     (small_board / "records" / "synth_3fold" / "cam").mkdir()
-    assert show.render_tables(small_board) == text
+    assert _text(small_board) == text
     path = next(small_board.glob("records/*/amf/*/record.json"))
     path.rename(path.with_name("away.json"))
     with pytest.raises(RecordError, match=r"is no file of a record|is missing"):
-        show.render_tables(small_board)
+        _text(small_board)
 
 
 def test_check_computes_the_results_again(small_board):
@@ -87,10 +92,10 @@ def test_check_computes_the_results_again(small_board):
     ],
 )
 def test_a_malformed_file_is_ignored(small_board, change):
-    text = show.render_tables(small_board)
+    text = _text(small_board)
     _change(small_board, change)
     assert entries_file.read_current(small_board) is None
-    assert show.render_tables(small_board) == text
+    assert _text(small_board) == text
 
 
 def test_a_file_that_is_no_json_too_large_or_a_link_is_ignored(small_board, tmp_path):
@@ -113,7 +118,7 @@ def test_a_plugin_metric_adds_a_column_everywhere(small_board, tmp_path, monkeyp
         "    lambda cells: cells[..., 2] / np.maximum(cells[..., 0] + cells[..., 2], 1), higher_is_better=False)\n"
     )
     monkeypatch.setenv(PLUGINS_VARIABLE, str(plugin))
-    assert "Miss rate" in show.render_tables(small_board)
+    assert "Miss rate" in _text(small_board)
     rows = show.load_entries(small_board)["synth_3fold"].entries
     best = min(row["miss_rate"] for row in rows if row["position"])
     page = build.pages(small_board)["synth_3fold.md"]
@@ -122,6 +127,6 @@ def test_a_plugin_metric_adds_a_column_everywhere(small_board, tmp_path, monkeyp
 
 
 def test_an_empty_and_a_missing_leaderboard(tmp_path):
-    assert show.render_tables(tmp_path) == "no records yet\n"
+    assert show.load_entries(tmp_path) == {}
     with pytest.raises(DataError, match="no leaderboard here"):
-        show.render_tables(tmp_path / "nowhere")
+        _text(tmp_path / "nowhere")

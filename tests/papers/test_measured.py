@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from aubench.api.results_view import load_leaderboard
 from aubench.core.errors import UsageError
 from aubench.core.registry import find_protocol
 from aubench.core.task import Modality
-from aubench.leaderboard import build, show
+from aubench.leaderboard import build
 from aubench.leaderboard.entries import ranked_tables
 from aubench.leaderboard.records import StoredRecord
 from aubench.metrics import scores
@@ -148,13 +149,13 @@ def told_board(tmp_path, on_bp4d):
 
 def test_page_and_terminal_show_it(told_board):
     assert "## Measured and reported numbers" in build.pages(told_board, EXTENSIONS)["bp4d_3fold.md"]
-    assert "tiny; inner_val; seeds: 1" in show.render_tables(told_board, "bp4d_3fold", EXTENSIONS)
+    assert "tiny; inner_val; seeds: 1" in load_leaderboard(told_board, "bp4d_3fold").render("text")
 
 
 def test_a_protocol_without_records_shows_what_is_reported(told_board):
     shutil.rmtree(told_board / "records")
-    shown = show.render_tables(told_board, "bp4d_3fold", EXTENSIONS)
+    shown = load_leaderboard(told_board, "bp4d_3fold").render("text")
     assert "No records yet." in shown and "PIAP-DF" in shown
-    assert "No paper reports on synth." in show.render_tables(told_board, "synth_3fold", EXTENSIONS)
+    assert "No paper reports on synth." in load_leaderboard(told_board, "synth_3fold").render("text")
     with pytest.raises(UsageError, match="did you mean 'bp4d_3fold'"):
-        show.render_tables(told_board, "bp4d_3flod", EXTENSIONS)
+        load_leaderboard(told_board, "bp4d_3flod").render("text")
