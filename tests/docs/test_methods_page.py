@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aubench.papers import method_reference
 from aubench.core.registry import builtin_methods
+from aubench.papers import method_reference
 
 PAGE = Path(__file__).parents[2] / "docs/methods.md"
 
