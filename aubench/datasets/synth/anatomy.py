@@ -6,6 +6,9 @@ down) in face units from a landmark of the identity. An entry off the midline ap
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 
 from aubench.datasets.synth.constants import AUS
@@ -51,74 +54,6 @@ MOVES: dict[int, dict[str, float]] = {
 }
 """Change of each feature by AU."""
 
-_FACE, _BROW, _EYE, _NOSE, _MOUTH, _CORNER, _CHIN = range(7)
-
-_BULGES = (
-    # AU, anchor, outward, down, reach across, reach down, height
-    (1, _BROW, -0.16, -0.10, 0.20, 0.14, 0.0384),
-    (2, _BROW, 0.16, -0.10, 0.22, 0.14, 0.0384),
-    (4, _FACE, 0.10, -0.30, 0.13, 0.16, 0.048),
-    (4, _FACE, 0.00, -0.30, 0.07, 0.18, -0.036),
-    (6, _EYE, 0.08, 0.27, 0.30, 0.20, 0.060),
-    (6, _EYE, 0.02, 0.11, 0.22, 0.07, 0.024),
-    (7, _EYE, 0.00, 0.10, 0.20, 0.07, 0.0408),
-    (10, _NOSE, 0.20, 0.10, 0.14, 0.20, 0.06),
-    (10, _MOUTH, 0.00, -0.14, 0.22, 0.12, 0.036),
-    (12, _CORNER, 0.12, -0.20, 0.24, 0.22, 0.054),
-    (12, _CORNER, 0.03, 0.05, 0.14, 0.16, -0.042),
-    (14, _CORNER, 0.08, 0.00, 0.10, 0.12, -0.084),
-    (14, _CORNER, 0.21, 0.00, 0.13, 0.20, 0.06),
-    (15, _CORNER, 0.02, 0.15, 0.14, 0.15, 0.072),
-    (15, _CORNER, 0.05, 0.04, 0.10, 0.08, -0.036),
-    (17, _CHIN, 0.00, -0.15, 0.24, 0.17, 0.114),
-    (17, _MOUTH, 0.00, 0.15, 0.24, 0.07, -0.048),
-    (23, _MOUTH, 0.00, 0.00, 0.26, 0.16, 0.06),
-    (23, _CORNER, 0.05, 0.00, 0.14, 0.16, -0.042),
-    (24, _MOUTH, 0.00, 0.00, 0.34, 0.08, -0.06),
-    (24, _MOUTH, 0.00, -0.14, 0.34, 0.10, 0.042),
-    (24, _MOUTH, 0.00, 0.14, 0.34, 0.10, 0.042),
-)
-
-_FURROWS = (
-    # AU, anchor, from (outward, down), to (outward, down), half width, depth, darkness
-    (1, _FACE, 0.00, -0.53, 0.22, -0.545, 0.035, 0.014, 0.16),
-    (1, _FACE, 0.00, -0.62, 0.24, -0.635, 0.035, 0.014, 0.14),
-    (2, _FACE, 0.30, -0.53, 0.60, -0.50, 0.035, 0.014, 0.16),
-    (2, _FACE, 0.30, -0.62, 0.58, -0.58, 0.035, 0.014, 0.14),
-    (4, _FACE, 0.055, -0.42, 0.045, -0.23, 0.036, 0.024, 0.34),
-    (4, _FACE, 0.00, -0.20, 0.07, -0.19, 0.035, 0.014, 0.20),
-    (6, _EYE, 0.21, -0.03, 0.34, -0.09, 0.026, 0.012, 0.20),
-    (6, _EYE, 0.22, 0.01, 0.36, 0.01, 0.026, 0.012, 0.20),
-    (6, _EYE, 0.21, 0.05, 0.33, 0.11, 0.026, 0.012, 0.20),
-    (6, _EYE, -0.14, 0.12, 0.12, 0.15, 0.034, 0.014, 0.22),
-    (7, _EYE, -0.10, 0.075, 0.14, 0.075, 0.028, 0.010, 0.16),
-    (10, _NOSE, 0.15, -0.02, 0.25, 0.14, 0.036, 0.022, 0.30),
-    (12, _CORNER, -0.06, -0.23, 0.10, -0.02, 0.040, 0.024, 0.30),
-    (14, _CORNER, 0.07, -0.06, 0.08, 0.07, 0.042, 0.026, 0.55),
-    (15, _CORNER, 0.03, 0.08, 0.07, 0.23, 0.040, 0.020, 0.36),
-    (17, _CHIN, 0.00, -0.24, 0.12, -0.20, 0.038, 0.020, 0.34),
-    (17, _CHIN, 0.04, -0.11, 0.10, -0.13, 0.034, 0.014, 0.22),
-    (23, _MOUTH, 0.06, -0.13, 0.05, -0.05, 0.030, 0.012, 0.26),
-    (23, _MOUTH, 0.19, -0.11, 0.14, -0.03, 0.030, 0.012, 0.26),
-    (24, _MOUTH, 0.00, 0.10, 0.20, 0.09, 0.034, 0.014, 0.18),
-)
-
-_WARMTHS = (
-    # AU, anchor, outward, down, reach across, reach down, degrees
-    (1, _FACE, 0.12, -0.58, 0.26, 0.22, 0.42),
-    (2, _FACE, 0.46, -0.56, 0.26, 0.22, 0.42),
-    (4, _FACE, 0.08, -0.32, 0.20, 0.20, 0.50),
-    (6, _EYE, 0.12, 0.20, 0.36, 0.26, 0.40),
-    (7, _EYE, 0.00, 0.00, 0.34, 0.20, 0.42),
-    (10, _NOSE, 0.20, 0.05, 0.20, 0.24, 0.45),
-    (12, _CORNER, 0.16, -0.16, 0.30, 0.30, 0.40),
-    (14, _CORNER, 0.14, 0.02, 0.20, 0.20, 0.45),
-    (15, _CORNER, 0.04, 0.16, 0.20, 0.22, 0.50),
-    (17, _CHIN, 0.00, -0.14, 0.30, 0.24, 0.55),
-    (23, _MOUTH, 0.00, 0.00, 0.42, 0.22, 0.65),
-    (24, _MOUTH, 0.00, 0.00, 0.46, 0.22, -0.55),
-)
-
 
 def moves() -> np.ndarray:
     """Return :data:`MOVES` as float64 (features, AUs)."""
@@ -131,43 +66,45 @@ def moves() -> np.ndarray:
 
 def bulges(identity: Identity) -> np.ndarray:
     """Return the bulges of the skin: rows of (AU column, u, v, reach across, reach down, height)."""
-    return _blobs(_BULGES, identity)
+    return _blobs("bulges.csv", identity)
 
 
 def warmths(identity: Identity) -> np.ndarray:
     """Return the changes of skin temperature: rows as in :func:`bulges`, with degrees for height."""
-    return _blobs(_WARMTHS, identity)
+    return _blobs("warmths.csv", identity)
 
 
 def furrows(identity: Identity) -> np.ndarray:
     """Return the furrows: rows of (AU column, u0, v0, u1, v1, half width, depth, darkness)."""
     rows = []
-    for au, anchor, out0, down0, out1, down1, half, depth, dark in _FURROWS:
-        u, v = _anchor(identity, anchor)
+    for column, u, v, (out0, down0, out1, down1, half, depth, dark) in _read("furrows.csv", identity):
         for side in (-1.0, 1.0):
             gain = 1.0 + side * identity.lopsided
             start, end = (side * (u + out0), v + down0), (side * (u + out1), v + down1)
-            rows.append((AUS.index(au), *start, *end, half, depth * gain, dark * gain))
+            rows.append((column, *start, *end, half, depth * gain, dark * gain))
     return np.array(rows)
 
 
-def _blobs(table: tuple[tuple[int, int, float, float, float, float, float], ...], identity: Identity) -> np.ndarray:
+def _blobs(name: str, identity: Identity) -> np.ndarray:
     rows = []
-    for au, anchor, out, down, across, along, amount in table:
-        u, v = _anchor(identity, anchor)
+    for column, u, v, (out, down, across, along, amount) in _read(name, identity):
         for side in (-1.0, 1.0) if u + out else (0.0,):
             gain = 1.0 + side * identity.lopsided
-            rows.append((AUS.index(au), side * (u + out), v + down, across, along, amount * gain))
+            rows.append((column, side * (u + out), v + down, across, along, amount * gain))
     return np.array(rows)
 
 
-def _anchor(identity: Identity, anchor: int) -> tuple[float, float]:
-    return {
-        _FACE: (0.0, 0.0),
-        _BROW: (0.5 * (identity.brow_inner + identity.brow_outer), identity.brow_y),
-        _EYE: (identity.eye_x, identity.eye_y),
-        _NOSE: (0.0, identity.nose_y),
-        _MOUTH: (0.0, identity.mouth_y),
-        _CORNER: (identity.mouth_half, identity.mouth_y),
-        _CHIN: (0.0, identity.chin_y),
-    }[anchor]
+def _read(name: str, identity: Identity) -> Iterator[tuple[int, float, float, list[float]]]:
+    """Read a table: AU column, position of the anchor, other numbers."""
+    anchors = {
+        "face": (0.0, 0.0),
+        "brow": (0.5 * (identity.brow_inner + identity.brow_outer), identity.brow_y),
+        "eye": (identity.eye_x, identity.eye_y),
+        "nose": (0.0, identity.nose_y),
+        "mouth": (0.0, identity.mouth_y),
+        "corner": (identity.mouth_half, identity.mouth_y),
+        "chin": (0.0, identity.chin_y),
+    }
+    for line in Path(__file__).with_name(name).read_text().splitlines()[1:]:
+        au, anchor, *numbers = line.split(",")
+        yield AUS.index(int(au)), *anchors[anchor], list(map(float, numbers))

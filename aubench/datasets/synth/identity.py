@@ -12,110 +12,59 @@ from aubench.datasets.synth.rng import CounterRNG
 
 
 class Identity(NamedTuple):
-    """Shape and colours of a subject, constant over all frames."""
+    """Shape and colours of a subject, constant over all frames. The defaults are the mean of all identities."""
 
-    key: int
-    width: float
-    jaw: float
-    chin_y: float
-    chin_out: float
-    cheek_out: float
-    eye_x: float
-    eye_y: float
-    eye_half: float
-    lid_upper: float
-    lid_lower: float
-    eye_slant: float
-    iris: float
-    brow_y: float
-    brow_arch: float
-    brow_thick: float
-    brow_inner: float
-    brow_outer: float
-    brow_dark: float
-    ridge_out: float
-    nose_y: float
-    nose_half: float
-    nose_out: float
-    mouth_y: float
-    mouth_half: float
-    mouth_bend: float
-    lip_upper: float
-    lip_lower: float
-    lip_red: float
-    melanin: float
-    ruddy: float
-    hair_dark: float
-    hair_red: float
-    hairline: float
-    fringe: float
-    hair_length: float
-    hair_wide: float
-    stubble: float
-    mottle: float
-    crease: float
-    lopsided: float
-    nose_cool: float
-    warm: float
-    iris_blue: float
-    iris_light: float
-    cloth_r: float
-    cloth_g: float
-    cloth_b: float
+    key: int = 1
+    width: float = 0.80
+    jaw: float = 0.53
+    chin_y: float = 0.98
+    chin_out: float = 0.11
+    cheek_out: float = 0.06
+    eye_x: float = 0.345
+    eye_y: float = -0.10
+    eye_half: float = 0.165
+    lid_upper: float = 0.092
+    lid_lower: float = 0.055
+    eye_slant: float = -0.012
+    iris: float = 0.072
+    brow_y: float = -0.335
+    brow_arch: float = 0.05
+    brow_thick: float = 0.040
+    brow_inner: float = 0.13
+    brow_outer: float = 0.60
+    brow_dark: float = 0.75
+    ridge_out: float = 0.05
+    nose_y: float = 0.27
+    nose_half: float = 0.125
+    nose_out: float = 0.24
+    mouth_y: float = 0.585
+    mouth_half: float = 0.285
+    mouth_bend: float = 0.0
+    lip_upper: float = 0.066
+    lip_lower: float = 0.078
+    lip_red: float = 0.5
+    melanin: float = 0.25
+    ruddy: float = 0.5
+    hair_dark: float = 0.75
+    hair_red: float = 0.3
+    hairline: float = -0.76
+    fringe: float = 0.0
+    hair_length: float = -0.2
+    hair_wide: float = 0.06
+    stubble: float = 0.0
+    mottle: float = 0.5
+    crease: float = 0.1
+    lopsided: float = 0.0
+    nose_cool: float = 1.6
+    warm: float = 0.0
+    iris_blue: float = 0.3
+    iris_light: float = 0.4
+    cloth_r: float = 0.25
+    cloth_g: float = 0.3
+    cloth_b: float = 0.4
 
 
-AVERAGE = Identity(
-    key=1,
-    width=0.80,
-    jaw=0.53,
-    chin_y=0.98,
-    chin_out=0.11,
-    cheek_out=0.06,
-    eye_x=0.345,
-    eye_y=-0.10,
-    eye_half=0.165,
-    lid_upper=0.092,
-    lid_lower=0.055,
-    eye_slant=-0.012,
-    iris=0.072,
-    brow_y=-0.335,
-    brow_arch=0.05,
-    brow_thick=0.040,
-    brow_inner=0.13,
-    brow_outer=0.60,
-    brow_dark=0.75,
-    ridge_out=0.05,
-    nose_y=0.27,
-    nose_half=0.125,
-    nose_out=0.24,
-    mouth_y=0.585,
-    mouth_half=0.285,
-    mouth_bend=0.0,
-    lip_upper=0.066,
-    lip_lower=0.078,
-    lip_red=0.5,
-    melanin=0.25,
-    ruddy=0.5,
-    hair_dark=0.75,
-    hair_red=0.3,
-    hairline=-0.76,
-    fringe=0.0,
-    hair_length=-0.2,
-    hair_wide=0.06,
-    stubble=0.0,
-    mottle=0.5,
-    crease=0.1,
-    lopsided=0.0,
-    nose_cool=1.6,
-    warm=0.0,
-    iris_blue=0.3,
-    iris_light=0.4,
-    cloth_r=0.25,
-    cloth_g=0.3,
-    cloth_b=0.4,
-)
-"""Mean of all identities."""
-
+AVERAGE = Identity()
 _SPREAD = {
     "width": 0.030,
     "jaw": 0.035,

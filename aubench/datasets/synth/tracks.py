@@ -41,20 +41,8 @@ _ELICITED = ("joy", "sadness", "surprise", "embarrassment", "fear", "pain", "ang
 _ELICITED_RATE, _SMILE_RATE, _OTHER_RATE = 0.60, 0.55, 0.06
 """Events per second of the elicited expression, of smiles in any task, and of each other expression."""
 
-_SINGLE_AU_RATE = {
-    1: 0.01,
-    2: 0.03,
-    4: 0.01,
-    6: 0.13,
-    7: 0.25,
-    10: 0.42,
-    12: 0.36,
-    14: 0.37,
-    15: 0.07,
-    17: 0.24,
-    23: 0.13,
-    24: 0.09,
-}
+_RATES = (0.01, 0.03, 0.01, 0.13, 0.25, 0.42, 0.36, 0.37, 0.07, 0.24, 0.13, 0.09)
+_SINGLE_AU_RATE = dict(zip(AUS, _RATES, strict=True))
 """Events per second of a single AU, set so that the data set has about the base rates of BP4D."""
 
 _LEAD_IN = 2.0  # seconds before the first frame in which events may start
