@@ -7,19 +7,19 @@ ignored. ``aubench leaderboard check`` computes the file again and compares its 
 Content::
 
     schema_version   1
-    inputs           SHA-256 of all files under ``records`` and ``reported``
+    inputs           digest of all files under ``records`` and ``reported``
     protocols        by name: ``blocks`` (the page as shown in a terminal) and ``entries`` (flat rows of numbers)
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aubench.core import hashing
 from aubench.leaderboard.render import Block, Cell, Table
 
 FILE = "entries.json"
@@ -77,11 +77,8 @@ def read_current(root: Path) -> dict[str, ProtocolEntries] | None:
 
 def inputs_digest(root: Path) -> str:
     """Compute a digest of the names and bytes of all files that the results depend on."""
-    digest = hashlib.sha256()
-    for path in sorted(path for folder in _INPUTS for path in (root / folder).rglob("*") if path.is_file()):
-        name = path.relative_to(root).as_posix().encode()
-        digest.update(b"%d %s %d\n" % (len(name), name, path.stat().st_size) + path.read_bytes())
-    return digest.hexdigest()
+    paths = sorted(path for folder in _INPUTS for path in (root / folder).rglob("*") if path.is_file())
+    return hashing.hash_json([(path.relative_to(root).as_posix(), hashing.hash_file(path)) for path in paths])
 
 
 def _encode(block: Block) -> str | dict[str, Any]:
