@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from aubench.results.run_folder import RUN_FILE
@@ -14,8 +15,15 @@ from aubench.tracking.sync import send_all
 _JOIN_SECONDS = 30
 
 
-class BackgroundSync:
-    """Context manager that sends runs in a background thread, and once more at the end of the block.
+@contextmanager
+def background(
+    run_dirs: Sequence[Path],
+    uri: str | None = None,
+    *,
+    interval: float = 20,
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+) -> Iterator[None]:
+    """Send runs in a thread during the block, and once more at its end.
 
     Args:
         run_dirs: Folders of the runs. A folder without ``run.json`` is skipped until the run starts.
@@ -23,47 +31,31 @@ class BackgroundSync:
         interval: Seconds between synchronisations.
         say: Function that receives the first error message.
     """
+    target, reported, stopped = uri or default_uri(), threading.Event(), threading.Event()
 
-    def __init__(self, run_dirs: Sequence[Path], uri: str | None, interval: float, say: Callable[[str], None]) -> None:
-        self._run_dirs, self._uri, self._interval, self._say = list(run_dirs), uri or default_uri(), interval, say
-        self._reported = False
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="aubench-tracking", daemon=True)
+    def report(detail: str) -> None:
+        if not reported.is_set():
+            reported.set()
+            say(f"tracking: {detail}; nothing is lost, 'aubench track sync' sends it later")
 
-    def __enter__(self) -> BackgroundSync:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join(_JOIN_SECONDS)
-        if self._thread.is_alive():
-            self._report(f"sending takes more than {_JOIN_SECONDS} s")
-
-    def _loop(self) -> None:
-        while not self._stopped.is_set():
-            self._send()
-            self._stopped.wait(self._interval)
-        self._send()
-
-    def _send(self) -> None:
-        started = [run_dir for run_dir in self._run_dirs if (run_dir / RUN_FILE).is_file()]
-        for _, result in send_all(started, self._uri):
+    def send() -> None:
+        started = [run_dir for run_dir in run_dirs if (run_dir / RUN_FILE).is_file()]
+        for _, result in send_all(started, target):
             if not result.ok:
-                self._report(result.detail)
+                report(result.detail)
 
-    def _report(self, detail: str) -> None:
-        if not self._reported:
-            self._reported = True
-            self._say(f"tracking: {detail}; nothing is lost, 'aubench track sync' sends it later")
+    def loop() -> None:
+        while not stopped.is_set():
+            send()
+            stopped.wait(interval)
+        send()
 
-
-def background(
-    run_dirs: Sequence[Path],
-    uri: str | None = None,
-    *,
-    interval: float = 20,
-    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
-) -> BackgroundSync:
-    """Send ``run_dirs`` every ``interval`` seconds during the block and once at its end."""
-    return BackgroundSync(run_dirs, uri, interval, say)
+    thread = threading.Thread(target=loop, name="aubench-tracking", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join(_JOIN_SECONDS)
+        if thread.is_alive():
+            report(f"sending takes more than {_JOIN_SECONDS} s")

@@ -35,11 +35,7 @@ class BackboneRecipe(Recipe):
 
     def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
         """Return the sources of the initial weights, none for random weights."""
-        if self.weights == "none":
-            return ()
-        if self.weights == "imagenet":
-            return (PretrainingSource(f"timm/{self.backbone}.tv_in1k", ("ImageNet-1k",)),)
-        return (PretrainingSource(Path(self.weights).name, ("unknown",)),)
+        return pretrained_weights.sources(self.weights, {"imagenet": (f"timm/{self.backbone}.tv_in1k", "ImageNet-1k")})
 
 
 class Encoder(nn.Module):

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from aubench import Categorical, LogUniform, PretrainingSource, Recipe, Uniform
+from aubench.methods._modules import pretrained_weights
 from aubench.methods._modules.masked_autoencoder import REPOSITORIES
 
 Image = Literal["mixed", "conv", "visual", "depth", "thermal"]
@@ -103,8 +103,4 @@ class MCMRecipe(Recipe):
 
     def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
         """Return the sources of the initial weights, none for random weights."""
-        if self.weights == "none":
-            return ()
-        if self.weights in REPOSITORIES:
-            return (PretrainingSource(REPOSITORIES[self.weights], ("ImageNet-1k",)),)
-        return (PretrainingSource(Path(self.weights).name, ("unknown",)),)
+        return pretrained_weights.sources(self.weights, {k: (v, "ImageNet-1k") for k, v in REPOSITORIES.items()})

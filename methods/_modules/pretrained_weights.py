@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aubench import AubenchError
+from aubench import AubenchError, PretrainingSource
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,6 +67,19 @@ def fetch(repository: str, what: str) -> Path:
             where=what,
             hint=f"set weights=PATH to {FILE} of {repository}, or weights=none",
         ) from error
+
+
+def sources(weights: str, published: Mapping[str, tuple[str, str]]) -> tuple[PretrainingSource, ...]:
+    """Return the sources of initial weights, none for random weights.
+
+    Args:
+        weights: 'none', a key of ``published`` or a file.
+        published: Repository and training data of published weights by name.
+    """
+    if weights == "none":
+        return ()
+    repository, dataset = published.get(weights, (Path(weights).name, "unknown"))
+    return (PretrainingSource(repository, (dataset,)),)
 
 
 def check_fits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str | Path, model: str) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from aubench import PretrainingSource, Recipe
-from aubench.methods._modules import video_weights
+from aubench.methods._modules import pretrained_weights, video_weights
 from aubench.methods._modules.transformer import Blocks, init_weights
 from aubench.methods._modules.video import Positions, gather_cells
 
@@ -57,7 +57,7 @@ class VideoAutoencoderRecipe(Recipe):
 
     def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
         """Return the sources of the initial weights, none for random weights."""
-        return video_weights.pretraining_sources(self.weights)
+        return pretrained_weights.sources(self.weights, {"videomae": (video_weights.HUB, "Kinetics-400")})
 
 
 class VideoEncoder(nn.Module):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from aubench import PretrainingSource
 from aubench.methods._modules import pretrained_weights
 from aubench.methods._modules.backbones import IMAGENET_MEAN, IMAGENET_STD, widen_conv1
 
@@ -37,19 +36,6 @@ _IN_BLOCK = {
 }
 _BLOCK = re.compile(r"(videomae\.encoder\.layer|decoder\.decoder_layers)\.(\d+)\.(.+)\.(weight|bias)")
 _STACKS = {"videomae.encoder.layer": "encoder.blocks", "decoder.decoder_layers": "decoder.blocks"}
-
-
-def pretraining_sources(source: str) -> tuple[PretrainingSource, ...]:
-    """Return the data sets that initial weights were trained on.
-
-    Args:
-        source: 'none', 'videomae' or a file.
-    """
-    if source == "none":
-        return ()
-    if source == "videomae":
-        return (PretrainingSource(HUB, ("Kinetics-400",)),)
-    return (PretrainingSource(Path(source).name, ("unknown",)),)
 
 
 def load_into(module: nn.Module, source: str, channels: int) -> None:

@@ -96,21 +96,21 @@ def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path
 
 
 @pytest.fixture
-def nobody() -> str:
+def unreachable() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
-class Told:
-    """What MLflow knows of one run."""
+class StoredRuns:
+    """Runs in MLflow for one run folder."""
 
     def __init__(self, uri: str, run: Any) -> None:
         self.client = mlflow_client.connect(uri)
         found = self.client.get_experiment_by_name("aubench/synth_3fold")
         runs = self.client.search_runs([found.experiment_id], f"tags.`aubench.run_id` = '{run.id}'") if found else []
-        self.parents = [told for told in runs if "mlflow.parentRunId" not in told.data.tags]
-        self.children = {int(told.data.tags["aubench.fold"]): told for told in runs if told not in self.parents}
+        self.parents = [each for each in runs if "mlflow.parentRunId" not in each.data.tags]
+        self.children = {int(each.data.tags["aubench.fold"]): each for each in runs if each not in self.parents}
         self.count = len(runs)
 
     @property
@@ -127,17 +127,17 @@ class Told:
 
 
 def assert_complete(uri: str, run: Any, epochs: int = 10) -> None:
-    told = Told(uri, run)
-    assert told.count == 1 + len(run.folds)
-    assert told.parent.info.status == "FINISHED"
+    stored = StoredRuns(uri, run)
+    assert stored.count == 1 + len(run.folds)
+    assert stored.parent.info.status == "FINISHED"
     for fold in run.folds:
-        child = told.children[fold]
-        assert child.data.tags["mlflow.parentRunId"] == told.parent.info.run_id
+        child = stored.children[fold]
+        assert child.data.tags["mlflow.parentRunId"] == stored.parent.info.run_id
         assert child.info.status == "FINISHED"
-        assert [step for step, _ in told.history(fold, "train/loss/total")] == list(range(epochs))
-        assert told.history(fold, "train/validation/f1")[3][1] == pytest.approx(0.6 - 0.4 * 0.8**3 - 0.02 * fold)
-        assert told.files(child) == {"predictions.parquet"}
-    assert {"record", "run.json"} <= told.files(told.parent)
+        assert [step for step, _ in stored.history(fold, "train/loss/total")] == list(range(epochs))
+        assert stored.history(fold, "train/validation/f1")[3][1] == pytest.approx(0.6 - 0.4 * 0.8**3 - 0.02 * fold)
+        assert stored.files(child) == {"predictions.parquet"}
+    assert {"record", "run.json"} <= stored.files(stored.parent)
 
 
 @pytest.fixture(params=["sqlite", "server"])
@@ -153,8 +153,8 @@ def test_everything_of_a_run_arrives(uri: str, fake_run: Any, tmp_path: Path) ->
     result = Tracker(run.run_dir, uri).sync()
     assert result == SyncResult(True, "sent 30 epochs, 8 files, 3 finished folds, 1 description, 1 headline")
     assert_complete(uri, run)
-    told, summary = Told(uri, run), summary_of(run.record)
-    parent, child = told.parent, told.children[2]
+    stored, summary = StoredRuns(uri, run), summary_of(run.record)
+    parent, child = stored.parent, stored.children[2]
     assert parent.info.run_name == f"amf-tiny-seed0-{run.id[:8]}"
     params = parent.data.params
     assert params["seed"] == "0" and params["preset"] == "tiny" and params["selection"] == "inner_val"
@@ -179,18 +179,18 @@ def test_everything_of_a_run_arrives(uri: str, fake_run: Any, tmp_path: Path) ->
         and "test_auc/AU24" not in child.data.metrics
     )
     assert child.data.metrics["train/loss/align d_v"] == 0.1 and child.data.metrics["train/frames_per_s"] == 900
-    assert told.files(parent, "record") == {
+    assert stored.files(parent, "record") == {
         f"record/{name}" for name in ("record.json", "counts.csv", "histograms.csv")
     }
-    assert told.files(parent, "figures") == {"figures/f1_per_au.png"}
-    got = told.client.download_artifacts(child.info.run_id, "predictions.parquet", str(tmp_path))
+    assert stored.files(parent, "figures") == {"figures/f1_per_au.png"}
+    got = stored.client.download_artifacts(child.info.run_id, "predictions.parquet", str(tmp_path))
     assert Path(got).read_bytes() == (run.run_dir / "fold2" / "predictions.parquet").read_bytes()
 
 
 def test_what_a_run_scored_under_conditions_arrives_when_it_is_there(uri: str, fake_run: Any) -> None:
     run = fake_run(seed=7).finish()
     assert Tracker(run.run_dir, uri).sync().ok
-    assert not [name for name in Told(uri, run).parent.data.metrics if name.startswith("robustness")]
+    assert not [name for name in StoredRuns(uri, run).parent.data.metrics if name.startswith("robustness")]
     clean, further = run.record, ["missing:visual+depth", "noise:all:0.5"]
     tables = [
         pd.concat([table, *(table.assign(condition=condition) for condition in further)])
@@ -199,7 +199,7 @@ def test_what_a_run_scored_under_conditions_arrives_when_it_is_there(uri: str, f
     info = RecordInfo.from_fields(clean.info.model_dump(mode="json") | {"conditions": ["clean", *further]})
     Record(info, *tables).write(run.run_dir / "record")
     assert Tracker(run.run_dir, uri).sync() == SyncResult(True, "sent 3 files, 1 headline")
-    metrics = Told(uri, run).parent.data.metrics
+    metrics = StoredRuns(uri, run).parent.data.metrics
     found = {name: value for name, value in metrics.items() if name.startswith("robustness")}
     f1 = pytest.approx(summary_of(clean).f1_mean, abs=1e-6)
     assert found == {"robustness/missing_visual_depth/f1": f1, "robustness/noise_all_0.5/f1": f1}
@@ -213,8 +213,8 @@ def test_a_run_is_sent_as_it_goes_on(uri: str, fake_run: Any) -> None:
     with (run.run_dir / "fold1" / "epochs.jsonl").open("a") as file:
         file.write('{"stage": "train", "epoch": 2, "sec')
     assert Tracker(run.run_dir, uri).sync() == SyncResult(True, "nothing new")
-    told = Told(uri, run)
-    assert told.parent.info.status == told.children[1].info.status == "RUNNING"
+    stored = StoredRuns(uri, run)
+    assert stored.parent.info.status == stored.children[1].info.status == "RUNNING"
     (run.run_dir / "fold1" / "epochs.jsonl").unlink()
     run.train(1, 5)
     assert "3 epochs" in Tracker(run.run_dir, uri).sync().detail
@@ -224,27 +224,27 @@ def test_a_run_is_sent_as_it_goes_on(uri: str, fake_run: Any) -> None:
     assert_complete(uri, run)
 
 
-def test_nothing_is_doubled_when_the_notes_are_lost_or_damaged(uri: str, fake_run: Any) -> None:
+def test_a_lost_or_damaged_state_file_duplicates_nothing(uri: str, fake_run: Any) -> None:
     run = fake_run(seed=2)
     run.train(1, 4)
     assert Tracker(run.run_dir, uri).sync().ok
     run.finish()
-    notes = run.run_dir / "tracking.json"
-    for damage in (notes.unlink, lambda: notes.write_text('{"targets": 3')):
+    state_file = run.run_dir / "tracking.json"
+    for damage in (state_file.unlink, lambda: state_file.write_text('{"targets": 3')):
         damage()
         assert Tracker(run.run_dir, uri).sync().ok
     assert_complete(uri, run)
 
 
 @pytest.mark.parametrize("saved", [0, 1, 4])
-def test_nothing_is_doubled_when_a_pass_dies_before_it_can_note_what_it_did(
+def test_a_crash_before_the_state_is_written_duplicates_nothing(
     sqlite: str, fake_run: Any, monkeypatch: pytest.MonkeyPatch, saved: int
 ) -> None:
-    run, notes = fake_run().finish(), []
+    run, writes = fake_run().finish(), []
 
     def die(path: Path, content: Any) -> None:
-        notes.append(path)
-        if len(notes) > saved:
+        writes.append(path)
+        if len(writes) > saved:
             raise KeyboardInterrupt
         atomic_write(path, content)
 
@@ -265,10 +265,10 @@ def test_stages_and_values_that_are_not_finite(sqlite: str, fake_run: Any) -> No
     detail = Tracker(run.run_dir, sqlite).sync().detail
     assert "sent 5 epochs" in detail
     assert "skipped: line 6 of fold1/epochs.jsonl (damaged), train/loss/total of step 0 (nan)" in detail
-    told = Told(sqlite, run)
-    assert [step for step, _ in told.history(1, "pretrain/loss/total")] == [0, 1]
-    assert [step for step, _ in told.history(1, "train/loss/bce")] == [0, 1, 2]
-    assert told.history(1, "train/loss/total") == []
+    stored = StoredRuns(sqlite, run)
+    assert [step for step, _ in stored.history(1, "pretrain/loss/total")] == [0, 1]
+    assert [step for step, _ in stored.history(1, "train/loss/bce")] == [0, 1, 2]
+    assert stored.history(1, "train/loss/total") == []
 
 
 def test_the_same_run_in_another_environment_is_another(sqlite: str, fake_run: Any) -> None:
@@ -278,7 +278,7 @@ def test_the_same_run_in_another_environment_is_another(sqlite: str, fake_run: A
     run.header["git"]["commit"] = "b" * 40
     (run.run_dir / "run.json").write_text(json.dumps(run.header))
     assert Tracker(run.run_dir, sqlite).sync().ok
-    assert len(Told(sqlite, run).parents) == 2
+    assert len(StoredRuns(sqlite, run).parents) == 2
 
 
 def test_a_lost_database_is_filled_again_and_a_deleted_run_is_not(sqlite: str, fake_run: Any) -> None:
@@ -286,26 +286,28 @@ def test_a_lost_database_is_filled_again_and_a_deleted_run_is_not(sqlite: str, f
     assert Tracker(run.run_dir, sqlite).sync().ok
     other = sqlite.replace("mlflow.db", "other.db")
     assert Tracker(run.run_dir, other).sync().ok
-    notes = json.loads((run.run_dir / "tracking.json").read_text())
-    notes["targets"][sqlite]["parent"] = "0" * 32
-    (run.run_dir / "tracking.json").write_text(json.dumps(notes))
-    told = Told(sqlite, run)
-    for gone in (told.parent, *told.children.values()):
-        told.client.delete_run(gone.info.run_id)
+    state_file = json.loads((run.run_dir / "tracking.json").read_text())
+    state_file["targets"][sqlite]["parent"] = "0" * 32
+    (run.run_dir / "tracking.json").write_text(json.dumps(state_file))
+    stored = StoredRuns(sqlite, run)
+    for gone in (stored.parent, *stored.children.values()):
+        stored.client.delete_run(gone.info.run_id)
     assert "sent 30 epochs" in Tracker(run.run_dir, sqlite).sync().detail
     assert_complete(sqlite, run)
-    told = Told(sqlite, run)
-    told.client.delete_run(told.parent.info.run_id)
+    stored = StoredRuns(sqlite, run)
+    stored.client.delete_run(stored.parent.info.run_id)
     assert Tracker(run.run_dir, sqlite).sync() == SyncResult(True, "was deleted in MLflow and is left alone")
     assert Tracker(run.run_dir, other).sync() == SyncResult(True, "nothing new")
 
 
-def test_nobody_answers(nobody: str, sqlite: str, fake_run: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_server_fails_fast(
+    unreachable: str, sqlite: str, fake_run: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
     runs = [fake_run(seed=seed).finish().run_dir for seed in range(3)]
     begin = time.monotonic()
-    results = [result for _, result in send_all(runs, nobody)]
+    results = [result for _, result in send_all(runs, unreachable)]
     assert time.monotonic() - begin < 5
-    assert results == [SyncResult(False, f"{nobody} cannot be reached", reachable=False)] * 3
+    assert results == [SyncResult(False, f"{unreachable} cannot be reached", reachable=False)] * 3
     assert capfd.readouterr() == ("", "")
     for run in runs:
         assert Tracker(run, sqlite).sync().ok
@@ -322,7 +324,7 @@ def test_a_server_that_accepts_and_never_answers(fake_run: Any, monkeypatch: pyt
     assert time.monotonic() - begin < 8
 
 
-def test_bad_places_are_told_in_a_line(tmp_path: Path, fake_run: Any) -> None:
+def test_bad_uris_give_one_line(tmp_path: Path, fake_run: Any) -> None:
     run = fake_run().finish()
     (tmp_path / "text.db").write_text("this is no database" * 100)
     (tmp_path / "file").touch()
@@ -343,16 +345,16 @@ def test_bad_places_are_told_in_a_line(tmp_path: Path, fake_run: Any) -> None:
 def test_a_server_killed_in_the_middle_gets_the_rest_later(
     server: Server, tmp_path: Path, fake_run: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run, said = fake_run(seed=9), []
+    run, messages = fake_run(seed=9), []
     try:
-        with background([run.run_dir, tmp_path / "runs" / "not_yet"], server.uri, interval=0.1, say=said.append):
+        with background([run.run_dir, tmp_path / "runs" / "not_yet"], server.uri, interval=0.1, say=messages.append):
             run.train(1, 5)
             _wait(lambda: '"train": 5' in _read(run.run_dir / "tracking.json"))
             server.stop()
             run.train(1, 5).finish_fold(1).train(2, 3)
-            _wait(lambda: said)
+            _wait(lambda: messages)
             run.finish()
-        assert said == [
+        assert messages == [
             f"tracking: {server.uri} cannot be reached; nothing is lost, 'aubench track sync' sends it later"
         ]
         assert not Tracker(run.run_dir, server.uri).sync().ok
@@ -366,18 +368,18 @@ def test_a_server_killed_in_the_middle_gets_the_rest_later(
 def test_leaving_the_background_sends_the_rest_and_waits_no_longer_than_patience(
     sqlite: str, fake_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, said = fake_run(), []
-    with background([run.run_dir], interval=600, say=said.append):
+    run, messages = fake_run(), []
+    with background([run.run_dir], interval=600, say=messages.append):
         run.finish()
     assert_complete(sqlite, run)
-    assert said == []
+    assert messages == []
     monkeypatch.setattr(background_module, "_JOIN_SECONDS", 0.2)
     monkeypatch.setattr(background_module, "send_all", lambda *_: time.sleep(3) or [])
     begin = time.monotonic()
-    with background([run.run_dir], interval=600, say=said.append):
+    with background([run.run_dir], interval=600, say=messages.append):
         pass
     assert time.monotonic() - begin < 1
-    assert said == ["tracking: sending takes more than 0.2 s; nothing is lost, 'aubench track sync' sends it later"]
+    assert messages == ["tracking: sending takes more than 0.2 s; nothing is lost, 'aubench track sync' sends it later"]
 
 
 def test_many_processes_may_create_the_database_quietly(tmp_path: Path, fake_run: Any) -> None:
@@ -395,8 +397,8 @@ def test_many_processes_may_create_the_database_quietly(tmp_path: Path, fake_run
         for run in runs
     ]
     for process in processes:
-        said, noise = process.communicate(timeout=60)
-        assert "ok=True" in said and "2 epochs" in said
+        messages, noise = process.communicate(timeout=60)
+        assert "ok=True" in messages and "2 epochs" in messages
         assert noise == ""
     assert (tmp_path / "mlflow.db").is_file()
 
