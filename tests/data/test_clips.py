@@ -89,9 +89,9 @@ def test_drawn_clips_are_consecutive_and_by_their_seed_alone():
     drawn = clips.sample_clips(data, rows, 8, None, 3)
     assert len(drawn) == 4 + 1 + 2
     for clip in drawn:
-        own = clip[clip >= 0]
-        assert np.array_equal(own, np.arange(own[0], own[0] + len(own)))
-        assert len(own) == (3 if own[0] in (30,) else 8)
+        covered = clip[clip >= 0]
+        assert np.array_equal(covered, np.arange(covered[0], covered[0] + len(covered)))
+        assert len(covered) == (3 if covered[0] in (30,) else 8)
     assert np.array_equal(drawn, clips.sample_clips(data, rows, 8, None, 3))
     assert not np.array_equal(drawn, clips.sample_clips(data, rows, 8, None, 4))
     assert clips.sample_clips(data, rows, 8, 17, 3).shape == (2, 8)

@@ -19,26 +19,26 @@ def data(small_store):
 @pytest.mark.parametrize("fold", [1, 2, 3])
 def test_roles_share_no_subject_and_leave_no_labelled_frame_out(data, fold):
     roles = data.split(fold, validation=True)
-    who = [set(data.subjects[rows]) for rows in (roles.train, roles.val, roles.test)]
-    assert not who[0] & who[1] and not who[0] & who[2] and not who[1] & who[2]
-    assert who[2] == data.protocol.test_subjects(fold)
+    subjects = [set(data.subjects[rows]) for rows in (roles.train, roles.val, roles.test)]
+    assert not subjects[0] & subjects[1] and not subjects[0] & subjects[2] and not subjects[1] & subjects[2]
+    assert subjects[2] == data.protocol.test_subjects(fold)
     assert len(roles.train) + len(roles.val) + len(roles.test) == data.count
-    assert 0.1 < len(who[1]) / len(who[0] | who[1]) < 0.3
+    assert 0.1 < len(subjects[1]) / len(subjects[0] | subjects[1]) < 0.3
 
 
-def test_validation_subjects_are_the_same_for_everyone(data, small_store):
+def test_validation_subjects_are_the_same_for_all_runs(data, small_store):
     again = ProtocolDataset(Store(small_store), find_protocol("synth_3fold"))
     assert np.array_equal(again.split(1, validation=True).val, data.split(1, validation=True).val)
 
 
-def test_runs_on_fewer_modalities_train_and_validate_on_the_same_people(data, small_store):
+def test_runs_on_fewer_modalities_train_and_validate_on_the_same_subjects(data, small_store):
     narrow = ProtocolDataset(Store(small_store), find_protocol("synth_3fold", ["depth"]))
     for fold in (1, 2, 3):
-        ours, whole = (each.split(fold, validation=True) for each in (narrow, data))
-        assert np.array_equal(ours.val, whole.val) and np.array_equal(ours.train, whole.train)
+        narrowed, full = (each.split(fold, validation=True) for each in (narrow, data))
+        assert np.array_equal(narrowed.val, full.val) and np.array_equal(narrowed.train, full.train)
 
 
-def test_one_training_subject_leaves_nobody_to_validate_on(small_store):
+def test_one_training_subject_leaves_none_for_validation(small_store):
     protocol = find_protocol("synth_3fold")
     first, *rest = sorted(protocol.subjects)
     few = protocol.model_copy(
@@ -91,7 +91,7 @@ def test_store_that_does_not_fit_the_protocol_is_refused(small_store):
     with pytest.raises(DataError, match=r"lacks 1 of the 41 subjects .*M018"):
         ProtocolDataset(lacking, find_protocol("synth_3fold"))
     blind = Store(small_store)
-    kept = {m: text for m, text in blind.info.modalities.items() if m is not Modality.DEPTH}
-    blind.info = blind.info.model_copy(update={"modalities": kept})
+    modalities = {m: text for m, text in blind.info.modalities.items() if m is not Modality.DEPTH}
+    blind.info = blind.info.model_copy(update={"modalities": modalities})
     with pytest.raises(DataError, match="has no depth images"):
         ProtocolDataset(blind, find_protocol("synth_3fold"))

@@ -29,26 +29,26 @@ def test_random_views_are_crops_or_mirrored_crops_the_same_in_all_modalities():
     views = random_views(images, 12, crop, flip=True, seed=1)
     mirrored_any = plain_any = False
     for i in range(40):
-        found = []
+        matches = []
         for mirrored in (False, True):
             for top in range(5):
                 for left in range(5):
                     boxes = {m: x[i, top : top + crop, left : left + crop].numpy() for m, x in images.items()}
                     if mirrored:
                         boxes = {m: b[:, ::-1] for m, b in boxes.items()}
-                    wanted = {m: b.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1 for m, b in boxes.items()}
-                    if all(np.allclose(views[m][i].numpy(), w, atol=1e-6) for m, w in wanted.items()):
-                        found.append(mirrored)
-        assert len(found) == 1
-        mirrored_any, plain_any = mirrored_any or found[0], plain_any or not found[0]
+                    expected = {m: b.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1 for m, b in boxes.items()}
+                    if all(np.allclose(views[m][i].numpy(), w, atol=1e-6) for m, w in expected.items()):
+                        matches.append(mirrored)
+        assert len(matches) == 1
+        mirrored_any, plain_any = mirrored_any or matches[0], plain_any or not matches[0]
     assert mirrored_any and plain_any
 
 
 def test_random_views_do_not_depend_on_the_modalities_asked_for():
     images = stored()
     both = random_views(images, 12, 8, flip=True, seed=3)
-    one = random_views({D: images[D]}, 12, 8, flip=True, seed=3)
-    assert torch.equal(both[D], one[D])
+    depth_only = random_views({D: images[D]}, 12, 8, flip=True, seed=3)
+    assert torch.equal(both[D], depth_only[D])
 
 
 def test_no_frame_is_mirrored_where_the_recipe_says_so():
@@ -63,7 +63,7 @@ def test_points_stay_on_the_pixels_that_they_mark():
     spots = rng.integers(0, size, (count, COUNT, 2))  # column and row among the resized pixels
     landmarks = torch.from_numpy(((spots + 0.5) / size).astype(np.float32))
     windows = transforms.random_crops(count, size, crop, flip=True, generator=torch.Generator().manual_seed(5))
-    placed = transforms.landmarks_in_views(landmarks, windows)
+    points = transforms.landmarks_in_views(landmarks, windows)
     assert windows.mirrored.any() and not windows.mirrored.all()
     shown = 0
     for i in range(count):
@@ -72,15 +72,15 @@ def test_points_stay_on_the_pixels_that_they_mark():
             image = torch.zeros(1, side, side, 1, dtype=torch.uint8)
             column, row = marked * (side // size)
             image[0, row : row + 2, column : column + 2] = 255
-            one = transforms.CropParams(
+            window = transforms.CropParams(
                 size, crop, *(x[i : i + 1] for x in (windows.top, windows.left, windows.mirrored))
             )
-            lit = (transforms.random_crop_views({D: image}, one)[D][0, 0] > 0).nonzero()
-            inside = bool((placed[i, k].abs() < 1).all())
+            lit = (transforms.random_crop_views({D: image}, window)[D][0, 0] > 0).nonzero()
+            inside = bool((points[i, k].abs() < 1).all())
             assert len(lit) == inside
             if inside:
                 shown += 1
-                assert torch.allclose(placed[i, k], (lit[0].flip(0) + 0.5) / crop * 2 - 1, atol=1e-5)
+                assert torch.allclose(points[i, k], (lit[0].flip(0) + 0.5) / crop * 2 - 1, atol=1e-5)
     assert shown > 100
 
 
@@ -104,9 +104,9 @@ def test_centre_views_are_the_centre_in_minus_one_to_one():
 
 def test_shrinking_averages_blocks():
     images = stored(2, 16)[V]
-    found = transforms.resize(images, 4).numpy()
-    wanted = images.numpy().reshape(2, 4, 4, 4, 4, 3).astype(np.float64).mean((2, 4))
-    assert np.allclose(found, wanted, atol=1e-4)
+    resized = transforms.resize(images, 4).numpy()
+    expected = images.numpy().reshape(2, 4, 4, 4, 4, 3).astype(np.float64).mean((2, 4))
+    assert np.allclose(resized, expected, atol=1e-4)
 
 
 def test_growing_keeps_a_flat_image_flat():

@@ -33,8 +33,8 @@ def test_pixels_go_where_the_transform_says(side: float, angle: float) -> None:
     turn = crop_transform(square, 64)
     expected = turn[:, :2] @ [100, 150] + turn[:, 2]
     y, x = np.mgrid[0:64, 0:64] + 0.5
-    found = np.array([(crop * x).sum(), (crop * y).sum()]) / crop.sum()
-    assert np.abs(found - expected).max() < 0.1
+    centroid = np.array([(crop * x).sum(), (crop * y).sum()]) / crop.sum()
+    assert np.abs(centroid - expected).max() < 0.1
 
 
 def test_a_square_of_whole_pixels_is_copied() -> None:

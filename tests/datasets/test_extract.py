@@ -16,23 +16,23 @@ def first(delivery, options: ImageOptions = OPTIONS):
 
 
 def test_photos_meshes_and_labels_come_together(delivery) -> None:
-    made = first(delivery)
-    assert made.images[Modality.VISUAL].shape == (5, 48, 48, 3)
-    assert made.images[Modality.DEPTH].shape == (5, 48, 48, 1)
-    assert made.frames["frame"].tolist() == [1, 2, 3, 4, 5]
-    assert made.frames["source"].tolist() == [f"F001/T1/000{n}.jpg" for n in range(5)]
-    assert made.frames["labelled"].tolist() == [True] * 4 + [False]
+    sequence = first(delivery)
+    assert sequence.images[Modality.VISUAL].shape == (5, 48, 48, 3)
+    assert sequence.images[Modality.DEPTH].shape == (5, 48, 48, 1)
+    assert sequence.frames["frame"].tolist() == [1, 2, 3, 4, 5]
+    assert sequence.frames["source"].tolist() == [f"F001/T1/000{n}.jpg" for n in range(5)]
+    assert sequence.frames["labelled"].tolist() == [True] * 4 + [False]
     codes = read_label_file(delivery.codes("F001", "T1"))
-    labels = made.frames.filter(like="AU").to_numpy()
+    labels = sequence.frames.filter(like="AU").to_numpy()
     assert (labels[:4] == codes.labels).all()
     assert (labels[4] == -1).all()
-    assert made.notes["offset"] == -1
-    assert made.skipped == []
+    assert sequence.notes["offset"] == -1
+    assert sequence.skipped == []
 
 
 def test_the_face_fills_the_crop_in_both_modalities(delivery) -> None:
-    made = first(delivery)
-    visual, depth = made.images[Modality.VISUAL].mean(-1), made.images[Modality.DEPTH][..., 0]
+    sequence = first(delivery)
+    visual, depth = sequence.images[Modality.VISUAL].mean(-1), sequence.images[Modality.DEPTH][..., 0]
     assert (visual[:, 20:28, 20:28] > 120).all()  # the face's middle is the crop's
     assert (visual[:, :4, :4] < 90).all()  # and the wall its corner
     assert (depth[:, 6:42, 6:42] > 0).all()
@@ -43,51 +43,51 @@ def test_the_face_fills_the_crop_in_both_modalities(delivery) -> None:
 
 def test_a_lost_photo_is_listed_and_its_mesh_left_out(delivery) -> None:
     (delivery.task("F001", "T1") / "0000.jpg").unlink()
-    made = first(delivery)
-    assert made.frames["frame"].tolist() == [2, 3, 4, 5]
-    assert made.skipped == [(1, "coded, but without a photo")]
-    assert made.notes["offset"] == -1  # told by the mesh
+    sequence = first(delivery)
+    assert sequence.frames["frame"].tolist() == [2, 3, 4, 5]
+    assert sequence.skipped == [(1, "coded, but without a photo")]
+    assert sequence.notes["offset"] == -1  # from the number of the mesh
 
 
 def test_a_lost_mesh_leaves_the_depth_black_and_says_so(delivery) -> None:
     (delivery.task("F001", "T1") / "0002.obj").unlink()
-    made = first(delivery)
-    assert made.frames["missing"].tolist() == ["", "", "D", "", ""]
-    assert (made.images[Modality.DEPTH].reshape(5, -1).max(1) > 0).tolist() == [True, True, False, True, True]
-    assert made.skipped == [(3, "depth: there is no mesh")]
-    assert made.notes["without_mesh"] == 1
+    sequence = first(delivery)
+    assert sequence.frames["missing"].tolist() == ["", "", "D", "", ""]
+    assert (sequence.images[Modality.DEPTH].reshape(5, -1).max(1) > 0).tolist() == [True, True, False, True, True]
+    assert sequence.skipped == [(3, "depth: there is no mesh")]
+    assert sequence.notes["without_mesh"] == 1
 
 
 def test_a_frame_without_a_face_is_cut_where_its_neighbours_are(delivery, take_photo) -> None:
     (delivery.task("F001", "T1") / "0002.jpg").write_bytes(take_photo().data)
-    made = first(delivery)
-    assert len(made.frames) == 5
-    assert made.notes["without_face"] == 1
+    sequence = first(delivery)
+    assert len(sequence.frames) == 5
+    assert sequence.notes["without_face"] == 1
 
 
 def test_a_sequence_without_any_face_is_left_out_and_listed(delivery, take_photo) -> None:
     for photo in delivery.task("F001", "T1").glob("*.jpg"):
         photo.write_bytes(take_photo().data)
-    made = first(delivery)
-    assert made.images == {}
-    assert made.frames.empty
-    assert made.skipped == [(frame, "no face in the whole sequence") for frame in range(1, 6)]
+    sequence = first(delivery)
+    assert sequence.images == {}
+    assert sequence.frames.empty
+    assert sequence.skipped == [(frame, "no face in the whole sequence") for frame in range(1, 6)]
 
 
 def test_labels_without_a_sequence_are_listed(delivery) -> None:
     for file in delivery.task("F001", "T1").iterdir():
         file.unlink()
-    made = first(delivery)
-    assert made.frames.empty
-    assert made.skipped == [(frame, "coded, but without a photo") for frame in range(1, 5)]
+    sequence = first(delivery)
+    assert sequence.frames.empty
+    assert sequence.skipped == [(frame, "coded, but without a photo") for frame in range(1, 5)]
 
 
 def test_a_sequence_without_labels_is_kept_unlabelled(delivery) -> None:
     delivery.codes("F001", "T1").unlink()
-    made = first(delivery)
-    assert len(made.frames) == 5
-    assert not made.frames["labelled"].any()
-    assert made.notes["codes"] == "none"
+    sequence = first(delivery)
+    assert len(sequence.frames) == 5
+    assert not sequence.frames["labelled"].any()
+    assert sequence.notes["codes"] == "none"
 
 
 def test_names_that_are_no_number_are_listed(delivery) -> None:
@@ -104,11 +104,11 @@ def test_landmarks_take_the_place_of_the_detector(delivery, monkeypatch, tmp_pat
 
     monkeypatch.setattr(extraction, "read_landmarks", read)
     monkeypatch.setattr(extraction.face_detection, "track", lambda photos: pytest.fail("the detector was asked"))
-    made = first(delivery, ImageOptions(48, "auto", True, tmp_path))
+    sequence = first(delivery, ImageOptions(48, "auto", True, tmp_path))
     assert asked == [(tmp_path / "F001_T1.mat", [1, 2, 3, 4, 5])]
-    assert made.images[Modality.VISUAL].shape == (5, 48, 48, 3)
-    assert made.landmarks.shape == (5, 49, 2)
-    assert made.landmarks.min() > 0 and made.landmarks.max() < 1
+    assert sequence.images[Modality.VISUAL].shape == (5, 48, 48, 3)
+    assert sequence.landmarks.shape == (5, 49, 2)
+    assert sequence.landmarks.min() > 0 and sequence.landmarks.max() < 1
 
 
 def test_without_landmarks_a_sequence_has_none(delivery) -> None:
@@ -119,12 +119,12 @@ def test_lost_points_are_nan_and_a_sequence_without_any_is_left_out(delivery, mo
     points = np.stack([points_49(104.0, 140.0, 42.0)] * 5)
     points[1] = np.nan
     monkeypatch.setattr(extraction, "read_landmarks", lambda path, frames: points)
-    made = first(delivery, ImageOptions(48, "auto", False, tmp_path))
-    assert np.isnan(made.landmarks).all((1, 2)).tolist() == [False, True, False, False, False]
+    sequence = first(delivery, ImageOptions(48, "auto", False, tmp_path))
+    assert np.isnan(sequence.landmarks).all((1, 2)).tolist() == [False, True, False, False, False]
     points[:] = np.nan
-    made = first(delivery, ImageOptions(48, "auto", False, tmp_path))
-    assert (made.images, made.landmarks) == ({}, None)
-    assert made.frames.empty
+    sequence = first(delivery, ImageOptions(48, "auto", False, tmp_path))
+    assert (sequence.images, sequence.landmarks) == ({}, None)
+    assert sequence.frames.empty
 
 
 def test_a_mesh_with_nan_is_named_with_its_line(delivery) -> None:

@@ -95,9 +95,9 @@ def test_without_h5py_it_says_what_to_install(monkeypatch) -> None:
 def test_reads_a_delivered_file(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "F001_T1.mat", "w") as file:
-        kept = [file.create_dataset(f"#refs#/{i}", data=face().T + 10 * i) for i in range(3)]
+        datasets = [file.create_dataset(f"#refs#/{i}", data=face().T + 10 * i) for i in range(3)]
         references = file.create_dataset("fit/pred", (3, 1), dtype=h5py.ref_dtype)
-        references[:, 0] = [one.ref for one in kept]
+        references[:, 0] = [dataset.ref for dataset in datasets]
     points = read_landmarks(tmp_path / "F001_T1.mat", [3, 1])
     assert np.allclose(points, np.stack([face() + 20, face()]))
 

@@ -27,39 +27,39 @@ def test_finds_sequences_however_the_folder_is_called(tmp_path: Path, folder: st
     touch(root / folder / "F001/T1/0000.jpg", root / folder / "M018/T8/000.jpg", root / folder / "M018/T8/000.obj")
     touch(root / "AUCoding/AU_OCC/F001_T1.csv", root / "AUCoding/AU_OCC/M018_T8.csv")
     touch(root / "AUCoding/AU_INT/AU06/F001_T1_AU06.csv")
-    found = find_recordings([root, tmp_path][up])
-    assert [(r.subject, r.sequence) for r in found] == [("F001", "T1"), ("M018", "T8")]
-    assert [r.label_file.name for r in found if r.label_file] == ["F001_T1.csv", "M018_T8.csv"]
-    assert found[1].meshes.keys() == {0}
+    recordings = find_recordings([root, tmp_path][up])
+    assert [(r.subject, r.sequence) for r in recordings] == [("F001", "T1"), ("M018", "T8")]
+    assert [r.label_file.name for r in recordings if r.label_file] == ["F001_T1.csv", "M018_T8.csv"]
+    assert recordings[1].meshes.keys() == {0}
 
 
 def test_finds_labels_beside_the_folder_of_sequences(tmp_path: Path) -> None:
     touch(tmp_path / "Sequences(2D+3D)/F001/T1/0000.jpg", tmp_path / "AUCoding/AU_OCC/F001_T1.csv")
-    (found,) = find_recordings(tmp_path / "Sequences(2D+3D)")
-    assert found.label_file == tmp_path / "AUCoding/AU_OCC/F001_T1.csv"
+    (recording,) = find_recordings(tmp_path / "Sequences(2D+3D)")
+    assert recording.label_file == tmp_path / "AUCoding/AU_OCC/F001_T1.csv"
 
 
 def test_reads_the_layout_of_the_fera_challenge(tmp_path: Path) -> None:
     touch(tmp_path / "BP4D-training/F001/T1/2440.jpg", tmp_path / "BP4D-training/AU_OCC/F001_T1.csv")
-    (found,) = find_recordings(tmp_path)
-    assert found.photos.keys() == {2440}
-    assert choose_offset(found, "auto")[0] == 0
+    (recording,) = find_recordings(tmp_path)
+    assert recording.photos.keys() == {2440}
+    assert choose_offset(recording, "auto")[0] == 0
 
 
 def test_names_count_as_numbers(tmp_path: Path) -> None:
     names = ["0000.jpg", "007.jpg", "12.JPG", "0012.obj", "0000.mtl", "poster.jpg", ".0003.jpg"]
     touch(*(tmp_path / "S/F001/T1" / name for name in names), tmp_path / "AU_OCC/F001_T1.csv")
-    (found,) = find_recordings(tmp_path)
-    assert found.photos.keys() == {0, 7, 12}
-    assert found.meshes.keys() == {12}
-    assert found.unnumbered_files == ("poster.jpg",)
+    (recording,) = find_recordings(tmp_path)
+    assert recording.photos.keys() == {0, 7, 12}
+    assert recording.meshes.keys() == {12}
+    assert recording.unnumbered_files == ("poster.jpg",)
 
 
 def test_tasks_come_in_order_of_number(tmp_path: Path) -> None:
     touch(*(tmp_path / f"S/F001/{task}/0.jpg" for task in ("T10", "T2", "t1")), tmp_path / "AU_OCC/f001_t2.csv")
-    found = find_recordings(tmp_path)
-    assert [r.sequence for r in found] == ["T1", "T2", "T10"]
-    assert [r.label_file is None for r in found] == [True, False, True]
+    recordings = find_recordings(tmp_path)
+    assert [r.sequence for r in recordings] == ["T1", "T2", "T10"]
+    assert [r.label_file is None for r in recordings] == [True, False, True]
 
 
 def test_folders_of_other_sensors_are_no_sequences(tmp_path: Path) -> None:
@@ -119,8 +119,8 @@ def test_match_pairs_photo_and_frame_by_offset() -> None:
 
 
 def test_reads_the_small_delivery(delivery) -> None:
-    found = find_recordings(delivery.root)
-    assert len(found) == 6
-    assert all(r.photos.keys() == r.meshes.keys() == set(range(5)) for r in found)
+    recordings = find_recordings(delivery.root)
+    assert len(recordings) == 6
+    assert all(r.photos.keys() == r.meshes.keys() == set(range(5)) for r in recordings)
     shutil.rmtree(delivery.task("F001", "T1"))
     assert not find_recordings(delivery.root)[0].photos

@@ -18,7 +18,7 @@ from aubench.datasets.bp4d.summary import PrepareSummary
 
 @pytest.fixture(scope="module")
 def damaged(master, tmp_path_factory: pytest.TempPathFactory):
-    """A delivery that lacks a photo and a mesh, and has one more unknown code."""
+    """Copy the delivery without one photo and one mesh, and with another unknown code."""
     root = tmp_path_factory.mktemp("damaged") / "BP4D"
     shutil.copytree(master.root, root)
     delivery = type(master)(root)
@@ -34,7 +34,7 @@ def damaged(master, tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def prepared(damaged, tmp_path_factory: pytest.TempPathFactory) -> tuple[PrepareSummary, list[tuple[int, int]]]:
-    """Its store's closing table, and the progress that was told on the way."""
+    """Return the summary of its store, and the reported progress."""
     steps: list[tuple[int, int]] = []
     store = tmp_path_factory.mktemp("stores") / "bp4d"
     report = prepare_bp4d(damaged.root, store, size=32, workers=1, progress=lambda *step: steps.append(step))
@@ -64,7 +64,7 @@ def test_a_delivery_becomes_a_store(prepared) -> None:
     }
 
 
-def test_the_closing_table_counts(prepared) -> None:
+def test_the_summary_counts(prepared) -> None:
     report, _ = prepared
     assert (report.subjects, report.sequences, report.frames, report.labelled) == (3, 6, 29, 23)
     assert (report.without_face, report.without_mesh, report.skipped) == (0, 1, 2)
@@ -77,7 +77,7 @@ def test_the_closing_table_counts(prepared) -> None:
     ]
 
 
-def test_the_closing_table_is_readable(prepared) -> None:
+def test_the_summary_is_readable(prepared) -> None:
     report, _ = prepared
     lines = [" ".join(line.split()) for line in report.lines()]
     for line in ("sequences 6", "frames 29", "labelled 23", "without face 0", "without mesh 1", "skipped 2"):
@@ -99,14 +99,14 @@ def test_a_store_is_never_overwritten(prepared, damaged) -> None:
         prepare_bp4d(damaged.root, prepared[0].store, size=32)
 
 
-def test_a_folder_with_something_in_it_is_refused_before_the_work(damaged, tmp_path: Path) -> None:
+def test_a_folder_with_files_is_refused_before_the_work(damaged, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(DataError, match="is not an empty folder; name one inside it"):
         prepare_bp4d(damaged.root, tmp_path, size=32)
     assert not tmp_path.with_name(tmp_path.name + ".partial").exists()
 
 
-def test_a_stopped_one_goes_on_and_ends_the_same(prepared, damaged, tmp_path: Path) -> None:
+def test_an_interrupted_command_resumes_to_the_same_bytes(prepared, damaged, tmp_path: Path) -> None:
     store = tmp_path / "bp4d"
 
     def stop(done: int, total: int) -> None:
@@ -124,7 +124,7 @@ def test_a_stopped_one_goes_on_and_ends_the_same(prepared, damaged, tmp_path: Pa
     assert bytes_of(store) == bytes_of(prepared[0].store)
 
 
-def test_a_damaged_mesh_stops_it_and_going_on_needs_the_same_options(delivery, tmp_path: Path) -> None:
+def test_a_damaged_mesh_ends_it_and_resuming_needs_the_same_options(delivery, tmp_path: Path) -> None:
     (delivery.task("M009", "T2") / "004.obj").write_text("v nan 0 0\n")
     with pytest.raises(DataError, match=r"004\.obj:1: the line has something that is not a finite number"):
         prepare_bp4d(delivery.root, tmp_path / "store", size=32, workers=1)
@@ -145,7 +145,7 @@ def test_label_files_are_read_before_the_first_photo(delivery, tmp_path: Path, m
     file = delivery.codes("F002", "T2")
     header, rows = file.read_text().split("\n", 1)
     file.write_text(f"{header}\n{damage(rows)}")
-    monkeypatch.setattr(prepare, "_pool", lambda workers: pytest.fail("work began"))
+    monkeypatch.setattr(prepare, "_pool", lambda workers: pytest.fail("work started"))
     with pytest.raises(DataError, match=says):
         prepare_bp4d(delivery.root, tmp_path / "store", size=16)
     assert [path.name for path in tmp_path.iterdir()] == ["BP4D"]
@@ -159,14 +159,14 @@ def test_without_any_mesh_there_is_no_depth(delivery, tmp_path: Path) -> None:
     assert report.skipped == 0
 
 
-def test_missing_landmark_files_are_found_at_once(delivery, tmp_path: Path) -> None:
+def test_missing_landmark_files_are_reported_immediately(delivery, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"F001_T1\.mat: no such landmark file"):
         prepare_bp4d(delivery.root, tmp_path / "store", landmarks=tmp_path)
 
 
 @pytest.fixture
 def pointed(delivery, tmp_path: Path, points_49, write_points):
-    """The delivery with a folder of 49-point files that follow its faces; one frame of F001 T2 is lost."""
+    """Add a folder of 49-point files of its faces; one frame of F001 T2 is lost."""
     pytest.importorskip("h5py")
     for subject in ("F001", "F002", "M009"):
         for task in ("T1", "T2"):
@@ -192,7 +192,7 @@ def test_a_store_keeps_the_delivered_points(pointed, tmp_path: Path) -> None:
     assert points[1:].min() > 0.1 and points[1:].max() < 0.9
 
 
-def test_a_changed_file_of_points_is_noticed(pointed, tmp_path: Path) -> None:
+def test_a_changed_landmark_file_is_detected(pointed, tmp_path: Path) -> None:
     source, folder = pointed
     report = prepare_bp4d(source, tmp_path / "store", size=32, landmarks=folder, workers=1)
     file = report.store / "arrays/F002/T1.landmarks.npy"
@@ -215,7 +215,7 @@ def test_an_absurd_size_is_refused(delivery, tmp_path: Path) -> None:
         prepare_bp4d(delivery.root, tmp_path / "store", size=0)
 
 
-def test_a_killed_worker_is_told_in_one_line(delivery, tmp_path: Path) -> None:
+def test_a_killed_worker_is_reported_in_one_line(delivery, tmp_path: Path) -> None:
     def kill(done: int, total: int) -> None:
         for process in multiprocessing.active_children():
             process.kill()

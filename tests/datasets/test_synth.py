@@ -1,4 +1,4 @@
-"""The synthetic data set: the same everywhere, coded as it is drawn, and resumable."""
+"""The synthetic data set: identical on every platform, labelled as rendered, and resumable."""
 
 import hashlib
 import json
@@ -72,13 +72,13 @@ def test_the_bytes_do_not_depend_on_the_workers(tmp_path, monkeypatch, workers):
     assert generate(tmp_path / "store", TINY, quiet).info.digest == GOLDEN_STORE
 
 
-def test_another_seed_gives_other_people(tmp_path):
+def test_another_seed_yields_other_subjects(tmp_path):
     other = generate(tmp_path / "store", SynthSettings(subjects=1, sequences=1, frames=2, size=32, seed=1), quiet)
     assert identity.make_identity(1, "F001") != identity.make_identity(0, "F001")
     assert other.info.digest != GOLDEN_STORE
 
 
-def test_the_store_is_whole(store):
+def test_the_store_is_complete(store):
     assert len(store.frames) == 2 * 2 * 6
     assert store.aus == AUS
     assert list(store.info.modalities) == list(Modality)
@@ -90,7 +90,7 @@ def test_the_store_is_whole(store):
     store.verify(full=True)
 
 
-def test_a_stopped_run_goes_on_where_it_was(tmp_path, monkeypatch, store):
+def test_an_interrupted_run_resumes(tmp_path, monkeypatch, store):
     drawn = []
 
     def draw(seed, subject, name, track, size):
@@ -112,7 +112,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, monkeypatch, store):
     assert again.info == store.info
 
 
-def test_other_settings_do_not_go_on_with_a_half_made_store(tmp_path):
+def test_a_partial_store_with_other_settings_is_refused(tmp_path):
     (tmp_path / "store.partial").mkdir()
     (tmp_path / "store.partial" / "plan.json").write_text(json.dumps({"seed": 5}))
     with pytest.raises(DataError, match="other options"):

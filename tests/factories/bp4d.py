@@ -1,4 +1,4 @@
-"""A small delivery of our own: drawn faces that the detector finds, dome-shaped meshes, label files."""
+"""A small BP4D delivery: drawn faces that the detector accepts, dome-shaped meshes, and label files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CODED = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 
 
 def draw_face(column: float, row: float, side: float, seed: int = 0) -> np.ndarray:
-    """Bright cheeks and nose, dark eyes, brows and mouth, in front of a dark wall: uint8 (HEIGHT, WIDTH, 3), RGB."""
+    """Draw a face on a dark background: uint8 (HEIGHT, WIDTH, 3), RGB."""
     down, along = np.mgrid[0:HEIGHT, 0:WIDTH]
     x, y = (along + 0.5 - column) / side, (down + 0.5 - row) / side
 
@@ -40,7 +40,7 @@ def write_photo(path: Path, image: np.ndarray) -> None:
 
 
 def write_dome(path: Path, column: float, row: float, side: float, grid: int = 16) -> None:
-    """A dome over the face, 200 mm wide and 60 mm high, with texture coordinates into its photo."""
+    """Write a dome over the face, 200 mm wide and 60 mm high, with texture coordinates of its photo."""
     step = np.linspace(-0.6, 0.6, grid)
     x, y = (part.ravel() for part in np.meshgrid(step, step))
     z = 60 * np.cos(x * np.pi / 1.2) * np.cos(y * np.pi / 1.2)
@@ -53,7 +53,7 @@ def write_dome(path: Path, column: float, row: float, side: float, grid: int = 1
 
 
 def write_codes(path: Path, frames: range, seed: int = 0) -> None:
-    """0 or 1 for the coded AUs, 9 for the others, 0 in the last column."""
+    """Write codes: 0 or 1 for the coded AUs, 9 for the others, 0 in the last column."""
     rng = np.random.default_rng(seed)
     rows = [",".join(map(str, range(100)))]
     for frame in frames:
@@ -66,16 +66,16 @@ def write_codes(path: Path, frames: range, seed: int = 0) -> None:
 
 
 def make_points_49(column: float, row: float, eyes: float) -> np.ndarray:
-    """The points of a symmetric face, in order: (49, 2).
+    """Return the points of a symmetric face, (49, 2).
 
     Args:
-        column: Middle between the eyes.
-        row: The same.
-        eyes: From centre to centre.
+        column: Column of the middle between the eyes.
+        row: Row of that middle.
+        eyes: Distance between the eyes.
     """
 
     def arc(centre_x: float, centre_y: float, radius_x: float, radius_y: float, *steps: int) -> np.ndarray:
-        """Along an ellipse, clockwise from its leftmost point in 48 steps."""
+        """Return points of an ellipse, clockwise from its leftmost point in 48 steps."""
         angle = np.pi + np.array(steps) * np.pi / 24
         return np.stack([centre_x + radius_x * np.cos(angle), centre_y + radius_y * np.sin(angle)], axis=1)
 
@@ -91,7 +91,7 @@ def make_points_49(column: float, row: float, eyes: float) -> np.ndarray:
 
 
 def write_landmarks(path: Path, points: np.ndarray) -> None:
-    """A 49-point file of (F, 49, 2), frames from 1; a frame of NaN is one that the tracker lost."""
+    """Write a 49-point file of (F, 49, 2), frames from 1; NaN marks a frame that the tracker lost."""
     import h5py
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,10 +104,10 @@ def write_landmarks(path: Path, points: np.ndarray) -> None:
 
 @pytest.fixture
 def take_photo(tmp_path: Path) -> Callable[..., Photo]:
-    """Take a photo of drawn faces, each (centre column, centre row, side), or of a wall."""
+    """Return a function that writes a photo of faces (centre column, centre row, side), or of a background."""
 
-    def take(*places: tuple[float, float, float]) -> Photo:
-        images = [draw_face(*place) for place in places] or [np.full((HEIGHT, WIDTH, 3), 60, np.uint8)]
+    def take(*faces: tuple[float, float, float]) -> Photo:
+        images = [draw_face(*face) for face in faces] or [np.full((HEIGHT, WIDTH, 3), 60, np.uint8)]
         path = tmp_path / "photos" / f"{len(list(tmp_path.glob('photos/*')))}.jpg"
         write_photo(path, np.max(images, axis=0))
         return Photo.read(path)
@@ -117,7 +117,7 @@ def take_photo(tmp_path: Path) -> Callable[..., Photo]:
 
 @dataclass(frozen=True)
 class Delivery:
-    """Where the parts of a small delivery are."""
+    """Paths of a small delivery."""
 
     root: Path
 
@@ -130,22 +130,22 @@ class Delivery:
 
 @pytest.fixture(scope="session")
 def master(tmp_path_factory: pytest.TempPathFactory) -> Delivery:
-    """The one that the others are copies of."""
-    made = Delivery(tmp_path_factory.mktemp("delivery") / "BP4D")
+    """Write the delivery that tests copy."""
+    delivery = Delivery(tmp_path_factory.mktemp("delivery") / "BP4D")
     for i, (subject, digits) in enumerate([("F001", 4), ("F002", 4), ("M009", 3)]):
         for task in (1, 2):
-            folder, seed = made.task(subject, f"T{task}"), 10 * i + task
+            folder, seed = delivery.task(subject, f"T{task}"), 10 * i + task
             for n in range(5):
-                place = (104 + 3 * i + n, 140 - 2 * n, 104 + 4 * i)
-                write_photo(folder / f"{n:0{digits}}.jpg", draw_face(*place, seed=seed * 100 + n))
-                write_dome(folder / f"{n:0{digits}}.obj", *place)
-            write_codes(made.codes(subject, f"T{task}"), range(1, 5), seed)
-    return made
+                position = (104 + 3 * i + n, 140 - 2 * n, 104 + 4 * i)
+                write_photo(folder / f"{n:0{digits}}.jpg", draw_face(*position, seed=seed * 100 + n))
+                write_dome(folder / f"{n:0{digits}}.obj", *position)
+            write_codes(delivery.codes(subject, f"T{task}"), range(1, 5), seed)
+    return delivery
 
 
 @pytest.fixture
 def delivery(master: Delivery, tmp_path: Path) -> Delivery:
-    """Three subjects, two tasks each, five photos and meshes (0 to 4), frames 1 to 4 coded; free to be damaged."""
+    """Copy three subjects with two tasks each, five photos and meshes (0 to 4), frames 1 to 4 coded."""
     shutil.copytree(master.root, tmp_path / "BP4D")
     return Delivery(tmp_path / "BP4D")
 

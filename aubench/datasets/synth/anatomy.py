@@ -14,54 +14,15 @@ import numpy as np
 from aubench.datasets.synth.constants import AUS
 from aubench.datasets.synth.identity import Identity
 
-FEATURES = (
-    "brow_inner_up",
-    "brow_outer_up",
-    "brow_in",
-    "lid_upper_up",
-    "lid_lower_down",
-    "mouth_wide",
-    "corner_up",
-    "upper_lip_up",
-    "lip_upper_thick",
-    "lip_lower_thick",
-    "mouth_up",
-    "nose_up",
-    "lip_red",
-    "seam",
-)
-"""Movable features; ``lip_*_thick`` and ``seam`` are relative, all others in face units."""
-
-MOVES: dict[int, dict[str, float]] = {
-    1: {"brow_inner_up": 0.1207, "brow_outer_up": 0.0115, "lid_upper_up": 0.0138},
-    2: {"brow_outer_up": 0.1207, "brow_inner_up": 0.0172, "lid_upper_up": 0.0161},
-    4: {"brow_inner_up": -0.0978, "brow_outer_up": -0.0403, "brow_in": 0.0517, "lid_upper_up": -0.0138},
-    6: {"lid_lower_down": -0.0276, "lid_upper_up": -0.0069, "brow_outer_up": -0.0138},
-    7: {"lid_lower_down": -0.0391, "lid_upper_up": -0.046},
-    10: {"upper_lip_up": 0.069, "nose_up": 0.0322, "lip_upper_thick": 0.138, "corner_up": -0.0138},
-    12: {"mouth_wide": 0.0978, "corner_up": 0.1207, "lip_upper_thick": -0.207, "lip_lower_thick": -0.138},
-    14: {
-        "mouth_wide": 0.0345,
-        "corner_up": 0.0172,
-        "lip_upper_thick": -0.1725,
-        "lip_lower_thick": -0.115,
-        "seam": 0.4025,
-    },
-    15: {"corner_up": -0.1495, "mouth_wide": -0.0115, "lip_lower_thick": 0.069},
-    17: {"mouth_up": 0.069, "corner_up": -0.0345, "lip_lower_thick": 0.345, "lip_upper_thick": -0.23},
-    23: {"mouth_wide": -0.112, "lip_upper_thick": -0.4025, "lip_lower_thick": -0.345, "lip_red": 0.575, "seam": 0.23},
-    24: {"lip_upper_thick": -0.713, "lip_lower_thick": -0.69, "lip_red": -0.5175, "seam": 0.805, "mouth_wide": 0.0092},
-}
-"""Change of each feature by AU."""
+_FOLDER = Path(__file__).parent
 
 
 def moves() -> np.ndarray:
-    """Return :data:`MOVES` as float64 (features, AUs)."""
-    table = np.zeros((len(FEATURES), len(AUS)))
-    for au, changes in MOVES.items():
-        for feature, change in changes.items():
-            table[FEATURES.index(feature), AUS.index(au)] = change
-    return table
+    """Return the change of each feature by AU, float64 (features, AUs).
+
+    The features ``lip_*_thick`` and ``seam`` are relative, all others in face units.
+    """
+    return np.loadtxt(_FOLDER / "moves.csv", delimiter=",", skiprows=1, usecols=range(1, len(AUS) + 1))
 
 
 def bulges(identity: Identity) -> np.ndarray:
@@ -105,6 +66,6 @@ def _read(name: str, identity: Identity) -> Iterator[tuple[int, float, float, li
         "corner": (identity.mouth_half, identity.mouth_y),
         "chin": (0.0, identity.chin_y),
     }
-    for line in Path(__file__).with_name(name).read_text().splitlines()[1:]:
+    for line in (_FOLDER / name).read_text().splitlines()[1:]:
         au, anchor, *numbers = line.split(",")
         yield AUS.index(int(au)), *anchors[anchor], list(map(float, numbers))

@@ -16,45 +16,25 @@ VIEW = 1.10
 
 
 class View(NamedTuple):
-    """Head pose, light and sensor noise of one frame.
+    """Head pose, light and sensor noise of one frame; lengths are in face units."""
 
-    Attributes:
-        yaw: Tangent of half the angle to the image's right.
-        pitch: Tangent of half the angle downwards.
-        roll: Tangent of half the angle clockwise.
-        shift_u: Horizontal position of the head in face units.
-        shift_v: Vertical position of the head in face units.
-        zoom: Relative size of the head.
-        light_u: Horizontal component of the direction to the lamp; the component towards the camera is 1.
-        light_v: Vertical component of that direction.
-        lamp: Strength of the lamp.
-        ambient: Strength of the ambient light.
-        tint: Warmth of the light's colour; 0 is white.
-        backdrop: Brightness behind the head.
-        distance: Offset of the depth camera in face units.
-        drift: Offset of the thermal camera in degrees.
-        noise_visual: Standard deviation in grey levels.
-        noise_depth: Standard deviation in grey levels.
-        noise_thermal: Standard deviation in grey levels.
-    """
-
-    yaw: float = 0.0
-    pitch: float = 0.0
-    roll: float = 0.0
-    shift_u: float = 0.0
-    shift_v: float = 0.0
-    zoom: float = 1.0
-    light_u: float = -0.45
-    light_v: float = -0.55
-    lamp: float = 0.75
-    ambient: float = 0.30
-    tint: float = 0.0
-    backdrop: float = 0.25
-    distance: float = 0.0
-    drift: float = 0.0
-    noise_visual: float = 0.0
-    noise_depth: float = 0.0
-    noise_thermal: float = 0.0
+    yaw: float = 0.0  # tangent of half the angle to the image's right
+    pitch: float = 0.0  # tangent of half the angle downwards
+    roll: float = 0.0  # tangent of half the angle clockwise
+    shift_u: float = 0.0  # horizontal position of the head in face units
+    shift_v: float = 0.0  # vertical position of the head in face units
+    zoom: float = 1.0  # relative size of the head
+    light_u: float = -0.45  # horizontal component of the direction to the lamp; the component towards the camera is 1
+    light_v: float = -0.55  # vertical component of that direction
+    lamp: float = 0.75  # strength of the lamp
+    ambient: float = 0.30  # strength of the ambient light
+    tint: float = 0.0  # warmth of the light's colour; 0 is white
+    backdrop: float = 0.25  # brightness behind the head
+    distance: float = 0.0  # offset of the depth camera in face units
+    drift: float = 0.0  # offset of the thermal camera in degrees
+    noise_visual: float = 0.0  # standard deviation in grey levels
+    noise_depth: float = 0.0  # standard deviation in grey levels
+    noise_thermal: float = 0.0  # standard deviation in grey levels
 
 
 def rotation(view: View) -> np.ndarray:

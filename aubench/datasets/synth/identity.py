@@ -6,6 +6,8 @@ Lengths are in face units: the face is about 1.5 wide and 1.8 high. ``u`` points
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from aubench.datasets.synth.rng import CounterRNG
@@ -65,53 +67,12 @@ class Identity(NamedTuple):
 
 
 AVERAGE = Identity()
-_SPREAD = {
-    "width": 0.030,
-    "jaw": 0.035,
-    "chin_y": 0.0165,
-    "chin_out": 0.0188,
-    "cheek_out": 0.0135,
-    "eye_x": 0.012,
-    "eye_y": 0.0105,
-    "eye_half": 0.0083,
-    "lid_upper": 0.0083,
-    "lid_lower": 0.006,
-    "eye_slant": 0.0075,
-    "iris": 0.0023,
-    "brow_y": 0.018,
-    "brow_arch": 0.0135,
-    "brow_thick": 0.006,
-    "brow_inner": 0.0135,
-    "brow_outer": 0.0165,
-    "ridge_out": 0.0105,
-    "nose_y": 0.0165,
-    "nose_half": 0.0112,
-    "nose_out": 0.0225,
-    "mouth_y": 0.0135,
-    "mouth_half": 0.018,
-    "mouth_bend": 0.0135,
-    "lip_upper": 0.0097,
-    "lip_lower": 0.0105,
-    "hairline": 0.045,
-    "nose_cool": 0.5,
-    "warm": 0.25,
-}
-"""Standard deviations of normally distributed traits."""
 
-_RANGE = {
-    "lip_red": (0.25, 0.85),
-    "ruddy": (0.1, 0.9),
-    "hair_red": (0.0, 0.9),
-    "mottle": (0.2, 1.0),
-    "fringe": (-0.16, 0.16),
-    "crease": (0.0, 0.2),
-    "lopsided": (-0.12, 0.12),
-    "iris_blue": (0.0, 1.0),
-    "cloth_r": (0.05, 0.7),
-    "cloth_g": (0.05, 0.6),
-    "cloth_b": (0.05, 0.7),
-}
-"""Bounds of uniformly distributed traits."""
+
+@cache
+def _trait_table() -> list[list[str]]:
+    """Read name, standard deviation or bounds of each random trait; the order is that of the draws."""
+    return [line.split(",") for line in Path(__file__).with_name("traits.csv").read_text().splitlines()[1:]]
 
 
 def make_identity(seed: int, name: str) -> Identity:
@@ -122,8 +83,10 @@ def make_identity(seed: int, name: str) -> Identity:
         name: Name of the subject; names with M tend to heavier brows, jaws and stubble.
     """
     rng = CounterRNG(seed, "identity", name)
-    traits = {trait: rng.normal(getattr(AVERAGE, trait), spread) for trait, spread in _SPREAD.items()}
-    traits |= {trait: rng.uniform(*bounds) for trait, bounds in _RANGE.items()}
+    traits = {
+        trait: rng.normal(getattr(AVERAGE, trait), float(std)) if std else rng.uniform(float(low), float(high))
+        for trait, std, low, high in _trait_table()
+    }
     tone, shade = rng.uniform(), rng.uniform()
     traits["melanin"] = tone * tone * 0.85 + 0.05
     traits["hair_dark"] = max(0.35 + 0.6 * shade, 0.3 + traits["melanin"])
