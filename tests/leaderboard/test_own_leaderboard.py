@@ -7,6 +7,7 @@ import pytest
 from aubench.core.registry import builtin_methods, find_protocol
 from aubench.leaderboard import records
 from aubench.leaderboard.check import check
+from aubench.leaderboard.verified_records import load_verified
 from aubench.papers.leaderboard_pages import EXTENSIONS
 from aubench.runs import runner
 
@@ -19,19 +20,24 @@ AMF = {*(f"amf-figure-{i}" for i in (4, 5)), *(f"amf-table-{i}" for i in (1, 2, 
 """Reproduced tables that the documentation names."""
 
 
+@pytest.fixture(scope="module")
+def infos():
+    """Content of every ``record.json``, by leaderboard."""
+    return {root: [run.info for run in load_verified(root)[0]] for root in (OWN, VARIANTS)}
+
+
 @pytest.mark.parametrize("root", [OWN, VARIANTS], ids=["ranked", "variants"])
 def test_all_numbers_follow_from_the_counts(root):
     assert [str(finding) for finding in check(root, extensions=EXTENSIONS)] == []
 
 
-def test_it_has_the_methods_that_the_readme_runs_with_three_seeds():
-    runs, _ = records.read_records(OWN)
+def test_it_has_the_methods_that_the_readme_runs_with_three_seeds(infos):
     for protocol, methods in (
         ("synth_3fold", {*builtin_methods()} - {"resnet_thermal"}),
         ("synth_vdt_3fold", BASICS),
     ):
         seeds: dict[str, set[int]] = {}
-        for info in (run.info for run in runs if run.info.protocol.name == protocol):
+        for info in (info for info in infos[OWN] if info.protocol.name == protocol):
             if info.protocol.digest == find_protocol(protocol).digest and len(info.folds) == info.protocol.fold_count:
                 seeds.setdefault(info.method.name, set()).add(info.seed)
         assert methods <= set(seeds)
@@ -49,12 +55,11 @@ def test_the_reproduced_tables_and_figures_follow_from_the_records(call, monkeyp
         assert Path("again", f"{name}.md").read_text() == (REPRODUCED / f"{name}.md").read_text()
 
 
-def test_the_records_come_from_committed_code():
-    infos = [run.info for root in (OWN, VARIANTS) for run in records.read_records(root)[0]]
-    commits = [environment.git for info in infos for environment in info.environments]
+def test_the_records_come_from_committed_code(infos):
+    commits = [environment.git for info in infos[OWN] + infos[VARIANTS] for environment in info.environments]
     assert all(git.commit and git.dirty is False for git in commits)
 
 
-def test_all_records_on_synth_read_one_store():
-    infos = [run.info for root in (OWN, VARIANTS) for run in records.read_records(root)[0]]
-    assert len({info.dataset.digest for info in infos if info.dataset.name == "synth"}) == 1
+def test_all_records_on_synth_read_one_store(infos):
+    digests = {info.dataset.digest for info in infos[OWN] + infos[VARIANTS] if info.dataset.name == "synth"}
+    assert len(digests) == 1
