@@ -60,5 +60,5 @@ class Open(aubench.Method):
         return known.T @ known / len(known), torch.full((aus, aus, 16), float(len(states)))
 
     def modality_selection(self, inputs):
-        there = torch.stack([x.flatten(1).any(1) for x in inputs.values()], 1) + 1.0
-        return there / there.sum(1, keepdim=True)
+        present = torch.stack([x.flatten(1).any(1) for x in inputs.values()], 1) + 1.0
+        return present / present.sum(1, keepdim=True)

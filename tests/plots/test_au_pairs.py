@@ -25,17 +25,17 @@ def shares(labels):
 
 
 def test_knowledge_is_of_labels_and_of_the_predictions_kept(open_run):
-    found = au_pairs.compute(open_run, 2)
-    assert [kind.name for kind in found] == ["labels,\ntraining", "labels,\ntest", "predictions,\ntest"]
+    actual = au_pairs.compute(open_run, 2)
+    assert [kind.name for kind in actual] == ["labels,\ntraining", "labels,\ntest", "predictions,\ntest"]
     table = pd.read_parquet(open_run.fold_dir(2) / "predictions.parquet")
     labels = table.filter(regex="^AU").to_numpy()
-    told = np.where(labels >= 0, table.filter(like="p_AU"), 0).astype(np.float64)
+    output = np.where(labels >= 0, table.filter(like="p_AU"), 0).astype(np.float64)
     assert (labels < 0).any()
-    np.testing.assert_allclose(found[2].intra, told.T @ told / len(told), atol=1e-5)
-    np.testing.assert_allclose(found[1].intra, shares(labels), atol=1e-5)
+    np.testing.assert_allclose(actual[2].intra, output.T @ output / len(output), atol=1e-5)
+    np.testing.assert_allclose(actual[1].intra, shares(labels), atol=1e-5)
     data, roles = open_run.load_data(2)
-    np.testing.assert_allclose(found[0].intra, shares(data.labels[roles.train]), atol=1e-5)
-    assert found[1].inter.max() == table.groupby(["subject", "sequence"]).ngroups
+    np.testing.assert_allclose(actual[0].intra, shares(data.labels[roles.train]), atol=1e-5)
+    assert actual[1].inter.max() == table.groupby(["subject", "sequence"]).ngroups
 
 
 def test_the_matrices_shown_are_the_given_ones():
@@ -46,9 +46,9 @@ def test_the_matrices_shown_are_the_given_ones():
     for i, kind in enumerate(kinds):
         for j, matrix in enumerate([kind.intra, *(kind.inter[..., state] for state in STATES)]):
             axes = panels[i * (1 + len(STATES)) + j]
-            shown = axes.images[0].get_array()
-            assert np.array_equal(shown.mask, np.eye(3, dtype=bool))
-            assert np.array_equal(shown.filled(0), np.where(np.eye(3), 0, matrix))
+            image = axes.images[0].get_array()
+            assert np.array_equal(image.mask, np.eye(3, dtype=bool))
+            assert np.array_equal(image.filled(0), np.where(np.eye(3), 0, matrix))
             assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "4"]
             assert [label.get_text() for label in axes.get_yticklabels()] == ["1", "2", "4"]
 

@@ -22,19 +22,19 @@ def test_boxes_are_around_what_differs():
 
 def test_changed_training_frames_are_shown_where_they_changed(make, tmp_path):
     plan = make(tmp_path)
-    found = augmentation.compute(plan, 1, 3)
-    assert (found.changed, found.total) == (32, 64)
+    actual = augmentation.compute(plan, 1, 3)
+    assert (actual.changed, actual.total) == (32, 64)
     data, roles = plan.load_data(1)
-    assert {row.split()[0] for row in found.rows} <= set(data.subjects[roles.train].tolist())
-    assert augmentation.boxes(found.before[V], found.after[V]) == ((3, 2, 7, 4),) * 3
-    assert augmentation.boxes(found.before[D], found.after[D]) == (None,) * 3
+    assert {row.split()[0] for row in actual.rows} <= set(data.subjects[roles.train].tolist())
+    assert augmentation.boxes(actual.before[V], actual.after[V]) == ((3, 2, 7, 4),) * 3
+    assert augmentation.boxes(actual.before[D], actual.after[D]) == (None,) * 3
     again = augmentation.compute(plan, 1, 3)
-    assert again.rows == found.rows and torch.equal(again.after[V], found.after[V])
+    assert again.rows == actual.rows and torch.equal(again.after[V], actual.after[V])
 
 
 def test_the_figure_has_the_boxes(make, tmp_path):
-    found = augmentation.compute(make(tmp_path), 1, 2)
-    figure = augmentation.plot(found, ("words",))
+    actual = augmentation.compute(make(tmp_path), 1, 2)
+    figure = augmentation.plot(actual, ("words",))
     assert len(figure.axes) == 2 * 4
     assert sum(len(axes.patches) for axes in figure.axes) == 2
     assert "32 of 64" in figure.get_suptitle()
@@ -43,11 +43,11 @@ def test_the_figure_has_the_boxes(make, tmp_path):
 @pytest.mark.parametrize("method", ["late_fusion", "amf"])
 def test_cut_switch_shows_a_block_of_another_modality(make, tmp_path, method):
     plan = make(tmp_path, method, cut_switch=0.5, cut_switch_block=8)
-    found = augmentation.compute(plan, 1, 2)
-    for row, (left, top, width, height) in enumerate(augmentation.boxes(found.before[V], found.after[V])):
+    actual = augmentation.compute(plan, 1, 2)
+    for row, (left, top, width, height) in enumerate(augmentation.boxes(actual.before[V], actual.after[V])):
         assert width <= 8 and height <= 8
         inside = (row, slice(None), slice(top, top + height), slice(left, left + width))
-        assert torch.equal(found.after[V][inside], found.before[D].expand(-1, 3, -1, -1)[inside])
+        assert torch.equal(actual.after[V][inside], actual.before[D].expand(-1, 3, -1, -1)[inside])
 
 
 def test_a_method_that_changes_nothing_is_refused(make, tmp_path):

@@ -12,9 +12,9 @@ def images(rows, level):
 
 
 def test_pixels_are_clipped_and_grey_becomes_three_channels():
-    found = image_grid.pixels(torch.tensor([-3.0, -1.0, 0.0, 1.0]).view(1, 1, 2, 2))
-    assert found.shape == (1, 2, 2, 3)
-    assert np.array_equal(found[..., 1], [[[0, 0], [0.5, 1]]])
+    actual = image_grid.pixels(torch.tensor([-3.0, -1.0, 0.0, 1.0]).view(1, 1, 2, 2))
+    assert actual.shape == (1, 2, 2, 3)
+    assert np.array_equal(actual[..., 1], [[[0, 0], [0.5, 1]]])
 
 
 def test_every_image_hangs_in_its_row_and_column_with_its_box():
@@ -29,8 +29,8 @@ def test_every_image_hangs_in_its_row_and_column_with_its_box():
     for axes in figure.axes:
         place = axes.get_position()
         column, row = columns.index(round(place.x0, 6)), rows.index(round(place.y0, 6))
-        wanted = [block_column.images for block in blocks for block_column in block.columns][column][row]
-        assert np.array_equal(axes.images[0].get_array(), wanted)
+        expected = [block_column.images for block in blocks for block_column in block.columns][column][row]
+        assert np.array_equal(axes.images[0].get_array(), expected)
         assert len(axes.patches) == ((column, row) == (2, 0))
         if axes.patches:
             assert (*axes.patches[0].get_xy(), axes.patches[0].get_width(), axes.patches[0].get_height()) == (
@@ -39,5 +39,5 @@ def test_every_image_hangs_in_its_row_and_column_with_its_box():
                 3,
                 1,
             )
-    told = {text.get_text() for text in figure.texts}
-    assert {"one", "two", "a", "b", "c", "first", "second", "words"} <= told
+    output = {text.get_text() for text in figure.texts}
+    assert {"one", "two", "a", "b", "c", "first", "second", "words"} <= output

@@ -16,16 +16,16 @@ V, D = Modality.VISUAL, Modality.DEPTH
 
 
 def test_shares_are_of_each_condition(open_run):
-    found = modality_selection.compute(open_run, [2], [missing((V,)), missing((D,))])
-    assert (found.modalities, found.conditions) == ((V, D), (CLEAN, missing((V,)), missing((D,))))
-    np.testing.assert_allclose(found.values, [[1 / 2, 1 / 2], [1 / 3, 2 / 3], [2 / 3, 1 / 3]], atol=1e-6)
+    actual = modality_selection.compute(open_run, [2], [missing((V,)), missing((D,))])
+    assert (actual.modalities, actual.conditions) == ((V, D), (CLEAN, missing((V,)), missing((D,))))
+    np.testing.assert_allclose(actual.values, [[1 / 2, 1 / 2], [1 / 3, 2 / 3], [2 / 3, 1 / 3]], atol=1e-6)
 
 
 def test_conditions_with_chance_and_with_means_are_met(open_run):
     under = [Condition.parse(text) for text in ("noise:all:0.5", "missing:visual:mean", "mask:depth:0.5")]
-    found = modality_selection.compute(open_run, [2], under)
-    np.testing.assert_allclose(found.values.sum(1), 1)
-    np.testing.assert_allclose(found.values, 0.5, atol=1e-6)
+    actual = modality_selection.compute(open_run, [2], under)
+    np.testing.assert_allclose(actual.values.sum(1), 1)
+    np.testing.assert_allclose(actual.values, 0.5, atol=1e-6)
 
 
 @pytest.mark.parametrize("wrong", [torch.ones(64, 2), torch.ones(64, 3) / 3])

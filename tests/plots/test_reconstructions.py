@@ -20,43 +20,43 @@ V, D = Modality.VISUAL, Modality.DEPTH
 
 
 @pytest.fixture(scope="module")
-def found(open_run):
+def actual(open_run):
     return reconstructions.compute(open_run, 2, (0.25, 0.75), 3)
 
 
-def test_frames_are_of_different_subjects_of_the_test_role(open_run, found):
-    subjects = [row.split()[0] for row in found.rows]
+def test_frames_are_of_different_subjects_of_the_test_role(open_run, actual):
+    subjects = [row.split()[0] for row in actual.rows]
     assert len(set(subjects)) == 3
     assert set(subjects) <= open_run.protocol.test_subjects(2)
 
 
 @pytest.mark.parametrize("mask", [0.25, 0.75])
-def test_what_is_not_hidden_is_the_original(found, mask):
-    made = found.by_mask[mask]
+def test_what_is_not_hidden_is_the_original(actual, mask):
+    result = actual.by_mask[mask]
     for m in (V, D):
-        hidden = made.masked[m.value] == 0
+        hidden = result.masked[m.value] == 0
         assert hidden.float().mean().item() == pytest.approx(mask, abs=0.06)
-        assert torch.equal(made.restored[m][~hidden], made.original[m][~hidden])
+        assert torch.equal(result.restored[m][~hidden], result.original[m][~hidden])
 
 
-def test_the_weights_are_those_before_the_labels(open_run, found):
+def test_the_weights_are_those_before_the_labels(open_run, actual):
     level = loading.load_pretrained_method(open_run, 2).level
-    made = found.by_mask[0.75]
-    assert (made.restored[D][made.masked["depth"] == 0] == level).all()
+    result = actual.by_mask[0.75]
+    assert (result.restored[D][result.masked["depth"] == 0] == level).all()
     assert loading.load_method(open_run, 2).level > level + 0.1
 
 
-def test_the_same_call_hides_the_same(open_run, found):
+def test_the_same_call_hides_the_same(open_run, actual):
     again = reconstructions.compute(open_run, 2, (0.75,), 3)
-    assert torch.equal(again.by_mask[0.75].restored[V], found.by_mask[0.75].restored[V])
+    assert torch.equal(again.by_mask[0.75].restored[V], actual.by_mask[0.75].restored[V])
 
 
-def test_the_figure_shows_what_was_computed(found):
-    figure = reconstructions.plot(found, ("words",))
+def test_the_figure_shows_what_was_computed(actual):
+    figure = reconstructions.plot(actual, ("words",))
     assert len(figure.axes) == 3 * (2 + 2 * (2 + 2))
     shown = [axes.images[0].get_array() for axes in figure.axes]
-    wanted = (found.by_mask[0.75].restored[D][1, 0] + 1) / 2
-    assert any(np.allclose(image[..., 0], wanted.detach().clamp(0, 1), atol=1e-6) for image in shown)
+    expected = (actual.by_mask[0.75].restored[D][1, 0] + 1) / 2
+    assert any(np.allclose(image[..., 0], expected.detach().clamp(0, 1), atol=1e-6) for image in shown)
     assert {"original", "25% masked", "75% masked"} <= {text.get_text() for text in figure.texts}
 
 
@@ -69,23 +69,23 @@ def test_a_clip_is_shown_by_frames_of_it(make, tmp_path):
     (tmp_path / "clips.py").write_text(source + hook)
     plan = make(tmp_path / "runs", str(tmp_path / "clips.py"), epochs=1, pretrain_epochs=1)
     fold_module.run_fold(plan, 1, "cpu", 0, lambda event: None)
-    found = reconstructions.compute(plan, 1, (0.5,), 3)
-    assert [row.split("\n")[1] for row in found.rows] == ["1 of 8", "5 of 8", "8 of 8"]
-    assert found.by_mask[0.5].original[V].shape == (3, 3, 28, 28)
-    assert len(reconstructions.plot(found, ()).axes) == 3 * 6
+    actual = reconstructions.compute(plan, 1, (0.5,), 3)
+    assert [row.split("\n")[1] for row in actual.rows] == ["1 of 8", "5 of 8", "8 of 8"]
+    assert actual.by_mask[0.5].original[V].shape == (3, 3, 28, 28)
+    assert len(reconstructions.plot(actual, ()).axes) == 3 * 6
 
 
 def test_nothing_but_the_pretrained_weights_of_the_run_will_do(open_run, small_store, tmp_path):
     copy = tmp_path / "runs"
     shutil.copytree(open_run.runs, copy)
     plan = loading.load_run(copy / open_run.run_dir.relative_to(open_run.runs), small_store)
-    (kept,) = copy.glob("pretrained/*/*/*/fold2/checkpoint.safetensors")
-    content = kept.read_bytes()
-    kept.write_bytes(content.replace(b'"fold": 2', b'"fold": 1').replace(rb"\"fold\": 2", rb"\"fold\": 1"))
+    (checkpoint,) = copy.glob("pretrained/*/*/*/fold2/checkpoint.safetensors")
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content.replace(b'"fold": 2', b'"fold": 1').replace(rb"\"fold\": 2", rb"\"fold\": 1"))
     with pytest.raises(CheckpointError, match="belongs to fold '1'"):
         reconstructions.compute(plan, 2, (0.5,), 1)
-    kept.unlink()
-    with pytest.raises(CheckpointError, match="is not there any more"):
+    checkpoint.unlink()
+    with pytest.raises(CheckpointError, match="no longer exists"):
         reconstructions.compute(plan, 2, (0.5,), 1)
 
 

@@ -18,7 +18,7 @@ UNDER = ["missing:visual", "missing:depth:mean", "noise:depth:0.5", "noise:visua
 
 
 @pytest.fixture
-def found(make_record) -> list[robustness_profile.RobustnessProfile]:
+def actual(make_record) -> list[robustness_profile.RobustnessProfile]:
     """Two methods; the second was put under less."""
 
     def one(name: str, skill: float, conditions) -> robustness_profile.RobustnessProfile:
@@ -29,8 +29,8 @@ def found(make_record) -> list[robustness_profile.RobustnessProfile]:
     return [one("amf", 1.0, UNDER), one("late_fusion", 0.8, UNDER[:4])]
 
 
-def test_a_panel_a_place_a_line_a_method_from_clean_inputs_on(found):
-    figure = noise_curves.plot(found, "noise", ["words"])
+def test_a_panel_a_place_a_line_a_method_from_clean_inputs_on(actual):
+    figure = noise_curves.plot(actual, "noise", ["words"])
     panels = figure.axes
     assert [axes.get_title(loc="left") for axes in panels] == ["on visual", "on depth", "on all"]
     assert [[line.get_label() for line in axes.get_lines()] for axes in panels] == [
@@ -39,16 +39,16 @@ def test_a_panel_a_place_a_line_a_method_from_clean_inputs_on(found):
         ["always positive", "amf"],
     ]
     line, band = panels[1].get_lines()[1], panels[1].collections[0].get_paths()[0]
-    points = [100 * intervals.mean_interval(each).estimate for _, each in found[0].curve("noise", (D,))]
+    points = [100 * intervals.mean_interval(each).estimate for _, each in actual[0].curve("noise", (D,))]
     assert line.get_xdata().tolist() == [0, 0.5]
     assert line.get_ydata().tolist() == pytest.approx(points)
-    low = 100 * intervals.mean_interval(found[0].curve("noise", (D,))[0][1]).low
+    low = 100 * intervals.mean_interval(actual[0].curve("noise", (D,))[0][1]).low
     assert band.get_extents().y0 <= low
-    assert noise_curves.plot(found[1:], "mask", []) is None
-    assert len(noise_curves.plot(found, "mask", []).axes) == 1
+    assert noise_curves.plot(actual[1:], "mask", []) is None
+    assert len(noise_curves.plot(actual, "mask", []).axes) == 1
 
 
-def test_a_method_has_the_same_colour_in_every_figure_whoever_is_beside_it(found):
+def test_a_method_has_the_same_colour_in_every_figure_whoever_is_beside_it(actual):
     def by_name(profiles):
         lines = noise_curves.plot(profiles, "noise", []).axes[0].get_lines()
         bars = robustness_bars.bars(profiles, []).axes[0].containers
@@ -57,42 +57,44 @@ def test_a_method_has_the_same_colour_in_every_figure_whoever_is_beside_it(found
         assert of_bars.items() <= of_lines.items()
         return of_lines
 
-    both = by_name(found)
-    assert both == by_name(found[::-1]) and both["amf"] != both["late_fusion"]
-    assert by_name(found[1:])["late_fusion"] == both["late_fusion"]
+    both = by_name(actual)
+    assert both == by_name(actual[::-1]) and both["amf"] != both["late_fusion"]
+    assert by_name(actual[1:])["late_fusion"] == both["late_fusion"]
 
 
-def test_always_positive_stands_where_its_counts_put_it(found, make_record):
+def test_always_positive_stands_where_its_counts_put_it(actual, make_record):
     always, _ = baselines.always_positive(make_record("amf"))
     height = 100 * intervals.f1_interval([always]).estimate
-    for figure in (noise_curves.plot(found, "noise", []), robustness_bars.bars(found, [])):
+    for figure in (noise_curves.plot(actual, "noise", []), robustness_bars.bars(actual, [])):
         for axes in figure.axes:
             (line,) = (one for one in axes.get_lines() if one.get_label() == "always positive")
             assert line.get_ydata() == pytest.approx([height, height])
         assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "always positive"
 
 
-def test_heat_map_holds_what_each_au_loses(found):
-    axes = robustness_bars.heat_map(found[0], []).axes[0]
+def test_heat_map_holds_what_each_au_loses(actual):
+    axes = robustness_bars.heat_map(actual[0], []).axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()][:2] == ["50% of all masked", "no visual"]
     assert [text.get_text() for text in axes.get_xticklabels()][-2:] == ["AU24", "mean"]
     values = axes.images[0].get_array()
-    lost = -100 * found[0].change(Condition.parse("missing:visual"))[-1].estimate
+    lost = -100 * actual[0].change(Condition.parse("missing:visual"))[-1].estimate
     assert values[1, -1] == pytest.approx(lost)
     assert values.shape == (len(UNDER), 13)
 
 
-def test_bars_have_a_panel_for_each_stand_in(found):
-    zeros, means = robustness_bars.bars(found, []).axes
+def test_bars_have_a_panel_for_each_stand_in(actual):
+    zeros, means = robustness_bars.bars(actual, []).axes
     assert [text.get_text() for text in zeros.get_xticklabels()] == ["all modalities", "no visual"]
     assert [text.get_text() for text in means.get_xticklabels()] == ["all modalities", "no depth"]
     heights = [bar.get_height() for bar in zeros.patches]
-    wanted = [100 * one.f1(c)[-1].estimate for one in found for c in (Condition(), Condition.parse("missing:visual"))]
-    assert heights == pytest.approx(wanted)
+    expected = [
+        100 * one.f1(c)[-1].estimate for one in actual for c in (Condition(), Condition.parse("missing:visual"))
+    ]
+    assert heights == pytest.approx(expected)
 
 
-def test_equal_counts_give_equal_bytes(found, tmp_path):
-    one, other = ({p.name: p.read_bytes() for p in plots.plot(found, ["w"], tmp_path / f)} for f in ("a", "b"))
+def test_equal_counts_give_equal_bytes(actual, tmp_path):
+    one, other = ({p.name: p.read_bytes() for p in plots.plot(actual, ["w"], tmp_path / f)} for f in ("a", "b"))
     assert one == other
     assert {"curves.png", "curves.svg", "curves_mask.png", "missing.svg", "heatmap_late_fusion.png"} <= set(one)
 
@@ -110,7 +112,7 @@ def test_conditions_in_words(text, words):
     assert robustness_bars.describe(Condition.parse(text)) == words
 
 
-def test_a_name_with_more_than_letters_gives_a_plain_file(found, tmp_path, make_record):
-    named = [robustness_profile.RobustnessProfile("amf (tiny, learning_rate=0.1)", (V, D), found[0].by_condition)]
+def test_a_name_with_more_than_letters_gives_a_plain_file(actual, tmp_path, make_record):
+    named = [robustness_profile.RobustnessProfile("amf (tiny, learning_rate=0.1)", (V, D), actual[0].by_condition)]
     names = [path.stem for path in plots.plot(named, [], tmp_path)]
     assert any(name.startswith("heatmap_amf_") and len(name) == 20 for name in names)

@@ -12,15 +12,15 @@ from aubench.plots import run_figures
 
 def test_both_figures_are_drawn_and_equal_runs_give_equal_bytes(fake_run: Any) -> None:
     run = fake_run().finish()
-    made = run_figures.plot(run.run_dir)
-    assert [path.relative_to(run.run_dir).as_posix() for path in made] == [
+    result = run_figures.plot(run.run_dir)
+    assert [path.relative_to(run.run_dir).as_posix() for path in result] == [
         "figures/f1_per_au.png",
         "figures/learning_curves.png",
     ]
-    first = [path.read_bytes() for path in made]
+    first = [path.read_bytes() for path in result]
     run_figures.plot(run.run_dir)
-    assert [path.read_bytes() for path in made] == first
-    for path in made:
+    assert [path.read_bytes() for path in result] == first
+    for path in result:
         image = cv2.imread(str(path))
         assert image.shape[0] > 500 and image.shape[1] > 900
         assert image.std() > 10

@@ -7,7 +7,7 @@ from aubench.core.registry import builtin_methods
 from aubench.plots import style
 
 
-def drawn():
+def bar_figure():
     with style.styled():
         figure = style.make_figure(3, 2)
         figure.add_subplot().bar([0, 1], [1, 2])
@@ -17,7 +17,7 @@ def drawn():
 
 @pytest.mark.parametrize(("suffix", "begins"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
 def test_equal_figures_are_equal_files(tmp_path, suffix, begins):
-    first, second = (style.save(drawn(), tmp_path / f"{i}{suffix}").read_bytes() for i in range(2))
+    first, second = (style.save(bar_figure(), tmp_path / f"{i}{suffix}").read_bytes() for i in range(2))
     assert first == second
     assert first.startswith(begins)
     assert len(list(tmp_path.iterdir())) == 2
@@ -50,15 +50,15 @@ def test_rows_of_one_method_share_a_colour_and_are_counted():
 @pytest.mark.parametrize("name", ["figure.pdf", "figure"])
 def test_other_kinds_of_files_are_refused(tmp_path, name):
     with pytest.raises(UsageError, match=r"known: \.png, \.svg"):
-        style.save(drawn(), tmp_path / name)
+        style.save(bar_figure(), tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
-    path = style.save(drawn(), tmp_path / "a.png")
+    path = style.save(bar_figure(), tmp_path / "a.png")
     before = path.read_bytes()
     monkeypatch.setattr("os.fsync", lambda number: (_ for _ in ()).throw(OSError("broken")))
     with pytest.raises(OSError, match="broken"):
-        style.save(drawn(), path)
+        style.save(bar_figure(), path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]

@@ -17,15 +17,15 @@ def trial(number: int, f1: float | None, frames: int, run: str | None = None, sh
 
 
 def test_frames_add_up_and_the_best_never_falls():
-    found = plot.best_curve(HEADER, [trial(0, None, 100), trial(1, 0.3, 300), trial(2, 0.2, 300), trial(3, 0.4, 300)])
-    assert found.frames == (400, 700, 1000), "a pruned trial costs, though it finds nothing"
-    assert found.best == (0.3, 0.3, 0.4)
-    assert found.trials == "tpe, pruner median: 4 trials, 1 pruned"
+    actual = plot.best_curve(HEADER, [trial(0, None, 100), trial(1, 0.3, 300), trial(2, 0.2, 300), trial(3, 0.4, 300)])
+    assert actual.frames == (400, 700, 1000), "a pruned trial costs, though it finds nothing"
+    assert actual.best == (0.3, 0.3, 0.4)
+    assert actual.trials == "tpe, pruner median: 4 trials, 1 pruned"
 
 
 def test_what_several_trials_share_counts_once():
-    found = plot.best_curve(HEADER, [trial(0, 0.3, 100, shared=1000), trial(1, 0.2, 100, shared=1000)])
-    assert found.frames == (1100, 1200)
+    actual = plot.best_curve(HEADER, [trial(0, 0.3, 100, shared=1000), trial(1, 0.2, 100, shared=1000)])
+    assert actual.frames == (1100, 1200)
     assert plot.best_curve(HEADER, [trial(0, 0.3, 100, "a"), trial(1, 0.3, 100, "a")]).frames == (100, 100)
 
 

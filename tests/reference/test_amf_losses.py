@@ -117,17 +117,19 @@ def naive_terms(bench):
 @pytest.mark.parametrize("modalities", [(V, D), (D, T), (V, D, T)])
 def test_eqs_8_to_11_agree_with_loops(modalities):
     bench = Bench(modalities)
-    found = {name: value.item() for name, value in bench.loss().items()}
-    wanted = naive_terms(bench)
-    wanted["total"] = 2 * wanted["fused"] + sum(wanted[m] + wanted[f"guidance_{m}"] for m in modalities)  # eq. (11)
-    assert found == pytest.approx(wanted, rel=2e-5)
+    actual = {name: value.item() for name, value in bench.loss().items()}
+    expected = naive_terms(bench)
+    expected["total"] = 2 * expected["fused"] + sum(
+        expected[m] + expected[f"guidance_{m}"] for m in modalities
+    )  # eq. (11)
+    assert actual == pytest.approx(expected, rel=2e-5)
 
 
 def test_eq_11_takes_its_weights_from_the_recipe():
-    found = Bench((V, D), weight_fused=0.5, weight_modality=3, weight_guidance=0.25).loss()
-    parts = 0.5 * found["fused"] + 3 * (found["visual"] + found["depth"])
-    parts = parts + 0.25 * (found["guidance_visual"] + found["guidance_depth"])
-    torch.testing.assert_close(found["total"], parts)
+    actual = Bench((V, D), weight_fused=0.5, weight_modality=3, weight_guidance=0.25).loss()
+    parts = 0.5 * actual["fused"] + 3 * (actual["visual"] + actual["depth"])
+    parts = parts + 0.25 * (actual["guidance_visual"] + actual["guidance_depth"])
+    torch.testing.assert_close(actual["total"], parts)
 
 
 @pytest.mark.parametrize("unknown", ["some", "all"])
@@ -136,8 +138,8 @@ def test_the_gradient_in_eq_10_is_that_of_eq_8(unknown):
     labels = bench.labels if unknown == "some" else torch.full_like(bench.labels, -1)
     classifier = bench.amf.classifiers["depth"]
     chances = classifier(bench.features[D]).sigmoid()
-    (wanted,) = torch.autograd.grad(masked_bce(chances, labels), bench.features[D])
-    torch.testing.assert_close(in_closed_form(classifier.weight, chances, labels), wanted)
+    (expected,) = torch.autograd.grad(masked_bce(chances, labels), bench.features[D])
+    torch.testing.assert_close(in_closed_form(classifier.weight, chances, labels), expected)
 
 
 def test_oppose_turns_eq_10_around():
@@ -194,8 +196,8 @@ def test_the_gradient_of_eq_10_is_that_of_loops_whose_target_is_held_still(guida
             places.append(parameter[place].item())
         with torch.no_grad():
             parameter[place] += 1e-2
-        wanted = (ends[0] - ends[1]) / (places[0] - places[1])
-        assert parameter.grad[place].item() == pytest.approx(wanted, rel=1e-2), name
+        expected = (ends[0] - ends[1]) / (places[0] - places[1])
+        assert parameter.grad[place].item() == pytest.approx(expected, rel=1e-2), name
 
 
 def test_guidance_reaches_the_encoder_on_request():
@@ -222,10 +224,10 @@ def test_the_fused_loss_trains_scoring_through_the_draws():
     assert not any(name.startswith("classifiers.") for name in names)
 
 
-@pytest.mark.parametrize(("epoch", "wanted"), [(0, 1.0), (5, 0.75), (10, 0.5)])
-def test_the_temperature_falls_from_epoch_to_epoch(epoch, wanted):
+@pytest.mark.parametrize(("epoch", "expected"), [(0, 1.0), (5, 0.75), (10, 0.5)])
+def test_the_temperature_falls_from_epoch_to_epoch(epoch, expected):
     amf = Bench((V, D)).amf
-    assert amf.temperature(Progress(epoch, 11, 3, 24)) == pytest.approx(wanted)
+    assert amf.temperature(Progress(epoch, 11, 3, 24)) == pytest.approx(expected)
 
 
 def test_the_exponential_temperature_falls_within_each_epoch():
@@ -240,7 +242,7 @@ def test_the_exponential_temperature_falls_within_each_epoch():
 def test_predictions_agree_with_loops(voting):
     bench = Bench((V, D, T), voting=voting)
     amf, names = bench.amf.eval(), (V, D, T)
-    found = amf.fuse({m: bench.features[m] for m in names}).detach().numpy()
+    actual = amf.fuse({m: bench.features[m] for m in names}).detach().numpy()
     votes = np.concatenate([amf.votes.numpy()[:, 0], np.zeros((1, DRAWS, 128))])
     for n in range(FRAMES):
         scores = np.array([scored(amf.scoring[m], bench.vectors(m)[n]) for m in names])
@@ -251,8 +253,8 @@ def test_predictions_agree_with_loops(voting):
             selected = [features[scores.argmax(0), range(128)]]
         else:
             selected = [features[(np.log(scores) + votes[:, k]).argmax(0), range(128)] for k in range(DRAWS)]
-        wanted = np.mean([[sigmoid(x) for x in linear(amf.classifier, star)] for star in selected], axis=0)
-        np.testing.assert_allclose(found[n], wanted, atol=1e-5)
+        expected = np.mean([[sigmoid(x) for x in linear(amf.classifier, star)] for star in selected], axis=0)
+        np.testing.assert_allclose(actual[n], expected, atol=1e-5)
 
 
 def test_many_fixed_votes_come_near_to_fresh_draws():
@@ -268,23 +270,23 @@ def test_many_fixed_votes_come_near_to_fresh_draws():
 def test_picks_are_counted_by_a_loop(voting):
     bench, names = Bench((V, D, T), voting=voting), (V, D, T)
     amf = bench.amf.eval()
-    found = amf.modality_selection(dict.fromkeys(names)).detach().numpy()
+    actual = amf.modality_selection(dict.fromkeys(names)).detach().numpy()
     votes = np.concatenate([amf.votes.numpy()[:, 0], np.zeros((1, DRAWS, 128))])
     for n in range(FRAMES):
         scores = np.array([scored(amf.scoring[m], bench.vectors(m)[n]) for m in names])
         if voting == "expected":
-            wanted = (scores / scores.sum(0)).mean(1)
+            expected = (scores / scores.sum(0)).mean(1)
         else:
             noise = votes if voting == "sampled" else votes[:, :1] * 0
             best = (np.log(scores)[:, None] + noise).argmax(0)
-            wanted = [(best == i).mean() for i in range(3)]
-        np.testing.assert_allclose(found[n], wanted, atol=1e-5)
+            expected = [(best == i).mean() for i in range(3)]
+        np.testing.assert_allclose(actual[n], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("modalities", [(V, D), (V, D, T)])
 def test_equal_scores_pick_each_modality_equally_often(modalities):
     bench = Bench(modalities, samples=6 * len(modalities))
     bench.amf.scores = lambda stacked: torch.full_like(stacked, 0.3)
-    found = bench.amf.modality_selection(dict.fromkeys(modalities))
-    assert found.shape == (FRAMES, len(modalities))
-    torch.testing.assert_close(found, torch.full_like(found, 1 / len(modalities)))
+    actual = bench.amf.modality_selection(dict.fromkeys(modalities))
+    assert actual.shape == (FRAMES, len(modalities))
+    torch.testing.assert_close(actual, torch.full_like(actual, 1 / len(modalities)))

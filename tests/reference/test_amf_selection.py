@@ -54,7 +54,7 @@ def in_full(planes):
 
 
 @pytest.fixture(params=[2, 3])
-def drawn(request):
+def samples(request):
     """Scores and noise of a few frames, draws and features."""
     random = np.random.default_rng(request.param)
     scores = random.uniform(0.01, 0.99, (request.param, 4, 5))
@@ -62,24 +62,24 @@ def drawn(request):
     return scores, np.vectorize(gumbel)(uniforms)
 
 
-def test_eq_4_is_the_one_hot_of_the_argmax(drawn):
-    scores, noise = drawn
-    found = in_full(gumbel_selection.hard_selection(edges_of(scores, noise)))
+def test_eq_4_is_the_one_hot_of_the_argmax(samples):
+    scores, noise = samples
+    actual = in_full(gumbel_selection.hard_selection(edges_of(scores, noise)))
     for n, k, d in np.ndindex(noise.shape[1:]):
-        assert found[:, n, k, d].tolist() == one_hot_of_argmax(scores[:, n, d], noise[:, n, k, d])
+        assert actual[:, n, k, d].tolist() == one_hot_of_argmax(scores[:, n, d], noise[:, n, k, d])
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7, 0.5])
-def test_eq_6_is_the_softmax_over_modalities(drawn, temperature):
-    scores, noise = drawn
-    found = in_full(gumbel_selection.relaxed_selection(edges_of(scores, noise), temperature))
+def test_eq_6_is_the_softmax_over_modalities(samples, temperature):
+    scores, noise = samples
+    actual = in_full(gumbel_selection.relaxed_selection(edges_of(scores, noise), temperature))
     for n, k, d in np.ndindex(noise.shape[1:]):
-        wanted = softmax(scores[:, n, d], noise[:, n, k, d], temperature)
-        np.testing.assert_allclose(found[:, n, k, d], wanted, rtol=1e-9, atol=1e-12)
+        expected = softmax(scores[:, n, d], noise[:, n, k, d], temperature)
+        np.testing.assert_allclose(actual[:, n, k, d], expected, rtol=1e-9, atol=1e-12)
 
 
-def test_low_temperature_gives_one_hot_and_high_temperature_uniform(drawn):
-    edges = edges_of(*drawn)
+def test_low_temperature_gives_one_hot_and_high_temperature_uniform(samples):
+    edges = edges_of(*samples)
     torch.testing.assert_close(gumbel_selection.relaxed_selection(edges, 1e-7), gumbel_selection.hard_selection(edges))
     uniform = torch.full_like(edges, 1 / (len(edges) + 1))
     torch.testing.assert_close(gumbel_selection.relaxed_selection(edges, 1e6), uniform, atol=1e-4, rtol=0)
@@ -89,20 +89,20 @@ def test_low_temperature_gives_one_hot_and_high_temperature_uniform(drawn):
 @pytest.mark.parametrize("modalities", [2, 3])
 def test_selection_frequencies_of_each_draw_follow_the_scores(modalities, draws):
     selected = picks(modalities, 200, draws, 50, seed=1)
-    wanted = np.array(SCORES[modalities]) / sum(SCORES[modalities])
+    expected = np.array(SCORES[modalities]) / sum(SCORES[modalities])
     for k in range(draws):
         counts = np.bincount(selected[:, k].ravel(), minlength=modalities)
-        assert stats.chisquare(counts, wanted * counts.sum()).pvalue > 0.01 / draws
+        assert stats.chisquare(counts, expected * counts.sum()).pvalue > 0.01 / draws
 
 
 @pytest.mark.parametrize("modalities", [2, 3])
 def test_selection_frequencies_of_each_frame_follow_the_scores(modalities):
     """Of one in ``modalities`` draws, since those with the same noise depend on each other."""
     selected = picks(modalities, 50, 400, 50, seed=2)[:, : 400 // modalities]
-    wanted = np.array(SCORES[modalities]) / sum(SCORES[modalities])
+    expected = np.array(SCORES[modalities]) / sum(SCORES[modalities])
     for frame in selected:
         counts = np.bincount(frame.ravel(), minlength=modalities)
-        assert stats.chisquare(counts, wanted * counts.sum()).pvalue > 0.01 / 50
+        assert stats.chisquare(counts, expected * counts.sum()).pvalue > 0.01 / 50
 
 
 def test_frequencies_of_other_scores_would_be_noticed():
@@ -139,23 +139,23 @@ def test_draws_with_the_same_noise_work_against_each_other(modalities):
 
 
 def test_the_difference_of_two_gumbels_is_what_eq_5_gives():
-    found = noise_of(2, 400, 3, 50, seed=5)[0].numpy()
+    actual = noise_of(2, 400, 3, 50, seed=5)[0].numpy()
     u = np.random.default_rng(2).uniform(size=(2, 20_000))
     first, second = -np.log(-np.log(u))
     for k in range(3):
-        assert stats.ks_2samp(found[:, k].ravel(), first - second).pvalue > 0.01
+        assert stats.ks_2samp(actual[:, k].ravel(), first - second).pvalue > 0.01
 
 
 def test_three_gumbels_less_the_last_have_the_joint_distribution_of_eq_5():
     planes = noise_of(3, 400, 4, 50, seed=6).numpy()
     u = np.random.default_rng(3).uniform(size=(3, 20_000))
     e = -np.log(-np.log(u))
-    wanted = e[:2] - e[2]
+    expected = e[:2] - e[2]
     for k in range(4):
-        found = planes[:, :, k].reshape(2, -1)
+        actual = planes[:, :, k].reshape(2, -1)
         for projection in ((1, 0), (0, 1), (1, -1), (1, 1), (2, -1)):
-            assert stats.ks_2samp(projection @ found, projection @ wanted).pvalue > 0.001
-        assert np.corrcoef(found)[0, 1] == pytest.approx(0.5, abs=0.03)  # they share the last one's noise
+            assert stats.ks_2samp(projection @ actual, projection @ expected).pvalue > 0.001
+        assert np.corrcoef(actual)[0, 1] == pytest.approx(0.5, abs=0.03)  # they share the last one's noise
 
 
 def test_some_frames_noise_is_that_of_all_frames():
@@ -185,11 +185,11 @@ def test_a_tie_goes_to_one_modality():
     assert in_full(gumbel_selection.hard_selection(torch.ones(2, 1, 1, 1))).sum() == 1
 
 
-def test_selected_features_are_the_sum_over_modalities(drawn):
-    scores, noise = drawn
+def test_selected_features_are_the_sum_over_modalities(samples):
+    scores, noise = samples
     features = np.random.default_rng(0).normal(size=scores.shape)
     weights = gumbel_selection.hard_selection(edges_of(scores, noise))
-    found = gumbel_selection.weighted_features(weights, torch.tensor(features)).numpy()
+    actual = gumbel_selection.weighted_features(weights, torch.tensor(features)).numpy()
     for n, k, d in np.ndindex(noise.shape[1:]):
         picks = one_hot_of_argmax(scores[:, n, d], noise[:, n, k, d])
-        assert found[n, k, d] == pytest.approx(sum(p * a for p, a in zip(picks, features[:, n, d], strict=True)))
+        assert actual[n, k, d] == pytest.approx(sum(p * a for p, a in zip(picks, features[:, n, d], strict=True)))

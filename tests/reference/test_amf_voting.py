@@ -17,15 +17,15 @@ class Case:
         self.scores = torch.rand(modalities, FRAMES, WIDTH, dtype=torch.double, requires_grad=True)
         self.features = torch.randn(modalities, FRAMES, WIDTH, dtype=torch.double, requires_grad=True)
         self.classifier = nn.Linear(WIDTH, AUS).double()
-        drawn = gumbel_selection.Noise.sample(modalities, FRAMES, DRAWS, WIDTH)
-        self.noise = gumbel_selection.Noise(drawn.by_draw.double(), drawn.by_frame.double(), DRAWS)
+        samples = gumbel_selection.Noise.sample(modalities, FRAMES, DRAWS, WIDTH)
+        self.noise = gumbel_selection.Noise(samples.by_draw.double(), samples.by_frame.double(), DRAWS)
         self.above = torch.randn(FRAMES, AUS, dtype=torch.double)
 
     def gradients(self, votes):
         leaves = (self.scores, self.features, *self.classifier.parameters())
         return torch.autograd.grad((votes * self.above).sum(), leaves)
 
-    def found(self):
+    def actual(self):
         odds = gumbel_selection.log_odds(self.scores)
         return gumbel_voting.mean_vote(odds, self.features, self.classifier, self.noise, TEMPERATURE)
 
@@ -51,9 +51,9 @@ def case(request):
 @pytest.mark.parametrize("at_once", [1, 2 * DRAWS * WIDTH, 2**20], ids=["one frame", "two frames", "all frames"])
 def test_votes_and_gradients_are_those_of_a_loop_over_draws(case, at_once, monkeypatch):
     monkeypatch.setattr(gumbel_voting, "_CACHED", at_once)
-    found, wanted = case.found(), case.naive()
-    torch.testing.assert_close(found, wanted)
-    for ours, theirs in zip(case.gradients(found), case.gradients(wanted), strict=True):
+    actual, expected = case.actual(), case.naive()
+    torch.testing.assert_close(actual, expected)
+    for ours, theirs in zip(case.gradients(actual), case.gradients(expected), strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
@@ -68,20 +68,20 @@ def test_the_gradient_of_selected_features_is_the_slope(case):
 
 def test_low_precision_around_it_changes_nothing(case):
     case.classifier.float()
-    drawn = gumbel_selection.Noise(case.noise.by_draw.float(), case.noise.by_frame.float(), DRAWS)
+    samples = gumbel_selection.Noise(case.noise.by_draw.float(), case.noise.by_frame.float(), DRAWS)
     odds, features = gumbel_selection.log_odds(case.scores.float()).detach(), case.features.detach().float()
-    alone = gumbel_voting.mean_vote(odds, features, case.classifier, drawn, TEMPERATURE)
+    alone = gumbel_voting.mean_vote(odds, features, case.classifier, samples, TEMPERATURE)
     with torch.autocast("cpu", torch.bfloat16):
-        within = gumbel_voting.mean_vote(odds, features, case.classifier, drawn, TEMPERATURE)
+        within = gumbel_voting.mean_vote(odds, features, case.classifier, samples, TEMPERATURE)
     assert within.dtype == torch.float32
     torch.testing.assert_close(within, alone)
 
 
 def test_low_precision_features_are_taken(case):
     case.classifier.float()
-    drawn = gumbel_selection.Noise(case.noise.by_draw.float(), case.noise.by_frame.float(), DRAWS)
+    samples = gumbel_selection.Noise(case.noise.by_draw.float(), case.noise.by_frame.float(), DRAWS)
     features = case.features.detach().bfloat16().requires_grad_()
     odds = gumbel_selection.log_odds(case.scores.float()).detach()
-    gumbel_voting.mean_vote(odds, features, case.classifier, drawn, TEMPERATURE).sum().backward()
+    gumbel_voting.mean_vote(odds, features, case.classifier, samples, TEMPERATURE).sum().backward()
     assert features.grad.dtype == torch.bfloat16
     assert features.grad.any()

@@ -85,50 +85,50 @@ def test_eq_9_agrees_with_loops(level):
     y[1, 9:] = -1
     with torch.no_grad():
         nn.init.normal_(method.head[1].weight, std=0.5)
-        found = method.loss(Batch(clips(), y), stage_of(method, False), NOW)
+        actual = method.loss(Batch(clips(), y), stage_of(method, False), NOW)
         p = method(clips()).double().numpy()
-    wanted = naive_terms(
+    expected = naive_terms(
         p, y.numpy(), method.au_weights.numpy(), method.knowledge_intra.numpy(), method.knowledge_inter.numpy()
     )
-    assert wanted["intra"] > 0.1
-    wanted["total"] = wanted["cls"] + 0.01 * wanted["intra"] + 0.01 * wanted["inter"]
-    assert {name: value.item() for name, value in found.items()} == pytest.approx(wanted, rel=1e-4)
+    assert expected["intra"] > 0.1
+    expected["total"] = expected["cls"] + 0.01 * expected["intra"] + 0.01 * expected["inter"]
+    assert {name: value.item() for name, value in actual.items()} == pytest.approx(expected, rel=1e-4)
 
 
 def test_eq_1_agrees_with_loops():
     method = built()
     torch.manual_seed(9)
-    found = method.loss(Batch(clips(), labels()), stage_of(method, True), NOW)
+    actual = method.loss(Batch(clips(), labels()), stage_of(method, True), NOW)
     torch.manual_seed(9)
     cut = method.tubelets(clips())
-    shown, hidden = method.sample_masks(cut, 0.9)
+    visible, hidden = method.sample_masks(cut, 0.9)
     with torch.no_grad():
-        guess = method.decoder(method.encoder(cut, shown), shown, hidden)
+        guess = method.decoder(method.encoder(cut, visible), visible, hidden)
     errors = []
     for n, step, k in np.ndindex(*guess.shape[:3]):
         tubelet = cut[n, step, hidden[n, k]].reshape(-1, 3)
         target = (tubelet - tubelet.mean(0)) / (tubelet.std(0) + 1e-6)
         errors.append((guess[n, step, k] - target.flatten()).square().mean().item())
     assert hidden.shape == (6, 14)
-    assert found["total"].item() == pytest.approx(np.mean(errors), rel=1e-4)
+    assert actual["total"].item() == pytest.approx(np.mean(errors), rel=1e-4)
 
 
 def test_pre_training_looks_at_shown_places_and_at_no_label():
     method = built()
     cut = method.tubelets(clips())
-    shown, hidden = method.sample_masks(cut, 0.5)
-    guess = method.decoder(method.encoder(cut, shown), shown, hidden)
+    visible, hidden = method.sample_masks(cut, 0.5)
+    guess = method.decoder(method.encoder(cut, visible), visible, hidden)
     other = video.fill_masked(cut, hidden, torch.rand(*cut.shape[:2], hidden.shape[1], cut.shape[3]))
-    assert torch.equal(guess, method.decoder(method.encoder(other, shown), shown, hidden))
+    assert torch.equal(guess, method.decoder(method.encoder(other, visible), visible, hidden))
 
 
 @pytest.mark.parametrize(("level", "seen"), [("video", range(16)), ("frame", (2, 6, 10, 14)), ("patch", range(16))])
 def test_every_level_predicts_every_frame_from_what_it_sees(level, seen):
     method = built(level=level).eval()
     images = clips()[V].requires_grad_()
-    found = method({V: images})
-    assert found.shape == (3, 16, len(AUS))
-    (slopes,) = torch.autograd.grad(found.square().sum(), images)
+    actual = method({V: images})
+    assert actual.shape == (3, 16, len(AUS))
+    (slopes,) = torch.autograd.grad(actual.square().sum(), images)
     met = slopes.abs().amax((0, 2)) > 0
     assert met.flatten(1).any(1).nonzero()[:, 0].tolist() == list(seen)
     places = met[list(seen)].unfold(1, 4, 4).unfold(2, 4, 4).flatten(3).any(-1).flatten(1)
@@ -161,8 +161,8 @@ def test_a_segment_does_not_see_the_others_but_where_frames_lie_between():
 
 def test_knowledge_is_neutral_until_labels_are_met_and_saved_with_the_weights():
     method = built()
-    found = method.loss(Batch(clips(), labels()), stage_of(method, False), NOW)
-    assert found["intra"] == found["inter"] == 0
+    actual = method.loss(Batch(clips(), labels()), stage_of(method, False), NOW)
+    assert actual["intra"] == actual["inter"] == 0
     method.on_train_labels(list(labels(40)))
     assert (method.knowledge_intra >= 0).all()
     other = built(seed=3)
@@ -186,11 +186,11 @@ def loss_of(**changes):
 
 
 def test_every_term_has_a_switch():
-    whole = loss_of(weight_intra=0.5, weight_inter=2)
-    torch.testing.assert_close(whole["total"], whole["cls"] + 0.5 * whole["intra"] + 2 * whole["inter"])
-    torch.testing.assert_close(loss_of(weight_intra=0, weight_inter=0)["total"], whole["cls"])
-    assert loss_of(class_weights=False)["cls"] != whole["cls"]
-    assert loss_of(norm="mean")["intra"] < whole["intra"]
+    full = loss_of(weight_intra=0.5, weight_inter=2)
+    torch.testing.assert_close(full["total"], full["cls"] + 0.5 * full["intra"] + 2 * full["inter"])
+    torch.testing.assert_close(loss_of(weight_intra=0, weight_inter=0)["total"], full["cls"])
+    assert loss_of(class_weights=False)["cls"] != full["cls"]
+    assert loss_of(norm="mean")["intra"] < full["intra"]
 
 
 def test_minority_clips_have_a_switch_and_follow_the_tasks_aus():
@@ -254,27 +254,29 @@ def test_it_uses_the_modality_that_the_recipe_names():
 def test_reconstructions_keep_what_is_shown_and_fill_in_the_rest():
     method, images = built((V, D), input="early"), clips((V, D), n=2)
     with torch.no_grad():
-        made = method.reconstruct(images, 0.5)
-    original, masked, whole = made.original, made.masked, made.restored
+        result = method.reconstruct(images, 0.5)
+    original, masked, full = result.original, result.masked, result.restored
     for m in (V, D):
         torch.testing.assert_close(original[m], images[m])
         gone = masked[m] == 0
         assert gone.float().mean().item() == pytest.approx(0.5)
-        assert torch.equal(whole[m][~gone], images[m][~gone])
-        assert (whole[m][gone] != images[m][gone]).float().mean() > 0.99
+        assert torch.equal(full[m][~gone], images[m][~gone])
+        assert (full[m][gone] != images[m][gone]).float().mean() > 0.99
     assert torch.equal(masked[V][:, :, :1] == 0, masked[D] == 0)
 
 
 def test_with_nothing_hidden_the_images_come_back():
     method, images = built(), clips(n=1)
-    made = method.reconstruct(images, 0.0)
-    assert torch.equal(made.restored[V], images[V]) and torch.equal(made.masked[V], images[V])
+    result = method.reconstruct(images, 0.0)
+    assert torch.equal(result.restored[V], images[V]) and torch.equal(result.masked[V], images[V])
 
 
 def test_a_decoder_that_tells_the_target_reconstructs_the_images():
     method, images = built(), clips(n=1)
     cut = method.tubelets(images)
-    method.decoder.forward = lambda tokens, shown, hidden: video.normalize_tubelets(video.gather_cells(cut, hidden), 3)
+    method.decoder.forward = lambda tokens, visible, hidden: video.normalize_tubelets(
+        video.gather_cells(cut, hidden), 3
+    )
     torch.testing.assert_close(method.reconstruct(images, 0.75).restored[V], images[V])
 
 
@@ -352,8 +354,8 @@ def test_published_weights_encode_as_their_own_network_does(tmp_path):
         tokens[p, 2 * k + 1] += math.cos(angle)
     for i in range(2):
         tokens = naive_block(state, f"videomae.encoder.layer.{i}.", tokens, 2)
-    found = method.encoder(method.tubelets({V: images})).detach().flatten(0, 2)
-    torch.testing.assert_close(found, tokens, rtol=1e-3, atol=1e-4)
+    actual = method.encoder(method.tubelets({V: images})).detach().flatten(0, 2)
+    torch.testing.assert_close(actual, tokens, rtol=1e-3, atol=1e-4)
 
 
 def test_published_weights_fill_the_decoder_too_where_images_are_rgb(tmp_path):
@@ -370,11 +372,11 @@ def test_published_weights_fill_the_decoder_too_where_images_are_rgb(tmp_path):
 def test_a_single_channel_meets_what_a_grey_image_meets_in_three():
     kernel, bias = torch.randn(5, 3, 2, 4, 4), torch.randn(5)
     grey = torch.rand(2, 4, 1, 8, 8)
-    found = []
+    actual = []
     for images in (grey, grey.expand(-1, -1, 3, -1, -1)):
         weight, shift = video_weights.embedding(kernel, bias, images.shape[2])
-        found.append(video.tubelets(images, 2, 4) @ weight.T + shift)
-    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
+        actual.append(video.tubelets(images, 2, 4) @ weight.T + shift)
+    torch.testing.assert_close(*actual, rtol=1e-4, atol=1e-4)
 
 
 def test_weights_of_another_shape_or_kind_are_refused_in_one_line(tmp_path):

@@ -89,39 +89,39 @@ def test_an_au_that_is_never_there_weighs_one_and_leaves_the_others_a_mean_of_on
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int64])
 def test_eqs_3_6_and_7_of_labels_agree_with_loops(dtype):
     sequences = random_labels(150, 2, 41)
-    found = pair_targets([x.to(dtype) for x in sequences])
-    np.testing.assert_allclose(found.intra, naive_intra([f for x in sequences for f in x.tolist()]), atol=1e-6)
-    np.testing.assert_allclose(found.inter, naive_inter(sequences), atol=1e-6)
+    actual = pair_targets([x.to(dtype) for x in sequences])
+    np.testing.assert_allclose(actual.intra, naive_intra([f for x in sequences for f in x.tolist()]), atol=1e-6)
+    np.testing.assert_allclose(actual.inter, naive_inter(sequences), atol=1e-6)
 
 
 def test_eq_3_by_hand():
     """AU pair 0, 1 is 10, 11, 00, 11; pair 0, 2 is 11, 10, 00, 10; pair 1, 2 is 01, 10, 00, 10."""
-    wanted = torch.tensor([[1, 2 / 3, 1 / 3], [2 / 3, 1, 0], [1 / 3, 0, 1]])
-    torch.testing.assert_close(pair_targets([LABELS]).intra, wanted)
+    expected = torch.tensor([[1, 2 / 3, 1 / 3], [2 / 3, 1, 0], [1 / 3, 0, 1]])
+    torch.testing.assert_close(pair_targets([LABELS]).intra, expected)
 
 
 def test_eqs_6_and_7_by_hand():
     """Pair 0, 1 goes 10 to 11 to 00 to 11: bits (i, j, i', j') from the lowest, 1011, 1100, 0011."""
     inter = pair_targets([LABELS]).inter
-    wanted = torch.zeros(16)
-    wanted[[1 + 4 + 8, 1 + 2, 4 + 8]] = 1 / 3
-    torch.testing.assert_close(inter[0, 1], wanted)
+    expected = torch.zeros(16)
+    expected[[1 + 4 + 8, 1 + 2, 4 + 8]] = 1 / 3
+    torch.testing.assert_close(inter[0, 1], expected)
     assert (inter[[0, 1, 2], [0, 1, 2]] == -1).all()
 
 
 @pytest.mark.parametrize("s", range(16))
 def test_a_hard_label_is_one_hot_at_its_state(s):
     bits = torch.tensor([s & 1, s >> 1 & 1, s >> 2 & 1, s >> 3 & 1], dtype=torch.float32)
-    found = transitions(bits[None, :2], bits[None, 2:])[0, 1]
-    assert found.tolist() == [float(state == s) for state in range(16)]
+    actual = transitions(bits[None, :2], bits[None, 2:])[0, 1]
+    assert actual.tolist() == [float(state == s) for state in range(16)]
 
 
 def test_the_states_of_probabilities_sum_to_one_and_agree_with_loops():
     p = torch.rand(7, 5, dtype=torch.float64)
-    found = transitions(p[:-1], p[1:])
-    np.testing.assert_allclose(found, naive_inter([p]), atol=1e-12)
+    actual = transitions(p[:-1], p[1:])
+    np.testing.assert_allclose(actual, naive_inter([p]), atol=1e-12)
     pairs = ~torch.eye(5, dtype=torch.bool)
-    torch.testing.assert_close(found.sum(-1)[pairs], torch.ones(20, dtype=torch.float64))
+    torch.testing.assert_close(actual.sum(-1)[pairs], torch.ones(20, dtype=torch.float64))
 
 
 def test_knowledge_is_the_mean_of_the_states_of_single_steps():
@@ -153,22 +153,22 @@ def test_eq_4_agrees_with_loops():
 
 def test_gradients_pass_the_threshold():
     p = torch.tensor([0.2, 0.5, 0.7], requires_grad=True)
-    found = thresholded(p)
-    assert found.tolist() == [0, 0, 1]
-    (found * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+    actual = thresholded(p)
+    assert actual.tolist() == [0, 0, 1]
+    (actual * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
     assert p.grad.tolist() == [1, 2, 3]
 
 
 def test_gradients_of_eq_4_are_those_of_a_quotient_at_the_threshold():
     p = torch.rand(9, 3, dtype=torch.float64, requires_grad=True)
     loss = (co_occurrence(p) * torch.arange(9.0).reshape(3, 3)).sum()
-    (found,) = torch.autograd.grad(loss, p)
+    (actual,) = torch.autograd.grad(loss, p)
     hard = (p > 0.5).double().detach().requires_grad_()
     absent = 1 - hard
     relaxed = (hard.T @ hard) / (9 - absent.T @ absent)
-    (wanted,) = torch.autograd.grad((relaxed * torch.arange(9.0).reshape(3, 3)).sum(), hard)
-    torch.testing.assert_close(found, wanted)
-    assert found.any()
+    (expected,) = torch.autograd.grad((relaxed * torch.arange(9.0).reshape(3, 3)).sum(), hard)
+    torch.testing.assert_close(actual, expected)
+    assert actual.any()
 
 
 def test_unknown_states_count_nowhere_and_have_no_gradient():
@@ -185,16 +185,16 @@ def test_unknown_states_count_nowhere_and_have_no_gradient():
 
 def test_eqs_5_and_8_agree_with_loops_and_leave_out_what_is_undefined():
     generator = torch.Generator().manual_seed(4)
-    wanted, learned = torch.rand(2, 5, 5, 16, generator=generator, dtype=torch.float64)
-    wanted[0, 1], learned[2, 3], learned[4, 4, :] = -1, -1, -1
+    expected, learned = torch.rand(2, 5, 5, 16, generator=generator, dtype=torch.float64)
+    expected[0, 1], learned[2, 3], learned[4, 4, :] = -1, -1, -1
     squares = [
-        (wanted[at].item() - learned[at].item()) ** 2
+        (expected[at].item() - learned[at].item()) ** 2
         for at in np.ndindex(5, 5, 16)
-        if wanted[at] >= 0 and learned[at] >= 0
+        if expected[at] >= 0 and learned[at] >= 0
     ]
     assert len(squares) == 22 * 16
-    assert distance(wanted, learned, "frobenius").item() == pytest.approx(math.sqrt(sum(squares)))
-    assert distance(wanted, learned, "mean").item() == pytest.approx(math.sqrt(np.mean(squares)))
+    assert distance(expected, learned, "frobenius").item() == pytest.approx(math.sqrt(sum(squares)))
+    assert distance(expected, learned, "mean").item() == pytest.approx(math.sqrt(np.mean(squares)))
 
 
 def test_a_batch_without_any_positive_has_no_distance_and_no_harmful_gradient():

@@ -20,10 +20,10 @@ V, D, T = Modality
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
 def test_widening_agrees_with_a_loop(channels):
     rgb = np.random.default_rng(0).normal(size=(4, 3, 7, 7))
-    found = widen_conv1(torch.tensor(rgb), channels).numpy()
+    actual = widen_conv1(torch.tensor(rgb), channels).numpy()
     for o, c, i, j in np.ndindex(4, channels, 7, 7):
         weight = rgb[o, c, i, j] if channels >= 3 and c < 3 else sum(rgb[o, :, i, j]) / 3
-        assert found[o, c, i, j] == pytest.approx(weight * 3 / channels)
+        assert actual[o, c, i, j] == pytest.approx(weight * 3 / channels)
 
 
 def test_one_channel_answers_like_the_replicated_image():
@@ -50,8 +50,8 @@ def test_weights_from_a_file_see_imagenet_statistics(weights):
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     usual = ((images + 1) / 2 - mean[:, None, None]) / std[:, None, None]
     with torch.no_grad():
-        wanted = network.forward_head(network.forward_features(usual), pre_logits=True)
-        torch.testing.assert_close(encoder(images), wanted, atol=1e-4, rtol=1e-4)
+        expected = network.forward_head(network.forward_features(usual), pre_logits=True)
+        torch.testing.assert_close(encoder(images), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_early_and_late_fusion_widen_their_first_layers(weights):

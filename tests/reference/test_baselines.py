@@ -22,14 +22,14 @@ def build(name, modalities, **changes):
     method = registry.find_method(name).method_class
     recipe = method.Recipe.from_preset("tiny", {"crop": SIDE, "image_size": SIDE, **changes})
     torch.manual_seed(0)
-    made = method(Task(modalities, AUS, SIDE), recipe).eval()
-    for module in made.modules():
+    result = method(Task(modalities, AUS, SIDE), recipe).eval()
+    for module in result.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             for values in (module.weight, module.running_var):
                 torch.nn.init.uniform_(values, 0.5, 1.5)
             for values in (module.bias, module.running_mean):
                 torch.nn.init.normal_(values, std=0.3)
-    return made
+    return result
 
 
 def images_of(modalities):
@@ -46,10 +46,10 @@ def convolved(maps, kernel, stride, padding):
     k = kernel.shape[-1]
     padded = np.pad(maps, ((0, 0), (padding, padding), (padding, padding)))
     rows, columns = ((side + 2 * padding - k) // stride + 1 for side in maps.shape[1:])
-    found = np.zeros((len(kernel), rows, columns))
+    actual = np.zeros((len(kernel), rows, columns))
     for r, c, i, j in itertools.product(range(rows), range(columns), range(k), range(k)):
-        found[:, r, c] += kernel[:, :, i, j] @ padded[:, r * stride + i, c * stride + j]
-    return found
+        actual[:, r, c] += kernel[:, :, i, j] @ padded[:, r * stride + i, c * stride + j]
+    return actual
 
 
 def normed(maps, state, name):
@@ -63,8 +63,8 @@ def pooled(maps):
     """The greatest of each 3 x 3, every second one."""
     padded = np.pad(maps, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
     rows, columns = ((side - 1) // 2 + 1 for side in maps.shape[1:])
-    found = [padded[:, 2 * r : 2 * r + 3, 2 * c : 2 * c + 3].max((1, 2)) for r in range(rows) for c in range(columns)]
-    return np.stack(found, 1).reshape(-1, rows, columns)
+    actual = [padded[:, 2 * r : 2 * r + 3, 2 * c : 2 * c + 3].max((1, 2)) for r in range(rows) for c in range(columns)]
+    return np.stack(actual, 1).reshape(-1, rows, columns)
 
 
 def features(encoder, image):
@@ -92,10 +92,10 @@ def chances(layer, vector):
 @pytest.mark.parametrize("modality", Modality)
 def test_unimodal_agrees_with_loops(modality):
     method, images = build(f"resnet_{modality}", (modality,)), images_of((modality,))
-    found = values(method(images))
+    actual = values(method(images))
     for n in range(FRAMES):
-        wanted = chances(method.classifier, features(method.encoder, values(images[modality][n])))
-        np.testing.assert_allclose(found[n], wanted, atol=1e-5)
+        expected = chances(method.classifier, features(method.encoder, values(images[modality][n])))
+        np.testing.assert_allclose(actual[n], expected, atol=1e-5)
 
 
 SETS = [(V, D), (D, T), (V, D, T)]
@@ -104,11 +104,11 @@ SETS = [(V, D), (D, T), (V, D, T)]
 @pytest.mark.parametrize("modalities", SETS)
 def test_early_fusion_agrees_with_loops(modalities):
     method, images = build("early_fusion", modalities), images_of(modalities)
-    found = values(method(images))
+    actual = values(method(images))
     for n in range(FRAMES):
         stack = [channel for m in modalities for channel in values(images[m][n])]
-        wanted = chances(method.classifier, features(method.encoder, np.stack(stack)))
-        np.testing.assert_allclose(found[n], wanted, atol=1e-5)
+        expected = chances(method.classifier, features(method.encoder, np.stack(stack)))
+        np.testing.assert_allclose(actual[n], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("cut_switch", [0.0, 0.5])
@@ -116,7 +116,7 @@ def test_early_fusion_agrees_with_loops(modalities):
 def test_late_fusion_agrees_with_loops(modalities, cut_switch):
     method, images = build("late_fusion", modalities, cut_switch=cut_switch), images_of(modalities)
     encoded = {m: method.encode(m, images[m]) for m in modalities}
-    found, fused = values(method(images)), values(method.fuse(encoded))
+    actual, fused = values(method(images)), values(method.fuse(encoded))
     for n in range(FRAMES):
         joined = []
         for m in modalities:
@@ -126,9 +126,9 @@ def test_late_fusion_agrees_with_loops(modalities, cut_switch):
             own = features(method.encoders[m.value], image)
             np.testing.assert_allclose(values(encoded[m][n]), own, atol=1e-5)
             joined += own.tolist()
-        wanted = chances(method.classifier, np.array(joined))
-        np.testing.assert_allclose(found[n], wanted, atol=1e-5)
-        np.testing.assert_allclose(fused[n], wanted, atol=1e-5)
+        expected = chances(method.classifier, np.array(joined))
+        np.testing.assert_allclose(actual[n], expected, atol=1e-5)
+        np.testing.assert_allclose(fused[n], expected, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -155,5 +155,5 @@ def test_each_channel_of_the_stack_meets_its_own_widened_weight(modalities, weig
         mean, std = ((x[i] if coloured else np.mean(x)) for x in (IMAGENET_MEAN, IMAGENET_STD))
         stack.append(((values(images[m][0, c]) + 1) / 2 - mean) / std)
         kernel.append((rgb[:, i] if coloured else rgb.mean(1)) * 3 / len(names))
-    wanted = convolved(np.stack(stack), np.stack(kernel, 1), 2, 3)
-    np.testing.assert_allclose(values(seen[0][0]), wanted, atol=1e-4)
+    expected = convolved(np.stack(stack), np.stack(kernel, 1), 2, 3)
+    np.testing.assert_allclose(values(seen[0][0]), expected, atol=1e-4)

@@ -20,21 +20,21 @@ def build(name):
     tasks = (Task(modalities, AUS, recipe.crop) for modalities in ((V, D), (T,)))
     offered = next(task for task in tasks if not method.unsupported_reason(task, recipe))
     torch.manual_seed(0)
-    made = method(Task(method.select_modalities(offered, recipe), AUS, recipe.crop), recipe)
-    for bias in biases(made).values():
+    result = method(Task(method.select_modalities(offered, recipe), AUS, recipe.crop), recipe)
+    for bias in biases(result).values():
         torch.nn.init.constant_(bias, SURE)
-    return made
+    return result
 
 
 def biases(method):
     """Of the classifiers."""
-    found = {
+    actual = {
         name: p
         for name, p in method.named_parameters()
         if name.split(".")[0] in ("classifier", "classifiers", "head") and name.endswith("bias") and p.shape == (3,)
     }
-    assert found
-    return found
+    assert actual
+    return actual
 
 
 def images_of(method):
@@ -77,8 +77,8 @@ def test_who_is_sure_and_wrong_still_learns(name):
     method = build(name)
     stage = method.stages()[-1]
     _, exact = terms_of(method, stage, narrow=False)
-    _, found = terms_of(method, stage, narrow=True)
-    for key, gradient in found.items():
+    _, actual = terms_of(method, stage, narrow=True)
+    for key, gradient in actual.items():
         assert (exact[key] > 0).all(), f"{key}: the test asks for nothing"
         torch.testing.assert_close(gradient, exact[key], rtol=0.1, atol=0)
 
@@ -90,10 +90,10 @@ def test_probabilities_are_those_of_float32(name):
     with torch.no_grad():
         exact = method(images)
         with torch.autocast("cpu", torch.bfloat16):
-            found = method(images)
-    assert found.dtype == torch.float32
-    assert (found < 1).all()
-    torch.testing.assert_close(found.logit(), exact.logit(), rtol=0, atol=0.3)
+            actual = method(images)
+    assert actual.dtype == torch.float32
+    assert (actual < 1).all()
+    torch.testing.assert_close(actual.logit(), exact.logit(), rtol=0, atol=0.3)
 
 
 def test_counts_beyond_256_are_exact():

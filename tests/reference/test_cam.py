@@ -45,10 +45,10 @@ def test_the_gate_agrees_with_loops(gate):
     torch.manual_seed(0)
     attention = ChannelAttention(12, 4, gate)
     maps = torch.randn(FRAMES, 12, HEIGHT, WIDTH)
-    found = attention(maps).detach().numpy()
+    actual = attention(maps).detach().numpy()
     for n in range(FRAMES):
-        wanted = gated(maps[n].double().tolist(), *weights(attention), KINDS[gate])
-        np.testing.assert_allclose(found[n], wanted, atol=1e-6)
+        expected = gated(maps[n].double().tolist(), *weights(attention), KINDS[gate])
+        np.testing.assert_allclose(actual[n], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("channels", "reduction", "hidden"), [(1024, 16, 64), (256, 16, 16), (128, 4, 32), (8, 16, 1)])
@@ -71,7 +71,7 @@ def build(modalities, **changes):
 def test_predictions_agree_with_loops(modalities, per_stream, gate):
     cam = build(modalities, per_stream=per_stream, gate=gate)
     maps = {m: torch.randn(FRAMES, 128, HEIGHT, WIDTH) for m in modalities}
-    found = cam.fuse(maps).detach().numpy()
+    actual = cam.fuse(maps).detach().numpy()
     matrix, bias = cam.classifier.weight.detach().double().tolist(), cam.classifier.bias.tolist()
     for n in range(FRAMES):
         streams = [maps[m][n].double().tolist() for m in modalities]
@@ -80,8 +80,8 @@ def test_predictions_agree_with_loops(modalities, per_stream, gate):
         for attention, group in zip(cam.attention, groups, strict=True):
             for channel in gated(group, *weights(attention), KINDS[gate]):
                 features.append(sum(map(sum, channel)) / (HEIGHT * WIDTH))
-        wanted = [1 / (1 + math.exp(-x - b)) for x, b in zip(times(matrix, features), bias, strict=True)]
-        np.testing.assert_allclose(found[n], wanted, atol=1e-5)
+        expected = [1 / (1 + math.exp(-x - b)) for x, b in zip(times(matrix, features), bias, strict=True)]
+        np.testing.assert_allclose(actual[n], expected, atol=1e-5)
 
 
 def test_one_gate_sees_all_modalities_and_a_gate_for_each_does_not():

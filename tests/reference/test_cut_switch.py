@@ -26,22 +26,22 @@ def switched(modalities, count=8, share=1.0, seed=0):
     return batch, cut_switch(batch, BLOCK, share, torch.Generator().manual_seed(seed))
 
 
-def origin(modalities, batch, found, n):
+def origin(modalities, batch, actual, n):
     """(M, H, W): from which modality each pixel of a frame came, proven to be whole and in its place."""
     came = np.full((len(modalities), SIZE, SIZE), -1)
     for i, m in enumerate(modalities):
         for j, source in enumerate(modalities):
             whole = batch.inputs[source][n].expand(3, -1, -1)
-            came[i][(found.inputs[m][n] == whole).all(0).numpy()] = j
+            came[i][(actual.inputs[m][n] == whole).all(0).numpy()] = j
     assert (came >= 0).all()
     return came
 
 
 @pytest.mark.parametrize("modalities", [(V, D), (D, T), (V, D, T)])
 def test_one_square_per_frame_changes_places_and_everything_else_stays(modalities):
-    batch, found = switched(modalities)
+    batch, actual = switched(modalities)
     for n in range(8):
-        came = origin(modalities, batch, found, n)
+        came = origin(modalities, batch, actual, n)
         moved = came != np.arange(len(modalities))[:, None, None]
         assert (moved == moved[0]).all(), "the block lies elsewhere in another modality"
         rows, columns = np.nonzero(moved[0])
@@ -54,28 +54,28 @@ def test_one_square_per_frame_changes_places_and_everything_else_stays(modalitie
 
 def test_places_and_turns_are_drawn_per_frame_and_uniformly():
     modalities = (V, D, T)
-    batch, found = switched(modalities, count=600)
+    batch, actual = switched(modalities, count=600)
     tops, lefts, turns = [], [], []
     for n in range(600):
-        moved = (found.inputs[V][n] != batch.inputs[V][n]).all(0).numpy()
+        moved = (actual.inputs[V][n] != batch.inputs[V][n]).all(0).numpy()
         rows, columns = np.nonzero(moved)
         tops.append(rows.min())
         lefts.append(columns.min())
-        turns.append(int(found.inputs[V][n, 0, rows[0], columns[0]] > 1.9e6))
+        turns.append(int(actual.inputs[V][n, 0, rows[0], columns[0]] > 1.9e6))
     for values, places in ((tops, SIZE - BLOCK + 1), (lefts, SIZE - BLOCK + 1), (turns, 2)):
         assert stats.chisquare(np.bincount(values, minlength=places)).pvalue > 0.01
 
 
 def test_the_share_of_frames_is_kept():
-    batch, found = switched((V, D), count=2000, share=0.3)
-    changed = (found.inputs[V] != batch.inputs[V]).flatten(1).any(1).sum().item()
+    batch, actual = switched((V, D), count=2000, share=0.3)
+    changed = (actual.inputs[V] != batch.inputs[V]).flatten(1).any(1).sum().item()
     assert stats.binomtest(changed, 2000, 0.3).pvalue > 0.01
 
 
 def test_nothing_moves_at_share_zero_but_channels_are_equal():
-    batch, found = switched((V, D), share=0.0)
-    assert torch.equal(found.inputs[V], batch.inputs[V])
-    assert torch.equal(found.inputs[D], batch.inputs[D].expand(-1, 3, -1, -1))
+    batch, actual = switched((V, D), share=0.0)
+    assert torch.equal(actual.inputs[V], batch.inputs[V])
+    assert torch.equal(actual.inputs[D], batch.inputs[D].expand(-1, 3, -1, -1))
 
 
 def test_the_batch_given_and_its_labels_are_left_alone():
@@ -92,5 +92,5 @@ def test_the_same_seed_switches_the_same():
 
 def test_a_block_as_large_as_the_image_switches_whole_images():
     batch = Batch(images((V, D)), torch.zeros(8, 12))
-    found = cut_switch(batch, SIZE, 1.0, torch.Generator())
-    assert torch.equal(found.inputs[D], batch.inputs[V])
+    actual = cut_switch(batch, SIZE, 1.0, torch.Generator())
+    assert torch.equal(actual.inputs[D], batch.inputs[V])

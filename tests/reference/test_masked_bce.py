@@ -15,8 +15,8 @@ CELL = st.tuples(st.floats(0.01, 0.99), st.sampled_from([-1, 0, 1]))
 @given(st.lists(CELL, min_size=1, max_size=12))
 def test_it_is_the_mean_over_known_labels(cells):
     terms = [-math.log(p if y == 1 else 1 - p) for p, y in cells if y >= 0]
-    found = masked_bce(torch.tensor([[p for p, _ in cells]]), torch.tensor([[y for _, y in cells]]))
-    assert found.item() == pytest.approx(sum(terms) / len(terms) if terms else 0.0, rel=1e-4, abs=1e-6)
+    actual = masked_bce(torch.tensor([[p for p, _ in cells]]), torch.tensor([[y for _, y in cells]]))
+    assert actual.item() == pytest.approx(sum(terms) / len(terms) if terms else 0.0, rel=1e-4, abs=1e-6)
 
 
 def test_unknown_labels_give_no_gradient():

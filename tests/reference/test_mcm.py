@@ -37,12 +37,12 @@ def loss(method, stage, data):
 
 @pytest.mark.parametrize(("cells", "share", "masked"), [(196, 0.5, 98), (196, 0.75, 147), (49, 0.5, 24), (10, 0.97, 9)])
 def test_masking_keeps_exactly_the_share(cells, share, masked):
-    kept = mae.sample_visible_patches(64, cells, share, torch.device("cpu"))
-    hidden = mae.masked_patches(kept, cells)
-    assert kept.shape == (64, cells - masked)
+    visible = mae.sample_visible_patches(64, cells, share, torch.device("cpu"))
+    hidden = mae.masked_patches(visible, cells)
+    assert visible.shape == (64, cells - masked)
     assert (hidden.sum(1) == masked).all()
     for frame in range(64):
-        assert sorted(kept[frame].tolist()) == [cell for cell in range(cells) if not hidden[frame, cell]]
+        assert sorted(visible[frame].tolist()) == [cell for cell in range(cells) if not hidden[frame, cell]]
 
 
 def test_every_patch_is_masked_equally_often():
@@ -63,37 +63,37 @@ def test_loss_agrees_with_a_loop_over_masked_patches():
 
 def test_normalised_targets_agree_with_a_loop():
     patches = np.random.default_rng(5).normal(2, 3, size=(2, 3, 12))
-    found = mae.normalize_patches(torch.from_numpy(patches)).numpy()
+    actual = mae.normalize_patches(torch.from_numpy(patches)).numpy()
     for n, i in np.ndindex(2, 3):
         values = patches[n, i]
         variance = sum((v - values.mean()) ** 2 for v in values) / 11
-        np.testing.assert_allclose(found[n, i], (values - values.mean()) / math.sqrt(variance + 1e-6))
+        np.testing.assert_allclose(actual[n, i], (values - values.mean()) / math.sqrt(variance + 1e-6))
 
 
 def test_encoder_sees_kept_patches_alone_with_their_positions():
     method = build()
-    image, kept = torch.randn(2, 3, 56, 56), torch.tensor([[3, 40, 7], [0, 1, 48]])
-    hidden = mae.masked_patches(kept, 49).view(2, 1, 7, 7).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    image, visible = torch.randn(2, 3, 56, 56), torch.tensor([[3, 40, 7], [0, 1, 48]])
+    hidden = mae.masked_patches(visible, 49).view(2, 1, 7, 7).repeat_interleave(8, 2).repeat_interleave(8, 3)
     with torch.no_grad():
-        tokens = method.encoder(image, kept)
+        tokens = method.encoder(image, visible)
         assert tokens.shape == (2, 4, 16)
-        assert torch.equal(tokens, method.encoder(image.masked_fill(hidden, 9.0), kept))
-        assert not torch.allclose(tokens, method.encoder(image, (kept + 1) % 49))
-        torch.testing.assert_close(tokens[:, [0, 3, 1, 2]], method.encoder(image, kept[:, [2, 0, 1]]))
+        assert torch.equal(tokens, method.encoder(image.masked_fill(hidden, 9.0), visible))
+        assert not torch.allclose(tokens, method.encoder(image, (visible + 1) % 49))
+        torch.testing.assert_close(tokens[:, [0, 3, 1, 2]], method.encoder(image, visible[:, [2, 0, 1]]))
 
 
 def test_decoder_puts_tokens_where_their_patches_were():
     decoder = build().decoders["depth"]
-    tokens, kept = torch.randn(1, 4, 16), torch.tensor([[3, 40, 7]])
+    tokens, visible = torch.randn(1, 4, 16), torch.tensor([[3, 40, 7]])
     seen = []
     decoder.blocks.register_forward_pre_hook(lambda module, args: seen.append(args[0][0]))
     with torch.no_grad():
-        assert decoder(tokens, kept).shape == (1, 49, 64)
+        assert decoder(tokens, visible).shape == (1, 49, 64)
         embedded = decoder.embed(tokens)[0]
         for cell in range(49):
-            index = kept[0].tolist().index(cell) + 1 if cell in kept[0] else None
-            wanted = (decoder.mask_token[0, 0] if index is None else embedded[index]) + decoder.positions[cell]
-            torch.testing.assert_close(seen[0][1 + cell], wanted)
+            index = visible[0].tolist().index(cell) + 1 if cell in visible[0] else None
+            expected = (decoder.mask_token[0, 0] if index is None else embedded[index]) + decoder.positions[cell]
+            torch.testing.assert_close(seen[0][1 + cell], expected)
         torch.testing.assert_close(seen[0][0], embedded[0])
 
 
@@ -116,19 +116,19 @@ def test_decoders_have_the_depths_of_the_paper(modalities):
 def test_visible_patches_count_only_on_request(judged):
     method = build(loss_on=judged)
     stage, data = method.stages()[0], batch()
-    found = []
+    actual = []
     for change in (0.0, 1.0):
         torch.manual_seed(2)
         image = method._image(data.inputs, "mixed")
-        kept = mae.sample_visible_patches(4, 49, 0.5, image.device)
-        tokens = method.encoder(image, kept)
-        told, target = method.decoders["depth"](tokens, kept), patchify(data.inputs[D], 8)
-        hidden = mae.masked_patches(kept, 49)
+        visible = mae.sample_visible_patches(4, 49, 0.5, image.device)
+        tokens = method.encoder(image, visible)
+        output, target = method.decoders["depth"](tokens, visible), patchify(data.inputs[D], 8)
+        hidden = mae.masked_patches(visible, 49)
         target = torch.where(hidden[..., None], target, target + change)
         counted = hidden if judged == "masked" else torch.ones_like(hidden)
-        found.append(mae.mean_squared_error(told, target, counted).item())
-    assert found[0] == pytest.approx(loss(method, stage, data)["depth"].item(), rel=1e-5)
-    assert (found[0] == found[1]) == (judged == "masked")
+        actual.append(mae.mean_squared_error(output, target, counted).item())
+    assert actual[0] == pytest.approx(loss(method, stage, data)["depth"].item(), rel=1e-5)
+    assert (actual[0] == actual[1]) == (judged == "masked")
 
 
 def test_labels_have_no_part_in_pretraining():
@@ -144,10 +144,10 @@ def test_eq_4_agrees_with_a_loop(how):
     total = sum(labels[i, k] for i in range(4) for k in range(3))
     chance = [sum(labels[i, k] for i in range(4)) / total for k in range(3)]
     as_printed = [p / min(chance) for p in chance]
-    wanted = {"as_printed": as_printed, "inverse": [max(chance) / p for p in chance], "none": [1, 1, 1]}[how]
+    expected = {"as_printed": as_printed, "inverse": [max(chance) / p for p in chance], "none": [1, 1, 1]}[how]
     method = build()
     method.on_train_labels([torch.from_numpy(labels[:1]), torch.from_numpy(labels[1:])])
-    np.testing.assert_allclose(mcm.positive_weights(method.rates, how), wanted, rtol=1e-6)
+    np.testing.assert_allclose(mcm.positive_weights(method.rates, how), expected, rtol=1e-6)
 
 
 def met(labels):
@@ -160,11 +160,11 @@ def test_rates_leave_unknown_labels_out():
     np.testing.assert_allclose(met([[1, 0, 1], [0, 1, -1], [-1, 1, -1], [0, 0, 0]]), [1 / 3, 1 / 2, 1 / 2])
 
 
-@pytest.mark.parametrize(("how", "wanted"), [("inverse", [3, 1]), ("as_printed", [1, 3]), ("none", [1, 1])])
+@pytest.mark.parametrize(("how", "expected"), [("inverse", [3, 1]), ("as_printed", [1, 3]), ("none", [1, 1])])
 @pytest.mark.parametrize("third", [0, -1])
-def test_an_au_that_never_occurs_weighs_1_and_sways_no_other(third, how, wanted):
+def test_an_au_that_never_occurs_weighs_1_and_sways_no_other(third, how, expected):
     rates = met([[1, 1, third], [0, 1, third], [0, 1, third], [0, 0, third]])
-    np.testing.assert_allclose(mcm.positive_weights(rates, how), [*wanted, 1])
+    np.testing.assert_allclose(mcm.positive_weights(rates, how), [*expected, 1])
 
 
 def test_without_any_positive_all_aus_weigh_1():
@@ -175,13 +175,13 @@ def test_without_any_positive_all_aus_weigh_1():
 def test_eq_5_agrees_with_a_loop():
     random = np.random.default_rng(6)
     logits, labels, weights = random.normal(size=(5, 3)), random.integers(-1, 2, (5, 3)), random.uniform(1, 4, 3)
-    wanted = 0.0
+    expected = 0.0
     for i, k in np.ndindex(5, 3):
         chance = 1 / (1 + math.exp(-logits[i, k]))
         if labels[i, k] >= 0:
-            wanted -= weights[k] * labels[i, k] * math.log(chance) + (1 - labels[i, k]) * math.log(1 - chance)
-    found = mcm.weighted_bce(*map(torch.from_numpy, (logits, labels, weights)))
-    assert found.item() == pytest.approx(wanted / 5, rel=1e-5)
+            expected -= weights[k] * labels[i, k] * math.log(chance) + (1 - labels[i, k]) * math.log(1 - chance)
+    actual = mcm.weighted_bce(*map(torch.from_numpy, (logits, labels, weights)))
+    assert actual.item() == pytest.approx(expected / 5, rel=1e-5)
 
 
 def test_finetuning_minimises_eq_5_of_its_own_rates():
@@ -189,9 +189,9 @@ def test_finetuning_minimises_eq_5_of_its_own_rates():
     method.on_train_labels([torch.tensor([[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 0, 0]])])
     data = batch()
     chance = method.eval()(data.inputs)
-    wanted = mcm.weighted_bce(chance.logit(), data.labels, torch.tensor([1.0, 4.0, 4.0]))
-    found = loss(method.train(), method.stages()[1], data)["total"]
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    expected = mcm.weighted_bce(chance.logit(), data.labels, torch.tensor([1.0, 4.0, 4.0]))
+    actual = loss(method.train(), method.stages()[1], data)["total"]
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_each_stage_trains_its_own_parts():
@@ -223,8 +223,8 @@ def test_schedules_agree_with_the_paper():
             cosine = (1 + math.cos(math.pi * (now - warmup) / (epochs - warmup))) / 2
             cut = 0.1 if stage is train else 1.0
             rate = 1e-6 + (cut * base - 1e-6) * cosine
-        found = base * method.learning_rate_factor(stage, Progress(epoch, epochs, step, 4))
-        assert found == pytest.approx(rate)
+        actual = base * method.learning_rate_factor(stage, Progress(epoch, epochs, step, 4))
+        assert actual == pytest.approx(rate)
 
 
 def test_drop_path_is_for_finetuning_alone():
@@ -267,16 +267,16 @@ def test_reconstructions_are_whole_images(judged):
     method = build((V, D, T), loss_on=judged, norm_pix_loss=judged == "all").eval()
     inputs = batch((V, D, T)).inputs
     torch.manual_seed(0)
-    found = method.reconstruct(inputs, 0.75)
-    assert {m: x.shape[1] for m, x in found.restored.items()} == {V: 3, D: 1, T: 1}
-    assert all(torch.equal(found.original[m], inputs[m]) for m in (V, D, T))
-    hidden = patchify((found.masked["mixed"] == 0).float(), 8).all(-1)
+    actual = method.reconstruct(inputs, 0.75)
+    assert {m: x.shape[1] for m, x in actual.restored.items()} == {V: 3, D: 1, T: 1}
+    assert all(torch.equal(actual.original[m], inputs[m]) for m in (V, D, T))
+    hidden = patchify((actual.masked["mixed"] == 0).float(), 8).all(-1)
     assert (hidden.sum(1) == 37).all()
     channels = patchify(torch.cat([inputs[m] for m in (V, D, T)], 1), 8).unflatten(-1, (64, 5))
-    shown = patchify(found.masked["mixed"], 8).unflatten(-1, (64, 3))
+    shown = patchify(actual.masked["mixed"], 8).unflatten(-1, (64, 3))
     among = (shown[..., None] == channels[..., None, :]).all(2).any(-1).all(-1)
     assert torch.equal(among, ~hidden)
-    same = (patchify(found.restored[D], 8) == patchify(inputs[D], 8)).all(-1)
+    same = (patchify(actual.restored[D], 8) == patchify(inputs[D], 8)).all(-1)
     assert torch.equal(same, ~hidden) if judged == "masked" else not same.any()
 
 

@@ -20,9 +20,9 @@ def outcomes(taken):
     return [tuple(row) for row in taken.reshape(-1, taken.shape[-1]).tolist()]
 
 
-def assert_equally_likely(found, possible):
-    assert set(found) <= set(possible)
-    counts = [found.count(outcome) for outcome in possible]
+def assert_equally_likely(actual, possible):
+    assert set(actual) <= set(possible)
+    counts = [actual.count(outcome) for outcome in possible]
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
@@ -45,12 +45,12 @@ def test_patches_of_a_frame_are_drawn_independently():
 def test_mixed_images_agree_with_a_loop(channels):
     torch.manual_seed(2)
     images, taken = torch.randn(2, channels, 8, 12), sample_channel_picks(torch.rand(2, 6, channels))
-    wanted = np.zeros((2, 3, 8, 12), dtype=np.float32)
+    expected = np.zeros((2, 3, 8, 12), dtype=np.float32)
     for n, c, y, x in np.ndindex(2, 3, 8, 12):
-        wanted[n, c, y, x] = images[n, taken[n, (y // 4) * 3 + x // 4, c], y, x]
-    np.testing.assert_array_equal(mix_channels(images, taken, 4).numpy(), wanted)
+        expected[n, c, y, x] = images[n, taken[n, (y // 4) * 3 + x // 4, c], y, x]
+    np.testing.assert_array_equal(mix_channels(images, taken, 4).numpy(), expected)
     shared = mix_channels(images, taken[:1], 4)
-    assert torch.equal(shared[0], torch.from_numpy(wanted[0]))
+    assert torch.equal(shared[0], torch.from_numpy(expected[0]))
     assert torch.equal(shared[1], mix_channels(images[1:], taken[:1], 4)[0])
 
 
@@ -100,13 +100,13 @@ def constant(task, **values):
     return {m: torch.full((2, m.channels, task.image_size, task.image_size), values[m]) for m in task.modalities}
 
 
-@pytest.mark.parametrize(("missing", "found"), [("skip", {1.0}), ("mix", {0.0, 1.0})])
-def test_predictions_mix_in_what_is_missing_only_on_request(missing, found):
+@pytest.mark.parametrize(("missing", "actual"), [("skip", {1.0}), ("mix", {0.0, 1.0})])
+def test_predictions_mix_in_what_is_missing_only_on_request(missing, actual):
     task = Task((V, D), AUS, 56)
     method = MCM(task, MCM.Recipe.from_preset("tiny", {"missing": missing}))
     for visual, depth in ((1.0, 0.0), (0.0, 1.0)):
         (image,) = seen_by_encoder(method, constant(task, visual=visual, depth=depth))
-        assert set(image.unique().tolist()) == found
+        assert set(image.unique().tolist()) == actual
 
 
 def test_predictions_average_several_fixed_mixes():
@@ -122,8 +122,8 @@ def test_predictions_average_several_fixed_mixes():
             image, mix_channels(torch.cat(list(inputs.values()), 1), sample_channel_picks(keys[None]), 8)
         )
     with torch.no_grad():
-        wanted = sum(method.classifier(method.encoder(image)[:, 1:].mean(1)).sigmoid() for image in images) / 3
-        torch.testing.assert_close(method(inputs), wanted)
+        expected = sum(method.classifier(method.encoder(image)[:, 1:].mean(1)).sigmoid() for image in images) / 3
+        torch.testing.assert_close(method(inputs), expected)
 
 
 @pytest.mark.parametrize("modality", [V, D])

@@ -36,8 +36,8 @@ def test_with_the_same_weights_the_encoder_is_timms(published):
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     mean, deviation = (0.485 + 0.456 + 0.406) / 3, (0.229 + 0.224 + 0.225) / 3
     with torch.no_grad():
-        wanted = network.forward_features(((images + 1) / 2 - mean) / deviation)
-        torch.testing.assert_close(encoder(images), wanted, atol=1e-4, rtol=1e-4)
+        expected = network.forward_features(((images + 1) / 2 - mean) / deviation)
+        torch.testing.assert_close(encoder(images), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_without_weights_images_pass_as_they_are():
@@ -89,8 +89,8 @@ def test_the_papers_encoder_has_the_names_and_shapes_of_the_hub(full_size, name)
 
 
 def test_the_papers_recipe_costs_what_vit_b_16_costs():
-    found = flops.count_flops(MCM, Task((V, D), AUS, 224), MCM.Recipe.from_preset("paper", {}))
-    assert found.total.flops == pytest.approx(2 * 17.56e9, rel=0.005)
+    actual = flops.count_flops(MCM, Task((V, D), AUS, 224), MCM.Recipe.from_preset("paper", {}))
+    assert actual.total.flops == pytest.approx(2 * 17.56e9, rel=0.005)
 
 
 @pytest.mark.parametrize(

@@ -51,26 +51,26 @@ def maps():
 def test_a_token_is_the_projected_average_under_the_attention_map_of_its_au(maps):
     torch.manual_seed(0)
     tokens = AttendedTokens(CHANNELS, len(AUS), TOKEN)
-    found = numbers(tokens(maps))
+    actual = numbers(tokens(maps))
     looks = numbers(tokens.attention.weight)[:, :, 0, 0]
     places = [(i, j) for i in range(HEIGHT) for j in range(WIDTH)]
     for n, a in np.ndindex(FRAMES, len(AUS)):
         frame = numbers(maps[n])
         weights = softmax([sum(looks[a, c] * frame[c, i, j] for c in range(CHANNELS)) for i, j in places])
         seen = [sum(w * frame[c, i, j] for w, (i, j) in zip(weights, places, strict=True)) for c in range(CHANNELS)]
-        wanted = linear(numbers(tokens.projection.weight), numbers(tokens.projection.bias), seen)
-        np.testing.assert_allclose(found[n, a], wanted, atol=1e-6)
+        expected = linear(numbers(tokens.projection.weight), numbers(tokens.projection.bias), seen)
+        np.testing.assert_allclose(actual[n, a], expected, atol=1e-6)
 
 
 def test_a_linear_token_is_a_projection_of_the_average_for_its_au(maps):
     torch.manual_seed(0)
     tokens = ProjectedTokens(CHANNELS, len(AUS), TOKEN)
-    found = numbers(tokens(maps))
+    actual = numbers(tokens(maps))
     weight, bias = numbers(tokens.projection.weight), numbers(tokens.projection.bias)
     for n, a in np.ndindex(FRAMES, len(AUS)):
         average = [sum(map(sum, channel)) / (HEIGHT * WIDTH) for channel in numbers(maps[n])]
         own = slice(a * TOKEN, (a + 1) * TOKEN)
-        np.testing.assert_allclose(found[n, a], linear(weight[own], bias[own], average), atol=1e-6)
+        np.testing.assert_allclose(actual[n, a], linear(weight[own], bias[own], average), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["attention", "linear"])
@@ -92,7 +92,7 @@ def attended(attention, heads, query, memory):
     asks = [linear(weight[parts[0]], bias[parts[0]], x) for x in query]
     keys = [linear(weight[parts[1]], bias[parts[1]], x) for x in memory]
     values = [linear(weight[parts[2]], bias[parts[2]], x) for x in memory]
-    found = []
+    actual = []
     for ask in asks:
         joined = []
         for h in range(heads):
@@ -100,15 +100,15 @@ def attended(attention, heads, query, memory):
             scores = [sum(ask[d] * key[d] for d in own) / math.sqrt(size) for key in keys]
             shares = softmax(scores)
             joined += [sum(share * value[d] for share, value in zip(shares, values, strict=True)) for d in own]
-        found.append(linear(numbers(attention.out_proj.weight), numbers(attention.out_proj.bias), joined))
-    return found
+        actual.append(linear(numbers(attention.out_proj.weight), numbers(attention.out_proj.bias), joined))
+    return actual
 
 
 def fused(fusion, heads, query, memory):
     """The fusion block of one frame."""
     answers = []
-    for asked, found in zip(query, attended(fusion.attention, heads, query, memory), strict=True):
-        mixed = normed(fusion.after_attention, [a + b for a, b in zip(asked, found, strict=True)])
+    for asked, actual in zip(query, attended(fusion.attention, heads, query, memory), strict=True):
+        mixed = normed(fusion.after_attention, [a + b for a, b in zip(asked, actual, strict=True)])
         hidden = [gelu(x) for x in linear(numbers(fusion.mlp[0].weight), numbers(fusion.mlp[0].bias), mixed)]
         more = linear(numbers(fusion.mlp[2].weight), numbers(fusion.mlp[2].bias), hidden)
         answers.append(normed(fusion.after_mlp, [a + b for a, b in zip(mixed, more, strict=True)]))
@@ -122,20 +122,20 @@ def test_the_fusion_block_agrees_with_loops(heads):
     for parameter in fusion.parameters():
         torch.nn.init.normal_(parameter, std=0.7)
     query, memory = torch.randn(FRAMES, len(AUS), TOKEN), torch.randn(FRAMES, 2 * len(AUS), TOKEN)
-    found = numbers(fusion(query, memory))
+    actual = numbers(fusion(query, memory))
     for n in range(FRAMES):
-        wanted = fused(fusion, heads, numbers(query[n]).tolist(), numbers(memory[n]).tolist())
-        np.testing.assert_allclose(found[n], wanted, atol=1e-5)
+        expected = fused(fusion, heads, numbers(query[n]).tolist(), numbers(memory[n]).tolist())
+        np.testing.assert_allclose(actual[n], expected, atol=1e-5)
 
 
 def test_each_au_answers_by_its_own_token_and_weights():
     torch.manual_seed(0)
     heads = AUHeads(TOKEN, len(AUS))
     tokens = torch.randn(FRAMES, len(AUS), TOKEN)
-    found = numbers(heads(tokens))
+    actual = numbers(heads(tokens))
     for n, a in np.ndindex(FRAMES, len(AUS)):
-        (wanted,) = linear(numbers(heads.weight)[a : a + 1], numbers(heads.bias)[a : a + 1], numbers(tokens[n, a]))
-        assert found[n, a] == pytest.approx(wanted, abs=1e-6)
+        (expected,) = linear(numbers(heads.weight)[a : a + 1], numbers(heads.bias)[a : a + 1], numbers(tokens[n, a]))
+        assert actual[n, a] == pytest.approx(expected, abs=1e-6)
 
 
 class Bench:
@@ -175,9 +175,9 @@ class Bench:
 def test_all_tokens_are_asked_by_their_sum_or_by_one_modality(modalities):
     for query in ("sum", *modalities):
         bench = Bench(modalities, query=str(query))
-        found = numbers(bench.mft.eval()(bench.images))
+        actual = numbers(bench.mft.eval()(bench.images))
         for n in range(FRAMES):
-            np.testing.assert_allclose(found[n], bench.naive(n, query), atol=1e-5)
+            np.testing.assert_allclose(actual[n], bench.naive(n, query), atol=1e-5)
 
 
 def mean_cross_entropy(probabilities, labels):
@@ -195,11 +195,11 @@ def mean_cross_entropy(probabilities, labels):
 def test_the_loss_is_the_fused_one_and_each_modality_s_own(modalities, weight):
     bench = Bench(modalities, weight_unimodal=weight)
     labels = bench.labels.tolist()
-    wanted = {"fused": mean_cross_entropy([bench.naive(n) for n in range(FRAMES)], labels)}
+    expected = {"fused": mean_cross_entropy([bench.naive(n) for n in range(FRAMES)], labels)}
     for m in modalities:
-        wanted[m.value] = mean_cross_entropy([bench.alone(m, n) for n in range(FRAMES)], labels)
-    wanted["total"] = wanted["fused"] + weight * sum(wanted[m] for m in modalities)
-    assert {name: x.item() for name, x in bench.loss().items()} == pytest.approx(wanted, rel=1e-5)
+        expected[m.value] = mean_cross_entropy([bench.alone(m, n) for n in range(FRAMES)], labels)
+    expected["total"] = expected["fused"] + weight * sum(expected[m] for m in modalities)
+    assert {name: x.item() for name, x in bench.loss().items()} == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_modality_s_own_loss_leaves_the_others_alone():
@@ -216,14 +216,14 @@ def test_attention_is_in_the_count_of_flops(modalities):
     def parts(**changes):
         return flops.count_flops(MFT, Task(modalities, AUS, 56), MFT.Recipe.from_preset("tiny", changes)).parts
 
-    found, deep, plain = parts(layers=1), parts(layers=3), parts(layers=1, tokens="linear")
+    actual, deep, plain = parts(layers=1), parts(layers=3), parts(layers=1, tokens="linear")
     memory = len(modalities) * aus
     products = 2 * aus * memory * width  # queries with keys, then shares with values
     linears = 2 * aus * width**2 + 2 * memory * width**2 + 8 * aus * width**2
-    assert found["fusion"].macs == products + linears + aus * width
+    assert actual["fusion"].macs == products + linears + aus * width
     for m in modalities:
-        assert deep[m].macs - found[m].macs == 2 * (12 * aus * width**2 + 2 * aus**2 * width)
-        assert found[m].macs - plain[m].macs == 2 * aus * 128 * positions
+        assert deep[m].macs - actual[m].macs == 2 * (12 * aus * width**2 + 2 * aus**2 * width)
+        assert actual[m].macs - plain[m].macs == 2 * aus * 128 * positions
 
 
 def test_no_attention_takes_a_path_of_its_own_at_prediction():

@@ -23,12 +23,12 @@ def correlation(maps):
         centred = [x - sum(channel) / len(channel) for x in channel]
         length = math.sqrt(sum(x * x for x in centred))
         rows.append([x / length for x in centred])
-    found = [[0.0] * len(rows[0]) for _ in rows[0]]
+    actual = [[0.0] * len(rows[0]) for _ in rows[0]]
     for i in range(len(rows[0])):
         for j in range(len(rows[0])):
             for row in rows:
-                found[i][j] += row[i] * row[j]
-    return found
+                actual[i][j] += row[i] * row[j]
+    return actual
 
 
 def squared_norm(first, second):
@@ -46,9 +46,9 @@ def frame_loss(probabilities, labels):
 
 def test_the_correlation_agrees_with_loops():
     maps = torch.randn(FRAMES, 7, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
-    found = ssa_loss.correlations(maps)
+    actual = ssa_loss.correlations(maps)
     for n in range(FRAMES):
-        np.testing.assert_allclose(found[n], correlation(maps[n].tolist()), atol=1e-5)
+        np.testing.assert_allclose(actual[n], correlation(maps[n].tolist()), atol=1e-5)
 
 
 def test_the_correlation_does_not_see_gain_and_offset_of_channels():
@@ -61,9 +61,9 @@ def test_channels_that_are_the_same_everywhere_add_nothing_and_send_back_nothing
     maps = torch.randn(1, 4, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(2))
     maps[:, 1], maps[:, 3] = 0.0, 1.0
     maps.requires_grad_()
-    found = ssa_loss.correlations(maps)
-    np.testing.assert_allclose(found[0].detach(), correlation(maps[0, [0, 2]].tolist()), atol=1e-5)
-    found.square().sum().backward()
+    actual = ssa_loss.correlations(maps)
+    np.testing.assert_allclose(actual[0].detach(), correlation(maps[0, [0, 2]].tolist()), atol=1e-5)
+    actual.square().sum().backward()
     assert maps.grad.isfinite().all()
     assert maps.grad[:, [0, 2]].abs().max() < 1e3
     assert not maps.grad[:, 1].any()
@@ -73,11 +73,11 @@ def test_channels_that_are_the_same_everywhere_add_nothing_and_send_back_nothing
 def test_rho_agrees_with_the_formula(beta):
     own = torch.tensor([0.2, 0.7, 0.7, 0.9, 1.5, 9.0])
     other = torch.tensor([0.9, 0.7, 0.6, 0.2, 0.4, 0.1])
-    found = ssa_loss.focal_weights(own, other, beta, 10.0)
-    wanted = [rho(a, b, beta) for a, b in zip(own.tolist(), other.tolist(), strict=True)]
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
-    assert found[:2].tolist() == [0, 0]
-    assert 0 < found[2] < found[3] < found[4] < found[5] == 10
+    actual = ssa_loss.focal_weights(own, other, beta, 10.0)
+    expected = [rho(a, b, beta) for a, b in zip(own.tolist(), other.tolist(), strict=True)]
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+    assert actual[:2].tolist() == [0, 0]
+    assert 0 < actual[2] < actual[3] < actual[4] < actual[5] == 10
 
 
 def test_rho_is_a_constant():
@@ -86,16 +86,16 @@ def test_rho_is_a_constant():
 
 
 def test_rho_stays_finite_where_the_exponential_would_not():
-    found = ssa_loss.focal_weights(torch.tensor([500.0]), torch.tensor([0.0]), 2.0, 10.0)
-    assert found.tolist() == [10]
+    actual = ssa_loss.focal_weights(torch.tensor([500.0]), torch.tensor([0.0]), 2.0, 10.0)
+    assert actual.tolist() == [10]
 
 
 @pytest.mark.parametrize(("per_pair", "share"), [(True, POSITIONS**2), (False, 1)])
 def test_the_squared_norm_agrees_with_loops(per_pair, share):
     first, second = torch.randn(2, FRAMES, POSITIONS, POSITIONS, generator=torch.Generator().manual_seed(3))
-    found = ssa_loss.misalignment(first, second, per_pair=per_pair)
-    wanted = [squared_norm(a, b) / share for a, b in zip(first.tolist(), second.tolist(), strict=True)]
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    actual = ssa_loss.misalignment(first, second, per_pair=per_pair)
+    expected = [squared_norm(a, b) / share for a, b in zip(first.tolist(), second.tolist(), strict=True)]
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
 class Bench:
@@ -121,14 +121,14 @@ class Bench:
     def probabilities(self, m):
         layer = self.mtut.classifiers[m]
         weight, bias = layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()
-        found = []
+        actual = []
         for maps in self.maps[m].detach().double().numpy():
             pooled = [sum(channel.ravel()) / POSITIONS for channel in maps]
             logits = [
                 sum(w * x for w, x in zip(row, pooled, strict=True)) + b for row, b in zip(weight, bias, strict=True)
             ]
-            found.append([1 / (1 + math.exp(-x)) for x in logits])
-        return found
+            actual.append([1 / (1 + math.exp(-x)) for x in logits])
+        return actual
 
     def gradients(self, total):
         for x in self.maps.values():
@@ -174,10 +174,10 @@ def naive_terms(bench, focal="sample", share=POSITIONS**2, weight=0.05, beta=2.0
 )
 def test_the_whole_loss_agrees_with_loops(modalities, changes, naive):
     bench = Bench(modalities, **changes)
-    found = {name: value.item() for name, value in bench.loss().items()}
-    wanted = naive_terms(bench, **naive)
-    assert found == pytest.approx(wanted, rel=1e-4)
-    assert sum(wanted[f"alignment_{m}"] for m in modalities) > 0.01, "nothing was aligned, so nothing was tested"
+    actual = {name: value.item() for name, value in bench.loss().items()}
+    expected = naive_terms(bench, **naive)
+    assert actual == pytest.approx(expected, rel=1e-4)
+    assert sum(expected[f"alignment_{m}"] for m in modalities) > 0.01, "nothing was aligned, so nothing was tested"
 
 
 def test_a_frame_without_known_labels_counts_nowhere():
@@ -220,7 +220,7 @@ def test_alignment_moves_the_worse_modality_alone():
 
 def test_the_gradient_of_the_alignment_is_that_of_loops_with_everything_else_held_still():
     bench = Bench((V, D), normaliser="none")
-    found = bench.gradients(bench.loss()["alignment_visual"])[V]
+    actual = bench.gradients(bench.loss()["alignment_visual"])[V]
     labels = bench.labels.tolist()
     losses = {m: [frame_loss(p, y) for p, y in zip(bench.probabilities(m), labels, strict=True)] for m in (V, D)}
     n = max(range(FRAMES), key=lambda n: losses[V][n] - losses[D][n])
@@ -232,7 +232,7 @@ def test_the_gradient_of_the_alignment_is_that_of_loops_with_everything_else_hel
             maps = bench.maps[V][n].detach().double().numpy().copy()
             maps[c, i, j] += step
             ends.append(weight * squared_norm(correlation(maps), target))
-        assert found[n, c, i, j].item() == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-2, abs=1e-5)
+        assert actual[n, c, i, j].item() == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-2, abs=1e-5)
 
 
 @pytest.mark.parametrize(("epoch", "aligned"), [(0, False), (2, False), (3, True), (9, True)])
@@ -258,8 +258,8 @@ def test_the_mean_of_all_predicts_or_one_alone(modalities):
     for scored in ("mean", *modalities):
         bench = Bench(modalities, scored=str(scored))
         chosen = modalities if scored == "mean" else (scored,)
-        wanted = np.mean([bench.probabilities(m) for m in chosen], axis=0)
-        np.testing.assert_allclose(bench.mtut(images).detach(), wanted, atol=1e-5)
+        expected = np.mean([bench.probabilities(m) for m in chosen], axis=0)
+        np.testing.assert_allclose(bench.mtut(images).detach(), expected, atol=1e-5)
 
 
 def test_what_is_not_scored_need_not_be_there_but_is_trained():

@@ -24,11 +24,11 @@ def test_only_images_of_one_of_two_values_are_missing(channels):
     images[4, 0, 2, 3] = -0.99  # one pixel that is not black
     images[5] = 0
     images[5, -1, 0, 0] = -1
-    wanted = []
+    expected = []
     for image in images.tolist():
         values = list(itertools.chain(*itertools.chain(*image)))
-        wanted.append(not (all(v == 0 for v in values) or all(v == -1 for v in values)))
-    assert is_present(images).tolist() == wanted == [True, False, False, True, True, True, True]
+        expected.append(not (all(v == 0 for v in values) or all(v == -1 for v in values)))
+    assert is_present(images).tolist() == expected == [True, False, False, True, True, True, True]
 
 
 def build(**changes):
@@ -50,15 +50,15 @@ def test_mcm_reconstructs_no_image_where_there_is_none(value, judged):
     inputs[D][[1, 3]] = value
     stage = method.stages()[0]
     torch.manual_seed(2)
-    found = method.loss(Batch(inputs, torch.full((FRAMES, 3), -1)), stage, Progress(0, 1, 0, 1))
+    actual = method.loss(Batch(inputs, torch.full((FRAMES, 3), -1)), stage, Progress(0, 1, 0, 1))
     torch.manual_seed(2)
-    kept = mae.sample_visible_patches(FRAMES, CELLS, method.recipe.mask, torch.device("cpu"))
-    tokens = method.encoder(method.fuse(torch.cat([inputs[m] for m in Modality], 1)), kept)
-    counted = mae.masked_patches(kept, CELLS) | (judged == "all")
+    visible = mae.sample_visible_patches(FRAMES, CELLS, method.recipe.mask, torch.device("cpu"))
+    tokens = method.encoder(method.fuse(torch.cat([inputs[m] for m in Modality], 1)), visible)
+    counted = mae.masked_patches(visible, CELLS) | (judged == "all")
     for m, frames in ((V, range(FRAMES)), (D, (0, 2)), (T, range(FRAMES))):
-        errors = (method.decoders[m.value](tokens, kept) - patchify(inputs[m], PATCH)).square()
+        errors = (method.decoders[m.value](tokens, visible) - patchify(inputs[m], PATCH)).square()
         terms = [errors[n, i].mean().item() for n in frames for i in range(CELLS) if counted[n, i]]
-        assert found[m.value].item() == pytest.approx(np.mean(terms), rel=1e-5)
+        assert actual[m.value].item() == pytest.approx(np.mean(terms), rel=1e-5)
 
 
 def test_mcm_learns_nothing_where_no_frame_has_an_image():
@@ -74,7 +74,7 @@ def test_mcm_predicts_of_black_frames_as_of_zeroed_ones():
     asis, black, zeroed = images(), images(), images()
     black[D][1], zeroed[D][1] = -1, 0
     with torch.no_grad():
-        before, found, wanted = method(asis), method(black), method(zeroed)
-    assert torch.equal(found, wanted)
-    assert torch.equal(found[[0, 2, 3]], before[[0, 2, 3]])
-    assert not torch.equal(found[1], before[1])
+        before, actual, expected = method(asis), method(black), method(zeroed)
+    assert torch.equal(actual, expected)
+    assert torch.equal(actual[[0, 2, 3]], before[[0, 2, 3]])
+    assert not torch.equal(actual[1], before[1])

@@ -22,18 +22,18 @@ def mean_cross_entropy(probabilities, labels):
     return sum(terms) / len(terms)
 
 
-def mean_absolute(drawn, wanted):
+def mean_absolute(samples, wanted):
     total = count = 0
-    for one, other in zip(drawn, wanted, strict=True):
+    for one, other in zip(samples, wanted, strict=True):
         if any(value != -1 for value in other.ravel()):
             for a, b in zip(one.ravel(), other.ravel(), strict=True):
                 total, count = total + abs(a - b), count + 1
     return total / count
 
 
-def mean_smooth_l1(found, wanted):
+def mean_smooth_l1(actual, wanted):
     terms = []
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(actual, wanted, strict=True):
         unit = max(math.dist(other[19], other[28]), temt_net.MIN_EYE_DISTANCE)
         if math.isnan(unit):
             continue
@@ -47,26 +47,26 @@ def mean_smooth_l1(found, wanted):
 @pytest.fixture
 def images():
     generator = torch.Generator().manual_seed(0)
-    drawn, wanted = (torch.rand(FRAMES, 3, 6, 7, generator=generator) * 2 - 1 for _ in range(2))
+    samples, wanted = (torch.rand(FRAMES, 3, 6, 7, generator=generator) * 2 - 1 for _ in range(2))
     wanted[2] = -1  # a frame without this image
-    return drawn, wanted
+    return samples, wanted
 
 
 @pytest.fixture
 def points():
     """Found and wanted ones: some unknown points, a lost frame, a frame without an eye's corner, a profile."""
     generator = torch.Generator().manual_seed(1)
-    found, wanted = (torch.rand(FRAMES, POINTS, 2, generator=generator) * 2 - 1 for _ in range(2))
+    actual, wanted = (torch.rand(FRAMES, POINTS, 2, generator=generator) * 2 - 1 for _ in range(2))
     wanted[0, [3, 40]] = math.nan
     wanted[1] = math.nan
     wanted[2, 28] = math.nan
     wanted[3, 28] = wanted[3, 19]
-    return found, wanted
+    return actual, wanted
 
 
 def test_generation_agrees_with_loops(images):
-    drawn, wanted = images
-    assert image_loss(drawn, wanted).item() == pytest.approx(mean_absolute(drawn.numpy(), wanted.numpy()), rel=1e-5)
+    samples, wanted = images
+    assert image_loss(samples, wanted).item() == pytest.approx(mean_absolute(samples.numpy(), wanted.numpy()), rel=1e-5)
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0])
@@ -75,23 +75,23 @@ def test_without_any_other_image_there_is_nothing_to_draw(images, value):
 
 
 def test_points_agree_with_loops(points):
-    found, wanted = points
-    expected = mean_smooth_l1(found.tolist(), wanted.tolist())
-    assert landmark_loss(found, wanted).item() == pytest.approx(expected, rel=1e-5)
+    actual, wanted = points
+    expected = mean_smooth_l1(actual.tolist(), wanted.tolist())
+    assert landmark_loss(actual, wanted).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_unknown_points_send_no_gradient_and_known_ones_a_finite_one(points):
-    found, wanted = points[0].requires_grad_(), points[1]
-    landmark_loss(found, wanted).backward()
-    assert torch.isfinite(found.grad).all()
-    assert found.grad[[0, 0], [3, 40]].eq(0).all()
-    assert found.grad[[1, 2]].eq(0).all()
-    assert found.grad[0, 5].ne(0).all()
+    actual, wanted = points[0].requires_grad_(), points[1]
+    landmark_loss(actual, wanted).backward()
+    assert torch.isfinite(actual.grad).all()
+    assert actual.grad[[0, 0], [3, 40]].eq(0).all()
+    assert actual.grad[[1, 2]].eq(0).all()
+    assert actual.grad[0, 5].ne(0).all()
 
 
 def test_points_do_not_care_how_large_the_face_is(points):
-    found, wanted = points[0][4:], points[1][4:]
-    torch.testing.assert_close(landmark_loss(found, wanted), landmark_loss(found * 3, wanted * 3))
+    actual, wanted = points[0][4:], points[1][4:]
+    torch.testing.assert_close(landmark_loss(actual, wanted), landmark_loss(actual * 3, wanted * 3))
 
 
 def test_no_known_point_is_no_loss(points):
@@ -120,18 +120,18 @@ def terms_of(method, batch):
 def test_all_tasks_add_up_with_their_weights(other, points):
     method = net((V, other), weight_au=2.0, weight_generation=0.25, weight_landmarks=4.0).eval()
     batch = batch_of((V, other), points[1])
-    found = {name: term.item() for name, term in terms_of(method, batch).items()}
+    actual = {name: term.item() for name, term in terms_of(method, batch).items()}
     with torch.no_grad():
         maps = method.encoder.maps(batch.inputs[V])
-        drawn, located = method.decoder(maps), method.regressor(maps.mean((2, 3))).reshape(FRAMES, POINTS, 2)
+        samples, located = method.decoder(maps), method.regressor(maps.mean((2, 3))).reshape(FRAMES, POINTS, 2)
         probabilities = method(batch.inputs)
     wanted = {
         "au": mean_cross_entropy(probabilities.numpy(), batch.labels.numpy()),
-        "generation": mean_absolute(drawn.numpy(), batch.inputs[other].numpy()),
+        "generation": mean_absolute(samples.numpy(), batch.inputs[other].numpy()),
         "landmarks": mean_smooth_l1(located.tolist(), points[1].tolist()),
     }
     wanted["total"] = 2 * wanted["au"] + 0.25 * wanted["generation"] + 4 * wanted["landmarks"]
-    assert found == pytest.approx(wanted, rel=1e-4)
+    assert actual == pytest.approx(wanted, rel=1e-4)
 
 
 def test_the_defaults_are_those_of_the_card():
@@ -173,5 +173,5 @@ def test_predictions_see_the_visual_images_alone():
     [((V,), "needs a second modality"), ((D, T), "needs visual images"), ((V, D, T), "two more"), ((V, T), None)],
 )
 def test_it_takes_visual_and_one_other(modalities, reason):
-    found = TEMTNet.unsupported_reason(Task(modalities, AUS, SIDE), TEMTNet.Recipe())
-    assert (found is None) if reason is None else reason in found
+    actual = TEMTNet.unsupported_reason(Task(modalities, AUS, SIDE), TEMTNet.Recipe())
+    assert (actual is None) if reason is None else reason in actual

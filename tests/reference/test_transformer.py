@@ -20,13 +20,13 @@ def line(position, width):
 
 
 def test_line_agrees_with_a_loop():
-    wanted = np.array([line(position, 12) for position in range(7)])
-    np.testing.assert_allclose(transformer.sine_cosine_line(7, 12).numpy(), wanted, atol=1e-6)
+    expected = np.array([line(position, 12) for position in range(7)])
+    np.testing.assert_allclose(transformer.sine_cosine_line(7, 12).numpy(), expected, atol=1e-6)
 
 
 def test_grid_agrees_with_a_loop():
-    wanted = np.array([line(column, 8) + line(row, 8) for row in range(3) for column in range(5)])
-    np.testing.assert_allclose(transformer.sine_cosine_grid(3, 5, 16).numpy(), wanted, atol=1e-6)
+    expected = np.array([line(column, 8) + line(row, 8) for row in range(3) for column in range(5)])
+    np.testing.assert_allclose(transformer.sine_cosine_grid(3, 5, 16).numpy(), expected, atol=1e-6)
 
 
 def test_an_odd_width_is_refused():
@@ -40,8 +40,8 @@ def test_patches_agree_with_a_loop_and_go_back(channels):
     patches = transformer.patchify(images, 4)
     assert patches.shape == (2, 15, 16 * channels)
     for n, row, column, y, x, c in np.ndindex(2, 3, 5, 4, 4, channels):
-        found = patches[n, row * 5 + column, (y * 4 + x) * channels + c]
-        assert found == images[n, c, row * 4 + y, column * 4 + x]
+        actual = patches[n, row * 5 + column, (y * 4 + x) * channels + c]
+        assert actual == images[n, c, row * 4 + y, column * 4 + x]
     assert torch.equal(transformer.unpatchify(patches, 4, rows=3), images)
 
 
@@ -81,12 +81,12 @@ def test_blocks_agree_with_a_loop():
     for parameter in blocks.parameters():
         nn.init.normal_(parameter, std=0.5)
     tokens = torch.randn(1, 5, 8, dtype=torch.float64)
-    wanted = tokens[0].numpy()
+    expected = tokens[0].numpy()
     for block in blocks:
-        wanted = wanted + attention(norm(wanted, block.norm1), block.attn, 2)
-        hidden = gelu(linear(norm(wanted, block.norm2), block.mlp.fc1))
-        wanted = wanted + linear(hidden, block.mlp.fc2)
-    np.testing.assert_allclose(blocks(tokens)[0].detach().numpy(), wanted, rtol=1e-9)
+        expected = expected + attention(norm(expected, block.norm1), block.attn, 2)
+        hidden = gelu(linear(norm(expected, block.norm2), block.mlp.fc1))
+        expected = expected + linear(hidden, block.mlp.fc2)
+    np.testing.assert_allclose(blocks(tokens)[0].detach().numpy(), expected, rtol=1e-9)
 
 
 def test_drop_path_grows_linearly_with_depth_and_can_be_changed():
@@ -104,10 +104,10 @@ def test_drop_path_leaves_out_whole_branches_of_whole_frames():
     blocks[1].drop_path2.drop_prob = 0.0
     tokens = torch.randn(64, 3, 8)
     before = blocks[0](tokens)
-    kept = before + blocks[1].attn(blocks[1].norm1(before)) / 0.5
-    found = before + blocks[1].drop_path1(blocks[1].attn(blocks[1].norm1(before)))
-    frames = [torch.allclose(f, k, atol=1e-5) for f, k in zip(found, kept, strict=True)]
-    skipped = [torch.equal(f, b) for f, b in zip(found, before, strict=True)]
+    visible = before + blocks[1].attn(blocks[1].norm1(before)) / 0.5
+    actual = before + blocks[1].drop_path1(blocks[1].attn(blocks[1].norm1(before)))
+    frames = [torch.allclose(f, k, atol=1e-5) for f, k in zip(actual, visible, strict=True)]
+    skipped = [torch.equal(f, b) for f, b in zip(actual, before, strict=True)]
     assert all(k != s for k, s in zip(frames, skipped, strict=True))
     assert 15 < sum(frames) < 49
 
@@ -150,12 +150,12 @@ def test_schedule_agrees_with_a_loop(epochs, warmup, floor):
     steps = 4
     for count in range(epochs * steps):
         epoch = count / steps
-        wanted = epoch / warmup if epoch < warmup else 1.0
+        expected = epoch / warmup if epoch < warmup else 1.0
         if epoch >= warmup:
-            wanted = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (epoch - warmup) / (epochs - warmup)))
+            expected = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (epoch - warmup) / (epochs - warmup)))
         progress = Progress(epoch=count // steps, epochs=epochs, step=count % steps, steps=steps)
-        found = transformer.warmup_cosine(progress, warmup, floor)
-        assert found == pytest.approx(wanted)
+        actual = transformer.warmup_cosine(progress, warmup, floor)
+        assert actual == pytest.approx(expected)
 
 
 class ViT(Method):
@@ -175,7 +175,7 @@ class ViT(Method):
 def test_attention_is_counted():
     length, width = 196, 768
     block = 2 * length * width * width * 12 + 4 * length * length * width
-    wanted = 12 * block + 2 * length * width * width + 2 * width * 4
-    found = flops.count_flops(ViT, Task((Modality.VISUAL,), (1, 2, 4, 6), 224), Recipe())
-    assert found.total.flops == wanted
-    assert "aten.scaled_dot_product_attention" not in " ".join(found.uncounted)
+    expected = 12 * block + 2 * length * width * width + 2 * width * 4
+    actual = flops.count_flops(ViT, Task((Modality.VISUAL,), (1, 2, 4, 6), 224), Recipe())
+    assert actual.total.flops == expected
+    assert "aten.scaled_dot_product_attention" not in " ".join(actual.uncounted)
