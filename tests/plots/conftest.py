@@ -1,4 +1,4 @@
-"""A finished fold of a method that shows everything."""
+"""Fixtures: a run with one finished fold of a method with all hooks for figures."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200}
 
 @pytest.fixture(scope="session")
 def make(decide) -> Callable[..., RunConfig]:
-    """Decide a run of the method that shows everything, or of another."""
+    """Create the configuration of a run of the method with all hooks, or of another method."""
     return lambda runs, method=OPEN, **changes: decide(runs, method, **SMALL | changes)
 
 
 @pytest.fixture(scope="session")
 def open_run(make, tmp_path_factory) -> RunConfig:
-    """The second fold of a run, done; the others not."""
+    """Run the second fold of a run."""
     plan = make(tmp_path_factory.mktemp("runs"))
     plan.init_run_dir({})
     fold_module.run_fold(plan, 2, "cpu", 0, lambda event: None)

@@ -1,4 +1,4 @@
-"""A method that shows everything: it restores frames, knows pairs, selects, and blackens a corner in training."""
+"""Method with all hooks for figures and an augmentation that blackens a region."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The matrices are those of the labels and predictions, and those are shown."""
+"""Tests of the matrices of AU pairs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def known(name, seed):
 
 
 def shares(labels):
-    """What the method of these tests tells of pairs: how often both are present."""
+    """Return the method's pair statistics: the share of frames with both AUs."""
     present = (labels > 0).astype(np.float64)
     return present.T @ present / len(present)
 
 
-def test_knowledge_is_of_labels_and_of_the_predictions_kept(open_run):
+def test_statistics_are_of_labels_and_stored_predictions(open_run):
     actual = au_pairs.compute(open_run, 2)
     assert [kind.name for kind in actual] == ["labels,\ntraining", "labels,\ntest", "predictions,\ntest"]
     table = pd.read_parquet(open_run.fold_dir(2) / "predictions.parquet")
@@ -38,7 +38,7 @@ def test_knowledge_is_of_labels_and_of_the_predictions_kept(open_run):
     assert actual[1].inter.max() == table.groupby(["subject", "sequence"]).ngroups
 
 
-def test_the_matrices_shown_are_the_given_ones():
+def test_the_figure_has_the_given_matrices():
     kinds = [known("labels", 0), known("predictions", 1)]
     figure = au_pairs.plot(kinds, AUS, ("words",))
     panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
@@ -62,7 +62,7 @@ def test_a_column_has_one_colour_scale():
         assert above.get_clim()[1] == max(above.get_array().max(), below.get_array().max())
 
 
-def test_what_is_unknown_is_blank():
+def test_unknown_entries_are_blank():
     blank = PairStatistics("labels", np.full((3, 3), -1.0), np.full((3, 3, 16), -1.0))
     (first, *_) = au_pairs.plot([blank], AUS, ()).axes
     assert first.images[0].get_array().mask.all()

@@ -1,4 +1,4 @@
-"""Frames before and after, with a box around what the method changed."""
+"""Tests of the figure of an augmentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contact sheets."""
+"""Tests of contact sheets."""
 
 import cv2
 import pytest

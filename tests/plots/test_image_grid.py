@@ -17,7 +17,7 @@ def test_pixels_are_clipped_and_grey_becomes_three_channels():
     assert np.array_equal(actual[..., 1], [[[0, 0], [0.5, 1]]])
 
 
-def test_every_image_hangs_in_its_row_and_column_with_its_box():
+def test_each_image_is_in_its_row_and_column_with_its_box():
     blocks = (
         Block("one", (Column("a", images(2, 0.1)), Column("b", images(2, 0.3)))),
         Block("two", (Column("c", images(2, 0.5), ((1, 2, 3, 1), None)),)),

@@ -1,4 +1,4 @@
-"""The picture of a table."""
+"""Tests of the plot of a leaderboard table."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ def test_bold_marks_the_best_of_a_column_and_not_the_first_row(board):
     assert sorted(bold) == sorted([f"{100 * first.f1:.1f}", "99.9"])
 
 
-def test_the_rank_stands_beside_each_method_and_a_line_at_always_positive(board):
+def test_each_method_has_its_rank_and_a_line_marks_always_positive(board):
     section, *_ = ranked_tables(board, "synth_3fold")
     axes = _drawn(section)
     said = [text.get_text() for text in axes.texts]
@@ -58,7 +58,7 @@ def test_protocol_without_runs_is_refused_and_nothing_written(board, tmp_path):
     assert not (tmp_path / "a.png").exists()
 
 
-def test_rows_of_one_method_are_told_apart_by_their_names(tmp_path, make_record):
+def test_rows_of_one_method_have_different_names(tmp_path, make_record):
     for record in (make_record("amf"), make_record("amf", recipe={"learning_rate": 0.1}), make_record("cam")):
         record.write(tmp_path / "records" / record.relative_path)
     section, *_ = ranked_tables(tmp_path, "synth_3fold")

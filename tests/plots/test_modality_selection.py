@@ -1,4 +1,4 @@
-"""Shares are means over test frames under each condition."""
+"""Tests of the shares of modalities in selections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_shares_are_of_each_condition(open_run):
     np.testing.assert_allclose(actual.values, [[1 / 2, 1 / 2], [1 / 3, 2 / 3], [2 / 3, 1 / 3]], atol=1e-6)
 
 
-def test_conditions_with_chance_and_with_means_are_met(open_run):
+def test_random_and_mean_conditions_are_supported(open_run):
     under = [Condition.parse(text) for text in ("noise:all:0.5", "missing:visual:mean", "mask:depth:0.5")]
     actual = modality_selection.compute(open_run, [2], under)
     np.testing.assert_allclose(actual.values.sum(1), 1)
@@ -29,7 +29,7 @@ def test_conditions_with_chance_and_with_means_are_met(open_run):
 
 
 @pytest.mark.parametrize("wrong", [torch.ones(64, 2), torch.ones(64, 3) / 3])
-def test_what_are_no_shares_is_refused(open_run, monkeypatch, wrong):
+def test_values_that_are_not_shares_are_refused(open_run, monkeypatch, wrong):
     monkeypatch.setattr(open_run.entry.method_class, "modality_selection", lambda self, inputs: wrong)
     with pytest.raises(MethodError, match="modality_selection returned"):
         modality_selection.compute(open_run, [2], [])

@@ -1,4 +1,4 @@
-"""Reconstructions are of the pre-trained weights; what was not hidden is the original's."""
+"""Tests of reconstructions by pre-trained weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_frames_are_of_different_subjects_of_the_test_role(open_run, actual):
 
 
 @pytest.mark.parametrize("mask", [0.25, 0.75])
-def test_what_is_not_hidden_is_the_original(actual, mask):
+def test_visible_pixels_are_the_original(actual, mask):
     result = actual.by_mask[mask]
     for m in (V, D):
         hidden = result.masked[m.value] == 0
@@ -46,7 +46,7 @@ def test_the_weights_are_those_before_the_labels(open_run, actual):
     assert loading.load_method(open_run, 2).level > level + 0.1
 
 
-def test_the_same_call_hides_the_same(open_run, actual):
+def test_equal_calls_mask_equal_pixels(open_run, actual):
     again = reconstructions.compute(open_run, 2, (0.75,), 3)
     assert torch.equal(again.by_mask[0.75].restored[V], actual.by_mask[0.75].restored[V])
 
@@ -75,7 +75,7 @@ def test_a_clip_is_shown_by_frames_of_it(make, tmp_path):
     assert len(reconstructions.plot(actual, ()).axes) == 3 * 6
 
 
-def test_nothing_but_the_pretrained_weights_of_the_run_will_do(open_run, small_store, tmp_path):
+def test_only_the_pretrained_weights_of_the_run_are_used(open_run, small_store, tmp_path):
     copy = tmp_path / "runs"
     shutil.copytree(open_run.runs, copy)
     plan = loading.load_run(copy / open_run.run_dir.relative_to(open_run.runs), small_store)
@@ -102,7 +102,7 @@ def test_without_a_hook_or_without_decoders_it_is_refused(make, tmp_path):
         reconstructions.compute(make(tmp_path, "late_fusion"), 1, (0.5,), 1)
 
 
-def test_telling_frames_have_the_most_aus(open_run):
+def test_most_active_frames_have_the_most_aus(open_run):
     data, roles = open_run.load_data(2)
     for row in frame_selection.most_active_frames(data, roles.test, 4):
         own = roles.test[data.subjects[roles.test] == data.subjects[row]]

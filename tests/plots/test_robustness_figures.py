@@ -1,4 +1,4 @@
-"""Figures of methods under conditions: what stands in them, and that they are the same each time."""
+"""Tests of the content and reproducibility of robustness figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNDER = ["missing:visual", "missing:depth:mean", "noise:depth:0.5", "noise:visua
 
 @pytest.fixture
 def actual(make_record) -> list[robustness_profile.RobustnessProfile]:
-    """Two methods; the second was put under less."""
+    """Return the profiles of two methods, the second with fewer conditions."""
 
     def one(name: str, skill: float, conditions) -> robustness_profile.RobustnessProfile:
         clean = make_record(name, skill=skill).counts
@@ -29,7 +29,7 @@ def actual(make_record) -> list[robustness_profile.RobustnessProfile]:
     return [one("amf", 1.0, UNDER), one("late_fusion", 0.8, UNDER[:4])]
 
 
-def test_a_panel_a_place_a_line_a_method_from_clean_inputs_on(actual):
+def test_curves_have_a_panel_per_modality_set_and_a_line_per_method(actual):
     figure = noise_curves.plot(actual, "noise", ["words"])
     panels = figure.axes
     assert [axes.get_title(loc="left") for axes in panels] == ["on visual", "on depth", "on all"]
@@ -48,7 +48,7 @@ def test_a_panel_a_place_a_line_a_method_from_clean_inputs_on(actual):
     assert len(noise_curves.plot(actual, "mask", []).axes) == 1
 
 
-def test_a_method_has_the_same_colour_in_every_figure_whoever_is_beside_it(actual):
+def test_a_method_has_the_same_colour_in_all_figures(actual):
     def by_name(profiles):
         lines = noise_curves.plot(profiles, "noise", []).axes[0].get_lines()
         bars = robustness_bars.bars(profiles, []).axes[0].containers
@@ -62,7 +62,7 @@ def test_a_method_has_the_same_colour_in_every_figure_whoever_is_beside_it(actua
     assert by_name(actual[1:])["late_fusion"] == both["late_fusion"]
 
 
-def test_always_positive_stands_where_its_counts_put_it(actual, make_record):
+def test_the_baseline_is_at_the_f1_of_its_counts(actual, make_record):
     always, _ = baselines.always_positive(make_record("amf"))
     height = 100 * intervals.f1_interval([always]).estimate
     for figure in (noise_curves.plot(actual, "noise", []), robustness_bars.bars(actual, [])):
@@ -72,7 +72,7 @@ def test_always_positive_stands_where_its_counts_put_it(actual, make_record):
         assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "always positive"
 
 
-def test_heat_map_holds_what_each_au_loses(actual):
+def test_the_heat_map_has_the_loss_of_each_au(actual):
     axes = robustness_bars.heat_map(actual[0], []).axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()][:2] == ["50% of all masked", "no visual"]
     assert [text.get_text() for text in axes.get_xticklabels()][-2:] == ["AU24", "mean"]
@@ -82,7 +82,7 @@ def test_heat_map_holds_what_each_au_loses(actual):
     assert values.shape == (len(UNDER), 13)
 
 
-def test_bars_have_a_panel_for_each_stand_in(actual):
+def test_bars_have_a_panel_per_fill(actual):
     zeros, means = robustness_bars.bars(actual, []).axes
     assert [text.get_text() for text in zeros.get_xticklabels()] == ["all modalities", "no visual"]
     assert [text.get_text() for text in means.get_xticklabels()] == ["all modalities", "no depth"]

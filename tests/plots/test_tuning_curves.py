@@ -1,4 +1,4 @@
-"""Courses of searches: what they cost, what they found by when."""
+"""Tests of the progress of studies."""
 
 import json
 
@@ -16,14 +16,14 @@ def trial(number: int, f1: float | None, frames: int, run: str | None = None, sh
     return {"trial": number, "state": "pruned" if f1 is None else "complete", "f1": f1, "cost": cost}
 
 
-def test_frames_add_up_and_the_best_never_falls():
+def test_frames_accumulate_and_the_best_never_decreases():
     actual = plot.best_curve(HEADER, [trial(0, None, 100), trial(1, 0.3, 300), trial(2, 0.2, 300), trial(3, 0.4, 300)])
     assert actual.frames == (400, 700, 1000), "a pruned trial costs, though it finds nothing"
     assert actual.best == (0.3, 0.3, 0.4)
     assert actual.trials == "tpe, pruner median: 4 trials, 1 pruned"
 
 
-def test_what_several_trials_share_counts_once():
+def test_pretraining_shared_by_trials_counts_once():
     actual = plot.best_curve(HEADER, [trial(0, 0.3, 100, shared=1000), trial(1, 0.2, 100, shared=1000)])
     assert actual.frames == (1100, 1200)
     assert plot.best_curve(HEADER, [trial(0, 0.3, 100, "a"), trial(1, 0.3, 100, "a")]).frames == (100, 100)
@@ -34,7 +34,7 @@ def test_a_study_without_a_finished_trial_cannot_be_drawn():
         plot.best_curve(HEADER, [trial(0, None, 100)])
 
 
-def test_the_command_draws_from_the_folders_alone(call, tmp_path):
+def test_the_command_needs_only_the_folders(call, tmp_path):
     for name, best in (("one", 0.3), ("other", 0.4)):
         folder = tmp_path / "runs" / "studies" / name / "finished"
         folder.mkdir(parents=True)

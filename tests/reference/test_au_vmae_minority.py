@@ -1,4 +1,4 @@
-"""AU-vMAE's clips of rare AUs (appendix §2) by hand and against the rule told frame by frame."""
+"""AU-vMAE's clips of rare AUs (appendix §2) by hand and against a rule applied frame by frame."""
 
 import pytest
 import torch

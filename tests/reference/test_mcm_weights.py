@@ -1,4 +1,4 @@
-"""First weights of MCM's encoder: timm's names and numbers, clear refusals, and what they had seen."""
+"""Initial weights of MCM's encoder: timm's names and values, error messages, and training data."""
 
 import pytest
 import timm

@@ -1,4 +1,4 @@
-"""A frame has no image where it is zero all over or black all over; what MCM does about it."""
+"""Missing images (all zero or all black), and their effect in MCM."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""TEMT-Net's terms against loops. Its paper gives no equations: these are the ones that the card tells of."""
+"""TEMT-Net's terms against loops. Its paper gives no equations: the equations follow the card."""
 
 import math
 
