@@ -1,4 +1,4 @@
-"""``aubench compare``: what it finds, says and refuses, on a Python where torch cannot be imported."""
+"""``aubench compare``: numbers, formats and errors, also without torch."""
 
 import csv
 import io
@@ -18,20 +18,20 @@ from aubench.results.record import Record, RecordInfo
 
 
 def changed(record, **fields):
-    """A record that says something else."""
-    said = record.info.model_dump(mode="json")
+    """Return a record with other fields."""
+    fields_of_record = record.info.model_dump(mode="json")
     for path, value in fields.items():
         *parents, last = path.split("__")
-        inner = said
+        inner = fields_of_record
         for key in parents:
             inner = inner[key]
         inner[last] = value
-    return Record(RecordInfo.from_fields(said), record.counts, record.histograms)
+    return Record(RecordInfo.from_fields(fields_of_record), record.counts, record.histograms)
 
 
 @pytest.fixture
 def runs(tmp_path, make_record):
-    """Folders of finished runs: ``amf`` with three seeds, ``late_fusion`` with two; returns where they lie."""
+    """Return the folder of finished runs: ``amf`` with three seeds, ``late_fusion`` with two."""
     records = [make_record("amf", seed=seed, skill=1.2) for seed in (0, 1, 2)]
     records += [make_record("late_fusion", seed=seed, skill=0.7) for seed in (0, 1)]
     for record in records:
@@ -57,8 +57,8 @@ def test_numbers_are_those_of_the_counts(call, runs, make_record):
     apart = subject_contributions(amf) - subject_contributions(late)
     mean = next(row for row in others if row["minus"] and row["au"] == "mean")
     expected = intervals.mean_interval(apart)
-    found = [float(mean[name]) for name in ("f1", "low", "high")]
-    assert found == pytest.approx([expected.estimate, expected.low, expected.high], abs=1e-6)
+    bounds = [float(mean[name]) for name in ("f1", "low", "high")]
+    assert bounds == pytest.approx([expected.estimate, expected.low, expected.high], abs=1e-6)
     per_au = [row for row in others if row["minus"] and row["au"] != "mean"]
     assert [row["au"] for row in per_au] == [f"AU{au}" for au in apart.aus]
     p = significance.p_values_per_au({(0, 1): apart})
@@ -107,7 +107,7 @@ def test_a_run_named_twice_counts_once(call, runs):
     assert call("compare", runs, runs / "amf").out == call("compare", runs).out
 
 
-def test_recipes_of_one_method_are_contestants_of_their_own(call, tmp_path, make_record):
+def test_recipes_of_one_method_are_separate_rows(call, tmp_path, make_record):
     for rate in (1e-3, 2e-4):
         record = make_record("amf", recipe={"learning_rate": rate}, skill=1 + 100 * rate)
         record.write(tmp_path / "runs" / record.relative_path / "record")
@@ -117,12 +117,12 @@ def test_recipes_of_one_method_are_contestants_of_their_own(call, tmp_path, make
 
 
 @pytest.fixture
-def put_under(make_record):
-    """Make a record of a run that was put under a condition, or that lacks it."""
+def make_evaluated(make_record):
+    """Return a function that makes the record of a run with or without a test condition."""
 
-    def made(method: str, *, seed: int = 0, skill: float = 0.5, lacking: bool = False) -> Record:
+    def make(method: str, *, seed: int = 0, skill: float = 0.5, clean_only: bool = False) -> Record:
         clean, other = make_record(method, seed=seed, skill=1.2), make_record(method, seed=seed, skill=skill)
-        if lacking:
+        if clean_only:
             return clean
         tables = [
             pd.concat([getattr(clean, name), getattr(other, name).assign(condition="zero:visual")])
@@ -131,14 +131,14 @@ def put_under(make_record):
         info = clean.info.model_dump(mode="json") | {"conditions": ["clean", "zero:visual"]}
         return Record(RecordInfo.from_fields(info), counts.canonical(tables[0]), histograms.canonical(tables[1]))
 
-    return made
+    return make
 
 
-def test_a_condition_is_compared_like_clean(call, tmp_path, make_record, put_under):
+def test_a_condition_is_compared_like_clean(call, tmp_path, make_record, make_evaluated):
     skills = {"amf": 0.1, "late_fusion": 0.9}
     worse = {method: make_record(method, skill=skill) for method, skill in skills.items()}
     for method, skill in skills.items():
-        record = put_under(method, skill=skill)
+        record = make_evaluated(method, skill=skill)
         record.write(tmp_path / "runs" / record.relative_path / "record")
     done = call("compare", "runs", "--condition", "zero:visual", "--format", "csv")
     assert (done.code, done.err) == (0, "")
@@ -146,17 +146,17 @@ def test_a_condition_is_compared_like_clean(call, tmp_path, make_record, put_und
     assert (first["method"], second["method"]) == ("late_fusion", "amf")
     expected = scores.macro_mean(scores.f1(scores.sum_over_subjects(worse["amf"].counts).cells))
     assert float(second["f1"]) == pytest.approx(expected, abs=1e-6)
-    lacking = call("compare", "runs", "--condition", "zero:visul")
-    assert (lacking.code, lacking.err.count("\n")) == (2, 1)
-    assert "did you mean 'zero:visual'?" in lacking.err
+    unknown = call("compare", "runs", "--condition", "zero:visul")
+    assert (unknown.code, unknown.err.count("\n")) == (2, 1)
+    assert "did you mean 'zero:visual'?" in unknown.err
 
 
-def test_runs_that_lack_the_condition_are_passed_over_and_named(call, tmp_path, put_under):
+def test_runs_without_the_condition_are_skipped_with_a_message(call, tmp_path, make_evaluated):
     for seed in (0, 1):
-        put_under("amf", seed=seed).write(tmp_path / "runs" / f"amf{seed}")
-    put_under("late_fusion", seed=0).write(tmp_path / "runs" / "late")
+        make_evaluated("amf", seed=seed).write(tmp_path / "runs" / f"amf{seed}")
+    make_evaluated("late_fusion", seed=0).write(tmp_path / "runs" / "late")
     for method, seed in (("late_fusion", 1), ("cam", 0)):
-        put_under(method, seed=seed, lacking=True).write(tmp_path / "runs" / f"{method}{seed}")
+        make_evaluated(method, seed=seed, clean_only=True).write(tmp_path / "runs" / f"{method}{seed}")
     done = call("compare", "runs", "--condition", "zero:visual", "--format", "csv")
     assert done.code == 0, done.err
     assert sorted(done.err.splitlines()) == [
@@ -170,7 +170,7 @@ def test_runs_that_lack_the_condition_are_passed_over_and_named(call, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"selection": "last"}, "selection rule: last cannot be compared with inner_val"),
         ({"dataset__digest": "6" * 64}, "store: 666666666666 cannot be compared with 555555555555"),
@@ -179,12 +179,12 @@ def test_runs_that_lack_the_condition_are_passed_over_and_named(call, tmp_path, 
         ({"summary__f1_mean": 0.99}, "summary.f1_mean: says 0.99"),
     ],
 )
-def test_what_is_not_alike_is_refused_in_one_line(call, tmp_path, make_record, fields, said):
+def test_runs_that_are_not_comparable_are_refused_in_one_line(call, tmp_path, make_record, fields, message):
     make_record("amf").write(tmp_path / "one")
     changed(make_record("late_fusion", schema=1), **fields).write(tmp_path / "two")
     done = call("compare", "one", "two")
     assert (done.code, done.err.count("\n"), done.out) == (2, 1, "")
-    assert said in done.err
+    assert message in done.err
 
 
 def test_narrowed_modalities_may_be_compared(call, tmp_path, make_record):
@@ -194,9 +194,9 @@ def test_narrowed_modalities_may_be_compared(call, tmp_path, make_record):
     assert call("compare", "one", "two").code == 0
 
 
-def test_one_contestant_unfinished_runs_and_nothing_are_refused(call, runs, tmp_path, make_record):
+def test_a_single_method_and_unfinished_runs_are_refused(call, runs, tmp_path, make_record):
     make_record("early_fusion", folds=(1, 3)).write(tmp_path / "partial" / "record")
-    for words, said in (
+    for words, message in (
         ([runs / "amf"], "only amf to compare"),
         ([runs, tmp_path / "partial"], "has 2 of 3 folds"),
         (["nowhere", runs], "nowhere: no such folder"),
@@ -205,7 +205,7 @@ def test_one_contestant_unfinished_runs_and_nothing_are_refused(call, runs, tmp_
     ):
         done = call("compare", *words)
         assert (done.code, done.err.count("\n")) == (2, 1), done.err
-        assert said in done.err
+        assert message in done.err
 
 
 def test_it_needs_no_torch(runs, tmp_path):

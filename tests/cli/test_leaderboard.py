@@ -11,7 +11,7 @@ import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {"torch", "torchvision", "mlflow", "timm", "lightning"}:
-            raise ImportError(f"{name} is not to be had here")
+            raise ImportError(f"{name} is not available")
 
 sys.meta_path.insert(0, Refuse())
 from aubench.cli.main import main
@@ -65,7 +65,7 @@ def test_show_takes_the_protocol_either_way(leaderboard, small_board):
     assert "two protocols" in both.stderr
 
 
-def test_add_says_what_it_added_and_what_it_passed_over(leaderboard, tmp_path, make_record):
+def test_add_names_added_and_skipped_runs(leaderboard, tmp_path, make_record):
     for record in (make_record(seed=0), make_record(seed=1), make_record(seed=2, folds=(2,))):
         record.write(tmp_path / "runs" / record.relative_path / "record")
     added = leaderboard("add", tmp_path / "runs", "--root", tmp_path / "board")

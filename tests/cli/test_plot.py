@@ -1,4 +1,4 @@
-"""``aubench plot``: files are written where asked, and what cannot be drawn is refused in one line."""
+"""``aubench plot``: paths and formats of the figures, and one-line errors."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 1}
 
 @pytest.fixture(scope="module")
 def begun(decide) -> Callable[..., RunConfig]:
-    """Decide a run and open its folder."""
+    """Return a function that creates the folder of a run."""
 
-    def made(runs: Path, method: str) -> RunConfig:
+    def make(runs: Path, method: str) -> RunConfig:
         plan = decide(runs, method, selection="last", **SMALL)
         plan.init_run_dir({})
         return plan
 
-    return made
+    return make
 
 
 @pytest.fixture(scope="module")
 def run(begun, tmp_path_factory) -> Path:
-    """A run of which the second fold is finished, of a method that shows everything."""
+    """Return the folder of a run with a finished second fold; its method supports all figures."""
     plan = begun(tmp_path_factory.mktemp("runs"), str(OPEN))
     fold_module.run_fold(plan, 2, "cpu", 0, lambda event: None)
     return plan.run_dir
@@ -39,12 +39,12 @@ FIGURES = ["reconstructions", "knowledge", "selection", "cut-switch"]
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-def test_each_figure_is_drawn_beside_the_run(call, run, small_store, figure):
+def test_each_figure_is_written_to_the_run_folder(call, run, small_store, figure):
     done = call("plot", figure, run, "--store", small_store)
     assert done.code == 0, done.err
     path = Path(done.out.strip())
     assert path == run / "plots" / f"{figure.replace('-', '_')}.png"
-    assert not (run / "figures").exists(), "MLflow gets what lies there, and this may show faces"
+    assert not (run / "figures").exists(), "figures there are sent to MLflow, and these may show faces"
     image = cv2.imread(str(path))
     assert image.shape[0] > 300 and image.shape[1] > 600 and image.std() > 10
 
@@ -56,11 +56,11 @@ def test_the_same_command_draws_the_same(call, run, small_store, figure):
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
 
 
-def test_a_figure_goes_where_it_is_asked_as_what_it_is_asked(call, run, small_store, tmp_path):
-    done = call("plot", "selection", run, "--fold", "2", "--out", "new/one.svg", "--store", small_store)
-    assert (done.code, done.out) == (0, "new/one.svg\n"), done.err
-    assert (tmp_path / "new/one.svg").read_text().startswith("<?xml")
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["one.svg"]
+def test_out_sets_path_and_format(call, run, small_store, tmp_path):
+    done = call("plot", "selection", run, "--fold", "2", "--out", "new/figure.svg", "--store", small_store)
+    assert (done.code, done.out) == (0, "new/figure.svg\n"), done.err
+    assert (tmp_path / "new/figure.svg").read_text().startswith("<?xml")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["figure.svg"]
 
 
 def test_masks_and_frames_are_chosen(call, run, small_store):
@@ -82,7 +82,7 @@ def test_cut_switch_needs_no_run(call, small_store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("figure", "told"),
+    ("figure", "message"),
     [
         ("reconstructions", "late_fusion has nothing to reconstruct"),
         ("knowledge", "late_fusion has no statistics of AU pairs"),
@@ -90,15 +90,15 @@ def test_cut_switch_needs_no_run(call, small_store, tmp_path):
         ("cut-switch", "late_fusion changes no image of its training frames in this recipe"),
     ],
 )
-def test_a_method_without_the_hook_is_refused_in_one_line(call, begun, small_store, tmp_path, figure, told):
+def test_a_method_without_the_hook_is_refused_in_one_line(call, begun, small_store, tmp_path, figure, message):
     folder = begun(tmp_path / "runs", "late_fusion").run_dir
     done = call("plot", figure, folder, "--store", small_store, "--fold", "1")
-    assert (done.code, done.out, done.err) == (2, "", f"aubench: {told}\n")
+    assert (done.code, done.out, done.err) == (2, "", f"aubench: {message}\n")
     assert not (folder / "plots").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("reconstructions", "RUN", "--mask", "1"), "'1' is not a list of mask ratios"),
         (("reconstructions", "RUN", "--mask", "half"), "'half' is not a list of mask ratios"),
@@ -111,10 +111,10 @@ def test_a_method_without_the_hook_is_refused_in_one_line(call, begun, small_sto
         (("cut-switch", "--method", "amf"), "give a run folder, or both --method and --protocol"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_in_one_line(call, run, small_store, words, told):
+def test_bad_usage_is_one_line(call, run, small_store, words, message):
     done = call("plot", *(run if word == "RUN" else word for word in words), "--store", small_store)
     assert (done.code, done.out) == (2, "")
-    assert told in done.err and done.err.count("\n") == 1
+    assert message in done.err and done.err.count("\n") == 1
 
 
 def test_a_run_without_a_finished_fold_is_refused(call, begun, small_store, tmp_path):

@@ -1,4 +1,4 @@
-"""``aubench reproduce``: lists what there is, makes what lacks, and takes what is there."""
+"""``aubench reproduce``: list of exhibits, missing runs, reuse of finished ones."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def listing(call, protocol: str) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.parametrize(("protocol", "bp4dplus", "every"), [("synth_3fold", (7, 12), 59), ("bp4d_3fold", (0, 0), 43)])
-def test_the_list_tells_how_many_runs_each_takes(call, tmp_path, protocol, bp4dplus, every):
-    found = listing(call, protocol)
-    assert not (tmp_path / "stores").exists(), "to list, nothing is drawn"
-    assert {name: runs for name, (runs, _) in found.items()} == {
+def test_the_list_has_the_number_of_runs(call, tmp_path, protocol, bp4dplus, every):
+    counts = listing(call, protocol)
+    assert not (tmp_path / "stores").exists(), "listing generates no store"
+    assert {name: runs for name, (runs, _) in counts.items()} == {
         **{"amf-table-1": 8, "amf-table-2": bp4dplus[0], "amf-table-3": bp4dplus[1], "amf-table-4": 4},
         **{"amf-figure-4": 3, "amf-figure-5": 3, "mcm-figure-4": 1, "mcm-figure-6": 8},
         **{"mcm-table-1": 6, "mcm-table-2": 0, "mcm-table-3": 5, "mcm-table-4": 10},
@@ -37,11 +37,11 @@ def test_the_list_tells_how_many_runs_each_takes(call, tmp_path, protocol, bp4dp
         **{f"au-vmae-appendix-{i}": runs for i, runs in ((1, 1), (2, 0), (3, 1), (4, 0))},
         **{"au-vmae-figure-6": 1, "au-vmae-appendix-figure-1": 1, "--all": every},
     }
-    assert not any(there for _, there in found.values())
+    assert not any(local for _, local in counts.values())
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["amf-tabel-1"], "reproduce: no table or figure 'amf-tabel-1'; did you mean 'amf-table-1'?"),
         (["amf-table-1", "--format", "html"], "--format: no format 'html'"),
@@ -50,15 +50,15 @@ def test_the_list_tells_how_many_runs_each_takes(call, tmp_path, protocol, bp4dp
         (["amf-table-1", "--root", "."], "reported: no reported table"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_line(call, small_store, words, told):
+def test_bad_usage_is_one_line(call, small_store, words, message):
     done = call("reproduce", "--root", ROOT, *words, "--store", small_store)
     assert done.code == 2
-    assert told in done.err and done.err.count("\n") == 1
+    assert message in done.err and done.err.count("\n") == 1
 
 
 @pytest.fixture
 def root(tmp_path) -> Path:
-    """A leaderboard with two tables: late fusion without and with cut-switch, and one that synth cannot make."""
+    """Return a leaderboard with two tables: late fusion without and with cut-switch, and one not for synth."""
     folder = tmp_path / "board" / "reported"
     folder.mkdir(parents=True)
     rows = (ROOT / "reported/amf_table_4.csv").read_text().splitlines(keepends=True)
@@ -67,9 +67,9 @@ def root(tmp_path) -> Path:
     return folder.parent
 
 
-def test_what_lacks_is_made_once_and_told_beforehand(call, small_store, root):
-    asked = ["reproduce", "amf-table-4", "mcm-table-2", "--root", root, "--store", small_store, *SMALL]
-    done = call(*asked)
+def test_missing_runs_are_announced_and_trained_once(call, small_store, root):
+    words = ["reproduce", "amf-table-4", "mcm-table-2", "--root", root, "--store", small_store, *SMALL]
+    done = call(*words)
     assert done.code == 0, done.err
     first, *_ = (line for line in done.err.splitlines() if line.startswith("amf-table-4"))
     assert re.match(r"amf-table-4: 2 of 2 runs missing, about .*: late_fusion .*cut_switch=0.5", first)
@@ -80,23 +80,23 @@ def test_what_lacks_is_made_once_and_told_beforehand(call, small_store, root):
     content = [path.read_bytes() for path in written]
     assert content[0].count(b"| here ") == 2 and content[1].count(b"| here ") == 0
 
-    again = call(*asked)
+    again = call(*words)
     assert again.code == 0 and "frames/s" not in again.err
     assert "amf-table-4: nothing to run" in again.err
     assert [path.read_bytes() for path in written] == content
 
     for record in list(Path("runs").rglob("record")):
         shutil.copytree(record, root / "variants" / "records" / record.parent.relative_to("runs"))
-    elsewhere = call(*asked, "--runs", "others")
-    assert "amf-table-4: nothing to run; 2 of 2 runs on the leaderboard" in elsewhere.err
+    published = call(*words, "--runs", "others")
+    assert "amf-table-4: nothing to run; 2 of 2 runs on the leaderboard" in published.err
     assert [path.read_bytes() for path in written] == content and not Path("others").exists()
     shutil.rmtree(root / "variants")
 
     result = next(Path("runs").rglob(f"fold2/{RESULT}"))
     result.unlink()
-    assert "amf-table-4: 1 of 2 runs missing" in call(*asked, "--format", "csv").err
-    found = list(csv.DictReader(written[0].with_suffix(".csv").open()))
-    assert [line["Numbers"] for line in found] == ["paper", "here"] * 2
+    assert "amf-table-4: 1 of 2 runs missing" in call(*words, "--format", "csv").err
+    lines = list(csv.DictReader(written[0].with_suffix(".csv").open()))
+    assert [line["Numbers"] for line in lines] == ["paper", "here"] * 2
     assert written[0].read_bytes() == content[0]
 
 

@@ -34,11 +34,11 @@ def on_bp4d(make_record):
     """A record as if it were of BP4D, whose subjects and folds synth borrows."""
 
     def make(*words, **options):
-        made = make_record(*words, **options)
-        fields = made.info.model_dump(mode="json")
+        record = make_record(*words, **options)
+        fields = record.info.model_dump(mode="json")
         fields["protocol"] |= {"name": "bp4d_3fold", "digest": find_protocol("bp4d_3fold").digest}
         fields["dataset"]["name"] = "bp4d"
-        return type(made)(type(made.info).from_fields(fields), made.counts, made.histograms)
+        return type(record)(type(record.info).from_fields(fields), record.counts, record.histograms)
 
     return make
 
@@ -59,14 +59,14 @@ def _measured(blocks):
 
 def test_measured_stands_beside_reported_with_its_deviation(on_bp4d, tables):
     runs = [on_bp4d("late_fusion", seed=seed, skill=0.6, recipe={"cut_switch": 0.0}) for seed in (0, 1)]
-    found = _measured(measured.compare_with_reported("bp4d", 3, [_section(*runs)], tables))
-    assert set(found) == {
+    lines = _measured(measured.compare_with_reported("bp4d", 3, [_section(*runs)], tables))
+    assert set(lines) == {
         ("amf_figure_4", "ResNet-18 (late fusion)"),
         ("amf_table_1", "Late fusion"),
         ("amf_table_4", "ResNet-18, w/o cut-switch"),
     }
     f1 = 50 * sum(summary_of(run).f1_mean for run in runs)
-    line = found["amf_table_1", "Late fusion"]
+    line = lines["amf_table_1", "Late fusion"]
     assert line["Measured"] == f"{f1:.1f}"
     assert line["Reported"] == "61.1"
     assert line["Deviation"] == f"{f1 - 61.1:+.1f}"
@@ -90,8 +90,8 @@ def test_the_row_whose_settings_are_met_most_closely(on_bp4d, tables):
         on_bp4d("mcm", recipe={"pretrain_epochs": 30, "inputs": "depth", "pretrain_inputs": "depth"}),
         on_bp4d("mcm", recipe={"pretrain_epochs": 30, "inputs": "mixed", "pretrain_inputs": "mixed"}),
     ]
-    found = _measured(measured.compare_with_reported("bp4d", 3, [_section(*runs)], tables))
-    assert set(found) == {
+    lines = _measured(measured.compare_with_reported("bp4d", 3, [_section(*runs)], tables))
+    assert set(lines) == {
         ("amf_table_4", "ResNet-18, + cut-switch"),
         ("mcm_table_4", "MCM, Finetune, RGB, without channel-mixing"),
         ("mcm_table_4", "MCM, Pretrain, Depth, without channel-mixing"),
@@ -102,13 +102,13 @@ def test_the_row_whose_settings_are_met_most_closely(on_bp4d, tables):
 
 def test_only_like_modalities_are_compared(on_bp4d, tables):
     runs = [on_bp4d("amf", modalities=(D,)), on_bp4d("mft", modalities=(V,))]
-    found = _measured(measured.compare_with_reported("bp4d", 3, [_section(*runs)], tables))
-    assert [(line["Row"], line["Modalities"]) for line in found.values()] == [("MFT", "V")]
+    lines = _measured(measured.compare_with_reported("bp4d", 3, [_section(*runs)], tables))
+    assert [(line["Row"], line["Modalities"]) for line in lines.values()] == [("MFT", "V")]
 
 
 def test_selections_stand_apart(on_bp4d, tables):
-    one, other = on_bp4d("amf"), on_bp4d("amf", selection="oracle_test", skill=1.2)
-    lines = _lines(measured.compare_with_reported("bp4d", 3, [_section(one), _section(other)], tables))
+    first, second = on_bp4d("amf"), on_bp4d("amf", selection="oracle_test", skill=1.2)
+    lines = _lines(measured.compare_with_reported("bp4d", 3, [_section(first), _section(second)], tables))
     words = [line["Measured as"] for line in lines if line["Source"] == "amf_table_1" and line["Row"] == "AMF"]
     assert words == ["tiny; inner_val; seeds: 1", "tiny; oracle_test; seeds: 1"]
 
@@ -118,10 +118,10 @@ def test_a_condition_is_compared_with_the_same_condition(on_bp4d, tables):
     fields = plain.info.model_dump(mode="json") | {"conditions": ["clean", "missing:visual"]}
     both = counts.canonical(pd.concat([plain.counts, worse.counts.assign(condition="missing:visual")]))
     record = type(plain)(type(plain.info).from_fields(fields), both, plain.histograms)
-    found = _measured(measured.compare_with_reported("bp4d", 3, [_section(record)], tables))
+    lines = _measured(measured.compare_with_reported("bp4d", 3, [_section(record)], tables))
     f1 = 100 * scores.macro_mean(scores.f1(scores.sum_over_subjects(worse.counts).cells))
-    assert found["amf_figure_4", "AMF, missing:visual"]["Deviation"] == f"{f1 - 60.7:+.1f}"
-    assert ("amf_figure_4", "AMF, missing:depth") not in found
+    assert lines["amf_figure_4", "AMF, missing:visual"]["Deviation"] == f"{f1 - 60.7:+.1f}"
+    assert ("amf_figure_4", "AMF, missing:depth") not in lines
 
 
 def test_other_folds_other_aus_other_data(on_bp4d, tables):
@@ -140,22 +140,22 @@ def test_bp4dplus_says_that_its_folds_are_unknown(tables):
 
 
 @pytest.fixture
-def told_board(tmp_path, on_bp4d):
+def reported_board(tmp_path, on_bp4d):
     record = on_bp4d("amf", skill=0.9)
     record.write(tmp_path / "records" / record.relative_path)
     shutil.copytree(OWN, tmp_path / "reported")
     return tmp_path
 
 
-def test_page_and_terminal_show_it(told_board):
-    assert "## Measured and reported numbers" in build.pages(told_board, EXTENSIONS)["bp4d_3fold.md"]
-    assert "tiny; inner_val; seeds: 1" in load_leaderboard(told_board, "bp4d_3fold").render("text")
+def test_page_and_terminal_show_it(reported_board):
+    assert "## Measured and reported numbers" in build.pages(reported_board, EXTENSIONS)["bp4d_3fold.md"]
+    assert "tiny; inner_val; seeds: 1" in load_leaderboard(reported_board, "bp4d_3fold").render("text")
 
 
-def test_a_protocol_without_records_shows_what_is_reported(told_board):
-    shutil.rmtree(told_board / "records")
-    shown = load_leaderboard(told_board, "bp4d_3fold").render("text")
+def test_a_protocol_without_records_shows_what_is_reported(reported_board):
+    shutil.rmtree(reported_board / "records")
+    shown = load_leaderboard(reported_board, "bp4d_3fold").render("text")
     assert "No records yet." in shown and "PIAP-DF" in shown
-    assert "No paper reports on synth." in load_leaderboard(told_board, "synth_3fold").render("text")
+    assert "No paper reports on synth." in load_leaderboard(reported_board, "synth_3fold").render("text")
     with pytest.raises(UsageError, match="did you mean 'bp4d_3fold'"):
-        load_leaderboard(told_board, "bp4d_3flod").render("text")
+        load_leaderboard(reported_board, "bp4d_3flod").render("text")

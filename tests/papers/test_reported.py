@@ -1,4 +1,4 @@
-"""The papers' tables: as data they are whole and hang together, and bad files are told in one line."""
+"""Reported tables: complete and consistent data, and one-line errors for bad files."""
 
 import csv
 import io
@@ -69,8 +69,8 @@ def test_every_table_is_there_in_its_shape(tables):
 def test_aus_are_those_of_the_data_set(tables):
     for table in tables.values():
         for dataset in {row.dataset for row in table.rows}:
-            whole = len(table.aus) in (0, len(reported.AUS[dataset]))
-            assert whole or table.name == "au_vmae_appendix_table_3"
+            is_complete = len(table.aus) in (0, len(reported.AUS[dataset]))
+            assert is_complete or table.name == "au_vmae_appendix_table_3"
             assert set(table.aus) <= set(reported.AUS[dataset])
 
 
@@ -101,11 +101,11 @@ def test_an_empty_row_says_why(rows):
 
 def _outside(f1, accuracies):
     """By how many points each AU's F1 lies outside what its accuracy allows."""
-    found = {}
+    errors = {}
     for au, rate in zip(reported.AUS[f1.dataset], BASE_RATES[f1.dataset], strict=True):
         low, high = f1_bounds(rate / 100, accuracies.aus[au] / 100)
-        found[au] = max(100 * low - f1.aus[au], f1.aus[au] - 100 * high)
-    return found
+        errors[au] = max(100 * low - f1.aus[au], f1.aus[au] - 100 * high)
+    return errors
 
 
 def test_accuracies_that_cannot_belong_to_their_f1_are_suspect(tables):
@@ -149,8 +149,8 @@ def test_methods_here_exist_and_have_the_settings_that_rows_name(rows):
     assert {row.method_here for row in rows} - {""} <= set(builtin_methods())
     for row in rows:
         if row.method_here:
-            made = find_method(row.method_here).method_class.Recipe.from_preset("paper", row.settings)
-            assert made.model_dump(include=set(row.settings)) == row.settings
+            recipe = find_method(row.method_here).method_class.Recipe.from_preset("paper", row.settings)
+            assert recipe.model_dump(include=set(row.settings)) == row.settings
         else:
             assert not row.settings
 
@@ -162,7 +162,7 @@ def test_what_is_known_of_the_folds(rows):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A leaderboard with one reported table, and a way to change one of its cells."""
+    """Return a leaderboard with one reported table, and a function that changes a cell."""
     (tmp_path / "reported").mkdir()
     path = tmp_path / "reported" / "mcm_table_1.csv"
     path.write_bytes((OWN / "reported" / path.name).read_bytes())
@@ -179,7 +179,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("row", "column", "value", "told"),
+    ("row", "column", "value", "message"),
     [
         (3, "AU12", "8o.1", "row 3, column AU12: '8o.1' is not a number with one or two decimals"),
         (3, "AU12", "108.1", "row 3, column mean: is above 100 %"),
@@ -197,28 +197,28 @@ def folder(tmp_path):
         (2, "remark", "é", "is not a CSV file in ASCII"),
     ],
 )
-def test_a_bad_cell_is_told_with_file_row_and_column(folder, row, column, value, told):
+def test_a_bad_cell_is_an_error_with_file_row_and_column(folder, row, column, value, message):
     root, change = folder
     path = change(row, column, value)
     with pytest.raises(RecordError) as error:
         reported.read_all(root)
-    assert str(error.value).startswith(f"{path}: {told}")
+    assert str(error.value).startswith(f"{path}: {message}")
     assert "\n" not in str(error.value)
 
 
 def test_sizes_are_bounded(folder):
     root, change = folder
     path = change(2, "method", "EAC")
-    whole = path.read_text()
-    for content, told in (
+    text = path.read_text()
+    for content, message in (
         ("", "has 0 rows"),
-        (whole.splitlines(keepends=True)[0] * 200, "has 199 rows"),
-        (whole + "x" * 70_000, "is larger than 65,536 bytes"),
-        (whole + '"', "is not a CSV file"),
-        (whole + "bp4d,1\n", "row 16, column trained_on: 2 cells, expected 29"),
+        (text.splitlines(keepends=True)[0] * 200, "has 199 rows"),
+        (text + "x" * 70_000, "is larger than 65,536 bytes"),
+        (text + '"', "is not a CSV file"),
+        (text + "bp4d,1\n", "row 16, column trained_on: 2 cells, expected 29"),
     ):
         path.write_text(content)
-        with pytest.raises(RecordError, match=told):
+        with pytest.raises(RecordError, match=message):
             reported.read_all(root)
 
 

@@ -22,12 +22,12 @@ def tables():
 @pytest.fixture(scope="module")
 def chapters(tables):
     """Lines of each table by the file's name, in parts: cells of the header, cells of the rows, notes."""
-    found = {}
+    tables_by_name = {}
     for chapter in build.markdown(reported_page.page(tables)).split("\n## ")[1:]:
         name = re.search(r"\(reported/(\w+)\.csv\)", chapter)[1]
         lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*$", chapter, re.M)]
-        found[name] = [dict(zip(lines[0], line, strict=True)) for line in lines[2:]], chapter
-    return found
+        tables_by_name[name] = [dict(zip(lines[0], line, strict=True)) for line in lines[2:]], chapter
+    return tables_by_name
 
 
 def _f1(row, header):
@@ -79,34 +79,34 @@ def test_bp4dplus_is_on_unknown_folds(chapters):
 
 
 @pytest.fixture
-def told_board(small_board):
+def reported_board(small_board):
     shutil.copytree(OWN, small_board / "reported")
     build.write(small_board, EXTENSIONS)
     return small_board
 
 
-def test_the_page_is_built_linked_and_checked(told_board):
-    assert "[reported.md](reported.md)" in (told_board / "README.md").read_text()
-    assert check(told_board, extensions=EXTENSIONS) == []
-    page = told_board / "reported.md"
+def test_the_page_is_built_linked_and_checked(reported_board):
+    assert "[reported.md](reported.md)" in (reported_board / "README.md").read_text()
+    assert check(reported_board, extensions=EXTENSIONS) == []
+    page = reported_board / "reported.md"
     page.write_text(page.read_text().replace("65.8", "66.8"))
     stale = f"{page}: is stale; run `aubench leaderboard build`"
-    assert [str(finding) for finding in check(told_board, extensions=EXTENSIONS)] == [stale]
-    build.write(told_board, EXTENSIONS)
-    assert check(told_board, extensions=EXTENSIONS) == []
+    assert [str(finding) for finding in check(reported_board, extensions=EXTENSIONS)] == [stale]
+    build.write(reported_board, EXTENSIONS)
+    assert check(reported_board, extensions=EXTENSIONS) == []
 
 
-def test_a_bad_table_is_a_finding_and_stops_the_build(told_board):
-    path = told_board / "reported" / "mcm_table_2.csv"
+def test_a_bad_table_is_a_finding_and_stops_the_build(reported_board):
+    path = reported_board / "reported" / "mcm_table_2.csv"
     path.write_text(path.read_text().replace("41.5,26.4", "41.5,x"))
     line = f"{path}: row 2, column AU2: 'x' is not a number with one or two decimals"
-    assert [str(finding) for finding in check(told_board, extensions=EXTENSIONS)] == [line]
+    assert [str(finding) for finding in check(reported_board, extensions=EXTENSIONS)] == [line]
     with pytest.raises(build.RecordError, match="row 2, column AU2"):
-        build.write(told_board, EXTENSIONS)
+        build.write(reported_board, EXTENSIONS)
 
 
-def test_without_tables_there_is_no_page(told_board):
-    shutil.rmtree(told_board / "reported")
-    build.write(told_board, EXTENSIONS)
-    assert not (told_board / "reported.md").exists()
-    assert "reported.md" not in (told_board / "README.md").read_text()
+def test_without_tables_there_is_no_page(reported_board):
+    shutil.rmtree(reported_board / "reported")
+    build.write(reported_board, EXTENSIONS)
+    assert not (reported_board / "reported.md").exists()
+    assert "reported.md" not in (reported_board / "README.md").read_text()

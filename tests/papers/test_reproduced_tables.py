@@ -1,4 +1,4 @@
-"""A paper's table beside what was measured: every printed row stands, numbers follow from counts, nothing is silent."""
+"""Reproduced tables: printed rows, numbers from counts, provenance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def lines(text: str) -> list[dict[str, str]]:
 
 
 def of(record: Record, dataset: str) -> Record:
-    """The record as if it were of another data set."""
+    """Return the record with another data set."""
     fields = record.info.model_dump(mode="json")
     return replace(record, info=RecordInfo.from_fields(fields | {"dataset": fields["dataset"] | {"name": dataset}}))
 
@@ -56,10 +56,10 @@ def test_every_table_stands_as_printed_without_any_run(tables, form):
         assert text == reproduced_tables.render(table, [NONE] * len(table.rows), form)
         if form != "csv":
             continue
-        found = lines(text)
-        assert [line["Method"] for line in found] == [row.method for row in table.rows]
-        assert all("Nothing measured: not implemented here." in line["Notes"] for line in found)
-        for line, row in zip(found, table.rows, strict=True):
+        rows = lines(text)
+        assert [line["Method"] for line in rows] == [row.method for row in table.rows]
+        assert all("Nothing measured: not implemented here." in line["Notes"] for line in rows)
+        for line, row in zip(rows, table.rows, strict=True):
             assert {au: line[f"AU{au}"] for au in row.printed} == {au: f"{x:.1f}" for au, x in row.printed.items()}
             assert line["Numbers"] == ("paper, suspect" if row.suspect else "paper")
             assert all(text in line["Notes"].lower() for text in row.suspect.lower().split("; ") if text)
@@ -138,8 +138,8 @@ def test_a_mean_over_other_aus_is_not_compared(tables, make_record):
 def test_a_mean_is_over_the_tables_own_aus(tables, make_record):
     table, record = tables["au_vmae_appendix_table_3"], make_record("au_vmae")
     _, here, *_ = lines(reproduced_tables.render(table, [MeasuredResult((record,)), NONE, NONE, NONE], "csv"))
-    own = [summary_of(record).f1_by_au[f"AU{au}"] for au in table.aus]
-    assert float(here["Avg."]) == pytest.approx(100 * sum(own) / 5, abs=0.051)
+    per_au = [summary_of(record).f1_by_au[f"AU{au}"] for au in table.aus]
+    assert float(here["Avg."]) == pytest.approx(100 * sum(per_au) / 5, abs=0.051)
     assert here["Deviation"] == "", "the paper prints no mean"
 
 
@@ -151,9 +151,9 @@ def test_costs_are_compared_without_a_run(tables):
 
 
 def test_records_that_do_not_belong_together_are_refused(tables, make_record):
-    whole, part = make_record("amf"), make_record("amf", seed=1, folds=(1, 3))
+    complete, partial = make_record("amf"), make_record("amf", seed=1, folds=(1, 3))
     with pytest.raises(RecordError, match="differ in folds"):
-        reproduced_tables.render(tables["amf_table_4"], [MeasuredResult((whole, part)), NONE, NONE, NONE], "csv")
+        reproduced_tables.render(tables["amf_table_4"], [MeasuredResult((complete, partial)), NONE, NONE, NONE], "csv")
 
 
 def test_numbers_of_a_figure(make_record):
