@@ -27,9 +27,9 @@ def measure_method(name: str) -> dict[str, Any]:
     """Measure one method in this process."""
     import torch
 
-    from aubench.papers import method_reference
     from aubench.core.registry import find_method
     from aubench.evaluation import flops
+    from aubench.papers import method_reference
 
     entry = find_method(name)
     recipe = entry.method_class.Recipe.from_preset("paper", {"weights": "none"})
