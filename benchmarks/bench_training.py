@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from aubench.core.registry import find_method, find_protocol
+from aubench.core.registry import find_protocol
 from aubench.core.task import Modality
 from aubench.data.splits import FoldSplit, ProtocolDataset
 from aubench.data.store import Store
 from aubench.datasets.synth.synth_dataset import SynthSettings, generate
-from aubench.runs.config import RunConfig, StoreRef, create_run_config
+from aubench.runs.config import RunConfig, StoreRef
 from aubench.runs.fold import train_fold
+from aubench.training.state import EpochFinished
 
 TARGET = 0.97
 """Least ratio of speeds: at most 3 % slower."""
@@ -32,12 +32,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def configure(store: Store, epochs: int, runs: Path) -> RunConfig:
-    return create_run_config(
+    return RunConfig.create(
         "late_fusion",
-        find_method("late_fusion"),
         find_protocol("synth_3fold"),
         preset="tiny",
-        changes={
+        overrides={
             "epochs": epochs,
             "frames_per_epoch": FRAMES,
             "learning_rate": 1e-3,
@@ -100,13 +99,13 @@ class BareRounds:
         self.harness_seconds: list[float] = []
         self.losses: dict[str, float] = {}
 
-    def __call__(self, event: Any) -> None:
-        """Receive the harness's report of an epoch, whose time leaves out validation and checkpoint."""
-        self.harness_seconds.append(event["frames"] / event["frames_per_s"])
+    def __call__(self, event: EpochFinished) -> None:
+        """Receive the harness's report of an epoch, whose speed excludes validation and checkpoint."""
+        self.harness_seconds.append(FRAMES / event.frames_per_s)
         begin = perf_counter()
         loss = self.loop.epoch()
         self.seconds.append(perf_counter() - begin)
-        self.losses = {"bare": loss, "harness": event["loss"]["total"]}
+        self.losses = {"bare": loss, "harness": event.loss["total"]}
 
 
 def test_training(report, check_target, smoke: bool, store: Store, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def decide(small_store: Path) -> Callable[..., RunConfig]:
     """Decide a run on a small store, with the preset ``tiny``; takes recipe changes by name."""
     from aubench.core.registry import find_method, find_protocol
     from aubench.data.store import Store
-    from aubench.runs.config import StoreRef, create_run_config
+    from aubench.runs.config import RunConfig, StoreRef
 
     def made(
         runs: Path,
@@ -55,12 +55,11 @@ def decide(small_store: Path) -> Callable[..., RunConfig]:
         store: Path = small_store,
         **changes: object,
     ) -> RunConfig:
-        return create_run_config(
+        return RunConfig.create(
             method,
-            find_method(method),
             find_protocol(protocol, modalities),
             preset="tiny",
-            changes=changes,
+            overrides=changes,
             seed=seed,
             selection=selection,
             precision="32-true",

@@ -28,10 +28,11 @@ def train(configs: Sequence[RunConfig], folds: Sequence[int], choice: DeviceChoi
     Raises:
         AubenchError: A fold failed; the results of the others are stored.
     """
+    from aubench.plots import run_figures
     from aubench.runs.runner import run_folds
 
     with _tracking(configs, track), RunDisplay() as display:
-        run_folds(configs, folds, choice, display.show)
+        run_folds(configs, folds, choice, display.show, lambda config, record: run_figures.plot(config.run_dir, record))
 
 
 def evaluate(

@@ -70,7 +70,7 @@ def run(
     from aubench.core import registry
     from aubench.core.errors import UsageError
     from aubench.runs import devices, scheduler
-    from aubench.runs.runner import finished_folds
+    from aubench.runs.record_builder import finished_folds
 
     seeds = check_seeds(seeds)
     if from_study is not None:
@@ -207,7 +207,7 @@ def _load_runs(run_dirs: Sequence[Path], store: str | Path | None) -> list[RunCo
 def _is_evaluated(config: RunConfig, suite: Suite) -> bool:
     """Return whether every finished fold has scores under every condition."""
     from aubench.runs.condition_scores import missing_conditions
-    from aubench.runs.runner import finished_folds
+    from aubench.runs.record_builder import finished_folds
 
     conditions = suite.conditions(config.task.modalities)
     return not any(missing_conditions(config, fold, conditions) for fold in finished_folds(config))

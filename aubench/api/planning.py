@@ -109,7 +109,7 @@ def plan_runs(
     from aubench.core import registry
     from aubench.core.errors import UsageError, suggest
     from aubench.data.splits import ProtocolDataset
-    from aubench.runs.config import SELECTIONS, StoreRef, create_run_config
+    from aubench.runs.config import SELECTIONS, RunConfig, StoreRef
     from aubench.runs.devices import PRECISIONS
 
     for value, known, option in ((selection, SELECTIONS, "--selection"), (precision, PRECISIONS, "--precision")):
@@ -119,12 +119,11 @@ def plan_runs(
     entries = [(name, registry.find_method(name)) for name in select_methods(methods, protocol, preset, values)]
     opened = open_dataset(protocol.dataset, store)
     configs = [
-        create_run_config(
+        RunConfig.create(
             name,
-            entry,
             protocol,
             preset=preset,
-            changes=values,
+            overrides=values,
             seed=seed,
             selection=selection,  # type: ignore[arg-type]
             precision=precision,

@@ -126,13 +126,22 @@ def tune(
         AubenchError: An argument is invalid or a trial failed.
     """
     from aubench.core import registry
+    from aubench.plots import study_report
+    from aubench.tracking.studies import Tracking
     from aubench.tuning import tuner
+    from aubench.tuning.search_config import STUDIES
 
     fixed, names = dict(overrides or {}), split_names(method)
     narrowed_to = None if modalities is None else split_names(modalities)
     if names == ["all"]:
         narrowed = registry.find_protocol(protocol, narrowed_to)
         names = select_methods(names, narrowed, preset or narrowed.preset, fixed)
+    trackers: dict[Path, Tracking] = {}
+
+    def send(folder: Path) -> None:
+        if track:
+            trackers.setdefault(folder, Tracking(folder, print_line)).send()
+
     studies = []
     for name in dict.fromkeys(names):
         with count_progress("sequences generated") as progress:
@@ -155,9 +164,12 @@ def tune(
                     store=None if store is None else Path(store),
                     runs=Path(runs),
                     device=device,
-                    track=track,
+                    on_trial=send,
                     say=print_line,
                     progress=progress,
                 )
             )
+        folder = Path(runs) / STUDIES / studies[-1].study_name
+        study_report.plot(studies[-1], folder, print_line)
+        send(folder)
     return TuningResults(tuple(studies), Path(runs))

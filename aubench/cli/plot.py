@@ -157,7 +157,7 @@ def _load(run: Path, store: Path | None) -> RunConfig:
 def _finished_folds(config: RunConfig, fold: str | None) -> list[int]:
     """Return the requested fold, or all finished folds."""
     from aubench.core.errors import UsageError
-    from aubench.runs.runner import finished_folds
+    from aubench.runs.record_builder import finished_folds
 
     if fold is not None:
         return [config.protocol.fold_number(fold)]

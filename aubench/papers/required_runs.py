@@ -13,7 +13,7 @@ from aubench.results.record import Record, RecordInfo
 from aubench.results.run_folder import RECORD_DIR
 from aubench.runs import condition_scores
 from aubench.runs.config import RunConfig
-from aubench.runs.runner import finished_folds, write_record
+from aubench.runs.record_builder import finished_folds, write_record
 
 
 @dataclass(frozen=True)

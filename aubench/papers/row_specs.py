@@ -17,7 +17,7 @@ from aubench.evaluation import flops
 from aubench.papers.required_runs import RequiredRun
 from aubench.results.record import Record
 from aubench.results.schema import Compute
-from aubench.runs.config import RunConfig, StoreRef, create_run_config
+from aubench.runs.config import RunConfig, StoreRef
 
 COST_PRESET = "paper"
 """Preset for counting operations, since papers report those of the full size."""
@@ -163,12 +163,11 @@ def _run_config(
     recipe = entry.method_class.Recipe.from_preset(config.preset, overrides)
     if entry.method_class.select_modalities(protocol.task(recipe.crop), recipe) != spec.modalities:
         protocol = protocol.narrowed(spec.modalities)
-    return create_run_config(
+    return RunConfig.create(
         spec.method,
-        entry,
         protocol,
         preset=config.preset,
-        changes=overrides,
+        overrides=overrides,
         seed=seed,
         selection="inner_val",
         precision="32-true",

@@ -20,7 +20,7 @@ from aubench.evaluation.corruptions import FrameNoise, apply_condition
 from aubench.evaluation.inference import iter_batches
 from aubench.plots import style
 from aubench.runs import loading
-from aubench.runs.condition_scores import means_for
+from aubench.runs.condition_evaluation import mean_images
 from aubench.runs.config import RunConfig
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _sum_shares(config: RunConfig, fold: int, conditions: Sequence[Condition]) -
     method = loading.load_method(config, fold).to(device)
     data, split = config.load_data(fold)
     sums, count = np.zeros((len(conditions), len(method.task.modalities))), 0
-    means = means_for(conditions, data, split.train, method, device)
+    means = mean_images(conditions, data, split.train, method, device)
     for batch in iter_batches(method, data, split.test, device):
         views = center_crop(batch.images, method.recipe.image_size, method.recipe.crop)
         noise = FrameNoise(config.seed, data.names(clips.image_rows(batch.rows).ravel()))

@@ -25,11 +25,12 @@ LEARNING = "learning_curves.png"
 _BAR = "#9FBFDF"
 
 
-def plot(run_dir: Path) -> list[Path]:
+def plot(run_dir: Path, record: record_file.Record | None = None) -> list[Path]:
     """Plot the figures of a run to its folder ``figures``.
 
     Args:
         run_dir: Folder of a run with a record.
+        record: The run's record; read from the folder if None.
 
     Returns:
         The paths of the files.
@@ -37,7 +38,7 @@ def plot(run_dir: Path) -> list[Path]:
     Raises:
         RecordError: The record is missing or damaged.
     """
-    record = record_file.read(run_dir / RECORD_DIR)
+    record = record or record_file.read(run_dir / RECORD_DIR)
     folder = run_dir / FIGURES_DIR
     folds = [fold.fold for fold in record.info.folds]
     histories = {fold: _epochs(fold_dir(run_dir, fold) / EPOCHS) for fold in folds}

@@ -1,8 +1,9 @@
-"""What a run is: method, recipe, protocol, store, seed, selection rule. Its id is a digest of these."""
+"""Configuration of a run: method, recipe, protocol, store, seed and selection rule. Its digest is the run id."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +28,7 @@ SELECTIONS: tuple[Selection, ...] = ("inner_val", "last", "oracle_test")
 
 @dataclass(frozen=True)
 class StoreRef:
-    """The store that a run reads: where it is, what must not change, and how many points its frames have."""
+    """Store that a run reads: its path, identity, and number of landmarks per frame."""
 
     path: Path
     dataset: str
@@ -37,26 +38,26 @@ class StoreRef:
 
     @classmethod
     def from_store(cls, store: Store) -> Self:
-        """What there is to know of an opened store."""
+        """Return the reference of an opened store."""
         info = store.info
         return cls(store.path.resolve(), info.dataset, info.version, info.digest, store.landmark_count)
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run, decided in full before it starts; travels to worker processes.
+    """Configuration of one run, complete before it starts and sent to worker processes.
 
     Attributes:
-        method: A name or path that the registry finds.
-        protocol: As narrowed.
-        preset: Where the recipe started.
-        recipe: Every recipe value, as plain data.
-        seed: The run's seed.
-        selection: How the scored epoch is chosen.
-        precision: Lightning Fabric's name of the arithmetic.
-        store: What it reads.
-        runs: The folder of all runs.
-        search: What finding the recipe has cost, as the record says it; None where nothing was searched.
+        method: Name of a registered method, or path of its file.
+        protocol: Protocol, narrowed to the offered modalities.
+        preset: Name of the recipe preset.
+        recipe: All recipe values, as JSON data.
+        seed: Seed of the run.
+        selection: Rule that chooses the scored epoch.
+        precision: Precision in Lightning Fabric's notation.
+        store: Store to read.
+        runs: Folder of all runs.
+        search: Cost of the search that chose the recipe, as in the record; None if there was no search.
     """
 
     method: str
@@ -70,18 +71,60 @@ class RunConfig:
     runs: Path
     search: dict[str, Any] | None = None
 
+    @classmethod
+    def create(
+        cls,
+        method: str,
+        protocol: Protocol,
+        *,
+        store: StoreRef,
+        runs: Path,
+        preset: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        selection: Selection = "inner_val",
+        precision: str = "32-true",
+        search: dict[str, Any] | None = None,
+    ) -> Self:
+        """Create the configuration of a run from names and options.
+
+        Args:
+            method: Name of a method, or path of its file.
+            protocol: Protocol, narrowed to the offered modalities.
+            store: Store to read.
+            runs: Folder of all runs.
+            preset: Name of a recipe preset; the protocol's if None.
+            overrides: Recipe values that differ from the preset.
+            seed: Seed of the run.
+            selection: Rule that chooses the scored epoch.
+            precision: Precision in Lightning Fabric's notation.
+            search: Cost of the search that chose the recipe, as in the record; None if there was no search.
+
+        Raises:
+            UsageError: There is no such method, or it does not support the protocol's task.
+            RecipeError: The method's recipe has no such preset, key or value.
+        """
+        entry, preset = find_method(method), preset or protocol.preset
+        recipe = entry.method_class.Recipe.from_preset(preset, dict(overrides or {}))
+        reason = entry.method_class.unsupported_reason(protocol.task(recipe.crop), recipe)
+        if reason is not None:
+            offered = ", ".join(protocol.modalities)
+            raise UsageError(f"does not support {protocol.name} ({offered}): {reason}", where=entry.name)
+        values = json.loads(recipe.model_dump_json())
+        return cls(method, protocol, preset, values, seed, selection, precision, store, runs, search)
+
     def __getstate__(self) -> dict[str, Any]:
-        """The fields alone: a worker process finds the method itself, since a class from a file does not travel."""
+        """Return the fields only: classes from files do not pickle, so worker processes load the method themselves."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def entry(self) -> MethodEntry:
-        """The method's class and where it was found."""
+        """Class and origin of the method."""
         return find_method(self.method)
 
     @cached_property
     def run_id(self) -> str:
-        """Sixteen hexadecimal digits that stand for all that decides the numbers."""
+        """First 16 hexadecimal digits of the digest of everything that determines the numbers."""
         parts = {
             "method": self.entry.name,
             "source": self._file_digest or self.entry.source,
@@ -97,7 +140,7 @@ class RunConfig:
 
     @cached_property
     def _file_digest(self) -> str | None:
-        """Digest of the file of a method given by path."""
+        """SHA-256 of the file of a method given by path."""
         return hashing.hash_file(self.entry.path) if self.entry.path else None
 
     @property
@@ -106,52 +149,52 @@ class RunConfig:
 
     @property
     def run_dir(self) -> Path:
-        """The run's folder."""
+        """Folder of the run."""
         return self.runs / self.protocol.name / self.entry.name / self.run_id
 
     def fold_dir(self, fold: int) -> Path:
-        """A fold's folder."""
+        """Return the folder of a fold."""
         return run_folder.fold_dir(self.run_dir, fold)
 
     def identity(self, fold: int) -> CheckpointIdentity:
-        """What a fold's checkpoints are bound to."""
+        """Return the identity that the checkpoints of a fold carry."""
         return CheckpointIdentity(self.run_id, self.entry.name, self.protocol.digest, fold, self.seed)
 
     @cached_property
     def recipe_model(self) -> Recipe:
-        """The recipe as the method's own type."""
+        """Recipe as an instance of the method's recipe class."""
         return self.entry.method_class.Recipe(**self.recipe)
 
     @cached_property
     def overrides(self) -> tuple[str, ...]:
-        """Names of the recipe's values that are not the preset's."""
+        """Names of the recipe values that differ from the preset."""
         preset = self.entry.method_class.Recipe.from_preset(self.preset, {}).model_dump(mode="json")
         return tuple(key for key, value in self.recipe.items() if preset[key] != value)
 
     @cached_property
     def task(self) -> Task:
-        """What the method is asked: the protocol's AUs on the modalities, and with the points, that it uses."""
+        """Task of the method: the protocol's AUs, the modalities that the method uses, and landmarks if needed."""
         method, offered = self.entry.method_class, self.protocol.task(self.recipe_model.crop)
         landmarks = self.store.landmarks if method.needs_landmarks else 0
         return Task(method.select_modalities(offered, self.recipe_model), offered.aus, offered.image_size, landmarks)
 
     def load_data(self, fold: int) -> tuple[ProtocolDataset, FoldSplit]:
-        """The store's frames, and which of them a fold trains on, is chosen by and is scored on."""
+        """Open the store and return its frames with the training, validation and test rows of a fold."""
         data = ProtocolDataset(Store(self.store.path), self.protocol)
         return data, data.split(fold, validation=self.selection == "inner_val")
 
     def build_method(self) -> Method:
-        """The method, with weights drawn from the global generator."""
+        """Build the method with weights from PyTorch's global generator."""
         return self.entry.method_class(self.task, self.recipe_model)
 
     @property
     def request(self) -> dict[str, Any]:
-        """What it takes to plan it again: where the method is found, and the protocol in full."""
+        """Location of the method and the full protocol, sufficient to create the configuration again."""
         method = str(self.entry.path.absolute()) if self.entry.path else self.method
         return {"method": method, "protocol": self.protocol.model_dump(mode="json")}
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``run.json`` says."""
+        """Return the content of ``run.json``."""
         method = self.entry.method_class
         return {
             "schema_version": 1,
@@ -181,50 +224,11 @@ class RunConfig:
         }
 
     def init_run_dir(self, extra: dict[str, Any]) -> None:
-        """Write ``run.json`` if it is not there yet.
+        """Write ``run.json`` unless it exists.
 
         Args:
-            extra: Facts about the surroundings (git, packages, device), kept from the first start.
+            extra: Start time and environment (git, packages, device) of the first start.
         """
         path = self.run_dir / run_folder.RUN_FILE
         if not path.exists():
             atomic.write_json(path, self.to_dict() | extra)
-
-
-def create_run_config(
-    entry_name: str,
-    entry: MethodEntry,
-    protocol: Protocol,
-    *,
-    preset: str,
-    changes: dict[str, Any],
-    seed: int,
-    selection: Selection,
-    precision: str,
-    store: StoreRef,
-    runs: Path,
-) -> RunConfig:
-    """Decide a run.
-
-    Args:
-        entry_name: What the user called the method.
-        entry: The method.
-        protocol: As narrowed.
-        preset: Name of a preset.
-        changes: Recipe values that differ from the preset.
-        seed: The run's seed.
-        selection: How the scored epoch is chosen.
-        precision: Lightning Fabric's name of the arithmetic.
-        store: What it reads.
-        runs: The folder of all runs.
-
-    Raises:
-        UsageError: The method refuses the protocol's task.
-        RecipeError: A preset, key or value that the method does not have.
-    """
-    recipe = entry.method_class.Recipe.from_preset(preset, changes)
-    reason = entry.method_class.unsupported_reason(protocol.task(recipe.crop), recipe)
-    if reason is not None:
-        raise UsageError(f"refuses {protocol.name} ({', '.join(protocol.modalities)}): {reason}", where=entry.name)
-    plain = json.loads(recipe.model_dump_json())
-    return RunConfig(entry_name, protocol, preset, plain, seed, selection, precision, store, runs)

@@ -1,4 +1,4 @@
-"""One fold of a run: train, choose, predict, count. A killed one goes on where it was."""
+"""Training, selection and test of one fold. An interrupted fold resumes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from aubench._util import atomic
 from aubench._util.seeds import derive
-from aubench.core import hashing
 from aubench.core.recipe import Recipe
 from aubench.data import clips
 from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
@@ -24,7 +22,10 @@ from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.results.run_folder import PREDICTIONS, RESULT, WEIGHTS
 from aubench.runs import devices, environment
+from aubench.runs.condition_scores import checkpoint_digest
 from aubench.runs.config import RunConfig
+from aubench.runs.events import Event, FoldFinished
+from aubench.runs.fold_result import FoldResult
 from aubench.runs.pretraining import PretrainingResult, pretrain_or_load
 from aubench.training.state import TrainState
 from aubench.training.trainer import TrainContext, Trainer, TrainPhase
@@ -32,15 +33,18 @@ from aubench.training.trainer import TrainContext, Trainer, TrainPhase
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+Report = Callable[[Event], None]
+"""Callback for the events of a fold."""
+
 
 @dataclass(frozen=True)
 class TrainedFold:
-    """A fold's method with the weights that were chosen.
+    """A fold's method with the chosen weights.
 
     Attributes:
-        place: Method and device.
-        training: How it went.
-        before: What was done before the labels came; None where nothing was.
+        context: Method, data and device.
+        trainer: Trainer after its last stage.
+        pretrained: Result of pre-training; None if there was none.
     """
 
     context: TrainContext
@@ -48,135 +52,121 @@ class TrainedFold:
     pretrained: PretrainingResult | None
 
 
-Report = Callable[[dict[str, Any]], None]
-"""How a fold tells what it does: plain facts, ``kind`` among them."""
-
-
 def run_fold(
-    plan: RunConfig, fold: int, kind: str, index: int, report: Report, surroundings: dict[str, Any] | None = None
+    config: RunConfig, fold: int, kind: str, index: int, report: Report, captured: dict[str, Any] | None = None
 ) -> None:
-    """Finish a fold of a run, from wherever it stands.
+    """Finish a fold of a run, or resume it.
 
     Args:
-        plan: The run.
+        config: The run.
         fold: Number of the fold, from 1.
         kind: Kind of device.
-        index: Which device of that kind.
-        report: Told of each epoch and of the end.
-        surroundings: Libraries and code that the command began with; those of this moment where None.
+        index: Index of the device among those of its kind.
+        report: Callback for each epoch and the end.
+        captured: Packages and git state at the start of the command; captured now if None.
     """
-    folder = plan.fold_dir(fold)
+    folder = config.fold_dir(fold)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if (folder / RESULT).exists():
+            report(FoldFinished(None, 0))
             return
-        made = {"device": {"kind": kind, "name": devices.device_name(kind, index), "precision": plan.precision}}
-        made |= surroundings or environment.capture_environment()
-        data, roles = plan.load_data(fold)
-        done = train_fold(plan, data, roles, kind, index, report)
-        _score_fold(done.context, roles, done.trainer, done.pretrained, made)
-        report({"kind": "fold", "fold": fold, "epochs": len(done.trainer.state.epochs)})
+        device = {"kind": kind, "name": devices.device_name(kind, index), "precision": config.precision}
+        captured = captured or environment.capture_environment()
+        data, split = config.load_data(fold)
+        trained = train_fold(config, data, split, kind, index, report)
+        environment_info = {"device": device | {"threads": torch.get_num_threads()}, **captured}
+        result = _score_fold(config, trained, split, environment_info)
+        result.save(folder)
+        trained.trainer.remove_resume_files()
+        report(FoldFinished(result, result.summary["epochs"]))
 
 
 def train_fold(
-    plan: RunConfig, data: ProtocolDataset, roles: FoldSplit, kind: str, index: int, report: Report
+    config: RunConfig, data: ProtocolDataset, split: FoldSplit, kind: str, index: int, report: Report
 ) -> TrainedFold:
-    """Bring a fold's method through pre-training and training, from wherever these stand; a search does as a run does.
+    """Pre-train and train a fold's method, or resume. Runs and trials of a search share this function.
 
     Args:
-        plan: The run, or the trial of a search.
-        data: The store's frames, as far as they may be seen.
-        roles: The fold's.
+        config: The run, or the trial of a search.
+        data: Frames of the store, restricted to those that may be read.
+        split: Rows of the fold.
         kind: Kind of device.
-        index: Which device of that kind.
-        report: Told of each epoch.
+        index: Index of the device among those of its kind.
+        report: Callback for each epoch.
     """
     if kind == "cpu":
         torch.set_num_threads(1)
-    place = _setup(plan, roles.fold, data, devices.fabric_for(kind, index, plan.precision), report)
-    before = pretrain_or_load(place, roles)
-    return TrainedFold(place, _train(place, roles, before), before)
+    context = _setup(config, split.fold, data, devices.fabric_for(kind, index, config.precision), report)
+    pretrained = pretrain_or_load(config, context, split)
+    return TrainedFold(context, _train(config, context, split, pretrained), pretrained)
 
 
-def _setup(plan: RunConfig, fold: int, data: ProtocolDataset, fabric: Fabric, report: Report) -> TrainContext:
-    torch.manual_seed(derive(plan.seed, plan.protocol.seed, fold, plan.entry.name, "initialisation"))
-    method = plan.build_method()
+def _setup(config: RunConfig, fold: int, data: ProtocolDataset, fabric: Fabric, report: Report) -> TrainContext:
+    torch.manual_seed(derive(config.seed, config.protocol.seed, fold, config.entry.name, "initialisation"))
+    method = config.build_method()
     devices.move_to_device(method, fabric)
-    return TrainContext(plan, fold, data, fabric, method, report)
+    return TrainContext(config.entry.name, config.seed, config.protocol.seed, fold, data, fabric, method, report)
 
 
-def _train(place: TrainContext, roles: FoldSplit, before: PretrainingResult | None) -> Trainer:
-    """The supervised stages, done."""
-    plan, fold, data = place.plan, place.fold, place.data
-    place.method.on_train_labels([torch.from_numpy(data.labels[rows]) for rows in clips.sequences(data, roles.train)])
-    val = roles.test if plan.selection == "oracle_test" else roles.val
-    part = TrainPhase(
-        stages=tuple(stage for stage in place.method.stages() if not stage.pretraining),
-        train=roles.train,
-        val=_subsample_validation(data, val, plan.recipe_model),
-        folder=plan.fold_dir(fold),
-        identity=plan.identity(fold),
+def _train(config: RunConfig, context: TrainContext, split: FoldSplit, pretrained: PretrainingResult | None) -> Trainer:
+    """Run the supervised stages."""
+    method, data = context.method, context.data
+    method.on_train_labels([torch.from_numpy(data.labels[rows]) for rows in clips.sequences(data, split.train)])
+    validation = split.test if config.selection == "oracle_test" else split.val
+    phase = TrainPhase(
+        stages=tuple(stage for stage in method.stages() if not stage.pretraining),
+        train=split.train,
+        val=_subsample_validation(data, validation, config.recipe_model),
+        folder=config.fold_dir(split.fold),
+        identity=config.identity(split.fold),
     )
-    history = TrainState() if before is None else TrainState(wall=before.seconds, epochs=list(before.epochs))
-    training = Trainer(place, part, history)
-    training.run()
-    return training
+    state = TrainState() if pretrained is None else TrainState(wall=pretrained.seconds, epochs=list(pretrained.epochs))
+    trainer = Trainer(context, phase, state)
+    trainer.run()
+    return trainer
 
 
 def _subsample_validation(data: ProtocolDataset, rows: Rows, recipe: Recipe) -> Rows:
-    """Every how many frames, or clips, the recipe wants to be validated on."""
+    """Return every n-th frame or clip, n being the recipe's ``validation_stride``."""
     if recipe.clip_length is None:
         return rows[:: recipe.validation_stride]
-    kept = clips.cover_with_clips(data, rows, recipe.clip_length)[:: recipe.validation_stride]
-    return np.sort(kept[kept >= 0])
+    clip_rows = clips.cover_with_clips(data, rows, recipe.clip_length)[:: recipe.validation_stride]
+    return np.sort(clip_rows[clip_rows >= 0])
 
 
 def _score_fold(
-    place: TrainContext, roles: FoldSplit, training: Trainer, before: PretrainingResult | None, made: dict[str, Any]
-) -> None:
-    plan, data, device = place.plan, place.data, place.fabric.device
-    folder = plan.fold_dir(roles.fold)
-    sealed = Predictor(place.method, place.fabric.autocast)
-    _warm_up(sealed, data, roles, device)
+    config: RunConfig, trained: TrainedFold, split: FoldSplit, environment_info: dict[str, Any]
+) -> FoldResult:
+    """Predict the test role and write the predictions."""
+    context, state = trained.context, trained.trainer.state
+    data, device, folder = context.data, context.fabric.device, config.fold_dir(split.fold)
+    predictor = Predictor(context.method, context.fabric.autocast)
+    inference.predict_probabilities(predictor, data, split.test[: inference.BATCH], device)  # warm-up
     begin = time.perf_counter()
-    found = inference.predict_probabilities(sealed, data, roles.test, device)
+    probs = inference.predict_probabilities(predictor, data, split.test, device)
     seconds = time.perf_counter() - begin
-    counts = inference.count_table(found, data, roles.test, fold=roles.fold)
-    labels = data.labels[roles.test]
+    inference.write_predictions(folder / PREDICTIONS, probs, data, split.test)
+    counts = inference.count_table(probs, data, split.test, fold=split.fold)
     histograms = histograms_file.of_predictions(
-        found, labels, plan.protocol.aus, condition=counts_file.CLEAN, fold=roles.fold
+        probs, data.labels[split.test], config.protocol.aus, condition=counts_file.CLEAN, fold=split.fold
     )
-    inference.write_predictions(folder / PREDICTIONS, found, data, roles.test)
-    counts_file.write(counts, folder)
-    histograms_file.write(histograms, folder)
-    history = training.state
-    result = {
-        "fold": roles.fold,
-        "epochs": len(history.epochs),
-        "best_epoch": history.best_epoch,
-        "seconds": round(history.wall + seconds, 3),
-        "train_seconds": round(history.seconds, 3),
-        "train_frames_per_s": round(history.frames / max(history.seconds, 1e-9), 1),
-        "inference_frames_per_s": round(len(found) / max(seconds, 1e-9), 1),
-        "made": made | {"device": made["device"] | {"threads": torch.get_num_threads()}},
-        "frames": {"train": len(roles.train), "val": len(roles.val), "test": len(roles.test)},
-        "subjects": {
-            "train": _subjects(data, roles.train),
-            "val": _subjects(data, roles.val),
-            "test": _subjects(data, roles.test),
-        },
-        "pretraining": [] if before is None else before.sources,
-        "train_prevalence": data.prevalence(roles.train),
-        "checkpoint": hashing.hash_file(folder / WEIGHTS),
+    roles = {"train": split.train, "val": split.val, "test": split.test}
+    summary = {
+        "fold": split.fold,
+        "epochs": len(state.epochs),
+        "best_epoch": state.best_epoch,
+        "seconds": round(state.wall + seconds, 3),
+        "train_seconds": round(state.seconds, 3),
+        "train_frames_per_s": round(state.frames / max(state.seconds, 1e-9), 1),
+        "inference_frames_per_s": round(len(probs) / max(seconds, 1e-9), 1),
+        "made": environment_info,
+        "data": {"frames": len(data.store.frames), "labelled": data.count, "variant": data.variant},
+        "frames": {role: len(rows) for role, rows in roles.items()},
+        "subjects": {role: sorted(set(data.subjects[rows].tolist())) for role, rows in roles.items()},
+        "pretraining": [] if trained.pretrained is None else trained.pretrained.sources,
+        "train_prevalence": data.prevalence(split.train),
+        "checkpoint": checkpoint_digest(folder / WEIGHTS),
         "scores": scores.summarize(counts, histograms).to_dict(),
     }
-    atomic.write_json(folder / RESULT, result)
-    training.remove_resume_files()
-
-
-def _warm_up(sealed: Predictor, data: ProtocolDataset, roles: FoldSplit, device: torch.device) -> None:
-    inference.predict_probabilities(sealed, data, roles.test[: inference.BATCH], device)
-
-
-def _subjects(data: ProtocolDataset, rows: Rows) -> list[str]:
-    return sorted(set(np.unique(data.subjects[rows]).tolist()))
+    return FoldResult(summary, counts, histograms)

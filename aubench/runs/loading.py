@@ -51,7 +51,7 @@ def load_run(
         if protocol.dataset not in known:
             known[protocol.dataset] = open_store(protocol.dataset, store, progress)
         own = known[protocol.dataset]
-        plan = RunConfig(
+        config = RunConfig(
             method=said["asked"]["method"],
             protocol=protocol,
             preset=said["preset"],
@@ -67,11 +67,11 @@ def load_run(
         raise UsageError(
             f"is not what this version writes ({type(error).__name__})", where=folder / RUN_FILE, hint="run it again"
         ) from None
-    if plan.store.digest != said["store"]["digest"]:
+    if config.store.digest != said["store"]["digest"]:
         raise UsageError("is not the store that the run read", where=own.path, hint="give its own with --store")
-    if plan.run_id != said["run_id"]:
+    if config.run_id != said["run_id"]:
         raise UsageError("has another id than what it says amounts to", where=folder / RUN_FILE, hint="run it again")
-    return plan
+    return config
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class LoadedRuns:
     """Runs that were asked for.
 
     Attributes:
-        plans: The finished ones, of all folds.
+        configs: The finished ones, of all folds.
         passed_over: The others, and why.
     """
 
@@ -100,7 +100,7 @@ def load_finished_runs(
     Raises:
         DataError: There is no such store, or it is not whole.
     """
-    plans: list[RunConfig] = []
+    configs: list[RunConfig] = []
     passed_over: list[tuple[Path, str]] = []
     stores: dict[str, Store] = {}
     for folder in folders:
@@ -111,10 +111,10 @@ def load_finished_runs(
         try:
             found = load_run(folder, store, progress, stores)
             _ = found.recipe_model
-            plans.append(found)
+            configs.append(found)
         except (UsageError, RecipeError) as error:
             passed_over.append((folder, error.what))
-    return LoadedRuns(tuple(plans), tuple(passed_over))
+    return LoadedRuns(tuple(configs), tuple(passed_over))
 
 
 def _why_unfinished(folder: Path) -> str:
@@ -127,20 +127,20 @@ def _why_unfinished(folder: Path) -> str:
     return "" if done == wanted else f"has {done} of {wanted} folds"
 
 
-def load_method(plan: RunConfig, fold: int) -> Method:
+def load_method(config: RunConfig, fold: int) -> Method:
     """A fold's method with the weights that the run chose, in evaluation mode.
 
     Raises:
         UsageError: The fold is not finished.
         CheckpointError: The weights are not those that the fold was scored with.
     """
-    result, path = _result(plan, fold), plan.fold_dir(fold) / WEIGHTS
+    result, path = _result(config, fold), config.fold_dir(fold) / WEIGHTS
     if hashing.hash_file(path) != result["checkpoint"]:
         raise CheckpointError("is not what the fold was scored with", where=path, hint="run the fold again")
-    return _build_with_weights(plan, checkpoint.read(path, plan.identity(fold)).tensors)
+    return _build_with_weights(config, checkpoint.read(path, config.identity(fold)).tensors)
 
 
-def load_pretrained_method(plan: RunConfig, fold: int) -> Method:
+def load_pretrained_method(config: RunConfig, fold: int) -> Method:
     """A fold's method with the weights that its supervised training began with, in evaluation mode.
 
     Where nothing was pre-trained, it has the weights of :func:`method_of`.
@@ -149,25 +149,27 @@ def load_pretrained_method(plan: RunConfig, fold: int) -> Method:
         UsageError: The fold is not finished.
         CheckpointError: The weights are not those, or not there any more.
     """
-    ledger = _result(plan, fold)["pretraining"]
-    return _build_with_weights(plan, pretraining.weights(plan, fold, ledger)) if ledger else load_method(plan, fold)
+    ledger = _result(config, fold)["pretraining"]
+    return (
+        _build_with_weights(config, pretraining.weights(config, fold, ledger)) if ledger else load_method(config, fold)
+    )
 
 
-def _result(plan: RunConfig, fold: int) -> dict[str, Any]:
-    path = plan.fold_dir(fold) / RESULT
+def _result(config: RunConfig, fold: int) -> dict[str, Any]:
+    path = config.fold_dir(fold) / RESULT
     if not path.exists():
-        raise UsageError(f"fold {fold} is not finished", where=plan.run_dir, hint="finish it with `aubench run`")
+        raise UsageError(f"fold {fold} is not finished", where=config.run_dir, hint="finish it with `aubench run`")
     return dict(json.loads(path.read_text()))
 
 
-def _build_with_weights(plan: RunConfig, tensors: dict[str, Tensor]) -> Method:
-    method = plan.build_method()
+def _build_with_weights(config: RunConfig, tensors: dict[str, Tensor]) -> Method:
+    method = config.build_method()
     try:
         method.load_state_dict(tensors)
     except RuntimeError:
         raise CheckpointError(
             "has weights of an earlier version of its method",
-            where=plan.run_dir,
+            where=config.run_dir,
             hint="run it again with --runs elsewhere",
         ) from None
     return method.eval()

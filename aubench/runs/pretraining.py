@@ -1,8 +1,8 @@
-"""What a method learns without labels, before it is trained on a fold: made once, kept, and shared.
+"""Pre-training of a fold's method, stored once and shared by runs.
 
-Runs that agree in everything that decides pre-trained weights find the same folder: a digest of
-the method and its source, the recipe without what comes later, the data, the fold's subjects and
-the seed. The folder is locked while it is made, and a killed pre-training goes on where it was.
+Runs that agree in everything that determines the pre-trained weights use the same folder. Its name is a digest of the
+method and its source, the recipe without fine-tuning fields, the data, the fold's subjects and the seed. The folder is
+locked during pre-training, and interrupted pre-training resumes.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ DONE = "pretraining.json"
 
 @dataclass(frozen=True)
 class PretrainingResult:
-    """What was done before the labels came.
+    """Result of pre-training.
 
     Attributes:
-        ledger: Entries of the record's ledger: stage, source, datasets, fold, subjects.
-        seconds: What it took, whoever did it.
+        sources: Entries of the record's pre-training ledger: stage, source, datasets, fold, subjects.
+        seconds: Wall time of pre-training, also if another run did it.
         epochs: One entry per epoch, as in ``epochs.jsonl``.
     """
 
@@ -48,101 +48,102 @@ class PretrainingResult:
     epochs: tuple[dict[str, Any], ...]
 
 
-def pretrain_or_load(place: TrainContext, roles: FoldSplit) -> PretrainingResult | None:
-    """Bring the method through its pre-training stages, or fetch what another run left of them.
+def pretrain_or_load(config: RunConfig, context: TrainContext, split: FoldSplit) -> PretrainingResult | None:
+    """Run the pre-training stages of a fold's method, or load the weights that another run pre-trained.
 
-    Test subjects are never among those whose images are read, unless a stage asks for everyone.
+    Images of test subjects are not read, unless a stage includes all subjects.
 
     Args:
-        place: The method under the initial weights of its seed; afterwards it has the pre-trained ones.
-        roles: The fold's.
+        config: The run.
+        context: Method with its initial weights; it has the pre-trained weights afterwards.
+        split: Rows of the fold.
 
     Returns:
-        What was done; None where the method has no such stage.
+        None if the method has no such stage.
     """
-    stages = tuple(stage for stage in place.method.stages() if stage.pretraining)
+    stages = tuple(stage for stage in context.method.stages() if stage.pretraining)
     if not stages:
         return None
-    plan, data = place.plan, place.data
-    everyone = any(stage.include_all_subjects for stage in stages)
-    subjects = sorted(plan.protocol.subjects if everyone else set(data.subjects[roles.train].tolist()))
-    key = _key(plan, subjects)
-    folder, identity = _folder(plan, key, place.fold), _identity(plan, key, place.fold)
+    data = context.data
+    include_all = any(stage.include_all_subjects for stage in stages)
+    subjects = sorted(config.protocol.subjects if include_all else set(data.subjects[split.train].tolist()))
+    key = _key(config, subjects)
+    folder, identity = _folder(config, key, split.fold), _identity(config, key, split.fold)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / DONE).exists():
-            frames = data.all_rows(set(subjects))
-            _pretrain(place, TrainPhase(stages, frames, frames[:0], folder, identity), subjects)
-    place.method.load_state_dict(checkpoint.read(folder / WEIGHTS, identity).tensors)
-    done = json.loads((folder / DONE).read_text())
+            rows = data.all_rows(set(subjects))
+            _pretrain(config, context, TrainPhase(stages, rows, rows[:0], folder, identity), subjects)
+    context.method.load_state_dict(checkpoint.read(folder / WEIGHTS, identity).tensors)
+    summary = json.loads((folder / DONE).read_text())
     epochs = tuple(json.loads(line) for line in (folder / EPOCHS).read_text().splitlines())
-    return PretrainingResult(done["ledger"], done["seconds"], epochs)
+    return PretrainingResult(summary["ledger"], summary["seconds"], epochs)
 
 
-def weights(plan: RunConfig, fold: int, ledger: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-    """Read back what a fold's supervised training began with.
+def weights(config: RunConfig, fold: int, sources: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    """Read the weights from which a fold's supervised training started.
 
     Args:
-        plan: The run.
+        config: The run.
         fold: Number of the fold.
-        ledger: The fold's, as in :class:`Pretrained`; not empty.
+        sources: The fold's, as in :class:`PretrainingResult`; not empty.
 
     Raises:
-        CheckpointError: They are not there any more, or are of another method, protocol, fold or seed.
+        CheckpointError: The file is missing, or belongs to another method, protocol, fold or seed.
     """
-    key = ledger[-1]["source"].removeprefix(f"{plan.entry.name} ")
-    path = _folder(plan, key, fold) / WEIGHTS
+    key = sources[-1]["source"].removeprefix(f"{config.entry.name} ")
+    path = _folder(config, key, fold) / WEIGHTS
     if not path.exists():
         raise CheckpointError(
-            "is not there any more", where=path, hint="`aubench run` into another --runs makes it anew"
+            "no longer exists", where=path, hint="repeat the run with another --runs to pre-train again"
         )
-    return checkpoint.read(path, _identity(plan, key, fold)).tensors
+    return checkpoint.read(path, _identity(config, key, fold)).tensors
 
 
-def _folder(plan: RunConfig, key: str, fold: int) -> Path:
-    return plan.runs / FOLDER / plan.protocol.name / plan.entry.name / key / f"fold{fold}"
+def _folder(config: RunConfig, key: str, fold: int) -> Path:
+    return config.runs / FOLDER / config.protocol.name / config.entry.name / key / f"fold{fold}"
 
 
-def _identity(plan: RunConfig, key: str, fold: int) -> CheckpointIdentity:
-    return CheckpointIdentity(key, plan.entry.name, plan.protocol.digest, fold, plan.seed)
+def _identity(config: RunConfig, key: str, fold: int) -> CheckpointIdentity:
+    return CheckpointIdentity(key, config.entry.name, config.protocol.digest, fold, config.seed)
 
 
-def _pretrain(place: TrainContext, part: TrainPhase, subjects: list[str]) -> None:
-    training = Trainer(place, part, TrainState())
-    training.run()
-    source = f"{place.plan.entry.name} {part.identity.run}"
-    entry = {"source": source, "datasets": [place.plan.store.dataset], "fold": place.fold, "subjects": subjects}
-    said = {
-        "recipe": place.plan.recipe_model.pretraining_config(),
-        "frames": len(part.train),
-        "seconds": round(training.state.wall, 3),
-        "ledger": [{"stage": stage.name, **entry} for stage in part.stages],
+def _pretrain(config: RunConfig, context: TrainContext, phase: TrainPhase, subjects: list[str]) -> None:
+    trainer = Trainer(context, phase, TrainState())
+    trainer.run()
+    source = f"{config.entry.name} {phase.identity.run}"
+    entry = {"source": source, "datasets": [config.store.dataset], "fold": context.fold, "subjects": subjects}
+    summary = {
+        "recipe": config.recipe_model.pretraining_config(),
+        "frames": len(phase.train),
+        "seconds": round(trainer.state.wall, 3),
+        "ledger": [{"stage": stage.name, **entry} for stage in phase.stages],
     }
-    atomic.write_json(part.folder / DONE, said)
-    training.remove_resume_files()
+    atomic.write_json(phase.folder / DONE, summary)
+    trainer.remove_resume_files()
 
 
-def _key(plan: RunConfig, subjects: list[str]) -> str:
+def _key(config: RunConfig, subjects: list[str]) -> str:
     parts = {
-        "method": plan.entry.name,
-        "source": _source(plan),
-        "recipe": plan.recipe_model.pretraining_config(),
-        "protocol": plan.protocol.digest,
-        "store": plan.store.digest,
+        "method": config.entry.name,
+        "source": _source(config),
+        "recipe": config.recipe_model.pretraining_config(),
+        "protocol": config.protocol.digest,
+        "store": config.store.digest,
         "subjects": subjects,
-        "seed": plan.seed,
-        "precision": plan.precision,
+        "seed": config.seed,
+        "precision": config.precision,
     }
     return hashing.hash_json(parts)[:16]
 
 
-def _source(plan: RunConfig) -> str:
-    """The code that makes the weights: the method's file, and what the built-in methods share."""
+def _source(config: RunConfig) -> str:
+    """Return the digest of the method's file and, for built-in methods, of the modules that they share."""
     import inspect
 
     from aubench.methods import _modules
 
-    files = [Path(inspect.getfile(plan.entry.method_class))]
-    if plan.entry.source == "builtin":
+    files = [Path(inspect.getfile(config.entry.method_class))]
+    if config.entry.source == "builtin":
         files += sorted(Path(_modules.__path__[0]).glob("*.py"))
     return hashing.hash_json([hashing.hash_file(file) for file in files])

@@ -1,4 +1,4 @@
-"""What a training has done so far: the part of its state that is not tensors."""
+"""State of a training, apart from tensors, and the event at the end of an epoch."""
 
 from __future__ import annotations
 
@@ -11,22 +11,43 @@ from typing import Any
 from aubench._util import atomic
 
 
-@dataclass
-class TrainState:
-    """Where a fold's training stands.
+@dataclass(frozen=True)
+class EpochFinished:
+    """The end of a training epoch.
 
     Attributes:
-        stage: Index of the stage it is in.
-        epoch: Epoch of the stage, from 0, that is under way.
-        step: Step of the epoch that comes next.
+        stage: Name of the stage.
+        epoch: Number of the epoch within the stage, from 1.
+        epochs: Maximum number of epochs of the stage.
+        loss: Mean of each loss term.
+        validation: F1 and accuracy on the validation role; None if nothing is validated.
+        frames_per_s: Training speed.
+    """
+
+    stage: str
+    epoch: int
+    epochs: int
+    loss: dict[str, float]
+    validation: dict[str, float] | None
+    frames_per_s: float
+
+
+@dataclass
+class TrainState:
+    """Progress of a fold's training.
+
+    Attributes:
+        stage: Index of the current stage.
+        epoch: Index of the current epoch within the stage.
+        step: Index of the next step of the epoch.
         best: Highest validation F1 so far; -1 before the first.
-        best_epoch: The epoch of this stage whose weights are kept, counted over all stages from 1; 0 before it.
-        frames: Frames trained on.
-        seconds: Time spent on them.
-        wall: Time spent in all, validation included.
+        best_epoch: Epoch of this stage with the best weights, counted over all stages from 1; 0 before the first.
+        frames: Number of training frames so far.
+        seconds: Training time.
+        wall: Training and validation time.
         epochs: One entry per finished epoch, as in ``epochs.jsonl``.
-        sums: Loss terms summed over the steps of the epoch under way.
-        epoch_seconds: Time the epoch under way has taken.
+        sums: Loss terms summed over the steps of the current epoch.
+        epoch_seconds: Time spent in the current epoch.
     """
 
     stage: int = 0
@@ -42,20 +63,20 @@ class TrainState:
     epoch_seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return the state as JSON data."""
         return asdict(self)
 
     def begin_stage(self, index: int) -> None:
-        """Enter a stage."""
+        """Start a stage."""
         self.stage, self.epoch, self.step, self.best, self.best_epoch = index, 0, 0, -1.0, 0
 
     def end_epoch(self, entry: Mapping[str, Any]) -> None:
-        """Note a finished epoch and turn to the next."""
+        """Append a finished epoch and start the next."""
         self.epochs.append(dict(entry))
         self.epoch, self.step, self.sums, self.epoch_seconds = self.epoch + 1, 0, {}, 0.0
 
     def since_best(self) -> int:
-        """Finished epochs since the best one."""
+        """Return the number of finished epochs since the best one."""
         return len(self.epochs) - self.best_epoch
 
     def write(self, path: Path) -> None:

@@ -1,7 +1,7 @@
-"""The training loop: stages, epochs, steps; validation, early stopping, checkpoints.
+"""The training loop: stages, epochs, steps, validation, early stopping and checkpoints.
 
-Every source of chance is seeded anew at every step from named parts, so a training that goes on from
-a checkpoint, wherever it was, computes what one never stopped would have computed.
+Every source of randomness is seeded at every step from named parts, so a training that resumes from a checkpoint
+computes exactly what an uninterrupted one computes.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ from aubench.evaluation import inference
 from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores as metrics
 from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
-from aubench.runs.config import RunConfig
 from aubench.training import checkpoint
 from aubench.training.checkpoint import CheckpointIdentity
-from aubench.training.state import TrainState
+from aubench.training.state import EpochFinished, TrainState
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -42,35 +41,39 @@ SAVE_EVERY = 120.0
 
 @dataclass(frozen=True)
 class TrainContext:
-    """Where a fold is trained: what its parts share.
+    """Everything that the training phases of a fold share.
 
     Attributes:
-        config: The run.
+        name: Name of the method.
+        seed: Seed of the run.
+        protocol_seed: Seed of the protocol.
         fold: Number of the fold.
-        data: The store's frames.
+        data: Frames of the store.
         fabric: Device and precision.
-        method: The method, on its device.
-        report: Told of each finished epoch.
+        method: Method on its device.
+        report: Callback for each finished epoch.
     """
 
-    config: RunConfig
+    name: str
+    seed: int
+    protocol_seed: str
     fold: int
     data: ProtocolDataset
     fabric: Fabric
     method: Method
-    report: Callable[[dict[str, Any]], None]
+    report: Callable[[EpochFinished], None]
 
 
 @dataclass(frozen=True)
 class TrainPhase:
-    """Consecutive stages whose state and result lie in one folder.
+    """Consecutive stages with state and weights in one folder.
 
     Attributes:
-        stages: What is done.
-        train: Frames to learn from.
-        val: Frames that choose the epoch; none where the last one stays.
-        folder: Where checkpoints go.
-        identity: What these are bound to.
+        stages: Stages in order.
+        train: Rows of the training frames.
+        val: Rows of the validation frames, which choose the epoch; empty if the last epoch is chosen.
+        folder: Folder of the checkpoints.
+        identity: Identity that the checkpoints carry.
     """
 
     stages: tuple[Stage, ...]
@@ -81,32 +84,31 @@ class TrainPhase:
 
 
 class Trainer:
-    """The training of a part, from its beginning or from where it was stopped.
+    """Training loop over the stages of a phase, which resumes from the saved state.
 
     Args:
-        place: Fold, method and device.
-        part: Stages and frames.
-        history: What went before.
+        context: Fold, data, method and device.
+        phase: Stages and frames.
+        state: Initial state, used if no state was saved.
     """
 
-    def __init__(self, place: TrainContext, part: TrainPhase, history: TrainState) -> None:
-        self.config, self.data, self.fabric, self.method = place.config, place.data, place.fabric, place.method
-        self.context, self.phase, self.folder = place, part, part.folder
-        self.state = history
+    def __init__(self, context: TrainContext, phase: TrainPhase, state: TrainState) -> None:
+        self.context, self.phase, self.state = context, phase, state
+        self.data, self.fabric, self.method, self.folder = context.data, context.fabric, context.method, phase.folder
         self._saved_at = time.monotonic()
 
     def run(self) -> None:
-        """Go through all stages; leaves the chosen weights in ``checkpoint.safetensors`` and in the method.
+        """Run all stages. The chosen weights end in ``checkpoint.safetensors`` and in the method.
 
-        Each stage begins with the weights that the one before it chose.
+        Each stage starts from the chosen weights of the previous one.
         """
-        first = self._restore()
+        saved = self._restore()
         for index in range(self.state.stage, len(self.phase.stages)):
             stage = self.phase.stages[index]
             optimizer: Any = self.fabric.setup_optimizers(self.method.optimizer(stage))
-            if first is not None:
-                checkpoint.restore_optimizer(optimizer.optimizer, first.tensors, first.notes["optimizer"])
-                first = None
+            if saved is not None:
+                checkpoint.restore_optimizer(optimizer.optimizer, saved.tensors, saved.notes["optimizer"])
+                saved = None
             elif index:
                 self.state.begin_stage(index)
             while self.state.epoch < stage.epochs and not self._should_stop_early(stage):
@@ -114,7 +116,7 @@ class Trainer:
             self.method.load_state_dict(checkpoint.read(self.folder / WEIGHTS, self.phase.identity).tensors)
 
     def remove_resume_files(self) -> None:
-        """Remove what only an unfinished part needs."""
+        """Remove the files that only resuming needs."""
         for name in (STATE, CANDIDATE_WEIGHTS):
             (self.folder / name).unlink(missing_ok=True)
 
@@ -122,40 +124,43 @@ class Trainer:
         path = self.folder / STATE
         if not path.exists():
             return None
-        found = checkpoint.read(path, self.phase.identity)
-        self.method.load_state_dict({k[7:]: v for k, v in found.tensors.items() if k.startswith("method.")})
-        self.state = TrainState(**found.notes["history"])
-        better = self.folder / CANDIDATE_WEIGHTS
-        if better.exists() and checkpoint.read(better, self.phase.identity).notes["epoch"] == self.state.best_epoch:
+        saved = checkpoint.read(path, self.phase.identity)
+        self.method.load_state_dict({k[7:]: v for k, v in saved.tensors.items() if k.startswith("method.")})
+        self.state = TrainState(**saved.notes["history"])
+        candidate = self.folder / CANDIDATE_WEIGHTS
+        if (
+            candidate.exists()
+            and checkpoint.read(candidate, self.phase.identity).notes["epoch"] == self.state.best_epoch
+        ):
             self._promote_candidate()
-        return found
+        return saved
 
     def _promote_candidate(self) -> None:
-        """Put the weights that the saved state speaks of in the place of those before them."""
+        """Replace the best weights by the candidate, once the state that names it is saved."""
         (self.folder / CANDIDATE_WEIGHTS).replace(self.folder / WEIGHTS)
 
     def _should_stop_early(self, stage: Stage) -> bool:
         return bool(len(self.phase.val)) and self.state.best_epoch > 0 and self.state.since_best() >= stage.patience
 
     def _epoch(self, stage: Stage, optimizer: Any) -> None:
-        history = self.state
+        state = self.state
         order = self._order(stage)
         steps = len(loader.split_batches(order, stage.batch_size, drop_last=True))
-        todo = loader.split_batches(order, stage.batch_size, start=history.step, drop_last=True)
-        sums: dict[str, Tensor] = {k: torch.tensor(v, device=self.fabric.device) for k, v in history.sums.items()}
-        begin, spent = time.perf_counter(), history.epoch_seconds
+        todo = loader.split_batches(order, stage.batch_size, start=state.step, drop_last=True)
+        sums: dict[str, Tensor] = {k: torch.tensor(v, device=self.fabric.device) for k, v in state.sums.items()}
+        begin, spent = time.perf_counter(), state.epoch_seconds
         self.method.train()
         task = self.method.task
         for stored in loader.iter_batches(
             self.data, task.modalities, todo, landmarks=task.landmarks > 0, pin=self._on_gpu
         ):
-            terms = self._step(stage, optimizer, stored, Progress(history.epoch, stage.epochs, history.step, steps))
+            terms = self._step(stage, optimizer, stored, Progress(state.epoch, stage.epochs, state.step, steps))
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value.detach().float()
-            history.step += 1
-            history.frames += stored.rows.size
+            state.step += 1
+            state.frames += stored.rows.size
             if time.monotonic() - self._saved_at > SAVE_EVERY:
-                history.sums, history.epoch_seconds = (
+                state.sums, state.epoch_seconds = (
                     {k: v.item() for k, v in sums.items()},
                     spent + time.perf_counter() - begin,
                 )
@@ -165,8 +170,8 @@ class Trainer:
         self._finish_epoch(stage, optimizer, losses, seconds)
 
     def _order(self, stage: Stage) -> Rows:
-        """The frames, or clips, of the epoch that comes."""
-        seed, length = self._seed(stage, "data", self.state.epoch), self.config.recipe_model.clip_length
+        """Return the rows of the next epoch: frames (N,) or clips (N, T)."""
+        seed, length = self._seed(stage, "data", self.state.epoch), self.method.recipe.clip_length
         if length is None:
             return loader.shuffled_epoch(self.phase.train, stage.frames_per_epoch, seed)
 
@@ -176,7 +181,7 @@ class Trainer:
         return clips.sample_clips(self.data, self.phase.train, length, stage.frames_per_epoch, seed, spans)
 
     def _step(self, stage: Stage, optimizer: Any, stored: loader.RawBatch, progress: Progress) -> dict[str, Tensor]:
-        recipe, device = self.config.recipe_model, self.fabric.device
+        recipe, device = self.method.recipe, self.fabric.device
         generator = torch.Generator().manual_seed(self._seed(stage, "augmentation", progress.epoch, progress.step))
         torch.manual_seed(self._seed(stage, "noise", progress.epoch, progress.step))
         windows = transforms.random_crops(
@@ -201,42 +206,43 @@ class Trainer:
         return terms
 
     def _finish_epoch(self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float) -> None:
-        history, recipe = self.state, self.config.recipe_model
+        state, recipe = self.state, self.method.recipe
         if bad := [name for name, value in losses.items() if not math.isfinite(value)]:
             raise Diverged(
-                f"loss term '{bad[0]}' is not finite in epoch {history.epoch + 1} of fold {self.context.fold}",
-                where=self.config.entry.name,
+                f"loss term '{bad[0]}' is not finite in epoch {state.epoch + 1} of fold {self.context.fold}",
+                where=self.context.name,
                 hint="lower the learning rate",
             )
         begin = time.perf_counter()
         scores = self._validate()
-        history.seconds += seconds
-        history.wall += seconds + time.perf_counter() - begin
+        state.seconds += seconds
+        state.wall += seconds + time.perf_counter() - begin
         better = self._is_improvement(stage, scores)
         if better:
-            history.best, history.best_epoch = -1.0 if scores is None else scores["f1"], len(history.epochs) + 1
-            notes = {"epoch": history.best_epoch}
+            state.best, state.best_epoch = -1.0 if scores is None else scores["f1"], len(state.epochs) + 1
+            notes = {"epoch": state.best_epoch}
             checkpoint.write(self.folder / CANDIDATE_WEIGHTS, self.phase.identity, self.method.state_dict(), notes)
-        frames = history.step * stage.batch_size * (recipe.clip_length or 1)
+        frames = state.step * stage.batch_size * (recipe.clip_length or 1)
+        speed = round(frames / max(seconds, 1e-9), 1)
         entry = {
             "stage": stage.name,
-            "epoch": history.epoch,
+            "epoch": state.epoch,
             "seconds": round(seconds, 3),
             "frames": frames,
-            "frames_per_s": round(frames / max(seconds, 1e-9), 1),
+            "frames_per_s": speed,
             "loss": losses,
             "validation": scores,
             "eligible": self._is_selectable(stage),
         }
-        history.end_epoch(entry)
+        state.end_epoch(entry)
         self._save(optimizer)
         if better:
             self._promote_candidate()
-        history.write(self.folder / EPOCHS)
-        self.context.report({"kind": "epoch", "fold": self.context.fold, "of": stage.epochs, **entry})
+        state.write(self.folder / EPOCHS)
+        self.context.report(EpochFinished(stage.name, state.epoch, stage.epochs, losses, scores, speed))
 
     def _is_improvement(self, stage: Stage, scores: dict[str, float] | None) -> bool:
-        """Whether the epoch that ends is the best so far; the last one, where nothing is validated."""
+        """Return whether the epoch is the best so far; without validation, whether it is the last."""
         if scores is None:
             return self.state.epoch + 1 == stage.epochs
         return self._is_selectable(stage) and scores["f1"] > self.state.best
@@ -248,9 +254,9 @@ class Trainer:
         rows = self.phase.val
         if not len(rows):
             return None
-        sealed = Predictor(self.method, self.fabric.autocast)
-        found = inference.predict_probabilities(sealed, self.data, rows, self.fabric.device)
-        cells = inference.confusion_counts(found, self.data.labels[rows])
+        predictor = Predictor(self.method, self.fabric.autocast)
+        probs = inference.predict_probabilities(predictor, self.data, rows, self.fabric.device)
+        cells = inference.confusion_counts(probs, self.data.labels[rows])
         return {"f1": metrics.mean(metrics.f1(cells).tolist()), "acc": metrics.mean(metrics.accuracy(cells).tolist())}
 
     def _save(self, optimizer: Any) -> None:
@@ -265,7 +271,7 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _seed(self, stage: Stage, name: str, *when: int) -> int:
-        return derive(self.config.seed, self.config.protocol.seed, self.context.fold, stage.name, name, *when)
+        return derive(self.context.seed, self.context.protocol_seed, self.context.fold, stage.name, name, *when)
 
     @property
     def _on_gpu(self) -> bool:

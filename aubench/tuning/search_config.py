@@ -15,7 +15,7 @@ from aubench.core import hashing
 from aubench.core.errors import UsageError
 from aubench.core.protocol import Protocol
 from aubench.core.registry import MethodEntry
-from aubench.runs.config import RunConfig, StoreRef, create_run_config
+from aubench.runs.config import RunConfig, StoreRef
 from aubench.tuning.space import Space
 
 STUDIES = "studies"
@@ -164,12 +164,11 @@ def create_search(
     name = name or f"{entry.name}-{protocol.name}-{preset}-{sampler}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
         raise UsageError(f"'{name}' cannot be a study's name", where="--study", hint="use letters, digits, - and _")
-    base = create_run_config(
+    base = RunConfig.create(
         method,
-        entry,
         protocol,
         preset=preset,
-        changes=fixed,
+        overrides=fixed,
         seed=trials_seed(seed),
         selection="inner_val",
         precision=precision,

@@ -142,7 +142,7 @@ def _attempt(
         raise
     attempt.close()
     found = next(t for t in study.get_trials(deepcopy=False) if t.number == trial.number)
-    study_files.write_trial(search, attempt.plan, found)
+    study_files.write_trial(search, attempt.config, found)
     shown = "pruned" if value is None else f"validation F1 {100 * value:.1f}"
     say(f"{search.name}: {len(finished_trials(study))} of {count}, trial {trial.number}: {shown}{why}")
 

@@ -34,7 +34,7 @@ def write_study(search: SearchConfig) -> None:
         atomic.write_json(path, about | search.binding())
 
 
-def write_trial(search: SearchConfig, plan: TrialConfig, trial: FrozenTrial) -> None:
+def write_trial(search: SearchConfig, config: TrialConfig, trial: FrozenTrial) -> None:
     """Say what came of a trial."""
     said = {
         "trial": trial.number,
@@ -43,7 +43,7 @@ def write_trial(search: SearchConfig, plan: TrialConfig, trial: FrozenTrial) -> 
         "values": trial.params,
         "epochs": [[step, value] for step, value in sorted(trial.intermediate_values.items())],
         "cost": trial.user_attrs.get(COST),
-        "recipe": plan.recipe,
+        "recipe": config.recipe,
     }
     atomic.write_json(search.folder / TRIALS_FILE / f"{trial.number:05d}.json", said)
 

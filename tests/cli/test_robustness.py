@@ -13,6 +13,7 @@ from aubench.core.errors import AubenchError
 from aubench.metrics.scores import summary_of
 from aubench.results import record
 from aubench.runs import runner as engine_run
+from aubench.runs.events import RunFailed
 
 SMALL = ("image_size=32", "crop=28", "frames_per_epoch=100", "epochs=1", "validation_stride=8")
 ASKED = ("robustness", "--noise", "0.2,0.8", "--no-track", "--device", "cpu")
@@ -151,10 +152,10 @@ def test_bad_usage_is_one_line_and_leaves_nothing(asked, words, told):
 def test_a_run_that_fails_does_not_cost_the_others_their_table(asked, monkeypatch):
     def here(jobs, choice, report):
         for job in jobs:
-            if job.plan.entry.name == "cam":
-                report(job, {"kind": "failed", "why": "no weights"})
+            if job.config.entry.name == "cam":
+                report(job, RunFailed("no weights"))
             else:
-                job.target(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
+                job.target(job.config, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
         raise AubenchError("no weights")
 
     monkeypatch.setattr(engine_run, "run_jobs", here)

@@ -7,10 +7,11 @@ import signal
 import torch
 
 from aubench.core.errors import Diverged
+from aubench.runs.events import FoldFinished
 
 
 def works(plan, fold, kind, index, report):
-    report({"kind": "fold", "fold": fold, "epochs": 1})
+    report(FoldFinished(None, 1))
 
 
 def diverges(plan, fold, kind, index, report):
@@ -31,4 +32,4 @@ def is_killed(plan, fold, kind, index, report):
 
 def counts_open_files(plan, fold, kind, index, report):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    report({"kind": "files", "limits": (soft, hard)})
+    report((soft, hard))

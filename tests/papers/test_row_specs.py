@@ -10,14 +10,14 @@ import pytest
 
 from aubench.core.conditions import Condition
 from aubench.core.errors import RecipeError
-from aubench.core.registry import find_method, find_protocol
+from aubench.core.registry import find_protocol
 from aubench.core.task import Modality
 from aubench.evaluation import flops
 from aubench.papers import runtime_estimate
 from aubench.papers.paper_figures import FIGURES
 from aubench.papers.row_specs import ReproductionConfig, RowSpec, cost, dataset_alias, protocol_for, resolve_row
 from aubench.results.record import RecordInfo
-from aubench.runs.config import StoreRef, create_run_config
+from aubench.runs.config import RunConfig, StoreRef
 
 V, D, T = Modality
 GONE = Condition.parse("missing:visual")
@@ -38,12 +38,11 @@ def reason(wanted: RowSpec, protocol: str = "synth_3fold") -> str:
 def test_a_row_is_the_run_that_the_command_makes():
     terms = on("synth_3fold", seeds=(0, 4))
     first, second = resolve_row(RowSpec("late_fusion", {"cut_switch": 0.5}), terms).configs
-    made = create_run_config(
+    made = RunConfig.create(
         "late_fusion",
-        find_method("late_fusion"),
         terms.protocol,
         preset="tiny",
-        changes={"cut_switch": 0.5},
+        overrides={"cut_switch": 0.5},
         seed=4,
         selection="inner_val",
         precision="32-true",
@@ -92,7 +91,9 @@ def test_what_a_protocol_stands_for():
 def test_what_cannot_be_made_says_why():
     plus = {"dataset": "bp4dplus", "trained_on": "bp4dplus"}
     assert reason(RowSpec("")) == "not implemented here"
-    assert reason(RowSpec("temt_net", modalities=(V, D, T), **plus)).startswith("temt_net: refuses synth_vdt_3fold")
+    assert reason(RowSpec("temt_net", modalities=(V, D, T), **plus)).startswith(
+        "temt_net: does not support synth_vdt_3fold"
+    )
     assert "needs a protocol of bp4dplus" in reason(RowSpec("amf", **plus), "bp4d_3fold")
     assert "needs a protocol of each" in reason(RowSpec("au_vmae", modalities=(V,), trained_on="disfa"))
     assert reason(RowSpec("resnet_thermal", modalities=(T,))) == "synth_3fold has no thermal images"

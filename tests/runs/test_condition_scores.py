@@ -19,10 +19,11 @@ from aubench.evaluation.multi_condition import MultiConditionPredictor
 from aubench.evaluation.predictor import Predictor
 from aubench.leaderboard import verify
 from aubench.leaderboard.records import StoredRecord
-from aubench.runs import condition_scores, environment, loading
+from aubench.runs import condition_evaluation, condition_scores, environment, loading
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
-from aubench.runs.runner import write_record
+from aubench.runs.events import ConditionsEvaluated
+from aubench.runs.record_builder import write_record
 
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 300, "epochs": 2}
 WANTED = [Condition.parse(text) for text in ("missing:visual", "noise:all:0.5")]
@@ -38,9 +39,9 @@ def plan(decide, tmp_path) -> RunConfig:
     return plan
 
 
-def evaluate(plan: RunConfig, *conditions: Condition) -> dict:
-    events: list[dict] = []
-    condition_scores.evaluate(plan, 1, "cpu", 0, events.append, conditions)
+def evaluate(plan: RunConfig, *conditions: Condition) -> ConditionsEvaluated:
+    events: list[ConditionsEvaluated] = []
+    condition_evaluation.evaluate_fold(plan, 1, "cpu", 0, events.append, conditions)
     return events[0]
 
 
@@ -50,11 +51,11 @@ def files(plan: RunConfig) -> dict[str, bytes]:
 
 
 def test_what_was_evaluated_is_not_evaluated_again(plan):
-    assert evaluate(plan, *WANTED)["done"] == 2
+    assert evaluate(plan, *WANTED).count == 2
     first = files(plan)
-    assert evaluate(plan, *WANTED)["done"] == 0
+    assert evaluate(plan, *WANTED).count == 0
     assert files(plan) == first
-    assert evaluate(plan, WANTED[1], Condition.parse("missing:depth"))["done"] == 1
+    assert evaluate(plan, WANTED[1], Condition.parse("missing:depth")).count == 1
     kept = condition_scores.read(plan, 1)
     assert kept.conditions == ("missing:visual", "noise:all:0.5", "missing:depth")
     assert set(kept.counts["condition"]) == set(kept.conditions)
@@ -74,7 +75,7 @@ def test_clean_under_conditions_is_the_run_itself(plan, small_store):
     data = ProtocolDataset(Store(small_store), plan.protocol)
     rows = data.split(1, validation=True).test
     method = loading.load_method(plan, 1)
-    (clean, noisy) = condition_scores.predictions(
+    (clean, noisy) = condition_evaluation.predict(
         MultiConditionPredictor(method, [CLEAN, WANTED[1]]), data, rows, 5, torch.device("cpu")
     )
     assert np.allclose(
@@ -120,8 +121,8 @@ def test_mean_image_is_that_of_the_training_role(plan, small_store):
     data = ProtocolDataset(Store(small_store), plan.protocol)
     rows = data.split(1, validation=True).train[:50]
     method, device, mean = plan.build_method(), torch.device("cpu"), Condition.parse("missing:visual:mean")
-    assert condition_scores.means_for(WANTED, data, rows, method, device) is None
-    means = condition_scores.means_for([*WANTED, mean], data, rows, method, device)
+    assert condition_evaluation.mean_images(WANTED, data, rows, method, device) is None
+    means = condition_evaluation.mean_images([*WANTED, mean], data, rows, method, device)
     for m, mean in means.items():
         views = data.store.read(m, rows)[:, 2:30, 2:30].transpose(0, 3, 1, 2) / 127.5 - 1
         assert np.allclose(mean.numpy(), views.mean(0), atol=1e-5)

@@ -7,7 +7,7 @@ import torch
 
 from aubench.core.conditions import Condition
 from aubench.core.errors import UsageError
-from aubench.runs import condition_scores, devices
+from aubench.runs import condition_evaluation, devices
 from aubench.runs.fold import run_fold
 
 
@@ -48,7 +48,7 @@ def test_precision_is_what_training_testing_and_conditions_compute_in(decide, tm
         run_fold(plan, 1, "cpu", 0, lambda event: None)
         assert seen == {(True, inside), (False, inside)}
         seen.clear()
-        condition_scores.evaluate(
+        condition_evaluation.evaluate_fold(
             plan, 1, "cpu", 0, lambda event: None, conditions=[Condition.parse("noise:depth:0.5")]
         )
         assert seen == {(False, inside)}

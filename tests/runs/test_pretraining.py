@@ -20,7 +20,8 @@ from aubench.results.record import RecordInfo
 from aubench.runs import environment
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
-from aubench.runs.runner import write_record
+from aubench.runs.events import EpochFinished, Event
+from aubench.runs.record_builder import write_record
 from aubench.testing import check_method
 from aubench.training import trainer
 
@@ -37,8 +38,8 @@ def plan_for(decide) -> Callable[..., RunConfig]:
     return partial(decide, method=METHOD, seed=3, validation_stride=2, **small)
 
 
-def run(plan: RunConfig) -> list[dict]:
-    events: list[dict] = []
+def run(plan: RunConfig) -> list[Event]:
+    events: list[Event] = []
     fold_module.run_fold(plan, 1, "cpu", 0, events.append)
     return events
 
@@ -67,7 +68,7 @@ def test_the_method_keeps_its_contract():
 @pytest.mark.parametrize("steps", [1, 2, 4, 7, 8, 11])
 def test_kill_in_either_stage_ends_byte_identical(plan_for, tmp_path, monkeypatch, steps):
     whole = plan_for(tmp_path / "whole")
-    stages = [event["stage"] for event in run(whole) if event["kind"] == "epoch"]
+    stages = [event.stage for event in run(whole) if isinstance(event, EpochFinished)]
     assert stages == ["pretrain", "pretrain", "train", "train"]
 
     broken, seen = plan_for(tmp_path / "broken"), 0
@@ -115,11 +116,11 @@ def test_pretraining_never_reads_a_test_subjects_image(plan_for, small_store, tm
     subjects = Store(small_store).frames["subject"].to_numpy()
     assert set(entry["subjects"]) == set(subjects[roles.train])
     with pytest.raises(AssertionError):
-        run(plan_for(tmp_path, include_all_subjects=True))
+        run(plan_for(tmp_path, everyone=True))
 
 
 def test_what_everyone_was_seen_for_is_told_in_the_record(plan_for, tmp_path):
-    plan = plan_for(tmp_path, include_all_subjects=True)
+    plan = plan_for(tmp_path, everyone=True)
     (entry,) = recorded(plan).pretraining
     assert (entry.stage, entry.fold, entry.datasets) == ("pretrain", 1, ("synth",))
     assert set(entry.subjects) == plan.protocol.subjects
@@ -151,7 +152,7 @@ def test_runs_that_differ_in_what_comes_later_share_pretrained_weights(plan_for,
     ):
         events = run(plan_for(tmp_path, **changes))
         assert len(folders(tmp_path)) == made
-        assert ("pretrain" in [e.get("stage") for e in events]) == (made > 1)
+        assert ("pretrain" in [e.stage for e in events if isinstance(e, EpochFinished)]) == (made > 1)
         history = (plan_for(tmp_path, **changes).fold_dir(1) / "epochs.jsonl").read_text()
         assert '"pretrain"' in history
 

@@ -22,19 +22,21 @@ def test_a_run_has_its_record_before_the_next_one_is_done(plans, monkeypatch):
 
     def one_after_the_other(jobs, choice, report):
         for job in jobs:
-            fold_module.run_fold(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
+            fold_module.run_fold(job.config, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
             there.append([(plan.run_dir / "record" / "record.json").exists() for plan in plans])
 
     monkeypatch.setattr(run_module, "run_jobs", one_after_the_other)
-    run_module.run_folds(plans, [1, 2], DeviceChoice("cpu", 1, "some"), lambda job, event: None)
+    recorded = []
+    choice = DeviceChoice("cpu", 1, "some")
+    run_module.run_folds(plans, [1, 2], choice, lambda *_: None, lambda config, _: recorded.append(config.run_id))
     assert there == [[False, False], [True, False], [True, False], [True, True]]
-    assert all((plan.run_dir / "figures").is_dir() for plan in plans)
+    assert recorded == [plan.run_id for plan in plans]
 
 
 def test_a_record_that_lacks_a_finished_fold_is_written_anew(plans, monkeypatch):
     def here(jobs, choice, report):
         for job in jobs:
-            fold_module.run_fold(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
+            fold_module.run_fold(job.config, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
 
     monkeypatch.setattr(run_module, "run_jobs", here)
     (plan, _), choice = plans, DeviceChoice("cpu", 1, "some")
@@ -48,8 +50,10 @@ def test_a_record_names_all_code_and_devices_that_finished_a_fold(plans, monkeyp
     def elsewhere(jobs, choice, report):
         for job in jobs:
             commit = str(job.fold % 2) * 40
-            monkeypatch.setattr(fold_module.environment, "git", lambda commit=commit: {"commit": commit, "dirty": False})
-            fold_module.run_fold(job.plan, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
+            monkeypatch.setattr(
+                fold_module.environment, "git", lambda commit=commit: {"commit": commit, "dirty": False}
+            )
+            fold_module.run_fold(job.config, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
 
     monkeypatch.setattr(run_module, "run_jobs", elsewhere)
     run_module.run_folds(plans[:1], [1, 2, 3], DeviceChoice("cpu", 1, "some"), lambda job, event: None)

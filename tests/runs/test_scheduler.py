@@ -12,6 +12,7 @@ from factories import fold_works
 from aubench.core.errors import AubenchError, Diverged
 from aubench.results.run_folder import TRACEBACK
 from aubench.runs.devices import DeviceChoice
+from aubench.runs.events import FoldFinished
 from aubench.runs.scheduler import MAX_OPEN_FILES, FoldFailed, Job, run_jobs
 
 TWO = DeviceChoice("cpu", 2, "a test")
@@ -29,7 +30,7 @@ def plans(decide, tmp_path):
 def launched(jobs, choice=TWO) -> tuple[list[tuple[int, int, str]], AubenchError | None]:
     events = []
     try:
-        run_jobs(jobs, choice, lambda job, event: events.append((job.plan.seed, job.fold, event["kind"])))
+        run_jobs(jobs, choice, lambda job, event: events.append((job.config.seed, job.fold, type(event).__name__)))
     except AubenchError as error:
         return events, error
     return events, None
@@ -39,15 +40,20 @@ def test_a_run_that_diverges_does_not_stop_the_others(plans):
     jobs = [Job(plans[0], 1, work("diverges")), *(Job(plan, fold, work("works")) for plan in plans for fold in (1, 2))]
     events, error = launched(jobs, replace(TWO, count=1))
     assert isinstance(error, Diverged) and error.exit_code == 2
-    assert {(seed, fold) for seed, fold, kind in events if kind == "fold" and seed} == {(1, 1), (1, 2), (2, 1), (2, 2)}
-    assert (0, 1, "failed") in events and (0, 2, "fold") not in events
+    assert {(seed, fold) for seed, fold, kind in events if kind == "FoldFinished" and seed} == {
+        (1, 1),
+        (1, 2),
+        (2, 1),
+        (2, 2),
+    }
+    assert (0, 1, "RunFailed") in events and (0, 2, "FoldFinished") not in events
 
 
 def test_several_that_fail_are_told_together(plans):
     events, error = launched([Job(plan, fold, work("diverges")) for plan in plans[:2] for fold in (1, 2)])
-    assert str(error).startswith("2 runs could not be finished; the first: resnet_depth: loss term")
+    assert str(error).startswith("2 runs failed; the first: resnet_depth: loss term")
     assert error.exit_code == 2
-    assert [(seed, kind) for seed, _, kind in events] == [(0, "failed"), (1, "failed")], "each run once"
+    assert [(seed, kind) for seed, _, kind in events] == [(0, "RunFailed"), (1, "RunFailed")], "each run once"
 
 
 def test_one_that_fails_alone_is_told_once(plans):
@@ -79,9 +85,9 @@ def test_what_the_machine_refuses_is_one_line(plans, name, words):
 
 def test_an_error_while_a_fold_is_told_of_stops_its_run_alone(plans):
     def told(job, event):
-        if event["kind"] == "fold" and job.plan.seed == 0:
+        if isinstance(event, FoldFinished) and job.config.seed == 0:
             raise AubenchError("no record of it")
-        if event["kind"] == "fold":
+        if isinstance(event, FoldFinished):
             done.append(job.fold)
 
     done = []
@@ -98,7 +104,7 @@ def test_a_fold_may_open_the_files_of_a_large_store_where_the_shell_allows_few(p
     forkserver._forkserver._stop()  # the next one inherits the limit
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, old[1]))
     try:
-        run_jobs([Job(plans[0], 1, work("counts_open_files"))], TWO, lambda job, event: found.append(event["limits"]))
+        run_jobs([Job(plans[0], 1, work("counts_open_files"))], TWO, lambda job, event: found.append(event))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, old)
         forkserver._forkserver._stop()

@@ -15,6 +15,7 @@ from aubench.data.store import Store
 from aubench.results.run_folder import CANDIDATE_WEIGHTS, STATE
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
+from aubench.runs.events import EpochFinished, FoldFinished
 from aubench.training import trainer as training_module
 
 CHANGES = {"image_size": 32, "crop": 28, "frames_per_epoch": 150, "epochs": 3, "validation_stride": 2}
@@ -148,8 +149,8 @@ def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(plan_for,
 
 
 def test_finished_fold_costs_nothing(plan):
-    assert [e["kind"] for e in run(plan)] == ["epoch", "epoch", "epoch", "fold"]
-    assert run(plan) == []
+    assert [type(e) for e in run(plan)] == [EpochFinished, EpochFinished, EpochFinished, FoldFinished]
+    assert run(plan) == [FoldFinished(None, 0)]
     assert not (plan.fold_dir(1) / STATE).exists()
 
 
@@ -192,7 +193,7 @@ def test_last_trains_on_all_training_subjects_and_validates_on_nobody(plan_for, 
     result = json.loads((plan.fold_dir(1) / "result.json").read_text())
     assert result["subjects"]["val"] == [] and result["best_epoch"] == 2
     assert set(result["subjects"]["train"]) == plan.protocol.train_subjects(1)
-    assert all(e["validation"] is None for e in events if e["kind"] == "epoch")
+    assert all(e.validation is None for e in events if isinstance(e, EpochFinished))
 
 
 def test_training_never_reads_an_image_of_a_test_subject(plan_for, tmp_path, monkeypatch):
@@ -239,7 +240,7 @@ def test_run_id_follows_all_that_decides_the_numbers(plan_for, tmp_path):
 
 
 def test_method_that_cannot_do_the_task_refuses_with_its_reason(decide, tmp_path):
-    with pytest.raises(UsageError, match="late_fusion: refuses synth_3fold"):
+    with pytest.raises(UsageError, match="late_fusion: does not support synth_3fold"):
         decide(tmp_path, "late_fusion", modalities=["visual"])
 
 

@@ -25,7 +25,7 @@ CPU = DeviceChoice("cpu", 1, "a test")
 def here(jobs, choice, report):
     """Folds in this process: quick, and visible to monkeypatches."""
     for job in jobs:
-        trial_module.train_fold(job.plan, job.fold, choice.kind, 0, lambda event, job=job: report(job, event))
+        trial_module.train_fold(job.config, job.fold, choice.kind, 0, lambda event, job=job: report(job, event))
 
 
 def address(kind: str, folder: Path) -> str:
@@ -68,7 +68,7 @@ def test_a_search_begins_with_the_preset_so_its_best_is_no_worse(search_for, tmp
     monkeypatch.setattr(trial_module, "run_jobs", here)
     search = search_for(folds=(1,), fixed={"epochs": 1, "learning_rate": 0.005}, preset="tiny")
     first = run(search, address(kind, tmp_path), 1).trials[0]
-    preset = search.base.recipe
+    preset = search.base_config.recipe
     inside = {name: preset[name] for name in first.params if name in search.space.check_contains(preset)}
     assert inside and {name: first.params[name] for name in inside} == inside
     assert run(search, address(kind, tmp_path), 3).best_value >= first.value
@@ -198,7 +198,7 @@ def test_a_study_that_mlflow_did_not_get_is_sent_later(search_for, tmp_path, mon
     run(search, address("sqlite", tmp_path), 1, after=Tracking(search.folder, said.append, "http://127.0.0.1:9").send)
     assert len(said) == 1 and "`aubench track sync` sends it later" in said[0]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    done = call("track", "sync", "--runs", search.base.runs)
+    done = call("track", "sync", "--runs", search.base_config.runs)
     assert (done.code, done.err) == (0, "") and done.out.endswith(": sent 1 trial\n")
     client = MlflowClient(tracking_uri=uri)
     assert len(client.search_runs([client.get_experiment_by_name("aubench/synth_3fold").experiment_id])) == 2

@@ -28,13 +28,13 @@ def here(monkeypatch):
 
     def launch(jobs, choice, report):
         for job in jobs:
-            train_fold(job.plan, job.fold, choice.kind, 0, lambda event, job=job: report(job, event))
+            train_fold(job.config, job.fold, choice.kind, 0, lambda event, job=job: report(job, event))
 
     monkeypatch.setattr(trial_module, "run_jobs", launch)
 
 
 def attempt(search, trial):
-    return TrialRunner(search, search.plan(search.space.draw(trial)), trial, CPU)
+    return TrialRunner(search, search.trial_config(search.space.draw(trial)), trial, CPU)
 
 
 def test_value_is_the_mean_of_the_folds_and_every_epoch_is_told(search_for, script):
@@ -93,9 +93,9 @@ def test_a_stopped_trial_goes_on_and_tells_the_same(search_for, script, monkeypa
 
 def test_equal_recipes_share_their_folder_and_unequal_do_not(search_for):
     search = search_for()
-    first = search.plan({"learning_rate": 1e-3})
-    assert search.plan({"learning_rate": 1e-3}).folder == first.run_dir
-    assert search.plan({"learning_rate": 2e-3}).folder != first.run_dir
+    first = search.trial_config({"learning_rate": 1e-3})
+    assert search.trial_config({"learning_rate": 1e-3}).folder == first.run_dir
+    assert search.trial_config({"learning_rate": 2e-3}).folder != first.run_dir
     assert search_for(name="other").plan({"learning_rate": 1e-3}).folder != first.run_dir
     assert first.run_dir.is_relative_to(search.folder)
 
@@ -112,7 +112,7 @@ def test_no_trial_reads_an_image_of_a_test_subject(search_for, script, monkeypat
 
     monkeypatch.setattr(Store, "read", guarded)
     for fold in (1, 2):
-        test = search.base.protocol.test_subjects(fold)
+        test = search.base_config.protocol.test_subjects(fold)
         attempt(search_for(folds=(fold,), name=f"fold{fold}"), script()).run()
     assert read
 
@@ -121,7 +121,7 @@ def test_a_trial_ends_where_no_test_image_can_be_read_and_a_run_does_not(search_
     store = StoreRef.from_store(Store(store_without_test_images))
     search = search_for(folds=(1,), store=store)
     assert attempt(search, script()).run() > 0
-    plan = RunConfig(**{field.name: getattr(search.base, field.name) for field in fields(RunConfig)})
+    plan = RunConfig(**{field.name: getattr(search.base_config, field.name) for field in fields(RunConfig)})
     with pytest.raises(DataError, match="cannot be read"):
         run_fold(plan, 1, "cpu", 0, lambda event: None)
 
@@ -133,20 +133,20 @@ def test_who_tries_to_reach_the_test_role_from_a_trial_cannot(search_for, script
     search, seen = search_for(folds=(1,)), []
     original = fold_module._train
 
-    def greedy(place, roles, before):
-        seen.append((place.data, roles))
-        return original(place, roles, before)
+    def greedy(config, context, split, pretrained):
+        seen.append((context.data, split))
+        return original(config, context, split, pretrained)
 
-    monkeypatch.setattr(fold_module, "_trained", greedy)
+    monkeypatch.setattr(fold_module, "_train", greedy)
     attempt(search, script()).run()
     data, roles = seen[0]
-    whole = ProtocolDataset(Store(search.base.store.path), search.base.protocol)
+    whole = ProtocolDataset(Store(search.base_config.store.path), search.base_config.protocol)
     test = whole.split(1, validation=True).test
     assert len(test) and not len(roles.test)
     assert (whole.labels[test] >= 0).any() and (data.labels[test] == -1).all()
-    assert not len(data.rows_of(search.base.protocol.test_subjects(1)))
+    assert not len(data.labelled_rows(search.base_config.protocol.test_subjects(1)))
     assert (data.store.frames.iloc[test][[f"AU{au}" for au in data.store.aus]] == -1).all(axis=None)
-    for modality in search.base.task.modalities:
+    for modality in search.base_config.task.modalities:
         data.store.read(modality, roles.train[:2])
         with pytest.raises(DataError, match="out of reach"):
             data.store.read(modality, test[:1])
@@ -167,4 +167,4 @@ def test_trials_share_their_pretrained_weights(search_for, script):
         one.run()
         costs.append(one.cost())
     assert costs[0]["pretraining"] == costs[1]["pretraining"] != {}
-    assert len(list((search.base.runs / "pretrained").rglob("pretraining.json"))) == 1
+    assert len(list((search.base_config.runs / "pretrained").rglob("pretraining.json"))) == 1

@@ -1,0 +1,112 @@
+"""Evaluation of a finished fold under test conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from filelock import FileLock
+
+from aubench.core.conditions import Condition
+from aubench.core.method import Method
+from aubench.core.task import Modality
+from aubench.data import clips, loader
+from aubench.data.splits import ProtocolDataset, Rows
+from aubench.data.transforms import center_crop
+from aubench.evaluation import inference
+from aubench.evaluation.corruptions import FrameNoise, Means
+from aubench.evaluation.multi_condition import MultiConditionPredictor
+from aubench.results import histograms
+from aubench.runs import condition_scores, devices, loading
+from aubench.runs.condition_scores import ConditionScores
+from aubench.runs.config import RunConfig
+from aubench.runs.events import ConditionsEvaluated, Event
+
+MEAN_FRAMES = 2000
+"""Maximum number of training frames, evenly spread, for a mean image."""
+
+
+def evaluate_fold(
+    config: RunConfig,
+    fold: int,
+    kind: str,
+    index: int,
+    report: Callable[[Event], None],
+    conditions: Sequence[Condition],
+) -> None:
+    """Evaluate a finished fold under the conditions that it lacks.
+
+    Args:
+        config: The run.
+        fold: Number of the fold.
+        kind: Kind of device.
+        index: Index of the device among those of its kind.
+        report: Callback for the event at the end.
+        conditions: Conditions without ``clean``.
+    """
+    with FileLock(config.fold_dir(fold) / ".lock"):
+        missing = condition_scores.missing_conditions(config, fold, conditions)
+        if missing:
+            if kind == "cpu":
+                torch.set_num_threads(1)
+            scores: ConditionScores | None = condition_scores.save(
+                config, fold, _evaluate(config, fold, missing, kind, index)
+            )
+        else:
+            scores = condition_scores.read(config, fold)
+    report(ConditionsEvaluated(scores, len(missing)))
+
+
+def _evaluate(config: RunConfig, fold: int, conditions: list[Condition], kind: str, index: int) -> ConditionScores:
+    data, split = config.load_data(fold)
+    fabric = devices.fabric_for(kind, index, config.precision)
+    method = loading.load_method(config, fold)
+    devices.move_to_device(method, fabric)
+    means = mean_images(conditions, data, split.train, method, fabric.device)
+    predictor = MultiConditionPredictor(method, conditions, means, fabric.autocast)
+    labels = data.labels[split.test]
+    count_tables, histogram_tables = [], []
+    for condition, probs in zip(
+        conditions, predict(predictor, data, split.test, config.seed, fabric.device), strict=True
+    ):
+        count_tables.append(inference.count_table(probs, data, split.test, fold=fold, condition=condition))
+        histogram_tables.append(
+            histograms.of_predictions(probs, labels, config.protocol.aus, condition=str(condition), fold=fold)
+        )
+    return ConditionScores(tuple(map(str, conditions)), pd.concat(count_tables), pd.concat(histogram_tables))
+
+
+def predict(
+    predictor: MultiConditionPredictor, data: ProtocolDataset, rows: Rows, seed: int, device: torch.device
+) -> list[inference.Probabilities]:
+    """Predict probabilities (N, A) of frames under each condition of a predictor.
+
+    Args:
+        predictor: Method and conditions.
+        data: Data set with the frames.
+        rows: Rows of the frames, ascending (N).
+        seed: Seed of the run, from which the noise is derived.
+        device: Device of the method.
+    """
+    probs = np.zeros((len(predictor.conditions), len(rows), len(data.protocol.aus)), np.float32)
+    for batch in inference.iter_batches(predictor.method, data, rows, device):
+        noise = FrameNoise(seed, data.names(clips.image_rows(batch.rows).ravel()))
+        probs[:, batch.positions] = predictor.predict_all(batch.images, noise).numpy()[:, batch.valid]
+    return list(probs)
+
+
+def mean_images(
+    conditions: Sequence[Condition], data: ProtocolDataset, rows: Rows, method: Method, device: torch.device
+) -> Means | None:
+    """Compute the mean centre crop of each modality over training frames; None if no condition needs it."""
+    if all(condition.corruption.kind != "mean" for condition in conditions):
+        return None
+    recipe, modalities = method.recipe, method.task.modalities
+    spread = rows[np.linspace(0, len(rows) - 1, min(MEAN_FRAMES, len(rows))).astype(np.int64)]
+    sums: dict[Modality, torch.Tensor] = {}
+    for batch in loader.iter_batches(data, modalities, loader.split_batches(spread, inference.BATCH)):
+        for modality, view in center_crop(batch.images, recipe.image_size, recipe.crop).items():
+            sums[modality] = sums.get(modality, 0) + view.double().sum(0)
+    return {modality: (total / len(spread)).float().to(device) for modality, total in sums.items()}

@@ -1,0 +1,63 @@
+"""Events that the process of a fold sends to the process that started it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aubench.core.errors import AubenchError
+from aubench.runs.condition_scores import ConditionScores
+from aubench.runs.fold_result import FoldResult
+from aubench.training.state import EpochFinished
+
+
+@dataclass(frozen=True)
+class FoldFinished:
+    """The end of a fold's training and test.
+
+    Attributes:
+        result: Its result; None where another process had finished the fold already.
+        epochs: Number of trained epochs.
+    """
+
+    result: FoldResult | None
+    epochs: int
+
+
+@dataclass(frozen=True)
+class ConditionsEvaluated:
+    """The end of a fold's evaluation under test conditions.
+
+    Attributes:
+        scores: All conditions under which the fold has been evaluated so far.
+        count: Number of conditions evaluated by this job.
+    """
+
+    scores: ConditionScores | None
+    count: int
+
+
+@dataclass(frozen=True)
+class RunFailed:
+    """The failure of a run while other runs go on.
+
+    Attributes:
+        reason: Error message.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class JobFailed:
+    """The error that ended a job's process.
+
+    Attributes:
+        error: The error.
+    """
+
+    error: AubenchError
+
+
+__all__ = ["ConditionsEvaluated", "EpochFinished", "Event", "FoldFinished", "JobFailed", "RunFailed"]
+
+Event = EpochFinished | FoldFinished | ConditionsEvaluated | RunFailed | JobFailed

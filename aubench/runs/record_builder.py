@@ -1,0 +1,159 @@
+"""Record of a run, built from the results of its folds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+
+from aubench.core.conditions import Condition
+from aubench.data.splits import ProtocolDataset
+from aubench.data.store import Store
+from aubench.evaluation import flops
+from aubench.metrics import scores
+from aubench.results import counts
+from aubench.results import record as record_file
+from aubench.results.record import Record, RecordInfo
+from aubench.results.run_folder import RECORD_DIR, RESULT, RUN_FILE
+from aubench.runs import condition_scores
+from aubench.runs.condition_scores import ConditionScores
+from aubench.runs.config import RunConfig
+from aubench.runs.fold_result import FoldResult
+
+
+def finished_folds(config: RunConfig) -> list[int]:
+    """List the numbers of the folds that have a result."""
+    numbers = range(1, len(config.protocol.folds) + 1)
+    return [fold for fold in numbers if (config.fold_dir(fold) / RESULT).exists()]
+
+
+def record_is_current(config: RunConfig, conditions: Sequence[Condition] = ()) -> bool:
+    """Return whether the run's record has all finished folds and all of ``conditions``."""
+    path = config.run_dir / RECORD_DIR / record_file.FILE
+    if not path.exists():
+        return False
+    info = RecordInfo.parse(path.read_bytes(), where=path)
+    has_folds = [fold.fold for fold in info.folds] == finished_folds(config)
+    return has_folds and set(map(str, conditions)) <= set(info.conditions)
+
+
+def write_record(
+    config: RunConfig,
+    results: Mapping[int, FoldResult] | None = None,
+    evaluated: Mapping[int, ConditionScores | None] | None = None,
+) -> Record | None:
+    """Write the record of a run's finished folds; None if no fold is finished.
+
+    Processes that finish folds of the same run take turns, so that the last record has all folds.
+
+    Args:
+        config: The run.
+        results: Results of folds that this process already holds; those of other folds are read from their files.
+        evaluated: Likewise for scores under test conditions.
+    """
+    results, evaluated = results or {}, evaluated or {}
+    with FileLock(config.run_dir / ".record.lock"):
+        folds = finished_folds(config)
+        if not folds:
+            return None
+        fold_results = [results.get(fold) or FoldResult.load(config.fold_dir(fold)) for fold in folds]
+        scored = [evaluated[fold] if fold in evaluated else condition_scores.read(config, fold) for fold in folds]
+        record = _build(config, fold_results, scored)
+        record.write(config.run_dir / RECORD_DIR)
+        return record
+
+
+def _build(config: RunConfig, results: Sequence[FoldResult], evaluated: Sequence[ConditionScores | None]) -> Record:
+    conditions = _common_conditions(evaluated)
+    count_tables = [result.counts for result in results]
+    histogram_tables = [result.histograms for result in results]
+    for scored in evaluated:
+        if scored is not None:
+            count_tables.append(scored.counts[scored.counts["condition"].isin(conditions)])
+            histogram_tables.append(scored.histograms[scored.histograms["condition"].isin(conditions)])
+    fields = _record_fields(config, [result.summary for result in results])
+    fields["conditions"] = [counts.CLEAN, *conditions]
+    return Record.create(fields, pd.concat(count_tables), pd.concat(histogram_tables))
+
+
+def _common_conditions(evaluated: Sequence[ConditionScores | None]) -> tuple[str, ...]:
+    """Return the conditions of every fold, in the order of the first fold."""
+    first, *others = evaluated
+    if first is None:
+        return ()
+    return tuple(c for c in first.conditions if all(other is not None and c in other.conditions for other in others))
+
+
+def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[str, Any]:
+    run = json.loads((config.run_dir / RUN_FILE).read_text())
+    environment, *other_environments = _unique(_fold_environment(summary, run, config) for summary in summaries)
+    initial = config.recipe_model.pretraining_sources()
+    return {
+        "run": config.run_id,
+        "protocol": {
+            "name": config.protocol.name,
+            "version": config.protocol.version,
+            "digest": config.protocol.digest,
+            "modalities": list(config.protocol.modalities),
+            "aus": list(config.protocol.aus),
+            "fold_count": len(config.protocol.folds),
+        },
+        "dataset": {
+            "name": config.store.dataset,
+            "version": config.store.version,
+            "digest": config.store.digest,
+            **(summaries[0].get("data") or _data_facts(config)),
+        },
+        "method": run["method"],
+        "preset": config.preset,
+        "recipe": config.recipe,
+        "overrides": config.overrides,
+        "seed": config.seed,
+        "selection": config.selection,
+        "threshold": config.protocol.threshold,
+        "pretraining": [
+            *({"stage": "initialisation", "source": s.source, "datasets": list(s.datasets)} for s in initial),
+            *(source for summary in summaries for source in summary["pretraining"]),
+        ],
+        "search": config.search or {"trials": 0},
+        "compute": flops.count_flops(config.entry.method_class, config.task, config.recipe_model).model_dump(
+            mode="json"
+        ),
+        "speed": {
+            name: scores.mean([summary[name] for summary in summaries])
+            for name in ("train_frames_per_s", "inference_frames_per_s")
+        },
+        "time": {"started": run["started"], "seconds": sum(summary["seconds"] for summary in summaries)},
+        **environment,
+        "other_environments": other_environments,
+        "folds": [_fold_info(summary) for summary in summaries],
+    }
+
+
+def _data_facts(config: RunConfig) -> dict[str, Any]:
+    """Return the frames, labelled frames and variant of the data, for results of earlier versions that lack them."""
+    data = ProtocolDataset(Store(config.store.path), config.protocol)
+    return {"frames": len(data.store.frames), "labelled": data.count, "variant": data.variant}
+
+
+def _fold_environment(summary: dict[str, Any], run: dict[str, Any], config: RunConfig) -> dict[str, Any]:
+    """Return the environment in which the fold finished.
+
+    Results of earlier versions have none; the environment in ``run.json`` stands in.
+    """
+    if "made" in summary:
+        return dict(summary["made"])
+    device = run["device"] | {"threads": summary["threads"], "precision": config.precision}
+    return {"device": device, "packages": run["packages"], "git": run["git"]}
+
+
+def _unique(environments: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({json.dumps(environment, sort_keys=True): environment for environment in environments}.values())
+
+
+def _fold_info(summary: dict[str, Any]) -> dict[str, Any]:
+    copied = ("fold", "frames", "epochs", "best_epoch", "checkpoint", "train_prevalence")
+    return {**{key: summary[key] for key in copied}, **summary["subjects"]}
