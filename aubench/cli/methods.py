@@ -30,7 +30,8 @@ def methods(
     from aubench.papers import method_reference
 
     if page is not None:
-        atomic.write_text(page, method_reference.page(registry.builtin_methods()))
+        with atomic.atomic_write(page) as file:  # fails before the page is computed if it cannot be written
+            file.write(method_reference.page(registry.builtin_methods()).encode())
     else:
         _print(list_methods(), form, parameters=lambda count: f"{count / 1e6:.1f} M")
 
