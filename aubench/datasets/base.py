@@ -91,9 +91,9 @@ class Dataset(ABC):
         """Write the store. A repeated call resumes an interrupted one.
 
         Args:
-            source: Folder of the delivered files; None if ``needs_source`` is false.
+            source: Argument of :meth:`sequences`.
             store_path: Folder of the new store.
-            options: Instance of ``Options``.
+            options: Argument of :meth:`sequences`.
             progress: Called with the numbers of finished and of all sequences.
 
         Raises:
@@ -146,40 +146,24 @@ class Dataset(ABC):
 
 
 class RenderedFrame(NamedTuple):
-    """A frame of a rendered data set.
-
-    Attributes:
-        subject: Name of the subject.
-        sequence: Name of the sequence.
-        number: Number of the frame.
-        labels: int8 (A) in the order of ``aus``.
-        images: uint8 (H, W, C) by modality.
-    """
+    """A frame of a rendered data set."""
 
     subject: str
     sequence: str
     number: int
-    labels: np.ndarray
-    images: Mapping[Modality, np.ndarray]
+    labels: np.ndarray  # int8 (A) in the order of ``aus``
+    images: Mapping[Modality, np.ndarray]  # uint8 (H, W, C) by modality
 
 
 class RenderedDataset(Dataset):
-    """A data set whose images are rendered, on demand and without a source.
-
-    Attributes:
-        example_subjects: Subjects of the contact sheet.
-    """
+    """A data set whose images are rendered, on demand and without a source."""
 
     needs_source = False
-    example_subjects: ClassVar[tuple[str, ...]]
+    example_subjects: ClassVar[tuple[str, ...]]  # subjects of the contact sheet
 
     @abstractmethod
     def render_face(self, subject: str, aus: Mapping[int, float], size: int) -> Mapping[Modality, np.ndarray]:
-        """Render a subject's face; ``aus`` holds intensities in [0, 1].
-
-        Returns:
-            uint8 (H, W, C) by modality.
-        """
+        """Render a subject's face, uint8 (H, W, C) by modality; ``aus`` holds intensities in [0, 1]."""
 
     @abstractmethod
     def render_frame(self, index: int, size: int) -> RenderedFrame:

@@ -21,19 +21,12 @@ from aubench.datasets.bp4d.meshes import read_obj
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """ImageOptions that decide the images.
+    """Options that decide the images."""
 
-    Attributes:
-        size: Height and width of every image.
-        offset: Photo number minus frame number, or ``auto``.
-        depth: Whether to project meshes.
-        landmarks: Folder of the delivered 49-point files; None for the face detector.
-    """
-
-    size: int
-    offset: Offset
-    depth: bool
-    landmarks: Path | None
+    size: int  # height and width of every image
+    offset: Offset  # photo number minus frame number, or ``auto``
+    depth: bool  # whether to project meshes
+    landmarks: Path | None  # folder of the delivered 49-point files; None for the face detector
 
 
 def extract(recording: Recording, options: ImageOptions) -> Sequence:

@@ -18,19 +18,12 @@ _END = b"\xff\xd9"
 
 @dataclass(frozen=True)
 class Photo:
-    """A complete JPEG in memory, not yet decoded.
+    """A complete JPEG in memory, not yet decoded."""
 
-    Attributes:
-        path: Path of the file.
-        data: Bytes of the file.
-        height: Pixels from top to bottom.
-        width: Pixels from left to right.
-    """
-
-    path: Path
-    data: bytes
-    height: int
-    width: int
+    path: Path  # path of the file
+    data: bytes  # bytes of the file
+    height: int  # pixels from top to bottom
+    width: int  # pixels from left to right
 
     @staticmethod
     def read(path: Path) -> Photo:

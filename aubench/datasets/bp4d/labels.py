@@ -21,15 +21,10 @@ _AGAIN = "copy the file from the delivery again"
 
 @dataclass(frozen=True)
 class LabelFile:
-    """Content of a label CSV.
+    """Content of a label CSV."""
 
-    Attributes:
-        frames: (N,) ascending frame numbers as written.
-        labels: (N, len(AUS)) int8: 1 present, 0 absent, -1 unknown (code 9, or an AU without a column).
-    """
-
-    frames: np.ndarray
-    labels: np.ndarray
+    frames: np.ndarray  # (N,) ascending frame numbers as written
+    labels: np.ndarray  # (N, len(AUS)) int8: 1 present, 0 absent, -1 unknown (code 9, or an AU without a column)
 
 
 def read_label_file(path: Path) -> LabelFile:

@@ -35,38 +35,23 @@ _LAYOUT = "expected Sequences(2D+3D)/F001/T1/0000.jpg and AUCoding/AU_OCC/F001_T
 
 @dataclass(frozen=True)
 class Recording:
-    """Files of one subject performing one task.
+    """Files of one subject performing one task."""
 
-    Attributes:
-        subject: Name such as F001.
-        sequence: Name such as T1.
-        photos: Photo files by the number in their name.
-        meshes: Mesh files by the number in their name.
-        label_file: Label file, if there is one.
-        unnumbered_files: Names of photos and meshes that are not a number.
-    """
-
-    subject: str
-    sequence: str
-    photos: dict[int, Path]
-    meshes: dict[int, Path]
-    label_file: Path | None
-    unnumbered_files: tuple[str, ...] = ()
+    subject: str  # name such as F001
+    sequence: str  # name such as T1
+    photos: dict[int, Path]  # photo files by the number in their name
+    meshes: dict[int, Path]  # mesh files by the number in their name
+    label_file: Path | None  # label file, if there is one
+    unnumbered_files: tuple[str, ...] = ()  # names of photos and meshes that are not a number
 
 
 @dataclass(frozen=True)
 class Instant:
-    """A photo with its frame number and mesh.
+    """A photo with its frame number and mesh."""
 
-    Attributes:
-        frame: Number in the label file.
-        photo: Path of the photo.
-        mesh: Path of the mesh, if there is one.
-    """
-
-    frame: int
-    photo: Path
-    mesh: Path | None
+    frame: int  # number in the label file
+    photo: Path  # path of the photo
+    mesh: Path | None  # path of the mesh, if there is one
 
 
 def find_recordings(source: Path) -> list[Recording]:

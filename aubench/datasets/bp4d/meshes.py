@@ -28,19 +28,12 @@ _ERRORS = {
 
 @dataclass(frozen=True)
 class Mesh:
-    """A triangle mesh.
+    """A triangle mesh."""
 
-    Attributes:
-        vertices: (V, 3) float64, in the unit of the file (BP4D: mm).
-        texture: (T, 2) float64 u and v; T is 0 if the file has none.
-        triangles: (N, 3) int32 rows of ``vertices``.
-        texture_triangles: (N, 3) int32 rows of ``texture``; -1 if the file has none.
-    """
-
-    vertices: np.ndarray
-    texture: np.ndarray
-    triangles: np.ndarray
-    texture_triangles: np.ndarray
+    vertices: np.ndarray  # (V, 3) float64, in the unit of the file (BP4D: mm)
+    texture: np.ndarray  # (T, 2) float64 u and v; T is 0 if the file has none
+    triangles: np.ndarray  # (N, 3) int32 rows of ``vertices``
+    texture_triangles: np.ndarray  # (N, 3) int32 rows of ``texture``; -1 if the file has none
 
 
 def read_obj(path: Path) -> Mesh:

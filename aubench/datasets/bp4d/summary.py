@@ -15,33 +15,19 @@ from aubench.data.store import Store
 
 @dataclass(frozen=True)
 class PrepareSummary:
-    """Counts of a prepared store.
+    """Counts of a prepared store."""
 
-    Attributes:
-        store: Folder of the store.
-        subjects: Subjects with at least one frame.
-        sequences: Sequences with at least one frame.
-        frames: All frames.
-        labelled: Coded frames.
-        without_face: Photos without a detected face, whose crop is interpolated.
-        without_mesh: Frames without a depth map.
-        unknown: Labelled frames with an unknown code, by AU.
-        offsets: Sequences by photo number minus frame number.
-        skipped: Number of rows of ``skipped_file``.
-        skipped_file: List of skipped frames and files, with reasons.
-    """
-
-    store: Path
-    subjects: int
-    sequences: int
-    frames: int
-    labelled: int
-    without_face: int
-    without_mesh: int
-    unknown: dict[int, int]
-    offsets: dict[int, int]
-    skipped: int
-    skipped_file: Path
+    store: Path  # folder of the store
+    subjects: int  # subjects with at least one frame
+    sequences: int  # sequences with at least one frame
+    frames: int  # all frames
+    labelled: int  # coded frames
+    without_face: int  # photos without a detected face, whose crop is interpolated
+    without_mesh: int  # frames without a depth map
+    unknown: dict[int, int]  # labelled frames with an unknown code, by AU
+    offsets: dict[int, int]  # sequences by photo number minus frame number
+    skipped: int  # number of rows of ``skipped_file``
+    skipped_file: Path  # list of skipped frames and files, with reasons
 
     @staticmethod
     def from_store(store: Store, aus: Sequence[int]) -> PrepareSummary:

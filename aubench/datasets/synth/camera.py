@@ -93,17 +93,11 @@ def _light(view: View, turn: np.ndarray, z: np.ndarray, rgb: np.ndarray) -> None
 
 
 class Shot(NamedTuple):
-    """The three images of one frame, uint8.
+    """The three images of one frame, uint8."""
 
-    Attributes:
-        visual: (H, W, 3).
-        depth: (H, W, 1): 130 grey levels per face unit, nearer is brighter, 0 is background.
-        thermal: (H, W, 1): 15 grey levels per degree Celsius, 0 at 20.
-    """
-
-    visual: np.ndarray
-    depth: np.ndarray
-    thermal: np.ndarray
+    visual: np.ndarray  # (H, W, 3)
+    depth: np.ndarray  # (H, W, 1): 130 grey levels per face unit, nearer is brighter, 0 is background
+    thermal: np.ndarray  # (H, W, 1): 15 grey levels per degree Celsius, 0 at 20
 
 
 def shoot(view: View, key: int, surface: Surface, shot: Shot) -> None:

@@ -15,19 +15,12 @@ from aubench.datasets.synth.identity import Identity
 
 
 class AppearanceState(NamedTuple):
-    """State of a face apart from its AUs, as columns of an array.
+    """State of a face apart from its AUs, as columns of an array."""
 
-    Attributes:
-        gaze_u: Gaze to the image's right, in face units.
-        gaze_v: Gaze downwards, in face units.
-        blink: Closing of the lids in a blink, in [0, 1].
-        breath: Warmth of the breath at the nostrils, in degrees.
-    """
-
-    gaze_u: float = 0.0
-    gaze_v: float = 0.0
-    blink: float = 0.0
-    breath: float = 0.0
+    gaze_u: float = 0.0  # gaze to the image's right, in face units
+    gaze_v: float = 0.0  # gaze downwards, in face units
+    blink: float = 0.0  # closing of the lids in a blink, in [0, 1]
+    breath: float = 0.0  # warmth of the breath at the nostrils, in degrees
 
 
 class _Tables(NamedTuple):

@@ -13,19 +13,12 @@ REACH = 1.32
 
 
 class Surface(NamedTuple):
-    """A head as maps over a grid of G × G cells, row = v, column = u, all float64.
+    """A head as maps over a grid of G × G cells, row = v, column = u, all float64."""
 
-    Attributes:
-        z: (G, G) height towards the camera in face units.
-        rgb: (3, G, G) linear reflectance in [0, 1].
-        heat: (G, G) degrees Celsius.
-        solid: (G, G) share of the cell that is head rather than background, in [0, 1].
-    """
-
-    z: np.ndarray
-    rgb: np.ndarray
-    heat: np.ndarray
-    solid: np.ndarray
+    z: np.ndarray  # (G, G) height towards the camera in face units
+    rgb: np.ndarray  # (3, G, G) linear reflectance in [0, 1]
+    heat: np.ndarray  # (G, G) degrees Celsius
+    solid: np.ndarray  # (G, G) share of the cell that is head rather than background, in [0, 1]
 
 
 def blank(size: int) -> Surface:

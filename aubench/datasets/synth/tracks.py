@@ -51,23 +51,14 @@ _SLOT = 0.4  # seconds
 
 @dataclass(frozen=True)
 class Track:
-    """Course of a sequence of F frames.
+    """Course of a sequence of F frames."""
 
-    Attributes:
-        level: (F, 12) intensity of each AU in [0, 1].
-        flow: (F, 12) blood flow, which lags behind the intensity.
-        labels: (F, 12) int8: 1 present, 0 absent, -1 not coded.
-        labelled: (F,) whether the frame is coded.
-        states: (F, 4) columns of :class:`aubench.datasets.synth.expression.AppearanceState`.
-        views: F views.
-    """
-
-    level: Floats
-    flow: Floats
-    labels: NDArray[np.int8]
-    labelled: NDArray[np.bool_]
-    states: Floats
-    views: tuple[View, ...]
+    level: Floats  # (F, 12) intensity of each AU in [0, 1]
+    flow: Floats  # (F, 12) blood flow, which lags behind the intensity
+    labels: NDArray[np.int8]  # (F, 12) int8: 1 present, 0 absent, -1 not coded
+    labelled: NDArray[np.bool_]  # (F,) whether the frame is coded
+    states: Floats  # (F, 4) columns of :class:`aubench.datasets.synth.expression.AppearanceState`
+    views: tuple[View, ...]  # f views
 
     def only(self, frames: list[int]) -> Track:
         """Return the track of some of the frames."""
