@@ -55,7 +55,7 @@ app.add_typer(plot.app, name="plot")
 app.add_typer(track.app, name="track")
 
 _EXTRAS = {"cv2", "filelock", "h5py", "jaxtyping", "lightning_fabric", "matplotlib", "mlflow", "numba", "optuna"}
-_EXTRAS |= {"pyarrow", "safetensors", "timm", "torch", "torchmetrics"}
+_EXTRAS |= {"pyarrow", "safetensors", "timm", "torch"}
 """Top-level modules that only extras install."""
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -70,21 +70,11 @@ def predict_probabilities(sealed: Predictor, data: ProtocolDataset, rows: Rows, 
     return found
 
 
-def confusion_counts(found: Probabilities, labels: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
-    """TP, FP, FN, TN per AU (A, 4) at the threshold 0.5; unknown labels count nowhere."""
-    from torchmetrics.functional.classification import multilabel_stat_scores
-
-    if not len(found):
-        return np.zeros((labels.shape[1], 4), np.int64)
-    cells: Tensor = multilabel_stat_scores(
-        torch.from_numpy(found),
-        torch.from_numpy(labels.astype(np.int64)),
-        num_labels=labels.shape[1],
-        threshold=0.5,
-        average=None,
-        ignore_index=-1,
-    )
-    return cells.numpy()[:, [0, 1, 3, 2]]  # torchmetrics gives TP, FP, TN, FN, support
+def confusion_counts(probs: Probabilities, labels: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+    """Count TP, FP, FN and TN per AU (A, 4) at the threshold 0.5. Unknown labels (-1) are not counted."""
+    predicted, present, absent = probs > 0.5, labels == 1, labels == 0
+    cells = (predicted & present, predicted & absent, ~predicted & present, ~predicted & absent)
+    return np.stack([cell.sum(axis=0) for cell in cells], axis=1)
 
 
 def count_table(

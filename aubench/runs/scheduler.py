@@ -25,7 +25,7 @@ from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.events import Event, JobFailed, RunFailed
 
-_PRELOAD = ["aubench.runs.fold", "aubench.methods._modules.backbones", "lightning_fabric", "torchmetrics", "timm"]
+_PRELOAD = ["aubench.runs.fold", "aubench.methods._modules.backbones", "lightning_fabric", "timm"]
 _KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
 """Settings of glibc. Returning freed memory to the system between training steps costs up to a sixth of the time."""
 
