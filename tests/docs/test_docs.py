@@ -1,5 +1,6 @@
 """Claims of README and docs: links, commands, snippets, the example method, records and descriptions."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -255,3 +256,19 @@ def test_every_method_and_command_is_in_the_documentation():
 def leaves(command, path: str) -> list[str]:
     inner = subcommands(command)
     return [leaf for word in inner for leaf in leaves(inner[word], f"{path} {word}")] or [path]
+
+
+PLACEHOLDERS = (
+    r"'[^']*'|…|[();]|: |\b(?:synth_3fold|bp4d|cuda|depth|resnet18|fold|tables|protocol\.digest|record\.json|\d+)\b"
+)
+
+
+def test_the_messages_in_troubleshooting_exist():
+    sources = [path.read_text() for top in ("aubench", "methods") for path in (ROOT / top).rglob("*.py")]
+    strings = (node.value for text in sources for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant))
+    literals = "\n".join(value for value in strings if isinstance(value, str))
+    rows = re.findall(r"^\| (`.*?`) \| ", (ROOT / "docs/troubleshooting.md").read_text(), re.MULTILINE)
+    messages = [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
+    assert len(messages) > 60
+    parts = {message: [part.strip(" ,.") for part in re.split(PLACEHOLDERS, message)] for message in messages}
+    assert [message for message, words in parts.items() if [word for word in words if word not in literals]] == []
