@@ -79,6 +79,13 @@ def test_every_finished_run_is_evaluated_once_and_told_the_same_twice(asked, cal
     estimate = 100 * summary_of(found).f1_mean
     assert float(rows[1].split(",")[2]) == pytest.approx(estimate, abs=0.051)
 
+    objects = asked("--noise", "0.2", "--method", "cam", "--format", "json", "--out", "objects")
+    assert (objects.code, objects.err) == (0, ""), objects.err
+    scores = json.loads(Path("objects/robustness.json").read_text())
+    assert len(scores) == 6 * 13 and {row["condition"] for row in scores} >= {"clean", "noise:all:0.2"}
+    assert 100 * scores[12]["f1"] == pytest.approx(estimate, abs=1e-4) and scores[12]["au"] == "mean"
+    assert Path("objects/robustness.json").read_text() in objects.out
+
     added = call("leaderboard", "add", "runs")
     assert added.code == 0, added.err
     assert call("leaderboard", "build").code == call("leaderboard", "check").code == 0
