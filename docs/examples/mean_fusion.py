@@ -1,4 +1,4 @@
-"""Mean fusion: a small CNN for each modality, and the mean of their answers."""
+"""Mean fusion: a small CNN for each modality, and the mean of their probabilities."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -10,14 +10,14 @@ from aubench import BranchedMethod, Fidelity, MethodCard, Modality, Recipe, Task
 
 
 class MeanFusionRecipe(Recipe):
-    """What every recipe has, and one thing more."""
+    """Recipe of mean fusion."""
 
     presets: ClassVar = {"tiny": {"learning_rate": 2e-3}}
     width: int = 16
 
 
 class MeanFusion(BranchedMethod):
-    """Three convolutions and a linear layer on a 6 by 6 grid for each modality; their probabilities are averaged."""
+    """Three convolutions and a linear layer on a 6 by 6 grid per modality, with averaged probabilities."""
 
     Recipe = MeanFusionRecipe
     card = MethodCard(title="Mean fusion", paper="None: the example of docs/add-a-method.md", fidelity=Fidelity.EXACT)
