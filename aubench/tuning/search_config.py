@@ -33,8 +33,8 @@ class TrialConfig(RunConfig):
     study: str = ""
 
     @property
-    def folder(self) -> Path:
-        """The trial's folder; equal recipes share it, so that one that was stopped goes on where it was."""
+    def run_dir(self) -> Path:
+        """Folder of the trial. Trials with equal recipes share it, so that an interrupted trial resumes."""
         return self.runs / STUDIES / self.study / "trials" / self.run_id
 
 

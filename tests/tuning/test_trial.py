@@ -41,13 +41,13 @@ def test_value_is_the_mean_of_the_folds_and_every_epoch_is_told(search_for, scri
     search, trial = search_for(), script()
     one = attempt(search, trial)
     value = one.run()
-    folds = [json.loads((one.plan.fold_dir(f) / "validation.json").read_text())["f1"] for f in (1, 2)]
+    folds = [json.loads((one.config.fold_dir(f) / "validation.json").read_text())["f1"] for f in (1, 2)]
     assert value == pytest.approx(np.mean(folds))
     assert [step for step, _ in trial.told] == [1, 2, 3, 4]
     assert trial.told[1][1] == pytest.approx(folds[0]) and trial.told[3][1] == pytest.approx(value)
     cost = one.cost()
     assert cost["frames"] == 2 * 2 * 192 and cost["seconds"] > 0 and cost["pretraining"] == {}
-    assert not list(one.plan.run_dir.rglob("*.safetensors")), "nobody scores a trial's weights"
+    assert not list(one.config.run_dir.rglob("*.safetensors")), "nobody scores a trial's weights"
 
 
 def test_pruning_ends_a_trial_between_epochs_and_between_folds(search_for, script):
@@ -58,7 +58,7 @@ def test_pruning_ends_a_trial_between_epochs_and_between_folds(search_for, scrip
             one.run()
         assert len(trial.told) == stop and one.cost()["frames"] == frames
         one.close()
-        assert not list(one.plan.run_dir.rglob("*.safetensors"))
+        assert not list(one.config.run_dir.rglob("*.safetensors"))
 
 
 def test_an_epoch_that_only_prepares_is_not_told(search_for, script):
@@ -94,9 +94,9 @@ def test_a_stopped_trial_goes_on_and_tells_the_same(search_for, script, monkeypa
 def test_equal_recipes_share_their_folder_and_unequal_do_not(search_for):
     search = search_for()
     first = search.trial_config({"learning_rate": 1e-3})
-    assert search.trial_config({"learning_rate": 1e-3}).folder == first.run_dir
-    assert search.trial_config({"learning_rate": 2e-3}).folder != first.run_dir
-    assert search_for(name="other").plan({"learning_rate": 1e-3}).folder != first.run_dir
+    assert search.trial_config({"learning_rate": 1e-3}).run_dir == first.run_dir
+    assert search.trial_config({"learning_rate": 2e-3}).run_dir != first.run_dir
+    assert search_for(name="other").trial_config({"learning_rate": 1e-3}).run_dir != first.run_dir
     assert first.run_dir.is_relative_to(search.folder)
 
 
@@ -148,7 +148,7 @@ def test_who_tries_to_reach_the_test_role_from_a_trial_cannot(search_for, script
     assert (data.store.frames.iloc[test][[f"AU{au}" for au in data.store.aus]] == -1).all(axis=None)
     for modality in search.base_config.task.modalities:
         data.store.read(modality, roles.train[:2])
-        with pytest.raises(DataError, match="out of reach"):
+        with pytest.raises(DataError, match="test frames cannot be read during training"):
             data.store.read(modality, test[:1])
 
 
