@@ -252,6 +252,8 @@ def _read_frames(path: Path, info: StoreInfo) -> pd.DataFrame:
     file = path / "frames.parquet"
     try:
         frames = pd.read_parquet(file)
+    except ImportError:  # pyarrow is missing
+        raise
     except Exception as error:  # pyarrow raises many types for a damaged file
         raise DataError(f"cannot be read ({type(error).__name__})", where=file, hint=_REMAKE) from None
     if table_digest(frames) != info.frames:
