@@ -29,8 +29,40 @@ TOLERANCE = 1e-4
 """Of probabilities, where a batch of another size may be computed in another order."""
 
 
+RENAMED_METHOD_HOOKS = {
+    "refuses": "unsupported_reason",
+    "uses": "select_modalities",
+    "meet": "on_train_labels",
+    "spans": "extra_clip_spans",
+    "wants_landmarks": "needs_landmarks",
+    "picked": "modality_selection",
+    "pair_knowledge": "pair_statistics",
+}
+"""Earlier names of hooks of ``Method``, which the harness no longer calls."""
+RENAMED_RECIPE_HOOKS = {
+    "seen": "pretraining_sources",
+    "after_pretraining": "finetune_only",
+    "later": "finetune_fields",
+}
+"""Earlier names of hooks of ``Recipe``."""
+
+
 class ContractViolation(Exception):
-    """What a method does that its contract forbids."""
+    """A breach of the contract by a method."""
+
+
+def _hooks_have_current_names(method: type[Method]) -> None:
+    renamed = [
+        f"{owner}.{old} is now {new}"
+        for owner, cls, names in (
+            ("Method", method, RENAMED_METHOD_HOOKS),
+            ("Recipe", method.Recipe, RENAMED_RECIPE_HOOKS),
+        )
+        for old, new in names.items()
+        if hasattr(cls, old)
+    ]
+    if renamed:
+        raise ContractViolation(f"rename hooks that the harness does not call: {', '.join(renamed)}")
 
 
 def _refuses_with_reason(method: type[Method]) -> None:
@@ -230,6 +262,7 @@ def _listed(names: list[str]) -> str:
 
 
 CLASS_CHECKS: dict[str, Callable[[type[Method]], None]] = {
+    "hooks have their current names": _hooks_have_current_names,
     "refuses with a reason": _refuses_with_reason,
     "recipe rejects unknown keys": _recipe_is_closed,
 }

@@ -160,7 +160,14 @@ class TripsOverLostPoints(Sound):
         return {"total": terms["total"] * batch.landmarks.mean()}
 
 
+class HasAnOldHook(Sound):
+    @classmethod
+    def refuses(cls, task, recipe):
+        return None
+
+
 BROKEN = {
+    HasAnOldHook: "hooks have their current names",
     RefusesSilently: "refuses with a reason",
     RefusesEverything: "refuses with a reason",
     UsesWhatIsNotThere: "refuses with a reason",
@@ -205,10 +212,57 @@ def test_the_right_clause_catches_the_breach(method, clause):
 
 
 @pytest.mark.parametrize(
-    "method", [CarriesDeadWeight, WritesToLabels, GoesItsOwnWay, HasItsOwnDice, DividesByKnownLabels, LooksAtValues]
+    "method",
+    [
+        HasAnOldHook,
+        CarriesDeadWeight,
+        WritesToLabels,
+        GoesItsOwnWay,
+        HasItsOwnDice,
+        DividesByKnownLabels,
+        LooksAtValues,
+    ],
 )
 def test_a_single_breach_fails_a_single_clause(method):
     assert set(failed(method)) == {BROKEN[method]}
+
+
+def old_hook(owner, name):
+    """Return a method with an attribute of an old name, or one whose recipe has it."""
+    if owner == "Method":
+        return type("Old", (Sound,), {name: classmethod(lambda cls, *_: ())})
+    hooks = {name: classmethod(lambda cls, *_: ()), "__module__": __name__}
+    return type("Old", (Sound,), {"Recipe": type("OldRecipe", (SmallRecipe,), hooks)})
+
+
+@pytest.mark.parametrize(
+    ("owner", "old", "new"),
+    [
+        ("Method", "refuses", "unsupported_reason"),
+        ("Method", "uses", "select_modalities"),
+        ("Method", "meet", "on_train_labels"),
+        ("Method", "spans", "extra_clip_spans"),
+        ("Method", "wants_landmarks", "needs_landmarks"),
+        ("Method", "picked", "modality_selection"),
+        ("Method", "pair_knowledge", "pair_statistics"),
+        ("Recipe", "seen", "pretraining_sources"),
+        ("Recipe", "after_pretraining", "finetune_only"),
+        ("Recipe", "later", "finetune_fields"),
+    ],
+)
+def test_an_old_hook_is_reported_with_its_current_name(owner, old, new):
+    detail = failed(old_hook(owner, old))["hooks have their current names"]
+    assert f"{owner}.{old} is now {new}" in detail and "\n" not in detail
+    public = (aubench.Method, aubench.SupportsModalitySelection, aubench.SupportsPairStatistics)
+    assert any(hasattr(cls, new) for cls in (public if owner == "Method" else (aubench.Recipe,)))
+
+
+def test_a_recipe_field_may_have_the_name_of_an_old_hook():
+    class Fields(Sound):
+        class Recipe(SmallRecipe):
+            seen: int = 3
+
+    assert not failed(Fields)
 
 
 def test_lost_points_must_not_reach_the_weights():
