@@ -1,4 +1,4 @@
-"""Where a run computes and in which precision."""
+"""Devices and precisions of runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aubench.core.method import Method
 
 PRECISIONS = ("32-true", "bf16-mixed")
-"""Of Lightning Fabric; others would need the state of a loss scaler or of rounded weights to go on after a kill."""
+"""Precisions in Lightning Fabric's notation, limited to those that resume without the state of a loss scaler."""
 KINDS = ("auto", "cpu", "cuda", "mps")
 
 
@@ -24,8 +24,8 @@ class DeviceChoice:
 
     Attributes:
         kind: ``cpu``, ``cuda`` or ``mps``.
-        count: Folds that run side by side: one a GPU, one a CPU core.
-        name: What it is, for the record.
+        count: Number of folds that run at the same time, one per GPU or CPU core.
+        name: Name of the device, as in the record.
     """
 
     kind: str
@@ -37,30 +37,30 @@ def choose(kind: str) -> DeviceChoice:
     """Find the devices of a kind.
 
     Args:
-        kind: One of :data:`KINDS`; ``auto`` takes the GPU where there is one.
+        kind: One of :data:`KINDS`; ``auto`` takes the GPU if there is one.
 
     Raises:
-        UsageError: No such kind, or this machine has none of it.
+        UsageError: There is no such kind, or this machine has no device of it.
     """
     import torch
 
     if kind not in KINDS:
         raise UsageError(f"no device '{kind}'", where="--device", hint=suggest(kind, KINDS))
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if kind == "auto":
-        kind = next(name for name, there in here.items() if there)
-    if not here[kind]:
+        kind = next(name for name, is_available in available.items() if is_available)
+    if not available[kind]:
         raise UsageError(f"no {kind} device on this machine", where="--device", hint="use --device cpu")
     count = {"cuda": torch.cuda.device_count, "mps": lambda: 1, "cpu": system.available_cores}[kind]()
     return DeviceChoice(kind, count, device_name(kind, 0))
 
 
 def device_name(kind: str, index: int) -> str:
-    """What a device is called.
+    """Return the name of a device.
 
     Args:
         kind: ``cpu``, ``cuda`` or ``mps``.
-        index: Which of them.
+        index: Index of the device among those of its kind.
     """
     import torch
 
@@ -82,11 +82,11 @@ def _cpu_name() -> str:
 
 
 def fabric_for(kind: str, index: int, precision: str) -> Fabric:
-    """A Fabric on one device, whatever a scheduler says of other tasks of its job.
+    """Create a Fabric on one device, regardless of the variables of a cluster's scheduler.
 
     Args:
         kind: ``cpu``, ``cuda`` or ``mps``.
-        index: Which of them.
+        index: Index of the device among those of its kind.
         precision: One of :data:`PRECISIONS`.
     """
     import logging
@@ -101,7 +101,7 @@ def fabric_for(kind: str, index: int, precision: str) -> Fabric:
 
 
 def move_to_device(method: Method, fabric: Fabric) -> None:
-    """Move a method to a device, its filters laid out channels last as images are."""
+    """Move a method to a device, in channels-last memory format as the images are."""
     import torch
 
     method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Where a number comes from: code, libraries, machine."""
+"""Environment of a result: versions of the libraries and the state of the git repository."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _PACKAGES = (
     "torch",
     "torchvision",
     "timm",
+    "torchmetrics",
     "lightning-fabric",
     "scikit-learn",
     "pandas",
@@ -22,32 +23,34 @@ _PACKAGES = (
 
 
 def capture_environment() -> dict[str, Any]:
-    """Libraries and code that compute from here on."""
+    """Return the present versions of libraries and code."""
     return {"packages": packages(), "git": git()}
 
 
 def packages() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide the numbers."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the libraries that affect the numbers."""
+    versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def git() -> dict[str, Any]:
-    """Commit of the code that runs, and whether tracked files differ from it; None outside a repository."""
-    here = str(Path(__file__).resolve().parent)
+    """Return the commit of the code and whether tracked files differ from it; None outside a repository."""
+    folder = str(Path(__file__).resolve().parent)
 
-    def said(*command: str) -> str | None:
+    def output(*command: str) -> str | None:
         try:
-            done = subprocess.run(["git", "-C", here, *command], capture_output=True, text=True, timeout=20, check=True)
+            done = subprocess.run(
+                ["git", "-C", folder, *command], capture_output=True, text=True, timeout=20, check=True
+            )
         except (OSError, subprocess.SubprocessError):
             return None
         return done.stdout.strip()
 
-    commit = said("rev-parse", "HEAD")
-    changes = said("status", "--porcelain", "--untracked-files=no") if commit else None
+    commit = output("rev-parse", "HEAD")
+    changes = output("status", "--porcelain", "--untracked-files=no") if commit else None
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}

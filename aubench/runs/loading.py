@@ -1,4 +1,4 @@
-"""Runs that are done, opened again: what they were, and the weights that they chose."""
+"""Loading of finished runs: their configurations, and their methods with the chosen weights."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from aubench.core import hashing
 from aubench.core.errors import CheckpointError, RecipeError, UsageError
 from aubench.core.method import Method
 from aubench.core.protocol import Protocol
 from aubench.datasets.catalog import open_store
 from aubench.results.run_folder import RESULT, RUN_FILE, WEIGHTS, fold_dir
 from aubench.runs import pretraining
+from aubench.runs.condition_scores import checkpoint_digest
 from aubench.runs.config import RunConfig, StoreRef
 from aubench.training import checkpoint
 
@@ -32,55 +32,59 @@ def load_run(
     progress: Callable[[int, int], None] = lambda *_: None,
     opened: dict[str, Store] | None = None,
 ) -> RunConfig:
-    """What a run was, from its folder, on a store that is still the same.
+    """Load the configuration of a run from its folder.
 
     Args:
-        folder: The run's folder.
-        store: Where its store lies; the default place of its dataset when None.
-        progress: Told of sequences made, should the store have to be made.
-        opened: Stores that are open already, by dataset; gets this one.
+        folder: Folder of the run.
+        store: Folder of the store; the data set's default one if None.
+        progress: Callback with the numbers of generated and of all sequences, if the store is generated.
+        opened: Opened stores by data set. The run's store is added.
 
     Raises:
-        UsageError: It is no run's folder; or the method, recipe or store is not what the run had.
-        DataError: There is no such store, or it is not whole.
+        UsageError: The folder is not that of a run, or the method, recipe or store differs from the run's.
+        DataError: There is no such store, or it is damaged.
     """
-    said = _header(folder)
+    header, stores = _read_header(folder), {} if opened is None else opened
     try:
-        protocol = Protocol.model_validate(said["asked"]["protocol"])
-        known = {} if opened is None else opened
-        if protocol.dataset not in known:
-            known[protocol.dataset] = open_store(protocol.dataset, store, progress)
-        own = known[protocol.dataset]
+        protocol = Protocol.model_validate(header["asked"]["protocol"])
+        if protocol.dataset not in stores:
+            stores[protocol.dataset] = open_store(protocol.dataset, store, progress)
+        run_store = stores[protocol.dataset]
         config = RunConfig(
-            method=said["asked"]["method"],
+            method=header["asked"]["method"],
             protocol=protocol,
-            preset=said["preset"],
-            recipe=said["recipe"],
-            seed=said["seed"],
-            selection=said["selection"],
-            precision=said["precision"],
-            store=StoreRef.from_store(own),
+            preset=header["preset"],
+            recipe=header["recipe"],
+            seed=header["seed"],
+            selection=header["selection"],
+            precision=header["precision"],
+            store=StoreRef.from_store(run_store),
             runs=folder.absolute().parents[2],
-            search=said.get("search"),
+            search=header.get("search"),
         )
     except (KeyError, TypeError, ValidationError) as error:
+        what = f"has the format of another version ({type(error).__name__})"
+        raise UsageError(what, where=folder / RUN_FILE, hint="repeat the run") from None
+    if config.store.digest != header["store"]["digest"]:
         raise UsageError(
-            f"is not what this version writes ({type(error).__name__})", where=folder / RUN_FILE, hint="run it again"
-        ) from None
-    if config.store.digest != said["store"]["digest"]:
-        raise UsageError("is not the store that the run read", where=own.path, hint="give its own with --store")
-    if config.run_id != said["run_id"]:
-        raise UsageError("has another id than what it says amounts to", where=folder / RUN_FILE, hint="run it again")
+            "is not the store that the run read", where=run_store.path, hint="give the run's store with --store"
+        )
+    if config.run_id != header["run_id"]:
+        raise UsageError(
+            "run id does not match the configuration",
+            where=folder / RUN_FILE,
+            hint="repeat the run, because the method, this file or the version of aubench has changed",
+        )
     return config
 
 
 @dataclass(frozen=True)
 class LoadedRuns:
-    """Runs that were asked for.
+    """Configurations of the finished runs among some folders.
 
     Attributes:
-        configs: The finished ones, of all folds.
-        passed_over: The others, and why.
+        configs: Configurations of the runs with all folds.
+        skipped: Folders of the other runs, with the reason.
     """
 
     configs: tuple[RunConfig, ...]
@@ -90,72 +94,72 @@ class LoadedRuns:
 def load_finished_runs(
     folders: Sequence[Path], store: Path | None = None, progress: Callable[[int, int], None] = lambda *_: None
 ) -> LoadedRuns:
-    """Open every run of some folders that is finished and still what it was.
+    """Load the finished runs of some folders.
 
     Args:
-        folders: Of runs.
-        store: As of :func:`open_plan`.
-        progress: As of :func:`open_plan`.
+        folders: Folders of runs.
+        store: Folder of the store, as in :func:`load_run`.
+        progress: Callback, as in :func:`load_run`.
 
     Raises:
-        DataError: There is no such store, or it is not whole.
+        DataError: There is no such store, or it is damaged.
     """
     configs: list[RunConfig] = []
-    passed_over: list[tuple[Path, str]] = []
+    skipped: list[tuple[Path, str]] = []
     stores: dict[str, Store] = {}
     for folder in folders:
-        lacking = _why_unfinished(folder)
-        if lacking:
-            passed_over.append((folder, lacking))
+        reason = _why_unfinished(folder)
+        if reason:
+            skipped.append((folder, reason))
             continue
         try:
-            found = load_run(folder, store, progress, stores)
-            _ = found.recipe_model
-            configs.append(found)
+            config = load_run(folder, store, progress, stores)
+            _ = config.recipe_model  # raises if the method no longer accepts the recipe
+            configs.append(config)
         except (UsageError, RecipeError) as error:
-            passed_over.append((folder, error.what))
-    return LoadedRuns(tuple(configs), tuple(passed_over))
+            skipped.append((folder, error.what))
+    return LoadedRuns(tuple(configs), tuple(skipped))
 
 
 def _why_unfinished(folder: Path) -> str:
-    """What a run lacks to be finished, in words; nothing where it is."""
+    """Return the reason why a run is not finished; empty if it is."""
     try:
-        wanted = len(_header(folder)["asked"]["protocol"]["folds"])
+        count = len(_read_header(folder)["asked"]["protocol"]["folds"])
     except (KeyError, TypeError):
         return "is of an earlier version; run it again"
-    done = sum((fold_dir(folder, fold) / RESULT).exists() for fold in range(1, wanted + 1))
-    return "" if done == wanted else f"has {done} of {wanted} folds"
+    finished = sum((fold_dir(folder, fold) / RESULT).exists() for fold in range(1, count + 1))
+    return "" if finished == count else f"has {finished} of {count} folds"
 
 
 def load_method(config: RunConfig, fold: int) -> Method:
-    """A fold's method with the weights that the run chose, in evaluation mode.
+    """Load a fold's method with the chosen weights, in evaluation mode.
 
     Raises:
         UsageError: The fold is not finished.
-        CheckpointError: The weights are not those that the fold was scored with.
+        CheckpointError: The weights differ from those that the fold was scored with.
     """
-    result, path = _result(config, fold), config.fold_dir(fold) / WEIGHTS
-    if hashing.hash_file(path) != result["checkpoint"]:
+    result, path = _read_result(config, fold), config.fold_dir(fold) / WEIGHTS
+    if checkpoint_digest(path) != result["checkpoint"]:
         raise CheckpointError("is not what the fold was scored with", where=path, hint="run the fold again")
     return _build_with_weights(config, checkpoint.read(path, config.identity(fold)).tensors)
 
 
 def load_pretrained_method(config: RunConfig, fold: int) -> Method:
-    """A fold's method with the weights that its supervised training began with, in evaluation mode.
+    """Load a fold's method with the weights from which supervised training started, in evaluation mode.
 
-    Where nothing was pre-trained, it has the weights of :func:`method_of`.
+    Without pre-training, the weights are those of :func:`load_method`.
 
     Raises:
         UsageError: The fold is not finished.
-        CheckpointError: The weights are not those, or not there any more.
+        CheckpointError: The weights are missing or belong to another run.
     """
-    ledger = _result(config, fold)["pretraining"]
-    return (
-        _build_with_weights(config, pretraining.weights(config, fold, ledger)) if ledger else load_method(config, fold)
-    )
+    sources = _read_result(config, fold)["pretraining"]
+    if not sources:
+        return load_method(config, fold)
+    return _build_with_weights(config, pretraining.weights(config, fold, sources))
 
 
-def _result(config: RunConfig, fold: int) -> dict[str, Any]:
+def _read_result(config: RunConfig, fold: int) -> dict[str, Any]:
     path = config.fold_dir(fold) / RESULT
     if not path.exists():
         raise UsageError(f"fold {fold} is not finished", where=config.run_dir, hint="finish it with `aubench run`")
@@ -170,15 +174,14 @@ def _build_with_weights(config: RunConfig, tensors: dict[str, Tensor]) -> Method
         raise CheckpointError(
             "has weights of an earlier version of its method",
             where=config.run_dir,
-            hint="run it again with --runs elsewhere",
+            hint="repeat the run with another --runs",
         ) from None
     return method.eval()
 
 
-def _header(folder: Path) -> dict[str, Any]:
+def _read_header(folder: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((folder / RUN_FILE).read_text()))
     except (OSError, ValueError):
-        raise UsageError(
-            "is not the folder of a run", where=folder, hint="runs lie in runs/<protocol>/<method>/"
-        ) from None
+        hint = "give a folder of the form runs/<protocol>/<method>/<run id>"
+        raise UsageError("is not the folder of a run", where=folder, hint=hint) from None

@@ -1,4 +1,4 @@
-"""Checkpoints: tensors in safetensors, everything else in its JSON header, bound to what they belong to."""
+"""Checkpoints in safetensors, with an identity and JSON notes in the header."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 _HEADER = "aubench"
-"""The one key of the safetensors header: with several, their order would differ from call to call."""
+"""Only key of the safetensors header. The order of several keys would differ between calls."""
 
 
 @dataclass(frozen=True)
 class CheckpointIdentity:
-    """What a checkpoint is bound to; it serves nothing else.
+    """Run and fold that a checkpoint belongs to.
 
     Attributes:
-        run: The run's id: digest of method, recipe, protocol, store, seed and selection rule.
+        run: Id of the run, the digest of method, recipe, protocol, store, seed and selection rule.
         method: Name of the method.
         protocol: Digest of the protocol.
         fold: Number of the fold.
@@ -44,11 +44,11 @@ class CheckpointIdentity:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds.
+    """Content of a checkpoint.
 
     Attributes:
-        tensors: By name.
-        notes: Plain data.
+        tensors: Tensors by name.
+        notes: JSON data.
     """
 
     tensors: dict[str, Tensor]
@@ -57,38 +57,38 @@ class Checkpoint:
 
 def write(path: Path, identity: CheckpointIdentity, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
     """Write a checkpoint atomically."""
-    said = json.dumps({"identity": vars(identity), "notes": notes}, sort_keys=True)
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    atomic.write_bytes(path, save(plain, metadata={_HEADER: said}))
+    header = json.dumps({"identity": vars(identity), "notes": notes}, sort_keys=True)
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    atomic.write_bytes(path, save(contiguous, metadata={_HEADER: header}))
 
 
 def read(path: Path, identity: CheckpointIdentity) -> Checkpoint:
-    """Read a checkpoint of exactly this identity.
+    """Read a checkpoint and check its identity.
 
     Raises:
-        CheckpointError: It is not safetensors, or belongs to another run, protocol, fold or seed.
+        CheckpointError: The file is not a checkpoint in safetensors, or belongs to another run, protocol, fold or seed.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            said = json.loads((file.metadata() or {})[_HEADER])
+            header = json.loads((file.metadata() or {})[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        found, notes = dict(said["identity"]), dict(said["notes"])
+        stored, notes = dict(header["identity"]), dict(header["notes"])
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         what = f"is not a checkpoint in safetensors ({type(error).__name__})"
         raise CheckpointError(what, where=path, hint=_removal_hint(path)) from None
-    for key, wanted in vars(identity).items():
-        if found.get(key) != wanted:
-            what = f"belongs to {key} '{found.get(key)}', not to '{wanted}'"
+    for key, value in vars(identity).items():
+        if stored.get(key) != value:
+            what = f"belongs to {key} '{stored.get(key)}', not to '{value}'"
             raise CheckpointError(what, where=path, hint=_removal_hint(path))
     return Checkpoint(tensors, notes)
 
 
 def _removal_hint(path: Path) -> str:
-    return f"delete its folder {path.parent.name} and give the same command again to train that anew"
+    return f"delete its folder {path.parent.name} and repeat the command to train it again"
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimiser's state as named tensors and plain data."""
+    """Return the state of an optimiser as named tensors and JSON data."""
     import torch
 
     state = optimizer.state_dict()
@@ -106,7 +106,7 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tenso
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]
 ) -> None:
-    """Undo :func:`flatten_optimizer` into a fresh optimiser of the same shape."""
+    """Load the output of :func:`flatten_optimizer` into a new optimiser of the same shape."""
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in notes["plain"].items()}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition(".")

@@ -1,4 +1,4 @@
-"""What a search is: one method, one protocol, one space; decided in full before the first trial."""
+"""Configuration of a search: method, protocol, search space, sampler and pruner, complete before the first trial."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from aubench.runs.config import RunConfig, StoreRef
 from aubench.tuning.space import Space
 
 STUDIES = "studies"
-"""What lies beside the runs: a folder for each study."""
+"""Name of the folder in ``runs`` that contains a folder per study."""
 
 
 @dataclass(frozen=True)
 class TrialConfig(RunConfig):
-    """The training of one trial: a run in all but its folder, and never scored.
+    """Configuration of a trial: a run in another folder, without a test.
 
     Attributes:
-        study: The study it belongs to.
+        study: Name of its study.
     """
 
     study: str = ""
@@ -40,17 +40,17 @@ class TrialConfig(RunConfig):
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """A search.
+    """Configuration of a search.
 
     Attributes:
-        name: Of its study.
-        base: Method, protocol, preset, store and the seed that all trials share.
+        name: Name of the study.
+        base_config: Method, protocol, preset, store and the seed that all trials share.
         fixed: Recipe values that differ from the preset in every trial.
-        folds: Those whose validation F1 is averaged, by number.
-        space: What is searched.
-        seed: The user's.
-        sampler: Name of what suggests.
-        pruner: Name of what gives up early.
+        folds: Numbers of the folds whose validation F1 is averaged.
+        space: Search space.
+        seed: Seed given by the user.
+        sampler: Name of the sampler.
+        pruner: Name of the pruner.
     """
 
     name: str
@@ -64,12 +64,12 @@ class SearchConfig:
 
     @property
     def folder(self) -> Path:
-        """The study's folder."""
+        """Folder of the study."""
         return self.base_config.runs / STUDIES / self.name
 
     @cached_property
     def epochs(self) -> int:
-        """Most supervised epochs of a fold."""
+        """Maximum number of supervised epochs per fold."""
         import torch
 
         with torch.device("meta"):
@@ -77,29 +77,28 @@ class SearchConfig:
         for stage in stages:
             if stage.include_all_subjects:
                 raise UsageError(
-                    f"stage '{stage.name}' looks at test subjects, which a search may not",
+                    f"stage '{stage.name}' reads test subjects, which a search must not do",
                     where=self.base_config.entry.name,
                     hint="pre-train on the training role",
                 )
         return sum(stage.epochs for stage in stages if not stage.pretraining)
 
     def trial_config(self, values: Mapping[str, Any]) -> TrialConfig:
-        """The training of a trial.
+        """Return the configuration of a trial.
 
         Args:
-            values: Of the fields that are searched.
+            values: Values of the searched fields.
 
         Raises:
-            RecipeError: They do not go together.
+            RecipeError: The values are not valid together.
         """
-        recipe = self.base_config.entry.method_class.Recipe.from_preset(
-            self.base_config.preset, {**self.fixed, **values}
-        )
-        same = {field.name: getattr(self.base_config, field.name) for field in fields(RunConfig)}
-        return TrialConfig(**{**same, "recipe": json.loads(recipe.model_dump_json())}, study=self.name)
+        base = self.base_config
+        recipe = base.entry.method_class.Recipe.from_preset(base.preset, {**self.fixed, **values})
+        shared = {field.name: getattr(base, field.name) for field in fields(RunConfig)}
+        return TrialConfig(**{**shared, "recipe": json.loads(recipe.model_dump_json())}, study=self.name)
 
     def binding(self) -> dict[str, Any]:
-        """What all workers of the study must agree in, as plain data."""
+        """Return the options that all workers of the study share, as JSON data."""
         base, entry = self.base_config, self.base_config.entry
         return {
             "protocol": base.protocol.digest,
@@ -118,7 +117,7 @@ class SearchConfig:
 
 
 def trials_seed(seed: int) -> int:
-    """The seed of all trials of a search with this seed: one that no run has by chance."""
+    """Return the seed of all trials of a search, derived from the search's seed."""
     return derive(seed, "search")
 
 
@@ -129,7 +128,7 @@ def create_search(
     *,
     preset: str,
     fixed: dict[str, Any],
-    wanted: Sequence[str] | None,
+    searched: Sequence[str] | None,
     folds: Sequence[int],
     seed: int,
     sampler: str,
@@ -139,32 +138,33 @@ def create_search(
     runs: Path,
     name: str | None = None,
 ) -> SearchConfig:
-    """Decide a search.
+    """Create the configuration of a search from names and options.
 
     Args:
-        method: What the user called the method.
-        entry: The method.
-        protocol: As narrowed.
-        preset: Where every trial begins.
-        fixed: Recipe values that differ from it in every trial.
-        wanted: As of :meth:`Space.of`.
-        folds: Numbers of folds.
-        seed: Decides what is suggested, and the seed of all trials.
-        sampler: Name of what suggests.
-        pruner: Name of what gives up early.
-        precision: Lightning Fabric's name of the arithmetic.
-        store: What is read.
-        runs: The folder of all runs.
-        name: Of the study; made of method, protocol and preset where None.
+        method: Name of the method, or path of its file.
+        entry: Class and origin of the method.
+        protocol: Protocol, narrowed to the offered modalities.
+        preset: Preset of every trial.
+        fixed: Recipe values that differ from the preset in every trial.
+        searched: Names of the fields to search; all with a range if None.
+        folds: Numbers of the folds.
+        seed: Seed of the suggestions and of all trials.
+        sampler: Name of the sampler.
+        pruner: Name of the pruner.
+        precision: Precision in Lightning Fabric's notation.
+        store: Store to read.
+        runs: Folder of all runs.
+        name: Name of the study; composed of method, protocol, preset and sampler if None.
 
     Raises:
-        UsageError: The method refuses the task, looks at test subjects, or has nothing to search; a bad name.
-        RecipeError: A preset, value or range that the method cannot have.
+        UsageError: The method does not support the task, reads test subjects, or has nothing to search, or the name is
+            invalid.
+        RecipeError: A preset, value or range is invalid.
     """
     name = name or f"{entry.name}-{protocol.name}-{preset}-{sampler}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
-        raise UsageError(f"'{name}' cannot be a study's name", where="--study", hint="use letters, digits, - and _")
-    base = RunConfig.create(
+        raise UsageError(f"'{name}' is not a valid study name", where="--study", hint="use letters, digits, - and _")
+    base_config = RunConfig.create(
         method,
         protocol,
         preset=preset,
@@ -175,7 +175,7 @@ def create_search(
         store=store,
         runs=runs,
     )
-    space = Space.of(entry.method_class.Recipe, preset, fixed, wanted)
-    search = SearchConfig(name, base, fixed, tuple(folds), space, seed, sampler, pruner)
-    _ = search.epochs
+    space = Space.of(entry.method_class.Recipe, preset, fixed, searched)
+    search = SearchConfig(name, base_config, fixed, tuple(folds), space, seed, sampler, pruner)
+    _ = search.epochs  # raises if the method reads test subjects
     return search

@@ -1,4 +1,4 @@
-"""The space of a search: the recipe fields that are looked for, each in its range."""
+"""Search space: the searched recipe fields and their ranges."""
 
 from __future__ import annotations
 
@@ -12,103 +12,103 @@ from aubench.core.search_space import Categorical, IntUniform, LogUniform, Range
 
 
 class TrialLike(Protocol):
-    """What suggests values and is told how good they are: Optuna's trial."""
+    """Interface of Optuna's trial: suggests values and receives their scores."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """A number of a range."""
+        """Suggest a number of a range."""
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        """A whole number of a range."""
+        """Suggest an integer of a range."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of several values."""
+        """Suggest one of several values."""
 
     def report(self, value: float, step: int) -> None:
-        """Hear how good the values are so far."""
+        """Receive the present score of the values."""
 
     def should_prune(self) -> bool:
-        """Whether these values are worth no more work."""
+        """Return whether the trial is to be stopped."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """Recipe fields and where to look for their values.
+    """Search space.
 
     Attributes:
-        ranges: By field name.
+        ranges: Range of each recipe field, by the field's name.
     """
 
     ranges: Mapping[str, Range]
 
     @classmethod
-    def of(cls, recipe: type[Recipe], preset: str, fixed: Mapping[str, Any], wanted: Sequence[str] | None) -> Space:
-        """The space that a recipe declares.
+    def of(cls, recipe: type[Recipe], preset: str, fixed: Mapping[str, Any], names: Sequence[str] | None) -> Space:
+        """Create the space that a recipe declares.
 
         Args:
-            recipe: The method's.
-            preset: Where every trial begins.
-            fixed: Values that the user has chosen; they are not searched.
-            wanted: Names of fields to search; all that have a range where None.
+            recipe: Recipe class of the method.
+            preset: Preset of every trial.
+            fixed: Values set by the user, which are not searched.
+            names: Names of the fields to search; all with a range if None.
 
         Raises:
-            UsageError: A field that is wanted has no range, or is fixed, or nothing is left to search.
-            RecipeError: A range makes no sense, or the recipe refuses its ends.
+            UsageError: A field has no range or is fixed, or there is nothing to search.
+            RecipeError: A range is invalid, or the recipe does not accept its bounds.
         """
-        known = recipe.search_ranges()
-        for name in wanted or ():
-            if name not in known:
-                raise UsageError(f"'{name}' has no range", where="--space", hint=f"those with one: {', '.join(known)}")
+        declared = recipe.search_ranges()
+        for name in names or ():
+            if name not in declared:
+                hint = f"those with one: {', '.join(declared)}"
+                raise UsageError(f"'{name}' has no range", where="--space", hint=hint)
             if name in fixed:
                 raise UsageError(f"'{name}' is fixed by --set", where="--space", hint="leave out one of the two")
-        found = {name: known[name] for name in (known if wanted is None else wanted) if name not in fixed}
-        if not found:
-            raise UsageError("leaves nothing to search", where="--space", hint=suggest("", known))
-        for name, where in found.items():
-            _check(recipe, preset, fixed, name, where)
-        return cls(found)
+        ranges = {name: declared[name] for name in (declared if names is None else names) if name not in fixed}
+        if not ranges:
+            raise UsageError("leaves nothing to search", where="--space", hint=suggest("", declared))
+        for name, domain in ranges.items():
+            _check_range(recipe, preset, fixed, name, domain)
+        return cls(ranges)
 
     def draw(self, trial: TrialLike) -> dict[str, Any]:
-        """A value for each field, as a trial suggests them."""
-        return {name: _suggested(trial, name, where) for name, where in self.ranges.items()}
+        """Return the values that a trial suggests, by field."""
+        return {name: _suggest(trial, name, domain) for name, domain in self.ranges.items()}
 
-    def check_contains(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of a recipe that can be drawn."""
-        return {name: recipe[name] for name, where in self.ranges.items() if _holds(where, recipe[name])}
+    def restrict(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of a recipe that lie inside the space."""
+        return {name: recipe[name] for name, domain in self.ranges.items() if _contains(domain, recipe[name])}
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """As plain data."""
+        """Return the space as JSON data."""
         return {
             name: {
-                "kind": type(where).__name__,
-                **{k: list(v) if isinstance(v, tuple) else v for k, v in parts.items()},
+                "kind": type(domain).__name__,
+                **{key: list(value) if isinstance(value, tuple) else value for key, value in asdict(domain).items()},
             }
-            for name, where in self.ranges.items()
-            for parts in (asdict(where),)
+            for name, domain in self.ranges.items()
         }
 
 
-def _check(recipe: type[Recipe], preset: str, fixed: Mapping[str, Any], name: str, where: Range) -> None:
-    place = f"search range of recipe key '{name}'"
-    if problem := where.validate():
-        raise RecipeError(problem, where=place)
-    for end in where.bounds():
+def _check_range(recipe: type[Recipe], preset: str, fixed: Mapping[str, Any], name: str, domain: Range) -> None:
+    where = f"search range of recipe key '{name}'"
+    if problem := domain.validate():
+        raise RecipeError(problem, where=where)
+    for bound in domain.bounds():
         try:
-            recipe.from_preset(preset, {**fixed, name: end})
+            recipe.from_preset(preset, {**fixed, name: bound})
         except RecipeError as error:
-            raise RecipeError(error.what, where=place, hint="correct the range in the recipe") from None
+            raise RecipeError(error.what, where=where, hint="correct the range in the recipe") from None
 
 
-def _holds(where: Range, value: Any) -> bool:
-    if isinstance(where, Categorical):
-        return value in where.options
-    return isinstance(value, int | float) and where.low <= value <= where.high
+def _contains(domain: Range, value: Any) -> bool:
+    if isinstance(domain, Categorical):
+        return value in domain.options
+    return isinstance(value, int | float) and domain.low <= value <= domain.high
 
 
-def _suggested(trial: TrialLike, name: str, where: Range) -> Any:
-    match where:
+def _suggest(trial: TrialLike, name: str, domain: Range) -> Any:
+    match domain:
         case Categorical(options):
             return trial.suggest_categorical(name, options)
         case IntUniform(low, high, log):
             return trial.suggest_int(name, low, high, log=log)
         case _:
-            return trial.suggest_float(name, where.low, where.high, log=isinstance(where, LogUniform))
+            return trial.suggest_float(name, domain.low, domain.high, log=isinstance(domain, LogUniform))

@@ -1,4 +1,4 @@
-"""Where studies live, and Optuna's samplers and pruners by name: every argument that matters is said."""
+"""Storages of studies, and Optuna's samplers and pruners by name, with explicit arguments."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ JOURNAL = "journal:"
 DATABASE = "studies.db"
 
 _STARTUP = 5
-"""Trials that are drawn at random, or never pruned, before anything is learnt from others."""
+"""Number of first trials that are drawn at random and never pruned."""
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
 _CONNECT_SECONDS = 10
 _BUSY_SECONDS = 60
 
 
 def storage_url(storage: str | None, runs: Path) -> str:
-    """Where studies live: what the user says, else an SQLite file beside the runs."""
+    """Return the given storage, or the URL of an SQLite file in ``runs`` if None."""
     return storage or f"sqlite:///{(runs / DATABASE).absolute()}"
 
 
 @contextmanager
 def storage_errors(storage: str) -> Iterator[None]:
-    """Tell trouble with the storage in one line.
+    """Convert storage errors to `UsageError`.
 
     Raises:
-        UsageError: It cannot be reached, or does not do what it is told.
+        UsageError: The storage cannot be reached, or an operation failed.
     """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
@@ -53,20 +53,20 @@ def storage_errors(storage: str) -> Iterator[None]:
 
 
 def open_storage(storage: str) -> BaseStorage:
-    """Open a storage, and create what is missing of it.
+    """Open a storage, and create its file or tables if needed.
 
     Args:
-        storage: ``journal:PATH``, or a database's URL as SQLAlchemy writes them.
+        storage: ``journal:PATH``, or the URL of a database in SQLAlchemy's notation.
 
     Raises:
-        UsageError: It is neither, cannot be reached, or its driver is not installed.
+        UsageError: The storage is neither, cannot be reached, or its driver is not installed.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     if not storage.startswith(JOURNAL) and "://" not in storage:
-        raise UsageError(f"'{storage}' is no storage", where="--storage", hint=f"give a URL, or {JOURNAL}PATH")
+        raise UsageError(f"'{storage}' is not a storage", where="--storage", hint=f"give a URL, or {JOURNAL}PATH")
     try:
         with storage_errors(storage):
             return _journal(storage) if storage.startswith(JOURNAL) else _database(storage)
@@ -99,28 +99,28 @@ def _database(url: str) -> BaseStorage:
     options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": _CONNECT_SECONDS}}
     try:
         return RDBStorage(url, engine_kwargs=options)
-    except SQLAlchemyError:  # perhaps another worker has just made the tables
+    except SQLAlchemyError:  # another worker may have just created the tables
         time.sleep(1)
         return RDBStorage(url, engine_kwargs=options)
 
 
 def check_names(sampler: str, pruner: str) -> None:
-    """Refuse samplers and pruners that do not exist.
+    """Check that a sampler and a pruner exist.
 
     Raises:
-        UsageError: One does not.
+        UsageError: One of them does not exist.
     """
-    for value, known, option in ((sampler, SAMPLERS, "--sampler"), (pruner, PRUNERS, "--pruner")):
-        if value not in known:
-            raise UsageError(f"cannot be '{value}'", where=option, hint=suggest(value, known))
+    for value, names, option in ((sampler, SAMPLERS, "--sampler"), (pruner, PRUNERS, "--pruner")):
+        if value not in names:
+            raise UsageError(f"cannot be '{value}'", where=option, hint=suggest(value, names))
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
-    """A sampler.
+    """Create a sampler.
 
     Args:
         name: One of :data:`SAMPLERS`.
-        seed: Any number; its lowest 32 bits count.
+        seed: Seed, of which the lowest 32 bits are used.
     """
     from optuna import samplers
 
@@ -135,25 +135,25 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
 
 
 def make_pruner(name: str, epochs: int, folds: int) -> BasePruner:
-    """A pruner.
+    """Create a pruner.
 
     Args:
         name: One of :data:`PRUNERS`.
-        epochs: Most epochs of a fold.
-        folds: How many folds a trial trains, one after the other.
+        epochs: Maximum number of epochs per fold.
+        folds: Number of folds that a trial trains in sequence.
     """
     from optuna import pruners
 
-    least = max(1, -(-epochs // 2))
+    min_epochs = max(1, -(-epochs // 2))
     if name == "hyperband":
-        return pruners.HyperbandPruner(min_resource=least, max_resource=epochs * folds, reduction_factor=3)
+        return pruners.HyperbandPruner(min_resource=min_epochs, max_resource=epochs * folds, reduction_factor=3)
     if name == "median":
-        return pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=least)
+        return pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=min_epochs)
     return pruners.NopPruner()
 
 
 def _brief(error: BaseException) -> str:
-    """The first line of the innermost reason."""
+    """Return the first line of the innermost cause."""
     cause: BaseException = error
     while (inner := getattr(cause, "orig", None) or cause.__cause__) is not None:
         cause = inner

@@ -1,6 +1,6 @@
-"""What a study leaves in its folder: ``study.json``, and a small file for each finished trial.
+"""Files of a study: ``study.json``, and a file for each finished trial.
 
-The storage is what decides; the files are for people, for figures and for tracking, which need no Optuna.
+The storage is authoritative. The files are read by figures and tracking, without Optuna.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ TRIALS_FILE = "finished"
 
 
 def write_study(search: SearchConfig) -> None:
-    """Say what a study is, unless it is said."""
+    """Write ``study.json`` unless it exists."""
     path = search.folder / STUDY_FILE
     if not path.exists():
-        about = {
+        header = {
             "schema_version": 1,
             "study": search.name,
             "protocol_name": search.base_config.protocol.name,
             "epochs": search.epochs,
         }
-        atomic.write_json(path, about | search.binding())
+        atomic.write_json(path, header | search.binding())
 
 
 def write_trial(search: SearchConfig, config: TrialConfig, trial: FrozenTrial) -> None:
-    """Say what came of a trial."""
-    said = {
+    """Write the result of a trial."""
+    result = {
         "trial": trial.number,
         "state": trial.state.name.lower(),
         "f1": trial.value if trial.state.name == "COMPLETE" else None,
@@ -45,34 +45,34 @@ def write_trial(search: SearchConfig, config: TrialConfig, trial: FrozenTrial) -
         "cost": trial.user_attrs.get(COST),
         "recipe": config.recipe,
     }
-    atomic.write_json(search.folder / TRIALS_FILE / f"{trial.number:05d}.json", said)
+    atomic.write_json(search.folder / TRIALS_FILE / f"{trial.number:05d}.json", result)
 
 
 def read_study(runs: Path, name: str) -> dict[str, Any]:
-    """What ``study.json`` says.
+    """Read ``study.json``.
 
     Raises:
         UsageError: There is no such study.
     """
     path = runs / STUDIES / name / STUDY_FILE
     if not path.is_file():
-        known = [found.parent.name for found in (runs / STUDIES).glob(f"*/{STUDY_FILE}")]
-        raise UsageError(f"no study '{name}'", where=runs / STUDIES, hint=suggest(name, known))
+        names = [path.parent.name for path in (runs / STUDIES).glob(f"*/{STUDY_FILE}")]
+        raise UsageError(f"no study '{name}'", where=runs / STUDIES, hint=suggest(name, names))
     return dict(json.loads(path.read_text()))
 
 
 def read_trials(runs: Path, name: str) -> list[dict[str, Any]]:
-    """What the finished trials of a study say, by number."""
+    """Read the results of a study's finished trials, in order of their numbers."""
     return [json.loads(path.read_text()) for path in sorted((runs / STUDIES / name / TRIALS_FILE).glob("*.json"))]
 
 
-def total_cost(trials: list[dict[str, Any]]) -> tuple[float, int]:
-    """Seconds and frames that trials were trained on, pre-training included; what several shared counts once.
+def total_cost(costs: list[dict[str, Any]]) -> tuple[float, int]:
+    """Return the seconds and frames of training, pre-training included. Shared training counts once.
 
     Args:
-        trials: The ``cost`` of each, as :meth:`aubench.tuning.trial.Attempt.cost` makes it.
+        costs: Cost of each trial, as from :meth:`aubench.tuning.trial.TrialRunner.cost`.
     """
-    own = {each["run"]: (each["seconds"], each["frames"]) for each in trials}
-    shared = {key: tuple(spent) for each in trials for key, spent in each["pretraining"].items()}
-    spent = [*own.values(), *shared.values()]
-    return round(sum(seconds for seconds, _ in spent), 3), int(sum(frames for _, frames in spent))
+    training = {cost["run"]: (cost["seconds"], cost["frames"]) for cost in costs}
+    pretraining = {key: tuple(parts) for cost in costs for key, parts in cost["pretraining"].items()}
+    parts = [*training.values(), *pretraining.values()]
+    return round(sum(seconds for seconds, _ in parts), 3), int(sum(frames for _, frames in parts))

@@ -35,7 +35,7 @@ class Pruned(Exception):
     """Stop of a trial by the pruner."""
 
 
-def train_fold(config: RunConfig, fold: int, kind: str, index: int, report: Callable[[Event], None]) -> None:
+def train_and_validate(config: RunConfig, fold: int, kind: str, index: int, report: Callable[[Event], None]) -> None:
     """Train or resume a fold of a trial, and write its validation F1.
 
     Args:
@@ -99,7 +99,9 @@ class TrialRunner:
             result = self.config.fold_dir(fold) / VALIDATION
             if not result.exists():
                 run_jobs(
-                    [Job(self.config, fold, train_fold)], self.choice, lambda job, _: self._report_epochs(job.fold)
+                    [Job(self.config, fold, train_and_validate)],
+                    self.choice,
+                    lambda job, _: self._report_epochs(job.fold),
                 )
             self._fold_scores.append(float(json.loads(result.read_text())["f1"]))
         return scores.mean(self._fold_scores)

@@ -93,7 +93,7 @@ def tune(
         narrowed,
         preset=preset or narrowed.preset,
         fixed=dict(changes or {}),
-        wanted=space,
+        searched=space,
         folds=range(1, len(narrowed.folds) + 1) if fold is None else [narrowed.fold_number(fold)],
         seed=seed,
         sampler=sampler_name,
@@ -103,13 +103,12 @@ def tune(
         runs=runs,
         name=study,
     )
-    given = None if isinstance(sampler, str) else sampler
     return run_search(
         search,
         storage_url(storage, runs),
         trials,
         devices.choose(device),
         say,
-        given,
+        None if isinstance(sampler, str) else sampler,
         lambda: on_trial(search.folder),
     )

@@ -1,8 +1,8 @@
-"""One process that works on a study, beside any number of others.
+"""Process that works on a study, alone or in parallel with others.
 
-Nobody leads. A worker counts what is finished and what is under way before it asks for a trial, and gives back one
-that turns out to be too many; numbers of trials, which storages hand out in order, decide which one that is. Trials
-of workers that have died are failed and queued again with the same values, so they go on from their folder.
+Workers are decentralised. Each one counts the finished and running trials before it asks for a trial. It fails its own
+trial if the budget is exceeded; the trials with the lowest numbers remain. A trial whose worker died is failed and
+queued again with the same values, so that its training resumes from its folder.
 """
 
 from __future__ import annotations
@@ -24,65 +24,67 @@ if TYPE_CHECKING:
 DONE = ("COMPLETE", "PRUNED")
 """States of trials that count."""
 OWNER, BEAT, COST = "worker", "beat", "cost"
-"""What a trial is marked with: who works on it, a number that changes while somebody does, and what it cost."""
+"""Attributes of a trial: id of its worker, a number that changes while the worker is alive, and the trial's cost."""
 
-BEAT_EVERY = 10.0
-"""Seconds between changes of that number."""
-GRACE = 60.0
-"""Seconds without a change after which a worker whose lock cannot be seen from here counts as dead."""
-LOOK_EVERY = 2.0
-"""Seconds between looks at what others do, where nothing else is to be done."""
+BEAT_SECONDS = 10.0
+"""Interval between changes of the beat."""
+STALE_SECONDS = 60.0
+"""Time without a change of the beat after which a worker on another machine counts as dead."""
+POLL_SECONDS = 2.0
+"""Interval between checks of the study while this worker waits for others."""
 
 
 class Worker:
-    """A process that works on a study.
+    """Identity and locks of a worker process.
 
     Args:
-        folder: The study's; workers that share it see at once who has died.
+        folder: Folder of the study. Workers that share it detect each other's death at once.
     """
 
     def __init__(self, folder: Path) -> None:
         self.id = uuid.uuid4().hex
         self.slot = 0
         self._folder = folder / "workers"
-        self._held = ExitStack()
-        self._seen: dict[int, tuple[object, float]] = {}
+        self._locks = ExitStack()
+        self._beats: dict[int, tuple[object, float]] = {}
 
     def __enter__(self) -> Self:
+        """Lock a file with the worker's id and the first free slot."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._held.callback(self._lock(self.id).unlink, missing_ok=True)
-        self._held.enter_context(FileLock(self._lock(self.id)))
-        while not self._took(f"slot{self.slot}"):
+        self._locks.callback(self._lock_path(self.id).unlink, missing_ok=True)
+        self._locks.enter_context(FileLock(self._lock_path(self.id)))
+        while not self._acquire(f"slot{self.slot}"):
             self.slot += 1
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._held.close()
+        """Release the locks."""
+        self._locks.close()
 
     def is_stale(self, trial: FrozenTrial) -> bool:
-        """Whether nobody works any more on a trial that is said to be under way."""
+        """Return whether the worker of a running trial has died."""
         owner = trial.user_attrs.get(OWNER)
         if owner == self.id:
             return False
-        if owner and self._lock(owner).exists():
-            return self._free(self._lock(owner))
-        now, sign = time.monotonic(), (owner, trial.user_attrs.get(BEAT))
-        if self._seen.get(trial.number, (None, now))[0] != sign:
-            self._seen[trial.number] = (sign, now)
-        return now - self._seen[trial.number][1] > GRACE
+        if owner and self._lock_path(owner).exists():
+            return self._is_free(self._lock_path(owner))
+        now, beat = time.monotonic(), (owner, trial.user_attrs.get(BEAT))
+        if self._beats.get(trial.number, (None, now))[0] != beat:
+            self._beats[trial.number] = (beat, now)
+        return now - self._beats[trial.number][1] > STALE_SECONDS
 
-    def _lock(self, name: str) -> Path:
+    def _lock_path(self, name: str) -> Path:
         return self._folder / f"{name}.lock"
 
-    def _took(self, name: str) -> bool:
+    def _acquire(self, name: str) -> bool:
         try:
-            self._held.enter_context(FileLock(self._lock(name)).acquire(timeout=0))
+            self._locks.enter_context(FileLock(self._lock_path(name)).acquire(timeout=0))
         except Timeout:
             return False
         return True
 
     @staticmethod
-    def _free(path: Path) -> bool:
+    def _is_free(path: Path) -> bool:
         try:
             with FileLock(path).acquire(timeout=0):
                 return True
@@ -91,25 +93,25 @@ class Worker:
 
 
 @contextmanager
-def heartbeat(mark: Callable[[str, Any], None]) -> Iterator[None]:
-    """Change a trial's beat for as long as the block lasts.
+def heartbeat(set_attribute: Callable[[str, Any], None]) -> Iterator[None]:
+    """Change the beat of a trial regularly during the block.
 
     Args:
-        mark: Sets an attribute of the trial.
+        set_attribute: Function that sets an attribute of the trial.
     """
     from optuna.exceptions import UpdateFinishedTrialError
 
-    over = threading.Event()
+    stopped = threading.Event()
 
     def beat() -> None:
         number = 0
-        while not over.wait(BEAT_EVERY):
+        while not stopped.wait(BEAT_SECONDS):
             number += 1
             try:
-                mark(BEAT, number)
+                set_attribute(BEAT, number)
             except UpdateFinishedTrialError:
                 return
-            except Exception:  # the storage is away: it may come back
+            except Exception:  # the storage may be unavailable for a moment
                 continue
 
     thread = threading.Thread(target=beat, name="aubench-beat", daemon=True)
@@ -117,28 +119,27 @@ def heartbeat(mark: Callable[[str, Any], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        stopped.set()
         thread.join()
 
 
-def active(trials: list[FrozenTrial], before: int | None = None) -> int:
-    """How many trials are finished or under way.
+def count_active(trials: list[FrozenTrial], before: int | None = None) -> int:
+    """Count the finished and running trials.
 
     Args:
-        trials: Of a study.
-        before: Only those with a lower number than this.
+        trials: Trials of a study.
+        before: Number of a trial; only lower numbers count. All count if None.
     """
-    kept = [t for t in trials if before is None or t.number < before]
-    return sum(t.state.name in (*DONE, "RUNNING") for t in kept)
+    return sum(t.state.name in (*DONE, "RUNNING") for t in trials if before is None or t.number < before)
 
 
 def finished_trials(study: Study) -> list[FrozenTrial]:
-    """Trials that count."""
+    """List the finished and pruned trials."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in DONE]
 
 
 def requeue(study: Study, trial: FrozenTrial) -> bool:
-    """Fail a trial that nobody works on, and queue its values again; False where somebody else did so."""
+    """Fail a trial without a worker and queue its values again; return False if another worker already did."""
     if not fail_trial(study, trial.number):
         return False
     if trial.params:
@@ -147,7 +148,7 @@ def requeue(study: Study, trial: FrozenTrial) -> bool:
 
 
 def fail_trial(study: Study, number: int) -> bool:
-    """Fail a trial; False where it is finished already."""
+    """Fail a trial; return False if it has already ended."""
     from optuna.exceptions import UpdateFinishedTrialError
     from optuna.trial import TrialState
 
@@ -162,39 +163,38 @@ def work(
     study: Study,
     worker: Worker,
     count: int,
-    attempt: Callable[[Trial], None],
-    before_asking: Callable[[int], None],
+    run_trial: Callable[[Trial], None],
+    before_ask: Callable[[int], None],
     say: Callable[[str], None],
 ) -> None:
-    """Bring a study to its number of trials, with whoever else works on it.
+    """Run trials until the study has the requested number, together with other workers.
 
     Args:
         study: The study.
         worker: This process.
-        count: How many trials shall be finished or pruned.
-        attempt: Makes one trial, and tells the study what came of it.
-        before_asking: Called with the number of trials known before a new one is asked for.
-        say: Told in one line what a person may want to know.
+        count: Number of finished or pruned trials to reach.
+        run_trial: Function that runs a trial and reports its result to the study.
+        before_ask: Callback before each request for a trial, with the number of existing trials.
+        say: Callback for one-line messages.
     """
     waiting = False
     while True:
-        known = study.get_trials(deepcopy=False)
-        for trial in known:
+        for trial in study.get_trials(deepcopy=False):
             if trial.state.name == "RUNNING" and worker.is_stale(trial) and requeue(study, trial):
-                say(f"{study.study_name}: trial {trial.number} was left behind and is taken up again")
-        known = study.get_trials(deepcopy=False)
-        if sum(trial.state.name in DONE for trial in known) >= count:
+                say(f"{study.study_name}: trial {trial.number} lost its worker and is queued again")
+        trials = study.get_trials(deepcopy=False)
+        if sum(trial.state.name in DONE for trial in trials) >= count:
             return
-        if active(known) >= count:
+        if count_active(trials) >= count:
             if not waiting:
-                say(f"{study.study_name}: other workers are at the last trials")
+                say(f"{study.study_name}: waiting for the last trials of other workers")
             waiting = True
-            time.sleep(LOOK_EVERY)
+            time.sleep(POLL_SECONDS)
             continue
-        before_asking(len(known))
-        own = study.ask()
-        own.set_user_attr(OWNER, worker.id)
-        if active(study.get_trials(deepcopy=False), own.number) >= count:
-            fail_trial(study, own.number)
+        before_ask(len(trials))
+        new_trial = study.ask()
+        new_trial.set_user_attr(OWNER, worker.id)
+        if count_active(study.get_trials(deepcopy=False), new_trial.number) >= count:
+            fail_trial(study, new_trial.number)
             continue
-        attempt(own)
+        run_trial(new_trial)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aubench.core.errors import UsageError
-from aubench.tuning.study import check_bound
+from aubench.tuning.study import check_binding
 
 TUNE = ("tune", "--no-track", "--protocol", "synth_3fold", "--trials", "2", "--device", "cpu")
 SMALL = ("--set", "image_size=32", "--set", "crop=28", "--set", "frames_per_epoch=100", "--set", "epochs=1")
@@ -51,8 +51,8 @@ def refused(answer, *words: str) -> None:
         (("--method", "amf", "--space", "beta,learning_rate"), ("'beta' has no range",)),
         (("--method", "amf", "--space", "temperature", "--set", "temperature=1"), ("fixed by --set",)),
         (("--method", "amf", "--set", "learning_rat=1"), ("did you mean 'learning_rate'?",)),
-        (("--method", "amf", "--study", "../up"), ("--study", "cannot be a study's name")),
-        (("--method", "mcm", "--set", "pretrain_scope=all"), ("looks at test subjects", "pre-train")),
+        (("--method", "amf", "--study", "../up"), ("--study", "is not a valid study name")),
+        (("--method", "mcm", "--set", "pretrain_scope=all"), ("reads test subjects", "pre-train")),
     ],
 )
 def test_what_cannot_be_searched(call, small_store, words, told):
@@ -72,7 +72,7 @@ def test_a_range_that_makes_no_sense(call, small_store, tmp_path, kind, low, hig
 @pytest.mark.parametrize(
     ("storage", "told"),
     [
-        ("studies.db", ("--storage", "is no storage")),
+        ("studies.db", ("--storage", "is not a storage")),
         ("nosuch://host/db", ("nosuch://host/db",)),
         ("postgresql://somebody:secret@127.0.0.1:1/none", ("postgresql://***@127.0.0.1:1/none",)),
         ("sqlite:////proc/none/studies.db", ("sqlite:////proc/none/studies.db",)),
@@ -101,19 +101,19 @@ def test_a_study_of_something_else_is_refused(call, small_store):
     ):
         answer = call(*words, *other)
         assert answer.code == 2, answer
-        assert f"study 'mine': is of another {part}" in answer.err and "--study" in answer.err
+        assert f"study 'mine': has another {part}" in answer.err and "--study" in answer.err
     assert call("run", "--no-track", "--from-study", "mne").err.endswith("did you mean 'mine'?\n")
 
 
 def test_what_binds_a_study_is_compared_part_by_part():
     own = {"protocol": "a" * 64, "method": "amf", "seed": 0}
-    check_bound("mine", dict(own), own)
-    with pytest.raises(UsageError, match=r"study 'mine': is of another protocol \(b{12}, not a{12}\)"):
-        check_bound("mine", own | {"protocol": "b" * 64}, own)
-    with pytest.raises(UsageError, match=r"is of another seed \(1, not 0\)"):
-        check_bound("mine", own | {"seed": 1}, own)
-    with pytest.raises(UsageError, match="was not made by aubench"):
-        check_bound("mine", None, own)
+    check_binding("mine", dict(own), own)
+    with pytest.raises(UsageError, match=r"study 'mine': has another protocol \(b{12}, not a{12}\)"):
+        check_binding("mine", own | {"protocol": "b" * 64}, own)
+    with pytest.raises(UsageError, match=r"has another seed \(1, not 0\)"):
+        check_binding("mine", own | {"seed": 1}, own)
+    with pytest.raises(UsageError, match="was not created by aubench"):
+        check_binding("mine", None, own)
 
 
 @pytest.mark.parametrize(

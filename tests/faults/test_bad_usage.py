@@ -60,7 +60,7 @@ def test_name_that_does_not_exist_names_the_nearest(call, words, told):
         (("--set", "epochs=0"), ("epochs",)),
         (("--set", "crop=100"), ("crop 100 is larger than image_size 64",)),
         (("--preset", "tinny"), ("no preset 'tinny'", "did you mean 'tiny'?")),
-        (("--modalities", "visual"), ("amf: refuses synth_3fold",)),
+        (("--modalities", "visual"), ("amf: does not support synth_3fold",)),
         (("--device", "gpu"), ("no device 'gpu'",)),
     ],
 )
@@ -116,13 +116,13 @@ def test_subject_in_two_folds_is_refused(call, tmp_path):
     refused(
         call("run", "--method", "amf", "--protocol", "mine.toml"),
         "mine.toml",
-        "subject F001 stands in part1 and in part2",
+        "subject F001 is in part1 and in part2",
     )
 
 
 def test_file_with_two_methods_or_none_is_refused(call, tmp_path):
     (tmp_path / "none.py").write_text("x = 1\n")
-    refused(call(*RUN, "--method", "none.py"), "none.py", "holds 0 methods")
+    refused(call(*RUN, "--method", "none.py"), "none.py", "defines 0 Method subclasses")
     (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
     refused(call(*RUN, "--method", "broken.py"), "broken.py", "nothing_of_that_name")
 

@@ -69,9 +69,9 @@ def test_changed_weights_are_refused(copy, small_store):
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
-        ("seed", 6, "has another id"),
-        ("recipe", None, "has another id"),
-        ("asked", {}, "is not what this version writes"),
+        ("seed", 6, "run id does not match the configuration"),
+        ("recipe", None, "run id does not match the configuration"),
+        ("asked", {}, "has the format of another version"),
         ("store", {"digest": "0"}, "is not the store that the run read"),
     ],
 )

@@ -67,7 +67,7 @@ def search_for(small_store: Path, tmp_path: Path) -> Callable[..., SearchConfig]
         words: dict[str, Any] = {
             "preset": "tiny",
             "fixed": SMALL | options.pop("fixed", {}),
-            "wanted": None,
+            "searched": None,
             "folds": (1, 2),
             "seed": 0,
             "sampler": "random",

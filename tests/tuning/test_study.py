@@ -25,7 +25,7 @@ CPU = DeviceChoice("cpu", 1, "a test")
 def here(jobs, choice, report):
     """Folds in this process: quick, and visible to monkeypatches."""
     for job in jobs:
-        trial_module.train_fold(job.config, job.fold, choice.kind, 0, lambda event, job=job: report(job, event))
+        trial_module.train_and_validate(job.config, job.fold, choice.kind, 0, lambda event, job=job: report(job, event))
 
 
 def address(kind: str, folder: Path) -> str:
@@ -69,14 +69,14 @@ def test_a_search_begins_with_the_preset_so_its_best_is_no_worse(search_for, tmp
     search = search_for(folds=(1,), fixed={"epochs": 1, "learning_rate": 0.005}, preset="tiny")
     first = run(search, address(kind, tmp_path), 1).trials[0]
     preset = search.base_config.recipe
-    inside = {name: preset[name] for name in first.params if name in search.space.check_contains(preset)}
+    inside = {name: preset[name] for name in first.params if name in search.space.restrict(preset)}
     assert inside and {name: first.params[name] for name in inside} == inside
     assert run(search, address(kind, tmp_path), 3).best_value >= first.value
 
 
 def test_what_of_a_preset_lies_outside_its_range_is_drawn(search_for):
     space = search_for(fixed={"learning_rate": 0.005}).space
-    assert space.check_contains(dict.fromkeys(space.ranges, 99.0)) == {}
+    assert space.restrict(dict.fromkeys(space.ranges, 99.0)) == {}
 
 
 @pytest.mark.parametrize("name", PRUNERS)

@@ -13,7 +13,7 @@ from aubench.runs.config import RunConfig, StoreRef
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.fold import run_fold
 from aubench.tuning import trial as trial_module
-from aubench.tuning.trial import Pruned, TrialRunner, train_fold
+from aubench.tuning.trial import Pruned, TrialRunner, train_and_validate
 
 CPU = DeviceChoice("cpu", 1, "a test")
 
@@ -28,7 +28,7 @@ def here(monkeypatch):
 
     def launch(jobs, choice, report):
         for job in jobs:
-            train_fold(job.config, job.fold, choice.kind, 0, lambda event, job=job: report(job, event))
+            train_and_validate(job.config, job.fold, choice.kind, 0, lambda event, job=job: report(job, event))
 
     monkeypatch.setattr(trial_module, "run_jobs", launch)
 
@@ -154,13 +154,13 @@ def test_who_tries_to_reach_the_test_role_from_a_trial_cannot(search_for, script
 
 def test_pretraining_on_everyone_is_refused(search_for):
     assert search_for("mcm", fixed={"image_size": 28}).epochs == 2
-    with pytest.raises(UsageError, match="looks at test subjects"):
+    with pytest.raises(UsageError, match="reads test subjects"):
         search_for("mcm", fixed={"image_size": 28, "pretrain_scope": "all"})
 
 
 def test_trials_share_their_pretrained_weights(search_for, script):
     small = {"image_size": 28, "pretrain_epochs": 1, "pretrain_frames_per_epoch": 64, "warmup_epochs": 0}
-    search = search_for("mcm", fixed=small | {"epochs": 1}, folds=(1,), wanted=["learning_rate"])
+    search = search_for("mcm", fixed=small | {"epochs": 1}, folds=(1,), searched=["learning_rate"])
     costs = []
     for rate in (1e-4, 1e-3):
         one = attempt(search, script({"learning_rate": rate}))

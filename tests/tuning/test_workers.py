@@ -27,7 +27,7 @@ def address(kind: str, folder: Path) -> str:
 
 
 def test_a_trial_without_signs_of_life_is_lost_after_a_while(tmp_path, monkeypatch):
-    monkeypatch.setattr(worker_module, "GRACE", 0.2)
+    monkeypatch.setattr(worker_module, "STALE_SECONDS", 0.2)
     study = optuna.create_study(storage=open_storage(address("sqlite", tmp_path)))
     trial = study.ask()
     with Worker(tmp_path) as worker:
@@ -45,7 +45,7 @@ def test_a_trial_without_signs_of_life_is_lost_after_a_while(tmp_path, monkeypat
 
 
 def test_a_storage_that_is_away_for_a_moment_does_not_cost_a_trial(monkeypatch):
-    monkeypatch.setattr(worker_module, "BEAT_EVERY", 0.01)
+    monkeypatch.setattr(worker_module, "BEAT_SECONDS", 0.01)
     beats, came = [], threading.Event()
 
     def mark(name, number):
@@ -66,7 +66,7 @@ def test_a_worker_that_has_died_is_seen_at_once(tmp_path):
         assert (one.slot, other.slot) == (0, 1)
         trial.set_user_attr("worker", one.id)
         assert not other.is_stale(study.get_trials(deepcopy=False)[0])
-        one._held.close()
+        one._locks.close()
         (tmp_path / "workers" / f"{one.id}.lock").touch()  # as kill -9 leaves it: there, and not held
         assert other.is_stale(study.get_trials(deepcopy=False)[0])
 
@@ -114,7 +114,7 @@ def test_a_killed_search_goes_on_by_the_same_command_and_its_recipe_is_run(small
     again = start(small_store, tmp_path, 2)
     table, said = again.communicate(timeout=300)
     assert again.returncode == 0, said
-    assert "is taken up again" in said and "2 (0 pruned)" in table
+    assert "lost its worker and is queued again" in said and "2 (0 pruned)" in table
     monkeypatch.chdir(tmp_path)
     study = optuna.load_study(study_name="two", storage=open_storage(address("sqlite", tmp_path / "runs")))
     sound(study, 2)
