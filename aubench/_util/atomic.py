@@ -1,4 +1,4 @@
-"""Writes that either happen or do not: to a temporary name, then renamed."""
+"""Atomic writes: to a temporary file that is then renamed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary neighbour of ``path`` for writing; rename it on success, remove it on failure.
+    """Open a temporary file next to ``path`` for writing, rename it on success and remove it on failure.
 
     Args:
-        path: The file to create or replace; its folder is made.
+        path: File to create or replace. Its folder is created if missing.
 
     Raises:
         DataError: The disk is full.
@@ -38,9 +38,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in _FULL:
-            raise DataError(
-                "the disk is full", where=path, hint="free some space and give the same command again"
-            ) from error
+            raise DataError("the disk is full", where=path, hint="free some space and repeat the command") from error
         raise
 
 

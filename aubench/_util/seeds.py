@@ -1,4 +1,4 @@
-"""Named seeds: every source of chance has its own, hashed from what it may depend on."""
+"""Seeds derived by hashing, one per source of randomness."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import hashlib
 
 
 def derive(*parts: str | int) -> int:
-    """A seed from what it stands for.
+    """Derive a seed from the values that identify its purpose.
 
-    Two calls share a seed only if they name the same things: sharing is stated, never accidental.
+    Two calls return the same seed only if their arguments are equal.
 
     Args:
-        parts: For example run seed, protocol digest, fold, ``"data"`` and epoch.
+        parts: Identifying values, e.g. run seed, protocol digest, fold, ``"data"`` and epoch.
 
     Returns:
-        0 to 2**63 - 1.
+        An integer from 0 to 2**63 - 1.
     """
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,4 +1,4 @@
-"""How many cores there are for this process."""
+"""CPU cores available to this process."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 
 def available_cores() -> int:
-    """Cores that this process may use: those that a scheduler gave it, else all of the machine."""
+    """Return the number of cores in the process's CPU affinity, or of the machine if there is none."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

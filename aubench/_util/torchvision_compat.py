@@ -1,8 +1,8 @@
-"""A guard for torchvision builds whose compiled operators do not fit the installed torch.
+"""A guard for torchvision builds with compiled operators that do not match the installed torch.
 
-Such a build fails at import with ``operator torchvision::nms does not exist`` and takes timm,
-torchmetrics and lightning down with it, although none of them needs the operator here. The guard
-costs nothing until torchvision is imported, and leaves a healthy torchvision untouched.
+The import of such a build, and thus of timm, torchmetrics and lightning, fails with ``operator torchvision::nms does
+not exist``, although none of them needs the operator here. The guard has no cost until torchvision is imported, and
+does not change a working torchvision.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SCHEMAS = {
 
 
 class _Guard(importlib.abc.MetaPathFinder):
-    """Declares the missing operators just before torchvision itself is loaded."""
+    """Import hook that declares the missing operators just before torchvision is loaded."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -56,6 +56,6 @@ def _declare_missing_operators() -> None:
 
 
 def install_guard() -> None:
-    """Put the guard before all other finders, once."""
+    """Insert the guard before all other finders, once."""
     if "torchvision" not in sys.modules and not any(isinstance(finder, _Guard) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Guard())

@@ -1,1 +1,1 @@
-"""Core types: tasks, methods, recipes, protocols, test conditions, and the registries that find them."""
+"""Core types: tasks, methods, recipes, protocols, test conditions, and registries."""

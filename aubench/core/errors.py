@@ -1,7 +1,7 @@
-"""What can go wrong, each told in one line: what, where, what to do.
+"""Errors that the user can act on.
 
-Every command turns an :class:`AubenchError` into that line on stderr and its exit code; nothing
-else may reach the user as anything but a bug.
+Every command prints an :class:`AubenchError` as one line on stderr and exits with its exit code. Any other exception
+is a bug.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ class AubenchError(Exception):
     """An error the user can act on.
 
     Args:
-        what: What is wrong, in plain words.
-        where: The file, line, column, key or option that it is about.
-        hint: What to do about it.
+        what: Description of the problem.
+        where: File, line, column, key or option at fault.
+        hint: Remedy.
     """
 
     exit_code = 2
@@ -31,7 +31,7 @@ class AubenchError(Exception):
         return " ".join(line.split())
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Survive the trip back from a worker process."""
+        """Support pickling, so that worker processes can return the error."""
         return _rebuild, (type(self), self.what, str(self.where) if self.where is not None else None, self.hint)
 
 
@@ -44,11 +44,11 @@ class UsageError(AubenchError):
 
 
 class DataError(AubenchError):
-    """A data file that is missing, damaged or not what it says it is."""
+    """A data file that is missing, damaged or different from its description."""
 
 
 class ProtocolError(AubenchError):
-    """A protocol that cannot be trusted: roles overlap, subjects are missing, keys are unknown."""
+    """An invalid protocol: overlapping roles, missing subjects or unknown keys."""
 
 
 class RecipeError(AubenchError):
@@ -60,32 +60,32 @@ class CheckpointError(AubenchError):
 
 
 class RecordError(AubenchError):
-    """A leaderboard record that does not hold what it claims."""
+    """A leaderboard record whose content contradicts its metadata."""
 
 
 class MethodError(AubenchError):
-    """A method that broke its contract: wrong shape, not a probability, not finite."""
+    """A breach of the contract by a method: a wrong shape, or values that are not finite probabilities."""
 
 
 class Diverged(MethodError):
-    """A method whose numbers are not finite any more: often the recipe's fault, not the code's."""
+    """A loss or an output that is no longer finite. Often the recipe is the cause, not the code."""
 
 
 class CheckFailed(AubenchError):
-    """A check ran to its end and found something wrong (exit code 1)."""
+    """A check that completed and detected a problem (exit code 1)."""
 
     exit_code = 1
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Words for a hint that names the nearest known name.
+    """Return a hint that contains the most similar known name.
 
     Args:
-        name: What the user wrote.
-        known: What exists.
+        name: Name given by the user.
+        known: Existing names.
 
     Returns:
-        ``did you mean 'x'?``, or the list of all known names where none is near.
+        ``did you mean 'x'?``, or the list of all known names if none is similar.
     """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)

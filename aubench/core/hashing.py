@@ -1,4 +1,4 @@
-"""Digests: what makes two things the same."""
+"""SHA-256 digests of plain data and files."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 
 def hash_json(content: Any) -> str:
-    """SHA-256, in hexadecimal, of plain data in canonical JSON (sorted keys, no spaces)."""
+    """Return the hexadecimal SHA-256 of plain data in canonical JSON (sorted keys, no spaces)."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256, in hexadecimal, of a file's bytes."""
+    """Return the hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,6 @@
-"""What a method may show of itself, for figures; no method has to.
+"""Optional hooks of methods for figures.
 
-Each class here is a hook: a method that has the function can be drawn, wherever it comes from.
+Each class here describes a hook. ``aubench plot`` supports every method that implements it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Images before, under and after a mask; float in [-1, 1], (N, C, H, W), clips (N, T, C, H, W).
+    """Images before, under and after a mask, float in [-1, 1], (N, C, H, W), clips (N, T, C, H, W).
 
     Attributes:
-        original: What was to be restored, by modality; of clips, the frames that the method looks at.
-        masked: What the method saw of it, by what that is called: a modality, or ``mixed``; hidden pixels are 0.
-        restored: What the method made of that, by modality.
+        original: Images to restore, by modality. For clips, the frames that the method uses.
+        masked: Images that the method received, by modality or under the name ``mixed``. Hidden pixels are 0.
+        restored: Restored images, by modality.
     """
 
     original: Inputs
@@ -33,33 +33,33 @@ class Reconstruction:
 
 @runtime_checkable
 class SupportsReconstruction(Protocol):
-    """A method that restores images of which it sees a part."""
+    """A method that restores partly hidden images."""
 
     def reconstruct(self, inputs: Inputs, mask: float) -> Reconstruction:
-        """Hide a part of images and restore it; all chance from the global generator.
+        """Hide a part of images and restore it, with all randomness from the global generator.
 
         Args:
             inputs: As in ``forward``.
-            mask: Share to hide, 0 to below 1.
+            mask: Fraction to hide, in [0, 1).
         """
         ...
 
 
 @runtime_checkable
 class SupportsPairStatistics(Protocol):
-    """A method that learns with what pairs of AUs do."""
+    """A method that learns from statistics of AU pairs."""
 
     def pair_statistics(
         self, states: Sequence[Float[Tensor, "frames au"]]
     ) -> tuple[Float[Tensor, "au au"], Float[Tensor, "au au 16"]]:
-        """What AU pairs do within a frame and from one frame to the next.
+        """Compute statistics of AU pairs in a frame and in two consecutive frames.
 
         Args:
-            states: Of the consecutive frames of each sequence: labels or probabilities, -1 where unknown.
+            states: Labels or probabilities of the consecutive frames of each sequence, -1 where unknown.
 
         Returns:
-            How often both are present where either is, and the probability of each of the 16 states, whose number has
-            the bits i now, j now, i next, j next from the lowest; -1 where it cannot be told.
+            Fraction of frames with both AUs among those with either, and the probability of each of the 16 states. The
+            bits of a state's number are, from the lowest, i now, j now, i next and j next. Undefined values are -1.
         """
         ...
 
@@ -69,5 +69,5 @@ class SupportsModalitySelection(Protocol):
     """A method that takes each feature from one of the modalities."""
 
     def modality_selection(self, inputs: Inputs) -> Float[Tensor, "n m"]:
-        """The share of a frame's selections that each modality gets, in the task's order; rows sum to 1."""
+        """Compute each modality's fraction of a frame's selections, in the task's order. Rows sum to 1."""
         ...

@@ -1,8 +1,8 @@
-"""The 49 facial points: their order, and what becomes of it in a mirror.
+"""Order of the 49 facial points, and its permutation in a mirrored image.
 
-Left and right are those of the photo. Brows 0-4 and 5-9, bridge of the nose 10-13 and nostrils 14-18, each from left
-to right or from above; eyes 19-24 and 25-30, each clockwise from its leftmost corner; outer lip 31-42 clockwise from
-the left corner; inner lip 43-45 above from left to right, 46-48 below from right to left.
+Left and right are those of the photo. Brows 0-4 and 5-9, bridge of the nose 10-13 and nostrils 14-18 run from left to
+right or from above. Eyes 19-24 and 25-30 run clockwise, each from its leftmost corner. The outer lip 31-42 runs
+clockwise from the left corner. The inner lip is 43-45 above, from left to right, and 46-48 below, from right to left.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The contract of a method: what the harness calls, and what an author writes."""
+"""Base classes of methods, and the types of their training stages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Fidelity(StrEnum):
-    """How close a method is to its paper."""
+    """Agreement of a method with its paper."""
 
     EXACT = "exact"
     RESOLVED = "paper-with-resolutions"
@@ -29,13 +29,13 @@ class Fidelity(StrEnum):
 
 @dataclass(frozen=True)
 class MethodCard:
-    """What a reader of the leaderboard should know of a method.
+    """Description of a method for readers of the leaderboard.
 
     Attributes:
-        title: Its name in full.
-        paper: Where it comes from.
-        fidelity: How close this is to the paper.
-        departures: Where the paper is silent, wrong or left, and what is done here; one sentence each.
+        title: Full name.
+        paper: Citation of its source.
+        fidelity: Agreement of the implementation with the paper.
+        deviations: Decisions on points where the paper is silent, wrong or not followed. One sentence each.
     """
 
     title: str
@@ -45,24 +45,24 @@ class MethodCard:
 
 
 AnyRecipe = Recipe
-"""The type of any recipe, for where a class has an attribute of the name ``Recipe``."""
+"""Type of any recipe, for annotations in classes that have an attribute named ``Recipe``."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One phase of a method's training.
+    """A phase of a method's training.
 
     Attributes:
-        name: For logs and checkpoints.
-        epochs: Most epochs.
-        batch_size: Frames a step; clips, where the method takes clips.
-        patience: Epochs without a better validation F1 before it ends; a pre-training stage has none.
-        frames_per_epoch: Frames drawn for an epoch; all when None.
-        pretraining: Its batches are drawn from every frame of the training role, coded or not, with all labels
-            hidden; nothing is validated, and the last weights stay. Comes before the supervised stages.
-        everyone: A pre-training stage that draws from all subjects, those of validation and test included, as some
-            papers do; the record says so.
-        eligible: The first epoch, from 1, that validation may choose; those before it only prepare.
+        name: Name in logs and checkpoints.
+        epochs: Maximum number of epochs.
+        batch_size: Frames per step, or clips per step for methods of clips.
+        patience: Epochs without a better validation F1 before the stage ends. Pre-training ignores it.
+        frames_per_epoch: Frames drawn per epoch; all if None.
+        pretraining: Train on all frames of the training role, coded or not, with all labels hidden. Such a stage has no
+            validation and returns its last weights. It precedes the supervised stages.
+        include_all_subjects: Pre-train on all subjects, including those of validation and test, as some papers do. The
+            record names them.
+        first_selectable_epoch: First epoch, from 1, that validation may select. Earlier ones are a warm-up.
     """
 
     name: str
@@ -77,13 +77,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage has come.
+    """Position in a stage.
 
     Attributes:
-        epoch: This epoch, from 0.
-        epochs: Most epochs of the stage.
-        step: This step of the epoch, from 0.
-        steps: Steps an epoch.
+        epoch: Current epoch, from 0.
+        epochs: Maximum number of epochs of the stage.
+        step: Current step of the epoch, from 0.
+        steps: Steps per epoch.
     """
 
     epoch: int
@@ -93,41 +93,41 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Share of the stage's steps that are done, 0 to below 1."""
+        """Fraction of the stage's steps that are complete, in [0, 1)."""
         return (self.epoch + self.step / self.steps) / self.epochs
 
 
 def masked_bce(probabilities: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"]) -> Float[Tensor, ""]:
-    """Binary cross-entropy over the known labels (AMF eq. 7, averaged over frames and AUs).
+    """Compute the binary cross-entropy over the known labels (AMF eq. 7, averaged over frames and AUs).
 
     Args:
-        probabilities: In [0, 1].
-        labels: 1 present, 0 absent, -1 unknown; unknown ones count nowhere.
+        probabilities: Values in [0, 1].
+        labels: 1 present, 0 absent, -1 unknown. Unknown labels are ignored.
 
     Returns:
-        The mean over known labels; 0 where none is known.
+        The mean over known labels, or 0 if none is known.
     """
     known = labels >= 0
-    chance = probabilities.float().clamp(1e-7, 1 - 1e-7)
-    terms = torch.where(labels > 0, chance.log(), (1 - chance).log())
+    probs = probabilities.float().clamp(1e-7, 1 - 1e-7)
+    terms = torch.where(labels > 0, probs.log(), (1 - probs).log())
     return -(terms * known).sum() / known.sum().clamp(min=1)
 
 
 class Method(nn.Module, ABC):
-    """A fusion method: images of some modalities in, AU probabilities out.
+    """A fusion method that maps images of some modalities to AU probabilities.
 
-    The harness normalises, augments, masks and scores; a method only models. It sees batches of the
-    training role through :meth:`loss`, and nothing but images through :meth:`forward`.
+    The harness normalises, augments, masks and scores. :meth:`loss` receives batches of the training role, and
+    :meth:`forward` receives images only.
 
     Args:
-        task: Its modalities are those that :meth:`select_modalities` chose.
-        recipe: An instance of the class's ``Recipe``.
+        task: Task with the modalities that :meth:`select_modalities` returned.
+        recipe: Instance of the class's ``Recipe``.
     """
 
     Recipe: ClassVar[type[Recipe]] = Recipe
     card: ClassVar[MethodCard]
     needs_landmarks: ClassVar[bool] = False
-    """Whether training batches shall come with facial points, where the store has them."""
+    """Whether training batches include facial points, if the store has them."""
 
     task: Task
     recipe: AnyRecipe
@@ -138,87 +138,86 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Why this method with this recipe cannot do a task; None when it can."""
+        """Return the reason why the method with this recipe does not support a task, or None if it does."""
         return None
 
     @classmethod
     def select_modalities(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
-        """The modalities it wants out of those a task offers."""
+        """Return the subset of the task's modalities that the method uses, in the task's order."""
         return task.modalities
 
     def stages(self) -> Sequence[Stage]:
-        """The phases of its training, in order; one supervised stage by default."""
+        """Return the stages of training, in order. The default is one supervised stage."""
         recipe = self.recipe
         return (Stage("train", recipe.epochs, recipe.batch_size, recipe.patience, recipe.frames_per_epoch),)
 
     def on_train_labels(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
-        """Look at the training role's labels once, before the first supervised stage: rates, co-occurrences.
+        """Receive the training labels once, before the first supervised stage, e.g. to compute class weights.
 
-        What is kept belongs into buffers, so that it is saved with the weights.
+        Store the results in buffers, so that they are saved with the weights.
 
         Args:
-            labels: Of each run of consecutive frames, in order of time: 1 present, 0 absent, -1 unknown.
+            labels: Labels of each run of consecutive frames, in order of time: 1 present, 0 absent, -1 unknown.
         """
 
     def extra_clip_spans(self, labels: Int[Tensor, "frames au"]) -> Sequence[tuple[int, int]]:
-        """Parts of a training sequence that clips are drawn from besides its whole; for methods that take clips.
+        """Return parts of a training sequence from which additional clips are drawn, for methods of clips.
 
-        What is left of the last clip of a part is filled with its last frame, unlabelled.
+        The last clip of a part is padded with its last frame, unlabelled.
 
         Args:
-            labels: Of consecutive frames of the sequence, in order of time; frames that lack end a run of them.
+            labels: Labels of consecutive frames of the sequence, in order of time. Missing frames end a run.
 
         Returns:
-            First frame and the one after the last.
+            Start and end (exclusive) of each part.
         """
         return ()
 
     def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
-        """The optimiser of a stage; Adam with the recipe's learning rate by default."""
+        """Return the optimiser of a stage. The default is Adam with the recipe's learning rate."""
         return torch.optim.Adam(self.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
 
     def learning_rate_factor(self, stage: Stage, progress: Progress) -> float:
-        """What the optimiser's learning rates are multiplied by at a step; the recipe's schedule by default."""
+        """Return the factor of the learning rates at a step. The default is the recipe's schedule."""
         if self.recipe.learning_rate_schedule == "constant":
             return 1.0
         return min(progress.fraction / 0.25, (1 - progress.fraction) / 0.75)
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Change a training batch, beyond the crop and flip that every method gets.
+        """Augment a training batch, in addition to the crop and flip of every method.
 
         Args:
-            batch: Cropped, flipped and normalised.
-            generator: The source of all randomness here; lives on the CPU.
+            batch: Cropped, flipped and normalised batch.
+            generator: CPU generator for all randomness of this function.
         """
         return batch
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
-        """Named terms of the training loss; ``total`` is minimised, the rest is logged."""
+        """Compute named terms of the training loss. ``total`` is minimised, and all terms are logged."""
         return {"total": masked_bce(self(batch.inputs), batch.labels)}
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> Float[Tensor, "*n au"]:
-        """AU probabilities in [0, 1] of images in [-1, 1]; a zeroed modality is a missing one.
+        """Predict AU probabilities in [0, 1] from images in [-1, 1]. A missing modality is all zeros.
 
-        Images are (N, C, H, W) and probabilities (N, A); where the recipe has a ``clip_length`` T, they are
+        Images are (N, C, H, W) and probabilities (N, A). If the recipe has a ``clip_length`` T, they are
         (N, T, C, H, W) and (N, T, A).
         """
 
 
 class BranchedMethod(Method):
-    """One encoder per modality, then a fusion.
+    """A method with one encoder per modality, followed by a fusion.
 
-    The split lets a robustness suite encode again only what a condition changed, and shows where the
-    FLOPs go.
+    A robustness suite then encodes only the modalities that a condition changes, and FLOPs are reported per part.
     """
 
     @abstractmethod
     def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Tensor:
-        """Features of one modality."""
+        """Compute the features of one modality."""
 
     @abstractmethod
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
-        """AU probabilities from the features of all modalities."""
+        """Predict AU probabilities from the features of all modalities."""
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """Encode each modality and fuse."""

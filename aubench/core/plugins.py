@@ -98,7 +98,7 @@ class Registry(Generic[T]):
         """Return an entry.
 
         Raises:
-            UsageError: There is none of this name; the nearest name is suggested.
+            UsageError: No entry has this name. The message suggests the most similar name.
         """
         references = self._references()
         if name not in references:

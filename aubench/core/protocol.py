@@ -1,6 +1,6 @@
-"""Protocols: what is compared, on which subjects, by which rules. Data, read from TOML.
+"""Protocols: data set, AUs, subjects of each fold and evaluation rules, read from TOML.
 
-Loading one proves that its roles are disjoint in subjects and complete.
+Loading a protocol checks that the roles of each fold are complete and disjoint in subjects.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ class _StrictModel(BaseModel):
 
 
 class FoldRule(_StrictModel):
-    """Which parts a fold trains on and which it is tested on."""
+    """Training and test parts of a fold."""
 
     train: tuple[str, ...]
     test: tuple[str, ...]
 
 
 class ValidationRule(_StrictModel):
-    """How validation subjects are taken out of a fold's training parts.
+    """Selection of validation subjects from a fold's training parts.
 
     Attributes:
-        fraction: Share of the training subjects.
-        candidates: Subject-exclusive draws among which the one whose AU rates are nearest to the whole
-            training role's is taken.
+        fraction: Fraction of the training subjects.
+        candidates: Number of random draws of subjects. The draw whose AU rates are closest to those of all training
+            parts is the validation role.
     """
 
     fraction: float = Field(gt=0, lt=0.5)
@@ -46,24 +46,24 @@ class ValidationRule(_StrictModel):
 
 
 class Protocol(_StrictModel):
-    """One benchmark protocol.
+    """A benchmark protocol.
 
     Attributes:
-        name: Its name, also that of its file.
-        version: Raised whenever a number could change.
-        title: One line for people.
-        dataset: The dataset whose store it reads.
-        modalities: What every method is offered.
+        name: Name, equal to that of the file.
+        version: Number that increases with every change that could affect results.
+        title: Description in one line.
+        dataset: Name of the data set.
+        modalities: Modalities available to every method.
         aus: FACS numbers, in the order of columns.
-        labels: How a label column becomes 1, 0 or unknown; ``occurrence`` takes codes 0 and 1 as they are.
-        threshold: Policy; a probability above 0.5 counts as present.
-        preset: The recipe preset that is meant for it.
-        validation: How inner validation subjects are chosen.
+        labels: Conversion of label codes to 1, 0 or unknown. ``occurrence`` uses codes 0 and 1 unchanged.
+        threshold: Decision rule. A probability above 0.5 counts as present.
+        preset: Default recipe preset.
+        validation: Selection of validation subjects.
         parts: Disjoint lists of subjects.
-        folds: Fold 1 is the first.
-        variants: Names of known counts of labelled frames.
-        aliases: Other names of the folds, as other code numbers them.
-        narrowed_from: Digest of the protocol that has more modalities; no file says so.
+        folds: Folds in order. The first is fold 1.
+        variants: Known numbers of labelled frames, by name.
+        aliases: Fold numbers by their names in other code.
+        narrowed_from: Digest of the protocol with all modalities, empty for one from a file.
     """
 
     name: Name
@@ -92,14 +92,14 @@ class Protocol(_StrictModel):
     @field_validator("parts")
     @classmethod
     def _exclusive(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        where: dict[str, str] = {}
+        part_of: dict[str, str] = {}
         for part, subjects in value.items():
             if not subjects:
                 raise ValueError(f"{part} has no subject")
             for subject in subjects:
-                if subject in where:
-                    raise ValueError(f"subject {subject} stands in {where[subject]} and in {part}")
-                where[subject] = part
+                if subject in part_of:
+                    raise ValueError(f"subject {subject} is in {part_of[subject]} and in {part}")
+                part_of[subject] = part
         return value
 
     @model_validator(mode="after")
@@ -107,57 +107,57 @@ class Protocol(_StrictModel):
         if not self.folds:
             raise ValueError("needs at least one fold")
         for number, fold in enumerate(self.folds, 1):
-            self._prove(number, fold)
+            self._check_fold(number, fold)
         tested = [part for fold in self.folds for part in fold.test]
         if sorted(tested) != sorted(self.parts):
             raise ValueError("every part must be tested in exactly one fold")
-        if outside := [alias for alias, fold in self.aliases.items() if not 1 <= fold <= len(self.folds)]:
-            raise ValueError(f"alias '{outside[0]}' names a fold that does not exist")
+        if unknown := [alias for alias, fold in self.aliases.items() if not 1 <= fold <= len(self.folds)]:
+            raise ValueError(f"alias '{unknown[0]}' names a fold that does not exist")
         return self
 
-    def _prove(self, number: int, fold: FoldRule) -> None:
-        both = [*fold.train, *fold.test]
+    def _check_fold(self, number: int, fold: FoldRule) -> None:
+        names = [*fold.train, *fold.test]
         if not fold.train or not fold.test:
             raise ValueError(f"fold {number} needs a part to train on and a part to test on")
-        if unknown := set(both) - set(self.parts):
+        if unknown := set(names) - set(self.parts):
             raise ValueError(f"fold {number} names the unknown part '{min(unknown)}'")
-        if twice := {part for part in both if both.count(part) > 1}:
-            raise ValueError(f"fold {number} uses {min(twice)} twice: its roles must be disjoint in subjects")
-        if missing := set(self.parts) - set(both):
+        if repeated := {part for part in names if names.count(part) > 1}:
+            raise ValueError(f"fold {number} uses {min(repeated)} twice: its roles must be disjoint in subjects")
+        if missing := set(self.parts) - set(names):
             raise ValueError(f"fold {number} leaves out {min(missing)}: its roles must be complete")
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all that can change a number (titles, aliases and defaults cannot)."""
-        without = {"title", "aliases", "preset", "variants", *(() if self.narrowed_from else ("narrowed_from",))}
-        return hashing.hash_json(self.model_dump(mode="json", exclude=without))
+        """SHA-256 of all fields that affect results, i.e. without title, aliases, preset and variants."""
+        excluded = {"title", "aliases", "preset", "variants", *(() if self.narrowed_from else ("narrowed_from",))}
+        return hashing.hash_json(self.model_dump(mode="json", exclude=excluded))
 
     @property
     def seed(self) -> str:
-        """What its random draws are named after: its digest, or that of the protocol that it was narrowed from.
+        """Seed of random draws: the digest, for a narrowed protocol that of the full protocol.
 
-        So runs that differ in modalities alone validate on the same subjects and see frames in the same order.
+        Runs that differ in modalities only thus have the same validation subjects and the same order of frames.
         """
         return self.narrowed_from or self.digest
 
     @cached_property
     def subjects(self) -> frozenset[str]:
-        """Everybody in it."""
+        """All subjects of the protocol."""
         return frozenset(subject for part in self.parts.values() for subject in part)
 
     def train_subjects(self, fold: int) -> frozenset[str]:
-        """Subjects of a fold's training parts, validation included."""
-        return self._in(self.folds[fold - 1].train)
+        """Return the subjects of a fold's training parts, including validation."""
+        return self._subjects_in(self.folds[fold - 1].train)
 
     def test_subjects(self, fold: int) -> frozenset[str]:
-        """Subjects of a fold's test parts."""
-        return self._in(self.folds[fold - 1].test)
+        """Return the subjects of a fold's test parts."""
+        return self._subjects_in(self.folds[fold - 1].test)
 
-    def _in(self, parts: tuple[str, ...]) -> frozenset[str]:
+    def _subjects_in(self, parts: tuple[str, ...]) -> frozenset[str]:
         return frozenset(subject for part in parts for subject in self.parts[part])
 
     def fold_number(self, name: str) -> int:
-        """The number of a fold that the user named by number or alias.
+        """Return the number of a fold given by number or alias.
 
         Raises:
             UsageError: There is no such fold.
@@ -168,10 +168,10 @@ class Protocol(_StrictModel):
         return known[name]
 
     def narrowed(self, modalities: Iterable[str]) -> Protocol:
-        """The same protocol with fewer modalities: another digest, so another row, but the same random draws.
+        """Return the protocol with fewer modalities, with another digest but the same random draws.
 
         Raises:
-            UsageError: It does not have one of them.
+            UsageError: The protocol lacks one of the modalities.
         """
         names = tuple(modalities)
         for name in names:
@@ -184,28 +184,28 @@ class Protocol(_StrictModel):
         return Protocol.model_validate(self.model_dump() | {"modalities": names, "narrowed_from": self.seed})
 
     def task(self, image_size: int) -> Task:
-        """What it asks of a method that sees images of this size in pixels."""
+        """Return the task of a method with images of this size in pixels."""
         return Task(self.modalities, self.aus, image_size)
 
 
 def load(path: Path) -> Protocol:
-    """Read and prove a protocol.
+    """Read and validate a protocol.
 
     Args:
-        path: A TOML file.
+        path: Path of a TOML file.
 
     Raises:
-        ProtocolError: It is not TOML, has an unknown or missing key, or its roles overlap or leave
-            somebody out.
+        ProtocolError: The file is not TOML, a key is unknown or missing, or the roles of a fold overlap or are
+            incomplete.
     """
     try:
         content = path.read_bytes()
         if len(content) > _MAX_BYTES:
             raise ProtocolError(f"is larger than {_MAX_BYTES} bytes", where=path)
-        said = tomllib.loads(content.decode())
-        if "narrowed_from" in said:
-            raise ProtocolError("key 'narrowed_from' is not for files", where=path, hint="use --modalities")
-        return Protocol.model_validate(said)
+        values = tomllib.loads(content.decode())
+        if "narrowed_from" in values:
+            raise ProtocolError("key 'narrowed_from' is not allowed in a file", where=path, hint="use --modalities")
+        return Protocol.model_validate(values)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProtocolError(f"is not TOML ({error})", where=path) from None
     except ValidationError as error:
@@ -213,7 +213,9 @@ def load(path: Path) -> Protocol:
 
 
 def _validation_error(error: ValidationError) -> str:
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # misspelt before missing
+    first = min(
+        error.errors(), key=lambda detail: detail["type"] != "extra_forbidden"
+    )  # a misspelt key before a missing one
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         return f"unknown key '{key}'; {suggest(key, Protocol.model_fields)}"

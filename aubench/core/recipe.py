@@ -1,4 +1,4 @@
-"""Hyper-parameters: typed, closed, with named presets."""
+"""Recipes: typed hyper-parameters with named presets."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from aubench.core.search_space import LogUniform, Range
 
 @dataclass(frozen=True)
 class PretrainingSource:
-    """What first weights had seen before a method's own training began.
+    """Origin of initial weights.
 
     Attributes:
-        source: Where the weights come from.
-        datasets: The datasets they were trained on, ``unknown`` where nobody says.
+        source: Name or publisher of the weights.
+        datasets: Data sets of their training, ``unknown`` if not published.
     """
 
     source: str
@@ -26,10 +26,10 @@ class PretrainingSource:
 
 
 class Recipe(BaseModel):
-    """Hyper-parameters that every method has; methods add their own in a subclass.
+    """Hyper-parameters of all methods. A method adds fields in a subclass.
 
-    Defaults are the papers'. ``presets`` holds named changes to them, and a subclass's presets add to
-    those of its bases. A field whose type carries a range of :mod:`aubench.core.search_space` can be searched.
+    Defaults are the papers'. ``presets`` contains named changes to them. Presets of a subclass add to those of its
+    bases. A field with a range of :mod:`aubench.core.search_space` in its type can be searched.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -54,8 +54,8 @@ class Recipe(BaseModel):
             *("weight_decay", "patience", "validation_stride"),
         }
     )
-    """Fields that no pre-training stage looks at; a subclass's add to those of its bases. Runs that differ in these
-    alone share their pre-trained weights."""
+    """Fields without influence on pre-training, in addition to those of the base classes. Runs that differ in these
+    fields only share their pre-trained weights."""
 
     epochs: int = Field(30, ge=1, description="Most epochs of training.")
     frames_per_epoch: int | None = Field(None, ge=1, description="Frames drawn for an epoch; all when empty.")
@@ -67,14 +67,14 @@ class Recipe(BaseModel):
     )
     weight_decay: Annotated[float, LogUniform(1e-6, 1e-2)] = Field(0.0, ge=0)
     patience: int = Field(10, ge=1, description="Epochs without a better validation F1 before training stops.")
-    validation_stride: int = Field(1, ge=1, description="Every how many frames of the validation role are scored.")
+    validation_stride: int = Field(1, ge=1, description="Validate on every n-th frame of the validation role.")
     image_size: int = Field(256, ge=16, description="Images are resized to this before cropping.")
     crop: int = Field(224, ge=16, description="Side of the random crop in training, of the centre crop otherwise.")
     flip: bool = Field(True, description="Mirror half of the training frames.")
 
     @property
     def clip_length(self) -> int | None:
-        """Frames of a clip, where a method looks at several consecutive ones at once; None for single frames."""
+        """Number of consecutive frames per clip; None for methods of single frames."""
         return None
 
     @model_validator(mode="after")
@@ -84,12 +84,12 @@ class Recipe(BaseModel):
         return self
 
     def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
-        """What the first weights of this recipe had seen; nothing by default."""
+        """Return the sources of the initial weights. The default is none."""
         return ()
 
     @classmethod
     def all_presets(cls) -> dict[str, dict[str, Any]]:
-        """Every preset with the changes of the base classes included."""
+        """Return all presets, including the changes of the base classes."""
         merged: dict[str, dict[str, Any]] = {}
         for base in reversed(cls.__mro__):
             for name, changes in vars(base).get("presets", {}).items():
@@ -98,29 +98,29 @@ class Recipe(BaseModel):
 
     @classmethod
     def finetune_fields(cls) -> frozenset[str]:
-        """``finetune_only`` with that of the base classes."""
+        """Return the fields that affect fine-tuning only, including those of the base classes."""
         return frozenset[str]().union(*(vars(base).get("finetune_only", ()) for base in cls.__mro__))
 
     @classmethod
     def search_ranges(cls) -> dict[str, Range]:
-        """The fields that can be searched, and where."""
-        found = {name: [m for m in field.metadata if isinstance(m, Range)] for name, field in cls.model_fields.items()}
-        return {name: ranges[-1] for name, ranges in found.items() if ranges}
+        """Return the search ranges by field name."""
+        ranges = {name: [m for m in field.metadata if isinstance(m, Range)] for name, field in cls.model_fields.items()}
+        return {name: declared[-1] for name, declared in ranges.items() if declared}
 
     def pretraining_config(self) -> dict[str, Any]:
-        """The values that decide pre-trained weights, as plain data."""
+        """Return the values that determine the pre-trained weights, as plain data."""
         return self.model_dump(mode="json", exclude=set(self.finetune_fields()))
 
     @classmethod
     def from_preset(cls, preset: str, changes: Mapping[str, Any]) -> Self:
-        """The recipe of a preset, with some values changed.
+        """Create the recipe of a preset, with some values changed.
 
         Args:
             preset: Name of a preset.
-            changes: Values by field name; text is read as the field's type.
+            changes: Values by field name. Text is converted to the field's type.
 
         Raises:
-            RecipeError: No such preset or field, or a value that does not fit.
+            RecipeError: No such preset or field, or an invalid value.
         """
         presets = cls.all_presets()
         if preset not in presets:

@@ -1,6 +1,6 @@
-"""Where a search may look for a recipe's value: written beside the field, as metadata of its type.
+"""Search ranges of recipe fields, declared as metadata of the field's type.
 
-For example ``learning_rate: Annotated[float, LogUniform(1e-5, 1e-2)] = Field(1e-4, gt=0)``.
+Example: ``learning_rate: Annotated[float, LogUniform(1e-5, 1e-2)] = Field(1e-4, gt=0)``.
 """
 
 from __future__ import annotations
@@ -11,42 +11,42 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Uniform:
-    """Every number between two is as likely as any other.
+    """Uniform distribution over an interval.
 
     Attributes:
-        low: The smallest.
-        high: The largest.
+        low: Lower limit.
+        high: Upper limit.
     """
 
     low: float
     high: float
 
     def validate(self) -> str | None:
-        """Why this is no range; None where it is one."""
+        """Return the reason why the range is invalid, or None if it is valid."""
         return _order(self.low, self.high)
 
     def bounds(self) -> tuple[float, float]:
-        """The values that the field must accept for it to accept all."""
+        """Return the limits, which the field must accept."""
         return self.low, self.high
 
 
 @dataclass(frozen=True)
 class LogUniform(Uniform):
-    """Every order of magnitude between two positive numbers is as likely as any other."""
+    """Log-uniform distribution over an interval of positive numbers."""
 
     def validate(self) -> str | None:
-        """Why this is no range; None where it is one."""
+        """Return the reason why the range is invalid, or None if it is valid."""
         return _order(self.low, self.high) or (None if self.low > 0 else f"has no logarithm at {self.low}")
 
 
 @dataclass(frozen=True)
 class IntUniform:
-    """Every whole number between two, both included.
+    """Uniform distribution over integers, both limits included.
 
     Attributes:
-        low: The smallest.
-        high: The largest.
-        log: Whether orders of magnitude are alike, not numbers.
+        low: Lower limit.
+        high: Upper limit.
+        log: Whether the distribution is log-uniform.
     """
 
     low: int
@@ -54,22 +54,22 @@ class IntUniform:
     log: bool = False
 
     def validate(self) -> str | None:
-        """Why this is no range; None where it is one."""
+        """Return the reason why the range is invalid, or None if it is valid."""
         if not (isinstance(self.low, int) and isinstance(self.high, int)):
-            return f"{self.low} to {self.high} are no whole numbers"
+            return f"{self.low} to {self.high} are not whole numbers"
         return _order(self.low, self.high) or (f"has no logarithm at {self.low}" if self.log and self.low < 1 else None)
 
     def bounds(self) -> tuple[int, int]:
-        """The values that the field must accept for it to accept all."""
+        """Return the limits, which the field must accept."""
         return self.low, self.high
 
 
 @dataclass(frozen=True, init=False)
 class Categorical:
-    """One of several values.
+    """Uniform distribution over options.
 
     Attributes:
-        options: Numbers, words, truth values or None.
+        options: Numbers, strings, booleans or None.
     """
 
     options: tuple[bool | int | float | str | None, ...]
@@ -78,11 +78,11 @@ class Categorical:
         object.__setattr__(self, "options", options)
 
     def validate(self) -> str | None:
-        """Why this is no range; None where it is one."""
+        """Return the reason why the range is invalid, or None if it is valid."""
         return None if len(set(self.options)) > 1 else "leaves no choice"
 
     def bounds(self) -> tuple[bool | int | float | str | None, ...]:
-        """The values that the field must accept: all."""
+        """Return the values that the field must accept, here all options."""
         return self.options
 
 

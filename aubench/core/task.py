@@ -1,4 +1,4 @@
-"""The words that every room speaks: modality, task, batch."""
+"""Core types: modality, task and batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Modality(StrEnum):
-    """What a sensor saw of one instant."""
+    """A kind of image."""
 
     VISUAL = "visual"
     DEPTH = "depth"
@@ -21,25 +21,25 @@ class Modality(StrEnum):
 
     @property
     def channels(self) -> int:
-        """Channels of its image: 3 for visual (RGB), 1 for depth and thermal."""
+        """Number of image channels: 3 for visual (RGB), 1 for depth and thermal."""
         return 3 if self is Modality.VISUAL else 1
 
     @property
     def letter(self) -> str:
-        """Its letter in tables: V, D or T."""
+        """Letter in tables: V, D or T."""
         return self.value[0].upper()
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a method is asked to do: which images it gets and which AUs it predicts.
+    """Inputs and outputs of a method.
 
     Attributes:
-        modalities: The modalities of every frame, in canonical order.
-        aus: FACS numbers of the AUs; column ``i`` of every label or probability is ``aus[i]``.
+        modalities: Modalities of every frame, in canonical order.
+        aus: FACS numbers of the AUs. Column ``i`` of labels and probabilities is ``aus[i]``.
         image_size: Height and width in pixels of the images that reach ``forward``.
-        landmarks: How many points a training frame comes with (see :mod:`aubench.core.landmarks`); 0 where the data set has
-            none, or the method does not want them.
+        landmarks: Number of facial points per training frame (see :mod:`aubench.core.landmarks`), or 0 if the data set
+            has none or the method does not need them.
     """
 
     modalities: tuple[Modality, ...]
@@ -49,23 +49,23 @@ class Task:
 
     @property
     def channels(self) -> int:
-        """Channels of all modalities together."""
+        """Total number of channels of all modalities."""
         return sum(m.channels for m in self.modalities)
 
 
 Inputs = Mapping[Modality, "Float[Tensor, 'n *t c h w']"]
-"""Images by modality, normalised to [-1, 1]; clips have T after N."""
+"""Images by modality, normalised to [-1, 1]. Clips have a dimension T after N."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Frames of the training role on their way to a method.
+    """Frames or clips of the training role.
 
     Attributes:
         inputs: Images by modality, (N, C, H, W) or (N, T, C, H, W), float in [-1, 1].
         labels: (N, A) or (N, T, A): 1 present, 0 absent, -1 unknown.
         landmarks: (N, L, 2) or (N, T, L, 2): columns and rows of the task's points, -1 to 1 from edge to edge of the
-            image, NaN where unknown; None where the task has none.
+            image, NaN where unknown. None if the task has no points.
     """
 
     inputs: Inputs
@@ -73,5 +73,5 @@ class Batch:
     landmarks: Float[Tensor, "n *t l 2"] | None = None
 
     def map_inputs(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The same batch with ``change`` applied to each modality's images."""
+        """Return a copy of the batch with ``change`` applied to each modality's images."""
         return replace(self, inputs={m: change(x) for m, x in self.inputs.items()})

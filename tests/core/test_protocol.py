@@ -65,7 +65,7 @@ def test_modalities_come_in_canonical_order(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('b = ["M001"]', 'b = ["M001", "F002"]', "subject F002 stands in a and in b"),
+        ('b = ["M001"]', 'b = ["M001", "F002"]', "subject F002 is in a and in b"),
         ('train = ["a"]', 'train = ["a", "b"]', "fold 1 uses b twice"),
         ('b = ["M001"]', 'b = ["M001"]\nc = ["M002"]', "fold 1 leaves out c"),
         ('train = ["a"]', "train = []", "fold 1 needs a part to train on"),
@@ -108,7 +108,7 @@ def test_narrowing_keeps_the_random_draws_even_when_read_back(tmp_path):
     assert narrow.seed == first.seed == first.digest
     again = Protocol.model_validate(narrow.model_dump(mode="json"))
     assert (again.seed, again.digest) == (narrow.seed, narrow.digest)
-    with pytest.raises(ProtocolError, match="'narrowed_from' is not for files"):
+    with pytest.raises(ProtocolError, match="'narrowed_from' is not allowed in a file"):
         load(tmp_path, GOOD.replace("version = 1", f'version = 1\nnarrowed_from = "{"0" * 64}"'))
 
 
