@@ -1,4 +1,4 @@
-"""What a method's contract is tried on: tasks and random frames."""
+"""Test cases of the contract: tasks, and batches of random images."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ class Case:
 
     @property
     def frames(self) -> tuple[int, ...]:
-        """Frames, or clips and frames of each."""
+        """Leading dimensions: (frames,), or (clips, frames per clip)."""
         length = self.recipe.clip_length
         return (FRAMES,) if length is None else (FRAMES, length)
 
     def build(self, seed: int = 0) -> Method:
-        """The method, its weights drawn from a seed."""
+        """Create the method with weights initialised from a seed."""
         torch.manual_seed(seed)
         return self.method(self.task, self.recipe)
 
     def images(self) -> dict[Modality, Tensor]:
-        """Frames, or clips, as a store holds them, each of its own brightness."""
+        """Return random images in the format of a store, with a random mean brightness per frame or clip."""
         generator = torch.Generator().manual_seed(1)
         size = self.recipe.image_size
-        level = torch.randint(0, 128, (*self.frames, 1, 1, 1), generator=generator)
+        brightness = torch.randint(0, 128, (*self.frames, 1, 1, 1), generator=generator)
         return {
-            m: (level + torch.randint(0, 128, (*self.frames, size, size, m.channels), generator=generator)).byte()
+            m: (brightness + torch.randint(0, 128, (*self.frames, size, size, m.channels), generator=generator)).byte()
             for m in self.task.modalities
         }
 
     def batch(self) -> Batch:
-        """A training batch in which some labels are unknown."""
+        """Create a training batch in which some labels are unknown."""
         views = transforms.center_crop(self.images(), self.recipe.image_size, self.recipe.crop)
         labels = torch.randint(-1, 2, (*self.frames, len(AUS)), generator=torch.Generator().manual_seed(2))
         return Batch(views, labels, self._landmarks() if self.task.landmarks else None)
 
     def _landmarks(self) -> Tensor:
-        """Points anywhere in the image; a frame has lost one of them, another all."""
+        """Return random points in the image. The first frame lacks one point, the second all points."""
         generator = torch.Generator().manual_seed(3)
         points = torch.rand(*self.frames, self.task.landmarks, 2, generator=generator) * 2 - 1
         points[0, ..., 0, :] = torch.nan
@@ -71,10 +71,10 @@ class Case:
 
 
 def offered_tasks(size: int) -> Iterator[Task]:
-    """Every set of modalities.
+    """Yield a task for each set of modalities.
 
     Args:
-        size: Height and width of the images that reach ``forward``.
+        size: Height and width of the inputs of ``forward``.
     """
     for count in range(1, len(Modality) + 1):
         for modalities in itertools.combinations(Modality, count):
@@ -82,8 +82,8 @@ def offered_tasks(size: int) -> Iterator[Task]:
 
 
 def supported_cases(method: type[Method], recipe: Recipe) -> Iterator[Task]:
-    """The tasks that a method accepts, narrowed to what it uses; without points, and with them if it wants any."""
+    """Yield the supported tasks, with the modalities that the method uses, and variants with the points it needs."""
     for task in offered_tasks(recipe.crop):
         if method.unsupported_reason(task, recipe) is None:
-            used = replace(task, modalities=method.select_modalities(task, recipe))
-            yield from (used, replace(used, landmarks=COUNT)) if method.needs_landmarks else (used,)
+            selected = replace(task, modalities=method.select_modalities(task, recipe))
+            yield from (selected, replace(selected, landmarks=COUNT)) if method.needs_landmarks else (selected,)

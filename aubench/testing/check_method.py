@@ -1,8 +1,4 @@
-"""The contract of a method, checked on anybody's.
-
-A method is met the way the harness meets it, on random images, in every set of modalities that it
-accepts.
-"""
+"""Checks of a method's contract, on random images and all supported sets of modalities."""
 
 from __future__ import annotations
 
@@ -27,9 +23,9 @@ class Result:
     """The outcome of a check.
 
     Attributes:
-        name: What was checked.
-        passed: Whether it holds.
-        detail: What does not; empty where all does.
+        name: Name of the check.
+        passed: Whether the method satisfies it.
+        detail: Description of the breach, empty if passed.
     """
 
     name: str
@@ -41,11 +37,11 @@ def check_method(entry: MethodEntry, preset: str = "tiny") -> list[Result]:
     """Run all checks on a method.
 
     Args:
-        entry: The method.
-        preset: The preset of its recipe.
+        entry: Method to check.
+        preset: Preset of its recipe.
 
     Returns:
-        One result a check, in order. Where the class itself breaks its contract, it is not tried on tasks.
+        One result per check, in order. If a check of the class fails, the checks of instances are omitted.
 
     Raises:
         RecipeError: The recipe has no such preset.
@@ -56,7 +52,7 @@ def check_method(entry: MethodEntry, preset: str = "tiny") -> list[Result]:
         return results
     recipe = method.Recipe.from_preset(preset, {})
     cases = [Case(method, task, recipe) for task in dict.fromkeys(supported_cases(method, recipe))]
-    return results + [_result(name, partial(_everywhere, check, cases)) for name, check in INSTANCE_CHECKS.items()]
+    return results + [_result(name, partial(_on_all_cases, check, cases)) for name, check in INSTANCE_CHECKS.items()]
 
 
 def _result(name: str, check: Callable[[], None]) -> Result:
@@ -64,12 +60,12 @@ def _result(name: str, check: Callable[[], None]) -> Result:
         check()
     except ContractViolation as breach:
         return Result(name, False, str(breach))
-    except Exception as error:  # a stranger's method may raise anything
+    except Exception as error:  # third-party code may raise any exception
         return Result(name, False, f"{type(error).__name__}: {error}")
     return Result(name, True)
 
 
-def _everywhere(check: Callable[[Case], None], cases: list[Case]) -> None:
+def _on_all_cases(check: Callable[[Case], None], cases: list[Case]) -> None:
     for case in cases:
         try:
             check(case)

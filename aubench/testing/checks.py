@@ -1,4 +1,4 @@
-"""The clauses of a method's contract, each a function that raises :class:`Breach` where it does not hold."""
+"""Checks of a method's contract. Each is a function that raises :class:`ContractViolation`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from aubench.core.recipe import Recipe
 
 STEPS = 3
-"""Training steps after which every parameter must have met a gradient; the first may leave out some that begin at 0."""
+"""Training steps in which every parameter must receive a gradient. Zero initial values may block it in the first."""
 TOLERANCE = 1e-4
-"""Of probabilities, where a batch of another size may be computed in another order."""
+"""Tolerance of probabilities, since the order of operations may depend on the batch size."""
 
 
 RENAMED_METHOD_HOOKS = {
@@ -65,105 +65,109 @@ def _hooks_have_current_names(method: type[Method]) -> None:
         raise ContractViolation(f"rename hooks that the harness does not call: {', '.join(renamed)}")
 
 
-def _refuses_with_reason(method: type[Method]) -> None:
-    accepted, recipe = 0, method.Recipe.from_preset("paper", {})
+def _gives_reasons(method: type[Method]) -> None:
+    supported, recipe = 0, method.Recipe.from_preset("paper", {})
     for task in offered_tasks(recipe.crop):
         reason = method.unsupported_reason(task, recipe)
         names = ", ".join(task.modalities)
         if reason is not None and not (isinstance(reason, str) and reason.strip()):
-            raise ContractViolation(f"refuses({names}) gave {reason!r} instead of None or a reason")
+            raise ContractViolation(f"unsupported_reason({names}) returns {reason!r}, expected None or a text")
         if reason is not None:
             continue
-        accepted += 1
-        used = method.select_modalities(task, recipe)
-        if not used or used != tuple(m for m in task.modalities if m in used):
-            raise ContractViolation(f"uses({names}) gave {used!r}, which is no choice out of it in its order")
-        if method.unsupported_reason(replace(task, modalities=used), recipe) is not None:
-            raise ContractViolation(f"refuses what it chose out of {names}: {', '.join(used)}")
-    if not accepted:
-        raise ContractViolation("accepts no set of modalities")
+        supported += 1
+        selected = method.select_modalities(task, recipe)
+        if not selected or selected != tuple(m for m in task.modalities if m in selected):
+            raise ContractViolation(f"select_modalities({names}) returns {selected!r}, expected a subset in this order")
+        if method.unsupported_reason(replace(task, modalities=selected), recipe) is not None:
+            raise ContractViolation(
+                f"does not support the modalities that it selects from {names}: {', '.join(selected)}"
+            )
+    if not supported:
+        raise ContractViolation("supports no set of modalities")
 
 
-def _recipe_is_closed(method: type[Method]) -> None:
+def _rejects_unknown_keys(method: type[Method]) -> None:
     recipe = method.Recipe
     for name in recipe.all_presets():
         recipe.from_preset(name, {})
     unknown = {"no_such_key": 1}
-    for make in (partial(recipe.from_preset, "paper", unknown), partial(recipe.model_validate, unknown)):
+    for create in (partial(recipe.from_preset, "paper", unknown), partial(recipe.model_validate, unknown)):
         try:
-            make()
+            create()
         except (RecipeError, ValidationError):
             continue
-        raise ContractViolation("the recipe takes a key that it does not have")
+        raise ContractViolation("the recipe accepts an unknown key")
 
 
 def _gives_probabilities(case: Case) -> None:
     images = case.images()
-    sealed = Predictor(case.build())
-    sealed.probabilities(images)
-    sealed.probabilities({m: x[:1] for m, x in images.items()})
+    predictor = Predictor(case.build())
+    predictor.probabilities(images)
+    predictor.probabilities({m: x[:1] for m, x in images.items()})
 
 
 def _survives_missing(case: Case) -> None:
-    sealed = Predictor(case.build())
+    predictor = Predictor(case.build())
     for modality in case.task.modalities:
-        sealed.probabilities(case.images(), missing((modality,)))
+        predictor.probabilities(case.images(), missing((modality,)))
 
 
 def _ignores_neighbours(case: Case) -> None:
     images = case.images()
-    sealed = Predictor(_train(case, case.build()))
-    together = sealed.probabilities(images)
-    alone = torch.cat([sealed.probabilities({m: x[i : i + 1] for m, x in images.items()}) for i in range(FRAMES)])
-    backwards = sealed.probabilities({m: x.flip(0) for m, x in images.items()}).flip(0)
-    for other, when in ((alone, "alone"), (backwards, "in another order")):
+    predictor = Predictor(_train(case, case.build()))
+    together = predictor.probabilities(images)
+    alone = torch.cat([predictor.probabilities({m: x[i : i + 1] for m, x in images.items()}) for i in range(FRAMES)])
+    backwards = predictor.probabilities({m: x.flip(0) for m, x in images.items()}).flip(0)
+    for other, when in ((alone, "alone in the batch"), (backwards, "in a reversed batch")):
         if (difference := (together - other).abs().max().item()) > TOLERANCE:
-            raise ContractViolation(f"probabilities of a frame differ by {difference:.2g} when it comes {when}")
+            raise ContractViolation(f"probabilities of a frame differ by {difference:.2g} when it is {when}")
 
 
 def _repeats_prediction(case: Case) -> None:
-    sealed = Predictor(case.build())
-    found = []
+    predictor = Predictor(case.build())
+    predictions = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        found.append(sealed.probabilities(case.images()))
-    if not torch.equal(*found):
-        raise ContractViolation("the same frames get other probabilities the second time")
+        predictions.append(predictor.probabilities(case.images()))
+    if not torch.equal(*predictions):
+        raise ContractViolation("a second prediction for the same frames differs from the first")
 
 
 def _repeats_training(case: Case) -> None:
     first, second = (_train(case, case.build(seed=7)).state_dict() for _ in range(2))
     different = [name for name, value in first.items() if not torch.equal(value, second[name])]
     if different:
-        raise ContractViolation(f"the same seed gives other weights after {STEPS} steps: {_listed(different)}")
+        raise ContractViolation(
+            f"two trainings of {STEPS} steps with the same seed give different weights: {_shorten(different)}"
+        )
 
 
 def _gradients_reach_all(case: Case) -> None:
     method = case.build()
-    wanted = {name for name, parameter in method.named_parameters() if parameter.requires_grad}
+    trainable = {name for name, parameter in method.named_parameters() if parameter.requires_grad}
     reached: set[str] = set()
 
-    def look() -> None:
+    def check_gradients() -> None:
         for name, parameter in method.named_parameters():
             if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
                 raise ContractViolation(f"the gradient of '{name}' is not finite")
             if parameter.grad is not None and parameter.grad.any():
                 reached.add(name)
 
-    _train(case, method, look)
-    if missed := sorted(wanted - reached):
-        raise ContractViolation(f"no gradient reaches {_listed(missed)}")
+    _train(case, method, check_gradients)
+    if missing_names := sorted(trainable - reached):
+        raise ContractViolation(f"no gradient reaches {_shorten(missing_names)}")
 
 
-def _bears_unknown_labels(case: Case) -> None:
+def _accepts_unknown_labels(case: Case) -> None:
     method = case.build()
     for stage, batch in _with_train_labels(case, method):
         total = method.loss(_without_labels(batch), stage, Progress(0, stage.epochs, 0, 1))["total"]
         if not torch.isfinite(total):
-            raise ContractViolation(f"the loss of stage '{stage.name}' is {total.item()} where no label is known")
+            raise ContractViolation(f"the loss of stage '{stage.name}' is {total.item()} if no label is known")
 
 
-def _leaves_inputs_alone(case: Case) -> None:
+def _preserves_inputs(case: Case) -> None:
     method = case.build()
     for stage, batch in _with_train_labels(case, method):
         before = [x.clone() for x in _tensors(batch)]
@@ -172,21 +176,21 @@ def _leaves_inputs_alone(case: Case) -> None:
         method.eval()(batch.inputs)
         method.train()
         if not all(map(torch.equal, before, _tensors(batch))):
-            raise ContractViolation("writes to the images, labels or points that it is given")
+            raise ContractViolation("changes the images, labels or points of its input in place")
 
 
-def _pretrains_alike(case: Case) -> None:
-    later = case.recipe.finetune_fields()
-    other = replace(case, recipe=case.recipe.model_copy(update={name: _another(case.recipe, name) for name in later}))
+def _pretraining_ignores_finetune_fields(case: Case) -> None:
+    fields = case.recipe.finetune_fields()
+    other = replace(case, recipe=case.recipe.model_copy(update={name: _another(case.recipe, name) for name in fields}))
     first, second = (_train(c, c.build(seed=3), pretraining=True).state_dict() for c in (case, other))
     if different := [name for name, value in first.items() if not torch.equal(value, second[name])]:
         raise ContractViolation(
-            f"pre-training is not the same where only {_listed(sorted(later))} differ: {_listed(different)}"
+            f"pre-trained weights depend on one of {_shorten(sorted(fields))}: {_shorten(different)}"
         )
 
 
 def _another(recipe: Recipe, name: str) -> Any:
-    """A value of a field other than the one it has, as far as one can tell from its type."""
+    """Return a different value of a field, or its value if the type offers none."""
     value, options = getattr(recipe, name), get_args(type(recipe).model_fields[name].annotation)
     if isinstance(value, str):
         return next((option for option in options if option != value), value)
@@ -197,30 +201,32 @@ def _another(recipe: Recipe, name: str) -> Any:
 
 def _survives_saving(case: Case) -> None:
     method = _train(case, case.build(seed=1))
-    kept = load(save({name: value.contiguous() for name, value in method.state_dict().items()}))
+    weights = load(save({name: value.contiguous() for name, value in method.state_dict().items()}))
     other = case.build(seed=2)
-    other.load_state_dict(kept)
+    other.load_state_dict(weights)
     if not torch.equal(*(Predictor(m).probabilities(case.images(), CLEAN) for m in (method, other))):
-        raise ContractViolation("predicts otherwise after its state was saved and loaded")
+        raise ContractViolation("predictions differ after its state is saved and loaded")
 
 
 def _flops_can_be_counted(case: Case) -> None:
     flops.count_flops(case.method, case.task, case.recipe)
 
 
-def _branches_agree(case: Case) -> None:
+def _forward_is_fusion(case: Case) -> None:
     method = case.build().eval()
     if not isinstance(method, BranchedMethod):
         return
     inputs = case.batch().inputs
     with torch.inference_mode():
-        apart = method.fuse({m: method.encode(m, inputs[m]) for m in case.task.modalities})
-        if not torch.equal(apart, method(inputs)):
-            raise ContractViolation("forward is not fuse of encode")
+        fused = method.fuse({m: method.encode(m, inputs[m]) for m in case.task.modalities})
+        if not torch.equal(fused, method(inputs)):
+            raise ContractViolation("forward differs from the fusion of the encoded modalities")
 
 
-def _train(case: Case, method: Method, look: Callable[[], None] = lambda: None, *, pretraining: bool = False) -> Method:
-    """The method after a few steps of each stage, or of pre-training; ``look`` is called after each backward pass."""
+def _train(
+    case: Case, method: Method, after_backward: Callable[[], None] = lambda: None, *, pretraining: bool = False
+) -> Method:
+    """Train a method for a few steps of each stage, or of pre-training only, and return it."""
     method.train()
     for stage, batch in _with_train_labels(case, method):
         if pretraining and not stage.pretraining:
@@ -231,16 +237,16 @@ def _train(case: Case, method: Method, look: Callable[[], None] = lambda: None, 
             augmented = method.augment(batch, torch.Generator().manual_seed(step))
             terms = method.loss(augmented, stage, Progress(0, stage.epochs, step, STEPS))
             if "total" not in terms or terms["total"].numel() != 1:
-                raise ContractViolation(f"the loss of stage '{stage.name}' has no single number called 'total'")
+                raise ContractViolation(f"the loss of stage '{stage.name}' has no scalar 'total'")
             terms["total"].backward()  # type: ignore[no-untyped-call]
-            look()
+            after_backward()
             optimizer.step()
             optimizer.zero_grad()
     return method
 
 
 def _with_train_labels(case: Case, method: Method) -> Iterator[tuple[Stage, Batch]]:
-    """Each stage with a batch as the harness gives it; supervised ones after the method has met the labels."""
+    """Yield each stage with a batch. Supervised stages follow a call of ``on_train_labels``."""
     batch = case.batch()
     for stage in method.stages():
         if not stage.pretraining:
@@ -257,16 +263,16 @@ def _without_labels(batch: Batch) -> Batch:
     return replace(batch, labels=torch.full_like(batch.labels, -1))
 
 
-def _listed(names: list[str]) -> str:
+def _shorten(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 CLASS_CHECKS: dict[str, Callable[[type[Method]], None]] = {
     "hooks have their current names": _hooks_have_current_names,
-    "refuses with a reason": _refuses_with_reason,
-    "recipe rejects unknown keys": _recipe_is_closed,
+    "gives reasons for unsupported tasks": _gives_reasons,
+    "recipe rejects unknown keys": _rejects_unknown_keys,
 }
-"""Clauses about the class, by name."""
+"""Checks of the class, by name."""
 
 INSTANCE_CHECKS: dict[str, Callable[[Case], None]] = {
     "gives probabilities": _gives_probabilities,
@@ -275,11 +281,11 @@ INSTANCE_CHECKS: dict[str, Callable[[Case], None]] = {
     "same frames, same prediction": _repeats_prediction,
     "same seed, same training": _repeats_training,
     "gradients reach every parameter": _gradients_reach_all,
-    "bears unknown labels": _bears_unknown_labels,
-    "leaves its inputs alone": _leaves_inputs_alone,
+    "accepts unknown labels": _accepts_unknown_labels,
+    "preserves its inputs": _preserves_inputs,
     "survives saving and loading": _survives_saving,
     "FLOPs can be counted": _flops_can_be_counted,
-    "branches agree with the whole": _branches_agree,
-    "pre-training ignores what comes later": _pretrains_alike,
+    "forward is the fusion of encoded modalities": _forward_is_fusion,
+    "pre-training ignores fine-tuning fields": _pretraining_ignores_finetune_fields,
 }
-"""Clauses about the method on each task that it accepts, by name."""
+"""Checks of an instance on each supported task, by name."""

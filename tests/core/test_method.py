@@ -29,10 +29,10 @@ def test_constant_schedule_changes_nothing():
 
 
 def test_triangular_schedule_rises_over_a_quarter_and_falls_to_almost_nothing():
-    found = factors("triangular")
-    assert found[0] == 0 and found[10] == 1 and max(found) == 1
-    assert found[:11] == sorted(found[:11]) and found[10:] == sorted(found[10:], reverse=True)
-    assert found[-1] == pytest.approx(1 / 30)
+    values = factors("triangular")
+    assert values[0] == 0 and values[10] == 1 and max(values) == 1
+    assert values[:11] == sorted(values[:11]) and values[10:] == sorted(values[10:], reverse=True)
+    assert values[-1] == pytest.approx(1 / 30)
 
 
 def test_paper_defaults_are_those_of_the_amf_paper():

@@ -41,21 +41,21 @@ def load(tmp_path, text):
 
 @pytest.mark.parametrize("name", sorted(builtin_protocols()))
 def test_builtin_protocols_cover_41_subjects_in_exclusive_folds(name):
-    found = find_protocol(name)
-    assert found.name == name
-    assert len(found.subjects) == 41
-    tested = [found.test_subjects(fold) for fold in (1, 2, 3)]
-    assert sum(map(len, tested)) == 41 and frozenset().union(*tested) == found.subjects
+    full = find_protocol(name)
+    assert full.name == name
+    assert len(full.subjects) == 41
+    tested = [full.test_subjects(fold) for fold in (1, 2, 3)]
+    assert sum(map(len, tested)) == 41 and frozenset().union(*tested) == full.subjects
     for fold, test in enumerate(tested, 1):
-        assert found.train_subjects(fold) == found.subjects - test
+        assert full.train_subjects(fold) == full.subjects - test
 
 
 def test_bp4d_folds_are_numbered_as_me_graphau_numbers_them():
-    found = find_protocol("bp4d_3fold")
-    assert "F004" in found.test_subjects(1) and "F003" in found.test_subjects(2) and "F001" in found.test_subjects(3)
-    assert found.fold_number("jaanet_combine_1_2") == 1
-    assert found.fold_number("aunet_ts3") == 3
-    assert found.variants["all coded frames"] == 146_847
+    full = find_protocol("bp4d_3fold")
+    assert "F004" in full.test_subjects(1) and "F003" in full.test_subjects(2) and "F001" in full.test_subjects(3)
+    assert full.fold_number("jaanet_combine_1_2") == 1
+    assert full.fold_number("aunet_ts3") == 3
+    assert full.variants["all coded frames"] == 146_847
 
 
 def test_modalities_come_in_canonical_order(tmp_path):
@@ -63,7 +63,7 @@ def test_modalities_come_in_canonical_order(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ('b = ["M001"]', 'b = ["M001", "F002"]', "subject F002 is in a and in b"),
         ('train = ["a"]', 'train = ["a", "b"]', "fold 1 uses b twice"),
@@ -78,10 +78,10 @@ def test_modalities_come_in_canonical_order(tmp_path):
         ('name = "two"', "name = two", "is not TOML"),
     ],
 )
-def test_bad_protocol_is_one_line_that_names_the_file(tmp_path, old, new, told):
+def test_bad_protocol_is_one_line_that_names_the_file(tmp_path, old, new, message):
     with pytest.raises(ProtocolError) as caught:
         load(tmp_path, GOOD.replace(old, new, 1))
-    assert told in str(caught.value) and "two.toml" in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "two.toml" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_digest_follows_what_changes_numbers_and_nothing_else(tmp_path):
@@ -93,7 +93,7 @@ def test_digest_follows_what_changes_numbers_and_nothing_else(tmp_path):
     assert load(tmp_path, GOOD.replace("version = 1", "version = 2")).digest != first.digest
 
 
-def test_narrowing_makes_another_row(tmp_path):
+def test_narrowing_changes_the_digest(tmp_path):
     first = load(tmp_path, GOOD)
     narrow = first.narrowed((Modality.DEPTH,))
     assert narrow.digest != first.digest and narrow.modalities == (Modality.DEPTH,)

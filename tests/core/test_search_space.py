@@ -1,4 +1,4 @@
-"""Search ranges: each says itself why it is none."""
+"""Search ranges and the reasons why they are invalid."""
 
 import math
 
@@ -8,7 +8,7 @@ from aubench import Categorical, IntUniform, LogUniform, Uniform
 
 
 @pytest.mark.parametrize(
-    ("where", "told"),
+    ("search_range", "reason"),
     [
         (Uniform(1, 0), "not below"),
         (Uniform(0.5, 0.5), "not below"),
@@ -24,16 +24,18 @@ from aubench import Categorical, IntUniform, LogUniform, Uniform
         (Categorical("one", "one"), "no choice"),
     ],
 )
-def test_a_range_that_makes_no_sense_says_why(where, told):
-    assert told in where.validate()
+def test_an_invalid_range_gives_a_reason(search_range, reason):
+    assert reason in search_range.validate()
 
 
-@pytest.mark.parametrize("where", [Uniform(0, 1), LogUniform(1e-5, 1e-2), IntUniform(0, 8), IntUniform(1, 8, log=True)])
-def test_a_range_must_be_accepted_at_both_ends(where):
-    assert where.validate() is None
-    assert where.bounds() == (where.low, where.high)
+@pytest.mark.parametrize(
+    "search_range", [Uniform(0, 1), LogUniform(1e-5, 1e-2), IntUniform(0, 8), IntUniform(1, 8, log=True)]
+)
+def test_a_range_must_be_accepted_at_both_ends(search_range):
+    assert search_range.validate() is None
+    assert search_range.bounds() == (search_range.low, search_range.high)
 
 
-def test_of_a_choice_every_option_must_be_accepted():
-    where = Categorical("a", None, 3)
-    assert where.validate() is None and where.bounds() == ("a", None, 3)
+def test_every_option_of_a_choice_must_be_accepted():
+    search_range = Categorical("a", None, 3)
+    assert search_range.validate() is None and search_range.bounds() == ("a", None, 3)

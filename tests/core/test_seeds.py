@@ -3,7 +3,7 @@ from __future__ import annotations
 from aubench._util.seeds import derive
 
 
-def test_seed_depends_on_every_part_and_its_place():
+def test_seed_depends_on_every_part_and_its_position():
     seeds = {
         derive(0, "data", 1),
         derive(1, "data", 0),

@@ -1,4 +1,4 @@
-"""Each clause must catch the method that breaks it, and leave a sound one alone."""
+"""Each check detects the method that breaks it, and accepts a sound one."""
 
 import random
 from typing import ClassVar
@@ -37,19 +37,19 @@ class Sound(BranchedMethod):
         return self.head(torch.cat([features[m] for m in self.task.modalities], 1)).sigmoid()
 
 
-class RefusesSilently(Sound):
+class GivesEmptyReason(Sound):
     @classmethod
     def unsupported_reason(cls, task, recipe):
         return None if Modality.VISUAL in task.modalities else ""
 
 
-class RefusesEverything(Sound):
+class SupportsNothing(Sound):
     @classmethod
     def unsupported_reason(cls, task, recipe):
-        return "never in the mood"
+        return "not implemented"
 
 
-class UsesWhatIsNotThere(Sound):
+class SelectsMissingModalities(Sound):
     @classmethod
     def select_modalities(cls, task, recipe):
         return (Modality.VISUAL,)
@@ -87,17 +87,17 @@ class CentresOnTheBatch(Sound):
         return images.mean((2, 3)) - images.mean((0, 2, 3))
 
 
-class GuessesAtTest(Sound):
+class PredictsRandomly(Sound):
     def encode(self, modality, images):
         return images.mean((2, 3)) + torch.rand(len(images), modality.channels) * 5e-5
 
 
-class HasItsOwnDice(Sound):
+class UsesUnseededRandomness(Sound):
     def augment(self, batch, generator):
         return batch.map_inputs(lambda x: x + random.SystemRandom().random())
 
 
-class CarriesDeadWeight(Sound):
+class HasUnusedParameters(Sound):
     def __init__(self, task, recipe):
         super().__init__(task, recipe)
         self.spare = nn.Linear(3, 3)
@@ -115,7 +115,7 @@ class WritesToLabels(Sound):
         return super().loss(batch, stage, progress)
 
 
-class ForgetsItsOffset(Sound):
+class OmitsItsOffset(Sound):
     def __init__(self, task, recipe):
         super().__init__(task, recipe)
         self.offset = torch.randn(task.channels)
@@ -125,19 +125,19 @@ class ForgetsItsOffset(Sound):
         return self.head(joined + self.offset.to(joined.device)).sigmoid()
 
 
-class LooksAtValues(Sound):
+class BranchesOnValues(Sound):
     def fuse(self, features):
         probabilities = super().fuse(features)
         return probabilities if probabilities.sum().item() > 0 else 1 - probabilities
 
 
-class GoesItsOwnWay(Sound):
+class OverridesForward(Sound):
     def forward(self, inputs):
         return super().forward(inputs) * 0.5
 
 
-class PretrainsWithTheLaterRate(Sound):
-    """Uses the learning rate of what comes later for its pre-training, so that runs would share wrong weights."""
+class PretrainsWithFinetuneRate(Sound):
+    """Pre-trains with the learning rate of fine-tuning, so that runs would share wrong weights."""
 
     def stages(self):
         return (aubench.Stage("pretrain", 1, 4, pretraining=True), *super().stages())
@@ -148,8 +148,8 @@ class PretrainsWithTheLaterRate(Sound):
         return super().loss(batch, stage, progress)
 
 
-class TripsOverLostPoints(Sound):
-    """Learns from points as if each were always known."""
+class IgnoresUnknownPoints(Sound):
+    """Learns from points without a mask for unknown ones."""
 
     needs_landmarks = True
 
@@ -168,23 +168,23 @@ class HasAnOldHook(Sound):
 
 BROKEN = {
     HasAnOldHook: "hooks have their current names",
-    RefusesSilently: "refuses with a reason",
-    RefusesEverything: "refuses with a reason",
-    UsesWhatIsNotThere: "refuses with a reason",
+    GivesEmptyReason: "gives reasons for unsupported tasks",
+    SupportsNothing: "gives reasons for unsupported tasks",
+    SelectsMissingModalities: "gives reasons for unsupported tasks",
     LaxRecipe: "recipe rejects unknown keys",
     GivesLogits: "gives probabilities",
     GivesOneAu: "gives probabilities",
     DividesByContrast: "survives each modality missing",
     CentresOnTheBatch: "ignores batch neighbours",
-    GuessesAtTest: "same frames, same prediction",
-    HasItsOwnDice: "same seed, same training",
-    CarriesDeadWeight: "gradients reach every parameter",
-    DividesByKnownLabels: "bears unknown labels",
-    WritesToLabels: "leaves its inputs alone",
-    ForgetsItsOffset: "survives saving and loading",
-    LooksAtValues: "FLOPs can be counted",
-    GoesItsOwnWay: "branches agree with the whole",
-    PretrainsWithTheLaterRate: "pre-training ignores what comes later",
+    PredictsRandomly: "same frames, same prediction",
+    UsesUnseededRandomness: "same seed, same training",
+    HasUnusedParameters: "gradients reach every parameter",
+    DividesByKnownLabels: "accepts unknown labels",
+    WritesToLabels: "preserves its inputs",
+    OmitsItsOffset: "survives saving and loading",
+    BranchesOnValues: "FLOPs can be counted",
+    OverridesForward: "forward is the fusion of encoded modalities",
+    PretrainsWithFinetuneRate: "pre-training ignores fine-tuning fields",
 }
 
 
@@ -200,30 +200,30 @@ def test_a_sound_method_passes_every_check():
     ]
 
 
-def test_every_clause_has_a_method_that_breaks_it():
+def test_every_check_has_a_method_that_breaks_it():
     assert set(BROKEN.values()) == set(CHECKS)
 
 
-@pytest.mark.parametrize(("method", "clause"), BROKEN.items(), ids=lambda value: getattr(value, "__name__", ""))
-def test_the_right_clause_catches_the_breach(method, clause):
-    found = failed(method)
-    assert clause in found
-    assert found[clause], "says nothing about what is wrong"
+@pytest.mark.parametrize(("method", "check"), BROKEN.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_the_right_check_detects_the_breach(method, check):
+    details = failed(method)
+    assert check in details
+    assert details[check], "does not describe the breach"
 
 
 @pytest.mark.parametrize(
     "method",
     [
         HasAnOldHook,
-        CarriesDeadWeight,
+        HasUnusedParameters,
         WritesToLabels,
-        GoesItsOwnWay,
-        HasItsOwnDice,
+        OverridesForward,
+        UsesUnseededRandomness,
         DividesByKnownLabels,
-        LooksAtValues,
+        BranchesOnValues,
     ],
 )
-def test_a_single_breach_fails_a_single_clause(method):
+def test_a_single_breach_fails_a_single_check(method):
     assert set(failed(method)) == {BROKEN[method]}
 
 
@@ -265,13 +265,13 @@ def test_a_recipe_field_may_have_the_name_of_an_old_hook():
     assert not failed(Fields)
 
 
-def test_lost_points_must_not_reach_the_weights():
-    assert failed(TripsOverLostPoints)["gradients reach every parameter"] == (
+def test_unknown_points_must_not_reach_the_weights():
+    assert failed(IgnoresUnknownPoints)["gradients reach every parameter"] == (
         "on V with landmarks: the gradient of 'head.weight' is not finite"
     )
 
 
-def test_a_method_that_wants_no_points_gets_none():
+def test_a_method_that_needs_no_points_receives_none():
     class Looks(Sound):
         def loss(self, batch, stage, progress):
             assert batch.landmarks is None
@@ -282,7 +282,7 @@ def test_a_method_that_wants_no_points_gets_none():
 
 def test_the_detail_names_the_modalities_and_the_parameter():
     assert (
-        failed(CarriesDeadWeight)["gradients reach every parameter"]
+        failed(HasUnusedParameters)["gradients reach every parameter"]
         == "on V: no gradient reaches spare.bias, spare.weight"
     )
 
