@@ -1,23 +1,20 @@
-"""Robustness suites: which conditions a run's test inputs are put under. Data, read from TOML."""
+"""Robustness suites: lists of test conditions, read from TOML."""
 
 from __future__ import annotations
 
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from aubench.core.conditions import Condition, Corruption, Kind, missing, subsets
+from aubench.core.conditions import Condition, CorruptionLevel, missing, subsets
+from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.core.errors import ProtocolError, UsageError, suggest
 from aubench.core.task import Modality
 
 _MAX_BYTES = 64 * 1024
-
-On = Annotated[tuple[Literal["each", "all"], ...], Field(min_length=1)]
-Sigmas = Annotated[tuple[Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)], ...], Field(min_length=1)]
-Shares = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
 
 
 class _StrictModel(BaseModel):
@@ -25,104 +22,125 @@ class _StrictModel(BaseModel):
 
 
 class Missing(_StrictModel):
-    """Modalities without images.
+    """Missing modalities.
 
     Attributes:
-        which: Each one alone, or every set of them.
-        fill: What stands in their place.
+        which: Each modality alone, or every set of them.
+        fill: Images that replace those of the missing modalities.
     """
 
     which: Literal["each", "subsets"]
     fill: Literal["zero", "black", "mean"] = "zero"
 
 
-class Noise(_StrictModel):
-    """Gaussian noise.
+class Levels(_StrictModel):
+    """Levels of a corruption.
 
     Attributes:
-        on: Each modality alone, all at once.
-        sigma: Standard deviations, on images in [-1, 1].
+        on: Each modality alone, all at once, or both.
+        levels: Levels, e.g. standard deviations of noise.
     """
 
-    on: On
-    sigma: Sigmas
+    on: Annotated[tuple[Literal["each", "all"], ...], Field(min_length=1)]
+    levels: Annotated[tuple[float, ...], Field(min_length=1)]
 
-
-class Mask(_StrictModel):
-    """Hidden patches.
-
-    Attributes:
-        on: Each modality alone, all at once.
-        share: Of the patches.
-    """
-
-    on: On
-    share: Shares
+    def conditions(self, name: str, modalities: tuple[Modality, ...]) -> list[Condition]:
+        """Return the conditions of a corruption."""
+        targets = [target for on in self.on for target in ([(m,) for m in modalities] if on == "each" else [()])]
+        return [Condition(name, target, CorruptionLevel(name, level)) for target in targets for level in self.levels]
 
 
 class Suite(_StrictModel):
-    """A list of conditions for any set of modalities.
+    """List of conditions for any set of modalities.
 
     Attributes:
-        name: Its name, also that of its file.
-        version: Raised whenever its conditions change.
-        title: One line for people.
-        missing: Modalities without images.
-        noise: Gaussian noise.
-        mask: Hidden patches.
+        name: Name, equal to that of its file.
+        version: Number that increases whenever the conditions change.
+        title: One-line description.
+        missing: Missing modalities.
+        corruptions: Levels of each corruption by its name, in TOML a section of this name.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
     version: int = Field(ge=1)
     title: str = Field(max_length=200)
     missing: tuple[Missing, ...] = ()
-    noise: tuple[Noise, ...] = ()
-    mask: tuple[Mask, ...] = ()
+    corruptions: dict[str, tuple[Levels, ...]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _collect_sections(cls, data: dict[str, Any]) -> dict[str, Any]:
+        if "corruptions" in data:
+            raise ValueError("key 'corruptions' is not permitted, name a section like its corruption")
+        sections = {name: _rename_levels(name, data[name]) for name in CORRUPTIONS.names() if name in data}
+        return {**{key: value for key, value in data.items() if key not in sections}, "corruptions": sections}
+
+    @field_validator("corruptions")
+    @classmethod
+    def _check_levels(cls, corruptions: dict[str, tuple[Levels, ...]]) -> dict[str, tuple[Levels, ...]]:
+        for name, sections in corruptions.items():
+            _check(name, tuple(level for section in sections for level in section.levels))
+        return corruptions
 
     def with_noise(self, sigmas: tuple[float, ...]) -> Suite:
-        """The same suite with other standard deviations wherever it has noise.
+        """Return the suite with other standard deviations of noise.
 
         Raises:
-            UsageError: It has none, or a value is no standard deviation.
+            UsageError: The suite has no noise, or a value is no standard deviation.
         """
-        if not self.noise:
+        if "noise" not in self.corruptions:
             raise UsageError(f"suite '{self.name}' has no noise to change", where="--noise")
         try:
-            changed = tuple(Noise(on=noise.on, sigma=sigmas) for noise in self.noise)
-        except ValidationError as error:
-            raise UsageError(f"{error.errors()[0]['msg']}", where="--noise", hint="e.g. 0.1,0.2,0.5,0.8") from None
-        return self.model_copy(update={"noise": changed})
+            _check("noise", sigmas)
+        except ValueError as error:
+            raise UsageError(str(error), where="--noise", hint="e.g. 0.1,0.2,0.5,0.8") from None
+        noise = tuple(Levels(on=section.on, levels=sigmas) for section in self.corruptions["noise"])
+        return self.model_copy(update={"corruptions": {**self.corruptions, "noise": noise}})
 
     def conditions(self, modalities: tuple[Modality, ...]) -> tuple[Condition, ...]:
-        """Its conditions for some modalities, each once, without ``clean``."""
-        found: list[Condition] = []
-        for part in self.missing:
-            each = [missing((m,), part.fill) for m in modalities]
-            found += each if part.which == "each" else subsets(modalities, part.fill)
-        for noise in self.noise:
-            found += _levels("noise", noise.on, noise.sigma, modalities)
-        for mask in self.mask:
-            found += _levels("mask", mask.on, mask.share, modalities)
-        return tuple(dict.fromkeys(found))
+        """Return the conditions for some modalities, without duplicates and ``clean``."""
+        conditions: list[Condition] = []
+        for section in self.missing:
+            each = [missing((m,), section.fill) for m in modalities]
+            conditions += each if section.which == "each" else subsets(modalities, section.fill)
+        for name, sections in self.corruptions.items():
+            conditions += [condition for section in sections for condition in section.conditions(name, modalities)]
+        return tuple(dict.fromkeys(conditions))
 
 
-def _levels(kind: Kind, on: On, levels: tuple[float, ...], modalities: tuple[Modality, ...]) -> list[Condition]:
-    places = [place for what in on for place in ([(m,) for m in modalities] if what == "each" else [()])]
-    return [Condition(kind, place, Corruption(kind, level)) for place in places for level in levels]
+def _rename_levels(name: str, sections: Any) -> Any:
+    """Name the levels of each section ``levels``."""
+    key = CORRUPTIONS.get(name).levels_key
+    if not isinstance(sections, list | tuple) or not all(isinstance(section, dict) for section in sections):
+        return sections
+    return [
+        {"levels" if word == key and "levels" not in section else word: value for word, value in section.items()}
+        for section in sections
+    ]
+
+
+def _check(name: str, levels: tuple[float, ...]) -> None:
+    corruption = CORRUPTIONS.get(name)
+    if not levels:
+        raise ValueError(f"{name} needs at least one level")
+    for level in levels:
+        if not corruption.is_valid(level):
+            kind = "an integer" if corruption.integer_levels else "a number"
+            raise ValueError(f"level {level:g} of {name} is not {kind} above 0 and at most {corruption.max_level:g}")
 
 
 def builtin_suites() -> list[str]:
-    """Names of the suites that come with aubench."""
+    """Return the names of the built-in suites."""
     folder = resources.files("aubench.protocols") / "suites"
     return sorted(Path(str(file)).stem for file in folder.iterdir() if str(file).endswith(".toml"))
 
 
 def find_suite(name: str) -> Suite:
-    """A suite by name, or by the path of a TOML file.
+    """Return a suite by name, or by the path of a TOML file.
 
     Raises:
         UsageError: There is no such suite.
-        ProtocolError: The file is no suite.
+        ProtocolError: The file is not a valid suite.
     """
     if name.endswith(".toml"):
         return _load(Path(name))
@@ -144,4 +162,5 @@ def _load(path: Path) -> Suite:
         raise ProtocolError(f"is not TOML ({error})", where=path) from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise ProtocolError(f"key '{'.'.join(map(str, first['loc']))}': {first['msg']}", where=path) from None
+        key = ".".join(str(part) for part in first["loc"] if part != "corruptions")
+        raise ProtocolError(f"key '{key}': {first['msg']}" if key else first["msg"], where=path) from None

@@ -1,15 +1,17 @@
-"""Images under a treatment: filled, noisy or masked, with chance that every method meets alike."""
+"""Corruption of images, with random numbers that are equal for every method."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
 from aubench._util.seeds import derive
-from aubench.core.conditions import Condition, Corruption
+from aubench.core.conditions import IDENTITY, Condition, CorruptionLevel
+from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.core.errors import MethodError
 from aubench.core.task import Modality
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 GRID = 14
-"""Cells along a side of what masks hide: patches of 16 pixels at 224."""
+"""Cells along a side of the grid of masks: patches of 16 pixels at 224."""
 
 FrameName = tuple[str, str, int]
 """Subject, sequence and number of a frame."""
@@ -28,75 +30,105 @@ Means = Mapping[Modality, "Float[Tensor, 'c h w']"]
 
 
 class FrameNoise:
-    """Frames of a batch with the chance that belongs to each: of (seed, frame, modality), whatever the method.
+    """Random numbers of the frames of a batch, a function of seed, frame and modality.
 
-    What is drawn is drawn once, on the CPU, and kept as long as the batch.
+    Numbers are drawn on the CPU and cached as long as the object exists.
 
     Args:
-        seed: Of the run.
-        names: Subject, sequence and number of each frame; clips one after the other.
+        seed: Seed of the run.
+        names: Subject, sequence and number of each frame, clip after clip.
     """
 
     def __init__(self, seed: int, names: Sequence[FrameName]) -> None:
         self.seed, self.names = seed, names
-        self._drawn: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+        self._cache: dict[tuple[str, tuple[int, ...]], Tensor] = {}
 
     def noise(self, modality: Modality, like: Float[Tensor, "n *t c h w"]) -> Float[Tensor, "n *t c h w"]:
-        """Standard normal noise of the shape, type and device of some images."""
+        """Return standard normal noise of the shape, type and device of some images."""
         shape = like.shape[-3:]
-        return self._of("noise", modality, shape, torch.randn).view(like.shape).to(like)
+        return self._draw("noise", modality, shape, torch.randn).view(like.shape).to(like)
 
     def ranks(self, like: Float[Tensor, "n *t c h w"]) -> Float[Tensor, "n *t 1 h w"]:
-        """Ranks from 0 to 1 of a grid's cells, drawn for each frame, spread over the pixels of some images."""
-        drawn = self._of("mask", "", (1, GRID, GRID), torch.rand)
-        ranks = drawn.flatten(1).argsort(dim=1, stable=True).argsort(dim=1) / GRID**2
-        spread = functional.interpolate(ranks.view_as(drawn), like.shape[-2:], mode="nearest")
-        return spread.view(*like.shape[:-3], 1, *like.shape[-2:]).to(like)
+        """Return random ranks from 0 to 1 of a grid's cells per frame, resized to the pixels of some images."""
+        values = self._draw("mask", "", (1, GRID, GRID), torch.rand)
+        ranks = values.flatten(1).argsort(dim=1, stable=True).argsort(dim=1) / GRID**2
+        resized = functional.interpolate(ranks.view_as(values), like.shape[-2:], mode="nearest")
+        return resized.view(*like.shape[:-3], 1, *like.shape[-2:]).to(like)
 
-    def _of(self, what: str, modality: str, shape: tuple[int, ...], draw: Callable[..., Tensor]) -> Tensor:
-        key = (what + modality, tuple(shape))
-        if key not in self._drawn:
-            seeds = (derive(self.seed, what, *name, modality) for name in self.names)
+    def _draw(self, purpose: str, modality: str, shape: tuple[int, ...], sample: Callable[..., Tensor]) -> Tensor:
+        key = (purpose + modality, tuple(shape))
+        if key not in self._cache:
+            seeds = (derive(self.seed, purpose, *name, modality) for name in self.names)
             generator = torch.Generator()
-            self._drawn[key] = torch.stack([draw(shape, generator=generator.manual_seed(seed)) for seed in seeds])
-        return self._drawn[key]
+            self._cache[key] = torch.stack([sample(shape, generator=generator.manual_seed(seed)) for seed in seeds])
+        return self._cache[key]
+
+
+@dataclass(frozen=True)
+class ModalityNoise:
+    """Noise of one modality, as corruptions receive it.
+
+    Attributes:
+        kind: Name of the corruption, for error messages.
+        modality: Modality of the images.
+        frames: Random numbers of the frames; None if the frames are not known.
+    """
+
+    kind: str
+    modality: Modality
+    frames: FrameNoise | None
+
+    def normal(self, like: Float[Tensor, "n *t c h w"]) -> Float[Tensor, "n *t c h w"]:
+        """Return standard normal noise of the shape, type and device of some images."""
+        return self._known_frames().noise(self.modality, like)
+
+    def cell_ranks(self, like: Float[Tensor, "n *t c h w"]) -> Float[Tensor, "n *t 1 h w"]:
+        """Return random ranks from 0 to 1 of the cells of a 14 x 14 grid, equal in all modalities of a frame."""
+        return self._known_frames().ranks(like)
+
+    def _known_frames(self) -> FrameNoise:
+        if self.frames is None:
+            raise MethodError(f"condition '{self.kind}' needs frame identifiers", where=str(self.modality))
+        return self.frames
 
 
 def corrupt(
     images: Float[Tensor, "n *t c h w"],
-    treatment: Corruption,
+    corruption: CorruptionLevel,
     modality: Modality,
     frames: FrameNoise | None,
     means: Means | None = None,
 ) -> Float[Tensor, "n *t c h w"]:
-    """Images of a modality under a treatment.
+    """Corrupt the images of a modality.
 
     Args:
-        images: In [-1, 1].
-        treatment: What to do.
-        modality: Whose images.
-        frames: Chance of the frames; only noise and masks need it.
-        means: Mean image of each modality; only the fill ``mean`` needs it.
+        images: Images in [-1, 1].
+        corruption: Corruption and its level.
+        modality: Modality of the images.
+        frames: Random numbers of the frames, for corruptions that draw any.
+        means: Mean image of each modality, for the fill ``mean``.
+
+    Raises:
+        MethodError: The corruption needs ``frames`` or ``means``.
     """
-    match treatment.kind:
-        case "as is":
+    match corruption.kind:
+        case IDENTITY.kind:
             return images
         case "zero":
             return torch.zeros_like(images)
         case "black":
             return torch.full_like(images, -1.0)
-        case "mean" if means is not None:
+        case "mean":
+            if means is None:
+                raise MethodError("condition 'missing' with 'mean' needs mean images", where=str(modality))
             return means[modality].to(images).expand_as(images)
-        case "noise" if frames is not None:
-            return torch.add(images, frames.noise(modality, images), alpha=treatment.level)
-        case "mask" if frames is not None:
-            return images * (frames.ranks(images) >= treatment.level)
-    raise MethodError(f"nothing is at hand to treat images with '{treatment.kind}'", where=str(modality))
+        case kind:
+            return CORRUPTIONS.get(kind).apply(images, corruption.level, ModalityNoise(kind, modality, frames))
 
 
 def apply_condition(
     views: Mapping[Modality, Tensor], condition: Condition, frames: FrameNoise | None = None, means: Means | None = None
 ) -> dict[Modality, Tensor]:
-    """All images under a condition; arguments as of :func:`treated`."""
-    treatments = condition.corruptions(views)
-    return {m: corrupt(x, treatments[m], m, frames, means) for m, x in views.items()}
+    """Corrupt the images of all modalities, with arguments as of :func:`corrupt`."""
+    corruptions = condition.corruptions(views)
+    return {m: corrupt(x, corruptions[m], m, frames, means) for m, x in views.items()}

@@ -1,8 +1,8 @@
-"""What a method costs per frame, counted on the meta device: no data, no weights, no time.
+"""Operations and parameters of a method per frame, counted on the meta device without data and weights.
 
-There the fused kernels that hide attention from a count are not taken. A multiply-accumulate is two
-floating-point operations; everything that is not a matrix product, a convolution or attention is left
-out, as is usual, and named.
+The meta device does not use fused attention kernels, so attention is counted. A multiply-accumulate is two
+floating-point operations. Only matrix products, convolutions and attention are counted, as is usual. The names of all
+other operations are reported.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _SILENT = {
     *("aten._to_copy", "aten.arange", "aten.cat", "aten.clone", "aten.copy_", "aten.detach", "aten.empty", "aten.full"),
     *("aten.lift_fresh", "aten.ones", "aten.stack", "aten.zeros", "aten.zeros_like"),
 }
-"""Operations that make or move tensors and calculate nothing."""
+"""Operations that create or move tensors without arithmetic."""
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes the names of all operations that compute something."""
+    """Recorder of the names of all operations except views."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -46,20 +46,20 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def count_flops(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
-    """Count the operations of predicting one frame (of a clip, its share), and the parameters.
+    """Count the operations of predicting one frame and the parameters. For clips, a frame has its share.
 
     Args:
-        method_class: The method; built on the meta device, so no weights are fetched.
-        task: Its images have the size that reaches ``forward``.
-        recipe: Its hyper-parameters.
+        method_class: Class of the method. It is built on the meta device, so no weights are downloaded.
+        task: Task with the image size of the inputs of ``forward``.
+        recipe: Hyper-parameters.
 
     Returns:
-        The whole, and for a :class:`~aubench.core.method.BranchedMethod` each encoder and the fusion. A weight
-        that several encoders share counts with each; one that no encoder uses counts with the fusion,
-        even if only training uses it.
+        The total, and for a :class:`~aubench.core.method.BranchedMethod` each encoder and the fusion. A weight
+        that several encoders share counts with each. A weight that no encoder uses counts with the fusion, even if
+        only training uses it.
 
     Raises:
-        MethodError: It cannot be run there.
+        MethodError: The method cannot run on the meta device.
     """
     try:
         return _counted(method_class, task, recipe)
@@ -100,7 +100,7 @@ def _branches(method: BranchedMethod, frame: dict[Modality, Tensor], length: int
 
 
 def _measured(call: Callable[[], Any]) -> tuple[int, tuple[str, ...], Any]:
-    """FLOPs of a call, the operations that were not counted, and what it returned."""
+    """Return the FLOPs of a call, the names of uncounted operations, and the result of the call."""
     with _Operations() as operations, FlopCounterMode(display=False) as counter:
         result = call()
     names = {str(packet) for packet in operations.seen if packet not in counter.flop_registry}
@@ -108,7 +108,7 @@ def _measured(call: Callable[[], Any]) -> tuple[int, tuple[str, ...], Any]:
 
 
 def _used(features: Any, method: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that features depend on."""
+    """Return the parameters that features depend on."""
     leaves = [
         leaf for leaf in torch.utils._pytree.tree_leaves(features) if isinstance(leaf, Tensor) and leaf.requires_grad
     ]

@@ -1,4 +1,4 @@
-"""Predictions under many conditions at the cost of few: what several share is computed once."""
+"""Predictions under many conditions, with shared computations done once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from aubench.core.conditions import Condition, Corruption
+from aubench.core.conditions import Condition, CorruptionLevel
 from aubench.core.method import BranchedMethod
 from aubench.core.task import Modality
 from aubench.evaluation.corruptions import FrameNoise, Means, corrupt
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
 
 
 class MultiConditionPredictor(Predictor):
-    """A method whose weights stay as they are, under many conditions.
+    """Predictor of a method with fixed weights under many conditions.
 
-    A condition is a treatment of each modality. Conditions that treat what a method uses alike are one
-    prediction; of a :class:`~aubench.core.method.BranchedMethod`, branches that are treated alike are encoded
-    once a batch, and where a treatment makes every image the same, once and for all. Nothing is kept
-    beyond a batch but the features of such single images.
+    Conditions that corrupt the method's modalities equally share one prediction. The branches of a
+    :class:`~aubench.core.method.BranchedMethod` are encoded once per batch and corruption. Where a corruption makes
+    all images equal, the image is encoded once. Only the features of such images are cached across batches.
 
     Args:
-        method: The method.
-        conditions: In the order of the answers.
-        means: Mean image of each modality, where a condition needs any.
-        arithmetic: As of :class:`~aubench.evaluation.predictor.Sealed`.
+        method: Method with its weights.
+        conditions: Conditions in the order of the predictions.
+        means: Mean image of each modality, for conditions that need it.
+        arithmetic: As of :class:`~aubench.evaluation.predictor.Predictor`.
     """
 
     def __init__(
@@ -47,72 +46,72 @@ class MultiConditionPredictor(Predictor):
     ) -> None:
         super().__init__(method, arithmetic)
         self.conditions, self.means = conditions, means
-        self._constant: dict[tuple[Modality, Corruption], Any] = {}
+        self._constant: dict[tuple[Modality, CorruptionLevel], Any] = {}
 
     @torch.inference_mode()
     def predict_all(self, images: Stored, frames: FrameNoise) -> Float[Tensor, "conditions n *t au"]:
-        """AU probabilities of stored images under each condition.
+        """Predict AU probabilities of stored images under each condition.
 
         Args:
-            images: As the store holds them, on the method's device.
-            frames: Their chance.
+            images: Images of the store, on the method's device.
+            frames: Random numbers of the frames.
 
         Raises:
             MethodError: As :meth:`probabilities`.
         """
         modalities = self.method.task.modalities
-        answers: dict[tuple[Corruption, ...], Tensor] = {}
-        found = []
+        by_corruptions: dict[tuple[CorruptionLevel, ...], Tensor] = {}
+        probs = []
         with self.evaluating():
             batch = _Batch(self, self.preprocess(images), frames)
             for condition in self.conditions:
-                treatments = tuple(condition.corruptions(modalities).values())
-                if treatments not in answers:
-                    answers[treatments] = self.validate_output(batch.predicted(treatments), batch.views)
-                found.append(answers[treatments])
-        return torch.stack(found)
+                corruptions = tuple(condition.corruptions(modalities).values())
+                if corruptions not in by_corruptions:
+                    by_corruptions[corruptions] = self.validate_output(batch.predict(corruptions), batch.views)
+                probs.append(by_corruptions[corruptions])
+        return torch.stack(probs)
 
-    def constant(self, modality: Modality, treatment: Corruption, view: Tensor) -> Any:
-        """Features of the one image that a treatment makes of all."""
-        key = (modality, treatment)
+    def constant(self, modality: Modality, corruption: CorruptionLevel, view: Tensor) -> Any:
+        """Return the features of the image that a corruption makes of all images."""
+        key = (modality, corruption)
         if key not in self._constant:
-            single = corrupt(view[:1], treatment, modality, None, self.means)
-            self._constant[key] = self.encoded(modality, single.contiguous())
+            single = corrupt(view[:1], corruption, modality, None, self.means)
+            self._constant[key] = self.encode(modality, single.contiguous())
         return self._constant[key]
 
-    def encoded(self, modality: Modality, view: Tensor) -> Any:
-        """Features of images, of a method that has branches."""
+    def encode(self, modality: Modality, view: Tensor) -> Any:
+        """Return the features of images, for a method with branches."""
         assert isinstance(self.method, BranchedMethod)
         return self.method.encode(modality, view)
 
 
 class _Batch:
-    """What was computed of a batch."""
+    """Batch with its features by modality and corruption."""
 
-    def __init__(self, sharing: MultiConditionPredictor, views: dict[Modality, Tensor], frames: FrameNoise) -> None:
-        self.sharing, self.views, self.frames = sharing, views, frames
-        self._features: dict[tuple[Modality, Corruption], Any] = {}
+    def __init__(self, predictor: MultiConditionPredictor, views: dict[Modality, Tensor], frames: FrameNoise) -> None:
+        self.predictor, self.views, self.frames = predictor, views, frames
+        self._features: dict[tuple[Modality, CorruptionLevel], Any] = {}
 
-    def predicted(self, treatments: tuple[Corruption, ...]) -> Any:
-        """The method's answer when each modality, in order, is treated so."""
-        pairs = list(zip(self.views, treatments, strict=True))
-        method = self.sharing.method
+    def predict(self, corruptions: tuple[CorruptionLevel, ...]) -> Any:
+        """Return the method's output under one corruption per modality."""
+        pairs = list(zip(self.views, corruptions, strict=True))
+        method = self.predictor.method
         if isinstance(method, BranchedMethod):
-            return method.fuse({m: self._encoded(m, treatment) for m, treatment in pairs})
-        return method({m: self._treated(m, treatment) for m, treatment in pairs})
+            return method.fuse({m: self._encode(m, corruption) for m, corruption in pairs})
+        return method({m: self._corrupt(m, corruption) for m, corruption in pairs})
 
-    def _encoded(self, modality: Modality, treatment: Corruption) -> Any:
-        key = (modality, treatment)
+    def _encode(self, modality: Modality, corruption: CorruptionLevel) -> Any:
+        key = (modality, corruption)
         if key not in self._features:
-            self._features[key] = self._encode(modality, treatment)
+            self._features[key] = self._compute_features(modality, corruption)
         return self._features[key]
 
-    def _encode(self, modality: Modality, treatment: Corruption) -> Any:
+    def _compute_features(self, modality: Modality, corruption: CorruptionLevel) -> Any:
         view = self.views[modality]
-        if treatment.is_constant:
-            one = self.sharing.constant(modality, treatment, view)
-            return pytree.tree_map_only(Tensor, lambda x: x.expand(len(view), *x.shape[1:]), one)
-        return self.sharing.encoded(modality, self._treated(modality, treatment))
+        if corruption.is_constant:
+            features = self.predictor.constant(modality, corruption, view)
+            return pytree.tree_map_only(Tensor, lambda x: x.expand(len(view), *x.shape[1:]), features)
+        return self.predictor.encode(modality, self._corrupt(modality, corruption))
 
-    def _treated(self, modality: Modality, treatment: Corruption) -> Tensor:
-        return corrupt(self.views[modality], treatment, modality, self.frames, self.sharing.means)
+    def _corrupt(self, modality: Modality, corruption: CorruptionLevel) -> Tensor:
+        return corrupt(self.views[modality], corruption, modality, self.frames, self.predictor.means)

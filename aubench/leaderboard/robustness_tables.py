@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 
-from aubench.core.conditions import ALL, CLEAN, FILLS, Condition, Kind
+from aubench.core.conditions import ALL, CLEAN, FILLS, Condition
+from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.core.task import Modality
 from aubench.leaderboard import tables, verify
 from aubench.leaderboard.entries import Entry
@@ -22,7 +23,7 @@ FORMATS = {"markdown": "md", "latex": "tex", "csv": "csv"}
 ConditionSelection = Callable[[ModalitySet], Collection[Condition]]
 """Function that selects conditions for the modalities of a method."""
 
-_LEVELS: tuple[Kind, ...] = ("noise", "mask")
+_BRIEF = ("missing:", "noise:")
 
 
 def profiles(runs: Iterable[StoredRecord], select: ConditionSelection | None = None) -> list[RobustnessProfile]:
@@ -81,7 +82,7 @@ def brief_table(entries: Sequence[Entry]) -> Table | None:
         None if no entry has such a condition.
     """
     common = [set.intersection(*(set(run.info.conditions) for run in entry.runs)) for entry in entries]
-    conditions = {Condition.parse(text) for texts in common for text in texts}
+    conditions = {Condition.parse(text) for texts in common for text in texts if text.startswith(_BRIEF)}
     columns = sorted(filter(_is_brief, conditions), key=robustness_profile.condition_sort_key)
     if not columns:
         return None
@@ -143,7 +144,7 @@ def _areas(all_profiles: Sequence[RobustnessProfile]) -> Table:
             *_bounds(confidence_intervals(profile.area(kind, modalities))[-1]),
         )
         for profile in all_profiles
-        for kind in _LEVELS
+        for kind in CORRUPTIONS.names()
         for modalities in profile.modality_sets(kind)
     ]
     return _table(headers, 3, lines)

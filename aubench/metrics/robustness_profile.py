@@ -14,7 +14,7 @@ from math import factorial
 import numpy as np
 import pandas as pd
 
-from aubench.core.conditions import CLEAN, FILLS, Condition, Kind, missing
+from aubench.core.conditions import CLEAN, FILLS, Condition, missing
 from aubench.core.errors import RecordError
 from aubench.core.task import Modality
 from aubench.metrics import baselines, intervals
@@ -59,22 +59,22 @@ class RobustnessProfile:
         """Compute F1 minus that of clean inputs, paired by subject, of each AU, followed by their mean."""
         return intervals.confidence_intervals(self.by_condition[condition] - self.by_condition[CLEAN])
 
-    def modality_sets(self, kind: Kind) -> list[ModalitySet]:
+    def modality_sets(self, kind: str) -> list[ModalitySet]:
         """List the modality sets that conditions of a kind corrupt, in the order of the conditions."""
         return list(dict.fromkeys(condition.modalities for condition in self.conditions if condition.kind == kind))
 
-    def curve(self, kind: Kind, modalities: ModalitySet) -> list[tuple[float, SubjectContributions]]:
+    def curve(self, kind: str, modalities: ModalitySet) -> list[tuple[float, SubjectContributions]]:
         """Return the degradation curve: levels, ascending from 0 for clean inputs, and contributions to F1.
 
         Args:
-            kind: ``noise`` or ``mask``.
+            kind: Name of a corruption.
             modalities: One of :meth:`modality_sets`.
         """
         conditions = [c for c in self.conditions if (c.kind, c.modalities) == (kind, modalities)]
         levels = sorted((condition.corruption.level, self.by_condition[condition]) for condition in conditions)
         return [(0.0, self.by_condition[CLEAN]), *levels]
 
-    def area(self, kind: Kind, modalities: ModalitySet) -> SubjectContributions:
+    def area(self, kind: str, modalities: ModalitySet) -> SubjectContributions:
         """Compute the area under the degradation curve divided by the range of levels."""
         return area(self.curve(kind, modalities))
 

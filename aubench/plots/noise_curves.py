@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aubench.core.conditions import ALL, Kind
+from aubench.core.conditions import ALL
+from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.core.task import Modality
 from aubench.metrics import robustness_profile
 from aubench.metrics.intervals import mean_interval
@@ -17,17 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _STYLES = ("-", "--", ":")
-_AXES = {"noise": "standard deviation of noise", "mask": "share of patches hidden"}
-_TITLES = {"noise": "F1 under noise", "mask": "F1 with patches hidden"}
 _LEGEND_COLUMNS = 4
 
 
-def plot(profiles: Sequence[RobustnessProfile], kind: Kind, subtitle: Sequence[str]) -> Figure | None:
+def plot(profiles: Sequence[RobustnessProfile], kind: str, subtitle: Sequence[str]) -> Figure | None:
     """Plot a line per method with a shaded interval over subjects, and the always-positive baseline.
 
     Args:
         profiles: Profile of each method.
-        kind: ``noise`` or ``mask``.
+        kind: Name of a corruption.
         subtitle: Parts of the subtitle.
 
     Returns:
@@ -44,7 +43,7 @@ def plot(profiles: Sequence[RobustnessProfile], kind: Kind, subtitle: Sequence[s
             _panel(axes, profiles, kind, modalities)
         panels[0].set_ylabel("F1 in %")
         panels[0].set_ylim(bottom=0)
-        style.set_title(figure, _TITLES[kind], subtitle)
+        style.set_title(figure, CORRUPTIONS.get(kind).title, subtitle)
         handles = {line.get_label(): line for axes in panels for line in axes.get_lines()}
         labels = [name for name in (*(profile.name for profile in profiles), style.ALWAYS) if name in handles]
         columns = min(_LEGEND_COLUMNS, len(labels))
@@ -52,7 +51,7 @@ def plot(profiles: Sequence[RobustnessProfile], kind: Kind, subtitle: Sequence[s
     return figure
 
 
-def _panel(axes: Axes, profiles: Sequence[RobustnessProfile], kind: Kind, modalities: ModalitySet) -> None:
+def _panel(axes: Axes, profiles: Sequence[RobustnessProfile], kind: str, modalities: ModalitySet) -> None:
     ticks: set[float] = set()
     style.baseline(axes, robustness_profile.common_always_positive_f1(profiles))
     for profile, (colour, times) in zip(profiles, style.colours([each.name for each in profiles]), strict=True):
@@ -66,7 +65,7 @@ def _panel(axes: Axes, profiles: Sequence[RobustnessProfile], kind: Kind, modali
         axes.plot(levels, middle, _STYLES[times % len(_STYLES)], marker="o", ms=3.5, color=colour, label=profile.name)
     axes.set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
     axes.set_title(f"on {'+'.join(modalities) or ALL}", fontsize=10)
-    axes.set_xlabel(_AXES[kind], fontsize=9)
+    axes.set_xlabel(CORRUPTIONS.get(kind).axis_label, fontsize=9)
 
 
 def _order(modalities: ModalitySet) -> tuple[int, list[int]]:

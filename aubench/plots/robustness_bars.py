@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aubench.core.conditions import ALL, CLEAN, FILLS, Condition
+from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.metrics import robustness_profile
 from aubench.metrics.intervals import mean_interval
 from aubench.metrics.robustness_profile import RobustnessProfile
@@ -116,8 +117,7 @@ def describe(condition: Condition) -> str:
     kind, level = condition.corruption
     if condition.kind == "missing":
         return f"no {' or '.join(condition.modalities) or 'any'}" + (f" ({kind})" if kind != FILLS[0] else "")
-    target = "+".join(condition.modalities) or ALL
-    return f"noise {level:g} on {target}" if condition.kind == "noise" else f"{level:.0%} of {target} masked"
+    return CORRUPTIONS.get(condition.kind).describe(level, "+".join(condition.modalities) or ALL)
 
 
 def _add_numbers(axes: Axes, values: npt.NDArray[np.float64], limit: float) -> None:

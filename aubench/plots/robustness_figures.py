@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aubench.core import hashing
+from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.metrics.robustness_profile import RobustnessProfile
 from aubench.plots import noise_curves, robustness_bars, style
 
@@ -36,8 +37,9 @@ def plot(profiles: Sequence[RobustnessProfile], subtitle: Sequence[str], folder:
 
 def _figures(profiles: Sequence[RobustnessProfile], subtitle: Sequence[str]) -> Iterator[tuple[str, Figure | None]]:
     interval = "shaded: 95 % interval over subjects"
-    yield "curves", noise_curves.plot(profiles, "noise", [*subtitle, interval])
-    yield "curves_mask", noise_curves.plot(profiles, "mask", [*subtitle, interval])
+    for kind in CORRUPTIONS.names():
+        name = "curves" if kind == "noise" else f"curves_{kind}"
+        yield name, noise_curves.plot(profiles, kind, [*subtitle, interval])
     yield "missing", robustness_bars.bars(profiles, [*subtitle, "lines: 95 % interval over subjects"])
     for profile in profiles:
         yield f"heatmap_{_file_name(profile.name)}", robustness_bars.heat_map(profile, subtitle)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aubench import Modality, Task
-from aubench.core.conditions import CLEAN, IDENTITY, Condition, Corruption, missing, subsets
+from aubench.core.conditions import CLEAN, IDENTITY, Condition, CorruptionLevel, missing, subsets
 from aubench.core.errors import AubenchError, MethodError, UsageError
 from aubench.core.method import BranchedMethod
 from aubench.core.registry import builtin_methods, find_method
@@ -52,7 +52,7 @@ def images(*lead: int, seed: int = 0, size: int = 28) -> dict[Modality, torch.Te
 def test_noise_has_its_deviation_and_is_the_frames_own():
     frames, views = FrameNoise(3, NAMES), images(5, size=56)
     for sigma in (0.1, 0.5):
-        noisy = corrupt(views[V], Corruption("noise", sigma), V, frames)
+        noisy = corrupt(views[V], CorruptionLevel("noise", sigma), V, frames)
         assert (noisy - views[V]).std().item() == pytest.approx(sigma, rel=0.02)
     some = FrameNoise(3, NAMES[2:4]).noise(V, views[V][2:4])
     assert torch.equal(some, frames.noise(V, views[V])[2:4])
@@ -62,7 +62,7 @@ def test_noise_has_its_deviation_and_is_the_frames_own():
 
 def test_every_sigma_scales_the_same_noise():
     frames, views = FrameNoise(0, NAMES), images(5)
-    one, two = (corrupt(views[D], Corruption("noise", s), D, frames) - views[D] for s in (0.25, 0.5))
+    one, two = (corrupt(views[D], CorruptionLevel("noise", s), D, frames) - views[D] for s in (0.25, 0.5))
     assert torch.allclose(2 * one, two, atol=1e-6)
 
 
@@ -87,7 +87,7 @@ def test_fills_are_zero_black_and_the_mean():
 
 
 def test_treatment_without_what_it_needs_is_an_error():
-    with pytest.raises(MethodError, match="nothing is at hand"):
+    with pytest.raises(MethodError, match="condition 'noise' needs frame identifiers"):
         apply_condition(images(2), Condition.parse("noise:all:0.1"))
 
 
