@@ -1,4 +1,4 @@
-"""Bad input to a search: one clear line, exit code 2, no trial made."""
+"""Invalid input to a search: one line, exit code 2, and no trial."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def refused(answer, *words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "parts"),
     [
         (("--method", "late_fusio"), ("no method 'late_fusio'", "did you mean 'late_fusion'?")),
         (("--method", "amf", "--trials", "0"), ("trials",)),
@@ -55,22 +55,22 @@ def refused(answer, *words: str) -> None:
         (("--method", "mcm", "--set", "pretrain_scope=all"), ("reads test subjects", "pre-train")),
     ],
 )
-def test_what_cannot_be_searched(call, small_store, words, told):
-    refused(call(*TUNE, "--store", small_store, *words), *told)
+def test_what_cannot_be_searched(call, small_store, words, parts):
+    refused(call(*TUNE, "--store", small_store, *words), *parts)
 
 
 @pytest.mark.parametrize(
-    ("kind", "low", "high", "told"),
+    ("kind", "low", "high", "parts"),
     [("Uniform", 1, 0, "not below"), ("LogUniform", 0, 1, "logarithm"), ("Uniform", 0, 3, "less than or equal to 1")],
 )
-def test_a_range_that_makes_no_sense(call, small_store, tmp_path, kind, low, high, told):
+def test_a_range_that_makes_no_sense(call, small_store, tmp_path, kind, low, high, parts):
     method = tmp_path / "bad.py"
     method.write_text(textwrap.dedent(BAD_RANGE).format(kind=kind, low=low, high=high))
-    refused(call(*TUNE, "--store", small_store, "--method", method), "search range of recipe key 'share'", told)
+    refused(call(*TUNE, "--store", small_store, "--method", method), "search range of recipe key 'share'", parts)
 
 
 @pytest.mark.parametrize(
-    ("storage", "told"),
+    ("storage", "parts"),
     [
         ("studies.db", ("--storage", "is not a storage")),
         ("nosuch://host/db", ("nosuch://host/db",)),
@@ -79,10 +79,10 @@ def test_a_range_that_makes_no_sense(call, small_store, tmp_path, kind, low, hig
         ("journal:/proc/none/journal", ("journal:/proc/none/journal",)),
     ],
 )
-def test_a_storage_that_cannot_be_reached(call, small_store, storage, told):
+def test_a_storage_that_cannot_be_reached(call, small_store, storage, parts):
     pytest.importorskip("optuna")
     answer = call(*TUNE, "--store", small_store, "--method", "late_fusion", "--storage", storage)
-    refused(answer, *told)
+    refused(answer, *parts)
     assert "secret" not in answer.err
 
 
@@ -106,25 +106,25 @@ def test_a_study_of_something_else_is_refused(call, small_store):
 
 
 def test_what_binds_a_study_is_compared_part_by_part():
-    own = {"protocol": "a" * 64, "method": "amf", "seed": 0}
-    check_binding("mine", dict(own), own)
+    options = {"protocol": "a" * 64, "method": "amf", "seed": 0}
+    check_binding("mine", dict(options), options)
     with pytest.raises(UsageError, match=r"study 'mine': has another protocol \(b{12}, not a{12}\)"):
-        check_binding("mine", own | {"protocol": "b" * 64}, own)
+        check_binding("mine", options | {"protocol": "b" * 64}, options)
     with pytest.raises(UsageError, match=r"has another seed \(1, not 0\)"):
-        check_binding("mine", own | {"seed": 1}, own)
+        check_binding("mine", options | {"seed": 1}, options)
     with pytest.raises(UsageError, match="was not created by aubench"):
-        check_binding("mine", None, own)
+        check_binding("mine", None, options)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "parts"),
     [
         ((), ("--method: is missing", "--from-study")),
         (("--method", "amf"), ("--protocol: is missing",)),
-        (("--from-study", "x", "--method", "amf"), ("--from-study", "leave these out")),
-        (("--from-study", "x", "--set", "epochs=1"), ("leave these out",)),
-        (("--from-study", "x", "--selection", "oracle_test"), ("leave these out",)),
+        (("--from-study", "x", "--method", "amf"), ("--from-study", "omit these options")),
+        (("--from-study", "x", "--set", "epochs=1"), ("omit these options",)),
+        (("--from-study", "x", "--selection", "oracle_test"), ("omit these options",)),
     ],
 )
-def test_a_run_from_a_study_takes_the_recipe_from_there(call, words, told):
-    refused(call("run", "--no-track", *words), *told)
+def test_a_run_from_a_study_takes_the_recipe_from_there(call, words, parts):
+    refused(call("run", "--no-track", *words), *parts)

@@ -1,4 +1,4 @@
-"""Bad input to a run: one clear line, exit code 2, nothing half-written."""
+"""Invalid input to a run: one line, exit code 2, and no partial file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def refused(answer, *words: str) -> None:
 
 @pytest.fixture
 def store(small_store, tmp_path) -> Path:
-    """A copy of the small store, free to be damaged."""
+    """Copy of the small store that a test may damage."""
     return Path(shutil.copytree(small_store, tmp_path / "store"))
 
 
@@ -32,7 +32,7 @@ def nothing_written() -> bool:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "parts"),
     [
         (("--method", "amff"), ("no method 'amff'", "did you mean 'amf'?")),
         (("--method", "late_fusion,"), ("no method ''",)),
@@ -47,13 +47,13 @@ def nothing_written() -> bool:
         (("--method", "amf", "--set", "epochs"), ("'epochs' is not KEY=VALUE",)),
     ],
 )
-def test_name_that_does_not_exist_names_the_nearest(call, words, told):
-    refused(call(*RUN, *words), *told)
+def test_name_that_does_not_exist_names_the_nearest(call, words, parts):
+    refused(call(*RUN, *words), *parts)
     assert nothing_written()
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "parts"),
     [
         (("--set", "learning_rat=1"), ("no recipe key 'learning_rat'", "did you mean 'learning_rate'?")),
         (("--set", "learning_rate=fast"), ("learning_rate", "'fast'")),
@@ -64,11 +64,11 @@ def test_name_that_does_not_exist_names_the_nearest(call, words, told):
         (("--device", "gpu"), ("no device 'gpu'",)),
     ],
 )
-def test_recipe_or_task_that_does_not_fit(call, store, words, told):
+def test_recipe_or_task_that_does_not_fit(call, store, words, parts):
     refused_words = call(*RUN, "--method", "amf", "--store", store, *words)
     assert refused_words.code == 2
     last = refused_words.err.splitlines()[-1]
-    assert last.startswith("aubench: ") and all(word in last for word in told)
+    assert last.startswith("aubench: ") and all(word in last for word in parts)
     assert nothing_written()
 
 
@@ -146,17 +146,17 @@ class Colour(Method):
 
 
 @pytest.mark.parametrize(
-    ("file", "title", "more", "told"),
+    ("file", "title", "more", "parts"),
     [
         ("my.method.py", "Colour", "pass", "my.method.py: has a name that no record can hold"),
         ("colour.py", "C" * 301, "pass", "colour.py: has a title that no record can hold"),
         ("colour.py", "Colour", "assert float(colours.sum()) < 1e9", "Colour: cannot be counted on the meta device"),
     ],
 )
-def test_what_would_end_without_a_record_is_refused_before_training(call, store, tmp_path, file, title, more, told):
+def test_what_would_end_without_a_record_is_refused_before_training(call, store, tmp_path, file, title, more, parts):
     (tmp_path / file).write_text(COLOUR.format(title=title, more=more))
     answer = call("run", "--protocol", "synth_3fold", "--store", store, "--method", file, "--no-track")
-    assert answer.code == 2 and answer.err.splitlines()[-1].startswith(f"aubench: {told}"), answer
+    assert answer.code == 2 and answer.err.splitlines()[-1].startswith(f"aubench: {parts}"), answer
     assert not (tmp_path / "runs").exists()
 
 
@@ -200,6 +200,6 @@ def test_a_folder_that_cannot_be_made_is_one_line(call, tmp_path):
     refused(call("methods", "--page", "runs/methods.md"), "runs")
 
 
-@pytest.mark.parametrize(("seeds", "told"), [("1,two", "'1,two' is not a seed"), ("9" * 16, "is larger than")])
-def test_a_seed_that_no_record_can_hold_is_refused_before_training(call, seeds, told):
-    refused(call(*RUN, "--method", "amf", "--seed", seeds), "--seed", told)
+@pytest.mark.parametrize(("seeds", "parts"), [("1,two", "'1,two' is not a seed"), ("9" * 16, "is larger than")])
+def test_a_seed_that_no_record_can_hold_is_refused_before_training(call, seeds, parts):
+    refused(call(*RUN, "--method", "amf", "--seed", seeds), "--seed", parts)

@@ -33,10 +33,10 @@ def test_gpu_is_taken_where_there_is_one(monkeypatch):
     assert devices.choose("auto") == devices.DeviceChoice("cuda", 8, "Some GPU")
 
 
-@pytest.mark.parametrize(("precision", "inside"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
-def test_precision_is_what_training_testing_and_conditions_compute_in(decide, tmp_path, precision, inside):
+@pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
+def test_precision_is_what_training_testing_and_conditions_compute_in(decide, tmp_path, precision, dtype):
     small = {"image_size": 32, "crop": 28, "frames_per_epoch": 64, "epochs": 1, "validation_stride": 8}
-    plan = replace(decide(tmp_path, "late_fusion", **small), precision=precision)
+    config = replace(decide(tmp_path, "late_fusion", **small), precision=precision)
     seen = set()
 
     def look(module, inputs, output):
@@ -45,13 +45,13 @@ def test_precision_is_what_training_testing_and_conditions_compute_in(decide, tm
 
     handle = torch.nn.modules.module.register_module_forward_hook(look)
     try:
-        run_fold(plan, 1, "cpu", 0, lambda event: None)
-        assert seen == {(True, inside), (False, inside)}
+        run_fold(config, 1, "cpu", 0, lambda event: None)
+        assert seen == {(True, dtype), (False, dtype)}
         seen.clear()
         condition_evaluation.evaluate_fold(
-            plan, 1, "cpu", 0, lambda event: None, conditions=[Condition.parse("noise:depth:0.5")]
+            config, 1, "cpu", 0, lambda event: None, conditions=[Condition.parse("noise:depth:0.5")]
         )
-        assert seen == {(False, inside)}
+        assert seen == {(False, dtype)}
     finally:
         handle.remove()
 

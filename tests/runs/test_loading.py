@@ -1,4 +1,4 @@
-"""A finished run opened again is the run that it was, or is refused."""
+"""Loading of finished runs, and refusal of changed ones."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 1, "pr
 
 
 @pytest.fixture(scope="module")
-def plan(decide, tmp_path_factory) -> RunConfig:
-    """The first fold of a run, done."""
-    plan = decide(tmp_path_factory.mktemp("runs"), METHOD, modalities=["depth"], selection="last", **SMALL)
-    plan.init_run_dir({})
-    fold_module.run_fold(plan, 1, "cpu", 0, lambda event: None)
-    return plan
+def config(decide, tmp_path_factory) -> RunConfig:
+    """Run with a finished first fold."""
+    config = decide(tmp_path_factory.mktemp("runs"), METHOD, modalities=["depth"], selection="last", **SMALL)
+    config.init_run_dir({})
+    fold_module.run_fold(config, 1, "cpu", 0, lambda event: None)
+    return config
 
 
-def test_the_plan_is_found_in_the_folder(plan, small_store):
-    found = loading.load_run(plan.run_dir, small_store)
-    assert (found.run_id, found.run_dir.resolve()) == (plan.run_id, plan.run_dir.resolve())
-    assert found.to_dict() == plan.to_dict()
+def test_the_configuration_is_loaded_from_the_folder(config, small_store):
+    loaded = loading.load_run(config.run_dir, small_store)
+    assert (loaded.run_id, loaded.run_dir.resolve()) == (config.run_id, config.run_dir.resolve())
+    assert loaded.to_dict() == config.to_dict()
 
 
-def test_the_method_predicts_what_the_run_predicted(plan, small_store):
-    found = loading.load_run(plan.run_dir, small_store)
-    data = ProtocolDataset(Store(small_store), found.protocol)
+def test_the_method_predicts_what_the_run_predicted(config, small_store):
+    loaded = loading.load_run(config.run_dir, small_store)
+    data = ProtocolDataset(Store(small_store), loaded.protocol)
     rows = data.split(1, validation=False).test
-    again = inference.predict_probabilities(Predictor(loading.load_method(found, 1)), data, rows, torch.device("cpu"))
-    kept = pd.read_parquet(plan.fold_dir(1) / "predictions.parquet").filter(like="p_AU").to_numpy()
-    assert np.array_equal(again, kept)
+    again = inference.predict_probabilities(Predictor(loading.load_method(loaded, 1)), data, rows, torch.device("cpu"))
+    stored = pd.read_parquet(config.fold_dir(1) / "predictions.parquet").filter(like="p_AU").to_numpy()
+    assert np.array_equal(again, stored)
 
 
-def test_an_unfinished_fold_has_no_method(plan):
+def test_an_unfinished_fold_has_no_method(config):
     with pytest.raises(AubenchError, match="fold 2 is not finished"):
-        loading.load_method(plan, 2)
+        loading.load_method(config, 2)
 
 
 @pytest.fixture
-def copy(plan, tmp_path) -> Path:
-    """The run's folder, free to be damaged."""
-    return Path(shutil.copytree(plan.run_dir, tmp_path / "runs" / "synth_3fold" / "clip_autoencoder" / plan.run_id))
+def copy(config, tmp_path) -> Path:
+    """Copy of the run's folder that a test may damage."""
+    return Path(shutil.copytree(config.run_dir, tmp_path / "runs" / "synth_3fold" / "clip_autoencoder" / config.run_id))
 
 
 def test_changed_weights_are_refused(copy, small_store):
@@ -67,7 +67,7 @@ def test_changed_weights_are_refused(copy, small_store):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "message"),
     [
         ("seed", 6, "run id does not match the configuration"),
         ("recipe", None, "run id does not match the configuration"),
@@ -75,10 +75,10 @@ def test_changed_weights_are_refused(copy, small_store):
         ("store", {"digest": "0"}, "is not the store that the run read"),
     ],
 )
-def test_a_changed_header_is_refused(copy, small_store, key, value, told):
+def test_a_changed_header_is_refused(copy, small_store, key, value, message):
     header = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps(header | {key: value}))
-    with pytest.raises(AubenchError, match=told):
+    with pytest.raises(AubenchError, match=message):
         loading.load_run(copy, small_store)
 
 

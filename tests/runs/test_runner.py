@@ -12,41 +12,43 @@ from aubench.runs.devices import DeviceChoice
 
 
 @pytest.fixture
-def plans(decide, tmp_path) -> list[RunConfig]:
+def configs(decide, tmp_path) -> list[RunConfig]:
     small = {"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1, "validation_stride": 8}
     return [decide(tmp_path, "resnet_depth", seed=seed, **small) for seed in (0, 1)]
 
 
-def test_a_run_has_its_record_before_the_next_one_is_done(plans, monkeypatch):
+def test_a_run_has_its_record_before_the_next_one_is_done(configs, monkeypatch):
     there = []
 
     def one_after_the_other(jobs, choice, report):
         for job in jobs:
             fold_module.run_fold(job.config, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
-            there.append([(plan.run_dir / "record" / "record.json").exists() for plan in plans])
+            there.append([(config.run_dir / "record" / "record.json").exists() for config in configs])
 
     monkeypatch.setattr(run_module, "run_jobs", one_after_the_other)
     recorded = []
     choice = DeviceChoice("cpu", 1, "some")
-    run_module.run_folds(plans, [1, 2], choice, lambda *_: None, lambda config, _: recorded.append(config.run_id))
+    run_module.run_folds(configs, [1, 2], choice, lambda *_: None, lambda config, _: recorded.append(config.run_id))
     assert there == [[False, False], [True, False], [True, False], [True, True]]
-    assert recorded == [plan.run_id for plan in plans]
+    assert recorded == [config.run_id for config in configs]
 
 
-def test_a_record_that_lacks_a_finished_fold_is_written_anew(plans, monkeypatch):
+def test_a_record_that_lacks_a_finished_fold_is_written_anew(configs, monkeypatch):
     def here(jobs, choice, report):
         for job in jobs:
             fold_module.run_fold(job.config, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
 
     monkeypatch.setattr(run_module, "run_jobs", here)
-    (plan, _), choice = plans, DeviceChoice("cpu", 1, "some")
-    run_module.run_folds([plan], [1], choice, lambda job, event: None)
-    fold_module.run_fold(plan, 2, "cpu", 0, lambda event: None)  # by another process, killed before it wrote the record
-    run_module.run_folds([plan], [2], choice, lambda job, event: None)
-    assert [fold.fold for fold in record.read(plan.run_dir / "record").info.folds] == [1, 2]
+    (config, _), choice = configs, DeviceChoice("cpu", 1, "some")
+    run_module.run_folds([config], [1], choice, lambda job, event: None)
+    fold_module.run_fold(
+        config, 2, "cpu", 0, lambda event: None
+    )  # by another process, killed before it wrote the record
+    run_module.run_folds([config], [2], choice, lambda job, event: None)
+    assert [fold.fold for fold in record.read(config.run_dir / "record").info.folds] == [1, 2]
 
 
-def test_a_record_names_all_code_and_devices_that_finished_a_fold(plans, monkeypatch):
+def test_a_record_names_all_code_and_devices_that_finished_a_fold(configs, monkeypatch):
     def elsewhere(jobs, choice, report):
         for job in jobs:
             commit = str(job.fold % 2) * 40
@@ -56,7 +58,7 @@ def test_a_record_names_all_code_and_devices_that_finished_a_fold(plans, monkeyp
             fold_module.run_fold(job.config, job.fold, "cpu", 0, lambda event, job=job: report(job, event))
 
     monkeypatch.setattr(run_module, "run_jobs", elsewhere)
-    run_module.run_folds(plans[:1], [1, 2, 3], DeviceChoice("cpu", 1, "some"), lambda job, event: None)
-    info = record.read(plans[0].run_dir / "record").info
+    run_module.run_folds(configs[:1], [1, 2, 3], DeviceChoice("cpu", 1, "some"), lambda job, event: None)
+    info = record.read(configs[0].run_dir / "record").info
     assert info.git.commit == "1" * 40 and [one.git.commit for one in info.other_environments] == ["0" * 40]
     assert info.other_environments[0].device == info.device and info.other_environments[0].packages == info.packages

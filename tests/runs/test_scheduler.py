@@ -1,4 +1,4 @@
-"""Folds side by side: what fails takes its own run along and no other, and is told in one line."""
+"""Parallel folds: a failure stops its own run only, and its message is one line."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def work(name: str):
 
 
 @pytest.fixture
-def plans(decide, tmp_path):
+def configs(decide, tmp_path):
     return [decide(tmp_path, "resnet_depth", seed=seed) for seed in (0, 1, 2)]
 
 
-def launched(jobs, choice=TWO) -> tuple[list[tuple[int, int, str]], AubenchError | None]:
+def run_collecting(jobs, choice=TWO) -> tuple[list[tuple[int, int, str]], AubenchError | None]:
     events = []
     try:
         run_jobs(jobs, choice, lambda job, event: events.append((job.config.seed, job.fold, type(event).__name__)))
@@ -36,9 +36,12 @@ def launched(jobs, choice=TWO) -> tuple[list[tuple[int, int, str]], AubenchError
     return events, None
 
 
-def test_a_run_that_diverges_does_not_stop_the_others(plans):
-    jobs = [Job(plans[0], 1, work("diverges")), *(Job(plan, fold, work("works")) for plan in plans for fold in (1, 2))]
-    events, error = launched(jobs, replace(TWO, count=1))
+def test_a_run_that_diverges_does_not_stop_the_others(configs):
+    jobs = [
+        Job(configs[0], 1, work("diverges")),
+        *(Job(config, fold, work("works")) for config in configs for fold in (1, 2)),
+    ]
+    events, error = run_collecting(jobs, replace(TWO, count=1))
     assert isinstance(error, Diverged) and error.exit_code == 2
     assert {(seed, fold) for seed, fold, kind in events if kind == "FoldFinished" and seed} == {
         (1, 1),
@@ -49,26 +52,26 @@ def test_a_run_that_diverges_does_not_stop_the_others(plans):
     assert (0, 1, "RunFailed") in events and (0, 2, "FoldFinished") not in events
 
 
-def test_several_that_fail_are_told_together(plans):
-    events, error = launched([Job(plan, fold, work("diverges")) for plan in plans[:2] for fold in (1, 2)])
+def test_several_that_fail_are_told_together(configs):
+    events, error = run_collecting([Job(config, fold, work("diverges")) for config in configs[:2] for fold in (1, 2)])
     assert str(error).startswith("2 runs failed; the first: resnet_depth: loss term")
     assert error.exit_code == 2
     assert [(seed, kind) for seed, _, kind in events] == [(0, "RunFailed"), (1, "RunFailed")], "each run once"
 
 
-def test_one_that_fails_alone_is_told_once(plans):
-    events, error = launched([Job(plans[0], 1, work("diverges"))])
+def test_one_that_fails_alone_is_told_once(configs):
+    events, error = run_collecting([Job(configs[0], 1, work("diverges"))])
     assert events == [] and isinstance(error, Diverged)
 
 
-def test_a_bug_is_one_line_and_its_traceback_a_file(plans):
-    _, error = launched([Job(plans[0], 2, work("breaks"))])
-    told = plans[0].fold_dir(2) / TRACEBACK
+def test_a_bug_is_one_line_and_its_traceback_a_file(configs):
+    _, error = run_collecting([Job(configs[0], 2, work("breaks"))])
+    path = configs[0].fold_dir(2) / TRACEBACK
     assert isinstance(error, FoldFailed) and error.exit_code == 1
-    assert str(error) == f"fold 2 of resnet_depth broke (KeyError: 'a bug\\nof two lines'); see {told}"
-    assert "Traceback" in told.read_text() and "in breaks" in told.read_text()
-    launched([Job(plans[0], 2, work("works"))])
-    assert not told.exists(), "it is of the last attempt"
+    assert str(error) == f"fold 2 of resnet_depth broke (KeyError: 'a bug\\nof two lines'); see {path}"
+    assert "Traceback" in path.read_text() and "in breaks" in path.read_text()
+    run_collecting([Job(configs[0], 2, work("works"))])
+    assert not path.exists(), "the traceback belongs to the previous attempt"
 
 
 @pytest.mark.parametrize(
@@ -78,13 +81,13 @@ def test_a_bug_is_one_line_and_its_traceback_a_file(plans):
         ("is_killed", "ended by signal 9"),
     ],
 )
-def test_what_the_machine_refuses_is_one_line(plans, name, words):
-    _, error = launched([Job(plans[0], 1, work(name))])
+def test_what_the_machine_refuses_is_one_line(configs, name, words):
+    _, error = run_collecting([Job(configs[0], 1, work(name))])
     assert isinstance(error, FoldFailed) and words in str(error) and "Traceback" not in str(error)
 
 
-def test_an_error_while_a_fold_is_told_of_stops_its_run_alone(plans):
-    def told(job, event):
+def test_an_error_while_a_fold_is_told_of_stops_its_run_alone(configs):
+    def raise_for_first(job, event):
         if isinstance(event, FoldFinished) and job.config.seed == 0:
             raise AubenchError("no record of it")
         if isinstance(event, FoldFinished):
@@ -93,20 +96,22 @@ def test_an_error_while_a_fold_is_told_of_stops_its_run_alone(plans):
     done = []
     with pytest.raises(AubenchError, match="no record of it"):
         run_jobs(
-            [Job(plan, fold, work("works")) for plan in plans[:2] for fold in (1, 2, 3)], replace(TWO, count=1), told
+            [Job(config, fold, work("works")) for config in configs[:2] for fold in (1, 2, 3)],
+            replace(TWO, count=1),
+            raise_for_first,
         )
     assert done == [1, 2, 3]
 
 
-def test_a_fold_may_open_the_files_of_a_large_store_where_the_shell_allows_few(plans):
-    found = []
+def test_a_fold_may_open_the_files_of_a_large_store_where_the_shell_allows_few(configs):
+    limits = []
     old = resource.getrlimit(resource.RLIMIT_NOFILE)
     forkserver._forkserver._stop()  # the next one inherits the limit
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, old[1]))
     try:
-        run_jobs([Job(plans[0], 1, work("counts_open_files"))], TWO, lambda job, event: found.append(event))
+        run_jobs([Job(configs[0], 1, work("counts_open_files"))], TWO, lambda job, event: limits.append(event))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, old)
         forkserver._forkserver._stop()
-    ((soft, hard),) = found
+    ((soft, hard),) = limits
     assert soft == (MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)) > 256

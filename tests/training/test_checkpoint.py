@@ -15,9 +15,9 @@ MINE = CheckpointIdentity(run="a" * 16, method="amf", protocol="p" * 64, fold=1,
 def test_what_is_written_is_read_back(tmp_path):
     tensors = {"w": torch.randn(3, 4), "n": torch.tensor(7)}
     checkpoint.write(tmp_path / "c.safetensors", MINE, tensors, {"epoch": 3})
-    found = checkpoint.read(tmp_path / "c.safetensors", MINE)
-    assert found.notes == {"epoch": 3}
-    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in tensors.items())
+    restored = checkpoint.read(tmp_path / "c.safetensors", MINE)
+    assert restored.notes == {"epoch": 3}
+    assert all(torch.equal(restored.tensors[name], tensor) for name, tensor in tensors.items())
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_optimizer_goes_on_as_if_never_stopped(tmp_path, kind):
     checkpoint.write(tmp_path / "c.safetensors", MINE, {**tensors, "w": straight.weight, "b": straight.bias}, notes)
     steps(straight, optimizer, 2)
 
-    found = checkpoint.read(tmp_path / "c.safetensors", MINE)
+    restored = checkpoint.read(tmp_path / "c.safetensors", MINE)
     resumed = model()
     with torch.no_grad():
-        resumed.weight.copy_(found.tensors["w"])
-        resumed.bias.copy_(found.tensors["b"])
+        resumed.weight.copy_(restored.tensors["w"])
+        resumed.bias.copy_(restored.tensors["b"])
     fresh = kind(resumed.parameters(), lr=0.5)
-    checkpoint.restore_optimizer(fresh, found.tensors, found.notes)
+    checkpoint.restore_optimizer(fresh, restored.tensors, restored.notes)
     steps(resumed, fresh, 2)
     assert torch.equal(resumed.weight, straight.weight)

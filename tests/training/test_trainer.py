@@ -1,4 +1,4 @@
-"""A fold's training, in this process: resumed at any epoch or step it computes what an unbroken one does."""
+"""Training of a fold in this process. Resumed at any epoch or step, it equals uninterrupted training."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def plan_for(decide) -> Callable[..., RunConfig]:
+def config_for(decide) -> Callable[..., RunConfig]:
     return partial(decide, method="late_fusion", seed=3, **CHANGES)
 
 
 @pytest.fixture
-def plan(plan_for, tmp_path) -> RunConfig:
-    return plan_for(tmp_path)
+def config(config_for, tmp_path) -> RunConfig:
+    return config_for(tmp_path)
 
 
-def run(plan: RunConfig, fold: int = 1) -> list[dict]:
+def run(config: RunConfig, fold: int = 1) -> list[dict]:
     events: list[dict] = []
-    fold_module.run_fold(plan, fold, "cpu", 0, events.append)
+    fold_module.run_fold(config, fold, "cpu", 0, events.append)
     return events
 
 
@@ -47,18 +47,18 @@ def scoring(*values: float) -> Callable[..., dict[str, float]]:
     return lambda self: {"f1": next(scores), "acc": 0.5}
 
 
-def left(plan: RunConfig, fold: int = 1) -> dict[str, bytes]:
-    folder = plan.fold_dir(fold)
+def result_files(config: RunConfig, fold: int = 1) -> dict[str, bytes]:
+    folder = config.fold_dir(fold)
     names = ("predictions.parquet", "counts.csv", "histograms.csv", "checkpoint.safetensors")
     return {name: (folder / name).read_bytes() for name in names}
 
 
 @pytest.mark.parametrize("method", ["late_fusion", "amf"])
-def test_training_killed_in_every_way_ends_byte_identical(plan_for, tmp_path, monkeypatch, method):
-    whole = plan_for(tmp_path / "whole", method=method)
-    run(whole)
+def test_training_killed_in_every_way_ends_byte_identical(config_for, tmp_path, monkeypatch, method):
+    uninterrupted = config_for(tmp_path / "whole", method=method)
+    run(uninterrupted)
 
-    broken = plan_for(tmp_path / "broken", method=method)
+    interrupted = config_for(tmp_path / "broken", method=method)
     monkeypatch.setattr(training_module, "SAVE_EVERY", 0.0)  # a checkpoint after every step
     seen = 0
 
@@ -79,21 +79,21 @@ def test_training_killed_in_every_way_ends_byte_identical(plan_for, tmp_path, mo
         with monkeypatch.context() as patch:
             patch.setattr(training_module.Trainer, "_step", kill_at(steps))
             with pytest.raises(Killed):
-                run(broken)
-    run(broken)
-    assert left(broken) == left(whole)
+                run(interrupted)
+    run(interrupted)
+    assert result_files(interrupted) == result_files(uninterrupted)
     same = ("stage", "epoch", "loss", "validation")
     histories = [
         [{k: json.loads(line)[k] for k in same} for line in (p.fold_dir(1) / "epochs.jsonl").read_text().splitlines()]
-        for p in (whole, broken)
+        for p in (uninterrupted, interrupted)
     ]
     assert histories[0] == histories[1] and len(histories[0]) == 3
 
 
-def test_kill_between_best_weights_and_state_changes_nothing(plan_for, tmp_path, monkeypatch):
-    whole = plan_for(tmp_path / "whole")
-    run(whole)
-    broken = plan_for(tmp_path / "broken")
+def test_kill_between_best_weights_and_state_changes_nothing(config_for, tmp_path, monkeypatch):
+    uninterrupted = config_for(tmp_path / "whole")
+    run(uninterrupted)
+    interrupted = config_for(tmp_path / "broken")
     with monkeypatch.context() as patch:
 
         def die(self, optimizer):
@@ -101,15 +101,15 @@ def test_kill_between_best_weights_and_state_changes_nothing(plan_for, tmp_path,
 
         patch.setattr(training_module.Trainer, "_save", die)
         with pytest.raises(Killed):
-            run(broken)
-    run(broken)
-    assert left(broken) == left(whole)
+            run(interrupted)
+    run(interrupted)
+    assert result_files(interrupted) == result_files(uninterrupted)
 
 
-def test_kill_between_state_and_best_weights_changes_nothing(plan_for, tmp_path, monkeypatch):
-    whole, broken = plan_for(tmp_path / "whole"), plan_for(tmp_path / "broken")
+def test_kill_between_state_and_best_weights_changes_nothing(config_for, tmp_path, monkeypatch):
+    uninterrupted, interrupted = config_for(tmp_path / "whole"), config_for(tmp_path / "broken")
     monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.5, 0.4, 0.3))
-    run(whole)
+    run(uninterrupted)
 
     def die(self):
         raise Killed
@@ -118,19 +118,19 @@ def test_kill_between_state_and_best_weights_changes_nothing(plan_for, tmp_path,
         patch.setattr(training_module.Trainer, "_validate", scoring(0.5))
         patch.setattr(training_module.Trainer, "_promote_candidate", die)
         with pytest.raises(Killed):
-            run(broken)
+            run(interrupted)
     monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.4, 0.3))
-    run(broken)
-    assert left(broken) == left(whole)
-    assert not (broken.fold_dir(1) / CANDIDATE_WEIGHTS).exists()
+    run(interrupted)
+    assert result_files(interrupted) == result_files(uninterrupted)
+    assert not (interrupted.fold_dir(1) / CANDIDATE_WEIGHTS).exists()
 
 
-def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(plan_for, tmp_path, monkeypatch):
+def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(config_for, tmp_path, monkeypatch):
     """On a GPU an epoch that is made again may score a little less than before the kill."""
 
-    whole, broken = plan_for(tmp_path / "whole"), plan_for(tmp_path / "broken")
+    uninterrupted, interrupted = config_for(tmp_path / "whole"), config_for(tmp_path / "broken")
     monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.5, 0.4, 0.3))
-    run(whole)
+    run(uninterrupted)
     save = training_module.Trainer._save
 
     def die_in_the_second_epoch(self, optimizer):
@@ -142,19 +142,19 @@ def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(plan_for,
         patch.setattr(training_module.Trainer, "_validate", scoring(0.5, 0.9))
         patch.setattr(training_module.Trainer, "_save", die_in_the_second_epoch)
         with pytest.raises(Killed):
-            run(broken)
+            run(interrupted)
     monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.4, 0.3))
-    run(broken)
-    assert left(broken) == left(whole)
+    run(interrupted)
+    assert result_files(interrupted) == result_files(uninterrupted)
 
 
-def test_finished_fold_costs_nothing(plan):
-    assert [type(e) for e in run(plan)] == [EpochFinished, EpochFinished, EpochFinished, FoldFinished]
-    assert run(plan) == [FoldFinished(None, 0)]
-    assert not (plan.fold_dir(1) / STATE).exists()
+def test_finished_fold_costs_nothing(config):
+    assert [type(e) for e in run(config)] == [EpochFinished, EpochFinished, EpochFinished, FoldFinished]
+    assert run(config) == [FoldFinished(None, 0)]
+    assert not (config.fold_dir(1) / STATE).exists()
 
 
-def test_checkpoint_of_another_fold_is_refused(plan, monkeypatch):
+def test_checkpoint_of_another_fold_is_refused(config, monkeypatch):
     def stop(self, *_):
         raise Killed
 
@@ -162,43 +162,43 @@ def test_checkpoint_of_another_fold_is_refused(plan, monkeypatch):
         patch.setattr(training_module.Trainer, "_validate", lambda self: {"f1": 0.5, "acc": 0.5})
         patch.setattr(fold_module, "_score_fold", stop)
         with pytest.raises(Killed):
-            run(plan, 1)
-    other = plan.fold_dir(2)
+            run(config, 1)
+    other = config.fold_dir(2)
     other.mkdir(parents=True)
-    (plan.fold_dir(1) / STATE).rename(other / STATE)
+    (config.fold_dir(1) / STATE).rename(other / STATE)
     with pytest.raises(CheckpointError, match="belongs to fold '1', not to '2'"):
-        run(plan, 2)
+        run(config, 2)
     assert not (other / "result.json").exists()
 
 
-def test_training_stops_when_patience_ends_and_keeps_the_best(plan_for, tmp_path, monkeypatch):
+def test_training_stops_when_patience_ends_and_keeps_the_best(config_for, tmp_path, monkeypatch):
     monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.2, 0.5, 0.4, 0.4, 0.9))
-    plan = plan_for(tmp_path, epochs=9, patience=2)
-    run(plan)
-    result = json.loads((plan.fold_dir(1) / "result.json").read_text())
+    config = config_for(tmp_path, epochs=9, patience=2)
+    run(config)
+    result = json.loads((config.fold_dir(1) / "result.json").read_text())
     assert (result["epochs"], result["best_epoch"]) == (4, 2)
 
 
-def test_mtut_is_never_scored_by_networks_that_were_not_aligned(plan_for, tmp_path, monkeypatch):
+def test_mtut_is_never_scored_by_networks_that_were_not_aligned(config_for, tmp_path, monkeypatch):
     monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.9, 0.8, 0.2, 0.3))
-    plan = plan_for(tmp_path, method="mtut", epochs=4, warm_up=0.5, patience=1)
-    run(plan)
-    result = json.loads((plan.fold_dir(1) / "result.json").read_text())
+    config = config_for(tmp_path, method="mtut", epochs=4, warm_up=0.5, patience=1)
+    run(config)
+    result = json.loads((config.fold_dir(1) / "result.json").read_text())
     assert (result["epochs"], result["best_epoch"]) == (4, 4)
 
 
-def test_last_trains_on_all_training_subjects_and_validates_on_nobody(plan_for, tmp_path):
-    plan = plan_for(tmp_path, selection="last", epochs=2)
-    events = run(plan)
-    result = json.loads((plan.fold_dir(1) / "result.json").read_text())
+def test_last_trains_on_all_training_subjects_and_validates_on_nobody(config_for, tmp_path):
+    config = config_for(tmp_path, selection="last", epochs=2)
+    events = run(config)
+    result = json.loads((config.fold_dir(1) / "result.json").read_text())
     assert result["subjects"]["val"] == [] and result["best_epoch"] == 2
-    assert set(result["subjects"]["train"]) == plan.protocol.train_subjects(1)
+    assert set(result["subjects"]["train"]) == config.protocol.train_subjects(1)
     assert all(e.validation is None for e in events if isinstance(e, EpochFinished))
 
 
-def test_training_never_reads_an_image_of_a_test_subject(plan_for, tmp_path, monkeypatch):
-    plan = plan_for(tmp_path)
-    test = plan.protocol.test_subjects(1)
+def test_training_never_reads_an_image_of_a_test_subject(config_for, tmp_path, monkeypatch):
+    config = config_for(tmp_path)
+    test = config.protocol.test_subjects(1)
     original = Store.read
 
     def guarded(self, modality, frames):
@@ -211,30 +211,30 @@ def test_training_never_reads_an_image_of_a_test_subject(plan_for, tmp_path, mon
     monkeypatch.setattr(Store, "read", guarded)
     monkeypatch.setattr(fold_module, "_score_fold", stop)
     with pytest.raises(Killed):
-        run(plan)
-    leaking = plan_for(tmp_path, selection="oracle_test")
+        run(config)
+    leaking = config_for(tmp_path, selection="oracle_test")
     with pytest.raises(AssertionError):
         run(leaking)
 
 
-def test_loss_that_is_not_finite_names_its_term(plan_for, tmp_path, monkeypatch):
-    plan = plan_for(tmp_path)
+def test_loss_that_is_not_finite_names_its_term(config_for, tmp_path, monkeypatch):
+    config = config_for(tmp_path)
     monkeypatch.setattr(
-        plan.entry.method_class,
+        config.entry.method_class,
         "loss",
         lambda self, batch, *_: {"total": sum(p.sum() for p in self.parameters()) * float("nan")},
     )
     with pytest.raises(MethodError, match="'total' is not finite in epoch 1 of fold 1"):
-        run(plan)
+        run(config)
 
 
-def test_run_id_follows_all_that_decides_the_numbers(plan_for, tmp_path):
-    first = plan_for(tmp_path)
-    assert plan_for(tmp_path / "elsewhere").run_id == first.run_id
+def test_run_id_follows_all_that_decides_the_numbers(config_for, tmp_path):
+    first = config_for(tmp_path)
+    assert config_for(tmp_path / "elsewhere").run_id == first.run_id
     others = [
-        plan_for(tmp_path, method="amf"),
-        plan_for(tmp_path, selection="last"),
-        plan_for(tmp_path, learning_rate=0.0123),
+        config_for(tmp_path, method="amf"),
+        config_for(tmp_path, selection="last"),
+        config_for(tmp_path, learning_rate=0.0123),
     ]
     assert len({first.run_id, *(p.run_id for p in others)}) == 4
 
@@ -244,11 +244,11 @@ def test_method_that_cannot_do_the_task_refuses_with_its_reason(decide, tmp_path
         decide(tmp_path, "late_fusion", modalities=["visual"])
 
 
-def test_same_seed_same_weights_other_seed_others(plan_for, tmp_path):
+def test_same_seed_same_weights_other_seed_others(config_for, tmp_path):
     def first_weights(seed):
-        plan = plan_for(tmp_path)
-        torch.manual_seed(fold_module.derive(seed, plan.protocol.digest, 1, plan.entry.name, "initialisation"))
-        return next(plan.build_method().parameters())
+        config = config_for(tmp_path)
+        torch.manual_seed(fold_module.derive(seed, config.protocol.digest, 1, config.entry.name, "initialisation"))
+        return next(config.build_method().parameters())
 
     assert torch.equal(first_weights(0), first_weights(0))
     assert not torch.equal(first_weights(0), first_weights(1))

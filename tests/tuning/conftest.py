@@ -18,12 +18,12 @@ SMALL: dict[str, Any] = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, 
 
 
 class Script:
-    """A trial that suggests what it was told to and stops where it was told to."""
+    """Trial that suggests given values and is pruned at a given step."""
 
     def __init__(self, values: dict[str, Any] | None = None, stop_at: int | None = None) -> None:
         self.values, self.stop_at = values or {}, stop_at
         self.asked: list[str] = []
-        self.told: list[tuple[int, float]] = []
+        self.reports: list[tuple[int, float]] = []
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         self.asked.append(name)
@@ -38,10 +38,10 @@ class Script:
         return self.values.get(name, choices[-1])
 
     def report(self, value: float, step: int) -> None:
-        self.told.append((step, value))
+        self.reports.append((step, value))
 
     def should_prune(self) -> bool:
-        return self.stop_at is not None and self.told[-1][0] >= self.stop_at
+        return self.stop_at is not None and self.reports[-1][0] >= self.stop_at
 
 
 @pytest.fixture
@@ -55,13 +55,13 @@ def store_without_test_images(small_store: Path, tmp_path: Path) -> Path:
     store = Path(shutil.copytree(small_store, tmp_path / "broken"))
     for subject in find_protocol("synth_3fold").test_subjects(1):
         for array in (store / "arrays" / subject).rglob("*.npy"):
-            array.write_bytes(b"nobody reads this")
+            array.write_bytes(b"not an array")
     return store
 
 
 @pytest.fixture
 def search_for(small_store: Path, tmp_path: Path) -> Callable[..., SearchConfig]:
-    """Decides a search on the small store."""
+    """Function that creates a search on the small store."""
 
     def decide(method: str = "late_fusion", **options: Any) -> SearchConfig:
         words: dict[str, Any] = {

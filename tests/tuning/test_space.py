@@ -19,9 +19,9 @@ def test_every_method_can_be_searched_from_every_preset(method, script):
         space = Space.of(recipe, preset, {}, None)
         assert {"learning_rate", "weight_decay"} <= set(space.ranges)
         trial = script()
-        made = recipe.from_preset(preset, space.draw(trial))
+        drawn = recipe.from_preset(preset, space.draw(trial))
         assert trial.asked == list(space.ranges)
-        assert made != recipe.from_preset(preset, {})
+        assert drawn != recipe.from_preset(preset, {})
 
 
 @pytest.mark.parametrize("method", registry.builtin_methods())
@@ -53,7 +53,7 @@ def test_fields_can_be_asked_for_or_fixed(script):
 def test_each_kind_of_range_is_suggested_as_such():
     class Four(Recipe):
         uniform: Annotated[float, Uniform(0, 1)] = 0.5
-        whole: Annotated[int, IntUniform(1, 64, log=True)] = 8
+        integer: Annotated[int, IntUniform(1, 64, log=True)] = 8
         word: Annotated[str, Categorical("a", "b")] = "a"
 
     calls = []
@@ -68,23 +68,23 @@ def test_each_kind_of_range_is_suggested_as_such():
         def suggest_categorical(self, name, choices):
             calls.append((name, choices))
 
-    Space.of(Four, "tiny", {}, ["learning_rate", "uniform", "whole", "word"]).draw(Trial())
+    Space.of(Four, "tiny", {}, ["learning_rate", "uniform", "integer", "word"]).draw(Trial())
     assert calls == [
         ("learning_rate", 1e-5, 3e-2, True),
         ("uniform", 0, 1, False),
-        ("whole", 1, 64, True),
+        ("integer", 1, 64, True),
         ("word", ("a", "b")),
     ]
 
 
 @pytest.mark.parametrize(
-    ("where", "told"), [(Uniform(1, 0), "not below"), (LogUniform(1e-3, 2), "less than or equal to 1")]
+    ("domain", "message"), [(Uniform(1, 0), "not below"), (LogUniform(1e-3, 2), "less than or equal to 1")]
 )
-def test_a_range_that_makes_no_sense_names_its_field(where, told):
+def test_a_range_that_makes_no_sense_names_its_field(domain, message):
     class Bad(Recipe):
-        share: Annotated[float, where] = Field(0.5, le=1)
+        share: Annotated[float, domain] = Field(0.5, le=1)
 
-    with pytest.raises(RecipeError, match=f"search range of recipe key 'share': .*{told}"):
+    with pytest.raises(RecipeError, match=f"search range of recipe key 'share': .*{message}"):
         Space.of(Bad, "tiny", {}, None)
 
 

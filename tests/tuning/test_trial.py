@@ -1,4 +1,4 @@
-"""Trials: what they tell, what they leave, where they go on, and that the test role is out of their reach."""
+"""Trials: reported scores, files, resumption, and isolation from the test role."""
 
 import json
 from dataclasses import fields
@@ -39,55 +39,55 @@ def attempt(search, trial):
 
 def test_value_is_the_mean_of_the_folds_and_every_epoch_is_told(search_for, script):
     search, trial = search_for(), script()
-    one = attempt(search, trial)
-    value = one.run()
-    folds = [json.loads((one.config.fold_dir(f) / "validation.json").read_text())["f1"] for f in (1, 2)]
+    runner = attempt(search, trial)
+    value = runner.run()
+    folds = [json.loads((runner.config.fold_dir(f) / "validation.json").read_text())["f1"] for f in (1, 2)]
     assert value == pytest.approx(np.mean(folds))
-    assert [step for step, _ in trial.told] == [1, 2, 3, 4]
-    assert trial.told[1][1] == pytest.approx(folds[0]) and trial.told[3][1] == pytest.approx(value)
-    cost = one.cost()
+    assert [step for step, _ in trial.reports] == [1, 2, 3, 4]
+    assert trial.reports[1][1] == pytest.approx(folds[0]) and trial.reports[3][1] == pytest.approx(value)
+    cost = runner.cost()
     assert cost["frames"] == 2 * 2 * 192 and cost["seconds"] > 0 and cost["pretraining"] == {}
-    assert not list(one.config.run_dir.rglob("*.safetensors")), "nobody scores a trial's weights"
+    assert not list(runner.config.run_dir.rglob("*.safetensors")), "the weights of a trial are not scored"
 
 
 def test_pruning_ends_a_trial_between_epochs_and_between_folds(search_for, script):
     for stop, frames in ((1, 192), (2, 2 * 192), (3, 3 * 192)):
         search, trial = search_for(folds=(1, 2), seed=stop), script(stop_at=stop)
-        one = attempt(search, trial)
+        runner = attempt(search, trial)
         with pytest.raises(Pruned):
-            one.run()
-        assert len(trial.told) == stop and one.cost()["frames"] == frames
-        one.close()
-        assert not list(one.config.run_dir.rglob("*.safetensors"))
+            runner.run()
+        assert len(trial.reports) == stop and runner.cost()["frames"] == frames
+        runner.close()
+        assert not list(runner.config.run_dir.rglob("*.safetensors"))
 
 
 def test_an_epoch_that_only_prepares_is_not_told(search_for, script):
-    told = script()
-    value = attempt(search_for(method="mtut", folds=(1,), fixed={"warm_up": 0.5}), told).run()
-    assert told.told == [(2, value)]
+    trial = script()
+    value = attempt(search_for(method="mtut", folds=(1,), fixed={"warm_up": 0.5}), trial).run()
+    assert trial.reports == [(2, value)]
 
 
 def test_a_stopped_trial_goes_on_and_tells_the_same(search_for, script, monkeypatch):
-    whole, broken = script(), script()
-    value = attempt(search_for(name="whole"), whole).run()
+    uninterrupted, interrupted = script(), script()
+    value = attempt(search_for(name="whole"), uninterrupted).run()
     search = search_for(name="broken")
-    report = broken.report
+    report = interrupted.report
 
     def stop_after_three(value, step):
         if step == 4:
             raise Killed
         report(value, step)
 
-    monkeypatch.setattr(broken, "report", stop_after_three)
+    monkeypatch.setattr(interrupted, "report", stop_after_three)
     with pytest.raises(Killed):
-        attempt(search, broken).run()
+        attempt(search, interrupted).run()
     again = script()
-    one = attempt(search, again)
+    runner = attempt(search, again)
     trained = []
     fresh = trial_module.run_jobs
     monkeypatch.setattr(trial_module, "run_jobs", lambda jobs, *words: (trained.extend(jobs), fresh(jobs, *words)))
-    assert one.run() == value
-    assert again.told == whole.told
+    assert runner.run() == value
+    assert again.reports == uninterrupted.reports
     assert [job.fold for job in trained] == [2], "the first fold was finished"
 
 
@@ -121,9 +121,9 @@ def test_a_trial_ends_where_no_test_image_can_be_read_and_a_run_does_not(search_
     store = StoreRef.from_store(Store(store_without_test_images))
     search = search_for(folds=(1,), store=store)
     assert attempt(search, script()).run() > 0
-    plan = RunConfig(**{field.name: getattr(search.base_config, field.name) for field in fields(RunConfig)})
+    config = RunConfig(**{field.name: getattr(search.base_config, field.name) for field in fields(RunConfig)})
     with pytest.raises(DataError, match="cannot be read"):
-        run_fold(plan, 1, "cpu", 0, lambda event: None)
+        run_fold(config, 1, "cpu", 0, lambda event: None)
 
 
 def test_who_tries_to_reach_the_test_role_from_a_trial_cannot(search_for, script, monkeypatch):
@@ -139,15 +139,15 @@ def test_who_tries_to_reach_the_test_role_from_a_trial_cannot(search_for, script
 
     monkeypatch.setattr(fold_module, "_train", greedy)
     attempt(search, script()).run()
-    data, roles = seen[0]
-    whole = ProtocolDataset(Store(search.base_config.store.path), search.base_config.protocol)
-    test = whole.split(1, validation=True).test
-    assert len(test) and not len(roles.test)
-    assert (whole.labels[test] >= 0).any() and (data.labels[test] == -1).all()
+    data, split = seen[0]
+    uninterrupted = ProtocolDataset(Store(search.base_config.store.path), search.base_config.protocol)
+    test = uninterrupted.split(1, validation=True).test
+    assert len(test) and not len(split.test)
+    assert (uninterrupted.labels[test] >= 0).any() and (data.labels[test] == -1).all()
     assert not len(data.labelled_rows(search.base_config.protocol.test_subjects(1)))
     assert (data.store.frames.iloc[test][[f"AU{au}" for au in data.store.aus]] == -1).all(axis=None)
     for modality in search.base_config.task.modalities:
-        data.store.read(modality, roles.train[:2])
+        data.store.read(modality, split.train[:2])
         with pytest.raises(DataError, match="test frames cannot be read during training"):
             data.store.read(modality, test[:1])
 
@@ -163,8 +163,8 @@ def test_trials_share_their_pretrained_weights(search_for, script):
     search = search_for("mcm", fixed=small | {"epochs": 1}, folds=(1,), searched=["learning_rate"])
     costs = []
     for rate in (1e-4, 1e-3):
-        one = attempt(search, script({"learning_rate": rate}))
-        one.run()
-        costs.append(one.cost())
+        runner = attempt(search, script({"learning_rate": rate}))
+        runner.run()
+        costs.append(runner.cost())
     assert costs[0]["pretraining"] == costs[1]["pretraining"] != {}
     assert len(list((search.base_config.runs / "pretrained").rglob("pretraining.json"))) == 1
