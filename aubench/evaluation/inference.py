@@ -1,4 +1,4 @@
-"""Test frames to probabilities, and probabilities to counts."""
+"""Predicted probabilities of frames, their confusion counts, and the predictions file."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from aubench.results import counts as counts_file
 Probabilities = npt.NDArray[np.float32]
 
 BATCH = 64
-"""Frames a batch at inference; fixed, so that no result depends on how the memory is filled."""
+"""Frames per batch at inference, fixed so that results do not depend on the memory size."""
 
 
 class DeviceBatch(NamedTuple):
     """A batch of frames or clips on the device of a method.
 
     Attributes:
-        images: As the store holds them, by modality.
-        rows: Row numbers, (N) or of clips (N, T), filling negative.
-        own: Which of these are frames and no filling, of the same shape.
-        places: Where each of them stands among all rows that were asked for.
+        images: Images of the store by modality.
+        rows: Row numbers, (N) or (N, T) for clips, negative for padding.
+        valid: Mask of the frames that are not padding, of the same shape.
+        positions: Index of each valid frame among the requested rows.
     """
 
     images: dict[Modality, Tensor]
@@ -45,29 +45,31 @@ class DeviceBatch(NamedTuple):
 
 
 def iter_batches(method: Method, data: ProtocolDataset, rows: Rows, device: torch.device) -> Iterator[DeviceBatch]:
-    """What a method predicts of some frames, batch by batch; each frame once.
+    """Yield batches that contain each of some frames once.
 
     Args:
-        method: Says whether it takes clips, and of which modalities.
-        data: Where the frames are.
-        rows: Which, ascending.
-        device: Where the method is.
+        method: Method, whose recipe and task define the clip length and the modalities.
+        data: Data set of the frames.
+        rows: Row numbers, ascending.
+        device: Device of the method.
     """
     length = method.recipe.clip_length
-    asked = rows if length is None else clips.cover_with_clips(data, rows, length)
-    batches = loader.split_batches(asked, max(BATCH // (length or 1), 1))
+    requested = rows if length is None else clips.cover_with_clips(data, rows, length)
+    batches = loader.split_batches(requested, max(BATCH // (length or 1), 1))
     for batch in loader.iter_batches(data, method.task.modalities, batches, pin=device.type == "cuda"):
         images = {m: x.to(device, non_blocking=True) for m, x in batch.images.items()}
-        own = batch.rows >= 0
-        yield DeviceBatch(images, batch.rows, own, np.searchsorted(rows, batch.rows[own]))
+        valid = batch.rows >= 0
+        yield DeviceBatch(images, batch.rows, valid, np.searchsorted(rows, batch.rows[valid]))
 
 
-def predict_probabilities(sealed: Predictor, data: ProtocolDataset, rows: Rows, device: torch.device) -> Probabilities:
-    """Probabilities (N, A) of some frames, rows ascending."""
-    found = np.zeros((len(rows), len(sealed.method.task.aus)), np.float32)
-    for batch in iter_batches(sealed.method, data, rows, device):
-        found[batch.positions] = sealed.probabilities(batch.images).numpy()[batch.valid]
-    return found
+def predict_probabilities(
+    predictor: Predictor, data: ProtocolDataset, rows: Rows, device: torch.device
+) -> Probabilities:
+    """Predict probabilities (N, A) of some frames, rows ascending."""
+    probs = np.zeros((len(rows), len(predictor.method.task.aus)), np.float32)
+    for batch in iter_batches(predictor.method, data, rows, device):
+        probs[batch.positions] = predictor.probabilities(batch.images).numpy()[batch.valid]
+    return probs
 
 
 def confusion_counts(probs: Probabilities, labels: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
@@ -78,25 +80,27 @@ def confusion_counts(probs: Probabilities, labels: npt.NDArray[np.int8]) -> npt.
 
 
 def count_table(
-    found: Probabilities, data: ProtocolDataset, rows: Rows, *, fold: int, condition: Condition = CLEAN
+    probs: Probabilities, data: ProtocolDataset, rows: Rows, *, fold: int, condition: Condition = CLEAN
 ) -> pd.DataFrame:
-    """Confusion counts per subject and AU, as :mod:`aubench.results.counts` keeps them."""
+    """Build the table of confusion counts per subject and AU (:mod:`aubench.results.counts`)."""
     subjects, labels = data.subjects[rows], data.labels[rows]
     table = []
     for subject in sorted(data.protocol.test_subjects(fold)):
-        own = subjects == subject
-        for au, cells in zip(data.protocol.aus, confusion_counts(found[own], labels[own]).tolist(), strict=True):
+        selected = subjects == subject
+        for au, cells in zip(
+            data.protocol.aus, confusion_counts(probs[selected], labels[selected]).tolist(), strict=True
+        ):
             key = {"condition": str(condition), "fold": fold, "subject": subject, "au": au}
             table.append({**key, **dict(zip(counts_file.CELLS, cells, strict=True))})
     return counts_file.canonical(pd.DataFrame(table))
 
 
-def write_predictions(path: Path, found: Probabilities, data: ProtocolDataset, rows: Rows) -> None:
-    """Write one row a frame: who, when, labels and probabilities; equal predictions give equal bytes."""
+def write_predictions(path: Path, probs: Probabilities, data: ProtocolDataset, rows: Rows) -> None:
+    """Write subject, sequence, frame, labels and probabilities of each frame; equal predictions give equal bytes."""
     table = data.store.frames.loc[rows, ["subject", "sequence", "frame"]].reset_index(drop=True)
     for i, au in enumerate(data.protocol.aus):
         table[f"AU{au}"] = data.labels[rows, i]
-        table[f"p_AU{au}"] = found[:, i]
+        table[f"p_AU{au}"] = probs[:, i]
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     atomic.write_bytes(path, buffer.getvalue())

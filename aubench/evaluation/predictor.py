@@ -1,4 +1,4 @@
-"""The one way from harness to method at test time: nobody can forget the mask, the range or the mode."""
+"""Predictions of a method at test time: evaluation mode, autocast, corruption, and validation of the output."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """A method behind the sealed call.
+    """Predictor with a method.
 
     Args:
-        method: The method; it is put into evaluation mode for each call and back after it.
-        arithmetic: Makes the context in which it computes.
+        method: Method. Each call sets it to evaluation mode and restores its mode afterwards.
+        arithmetic: Function that returns the context of the computation, e.g. autocast.
     """
 
     def __init__(self, method: Method, arithmetic: Arithmetic = nullcontext) -> None:
@@ -43,28 +43,28 @@ class Predictor:
         frames: FrameNoise | None = None,
         means: Means | None = None,
     ) -> Float[Tensor, "n *t au"]:
-        """AU probabilities of stored images under a condition.
+        """Predict AU probabilities of stored images under a condition.
 
         Args:
-            images: As the store holds them, on the method's device.
-            condition: What to do to them after normalisation.
-            frames: Chance of the frames, where the condition needs any.
-            means: Mean image of each modality, where the condition needs any.
+            images: Images of the store, on the method's device.
+            condition: Corruption of the normalized images.
+            frames: Random numbers of the frames, for conditions that draw any.
+            means: Mean image of each modality, for conditions that need it.
 
         Returns:
-            Float32 (N, A), or (N, T, A) of clips, on the CPU.
+            Float32 (N, A), or (N, T, A) for clips, on the CPU.
 
         Raises:
             MethodError: The method returned another shape, a value outside [0, 1] or one that is not finite.
         """
         with self.evaluating():
             views = self.preprocess(images)
-            found = self.method(apply_condition(views, condition, frames, means))
-        return self.validate_output(found, views)
+            probs = self.method(apply_condition(views, condition, frames, means))
+        return self.validate_output(probs, views)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """The method in evaluation mode and in its precision."""
+        """Set the method to evaluation mode and to its precision."""
         training = self.method.training
         self.method.eval()
         try:
@@ -74,24 +74,24 @@ class Predictor:
             self.method.train(training)
 
     def preprocess(self, images: Stored) -> dict[Modality, Tensor]:
-        """What the method sees of stored images when nothing is done to them."""
+        """Crop and normalize stored images to the inputs of the method."""
         task, recipe = self.method.task, self.method.recipe
         return center_crop({m: images[m] for m in task.modalities}, recipe.image_size, recipe.crop)
 
-    def validate_output(self, found: object, views: Mapping[Modality, Tensor]) -> Float[Tensor, "n *t au"]:
-        """What a method returned, proven to be probabilities of these views."""
+    def validate_output(self, output: object, views: Mapping[Modality, Tensor]) -> Float[Tensor, "n *t au"]:
+        """Return the output of a method as float32 on the CPU after checking shape, range and finite values."""
         frames = next(iter(views.values())).shape[:-3]
-        name, wanted = type(self.method).__name__, (*frames, len(self.method.task.aus))
-        if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
-            got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise MethodError(f"forward returned {got} instead of {wanted}", where=name)
-        found = found.float().cpu()
-        if not torch.isfinite(found).all():
+        name, shape = type(self.method).__name__, (*frames, len(self.method.task.aus))
+        if not isinstance(output, Tensor) or tuple(output.shape) != shape:
+            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise MethodError(f"forward returned {got} instead of {shape}", where=name)
+        probs = output.float().cpu()
+        if not torch.isfinite(probs).all():
             raise Diverged("forward returned a value that is not finite", where=name)
-        if found.min() < 0 or found.max() > 1:
+        if probs.min() < 0 or probs.max() > 1:
             raise MethodError(
-                f"forward returned {found.min():.3g} to {found.max():.3g}",
+                f"forward returned {probs.min():.3g} to {probs.max():.3g}",
                 where=name,
                 hint="probabilities lie in 0 to 1",
             )
-        return found
+        return probs
