@@ -1,4 +1,4 @@
-"""``kill -9`` at random moments, then the same command: nothing shows in what the run leaves."""
+"""Runs killed with ``kill -9`` at random moments: after resumption, their result files equal those of other runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 SMALL = ["image_size=32", "crop=28", "frames_per_epoch=400", "epochs=6"]
-LEFT = ("predictions.parquet", "counts.csv", "histograms.csv", "checkpoint.safetensors")
+RESULT_FILES = ("predictions.parquet", "counts.csv", "histograms.csv", "checkpoint.safetensors")
 
 
 def command(store: Path) -> list[str]:
@@ -21,7 +21,7 @@ def command(store: Path) -> list[str]:
 
 
 def run_and_kill_after(lines: int, store: Path, folder: Path, moment: float) -> None:
-    """Start the run, and kill it without warning so many seconds after it has said so many epochs."""
+    """Start the run and kill it ``moment`` seconds after ``lines`` epoch messages."""
     with subprocess.Popen(command(store), cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -34,24 +34,26 @@ def run_and_kill_after(lines: int, store: Path, folder: Path, moment: float) -> 
             os.kill(process.pid, signal.SIGKILL)
 
 
-def left(folder: Path) -> dict[str, bytes]:
+def result_files(folder: Path) -> dict[str, bytes]:
     runs = folder / "runs"
-    return {str(path.relative_to(runs)): path.read_bytes() for name in LEFT for path in runs.rglob(name)}
+    return {str(path.relative_to(runs)): path.read_bytes() for name in RESULT_FILES for path in runs.rglob(name)}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_run_killed_three_times_equals_one_never_killed(small_store, tmp_path):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    whole.mkdir()
-    broken.mkdir()
-    subprocess.run(command(small_store), cwd=whole, check=True, capture_output=True)
+    uninterrupted, interrupted = tmp_path / "whole", tmp_path / "broken"
+    uninterrupted.mkdir()
+    interrupted.mkdir()
+    subprocess.run(command(small_store), cwd=uninterrupted, check=True, capture_output=True)
     for lines in (1, 3, 5):
         moment = random.uniform(0, 0.3)
         print(f"killed {moment} s after line {lines}")
-        run_and_kill_after(lines, small_store, broken, moment)
-        assert not list(broken.rglob("record.json"))
-    done = subprocess.run(command(small_store), cwd=broken, check=True, capture_output=True, text=True)
+        run_and_kill_after(lines, small_store, interrupted, moment)
+        assert not list(interrupted.rglob("record.json"))
+    done = subprocess.run(command(small_store), cwd=interrupted, check=True, capture_output=True, text=True)
     assert "3/3" in done.stdout
-    assert left(broken) == left(whole)
-    assert len(left(whole)) == 3 * len(LEFT) + 2  # the record has counts and histograms of its own
-    assert not list(broken.rglob("*.tmp")), "a killed writer's temporary file stays behind"
+    assert result_files(interrupted) == result_files(uninterrupted)
+    assert (
+        len(result_files(uninterrupted)) == 3 * len(RESULT_FILES) + 2
+    )  # the record has counts and histograms of its own
+    assert not list(interrupted.rglob("*.tmp")), "a killed writer's temporary file stays behind"

@@ -1,4 +1,4 @@
-"""Further conditions of a finished run: evaluated once, kept with what they belong to, told in the record."""
+"""Conditions of a finished run: evaluated once, stored with the identity of the weights, and listed in the record."""
 
 from __future__ import annotations
 
@@ -26,70 +26,70 @@ from aubench.runs.events import ConditionsEvaluated
 from aubench.runs.record_builder import write_record
 
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 300, "epochs": 2}
-WANTED = [Condition.parse(text) for text in ("missing:visual", "noise:all:0.5")]
+CONDITIONS = [Condition.parse(text) for text in ("missing:visual", "noise:all:0.5")]
 
 
 @pytest.fixture
-def plan(decide, tmp_path) -> RunConfig:
+def config(decide, tmp_path) -> RunConfig:
     """The first fold of a run, done."""
-    plan = decide(tmp_path / "runs", "late_fusion", **SMALL)
+    config = decide(tmp_path / "runs", "late_fusion", **SMALL)
     cpu = {"kind": "cpu", "name": "some"}
-    plan.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
-    fold_module.run_fold(plan, 1, "cpu", 0, lambda event: None)
-    return plan
+    config.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
+    fold_module.run_fold(config, 1, "cpu", 0, lambda event: None)
+    return config
 
 
-def evaluate(plan: RunConfig, *conditions: Condition) -> ConditionsEvaluated:
+def evaluate(config: RunConfig, *conditions: Condition) -> ConditionsEvaluated:
     events: list[ConditionsEvaluated] = []
-    condition_evaluation.evaluate_fold(plan, 1, "cpu", 0, events.append, conditions)
+    condition_evaluation.evaluate_fold(config, 1, "cpu", 0, events.append, conditions)
     return events[0]
 
 
-def files(plan: RunConfig) -> dict[str, bytes]:
-    folder = plan.fold_dir(1) / condition_scores.FOLDER
+def files(config: RunConfig) -> dict[str, bytes]:
+    folder = config.fold_dir(1) / condition_scores.FOLDER
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_what_was_evaluated_is_not_evaluated_again(plan):
-    assert evaluate(plan, *WANTED).count == 2
-    first = files(plan)
-    assert evaluate(plan, *WANTED).count == 0
-    assert files(plan) == first
-    assert evaluate(plan, WANTED[1], Condition.parse("missing:depth")).count == 1
-    kept = condition_scores.read(plan, 1)
-    assert kept.conditions == ("missing:visual", "noise:all:0.5", "missing:depth")
-    assert set(kept.counts["condition"]) == set(kept.conditions)
+def test_what_was_evaluated_is_not_evaluated_again(config):
+    assert evaluate(config, *CONDITIONS).count == 2
+    first = files(config)
+    assert evaluate(config, *CONDITIONS).count == 0
+    assert files(config) == first
+    assert evaluate(config, CONDITIONS[1], Condition.parse("missing:depth")).count == 1
+    scores = condition_scores.read(config, 1)
+    assert scores.conditions == ("missing:visual", "noise:all:0.5", "missing:depth")
+    assert set(scores.counts["condition"]) == set(scores.conditions)
 
 
-def test_one_after_the_other_gives_the_bytes_of_both_together(plan):
-    evaluate(plan, *WANTED)
-    together = files(plan)
+def test_one_after_the_other_gives_the_bytes_of_both_together(config):
+    evaluate(config, *CONDITIONS)
+    together = files(config)
     for name in together:
-        (plan.fold_dir(1) / condition_scores.FOLDER / name).unlink()
-    for condition in WANTED:
-        evaluate(plan, condition)
-    assert files(plan) == together
+        (config.fold_dir(1) / condition_scores.FOLDER / name).unlink()
+    for condition in CONDITIONS:
+        evaluate(config, condition)
+    assert files(config) == together
 
 
-def test_clean_under_conditions_is_the_run_itself(plan, small_store):
-    data = ProtocolDataset(Store(small_store), plan.protocol)
+def test_clean_under_conditions_is_the_run_itself(config, small_store):
+    data = ProtocolDataset(Store(small_store), config.protocol)
     rows = data.split(1, validation=True).test
-    method = loading.load_method(plan, 1)
+    method = loading.load_method(config, 1)
     (clean, noisy) = condition_evaluation.predict(
-        MultiConditionPredictor(method, [CLEAN, WANTED[1]]), data, rows, 5, torch.device("cpu")
+        MultiConditionPredictor(method, [CLEAN, CONDITIONS[1]]), data, rows, 5, torch.device("cpu")
     )
     assert np.allclose(
         clean, inference.predict_probabilities(Predictor(method), data, rows, torch.device("cpu")), atol=1e-6
     )
     frames = FrameNoise(5, data.names(rows[:3]))
-    images = {m: torch.from_numpy(data.store.read(m, rows[:3])) for m in plan.task.modalities}
-    assert np.allclose(noisy[:3], Predictor(method).probabilities(images, WANTED[1], frames), atol=1e-6)
+    images = {m: torch.from_numpy(data.store.read(m, rows[:3])) for m in config.task.modalities}
+    assert np.allclose(noisy[:3], Predictor(method).probabilities(images, CONDITIONS[1], frames), atol=1e-6)
 
 
-def test_the_record_has_every_condition_and_holds_what_it_claims(plan):
-    assert write_record(plan).info.conditions == ("clean",)
-    evaluate(plan, *WANTED)
-    record = write_record(plan)
+def test_the_record_has_every_condition_and_holds_what_it_claims(config):
+    assert write_record(config).info.conditions == ("clean",)
+    evaluate(config, *CONDITIONS)
+    record = write_record(config)
     assert record.info.conditions == ("clean", "missing:visual", "noise:all:0.5")
     assert set(record.histograms["condition"]) == set(record.info.conditions)
     assert list(verify.check_record(StoredRecord(Path("here"), record))) == []
@@ -97,32 +97,32 @@ def test_the_record_has_every_condition_and_holds_what_it_claims(plan):
     assert clean != zeroed
 
 
-def test_nothing_stale_is_reused(plan):
-    evaluate(plan, *WANTED)
-    header = plan.fold_dir(1) / condition_scores.FOLDER / condition_scores.HEADER
-    said = json.loads(header.read_text())
+def test_nothing_stale_is_reused(config):
+    evaluate(config, *CONDITIONS)
+    header = config.fold_dir(1) / condition_scores.FOLDER / condition_scores.HEADER
+    content = json.loads(header.read_text())
     for key in ("checkpoint", "store", "run", "version"):
-        header.write_text(json.dumps(said | {key: "other"}))
-        assert condition_scores.read(plan, 1) is None
-        assert len(condition_scores.missing_conditions(plan, 1, WANTED)) == 2
-        assert write_record(plan).info.conditions == ("clean",)
-    header.write_text(json.dumps(said))
-    assert condition_scores.missing_conditions(plan, 1, WANTED) == []
+        header.write_text(json.dumps(content | {key: "other"}))
+        assert condition_scores.read(config, 1) is None
+        assert len(condition_scores.missing_conditions(config, 1, CONDITIONS)) == 2
+        assert write_record(config).info.conditions == ("clean",)
+    header.write_text(json.dumps(content))
+    assert condition_scores.missing_conditions(config, 1, CONDITIONS) == []
 
 
-def test_changed_weights_are_not_evaluated(plan):
-    weights = plan.fold_dir(1) / "checkpoint.safetensors"
+def test_changed_weights_are_not_evaluated(config):
+    weights = config.fold_dir(1) / "checkpoint.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     with pytest.raises(CheckpointError, match="is not what the fold was scored with"):
-        evaluate(plan, *WANTED)
+        evaluate(config, *CONDITIONS)
 
 
-def test_mean_image_is_that_of_the_training_role(plan, small_store):
-    data = ProtocolDataset(Store(small_store), plan.protocol)
+def test_mean_image_is_that_of_the_training_role(config, small_store):
+    data = ProtocolDataset(Store(small_store), config.protocol)
     rows = data.split(1, validation=True).train[:50]
-    method, device, mean = plan.build_method(), torch.device("cpu"), Condition.parse("missing:visual:mean")
-    assert condition_evaluation.mean_images(WANTED, data, rows, method, device) is None
-    means = condition_evaluation.mean_images([*WANTED, mean], data, rows, method, device)
+    method, device, mean = config.build_method(), torch.device("cpu"), Condition.parse("missing:visual:mean")
+    assert condition_evaluation.mean_images(CONDITIONS, data, rows, method, device) is None
+    means = condition_evaluation.mean_images([*CONDITIONS, mean], data, rows, method, device)
     for m, mean in means.items():
         views = data.store.read(m, rows)[:, 2:30, 2:30].transpose(0, 3, 1, 2) / 127.5 - 1
         assert np.allclose(mean.numpy(), views.mean(0), atol=1e-5)

@@ -85,16 +85,16 @@ def photo(points: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture
-def plan_for(decide, store, tmp_path) -> Callable[..., RunConfig]:
+def config_for(decide, store, tmp_path) -> Callable[..., RunConfig]:
     protocol = tmp_path / "three.toml"
     protocol.write_text(PROTOCOL)
     settings = {"protocol": str(protocol), "store": store, "selection": "last", "epochs": 3, "batch_size": 8}
     return partial(decide, tmp_path / "runs", **settings)
 
 
-def trained_on(plan: RunConfig, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+def trained_on(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
     """The batches that the method met."""
-    met, method = [], plan.entry.method_class
+    met, method = [], config.entry.method_class
     loss = method.loss
 
     def look(self, batch, stage, progress):
@@ -102,7 +102,7 @@ def trained_on(plan: RunConfig, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
         return loss(self, batch, stage, progress)
 
     monkeypatch.setattr(method, "loss", look)
-    run_fold(plan, 1, "cpu", 0, lambda event: None)
+    run_fold(config, 1, "cpu", 0, lambda event: None)
     return met
 
 
@@ -114,10 +114,10 @@ def dot(view: torch.Tensor, channel: int) -> torch.Tensor:
     return torch.stack([(weight.sum(0) * at).sum(), (weight.sum(1) * at).sum()]) / weight.sum()
 
 
-def test_points_lie_where_they_lay_in_the_photo_also_in_a_mirror(plan_for, monkeypatch) -> None:
-    plan = plan_for("temt_net")
+def test_points_lie_where_they_lay_in_the_photo_also_in_a_mirror(config_for, monkeypatch) -> None:
+    config = config_for("temt_net")
     pixel, mirrored = 2 / 56, []
-    batches = trained_on(plan, monkeypatch)
+    batches = trained_on(config, monkeypatch)
     for batch in batches:
         assert batch.landmarks.shape == (8, COUNT, 2)
         for view, points in zip(batch.inputs[Modality.VISUAL], batch.landmarks, strict=True):
@@ -132,11 +132,11 @@ def test_points_lie_where_they_lay_in_the_photo_also_in_a_mirror(plan_for, monke
     lost = sum(int(batch.landmarks.isnan().all((1, 2)).sum()) for batch in batches)
     assert lost == 3 * 4  # one frame of each of the four sequences, in each epoch
     assert any(mirrored) and not all(mirrored)
-    epochs = (plan.fold_dir(1) / "epochs.jsonl").read_text().splitlines()
+    epochs = (config.fold_dir(1) / "epochs.jsonl").read_text().splitlines()
     assert all(json.loads(line)["loss"]["landmarks"] > 0 for line in epochs)
 
 
-def test_nobody_reads_points_of_frames_that_are_not_trained_on(plan_for, monkeypatch) -> None:
+def test_nobody_reads_points_of_frames_that_are_not_trained_on(config_for, monkeypatch) -> None:
     read = Store.landmarks
 
     def guarded(self, frames):
@@ -144,17 +144,17 @@ def test_nobody_reads_points_of_frames_that_are_not_trained_on(plan_for, monkeyp
         return read(self, frames)
 
     monkeypatch.setattr(Store, "landmarks", guarded)
-    assert trained_on(plan_for("temt_net"), monkeypatch)
+    assert trained_on(config_for("temt_net"), monkeypatch)
 
 
-def test_a_method_that_does_not_want_points_gets_none(plan_for, monkeypatch) -> None:
+def test_a_method_that_does_not_want_points_gets_none(config_for, monkeypatch) -> None:
     monkeypatch.setattr(Store, "landmarks", lambda *_: pytest.fail("points were read"))
-    plan = plan_for("resnet_visual")
-    assert plan.task.landmarks == 0
-    assert all(batch.landmarks is None for batch in trained_on(plan, monkeypatch))
+    config = config_for("resnet_visual")
+    assert config.task.landmarks == 0
+    assert all(batch.landmarks is None for batch in trained_on(config, monkeypatch))
 
 
 def test_without_points_in_the_store_the_method_goes_without(decide, small_store, tmp_path) -> None:
-    plan = decide(tmp_path, "temt_net")
-    assert plan.task.landmarks == Store(small_store).landmark_count == 0
-    assert isinstance(plan.build_method(), TEMTNet) and not hasattr(plan.build_method(), "regressor")
+    config = decide(tmp_path, "temt_net")
+    assert config.task.landmarks == Store(small_store).landmark_count == 0
+    assert isinstance(config.build_method(), TEMTNet) and not hasattr(config.build_method(), "regressor")

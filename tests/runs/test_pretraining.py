@@ -33,28 +33,28 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def plan_for(decide) -> Callable[..., RunConfig]:
+def config_for(decide) -> Callable[..., RunConfig]:
     small = {"image_size": 32, "crop": 28, "frames_per_epoch": 300, "epochs": 2, "batch_size": 8}
     return partial(decide, method=METHOD, seed=3, validation_stride=2, **small)
 
 
-def run(plan: RunConfig) -> list[Event]:
+def run(config: RunConfig) -> list[Event]:
     events: list[Event] = []
-    fold_module.run_fold(plan, 1, "cpu", 0, events.append)
+    fold_module.run_fold(config, 1, "cpu", 0, events.append)
     return events
 
 
-def recorded(plan: RunConfig) -> RecordInfo:
+def recorded(config: RunConfig) -> RecordInfo:
     """What the record says after a run of the first fold."""
     cpu = {"kind": "cpu", "name": "some"}
-    plan.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
-    run(plan)
-    return write_record(plan).info
+    config.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
+    run(config)
+    return write_record(config).info
 
 
-def left(plan: RunConfig) -> dict[str, bytes]:
+def result_files(config: RunConfig) -> dict[str, bytes]:
     names = ("predictions.parquet", "counts.csv", "histograms.csv", "checkpoint.safetensors")
-    return {name: (plan.fold_dir(1) / name).read_bytes() for name in names}
+    return {name: (config.fold_dir(1) / name).read_bytes() for name in names}
 
 
 def folders(runs: Path) -> list[Path]:
@@ -66,12 +66,12 @@ def test_the_method_keeps_its_contract():
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 7, 8, 11])
-def test_kill_in_either_stage_ends_byte_identical(plan_for, tmp_path, monkeypatch, steps):
-    whole = plan_for(tmp_path / "whole")
-    stages = [event.stage for event in run(whole) if isinstance(event, EpochFinished)]
+def test_kill_in_either_stage_ends_byte_identical(config_for, tmp_path, monkeypatch, steps):
+    uninterrupted = config_for(tmp_path / "whole")
+    stages = [event.stage for event in run(uninterrupted) if isinstance(event, EpochFinished)]
     assert stages == ["pretrain", "pretrain", "train", "train"]
 
-    broken, seen = plan_for(tmp_path / "broken"), 0
+    interrupted, seen = config_for(tmp_path / "broken"), 0
     original = trainer.Trainer._step
 
     def dying(self, *args):
@@ -85,9 +85,9 @@ def test_kill_in_either_stage_ends_byte_identical(plan_for, tmp_path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, "_step", dying)
         with pytest.raises(Killed):
-            run(broken)
-    run(broken)
-    assert left(broken) == left(whole)
+            run(interrupted)
+    run(interrupted)
+    assert result_files(interrupted) == result_files(uninterrupted)
 
 
 def guard(monkeypatch: pytest.MonkeyPatch, subjects: frozenset[str]) -> None:
@@ -104,30 +104,30 @@ def stop(*_: object) -> None:
     raise Killed
 
 
-def test_pretraining_never_reads_a_test_subjects_image(plan_for, small_store, tmp_path, monkeypatch):
-    plan = plan_for(tmp_path)
-    guard(monkeypatch, plan.protocol.test_subjects(1))
+def test_pretraining_never_reads_a_test_subjects_image(config_for, small_store, tmp_path, monkeypatch):
+    config = config_for(tmp_path)
+    guard(monkeypatch, config.protocol.test_subjects(1))
     monkeypatch.setattr(fold_module, "_score_fold", stop)
     with pytest.raises(Killed):
-        run(plan)
+        run(config)
     (folder,) = folders(tmp_path)
     (entry,) = json.loads((folder / "pretraining.json").read_text())["ledger"]
-    roles = ProtocolDataset(Store(small_store), plan.protocol).split(1, validation=True)
+    split = ProtocolDataset(Store(small_store), config.protocol).split(1, validation=True)
     subjects = Store(small_store).frames["subject"].to_numpy()
-    assert set(entry["subjects"]) == set(subjects[roles.train])
+    assert set(entry["subjects"]) == set(subjects[split.train])
     with pytest.raises(AssertionError):
-        run(plan_for(tmp_path, everyone=True))
+        run(config_for(tmp_path, everyone=True))
 
 
-def test_what_everyone_was_seen_for_is_told_in_the_record(plan_for, tmp_path):
-    plan = plan_for(tmp_path, everyone=True)
-    (entry,) = recorded(plan).pretraining
+def test_what_everyone_was_seen_for_is_told_in_the_record(config_for, tmp_path):
+    config = config_for(tmp_path, everyone=True)
+    (entry,) = recorded(config).pretraining
     assert (entry.stage, entry.fold, entry.datasets) == ("pretrain", 1, ("synth",))
-    assert set(entry.subjects) == plan.protocol.subjects
+    assert set(entry.subjects) == config.protocol.subjects
 
 
-def test_unlabelled_frames_are_pretrained_on(plan_for, small_store, tmp_path, monkeypatch):
-    plan = plan_for(tmp_path)
+def test_unlabelled_frames_are_pretrained_on(config_for, small_store, tmp_path, monkeypatch):
+    config = config_for(tmp_path)
     hidden = Store(small_store)
     first = hidden.frames.index[hidden.frames["subject"] == "F001"]
     original = ProtocolDataset.__init__
@@ -138,68 +138,68 @@ def test_unlabelled_frames_are_pretrained_on(plan_for, small_store, tmp_path, mo
         original(self, store, protocol)
 
     monkeypatch.setattr(ProtocolDataset, "__init__", without_first)
-    data = ProtocolDataset(Store(small_store), plan.protocol)
+    data = ProtocolDataset(Store(small_store), config.protocol)
     assert len(data.labelled_rows({"F001"})) == 1 and len(data.all_rows({"F001"})) == len(first)
 
 
-def test_runs_that_differ_in_what_comes_later_share_pretrained_weights(plan_for, tmp_path):
-    run(plan_for(tmp_path))
-    for changes, made in (
+def test_runs_that_differ_in_what_comes_later_share_pretrained_weights(config_for, tmp_path):
+    run(config_for(tmp_path))
+    for changes, count in (
         ({"learning_rate": 0.05}, 1),
         ({"smoothing": 0.1}, 1),
         ({"pretrain_epochs": 1}, 2),
         ({"clip": 4}, 3),
     ):
-        events = run(plan_for(tmp_path, **changes))
-        assert len(folders(tmp_path)) == made
-        assert ("pretrain" in [e.stage for e in events if isinstance(e, EpochFinished)]) == (made > 1)
-        history = (plan_for(tmp_path, **changes).fold_dir(1) / "epochs.jsonl").read_text()
+        events = run(config_for(tmp_path, **changes))
+        assert len(folders(tmp_path)) == count
+        assert ("pretrain" in [e.stage for e in events if isinstance(e, EpochFinished)]) == (count > 1)
+        history = (config_for(tmp_path, **changes).fold_dir(1) / "epochs.jsonl").read_text()
         assert '"pretrain"' in history
 
 
-def test_shared_and_own_pretraining_give_the_same_bytes(plan_for, tmp_path):
-    alone = plan_for(tmp_path / "alone", learning_rate=0.05)
+def test_shared_and_own_pretraining_give_the_same_bytes(config_for, tmp_path):
+    alone = config_for(tmp_path / "alone", learning_rate=0.05)
     run(alone)
-    run(plan_for(tmp_path / "shared"))
-    sharing = plan_for(tmp_path / "shared", learning_rate=0.05)
+    run(config_for(tmp_path / "shared"))
+    sharing = config_for(tmp_path / "shared", learning_rate=0.05)
     run(sharing)
-    assert left(alone) == left(sharing)
+    assert result_files(alone) == result_files(sharing)
 
 
-def test_without_pretraining_epochs_there_is_none(plan_for, tmp_path):
-    plan = plan_for(tmp_path, pretrain_epochs=0)
-    assert recorded(plan).pretraining == ()
+def test_without_pretraining_epochs_there_is_none(config_for, tmp_path):
+    config = config_for(tmp_path, pretrain_epochs=0)
+    assert recorded(config).pretraining == ()
     assert folders(tmp_path) == []
 
 
-def test_weights_of_another_pretraining_are_refused(plan_for, tmp_path):
-    run(plan_for(tmp_path))
-    other = plan_for(tmp_path, pretrain_epochs=1)
+def test_weights_of_another_pretraining_are_refused(config_for, tmp_path):
+    run(config_for(tmp_path))
+    other = config_for(tmp_path, pretrain_epochs=1)
     run(other)
     first, second = folders(tmp_path)
     (first / "checkpoint.safetensors").write_bytes((second / "checkpoint.safetensors").read_bytes())
     (second / "checkpoint.safetensors").write_bytes(b"")
     for changes in ({}, {"pretrain_epochs": 1}):
         with pytest.raises(CheckpointError, match=r"belongs to run|is not a checkpoint"):
-            run(plan_for(tmp_path, learning_rate=0.3, **changes))
+            run(config_for(tmp_path, learning_rate=0.3, **changes))
 
 
-def test_predictions_of_clips_are_those_of_their_frames(plan_for, small_store, tmp_path):
-    plan = plan_for(tmp_path, clip=7, pretrain_epochs=0)
-    run(plan)
-    found = pd.read_parquet(plan.fold_dir(1) / "predictions.parquet")
+def test_predictions_of_clips_are_those_of_their_frames(config_for, small_store, tmp_path):
+    config = config_for(tmp_path, clip=7, pretrain_epochs=0)
+    run(config)
+    predictions = pd.read_parquet(config.fold_dir(1) / "predictions.parquet")
     store = Store(small_store)
-    wanted = store.frames[store.frames["subject"].isin(plan.protocol.test_subjects(1)) & store.frames["labelled"]]
-    assert found[["subject", "sequence", "frame"]].equals(
-        wanted[["subject", "sequence", "frame"]].reset_index(drop=True)
+    frames = store.frames[store.frames["subject"].isin(config.protocol.test_subjects(1)) & store.frames["labelled"]]
+    assert predictions[["subject", "sequence", "frame"]].equals(
+        frames[["subject", "sequence", "frame"]].reset_index(drop=True)
     )
 
     from safetensors.torch import load_file
 
-    method = plan.build_method()
-    method.load_state_dict(load_file(plan.fold_dir(1) / "checkpoint.safetensors"))
-    images = {m: torch.from_numpy(store.read(m, wanted.index)).float() for m in plan.task.modalities}
+    method = config.build_method()
+    method.load_state_dict(load_file(config.fold_dir(1) / "checkpoint.safetensors"))
+    images = {m: torch.from_numpy(store.read(m, frames.index)).float() for m in config.task.modalities}
     views = {m: (x[:, 2:30, 2:30].permute(0, 3, 1, 2) / 127.5 - 1) for m, x in images.items()}
     with torch.inference_mode():
         expected = method(views).numpy()
-    assert np.allclose(found.filter(like="p_AU").to_numpy(), expected, atol=1e-5)
+    assert np.allclose(predictions.filter(like="p_AU").to_numpy(), expected, atol=1e-5)

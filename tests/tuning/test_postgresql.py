@@ -17,25 +17,25 @@ import pytest
 
 pytest.importorskip("optuna")
 pytest.importorskip("psycopg")
-PLACES = os.pathsep.join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
+PATHS = os.pathsep.join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
 """Where servers are; Debian keeps them off the path."""
-INITDB, POSTGRES = (shutil.which(name, path=PLACES) for name in ("initdb", "postgres"))
+INITDB, POSTGRES = (shutil.which(name, path=PATHS) for name in ("initdb", "postgres"))
 pytestmark = pytest.mark.skipif(not (INITDB and POSTGRES), reason="no PostgreSQL")
 
 SMALL = ["image_size=32", "crop=28", "frames_per_epoch=200", "epochs=2"]
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as server_socket:
+        server_socket.bind(("127.0.0.1", 0))
+        return int(server_socket.getsockname()[1])
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """An empty folder that another user can reach, as those of pytest cannot be."""
-    with tempfile.TemporaryDirectory() as made:
-        yield Path(made)
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def test_two_workers_share_the_trials_and_one_is_killed(server, small_store, tmp
         time.sleep(0.05)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
-    _, said = other.communicate(timeout=300)
-    assert other.returncode == 0, said
+    _, messages = other.communicate(timeout=300)
+    assert other.returncode == 0, messages
     study = optuna.load_study(study_name="two", storage=open_storage(server))
     done = finished_trials(study)
     assert len(done) == 6 and len({json.dumps(t.params, sort_keys=True) for t in done}) == 6

@@ -55,12 +55,12 @@ def test_a_study_has_its_trials_and_goes_on(search_for, tmp_path, monkeypatch, k
 def test_suggestions_follow_the_seed_and_do_not_depend_on_interruptions(search_for, tmp_path, monkeypatch):
     monkeypatch.setattr(trial_module, "run_jobs", here)
     small = {"folds": (1,), "fixed": {"epochs": 1}}
-    whole = run(search_for(name="whole", **small), address("sqlite", tmp_path), 3)
+    uninterrupted = run(search_for(name="whole", **small), address("sqlite", tmp_path), 3)
     run(search_for(name="parts", **small), address("sqlite", tmp_path), 1)
-    parts = run(search_for(name="parts", **small), address("sqlite", tmp_path), 3)
+    resumed = run(search_for(name="parts", **small), address("sqlite", tmp_path), 3)
     other = run(search_for(name="other", seed=1, **small), address("sqlite", tmp_path), 2)
-    assert [t.params for t in parts.trials] == [t.params for t in whole.trials]
-    assert len({str(t.params) for t in [*whole.trials[1:], other.trials[1]]}) == 3
+    assert [t.params for t in resumed.trials] == [t.params for t in uninterrupted.trials]
+    assert len({str(t.params) for t in [*uninterrupted.trials[1:], other.trials[1]]}) == 3
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
@@ -107,9 +107,9 @@ def test_a_bad_trial_is_pruned_and_counts(search_for, tmp_path, monkeypatch):
     study = run(search, storage, 3)
     assert states(study) == ["COMPLETE", "PRUNED", "COMPLETE"]
     assert max(study.trials[1].intermediate_values) == 2
-    told = [json.loads(path.read_text()) for path in sorted((search.folder / "finished").glob("*.json"))]
-    assert [t["state"] for t in told] == ["complete", "pruned", "complete"]
-    assert told[1]["f1"] is None and told[1]["cost"]["frames"] == told[0]["cost"]["frames"] / 2
+    results = [json.loads(path.read_text()) for path in sorted((search.folder / "finished").glob("*.json"))]
+    assert [t["state"] for t in results] == ["complete", "pruned", "complete"]
+    assert results[1]["f1"] is None and results[1]["cost"]["frames"] == results[0]["cost"]["frames"] / 2
 
 
 def test_a_whole_study_ends_where_no_test_image_can_be_read(
@@ -175,13 +175,13 @@ def test_a_study_in_mlflow_has_a_child_for_each_trial(search_for, tmp_path, monk
 
     monkeypatch.setattr(trial_module, "run_jobs", here)
     search, uri = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}"
-    said = []
-    run(search, address("sqlite", tmp_path), 2, after=Tracking(search.folder, said.append, uri).send)
-    Tracking(search.folder, said.append, uri).send()
+    messages = []
+    run(search, address("sqlite", tmp_path), 2, after=Tracking(search.folder, messages.append, uri).send)
+    Tracking(search.folder, messages.append, uri).send()
     client = MlflowClient(tracking_uri=uri)
     runs = client.search_runs([client.get_experiment_by_name("aubench/synth_3fold").experiment_id])
     parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
-    assert not said and len(parents) == 1 and len(runs) == 3
+    assert not messages and len(parents) == 1 and len(runs) == 3
     assert {r.data.tags["mlflow.parentRunId"] for r in runs if r not in parents} == {parents[0].info.run_id}
     assert parents[0].data.metrics["trials"] == 2 and {r.info.status for r in runs} == {"FINISHED"}
     assert all({"f1", "frames", "validation/f1"} <= set(r.data.metrics) for r in runs if r not in parents)
@@ -194,9 +194,14 @@ def test_a_study_that_mlflow_did_not_get_is_sent_later(search_for, tmp_path, mon
 
     monkeypatch.setattr(trial_module, "run_jobs", here)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    search, uri, said = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}", []
-    run(search, address("sqlite", tmp_path), 1, after=Tracking(search.folder, said.append, "http://127.0.0.1:9").send)
-    assert len(said) == 1 and "`aubench track sync` sends it later" in said[0]
+    search, uri, messages = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}", []
+    run(
+        search,
+        address("sqlite", tmp_path),
+        1,
+        after=Tracking(search.folder, messages.append, "http://127.0.0.1:9").send,
+    )
+    assert len(messages) == 1 and "`aubench track sync` sends it later" in messages[0]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     done = call("track", "sync", "--runs", search.base_config.runs)
     assert (done.code, done.err) == (0, "") and done.out.endswith(": sent 1 trial\n")

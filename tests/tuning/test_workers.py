@@ -1,4 +1,4 @@
-"""Workers of a search: signs of life, deaths, and what goes on after them."""
+"""Workers of a search: heartbeats, killed workers, and resumption."""
 
 import json
 import os
@@ -62,12 +62,12 @@ def test_a_storage_that_is_away_for_a_moment_does_not_cost_a_trial(monkeypatch):
 def test_a_worker_that_has_died_is_seen_at_once(tmp_path):
     study = optuna.create_study(storage=open_storage(address("sqlite", tmp_path)))
     trial = study.ask()
-    with Worker(tmp_path) as one, Worker(tmp_path) as other:
-        assert (one.slot, other.slot) == (0, 1)
-        trial.set_user_attr("worker", one.id)
+    with Worker(tmp_path) as first, Worker(tmp_path) as other:
+        assert (first.slot, other.slot) == (0, 1)
+        trial.set_user_attr("worker", first.id)
         assert not other.is_stale(study.get_trials(deepcopy=False)[0])
-        one._locks.close()
-        (tmp_path / "workers" / f"{one.id}.lock").touch()  # as kill -9 leaves it: there, and not held
+        first._locks.close()
+        (tmp_path / "workers" / f"{first.id}.lock").touch()  # state after kill -9: the file exists and is not locked
         assert other.is_stale(study.get_trials(deepcopy=False)[0])
 
 
@@ -86,7 +86,7 @@ def wait_for(process: "subprocess.Popen[str]", folder: Path, pattern: str, count
 
 
 def sound(study, trials: int) -> None:
-    """The budget was kept to the trial, no recipe was trained twice, and nothing is left under way."""
+    """Check that the number of trials is exact, recipes differ, and no trial is running or waiting."""
     done = finished_trials(study)
     assert len(done) == trials
     assert len({json.dumps(trial.params, sort_keys=True) for trial in done}) == trials
@@ -100,8 +100,8 @@ def test_two_workers_share_the_trials_and_one_is_killed(small_store, tmp_path, k
     wait_for(killed, tmp_path, "runs/studies/two/trials/*/fold1/epochs.jsonl", 2)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
-    _, said = other.communicate(timeout=300)
-    assert other.returncode == 0, said
+    _, messages = other.communicate(timeout=300)
+    assert other.returncode == 0, messages
     study = optuna.load_study(study_name="two", storage=open_storage(address(kind, tmp_path)))
     sound(study, 5)
 
@@ -112,9 +112,9 @@ def test_a_killed_search_goes_on_by_the_same_command_and_its_recipe_is_run(small
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
     again = start(small_store, tmp_path, 2)
-    table, said = again.communicate(timeout=300)
-    assert again.returncode == 0, said
-    assert "lost its worker and is queued again" in said and "2 (0 pruned)" in table
+    table, messages = again.communicate(timeout=300)
+    assert again.returncode == 0, messages
+    assert "lost its worker and is queued again" in messages and "2 (0 pruned)" in table
     monkeypatch.chdir(tmp_path)
     study = optuna.load_study(study_name="two", storage=open_storage(address("sqlite", tmp_path / "runs")))
     sound(study, 2)
