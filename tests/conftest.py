@@ -40,7 +40,7 @@ def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def decide(small_store: Path) -> Callable[..., RunConfig]:
     """Decide a run on a small store, with the preset ``tiny``; takes recipe changes by name."""
-    from aubench.core.registry import find_method, find_protocol
+    from aubench.core.registry import find_protocol
     from aubench.data.store import Store
     from aubench.runs.config import RunConfig, StoreRef
 

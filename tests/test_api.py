@@ -57,6 +57,7 @@ def columns(function: object) -> set[str]:
     return set(re.findall(r"``([a-z][a-z0-9_ ]*)``", text))
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_main_guard_and_shows_progress(script):
     folder, done = script
     assert done.returncode == 0, done.stderr
@@ -69,6 +70,7 @@ def test_a_script_needs_no_main_guard_and_shows_progress(script):
     assert not list(folder.rglob("mlflow.db")), "tracking is off by default"
 
 
+@pytest.mark.slow
 def test_the_command_makes_the_same_record(script, call, small_store):
     folder, _ = script
     changes = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
@@ -193,6 +195,7 @@ def test_a_leaderboard_table_has_the_documented_columns(small_board):
     assert frame["method"].tolist()[-2:] == ["always positive", "prevalence"] and frame["rank"].isna().sum() == 2
 
 
+@pytest.mark.slow
 def test_methods_are_listed_in_every_format(call, monkeypatch):
     from aubench.core import registry
 
@@ -244,6 +247,7 @@ twice = Metric("twice_acc", "2 ACC", "Twice the accuracy", "counts", lambda cell
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["--plugin=mine.py", "--plugin mine.py"])
 def test_a_plugin_file_is_loaded_before_the_command(aubench, runs, tmp_path, form):
     (tmp_path / "mine.py").write_text(PLUGIN)

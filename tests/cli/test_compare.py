@@ -43,6 +43,7 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_counts(call, runs, make_record):
     done = call("compare", runs / "late_fusion", runs / "amf", "--format", "csv")
     assert done.code == 0, done.err
@@ -92,6 +93,7 @@ def test_latex_and_a_file(call, runs, tmp_path):
     assert all(line.startswith("%") for line in outside.splitlines() if line)
 
 
+@pytest.mark.slow
 def test_names_on_the_leaderboard(call, runs, tmp_path):
     assert call("leaderboard", "add", runs, "--root", "board").code == 0
     named = call("compare", "amf@synth_3fold", "late_fusion@synth_3fold", "--root", "board")
@@ -103,10 +105,12 @@ def test_names_on_the_leaderboard(call, runs, tmp_path):
         assert hint in wrong.err
 
 
+@pytest.mark.slow
 def test_a_run_named_twice_counts_once(call, runs):
     assert call("compare", runs, runs / "amf").out == call("compare", runs).out
 
 
+@pytest.mark.slow
 def test_recipes_of_one_method_are_separate_rows(call, tmp_path, make_record):
     for rate in (1e-3, 2e-4):
         record = make_record("amf", recipe={"learning_rate": rate}, skill=1 + 100 * rate)
@@ -134,6 +138,7 @@ def make_evaluated(make_record):
     return make
 
 
+@pytest.mark.slow
 def test_a_condition_is_compared_like_clean(call, tmp_path, make_record, make_evaluated):
     skills = {"amf": 0.1, "late_fusion": 0.9}
     worse = {method: make_record(method, skill=skill) for method, skill in skills.items()}
@@ -151,6 +156,7 @@ def test_a_condition_is_compared_like_clean(call, tmp_path, make_record, make_ev
     assert "did you mean 'zero:visual'?" in unknown.err
 
 
+@pytest.mark.slow
 def test_runs_without_the_condition_are_skipped_with_a_message(call, tmp_path, make_evaluated):
     for seed in (0, 1):
         make_evaluated("amf", seed=seed).write(tmp_path / "runs" / f"amf{seed}")
@@ -169,6 +175,7 @@ def test_runs_without_the_condition_are_skipped_with_a_message(call, tmp_path, m
     assert "aubench robustness" in alone.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -208,6 +215,7 @@ def test_a_single_method_and_unfinished_runs_are_refused(call, runs, tmp_path, m
         assert message in done.err
 
 
+@pytest.mark.slow
 def test_it_needs_no_torch(runs, tmp_path):
     script = (
         "import sys\n"

@@ -32,6 +32,7 @@ def leaderboard(tmp_path):
     return command
 
 
+@pytest.mark.slow
 def test_add_build_check_show(leaderboard, tmp_path, make_record):
     for seed in (0, 1):
         make_record(seed=seed).write(tmp_path / "runs" / str(seed) / "record")
@@ -48,6 +49,7 @@ def test_add_build_check_show(leaderboard, tmp_path, make_record):
     assert "prevalence" in shown.stdout
 
 
+@pytest.mark.slow
 def test_show_reads_what_build_computed_and_imports_nothing_heavy(small_board):
     script = WITHOUT_TORCH.replace('"torch",', '"torch", "pandas", "numpy", "scipy", "sklearn",')
     words = [sys.executable, "-c", script, "show", "synth_3fold", "--root", str(small_board)]

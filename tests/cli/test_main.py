@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 
 def test_help_lists_every_command(aubench):
     done = aubench("--help")
@@ -27,6 +29,7 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.rstrip().endswith("heavy: []")
 
 
+@pytest.mark.slow
 def test_unknown_command_and_option_are_one_line_and_exit_2(aubench):
     for words in (["rnu"], ["run", "--methd", "amf"], ["run"]):
         done = aubench(*words)

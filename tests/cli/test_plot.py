@@ -38,6 +38,7 @@ def run(begun, tmp_path_factory) -> Path:
 FIGURES = ["reconstructions", "knowledge", "selection", "cut-switch"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", FIGURES)
 def test_each_figure_is_written_to_the_run_folder(call, run, small_store, figure):
     done = call("plot", figure, run, "--store", small_store)

@@ -67,6 +67,7 @@ def root(tmp_path) -> Path:
     return folder.parent
 
 
+@pytest.mark.slow
 def test_missing_runs_are_announced_and_trained_once(call, small_store, root):
     words = ["reproduce", "amf-table-4", "mcm-table-2", "--root", root, "--store", small_store, *SMALL]
     done = call(*words)
@@ -100,6 +101,7 @@ def test_missing_runs_are_announced_and_trained_once(call, small_store, root):
     assert written[0].read_bytes() == content[0]
 
 
+@pytest.mark.slow
 def test_a_figure_is_drawn_with_its_numbers(call, small_store):
     done = call("reproduce", "amf-figure-4", "--root", ROOT, "--store", small_store, *SMALL, "--out", "drawn")
     assert done.code == 0, done.err

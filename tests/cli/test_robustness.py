@@ -49,6 +49,7 @@ def run_of(method: str) -> Path:
     return next(Path("runs/synth_3fold", method).iterdir())
 
 
+@pytest.mark.slow
 def test_every_finished_run_is_evaluated_once_and_told_the_same_twice(asked, call):
     first = asked()
     assert first.code == 0, first.err
@@ -91,6 +92,7 @@ def test_every_finished_run_is_evaluated_once_and_told_the_same_twice(asked, cal
     assert call("leaderboard", "build").code == call("leaderboard", "check").code == 0
 
 
+@pytest.mark.slow
 def test_a_suite_of_ones_own_and_every_subset(asked):
     Path("mine.toml").write_text('name = "mine"\nversion = 1\ntitle = "Mine"\n[[noise]]\non = ["all"]\nsigma = [0.5]\n')
     mine = asked("--suite", "mine.toml", "--run", run_of("cam"), "--format", "latex", "--noise", "0.3")
@@ -99,6 +101,7 @@ def test_a_suite_of_ones_own_and_every_subset(asked):
     assert not Path("robustness/synth_3fold/missing.png").exists()
 
 
+@pytest.mark.slow
 def test_what_is_not_finished_is_passed_over_and_named(asked):
     cam, late = run_of("cam"), run_of("late_fusion")
     (cam / "fold2/result.json").unlink()
@@ -115,6 +118,7 @@ def test_what_is_not_finished_is_passed_over_and_named(asked):
     assert none.err.splitlines()[-1] == "aubench: no finished run among 2; finish one with `aubench run`"
 
 
+@pytest.mark.slow
 def test_changed_weights_are_not_passed_off_as_evaluated(asked):
     assert asked("--method", "cam", "--noise", "0.2").code == 0
     weights = run_of("cam") / "fold1/checkpoint.safetensors"
@@ -123,6 +127,7 @@ def test_changed_weights_are_not_passed_off_as_evaluated(asked):
     assert found.code == 2 and "is not what the fold was scored with" in found.err
 
 
+@pytest.mark.slow
 def test_a_record_that_was_not_rewritten_is(asked):
     """A kill between the last fold and the record."""
     clean = outputs(f"{run_of('cam')}/record")
@@ -135,6 +140,7 @@ def test_a_record_that_was_not_rewritten_is(asked):
     assert outputs(f"{run_of('cam')}/record") == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -156,6 +162,7 @@ def test_bad_usage_is_one_line_and_leaves_nothing(asked, words, told):
     assert not Path("robustness").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_does_not_cost_the_others_their_table(asked, monkeypatch):
     def here(jobs, choice, report):
         for job in jobs:

@@ -57,6 +57,7 @@ def records() -> dict[str, dict]:
     }
 
 
+@pytest.mark.slow
 def test_fold_after_fold_then_finished_then_the_leaderboard(run, call):
     methods = "late_fusion,resnet_visual"
     first = run(methods, "--fold", "1")
@@ -84,6 +85,7 @@ def test_fold_after_fold_then_finished_then_the_leaderboard(run, call):
     assert any("late_fusion" in line and f"{100 * f1:.1f}" in line for line in shown.splitlines()), shown
 
 
+@pytest.mark.slow
 def test_what_a_run_leaves_belongs_together(run):
     answer = run("resnet_depth", "--fold", "2", "--seed", "4,5", "--set", "epochs=1")
     assert answer.code == 0, answer.err
@@ -124,10 +126,11 @@ def test_method_asked_for_by_name_that_cannot_is_an_error(run):
     answer = run("resnet_visual,resnet_thermal")
     assert answer.code == 2
     last = answer.err.splitlines()[-1]
-    assert last.startswith("aubench: resnet_thermal: refuses synth_3fold") and "needs thermal images" in last
+    assert last.startswith("aubench: resnet_thermal: does not support synth_3fold") and "needs thermal images" in last
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_method_from_a_file(run):
     Path("brightness.py").write_text(MINE)
     answer = run("brightness.py", "--fold", "3")
@@ -141,6 +144,7 @@ def test_method_from_a_file(run):
     assert len(list(Path("runs/synth_3fold/brightness").iterdir())) == 2, "another method is another run"
 
 
+@pytest.mark.slow
 def test_first_weights_are_a_recipe_value_of_those_that_have_one(run, tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
     answer = run("mine.py", "--pretrained", "imagenet")

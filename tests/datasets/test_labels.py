@@ -41,6 +41,7 @@ def test_reads_both_headers_by_position(file: Path, write) -> None:
     assert (of[1], of[2], of[12], of[24], of[5]) == ([1, 0], [0, -1], [-1, 1], [1, -1], [-1, -1])
 
 
+@pytest.mark.slow
 @given(
     frames=st.lists(st.integers(1, 3000), min_size=1, max_size=8, unique=True),
     data=st.data(),

@@ -106,6 +106,7 @@ def test_a_folder_with_files_is_refused_before_the_work(damaged, tmp_path: Path)
     assert not tmp_path.with_name(tmp_path.name + ".partial").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_resumes_to_the_same_bytes(prepared, damaged, tmp_path: Path) -> None:
     store = tmp_path / "bp4d"
 

@@ -51,6 +51,7 @@ def test_a_frame_has_the_golden_bytes():
     assert {m: hashlib.sha256(images[m].tobytes()).hexdigest() for m in Modality} == GOLDEN_FRAME
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_bytes_are_the_same():
     compiled, interpreted = (
         subprocess.run(

@@ -92,6 +92,7 @@ def subcommands(command) -> dict:
     return {word: command.get_command(None, word) for word in command.list_commands(None)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "command", "complete"), COMMANDS, ids=[f"{p}: {c}" for p, c, _ in COMMANDS])
 def test_every_command_exists_with_its_options(page, command, complete):
     import typer
@@ -174,6 +175,7 @@ def test_the_example_is_short_and_keeps_the_contract():
     assert [result.name for result in results] == list(CHECKS)
 
 
+@pytest.mark.slow
 def test_the_example_runs_and_reaches_a_leaderboard(call, small_store):
     words = ("run", "--no-track", "--method", EXAMPLE, "--protocol", "synth_3fold", "--store", small_store, *SMALL)
     done = call(*words)

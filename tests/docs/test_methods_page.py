@@ -18,6 +18,7 @@ def page() -> str:
     return method_reference.page(builtin_methods())
 
 
+@pytest.mark.slow
 def test_it_is_what_the_methods_say_today(page):
     assert PAGE.read_text() == page, "run `aubench methods --page docs/methods.md`"
 

@@ -52,6 +52,7 @@ def test_the_notebooks_exist_without_outputs():
         assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]
 
 
+@pytest.mark.slow
 def test_the_example_of_the_readme_prints_a_dataframe_and_equals_the_command(workspace, stores):
     (text,) = SNIPPET.findall((ROOT / "README.md").read_text())
     assert len(text.splitlines()) <= 10
@@ -69,6 +70,7 @@ def test_the_example_of_the_readme_prints_a_dataframe_and_equals_the_command(wor
         assert (workspace / "runs" / path).read_bytes() == (workspace / "by-command" / path).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(notebook, workspace, stores):
     (workspace / "notebook.py").write_text(code_of(notebook))

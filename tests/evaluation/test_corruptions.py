@@ -1,4 +1,4 @@
-"""Conditions: written as read, the same chance for every method, the same numbers however they are computed."""
+"""Tests of conditions, suites, corruption of images, and shared predictions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AUS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
         *("missing:depth:mean", "noise:depth:0.2", "noise:all:0.05", "noise:visual+thermal:1", "mask:all:0.5"),
     ],
 )
-def test_conditions_are_written_as_read(text):
+def test_conditions_round_trip_through_strings(text):
     assert str(Condition.parse(text)) == text
 
 
@@ -39,7 +39,7 @@ def test_conditions_are_written_as_read(text):
         *("missing:visual:grey", "missing:visual+visual", "mask:all:1.5", "clean:1", "noise:all:0.1:2", "missing:"),
     ],
 )
-def test_what_is_no_condition_is_refused(text):
+def test_invalid_conditions_are_refused(text):
     with pytest.raises(UsageError, match="no condition"):
         Condition.parse(text)
 
@@ -49,7 +49,7 @@ def images(*lead: int, seed: int = 0, size: int = 28) -> dict[Modality, torch.Te
     return {m: torch.rand(*lead, m.channels, size, size, generator=generator) * 2 - 1 for m in (V, D)}
 
 
-def test_noise_has_its_deviation_and_is_the_frames_own():
+def test_noise_has_its_standard_deviation_and_depends_on_the_frame():
     frames, views = FrameNoise(3, NAMES), images(5, size=56)
     for sigma in (0.1, 0.5):
         noisy = corrupt(views[V], CorruptionLevel("noise", sigma), V, frames)
@@ -62,8 +62,8 @@ def test_noise_has_its_deviation_and_is_the_frames_own():
 
 def test_every_sigma_scales_the_same_noise():
     frames, views = FrameNoise(0, NAMES), images(5)
-    one, two = (corrupt(views[D], CorruptionLevel("noise", s), D, frames) - views[D] for s in (0.25, 0.5))
-    assert torch.allclose(2 * one, two, atol=1e-6)
+    weak, strong = (corrupt(views[D], CorruptionLevel("noise", s), D, frames) - views[D] for s in (0.25, 0.5))
+    assert torch.allclose(2 * weak, strong, atol=1e-6)
 
 
 def test_masks_hide_their_share_at_the_same_places_and_grow():
@@ -86,7 +86,7 @@ def test_fills_are_zero_black_and_the_mean():
     assert all(torch.equal(x[D], views[D]) for x in filled.values())
 
 
-def test_treatment_without_what_it_needs_is_an_error():
+def test_noise_without_frame_identifiers_is_an_error():
     with pytest.raises(MethodError, match="condition 'noise' needs frame identifiers"):
         apply_condition(images(2), Condition.parse("noise:all:0.1"))
 
@@ -97,9 +97,9 @@ def test_subsets_leave_over_every_proper_subset_once():
 
 
 def test_suite_of_amf_has_fourteen_conditions_beside_clean_on_two_modalities():
-    found = [str(c) for c in find_suite("amf").conditions((V, D))]
-    assert found[:3] == ["missing:visual", "missing:depth", "noise:visual:0.1"]
-    assert len(found) == 14 and found[-1] == "noise:all:0.8"
+    texts = [str(c) for c in find_suite("amf").conditions((V, D))]
+    assert texts[:3] == ["missing:visual", "missing:depth", "noise:visual:0.1"]
+    assert len(texts) == 14 and texts[-1] == "noise:all:0.8"
     narrowed = find_suite("amf").with_noise((0.3,)).conditions((V, D, T))
     assert [str(c) for c in narrowed[3:]] == [
         "noise:visual:0.3",
@@ -122,13 +122,13 @@ def test_a_bad_suite_is_refused(tmp_path):
     with pytest.raises(UsageError, match="did you mean 'amf'"):
         find_suite("amff")
     path = tmp_path / "mine.toml"
-    for text, told in (
+    for text, message in (
         ("x = [", "is not TOML"),
         ('name = "mine"\nversion = 1\ntitle = "t"\n[[noise]]\non = ["each"]\nsigma = [-1]\n', "noise"),
         ('name = "mine"\nversion = 1\ntitle = "t"\nnoisy = 1\n', "noisy"),
     ):
         path.write_text(text)
-        with pytest.raises(AubenchError, match=told):
+        with pytest.raises(AubenchError, match=message):
             find_suite(str(path))
     with pytest.raises(UsageError, match="no noise to change"):
         Suite(name="x", version=1, title="").with_noise((0.1,))
@@ -152,6 +152,7 @@ def built(name: str):
     raise AssertionError(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", builtin_methods())
 def test_shared_predictions_equal_single_ones(name):
     method = built(name)
@@ -169,12 +170,12 @@ def test_shared_predictions_equal_single_ones(name):
         "mask:all:0.5",
     )
     conditions = [CLEAN, *map(Condition.parse, texts)]
-    sharing, sealed = MultiConditionPredictor(method, conditions, means), Predictor(method)
-    for _ in range(2):  # the second batch meets what the first left
+    sharing, single = MultiConditionPredictor(method, conditions, means), Predictor(method)
+    for _ in range(2):  # the second batch uses features cached by the first
         together = sharing.predict_all(images, FrameNoise(1, names))
-        for condition, found in zip(conditions, together, strict=True):
-            alone = sealed.probabilities(images, condition, FrameNoise(1, names), means)
-            assert torch.allclose(found, alone, atol=1e-6, rtol=0), str(condition)
+        for condition, actual in zip(conditions, together, strict=True):
+            expected = single.probabilities(images, condition, FrameNoise(1, names), means)
+            assert torch.allclose(actual, expected, atol=1e-6, rtol=0), str(condition)
 
 
 def test_a_branch_is_encoded_only_where_something_changed(monkeypatch):

@@ -61,29 +61,30 @@ def test_a_transformer_layer_in_evaluation_mode_is_counted(trained):
 
 
 def test_a_linear_layer_by_hand_and_what_is_not_counted():
-    found = of(lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 12)), size=16)
-    assert (found.total.macs, found.total.parameters) == (3 * 16 * 16 * 12, 3 * 16 * 16 * 12 + 12)
-    assert found.uncounted == ("aten.sigmoid",)
-    assert found.parts == {}
+    compute = of(lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 12)), size=16)
+    assert (compute.total.macs, compute.total.parameters) == (3 * 16 * 16 * 12, 3 * 16 * 16 * 12 + 12)
+    assert compute.uncounted == ("aten.sigmoid",)
+    assert compute.parts == {}
 
 
+@pytest.mark.slow
 def test_branches_and_fusion_make_up_the_whole():
     method = registry.find_method("amf").method_class
     recipe = method.Recipe.from_preset("tiny", {})
-    found = flops.count_flops(method, Task((V, D, T), AUS, recipe.crop), recipe)
-    assert list(found.parts) == ["visual", "depth", "thermal", "fusion"]
+    compute = flops.count_flops(method, Task((V, D, T), AUS, recipe.crop), recipe)
+    assert list(compute.parts) == ["visual", "depth", "thermal", "fusion"]
     for what in ("flops", "macs", "parameters"):
-        assert sum(getattr(part, what) for part in found.parts.values()) == getattr(found.total, what)
+        assert sum(getattr(part, what) for part in compute.parts.values()) == getattr(compute.total, what)
     scoring, votes = 3 * 2 * 128 * 128, 100 * 128 * 12
-    assert found.parts["fusion"].macs == scoring + votes
+    assert compute.parts["fusion"].macs == scoring + votes
 
 
 def test_late_fusion_of_two_full_resnets():
     method = registry.find_method("late_fusion").method_class
-    found = flops.count_flops(method, Task((V, D), AUS, 224), method.Recipe())
-    assert found.parts["visual"].flops == pytest.approx(2 * 1.81e9, rel=5e-3)
-    assert found.parts["fusion"].macs == 1024 * 12
-    assert found.parts["fusion"].parameters == 1024 * 12 + 12
+    compute = flops.count_flops(method, Task((V, D), AUS, 224), method.Recipe())
+    assert compute.parts["visual"].flops == pytest.approx(2 * 1.81e9, rel=5e-3)
+    assert compute.parts["fusion"].macs == 1024 * 12
+    assert compute.parts["fusion"].parameters == 1024 * 12 + 12
 
 
 def test_an_encoder_that_is_shared_counts_with_each_and_not_with_the_fusion():
@@ -100,13 +101,13 @@ def test_an_encoder_that_is_shared_counts_with_each_and_not_with_the_fusion():
         def fuse(self, features):
             return self.head(sum(features.values())).sigmoid()
 
-    found = flops.count_flops(Shared, Task((V, D), AUS, 16), aubench.Recipe())
-    assert {name: part.parameters for name, part in found.parts.items()} == {
+    compute = flops.count_flops(Shared, Task((V, D), AUS, 16), aubench.Recipe())
+    assert {name: part.parameters for name, part in compute.parts.items()} == {
         "visual": 1028,
         "depth": 1028,
         "fusion": 60,
     }
-    assert found.total.parameters == 1028 + 60
+    assert compute.total.parameters == 1028 + 60
 
 
 def test_counting_draws_no_weights(monkeypatch):

@@ -17,6 +17,7 @@ def cost(name, modalities, **changes):
     return flops.count_flops(method, Task(modalities, AUS, recipe.crop), recipe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modalities", [(V, D), (V, D, T)])
 def test_amf_costs_a_resnet18_for_each_modality_and_hardly_more(modalities):
     found = cost("amf", modalities, weights="none")

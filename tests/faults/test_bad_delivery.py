@@ -49,6 +49,7 @@ PHOTO = "Sequences(2D+3D)/F002/T1/0002.jpg"
 MESH = "Sequences(2D+3D)/F002/T1/0002.obj"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "damage", "place", "told"),
     [
@@ -83,6 +84,7 @@ def test_damaged_file_is_named_and_once_mended_the_same_command_finishes(
     assert not (tmp_path / "store.partial").exists()
 
 
+@pytest.mark.slow
 def test_missing_source_is_named(prepare, delivery, tmp_path):
     delivery.root.rename(tmp_path / "elsewhere")
     answer = prepare()

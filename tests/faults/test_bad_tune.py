@@ -86,6 +86,7 @@ def test_a_storage_that_cannot_be_reached(call, small_store, storage, parts):
     assert "secret" not in answer.err
 
 
+@pytest.mark.slow
 def test_a_study_of_something_else_is_refused(call, small_store):
     pytest.importorskip("optuna")
     words = (*TUNE, *SMALL, "--store", small_store, "--method", "late_fusion", "--study", "mine")

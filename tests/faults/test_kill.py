@@ -39,6 +39,7 @@ def result_files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(runs)): path.read_bytes() for name in RESULT_FILES for path in runs.rglob(name)}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_run_killed_three_times_equals_one_never_killed(small_store, tmp_path):
     uninterrupted, interrupted = tmp_path / "whole", tmp_path / "broken"

@@ -73,6 +73,7 @@ def under(make_record):
     return Record(RecordInfo.from_fields(fields), counts.canonical(both[0]), histograms.canonical(both[1]))
 
 
+@pytest.mark.slow
 def test_a_record_with_more_conditions_replaces_the_one_with_fewer(run, tmp_path, under):
     root = tmp_path / "leaderboard"
     add([run], root)
@@ -85,6 +86,7 @@ def test_a_record_with_more_conditions_replaces_the_one_with_fewer(run, tmp_path
     assert check(root) == []
 
 
+@pytest.mark.slow
 def test_a_record_with_more_conditions_replaces_one_of_schema_1(run, tmp_path, under, make_record):
     root = tmp_path / "leaderboard"
     make_record(schema=1).write(run / "record")
@@ -97,6 +99,7 @@ def test_a_record_with_more_conditions_replaces_one_of_schema_1(run, tmp_path, u
     assert check(root) == []
 
 
+@pytest.mark.slow
 def test_a_record_with_fewer_conditions_or_other_changes_replaces_none(run, tmp_path, under, make_record, edit):
     root = tmp_path / "leaderboard"
     under.write(run / "record")
@@ -145,6 +148,7 @@ def many(tmp_path, make_record):
     return runs, all_records
 
 
+@pytest.mark.slow
 def test_finished_runs_of_a_folder_are_added_and_the_others_are_named(many, tmp_path):
     runs, (first, second, third) = many
     root = tmp_path / "leaderboard"
@@ -163,6 +167,7 @@ def test_finished_runs_of_a_folder_are_added_and_the_others_are_named(many, tmp_
     assert add([runs / third.relative_path], root).paths == (root / "records" / third.relative_path,)
 
 
+@pytest.mark.slow
 def test_one_wrong_record_of_a_folder_rejects_all(many, tmp_path, edit):
     runs, (_, second, _) = many
     edit(runs / second.relative_path / "record" / "record.json", "summary.f1_mean", 0.9)

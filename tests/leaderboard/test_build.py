@@ -30,6 +30,7 @@ def _tables(page: str) -> list[list[dict[str, str]]]:
     return tables_of_page
 
 
+@pytest.mark.slow
 def test_rows_group_seeds_and_nothing_else(board):
     scores, per_au, oracle, _, incomplete, origins = _tables(build.pages(board)["synth_3fold.md"])
     rows = [(row["#"], row["Method"], row["Modalities"], row["Preset"], row["Seeds"]) for row in scores]
@@ -97,6 +98,7 @@ def test_leaking_selection_is_ranked_separately_and_marked(board):
     assert best["Best F1"] == _tables(honest)[0][0]["F1"].strip("*").split()[0]
 
 
+@pytest.mark.slow
 def test_another_process_builds_the_same_bytes(board):
     script = "from pathlib import Path; from aubench.leaderboard.build import pages; "
     script += f"print(repr(pages(Path({str(board)!r}))))"
@@ -143,6 +145,7 @@ def test_an_empty_leaderboard_has_an_index_alone(tmp_path):
     assert load_leaderboard(tmp_path).render("text") == "no records yet\n"
 
 
+@pytest.mark.slow
 def test_variants_differ_from_the_main_leaderboard(board):
     shutil.copytree(board / "records", board / "variants" / "records")
     (board / "reproduced").mkdir()
@@ -197,6 +200,7 @@ def test_a_method_that_always_predicts_present_equals_the_baseline(tmp_path, mak
     assert scores[0]["Above always positive"] == "+0.0 (+0.0 to +0.0)"
 
 
+@pytest.mark.slow
 def test_tuned_recipes_are_labelled_and_have_a_cost(tmp_path, make_record):
     def tuned(study: str, rate: float, seed: int) -> Record:
         record = make_record("amf", seed=seed, skill=0.9, recipe={"learning_rate": rate})

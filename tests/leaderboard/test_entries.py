@@ -45,6 +45,7 @@ def test_seeds_in_two_precisions_do_not_become_one_row(page, make_record):
     assert [row[4] for row in scores(text) if row[1] == "cam"] == ["tiny"]
 
 
+@pytest.mark.slow
 def test_seeds_before_and_after_an_edit_of_a_method_do_not_become_one_row(page, make_record):
     text = page(
         changed(make_record("mine", seed=0), method={"source": "path", "file": "a" * 64}),

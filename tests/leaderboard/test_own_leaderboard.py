@@ -26,6 +26,7 @@ def infos():
     return {root: [run.info for run in load_verified(root)[0]] for root in (OWN, VARIANTS)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root", [OWN, VARIANTS], ids=["ranked", "variants"])
 def test_all_numbers_follow_from_the_counts(root):
     assert [str(finding) for finding in check(root, extensions=EXTENSIONS)] == []
@@ -44,6 +45,7 @@ def test_it_has_the_methods_that_the_readme_runs_with_three_seeds(infos):
         assert all({0, 1, 2} <= values for values in seeds.values())
 
 
+@pytest.mark.slow
 def test_the_reproduced_tables_and_figures_follow_from_the_records(call, monkeypatch):
     monkeypatch.setattr(runner, "run_jobs", lambda jobs, *_: pytest.fail(f"{len(jobs)} folds have no record"))
     names = sorted(path.stem for path in REPRODUCED.glob("*.md"))
@@ -55,6 +57,7 @@ def test_the_reproduced_tables_and_figures_follow_from_the_records(call, monkeyp
         assert Path("again", f"{name}.md").read_text() == (REPRODUCED / f"{name}.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_records_come_from_committed_code(infos):
     commits = [environment.git for info in infos[OWN] + infos[VARIANTS] for environment in info.environments]
     assert all(git.commit and git.dirty is False for git in commits)

@@ -39,6 +39,7 @@ def texts(table) -> list[tuple[str, ...]]:
     return [tuple(cell.text for cell in row) for row in table.rows]
 
 
+@pytest.mark.slow
 def test_seeds_share_a_profile_and_recipes_do_not(under):
     runs = [under("amf", seed=s) for s in (1, 0)] + [under("amf", recipe={"learning_rate": 2e-4}), under("cam")]
     all_profiles = robustness_tables.profiles(runs)
@@ -73,6 +74,7 @@ def test_numbers_are_those_of_the_counts(under):
     assert sum(shapley.values()) == pytest.approx(total, abs=0.21)
 
 
+@pytest.mark.slow
 def test_tables_have_only_the_selected_conditions(under):
     def select(modalities):
         assert modalities == (Modality.VISUAL, Modality.DEPTH)
@@ -101,6 +103,7 @@ def test_csv_is_a_file_for_each_table(under):
     assert pages["conditions.csv"].splitlines()[1].endswith(",,,")
 
 
+@pytest.mark.slow
 def test_a_leaderboard_shows_the_brief_table_where_records_have_conditions(under, make_record):
     plain = StoredRecord(Path("plain"), make_record("amf", skill=0.9))
     assert BRIEF not in build.files_of(Path("board"), [plain])["synth_3fold.md"]

@@ -39,6 +39,7 @@ def test_a_better_run_has_a_positive_difference(make_record):
     assert (back.low, back.high) == pytest.approx((-difference.high, -difference.low))
 
 
+@pytest.mark.slow
 def test_each_au_has_an_interval_within_bounds(make_record):
     contributions = subject_contributions([make_record(skill=3.0).counts])
     all_intervals = intervals.confidence_intervals(contributions)

@@ -49,6 +49,7 @@ def test_parts_equal_a_loop_that_leaves_each_person_out(runs):
     assert estimate == pytest.approx(result.estimate)
 
 
+@pytest.mark.slow
 def test_bias_equals_a_loop_over_draws(runs, monkeypatch):
     monkeypatch.setattr(resampling, "DRAWS", 6)
     monkeypatch.setattr(resampling, "BLOCKS", 2)

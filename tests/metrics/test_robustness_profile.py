@@ -112,6 +112,7 @@ def test_area_is_computed_subject_by_subject(noisy):
     assert area.lower_bound == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modalities", [(V,), (V, D), (V, D, T)])
 @pytest.mark.parametrize("fill", ["zero", "mean"])
 def test_shapley_is_the_average_over_all_orders_of_arrival(modalities, fill):

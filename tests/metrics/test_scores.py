@@ -60,6 +60,7 @@ def _mean_of_means(table: list[list[float]]) -> float:
     return sum(sum(row) / len(row) for row in table) / len(table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_summary_equals_scikit_learn(seed):
     predictions = _predictions(seed)
@@ -77,6 +78,7 @@ def test_summary_equals_scikit_learn(seed):
     assert list(summary.f1_by_au) == ["AU1", "AU6", "AU12"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_pooled_f1_equals_scikit_learn_on_all_folds_together(seed):
     predictions = _predictions(seed)

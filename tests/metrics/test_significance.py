@@ -23,6 +23,7 @@ def test_flips_equal_a_plain_loop(monkeypatch):
         assert p[column] == (1 + as_far) / 201
 
 
+@pytest.mark.slow
 def test_of_many_methods_the_better_ones_still_rank_first():
     """With 50,000 permutations no p-value of 72 methods is significant after correction."""
     people = ((1, tuple(f"S{i:02}" for i in range(20))),)
@@ -79,6 +80,7 @@ def _swapped(ours, theirs, flips):
     return as_far / (flips + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skill", [0.5, 0.56, 0.62])
 def test_it_agrees_with_swapping_runs_and_scoring_again(make_record, skill):
     ours, theirs = make_record(skill=0.5, seed=1).counts, make_record(skill=skill, seed=2).counts

@@ -96,6 +96,7 @@ def trials(request):
     return request.param, results, (first, second, first - second)
 
 
+@pytest.mark.slow
 def test_95_percent_intervals_cover_the_truth_in_93_to_97_percent(trials):
     simulation, results, truths = trials
     for index, truth in enumerate(truths):

@@ -83,6 +83,7 @@ def test_what_only_papers_have_stands_with_an_empty_cell(tables):
     assert "–" not in methods[: methods.index("–")] and set(methods[methods.index("–") :]) == {"–"}
 
 
+@pytest.mark.slow
 def test_the_row_whose_settings_are_met_most_closely(on_bp4d, tables):
     runs = [
         on_bp4d("late_fusion", recipe={"cut_switch": 0.5}),
@@ -147,6 +148,7 @@ def reported_board(tmp_path, on_bp4d):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_page_and_terminal_show_it(reported_board):
     assert "## Measured and reported numbers" in build.pages(reported_board, EXTENSIONS)["bp4d_3fold.md"]
     assert "tiny; inner_val; seeds: 1" in load_leaderboard(reported_board, "bp4d_3fold").render("text")

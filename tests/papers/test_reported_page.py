@@ -85,6 +85,7 @@ def reported_board(small_board):
     return small_board
 
 
+@pytest.mark.slow
 def test_the_page_is_built_linked_and_checked(reported_board):
     assert "[reported.md](reported.md)" in (reported_board / "README.md").read_text()
     assert check(reported_board, extensions=EXTENSIONS) == []

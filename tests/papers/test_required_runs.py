@@ -44,6 +44,7 @@ def publish(make_record) -> Callable[..., Record]:
     return published
 
 
+@pytest.mark.slow
 def test_requirements_of_a_run_are_merged(require):
     resolved = unique_runs([require(GONE), require(NOISE, GONE), require(weights=True), require(method="cam")])
     assert [(run.config.entry.name, run.conditions, run.weights) for run in resolved.values()] == [

@@ -152,6 +152,7 @@ def told_by(record, recipe: dict, seconds: float, operations: int) -> RecordInfo
     return RecordInfo.from_fields(record.info.model_dump(mode="json") | changes)
 
 
+@pytest.mark.slow
 def test_the_estimate_follows_the_nearest_run(make_record):
     terms, record = on("synth_3fold"), make_record("amf")
     (plan,) = resolve_row(RowSpec("amf"), terms).configs

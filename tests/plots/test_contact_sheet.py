@@ -9,6 +9,7 @@ from aubench.datasets.synth.synth_dataset import SYNTH, SynthSettings, generate
 from aubench.plots import contact_sheet
 
 
+@pytest.mark.slow
 def test_the_synth_sheet_is_a_picture(tmp_path):
     contact_sheet.draw_rendered(SYNTH, tmp_path / "sheet.png", size=32)
     picture = cv2.imread(str(tmp_path / "sheet.png"))
@@ -20,6 +21,7 @@ def test_every_au_has_its_name():
     assert set(AUS) <= set(contact_sheet.NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 7, 99])
 def test_the_sheet_of_a_store_is_a_picture(tmp_path, count):
     store = generate(

@@ -14,6 +14,7 @@ from aubench.leaderboard.entries import ALWAYS
 from aubench.plots import leaderboard_plot
 
 
+@pytest.mark.slow
 def test_equal_records_give_equal_pictures_with_a_line_for_each_row(board, tmp_path):
     leaderboard_plot.plot(board, "synth_3fold", tmp_path / "a.png")
     leaderboard_plot.plot(board, "synth_3fold", tmp_path / "b.png")
@@ -58,6 +59,7 @@ def test_protocol_without_runs_is_refused_and_nothing_written(board, tmp_path):
     assert not (tmp_path / "a.png").exists()
 
 
+@pytest.mark.slow
 def test_rows_of_one_method_have_different_names(tmp_path, make_record):
     for record in (make_record("amf"), make_record("amf", recipe={"learning_rate": 0.1}), make_record("cam")):
         record.write(tmp_path / "records" / record.relative_path)

@@ -29,6 +29,7 @@ def actual(make_record) -> list[robustness_profile.RobustnessProfile]:
     return [one("amf", 1.0, UNDER), one("late_fusion", 0.8, UNDER[:4])]
 
 
+@pytest.mark.slow
 def test_curves_have_a_panel_per_modality_set_and_a_line_per_method(actual):
     figure = noise_curves.plot(actual, "noise", ["words"])
     panels = figure.axes
@@ -93,6 +94,7 @@ def test_bars_have_a_panel_per_fill(actual):
     assert heights == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_equal_counts_give_equal_bytes(actual, tmp_path):
     one, other = ({p.name: p.read_bytes() for p in plots.plot(actual, ["w"], tmp_path / f)} for f in ("a", "b"))
     assert one == other
@@ -112,6 +114,7 @@ def test_conditions_in_words(text, words):
     assert robustness_bars.describe(Condition.parse(text)) == words
 
 
+@pytest.mark.slow
 def test_a_name_with_more_than_letters_gives_a_plain_file(actual, tmp_path, make_record):
     named = [robustness_profile.RobustnessProfile("amf (tiny, learning_rate=0.1)", (V, D), actual[0].by_condition)]
     names = [path.stem for path in plots.plot(named, [], tmp_path)]

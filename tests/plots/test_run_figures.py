@@ -10,6 +10,7 @@ from aubench.core.errors import RecordError
 from aubench.plots import run_figures
 
 
+@pytest.mark.slow
 def test_both_figures_are_drawn_and_equal_runs_give_equal_bytes(fake_run: Any) -> None:
     run = fake_run().finish()
     result = run_figures.plot(run.run_dir)
@@ -26,12 +27,14 @@ def test_both_figures_are_drawn_and_equal_runs_give_equal_bytes(fake_run: Any) -
         assert image.std() > 10
 
 
+@pytest.mark.slow
 def test_a_figure_follows_the_numbers(fake_run: Any) -> None:
     one, other = (run_figures.plot(fake_run(seed=seed).finish().run_dir)[0] for seed in (0, 1))
     plot = np.s_[120:500]
     assert (cv2.imread(str(one))[plot] != cv2.imread(str(other))[plot]).any()
 
 
+@pytest.mark.slow
 def test_a_run_of_two_stages_without_validation_is_drawn(fake_run: Any) -> None:
     run = fake_run(folds=(1,), selection="last")
     run.train(1, 4, stage="pretrain", validation=None).train(1, 6, validation=None).finish()

@@ -114,6 +114,7 @@ def naive_terms(bench):
     return terms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modalities", [(V, D), (D, T), (V, D, T)])
 def test_eqs_8_to_11_agree_with_loops(modalities):
     bench = Bench(modalities)

@@ -228,6 +228,7 @@ def test_pieces_that_do_not_fit_are_refused(changes):
         AUvMAE.Recipe.from_preset("tiny", changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INSTANCE_CHECKS)
 @pytest.mark.parametrize(
     ("modalities", "changes"),

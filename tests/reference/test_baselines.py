@@ -141,6 +141,7 @@ def weights(tmp_path_factory):
     return values(network.conv1.weight), path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modalities", SETS)
 def test_each_channel_of_the_stack_meets_its_own_widened_weight(modalities, weights):
     rgb, path = weights

@@ -61,6 +61,7 @@ def terms_of(method, stage, *, narrow):
 METHODS = registry.builtin_methods()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_losses_are_those_of_float32(name):
     method = build(name)
@@ -72,6 +73,7 @@ def test_losses_are_those_of_float32(name):
         torch.testing.assert_close(terms["total"], exact["total"], rtol=0.03, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_who_is_sure_and_wrong_still_learns(name):
     method = build(name)

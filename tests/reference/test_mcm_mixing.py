@@ -26,6 +26,7 @@ def assert_equally_likely(actual, possible):
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("channels", "ways"), [(4, 24), (5, 60)])
 def test_every_drop_and_order_is_equally_likely(channels, ways):
     torch.manual_seed(0)

@@ -209,6 +209,7 @@ def test_a_modality_s_own_loss_leaves_the_others_alone():
     assert bench.tokens[D].grad is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modalities", [(V,), (V, D)])
 def test_attention_is_in_the_count_of_flops(modalities):
     width, aus, positions = 64, len(AUS), 4

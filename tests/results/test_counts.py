@@ -19,6 +19,7 @@ _keys = st.tuples(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(_keys, st.tuples(*[st.integers(0, 10**9)] * 4), min_size=1, max_size=20), st.randoms())
 @settings(max_examples=25, deadline=None)
 def test_round_trip_in_any_order(tmp_path_factory, rows, random):

@@ -20,6 +20,7 @@ def _with(fields: dict, path: str, value: object) -> dict:
     return fields
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", [1, 2])
 def test_round_trip_to_the_byte(tmp_path, make_record, schema):
     original = make_record(schema=schema)
@@ -36,6 +37,7 @@ def test_round_trip_to_the_byte(tmp_path, make_record, schema):
 COMMITTED = sorted(Path(__file__).parents[2].glob("leaderboard/**/record.json"))
 
 
+@pytest.mark.slow
 def test_committed_records_of_schema_1_are_written_byte_for_byte(tmp_path):
     assert len(COMMITTED) > 90
     for path in COMMITTED[::12]:

@@ -50,6 +50,7 @@ def files(config: RunConfig) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.slow
 def test_what_was_evaluated_is_not_evaluated_again(config):
     assert evaluate(config, *CONDITIONS).count == 2
     first = files(config)
@@ -61,6 +62,7 @@ def test_what_was_evaluated_is_not_evaluated_again(config):
     assert set(scores.counts["condition"]) == set(scores.conditions)
 
 
+@pytest.mark.slow
 def test_one_after_the_other_gives_the_bytes_of_both_together(config):
     evaluate(config, *CONDITIONS)
     together = files(config)
@@ -71,6 +73,7 @@ def test_one_after_the_other_gives_the_bytes_of_both_together(config):
     assert files(config) == together
 
 
+@pytest.mark.slow
 def test_clean_under_conditions_is_the_run_itself(config, small_store):
     data = ProtocolDataset(Store(small_store), config.protocol)
     rows = data.split(1, validation=True).test
@@ -86,6 +89,7 @@ def test_clean_under_conditions_is_the_run_itself(config, small_store):
     assert np.allclose(noisy[:3], Predictor(method).probabilities(images, CONDITIONS[1], frames), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_record_has_every_condition_and_holds_what_it_claims(config):
     assert write_record(config).info.conditions == ("clean",)
     evaluate(config, *CONDITIONS)
@@ -97,6 +101,7 @@ def test_the_record_has_every_condition_and_holds_what_it_claims(config):
     assert clean != zeroed
 
 
+@pytest.mark.slow
 def test_nothing_stale_is_reused(config):
     evaluate(config, *CONDITIONS)
     header = config.fold_dir(1) / condition_scores.FOLDER / condition_scores.HEADER
@@ -110,6 +115,7 @@ def test_nothing_stale_is_reused(config):
     assert condition_scores.missing_conditions(config, 1, CONDITIONS) == []
 
 
+@pytest.mark.slow
 def test_changed_weights_are_not_evaluated(config):
     weights = config.fold_dir(1) / "checkpoint.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
@@ -117,6 +123,7 @@ def test_changed_weights_are_not_evaluated(config):
         evaluate(config, *CONDITIONS)
 
 
+@pytest.mark.slow
 def test_mean_image_is_that_of_the_training_role(config, small_store):
     data = ProtocolDataset(Store(small_store), config.protocol)
     rows = data.split(1, validation=True).train[:50]

@@ -33,6 +33,7 @@ def test_gpu_is_taken_where_there_is_one(monkeypatch):
     assert devices.choose("auto") == devices.DeviceChoice("cuda", 8, "Some GPU")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
 def test_precision_is_what_training_testing_and_conditions_compute_in(decide, tmp_path, precision, dtype):
     small = {"image_size": 32, "crop": 28, "frames_per_epoch": 64, "epochs": 1, "validation_stride": 8}

@@ -114,6 +114,7 @@ def dot(view: torch.Tensor, channel: int) -> torch.Tensor:
     return torch.stack([(weight.sum(0) * at).sum(), (weight.sum(1) * at).sum()]) / weight.sum()
 
 
+@pytest.mark.slow
 def test_points_lie_where_they_lay_in_the_photo_also_in_a_mirror(config_for, monkeypatch) -> None:
     config = config_for("temt_net")
     pixel, mirrored = 2 / 56, []

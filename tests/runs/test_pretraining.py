@@ -61,10 +61,12 @@ def folders(runs: Path) -> list[Path]:
     return sorted((runs / "pretrained").glob("*/*/*/fold1"))
 
 
+@pytest.mark.slow
 def test_the_method_keeps_its_contract():
     assert [check for check in check_method.check_method(find_method(METHOD)) if not check.passed] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2, 4, 7, 8, 11])
 def test_kill_in_either_stage_ends_byte_identical(config_for, tmp_path, monkeypatch, steps):
     uninterrupted = config_for(tmp_path / "whole")
@@ -142,6 +144,7 @@ def test_unlabelled_frames_are_pretrained_on(config_for, small_store, tmp_path, 
     assert len(data.labelled_rows({"F001"})) == 1 and len(data.all_rows({"F001"})) == len(first)
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_what_comes_later_share_pretrained_weights(config_for, tmp_path):
     run(config_for(tmp_path))
     for changes, count in (
@@ -157,6 +160,7 @@ def test_runs_that_differ_in_what_comes_later_share_pretrained_weights(config_fo
         assert '"pretrain"' in history
 
 
+@pytest.mark.slow
 def test_shared_and_own_pretraining_give_the_same_bytes(config_for, tmp_path):
     alone = config_for(tmp_path / "alone", learning_rate=0.05)
     run(alone)
@@ -172,6 +176,7 @@ def test_without_pretraining_epochs_there_is_none(config_for, tmp_path):
     assert folders(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_weights_of_another_pretraining_are_refused(config_for, tmp_path):
     run(config_for(tmp_path))
     other = config_for(tmp_path, pretrain_epochs=1)

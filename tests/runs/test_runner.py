@@ -17,6 +17,7 @@ def configs(decide, tmp_path) -> list[RunConfig]:
     return [decide(tmp_path, "resnet_depth", seed=seed, **small) for seed in (0, 1)]
 
 
+@pytest.mark.slow
 def test_a_run_has_its_record_before_the_next_one_is_done(configs, monkeypatch):
     there = []
 
@@ -33,6 +34,7 @@ def test_a_run_has_its_record_before_the_next_one_is_done(configs, monkeypatch):
     assert recorded == [config.run_id for config in configs]
 
 
+@pytest.mark.slow
 def test_a_record_that_lacks_a_finished_fold_is_written_anew(configs, monkeypatch):
     def here(jobs, choice, report):
         for job in jobs:
@@ -48,6 +50,7 @@ def test_a_record_that_lacks_a_finished_fold_is_written_anew(configs, monkeypatc
     assert [fold.fold for fold in record.read(config.run_dir / "record").info.folds] == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_record_names_all_code_and_devices_that_finished_a_fold(configs, monkeypatch):
     def elsewhere(jobs, choice, report):
         for job in jobs:

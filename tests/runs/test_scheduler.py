@@ -36,6 +36,7 @@ def run_collecting(jobs, choice=TWO) -> tuple[list[tuple[int, int, str]], Aubenc
     return events, None
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_does_not_stop_the_others(configs):
     jobs = [
         Job(configs[0], 1, work("diverges")),
@@ -52,6 +53,7 @@ def test_a_run_that_diverges_does_not_stop_the_others(configs):
     assert (0, 1, "RunFailed") in events and (0, 2, "FoldFinished") not in events
 
 
+@pytest.mark.slow
 def test_several_that_fail_are_told_together(configs):
     events, error = run_collecting([Job(config, fold, work("diverges")) for config in configs[:2] for fold in (1, 2)])
     assert str(error).startswith("2 runs failed; the first: resnet_depth: loss term")
@@ -59,11 +61,13 @@ def test_several_that_fail_are_told_together(configs):
     assert [(seed, kind) for seed, _, kind in events] == [(0, "RunFailed"), (1, "RunFailed")], "each run once"
 
 
+@pytest.mark.slow
 def test_one_that_fails_alone_is_told_once(configs):
     events, error = run_collecting([Job(configs[0], 1, work("diverges"))])
     assert events == [] and isinstance(error, Diverged)
 
 
+@pytest.mark.slow
 def test_a_bug_is_one_line_and_its_traceback_a_file(configs):
     _, error = run_collecting([Job(configs[0], 2, work("breaks"))])
     path = configs[0].fold_dir(2) / TRACEBACK
@@ -74,6 +78,7 @@ def test_a_bug_is_one_line_and_its_traceback_a_file(configs):
     assert not path.exists(), "the traceback belongs to the previous attempt"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -86,6 +91,7 @@ def test_what_the_machine_refuses_is_one_line(configs, name, words):
     assert isinstance(error, FoldFailed) and words in str(error) and "Traceback" not in str(error)
 
 
+@pytest.mark.slow
 def test_an_error_while_a_fold_is_told_of_stops_its_run_alone(configs):
     def raise_for_first(job, event):
         if isinstance(event, FoldFinished) and job.config.seed == 0:

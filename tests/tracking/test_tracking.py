@@ -146,6 +146,7 @@ def uri(request: pytest.FixtureRequest) -> str:
     return found if isinstance(found, str) else found.uri
 
 
+@pytest.mark.slow
 def test_everything_of_a_run_arrives(uri: str, fake_run: Any, tmp_path: Path) -> None:
     run = fake_run(recipe={f"extra_{i}": i for i in range(120)}).finish()
     (run.run_dir / "figures").mkdir()
@@ -187,6 +188,7 @@ def test_everything_of_a_run_arrives(uri: str, fake_run: Any, tmp_path: Path) ->
     assert Path(got).read_bytes() == (run.run_dir / "fold2" / "predictions.parquet").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_a_run_scored_under_conditions_arrives_when_it_is_there(uri: str, fake_run: Any) -> None:
     run = fake_run(seed=7).finish()
     assert Tracker(run.run_dir, uri).sync().ok
@@ -206,6 +208,7 @@ def test_what_a_run_scored_under_conditions_arrives_when_it_is_there(uri: str, f
     assert metrics["test/f1"] == summary_of(clean).f1_mean
 
 
+@pytest.mark.slow
 def test_a_run_is_sent_as_it_goes_on(uri: str, fake_run: Any) -> None:
     run = fake_run(seed=1)
     run.train(1, 2)
@@ -224,6 +227,7 @@ def test_a_run_is_sent_as_it_goes_on(uri: str, fake_run: Any) -> None:
     assert_complete(uri, run)
 
 
+@pytest.mark.slow
 def test_a_lost_or_damaged_state_file_duplicates_nothing(uri: str, fake_run: Any) -> None:
     run = fake_run(seed=2)
     run.train(1, 4)
@@ -236,6 +240,7 @@ def test_a_lost_or_damaged_state_file_duplicates_nothing(uri: str, fake_run: Any
     assert_complete(uri, run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saved", [0, 1, 4])
 def test_a_crash_before_the_state_is_written_duplicates_nothing(
     sqlite: str, fake_run: Any, monkeypatch: pytest.MonkeyPatch, saved: int
@@ -271,6 +276,7 @@ def test_stages_and_values_that_are_not_finite(sqlite: str, fake_run: Any) -> No
     assert stored.history(1, "train/loss/total") == []
 
 
+@pytest.mark.slow
 def test_the_same_run_in_another_environment_is_another(sqlite: str, fake_run: Any) -> None:
     run = fake_run().finish()
     assert Tracker(run.run_dir, sqlite).sync().ok
@@ -281,6 +287,7 @@ def test_the_same_run_in_another_environment_is_another(sqlite: str, fake_run: A
     assert len(StoredRuns(sqlite, run).parents) == 2
 
 
+@pytest.mark.slow
 def test_a_lost_database_is_filled_again_and_a_deleted_run_is_not(sqlite: str, fake_run: Any) -> None:
     run = fake_run().finish()
     assert Tracker(run.run_dir, sqlite).sync().ok
@@ -300,6 +307,7 @@ def test_a_lost_database_is_filled_again_and_a_deleted_run_is_not(sqlite: str, f
     assert Tracker(run.run_dir, other).sync() == SyncResult(True, "nothing new")
 
 
+@pytest.mark.slow
 def test_an_unreachable_server_fails_fast(
     unreachable: str, sqlite: str, fake_run: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -313,6 +321,7 @@ def test_an_unreachable_server_fails_fast(
         assert Tracker(run, sqlite).sync().ok
 
 
+@pytest.mark.slow
 def test_a_server_that_accepts_and_never_answers(fake_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with socket.socket() as mute:
@@ -324,6 +333,7 @@ def test_a_server_that_accepts_and_never_answers(fake_run: Any, monkeypatch: pyt
     assert time.monotonic() - begin < 8
 
 
+@pytest.mark.slow
 def test_bad_uris_give_one_line(tmp_path: Path, fake_run: Any) -> None:
     run = fake_run().finish()
     (tmp_path / "text.db").write_text("this is no database" * 100)
@@ -342,6 +352,7 @@ def test_bad_uris_give_one_line(tmp_path: Path, fake_run: Any) -> None:
     assert "run.json: is not JSON" in Tracker(run.run_dir, "http://127.0.0.1:9").sync().detail
 
 
+@pytest.mark.slow
 def test_a_server_killed_in_the_middle_gets_the_rest_later(
     server: Server, tmp_path: Path, fake_run: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -382,6 +393,7 @@ def test_leaving_the_background_sends_the_rest_and_waits_no_longer_than_patience
     assert messages == ["tracking: sending takes more than 0.2 s; nothing is lost, 'aubench track sync' sends it later"]
 
 
+@pytest.mark.slow
 def test_many_processes_may_create_the_database_quietly(tmp_path: Path, fake_run: Any) -> None:
     runs = [fake_run(seed=seed).train(1, 2).run_dir for seed in range(2)]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DO_NOT"))}

@@ -53,6 +53,7 @@ def result_files(config: RunConfig, fold: int = 1) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["late_fusion", "amf"])
 def test_training_killed_in_every_way_ends_byte_identical(config_for, tmp_path, monkeypatch, method):
     uninterrupted = config_for(tmp_path / "whole", method=method)
@@ -90,6 +91,7 @@ def test_training_killed_in_every_way_ends_byte_identical(config_for, tmp_path, 
     assert histories[0] == histories[1] and len(histories[0]) == 3
 
 
+@pytest.mark.slow
 def test_kill_between_best_weights_and_state_changes_nothing(config_for, tmp_path, monkeypatch):
     uninterrupted = config_for(tmp_path / "whole")
     run(uninterrupted)

@@ -40,6 +40,7 @@ def states(study) -> list[str]:
     return [trial.state.name for trial in study.get_trials(deepcopy=False)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_a_study_has_its_trials_and_goes_on(search_for, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(trial_module, "run_jobs", here)
@@ -52,6 +53,7 @@ def test_a_study_has_its_trials_and_goes_on(search_for, tmp_path, monkeypatch, k
     assert set(again.best_params) == set(search.space.ranges)
 
 
+@pytest.mark.slow
 def test_suggestions_follow_the_seed_and_do_not_depend_on_interruptions(search_for, tmp_path, monkeypatch):
     monkeypatch.setattr(trial_module, "run_jobs", here)
     small = {"folds": (1,), "fixed": {"epochs": 1}}
@@ -63,6 +65,7 @@ def test_suggestions_follow_the_seed_and_do_not_depend_on_interruptions(search_f
     assert len({str(t.params) for t in [*uninterrupted.trials[1:], other.trials[1]]}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_a_search_begins_with_the_preset_so_its_best_is_no_worse(search_for, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(trial_module, "run_jobs", here)
@@ -96,6 +99,7 @@ def test_samplers_by_name_draw_from_every_kind_of_range(name):
     assert states(study) == ["COMPLETE"] * 8
 
 
+@pytest.mark.slow
 def test_a_bad_trial_is_pruned_and_counts(search_for, tmp_path, monkeypatch):
     monkeypatch.setattr(trial_module, "run_jobs", here)
     search = search_for(folds=(1, 2), pruner="median")
@@ -168,6 +172,7 @@ def test_the_python_entry_takes_a_sampler_of_ones_own(small_store, tmp_path, mon
     assert study.user_attrs["aubench"]["sampler"] == "RandomSampler"
 
 
+@pytest.mark.slow
 def test_a_study_in_mlflow_has_a_child_for_each_trial(search_for, tmp_path, monkeypatch):
     from mlflow import MlflowClient
 
@@ -187,6 +192,7 @@ def test_a_study_in_mlflow_has_a_child_for_each_trial(search_for, tmp_path, monk
     assert all({"f1", "frames", "validation/f1"} <= set(r.data.metrics) for r in runs if r not in parents)
 
 
+@pytest.mark.slow
 def test_a_study_that_mlflow_did_not_get_is_sent_later(search_for, tmp_path, monkeypatch, call):
     from mlflow import MlflowClient
 

@@ -67,6 +67,7 @@ def test_an_epoch_that_only_prepares_is_not_told(search_for, script):
     assert trial.reports == [(2, value)]
 
 
+@pytest.mark.slow
 def test_a_stopped_trial_goes_on_and_tells_the_same(search_for, script, monkeypatch):
     uninterrupted, interrupted = script(), script()
     value = attempt(search_for(name="whole"), uninterrupted).run()
@@ -100,6 +101,7 @@ def test_equal_recipes_share_their_folder_and_unequal_do_not(search_for):
     assert first.run_dir.is_relative_to(search.folder)
 
 
+@pytest.mark.slow
 def test_no_trial_reads_an_image_of_a_test_subject(search_for, script, monkeypatch):
     search = search_for()
     original, read = Store.read, []

@@ -93,6 +93,7 @@ def sound(study, trials: int) -> None:
     assert not {trial.state.name for trial in study.get_trials(deepcopy=False)} & {"RUNNING", "WAITING"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_two_workers_share_the_trials_and_one_is_killed(small_store, tmp_path, kind):
     words = ("--storage", address(kind, tmp_path), "--fold", "1")
@@ -106,6 +107,7 @@ def test_two_workers_share_the_trials_and_one_is_killed(small_store, tmp_path, k
     sound(study, 5)
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_by_the_same_command_and_its_recipe_is_run(small_store, tmp_path, monkeypatch):
     killed = start(small_store, tmp_path, 2)
     wait_for(killed, tmp_path, "runs/studies/two/trials/*/fold2/epochs.jsonl", 1)
