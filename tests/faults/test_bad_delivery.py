@@ -1,4 +1,4 @@
-"""A damaged delivery: one line that names the file, exit code 2, no store; mended, the same command finishes."""
+"""Damaged deliveries: one line that names the file, exit code 2, and no store, until the file is repaired."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ MESH = "Sequences(2D+3D)/F002/T1/0002.obj"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "damage", "place", "told"),
+    ("name", "damage", "position", "message"),
     [
         (LABELS, label_row(letter_in_column_13, 3), ":3:13: ", "'x' is not a whole number"),
         (LABELS, label_row(lambda row: f"0,{row}", 4), ":4: ", "the row has 101 columns, the header 100"),
@@ -61,21 +61,21 @@ MESH = "Sequences(2D+3D)/F002/T1/0002.obj"
     ],
     ids=["letter", "columns", "cut", "half a photo", "nan"],
 )
-def test_damaged_file_is_named_and_once_mended_the_same_command_finishes(
-    prepare, delivery, tmp_path, name, damage, place, told
+def test_damaged_file_is_named_and_after_its_repair_the_same_command_finishes(
+    prepare, delivery, tmp_path, name, damage, position, message
 ):
     path = delivery.root / name
-    shutil.copy(path, tmp_path / "whole")
+    shutil.copy(path, tmp_path / "intact")
     damage(path)
     answer = prepare()
     assert answer.code == 2, answer
     *before, last = answer.err.splitlines()
-    assert last.startswith(f"aubench: {path}{place}") and told in last, answer.err
+    assert last.startswith(f"aubench: {path}{position}") and message in last, answer.err
     assert not any(line.startswith("aubench: ") for line in before)
     assert "Traceback" not in answer.err
     assert not (tmp_path / "store").exists()
 
-    shutil.copy(tmp_path / "whole", path)
+    shutil.copy(tmp_path / "intact", path)
     answer = prepare()
     assert answer.code == 0, answer.err
     store = Store(tmp_path / "store")
