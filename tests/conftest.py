@@ -24,6 +24,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors on a busy machine: threads only wait for each other
 
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files that have the most slow tests, so that parallel workers finish at about the same time."""
     slow_tests = Counter(item.path for item in items if item.get_closest_marker("slow"))

@@ -103,6 +103,7 @@ def test_what_a_run_leaves_belongs_together(run):
         assert result["frames"]["test"] == len(predictions)
         assert not set(result["subjects"]["train"] + result["subjects"]["val"]) & test
         assert (folder / "record" / "counts.csv").is_file()
+        assert {path.name for path in (folder / "figures").iterdir()} == {"f1_per_au.png", "learning_curves.png"}
     assert seeds == {4, 5}
 
 
