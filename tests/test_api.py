@@ -124,6 +124,7 @@ def runs(tmp_path, make_record) -> Path:
     return tmp_path / "runs"
 
 
+@pytest.mark.slow
 def test_runs_are_loaded_with_the_documented_columns(runs):
     results = package.load_results(runs)
     frame = results.to_dataframe()
@@ -150,6 +151,7 @@ def test_loading_from_nowhere_raises(tmp_path):
         package.load_results(tmp_path)
 
 
+@pytest.mark.slow
 def test_results_are_loaded_and_compared_without_torch(runs):
     code = (
         "import sys\n"
@@ -173,6 +175,7 @@ def test_a_comparison_has_the_documented_columns(runs):
     assert [finding.path.parts[-3] for finding in results.skipped_runs] == ["cam"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_tables_of_commands_are_the_dataframes(call, runs, small_board, form):
     root = ("--root", small_board)

@@ -72,6 +72,7 @@ def histograms_of(make_record, seed):
     return make_record("amf", seed=seed, skill=1.2).histograms
 
 
+@pytest.mark.slow
 def test_markdown_says_seeds_and_intervals_apart(call, runs):
     done = call("compare", runs)
     assert done.code == 0, done.err
@@ -83,6 +84,7 @@ def test_markdown_says_seeds_and_intervals_apart(call, runs):
     assert low < float(cells[3]) < high and cells[5] == "3"
 
 
+@pytest.mark.slow
 def test_latex_and_a_file(call, runs, tmp_path):
     done = call("compare", runs, "--format", "latex", "--out", "table.tex")
     assert (done.code, done.out) == (0, "wrote table.tex\n")
@@ -194,6 +196,7 @@ def test_runs_that_are_not_comparable_are_refused_in_one_line(call, tmp_path, ma
     assert message in done.err
 
 
+@pytest.mark.slow
 def test_narrowed_modalities_may_be_compared(call, tmp_path, make_record):
     make_record("amf").write(tmp_path / "one")
     record = make_record("resnet_visual", modalities=(Modality.VISUAL,))
@@ -201,6 +204,7 @@ def test_narrowed_modalities_may_be_compared(call, tmp_path, make_record):
     assert call("compare", "one", "two").code == 0
 
 
+@pytest.mark.slow
 def test_a_single_method_and_unfinished_runs_are_refused(call, runs, tmp_path, make_record):
     make_record("early_fusion", folds=(1, 3)).write(tmp_path / "partial" / "record")
     for words, message in (

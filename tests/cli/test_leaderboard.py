@@ -67,6 +67,7 @@ def test_show_takes_the_protocol_either_way(leaderboard, small_board):
     assert "two protocols" in both.stderr
 
 
+@pytest.mark.slow
 def test_add_names_added_and_skipped_runs(leaderboard, tmp_path, make_record):
     for record in (make_record(seed=0), make_record(seed=1), make_record(seed=2, folds=(2,))):
         record.write(tmp_path / "runs" / record.relative_path / "record")

@@ -38,6 +38,7 @@ def test_unknown_command_and_option_are_one_line_and_exit_2(aubench):
         assert done.stderr.startswith("aubench: ")
 
 
+@pytest.mark.slow
 def test_protocols_are_listed_with_their_digests(aubench):
     from aubench.core.registry import builtin_protocols, find_protocol
 

@@ -64,6 +64,7 @@ def test_out_sets_path_and_format(call, run, small_store, tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["figure.svg"]
 
 
+@pytest.mark.slow
 def test_masks_and_frames_are_chosen(call, run, small_store):
     sizes = []
     for options in (("--mask", "0.5"), ("--mask", "0.5,0.9"), ("--mask", "0.5", "--frames", "2")):

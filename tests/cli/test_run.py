@@ -107,6 +107,7 @@ def test_what_a_run_leaves_belongs_together(run):
     assert seeds == {4, 5}
 
 
+@pytest.mark.slow
 def test_all_that_can_on_one_modality_with_the_last_epoch(run, monkeypatch):
     monkeypatch.setattr(registry, "builtin_methods", lambda: ["late_fusion", "resnet_thermal", "resnet_visual"])
     answer = run("all", "--modalities", "visual", "--selection", "last", "--fold", "1")

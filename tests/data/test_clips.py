@@ -67,6 +67,7 @@ def test_rows_left_out_cut_a_sequence_too():
     assert clips.cover_with_clips(data, rows, 2).tolist() == [[0, 1], [-2, 2], [5, 6], [9, -10]]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.integers(1, 3), max_size=30), min_size=1, max_size=4),
     st.integers(1, 8),

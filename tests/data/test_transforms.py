@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from aubench.core.landmarks import COUNT, MIRRORED
@@ -57,6 +58,7 @@ def test_no_frame_is_mirrored_where_the_recipe_says_so():
     assert (views[V][:, 0, 0, 1:] > views[V][:, 0, 0, :-1]).all()
 
 
+@pytest.mark.slow
 def test_points_stay_on_the_pixels_that_they_mark():
     count, side, size, crop = 60, 24, 12, 8
     rng = np.random.default_rng(4)

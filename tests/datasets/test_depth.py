@@ -83,6 +83,7 @@ def made(mesh: Mesh, square: np.ndarray = SQUARE) -> np.ndarray:
     return depth[..., 0]
 
 
+@pytest.mark.slow
 def test_the_peak_is_brightest_and_where_the_photo_has_it() -> None:
     depth = made(dome(nose=(20.0, 30.0)))
     row, column = np.unravel_index(depth.argmax(), depth.shape)

@@ -15,6 +15,7 @@ def first(delivery, options: ImageOptions = OPTIONS):
     return extract(find_recordings(delivery.root)[0], options)
 
 
+@pytest.mark.slow
 def test_photos_meshes_and_labels_come_together(delivery) -> None:
     sequence = first(delivery)
     assert sequence.images[Modality.VISUAL].shape == (5, 48, 48, 3)

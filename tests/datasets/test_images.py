@@ -79,6 +79,7 @@ def test_orientation_in_exif_does_not_turn_the_photo(file: Path) -> None:
     assert Photo.read(file).decode_rgb().shape == (60, 80, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shorter", "factor"), [(150, 1), (399, 1), (400, 2), (900, 4), (1040, 4), (1600, 8), (4000, 8)]
 )

@@ -69,6 +69,7 @@ def images(tmp_path):
     return tmp_path / "images"
 
 
+@pytest.mark.slow
 def test_one_file_adds_a_data_set_to_every_data_command(call, images, tmp_path, monkeypatch):
     monkeypatch.setenv(PLUGINS_VARIABLE, "")
     assert "folder" not in call("data", "prepare", "--help").out

@@ -46,6 +46,7 @@ def bytes_of(store: Path) -> dict[str, str]:
     return {str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.slow
 def test_a_delivery_becomes_a_store(prepared) -> None:
     report, _ = prepared
     store = Store(report.store)
@@ -125,6 +126,7 @@ def test_an_interrupted_command_resumes_to_the_same_bytes(prepared, damaged, tmp
     assert bytes_of(store) == bytes_of(prepared[0].store)
 
 
+@pytest.mark.slow
 def test_a_damaged_mesh_ends_it_and_resuming_needs_the_same_options(delivery, tmp_path: Path) -> None:
     (delivery.task("M009", "T2") / "004.obj").write_text("v nan 0 0\n")
     with pytest.raises(DataError, match=r"004\.obj:1: the line has something that is not a finite number"):
@@ -152,6 +154,7 @@ def test_label_files_are_read_before_the_first_photo(delivery, tmp_path: Path, m
     assert [path.name for path in tmp_path.iterdir()] == ["BP4D"]
 
 
+@pytest.mark.slow
 def test_without_any_mesh_there_is_no_depth(delivery, tmp_path: Path) -> None:
     for mesh in delivery.root.rglob("*.obj"):
         mesh.unlink()
@@ -178,6 +181,7 @@ def pointed(delivery, tmp_path: Path, points_49, write_points):
     return delivery.root, tmp_path / "2DFeatures"
 
 
+@pytest.mark.slow
 def test_a_store_keeps_the_delivered_points(pointed, tmp_path: Path) -> None:
     source, folder = pointed
     report = prepare_bp4d(source, tmp_path / "store", size=32, landmarks=folder, workers=1)
@@ -193,6 +197,7 @@ def test_a_store_keeps_the_delivered_points(pointed, tmp_path: Path) -> None:
     assert points[1:].min() > 0.1 and points[1:].max() < 0.9
 
 
+@pytest.mark.slow
 def test_a_changed_landmark_file_is_detected(pointed, tmp_path: Path) -> None:
     source, folder = pointed
     report = prepare_bp4d(source, tmp_path / "store", size=32, landmarks=folder, workers=1)
@@ -216,6 +221,7 @@ def test_an_absurd_size_is_refused(delivery, tmp_path: Path) -> None:
         prepare_bp4d(delivery.root, tmp_path / "store", size=0)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_reported_in_one_line(delivery, tmp_path: Path) -> None:
     def kill(done: int, total: int) -> None:
         for process in multiprocessing.active_children():

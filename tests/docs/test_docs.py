@@ -140,6 +140,7 @@ def record_folder(tmp_path, monkeypatch, make_record):
     return record
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "text"), QUICK_SNIPPETS, ids=[f"{p}-{i}" for i, (p, _) in enumerate(QUICK_SNIPPETS)])
 def test_snippet_runs(page, text, record_folder):
     exec(compile(text, page, "exec"), {"__name__": "snippet"})
@@ -166,6 +167,7 @@ def test_the_method_in_the_readme_keeps_the_contract(tmp_path):
     assert [result for result in results if not result.passed] == []
 
 
+@pytest.mark.slow
 def test_the_example_is_short_and_keeps_the_contract():
     from aubench.testing.check_method import CHECKS, check_method
 

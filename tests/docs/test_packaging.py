@@ -59,6 +59,7 @@ def test_results_need_no_extra(words):
     assert "synth_3fold" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("run", "--method", "late_fusion", "--protocol", "synth_3fold"), ("methods",)])
 def test_a_missing_extra_is_named_in_one_line(words):
     done = run_without_extras(*words)

@@ -49,6 +49,7 @@ def test_no_page_is_full_of_semicolons(page):
     assert text.count(";") <= 1 or semicolons_per_100(text) <= LIMIT
 
 
+@pytest.mark.slow
 def test_docstrings_name_their_subject():
     bad = {path.relative_to(ROOT).as_posix(): bad_docstrings(path.read_text()) for path in SOURCES}
     assert {name: lines for name, lines in bad.items() if lines} == {}

@@ -79,6 +79,7 @@ def test_branches_and_fusion_make_up_the_whole():
     assert compute.parts["fusion"].macs == scoring + votes
 
 
+@pytest.mark.slow
 def test_late_fusion_of_two_full_resnets():
     method = registry.find_method("late_fusion").method_class
     compute = flops.count_flops(method, Task((V, D), AUS, 224), method.Recipe())

@@ -69,6 +69,7 @@ def test_a_range_that_makes_no_sense(call, small_store, tmp_path, kind, low, hig
     refused(call(*TUNE, "--store", small_store, "--method", method), "search range of recipe key 'share'", parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("storage", "parts"),
     [

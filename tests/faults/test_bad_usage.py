@@ -31,6 +31,7 @@ def nothing_written() -> bool:
     return not Path("runs").exists() and not Path("leaderboard").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
@@ -181,6 +182,7 @@ FULL = """
 """
 
 
+@pytest.mark.slow
 def test_full_disk_while_a_store_is_written_leaves_no_half_file(tmp_path):
     """The system refuses every file past 40 kB, as a full disk would."""
     command = [sys.executable, "-c", textwrap.dedent(FULL), "data", "prepare", "synth", "--store", "s", "--size", "64"]

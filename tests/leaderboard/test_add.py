@@ -24,6 +24,7 @@ def _files(root):
     return sorted(path.relative_to(root).as_posix() for path in root.rglob("*"))
 
 
+@pytest.mark.slow
 def test_an_added_record_is_checked_and_has_the_right_path(run, tmp_path, make_record):
     root = tmp_path / "leaderboard"
     (target,) = add([run], root).paths
@@ -35,6 +36,7 @@ def test_an_added_record_is_checked_and_has_the_right_path(run, tmp_path, make_r
     assert _files(root) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
@@ -50,6 +52,7 @@ def test_a_wrong_record_leaves_no_files(run, tmp_path, edit, field, value, says)
     assert not (tmp_path / "leaderboard").exists()
 
 
+@pytest.mark.slow
 def test_another_record_of_a_run_is_rejected(run, tmp_path, edit):
     root = tmp_path / "leaderboard"
     add([run], root)
@@ -177,6 +180,7 @@ def test_one_wrong_record_of_a_folder_rejects_all(many, tmp_path, edit):
     assert not (tmp_path / "leaderboard").exists()
 
 
+@pytest.mark.slow
 def test_runs_named_twice_are_added_once(many, tmp_path):
     runs, (first, second, third) = many
     root = tmp_path / "leaderboard"

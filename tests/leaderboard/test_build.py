@@ -49,6 +49,7 @@ def test_rows_group_seeds_and_nothing_else(board):
     assert origins[0]["Records by seed"].count("record.json") == 2
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_counts(board, records):
     scores, per_au = _tables(build.pages(board)["synth_3fold.md"])[:2]
     runs = [record for record in records if record.info.method.name == "late_fusion"]
@@ -69,6 +70,7 @@ def test_numbers_are_those_of_the_counts(board, records):
     assert ours["Mean"] == row["F1"].split()[0]
 
 
+@pytest.mark.slow
 def test_ranks_are_those_of_the_paired_test(board, records):
     scores = _tables(build.pages(board)["synth_3fold.md"])[0]
     groups = [records[2:4], records[4:5], records[:2], records[5:6]]
@@ -114,6 +116,7 @@ def test_another_process_builds_the_same_bytes(board):
     assert other.stdout == repr(build.pages(board)) + "\n"
 
 
+@pytest.mark.slow
 def test_texts_of_a_record_cannot_become_markup(tmp_path, make_record):
     evil = make_record(recipe={"note": "a|b <script> **x** [y](z) é漢"})
     for record in (evil, make_record(recipe={"note": "plain"})):
@@ -125,6 +128,7 @@ def test_texts_of_a_record_cannot_become_markup(tmp_path, make_record):
     assert "漢" not in page
 
 
+@pytest.mark.slow
 def test_test_subjects_in_pretraining_are_marked(tmp_path, make_record):
     record = make_record()
     subject = record.info.folds[1].test[0]
@@ -158,6 +162,7 @@ def test_variants_differ_from_the_main_leaderboard(board):
         assert check(root) == []
 
 
+@pytest.mark.slow
 def test_pages_without_records_are_removed_and_manual_pages_stay(board):
     (board / "notes.md").write_text("# mine\n")
     (board / "gone_3fold.md").write_text((board / "synth_3fold.md").read_text())

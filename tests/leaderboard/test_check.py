@@ -25,6 +25,7 @@ def test_a_sound_leaderboard_has_no_findings(board):
     assert check(board) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
@@ -154,6 +155,7 @@ def test_a_duplicate_is_found(small_board, edit):
     assert f"run: is a duplicate of {folder}" in _messages(small_board)
 
 
+@pytest.mark.slow
 def test_labels_that_differ_between_runs_on_one_store_are_found(small_board, make_record):
     record = make_record("mine", seed=9)
     table, bins = record.counts.copy(), record.histograms.copy()
@@ -167,6 +169,7 @@ def test_labels_that_differ_between_runs_on_one_store_are_found(small_board, mak
     assert "labels differ from those of" in _messages(small_board)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "synth_3fold.md"])
 def test_a_stale_page_is_found(small_board, name):
     text = (small_board / name).read_text()

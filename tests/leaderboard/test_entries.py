@@ -34,6 +34,7 @@ def scores(page: str) -> list[list[str]]:
     return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
 
 
+@pytest.mark.slow
 def test_seeds_in_two_precisions_do_not_become_one_row(page, make_record):
     text = page(
         *(make_record("amf", seed=seed, skill=0.9) for seed in (0, 1)),
@@ -69,6 +70,7 @@ def test_the_same_seed_in_another_precision_is_no_duplicate(tmp_path, make_recor
     assert len(verify.check_duplicates([StoredRecord(tmp_path, first), StoredRecord(tmp_path, second)])) == 1
 
 
+@pytest.mark.slow
 def test_stores_with_other_crops_are_not_ranked_together(page, make_record):
     text = page(
         make_record("amf", skill=0.9), changed(make_record("cam", skill=0.6), dataset={"digest": "6" * 64, "frames": 9})
@@ -82,6 +84,7 @@ def test_a_single_store_is_not_named_in_the_heading(page, make_record):
     assert "## Epoch chosen on validation subjects\n" in page(make_record("amf"), make_record("cam"))
 
 
+@pytest.mark.slow
 def test_seeds_from_two_machines_name_both(page, make_record):
     text = page(
         make_record("amf", seed=0),

@@ -32,6 +32,7 @@ def test_all_numbers_follow_from_the_counts(root):
     assert [str(finding) for finding in check(root, extensions=EXTENSIONS)] == []
 
 
+@pytest.mark.slow
 def test_it_has_the_methods_that_the_readme_runs_with_three_seeds(infos):
     for protocol, methods in (
         ("synth_3fold", {*builtin_methods()} - {"resnet_thermal"}),

@@ -29,6 +29,7 @@ def _change(root, change) -> None:
     (root / "entries.json").write_text(json.dumps(content))
 
 
+@pytest.mark.slow
 def test_stored_and_computed_results_are_the_same(board):
     stored, text = show.load_entries(board), _text(board)
     (board / "entries.json").unlink()
@@ -78,6 +79,7 @@ def test_check_computes_the_results_again(small_board):
     assert [str(finding) for finding in check(small_board)] == [f"{small_board}/{STALE}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -94,6 +94,7 @@ def test_plugin_metrics_are_not_cached(small_board, cache, verifications, tmp_pa
     assert len(verifications) == 4 and not cache.exists()
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_results_of_one(board, cache, monkeypatch):
     results = []
     for cores in (1, 4):

@@ -114,6 +114,7 @@ def test_mlflow_has_keys_for_runs_and_folds(balanced_accuracy, fake_run):
         assert values["test_balanced_acc/AU12"] == summary.by_au("balanced_acc")["AU12"]
 
 
+@pytest.mark.slow
 def test_records_stay_valid_with_and_without_a_plugin(balanced_accuracy, small_board, call, monkeypatch):
     assert call("leaderboard", "build", "--root", small_board).code == 0
     assert call("leaderboard", "check", "--root", small_board).code == 0

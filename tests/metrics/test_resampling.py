@@ -34,6 +34,7 @@ def test_the_estimate_is_the_headline_f1(runs, make_record):
     assert result.contributions.sum(axis=0) == pytest.approx(result.estimate, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_parts_equal_a_loop_that_leaves_each_person_out(runs):
     result = resampling.subject_contributions(runs)
     estimate, expected = np.mean([_f1(run) for run in runs], axis=0), []

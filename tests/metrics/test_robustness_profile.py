@@ -174,6 +174,7 @@ def test_conditions_sort_in_the_order_of_a_suite():
     assert sorted(conditions[1::2] + conditions[::2], key=robustness_profile.condition_sort_key) == conditions
 
 
+@pytest.mark.slow
 def test_terms_over_different_subjects_are_not_added(noisy, make_record):
     with pytest.raises(RecordError, match="differ"):
         robustness_profile.weighted_sum(

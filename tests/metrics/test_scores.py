@@ -89,6 +89,7 @@ def test_pooled_f1_equals_scikit_learn_on_all_folds_together(seed):
     assert scores.summarize(*_tables(predictions)).value("f1_pooled") == pytest.approx(expected, abs=5.1e-7)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 199), st.booleans()), min_size=2, max_size=80))
 @settings(max_examples=100, deadline=None)
 def test_auc_and_average_precision_equal_scikit_learn_to_the_last_digits(frames):

@@ -123,6 +123,7 @@ def test_holm_equals_a_plain_loop():
         assert ((significance.holm(p) < 0.05) == rejected).all()
 
 
+@pytest.mark.slow
 def test_ranks_count_those_that_are_significantly_better(make_record):
     skills = (1.0, 1.005, 0.3, 2.0)
     methods = [subject_contributions([make_record(skill=skill).counts]) for skill in skills]
@@ -131,6 +132,7 @@ def test_ranks_count_those_that_are_significantly_better(make_record):
     assert significance.ranks_by_contributions(methods[:1]) == [1]
 
 
+@pytest.mark.slow
 def test_equals_stay_equal():
     """Five equally good methods get different ranks in at most 6 % of trials."""
     places = [(i, j) for i in range(5) for j in range(i)]

@@ -106,6 +106,7 @@ def test_95_percent_intervals_cover_the_truth_in_93_to_97_percent(trials):
         assert 0.93 <= np.mean(held) <= 0.97
 
 
+@pytest.mark.slow
 def test_false_alarms_of_the_paired_test_stay_under_6_percent(trials):
     simulation, results, truths = trials
     difference = [trial[2].contributions[:, -1] - truths[2] / len(trial[2].contributions) for trial in results]

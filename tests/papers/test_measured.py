@@ -57,6 +57,7 @@ def _measured(blocks):
     return {(line["Source"], line["Row"]): line for line in _lines(blocks) if line["Measured"] != "–"}
 
 
+@pytest.mark.slow
 def test_measured_stands_beside_reported_with_its_deviation(on_bp4d, tables):
     runs = [on_bp4d("late_fusion", seed=seed, skill=0.6, recipe={"cut_switch": 0.0}) for seed in (0, 1)]
     lines = _measured(measured.compare_with_reported("bp4d", 3, [_section(*runs)], tables))
@@ -101,12 +102,14 @@ def test_the_row_whose_settings_are_met_most_closely(on_bp4d, tables):
     }
 
 
+@pytest.mark.slow
 def test_only_like_modalities_are_compared(on_bp4d, tables):
     runs = [on_bp4d("amf", modalities=(D,)), on_bp4d("mft", modalities=(V,))]
     lines = _measured(measured.compare_with_reported("bp4d", 3, [_section(*runs)], tables))
     assert [(line["Row"], line["Modalities"]) for line in lines.values()] == [("MFT", "V")]
 
 
+@pytest.mark.slow
 def test_selections_stand_apart(on_bp4d, tables):
     first, second = on_bp4d("amf"), on_bp4d("amf", selection="oracle_test", skill=1.2)
     lines = _lines(measured.compare_with_reported("bp4d", 3, [_section(first), _section(second)], tables))

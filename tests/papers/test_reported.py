@@ -232,6 +232,7 @@ def test_strangers_in_the_folder_are_told(folder):
     ]
 
 
+@pytest.mark.slow
 def test_reading_needs_no_torch():
     script = "import sys; from aubench.papers import reported; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)

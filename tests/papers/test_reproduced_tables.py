@@ -65,6 +65,7 @@ def test_every_table_stands_as_printed_without_any_run(tables, form):
             assert all(text in line["Notes"].lower() for text in row.suspect.lower().split("; ") if text)
 
 
+@pytest.mark.slow
 def test_ours_stands_below_with_interval_and_deviation(tables, make_record):
     table = tables["amf_table_4"]
     records = tuple(of(make_record("late_fusion", seed=seed, skill=0.6), "bp4d") for seed in (0, 1))
@@ -118,6 +119,7 @@ def test_the_page_names_protocol_preset_seeds_store_and_runs(tables, make_record
     assert tex.count("\\\\") == 1 + 4 + 1 and r"\toprule" in tex
 
 
+@pytest.mark.slow
 def test_accuracy_has_its_spread(tables, make_record):
     table = tables["au_vmae_appendix_table_1"]
     records = tuple(make_record("au_vmae", seed=seed) for seed in (0, 1))
@@ -156,6 +158,7 @@ def test_records_that_do_not_belong_together_are_refused(tables, make_record):
         reproduced_tables.render(tables["amf_table_4"], [MeasuredResult((complete, partial)), NONE, NONE, NONE], "csv")
 
 
+@pytest.mark.slow
 def test_numbers_of_a_figure(make_record):
     record = make_record("mcm")
     (line,) = lines(reproduced_tables.render_points("A figure", [FigurePoint("half", "clean", (record,))], "csv"))

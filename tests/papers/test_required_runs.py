@@ -83,6 +83,7 @@ def test_a_record_without_the_required_conditions_or_weights_does_not(require, p
     assert not require(method="cam").is_published
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_only_for_exhibits_that_need_its_weights(require, publish, tmp_path):
     table, figure = require(), require(weights=True)
     publish(table, tmp_path / "records")

@@ -168,6 +168,7 @@ def test_the_estimate_follows_the_nearest_run(make_record):
     assert runtime_estimate.evaluation(plan, 5, [], "cpu", 1000) > 0
 
 
+@pytest.mark.slow
 def test_without_a_record_the_estimate_follows_operations():
     terms = on("synth_3fold")
     small, large = (
@@ -179,6 +180,7 @@ def test_without_a_record_the_estimate_follows_operations():
     )
 
 
+@pytest.mark.slow
 def test_records_that_cannot_be_read_are_passed_over(tmp_path, make_record):
     make_record("amf").write(tmp_path / "a")
     (tmp_path / "b").mkdir()

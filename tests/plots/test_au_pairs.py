@@ -24,6 +24,7 @@ def shares(labels):
     return present.T @ present / len(present)
 
 
+@pytest.mark.slow
 def test_statistics_are_of_labels_and_stored_predictions(open_run):
     actual = au_pairs.compute(open_run, 2)
     assert [kind.name for kind in actual] == ["labels,\ntraining", "labels,\ntest", "predictions,\ntest"]

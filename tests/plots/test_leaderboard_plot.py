@@ -31,6 +31,7 @@ def _drawn(section):
     return axes
 
 
+@pytest.mark.slow
 def test_bold_marks_the_best_of_a_column_and_not_the_first_row(board):
     section, *_ = ranked_tables(board, "synth_3fold")
     first, second = section.methods[:2]

@@ -60,6 +60,7 @@ def test_the_figure_shows_what_was_computed(actual):
     assert {"original", "25% masked", "75% masked"} <= {text.get_text() for text in figure.texts}
 
 
+@pytest.mark.slow
 def test_a_clip_is_shown_by_frames_of_it(make, tmp_path):
     source = (Path(__file__).parents[1] / "factories" / "clip_autoencoder.py").read_text()
     hook = """

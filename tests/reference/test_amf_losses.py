@@ -173,6 +173,7 @@ def test_guidance_trains_scoring_alone():
     assert bench.features[D].grad is None or not bench.features[D].grad.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guidance", ["align", "oppose"])
 def test_the_gradient_of_eq_10_is_that_of_loops_whose_target_is_held_still(guidance):
     bench = Bench((V, D), guidance=guidance)
@@ -239,6 +240,7 @@ def test_the_exponential_temperature_falls_within_each_epoch():
         assert amf.temperature(Progress(epoch, 10, 4999, 5000)) == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("voting", ["sampled", "expected", "argmax"])
 def test_predictions_agree_with_loops(voting):
     bench = Bench((V, D, T), voting=voting)
@@ -267,6 +269,7 @@ def test_many_fixed_votes_come_near_to_fresh_draws():
     torch.testing.assert_close(fixed, bench.amf.fuse(bench.features), atol=0.02, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("voting", ["sampled", "expected", "argmax"])
 def test_picks_are_counted_by_a_loop(voting):
     bench, names = Bench((V, D, T), voting=voting), (V, D, T)

@@ -54,6 +54,7 @@ def test_weights_from_a_file_see_imagenet_statistics(weights):
         torch.testing.assert_close(encoder(images), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_early_and_late_fusion_widen_their_first_layers(weights):
     network, path = weights
     rgb = network.conv1.weight

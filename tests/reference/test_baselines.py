@@ -111,6 +111,7 @@ def test_early_fusion_agrees_with_loops(modalities):
         np.testing.assert_allclose(actual[n], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut_switch", [0.0, 0.5])
 @pytest.mark.parametrize("modalities", SETS)
 def test_late_fusion_agrees_with_loops(modalities, cut_switch):

@@ -85,6 +85,7 @@ def test_who_is_sure_and_wrong_still_learns(name):
         torch.testing.assert_close(gradient, exact[key], rtol=0.1, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_probabilities_are_those_of_float32(name):
     method = build(name).eval()

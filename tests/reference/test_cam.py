@@ -65,6 +65,7 @@ def build(modalities, **changes):
     ).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate", KINDS)
 @pytest.mark.parametrize("per_stream", [False, True])
 @pytest.mark.parametrize("modalities", [(V, D), (V, D, T)])

@@ -239,6 +239,7 @@ def test_drop_path_is_for_finetuning_alone():
 IMAGES = ("mixed", "conv", "visual", "depth")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [(a, b) for a in IMAGES for b in IMAGES])
 def test_every_row_of_the_ablation_trains_all_that_it_has(before, after):
     method = build(pretrain_inputs=before, inputs=after).train()

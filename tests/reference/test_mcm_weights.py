@@ -77,6 +77,7 @@ def full_size():
         return MCM(Task((V, D), AUS, 224), MCM.Recipe.from_preset("paper", {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", mae.REPOSITORIES)
 def test_the_papers_encoder_has_the_names_and_shapes_of_the_hub(full_size, name):
     architecture = mae.REPOSITORIES[name].removeprefix("timm/").split(".")[0]
@@ -88,6 +89,7 @@ def test_the_papers_encoder_has_the_names_and_shapes_of_the_hub(full_size, name)
     }
 
 
+@pytest.mark.slow
 def test_the_papers_recipe_costs_what_vit_b_16_costs():
     actual = flops.count_flops(MCM, Task((V, D), AUS, 224), MCM.Recipe.from_preset("paper", {}))
     assert actual.total.flops == pytest.approx(2 * 17.56e9, rel=0.005)

@@ -171,6 +171,7 @@ class Bench:
         return [1 / (1 + math.exp(-x)) for x in logits]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modalities", SETS)
 def test_all_tokens_are_asked_by_their_sum_or_by_one_modality(modalities):
     for query in ("sum", *modalities):
@@ -190,6 +191,7 @@ def mean_cross_entropy(probabilities, labels):
     return sum(terms) / len(terms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modalities", SETS)
 @pytest.mark.parametrize("weight", [1.0, 0.3])
 def test_the_loss_is_the_fused_one_and_each_modality_s_own(modalities, weight):

@@ -46,6 +46,7 @@ def test_committed_records_of_schema_1_are_written_byte_for_byte(tmp_path):
             assert (tmp_path / name).read_bytes() == (path.parent / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_schema_2_names_the_tables_by_their_digest_and_stores_no_scores(tmp_path, make_record):
     make_record(recipe={"epochs": 3}).write(tmp_path)
     fields = json.loads((tmp_path / record.FILE).read_text())
@@ -164,6 +165,7 @@ def test_a_missing_field_is_named(make_record):
         RecordInfo.from_fields(fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_version": 1, "schema_version": 1}', "[" * 10_000, "\xff"])
 def test_malformed_json_is_reported_in_one_line(tmp_path, make_record, content):
     make_record().write(tmp_path)

@@ -137,6 +137,7 @@ def test_points_lie_where_they_lay_in_the_photo_also_in_a_mirror(config_for, mon
     assert all(json.loads(line)["loss"]["landmarks"] > 0 for line in epochs)
 
 
+@pytest.mark.slow
 def test_nobody_reads_points_of_frames_that_are_not_trained_on(config_for, monkeypatch) -> None:
     read = Store.landmarks
 
@@ -148,6 +149,7 @@ def test_nobody_reads_points_of_frames_that_are_not_trained_on(config_for, monke
     assert trained_on(config_for("temt_net"), monkeypatch)
 
 
+@pytest.mark.slow
 def test_a_method_that_does_not_want_points_gets_none(config_for, monkeypatch) -> None:
     monkeypatch.setattr(Store, "landmarks", lambda *_: pytest.fail("points were read"))
     config = config_for("resnet_visual")

@@ -121,6 +121,7 @@ def test_pretraining_never_reads_a_test_subjects_image(config_for, small_store, 
         run(config_for(tmp_path, everyone=True))
 
 
+@pytest.mark.slow
 def test_what_everyone_was_seen_for_is_told_in_the_record(config_for, tmp_path):
     config = config_for(tmp_path, everyone=True)
     (entry,) = recorded(config).pretraining
@@ -170,6 +171,7 @@ def test_shared_and_own_pretraining_give_the_same_bytes(config_for, tmp_path):
     assert result_files(alone) == result_files(sharing)
 
 
+@pytest.mark.slow
 def test_without_pretraining_epochs_there_is_none(config_for, tmp_path):
     config = config_for(tmp_path, pretrain_epochs=0)
     assert recorded(config).pretraining == ()

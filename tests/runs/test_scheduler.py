@@ -109,6 +109,7 @@ def test_an_error_while_a_fold_is_told_of_stops_its_run_alone(configs):
     assert done == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_fold_may_open_the_files_of_a_large_store_where_the_shell_allows_few(configs):
     limits = []
     old = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -376,6 +376,7 @@ def test_a_server_killed_in_the_middle_gets_the_rest_later(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_leaving_the_background_sends_the_rest_and_waits_no_longer_than_patience(
     sqlite: str, fake_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ def test_kill_between_best_weights_and_state_changes_nothing(config_for, tmp_pat
     assert result_files(interrupted) == result_files(uninterrupted)
 
 
+@pytest.mark.slow
 def test_kill_between_state_and_best_weights_changes_nothing(config_for, tmp_path, monkeypatch):
     uninterrupted, interrupted = config_for(tmp_path / "whole"), config_for(tmp_path / "broken")
     monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.5, 0.4, 0.3))
@@ -127,6 +128,7 @@ def test_kill_between_state_and_best_weights_changes_nothing(config_for, tmp_pat
     assert not (interrupted.fold_dir(1) / CANDIDATE_WEIGHTS).exists()
 
 
+@pytest.mark.slow
 def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(config_for, tmp_path, monkeypatch):
     """On a GPU an epoch that is made again may score a little less than before the kill."""
 
@@ -150,6 +152,7 @@ def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(config_fo
     assert result_files(interrupted) == result_files(uninterrupted)
 
 
+@pytest.mark.slow
 def test_finished_fold_costs_nothing(config):
     assert [type(e) for e in run(config)] == [EpochFinished, EpochFinished, EpochFinished, FoldFinished]
     assert run(config) == [FoldFinished(None, 0)]
@@ -173,6 +176,7 @@ def test_checkpoint_of_another_fold_is_refused(config, monkeypatch):
     assert not (other / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_training_stops_when_patience_ends_and_keeps_the_best(config_for, tmp_path, monkeypatch):
     monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.2, 0.5, 0.4, 0.4, 0.9))
     config = config_for(tmp_path, epochs=9, patience=2)
@@ -181,6 +185,7 @@ def test_training_stops_when_patience_ends_and_keeps_the_best(config_for, tmp_pa
     assert (result["epochs"], result["best_epoch"]) == (4, 2)
 
 
+@pytest.mark.slow
 def test_mtut_is_never_scored_by_networks_that_were_not_aligned(config_for, tmp_path, monkeypatch):
     monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.9, 0.8, 0.2, 0.3))
     config = config_for(tmp_path, method="mtut", epochs=4, warm_up=0.5, patience=1)
@@ -198,6 +203,7 @@ def test_last_trains_on_all_training_subjects_and_validates_on_nobody(config_for
     assert all(e.validation is None for e in events if isinstance(e, EpochFinished))
 
 
+@pytest.mark.slow
 def test_training_never_reads_an_image_of_a_test_subject(config_for, tmp_path, monkeypatch):
     config = config_for(tmp_path)
     test = config.protocol.test_subjects(1)

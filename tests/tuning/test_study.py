@@ -116,6 +116,7 @@ def test_a_bad_trial_is_pruned_and_counts(search_for, tmp_path, monkeypatch):
     assert results[1]["f1"] is None and results[1]["cost"]["frames"] == results[0]["cost"]["frames"] / 2
 
 
+@pytest.mark.slow
 def test_a_whole_study_ends_where_no_test_image_can_be_read(
     search_for, store_without_test_images, tmp_path, monkeypatch
 ):
@@ -148,6 +149,7 @@ def test_an_interrupted_trial_is_queued_again_with_its_values(search_for, tmp_pa
     assert study.trials[0].params == study.trials[1].params and study.trials[1].user_attrs["retry_of"] == 0
 
 
+@pytest.mark.slow
 def test_the_python_entry_takes_a_sampler_of_ones_own(small_store, tmp_path, monkeypatch):
     monkeypatch.setattr(trial_module, "run_jobs", here)
     results = aubench.tune(

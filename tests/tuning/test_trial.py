@@ -37,6 +37,7 @@ def attempt(search, trial):
     return TrialRunner(search, search.trial_config(search.space.draw(trial)), trial, CPU)
 
 
+@pytest.mark.slow
 def test_value_is_the_mean_of_the_folds_and_every_epoch_is_told(search_for, script):
     search, trial = search_for(), script()
     runner = attempt(search, trial)
@@ -61,6 +62,7 @@ def test_pruning_ends_a_trial_between_epochs_and_between_folds(search_for, scrip
         assert not list(runner.config.run_dir.rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_an_epoch_that_only_prepares_is_not_told(search_for, script):
     trial = script()
     value = attempt(search_for(method="mtut", folds=(1,), fixed={"warm_up": 0.5}), trial).run()
@@ -119,6 +121,7 @@ def test_no_trial_reads_an_image_of_a_test_subject(search_for, script, monkeypat
     assert read
 
 
+@pytest.mark.slow
 def test_a_trial_ends_where_no_test_image_can_be_read_and_a_run_does_not(search_for, script, store_without_test_images):
     store = StoreRef.from_store(Store(store_without_test_images))
     search = search_for(folds=(1,), store=store)
@@ -160,6 +163,7 @@ def test_pretraining_on_everyone_is_refused(search_for):
         search_for("mcm", fixed={"image_size": 28, "pretrain_scope": "all"})
 
 
+@pytest.mark.slow
 def test_trials_share_their_pretrained_weights(search_for, script):
     small = {"image_size": 28, "pretrain_epochs": 1, "pretrain_frames_per_epoch": 64, "warmup_epochs": 0}
     search = search_for("mcm", fixed=small | {"epochs": 1}, folds=(1,), searched=["learning_rate"])

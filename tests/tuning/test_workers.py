@@ -26,6 +26,7 @@ def address(kind: str, folder: Path) -> str:
     return f"journal:{folder / 'journal'}" if kind == "journal" else f"sqlite:///{folder / 'studies.db'}"
 
 
+@pytest.mark.slow
 def test_a_trial_without_signs_of_life_is_lost_after_a_while(tmp_path, monkeypatch):
     monkeypatch.setattr(worker_module, "STALE_SECONDS", 0.2)
     study = optuna.create_study(storage=open_storage(address("sqlite", tmp_path)))
