@@ -14,7 +14,6 @@ _PACKAGES = (
     "torch",
     "torchvision",
     "timm",
-    "torchmetrics",
     "lightning-fabric",
     "scikit-learn",
     "pandas",
