@@ -59,7 +59,7 @@ def read_table(
     for number, line in enumerate(lines[1:], 2):
         if not line_pattern.fullmatch(line):
             raise RecordError(_describe_mismatch(line, patterns), where=f"{path}:{number}")
-    table = _parse([line.split(",") for line in lines[1:]], list(patterns), numbers)
+    table = _parse(lines[1:], list(patterns), numbers)
     keys = zip(*(table[name].tolist() for name in key), strict=True)
     if any(first >= second for first, second in pairwise(keys)):
         sort_table(table, key, where=path)
@@ -67,14 +67,15 @@ def read_table(
     return table
 
 
-def _parse(rows: list[list[str]], columns: list[str], numbers: Sequence[str]) -> pd.DataFrame:
-    """Convert valid cells; for tables of many columns faster than ``pandas.read_csv``."""
-    at = [i for i, name in enumerate(columns) if name in numbers]
-    cells = np.array([[int(row[i]) for i in at] for row in rows], np.int64).reshape(len(rows), len(at))
-    table = pd.DataFrame(cells, columns=[columns[i] for i in at])
-    for i, name in enumerate(columns):
-        if name not in numbers:
-            table.insert(i, name, pd.Series([row[i] for row in rows], dtype="str"))
+def _parse(lines: Sequence[str], columns: list[str], numbers: Sequence[str]) -> pd.DataFrame:
+    """Convert valid lines. The columns after the last text column are parsed together."""
+    head = 1 + max(i for i, name in enumerate(columns) if name not in numbers)
+    rows = [line.split(",", head) for line in lines]
+    cells = np.fromstring(",".join(row[head] for row in rows), np.int64, sep=",")
+    table = pd.DataFrame(cells.reshape(len(rows), len(columns) - head), columns=columns[head:])
+    for i, name in enumerate(columns[:head]):
+        values = pd.Series([row[i] for row in rows], dtype="str")
+        table.insert(i, name, values.astype("int64") if name in numbers else values)
     return table
 
 
