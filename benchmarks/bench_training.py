@@ -15,7 +15,7 @@ from aubench.core.task import Modality
 from aubench.data.splits import FoldSplit, ProtocolDataset
 from aubench.data.store import Store
 from aubench.datasets.synth.synth_dataset import SynthSettings, generate
-from aubench.runs.config import RunConfig, StoreRef
+from aubench.runs.config import RunConfig, RunOptions, StoreRef
 from aubench.runs.fold import train_fold
 from aubench.training.state import EpochFinished
 
@@ -32,22 +32,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def configure(store: Store, epochs: int, runs: Path) -> RunConfig:
-    return RunConfig.create(
-        "late_fusion",
-        find_protocol("synth_3fold"),
-        preset="tiny",
-        overrides={
-            "epochs": epochs,
-            "frames_per_epoch": FRAMES,
-            "learning_rate": 1e-3,
-            "learning_rate_schedule": "constant",
-        },
-        seed=0,
-        selection="last",
-        precision="32-true",
-        store=StoreRef.from_store(store),
-        runs=runs,
-    )
+    recipe = {
+        "epochs": epochs,
+        "frames_per_epoch": FRAMES,
+        "learning_rate": 1e-3,
+        "learning_rate_schedule": "constant",
+    }
+    options = RunOptions("tiny", recipe, selection="last", runs=runs)
+    return RunConfig.create("late_fusion", find_protocol("synth_3fold"), StoreRef.from_store(store), options)
 
 
 class BareLoop:

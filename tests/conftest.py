@@ -18,7 +18,7 @@ import aubench as package  # noqa: F401  puts the torchvision guard in place bef
 pytest_plugins = ["factories.records", "factories.boards", "factories.bp4d", "factories.runs"]
 
 if TYPE_CHECKING:
-    from aubench.runs.config import RunConfig, Selection
+    from aubench.runs.config import RunConfig
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -50,7 +50,7 @@ def decide(small_store: Path) -> Callable[..., RunConfig]:
     """Decide a run on a small store, with the preset ``tiny``; takes recipe changes by name."""
     from aubench.core.registry import find_protocol
     from aubench.data.store import Store
-    from aubench.runs.config import RunConfig, StoreRef
+    from aubench.runs.config import RunConfig, RunOptions, StoreRef
 
     def made(
         runs: Path,
@@ -59,20 +59,13 @@ def decide(small_store: Path) -> Callable[..., RunConfig]:
         protocol: str = "synth_3fold",
         modalities: Sequence[str] | None = None,
         seed: int = 5,
-        selection: Selection = "inner_val",
+        selection: str = "inner_val",
         store: Path = small_store,
         **changes: object,
     ) -> RunConfig:
+        options = RunOptions("tiny", changes, selection, runs=runs)
         return RunConfig.create(
-            method,
-            find_protocol(protocol, modalities),
-            preset="tiny",
-            overrides=changes,
-            seed=seed,
-            selection=selection,
-            precision="32-true",
-            store=StoreRef.from_store(Store(store)),
-            runs=runs,
+            method, find_protocol(protocol, modalities), StoreRef.from_store(Store(store)), options, seed
         )
 
     return made

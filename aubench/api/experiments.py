@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 from aubench._util.progress import count_progress, print_line
 from aubench.api import execution
 from aubench.api.formats import check_form, frame_text
-from aubench.api.planning import Names, check_seeds, plan_runs, plan_tuned_runs, split_names
+from aubench.api.planning import (
+    Names,
+    Numbers,
+    Seeds,
+    check_seeds,
+    find_narrowed,
+    parse_numbers,
+    plan_runs,
+    plan_tuned_runs,
+    split_names,
+)
 from aubench.api.results_view import Results, RobustnessResults
 
 if TYPE_CHECKING:
@@ -22,7 +32,7 @@ def run(
     method: Names | None = None,
     protocol: str | None = None,
     *,
-    seeds: int | Sequence[int] = 0,
+    seeds: Seeds = 0,
     fold: int | str | None = None,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -38,27 +48,27 @@ def run(
     storage: str | None = None,
     report: Callable[[Results], None] = lambda results: None,
 ) -> Results:
-    """Train and score methods on every fold, as ``aubench run`` does.
+    """Train and score methods on every fold.
 
-    Repeat the call to resume an interrupted run. Finished folds are skipped.
+    Repeat to resume an interrupted run. Finished folds are skipped.
 
     Args:
-        method: Names or ``.py`` files, or ``all`` for every method that supports the protocol.
+        method: Comma-separated names or ``.py`` files, or ``all`` that support the protocol.
         protocol: Name of a protocol, or a ``.toml`` file.
-        seeds: Seeds, one run each.
-        fold: Number or alias of the only fold to run; all folds if None.
-        preset: Name of the recipe preset; the protocol's if None.
+        seeds: One seed, or several separated by commas.
+        fold: Only this fold, by number or alias.
+        preset: Recipe preset [default: the protocol's].
         overrides: Recipe values that differ from the preset.
         pretrained: Initial weights: ``imagenet``, ``mae``, ``videomae``, ``none`` or a ``.safetensors`` file.
-        selection: Rule that selects the scored epoch: ``inner_val``, ``last`` or ``oracle_test`` (leaks).
-        modalities: Modalities to narrow the protocol to.
-        store: Folder of the data set's store; the default one if None.
+        selection: Selection of the epoch: ``inner_val``, ``last`` or ``oracle_test`` (leaks).
+        modalities: Modalities to narrow the protocol to, e.g. ``visual,depth``.
+        store: Store of the data set.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``32-true`` or ``bf16-mixed``.
         runs: Folder of all runs.
-        track: Whether to send the runs to MLflow.
-        from_study: Name of a study whose best recipe is run. It sets method, protocol and recipe.
-        storage: Storage of the study.
+        track: Send new results to MLflow.
+        from_study: Study whose best recipe is run, with its method and protocol.
+        storage: Storage of that study.
         report: Function that receives the results of the finished folds, also if a fold fails.
 
     Returns:
@@ -67,39 +77,29 @@ def run(
     Raises:
         AubenchError: An argument is invalid or a fold failed.
     """
-    from aubench.core import registry
     from aubench.core.errors import UsageError
     from aubench.runs import devices, scheduler
+    from aubench.runs.config import RunOptions
     from aubench.runs.record_builder import finished_folds
 
-    seeds = check_seeds(seeds)
+    seeds, values = check_seeds(seeds), dict(overrides or {})
+    values |= {} if pretrained is None else {"weights": pretrained}
+    options = RunOptions(preset, values, selection, precision, Path(runs))
     if from_study is not None:
-        fixed = (method, protocol, fold, preset, overrides or None, pretrained, modalities)
-        if any(value is not None for value in fixed) or (selection, precision) != ("inner_val", "32-true"):
+        is_given = any(value is not None for value in (method, protocol, fold, modalities))
+        if is_given or options != RunOptions(runs=options.runs):
             raise UsageError("sets method, protocol and recipe", where="--from-study", hint="omit these options")
         scheduler.preload_workers()
-        configs = plan_tuned_runs(from_study, storage, seeds, store, runs)
-        folds = list(range(1, len(configs[0].protocol.folds) + 1))
+        configs = plan_tuned_runs(from_study, storage, seeds, store, options.runs)
+        folds = configs[0].protocol.fold_numbers()
     elif method is None or protocol is None:
         missing = "--method" if method is None else "--protocol"
         raise UsageError("is missing", where=missing, hint="give --method and --protocol, or --from-study")
     else:
-        narrowed = registry.find_protocol(protocol, None if modalities is None else split_names(modalities))
-        folds = list(range(1, len(narrowed.folds) + 1)) if fold is None else [narrowed.fold_number(str(fold))]
-        values = dict(overrides or {}) | ({} if pretrained is None else {"weights": pretrained})
+        narrowed = find_narrowed(protocol, modalities)
+        folds = narrowed.fold_numbers(fold)
         scheduler.preload_workers()
-        configs = plan_runs(
-            method,
-            narrowed,
-            seeds=seeds,
-            preset=preset,
-            overrides=values,
-            selection=selection,
-            precision=precision,
-            store=store,
-            runs=runs,
-            say=print_line,
-        )
+        configs = plan_runs(method, narrowed, options, seeds, store)
     for config in configs:
         if set(folds) <= set(finished_folds(config)):
             print_line(f"{config.entry.name}, seed {config.seed}: finished already, see {config.run_dir}")
@@ -114,7 +114,7 @@ def run(
 def evaluate_robustness(
     *,
     suite: str = "amf",
-    noise: Sequence[float] | None = None,
+    noise: Numbers | None = None,
     method: Names | None = None,
     protocol: Names | None = None,
     run: Sequence[str | Path] = (),
@@ -126,23 +126,26 @@ def evaluate_robustness(
     track: bool = False,
     report: Callable[[RobustnessResults], None] = lambda results: None,
 ) -> RobustnessResults:
-    """Test finished runs under corrupted or missing inputs, as ``aubench robustness`` does.
+    """Test finished runs under noise and missing modalities.
 
-    Conditions that a run was evaluated under before are not evaluated again. Tables and figures are written to ``out``.
+    Conditions that were evaluated before are not evaluated again.
 
     Args:
         suite: ``amf``, ``every_subset``, ``mask``, or a ``.toml`` file of conditions.
-        noise: Standard deviations that replace those of the suite.
-        method: Names of the only methods to test.
-        protocol: Names of the only protocols to test.
-        run: Folders or ids of the only runs to test.
+        noise: Comma-separated standard deviations instead of the suite's.
+        method: Only these methods, separated by commas.
+        protocol: Only these protocols, separated by commas.
+        run: Only this run, by folder or id; repeatable.
         runs: Folder of all runs.
-        store: Folder of the data set's store; the default one if None.
+        store: Store of the data set.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        out: Folder of tables and figures; ``robustness/<protocol>`` if None.
-        form: Format of the tables: ``markdown``, ``latex``, ``csv`` or ``json``.
-        track: Whether to send new results to MLflow.
+        out: Folder of the files [default: robustness/<protocol>].
+        form: ``markdown`` (``md``), ``latex``, ``csv`` or ``json``.
+        track: Send new results to MLflow.
         report: Function that receives the results of completely evaluated runs, also if a fold fails.
+
+    Returns:
+        Tables and figures, which are also written to ``out``.
 
     Raises:
         AubenchError: An argument is invalid, no run is finished, or a fold failed.
@@ -154,7 +157,8 @@ def evaluate_robustness(
     form = check_form(form)
     chosen = find_suite(suite)
     if noise is not None:
-        chosen = chosen.with_noise(tuple(noise))
+        sigmas = parse_numbers(noise, "--noise", "standard deviations", "e.g. 0.1,0.2,0.5,0.8")
+        chosen = chosen.with_noise(tuple(sigmas))
     run_dirs = _select_runs(Path(runs), run, method, protocol)
     scheduler.preload_workers()
     configs = _load_runs(run_dirs, store)

@@ -1,4 +1,4 @@
-"""Formats of tables."""
+"""Formats of printed tables."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMATS = {"markdown": "md", "latex": "tex", "csv": "csv", "json": "json"}
-"""Formats of tables, with the suffixes of their files."""
 
-
-def check_form(form: str, known: Collection[str] = FORMATS) -> str:
+def check_form(form: str, known: Collection[str] | None = None) -> str:
     """Return the canonical name of a format; ``md`` is ``markdown``.
+
+    Args:
+        form: Name of a format.
+        known: Allowed formats; those of files and ``json`` if None.
 
     Raises:
         UsageError: The format is not known.
     """
     from aubench.core.errors import UsageError, suggest
+    from aubench.leaderboard.render import FORMATS
 
+    known = (*FORMATS, "json") if known is None else known
     name = "markdown" if form == "md" else form
     if name not in known:
         raise UsageError(f"no format '{form}'", where="--format", hint=suggest(form, known))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aubench._util.progress import print_line
 from aubench.api import execution
 from aubench.api.formats import check_form
-from aubench.api.planning import Names, check_seeds, open_dataset, split_names
+from aubench.api.planning import Names, Seeds, check_seeds, open_dataset, split_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ class ReproductionResults:
 def list_exhibits(
     *,
     protocol: str = "synth_3fold",
-    seeds: int | Sequence[int] = 0,
+    seeds: Seeds = 0,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     runs: str | Path = "runs",
@@ -68,13 +68,13 @@ def list_exhibits(
     """List the tables and figures of papers, without training anything.
 
     Args:
-        protocol: Name of a protocol, or a ``.toml`` file.
-        seeds: Seeds, one run each.
-        preset: Name of the recipe preset; the protocol's if None.
-        overrides: Recipe values of every run that differ from the preset.
+        protocol: As in :func:`reproduce`, like the other arguments.
+        seeds: Seeds of each run.
+        preset: Recipe preset.
+        overrides: Recipe values.
         runs: Folder of all runs.
-        root: Folder of the leaderboard, with the reported tables.
-        store: Folder of the data set's store; the default one if None.
+        root: Folder of the leaderboard.
+        store: Store of the data set.
 
     Returns:
         Columns ``name``, ``content``, ``methods``, ``runs`` (number needed), ``local`` (number finished in ``runs``)
@@ -84,11 +84,16 @@ def list_exhibits(
         AubenchError: An argument is invalid.
     """
     from aubench.core import registry
+    from aubench.data.store import default_root
     from aubench.papers import exhibits, reproduction
+    from aubench.runs.config import StoreRef
 
     known, requested = exhibits.find_exhibits(Path(root)), registry.find_protocol(protocol)
-    store_ref, _ = _store(requested.dataset, store, create=False)
-    config = _config(requested, seeds, preset, overrides, runs, Path(root), store_ref)
+    folder = default_root() / requested.dataset if store is None else Path(store)
+    reference = StoreRef(folder, requested.dataset, "", "")
+    if (folder / "store.json").exists():
+        reference = StoreRef.from_store(open_dataset(requested.dataset, store))
+    config = _config(requested, reference, seeds, preset, overrides, runs, root)
     titles = {name: exhibit.title for name, exhibit in known.items()}
     return reproduction.exhibit_table(titles, exhibits.resolve_all(known, config))
 
@@ -97,7 +102,7 @@ def reproduce(
     names: Names = "all",
     *,
     protocol: str = "synth_3fold",
-    seeds: int | Sequence[int] = 0,
+    seeds: Seeds = 0,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     form: str = "markdown",
@@ -108,42 +113,42 @@ def reproduce(
     device: str = "auto",
     track: bool = False,
 ) -> ReproductionResults:
-    """Reproduce tables and figures of papers, as ``aubench reproduce`` does.
+    """Reproduce tables and figures of papers.
 
-    Missing runs are trained first; runs in ``runs`` and on the leaderboard are reused. Tables and figures are written
-    to ``out``.
+    Trains the missing runs, then writes measured beside reported numbers.
 
     Args:
-        names: Names of tables and figures, or ``all``.
+        names: Tables and figures, or ``all``.
         protocol: Name of a protocol, or a ``.toml`` file.
-        seeds: Seeds, one run each.
-        preset: Name of the recipe preset; the protocol's if None.
+        seeds: One seed, or several separated by commas.
+        preset: Recipe preset [default: the protocol's].
         overrides: Recipe values of every run that differ from the preset.
-        form: Format of the tables: ``markdown``, ``latex`` or ``csv``.
-        out: Folder of tables and figures; ``reproduced/<protocol>`` if None.
+        form: Tables: ``markdown`` (``md``), ``latex`` or ``csv``.
+        out: Folder of the files [default: reproduced/<protocol>].
         runs: Folder of all runs.
-        root: Folder of the leaderboard, with the reported tables.
-        store: Folder of the data set's store; the default one if None.
+        root: Folder of the leaderboard.
+        store: Store of the data set.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        track: Whether to send new runs to MLflow.
+        track: Send new results to MLflow.
 
     Raises:
         AubenchError: An argument is invalid or a fold failed.
     """
     from aubench.core import registry
-    from aubench.leaderboard.robustness_tables import FORMATS
+    from aubench.leaderboard.render import FORMATS
     from aubench.papers import exhibits
     from aubench.papers.reproduction import PendingRuns
     from aubench.runs import devices, scheduler
+    from aubench.runs.config import StoreRef
 
     form = check_form(form, FORMATS)
     selected = exhibits.find_exhibits(Path(root), None if names == "all" else split_names(names))
     requested = registry.find_protocol(protocol)
-    store_ref, frames = _store(requested.dataset, store, create=True)
-    config = _config(requested, seeds, preset, overrides, runs, Path(root), store_ref)
+    opened = open_dataset(requested.dataset, store)
+    config = _config(requested, StoreRef.from_store(opened), seeds, preset, overrides, runs, root)
     rows = exhibits.resolve_all(selected, config)
     choice = devices.choose(device)
-    pending = PendingRuns(rows, requested.name, choice, [Path(runs), Path(root)], frames)
+    pending = PendingRuns(rows, requested.name, choice, [Path(runs), Path(root)], len(opened.frames))
     if pending:
         scheduler.preload_workers()
     for line in pending.summary_lines():
@@ -161,34 +166,17 @@ def reproduce(
 
 def _config(
     protocol: Protocol,
-    seeds: int | Sequence[int],
+    store: StoreRef,
+    seeds: Seeds,
     preset: str | None,
     overrides: Mapping[str, Any] | None,
     runs: str | Path,
-    root: Path,
-    store: StoreRef,
+    root: str | Path,
 ) -> ReproductionConfig:
     from aubench.leaderboard.records import RECORDS, VARIANTS
     from aubench.papers.row_specs import ReproductionConfig
+    from aubench.runs.config import RunOptions
 
-    return ReproductionConfig(
-        protocol=protocol,
-        preset=preset or protocol.preset,
-        overrides=dict(overrides or {}),
-        seeds=tuple(check_seeds(seeds)),
-        store=store,
-        runs=Path(runs),
-        records=tuple(board / RECORDS for board in (root, root / VARIANTS)),
-    )
-
-
-def _store(dataset: str, path: str | Path | None, *, create: bool) -> tuple[StoreRef, int]:
-    """Return the store and its number of frames; a reference without digest if there is none and none is created."""
-    from aubench.data.store import default_root
-    from aubench.runs.config import StoreRef
-
-    folder = default_root() / dataset if path is None else Path(path)
-    if not create and not (folder / "store.json").exists():
-        return StoreRef(folder, dataset, "", ""), 0
-    store = open_dataset(dataset, path)
-    return StoreRef.from_store(store), len(store.frames)
+    options = RunOptions(preset or protocol.preset, dict(overrides or {}), runs=Path(runs))
+    records = (Path(root, RECORDS), Path(root, VARIANTS, RECORDS))
+    return ReproductionConfig(protocol, options, tuple(check_seeds(seeds)), store, records)

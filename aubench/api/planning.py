@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aubench._util.progress import count_progress, print_line
 
 if TYPE_CHECKING:
     from aubench.core.protocol import Protocol
     from aubench.data.store import Store
-    from aubench.runs.config import RunConfig
+    from aubench.runs.config import RunConfig, RunOptions
 
 Names = str | Sequence[str]
 """One name or several; a string may hold several separated by commas."""
+Seeds = int | str | Sequence[int]
+"""One seed or several; a string may hold several separated by commas."""
+Numbers = str | Sequence[float]
+"""Several numbers; in a string, they are separated by commas."""
 
 
 def open_dataset(dataset: str, path: str | Path | None) -> Store:
@@ -31,7 +34,7 @@ def open_dataset(dataset: str, path: str | Path | None) -> Store:
         return open_store(dataset, None if path is None else Path(path), progress)
 
 
-def check_seeds(seeds: int | Sequence[int]) -> list[int]:
+def check_seeds(seeds: Seeds) -> list[int]:
     """Return the distinct seeds.
 
     Raises:
@@ -40,15 +43,41 @@ def check_seeds(seeds: int | Sequence[int]) -> list[int]:
     from aubench.core.errors import UsageError
     from aubench.results.schema import MAX_COUNT
 
+    hint = "use whole numbers such as 0 or 0,1,2"
+    if isinstance(seeds, str):
+        words = split_names(seeds)
+        if not all(word.isascii() and word.isdigit() for word in words):
+            raise UsageError(f"'{seeds}' is not a seed", where="--seed", hint=hint)
+        seeds = [int(word) for word in words]
     distinct = list(dict.fromkeys([seeds] if isinstance(seeds, int) else seeds))
     for seed in distinct:
         if not isinstance(seed, int) or seed < 0:
-            raise UsageError(f"'{seed}' is not a seed", where="--seed", hint="use whole numbers such as 0 or 0,1,2")
+            raise UsageError(f"'{seed}' is not a seed", where="--seed", hint=hint)
         if seed > MAX_COUNT:
             raise UsageError(f"{seed} is larger than {MAX_COUNT}", where="--seed", hint="use a smaller number")
     if not distinct:
-        raise UsageError("no seed", where="--seed", hint="use whole numbers such as 0 or 0,1,2")
+        raise UsageError("no seed", where="--seed", hint=hint)
     return distinct
+
+
+def parse_numbers(numbers: Numbers, option: str, what: str, hint: str) -> list[float]:
+    """Return numbers.
+
+    Args:
+        numbers: Numbers, or text with numbers separated by commas.
+        option: Option to name in the error.
+        what: Description of the numbers.
+        hint: Hint of the error.
+
+    Raises:
+        UsageError: A word is not a number.
+    """
+    from aubench.core.errors import UsageError
+
+    try:
+        return [float(number) for number in (numbers.split(",") if isinstance(numbers, str) else numbers)]
+    except ValueError:
+        raise UsageError(f"'{numbers}' is not a list of {what}", where=option, hint=hint) from None
 
 
 def split_names(names: Names) -> list[str]:
@@ -57,17 +86,35 @@ def split_names(names: Names) -> list[str]:
     return [str(word).strip() for word in words]
 
 
-def select_methods(methods: Names, protocol: Protocol, preset: str, overrides: Mapping[str, Any]) -> list[str]:
-    """Return the methods' names, for ``all`` those that support the protocol; print why others are skipped."""
+def find_narrowed(protocol: str, modalities: Names | None) -> Protocol:
+    """Return a protocol, narrowed to some modalities unless None.
+
+    Raises:
+        UsageError: There is no such protocol or modality.
+    """
     from aubench.core import registry
 
-    names = split_names(methods)
+    return registry.find_protocol(protocol, None if modalities is None else split_names(modalities))
+
+
+def select_methods(methods: Names, protocol: Protocol, options: RunOptions) -> list[str]:
+    """Return the methods' names, for ``all`` those that support the protocol; print why others are skipped.
+
+    Raises:
+        UsageError: There is no such method.
+        RecipeError: A recipe has no such preset, key or value.
+    """
+    from aubench.core import registry
+
+    names = list(dict.fromkeys(split_names(methods)))
     if names != ["all"]:
-        return list(dict.fromkeys(names))
+        for name in names:
+            registry.find_method(name)
+        return names
     supported = []
     for name in registry.builtin_methods():
         method = registry.find_method(name).method_class
-        recipe = method.Recipe.from_preset(preset, overrides)
+        recipe = method.Recipe.from_preset(options.preset or protocol.preset, options.overrides)
         reason = method.unsupported_reason(protocol.task(recipe.crop), recipe)
         if reason is None:
             supported.append(name)
@@ -77,70 +124,35 @@ def select_methods(methods: Names, protocol: Protocol, preset: str, overrides: M
 
 
 def plan_runs(
-    methods: Names,
-    protocol: Protocol,
-    *,
-    seeds: Sequence[int] = (0,),
-    preset: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    selection: str = "inner_val",
-    precision: str = "32-true",
-    store: str | Path | None = None,
-    runs: str | Path = "runs",
-    say: Callable[[str], None] = lambda line: None,
+    methods: Names, protocol: Protocol, options: RunOptions, seeds: Sequence[int], store: str | Path | None
 ) -> list[RunConfig]:
-    """Return the configuration of each method's run with each seed.
+    """Return the configuration of each method's run with each seed, and print a description of the data.
 
     Args:
         methods: Names or ``.py`` files, or ``all``.
         protocol: Protocol, already narrowed.
+        options: Options of every run.
         seeds: Seeds, one run each.
-        preset: Name of the recipe preset; the protocol's if None.
-        overrides: Recipe values that differ from the preset.
-        selection: Rule that selects the scored epoch.
-        precision: Arithmetic precision.
         store: Folder of the data set's store; the default one if None.
-        runs: Folder of all runs.
-        say: Function that receives a description of the data.
 
     Raises:
         AubenchError: A name or value does not exist, or a method does not support the protocol.
     """
-    from aubench.core import registry
-    from aubench.core.errors import UsageError, suggest
     from aubench.data.splits import ProtocolDataset
-    from aubench.runs.config import SELECTIONS, RunConfig, StoreRef
-    from aubench.runs.devices import PRECISIONS
+    from aubench.runs.config import RunConfig, StoreRef
 
-    for value, known, option in ((selection, SELECTIONS, "--selection"), (precision, PRECISIONS, "--precision")):
-        if value not in known:
-            raise UsageError(f"cannot be '{value}'", where=option, hint=suggest(value, known))
-    values, preset = dict(overrides or {}), preset or protocol.preset
-    entries = [(name, registry.find_method(name)) for name in select_methods(methods, protocol, preset, values)]
+    names = select_methods(methods, protocol, options)
     opened = open_dataset(protocol.dataset, store)
-    configs = [
-        RunConfig.create(
-            name,
-            protocol,
-            preset=preset,
-            overrides=values,
-            seed=seed,
-            selection=selection,  # type: ignore[arg-type]
-            precision=precision,
-            store=StoreRef.from_store(opened),
-            runs=Path(runs),
-        )
-        for name, entry in entries
-        for seed in seeds
-    ]
+    reference = StoreRef.from_store(opened)
+    configs = [RunConfig.create(name, protocol, reference, options, seed) for name in names for seed in seeds]
     data = ProtocolDataset(opened, protocol)
     variant = data.variant or ("no known variant" if protocol.variants else "generated")
-    say(f"{protocol.name}: {data.count} labelled frames ({variant}), store {opened.info.digest[:12]}")
+    print_line(f"{protocol.name}: {data.count} labelled frames ({variant}), store {opened.info.digest[:12]}")
     return configs
 
 
 def plan_tuned_runs(
-    study: str, storage: str | None, seeds: Sequence[int], store: str | Path | None, runs: str | Path
+    study: str, storage: str | None, seeds: Sequence[int], store: str | Path | None, runs: Path
 ) -> list[RunConfig]:
     """Return the configurations of a study's best recipe.
 
@@ -157,20 +169,10 @@ def plan_tuned_runs(
     from aubench.core.errors import UsageError
     from aubench.tuning.best_recipe import find_best_trial
 
-    best = find_best_trial(study, storage, Path(runs))
+    best = find_best_trial(study, storage, runs)
     opened = open_dataset(best.protocol.dataset, store)
     if opened.info.digest != best.store:
         raise UsageError("is not the store of the search", where=opened.path.resolve(), hint="give that with --store")
     if best.seed in seeds:
         raise UsageError(f"{best.seed} was the seed of the trials", where="--seed", hint="give another one")
-    configs = plan_runs(
-        [best.method],
-        best.protocol,
-        seeds=seeds,
-        preset=best.preset,
-        overrides=best.values,
-        precision=best.precision,
-        store=store,
-        runs=runs,
-    )
-    return [replace(config, search=best.search) for config in configs]
+    return plan_runs([best.method], best.protocol, best.options, seeds, store)

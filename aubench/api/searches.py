@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aubench._util.progress import count_progress, print_line
-from aubench.api.planning import Names, select_methods, split_names
+from aubench._util.progress import print_line
+from aubench.api.planning import Names, find_narrowed, open_dataset, select_methods, split_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,78 +98,73 @@ def tune(
     runs: str | Path = "runs",
     track: bool = False,
 ) -> TuningResults:
-    """Search recipes by F1 on the inner validation, as ``aubench tune`` does.
+    """Search recipes by validation F1.
 
-    Repeat the call to resume a search. Several processes that make the same call share the trials.
+    Repeat to resume a search, or to add a worker to it.
 
     Args:
-        method: Names or ``.py`` files, or ``all``; one study each.
+        method: Comma-separated names or ``.py`` files, or ``all`` that support the protocol.
         protocol: Name of a protocol, or a ``.toml`` file.
-        trials: Number of finished or pruned trials per method, over all processes.
-        storage: URL of a database, or ``journal:PATH``; an SQLite file in ``runs`` if None.
-        sampler: ``tpe``, ``gp``, ``random`` or ``cmaes``, or an Optuna sampler.
+        trials: Trials per method, over all workers.
+        storage: A database, or ``journal:PATH`` [default: RUNS/studies.db].
+        sampler: ``tpe``, ``gp``, ``random`` or ``cmaes``.
         pruner: ``hyperband``, ``median`` or ``none``.
-        fold: Number or alias of the only fold to train; the mean over all folds is maximised if None.
-        preset: Name of the recipe preset; the protocol's if None.
-        overrides: Recipe values that are fixed in every trial.
-        space: Names of the fields to search; all with a range if None.
-        modalities: Modalities to narrow the protocol to.
-        study: Name of the study, followed by the method's name if there are several methods.
+        fold: Only this fold [default: mean over all folds].
+        preset: Recipe preset [default: the protocol's].
+        overrides: Recipe values that differ from the preset.
+        space: Fields to search [default: all with a range].
+        modalities: Modalities to narrow the protocol to, e.g. ``visual,depth``.
+        study: Name of the study; the methods' names are appended if there are several.
         seed: Seed of the suggestions and of all trials.
-        store: Folder of the data set's store; the default one if None.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``; one device is used.
+        store: Store of the data set.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``32-true`` or ``bf16-mixed``.
         runs: Folder of all runs.
-        track: Whether to send the studies to MLflow.
+        track: Send new results to MLflow.
+
+    Returns:
+        One study per method. Pruned trials count. An Optuna sampler may replace the name of one.
 
     Raises:
         AubenchError: An argument is invalid or a trial failed.
     """
-    from aubench.core import registry
+    from aubench.core.errors import UsageError
     from aubench.plots import study_report
+    from aubench.runs import devices, scheduler
+    from aubench.runs.config import RunOptions, StoreRef
     from aubench.tracking.studies import Tracking
-    from aubench.tuning import tuner
-    from aubench.tuning.search_config import STUDIES
+    from aubench.tuning.search_config import create_search
+    from aubench.tuning.storage import check_names, storage_url
+    from aubench.tuning.study import run_search
 
-    fixed, names = dict(overrides or {}), split_names(method)
-    narrowed_to = None if modalities is None else split_names(modalities)
-    if names == ["all"]:
-        narrowed = registry.find_protocol(protocol, narrowed_to)
-        names = select_methods(names, narrowed, preset or narrowed.preset, fixed)
-    trackers: dict[Path, Tracking] = {}
-
-    def send(folder: Path) -> None:
-        if track:
-            trackers.setdefault(folder, Tracking(folder, print_line)).send()
-
+    sampler_name = sampler if isinstance(sampler, str) else type(sampler).__name__
+    check_names(sampler if isinstance(sampler, str) else "random", pruner)
+    if trials < 1:
+        raise UsageError(f"cannot be {trials}", where="--trials", hint="give 1 or more")
+    options = RunOptions(preset, dict(overrides or {}), precision=precision, runs=Path(runs))
+    scheduler.preload_workers()
+    narrowed = find_narrowed(protocol, modalities)
+    names = select_methods(method, narrowed, options)
+    reference, choice = StoreRef.from_store(open_dataset(narrowed.dataset, store)), devices.choose(device)
     studies = []
-    for name in dict.fromkeys(names):
-        with count_progress("sequences generated") as progress:
-            studies.append(
-                tuner.tune(
-                    name,
-                    protocol,
-                    trials,
-                    storage=storage,
-                    sampler=sampler,
-                    pruner=pruner,
-                    fold=None if fold is None else str(fold),
-                    preset=preset,
-                    changes=fixed,
-                    space=None if space is None else split_names(space),
-                    modalities=narrowed_to,
-                    study=f"{study}-{Path(name).stem}" if study and len(names) > 1 else study,
-                    seed=seed,
-                    precision=precision,
-                    store=None if store is None else Path(store),
-                    runs=Path(runs),
-                    device=device,
-                    on_trial=send,
-                    say=print_line,
-                    progress=progress,
-                )
-            )
-        folder = Path(runs) / STUDIES / studies[-1].study_name
-        study_report.plot(studies[-1], folder, print_line)
-        send(folder)
-    return TuningResults(tuple(studies), Path(runs))
+    for name in names:
+        search = create_search(
+            name,
+            narrowed,
+            reference,
+            options,
+            folds=narrowed.fold_numbers(fold),
+            space=None if space is None else split_names(space),
+            seed=seed,
+            sampler=sampler_name,
+            pruner=pruner,
+            name=f"{study}-{Path(name).stem}" if study and len(names) > 1 else study,
+        )
+        send = Tracking(search.folder, print_line).send if track else lambda: None
+        own_sampler = None if isinstance(sampler, str) else sampler
+        studies.append(
+            run_search(search, storage_url(storage, options.runs), trials, choice, print_line, own_sampler, send)
+        )
+        study_report.plot(studies[-1], search.folder, print_line)
+        send()
+    return TuningResults(tuple(studies), options.runs)

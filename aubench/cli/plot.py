@@ -110,13 +110,14 @@ def cut_switch(
     from aubench.core.registry import find_protocol
     from aubench.plots import augmentation as plot
     from aubench.plots.frame_selection import caption
+    from aubench.runs.config import RunOptions
 
     out = _checked(out or (Path() if run is None else run / PLOTS_DIR) / "cut_switch.png")
     if run is not None and not (method or protocol or overrides):
         config = _load(run, store)
     elif run is None and method and protocol:
         narrowed, values = find_protocol(protocol), parse_overrides(overrides)
-        (config,) = plan_runs([method], narrowed, overrides=values, store=store)
+        (config,) = plan_runs([method], narrowed, RunOptions(overrides=values), [0], store)
     else:
         raise UsageError("give a run folder, or both --method and --protocol", where="plot cut-switch")
     number = config.protocol.fold_number(fold)

@@ -167,6 +167,14 @@ class Protocol(_StrictModel):
             raise UsageError(f"{self.name} has no fold '{name}'", where="--fold", hint=suggest(name, known))
         return known[name]
 
+    def fold_numbers(self, fold: int | str | None = None) -> list[int]:
+        """Return the number of a fold given by number or alias, or those of all folds if None.
+
+        Raises:
+            UsageError: There is no such fold.
+        """
+        return list(range(1, len(self.folds) + 1)) if fold is None else [self.fold_number(str(fold))]
+
     def narrowed(self, modalities: Iterable[str]) -> Protocol:
         """Return the protocol with fewer modalities, with another digest but the same random draws.
 

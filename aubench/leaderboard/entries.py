@@ -12,11 +12,10 @@ from aubench.leaderboard.verify import row_key
 from aubench.metrics import baselines, intervals, scores, significance
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.metrics.resampling import SubjectContributions, subject_contributions
-from aubench.results.record import RecordInfo
+from aubench.results.record import SELECTIONS, RecordInfo
 
 ALWAYS = "always positive"
 """Name of the baseline that every F1 is compared with."""
-SELECTIONS = ("inner_val", "last", "oracle_test")
 
 
 @dataclass(frozen=True)

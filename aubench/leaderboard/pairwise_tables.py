@@ -12,14 +12,12 @@ from aubench.metrics import significance
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.results import csv_io
 
-FORMATS = ("markdown", "latex", "csv")
-
 _Columns = Sequence[tuple[str, str, Callable[[PairwiseResult], str]]]
 """Header, alignment and formatting function of each column."""
 
 
 def render(comparison: Comparison, form: str) -> str:
-    """Format a comparison in one of ``FORMATS``; CSV has all results in one table, F1 as fractions."""
+    """Format a comparison in one of ``render.FORMATS``; CSV has all results in one table, F1 as fractions."""
     if form == "csv":
         return csv_io.table_text(to_dataframe(comparison))
     return {"markdown": markdown, "latex": latex}[form](_blocks(comparison))

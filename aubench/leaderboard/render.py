@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+FORMATS = {"markdown": "md", "latex": "tex", "csv": "csv"}
+"""Formats of tables in files, and the file extension of each."""
 EMPTY = "–"
 """Text of a cell without a value."""
 

@@ -11,14 +11,11 @@ from aubench.core.task import Modality
 from aubench.leaderboard import tables, verify
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import StoredRecord
-from aubench.leaderboard.render import EMPTY, Block, Cell, Table, as_csv, latex, markdown, template
+from aubench.leaderboard.render import EMPTY, FORMATS, Block, Cell, Table, as_csv, latex, markdown, template
 from aubench.metrics import robustness_profile, scores
 from aubench.metrics.intervals import ConfidenceInterval, confidence_intervals
 from aubench.metrics.resampling import SubjectContributions
 from aubench.metrics.robustness_profile import ModalitySet, RobustnessProfile
-
-FORMATS = {"markdown": "md", "latex": "tex", "csv": "csv"}
-"""Formats of tables, and the file extension of each."""
 
 ConditionSelection = Callable[[ModalitySet], Collection[Condition]]
 """Function that selects conditions for the modalities of a method."""
@@ -59,7 +56,7 @@ def render(by_name: dict[str, Table], title: str, form: str) -> dict[str, str]:
     Args:
         by_name: Tables by name.
         title: Heading of the page.
-        form: One of :data:`FORMATS`.
+        form: One of :data:`aubench.leaderboard.render.FORMATS`.
 
     Returns:
         Text by file name: one file for all tables, or one per table as CSV.

@@ -10,7 +10,7 @@ from typing import Any
 from aubench._util import atomic
 from aubench.core.conditions import CLEAN, Condition
 from aubench.core.errors import UsageError, suggest
-from aubench.leaderboard.robustness_tables import FORMATS
+from aubench.leaderboard.render import FORMATS
 from aubench.papers import measured_numbers, reproduced_tables
 from aubench.papers.measured_numbers import FigurePoint, MeasuredResult
 from aubench.papers.paper_figures import FIGURES, PaperFigure

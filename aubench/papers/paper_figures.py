@@ -60,8 +60,7 @@ def _condition_rows(kind: str) -> Callable[[ReproductionConfig], tuple[RowSpec, 
 
 def _sweep_rows(config: ReproductionConfig) -> tuple[RowSpec, ...]:
     """Return MCM with 0, 1/4, 1/2, 3/4 and all of the pre-training epochs, then with each mask ratio."""
-    recipe = find_method("mcm").method_class.Recipe.from_preset(config.preset, config.overrides)
-    total = int(recipe.model_dump()["pretrain_epochs"])
+    total = int(config.recipe(find_method("mcm")).model_dump()["pretrain_epochs"])
     epochs = dict.fromkeys(round(total * quarter / QUARTERS) for quarter in range(QUARTERS + 1))
     settings = [("pretrain_epochs", value) for value in epochs] + [("mask", value) for value in MASKS]
     return tuple(RowSpec("mcm", {key: value}, VD, label=f"{SWEPT[key]}: {value:g}") for key, value in settings)

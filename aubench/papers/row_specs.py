@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,14 @@ from typing import Any
 from aubench.core.conditions import Condition
 from aubench.core.errors import RecipeError, UsageError
 from aubench.core.protocol import Protocol
+from aubench.core.recipe import Recipe
 from aubench.core.registry import MethodEntry, builtin_protocols, find_method, find_protocol
 from aubench.core.task import Modality, Task
 from aubench.evaluation import flops
 from aubench.papers.required_runs import RequiredRun
 from aubench.results.record import Record
 from aubench.results.schema import Compute
-from aubench.runs.config import RunConfig, StoreRef
+from aubench.runs.config import RunConfig, RunOptions, StoreRef
 
 COST_PRESET = "paper"
 """Preset for counting operations, since papers report those of the full size."""
@@ -56,21 +57,26 @@ class ReproductionConfig:
 
     Attributes:
         protocol: Requested protocol; rows of another data set use a sibling on the same store.
-        preset: Name of a preset.
-        overrides: Recipe values of every run that differ from the preset.
+        options: Options of every run.
         seeds: Seeds, one run each.
         store: Store of the data set.
-        runs: Folder of all runs.
         records: Folders of records of the leaderboard, whose runs are reused.
     """
 
     protocol: Protocol
-    preset: str
-    overrides: Mapping[str, Any]
+    options: RunOptions
     seeds: tuple[int, ...]
     store: StoreRef
-    runs: Path
     records: tuple[Path, ...]
+
+    @property
+    def preset(self) -> str:
+        """Name of the preset."""
+        return self.options.preset or self.protocol.preset
+
+    def recipe(self, entry: MethodEntry, settings: Mapping[str, Any] | None = None) -> Recipe:
+        """Return the recipe of a method's runs, with further recipe values of a row."""
+        return entry.method_class.Recipe.from_preset(self.preset, {**self.options.overrides, **(settings or {})})
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ def resolve_row(spec: RowSpec, config: ReproductionConfig) -> ResolvedRow:
         return ResolvedRow(spec, reason=reason)
     entry, protocol = find_method(spec.method), protocol_for(spec.dataset, config.protocol)
     assert protocol is not None
-    entry.method_class.Recipe.from_preset(config.preset, config.overrides)
+    config.recipe(entry)
     try:
         configs = [_run_config(entry, protocol, spec, config, seed) for seed in config.seeds]
     except (RecipeError, UsageError) as error:
@@ -159,21 +165,11 @@ def _run_config(
     entry: MethodEntry, protocol: Protocol, spec: RowSpec, config: ReproductionConfig, seed: int
 ) -> RunConfig:
     """Return the run as ``aubench run`` makes it; narrow the protocol only if the method uses too many modalities."""
-    overrides = {**config.overrides, **spec.settings}
-    recipe = entry.method_class.Recipe.from_preset(config.preset, overrides)
+    recipe = config.recipe(entry, spec.settings)
     if entry.method_class.select_modalities(protocol.task(recipe.crop), recipe) != spec.modalities:
         protocol = protocol.narrowed(spec.modalities)
-    return RunConfig.create(
-        spec.method,
-        protocol,
-        preset=config.preset,
-        overrides=overrides,
-        seed=seed,
-        selection="inner_val",
-        precision="32-true",
-        store=config.store,
-        runs=config.runs,
-    )
+    options = replace(config.options, preset=config.preset, overrides={**config.options.overrides, **spec.settings})
+    return RunConfig.create(spec.method, protocol, config.store, options, seed)
 
 
 @cache

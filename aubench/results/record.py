@@ -16,7 +16,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pandas as pd
 from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
@@ -48,6 +48,9 @@ from aubench.results.schema import (
     Time,
 )
 
+Selection = Literal["inner_val", "last", "oracle_test"]
+"""Rule that chooses the scored epoch."""
+SELECTIONS: tuple[str, ...] = get_args(Selection)
 SCHEMA = 2
 """Schema version of new records; records of version 1 are also read."""
 FILE = "record.json"
@@ -90,7 +93,7 @@ class RecordInfo(StrictModel):
     recipe: Annotated[dict[Name, JsonValue], Field(max_length=200)]
     overrides: Annotated[tuple[Name, ...], Field(max_length=200)] = ()
     seed: Count
-    selection: Literal["inner_val", "last", "oracle_test"]
+    selection: Selection
     threshold: Literal["fixed:0.5"]
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1, max_length=500)]
     pretraining: Annotated[tuple[Pretraining, ...], Field(max_length=500)]

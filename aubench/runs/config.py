@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from aubench._util import atomic
 from aubench.core import hashing
-from aubench.core.errors import UsageError
-from aubench.core.method import Method
+from aubench.core.errors import UsageError, suggest
+from aubench.core.method import Method, build_method
 from aubench.core.protocol import Protocol
 from aubench.core.recipe import Recipe
 from aubench.core.registry import MethodEntry, find_method
@@ -20,10 +20,9 @@ from aubench.core.task import Task
 from aubench.data.splits import FoldSplit, ProtocolDataset
 from aubench.data.store import Store
 from aubench.results import run_folder
+from aubench.results.record import SELECTIONS
+from aubench.runs.devices import PRECISIONS
 from aubench.training.checkpoint import CheckpointIdentity
-
-Selection = Literal["inner_val", "last", "oracle_test"]
-SELECTIONS: tuple[Selection, ...] = ("inner_val", "last", "oracle_test")
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,35 @@ class StoreRef:
         """Return the reference of an opened store."""
         info = store.info
         return cls(store.path.resolve(), info.dataset, info.version, info.digest, store.landmark_count)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of runs that a user chooses, besides methods, protocol, store and seeds.
+
+    Attributes:
+        preset: Name of the recipe preset; the protocol's if None.
+        overrides: Recipe values that differ from the preset.
+        selection: Rule that chooses the scored epoch.
+        precision: Precision in Lightning Fabric's notation.
+        runs: Folder of all runs.
+        search: Cost of the search that chose the recipe, as in the record; None if there was no search.
+
+    Raises:
+        UsageError: There is no such selection rule or precision.
+    """
+
+    preset: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    selection: str = "inner_val"
+    precision: str = "32-true"
+    runs: Path = Path("runs")
+    search: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("selection", SELECTIONS), ("precision", PRECISIONS)):
+            if (value := getattr(self, name)) not in known:
+                raise UsageError(f"cannot be '{value}'", where=f"--{name}", hint=suggest(value, known))
 
 
 @dataclass(frozen=True)
@@ -65,53 +93,45 @@ class RunConfig:
     preset: str
     recipe: dict[str, Any]
     seed: int
-    selection: Selection
+    selection: str
     precision: str
     store: StoreRef
     runs: Path
     search: dict[str, Any] | None = None
 
     @classmethod
-    def create(
-        cls,
-        method: str,
-        protocol: Protocol,
-        *,
-        store: StoreRef,
-        runs: Path,
-        preset: str | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        seed: int = 0,
-        selection: Selection = "inner_val",
-        precision: str = "32-true",
-        search: dict[str, Any] | None = None,
-    ) -> Self:
+    def create(cls, method: str, protocol: Protocol, store: StoreRef, options: RunOptions, seed: int = 0) -> Self:
         """Create the configuration of a run from names and options.
 
         Args:
             method: Name of a method, or path of its file.
             protocol: Protocol, narrowed to the offered modalities.
             store: Store to read.
-            runs: Folder of all runs.
-            preset: Name of a recipe preset; the protocol's if None.
-            overrides: Recipe values that differ from the preset.
+            options: Recipe, selection rule, precision and folder.
             seed: Seed of the run.
-            selection: Rule that chooses the scored epoch.
-            precision: Precision in Lightning Fabric's notation.
-            search: Cost of the search that chose the recipe, as in the record; None if there was no search.
 
         Raises:
             UsageError: There is no such method, or it does not support the protocol's task.
             RecipeError: The method's recipe has no such preset, key or value.
         """
-        entry, preset = find_method(method), preset or protocol.preset
-        recipe = entry.method_class.Recipe.from_preset(preset, dict(overrides or {}))
+        entry, preset = find_method(method), options.preset or protocol.preset
+        recipe = entry.method_class.Recipe.from_preset(preset, options.overrides)
         reason = entry.method_class.unsupported_reason(protocol.task(recipe.crop), recipe)
         if reason is not None:
             offered = ", ".join(protocol.modalities)
             raise UsageError(f"does not support {protocol.name} ({offered}): {reason}", where=entry.name)
-        values = json.loads(recipe.model_dump_json())
-        return cls(method, protocol, preset, values, seed, selection, precision, store, runs, search)
+        return cls(
+            method,
+            protocol,
+            preset,
+            json.loads(recipe.model_dump_json()),
+            seed,
+            options.selection,
+            options.precision,
+            store,
+            options.runs,
+            options.search,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields only: classes from files do not pickle, so worker processes load the method themselves."""
@@ -185,7 +205,7 @@ class RunConfig:
 
     def build_method(self) -> Method:
         """Build the method with weights from PyTorch's global generator."""
-        return self.entry.method_class(self.task, self.recipe_model)
+        return build_method(self.entry.method_class, self.task, self.recipe_model)
 
     @property
     def request(self) -> dict[str, Any]:

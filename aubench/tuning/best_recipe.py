@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aubench.core.errors import UsageError, suggest
 from aubench.core.protocol import Protocol
+from aubench.runs.config import RunOptions
 from aubench.tuning.search_config import trials_seed
 from aubench.tuning.storage import open_storage, storage_errors, storage_url
 from aubench.tuning.study import BINDING, REQUEST
@@ -22,22 +22,16 @@ class BestTrial:
     Attributes:
         method: Name of the method, or path of its file.
         protocol: Protocol, narrowed to the offered modalities.
-        preset: Preset of the trials.
-        values: Recipe values that differ from the preset.
-        precision: Precision in Lightning Fabric's notation.
+        options: Options of a run with the best recipe.
         store: Digest of the store.
         seed: Seed of all trials.
-        search: Search part of the record: trials, study, sampler, pruner, seconds, frames.
     """
 
     method: str
     protocol: Protocol
-    preset: str
-    values: dict[str, Any]
-    precision: str
+    options: RunOptions
     store: str
     seed: int
-    search: dict[str, Any]
 
 
 def find_best_trial(name: str, storage: str | None, runs: Path) -> BestTrial:
@@ -67,20 +61,18 @@ def find_best_trial(name: str, storage: str | None, runs: Path) -> BestTrial:
         raise UsageError("has no finished trial", where=f"study '{name}'", hint="search with `aubench tune`")
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
     seconds, frames = total_cost([trial.user_attrs[COST] for trial in trials if COST in trial.user_attrs])
+    search = {"trials": len(trials), "study": name, "sampler": binding["sampler"], "pruner": binding["pruner"]}
+    options = RunOptions(
+        binding["preset"],
+        {**binding["fixed"], **best.params},
+        precision=binding["precision"],
+        runs=runs,
+        search={**search, "seconds": seconds, "frames": frames},
+    )
     return BestTrial(
         method=attributes[REQUEST]["method"],
         protocol=Protocol.model_validate(attributes[REQUEST]["protocol"]),
-        preset=binding["preset"],
-        values={**binding["fixed"], **best.params},
-        precision=binding["precision"],
+        options=options,
         store=binding["store"],
         seed=trials_seed(binding["seed"]),
-        search={
-            "trials": len(trials),
-            "study": name,
-            "sampler": binding["sampler"],
-            "pruner": binding["pruner"],
-            "seconds": seconds,
-            "frames": frames,
-        },
     )

@@ -14,8 +14,7 @@ from aubench._util.seeds import derive
 from aubench.core import hashing
 from aubench.core.errors import UsageError
 from aubench.core.protocol import Protocol
-from aubench.core.registry import MethodEntry
-from aubench.runs.config import RunConfig, StoreRef
+from aubench.runs.config import RunConfig, RunOptions, StoreRef
 from aubench.tuning.space import Space
 
 STUDIES = "studies"
@@ -72,16 +71,19 @@ class SearchConfig:
         """Maximum number of supervised epochs per fold."""
         import torch
 
-        with torch.device("meta"):
-            stages = list(self.base_config.build_method().stages())
-        for stage in stages:
+        try:
+            with torch.device("meta"):
+                method = self.base_config.build_method()
+        except Exception:  # a constructor may compute values, which the meta device cannot
+            method = self.base_config.build_method()
+        for stage in method.stages():
             if stage.include_all_subjects:
                 raise UsageError(
                     f"stage '{stage.name}' reads test subjects, which a search must not do",
                     where=self.base_config.entry.name,
                     hint="pre-train on the training role",
                 )
-        return sum(stage.epochs for stage in stages if not stage.pretraining)
+        return sum(stage.epochs for stage in method.stages() if not stage.pretraining)
 
     def trial_config(self, values: Mapping[str, Any]) -> TrialConfig:
         """Return the configuration of a trial.
@@ -123,37 +125,29 @@ def trials_seed(seed: int) -> int:
 
 def create_search(
     method: str,
-    entry: MethodEntry,
     protocol: Protocol,
-    *,
-    preset: str,
-    fixed: dict[str, Any],
-    searched: Sequence[str] | None,
-    folds: Sequence[int],
-    seed: int,
-    sampler: str,
-    pruner: str,
-    precision: str,
     store: StoreRef,
-    runs: Path,
+    options: RunOptions,
+    *,
+    folds: Sequence[int],
+    space: Sequence[str] | None = None,
+    seed: int = 0,
+    sampler: str = "tpe",
+    pruner: str = "hyperband",
     name: str | None = None,
 ) -> SearchConfig:
     """Create the configuration of a search from names and options.
 
     Args:
         method: Name of the method, or path of its file.
-        entry: Class and origin of the method.
         protocol: Protocol, narrowed to the offered modalities.
-        preset: Preset of every trial.
-        fixed: Recipe values that differ from the preset in every trial.
-        searched: Names of the fields to search; all with a range if None.
+        store: Store to read.
+        options: Options of every trial.
         folds: Numbers of the folds.
+        space: Names of the fields to search; all with a range if None.
         seed: Seed of the suggestions and of all trials.
         sampler: Name of the sampler.
         pruner: Name of the pruner.
-        precision: Precision in Lightning Fabric's notation.
-        store: Store to read.
-        runs: Folder of all runs.
         name: Name of the study; composed of method, protocol, preset and sampler if None.
 
     Raises:
@@ -161,21 +155,12 @@ def create_search(
             invalid.
         RecipeError: A preset, value or range is invalid.
     """
-    name = name or f"{entry.name}-{protocol.name}-{preset}-{sampler}"
+    base = RunConfig.create(method, protocol, store, options, trials_seed(seed))
+    name = name or f"{base.entry.name}-{protocol.name}-{base.preset}-{sampler}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
         raise UsageError(f"'{name}' is not a valid study name", where="--study", hint="use letters, digits, - and _")
-    base_config = RunConfig.create(
-        method,
-        protocol,
-        preset=preset,
-        overrides=fixed,
-        seed=trials_seed(seed),
-        selection="inner_val",
-        precision=precision,
-        store=store,
-        runs=runs,
-    )
-    space = Space.of(entry.method_class.Recipe, preset, fixed, searched)
-    search = SearchConfig(name, base_config, fixed, tuple(folds), space, seed, sampler, pruner)
+    fixed = dict(options.overrides)
+    searched = Space.of(base.entry.method_class.Recipe, base.preset, fixed, space)
+    search = SearchConfig(name, base, fixed, tuple(folds), searched, seed, sampler, pruner)
     _ = search.epochs  # raises if the method reads test subjects
     return search

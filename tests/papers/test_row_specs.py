@@ -17,7 +17,7 @@ from aubench.papers import runtime_estimate
 from aubench.papers.paper_figures import FIGURES
 from aubench.papers.row_specs import ReproductionConfig, RowSpec, cost, dataset_alias, protocol_for, resolve_row
 from aubench.results.record import RecordInfo
-from aubench.runs.config import RunConfig, StoreRef
+from aubench.runs.config import RunConfig, RunOptions, StoreRef
 
 V, D, T = Modality
 GONE = Condition.parse("missing:visual")
@@ -26,7 +26,9 @@ GONE = Condition.parse("missing:visual")
 def on(protocol: str, **changes: object) -> ReproductionConfig:
     found = find_protocol(protocol)
     facts = StoreRef(Path("nowhere"), found.dataset, "1", "5" * 64)
-    return replace(ReproductionConfig(found, "tiny", {}, (0,), facts, Path("runs"), ()), **changes)
+    options = {name: changes.pop(name) for name in ("preset", "overrides") if name in changes}
+    config = ReproductionConfig(found, RunOptions(**{"preset": "tiny"} | options), (0,), facts, ())
+    return replace(config, **changes)
 
 
 def reason(wanted: RowSpec, protocol: str = "synth_3fold") -> str:
@@ -38,17 +40,8 @@ def reason(wanted: RowSpec, protocol: str = "synth_3fold") -> str:
 def test_a_row_is_the_run_that_the_command_makes():
     terms = on("synth_3fold", seeds=(0, 4))
     first, second = resolve_row(RowSpec("late_fusion", {"cut_switch": 0.5}), terms).configs
-    made = RunConfig.create(
-        "late_fusion",
-        terms.protocol,
-        preset="tiny",
-        overrides={"cut_switch": 0.5},
-        seed=4,
-        selection="inner_val",
-        precision="32-true",
-        store=terms.store,
-        runs=terms.runs,
-    )
+    options = RunOptions("tiny", {"cut_switch": 0.5})
+    made = RunConfig.create("late_fusion", terms.protocol, terms.store, options, seed=4)
     assert (second.run_id, second.run_dir) == (made.run_id, made.run_dir)
     assert first.run_id != second.run_id and first.seed == 0
 

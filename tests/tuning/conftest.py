@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from aubench.core.registry import find_method, find_protocol
+from aubench.core.registry import find_protocol
 from aubench.data.store import Store
-from aubench.runs.config import StoreRef
+from aubench.runs.config import RunOptions, StoreRef
 from aubench.tuning.search_config import SearchConfig, create_search
 
 SMALL: dict[str, Any] = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 2}
@@ -64,18 +64,9 @@ def search_for(small_store: Path, tmp_path: Path) -> Callable[..., SearchConfig]
     """Function that creates a search on the small store."""
 
     def decide(method: str = "late_fusion", **options: Any) -> SearchConfig:
-        words: dict[str, Any] = {
-            "preset": "tiny",
-            "fixed": SMALL | options.pop("fixed", {}),
-            "searched": None,
-            "folds": (1, 2),
-            "seed": 0,
-            "sampler": "random",
-            "pruner": "none",
-            "precision": "32-true",
-            "store": StoreRef.from_store(Store(small_store)),
-            "runs": tmp_path / "runs",
-        }
-        return create_search(method, find_method(method), find_protocol("synth_3fold"), **words | options)
+        fixed = RunOptions(options.pop("preset", "tiny"), SMALL | options.pop("fixed", {}), runs=tmp_path / "runs")
+        store = options.pop("store", StoreRef.from_store(Store(small_store)))
+        words: dict[str, Any] = {"folds": (1, 2), "sampler": "random", "pruner": "none"}
+        return create_search(method, find_protocol("synth_3fold"), store, fixed, **words | options)
 
     return decide

@@ -166,7 +166,7 @@ def test_pretraining_on_everyone_is_refused(search_for):
 @pytest.mark.slow
 def test_trials_share_their_pretrained_weights(search_for, script):
     small = {"image_size": 28, "pretrain_epochs": 1, "pretrain_frames_per_epoch": 64, "warmup_epochs": 0}
-    search = search_for("mcm", fixed=small | {"epochs": 1}, folds=(1,), searched=["learning_rate"])
+    search = search_for("mcm", fixed=small | {"epochs": 1}, folds=(1,), space=["learning_rate"])
     costs = []
     for rate in (1e-4, 1e-3):
         runner = attempt(search, script({"learning_rate": rate}))
