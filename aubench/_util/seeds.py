@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 
 
 def derive(*parts: str | int) -> int:
@@ -18,3 +19,13 @@ def derive(*parts: str | int) -> int:
     """
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators of PyTorch, NumPy and Python, from which methods may draw."""
+    import numpy as np
+    import torch
+
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
+from aubench.core.errors import MethodError
 from aubench.core.recipe import Recipe
 from aubench.core.task import Batch, Inputs, Modality, Task
 
@@ -222,3 +224,37 @@ class BranchedMethod(Method):
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """Encode each modality and fuse."""
         return self.fuse({m: self.encode(m, inputs[m]) for m in self.task.modalities})
+
+
+BUILTIN_PACKAGE = "aubench.methods."
+_FRAMES = 2
+
+
+def build_method(method_class: type[Method], task: Task, recipe: Recipe) -> Method:
+    """Build a method with all of its parameters, also those that it creates in the first forward pass.
+
+    Methods that are not built in predict images of zeros once. Afterwards, the global generator has the state that the
+    constructor left.
+
+    Args:
+        method_class: Class of the method.
+        task: Task with the modalities that the method uses.
+        recipe: Hyper-parameters.
+
+    Raises:
+        MethodError: A lazy parameter has no shape after the forward pass.
+    """
+    method = method_class(task, recipe)
+    if method_class.__module__.startswith(BUILTIN_PACKAGE):
+        return method
+    lead = (_FRAMES,) if recipe.clip_length is None else (_FRAMES, recipe.clip_length)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        method.eval()({m: torch.zeros(*lead, m.channels, task.image_size, task.image_size) for m in task.modalities})
+    for name, parameter in method.named_parameters():
+        if is_lazy(parameter):
+            raise MethodError(
+                f"parameter '{name}' has no shape after a forward pass",
+                where=method_class.__name__,
+                hint="use each lazy module in forward, or give its size",
+            )
+    return method.train()

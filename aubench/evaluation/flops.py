@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from aubench.core.errors import AubenchError, MethodError
-from aubench.core.method import BranchedMethod
+from aubench.core.method import BranchedMethod, build_method
 from aubench.results.schema import Compute, Cost
 
 if TYPE_CHECKING:
@@ -62,27 +64,42 @@ def count_flops(method_class: type[Method], task: Task, recipe: Recipe) -> Compu
         MethodError: The method cannot run on the meta device.
     """
     try:
-        return _counted(method_class, task, recipe)
+        with torch.device("meta"):
+            method = build_method(method_class, task, recipe)
+            frame = _frame(task, recipe)
+        return _counted(method.to("meta"), frame)
     except AubenchError:
         raise
     except Exception as error:
-        raise MethodError(
-            f"cannot be counted on the meta device ({type(error).__name__}: {error})",
-            where=method_class.__name__,
-            hint="make tensors on the device of the inputs, and let no value decide what is computed",
-        ) from error
+        try:
+            return _counted_on_cpu(method_class, task, recipe)
+        except Exception:
+            raise MethodError(
+                f"cannot be counted on the meta device ({type(error).__name__}: {error})",
+                where=method_class.__name__,
+                hint="make tensors on the device of the inputs, and let no value decide what is computed",
+            ) from error
 
 
-def _counted(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
-    with torch.device("meta"):
-        method = method_class(task, recipe)
-        length = recipe.clip_length
-        lead, side = (1,) if length is None else (1, length), task.image_size
-        frame = {m: torch.zeros(*lead, m.channels, side, side) for m in task.modalities}
-    method.to("meta").eval().requires_grad_(True)
+def _counted_on_cpu(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
+    """Count a method with constants on the CPU, on tensors without values."""
+    with torch.random.fork_rng(devices=[]):
+        method = build_method(method_class, task, recipe)
+    with FakeTensorMode(allow_non_fake_inputs=True), sdpa_kernel(SDPBackend.MATH):
+        return _counted(method, _frame(task, recipe))
+
+
+def _frame(task: Task, recipe: Recipe) -> dict[Modality, Tensor]:
+    lead = (1,) if recipe.clip_length is None else (1, recipe.clip_length)
+    return {m: torch.zeros(*lead, m.channels, task.image_size, task.image_size) for m in task.modalities}
+
+
+def _counted(method: Method, frame: dict[Modality, Tensor]) -> Compute:
+    length = method.recipe.clip_length or 1
+    method.eval().requires_grad_(True)
     flops, uncounted, _ = _measured(lambda: method(frame))
-    total = _cost(flops // (length or 1), method.parameters())
-    parts = _branches(method, frame, length or 1) if isinstance(method, BranchedMethod) else {}
+    total = _cost(flops // length, method.parameters())
+    parts = _branches(method, frame, length) if isinstance(method, BranchedMethod) else {}
     return Compute(total=total, parts=parts, uncounted=uncounted)
 
 
@@ -104,6 +121,7 @@ def _measured(call: Callable[[], Any]) -> tuple[int, tuple[str, ...], Any]:
     with _Operations() as operations, FlopCounterMode(display=False) as counter:
         result = call()
     names = {str(packet) for packet in operations.seen if packet not in counter.flop_registry}
+    names = {name for name in names if not name.startswith("prim.")}
     return counter.get_total_flops(), tuple(sorted(names - _SILENT)), result
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from aubench._util.seeds import derive
+from aubench._util.seeds import derive, seed_everything
 from aubench.core.recipe import Recipe
 from aubench.data import clips
 from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
@@ -103,7 +103,7 @@ def train_fold(
 
 
 def _setup(config: RunConfig, fold: int, data: ProtocolDataset, fabric: Fabric, report: Report) -> TrainContext:
-    torch.manual_seed(derive(config.seed, config.protocol.seed, fold, config.entry.name, "initialisation"))
+    seed_everything(derive(config.seed, config.protocol.seed, fold, config.entry.name, "initialisation"))
     method = config.build_method()
     devices.move_to_device(method, fabric)
     return TrainContext(config.entry.name, config.seed, config.protocol.seed, fold, data, fabric, method, report)
@@ -112,6 +112,7 @@ def _setup(config: RunConfig, fold: int, data: ProtocolDataset, fabric: Fabric, 
 def _train(config: RunConfig, context: TrainContext, split: FoldSplit, pretrained: PretrainingResult | None) -> Trainer:
     """Run the supervised stages."""
     method, data = context.method, context.data
+    seed_everything(derive(config.seed, config.protocol.seed, split.fold, config.entry.name, "labels"))
     method.on_train_labels([torch.from_numpy(data.labels[rows]) for rows in clips.sequences(data, split.train)])
     validation = split.test if config.selection == "oracle_test" else split.val
     phase = TrainPhase(

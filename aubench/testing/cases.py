@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from aubench._util.seeds import seed_everything
 from aubench.core.landmarks import COUNT
-from aubench.core.method import Method
+from aubench.core.method import Method, build_method
 from aubench.core.task import Batch, Modality, Task
 from aubench.data import transforms
 
@@ -38,8 +39,8 @@ class Case:
 
     def build(self, seed: int = 0) -> Method:
         """Create the method with weights initialised from a seed."""
-        torch.manual_seed(seed)
-        return self.method(self.task, self.recipe)
+        seed_everything(seed)
+        return build_method(self.method, self.task, self.recipe)
 
     def images(self) -> dict[Modality, Tensor]:
         """Return random images in the format of a store, with a random mean brightness per frame or clip."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from aubench._util.seeds import seed_everything
 from aubench.core.conditions import CLEAN, missing
 from aubench.core.errors import RecipeError
 from aubench.core.method import BranchedMethod, Method, Progress, Stage
+from aubench.core.state_dict import join_state, split_state
 from aubench.core.task import Batch
 from aubench.evaluation import flops
 from aubench.evaluation.predictor import Predictor
@@ -127,7 +129,7 @@ def _repeats_prediction(case: Case) -> None:
     predictor = Predictor(case.build())
     predictions = []
     for seed in (1, 2):
-        torch.manual_seed(seed)
+        seed_everything(seed)
         predictions.append(predictor.probabilities(case.images()))
     if not torch.equal(*predictions):
         raise ContractViolation("a second prediction for the same frames differs from the first")
@@ -135,7 +137,7 @@ def _repeats_prediction(case: Case) -> None:
 
 def _repeats_training(case: Case) -> None:
     first, second = (_train(case, case.build(seed=7)).state_dict() for _ in range(2))
-    different = [name for name, value in first.items() if not torch.equal(value, second[name])]
+    different = _different(first, second)
     if different:
         raise ContractViolation(
             f"two trainings of {STEPS} steps with the same seed give different weights: {_shorten(different)}"
@@ -183,10 +185,17 @@ def _pretraining_ignores_finetune_fields(case: Case) -> None:
     fields = case.recipe.finetune_fields()
     other = replace(case, recipe=case.recipe.model_copy(update={name: _another(case.recipe, name) for name in fields}))
     first, second = (_train(c, c.build(seed=3), pretraining=True).state_dict() for c in (case, other))
-    if different := [name for name, value in first.items() if not torch.equal(value, second[name])]:
+    if different := _different(first, second):
         raise ContractViolation(
             f"pre-trained weights depend on one of {_shorten(sorted(fields))}: {_shorten(different)}"
         )
+
+
+def _different(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """List the names of the values in which two state dicts differ."""
+    (tensors, plain), (others, other_plain) = split_state(first), split_state(second)
+    different = [name for name in tensors if name not in others or not torch.equal(tensors[name], others[name])]
+    return different + [name for name in plain if plain[name] != other_plain.get(name)]
 
 
 def _another(recipe: Recipe, name: str) -> Any:
@@ -201,9 +210,9 @@ def _another(recipe: Recipe, name: str) -> Any:
 
 def _survives_saving(case: Case) -> None:
     method = _train(case, case.build(seed=1))
-    weights = load(save({name: value.contiguous() for name, value in method.state_dict().items()}))
+    tensors, plain = split_state(method.state_dict())
     other = case.build(seed=2)
-    other.load_state_dict(weights)
+    other.load_state_dict(join_state(load(save(tensors)), plain))
     if not torch.equal(*(Predictor(m).probabilities(case.images(), CLEAN) for m in (method, other))):
         raise ContractViolation("predictions differ after its state is saved and loaded")
 
@@ -233,7 +242,7 @@ def _train(
             break
         optimizer = method.optimizer(stage)
         for step in range(STEPS):
-            torch.manual_seed(step)
+            seed_everything(step)
             augmented = method.augment(batch, torch.Generator().manual_seed(step))
             terms = method.loss(augmented, stage, Progress(0, stage.epochs, step, STEPS))
             if "total" not in terms or terms["total"].numel() != 1:

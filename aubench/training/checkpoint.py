@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from aubench._util import atomic
-from aubench.core.errors import CheckpointError
+from aubench.core.errors import CheckpointError, MethodError
+from aubench.core.state_dict import join_state, split_state
 
 if TYPE_CHECKING:
     import torch
@@ -47,19 +48,36 @@ class Checkpoint:
     """Content of a checkpoint.
 
     Attributes:
-        tensors: Tensors by name.
+        tensors: Tensors by name, and the extra state of modules.
         notes: JSON data.
     """
 
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Any]
     notes: dict[str, Any]
 
 
-def write(path: Path, identity: CheckpointIdentity, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
-    """Write a checkpoint atomically."""
-    header = json.dumps({"identity": vars(identity), "notes": notes}, sort_keys=True)
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    atomic.write_bytes(path, save(contiguous, metadata={_HEADER: header}))
+def write(path: Path, identity: CheckpointIdentity, tensors: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+    """Write a checkpoint atomically.
+
+    Raises:
+        MethodError: The extra state of a module or the state of an optimiser has a value that JSON cannot hold.
+    """
+    split, extra = split_state(tensors)
+    content = {"identity": vars(identity), "notes": notes} | ({"extra": extra} if extra else {})
+    header = json.dumps(content, sort_keys=True, default=_plain_number)
+    atomic.write_bytes(path, save(split, metadata={_HEADER: header}))
+
+
+def _plain_number(value: Any) -> float | int:
+    """Convert the number in a tensor or a NumPy scalar, e.g. a learning rate."""
+    try:
+        number: float | int = value.item()
+    except (AttributeError, RuntimeError, ValueError):
+        raise MethodError(
+            f"the state of the optimiser has the type {type(value).__name__}, which no checkpoint can hold",
+            hint="use an optimiser whose state has tensors and numbers",
+        ) from None
+    return number
 
 
 def read(path: Path, identity: CheckpointIdentity) -> Checkpoint:
@@ -73,7 +91,8 @@ def read(path: Path, identity: CheckpointIdentity) -> Checkpoint:
             header = json.loads((file.metadata() or {})[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         stored, notes = dict(header["identity"]), dict(header["notes"])
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        tensors = join_state(tensors, header.get("extra", {}))
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         what = f"is not a checkpoint in safetensors ({type(error).__name__})"
         raise CheckpointError(what, where=path, hint=_removal_hint(path)) from None
     for key, value in vars(identity).items():

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aubench._util.seeds import derive
+from aubench._util.seeds import derive, seed_everything
 from aubench.core.errors import Diverged
 from aubench.core.method import Method, Progress, Stage
 from aubench.core.task import Batch
@@ -105,6 +105,7 @@ class Trainer:
         saved = self._restore()
         for index in range(self.state.stage, len(self.phase.stages)):
             stage = self.phase.stages[index]
+            seed_everything(self._seed(stage, "optimizer"))
             optimizer: Any = self.fabric.setup_optimizers(self.method.optimizer(stage))
             if saved is not None:
                 checkpoint.restore_optimizer(optimizer.optimizer, saved.tensors, saved.notes["optimizer"])
@@ -144,6 +145,7 @@ class Trainer:
 
     def _epoch(self, stage: Stage, optimizer: Any) -> None:
         state = self.state
+        seed_everything(self._seed(stage, "epoch", state.epoch))
         order = self._order(stage)
         steps = len(loader.split_batches(order, stage.batch_size, drop_last=True))
         todo = loader.split_batches(order, stage.batch_size, start=state.step, drop_last=True)
@@ -183,7 +185,7 @@ class Trainer:
     def _step(self, stage: Stage, optimizer: Any, stored: loader.RawBatch, progress: Progress) -> dict[str, Tensor]:
         recipe, device = self.method.recipe, self.fabric.device
         generator = torch.Generator().manual_seed(self._seed(stage, "augmentation", progress.epoch, progress.step))
-        torch.manual_seed(self._seed(stage, "noise", progress.epoch, progress.step))
+        seed_everything(self._seed(stage, "noise", progress.epoch, progress.step))
         windows = transforms.random_crops(
             len(stored.rows), recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator
         )
