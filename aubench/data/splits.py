@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,8 +115,6 @@ class ProtocolDataset:
 
         The draws depend on the protocol and the fold alone, so all methods, seeds and modalities share them.
         """
-        from sklearn.model_selection import GroupShuffleSplit
-
         rule = self.protocol.validation
         if len(training) < 2:
             raise UsageError(
@@ -127,12 +126,11 @@ class ProtocolDataset:
         positive = np.array([(labels == 1).sum(0) for labels in rows])
         known = np.array([(labels >= 0).sum(0) for labels in rows])
         target = positive.sum(0) / known.sum(0).clip(1)
-        draws = GroupShuffleSplit(
-            rule.candidates, test_size=rule.fraction, random_state=int(self.protocol.seed[:7], 16) + fold
-        )
-        chosen = [val for _, val in draws.split(training, groups=training)]
-        distance = [np.abs(positive[v].sum(0) / known[v].sum(0).clip(1) - target).sum() for v in chosen]
-        return frozenset(training[i] for i in chosen[int(np.argmin(distance))])
+        rng = np.random.RandomState(int(self.protocol.seed[:7], 16) + fold)
+        size = math.ceil(rule.fraction * len(training))
+        draws = [np.sort(rng.permutation(len(training))[:size]) for _ in range(rule.candidates)]
+        distance = [np.abs(positive[v].sum(0) / known[v].sum(0).clip(1) - target).sum() for v in draws]
+        return frozenset(training[i] for i in draws[int(np.argmin(distance))])
 
 
 def _require(store: Store, protocol: Protocol) -> None:

@@ -15,7 +15,6 @@ _PACKAGES = (
     "torchvision",
     "timm",
     "lightning-fabric",
-    "scikit-learn",
     "pandas",
     "numba",
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.model_selection import GroupShuffleSplit
 
 from aubench.core.errors import DataError, UsageError
 from aubench.core.protocol import FoldRule
@@ -51,6 +52,23 @@ def test_one_training_subject_leaves_none_for_validation(small_store):
     with pytest.raises(UsageError, match="fold 1 has one training subject"):
         alone.split(1, validation=True)
     assert len(alone.split(1, validation=False).train)
+
+
+@pytest.mark.parametrize("fold", [1, 2, 3])
+def test_validation_subjects_equal_the_best_draw_of_scikit_learn(data, fold):
+    rule, training = data.protocol.validation, sorted(data.protocol.train_subjects(fold))
+    seed = int(data.protocol.seed[:7], 16) + fold
+    draws = GroupShuffleSplit(rule.candidates, test_size=rule.fraction, random_state=seed).split(
+        training, groups=training
+    )
+
+    def rates(subjects):
+        labels = data.labels[data.labelled_rows(set(subjects))]
+        return (labels == 1).sum(0) / (labels >= 0).sum(0)
+
+    candidates = [[training[i] for i in test] for _, test in draws]
+    best = min(candidates, key=lambda subjects: np.abs(rates(subjects) - rates(training)).sum())
+    assert {*data.subjects[data.split(fold, validation=True).val]} == {*best}
 
 
 def test_validation_labels_are_nearer_to_the_training_rates_than_a_usual_draw(data):
