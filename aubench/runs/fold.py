@@ -12,17 +12,18 @@ import torch
 from filelock import FileLock
 
 from aubench._util.seeds import derive, seed_everything
+from aubench.core import hashing
 from aubench.core.recipe import Recipe
 from aubench.data import clips
 from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
 from aubench.evaluation import inference
+from aubench.evaluation.flops import count_flops
 from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores
 from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.results.run_folder import PREDICTIONS, RESULT, WEIGHTS
 from aubench.runs import devices, environment
-from aubench.runs.condition_scores import checkpoint_digest
 from aubench.runs.config import RunConfig
 from aubench.runs.events import Event, FoldFinished
 from aubench.runs.fold_result import FoldResult
@@ -74,9 +75,12 @@ def run_fold(
         device = {"kind": kind, "name": devices.device_name(kind, index), "precision": config.precision}
         captured = captured or environment.capture_environment()
         data, split = config.load_data(fold)
+        compute = count_flops(config.entry.method_class, config.task, config.recipe_model)
         trained = train_fold(config, data, split, kind, index, report)
         environment_info = {"device": device | {"threads": torch.get_num_threads()}, **captured}
-        result = _score_fold(config, trained, split, environment_info)
+        result = _score_fold(
+            config, trained, split, {"made": environment_info, "compute": compute.model_dump(mode="json")}
+        )
         result.save(folder)
         trained.trainer.remove_resume_files()
         report(FoldFinished(result, result.summary["epochs"]))
@@ -136,10 +140,8 @@ def _subsample_validation(data: ProtocolDataset, rows: Rows, recipe: Recipe) -> 
     return np.sort(clip_rows[clip_rows >= 0])
 
 
-def _score_fold(
-    config: RunConfig, trained: TrainedFold, split: FoldSplit, environment_info: dict[str, Any]
-) -> FoldResult:
-    """Predict the test role and write the predictions."""
+def _score_fold(config: RunConfig, trained: TrainedFold, split: FoldSplit, provenance: dict[str, Any]) -> FoldResult:
+    """Predict the test role and write the predictions. Environment and cost go to the summary."""
     context, state = trained.context, trained.trainer.state
     data, device, folder = context.data, context.fabric.device, config.fold_dir(split.fold)
     predictor = Predictor(context.method, context.fabric.autocast)
@@ -161,13 +163,13 @@ def _score_fold(
         "train_seconds": round(state.seconds, 3),
         "train_frames_per_s": round(state.frames / max(state.seconds, 1e-9), 1),
         "inference_frames_per_s": round(len(probs) / max(seconds, 1e-9), 1),
-        "made": environment_info,
+        **provenance,
         "data": {"frames": len(data.store.frames), "labelled": data.count, "variant": data.variant},
         "frames": {role: len(rows) for role, rows in roles.items()},
         "subjects": {role: sorted(set(data.subjects[rows].tolist())) for role, rows in roles.items()},
         "pretraining": [] if trained.pretrained is None else trained.pretrained.sources,
         "train_prevalence": data.prevalence(split.train),
-        "checkpoint": checkpoint_digest(folder / WEIGHTS),
+        "checkpoint": hashing.hash_unchanged_file(folder / WEIGHTS),
         "scores": scores.summarize(counts, histograms).to_dict(),
     }
     return FoldResult(summary, counts, histograms)

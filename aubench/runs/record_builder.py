@@ -11,8 +11,6 @@ from filelock import FileLock
 
 from aubench.core.conditions import Condition
 from aubench.data.splits import ProtocolDataset
-from aubench.data.store import Store
-from aubench.evaluation import flops
 from aubench.metrics import scores
 from aubench.results import counts
 from aubench.results import record as record_file
@@ -110,6 +108,7 @@ def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[s
         "method": run["method"],
         "preset": config.preset,
         "recipe": config.recipe,
+        "files": dict(config.content.files),
         "overrides": config.overrides,
         "seed": config.seed,
         "selection": config.selection,
@@ -119,9 +118,7 @@ def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[s
             *(source for summary in summaries for source in summary["pretraining"]),
         ],
         "search": config.search or {"trials": 0},
-        "compute": flops.count_flops(config.entry.method_class, config.task, config.recipe_model).model_dump(
-            mode="json"
-        ),
+        "compute": summaries[0].get("compute") or _count_flops(config),
         "speed": {
             name: scores.mean([summary[name] for summary in summaries])
             for name in ("train_frames_per_s", "inference_frames_per_s")
@@ -135,8 +132,16 @@ def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[s
 
 def _data_facts(config: RunConfig) -> dict[str, Any]:
     """Return the frames, labelled frames and variant of the data, for results of earlier versions that lack them."""
-    data = ProtocolDataset(Store(config.store.path), config.protocol)
+    data = ProtocolDataset(config.open_store(), config.protocol)
     return {"frames": len(data.store.frames), "labelled": data.count, "variant": data.variant}
+
+
+def _count_flops(config: RunConfig) -> dict[str, Any]:
+    """Count the operations and parameters, for results of earlier versions that lack them."""
+    from aubench.evaluation.flops import count_flops
+
+    compute = count_flops(config.entry.method_class, config.task, config.recipe_model)
+    return compute.model_dump(mode="json")
 
 
 def _fold_environment(summary: dict[str, Any], run: dict[str, Any], config: RunConfig) -> dict[str, Any]:
