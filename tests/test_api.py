@@ -16,7 +16,7 @@ import aubench as package
 from aubench import api
 from aubench.api import paper_exhibits
 from aubench.api.formats import check_form, frame_text
-from aubench.api.results_view import LeaderboardResults
+from aubench.api.leaderboards import LeaderboardResults
 from aubench.core.errors import AubenchError, DataError, RecordError, UsageError
 from aubench.metrics.scores import METRICS, summary_of
 from aubench.papers.paper_figures import FIGURES

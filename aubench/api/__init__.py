@@ -1,25 +1,58 @@
 """Python interface to everything that the command ``aubench`` does.
 
 Functions raise :class:`aubench.AubenchError`, show the same progress on stderr as the commands, and return objects with
-a ``to_dataframe`` method. They need no ``if __name__ == "__main__"`` guard.
+a ``to_dataframe`` method, DataFrames or files. They need no ``if __name__ == "__main__"`` guard. Each command is
+generated from its function: the parameters are its options, and the docstring is its help.
 """
 
+from aubench.api.execution import sync_runs
 from aubench.api.experiments import evaluate_robustness, run
-from aubench.api.listings import list_methods, list_protocols
+from aubench.api.figures import (
+    draw_store,
+    plot_cut_switch,
+    plot_knowledge,
+    plot_reconstructions,
+    plot_selection,
+    plot_studies,
+)
+from aubench.api.leaderboards import (
+    add_records,
+    build_leaderboard,
+    check_leaderboard,
+    draw_leaderboard,
+    load_leaderboard,
+)
+from aubench.api.listings import check_method, list_methods, list_protocols, write_method_reference
 from aubench.api.paper_exhibits import list_exhibits, reproduce
-from aubench.api.results_view import Results, compare, load_leaderboard, load_results
+from aubench.api.results_view import Results, compare, load_results
 from aubench.api.searches import tune
+from aubench.api.stores import check_store, prepare_store
 
 __all__ = [
     "Results",
+    "add_records",
+    "build_leaderboard",
+    "check_leaderboard",
+    "check_method",
+    "check_store",
     "compare",
+    "draw_leaderboard",
+    "draw_store",
     "evaluate_robustness",
     "list_exhibits",
     "list_methods",
     "list_protocols",
     "load_leaderboard",
     "load_results",
+    "plot_cut_switch",
+    "plot_knowledge",
+    "plot_reconstructions",
+    "plot_selection",
+    "plot_studies",
+    "prepare_store",
     "reproduce",
     "run",
+    "sync_runs",
     "tune",
+    "write_method_reference",
 ]

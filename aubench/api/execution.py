@@ -1,9 +1,10 @@
-"""Execution of planned runs with progress display, figures and tracking."""
+"""Execution of planned runs with progress display, figures and tracking, and their later upload to MLflow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aubench._util.progress import print_line
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from aubench.leaderboard.records import StoredRecord
     from aubench.runs.config import RunConfig
     from aubench.runs.devices import DeviceChoice
+    from aubench.tracking.sync import SyncResult
 
 
 def train(configs: Sequence[RunConfig], folds: Sequence[int], choice: DeviceChoice, track: bool) -> None:
@@ -66,6 +68,32 @@ def read_stored_records(configs: Sequence[RunConfig]) -> tuple[StoredRecord, ...
 
     folders = [config.run_dir / RECORD_DIR for config in configs]
     return tuple(StoredRecord(path, record.read(path)) for path in folders if (path / record.FILE).exists())
+
+
+def sync_runs(names: Sequence[str | Path] = (), *, runs: str | Path = "runs") -> Iterator[tuple[Path, SyncResult]]:
+    """Send runs and studies to MLflow that it does not have yet.
+
+    The command has exit code 1 if one of them could not be sent.
+
+    The server is MLFLOW_TRACKING_URI, or mlflow.db in the working directory.
+
+    Args:
+        names: Folders or ids of runs; all runs and studies by default.
+        runs: Folder of all runs.
+
+    Yields:
+        Folder and result of each run and study.
+
+    Raises:
+        UsageError: A name is neither the folder nor the id of a run.
+    """
+    from aubench.tracking import studies
+    from aubench.tracking.run_export import find_runs
+    from aubench.tracking.sync import send_all
+
+    yield from send_all(find_runs(Path(runs), [str(name) for name in names]))
+    if not names:
+        yield from ((folder, studies.sync(folder)) for folder in studies.folders(Path(runs)))
 
 
 @contextmanager

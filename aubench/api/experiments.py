@@ -53,7 +53,7 @@ def run(
     Repeat to resume an interrupted run. Finished folds are skipped.
 
     Args:
-        method: Comma-separated names or ``.py`` files, or ``all`` that support the protocol.
+        method: Comma-separated names or ``.py`` files, or ``all``: every method that supports the protocol.
         protocol: Name of a protocol, or a ``.toml`` file.
         seeds: One seed, or several separated by commas.
         fold: Only this fold, by number or alias.

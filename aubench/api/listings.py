@@ -1,15 +1,20 @@
-"""Lists of the installed methods and protocols."""
+"""Lists of the installed methods and protocols, and the check of a method's contract."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from aubench.testing.check_method import Result
+
 
 def list_methods() -> pd.DataFrame:
     """List the methods.
+
+    With modalities, fidelity, number of parameters and paper.
 
     Returns:
         Columns ``method``, ``modalities`` (letters), ``fidelity``, ``parameters`` (with the paper's recipe on these
@@ -28,8 +33,18 @@ def list_methods() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "modalities", "fidelity", "parameters", "paper"])
 
 
+def write_method_reference(out: str | Path) -> None:
+    """Write the reference page of the built-in methods in Markdown."""
+    from aubench._util import atomic
+    from aubench.core import registry
+    from aubench.papers import method_reference
+
+    with atomic.atomic_write(Path(out)) as file:  # fails before the page is computed if it cannot be written
+        file.write(method_reference.page(registry.builtin_methods()).encode())
+
+
 def list_protocols() -> pd.DataFrame:
-    """List the built-in protocols.
+    """List the protocols: version, modalities, folds, digest.
 
     Returns:
         Columns ``protocol``, ``version``, ``modalities`` (letters), ``folds``, ``subjects`` (number), ``digest`` and
@@ -46,3 +61,24 @@ def list_protocols() -> pd.DataFrame:
         counts = (len(protocol.folds), len(protocol.subjects))
         rows.append((name, protocol.version, letters, *counts, protocol.digest, protocol.title))
     return pd.DataFrame(rows, columns=["protocol", "version", "modalities", "folds", "subjects", "digest", "title"])
+
+
+def check_method(name: str, preset: str = "tiny") -> list[Result]:
+    """Check the contract of a method.
+
+    The command has exit code 1 if a check fails.
+
+    Args:
+        name: Name of a method, or a .py file.
+        preset: Recipe preset of the checks.
+
+    Returns:
+        One result per check. If a check of the class fails, the checks of instances are omitted.
+
+    Raises:
+        AubenchError: There is no such method or preset.
+    """
+    from aubench.core import registry
+    from aubench.testing import check_method as contract
+
+    return contract.check_method(registry.find_method(name), preset)

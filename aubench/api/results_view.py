@@ -1,4 +1,4 @@
-"""Results of runs as DataFrames: records, comparisons, leaderboard tables. Imports no torch."""
+"""Results of runs as DataFrames: records, comparisons, robustness. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from aubench.api.formats import frame_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from aubench.leaderboard.entries_file import ProtocolEntries
     from aubench.leaderboard.pairwise import Comparison
     from aubench.leaderboard.records import Finding, StoredRecord
     from aubench.metrics.robustness_profile import RobustnessProfile
@@ -123,48 +122,6 @@ class ComparisonResults:
 
 
 @dataclass(frozen=True)
-class LeaderboardResults:
-    """Tables of a leaderboard.
-
-    Attributes:
-        protocols: Pages and entries, by protocol.
-    """
-
-    protocols: Mapping[str, ProtocolEntries]
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """Return one row per method or baseline of each table.
-
-        Returns:
-            Columns ``protocol``, ``selection``, ``protocol_version``, ``store`` (digest), ``position``, ``method``,
-            ``fidelity``, ``modalities``, ``recipe``, ``seeds``, ``f1_std`` (over folds and seeds), ``rank``,
-            ``delta_always_positive`` with its 95 % interval ``…_low`` and ``…_high``, one column per metric,
-            ``f1_au1`` … per AU, ``flops`` and ``parameters``. Metrics are fractions; ``position``, ``rank`` and the
-            columns of a run are missing for baselines.
-        """
-        import pandas as pd
-
-        frame = pd.DataFrame(
-            [{"protocol": name, **row} for name, entries in self.protocols.items() for row in entries.entries]
-        )
-        integers = {"position", "rank", "seeds", "flops", "parameters"} & set(frame.columns)
-        return frame.astype(dict.fromkeys(integers, "Int64"))
-
-    def render(self, form: str) -> str:
-        """Return the tables as text.
-
-        Args:
-            form: ``text`` (for a terminal), ``markdown``, ``csv`` or ``json``.
-        """
-        from aubench.leaderboard.render import markdown, plain_text
-
-        if form in ("csv", "json"):
-            return frame_text(self.to_dataframe(), form)
-        render = markdown if form == "markdown" else plain_text
-        return "\n".join(render(entries.blocks) for entries in self.protocols.values()) or "no records yet\n"
-
-
-@dataclass(frozen=True)
 class RobustnessResults:
     """Scores of methods under test conditions.
 
@@ -228,29 +185,15 @@ def load_results(path: str | Path = "runs") -> Results:
     return Results(tuple(stored))
 
 
-def load_leaderboard(root: str | Path = "leaderboard", protocol: str | None = None) -> LeaderboardResults:
-    """Load the tables of a leaderboard.
-
-    Args:
-        root: Folder of the leaderboard.
-        protocol: Name of a protocol, with or without records; all with records if None.
-
-    Raises:
-        AubenchError: The folder or protocol does not exist, or a record is invalid.
-    """
-    from aubench.leaderboard.show import load_entries
-    from aubench.papers.leaderboard_pages import EXTENSIONS
-
-    return LeaderboardResults(load_entries(Path(root), protocol, EXTENSIONS))
-
-
 def compare(
     runs: Sequence[str | Path], *, condition: str = "clean", root: str | Path = "leaderboard"
 ) -> ComparisonResults:
-    """Compare methods by their records: F1, differences with intervals, paired tests and ranks.
+    """Compare methods by their records.
+
+    F1, differences with intervals, paired tests and ranks. METHOD@PROTOCOL names a method's runs on the leaderboard.
 
     Args:
-        runs: Folders of finished runs or of several, or ``METHOD@PROTOCOL`` of the leaderboard.
+        runs: Folders of one or more finished runs, or ``METHOD@PROTOCOL``.
         condition: Test condition, as named in the records.
         root: Folder of the leaderboard.
 

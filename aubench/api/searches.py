@@ -103,7 +103,7 @@ def tune(
     Repeat to resume a search, or to add a worker to it.
 
     Args:
-        method: Comma-separated names or ``.py`` files, or ``all`` that support the protocol.
+        method: Comma-separated names or ``.py`` files, or ``all``: every method that supports the protocol.
         protocol: Name of a protocol, or a ``.toml`` file.
         trials: Trials per method, over all workers.
         storage: A database, or ``journal:PATH`` [default: RUNS/studies.db].

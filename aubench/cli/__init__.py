@@ -1,1 +1,1 @@
-"""One file a command: it parses, calls one function and prints. Nothing heavy is imported at module level."""
+"""Commands generated from the functions of the API. Nothing heavy is imported at module level."""

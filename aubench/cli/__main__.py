@@ -1,6 +1,10 @@
 """``python -m aubench.cli`` is ``aubench``."""
 
-from aubench.cli.main import main
+import sys
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the working directory, whose random.py would replace the standard module
+    from aubench.cli.main import main
+
     main()

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
 import typer
 from typer.core import TyperGroup
 
+from aubench import api
+from aubench.cli.options import Options, command
+
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
@@ -36,26 +39,22 @@ prepare = typer.Typer(
 app.add_typer(prepare, name="prepare")
 prepare.callback()(lambda: None)
 
-Store = Annotated[
+_Store = Annotated[
     Path | None,
     typer.Option("--store", metavar="DIR", help="Folder of the store [default: $AUBENCH_STORES/<dataset>]."),
 ]
 _Source = Annotated[Path, typer.Option("--source", metavar="DIR", help="Folder of the delivered files.")]
-_Name = Annotated[str, typer.Argument(metavar="DATASET", help="Name of the data set.")]
+_Name = Annotated[str, typer.Argument(metavar="DATASET")]
 
 
 def _prepare_command(dataset: Dataset) -> Any:
     """Return the command that prepares a data set; its options are the fields of the data set's ``Options``."""
-    from aubench._util.progress import count_progress
-    from aubench.datasets.catalog import prepare_store
 
-    def run(store: Path | None, source: Path | None = None, **options: object) -> None:
-        with count_progress(f"{dataset.name} prepared") as progress:
-            lines = prepare_store(dataset.name, source, store, options, progress)
-        typer.echo("\n".join(lines))
+    def run(**options: Any) -> None:
+        typer.echo("\n".join(api.prepare_store(dataset.name, **options)))
 
     kind = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter("store", kind, default=None, annotation=Store)]
+    parameters = [inspect.Parameter("store", kind, default=None, annotation=_Store)]
     if dataset.needs_source:
         parameters.insert(0, inspect.Parameter("source", kind, annotation=_Source))
     for name, field in dataset.Options.model_fields.items():
@@ -76,25 +75,13 @@ def _option(name: str, field: FieldInfo) -> Any:
     return Annotated[kind, typer.Option(flags, help=field.description, min=bounds.get("ge"), max=bounds.get("le"))]
 
 
-@app.command()
-def check(dataset: _Name, store: Store = None) -> None:
-    """Compare every file of a store with its digest."""
-    from aubench._util.progress import count_progress
-    from aubench.datasets.catalog import check_store
-
-    with count_progress("files checked") as progress:
-        summary = check_store(dataset, store, progress)
-    typer.echo(summary)
+@app.command("check")
+@command(api.check_store, dataset=_Name)
+def _check(options: Options) -> None:
+    typer.echo(api.check_store(**options))
 
 
-@app.command()
-def show(
-    dataset: _Name,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="PNG file to write.")],
-    store: Store = None,
-) -> None:
-    """Draw a contact sheet: random frames of a store, or every AU of a rendered data set."""
-    from aubench.plots import contact_sheet
-
-    contact_sheet.draw(dataset, store, out)
-    typer.echo(f"wrote {out}")
+@app.command("show")
+@command(api.draw_store, dataset=_Name)
+def _show(options: Options) -> None:
+    typer.echo(f"wrote {api.draw_store(**options)}")

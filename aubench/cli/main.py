@@ -10,15 +10,10 @@ from typing import Annotated
 
 import typer
 
-from aubench.cli import compare, data, leaderboard, methods, plot, reproduce, robustness, run, test_method, track, tune
-from aubench.core.errors import AubenchError
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+from aubench._util.paths import expand_home
+from aubench._util.streams import repair_streams
+from aubench.cli.commands import app
+from aubench.core.errors import AubenchError, UsageError
 
 
 def _print_version(requested: bool) -> None:
@@ -39,20 +34,11 @@ def _global_options(
     ] = None,
 ) -> None:
     """Compare multimodal fusion methods for facial action units."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the working directory does not exist any more", hint="change to another folder") from None
 
-
-app.command("run")(run.run)
-app.command("tune")(tune.tune)
-app.command("compare")(compare.compare)
-app.command("robustness")(robustness.robustness)
-app.command("reproduce")(reproduce.reproduce)
-app.command("methods")(methods.methods)
-app.command("protocols")(methods.protocols)
-app.command("test-method")(test_method.test_method)
-app.add_typer(data.app, name="data")
-app.add_typer(leaderboard.app, name="leaderboard")
-app.add_typer(plot.app, name="plot")
-app.add_typer(track.app, name="track")
 
 _EXTRAS = {"cv2", "filelock", "h5py", "jaxtyping", "lightning_fabric", "matplotlib", "mlflow", "numba", "optuna"}
 _EXTRAS |= {"pyarrow", "safetensors", "timm", "torch"}
@@ -64,13 +50,15 @@ _DISK_FULL_HINT = "the disk is full; free some space and repeat the command"
 
 def main() -> None:
     """Run a command. Exit code 0: success, 1: a check failed, 2: bad usage or input, 130: interrupted."""
-    sys.exit(_exit_code())
+    repair_streams()
+    sys.exit(_exit_code(sys.argv[1:]))
 
 
-def _exit_code() -> int:
+def _exit_code(arguments: Iterable[str]) -> int:
     try:
-        _load_plugins(sys.argv[1:])
-        result = typer.main.get_command(app).main(prog_name="aubench", standalone_mode=False)
+        words = [expand_home(word) for word in arguments]
+        _load_plugins(words)
+        result = typer.main.get_command(app).main(words, prog_name="aubench", standalone_mode=False)
     except AubenchError as error:
         return print_error(str(error), error.exit_code)
     except BrokenPipeError:

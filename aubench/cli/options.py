@@ -1,58 +1,107 @@
-"""Options that several commands share, and parsers of their values."""
+"""Commands generated from functions of the API: parameters become options, and the docstring becomes the help."""
 
 from __future__ import annotations
 
+import copy
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
-RUNS = Path("runs")
-"""Default folder of all runs."""
-ROOT = Path("leaderboard")
-"""Default folder of the leaderboard."""
+Options = dict[str, Any]
+"""Values of a function's parameters by name; absent if not given and without a default."""
+Dir = Annotated[Path, typer.Option(metavar="DIR")]
 
-Preset = Annotated[str | None, typer.Option("--preset", help="Recipe preset [default: the protocol's].")]
-Modalities = Annotated[str | None, typer.Option("--modalities", help="Narrow the protocol, e.g. visual,depth.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe value; repeatable.")
-]
-Seeds = Annotated[str, typer.Option("--seed", help="One seed, or several separated by commas.")]
-ProtocolName = Annotated[str, typer.Option("--protocol", help="Name of a protocol, or a .toml file.")]
-Store = Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Store of the data set.")]
-Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder of all runs.")]
-Root = Annotated[Path, typer.Option("--root", metavar="DIR", help="Folder of the leaderboard.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-Precision = Annotated[str, typer.Option("--precision", help="32-true or bf16-mixed.")]
-Track = Annotated[bool, typer.Option("--track/--no-track", help="Send new results to MLflow.")]
+_FORMS: dict[str, Any] = {
+    "seeds": Annotated[str, typer.Option("--seed")],
+    "overrides": Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe value; repeatable.")
+    ],
+    "form": Annotated[str, typer.Option("--format")],
+    **dict.fromkeys(("store", "runs", "root"), Dir),
+    "out": Annotated[Path, typer.Option(metavar="FILE")],
+    "seed": Annotated[int, typer.Option(min=0)],
+    "trials": Annotated[int, typer.Option(min=1)],
+    "frames": Annotated[int, typer.Option(min=1, max=16)],
+    "noise": Annotated[str, typer.Option(metavar="SIGMAS")],
+    "space": Annotated[str, typer.Option(metavar="KEY,KEY")],
+    "storage": Annotated[str, typer.Option(metavar="URL")],
+    "from_study": Annotated[str, typer.Option(metavar="NAME")],
+}
+"""Parameters that are not simply an option of their name with the type of their default, which is text for None."""
+_DEFAULTS = {"track": True, "names": None}
+"""Defaults that differ from those of the functions."""
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Return comma-separated seeds.
+def command(function: Callable[..., object], **forms: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that adds the parameters of a function to a command, with their defaults and help.
 
-    Raises:
-        UsageError: A word is not a non-negative integer.
+    The command receives their values as its first argument. Its other parameters become options as typer defines.
+
+    Args:
+        function: Function of the API. Parameters whose default is a function are omitted.
+        forms: Types annotated with ``typer.Argument`` or ``typer.Option``, by parameter.
     """
-    from aubench.core.errors import UsageError
+    description, texts = _parse_docstring(inspect.getdoc(function) or "")
+    shared = [
+        _parameter(parameter, {**_FORMS, **forms}.get(parameter.name), texts.get(parameter.name))
+        for parameter in inspect.signature(function).parameters.values()
+        if not inspect.isfunction(parameter.default)
+    ]
 
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isascii() and word.isdigit() for word in words):
-        raise UsageError(f"'{text}' is not a seed", where="--seed", hint="use whole numbers such as 0 or 0,1,2")
-    return list(map(int, words))
+    def decorate(action: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(action, eval_str=True).parameters.values())[1:]
+
+        def run(**values: Any) -> None:
+            options = {parameter.name: values.pop(parameter.name) for parameter in shared}
+            options = {name: value for name, value in options.items() if value is not None}
+            if "overrides" in options:
+                options["overrides"] = parse_overrides(options["overrides"])
+            action(options, **values)
+
+        parameters = [*shared, *(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own)]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        run.__doc__ = description
+        return run
+
+    return decorate
 
 
-def parse_overrides(pairs: list[str] | None) -> dict[str, Any]:
+def _parameter(parameter: inspect.Parameter, form: Any, text: str | None) -> inspect.Parameter:
+    default = _DEFAULTS.get(parameter.name, parameter.default)
+    default = None if default == () else default
+    kind = type(default) if isinstance(default, bool | int) else str
+    kind, info = get_args(form) if form else (kind, typer.Option())
+    info = copy.copy(info)
+    info.help = info.help or text
+    return inspect.Parameter(
+        parameter.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
+    )
+
+
+def _parse_docstring(text: str) -> tuple[str, dict[str, str]]:
+    """Return the description in a Google docstring, and that of each argument."""
+    sections = re.split(r"\n(?=(?:Args|Returns|Raises|Yields):\n)", text.replace("``", ""))
+    arguments = next((section for section in sections if section.startswith("Args:")), "")
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", arguments, re.MULTILINE)
+    return sections[0].strip(), {name: " ".join(entry.split()) for name, entry in entries}
+
+
+def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
     """Return recipe values from ``KEY=VALUE``; a value is JSON, or text if it is not valid JSON.
 
     Raises:
         UsageError: A pair has no ``=``.
     """
-    import json
-
     from aubench.core.errors import UsageError
 
     values: dict[str, Any] = {}
-    for pair in pairs or ():
+    for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals:
             raise UsageError(f"'{pair}' is not KEY=VALUE", where="--set")
@@ -61,17 +110,3 @@ def parse_overrides(pairs: list[str] | None) -> dict[str, Any]:
         except json.JSONDecodeError:
             values[key.strip()] = text
     return values
-
-
-def parse_numbers(text: str, option: str, what: str, hint: str) -> list[float]:
-    """Return comma-separated numbers.
-
-    Raises:
-        UsageError: A word is not a number.
-    """
-    from aubench.core.errors import UsageError
-
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError:
-        raise UsageError(f"'{text}' is not a list of {what}", where=option, hint=hint) from None

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from aubench.api.results_view import load_leaderboard
+from aubench.api.leaderboards import load_leaderboard
 from aubench.core.errors import DataError, RecordError, UsageError
 from aubench.leaderboard import build
 from aubench.leaderboard.check import check

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aubench.api.results_view import load_leaderboard
+from aubench.api.leaderboards import load_leaderboard
 from aubench.core.errors import UsageError
 from aubench.core.registry import find_protocol
 from aubench.core.task import Modality

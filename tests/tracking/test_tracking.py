@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from aubench._util import atomic
-from aubench.cli import track
+from aubench.cli import commands
 from aubench.core.errors import CheckFailed, UsageError
 from aubench.metrics.scores import summary_of
 from aubench.results.record import Record, RecordInfo
@@ -432,16 +432,16 @@ def test_telemetry_is_off_unless_the_user_speaks_of_it(monkeypatch: pytest.Monke
 
 def test_track_sync_sends_what_is_unsent(sqlite: str, fake_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cli = CliRunner()
-    assert cli.invoke(track.app, ["sync"]).output == "runs: no runs\n"
+    assert cli.invoke(commands.track, ["sync"]).output == "runs: no runs\n"
     one, two = fake_run().finish(), fake_run(seed=1).finish()
-    done = cli.invoke(track.app, ["sync", one.id])
+    done = cli.invoke(commands.track, ["sync", one.id])
     assert done.exit_code == 0 and done.output.startswith(f"{one.run_dir.relative_to(Path.cwd())}: sent 30 epochs")
-    lines = cli.invoke(track.app, ["sync"]).output.splitlines()
+    lines = cli.invoke(commands.track, ["sync"]).output.splitlines()
     assert sorted(line.partition(": ")[2][:14] for line in lines) == ["nothing new", "sent 30 epochs"]
-    assert "nothing new" in cli.invoke(track.app, ["sync", str(two.run_dir)]).output
-    assert isinstance(cli.invoke(track.app, ["sync", "zzz"]).exception, UsageError)
+    assert "nothing new" in cli.invoke(commands.track, ["sync", str(two.run_dir)]).output
+    assert isinstance(cli.invoke(commands.track, ["sync", "zzz"]).exception, UsageError)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    refused = cli.invoke(track.app, ["sync"])
+    refused = cli.invoke(commands.track, ["sync"])
     assert refused.stderr.count("not sent: http://127.0.0.1:9 cannot be reached") == 2
     assert isinstance(refused.exception, CheckFailed) and "2 of 2 could not be sent" in str(refused.exception)
 

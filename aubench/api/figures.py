@@ -1,0 +1,250 @@
+"""Functions that draw figures of runs, methods, studies and data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aubench._util.progress import count_progress
+from aubench.api.planning import Numbers, parse_numbers, plan_runs
+
+if TYPE_CHECKING:
+    from aubench.runs.config import RunConfig
+
+
+def plot_reconstructions(
+    run: str | Path,
+    *,
+    mask: Numbers = "0.5,0.75,0.9",
+    fold: int | str | None = None,
+    frames: int = 4,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+) -> Path:
+    """Draw reconstructions of masked frames.
+
+    Args:
+        run: Folder of a run: runs/<protocol>/<method>/<id>.
+        mask: Comma-separated mask ratios.
+        fold: Number or alias [default: the first finished].
+        frames: Number of frames to show.
+        out: A .png or .svg [default: RUN/plots/<figure>.png].
+        store: Store of the data set.
+
+    Returns:
+        The file.
+
+    Raises:
+        AubenchError: An argument is invalid, no fold is finished, or the method does not reconstruct.
+    """
+    from aubench.core.errors import UsageError
+    from aubench.plots import reconstructions, style
+    from aubench.plots.frame_selection import caption
+
+    path = _figure_path(out, run, "reconstructions")
+    hint = "use numbers from 0 to below 1, such as 0.5,0.9"
+    masks = parse_numbers(mask, "--mask", "mask ratios", hint)
+    if not all(0 <= ratio < 1 for ratio in masks):
+        raise UsageError(f"'{mask}' is not a list of mask ratios", where="--mask", hint=hint)
+    config = _load(run, store)
+    number = _finished_folds(config, fold)[0]
+    examples = reconstructions.compute(config, number, masks, frames)
+    subtitle = caption(config, f"fold {number}, test", f"run {config.run_id[:8]}")
+    return style.save(reconstructions.plot(examples, subtitle), path)
+
+
+def plot_knowledge(
+    run: str | Path,
+    *,
+    fold: int | str | None = None,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+) -> Path:
+    """Draw statistics of AU pairs.
+
+    In the labels and in the run's predictions.
+
+    Args:
+        run: Folder of a run: runs/<protocol>/<method>/<id>.
+        fold: Number or alias [default: the first finished].
+        out: A .png or .svg [default: RUN/plots/<figure>.png].
+        store: Store of the data set.
+
+    Returns:
+        The file.
+
+    Raises:
+        AubenchError: An argument is invalid, no fold is finished, or the method has no pair statistics.
+    """
+    from aubench.plots import au_pairs, style
+    from aubench.plots.frame_selection import caption
+
+    path, config = _figure_path(out, run, "knowledge"), _load(run, store)
+    number = _finished_folds(config, fold)[0]
+    subtitle = caption(config, f"fold {number}", f"run {config.run_id[:8]}")
+    return style.save(au_pairs.plot(au_pairs.compute(config, number), config.protocol.aus, subtitle), path)
+
+
+def plot_selection(
+    run: str | Path,
+    *,
+    fold: int | str | None = None,
+    suite: str = "amf",
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+) -> Path:
+    """Draw how often each modality is selected.
+
+    On clean inputs, and under each condition of a suite.
+
+    Args:
+        run: Folder of a run: runs/<protocol>/<method>/<id>.
+        fold: Number or alias [default: all finished].
+        suite: Further conditions: name or file of a suite.
+        out: A .png or .svg [default: RUN/plots/<figure>.png].
+        store: Store of the data set.
+
+    Returns:
+        The file.
+
+    Raises:
+        AubenchError: An argument is invalid, no fold is finished, or the method selects no modalities.
+    """
+    from aubench.core.suites import find_suite
+    from aubench.plots import modality_selection, style
+    from aubench.plots.frame_selection import caption
+
+    path, config = _figure_path(out, run, "selection"), _load(run, store)
+    folds = _finished_folds(config, fold)
+    label = f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))}"
+    shares = modality_selection.compute(config, folds, find_suite(suite).conditions(config.task.modalities))
+    subtitle = caption(config, label, f"run {config.run_id[:8]}")
+    return style.save(modality_selection.plot(shares, subtitle), path)
+
+
+def plot_cut_switch(
+    run: str | Path | None = None,
+    *,
+    method: str | None = None,
+    protocol: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    fold: int | str = "1",
+    frames: int = 4,
+    out: str | Path | None = None,
+    store: str | Path | None = None,
+) -> Path:
+    """Draw training frames before and after augmentation.
+
+    The augmentation of the method, such as cut-switch.
+
+    Args:
+        run: Folder of a run, finished or not.
+        method: Instead of RUN: name of a method, or a .py file.
+        protocol: With --method: name of a protocol, or a .toml file.
+        overrides: Recipe values that differ from the preset.
+        fold: Number or alias.
+        frames: Number of frames to show.
+        out: A .png or .svg [default: RUN/plots/<figure>.png].
+        store: Store of the data set.
+
+    Returns:
+        The file.
+
+    Raises:
+        AubenchError: An argument is invalid, or the augmentation changes no frame.
+    """
+    from aubench.core.errors import UsageError
+    from aubench.core.registry import find_protocol
+    from aubench.plots import augmentation, style
+    from aubench.plots.frame_selection import caption
+    from aubench.runs.config import RunOptions
+
+    path = _figure_path(out, run, "cut_switch")
+    if run is not None and not (method or protocol or overrides):
+        config = _load(run, store)
+    elif run is None and method and protocol:
+        (config,) = plan_runs(
+            [method], find_protocol(protocol), RunOptions(overrides=dict(overrides or {})), [0], store
+        )
+    else:
+        raise UsageError("give a run folder, or both --method and --protocol", where="plot cut-switch")
+    number = config.protocol.fold_number(str(fold))
+    examples = augmentation.compute(config, number, frames)
+    return style.save(augmentation.plot(examples, caption(config, f"fold {number}, training")), path)
+
+
+def plot_studies(studies: Sequence[str], *, runs: str | Path = "runs", out: str | Path | None = None) -> Path:
+    """Draw the progress of studies.
+
+    The best validation F1 against the number of training frames.
+
+    Args:
+        studies: Names of studies.
+        runs: Folder of all runs.
+        out: A .png or .svg [default: RUNS/studies/search.png].
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: A study does not exist or has no complete trial.
+    """
+    from aubench.plots import style, tuning_curves
+    from aubench.tuning.search_config import STUDIES
+    from aubench.tuning.study_files import read_study
+
+    path = Path(runs, STUDIES, "search.png") if out is None else Path(out)
+    style.check(path)
+    headers = (read_study(Path(runs), name) for name in studies)
+    subtitle = dict.fromkeys(f"{header['method']} on {header['protocol_name']}" for header in headers)
+    return style.save(tuning_curves.plot(tuning_curves.read(Path(runs), studies), list(subtitle)), path)
+
+
+def draw_store(dataset: str, out: str | Path, *, store: str | Path | None = None) -> Path:
+    """Draw a contact sheet: random frames of a store, or every AU of a rendered data set.
+
+    Args:
+        dataset: Name of the data set.
+        out: PNG file to write.
+        store: Folder of the store [default: $AUBENCH_STORES/<dataset>].
+
+    Returns:
+        The file.
+
+    Raises:
+        AubenchError: There is no such data set or store, or the file has another suffix.
+    """
+    from aubench.plots import contact_sheet
+
+    contact_sheet.draw(dataset, None if store is None else Path(store), Path(out))
+    return Path(out)
+
+
+def _figure_path(out: str | Path | None, run: str | Path | None, name: str) -> Path:
+    """Return the file of a figure, by default in the run's folder or else in the working directory."""
+    from aubench.plots import style
+    from aubench.results.run_folder import PLOTS_DIR
+
+    default = Path(f"{name}.png") if run is None else Path(run, PLOTS_DIR, f"{name}.png")
+    path = default if out is None else Path(out)
+    style.check(path)
+    return path
+
+
+def _load(run: str | Path, store: str | Path | None) -> RunConfig:
+    from aubench.runs.loading import load_run
+
+    with count_progress("sequences generated") as progress:
+        return load_run(Path(run), None if store is None else Path(store), progress)
+
+
+def _finished_folds(config: RunConfig, fold: int | str | None) -> list[int]:
+    """Return the requested fold, or all finished folds."""
+    from aubench.core.errors import UsageError
+    from aubench.runs.record_builder import finished_folds
+
+    folds = finished_folds(config) if fold is None else config.protocol.fold_numbers(fold)
+    if not folds:
+        raise UsageError("has no finished fold", where=config.run_dir, hint="finish one with `aubench run`")
+    return folds

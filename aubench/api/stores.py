@@ -1,0 +1,51 @@
+"""Functions that prepare and check the stores of data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aubench._util.progress import count_progress
+
+
+def prepare_store(
+    dataset: str, *, source: str | Path | None = None, store: str | Path | None = None, **options: object
+) -> list[str]:
+    """Convert a data set into a store. Repeat to resume.
+
+    Args:
+        dataset: Name of the data set.
+        source: Folder of the delivered files; None if the data set needs none.
+        store: Folder of the store [default: $AUBENCH_STORES/<dataset>].
+        options: Fields of the data set's ``Options``.
+
+    Returns:
+        Summary, one string per line.
+
+    Raises:
+        UsageError: The data set does not exist, or an option is not valid.
+        DataError: A store exists already, a partial one has other options, or a file is damaged.
+    """
+    from aubench.datasets import catalog
+
+    source_dir, store_dir = (None if path is None else Path(path) for path in (source, store))
+    with count_progress(f"{dataset} prepared") as progress:
+        return catalog.prepare_store(dataset, source_dir, store_dir, options, progress)
+
+
+def check_store(dataset: str, *, store: str | Path | None = None) -> str:
+    """Compare every file of a store with its digest.
+
+    Args:
+        dataset: Name of the data set.
+        store: Folder of the store [default: $AUBENCH_STORES/<dataset>].
+
+    Returns:
+        Summary in one line.
+
+    Raises:
+        DataError: There is no store, or a file is missing or differs.
+    """
+    from aubench.datasets import catalog
+
+    with count_progress("files checked") as progress:
+        return catalog.check_store(dataset, None if store is None else Path(store), progress)

@@ -1,0 +1,238 @@
+"""Commands of ``aubench``. Each one calls a function of the API with the parsed options and prints the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aubench import api
+from aubench.cli import data
+from aubench.cli.options import Dir, Options, command
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from aubench.api.results_view import RobustnessResults
+    from aubench.leaderboard.records import Finding
+
+_Names = Annotated[
+    list[str], typer.Argument(metavar="[NAME]...", help="Tables and figures; lists them if none is given.")
+]
+_Run = Annotated[Path, typer.Argument(metavar="RUN")]
+_LIST_OPTIONS = ("protocol", "seeds", "preset", "overrides", "runs", "root", "store")
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+leaderboard = typer.Typer(help="Maintain and check the leaderboard.", no_args_is_help=True)
+plot = typer.Typer(help="Draw figures of a run, a method or studies.", no_args_is_help=True)
+track = typer.Typer(help="Keep MLflow up to date.", no_args_is_help=True)
+track.callback()(lambda: None)
+
+
+@app.command("run")
+@command(api.run)
+def _run(options: Options) -> None:
+    def report(results: api.Results) -> None:
+        if results.stored_records:
+            typer.echo(results.summary())
+
+    api.run(**options, report=report)
+
+
+@app.command("tune")
+@command(api.tune)
+def _tune(options: Options) -> None:
+    typer.echo(api.tune(**options).summary())
+
+
+@app.command("compare")
+@command(api.compare, runs=Annotated[list[str], typer.Argument(metavar="A B...")])
+def _compare(
+    options: Options,
+    form: Annotated[str, typer.Option("--format", help="markdown (md), latex, csv or json.")] = "markdown",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to this file.")] = None,
+) -> None:
+    from aubench._util import atomic
+    from aubench.api.formats import check_form
+
+    form = check_form(form)
+    results = api.compare(**options)
+    _print_skipped(results.skipped_runs)
+    if out is None:
+        typer.echo(results.render(form), nl=False)
+    else:
+        atomic.write_text(out, results.render(form))
+        typer.echo(f"wrote {out}")
+
+
+@app.command("robustness")
+@command(api.evaluate_robustness, run=Annotated[list[str], typer.Option(metavar="RUN")], out=Dir)
+def _robustness(options: Options) -> None:
+    def report(results: RobustnessResults) -> None:
+        if results.text:
+            typer.echo(results.text)
+        _print_paths(results.paths)
+
+    api.evaluate_robustness(**options, report=report)
+
+
+@app.command("reproduce")
+@command(api.reproduce, names=_Names, out=Dir)
+def _reproduce(
+    options: Options, all_exhibits: Annotated[bool, typer.Option("--all", help="All tables and figures.")] = False
+) -> None:
+    if all_exhibits or options.get("names"):
+        names = "all" if all_exhibits else options["names"]
+        _print_paths(api.reproduce(**{**options, "names": names}).paths)
+    else:
+        exhibits = api.list_exhibits(**{name: options[name] for name in _LIST_OPTIONS if name in options})
+        typer.echo(exhibits.to_markdown(index=False, tablefmt="github", disable_numparse=True))
+
+
+@app.command("methods")
+@command(api.list_methods)
+def _methods(
+    options: Options,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the reference page of built-in methods.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="markdown (md), csv or json.")] = "markdown",
+) -> None:
+    if page is not None:
+        api.write_method_reference(page)
+    else:
+        _print_frame(api.list_methods(), form, parameters=lambda count: f"{count / 1e6:.1f} M")
+
+
+@app.command("protocols")
+@command(api.list_protocols)
+def _protocols(
+    options: Options, form: Annotated[str, typer.Option("--format", help="markdown (md), csv or json.")] = "markdown"
+) -> None:
+    _print_frame(api.list_protocols(), form, digest=lambda digest: digest[:12])
+
+
+@app.command("test-method")
+@command(api.check_method, name=Annotated[str, typer.Argument(metavar="NAME|PATH")])
+def _test_method(options: Options) -> None:
+    from aubench.core.errors import CheckFailed
+
+    results = api.check_method(**options)
+    for result in results:
+        detail = f": {result.detail}" if result.detail else ""
+        typer.echo(f"{'ok  ' if result.passed else 'FAIL'} {result.name}{detail}")
+    if failures := sum(not result.passed for result in results):
+        raise CheckFailed(f"{failures} of {len(results)} checks failed", where=options["name"])
+
+
+app.add_typer(data.app, name="data")
+app.add_typer(leaderboard, name="leaderboard")
+app.add_typer(plot, name="plot")
+app.add_typer(track, name="track")
+
+
+@leaderboard.command("add")
+@command(api.add_records, runs=Annotated[list[str], typer.Argument(metavar="RUN...")])
+def _add(options: Options) -> None:
+    added = api.add_records(**options)
+    _print_skipped(added.skipped_runs)
+    for path in added.paths:
+        typer.echo(f"added {path}")
+    typer.echo("run `aubench leaderboard build` to update its pages")
+
+
+@leaderboard.command("build")
+@command(api.build_leaderboard)
+def _build(options: Options) -> None:
+    _print_paths(api.build_leaderboard(**options))
+
+
+@leaderboard.command("check")
+@command(api.check_leaderboard, no_cache=Annotated[bool, typer.Option("--no-cache")])
+def _check(options: Options) -> None:
+    from aubench.core.errors import CheckFailed
+
+    findings, root = api.check_leaderboard(**options), options["root"]
+    for finding in findings:
+        typer.echo(str(finding), err=True)
+    if findings:
+        raise CheckFailed(f"{len(findings)} problem{'s' * (len(findings) > 1)} found", where=root)
+    typer.echo(f"{root}: all numbers agree with their counts")
+
+
+@leaderboard.command("draw")
+@command(api.draw_leaderboard, protocol=Annotated[str, typer.Argument()])
+def _draw(options: Options) -> None:
+    _print_paths([api.draw_leaderboard(**options)])
+
+
+@leaderboard.command("show")
+@command(api.load_leaderboard, protocol=Annotated[str, typer.Argument()])
+def _show(
+    options: Options,
+    named: Annotated[str | None, typer.Option("--protocol", help="Protocol to show.", metavar="NAME")] = None,
+    form: Annotated[str, typer.Option("--format", help="text, markdown (md), csv or json.")] = "text",
+) -> None:
+    from aubench.api.formats import check_form
+    from aubench.core.errors import UsageError
+
+    protocol = options.setdefault("protocol", named)
+    if named not in (None, protocol):
+        raise UsageError(f"'{protocol}' and '{named}' are two protocols", where="--protocol", hint="name one")
+    form = check_form(form, ("text", "markdown", "csv", "json"))
+    typer.echo(api.load_leaderboard(**options).render(form), nl=False)
+
+
+def _add_figure(name: str, function: Callable[..., Path], **forms: Any) -> None:
+    """Add a command that draws a figure and prints its file."""
+
+    def draw(options: Options) -> None:
+        typer.echo(function(**options))
+
+    plot.command(name)(command(function, **forms)(draw))
+
+
+_add_figure("reconstructions", api.plot_reconstructions, run=_Run)
+_add_figure("knowledge", api.plot_knowledge, run=_Run)
+_add_figure("selection", api.plot_selection, run=_Run)
+_add_figure("cut-switch", api.plot_cut_switch, run=Annotated[Path, typer.Argument(metavar="[RUN]")])
+_add_figure("search", api.plot_studies, studies=Annotated[list[str], typer.Argument(metavar="STUDY...")])
+
+
+@track.command("sync")
+@command(api.sync_runs, names=Annotated[list[str], typer.Argument(metavar="[RUN]...")])
+def _sync(options: Options) -> None:
+    from aubench._util.redact import redact_url
+    from aubench.core.errors import CheckFailed
+    from aubench.tracking.mlflow_client import default_uri
+
+    count = unsent = 0
+    for folder, result in api.sync_runs(**options):
+        count, unsent = count + 1, unsent + (not result.ok)
+        typer.echo(f"{folder}: {result.detail if result.ok else f'not sent: {result.detail}'}", err=not result.ok)
+    if not count:
+        typer.echo(f"{options['runs']}: no runs")
+    if unsent:
+        raise CheckFailed(f"{unsent} of {count} could not be sent", where=redact_url(default_uri()))
+
+
+def _print_paths(paths: Iterable[Path]) -> None:
+    for path in paths:
+        typer.echo(f"wrote {path}")
+
+
+def _print_skipped(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        typer.echo(f"skipped {finding}", err=True)
+
+
+def _print_frame(frame: pd.DataFrame, form: str, **short: Callable[[Any], str]) -> None:
+    """Print a table; Markdown has shortened columns."""
+    from aubench.api.formats import check_form, frame_text
+
+    form = check_form(form, ("markdown", "csv", "json"))
+    if form == "markdown":
+        frame = frame.assign(**{name: frame[name].map(shorten) for name, shorten in short.items()})
+    typer.echo(frame_text(frame, form), nl=False)
