@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from aubench._util import atomic
@@ -73,9 +74,13 @@ def canonical_table(
             f"columns {sorted(map(str, set(table.columns) ^ set(columns)))[:4]} are missing or unknown", where=name
         )
     numbers = [column for column in columns if column not in text]
-    typed = table[columns].astype(dict.fromkeys(numbers, "int64") | dict.fromkeys(text, "str"))
-    if (typed[numbers] != table[numbers]).to_numpy().any() or (typed[numbers] < 0).to_numpy().any():
+    values = table[numbers].to_numpy()
+    integers = values.astype(np.int64)
+    if (integers != values).any() or (integers < 0).any():
         raise RecordError("a count is negative or not an integer", where=name)
+    typed = pd.DataFrame(integers, columns=numbers)
+    for column in text:
+        typed.insert(columns.index(column), column, table[column].astype("str").to_numpy())
     return csv_io.sort_table(typed, key, where=name)
 
 
