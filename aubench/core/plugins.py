@@ -6,13 +6,15 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import metadata
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from aubench.core.code_files import code_digest, code_files, installed_digest
 from aubench.core.errors import UsageError, suggest
 
 PLUGINS_VARIABLE = "AUBENCH_PLUGINS"
@@ -21,8 +23,43 @@ PLUGINS_VARIABLE = "AUBENCH_PLUGINS"
 T = TypeVar("T")
 
 
+_DIGEST = "__aubench_digest__"
+"""Attribute of the module of a file: digest of the code that was loaded."""
+
+
+class _SourceLoader(SourceFileLoader):
+    """Loader without bytecode, whose date cannot distinguish two edits in one second."""
+
+    def path_stats(self, path: str) -> Any:
+        raise OSError
+
+
+class _HelperFinder:
+    """Finder of the modules that lie beside a loaded file and are imported by it."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def replace(self, files: Sequence[Path], folder: Path) -> None:
+        """Forget all loaded helpers, so that files in several folders may have helpers of the same name."""
+        for name in [name for name in sys.modules if name.partition(".")[0] in self._folders]:
+            del sys.modules[name]
+        self._folders |= {file.relative_to(folder).parts[0].removesuffix(".py"): str(folder) for file in files}
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
+        """Find a helper or a module in a package of helpers."""
+        folder = self._folders.get(name.partition(".")[0])
+        places = path if path and folder else [folder] if folder else []
+        specs = (FileFinder(place, (_SourceLoader, SOURCE_SUFFIXES)).find_spec(name) for place in places)
+        return next((spec for spec in specs if spec), None)
+
+
+_HELPERS = _HelperFinder()
+sys.meta_path.insert(0, _HELPERS)  # type: ignore[arg-type]
+
+
 def load_module(path: Path, prefix: str = "aubench_plugin_") -> ModuleType:
-    """Import a Python file.
+    """Import a Python file, which may import modules of its folder.
 
     Args:
         path: Absolute path of the file.
@@ -34,15 +71,38 @@ def load_module(path: Path, prefix: str = "aubench_plugin_") -> ModuleType:
     if not path.is_file():
         raise UsageError("no such file", where=path, hint="give the path of a Python file")
     name = f"{prefix}{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    loader = _SourceLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
+    digest = code_digest(path)
+    _HELPERS.replace(code_files(path)[1:], path.parent)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:
         raise UsageError(f"cannot be loaded ({type(error).__name__}: {error})", where=path) from error
+    setattr(module, _DIGEST, digest)
     return module
+
+
+def loaded_digest(module: ModuleType) -> str:
+    """Return the digest of the code of a module from :func:`load_module`, as it was when it was loaded."""
+    return str(getattr(module, _DIGEST))
+
+
+def load_entry_point(point: metadata.EntryPoint) -> Any:
+    """Load the object behind an entry point.
+
+    Raises:
+        UsageError: The import fails.
+    """
+    try:
+        return point.load()
+    except Exception as error:
+        raise UsageError(
+            f"cannot be loaded ({type(error).__name__}: {error})", where=f"entry point '{point.name}'"
+        ) from error
 
 
 @cache
@@ -66,7 +126,7 @@ def plugin_modules() -> Iterator[ModuleType]:
     """Import the plug-in files named by ``AUBENCH_PLUGINS``, in order."""
     for path in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep):
         if path:
-            yield _load_once(Path(path).resolve())
+            yield _load_once(Path(path).expanduser().resolve())
 
 
 @cache
@@ -105,7 +165,7 @@ class Registry(Generic[T]):
             raise UsageError(f"no {self.kind} '{name}'", hint=suggest(name, references))
         reference = references[name]
         if isinstance(reference, metadata.EntryPoint):
-            entry = reference.load()
+            entry = load_entry_point(reference)
         elif isinstance(reference, str):
             module, attribute = reference.split(":")
             entry = getattr(importlib.import_module(module), attribute)
@@ -114,6 +174,15 @@ class Registry(Generic[T]):
         if not isinstance(entry, self.base):
             raise UsageError(f"{self.kind} '{name}' is not a {self.base.__name__}")
         return entry
+
+    def code_digest(self, name: str) -> str | None:
+        """Return the digest of the code of an entry; None if it is built in or does not exist."""
+        if name in self.builtin:
+            return None
+        for module in reversed(list(plugin_modules())):
+            if any(isinstance(e, self.base) and getattr(e, "name", "") == name for e in vars(module).values()):
+                return loaded_digest(module)
+        return next((installed_digest(point) for point in _entry_points(self.group) if point.name == name), None)
 
     def all(self) -> dict[str, T]:
         """Return all entries by name, in the order of :meth:`names`."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from aubench.core import plugins
 from aubench.core import protocol as protocols
+from aubench.core.code_files import installed_digest
 from aubench.core.errors import UsageError, suggest
 from aubench.core.protocol import Protocol
 
@@ -35,12 +36,15 @@ class MethodEntry:
         method_class: Class of the method.
         source: Kind of origin.
         path: File of a method given by path.
+        digest: SHA-256 of the code of a method that is not built in. Of a method given by path, it includes the modules
+            of its folder that it imports. Of an installed method, it includes the version and files of its package.
     """
 
     name: str
     method_class: type[Method]
     source: Source
     path: Path | None = None
+    digest: str | None = None
 
 
 def builtin_methods() -> list[str]:
@@ -70,12 +74,14 @@ def find_method(name: str) -> MethodEntry:
     """
     if name.endswith(".py"):
         path = Path(name).resolve()
-        return MethodEntry(path.stem, _only_method(plugins.load_module(path, "aubench_method_"), name), "path", path)
+        module = plugins.load_module(path, "aubench_method_")
+        return MethodEntry(path.stem, _only_method(module, name), "path", path, plugins.loaded_digest(module))
     if name in builtin_methods():
         return MethodEntry(name, _only_method(importlib.import_module(f"aubench.methods.{name}"), name), "builtin")
     installed = entry_point_methods()
     if name in installed:
-        return MethodEntry(name, installed[name].load(), "entry_point")
+        point = installed[name]
+        return MethodEntry(name, plugins.load_entry_point(point), "entry_point", digest=installed_digest(point))
     raise UsageError(f"no method '{name}'", where="--method", hint=suggest(name, method_names()))
 
 

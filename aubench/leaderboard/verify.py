@@ -90,7 +90,8 @@ def row_key(run: StoredRecord) -> str:
     """Compute the key that the seeds of one entry share."""
     info = run.info
     method = info.method.model_dump(mode="json", exclude={"title"})
-    parts = [method, info.preset, info.recipe, info.protocol.digest, info.dataset.digest, info.threshold]
+    recipe = {**info.recipe, **info.files}
+    parts = [method, info.preset, recipe, info.protocol.digest, info.dataset.digest, info.threshold]
     parts.append(info.device.precision)
     return hashing.hash_json([*parts, info.search.model_dump(mode="json")] if info.search.tuned else parts)
 

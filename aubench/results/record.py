@@ -41,6 +41,7 @@ from aubench.results.schema import (
     Pretraining,
     ProtocolInfo,
     Search,
+    Sha256,
     Speed,
     StoredSummary,
     StrictModel,
@@ -70,6 +71,8 @@ class RecordInfo(StrictModel):
         run: Id of the run, a digest of method, recipe, protocol and seed; also the name of the record's folder.
         preset: Named recipe that the values started from.
         recipe: All hyper-parameters.
+        files: SHA-256 of the files that hyper-parameters name, e.g. initial weights, by the hyper-parameter's name. The
+            file has no such field if there are none.
         overrides: Names of the hyper-parameters that differ from the preset.
         seed: Seed of the run.
         selection: Rule that chose the scored epoch: validation subjects taken from training, the last epoch, or the
@@ -91,6 +94,7 @@ class RecordInfo(StrictModel):
     method: MethodInfo
     preset: Name
     recipe: Annotated[dict[Name, JsonValue], Field(max_length=200)]
+    files: Annotated[dict[Name, Sha256], Field(max_length=200, default_factory=dict)]
     overrides: Annotated[tuple[Name, ...], Field(max_length=200)] = ()
     seed: Count
     selection: Selection
@@ -121,6 +125,8 @@ class RecordInfo(StrictModel):
             raise ValueError("a record of schema 1 has a summary, a record of schema 2 has the digests of its tables")
         if not set(self.overrides) <= set(self.recipe):
             raise ValueError("overrides names something that is not in the recipe")
+        if not set(self.files) <= set(self.recipe):
+            raise ValueError("files names something that is not in the recipe")
         if self.conditions[0] != counts.CLEAN or len(set(self.conditions)) < len(self.conditions):
             raise ValueError("conditions must begin with 'clean' and name each once")
         numbers = [fold.fold for fold in self.folds]
@@ -137,7 +143,8 @@ class RecordInfo(StrictModel):
         if self.schema_version == 1:
             present = self.model_fields_set - {"tables"}
             return {_SCHEMA_1_NAMES.get(name, name): value for name, value in fields.items() if name in present}
-        return {name: value for name, value in fields.items() if name != "stored_summary"}
+        absent = {"stored_summary", *(() if self.files else ("files",))}
+        return {name: value for name, value in fields.items() if name not in absent}
 
     @staticmethod
     def parse(text: str | bytes, *, where: object = FILE) -> RecordInfo:

@@ -97,7 +97,9 @@ class MethodInfo(SparseModel):
         fidelity: Degree of agreement with the paper.
         modalities: Modalities of the protocol that the method uses, in canonical order.
         source: Origin of the class.
-        file: SHA-256 of the method's file if it was given by path. Seeds before and after an edit are separate entries.
+        file: SHA-256 of the code of a method that is not built in: of its file, of its file with the modules beside it
+            that it imports, or of its installed package with the version. Seeds before and after an edit are separate
+            entries.
     """
 
     name: Name

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -84,16 +82,5 @@ def _cache_key(config: RunConfig, fold: int) -> dict[str, Any]:
         "version": VERSION,
         "run": config.run_id,
         "store": config.store.digest,
-        "checkpoint": checkpoint_digest(config.fold_dir(fold) / WEIGHTS),
+        "checkpoint": hashing.hash_unchanged_file(config.fold_dir(fold) / WEIGHTS),
     }
-
-
-def checkpoint_digest(path: Path) -> str:
-    """Return the SHA-256 of a checkpoint; an unchanged file is hashed once per process."""
-    status = path.stat()
-    return _digest(path, status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-@lru_cache(maxsize=1024)
-def _digest(path: Path, size: int, modified: int, inode: int) -> str:
-    return hashing.hash_file(path)

@@ -21,6 +21,7 @@ from aubench.data.splits import FoldSplit, ProtocolDataset
 from aubench.data.store import Store
 from aubench.results import run_folder
 from aubench.results.record import SELECTIONS
+from aubench.runs import recipe_files
 from aubench.runs.devices import PRECISIONS
 from aubench.training.checkpoint import CheckpointIdentity
 
@@ -69,6 +70,19 @@ class RunOptions:
         for name, known in (("selection", SELECTIONS), ("precision", PRECISIONS)):
             if (value := getattr(self, name)) not in known:
                 raise UsageError(f"cannot be '{value}'", where=f"--{name}", hint=suggest(value, known))
+
+
+@dataclass(frozen=True)
+class RunContent:
+    """Content of the files that the configuration of a run names.
+
+    Attributes:
+        code: SHA-256 of the code of a method that is not built in, see :class:`~aubench.core.registry.MethodEntry`.
+        files: SHA-256 of the files that recipe values name, e.g. initial weights, by recipe key.
+    """
+
+    code: str | None
+    files: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -134,8 +148,11 @@ class RunConfig:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the fields only: classes from files do not pickle, so worker processes load the method themselves."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return the fields and the content of the files that they name.
+
+        Classes from files do not pickle, so worker processes load the method themselves.
+        """
+        return {"content": self.content, **{field.name: getattr(self, field.name) for field in fields(self)}}
 
     @cached_property
     def entry(self) -> MethodEntry:
@@ -143,14 +160,22 @@ class RunConfig:
         return find_method(self.method)
 
     @cached_property
+    def content(self) -> RunContent:
+        """Digests of the files that the configuration names, as they were when it was created."""
+        return self._read_content()
+
+    def _read_content(self) -> RunContent:
+        return RunContent(self.entry.digest, recipe_files.file_digests(self.entry.method_class.Recipe, self.recipe))
+
+    @cached_property
     def run_id(self) -> str:
         """First 16 hexadecimal digits of the digest of everything that determines the numbers."""
         parts = {
             "method": self.entry.name,
-            "source": self._file_digest or self.entry.source,
+            "source": self.source,
             "protocol": self.protocol.digest,
             "store": self.store.digest,
-            "recipe": self.recipe,
+            "recipe": {**self.recipe, **self.content.files},
             "seed": self.seed,
             "selection": self.selection,
             "precision": self.precision,
@@ -158,10 +183,10 @@ class RunConfig:
         }
         return hashing.hash_json(parts)[:16]
 
-    @cached_property
-    def _file_digest(self) -> str | None:
-        """SHA-256 of the file of a method given by path."""
-        return hashing.hash_file(self.entry.path) if self.entry.path else None
+    @property
+    def source(self) -> str:
+        """Digest of the code of a method that is not built in, or its kind of origin."""
+        return self.content.code or self.entry.source
 
     @property
     def _search_fields(self) -> dict[str, Any]:
@@ -198,14 +223,37 @@ class RunConfig:
         landmarks = self.store.landmarks if method.needs_landmarks else 0
         return Task(method.select_modalities(offered, self.recipe_model), offered.aus, offered.image_size, landmarks)
 
+    def open_store(self) -> Store:
+        """Open the store.
+
+        Raises:
+            UsageError: It is no longer the store of this configuration.
+        """
+        store = Store(self.store.path)
+        if store.info.digest != self.store.digest:
+            raise UsageError("has changed since the command started", where=store.path, hint="repeat the command")
+        return store
+
     def load_data(self, fold: int) -> tuple[ProtocolDataset, FoldSplit]:
         """Open the store and return its frames with the training, validation and test rows of a fold."""
-        data = ProtocolDataset(Store(self.store.path), self.protocol)
+        data = ProtocolDataset(self.open_store(), self.protocol)
         return data, data.split(fold, validation=self.selection == "inner_val")
 
     def build_method(self) -> Method:
-        """Build the method with weights from PyTorch's global generator."""
-        return build_method(self.entry.method_class, self.task, self.recipe_model)
+        """Build the method with weights from PyTorch's global generator.
+
+        Raises:
+            UsageError: The method's code or a file that the recipe names has changed since the command started.
+        """
+        method = build_method(self.entry.method_class, self.task, self.recipe_model)
+        present = self._read_content()
+        names = [name for name, digest in self.content.files.items() if present.files.get(name) != digest]
+        changed = [str(self.recipe[name]) for name in names]
+        if present.code != self.content.code:
+            changed.append(self.method)
+        if changed:
+            raise UsageError("has changed since the command started", where=changed[0], hint="repeat the command")
+        return method
 
     @property
     def request(self) -> dict[str, Any]:
@@ -231,10 +279,11 @@ class RunConfig:
                 "fidelity": str(method.card.fidelity),
                 "modalities": list(self.task.modalities),
                 "source": self.entry.source,
-                **({"file": self._file_digest} if self._file_digest else {}),
+                **({"file": self.content.code} if self.content.code else {}),
             },
             "preset": self.preset,
             "recipe": self.recipe,
+            **({"files": dict(self.content.files)} if self.content.files else {}),
             "seed": self.seed,
             "selection": self.selection,
             "precision": self.precision,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from aubench.core import hashing
 from aubench.core.errors import CheckpointError, RecipeError, UsageError
 from aubench.core.method import Method
 from aubench.core.protocol import Protocol
 from aubench.datasets.catalog import open_store
 from aubench.results.run_folder import RESULT, RUN_FILE, WEIGHTS, fold_dir
 from aubench.runs import pretraining
-from aubench.runs.condition_scores import checkpoint_digest
 from aubench.runs.config import RunConfig, StoreRef
 from aubench.training import checkpoint
 
@@ -62,6 +62,7 @@ def load_run(
             runs=folder.absolute().parents[2],
             search=header.get("search"),
         )
+        files = dict(header.get("files", {}))
     except (KeyError, TypeError, ValidationError) as error:
         what = f"has the format of another version ({type(error).__name__})"
         raise UsageError(what, where=folder / RUN_FILE, hint="repeat the run") from None
@@ -69,7 +70,14 @@ def load_run(
         raise UsageError(
             "is not the store that the run read", where=run_store.path, hint="give the run's store with --store"
         )
-    if config.run_id != header["run_id"]:
+    for name, digest in files.items():
+        if config.content.files.get(name) != digest:
+            raise UsageError(
+                f"is not the file that the run read as '{name}'",
+                where=config.recipe.get(name),
+                hint="put that file back, or repeat the run",
+            )
+    if not isinstance(config.recipe, dict) or config.run_id != header["run_id"]:
         raise UsageError(
             "run id does not match the configuration",
             where=folder / RUN_FILE,
@@ -139,7 +147,7 @@ def load_method(config: RunConfig, fold: int) -> Method:
         CheckpointError: The weights differ from those that the fold was scored with.
     """
     result, path = _read_result(config, fold), config.fold_dir(fold) / WEIGHTS
-    if checkpoint_digest(path) != result["checkpoint"]:
+    if hashing.hash_unchanged_file(path) != result["checkpoint"]:
         raise CheckpointError("is not what the fold was scored with", where=path, hint="run the fold again")
     return _build_with_weights(config, checkpoint.read(path, config.identity(fold)).tensors)
 

@@ -124,10 +124,11 @@ def _pretrain(config: RunConfig, context: TrainContext, phase: TrainPhase, subje
 
 
 def _key(config: RunConfig, subjects: list[str]) -> str:
+    recipe = config.recipe_model.pretraining_config()
     parts = {
         "method": config.entry.name,
         "source": _source(config),
-        "recipe": config.recipe_model.pretraining_config(),
+        "recipe": {**recipe, **{name: digest for name, digest in config.content.files.items() if name in recipe}},
         "protocol": config.protocol.digest,
         "store": config.store.digest,
         "subjects": subjects,
@@ -138,12 +139,12 @@ def _key(config: RunConfig, subjects: list[str]) -> str:
 
 
 def _source(config: RunConfig) -> str:
-    """Return the digest of the method's file and, for built-in methods, of the modules that they share."""
+    """Return the digest of the method's code and, for built-in methods, of the modules that they share."""
     import inspect
 
     from aubench.methods import _modules
 
-    files = [Path(inspect.getfile(config.entry.method_class))]
-    if config.entry.source == "builtin":
-        files += sorted(Path(_modules.__path__[0]).glob("*.py"))
+    if config.content.code:
+        return hashing.hash_json([config.content.code])
+    files = [Path(inspect.getfile(config.entry.method_class)), *sorted(Path(_modules.__path__[0]).glob("*.py"))]
     return hashing.hash_json([hashing.hash_file(file) for file in files])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from aubench._util.seeds import derive
-from aubench.core import hashing
 from aubench.core.errors import UsageError
 from aubench.core.protocol import Protocol
 from aubench.runs.config import RunConfig, RunOptions, StoreRef
@@ -101,11 +100,11 @@ class SearchConfig:
 
     def binding(self) -> dict[str, Any]:
         """Return the options that all workers of the study share, as JSON data."""
-        base, entry = self.base_config, self.base_config.entry
+        base = self.base_config
         return {
             "protocol": base.protocol.digest,
-            "method": entry.name,
-            "source": hashing.hash_file(entry.path) if entry.path else entry.source,
+            "method": base.entry.name,
+            "source": base.source,
             "preset": base.preset,
             "fixed": dict(self.fixed),
             "store": base.store.digest,
@@ -115,6 +114,7 @@ class SearchConfig:
             "sampler": self.sampler,
             "pruner": self.pruner,
             "precision": base.precision,
+            **({"files": dict(base.content.files)} if base.content.files else {}),
         }
 
 

@@ -17,7 +17,6 @@ from filelock import FileLock
 from aubench._util import atomic
 from aubench.core import hashing
 from aubench.data.splits import ProtocolDataset
-from aubench.data.store import Store
 from aubench.metrics import scores
 from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
 from aubench.runs.config import RunConfig
@@ -52,7 +51,7 @@ def train_and_validate(config: RunConfig, fold: int, kind: str, index: int, repo
     with FileLock(folder / ".lock"):
         if (folder / VALIDATION).exists():
             return
-        complete = ProtocolDataset(Store(config.store.path), config.protocol)
+        complete = ProtocolDataset(config.open_store(), config.protocol)
         split = complete.split(fold, validation=True)
         data, visible = complete.without_labels(split.test), replace(split, test=split.test[:0])
         state = train_fold(config, data, visible, kind, index, report).trainer.state

@@ -1,0 +1,264 @@
+"""Identity of runs by content: code, weights files, helper modules and the store, not by their names."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from aubench.core import hashing, registry
+from aubench.core.errors import UsageError
+from aubench.leaderboard import verify
+from aubench.leaderboard.records import StoredRecord
+from aubench.runs import fold as fold_module
+from aubench.runs import loading, pretraining
+from aubench.runs.config import RunConfig
+from aubench.runs.record_builder import write_record
+
+METHOD = """
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from aubench import Fidelity, Method, MethodCard, Recipe
+
+class MineRecipe(Recipe):
+    weights: str = "none"
+    several: tuple[str, ...] = ()
+
+class Mine(Method):
+    Recipe = MineRecipe
+    card = MethodCard(title="Mine", paper="None", fidelity=Fidelity.EXACT)
+
+    def __init__(self, task, recipe):
+        super().__init__(task, recipe)
+        self.head = nn.Linear(task.channels, len(task.aus))
+        if recipe.weights != "none" and not self.head.weight.is_meta:
+            self.head.load_state_dict(load_file(recipe.weights))
+
+    def forward(self, inputs):
+        colours = torch.cat([inputs[m].mean((2, 3)) for m in self.task.modalities], 1)
+        return self.head(colours).float().sigmoid()
+"""
+HELPED = METHOD.replace("from torch import nn", "from torch import nn\nimport {0}").replace(
+    "(colours)", "({0}.scale(colours))"
+)
+ENVIRONMENT = {"started": "2026-01-01T00:00:00Z", "packages": {}, "git": {"commit": None, "dirty": None}}
+SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 64, "epochs": 1, "validation_stride": 8}
+
+
+@pytest.fixture
+def config_for(decide, tmp_path, monkeypatch) -> Callable[..., RunConfig]:
+    monkeypatch.chdir(tmp_path)
+    return partial(decide, tmp_path / "runs", modalities=["visual", "depth"], **SMALL)
+
+
+def write(path: str | Path, text: str) -> str:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+    return str(path)
+
+
+def write_weights(path: str, value: float) -> str:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    save_file({"weight": torch.full((12, 4), value), "bias": torch.zeros(12)}, path)
+    return path
+
+
+def finish(config: RunConfig) -> StoredRecord:
+    config.init_run_dir({**ENVIRONMENT, "device": {"kind": "cpu", "name": "some"}})
+    fold_module.run_fold(config, 1, "cpu", 0, lambda event: None)
+    record = write_record(config)
+    assert record is not None
+    return StoredRecord(config.run_dir / "record", record)
+
+
+def test_a_method_file_without_helpers_keeps_its_run_id(config_for):
+    config = config_for(write("mine.py", METHOD))
+    parts = {
+        "method": "mine",
+        "source": hashing.hash_file(Path("mine.py")),
+        "protocol": config.protocol.digest,
+        "store": config.store.digest,
+        "recipe": config.recipe,
+        "seed": 5,
+        "selection": "inner_val",
+        "precision": "32-true",
+    }
+    assert config.run_id == hashing.hash_json(parts)[:16]
+
+
+def test_other_weights_under_the_same_name_are_another_run_and_another_entry(config_for):
+    method, weights = write("mine.py", METHOD), "weights.safetensors"
+    first = config_for(method, weights=write_weights(weights, 0.1))
+    first_record = finish(first)
+    second = config_for(method, weights=write_weights(weights, 0.2))
+    second_record = finish(second)
+    assert first.run_id != second.run_id and first.recipe == second.recipe
+    assert second_record.info.files == {"weights": hashing.hash_file(Path(weights))}
+    assert first_record.info.files != second_record.info.files
+    assert verify.row_key(first_record) != verify.row_key(second_record)
+    assert json.loads((second.run_dir / "run.json").read_text())["files"] == second_record.info.files
+    assert not verify.check_record(second_record)
+
+
+def test_the_same_weights_in_another_folder_are_the_same_run(config_for):
+    method = write("mine.py", METHOD)
+    here = config_for(method, weights=write_weights("weights.safetensors", 0.1))
+    there = config_for(method, weights=write_weights("other/first.safetensors", 0.1))
+    other = config_for(method, weights=write_weights("third/weights.safetensors", 0.2))
+    assert here.run_id == there.run_id != other.run_id
+
+
+def test_files_in_lists_count_and_words_that_are_also_files_do_not(config_for):
+    method = write("mine.py", METHOD)
+    words = config_for(method)
+    several = config_for(method, several=[write_weights("a.safetensors", 0.1), "none"])
+    before = several.run_id
+    write_weights("a.safetensors", 0.2)
+    assert config_for(method, several=["a.safetensors", "none"]).run_id != before
+    write("none", "a file of this name")
+    write("inner_val", "another")
+    assert config_for(method).run_id == words.run_id
+    assert config_for("resnet_depth", weights="none").content.files == {}
+
+
+def test_weights_replaced_during_a_run_are_refused(config_for):
+    config = config_for(write("mine.py", METHOD), weights=write_weights("weights.safetensors", 0.1))
+    sent = pickle.dumps(config)
+    assert pickle.loads(sent).build_method() is not None
+    write_weights("weights.safetensors", 0.2)
+    received = pickle.loads(sent)
+    assert received.run_id == config.run_id
+    with pytest.raises(UsageError, match=r"weights.safetensors.*changed"):
+        received.build_method()
+
+
+def test_a_method_edited_during_a_run_is_refused(config_for):
+    config = config_for(write("mine.py", METHOD))
+    sent = pickle.dumps(config)
+    write("mine.py", METHOD + "# edited\n")
+    received = pickle.loads(sent)
+    assert received.run_id == config.run_id
+    with pytest.raises(UsageError, match=r"mine.py.*changed"):
+        received.build_method()
+
+
+def test_a_finished_run_whose_weights_were_replaced_or_lost_names_the_file(config_for, small_store):
+    config = config_for(write("mine.py", METHOD), weights=write_weights("weights.safetensors", 0.1))
+    finish(config)
+    assert loading.load_run(config.run_dir, small_store).run_id == config.run_id
+    write_weights("weights.safetensors", 0.2)
+    with pytest.raises(UsageError, match=r"weights.safetensors"):
+        loading.load_run(config.run_dir, small_store)
+    Path("weights.safetensors").unlink()
+    with pytest.raises(UsageError, match=r"weights.safetensors"):
+        loading.load_run(config.run_dir, small_store)
+
+
+def test_shared_pretraining_depends_on_the_bytes_of_weights(config_for):
+    method = write("mine.py", METHOD)
+
+    def key(**changes: object) -> str:
+        return pretraining._key(config_for(method, **changes), ["F001"])
+
+    without, first = key(), key(weights=write_weights("weights.safetensors", 0.1))
+    write_weights("weights.safetensors", 0.2)
+    assert len({without, first, key(weights="weights.safetensors")}) == 3
+
+
+def test_a_store_replaced_during_a_run_is_refused(config_for):
+    config = config_for(write("mine.py", METHOD))
+    assert config.open_store().info.digest == config.store.digest
+    with pytest.raises(UsageError, match="changed"):
+        replace(config, store=replace(config.store, digest="0" * 64)).load_data(1)
+
+
+HELPER = "def scale(x):\n    return x * {}\n"
+
+
+@pytest.mark.parametrize("name", ["helper", "layers.scaling", "through"])
+def test_a_module_beside_the_method_is_imported_and_its_edits_make_another_run(config_for, name):
+    folder, module = Path("code"), "helper" if name == "through" else name
+    method = write(folder / "mine.py", HELPED.format(name))
+    path = folder / f"{module.replace('.', '/')}.py"
+    if name == "through":
+        write(folder / "through.py", "def scale(x):\n    import helper\n    return helper.scale(x)\n")
+    write(path, HELPER.format(1))
+    first = config_for(method)
+    inputs = {m: torch.ones(1, m.channels, 28, 28) for m in first.task.modalities}
+    torch.manual_seed(0)
+    before = first.build_method().eval()(inputs)
+    write(path, HELPER.format(2))
+    second = config_for(method)
+    torch.manual_seed(0)
+    after = second.build_method().eval()(inputs)
+    assert first.run_id != second.run_id and not torch.equal(before, after)
+    assert second.to_dict()["method"]["file"] != first.to_dict()["method"]["file"]
+    assert pretraining._key(first, []) != pretraining._key(second, [])
+
+
+def test_helpers_of_the_same_name_in_two_folders_are_two_modules(config_for):
+    runs = []
+    for folder, factor in (("a", 1), ("b", 2), ("a", 1)):
+        write(f"{folder}/helper.py", HELPER.format(factor))
+        config = config_for(write(f"{folder}/mine.py", HELPED.format("helper")))
+        torch.manual_seed(0)
+        inputs = {m: torch.ones(1, m.channels, 28, 28) for m in config.task.modalities}
+        runs.append((config.run_id, config.build_method().eval()(inputs).sum().item()))
+    assert runs[0] == runs[2] and runs[0][0] != runs[1][0] and runs[0][1] != runs[1][1]
+    assert not list(Path().rglob("__pycache__"))
+
+
+def test_files_that_the_method_does_not_import_do_not_count(config_for):
+    method = write("mine.py", METHOD)
+    before = config_for(method).run_id
+    write("notes.py", "x = 1")
+    write("torch.py", "raise RuntimeError")
+    assert config_for(method).run_id == before
+
+
+class Installed:
+    """Entry point of an installed package."""
+
+    def __init__(self, version: str) -> None:
+        self.name, self.module, self.dist = "theirs", "their_package.methods", self
+        self.metadata, self.version = {"Name": "their-package"}, version
+
+    def load(self):
+        import importlib
+        import sys
+
+        for name in [name for name in sys.modules if name.startswith("their_package")]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        return importlib.import_module(self.module).Mine
+
+
+def test_an_installed_method_counts_with_its_version_and_its_code(config_for, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    write("site/their_package/__init__.py", "")
+    write("site/their_package/methods.py", METHOD)
+    ids = []
+    for version in ("1.0", "1.1"):
+        monkeypatch.setattr(registry, "entry_point_methods", lambda version=version: {"theirs": Installed(version)})
+        ids.append(config_for("theirs").run_id)
+    write("site/their_package/methods.py", METHOD + "# edited")
+    config = config_for("theirs")
+    assert len({*ids, config.run_id}) == 3
+    assert len(config.to_dict()["method"]["file"]) == 64
+
+
+def test_an_installed_method_that_does_not_load_is_one_line(config_for, monkeypatch):
+    broken = metadata.EntryPoint("theirs", "no_such_package.methods:Mine", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_point_methods", lambda: {"theirs": broken})
+    with pytest.raises(UsageError, match="ModuleNotFoundError"):
+        config_for("theirs")
