@@ -8,6 +8,7 @@ generated from its function: the parameters are its options, and the docstring i
 from aubench.api.execution import sync_runs
 from aubench.api.experiments import evaluate_robustness, run
 from aubench.api.figures import (
+    draw_leaderboard,
     draw_store,
     plot_cut_switch,
     plot_knowledge,
@@ -19,7 +20,6 @@ from aubench.api.leaderboards import (
     add_records,
     build_leaderboard,
     check_leaderboard,
-    draw_leaderboard,
     load_leaderboard,
 )
 from aubench.api.listings import check_method, list_methods, list_protocols, write_method_reference

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aubench._util.progress import print_line
+from aubench.api.planning import AnyPath
 from aubench.api.run_display import RunDisplay, show_conditions
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def read_stored_records(configs: Sequence[RunConfig]) -> tuple[StoredRecord, ...
     return tuple(StoredRecord(path, record.read(path)) for path in folders if (path / record.FILE).exists())
 
 
-def sync_runs(names: Sequence[str | Path] = (), *, runs: str | Path = "runs") -> Iterator[tuple[Path, SyncResult]]:
+def sync_runs(names: Sequence[AnyPath] = (), *, runs: AnyPath = "runs") -> Iterator[tuple[Path, SyncResult]]:
     """Send runs and studies to MLflow that it does not have yet.
 
     The command has exit code 1 if one of them could not be sent.

@@ -10,6 +10,7 @@ from aubench._util.progress import count_progress, print_line
 from aubench.api import execution
 from aubench.api.formats import check_form, frame_text
 from aubench.api.planning import (
+    AnyPath,
     Names,
     Numbers,
     Seeds,
@@ -39,10 +40,10 @@ def run(
     pretrained: str | None = None,
     selection: str = "inner_val",
     modalities: Names | None = None,
-    store: str | Path | None = None,
+    store: AnyPath | None = None,
     device: str = "auto",
     precision: str = "32-true",
-    runs: str | Path = "runs",
+    runs: AnyPath = "runs",
     track: bool = False,
     from_study: str | None = None,
     storage: str | None = None,
@@ -117,11 +118,11 @@ def evaluate_robustness(
     noise: Numbers | None = None,
     method: Names | None = None,
     protocol: Names | None = None,
-    run: Sequence[str | Path] = (),
-    runs: str | Path = "runs",
-    store: str | Path | None = None,
+    run: Sequence[AnyPath] = (),
+    runs: AnyPath = "runs",
+    store: AnyPath | None = None,
     device: str = "auto",
-    out: str | Path | None = None,
+    out: AnyPath | None = None,
     form: str = "markdown",
     track: bool = False,
     report: Callable[[RobustnessResults], None] = lambda results: None,
@@ -177,7 +178,7 @@ def evaluate_robustness(
     return results
 
 
-def _select_runs(runs: Path, names: Sequence[str | Path], method: Names | None, protocol: Names | None) -> list[Path]:
+def _select_runs(runs: Path, names: Sequence[AnyPath], method: Names | None, protocol: Names | None) -> list[Path]:
     """Return the folders of the selected runs, finished or not."""
     from aubench.core.errors import UsageError, suggest
     from aubench.tracking.run_export import find_runs
@@ -195,7 +196,7 @@ def _select_runs(runs: Path, names: Sequence[str | Path], method: Names | None, 
     return run_dirs
 
 
-def _load_runs(run_dirs: Sequence[Path], store: str | Path | None) -> list[RunConfig]:
+def _load_runs(run_dirs: Sequence[Path], store: AnyPath | None) -> list[RunConfig]:
     from aubench.core.errors import UsageError
     from aubench.runs.loading import load_finished_runs
 
@@ -217,9 +218,7 @@ def _is_evaluated(config: RunConfig, suite: Suite) -> bool:
     return not any(missing_conditions(config, fold, conditions) for fold in finished_folds(config))
 
 
-def _write_robustness(
-    configs: Sequence[RunConfig], suite: Suite, out: str | Path | None, form: str
-) -> RobustnessResults:
+def _write_robustness(configs: Sequence[RunConfig], suite: Suite, out: AnyPath | None, form: str) -> RobustnessResults:
     """Write tables and figures of each protocol."""
     from aubench._util import atomic
     from aubench.leaderboard import robustness_tables

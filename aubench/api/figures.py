@@ -1,4 +1,8 @@
-"""Functions that draw figures of runs, methods, studies and data sets."""
+"""Functions that draw figures of runs, methods, studies and data sets.
+
+Each function returns the file of the figure. It raises :class:`aubench.AubenchError` if an argument is invalid, a run
+is not finished, or the method lacks the optional interface that the figure needs.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import count_progress
-from aubench.api.planning import Numbers, parse_numbers, plan_runs
+from aubench.api.planning import AnyPath, Numbers, parse_numbers, plan_runs
 
 if TYPE_CHECKING:
     from aubench.runs.config import RunConfig
 
+Fold = int | str | None
+
 
 def plot_reconstructions(
-    run: str | Path,
+    run: AnyPath,
     *,
     mask: Numbers = "0.5,0.75,0.9",
-    fold: int | str | None = None,
+    fold: Fold = None,
     frames: int = 4,
-    out: str | Path | None = None,
-    store: str | Path | None = None,
+    out: AnyPath | None = None,
+    store: AnyPath | None = None,
 ) -> Path:
     """Draw reconstructions of masked frames.
 
@@ -31,12 +37,6 @@ def plot_reconstructions(
         frames: Number of frames to show.
         out: A .png or .svg [default: RUN/plots/<figure>.png].
         store: Store of the data set.
-
-    Returns:
-        The file.
-
-    Raises:
-        AubenchError: An argument is invalid, no fold is finished, or the method does not reconstruct.
     """
     from aubench.core.errors import UsageError
     from aubench.plots import reconstructions, style
@@ -55,11 +55,7 @@ def plot_reconstructions(
 
 
 def plot_knowledge(
-    run: str | Path,
-    *,
-    fold: int | str | None = None,
-    out: str | Path | None = None,
-    store: str | Path | None = None,
+    run: AnyPath, *, fold: Fold = None, out: AnyPath | None = None, store: AnyPath | None = None
 ) -> Path:
     """Draw statistics of AU pairs.
 
@@ -70,12 +66,6 @@ def plot_knowledge(
         fold: Number or alias [default: the first finished].
         out: A .png or .svg [default: RUN/plots/<figure>.png].
         store: Store of the data set.
-
-    Returns:
-        The file.
-
-    Raises:
-        AubenchError: An argument is invalid, no fold is finished, or the method has no pair statistics.
     """
     from aubench.plots import au_pairs, style
     from aubench.plots.frame_selection import caption
@@ -87,12 +77,12 @@ def plot_knowledge(
 
 
 def plot_selection(
-    run: str | Path,
+    run: AnyPath,
     *,
-    fold: int | str | None = None,
+    fold: Fold = None,
     suite: str = "amf",
-    out: str | Path | None = None,
-    store: str | Path | None = None,
+    out: AnyPath | None = None,
+    store: AnyPath | None = None,
 ) -> Path:
     """Draw how often each modality is selected.
 
@@ -104,12 +94,6 @@ def plot_selection(
         suite: Further conditions: name or file of a suite.
         out: A .png or .svg [default: RUN/plots/<figure>.png].
         store: Store of the data set.
-
-    Returns:
-        The file.
-
-    Raises:
-        AubenchError: An argument is invalid, no fold is finished, or the method selects no modalities.
     """
     from aubench.core.suites import find_suite
     from aubench.plots import modality_selection, style
@@ -124,15 +108,15 @@ def plot_selection(
 
 
 def plot_cut_switch(
-    run: str | Path | None = None,
+    run: AnyPath | None = None,
     *,
     method: str | None = None,
     protocol: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     fold: int | str = "1",
     frames: int = 4,
-    out: str | Path | None = None,
-    store: str | Path | None = None,
+    out: AnyPath | None = None,
+    store: AnyPath | None = None,
 ) -> Path:
     """Draw training frames before and after augmentation.
 
@@ -147,12 +131,6 @@ def plot_cut_switch(
         frames: Number of frames to show.
         out: A .png or .svg [default: RUN/plots/<figure>.png].
         store: Store of the data set.
-
-    Returns:
-        The file.
-
-    Raises:
-        AubenchError: An argument is invalid, or the augmentation changes no frame.
     """
     from aubench.core.errors import UsageError
     from aubench.core.registry import find_protocol
@@ -164,9 +142,8 @@ def plot_cut_switch(
     if run is not None and not (method or protocol or overrides):
         config = _load(run, store)
     elif run is None and method and protocol:
-        (config,) = plan_runs(
-            [method], find_protocol(protocol), RunOptions(overrides=dict(overrides or {})), [0], store
-        )
+        options = RunOptions(overrides=dict(overrides or {}))
+        (config,) = plan_runs([method], find_protocol(protocol), options, [0], store)
     else:
         raise UsageError("give a run folder, or both --method and --protocol", where="plot cut-switch")
     number = config.protocol.fold_number(str(fold))
@@ -174,7 +151,7 @@ def plot_cut_switch(
     return style.save(augmentation.plot(examples, caption(config, f"fold {number}, training")), path)
 
 
-def plot_studies(studies: Sequence[str], *, runs: str | Path = "runs", out: str | Path | None = None) -> Path:
+def plot_studies(studies: Sequence[str], *, runs: AnyPath = "runs", out: AnyPath | None = None) -> Path:
     """Draw the progress of studies.
 
     The best validation F1 against the number of training frames.
@@ -183,12 +160,6 @@ def plot_studies(studies: Sequence[str], *, runs: str | Path = "runs", out: str 
         studies: Names of studies.
         runs: Folder of all runs.
         out: A .png or .svg [default: RUNS/studies/search.png].
-
-    Returns:
-        The file.
-
-    Raises:
-        UsageError: A study does not exist or has no complete trial.
     """
     from aubench.plots import style, tuning_curves
     from aubench.tuning.search_config import STUDIES
@@ -201,27 +172,33 @@ def plot_studies(studies: Sequence[str], *, runs: str | Path = "runs", out: str 
     return style.save(tuning_curves.plot(tuning_curves.read(Path(runs), studies), list(subtitle)), path)
 
 
-def draw_store(dataset: str, out: str | Path, *, store: str | Path | None = None) -> Path:
+def draw_store(dataset: str, out: AnyPath, *, store: AnyPath | None = None) -> Path:
     """Draw a contact sheet: random frames of a store, or every AU of a rendered data set.
 
     Args:
         dataset: Name of the data set.
         out: PNG file to write.
         store: Folder of the store [default: $AUBENCH_STORES/<dataset>].
-
-    Returns:
-        The file.
-
-    Raises:
-        AubenchError: There is no such data set or store, or the file has another suffix.
     """
     from aubench.plots import contact_sheet
 
-    contact_sheet.draw(dataset, None if store is None else Path(store), Path(out))
-    return Path(out)
+    return contact_sheet.draw(dataset, None if store is None else Path(store), Path(out))
 
 
-def _figure_path(out: str | Path | None, run: str | Path | None, name: str) -> Path:
+def draw_leaderboard(protocol: str, out: AnyPath, *, root: AnyPath = "leaderboard") -> Path:
+    """Draw the first table of a protocol as an image.
+
+    Args:
+        protocol: Protocol to draw.
+        out: PNG file to write.
+        root: Folder of the leaderboard.
+    """
+    from aubench.plots import leaderboard_plot
+
+    return leaderboard_plot.plot(Path(root), protocol, Path(out))
+
+
+def _figure_path(out: AnyPath | None, run: AnyPath | None, name: str) -> Path:
     """Return the file of a figure, by default in the run's folder or else in the working directory."""
     from aubench.plots import style
     from aubench.results.run_folder import PLOTS_DIR
@@ -232,14 +209,14 @@ def _figure_path(out: str | Path | None, run: str | Path | None, name: str) -> P
     return path
 
 
-def _load(run: str | Path, store: str | Path | None) -> RunConfig:
+def _load(run: AnyPath, store: AnyPath | None) -> RunConfig:
     from aubench.runs.loading import load_run
 
     with count_progress("sequences generated") as progress:
         return load_run(Path(run), None if store is None else Path(store), progress)
 
 
-def _finished_folds(config: RunConfig, fold: int | str | None) -> list[int]:
+def _finished_folds(config: RunConfig, fold: Fold) -> list[int]:
     """Return the requested fold, or all finished folds."""
     from aubench.core.errors import UsageError
     from aubench.runs.record_builder import finished_folds

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aubench.api.formats import frame_text
+from aubench.api.planning import AnyPath
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ class LeaderboardResults:
         return "\n".join(render(entries.blocks) for entries in self.protocols.values()) or "no records yet\n"
 
 
-def load_leaderboard(root: str | Path = "leaderboard", protocol: str | None = None) -> LeaderboardResults:
+def load_leaderboard(root: AnyPath = "leaderboard", protocol: str | None = None) -> LeaderboardResults:
     """Read the tables, with measured and reported numbers.
 
     csv, json and the DataFrame have one row per method or baseline, F1 and other metrics as fractions.
@@ -77,7 +78,7 @@ def load_leaderboard(root: str | Path = "leaderboard", protocol: str | None = No
     return LeaderboardResults(load_entries(Path(root), protocol, EXTENSIONS))
 
 
-def add_records(runs: Sequence[str | Path], *, root: str | Path = "leaderboard") -> AddResult:
+def add_records(runs: Sequence[AnyPath], *, root: AnyPath = "leaderboard") -> AddResult:
     """Check the records of runs and copy them, all or none.
 
     Args:
@@ -93,18 +94,14 @@ def add_records(runs: Sequence[str | Path], *, root: str | Path = "leaderboard")
     return add([Path(run) for run in runs], Path(root))
 
 
-def build_leaderboard(*, root: str | Path = "leaderboard") -> list[Path]:
+def build_leaderboard(*, root: AnyPath = "leaderboard") -> list[Path]:
     """Build the pages of the leaderboard from its records.
 
     Args:
         root: Folder of the leaderboard.
 
-    Returns:
-        Files written.
-
     Raises:
-        DataError: The folder does not exist.
-        RecordError: A record or a reported table is wrong; nothing is written.
+        AubenchError: The folder does not exist, or a record or a reported table is wrong. Nothing is written.
     """
     from aubench.leaderboard.build import write
     from aubench.papers.leaderboard_pages import EXTENSIONS
@@ -112,7 +109,7 @@ def build_leaderboard(*, root: str | Path = "leaderboard") -> list[Path]:
     return write(Path(root), EXTENSIONS)
 
 
-def check_leaderboard(*, root: str | Path = "leaderboard", no_cache: bool = False) -> list[Finding]:
+def check_leaderboard(*, root: AnyPath = "leaderboard", no_cache: bool = False) -> list[Finding]:
     """Recompute all numbers from the counts.
 
     Each disagreement is an error (exit code 1). Results of earlier verifications of the same files by the same code are
@@ -122,9 +119,6 @@ def check_leaderboard(*, root: str | Path = "leaderboard", no_cache: bool = Fals
         root: Folder of the leaderboard.
         no_cache: Also verify records again that this machine verified before.
 
-    Returns:
-        Disagreements, sorted by path.
-
     Raises:
         DataError: The folder does not exist.
     """
@@ -132,24 +126,3 @@ def check_leaderboard(*, root: str | Path = "leaderboard", no_cache: bool = Fals
     from aubench.papers.leaderboard_pages import EXTENSIONS
 
     return check(Path(root), extensions=EXTENSIONS, use_cache=not no_cache)
-
-
-def draw_leaderboard(protocol: str, out: str | Path, *, root: str | Path = "leaderboard") -> Path:
-    """Draw the first table of a protocol as an image.
-
-    Args:
-        protocol: Protocol to draw.
-        out: PNG file to write.
-        root: Folder of the leaderboard.
-
-    Returns:
-        The file.
-
-    Raises:
-        UsageError: The protocol has no complete run, or the file has another suffix.
-        RecordError: A record is invalid.
-    """
-    from aubench.plots import leaderboard_plot
-
-    leaderboard_plot.plot(Path(root), protocol, Path(out))
-    return Path(out)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aubench.api.planning import AnyPath
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -33,7 +35,7 @@ def list_methods() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "modalities", "fidelity", "parameters", "paper"])
 
 
-def write_method_reference(out: str | Path) -> None:
+def write_method_reference(out: AnyPath) -> None:
     """Write the reference page of the built-in methods in Markdown."""
     from aubench._util import atomic
     from aubench.core import registry

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aubench._util.progress import print_line
 from aubench.api import execution
 from aubench.api.formats import check_form
-from aubench.api.planning import Names, Seeds, check_seeds, open_dataset, split_names
+from aubench.api.planning import AnyPath, Names, Seeds, check_seeds, open_dataset, split_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,9 +61,9 @@ def list_exhibits(
     seeds: Seeds = 0,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    runs: str | Path = "runs",
-    root: str | Path = "leaderboard",
-    store: str | Path | None = None,
+    runs: AnyPath = "runs",
+    root: AnyPath = "leaderboard",
+    store: AnyPath | None = None,
 ) -> pd.DataFrame:
     """List the tables and figures of papers, without training anything.
 
@@ -106,10 +106,10 @@ def reproduce(
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     form: str = "markdown",
-    out: str | Path | None = None,
-    runs: str | Path = "runs",
-    root: str | Path = "leaderboard",
-    store: str | Path | None = None,
+    out: AnyPath | None = None,
+    runs: AnyPath = "runs",
+    root: AnyPath = "leaderboard",
+    store: AnyPath | None = None,
     device: str = "auto",
     track: bool = False,
 ) -> ReproductionResults:
@@ -170,8 +170,8 @@ def _config(
     seeds: Seeds,
     preset: str | None,
     overrides: Mapping[str, Any] | None,
-    runs: str | Path,
-    root: str | Path,
+    runs: AnyPath,
+    root: AnyPath,
 ) -> ReproductionConfig:
     from aubench.leaderboard.records import RECORDS, VARIANTS
     from aubench.papers.row_specs import ReproductionConfig

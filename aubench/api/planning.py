@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aubench.data.store import Store
     from aubench.runs.config import RunConfig, RunOptions
 
+AnyPath = str | Path
 Names = str | Sequence[str]
 """One name or several; a string may hold several separated by commas."""
 Seeds = int | str | Sequence[int]
@@ -21,7 +22,7 @@ Numbers = str | Sequence[float]
 """Several numbers; in a string, they are separated by commas."""
 
 
-def open_dataset(dataset: str, path: str | Path | None) -> Store:
+def open_dataset(dataset: str, path: AnyPath | None) -> Store:
     """Open the store of a data set; generate that of a synthetic one if it does not exist.
 
     Args:
@@ -124,7 +125,7 @@ def select_methods(methods: Names, protocol: Protocol, options: RunOptions) -> l
 
 
 def plan_runs(
-    methods: Names, protocol: Protocol, options: RunOptions, seeds: Sequence[int], store: str | Path | None
+    methods: Names, protocol: Protocol, options: RunOptions, seeds: Sequence[int], store: AnyPath | None
 ) -> list[RunConfig]:
     """Return the configuration of each method's run with each seed, and print a description of the data.
 
@@ -152,7 +153,7 @@ def plan_runs(
 
 
 def plan_tuned_runs(
-    study: str, storage: str | None, seeds: Sequence[int], store: str | Path | None, runs: Path
+    study: str, storage: str | None, seeds: Sequence[int], store: AnyPath | None, runs: Path
 ) -> list[RunConfig]:
     """Return the configurations of a study's best recipe.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench.api.formats import frame_text
+from aubench.api.planning import AnyPath
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,7 +160,7 @@ def _rows(protocol: str, profile: RobustnessProfile) -> Iterator[tuple[Any, ...]
             yield (protocol, profile.name, str(condition), label, *bounds)
 
 
-def load_results(path: str | Path = "runs") -> Results:
+def load_results(path: AnyPath = "runs") -> Results:
     """Read the records of a folder without importing torch.
 
     The metrics are computed from the counts and histograms of each record. ``aubench leaderboard check`` verifies a
@@ -185,9 +186,7 @@ def load_results(path: str | Path = "runs") -> Results:
     return Results(tuple(stored))
 
 
-def compare(
-    runs: Sequence[str | Path], *, condition: str = "clean", root: str | Path = "leaderboard"
-) -> ComparisonResults:
+def compare(runs: Sequence[AnyPath], *, condition: str = "clean", root: AnyPath = "leaderboard") -> ComparisonResults:
     """Compare methods by their records.
 
     F1, differences with intervals, paired tests and ranks. METHOD@PROTOCOL names a method's runs on the leaderboard.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import print_line
-from aubench.api.planning import Names, find_narrowed, open_dataset, select_methods, split_names
+from aubench.api.planning import AnyPath, Names, find_narrowed, open_dataset, select_methods, split_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,10 +92,10 @@ def tune(
     modalities: Names | None = None,
     study: str | None = None,
     seed: int = 0,
-    store: str | Path | None = None,
+    store: AnyPath | None = None,
     device: str = "auto",
     precision: str = "32-true",
-    runs: str | Path = "runs",
+    runs: AnyPath = "runs",
     track: bool = False,
 ) -> TuningResults:
     """Search recipes by validation F1.

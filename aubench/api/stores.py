@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from aubench._util.progress import count_progress
+from aubench.api.planning import AnyPath
 
 
 def prepare_store(
-    dataset: str, *, source: str | Path | None = None, store: str | Path | None = None, **options: object
+    dataset: str, *, source: AnyPath | None = None, store: AnyPath | None = None, **options: object
 ) -> list[str]:
     """Convert a data set into a store. Repeat to resume.
 
@@ -19,11 +20,10 @@ def prepare_store(
         options: Fields of the data set's ``Options``.
 
     Returns:
-        Summary, one string per line.
+        Lines of a summary.
 
     Raises:
-        UsageError: The data set does not exist, or an option is not valid.
-        DataError: A store exists already, a partial one has other options, or a file is damaged.
+        AubenchError: An option is not valid, a store exists already, or a file is damaged.
     """
     from aubench.datasets import catalog
 
@@ -32,15 +32,12 @@ def prepare_store(
         return catalog.prepare_store(dataset, source_dir, store_dir, options, progress)
 
 
-def check_store(dataset: str, *, store: str | Path | None = None) -> str:
+def check_store(dataset: str, *, store: AnyPath | None = None) -> str:
     """Compare every file of a store with its digest.
 
     Args:
         dataset: Name of the data set.
         store: Folder of the store [default: $AUBENCH_STORES/<dataset>].
-
-    Returns:
-        Summary in one line.
 
     Raises:
         DataError: There is no store, or a file is missing or differs.

@@ -38,7 +38,7 @@ NAMES = {
 _MAPS = {Modality.DEPTH: "viridis", Modality.THERMAL: "inferno"}
 
 
-def draw(name: str, path: Path | None, out: Path) -> None:
+def draw(name: str, path: Path | None, out: Path) -> Path:
     """Draw the contact sheet of a data set.
 
     Args:
@@ -51,6 +51,7 @@ def draw(name: str, path: Path | None, out: Path) -> None:
         draw_rendered(dataset, out)
     else:
         draw_store(Store(path or default_root() / name), out)
+    return out
 
 
 def draw_rendered(dataset: RenderedDataset, out: Path, size: int = 192) -> None:

@@ -30,7 +30,7 @@ _STEP = 10
 """Percentage points between possible lower limits of the axis."""
 
 
-def plot(root: Path, protocol: str, out: Path) -> None:
+def plot(root: Path, protocol: str, out: Path) -> Path:
     """Plot the first table of a protocol.
 
     Args:
@@ -54,7 +54,7 @@ def plot(root: Path, protocol: str, out: Path) -> None:
         figure = Figure(figsize=(11, height))
         figure.subplots_adjust(left=0.46, right=0.97, bottom=0.85 / height, top=1 - 0.55 / height)
         draw_table(figure.add_subplot(), table, protocol)
-        style.save(figure, out)
+        return style.save(figure, out)
 
 
 def draw_table(axes: Axes, table: RankedTable, protocol: str) -> None:
