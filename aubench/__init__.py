@@ -7,10 +7,9 @@ on first use, so that ``import aubench`` and ``aubench --help`` are fast.
 from __future__ import annotations
 
 import importlib
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from aubench._util import torchvision_compat
+from aubench._util import matplotlib_backend, torchvision_compat
 
 if TYPE_CHECKING:
     from aubench.api import compare, evaluate_robustness, load_results, reproduce, run, tune
@@ -63,6 +62,7 @@ __all__ = [
     "tune",
 ]
 
+matplotlib_backend.install_guard()
 torchvision_compat.install_guard()
 
 _API = ("compare", "evaluate_robustness", "load_results", "reproduce", "run", "tune")
@@ -82,6 +82,8 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib import metadata  # its import is slow
+
         return metadata.version("aubench")
     if name not in __all__:
         raise AttributeError(f"module 'aubench' has no attribute '{name}'")

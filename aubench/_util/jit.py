@@ -17,8 +17,11 @@ _EXACT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": Fal
 
 
 def compiled(function: _Function) -> _Function:
-    """Compile a function to machine code on its first call and cache it on disk."""
-    return cast(_Function, _njit(cache=True, **_EXACT)(function))
+    """Compile a function to machine code on its first call and cache it on disk if a folder for this is writable."""
+    try:
+        return cast(_Function, _njit(cache=True, **_EXACT)(function))
+    except RuntimeError:  # neither the folder of the module nor the user's cache folder is writable
+        return cast(_Function, _njit(**_EXACT)(function))
 
 
 def inner(function: _Function) -> _Function:

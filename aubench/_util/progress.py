@@ -17,12 +17,13 @@ _LINE_INTERVAL = 10.0
 
 def is_terminal() -> bool:
     """Return whether stderr is a terminal."""
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def print_line(text: str) -> None:
-    """Print a line to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a line to stderr, if it is open."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -7,29 +7,15 @@ does not change a working torchvision.
 
 from __future__ import annotations
 
-import importlib.abc
 import importlib.machinery
 import importlib.util
-import sys
-from collections.abc import Sequence
-from types import ModuleType
+
+from aubench._util.import_hooks import before_import
 
 _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
-
-
-class _Guard(importlib.abc.MetaPathFinder):
-    """Import hook that declares the missing operators just before torchvision is loaded."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname == "torchvision":
-            sys.meta_path.remove(self)
-            _declare_missing_operators()
-        return None
 
 
 _declared: list[object] = []
@@ -56,6 +42,5 @@ def _declare_missing_operators() -> None:
 
 
 def install_guard() -> None:
-    """Insert the guard before all other finders, once."""
-    if "torchvision" not in sys.modules and not any(isinstance(finder, _Guard) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Guard())
+    """Declare the missing operators before the first import of torchvision."""
+    before_import("torchvision", _declare_missing_operators)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -25,6 +25,7 @@ import pandas as pd
 import platformdirs
 
 from aubench._util import atomic
+from aubench._util.paths import from_environment
 from aubench._util.system import available_cores
 from aubench.core import hashing
 from aubench.core.errors import DataError, RecordError
@@ -132,9 +133,12 @@ def _map(function: Any, folders: Sequence[Path]) -> list[_Verified]:
         return list(pool.map(function, folders, chunksize=_MIN_PER_PROCESS))
 
 
-def _cache_path() -> Path:
-    folder = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("aubench")
-    return Path(folder, f"verified-{code_version()[:16]}.json")
+def _cache_path() -> Path | None:
+    """Return the file of the cache; None for a user without a home folder."""
+    with suppress(RuntimeError):
+        folder = from_environment(CACHE_VARIABLE) or platformdirs.user_cache_dir("aubench")
+        return Path(folder, f"verified-{code_version()[:16]}.json")
+    return None
 
 
 @cache

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aubench._util import system
+from aubench._util.child_processes import without_launcher
 from aubench.core.errors import UsageError, suggest
 
 if TYPE_CHECKING:
@@ -91,13 +92,14 @@ def fabric_for(kind: str, index: int, precision: str) -> Fabric:
     """
     import logging
 
-    from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     devices: Any = [index] if kind != "cpu" else 1
-    plugins = [LightningEnvironment()]
-    return Fabric(accelerator=kind, devices=devices, precision=precision, plugins=plugins)  # type: ignore[arg-type]
+    with without_launcher():
+        from lightning_fabric import Fabric
+        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+
+        plugins = [LightningEnvironment()]
+        return Fabric(accelerator=kind, devices=devices, precision=precision, plugins=plugins)  # type: ignore[arg-type]
 
 
 def move_to_device(method: Method, fabric: Fabric) -> None:

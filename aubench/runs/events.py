@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aubench.core.errors import AubenchError
 from aubench.runs.condition_scores import ConditionScores
 from aubench.runs.fold_result import FoldResult
 from aubench.training.state import EpochFinished
@@ -47,17 +46,6 @@ class RunFailed:
     reason: str
 
 
-@dataclass(frozen=True)
-class JobFailed:
-    """The error that ended a job's process.
+__all__ = ["ConditionsEvaluated", "EpochFinished", "Event", "FoldFinished", "RunFailed"]
 
-    Attributes:
-        error: The error.
-    """
-
-    error: AubenchError
-
-
-__all__ = ["ConditionsEvaluated", "EpochFinished", "Event", "FoldFinished", "JobFailed", "RunFailed"]
-
-Event = EpochFinished | FoldFinished | ConditionsEvaluated | RunFailed | JobFailed
+Event = EpochFinished | FoldFinished | ConditionsEvaluated | RunFailed

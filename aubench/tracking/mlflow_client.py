@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from aubench._util.paths import from_environment
 from aubench.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Point:
 
 def default_uri() -> str:
     """Return ``MLFLOW_TRACKING_URI`` or the URI of an SQLite file in the working directory."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    return from_environment("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
 def resolve(uri: str) -> str:

@@ -13,7 +13,8 @@ from aubench.core.errors import AubenchError, Diverged
 from aubench.results.run_folder import TRACEBACK
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.events import FoldFinished
-from aubench.runs.scheduler import MAX_OPEN_FILES, FoldFailed, Job, run_jobs
+from aubench.runs.fold_process import MAX_OPEN_FILES
+from aubench.runs.scheduler import FoldFailed, Job, run_jobs
 
 TWO = DeviceChoice("cpu", 2, "a test")
 

@@ -1,0 +1,58 @@
+"""Paths from the command line and from environment variables, and the user's folders."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import platformdirs
+
+from aubench.core.errors import UsageError
+
+_HOME = re.compile(r"(?:^|(?<=[=,:])|(?<=:///))~[\w.-]*(?=/|$)")
+
+
+def expand_home(text: str) -> str:
+    """Replace ``~`` and ``~user`` at the start of each path in an argument or environment variable.
+
+    A shell does so only where the path is a word of its own. ``--store=~/stores``, a list of paths, a URL, a Dockerfile
+    and a ``.env`` file reach aubench as they are.
+
+    Raises:
+        UsageError: The home folder is unknown.
+    """
+    return _HOME.sub(lambda match: _home(match[0], text), text)
+
+
+def _home(tilde: str, text: str) -> str:
+    folder = os.path.expanduser(tilde)  # noqa: PTH111  its counterpart in pathlib raises RuntimeError
+    if folder == tilde == "~":
+        raise UsageError("the home folder is unknown", where=text, hint="set HOME, or give an absolute path")
+    return folder.rstrip("/")
+
+
+def from_environment(variable: str) -> str | None:
+    """Return the value of an environment variable with ``~`` expanded, or None if it is unset or empty."""
+    value = os.environ.get(variable)
+    return expand_home(value) if value else None
+
+
+def data_folder(variable: str, name: str) -> Path:
+    """Return the folder in an environment variable, or else the folder ``name`` in the user's data folder.
+
+    Raises:
+        UsageError: The user has no home folder, or one in which no folder can be created.
+    """
+    folder = from_environment(variable)
+    if folder is not None:
+        return Path(folder)
+    hint = f"set {variable} to a writable folder"
+    try:
+        default = Path(platformdirs.user_data_dir("aubench"), name)
+    except RuntimeError:
+        raise UsageError("the home folder is unknown", hint=hint) from None
+    existing = next(parent for parent in (default, *default.parents) if parent.exists())
+    if not default.is_absolute() or not (default == existing or (existing.is_dir() and os.access(existing, os.W_OK))):
+        raise UsageError("cannot be created", where=default, hint=hint)
+    return default

@@ -1,0 +1,179 @@
+"""Process of one fold: its start, its errors, and the cause of its death.
+
+The module imports no large package, so that a fold process reports an import that fails.
+"""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Any
+
+from aubench._util import atomic
+from aubench._util.child_processes import isolated_start
+from aubench.core.errors import AubenchError
+
+FINISHED = "finished"
+"""Last message of a fold process."""
+MAX_OPEN_FILES = 10_000
+"""Limit of open files per fold, if the system allows it. macOS allows no more."""
+
+_KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
+"""Settings of glibc. Returning freed memory to the system between training steps costs up to a sixth of the time."""
+_RESUME = "repeat the command to resume"
+_LESS_MEMORY = "lower the batch size with --set, or train fewer folds at a time with --fold"
+_SIGNALS = {
+    "SIGKILL": ("probably because the memory ran out", f"{_RESUME}; if it happens again, {_LESS_MEMORY}"),
+    "SIGBUS": ("probably because the disk or /dev/shm is full", f"free some space and {_RESUME}"),
+    "SIGXCPU": ("because of the limit of CPU time", f"raise `ulimit -t` and {_RESUME}"),
+    **dict.fromkeys(("SIGTERM", "SIGHUP", "SIGINT"), ("sent by another program or the job scheduler", _RESUME)),
+    **dict.fromkeys(
+        ("SIGSEGV", "SIGILL", "SIGABRT", "SIGFPE"),
+        ("a crash in a compiled library", "check the installation with `python -c 'import torch, timm'`"),
+    ),
+}
+"""Likely cause and remedy by signal."""
+_START_HINTS = {
+    errno.EAGAIN: "raise `ulimit -u`, the limit of processes",
+    errno.EMFILE: "raise `ulimit -n`, the limit of open files",
+    errno.ENFILE: "close other programs, because too many files are open",
+    errno.ENOMEM: "free some memory",
+    errno.ENOSPC: "free some space, or set TMPDIR to a folder with space",
+}
+
+
+class FoldFailed(AubenchError):
+    """A fold's process ended for a reason outside the user's control."""
+
+    exit_code = 1
+
+
+def preload_workers() -> None:
+    """Start to import the packages of fold processes in the background."""
+    multiprocessing.set_forkserver_preload(["aubench.runs.preload"])
+    for name, value in {"OMP_NUM_THREADS": "1", **_KEEP_FREED_MEMORY}.items():
+        os.environ.setdefault(name, value)
+    with suppress(OSError), isolated_start():  # without a fork server, `start` spawns
+        forkserver.ensure_running()
+
+
+def start(
+    work: Callable[[Callable[[Any], None]], None], label: str, traceback_path: Path
+) -> tuple[Connection, BaseProcess]:
+    """Start work on a fold in a new process, from the fork server or, if it cannot run, by spawning.
+
+    Args:
+        work: Function of a callback for events.
+        label: Fold and method, for error messages.
+        traceback_path: File for the traceback of an unexpected error.
+
+    Returns:
+        Receiver of the events and errors of the process, the last of which is :data:`FINISHED`, and the process.
+
+    Raises:
+        FoldFailed: The system allows no further process.
+    """
+    if multiprocessing.current_process().daemon:
+        raise FoldFailed(f"{label} cannot start in a daemonic process", hint="call aubench from the main process")
+    payload = bytes(ForkingPickler.dumps(work))
+    for method in ("forkserver", "spawn"):
+        context: Any = multiprocessing.get_context(method)
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=_run, args=(sender, payload, label, traceback_path), daemon=True)
+        try:
+            with isolated_start():
+                process.start()
+        except (OSError, EOFError) as error:
+            receiver.close()
+            failure = error
+            continue
+        finally:
+            sender.close()
+        return receiver, process
+    hint = _START_HINTS.get(getattr(failure, "errno", None) or 0, _RESUME)
+    raise FoldFailed(f"{label} could not start ({_describe(failure)})", hint=hint)
+
+
+def death_of(label: str, code: int | None) -> FoldFailed:
+    """Create the error of a process that ended before its work did.
+
+    Args:
+        label: Fold and method.
+        code: Exit code, negative for a signal; 255 or None if it is unknown.
+    """
+    if code is None or code == 255:
+        return FoldFailed(f"{label} ended without an exit code, {_SIGNALS['SIGKILL'][0]}", hint=_SIGNALS["SIGKILL"][1])
+    if code >= 0:
+        return FoldFailed(f"{label} ended early with exit code {code}", hint=_RESUME)
+    name = next((known.name for known in signal.Signals if known == -code), "unknown")
+    cause, hint = _SIGNALS.get(name, ("", _RESUME))
+    return FoldFailed(f"{label} was ended by signal {-code} ({name}){cause and f', {cause}'}", hint=hint)
+
+
+def _run(sender: Connection, payload: bytes, label: str, traceback_path: Path) -> None:
+    try:
+        exit_with_parent(os.getppid())
+        _raise_file_limit()
+        traceback_path.unlink(missing_ok=True)
+        pickle.loads(payload)(sender.send)
+        sender.send(FINISHED)
+    except AubenchError as error:
+        sender.send(error)
+    except (BrokenPipeError, KeyboardInterrupt):  # the parent process was killed, or is ending
+        os._exit(1)
+    except BaseException as error:
+        sender.send(_unexpected_error(error, label, traceback_path))
+
+
+def _unexpected_error(error: BaseException, label: str, traceback_path: Path) -> FoldFailed:
+    """Convert an unexpected error. Its traceback goes to a file."""
+    if type(error).__name__ == "OutOfMemoryError":
+        hint = "lower the batch size with --set, or use --precision bf16-mixed"
+        return FoldFailed(f"{label} needs more memory than the GPU has", hint=hint)
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return FoldFailed(f"{label} needs more memory than this process may use", hint=_LESS_MEMORY)
+    hint = None
+    with suppress(OSError, AubenchError):
+        atomic.write_text(traceback_path, "".join(traceback.format_exception(error)))
+        hint = f"see {traceback_path}"
+    return FoldFailed(f"{label} broke ({_describe(error)})", hint=hint)
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _raise_file_limit() -> None:
+    """Raise the limit of open files. A store has one file per sequence and modality."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        limit = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+        if soft != resource.RLIM_INFINITY and soft < limit:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def exit_with_parent(parent: int) -> None:
+    """End this process soon after its parent, so that a killed command leaves no processes."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="orphan-watch").start()

@@ -1,0 +1,39 @@
+"""Work for processes of folds, in a module that imports nothing large."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+
+
+def report_surface(report):
+    """Report what the process was started with."""
+    import random
+
+    main = sys.modules["__main__"]
+    report({"random": random.__file__, "rank": os.environ.get("LOCAL_RANK"), "script": getattr(main, "__file__", None)})
+
+
+def kill_itself(report, number=signal.SIGKILL):
+    os.kill(os.getpid(), number)
+
+
+def exit_quietly(report):
+    os._exit(0)
+
+
+def exit_as_a_script(report):
+    sys.exit("bye")
+
+
+def run_out_of_memory(report):
+    raise MemoryError
+
+
+class Unloadable:
+    """Work that cannot be imported in another process, like a method file whose import has an error there."""
+
+    def __reduce__(self):
+        return importlib.import_module, ("nothing_of_that_name",)

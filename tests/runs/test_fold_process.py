@@ -1,0 +1,143 @@
+"""Start of fold processes wherever aubench is called, and one line for each way in which they end."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import random
+import signal
+import socket
+import sys
+import tempfile
+from functools import partial
+from multiprocessing import forkserver, util
+
+import pytest
+from factories import process_works
+
+from aubench.core.errors import AubenchError
+from aubench.runs import fold_process
+from aubench.runs.fold_process import FoldFailed
+
+LABEL = "fold 1 of late_fusion"
+
+
+@pytest.fixture(autouse=True)
+def fork_server():
+    """Start the fork server anew and without packages."""
+    preloaded = forkserver._forkserver._preload_modules
+    forkserver._forkserver._stop()
+    multiprocessing.set_forkserver_preload([])
+    yield
+    forkserver._forkserver._stop()
+    multiprocessing.set_forkserver_preload(preloaded)
+
+
+@pytest.fixture
+def messages(tmp_path):
+    """Run work in a process of its own and collect its messages; without the last one, the process has died."""
+
+    def collect(work) -> list:
+        receiver, process = fold_process.start(work, LABEL, tmp_path / "traceback.txt")
+        received = []
+        try:
+            while True:
+                received.append(receiver.recv())
+        except EOFError:
+            process.join()
+        if not received or (received[-1] != fold_process.FINISHED and not isinstance(received[-1], AubenchError)):
+            received.append(fold_process.death_of(LABEL, process.exitcode))
+        return received
+
+    return collect
+
+
+def test_temporary_folder_with_a_path_too_long_for_a_socket(messages, tmp_path, monkeypatch):
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setitem(multiprocessing.current_process()._config, "tempdir", None)
+    assert messages(process_works.report_surface)[-1] == fold_process.FINISHED
+    assert len(util.get_temp_dir()) < 30 and tempfile.tempdir == str(folder)
+
+
+def test_without_a_fork_server_the_process_is_spawned(messages, monkeypatch):
+    def no_sockets(*_):
+        raise OSError(errno.EROFS, "no socket here")
+
+    monkeypatch.setattr(socket.socket, "bind", no_sockets)
+    fold_process.preload_workers()
+    assert messages(process_works.report_surface)[-1] == fold_process.FINISHED
+
+
+def test_working_directory_with_files_named_like_modules(messages, tmp_path, monkeypatch, capfd):
+    for name in ("random", "token", "numpy", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not this file')\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    surface, last = messages(process_works.report_surface)
+    assert (surface["random"], last) == (random.__file__, fold_process.FINISHED)
+    assert "PYTHONSAFEPATH" not in os.environ
+    assert capfd.readouterr().err == "", "a fork server died"
+
+
+def test_rank_of_a_launcher_does_not_reach_the_process(messages, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "not a number")
+    surface, _ = messages(process_works.report_surface)
+    assert surface["rank"] is None and os.environ["LOCAL_RANK"] == "not a number"
+
+
+def test_script_of_the_caller_does_not_run_again(messages, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "script.py"), raising=False)
+    (tmp_path / "script.py").write_text("raise SystemExit('ran again')\n", encoding="utf-8")
+    assert messages(process_works.report_surface)[-1] == fold_process.FINISHED
+
+
+def test_system_that_allows_no_further_process(messages, monkeypatch):
+    def refuse(*_):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", refuse)
+    with pytest.raises(
+        FoldFailed, match=r"^fold 1 of late_fusion could not start \(.*unavailable\); raise `ulimit -u`"
+    ):
+        messages(process_works.report_surface)
+
+
+def test_daemonic_process_is_told_what_to_do(messages, monkeypatch):
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    with pytest.raises(FoldFailed, match="daemonic process; call aubench from the main process"):
+        messages(process_works.report_surface)
+
+
+@pytest.mark.parametrize(
+    ("work", "words"),
+    [
+        (process_works.kill_itself, "ended by signal 9 (SIGKILL), probably because the memory ran out; repeat"),
+        (partial(process_works.kill_itself, number=signal.SIGTERM), "signal 15 (SIGTERM), sent by another program"),
+        (process_works.exit_quietly, "ended early with exit code 0; repeat the command"),
+        (process_works.exit_as_a_script, "broke (SystemExit: bye); see "),
+        (process_works.run_out_of_memory, "needs more memory than this process may use; lower the batch size"),
+        (process_works.Unloadable(), "broke (ModuleNotFoundError: No module named 'nothing_of_that_name'); see "),
+    ],
+    ids=["memory", "scheduler", "exit 0", "sys.exit", "MemoryError", "import"],
+)
+def test_end_of_a_process_is_one_line(messages, capfd, work, words):
+    error = messages(work)[0]
+    assert isinstance(error, FoldFailed) and error.exit_code == 1
+    assert str(error).startswith(LABEL) and words in str(error)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (-11, "signal 11 (SIGSEGV), a crash in a compiled library; check the installation"),
+        (-7, "probably because the disk or /dev/shm is full; free some space"),
+        (-64, "ended by signal 64"),
+        (1, "ended early with exit code 1"),
+        (255, "ended without an exit code, probably because the memory ran out"),
+    ],
+)
+def test_cause_by_signal_or_exit_code(code, words):
+    assert words in str(fold_process.death_of(LABEL, code))
