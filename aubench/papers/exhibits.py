@@ -14,7 +14,7 @@ from aubench.leaderboard.render import FORMATS
 from aubench.papers import measured_numbers, reproduced_tables
 from aubench.papers.measured_numbers import FigurePoint, MeasuredResult
 from aubench.papers.paper_figures import FIGURES, PaperFigure
-from aubench.papers.reported import FOLDER, ReportedRow, ReportedTable, read_all
+from aubench.papers.reported import COSTS, FOLDER, ReportedRow, ReportedTable, read_all
 from aubench.papers.row_specs import ReproductionConfig, ResolvedRow, RowSpec, cost, resolve_row
 
 
@@ -151,7 +151,7 @@ def _row_spec(row: ReportedRow) -> RowSpec:
         dataset=row.dataset,
         trained_on=row.trained_on,
         conditions=() if condition == CLEAN else (condition,),
-        scored=row.metric != "gflops",
+        scored=row.metric not in COSTS,
     )
 
 

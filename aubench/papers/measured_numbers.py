@@ -12,7 +12,7 @@ from aubench.leaderboard.tables import modality_code
 from aubench.metrics import scores
 from aubench.metrics.intervals import confidence_intervals, f1_interval
 from aubench.metrics.resampling import subject_contributions
-from aubench.papers.reported import ReportedRow, ReportedTable
+from aubench.papers.reported import COSTS, ReportedRow, ReportedTable
 from aubench.results.record import Record
 from aubench.results.schema import Cost
 
@@ -69,8 +69,8 @@ def measure(row: ReportedRow, aus: Sequence[int], result: MeasuredResult) -> Mea
     Raises:
         RecordError: The records score no AU of the table, or differ in more than their seed.
     """
-    if row.metric == "gflops":
-        return MeasuredNumbers(mean=result.cost.flops / 1e9) if result.cost else MeasuredNumbers()
+    if row.metric in COSTS:
+        return MeasuredNumbers(mean=getattr(result.cost, COSTS[row.metric]) / 1e9 if result.cost else None)
     scored = set(result.records[0].info.protocol.aus)
     common = sorted(scored & set(aus)) if aus else sorted(scored)
     if not common:

@@ -32,6 +32,9 @@ AUS: dict[str, tuple[int, ...]] = {
 """AUs that are scored on each data set of the papers."""
 FOLD_COUNT = 3
 """Number of folds by subject, the same in all tables."""
+COSTS = {"gflops": "flops", "gmacs": "macs"}
+"""Metrics of computational cost per frame, with the count of :class:`~aubench.results.schema.Cost` for each. Papers that
+print multiply-accumulates as FLOPs have ``gmacs``."""
 
 _BYTES, _ROWS = 64 * 2**10, 100
 _IDENTITY = ("table", "dataset", "trained_on", "condition", "method", "variant", "modalities", "metric")
@@ -86,7 +89,7 @@ class ReportedRow(BaseModel):
         settings: Recipe values with which the implemented method corresponds to the row.
         modalities: Modalities of the test; empty if the paper does not state them.
         modalities_here: Modalities that a run must be offered, if more.
-        metric: Metric of the numbers: F1 or accuracy in %, or GFLOPs in ``mean``.
+        metric: Metric of the numbers: F1 or accuracy in %, or one of ``COSTS`` in ``mean``.
         folds: Information about the folds: ``ambiguous`` if the cited works disagree, ``unlisted`` if no list is
             cited, ``unknown`` if no list is in common use either.
         aus: Numbers by AU.
@@ -109,7 +112,7 @@ class ReportedRow(BaseModel):
     settings: Annotated[dict[str, Any], BeforeValidator(_settings)]
     modalities: _Letters
     modalities_here: _Letters
-    metric: Literal["f1", "acc", "gflops"]
+    metric: Literal["f1", "acc", "gflops", "gmacs"]
     folds: Literal["ambiguous", "unlisted", "unknown"]
     aus: Annotated[dict[int, _Number], Field(max_length=50)]
     mean: _Number
@@ -122,9 +125,9 @@ class ReportedRow(BaseModel):
     def _check_consistency(self) -> Self:
         if unknown := sorted(set(self.aus) - set(AUS[self.dataset])):
             raise ValueError(f"column AU{unknown[0]}: is not an AU of {self.dataset}")
-        if self.metric == "gflops" and self.printed:
-            raise ValueError("column metric: gflops belong to no AU")
-        if self.metric != "gflops" and max([*self.printed.values(), self.mean or 0.0]) > 100:
+        if self.metric in COSTS and self.printed:
+            raise ValueError(f"column metric: {self.metric} belong to no AU")
+        if self.metric not in COSTS and max([*self.printed.values(), self.mean or 0.0]) > 100:
             raise ValueError("column mean: is above 100 %")
         if self.mean is None and not self.printed and not self.remark:
             raise ValueError("column remark: must explain why there is no number")

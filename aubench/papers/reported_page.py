@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aubench.leaderboard.render import EMPTY, Block, Cell, Table, escaped, template
 from aubench.leaderboard.tables import modality_code
-from aubench.papers.reported import FOLDER, ReportedRow, ReportedTable
+from aubench.papers.reported import COSTS, FOLDER, ReportedRow, ReportedTable
 
 PAGE = "reported.md"
 TEMPLATES = Path(__file__).parent
@@ -20,7 +20,7 @@ FOLDS = {
 }
 """Footnotes on folds."""
 
-_METRICS = {"f1": "F1 in %", "acc": "accuracy in %", "gflops": "GFLOPs per frame"}
+_METRICS = {"f1": "F1 in %", "acc": "accuracy in %", "gflops": "GFLOPs per frame", "gmacs": "GMACs per frame"}
 
 
 @dataclass
@@ -63,7 +63,7 @@ def our_method(row: ReportedRow) -> str:
 
 def number(row: ReportedRow, value: float | None) -> str:
     """Return a number with as many decimals as papers print."""
-    return EMPTY if value is None else f"{value:.{2 if row.metric == 'gflops' else 1}f}"
+    return EMPTY if value is None else f"{value:.{2 if row.metric in COSTS else 1}f}"
 
 
 def _about(table: ReportedTable) -> str:
@@ -113,7 +113,7 @@ def _best(rows: Sequence[ReportedRow], au: int | None) -> set[int]:
     """Return the ids of the rows with the best number of a column among comparable rows without suspect ones."""
     comparable: dict[tuple[str, ...], list[ReportedRow]] = defaultdict(list)
     for row in rows:
-        if not row.suspect and row.metric != "gflops" and _value(row, au) is not None:
+        if not row.suspect and row.metric not in COSTS and _value(row, au) is not None:
             comparable[row.dataset, row.trained_on, row.condition, row.metric].append(row)
     groups = [group for group in comparable.values() if len(group) > 1]
     return {id(row) for group in groups for row in group if _value(row, au) == max(_value(r, au) or 0 for r in group)}

@@ -12,11 +12,12 @@ from aubench.papers.reported import ReportedRow, ReportedTable
 from aubench.papers.reported_page import Footnotes, footnotes, number, our_method
 from aubench.results.record import Record
 
-_METRICS = {"f1": "F1", "acc": "accuracy", "gflops": "GFLOPs"}
+_METRICS = {"f1": "F1", "acc": "accuracy", "gflops": "GFLOPs", "gmacs": "GMACs"}
 _READINGS = {
     "f1": "F1 in %, mean over folds and seeds. **Interval**: 95 % over test subjects.",
     "acc": "Accuracy in %, mean over folds and seeds. **Interval**: standard deviation over folds and seeds.",
-    "gflops": "GFLOPs per frame. Counted here at the paper's full size, twice the multiply-accumulates; takes no run.",
+    "gflops": "GFLOPs per frame. Counted here at the paper's full size, twice the multiply-accumulates. Takes no run.",
+    "gmacs": "GMACs per frame. Counted here at the paper's full size, half of the FLOPs. Takes no run.",
 }
 _DIGITS = 8
 """Number of leading digits of a run's id that a page shows."""

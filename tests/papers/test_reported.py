@@ -85,7 +85,7 @@ def test_every_mean_is_that_of_its_aus_unless_the_row_is_suspect(rows):
 
 def test_numbers_have_as_many_decimals_as_print(rows):
     for row in rows:
-        digits = 2 if row.metric == "gflops" else 1
+        digits = 2 if row.metric in reported.COSTS else 1
         assert all(round(value, digits) == value for value in [*row.printed.values(), row.mean or 0.0])
 
 

@@ -145,11 +145,16 @@ def test_a_mean_is_over_the_tables_own_aus(tables, make_record):
     assert here["Deviation"] == "", "the paper prints no mean"
 
 
-def test_costs_are_compared_without_a_run(tables):
-    table = tables["au_vmae_appendix_table_4"]
-    ours = [NONE, NONE, MeasuredResult(cost=Cost(flops=5_640_000_000, macs=2_820_000_000, parameters=1))]
+def test_costs_are_compared_like_with_like_and_without_a_run(tables):
+    table, cost = tables["au_vmae_appendix_table_4"], Cost(flops=5_640_000_000, macs=2_820_000_000, parameters=1)
+    ours = [NONE, NONE, MeasuredResult(cost=cost)]
     *_, here = lines(reproduced_tables.render(table, ours, "csv"))
-    assert (here["Avg."], here["Deviation"], here["Measured on"]) == ("5.64", "+2.8", "")
+    assert (here["Avg."], here["Deviation"], here["Measured on"]) == ("2.82", "+0.0", "")
+    text = reproduced_tables.render(table, ours, "markdown")
+    assert "GMACs per frame" in text and "GFLOPs" not in text
+    doubled = replace(table, rows=tuple(row.model_copy(update={"metric": "gflops"}) for row in table.rows))
+    *_, here = lines(reproduced_tables.render(doubled, ours, "csv"))
+    assert (here["Avg."], here["Deviation"]) == ("5.64", "+2.8"), "a paper that counts two per multiply-accumulate"
 
 
 def test_records_that_do_not_belong_together_are_refused(tables, make_record):
