@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import subprocess
 from functools import cache
 from importlib import metadata
@@ -53,25 +52,31 @@ def git() -> dict[str, Any]:
     line on stderr says why, once per process. Untracked files count as a difference if they are code.
     """
     source = Path(__file__).resolve()
-    top = source.parents[2]
     repository = next((folder for folder in source.parents if (folder / ".git").exists()), None)
     if repository is None:
         return {"commit": None, "dirty": None}
-    if repository != top:
-        return _untrusted(f"{repository} is the repository of another project")
-    if shutil.which("git") is None:
-        return _untrusted("git is not installed")
     try:
-        if not _git(top, "ls-files", source.relative_to(top).as_posix()):
-            return _untrusted(f"the repository {top} does not track aubench")
-        commit = _git(top, "rev-parse", "HEAD")
-        changes = _git(top, "status", "--porcelain", "--untracked-files=no")
-        changes += _git(top, "ls-files", "--others", "--exclude-standard", "--", *_CODE)
+        return _state(repository, source)
     except subprocess.CalledProcessError as error:
-        return _untrusted(" ".join(error.stderr.split()[:40]))
-    except (OSError, subprocess.SubprocessError) as error:
-        return _untrusted(f"git failed ({type(error).__name__})")
-    return {"commit": commit, "dirty": bool(changes)}
+        reason = " ".join(error.stderr.split()[:40])
+    except (_NotOurs, OSError, subprocess.SubprocessError) as error:
+        reason = str(error)
+    _print_once(f"no commit of aubench is recorded: {reason}")
+    return {"commit": None, "dirty": None}
+
+
+class _NotOurs(Exception):
+    """Reason why the commit of a repository is not that of this source."""
+
+
+def _state(repository: Path, source: Path) -> dict[str, Any]:
+    if repository != source.parents[2]:
+        raise _NotOurs(f"{repository} is the repository of another project")
+    if not _git(repository, "ls-files", source.relative_to(repository).as_posix()):
+        raise _NotOurs(f"the repository {repository} does not track aubench")
+    changes = _git(repository, "status", "--porcelain", "--untracked-files=no")
+    changes += _git(repository, "ls-files", "--others", "--exclude-standard", "--", *_CODE)
+    return {"commit": _git(repository, "rev-parse", "HEAD"), "dirty": bool(changes)}
 
 
 def _git(folder: Path, *words: str) -> str:
@@ -87,11 +92,6 @@ def _git(folder: Path, *words: str) -> str:
         env=variables,
     )
     return done.stdout.strip()
-
-
-def _untrusted(reason: str) -> dict[str, Any]:
-    _print_once(f"no commit of aubench is recorded: {reason}")
-    return {"commit": None, "dirty": None}
 
 
 @cache

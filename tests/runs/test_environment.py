@@ -93,8 +93,9 @@ def test_a_repository_named_in_the_environment_is_not_asked(tmp_path, monkeypatc
     other = make_repository(tmp_path / "other")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(clone))
-    expected = subprocess.run(["git", "--git-dir", clone / ".git", "rev-parse", "HEAD"], capture_output=True, text=True)
-    assert environment.git()["commit"] == expected.stdout.strip()
+    commit = environment.git()["commit"]
+    monkeypatch.delenv("GIT_DIR")
+    assert commit == git(clone, "rev-parse", "HEAD")
 
 
 def test_without_a_repository_nothing_is_said(tmp_path, monkeypatch, capsys):
