@@ -14,7 +14,7 @@ from aubench.metrics import robustness_profile
 from aubench.metrics.intervals import ConfidenceInterval, f1_interval
 from aubench.metrics.robustness_profile import RobustnessProfile
 from aubench.papers.row_specs import ReproductionConfig, ResolvedRow, RowSpec
-from aubench.plots import au_pairs, noise_curves, reconstructions, robustness_bars, sweeps
+from aubench.plots import au_pairs, curves, reconstructions, robustness_figures
 from aubench.plots.frame_selection import caption
 
 if TYPE_CHECKING:
@@ -75,11 +75,11 @@ def _profiles(rows: Sequence[ResolvedRow]) -> list[RobustnessProfile]:
 
 
 def _draw_bars(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure | None:
-    return robustness_bars.bars(_profiles(rows), [*subtitle, "lines: 95 % interval over subjects"])
+    return robustness_figures.bars(_profiles(rows), [*subtitle, "lines: 95 % interval over subjects"])
 
 
 def _draw_curves(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure | None:
-    return noise_curves.plot(_profiles(rows), "noise", [*subtitle, "shaded: 95 % interval over subjects"])
+    return curves.plot_levels(_profiles(rows), "noise", [*subtitle, "shaded: 95 % interval over subjects"])
 
 
 def _draw_sweep(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure | None:
@@ -89,7 +89,7 @@ def _draw_sweep(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure 
         panels[SWEPT[key]][value] = f1_interval([record.counts for record in row.records()])
     if not panels:
         return None
-    return sweeps.plot(panels, "F1 by pre-training", ["MCM", *subtitle, "shaded: 95 % interval over subjects"])
+    return curves.plot_sweep(panels, "F1 by pre-training", ["MCM", *subtitle, "shaded: 95 % interval over subjects"])
 
 
 def _draw_reconstructions(

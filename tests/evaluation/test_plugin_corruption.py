@@ -18,8 +18,7 @@ from aubench.evaluation.corruptions import FrameNoise, apply_condition
 from aubench.evaluation.multi_condition import MultiConditionPredictor
 from aubench.leaderboard import robustness_tables
 from aubench.metrics import robustness_profile
-from aubench.plots import noise_curves as curves
-from aubench.plots import robustness_bars, robustness_figures
+from aubench.plots import curves, robustness_figures
 from aubench.results import counts
 
 PLUGIN = Path(__file__).parents[2] / "docs/examples/blur.py"
@@ -84,10 +83,10 @@ def test_tables_and_figures_show_it(plugin, make_record, tmp_path):
     rows = robustness_tables.make_tables([profile])["areas"].rows
     targets = [[cell.text for cell in row][:4] for row in rows]
     assert targets == [["amf", "blur", target, "3"] for target in ("visual", "depth", "all")]
-    figure = curves.plot([profile], "blur", [])
+    figure = curves.plot_levels([profile], "blur", [])
     assert [axes.get_xlabel() for axes in figure.axes] == ["radius of the box in pixels"] * 3
     assert figure.axes[0].get_lines()[1].get_xdata().tolist() == [0, 1, 3]
-    assert robustness_bars.describe(Condition.parse("blur:all:3")) == "blur 3 on all"
+    assert robustness_figures.describe(Condition.parse("blur:all:3")) == "blur 3 on all"
     paths = robustness_figures.plot([profile], [], tmp_path)
     assert [path.name for path in paths if path.suffix == ".svg"] == ["curves_blur.svg", "heatmap_amf.svg"]
     assert "F1 under box blur" in (tmp_path / "curves_blur.svg").read_text()

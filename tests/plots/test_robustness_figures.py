@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from aubench.core.conditions import Condition
 from aubench.core.task import Modality
 from aubench.metrics import baselines, intervals, robustness_profile
-from aubench.plots import noise_curves, robustness_bars
+from aubench.plots import curves
 from aubench.plots import robustness_figures as plots
 from aubench.results import counts
 
@@ -31,7 +31,7 @@ def actual(make_record) -> list[robustness_profile.RobustnessProfile]:
 
 @pytest.mark.slow
 def test_curves_have_a_panel_per_modality_set_and_a_line_per_method(actual):
-    figure = noise_curves.plot(actual, "noise", ["words"])
+    figure = curves.plot_levels(actual, "noise", ["words"])
     panels = figure.axes
     assert [axes.get_title(loc="left") for axes in panels] == ["on visual", "on depth", "on all"]
     assert [[line.get_label() for line in axes.get_lines()] for axes in panels] == [
@@ -45,14 +45,14 @@ def test_curves_have_a_panel_per_modality_set_and_a_line_per_method(actual):
     assert line.get_ydata().tolist() == pytest.approx(points)
     low = 100 * intervals.mean_interval(actual[0].curve("noise", (D,))[0][1]).low
     assert band.get_extents().y0 <= low
-    assert noise_curves.plot(actual[1:], "mask", []) is None
-    assert len(noise_curves.plot(actual, "mask", []).axes) == 1
+    assert curves.plot_levels(actual[1:], "mask", []) is None
+    assert len(curves.plot_levels(actual, "mask", []).axes) == 1
 
 
 def test_a_method_has_the_same_colour_in_all_figures(actual):
     def by_name(profiles):
-        lines = noise_curves.plot(profiles, "noise", []).axes[0].get_lines()
-        bars = robustness_bars.bars(profiles, []).axes[0].containers
+        lines = curves.plot_levels(profiles, "noise", []).axes[0].get_lines()
+        bars = plots.bars(profiles, []).axes[0].containers
         of_lines = {line.get_label(): line.get_color() for line in lines}
         of_bars = {each.get_label(): to_hex(each.patches[0].get_facecolor()).upper() for each in bars}
         assert of_bars.items() <= of_lines.items()
@@ -66,7 +66,7 @@ def test_a_method_has_the_same_colour_in_all_figures(actual):
 def test_the_baseline_is_at_the_f1_of_its_counts(actual, make_record):
     always, _ = baselines.always_positive(make_record("amf"))
     height = 100 * intervals.f1_interval([always]).estimate
-    for figure in (noise_curves.plot(actual, "noise", []), robustness_bars.bars(actual, [])):
+    for figure in (curves.plot_levels(actual, "noise", []), plots.bars(actual, [])):
         for axes in figure.axes:
             (line,) = (one for one in axes.get_lines() if one.get_label() == "always positive")
             assert line.get_ydata() == pytest.approx([height, height])
@@ -74,7 +74,7 @@ def test_the_baseline_is_at_the_f1_of_its_counts(actual, make_record):
 
 
 def test_the_heat_map_has_the_loss_of_each_au(actual):
-    axes = robustness_bars.heat_map(actual[0], []).axes[0]
+    axes = plots.heat_map(actual[0], []).axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()][:2] == ["50% of all masked", "no visual"]
     assert [text.get_text() for text in axes.get_xticklabels()][-2:] == ["AU24", "mean"]
     values = axes.images[0].get_array()
@@ -84,7 +84,7 @@ def test_the_heat_map_has_the_loss_of_each_au(actual):
 
 
 def test_bars_have_a_panel_per_fill(actual):
-    zeros, means = robustness_bars.bars(actual, []).axes
+    zeros, means = plots.bars(actual, []).axes
     assert [text.get_text() for text in zeros.get_xticklabels()] == ["all modalities", "no visual"]
     assert [text.get_text() for text in means.get_xticklabels()] == ["all modalities", "no depth"]
     heights = [bar.get_height() for bar in zeros.patches]
@@ -111,7 +111,7 @@ def test_equal_counts_give_equal_bytes(actual, tmp_path):
     ],
 )
 def test_conditions_in_words(text, words):
-    assert robustness_bars.describe(Condition.parse(text)) == words
+    assert plots.describe(Condition.parse(text)) == words
 
 
 @pytest.mark.slow

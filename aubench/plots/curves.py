@@ -1,15 +1,15 @@
-"""Degradation curves: F1 by level of a corruption, one panel per modality set and one line per method."""
+"""Curves of F1: by the level of a corruption, and by the value of a recipe field."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aubench.core.conditions import ALL
 from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.core.task import Modality
 from aubench.metrics import robustness_profile
-from aubench.metrics.intervals import mean_interval
+from aubench.metrics.intervals import ConfidenceInterval, mean_interval
 from aubench.metrics.robustness_profile import ModalitySet, RobustnessProfile
 from aubench.plots import style
 
@@ -21,13 +21,8 @@ _STYLES = ("-", "--", ":")
 _LEGEND_COLUMNS = 4
 
 
-def plot(profiles: Sequence[RobustnessProfile], kind: str, subtitle: Sequence[str]) -> Figure | None:
-    """Plot a line per method with a shaded interval over subjects, and the always-positive baseline.
-
-    Args:
-        profiles: Profile of each method.
-        kind: Name of a corruption.
-        subtitle: Parts of the subtitle.
+def plot_levels(profiles: Sequence[RobustnessProfile], kind: str, subtitle: Sequence[str]) -> Figure | None:
+    """Plot F1 by the level of a corruption: a panel per modality set, a line per method, and the baseline.
 
     Returns:
         The figure, or None if no profile has conditions of this kind.
@@ -57,15 +52,42 @@ def _panel(axes: Axes, profiles: Sequence[RobustnessProfile], kind: str, modalit
     for profile, (colour, times) in zip(profiles, style.colours([each.name for each in profiles]), strict=True):
         if modalities not in profile.modality_sets(kind):
             continue
-        levels, points = zip(*profile.curve(kind, modalities), strict=True)
-        ticks |= set(levels)
-        intervals = [mean_interval(point) for point in points]
-        low, middle, high = ([100 * getattr(each, name) for each in intervals] for name in ("low", "estimate", "high"))
-        axes.fill_between(levels, low, high, color=colour, alpha=0.13, linewidth=0)
-        axes.plot(levels, middle, _STYLES[times % len(_STYLES)], marker="o", ms=3.5, color=colour, label=profile.name)
+        points = {level: mean_interval(f1) for level, f1 in profile.curve(kind, modalities)}
+        ticks |= set(points)
+        _add_line(axes, points, colour, _STYLES[times % len(_STYLES)], profile.name)
     axes.set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
     axes.set_title(f"on {'+'.join(modalities) or ALL}", fontsize=10)
     axes.set_xlabel(CORRUPTIONS.get(kind).axis_label, fontsize=9)
+
+
+def plot_sweep(panels: Mapping[str, Mapping[float, ConfidenceInterval]], title: str, subtitle: Sequence[str]) -> Figure:
+    """Plot F1 by the value of a recipe field, one panel per field.
+
+    Args:
+        panels: F1 by value of a recipe field, by the field's description.
+        title: Title of the figure.
+        subtitle: Parts of the subtitle.
+    """
+    with style.styled():
+        figure = style.make_figure(max(6.4, 1.2 + 3.4 * len(panels)), 4.0)
+        grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (name, points) in zip(grid, panels.items(), strict=True):
+            _add_line(axes, {value: points[value] for value in sorted(points)}, style.LINES[0])
+            axes.set_xticks(sorted(points), [f"{value:g}" for value in sorted(points)])
+            axes.set_xlabel(name, fontsize=9)
+        grid[0].set_ylabel("F1 in %")
+        style.set_title(figure, title, subtitle)
+    return figure
+
+
+def _add_line(
+    axes: Axes, points: Mapping[float, ConfidenceInterval], colour: str, line: str = "-", label: str | None = None
+) -> None:
+    """Add a line with a shaded interval over subjects."""
+    bounds = ("low", "estimate", "high")
+    low, middle, high = ([100 * getattr(interval, bound) for interval in points.values()] for bound in bounds)
+    axes.fill_between(list(points), low, high, color=colour, alpha=0.13, linewidth=0)
+    axes.plot(list(points), middle, line, marker="o", ms=3.5, color=colour, label=label)
 
 
 def _order(modalities: ModalitySet) -> tuple[int, list[int]]:
