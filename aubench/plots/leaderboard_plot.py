@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from aubench.core.errors import UsageError
 from aubench.leaderboard import tables
 from aubench.leaderboard.build import ranked_tables
 from aubench.leaderboard.entries import ALWAYS, Entry, RankedTable
+from aubench.leaderboard.render import EMPTY
 from aubench.metrics import intervals
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.plots import style
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
 
 _METHOD, _BASELINE = style.LINES[0], "#999999"
 _NAME = -0.88
-_COLUMNS = (("modalities", -0.43), ("F1", -0.33), ("rank", -0.245), ("AUC", -0.15), ("GFLOPs", -0.02))
-"""Columns of text with their positions, in widths of the plot to their right."""
-_NUMBERS: dict[str, Callable[[Entry], float | None]] = {"F1": lambda row: row.f1, "AUC": lambda row: row.mean("auc")}
-"""Columns with the best value in bold, as on the pages."""
+_COLUMNS = {"Modalities": -0.43, "F1": -0.33, "Rank": -0.245, "AUC": -0.15, "GFLOPs": -0.02}
+"""Columns of the score table with their positions, in widths of the plot to their right."""
 _KEY = "line: mean over seeds, circles: seeds, bar: 95 % interval over test subjects"
 _STEP = 10
 """Percentage points between possible lower limits of the axis."""
@@ -59,13 +58,19 @@ def plot(root: Path, protocol: str, out: Path) -> Path:
 
 def draw_table(axes: Axes, table: RankedTable, protocol: str) -> None:
     """Draw a table into ``axes``: a row per entry, with text columns to the left."""
-    rows = sorted(table.entries, key=lambda row: row.f1)
+    scores = tables.score_table(table)
+    rows = sorted(zip(table.entries, scores.rows, strict=True), key=lambda row: row[0].f1)
     spans = {id(row): intervals.f1_interval([run.record.counts for run in row.runs]) for row in table.methods}
     always = next(row for row in table.entries if row.name == ALWAYS)
     start = _lower_limit(table, always, spans.values())
-    for y, row in enumerate(rows):
-        _add_row_text(axes, y, row, table)
-        _add_markers(axes, y, row, spans.get(id(row)), start)
+    for y, (entry, cells) in enumerate(rows):
+        name = tables.display_name(entry, table.methods)
+        _text(axes, _NAME, y, name, align="left", color=INK if entry.runs else QUIET)
+        for header, cell in zip(scores.headers, cells, strict=True):
+            if header in _COLUMNS:
+                text = "" if cell.text == EMPTY else cell.text.partition(" ±")[0]
+                _text(axes, _COLUMNS[header], y, text, weight="bold" if cell.bold else "normal")
+        _add_markers(axes, y, entry, spans.get(id(entry)), start)
     seeds = max(len(row.runs) for row in table.methods)
     axes.spines["left"].set_visible(False)
     axes.set_title(f"{protocol}: {table.dataset}, seeds: {seeds}", loc="left", x=_NAME, pad=14, fontsize=11)
@@ -77,25 +82,18 @@ def draw_table(axes: Axes, table: RankedTable, protocol: str) -> None:
     axes.vlines(100 * always.f1, -0.6, len(rows) - 0.65, color=QUIET, lw=1, ls="--", zorder=1)
     axes.set_xlim(left=start)
     axes.set_ylim(-0.6, len(rows) - 0.2)
-    below = any(100 * row.f1 < start for row in rows)
+    below = any(100 * entry.f1 < start for entry in table.entries)
     axes.set_xlabel(f"F1 in %\n{_KEY}" + (f", triangle: below {start}" if below else ""), color=QUIET, fontsize=9)
     axes.text(100 * always.f1, len(rows) - 0.35, always.name, ha="center", va="center", color=QUIET, fontsize=9)
-    for header, x in _COLUMNS:
-        _text(axes, x, len(rows) - 0.35, header, color=QUIET)
+    for header, x in _COLUMNS.items():
+        label = header.lower() if header in ("Modalities", "Rank") else header
+        _text(axes, x, len(rows) - 0.35, label, color=QUIET)
 
 
 def _lower_limit(table: RankedTable, always: Entry, spans: Iterable[ConfidenceInterval]) -> int:
     """Return the lower x-limit. The plot shows positions, not bar lengths, so it need not start at 0."""
     seeds = [summary.f1_mean for row in (*table.methods, always) for summary in row.summaries]
     return _STEP * math.floor(100 * min([*seeds, *(span.low for span in spans)]) / _STEP)
-
-
-def _add_row_text(axes: Axes, y: int, row: Entry, table: RankedTable) -> None:
-    name = tables.display_name(row, table.methods)
-    _text(axes, _NAME, y, name, align="left", color=INK if row.runs else QUIET)
-    for (header, x), value in zip(_COLUMNS, _cells(row), strict=True):
-        best = bool(row.runs) and value == _best(header, table.methods)
-        _text(axes, x, y, value, weight="bold" if best else "normal")
 
 
 def _add_markers(axes: Axes, y: int, row: Entry, span: ConfidenceInterval | None, start: int) -> None:
@@ -107,24 +105,6 @@ def _add_markers(axes: Axes, y: int, row: Entry, span: ConfidenceInterval | None
     axes.plot(100 * row.f1, y, "|", color=_METHOD, ms=11, mew=2)
     seeds = [100 * summary.f1_mean for summary in row.summaries]
     axes.plot(seeds, [y] * len(seeds), "o", ms=5, mfc="none", mec=_METHOD, mew=1.1)
-
-
-def _cells(row: Entry) -> Sequence[str]:
-    return (
-        tables.modality_code(row.info.method.modalities) if row.runs else "",
-        tables.percent(row.f1),
-        "" if row.rank is None else str(row.rank),
-        tables.percent(row.mean("auc")),
-        f"{row.info.compute.total.flops / 1e9:.3f}" if row.runs else "",
-    )
-
-
-def _best(header: str, rows: Sequence[Entry]) -> str | None:
-    """Return the best value of a column as printed, or None if the column has no best value."""
-    if header not in _NUMBERS:
-        return None
-    values = [value for row in rows if (value := _NUMBERS[header](row)) is not None]
-    return tables.percent(max(values)) if values else None
 
 
 def _text(axes: Axes, x: float, y: float, text: str, *, align: str = "right", **options: Any) -> None:
