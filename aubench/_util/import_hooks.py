@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.abc
 import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
 
-class _Hook(importlib.abc.MetaPathFinder):
+class _Hook:
     """Finder that finds nothing and runs an action."""
 
     def __init__(self, package: str, action: Callable[[], None]) -> None:

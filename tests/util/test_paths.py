@@ -1,0 +1,90 @@
+"""``~`` in arguments and environment variables, which no shell expands in Dockerfiles, ``.env`` files and URLs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aubench._util import paths
+from aubench.core.errors import UsageError
+from aubench.core.plugins import plugin_modules
+from aubench.data.store import default_root
+from aubench.leaderboard import verified_records
+from aubench.tracking import mlflow_client
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """A home folder that is not the working directory."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("~", "HOME"),
+        ("~/stores", "HOME/stores"),
+        ("--store=~/stores", "--store=HOME/stores"),
+        ("weights=~/w.safetensors", "weights=HOME/w.safetensors"),
+        ("amf,~/own.py,~/b.py", "amf,HOME/own.py,HOME/b.py"),
+        ("~/a.py:~/b.py", "HOME/a.py:HOME/b.py"),
+        ("journal:~/studies", "journal:HOME/studies"),
+        ("sqlite:///~/studies.db", "sqlite:///HOME/studies.db"),
+        ("/data/~/stores", "/data/~/stores"),
+        ("notes~", "notes~"),
+        ("~nobody_of_this_name/stores", "~nobody_of_this_name/stores"),
+        ("postgresql://user:~x@host/db", "postgresql://user:~x@host/db"),
+    ],
+)
+def test_tilde_is_expanded_at_the_start_of_a_path(home, text, expected):
+    assert paths.expand_home(text) == expected.replace("HOME", str(home))
+
+
+def test_tilde_in_each_environment_variable_is_the_home_folder(home, monkeypatch):
+    (home / "plugin.py").write_text("loaded = True\n", encoding="utf-8")
+    for name, value in {
+        "AUBENCH_STORES": "~/stores",
+        "AUBENCH_CACHE": "~/cache",
+        "AUBENCH_PLUGINS": "~/plugin.py",
+        "MLFLOW_TRACKING_URI": "sqlite:///~/mlflow.db",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert default_root() == home / "stores"
+    assert verified_records._cache_path().parent == home / "cache"
+    assert [module.loaded for module in plugin_modules()] == [True]
+    assert mlflow_client.default_uri() == f"sqlite:///{home}/mlflow.db"
+
+
+def test_tilde_in_an_option_is_no_folder_of_that_name(call, home):
+    answer = call("data", "check", "synth", "--store=~/synth")
+    assert (answer.code, answer.err.partition(": no store here")[0]) == (2, f"aubench: {home / 'synth'}")
+
+
+def test_user_without_a_home_folder_is_told_the_variable(home, monkeypatch):
+    monkeypatch.delenv("AUBENCH_STORES", raising=False)
+    monkeypatch.delenv("AUBENCH_CACHE", raising=False)
+
+    def unknown(*_, **__):
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr("platformdirs.user_data_dir", unknown)
+    monkeypatch.setattr("platformdirs.user_cache_dir", unknown)
+    with pytest.raises(UsageError, match=r"^the home folder is unknown; set AUBENCH_STORES to a writable folder$"):
+        default_root()
+    assert verified_records._cache_path() is None
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(UsageError, match=r"^~/stores: the home folder is unknown; set HOME, or give an absolute path$"):
+        paths.expand_home("~/stores")
+
+
+def test_home_folder_that_cannot_be_created_is_told_the_variable(home, monkeypatch):
+    monkeypatch.delenv("AUBENCH_STORES", raising=False)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/dev/null/home")
+    with pytest.raises(UsageError, match="cannot be created; set AUBENCH_STORES to a writable folder"):
+        default_root()
