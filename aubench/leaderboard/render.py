@@ -6,7 +6,7 @@ import csv
 import html
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,6 +60,12 @@ class Table:
         return Table(
             self.headers[:index] + self.headers[index + 1 :], self.align[:index] + self.align[index + 1 :], rows
         )
+
+
+def text_table(headers: Iterable[str], align: str, lines: Iterable[Iterable[str]]) -> Table:
+    """Build a table of plain cells; ``align`` has ``l`` (left) or ``r`` (right) for each column."""
+    sides = tuple({"l": "left", "r": "right"}[letter] for letter in align)
+    return Table(tuple(headers), sides, tuple(tuple(map(Cell, line)) for line in lines))
 
 
 Block = str | Table

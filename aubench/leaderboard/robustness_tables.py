@@ -7,14 +7,12 @@ from itertools import groupby
 
 from aubench.core.conditions import ALL, CLEAN, FILLS, Condition
 from aubench.core.corruption_registry import CORRUPTIONS
-from aubench.core.task import Modality
 from aubench.leaderboard import tables, verify
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import StoredRecord
-from aubench.leaderboard.render import EMPTY, FORMATS, Block, Cell, Table, as_csv, latex, markdown, template
+from aubench.leaderboard.render import EMPTY, FORMATS, Block, Table, as_csv, latex, markdown, template, text_table
 from aubench.metrics import robustness_profile, scores
 from aubench.metrics.intervals import ConfidenceInterval, confidence_intervals
-from aubench.metrics.resampling import SubjectContributions
 from aubench.metrics.robustness_profile import ModalitySet, RobustnessProfile
 
 ConditionSelection = Callable[[ModalitySet], Collection[Condition]]
@@ -36,7 +34,12 @@ def profiles(runs: Iterable[StoredRecord], select: ConditionSelection | None = N
     ordered = sorted(runs, key=lambda run: (*_entry_key(run), run.info.seed))
     entries = [Entry.from_runs(group) for _, group in groupby(ordered, key=_entry_key)]
     names = tables.unique_names(entries, selection=True)
-    return [_profile(name, entry, select) for name, entry in zip(names, entries, strict=True)]
+    all_profiles = []
+    for name, entry in zip(names, entries, strict=True):
+        counts, modalities = [run.record.counts for run in entry.runs], entry.info.method.modalities
+        conditions = None if select is None else select(modalities)
+        all_profiles.append(robustness_profile.build_profile(name, modalities, counts, conditions))
+    return all_profiles
 
 
 def make_tables(all_profiles: Sequence[RobustnessProfile]) -> dict[str, Table]:
@@ -80,7 +83,12 @@ def brief_table(entries: Sequence[Entry]) -> Table | None:
     """
     common = [set.intersection(*(set(run.info.conditions) for run in entry.runs)) for entry in entries]
     conditions = {Condition.parse(text) for texts in common for text in texts if text.startswith(_BRIEF)}
-    columns = sorted(filter(_is_brief, conditions), key=robustness_profile.condition_sort_key)
+    columns = [
+        condition
+        for condition in sorted(conditions, key=robustness_profile.condition_sort_key)
+        if (condition.kind == "noise" and not condition.modalities)
+        or (condition.kind == "missing" and condition.corruption.kind == FILLS[0] and len(condition.modalities) == 1)
+    ]
     if not columns:
         return None
     lines = [
@@ -89,11 +97,6 @@ def brief_table(entries: Sequence[Entry]) -> Table | None:
         if texts & set(map(str, columns))
     ]
     return _table(("Method", "Preset", "Clean", *map(str, columns)), 2, lines)
-
-
-def _is_brief(condition: Condition) -> bool:
-    zeroed = condition.kind == "missing" and condition.corruption.kind == FILLS[0] and len(condition.modalities) == 1
-    return zeroed or (condition.kind == "noise" and not condition.modalities)
 
 
 def _brief_cells(entry: Entry, conditions: Iterable[Condition]) -> list[str]:
@@ -113,24 +116,17 @@ def _entry_key(run: StoredRecord) -> tuple[str, str, str]:
     return run.info.method.name, run.info.selection, verify.row_key(run)
 
 
-def _profile(name: str, entry: Entry, select: ConditionSelection | None) -> RobustnessProfile:
-    modalities = entry.info.method.modalities
-    conditions = None if select is None else select(modalities)
-    return robustness_profile.build_profile(name, modalities, [run.record.counts for run in entry.runs], conditions)
-
-
 def _conditions(all_profiles: Sequence[RobustnessProfile]) -> Table:
     headers = ("Method", "Condition", "F1", "F1 low", "F1 high", "Change", "Change low", "Change high")
     lines = [
-        (profile.name, str(condition), *_bounds(profile.f1(condition)[-1]), *_change(profile, condition))
+        (
+            *(profile.name, str(condition), *_bounds(profile.f1(condition)[-1])),
+            *((EMPTY,) * 3 if condition == CLEAN else _bounds(profile.change(condition)[-1], "+")),
+        )
         for profile in all_profiles
         for condition in (CLEAN, *profile.conditions)
     ]
     return _table(headers, 2, lines)
-
-
-def _change(profile: RobustnessProfile, condition: Condition) -> tuple[str, ...]:
-    return (EMPTY,) * 3 if condition == CLEAN else _bounds(profile.change(condition)[-1], "+")
 
 
 def _areas(all_profiles: Sequence[RobustnessProfile]) -> Table:
@@ -152,17 +148,14 @@ def _contributions(all_profiles: Sequence[RobustnessProfile]) -> Table:
     headers = ("Method", "Measure", "Modality", "Mean", "Mean low", "Mean high", *(f"AU{au}" for au in aus))
     lines = []
     for profile in all_profiles:
-        for measure, by_modality in _measures(profile):
+        measures = [(f"leave-one-out ({fill})", profile.leave_one_out(fill)) for fill in FILLS]
+        measures += [(f"Shapley ({fill})", profile.shapley(fill)) for fill in FILLS]
+        for measure, by_modality in measures:
             for modality, contributions in by_modality.items():
                 *by_au, mean = confidence_intervals(contributions)
                 points = (_points(interval.estimate, "+") for interval in by_au)
                 lines.append((profile.name, measure, str(modality), *_bounds(mean, "+"), *points))
     return _table(headers, 3, lines)
-
-
-def _measures(profile: RobustnessProfile) -> list[tuple[str, dict[Modality, SubjectContributions]]]:
-    leave_one_out = [(f"leave-one-out ({fill})", profile.leave_one_out(fill)) for fill in FILLS]
-    return [*leave_one_out, *((f"Shapley ({fill})", profile.shapley(fill)) for fill in FILLS)]
 
 
 def _lost(all_profiles: Sequence[RobustnessProfile]) -> Table:
@@ -177,8 +170,7 @@ def _lost(all_profiles: Sequence[RobustnessProfile]) -> Table:
 
 def _table(headers: tuple[str, ...], text_columns: int, lines: Iterable[tuple[str, ...]]) -> Table:
     """Build a table with text in the first columns and numbers in the others."""
-    align = ("left",) * text_columns + ("right",) * (len(headers) - text_columns)
-    return Table(headers, align, tuple(tuple(map(Cell, line)) for line in lines))
+    return text_table(headers, "l" * text_columns + "r" * (len(headers) - text_columns), lines)
 
 
 def _bounds(interval: ConfidenceInterval, sign: str = "") -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from aubench.core.task import Modality
 from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.records import RECORDS, StoredRecord
-from aubench.leaderboard.render import EMPTY, Cell, Table
+from aubench.leaderboard.render import EMPTY, Cell, Table, text_table
 from aubench.metrics import scores
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.results.record import RecordInfo
@@ -66,7 +66,7 @@ def incomplete_table(runs: Sequence[StoredRecord]) -> Table:
         (i.method.name, modality_code(i.method.modalities), i.preset, i.selection, str(i.seed), _missing_folds(i))
         for i in (run.info for run in runs)
     ]
-    return Table(headers, ("left", "left", "left", "left", "right", "left"), tuple(tuple(map(Cell, r)) for r in rows))
+    return text_table(headers, "llllrl", rows)
 
 
 def provenance_table(entries: Sequence[Entry]) -> Table:
