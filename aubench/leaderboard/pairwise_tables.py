@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from aubench.leaderboard.pairwise import MEAN, Comparison, PairwiseResult, RankedMethod
-from aubench.leaderboard.render import EMPTY, Block, Cell, Table, latex, markdown, template
+from aubench.leaderboard.render import EMPTY, Block, Table, latex, markdown, template, text_table
 from aubench.metrics import significance
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.results import csv_io
-
-_Columns = Sequence[tuple[str, str, Callable[[PairwiseResult], str]]]
-"""Header, alignment and formatting function of each column."""
 
 
 def render(comparison: Comparison, form: str) -> str:
     """Format a comparison in one of ``render.FORMATS``; CSV has all results in one table, F1 as fractions."""
     if form == "csv":
         return csv_io.table_text(to_dataframe(comparison))
-    return {"markdown": markdown, "latex": latex}[form](_blocks(comparison))
-
-
-def _blocks(comparison: Comparison) -> list[Block]:
     texts = template("comparison")
-    return [
+    blocks: list[Block] = [
         "# Comparison",
         comparison.description,
         _standings(comparison.standings),
         texts["standings"],
         *texts["means"].split("\n\n"),
-        _results(comparison.means, _DIFFERENCE),
+        _differences(comparison.means),
         texts["scores"],
-        _scores(comparison),
+        _scores(comparison.scores),
         *texts["differences"].split("\n\n"),
-        _results(comparison.differences, [("AU", "left", lambda result: result.au), *_DIFFERENCE]),
+        _differences(comparison.differences, by_au=True),
     ]
+    return {"markdown": markdown, "latex": latex}[form](blocks)
 
 
 def _standings(standings: Sequence[RankedMethod]) -> Table:
@@ -53,22 +47,33 @@ def _standings(standings: Sequence[RankedMethod]) -> Table:
         )
         for method in standings
     ]
-    align = ("right", "left", "left", "right", "right", "right", "right")
-    return Table(headers, align, tuple(tuple(map(Cell, row)) for row in rows))
+    return text_table(headers, "rllrrrr", rows)
 
 
-def _scores(comparison: Comparison) -> Table:
-    by_method: dict[str, list[PairwiseResult]] = {}
-    for result in comparison.scores:
-        by_method.setdefault(result.method, []).append(result)
-    aus = [result.au for result in next(iter(by_method.values()))]
-    rows = [[method, *(_percent(r.interval.estimate) for r in results)] for method, results in by_method.items()]
-    return Table(("Method", *aus), ("left", *("right" for _ in aus)), tuple(tuple(map(Cell, row)) for row in rows))
+def _scores(scores: Sequence[PairwiseResult]) -> Table:
+    rows: dict[str, list[str]] = {}
+    for result in scores:
+        rows.setdefault(result.method, [result.method]).append(_percent(result.interval.estimate))
+    headers = ("Method", *dict.fromkeys(result.au for result in scores))
+    return text_table(headers, "l" + "r" * (len(headers) - 1), rows.values())
 
 
-def _results(results: Sequence[PairwiseResult], columns: _Columns) -> Table:
-    rows = tuple(tuple(Cell(show(result)) for _, _, show in columns) for result in results)
-    return Table(tuple(header for header, _, _ in columns), tuple(align for _, align, _ in columns), rows)
+def _differences(results: Sequence[PairwiseResult], by_au: bool = False) -> Table:
+    headers = ("Method", "Minus", "Difference", "95 % interval", "p", "p (Holm)", "Significant")
+    rows = [
+        (
+            *([result.au] * by_au),
+            result.method,
+            result.reference or EMPTY,
+            _percent(result.interval.estimate, "+"),
+            _range(result.interval, "+"),
+            _p(result.p),
+            _p(result.p_corrected),
+            "yes" if (result.p_corrected or 0) < significance.ALPHA else "no",
+        )
+        for result in results
+    ]
+    return text_table(("AU", *headers) if by_au else headers, "l" * by_au + "llrrrrl", rows)
 
 
 def _percent(value: float, sign: str = "") -> str:
@@ -81,17 +86,6 @@ def _range(interval: ConfidenceInterval, sign: str = "") -> str:
 
 def _p(value: float | None) -> str:
     return EMPTY if value is None else f"{value:.4f}" if value >= 0.0001 else f"{value:.0e}"
-
-
-_DIFFERENCE: _Columns = [
-    ("Method", "left", lambda result: result.method),
-    ("Minus", "left", lambda result: result.reference or EMPTY),
-    ("Difference", "right", lambda result: _percent(result.interval.estimate, "+")),
-    ("95 % interval", "right", lambda result: _range(result.interval, "+")),
-    ("p", "right", lambda result: _p(result.p)),
-    ("p (Holm)", "right", lambda result: _p(result.p_corrected)),
-    ("Significant", "left", lambda result: "yes" if (result.p_corrected or 0) < significance.ALPHA else "no"),
-]
 
 
 def to_dataframe(comparison: Comparison) -> pd.DataFrame:
