@@ -15,7 +15,7 @@ from aubench.leaderboard.verify import ProtocolLookup
 from aubench.results import record as record_file
 from aubench.results.record import Record
 
-_VARIABLE = ("conditions", "schema_version", "tables", "stored_summary")
+_VARIABLE = ("conditions", "corruptions", "schema_version", "tables", "stored_summary")
 """Fields in which a record may differ from one of the same run with fewer conditions."""
 
 

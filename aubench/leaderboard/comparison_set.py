@@ -67,11 +67,15 @@ def with_condition(compared: ComparisonSet, condition: str) -> ComparisonSet:
     """Keep only runs evaluated under ``condition``; report the others as skipped.
 
     Raises:
-        UsageError: Fewer than two entries remain.
+        UsageError: Fewer than two entries remain, or the code of a plug-in corruption differs between runs.
     """
     runs = [run for entry in compared.entries for run in entry.runs]
     tested = [[run for run in entry.runs if condition in run.info.conditions] for entry in compared.entries]
     entries = tuple(Entry.from_runs(group) for group in tested if group)
+    name = condition.partition(":")[0]
+    if len({run.info.corruptions.get(name) for entry in entries for run in entry.runs}) > 1:
+        hint = "evaluate all runs under it with the present code by `aubench robustness`"
+        raise UsageError(f"the runs were evaluated under '{condition}' with different code of '{name}'", hint=hint)
     if len(entries) < 2:
         known = {name for run in runs for name in run.info.conditions}
         hint = "evaluate the others under it with `aubench robustness`" if entries else suggest(condition, known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import groupby
 
+from aubench.core import hashing
 from aubench.core.conditions import ALL, CLEAN, FILLS, Condition
 from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.leaderboard import tables, verify
@@ -112,8 +113,8 @@ def _brief_cells(entry: Entry, conditions: Iterable[Condition]) -> list[str]:
     return cells
 
 
-def _entry_key(run: StoredRecord) -> tuple[str, str, str]:
-    return run.info.method.name, run.info.selection, verify.row_key(run)
+def _entry_key(run: StoredRecord) -> tuple[str, str, str, str]:
+    return run.info.method.name, run.info.selection, verify.row_key(run), hashing.hash_json(run.info.corruptions)
 
 
 def _conditions(all_profiles: Sequence[RobustnessProfile]) -> Table:

@@ -79,6 +79,8 @@ class RecordInfo(StrictModel):
             test role (which leaks).
         threshold: Threshold policy; a probability greater than 0.5 counts as present.
         conditions: Test conditions in the order of the suite, ``clean`` first.
+        corruptions: SHA-256 of the code of those corruptions that are plug-ins, by name. The file has no such field if
+            there are none.
         pretraining: Data that the weights were trained on before.
         device, packages, git: Environment that finished the first fold.
         other_environments: Further environments that finished folds.
@@ -100,6 +102,7 @@ class RecordInfo(StrictModel):
     selection: Selection
     threshold: Literal["fixed:0.5"]
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1, max_length=500)]
+    corruptions: Annotated[dict[Name, Sha256], Field(max_length=100, default_factory=dict)]
     pretraining: Annotated[tuple[Pretraining, ...], Field(max_length=500)]
     search: Search
     compute: Compute
@@ -143,7 +146,7 @@ class RecordInfo(StrictModel):
         if self.schema_version == 1:
             present = self.model_fields_set - {"tables"}
             return {_SCHEMA_1_NAMES.get(name, name): value for name, value in fields.items() if name in present}
-        absent = {"stored_summary", *(() if self.files else ("files",))}
+        absent = {"stored_summary"} | {name for name in ("files", "corruptions") if not fields[name]}
         return {name: value for name, value in fields.items() if name not in absent}
 
     @staticmethod

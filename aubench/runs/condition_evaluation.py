@@ -75,7 +75,9 @@ def _evaluate(config: RunConfig, fold: int, conditions: list[Condition], kind: s
         histogram_tables.append(
             histograms.of_predictions(probs, labels, config.protocol.aus, condition=str(condition), fold=fold)
         )
-    return ConditionScores(tuple(map(str, conditions)), pd.concat(count_tables), pd.concat(histogram_tables))
+    names = tuple(map(str, conditions))
+    corruptions = condition_scores.plugin_digests(names)
+    return ConditionScores(names, pd.concat(count_tables), pd.concat(histogram_tables), corruptions)
 
 
 def predict(

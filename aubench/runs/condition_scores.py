@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ import pandas as pd
 from aubench._util import atomic
 from aubench.core import hashing
 from aubench.core.conditions import Condition
+from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.results import counts, histograms
 from aubench.results.run_folder import WEIGHTS
 from aubench.runs.config import RunConfig
@@ -30,25 +31,38 @@ class ConditionScores:
         conditions: Conditions in the order of their evaluation, without ``clean``.
         counts: Their confusion counts, see :mod:`aubench.results.counts`.
         histograms: Their histograms, see :mod:`aubench.results.histograms`.
+        corruptions: SHA-256 of the code of those corruptions that are plug-ins, by name.
     """
 
     conditions: tuple[str, ...]
     counts: pd.DataFrame
     histograms: pd.DataFrame
+    corruptions: Mapping[str, str] = field(default_factory=dict)
+
+    def code_of(self, condition: str) -> str | None:
+        """Return the digest of the code of a condition's corruption; None if it is built in."""
+        return self.corruptions.get(condition.partition(":")[0])
+
+
+def plugin_digests(conditions: Iterable[str]) -> dict[str, str]:
+    """Return the digests of the code of the corruptions of some conditions, without the built-in ones."""
+    digests = {name: CORRUPTIONS.code_digest(name) for name in {c.partition(":")[0] for c in conditions}}
+    return {name: digest for name, digest in sorted(digests.items()) if digest}
 
 
 def read(config: RunConfig, fold: int) -> ConditionScores | None:
     """Read the stored scores of a fold; None if there are none for its present weights."""
-    conditions, folder = _cached_conditions(config, fold), config.fold_dir(fold) / FOLDER
+    conditions, corruptions = _cached_conditions(config, fold)
+    folder = config.fold_dir(fold) / FOLDER
     if not conditions:
         return None
     tables = [table[table["condition"].isin(conditions)] for table in (counts.read(folder), histograms.read(folder))]
-    return ConditionScores(conditions, *tables)
+    return ConditionScores(conditions, *tables, corruptions)
 
 
 def missing_conditions(config: RunConfig, fold: int, conditions: Sequence[Condition]) -> list[Condition]:
     """List the conditions under which a fold has not been evaluated."""
-    cached = _cached_conditions(config, fold)
+    cached, _ = _cached_conditions(config, fold)
     return [condition for condition in conditions if str(condition) not in cached]
 
 
@@ -60,21 +74,30 @@ def save(config: RunConfig, fold: int, new: ConditionScores) -> ConditionScores:
         tuple(condition for part in parts for condition in part.conditions),
         counts.canonical(pd.concat([part.counts for part in parts])),
         histograms.canonical(pd.concat([part.histograms for part in parts])),
+        {name: digest for part in parts for name, digest in part.corruptions.items()},
     )
     counts.write(merged.counts, folder)
     histograms.write(merged.histograms, folder)
-    atomic.write_json(folder / HEADER, {**_cache_key(config, fold), "conditions": list(merged.conditions)})
+    header = {**_cache_key(config, fold), "conditions": list(merged.conditions)}
+    atomic.write_json(folder / HEADER, header | ({"corruptions": merged.corruptions} if merged.corruptions else {}))
     return merged
 
 
-def _cached_conditions(config: RunConfig, fold: int) -> tuple[str, ...]:
-    """Return the conditions stored for the present weights of a fold."""
+def _cached_conditions(config: RunConfig, fold: int) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the conditions stored for the present weights of a fold, and the digests of plug-in corruptions.
+
+    A condition is omitted if the present code of its corruption differs.
+    """
     try:
-        header = json.loads((config.fold_dir(fold) / FOLDER / HEADER).read_text())
-        conditions = header.pop("conditions")
-    except (OSError, ValueError, LookupError):
-        return ()
-    return tuple(conditions) if header == _cache_key(config, fold) else ()
+        header = json.loads((config.fold_dir(fold) / FOLDER / HEADER).read_bytes())
+        stored, corruptions = tuple(header.pop("conditions")), dict(header.pop("corruptions", {}))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return (), {}
+    if header != _cache_key(config, fold):
+        return (), {}
+    changed = {name for name, digest in plugin_digests(stored).items() if corruptions.get(name) != digest}
+    conditions = tuple(condition for condition in stored if condition.partition(":")[0] not in changed)
+    return conditions, {name: digest for name, digest in corruptions.items() if name not in changed}
 
 
 def _cache_key(config: RunConfig, fold: int) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def _build(config: RunConfig, results: Sequence[FoldResult], evaluated: Sequence
             histogram_tables.append(scored.histograms[scored.histograms["condition"].isin(conditions)])
     fields = _record_fields(config, [result.summary for result in results])
     fields["conditions"] = [counts.CLEAN, *conditions]
+    fields["corruptions"] = _corruptions(evaluated[0], conditions)
     return Record.create(fields, pd.concat(count_tables), pd.concat(histogram_tables))
 
 
@@ -82,7 +83,18 @@ def _common_conditions(evaluated: Sequence[ConditionScores | None]) -> tuple[str
     first, *others = evaluated
     if first is None:
         return ()
-    return tuple(c for c in first.conditions if all(other is not None and c in other.conditions for other in others))
+    return tuple(c for c in first.conditions if all(other and _has(other, c, first.code_of(c)) for other in others))
+
+
+def _corruptions(scored: ConditionScores | None, conditions: Iterable[str]) -> dict[str, str]:
+    """Return the digests of the code of plug-in corruptions among some conditions."""
+    names = {condition.partition(":")[0] for condition in conditions}
+    return {name: code for name, code in scored.corruptions.items() if name in names} if scored else {}
+
+
+def _has(scored: ConditionScores, condition: str, code: str | None) -> bool:
+    """Return whether a fold was evaluated under a condition, with the same code of its corruption."""
+    return condition in scored.conditions and scored.code_of(condition) == code
 
 
 def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 
 from aubench.core.conditions import CLEAN, Condition
+from aubench.core.errors import UsageError
 from aubench.core.task import Modality
 from aubench.leaderboard import build, robustness_tables
+from aubench.leaderboard.comparison_set import ComparisonSet, with_condition
+from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import template
 from aubench.metrics import intervals
@@ -121,3 +124,15 @@ def test_a_leaderboard_shows_the_brief_table_where_records_have_conditions(under
 def test_the_brief_table_has_only_conditions_of_all_seeds(under, make_record):
     runs = [under(seed=0), StoredRecord(Path("clean"), make_record(seed=1))]
     assert BRIEF not in build.files_of(Path("board"), runs)["synth_3fold.md"]
+
+
+def test_runs_under_two_versions_of_a_corruption_are_not_averaged_or_compared(make_record):
+    runs = []
+    for seed, digest in ((0, "a"), (1, "b")):
+        record = make_record("amf", seed=seed)
+        changes = {"conditions": ("clean", "dim:all:0.5"), "corruptions": {"dim": digest * 64}}
+        runs.append(StoredRecord(Path(), replace(record, info=record.info.model_copy(update=changes))))
+    assert len({robustness_tables._entry_key(run) for run in runs}) == 2
+    compared = ComparisonSet((Entry.from_runs(runs[:1]), Entry.from_runs(runs[1:])), ())
+    with pytest.raises(UsageError, match="different code of 'dim'"):
+        with_condition(compared, "dim:all:0.5")

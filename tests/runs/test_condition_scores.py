@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from aubench.core import plugins
 from aubench.core.conditions import CLEAN, Condition
 from aubench.core.errors import CheckpointError
+from aubench.core.plugins import PLUGINS_VARIABLE
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.evaluation import inference
@@ -133,3 +135,37 @@ def test_mean_image_is_that_of_the_training_role(config, small_store):
     for m, mean in means.items():
         views = data.store.read(m, rows)[:, 2:30, 2:30].transpose(0, 3, 1, 2) / 127.5 - 1
         assert np.allclose(mean.numpy(), views.mean(0), atol=1e-5)
+
+
+PLUGIN = """
+from aubench.core.corruption_registry import Corruption
+
+DIM = Corruption("dim", "F1 of dim images", "share", lambda images, level, noise: images * (1 - {0} * level))
+"""
+
+
+def test_scores_under_an_edited_corruption_are_not_reused(decide, tmp_path, monkeypatch):
+    config = decide(tmp_path / "runs", "resnet_depth", **SMALL | {"epochs": 1, "frames_per_epoch": 64})
+    cpu = {"kind": "cpu", "name": "some"}
+    config.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
+    fold_module.run_fold(config, 1, "cpu", 0, lambda event: None)
+    plugin = tmp_path / "dim.py"
+    monkeypatch.setenv(PLUGINS_VARIABLE, str(plugin))
+
+    def load(factor: float) -> list[Condition]:
+        plugin.write_text(PLUGIN.format(factor))
+        plugins._load_once.cache_clear()
+        return [Condition.parse(text) for text in ("noise:all:0.5", "dim:all:0.5")]
+
+    digests = []
+    for factor, new in ((0.5, 2), (0.5, 0), (0.7, 1)):
+        conditions = load(factor)
+        assert evaluate(config, *conditions).count == new
+        info = write_record(config).info
+        assert set(info.conditions) == {"clean", "noise:all:0.5", "dim:all:0.5"} and set(info.corruptions) == {"dim"}
+        digests.append(info.corruptions["dim"])
+    assert digests[0] == digests[1] != digests[2]
+    assert not condition_scores.missing_conditions(config, 1, conditions)
+    monkeypatch.delenv(PLUGINS_VARIABLE)
+    assert "dim:all:0.5" in condition_scores.read(config, 1).conditions
+    assert write_record(config).info.corruptions == {"dim": digests[2]}
