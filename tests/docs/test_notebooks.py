@@ -21,8 +21,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Folder of the stores: that of the environment, or a temporary one."""
-    return os.environ.get("AUBENCH_STORES") or str(tmp_path_factory.mktemp("stores"))
+    """Folder of the stores, with all subjects of synth at full size but one short sequence each."""
+    from aubench.datasets.synth.synth_dataset import SynthSettings, generate
+
+    folder = tmp_path_factory.mktemp("stores")
+    generate(folder / "synth", SynthSettings(sequences=1, frames=32), lambda done, total: None)
+    return str(folder)
 
 
 @pytest.fixture(scope="module")
