@@ -25,7 +25,7 @@ from aubench import (
 )
 from aubench.methods._modules import au_pair_statistics, video, video_weights
 from aubench.methods._modules.au_vmae_recipe import AUvMAERecipe
-from aubench.methods._modules.rare_au_clips import rare_au_spans
+from aubench.methods._modules.rare_au_clips import crop_and_mirror, rare_au_spans
 from aubench.methods._modules.transformer import parameter_groups, warmup_cosine
 from aubench.methods._modules.video_autoencoder import VideoDecoder, VideoEncoder
 
@@ -69,6 +69,10 @@ class AUvMAE(Method):
             "C and S use only frames with labels, as K does, and entries without any frame are excluded.",
             "Clips of rare AUs end after 15 frames without one, including frames without any AU. Copies of the last "
             "frame pad the last clip and have no labels. The paper does not specify the padding.",
+            "Clips of rare AUs are cropped to 7/8 of the image's side, resized and mirrored with probability 1/2. The "
+            "paper does not state these values. As in the paper, all other clips are whole images.",
+            "Each epoch of training cuts sequences into clips from another random frame on. The paper cuts them once. "
+            "Clips at both ends of a sequence overlap with their neighbours, whose frames have no labels there.",
             "Fine-tuned weights come from the epoch with the best F1 on validation subjects. The paper does not state "
             "which of its 20 epochs it uses.",
             "Modalities other than visual, and input=early, are our extensions.",
@@ -146,6 +150,10 @@ class AUvMAE(Method):
             return ()
         return rare_au_spans(labels, [self.task.aus.index(au) for au in self.recipe.minority(self.task.aus)])
 
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Crop and mirror the clips of rare AUs."""
+        return crop_and_mirror(batch, self.recipe.minority_crop, generator)
+
     def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
         """Create Adam for the encoder and either the decoder or the classifier."""
         recipe = self.recipe
@@ -173,12 +181,13 @@ class AUvMAE(Method):
         if stage.pretraining:
             return {"total": self.reconstruction_loss(cut)}
         visible = self.sample_masks(cut, recipe.patch_mask)[0] if recipe.level == "patch" else None
-        probs = self.frame_probabilities(cut, visible)
+        logits = self.frame_logits(cut, visible)
+        probs = logits.sigmoid()
         states = torch.where(batch.labels >= 0, probs, -1)
         c = au_pair_statistics.co_occurrence(states.flatten(0, 1))  # eq. (4)
         s = au_pair_statistics.transitions(states[:, :-1].flatten(0, 1), states[:, 1:].flatten(0, 1))  # eq. (7)
         weights = self.au_weights if recipe.class_weights else torch.ones_like(self.au_weights)
-        cls = au_pair_statistics.weighted_bce(probs, batch.labels, weights)  # eq. (2)
+        cls = au_pair_statistics.weighted_bce(logits, batch.labels, weights)  # eq. (2)
         intra = au_pair_statistics.distance(self.knowledge_intra, c, recipe.norm)  # eq. (5)
         inter = au_pair_statistics.distance(self.knowledge_inter, s, recipe.norm)  # eq. (8)
         total = recipe.weight_cls * cls + recipe.weight_intra * intra + recipe.weight_inter * inter  # eq. (9)
@@ -188,9 +197,9 @@ class AUvMAE(Method):
         """Return AU probabilities of every frame."""
         cut = self.tubelets(inputs)
         if self.recipe.level != "patch":
-            return self.frame_probabilities(cut)
+            return self.frame_logits(cut).sigmoid()
         visible, _ = video.tube_masks(self.masks, self.recipe.patch_mask)
-        return self.frame_probabilities(cut, visible.repeat(len(cut) // self.segments, 1))
+        return self.frame_logits(cut, visible.repeat(len(cut) // self.segments, 1)).sigmoid()
 
     def tubelets(self, inputs: Inputs) -> Float[Tensor, "segments steps cells values"]:
         """Return the encoder's input, the tubelets of each clip's segments in order."""
@@ -211,14 +220,14 @@ class AUvMAE(Method):
         target = video.normalize_tubelets(video.gather_cells(cut, masked), self.task.channels)
         return functional.mse_loss(predicted.float(), target)
 
-    def frame_probabilities(
+    def frame_logits(
         self, cut: Float[Tensor, "segments steps cells values"], visible: Int[Tensor, "segments k"] | None = None
     ) -> Float[Tensor, "n t au"]:
-        """Return AU probabilities of every frame from the visible cells of its clip, all cells by default."""
+        """Return the logits of AUs of every frame from the visible cells of its clip, all cells by default."""
         features = self.encoder(cut, visible).mean(2)
         features = features.reshape(-1, self.segments * features.shape[1], features.shape[2])
         logits: Tensor = self.head(video.interpolate_to_frames(features, self.recipe.clip_frames))
-        return logits.float().sigmoid()
+        return logits.float()
 
     def reconstruct(self, inputs: Inputs, mask: float) -> Reconstruction:
         """Return original, masked and restored clips, empty without pre-training.

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
 
@@ -66,11 +66,13 @@ class Batch:
         labels: (N, A) or (N, T, A): 1 present, 0 absent, -1 unknown.
         landmarks: (N, L, 2) or (N, T, L, 2): columns and rows of the task's points, -1 to 1 from edge to edge of the
             image, NaN where unknown. None if the task has no points.
+        is_extra: Whether each clip is from a method's ``extra_clip_spans``, (N,). None for frames.
     """
 
     inputs: Inputs
     labels: Int[Tensor, "n *t au"]
     landmarks: Float[Tensor, "n *t l 2"] | None = None
+    is_extra: Bool[Tensor, " n"] | None = None
 
     def map_inputs(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """Return a copy of the batch with ``change`` applied to each modality's images."""

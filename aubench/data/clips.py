@@ -54,11 +54,12 @@ def cover_with_clips(data: ProtocolDataset, rows: Rows, length: int) -> Rows:
 
 def sample_clips(
     data: ProtocolDataset, rows: Rows, length: int, count: int | None, seed: int, spans: Spans = lambda labels: ()
-) -> Rows:
+) -> tuple[Rows, npt.NDArray[np.bool_]]:
     """Draw the clips of one training epoch, shuffled.
 
-    Every run of frames yields as many clips as cover it, each with a random start. The extra spans are covered
-    from their first frame in addition.
+    Every run of frames is cut into clips from a random frame on, so that each of its frames is labelled exactly once.
+    The clips at both ends also contain frames of their neighbours as padding. The extra spans are covered from their
+    first frame in addition.
 
     Args:
         data: Sequences and labels of the rows.
@@ -69,17 +70,17 @@ def sample_clips(
         spans: Function that returns extra spans.
 
     Returns:
-        (N, T), padding negative.
+        Clips (N, T), padding negative, and whether each is of an extra span (N,).
     """
     rng = np.random.default_rng(seed)
-    drawn = []
+    drawn, extra = [], []
     for frames in sequences(data, rows):
-        starts = rng.integers(0, max(len(frames) - length, 0) + 1, -(-len(frames) // length))
-        drawn += [padding(frames[start : start + length], length) for start in starts]
+        drawn += _tiles(frames, length, phase=int(rng.integers(length)))
         for first, last in spans(data.labels[frames]):
-            drawn += _tiles(frames[first:last], length, reach_back=False)
-    order = rng.permutation(len(drawn))
-    return np.stack(drawn)[order[: None if count is None else max(count // length, 1)]]
+            part = frames[first:last]
+            extra += [padding(part[i : i + length], length) for i in range(0, len(part), length)]
+    order = rng.permutation(len(drawn) + len(extra))[: None if count is None else max(count // length, 1)]
+    return np.stack(drawn + extra)[order], order >= len(drawn)
 
 
 def _runs(frames: Rows, steps: Rows) -> list[Rows]:
@@ -87,12 +88,15 @@ def _runs(frames: Rows, steps: Rows) -> list[Rows]:
     return np.split(frames, np.flatnonzero(steps > steps.min(initial=np.iinfo(steps.dtype).max)) + 1)
 
 
-def _tiles(frames: Rows, length: int, *, reach_back: bool = True) -> list[Rows]:
-    end = len(frames) - len(frames) % length
-    tiles = [frames[start : start + length] for start in range(0, end, length)]
-    if rest := len(frames) - end:
-        overlap = min(length - rest, end) if reach_back else 0
-        tiles.append(padding(np.concatenate([-1 - frames[end - overlap : end], frames[end:]]), length))
+def _tiles(frames: Rows, length: int, *, phase: int = 0) -> list[Rows]:
+    """Cut frames into clips, the first of which begins ``length - phase`` frames early if there are enough frames."""
+    last = max(len(frames) - length, 0)
+    tiles = []
+    for start in range(phase - length if phase and last else 0, len(frames), length):
+        first = min(max(start, 0), last)
+        index = np.arange(first, min(first + length, len(frames)))
+        is_own = (index >= start) & (index < start + length)
+        tiles.append(padding(np.where(is_own, frames[index], -1 - frames[index]), length))
     return tiles
 
 

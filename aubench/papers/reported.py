@@ -33,8 +33,8 @@ AUS: dict[str, tuple[int, ...]] = {
 FOLD_COUNT = 3
 """Number of folds by subject, the same in all tables."""
 COSTS = {"gflops": "flops", "gmacs": "macs"}
-"""Metrics of computational cost per frame, with the count of :class:`~aubench.results.schema.Cost` for each. Papers that
-print multiply-accumulates as FLOPs have ``gmacs``."""
+"""Metrics of cost per frame and the field of :class:`~aubench.results.schema.Cost` for each. Papers that print
+multiply-accumulates as FLOPs have ``gmacs``."""
 
 _BYTES, _ROWS = 64 * 2**10, 100
 _IDENTITY = ("table", "dataset", "trained_on", "condition", "method", "variant", "modalities", "metric")

@@ -58,16 +58,19 @@ def compute(config: RunConfig, fold: int, count: int) -> AugmentationExamples:
     method, recipe = config.build_method(), config.recipe_model
     length = recipe.clip_length
     if length is None:
-        rows = loader.shuffled_epoch(split.train, SAMPLES, seed)
+        rows, is_extra = loader.shuffled_epoch(split.train, SAMPLES, seed), None
     else:
-        rows = clips.sample_clips(data, split.train, length, SAMPLES, seed)
+        rows, extra = clips.sample_clips(
+            data, split.train, length, SAMPLES, seed, lambda labels: method.extra_clip_spans(torch.from_numpy(labels))
+        )
+        is_extra = torch.from_numpy(extra)
     generator = torch.Generator().manual_seed(seed)
     stored = loader.read(data, method.task.modalities, rows, landmarks=method.task.landmarks > 0)
     windows = transforms.random_crops(len(rows), recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator)
     landmarks = None if stored.landmarks is None else transforms.landmarks_in_views(stored.landmarks, windows)
     before = transforms.random_crop_views(stored.images, windows)
     copies = {m: x.clone() for m, x in before.items()}
-    after = method.augment(Batch(copies, stored.labels, landmarks), generator).inputs
+    after = method.augment(Batch(copies, stored.labels, landmarks, is_extra), generator).inputs
     changed = torch.stack([(after[m] != x.expand_as(after[m])).flatten(1).any(1) for m, x in before.items()]).any(0)
     chosen = changed.nonzero()[:count, 0]
     if not len(chosen):

@@ -146,7 +146,7 @@ class Trainer:
     def _epoch(self, stage: Stage, optimizer: Any) -> None:
         state = self.state
         seed_everything(self._seed(stage, "epoch", state.epoch))
-        order = self._order(stage)
+        order, is_extra = self._order(stage)
         steps = len(loader.split_batches(order, stage.batch_size, drop_last=True))
         todo = loader.split_batches(order, stage.batch_size, start=state.step, drop_last=True)
         sums: dict[str, Tensor] = {k: torch.tensor(v, device=self.fabric.device) for k, v in state.sums.items()}
@@ -156,7 +156,9 @@ class Trainer:
         for stored in loader.iter_batches(
             self.data, task.modalities, todo, landmarks=task.landmarks > 0, pin=self._on_gpu
         ):
-            terms = self._step(stage, optimizer, stored, Progress(state.epoch, stage.epochs, state.step, steps))
+            first = state.step * stage.batch_size
+            extra = None if is_extra is None else is_extra[first : first + len(stored.rows)]
+            terms = self._step(stage, optimizer, stored, extra, Progress(state.epoch, stage.epochs, state.step, steps))
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value.detach().float()
             state.step += 1
@@ -171,18 +173,21 @@ class Trainer:
         seconds = spent + time.perf_counter() - begin
         self._finish_epoch(stage, optimizer, losses, seconds)
 
-    def _order(self, stage: Stage) -> Rows:
-        """Return the rows of the next epoch: frames (N,) or clips (N, T)."""
+    def _order(self, stage: Stage) -> tuple[Rows, Tensor | None]:
+        """Return the rows of the next epoch, frames (N,) or clips (N, T), and which clips are extra ones."""
         seed, length = self._seed(stage, "data", self.state.epoch), self.method.recipe.clip_length
         if length is None:
-            return loader.shuffled_epoch(self.phase.train, stage.frames_per_epoch, seed)
+            return loader.shuffled_epoch(self.phase.train, stage.frames_per_epoch, seed), None
 
         def spans(labels: npt.NDArray[np.int8]) -> Sequence[tuple[int, int]]:
             return () if stage.pretraining else self.method.extra_clip_spans(torch.from_numpy(labels))
 
-        return clips.sample_clips(self.data, self.phase.train, length, stage.frames_per_epoch, seed, spans)
+        rows, extra = clips.sample_clips(self.data, self.phase.train, length, stage.frames_per_epoch, seed, spans)
+        return rows, torch.from_numpy(extra)
 
-    def _step(self, stage: Stage, optimizer: Any, stored: loader.RawBatch, progress: Progress) -> dict[str, Tensor]:
+    def _step(
+        self, stage: Stage, optimizer: Any, stored: loader.RawBatch, is_extra: Tensor | None, progress: Progress
+    ) -> dict[str, Tensor]:
         recipe, device = self.method.recipe, self.fabric.device
         generator = torch.Generator().manual_seed(self._seed(stage, "augmentation", progress.epoch, progress.step))
         seed_everything(self._seed(stage, "noise", progress.epoch, progress.step))
@@ -196,7 +201,7 @@ class Trainer:
         points = stored.landmarks
         if points is not None:
             points = transforms.landmarks_in_views(points.to(device, non_blocking=True), windows)
-        batch = self.method.augment(Batch(views, labels.to(device, non_blocking=True), points), generator)
+        batch = self.method.augment(Batch(views, labels.to(device, non_blocking=True), points, is_extra), generator)
         factor = self.method.learning_rate_factor(stage, progress)
         for group in optimizer.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])

@@ -28,7 +28,7 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
             **{"width": 96, "depth": 4, "heads": 4, "decoder_width": 64, "decoder_depth": 1, "decoder_heads": 2},
             **{"pretrain_epochs": 8, "pretrain_batch_size": 8, "pretrain_frames_per_epoch": 4800},
             **{"pretrain_learning_rate": 3e-3, "pretrain_warmup_epochs": 1},
-            **{"epochs": 20, "frames_per_epoch": 5600, "batch_size": 4, "patience": 20, "learning_rate": 3e-3},
+            **{"epochs": 20, "frames_per_epoch": 5600, "batch_size": 4, "learning_rate": 3e-3},
             **{"learning_rate_schedule": "cosine", "warmup_epochs": 2, "layer_decay": 1.0, "drop_path": 0.0},
         }
     }
@@ -45,7 +45,10 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
     frame_stride: int = Field(4, ge=1, description="Stride of the frame level's input frames.")
     patch_mask: float = Field(0.5, ge=0, lt=1, description="Share of patches masked at the patch level.")
 
+    image_size: int = Field(224, ge=16, description="Images are resized to this.")
+    flip: bool = Field(False, description="Mirror half of all training clips, not only those of rare AUs.")
     epochs: int = Field(20, ge=1, description="Maximum number of epochs of fine-tuning.")
+    patience: int = Field(20, ge=1, description="Epochs without a better validation F1 before training stops.")
     batch_size: int = Field(8, ge=1, description="Clips per step.")
     learning_rate: Annotated[float, LogUniform(1e-5, 1e-2)] = Field(2.5e-4, gt=0)
     learning_rate_schedule: Literal["constant", "triangular", "cosine"] = Field(  # type: ignore[assignment]

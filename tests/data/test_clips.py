@@ -1,4 +1,4 @@
-"""Clips cover sequences: every frame once when scored, anywhere when trained on."""
+"""Clips cover sequences: every frame exactly once, in fixed clips when scored and in shifted ones in training."""
 
 from __future__ import annotations
 
@@ -80,29 +80,64 @@ def test_no_clip_reaches_over_a_gap(steps, length, seed):
     least = [min(each, default=0) for each in steps]
     tiles = clips.cover_with_clips(data, rows, length)
     assert sorted(tiles[tiles >= 0]) == list(rows)
-    for clip in [*tiles, *clips.sample_clips(data, rows, length, None, seed)]:
+    for clip in [*tiles, *clips.sample_clips(data, rows, length, None, seed)[0]]:
         seen = np.unique(clips.image_rows(clip))
         assert set(np.diff(numbers[seen])) <= {least[data.sequences[seen[0]]]}
 
 
 def test_drawn_clips_are_consecutive_and_by_their_seed_alone():
     data, rows = of_lengths(30, 3, 9), np.arange(42)
-    drawn = clips.sample_clips(data, rows, 8, None, 3)
-    assert len(drawn) == 4 + 1 + 2
+    drawn, _ = clips.sample_clips(data, rows, 8, None, 3)
+    assert 4 + 1 + 2 <= len(drawn) <= 5 + 1 + 3
     for clip in drawn:
-        covered = clip[clip >= 0]
-        assert np.array_equal(covered, np.arange(covered[0], covered[0] + len(covered)))
-        assert len(covered) == (3 if covered[0] in (30,) else 8)
-    assert np.array_equal(drawn, clips.sample_clips(data, rows, 8, None, 3))
-    assert not np.array_equal(drawn, clips.sample_clips(data, rows, 8, None, 4))
-    assert clips.sample_clips(data, rows, 8, 17, 3).shape == (2, 8)
-    assert clips.sample_clips(data, rows, 8, 5, 3).shape == (1, 8)
+        images = clips.image_rows(clip)
+        assert np.array_equal(images, np.minimum(np.arange(images[0], images[0] + 8), images[-1]))
+    assert np.array_equal(drawn, clips.sample_clips(data, rows, 8, None, 3)[0])
+    assert not np.array_equal(drawn, clips.sample_clips(data, rows, 8, None, 4)[0])
+    assert clips.sample_clips(data, rows, 8, 17, 3)[0].shape == (2, 8)
+    assert clips.sample_clips(data, rows, 8, 5, 3)[0].shape == (1, 8)
 
 
-def test_clips_begin_anywhere():
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(1, 16), st.integers(0, 99))
+def test_an_epoch_trains_on_every_frame_exactly_once(lengths, length, seed):
+    rows = np.arange(sum(lengths))
+    drawn, is_extra = clips.sample_clips(of_lengths(*lengths), rows, length, None, seed)
+    assert sorted(drawn[drawn >= 0]) == list(rows)
+    assert drawn.shape == (len(is_extra), length) and not is_extra.any()
+
+
+def test_the_first_frames_of_a_sequence_are_seen_as_often_as_the_others():
+    data, rows = of_lengths(490), np.arange(490)
+    counts = np.zeros(490)
+    for seed in range(400):
+        clip = clips.sample_clips(data, rows, 128, 256, seed)[0]
+        counts += np.bincount(clip[clip >= 0], minlength=490)
+    assert 0.75 < counts.min() / counts.mean() <= counts.max() / counts.mean() < 1.25
+
+
+def test_clips_are_cut_anywhere():
     data, rows = of_lengths(20), np.arange(20)
-    starts = {int(clip[0]) for seed in range(100) for clip in clips.sample_clips(data, rows, 8, None, seed)}
-    assert starts == set(range(13))
+    drawn = [clips.sample_clips(data, rows, 8, None, seed)[0] for seed in range(100)]
+    firsts = {int(clip[clip >= 0][0]) for each in drawn for clip in each}
+    assert firsts == set(range(20)), "every frame begins a clip at some phase"
+    assert {int(clip[0]) for each in drawn for clip in each if (clip >= 0).all()} == set(range(13))
+
+
+def test_a_short_clip_has_its_neighbours_as_unlabelled_context():
+    data, rows = of_lengths(6), np.arange(6)
+    drawn = {tuple(clip) for seed in range(50) for clip in clips.sample_clips(data, rows, 4, None, seed)[0].tolist()}
+    assert drawn == {
+        *((0, 1, 2, 3), (-3, -4, 4, 5)),
+        *((0, -2, -3, -4), (1, 2, 3, 4), (-3, -4, -5, 5)),
+        *((0, 1, -3, -4), (2, 3, 4, 5)),
+        *((0, 1, 2, -4), (-3, 3, 4, 5)),
+    }
+
+
+def test_a_sequence_no_longer_than_a_clip_is_one_clip():
+    for length in (3, 4):
+        data = of_lengths(length)
+        assert all(len(clips.sample_clips(data, np.arange(length), 4, None, seed)[0]) == 1 for seed in range(9))
 
 
 def test_spans_are_covered_from_their_beginning_and_end_in_filling():
@@ -113,8 +148,10 @@ def test_spans_are_covered_from_their_beginning_and_end_in_filling():
         first = np.flatnonzero(labels[:, 0] == 1)
         return [(int(first[0]), int(first[0]) + 6)] if len(first) else []
 
-    added = {tuple(clip) for clip in clips.sample_clips(data, np.arange(24), 4, None, 0, extra_clip_spans).tolist()}
-    assert {(15, 16, 17, 18), (19, 20, -21, -21)} <= added
+    drawn, is_extra = clips.sample_clips(data, np.arange(24), 4, None, 0, extra_clip_spans)
+    assert sorted(map(tuple, drawn[is_extra].tolist())) == [(15, 16, 17, 18), (19, 20, -21, -21)]
+    regular = drawn[~is_extra]
+    assert sorted(regular[regular >= 0]) == list(range(24))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from aubench import Batch, Modality, Task
 from aubench.core.errors import RecipeError
+from aubench.methods.au_vmae import AUvMAE
 from aubench.methods._modules.rare_au_clips import RareAUClipsRecipe, rare_au_spans
 
 BP4D = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
@@ -58,3 +60,60 @@ def test_the_minority_can_be_chosen():
     assert RareAUClipsRecipe.from_preset("paper", {"minority_aus": "12,9"}).minority(BP4D) == (12,)
     with pytest.raises(RecipeError, match="minority_aus"):
         RareAUClipsRecipe.from_preset("paper", {"minority_aus": "12;9"})
+
+
+def clip_of_columns(clips, modalities=(Modality.VISUAL,), size=64):
+    """Images whose pixels are their column, from -1 to 1."""
+    columns = torch.linspace(-1, 1, size).expand(clips, 8, 1, size, size)
+    return {m: columns.expand(-1, -1, m.channels, -1, -1).contiguous() for m in modalities}
+
+
+def augmented(is_extra, seed=0, modalities=(Modality.VISUAL,), **changes):
+    recipe = AUvMAE.Recipe.from_preset("tiny", {"input": "early" if len(modalities) > 1 else "visual", **changes})
+    method = AUvMAE(Task(modalities, BP4D, 64), recipe)
+    mask = None if is_extra is None else torch.tensor(is_extra)
+    clips = 4 if is_extra is None else len(is_extra)
+    batch = Batch(clip_of_columns(clips, modalities), torch.zeros(clips, 8, 12), is_extra=mask)
+    return batch, method.augment(batch, torch.Generator().manual_seed(seed))
+
+
+def test_only_clips_of_rare_aus_are_cropped_and_mirrored():
+    batch, changed = augmented([False, True, False, True])
+    before, after = (each.inputs[Modality.VISUAL] for each in (batch, changed))
+    same = (before == after).flatten(1).all(1)
+    assert same.tolist() == [True, False, True, False]
+    assert torch.equal(before, clip_of_columns(4)[Modality.VISUAL]), "changed in place"
+    assert torch.equal(augmented([False] * 4)[1].inputs[Modality.VISUAL], before)
+    assert torch.equal(augmented(None)[1].inputs[Modality.VISUAL], before)
+
+
+def test_a_crop_has_the_recipes_share_of_the_image_and_its_size():
+    lefts, mirrored = set(), 0
+    for seed in range(60):
+        image = augmented([True], seed)[1].inputs[Modality.VISUAL][0]
+        assert image.shape == (8, 3, 64, 64)
+        torch.testing.assert_close(image, image[:1, :1, :1].expand_as(image))
+        row = image[0, 0, 0]
+        mirrored += bool(row[0] > row[-1])
+        left, right = sorted(((row[[0, -1]] + 1) * 63 / 2).tolist())
+        assert right - left == pytest.approx(55, abs=0.1)
+        lefts.add(round(left))
+    assert lefts == set(range(9)) and 15 < mirrored < 45
+    image = augmented([True] * 40, minority_crop=1.0)[1].inputs[Modality.VISUAL]
+    whole = clip_of_columns(40)[Modality.VISUAL]
+    assert all(torch.allclose(a, b) or torch.allclose(a, b.flip(-1)) for a, b in zip(image, whole, strict=True))
+
+
+def test_all_modalities_of_a_clip_have_the_same_crop():
+    images = augmented([True] * 3, modalities=(Modality.VISUAL, Modality.DEPTH))[1].inputs
+    torch.testing.assert_close(images[Modality.VISUAL][:, :, :1], images[Modality.DEPTH])
+
+
+def test_as_published_whole_images_have_224_pixels_and_no_epoch_is_left_out():
+    paper = AUvMAE.Recipe.from_preset("paper", {})
+    assert (paper.image_size, paper.crop, paper.flip) == (224, 224, False)
+    assert paper.patience >= paper.epochs == 20
+    tiny = AUvMAE.Recipe.from_preset("tiny", {})
+    assert tiny.image_size == tiny.crop and not tiny.flip and round(tiny.minority_crop * tiny.crop) == 56
+    shared = AUvMAE.Recipe.from_preset("tiny", {"minority_crop": 0.5}).pretraining_config()
+    assert shared == tiny.pretraining_config()

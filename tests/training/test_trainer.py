@@ -21,6 +21,12 @@ from aubench.training import trainer as training_module
 CHANGES = {"image_size": 32, "crop": 28, "frames_per_epoch": 150, "epochs": 3, "validation_stride": 2}
 
 
+SMALL_CLIPS = {
+    **{"image_size": 32, "crop": 32, "frames_per_epoch": 400, "pretrain_frames_per_epoch": 64, "width": 16, "depth": 1},
+    **{"decoder_width": 16, "pretrain_warmup_epochs": 0},
+}
+
+
 class Killed(BaseException):
     """Stands for a kill: nothing may catch it."""
 
@@ -260,3 +266,23 @@ def test_same_seed_same_weights_other_seed_others(config_for, tmp_path):
 
     assert torch.equal(first_weights(0), first_weights(0))
     assert not torch.equal(first_weights(0), first_weights(1))
+
+
+@pytest.mark.slow
+def test_a_method_of_clips_learns_which_clips_are_extra(decide, tmp_path, monkeypatch):
+    config = decide(tmp_path, method="au_vmae", seed=3, pretrain_epochs=1, epochs=1, warmup_epochs=0, **SMALL_CLIPS)
+    batches = []
+    original = config.entry.method_class.augment
+
+    def augment(self, batch, generator):
+        batches.append(batch)
+        return original(self, batch, generator)
+
+    monkeypatch.setattr(config.entry.method_class, "augment", augment)
+    run(config)
+    pretraining, training = ([b for b in batches if (b.labels == -1).all() == hidden] for hidden in (True, False))
+    assert pretraining and not any(batch.is_extra.any() for batch in pretraining)
+    rare = [config.protocol.aus.index(au) for au in (1, 2, 4, 15, 23, 24)]
+    has_rare = torch.cat([(batch.labels[:, :, rare] == 1).flatten(1).any(1) for batch in training]).float()
+    is_extra = torch.cat([batch.is_extra for batch in training])
+    assert has_rare[is_extra].mean() > has_rare[~is_extra].mean()
