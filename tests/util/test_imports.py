@@ -29,10 +29,10 @@ def test_backend_is_replaced_only_if_it_is_unusable(monkeypatch, backend, expect
     assert os.environ["MPLBACKEND"] == expected
 
 
-def test_backend_of_a_notebook_does_not_stop_the_import_of_matplotlib():
+def test_backend_of_a_notebook_does_not_stop_the_import_of_matplotlib(tmp_path):
     code = "import aubench, matplotlib; print(matplotlib.get_backend())"
     environment = os.environ | {"MPLBACKEND": "nonsense"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=tmp_path, env=environment, check=False)
     assert (done.returncode, done.stdout.strip().lower()) == (0, b"agg"), done.stderr
 
 
