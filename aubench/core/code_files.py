@@ -12,7 +12,7 @@ from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from aubench.core import hashing
+from aubench.core import hashing, system_files
 
 
 def code_digest(path: Path) -> str:
@@ -46,7 +46,7 @@ def installed_digest(point: EntryPoint) -> str:
     if spec is None:
         return hashing.hash_json(parts)
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    digests = [_digest(sorted(folder.rglob("*.py")), folder) for folder in folders]
+    digests = [_digest(system_files.descendants(folder, "*.py"), folder) for folder in folders]
     if not folders and spec.origin:
         digests = [hashing.hash_file(Path(spec.origin))]
     return hashing.hash_json({**parts, "files": digests})
@@ -71,7 +71,7 @@ def _imported_files(path: Path, folder: Path) -> Iterator[Path]:
         for name in {name.partition(".")[0] for name in names}:
             package, module = folder / name, folder / f"{name}.py"
             if (package.is_dir() or module.is_file()) and not _is_installed(name):
-                yield from package.rglob("*.py") if package.is_dir() else (module,)
+                yield from system_files.descendants(package, "*.py") if package.is_dir() else (module,)
 
 
 def _is_installed(name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from aubench.core import system_files
 from aubench.core.conditions import Condition, CorruptionLevel, missing, subsets
 from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.core.errors import ProtocolError, UsageError, suggest
@@ -132,7 +133,7 @@ def _check(name: str, levels: tuple[float, ...]) -> None:
 def builtin_suites() -> list[str]:
     """Return the names of the built-in suites."""
     folder = resources.files("aubench.protocols") / "suites"
-    return sorted(Path(str(file)).stem for file in folder.iterdir() if str(file).endswith(".toml"))
+    return [path.stem for path in system_files.children(Path(str(folder)), "*.toml")]
 
 
 def find_suite(name: str) -> Suite:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from aubench.core import system_files
 from aubench.core.errors import RecordError, UsageError, suggest
 from aubench.leaderboard import records, tables, verify
 from aubench.leaderboard.entries import Entry
@@ -94,7 +95,7 @@ def _resolve(word: str, root: Path) -> tuple[list[StoredRecord], list[Finding]]:
         return records.find_finished_records(Path(word))
     folder = root / RECORDS / protocol
     for part, parent in ((protocol, folder.parent), (method, folder)):
-        names = [path.name for path in parent.iterdir()] if parent.is_dir() else []
+        names = [path.name for path in system_files.children(parent)]
         if part not in names:
             raise UsageError(f"no record of '{part}'", where=parent, hint=suggest(part, names))
     return records.find_finished_records(folder / method)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from aubench.core import hashing
+from aubench.core import hashing, system_files
 from aubench.core.errors import DataError, RecordError
 from aubench.metrics import scores
 from aubench.results import counts as counts_file
@@ -110,7 +110,7 @@ def record_folders(root: Path) -> tuple[list[Path], list[Finding]]:
     findings: list[Finding] = []
     folders = list(_run_folders(root / RECORDS, _DEPTH, findings))
     for folder in folders:
-        stray = [path for path in sorted(folder.iterdir()) if path.name not in record_file.FILES]
+        stray = [path for path in system_files.children(folder) if path.name not in record_file.FILES]
         findings += [Finding(path, "is no file of a record") for path in stray]
     return folders, findings
 
@@ -134,10 +134,10 @@ def find_finished_records(run: Path) -> tuple[list[StoredRecord], list[Finding]]
     for folder in (run, run / RECORD_DIR):
         if (folder / record_file.FILE).is_file():
             return [StoredRecord(folder, record_file.read(folder))], []
-    run_dirs = sorted(path.parent for path in run.rglob(RUN_FILE))
+    run_dirs = [path.parent for path in system_files.descendants(run, RUN_FILE)]
     skipped = [Finding(folder, "has no record yet") for folder in run_dirs if not (folder / RECORD_DIR).is_dir()]
     finished = []
-    for path in sorted(run.rglob(record_file.FILE)):
+    for path in system_files.descendants(run, record_file.FILE):
         stored = StoredRecord(path.parent, record_file.read(path.parent))
         if stored.is_complete:
             finished.append(stored)
@@ -154,8 +154,8 @@ def _run_folders(folder: Path, depth: int, findings: list[Finding]) -> Iterator[
     if depth == 0:
         yield folder
         return
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for path in system_files.children(folder):
         if path.is_dir() and not path.is_symlink():
             yield from _run_folders(path, depth - 1, findings)
-        elif path.name != ".gitkeep":
+        else:
             findings.append(Finding(path, "does not belong here; the path of a record is <protocol>/<method>/<run>/"))

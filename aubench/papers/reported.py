@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from aubench.core import system_files
 from aubench.core.errors import RecordError
 from aubench.core.task import Modality
 from aubench.leaderboard.records import Finding
@@ -178,9 +179,7 @@ def scan(root: Path) -> tuple[list[ReportedTable], list[Finding]]:
     """Read the valid tables of a leaderboard, sorted by name, and the problems of all files."""
     tables: list[ReportedTable] = []
     findings: list[Finding] = []
-    for path in sorted((root / FOLDER).glob("*")):
-        if path.name == ".gitkeep":
-            continue
+    for path in system_files.children(root / FOLDER):
         if path.suffix != ".csv":
             findings.append(Finding(path, "is not a table; tables are .csv files"))
             continue

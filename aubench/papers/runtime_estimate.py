@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from aubench.core import system_files
 from aubench.core.errors import RecordError
 from aubench.evaluation import flops
 from aubench.metrics.scores import mean
@@ -24,7 +25,7 @@ _DEFAULT_SPEED = 5e12
 def read_timings(folders: Iterable[Path]) -> list[RecordInfo]:
     """Read all valid records below some folders."""
     infos = []
-    for path in (path for folder in folders for path in sorted(folder.rglob(record_file.FILE))):
+    for path in (path for folder in folders for path in system_files.descendants(folder, record_file.FILE)):
         with suppress(RecordError):
             infos.append(RecordInfo.parse(path.read_bytes(), where=path))
     return infos
