@@ -55,13 +55,7 @@ def draw(name: str, path: Path | None, out: Path) -> Path:
 
 
 def draw_rendered(dataset: RenderedDataset, out: Path, size: int = 192) -> None:
-    """Draw each AU on the faces of the example subjects in every modality, and sampled frames.
-
-    Args:
-        dataset: Data set.
-        out: File to write, .png or .svg.
-        size: Height and width of each face in pixels.
-    """
+    """Draw each AU on the faces of the example subjects, of ``size`` pixels, in every modality, and sampled frames."""
     kinds, modalities = [None, *dataset.aus], list(dataset.modalities)
     rows = len(dataset.example_subjects) * len(modalities)
     figure = _figure(len(kinds), rows + len(modalities) + 1.1)
@@ -96,14 +90,7 @@ def _samples(dataset: RenderedDataset, cells: list[list[Axes]], size: int) -> No
 
 
 def draw_store(store: Store, out: Path, count: int = 12, seed: int = 0) -> None:
-    """Draw random frames of a store with their labels.
-
-    Args:
-        store: The store.
-        out: File to write, .png or .svg.
-        count: Number of frames.
-        seed: Seed of the random frames.
-    """
+    """Draw ``count`` random frames of a store with their labels."""
     random = np.random.default_rng(seed)
     chosen = np.sort(random.choice(len(store.frames), min(count, len(store.frames)), replace=False))
     modalities = list(store.info.modalities)

@@ -61,13 +61,7 @@ def _panel(axes: Axes, profiles: Sequence[RobustnessProfile], kind: str, modalit
 
 
 def plot_sweep(panels: Mapping[str, Mapping[float, ConfidenceInterval]], title: str, subtitle: Sequence[str]) -> Figure:
-    """Plot F1 by the value of a recipe field, one panel per field.
-
-    Args:
-        panels: F1 by value of a recipe field, by the field's description.
-        title: Title of the figure.
-        subtitle: Parts of the subtitle.
-    """
+    """Plot F1 by the value of a recipe field, one panel per description of a field."""
     with style.styled():
         figure = style.make_figure(max(6.4, 1.2 + 3.4 * len(panels)), 4.0)
         grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]

@@ -54,14 +54,7 @@ def pixels(images: Tensor) -> npt.NDArray[np.float32]:
 
 
 def plot(blocks: Sequence[Block], rows: Sequence[str], title: str, subtitle: Sequence[str]) -> Figure:
-    """Plot a grid of images.
-
-    Args:
-        blocks: Blocks from left to right, with one image per row in each column.
-        rows: Name of each row.
-        title: Title of the figure.
-        subtitle: Parts of the subtitle.
-    """
+    """Plot blocks of images from left to right, with one image per name of a row in each column."""
     from matplotlib.figure import Figure
 
     side = _LARGE if sum(len(block.columns) for block in blocks) <= _FEW else _SIDE

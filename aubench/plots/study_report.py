@@ -26,16 +26,7 @@ PAGE = "figures.html"
 
 
 def plot(study: Study, folder: Path, report: Callable[[str], None]) -> list[Path]:
-    """Plot a study.
-
-    Args:
-        study: The study.
-        folder: Folder of the files.
-        report: Function that receives a message about each figure that cannot be drawn.
-
-    Returns:
-        The paths of the files.
-    """
+    """Plot a study to a folder and return the paths; report each figure that cannot be drawn."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -56,12 +56,7 @@ _METADATA = {".png": {"Software": None}, ".svg": {"Date": None}}
 
 
 def make_figure(width: float, height: float) -> Figure:
-    """Create an empty figure with constrained layout.
-
-    Args:
-        width: Width in inches.
-        height: Height in inches.
-    """
+    """Create an empty figure of a size in inches with constrained layout."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -107,12 +102,7 @@ def colours(names: Sequence[str]) -> list[tuple[str, int]]:
 
 
 def baseline(axes: Axes, f1: float | None) -> None:
-    """Draw a line at F1 of the always-positive baseline, or nothing if it is unknown.
-
-    Args:
-        axes: Axes with F1 in % from bottom to top.
-        f1: F1 of the baseline, 0 to 1.
-    """
+    """Draw a line in % at F1 (0 to 1) of the always-positive baseline, or nothing if it is unknown."""
     if f1 is not None:
         axes.axhline(100 * f1, color=INK, linestyle=(0, (5, 3)), linewidth=1, zorder=2.5, label=ALWAYS)
 
@@ -134,12 +124,7 @@ def check(path: Path) -> None:
 
 
 def save(figure: Figure, path: Path, **options: Any) -> Path:
-    """Write a figure atomically in the format of the path's suffix.
-
-    Args:
-        figure: The figure.
-        path: File to write.
-        options: Further options of ``Figure.savefig``.
+    """Write a figure atomically in the format of the path's suffix, with further options of ``Figure.savefig``.
 
     Raises:
         UsageError: See :func:`check`.

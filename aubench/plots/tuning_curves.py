@@ -33,13 +33,9 @@ class TuningCurve:
 
 
 def best_curve(header: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> TuningCurve:
-    """Compute the progress of a study from its files.
+    """Compute the progress of a study from ``study.json`` and the files of its trials in order.
 
     A pruned trial adds its training frames and has no F1.
-
-    Args:
-        header: Content of ``study.json``.
-        trials: Contents of the trials' files in order.
 
     Raises:
         UsageError: The study has no complete trial.
@@ -67,12 +63,7 @@ def read(runs: Path, names: Sequence[str]) -> list[TuningCurve]:
 
 
 def plot(curves: Sequence[TuningCurve], subtitle: Sequence[str]) -> Figure:
-    """Plot a line per study.
-
-    Args:
-        curves: Progress of each study.
-        subtitle: Parts of the subtitle.
-    """
+    """Plot a line per study."""
     with style.styled():
         figure = style.make_figure(7.2, 4.2 + 0.2 * len(curves))
         axes = figure.subplots()

@@ -13,7 +13,16 @@ from aubench.tuning import study_files
 from aubench.tuning.search_config import SearchConfig
 from aubench.tuning.storage import make_pruner, make_sampler, open_storage, storage_errors
 from aubench.tuning.trial import Pruned, TrialRunner
-from aubench.tuning.worker import COST, POLL_SECONDS, Worker, fail_trial, finished_trials, heartbeat, requeue, work
+from aubench.tuning.worker import (
+    COST,
+    POLL_SECONDS,
+    Worker,
+    claim_trials,
+    fail_trial,
+    finished_trials,
+    heartbeat,
+    requeue,
+)
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -57,15 +66,12 @@ def run_search(
         study = _create_or_load(search, opened)
         study_files.write_study(search)
 
-        def before_ask(trials: int) -> None:
-            seed = derive(search.seed, "sampler", trials, worker.slot)
-            study.sampler = sampler or make_sampler(search.sampler, seed)
+        def sampler_for(trials: int) -> BaseSampler:
+            return sampler or make_sampler(search.sampler, derive(search.seed, "sampler", trials, worker.slot))
 
-        def run_trial(trial: Trial) -> None:
+        for trial in claim_trials(study, worker, count, sampler_for, say):
             _run_trial(search, study, trial, choice, say, count)
             after()
-
-        work(study, worker, count, run_trial, before_ask, say)
     return study
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
 DONE = ("COMPLETE", "PRUNED")
@@ -123,16 +124,6 @@ def heartbeat(set_attribute: Callable[[str, Any], None]) -> Iterator[None]:
         thread.join()
 
 
-def count_active(trials: list[FrozenTrial], before: int | None = None) -> int:
-    """Count the finished and running trials.
-
-    Args:
-        trials: Trials of a study.
-        before: Number of a trial; only lower numbers count. All count if None.
-    """
-    return sum(t.state.name in (*DONE, "RUNNING") for t in trials if before is None or t.number < before)
-
-
 def finished_trials(study: Study) -> list[FrozenTrial]:
     """List the finished and pruned trials."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in DONE]
@@ -159,22 +150,16 @@ def fail_trial(study: Study, number: int) -> bool:
     return True
 
 
-def work(
-    study: Study,
-    worker: Worker,
-    count: int,
-    run_trial: Callable[[Trial], None],
-    before_ask: Callable[[int], None],
-    say: Callable[[str], None],
-) -> None:
-    """Run trials until the study has the requested number, together with other workers.
+def claim_trials(
+    study: Study, worker: Worker, count: int, sampler_for: Callable[[int], BaseSampler], say: Callable[[str], None]
+) -> Iterator[Trial]:
+    """Yield trials to run until the study has the requested number, together with other workers.
 
     Args:
         study: The study.
         worker: This process.
         count: Number of finished or pruned trials to reach.
-        run_trial: Function that runs a trial and reports its result to the study.
-        before_ask: Callback before each request for a trial, with the number of existing trials.
+        sampler_for: Function that returns the sampler for the number of existing trials.
         say: Callback for one-line messages.
     """
     waiting = False
@@ -185,16 +170,22 @@ def work(
         trials = study.get_trials(deepcopy=False)
         if sum(trial.state.name in DONE for trial in trials) >= count:
             return
-        if count_active(trials) >= count:
+        if _count_active(trials) >= count:
             if not waiting:
                 say(f"{study.study_name}: waiting for the last trials of other workers")
             waiting = True
             time.sleep(POLL_SECONDS)
             continue
-        before_ask(len(trials))
+        study.sampler = sampler_for(len(trials))
         new_trial = study.ask()
         new_trial.set_user_attr(OWNER, worker.id)
-        if count_active(study.get_trials(deepcopy=False), new_trial.number) >= count:
+        lower = [trial for trial in study.get_trials(deepcopy=False) if trial.number < new_trial.number]
+        if _count_active(lower) >= count:
             fail_trial(study, new_trial.number)
-            continue
-        run_trial(new_trial)
+        else:
+            yield new_trial
+
+
+def _count_active(trials: Iterable[FrozenTrial]) -> int:
+    """Count the finished and running trials."""
+    return sum(trial.state.name in (*DONE, "RUNNING") for trial in trials)
