@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -80,8 +81,8 @@ class MCM(Method):
         fidelity=Fidelity.RESOLVED,
         deviations=(
             "Two modalities follow the paper's first version (four channels, one dropped in each patch). Three follow "
-            "its second version (five channels, two dropped, three decoders), which pre-trains for 100 epochs. The "
-            "default is 30 epochs.",
+            "its second version (five channels, two dropped, three decoders). Its 100 epochs of pre-training are the "
+            "preset paper_v2, which fine-tunes as the first version does.",
             "Pre-training uses only subjects of the training role. pretrain_scope=all uses the frames of all subjects, "
             "as the paper's random split of all frames does.",
             "The encoder is 768 wide, as the paper's initial weights require. The printed 512 is the decoders' width.",
@@ -91,15 +92,18 @@ class MCM(Method):
             "All channels are normalised with one mean and standard deviation, averaged over ImageNet's channels, "
             "since mixing changes the order of channels. weights=imagenet is a supervised ViT with its learned "
             "positions replaced by sine-cosine positions.",
-            "Fine-tuning starts from the last weights of pre-training. The paper uses those of epoch 25 of 30.",
+            "The tenth of the frames that pre-training leaves out (pretrain_validation) selects nothing. The paper "
+            "does not state its use.",
+            "Frames are randomly cropped and mirrored in both stages, as for other methods of images here. The paper "
+            "names no augmentation. A single depth or thermal image (inputs=depth) is replicated to three channels.",
             "Fine-tuned weights come from the epoch with the best F1 on validation subjects. The paper does not state "
             "which of its 5 epochs it uses.",
             "A single modality is not supported, as mixing needs two. The paper's rows of RGB or depth "
             "(inputs=visual or depth) are runs on both and count as V+D. Its Table II, which fine-tunes BP4D's model "
             "on the visual images of DISFA, cannot be run.",
             "Learning rates are used as printed, without scaling by the batch size.",
-            "The classifier takes the mean of the patch tokens after the encoder's norm. The paper does not specify "
-            "its input (pool=cls).",
+            "The classifier takes the mean of the patch tokens, normalised by a new layer, as in fine-tuned masked "
+            "autoencoders. The paper does not specify its input (pool=mean, pool=cls).",
             "The reduction by ten at the second epoch multiplies the cosine from then on, down to the same minimum "
             "rate. learning_rate_cut=1 disables it.",
             "Eq. 4 as printed weights frequent AUs up, contrary to its purpose. class_weights=inverse gives rarer AUs "
@@ -125,7 +129,9 @@ class MCM(Method):
             task.image_size, recipe.patch, recipe.width, recipe.depth, recipe.heads, source=recipe.weights
         )
         self.decoders = nn.ModuleDict({m.value: self._decoder(m, side) for m in self._reconstructed()})
-        self.classifier = nn.Linear(recipe.width, len(task.aus))
+        norm = nn.LayerNorm(recipe.width, eps=1e-6) if recipe.pool == "fc_norm" else nn.Identity()
+        self.encoder.norm.requires_grad_(bool(recipe.pretrain_epochs) or recipe.pool != "fc_norm")
+        self.classifier = nn.Sequential(norm, nn.Linear(recipe.width, len(task.aus)))
         self.fuse = nn.Conv2d(task.channels, 3, 1)
         self.fuse.requires_grad_("conv" in (recipe.inputs, recipe.pretrain_inputs if recipe.pretrain_epochs else None))
         generator = torch.Generator().manual_seed(PATTERNS_SEED)
@@ -153,11 +159,12 @@ class MCM(Method):
             return super().stages()
         first = Stage(
             "pretrain",
-            recipe.pretrain_epochs,
+            min(recipe.pretrain_epochs, recipe.pretrain_checkpoint or recipe.pretrain_epochs),
             recipe.pretrain_batch_size,
             frames_per_epoch=recipe.pretrain_frames_per_epoch,
             pretraining=True,
             include_all_subjects=recipe.pretrain_scope == "all",
+            held_out=recipe.pretrain_validation,
         )
         return (first, *super().stages())
 
@@ -180,7 +187,7 @@ class MCM(Method):
         recipe = self.recipe
         if stage.pretraining:
             floor = recipe.final_learning_rate / recipe.pretrain_learning_rate
-            return warmup_cosine(progress, recipe.pretrain_warmup_epochs, floor)
+            return warmup_cosine(replace(progress, epochs=recipe.pretrain_epochs), recipe.pretrain_warmup_epochs, floor)
         if recipe.learning_rate_schedule != "paper":
             return super().learning_rate_factor(stage, progress)
         cut = recipe.learning_rate_cut if progress.epoch else 1.0
@@ -266,8 +273,9 @@ class MCM(Method):
         return channel_mixing.mix_channels(fused, channel_mixing.sample_channel_picks(keys), self.recipe.patch)
 
     def _logits(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n au"]:
-        tokens = self.encoder(image)
-        logits: Tensor = self.classifier(tokens[:, 0] if self.recipe.pool == "cls" else tokens[:, 1:].mean(1))
+        tokens = self.encoder(image, norm=self.recipe.pool != "fc_norm")
+        pooled = tokens[:, 0] if self.recipe.pool == "cls" else tokens[:, 1:].mean(1)
+        logits: Tensor = self.classifier(pooled)
         return logits.float()
 
     def _fused(self, inputs: Inputs) -> Float[Tensor, "n c h w"]:

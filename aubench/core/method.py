@@ -64,6 +64,7 @@ class Stage:
             validation and returns its last weights. It precedes the supervised stages.
         include_all_subjects: Pre-train on all subjects, including those of validation and test, as some papers do. The
             record names them.
+        held_out: Share of the frames that pre-training leaves out, drawn at random and the same for all seeds.
         first_selectable_epoch: First epoch, from 1, that validation may select. Earlier ones are a warm-up.
     """
 
@@ -74,6 +75,7 @@ class Stage:
     frames_per_epoch: int | None = None
     pretraining: bool = False
     include_all_subjects: bool = False
+    held_out: float = 0.0
     first_selectable_epoch: int = 1
 
 
@@ -102,17 +104,38 @@ class Progress:
 def masked_bce(probabilities: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"]) -> Float[Tensor, ""]:
     """Compute the binary cross-entropy over the known labels (AMF eq. 7, averaged over frames and AUs).
 
+    Prefer :func:`masked_bce_with_logits`. In float32, a sigmoid beyond 17 is exactly 1 and has no gradient.
+
     Args:
-        probabilities: Values in [0, 1].
+        probabilities: Values in [0, 1]. The logarithm takes at least 1e-7, with the gradient of 1e-7 below.
         labels: 1 present, 0 absent, -1 unknown. Unknown labels are ignored.
 
     Returns:
         The mean over known labels, or 0 if none is known.
     """
+    probs = probabilities.float()
+    likelihood = torch.where(labels > 0, probs, 1 - probs)
+    floored = likelihood + (likelihood.clamp(min=1e-7) - likelihood).detach()
+    return _mean_over_known(-floored.log(), labels)
+
+
+def masked_bce_with_logits(logits: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"]) -> Float[Tensor, ""]:
+    """Compute :func:`masked_bce` of the sigmoid of logits. A wrong answer has a gradient however certain it is.
+
+    Args:
+        logits: Any finite values.
+        labels: 1 present, 0 absent, -1 unknown. Unknown labels are ignored.
+
+    Returns:
+        The mean over known labels, or 0 if none is known.
+    """
+    logits = logits.float()
+    return _mean_over_known(-nn.functional.logsigmoid(torch.where(labels > 0, logits, -logits)), labels)
+
+
+def _mean_over_known(terms: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"]) -> Float[Tensor, ""]:
     known = labels >= 0
-    probs = probabilities.float().clamp(1e-7, 1 - 1e-7)
-    terms = torch.where(labels > 0, probs.log(), (1 - probs).log())
-    return -(terms * known).sum() / known.sum().clamp(min=1)
+    return (terms * known).sum() / known.sum().clamp(min=1)
 
 
 class Method(nn.Module, ABC):
@@ -195,8 +218,21 @@ class Method(nn.Module, ABC):
         return batch
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
-        """Compute named terms of the training loss. ``total`` is minimised, and all terms are logged."""
+        """Compute named terms of the training loss. ``total`` is minimised, and all terms are logged.
+
+        The default is the cross-entropy of :meth:`forward_logits`, or of :meth:`forward` if the method has no logits.
+        """
+        logits = self.forward_logits(batch.inputs)
+        if logits is not None:
+            return {"total": masked_bce_with_logits(logits, batch.labels)}
         return {"total": masked_bce(self(batch.inputs), batch.labels)}
+
+    def forward_logits(self, inputs: Inputs) -> Float[Tensor, "*n au"] | None:
+        """Return the logits of the probabilities of :meth:`forward`, for the default loss.
+
+        The default is None: the default loss then takes probabilities, which lose the gradient of certain answers.
+        """
+        return None
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> Float[Tensor, "*n au"]:

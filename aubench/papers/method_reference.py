@@ -100,6 +100,10 @@ def _section(entry: MethodEntry) -> str:
     parts = [f"## {entry.name}", f"{card.title}. {_paper(entry)}. Fidelity: {card.fidelity}."]
     parts.append("\n".join(f"- {sentence}" for sentence in card.deviations) or "No deviations from the paper.")
     parts.append(_recipe_table(entry.method_class.Recipe))
+    for preset, changes in entry.method_class.Recipe.all_presets().items():
+        if preset not in ("paper", "tiny"):
+            values = ", ".join(f"`{name}={_value(value)}`" for name, value in changes.items())
+            parts.append(f"The preset `{preset}` changes {values} of `paper`.")
     return "\n\n".join(parts)
 
 

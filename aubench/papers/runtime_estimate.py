@@ -90,5 +90,8 @@ def _nearest(config: RunConfig, records: Sequence[RecordInfo], kind: str) -> lis
 
 def _seen_frames(recipe: Mapping[str, Any], frames: int) -> int:
     """Return the number of frames in pre-training and training, given those of the training role."""
-    pretraining = recipe.get("pretrain_epochs", 0) * (recipe.get("pretrain_frames_per_epoch") or frames)
+    epochs = recipe.get("pretrain_epochs", 0)
+    pretraining = min(epochs, recipe.get("pretrain_checkpoint") or epochs) * (
+        recipe.get("pretrain_frames_per_epoch") or frames
+    )
     return max(1, int(recipe["epochs"] * (recipe.get("frames_per_epoch") or frames) + pretraining))

@@ -7,19 +7,21 @@ locked during pre-training, and interrupted pre-training resumes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from filelock import FileLock
 
 from aubench._util import atomic
+from aubench._util.seeds import derive
 from aubench.core import hashing
 from aubench.core.errors import CheckpointError
-from aubench.data.splits import FoldSplit
-from aubench.results.run_folder import EPOCHS, WEIGHTS
+from aubench.core.system_files import children
+from aubench.data.splits import FoldSplit, Rows
+from aubench.results.run_folder import EPOCHS, WEIGHTS, read_json, read_json_lines, retrain_hint
 from aubench.runs.config import RunConfig
 from aubench.training import checkpoint
 from aubench.training.checkpoint import CheckpointIdentity
@@ -72,11 +74,11 @@ def pretrain_or_load(config: RunConfig, context: TrainContext, split: FoldSplit)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if not (folder / DONE).exists():
-            rows = data.all_rows(set(subjects))
+            rows = _hold_out(data.all_rows(set(subjects)), max(stage.held_out for stage in stages), context)
             _pretrain(config, context, TrainPhase(stages, rows, rows[:0], folder, identity), subjects)
     context.method.load_state_dict(checkpoint.read(folder / WEIGHTS, identity).tensors)
-    summary = json.loads((folder / DONE).read_text())
-    epochs = tuple(json.loads(line) for line in (folder / EPOCHS).read_text().splitlines())
+    summary = read_json(folder / DONE, ("ledger", "seconds"), retrain_hint(folder))
+    epochs = tuple(read_json_lines(folder / EPOCHS, retrain_hint(folder)))
     return PretrainingResult(summary["ledger"], summary["seconds"], epochs)
 
 
@@ -106,6 +108,14 @@ def _folder(config: RunConfig, key: str, fold: int) -> Path:
 
 def _identity(config: RunConfig, key: str, fold: int) -> CheckpointIdentity:
     return CheckpointIdentity(key, config.entry.name, config.protocol.digest, fold, config.seed)
+
+
+def _hold_out(rows: Rows, share: float, context: TrainContext) -> Rows:
+    """Return the rows without a random share of them. Protocol and fold determine it."""
+    if not share:
+        return rows
+    rng = np.random.default_rng(derive(context.protocol_seed, context.fold, "held out"))
+    return np.sort(rng.permutation(rows)[: round(len(rows) * (1 - share))])
 
 
 def _pretrain(config: RunConfig, context: TrainContext, phase: TrainPhase, subjects: list[str]) -> None:
@@ -146,5 +156,5 @@ def _source(config: RunConfig) -> str:
 
     if config.content.code:
         return hashing.hash_json([config.content.code])
-    files = [Path(inspect.getfile(config.entry.method_class)), *sorted(Path(_modules.__path__[0]).glob("*.py"))]
-    return hashing.hash_json([hashing.hash_file(file) for file in files])
+    method_file, modules = Path(inspect.getfile(config.entry.method_class)), Path(_modules.__path__[0])
+    return hashing.hash_json([hashing.hash_file(file) for file in (method_file, *children(modules, "*.py"))])

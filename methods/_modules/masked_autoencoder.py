@@ -88,21 +88,22 @@ class ViT(nn.Module):
             self._load(source)
 
     def forward(
-        self, images: Float[Tensor, "n 3 h w"], visible: Int[Tensor, "n k"] | None = None
+        self, images: Float[Tensor, "n 3 h w"], visible: Int[Tensor, "n k"] | None = None, *, norm: bool = True
     ) -> Float[Tensor, "n tokens d"]:
         """Return the class token and one token per visible patch, all patches by default.
 
         Args:
             images: Images in [-1, 1].
             visible: Visible patches from :func:`sample_visible_patches`.
+            norm: Whether to apply the encoder's last norm.
         """
         tokens: Tensor = self.patch_embed["proj"](images * self.scale + self.shift).flatten(2).transpose(1, 2)
         tokens = tokens + self.positions
         if visible is not None:
             tokens = tokens.gather(1, visible[:, :, None].expand(-1, -1, tokens.shape[-1]))
         cls_token = self.cls_token.expand(len(tokens), -1, -1).to(tokens.dtype)
-        encoded: Tensor = self.norm(self.blocks(torch.cat([cls_token, tokens], 1)))
-        return encoded
+        encoded: Tensor = self.blocks(torch.cat([cls_token, tokens], 1))
+        return self.norm(encoded) if norm else encoded
 
     def _load(self, source: str) -> None:
         path = source

@@ -20,18 +20,20 @@ class MCMRecipe(Recipe):
     """Hyper-parameters of MCM.
 
     For the paper's Table IV, ``pretrain_inputs`` and ``inputs`` select the stages with channel-mixing, and
-    ``pretrain_epochs=0`` skips pre-training.
+    ``pretrain_epochs=0`` skips pre-training. The preset ``paper_v2`` is the paper's second version, whose five channels
+    are those of a protocol with three modalities.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {
-            **{"weights": "none", "patch": 14, "width": 96, "depth": 4, "heads": 4, "image_size": 56},
+            **{"weights": "none", "patch": 14, "width": 96, "depth": 4, "heads": 4},
             **{"decoder_width": 64, "decoder_heads": 4, "decoder_depth": 2, "other_decoder_depth": 1},
-            **{"pretrain_epochs": 8, "pretrain_warmup_epochs": 0.5, "pretrain_batch_size": 32},
-            **{"pretrain_learning_rate": 1e-3, "pretrain_frames_per_epoch": 3000},
+            **{"pretrain_epochs": 8, "pretrain_checkpoint": 8, "pretrain_warmup_epochs": 0.5},
+            **{"pretrain_batch_size": 32, "pretrain_learning_rate": 1e-3, "pretrain_frames_per_epoch": 3000},
             **{"epochs": 8, "frames_per_epoch": 5000, "learning_rate": 2e-3, "learning_rate_schedule": "paper"},
             **{"learning_rate_cut": 1.0, "layer_decay": 1.0},
-        }
+        },
+        "paper_v2": {"pretrain_epochs": 100, "pretrain_checkpoint": 100},
     }
     finetune_only: ClassVar[frozenset[str]] = frozenset(
         {
@@ -55,6 +57,12 @@ class MCMRecipe(Recipe):
         "train", description="Subjects used for pre-training. 'all' includes test subjects."
     )
     pretrain_epochs: int = Field(30, ge=0, description="Epochs of pre-training (0 disables it).")
+    pretrain_checkpoint: int | None = Field(
+        25,
+        ge=1,
+        description="Epoch of pre-training whose weights are fine-tuned, at most the last, which is the default.",
+    )
+    pretrain_validation: float = Field(0.1, ge=0, lt=1, description="Share of frames held out of pre-training.")
     pretrain_batch_size: int = Field(64, ge=1)
     pretrain_frames_per_epoch: int | None = Field(None, ge=1)
     pretrain_learning_rate: float = Field(2e-4, gt=0)
@@ -65,7 +73,10 @@ class MCMRecipe(Recipe):
     norm_pix_loss: bool = Field(False, description="Normalise targets to mean 0 and variance 1 in each patch.")
 
     inputs: Image = Field("mixed", description="Encoder input in fine-tuning and prediction.")
-    pool: Literal["mean", "cls"] = Field("mean", description="Classifier input: mean of patch tokens, or class token.")
+    pool: Literal["fc_norm", "mean", "cls"] = Field(
+        "fc_norm",
+        description="Classifier input: mean of patch tokens before a new norm, or after the encoder's, or class token.",
+    )
     epochs: int = Field(5, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: Annotated[float, LogUniform(1e-5, 1e-2)] = Field(4e-4, gt=0)

@@ -210,9 +210,10 @@ def test_each_stage_trains_its_own_parts():
 
 def test_schedules_agree_with_the_paper():
     paper = {name: field.default for name, field in MCM.Recipe.model_fields.items()}
-    method = build(**{name: paper[name] for name in paper if "epochs" in name or "learning" in name or "decay" in name})
+    names = [name for name in paper if any(word in name for word in ("epochs", "learning", "decay", "checkpoint"))]
+    method = build(**{name: paper[name] for name in names})
     pretrain, train = method.stages()
-    assert (pretrain.epochs, train.epochs, pretrain.pretraining, pretrain.include_all_subjects) == (30, 5, True, False)
+    assert (pretrain.epochs, train.epochs, pretrain.pretraining, pretrain.include_all_subjects) == (25, 5, True, False)
     for stage, epoch, step in [(pretrain, *divmod(i, 4)) for i in range(120)] + [
         (train, *divmod(i, 4)) for i in range(20)
     ]:
@@ -225,6 +226,69 @@ def test_schedules_agree_with_the_paper():
             rate = 1e-6 + (cut * base - 1e-6) * cosine
         actual = base * method.learning_rate_factor(stage, Progress(epoch, epochs, step, 4))
         assert actual == pytest.approx(rate)
+
+
+def test_fine_tuning_starts_from_epoch_25_of_a_schedule_of_30():
+    paper = MCM.Recipe.from_preset("paper", {})
+    assert (paper.pretrain_epochs, paper.pretrain_checkpoint) == (30, 25)
+    rates = []
+    for checkpoint in (2, None):
+        method = build(pretrain_epochs=8, pretrain_checkpoint=checkpoint, pretrain_warmup_epochs=0)
+        stage = method.stages()[0]
+        rates.append([method.learning_rate_factor(stage, Progress(e, stage.epochs, 1, 2)) for e in range(stage.epochs)])
+    assert [len(each) for each in rates] == [2, 8]
+    assert rates[0] == rates[1][:2], "epochs after the chosen one still shape the schedule"
+    assert build(pretrain_epochs=3, pretrain_checkpoint=25).stages()[0].epochs == 3
+    assert build(pretrain_epochs=0, pretrain_checkpoint=25).stages()[0].name == "train"
+
+
+def test_a_tenth_of_the_frames_is_held_out_of_pretraining():
+    assert build(pretrain_validation=0.1).stages()[0].held_out == 0.1
+    assert MCM.Recipe.from_preset("paper", {}).pretrain_validation == 0.1
+
+
+def test_the_second_version_has_its_preset():
+    second, paper = (MCM.Recipe.from_preset(preset, {}) for preset in ("paper_v2", "paper"))
+    method = MCM(Task((V, D, T), AUS, 56), second.model_copy(update={**SMALL, "weights": "none"}))
+    assert method.stages()[0].epochs == 100 and list(method.decoders) == ["visual", "depth", "thermal"]
+    assert method.fuse.in_channels == 5 and method.patterns.shape[2] == 5
+    changed = {name for name in MCM.Recipe.model_fields if getattr(second, name) != getattr(paper, name)}
+    assert changed == {"pretrain_epochs", "pretrain_checkpoint"}
+
+
+@pytest.mark.parametrize("pool", ["fc_norm", "mean", "cls"])
+def test_the_classifier_takes_the_mean_of_patch_tokens_before_a_new_norm_as_mae_does(pool):
+    method, tokens = build(pool=pool).eval(), []
+    method.encoder.blocks.register_forward_hook(lambda module, args, output: tokens.append(output))
+    with torch.no_grad():
+        for name, value in method.named_parameters():
+            if "norm" in name or name.startswith("classifier.0"):
+                value.add_(torch.rand_like(value))
+        actual = method._logits(torch.randn(2, 3, 56, 56))
+        new_norm, linear = method.classifier
+        encoded = method.encoder.norm(tokens[0])
+        pooled = {"fc_norm": new_norm(tokens[0][:, 1:].mean(1)), "mean": encoded[:, 1:].mean(1), "cls": encoded[:, 0]}
+        torch.testing.assert_close(actual, linear(pooled[pool]))
+    assert MCM.Recipe.from_preset("paper", {}).pool == "fc_norm"
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+@pytest.mark.parametrize("pool", ["fc_norm", "mean"])
+def test_every_norm_is_trained_where_it_is_used(epochs, pool):
+    method = build(pool=pool, pretrain_epochs=epochs)
+    names = {id(p): name for name, p in method.named_parameters()}
+    for stage in method.stages():
+        method.zero_grad()
+        loss(method, stage, batch())["total"].backward()
+        trained = {names[id(p)] for g in method.optimizer(stage).param_groups for p in g["params"] if p.grad is not None}
+        assert trained == {name for name, p in method.named_parameters() if p.grad is not None}
+        assert ("encoder.norm.weight" in trained) == (stage.pretraining or pool == "mean")
+        assert ("classifier.0.weight" in trained) == (pool == "fc_norm" and not stage.pretraining)
+
+
+def test_tiny_crops_as_all_others_do():
+    recipe = MCM.Recipe.from_preset("tiny", {})
+    assert (recipe.image_size, recipe.crop, recipe.flip) == (64, 56, True)
 
 
 def test_drop_path_is_for_finetuning_alone():

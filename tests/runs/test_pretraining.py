@@ -17,7 +17,7 @@ from aubench.core.registry import find_method
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.results.record import RecordInfo
-from aubench.runs import environment
+from aubench.runs import environment, pretraining
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
 from aubench.runs.events import EpochFinished, Event
@@ -104,6 +104,24 @@ def guard(monkeypatch: pytest.MonkeyPatch, subjects: frozenset[str]) -> None:
 
 def stop(*_: object) -> None:
     raise Killed
+
+
+def test_held_out_frames_are_never_pretrained_on(decide, tmp_path, monkeypatch):
+    phases = []
+
+    def keep(config, context, phase, subjects):
+        phases.append(phase)
+        raise Killed
+
+    monkeypatch.setattr(pretraining, "_pretrain", keep)
+    for seed, share in ((1, 0.0), (1, 0.1), (2, 0.1)):
+        config = decide(tmp_path, method="mcm", seed=seed, pretrain_validation=share)
+        with pytest.raises(Killed):
+            fold_module.run_fold(config, 1, "cpu", 0, lambda event: None)
+    every, tenth, other_seed = (phase.train for phase in phases)
+    assert set(tenth) < set(every) and len(tenth) == round(0.9 * len(every))
+    assert np.array_equal(tenth, np.sort(tenth)) and np.array_equal(tenth, other_seed)
+    assert len(np.unique(np.diff(np.setdiff1d(every, tenth)))) > 2, "at random, not in a row"
 
 
 def test_pretraining_never_reads_a_test_subjects_image(config_for, small_store, tmp_path, monkeypatch):
