@@ -21,7 +21,17 @@ if TYPE_CHECKING:
         SupportsReconstruction,
     )
     from aubench.core.landmarks import OUTER_EYE_CORNERS
-    from aubench.core.method import AnyRecipe, BranchedMethod, Fidelity, Method, MethodCard, Progress, Stage, masked_bce
+    from aubench.core.method import (
+        AnyRecipe,
+        BranchedMethod,
+        Fidelity,
+        Method,
+        MethodCard,
+        Progress,
+        Stage,
+        masked_bce,
+        masked_bce_with_logits,
+    )
     from aubench.core.recipe import PretrainingSource, Recipe
     from aubench.core.search_space import Categorical, IntUniform, LogUniform, Uniform
     from aubench.core.task import Batch, Inputs, Modality, Task
@@ -57,6 +67,7 @@ __all__ = [
     "evaluate_robustness",
     "load_results",
     "masked_bce",
+    "masked_bce_with_logits",
     "reproduce",
     "run",
     "tune",

@@ -26,7 +26,7 @@ class Head(nn.Module):
         modalities, frames, width = self.features.shape
         noise = gumbel_selection.Noise.sample(modalities, frames, DRAWS, width)
         odds = gumbel_selection.log_odds(self.scores)
-        return gumbel_voting.mean_vote(odds, self.features, self.classifier, noise, TEMPERATURE)
+        return gumbel_voting.mean_vote(odds, self.features, self.classifier, noise, TEMPERATURE)[0]
 
     def draw_by_draw(self) -> Tensor:
         """Compute the same probabilities one draw after the other."""

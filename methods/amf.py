@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import nn
 from torch.nn import functional
+from torch.nn.functional import logsigmoid
 
 from aubench import (
     AnyRecipe,
@@ -26,7 +27,6 @@ from aubench import (
     Stage,
     Task,
     Uniform,
-    masked_bce,
 )
 from aubench.methods._modules import gumbel_selection, gumbel_voting
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
@@ -61,6 +61,9 @@ class AMFRecipe(BackboneRecipe, CutSwitchRecipe):
     weight_fused: Annotated[float, LogUniform(0.25, 4)] = Field(2.0, ge=0, description="λ_* of eq. 11.")
     weight_modality: float = Field(1.0, ge=0, description="λ_k of eq. 11.")
     weight_guidance: Annotated[float, LogUniform(0.05, 10)] = Field(1.0, ge=0, description="λ_k^* of eq. 11.")
+    over_aus: Literal["sum", "mean"] = Field(
+        "sum", description="Eqs. 7 to 9 over the known AUs: the sum as printed, or the mean."
+    )
     guidance: Annotated[Literal["align", "oppose"], Categorical("align", "oppose")] = Field(
         "align", description="Direction of eq. 10: scores align with the gradient or oppose it."
     )
@@ -102,11 +105,11 @@ class AMF(BranchedMethod):
             "that h becomes one-hot.",
             "A selected feature vector has the width D of one modality, not M times D (after eq. 3).",
             "All classifiers are one linear layer. The paper does not specify them.",
-            "Eq. 9 averages probabilities instead of logits, since eq. 7 takes their logarithm.",
+            "Eq. 9 averages probabilities instead of logits, since eq. 7 takes their logarithm. In a draw, the "
+            "probability of each answer is at least 1e-30.",
             "Eqs. 8 and 9 are read without their minus sign, which eq. 7 already has.",
-            "Eqs. 7 to 9 sum over AUs. Here they are the mean over known AUs. The relative weight of eq. 10 is "
-            "therefore larger by the number of AUs, 12 on BP4D, for which weight_guidance=0.0833 gives the printed "
-            "ratio.",
+            "Eqs. 7 to 9 sum over AUs as printed, here over known AUs, and are averaged over labelled frames. "
+            "over_aus=mean averages over AUs as well, which gives eq. 10 a weight larger by the number of AUs.",
             "The norm in eq. 10 is taken element by element, as a scalar has no cosine with a vector. The gradient is "
             "a constant target.",
             "dist in eq. 10 is the cosine similarity, so that scores are large where gradients are large "
@@ -197,14 +200,15 @@ class AMF(BranchedMethod):
         noise = gumbel_selection.Noise.sample(modalities, frames, self.recipe.samples, width, device=stacked.device)
         scores, guided = self._scores_to_guide(stacked)
         odds = gumbel_selection.log_odds(scores)
-        votes = gumbel_voting.mean_vote(odds, stacked, self.classifier, noise, self.temperature(progress))
-        terms = {"fused": masked_bce(votes, batch.labels)}  # eq. (9)
+        present, absent = gumbel_voting.mean_vote(odds, stacked, self.classifier, noise, self.temperature(progress))
+        over_aus, labels = self.recipe.over_aus, batch.labels
+        terms = {"fused": cross_entropy(present.log(), absent.log(), labels, over_aus)}  # eq. (9)
         total = self.recipe.weight_fused * terms["fused"]
         for m, score in zip(self.task.modalities, guided, strict=True):
             classifier = cast(nn.Linear, self.classifiers[m.value])
-            probs = classifier(features[m]).float().sigmoid()
-            unimodal = masked_bce(probs, batch.labels)  # eq. (8)
-            guidance = self.guidance(score, loss_gradient(classifier.weight, probs, batch.labels))
+            logits = classifier(features[m]).float()
+            unimodal = cross_entropy(logsigmoid(logits), logsigmoid(-logits), labels, over_aus)  # eq. (8)
+            guidance = self.guidance(score, loss_gradient(classifier.weight, logits.sigmoid(), labels))
             total = total + self.recipe.weight_modality * unimodal + self.recipe.weight_guidance * guidance  # eq. (11)
             terms |= {m.value: unimodal, f"guidance_{m}": guidance}
         return {"total": total, **terms}
@@ -238,10 +242,28 @@ class AMF(BranchedMethod):
         return torch.stack([features[m] for m in self.task.modalities])
 
 
+def cross_entropy(
+    present: Float[Tensor, "n au"], absent: Float[Tensor, "n au"], labels: Int[Tensor, "n au"], over_aus: str
+) -> Float[Tensor, ""]:
+    """Return eq. (7) of log probabilities, averaged over labelled frames; 0 without known labels.
+
+    Args:
+        present: Logarithms of the probabilities that AUs are present.
+        absent: Logarithms of the probabilities that AUs are absent.
+        labels: 1 present, 0 absent, -1 unknown.
+        over_aus: ``sum`` over the known AUs of a frame, or ``mean`` over all known labels.
+    """
+    known = labels >= 0
+    count = known.sum() if over_aus == "mean" else known.any(1).sum()
+    return -(torch.where(labels > 0, present, absent) * known).sum() / count.clamp(min=1)
+
+
 def loss_gradient(
     weight: Float[Tensor, "au d"], probs: Float[Tensor, "n au"], labels: Int[Tensor, "n au"]
 ) -> Float[Tensor, "n d"]:
-    """Return the gradient of eq. (8), averaged as in :func:`~aubench.masked_bce`, with respect to the features.
+    """Return the gradient of eq. (8) with respect to the features, as the mean over known labels.
+
+    The sum over AUs differs by a factor, on which the cosine in eq. (10) does not depend.
 
     Args:
         weight: Weight of the linear layer that gives the logits of ``probs``.

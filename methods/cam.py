@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from aubench import AnyRecipe, BranchedMethod, Categorical, Fidelity, MethodCard, Modality, Task
+from aubench import AnyRecipe, BranchedMethod, Categorical, Fidelity, Inputs, MethodCard, Modality, Task
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
 from aubench.methods._modules.channel_attention import ChannelAttention, Gate
 from aubench.methods._modules.single_modality import DEVIATIONS, ONE_CHANNEL, PAPER
@@ -75,8 +75,16 @@ class CAM(BranchedMethod):
 
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
         """Return AU probabilities."""
+        return self.fuse_logits(features).float().sigmoid()
+
+    def forward_logits(self, inputs: Inputs) -> Float[Tensor, "n au"]:
+        """Return the logits of AUs."""
+        return self.fuse_logits({m: self.encode(m, inputs[m]) for m in self.task.modalities})
+
+    def fuse_logits(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
+        """Return the logits of AUs from the features of all modalities."""
         streams = [features[m] for m in self.task.modalities]
         maps = streams if self.recipe.per_stream else [torch.cat(streams, 1)]
         pooled = [attend(x).mean((2, 3)) for attend, x in zip(self.attention, maps, strict=True)]
         logits: Tensor = self.classifier(torch.cat(pooled, 1))
-        return logits.float().sigmoid()
+        return logits

@@ -45,6 +45,10 @@ class EarlyFusion(Method):
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """Return AU probabilities."""
+        return self.forward_logits(inputs).float().sigmoid()
+
+    def forward_logits(self, inputs: Inputs) -> Float[Tensor, "n au"]:
+        """Return the logits of AUs."""
         images = torch.cat([inputs[m] for m in self.task.modalities], 1)
         logits: Tensor = self.classifier(self.encoder(images))
-        return logits.float().sigmoid()
+        return logits

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from aubench import AnyRecipe, Batch, BranchedMethod, Fidelity, MethodCard, Modality, Task
+from aubench import AnyRecipe, Batch, BranchedMethod, Fidelity, Inputs, MethodCard, Modality, Task
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
 from aubench.methods._modules.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicate_channels
 from aubench.methods._modules.single_modality import DEVIATIONS, ONE_CHANNEL, PAPER
@@ -67,8 +67,16 @@ class LateFusion(BranchedMethod):
 
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
         """Return AU probabilities."""
+        return self.fuse_logits(features).float().sigmoid()
+
+    def forward_logits(self, inputs: Inputs) -> Float[Tensor, "n au"]:
+        """Return the logits of AUs."""
+        return self.fuse_logits({m: self.encode(m, inputs[m]) for m in self.task.modalities})
+
+    def fuse_logits(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
+        """Return the logits of AUs from the features of all modalities."""
         logits: Tensor = self.classifier(torch.cat([features[m] for m in self.task.modalities], 1))
-        return logits.float().sigmoid()
+        return logits
 
     def _channels(self, modality: Modality) -> int:
         return CHANNELS if self.recipe.cut_switch else modality.channels

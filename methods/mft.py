@@ -23,7 +23,7 @@ from aubench import (
     Stage,
     Task,
     Uniform,
-    masked_bce,
+    masked_bce_with_logits,
 )
 from aubench.methods._modules.au_tokens import AUEncoding, AUHeads, FusionAttention, Tokens
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
@@ -117,17 +117,21 @@ class MFT(BranchedMethod):
 
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
         """Return AU probabilities."""
+        return self.fuse_logits(features).float().sigmoid()
+
+    def fuse_logits(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
+        """Return the logits of AUs from the tokens of all modalities."""
         tokens = [features[m] for m in self.task.modalities]
         query = torch.stack(tokens).sum(0) if self.recipe.query == "sum" else features[Modality(self.recipe.query)]
         logits: Tensor = self.classifier(self.fusion(query, torch.cat(tokens, 1)))
-        return logits.float().sigmoid()
+        return logits
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """Return the fused loss and the unimodal losses."""
         features = {m: self.encode(m, batch.inputs[m]) for m in self.task.modalities}
-        terms = {"fused": masked_bce(self.fuse(features), batch.labels)}
+        terms = {"fused": masked_bce_with_logits(self.fuse_logits(features), batch.labels)}
         total = terms["fused"]
         for m, tokens in features.items():
-            terms[m.value] = masked_bce(self.classifiers[m.value](tokens).float().sigmoid(), batch.labels)
+            terms[m.value] = masked_bce_with_logits(self.classifiers[m.value](tokens), batch.labels)
             total = total + self.recipe.weight_unimodal * terms[m.value]
         return {"total": total, **terms}

@@ -26,7 +26,7 @@ from aubench import (
     Stage,
     Task,
     Uniform,
-    masked_bce,
+    masked_bce_with_logits,
 )
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
 from aubench.methods._modules.single_modality import ONE_CHANNEL, TRAINED_ALIKE
@@ -115,16 +115,16 @@ class MTUT(BranchedMethod):
 
     def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
         """Return AU probabilities of the scored modality, or the mean of all."""
-        return torch.stack([self.unimodal_probabilities(m, features[m]) for m in self.scored]).mean(0)
+        return torch.stack([self.unimodal_logits(m, features[m]).float().sigmoid() for m in self.scored]).mean(0)
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """Return AU probabilities. Encode only scored modalities."""
         return self.fuse({m: self.encode(m, inputs[m]) for m in self.scored})
 
-    def unimodal_probabilities(self, modality: Modality, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n au"]:
-        """Return AU probabilities of one modality."""
+    def unimodal_logits(self, modality: Modality, maps: Float[Tensor, "n d h w"]) -> Float[Tensor, "n au"]:
+        """Return the logits of AUs of one modality."""
         logits: Tensor = self.classifiers[modality.value](maps.mean((2, 3)))
-        return logits.float().sigmoid()
+        return logits
 
     def stages(self) -> Sequence[Stage]:
         """Return one stage. Selection excludes its epochs without alignment."""
@@ -136,7 +136,7 @@ class MTUT(BranchedMethod):
         recipe, labels = self.recipe, batch.labels
         labelled = (labels >= 0).any(1)
         maps = {m: self.encode(m, batch.inputs[m]) for m in self.task.modalities}
-        frames = {m: torch.vmap(masked_bce)(self.unimodal_probabilities(m, x), labels) for m, x in maps.items()}
+        frames = {m: torch.vmap(masked_bce_with_logits)(self.unimodal_logits(m, x), labels) for m, x in maps.items()}
         batches = {m: _mean(x, labelled) for m, x in frames.items()}
         alignment = self.alignment(maps, frames if recipe.focal == "sample" else batches)
         weight = recipe.weight_alignment if progress.epoch >= recipe.warm_up * progress.epochs else 0.0

@@ -23,7 +23,7 @@ from aubench import (
     Progress,
     Stage,
     Task,
-    masked_bce,
+    masked_bce_with_logits,
 )
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
 from aubench.methods._modules.missing_modality import is_present
@@ -125,7 +125,7 @@ class TEMTNet(Method):
         recipe = self.recipe
         maps = self.encoder.maps(batch.inputs[Modality.VISUAL])
         features = maps.mean((2, 3))
-        terms = {"au": masked_bce(self.classifier(features).float().sigmoid(), batch.labels)}
+        terms = {"au": masked_bce_with_logits(self.classifier(features), batch.labels)}
         total = recipe.weight_au * terms["au"]
         if recipe.weight_generation:
             terms["generation"] = image_loss(self.decoder(maps), batch.inputs[self.target])

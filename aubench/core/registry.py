@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-from aubench.core import plugins
+from aubench.core import method_versions, plugins, system_files
 from aubench.core import protocol as protocols
 from aubench.core.code_files import installed_digest
 from aubench.core.errors import UsageError, suggest
@@ -38,6 +38,7 @@ class MethodEntry:
         path: File of a method given by path.
         digest: SHA-256 of the code of a method that is not built in. Of a method given by path, it includes the modules
             of its folder that it imports. Of an installed method, it includes the version and files of its package.
+        version: Version of a built-in method.
     """
 
     name: str
@@ -45,6 +46,7 @@ class MethodEntry:
     source: Source
     path: Path | None = None
     digest: str | None = None
+    version: int = 1
 
 
 def builtin_methods() -> list[str]:
@@ -77,7 +79,8 @@ def find_method(name: str) -> MethodEntry:
         module = plugins.load_module(path, "aubench_method_")
         return MethodEntry(path.stem, _only_method(module, name), "path", path, plugins.loaded_digest(module))
     if name in builtin_methods():
-        return MethodEntry(name, _only_method(importlib.import_module(f"aubench.methods.{name}"), name), "builtin")
+        method_class = _only_method(importlib.import_module(f"aubench.methods.{name}"), name)
+        return MethodEntry(name, method_class, "builtin", version=method_versions.current_version(name))
     installed = entry_point_methods()
     if name in installed:
         point = installed[name]
@@ -102,7 +105,7 @@ def _only_method(module: ModuleType, name: str) -> type[Method]:
 def builtin_protocols() -> dict[str, Path]:
     """Return the paths of the built-in protocols, by name."""
     folder = Path(str(resources.files("aubench.protocols")))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in system_files.children(folder, "*.toml")}
 
 
 def find_protocol(name: str, modalities: Iterable[str] | None = None) -> Protocol:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aubench._util import atomic
+from aubench.core import system_files
 from aubench.core.errors import DataError, RecordError
 from aubench.leaderboard import entries_file, records, tables, verified_records
 from aubench.leaderboard.entries import RankedTable
 from aubench.leaderboard.entries_file import ProtocolEntries
 from aubench.leaderboard.extensions import Extensions, PageExtension
+from aubench.leaderboard.outdated import outdated_note
 from aubench.leaderboard.protocol_page import (
     ProtocolResults,
     page_blocks,
@@ -77,7 +79,8 @@ def write(root: Path, extensions: Extensions = ()) -> list[Path]:
 
 def stale_pages(root: Path, files: dict[str, str]) -> list[Path]:
     """List generated pages that are not in ``files``."""
-    return [path for path in sorted(root.glob("*.md")) if path.name not in files and path.read_text().startswith(STAMP)]
+    pages = [path for path in system_files.children(root, "*.md") if path.name not in files]
+    return [path for path in pages if path.read_bytes().startswith(STAMP.encode())]
 
 
 def compute_entries(root: Path, extensions: Extensions = ()) -> dict[str, ProtocolEntries]:
@@ -130,6 +133,7 @@ def _index(root: Path, protocols: Sequence[ProtocolResults], extensions: Sequenc
     blocks: list[Block] = [texts["title_variants"], texts["variants"]] if is_variants else [texts["title"]]
     if protocols:
         headers, align = ("Protocol", "Rows", "Runs", "Best F1", "By"), ("left", "right", "right", "right", "left")
+        blocks += outdated_note(run for results in protocols for run in results.runs)
         blocks += [Table(headers, align, tuple(map(_index_row, protocols))), texts["best_f1"]]
     else:
         blocks.append("No records yet.")

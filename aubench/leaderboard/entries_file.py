@@ -7,7 +7,7 @@ ignored. ``aubench leaderboard check`` computes the file again and compares its 
 Content::
 
     schema_version   1
-    inputs           digest of all files under ``records`` and ``reported``
+    inputs           digest of all files under ``records`` and ``reported``, and of the changes of the methods
     protocols        by name: ``blocks`` (the page as shown in a terminal) and ``entries`` (flat rows of numbers)
 """
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aubench.core import hashing
+from aubench.core import hashing, method_versions, system_files
 from aubench.leaderboard.render import Block, Cell, Table
 
 FILE = "entries.json"
@@ -76,9 +76,10 @@ def read_current(root: Path) -> dict[str, ProtocolEntries] | None:
 
 
 def inputs_digest(root: Path) -> str:
-    """Compute a digest of the names and bytes of all files that the results depend on."""
-    paths = sorted(path for folder in _INPUTS for path in (root / folder).rglob("*") if path.is_file())
-    return hashing.hash_json([(path.relative_to(root).as_posix(), hashing.hash_file(path)) for path in paths])
+    """Compute a digest of all that the results depend on: names and bytes of files, and changes of the methods."""
+    paths = sorted(path for folder in _INPUTS for path in system_files.descendants(root / folder) if path.is_file())
+    files = [(path.relative_to(root).as_posix(), hashing.hash_file(path)) for path in paths]
+    return hashing.hash_json([files, method_versions.changes()])
 
 
 def _encode(block: Block) -> str | dict[str, Any]:

@@ -9,6 +9,7 @@ from itertools import groupby
 from aubench.leaderboard import entries, robustness_tables, tables
 from aubench.leaderboard.entries import RankedTable
 from aubench.leaderboard.extensions import PageExtension
+from aubench.leaderboard.outdated import outdated_note
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import Block, escaped, template
 
@@ -45,6 +46,7 @@ def _results(runs: tuple[StoredRecord, ...]) -> ProtocolResults:
 def page_blocks(results: ProtocolResults, extensions: Sequence[PageExtension] = ()) -> list[Block]:
     """Build the page of a protocol without provenance, as shown in a terminal."""
     blocks: list[Block] = [f"# {results.name}", *([] if results.runs else ["No records yet."])]
+    blocks += outdated_note(results.runs)
     for table in results.tables:
         blocks += _table_blocks(table, results.tables)
     if incomplete := [run for run in results.runs if not run.is_complete]:

@@ -83,14 +83,21 @@ def modality_code(modalities: Sequence[Modality]) -> str:
 def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
     """Format the preset and the recipe values that differ from it or between entries of the method.
 
-    A searched recipe is called tuned, and the study is named if there are several. The precision and the digest of the
-    method's file are added where entries of the same method differ in them.
+    A searched recipe is called tuned, and the study is named if there are several. The precision, the digests of the
+    method's file and of the files that the recipe names, and the version of the method are added where entries of the
+    same method differ in them.
     """
     info = entry.info
     key = (entry.name, info.preset, info.search.tuned)
     peers = [peer.info for peer in entries if (peer.name, peer.info.preset, peer.info.search.tuned) == key]
     extra = [info.device.precision] if len({peer.device.precision for peer in peers}) > 1 else []
     extra += [f"file {(info.method.file or '')[:8]}"] if len({peer.method.file for peer in peers}) > 1 else []
+    extra += [f"version {info.method.version or 1}"] if len({peer.method.version for peer in peers}) > 1 else []
+    extra += [
+        f"{name} {digest[:8]}"
+        for name, digest in info.files.items()
+        if any(peer.files.get(name) != digest for peer in peers)
+    ]
     if info.search.tuned:
         study = f" ({info.search.study})" if len(peers) > 1 else ""
         return ", ".join([info.preset, f"tuned{study}", *extra])

@@ -100,6 +100,7 @@ class MethodInfo(SparseModel):
         file: SHA-256 of the code of a method that is not built in: of its file, of its file with the modules beside it
             that it imports, or of its installed package with the version. Seeds before and after an edit are separate
             entries.
+        version: Version of a built-in method, None for 1. Seeds of several versions are separate entries.
     """
 
     name: Name
@@ -108,6 +109,7 @@ class MethodInfo(SparseModel):
     modalities: Modalities
     source: Literal["builtin", "entry_point", "path"]
     file: Sha256 | None = None
+    version: Annotated[int, Field(ge=2, le=999)] | None = None
 
 
 class Pretraining(StrictModel):

@@ -185,8 +185,9 @@ class RunConfig:
 
     @property
     def source(self) -> str:
-        """Digest of the code of a method that is not built in, or its kind of origin."""
-        return self.content.code or self.entry.source
+        """Digest of the code of a method that is not built in, or its kind of origin, with its version from 2 on."""
+        version = self.entry.version
+        return self.content.code or (self.entry.source if version == 1 else f"{self.entry.source} version {version}")
 
     @property
     def _search_fields(self) -> dict[str, Any]:
@@ -280,6 +281,7 @@ class RunConfig:
                 "modalities": list(self.task.modalities),
                 "source": self.entry.source,
                 **({"file": self.content.code} if self.content.code else {}),
+                **({"version": self.entry.version} if self.entry.version > 1 else {}),
             },
             "preset": self.preset,
             "recipe": self.recipe,
@@ -297,7 +299,24 @@ class RunConfig:
 
         Args:
             extra: Start time and environment (git, packages, device) of the first start.
+
+        Raises:
+            DataError: The file exists and is damaged.
         """
         path = self.run_dir / run_folder.RUN_FILE
-        if not path.exists():
+        if path.exists():
+            self.read_run_file()
+        else:
             atomic.write_json(path, self.to_dict() | extra)
+
+    def read_run_file(self, *keys: str) -> dict[str, Any]:
+        """Read ``run.json``.
+
+        Args:
+            keys: Keys that it must have, besides the run's id and method.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        hint = "delete this file and repeat the command; finished folds remain"
+        return run_folder.read_json(self.run_dir / run_folder.RUN_FILE, ("run_id", "method", *keys), hint)

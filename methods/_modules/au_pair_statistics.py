@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
+from torch.nn.functional import logsigmoid
 
 from aubench import LogUniform, Recipe
 
@@ -77,12 +78,11 @@ def class_weights(sequences: Sequence[Int[Tensor, "frames au"]]) -> Float[Tensor
 
 
 def weighted_bce(
-    probabilities: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"], weights: Float[Tensor, " au"]
+    logits: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"], weights: Float[Tensor, " au"]
 ) -> Float[Tensor, ""]:
     """Return eq. (2), summed over a frame's known AUs and averaged over labelled frames, 0 without labelled frames."""
     known = labels >= 0
-    probs = probabilities.clamp(1e-7, 1 - 1e-7)
-    terms = torch.where(labels > 0, probs.log(), (1 - probs).log()) * weights * known
+    terms = logsigmoid(torch.where(labels > 0, logits, -logits)) * weights * known
     return -terms.sum() / known.any(-1).sum().clamp(min=1)
 
 

@@ -105,6 +105,10 @@ def _over_channels(rgb: tuple[float, float, float], channels: int) -> Tensor:
 
 
 def _network(backbone: Backbone, channels: int) -> Any:
+    """Return a ResNet with random weights. Unlike timm's default, no residual branch begins at zero.
+
+    A branch that begins at zero passes no gradient to its convolutions at first, which short trainings do not recover.
+    """
     import timm
     from timm.models.resnet import BasicBlock, ResNet
 
@@ -117,8 +121,9 @@ def _network(backbone: Backbone, channels: int) -> Any:
             channels=(16, 32, 64, 128),
             stem_type="deep",
             stem_width=8,
+            zero_init_last=False,
         )
-    return timm.create_model(backbone, num_classes=0, in_chans=channels)
+    return timm.create_model(backbone, num_classes=0, in_chans=channels, zero_init_last=False)
 
 
 def _pretrained(backbone: Backbone, source: str) -> dict[str, Tensor]:

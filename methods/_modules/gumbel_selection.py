@@ -82,8 +82,9 @@ class Noise:
 
 
 def log_odds(scores: Float[Tensor, "m n d"]) -> Float[Tensor, "rivals n 1 d"]:
-    """Return the logarithms of scores minus that of the last modality."""
-    *rivals, last = scores.clamp(min=FLOOR).log().unsqueeze(-2).unbind()
+    """Return the logarithms of scores minus that of the last modality. Below the floor, scores have its gradient."""
+    floored = scores + (scores.clamp(min=FLOOR) - scores).detach()
+    *rivals, last = floored.log().unsqueeze(-2).unbind()
     return torch.stack(rivals) - last
 
 

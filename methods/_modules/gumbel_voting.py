@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor, nn
 
+FLOOR = 1e-30
+"""Minimum of the probability that a vote gives an answer. Below it, the gradient of the logarithm is that of 1e-30."""
+
 _CACHED = 2**18
 """Elements of a plane per block on a CPU, such that a block's planes fit in the cache."""
 
@@ -28,8 +31,10 @@ def mean_vote(
     classifier: nn.Linear,
     noise: gumbel_selection.Noise,
     temperature: float,
-) -> Float[Tensor, "n au"]:
-    """Return the mean AU probabilities of K draws, eq. (9).
+) -> tuple[Float[Tensor, "n au"], Float[Tensor, "n au"]]:
+    """Return the mean probabilities of K draws that an AU is present, eq. (9), and that it is absent.
+
+    The second is not 1 minus the first, which would be 0 if all draws are certain.
 
     Args:
         odds: Log odds of the scores.
@@ -40,8 +45,8 @@ def mean_vote(
     """
     exact = [x.to(torch.promote_types(x.dtype, torch.float32)) for x in (odds, features, *classifier.parameters())]
     with torch.autocast(features.device.type, enabled=False):
-        votes: Tensor = _MeanVote.apply(*exact, noise, temperature)  # type: ignore[no-untyped-call]
-    return votes
+        present, absent = _MeanVote.apply(*exact, noise, temperature)  # type: ignore[no-untyped-call]
+    return present, absent
 
 
 class _MeanVote(torch.autograd.Function):
@@ -54,35 +59,35 @@ class _MeanVote(torch.autograd.Function):
         bias: Tensor,
         noise: gumbel_selection.Noise,
         temperature: float,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         (modalities, frames, width), classes = features.shape, len(bias)
         rivals = modalities - 1
-        votes: Tensor
-        votes, slopes = features.new_empty(2, frames, classes)
+        present, absent, slopes = features.new_empty(3, frames, classes).unbind()
         selected_slopes = features.new_empty(modalities, frames, classes, width)
         soft_slopes = features.new_empty(rivals, frames, classes, width)
         for rows in _blocks(features, noise.draws):
             edges, block = noise.differences(rows).add_(odds[:, rows]), features[:, rows]
             hard = gumbel_selection.hard_selection(edges)  # eq. (4)
             selected = gumbel_selection.weighted_features(hard, block).mT  # a* of eq. (3)
-            vote = torch.baddbmm(bias[:, None], weight.expand(len(selected), -1, -1), selected).sigmoid_()
-            slope = torch.addcmul(vote, vote, vote, value=-1)
+            logits = torch.baddbmm(bias[:, None], weight.expand(len(selected), -1, -1), selected)
+            vote, against = (x.sigmoid().clamp_(min=FLOOR) for x in (logits, -logits))
+            slope = vote * against
             soft = gumbel_selection.relaxed_selection(edges, temperature)  # eq. (6)
             soft_gradient = soft.mul_(block[:-1, :, None] - gumbel_selection.weighted_features(soft, block))
-            votes[rows], slopes[rows] = vote.mean(-1), slope.sum(-1)
+            present[rows], absent[rows], slopes[rows] = vote.mean(-1), against.mean(-1), slope.sum(-1)
             for r in range(rivals):
                 torch.bmm(slope, hard[r], out=selected_slopes[r, rows])
                 torch.bmm(slope, soft_gradient[r], out=soft_slopes[r, rows])
         torch.sub(slopes[..., None], selected_slopes[:-1].sum(0), out=selected_slopes[-1])
         ctx.save_for_backward(features, weight, slopes, selected_slopes, soft_slopes)
         ctx.draws, ctx.temperature = noise.draws, temperature
-        return votes
+        return present, absent
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, present_grad: Tensor, absent_grad: Tensor) -> tuple[Tensor | None, ...]:
         features, weight, slopes, selected_slopes, soft_slopes = ctx.saved_tensors
-        grad = grad / ctx.draws
+        grad = (present_grad - absent_grad) / ctx.draws
         weighted = grad[..., None] * weight
         odds_grad = (weighted * soft_slopes).sum(-2, keepdim=True) / ctx.temperature
         features_grad = (weighted * selected_slopes).sum(-2)

@@ -62,5 +62,9 @@ class SingleModality(Method):
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """Return AU probabilities."""
+        return self.forward_logits(inputs).float().sigmoid()
+
+    def forward_logits(self, inputs: Inputs) -> Float[Tensor, "n au"]:
+        """Return the logits of AUs."""
         logits: Tensor = self.classifier(self.encoder(inputs[self.modality]))
-        return logits.float().sigmoid()
+        return logits

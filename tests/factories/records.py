@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aubench.core import hashing, registry
+from aubench.core import hashing, method_versions, registry
 from aubench.core.task import Modality
 from aubench.metrics import scores
 from aubench.results import counts, histograms
@@ -80,6 +80,7 @@ def _schema_1(record: Record) -> Record:
 
 
 def _fields(protocol, method, run, seed, selection, preset, folds, modalities, recipe) -> dict[str, Any]:
+    version = method_versions.current_version(method)
     cost = {"flops": 2 * 190_000_000, "macs": 190_000_000, "parameters": 1_230_000}
     return {
         "run": run,
@@ -105,6 +106,7 @@ def _fields(protocol, method, run, seed, selection, preset, folds, modalities, r
             "fidelity": "paper-with-resolutions",
             "modalities": modalities,
             "source": "builtin",
+            **({"version": version} if version > 1 else {}),
         },
         "preset": preset,
         "recipe": recipe,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from aubench.core import method_versions
 from aubench.core.conditions import Condition
 from aubench.core.errors import UsageError
 from aubench.papers.reproduction import PendingRuns
@@ -74,6 +75,13 @@ def test_a_record_on_the_leaderboard_replaces_its_run(require, publish, tmp_path
     record = publish(run, tmp_path / "records")
     assert run.is_published and not run.is_local
     assert run.record().info == record.info
+
+
+def test_a_record_of_an_earlier_version_of_the_method_does_not_replace_its_run(require, publish, tmp_path, monkeypatch):
+    publish(require(), tmp_path / "records")
+    changes = (*method_versions.changes(), ("Another initialisation.", ("amf",)))
+    monkeypatch.setattr(method_versions, "changes", lambda: changes)
+    assert not require().is_published
 
 
 def test_a_record_without_the_required_conditions_or_weights_does_not(require, publish, tmp_path):

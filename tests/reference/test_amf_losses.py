@@ -33,9 +33,11 @@ def cross_entropy(probabilities, labels):
     return sum(terms), len(terms)
 
 
-def mean_cross_entropy(probabilities, labels):
+def mean_cross_entropy(probabilities, labels, over_aus):
+    """eq. (7) summed over AUs and averaged over labelled frames, or averaged over both."""
     sums = [cross_entropy(p, y) for p, y in zip(probabilities, labels, strict=True)]
-    return sum(total for total, _ in sums) / sum(known for _, known in sums)
+    count = sum(known if over_aus == "mean" else known > 0 for _, known in sums)
+    return sum(total for total, _ in sums) / count
 
 
 def scored(g, vector):
@@ -45,7 +47,8 @@ def scored(g, vector):
 
 def cosine(a, b):
     dot = sum(x * y for x, y in zip(a, b, strict=True))
-    return dot / (math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(y * y for y in b)))
+    lengths = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(y * y for y in b))
+    return dot / lengths if lengths else 0.0
 
 
 def loss_gradient(layer, vector, labels, step=1e-6):
@@ -92,6 +95,7 @@ class Bench:
 def naive_terms(bench):
     """The terms of eq. (11), frame by frame, draw by draw, feature by feature."""
     amf, names, labels = bench.amf, list(bench.features), bench.labels.tolist()
+    over_aus = amf.recipe.over_aus
     noise = np.concatenate([bench.noise().double().numpy(), np.zeros((1, FRAMES, DRAWS, 128))])
     scores = {m: [scored(amf.scoring[m], v) for v in bench.vectors(m)] for m in names}
     voted = []
@@ -104,10 +108,10 @@ def naive_terms(bench):
                 star.append(bench.features[names[int(np.argmax(values))]][n, d].item())
             votes.append([sigmoid(x) for x in linear(amf.classifier, star)])
         voted.append(np.mean(votes, axis=0).tolist())
-    terms = {"fused": mean_cross_entropy(voted, labels)}  # eq. (9)
+    terms = {"fused": mean_cross_entropy(voted, labels, over_aus)}  # eq. (9)
     for m in names:
         alone = [[sigmoid(x) for x in linear(amf.classifiers[m], v)] for v in bench.vectors(m)]
-        terms[m.value] = mean_cross_entropy(alone, labels)  # eq. (8)
+        terms[m.value] = mean_cross_entropy(alone, labels, over_aus)  # eq. (8)
         slopes = [loss_gradient(amf.classifiers[m], v, y) for v, y in zip(bench.vectors(m), labels, strict=True)]
         likeness = [cosine(a, [abs(s) for s in row]) for a, row in zip(scores[m], slopes, strict=True)]
         terms[f"guidance_{m}"] = float(np.mean([1 - x for x in likeness]))  # eq. (10)
@@ -115,15 +119,34 @@ def naive_terms(bench):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("modalities", [(V, D), (D, T), (V, D, T)])
-def test_eqs_8_to_11_agree_with_loops(modalities):
-    bench = Bench(modalities)
+@pytest.mark.parametrize(("modalities", "over_aus"), [((V, D), "sum"), ((D, T), "mean"), ((V, D, T), "sum")])
+def test_eqs_8_to_11_agree_with_loops(modalities, over_aus):
+    bench = Bench(modalities, over_aus=over_aus)
+    bench.labels[0] = -1
     actual = {name: value.item() for name, value in bench.loss().items()}
     expected = naive_terms(bench)
     expected["total"] = 2 * expected["fused"] + sum(
         expected[m] + expected[f"guidance_{m}"] for m in modalities
     )  # eq. (11)
     assert actual == pytest.approx(expected, rel=2e-5)
+
+
+def test_the_paper_preset_weighs_eq_10_as_printed():
+    recipe = AMF.Recipe.from_preset("paper", {})
+    assert recipe.over_aus == "sum" and recipe.weight_guidance == recipe.weight_modality == 1
+    printed, mean = (Bench((V, D), over_aus=over_aus) for over_aus in ("sum", "mean"))
+    printed.labels[:] = mean.labels[:] = 1
+    printed_terms, mean_terms = printed.loss(), mean.loss()
+    for name in ("fused", "visual", "depth"):
+        torch.testing.assert_close(printed_terms[name], len(AUS) * mean_terms[name])
+    torch.testing.assert_close(printed_terms["guidance_depth"], mean_terms["guidance_depth"])
+
+
+@pytest.mark.parametrize("over_aus", ["sum", "mean"])
+def test_a_batch_without_known_labels_has_no_classification_loss(over_aus):
+    bench = Bench((V, D), over_aus=over_aus)
+    bench.labels[:] = -1
+    assert bench.loss()["fused"] == bench.loss()["visual"] == 0
 
 
 def test_eq_11_takes_its_weights_from_the_recipe():

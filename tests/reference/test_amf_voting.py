@@ -27,7 +27,7 @@ class Case:
 
     def actual(self):
         odds = gumbel_selection.log_odds(self.scores)
-        return gumbel_voting.mean_vote(odds, self.features, self.classifier, self.noise, TEMPERATURE)
+        return gumbel_voting.mean_vote(odds, self.features, self.classifier, self.noise, TEMPERATURE)[0]
 
     def naive(self):
         """Draw by draw, with autograd."""
@@ -61,7 +61,7 @@ def test_the_gradient_of_selected_features_is_the_slope(case):
     odds = gumbel_selection.log_odds(case.scores).detach()
 
     def votes(features):
-        return gumbel_voting.mean_vote(odds, features, case.classifier, case.noise, TEMPERATURE)
+        return gumbel_voting.mean_vote(odds, features, case.classifier, case.noise, TEMPERATURE)[0]
 
     assert torch.autograd.gradcheck(votes, case.features)
 
@@ -70,9 +70,9 @@ def test_low_precision_around_it_changes_nothing(case):
     case.classifier.float()
     samples = gumbel_selection.Noise(case.noise.by_draw.float(), case.noise.by_frame.float(), DRAWS)
     odds, features = gumbel_selection.log_odds(case.scores.float()).detach(), case.features.detach().float()
-    alone = gumbel_voting.mean_vote(odds, features, case.classifier, samples, TEMPERATURE)
+    alone = gumbel_voting.mean_vote(odds, features, case.classifier, samples, TEMPERATURE)[0]
     with torch.autocast("cpu", torch.bfloat16):
-        within = gumbel_voting.mean_vote(odds, features, case.classifier, samples, TEMPERATURE)
+        within = gumbel_voting.mean_vote(odds, features, case.classifier, samples, TEMPERATURE)[0]
     assert within.dtype == torch.float32
     torch.testing.assert_close(within, alone)
 
@@ -82,6 +82,6 @@ def test_low_precision_features_are_taken(case):
     samples = gumbel_selection.Noise(case.noise.by_draw.float(), case.noise.by_frame.float(), DRAWS)
     features = case.features.detach().bfloat16().requires_grad_()
     odds = gumbel_selection.log_odds(case.scores.float()).detach()
-    gumbel_voting.mean_vote(odds, features, case.classifier, samples, TEMPERATURE).sum().backward()
+    gumbel_voting.mean_vote(odds, features, case.classifier, samples, TEMPERATURE)[0].sum().backward()
     assert features.grad.dtype == torch.bfloat16
     assert features.grad.any()

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from aubench.core import hashing, registry
+from aubench.core import hashing, method_versions, registry
 from aubench.core.errors import UsageError
 from aubench.leaderboard import verify
 from aubench.leaderboard.records import StoredRecord
@@ -262,3 +262,14 @@ def test_an_installed_method_that_does_not_load_is_one_line(config_for, monkeypa
     monkeypatch.setattr(registry, "entry_point_methods", lambda: {"theirs": broken})
     with pytest.raises(UsageError, match="ModuleNotFoundError"):
         config_for("theirs")
+
+
+def test_a_new_version_of_a_built_in_method_is_another_run_and_another_search(config_for, monkeypatch):
+    before = config_for("late_fusion")
+    old_id, old_source = before.run_id, before.source
+    changes = (*method_versions.changes(), ("Another initialisation.", ("late_fusion",)))
+    monkeypatch.setattr(method_versions, "changes", lambda: changes)
+    after, other = config_for("late_fusion"), config_for("resnet_depth")
+    assert old_id != after.run_id and old_source != after.source
+    assert after.to_dict()["method"]["version"] == before.entry.version + 1
+    assert other.entry.version == before.entry.version

@@ -1,0 +1,71 @@
+"""Records of earlier versions of a method: named on the pages, and never mixed with records of another version."""
+
+from aubench.core import method_versions
+from aubench.leaderboard import build
+from aubench.leaderboard.add import add
+from aubench.leaderboard.check import check
+from aubench.leaderboard.comparison_set import load_comparison_set
+from aubench.results.record import Record
+
+NOTE = "These numbers are outdated."
+
+
+def of_version(record, version):
+    """The same run of another version of its method."""
+    method = record.info.method.model_copy(update={"version": version})
+    run = f"{record.info.run}v{version}"
+    return Record(record.info.model_copy(update={"method": method, "run": run}), record.counts, record.histograms)
+
+
+def write(root, *records):
+    for record in records:
+        record.write(root / "records" / record.relative_path)
+
+
+def test_a_page_with_records_of_an_earlier_version_says_so_until_they_are_made_again(tmp_path, make_record):
+    current, other = make_record("late_fusion"), make_record("mcm")
+    write(tmp_path, of_version(current, None), other)
+    build.write(tmp_path)
+    assert not check(tmp_path)
+    for name in ("README.md", "synth_3fold.md"):
+        page = (tmp_path / name).read_text()
+        assert NOTE in page and "(`late_fusion`)" in page and "begin at zero" in page
+    write(tmp_path, current)
+    assert all(NOTE in page for page in build.pages(tmp_path).values())
+    (old,) = (tmp_path / "records" / "synth_3fold" / "late_fusion").glob("*vNone")
+    for file in old.iterdir():
+        file.unlink()
+    old.rmdir()
+    build.write(tmp_path)
+    assert not any(NOTE in page for page in build.pages(tmp_path).values())
+
+
+def test_seeds_of_two_versions_are_two_rows(tmp_path, make_record):
+    new = make_record("late_fusion", seed=0)
+    write(tmp_path, new, of_version(make_record("late_fusion", seed=1), None), of_version(new, None))
+    assert not [finding for finding in check(tmp_path) if "duplicate" in finding.what]
+    page = build.pages(tmp_path)["synth_3fold.md"]
+    assert f"tiny, version {new.info.method.version}" in page and "tiny, version 1" in page
+    names = load_comparison_set([f"late_fusion@{new.info.protocol.name}"], tmp_path).names
+    assert len(names) == len(set(names)) == 2
+
+
+def test_a_new_run_is_added_beside_the_record_of_an_earlier_version(tmp_path, make_record):
+    new = make_record("late_fusion")
+    root, runs = tmp_path / "board", tmp_path / "runs"
+    write(root, of_version(new, None))
+    new.write(runs / new.relative_path / "record")
+    add([runs], root)
+    assert len(list((root / "records" / "synth_3fold" / "late_fusion").iterdir())) == 2
+
+
+def test_stored_results_of_other_changes_are_not_shown(tmp_path, make_record, monkeypatch):
+    from aubench.leaderboard import entries_file
+
+    write(tmp_path, make_record("late_fusion"))
+    build.write(tmp_path)
+    assert entries_file.read_current(tmp_path) is not None
+    changes = (*method_versions.changes(), ("One more.", ("late_fusion",)))
+    monkeypatch.setattr(method_versions, "changes", lambda: changes)
+    assert entries_file.read_current(tmp_path) is None
+    assert "One more. (`late_fusion`)" in build.pages(tmp_path)["synth_3fold.md"]
