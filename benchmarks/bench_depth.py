@@ -26,7 +26,7 @@ def write_scan(path: Path) -> Path:
     for i in (row * GRID + column + 1 for row in range(GRID - 1) for column in range(GRID - 1)):
         lines += [f"f {i}/{i} {i + GRID}/{i + GRID} {i + 1}/{i + 1}"]
         lines += [f"f {i + 1}/{i + 1} {i + GRID}/{i + GRID} {i + GRID + 1}/{i + GRID + 1}"]
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 

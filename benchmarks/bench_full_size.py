@@ -90,7 +90,7 @@ def main(names: list[str]) -> None:
     print("|---|---|---|---|---|---|---|")
     for name in names:
         call = [sys.executable, __file__, "--in-process", name]
-        result = json.loads(subprocess.run(call, stdout=subprocess.PIPE, check=True, text=True).stdout)
+        result = json.loads(subprocess.run(call, stdout=subprocess.PIPE, check=True, encoding="utf-8").stdout)
         steps = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in result["seconds"].items())
         print(
             f"| `{name}` | {result['modalities']} | {result['parameters'] / 1e6:.1f} M | {result['gflops']:.2f} "

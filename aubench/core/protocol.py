@@ -210,7 +210,7 @@ def load(path: Path) -> Protocol:
         content = path.read_bytes()
         if len(content) > _MAX_BYTES:
             raise ProtocolError(f"is larger than {_MAX_BYTES} bytes", where=path)
-        values = tomllib.loads(content.decode())
+        values = tomllib.loads(content.decode("utf-8-sig"))
         if "narrowed_from" in values:
             raise ProtocolError("key 'narrowed_from' is not allowed in a file", where=path, hint="use --modalities")
         return Protocol.model_validate(values)

@@ -158,7 +158,7 @@ def _load(path: Path) -> Suite:
     if len(content) > _MAX_BYTES:
         raise ProtocolError(f"is larger than {_MAX_BYTES} bytes", where=path)
     try:
-        return Suite.model_validate(tomllib.loads(content.decode()))
+        return Suite.model_validate(tomllib.loads(content.decode("utf-8-sig")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProtocolError(f"is not TOML ({error})", where=path) from None
     except ValidationError as error:

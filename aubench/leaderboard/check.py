@@ -11,6 +11,7 @@ from aubench.leaderboard import build, verified_records, verify
 from aubench.leaderboard.extensions import Extensions, PageExtension
 from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.leaderboard.verify import ProtocolLookup
+from aubench.results.csv_io import CRLF
 
 
 def check(
@@ -55,6 +56,7 @@ def _check_files(root: Path, runs: Sequence[StoredRecord], extensions: Sequence[
         path = root / name
         if not path.is_file():
             findings.append(Finding(path, "is missing; run `aubench leaderboard build`"))
-        elif path.read_bytes() != text.encode():
-            findings.append(Finding(path, "is stale; run `aubench leaderboard build`"))
+        elif (content := path.read_bytes()) != text.encode():
+            is_crlf = content.replace(b"\r\n", b"\n") == text.encode()
+            findings.append(Finding(path, CRLF if is_crlf else "is stale; run `aubench leaderboard build`"))
     return findings

@@ -14,13 +14,16 @@ from aubench.core.errors import RecordError
 
 COUNT = r"0|[1-9][0-9]{0,11}"
 """Pattern of a count: decimal, no sign, no leading zero, at most twelve digits."""
+CRLF = "has CRLF line ends, expected LF; check it out again after `git config core.autocrlf false`"
+"""Description of a file with the line ends of Windows."""
+_BOM = b"\xef\xbb\xbf"
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """Read a regular file of at most ``limit`` bytes.
+    """Read a regular file of at most ``limit`` bytes with LF line ends.
 
     Raises:
-        RecordError: The file is missing, a link, not a regular file, or larger.
+        RecordError: The file is missing, a link, not a regular file, larger, or saved in the manner of Windows.
     """
     if path.is_symlink() or not path.is_file():
         raise RecordError("is missing or not a plain file", where=path)
@@ -28,6 +31,10 @@ def read_bounded(path: Path, limit: int) -> bytes:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise RecordError(f"is larger than {limit:,} bytes", where=path)
+    if b"\r\n" in content:
+        raise RecordError(CRLF, where=f"{path}:{1 + content[: content.index(b'\r\n')].count(b'\n')}")
+    if content.startswith(_BOM):
+        raise RecordError("begins with a byte order mark; save it as UTF-8 without one", where=path)
     return content
 
 

@@ -66,6 +66,6 @@ def _read(name: str, identity: Identity) -> Iterator[tuple[int, float, float, li
         "corner": (identity.mouth_half, identity.mouth_y),
         "chin": (0.0, identity.chin_y),
     }
-    for line in (_FOLDER / name).read_text().splitlines()[1:]:
+    for line in (_FOLDER / name).read_text(encoding="utf-8").splitlines()[1:]:
         au, anchor, *numbers = line.split(",")
         yield AUS.index(int(au)), *anchors[anchor], list(map(float, numbers))
