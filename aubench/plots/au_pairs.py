@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -11,11 +12,11 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from aubench.core.errors import UsageError
+from aubench.core.errors import DataError, UsageError
 from aubench.core.introspection import SupportsPairStatistics
 from aubench.data import clips
 from aubench.plots import style
-from aubench.results.run_folder import PREDICTIONS
+from aubench.results.run_folder import PREDICTIONS, retrain_hint
 from aubench.runs import loading
 from aubench.runs.config import RunConfig
 
@@ -67,7 +68,7 @@ def compute(config: RunConfig, fold: int) -> tuple[PairStatistics, ...]:
     method = cast(SupportsPairStatistics, loading.load_method(config, fold))
     data, split = config.load_data(fold)
     columns = [f"p_AU{au}" for au in config.protocol.aus]
-    labels, probs = data.labels[split.test], pd.read_parquet(config.fold_dir(fold) / PREDICTIONS)[columns].to_numpy()
+    labels, probs = data.labels[split.test], _read_predictions(config.fold_dir(fold), columns)
     predictions = np.where(labels >= 0, probs, -1)
     sequences = [np.searchsorted(split.test, rows) for rows in clips.sequences(data, split.test)]
     sources = {
@@ -76,6 +77,15 @@ def compute(config: RunConfig, fold: int) -> tuple[PairStatistics, ...]:
         "predictions,\ntest": [predictions[rows] for rows in sequences],
     }
     return tuple(_statistics(name, method, states) for name, states in sources.items())
+
+
+def _read_predictions(folder: Path, columns: list[str]) -> npt.NDArray[np.float32]:
+    path = folder / PREDICTIONS
+    try:
+        return pd.read_parquet(path, columns=columns).to_numpy()
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are subclasses
+        what = f"is not a file of predictions, or is cut off ({type(error).__name__})"
+        raise DataError(what, where=path, hint=retrain_hint(folder)) from None
 
 
 def plot(statistics: Sequence[PairStatistics], aus: Sequence[int], subtitle: Sequence[str]) -> Figure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from aubench.metrics import baselines, scores
 from aubench.plots import style
 from aubench.plots.style import GRID, INK, QUIET
 from aubench.results import record as record_file
-from aubench.results.run_folder import EPOCHS, FIGURES_DIR, RECORD_DIR, fold_dir
+from aubench.results.run_folder import EPOCHS, FIGURES_DIR, RECORD_DIR, fold_dir, read_json_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,4 +153,4 @@ def _colour(fold: int) -> str:
 
 
 def _epochs(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return read_json_lines(path, "delete this file to leave out the curves of the fold") if path.is_file() else []

@@ -1,8 +1,13 @@
-"""Names of the files and folders in a run's folder."""
+"""Names of the files and folders in a run's folder, and reading of its JSON files."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from aubench.core.errors import DataError
 
 RUN_FILE = "run.json"
 """Configuration of the run and environment at its start."""
@@ -26,3 +31,55 @@ TRACEBACK = "traceback.txt"
 def fold_dir(run_dir: Path, fold: int) -> Path:
     """Return the folder of a fold."""
     return run_dir / f"fold{fold}"
+
+
+def retrain_hint(folder: Path) -> str:
+    """Return the remedy for a broken file in the folder of a fold."""
+    return f"delete its folder {folder.name} and repeat the command to train it again"
+
+
+def read_json(path: Path, keys: Iterable[str] = (), hint: str | None = None) -> dict[str, Any]:
+    """Read a JSON object from a file, which a copy may have broken.
+
+    Args:
+        path: JSON file.
+        keys: Keys that the object must have.
+        hint: Remedy, for the error message.
+
+    Raises:
+        DataError: The file is missing, a folder, cut off or another file, or a key is missing.
+    """
+    content = _parse(path, _read(path, hint), hint)
+    if not isinstance(content, dict):
+        raise DataError("is not a JSON object", where=path, hint=hint)
+    for key in keys:
+        if key not in content:
+            raise DataError(f"has no '{key}'", where=path, hint=hint)
+    return content
+
+
+def read_json_lines(path: Path, hint: str | None = None) -> list[dict[str, Any]]:
+    """Read a file with one JSON object per line.
+
+    Raises:
+        DataError: As of :func:`read_json`.
+    """
+    lines = [_parse(path, line, hint) for line in _read(path, hint).splitlines()]
+    if not all(isinstance(line, dict) for line in lines):
+        raise DataError("has a line that is not a JSON object", where=path, hint=hint)
+    return lines
+
+
+def _read(path: Path, hint: str | None) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=hint) from None
+
+
+def _parse(path: Path, content: bytes, hint: str | None) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        what = "is not JSON, or is cut off" if content.strip() else "is empty"
+        raise DataError(what, where=path, hint=hint) from None

@@ -91,9 +91,10 @@ def _cached_conditions(config: RunConfig, fold: int) -> tuple[tuple[str, ...], d
     try:
         header = json.loads((config.fold_dir(fold) / FOLDER / HEADER).read_bytes())
         stored, corruptions = tuple(header.pop("conditions")), dict(header.pop("corruptions", {}))
+        present = _cache_key(config, fold)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return (), {}
-    if header != _cache_key(config, fold):
+    if header != present:
         return (), {}
     changed = {name for name, digest in plugin_digests(stored).items() if corruptions.get(name) != digest}
     conditions = tuple(condition for condition in stored if condition.partition(":")[0] not in changed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,15 @@ from typing import Any
 import pandas as pd
 
 from aubench._util import atomic
+from aubench.core.errors import RecordError
 from aubench.results import counts, histograms
-from aubench.results.run_folder import RESULT
+from aubench.results.run_folder import RESULT, read_json, retrain_hint
+
+_KEYS = (
+    *("fold", "epochs", "best_epoch", "seconds", "train_frames_per_s", "inference_frames_per_s"),
+    *("frames", "subjects", "pretraining", "train_prevalence", "checkpoint"),
+)
+"""Keys of ``result.json`` in all versions."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,19 @@ class FoldResult:
         """Read the result of a fold that another process finished.
 
         Raises:
+            DataError: ``result.json`` is damaged.
             RecordError: A table is damaged.
         """
-        summary = json.loads((folder / RESULT).read_text())
-        return cls(summary, counts.read(folder), histograms.read(folder))
+        try:
+            return cls(read_summary(folder), counts.read(folder), histograms.read(folder))
+        except RecordError as error:
+            raise RecordError(error.what, where=error.where, hint=retrain_hint(folder)) from None
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read ``result.json`` of a finished fold.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    return read_json(folder / RESULT, _KEYS, retrain_hint(folder))

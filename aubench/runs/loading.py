@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from aubench.core import hashing
-from aubench.core.errors import CheckpointError, RecipeError, UsageError
+from aubench.core.errors import CheckpointError, DataError, RecipeError, UsageError
 from aubench.core.method import Method
 from aubench.core.protocol import Protocol
 from aubench.datasets.catalog import open_store
-from aubench.results.run_folder import RESULT, RUN_FILE, WEIGHTS, fold_dir
+from aubench.results.run_folder import RESULT, RUN_FILE, WEIGHTS, fold_dir, read_json, retrain_hint
 from aubench.runs import pretraining
 from aubench.runs.config import RunConfig, StoreRef
+from aubench.runs.fold_result import read_summary
 from aubench.training import checkpoint
 
 if TYPE_CHECKING:
@@ -116,7 +116,10 @@ def load_finished_runs(
     skipped: list[tuple[Path, str]] = []
     stores: dict[str, Store] = {}
     for folder in folders:
-        reason = _why_unfinished(folder)
+        try:
+            reason = _why_unfinished(folder)
+        except (DataError, UsageError) as error:
+            reason = f"{Path(str(error.where)).name} {error.what}"
         if reason:
             skipped.append((folder, reason))
             continue
@@ -135,8 +138,10 @@ def _why_unfinished(folder: Path) -> str:
         count = len(_read_header(folder)["asked"]["protocol"]["folds"])
     except (KeyError, TypeError):
         return "is of an earlier version; run it again"
-    finished = sum((fold_dir(folder, fold) / RESULT).exists() for fold in range(1, count + 1))
-    return "" if finished == count else f"has {finished} of {count} folds"
+    finished = [fold_dir(folder, i) for i in range(1, count + 1) if (fold_dir(folder, i) / RESULT).exists()]
+    for path in finished:
+        read_summary(path)
+    return "" if len(finished) == count else f"has {len(finished)} of {count} folds"
 
 
 def load_method(config: RunConfig, fold: int) -> Method:
@@ -147,7 +152,12 @@ def load_method(config: RunConfig, fold: int) -> Method:
         CheckpointError: The weights differ from those that the fold was scored with.
     """
     result, path = _read_result(config, fold), config.fold_dir(fold) / WEIGHTS
-    if hashing.hash_unchanged_file(path) != result["checkpoint"]:
+    try:
+        digest = hashing.hash_unchanged_file(path)
+    except OSError as error:
+        what = f"is missing or cannot be read ({error.strerror})"
+        raise CheckpointError(what, where=path, hint=retrain_hint(path.parent)) from None
+    if digest != result["checkpoint"]:
         raise CheckpointError("is not what the fold was scored with", where=path, hint="run the fold again")
     return _build_with_weights(config, checkpoint.read(path, config.identity(fold)).tensors)
 
@@ -171,7 +181,7 @@ def _read_result(config: RunConfig, fold: int) -> dict[str, Any]:
     path = config.fold_dir(fold) / RESULT
     if not path.exists():
         raise UsageError(f"fold {fold} is not finished", where=config.run_dir, hint="finish it with `aubench run`")
-    return dict(json.loads(path.read_text()))
+    return read_summary(path.parent)
 
 
 def _build_with_weights(config: RunConfig, tensors: dict[str, Tensor]) -> Method:
@@ -188,8 +198,7 @@ def _build_with_weights(config: RunConfig, tensors: dict[str, Tensor]) -> Method
 
 
 def _read_header(folder: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((folder / RUN_FILE).read_text()))
-    except (OSError, ValueError):
+    if not (folder / RUN_FILE).exists():
         hint = "give a folder of the form runs/<protocol>/<method>/<run id>"
-        raise UsageError("is not the folder of a run", where=folder, hint=hint) from None
+        raise UsageError("is not the folder of a run", where=folder, hint=hint)
+    return read_json(folder / RUN_FILE, hint="delete this file and repeat the run; finished folds remain")

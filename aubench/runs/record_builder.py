@@ -10,30 +10,49 @@ import pandas as pd
 from filelock import FileLock
 
 from aubench.core.conditions import Condition
+from aubench.core.errors import DataError, RecordError
 from aubench.data.splits import ProtocolDataset
 from aubench.metrics import scores
 from aubench.results import counts
 from aubench.results import record as record_file
-from aubench.results.record import Record, RecordInfo
-from aubench.results.run_folder import RECORD_DIR, RESULT, RUN_FILE
+from aubench.results.record import Record
+from aubench.results.run_folder import RECORD_DIR, RESULT
 from aubench.runs import condition_scores
 from aubench.runs.condition_scores import ConditionScores
 from aubench.runs.config import RunConfig
-from aubench.runs.fold_result import FoldResult
+from aubench.runs.fold_result import FoldResult, read_summary
 
 
 def finished_folds(config: RunConfig) -> list[int]:
-    """List the numbers of the folds that have a result."""
+    """List the numbers of the folds that have a result.
+
+    Raises:
+        DataError: A ``result.json`` is damaged.
+    """
     numbers = range(1, len(config.protocol.folds) + 1)
-    return [fold for fold in numbers if (config.fold_dir(fold) / RESULT).exists()]
+    folds = [fold for fold in numbers if (config.fold_dir(fold) / RESULT).exists()]
+    for fold in folds:
+        read_summary(config.fold_dir(fold))
+    return folds
 
 
 def record_is_current(config: RunConfig, conditions: Sequence[Condition] = ()) -> bool:
-    """Return whether the run's record has all finished folds and all of ``conditions``."""
-    path = config.run_dir / RECORD_DIR / record_file.FILE
-    if not path.exists():
+    """Return whether the run's record is undamaged and has all finished folds and all of ``conditions``.
+
+    Raises:
+        DataError: A folder has the name of a file of the record.
+    """
+    folder = config.run_dir / RECORD_DIR
+    for path in (folder / name for name in record_file.FILES):
+        if path.is_dir():
+            raise DataError("is a folder, not a file", where=path, hint="delete it and repeat the command")
+    try:
+        record = record_file.read(folder)
+    except RecordError:
         return False
-    info = RecordInfo.parse(path.read_bytes(), where=path)
+    info = record.info
+    if info.tables not in (None, record.table_digests()):
+        return False
     has_folds = [fold.fold for fold in info.folds] == finished_folds(config)
     return has_folds and set(map(str, conditions)) <= set(info.conditions)
 
@@ -98,7 +117,7 @@ def _has(scored: ConditionScores, condition: str, code: str | None) -> bool:
 
 
 def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[str, Any]:
-    run = json.loads((config.run_dir / RUN_FILE).read_text())
+    run = config.read_run_file("method", "started")
     environment, *other_environments = _unique(_fold_environment(summary, run, config) for summary in summaries)
     initial = config.recipe_model.pretraining_sources()
     return {

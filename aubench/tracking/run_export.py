@@ -13,14 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from aubench.core import hashing
-from aubench.core.errors import DataError, UsageError, suggest
+from aubench.core.errors import UsageError, suggest
 from aubench.metrics import scores as metric_functions
 from aubench.results import counts
 from aubench.results import record as record_file
-from aubench.results.run_folder import EPOCHS, FIGURES_DIR, PREDICTIONS, RECORD_DIR, RESULT, RUN_FILE, fold_dir
+from aubench.results.run_folder import (
+    EPOCHS,
+    FIGURES_DIR,
+    PREDICTIONS,
+    RECORD_DIR,
+    RESULT,
+    RUN_FILE,
+    fold_dir,
+    read_json,
+    retrain_hint,
+)
 from aubench.tracking.mlflow_client import Point, key
 
 RECORD = f"{RECORD_DIR}/{record_file.FILE}"
+_HEADER_KEYS = ["run_id", "protocol", "method", "preset", "recipe", "seed", "selection", "precision", "store", "git"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class TrackedRun:
         Raises:
             DataError: The file is missing or damaged.
         """
-        return TrackedRun(run_dir, _read_json(run_dir / RUN_FILE))
+        return TrackedRun(run_dir, read_json(run_dir / RUN_FILE, _HEADER_KEYS, "repeat the run"))
 
     @property
     def id(self) -> str:
@@ -160,7 +171,9 @@ class TrackedRun:
 
     def result_points(self, fold: int, started: int) -> list[Point]:
         """Return the scores of a finished fold, means and per AU."""
-        result = _read_json(fold_dir(self.run_dir, fold) / RESULT)
+        folder = fold_dir(self.run_dir, fold)
+        keys = ("scores", "epochs", "best_epoch", "train_seconds")
+        result = read_json(folder / RESULT, keys, retrain_hint(folder))
         scores = dict(result["scores"])
         per_au = scores.pop("per_au", {})
         values: dict[str, Any] = {
@@ -233,18 +246,6 @@ def _leaves(values: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator
             yield from _leaves(value, parts)
         elif isinstance(value, (int, float)):
             yield parts, value
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError("is missing", where=path, hint="give the folder of a run") from None
-    except ValueError as error:
-        raise DataError(f"is not JSON ({error})", where=path) from None
-    if not isinstance(content, dict):
-        raise DataError("is not a JSON object", where=path)
-    return content
 
 
 def _modified(path: Path) -> int:

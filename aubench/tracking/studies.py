@@ -5,7 +5,6 @@ Tags identify the runs. Sending twice therefore changes nothing, and workers on 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from aubench.core import hashing
+from aubench.core.system_files import children
 from aubench.tracking import mlflow_client
 from aubench.tracking.mlflow_client import Point
 from aubench.tracking.sync import SyncResult
 from aubench.tuning.search_config import STUDIES
-from aubench.tuning.study_files import STUDY_FILE, TRIALS_FILE, total_cost
+from aubench.tuning.study_files import STUDY_FILE, read_header, read_trial_files, total_cost
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,13 +65,12 @@ def sync(folder: Path, uri: str | None = None) -> SyncResult:
 
 def folders(runs: Path) -> list[Path]:
     """Return the folders of all studies under the folder of all runs."""
-    return sorted(path.parent for path in (runs / STUDIES).glob(f"*/{STUDY_FILE}"))
+    return [folder for folder in children(runs / STUDIES) if (folder / STUDY_FILE).is_file()]
 
 
 def _send(folder: Path, uri: str) -> int:
     client = mlflow_client.connect(uri)
-    header = json.loads((folder / STUDY_FILE).read_text())
-    trials = [json.loads(path.read_text()) for path in sorted((folder / TRIALS_FILE).glob("*.json"))]
+    header, trials = read_header(folder), read_trial_files(folder)
     experiment = mlflow_client.experiment(client, uri, f"aubench/{header['protocol_name']}")
     existing = _existing_runs(client, experiment, header)
     parent = existing.get(None) or _create_run(client, experiment, header, None, None)
@@ -134,6 +133,6 @@ def _send_study(client: MlflowClient, parent: str, folder: Path, trials: list[di
     metrics |= {"best_f1": max(values)} if values else {}
     points = [Point(name, float(value), now, len(trials)) for name, value in metrics.items()]
     mlflow_client.log_points(client, parent, points)
-    for path in sorted([folder / STUDY_FILE, *folder.glob("*.png"), *folder.glob("*.html")]):
+    for path in sorted([folder / STUDY_FILE, *children(folder, "*.png"), *children(folder, "*.html")]):
         client.log_artifact(parent, str(path))
     client.set_terminated(parent, "FINISHED")

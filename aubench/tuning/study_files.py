@@ -5,12 +5,13 @@ The storage is authoritative. The files are read by figures and tracking, withou
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench._util import atomic
-from aubench.core.errors import UsageError, suggest
+from aubench.core import system_files
+from aubench.core.errors import DataError, UsageError, suggest
+from aubench.results.run_folder import read_json
 from aubench.tuning.search_config import STUDIES, SearchConfig, TrialConfig
 from aubench.tuning.worker import COST
 
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 
 STUDY_FILE = "study.json"
 TRIALS_FILE = "finished"
+_HEADER_KEYS = ("study", "sampler", "pruner")
 
 
 def write_study(search: SearchConfig) -> None:
-    """Write ``study.json`` unless it exists."""
+    """Write ``study.json`` unless it exists and is readable."""
     path = search.folder / STUDY_FILE
-    if not path.exists():
+    try:
+        read_json(path, ("study",))
+    except DataError:
         header = {
             "schema_version": 1,
             "study": search.name,
@@ -53,17 +57,41 @@ def read_study(runs: Path, name: str) -> dict[str, Any]:
 
     Raises:
         UsageError: There is no such study.
+        DataError: The file is damaged.
     """
     path = runs / STUDIES / name / STUDY_FILE
-    if not path.is_file():
-        names = [path.parent.name for path in (runs / STUDIES).glob(f"*/{STUDY_FILE}")]
+    if not path.exists():
+        names = [folder.name for folder in system_files.children(runs / STUDIES) if (folder / STUDY_FILE).is_file()]
         raise UsageError(f"no study '{name}'", where=runs / STUDIES, hint=suggest(name, names))
-    return dict(json.loads(path.read_text()))
+    return read_header(path.parent)
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """Read ``study.json`` in the folder of a study.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    return read_json(folder / STUDY_FILE, _HEADER_KEYS, "repeat `aubench tune` to write it again")
 
 
 def read_trials(runs: Path, name: str) -> list[dict[str, Any]]:
-    """Read the results of a study's finished trials, in order of their numbers."""
-    return [json.loads(path.read_text()) for path in sorted((runs / STUDIES / name / TRIALS_FILE).glob("*.json"))]
+    """Read the results of a study's finished trials, in order of their numbers.
+
+    Raises:
+        DataError: A file is damaged.
+    """
+    return read_trial_files(runs / STUDIES / name)
+
+
+def read_trial_files(folder: Path) -> list[dict[str, Any]]:
+    """Read the results of finished trials in the folder of a study.
+
+    Raises:
+        DataError: A file is damaged.
+    """
+    keys, hint = ("trial", "state", "f1", "cost"), "delete this file to leave out the trial"
+    return [read_json(path, keys, hint) for path in system_files.children(folder / TRIALS_FILE, "*.json")]
 
 
 def total_cost(costs: list[dict[str, Any]]) -> tuple[float, int]:

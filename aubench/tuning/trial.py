@@ -6,7 +6,6 @@ are removed from the split and its frames are withheld by the store.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,15 @@ from aubench._util import atomic
 from aubench.core import hashing
 from aubench.data.splits import ProtocolDataset
 from aubench.metrics import scores
-from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
+from aubench.results.run_folder import (
+    CANDIDATE_WEIGHTS,
+    EPOCHS,
+    STATE,
+    WEIGHTS,
+    read_json,
+    read_json_lines,
+    retrain_hint,
+)
 from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.events import Event
@@ -102,7 +109,7 @@ class TrialRunner:
                     self.choice,
                     lambda job, _: self._report_epochs(job.fold),
                 )
-            self._fold_scores.append(float(json.loads(result.read_text())["f1"]))
+            self._fold_scores.append(float(read_json(result, ("f1",), retrain_hint(result.parent))["f1"]))
         return scores.mean(self._fold_scores)
 
     def _report_epochs(self, fold: int) -> None:
@@ -142,4 +149,4 @@ class TrialRunner:
 def epochs(config: RunConfig, fold: int) -> list[dict[str, Any]]:
     """Read the finished epochs of a fold, pre-training included."""
     path = config.fold_dir(fold) / EPOCHS
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return read_json_lines(path, retrain_hint(path.parent)) if path.exists() else []

@@ -174,3 +174,13 @@ def test_trials_share_their_pretrained_weights(search_for, script):
         costs.append(runner.cost())
     assert costs[0]["pretraining"] == costs[1]["pretraining"] != {}
     assert len(list((search.base_config.runs / "pretrained").rglob("pretraining.json"))) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b'{"f1": 0.', b"[]", b"\xff\xfe", None])
+def test_a_broken_result_of_a_fold_is_named(search_for, script, content):
+    runner = attempt(search_for(), script())
+    path = runner.config.fold_dir(1) / "validation.json"
+    path.parent.mkdir(parents=True)
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(DataError, match=r"validation.json.*delete"):
+        runner.run()
