@@ -32,7 +32,8 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise RecordError(f"is larger than {limit:,} bytes", where=path)
     if b"\r\n" in content:
-        raise RecordError(CRLF, where=f"{path}:{1 + content[: content.index(b'\r\n')].count(b'\n')}")
+        line = content.partition(b"\r\n")[0].count(b"\n") + 1
+        raise RecordError(CRLF, where=f"{path}:{line}")
     if content.startswith(_BOM):
         raise RecordError("begins with a byte order mark; save it as UTF-8 without one", where=path)
     return content
