@@ -1,10 +1,12 @@
 """Grouping of runs into entries and tables: runs with different inputs are separate."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from aubench.leaderboard import build, verify
+from aubench.leaderboard import build, tables, verify
+from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import StoredRecord
 from aubench.results.record import Record, RecordInfo
 
@@ -53,6 +55,19 @@ def test_seeds_before_and_after_an_edit_of_a_method_do_not_become_one_row(page, 
         changed(make_record("mine", seed=1), method={"source": "path", "file": "b" * 64}),
     )
     assert {(row[4], row[-1]) for row in scores(text)} == {("tiny, file aaaaaaaa", "1"), ("tiny, file bbbbbbbb", "1")}
+
+
+def test_seeds_with_other_weights_under_the_same_name_do_not_become_one_row(make_record):
+    recipe = {"weights": "first.safetensors"}
+    runs = []
+    for seed, digest in ((0, "a"), (1, "b"), (2, "b")):
+        info = make_record("amf", seed=seed, recipe=recipe).info.model_copy(update={"files": {"weights": digest * 64}})
+        runs.append(StoredRecord(Path(), replace(make_record("amf", seed=seed, recipe=recipe), info=info)))
+    keys = [verify.row_key(run) for run in runs]
+    assert keys[0] != keys[1] == keys[2]
+    entries = [Entry.from_runs(runs[:1]), Entry.from_runs(runs[1:])]
+    labels = [tables.recipe_label(entry, entries) for entry in entries]
+    assert ["weights aaaaaaaa" in labels[0], "weights bbbbbbbb" in labels[1]] == [True, True]
 
 
 def test_a_page_names_every_commit_and_device_that_finished_a_fold(page, make_record):
