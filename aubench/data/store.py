@@ -16,8 +16,8 @@ import contextlib
 import copy
 import errno
 import hashlib
+import io
 import json
-import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,13 +25,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aubench._util import atomic
+from aubench._util.paths import data_folder
 from aubench.core import hashing
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
+from aubench.data.array_file import check_array
 
 SCHEMA = 1
 FRAME_COLUMNS = {
@@ -108,10 +109,35 @@ def table_digest(frames: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
+def check_arrays(folder: Path, info: StoreInfo, frames: pd.DataFrame) -> None:
+    """Check that every frame has an image of the store's size in every modality.
+
+    Raises:
+        DataError: An array is missing, or has another size or type than the others.
+    """
+    for name, (dtype, shape) in _expected_arrays(info, frames).items():
+        check_array(folder / name, dtype, shape, hint=_REMAKE)
+
+
+def _expected_arrays(info: StoreInfo, frames: pd.DataFrame) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return type and shape of the arrays of all sequences, by path."""
+    size = info.size
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for (subject, sequence), count in frames.groupby(["subject", "sequence"], sort=False).size().items():
+        for modality in info.modalities:
+            expected[array_path(subject, sequence, modality)] = "uint8", (count, size, size, modality.channels)
+        if info.landmarks:
+            expected[array_path(subject, sequence, LANDMARKS)] = "float32", (count, info.landmarks, 2)
+    return expected
+
+
 def default_root() -> Path:
-    """Return the default folder of stores, which ``AUBENCH_STORES`` overrides."""
-    folder = os.environ.get("AUBENCH_STORES")
-    return Path(folder) if folder else Path(platformdirs.user_data_dir("aubench")) / "stores"
+    """Return the default folder of stores, which ``AUBENCH_STORES`` overrides.
+
+    Raises:
+        UsageError: The variable is unset and the user has no home folder.
+    """
+    return data_folder("AUBENCH_STORES", "stores")
 
 
 class Store:
@@ -204,7 +230,7 @@ class Store:
         return values
 
     def verify(self, *, full: bool, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Compare every array with its digest in ``store.json``.
+        """Compare every array with its digest in ``store.json``, and check that all are of one size and one source.
 
         Args:
             full: Read all files. Otherwise skip files whose size and modification time have not changed since
@@ -212,23 +238,41 @@ class Store:
             progress: Called with the numbers of checked and of all files.
 
         Raises:
-            DataError: A file is missing or differs; the message names it.
+            DataError: A file is missing or differs, or an array has another size; the message names it.
         """
+        expected = _expected_arrays(self.info, self.frames)
+        if full:
+            self._check_origin()
+        for name in expected.keys() - self.info.arrays.keys():
+            raise DataError("is missing from the store", where=self.path / name, hint=_REMAKE)
         stamp = self.path / _STAMP
         verified = {} if full else _read_stamp(stamp)
         current: dict[str, list[int]] = {}
-        for done, (name, expected) in enumerate(self.info.arrays.items()):
+        for done, (name, digest) in enumerate(self.info.arrays.items()):
             progress(done, len(self.info.arrays))
             path = self.path / name
             if not path.is_file():
                 raise DataError("is missing from the store", where=path, hint=_REMAKE)
             status = path.stat()
             current[name] = [status.st_size, status.st_mtime_ns]
-            if verified.get(name) != current[name] and hashing.hash_file(path) != expected:
+            if verified.get(name) == current[name]:
+                continue
+            if hashing.hash_file(path) != digest:
                 raise DataError("has changed since the store was made", where=path, hint=_REMAKE)
+            if name in expected:
+                check_array(path, *expected[name], hint=_REMAKE)
         progress(len(self.info.arrays), len(self.info.arrays))
         if current != verified:
             _write_stamp(stamp, current)
+
+    def _check_origin(self) -> None:
+        path = self.path / "sequences.csv"
+        try:
+            notes = pd.read_csv(path)
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot be read ({error})", where=path, hint=_REMAKE) from None
+        if "origin" in notes and notes["origin"].nunique(dropna=False) > 1:
+            raise DataError("its sequences have several sources or options", where=path, hint=_REMAKE)
 
 
 _REMAKE = "delete the store and make it again with `aubench data prepare`"
@@ -251,7 +295,7 @@ def _read_info(path: Path) -> StoreInfo:
 def _read_frames(path: Path, info: StoreInfo) -> pd.DataFrame:
     file = path / "frames.parquet"
     try:
-        frames = pd.read_parquet(file)
+        frames = pd.read_parquet(io.BytesIO(file.read_bytes()))  # pyarrow opens only paths in UTF-8
     except ImportError:  # pyarrow is missing
         raise
     except Exception as error:  # pyarrow raises many types for a damaged file
@@ -263,7 +307,7 @@ def _read_frames(path: Path, info: StoreInfo) -> pd.DataFrame:
 
 def _read_stamp(path: Path) -> dict[str, list[int]]:
     try:
-        return dict(json.loads(path.read_text()))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from aubench._util import atomic
+from aubench._util import atomic, locks
 from aubench.core import hashing
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
-from aubench.data.store import FRAME_COLUMNS, LANDMARKS, Store, StoreInfo, array_path, table_digest
+from aubench.data import partial_store
+from aubench.data.array_file import ArrayFile
+from aubench.data.inputs import Inputs
+from aubench.data.store import FRAME_COLUMNS, LANDMARKS, Store, StoreInfo, array_path, check_arrays, table_digest
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class Sequence:
     Attributes:
         subject: Name of the subject.
         sequence: Name of the recorded task.
-        images: uint8 (F, H, W, C) by modality.
+        images: uint8 (F, H, W, C) by modality, in memory or from :meth:`StoreWriter.open_arrays`.
         frames: Table of F rows: ``frame``, ``source``, ``labelled``, ``missing`` and the ``AU<n>`` columns.
         landmarks: float32 (F, L, 2) as :meth:`Store.landmarks` returns them; for all sequences of a store or for none.
         skipped: Frame number and reason of each skipped frame or file.
@@ -36,58 +42,130 @@ class Sequence:
 
     subject: str
     sequence: str
-    images: Mapping[Modality, np.ndarray]
+    images: Mapping[Modality, np.ndarray | ArrayFile]
     frames: pd.DataFrame
     landmarks: np.ndarray | None = None
     skipped: list[tuple[int, str]] = field(default_factory=list)
     notes: dict[str, int | str] = field(default_factory=dict)
 
 
+class StoreBusyError(DataError):
+    """A store that another process writes."""
+
+
+Allocate = Callable[[str, tuple[int, ...], Any], ArrayFile]
+"""Function that opens a file for an array: modality or :data:`LANDMARKS`, shape, type."""
+
+
 class StoreWriter:
     """Writer of a store, in ``<path>.partial`` until it is complete.
+
+    One writer at a time holds the lock ``<path>.lock``, until it is finished, closed or garbage. Copies in worker
+    processes write under the lock of the original.
 
     Args:
         path: Folder of the new store.
         plan: Settings that decide its bytes (source, size, options). A partial store is resumed with the same plan.
 
     Raises:
-        DataError: A store exists already, or a partial one with another plan.
+        StoreBusyError: Another process writes the store.
+        DataError: A store exists already, or a partial one with another plan or without any.
     """
 
     def __init__(self, path: Path, plan: Mapping[str, object]) -> None:
-        self.path, self.partial = path, path.with_name(path.name + ".partial")
-        if (path / "store.json").exists():
-            raise DataError("a store is here already", where=path, hint="delete it first, or choose another --store")
-        if path.exists() and (not path.is_dir() or path.is_mount() or any(path.iterdir())):
-            raise DataError("is not an empty folder", where=path, hint="name one inside it with --store")
-        plan_path = self.partial / "plan.json"
-        if plan_path.exists() and json.loads(plan_path.read_text()) != json.loads(json.dumps(plan)):
-            raise DataError("was begun with other options", where=self.partial, hint="delete it, or repeat its options")
-        atomic.write_json(plan_path, plan)
+        self.path = path = Path(os.path.abspath(path))  # noqa: PTH100  `.` and `..` have no name
+        self.partial = path.with_name(path.name + ".partial")
+        self._origin = hashing.hash_json(plan)[:12]
+        self._inputs: Mapping[tuple[str, str], Inputs] = {}
+        self._lock = ExitStack()
+        partial_store.check_target(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.enter_context(locks.exclusive(partial_store.lock_path(path), wait=False))
+        except locks.LockBusyError:
+            hint = "wait until it ends, or name another --store"
+            raise StoreBusyError("another process is writing this store", where=path, hint=hint) from None
+        try:
+            partial_store.check_target(path)
+            partial_store.check_plan(self.partial, plan)
+            atomic.write_json(self.partial / "plan.json", plan)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders and files that belong to the store, partial or complete."""
+        return self.path, self.partial, partial_store.lock_path(self.path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_lock": ExitStack()}  # the lock stays with the original
+
+    def __enter__(self) -> StoreWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the store; a partial one can be resumed."""
+        self._lock.close()
 
     def has(self, subject: str, sequence: str) -> bool:
         """Return whether this sequence is written already."""
         return self._partial_path(subject, sequence).exists()
 
+    def discard_changed(self, inputs: Mapping[tuple[str, str], Inputs]) -> list[str]:
+        """Discard the finished sequences whose files are no longer those that they were made from.
+
+        Args:
+            inputs: Files of every sequence.
+
+        Returns:
+            Sequence and change, one string for each discarded sequence.
+        """
+        self._inputs = inputs
+        discarded = []
+        for part in self._parts():
+            change = partial_store.change(part, inputs)
+            if change:
+                part.unlink()
+                discarded.append(f"{part.stem.replace('_', ' ')}: {change}")
+        return discarded
+
+    @contextmanager
+    def open_arrays(self, subject: str, sequence: str) -> Iterator[Allocate]:
+        """Provide a function ``(kind, shape, dtype)`` that opens a file for the array of a modality or of landmarks.
+
+        The files are complete when the context ends, and removed when it ends by an error.
+        """
+        with ExitStack() as files:
+
+            def allocate(kind: str, shape: tuple[int, ...], dtype: Any) -> ArrayFile:
+                path = self.partial / array_path(subject, sequence, kind)
+                return ArrayFile(files.enter_context(atomic.atomic_write(path)), shape, np.dtype(dtype))
+
+            yield allocate
+
     def add(self, item: Sequence) -> None:
         """Write a sequence; safe to call from several processes for different sequences."""
-        kinds: dict[str, np.ndarray] = {m: np.ascontiguousarray(x, np.uint8) for m, x in item.images.items()}
+        kinds: dict[str, np.ndarray | ArrayFile] = {str(m): x for m, x in item.images.items()}
         if item.landmarks is not None:
-            kinds[LANDMARKS] = np.ascontiguousarray(item.landmarks, np.float32)
+            kinds[LANDMARKS] = item.landmarks
         arrays = {}
-        for kind, values in kinds.items():
-            name = array_path(item.subject, item.sequence, kind)
-            buffer = io.BytesIO()
-            np.save(buffer, values, allow_pickle=False)
-            atomic.write_bytes(self.partial / name, buffer.getbuffer())
-            arrays[name] = hashing.hash_file(self.partial / name)
+        with self.open_arrays(item.subject, item.sequence) as allocate:
+            for kind, values in kinds.items():
+                file = values if isinstance(values, ArrayFile) else _copy(values, allocate, kind)
+                arrays[array_path(item.subject, item.sequence, kind)] = file.digest()
         frames = item.frames.assign(subject=item.subject, sequence=item.sequence, row=np.arange(len(item.frames)))
         part = self._partial_path(item.subject, item.sequence)
-        with atomic.atomic_write(part.with_suffix(".parquet")) as file:
-            frames.to_parquet(file, index=False)
+        with atomic.atomic_write(part.with_suffix(".parquet")) as table:
+            frames.to_parquet(table, index=False)
         summary = {
             "subject": item.subject,
             "sequence": item.sequence,
+            "origin": self._origin,
+            "inputs": self._inputs.get((item.subject, item.sequence)),
             "arrays": arrays,
             "skipped": item.skipped,
             "notes": item.notes,
@@ -103,22 +181,37 @@ class StoreWriter:
         modalities: Mapping[Modality, str],
         crop: str,
         landmarks: int | None = None,
+        skipped: Iterable[tuple[str, str, int, str]] = (),
     ) -> Store:
-        """Join the sequences and move the store to its path; see :class:`StoreInfo` for the arguments.
+        """Join the sequences and move the store to its path; see :class:`StoreInfo` for most arguments.
+
+        Args:
+            dataset: Name of the data set.
+            version: Version of the reader.
+            size: Height and width of every image.
+            modalities: Meaning of the channels by modality.
+            crop: Description of the face crop.
+            landmarks: Number of landmarks of each frame.
+            skipped: Further rows of ``skipped.csv``: subject, sequence, frame number or -1, reason.
 
         Returns:
             Store.
 
         Raises:
-            DataError: No sequence was written.
+            DataError: No sequence was written, one comes from another source, or an array has another size.
         """
-        parts = sorted((self.partial / "parts").glob("*.json"), key=_natural)
-        summaries = [json.loads(part.read_text()) for part in parts]
+        parts = self._parts()
+        summaries = [json.loads(part.read_text(encoding="utf-8")) for part in parts]
+        for part, summary in zip(parts, summaries, strict=True):
+            if summary.get("origin") != self._origin:
+                hint = f"delete {self.partial} and repeat the command"
+                raise DataError("was prepared with other options or from another source", where=part, hint=hint)
         if not any(summary["arrays"] for summary in summaries):
             raise DataError(
                 "not one frame could be used", where=self.partial, hint="check that --source is the delivered tree"
             )
-        frames = _typed(pd.concat([pd.read_parquet(part.with_suffix(".parquet")) for part in parts], ignore_index=True))
+        tables = [io.BytesIO(part.with_suffix(".parquet").read_bytes()) for part in parts]  # pyarrow opens only paths in UTF-8
+        frames = _typed(pd.concat(map(pd.read_parquet, tables), ignore_index=True))
         info = StoreInfo.with_digest(
             dataset=dataset,
             version=version,
@@ -129,24 +222,46 @@ class StoreWriter:
             arrays={name: sha for summary in summaries for name, sha in sorted(summary["arrays"].items())},
             frames=table_digest(frames),
         )
+        check_arrays(self.partial, info, frames)
         with atomic.atomic_write(self.partial / "frames.parquet") as file:
             frames.to_parquet(file, index=False)
-        skipped = [(s["subject"], s["sequence"], *row) for s in summaries for row in s["skipped"]]
-        notes = [{"subject": s["subject"], "sequence": s["sequence"], **s["notes"]} for s in summaries]
-        _write_csv(
-            self.partial / "skipped.csv", pd.DataFrame(skipped, columns=["subject", "sequence", "frame", "reason"])
-        )
+        rows = [*skipped, *((s["subject"], s["sequence"], *row) for s in summaries for row in s["skipped"])]
+        notes = [
+            {"subject": s["subject"], "sequence": s["sequence"], **s["notes"], "origin": s["origin"]} for s in summaries
+        ]
+        _write_csv(self.partial / "skipped.csv", pd.DataFrame(rows, columns=["subject", "sequence", "frame", "reason"]))
         _write_csv(self.partial / "sequences.csv", pd.DataFrame(notes))
         atomic.write_text(self.partial / "store.json", info.model_dump_json(indent=2, exclude_none=True) + "\n")
-        for remnant in self.partial.rglob(".*.tmp"):  # of a process that was killed while writing
-            remnant.unlink()
+        self._remove_remnants(info)
         self.partial.replace(self.path)  # complete from here on
         shutil.rmtree(self.path / "parts")
         (self.path / "plan.json").unlink()
+        self.close()
         return Store(self.path)
+
+    def _remove_remnants(self, info: StoreInfo) -> None:
+        """Remove temporary files of killed processes, and arrays of sequences that were discarded."""
+        for file in list(self.partial.rglob(".*.tmp")):
+            file.unlink()
+        for folder in (self.partial / "arrays").iterdir():
+            for file in folder.iterdir():
+                if str(file.relative_to(self.partial)) not in info.arrays:
+                    file.unlink()
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _parts(self) -> list[Path]:
+        return sorted((self.partial / "parts").glob("*.json"), key=_natural)
 
     def _partial_path(self, subject: str, sequence: str) -> Path:
         return self.partial / "parts" / f"{subject}_{sequence}.json"
+
+
+def _copy(values: np.ndarray, allocate: Allocate, kind: str) -> ArrayFile:
+    file = allocate(kind, values.shape, np.float32 if kind == LANDMARKS else np.uint8)
+    for row in range(len(values)):
+        file[row] = values[row]
+    return file
 
 
 def _natural(path: Path) -> list[object]:

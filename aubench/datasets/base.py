@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from aubench.data.store import Store
-    from aubench.data.store_writer import Sequence
+    from aubench.data.store_writer import Sequence, StoreWriter
 
 Progress = Callable[[int, int], None]
 """Callback with the amounts of work done and of all work."""
@@ -99,12 +99,30 @@ class Dataset(ABC):
         Raises:
             DataError: A store exists already, a partial one has other options, or a file is damaged.
         """
+        from aubench._util.progress import print_line
+        from aubench.data.inputs import tree_fingerprint
         from aubench.data.store_writer import StoreWriter
 
         origin = {} if source is None else {"source": str(source.resolve())}
         plan = {"dataset": self.name, "version": self.version, **origin, **options.model_dump(mode="json")}
         readers = self.sequences(source, options)
-        writer = StoreWriter(store_path, plan)
+        with StoreWriter(store_path, plan) as writer:
+            files = {} if source is None else {"files": tree_fingerprint(source, writer.folders)}
+            for line in writer.discard_changed(dict.fromkeys(readers, files)):
+                print_line(f"aubench: {line}; it is prepared again")
+            self._write(writer, readers, progress)
+            writer.finish(
+                dataset=self.name,
+                version=self.version,
+                size=options.size,
+                modalities=self.modalities,
+                crop=self.crop,
+                landmarks=self.landmarks,
+            )
+
+    def _write(
+        self, writer: StoreWriter, readers: Mapping[tuple[str, str], Callable[[], Sequence]], progress: Progress
+    ) -> None:
         missing = [read for key, read in readers.items() if not writer.has(*key)]
         done = len(readers) - len(missing)
         progress(done, len(readers))
@@ -123,14 +141,6 @@ class Dataset(ABC):
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        writer.finish(
-            dataset=self.name,
-            version=self.version,
-            size=options.size,
-            modalities=self.modalities,
-            crop=self.crop,
-            landmarks=self.landmarks,
-        )
 
     def summarize(self, store: Store) -> list[str]:
         """Return the lines that ``aubench data prepare`` prints about a new store."""

@@ -79,8 +79,6 @@ def open_store(name: str, path: Path | None, progress: Progress) -> Store:
         UsageError: There is neither a store nor a data set of this name.
         DataError: There is no store, another version wrote it, or a file in it has changed.
     """
-    from filelock import FileLock
-
     from aubench.data.store import Store
 
     folder = path or _default_path(name)
@@ -90,10 +88,7 @@ def open_store(name: str, path: Path | None, progress: Progress) -> Store:
         if dataset.needs_source:
             command = f"aubench data prepare {name} --source DIR" + (f" --store {path}" if path else "")
             raise DataError(f"no store of {name} here", where=folder, hint=f"make one with `{command}`")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(folder.name + ".lock")):
-            if not info_path.exists():
-                dataset.prepare(None, folder, dataset.Options(), progress)
+        _generate(dataset, folder, progress)
     store = Store(folder)
     if store.info.dataset == name and name in DATASETS.names():
         version = DATASETS.get(name).version
@@ -105,6 +100,23 @@ def open_store(name: str, path: Path | None, progress: Progress) -> Store:
             )
     store.verify(full=False)
     return store
+
+
+def _generate(dataset: Dataset, folder: Path, progress: Progress) -> None:
+    """Prepare a store with the default options, or wait until another process has done so."""
+    from aubench._util import locks
+    from aubench.data.partial_store import lock_path
+    from aubench.data.store_writer import StoreBusyError
+
+    while not (folder / "store.json").exists():
+        try:
+            dataset.prepare(None, folder, dataset.Options(), progress)
+        except StoreBusyError:
+            with locks.exclusive(lock_path(folder)):
+                pass
+        except DataError:
+            if not (folder / "store.json").exists():  # otherwise another process has finished it just now
+                raise
 
 
 def _default_path(name: str) -> Path:

@@ -157,3 +157,23 @@ def test_every_option_has_a_default_and_a_description():
     for dataset in DATASETS.all().values():
         for name, field in dataset.Options.model_fields.items():
             assert field.description and not field.is_required(), (dataset.name, name)
+
+
+def test_a_resumed_preparation_uses_no_sequence_of_changed_files(images, tmp_path, plugin, capfd):
+    dataset = DATASETS.get("folder")
+
+    def prepare(progress=lambda done, total: None):
+        dataset.prepare(images, tmp_path / "store", dataset.Options(size=32), progress)
+
+    def stop(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(stop)
+    cv2.imwrite(str(images / "a/s1/3.png"), np.full((40, 40, 3), 255, np.uint8))
+    steps = []
+    prepare(lambda done, total: steps.append(done))
+    assert steps[0] == 0
+    assert "a s1: other files; it is prepared again" in capfd.readouterr().err
+    assert Store(tmp_path / "store").read(Modality.VISUAL, [3]).min() == 255

@@ -1,0 +1,83 @@
+"""Exclusive locks between processes, also on disks that do not support locks."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aubench._util.progress import print_line
+
+_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EIO}
+
+
+class LockBusyError(Exception):
+    """A lock that another process or thread holds."""
+
+
+@contextmanager
+def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold an exclusive lock. The system releases it when the process ends in any way.
+
+    On a disk without locks, a file in the system's temporary folder is locked instead, which protects against other
+    processes of this machine only. A line on stderr says so.
+
+    Args:
+        path: File to lock. It is created, and removed at the end. Its folder must exist.
+        wait: Whether to wait while another process or thread holds the lock.
+
+    Raises:
+        LockBusyError: The lock is held elsewhere and ``wait`` is false.
+    """
+    try:
+        descriptor = _acquire(path, wait)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        print_line(f"aubench: {path.parent}: this disk does not support locks; use it from one machine at a time")
+        path, descriptor = _acquire_locally(path, wait)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+
+def _acquire(path: Path, wait: bool) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if _is_same_file(descriptor, path):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            raise LockBusyError(str(path)) from None
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno in _UNSUPPORTED:
+                path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # its holder removed the file while this process waited
+
+
+def _acquire_locally(path: Path, wait: bool) -> tuple[Path, int | None]:
+    digest = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape")).hexdigest()
+    local = Path(tempfile.gettempdir()) / f"aubench-{os.getuid()}-{digest[:16]}.lock"
+    try:
+        return local, _acquire(local, wait)
+    except OSError:
+        return local, None
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,58 @@
+"""Fingerprints of the files that sequences are made from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+Inputs = Mapping[str, list[Any]]
+"""Number and fingerprint of the files of a sequence, by kind."""
+
+
+def fingerprint(files: Iterable[tuple[str, Path]]) -> list[Any]:
+    """Return the number of files, and a digest of their names, sizes and modification times.
+
+    Args:
+        files: Name and path of each file.
+    """
+    digest, count = hashlib.sha256(), 0
+    for name, path in files:
+        try:
+            status = path.stat()
+            state = f"{status.st_size} {status.st_mtime_ns}"
+        except OSError:
+            state = "unreadable"
+        digest.update(f"{name}\0{state}\n".encode(errors="surrogateescape"))
+        count += 1
+    return [count, digest.hexdigest()]
+
+
+def tree_fingerprint(folder: Path, exclude: Iterable[Path]) -> list[Any]:
+    """Return the fingerprint of all files in a folder except those in excluded folders.
+
+    Args:
+        folder: Folder; it may be missing or a file.
+        exclude: Absolute paths of files and folders.
+    """
+    excluded = {str(path) for path in exclude}
+    files: list[tuple[str, Path]] = []
+    for parent, folders, names in os.walk(folder.resolve()):
+        folders[:] = sorted(name for name in folders if os.path.join(parent, name) not in excluded)  # noqa: PTH118
+        paths = [Path(parent, name) for name in sorted(names)]
+        files += [(os.path.relpath(path, folder), path) for path in paths if str(path) not in excluded]
+    return fingerprint(files or [("", folder)])
+
+
+def changes(before: Inputs, now: Inputs) -> str:
+    """Return the difference of two states of the files of a sequence, empty if there is none."""
+    texts = []
+    for kind in sorted({*before, *now}):
+        (then, old), (count, new) = before.get(kind, [0, None]), now.get(kind, [0, None])
+        if then != count:
+            texts.append(f"{count} {kind}, before {then}")
+        elif old != new:
+            texts.append(f"other {kind}")
+    return ", ".join(texts)

@@ -1,0 +1,68 @@
+"""Rules of partial stores: their lock, and when they may be resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from aubench.core.errors import DataError
+from aubench.data.inputs import Inputs, changes
+
+
+def lock_path(path: Path) -> Path:
+    """Return the file that the writer of a store locks."""
+    return path.with_name(path.name + ".lock")
+
+
+def check_target(path: Path) -> None:
+    """Refuse a folder that is not empty.
+
+    Raises:
+        DataError: A store or other files are there.
+    """
+    if (path / "store.json").exists():
+        raise DataError("a store is here already", where=path, hint="delete it first, or choose another --store")
+    if path.exists() and (not path.is_dir() or path.is_mount() or any(path.iterdir())):
+        raise DataError("is not an empty folder", where=path, hint="name one inside it with --store")
+
+
+def check_plan(partial: Path, plan: Mapping[str, object]) -> None:
+    """Refuse a partial store of another plan, or of an unknown one.
+
+    Raises:
+        DataError: The folder has files without a plan, or its plan differs; the message names each difference.
+    """
+    try:
+        begun = json.loads((partial / "plan.json").read_bytes())
+    except FileNotFoundError:
+        if all(file.is_dir() or file.suffix == ".tmp" for file in partial.rglob("*")):
+            return
+        begun = None
+    except (OSError, ValueError):
+        begun = None
+    if not isinstance(begun, dict):
+        hint = "delete it and repeat the command"
+        raise DataError("its options and source are unknown", where=partial, hint=hint)
+    now = json.loads(json.dumps(plan))
+    differences = [
+        f"{key} was {begun.get(key)} and is {now.get(key)}"
+        for key in dict.fromkeys([*begun, *now])
+        if begun.get(key) != now.get(key)
+    ]
+    if differences:
+        what = f"was begun with other options: {', '.join(differences)}"
+        raise DataError(what, where=partial, hint="delete it, or repeat its options")
+
+
+def change(part: Path, inputs: Mapping[tuple[str, str], Inputs]) -> str:
+    """Return why a finished sequence cannot be used, empty if it can."""
+    try:
+        summary = json.loads(part.read_bytes())
+        key, before = (summary["subject"], summary["sequence"]), summary["inputs"] or {}
+        files = [part.with_suffix(".parquet"), *(part.parents[1] / name for name in summary["arrays"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "damaged"
+    if not all(file.is_file() for file in files):
+        return "damaged"
+    return changes(before, inputs[key]) if key in inputs else "no longer there"

@@ -1,0 +1,255 @@
+"""Stores: one writer at a time, partial stores of another source, and mixed arrays."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import pickle
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aubench.core.errors import DataError
+from aubench.core.task import Modality
+from aubench.data.store import Store, StoreInfo
+from aubench.data.store_writer import Sequence, StoreBusyError, StoreWriter
+
+PLAN = {"dataset": "any", "source": "/a", "size": 8}
+
+
+def one(subject: str = "F001", size: int = 8, frames: int = 3) -> Sequence:
+    images = {Modality.DEPTH: np.full((frames, size, size, 1), 7, np.uint8)}
+    table = pd.DataFrame({"frame": range(frames), "source": "x", "labelled": True, "missing": "", "AU1": np.int8(1)})
+    return Sequence(subject, "T1", images, table)
+
+
+def finish(writer: StoreWriter, size: int = 8) -> Store:
+    return writer.finish(dataset="any", version="1", size=size, modalities={Modality.DEPTH: "d"}, crop="")
+
+
+def test_a_second_writer_of_the_same_store_is_refused_in_one_line(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        writer.add(one())
+        with pytest.raises(StoreBusyError, match=r"store: another process is writing this store; wait until it ends"):
+            StoreWriter(tmp_path / "store", PLAN)
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        assert writer.has("F001", "T1")
+        finish(writer)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_a_store_may_be_named_by_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with StoreWriter(Path(), PLAN) as writer:
+        writer.add(one())
+        finish(writer).verify(full=True)
+    assert (tmp_path / "empty/store.json").exists()
+
+
+def test_workers_write_under_the_lock_of_their_parent(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        pickle.loads(pickle.dumps(writer)).add(one())
+        assert writer.has("F001", "T1")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_named_and_used(tmp_path: Path, monkeypatch, capfd, number: int) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        writer.add(one())
+        finish(writer)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    assert capfd.readouterr().err.count("this disk does not support locks") == 1
+
+
+def test_a_disk_without_locks_still_has_one_writer_on_this_machine(tmp_path: Path, monkeypatch) -> None:
+    real = fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        if str(Path(f"/proc/self/fd/{descriptor}").readlink()).startswith(str(tmp_path / "stores")):
+            raise OSError(errno.ENOLCK, "No locks available")
+        real(descriptor, operation)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc")
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with StoreWriter(tmp_path / "stores/any", PLAN), pytest.raises(StoreBusyError):
+        StoreWriter(tmp_path / "stores/any", PLAN)
+
+
+def test_a_partial_store_without_its_plan_is_refused(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        writer.add(one())
+    (tmp_path / "store.partial/plan.json").unlink()
+    with pytest.raises(DataError, match=r"store\.partial: its options and source are unknown; delete it and repeat"):
+        StoreWriter(tmp_path / "store", PLAN)
+    assert (tmp_path / "store.partial/arrays/F001/T1.depth.npy").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\xff"])
+def test_a_damaged_plan_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
+    StoreWriter(tmp_path / "store", PLAN).close()
+    (tmp_path / "store.partial/plan.json").write_text(content, encoding="latin-1")
+    with pytest.raises(DataError, match=r"store\.partial: its options and source are unknown"):
+        StoreWriter(tmp_path / "store", PLAN)
+
+
+def test_what_a_killed_start_leaves_is_used(tmp_path: Path) -> None:
+    (tmp_path / "store.partial").mkdir()
+    (tmp_path / "store.partial/.plan.json.x.tmp").write_text("{")
+    StoreWriter(tmp_path / "store", PLAN).close()
+
+
+def test_other_options_are_named(tmp_path: Path) -> None:
+    StoreWriter(tmp_path / "store", PLAN).close()
+    with pytest.raises(DataError, match="was begun with other options: size was 8 and is 16; delete it"):
+        StoreWriter(tmp_path / "store", PLAN | {"size": 16})
+    with pytest.raises(DataError, match="was begun with other options: source was /a and is /b"):
+        StoreWriter(tmp_path / "store", PLAN | {"source": "/b"})
+    assert json.loads((tmp_path / "store.partial/plan.json").read_text()) == PLAN
+
+
+def test_a_sequence_of_another_source_never_enters_a_store(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "other", PLAN | {"source": "/b"}) as other:
+        other.add(one("F002"))
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        writer.add(one())
+        for folder in ("parts", "arrays"):
+            for file in sorted((tmp_path / "other.partial" / folder).rglob("*F002*")):
+                file.rename(tmp_path / "store.partial" / folder / file.name)
+        with pytest.raises(DataError, match=r"F002_T1\.json: was prepared with other options or from another source"):
+            finish(writer)
+
+
+def test_a_sequence_of_another_size_never_enters_a_store(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        writer.add(one())
+        writer.add(one("F002", size=9))
+        with pytest.raises(DataError, match=r"F002/T1\.depth\.npy: holds uint8 \(3, 9, 9, 1\), not .* 8, 8, 1\)"):
+            finish(writer)
+
+
+def forge(store: Store, name: str, values: np.ndarray) -> None:
+    """Replace an array of a store and sign it."""
+    np.save(store.path / name, values)
+    digest = hashlib.sha256((store.path / name).read_bytes()).hexdigest()
+    fields = store.info.model_dump(exclude={"digest"}) | {"arrays": store.info.arrays | {name: digest}}
+    (store.path / "store.json").write_text(StoreInfo.with_digest(**fields).model_dump_json(exclude_none=True))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        writer.add(one())
+        writer.add(one("F002"))
+        return finish(writer)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.zeros((3, 9, 9, 1), np.uint8), np.zeros((2, 8, 8, 1), np.uint8), np.zeros((3, 8, 8, 1), np.float32)],
+    ids=["size", "frames", "type"],
+)
+@pytest.mark.parametrize("full", [True, False])
+def test_a_check_finds_an_array_of_another_size(store: Store, values: np.ndarray, full: bool) -> None:
+    forge(store, "arrays/F002/T1.depth.npy", values)
+    with pytest.raises(DataError, match=r"F002/T1\.depth\.npy: holds .*, not uint8 \(3, 8, 8, 1\); delete the store"):
+        Store(store.path).verify(full=full)
+
+
+def test_a_check_finds_a_sequence_of_another_source(store: Store) -> None:
+    path = store.path / "sequences.csv"
+    notes = pd.read_csv(path)
+    notes.loc[1, "origin"] = "0123456789ab"
+    notes.to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"sequences\.csv: its sequences have several sources or options"):
+        Store(store.path).verify(full=True)
+
+
+def test_a_check_finds_a_missing_array(store: Store) -> None:
+    arrays = dict(list(store.info.arrays.items())[:1])
+    fields = store.info.model_dump(exclude={"digest"}) | {"arrays": arrays}
+    (store.path / "store.json").write_text(StoreInfo.with_digest(**fields).model_dump_json(exclude_none=True))
+    with pytest.raises(DataError, match=r"F002/T1\.depth\.npy: is missing from the store"):
+        Store(store.path).verify(full=True)
+
+
+def test_finished_sequences_are_made_again_where_their_files_have_changed(tmp_path: Path) -> None:
+    keys = [("F001", "T1"), ("F002", "T1"), ("M001", "T1")]
+    before = {key: {"photos": [3, "x"], "meshes": [0, ""]} for key in keys}
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        assert writer.discard_changed(before) == []
+        for subject, _ in keys:
+            writer.add(one(subject))
+    after = {keys[0]: before[keys[0]], keys[1]: {"photos": [3, "x"], "meshes": [3, "y"]}}
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        assert writer.discard_changed(after) == ["F002 T1: 3 meshes, before 0", "M001 T1: no longer there"]
+        assert [writer.has(*key) for key in keys] == [True, False, False]
+        writer.add(one("F002"))
+        store = finish(writer)
+    assert set(store.info.arrays) == {"arrays/F001/T1.depth.npy", "arrays/F002/T1.depth.npy"}
+    assert not (store.path / "arrays/M001").exists()
+
+
+@pytest.mark.parametrize("damage", ["F001_T1.json", "F001_T1.parquet"])
+def test_a_damaged_finished_sequence_is_made_again(tmp_path: Path, damage: str) -> None:
+    inputs = {("F001", "T1"): {"photos": [3, "x"]}}
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        writer.discard_changed(inputs)
+        writer.add(one())
+        part = tmp_path / "store.partial/parts" / damage
+        part.write_text("") if part.suffix == ".json" else part.unlink()
+        assert writer.discard_changed(inputs) == ["F001 T1: damaged"]
+        assert not writer.has("F001", "T1")
+
+
+def test_frames_are_written_one_by_one(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        with writer.open_arrays("F001", "T1") as allocate:
+            images = allocate(Modality.DEPTH, (3, 8, 8, 1), np.uint8)
+            for i in range(3):
+                images[i] = np.full((8, 8, 1), 7)
+            writer.add(Sequence("F001", "T1", {Modality.DEPTH: images}, one().frames))
+        streamed = finish(writer)
+    with StoreWriter(tmp_path / "other", PLAN) as writer:
+        writer.add(one())
+        assert finish(writer).info == streamed.info
+    assert (streamed.path / "arrays/F001/T1.depth.npy").read_bytes() == (
+        tmp_path / "other/arrays/F001/T1.depth.npy"
+    ).read_bytes()
+
+
+def test_half_written_arrays_leave_nothing(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        with pytest.raises(KeyboardInterrupt), writer.open_arrays("F001", "T1") as allocate:
+            allocate(Modality.DEPTH, (3, 8, 8, 1), np.uint8)[0] = np.zeros((8, 8, 1))
+            raise KeyboardInterrupt
+        assert not list(writer.partial.rglob("*T1*"))
+
+
+def test_a_lock_is_handed_over_between_threads(tmp_path: Path) -> None:
+    from aubench._util import locks
+
+    held = []
+
+    def work() -> None:
+        for _ in range(20):
+            with locks.exclusive(tmp_path / "a.lock"):
+                held.append(1)
+                assert sum(held) == 1
+                held.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not held and not list(tmp_path.iterdir())

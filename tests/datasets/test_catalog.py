@@ -1,0 +1,81 @@
+"""Stores that several processes open or prepare at once."""
+
+import threading
+
+import pytest
+
+from aubench._util import locks
+from aubench.core.errors import DataError
+from aubench.data import partial_store
+from aubench.data.store_writer import StoreWriter
+from aubench.datasets.catalog import open_store
+from aubench.datasets.synth import synth_dataset
+from aubench.datasets.synth.synth_dataset import SYNTH, SynthSettings
+
+
+def quiet(done: int, total: int) -> None:
+    """Show no progress."""
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Make the default store of synth tiny; returns the names of rendered sequences."""
+    rendered = []
+    settings = SynthSettings(subjects=2, sequences=1, frames=2, size=32)
+    render = synth_dataset._render_sequence
+
+    def record(settings, subject, task):
+        rendered.append((subject, task))
+        return render(settings, subject, task)
+
+    monkeypatch.setattr(type(SYNTH), "Options", staticmethod(lambda: settings))
+    monkeypatch.setattr(synth_dataset, "_render_sequence", record)
+    return rendered
+
+
+def test_runs_that_start_at_once_generate_one_store(tiny, tmp_path):
+    stores, errors = [], []
+
+    def work():
+        try:
+            stores.append(open_store("synth", tmp_path / "synth", quiet).info.digest)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(stores) == 4 and len(set(stores)) == 1
+    assert sorted(tiny) == [("F001", "T1"), ("F002", "T1")]
+    assert [path.name for path in tmp_path.iterdir()] == ["synth"]
+
+
+def test_a_run_waits_for_a_preparation_in_progress(tiny, tmp_path):
+    with locks.exclusive(partial_store.lock_path(tmp_path / "synth")):
+        thread = threading.Thread(target=open_store, args=("synth", tmp_path / "synth", quiet))
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive() and not tiny
+    thread.join()
+    assert (tmp_path / "synth/store.json").exists()
+
+
+def test_a_second_preparation_is_refused_in_one_line(tmp_path, call):
+    plan = {"dataset": "synth"}
+    with StoreWriter(tmp_path / "store", plan):
+        answer = call("data", "prepare", "synth", "--store", tmp_path / "store")
+    assert (answer.code, answer.err) == (
+        2,
+        f"aubench: {tmp_path / 'store'}: another process is writing this store;"
+        " wait until it ends, or name another --store\n",
+    )
+
+
+def test_a_partial_store_of_unknown_origin_is_refused_by_a_run(tiny, tmp_path):
+    (tmp_path / "synth.partial/arrays").mkdir(parents=True)
+    (tmp_path / "synth.partial/arrays/any.npy").touch()
+    with pytest.raises(DataError, match=r"synth\.partial: its options and source are unknown"):
+        open_store("synth", tmp_path / "synth", quiet)
