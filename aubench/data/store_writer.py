@@ -210,7 +210,8 @@ class StoreWriter:
             raise DataError(
                 "not one frame could be used", where=self.partial, hint="check that --source is the delivered tree"
             )
-        tables = [io.BytesIO(part.with_suffix(".parquet").read_bytes()) for part in parts]  # pyarrow opens only paths in UTF-8
+        # Open files, because pyarrow opens only paths in UTF-8.
+        tables = [io.BytesIO(part.with_suffix(".parquet").read_bytes()) for part in parts]
         frames = _typed(pd.concat(map(pd.read_parquet, tables), ignore_index=True))
         info = StoreInfo.with_digest(
             dataset=dataset,

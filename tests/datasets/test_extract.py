@@ -1,18 +1,20 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.datasets.bp4d import extract as extraction
+from aubench.datasets.bp4d.delivery import scan_delivery
 from aubench.datasets.bp4d.extract import ImageOptions, extract
 from aubench.datasets.bp4d.labels import read_label_file
-from aubench.datasets.bp4d.layout import find_recordings
 
-OPTIONS = ImageOptions(size=48, offset="auto", depth=True, landmarks=None)
+OPTIONS = ImageOptions(size=48, depth=True, landmarks=None)
 
 
 def first(delivery, options: ImageOptions = OPTIONS):
-    return extract(find_recordings(delivery.root)[0], options)
+    return extract(replace(scan_delivery(delivery.root).recordings[0], offset=-1), options)
 
 
 @pytest.mark.slow
@@ -105,7 +107,7 @@ def test_landmarks_take_the_place_of_the_detector(delivery, monkeypatch, tmp_pat
 
     monkeypatch.setattr(extraction, "read_landmarks", read)
     monkeypatch.setattr(extraction.face_detection, "track", lambda photos: pytest.fail("the detector was asked"))
-    sequence = first(delivery, ImageOptions(48, "auto", True, tmp_path))
+    sequence = first(delivery, ImageOptions(48, True, tmp_path))
     assert asked == [(tmp_path / "F001_T1.mat", [1, 2, 3, 4, 5])]
     assert sequence.images[Modality.VISUAL].shape == (5, 48, 48, 3)
     assert sequence.landmarks.shape == (5, 49, 2)
@@ -120,10 +122,10 @@ def test_lost_points_are_nan_and_a_sequence_without_any_is_left_out(delivery, mo
     points = np.stack([points_49(104.0, 140.0, 42.0)] * 5)
     points[1] = np.nan
     monkeypatch.setattr(extraction, "read_landmarks", lambda path, frames: points)
-    sequence = first(delivery, ImageOptions(48, "auto", False, tmp_path))
+    sequence = first(delivery, ImageOptions(48, False, tmp_path))
     assert np.isnan(sequence.landmarks).all((1, 2)).tolist() == [False, True, False, False, False]
     points[:] = np.nan
-    sequence = first(delivery, ImageOptions(48, "auto", False, tmp_path))
+    sequence = first(delivery, ImageOptions(48, False, tmp_path))
     assert (sequence.images, sequence.landmarks) == ({}, None)
     assert sequence.frames.empty
 

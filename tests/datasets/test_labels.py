@@ -1,3 +1,5 @@
+import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aubench.core.errors import DataError
-from aubench.datasets.bp4d.labels import AUS, read_label_file
+from aubench.datasets.bp4d.labels import AUS, coded_frames, number_gaps, read_label_file
 
 NAMED = [1, *AUS, *range(29, 40)]
 
@@ -129,3 +131,129 @@ def test_other_files_are_refused(file: Path, content: bytes, says: str) -> None:
 def test_a_missing_file_is_one_line(file: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read_label_file(file)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["--1", "0_1", "+1", "-0", "\u0663", "\uff11", "0x1", "1.0", "1e0", "", "nan", "1 0", "1\u2028"],
+)
+def test_a_cell_that_is_not_a_number_is_named_with_its_column(file: Path, cell: str) -> None:
+    file.write_bytes(f"frame,1,2\n1,{cell},0\n".encode())
+    with pytest.raises(DataError, match="is not a whole number") as caught:
+        read_label_file(file)
+    assert str(caught.value).startswith(f"{file}:2:2: ")
+    file.write_bytes(f"frame,1,2\n{cell},1,0\n".encode())
+    with pytest.raises(DataError, match="is not a whole number"):
+        read_label_file(file)
+
+
+def test_thousands_of_digits_are_one_short_line(file: Path) -> None:
+    for row in ("1," + "1" * 5000 + ",0", "1" * 5000 + ",1,0", "-" * 5000 + ",1,0"):
+        file.write_text(f"frame,1,2\n{row}\n")
+        with pytest.raises(DataError, match="has 5000 characters, too many for a whole number") as caught:
+            read_label_file(file)
+        assert len(str(caught.value)) < len(str(file)) + 160
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["frame,-1,-2", "frame,0,1", "frame,1_2,4", "frame,+1,2", "frame,100,200", "frame,\u0661,2", "frame", "1,40"],
+)
+def test_a_header_that_makes_every_au_unknown_is_refused(file: Path, header: str) -> None:
+    file.write_bytes(f"{header}\n1{',0' * header.count(',')}\n".encode())
+    with pytest.raises(DataError, match="not a list of AU numbers"):
+        read_label_file(file)
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.encode("utf-16"),
+        lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: text.replace("\n", "\r").encode(),
+        lambda text: text.replace("frame", "Bild f\xfcr Bild").encode("latin-1"),
+        lambda text: text.replace("frame,1,2", '"frame","AU01","AU 2"').encode(),
+        lambda text: text + "\n \n",
+    ],
+)
+def test_encodings_and_line_ends_of_other_systems_are_read(file: Path, encode) -> None:
+    content = encode("frame,1,2\n7,1,0\n8, 9 ,1\n")
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    codes = read_label_file(file)
+    assert codes.frames.tolist() == [7, 8]
+    assert codes.labels[:, :2].tolist() == [[1, 0], [-1, 1]]
+
+
+def test_a_gap_in_the_frame_numbers_is_refused_or_allowed(file: Path) -> None:
+    file.write_text(named(*[{}] * 5, frames=[4, 5, 8, 9, 11]))
+    with pytest.raises(DataError, match=r"has no row for frame 6 to 7 and 1 other ranges; copy .* with --allow-gaps"):
+        coded_frames(file, allow_gaps=False)
+    assert coded_frames(file, allow_gaps=True).tolist() == [4, 5, 8, 9, 11]
+    assert number_gaps([4, 5, 8, 9, 11]) == ["6 to 7", "10"]
+    assert coded_frames(None, allow_gaps=False).tolist() == []
+
+
+FRAGMENTS = [
+    "_",
+    "+",
+    "-",
+    "--1",
+    " ",
+    "\t",
+    "0_1",
+    "1" * 5000,
+    "\u0663",
+    "\0",
+    "\r",
+    "\n",
+    ",",
+    ";",
+    '"',
+    "-1,-2",
+    "2",
+    "\x85",
+]
+
+
+def mutate(rng: random.Random, text: str) -> bytes:
+    """Damage a label file at one or two positions."""
+    for _ in range(rng.randint(1, 2)):
+        start = rng.randrange(len(text) + 1)
+        end = min(start + rng.choice([0, 0, 1, 1, 5, 40]), len(text))
+        text = text[:start] + rng.choice([*FRAGMENTS, *"019" * 6, "", text[max(0, start - 90) : start]]) + text[end:]
+    return text.encode(rng.choice(["utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le"]))
+
+
+def strict_rows(content: bytes) -> dict[int, dict[int, int]]:
+    """Read codes by frame and AU with another method; an assertion fails where a cell is not a plain number."""
+    text = content.decode("utf-16" if content[:1] in b"\xff\xfe" else "utf-8-sig")
+    header, *lines = [line.split(",") for line in re.split("\r\n|\r|\n", text.rstrip())]
+    aus = [int(re.fullmatch(r"\s*\"*(?:AU)?([0-9]+)\"*\s*", name)[1]) for name in header[1:]]
+    assert all(0 < au < 100 for au in aus) and len(set(aus)) == len(aus)
+    rows = {}
+    for cells in lines:
+        assert len(cells) == len(header) and all(re.fullmatch(" *(-[1-9])?[0-9]+ *", cell) for cell in cells)
+        rows[int(cells[0])] = dict(zip(aus, map(int, cells[1:]), strict=True))
+    assert len(rows) == len(lines)
+    return rows
+
+
+def test_a_damaged_file_is_refused_or_read_right(file: Path) -> None:
+    rng, accepted = random.Random(0), 0
+    for _ in range(400):
+        write = rng.choice([wide, named])
+        frames = range(rng.randint(1, 99), 110)[: rng.randint(1, 4)]
+        content = mutate(rng, write(*({au: rng.choice([0, 1, 9]) for au in AUS} for _ in frames), frames=frames))
+        file.write_bytes(content)
+        try:
+            codes = read_label_file(file)
+        except DataError as error:
+            assert "\n" not in str(error) and len(str(error)) < 500
+            continue
+        rows, accepted = strict_rows(content), accepted + 1
+        assert sorted(rows) == codes.frames.tolist()
+        expected = [[{0: 0, 1: 1, 9: -1}[rows[frame].get(au, 9)] for au in AUS] for frame in sorted(rows)]
+        assert codes.labels.tolist() == expected
+    assert accepted > 20

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.io import savemat
 
 from aubench.core.errors import DataError, UsageError
 from aubench.datasets.bp4d.landmark_files import (
     dereference_points,
     face_track,
+    landmark_file,
     landmarks_in_crop,
     read_landmarks,
     square_around,
@@ -110,3 +112,67 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     for name in ("text.mat", "other.mat", "missing.mat"):
         with pytest.raises(DataError, match=f"{name}: is not a 49-point file"):
             read_landmarks(tmp_path / name, [1])
+
+
+def write_matlab_5(path: Path, faces: list[np.ndarray], numbers: list[int], field: str = "pts_2d") -> None:
+    fit = np.zeros((1, len(faces)), dtype=[("frame", object), (field, object)])
+    for i, (points, number) in enumerate(zip(faces, numbers, strict=True)):
+        fit[0, i] = (number, points)
+    savemat(path, {"fit": fit})
+
+
+@pytest.mark.parametrize("field", ["pts_2d", "pred"])
+def test_reads_a_file_of_another_matlab_version(tmp_path: Path, field: str) -> None:
+    write_matlab_5(tmp_path / "F001_T1.mat", [face(), np.empty((0, 0)), face() + 20], [1, 2, 4], field)
+    points = read_landmarks(tmp_path / "F001_T1.mat", [4, 2, 1, 3])
+    assert np.allclose(points[[0, 2]], [face() + 20, face()])
+    assert np.isnan(points[[1, 3]]).all()
+
+
+@pytest.mark.parametrize(
+    ("points", "says"),
+    [
+        (np.ones((66, 2)), "array of 66 x 2 numbers, not 49 x 2"),
+        (np.ones((68, 2)), "array of 68 x 2 numbers"),
+        (np.ones((49, 3)), "array of 49 x 3 numbers"),
+        (np.ones((1, 98)), "array of 1 x 98 numbers"),
+        (face() / 300, "not those of the 49-point tracker in pixels"),
+        (face()[:, ::-1] + 300, "not those of the 49-point tracker in pixels"),
+        (face()[::-1] + 300, "not those of the 49-point tracker in pixels"),
+    ],
+    ids=["66", "68", "3d", "flat", "unit", "rows first", "order"],
+)
+def test_points_of_another_tracker_are_refused_and_not_lost(tmp_path: Path, points: np.ndarray, says: str) -> None:
+    write_matlab_5(tmp_path / "F001_T1.mat", [points] * 3, [1, 2, 3])
+    with pytest.raises(DataError, match=f"F001_T1.mat: .*{says}"):
+        read_landmarks(tmp_path / "F001_T1.mat", [1, 2, 3])
+
+
+def test_66_points_in_hdf5_are_refused_and_not_lost(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="array of 2 x 66 numbers"):
+        dereference_points({"a": np.ones((2, 66))}, np.array(["a"]), [1])
+
+
+def test_damaged_matlab_files_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "F001_T1.mat"
+    write_matlab_5(path, [face()] * 3, [1, 2, 3])
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for i in range(60):
+        damaged = bytearray(content[: rng.integers(10, len(content))] if i % 2 else content)
+        for position in rng.integers(10, len(damaged), 4):
+            damaged[position] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            points = read_landmarks(path, [1, 2, 3])
+        except DataError as error:
+            assert "\n" not in str(error)
+        else:
+            assert points.shape == (3, 49, 2)
+
+
+def test_landmark_files_are_found_in_any_case(tmp_path: Path) -> None:
+    assert landmark_file(tmp_path, "F001", "T1") == tmp_path / "F001_T1.mat"
+    (tmp_path / "f001-t01.MAT").touch()
+    (tmp_path / "F001_T11.mat").touch()
+    assert landmark_file(tmp_path, "F001", "T1") == tmp_path / "f001-t01.MAT"

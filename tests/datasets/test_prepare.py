@@ -1,7 +1,11 @@
 import hashlib
 import json
 import multiprocessing
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -229,3 +233,131 @@ def test_a_killed_worker_is_reported_in_one_line(delivery, tmp_path: Path) -> No
 
     with pytest.raises(DataError, match="a worker process was killed"):
         prepare_bp4d(delivery.root, tmp_path / "store", size=16, workers=1, progress=kill)
+
+
+@pytest.fixture
+def stopped(delivery, tmp_path: Path, monkeypatch):
+    """Prepare in this process, stopped after the first two sequences; returns a function that resumes."""
+
+    @contextmanager
+    def pool(workers: int):
+        executor = ThreadPoolExecutor(1)
+        try:
+            yield executor
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+    def stop(done: int, total: int) -> None:
+        if done >= 10:
+            raise KeyboardInterrupt
+
+    def resume(progress=lambda done, total: None, **options) -> Store:
+        return Store(prepare_bp4d(delivery.root, tmp_path / "store", size=32, progress=progress, **options).store)
+
+    monkeypatch.setattr(prepare, "_pool", pool)
+    monkeypatch.setattr(prepare, "as_completed", lambda jobs: jobs)
+
+    def begin(**options):
+        with pytest.raises(KeyboardInterrupt):
+            resume(stop, **options)
+        return resume
+
+    return begin
+
+
+def test_meshes_added_after_a_stop_enter_the_store(delivery, stopped, tmp_path: Path, capfd) -> None:
+    folder = delivery.task("F001", "T1")
+    (tmp_path / "meshes").mkdir()
+    for mesh in folder.glob("*.obj"):
+        mesh.rename(tmp_path / "meshes" / mesh.name)
+    resume = stopped()
+    for mesh in (tmp_path / "meshes").iterdir():
+        mesh.rename(folder / mesh.name)
+    store = resume()
+    store.verify(full=True)
+    assert (store.frames["missing"] == "").all()
+    assert store.read(Modality.DEPTH, [0]).max() > 0
+    assert "aubench: F001 T1: 5 meshes, before 0; it is prepared again" in capfd.readouterr().err
+
+
+def test_the_first_mesh_of_a_delivery_renews_every_sequence(delivery, stopped, tmp_path: Path, capfd) -> None:
+    meshes = {mesh: mesh.read_bytes() for mesh in delivery.root.rglob("*.obj")}
+    for mesh in meshes:
+        mesh.unlink()
+    resume = stopped()
+    for mesh, content in meshes.items():
+        if "M009" in mesh.parts:
+            mesh.write_bytes(content)
+    store = resume()
+    store.verify(full=True)
+    assert store.info.modalities.keys() == {Modality.VISUAL, Modality.DEPTH}
+    assert "F001 T1: 2 modalities, before 1; it is prepared again" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: (d.task("F001", "T1") / "0004.jpg").unlink(), "4 photos, before 5"),
+        (lambda d: os.utime(d.task("F001", "T1") / "0003.jpg", (1, 1)), "other photos"),
+        (lambda d: os.utime(d.task("F001", "T1") / "0003.obj", (1, 1)), "other meshes"),
+        (lambda d: d.codes("F001", "T1").write_text(d.codes("F001", "T1").read_text() + "\n"), "other label files"),
+        (lambda d: d.codes("F001", "T1").unlink(), "0 label files, before 1"),
+    ],
+)
+def test_a_resumed_command_says_what_changed(delivery, stopped, capfd, change, says: str) -> None:
+    resume = stopped()
+    change(delivery)
+    steps: list[int] = []
+    resume(lambda done, total: steps.append(done))
+    assert 5 <= steps[0] < 30
+    assert f"aubench: F001 T1: {says}; it is prepared again" in capfd.readouterr().err
+
+
+def test_a_sequence_that_is_gone_leaves_the_store(delivery, stopped, capfd) -> None:
+    resume = stopped()
+    shutil.rmtree(delivery.task("F001", "T1"))
+    delivery.codes("F001", "T1").unlink()
+    store = resume()
+    assert ("F001", "T1") not in set(zip(store.frames["subject"], store.frames["sequence"], strict=True))
+    assert not list((store.path / "arrays/F001").glob("T1*"))
+    assert "aubench: F001 T1: no longer there" in capfd.readouterr().err
+
+
+def test_other_landmark_files_are_noticed(pointed, stopped, capfd) -> None:
+    _, folder = pointed
+    resume = stopped(landmarks=folder)
+    os.utime(folder / "F001_T1.mat", (1, 1))
+    resume(landmarks=folder)
+    assert "aubench: F001 T1: other landmark files; it is prepared again" in capfd.readouterr().err
+
+
+def test_a_second_command_at_the_same_time_is_refused(delivery, tmp_path: Path, monkeypatch) -> None:
+    def again(*_: object) -> None:
+        with pytest.raises(DataError, match="another process is writing this store"):
+            prepare_bp4d(delivery.root, tmp_path / "store", size=48)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepare, "_write", again)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_bp4d(delivery.root, tmp_path / "store", size=32)
+
+
+def test_frames_go_to_the_disk_one_by_one(delivery) -> None:
+    from aubench.datasets.bp4d.delivery import scan_delivery
+    from aubench.datasets.bp4d.extract import ImageOptions, extract
+
+    rows: dict[str, list[int]] = {}
+
+    class Sink:
+        def __init__(self, kind: str) -> None:
+            self.kind = kind
+
+        def __setitem__(self, row: int, values: np.ndarray) -> None:
+            assert values.shape[:2] == (32, 32)
+            rows.setdefault(self.kind, []).append(row)
+
+    (delivery.task("F001", "T1") / "0002.obj").unlink()
+    recording = replace(scan_delivery(delivery.root).recordings[0], offset=-1)
+    sequence = extract(recording, ImageOptions(32, True, None), lambda kind, shape, dtype: Sink(kind))
+    assert rows == {"visual": [0, 1, 2, 3, 4], "depth": [0, 1, 2, 3, 4]}
+    assert isinstance(sequence.images[Modality.VISUAL], Sink)

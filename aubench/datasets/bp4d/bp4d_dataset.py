@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from aubench.core.errors import UsageError
 from aubench.core.task import Modality
 from aubench.datasets.base import Dataset, DatasetOptions, Progress
+from aubench.datasets.bp4d.frame_offsets import OffsetRequest
 from aubench.datasets.bp4d.labels import AUS
 from aubench.datasets.bp4d.layout import SCORED
 
@@ -18,13 +19,19 @@ if TYPE_CHECKING:
     from aubench.data.store import Store
 
 
+def _check_offset(text: str) -> str:
+    OffsetRequest.parse(text)
+    return text
+
+
 class Bp4dOptions(DatasetOptions):
     """Preparation options of BP4D."""
 
     size: int = Field(256, ge=32, le=1024, description="Side of every image in pixels.")
-    frame_offset: Literal["auto", "0", "-1"] = Field(
-        "auto", description="Photo number minus label frame number: auto, 0 or -1."
+    frame_offset: Annotated[str, AfterValidator(_check_offset)] = Field(
+        "auto", description="Photo number minus label frame number: auto, 0, -1 or 1; for one sequence F007/T2=0."
     )
+    allow_gaps: bool = Field(False, description="Accept label files that leave out frames.")
     landmarks: Path | None = Field(
         None, description="Folder of the delivered 49-point files; align by them and store their points."
     )
@@ -55,7 +62,8 @@ class Bp4dDataset(Dataset):
             source,
             store_path,
             size=options.size,
-            frame_offset="auto" if options.frame_offset == "auto" else int(options.frame_offset),
+            frame_offset=options.frame_offset,
+            allow_gaps=options.allow_gaps,
             landmarks=options.landmarks,
             workers=options.workers,
             progress=progress,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from aubench.core.task import Modality
-from aubench.data.store_writer import Sequence
+from aubench.data.store_writer import Allocate, Sequence
 from aubench.datasets.bp4d import crops, face_detection
 from aubench.datasets.bp4d.depth import depth_map
 from aubench.datasets.bp4d.images import Photo
 from aubench.datasets.bp4d.labels import AUS, LabelFile, read_label_file
 from aubench.datasets.bp4d.landmark_files import face_track, landmark_file, landmarks_in_crop, read_landmarks
-from aubench.datasets.bp4d.layout import Instant, Offset, Recording, choose_offset, match
+from aubench.datasets.bp4d.layout import Instant, Recording, match
 from aubench.datasets.bp4d.meshes import read_obj
 
 
@@ -24,20 +25,28 @@ class ImageOptions:
     """Options that decide the images."""
 
     size: int  # height and width of every image
-    offset: Offset  # photo number minus frame number, or ``auto``
     depth: bool  # whether to project meshes
     landmarks: Path | None  # folder of the delivered 49-point files; None for the face detector
 
 
-def extract(recording: Recording, options: ImageOptions) -> Sequence:
+def _in_memory(kind: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    return np.zeros(shape, dtype)
+
+
+def extract(recording: Recording, options: ImageOptions, allocate: Allocate = _in_memory) -> Sequence:
     """Convert a recording into a sequence.
+
+    Args:
+        recording: Files.
+        options: Options.
+        allocate: Function that provides the array of a modality (see :meth:`StoreWriter.open_arrays`); in memory by
+            default.
 
     Raises:
         DataError: A file is damaged; the message names file and line.
     """
     codes = read_label_file(recording.label_file) if recording.label_file else _NO_LABELS
-    offset, offset_reason = choose_offset(recording, options.offset)
-    instants, without_photo = match(recording, codes.frames, offset)
+    instants, without_photo = match(recording, codes.frames, recording.offset)
     points = _points(recording, instants, options)
     track = (
         face_detection.track(Photo.read(instant.photo) for instant in instants)
@@ -51,7 +60,7 @@ def extract(recording: Recording, options: ImageOptions) -> Sequence:
         skipped += [(instant.frame, "no face in the whole sequence") for instant in instants]
         instants = []
     squares = crops.smooth_track(track, np.array([instant.frame for instant in instants])) if instants else track[:0]
-    images, no_depth = _images(instants, squares, options) if instants else ({}, {})
+    images, no_depth = _images(instants, squares, options, allocate) if instants else ({}, {})
     skipped += [(frame, f"depth: {reason}") for frame, reason in no_depth.items()]
     table = _table(instants, codes, no_depth)
     notes: dict[str, int | str] = {
@@ -62,8 +71,8 @@ def extract(recording: Recording, options: ImageOptions) -> Sequence:
         "without_mesh": len(no_depth),
         "coded_without_photo": len(without_photo),
         "codes": recording.label_file.name if recording.label_file else "none",
-        "offset": offset,
-        "offset_because": offset_reason,
+        "offset": recording.offset,
+        "offset_because": recording.offset_reason,
     }
     landmarks = landmarks_in_crop(points, squares) if instants and points is not None else None
     return Sequence(recording.subject, recording.sequence, images, table, landmarks, sorted(skipped), notes)
@@ -80,12 +89,12 @@ def _points(recording: Recording, instants: list[Instant], options: ImageOptions
 
 
 def _images(
-    instants: list[Instant], squares: np.ndarray, options: ImageOptions
-) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
+    instants: list[Instant], squares: np.ndarray, options: ImageOptions, allocate: Allocate
+) -> tuple[dict[Modality, Any], dict[int, str]]:
     """Return images by modality, and the reasons for missing depth maps by frame."""
     size = options.size
     modalities = [Modality.VISUAL, Modality.DEPTH] if options.depth else [Modality.VISUAL]
-    images = {m: np.zeros((len(instants), size, size, m.channels), np.uint8) for m in modalities}
+    images = {m: allocate(m, (len(instants), size, size, m.channels), np.uint8) for m in modalities}
     no_depth = {}
     for i, (instant, square) in enumerate(zip(instants, squares, strict=True)):
         photo = Photo.read(instant.photo)
@@ -94,8 +103,8 @@ def _images(
             depth = _depth(instant.mesh, photo, square, size)
             if isinstance(depth, str):
                 no_depth[instant.frame] = depth
-            else:
-                images[Modality.DEPTH][i] = depth
+                depth = np.zeros((size, size, 1), np.uint8)
+            images[Modality.DEPTH][i] = depth
     return images, no_depth
 
 

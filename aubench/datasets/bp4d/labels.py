@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,9 @@ _INTENSITY_SUFFIX = 100
 _MIN_NAMED = 50
 _LARGEST = 16 << 20
 _LABELS = {0: 0, 1: 1, 9: -1}
+_NUMBER = re.compile(r" *(?!-0)-?[0-9]{1,10} *")
+_ROW = re.compile(f"{_NUMBER.pattern}(,{_NUMBER.pattern})*")
+_AU = re.compile(r"(AU)? *0*([1-9][0-9]?)", re.IGNORECASE | re.ASCII)
 _AGAIN = "copy the file from the delivery again"
 
 
@@ -55,44 +61,76 @@ def read_label_file(path: Path) -> LabelFile:
     return LabelFile(frames[order], labels[order])
 
 
+def coded_frames(path: Path | None, *, allow_gaps: bool) -> np.ndarray:
+    """Return the frame numbers of a label file, (N,), ascending; none without a file.
+
+    Raises:
+        DataError: The file is damaged, or leaves out frames and ``allow_gaps`` is false.
+    """
+    frames = read_label_file(path).frames if path else np.empty(0, np.int32)
+    gaps = [] if allow_gaps else number_gaps(frames.tolist())
+    if gaps:
+        what = f"has no row for frame {gaps[0]}" + (f" and {len(gaps) - 1} other ranges" if gaps[1:] else "")
+        raise DataError(what, where=path, hint=f"{_AGAIN}, or accept it with --allow-gaps")
+    return frames
+
+
+def number_gaps(numbers: Sequence[int]) -> list[str]:
+    """Describe the numbers that ascending numbers leave out, such as ``7`` or ``9 to 12``."""
+    gaps = [(before + 1, after - 1) for before, after in pairwise(numbers) if after > before + 1]
+    return [str(first) if first == last else f"{first} to {last}" for first, last in gaps]
+
+
 def _lines(path: Path) -> list[str]:
     try:
         if path.stat().st_size > _LARGEST:
             raise DataError("is too large for a label file", where=path, hint=_AGAIN)
-        lines = path.read_bytes().decode("utf-8-sig").rstrip().splitlines()
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
-    except UnicodeDecodeError:
-        raise DataError("is not text", where=path, hint=_AGAIN) from None
+    lines = _decode(content, path).replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
     if len(lines) < 2:
         raise DataError("holds no coded frame", where=path, hint=_AGAIN)
     return lines
 
 
+def _decode(content: bytes, path: Path) -> str:
+    """Decode UTF-8 with or without a byte order mark, UTF-16 with one, or Latin-1."""
+    is_utf_16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    if (is_utf_16 and not text.isascii()) or "\0" in text:
+        raise DataError("is not text", where=path, hint=_AGAIN)
+    return text
+
+
 def _columns(header: str, path: Path) -> tuple[int, dict[int, int]]:
     """Return the number of columns, and the column of each AU."""
-    names = [cell.strip().strip('"').upper().removeprefix("AU") for cell in header.split(",")]
-    try:
-        aus = [int(name) for name in names[1:]]
-    except ValueError:
-        raise DataError("the header is not a list of AU numbers", where=f"{path}:1", hint=_AGAIN) from None
+    names = [cell.strip().strip('"') for cell in header.split(",")]
+    aus = [int(name[2]) if (name := _AU.fullmatch(cell)) else None for cell in names[1:]]
     is_numbered = len(names) >= _MIN_NAMED
-    if (is_numbered and aus != list(range(1, _INTENSITY_SUFFIX))) or not aus or len(set(aus)) < len(aus):
+    if None in aus or not set(aus) & set(AUS):
+        raise DataError("the header is not a list of AU numbers", where=f"{path}:1", hint=_AGAIN)
+    if (is_numbered and aus != list(range(1, _INTENSITY_SUFFIX))) or len(set(aus)) < len(aus):
         what = f"the header has {len(names)} columns, neither 0 to 99 nor a list of AU numbers"
         raise DataError(what, where=f"{path}:1", hint=_AGAIN)
-    return len(names), {au: column for column, au in enumerate(aus, start=1)}
+    return len(names), {au: column for column, au in enumerate(aus, start=1) if au is not None}
 
 
 def _row(line: str, width: int, where: str) -> list[int]:
     cells = line.split(",")
     if len(cells) != width:
         raise DataError(f"the row has {len(cells)} columns, the header {width}", where=where, hint=_AGAIN)
-    try:
-        numbers = list(map(int, cells))
-    except ValueError:
-        column = next(i for i, cell in enumerate(cells) if not cell.strip().lstrip("-").isdecimal())
-        what = f"{cells[column].strip()!r} is not a whole number"
-        raise DataError(what, where=f"{where}:{column + 1}", hint=_AGAIN) from None
+    if not _ROW.fullmatch(line):
+        column = next(i for i, cell in enumerate(cells) if not _NUMBER.fullmatch(cell))
+        cell = cells[column].strip()
+        what = f"{cell!r} is not a whole number"
+        if len(cell) > 10:
+            what = f"{cell[:10]!r}… has {len(cell)} characters, too many for a whole number"
+        raise DataError(what, where=f"{where}:{column + 1}", hint=_AGAIN)
+    numbers = list(map(int, cells))
     if not 0 <= numbers[0] < 2**31:
         raise DataError(f"{numbers[0]} is not a frame number", where=f"{where}:1", hint=_AGAIN)
     return numbers

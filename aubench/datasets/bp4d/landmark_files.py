@@ -1,11 +1,14 @@
 """Reader of the delivered 49-point landmark files.
 
 A file is MATLAB 7.3, which is HDF5: ``fit/pred`` holds one reference per frame to an array of points, (2, 49),
-in the order of :mod:`aubench.core.landmarks`. A frame that the tracker lost has fewer numbers.
+in the order of :mod:`aubench.core.landmarks`. The files of BP4D+ are MATLAB 5: ``fit`` is a struct array with
+``frame`` and ``pts_2d``. A frame that the tracker lost has no points.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +19,24 @@ from aubench.core.landmarks import COUNT, LEFT_EYE, MOUTH, RIGHT_EYE
 from aubench.datasets.bp4d.crops import crop_transform
 
 _AGAIN = "copy the file from the delivery again"
+_OTHER = "give the folder of the delivered 49-point files"
 
 # In eye distances of a frontal face, for a square from forehead to chin.
 _SIDE = 3.1
 _MOUTH_BELOW_EYES = 1.1
 _DOWN = 0.45
 
+_BROWS, _EYES, _NOSTRILS = slice(0, 10), slice(19, 31), slice(14, 19)
+_MIN_EYE_DISTANCE, _MAX_COORDINATE = 4, 1e5  # pixels
+
 
 def landmark_file(folder: Path, subject: str, sequence: str) -> Path:
-    """Return the path of the landmark file of a sequence."""
-    return folder / f"{subject}_{sequence}.mat"
+    """Return the path of the landmark file of a sequence, in any case and with any number of zeros if it exists."""
+    path = folder / f"{subject}_{sequence}.mat"
+    if not path.is_file() and folder.is_dir():
+        name = re.compile(rf"{subject}[_-]T0*{sequence[1:]}\.mat", re.IGNORECASE)
+        return next((file for file in sorted(folder.iterdir()) if name.fullmatch(file.name)), path)
+    return path
 
 
 def read_landmarks(path: Path, frames: list[int]) -> np.ndarray:
@@ -40,18 +51,46 @@ def read_landmarks(path: Path, frames: list[int]) -> np.ndarray:
 
     Raises:
         UsageError: h5py is not installed.
-        DataError: The file cannot be read or has another layout.
+        DataError: The file cannot be read, has another layout, or is from another tracker.
     """
+    try:
+        points = (_read_matlab_5 if _is_matlab_5(path) else _read_hdf5)(path, frames)
+    except (DataError, UsageError):
+        raise
+    except Exception as error:  # the libraries raise exceptions of many types for damaged files
+        raise DataError(f"is not a 49-point file ({error})", where=path, hint=_AGAIN) from None
+    _check_faces(points, path)
+    return points
+
+
+def _is_matlab_5(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(10) == b"MATLAB 5.0"
+    except OSError:
+        return False  # reported by the reader
+
+
+def _read_hdf5(path: Path, frames: list[int]) -> np.ndarray:
     try:
         import h5py  # an extra: only this option needs it
     except ImportError:
         hint = "pip install 'aubench[landmarks]'"
         raise UsageError("reading landmarks needs h5py", where="--landmarks", hint=hint) from None
-    try:
-        with h5py.File(path, "r") as file:
-            return dereference_points(file, file["fit/pred"], frames)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"is not a 49-point file ({error})", where=path, hint=_AGAIN) from None
+    with h5py.File(path, "r") as file:
+        return dereference_points(file, file["fit/pred"], frames)
+
+
+def _read_matlab_5(path: Path, frames: list[int]) -> np.ndarray:
+    from scipy.io import loadmat
+
+    fit = loadmat(path, variable_names=["fit"])["fit"].ravel()
+    points = fit["pts_2d" if "pts_2d" in fit.dtype.names else "pred"]
+    numbers = fit["frame"] if "frame" in fit.dtype.names else np.arange(1, len(fit) + 1)
+    by_frame = {int(np.asarray(number).item()): face for number, face in zip(numbers, points, strict=True)}
+    if len(by_frame) < len(fit):
+        raise ValueError("a frame occurs twice")
+    return _faces((by_frame.get(frame) for frame in frames), len(frames))
 
 
 def dereference_points(file: Any, references: Any, frames: list[int]) -> np.ndarray:
@@ -63,13 +102,46 @@ def dereference_points(file: Any, references: Any, frames: list[int]) -> np.ndar
         frames: Frame numbers, from 1.
     """
     references = np.asarray(references).ravel()
-    landmarks = np.full((len(frames), COUNT, 2), np.nan)
-    for face, frame in zip(landmarks, frames, strict=True):
-        if 1 <= frame <= len(references):
-            points = np.asarray(file[references[frame - 1]], np.float64)
-            if points.size == 2 * COUNT and np.isfinite(points).all():
-                face[:] = points.T if points.shape[0] == 2 else points
+    present = range(1, len(references) + 1)
+    return _faces((file[references[frame - 1]] if frame in present else None for frame in frames), len(frames))
+
+
+def _faces(arrays: Iterable[Any], count: int) -> np.ndarray:
+    """Return the points of each array, (F, 49, 2); NaN for None, for an empty array and for points that are not finite.
+
+    Raises:
+        ValueError: An array has another number of points, or other units.
+    """
+    landmarks = np.full((count, COUNT, 2), np.nan)
+    for face, array in zip(landmarks, arrays, strict=True):
+        points = np.asarray(() if array is None else array, np.float64)
+        if points.size <= 3:  # HDF5 stores an empty array as its shape
+            continue
+        if points.shape not in {(2, COUNT), (COUNT, 2)}:
+            raise ValueError(f"a frame has an array of {' x '.join(map(str, points.shape))} numbers, not 49 x 2")
+        if np.isfinite(points).all() and points.any():
+            if np.abs(points).max() > _MAX_COORDINATE:
+                raise ValueError("a point is not in pixels")
+            face[:] = points.T if points.shape[0] == 2 else points
     return landmarks
+
+
+def _check_faces(points: np.ndarray, path: Path) -> None:
+    """Refuse points in another order or unit, as those of other trackers: most faces must be upright and in pixels.
+
+    Raises:
+        DataError: Most faces have eyes or mouth at impossible positions.
+    """
+    faces = points[np.isfinite(points).all((1, 2))]
+    if len(faces) == 0:
+        return
+    along = faces[:, RIGHT_EYE].mean(axis=1) - faces[:, LEFT_EYE].mean(axis=1)
+    down = along[:, ::-1] * [-1, 1]
+    heights = [(faces[:, part].mean(axis=1) * down).sum(axis=1) for part in (_BROWS, _EYES, _NOSTRILS, MOUTH)]
+    is_face = (np.diff(heights, axis=0) > 0).all(axis=0) & (np.linalg.norm(along, axis=1) > _MIN_EYE_DISTANCE)
+    if np.mean(is_face) < 0.5:
+        what = "its points are not those of the 49-point tracker in pixels"
+        raise DataError(what, where=path, hint=_OTHER)
 
 
 def face_track(points: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import signal
@@ -13,16 +12,22 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from aubench._util import system
+from aubench._util.progress import print_line
 from aubench.core import landmarks as landmark_layout
 from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
+from aubench.data.inputs import Inputs, fingerprint
 from aubench.data.store_writer import StoreWriter
 from aubench.datasets.bp4d.bp4d_dataset import BP4D
+from aubench.datasets.bp4d.delivery import scan_delivery
 from aubench.datasets.bp4d.extract import ImageOptions, extract
-from aubench.datasets.bp4d.labels import read_label_file
+from aubench.datasets.bp4d.frame_offsets import OffsetRequest, decide_offsets
+from aubench.datasets.bp4d.labels import coded_frames
 from aubench.datasets.bp4d.landmark_files import landmark_file
-from aubench.datasets.bp4d.layout import SCORED, Offset, Recording, find_recordings
+from aubench.datasets.bp4d.layout import SCORED, Recording, printable
 from aubench.datasets.bp4d.summary import PrepareSummary
 
 _CROP = "square from forehead to chin, smoothed over the sequence: "
@@ -34,7 +39,8 @@ def prepare_bp4d(
     store: Path,
     *,
     size: int = 256,
-    frame_offset: Offset = "auto",
+    frame_offset: str = "auto",
+    allow_gaps: bool = False,
     landmarks: Path | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -45,7 +51,9 @@ def prepare_bp4d(
         source: Folder of the delivery.
         store: Folder of the new store.
         size: Height and width of every image.
-        frame_offset: Photo number minus label frame number; ``auto`` decides for each sequence.
+        frame_offset: Photo number minus label frame number; ``auto`` decides once for all sequences, and
+            ``F007/T2=0`` sets it for one.
+        allow_gaps: Accept label files that leave out frames.
         landmarks: Folder of the delivered 49-point files to align by and to store; a face detector otherwise.
         workers: Processes; one per core by default. The store does not depend on it.
         progress: Called with the numbers of finished and of all photos.
@@ -60,47 +68,59 @@ def prepare_bp4d(
     """
     if size < 16:
         raise UsageError("images need 16 pixels or more", where=f"size {size}")
-    recordings = find_recordings(source)
-    options = ImageOptions(size, frame_offset, any(r.meshes for r in recordings), landmarks)
-    _check(recordings, landmarks)
+    request = OffsetRequest.parse(frame_offset)
+    delivery = scan_delivery(source)
+    coded = _check(delivery.recordings, landmarks, allow_gaps)
+    delivery = decide_offsets(delivery, request, coded)
+    recordings = delivery.recordings
+    options = ImageOptions(size, any(r.meshes for r in recordings), landmarks)
     plan = {
         "dataset": "bp4d",
         "version": BP4D.version,
-        "source": str(source.resolve()),
+        "source": printable(str(source.resolve())),
         "size": size,
         "frame_offset": frame_offset,
-        "landmarks": str(landmarks.resolve()) if landmarks else None,
-        "labels": _digest([r.label_file for r in recordings if r.label_file]),
+        "landmarks": printable(str(landmarks.resolve())) if landmarks else None,
     }
-    writer = StoreWriter(store, plan)
-    _write(writer, recordings, options, workers or system.available_cores(), progress)
-    prepared = writer.finish(
-        dataset="bp4d",
-        version=BP4D.version,
-        size=size,
-        modalities={m: text for m, text in BP4D.modalities.items() if options.depth or m is not Modality.DEPTH},
-        crop=_CROPS[landmarks is not None],
-        landmarks=landmark_layout.COUNT if landmarks else None,
-    )
+    with StoreWriter(store, plan) as writer:
+        for line in writer.discard_changed({(r.subject, r.sequence): _inputs(r, options) for r in recordings}):
+            print_line(f"aubench: {line}; it is prepared again")
+        _write(writer, recordings, options, workers or system.available_cores(), progress)
+        prepared = writer.finish(
+            dataset="bp4d",
+            version=BP4D.version,
+            size=size,
+            modalities={m: text for m, text in BP4D.modalities.items() if options.depth or m is not Modality.DEPTH},
+            crop=_CROPS[landmarks is not None],
+            landmarks=landmark_layout.COUNT if landmarks else None,
+            skipped=delivery.missing(coded),
+        )
     return PrepareSummary.from_store(prepared, SCORED)
 
 
-def _check(recordings: list[Recording], landmarks: Path | None) -> None:
-    """Read all label files and look for all landmark files before the long work begins."""
+def _check(recordings: list[Recording], landmarks: Path | None, allow_gaps: bool) -> list[np.ndarray]:
+    """Read all label files and look for all landmark files before the long work begins; return the coded frames."""
+    coded = []
     for recording in recordings:
-        if recording.label_file:
-            read_label_file(recording.label_file)
+        coded.append(coded_frames(recording.label_file, allow_gaps=allow_gaps))
         if landmarks and recording.photos:
             path = landmark_file(landmarks, recording.subject, recording.sequence)
             if not path.is_file():
                 raise DataError("no such landmark file", where=path, hint="add it, or leave --landmarks out")
+    return coded
 
 
-def _digest(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"\n{path.name}\n".encode() + path.read_bytes())
-    return digest.hexdigest()
+def _inputs(recording: Recording, options: ImageOptions) -> Inputs:
+    """Return the state of all files that decide the arrays and the table of a recording."""
+    points = landmark_file(options.landmarks, recording.subject, recording.sequence) if options.landmarks else None
+    kinds = {
+        "photos": recording.photos.values(),
+        "meshes": recording.meshes.values(),
+        "label files": [recording.label_file] if recording.label_file else [],
+        "landmark files": [points] if points else [],
+    }
+    states = {kind: fingerprint((path.name, path) for path in files) for kind, files in kinds.items()}
+    return {**states, "modalities": [2 if options.depth else 1, None], "frame offset": [recording.offset, None]}
 
 
 def _write(
@@ -126,7 +146,9 @@ def _write(
 
 
 def _prepare_recording(writer: StoreWriter, recording: Recording, options: ImageOptions) -> None:
-    writer.add(extract(recording, options))
+    with writer.open_arrays(recording.subject, recording.sequence) as allocate:
+        sequence = extract(recording, options, allocate)
+    writer.add(sequence)
 
 
 @contextmanager

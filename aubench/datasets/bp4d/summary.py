@@ -11,6 +11,9 @@ import pandas as pd
 from tabulate import tabulate
 
 from aubench.data.store import Store
+from aubench.datasets.bp4d.layout import printable
+
+_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class PrepareSummary:
     without_mesh: int  # frames without a depth map
     unknown: dict[int, int]  # labelled frames with an unknown code, by AU
     offsets: dict[int, int]  # sequences by photo number minus frame number
+    offset_reasons: dict[str, int]  # sequences by the reason for this number
+    missing: list[str]  # missing and unused files and sequences, with reasons
     skipped: int  # number of rows of ``skipped_file``
     skipped_file: Path  # list of skipped frames and files, with reasons
 
@@ -33,6 +38,8 @@ class PrepareSummary:
     def from_store(store: Store, aus: Sequence[int]) -> PrepareSummary:
         """Count the frames of a finished store; unknown codes are counted for ``aus``."""
         notes = pd.read_csv(store.path / "sequences.csv")
+        skipped = pd.read_csv(store.path / "skipped.csv", keep_default_na=False)
+        files = skipped[skipped["frame"] < 0]
         labelled = store.frames[store.frames["labelled"]]
         used = notes[notes["frames"] > 0]
         return PrepareSummary(
@@ -45,7 +52,9 @@ class PrepareSummary:
             without_mesh=int(notes["without_mesh"].sum()),
             unknown={au: int((labelled[f"AU{au}"] < 0).sum()) for au in aus},
             offsets=dict(sorted(Counter(used["offset"].tolist()).items())),
-            skipped=len(pd.read_csv(store.path / "skipped.csv")),
+            offset_reasons=dict(Counter(used["offset_because"].tolist())),
+            missing=[" ".join(filter(None, row)) for row in files[["subject", "sequence", "reason"]].to_numpy()],
+            skipped=len(skipped),
             skipped_file=store.path / "skipped.csv",
         )
 
@@ -59,6 +68,7 @@ class PrepareSummary:
             ["without face", self.without_face],
             ["without mesh", self.without_mesh],
             *([f"sequences with photo = frame {offset:+d}", n] for offset, n in self.offsets.items()),
+            *([f"- {reason}", n] for reason, n in self.offset_reasons.items()),
             ["skipped", self.skipped],
         ]
         unknown = tabulate([list(self.unknown.values())], headers=[f"AU{au}" for au in self.unknown])
@@ -68,6 +78,18 @@ class PrepareSummary:
             "unknown codes in labelled frames",
             *unknown.splitlines(),
             "",
-            f"store: {self.store}",
-            f"skipped frames and files, with reasons: {self.skipped_file}",
+            *self._missing_lines(),
+            f"store: {printable(str(self.store))}",
+            f"skipped frames and files, with reasons: {printable(str(self.skipped_file))}",
+        ]
+
+    def _missing_lines(self) -> list[str]:
+        if not self.missing:
+            return []
+        more = len(self.missing) - _LISTED
+        return [
+            f"missing or unused ({len(self.missing)})",
+            *(f"- {line}" for line in self.missing[:_LISTED]),
+            *([f"- and {more} more in the list of skipped files"] if more > 0 else []),
+            "",
         ]
