@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aubench._util import atomic
 from aubench.core.conditions import CLEAN, Condition
 from aubench.core.errors import UsageError, suggest
 from aubench.leaderboard.render import FORMATS
 from aubench.papers import measured_numbers, reproduced_tables
-from aubench.papers.measured_numbers import FigurePoint, MeasuredResult
+from aubench.papers.measured_numbers import ExhibitRow, FigurePoint, MeasuredResult
 from aubench.papers.paper_figures import FIGURES, PaperFigure
 from aubench.papers.reported import COSTS, FOLDER, ReportedRow, ReportedTable, read_all
 from aubench.papers.row_specs import ReproductionConfig, ResolvedRow, RowSpec, cost, resolve_row
@@ -34,8 +33,18 @@ class Exhibit:
     table: ReportedTable | None = None
     figure: PaperFigure | None = None
 
+    @property
+    def reason(self) -> str:
+        """Reason why the exhibit cannot be made; empty if it can."""
+        return self.figure.reason if self.figure else ""
+
     def resolve(self, config: ReproductionConfig) -> list[ResolvedRow]:
-        """Return the rows with their runs: those of the table first, then those of the figure."""
+        """Return the rows with their runs: those of the table first, then those of the figure.
+
+        An exhibit that cannot be made has one row without a method.
+        """
+        if self.reason:
+            return [ResolvedRow(RowSpec("", label=self.name), reason=self.reason)]
         specs = [] if self.table is None else [_row_spec(row) for row in self.table.rows]
         specs += [] if self.figure is None else self.figure.rows(config)
         return [resolve_row(spec, config) for spec in specs]
@@ -64,8 +73,10 @@ class Exhibit:
             atomic.write_text(path, text)
         return [*([path] if text else []), *figures]
 
-    def numbers(self, rows: Sequence[ResolvedRow], config: ReproductionConfig) -> list[dict[str, Any]]:
-        """Return reported and measured means, one dictionary per row."""
+    def numbers(self, rows: Sequence[ResolvedRow], config: ReproductionConfig) -> list[ExhibitRow]:
+        """Return reported and measured means, or why the exhibit cannot be made."""
+        if self.reason:
+            return [ExhibitRow(self.name, reason=self.reason)]
         if self.table is not None:
             return measured_numbers.mean_rows(self.name, self.table, self._measured(rows, config))
         return measured_numbers.point_rows(self.name, self._points(rows))
@@ -98,7 +109,7 @@ class Exhibit:
     ) -> list[Path]:
         from aubench.plots import style
 
-        if self.figure is None:
+        if self.figure is None or self.figure.reason:
             return []
         rows = rows[self._table_rows :]
         protocols = dict.fromkeys(run_config.protocol.name for row in rows for run_config in row.configs)
@@ -129,7 +140,9 @@ def find_exhibits(root: Path, names: Sequence[str] | None = None) -> dict[str, E
         for name, table in tables.items()
     }
     exhibits |= {
-        name: Exhibit(name, figure.title, None, figure) for name, figure in FIGURES.items() if name not in tables
+        name: Exhibit(name, f"{figure.title}{figure.reason and f'; cannot be made: {figure.reason}'}", None, figure)
+        for name, figure in FIGURES.items()
+        if name not in tables
     }
     for name in names or ():
         if name not in exhibits:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 from aubench.core.errors import RecordError
 from aubench.leaderboard.render import EMPTY
@@ -98,8 +98,26 @@ def point_f1(point: FigurePoint) -> tuple[float, float, float]:
     return 100 * interval.estimate, 100 * interval.low, 100 * interval.high
 
 
-def mean_rows(exhibit: str, table: ReportedTable, measured: Sequence[MeasuredResult]) -> list[dict[str, Any]]:
-    """Return reported and measured mean of each row of a table, in the table's unit.
+class ExhibitRow(NamedTuple):
+    """Row of a table, or point of a figure, as data: reported and measured mean in the table's unit."""
+
+    exhibit: str
+    row: str = ""
+    method: str = ""
+    modalities: str = ""
+    dataset: str = ""
+    condition: str = ""
+    metric: str = ""
+    reported: float | None = None
+    measured: float | None = None
+    low: float | None = None
+    high: float | None = None
+    runs: str = ""
+    reason: str = ""
+
+
+def mean_rows(exhibit: str, table: ReportedTable, measured: Sequence[MeasuredResult]) -> list[ExhibitRow]:
+    """Return the means of each row of a table.
 
     Args:
         exhibit: Name of the exhibit.
@@ -109,47 +127,23 @@ def mean_rows(exhibit: str, table: ReportedTable, measured: Sequence[MeasuredRes
     rows = []
     for row, result in zip(table.rows, measured, strict=True):
         numbers = MeasuredNumbers() if result.reason else measure(row, table.aus, result)
-        rows.append(
-            {
-                "exhibit": exhibit,
-                "row": ", ".join(filter(None, [row.method, row.variant])),
-                "method": row.method_here,
-                "modalities": modality_code(row.modalities),
-                "dataset": row.dataset,
-                "condition": row.condition,
-                "metric": row.metric,
-                "reported": row.mean,
-                "measured": numbers.mean,
-                "low": numbers.low,
-                "high": numbers.high,
-                "runs": " ".join(record.info.run for record in result.records),
-                "reason": result.reason,
-            }
-        )
+        label, letters = ", ".join(filter(None, [row.method, row.variant])), modality_code(row.modalities)
+        values = (label, row.method_here, letters, row.dataset, row.condition, row.metric, row.mean)
+        bounds = (numbers.low, numbers.high)
+        rows.append(ExhibitRow(exhibit, *values, numbers.mean, *bounds, _run_ids(result.records), result.reason))
     return rows
 
 
-def point_rows(exhibit: str, points: Sequence[FigurePoint]) -> list[dict[str, Any]]:
-    """Return the F1 of each row of a figure in %, in the columns of :func:`mean_rows`."""
+def point_rows(exhibit: str, points: Sequence[FigurePoint]) -> list[ExhibitRow]:
+    """Return the F1 of each point of a figure in %."""
     rows = []
     for point in points:
         info = point.records[0].info
-        f1, low, high = point_f1(point)
-        rows.append(
-            {
-                "exhibit": exhibit,
-                "row": point.label,
-                "method": info.method.name,
-                "modalities": modality_code(info.method.modalities),
-                "dataset": info.dataset.name,
-                "condition": point.condition,
-                "metric": "f1",
-                "reported": None,
-                "measured": f1,
-                "low": low,
-                "high": high,
-                "runs": " ".join(record.info.run for record in point.records),
-                "reason": "",
-            }
-        )
+        values = (point.label, info.method.name, modality_code(info.method.modalities), info.dataset.name)
+        numbers = (None, *point_f1(point))
+        rows.append(ExhibitRow(exhibit, *values, point.condition, "f1", *numbers, _run_ids(point.records)))
     return rows
+
+
+def _run_ids(records: Sequence[Record]) -> str:
+    return " ".join(record.info.run for record in records)

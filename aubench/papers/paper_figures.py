@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aubench.core.registry import find_method
 from aubench.core.suites import find_suite
@@ -13,6 +13,7 @@ from aubench.core.task import Modality
 from aubench.metrics import robustness_profile
 from aubench.metrics.intervals import ConfidenceInterval, f1_interval
 from aubench.metrics.robustness_profile import RobustnessProfile
+from aubench.papers import untrained_figures
 from aubench.papers.row_specs import ReproductionConfig, ResolvedRow, RowSpec
 from aubench.plots import au_pairs, curves, reconstructions, robustness_figures
 from aubench.plots.frame_selection import caption
@@ -20,11 +21,22 @@ from aubench.plots.frame_selection import caption
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VD, V = (Modality.VISUAL, Modality.DEPTH), (Modality.VISUAL,)
-SWEPT = {"pretrain_epochs": "epochs of pre-training", "mask": "share of patches hidden in pre-training"}
+    from aubench.runs.config import RunConfig
+
+V, VD, VDT = (Modality.VISUAL,), (Modality.VISUAL, Modality.DEPTH), tuple(Modality)
+_EPOCHS = "epochs of pre-training"
+SWEPT = {
+    "pretrain_epochs": _EPOCHS,
+    "pretrain_checkpoint": _EPOCHS,
+    "mask": "share of patches hidden in pre-training",
+}
 MASKS = (0.25, 0.5, 0.75, 0.9)
 QUARTERS = 4
 _FRAMES = 4
+_DISFA = "shows frames of DISFA by a model of another data set, and there is no protocol of both"
+_DIAGRAM = "is a diagram without data"
+
+Rows = Callable[[ReproductionConfig], tuple[RowSpec, ...]]
 
 
 @dataclass(frozen=True)
@@ -35,17 +47,19 @@ class PaperFigure:
         title: Source and content.
         rows: Function that returns the rows that the figure needs.
         draw: Function that draws the figure from resolved rows; the second argument is its subtitle. It returns None
-            if no row has runs.
+            if no row can be made.
         has_numbers: Whether the figure shows F1, so that its numbers are written too.
+        reason: Reason why it cannot be made; empty if it can.
     """
 
     title: str
-    rows: Callable[[ReproductionConfig], tuple[RowSpec, ...]]
-    draw: Callable[[Sequence[ResolvedRow], Sequence[str]], Figure | None]
+    rows: Rows = lambda config: ()
+    draw: Callable[[Sequence[ResolvedRow], Sequence[str]], Figure | None] = lambda rows, subtitle: None
     has_numbers: bool = True
+    reason: str = ""
 
 
-def _condition_rows(kind: str) -> Callable[[ReproductionConfig], tuple[RowSpec, ...]]:
+def _condition_rows(kind: str) -> Rows:
     """Return late fusion, CAM and AMF under the conditions of one kind of AMF's suite."""
 
     def rows(config: ReproductionConfig) -> tuple[RowSpec, ...]:
@@ -59,11 +73,43 @@ def _condition_rows(kind: str) -> Callable[[ReproductionConfig], tuple[RowSpec, 
 
 
 def _sweep_rows(config: ReproductionConfig) -> tuple[RowSpec, ...]:
-    """Return MCM with 0, 1/4, 1/2, 3/4 and all of the pre-training epochs, then with each mask ratio."""
-    total = int(config.recipe(find_method("mcm")).model_dump()["pretrain_epochs"])
+    """Return MCM with 0, 1/4, 1/2, 3/4 and all of the epochs that it is fine-tuned from, then with each mask ratio."""
+    return _epoch_rows(config, {}, VD, "bp4d") + _mask_rows({}, VD, "bp4d")
+
+
+def _supplement_rows(config: ReproductionConfig) -> tuple[RowSpec, ...]:
+    """Return the same for MCM's second version, the epochs on visual images alone."""
+    version = _second_version(config)
+    rows = _epoch_rows(config, {**version, "inputs": "visual"}, VDT, "bp4dplus")
+    return rows + _mask_rows(version, VDT, "bp4dplus")
+
+
+def _epoch_rows(
+    config: ReproductionConfig, settings: Mapping[str, Any], modalities: tuple[Modality, ...], dataset: str
+) -> tuple[RowSpec, ...]:
+    recipe = config.recipe(find_method("mcm"), settings).model_dump()
+    total = min(recipe["pretrain_epochs"], recipe["pretrain_checkpoint"] or recipe["pretrain_epochs"])
     epochs = dict.fromkeys(round(total * quarter / QUARTERS) for quarter in range(QUARTERS + 1))
-    settings = [("pretrain_epochs", value) for value in epochs] + [("mask", value) for value in MASKS]
-    return tuple(RowSpec("mcm", {key: value}, VD, label=f"{SWEPT[key]}: {value:g}") for key, value in settings)
+    swept = [("pretrain_checkpoint" if value else "pretrain_epochs", value) for value in epochs]
+    return tuple(_swept_row(settings, key, value, modalities, dataset) for key, value in swept)
+
+
+def _mask_rows(settings: Mapping[str, Any], modalities: tuple[Modality, ...], dataset: str) -> tuple[RowSpec, ...]:
+    return tuple(_swept_row(settings, "mask", mask, modalities, dataset) for mask in MASKS)
+
+
+def _swept_row(
+    settings: Mapping[str, Any], key: str, value: float, modalities: tuple[Modality, ...], dataset: str
+) -> RowSpec:
+    """Return a row of MCM whose last setting is the swept one."""
+    others = {name: other for name, other in settings.items() if name != key}
+    label = f"{SWEPT[key]}: {value:g}"
+    return RowSpec("mcm", {**others, key: value}, modalities, dataset, dataset, label=label)
+
+
+def _second_version(config: ReproductionConfig) -> Mapping[str, Any]:
+    """Return the settings of MCM's second version, which differ at full size."""
+    return find_method("mcm").method_class.Recipe.all_presets()["paper_v2"] if config.preset == "paper" else {}
 
 
 def _profiles(rows: Sequence[ResolvedRow]) -> list[RobustnessProfile]:
@@ -85,61 +131,88 @@ def _draw_curves(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure
 def _draw_sweep(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure | None:
     panels: defaultdict[str, dict[float, ConfidenceInterval]] = defaultdict(dict)
     for row in (row for row in rows if row.configs):
-        ((key, value),) = row.spec.settings.items()
+        *_, (key, value) = row.spec.settings.items()
         panels[SWEPT[key]][value] = f1_interval([record.counts for record in row.records()])
     if not panels:
         return None
     return curves.plot_sweep(panels, "F1 by pre-training", ["MCM", *subtitle, "shaded: 95 % interval over subjects"])
 
 
-def _draw_reconstructions(
-    masks: Sequence[float],
-) -> Callable[[Sequence[ResolvedRow], Sequence[str]], Figure | None]:
-    """Return a function that draws reconstructions by the first fold of the first seed."""
+def _of_first(draw: Callable[[RunConfig], Figure]) -> Callable[[Sequence[ResolvedRow], Sequence[str]], Figure | None]:
+    """Return a function that draws the configuration of the first row, which has the first seed."""
+    return lambda rows, subtitle: draw(rows[0].configs[0]) if rows[0].configs else None
 
-    def draw(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure | None:
-        if not rows[0].configs:
-            return None
-        config = rows[0].configs[0]
+
+def _reconstructions(masks: Sequence[float], rows: Rows, title: str) -> PaperFigure:
+    """Return the figure of reconstructions in the first fold."""
+
+    def draw(config: RunConfig) -> Figure:
         examples = reconstructions.compute(config, 1, masks, _FRAMES)
         return reconstructions.plot(examples, caption(config, "fold 1, test", f"run {config.run_id[:8]}"))
 
-    return draw
+    return PaperFigure(f"{title}: reconstructions by share of the mask", rows, _of_first(draw), has_numbers=False)
 
 
-def _draw_au_pairs(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure | None:
-    if not rows[0].configs:
-        return None
-    config = rows[0].configs[0]
+def _draw_au_pairs(config: RunConfig) -> Figure:
     statistics = au_pairs.compute(config, 1)
     return au_pairs.plot(statistics, config.protocol.aus, caption(config, "fold 1", f"run {config.run_id[:8]}"))
 
 
-def _weight_row(method: str, modalities: tuple[Modality, ...]) -> Callable[[ReproductionConfig], tuple[RowSpec, ...]]:
+def _weight_row(method: str, modalities: tuple[Modality, ...]) -> Rows:
     return lambda config: (RowSpec(method, modalities=modalities, weights=True, label=method),)
 
 
+def _supplement_weight_row(config: ReproductionConfig) -> tuple[RowSpec, ...]:
+    return (RowSpec("mcm", _second_version(config), VDT, "bp4dplus", "bp4dplus", weights=True, label="mcm"),)
+
+
+def _untrained(
+    title: str, draw: Callable[[RunConfig], Figure], method: str, modalities: tuple[Modality, ...], dataset: str
+) -> PaperFigure:
+    """Return a figure of inputs or labels, with random weights."""
+    spec = RowSpec(method, {"weights": "none"}, modalities, dataset, dataset, trained=False, label=method)
+    return PaperFigure(title, lambda config: (spec,), _of_first(draw), has_numbers=False)
+
+
 FIGURES: dict[str, PaperFigure] = {
+    "amf-figure-1": PaperFigure("AMF, Fig. 1: the model", reason=_DIAGRAM),
+    "amf-figure-2": _untrained("AMF, Fig. 2: cut-switch", untrained_figures.cut_switch, "amf", VDT, "bp4dplus"),
+    "amf-figure-3": _untrained("AMF, Fig. 3: images with noise", untrained_figures.noise, "amf", VD, "bp4d"),
     "amf-figure-4": PaperFigure("AMF, Fig. 4: F1 with a modality missing", _condition_rows("missing"), _draw_bars),
     "amf-figure-5": PaperFigure("AMF, Fig. 5: F1 under noise", _condition_rows("noise"), _draw_curves),
-    "mcm-figure-4": PaperFigure(
-        "MCM, Fig. 4: reconstructions by share of the mask",
-        _weight_row("mcm", VD),
-        _draw_reconstructions((0.5, 0.75, 0.9)),
-        has_numbers=False,
+    "mcm-figure-1": _untrained(
+        "MCM, Fig. 1: images with mixed channels", untrained_figures.mixed_channels, "mcm", VD, "bp4d"
     ),
+    "mcm-figure-2": PaperFigure("MCM, Fig. 2: the model in pre-training", reason=_DIAGRAM),
+    "mcm-figure-3": PaperFigure("MCM, Fig. 3: the model in fine-tuning", reason=_DIAGRAM),
+    "mcm-figure-4": _reconstructions((0.5, 0.75, 0.9), _weight_row("mcm", VD), "MCM, Fig. 4"),
+    "mcm-figure-5": PaperFigure("MCM, Fig. 5: reconstructions of another data set", reason=_DISFA),
     "mcm-figure-6": PaperFigure("MCM, Fig. 6: F1 by epochs and by mask of pre-training", _sweep_rows, _draw_sweep),
+    "mcm-supplement-figure-1": PaperFigure(
+        "MCM, supplement, Fig. 1: F1 by epochs and by mask of pre-training", _supplement_rows, _draw_sweep
+    ),
+    "mcm-supplement-figure-2": _reconstructions((0.5, 0.75, 0.9), _supplement_weight_row, "MCM, supplement, Fig. 2"),
+    "mcm-supplement-figure-3": PaperFigure(
+        "MCM, supplement, Fig. 3: reconstructions of another data set", reason=_DISFA
+    ),
+    "au-vmae-figure-1": PaperFigure("AU-vMAE, Fig. 1: relations of AUs", reason=_DIAGRAM),
+    "au-vmae-figure-2": PaperFigure("AU-vMAE, Fig. 2: the model", reason=_DIAGRAM),
+    "au-vmae-figure-3": _untrained(
+        "AU-vMAE, Fig. 3: co-occurrence of AUs in labels", untrained_figures.label_pairs, "au_vmae", V, "bp4d"
+    ),
+    "au-vmae-figure-4": PaperFigure("AU-vMAE, Fig. 4: states of two AUs", reason=_DIAGRAM),
+    "au-vmae-figure-5": _untrained(
+        "AU-vMAE, Fig. 5: labels with and without clips of rare AUs", untrained_figures.label_bars, "au_vmae", V, "bp4d"
+    ),
     "au-vmae-figure-6": PaperFigure(
         "AU-vMAE, Fig. 6: knowledge of AU pairs in labels and predictions",
         _weight_row("au_vmae", V),
-        _draw_au_pairs,
+        _of_first(_draw_au_pairs),
         has_numbers=False,
     ),
-    "au-vmae-appendix-figure-1": PaperFigure(
-        "AU-vMAE, appendix, Fig. 1: reconstructions by share of the mask",
-        _weight_row("au_vmae", V),
-        _draw_reconstructions((0.0, 0.5, 0.9)),
-        has_numbers=False,
+    "au-vmae-appendix-figure-1": _reconstructions(
+        (0.0, 0.5, 0.9), _weight_row("au_vmae", V), "AU-vMAE, appendix, Fig. 1"
     ),
+    "au-vmae-appendix-figure-2": PaperFigure("AU-vMAE, appendix, Fig. 2: clips of rare AUs", reason=_DIAGRAM),
 }
-"""Figures that can be reproduced, by name."""
+"""Figures of the papers, by name."""

@@ -67,6 +67,7 @@ class PendingRuns:
             self._missing[name] = [missing.pop(key) for key in keys]
         self._counts = {name: _count(_runs(resolved).values()) for name, resolved in rows.items()}
         self._reasons = {name: _reasons(resolved, protocol) for name, resolved in rows.items()}
+        self._impossible = {name for name, resolved in rows.items() if any(map(_is_impossible, resolved))}
 
     def __bool__(self) -> bool:
         """Return whether a run is missing."""
@@ -78,6 +79,8 @@ class PendingRuns:
         timings = runtime_estimate.read_timings(self._folders) if self else []
         total = 0.0
         for name, runs in self._missing.items():
+            if name in self._impossible:
+                continue
             count, _, published = self._counts[name]
             suffix = f"; {published} of {count} runs on the leaderboard" if published else ""
             if not runs:
@@ -145,5 +148,11 @@ def _reasons(rows: Sequence[ResolvedRow], protocol: str) -> list[str]:
         for config in row.configs
         if config.protocol.name != protocol
     }
-    skipped = (f"row of {row.spec.method} skipped: {row.reason}" for row in rows if row.spec.method and row.reason)
+    skipped = [f"row of {row.spec.method} skipped: {row.reason}" for row in rows if row.spec.method and row.reason]
+    skipped += [f"cannot be made: {row.reason}" for row in rows if _is_impossible(row)]
     return [*sorted(moved), *dict.fromkeys(skipped)]
+
+
+def _is_impossible(row: ResolvedRow) -> bool:
+    """Return whether the row stands for a figure that no method can reproduce."""
+    return not row.spec.method and bool(row.spec.label)

@@ -37,6 +37,7 @@ class RowSpec:
         conditions: Test conditions besides ``clean``.
         scored: Whether the row needs runs; computational cost needs none.
         weights: Whether the row needs the weights of its runs.
+        trained: Whether its runs are needed, or only the configuration of the first one.
         label: Label in a figure.
     """
 
@@ -48,6 +49,7 @@ class RowSpec:
     conditions: tuple[Condition, ...] = ()
     scored: bool = True
     weights: bool = False
+    trained: bool = True
     label: str = ""
 
 
@@ -87,16 +89,18 @@ class ResolvedRow:
         spec: Row.
         runs: Runs, one per seed; empty if the row needs none or ``reason`` is given.
         reason: Reason why the row cannot be reproduced; empty if it can.
+        untrained: Configurations of a row that needs no training.
     """
 
     spec: RowSpec
     runs: tuple[RequiredRun, ...] = ()
     reason: str = ""
+    untrained: tuple[RunConfig, ...] = ()
 
     @property
     def configs(self) -> tuple[RunConfig, ...]:
-        """Configurations of the runs."""
-        return tuple(run.config for run in self.runs)
+        """Configurations of the runs, or of the row without any."""
+        return self.untrained or tuple(run.config for run in self.runs)
 
     def records(self) -> tuple[Record, ...]:
         """Return the records of the runs."""
@@ -132,6 +136,8 @@ def resolve_row(spec: RowSpec, config: ReproductionConfig) -> ResolvedRow:
         configs = [_run_config(entry, protocol, spec, config, seed) for seed in config.seeds]
     except (RecipeError, UsageError) as error:
         return ResolvedRow(spec, reason=str(error))
+    if not spec.trained:
+        return ResolvedRow(spec, untrained=tuple(configs[:1]))
     return ResolvedRow(spec, tuple(RequiredRun(c, spec.conditions, spec.weights, config.records) for c in configs))
 
 

@@ -25,7 +25,7 @@ def listing(call, protocol: str) -> dict[str, tuple[int, int]]:
     return {name: (int(runs), int(there)) for name, _, _, runs, there, _ in rows}
 
 
-@pytest.mark.parametrize(("protocol", "bp4dplus", "every"), [("synth_3fold", (7, 12), 59), ("bp4d_3fold", (0, 0), 43)])
+@pytest.mark.parametrize(("protocol", "bp4dplus", "every"), [("synth_3fold", (7, 12), 68), ("bp4d_3fold", (0, 0), 43)])
 def test_the_list_has_the_number_of_runs(call, tmp_path, protocol, bp4dplus, every):
     counts = listing(call, protocol)
     assert not (tmp_path / "stores").exists(), "listing generates no store"
@@ -36,6 +36,11 @@ def test_the_list_has_the_number_of_runs(call, tmp_path, protocol, bp4dplus, eve
         **{"au-vmae-table-1": 1, "au-vmae-table-2": 0, "au-vmae-table-3": 12, "au-vmae-table-4": 2},
         **{f"au-vmae-appendix-{i}": runs for i, runs in ((1, 1), (2, 0), (3, 1), (4, 0))},
         **{"au-vmae-figure-6": 1, "au-vmae-appendix-figure-1": 1, "--all": every},
+        **{f"mcm-supplement-figure-{i}": runs * (protocol == "synth_3fold") for i, runs in ((1, 9), (2, 1), (3, 0))},
+        **{f"amf-figure-{i}": 0 for i in (1, 2, 3)},
+        **{f"mcm-figure-{i}": 0 for i in (1, 2, 3, 5)},
+        **{f"au-vmae-figure-{i}": 0 for i in (1, 2, 3, 4, 5)},
+        "au-vmae-appendix-figure-2": 0,
     }
     assert not any(local for _, local in counts.values())
 
@@ -54,6 +59,13 @@ def test_bad_usage_is_one_line(call, small_store, words, message):
     done = call("reproduce", "--root", ROOT, *words, "--store", small_store)
     assert done.code == 2
     assert message in done.err and done.err.count("\n") == 1
+
+
+def test_what_cannot_be_made_is_named_with_its_reason_in_one_line(call, small_store):
+    done = call("reproduce", "mcm-figure-5", "--root", ROOT, "--store", small_store)
+    assert done.code == 0 and done.out == "", done.err
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("mcm-figure-5: cannot be made: ") and "DISFA" in done.err
 
 
 @pytest.fixture

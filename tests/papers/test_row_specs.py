@@ -118,6 +118,9 @@ def test_costs_take_no_run_and_are_of_full_size():
         ("mcm-figure-6", 8),
         ("au-vmae-figure-6", 1),
         ("au-vmae-appendix-figure-1", 1),
+        ("mcm-figure-1", 1),
+        ("au-vmae-figure-3", 1),
+        ("au-vmae-figure-5", 1),
     ],
 )
 def test_figures_can_be_made_on_both_protocols(name, count):
