@@ -85,7 +85,7 @@ def test_a_lost_first_photo_does_not_shift_the_labels(prepare, tree, tmp_path):
 def test_a_sequence_that_may_count_from_1_is_refused_until_somebody_decides(prepare, tree, tmp_path, odd):
     odd(tree.task("F002", "T2"))
     line = refused(prepare(), "from 0 in 3 sequences (F001/T1, F001/T2, F002/T1)", "from 1 in 1 sequence (F002/T2)")
-    assert "--frame-offset -1 if these lost their first files, else --frame-offset -1,F002/T2=0" in line
+    assert "--frame-offset -1 if these lost their first files, else with --frame-offset -1,F002/T2=0" in line
     assert not list(tmp_path.glob("store*"))
     answer = prepare("--frame-offset", "F002/T2=0")
     assert answer.code == 0, answer.err
@@ -144,7 +144,7 @@ def test_names_that_are_not_utf_8_are_listed(prepare, tree, tmp_path):
     assert answer.code == 0, answer.err
     assert skipped(tmp_path / "store") == [
         ["", "", "-1", r"AU_OCC/F001_T1 f\xfcr mich.csv: its name is not like F001_T1.csv"],
-        ["", "", "-1", r"F001/T1 f\xfcr mich: its name is not like T1"],
+        ["", "", "-1", r"F001/T1 f\xfcr mich: its name is not like F001/T1"],
         ["F001", "T1", "-1", r"0001 f\xfcr mich.jpg: its name is not a number"],
     ]
 

@@ -98,7 +98,7 @@ def scan_delivery(source: Path) -> Delivery:
     recordings = [_recording(key, tasks.get(key, []), label_files.get(key)) for key in sorted({*tasks, *label_files})]
     if not any(recording.photos for recording in recordings):
         raise DataError("no photo in it", where=next(iter(tasks.values()))[0], hint=_LAYOUT)
-    unused = [f"{name}: its name is not like T1" for name in unknown_folders]
+    unused = [f"{name}: its name is not like F001/T1" for name in unknown_folders]
     unused += [f"{name}: its name is not like F001_T1.csv" for name in unknown_labels]
     return Delivery(recordings, [*unused, *(f"{name}: not unpacked" for name in packed)])
 
@@ -142,14 +142,16 @@ def _task_folders(folders: list[Path]) -> tuple[dict[Key, list[Path]], list[str]
     tasks: dict[Key, list[Path]] = defaultdict(list)
     unknown = []
     seen: dict[str, Key] = {}
-    for subject in (folder for folder in folders if _SUBJECT.fullmatch(folder.name)):
+    for subject in folders:
+        is_subject = _SUBJECT.fullmatch(subject.name)
         for entry in _entries(subject):
-            folder = Path(entry.path)
-            if not _is_folder(entry) or _SUBJECT.fullmatch(entry.name) or not _has_images(folder):
+            folder, task = Path(entry.path), _TASK.fullmatch(entry.name)
+            if not (is_subject or task) or not _is_folder(entry) or _SUBJECT.fullmatch(entry.name):
+                continue
+            if not _has_images(folder):
                 continue  # folders of other sensors have the same names
-            task = _TASK.fullmatch(entry.name)
-            if task is None:
-                unknown.append(f"{subject.name}/{printable(entry.name)}")
+            if not (is_subject and task):
+                unknown.append(printable(f"{subject.name}/{entry.name}"))
                 continue
             key = (subject.name.upper(), int(task[1]))
             other = seen.setdefault(os.path.realpath(folder), key)

@@ -129,8 +129,9 @@ def _has_zero(recording: Recording) -> bool:
 def _mixed(from_0: list[str], from_1: list[str]) -> DataError:
     (most, more), (few, fewer) = sorted([(-1, from_0), (0, from_1)], key=lambda vote: -len(vote[1]))
     counts = ", ".join(f"from {offset + 1} in {_names(names)}" for offset, names in ((most, more), (few, fewer)))
-    hint = f"{_OPTION} {most} if these lost their first files, else {_OPTION} {most},{fewer[0]}={few} for each"
-    return DataError(f"files are numbered in two ways: {counts}", hint=f"decide with {hint}")
+    case = "these lost their first files" if few == 0 else "the files numbered 0 are additional"
+    hint = f"decide with {_OPTION} {most} if {case}, else with {_OPTION} {most},{fewer[0]}={few} for each"
+    return DataError(f"files are numbered in two ways: {counts}", hint=hint)
 
 
 def _names(names: list[str]) -> str:

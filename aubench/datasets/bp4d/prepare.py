@@ -39,7 +39,7 @@ def prepare_bp4d(
     store: Path,
     *,
     size: int = 256,
-    frame_offset: str = "auto",
+    frame_offset: str | int = "auto",
     allow_gaps: bool = False,
     landmarks: Path | None = None,
     workers: int | None = None,
@@ -68,7 +68,7 @@ def prepare_bp4d(
     """
     if size < 16:
         raise UsageError("images need 16 pixels or more", where=f"size {size}")
-    request = OffsetRequest.parse(frame_offset)
+    request = OffsetRequest.parse(str(frame_offset))
     delivery = scan_delivery(source)
     coded = _check(delivery.recordings, landmarks, allow_gaps)
     delivery = decide_offsets(delivery, request, coded)
