@@ -35,9 +35,9 @@ MAX_OPEN_FILES = 10_000
 _KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
 """Settings of glibc. Returning freed memory to the system between training steps costs up to a sixth of the time."""
 _RESUME = "repeat the command to resume"
-_LESS_MEMORY = "lower the batch size with --set, or train fewer folds at a time with --fold"
+_LESS_MEMORY = "with a lower batch size (--set) or fewer folds at a time (--fold)"
 _SIGNALS = {
-    "SIGKILL": ("probably because the memory ran out", f"{_RESUME}; if it happens again, {_LESS_MEMORY}"),
+    "SIGKILL": ("probably because the memory ran out", f"{_RESUME}, {_LESS_MEMORY}"),
     "SIGBUS": ("probably because the disk or /dev/shm is full", f"free some space and {_RESUME}"),
     "SIGXCPU": ("because of the limit of CPU time", f"raise `ulimit -t` and {_RESUME}"),
     **dict.fromkeys(("SIGTERM", "SIGHUP", "SIGINT"), ("sent by another program or the job scheduler", _RESUME)),
@@ -48,7 +48,7 @@ _SIGNALS = {
 }
 """Likely cause and remedy by signal."""
 _START_HINTS = {
-    errno.EAGAIN: "raise `ulimit -u`, the limit of processes",
+    errno.EAGAIN: "raise `ulimit -u`, the limit of processes and threads",
     errno.EMFILE: "raise `ulimit -n`, the limit of open files",
     errno.ENFILE: "close other programs, because too many files are open",
     errno.ENOMEM: "free some memory",
@@ -142,10 +142,15 @@ def _run(sender: Connection, payload: bytes, label: str, traceback_path: Path) -
 def _unexpected_error(error: BaseException, label: str, traceback_path: Path) -> FoldFailed:
     """Convert an unexpected error. Its traceback goes to a file."""
     if type(error).__name__ == "OutOfMemoryError":
-        hint = "lower the batch size with --set, or use --precision bf16-mixed"
+        hint = (
+            "lower the batch size with --set, use --precision bf16-mixed, or, where the recipe has it, "
+            "--set activation_checkpointing=true"
+        )
         return FoldFailed(f"{label} needs more memory than the GPU has", hint=hint)
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return FoldFailed(f"{label} needs more memory than this process may use", hint=_LESS_MEMORY)
+        return FoldFailed(f"{label} needs more memory than this process may use", hint=f"{_RESUME}, {_LESS_MEMORY}")
+    if "can't start new thread" in str(error):
+        return FoldFailed(f"{label} can start no further thread", hint=_START_HINTS[errno.EAGAIN])
     hint = None
     with suppress(OSError, AubenchError):
         atomic.write_text(traceback_path, "".join(traceback.format_exception(error)))

@@ -32,6 +32,10 @@ def run_out_of_memory(report):
     raise MemoryError
 
 
+def start_too_many_threads(report):
+    raise RuntimeError("can't start new thread")
+
+
 class Unloadable:
     """Work that cannot be imported in another process, like a method file whose import has an error there."""
 

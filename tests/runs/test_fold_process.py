@@ -117,10 +117,11 @@ def test_daemonic_process_is_told_what_to_do(messages, monkeypatch):
         (partial(process_works.kill_itself, number=signal.SIGTERM), "signal 15 (SIGTERM), sent by another program"),
         (process_works.exit_quietly, "ended early with exit code 0; repeat the command"),
         (process_works.exit_as_a_script, "broke (SystemExit: bye); see "),
-        (process_works.run_out_of_memory, "needs more memory than this process may use; lower the batch size"),
+        (process_works.run_out_of_memory, "needs more memory than this process may use; repeat the command"),
+        (process_works.start_too_many_threads, "can start no further thread; raise `ulimit -u`"),
         (process_works.Unloadable(), "broke (ModuleNotFoundError: No module named 'nothing_of_that_name'); see "),
     ],
-    ids=["memory", "scheduler", "exit 0", "sys.exit", "MemoryError", "import"],
+    ids=["memory", "scheduler", "exit 0", "sys.exit", "MemoryError", "threads", "import"],
 )
 def test_end_of_a_process_is_one_line(messages, capfd, work, words):
     error = messages(work)[0]
