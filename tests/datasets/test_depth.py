@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aubench.datasets.bp4d.depth import depth_map, z_buffer
+from aubench.datasets.bp4d.depth import depth_map, locate, z_buffer
 from aubench.datasets.bp4d.meshes import Mesh
 
 PHOTO = (300, 200)
@@ -142,3 +142,54 @@ def test_says_why_there_is_no_map() -> None:
     flat = Mesh(mesh.vertices * [1, 0, 0], mesh.texture, mesh.triangles, mesh.texture_triangles)
     assert "do not map it onto the photo" in str(depth_map(flat, PHOTO, SQUARE, 64))
     assert depth_map(mesh, PHOTO, np.add(SQUARE, [500, 0, 0, 0]), 64) == "the mesh is not where the face is"
+
+
+def from_above(mesh: Mesh) -> Mesh:
+    """Count the texture rows from above."""
+    return Mesh(mesh.vertices, mesh.texture * [1, -1] + [0, 1], mesh.triangles, mesh.texture_triangles)
+
+
+@pytest.mark.parametrize("turn", [np.eye(3), [[1, 0, 0], [0, -1, 0], [0, 0, -1]], [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]])
+def test_texture_rows_that_count_from_above_do_not_turn_the_face_inside_out(turn) -> None:
+    mesh = turned(dome(nose=(20.0, 30.0)), turn)
+    assert (made(from_above(mesh)) == made(mesh)).all()
+
+
+@pytest.mark.parametrize("degrees", [-60, -30, 30, 60])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_turned_head_keeps_its_depth_with_rows_from_either_side(degrees: float, axis: int) -> None:
+    """The camera sees the front half of a head that is turned."""
+    angle = np.radians(degrees)
+    line = np.linspace(-75, 75, 61)
+    x, y = (part.ravel() for part in np.meshgrid(line, line))
+    z = 90 * np.sqrt(np.maximum(1 - (x / 80) ** 2 - (y / 110) ** 2, 0)) + 25 * np.exp(-(x**2 + y**2) / 200)
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    turn = np.eye(3)
+    turn[i, i] = turn[j, j] = np.cos(angle)
+    turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+    x, y, z = turn @ np.stack([x, y, z])
+    triangles = dome(step=61).triangles
+    a, b, c = (np.stack([x, y], 1)[triangles[:, k]] for k in range(3))
+    triangles = triangles[(b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0] > 0]
+    texture = np.stack([(100 + x) / PHOTO[1], 1 - (150 - y) / PHOTO[0]], 1)
+    mesh = Mesh(np.stack([x, y, z - 1200], 1), texture, triangles, triangles)
+    depth = made(mesh)
+    assert (made(from_above(mesh)) == depth).all()
+    _, towards = locate(mesh, PHOTO)
+    assert towards == pytest.approx(1, abs=0.01)
+
+
+def test_a_plane_keeps_the_usual_direction() -> None:
+    plane = dome(0.0)
+    plane = Mesh(plane.vertices * [1, 1, 0] - [0, 0, 1200], plane.texture, plane.triangles, plane.texture_triangles)
+    assert (made(plane) == 144).all()
+
+
+def test_numbers_beyond_every_face_end_in_no_map() -> None:
+    mesh = dome()
+    vertices = mesh.vertices.copy()
+    vertices[5] = [1e9, 0, -1100]
+    far = Mesh(vertices, mesh.texture, mesh.triangles, mesh.texture_triangles)
+    assert isinstance(depth_map(far, PHOTO, SQUARE, 64), str | np.ndarray)
+    one_point = Mesh(mesh.vertices * 0, mesh.texture * 0, mesh.triangles, mesh.texture_triangles)
+    assert "do not map it onto the photo" in str(depth_map(one_point, PHOTO, SQUARE, 64))

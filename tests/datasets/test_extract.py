@@ -142,3 +142,25 @@ def test_half_a_photo_is_named(delivery) -> None:
     photo.write_bytes(photo.read_bytes()[:3000])
     with pytest.raises(DataError, match=r"0003\.jpg: is cut short"):
         first(delivery)
+
+
+@pytest.mark.parametrize("lines", [1, 2, 40])
+def test_a_mesh_cut_between_two_face_lines_is_named(delivery, lines: int) -> None:
+    mesh = delivery.task("F001", "T1") / "0003.obj"
+    mesh.write_text("".join(mesh.read_text().splitlines(keepends=True)[:-lines]))
+    with pytest.raises(DataError, match=r"0003\.obj: is cut short"):
+        first(delivery)
+
+
+def test_a_vertex_beyond_every_face_is_named(delivery) -> None:
+    mesh = delivery.task("F001", "T1") / "0003.obj"
+    mesh.write_text("v 1e160 0 -1100\n" + mesh.read_text())
+    with pytest.raises(DataError, match=r"0003\.obj:1: the line has a number beyond a thousand million"):
+        first(delivery)
+
+
+@pytest.mark.parametrize("empty", ["0003.obj", "0003.jpg"])
+def test_an_empty_file_is_named(delivery, empty: str) -> None:
+    (delivery.task("F001", "T1") / empty).write_bytes(b"")
+    with pytest.raises(DataError, match=empty):
+        first(delivery)

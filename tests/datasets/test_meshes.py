@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aubench.core.errors import DataError
-from aubench.datasets.bp4d.meshes import read_obj
+from aubench.datasets.bp4d.meshes import MeshEnding, check_endings, read_obj
 
 TRIANGLE = ["v 0 0 0", "v 1 0 0", "v 0 1 0", "vt 0 0", "vt 1 0", "vt 0 1", "f 1/1 2/2 3/3"]
 
@@ -125,3 +125,99 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, content: bytes) -> None
         return
     assert 0 <= mesh.triangles.min() <= mesh.triangles.max() < len(mesh.vertices)
     assert np.isfinite(mesh.vertices).all()
+
+
+@pytest.mark.parametrize("number", ["1e160", "-1e160", "1e308", "2000000000", "1e10"])
+@pytest.mark.parametrize("line", ["v {} 0 -1100", "v 0 0 {}", "vt {} 0"])
+def test_a_number_that_no_face_has_is_named(file: Path, number: str, line: str) -> None:
+    with pytest.raises(DataError, match=r"0000\.obj:1: the line has a number beyond a thousand million"):
+        read_obj(write(file, [line.format(number), *TRIANGLE]))
+
+
+def test_trailing_zero_bytes_are_refused(file: Path) -> None:
+    write(file, TRIANGLE)
+    file.write_bytes(file.read_bytes() + bytes(4096))
+    with pytest.raises(DataError, match=r"0000\.obj:8: the line has zero bytes; copy the file"):
+        read_obj(file)
+
+
+def test_zero_bytes_in_a_comment_are_refused(file: Path) -> None:
+    write(file, ["# \0", *TRIANGLE])
+    with pytest.raises(DataError, match=r"0000\.obj:1: the line has zero bytes"):
+        read_obj(file)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# " + "x" * 1_000_000,
+        "v 0 0 0." + "0" * 1_000_000,
+        "vt 0 0" + " " * 1_000_000,
+        "f" + " 1/1 2/2 3/3" * 80_000,
+    ],
+    ids=["comment", "decimals", "blanks", "polygon"],
+)
+def test_a_line_of_a_million_characters_is_read(file: Path, line: str) -> None:
+    mesh = read_obj(write(file, [*TRIANGLE, line]))
+    assert mesh.triangles[0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("line", ["v 0 0 " + "9" * 1_000_000, "f 1/1 2/2 " + "3" * 1_000_000])
+def test_a_number_of_a_million_digits_is_named(file: Path, line: str) -> None:
+    with pytest.raises(DataError, match=r"0000\.obj:8: the line (has|names)"):
+        read_obj(write(file, [*TRIANGLE, line]))
+
+
+def test_an_index_that_no_integer_holds_is_named(file: Path) -> None:
+    for number in ("2147483647", "2147483648", "4294967297", "9999999999"):
+        with pytest.raises(DataError, match=r"0000\.obj:9: the line names a vertex"):
+            read_obj(write(file, [*TRIANGLE, "", f"f 1/1 2/2 {number}/3"]))
+        with pytest.raises(DataError, match=r"0000\.obj:8: the line names a texture coordinate"):
+            read_obj(write(file, [*TRIANGLE, f"f 1/1 2/2 3/{number}"]))
+
+
+@given(st.lists(st.sampled_from(["0", "-1.5", "12.345678", ".5", "3.", "1e2", "+7", "123456789012345678"]), min_size=3))
+def test_short_and_long_numbers_mix(tmp_path_factory, words: list[str]) -> None:
+    file = tmp_path_factory.mktemp("obj") / "0.obj"
+    lines = [f"v {' '.join(words[:3])}", *TRIANGLE]
+    if "123456789012345678" in words[:3]:
+        with pytest.raises(DataError, match="beyond a thousand million"):
+            read_obj(write(file, lines))
+    else:
+        assert read_obj(write(file, lines)).vertices[0].tolist() == list(map(float, words[:3]))
+
+
+def ending(file: Path, lines: list[str], newline: str = "\n") -> MeshEnding:
+    file.write_text("\n".join(lines) + newline)
+    return MeshEnding.of(file, read_obj(file))
+
+
+@pytest.fixture
+def grid() -> list[str]:
+    """Lines of a mesh of 25 vertices, whose 32 triangles end the file."""
+    lines = [f"v {i % 5} {i // 5} 0" for i in range(25)] + [f"vt 0.{i % 5} 0.{i // 5}" for i in range(25)]
+    for i in (5 * row + column + 1 for row in range(4) for column in range(4)):
+        lines += [f"f {i}/{i} {i + 1}/{i + 1} {i + 6}/{i + 6}", f"f {i}/{i} {i + 6}/{i + 6} {i + 5}/{i + 5}"]
+    return lines
+
+
+@pytest.mark.parametrize("lines", [2, 3, 10, 30])
+def test_a_mesh_cut_between_two_face_lines_is_refused(file: Path, grid: list[str], lines: int) -> None:
+    whole = [ending(file.with_name(f"{i}.obj"), grid) for i in range(4)]
+    check_endings(whole)
+    cut = ending(file, grid[:-lines])
+    with pytest.raises(
+        DataError, match=r"0000\.obj: is cut short, .*; copy the file from the delivery again, or remove"
+    ):
+        check_endings([*whole[:2], cut, *whole[2:]])
+
+
+def test_a_mesh_without_its_last_newline_is_refused_among_others(file: Path, grid: list[str]) -> None:
+    cut = ending(file, grid, newline="")
+    with pytest.raises(DataError, match=r"0000\.obj: is cut short, its last line does not end"):
+        check_endings([ending(file.with_name("1.obj"), grid), cut])
+    check_endings([cut, ending(file.with_name("2.obj"), grid, newline="")])  # the habit of this delivery
+
+
+def test_unused_vertices_of_every_mesh_are_accepted(file: Path, grid: list[str]) -> None:
+    check_endings([ending(file.with_name(f"{i}.obj"), [*grid, *["v 9 9 9"] * (5 + i % 2)]) for i in range(4)])

@@ -3,7 +3,8 @@
 The texture coordinates of a scan give the position of each vertex in its photo: column = u W, row = (1 - v) H.
 The photo and the depth map therefore share a crop, whatever the camera. Only the depth needs a direction: after
 a fit of x and y to columns and rows, the sign of its determinant gives the side along z from which the camera
-looks, and its scale gives the pixels per unit.
+looks, and its scale gives the pixels per unit. Some programs count texture rows from above, row = v H, which turns that
+sign. The shape decides: the middle of a face is nearer to the camera than its outline.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ MEANING = (
 
 _EDGE = 1e-9  # tolerance against gaps between neighbours
 _MISFIT = 0.1  # of the extent of the mesh; texture coordinates of an atlas exceed it
+_HOLLOW = 0.05  # depth of the middle in mean radii of the mesh, from which on the surface counts as hollow
+_SAMPLE = 4000  # triangles from which the direction is estimated
 
 
 def depth_map(mesh: Mesh, photo: tuple[int, int], square: np.ndarray, size: int) -> np.ndarray | str:
@@ -39,13 +42,10 @@ def depth_map(mesh: Mesh, photo: tuple[int, int], square: np.ndarray, size: int)
     Returns:
         uint8 (size, size, 1) with the values of :data:`MEANING`, or the reason why there is none.
     """
-    if mesh.texture_triangles.min() < 0:
-        return "the mesh has no texture coordinates"
-    height, width = photo
-    points = np.column_stack([mesh.texture[:, 0] * width, (1 - mesh.texture[:, 1]) * height])
-    towards, misfit = _camera(mesh, points)
-    if misfit > _MISFIT:
-        return "the mesh's texture coordinates do not map it onto the photo"
+    located = locate(mesh, photo)
+    if isinstance(located, str):
+        return located
+    points, towards = located
     transform = crop_transform(square, size)
     nearness = mesh.vertices[:, 2] * (towards * size / square[2])
     surface = z_buffer(
@@ -59,19 +59,52 @@ def depth_map(mesh: Mesh, photo: tuple[int, int], square: np.ndarray, size: int)
     return np.where(np.isfinite(surface), grey, 0).astype(np.uint8)[..., None]
 
 
-def _camera(mesh: Mesh, points: np.ndarray) -> tuple[float, float]:
+def locate(mesh: Mesh, photo: tuple[int, int]) -> tuple[np.ndarray, float] | str:
+    """Find where a mesh is in its photo.
+
+    Args:
+        mesh: Mesh with texture coordinates.
+        photo: Height and width of the photo.
+
+    Returns:
+        (T, 2) columns and rows of ``mesh.texture``, and the signed pixels per unit of z towards the camera. The reason
+        if they cannot be found.
+    """
+    if mesh.texture_triangles.min() < 0:
+        return "the mesh has no texture coordinates"
+    height, width = photo
+    points = np.column_stack([mesh.texture[:, 0] * width, (1 - mesh.texture[:, 1]) * height])
+    some = slice(None, None, max(len(mesh.triangles) // _SAMPLE, 1))
+    pixels, space = points[mesh.texture_triangles[some, 0]], mesh.vertices[mesh.triangles[some, 0]]
+    towards, misfit = _camera(pixels, space[:, :2])
+    if misfit > _MISFIT:
+        return "the mesh's texture coordinates do not map it onto the photo"
+    if _hollowness(pixels, space[:, 2] * towards) > _HOLLOW:  # rows count from above
+        points[:, 1] = mesh.texture[:, 1] * height
+        towards = -towards
+    return points, towards
+
+
+def _camera(pixels: np.ndarray, space: np.ndarray) -> tuple[float, float]:
     """Return the signed pixels per unit of z towards the camera, and the error of the fit relative to the extent."""
-    pixels = np.ascontiguousarray(points[mesh.texture_triangles[:, 0]].T)
-    space = np.ascontiguousarray(mesh.vertices[mesh.triangles[:, 0], :2].T)
-    pixels, space = pixels - pixels.mean(axis=1, keepdims=True), space - space.mean(axis=1, keepdims=True)
-    fit, _, rank, _ = np.linalg.lstsq(space @ space.T, space @ pixels.T, rcond=None)
+    pixels, space = pixels - pixels.mean(axis=0), space - space.mean(axis=0)
+    fit, _, rank, _ = np.linalg.lstsq(space.T @ space, space.T @ pixels, rcond=None)
     extent = np.sqrt(np.square(pixels).sum())
     if rank < 2 or extent == 0:
         return 0.0, np.inf
-    misfit = np.sqrt(np.square(pixels - fit.T @ space).sum()) / extent
+    misfit = np.sqrt(np.square(pixels - space @ fit).sum()) / extent
     # Rows count downwards: x to the right and y up give a negative determinant, and then z comes nearer.
     area = float(np.linalg.det(fit))
     return float(np.sqrt(abs(area)) * -np.sign(area)), float(misfit)
+
+
+def _hollowness(pixels: np.ndarray, nearness: np.ndarray) -> float:
+    """Return how much further the middle is than the outline, in mean radii, from a paraboloid with a free tilt."""
+    pixels = pixels - pixels.mean(axis=0)
+    radius = np.sqrt(np.square(pixels).sum(axis=1).mean())
+    x, y = pixels.T / radius
+    terms = np.column_stack([np.ones_like(x), x, y, x**2 + y**2])
+    return float(np.linalg.lstsq(terms, nearness / radius, rcond=None)[0][3])
 
 
 @compiled

@@ -17,7 +17,7 @@ from aubench.datasets.bp4d.images import Photo
 from aubench.datasets.bp4d.labels import AUS, LabelFile, read_label_file
 from aubench.datasets.bp4d.landmark_files import face_track, landmark_file, landmarks_in_crop, read_landmarks
 from aubench.datasets.bp4d.layout import Instant, Recording, match
-from aubench.datasets.bp4d.meshes import read_obj
+from aubench.datasets.bp4d.meshes import MeshEnding, check_endings, read_obj
 
 
 @dataclass(frozen=True)
@@ -95,23 +95,22 @@ def _images(
     size = options.size
     modalities = [Modality.VISUAL, Modality.DEPTH] if options.depth else [Modality.VISUAL]
     images = {m: allocate(m, (len(instants), size, size, m.channels), np.uint8) for m in modalities}
-    no_depth = {}
+    no_depth, endings = {}, []
     for i, (instant, square) in enumerate(zip(instants, squares, strict=True)):
         photo = Photo.read(instant.photo)
         images[Modality.VISUAL][i] = crops.crop_square(photo.decode_rgb(), square, size)
         if options.depth:
-            depth = _depth(instant.mesh, photo, square, size)
+            depth: np.ndarray | str = "there is no mesh"
+            if instant.mesh is not None:
+                mesh = read_obj(instant.mesh)
+                endings.append(MeshEnding.of(instant.mesh, mesh))
+                depth = depth_map(mesh, (photo.height, photo.width), square, size)
             if isinstance(depth, str):
                 no_depth[instant.frame] = depth
                 depth = np.zeros((size, size, 1), np.uint8)
             images[Modality.DEPTH][i] = depth
+    check_endings(endings)
     return images, no_depth
-
-
-def _depth(mesh: Path | None, photo: Photo, square: np.ndarray, size: int) -> np.ndarray | str:
-    if mesh is None:
-        return "there is no mesh"
-    return depth_map(read_obj(mesh), (photo.height, photo.width), square, size)
 
 
 def _table(instants: list[Instant], codes: LabelFile, no_depth: dict[int, str]) -> pd.DataFrame:
