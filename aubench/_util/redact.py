@@ -7,4 +7,4 @@ import re
 
 def redact_url(text: str) -> str:
     """Replace user names and passwords in the URLs of a text."""
-    return re.sub(r"://[^/@\s]+@", "://***@", text)
+    return re.sub(r"://[^/\s]+@", "://***@", text)

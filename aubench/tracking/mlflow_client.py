@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from aubench._util.paths import from_environment
-from aubench.core.errors import DataError
+from aubench._util.redact import redact_url
+from aubench.core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,6 +75,7 @@ def connect(uri: str) -> MlflowClient:
 
     Raises:
         DataError: The SQLite file cannot be opened or has another format.
+        UsageError: The URL of a database is invalid, or the database belongs to another application.
     """
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -83,10 +85,10 @@ def connect(uri: str) -> MlflowClient:
 
     for name in ("mlflow", "alembic", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
+    _check_database(uri)
     path = _sqlite_path(uri)
     if path is None:
         return MlflowClient(tracking_uri=uri)
-    _check_writable(path)
     with FileLock(path.with_name(f".{path.name}.lock"), timeout=60):
         return MlflowClient(tracking_uri=uri)
 
@@ -153,6 +155,24 @@ def _truncate(value: Any) -> str:
 def _sqlite_path(uri: str) -> Path | None:
     match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", uri)
     return Path(match[1]).absolute() if match else None
+
+
+def _check_database(uri: str) -> None:
+    """Check the URL of a database, that an SQLite file can be opened, and that MLflow may use the tables."""
+    from aubench.tuning import database
+
+    if not re.match(r"(sqlite|postgres|mysql)[\w+]*:", uri):
+        return
+    url, path = database.parse_url(uri), _sqlite_path(uri)
+    if path is not None:
+        _check_writable(path)
+    tables, revisions = database.tables_and_revisions(url)
+    if revisions and ("experiments" not in tables or any(map(database.is_of_optuna, revisions))):
+        raise UsageError(
+            f"holds tables of another application ({', '.join(sorted(tables)[:5])})",
+            where=redact_url(uri),
+            hint="give MLflow a database of its own",
+        )
 
 
 def _check_writable(path: Path) -> None:

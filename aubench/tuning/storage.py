@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from aubench._util.redact import redact_url
-from aubench.core.errors import UsageError, suggest
+from aubench.core.errors import AubenchError, UsageError, suggest
+from aubench.tuning import database
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
+    from sqlalchemy.engine import URL
 
 SAMPLERS = ("tpe", "gp", "random", "cmaes")
 PRUNERS = ("hyperband", "median", "none")
@@ -26,8 +30,6 @@ DATABASE = "studies.db"
 
 _STARTUP = 5
 """Number of first trials that are drawn at random and never pruned."""
-_DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
-_CONNECT_SECONDS = 10
 _BUSY_SECONDS = 60
 
 
@@ -59,22 +61,22 @@ def open_storage(storage: str) -> BaseStorage:
         storage: ``journal:PATH``, or the URL of a database in SQLAlchemy's notation.
 
     Raises:
-        UsageError: The storage is neither, cannot be reached, or its driver is not installed.
+        UsageError: The storage is neither, cannot be reached, belongs to another application, or its driver is not
+            installed.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     if not storage.startswith(JOURNAL) and "://" not in storage:
-        raise UsageError(f"'{storage}' is not a storage", where="--storage", hint=f"give a URL, or {JOURNAL}PATH")
+        is_path = storage.endswith((".db", ".sqlite", ".sqlite3")) and ":" not in storage
+        hint = f"give sqlite:///{storage if is_path else 'FILE'} or {JOURNAL}PATH"
+        raise UsageError(f"'{storage}' is not a storage", where="--storage", hint=hint)
     try:
-        with storage_errors(storage):
-            return _journal(storage) if storage.startswith(JOURNAL) else _database(storage)
-    except ImportError as error:
-        driver = next((name for kind, name in _DRIVERS.items() if storage.startswith(kind)), None)
-        hint = f"install {driver}" if driver else "use sqlite, postgresql or mysql"
-        raise UsageError(f"has no driver ({_brief(error)})", where=redact_url(storage), hint=hint) from None
-    except OSError as error:
+        return _journal(storage) if storage.startswith(JOURNAL) else _database(storage)
+    except AubenchError:
+        raise
+    except Exception as error:  # drivers, Optuna and the system have many kinds of errors
         raise UsageError(f"cannot be used as storage ({_brief(error)})", where=redact_url(storage)) from None
 
 
@@ -82,26 +84,70 @@ def _journal(storage: str) -> BaseStorage:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    path = Path(storage.removeprefix(JOURNAL)).absolute()
+    name = storage.removeprefix(JOURNAL)
+    if not name.strip() or "://" in name or re.match(r"//[^/]", name):
+        what = "is not the path of a file" if name.strip() else "names no file"
+        raise UsageError(what, where=redact_url(storage), hint=f"give {JOURNAL}PATH")
+    path = Path(name).absolute()
+    if path.is_dir():
+        raise UsageError("is a folder", where=storage, hint=f"give {JOURNAL}PATH with the path of a file")
+    if path.exists() and not _is_journal(path):
+        time.sleep(1)  # another worker may be writing a line
+        if not _is_journal(path):
+            what, hint = "is not a journal of Optuna, or is cut off", "restore it, or give another file"
+            raise UsageError(what, where=path, hint=hint)
     path.parent.mkdir(parents=True, exist_ok=True)
     return JournalStorage(JournalFileBackend(str(path)))
 
 
-def _database(url: str) -> BaseStorage:
-    from optuna.storages import RDBStorage
-    from sqlalchemy.exc import SQLAlchemyError
+def _is_journal(path: Path) -> bool:
+    """Return whether the first and the last line of a file are complete entries of Optuna."""
+    content = path.read_bytes()
+    lines = content.splitlines()
+    try:
+        entries = [json.loads(line) for line in (*lines[:1], *lines[-1:])]
+    except ValueError:
+        return False
+    is_complete = not content or content.endswith(b"\n")
+    return is_complete and all(isinstance(entry, dict) and "op_code" in entry for entry in entries)
 
-    if url.startswith("sqlite:///"):
-        path = Path(url.removeprefix("sqlite:///"))
+
+def _database(storage: str) -> BaseStorage:
+    url = database.parse_url(storage)
+    path = database.sqlite_path(url) if url.get_backend_name() == "sqlite" else None
+    if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock"), timeout=_BUSY_SECONDS):
-            return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
-    options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": _CONNECT_SECONDS}}
+            return _rdb_storage(storage, url, {"connect_args": {"timeout": _BUSY_SECONDS}})
+    options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": database.CONNECT_SECONDS}}
     try:
-        return RDBStorage(url, engine_kwargs=options)
-    except SQLAlchemyError:  # another worker may have just created the tables
+        return _rdb_storage(storage, url, options)
+    except AubenchError:
+        raise
+    except Exception:  # another worker may have just created the tables
         time.sleep(1)
-        return RDBStorage(url, engine_kwargs=options)
+        return _rdb_storage(storage, url, options)
+
+
+def _rdb_storage(storage: str, url: URL, options: dict[str, Any]) -> BaseStorage:
+    from optuna.storages import RDBStorage
+
+    tables, revisions = database.tables_and_revisions(url)
+    is_other = {"studies", "trials"} & tables and "version_info" not in tables
+    if is_other or (revisions and not any(map(database.is_of_optuna, revisions))):
+        names = ", ".join(sorted(tables)[:5])
+        raise UsageError(
+            f"holds tables of another application ({names})",
+            where=redact_url(storage),
+            hint="give the search a database of its own",
+        )
+    try:
+        return RDBStorage(storage, engine_kwargs=options)
+    except RuntimeError as error:
+        upgrade = "upgrade it by `optuna storage upgrade`" if "storage upgrade" in str(error) else "give another one"
+        raise UsageError(
+            "has the tables of another version of Optuna", where=redact_url(storage), hint=upgrade
+        ) from None
 
 
 def check_names(sampler: str, pruner: str) -> None:
