@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aubench.core.errors import DataError
+from aubench.core.system_files import children, descendants
 from aubench.data.inputs import Inputs, changes
 
 
@@ -23,7 +24,7 @@ def check_target(path: Path) -> None:
     """
     if (path / "store.json").exists():
         raise DataError("a store is here already", where=path, hint="delete it first, or choose another --store")
-    if path.exists() and (not path.is_dir() or path.is_mount() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or path.is_mount() or children(path)):
         raise DataError("is not an empty folder", where=path, hint="name one inside it with --store")
 
 
@@ -36,7 +37,7 @@ def check_plan(partial: Path, plan: Mapping[str, object]) -> None:
     try:
         begun = json.loads((partial / "plan.json").read_bytes())
     except FileNotFoundError:
-        if all(file.is_dir() or file.suffix == ".tmp" for file in partial.rglob("*")):
+        if all(file.is_dir() for file in descendants(partial)):
             return
         begun = None
     except (OSError, ValueError):

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from aubench._util import atomic, locks
-from aubench.core import hashing
+from aubench.core import hashing, system_files
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data import partial_store
@@ -234,6 +234,9 @@ class StoreWriter:
         _write_csv(self.partial / "sequences.csv", pd.DataFrame(notes))
         atomic.write_text(self.partial / "store.json", info.model_dump_json(indent=2, exclude_none=True) + "\n")
         self._remove_remnants(info)
+        for file in self.path.iterdir() if self.path.exists() else ():  # only system files are there
+            shutil.rmtree(self.partial / file.name, ignore_errors=True)
+            file.replace(self.partial / file.name)
         self.partial.replace(self.path)  # complete from here on
         shutil.rmtree(self.path / "parts")
         (self.path / "plan.json").unlink()
@@ -244,15 +247,15 @@ class StoreWriter:
         """Remove temporary files of killed processes, and arrays of sequences that were discarded."""
         for file in list(self.partial.rglob(".*.tmp")):
             file.unlink()
-        for folder in (self.partial / "arrays").iterdir():
-            for file in folder.iterdir():
+        for folder in system_files.children(self.partial / "arrays"):
+            for file in system_files.children(folder):
                 if str(file.relative_to(self.partial)) not in info.arrays:
                     file.unlink()
             if not any(folder.iterdir()):
                 folder.rmdir()
 
     def _parts(self) -> list[Path]:
-        return sorted((self.partial / "parts").glob("*.json"), key=_natural)
+        return sorted(system_files.children(self.partial / "parts", "*.json"), key=_natural)
 
     def _partial_path(self, subject: str, sequence: str) -> Path:
         return self.partial / "parts" / f"{subject}_{sequence}.json"

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from aubench._util import system
+from aubench._util.child_processes import isolated_start
 from aubench._util.progress import print_line
 from aubench.core import landmarks as landmark_layout
 from aubench.core.errors import DataError, UsageError
@@ -136,9 +137,11 @@ def _write(
     progress(done, total)
     pending.sort(key=lambda r: -len(r.photos))  # the longest first, to balance the load
     with _pool(min(workers, len(pending))) as pool:
-        jobs: dict[Future[None], int] = {
-            pool.submit(_prepare_recording, writer, recording, options): len(recording.photos) for recording in pending
-        }
+        with isolated_start():
+            jobs: dict[Future[None], int] = {
+                pool.submit(_prepare_recording, writer, recording, options): len(recording.photos)
+                for recording in pending
+            }
         for job in as_completed(jobs):
             job.result()
             done += jobs[job]

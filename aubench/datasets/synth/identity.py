@@ -72,7 +72,8 @@ AVERAGE = Identity()
 @cache
 def _trait_table() -> list[list[str]]:
     """Read name, standard deviation or bounds of each random trait; the order is that of the draws."""
-    return [line.split(",") for line in Path(__file__).with_name("traits.csv").read_text(encoding="utf-8").splitlines()[1:]]
+    text = Path(__file__).with_name("traits.csv").read_text(encoding="utf-8")
+    return [line.split(",") for line in text.splitlines()[1:]]
 
 
 def make_identity(seed: int, name: str) -> Identity:
