@@ -49,8 +49,8 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write ``content`` to ``path`` atomically, as UTF-8."""
-    write_bytes(path, content.encode())
+    """Write ``content`` to ``path`` atomically, as UTF-8; bytes of undecodable file names become JSON escapes."""
+    write_bytes(path, content.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -32,9 +32,18 @@ def _home(tilde: str, text: str) -> str:
     return folder.rstrip("/")
 
 
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path of the user with ``~`` expanded.
+
+    Raises:
+        UsageError: The home folder is unknown.
+    """
+    return Path(expand_home(os.fspath(path)))
+
+
 def from_environment(variable: str) -> str | None:
-    """Return the value of an environment variable with ``~`` expanded, or None if it is unset or empty."""
-    value = os.environ.get(variable)
+    """Return the value of an environment variable with ``~`` expanded, or None if it is unset or blank."""
+    value = os.environ.get(variable, "").strip()  # a .env file of Windows ends lines with CR
     return expand_home(value) if value else None
 
 

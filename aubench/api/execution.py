@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aubench._util.paths import expand_home, user_path
 from aubench._util.progress import print_line
 from aubench.api.planning import AnyPath
 from aubench.api.run_display import RunDisplay, show_conditions
@@ -92,9 +93,9 @@ def sync_runs(names: Sequence[AnyPath] = (), *, runs: AnyPath = "runs") -> Itera
     from aubench.tracking.run_export import find_runs
     from aubench.tracking.sync import send_all
 
-    yield from send_all(find_runs(Path(runs), [str(name) for name in names]))
+    yield from send_all(find_runs(user_path(runs), [expand_home(str(name)) for name in names]))
     if not names:
-        yield from ((folder, studies.sync(folder)) for folder in studies.folders(Path(runs)))
+        yield from ((folder, studies.sync(folder)) for folder in studies.folders(user_path(runs)))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aubench._util.paths import expand_home, user_path
 from aubench._util.progress import count_progress, print_line
 from aubench.api import execution
 from aubench.api.formats import check_form, frame_text
@@ -85,7 +86,7 @@ def run(
 
     seeds, values = check_seeds(seeds), dict(overrides or {})
     values |= {} if pretrained is None else {"weights": pretrained}
-    options = RunOptions(preset, values, selection, precision, Path(runs))
+    options = RunOptions(preset, values, selection, precision, user_path(runs))
     if from_study is not None:
         is_given = any(value is not None for value in (method, protocol, fold, modalities))
         if is_given or options != RunOptions(runs=options.runs):
@@ -160,7 +161,7 @@ def evaluate_robustness(
     if noise is not None:
         sigmas = parse_numbers(noise, "--noise", "standard deviations", "e.g. 0.1,0.2,0.5,0.8")
         chosen = chosen.with_noise(tuple(sigmas))
-    run_dirs = _select_runs(Path(runs), run, method, protocol)
+    run_dirs = _select_runs(user_path(runs), run, method, protocol)
     scheduler.preload_workers()
     configs = _load_runs(run_dirs, store)
     protocols = sorted({config.protocol.name for config in configs})
@@ -183,7 +184,7 @@ def _select_runs(runs: Path, names: Sequence[AnyPath], method: Names | None, pro
     from aubench.core.errors import UsageError, suggest
     from aubench.tracking.run_export import find_runs
 
-    run_dirs = find_runs(runs, [str(name) for name in names])
+    run_dirs = find_runs(runs, [expand_home(str(name)) for name in names])
     if not run_dirs:
         raise UsageError("no finished run", where=runs, hint="finish one with `aubench run`, or give --runs")
     for option, names_of_option, parent in (("--protocol", protocol, 1), ("--method", method, 0)):
@@ -201,7 +202,7 @@ def _load_runs(run_dirs: Sequence[Path], store: AnyPath | None) -> list[RunConfi
     from aubench.runs.loading import load_finished_runs
 
     with count_progress("sequences generated") as progress:
-        loaded = load_finished_runs(run_dirs, None if store is None else Path(store), progress)
+        loaded = load_finished_runs(run_dirs, None if store is None else user_path(store), progress)
     for run_dir, reason in loaded.skipped:
         print_line(f"skipped {run_dir}: {reason}")
     if not loaded.configs:
@@ -229,7 +230,7 @@ def _write_robustness(configs: Sequence[RunConfig], suite: Suite, out: AnyPath |
     paths: list[Path] = []
     for name in sorted({config.protocol.name for config in configs}):
         members = [config for config in configs if config.protocol.name == name]
-        folder, seed_count = Path("robustness", name) if out is None else Path(out), len({c.seed for c in members})
+        folder, seed_count = Path("robustness", name) if out is None else user_path(out), len({c.seed for c in members})
         profiles = robustness_tables.profiles(execution.read_stored_records(members), suite.conditions)
         all_profiles[name] = tuple(profiles)
         if form == "json":

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aubench._util.paths import user_path
 from aubench._util.progress import count_progress
 from aubench.api.planning import AnyPath, Numbers, parse_numbers, plan_runs
 
@@ -165,11 +166,11 @@ def plot_studies(studies: Sequence[str], *, runs: AnyPath = "runs", out: AnyPath
     from aubench.tuning.search_config import STUDIES
     from aubench.tuning.study_files import read_study
 
-    path = Path(runs, STUDIES, "search.png") if out is None else Path(out)
+    path = Path(runs, STUDIES, "search.png") if out is None else user_path(out)
     style.check(path)
-    headers = (read_study(Path(runs), name) for name in studies)
+    headers = (read_study(user_path(runs), name) for name in studies)
     subtitle = dict.fromkeys(f"{header['method']} on {header['protocol_name']}" for header in headers)
-    return style.save(tuning_curves.plot(tuning_curves.read(Path(runs), studies), list(subtitle)), path)
+    return style.save(tuning_curves.plot(tuning_curves.read(user_path(runs), studies), list(subtitle)), path)
 
 
 def draw_store(dataset: str, out: AnyPath, *, store: AnyPath | None = None) -> Path:
@@ -182,7 +183,7 @@ def draw_store(dataset: str, out: AnyPath, *, store: AnyPath | None = None) -> P
     """
     from aubench.plots import contact_sheet
 
-    return contact_sheet.draw(dataset, None if store is None else Path(store), Path(out))
+    return contact_sheet.draw(dataset, None if store is None else user_path(store), user_path(out))
 
 
 def draw_leaderboard(protocol: str, out: AnyPath, *, root: AnyPath = "leaderboard") -> Path:
@@ -195,7 +196,7 @@ def draw_leaderboard(protocol: str, out: AnyPath, *, root: AnyPath = "leaderboar
     """
     from aubench.plots import leaderboard_plot
 
-    return leaderboard_plot.plot(Path(root), protocol, Path(out))
+    return leaderboard_plot.plot(user_path(root), protocol, user_path(out))
 
 
 def _figure_path(out: AnyPath | None, run: AnyPath | None, name: str) -> Path:
@@ -204,7 +205,7 @@ def _figure_path(out: AnyPath | None, run: AnyPath | None, name: str) -> Path:
     from aubench.results.run_folder import PLOTS_DIR
 
     default = Path(f"{name}.png") if run is None else Path(run, PLOTS_DIR, f"{name}.png")
-    path = default if out is None else Path(out)
+    path = default if out is None else user_path(out)
     style.check(path)
     return path
 
@@ -213,7 +214,7 @@ def _load(run: AnyPath, store: AnyPath | None) -> RunConfig:
     from aubench.runs.loading import load_run
 
     with count_progress("sequences generated") as progress:
-        return load_run(Path(run), None if store is None else Path(store), progress)
+        return load_run(user_path(run), None if store is None else user_path(store), progress)
 
 
 def _finished_folds(config: RunConfig, fold: Fold) -> list[int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aubench._util.paths import user_path
 from aubench.api.formats import frame_text
 from aubench.api.planning import AnyPath
 
@@ -75,7 +76,7 @@ def load_leaderboard(root: AnyPath = "leaderboard", protocol: str | None = None)
     from aubench.leaderboard.show import load_entries
     from aubench.papers.leaderboard_pages import EXTENSIONS
 
-    return LeaderboardResults(load_entries(Path(root), protocol, EXTENSIONS))
+    return LeaderboardResults(load_entries(user_path(root), protocol, EXTENSIONS))
 
 
 def add_records(runs: Sequence[AnyPath], *, root: AnyPath = "leaderboard") -> AddResult:
@@ -91,7 +92,7 @@ def add_records(runs: Sequence[AnyPath], *, root: AnyPath = "leaderboard") -> Ad
     """
     from aubench.leaderboard.add import add
 
-    return add([Path(run) for run in runs], Path(root))
+    return add([user_path(run) for run in runs], user_path(root))
 
 
 def build_leaderboard(*, root: AnyPath = "leaderboard") -> list[Path]:
@@ -106,7 +107,7 @@ def build_leaderboard(*, root: AnyPath = "leaderboard") -> list[Path]:
     from aubench.leaderboard.build import write
     from aubench.papers.leaderboard_pages import EXTENSIONS
 
-    return write(Path(root), EXTENSIONS)
+    return write(user_path(root), EXTENSIONS)
 
 
 def check_leaderboard(*, root: AnyPath = "leaderboard", no_cache: bool = False) -> list[Finding]:
@@ -125,4 +126,4 @@ def check_leaderboard(*, root: AnyPath = "leaderboard", no_cache: bool = False) 
     from aubench.leaderboard.check import check
     from aubench.papers.leaderboard_pages import EXTENSIONS
 
-    return check(Path(root), extensions=EXTENSIONS, use_cache=not no_cache)
+    return check(user_path(root), extensions=EXTENSIONS, use_cache=not no_cache)

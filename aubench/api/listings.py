@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aubench._util.paths import user_path
 from aubench.api.planning import AnyPath
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def write_method_reference(out: AnyPath) -> None:
     from aubench.core import registry
     from aubench.papers import method_reference
 
-    with atomic.atomic_write(Path(out)) as file:  # fails before the page is computed if it cannot be written
+    with atomic.atomic_write(user_path(out)) as file:  # fails before the page is computed if it cannot be written
         file.write(method_reference.page(registry.builtin_methods()).encode())
 
 

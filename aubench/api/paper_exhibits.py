@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aubench._util.paths import user_path
 from aubench._util.progress import print_line
 from aubench.api import execution
 from aubench.api.formats import check_form
@@ -88,8 +89,8 @@ def list_exhibits(
     from aubench.papers import exhibits, reproduction
     from aubench.runs.config import StoreRef
 
-    known, requested = exhibits.find_exhibits(Path(root)), registry.find_protocol(protocol)
-    folder = default_root() / requested.dataset if store is None else Path(store)
+    known, requested = exhibits.find_exhibits(user_path(root)), registry.find_protocol(protocol)
+    folder = default_root() / requested.dataset if store is None else user_path(store)
     reference = StoreRef(folder, requested.dataset, "", "")
     if (folder / "store.json").exists():
         reference = StoreRef.from_store(open_dataset(requested.dataset, store))
@@ -142,18 +143,18 @@ def reproduce(
     from aubench.runs.config import StoreRef
 
     form = check_form(form, FORMATS)
-    selected = exhibits.find_exhibits(Path(root), None if names == "all" else split_names(names))
+    selected = exhibits.find_exhibits(user_path(root), None if names == "all" else split_names(names))
     requested = registry.find_protocol(protocol)
     opened = open_dataset(requested.dataset, store)
     config = _config(requested, StoreRef.from_store(opened), seeds, preset, overrides, runs, root)
     rows = exhibits.resolve_all(selected, config)
     choice = devices.choose(device)
-    pending = PendingRuns(rows, requested.name, choice, [Path(runs), Path(root)], len(opened.frames))
+    pending = PendingRuns(rows, requested.name, choice, [user_path(runs), user_path(root)], len(opened.frames))
     if pending:
         scheduler.preload_workers()
     for line in pending.summary_lines():
         print_line(line)
-    folder, paths = Path("reproduced", requested.name) if out is None else Path(out), []
+    folder, paths = Path("reproduced", requested.name) if out is None else user_path(out), []
     for name, exhibit in selected.items():
         pending.run(
             name,
@@ -177,6 +178,6 @@ def _config(
     from aubench.papers.row_specs import ReproductionConfig
     from aubench.runs.config import RunOptions
 
-    options = RunOptions(preset or protocol.preset, dict(overrides or {}), runs=Path(runs))
+    options = RunOptions(preset or protocol.preset, dict(overrides or {}), runs=user_path(runs))
     records = (Path(root, RECORDS), Path(root, VARIANTS, RECORDS))
     return ReproductionConfig(protocol, options, tuple(check_seeds(seeds)), store, records)

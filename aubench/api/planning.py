@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aubench._util.paths import user_path
 from aubench._util.progress import count_progress, print_line
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def open_dataset(dataset: str, path: AnyPath | None) -> Store:
     from aubench.datasets.catalog import open_store
 
     with count_progress(f"{dataset}: sequences generated") as progress:
-        return open_store(dataset, None if path is None else Path(path), progress)
+        return open_store(dataset, None if path is None else user_path(path), progress)
 
 
 def check_seeds(seeds: Seeds) -> list[int]:

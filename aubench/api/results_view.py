@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aubench._util.paths import expand_home, user_path
 from aubench.api.formats import frame_text
 from aubench.api.planning import AnyPath
 
@@ -176,7 +177,7 @@ def load_results(path: AnyPath = "runs") -> Results:
     from aubench.core.errors import RecordError
     from aubench.leaderboard import records
 
-    root = Path(path)
+    root = user_path(path)
     if not (root / records.RECORDS).is_dir():
         finished, skipped = records.find_finished_records(root)
         return Results(tuple(finished), tuple(skipped))
@@ -201,7 +202,7 @@ def compare(runs: Sequence[AnyPath], *, condition: str = "clean", root: AnyPath 
     """
     from aubench.leaderboard import comparison_set, pairwise
 
-    compared = comparison_set.load_comparison_set([str(run) for run in runs], Path(root))
+    compared = comparison_set.load_comparison_set([expand_home(str(run)) for run in runs], user_path(root))
     compared = comparison_set.with_condition(compared, condition)
     return ComparisonResults(pairwise.compare(compared, condition), compared.skipped_runs)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aubench._util.paths import user_path
 from aubench._util.progress import print_line
 from aubench.api.planning import AnyPath, Names, find_narrowed, open_dataset, select_methods, split_names
 
@@ -141,7 +142,7 @@ def tune(
     check_names(sampler if isinstance(sampler, str) else "random", pruner)
     if trials < 1:
         raise UsageError(f"cannot be {trials}", where="--trials", hint="give 1 or more")
-    options = RunOptions(preset, dict(overrides or {}), precision=precision, runs=Path(runs))
+    options = RunOptions(preset, dict(overrides or {}), precision=precision, runs=user_path(runs))
     scheduler.preload_workers()
     narrowed = find_narrowed(protocol, modalities)
     names = select_methods(method, narrowed, options)

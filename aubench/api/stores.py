@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from aubench._util.paths import user_path
 from aubench._util.progress import count_progress
 from aubench.api.planning import AnyPath
 
@@ -27,7 +26,7 @@ def prepare_store(
     """
     from aubench.datasets import catalog
 
-    source_dir, store_dir = (None if path is None else Path(path) for path in (source, store))
+    source_dir, store_dir = (None if path is None else user_path(path) for path in (source, store))
     with count_progress(f"{dataset} prepared") as progress:
         return catalog.prepare_store(dataset, source_dir, store_dir, options, progress)
 
@@ -45,4 +44,4 @@ def check_store(dataset: str, *, store: AnyPath | None = None) -> str:
     from aubench.datasets import catalog
 
     with count_progress("files checked") as progress:
-        return catalog.check_store(dataset, None if store is None else Path(store), progress)
+        return catalog.check_store(dataset, None if store is None else user_path(store), progress)

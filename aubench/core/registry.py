@@ -75,7 +75,7 @@ def find_method(name: str) -> MethodEntry:
         UsageError: There is no such method, or the file does not define exactly one.
     """
     if name.endswith(".py"):
-        path = Path(name).resolve()
+        path = Path(name).expanduser().resolve()
         module = plugins.load_module(path, "aubench_method_")
         return MethodEntry(path.stem, _only_method(module, name), "path", path, plugins.loaded_digest(module))
     if name in builtin_methods():
@@ -121,9 +121,9 @@ def find_protocol(name: str, modalities: Iterable[str] | None = None) -> Protoco
     """
     known = builtin_protocols()
     if name.endswith(".toml"):
-        if not Path(name).is_file():
+        if not Path(name).expanduser().is_file():
             raise UsageError("no such file", where=name, hint="give the path of a protocol in TOML")
-        protocol = protocols.load(Path(name))
+        protocol = protocols.load(Path(name).expanduser())
     elif name in known:
         protocol = protocols.load(known[name])
     else:

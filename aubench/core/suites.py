@@ -144,7 +144,7 @@ def find_suite(name: str) -> Suite:
         ProtocolError: The file is not a valid suite.
     """
     if name.endswith(".toml"):
-        return _load(Path(name))
+        return _load(Path(name).expanduser())
     if name not in builtin_suites():
         raise UsageError(f"no suite '{name}'", where="--suite", hint=suggest(name, builtin_suites()))
     return _load(Path(str(resources.files("aubench.protocols") / "suites" / f"{name}.toml")))

@@ -129,7 +129,11 @@ def _map(function: Any, folders: Sequence[Path]) -> list[_Verified]:
     if processes < 2 or sys.platform != "linux" or multiprocessing.current_process().daemon:
         return [function(folder) for folder in folders]
     context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(processes, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    try:
+        executor = ProcessPoolExecutor(processes, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    except OSError:  # a container without a writable /dev/shm has no semaphores
+        return [function(folder) for folder in folders]
+    with executor as pool:
         return list(pool.map(function, folders, chunksize=_MIN_PER_PROCESS))
 
 

@@ -1,5 +1,6 @@
 """Verification of records: in parallel, once per content and code version, and never from the leaderboard's tree."""
 
+import errno
 import json
 
 import pytest
@@ -102,3 +103,14 @@ def test_several_processes_give_the_results_of_one(board, cache, monkeypatch):
         runs, findings = load_verified(board, use_cache=False)
         results.append((build.files_of(board, runs), [run.folder for run in runs], findings))
     assert results[0] == results[1] and len(results[0][1]) == 8
+
+
+def test_container_without_semaphores_verifies_in_one_process(small_board, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(verified_records, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(verified_records, "available_cores", lambda: 2)
+    monkeypatch.setattr(verified_records, "_MIN_PER_PROCESS", 1)
+    runs, findings = verified_records.load_verified(small_board, use_cache=False)
+    assert (len(runs), findings) == (2, [])

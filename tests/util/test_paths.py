@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from aubench._util import paths
-from aubench.core.errors import UsageError
+import aubench
+from aubench._util import atomic, paths
+from aubench.core.errors import AubenchError, ProtocolError, UsageError
 from aubench.core.plugins import plugin_modules
+from aubench.core.registry import find_protocol
 from aubench.data.store import default_root
 from aubench.leaderboard import verified_records
 from aubench.tracking import mlflow_client
@@ -65,6 +68,24 @@ def test_tilde_in_an_option_is_no_folder_of_that_name(call, home):
     assert (answer.code, answer.err.partition(": no store here")[0]) == (2, f"aubench: {home / 'synth'}")
 
 
+def test_tilde_in_an_argument_of_a_function_is_the_home_folder(home):
+    (home / "mine.toml").write_text("x = 1\n", encoding="utf-8")
+    with pytest.raises(ProtocolError, match=str(home / "mine.toml")):
+        find_protocol("~/mine.toml")
+    for call in (
+        lambda: aubench.compare(["~/runs", "~/others"]),
+        lambda: aubench.load_results("~/runs"),
+        lambda: aubench.evaluate_robustness(suite="mask", runs="~/runs"),
+    ):
+        with pytest.raises(AubenchError, match=str(home / "runs")):
+            call()
+
+
+def test_variable_from_a_file_of_windows_ends_without_cr(home, monkeypatch):
+    monkeypatch.setenv("AUBENCH_STORES", "/data/stores\r")
+    assert default_root() == Path("/data/stores")
+
+
 def test_user_without_a_home_folder_is_told_the_variable(home, monkeypatch):
     monkeypatch.delenv("AUBENCH_STORES", raising=False)
     monkeypatch.delenv("AUBENCH_CACHE", raising=False)
@@ -88,3 +109,8 @@ def test_home_folder_that_cannot_be_created_is_told_the_variable(home, monkeypat
     monkeypatch.setenv("HOME", "/dev/null/home")
     with pytest.raises(UsageError, match="cannot be created; set AUBENCH_STORES to a writable folder"):
         default_root()
+
+
+def test_undecodable_file_name_is_stored_and_read_again(tmp_path):
+    atomic.write_json(tmp_path / "run.json", {"method": "caf\udce9/own.py"})
+    assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8")) == {"method": "caf\udce9/own.py"}

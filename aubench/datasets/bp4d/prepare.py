@@ -157,7 +157,11 @@ def _prepare_recording(writer: StoreWriter, recording: Recording, options: Image
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Provide worker processes that end with the work, also after an error."""
-    pool = ProcessPoolExecutor(max(workers, 1), multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+    context = multiprocessing.get_context("spawn")
+    try:
+        pool = ProcessPoolExecutor(max(workers, 1), context, initializer=_end_with_parent)
+    except OSError as error:
+        raise DataError(f"worker processes need semaphores ({error})", hint="make /dev/shm writable") from None
     others = set(multiprocessing.active_children())
     try:
         yield pool
