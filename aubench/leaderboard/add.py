@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from aubench._util import locks
 from aubench.core import registry
 from aubench.core.errors import RecordError
 from aubench.leaderboard import records, verify
-from aubench.leaderboard.records import RECORDS, Finding, StoredRecord
+from aubench.leaderboard.records import LOCK, RECORDS, Finding, StoredRecord
 from aubench.leaderboard.verify import ProtocolLookup
 from aubench.results import record as record_file
 from aubench.results.record import Record
 
+_STAGING = ".adding."
+"""First part of the names of temporary folders in a leaderboard."""
 _VARIABLE = ("conditions", "corruptions", "schema_version", "tables", "stored_summary")
 """Fields in which a record may differ from one of the same run with fewer conditions."""
 
@@ -49,16 +54,29 @@ def add(folders: Sequence[Path], root: Path, find_protocol: ProtocolLookup = reg
         RecordError: A record is wrong, or the leaderboard has another record of the same run.
     """
     new, skipped = _find_records(folders)
-    existing, _ = records.read_records(root)
     targets = [root / RECORDS / run.record.relative_path for run in new]
-    others = [run for run in existing if run.folder not in targets]
-    wrong = (
+    _raise_first(
         finding for run in new for finding in (*verify.check_record(run), *verify.check_protocol(run, find_protocol))
     )
-    if findings := [*wrong, *verify.check_duplicates([*others, *new])]:
-        raise RecordError(findings[0].what, where=findings[0].path)
-    _copy(new, targets, root)
+    is_new_folder = not root.exists()
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with locks.exclusive(root / LOCK):
+            existing, _ = records.read_records(root)
+            others = [run for run in existing if run.folder not in targets]
+            _raise_first(verify.check_duplicates([*others, *new]))
+            _copy(new, targets, root)
+    except RecordError:
+        if is_new_folder:
+            with suppress(OSError):
+                root.rmdir()
+        raise
     return AddResult(tuple(targets), skipped)
+
+
+def _raise_first(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        raise RecordError(finding.what, where=finding.path)
 
 
 def _find_records(folders: Sequence[Path]) -> tuple[list[StoredRecord], tuple[Finding, ...]]:
@@ -73,8 +91,9 @@ def _find_records(folders: Sequence[Path]) -> tuple[list[StoredRecord], tuple[Fi
 
 
 def _copy(runs: list[StoredRecord], targets: list[Path], root: Path) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".adding.") as staging:
+    for folder in root.glob(f"{_STAGING}*"):  # of a killed process
+        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(dir=root, prefix=_STAGING) as staging:
         staged = [Path(staging, str(i)) for i in range(len(runs))]
         for run, folder in zip(runs, staged, strict=True):
             run.record.write(folder)

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from aubench._util import atomic
+from aubench._util import atomic, locks
 from aubench.core import system_files
 from aubench.core.errors import DataError, RecordError
 from aubench.leaderboard import entries_file, records, tables, verified_records
@@ -69,11 +69,13 @@ def write(root: Path, extensions: Extensions = ()) -> list[Path]:
         DataError: The folder does not exist.
         RecordError: As :func:`pages`; nothing is written.
     """
-    files = files_of(root, *_load(root, extensions))
-    for name, text in files.items():
-        atomic.write_text(root / name, text)
-    for path in stale_pages(root, files):
-        path.unlink()
+    _require_folder(root)
+    with locks.exclusive(root / records.LOCK):
+        files = files_of(root, *_load(root, extensions))
+        for name, text in files.items():
+            atomic.write_text(root / name, text)
+        for path in stale_pages(root, files):
+            path.unlink()
     return [root / name for name in files]
 
 
@@ -105,12 +107,16 @@ def ranked_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
 
 
 def _load(root: Path, extensions: Extensions) -> tuple[list[StoredRecord], list[PageExtension]]:
-    if not root.is_dir():
-        raise DataError("no leaderboard here", where=root, hint="add a finished run with `aubench leaderboard add`")
+    _require_folder(root)
     runs, findings = verified_records.load_verified(root)
     loaded = [read(root) for read in extensions]
     _raise_first([*findings, *(finding for extension in loaded for finding in extension.findings)])
     return runs, loaded
+
+
+def _require_folder(root: Path) -> None:
+    if not root.is_dir():
+        raise DataError("no leaderboard here", where=root, hint="add a finished run with `aubench leaderboard add`")
 
 
 def _raise_first(findings: Sequence[Finding]) -> None:

@@ -18,6 +18,8 @@ from aubench.results.record import Record, RecordInfo
 from aubench.results.run_folder import RECORD_DIR, RUN_FILE
 
 RECORDS = "records"
+LOCK = ".lock"
+"""File that is locked while records are added and pages are built."""
 REPORTED = "reported"
 """Folder with the tables of papers."""
 VARIANTS = "variants"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
 
+from aubench._util import locks
 from aubench.core.conditions import Condition
 from aubench.core.method import Method
 from aubench.core.task import Modality
@@ -46,7 +46,7 @@ def evaluate_fold(
         report: Callback for the event at the end.
         conditions: Conditions without ``clean``.
     """
-    with FileLock(config.fold_dir(fold) / ".lock"):
+    with locks.exclusive(config.fold_dir(fold) / ".lock"):
         missing = condition_scores.missing_conditions(config, fold, conditions)
         if missing:
             if kind == "cpu":

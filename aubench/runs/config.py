@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from aubench._util import atomic
+from aubench._util import atomic, locks
 from aubench.core import hashing
 from aubench.core.errors import UsageError, suggest
 from aubench.core.method import Method, build_method
@@ -304,10 +304,12 @@ class RunConfig:
             DataError: The file exists and is damaged.
         """
         path = self.run_dir / run_folder.RUN_FILE
-        if path.exists():
-            self.read_run_file()
-        else:
-            atomic.write_json(path, self.to_dict() | extra)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locks.exclusive(path.with_name(".run.lock")):
+            if path.exists():
+                self.read_run_file()
+            else:
+                atomic.write_json(path, self.to_dict() | extra)
 
     def read_run_file(self, *keys: str) -> dict[str, Any]:
         """Read ``run.json``.

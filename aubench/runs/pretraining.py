@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock
 
-from aubench._util import atomic
+from aubench._util import atomic, locks
 from aubench._util.seeds import derive
 from aubench.core import hashing
 from aubench.core.errors import CheckpointError
@@ -72,7 +71,7 @@ def pretrain_or_load(config: RunConfig, context: TrainContext, split: FoldSplit)
     key = _key(config, subjects)
     folder, identity = _folder(config, key, split.fold), _identity(config, key, split.fold)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with locks.exclusive(folder / ".lock"):
         if not (folder / DONE).exists():
             rows = _hold_out(data.all_rows(set(subjects)), max(stage.held_out for stage in stages), context)
             _pretrain(config, context, TrainPhase(stages, rows, rows[:0], folder, identity), subjects)

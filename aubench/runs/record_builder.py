@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
+from aubench._util import locks
 from aubench.core.conditions import Condition
 from aubench.core.errors import DataError, RecordError
 from aubench.data.splits import ProtocolDataset
@@ -72,7 +72,7 @@ def write_record(
         evaluated: Likewise for scores under test conditions.
     """
     results, evaluated = results or {}, evaluated or {}
-    with FileLock(config.run_dir / ".record.lock"):
+    with locks.exclusive(config.run_dir / ".record.lock"):
         folds = finished_folds(config)
         if not folds:
             return None

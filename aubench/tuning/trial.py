@@ -7,13 +7,12 @@ are removed from the split and its frames are withheld by the store.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from aubench._util import atomic
+from aubench._util import atomic, locks
 from aubench.core import hashing
 from aubench.data.splits import ProtocolDataset
 from aubench.metrics import scores
@@ -55,7 +54,7 @@ def train_and_validate(config: RunConfig, fold: int, kind: str, index: int, repo
 
     folder = config.fold_dir(fold)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with locks.exclusive(folder / ".lock"):
         if (folder / VALIDATION).exists():
             return
         complete = ProtocolDataset(config.open_store(), config.protocol)
@@ -127,9 +126,11 @@ class TrialRunner:
             raise Pruned
 
     def close(self) -> None:
-        """Remove the weights of all folds."""
-        for fold in self.search.folds:
-            remove_weights(self.config.fold_dir(fold))
+        """Remove the weights of all folds, except one that another worker trains in a trial of the same recipe."""
+        for folder in map(self.config.fold_dir, self.search.folds):
+            if folder.is_dir():
+                with suppress(locks.LockBusyError), locks.exclusive(folder / ".lock", wait=False):
+                    remove_weights(folder)
 
     def cost(self) -> dict[str, Any]:
         """Return seconds and frames of training, and of pre-training by its digest, since trials may share it."""

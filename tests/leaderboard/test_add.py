@@ -1,8 +1,14 @@
 """Addition of records to a leaderboard: verified, all or none."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Event
+
 import pandas as pd
 import pytest
 
+import aubench.leaderboard.add as add_module
 from aubench.core.errors import DataError, RecordError
 from aubench.leaderboard import build, records
 from aubench.leaderboard.add import add
@@ -222,3 +228,56 @@ def test_a_folder_without_a_finished_run_is_an_error(many, tmp_path):
         add([runs], tmp_path / "leaderboard")
     with pytest.raises(DataError, match="no such folder"):
         add([tmp_path / "nowhere"], tmp_path / "leaderboard")
+
+
+def _at_once(*functions):
+    with ThreadPoolExecutor(len(functions)) as pool:
+        return [future.result() for future in [pool.submit(function) for function in functions]]
+
+
+def _slowly(function):
+    def slow(*arguments):
+        answer = function(*arguments)
+        time.sleep(0.2)
+        return answer
+
+    return slow
+
+
+def test_two_additions_of_the_same_record_at_once_both_succeed(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(add_module, "_is_new", _slowly(add_module._is_new))
+    root = tmp_path / "leaderboard"
+    first, second = _at_once(lambda: add([run], root), lambda: add([run], root))
+    assert first.paths == second.paths and [path.name for path in root.iterdir()] == ["records"]
+
+
+def test_a_build_during_an_addition_shows_its_record(run, tmp_path, monkeypatch):
+    root = tmp_path / "leaderboard"
+    root.mkdir()
+    started, move = Event(), add_module._copy
+
+    def copy(*arguments):
+        started.set()
+        time.sleep(0.3)
+        move(*arguments)
+
+    monkeypatch.setattr(add_module, "_copy", copy)
+    _at_once(lambda: add([run], root), lambda: started.wait(5) and build.write(root))
+    assert (root / "synth_3fold.md").is_file()
+
+
+def test_a_refused_addition_leaves_no_folder(tmp_path, make_record):
+    for name, method in (("one", "amf"), ("two", "amf")):
+        make_record(method).write(tmp_path / name / "record")
+    record = make_record("amf")
+    replace(record, info=record.info.model_copy(update={"run": "another"})).write(tmp_path / "two" / "record")
+    with pytest.raises(RecordError):
+        add([tmp_path / "one", tmp_path / "two"], tmp_path / "new" / "leaderboard")
+    assert not (tmp_path / "new" / "leaderboard").exists()
+
+
+def test_what_a_killed_addition_left_is_removed(run, tmp_path):
+    root = tmp_path / "leaderboard"
+    (root / ".adding.abc" / "0").mkdir(parents=True)
+    add([run], root)
+    assert [path.name for path in root.iterdir()] == ["records"]

@@ -99,8 +99,8 @@ def test_the_record_has_every_condition_and_holds_what_it_claims(config):
     assert record.info.conditions == ("clean", "missing:visual", "noise:all:0.5")
     assert set(record.histograms["condition"]) == set(record.info.conditions)
     assert list(verify.check_record(StoredRecord(Path("here"), record))) == []
-    clean, zeroed = (record.counts[record.counts["condition"] == c]["tp"].sum() for c in ("clean", "missing:visual"))
-    assert clean != zeroed
+    table = record.histograms.set_index("condition")
+    assert not np.array_equal(table.loc["clean"].to_numpy(), table.loc["missing:visual"].to_numpy())
 
 
 @pytest.mark.slow

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from aubench._util import atomic
 from aubench.results import record
 from aubench.runs import fold as fold_module
 from aubench.runs import runner as run_module
@@ -65,3 +69,19 @@ def test_a_record_names_all_code_and_devices_that_finished_a_fold(configs, monke
     info = record.read(configs[0].run_dir / "record").info
     assert info.git.commit == "1" * 40 and [one.git.commit for one in info.other_environments] == ["0" * 40]
     assert info.other_environments[0].device == info.device and info.other_environments[0].packages == info.packages
+
+
+def test_two_commands_that_start_a_run_at_once_write_its_file_once(configs, monkeypatch):
+    write = atomic.write_json
+    written = []
+
+    def slow(path, content):
+        time.sleep(0.1)
+        written.append(content["started"])
+        write(path, content)
+
+    monkeypatch.setattr(atomic, "write_json", slow)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda name: configs[0].init_run_dir({"started": name}), "ab"))
+    assert len(written) == 1 and configs[0].read_run_file()["started"] == written[0]
+    assert [path.name for path in configs[0].run_dir.iterdir()] == ["run.json"]

@@ -6,6 +6,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from aubench._util import locks
 from aubench.core.errors import DataError, UsageError
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
@@ -184,3 +185,14 @@ def test_a_broken_result_of_a_fold_is_named(search_for, script, content):
     path.mkdir() if content is None else path.write_bytes(content)
     with pytest.raises(DataError, match=r"validation.json.*delete"):
         runner.run()
+
+
+def test_a_pruned_trial_leaves_the_weights_that_another_worker_trains(search_for, script):
+    runner = attempt(search_for(), script())
+    paths = [runner.config.fold_dir(fold) / "state.safetensors" for fold in (1, 2)]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    with locks.exclusive(paths[0].parent / ".lock"):  # an equal recipe, in another process
+        runner.close()
+    assert [path.exists() for path in paths] == [True, False]
