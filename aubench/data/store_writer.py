@@ -234,9 +234,9 @@ class StoreWriter:
         _write_csv(self.partial / "sequences.csv", pd.DataFrame(notes))
         atomic.write_text(self.partial / "store.json", info.model_dump_json(indent=2, exclude_none=True) + "\n")
         self._remove_remnants(info)
-        for file in self.path.iterdir() if self.path.exists() else ():  # only system files are there
-            shutil.rmtree(self.partial / file.name, ignore_errors=True)
-            file.replace(self.partial / file.name)
+        for entry in self.path.iterdir() if self.path.exists() else ():  # only system files are there
+            shutil.rmtree(self.partial / entry.name, ignore_errors=True)
+            entry.replace(self.partial / entry.name)
         self.partial.replace(self.path)  # complete from here on
         shutil.rmtree(self.path / "parts")
         (self.path / "plan.json").unlink()

@@ -151,11 +151,12 @@ def _unexpected_error(error: BaseException, label: str, traceback_path: Path) ->
         return FoldFailed(f"{label} needs more memory than this process may use", hint=f"{_RESUME}, {_LESS_MEMORY}")
     if "can't start new thread" in str(error):
         return FoldFailed(f"{label} can start no further thread", hint=_START_HINTS[errno.EAGAIN])
-    hint = None
-    with suppress(OSError, AubenchError):
+    what = f"{label} broke ({_describe(error)})"
+    try:
         atomic.write_text(traceback_path, "".join(traceback.format_exception(error)))
-        hint = f"see {traceback_path}"
-    return FoldFailed(f"{label} broke ({_describe(error)})", hint=hint)
+    except (OSError, AubenchError):
+        return FoldFailed(what)
+    return FoldFailed(what, hint=f"see {traceback_path}")
 
 
 def _describe(error: BaseException) -> str:
