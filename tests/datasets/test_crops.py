@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -83,3 +84,13 @@ def test_trembling_is_damped_and_motion_followed() -> None:
     inner = slice(10, 90)
     assert np.abs(smooth[inner, 0] - path[inner]).max() < 3
     assert np.diff(smooth[:, 2]).std() < np.diff(track[:, 2]).std() / 10
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.3, -0.7])
+@pytest.mark.parametrize("centre", [(120.0, 160.0), (20.0, 300.0), (-90.0, 160.0), (999.0, -999.0)])
+def test_a_crop_does_not_depend_on_the_photo_around_it(centre: tuple[float, float], angle: float) -> None:
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (320, 240, 3), np.uint8), (9, 9), 3)
+    square = np.array([*centre, 130.0, angle])
+    padded = cv2.copyMakeBorder(image, 260, 260, 260, 260, cv2.BORDER_CONSTANT)
+    shifted = np.add(square, [260, 260, 0, 0])
+    assert np.abs(crop_square(image, square, 64).astype(int) - crop_square(padded, shifted, 64)).mean() < 1.5

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from aubench.core.errors import DataError
-from aubench.datasets.bp4d.images import Photo
+from aubench.datasets.bp4d.images import Photo, reduction
 
 
 def jpeg(height: int = 60, width: int = 80, seed: int = 0, **flags: int) -> bytes:
@@ -88,3 +88,27 @@ def test_grey_is_as_small_as_asked(file: Path, shorter: int, factor: int) -> Non
     image, by = Photo.read(file).decode_grey(200)
     assert by == factor
     assert image.shape == (-(-shorter // by), -(-(shorter + 10) // by))
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_a_reduced_photo_has_the_colours_of_the_full_one(file: Path, factor: int) -> None:
+    file.write_bytes(jpeg(160, 80, IMWRITE_JPEG_QUALITY=98))
+    full, reduced = Photo.read(file).decode_rgb(), Photo.read(file).decode_rgb(factor)
+    averaged = full.reshape(160 // factor, factor, 80 // factor, factor, 3).mean((1, 3))
+    assert reduced.shape == averaged.shape
+    assert np.abs(reduced - averaged).max() < 8
+    assert np.abs(reduced[..., ::-1] - averaged).max() > 20
+
+
+@pytest.mark.parametrize("start", [0.3, 0.9])
+def test_a_page_of_zeros_inside_a_photo_is_refused(file: Path, start: float) -> None:
+    data = bytearray(jpeg(400, 400, IMWRITE_JPEG_QUALITY=99))
+    at = int(len(data) * start)
+    data[at : at + 4096] = bytes(4096)
+    file.write_bytes(data[:-2] + b"\xff\xd9")
+    with pytest.raises(DataError, match="is cut short"):
+        Photo.read(file)
+
+
+def test_one_photo_is_decoded_at_the_size_of_its_crop(file: Path) -> None:
+    assert [reduction(side, 256) for side in (100, 256, 511, 512, 1023, 1024, 9999)] == [1, 1, 1, 2, 2, 4, 8]

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 
 _OUTLIERS = 5  # frames of the median filter that removes single false detections
 _MOTION = 2.0  # frames (standard deviation): a head turns within half a second
+_KERNEL = 4  # pixels of the crop around it that interpolation may read
 _SHAPE = 8.0  # side and angle change more slowly than the centre
 
 
@@ -60,9 +61,10 @@ def crop_square(image: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
     Returns:
         uint8 (size, size, C).
     """
+    ratio = size / square[2]
+    image, square = _window(image, square, _KERNEL / min(ratio, 1))
     transform = crop_transform(square, size)
     height, width = image.shape[:2]
-    ratio = size / square[2]
     if ratio < 1:  # average first; a warp alone would skip pixels
         scaled = max(round(width * ratio), 1), max(round(height * ratio), 1)
         image = cv2.resize(image, scaled, interpolation=cv2.INTER_AREA)
@@ -71,3 +73,13 @@ def crop_square(image: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
     transform[:, 2] += transform[:, :2] @ [0.5, 0.5] - 0.5
     cropped = cv2.warpAffine(image, transform, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(cropped)
+
+
+def _window(image: np.ndarray, square: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the part of a photo around a square, and the square in it: resizing all of the photo takes longer."""
+    column, row, side, angle = square
+    half = side / 2 * (abs(np.cos(angle)) + abs(np.sin(angle))) + margin
+    height, width = image.shape[:2]
+    left, top = (int(np.clip(start - half, 0, end - 1)) for start, end in ((column, width), (row, height)))
+    right, bottom = max(int(column + half) + 1, left + 1), max(int(row + half) + 1, top + 1)
+    return image[top:bottom, left:right], square - np.array([left, top, 0, 0])

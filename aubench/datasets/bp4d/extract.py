@@ -13,7 +13,7 @@ from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate, Sequence
 from aubench.datasets.bp4d import crops, face_detection
 from aubench.datasets.bp4d.depth import depth_map
-from aubench.datasets.bp4d.images import Photo
+from aubench.datasets.bp4d.images import Photo, reduction
 from aubench.datasets.bp4d.labels import AUS, LabelFile, read_label_file
 from aubench.datasets.bp4d.landmark_files import face_track, landmark_file, landmarks_in_crop, read_landmarks
 from aubench.datasets.bp4d.layout import Instant, Recording, match
@@ -98,7 +98,10 @@ def _images(
     no_depth, endings = {}, []
     for i, (instant, square) in enumerate(zip(instants, squares, strict=True)):
         photo = Photo.read(instant.photo)
-        images[Modality.VISUAL][i] = crops.crop_square(photo.decode_rgb(), square, size)
+        factor = reduction(square[2], size)
+        images[Modality.VISUAL][i] = crops.crop_square(
+            photo.decode_rgb(factor), square / [factor, factor, factor, 1], size
+        )
         if options.depth:
             depth: np.ndarray | str = "there is no mesh"
             if instant.mesh is not None:
