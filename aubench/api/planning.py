@@ -166,7 +166,7 @@ def plan_tuned_runs(
         runs: Folder of all runs.
 
     Raises:
-        UsageError: The study does not exist, used another store, or used one of the seeds.
+        UsageError: The study does not exist, used another store, method or weights, or used one of the seeds.
     """
     from aubench.core.errors import UsageError
     from aubench.tuning.best_recipe import find_best_trial
@@ -177,4 +177,6 @@ def plan_tuned_runs(
         raise UsageError("is not the store of the search", where=opened.path.resolve(), hint="give that with --store")
     if best.seed in seeds:
         raise UsageError(f"{best.seed} was the seed of the trials", where="--seed", hint="give another one")
-    return plan_runs([best.method], best.protocol, best.options, seeds, store)
+    configs = plan_runs([best.method], best.protocol, best.options, seeds, store)
+    best.check(configs[0])
+    return configs

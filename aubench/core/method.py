@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
@@ -284,7 +285,7 @@ def build_method(method_class: type[Method], task: Task, recipe: Recipe) -> Meth
     if method_class.__module__.startswith(BUILTIN_PACKAGE):
         return method
     lead = (_FRAMES,) if recipe.clip_length is None else (_FRAMES, recipe.clip_length)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), suppress(Exception):  # training would show the error
         method.eval()({m: torch.zeros(*lead, m.channels, task.image_size, task.image_size) for m in task.modalities})
     for name, parameter in method.named_parameters():
         if is_lazy(parameter):

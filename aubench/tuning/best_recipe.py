@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aubench.core.errors import UsageError, suggest
 from aubench.core.protocol import Protocol
-from aubench.runs.config import RunOptions
+from aubench.runs.config import RunConfig, RunOptions
 from aubench.tuning.search_config import trials_seed
 from aubench.tuning.storage import open_storage, storage_errors, storage_url
 from aubench.tuning.study import BINDING, REQUEST
@@ -25,6 +25,8 @@ class BestTrial:
         options: Options of a run with the best recipe.
         store: Digest of the store.
         seed: Seed of all trials.
+        source: Digest of the method's code, as :attr:`aubench.runs.config.RunConfig.source`.
+        files: Digests of the files that fixed recipe values name, by recipe key.
     """
 
     method: str
@@ -32,6 +34,21 @@ class BestTrial:
     options: RunOptions
     store: str
     seed: int
+    source: str
+    files: dict[str, str]
+
+    def check(self, config: RunConfig) -> None:
+        """Check that a run has the code and the files of the trials.
+
+        Raises:
+            UsageError: They have changed since the search.
+        """
+        names = [name for name, digest in self.files.items() if config.content.files.get(name) != digest]
+        changed = [str(config.recipe[name]) for name in names]
+        if config.source != self.source:
+            changed.append(self.method)
+        if changed:
+            raise UsageError("has changed since the search", where=changed[0], hint="restore it, or search again")
 
 
 def find_best_trial(name: str, storage: str | None, runs: Path) -> BestTrial:
@@ -75,4 +92,6 @@ def find_best_trial(name: str, storage: str | None, runs: Path) -> BestTrial:
         options=options,
         store=binding["store"],
         seed=trials_seed(binding["seed"]),
+        source=binding["source"],
+        files=binding.get("files", {}),
     )

@@ -20,8 +20,11 @@ from aubench.leaderboard import verify
 from aubench.leaderboard.records import StoredRecord
 from aubench.runs import fold as fold_module
 from aubench.runs import loading, pretraining
-from aubench.runs.config import RunConfig
+from aubench.runs.config import RunConfig, RunOptions
 from aubench.runs.record_builder import write_record
+from aubench.tuning.best_recipe import BestTrial
+from aubench.tuning.search_config import SearchConfig
+from aubench.tuning.space import Space
 
 METHOD = """
 import torch
@@ -273,3 +276,22 @@ def test_a_new_version_of_a_built_in_method_is_another_run_and_another_search(co
     assert old_id != after.run_id and old_source != after.source
     assert after.to_dict()["method"]["version"] == before.entry.version + 1
     assert other.entry.version == before.entry.version
+
+
+def test_a_search_and_the_run_of_its_recipe_have_the_same_code_and_weights(config_for):
+    method, weights = write("mine.py", METHOD), write_weights("weights.safetensors", 0.1)
+    config = config_for(method, weights=weights)
+    search = SearchConfig("s", config, {"weights": weights}, (1,), Space({}), 0, "random", "none")
+    binding = search.binding()
+    assert binding["source"] == hashing.hash_file(Path(method))
+    assert binding["files"] == {"weights": hashing.hash_file(Path(weights))}
+    options = RunOptions("tiny", {}, runs=Path("runs"))
+    best = BestTrial(method, config.protocol, options, "", 0, binding["source"], binding["files"])
+    best.check(config)
+    write_weights(weights, 0.2)
+    with pytest.raises(UsageError, match=r"weights.safetensors.*since the search"):
+        best.check(config_for(method, weights=weights))
+    write_weights(weights, 0.1)
+    with pytest.raises(UsageError, match=r"mine.py.*since the search"):
+        best.check(config_for(write("mine.py", METHOD + "# edited"), weights=weights))
+    assert "files" not in replace(search, base_config=config_for(method)).binding()
