@@ -24,6 +24,7 @@ from aubench import (
     Task,
 )
 from aubench.methods._modules import au_pair_statistics, video, video_weights
+from aubench.methods._modules.activation_memory import configure_memory
 from aubench.methods._modules.au_vmae_recipe import AUvMAERecipe
 from aubench.methods._modules.rare_au_clips import crop_and_mirror, rare_au_spans
 from aubench.methods._modules.transformer import parameter_groups, warmup_cosine
@@ -107,6 +108,7 @@ class AUvMAE(Method):
             self.segments, self.rows**2, device=cpu, generator=torch.Generator(cpu).manual_seed(MASKS_SEED)
         )
         self.register_buffer("masks", scores, persistent=False)
+        configure_memory(self, recipe)
         video_weights.load_into(self, recipe.weights, task.channels)
 
     @classmethod

@@ -27,6 +27,7 @@ from aubench import (
 )
 from aubench.methods._modules import channel_mixing
 from aubench.methods._modules import masked_autoencoder as mae
+from aubench.methods._modules.activation_memory import configure_memory
 from aubench.methods._modules.cut_switch import replicate_channels
 from aubench.methods._modules.mcm_recipe import Image, MCMRecipe
 from aubench.methods._modules.missing_modality import is_present
@@ -138,6 +139,7 @@ class MCM(Method):
         keys = torch.rand(recipe.mixes, self.cells, task.channels, generator=generator, device="cpu")
         self.register_buffer("patterns", keys.to(self.fuse.weight.device), persistent=False)
         self.register_buffer("rates", torch.full((len(task.aus),), 0.5))
+        configure_memory(self, recipe)
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:

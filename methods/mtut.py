@@ -40,9 +40,8 @@ if TYPE_CHECKING:
 class MTUTRecipe(BackboneRecipe):
     """Hyper-parameters of the alignment. ``weight_alignment=0`` trains each network independently."""
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"weight_alignment": 2e-3, "batch_size": 16}}
-    """For unstructured maps, the normalised ‖·‖² scales with channels / positions², 25 times as large here. The mean
-    of two independent networks needs more steps to predict "present" than one network with both inputs."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"weight_alignment": 2e-3}}
+    """For unstructured maps, the normalised ‖·‖² scales with channels / positions², 25 times as large here."""
 
     weight_alignment: Annotated[float, LogUniform(1e-4, 1)] = Field(0.05, ge=0, description="λ.")
     beta: Annotated[float, LogUniform(0.25, 8)] = Field(2.0, gt=0, description="β of the focal weight ρ.")

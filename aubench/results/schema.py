@@ -281,13 +281,23 @@ Packages = Annotated[dict[Line, Line], Field(max_length=100)]
 """Versions of Python and of the libraries that affect results."""
 
 
-class Device(StrictModel):
-    """Device: kind (``cpu``, ``cuda``, …), name, CPU threads per fold, arithmetic precision."""
+class Device(SparseModel):
+    """Device and arithmetic.
+
+    Attributes:
+        kind: ``cpu``, ``cuda``, …
+        name: Name of the device.
+        threads: CPU threads per fold.
+        precision: Precision in Lightning Fabric's notation.
+        fp32_precision: Precision of float32 products and convolutions in PyTorch's notation: ``ieee`` is full float32.
+            None if it is not recorded.
+    """
 
     kind: Name
     name: Line
     threads: Count
     precision: Line
+    fp32_precision: Name | None = None
 
 
 class Git(StrictModel):

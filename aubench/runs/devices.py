@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("32-true", "bf16-mixed")
 """Precisions in Lightning Fabric's notation, limited to those that resume without the state of a loss scaler."""
+FP32_PRECISION = "ieee"
+"""Precision of float32 products and convolutions, in PyTorch's notation."""
 KINDS = ("auto", "cpu", "cuda", "mps")
 
 
@@ -82,8 +84,25 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def use_full_float32() -> None:
+    """Compute products and convolutions of float32 in float32, without TensorFloat-32 and bfloat16.
+
+    PyTorch's default uses TensorFloat-32 in convolutions, but not in products of matrices.
+    """
+    import torch
+
+    backends: Any = torch.backends
+    torch.set_float32_matmul_precision("highest")
+    for part in (
+        *(backends, backends.cuda.matmul, backends.cudnn, backends.cudnn.conv, backends.cudnn.rnn),
+        *(backends.mkldnn, backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn),
+    ):
+        part.fp32_precision = FP32_PRECISION
+    backends.cudnn.allow_tf32 = False  # the older setting, which raises errors where it disagrees with the newer
+
+
 def fabric_for(kind: str, index: int, precision: str) -> Fabric:
-    """Create a Fabric on one device, regardless of the variables of a cluster's scheduler.
+    """Create a Fabric on one device, regardless of the variables of a cluster's scheduler, with full float32.
 
     Args:
         kind: ``cpu``, ``cuda`` or ``mps``.
@@ -92,6 +111,7 @@ def fabric_for(kind: str, index: int, precision: str) -> Fabric:
     """
     import logging
 
+    use_full_float32()
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     devices: Any = [index] if kind != "cpu" else 1
     with without_launcher():

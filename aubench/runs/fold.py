@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 
+from aubench._util import locks
 from aubench._util.seeds import derive, seed_everything
 from aubench.core import hashing
 from aubench.core.recipe import Recipe
@@ -68,11 +68,16 @@ def run_fold(
     """
     folder = config.fold_dir(fold)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with locks.exclusive(folder / ".lock"):
         if (folder / RESULT).exists():
             report(FoldFinished(None, 0))
             return
-        device = {"kind": kind, "name": devices.device_name(kind, index), "precision": config.precision}
+        device = {
+            "kind": kind,
+            "name": devices.device_name(kind, index),
+            "precision": config.precision,
+            "fp32_precision": devices.FP32_PRECISION,
+        }
         captured = captured or environment.capture_environment()
         data, split = config.load_data(fold)
         compute = count_flops(config.entry.method_class, config.task, config.recipe_model)

@@ -8,15 +8,16 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from aubench import Categorical, LogUniform, PretrainingSource, Recipe, Uniform
+from aubench import Categorical, LogUniform, PretrainingSource, Uniform
 from aubench.methods._modules import pretrained_weights
+from aubench.methods._modules.activation_memory import ActivationMemoryRecipe
 from aubench.methods._modules.masked_autoencoder import REPOSITORIES
 
 Image = Literal["mixed", "conv", "visual", "depth", "thermal"]
 """Encoder input: channel-mixing, a 1x1 convolution of all channels to three, or one modality."""
 
 
-class MCMRecipe(Recipe):
+class MCMRecipe(ActivationMemoryRecipe):
     """Hyper-parameters of MCM.
 
     For the paper's Table IV, ``pretrain_inputs`` and ``inputs`` select the stages with channel-mixing, and

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from aubench import Progress
 
@@ -91,6 +92,32 @@ def init_weights(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+class DropPath(nn.Module):
+    """Skipping of a residual branch of random samples in training, scaled to keep the mean.
+
+    Attributes:
+        drop_prob: Probability of skipping.
+        factors: Factor of each sample, sampled for each call if None.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop_prob = 0.0
+        self.factors: Tensor | None = None
+
+    def sample(self, tokens: Float[Tensor, "n length width"]) -> Float[Tensor, "n 1 1"] | None:
+        """Sample the factor of each sample; None if no branch is skipped."""
+        if not self.training or self.drop_prob == 0:
+            return None
+        kept = 1 - self.drop_prob
+        return tokens.new_empty(len(tokens), 1, 1).bernoulli_(kept).div_(kept)
+
+    def forward(self, branch: Float[Tensor, "n length width"]) -> Float[Tensor, "n length width"]:
+        """Return the branch, times the factors in training."""
+        factors = self.sample(branch) if self.factors is None else self.factors
+        return branch if factors is None else branch * factors.to(branch.dtype)
+
+
 class Blocks(nn.Sequential):
     """Pre-norm transformer blocks on tokens (N, L, width), named and shaped as timm's.
 
@@ -99,24 +126,56 @@ class Blocks(nn.Sequential):
         depth: Number of blocks.
         heads: Number of attention heads, a divisor of ``width``.
         drop_path: Rate of :meth:`set_drop_path`.
+
+    Attributes:
+        parts: Number of parts of a batch of which one at a time has its activations in memory.
+        recompute: Whether the backward pass computes the activations of each block again.
     """
 
     def __init__(self, width: int, depth: int, heads: int, drop_path: float = 0.0) -> None:
-        from timm.layers.drop import DropPath
         from timm.models.vision_transformer import Block
 
         blocks: list[Any] = [Block(width, heads, qkv_bias=True) for _ in range(depth)]  # MCM eqs. (1) and (2)
         for block in blocks:
             block.drop_path1, block.drop_path2 = DropPath(), DropPath()
         super().__init__(*blocks)
+        self.parts, self.recompute = 1, False
         self.apply(init_weights)
         self.set_drop_path(drop_path)
+
+    def forward(self, tokens: Float[Tensor, "n length width"]) -> Float[Tensor, "n length width"]:
+        """Return the tokens after all blocks."""
+        saves_memory = self.recompute or self.parts > 1
+        if not (saves_memory and self.training and torch.is_grad_enabled()):
+            encoded: Tensor = super().forward(tokens)
+            return encoded
+        every: list[Any] = [(block, block.drop_path1.sample(tokens), block.drop_path2.sample(tokens)) for block in self]
+        units = [[block] for block in every] if self.recompute else [every]
+        size = -(-len(tokens) // self.parts)
+        outputs = []
+        for start in range(0, len(tokens), size):
+            rows = slice(start, start + size)
+            part = tokens[rows]
+            for unit in units:
+                part = checkpoint(_run, unit, rows, part, use_reentrant=False, preserve_rng_state=False)
+            outputs.append(part)
+        return torch.cat(outputs)
 
     def set_drop_path(self, rate: float) -> None:
         """Set the probability of skipping a branch in training, linear in depth from 0 to ``rate``."""
         block: Any
         for index, block in enumerate(self):
             block.drop_path1.drop_prob = block.drop_path2.drop_prob = rate * index / max(len(self) - 1, 1)
+
+
+def _run(blocks: list[Any], rows: slice, tokens: Tensor) -> Tensor:
+    """Run blocks on some rows of a batch, with the factors of their branches sampled for the whole batch."""
+    for block, *factors in blocks:
+        for path, sampled in zip((block.drop_path1, block.drop_path2), factors, strict=True):
+            path.factors = None if sampled is None else sampled[rows]
+        tokens = block(tokens)
+        block.drop_path1.factors = block.drop_path2.factors = None
+    return tokens
 
 
 def layer_of(name: str, depth: int) -> int:

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from aubench import PretrainingSource, Recipe
+from aubench import PretrainingSource
 from aubench.methods._modules import pretrained_weights, video_weights
+from aubench.methods._modules.activation_memory import ActivationMemoryRecipe
 from aubench.methods._modules.transformer import Blocks, init_weights
 from aubench.methods._modules.video import Positions, gather_cells
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class VideoAutoencoderRecipe(Recipe):
+class VideoAutoencoderRecipe(ActivationMemoryRecipe):
     """Hyper-parameters of a video masked autoencoder: architecture, clips and pre-training."""
 
     clip_frames: int = Field(128, ge=2, description="Frames of a clip.")

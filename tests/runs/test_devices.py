@@ -41,7 +41,7 @@ def test_precision_is_what_training_testing_and_conditions_compute_in(decide, tm
     seen = set()
 
     def look(module, inputs, output):
-        if isinstance(module, torch.nn.Linear):
+        if isinstance(module, torch.nn.Linear) and not output.is_meta:  # operations are counted on the meta device
             seen.add((torch.is_grad_enabled(), output.dtype))
 
     handle = torch.nn.modules.module.register_module_forward_hook(look)
@@ -62,3 +62,30 @@ def test_another_task_of_the_same_slurm_job_does_not_matter(monkeypatch):
         monkeypatch.setenv(name, value)
     fabric = devices.fabric_for("cpu", 0, "32-true")
     assert (fabric.world_size, fabric.global_rank) == (1, 0)
+
+
+@pytest.fixture
+def reduced_precision():
+    """Settings of a notebook that computes float32 products in TF32 and bfloat16, by PyTorch's older and newer ways."""
+    devices.use_full_float32()
+    torch.set_float32_matmul_precision("medium")
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
+    torch.backends.mkldnn.conv.fp32_precision = "bf16"
+    yield
+    devices.use_full_float32()
+
+
+@pytest.mark.usefixtures("reduced_precision")
+def test_32_true_means_full_float32_of_products_and_convolutions():
+    devices.fabric_for("cpu", 0, "32-true")
+    backends = torch.backends
+    parts = (
+        backends.cuda.matmul,
+        backends.cudnn.conv,
+        backends.cudnn.rnn,
+        backends.mkldnn.matmul,
+        backends.mkldnn.conv,
+    )
+    assert [part.fp32_precision for part in parts] == ["ieee"] * 5
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert not backends.cuda.matmul.allow_tf32 and not backends.cudnn.allow_tf32
