@@ -55,7 +55,7 @@ class _HelperFinder:
 
 
 _HELPERS = _HelperFinder()
-sys.meta_path.insert(0, _HELPERS)  # type: ignore[arg-type]
+sys.meta_path.insert(0, _HELPERS)
 
 
 def load_module(path: Path, prefix: str = "aubench_plugin_") -> ModuleType:

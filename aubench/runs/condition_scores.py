@@ -57,7 +57,7 @@ def read(config: RunConfig, fold: int) -> ConditionScores | None:
     if not conditions:
         return None
     tables = [table[table["condition"].isin(conditions)] for table in (counts.read(folder), histograms.read(folder))]
-    return ConditionScores(conditions, *tables, corruptions)
+    return ConditionScores(conditions, tables[0], tables[1], corruptions)
 
 
 def missing_conditions(config: RunConfig, fold: int, conditions: Sequence[Condition]) -> list[Condition]:
