@@ -30,8 +30,8 @@ def list_methods() -> pd.DataFrame:
     rows = []
     for name in registry.method_names():
         entry = registry.find_method(name)
-        cost, card = next(method_reference.costs(entry, "paper")), entry.method_class.card
-        rows.append((name, cost.letters, str(card.fidelity), cost.compute.total.parameters, card.paper))
+        (letters, compute), card = next(method_reference.costs(entry, "paper")), entry.method_class.card
+        rows.append((name, letters, str(card.fidelity), compute.total.parameters, card.paper))
     return pd.DataFrame(rows, columns=["method", "modalities", "fidelity", "parameters", "paper"])
 
 

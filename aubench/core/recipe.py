@@ -132,5 +132,7 @@ class Recipe(BaseModel):
             return cls(**{**presets[preset], **changes})
         except ValidationError as error:
             first = error.errors()[0]
-            name = ".".join(map(str, first["loc"])) or "recipe"
+            if not first["loc"]:
+                raise RecipeError(first["msg"].removeprefix("Value error, "), where="recipe") from None
+            name = ".".join(map(str, first["loc"]))
             raise RecipeError(f"{first['msg']} (got {first['input']!r})", where=f"recipe key '{name}'") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aubench._util import atomic
@@ -88,18 +88,22 @@ class Exhibit:
         return reproduced_tables.render_points(self.title, points, form, image) if points else ""
 
     def _measured(self, rows: Sequence[ResolvedRow], config: ReproductionConfig) -> list[MeasuredResult]:
-        return [_measured_result(row, config) for row in rows[: self._table_rows]]
-
-    @property
-    def _table_rows(self) -> int:
-        return 0 if self.table is None else len(self.table.rows)
+        results = []
+        for row in rows[: len(self.table.rows) if self.table else 0]:
+            if row.reason:
+                results.append(MeasuredResult(reason=row.reason))
+            elif row.spec.scored:
+                results.append(MeasuredResult(row.records()))
+            else:
+                results.append(MeasuredResult(cost=cost(row.spec, config).total))
+        return results
 
     def _points(self, rows: Sequence[ResolvedRow]) -> list[FigurePoint]:
         if self.figure is None or not self.figure.has_numbers:
             return []
         return [
             FigurePoint(row.spec.label, condition, row.records())
-            for row in rows[self._table_rows :]
+            for row in rows
             if row.runs
             for condition in ("clean", *map(str, row.spec.conditions))
         ]
@@ -109,9 +113,9 @@ class Exhibit:
     ) -> list[Path]:
         from aubench.plots import style
 
-        if self.figure is None or self.figure.reason:
+        if self.figure is None or self.reason:
             return []
-        rows = rows[self._table_rows :]
+        rows = rows[len(self.table.rows) if self.table else 0 :]
         protocols = dict.fromkeys(run_config.protocol.name for row in rows for run_config in row.configs)
         seeds = f"{len(config.seeds)} seed{'s' * (len(config.seeds) > 1)}"
         figure = self.figure.draw(rows, (*protocols, f"preset {config.preset}", seeds))
@@ -135,15 +139,10 @@ def find_exhibits(root: Path, names: Sequence[str] | None = None) -> dict[str, E
     tables = {reproduced_tables.name_of(table): table for table in read_all(root)}
     if not tables:
         raise UsageError("no reported table", where=root / FOLDER, hint="give the leaderboard's folder with --root")
-    exhibits = {
-        name: Exhibit(name, reproduced_tables.title_of(table), table, FIGURES.get(name))
-        for name, table in tables.items()
-    }
-    exhibits |= {
-        name: Exhibit(name, f"{figure.title}{figure.reason and f'; cannot be made: {figure.reason}'}", None, figure)
-        for name, figure in FIGURES.items()
-        if name not in tables
-    }
+    exhibits = {name: Exhibit(name, reproduced_tables.title_of(tables[name]), tables[name]) for name in tables}
+    for name, figure in FIGURES.items():
+        title = f"{figure.title}; cannot be made: {figure.reason}" if figure.reason else figure.title
+        exhibits[name] = replace(exhibits.get(name, Exhibit(name, title)), figure=figure)
     for name in names or ():
         if name not in exhibits:
             raise UsageError(f"no table or figure '{name}'", where="reproduce", hint=suggest(name, exhibits))
@@ -166,11 +165,3 @@ def _row_spec(row: ReportedRow) -> RowSpec:
         conditions=() if condition == CLEAN else (condition,),
         scored=row.metric not in COSTS,
     )
-
-
-def _measured_result(row: ResolvedRow, config: ReproductionConfig) -> MeasuredResult:
-    if row.reason:
-        return MeasuredResult(reason=row.reason)
-    if not row.spec.scored:
-        return MeasuredResult(cost=cost(row.spec, config).total)
-    return MeasuredResult(row.records())

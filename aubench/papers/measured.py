@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aubench.leaderboard.entries import Entry, RankedTable
-from aubench.leaderboard.render import EMPTY, Block, Cell, Table, template
+from aubench.leaderboard.render import EMPTY, Block, template, text_table
 from aubench.leaderboard.tables import modality_code, recipe_label
 from aubench.metrics import scores
 from aubench.papers.reported import AUS, FOLD_COUNT, ReportedRow, ReportedTable
@@ -15,7 +15,6 @@ from aubench.papers.reported_page import PAGE, TEMPLATES, Footnotes, footnotes, 
 from aubench.results.counts import CLEAN
 
 _HEADERS = ("Row", "Modalities", "Here", "Measured", "Measured as", "Reported", "Deviation", "Source", "Notes")
-_ALIGN = ("left", "left", "left", "right", "left", "right", "right", "left", "left")
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def compare_with_reported(
     return [
         heading,
         template("reported", TEMPLATES)["comparison"],
-        Table(_HEADERS, _ALIGN, tuple(lines)),
+        text_table(_HEADERS, "lllrlrrll", lines),
         notes.block(),
         link,
     ]
@@ -100,13 +99,12 @@ def _is_comparable(row: ReportedRow, dataset: str) -> bool:
     return is_mean and row.metric == "f1" and row.dataset == row.trained_on == dataset
 
 
-def _line(row: ReportedRow, measured: Measured | None, notes: Footnotes) -> tuple[Cell, ...]:
+def _line(row: ReportedRow, measured: Measured | None, notes: Footnotes) -> tuple[str, ...]:
     f1 = None if measured is None else measured.f1(row.condition)
     label = ", ".join(filter(None, [row.method, row.variant, "" if row.condition == CLEAN else row.condition]))
     deviation = EMPTY if f1 is None or row.mean is None else f"{f1 - row.mean:+.1f}"
-    texts = (
+    return (
         *(label, modality_code(row.modalities) or EMPTY, our_method(row)),
         *(EMPTY if f1 is None else f"{f1:.1f}", EMPTY if measured is None or f1 is None else measured.label),
         *(number(row, row.mean), deviation, row.table, notes.refs(footnotes(row))),
     )
-    return tuple(map(Cell, texts))

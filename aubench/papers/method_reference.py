@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 
@@ -21,39 +21,17 @@ AUS = 12
 _TEMPLATE = Path(__file__).parent / "templates" / "methods.md"
 
 
-@dataclass(frozen=True)
-class Costs:
-    """Cost of a method on a set of modalities.
-
-    Attributes:
-        task: Task with the modalities that the method uses.
-        compute: Operations and parameters, per frame.
-    """
-
-    task: Task
-    compute: Compute
-
-    @property
-    def letters(self) -> str:
-        """Letters of the modalities."""
-        return "+".join(m.letter for m in self.task.modalities)
-
-
-def costs(entry: MethodEntry, preset: str) -> Iterator[Costs]:
-    """Yield the cost on each distinct set of modalities that the method uses, largest first."""
-    recipe = entry.method_class.Recipe.from_preset(preset, {})
-    for task in _tasks(entry, recipe):
-        yield Costs(task, count_flops(entry.method_class, task, recipe))
-
-
-def _tasks(entry: MethodEntry, recipe: Recipe) -> list[Task]:
+def costs(entry: MethodEntry, preset: str) -> Iterator[tuple[str, Compute]]:
+    """Yield letters and cost per frame of each distinct set of modalities that the method uses, largest first."""
     method = entry.method_class
+    recipe = method.Recipe.from_preset(preset, {})
     sizes = range(len(Modality), 0, -1)
     sets = itertools.chain.from_iterable(itertools.combinations(Modality, size) for size in sizes)
     offered = [Task(modalities, tuple(range(1, AUS + 1)), recipe.crop) for modalities in sets]
     supported = [task for task in offered if method.unsupported_reason(task, recipe) is None]
-    used = [Task(method.select_modalities(task, recipe), task.aus, task.image_size) for task in supported]
-    return list(dict.fromkeys(used))
+    used = dict.fromkeys(replace(task, modalities=method.select_modalities(task, recipe)) for task in supported)
+    for task in used:
+        yield "+".join(m.letter for m in task.modalities), count_flops(method, task, recipe)
 
 
 def page(names: Sequence[str]) -> str:
@@ -65,26 +43,20 @@ def page(names: Sequence[str]) -> str:
 
 
 def _table(entries: Sequence[MethodEntry]) -> str:
-    rows = [
-        (
-            f"[`{entry.name}`](#{entry.name})",
-            entry.method_class.card.title,
-            str(entry.method_class.card.fidelity),
-            _paper(entry),
-        )
-        for entry in entries
-    ]
+    rows = []
+    for entry in entries:
+        card = entry.method_class.card
+        rows.append((f"[`{entry.name}`](#{entry.name})", card.title, str(card.fidelity), _paper(entry)))
     return _markdown(("method", "title", "fidelity", "paper"), rows)
 
 
 def _cost_table(entries: Sequence[MethodEntry]) -> str:
     rows = []
     for entry in entries:
-        tiny = {cost.letters: cost.compute for cost in costs(entry, "tiny")}
-        for cost in costs(entry, "paper"):
-            if cost.letters in ("V", "V+D", "V+D+T") or len(cost.task.modalities) == 1:
-                cells = (*_cells(cost.compute), *_cells(tiny[cost.letters])[::2])
-                rows.append((f"`{entry.name}`", cost.letters, *cells))
+        tiny = dict(costs(entry, "tiny"))
+        for letters, compute in costs(entry, "paper"):
+            if letters in ("V", "D", "T", "V+D", "V+D+T"):
+                rows.append((f"`{entry.name}`", letters, *_cells(compute), *_cells(tiny[letters])[::2]))
     return _markdown(
         ("method", "modalities", "GFLOPs", "GMACs", "M parameters", "GFLOPs of `tiny`", "M parameters of `tiny`"), rows
     )

@@ -72,39 +72,31 @@ def _condition_rows(kind: str) -> Rows:
     return rows
 
 
-def _sweep_rows(config: ReproductionConfig) -> tuple[RowSpec, ...]:
-    """Return MCM with 0, 1/4, 1/2, 3/4 and all of the epochs that it is fine-tuned from, then with each mask ratio."""
-    return _epoch_rows(config, {}, VD, "bp4d") + _mask_rows({}, VD, "bp4d")
+def _sweep_rows(dataset: str, modalities: tuple[Modality, ...], epoch_settings: Mapping[str, Any]) -> Rows:
+    """Return MCM from 0, 1/4, 1/2, 3/4 and all of its epochs of pre-training, then with each mask ratio.
 
+    The last setting of a row is the swept one.
+    """
 
-def _supplement_rows(config: ReproductionConfig) -> tuple[RowSpec, ...]:
-    """Return the same for MCM's second version, the epochs on visual images alone."""
-    version = _second_version(config)
-    rows = _epoch_rows(config, {**version, "inputs": "visual"}, VDT, "bp4dplus")
-    return rows + _mask_rows(version, VDT, "bp4dplus")
+    def rows(config: ReproductionConfig) -> tuple[RowSpec, ...]:
+        version = _second_version(config) if dataset == "bp4dplus" else {}
+        recipe = config.recipe(find_method("mcm"), version).model_dump()
+        total = min(recipe["pretrain_epochs"], recipe["pretrain_checkpoint"] or recipe["pretrain_epochs"])
+        epochs = dict.fromkeys(round(total * quarter / QUARTERS) for quarter in range(QUARTERS + 1))
+        swept = [("pretrain_checkpoint" if value else "pretrain_epochs", value, epoch_settings) for value in epochs]
+        return tuple(
+            RowSpec(
+                "mcm",
+                {**{name: v for name, v in version.items() if name != key}, **settings, key: value},
+                modalities,
+                dataset,
+                dataset,
+                label=f"{SWEPT[key]}: {value:g}",
+            )
+            for key, value, settings in [*swept, *(("mask", mask, {}) for mask in MASKS)]
+        )
 
-
-def _epoch_rows(
-    config: ReproductionConfig, settings: Mapping[str, Any], modalities: tuple[Modality, ...], dataset: str
-) -> tuple[RowSpec, ...]:
-    recipe = config.recipe(find_method("mcm"), settings).model_dump()
-    total = min(recipe["pretrain_epochs"], recipe["pretrain_checkpoint"] or recipe["pretrain_epochs"])
-    epochs = dict.fromkeys(round(total * quarter / QUARTERS) for quarter in range(QUARTERS + 1))
-    swept = [("pretrain_checkpoint" if value else "pretrain_epochs", value) for value in epochs]
-    return tuple(_swept_row(settings, key, value, modalities, dataset) for key, value in swept)
-
-
-def _mask_rows(settings: Mapping[str, Any], modalities: tuple[Modality, ...], dataset: str) -> tuple[RowSpec, ...]:
-    return tuple(_swept_row(settings, "mask", mask, modalities, dataset) for mask in MASKS)
-
-
-def _swept_row(
-    settings: Mapping[str, Any], key: str, value: float, modalities: tuple[Modality, ...], dataset: str
-) -> RowSpec:
-    """Return a row of MCM whose last setting is the swept one."""
-    others = {name: other for name, other in settings.items() if name != key}
-    label = f"{SWEPT[key]}: {value:g}"
-    return RowSpec("mcm", {**others, key: value}, modalities, dataset, dataset, label=label)
+    return rows
 
 
 def _second_version(config: ReproductionConfig) -> Mapping[str, Any]:
@@ -158,12 +150,12 @@ def _draw_au_pairs(config: RunConfig) -> Figure:
     return au_pairs.plot(statistics, config.protocol.aus, caption(config, "fold 1", f"run {config.run_id[:8]}"))
 
 
-def _weight_row(method: str, modalities: tuple[Modality, ...]) -> Rows:
-    return lambda config: (RowSpec(method, modalities=modalities, weights=True, label=method),)
+def _weight_row(method: str, modalities: tuple[Modality, ...], dataset: str = "bp4d") -> Rows:
+    def rows(config: ReproductionConfig) -> tuple[RowSpec, ...]:
+        settings = _second_version(config) if dataset == "bp4dplus" else {}
+        return (RowSpec(method, settings, modalities, dataset, dataset, weights=True, label=method),)
 
-
-def _supplement_weight_row(config: ReproductionConfig) -> tuple[RowSpec, ...]:
-    return (RowSpec("mcm", _second_version(config), VDT, "bp4dplus", "bp4dplus", weights=True, label="mcm"),)
+    return rows
 
 
 def _untrained(
@@ -187,11 +179,17 @@ FIGURES: dict[str, PaperFigure] = {
     "mcm-figure-3": PaperFigure("MCM, Fig. 3: the model in fine-tuning", reason=_DIAGRAM),
     "mcm-figure-4": _reconstructions((0.5, 0.75, 0.9), _weight_row("mcm", VD), "MCM, Fig. 4"),
     "mcm-figure-5": PaperFigure("MCM, Fig. 5: reconstructions of another data set", reason=_DISFA),
-    "mcm-figure-6": PaperFigure("MCM, Fig. 6: F1 by epochs and by mask of pre-training", _sweep_rows, _draw_sweep),
-    "mcm-supplement-figure-1": PaperFigure(
-        "MCM, supplement, Fig. 1: F1 by epochs and by mask of pre-training", _supplement_rows, _draw_sweep
+    "mcm-figure-6": PaperFigure(
+        "MCM, Fig. 6: F1 by epochs and by mask of pre-training", _sweep_rows("bp4d", VD, {}), _draw_sweep
     ),
-    "mcm-supplement-figure-2": _reconstructions((0.5, 0.75, 0.9), _supplement_weight_row, "MCM, supplement, Fig. 2"),
+    "mcm-supplement-figure-1": PaperFigure(
+        "MCM, supplement, Fig. 1: F1 by epochs and by mask of pre-training",
+        _sweep_rows("bp4dplus", VDT, {"inputs": "visual"}),
+        _draw_sweep,
+    ),
+    "mcm-supplement-figure-2": _reconstructions(
+        (0.5, 0.75, 0.9), _weight_row("mcm", VDT, "bp4dplus"), "MCM, supplement, Fig. 2"
+    ),
     "mcm-supplement-figure-3": PaperFigure(
         "MCM, supplement, Fig. 3: reconstructions of another data set", reason=_DISFA
     ),

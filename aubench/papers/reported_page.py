@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aubench.leaderboard.render import EMPTY, Block, Cell, Table, escaped, template
 from aubench.leaderboard.tables import modality_code
 from aubench.papers.reported import COSTS, FOLDER, ReportedRow, ReportedTable
+from aubench.results.counts import CLEAN
 
 PAGE = "reported.md"
 TEMPLATES = Path(__file__).parent
@@ -20,7 +21,7 @@ FOLDS = {
 }
 """Footnotes on folds."""
 
-_METRICS = {"f1": "F1 in %", "acc": "accuracy in %", "gflops": "GFLOPs per frame", "gmacs": "GMACs per frame"}
+_UNITS = {"f1": "F1 in %", "acc": "accuracy in %", "gflops": "GFLOPs per frame", "gmacs": "GMACs per frame"}
 
 
 @dataclass
@@ -50,7 +51,8 @@ def page(tables: Sequence[ReportedTable]) -> list[Block]:
 def footnotes(row: ReportedRow) -> list[str]:
     """Return the footnotes of a row."""
     suspect = [f"Suspect: {text}." for text in row.suspect.split("; ") if text]
-    return [*suspect, FOLDS[row.folds], *(_sentence(text) for text in row.remark.split("; ") if text)]
+    remarks = [f"{text[0].upper()}{text[1:]}." for text in row.remark.split("; ") if text]
+    return [*suspect, FOLDS[row.folds], *remarks]
 
 
 def our_method(row: ReportedRow) -> str:
@@ -66,43 +68,49 @@ def number(row: ReportedRow, value: float | None) -> str:
     return EMPTY if value is None else f"{value:.{2 if row.metric in COSTS else 1}f}"
 
 
+def content(table: ReportedTable, units: Mapping[str, str]) -> str:
+    """Return metrics, with the given words for each, and data sets of a table."""
+    metrics, datasets = ([getattr(row, name) for row in table.rows] for name in ("metric", "dataset"))
+    return f"{' and '.join(dict.fromkeys(units[m] for m in metrics))} on {' and '.join(dict.fromkeys(datasets))}"
+
+
 def _about(table: ReportedTable) -> str:
-    datasets = " and ".join(dict.fromkeys(row.dataset for row in table.rows))
-    metrics = " and ".join(dict.fromkeys(_METRICS[row.metric] for row in table.rows))
-    return f"{metrics[0].upper()}{metrics[1:]} on {datasets}. As data: [{table.name}.csv]({FOLDER}/{table.name}.csv)."
+    text = content(table, _UNITS)
+    return f"{text[0].upper()}{text[1:]}. As data: [{table.name}.csv]({FOLDER}/{table.name}.csv)."
 
 
-@dataclass(frozen=True)
-class _Column:
-    header: str
-    show: Callable[[ReportedRow], str]
-    is_needed: Callable[[ReportedRow], bool] = lambda row: True
-
-
-_COLUMNS = (
-    _Column("Method", lambda row: row.method),
-    _Column("Variant", lambda row: row.variant, lambda row: bool(row.variant)),
-    _Column("Modalities", lambda row: modality_code(row.modalities) or EMPTY),
-    _Column("Condition", lambda row: row.condition, lambda row: row.condition != "clean"),
-    _Column("Trained on", lambda row: row.trained_on, lambda row: row.trained_on != row.dataset),
-    _Column("Here", our_method),
-    _Column("By", lambda row: row.implemented_by or EMPTY),
-)
+def labels(rows: Sequence[ReportedRow]) -> dict[str, list[str]]:
+    """Return the columns that tell the rows of a table apart, by header, without those that all rows share."""
+    columns = {
+        "Variant": [row.variant for row in rows],
+        "Modalities": [modality_code(row.modalities) or EMPTY for row in rows],
+        "Condition": [row.condition for row in rows],
+        "Trained on": [row.trained_on for row in rows],
+        "Tested on": [row.dataset for row in rows],
+    }
+    is_redundant = {
+        "Variant": not any(columns["Variant"]),
+        "Condition": set(columns["Condition"]) == {CLEAN},
+        "Trained on": columns["Trained on"] == columns["Tested on"],
+        "Tested on": len(set(columns["Tested on"])) == 1,
+    }
+    return {header: cells for header, cells in columns.items() if not is_redundant.get(header)}
 
 
 def _table(table: ReportedTable, notes: Footnotes) -> Table:
-    columns = [column for column in _COLUMNS if any(map(column.is_needed, table.rows))]
-    columns += [_Column("Tested on", lambda row: row.dataset)] if len({row.dataset for row in table.rows}) > 1 else []
-    keys: list[int | None] = [*table.aus, None]
-    best = {key: _best(table.rows, key) for key in keys}
-
-    def cells(row: ReportedRow) -> tuple[Cell, ...]:
+    rows, keys = table.rows, [*table.aus, None]
+    columns = {"Method": [row.method for row in rows], **labels(rows), "Here": [our_method(row) for row in rows]}
+    columns["By"] = [row.implemented_by or EMPTY for row in rows]
+    if "Tested on" in columns:
+        columns["Tested on"] = columns.pop("Tested on")
+    best = {key: _best(rows, key) for key in keys}
+    lines = []
+    for row, texts in zip(rows, zip(*columns.values(), strict=True), strict=True):
         numbers = [Cell(number(row, _value(row, key)), id(row) in best[key]) for key in keys]
-        return (*(Cell(column.show(row)) for column in columns), *numbers, Cell(notes.refs(footnotes(row))))
-
-    headers = (*(column.header for column in columns), *(f"AU{au}" for au in table.aus), "Mean", "Notes")
+        lines.append((*map(Cell, texts), *numbers, Cell(notes.refs(footnotes(row)))))
+    headers = (*columns, *(f"AU{au}" for au in table.aus), "Mean", "Notes")
     align = (*("left" for _ in columns), *("right" for _ in keys), "left")
-    return Table(headers, align, tuple(cells(row) for row in table.rows))
+    return Table(headers, align, tuple(lines))
 
 
 def _value(row: ReportedRow, au: int | None) -> float | None:
@@ -117,7 +125,3 @@ def _best(rows: Sequence[ReportedRow], au: int | None) -> set[int]:
             comparable[row.dataset, row.trained_on, row.condition, row.metric].append(row)
     groups = [group for group in comparable.values() if len(group) > 1]
     return {id(row) for group in groups for row in group if _value(row, au) == max(_value(r, au) or 0 for r in group)}
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."

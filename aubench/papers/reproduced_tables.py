@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from aubench.leaderboard.render import EMPTY, Block, Cell, Table, as_csv, latex, markdown
+from aubench.leaderboard.render import EMPTY, Block, Table, as_csv, latex, markdown, text_table
 from aubench.leaderboard.tables import modality_code
 from aubench.papers.measured_numbers import FigurePoint, MeasuredResult, measure, point_f1
 from aubench.papers.reported import ReportedRow, ReportedTable
-from aubench.papers.reported_page import Footnotes, footnotes, number, our_method
+from aubench.papers.reported_page import Footnotes, content, footnotes, labels, number, our_method
 from aubench.results.record import Record
 
 _METRICS = {"f1": "F1", "acc": "accuracy", "gflops": "GFLOPs", "gmacs": "GMACs"}
@@ -36,9 +35,7 @@ def name_of(table: ReportedTable) -> str:
 
 def title_of(table: ReportedTable) -> str:
     """Return source, metrics and data sets of a table in one line."""
-    metrics_shown = " and ".join(dict.fromkeys(_METRICS[row.metric] for row in table.rows))
-    datasets = " and ".join(dict.fromkeys(row.dataset for row in table.rows))
-    return f"{table.rows[0].source}: {metrics_shown} on {datasets}, {len(table.rows)} rows"
+    return f"{table.rows[0].source}: {content(table, _METRICS)}, {len(table.rows)} rows"
 
 
 def render(table: ReportedTable, measured: Sequence[MeasuredResult], form: str, image: str = "") -> str:
@@ -77,12 +74,8 @@ def render_points(title: str, points: Sequence[FigurePoint], form: str, image: s
         form: ``markdown``, ``latex`` or ``csv``.
         image: File of the figure, shown in Markdown; empty without a figure.
     """
-    lines = []
-    for point in points:
-        bounds = (f"{value:.1f}" for value in point_f1(point))
-        lines.append(tuple(map(Cell, (point.label, point.condition, *bounds))))
-    headers = ("Row", "Condition", "F1", "F1 low", "F1 high")
-    table = Table(headers, ("left", "left", "right", "right", "right"), tuple(lines))
+    lines = [(point.label, point.condition, *(f"{value:.1f}" for value in point_f1(point))) for point in points]
+    table = text_table(("Row", "Condition", "F1", "F1 low", "F1 high"), "llrrr", lines)
     if form == "csv":
         return as_csv(table)
     reading = "F1 in %, mean over AUs, folds and seeds; low and high bound the 95 % interval over test subjects."
@@ -133,21 +126,6 @@ def _page(blocks: Sequence[Block], form: str) -> str:
     return latex(blocks) if form == "latex" else markdown(blocks)
 
 
-@dataclass(frozen=True)
-class _Column:
-    header: str
-    show: Callable[[ReportedRow], str]
-    is_needed: Callable[[ReportedRow], bool] = lambda row: True
-
-
-_COLUMNS = (
-    _Column("Variant", lambda row: row.variant, lambda row: bool(row.variant)),
-    _Column("Modalities", lambda row: modality_code(row.modalities) or EMPTY),
-    _Column("Condition", lambda row: row.condition, lambda row: row.condition != "clean"),
-    _Column("Trained on", lambda row: row.trained_on, lambda row: row.trained_on != row.dataset),
-)
-
-
 def _merge(
     table: ReportedTable,
     pairs: Sequence[tuple[ReportedRow, MeasuredResult]],
@@ -156,23 +134,20 @@ def _merge(
     sources: bool = False,
 ) -> Table:
     """Return two lines per row, reported and measured; one line for a row without measurement."""
-    columns = [column for column in _COLUMNS if any(map(column.is_needed, table.rows))]
-    if len({row.dataset for row in table.rows}) > 1:
-        columns.append(_Column("Tested on", lambda row: row.dataset))
-    headers = ("Method", *(c.header for c in columns), "Numbers", *(f"AU{au}" for au in table.aus), "Avg.")
+    columns = labels(table.rows)
+    headers = ("Method", *columns, "Numbers", *(f"AU{au}" for au in table.aus), "Avg.")
     headers += ("Interval", _DEVIATION, "Notes", *(("Measured on",) if sources else ()))
-    align = ("left",) * (2 + len(columns)) + ("right",) * (3 + len(table.aus)) + ("left",) * (2 if sources else 1)
+    align = "l" * (2 + len(columns)) + "r" * (3 + len(table.aus)) + "l" * (2 if sources else 1)
     lines = []
-    for row, result in pairs:
-        labels = tuple(column.show(row) for column in columns)
+    for (row, result), texts in zip(pairs, zip(*columns.values(), strict=True), strict=True):
         notes = [*footnotes(row), *([f"Nothing measured: {result.reason}."] if result.reason else [])]
         printed = (*(number(row, row.aus[au]) for au in table.aus), number(row, row.mean), EMPTY, EMPTY)
         kind = "paper, suspect" if row.suspect else "paper"
-        lines.append((row.method, *labels, kind, *printed, join_notes(notes), ""))
+        lines.append((row.method, *texts, kind, *printed, join_notes(notes), ""))
         if not result.reason:
             cells, source = _measured_cells(row, table.aus, result), "; ".join(_sources(result.records))
-            lines.append((our_method(row), *labels, "here", *cells, "", source))
-    return Table(headers, align, tuple(tuple(map(Cell, line[: len(headers)])) for line in lines))
+            lines.append((our_method(row), *texts, "here", *cells, "", source))
+    return text_table(headers, align, (line[: len(headers)] for line in lines))
 
 
 def _measured_cells(row: ReportedRow, aus: Sequence[int], result: MeasuredResult) -> tuple[str, ...]:

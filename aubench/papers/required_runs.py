@@ -65,7 +65,7 @@ class RequiredRun:
         for folder in (self.config.run_dir / RECORD_DIR, *self._published):
             if self._is_sufficient(folder):
                 return record_file.read(folder)
-        record = write_record(self.config)
+        record = write_record(self.config) if finished_folds(self.config) else None
         if record is None:
             raise UsageError("has no finished fold", where=self.config.run_dir)
         return record

@@ -29,7 +29,7 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
             **{"pretrain_epochs": 8, "pretrain_batch_size": 8, "pretrain_frames_per_epoch": 4800},
             **{"pretrain_learning_rate": 3e-3, "pretrain_warmup_epochs": 1},
             **{"epochs": 20, "frames_per_epoch": 5600, "batch_size": 4, "learning_rate": 3e-3},
-            **{"learning_rate_schedule": "cosine", "warmup_epochs": 2, "layer_decay": 1.0, "drop_path": 0.0},
+            **{"learning_rate_schedule": "cosine", "warmup_epochs": 1, "layer_decay": 1.0, "drop_path": 0.0},
         }
     }
 
@@ -85,8 +85,9 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
             if value % factor:
                 raise ValueError(f"{name} must be a multiple of {factor} here, got {value}")
         for epochs, warmup in (("epochs", "warmup_epochs"), ("pretrain_epochs", "pretrain_warmup_epochs")):
-            if 0 < getattr(self, epochs) <= getattr(self, warmup):
-                raise ValueError(f"{warmup} must be less than {epochs}")
+            count, rise = getattr(self, epochs), getattr(self, warmup)
+            if 0 < count <= rise:
+                raise ValueError(f"{epochs} is {count} and must exceed {warmup}, which is {rise:g}; set both")
         return self
 
     def pretraining_config(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from aubench.papers.required_runs import RequiredRun, unique_runs
 from aubench.papers.row_specs import ResolvedRow, RowSpec
 from aubench.results.record import Record, RecordInfo
 from aubench.results.run_folder import RESULT
-from aubench.runs import devices
+from aubench.runs import devices, fold_result
 
 GONE, NOISE = Condition.parse("missing:visual"), Condition.parse("noise:all:0.5")
 
@@ -60,7 +61,7 @@ def test_finished_and_missing_folds(require):
     for fold in (1, 2, 3):
         folder = run.config.fold_dir(fold)
         folder.mkdir(parents=True)
-        (folder / RESULT).write_text("{}")
+        (folder / RESULT).write_text(json.dumps(dict.fromkeys(fold_result._KEYS)))
     assert run.missing_folds() == [] and run.is_local
     assert not require(GONE).is_local
     (run.config.fold_dir(2) / RESULT).unlink()
