@@ -83,7 +83,8 @@ class MCM(Method):
         deviations=(
             "Two modalities follow the paper's first version (four channels, one dropped in each patch). Three follow "
             "its second version (five channels, two dropped, three decoders). Its 100 epochs of pre-training are the "
-            "preset paper_v2, which fine-tunes as the first version does.",
+            "preset paper_v2, which fine-tunes as the first version does. It pre-trains and fine-tunes on one data "
+            "set. The paper's second version pre-trains on BP4D+ for BP4D and DISFA too.",
             "Pre-training uses only subjects of the training role. pretrain_scope=all uses the frames of all subjects, "
             "as the paper's random split of all frames does.",
             "The encoder is 768 wide, as the paper's initial weights require. The printed 512 is the decoders' width.",

@@ -232,6 +232,14 @@ def _forward_is_fusion(case: Case) -> None:
             raise ContractViolation("forward differs from the fusion of the encoded modalities")
 
 
+def _forward_is_sigmoid_of_logits(case: Case) -> None:
+    method, inputs = case.build().eval(), case.batch().inputs
+    with torch.inference_mode():
+        logits = method.forward_logits(inputs)
+        if logits is not None and not torch.allclose(logits.float().sigmoid(), method(inputs).float(), atol=TOLERANCE):
+            raise ContractViolation("forward differs from the sigmoid of forward_logits")
+
+
 def _train(
     case: Case, method: Method, after_backward: Callable[[], None] = lambda: None, *, pretraining: bool = False
 ) -> Method:
@@ -295,6 +303,7 @@ INSTANCE_CHECKS: dict[str, Callable[[Case], None]] = {
     "survives saving and loading": _survives_saving,
     "FLOPs can be counted": _flops_can_be_counted,
     "forward is the fusion of encoded modalities": _forward_is_fusion,
+    "forward is the sigmoid of forward_logits": _forward_is_sigmoid_of_logits,
     "pre-training ignores fine-tuning fields": _pretraining_ignores_finetune_fields,
 }
 """Checks of an instance on each supported task, by name."""

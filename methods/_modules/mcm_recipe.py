@@ -38,7 +38,7 @@ class MCMRecipe(ActivationMemoryRecipe):
     }
     finetune_only: ClassVar[frozenset[str]] = frozenset(
         {
-            *("inputs", "pool", "drop_path", "layer_decay", "warmup_epochs", "learning_rate_cut", "class_weights"),
+            *("inputs", "drop_path", "layer_decay", "warmup_epochs", "learning_rate_cut", "class_weights"),
             *("mixes", "missing"),
         }
     )

@@ -97,6 +97,11 @@ class UsesUnseededRandomness(Sound):
         return batch.map_inputs(lambda x: x + random.SystemRandom().random())
 
 
+class HasOtherLogits(Sound):
+    def forward_logits(self, inputs):
+        return 2 * self(inputs).logit()
+
+
 class HasUnusedParameters(Sound):
     def __init__(self, task, recipe):
         super().__init__(task, recipe)
@@ -179,6 +184,7 @@ BROKEN = {
     PredictsRandomly: "same frames, same prediction",
     UsesUnseededRandomness: "same seed, same training",
     HasUnusedParameters: "gradients reach every parameter",
+    HasOtherLogits: "forward is the sigmoid of forward_logits",
     DividesByKnownLabels: "accepts unknown labels",
     WritesToLabels: "preserves its inputs",
     OmitsItsOffset: "survives saving and loading",
@@ -216,6 +222,7 @@ def test_the_right_check_detects_the_breach(method, check):
     [
         HasAnOldHook,
         HasUnusedParameters,
+        HasOtherLogits,
         WritesToLabels,
         OverridesForward,
         UsesUnseededRandomness,
