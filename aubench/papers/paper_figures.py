@@ -159,22 +159,28 @@ def _weight_row(method: str, modalities: tuple[Modality, ...], dataset: str = "b
 
 
 def _untrained(
-    title: str, draw: Callable[[RunConfig], Figure], method: str, modalities: tuple[Modality, ...], dataset: str
+    title: str,
+    draw: Callable[[RunConfig], Figure],
+    method: str,
+    modalities: tuple[Modality, ...],
+    dataset: str = "bp4d",
+    settings: Mapping[str, Any] | None = None,
 ) -> PaperFigure:
     """Return a figure of inputs or labels, with random weights."""
-    spec = RowSpec(method, {"weights": "none"}, modalities, dataset, dataset, trained=False, label=method)
+    recipe = {"weights": "none", **(settings or {})}
+    spec = RowSpec(method, recipe, modalities, dataset, dataset, trained=False, label=method)
     return PaperFigure(title, lambda config: (spec,), _of_first(draw), has_numbers=False)
 
 
 FIGURES: dict[str, PaperFigure] = {
     "amf-figure-1": PaperFigure("AMF, Fig. 1: the model", reason=_DIAGRAM),
-    "amf-figure-2": _untrained("AMF, Fig. 2: cut-switch", untrained_figures.cut_switch, "amf", VDT, "bp4dplus"),
-    "amf-figure-3": _untrained("AMF, Fig. 3: images with noise", untrained_figures.noise, "amf", VD, "bp4d"),
+    "amf-figure-2": _untrained(
+        "AMF, Fig. 2: cut-switch", untrained_figures.cut_switch, "amf", VDT, "bp4dplus", {"cut_switch": 0.5}
+    ),
+    "amf-figure-3": _untrained("AMF, Fig. 3: images with noise", untrained_figures.noise, "amf", VD),
     "amf-figure-4": PaperFigure("AMF, Fig. 4: F1 with a modality missing", _condition_rows("missing"), _draw_bars),
     "amf-figure-5": PaperFigure("AMF, Fig. 5: F1 under noise", _condition_rows("noise"), _draw_curves),
-    "mcm-figure-1": _untrained(
-        "MCM, Fig. 1: images with mixed channels", untrained_figures.mixed_channels, "mcm", VD, "bp4d"
-    ),
+    "mcm-figure-1": _untrained("MCM, Fig. 1: images with mixed channels", untrained_figures.mixed_channels, "mcm", VD),
     "mcm-figure-2": PaperFigure("MCM, Fig. 2: the model in pre-training", reason=_DIAGRAM),
     "mcm-figure-3": PaperFigure("MCM, Fig. 3: the model in fine-tuning", reason=_DIAGRAM),
     "mcm-figure-4": _reconstructions((0.5, 0.75, 0.9), _weight_row("mcm", VD), "MCM, Fig. 4"),
@@ -196,11 +202,15 @@ FIGURES: dict[str, PaperFigure] = {
     "au-vmae-figure-1": PaperFigure("AU-vMAE, Fig. 1: relations of AUs", reason=_DIAGRAM),
     "au-vmae-figure-2": PaperFigure("AU-vMAE, Fig. 2: the model", reason=_DIAGRAM),
     "au-vmae-figure-3": _untrained(
-        "AU-vMAE, Fig. 3: co-occurrence of AUs in labels", untrained_figures.label_pairs, "au_vmae", V, "bp4d"
+        "AU-vMAE, Fig. 3: co-occurrence of AUs in labels", untrained_figures.label_pairs, "au_vmae", V
     ),
     "au-vmae-figure-4": PaperFigure("AU-vMAE, Fig. 4: states of two AUs", reason=_DIAGRAM),
     "au-vmae-figure-5": _untrained(
-        "AU-vMAE, Fig. 5: labels with and without clips of rare AUs", untrained_figures.label_bars, "au_vmae", V, "bp4d"
+        "AU-vMAE, Fig. 5: labels with and without clips of rare AUs",
+        untrained_figures.label_bars,
+        "au_vmae",
+        V,
+        settings={"minority_clips": True},
     ),
     "au-vmae-figure-6": PaperFigure(
         "AU-vMAE, Fig. 6: knowledge of AU pairs in labels and predictions",

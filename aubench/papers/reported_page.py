@@ -81,7 +81,7 @@ def _about(table: ReportedTable) -> str:
 
 def labels(rows: Sequence[ReportedRow]) -> dict[str, list[str]]:
     """Return the columns that tell the rows of a table apart, by header, without those that all rows share."""
-    columns = {
+    columns: dict[str, list[str]] = {
         "Variant": [row.variant for row in rows],
         "Modalities": [modality_code(row.modalities) or EMPTY for row in rows],
         "Condition": [row.condition for row in rows],
