@@ -69,8 +69,8 @@ def folders(runs: Path) -> list[Path]:
 
 
 def _send(folder: Path, uri: str) -> int:
-    client = mlflow_client.connect(uri)
     header, trials = read_header(folder), read_trial_files(folder)
+    client = mlflow_client.connect(uri)
     experiment = mlflow_client.experiment(client, uri, f"aubench/{header['protocol_name']}")
     existing = _existing_runs(client, experiment, header)
     parent = existing.get(None) or _create_run(client, experiment, header, None, None)

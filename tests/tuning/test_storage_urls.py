@@ -10,6 +10,7 @@ import pytest
 
 from aubench.core.errors import AubenchError, UsageError
 from aubench.tracking import mlflow_client
+from aubench.tuning import storage as storage_module
 from aubench.tuning.storage import open_storage
 
 pytest.importorskip("optuna")
@@ -102,6 +103,7 @@ def test_the_driver_of_sqlite_may_be_named(databases):
 )
 def test_a_mistake_is_one_line_with_its_remedy(databases, monkeypatch, storage, parts):
     monkeypatch.chdir(databases)
+    monkeypatch.setattr(storage_module.time, "sleep", lambda seconds: None)
     before = {path.name for path in databases.iterdir() if not path.name.startswith(".")}
     line = refusal(storage)
     assert all(part in line for part in parts), line
