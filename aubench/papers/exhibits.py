@@ -99,12 +99,11 @@ class Exhibit:
         return results
 
     def _points(self, rows: Sequence[ResolvedRow]) -> list[FigurePoint]:
-        if self.figure is None or not self.figure.has_numbers:
-            return []
+        """Return the F1 of rows that need no weights, which are those of figures with numbers."""
         return [
             FigurePoint(row.spec.label, condition, row.records())
             for row in rows
-            if row.runs
+            if row.runs and not row.spec.weights
             for condition in ("clean", *map(str, row.spec.conditions))
         ]
 

@@ -48,14 +48,12 @@ class PaperFigure:
         rows: Function that returns the rows that the figure needs.
         draw: Function that draws the figure from resolved rows; the second argument is its subtitle. It returns None
             if no row can be made.
-        has_numbers: Whether the figure shows F1, so that its numbers are written too.
         reason: Reason why it cannot be made; empty if it can.
     """
 
     title: str
     rows: Rows = lambda config: ()
     draw: Callable[[Sequence[ResolvedRow], Sequence[str]], Figure | None] = lambda rows, subtitle: None
-    has_numbers: bool = True
     reason: str = ""
 
 
@@ -142,7 +140,7 @@ def _reconstructions(masks: Sequence[float], rows: Rows, title: str) -> PaperFig
         examples = reconstructions.compute(config, 1, masks, _FRAMES)
         return reconstructions.plot(examples, caption(config, "fold 1, test", f"run {config.run_id[:8]}"))
 
-    return PaperFigure(f"{title}: reconstructions by share of the mask", rows, _of_first(draw), has_numbers=False)
+    return PaperFigure(f"{title}: reconstructions by share of the mask", rows, _of_first(draw))
 
 
 def _draw_au_pairs(config: RunConfig) -> Figure:
@@ -169,7 +167,7 @@ def _untrained(
     """Return a figure of inputs or labels, with random weights."""
     recipe = {"weights": "none", **(settings or {})}
     spec = RowSpec(method, recipe, modalities, dataset, dataset, trained=False, label=method)
-    return PaperFigure(title, lambda config: (spec,), _of_first(draw), has_numbers=False)
+    return PaperFigure(title, lambda config: (spec,), _of_first(draw))
 
 
 FIGURES: dict[str, PaperFigure] = {
@@ -216,7 +214,6 @@ FIGURES: dict[str, PaperFigure] = {
         "AU-vMAE, Fig. 6: knowledge of AU pairs in labels and predictions",
         _weight_row("au_vmae", V),
         _of_first(_draw_au_pairs),
-        has_numbers=False,
     ),
     "au-vmae-appendix-figure-1": _reconstructions(
         (0.0, 0.5, 0.9), _weight_row("au_vmae", V), "AU-vMAE, appendix, Fig. 1"
