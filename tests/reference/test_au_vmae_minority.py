@@ -5,8 +5,8 @@ import torch
 
 from aubench import Batch, Modality, Task
 from aubench.core.errors import RecipeError
-from aubench.methods.au_vmae import AUvMAE
 from aubench.methods._modules.rare_au_clips import RareAUClipsRecipe, rare_au_spans
+from aubench.methods.au_vmae import AUvMAE
 
 BP4D = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 DISFA = (1, 2, 4, 6, 9, 12, 25, 26)

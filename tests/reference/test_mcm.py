@@ -280,7 +280,9 @@ def test_every_norm_is_trained_where_it_is_used(epochs, pool):
     for stage in method.stages():
         method.zero_grad()
         loss(method, stage, batch())["total"].backward()
-        trained = {names[id(p)] for g in method.optimizer(stage).param_groups for p in g["params"] if p.grad is not None}
+        trained = {
+            names[id(p)] for g in method.optimizer(stage).param_groups for p in g["params"] if p.grad is not None
+        }
         assert trained == {name for name, p in method.named_parameters() if p.grad is not None}
         assert ("encoder.norm.weight" in trained) == (stage.pretraining or pool == "mean")
         assert ("classifier.0.weight" in trained) == (pool == "fc_norm" and not stage.pretraining)

@@ -123,7 +123,9 @@ def test_predictions_average_several_fixed_mixes():
             image, mix_channels(torch.cat(list(inputs.values()), 1), sample_channel_picks(keys[None]), 8)
         )
     with torch.no_grad():
-        expected = sum(method.classifier(method.encoder(image, norm=False)[:, 1:].mean(1)).sigmoid() for image in images) / 3
+        expected = (
+            sum(method.classifier(method.encoder(image, norm=False)[:, 1:].mean(1)).sigmoid() for image in images) / 3
+        )
         torch.testing.assert_close(method(inputs), expected)
 
 
