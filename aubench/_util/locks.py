@@ -34,6 +34,7 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
     Raises:
         LockBusyError: The lock is held elsewhere and ``wait`` is false.
     """
+    descriptor: int | None
     try:
         descriptor = _acquire(path, wait)
     except OSError as error:

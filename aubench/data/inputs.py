@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from aubench.core.system_files import descendants
 
 Inputs = Mapping[str, list[Any]]
 """Number and fingerprint of the files of a sequence, by kind."""
@@ -31,19 +32,16 @@ def fingerprint(files: Iterable[tuple[str, Path]]) -> list[Any]:
 
 
 def tree_fingerprint(folder: Path, exclude: Iterable[Path]) -> list[Any]:
-    """Return the fingerprint of all files in a folder except those in excluded folders.
+    """Return the fingerprint of all files in a folder except system files and those in excluded folders.
 
     Args:
         folder: Folder; it may be missing or a file.
         exclude: Absolute paths of files and folders.
     """
-    excluded = {str(path) for path in exclude}
-    files: list[tuple[str, Path]] = []
-    for parent, folders, names in os.walk(folder.resolve()):
-        folders[:] = sorted(name for name in folders if os.path.join(parent, name) not in excluded)  # noqa: PTH118
-        paths = [Path(parent, name) for name in sorted(names)]
-        files += [(os.path.relpath(path, folder), path) for path in paths if str(path) not in excluded]
-    return fingerprint(files or [("", folder)])
+    folder = folder.resolve()
+    excluded = set(exclude)
+    paths = (path for path in descendants(folder) if path.is_file() and excluded.isdisjoint([path, *path.parents]))
+    return fingerprint([(str(path.relative_to(folder)), path) for path in paths] or [("", folder)])
 
 
 def changes(before: Inputs, now: Inputs) -> str:

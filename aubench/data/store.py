@@ -18,6 +18,7 @@ import errno
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -123,7 +124,7 @@ def _expected_arrays(info: StoreInfo, frames: pd.DataFrame) -> dict[str, tuple[s
     """Return type and shape of the arrays of all sequences, by path."""
     size = info.size
     expected: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for (subject, sequence), count in frames.groupby(["subject", "sequence"], sort=False).size().items():
+    for (subject, sequence), count in Counter(zip(frames["subject"], frames["sequence"], strict=True)).items():
         for modality in info.modalities:
             expected[array_path(subject, sequence, modality)] = "uint8", (count, size, size, modality.channels)
         if info.landmarks:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aubench._util.jit import compiled
 from aubench.core.errors import DataError
-from aubench.datasets.bp4d.obj_parser import ANY, ERRORS, NEWLINE, count_unused, parse
+from aubench.datasets.bp4d.obj_parser import ANY, ERRORS, NEWLINE, parse
 
 _LARGEST = 256 << 20
 _AGAIN = "copy the file from the delivery again"
@@ -43,7 +44,7 @@ def read_obj(path: Path) -> Mesh:
     corners, counts = np.empty((len(text) // 2 + 1, 2, 3), np.int32), np.zeros(3, np.int64)
     error, line = parse(text, vertices, texture, corners, counts, np.array([ANY, ANY]))
     v, t, n = counts.tolist()
-    unused = 0 if error else count_unused(corners[:n], v, t)
+    unused = 0 if error else _count_unused(corners[:n], v, t)
     if unused < 0:  # an index is out of range; a second pass finds its line
         error, line = parse(text, vertices, texture, corners, np.zeros(3, np.int64), np.array([v, t]))
     if error:
@@ -103,3 +104,18 @@ def _text(path: Path) -> np.ndarray:
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
     return text
+
+
+@compiled
+def _count_unused(corners: np.ndarray, vertices: int, texture: int) -> int:
+    """Count vertices and texture coordinates of no triangle; -1 if a triangle has another one."""
+    has_vertex, has_texture = np.zeros(vertices, np.bool_), np.zeros(texture, np.bool_)
+    for n in range(len(corners)):
+        for k in range(3):
+            v, t = corners[n, 0, k], corners[n, 1, k]
+            if v >= vertices or t >= texture:
+                return -1
+            has_vertex[v] = True
+            if t >= 0:
+                has_texture[t] = True
+    return int(vertices - has_vertex.sum() + texture - has_texture.sum())

@@ -107,20 +107,20 @@ def _short_numbers(text: np.ndarray, at: int, rows: np.ndarray, n: int) -> int:
         negative = text[at] == _MINUS
         at += negative
         value, start, places = 0, at, 0
-        digit = np.int64(text[at]) - _ZERO
+        digit = text[at] - _ZERO
         while 0 <= digit <= 9:
             value = value * 10 + digit
             at += 1
-            digit = np.int64(text[at]) - _ZERO
+            digit = text[at] - _ZERO
         digits = at - start
         if text[at] == _POINT:
             at += 1
             start = at
-            digit = np.int64(text[at]) - _ZERO
+            digit = text[at] - _ZERO
             while 0 <= digit <= 9:
                 value = value * 10 + digit
                 at += 1
-                digit = np.int64(text[at]) - _ZERO
+                digit = text[at] - _ZERO
             places = at - start
         if digits > 9 or digits + places > _EXACT_DIGITS or digits + places == 0 or not _is_end(text[at]):
             return -1
@@ -135,21 +135,21 @@ def _short_triangle(text: np.ndarray, at: int, corners: np.ndarray, n: int) -> i
         while text[at] == _SPACE:
             at += 1
         value, start = 0, at
-        digit = np.int64(text[at]) - _ZERO
+        digit = text[at] - _ZERO
         while 0 <= digit <= 9:
             value = value * 10 + digit
             at += 1
-            digit = np.int64(text[at]) - _ZERO
+            digit = text[at] - _ZERO
         if text[at] != _SLASH or value == 0 or at - start > 9:
             return -1
         corners[n, 0, i] = value - 1
         at += 1
         value, start = 0, at
-        digit = np.int64(text[at]) - _ZERO
+        digit = text[at] - _ZERO
         while 0 <= digit <= 9:
             value = value * 10 + digit
             at += 1
-            digit = np.int64(text[at]) - _ZERO
+            digit = text[at] - _ZERO
         if value == 0 or at - start > 9 or not _is_end(text[at]):
             return -1
         corners[n, 1, i] = value - 1
@@ -300,18 +300,3 @@ def parse(
             return error, line
         at = _skip_line(text, end)
     return 0, 0
-
-
-@compiled
-def count_unused(corners: np.ndarray, vertices: int, texture: int) -> int:
-    """Count vertices and texture coordinates of no triangle; -1 if a triangle has another one."""
-    has_vertex, has_texture = np.zeros(vertices, np.bool_), np.zeros(texture, np.bool_)
-    for n in range(len(corners)):
-        for k in range(3):
-            v, t = corners[n, 0, k], corners[n, 1, k]
-            if v >= vertices or t >= texture:
-                return -1
-            has_vertex[v] = True
-            if t >= 0:
-                has_texture[t] = True
-    return vertices - has_vertex.sum() + texture - has_texture.sum()
