@@ -30,12 +30,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aubench._util import atomic
 from aubench._util.paths import data_folder
-from aubench.core import hashing
+from aubench.core import hashing, system_files
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.array_file import check_array
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 FRAME_COLUMNS = {
     "subject": "str",  # F001
     "sequence": "str",  # T1
@@ -46,6 +46,9 @@ FRAME_COLUMNS = {
     "missing": "str",  # letters of modalities without an image here (their pixels are 0), e.g. "D"
 }
 """Columns of ``frames.parquet`` before the labels, with their types."""
+
+TABLES = ("frames.parquet", "skipped.csv", "sequences.csv")
+"""Table files of a store."""
 
 LANDMARKS = "landmarks"
 """Kind of an array of landmarks, instead of a modality."""
@@ -65,12 +68,13 @@ class StoreInfo(BaseModel):
         landmarks: Number of landmarks per frame (see :mod:`aubench.core.landmarks`); None without.
         arrays: SHA-256 of each array file, by path relative to the store.
         frames: SHA-256 of the frame table's values.
-        digest: SHA-256 of all other fields.
+        digest: SHA-256 of all fields above.
+        tables: SHA-256 of each table file, by name; None in older stores.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: int = SCHEMA
+    schema_version: Literal[1] = SCHEMA
     dataset: str
     version: str
     size: int
@@ -80,6 +84,7 @@ class StoreInfo(BaseModel):
     arrays: dict[str, str]
     frames: str
     digest: str
+    tables: dict[str, str] | None = None
 
     @staticmethod
     def with_digest(**fields: Any) -> StoreInfo:
@@ -88,8 +93,8 @@ class StoreInfo(BaseModel):
         return info.model_copy(update={"digest": info.computed_digest()})
 
     def computed_digest(self) -> str:
-        """Return the digest of the other fields."""
-        return hashing.hash_json(self.model_dump(mode="json", exclude={"digest"}, exclude_none=True))
+        """Return the digest of the fields before it."""
+        return hashing.hash_json(self.model_dump(mode="json", exclude={"digest", "tables"}, exclude_none=True))
 
 
 def array_path(subject: str, sequence: str, kind: str) -> str:
@@ -234,18 +239,21 @@ class Store:
         """Compare every array with its digest in ``store.json``, and check that all are of one size and one source.
 
         Args:
-            full: Read all files. Otherwise skip files whose size and modification time have not changed since
-                the last check.
+            full: Read all files, tables too, and refuse other arrays. Otherwise skip files whose size and modification
+                time have not changed since the last check.
             progress: Called with the numbers of checked and of all files.
 
         Raises:
-            DataError: A file is missing or differs, or an array has another size; the message names it.
+            DataError: A file is missing, additional or differs, or an array has another size; the message names it.
         """
         expected = _expected_arrays(self.info, self.frames)
         if full:
             self._check_origin()
+            self._check_tables()
         for name in expected.keys() - self.info.arrays.keys():
             raise DataError("is missing from the store", where=self.path / name, hint=_REMAKE)
+        if full:
+            self._check_no_others()
         stamp = self.path / _STAMP
         verified = {} if full else _read_stamp(stamp)
         current: dict[str, list[int]] = {}
@@ -275,6 +283,19 @@ class Store:
         if "origin" in notes and notes["origin"].nunique(dropna=False) > 1:
             raise DataError("its sequences have several sources or options", where=path, hint=_REMAKE)
 
+    def _check_tables(self) -> None:
+        for name, digest in (self.info.tables or {}).items():
+            path = self.path / name
+            if not path.is_file():
+                raise DataError("is missing from the store", where=path, hint=_REMAKE)
+            if hashing.hash_file(path) != digest:
+                raise DataError("has changed since the store was made", where=path, hint=_REMAKE)
+
+    def _check_no_others(self) -> None:
+        for path in system_files.descendants(self.path / "arrays"):
+            if path.is_file() and path.relative_to(self.path).as_posix() not in self.info.arrays:
+                raise DataError("is not a file of this store", where=path, hint="remove it")
+
 
 _REMAKE = "delete the store and make it again with `aubench data prepare`"
 
@@ -286,6 +307,10 @@ def _read_info(path: Path) -> StoreInfo:
     except FileNotFoundError:
         raise DataError("no store here", where=path, hint="make one with `aubench data prepare`") from None
     except ValidationError as error:
+        newer = [e["input"] for e in error.errors() if e["loc"] == ("schema_version",)]
+        if newer:
+            hint = f"install the newest version of aubench, or {_REMAKE}"
+            raise DataError(f"has the format {newer[0]}, not {SCHEMA}", where=file, hint=hint) from None
         first = error.errors()[0]
         raise DataError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", where=file, hint=_REMAKE) from None
     if info.computed_digest() != info.digest:
@@ -309,7 +334,7 @@ def _read_frames(path: Path, info: StoreInfo) -> pd.DataFrame:
 def _read_stamp(path: Path) -> dict[str, list[int]]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return {}
 
 

@@ -23,7 +23,16 @@ from aubench.core.task import Modality
 from aubench.data import partial_store
 from aubench.data.array_file import ArrayFile
 from aubench.data.inputs import Inputs
-from aubench.data.store import FRAME_COLUMNS, LANDMARKS, Store, StoreInfo, array_path, check_arrays, table_digest
+from aubench.data.store import (
+    FRAME_COLUMNS,
+    LANDMARKS,
+    TABLES,
+    Store,
+    StoreInfo,
+    array_path,
+    check_arrays,
+    table_digest,
+)
 
 
 @dataclass(frozen=True)
@@ -232,6 +241,8 @@ class StoreWriter:
         ]
         _write_csv(self.partial / "skipped.csv", pd.DataFrame(rows, columns=["subject", "sequence", "frame", "reason"]))
         _write_csv(self.partial / "sequences.csv", pd.DataFrame(notes))
+        tables = {name: hashing.hash_file(self.partial / name) for name in TABLES}
+        info = info.model_copy(update={"tables": tables})
         atomic.write_text(self.partial / "store.json", info.model_dump_json(indent=2, exclude_none=True) + "\n")
         self._remove_remnants(info)
         for entry in self.path.iterdir() if self.path.exists() else ():  # only system files are there

@@ -253,3 +253,44 @@ def test_a_lock_is_handed_over_between_threads(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert not held and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["skipped.csv", "sequences.csv", "frames.parquet"])
+@pytest.mark.parametrize("damage", ["flip", "remove", "empty"])
+def test_a_check_finds_a_damaged_table(store: Store, name: str, damage: str) -> None:
+    path = store.path / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink() if damage == "remove" else path.write_bytes(content if damage == "flip" else b"")
+    with pytest.raises(DataError, match=rf"{name}: .*; delete the store"):
+        Store(store.path).verify(full=True)
+
+
+def test_a_check_finds_the_array_of_another_store(store: Store) -> None:
+    (store.path / "arrays" / "F001" / ".DS_Store").touch()
+    Store(store.path).verify(full=True)
+    (store.path / "arrays" / "F001" / "T2.depth.npy").write_bytes(b"")
+    with pytest.raises(DataError, match=r"F001/T2\.depth\.npy: is not a file of this store; remove it"):
+        Store(store.path).verify(full=True)
+
+
+def test_a_store_without_digests_of_its_tables_keeps_its_digest(store: Store) -> None:
+    old = StoreInfo.with_digest(**store.info.model_dump(exclude={"digest", "tables"}))
+    assert old.digest == store.info.digest
+    (store.path / "store.json").write_text(old.model_dump_json(exclude_none=True))
+    Store(store.path).verify(full=True)
+
+
+@pytest.mark.parametrize("other", [{"schema_version": 2}, {"schema_version": 2, "new": 1}])
+def test_a_store_of_a_newer_format_asks_for_a_newer_version(store: Store, other: dict[str, int]) -> None:
+    path = store.path / "store.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | other))
+    with pytest.raises(DataError, match=r"store\.json: has the format 2, not 1; install the newest version of aubench"):
+        Store(store.path)
+
+
+@pytest.mark.parametrize("content", ["[1]", "5", "null", "{", '"text"', ""])
+def test_a_damaged_stamp_of_a_check_is_ignored(store: Store, content: str) -> None:
+    store.verify(full=False)
+    (store.path / ".verified.json").write_text(content)
+    Store(store.path).verify(full=False)
