@@ -113,8 +113,11 @@ def masked_bce(probabilities: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au
 
     Returns:
         The mean over known labels, or 0 if none is known.
+
+    Raises:
+        MethodError: The shapes differ.
     """
-    probs = probabilities.float()
+    probs = _checked(probabilities, labels)
     likelihood = torch.where(labels > 0, probs, 1 - probs)
     floored = likelihood + (likelihood.clamp(min=1e-7) - likelihood).detach()
     return _mean_over_known(-floored.log(), labels)
@@ -129,9 +132,21 @@ def masked_bce_with_logits(logits: Float[Tensor, "*n au"], labels: Int[Tensor, "
 
     Returns:
         The mean over known labels, or 0 if none is known.
+
+    Raises:
+        MethodError: The shapes differ.
     """
-    logits = logits.float()
+    logits = _checked(logits, labels)
     return _mean_over_known(-nn.functional.logsigmoid(torch.where(labels > 0, logits, -logits)), labels)
+
+
+def _checked(values: object, labels: Tensor) -> Tensor:
+    """Return values in float32 after checking their shape, which could broadcast without an error."""
+    if isinstance(values, torch.Tensor) and values.shape == labels.shape:
+        return values.float()
+    got = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
+    hint = "forward and forward_logits return one value per frame and AU"
+    raise MethodError(f"the loss received {got} instead of {tuple(labels.shape)}", hint=hint)
 
 
 def _mean_over_known(terms: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"]) -> Float[Tensor, ""]:
@@ -201,6 +216,9 @@ class Method(nn.Module, ABC):
 
     def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
         """Return the optimiser of a stage. The default is Adam with the recipe's learning rate."""
+        if next(self.parameters(), None) is None:
+            hint = "keep layers as attributes or in nn.ModuleList and nn.ModuleDict, not in a list or dict"
+            raise MethodError("has no parameter to train", where=type(self).__name__, hint=hint)
         return torch.optim.Adam(self.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
 
     def learning_rate_factor(self, stage: Stage, progress: Progress) -> float:

@@ -80,8 +80,8 @@ def load_module(path: Path, prefix: str = "aubench_plugin_") -> ModuleType:
     sys.modules[name] = module
     try:
         loader.exec_module(module)
-    except Exception as error:
-        raise UsageError(f"cannot be loaded ({type(error).__name__}: {error})", where=path) from error
+    except (Exception, SystemExit) as error:
+        raise _loading_error(error, path) from error
     setattr(module, _DIGEST, digest)
     return module
 
@@ -99,10 +99,13 @@ def load_entry_point(point: metadata.EntryPoint) -> Any:
     """
     try:
         return point.load()
-    except Exception as error:
-        raise UsageError(
-            f"cannot be loaded ({type(error).__name__}: {error})", where=f"entry point '{point.name}'"
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise _loading_error(error, f"entry point '{point.name}'") from error
+
+
+def _loading_error(error: BaseException, where: Path | str) -> UsageError:
+    hint = "move what runs as a script under `if __name__ == '__main__':`" if isinstance(error, SystemExit) else None
+    return UsageError(f"cannot be loaded ({type(error).__name__}: {error})", where=where, hint=hint)
 
 
 @cache

@@ -61,7 +61,7 @@ def count_flops(method_class: type[Method], task: Task, recipe: Recipe) -> Compu
         only training uses it.
 
     Raises:
-        MethodError: The method cannot run on the meta device.
+        MethodError: The method fails, or cannot run on the meta device.
     """
     try:
         with torch.device("meta"):
@@ -74,11 +74,23 @@ def count_flops(method_class: type[Method], task: Task, recipe: Recipe) -> Compu
         try:
             return _counted_on_cpu(method_class, task, recipe)
         except Exception:
-            raise MethodError(
-                f"cannot be counted on the meta device ({type(error).__name__}: {error})",
-                where=method_class.__name__,
-                hint="make tensors on the device of the inputs, and let no value decide what is computed",
-            ) from error
+            raise _counting_error(error, method_class, task, recipe) from error
+
+
+def _counting_error(error: Exception, method_class: type[Method], task: Task, recipe: Recipe) -> MethodError:
+    """Distinguish a method that fails only on tensors without values from one that fails on any."""
+    what, hint = "cannot be built", None
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            method = build_method(method_class, task, recipe).eval()
+            what = "forward fails"
+            method(_frame(task, recipe))
+    except Exception as cause:
+        error = cause
+    else:
+        what = "cannot be counted on the meta device"
+        hint = "make tensors on the device of the inputs, and let no value decide what is computed"
+    return MethodError(f"{what} ({type(error).__name__}: {error})", where=method_class.__name__, hint=hint)
 
 
 def _counted_on_cpu(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
@@ -96,7 +108,8 @@ def _frame(task: Task, recipe: Recipe) -> dict[Modality, Tensor]:
 
 def _counted(method: Method, frame: dict[Modality, Tensor]) -> Compute:
     length = method.recipe.clip_length or 1
-    method.eval().requires_grad_(True)
+    for parameter in method.eval().parameters():
+        parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
     flops, uncounted, _ = _measured(lambda: method(frame))
     total = _cost(flops // length, method.parameters())
     parts = _branches(method, frame, length) if isinstance(method, BranchedMethod) else {}

@@ -35,7 +35,7 @@ def fold_dir(run_dir: Path, fold: int) -> Path:
 
 def retrain_hint(folder: Path) -> str:
     """Return the remedy for a broken file in the folder of a fold."""
-    return f"delete its folder {folder.name} and repeat the command to train it again"
+    return f"delete its folder {folder.name} and repeat the command that trained it"
 
 
 def read_json(path: Path, keys: Iterable[str] = (), hint: str | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from aubench._util import atomic, locks
+from aubench._util.seeds import derive, seed_everything
 from aubench.core import hashing
 from aubench.core.errors import UsageError, suggest
 from aubench.core.method import Method, build_method
@@ -255,6 +256,15 @@ class RunConfig:
         if changed:
             raise UsageError("has changed since the command started", where=changed[0], hint="repeat the command")
         return method
+
+    def build_initial_method(self, fold: int) -> Method:
+        """Build the method of a fold as at the start of its training, also tensors that no checkpoint holds.
+
+        Raises:
+            UsageError: As of :meth:`build_method`.
+        """
+        seed_everything(derive(self.seed, self.protocol.seed, fold, self.entry.name, "initialisation"))
+        return self.build_method()
 
     @property
     def request(self) -> dict[str, Any]:

@@ -112,8 +112,7 @@ def train_fold(
 
 
 def _setup(config: RunConfig, fold: int, data: ProtocolDataset, fabric: Fabric, report: Report) -> TrainContext:
-    seed_everything(derive(config.seed, config.protocol.seed, fold, config.entry.name, "initialisation"))
-    method = config.build_method()
+    method = config.build_initial_method(fold)
     devices.move_to_device(method, fabric)
     return TrainContext(config.entry.name, config.seed, config.protocol.seed, fold, data, fabric, method, report)
 

@@ -158,8 +158,9 @@ def load_method(config: RunConfig, fold: int) -> Method:
         what = f"is missing or cannot be read ({error.strerror})"
         raise CheckpointError(what, where=path, hint=retrain_hint(path.parent)) from None
     if digest != result["checkpoint"]:
-        raise CheckpointError("is not what the fold was scored with", where=path, hint="run the fold again")
-    return _build_with_weights(config, checkpoint.read(path, config.identity(fold)).tensors)
+        hint = retrain_hint(path.parent)
+        raise CheckpointError("is not what the fold was scored with", where=path, hint=hint)
+    return _build_with_weights(config, fold, checkpoint.read(path, config.identity(fold)).tensors)
 
 
 def load_pretrained_method(config: RunConfig, fold: int) -> Method:
@@ -174,7 +175,7 @@ def load_pretrained_method(config: RunConfig, fold: int) -> Method:
     sources = _read_result(config, fold)["pretraining"]
     if not sources:
         return load_method(config, fold)
-    return _build_with_weights(config, pretraining.weights(config, fold, sources))
+    return _build_with_weights(config, fold, pretraining.weights(config, fold, sources))
 
 
 def _read_result(config: RunConfig, fold: int) -> dict[str, Any]:
@@ -184,8 +185,8 @@ def _read_result(config: RunConfig, fold: int) -> dict[str, Any]:
     return read_summary(path.parent)
 
 
-def _build_with_weights(config: RunConfig, tensors: dict[str, Tensor]) -> Method:
-    method = config.build_method()
+def _build_with_weights(config: RunConfig, fold: int, tensors: dict[str, Tensor]) -> Method:
+    method = config.build_initial_method(fold)
     try:
         method.load_state_dict(tensors)
     except RuntimeError:

@@ -103,7 +103,7 @@ def read(path: Path, identity: CheckpointIdentity) -> Checkpoint:
 
 
 def _removal_hint(path: Path) -> str:
-    return f"delete its folder {path.parent.name} and repeat the command to train it again"
+    return f"delete its folder {path.parent.name} and repeat the command that trained it"
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -205,3 +205,9 @@ def test_a_folder_that_cannot_be_made_is_one_line(call, tmp_path):
 @pytest.mark.parametrize(("seeds", "parts"), [("1,two", "'1,two' is not a seed"), ("9" * 16, "is larger than")])
 def test_a_seed_that_no_record_can_hold_is_refused_before_training(call, seeds, parts):
     refused(call(*RUN, "--method", "amf", "--seed", seeds), "--seed", parts)
+
+
+@pytest.mark.parametrize("words", [("test-method", "script.py"), ("--plugin", "script.py", "methods")])
+def test_a_file_that_exits_during_its_import_is_named(call, words):
+    Path("script.py").write_text("import sys\nsys.exit()\n")
+    refused(call(*words), "script.py: cannot be loaded (SystemExit", "under `if __name__")

@@ -62,7 +62,8 @@ def copy(config, tmp_path) -> Path:
 def test_changed_weights_are_refused(copy, small_store):
     weights = copy / "fold1" / "checkpoint.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    with pytest.raises(AubenchError, match="is not what the fold was scored with"):
+    hint = "delete its folder fold1 and repeat the command that"
+    with pytest.raises(AubenchError, match=f"is not what the fold was scored with; {hint}"):
         loading.load_method(loading.load_run(copy, small_store), 1)
 
 

@@ -12,6 +12,7 @@ import torch
 
 from aubench.core.errors import MethodError
 from aubench.core.registry import find_method
+from aubench.evaluation.flops import count_flops
 from aubench.runs import fold as fold_module
 from aubench.runs import loading
 from aubench.runs.config import RunConfig
@@ -159,6 +160,16 @@ METHODS = {
     """,
 }
 
+LINEAR = """
+        def __init__(self, task, recipe):
+            super().__init__(task, recipe)
+            self.head = nn.Linear(task.channels, len(task.aus))
+
+        def forward(self, inputs):
+            x = self.features(inputs)
+            return self.head(x).sigmoid()
+"""
+
 
 class Killed(BaseException):
     """Stands for a kill: nothing may catch it."""
@@ -217,3 +228,61 @@ def test_extra_state_that_no_file_can_hold_is_one_line(config_for, tmp_path):
     with pytest.raises(MethodError, match="extra state") as caught:
         train(config_for(tmp_path / "runs", write_method(tmp_path, body)))
     assert "object" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("forward", "message"),
+    [
+        ("self.head(x).sigmoid()[:, :1]", r"the loss received \(\d+, 1\) instead of \(\d+, 12\)"),
+        ("torch.cat([self.head(x).sigmoid()] * 2, 1)", r"the loss received \(\d+, 24\) instead of \(\d+, 12\)"),
+        ("{'probabilities': self.head(x).sigmoid()}", r"the loss received dict instead of \(\d+, 12\)"),
+        ("None", "the loss received NoneType instead"),
+    ],
+)
+def test_a_forward_of_another_shape_is_one_line(forward, message, config_for, tmp_path):
+    body = LINEAR.replace("self.head(x).sigmoid()", forward)
+    with pytest.raises(MethodError, match=message):
+        train(config_for(tmp_path / "runs", write_method(tmp_path, body)))
+
+
+def test_layers_in_a_plain_list_are_one_line(config_for, tmp_path):
+    body = LINEAR.replace("nn.Linear(task.channels, len(task.aus))", "[nn.Linear(task.channels, len(task.aus))]")
+    body = body.replace("self.head(x)", "self.head[0](x)")
+    with pytest.raises(MethodError, match=r"has no parameter to train; .*ModuleList"):
+        train(config_for(tmp_path / "runs", write_method(tmp_path, body)))
+
+
+def test_random_tensors_outside_the_state_are_drawn_again_when_a_run_is_loaded(config_for, tmp_path):
+    buffer = "self.register_buffer('mask', torch.randn(4), persistent=False); self.head ="
+    body = LINEAR.replace("self.head =", buffer)
+    config = config_for(tmp_path / "runs", write_method(tmp_path, body))
+    train(config)
+    masks = [loading.load_method(config, 1).get_buffer("mask") for _ in range(2)]
+    assert torch.equal(*masks)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("raise ValueError('no such depth')", r"cannot be built \(ValueError: no such depth\)$"),
+        ("self.aus = task.actionunits", r"cannot be built \(AttributeError: .*\)$"),
+    ],
+)
+def test_an_error_of_the_constructor_is_not_blamed_on_counting(line, message, config_for, tmp_path):
+    config = config_for(
+        tmp_path / "runs", write_method(tmp_path, LINEAR.replace("self.head =", f"{line}; self.head ="))
+    )
+    with pytest.raises(MethodError, match=message):
+        count_flops(config.entry.method_class, config.task, config.recipe_model)
+
+
+def test_an_error_of_forward_is_not_blamed_on_counting(config_for, tmp_path):
+    config = config_for(tmp_path / "runs", write_method(tmp_path, LINEAR.replace("self.features(", "self.feature(")))
+    with pytest.raises(MethodError, match=r"forward fails \(AttributeError: .*'feature'\)$"):
+        count_flops(config.entry.method_class, config.task, config.recipe_model)
+
+
+def test_whole_numbers_of_a_frozen_part_are_counted(config_for, tmp_path):
+    quantized = "self.scale = nn.Parameter(torch.ones(1, dtype=torch.int8), requires_grad=False); self.head ="
+    config = config_for(tmp_path / "runs", write_method(tmp_path, LINEAR.replace("self.head =", quantized)))
+    assert count_flops(config.entry.method_class, config.task, config.recipe_model).total.parameters > 1
