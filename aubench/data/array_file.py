@@ -55,7 +55,7 @@ def check_array(path: Path, dtype: str, shape: tuple[int, ...], *, hint: str) ->
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"cannot be read ({error})", where=path, hint=hint) from None
     if (str(array.dtype), array.shape) != (dtype, shape):
         raise DataError(f"holds {array.dtype} {array.shape}, not {dtype} {shape}", where=path, hint=hint)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from aubench.core import hashing
 from aubench.core.errors import DataError
 from aubench.core.system_files import children, descendants
 from aubench.data.inputs import Inputs, changes
@@ -61,9 +62,10 @@ def change(part: Path, inputs: Mapping[tuple[str, str], Inputs]) -> str:
     try:
         summary = json.loads(part.read_bytes())
         key, before = (summary["subject"], summary["sequence"]), summary["inputs"] or {}
-        files = [part.with_suffix(".parquet"), *(part.parents[1] / name for name in summary["arrays"])]
-    except (OSError, ValueError, KeyError, TypeError):
-        return "damaged"
-    if not all(file.is_file() for file in files):
+        digests = {part.parents[1] / name: digest for name, digest in summary["arrays"].items()}
+        digests[part.with_suffix(".parquet")] = summary["table"]
+        if any(hashing.hash_file(file) != digest for file, digest in digests.items()):
+            return "damaged"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "damaged"
     return changes(before, inputs[key]) if key in inputs else "no longer there"

@@ -183,7 +183,7 @@ class Store:
             path = self.path / array_path(subject, sequence, kind)
             try:
                 self._open[kind, index] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, EOFError) as error:
                 if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
                     raise DataError("too many files are open", where=path, hint="raise `ulimit -n`") from error
                 raise DataError(f"cannot be read ({error})", where=path, hint=_REMAKE) from error

@@ -176,6 +176,7 @@ class StoreWriter:
             "origin": self._origin,
             "inputs": self._inputs.get((item.subject, item.sequence)),
             "arrays": arrays,
+            "table": hashing.hash_file(part.with_suffix(".parquet")),
             "skipped": item.skipped,
             "notes": item.notes,
         }

@@ -58,11 +58,15 @@ def check_store(name: str, path: Path | None, progress: Progress) -> str:
         Summary in one line.
 
     Raises:
-        DataError: There is no store, or a file is missing or differs.
+        DataError: There is no store, it is of another data set or version, or a file is missing or differs.
     """
     from aubench.data.store import Store
 
     store = Store(path or _default_path(name))
+    if store.info.dataset != name:
+        hint = "name its data set, or another --store"
+        raise DataError(f"is a store of {store.info.dataset}, not of {name}", where=store.path, hint=hint)
+    _check_version(store)
     store.verify(full=True, progress=progress)
     return f"{store.path}: intact, {len(store.frames)} frames, digest {store.info.digest}"
 
@@ -90,16 +94,20 @@ def open_store(name: str, path: Path | None, progress: Progress) -> Store:
             raise DataError(f"no store of {name} here", where=folder, hint=f"make one with `{command}`")
         _generate(dataset, folder, progress)
     store = Store(folder)
-    if store.info.dataset == name and name in DATASETS.names():
-        version = DATASETS.get(name).version
-        if store.info.version != version:
-            raise DataError(
-                f"was made by version {store.info.version} of the reader, this is {version}",
-                where=folder,
-                hint="delete the store and make it again with `aubench data prepare`",
-            )
+    if store.info.dataset == name:
+        _check_version(store)
     store.verify(full=False)
     return store
+
+
+def _check_version(store: Store) -> None:
+    if store.info.dataset not in DATASETS.names():
+        return
+    version = DATASETS.get(store.info.dataset).version
+    if store.info.version != version:
+        what = f"was made by version {store.info.version} of the reader, this is {version}"
+        hint = "delete the store and make it again with `aubench data prepare`"
+        raise DataError(what, where=store.path, hint=hint)
 
 
 def _generate(dataset: Dataset, folder: Path, progress: Progress) -> None:

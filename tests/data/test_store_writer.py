@@ -15,7 +15,7 @@ import pytest
 
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
-from aubench.data.store import Store, StoreInfo
+from aubench.data.store import Store, StoreInfo, check_arrays
 from aubench.data.store_writer import Sequence, StoreBusyError, StoreWriter
 
 PLAN = {"dataset": "any", "source": "/a", "size": 8}
@@ -209,6 +209,30 @@ def test_a_damaged_finished_sequence_is_made_again(tmp_path: Path, damage: str) 
         part.write_text("") if part.suffix == ".json" else part.unlink()
         assert writer.discard_changed(inputs) == ["F001 T1: damaged"]
         assert not writer.has("F001", "T1")
+
+
+@pytest.mark.parametrize("name", ["parts/F001_T1.parquet", "arrays/F001/T1.depth.npy"])
+@pytest.mark.parametrize("damage", ["flip", "empty"])
+def test_a_damaged_file_of_a_finished_sequence_is_made_again(tmp_path: Path, name: str, damage: str) -> None:
+    inputs = {("F001", "T1"): {"photos": [3, "x"]}}
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        writer.discard_changed(inputs)
+        writer.add(one())
+        assert writer.discard_changed(inputs) == []
+        path = tmp_path / "store.partial" / name
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content if damage == "flip" else b"")
+        assert writer.discard_changed(inputs) == ["F001 T1: damaged"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY"])
+def test_an_array_without_content_is_named(store: Store, content: bytes) -> None:
+    (store.path / "arrays/F001/T1.depth.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"F001/T1\.depth\.npy: cannot be read"):
+        Store(store.path).read(Modality.DEPTH, [0])
+    with pytest.raises(DataError, match=r"F001/T1\.depth\.npy: cannot be read"):
+        check_arrays(store.path, store.info, store.frames)
 
 
 def test_frames_are_written_one_by_one(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from aubench._util import locks
 from aubench.core.errors import DataError
 from aubench.data import partial_store
 from aubench.data.store_writer import StoreWriter
-from aubench.datasets.catalog import open_store
+from aubench.datasets.catalog import check_store, open_store
 from aubench.datasets.synth import synth_dataset
 from aubench.datasets.synth.synth_dataset import SYNTH, SynthSettings
 
@@ -79,3 +79,16 @@ def test_a_partial_store_of_unknown_origin_is_refused_by_a_run(tiny, tmp_path):
     (tmp_path / "synth.partial/arrays/any.npy").touch()
     with pytest.raises(DataError, match=r"synth\.partial: its options and source are unknown"):
         open_store("synth", tmp_path / "synth", quiet)
+
+
+def test_a_check_refuses_a_store_of_another_data_set_or_version(tiny, tmp_path, monkeypatch):
+    folder = tmp_path / "synth"
+    open_store("synth", folder, quiet)
+    assert "intact" in check_store("synth", folder, quiet)
+    with pytest.raises(
+        DataError, match=r"synth: is a store of synth, not of bp4d; name its data set, or another --store"
+    ):
+        check_store("bp4d", folder, quiet)
+    monkeypatch.setattr(type(SYNTH), "version", "0")
+    with pytest.raises(DataError, match=r"was made by version .* of the reader, this is 0; delete the store"):
+        check_store("synth", folder, quiet)

@@ -9,6 +9,7 @@ from aubench.datasets.bp4d import extract as extraction
 from aubench.datasets.bp4d.delivery import scan_delivery
 from aubench.datasets.bp4d.extract import ImageOptions, extract
 from aubench.datasets.bp4d.labels import read_label_file
+from tests.factories.bp4d import write_photo
 
 OPTIONS = ImageOptions(size=48, depth=True, landmarks=None)
 
@@ -163,4 +164,12 @@ def test_a_vertex_beyond_every_face_is_named(delivery) -> None:
 def test_an_empty_file_is_named(delivery, empty: str) -> None:
     (delivery.task("F001", "T1") / empty).write_bytes(b"")
     with pytest.raises(DataError, match=empty):
+        first(delivery)
+
+
+@pytest.mark.parametrize("shape", [(556, 416), (1, 1), (208, 278)])
+def test_a_photo_of_another_size_is_named(delivery, shape: tuple[int, int]) -> None:
+    write_photo(delivery.task("F001", "T1") / "0003.jpg", np.zeros((*shape, 3), np.uint8))
+    says = rf"0003\.jpg: has {shape[1]} × {shape[0]} pixels, 0000\.jpg has 208 × 278; copy .*, or remove it"
+    with pytest.raises(DataError, match=says):
         first(delivery)

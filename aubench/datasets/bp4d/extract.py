@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate, Sequence
 from aubench.datasets.bp4d import crops, face_detection
@@ -95,9 +96,10 @@ def _images(
     size = options.size
     modalities = [Modality.VISUAL, Modality.DEPTH] if options.depth else [Modality.VISUAL]
     images = {m: allocate(m, (len(instants), size, size, m.channels), np.uint8) for m in modalities}
-    no_depth, endings = {}, []
+    no_depth, endings, first = {}, [], None
     for i, (instant, square) in enumerate(zip(instants, squares, strict=True)):
         photo = Photo.read(instant.photo)
+        _check_size(photo, first := first or photo)
         factor = reduction(square[2], size)
         images[Modality.VISUAL][i] = crops.crop_square(
             photo.decode_rgb(factor), square / [factor, factor, factor, 1], size
@@ -114,6 +116,14 @@ def _images(
             images[Modality.DEPTH][i] = depth
     check_endings(endings)
     return images, no_depth
+
+
+def _check_size(photo: Photo, first: Photo) -> None:
+    """Refuse a photo of another size than the first, because the face is tracked in pixels."""
+    if (photo.width, photo.height) != (first.width, first.height):
+        what = f"has {photo.width} × {photo.height} pixels, {first.path.name} has {first.width} × {first.height}"
+        hint = "copy the file from the delivery again, or remove it"
+        raise DataError(what, where=photo.path, hint=hint)
 
 
 def _table(instants: list[Instant], codes: LabelFile, no_depth: dict[int, str]) -> pd.DataFrame:
