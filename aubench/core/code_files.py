@@ -1,4 +1,4 @@
-"""Digests of code outside of this package: Python files with the modules beside them, and installed packages."""
+"""Digests of code outside of this package: Python files with the modules that they import, and installed packages."""
 
 from __future__ import annotations
 
@@ -7,36 +7,39 @@ import importlib.util
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.machinery import PathFinder
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, packages_distributions
 from pathlib import Path
 
 from aubench.core import hashing, system_files
 
 
 def code_digest(path: Path) -> str:
-    """Return the SHA-256 of a Python file; with modules of its folder that it imports, that of all files and names."""
-    files = code_files(path)
-    if len(files) == 1:
-        return hashing.hash_file(path)
-    return _digest(files, path.parent)
+    """Return the SHA-256 of a Python file; with helpers that it imports, that of all files and names."""
+    helpers = helper_files(path)
+    return _digest({path: path.parent, **helpers}) if helpers else hashing.hash_file(path)
 
 
-def code_files(path: Path) -> list[Path]:
-    """List a Python file and the modules and packages of its folder that it imports, directly or not.
+def helper_files(path: Path) -> dict[Path, Path]:
+    """Return the files of the modules and packages that a Python file imports, directly or not.
 
-    Only import statements count, also those in functions. A module of the standard library or of an installed package
-    takes precedence over one of the folder.
+    Only import statements count, also those in functions. Helpers are in the folder of the file or, e.g. by
+    ``PYTHONPATH``, in another folder of the search path. A module of the standard library or of an installed package
+    is no helper and takes precedence.
+
+    Returns:
+        The folder from which each file is imported.
     """
-    files: dict[Path, None] = {}
-    waiting = [path]
+    files: dict[Path, Path] = {}
+    waiting = [(path, path.parent)]
     while waiting:
-        file = waiting.pop()
+        file, folder = waiting.pop()
         if file not in files:
-            files[file] = None
+            files[file] = folder
             waiting += _imported_files(file, path.parent)
-    return [path, *sorted(file for file in files if file != path)]
+    del files[path]
+    return files
 
 
 def installed_digest(point: EntryPoint) -> str:
@@ -46,17 +49,18 @@ def installed_digest(point: EntryPoint) -> str:
     if spec is None:
         return hashing.hash_json(parts)
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    digests = [_digest(system_files.descendants(folder, "*.py"), folder) for folder in folders]
+    digests = [_digest(dict.fromkeys(system_files.descendants(folder, "*.py"), folder)) for folder in folders]
     if not folders and spec.origin:
         digests = [hashing.hash_file(Path(spec.origin))]
     return hashing.hash_json({**parts, "files": digests})
 
 
-def _digest(files: list[Path], folder: Path) -> str:
-    return hashing.hash_json({file.relative_to(folder).as_posix(): hashing.hash_file(file) for file in files})
+def _digest(files: Mapping[Path, Path]) -> str:
+    names = {file.relative_to(folder).as_posix(): hashing.hash_file(file) for file, folder in files.items()}
+    return hashing.hash_json(names)
 
 
-def _imported_files(path: Path, folder: Path) -> Iterator[Path]:
+def _imported_files(path: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
@@ -69,9 +73,18 @@ def _imported_files(path: Path, folder: Path) -> Iterator[Path]:
         else:
             continue
         for name in {name.partition(".")[0] for name in names}:
-            package, module = folder / name, folder / f"{name}.py"
-            if (package.is_dir() or module.is_file()) and not _is_installed(name):
-                yield from system_files.descendants(package, "*.py") if package.is_dir() else (module,)
+            if not _is_installed(name):
+                yield from _module_files(name, folder)
+
+
+def _module_files(name: str, folder: Path) -> list[tuple[Path, Path]]:
+    """Return the files of a module or package with the folder from which it is imported."""
+    for root in (folder, *map(Path, sys.path)):
+        package, module = root / name, root / f"{name}.py"
+        files = system_files.descendants(package, "*.py") if package.is_dir() else [module] if module.is_file() else []
+        if files:
+            return [(file, root) for file in files] if root == folder or name not in packages_distributions() else []
+    return []
 
 
 def _is_installed(name: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from aubench.core.code_files import code_digest, code_files, installed_digest
+from aubench.core.code_files import code_digest, helper_files, installed_digest
 from aubench.core.errors import UsageError, suggest
 
 PLUGINS_VARIABLE = "AUBENCH_PLUGINS"
@@ -35,16 +35,17 @@ class _SourceLoader(SourceFileLoader):
 
 
 class _HelperFinder:
-    """Finder of the modules that lie beside a loaded file and are imported by it."""
+    """Finder of the modules that a loaded file imports from its folder or the search path."""
 
     def __init__(self) -> None:
         self._folders: dict[str, str] = {}
 
-    def replace(self, files: Sequence[Path], folder: Path) -> None:
+    def replace(self, files: Mapping[Path, Path]) -> None:
         """Forget all loaded helpers, so that files in several folders may have helpers of the same name."""
         for name in [name for name in sys.modules if name.partition(".")[0] in self._folders]:
             del sys.modules[name]
-        self._folders |= {file.relative_to(folder).parts[0].removesuffix(".py"): str(folder) for file in files}
+        names = {file: file.relative_to(folder).parts[0].removesuffix(".py") for file, folder in files.items()}
+        self._folders |= {name: str(files[file]) for file, name in names.items()}
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
         """Find a helper or a module in a package of helpers."""
@@ -75,14 +76,13 @@ def load_module(path: Path, prefix: str = "aubench_plugin_") -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    digest = code_digest(path)
-    _HELPERS.replace(code_files(path)[1:], path.parent)
+    _HELPERS.replace(helper_files(path))
     sys.modules[name] = module
     try:
         loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise _loading_error(error, path) from error
-    setattr(module, _DIGEST, digest)
+    setattr(module, _DIGEST, code_digest(path))  # now, because the file may extend the search path
     return module
 
 

@@ -37,7 +37,8 @@ class MethodEntry:
         source: Kind of origin.
         path: File of a method given by path.
         digest: SHA-256 of the code of a method that is not built in. Of a method given by path, it includes the modules
-            of its folder that it imports. Of an installed method, it includes the version and files of its package.
+            that it imports from its folder or the search path. Of an installed method, it includes the version and
+            files of its package.
         version: Version of a built-in method.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -206,6 +207,22 @@ def test_a_module_beside_the_method_is_imported_and_its_edits_make_another_run(c
     assert first.run_id != second.run_id and not torch.equal(before, after)
     assert second.to_dict()["method"]["file"] != first.to_dict()["method"]["file"]
     assert pretraining._key(first, []) != pretraining._key(second, [])
+
+
+@pytest.mark.parametrize("way", ["variable", "statement"])
+def test_edits_of_a_module_on_the_search_path_make_another_run(config_for, monkeypatch, way):
+    monkeypatch.setattr(sys, "path", [*sys.path, *([str(Path("lib").absolute())] if way == "variable" else [])])
+    text = HELPED.format("shared_layers")
+    if way == "statement":
+        text = f"import sys\nsys.path.append({str(Path('lib').absolute())!r})\n" + text
+    method, seen = write("code/mine.py", text), []
+    for factor in (1, 2):
+        write("lib/shared_layers.py", HELPER.format(factor))
+        config = config_for(method)
+        torch.manual_seed(0)
+        inputs = {m: torch.ones(1, m.channels, 28, 28) for m in config.task.modalities}
+        seen.append((config.run_id, config.build_method().eval()(inputs).sum().item()))
+    assert seen[0][0] != seen[1][0] and seen[0][1] != seen[1][1]
 
 
 def test_helpers_of_the_same_name_in_two_folders_are_two_modules(config_for):
