@@ -242,8 +242,8 @@ class StoreWriter:
         ]
         _write_csv(self.partial / "skipped.csv", pd.DataFrame(rows, columns=["subject", "sequence", "frame", "reason"]))
         _write_csv(self.partial / "sequences.csv", pd.DataFrame(notes))
-        tables = {name: hashing.hash_file(self.partial / name) for name in TABLES}
-        info = info.model_copy(update={"tables": tables})
+        digests = {name: hashing.hash_file(self.partial / name) for name in TABLES}
+        info = info.model_copy(update={"tables": digests})
         atomic.write_text(self.partial / "store.json", info.model_dump_json(indent=2, exclude_none=True) + "\n")
         self._remove_remnants(info)
         for entry in self.path.iterdir() if self.path.exists() else ():  # only system files are there
