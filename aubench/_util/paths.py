@@ -47,6 +47,17 @@ def from_environment(variable: str) -> str | None:
     return expand_home(value) if value else None
 
 
+def sqlite_url(path: Path) -> str:
+    """Return the URL of an SQLite file.
+
+    Raises:
+        UsageError: The path has a question mark, which would end it and make another file the database.
+    """
+    if "?" in str(path.absolute()):
+        raise UsageError("has a '?', which ends a database's path", where=path.absolute(), hint="rename the folder")
+    return f"sqlite:///{path.absolute()}"
+
+
 def data_folder(variable: str, name: str) -> Path:
     """Return the folder in an environment variable, or else the folder ``name`` in the user's data folder.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from aubench._util.paths import from_environment
+from aubench._util.paths import from_environment, sqlite_url
 from aubench._util.redact import redact_url
 from aubench.core.errors import DataError, UsageError
 
@@ -53,7 +53,7 @@ class Point:
 
 def default_uri() -> str:
     """Return ``MLFLOW_TRACKING_URI`` or the URI of an SQLite file in the working directory."""
-    return from_environment("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    return from_environment("MLFLOW_TRACKING_URI") or sqlite_url(Path("mlflow.db"))
 
 
 def resolve(uri: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from aubench._util.paths import sqlite_url
 from aubench._util.redact import redact_url
 from aubench.core.errors import AubenchError, UsageError, suggest
 from aubench.tuning import database
@@ -35,7 +36,7 @@ _BUSY_SECONDS = 60
 
 def storage_url(storage: str | None, runs: Path) -> str:
     """Return the given storage, or the URL of an SQLite file in ``runs`` if None."""
-    return storage or f"sqlite:///{(runs / DATABASE).absolute()}"
+    return storage or sqlite_url(runs / DATABASE)
 
 
 @contextmanager

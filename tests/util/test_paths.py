@@ -15,6 +15,7 @@ from aubench.core.registry import find_protocol
 from aubench.data.store import default_root
 from aubench.leaderboard import verified_records
 from aubench.tracking import mlflow_client
+from aubench.tuning import storage
 
 
 @pytest.fixture
@@ -114,3 +115,13 @@ def test_home_folder_that_cannot_be_created_is_told_the_variable(home, monkeypat
 def test_undecodable_file_name_is_stored_and_read_again(tmp_path):
     atomic.write_json(tmp_path / "run.json", {"method": "caf\udce9/own.py"})
     assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8")) == {"method": "caf\udce9/own.py"}
+
+
+def test_a_question_mark_in_a_folder_is_no_end_of_a_database_path(tmp_path, monkeypatch):
+    folder = tmp_path / "done?"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for default in (mlflow_client.default_uri, lambda: storage.storage_url(None, Path("runs"))):
+        with pytest.raises(UsageError, match="'\\?'"):
+            default()
