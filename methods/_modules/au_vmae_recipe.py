@@ -29,7 +29,13 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
             **{"pretrain_epochs": 8, "pretrain_batch_size": 8, "pretrain_frames_per_epoch": 4800},
             **{"pretrain_learning_rate": 3e-3, "pretrain_warmup_epochs": 1},
             **{"epochs": 20, "frames_per_epoch": 5600, "batch_size": 4, "learning_rate": 3e-3},
-            **{"learning_rate_schedule": "cosine", "warmup_epochs": 1, "layer_decay": 1.0, "drop_path": 0.0},
+            **{
+                "learning_rate_schedule": "cosine",
+                "warmup_epochs": 1.5,
+                "layer_decay": 1.0,
+                "drop_path": 0.0,
+                "minority_crop": 1.0,
+            },
         }
     }
 

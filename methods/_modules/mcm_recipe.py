@@ -27,7 +27,7 @@ class MCMRecipe(ActivationMemoryRecipe):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {
-            **{"weights": "none", "patch": 14, "width": 96, "depth": 4, "heads": 4},
+            **{"weights": "none", "patch": 14, "width": 96, "depth": 4, "heads": 4, "image_size": 56},
             **{"decoder_width": 64, "decoder_heads": 4, "decoder_depth": 2, "other_decoder_depth": 1},
             **{"pretrain_epochs": 8, "pretrain_checkpoint": 8, "pretrain_warmup_epochs": 0.5},
             **{"pretrain_batch_size": 32, "pretrain_learning_rate": 1e-3, "pretrain_frames_per_epoch": 3000},

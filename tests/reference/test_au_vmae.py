@@ -232,7 +232,7 @@ def test_a_short_trial_runs_and_one_that_is_too_short_says_what_to_change_in_one
     assert AUvMAE.Recipe.from_preset("tiny", {"epochs": 2}).epochs == 2
     with pytest.raises(RecipeError) as error:
         AUvMAE.Recipe.from_preset("tiny", {"epochs": 1})
-    assert str(error.value) == "recipe: epochs is 1 and must exceed warmup_epochs, which is 1; set both"
+    assert str(error.value) == "recipe: epochs is 1 and must exceed warmup_epochs, which is 1.5; set both"
 
 
 @pytest.mark.slow

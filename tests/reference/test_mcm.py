@@ -288,9 +288,10 @@ def test_every_norm_is_trained_where_it_is_used(epochs, pool):
         assert ("classifier.0.weight" in trained) == (pool == "fc_norm" and not stage.pretraining)
 
 
-def test_tiny_crops_as_all_others_do():
+def test_the_card_names_that_tiny_does_not_crop():
     recipe = MCM.Recipe.from_preset("tiny", {})
-    assert (recipe.image_size, recipe.crop, recipe.flip) == (64, 56, True)
+    assert (recipe.image_size, recipe.crop, recipe.flip) == (56, 56, True)
+    assert any("The preset tiny does not crop" in deviation for deviation in MCM.card.deviations)
 
 
 def test_drop_path_is_for_finetuning_alone():
