@@ -33,18 +33,18 @@ def measure_method(name: str) -> dict[str, Any]:
 
     entry = find_method(name)
     recipe = entry.method_class.Recipe.from_preset("paper", {"weights": "none"})
-    full = next(cost for cost in method_reference.costs(entry, "paper") if len(cost.task.modalities) < 3)
+    task, compute = next(cost for cost in method_reference.costs(entry, "paper") if len(cost[0].modalities) < 3)
     if recipe.clip_length:
         recipe = entry.method_class.Recipe.from_preset("paper", {"weights": "none", "clip_frames": CLIP})
     torch.manual_seed(0)
-    method = entry.method_class(full.task, recipe).train()
+    method = entry.method_class(task, recipe).train()
     seconds = {stage.name: _step(method, stage) for stage in method.stages()}
     return {
-        "modalities": full.letters,
-        "parameters": full.compute.total.parameters,
-        "gflops": flops.count_flops(entry.method_class, full.task, recipe).total.flops / 1e9,
+        "modalities": "+".join(modality.letter for modality in task.modalities),
+        "parameters": compute.total.parameters,
+        "gflops": flops.count_flops(entry.method_class, task, recipe).total.flops / 1e9,
         "seconds": seconds,
-        "checkpoint": _checkpoint_size(method, entry.method_class(full.task, recipe)),
+        "checkpoint": _checkpoint_size(method, entry.method_class(task, recipe)),
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 

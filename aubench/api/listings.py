@@ -25,13 +25,14 @@ def list_methods() -> pd.DataFrame:
     import pandas as pd
 
     from aubench.core import registry
+    from aubench.leaderboard.tables import modality_code
     from aubench.papers import method_reference
 
     rows = []
     for name in registry.method_names():
         entry = registry.find_method(name)
-        (letters, compute), card = next(method_reference.costs(entry, "paper")), entry.method_class.card
-        rows.append((name, letters, str(card.fidelity), compute.total.parameters, card.paper))
+        (task, compute), card = next(method_reference.costs(entry, "paper")), entry.method_class.card
+        rows.append((name, modality_code(task.modalities), str(card.fidelity), compute.total.parameters, card.paper))
     return pd.DataFrame(rows, columns=["method", "modalities", "fidelity", "parameters", "paper"])
 
 

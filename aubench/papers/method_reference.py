@@ -14,6 +14,7 @@ from aubench.core.recipe import Recipe
 from aubench.core.registry import MethodEntry, find_method
 from aubench.core.task import Modality, Task
 from aubench.evaluation.flops import count_flops
+from aubench.leaderboard.tables import modality_code
 from aubench.results.schema import Compute
 
 AUS = 12
@@ -21,8 +22,8 @@ AUS = 12
 _TEMPLATE = Path(__file__).parent / "templates" / "methods.md"
 
 
-def costs(entry: MethodEntry, preset: str) -> Iterator[tuple[str, Compute]]:
-    """Yield letters and cost per frame of each distinct set of modalities that the method uses, largest first."""
+def costs(entry: MethodEntry, preset: str) -> Iterator[tuple[Task, Compute]]:
+    """Yield task and cost per frame of each distinct set of modalities that the method uses, largest first."""
     method = entry.method_class
     recipe = method.Recipe.from_preset(preset, {})
     sizes = range(len(Modality), 0, -1)
@@ -31,7 +32,7 @@ def costs(entry: MethodEntry, preset: str) -> Iterator[tuple[str, Compute]]:
     supported = [task for task in offered if method.unsupported_reason(task, recipe) is None]
     used = dict.fromkeys(replace(task, modalities=method.select_modalities(task, recipe)) for task in supported)
     for task in used:
-        yield "+".join(m.letter for m in task.modalities), count_flops(method, task, recipe)
+        yield task, count_flops(method, task, recipe)
 
 
 def page(names: Sequence[str]) -> str:
@@ -53,10 +54,11 @@ def _table(entries: Sequence[MethodEntry]) -> str:
 def _cost_table(entries: Sequence[MethodEntry]) -> str:
     rows = []
     for entry in entries:
-        tiny = dict(costs(entry, "tiny"))
-        for letters, compute in costs(entry, "paper"):
+        tiny = {task.modalities: compute for task, compute in costs(entry, "tiny")}
+        for task, compute in costs(entry, "paper"):
+            letters = modality_code(task.modalities)
             if letters in ("V", "D", "T", "V+D", "V+D+T"):
-                rows.append((f"`{entry.name}`", letters, *_cells(compute), *_cells(tiny[letters])[::2]))
+                rows.append((f"`{entry.name}`", letters, *_cells(compute), *_cells(tiny[task.modalities])[::2]))
     return _markdown(
         ("method", "modalities", "GFLOPs", "GMACs", "M parameters", "GFLOPs of `tiny`", "M parameters of `tiny`"), rows
     )

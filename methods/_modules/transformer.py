@@ -147,10 +147,11 @@ class Blocks(nn.Sequential):
         """Return the tokens after all blocks."""
         saves_memory = self.recompute or self.parts > 1
         if not (saves_memory and self.training and torch.is_grad_enabled()):
-            encoded: Tensor = super().forward(tokens)
+            encoded: Tensor = super().forward(tokens)  # type: ignore[no-untyped-call]
             return encoded
-        every: list[Any] = [(block, block.drop_path1.sample(tokens), block.drop_path2.sample(tokens)) for block in self]
-        units = [[block] for block in every] if self.recompute else [every]
+        blocks: list[Any] = list(self)
+        steps = [(block, block.drop_path1.sample(tokens), block.drop_path2.sample(tokens)) for block in blocks]
+        units = [[step] for step in steps] if self.recompute else [steps]
         size = -(-len(tokens) // self.parts)
         outputs = []
         for start in range(0, len(tokens), size):
