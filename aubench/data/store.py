@@ -3,7 +3,8 @@
 A store is a folder::
 
     store.json       dataset, version, image size, crop, channel meaning, SHA-256 of every array, digest
-    frames.parquet   one row per frame (see :data:`FRAME_COLUMNS`), then one int8 column ``AU<n>`` per coded AU
+    frames.parquet   one row per frame (see :data:`FRAME_COLUMNS`, in some stores also :data:`CROP_COLUMNS`), then one
+                     int8 column ``AU<n>`` per coded AU
     arrays/<subject>/<sequence>.<modality>.npy   uint8 (F, H, W, C), memory-mapped when read
     arrays/<subject>/<sequence>.landmarks.npy    float32 (F, L, 2), if the data set has them
     skipped.csv      skipped frames and files (subject, sequence, frame, reason)
@@ -49,6 +50,12 @@ FRAME_COLUMNS = {
 
 TABLES = ("frames.parquet", "skipped.csv", "sequences.csv")
 """Table files of a store."""
+
+CROP_COLUMNS = {
+    "crop_source": "str",  # source of the crop: landmarks, mesh, detector, flow, or neighbours in time
+    "crop_score": "int8",  # 0 to 100: how well the position of the face is known
+}
+"""Further columns, of stores whose crops were detected."""
 
 LANDMARKS = "landmarks"
 """Kind of an array of landmarks, instead of a modality."""

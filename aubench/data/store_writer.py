@@ -24,6 +24,7 @@ from aubench.data import partial_store
 from aubench.data.array_file import ArrayFile
 from aubench.data.inputs import Inputs
 from aubench.data.store import (
+    CROP_COLUMNS,
     FRAME_COLUMNS,
     LANDMARKS,
     TABLES,
@@ -285,8 +286,10 @@ def _natural(path: Path) -> list[object]:
 
 
 def _typed(frames: pd.DataFrame) -> pd.DataFrame:
+    crop = {name: kind for name, kind in CROP_COLUMNS.items() if name in frames}
     labels = {name: "int8" for name in frames.columns if name.startswith("AU")}
-    return frames[[*FRAME_COLUMNS, *labels]].astype({**FRAME_COLUMNS, **labels})
+    types = {**FRAME_COLUMNS, **crop, **labels}
+    return frames[[*types]].astype(types)
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

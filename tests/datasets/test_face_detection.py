@@ -28,10 +28,10 @@ def test_no_face_at_all_is_all_nan(take_photo) -> None:
     assert np.isnan(face_detection.track([take_photo(), take_photo()])).all()
 
 
-def test_follows_the_usual_face_past_other_boxes(monkeypatch) -> None:
+def test_follows_the_usual_face_past_other_boxes(monkeypatch, take_photo) -> None:
     boxes = [[[100, 140, 110]], [[30, 40, 60], [101, 140, 108]], [[30, 40, 60]], [[102, 141, 300]]]
     detections = iter([np.array(b, float) for b in boxes])
     monkeypatch.setattr(face_detection, "detect", lambda photo: next(detections))
-    track = face_detection.track([None] * 4)  # type: ignore[list-item]
+    track = face_detection.track([take_photo()] * 4)
     assert track[:2, 0].tolist() == [100, 101]
     assert np.isnan(track[2:]).all()

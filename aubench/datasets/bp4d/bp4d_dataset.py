@@ -41,7 +41,7 @@ class Bp4dOptions(DatasetOptions):
 class Bp4dDataset(Dataset):
     """BP4D in the folder layout of its owners."""
 
-    name, version, title = "bp4d", "2", "BP4D as delivered by its owners"
+    name, version, title = "bp4d", "3", "BP4D as delivered by its owners"
     aus = AUS
     Options = Bp4dOptions
 

@@ -8,16 +8,34 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, median_filter
+from scipy.ndimage import gaussian_filter1d, median_filter, percentile_filter
 
 _OUTLIERS = 5  # frames of the median filter that removes single false detections
+_LOCAL = 17  # detections whose median is the local reference
+_FAR, _OTHER = 0.75, 1.5  # tolerances of the distance to the reference (in sides) and of the side (factor)
 _MOTION = 2.0  # frames (standard deviation): a head turns within half a second
+_LAG = 0.06  # of the side: greatest distance between smoothed and detected centre
+_SHAPE = 6.0  # side and angle change more slowly than the centre
+_LARGER = 17, 80  # frames and percentile of the side: the mouth opens faster than the smoothed side grows
+_REACH = 24  # frames that may change a smoothed square: 2 + 8 + 2 * _SHAPE, and two to spare
 _KERNEL = 4  # pixels of the crop around it that interpolation may read
-_SHAPE = 8.0  # side and angle change more slowly than the centre
+_FADING = 12.0  # frames from the nearest detection, after which the score of a square halves
+
+
+def without_outliers(track: np.ndarray) -> np.ndarray:
+    """Return a track (F, 4) without the squares that differ from the median of their neighbours in time."""
+    track = track.copy()
+    detected = ~np.isnan(track[:, 0])
+    squares = track[detected]
+    reference = median_filter(squares, size=(_LOCAL, 1), mode="nearest")
+    distance = np.hypot(*(squares[:, :2] - reference[:, :2]).T) / reference[:, 2]
+    squares[(distance > _FAR) | (np.abs(np.log(squares[:, 2] / reference[:, 2])) > np.log(_OTHER))] = np.nan
+    track[detected] = squares
+    return track
 
 
 def smooth_track(track: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Interpolate the gaps of a track and smooth it.
+    """Remove the outliers of a track, interpolate its gaps and smooth it.
 
     Args:
         track: (F, 4) squares, NaN without a detected face; at least one row holds numbers.
@@ -26,12 +44,44 @@ def smooth_track(track: np.ndarray, frames: np.ndarray) -> np.ndarray:
     Returns:
         (F, 4) without NaN.
     """
+    track = without_outliers(track)
     detected = ~np.isnan(track[:, 0])
     dense = np.stack([np.interp(frames, frames[detected], column[detected]) for column in track.T], axis=1)
     dense = median_filter(dense, size=(min(_OUTLIERS, len(dense)), 1), mode="nearest")
     centre = gaussian_filter1d(dense[:, :2], _MOTION, axis=0, mode="nearest")
-    shape = gaussian_filter1d(dense[:, 2:], _SHAPE, axis=0, mode="nearest")
+    lag = _LAG * dense[:, 2:3]
+    centre = np.clip(centre, dense[:, :2] - lag, dense[:, :2] + lag)
+    window, percentile = _LARGER
+    dense[:, 2] = percentile_filter(dense[:, 2], percentile, size=window, mode="nearest")
+    shape = gaussian_filter1d(dense[:, 2:], _SHAPE, axis=0, mode="nearest", truncate=2.0)
     return np.concatenate([centre, shape], axis=1)
+
+
+def settled(track: np.ndarray) -> int:
+    """Return the number of first rows of a track whose smoothed squares no later frame changes."""
+    judged = np.flatnonzero(~np.isnan(track[:, 0]))[: -(_LOCAL // 2) or None]
+    accepted = judged[~np.isnan(without_outliers(track)[judged, 0])]
+    return max(int(accepted[-1]) - _REACH + 1, 0) if len(accepted) else 0
+
+
+def score_track(track: np.ndarray, squares: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Rate how well the squares of crops are known.
+
+    Args:
+        track: (F, 4) squares as detected, NaN without a detected face.
+        squares: (F, 4) smoothed squares.
+        frames: (F,) ascending frame numbers.
+
+    Returns:
+        int8 (F,): 100 where the smoothed square is the detected one, less by the difference of centre and side (in
+        percent of the side); at most 50 without an accepted detection, and half of it every 12 frames further away.
+    """
+    track = without_outliers(track)
+    detected = ~np.isnan(track[:, 0])
+    moves = np.hypot(*(track[:, :2] - squares[:, :2]).T) / squares[:, 2] + np.abs(np.log(track[:, 2] / squares[:, 2]))
+    near = np.abs(frames[:, None] - frames[detected]).min(axis=1)
+    scores = np.where(detected, 100 * (1 - np.nan_to_num(moves)), 50 * 0.5 ** (near / _FADING))
+    return np.clip(np.rint(scores), 0, 100).astype(np.int8)
 
 
 def crop_transform(square: np.ndarray, size: int) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,11 +16,15 @@ from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate, Sequence
 from aubench.datasets.bp4d import crops, face_detection
 from aubench.datasets.bp4d.depth import depth_map
+from aubench.datasets.bp4d.face_tracker import FaceTracker
 from aubench.datasets.bp4d.images import Photo, reduction
 from aubench.datasets.bp4d.labels import AUS, LabelFile, read_label_file
 from aubench.datasets.bp4d.landmark_files import face_track, landmark_file, landmarks_in_crop, read_landmarks
 from aubench.datasets.bp4d.layout import Instant, Recording, match
-from aubench.datasets.bp4d.meshes import MeshEnding, check_endings, read_obj
+from aubench.datasets.bp4d.meshes import Mesh, MeshEnding, check_endings, read_obj
+
+_CHUNK = 8  # frames between two attempts to write crops
+_KEPT = 64  # frames in memory at most; older ones are read again
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class ImageOptions:
 
     size: int  # height and width of every image
     depth: bool  # whether to project meshes
-    landmarks: Path | None  # folder of the delivered 49-point files; None for the face detector
+    landmarks: Path | None  # folder of the delivered 49-point files; None for meshes and face detector
 
 
 def _in_memory(kind: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -49,21 +55,20 @@ def extract(recording: Recording, options: ImageOptions, allocate: Allocate = _i
     codes = read_label_file(recording.label_file) if recording.label_file else _NO_LABELS
     instants, without_photo = match(recording, codes.frames, recording.offset)
     points = _points(recording, instants, options)
-    track = (
-        face_detection.track(Photo.read(instant.photo) for instant in instants)
-        if points is None
-        else face_track(points)
-    )
-    without_face = int(np.isnan(track[:, 0]).sum())
+    faces = _Faces.empty(instants)
+    if points is not None:
+        faces.fill(face_track(points), "landmarks")
+    elif not any(instant.mesh for instant in instants):
+        faces.fill(*face_detection.follow_face(Photo.read(instant.photo) for instant in instants))
+    images, squares, no_depth = _images(instants, faces, options, allocate)
+    without_face = int(np.isnan(faces.track[:, 0]).sum())
     skipped = [(-1, f"{name}: its name is not a number") for name in recording.unnumbered_files]
     skipped += [(frame, "coded, but without a photo") for frame in without_photo]
     if without_face == len(instants):
         skipped += [(instant.frame, "no face in the whole sequence") for instant in instants]
         instants = []
-    squares = crops.smooth_track(track, np.array([instant.frame for instant in instants])) if instants else track[:0]
-    images, no_depth = _images(instants, squares, options, allocate) if instants else ({}, {})
     skipped += [(frame, f"depth: {reason}") for frame, reason in no_depth.items()]
-    table = _table(instants, codes, no_depth)
+    table = _table(instants, codes, no_depth).assign(**faces.quality(squares) if instants else {})
     notes: dict[str, int | str] = {
         "photos": len(recording.photos),
         "frames": len(instants),
@@ -89,33 +94,87 @@ def _points(recording: Recording, instants: list[Instant], options: ImageOptions
     return read_landmarks(path, [instant.frame for instant in instants])
 
 
+class _Faces(NamedTuple):
+    """Faces of a sequence."""
+
+    frames: np.ndarray  # (F,) frame numbers
+    track: np.ndarray  # (F, 4) squares as detected, NaN without a face
+    sources: np.ndarray  # (F,) source of each square
+
+    @staticmethod
+    def empty(instants: list[Instant]) -> _Faces:
+        frames = np.array([instant.frame for instant in instants])
+        return _Faces(frames, np.full((len(frames), 4), np.nan), np.full(len(frames), "", "U16"))
+
+    def fill(self, track: np.ndarray, sources: np.ndarray | str) -> None:
+        self.track[:], self.sources[:] = track, sources
+
+    def quality(self, squares: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the columns of the table that rate the crops; see :data:`aubench.data.store.CROP_COLUMNS`."""
+        accepted = ~np.isnan(crops.without_outliers(self.track)[:, 0])
+        sources = np.where(accepted, self.sources, "neighbours")
+        return {"crop_source": sources, "crop_score": crops.score_track(self.track, squares, self.frames)}
+
+
 def _images(
-    instants: list[Instant], squares: np.ndarray, options: ImageOptions, allocate: Allocate
-) -> tuple[dict[Modality, Any], dict[int, str]]:
-    """Return images by modality, and the reasons for missing depth maps by frame."""
+    instants: list[Instant], faces: _Faces, options: ImageOptions, allocate: Allocate
+) -> tuple[dict[Modality, Any], np.ndarray, dict[int, str]]:
+    """Return images by modality and squares, none without any face, and the reasons for missing depth maps by frame."""
     size = options.size
     modalities = [Modality.VISUAL, Modality.DEPTH] if options.depth else [Modality.VISUAL]
-    images = {m: allocate(m, (len(instants), size, size, m.channels), np.uint8) for m in modalities}
-    no_depth, endings, first = {}, [], None
-    for i, (instant, square) in enumerate(zip(instants, squares, strict=True)):
-        photo = Photo.read(instant.photo)
+    images: dict[Modality, Any] = {}
+    squares, no_depth, endings, first = np.empty((len(instants), 4)), {}, [], None
+    for i, (photo, mesh, square) in enumerate(_crops(instants, faces)):
         _check_size(photo, first := first or photo)
+        if not images:
+            images = {m: allocate(m, (len(instants), size, size, m.channels), np.uint8) for m in modalities}
+        squares[i] = square
         factor = reduction(square[2], size)
         images[Modality.VISUAL][i] = crops.crop_square(
             photo.decode_rgb(factor), square / [factor, factor, factor, 1], size
         )
         if options.depth:
             depth: np.ndarray | str = "there is no mesh"
-            if instant.mesh is not None:
-                mesh = read_obj(instant.mesh)
-                endings.append(MeshEnding.of(instant.mesh, mesh))
+            path = instants[i].mesh
+            if mesh is not None and path is not None:
+                endings.append(MeshEnding.of(path, mesh))
                 depth = depth_map(mesh, (photo.height, photo.width), square, size)
             if isinstance(depth, str):
-                no_depth[instant.frame] = depth
+                no_depth[instants[i].frame] = depth
                 depth = np.zeros((size, size, 1), np.uint8)
             images[Modality.DEPTH][i] = depth
     check_endings(endings)
-    return images, no_depth
+    return images, squares, no_depth
+
+
+def _crops(instants: list[Instant], faces: _Faces) -> Iterator[tuple[Photo, Mesh | None, np.ndarray]]:
+    """Yield photo, mesh and smoothed square of each frame, none without any face.
+
+    Unless the track is filled, it is filled on the way, and a frame is yielded when later frames cannot change it.
+    Every file is therefore read once.
+    """
+    frames, track, _ = faces
+    if not np.isnan(track).all():
+        yield from ((*_read(i), s) for i, s in zip(instants, crops.smooth_track(track, frames), strict=True))
+        return
+    if (faces.sources == "landmarks").any() or not any(instant.mesh for instant in instants):  # there is no face
+        return
+    tracker, waiting, done = FaceTracker(), deque[tuple[Photo, Mesh | None] | None](), 0
+    for end, instant in enumerate(instants, 1):
+        photo, mesh = _read(instant)
+        track[end - 1], faces.sources[end - 1] = tracker.locate(photo, mesh)
+        waiting.append((photo, mesh))
+        if len(waiting) > _KEPT:
+            waiting[-_KEPT - 1] = None
+        ready = len(instants) if end == len(instants) else crops.settled(track[:end]) if end % _CHUNK == 0 else 0
+        if ready > done and not np.isnan(track[:end]).all():
+            for square in crops.smooth_track(track[:end], frames[:end])[done:ready]:
+                yield *(waiting.popleft() or _read(instants[done])), square
+                done += 1
+
+
+def _read(instant: Instant) -> tuple[Photo, Mesh | None]:
+    return Photo.read(instant.photo), read_obj(instant.mesh) if instant.mesh else None
 
 
 def _check_size(photo: Photo, first: Photo) -> None:

@@ -16,14 +16,20 @@ SHORTER_SIDE = 200
 
 _SMALLEST = (0.45, 0.33, 0.25)  # of the shorter side, in this order: a search for small faces takes longest
 _UNBIASED = 1.4  # times the smallest size searched for, from which on a box averages over all sizes that fit
-_SIDE, _DOWN = 1.12, 0.04  # from the detector's box to forehead and chin, in box widths
-_FAR, _OTHER = 0.4, 1.5  # tolerances of the distance to the reference (in box widths) and of the width (factor)
+# From a detector's box to the square around the face, in box widths: side, and down to its middle. The chin with a
+# dropped jaw is 0.83 widths below the middle of a frontal box.
+_FRONTAL, _PROFILE = (1.40, 0.16), (1.19, 0.15)
+_STEP, _JUMP = 4.0, 10.0  # cost of a move by one side from one photo to the next; greatest cost of a move
+_FLOW_GAIN, _PROFILE_GAIN = 0.5, 0.3  # of a square that optical flow moved, and of a turned head
+_MIDDLE, _FEWEST = 0.33, 12  # of the square whose points are followed; smallest number of points
+_EAR = 0.75  # of the size of the last face, up to which a detection is an ear or another face
+_LARGEST = 2.0  # times the usual side, from which on a square is no face
 
 
 @cache
-def _detector() -> cv2.CascadeClassifier:
+def _detector(name: str = "frontalface_alt2") -> cv2.CascadeClassifier:
     cv2.setNumThreads(1)
-    return cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"))
+    return cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / f"haarcascade_{name}.xml"))
 
 
 def detect(photo: Photo) -> np.ndarray:
@@ -46,35 +52,134 @@ def detect(photo: Photo) -> np.ndarray:
     return np.stack([left + width / 2, top + height / 2, width], axis=1) * factor
 
 
+def detect_profiles(photo: Photo) -> np.ndarray:
+    """Detect heads that are turned to either side, as :func:`detect` returns faces."""
+    image, factor = photo.decode_grey(SHORTER_SIDE)
+    smallest = int(_SMALLEST[1] * min(image.shape))
+    profiles = [np.empty((0, 3))]
+    for mirrored in (False, True):
+        view = np.ascontiguousarray(image[:, ::-1]) if mirrored else image
+        boxes = _detector("profileface").detectMultiScale(view, 1.1, minNeighbors=4, minSize=(smallest, smallest))
+        left, top, width, height = np.array(boxes, np.float64).reshape(-1, 4).T
+        column = left + width / 2
+        column = view.shape[1] - column if mirrored else column
+        profiles.append(np.stack([column, top + height / 2, width], axis=1) * factor)
+    return np.concatenate(profiles)
+
+
+def _squares(boxes: np.ndarray, side: float, down: float) -> np.ndarray:
+    """Return the squares (n, 4) around the faces of boxes."""
+    column, row, width = boxes.T
+    return np.stack([column, row + down * width, side * width, np.zeros(len(boxes))], axis=1)
+
+
+def detect_squares(photo: Photo) -> np.ndarray:
+    """Detect frontal faces of a photo, or turned heads if there are none.
+
+    Returns:
+        (n, 4) squares that hold face and chin; n may be 0.
+
+    Raises:
+        DataError: The photo cannot be decoded.
+    """
+    squares = _squares(detect(photo), *_FRONTAL)
+    return squares if len(squares) else _squares(detect_profiles(photo), *_PROFILE)
+
+
 def track(photos: Iterable[Photo]) -> np.ndarray:
+    """Track the face of a sequence; see :func:`follow_face`.
+
+    Returns:
+        (F, 4) squares that hold face and chin, NaN without a face.
+    """
+    return follow_face(photos)[0]
+
+
+def follow_face(photos: Iterable[Photo]) -> tuple[np.ndarray, np.ndarray]:
     """Track the face of a sequence.
 
-    The median over the largest box of each photo is the reference. Each photo contributes the box nearest to it,
-    unless that box is beyond the tolerance, to reject false detections in the background.
+    Squares of one photo are moved to the next by optical flow where that has no detection. The track is the chain of
+    squares, at most one a photo, with the greatest sum of sizes less the cost of its moves. A false detection in the
+    background is therefore left out, and a face that moves aside is followed. Ears are smaller than the face.
 
     Args:
         photos: In order of time.
 
     Returns:
-        (F, 4) squares from forehead to chin, NaN without a face.
+        (F, 4) squares that hold face and chin, NaN without a face, and (F,) sources: ``detector``, ``flow`` or an
+        empty string.
 
     Raises:
         DataError: A photo cannot be decoded.
     """
-    detections = [detect(photo) for photo in photos]
-    squares = np.full((len(detections), 4), np.nan)
-    largest = [boxes[boxes[:, 2].argmax()] for boxes in detections if len(boxes)]
-    if not largest:
-        return squares
-    reference = np.median(largest, axis=0)
-    for square, boxes in zip(squares, detections, strict=True):
-        near = [box for box in boxes if _is_near(box, reference)]
-        if near:
-            column, row, width = min(near, key=lambda box: float(np.linalg.norm(box - reference)))
-            square[:] = column, row + _DOWN * width, _SIDE * width, 0
-    return squares
+    candidates, gains, last = [], [], None
+    for photo in photos:
+        squares = _squares(detect(photo), *_FRONTAL)
+        gain = np.ones(len(squares))
+        if last is not None and not _has_face(squares, last[1]):
+            moved = _move(last[0], photo, last[1])
+            squares, gain = np.concatenate([squares, moved]), np.append(gain, np.full(len(moved), _FLOW_GAIN))
+        if not len(squares):
+            squares = _squares(detect_profiles(photo), *_PROFILE)
+            gain = np.full(len(squares), _PROFILE_GAIN)
+        if len(squares) and (last is None or _has_face(squares, last[1])):
+            last = photo, squares
+        candidates.append(squares)
+        gains.append(gain)
+    track, sources = np.full((len(candidates), 4), np.nan), np.full(len(candidates), "", "U8")
+    if any(map(len, candidates)):
+        rows = np.repeat(np.arange(len(candidates)), [len(squares) for squares in candidates])
+        squares, gain_of = np.concatenate(candidates), np.concatenate(gains)
+        usual = np.median([squares[:, 2].max() for squares in candidates if len(squares)])
+        face = squares[:, 2] <= _LARGEST * usual
+        rows, squares, gain_of = rows[face], squares[face], gain_of[face]
+        chain = _best_chain(rows, squares, gain_of * np.square(squares[:, 2] / usual))
+        track[rows[chain]] = squares[chain]
+        sources[rows[chain]] = np.where(gain_of[chain] == _FLOW_GAIN, "flow", "detector")
+    return track, sources
 
 
-def _is_near(box: np.ndarray, reference: np.ndarray) -> bool:
-    distance = np.linalg.norm(box[:2] - reference[:2]) / reference[2]
-    return bool(distance <= _FAR and 1 / _OTHER <= box[2] / reference[2] <= _OTHER)
+def _has_face(squares: np.ndarray, before: np.ndarray) -> bool:
+    """Return whether a photo has a detection that is not much smaller than those of a photo before."""
+    return bool(len(squares)) and bool(squares[:, 2].max() > _EAR * before[:, 2].max())
+
+
+def _move(before: Photo, after: Photo, squares: np.ndarray) -> np.ndarray:
+    """Move the squares of a photo to a later one by optical flow; those that cannot be followed are left out."""
+    (image, factor), (later, _) = (photo.decode_grey(SHORTER_SIDE) for photo in (before, after))
+    moved = []
+    for square in squares if image.shape == later.shape else ():
+        column, row, side = square[:3] / factor
+        middle = np.zeros_like(image)
+        cv2.circle(middle, (round(column), round(row)), round(_MIDDLE * side), 255, -1)
+        points = cv2.goodFeaturesToTrack(image, 80, 0.01, 3, mask=middle)
+        if points is None or len(points) < _FEWEST:
+            continue
+        there, _, _ = cv2.calcOpticalFlowPyrLK(image, later, points, None)
+        back, _, _ = cv2.calcOpticalFlowPyrLK(later, image, there, None)
+        good = np.abs(back - points).max(axis=(1, 2)) < 1
+        if good.sum() < _FEWEST:
+            continue
+        moved.append(square + np.append(np.median((there - points)[good], axis=(0, 1)) * factor, [0, 0]))
+    return np.array(moved).reshape(-1, 4)
+
+
+def _best_chain(rows: np.ndarray, squares: np.ndarray, gains: np.ndarray) -> list[int]:
+    """Return the chain of squares, in ascending rows, with the greatest sum of gains less the costs of its moves."""
+    totals, previous = gains.copy(), np.full(len(gains), -1)
+    for i in range(1, len(rows)):
+        before = int(np.searchsorted(rows, rows[i]))
+        if not before:
+            continue
+        distances = np.hypot(*(squares[:before, :2] - squares[i, :2]).T) / squares[i, 2]
+        moves = distances + np.abs(np.log(squares[:before, 2] / squares[i, 2]))
+        costs = np.minimum(_STEP * moves / np.sqrt(rows[i] - rows[:before]), _JUMP)
+        best = int((totals[:before] - costs).argmax())
+        if totals[best] > costs[best]:
+            totals[i] += totals[best] - costs[best]
+            previous[i] = best
+    chain, at = [], int(totals.argmax())
+    while at >= 0:
+        chain.append(at)
+        at = int(previous[at])
+    return chain[::-1]

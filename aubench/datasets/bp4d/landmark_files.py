@@ -24,9 +24,14 @@ _OTHER = "give the folder of the delivered 49-point files"
 # In eye distances of a frontal face, for a square from forehead to chin.
 _SIDE = 3.1
 _MOUTH_BELOW_EYES = 1.1
-_DOWN = 0.45
+_DOWN = 0.5
 
-_BROWS, _EYES, _NOSTRILS = slice(0, 10), slice(19, 31), slice(14, 19)
+# Of a turned head, by the distance of the tip of the nose from the line between eyes and mouth, all in sides: move to
+# the visible ear, enlargement, and their limits.
+_ASIDE, _FARTHEST = 2.0, 0.19
+_LARGER, _MOST_TURNED = 0.8, 0.13
+
+_BROWS, _EYES, _NOSTRILS, _NOSE_TIP = slice(0, 10), slice(19, 31), slice(14, 19), 13
 _MIN_EYE_DISTANCE, _MAX_COORDINATE = 4, 1e5  # pixels
 
 
@@ -170,7 +175,8 @@ def square_around(points: np.ndarray) -> np.ndarray:
     """Return the square from forehead to chin around 49 points.
 
     Its angle is that of the line through the eyes. The larger of eye distance and scaled eye-to-mouth distance
-    sets its size, so that it does not shrink when the head turns or nods.
+    sets its size, so that it does not shrink when the head turns or nods. The square of a turned head is larger and
+    nearer to the visible ear, so that it holds the cheek.
 
     Args:
         points: (49, 2) column, row.
@@ -183,5 +189,9 @@ def square_around(points: np.ndarray) -> np.ndarray:
     along = right - left
     angle = np.arctan2(along[1], along[0])
     unit = max(np.linalg.norm(along), np.linalg.norm(mouth - eyes) / _MOUTH_BELOW_EYES)
-    column, row = eyes + (mouth - eyes) * (_DOWN / _MOUTH_BELOW_EYES)
-    return np.array([column, row, _SIDE * unit, angle])
+    level, side = np.array([np.cos(angle), np.sin(angle)]), _SIDE * unit
+    down, nose = mouth - eyes, points[_NOSE_TIP] - eyes
+    turn = (nose - down * (nose @ down) / max(down @ down, 1e-9)) @ level / side
+    side *= 1 + _LARGER * min(abs(turn), _MOST_TURNED)
+    centre = eyes + down * (_DOWN / _MOUTH_BELOW_EYES) - level * side * np.clip(_ASIDE * turn, -_FARTHEST, _FARTHEST)
+    return np.array([*centre, side, angle])

@@ -31,8 +31,11 @@ from aubench.datasets.bp4d.landmark_files import landmark_file
 from aubench.datasets.bp4d.layout import SCORED, Recording, printable
 from aubench.datasets.bp4d.summary import PrepareSummary
 
-_CROP = "square from forehead to chin, smoothed over the sequence: "
-_CROPS = {False: _CROP + "Haar detector, upright", True: _CROP + "49 points, eyes level"}
+_CROP = "square from forehead to dropped chin, smoothed over the sequence: "
+_CROPS = {
+    False: _CROP + "face mesh, else Haar detector and optical flow, upright",
+    True: _CROP + "49 points, eyes level",
+}
 
 
 def prepare_bp4d(

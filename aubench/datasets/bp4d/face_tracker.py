@@ -1,0 +1,78 @@
+"""Face tracks of sequences with meshes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aubench.datasets.bp4d.face_detection import detect_squares
+from aubench.datasets.bp4d.images import Photo
+from aubench.datasets.bp4d.mesh_faces import SIDE, HeightMap, Pose
+from aubench.datasets.bp4d.meshes import Mesh
+
+_CHECK = 25  # frames after which the detector is asked again whether the mesh is followed at the right position
+_SMALLEST, _LARGEST = 0.7, 1.4  # of an adult's face: size of a detection that fits the mesh
+
+
+class FaceTracker:
+    """Locates the face in one frame after another.
+
+    The mesh decides where it has the shape of a face. It is searched near the last position. The detector names the
+    first position, corrects it once a second, and decides where the mesh does not.
+    """
+
+    def __init__(self) -> None:
+        self._pose: Pose | None = None
+        self._square: np.ndarray | None = None
+        self._unchecked = 0
+
+    def locate(self, photo: Photo, mesh: Mesh | None) -> tuple[np.ndarray, str]:
+        """Locate the face of the next frame.
+
+        Returns:
+            (4,) square, NaN without a face, and its source: ``mesh``, ``detector`` or an empty string.
+
+        Raises:
+            DataError: The photo cannot be decoded.
+        """
+        heights = HeightMap.of(mesh, (photo.height, photo.width)) if mesh else None
+        self._unchecked += 1
+        pose = heights.search(self._pose) if heights and self._pose and self._unchecked < _CHECK else None
+        box = None
+        if heights and (pose is None or not pose.is_face):
+            box = self._detect(photo, heights)
+            pose = self._begin(heights, box)
+            self._unchecked = 0
+        elif heights is None:
+            box = self._detect(photo, None)
+        self._pose = pose if pose and pose.is_face else None
+        if self._pose:
+            self._square, source = self._pose.square, "mesh"
+        elif box is not None:
+            self._square, source = box, "detector"
+        else:
+            return np.full(4, np.nan), ""
+        return self._square, source
+
+    def _begin(self, heights: HeightMap, box: np.ndarray | None) -> Pose | None:
+        """Search near a detection and the last position, then at all positions."""
+        pose = None
+        for near in (box, self._pose, None):
+            if near is not None or pose is None or not pose.is_face:
+                other = heights.search(near) if near is not None or pose is None or not pose.is_face else None
+                pose = other if pose is None or (other and other.misfit < pose.misfit) else pose
+            if pose and pose.is_face and near is box:
+                break
+        return pose
+
+    def _detect(self, photo: Photo, heights: HeightMap | None) -> np.ndarray | None:
+        """Return the square of the detection that fits the mesh and is nearest to the last one, else the largest."""
+        squares = detect_squares(photo)
+        if heights:
+            sizes = squares[:, 2] / (SIDE * heights.scale)
+            on_mesh = [heights.has_surface(column, row) for column, row in squares[:, :2]]
+            squares = squares[(sizes > _SMALLEST) & (sizes < _LARGEST) & np.array(on_mesh, bool)]
+        if not len(squares):
+            return None
+        if self._square is None:
+            return np.asarray(squares[squares[:, 2].argmax()])
+        return np.asarray(squares[np.linalg.norm(squares[:, :2] - self._square[:2], axis=1).argmin()])
