@@ -225,6 +225,14 @@ class Store:
         """Number L of landmarks per frame; 0 without."""
         return self.info.landmarks or 0
 
+    def worst_crops(self, count: int) -> list[int]:
+        """Return row numbers of frames with the lowest crop scores, of different sequences first."""
+        if "crop_score" not in self.frames:
+            return []
+        ranked = self.frames.sort_values("crop_score", kind="stable")
+        repeated = ranked.duplicated(["subject", "sequence"]).to_numpy()
+        return [int(row) for row in [*ranked.index[~repeated], *ranked.index[repeated]][:count]]
+
     def without_labels(self, frames: Sequence[int] | np.ndarray) -> Store:
         """Return a copy in which some frames (row numbers) have no labels and cannot be read."""
         view = copy.copy(self)

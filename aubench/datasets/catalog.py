@@ -68,7 +68,19 @@ def check_store(name: str, path: Path | None, progress: Progress) -> str:
         raise DataError(f"is a store of {store.info.dataset}, not of {name}", where=store.path, hint=hint)
     _check_version(store)
     store.verify(full=True, progress=progress)
-    return f"{store.path}: intact, {len(store.frames)} frames, digest {store.info.digest}"
+    return "\n".join(
+        [f"{store.path}: intact, {len(store.frames)} frames, digest {store.info.digest}", *crop_lines(store)]
+    )
+
+
+def crop_lines(store: Store) -> list[str]:
+    """Return the frames whose crops are least certain, one line each."""
+    worst = store.frames.loc[store.worst_crops(_LISTED)].to_dict("records")
+    line = "crop of {subject} {sequence} frame {frame}: score {crop_score} of 100, from {crop_source}"
+    return [line.format_map(frame) for frame in worst if frame["crop_score"] < _UNCERTAIN]
+
+
+_LISTED, _UNCERTAIN = 5, 50
 
 
 def open_store(name: str, path: Path | None, progress: Progress) -> Store:

@@ -90,24 +90,41 @@ def _samples(dataset: RenderedDataset, cells: list[list[Axes]], size: int) -> No
 
 
 def draw_store(store: Store, out: Path, count: int = 12, seed: int = 0) -> None:
-    """Draw ``count`` random frames of a store with their labels."""
+    """Draw ``count`` random frames of a store with their labels, and those with the least certain crops."""
     random = np.random.default_rng(seed)
     chosen = np.sort(random.choice(len(store.frames), min(count, len(store.frames)), replace=False))
+    blocks = [chosen.tolist()] + [rows for rows in [store.worst_crops(len(chosen))] if rows]
     modalities = list(store.info.modalities)
-    figure = _figure(max(len(chosen), 4), len(modalities) + 1.0)
-    spec = figure.add_gridspec(1, 1, left=0.03, right=0.997, bottom=0.01, top=1.0 - 0.9 / (len(modalities) + 1.0))[0]
-    cells = _cells(figure, spec, len(modalities), len(chosen))
-    for modality, row in zip(modalities, cells, strict=True):
-        for cell, image in zip(row, store.read(modality, chosen), strict=True):
-            _show(cell, modality, image, _limits(image))
-        row[0].set_ylabel(modality.value, fontsize=11)
-    labels = store.frames[[f"AU{au}" for au in store.aus]].to_numpy()
-    for cell, index in zip(cells[0], chosen, strict=True):
-        frame = store.frames.iloc[index]
-        caption = _caption(frame["subject"], frame["sequence"], frame["frame"], labels[index], store.aus)
-        cell.set_title(caption if frame["labelled"] else caption + " (not coded)", fontsize=9)
-    figure.suptitle(f"{store.info.dataset}: {len(chosen)} of {len(store.frames):,} frames", fontsize=13, y=0.985)
+    height = len(modalities) + 1.0 + (len(blocks) - 1) * (len(modalities) + 0.5)
+    figure = _figure(max(len(chosen), 4), height)
+    grid = figure.add_gridspec(
+        len(blocks), 1, left=0.03, right=0.997, bottom=0.01, top=1.0 - 0.9 / height, hspace=0.5 / len(modalities)
+    )
+    for block, rows in enumerate(blocks):
+        cells = _cells(figure, grid[block], len(modalities), len(chosen))
+        for modality, line in zip(modalities, cells, strict=True):
+            for cell, image in zip(line, store.read(modality, rows), strict=True):
+                _show(cell, modality, image, _limits(image))
+            line[0].set_ylabel(modality.value, fontsize=11)
+        for cell, row in zip(cells[0], rows, strict=True):
+            cell.set_title(_crop_caption(store, row) if block else _frame_caption(store, row), fontsize=9)
+    title = f"{store.info.dataset}: {len(chosen)} of {len(store.frames):,} frames"
+    title += " (top), lowest crop scores of 100 (bottom)" if len(blocks) > 1 else ""
+    figure.suptitle(title, fontsize=13, y=0.985)
     style.save(figure, out, dpi=100)
+
+
+def _frame_caption(store: Store, row: int) -> str:
+    frame = store.frames.iloc[row]
+    labels = frame[[f"AU{au}" for au in store.aus]].to_numpy()
+    caption = _caption(frame["subject"], frame["sequence"], frame["frame"], labels, store.aus)
+    return caption if frame["labelled"] else caption + " (not coded)"
+
+
+def _crop_caption(store: Store, row: int) -> str:
+    frame = store.frames.iloc[row]
+    where = f"{frame['subject']} {frame['sequence']} {frame['frame']}"
+    return f"{where}\n{frame['crop_score']} from {frame['crop_source']}"
 
 
 def _caption(subject: str, sequence: str, frame: int, labels: np.ndarray, aus: tuple[int, ...]) -> str:

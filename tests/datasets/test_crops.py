@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aubench.datasets.bp4d.crops import crop_square, crop_transform, smooth_track
+from aubench.datasets.bp4d.crops import (
+    crop_square,
+    crop_transform,
+    score_track,
+    settled,
+    smooth_track,
+    without_outliers,
+)
 
 NAN = [np.nan] * 4
 
@@ -94,3 +101,56 @@ def test_a_crop_does_not_depend_on_the_photo_around_it(centre: tuple[float, floa
     padded = cv2.copyMakeBorder(image, 260, 260, 260, 260, cv2.BORDER_CONSTANT)
     shifted = np.add(square, [260, 260, 0, 0])
     assert np.abs(crop_square(image, square, 64).astype(int) - crop_square(padded, shifted, 64)).mean() < 1.5
+
+
+def still_face(frames: int) -> np.ndarray:
+    return np.tile([100.0, 120.0, 80.0, 0.0], (frames, 1))
+
+
+def test_a_face_that_moves_aside_for_a_third_of_the_sequence_stays_in_its_square() -> None:
+    track = still_face(30)
+    track[10:20, 0] += 51
+    assert np.abs(smooth_track(track, np.arange(30))[:, 0] - track[:, 0]).max() < 0.07 * 80
+
+
+def test_a_run_of_wrong_detections_leaves_no_trace() -> None:
+    track = still_face(40)
+    track[12:18] = [10, 300, 60, 0]
+    assert np.isnan(without_outliers(track)[:, 0]).nonzero()[0].tolist() == [*range(12, 18)]
+    assert np.allclose(smooth_track(track, np.arange(40)), still_face(40))
+
+
+def test_the_square_is_large_enough_while_the_mouth_opens_and_closes() -> None:
+    track = still_face(50)
+    track[:, 2] *= 1 + 0.06 * (1 - np.cos(np.arange(50) / 2))
+    assert (smooth_track(track, np.arange(50))[:, 2] > 0.97 * track[:, 2]).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 120))
+def test_squares_are_settled_only_when_later_frames_cannot_change_them(seed: int, frames: int) -> None:
+    rng = np.random.default_rng(seed)
+    track = still_face(frames) + np.cumsum(rng.normal(0, 2, (frames, 4)), axis=0) * [1, 1, 0.2, 0]
+    track[rng.random(frames) < 0.1, :2] += 200
+    track[rng.random(frames) < 0.3] = np.nan
+    track[rng.integers(frames)] = still_face(1)
+    numbers = np.arange(frames)
+    complete = smooth_track(track, numbers)
+    for end in range(1, frames + 1, 5):
+        ready = settled(track[:end])
+        assert 0 <= ready <= end
+        assert not ready or np.allclose(smooth_track(track[:end], numbers[:end])[:ready], complete[:ready])
+
+
+def test_a_long_sequence_settles_before_its_end() -> None:
+    assert settled(still_face(200)) > 150
+
+
+def test_scores_fall_with_the_distance_from_a_detection() -> None:
+    track = still_face(60)
+    track[20:50] = np.nan
+    scores = score_track(track, smooth_track(track, np.arange(60)), np.arange(60))
+    assert (scores[:20] == 100).all()
+    assert 40 < scores[20] <= 50
+    assert scores[34] == scores.min() < 25
+    track[5] += [300, 0, 0, 0]
+    assert score_track(track, smooth_track(track, np.arange(60)), np.arange(60))[5] <= 50

@@ -9,7 +9,8 @@ from aubench.datasets.bp4d import extract as extraction
 from aubench.datasets.bp4d.delivery import scan_delivery
 from aubench.datasets.bp4d.extract import ImageOptions, extract
 from aubench.datasets.bp4d.labels import read_label_file
-from tests.factories.bp4d import write_photo
+from aubench.datasets.bp4d.meshes import read_obj
+from tests.factories.bp4d import write_head, write_photo
 
 OPTIONS = ImageOptions(size=48, depth=True, landmarks=None)
 
@@ -173,3 +174,44 @@ def test_a_photo_of_another_size_is_named(delivery, shape: tuple[int, int]) -> N
     says = rf"0003\.jpg: has {shape[1]} × {shape[0]} pixels, 0000\.jpg has 208 × 278; copy .*, or remove it"
     with pytest.raises(DataError, match=says):
         first(delivery)
+
+
+def test_a_mesh_tells_where_the_face_is_without_a_detector(delivery, take_photo, monkeypatch) -> None:
+    folder, wall = delivery.task("F001", "T1"), take_photo().data
+    for n in range(5):
+        (folder / f"{n:04d}.jpg").write_bytes(wall)
+        write_head(folder / f"{n:04d}.obj", (80 + 12 * n, 140), scale=0.6)
+    sequence = first(delivery)
+    assert sequence.frames["crop_source"].tolist() == ["mesh"] * 5
+    assert (sequence.frames["crop_score"] > 60).all()
+    assert sequence.notes["without_face"] == 0
+    depth = sequence.images[Modality.DEPTH][..., 0]
+    peaks = np.array([np.unravel_index(image.argmax(), image.shape) for image in depth])
+    assert np.abs(peaks - [24 - 6, 24]).max() <= 6  # the nose, above the middle because the chin is below it
+
+
+def test_every_frame_says_where_its_crop_comes_from(delivery, take_photo) -> None:
+    (delivery.task("F001", "T1") / "0002.jpg").write_bytes(take_photo().data)
+    frames = first(delivery).frames
+    assert frames["crop_source"].tolist() == ["detector"] * 2 + ["neighbours"] + ["detector"] * 2
+    assert frames["crop_score"][2] < 50 < frames["crop_score"][1]
+
+
+def test_every_mesh_of_a_long_sequence_is_read_once(delivery, monkeypatch) -> None:
+    recording = replace(scan_delivery(delivery.root).recordings[0], offset=-1)
+    photo, mesh = recording.photos[0], recording.meshes[0]
+    recording = replace(
+        recording, photos=dict.fromkeys(range(90), photo), meshes=dict.fromkeys(range(90), mesh), label_file=None
+    )
+    read, written, waiting = [], [], []
+
+    class Sink:
+        def __setitem__(self, row: int, values: np.ndarray) -> None:
+            written.append(row)
+            waiting.append(len(read) - row)
+
+    monkeypatch.setattr(extraction, "read_obj", lambda path: read.append(path) or read_obj(path))
+    extract(recording, replace(OPTIONS, depth=False), lambda kind, shape, dtype: Sink())
+    assert written == [*range(90)]
+    assert len(read) == 90
+    assert max(waiting) <= 64

@@ -49,6 +49,15 @@ def test_a_turned_head_keeps_its_size() -> None:
     assert square_around(face() * [0.6, 1])[2] == pytest.approx(square_around(face())[2], rel=0.02)
 
 
+@pytest.mark.parametrize("nose", [-25, 25])
+def test_the_square_of_a_turned_head_holds_the_cheek(nose: int) -> None:
+    points = face()
+    points[13, 0] += nose
+    straight, turned = square_around(face()), square_around(points)
+    assert (turned[0] - straight[0]) * np.sign(nose) < -0.1 * straight[2]
+    assert turned[2] > 1.05 * straight[2]
+
+
 def test_each_frame_takes_its_own_points_and_lost_ones_none() -> None:
     content = {"a": face().T, "b": np.zeros((2, 1)), "c": face() + 100, "d": np.full((2, 49), np.nan)}
     points = dereference_points(content, np.array([["a", "b", "c", "d"]]), [1, 2, 3, 4, 5, 0])

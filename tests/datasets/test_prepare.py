@@ -93,6 +93,16 @@ def test_the_summary_is_readable(prepared) -> None:
     assert lines[-1].endswith("skipped.csv")
 
 
+def test_a_store_and_its_summary_say_where_the_crops_come_from(prepared) -> None:
+    report, _ = prepared
+    frames = Store(report.store).frames
+    assert set(frames["crop_source"]) == {"detector"}
+    assert frames["crop_score"].dtype == np.int8
+    lines = [" ".join(line.split()) for line in report.lines()]
+    assert "crop from detector 29" in lines
+    assert "crop score below 50 0" in lines
+
+
 def test_progress_starts_at_nothing_and_ends_with_all(prepared) -> None:
     _, steps = prepared
     assert (steps[0], steps[-1]) == ((0, 29), (29, 29))

@@ -52,6 +52,42 @@ def write_dome(path: Path, column: float, row: float, side: float, grid: int = 1
     path.write_text("\n".join(lines) + "\n")
 
 
+def write_head(
+    path: Path,
+    centre: tuple[float, float],
+    yaw: float = 0,
+    photo: tuple[int, int] = (HEIGHT, WIDTH),
+    scale: float = 0.9,
+) -> None:
+    """Write a head with a nose and eye sockets, turned by ``yaw`` degrees, as a camera sees it.
+
+    Args:
+        path: File.
+        centre: Column and row of the middle of the head.
+        yaw: Angle to the right of the photo.
+        photo: Height and width of the photo.
+        scale: Pixels per mm.
+    """
+    angle, height = (axis.ravel() for axis in np.meshgrid(np.linspace(-2, 2, 120), np.linspace(-115, 100, 110)))
+    narrow = np.sqrt(np.clip(1 - (height / 135) ** 2, 0.05, 1)) - 0.0012 * np.clip(height - 10, 0, None)
+    x, z = 76 * narrow * np.sin(angle), 100 * narrow * np.cos(angle)
+    nose = np.clip((height + 30) / 34, 0, 1) * np.clip((18 - height) / 6, 0, 1)
+    z += 26 * nose * np.exp(-((x / 12) ** 2)) * (z > 0)
+    z -= 8 * np.exp(-(((np.abs(x) - 32) / 14) ** 2 + ((height + 28) / 11) ** 2)) * (z > 0)
+    cosine, sine = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
+    x, z = x * cosine + z * sine, z * cosine - x * sine
+    corners = np.array([(r * 120 + c, r * 120 + c + 120, r * 120 + c + 1) for r in range(109) for c in range(119)])
+    corners = np.concatenate([corners, corners[:, [2, 1, 1]] + [0, 0, 1]])
+    a, b, c = (np.stack([x, height], axis=1)[corners[:, k]] for k in range(3))
+    seen = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0] < 0
+    used, corners = np.unique(corners[seen], return_inverse=True)
+    u, v = (centre[0] + scale * x[used]) / photo[1], 1 - (centre[1] + scale * height[used]) / photo[0]
+    lines = [f"v {p:.2f} {-q:.2f} {r - 1200:.2f}" for p, q, r in zip(x[used], height[used], z[used], strict=True)]
+    lines += [f"vt {p:.5f} {q:.5f}" for p, q in zip(u, v, strict=True)]
+    lines += [f"f {p}/{p} {q}/{q} {r}/{r}" for p, q, r in corners.reshape(-1, 3) + 1]
+    path.write_text("\n".join(lines) + "\n")
+
+
 def write_codes(path: Path, frames: range, seed: int = 0) -> None:
     """Write codes: 0 or 1 for the coded AUs, 9 for the others, 0 in the last column."""
     rng = np.random.default_rng(seed)

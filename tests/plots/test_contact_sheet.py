@@ -4,6 +4,7 @@ import cv2
 import pytest
 
 from aubench.core.errors import DataError
+from aubench.datasets import catalog
 from aubench.datasets.synth.constants import AUS
 from aubench.datasets.synth.synth_dataset import SYNTH, SynthSettings, generate
 from aubench.plots import contact_sheet
@@ -39,3 +40,25 @@ def test_a_sheet_of_a_broken_store_says_so(tmp_path):
     with pytest.raises(DataError, match="depth"):
         contact_sheet.draw_store(store, tmp_path / "sheet.png")
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_the_sheet_of_a_store_shows_its_least_certain_crops(tmp_path, monkeypatch):
+    settings = SynthSettings(subjects=1, sequences=2, frames=4, size=32)
+    store = generate(tmp_path / "store", settings, lambda done, total: None)
+    contact_sheet.draw_store(store, tmp_path / "one.png", count=4)
+    store.frames = store.frames.assign(crop_source="detector", crop_score=[90, 80, 70, 99, 20, 30, 40, 95])
+    assert store.worst_crops(3) == [4, 2, 5]
+    captions = []
+    monkeypatch.setattr(contact_sheet, "_crop_caption", lambda store, row: captions.append(row) or "x")
+    contact_sheet.draw_store(store, tmp_path / "two.png", count=4)
+    assert captions == [4, 2, 5, 6]
+    one, two = (cv2.imread(str(tmp_path / name)) for name in ("one.png", "two.png"))
+    assert two.shape[0] > 1.5 * one.shape[0]
+
+
+def test_a_check_names_the_least_certain_crops(tmp_path):
+    settings = SynthSettings(subjects=1, sequences=1, frames=2, size=32)
+    store = generate(tmp_path / "store", settings, lambda done, total: None)
+    assert catalog.crop_lines(store) == []
+    store.frames = store.frames.assign(crop_source=["mesh", "neighbours"], crop_score=[99, 12])
+    assert catalog.crop_lines(store) == ["crop of F001 T1 frame 2: score 12 of 100, from neighbours"]

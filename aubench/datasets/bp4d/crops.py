@@ -81,7 +81,7 @@ def score_track(track: np.ndarray, squares: np.ndarray, frames: np.ndarray) -> n
     moves = np.hypot(*(track[:, :2] - squares[:, :2]).T) / squares[:, 2] + np.abs(np.log(track[:, 2] / squares[:, 2]))
     near = np.abs(frames[:, None] - frames[detected]).min(axis=1)
     scores = np.where(detected, 100 * (1 - np.nan_to_num(moves)), 50 * 0.5 ** (near / _FADING))
-    return np.clip(np.rint(scores), 0, 100).astype(np.int8)
+    return np.asarray(np.clip(np.rint(scores), 0, 100), np.int8)
 
 
 def crop_transform(square: np.ndarray, size: int) -> np.ndarray:

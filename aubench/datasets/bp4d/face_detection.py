@@ -100,7 +100,8 @@ def follow_face(photos: Iterable[Photo]) -> tuple[np.ndarray, np.ndarray]:
 
     Squares of one photo are moved to the next by optical flow where that has no detection. The track is the chain of
     squares, at most one a photo, with the greatest sum of sizes less the cost of its moves. A false detection in the
-    background is therefore left out, and a face that moves aside is followed. Ears are smaller than the face.
+    background is therefore left out, and a face that moves aside is followed. Ears are left out because they are
+    smaller than the face.
 
     Args:
         photos: In order of time.
@@ -130,8 +131,10 @@ def follow_face(photos: Iterable[Photo]) -> tuple[np.ndarray, np.ndarray]:
     if any(map(len, candidates)):
         rows = np.repeat(np.arange(len(candidates)), [len(squares) for squares in candidates])
         squares, gain_of = np.concatenate(candidates), np.concatenate(gains)
-        usual = np.median([squares[:, 2].max() for squares in candidates if len(squares)])
-        face = squares[:, 2] <= _LARGEST * usual
+        largest = np.array([squares[:, 2].max() for squares in candidates if len(squares)])
+        usual = np.median(largest)
+        size = np.quantile(largest[largest <= _LARGEST * usual], 0.8)  # ears may be more frequent than the face
+        face = (squares[:, 2] >= _EAR * size) & (squares[:, 2] <= _LARGEST * usual)
         rows, squares, gain_of = rows[face], squares[face], gain_of[face]
         chain = _best_chain(rows, squares, gain_of * np.square(squares[:, 2] / usual))
         track[rows[chain]] = squares[chain]
@@ -155,8 +158,8 @@ def _move(before: Photo, after: Photo, squares: np.ndarray) -> np.ndarray:
         points = cv2.goodFeaturesToTrack(image, 80, 0.01, 3, mask=middle)
         if points is None or len(points) < _FEWEST:
             continue
-        there, _, _ = cv2.calcOpticalFlowPyrLK(image, later, points, None)
-        back, _, _ = cv2.calcOpticalFlowPyrLK(later, image, there, None)
+        there, _, _ = cv2.calcOpticalFlowPyrLK(image, later, points, np.empty_like(points))
+        back, _, _ = cv2.calcOpticalFlowPyrLK(later, image, there, np.empty_like(points))
         good = np.abs(back - points).max(axis=(1, 2)) < 1
         if good.sum() < _FEWEST:
             continue

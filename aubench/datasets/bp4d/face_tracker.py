@@ -10,6 +10,7 @@ from aubench.datasets.bp4d.mesh_faces import SIDE, HeightMap, Pose
 from aubench.datasets.bp4d.meshes import Mesh
 
 _CHECK = 25  # frames after which the detector is asked again whether the mesh is followed at the right position
+_REST = 25  # frames with a detection whose complete mesh is not searched, after one that has no face's shape
 _SMALLEST, _LARGEST = 0.7, 1.4  # of an adult's face: size of a detection that fits the mesh
 
 
@@ -23,7 +24,7 @@ class FaceTracker:
     def __init__(self) -> None:
         self._pose: Pose | None = None
         self._square: np.ndarray | None = None
-        self._unchecked = 0
+        self._unchecked = self._rest = 0
 
     def locate(self, photo: Photo, mesh: Mesh | None) -> tuple[np.ndarray, str]:
         """Locate the face of the next frame.
@@ -38,31 +39,29 @@ class FaceTracker:
         self._unchecked += 1
         pose = heights.search(self._pose) if heights and self._pose and self._unchecked < _CHECK else None
         box = None
-        if heights and (pose is None or not pose.is_face):
+        if pose is None or not pose.is_face:
             box = self._detect(photo, heights)
-            pose = self._begin(heights, box)
+            pose = self._search(heights, box) if heights else None
             self._unchecked = 0
-        elif heights is None:
-            box = self._detect(photo, None)
-        self._pose = pose if pose and pose.is_face else None
-        if self._pose:
-            self._square, source = self._pose.square, "mesh"
-        elif box is not None:
-            self._square, source = box, "detector"
-        else:
+        self._pose = pose
+        if pose is None and box is None:
             return np.full(4, np.nan), ""
-        return self._square, source
+        self._square = box if pose is None else pose.square
+        return np.asarray(self._square), "detector" if pose is None else "mesh"
 
-    def _begin(self, heights: HeightMap, box: np.ndarray | None) -> Pose | None:
-        """Search near a detection and the last position, then at all positions."""
-        pose = None
-        for near in (box, self._pose, None):
-            if near is not None or pose is None or not pose.is_face:
-                other = heights.search(near) if near is not None or pose is None or not pose.is_face else None
-                pose = other if pose is None or (other and other.misfit < pose.misfit) else pose
-            if pose and pose.is_face and near is box:
-                break
-        return pose
+    def _search(self, heights: HeightMap, box: np.ndarray | None) -> Pose | None:
+        """Search for the face near a detection, near the last position, and at last everywhere."""
+        self._rest = max(self._rest - 1, 0)
+        for near in (box, self._pose):
+            pose = heights.search(near) if near is not None else None
+            if pose and pose.is_face:
+                return pose
+        pose = heights.search() if box is None or not self._rest else None
+        if pose and pose.is_face:
+            return pose
+        if box is not None and not self._rest:
+            self._rest = _REST
+        return None
 
     def _detect(self, photo: Photo, heights: HeightMap | None) -> np.ndarray | None:
         """Return the square of the detection that fits the mesh and is nearest to the last one, else the largest."""

@@ -67,8 +67,8 @@ class Pose(NamedTuple):
 class HeightMap:
     """Nearness of a mesh in cells."""
 
-    heights: np.ndarray  # float32 (rows, columns) mm towards the camera; 0 where there is no surface
-    surface: np.ndarray  # float32 (rows, columns), 1 where there is one
+    heights: np.ndarray  # (rows, columns) mm towards the camera; 0 where there is no surface
+    surface: np.ndarray  # (rows, columns), 1 where there is one
     origin: np.ndarray  # (2,) row and column of the first cell's corner in the photo, in mm
     scale: float  # pixels per mm
 
@@ -89,9 +89,7 @@ class HeightMap:
         shape = np.ceil((high - low + 2 * margin) / _CELL).astype(int)
         heights = _cell_means(np.column_stack([rows - low + margin, near]), shape)
         surface = heights > -_DEEPEST  # NaN is not
-        return HeightMap(
-            np.where(surface, heights, 0).astype(np.float32), surface.astype(np.float32), low - margin, scale
-        )
+        return HeightMap(np.where(surface, heights, 0), surface.astype(np.float64), low - margin, scale)
 
     def has_surface(self, column: float, row: float) -> bool:
         """Return whether the mesh is at most three cells from a pixel of the photo."""
@@ -112,7 +110,7 @@ class HeightMap:
         cell, view = np.unravel_index(misfits.argmin(), misfits.shape)
         best = dict(zip(map(tuple, cells.tolist()), np.square(misfits.min(axis=1)).tolist(), strict=True))
         centre = cells[cell] + 0.5 + _minimum(best, cells[cell])
-        row, column = (centre * _CELL + self.origin) * self.scale
+        row, column = np.round((centre * _CELL + self.origin) * self.scale, 2)  # equal on every machine
         return Pose(float(column), float(row), self.scale, int(views[view]), float(misfits[cell, view]))
 
     def _positions(self, near: Pose | np.ndarray | None) -> np.ndarray:
@@ -122,7 +120,7 @@ class HeightMap:
         if near is None:
             return cells
         middle = (np.array([near[1], near[0]]) / self.scale - self.origin) / _CELL - 0.5
-        return cells[(np.abs(cells - middle) <= _NEAR).all(axis=1)]
+        return np.asarray(cells[(np.abs(cells - middle) <= _NEAR).all(axis=1)])
 
     def _views(self, near: Pose | np.ndarray | None) -> np.ndarray:
         if not isinstance(near, Pose):
@@ -171,22 +169,22 @@ def _cell_means(points: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 @cache
 def _average_faces() -> tuple[np.ndarray, np.ndarray]:
-    """Return heights in mm and weights of the average face from each direction, float32 (views, cells)."""
+    """Return heights in mm and weights of the average face from each direction, (views, cells)."""
     y, x = (axis.ravel() for axis in np.mgrid[-72:36:2.0, -66:67:2.0])
     z = -12 - 19 * ((y + 14) / 60) ** 2 - 41 * (x / 71) ** 4
-    for column, row, width, height, elevation in _BUMPS:
-        z += elevation * np.exp(-(((np.abs(x) - column) / width) ** 2 + ((y - row) / height) ** 2) / 2)
+    for column, row, width, tall, elevation in _BUMPS:
+        z += elevation * np.exp(-(((np.abs(x) - column) / width) ** 2 + ((y - row) / tall) ** 2) / 2)
     heights, weights = [], []
-    for yaw, pitch in np.radians(_POSES):
+    for yaw, pitch in np.radians(_POSES).tolist():
         turned = np.column_stack([x, y, z]) @ _rotation(yaw, pitch).T
         rows = turned[:, [1, 0]] + _CELL * _SHAPE / 2
         height = _cell_means(np.column_stack([rows, turned[:, 2]]), np.array([_SHAPE, _SHAPE]))
         slope = np.hypot(*np.gradient(height)) / _CELL
         weights.append(np.where(np.isnan(height), 0, 1 / (1 + np.nan_to_num(slope, nan=1.0) ** 2)))
         heights.append(np.nan_to_num(height))
-    return tuple(np.array(table, np.float32).reshape(len(_POSES), -1) for table in (heights, weights))  # type: ignore[return-value]
+    return np.array(heights).reshape(len(_POSES), -1), np.array(weights).reshape(len(_POSES), -1)
 
 
 def _rotation(yaw: float, pitch: float) -> np.ndarray:
     (a, b), (c, d) = (np.cos(yaw), np.sin(yaw)), (np.cos(pitch), np.sin(pitch))
-    return np.array([[a, 0, b], [0, 1, 0], [-b, 0, a]]) @ np.array([[1, 0, 0], [0, c, -d], [0, d, c]])
+    return np.asarray(np.array([[a, 0, b], [0, 1, 0], [-b, 0, a]]) @ np.array([[1, 0, 0], [0, c, -d], [0, d, c]]))

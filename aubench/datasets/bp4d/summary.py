@@ -27,6 +27,8 @@ class PrepareSummary:
     labelled: int  # coded frames
     without_face: int  # photos without a detected face, whose crop is interpolated
     without_mesh: int  # frames without a depth map
+    crops: dict[str, int]  # frames by the source of their crop
+    uncertain: int  # frames with a crop score below 50
     unknown: dict[int, int]  # labelled frames with an unknown code, by AU
     offsets: dict[int, int]  # sequences by photo number minus frame number
     offset_reasons: dict[str, int]  # sequences by the reason for this number
@@ -50,6 +52,8 @@ class PrepareSummary:
             labelled=len(labelled),
             without_face=int(notes["without_face"].sum()),
             without_mesh=int(notes["without_mesh"].sum()),
+            crops=dict(Counter(store.frames["crop_source"].tolist()).most_common()),
+            uncertain=int((store.frames["crop_score"] < 50).sum()),
             unknown={au: int((labelled[f"AU{au}"] < 0).sum()) for au in aus},
             offsets=dict(sorted(Counter(used["offset"].tolist()).items())),
             offset_reasons=dict(Counter(used["offset_because"].tolist())),
@@ -67,6 +71,8 @@ class PrepareSummary:
             ["labelled", self.labelled],
             ["without face", self.without_face],
             ["without mesh", self.without_mesh],
+            *([f"crop from {source}", n] for source, n in self.crops.items()),
+            ["crop score below 50", self.uncertain],
             *([f"sequences with photo = frame {offset:+d}", n] for offset, n in self.offsets.items()),
             *([f"- {reason}", n] for reason, n in self.offset_reasons.items()),
             ["skipped", self.skipped],
