@@ -103,9 +103,9 @@ def plot_selection(
     path, config = _figure_path(out, run, "selection"), _load(run, store)
     folds = _finished_folds(config, fold)
     label = f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))}"
-    shares = modality_selection.compute(config, folds, find_suite(suite).conditions(config.task.modalities))
+    proportions = modality_selection.compute(config, folds, find_suite(suite).conditions(config.task.modalities))
     subtitle = caption(config, label, f"run {config.run_id[:8]}")
-    return style.save(modality_selection.plot(shares, subtitle), path)
+    return style.save(modality_selection.plot(proportions, subtitle), path)
 
 
 def plot_cut_switch(
@@ -166,11 +166,12 @@ def plot_studies(studies: Sequence[str], *, runs: AnyPath = "runs", out: AnyPath
     from aubench.tuning.search_config import STUDIES
     from aubench.tuning.study_files import read_study
 
-    path = Path(runs, STUDIES, "search.png") if out is None else user_path(out)
+    folder = user_path(runs)
+    path = folder / STUDIES / "search.png" if out is None else user_path(out)
     style.check(path)
-    headers = (read_study(user_path(runs), name) for name in studies)
+    headers = (read_study(folder, name) for name in studies)
     subtitle = dict.fromkeys(f"{header['method']} on {header['protocol_name']}" for header in headers)
-    return style.save(tuning_curves.plot(tuning_curves.read(user_path(runs), studies), list(subtitle)), path)
+    return style.save(tuning_curves.plot(tuning_curves.read(folder, studies), list(subtitle)), path)
 
 
 def draw_store(dataset: str, out: AnyPath, *, store: AnyPath | None = None) -> Path:
@@ -204,7 +205,7 @@ def _figure_path(out: AnyPath | None, run: AnyPath | None, name: str) -> Path:
     from aubench.plots import style
     from aubench.results.run_folder import PLOTS_DIR
 
-    default = Path(f"{name}.png") if run is None else Path(run, PLOTS_DIR, f"{name}.png")
+    default = Path(f"{name}.png") if run is None else user_path(run) / PLOTS_DIR / f"{name}.png"
     path = default if out is None else user_path(out)
     style.check(path)
     return path

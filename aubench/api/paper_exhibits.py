@@ -179,5 +179,5 @@ def _config(
     from aubench.runs.config import RunOptions
 
     options = RunOptions(preset or protocol.preset, dict(overrides or {}), runs=user_path(runs))
-    records = (Path(root, RECORDS), Path(root, VARIANTS, RECORDS))
+    records = tuple(user_path(root).joinpath(*folder) for folder in ((RECORDS,), (VARIANTS, RECORDS)))
     return ReproductionConfig(protocol, options, tuple(check_seeds(seeds)), store, records)

@@ -29,6 +29,11 @@ ALL = "all"
 _FORMS = "clean, missing:visual, missing:visual+depth:black, noise:depth:0.2, noise:all:0.2 or mask:all:0.5"
 
 
+def kind_of(condition: str) -> str:
+    """Return the first word of a condition's text: ``clean``, ``missing`` or the name of a corruption."""
+    return condition.partition(":")[0]
+
+
 class CorruptionLevel(NamedTuple):
     """Corruption of the images of one modality.
 

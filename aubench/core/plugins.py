@@ -50,8 +50,8 @@ class _HelperFinder:
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
         """Find a helper or a module in a package of helpers."""
         folder = self._folders.get(name.partition(".")[0])
-        places = path if path and folder else [folder] if folder else []
-        specs = (FileFinder(place, (_SourceLoader, SOURCE_SUFFIXES)).find_spec(name) for place in places)
+        folders = path if path and folder else [folder] if folder else []
+        specs = (FileFinder(entry, (_SourceLoader, SOURCE_SUFFIXES)).find_spec(name) for entry in folders)
         return next((spec for spec in specs if spec), None)
 
 

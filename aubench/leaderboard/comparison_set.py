@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from aubench.core import system_files
+from aubench.core.conditions import kind_of
 from aubench.core.errors import RecordError, UsageError, suggest
 from aubench.leaderboard import records, tables, verify
 from aubench.leaderboard.entries import Entry
@@ -73,7 +74,7 @@ def with_condition(compared: ComparisonSet, condition: str) -> ComparisonSet:
     runs = [run for entry in compared.entries for run in entry.runs]
     tested = [[run for run in entry.runs if condition in run.info.conditions] for entry in compared.entries]
     entries = tuple(Entry.from_runs(group) for group in tested if group)
-    name = condition.partition(":")[0]
+    name = kind_of(condition)
     if len({run.info.corruptions.get(name) for entry in entries for run in entry.runs}) > 1:
         hint = "evaluate all runs under it with the present code by `aubench robustness`"
         raise UsageError(f"the runs were evaluated under '{condition}' with different code of '{name}'", hint=hint)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from aubench._util import atomic
 from aubench.core import hashing
-from aubench.core.conditions import Condition
+from aubench.core.conditions import Condition, kind_of
 from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.results import counts, histograms
 from aubench.results.run_folder import WEIGHTS
@@ -41,12 +41,12 @@ class ConditionScores:
 
     def code_of(self, condition: str) -> str | None:
         """Return the digest of the code of a condition's corruption; None if it is built in."""
-        return self.corruptions.get(condition.partition(":")[0])
+        return self.corruptions.get(kind_of(condition))
 
 
 def plugin_digests(conditions: Iterable[str]) -> dict[str, str]:
     """Return the digests of the code of the corruptions of some conditions, without the built-in ones."""
-    digests = {name: CORRUPTIONS.code_digest(name) for name in {c.partition(":")[0] for c in conditions}}
+    digests = {name: CORRUPTIONS.code_digest(name) for name in set(map(kind_of, conditions))}
     return {name: digest for name, digest in sorted(digests.items()) if digest}
 
 
@@ -97,7 +97,7 @@ def _cached_conditions(config: RunConfig, fold: int) -> tuple[tuple[str, ...], d
     if header != present:
         return (), {}
     changed = {name for name, digest in plugin_digests(stored).items() if corruptions.get(name) != digest}
-    conditions = tuple(condition for condition in stored if condition.partition(":")[0] not in changed)
+    conditions = tuple(condition for condition in stored if kind_of(condition) not in changed)
     return conditions, {name: digest for name, digest in corruptions.items() if name not in changed}
 
 

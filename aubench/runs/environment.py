@@ -48,7 +48,7 @@ def packages() -> dict[str, str]:
 def git() -> dict[str, Any]:
     """Return the commit of this source and whether the working tree differs from it.
 
-    Both are None unless the source lies at the top level of a repository that tracks it. If a repository is ignored, a
+    Both are None unless the source is at the top level of a repository that tracks it. If a repository is ignored, a
     line on stderr says why, once per process. Untracked files count as a difference if they are code.
     """
     source = Path(__file__).resolve()
@@ -59,21 +59,21 @@ def git() -> dict[str, Any]:
         return _state(repository, source)
     except subprocess.CalledProcessError as error:
         reason = " ".join(error.stderr.split()[:40])
-    except (_NotOurs, OSError, subprocess.SubprocessError) as error:
+    except (_ForeignRepository, OSError, subprocess.SubprocessError) as error:
         reason = str(error)
     _print_once(f"no commit of aubench is recorded: {reason}")
     return {"commit": None, "dirty": None}
 
 
-class _NotOurs(Exception):
+class _ForeignRepository(Exception):
     """Reason why the commit of a repository is not that of this source."""
 
 
 def _state(repository: Path, source: Path) -> dict[str, Any]:
     if repository != source.parents[2]:
-        raise _NotOurs(f"{repository} is the repository of another project")
+        raise _ForeignRepository(f"{repository} is the repository of another project")
     if not _git(repository, "ls-files", source.relative_to(repository).as_posix()):
-        raise _NotOurs(f"the repository {repository} does not track aubench")
+        raise _ForeignRepository(f"the repository {repository} does not track aubench")
     changes = _git(repository, "status", "--porcelain", "--untracked-files=no")
     changes += _git(repository, "ls-files", "--others", "--exclude-standard", "--", *_CODE)
     return {"commit": _git(repository, "rev-parse", "HEAD"), "dirty": bool(changes)}

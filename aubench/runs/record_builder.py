@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from aubench._util import locks
-from aubench.core.conditions import Condition
+from aubench.core.conditions import Condition, kind_of
 from aubench.core.errors import DataError, RecordError
 from aubench.data.splits import ProtocolDataset
 from aubench.metrics import scores
@@ -107,7 +107,7 @@ def _common_conditions(evaluated: Sequence[ConditionScores | None]) -> tuple[str
 
 def _corruptions(scored: ConditionScores | None, conditions: Iterable[str]) -> dict[str, str]:
     """Return the digests of the code of plug-in corruptions among some conditions."""
-    names = {condition.partition(":")[0] for condition in conditions}
+    names = set(map(kind_of, conditions))
     return {name: code for name, code in scored.corruptions.items() if name in names} if scored else {}
 
 

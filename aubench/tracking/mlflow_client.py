@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from aubench._util.paths import from_environment, sqlite_url
-from aubench._util.redact import redact_url
-from aubench.core.errors import DataError, UsageError
+from aubench.core.errors import DataError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -168,11 +167,7 @@ def _check_database(uri: str) -> None:
         _check_writable(path)
     tables, revisions = database.tables_and_revisions(url)
     if revisions and ("experiments" not in tables or any(map(database.is_of_optuna, revisions))):
-        raise UsageError(
-            f"holds tables of another application ({', '.join(sorted(tables)[:5])})",
-            where=redact_url(uri),
-            hint="give MLflow a database of its own",
-        )
+        raise database.foreign_tables(tables, uri, "MLflow")
 
 
 def _check_writable(path: Path) -> None:

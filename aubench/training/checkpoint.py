@@ -14,6 +14,7 @@ from safetensors.torch import save
 from aubench._util import atomic
 from aubench.core.errors import CheckpointError, MethodError
 from aubench.core.state_dict import join_state, split_state
+from aubench.results.run_folder import retrain_hint
 
 if TYPE_CHECKING:
     import torch
@@ -94,16 +95,12 @@ def read(path: Path, identity: CheckpointIdentity) -> Checkpoint:
         tensors = join_state(tensors, header.get("extra", {}))
     except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         what = f"is not a checkpoint in safetensors ({type(error).__name__})"
-        raise CheckpointError(what, where=path, hint=_removal_hint(path)) from None
+        raise CheckpointError(what, where=path, hint=retrain_hint(path.parent)) from None
     for key, value in vars(identity).items():
         if stored.get(key) != value:
             what = f"belongs to {key} '{stored.get(key)}', not to '{value}'"
-            raise CheckpointError(what, where=path, hint=_removal_hint(path))
+            raise CheckpointError(what, where=path, hint=retrain_hint(path.parent))
     return Checkpoint(tensors, notes)
-
-
-def _removal_hint(path: Path) -> str:
-    return f"delete its folder {path.parent.name} and repeat the command that trained it"
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

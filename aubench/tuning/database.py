@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 KINDS = "sqlite, postgresql, mysql"
 CONNECT_SECONDS = 10
+_ALEMBIC = "alembic_version"
 _OPTUNA_REVISION = re.compile(r"v\d+\.\d+\.\d+\.\w+")
 _REMEDIES = {
     "postgresql": "install psycopg",
@@ -79,7 +81,17 @@ def tables_and_revisions(url: URL) -> tuple[set[str], list[str]]:
         engine.dispose()
 
 
-_ALEMBIC = "alembic_version"
+def foreign_tables(tables: Iterable[str], url: str, user: str) -> UsageError:
+    """Create the error of a database that another application uses.
+
+    Args:
+        tables: Names of its tables.
+        url: URL of the database as given.
+        user: Application that needs a database.
+    """
+    names = ", ".join(sorted(tables)[:5])
+    what = f"holds tables of another application ({names})"
+    return UsageError(what, where=redact_url(url), hint=f"give {user} a database of its own")
 
 
 def is_of_optuna(revision: str) -> bool:

@@ -136,12 +136,7 @@ def _rdb_storage(storage: str, url: URL, options: dict[str, Any]) -> BaseStorage
     tables, revisions = database.tables_and_revisions(url)
     is_other = {"studies", "trials"} & tables and "version_info" not in tables
     if is_other or (revisions and not any(map(database.is_of_optuna, revisions))):
-        names = ", ".join(sorted(tables)[:5])
-        raise UsageError(
-            f"holds tables of another application ({names})",
-            where=redact_url(storage),
-            hint="give the search a database of its own",
-        )
+        raise database.foreign_tables(tables, storage, "the search")
     try:
         return RDBStorage(storage, engine_kwargs=options)
     except RuntimeError as error:

@@ -109,8 +109,8 @@ class DropPath(nn.Module):
         """Sample the factor of each sample; None if no branch is skipped."""
         if not self.training or self.drop_prob == 0:
             return None
-        kept = 1 - self.drop_prob
-        return tokens.new_empty(len(tokens), 1, 1).bernoulli_(kept).div_(kept)
+        keep_prob = 1 - self.drop_prob
+        return tokens.new_empty(len(tokens), 1, 1).bernoulli_(keep_prob).div_(keep_prob)
 
     def forward(self, branch: Float[Tensor, "n length width"]) -> Float[Tensor, "n length width"]:
         """Return the branch, times the factors in training."""

@@ -121,7 +121,8 @@ def test_frame_offset(names: list[str], wanted, offset: int) -> None:
 
 
 def test_match_pairs_photo_and_frame_by_offset() -> None:
-    instants, lost = match(recording("0002.jpg", "0000.jpg", "0001.obj", "0002.obj"), np.array([2, 3, 4]), -1)
+    files = replace(recording("0002.jpg", "0000.jpg", "0001.obj", "0002.obj"), offset=-1)
+    instants, lost = match(files, np.array([2, 3, 4]))
     assert [(i.frame, i.photo.name, i.mesh and i.mesh.name) for i in instants] == [
         (1, "0000.jpg", None),
         (3, "0002.jpg", "0002.obj"),

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from factories.protocols import two_folds
 
 from aubench.core import protocol
 from aubench.core.errors import DataError, UsageError
@@ -18,33 +19,7 @@ from aubench.datasets.catalog import DATASETS, open_store
 
 PLUGIN = Path(__file__).parents[2] / "docs/examples/folder_dataset.py"
 SUBJECTS = ("a", "b", "c", "d")
-PROTOCOL = """
-name = "folder_2fold"
-version = 1
-title = "Two folds on a folder of images"
-dataset = "folder"
-modalities = ["visual"]
-aus = [6, 12]
-labels = "occurrence"
-threshold = "fixed:0.5"
-preset = "tiny"
-validation = { fraction = 0.4, candidates = 4 }
-
-[parts]
-left = ["a", "b"]
-right = ["c", "d"]
-
-[[folds]]
-train = ["left"]
-test = ["right"]
-
-[[folds]]
-train = ["right"]
-test = ["left"]
-
-[variants]
-[aliases]
-"""
+PROTOCOL = two_folds("folder_2fold", "folder", ("a", "b"), ("c", "d"), modalities=("visual",), candidates=4)
 
 
 @pytest.fixture

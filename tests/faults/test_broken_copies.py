@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from factories.protocols import two_folds
 
 from aubench.core.errors import AubenchError
 from aubench.plots import tuning_curves
@@ -17,27 +18,7 @@ from aubench.runs import loading
 from aubench.runs.record_builder import write_record
 from aubench.tracking import studies
 
-PROTOCOL = """
-name = "quick"
-version = 1
-title = "Six persons, two folds"
-dataset = "synth"
-modalities = ["visual", "depth"]
-aus = [6, 12]
-labels = "occurrence"
-threshold = "fixed:0.5"
-preset = "tiny"
-validation = { fraction = 0.4, candidates = 20 }
-[parts]
-a = ["F001", "F002", "F003"]
-b = ["M001", "M002", "M003"]
-[[folds]]
-train = ["a"]
-test = ["b"]
-[[folds]]
-train = ["b"]
-test = ["a"]
-"""
+PROTOCOL = two_folds("quick", "synth", ("F001", "F002", "F003"), ("M001", "M002", "M003"))
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 32, "epochs": 1, "validation_stride": 8}
 OPTIONS = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from factories import bp4d
+from factories.protocols import two_folds
 
 from aubench.core.landmarks import COUNT
 from aubench.core.task import Batch, Modality
@@ -24,30 +25,7 @@ EYES, MOUTH = (19, 28), 40
 COLOURS = {19: (255, 30, 30), 28: (30, 255, 30), MOUTH: (30, 30, 255)}
 """Of dots on the outer eye corners and below the lips."""
 
-PROTOCOL = """
-name = "three"
-version = 1
-title = "Three persons"
-dataset = "bp4d"
-modalities = ["visual", "depth"]
-aus = [6, 12]
-labels = "occurrence"
-threshold = "fixed:0.5"
-preset = "tiny"
-validation = { fraction = 0.4, candidates = 20 }
-
-[parts]
-a = ["F001", "F002"]
-b = ["M009"]
-
-[[folds]]
-train = ["a"]
-test = ["b"]
-
-[[folds]]
-train = ["b"]
-test = ["a"]
-"""
+PROTOCOL = two_folds("three", "bp4d", ("F001", "F002"), ("M009",))
 
 
 @pytest.fixture(scope="module")

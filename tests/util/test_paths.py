@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import aubench
+from aubench import api
 from aubench._util import atomic, paths
 from aubench.core.errors import AubenchError, ProtocolError, UsageError
 from aubench.core.plugins import plugin_modules
@@ -125,3 +126,37 @@ def test_a_question_mark_in_a_folder_is_no_end_of_a_database_path(tmp_path, monk
     for default in (mlflow_client.default_uri, lambda: storage.storage_url(None, Path("runs"))):
         with pytest.raises(UsageError, match="'\\?'"):
             default()
+
+
+@pytest.mark.parametrize(
+    ("draw", "name"),
+    [
+        (lambda: api.plot_reconstructions("~/runs/one"), "runs/one/plots/reconstructions.png"),
+        (lambda: api.plot_knowledge("~/runs/one"), "runs/one/plots/knowledge.png"),
+        (lambda: api.plot_selection("~/runs/one"), "runs/one/plots/selection.png"),
+        (lambda: api.plot_cut_switch("~/runs/one"), "runs/one/plots/cut_switch.png"),
+        (lambda: api.plot_studies(["one"], runs="~/runs"), "runs/studies/search.png"),
+    ],
+)
+def test_the_default_file_of_a_figure_is_in_the_home_folder(home, monkeypatch, draw, name):
+    def refuse(path: Path) -> None:
+        raise UsageError("checked", where=path)
+
+    monkeypatch.setattr("aubench.plots.style.check", refuse)
+    with pytest.raises(UsageError) as error:
+        draw()
+    assert error.value.where == home / name
+
+
+def test_records_of_a_leaderboard_in_the_home_folder_are_used(home, monkeypatch):
+    (home / "board").symlink_to(Path(__file__).parents[2] / "leaderboard")
+    folders = []
+
+    def refuse(protocol, options, seeds, store, records):
+        folders.extend(records)
+        raise UsageError("seen")
+
+    monkeypatch.setattr("aubench.papers.row_specs.ReproductionConfig", refuse)
+    with pytest.raises(UsageError, match="seen"):
+        api.list_exhibits(protocol="synth_3fold", root="~/board")
+    assert folders == [home / "board/records", home / "board/variants/records"]

@@ -24,7 +24,7 @@ from aubench.datasets.bp4d.layout import Instant, Recording, match
 from aubench.datasets.bp4d.meshes import Mesh, MeshEnding, check_endings, read_obj
 
 _CHUNK = 8  # frames between two attempts to write crops
-_KEPT = 64  # frames in memory at most; older ones are read again
+_MAX_WAITING = 64  # frames in memory at most; older ones are read again
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def extract(recording: Recording, options: ImageOptions, allocate: Allocate = _i
         DataError: A file is damaged; the message names file and line.
     """
     codes = read_label_file(recording.label_file) if recording.label_file else _NO_LABELS
-    instants, without_photo = match(recording, codes.frames, recording.offset)
+    instants, without_photo = match(recording, codes.frames)
     points = _points(recording, instants, options)
     faces = _Faces.empty(instants)
     if points is not None:
@@ -164,8 +164,8 @@ def _crops(instants: list[Instant], faces: _Faces) -> Iterator[tuple[Photo, Mesh
         photo, mesh = _read(instant)
         track[end - 1], faces.sources[end - 1] = tracker.locate(photo, mesh)
         waiting.append((photo, mesh))
-        if len(waiting) > _KEPT:
-            waiting[-_KEPT - 1] = None
+        if len(waiting) > _MAX_WAITING:
+            waiting[-_MAX_WAITING - 1] = None
         ready = len(instants) if end == len(instants) else crops.settled(track[:end]) if end % _CHUNK == 0 else 0
         if ready > done and not np.isnan(track[:end]).all():
             for square in crops.smooth_track(track[:end], frames[:end])[done:ready]:

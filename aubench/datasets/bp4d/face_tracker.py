@@ -50,7 +50,7 @@ class FaceTracker:
         return np.asarray(self._square), "detector" if pose is None else "mesh"
 
     def _search(self, heights: HeightMap, box: np.ndarray | None) -> Pose | None:
-        """Search for the face near a detection, near the last position, and at last everywhere."""
+        """Search for the face near a detection, near the last position, and finally everywhere."""
         self._rest = max(self._rest - 1, 0)
         for near in (box, self._pose):
             pose = heights.search(near) if near is not None else None

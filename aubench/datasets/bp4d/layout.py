@@ -45,19 +45,18 @@ class Instant:
     mesh: Path | None  # path of the mesh, if there is one
 
 
-def match(recording: Recording, coded: np.ndarray, offset: int) -> tuple[list[Instant], list[int]]:
+def match(recording: Recording, coded: np.ndarray) -> tuple[list[Instant], list[int]]:
     """Match photos, meshes and label rows.
 
     Args:
         recording: Files of the recording.
         coded: Frame numbers of the label file.
-        offset: Photo number minus frame number.
 
     Returns:
         Instants in order of time, and coded frames without a photo.
     """
     instants = [
-        Instant(number - offset, photo, recording.meshes.get(number))
+        Instant(number - recording.offset, photo, recording.meshes.get(number))
         for number, photo in sorted(recording.photos.items())
     ]
     return instants, sorted(set(coded.tolist()).difference(instant.frame for instant in instants))

@@ -93,9 +93,20 @@ def _decimal(text: np.ndarray, at: int) -> tuple[bool, float, int]:
         if not valid:
             return False, 0.0, at
         power += exponent
-    ended = _is_blank(text[at]) or text[at] == NEWLINE
+    ended = _is_end(text[at])
     value = value / 10.0**-power if power < 0 else value * 10.0**power
     return digits > 0 and ended and np.isfinite(value), -value if negative else value, at
+
+
+@compiled
+def _digits(text: np.ndarray, at: int, value: int) -> tuple[int, int]:
+    """Append the digits at a position to a number: number, end."""
+    digit = text[at] - _ZERO
+    while 0 <= digit <= 9:
+        value = value * 10 + digit
+        at += 1
+        digit = text[at] - _ZERO
+    return value, at
 
 
 @compiled
@@ -106,21 +117,12 @@ def _short_numbers(text: np.ndarray, at: int, rows: np.ndarray, n: int) -> int:
             at += 1
         negative = text[at] == _MINUS
         at += negative
-        value, start, places = 0, at, 0
-        digit = text[at] - _ZERO
-        while 0 <= digit <= 9:
-            value = value * 10 + digit
-            at += 1
-            digit = text[at] - _ZERO
+        start, places = at, 0
+        value, at = _digits(text, at, 0)
         digits = at - start
         if text[at] == _POINT:
-            at += 1
-            start = at
-            digit = text[at] - _ZERO
-            while 0 <= digit <= 9:
-                value = value * 10 + digit
-                at += 1
-                digit = text[at] - _ZERO
+            start = at + 1
+            value, at = _digits(text, start, value)
             places = at - start
         if digits > 9 or digits + places > _EXACT_DIGITS or digits + places == 0 or not _is_end(text[at]):
             return -1
@@ -134,27 +136,17 @@ def _short_triangle(text: np.ndarray, at: int, corners: np.ndarray, n: int) -> i
     for i in range(3):
         while text[at] == _SPACE:
             at += 1
-        value, start = 0, at
-        digit = text[at] - _ZERO
-        while 0 <= digit <= 9:
-            value = value * 10 + digit
-            at += 1
-            digit = text[at] - _ZERO
+        start = at
+        value, at = _digits(text, start, 0)
         if text[at] != _SLASH or value == 0 or at - start > 9:
             return -1
         corners[n, 0, i] = value - 1
-        at += 1
-        value, start = 0, at
-        digit = text[at] - _ZERO
-        while 0 <= digit <= 9:
-            value = value * 10 + digit
-            at += 1
-            digit = text[at] - _ZERO
+        start = at + 1
+        value, at = _digits(text, start, 0)
         if value == 0 or at - start > 9 or not _is_end(text[at]):
             return -1
         corners[n, 1, i] = value - 1
-    while _is_blank(text[at]):
-        at += 1
+    at = _skip_blanks(text, at)
     return at if text[at] == NEWLINE else -1
 
 
@@ -201,8 +193,7 @@ def _corner(text: np.ndarray, at: int, totals: np.ndarray, latest: np.ndarray) -
         valid, _, at = _integer(text, at + (text[at] == _SLASH))
         if not valid:
             return _NOT_A_NUMBER, 0, 0, at
-    ended = _is_blank(text[at]) or text[at] == NEWLINE
-    return (0 if ended else _NOT_A_NUMBER), vertex, texture, at
+    return (0 if _is_end(text[at]) else _NOT_A_NUMBER), vertex, texture, at
 
 
 @compiled
