@@ -43,6 +43,7 @@ def run(
     modalities: Names | None = None,
     store: AnyPath | None = None,
     device: str = "auto",
+    runs_per_device: int = 1,
     precision: str = "32-true",
     runs: AnyPath = "runs",
     track: bool = False,
@@ -66,7 +67,8 @@ def run(
         modalities: Modalities to narrow the protocol to, e.g. ``visual,depth``.
         store: Store of the data set.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        precision: ``32-true`` or ``bf16-mixed``.
+        runs_per_device: Folds that train at the same time on each GPU.
+        precision: ``32-true``, ``tf32`` (NVIDIA GPUs) or ``bf16-mixed``.
         runs: Folder of all runs.
         track: Send new results to MLflow.
         from_study: Study whose best recipe is run, with its method and protocol.
@@ -106,7 +108,7 @@ def run(
         if set(folds) <= set(finished_folds(config)):
             print_line(f"{config.entry.name}, seed {config.seed}: finished already, see {config.run_dir}")
     try:
-        execution.train(configs, folds, devices.choose(device), track)
+        execution.train(configs, folds, devices.choose(device, runs_per_device), track)
     finally:
         results = Results(execution.read_stored_records(configs))
         report(results)
@@ -123,6 +125,7 @@ def evaluate_robustness(
     runs: AnyPath = "runs",
     store: AnyPath | None = None,
     device: str = "auto",
+    runs_per_device: int = 1,
     out: AnyPath | None = None,
     form: str = "markdown",
     track: bool = False,
@@ -141,6 +144,7 @@ def evaluate_robustness(
         runs: Folder of all runs.
         store: Store of the data set.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        runs_per_device: Folds that are evaluated at the same time on each GPU.
         out: Folder of the files [default: robustness/<protocol>].
         form: ``markdown`` (``md``), ``latex``, ``csv`` or ``json``.
         track: Send new results to MLflow.
@@ -168,9 +172,8 @@ def evaluate_robustness(
     if out is not None and len(protocols) > 1:
         raise UsageError(f"runs are of {', '.join(protocols)}", where="--out", hint="name one with --protocol")
     try:
-        execution.evaluate(
-            configs, lambda config: chosen.conditions(config.task.modalities), devices.choose(device), track
-        )
+        choice = devices.choose(device, runs_per_device)
+        execution.evaluate(configs, lambda config: chosen.conditions(config.task.modalities), choice, track)
     except AubenchError:
         report(_write_robustness([config for config in configs if _is_evaluated(config, chosen)], chosen, out, form))
         raise

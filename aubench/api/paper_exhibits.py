@@ -112,6 +112,7 @@ def reproduce(
     root: AnyPath = "leaderboard",
     store: AnyPath | None = None,
     device: str = "auto",
+    runs_per_device: int = 1,
     track: bool = False,
 ) -> ReproductionResults:
     """Reproduce tables and figures of papers.
@@ -130,6 +131,7 @@ def reproduce(
         root: Folder of the leaderboard.
         store: Store of the data set.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        runs_per_device: Folds that run at the same time on each GPU.
         track: Send new results to MLflow.
 
     Raises:
@@ -148,7 +150,7 @@ def reproduce(
     opened = open_dataset(requested.dataset, store)
     config = _config(requested, StoreRef.from_store(opened), seeds, preset, overrides, runs, root)
     rows = exhibits.resolve_all(selected, config)
-    choice = devices.choose(device)
+    choice = devices.choose(device, runs_per_device)
     pending = PendingRuns(rows, requested.name, choice, [user_path(runs), user_path(root)], len(opened.frames))
     if pending:
         scheduler.preload_workers()

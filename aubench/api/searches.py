@@ -119,7 +119,7 @@ def tune(
         seed: Seed of the suggestions and of all trials.
         store: Store of the data set.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        precision: ``32-true`` or ``bf16-mixed``.
+        precision: ``32-true``, ``tf32`` (NVIDIA GPUs) or ``bf16-mixed``.
         runs: Folder of all runs.
         track: Send new results to MLflow.
 
@@ -146,7 +146,9 @@ def tune(
     scheduler.preload_workers()
     narrowed = find_narrowed(protocol, modalities)
     names = select_methods(method, narrowed, options)
-    reference, choice = StoreRef.from_store(open_dataset(narrowed.dataset, store)), devices.choose(device)
+    choice = devices.choose(device)
+    choice.require(precision)
+    reference = StoreRef.from_store(open_dataset(narrowed.dataset, store))
     studies = []
     for name in names:
         search = create_search(

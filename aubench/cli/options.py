@@ -26,6 +26,7 @@ _FORMS: dict[str, Any] = {
     "out": Annotated[Path, typer.Option(metavar="FILE")],
     "seed": Annotated[int, typer.Option(min=0)],
     "trials": Annotated[int, typer.Option(min=1)],
+    "runs_per_device": Annotated[int, typer.Option(min=1, metavar="N")],
     "frames": Annotated[int, typer.Option(min=1, max=16)],
     "noise": Annotated[str, typer.Option(metavar="SIGMAS")],
     "space": Annotated[str, typer.Option(metavar="KEY,KEY")],

@@ -1,4 +1,4 @@
-"""Batches of a store, in a reproducible order, prefetched by one thread."""
+"""Batches of a store on a device, in a reproducible order, from its memory or prefetched by threads."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ from aubench.core.task import Modality
 from aubench.data import clips
 from aubench.data.splits import ProtocolDataset, Rows
 
+CPU = torch.device("cpu")
+READERS = {"cuda": 4}
+"""Number of reading threads by kind of device; one for the others."""
 _PREFETCH = 2
+"""Batches that each reading thread is ahead."""
 
 
 class RawBatch(NamedTuple):
-    """Frames as stored.
+    """Frames as stored, on one device.
 
     Attributes:
         rows: Row numbers of the frame table, (N), or of clips, (N, T), padding negative.
@@ -63,7 +67,15 @@ def split_batches(rows: Rows, size: int, *, start: int = 0, drop_last: bool = Fa
 def read(
     data: ProtocolDataset, modalities: Iterable[Modality], rows: Rows, *, landmarks: bool = False, pin: bool = False
 ) -> RawBatch:
-    """Read one batch; see :func:`iter_batches`."""
+    """Read one batch into the memory of the CPU.
+
+    Args:
+        data: Data set.
+        modalities: Modalities of the images.
+        rows: Rows of the batch.
+        landmarks: Read landmarks too; the store must have them.
+        pin: Use page-locked memory, from which :func:`to_device` copies without waiting.
+    """
     frames = clips.image_rows(rows)
 
     def tensor(values: npt.NDArray[Any]) -> Tensor:
@@ -71,10 +83,22 @@ def read(
         return shaped.pin_memory() if pin else shaped
 
     images = {m: tensor(data.store.read(m, frames.ravel())) for m in modalities}
-    labels = torch.from_numpy(data.labels[frames])
-    labels[torch.from_numpy(rows < 0)] = -1
     points = tensor(data.store.landmarks(frames.ravel())) if landmarks else None
-    return RawBatch(rows, images, labels, points)
+    return RawBatch(rows, images, labels_of(data, rows), points)
+
+
+def labels_of(data: ProtocolDataset, rows: Rows) -> Tensor:
+    """Return the labels of frames (N, A) or clips (N, T, A), -1 for padding."""
+    labels = data.labels[clips.image_rows(rows)]
+    labels[rows < 0] = -1
+    return torch.from_numpy(labels)
+
+
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor of the CPU to a device. For a GPU, this thread does not wait for the copy."""
+    if device.type == "cuda" and not values.is_pinned():
+        values = values.pin_memory()
+    return values.to(device, non_blocking=device.type != "mps")
 
 
 def iter_batches(
@@ -83,22 +107,35 @@ def iter_batches(
     batches: list[Rows],
     *,
     landmarks: bool = False,
-    pin: bool = False,
+    device: torch.device = CPU,
 ) -> Iterator[RawBatch]:
-    """Read batches in order and prefetch the next ones.
+    """Yield batches in order, from the device's memory if the data set is resident there.
+
+    Otherwise threads read the next batches.
 
     Args:
         data: Data set.
         modalities: Modalities of the images.
         batches: Rows of each batch.
-        landmarks: Read landmarks too; the store must have them.
-        pin: Use page-locked memory, for a fast copy to a GPU.
+        landmarks: Include landmarks; the store must have them.
+        device: Device of the batches.
     """
-    pending: deque[Future[RawBatch]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader:
+    resident = data.resident
+    if resident is not None and resident.holds(modalities, batches, device, landmarks=landmarks):
         for rows in batches:
-            pending.append(reader.submit(read, data, modalities, rows, landmarks=landmarks, pin=pin))
-            if len(pending) > _PREFETCH:
-                yield pending.popleft().result()
+            yield resident.select(modalities, rows, labels_of(data, rows), landmarks=landmarks)
+        return
+    readers, pending = READERS.get(device.type, 1), deque[Future[RawBatch]]()
+    with ThreadPoolExecutor(readers, thread_name_prefix="read-ahead") as pool:
+        for rows in batches:
+            pending.append(pool.submit(read, data, modalities, rows, landmarks=landmarks, pin=device.type == "cuda"))
+            if len(pending) > _PREFETCH * readers:
+                yield _moved(pending.popleft().result(), device)
         while pending:
-            yield pending.popleft().result()
+            yield _moved(pending.popleft().result(), device)
+
+
+def _moved(batch: RawBatch, device: torch.device) -> RawBatch:
+    images = {m: to_device(x, device) for m, x in batch.images.items()}
+    points = None if batch.landmarks is None else to_device(batch.landmarks, device)
+    return RawBatch(batch.rows, images, to_device(batch.labels, device), points)

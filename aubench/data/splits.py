@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ import numpy.typing as npt
 from aubench.core.errors import DataError, UsageError
 from aubench.core.protocol import Protocol
 from aubench.data.store import Store
+
+if TYPE_CHECKING:
+    from aubench.data.resident_images import ResidentImages
 
 Rows = npt.NDArray[np.int64]
 
@@ -44,10 +48,13 @@ class ProtocolDataset:
         labels: int8 (frames, AUs).
         subjects: Subject of each frame.
         sequences: Number of the sequence of each frame.
+        resident: Images in a device's memory; None if all are read from the store.
 
     Raises:
         DataError: The store has no frames of a subject, no images of a modality or no labels of an AU.
     """
+
+    resident: ResidentImages | None = None
 
     def __init__(self, store: Store, protocol: Protocol) -> None:
         _require(store, protocol)
@@ -74,9 +81,15 @@ class ProtocolDataset:
     def without_labels(self, rows: Rows) -> ProtocolDataset:
         """Return a copy without access to the images, landmarks and labels of some frames."""
         view = copy.copy(self)
-        view.store = self.store.without_labels(rows)
+        view.store, view.resident = self.store.without_labels(rows), None
         view.labels, view._labelled = self.labels.copy(), self._labelled.copy()
         view.labels[rows], view._labelled[rows] = -1, False
+        return view
+
+    def with_resident(self, images: ResidentImages) -> ProtocolDataset:
+        """Return a copy whose batches come from a device's memory as far as it holds their frames."""
+        view = copy.copy(self)
+        view.resident = images
         return view
 
     @property

@@ -220,6 +220,12 @@ class Store:
         """
         return self._fill(np.empty((len(frames), self.landmark_count, 2), np.float32), LANDMARKS, frames)
 
+    def array_files(self, kinds: Sequence[str], frames: Sequence[int] | np.ndarray) -> list[Path]:
+        """Return the files that hold the images of some modalities, or the landmarks, of frames."""
+        sequence, _, names = self._locate
+        pairs = [names[index] for index in np.unique(sequence[frames]).tolist()]
+        return [self.path / array_path(subject, name, kind) for subject, name in pairs for kind in kinds]
+
     @property
     def landmark_count(self) -> int:
         """Number L of landmarks per frame; 0 without."""

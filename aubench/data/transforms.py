@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from aubench.core.landmarks import MIRRORED
 from aubench.core.task import Modality
+from aubench.data.loader import to_device
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -53,6 +55,13 @@ class CropParams:
     left: Tensor
     mirrored: Tensor
 
+    def to(self, device: torch.device) -> CropParams:
+        """Copy the parameters from the CPU to a device, in one copy for which nothing waits."""
+        if device.type == "cpu":
+            return self
+        top, left, mirrored = to_device(torch.stack([self.top, self.left, self.mirrored.long()]), device)
+        return replace(self, top=top, left=left, mirrored=mirrored > 0)
+
 
 def random_crops(count: int, size: int, crop: int, *, flip: bool, generator: torch.Generator) -> CropParams:
     """Draw random crops, half of them mirrored.
@@ -74,17 +83,17 @@ def random_crop_views(stored: Stored, windows: CropParams) -> dict[Modality, Ten
 
     Args:
         stored: Images by modality as stored, (N, H, W, C) or (N, T, H, W, C).
-        windows: Crop of each frame or clip.
+        windows: Crop of each frame or clip, on the device of the images.
 
     Returns:
         Float (N, C, crop, crop) or (N, T, C, crop, crop) in [-1, 1], in channels-last memory.
     """
     first = next(iter(stored.values()))
     count, each, device = len(first), math.prod(first.shape[1:-3]), first.device
-    along = torch.arange(windows.crop)
+    along = torch.arange(windows.crop, device=device)
     across = torch.where(windows.mirrored[:, None], along.flip(0), along)
-    rows = (windows.top[:, None] + along).repeat_interleave(each, 0)[:, :, None].to(device)
-    columns = (windows.left[:, None] + across).repeat_interleave(each, 0)[:, None, :].to(device)
+    rows = (windows.top[:, None] + along).repeat_interleave(each, 0)[:, :, None]
+    columns = (windows.left[:, None] + across).repeat_interleave(each, 0)[:, None, :]
     frames = torch.arange(count * each, device=device)[:, None, None]
 
     def view(images: Tensor) -> Tensor:
@@ -99,16 +108,22 @@ def landmarks_in_views(landmarks: Float[Tensor, "n *t l 2"], windows: CropParams
 
     Args:
         landmarks: Columns and rows, 0 to 1 from edge to edge of the stored image.
-        windows: Crop of each frame or clip.
+        windows: Crop of each frame or clip, on the device of the landmarks.
 
     Returns:
         Columns and rows, -1 to 1 from edge to edge of the view, outside that range if not visible; NaN for NaN.
     """
     each = (-1, *[1] * (landmarks.ndim - 2))
-    corner = torch.stack([windows.left, windows.top], 1).view(*each, 2).to(landmarks.device)
+    corner = torch.stack([windows.left, windows.top], 1).view(*each, 2)
     points = (landmarks * windows.size - corner) * (2 / windows.crop) - 1
-    swapped = points[..., MIRRORED, :] * points.new_tensor([-1, 1])
-    return torch.where(windows.mirrored.view(*each, 1).to(landmarks.device), swapped, points)
+    order, signs = _mirror(points.device)
+    return torch.where(windows.mirrored.view(*each, 1), points.index_select(-2, order) * signs, points)
+
+
+@lru_cache
+def _mirror(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the order of mirrored landmarks, and the factors of their columns and rows."""
+    return torch.tensor(MIRRORED, device=device), torch.tensor([-1.0, 1.0], device=device)
 
 
 def center_crop(stored: Stored, size: int, crop: int) -> dict[Modality, Tensor]:

@@ -25,7 +25,9 @@ from aubench.results import counts as counts_file
 Probabilities = npt.NDArray[np.float32]
 
 BATCH = 64
-"""Frames per batch at inference, fixed so that results do not depend on the memory size."""
+"""Frames per batch at inference on a CPU, fixed so that results do not depend on the memory size."""
+GPU_BATCH = 256
+"""Frames per batch at inference on an NVIDIA GPU, fixed for the same reason."""
 
 
 class DeviceBatch(NamedTuple):
@@ -55,20 +57,34 @@ def iter_batches(method: Method, data: ProtocolDataset, rows: Rows, device: torc
     """
     length = method.recipe.clip_length
     requested = rows if length is None else clips.cover_with_clips(data, rows, length)
-    batches = loader.split_batches(requested, max(BATCH // (length or 1), 1))
-    for batch in loader.iter_batches(data, method.task.modalities, batches, pin=device.type == "cuda"):
-        images = {m: x.to(device, non_blocking=True) for m, x in batch.images.items()}
+    batches = loader.split_batches(requested, max(batch_size(device) // (length or 1), 1))
+    for batch in loader.iter_batches(data, method.task.modalities, batches, device=device):
         valid = batch.rows >= 0
-        yield DeviceBatch(images, batch.rows, valid, np.searchsorted(rows, batch.rows[valid]))
+        yield DeviceBatch(batch.images, batch.rows, valid, np.searchsorted(rows, batch.rows[valid]))
+
+
+def batch_size(device: torch.device) -> int:
+    """Return the number of frames per batch at inference, which depends on the kind of device alone."""
+    return GPU_BATCH if device.type == "cuda" else BATCH
 
 
 def predict_probabilities(
     predictor: Predictor, data: ProtocolDataset, rows: Rows, device: torch.device
 ) -> Probabilities:
-    """Predict probabilities (N, A) of some frames, rows ascending."""
-    probs = np.zeros((len(rows), len(predictor.method.task.aus)), np.float32)
+    """Predict probabilities (N, A) of some frames, rows ascending. One copy from the device ends the prediction.
+
+    Raises:
+        MethodError: As :meth:`~aubench.evaluation.predictor.Predictor.probabilities`.
+    """
+    predicted, valid, positions = [], [], []
     for batch in iter_batches(predictor.method, data, rows, device):
-        probs[batch.positions] = predictor.probabilities(batch.images).numpy()[batch.valid]
+        predicted.append(predictor.predict(batch.images).flatten(0, -2))
+        valid.append(batch.valid.ravel())
+        positions.append(batch.positions)
+    probs = np.zeros((len(rows), len(predictor.method.task.aus)), np.float32)
+    if predicted:
+        values = predictor.checked_probabilities(torch.cat(predicted)).numpy()
+        probs[np.concatenate(positions)] = values[np.concatenate(valid)]
     return probs
 
 

@@ -67,9 +67,9 @@ class MultiConditionPredictor(Predictor):
             for condition in self.conditions:
                 corruptions = tuple(condition.corruptions(modalities).values())
                 if corruptions not in by_corruptions:
-                    by_corruptions[corruptions] = self.validate_output(batch.predict(corruptions), batch.views)
+                    by_corruptions[corruptions] = self.checked_shape(batch.predict(corruptions), batch.views)
                 probs.append(by_corruptions[corruptions])
-        return torch.stack(probs)
+        return self.checked_probabilities(torch.stack(probs))
 
     def constant(self, modality: Modality, corruption: CorruptionLevel, view: Tensor) -> Any:
         """Return the features of the image that a corruption makes of all images."""

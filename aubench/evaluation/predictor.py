@@ -57,10 +57,25 @@ class Predictor:
         Raises:
             MethodError: The method returned another shape, a value outside [0, 1] or one that is not finite.
         """
+        return self.checked_probabilities(self.predict(images, condition, frames, means))
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        images: Stored,
+        condition: Condition = CLEAN,
+        frames: FrameNoise | None = None,
+        means: Means | None = None,
+    ) -> Float[Tensor, "n *t au"]:
+        """Predict as :meth:`probabilities`, on the method's device and without a check of the values.
+
+        Raises:
+            MethodError: The method returned another shape.
+        """
         with self.evaluating():
             views = self.preprocess(images)
             probs = self.method(apply_condition(views, condition, frames, means))
-        return self.validate_output(probs, views)
+        return self.checked_shape(probs, views)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -78,14 +93,18 @@ class Predictor:
         task, recipe = self.method.task, self.method.recipe
         return center_crop({m: images[m] for m in task.modalities}, recipe.image_size, recipe.crop)
 
-    def validate_output(self, output: object, views: Mapping[Modality, Tensor]) -> Float[Tensor, "n *t au"]:
-        """Return the output of a method as float32 on the CPU after checking shape, range and finite values."""
+    def checked_shape(self, output: object, views: Mapping[Modality, Tensor]) -> Float[Tensor, "n *t au"]:
+        """Return the output of a method as float32 after checking its shape."""
         frames = next(iter(views.values())).shape[:-3]
         name, shape = type(self.method).__name__, (*frames, len(self.method.task.aus))
         if not isinstance(output, Tensor) or tuple(output.shape) != shape:
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise MethodError(f"forward returned {got} instead of {shape}", where=name)
-        probs = output.float().cpu()
+        return output.float()
+
+    def checked_probabilities(self, output: Float[Tensor, "*n au"]) -> Float[Tensor, "*n au"]:
+        """Return probabilities on the CPU after checking that they are finite and in [0, 1]."""
+        probs, name = output.cpu(), type(self.method).__name__
         if not torch.isfinite(probs).all():
             raise Diverged("forward returned a value that is not finite", where=name)
         if probs.min() < 0 or probs.max() > 1:

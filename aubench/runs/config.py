@@ -52,7 +52,7 @@ class RunOptions:
         preset: Name of the recipe preset; the protocol's if None.
         overrides: Recipe values that differ from the preset.
         selection: Rule that chooses the scored epoch.
-        precision: Precision in Lightning Fabric's notation.
+        precision: One of :data:`~aubench.runs.devices.PRECISIONS`.
         runs: Folder of all runs.
         search: Cost of the search that chose the recipe, as in the record; None if there was no search.
 
@@ -97,7 +97,7 @@ class RunConfig:
         recipe: All recipe values, as JSON data.
         seed: Seed of the run.
         selection: Rule that chooses the scored epoch.
-        precision: Precision in Lightning Fabric's notation.
+        precision: One of :data:`~aubench.runs.devices.PRECISIONS`.
         store: Store to read.
         runs: Folder of all runs.
         search: Cost of the search that chose the recipe, as in the record; None if there was no search.

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from aubench.core.method import Method
 
-PRECISIONS = ("32-true", "bf16-mixed")
-"""Precisions in Lightning Fabric's notation, limited to those that resume without the state of a loss scaler."""
-FP32_PRECISION = "ieee"
-"""Precision of float32 products and convolutions, in PyTorch's notation."""
+TF32 = "tf32"
+PRECISIONS = ("32-true", TF32, "bf16-mixed")
+"""Precisions that resume without the state of a loss scaler, in Lightning Fabric's notation except for TF32."""
 KINDS = ("auto", "cpu", "cuda", "mps")
+_FIRST_WITH_TF32 = (8, 0)
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,42 @@ class DeviceChoice:
 
     Attributes:
         kind: ``cpu``, ``cuda`` or ``mps``.
-        count: Number of folds that run at the same time, one per GPU or CPU core.
+        count: Number of GPUs or CPU cores.
         name: Name of the device, as in the record.
+        per_device: Number of folds that run on each device at the same time.
     """
 
     kind: str
     count: int
     name: str
+    per_device: int = 1
+
+    def require(self, precision: str) -> None:
+        """Check that the devices compute in a precision.
+
+        Raises:
+            UsageError: They do not.
+        """
+        import torch
+
+        if precision != TF32:
+            return
+        hint = "use --precision 32-true"
+        if self.kind != "cuda":
+            raise UsageError(f"'{TF32}' needs an NVIDIA GPU, not {self.kind}", where="--precision", hint=hint)
+        if any(torch.cuda.get_device_capability(index) < _FIRST_WITH_TF32 for index in range(self.count)):
+            raise UsageError(f"'{TF32}' needs a GPU of Ampere or newer", where="--precision", hint=hint)
 
 
-def choose(kind: str) -> DeviceChoice:
+def choose(kind: str, per_device: int = 1) -> DeviceChoice:
     """Find the devices of a kind.
 
     Args:
         kind: One of :data:`KINDS`; ``auto`` takes the GPU if there is one.
+        per_device: Number of folds that run on each GPU at the same time.
 
     Raises:
-        UsageError: There is no such kind, or this machine has no device of it.
+        UsageError: There is no such kind, this machine has no device of it, or it cannot run so many folds.
     """
     import torch
 
@@ -54,8 +73,12 @@ def choose(kind: str) -> DeviceChoice:
         kind = next(name for name, is_available in available.items() if is_available)
     if not available[kind]:
         raise UsageError(f"no {kind} device on this machine", where="--device", hint="use --device cpu")
+    if per_device < 1:
+        raise UsageError(f"cannot be {per_device}", where="--runs-per-device", hint="give 1 or more")
+    if kind == "cpu" and per_device > 1:
+        raise UsageError("is for GPUs", where="--runs-per-device", hint="a CPU runs one fold per core")
     count = {"cuda": torch.cuda.device_count, "mps": lambda: 1, "cpu": system.available_cores}[kind]()
-    return DeviceChoice(kind, count, device_name(kind, 0))
+    return DeviceChoice(kind, count, device_name(kind, 0), per_device)
 
 
 def device_name(kind: str, index: int) -> str:
@@ -84,25 +107,47 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def use_full_float32() -> None:
-    """Compute products and convolutions of float32 in float32, without TensorFloat-32 and bfloat16.
+def fp32_precision(precision: str) -> str:
+    """Return the precision of float32 products and convolutions in PyTorch's notation, ``ieee`` or ``tf32``."""
+    return TF32 if precision == TF32 else "ieee"
+
+
+def set_fp32_precision(name: str) -> None:
+    """Set the precision of products and convolutions of float32.
 
     PyTorch's default uses TensorFloat-32 in convolutions, but not in products of matrices.
+
+    Args:
+        name: ``ieee`` for full float32, without TensorFloat-32 and bfloat16, or ``tf32`` for TensorFloat-32 on GPUs.
     """
     import torch
 
     backends: Any = torch.backends
-    torch.set_float32_matmul_precision("highest")
-    for part in (
-        *(backends, backends.cuda.matmul, backends.cudnn, backends.cudnn.conv, backends.cudnn.rnn),
-        *(backends.mkldnn, backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn),
-    ):
-        part.fp32_precision = FP32_PRECISION
-    backends.cudnn.allow_tf32 = False  # the older setting, which raises errors where it disagrees with the newer
+    torch.set_float32_matmul_precision("high" if name == TF32 else "highest")
+    for part in (backends, backends.mkldnn, backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn):
+        part.fp32_precision = "ieee"
+    for part in (backends.cuda.matmul, backends.cudnn, backends.cudnn.conv, backends.cudnn.rnn):
+        part.fp32_precision = name
+    backends.cudnn.allow_tf32 = name == TF32  # the older setting, which raises errors where it disagrees
+
+
+def limit_memory(choice: DeviceChoice, index: int) -> None:
+    """Limit this process to its part of a GPU on which several folds run.
+
+    A tenth is for what the processes hold outside PyTorch's memory.
+
+    Args:
+        choice: Devices and number of folds on each.
+        index: Index of the device.
+    """
+    import torch
+
+    if choice.kind == "cuda" and choice.per_device > 1:
+        torch.cuda.set_per_process_memory_fraction(0.9 / choice.per_device, index)
 
 
 def fabric_for(kind: str, index: int, precision: str) -> Fabric:
-    """Create a Fabric on one device, regardless of the variables of a cluster's scheduler, with full float32.
+    """Create a Fabric on one device, regardless of the variables of a cluster's scheduler.
 
     Args:
         kind: ``cpu``, ``cuda`` or ``mps``.
@@ -111,15 +156,18 @@ def fabric_for(kind: str, index: int, precision: str) -> Fabric:
     """
     import logging
 
-    use_full_float32()
+    import torch
+
+    set_fp32_precision(fp32_precision(precision))
+    torch.backends.cudnn.benchmark = kind == "cuda"  # the fastest algorithms for batches of one size
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     devices: Any = [index] if kind != "cpu" else 1
     with without_launcher():
         from lightning_fabric import Fabric
         from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-        plugins = [LightningEnvironment()]
-        return Fabric(accelerator=kind, devices=devices, precision=precision, plugins=plugins)  # type: ignore[arg-type]
+        notation: Any = "32-true" if precision == TF32 else precision
+        return Fabric(accelerator=kind, devices=devices, precision=notation, plugins=[LightningEnvironment()])
 
 
 def move_to_device(method: Method, fabric: Fabric) -> None:

@@ -76,7 +76,7 @@ def run_fold(
             "kind": kind,
             "name": devices.device_name(kind, index),
             "precision": config.precision,
-            "fp32_precision": devices.FP32_PRECISION,
+            "fp32_precision": devices.fp32_precision(config.precision),
         }
         captured = captured or environment.capture_environment()
         data, split = config.load_data(fold)
@@ -149,7 +149,7 @@ def _score_fold(config: RunConfig, trained: TrainedFold, split: FoldSplit, prove
     context, state = trained.context, trained.trainer.state
     data, device, folder = context.data, context.fabric.device, config.fold_dir(split.fold)
     predictor = Predictor(context.method, context.fabric.autocast)
-    inference.predict_probabilities(predictor, data, split.test[: inference.BATCH], device)  # warm-up
+    inference.predict_probabilities(predictor, data, split.test[: inference.batch_size(device)], device)  # warm-up
     begin = time.perf_counter()
     probs = inference.predict_probabilities(predictor, data, split.test, device)
     seconds = time.perf_counter() - begin

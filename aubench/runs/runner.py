@@ -50,6 +50,7 @@ def run_folds(
 
     Raises:
         AubenchError: A fold failed. Results of other folds are stored.
+        UsageError: The devices do not compute in the precision of a run.
     """
     captured = environment.capture_environment()
     _start(configs, choice, captured)
@@ -94,6 +95,7 @@ def _defer_error(work: Callable[[], None]) -> Iterator[None]:
 def _start(configs: Sequence[RunConfig], choice: DeviceChoice, captured: dict[str, Any]) -> None:
     """Check all runs, then write their ``run.json``."""
     for config in configs:
+        choice.require(config.precision)
         _check(config)
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     for config in configs:
@@ -135,7 +137,10 @@ def evaluate_conditions(
 
     Raises:
         AubenchError: A fold failed. Scores of other folds are stored.
+        UsageError: The devices do not compute in the precision of a run.
     """
+    for config in configs:
+        choice.require(config.precision)
     requested = {config.run_id: conditions(config) for config in configs}
     jobs = [
         Job(config, fold, partial(evaluate_fold, conditions=requested[config.run_id]))

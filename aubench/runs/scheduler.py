@@ -1,4 +1,4 @@
-"""Scheduler of folds: one new process per fold, and as many at a time as there are devices."""
+"""Scheduler of folds: one new process per fold, and on each device as many at a time as its user chose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import cast
 
 from aubench.core.errors import AubenchError
 from aubench.results.run_folder import TRACEBACK
-from aubench.runs import fold_process
+from aubench.runs import devices, fold_process
 from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.events import Event, RunFailed
@@ -47,7 +47,7 @@ def run_jobs(jobs: Sequence[Job], choice: DeviceChoice, report: Callable[[Job, E
 
     Args:
         jobs: Jobs in order of start.
-        choice: Devices; each job gets one.
+        choice: Devices. Each job gets one, and at most ``choice.per_device`` jobs at a time have the same.
         report: Callback for every event, called in this process.
 
     Raises:
@@ -60,11 +60,11 @@ class FoldScheduler:
     """Queue of waiting jobs, running processes, and errors of failed runs."""
 
     def __init__(self, jobs: Sequence[Job], choice: DeviceChoice, report: Callable[[Job, Event], None]) -> None:
-        self._waiting, self._free = deque(jobs), deque(range(max(1, choice.count)))
+        self._waiting, self._free = deque(jobs), deque([*range(max(1, choice.count))] * choice.per_device)
         self._running: dict[Connection, tuple[Job, BaseProcess, int]] = {}
         self._failed: dict[str, AubenchError] = {}
         self._finished: set[Connection] = set()
-        self._kind, self._report = choice.kind, report
+        self._choice, self._report = choice, report
         self._several = len({job.config.run_id for job in jobs}) > 1
 
     def run(self) -> None:
@@ -83,15 +83,15 @@ class FoldScheduler:
         if self._failed:
             raise _combine_errors(list(self._failed.values()))
 
-    def _start(self, job: Job, slot: int) -> None:
-        work = partial(job.target, job.config, job.fold, self._kind, slot)
+    def _start(self, job: Job, device: int) -> None:
+        work = partial(_work, job, self._choice, device)
         try:
             receiver, process = fold_process.start(work, job.label, job.config.fold_dir(job.fold) / TRACEBACK)
         except AubenchError as error:
-            self._free.append(slot)
+            self._free.append(device)
             self._fail(job, error)
         else:
-            self._running[receiver] = (job, process, slot)
+            self._running[receiver] = (job, process, device)
 
     def _handle(self, receiver: Connection) -> None:
         job = self._running[receiver][0]
@@ -111,8 +111,8 @@ class FoldScheduler:
             self._fail(job, error)
 
     def _end(self, receiver: Connection) -> None:
-        job, process, slot = self._running.pop(receiver)
-        self._free.append(slot)
+        job, process, device = self._running.pop(receiver)
+        self._free.append(device)
         process.join()
         if receiver not in self._finished:
             self._fail(job, fold_process.death_of(job.label, process.exitcode))
@@ -129,6 +129,11 @@ class FoldScheduler:
                 process.terminate()
         if self._several:
             self._report(job, RunFailed(str(error)))
+
+
+def _work(job: Job, choice: DeviceChoice, device: int, report: Callable[[Event], None]) -> None:
+    devices.limit_memory(choice, device)
+    job.target(job.config, job.fold, choice.kind, device, report)
 
 
 def _combine_errors(errors: list[AubenchError]) -> AubenchError:

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from aubench._util.seeds import derive, seed_everything
 from aubench.core.errors import Diverged
 from aubench.core.method import Method, Progress, Stage
 from aubench.core.task import Batch
-from aubench.data import clips, loader, transforms
+from aubench.data import clips, loader, resident_images, transforms
 from aubench.data.splits import ProtocolDataset, Rows
 from aubench.evaluation import inference
 from aubench.evaluation.predictor import Predictor
@@ -115,6 +116,7 @@ class Trainer:
             while self.state.epoch < stage.epochs and not self._should_stop_early(stage):
                 self._epoch(stage, optimizer)
             self.method.load_state_dict(checkpoint.read(self.folder / WEIGHTS, self.phase.identity).tensors)
+        vars(self).pop("_images", None)  # frees the memory of the GPU
 
     def remove_resume_files(self) -> None:
         """Remove the files that only resuming needs."""
@@ -154,7 +156,7 @@ class Trainer:
         self.method.train()
         task = self.method.task
         for stored in loader.iter_batches(
-            self.data, task.modalities, todo, landmarks=task.landmarks > 0, pin=self._on_gpu
+            self._images, task.modalities, todo, landmarks=task.landmarks > 0, device=self.fabric.device
         ):
             first = state.step * stage.batch_size
             extra = None if is_extra is None else is_extra[first : first + len(stored.rows)]
@@ -194,14 +196,13 @@ class Trainer:
         windows = transforms.random_crops(
             len(stored.rows), recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator
         )
-        views = transforms.random_crop_views(
-            {m: x.to(device, non_blocking=True) for m, x in stored.images.items()}, windows
-        )
+        windows = windows.to(device)
+        views = transforms.random_crop_views(stored.images, windows)
         labels = torch.full_like(stored.labels, -1) if stage.pretraining else stored.labels
         points = stored.landmarks
         if points is not None:
-            points = transforms.landmarks_in_views(points.to(device, non_blocking=True), windows)
-        batch = self.method.augment(Batch(views, labels.to(device, non_blocking=True), points, is_extra), generator)
+            points = transforms.landmarks_in_views(points, windows)
+        batch = self.method.augment(Batch(views, labels, points, is_extra), generator)
         factor = self.method.learning_rate_factor(stage, progress)
         for group in optimizer.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
@@ -262,7 +263,7 @@ class Trainer:
         if not len(rows):
             return None
         predictor = Predictor(self.method, self.fabric.autocast)
-        probs = inference.predict_probabilities(predictor, self.data, rows, self.fabric.device)
+        probs = inference.predict_probabilities(predictor, self._images, rows, self.fabric.device)
         cells = inference.confusion_counts(probs, self.data.labels[rows])
         return {"f1": metrics.mean(metrics.f1(cells).tolist()), "acc": metrics.mean(metrics.accuracy(cells).tolist())}
 
@@ -280,6 +281,8 @@ class Trainer:
     def _seed(self, stage: Stage, name: str, *when: int) -> int:
         return derive(self.context.seed, self.context.protocol_seed, self.context.fold, stage.name, name, *when)
 
-    @property
-    def _on_gpu(self) -> bool:
-        return self.fabric.device.type == "cuda"
+    @cached_property
+    def _images(self) -> ProtocolDataset:
+        """Data set whose training and validation images are in the memory of the GPU, if they fit."""
+        rows = np.concatenate([self.phase.train, self.phase.val])
+        return resident_images.prepare(self.data, self.method.task, rows, self.fabric.device)

@@ -61,17 +61,18 @@ def cut_switch(batch: Batch, block: int, share: float, generator: torch.Generato
     names = tuple(batch.inputs)
     images = torch.stack([replicate_channels(batch.inputs[m]) for m in names])
     _, count, _, height, width = images.shape
-    chosen = (torch.rand(count, generator=generator) < share).nonzero()
-    top = torch.randint(0, height - block + 1, (count, 1), generator=generator)[chosen[:, 0]]
-    left = torch.randint(0, width - block + 1, (count, 1), generator=generator)[chosen[:, 0]]
-    turn = torch.randint(1, len(names), (count, 1), generator=generator)[chosen[:, 0]]
-    target = torch.arange(len(names))
-    across = torch.arange(block)
+    chosen = (torch.rand(count, generator=generator) < share).nonzero()[:, 0]
+    top = torch.randint(0, height - block + 1, (count,), generator=generator)
+    left = torch.randint(0, width - block + 1, (count,), generator=generator)
+    turn = torch.randint(1, len(names), (count,), generator=generator)
+    drawn = torch.stack([chosen, top[chosen], left[chosen], turn[chosen]])
+    if images.is_cuda:
+        drawn = drawn.pin_memory()  # otherwise the copy waits for the GPU
+    frame, top, left, turn = drawn.to(images.device, non_blocking=not images.is_mps)[:, :, None, None, None]
 
     # Indices over (chosen frame, modality, row, column).
-    source = ((target + turn) % len(names))[:, :, None, None].to(images.device)
-    frame = chosen[:, :, None, None].to(images.device)
-    row = (top + across)[:, None, :, None].to(images.device)
-    column = (left + across)[:, None, None, :].to(images.device)
-    images[target[:, None, None].to(images.device), frame, :, row, column] = images[source, frame, :, row, column]
+    target = torch.arange(len(names), device=images.device)[:, None, None]
+    across = torch.arange(block, device=images.device)
+    row, column = top + across[:, None], left + across
+    images[target, frame, :, row, column] = images[(target + turn) % len(names), frame, :, row, column]
     return replace(batch, inputs=dict(zip(names, images, strict=True)))

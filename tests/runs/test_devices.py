@@ -33,6 +33,52 @@ def test_gpu_is_taken_where_there_is_one(monkeypatch):
     assert devices.choose("auto") == devices.DeviceChoice("cuda", 8, "Some GPU")
 
 
+@pytest.fixture
+def cards(monkeypatch):
+    """Pretend that there are two cards; returns the setter of their compute capability."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "Some GPU")
+    return lambda *pairs: monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: pairs[index])
+
+
+@pytest.mark.usefixtures("cards")
+def test_a_card_may_run_several_folds_and_a_cpu_core_one(monkeypatch):
+    assert devices.choose("cuda", 3) == devices.DeviceChoice("cuda", 2, "Some GPU", 3)
+    for kind, count, message in (("cpu", 2, "--runs-per-device: is for GPUs"), ("cuda", 0, "cannot be 0")):
+        with pytest.raises(UsageError, match=message):
+            devices.choose(kind, count)
+
+
+def test_each_of_several_folds_has_its_part_of_the_memory(monkeypatch):
+    limits = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *limit: limits.append(limit))
+    for choice in (devices.DeviceChoice("cuda", 2, "a GPU"), devices.DeviceChoice("cpu", 2, "a CPU", 3)):
+        devices.limit_memory(choice, 1)
+    assert limits == []
+    devices.limit_memory(devices.DeviceChoice("cuda", 2, "a GPU", 3), 1)
+    assert limits == [(pytest.approx(0.3), 1)]
+
+
+def test_tf32_needs_cards_that_have_it(cards):
+    cards((8, 0), (9, 0))
+    choice = devices.choose("cuda")
+    choice.require("tf32")
+    cards((8, 0), (7, 5))
+    choice.require("bf16-mixed")
+    with pytest.raises(UsageError, match="--precision: 'tf32' needs a GPU of Ampere or newer"):
+        choice.require("tf32")
+    for kind in ("cpu", "mps"):
+        with pytest.raises(UsageError, match=f"'tf32' needs an NVIDIA GPU, not {kind}; use --precision 32-true"):
+            devices.DeviceChoice(kind, 1, "a test").require("tf32")
+
+
+def test_runs_in_tf32_and_in_full_float32_are_different_runs(decide, tmp_path):
+    full = decide(tmp_path, "late_fusion")
+    assert full.run_id != replace(full, precision="tf32").run_id
+    assert [devices.fp32_precision(name) for name in devices.PRECISIONS] == ["ieee", "tf32", "ieee"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
 def test_precision_is_what_training_testing_and_conditions_compute_in(decide, tmp_path, precision, dtype):
@@ -67,12 +113,12 @@ def test_another_task_of_the_same_slurm_job_does_not_matter(monkeypatch):
 @pytest.fixture
 def reduced_precision():
     """Settings of a notebook that computes float32 products in TF32 and bfloat16, by PyTorch's older and newer ways."""
-    devices.use_full_float32()
+    devices.set_fp32_precision("ieee")
     torch.set_float32_matmul_precision("medium")
     torch.backends.cudnn.conv.fp32_precision = "tf32"
     torch.backends.mkldnn.conv.fp32_precision = "bf16"
     yield
-    devices.use_full_float32()
+    devices.set_fp32_precision("ieee")
 
 
 @pytest.mark.usefixtures("reduced_precision")
@@ -89,3 +135,27 @@ def test_32_true_means_full_float32_of_products_and_convolutions():
     assert [part.fp32_precision for part in parts] == ["ieee"] * 5
     assert torch.get_float32_matmul_precision() == "highest"
     assert not backends.cuda.matmul.allow_tf32 and not backends.cudnn.allow_tf32
+
+
+@pytest.mark.usefixtures("reduced_precision")
+def test_tf32_is_for_products_and_convolutions_on_gpus_alone():
+    backends = torch.backends
+    for precision, on_gpu in (("tf32", "tf32"), ("32-true", "ieee")):
+        assert devices.fabric_for("cpu", 0, precision)._precision.precision == "32-true"
+        parts = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+        assert [part.fp32_precision for part in parts] == [on_gpu] * 3
+        assert [part.fp32_precision for part in (backends.mkldnn.matmul, backends.mkldnn.conv)] == ["ieee"] * 2
+        assert backends.cuda.matmul.allow_tf32 == backends.cudnn.allow_tf32 == (on_gpu == "tf32")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_tf32_rounds_products_and_full_float32_does_not():
+    errors = {}
+    for precision in ("32-true", "tf32"):
+        fabric = devices.fabric_for("cuda", 0, precision)
+        x = torch.rand(512, 512, generator=torch.Generator().manual_seed(0))
+        product = (x.to(fabric.device) @ x.to(fabric.device)).cpu().double()
+        errors[precision] = float((product - x.double() @ x.double()).abs().max())
+    devices.set_fp32_precision("ieee")
+    assert errors["tf32"] > 10 * errors["32-true"]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import resource
 from dataclasses import replace
-from multiprocessing import forkserver
+from multiprocessing import Pipe, forkserver
+from types import SimpleNamespace
 
 import pytest
 from factories import fold_works
 
 from aubench.core.errors import AubenchError, Diverged
 from aubench.results.run_folder import TRACEBACK
+from aubench.runs import devices, fold_process
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.events import FoldFinished
 from aubench.runs.fold_process import MAX_OPEN_FILES
@@ -35,6 +37,30 @@ def run_collecting(jobs, choice=TWO) -> tuple[list[tuple[int, int, str]], Aubenc
     except AubenchError as error:
         return events, error
     return events, None
+
+
+def test_each_device_runs_as_many_jobs_at_a_time_as_it_may(configs, monkeypatch):
+    started, limits = [], []
+
+    def start(work, label, traceback_path):
+        """Run a job in this process; it counts as running until its events are read."""
+        receiver, sender = Pipe(duplex=False)
+        work(sender.send)
+        sender.send(fold_process.FINISHED)
+        sender.close()
+        return receiver, SimpleNamespace(join=lambda: None, exitcode=0)
+
+    def target(config, fold, kind, index, report):
+        started.append(index)
+        report(FoldFinished(None, index))
+
+    monkeypatch.setattr(fold_process, "start", start)
+    monkeypatch.setattr(devices, "limit_memory", lambda choice, index: limits.append((choice.per_device, index)))
+    jobs = [Job(config, fold, target) for config in configs for fold in (1, 2, 3)]
+    ended = []
+    run_jobs(jobs, DeviceChoice("cuda", 2, "a test", 2), lambda job, event: ended.append(list(started)))
+    assert ended[0] == [0, 1, 0, 1], "two jobs on each of two cards before any has ended"
+    assert len(started) == len(ended) == len(jobs) and set(limits) == {(2, 0), (2, 1)}
 
 
 @pytest.mark.slow

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from aubench.core.errors import CheckpointError, MethodError, UsageError
+from aubench.data import resident_images
+from aubench.data.resident_images import ResidentImages
 from aubench.data.store import Store
 from aubench.results.run_folder import CANDIDATE_WEIGHTS, STATE
 from aubench.runs import fold as fold_module
@@ -156,6 +158,32 @@ def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(config_fo
     monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.4, 0.3))
     run(interrupted)
     assert result_files(interrupted) == result_files(uninterrupted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["late_fusion", "au_vmae"])
+def test_training_on_images_in_a_devices_memory_ends_byte_identical(decide, tmp_path, monkeypatch, method):
+    changes = CHANGES if method == "late_fusion" else {**SMALL_CLIPS, "pretrain_epochs": 1, "warmup_epochs": 0}
+    configs = [decide(tmp_path / name, method, seed=3, **{**changes, "epochs": 2}) for name in ("read", "resident")]
+    run(configs[0])
+    made, create = [], ResidentImages.__init__
+
+    def count(self, *args, **options):
+        create(self, *args, **options)
+        made.append(self)
+
+    def read_before_and_after(self, modality, frames):
+        if len(made) == len(stages) and not testing:
+            raise AssertionError("images are resident")
+        return read(self, modality, frames)
+
+    stages, testing, read, score = configs[1].build_method().stages(), [], Store.read, fold_module._score_fold
+    monkeypatch.setattr(fold_module, "_score_fold", lambda *args: (testing.append(1), score(*args))[1])
+    monkeypatch.setattr(Store, "read", read_before_and_after)
+    monkeypatch.setattr(ResidentImages, "__init__", count)
+    monkeypatch.setattr(resident_images, "memory_budget", lambda device: 2**40)
+    run(configs[1])
+    assert len(made) == len(stages) and result_files(configs[0]) == result_files(configs[1])
 
 
 @pytest.mark.slow
