@@ -14,6 +14,7 @@ from aubench.core.conditions import IDENTITY, Condition, CorruptionLevel
 from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.core.errors import MethodError
 from aubench.core.task import Modality
+from aubench.data.loader import to_device
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -32,7 +33,7 @@ Means = Mapping[Modality, "Float[Tensor, 'c h w']"]
 class FrameNoise:
     """Random numbers of the frames of a batch, a function of seed, frame and modality.
 
-    Numbers are drawn on the CPU and cached as long as the object exists.
+    Numbers are drawn on the CPU. They are cached on the device of the images as long as the object exists.
 
     Args:
         seed: Seed of the run.
@@ -41,26 +42,28 @@ class FrameNoise:
 
     def __init__(self, seed: int, names: Sequence[FrameName]) -> None:
         self.seed, self.names = seed, names
-        self._cache: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+        self._cache: dict[tuple[str, tuple[int, ...], torch.device], Tensor] = {}
 
     def noise(self, modality: Modality, like: Float[Tensor, "n *t c h w"]) -> Float[Tensor, "n *t c h w"]:
         """Return standard normal noise of the shape, type and device of some images."""
-        shape = like.shape[-3:]
-        return self._draw("noise", modality, shape, torch.randn).view(like.shape).to(like)
+        return self._draw("noise", modality, like.shape[-3:], torch.randn, like.device).view(like.shape).to(like)
 
     def ranks(self, like: Float[Tensor, "n *t c h w"]) -> Float[Tensor, "n *t 1 h w"]:
         """Return random ranks from 0 to 1 of a grid's cells per frame, resized to the pixels of some images."""
-        values = self._draw("mask", "", (1, GRID, GRID), torch.rand)
+        values = self._draw("mask", "", (1, GRID, GRID), torch.rand, like.device)
         ranks = values.flatten(1).argsort(dim=1, stable=True).argsort(dim=1) / GRID**2
         resized = functional.interpolate(ranks.view_as(values), like.shape[-2:], mode="nearest")
         return resized.view(*like.shape[:-3], 1, *like.shape[-2:]).to(like)
 
-    def _draw(self, purpose: str, modality: str, shape: tuple[int, ...], sample: Callable[..., Tensor]) -> Tensor:
-        key = (purpose + modality, tuple(shape))
+    def _draw(
+        self, purpose: str, modality: str, shape: tuple[int, ...], sample: Callable[..., Tensor], device: torch.device
+    ) -> Tensor:
+        key = (purpose + modality, tuple(shape), device)
         if key not in self._cache:
             seeds = (derive(self.seed, purpose, *name, modality) for name in self.names)
             generator = torch.Generator()
-            self._cache[key] = torch.stack([sample(shape, generator=generator.manual_seed(seed)) for seed in seeds])
+            drawn = torch.stack([sample(shape, generator=generator.manual_seed(seed)) for seed in seeds])
+            self._cache[key] = to_device(drawn, device)
         return self._cache[key]
 
 

@@ -18,10 +18,14 @@ import torch
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from aubench.core.conditions import Condition
 from aubench.core.landmarks import COUNT
 from aubench.core.method import Progress, Stage
 from aubench.core.registry import builtin_methods
-from aubench.data import loader, transforms
+from aubench.data import clips, loader, transforms
+from aubench.evaluation import inference
+from aubench.evaluation.corruptions import FrameNoise
+from aubench.evaluation.predictor import Predictor
 from aubench.runs import devices
 from aubench.runs.config import RunConfig
 from aubench.training.state import TrainState
@@ -118,6 +122,19 @@ def test_no_step_of_a_built_in_method_waits_for_the_device(small, monkeypatch, n
     for stage in steps.method.stages():
         with NoWaiting():
             assert all(term.device == META for term in steps.run(stage).values())
+
+
+@pytest.mark.parametrize("name", builtin_methods())
+def test_no_prediction_of_a_built_in_method_waits_for_the_device(small, name):
+    config = small(name)
+    data, split = config.load_data(1)
+    method = config.build_method().to(META)
+    conditions = [Condition.parse(text) for text in ("clean", "noise:all:0.5", "mask:all:0.5", "missing:visual")]
+    for batch in inference.iter_batches(method, data, split.test[:70], META):
+        noise = FrameNoise(0, data.names(clips.image_rows(batch.rows).ravel()))
+        with NoWaiting():
+            for condition in conditions:
+                assert Predictor(method).predict(batch.images, condition, noise).device == META
 
 
 @pytest.mark.gpu
