@@ -34,7 +34,7 @@ from aubench.training.trainer import TrainContext, Trainer, TrainPhase
 META = torch.device("meta")
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "unique_dim"}
 """Operations that need values of their tensors on the CPU."""
-COPIES = {"_to_copy", "copy_"}
+COPIES = {"to", "_to_copy", "copy_"}
 
 
 class NoWaiting(TorchDispatchMode):
@@ -49,10 +49,11 @@ class NoWaiting(TorchDispatchMode):
             assert name not in WAITING, f"{name} of a tensor on the device"
             assert not (name == "index" and any(x.dtype == torch.bool for x in tensors)), "mask as an index"
             assert name == "copy_" or not here, f"{name} of tensors on the CPU and on the device"
-        target = kwargs.get("device") or (args[0].device if name == "copy_" else None)
+        named = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False)) | kwargs
+        target = args[0].device if name == "copy_" else named.get("device")
         if name in COPIES and target is not None and {x.device for x in tensors} != {target}:
             assert target == META, "copy to the CPU"
-            assert kwargs.get("non_blocking") or args[2:] == (True,), "copy to the device that the CPU waits for"
+            assert named.get("non_blocking"), "copy to the device that the CPU waits for"
         return func(*args, **kwargs)
 
 
@@ -70,8 +71,9 @@ class NoWaiting(TorchDispatchMode):
         lambda x: torch.where(torch.tensor([True, False, True]), x, x),
     ],
 )
-def test_every_kind_of_wait_is_noticed(waits):
-    with NoWaiting(), pytest.raises((AssertionError, RuntimeError, NotImplementedError)):
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
+def test_every_kind_of_wait_is_noticed(waits, mode):
+    with mode(), NoWaiting(), pytest.raises((AssertionError, RuntimeError, NotImplementedError)):
         waits(torch.ones(3, device=META))
 
 
