@@ -187,17 +187,22 @@ def draw_store(dataset: str, out: AnyPath, *, store: AnyPath | None = None) -> P
     return contact_sheet.draw(dataset, None if store is None else user_path(store), user_path(out))
 
 
-def draw_leaderboard(protocol: str, out: AnyPath, *, root: AnyPath = "leaderboard") -> Path:
-    """Draw the first table of a protocol as an image.
+def draw_leaderboard(protocol: str, out: AnyPath, *, kind: str = "table", root: AnyPath = "leaderboard") -> Path:
+    """Draw the first table of a protocol, or its learning curves.
 
     Args:
         protocol: Protocol to draw.
-        out: PNG file to write.
+        out: A .png or .svg.
+        kind: table (F1 and rank of each method), or curves (validation F1 by training frames).
         root: Folder of the leaderboard.
     """
-    from aubench.plots import leaderboard_plot
+    from aubench.core.errors import UsageError, suggest
+    from aubench.plots import leaderboard_plot, learning_curve_plot
 
-    return leaderboard_plot.plot(user_path(root), protocol, user_path(out))
+    functions = {"table": leaderboard_plot.plot, "curves": learning_curve_plot.plot}
+    if kind not in functions:
+        raise UsageError(f"cannot draw '{kind}'", where="--kind", hint=suggest(kind, functions))
+    return functions[kind](user_path(root), protocol, user_path(out))
 
 
 def _figure_path(out: AnyPath | None, run: AnyPath | None, name: str) -> Path:

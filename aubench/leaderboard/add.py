@@ -40,8 +40,8 @@ class AddResult:
 def add(folders: Sequence[Path], root: Path, find_protocol: ProtocolLookup = registry.find_protocol) -> AddResult:
     """Verify records of finished runs and copy them, all or none.
 
-    A record that the leaderboard has already is left unchanged. A record with more conditions replaces one of the same
-    run with fewer.
+    A record that the leaderboard has already is left unchanged. A record with more conditions, or with learning curves,
+    replaces one of the same run without them.
 
     Args:
         folders: Run folders, their ``record`` folders, or folders with runs at any depth. Runs that lack folds are
@@ -117,25 +117,31 @@ def _is_new(record: Record, staged: Path, target: Path) -> bool:
     """
     if not target.exists():
         return True
-    for name in record_file.FILES:
-        if not (target / name).is_file() or (staged / name).read_bytes() != (target / name).read_bytes():
-            if _has_more_conditions(record, target):
+    for name in record_file.ALL_FILES:
+        if _content(target / name) != _content(staged / name):
+            if _extends(record, target):
                 return True
             message = "the leaderboard holds another record of this run"
             raise RecordError(message, where=target / name, hint="remove that folder first")
     return False
 
 
-def _has_more_conditions(record: Record, target: Path) -> bool:
-    """Whether a record differs from the one in the target folder only by additional conditions."""
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _extends(record: Record, target: Path) -> bool:
+    """Whether a record differs from the one in the target folder only by more conditions or by learning curves."""
     try:
         old = record_file.read(target)
     except RecordError:
         return False
-    known = old.info.conditions
+    known, has_new_curves = old.info.conditions, old.epochs is None and record.epochs is not None
     tables = ((record.counts, old.counts), (record.histograms, old.histograms))
     return (
-        set(known) < set(record.info.conditions)
+        (has_new_curves or set(known) < set(record.info.conditions))
+        and set(known) <= set(record.info.conditions)
+        and (old.epochs is None or old.epochs.equals(record.epochs))
         and record.info.model_copy(update={field: getattr(old.info, field) for field in _VARIABLE}) == old.info
         and all(new[new["condition"].isin(known)].reset_index(drop=True).equals(table) for new, table in tables)
     )

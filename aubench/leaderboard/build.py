@@ -9,7 +9,7 @@ from pathlib import Path
 from aubench._util import atomic, locks
 from aubench.core import system_files
 from aubench.core.errors import DataError, RecordError
-from aubench.leaderboard import entries_file, records, tables, verified_records
+from aubench.leaderboard import entries_file, learning_curves, records, tables, verified_records
 from aubench.leaderboard.entries import RankedTable
 from aubench.leaderboard.entries_file import ProtocolEntries
 from aubench.leaderboard.extensions import Extensions, PageExtension
@@ -51,7 +51,9 @@ def files_of(root: Path, runs: Sequence[StoredRecord], extensions: Sequence[Page
     """Build the pages and ``entries.json`` from verified records."""
     protocols = results_by_protocol(runs)
     entries = _entries(protocols, extensions)
-    blocks = {f"{r.name}.md": [*entries[r.name].blocks, *provenance_blocks(r)] for r in protocols}
+    blocks: dict[str, list[Block]] = {}
+    for results in protocols:
+        blocks |= _protocol_pages(results, entries[results.name].blocks)
     for extension in extensions:
         blocks |= extension.pages()
     blocks[INDEX] = _index(root, protocols, extensions)
@@ -96,7 +98,16 @@ def compute_entries(root: Path, extensions: Extensions = ()) -> dict[str, Protoc
 
 
 def ranked_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
-    """Compute the ranked tables of one protocol; none without a complete run.
+    """Compute the ranked tables of one protocol; none without a complete run of a preset that is ranked.
+
+    Raises:
+        DataError, RecordError: As :func:`pages`.
+    """
+    return tuple(table for table in all_tables(root, protocol) if not table.is_demo)
+
+
+def all_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
+    """Compute the tables of one protocol, those of demos last.
 
     Raises:
         DataError, RecordError: As :func:`pages`.
@@ -134,11 +145,20 @@ def _entries(protocols: Sequence[ProtocolResults], extensions: Sequence[PageExte
     }
 
 
+def _protocol_pages(results: ProtocolResults, blocks: Sequence[Block]) -> dict[str, list[Block]]:
+    """Build the page of a protocol and, if there are learning curves, the page of these."""
+    name, curves = f"{results.name}_curves.md", learning_curves.page(results)
+    link = f"Validation F1 by the number of training frames: [learning curves]({name})."
+    page = [*blocks, *([link] if curves else ()), *provenance_blocks(results)]
+    return {f"{results.name}.md": page, **({name: curves} if curves else {})}
+
+
 def _index(root: Path, protocols: Sequence[ProtocolResults], extensions: Sequence[PageExtension]) -> list[Block]:
     texts, is_variants = template("index"), root.resolve().name == records.VARIANTS
     blocks: list[Block] = [texts["title_variants"], texts["variants"]] if is_variants else [texts["title"]]
     if protocols:
-        headers, align = ("Protocol", "Rows", "Runs", "Best F1", "By"), ("left", "right", "right", "right", "left")
+        headers = ("Protocol", "Rows", "Demos", "Runs", "Best F1", "By")
+        align = ("left", "right", "right", "right", "right", "left")
         blocks += outdated_note(run for results in protocols for run in results.runs)
         blocks += [Table(headers, align, tuple(map(_index_row, protocols))), texts["best_f1"]]
     else:
@@ -156,11 +176,11 @@ def _index(root: Path, protocols: Sequence[ProtocolResults], extensions: Sequenc
 
 
 def _index_row(results: ProtocolResults) -> tuple[Cell, ...]:
-    honest = [table for table in results.tables if table.selection != "oracle_test"]
+    honest = [table for table in results.ranked if table.selection != "oracle_test"]
     best = honest[0].methods[0] if honest else None
     return (
         Cell("", links=((results.name, f"{results.name}.md"),)),
-        Cell(str(sum(len(table.methods) for table in results.tables))),
+        *(Cell(str(sum(len(table.methods) for table in kind))) for kind in (results.ranked, results.demos)),
         Cell(str(len(results.runs))),
         Cell(tables.percent(best.f1) if best else EMPTY),
         Cell(best.name if best else EMPTY),

@@ -27,8 +27,8 @@ class Entry:
         runs: Records by seed; none for a baseline.
         baseline_summaries: Scores of a baseline; none for a method.
         delta_always_positive: F1 minus that of always-positive; None for always-positive itself.
-        position: Position by F1, from 1; None for a baseline.
-        rank: One more than the number of significantly better entries; None for a baseline.
+        position: Position by F1, from 1; None for a baseline or a demo.
+        rank: One more than the number of significantly better entries; None for a baseline or a demo.
     """
 
     name: str
@@ -64,6 +64,16 @@ class Entry:
         """Standard deviation of F1 over folds and seeds."""
         return scores.std([value for summary in self.summaries for value in summary.f1_by_fold])
 
+    @property
+    def frames(self) -> int | None:
+        """Supervised training frames per fold, mean over seeds; None without learning curves."""
+        return _rounded_mean([run.frames for run in self.runs])
+
+    @property
+    def pretraining_frames(self) -> int | None:
+        """Frames of the run's own pre-training per fold, mean over seeds; None if they are unknown."""
+        return _rounded_mean([run.pretraining_frames for run in self.runs])
+
     def mean(self, metric: str) -> float | None:
         """Mean of a metric over seeds; None where undefined."""
         values = [summary.value(metric) for summary in self.summaries]
@@ -78,7 +88,10 @@ class Entry:
 class RankedTable:
     """Comparable entries: one protocol version, one store, one selection rule, the same test labels.
 
+    Runs of demo presets are in a table of their own, whose entries have no position and no rank.
+
     Attributes:
+        is_demo: Whether the runs are demonstrations.
         selection: Rule that chose the scored epoch.
         version: Version of the protocol.
         store: Digest of the store.
@@ -87,6 +100,7 @@ class RankedTable:
         entries: Methods by F1, then the baselines.
     """
 
+    is_demo: bool
     selection: str
     version: int
     store: str
@@ -97,7 +111,7 @@ class RankedTable:
     @property
     def methods(self) -> tuple[Entry, ...]:
         """Entries without the baselines."""
-        return tuple(entry for entry in self.entries if entry.position is not None)
+        return tuple(entry for entry in self.entries if entry.runs)
 
 
 def ranked_tables(protocol_runs: Iterable[StoredRecord]) -> list[RankedTable]:
@@ -107,16 +121,16 @@ def ranked_tables(protocol_runs: Iterable[StoredRecord]) -> list[RankedTable]:
         protocol_runs: Records without findings of :func:`aubench.leaderboard.verify.check_record`.
 
     Returns:
-        Tables by selection rule, protocol version (newest first), labels and store.
+        Tables by selection rule, protocol version (newest first), labels and store; those of demos last.
     """
     keyed = [(_table_key(run), row_key(run), run.info.seed, run) for run in protocol_runs if run.is_complete]
     keyed.sort(key=lambda item: item[:3])
     return [_ranked_table([run for *_, run in group]) for _, group in groupby(keyed, key=lambda item: item[0])]
 
 
-def _table_key(run: StoredRecord) -> tuple[int, int, str, str]:
+def _table_key(run: StoredRecord) -> tuple[bool, int, int, str, str]:
     info = run.info
-    return SELECTIONS.index(info.selection), -info.protocol.version, run.labels, info.dataset.digest
+    return info.is_demo, SELECTIONS.index(info.selection), -info.protocol.version, run.labels, info.dataset.digest
 
 
 def _ranked_table(runs: list[StoredRecord]) -> RankedTable:
@@ -127,9 +141,10 @@ def _ranked_table(runs: list[StoredRecord]) -> RankedTable:
     rated.sort(key=lambda pair: (-pair[0].f1, pair[0].name, hashing.hash_json(pair[0].info.model_dump(mode="json"))))
     always_entry = Entry(ALWAYS, baseline_summaries=(scores.summarize(*always_tables),))
     dataset = f"{info.dataset.name} version {info.dataset.version}, {info.dataset.labelled:,} labelled frames"
-    entries = (*_with_ranks(rated), always_entry, _prevalence_entry(runs, always))
+    methods = [entry for entry, _ in rated] if info.is_demo else _with_ranks(rated)
+    entries = (*methods, always_entry, _prevalence_entry(runs, always))
     aus = tuple(sorted(info.protocol.aus))
-    return RankedTable(info.selection, info.protocol.version, info.dataset.digest, dataset, aus, entries)
+    return RankedTable(info.is_demo, info.selection, info.protocol.version, info.dataset.digest, dataset, aus, entries)
 
 
 def _rated_entry(runs: tuple[StoredRecord, ...], always: SubjectContributions) -> tuple[Entry, SubjectContributions]:
@@ -153,3 +168,8 @@ def _with_ranks(rated: list[tuple[Entry, SubjectContributions]]) -> list[Entry]:
         replace(entry, position=position, rank=rank)
         for (entry, _), position, rank in zip(rated, positions, ranks, strict=True)
     ]
+
+
+def _rounded_mean(values: Sequence[float | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return round(scores.mean(known)) if known and len(known) == len(values) else None

@@ -12,6 +12,7 @@ from aubench.leaderboard.extensions import PageExtension
 from aubench.leaderboard.outdated import outdated_note
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import Block, escaped, template
+from aubench.results.record import DEMO_PRESETS
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class ProtocolResults:
         dataset: Name of its data set.
         fold_count: Number of its folds.
         runs: Records, including incomplete ones.
-        tables: Ranked tables of the complete runs.
+        tables: Tables of the complete runs, those of demos last.
     """
 
     name: str
@@ -31,6 +32,16 @@ class ProtocolResults:
     fold_count: int
     runs: tuple[StoredRecord, ...] = ()
     tables: tuple[RankedTable, ...] = ()
+
+    @property
+    def ranked(self) -> tuple[RankedTable, ...]:
+        """Tables without those of demos."""
+        return tuple(table for table in self.tables if not table.is_demo)
+
+    @property
+    def demos(self) -> tuple[RankedTable, ...]:
+        """Tables of demos."""
+        return tuple(table for table in self.tables if table.is_demo)
 
 
 def results_by_protocol(runs: Sequence[StoredRecord]) -> list[ProtocolResults]:
@@ -47,13 +58,23 @@ def page_blocks(results: ProtocolResults, extensions: Sequence[PageExtension] = 
     """Build the page of a protocol without provenance, as shown in a terminal."""
     blocks: list[Block] = [f"# {results.name}", *([] if results.runs else ["No records yet."])]
     blocks += outdated_note(results.runs)
-    for table in results.tables:
-        blocks += _table_blocks(table, results.tables)
+    for table in results.ranked:
+        blocks += [f"## {heading(table, results.ranked)}", *_table_blocks(table)]
+    if results.demos:
+        blocks += demo_blocks()
+    for table in results.demos:
+        blocks += [f"### {heading(table, results.demos)}", *_table_blocks(table)]
     if incomplete := [run for run in results.runs if not run.is_complete]:
         blocks += ["## Incomplete runs, not ranked", tables.incomplete_table(incomplete)]
     for extension in extensions:
-        blocks += extension.protocol_blocks(results.dataset, results.fold_count, results.tables)
+        blocks += extension.protocol_blocks(results.dataset, results.fold_count, results.ranked)
     return blocks
+
+
+def demo_blocks() -> list[Block]:
+    """Build the heading and the text above tables of demos."""
+    presets = ", ".join(f"`{name}`" for name in sorted(DEMO_PRESETS))
+    return template("protocol")["demo"].replace("$presets", presets).split("\n\n")
 
 
 def provenance_blocks(results: ProtocolResults) -> list[Block]:
@@ -62,8 +83,8 @@ def provenance_blocks(results: ProtocolResults) -> list[Block]:
     return ["## Provenance", tables.provenance_table(methods)] if methods else []
 
 
-def _table_blocks(table: RankedTable, all_tables: Sequence[RankedTable]) -> list[Block]:
-    blocks: list[Block] = [f"## {_heading(table, all_tables)}", f"Data: {escaped(table.dataset)}."]
+def _table_blocks(table: RankedTable) -> list[Block]:
+    blocks: list[Block] = [f"Data: {escaped(table.dataset)}."]
     if table.selection == "oracle_test":
         blocks.append(template("protocol")["leak"])
     blocks += [tables.score_table(table), "F1 per AU:", tables.au_table(table)]
@@ -72,7 +93,7 @@ def _table_blocks(table: RankedTable, all_tables: Sequence[RankedTable]) -> list
     return blocks
 
 
-def _heading(table: RankedTable, all_tables: Sequence[RankedTable]) -> str:
+def heading(table: RankedTable, all_tables: Sequence[RankedTable]) -> str:
     """Format the selection rule and whatever else distinguishes the table from the others."""
     peers = [other for other in all_tables if other.selection == table.selection]
     parts = [template("protocol")[table.selection]]

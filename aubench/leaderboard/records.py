@@ -16,6 +16,7 @@ from aubench.results import counts as counts_file
 from aubench.results import record as record_file
 from aubench.results.record import Record, RecordInfo
 from aubench.results.run_folder import RECORD_DIR, RUN_FILE
+from aubench.results.schema import INITIALISATION
 
 RECORDS = "records"
 LOCK = ".lock"
@@ -72,6 +73,20 @@ class StoredRecord:
         """Digest of the test labels."""
         return label_digest(self.record.counts)
 
+    @property
+    def frames(self) -> float | None:
+        """Frames of supervised training per fold; None without learning curves."""
+        curves = self.record.epochs
+        if curves is None:
+            return None
+        return float(curves[curves["pretraining"] == 0].groupby("fold")["frames"].max().mean())
+
+    @property
+    def pretraining_frames(self) -> float | None:
+        """Frames of the run's own pre-training per fold; None if the record does not state them."""
+        frames = [item.frames for item in self.info.pretraining if item.stage != INITIALISATION]
+        return None if None in frames else sum(filter(None, frames)) / len(self.info.folds)
+
     def finding(self, file: str, what: str) -> Finding:
         """Create a finding about one of the files."""
         return Finding(self.folder / file, what)
@@ -112,7 +127,7 @@ def record_folders(root: Path) -> tuple[list[Path], list[Finding]]:
     findings: list[Finding] = []
     folders = list(_run_folders(root / RECORDS, _DEPTH, findings))
     for folder in folders:
-        stray = [path for path in system_files.children(folder) if path.name not in record_file.FILES]
+        stray = [path for path in system_files.children(folder) if path.name not in record_file.ALL_FILES]
         findings += [Finding(path, "is no file of a record") for path in stray]
     return folders, findings
 

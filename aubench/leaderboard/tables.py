@@ -17,6 +17,8 @@ from aubench.metrics.intervals import ConfidenceInterval
 from aubench.results.record import RecordInfo
 from aubench.results.schema import Git, Pretraining, Search
 
+DEMO = "demo"
+"""Mark of a row that is a demonstration."""
 _MAX_CELL = 240
 """Characters of a cell with text of a record, which has no other bound."""
 FIDELITY = {"exact": "exact", "paper-with-resolutions": "resolved", "approximate": "approximate"}
@@ -145,6 +147,7 @@ def _entry_row(entry: Entry, table: RankedTable) -> dict[str, Any]:
     info, delta = entry.info if entry.runs else None, entry.delta_always_positive
     cost = info and info.compute.total
     return {
+        "demo": table.is_demo,
         "selection": table.selection,
         "protocol_version": table.version,
         "store": table.store,
@@ -163,6 +166,8 @@ def _entry_row(entry: Entry, table: RankedTable) -> dict[str, Any]:
         **{f"f1_au{au}": entry.f1_of(au) for au in table.aus},
         "flops": cost and cost.flops,
         "parameters": cost and cost.parameters,
+        "frames": entry.frames,
+        "pretraining_frames": entry.pretraining_frames,
     }
 
 
@@ -171,7 +176,7 @@ def _identity(table: RankedTable, *, brief: bool = False) -> list[Column]:
         return lambda entry: show(entry.info) if entry.runs else EMPTY
 
     columns = [
-        Column("#", lambda entry: EMPTY if entry.position is None else str(entry.position)),
+        Column("#", lambda entry: DEMO if table.is_demo and entry.runs else integer(entry.position)),
         Column("Method", lambda entry: entry.name, align="left"),
         Column("Fidelity", of_run(lambda info: FIDELITY[info.method.fidelity]), align="left"),
         Column("Modalities", of_run(lambda info: modality_code(info.method.modalities)), align="left"),
@@ -184,7 +189,7 @@ def _scores() -> list[Column]:
     """List F1 with its spread, rank and difference to always-positive, and a column for each other metric."""
     return [
         Column("F1", lambda entry: f"{percent(entry.f1)} ± {percent(entry.f1_std)}", lambda entry: entry.f1),
-        Column("Rank", lambda entry: EMPTY if entry.rank is None else str(entry.rank)),
+        Column("Rank", lambda entry: integer(entry.rank)),
         Column("Above always positive", lambda entry: _delta(entry.delta_always_positive)),
         *(
             _percent_column(metric.title, partial(Entry.mean, metric=metric.name), metric.higher_is_better)
@@ -198,7 +203,9 @@ def _cost() -> list[Column]:
     return [
         Column("GFLOPs", lambda entry: f"{entry.info.compute.total.flops / 1e9:.3f}" if entry.runs else EMPTY),
         Column("Params (M)", lambda entry: f"{entry.info.compute.total.parameters / 1e6:.2f}" if entry.runs else EMPTY),
-        Column("Seeds", lambda entry: str(len(entry.runs)) if entry.runs else EMPTY),
+        Column("Frames", lambda entry: integer(entry.frames)),
+        Column("Pre-training frames", lambda entry: integer(entry.pretraining_frames)),
+        Column("Seeds", lambda entry: integer(len(entry.runs) or None)),
     ]
 
 
@@ -226,6 +233,11 @@ def _best(column: Column, entries: Sequence[Entry]) -> str | None:
 def percent(value: float | None) -> str:
     """Format a fraction in percent with one decimal."""
     return EMPTY if value is None else f"{100 * value:.1f}"
+
+
+def integer(value: int | None) -> str:
+    """Format an integer with separators of thousands."""
+    return EMPTY if value is None else f"{value:,}"
 
 
 def _delta(interval: ConfidenceInterval | None) -> str:

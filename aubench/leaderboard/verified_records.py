@@ -2,7 +2,7 @@
 
 The cache is in the user's cache folder and never in the leaderboard. So no file of a pull request can make ``aubench
 leaderboard check`` skip a computation, and a fresh clone verifies all records. A result is reused only for the same
-bytes of the three files of a record, the same source code, and the same versions of Python, NumPy and pandas. Only
+bytes of the files of a record, the same source code, and the same versions of Python, NumPy and pandas. Only
 records without findings are cached, and none while plug-in metrics are loaded.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -50,8 +51,8 @@ _Verified = tuple[StoredRecord | None, str, list[Finding]]
 class _VerifiedRecord(Record):
     """Verified record that reads its histograms on first use."""
 
-    def __init__(self, info: RecordInfo, counts_table: pd.DataFrame, folder: Path) -> None:
-        self.__dict__.update(info=info, counts=counts_table, folder=folder)
+    def __init__(self, info: RecordInfo, counts_table: pd.DataFrame, curves: pd.DataFrame | None, folder: Path) -> None:
+        self.__dict__.update(info=info, counts=counts_table, epochs=curves, folder=folder)
 
     @cached_property
     def histograms(self) -> pd.DataFrame:
@@ -94,7 +95,7 @@ def _load(folder: Path, entries: dict[str, Any]) -> _Verified:
     except RecordError as error:
         return None, digest, [Finding(Path(str(error.where)), error.what)]
     findings = verify.check_record(run)
-    return _verified(run.info, run.record.counts, folder, run.summary, run.labels), digest, findings
+    return _verified(run.record, folder, run.summary, run.labels), digest, findings
 
 
 def _from_cache(folder: Path, entry: dict[str, Any]) -> StoredRecord:
@@ -104,20 +105,21 @@ def _from_cache(folder: Path, entry: dict[str, Any]) -> StoredRecord:
         name: scores.MetricSummary(values["mean"], tuple(values["by_fold"]), values["by_au"])
         for name, values in entry["summary"]["metrics"].items()
     }
-    return _verified(info, counts.read(folder), folder, scores.Summary(metrics), entry["labels"])
+    record = _VerifiedRecord(info, counts.read(folder), record_file.read_epochs(folder, info), folder)
+    return _verified(record, folder, scores.Summary(metrics), entry["labels"])
 
 
-def _verified(
-    info: RecordInfo, counts_table: pd.DataFrame, folder: Path, summary: scores.Summary, labels: str
-) -> StoredRecord:
-    run = StoredRecord(folder, _VerifiedRecord(info, counts_table, folder))
+def _verified(record: Record, folder: Path, summary: scores.Summary, labels: str) -> StoredRecord:
+    run = StoredRecord(folder, _VerifiedRecord(record.info, record.counts, record.epochs, folder))
     run.__dict__.update(summary=summary, labels=labels)
     return run
 
 
 def _digest(folder: Path) -> str:
     """Compute the digest of a record's files; empty if one is missing or a link."""
-    paths = [folder / name for name in record_file.FILES]
+    paths = [folder / name for name in record_file.ALL_FILES]
+    if not os.path.lexists(paths[-1]):
+        paths.pop()
     if any(path.is_symlink() or not path.is_file() for path in paths):
         return ""
     return hashing.hash_json([hashing.hash_file(path) for path in paths])

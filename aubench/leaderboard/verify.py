@@ -14,8 +14,10 @@ from aubench.core.errors import AubenchError
 from aubench.core.protocol import Protocol
 from aubench.leaderboard.records import Finding, StoredRecord, with_labels
 from aubench.results import counts as counts_file
+from aubench.results import epochs as epochs_file
 from aubench.results import histograms as histograms_file
 from aubench.results import record
+from aubench.results.schema import FoldInfo
 
 ProtocolLookup = Callable[[str], Protocol]
 """Function that returns the installed protocol of a name."""
@@ -27,7 +29,8 @@ def check_record(run: StoredRecord) -> list[Finding]:
     Numbers are recomputed only if the tables are complete.
     """
     findings = [*_fields(run), *_completeness(run)]
-    return findings or [*_labels(run), *check_histograms(run), *_digests(run), *_stored_summary(run)]
+    checks = (_labels, check_histograms, check_curves, _digests, _stored_summary)
+    return findings or [finding for check in checks for finding in check(run)]
 
 
 def check_path(run: StoredRecord) -> list[Finding]:
@@ -173,13 +176,66 @@ def check_histograms(run: StoredRecord) -> Iterator[Finding]:
         )
 
 
+def check_curves(run: StoredRecord) -> Iterator[Finding]:
+    """Check that the learning curves have the epochs of each fold, and that the best epoch was scored."""
+    if run.record.epochs is None:
+        return
+    curves = dict(list(run.record.epochs.groupby("fold")))
+    folds = {fold.fold: fold for fold in run.info.folds}
+    for number in sorted(curves.keys() ^ folds.keys()):
+        problem = "is missing" if number in folds else f"is not in {record.FILE}"
+        yield run.finding(epochs_file.FILE, f"fold {number} {problem}")
+    for number in sorted(curves.keys() & folds.keys()):
+        curve, fold = curves[number], folds[number]
+        problems = [*_curve_problems(curve, fold), *_selection_problems(run, curve, fold), *_cost_problems(run, curve)]
+        for problem in problems[:1]:
+            yield run.finding(epochs_file.FILE, f"fold {number}: {problem}")
+
+
+def _curve_problems(curve: pd.DataFrame, fold: FoldInfo) -> Iterator[str]:
+    if curve["epoch"].tolist() != list(range(1, fold.epochs + 1)):
+        yield f"epochs are not 1 to {fold.epochs}, as {record.FILE} says"
+    if not curve["pretraining"].is_monotonic_decreasing or curve["pretraining"].all():
+        yield "supervised epochs must follow those of pre-training"
+    for _, part in curve.groupby("pretraining"):
+        if not (part["frames"].diff().fillna(part["frames"]) > 0).all():
+            yield "frames do not increase with each epoch"
+
+
+def _selection_problems(run: StoredRecord, curve: pd.DataFrame, fold: FoldInfo) -> Iterator[str]:
+    """Compare the best epoch with the validation scores of the last stage."""
+    if run.info.selection == "last":
+        return
+    is_candidate = (
+        (curve["stage"] == curve["stage"].iloc[-1]) & (curve["pretraining"] == 0) & (curve["selectable"] == 1)
+    )
+    f1 = curve[is_candidate].set_index("epoch")["f1"].dropna()
+    if f1.empty:
+        yield "no selectable epoch has a validation F1"
+    elif f1.get(fold.best_epoch) != f1.max():
+        yield f"epoch {f1.idxmax()} has the highest F1, {record.FILE} says best_epoch {fold.best_epoch}"
+
+
+def _cost_problems(run: StoredRecord, curve: pd.DataFrame) -> Iterator[str]:
+    """Compare the frames of pre-training with those in the record's ledger."""
+    fold = curve["fold"].iloc[0]
+    stated = [item.frames for item in run.info.pretraining if item.fold == fold and item.frames is not None]
+    frames = int((curve["frames"] * curve["pretraining"]).max())
+    if stated and sum(stated) != frames:
+        yield f"pre-training has {frames:,} frames, {record.FILE} says {sum(stated):,}"
+
+
 def _digests(run: StoredRecord) -> Iterator[Finding]:
     stated = run.info.tables
     if stated is None:
         return
     computed = run.record.table_digests()
-    for field, file in (("counts", counts_file.FILE), ("histograms", histograms_file.FILE)):
-        expected, actual = getattr(stated, field), getattr(computed, field)
+    for field, file in (
+        ("counts", counts_file.FILE),
+        ("histograms", histograms_file.FILE),
+        ("epochs", epochs_file.FILE),
+    ):
+        expected, actual = getattr(stated, field) or "nothing", getattr(computed, field) or "nothing"
         if expected != actual:
             yield run.finding(record.FILE, f"tables.{field}: says {expected[:12]}, {file} has {actual[:12]}")
 

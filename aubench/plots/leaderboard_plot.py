@@ -16,6 +16,7 @@ from aubench.metrics import intervals
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.plots import style
 from aubench.plots.style import GRID, INK, QUIET
+from aubench.results.record import DEMO_PRESETS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ _STEP = 10
 
 
 def plot(root: Path, protocol: str, out: Path) -> Path:
-    """Plot the first table of a protocol.
+    """Plot the first ranked table of a protocol.
 
     Args:
         root: Folder of the leaderboard.
@@ -38,13 +39,15 @@ def plot(root: Path, protocol: str, out: Path) -> Path:
         out: File to write, .png or .svg.
 
     Raises:
-        UsageError: The protocol has no complete run, or the file has another suffix.
+        UsageError: The protocol has no ranked run, or the file has another suffix.
         RecordError: A record is invalid.
     """
     style.check(out)
     tables_of_protocol = ranked_tables(root, protocol)
     if not tables_of_protocol:
-        raise UsageError(f"no complete run of protocol '{protocol}'", where=root)
+        presets = " and ".join(sorted(DEMO_PRESETS))
+        hint = f"runs with missing folds and runs of the preset {presets} are not ranked"
+        raise UsageError(f"no complete run of protocol '{protocol}' to rank", where=root, hint=hint)
     from matplotlib.figure import Figure
 
     table = tables_of_protocol[0]

@@ -79,7 +79,7 @@ def _parse(lines: Sequence[str], columns: list[str], numbers: Sequence[str]) -> 
     """Convert valid lines. The columns after the last text column are parsed together."""
     head = 1 + max(i for i, name in enumerate(columns) if name not in numbers)
     rows = [line.split(",", head) for line in lines]
-    cells = np.fromstring(",".join(row[head] for row in rows), np.int64, sep=",")
+    cells = np.fromstring(",".join(cell for row in rows for cell in row[head:]), np.int64, sep=",")
     table = pd.DataFrame(cells.reshape(len(rows), len(columns) - head), columns=columns[head:])
     for i, name in enumerate(columns[:head]):
         values = pd.Series([row[i] for row in rows], dtype="str")

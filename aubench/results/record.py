@@ -1,19 +1,21 @@
 """Record of a run for the leaderboard: counts and provenance, no pixels, no weights.
 
-A record is a folder with three files::
+A record is a folder with these files::
 
     record.json      provenance (:class:`RecordInfo`)
     counts.csv       confusion counts per condition, fold, subject and AU (:mod:`aubench.results.counts`)
     histograms.csv   predicted probabilities per condition, fold, AU and label (:mod:`aubench.results.histograms`)
+    epochs.csv       learning curves (:mod:`aubench.results.epochs`); earlier versions wrote none
 
 Records are untrusted input: every field has a type and a bound, unknown fields are rejected, and all scores are
-computed from the two tables.
+computed from counts and histograms.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -25,7 +27,7 @@ from pydantic_core import from_json
 from aubench._util import atomic
 from aubench.core import hashing
 from aubench.core.errors import RecordError
-from aubench.results import counts, csv_io, histograms
+from aubench.results import counts, csv_io, epochs, histograms
 from aubench.results.schema import (
     Compute,
     Condition,
@@ -56,7 +58,10 @@ SCHEMA = 2
 """Schema version of new records; records of version 1 are also read."""
 FILE = "record.json"
 FILES = (FILE, counts.FILE, histograms.FILE)
-"""Names of the files of a record."""
+"""Names of the files that every record has."""
+ALL_FILES = (*FILES, epochs.FILE)
+DEMO_PRESETS = frozenset({"tiny"})
+"""Presets whose training stops before methods have learnt. Leaderboards do not rank their runs."""
 
 _LIMIT = 256 * 2**10
 _SCHEMA_1_NAMES = {"overrides": "changed", "other_environments": "also", "stored_summary": "summary"}
@@ -115,6 +120,11 @@ class RecordInfo(StrictModel):
     folds: Annotated[tuple[FoldInfo, ...], Field(min_length=1, max_length=100)]
     tables: TableDigests | None = None
     stored_summary: StoredSummary | None = None
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the run is a demonstration, which is not ranked."""
+        return self.preset in DEMO_PRESETS
 
     @property
     def environments(self) -> tuple[Environment, ...]:
@@ -196,25 +206,34 @@ class Record:
         info: Content of ``record.json``.
         counts: Confusion counts, see :mod:`aubench.results.counts`.
         histograms: Histograms of predicted probability, see :mod:`aubench.results.histograms`.
+        epochs: Learning curves, see :mod:`aubench.results.epochs`; None if the record has none.
     """
 
     info: RecordInfo
     counts: pd.DataFrame
     histograms: pd.DataFrame
+    epochs: pd.DataFrame | None = None
 
     @staticmethod
-    def create(fields: dict[str, Any], counts_table: pd.DataFrame, histograms_table: pd.DataFrame) -> Record:
+    def create(
+        fields: dict[str, Any],
+        counts_table: pd.DataFrame,
+        histograms_table: pd.DataFrame,
+        epochs_table: pd.DataFrame | None = None,
+    ) -> Record:
         """Create a record of the current schema.
 
         Args:
             fields: Content of ``record.json`` without ``schema_version`` and ``tables``.
             counts_table: Confusion counts.
             histograms_table: Histograms of predicted probability.
+            epochs_table: Learning curves.
 
         Raises:
             RecordError: As :meth:`RecordInfo.parse`, or a table is malformed.
         """
-        tables = counts.canonical(counts_table), histograms.canonical(histograms_table)
+        curves = None if epochs_table is None else epochs.canonical(epochs_table)
+        tables = counts.canonical(counts_table), histograms.canonical(histograms_table), curves
         return Record(
             RecordInfo.from_fields({"schema_version": SCHEMA, **fields, "tables": _digests(*tables)}), *tables
         )
@@ -225,20 +244,25 @@ class Record:
         return Path(self.info.protocol.name, self.info.method.name, self.info.run)
 
     def table_digests(self) -> TableDigests:
-        """Compute the SHA-256 of ``counts.csv`` and ``histograms.csv``."""
-        return TableDigests(**_digests(self.counts, self.histograms))
+        """Compute the SHA-256 of each table as a file."""
+        return TableDigests(**_digests(self.counts, self.histograms, self.epochs))
 
     def write(self, folder: Path) -> None:
-        """Write the three files into ``folder``, ``record.json`` last; equal records give equal bytes.
+        """Write the files into ``folder``, ``record.json`` last; equal records give equal bytes.
 
         In schema 2, ``record.json`` gets the digests of the tables as written.
         """
         counts.write(self.counts, folder)
         histograms.write(self.histograms, folder)
+        modules = {"counts": counts, "histograms": histograms}
+        if self.epochs is None:
+            (folder / epochs.FILE).unlink(missing_ok=True)
+        else:
+            epochs.write(self.epochs, folder)
+            modules["epochs"] = epochs
         fields = self.info.model_dump(mode="json")
         if "tables" in fields:
-            for name, module in (("counts", counts), ("histograms", histograms)):
-                fields["tables"][name] = hashing.hash_file(folder / module.FILE)
+            fields["tables"] = {name: hashing.hash_file(folder / module.FILE) for name, module in modules.items()}
         atomic.write_json(folder / FILE, fields)
 
 
@@ -250,10 +274,27 @@ def read(folder: Path) -> Record:
     """
     path = folder / FILE
     info = RecordInfo.parse(csv_io.read_bounded(path, _LIMIT), where=path)
-    return Record(info, counts.read(folder), histograms.read(folder))
+    return Record(info, counts.read(folder), histograms.read(folder), read_epochs(folder, info))
 
 
-def _digests(counts_table: pd.DataFrame, histograms_table: pd.DataFrame) -> dict[str, str]:
+def read_epochs(folder: Path, info: RecordInfo) -> pd.DataFrame | None:
+    """Read the learning curves of a record; None if it has none.
+
+    Raises:
+        RecordError: The file is malformed, or ``record.json`` does not list it.
+    """
+    if info.tables is not None and info.tables.epochs is not None:
+        return epochs.read(folder)
+    if os.path.lexists(folder / epochs.FILE):
+        raise RecordError(f"has no digest in {FILE}", where=folder / epochs.FILE)
+    return None
+
+
+def _digests(
+    counts_table: pd.DataFrame, histograms_table: pd.DataFrame, epochs_table: pd.DataFrame | None
+) -> dict[str, str]:
     """Compute the SHA-256 of tables in canonical form as files."""
-    tables = {"counts": counts_table, "histograms": histograms_table}
-    return {name: hashlib.sha256(csv_io.table_text(table).encode()).hexdigest() for name, table in tables.items()}
+    texts = {"counts": csv_io.table_text(counts_table), "histograms": csv_io.table_text(histograms_table)}
+    if epochs_table is not None:
+        texts["epochs"] = epochs.to_text(epochs_table)
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}

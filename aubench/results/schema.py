@@ -112,15 +112,21 @@ class MethodInfo(SparseModel):
     version: Annotated[int, Field(ge=2, le=999)] | None = None
 
 
+INITIALISATION = "initialisation"
+"""Stage of weights that the run did not pre-train itself."""
+
+
 class Pretraining(StrictModel):
     """Data that the weights were trained on before supervised training on the protocol.
 
     Attributes:
-        stage: ``initialisation`` or the name of the method's stage.
+        stage: :data:`INITIALISATION` or the name of the method's stage.
         source: Origin of the weights, e.g. a model name.
         datasets: Data sets used.
         fold: Fold concerned, ``null`` for all.
         subjects: Subjects of the protocol used; empty for other data.
+        frames: Frames that the run's own stage trained on. The file has no such field for other weights.
+        seconds: Training time of that stage, also if another run did it; absent as ``frames``.
     """
 
     stage: Line
@@ -128,6 +134,13 @@ class Pretraining(StrictModel):
     datasets: Annotated[tuple[Line, ...], Field(max_length=50)]
     fold: SmallInt | None = None
     subjects: Subjects = ()
+    frames: Count | None = None
+    seconds: Duration | None = None
+
+    @model_serializer(mode="wrap")
+    def _drop_unknown_cost(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = handler(self)
+        return {name: value for name, value in fields.items() if value is not None or name == "fold"}
 
 
 class Search(SparseModel):
@@ -255,11 +268,12 @@ class FoldInfo(StrictModel):
         return self
 
 
-class TableDigests(StrictModel):
+class TableDigests(SparseModel):
     """SHA-256 of the record's tables as files."""
 
     counts: Sha256
     histograms: Sha256
+    epochs: Sha256 | None = None
 
 
 class StoredSummary(StrictModel):
@@ -288,9 +302,9 @@ class Device(SparseModel):
         kind: ``cpu``, ``cuda``, …
         name: Name of the device.
         threads: CPU threads per fold.
-        precision: Precision in Lightning Fabric's notation.
-        fp32_precision: Precision of float32 products and convolutions in PyTorch's notation: ``ieee`` is full float32.
-            None if it is not recorded.
+        precision: Precision in Lightning Fabric's notation, or ``tf32``.
+        fp32_precision: Precision of float32 products and convolutions in PyTorch's notation: ``ieee`` is full float32,
+            ``tf32`` is TensorFloat-32. None if it is not recorded.
     """
 
     kind: Name

@@ -26,7 +26,7 @@ from aubench.results.run_folder import PREDICTIONS, RESULT, WEIGHTS
 from aubench.runs import devices, environment
 from aubench.runs.config import RunConfig
 from aubench.runs.events import Event, FoldFinished
-from aubench.runs.fold_result import FoldResult
+from aubench.runs.fold_result import FoldResult, learning_curve
 from aubench.runs.pretraining import PretrainingResult, pretrain_or_load
 from aubench.training.state import TrainState
 from aubench.training.trainer import TrainContext, Trainer, TrainPhase
@@ -176,4 +176,4 @@ def _score_fold(config: RunConfig, trained: TrainedFold, split: FoldSplit, prove
         "checkpoint": hashing.hash_unchanged_file(folder / WEIGHTS),
         "scores": scores.summarize(counts, histograms).to_dict(),
     }
-    return FoldResult(summary, counts, histograms)
+    return FoldResult(summary, counts, histograms, learning_curve(summary, state.epochs))

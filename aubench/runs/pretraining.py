@@ -39,7 +39,7 @@ class PretrainingResult:
     """Result of pre-training.
 
     Attributes:
-        sources: Entries of the record's pre-training ledger: stage, source, datasets, fold, subjects.
+        sources: Entries of the record's pre-training ledger: stage, source, datasets, fold, subjects, frames, seconds.
         seconds: Wall time of pre-training, also if another run did it.
         epochs: One entry per epoch, as in ``epochs.jsonl``.
     """
@@ -78,7 +78,14 @@ def pretrain_or_load(config: RunConfig, context: TrainContext, split: FoldSplit)
     context.method.load_state_dict(checkpoint.read(folder / WEIGHTS, identity).tensors)
     summary = read_json(folder / DONE, ("ledger", "seconds"), retrain_hint(folder))
     epochs = tuple(read_json_lines(folder / EPOCHS, retrain_hint(folder)))
-    return PretrainingResult(summary["ledger"], summary["seconds"], epochs)
+    return PretrainingResult([_with_cost(entry, epochs) for entry in summary["ledger"]], summary["seconds"], epochs)
+
+
+def _with_cost(source: dict[str, Any], epochs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Add the frames that a stage trained on, and its training time."""
+    of_stage = [epoch for epoch in epochs if epoch["stage"] == source["stage"]]
+    seconds = round(sum(epoch["seconds"] for epoch in of_stage), 3)
+    return {**source, "frames": sum(epoch["frames"] for epoch in of_stage), "seconds": seconds}
 
 
 def weights(config: RunConfig, fold: int, sources: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:

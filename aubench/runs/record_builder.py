@@ -17,6 +17,7 @@ from aubench.results import counts
 from aubench.results import record as record_file
 from aubench.results.record import Record
 from aubench.results.run_folder import RECORD_DIR, RESULT
+from aubench.results.schema import INITIALISATION
 from aubench.runs import condition_scores
 from aubench.runs.condition_scores import ConditionScores
 from aubench.runs.config import RunConfig
@@ -43,7 +44,7 @@ def record_is_current(config: RunConfig, conditions: Sequence[Condition] = ()) -
         DataError: A folder has the name of a file of the record.
     """
     folder = config.run_dir / RECORD_DIR
-    for path in (folder / name for name in record_file.FILES):
+    for path in (folder / name for name in record_file.ALL_FILES):
         if path.is_dir():
             raise DataError("is a folder, not a file", where=path, hint="delete it and repeat the command")
     try:
@@ -94,7 +95,9 @@ def _build(config: RunConfig, results: Sequence[FoldResult], evaluated: Sequence
     fields = _record_fields(config, [result.summary for result in results])
     fields["conditions"] = [counts.CLEAN, *conditions]
     fields["corruptions"] = _corruptions(evaluated[0], conditions)
-    return Record.create(fields, pd.concat(count_tables), pd.concat(histogram_tables))
+    curves = [result.epochs for result in results if result.epochs is not None]
+    all_curves = pd.concat(curves) if len(curves) == len(results) else None
+    return Record.create(fields, pd.concat(count_tables), pd.concat(histogram_tables), all_curves)
 
 
 def _common_conditions(evaluated: Sequence[ConditionScores | None]) -> tuple[str, ...]:
@@ -145,7 +148,7 @@ def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[s
         "selection": config.selection,
         "threshold": config.protocol.threshold,
         "pretraining": [
-            *({"stage": "initialisation", "source": s.source, "datasets": list(s.datasets)} for s in initial),
+            *({"stage": INITIALISATION, "source": s.source, "datasets": list(s.datasets)} for s in initial),
             *(source for summary in summaries for source in summary["pretraining"]),
         ],
         "search": config.search or {"trials": 0},

@@ -118,8 +118,8 @@ def test_recipes_of_one_method_are_separate_rows(call, tmp_path, make_record):
         record = make_record("amf", recipe={"learning_rate": rate}, skill=1 + 100 * rate)
         record.write(tmp_path / "runs" / record.relative_path / "record")
     done = call("compare", "runs")
-    assert "amf (tiny, learning_rate=0.001)" in done.out
-    assert "amf (tiny, learning_rate=0.0002)" in done.out
+    assert "amf (small, learning_rate=0.001)" in done.out
+    assert "amf (small, learning_rate=0.0002)" in done.out
 
 
 @pytest.fixture

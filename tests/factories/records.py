@@ -12,6 +12,7 @@ from aubench.core import hashing, method_versions, registry
 from aubench.core.task import Modality
 from aubench.metrics import scores
 from aubench.results import counts, histograms
+from aubench.results import epochs as epochs_file
 from aubench.results.record import Record
 
 PER_SUBJECT = 12
@@ -44,7 +45,10 @@ def _tables(protocol, folds, skill, noise) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 @pytest.fixture(scope="session")
 def make_record() -> Callable[..., Record]:
-    """Make a valid record on the installed ``synth_3fold``; equal arguments give the same record."""
+    """Make a valid record on the installed ``synth_3fold``; equal arguments give the same record.
+
+    With ``pretraining_epochs`` it has learning curves of so many epochs of pre-training and 10 supervised ones.
+    """
     records: dict[tuple[str, int], Record] = {}
 
     def make(
@@ -53,23 +57,46 @@ def make_record() -> Callable[..., Record]:
         seed: int = 0,
         skill: float = 1.0,
         selection: str = "inner_val",
-        preset: str = "tiny",
+        preset: str = "small",
         folds: tuple[int, ...] = (1, 2, 3),
         modalities: tuple[Modality, ...] = (Modality.VISUAL, Modality.DEPTH),
         recipe: dict[str, Any] | None = None,
         schema: int = 2,
+        pretraining_epochs: int | None = None,
     ) -> Record:
         protocol = registry.find_protocol("synth_3fold")
         recipe = {"epochs": 10, "learning_rate": 1e-3} | (recipe or {})
-        run = hashing.hash_json([method, seed, skill, selection, preset, folds, modalities, recipe])[:12]
+        run = hashing.hash_json(
+            [method, seed, skill, selection, preset, folds, modalities, recipe, pretraining_epochs]
+        )[:12]
         if (run, schema) not in records:
             tables = _tables(protocol, folds, skill, np.random.RandomState(int(run[:8], 16)))
             fields = _fields(protocol, method, run, seed, selection, preset, folds, modalities, recipe)
-            record = Record.create(fields, *tables)
+            curves = None
+            if pretraining_epochs is not None:
+                curves = _add_curves(fields, pretraining_epochs, skill, seed)
+            record = Record.create(fields, *tables, curves)
             records[run, schema] = record if schema == 2 else _schema_1(record)
         return records[run, schema]
 
     return make
+
+
+def _add_curves(fields, pretraining_epochs, skill, seed) -> pd.DataFrame:
+    """Add pre-training to the fields of a record, and simulate the epochs of its folds: 1,000 frames each."""
+    curves = []
+    for fold in fields["folds"]:
+        rng = np.random.RandomState(100 * seed + fold["fold"])
+        f1 = 0.4 * skill * (1 - np.exp(-0.5 * np.arange(1, 11))) + 0.01 * rng.normal(size=10)
+        entries = [("pretrain", None)] * pretraining_epochs + [("train", {"f1": x, "acc": x + 0.2}) for x in f1]
+        epochs = [{"stage": stage, "frames": 1000, "validation": scores, "eligible": True} for stage, scores in entries]
+        curves.append(epochs_file.of_fold(fold["fold"], epochs, {"pretrain"}))
+        fold |= {"epochs": len(entries), "best_epoch": pretraining_epochs + 1 + int(f1.argmax())}
+        if pretraining_epochs:
+            cost = {"frames": 1000 * pretraining_epochs, "seconds": 2.5}
+            source = {"stage": "pretrain", "source": "own", "datasets": ["synth"], "fold": fold["fold"]}
+            fields["pretraining"].append({**source, "subjects": fold["train"], **cost})
+    return pd.concat(curves)
 
 
 def _schema_1(record: Record) -> Record:

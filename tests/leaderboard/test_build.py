@@ -35,10 +35,10 @@ def test_rows_group_seeds_and_nothing_else(board):
     scores, per_au, oracle, _, incomplete, origins = _tables(build.pages(board)["synth_3fold.md"])
     rows = [(row["#"], row["Method"], row["Modalities"], row["Preset"], row["Seeds"]) for row in scores]
     assert rows == [
-        ("1", "amf", "V+D", "tiny, learning_rate=0.001", "2"),
-        ("2", "amf", "V+D", "tiny, learning_rate=0.0002", "1"),
-        ("3", "late_fusion", "V+D", "tiny", "2"),
-        ("4", "resnet_visual", "V", "tiny", "1"),
+        ("1", "amf", "V+D", "small, learning_rate=0.001", "2"),
+        ("2", "amf", "V+D", "small, learning_rate=0.0002", "1"),
+        ("3", "late_fusion", "V+D", "small", "2"),
+        ("4", "resnet_visual", "V", "small", "1"),
         ("–", "always positive", "–", "–", "–"),
         ("–", "prevalence", "–", "–", "–"),
     ]
@@ -227,9 +227,9 @@ def test_tuned_recipes_are_labelled_and_have_a_cost(tmp_path, make_record):
         return [row["Preset"] for row in scores if row["Method"] == "amf"], [row["Trials"] for row in origins]
 
     default, first = make_record("amf", seed=0, skill=0.6), [tuned("mine", 0.01, seed) for seed in (1, 2)]
-    assert rows(default, *first) == (["tiny, tuned", "tiny"], ["20 by tpe; 3,600 s; 250,000 frames", "0"])
+    assert rows(default, *first) == (["small, tuned", "small"], ["20 by tpe; 3,600 s; 250,000 frames", "0"])
     presets, _ = rows(default, *first, tuned("other", 0.02, 1))
-    assert sorted(presets) == ["tiny", "tiny, tuned (mine)", "tiny, tuned (other)"]
+    assert sorted(presets) == ["small", "small, tuned (mine)", "small, tuned (other)"]
 
 
 def test_a_changed_recipe_is_not_shown_as_its_preset(tmp_path, make_record):
@@ -237,4 +237,4 @@ def test_a_changed_recipe_is_not_shown_as_its_preset(tmp_path, make_record):
     record = replace(record, info=record.info.model_copy(update={"overrides": ("learning_rate",)}))
     record.write(tmp_path / "records" / record.relative_path)
     scores, *_ = _tables(build.pages(tmp_path)["synth_3fold.md"])
-    assert [row["Preset"] for row in scores if row["Method"] == "amf"] == ["tiny, learning_rate=0.01"]
+    assert [row["Preset"] for row in scores if row["Method"] == "amf"] == ["small, learning_rate=0.01"]

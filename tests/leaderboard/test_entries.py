@@ -44,8 +44,8 @@ def test_seeds_in_two_precisions_do_not_become_one_row(page, make_record):
         make_record("cam"),
     )
     rows = {(row[4], row[-1]) for row in scores(text) if row[1] == "amf"}
-    assert rows == {("tiny, 32-true", "2"), ("tiny, bf16-mixed", "1")}
-    assert [row[4] for row in scores(text) if row[1] == "cam"] == ["tiny"]
+    assert rows == {("small, 32-true", "2"), ("small, bf16-mixed", "1")}
+    assert [row[4] for row in scores(text) if row[1] == "cam"] == ["small"]
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def test_seeds_before_and_after_an_edit_of_a_method_do_not_become_one_row(page, 
         changed(make_record("mine", seed=0), method={"source": "path", "file": "a" * 64}),
         changed(make_record("mine", seed=1), method={"source": "path", "file": "b" * 64}),
     )
-    assert {(row[4], row[-1]) for row in scores(text)} == {("tiny, file aaaaaaaa", "1"), ("tiny, file bbbbbbbb", "1")}
+    assert {(row[4], row[-1]) for row in scores(text)} == {("small, file aaaaaaaa", "1"), ("small, file bbbbbbbb", "1")}
 
 
 def test_seeds_with_other_weights_under_the_same_name_do_not_become_one_row(make_record):

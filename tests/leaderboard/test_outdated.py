@@ -45,7 +45,7 @@ def test_seeds_of_two_versions_are_two_rows(tmp_path, make_record):
     write(tmp_path, new, of_version(make_record("late_fusion", seed=1), None), of_version(new, None))
     assert not [finding for finding in check(tmp_path) if "duplicate" in finding.what]
     page = build.pages(tmp_path)["synth_3fold.md"]
-    assert f"tiny, version {new.info.method.version}" in page and "tiny, version 1" in page
+    assert f"small, version {new.info.method.version}" in page and "small, version 1" in page
     names = load_comparison_set([f"late_fusion@{new.info.protocol.name}"], tmp_path).names
     assert len(names) == len(set(names)) == 2
 

@@ -71,7 +71,7 @@ def test_measured_stands_beside_reported_with_its_deviation(on_bp4d, tables):
     assert line["Measured"] == f"{f1:.1f}"
     assert line["Reported"] == "61.1"
     assert line["Deviation"] == f"{f1 - 61.1:+.1f}"
-    assert line["Measured as"] == "tiny; inner_val; seeds: 2"
+    assert line["Measured as"] == "small; inner_val; seeds: 2"
     assert line["Modalities"] == "V+D"
 
 
@@ -114,7 +114,7 @@ def test_selections_stand_apart(on_bp4d, tables):
     first, second = on_bp4d("amf"), on_bp4d("amf", selection="oracle_test", skill=1.2)
     lines = _lines(measured.compare_with_reported("bp4d", 3, [_section(first), _section(second)], tables))
     words = [line["Measured as"] for line in lines if line["Source"] == "amf_table_1" and line["Row"] == "AMF"]
-    assert words == ["tiny; inner_val; seeds: 1", "tiny; oracle_test; seeds: 1"]
+    assert words == ["small; inner_val; seeds: 1", "small; oracle_test; seeds: 1"]
 
 
 def test_a_condition_is_compared_with_the_same_condition(on_bp4d, tables):
@@ -154,7 +154,7 @@ def reported_board(tmp_path, on_bp4d):
 @pytest.mark.slow
 def test_page_and_terminal_show_it(reported_board):
     assert "## Measured and reported numbers" in build.pages(reported_board, EXTENSIONS)["bp4d_3fold.md"]
-    assert "tiny; inner_val; seeds: 1" in load_leaderboard(reported_board, "bp4d_3fold").render("text")
+    assert "small; inner_val; seeds: 1" in load_leaderboard(reported_board, "bp4d_3fold").render("text")
 
 
 def test_a_protocol_without_records_shows_what_is_reported(reported_board):

@@ -79,7 +79,7 @@ def test_ours_stands_below_with_interval_and_deviation(tables, make_record):
     assert float(here["Deviation"]) == pytest.approx(100 * interval.estimate - 61.1, abs=0.051)
     mean = sum(summary_of(record).f1_by_au["AU4"] for record in records) / 2
     assert here["AU4"] == f"{100 * mean:.1f}"
-    assert "synth_3fold version 1, V+D; preset tiny" in here["Measured on"] and "seeds 0, 1" in here["Measured on"]
+    assert "synth_3fold version 1, V+D; preset small" in here["Measured on"] and "seeds 0, 1" in here["Measured on"]
     assert all(record.info.run in here["Measured on"] for record in records)
 
 
@@ -107,7 +107,7 @@ def test_the_page_names_protocol_preset_seeds_store_and_runs(tables, make_record
     (source,) = (line for line in text.splitlines() if line.startswith("- Measured on"))
     for word in (
         "synth_3fold version 1",
-        "preset tiny",
+        "preset small",
         "seeds 3",
         "store synth 555555555555",
         f"amf {record.info.run[:8]}",

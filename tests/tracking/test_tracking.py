@@ -156,9 +156,9 @@ def test_everything_of_a_run_arrives(uri: str, fake_run: Any, tmp_path: Path) ->
     assert_complete(uri, run)
     stored, summary = StoredRuns(uri, run), summary_of(run.record)
     parent, child = stored.parent, stored.children[2]
-    assert parent.info.run_name == f"amf-tiny-seed0-{run.id[:8]}"
+    assert parent.info.run_name == f"amf-small-seed0-{run.id[:8]}"
     params = parent.data.params
-    assert params["seed"] == "0" and params["preset"] == "tiny" and params["selection"] == "inner_val"
+    assert params["seed"] == "0" and params["preset"] == "small" and params["selection"] == "inner_val"
     assert params["recipe/epochs"] == "10" and len([name for name in params if name.startswith("recipe/")]) == 122
     tags = parent.data.tags
     assert tags["aubench.protocol_digest"] == run.header["protocol"]["digest"]

@@ -1,0 +1,93 @@
+"""Learning curves of methods: validation F1 against the frames of supervised training, over folds and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aubench.leaderboard import protocol_page, tables
+from aubench.leaderboard.entries import Entry, RankedTable
+from aubench.leaderboard.protocol_page import ProtocolResults
+from aubench.leaderboard.render import EMPTY, Block, Table, template, text_table
+from aubench.metrics import scores
+from aubench.metrics.resampling import Floats
+
+_SHARES = {"F1 at 1/8": 1 / 8, "F1 at 1/4": 1 / 4, "F1 at 1/2": 1 / 2, "F1 at 3/4": 3 / 4, "F1 at all": 1.0}
+"""Columns of the table with their shares of the supervised frames."""
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Validation F1 of one fold and seed.
+
+    Attributes:
+        frames: Frames of supervised training until each validated epoch, ascending.
+        f1: Validation F1 after each of these epochs, 0 to 1.
+        budget: Frames of the whole supervised training.
+    """
+
+    frames: Floats
+    f1: Floats
+    budget: int
+
+    def at(self, frames: Floats | float) -> Floats:
+        """Interpolate F1 linearly; NaN before the first epoch, the last value after the last."""
+        return np.interp(frames, self.frames, self.f1, left=np.nan)
+
+
+def learning_curves(entry: Entry) -> list[LearningCurve]:
+    """List the curves of all folds and seeds of an entry; none if a record lacks them or nothing was validated."""
+    curves = []
+    for run in entry.runs:
+        if run.record.epochs is None:
+            return []
+        for _, epochs in run.record.epochs[run.record.epochs["pretraining"] == 0].groupby("fold"):
+            validated = epochs[epochs["f1"].notna()]
+            if validated.empty:
+                return []
+            columns = (validated[name].to_numpy(np.float64) for name in ("frames", "f1"))
+            curves.append(LearningCurve(*columns, int(epochs["frames"].iloc[-1])))
+    return curves
+
+
+def f1_at(curves: Sequence[LearningCurve], share: float) -> float | None:
+    """Average F1 over curves at a share of the frames of each; None before the first epoch of one."""
+    values = [float(curve.at(share * curve.budget)) for curve in curves]
+    return None if np.isnan(values).any() else scores.mean(values)
+
+
+def page(results: ProtocolResults) -> list[Block]:
+    """Build the page of learning curves of a protocol; empty if no method has any."""
+    ranked = [block for table in results.ranked for block in _section(table, results.ranked, "##")]
+    demos = [block for table in results.demos for block in _section(table, results.demos, "###")]
+    if not ranked and not demos:
+        return []
+    back = f"Scores on the test subjects: [{results.name}]({results.name}.md)."
+    blocks = [f"# Learning curves of {results.name}", template("curves")["reading"], back, *ranked]
+    return [*blocks, *(protocol_page.demo_blocks() if demos else ()), *demos]
+
+
+def _section(table: RankedTable, all_tables: Sequence[RankedTable], level: str) -> list[Block]:
+    rows = [(entry, curves) for entry in table.methods if (curves := learning_curves(entry))]
+    return [f"{level} {protocol_page.heading(table, all_tables)}", _table(table, rows)] if rows else []
+
+
+def _table(table: RankedTable, rows: Sequence[tuple[Entry, list[LearningCurve]]]) -> Table:
+    headers = ("Method", "Modalities", "Preset", "Pre-training frames", "Frames", *_SHARES, "Second half", "Seeds")
+    lines = []
+    for entry, curves in rows:
+        values = [f1_at(curves, share) for share in _SHARES.values()]
+        half, full = f1_at(curves, 0.5), f1_at(curves, 1.0)
+        lines.append(
+            (
+                *(entry.name, tables.modality_code(entry.info.method.modalities)),
+                tables.recipe_label(entry, table.methods),
+                *map(tables.integer, (entry.pretraining_frames, entry.frames)),
+                *map(tables.percent, values),
+                EMPTY if half is None or full is None else f"{100 * (full - half):+.1f}",
+                str(len(entry.runs)),
+            )
+        )
+    return text_table(headers, "lll" + "r" * (len(headers) - 3), lines)

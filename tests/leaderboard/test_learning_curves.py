@@ -1,0 +1,169 @@
+"""Learning curves of records: their verification, their page, and the columns of training frames."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aubench.core.errors import RecordError
+from aubench.leaderboard import add, build, verified_records, verify
+from aubench.leaderboard.learning_curves import LearningCurve, f1_at
+from aubench.leaderboard.records import StoredRecord
+from aubench.results import epochs, record
+from aubench.results.record import Record, RecordInfo
+
+
+@pytest.fixture
+def curved(make_record) -> Record:
+    """Record with two epochs of pre-training and ten supervised ones."""
+    return make_record("mcm", pretraining_epochs=2)
+
+
+def write(root: Path, *records: Record) -> Path:
+    for each in records:
+        each.write(root / "records" / each.relative_path)
+    return root
+
+
+def row(page: str, method: str) -> dict[str, str]:
+    """Parse the first row of a method and its headers."""
+    lines = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in page.splitlines()]
+    number = next(i for i, line in enumerate(lines) if method in line)
+    headers = next(line for line in reversed(lines[:number]) if "Method" in line)
+    return dict(zip(headers, lines[number], strict=True))
+
+
+def test_a_record_with_curves_is_read_and_written_to_the_byte(tmp_path, curved):
+    curved.write(tmp_path / "a")
+    record.read(tmp_path / "a").write(tmp_path / "b")
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == sorted(record.ALL_FILES)
+    for name in record.ALL_FILES:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert verify.check_record(StoredRecord(tmp_path, record.read(tmp_path / "a"))) == []
+
+
+def test_a_record_without_curves_replaces_the_file_of_one_with_curves(tmp_path, curved):
+    curved.write(tmp_path)
+    replace(curved, epochs=None).write(tmp_path)
+    assert not (tmp_path / epochs.FILE).exists() and record.read(tmp_path).info.tables.epochs is None
+
+
+def test_a_file_that_record_json_does_not_list_is_refused(tmp_path, curved, make_record):
+    make_record().write(tmp_path)
+    epochs.write(curved.epochs, tmp_path)
+    with pytest.raises(RecordError, match=r"epochs.csv: has no digest in record.json"):
+        record.read(tmp_path)
+
+
+def test_a_listed_file_that_is_missing_or_changed_is_reported(tmp_path, curved):
+    path = write(tmp_path, curved) / "records" / curved.relative_path / epochs.FILE
+    text = path.read_text()
+    assert verified_records.load_verified(tmp_path)[1] == []
+    path.write_text(text.replace("0.", "0.0", 1).replace("00,", "0,", 1))
+    assert verified_records.load_verified(tmp_path)[1] != []
+    path.unlink()
+    assert "is missing" in str(verified_records.load_verified(tmp_path)[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda table: table[table["fold"] != 2], "fold 2 is missing"),
+        (lambda table: table.assign(fold=table["fold"].replace(3, 4)), "fold 3 is missing"),
+        (lambda table: table[table["epoch"] < 12], "fold 1: epochs are not 1 to 12, as record.json says"),
+        (lambda table: table.assign(frames=1000), "fold 1: frames do not increase"),
+        (lambda table: table.assign(frames=table["frames"] - 1000), "fold 1: frames do not increase"),
+        (lambda table: table.assign(pretraining=1 - table["pretraining"]), "must follow those of pre-training"),
+        (lambda table: table.assign(f1=np.arange(len(table)) / len(table)), "epoch 12 has the highest F1"),
+        (lambda table: table.assign(f1=np.nan), "no selectable epoch has a validation F1"),
+        (lambda table: table.assign(selectable=(table["epoch"] < 5).astype(int)), "epoch 4 has the highest F1"),
+        (
+            lambda table: table.assign(frames=table["frames"] + 1),
+            "pre-training has 2,001 frames, record.json says 2,000",
+        ),
+    ],
+)
+def test_curves_that_contradict_the_record_are_found(tmp_path, curved, change, says):
+    wrong = replace(curved, epochs=epochs.canonical(change(curved.epochs)))
+    problems = [finding.what for finding in verify.check_curves(StoredRecord(tmp_path, wrong))]
+    assert any(says in problem for problem in problems), problems
+
+
+def test_without_validation_the_last_epoch_needs_no_score(tmp_path, curved):
+    info = curved.info.model_copy(update={"selection": "last"})
+    last = replace(curved, info=info, epochs=curved.epochs.assign(f1=np.nan, acc=np.nan))
+    assert list(verify.check_curves(StoredRecord(tmp_path, last))) == []
+    assert "synth_3fold_curves.md" not in build.files_of(tmp_path, [StoredRecord(tmp_path, last)])
+
+
+def test_pages_have_the_frames_of_both_kinds_of_training(tmp_path, curved, make_record):
+    write(tmp_path, curved, make_record("amf"), make_record("cam", pretraining_epochs=0))
+    pages = build.pages(tmp_path)
+    cells = {method: row(pages["synth_3fold.md"], method) for method in ("mcm", "amf", "cam", "always positive")}
+    assert [cells["mcm"][name] for name in ("Frames", "Pre-training frames")] == ["10,000", "2,000"]
+    assert [cells["cam"][name] for name in ("Frames", "Pre-training frames")] == ["10,000", "0"]
+    assert cells["amf"]["Frames"] == cells["always positive"]["Pre-training frames"] == "–"
+    assert "[learning curves](synth_3fold_curves.md)" in pages["synth_3fold.md"]
+    assert "| amf" not in pages["synth_3fold_curves.md"]
+
+
+def test_pretraining_of_unknown_cost_is_a_dash(tmp_path, curved):
+    fields = curved.info.model_dump(mode="json")
+    for item in fields["pretraining"]:
+        del item["frames"], item["seconds"]
+    old = replace(curved, info=RecordInfo.from_fields(fields))
+    assert "frames" not in old.info.model_dump(mode="json")["pretraining"][0]
+    assert row(build.pages(write(tmp_path, old))["synth_3fold.md"], "mcm")["Pre-training frames"] == "–"
+
+
+def test_the_page_of_curves_averages_folds_and_seeds(tmp_path, make_record):
+    records = [make_record("cam", seed=seed, pretraining_epochs=0) for seed in (0, 1)]
+    cells = row(build.pages(write(tmp_path, *records))["synth_3fold_curves.md"], "cam")
+    means = 100 * sum(each.epochs.groupby("epoch")["f1"].mean() for each in records) / 2
+    assert cells["F1 at 1/2"] == f"{means[5]:.1f}" and cells["F1 at all"] == f"{means[10]:.1f}"
+    assert cells["F1 at 1/4"] == f"{(means[2] + means[3]) / 2:.1f}"
+    assert cells["Second half"] == f"{means[10] - means[5]:+.1f}" and cells["Frames"] == "10,000"
+
+
+def test_a_share_before_the_first_epoch_has_no_value():
+    curves = [LearningCurve(np.array([4.0, 8.0]), np.array([0.2, 0.6]), 8)]
+    assert f1_at(curves, 1 / 8) is None and f1_at(curves, 3 / 4) == pytest.approx(0.4)
+
+
+def test_curves_are_added_to_a_record_of_the_leaderboard_and_never_lost(tmp_path, curved):
+    without = replace(curved, epochs=None)
+    for name, each in (("with", curved), ("without", without)):
+        each.write(tmp_path / name)
+    without, full = record.read(tmp_path / "without"), tmp_path / "board" / "records" / curved.relative_path
+    without.write(tmp_path / "run")
+    add.add([tmp_path / "run"], tmp_path / "board")
+    assert not (full / epochs.FILE).exists()
+    add.add([tmp_path / "with"], tmp_path / "board")
+    assert (full / epochs.FILE).read_bytes() == (tmp_path / "with" / epochs.FILE).read_bytes()
+    with pytest.raises(RecordError, match="holds another record of this run"):
+        add.add([tmp_path / "run"], tmp_path / "board")
+    assert (full / epochs.FILE).exists()
+
+
+def test_demos_are_listed_below_and_ranked_nowhere(tmp_path, make_record):
+    demos = [make_record(method, skill=skill, preset="tiny") for method, skill in (("amf", 2.0), ("cam", 0.3))]
+    ranked = [make_record("late_fusion", skill=1.0), make_record("mtut", skill=0.3)]
+    alone, both = (build.pages(write(tmp_path / str(i), *each)) for i, each in enumerate((ranked, ranked + demos)))
+    above, below = both["synth_3fold.md"].split("## Demo, not ranked")
+    assert above.strip() == alone["synth_3fold.md"].split("## Measured")[0].split("## Provenance")[0].strip()
+    assert "`tiny`" in below and "| amf" in below and "| amf" not in above
+    section = below.split("## Provenance")[0]
+    assert "**" not in section
+    assert [row(section, method)[name] for method in ("amf", "cam") for name in ("#", "Rank")] == ["demo", "–"] * 2
+    assert row(both["README.md"].replace("Protocol ", "Method "), "[synth_3fold](synth_3fold.md)") == {
+        **row(alone["README.md"].replace("Protocol ", "Method "), "[synth_3fold](synth_3fold.md)"),
+        "Demos": "2",
+        "Runs": "4",
+    }
+    rows = build.compute_entries(tmp_path / "1")["synth_3fold"].entries
+    assert [(each["method"], each["position"], each["rank"]) for each in rows if each["demo"]][:2] == [
+        ("amf", None, None),
+        ("cam", None, None),
+    ]
+    assert len(build.ranked_tables(tmp_path / "1", "synth_3fold")) == 1
