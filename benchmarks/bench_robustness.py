@@ -16,7 +16,7 @@ from aubench.evaluation.corruptions import FrameNoise
 from aubench.evaluation.multi_condition import MultiConditionPredictor
 from aubench.evaluation.predictor import Predictor
 
-TARGET = 0.45
+TARGET = 0.40
 MODALITIES = (Modality.VISUAL, Modality.DEPTH)
 AUS = tuple(range(1, 13))
 BATCHES, BATCH = 2, 32

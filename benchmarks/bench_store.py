@@ -19,7 +19,7 @@ from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 
-TARGET = 5.0
+TARGET = 8.0
 """Least ratio of frames a second, for any number of decoding workers."""
 
 SIZE, BATCH, QUALITY, ROUNDS = 256, 32, 95, 25

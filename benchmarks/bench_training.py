@@ -1,28 +1,37 @@
-"""The harness's training loop against a bare PyTorch loop: same model, optimiser, frames and precision, one thread."""
+"""The harness's training loop against a bare PyTorch loop and Lightning's Trainer: same model, frames and precision."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from aubench.core.registry import find_protocol
-from aubench.core.task import Modality
+from aubench.core.task import Batch
 from aubench.data.splits import FoldSplit, ProtocolDataset
 from aubench.data.store import Store
 from aubench.datasets.synth.synth_dataset import SynthSettings, generate
+from aubench.runs import devices
+from aubench.runs.bare_loop import BareLoop
 from aubench.runs.config import RunConfig, RunOptions, StoreRef
-from aubench.runs.fold import train_fold
+from aubench.runs.fold import prepare_context, train_fold
+from aubench.runs.measured_trainer import Extent, MeasuredTrainer
+from aubench.runs.profiling import stage_phase
 from aubench.training.state import EpochFinished
 
-TARGET = 0.97
-"""Least ratio of speeds: at most 3 % slower."""
+PRESET = "tiny"
+TARGETS = {"bare": 1 / 1.02, "lightning": 1.0}
+"""Least speed of the harness: at most 2 % more time than a bare loop, and not slower than Lightning."""
+LINEAR = 0.05
+"""Largest deviation of the time per frame from that of one part of the frames."""
 
 FRAMES, ROUNDS = 320, 60
+FACTORS, FACTOR_ROUNDS = (2, 4, 8), 8
 
 
 @pytest.fixture(scope="module")
@@ -38,76 +47,129 @@ def configure(store: Store, epochs: int, runs: Path) -> RunConfig:
         "learning_rate": 1e-3,
         "learning_rate_schedule": "constant",
     }
-    options = RunOptions("tiny", recipe, selection="last", runs=runs)
+    options = RunOptions(PRESET, recipe, selection="last", runs=runs)
     return RunConfig.create("late_fusion", find_protocol("synth_3fold"), StoreRef.from_store(store), options)
 
 
-class BareLoop:
-    """A loop written by hand, on images that are all in memory."""
-
-    def __init__(self, config: RunConfig, data: ProtocolDataset, split: FoldSplit) -> None:
-        recipe = config.recipe_model
-        self.crop, self.margin, self.batch = recipe.crop, recipe.image_size - recipe.crop + 1, recipe.batch_size
-        self.model = config.build_method().to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=recipe.learning_rate)
-        self.images = {m: torch.from_numpy(data.store.read(m, split.train)) for m in config.task.modalities}
-        self.labels = torch.from_numpy(data.labels[split.train])
-
-    def epoch(self) -> float:
-        """Train for one epoch; returns the mean loss."""
-        self.model.train()
-        order = torch.from_numpy(np.random.default_rng().permutation(len(self.labels))[:FRAMES])
-        total = 0.0
-        for frames in order.split(self.batch):
-            inputs, labels = self.views(frames), self.labels[frames]
-            known = labels >= 0
-            probs = self.model(inputs).clamp(1e-7, 1 - 1e-7)
-            loss = -(torch.where(labels > 0, probs.log(), (1 - probs).log()) * known).sum() / known.sum()
-            loss.backward()
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-            total += loss.item()
-        return total * self.batch / FRAMES
-
-    def views(self, frames: Tensor) -> dict[Modality, Tensor]:
-        """Take random crops, half of them mirrored, as floats from -1 to 1."""
-        along = torch.arange(self.crop)
-        top, left = torch.randint(0, self.margin, (2, len(frames)))
-        across = torch.where(torch.rand(len(frames), 1) < 0.5, along.flip(0), along)
-        index = (
-            torch.arange(len(frames))[:, None, None],
-            (top[:, None] + along)[:, :, None],
-            (left[:, None] + across)[:, None],
-        )
-        return {m: x[frames][index].permute(0, 3, 1, 2).float() / 127.5 - 1 for m, x in self.images.items()}
+def bare_loop(config: RunConfig, data: ProtocolDataset, split: FoldSplit) -> BareLoop:
+    """Build a bare loop with a model of its own."""
+    fabric = devices.fabric_for("cpu", 0, config.precision)
+    context = prepare_context(config, split.fold, data, fabric, lambda event: None)
+    return BareLoop(context, context.method.stages()[0], split.train)
 
 
-class BareRounds:
-    """One epoch of the bare loop after each epoch of the harness; the first of both is for warming up."""
+@dataclass
+class OtherRounds:
+    """One epoch of another loop after each epoch of the harness; the first of both is for warming up.
 
-    def __init__(self, loop: BareLoop) -> None:
-        self.loop = loop
-        self.seconds: list[float] = []
-        self.harness_seconds: list[float] = []
-        self.losses: dict[str, float] = {}
+    Attributes:
+        epoch: Function that trains for an epoch and returns seconds and mean loss.
+        seconds: Seconds of the other loop.
+        harness_seconds: Seconds of the harness.
+        losses: Mean loss of both in the last epoch.
+    """
+
+    epoch: Callable[[], tuple[float, float]]
+    seconds: list[float] = field(default_factory=list)
+    harness_seconds: list[float] = field(default_factory=list)
+    losses: tuple[float, float] = (0.0, 0.0)
 
     def __call__(self, event: EpochFinished) -> None:
         """Receive the harness's report of an epoch, whose speed excludes validation and checkpoint."""
         self.harness_seconds.append(FRAMES / event.frames_per_s)
-        begin = perf_counter()
-        loss = self.loop.epoch()
-        self.seconds.append(perf_counter() - begin)
-        self.losses = {"bare": loss, "harness": event.loss["total"]}
+        seconds, loss = self.epoch()
+        self.seconds.append(seconds)
+        self.losses = (event.loss["total"], loss)
 
 
-def test_training(report, check_target, smoke: bool, store: Store, tmp_path: Path) -> None:
+def bare_epoch(loop: BareLoop, steps: int) -> tuple[float, float]:
+    begin = perf_counter()
+    loss = loop.train(steps)
+    return perf_counter() - begin, loss
+
+
+def lightning_epoch(loop: BareLoop, steps: int) -> tuple[float, float]:
+    """Train for an epoch with Lightning's Trainer, on the images, model and optimiser of a bare loop."""
+    import logging
+    import warnings
+
+    import lightning.pytorch as lightning
+    from torch.utils.data import DataLoader
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    times: list[float] = []
+    losses: list[torch.Tensor] = []
+
+    class Module(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.method = loop.method
+
+        def training_step(self, frames: torch.Tensor, index: int) -> torch.Tensor:
+            loss = loop.loss(Batch(loop.views(frames), loop.labels[frames]))
+            losses.append(loss.detach())
+            return loss
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return loop.optimizer
+
+    class Clock(lightning.Callback):
+        def on_train_epoch_start(self, *args: Any) -> None:
+            times.append(perf_counter())
+
+        def on_train_epoch_end(self, *args: Any) -> None:
+            times.append(perf_counter())
+
+    loader = DataLoader(range(len(loop.labels)), loop.batch, shuffle=True, drop_last=True)
+    off = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = lightning.Trainer(
+            accelerator="cpu", devices=1, max_epochs=1, limit_train_batches=steps, callbacks=[Clock()], **off
+        )
+        trainer.fit(Module(), loader)
+    begin, end = times
+    return end - begin, torch.stack(losses).mean().item()
+
+
+@pytest.mark.parametrize("other", TARGETS)
+def test_training(report, check_target, smoke: bool, store: Store, tmp_path: Path, other: str) -> None:
+    if other == "lightning":
+        pytest.importorskip("lightning.pytorch", reason="lightning is not installed; pip install 'aubench[bench]'")
     torch.set_num_threads(1)
     config = configure(store, 2 if smoke else ROUNDS + 1, tmp_path)
     data, split = config.load_data(1)
     assert len(split.train) >= FRAMES and FRAMES % config.recipe_model.batch_size == 0
-    rounds = BareRounds(BareLoop(config, data, split))
+    loop, steps = bare_loop(config, data, split), FRAMES // config.recipe_model.batch_size
+    epoch = lightning_epoch if other == "lightning" else bare_epoch
+    rounds = OtherRounds(lambda: epoch(loop, steps))
     train_fold(config, data, split, "cpu", 0, rounds)
-    label = "training: speed of the harness over a bare loop"
+    label = f"training: speed of the harness over {'Lightning' if other == 'lightning' else 'a bare loop'}"
     ratio = report(rounds.harness_seconds[1:], rounds.seconds, label)
-    assert rounds.losses["harness"] == pytest.approx(rounds.losses["bare"], rel=0.25), "they do not train alike"
-    check_target(ratio, at_least=TARGET)
+    assert rounds.losses[0] == pytest.approx(rounds.losses[1], rel=0.25), "they do not train alike"
+    check_target(ratio, at_least=TARGETS[other])
+
+
+def test_linear(report, check_target, smoke: bool, store: Store, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    config = configure(store, 1, tmp_path)
+    data, split = config.load_data(1)
+    fabric = devices.fabric_for("cpu", 0, config.precision)
+    context = prepare_context(config, 1, data, fabric, lambda event: None)
+    phase = stage_phase(config, split, context.method.stages()[0])
+    steps, repeats = (1, 1) if smoke else (FRAMES // config.recipe_model.batch_size, FACTOR_ROUNDS)
+
+    def seconds_per_frame(factor: int) -> float:
+        trainer = MeasuredTrainer(Extent(warmup=1, steps=factor * steps), context, phase)
+        trainer.run()
+        return 1 / trainer.frames_per_s
+
+    ours: dict[int, list[float]] = {factor: [] for factor in FACTORS}
+    once = [seconds_per_frame(1)]
+    for _ in range(repeats):
+        for factor in FACTORS:
+            ours[factor].append(seconds_per_frame(factor))
+        once.append(seconds_per_frame(1))
+    for factor in FACTORS:
+        ratio = report(ours[factor], once, f"training: time per frame of {FRAMES} frames over {factor} times as many")
+        check_target(ratio, at_least=1 - LINEAR, at_most=1 + LINEAR)

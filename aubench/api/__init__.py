@@ -26,11 +26,13 @@ from aubench.api.listings import check_method, list_methods, list_protocols, wri
 from aubench.api.paper_exhibits import list_exhibits, reproduce
 from aubench.api.results_view import Results, compare, load_results
 from aubench.api.searches import tune
+from aubench.api.speed import bench, profile
 from aubench.api.stores import check_store, prepare_store
 
 __all__ = [
     "Results",
     "add_records",
+    "bench",
     "build_leaderboard",
     "check_leaderboard",
     "check_method",
@@ -50,6 +52,7 @@ __all__ = [
     "plot_selection",
     "plot_studies",
     "prepare_store",
+    "profile",
     "reproduce",
     "run",
     "sync_runs",

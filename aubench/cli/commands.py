@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ _Names = Annotated[
     list[str], typer.Argument(metavar="[NAME]...", help="Tables and figures; lists them if none is given.")
 ]
 _Run = Annotated[Path, typer.Argument(metavar="RUN")]
+_TABLE_FORMATS = ("markdown", "csv", "json")
 _LIST_OPTIONS = ("protocol", "seeds", "preset", "overrides", "runs", "root", "store")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -89,6 +91,31 @@ def _reproduce(
     else:
         exhibits = api.list_exhibits(**{name: options[name] for name in _LIST_OPTIONS if name in options})
         typer.echo(exhibits.to_markdown(index=False, tablefmt="github", disable_numparse=True))
+
+
+@app.command("profile")
+@command(
+    api.profile,
+    store=Annotated[Path, typer.Option("--store", "--data", metavar="DIR")],
+    out=Dir,
+    steps=Annotated[int, typer.Option(min=1)],
+)
+def _profile(
+    options: Options, form: Annotated[str, typer.Option("--format", help="markdown (md), csv or json.")] = "markdown"
+) -> None:
+    from aubench.api.formats import check_form
+
+    check_form(form, _TABLE_FORMATS)
+    results = api.profile(**options)
+    _print_frame(results.to_dataframe(), form, value=lambda value: "unknown" if math.isnan(value) else f"{value:.4g}")
+    for path in results.paths:
+        typer.echo(f"wrote {path}", err=True)
+
+
+@app.command("bench")
+@command(api.bench)
+def _bench(options: Options) -> None:
+    _print_paths([api.bench(**options)])
 
 
 @app.command("methods")
@@ -232,7 +259,7 @@ def _print_frame(frame: pd.DataFrame, form: str, **short: Callable[[Any], str]) 
     """Print a table; Markdown has shortened columns."""
     from aubench.api.formats import check_form, frame_text
 
-    form = check_form(form, ("markdown", "csv", "json"))
+    form = check_form(form, _TABLE_FORMATS)
     if form == "markdown":
         frame = frame.assign(**{name: frame[name].map(shorten) for name, shorten in short.items()})
     typer.echo(frame_text(frame, form), nl=False)

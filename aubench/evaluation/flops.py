@@ -18,13 +18,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from aubench.core.errors import AubenchError, MethodError
-from aubench.core.method import BranchedMethod, build_method
+from aubench.core.method import BranchedMethod, Progress, build_method
 from aubench.results.schema import Compute, Cost
 
 if TYPE_CHECKING:
-    from aubench.core.method import Method
+    from aubench.core.method import Method, Stage
     from aubench.core.recipe import Recipe
-    from aubench.core.task import Modality, Task
+    from aubench.core.task import Batch, Modality, Task
 
 FUSION = "fusion"
 _SILENT = {
@@ -75,6 +75,24 @@ def count_flops(method_class: type[Method], task: Task, recipe: Recipe) -> Compu
             return _counted_on_cpu(method_class, task, recipe)
         except Exception:
             raise _counting_error(error, method_class, task, recipe) from error
+
+
+def count_training_flops(method: Method, batch: Batch, stage: Stage) -> int:
+    """Count the operations of the forward and backward pass of training per frame, also those that are repeated.
+
+    Args:
+        method: Method on any device. It runs on the batch, and its gradients are removed.
+        batch: A few frames or clips of the training role, augmented.
+        stage: Stage of training.
+    """
+
+    def step() -> None:
+        method.loss(batch, stage, Progress(0, stage.epochs, 0, 1))["total"].backward()  # type: ignore[no-untyped-call]
+
+    with sdpa_kernel(SDPBackend.MATH):
+        flops, _, _ = _measured(step)
+    method.zero_grad(set_to_none=True)
+    return flops // batch.labels[..., 0].numel()
 
 
 def _counting_error(error: Exception, method_class: type[Method], task: Task, recipe: Recipe) -> MethodError:

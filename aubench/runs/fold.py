@@ -106,12 +106,15 @@ def train_fold(
     """
     if kind == "cpu":
         torch.set_num_threads(1)
-    context = _setup(config, split.fold, data, devices.fabric_for(kind, index, config.precision), report)
+    context = prepare_context(config, split.fold, data, devices.fabric_for(kind, index, config.precision), report)
     pretrained = pretrain_or_load(config, context, split)
     return TrainedFold(context, _train(config, context, split, pretrained), pretrained)
 
 
-def _setup(config: RunConfig, fold: int, data: ProtocolDataset, fabric: Fabric, report: Report) -> TrainContext:
+def prepare_context(
+    config: RunConfig, fold: int, data: ProtocolDataset, fabric: Fabric, report: Report
+) -> TrainContext:
+    """Build the method of a fold with its initial weights on the device."""
     method = config.build_initial_method(fold)
     devices.move_to_device(method, fabric)
     return TrainContext(config.entry.name, config.seed, config.protocol.seed, fold, data, fabric, method, report)

@@ -12,7 +12,7 @@ def test_help_lists_every_command(aubench):
     assert done.returncode == 0
     commands = {"run", "tune", "compare", "robustness", "reproduce", "methods", "protocols", "test-method"}
     listed = set(re.findall(r"^  ([a-z-]+) ", done.stdout, re.MULTILINE))
-    assert listed >= commands | {"data", "leaderboard", "plot", "track"}
+    assert listed >= commands | {"bench", "profile", "data", "leaderboard", "plot", "track"}
 
 
 def test_help_imports_nothing_heavy():

@@ -1,0 +1,244 @@
+"""Functions that measure the speed of methods on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aubench._util.paths import user_path
+from aubench._util.progress import print_line
+from aubench.api.planning import AnyPath, Names, find_narrowed, open_dataset
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from aubench.core.protocol import Protocol
+    from aubench.runs.config import RunConfig
+    from aubench.runs.devices import DeviceChoice
+    from aubench.runs.profiling import Profile
+
+_SHARES = {
+    "waiting": "waiting for data",
+    "preparing": "crops and augmentation",
+    "training": "forward and backward pass",
+    "optimizing": "optimiser",
+}
+
+
+@dataclass(frozen=True)
+class ProfileResults:
+    """Profile of a method.
+
+    Attributes:
+        info: Method, preset, modalities, precision, data, device, versions and date.
+        profile: Figures.
+        paths: Files of the table and the traces.
+    """
+
+    info: Mapping[str, Any]
+    profile: Profile
+    paths: tuple[Path, ...] = ()
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per figure.
+
+        Returns:
+            Columns ``part`` (a stage of training, a part of the method, ``prediction`` or ``device``), ``figure``,
+            ``value`` (missing if unknown) and ``unit``.
+        """
+        import pandas as pd
+
+        profile = self.profile
+        rows: list[tuple[str, str, float | None, str]] = []
+        for stage in profile.stages:
+            rows.append((stage.name, "training", stage.frames_per_s, "frames/s"))
+            rows += [(stage.name, title, 100 * stage.shares[name], "% of time") for name, title in _SHARES.items()]
+            rows.append((stage.name, "peak memory", stage.memory / 2**20, "MiB"))
+            rows.append((stage.name, "operations, forward and backward", stage.flops / 1e9, "GFLOP/frame"))
+            rows.append((stage.name, "MFU", None if stage.mfu is None else 100 * stage.mfu, "%"))
+        total = sum(part.seconds for part in profile.parts)
+        for part in profile.parts:
+            rows.append((part.name, "operations, prediction", part.flops / 1e9, "GFLOP/frame"))
+            rows.append((part.name, "time, prediction", 1000 * part.seconds, "ms/frame"))
+            rows.append((part.name, "time, prediction", 100 * part.seconds / total, "% of time"))
+        for name, seconds in zip(("p50", "p95"), profile.latency, strict=True):
+            rows.append(("prediction", f"latency at batch 1, {name}", 1000 * seconds, "ms"))
+        rows.append(("prediction", "inference", profile.inference_frames_per_s, "frames/s"))
+        peak = None if profile.peak is None else profile.peak / 1e12
+        rows.append(("device", f"peak speed ({profile.peak_source})", peak, "TFLOP/s"))
+        return pd.DataFrame(rows, columns=["part", "figure", "value", "unit"]).astype({"value": float})
+
+
+def profile(
+    method: str,
+    *,
+    preset: str | None = None,
+    protocol: str = "synth_3fold",
+    overrides: Mapping[str, Any] | None = None,
+    modalities: Names | None = None,
+    store: AnyPath | None = None,
+    device: str = "auto",
+    precision: str = "32-true",
+    steps: int = 20,
+    out: AnyPath | None = None,
+) -> ProfileResults:
+    """Measure speed, memory and operations of a method.
+
+    A few steps of each stage of its training run as in a fold, then predictions. Without a store, the images are random
+    and of the recipe's size. Initial weights are random.
+
+    Args:
+        method: Name of a method, or a ``.py`` file.
+        preset: Recipe preset [default: the protocol's].
+        protocol: Name of a protocol, or a ``.toml`` file.
+        overrides: Recipe values that differ from the preset.
+        modalities: Modalities to narrow the protocol to, e.g. ``visual,depth``.
+        store: Store to read [default: random images].
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        precision: ``32-true``, ``tf32`` (NVIDIA GPUs) or ``bf16-mixed``.
+        steps: Measured steps of training.
+        out: Folder for the table as JSON, and for a trace of each stage in Chrome's format.
+
+    Returns:
+        The figures.
+
+    Raises:
+        AubenchError: An argument is invalid, or the method failed.
+    """
+    from aubench._util import atomic
+    from aubench.core.errors import UsageError
+    from aubench.runs import devices, profiling, scheduler
+    from aubench.runs.measured_trainer import Extent
+
+    if steps < 1:
+        raise UsageError(f"cannot be {steps}", where="--steps", hint="give 1 or more")
+    narrowed, folder = find_narrowed(protocol, modalities), None if out is None else user_path(out).absolute()
+    os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler of PyTorch would print its start and stop
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    scheduler.preload_workers()
+    choice = devices.choose(device)
+    with _scratch_folder() as scratch:
+        config = _configure(method, narrowed, preset, dict(overrides or {}), precision, store, scratch)
+        settings = profiling.ProfileSettings(Extent(steps=steps, traces=folder), random=store is None)
+        print_line(f"{config.entry.name}: {steps} steps of preset {config.preset} on {choice.name}")
+        figures: Profile = _in_process(config, choice, partial(profiling.profile_job, settings))
+    info = {**_describe(config), "data": "random" if store is None else str(store), **_machine(figures.device)}
+    if folder is None:
+        return ProfileResults(info, figures)
+    paths = (folder / "profile.json", *(folder / f"trace-{stage.name}.json" for stage in figures.stages))
+    atomic.write_json(paths[0], {"info": info, **asdict(figures)})
+    return ProfileResults(info, figures, paths)
+
+
+def bench(out: AnyPath, *, device: str = "auto") -> Path:
+    """Measure the figures of the documentation's page on performance.
+
+    Methods train and predict on random images, and bare loops train the same networks.
+
+    Args:
+        out: File of the figures, as JSON.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Returns:
+        The file.
+
+    Raises:
+        AubenchError: An argument is invalid. A failed measurement is an entry with its ``error``.
+    """
+    from aubench._util import atomic
+    from aubench.core.errors import AubenchError, UsageError
+    from aubench.runs import devices, scheduler, speed_report
+
+    scheduler.preload_workers()
+    path, choice = user_path(out), devices.choose(device)
+    if choice.kind not in speed_report.CASES:
+        raise UsageError(f"has no measurements for {choice.kind}", where="--device", hint="use cpu or cuda")
+    if path.is_dir():
+        raise UsageError("is a folder", where=path, hint="name a file for the figures")
+    results: list[dict[str, Any]] = []
+    machine = {**_machine({"kind": choice.kind, "name": choice.name}), **speed_report.versions(choice.kind)}
+    for case in speed_report.CASES[choice.kind]:
+        print_line(f"{case.method}, {case.preset}, {case.precision}")
+        with _scratch_folder() as scratch:
+            config = _configure(
+                case.method, find_narrowed("synth_3fold", None), case.preset, {}, case.precision, None, scratch
+            )
+            try:
+                figures = _in_process(config, choice, speed_report.speed_job)
+            except AubenchError as error:
+                figures = {"error": str(error)}
+        results.append({**_describe(config), **figures})
+        atomic.write_json(path, {**machine, "cases": results})
+    return path
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """Create a temporary folder, which remains if an unexpected error left its traceback there."""
+    from aubench.results.run_folder import TRACEBACK
+
+    folder = Path(tempfile.mkdtemp(prefix="aubench-"))
+    try:
+        yield folder
+    finally:
+        if not list(folder.rglob(TRACEBACK)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _configure(
+    method: str,
+    protocol: Protocol,
+    preset: str | None,
+    overrides: dict[str, Any],
+    precision: str,
+    store: AnyPath | None,
+    runs: Path,
+) -> RunConfig:
+    """Return the configuration of a run with random initial weights, on a store or on random images."""
+    from aubench.core.registry import find_method
+    from aubench.data.random_store import RandomStore
+    from aubench.runs.config import RunConfig, RunOptions, StoreRef
+
+    if "weights" in find_method(method).method_class.Recipe.model_fields:
+        overrides = {"weights": "none", **overrides}
+    opened = RandomStore(protocol, 1, 1) if store is None else open_dataset(protocol.dataset, store)
+    options = RunOptions(preset, overrides, "last", precision, runs)
+    return RunConfig.create(method, protocol, StoreRef.from_store(opened), options)
+
+
+def _in_process(config: RunConfig, choice: DeviceChoice, work: Callable[..., None]) -> Any:
+    """Run work on the first fold in a process of its own and return its report."""
+    from aubench.runs.scheduler import Job, run_jobs
+
+    choice.require(config.precision)
+    received: list[Any] = []
+    job = Job(config, config.protocol.fold_numbers()[0], work)
+    run_jobs([job], replace(choice, count=1), lambda job, event: received.append(event))
+    return received[-1]
+
+
+def _describe(config: RunConfig) -> dict[str, Any]:
+    return {
+        "method": config.entry.name,
+        "preset": config.preset,
+        "modalities": [str(m) for m in config.task.modalities],
+        "precision": config.precision,
+        "crop": config.recipe_model.crop,
+        "overrides": list(config.overrides),
+    }
+
+
+def _machine(device: Mapping[str, Any]) -> dict[str, Any]:
+    from aubench.runs import environment
+
+    date = datetime.now(UTC).date().isoformat()
+    return {"device": dict(device), "date": date, **environment.capture_environment()}

@@ -1,0 +1,133 @@
+"""``aubench profile`` and ``aubench bench``: tables, files, and bad input in one line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from aubench import api
+from aubench.api import speed
+from aubench.core.errors import UsageError
+from aubench.runs import profiling, speed_report
+from aubench.runs.measured_trainer import Extent
+from aubench.runs.profiling import PartProfile, Profile, StageProfile
+from aubench.runs.speed_report import SpeedCase
+
+SMALL = ("--set", "image_size=32", "--set", "crop=28", "--set", "batch_size=4", "--steps", 1, "--device", "cpu")
+SHARES = {"waiting": 0.01, "preparing": 0.09, "training": 0.8, "optimizing": 0.1}
+PROFILE = Profile(
+    device={"kind": "cuda", "name": "card", "threads": 1},
+    peak=None,
+    peak_source="unknown",
+    stages=(StageProfile("train", 50, 4000.0, SHARES, 2**30, 3 * 10**9, None),),
+    parts=(PartProfile("encoder", 1e9, 0.003), PartProfile("rest", 0.0, 0.001)),
+    latency=(0.002, 0.004),
+    inference_frames_per_s=9000.0,
+)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Run the work of a fold process here, with a few short measurements."""
+    monkeypatch.setattr(profiling, "RANDOM_FRAMES", 4)
+    monkeypatch.setattr(profiling, "INFERENCE_SECONDS", 0.0)
+    monkeypatch.setattr(profiling, "LATENCY_CALLS", (2, 2))
+
+    def run(config, choice, work):
+        received = []
+        work(config, 1, choice.kind, 0, received.append)
+        return received[-1]
+
+    monkeypatch.setattr(speed, "_in_process", run)
+
+
+def test_table_of_a_method_without_a_store(call, in_this_process):
+    done = call("profile", "--method", "late_fusion", "--format", "json", *SMALL)
+    assert done.code == 0, done.err
+    rows = {(row["part"], row["figure"], row["unit"]): row["value"] for row in json.loads(done.out)}
+    assert rows["train", "training", "frames/s"] > 0
+    assert rows["classifier", "operations, prediction", "GFLOP/frame"] > 0
+    assert rows["prediction", "latency at batch 1, p95", "ms"] >= rows["prediction", "latency at batch 1, p50", "ms"]
+    assert "1 steps of preset tiny" in done.err
+
+
+def test_a_store_is_read(call, in_this_process, small_store):
+    done = call("profile", "--method", "resnet_visual", "--data", small_store, "--format", "csv", *SMALL)
+    assert done.code == 0, done.err
+    assert done.out.startswith("part,figure,value,unit\ntrain,training,")
+
+
+@pytest.mark.slow
+def test_files_of_a_process_of_its_own(call, tmp_path):
+    done = call("profile", "--method", "resnet_visual", "--out", "profile", *SMALL)
+    assert done.code == 0, done.err
+    content = json.loads((tmp_path / "profile/profile.json").read_text())
+    assert content["info"]["method"] == "resnet_visual" and content["info"]["data"] == "random"
+    assert content["stages"][0]["frames_per_s"] > 0
+    assert "traceEvents" in json.loads((tmp_path / "profile/trace-train.json").read_text())
+    assert done.out.startswith("| part ") and not list(tmp_path.glob("runs"))
+
+
+def test_unknown_peaks_and_all_figures_are_in_the_table():
+    frame = speed.ProfileResults({}, PROFILE).to_dataframe()
+    assert list(frame.columns) == ["part", "figure", "value", "unit"]
+    values = {(row.part, row.figure, row.unit): row.value for row in frame.itertuples()}
+    assert values["train", "peak memory", "MiB"] == 1024
+    assert values["train", "waiting for data", "% of time"] == 1
+    assert values["encoder", "time, prediction", "% of time"] == 75
+    assert frame[frame["value"].isna()]["figure"].tolist() == ["MFU", "peak speed (unknown)"]
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("--method", "nobody"), "no method 'nobody'"),
+        (("--method", "amf", "--preset", "huge"), "no preset 'huge'"),
+        (("--method", "amf", "--protocol", "none"), "no protocol 'none'"),
+        (("--method", "amf", "--device", "tpu"), "no device 'tpu'"),
+        (("--method", "amf", "--precision", "8-bit"), "8-bit"),
+        (("--method", "amf", "--precision", "tf32", "--device", "cpu"), "'tf32' needs an NVIDIA GPU"),
+        (("--method", "amf", "--format", "latex"), "no format 'latex'"),
+        (("--method", "amf", "--modalities", "visual"), "needs two or three modalities"),
+        (("--method", "amf", "--steps", "0"), "--steps"),
+        (("--method", "amf", "--protocol", "bp4d_3fold", "--data", "nowhere"), "no store of bp4d here"),
+        (("--method", "amf", "--out", __file__), "File exists"),
+        ((), "--method"),
+    ],
+)
+def test_bad_input_is_one_line(call, words, part):
+    done = call("profile", *words)
+    assert done.code == 2 and done.out == ""
+    assert part in done.err.splitlines()[-1] and done.err.splitlines()[-1].startswith("aubench: ")
+
+
+def test_bench_writes_every_case(call, in_this_process, tmp_path, monkeypatch):
+    monkeypatch.setitem(speed_report.CASES, "cpu", (SpeedCase("resnet_visual", "tiny"),))
+    monkeypatch.setitem(speed_report.EXTENTS, "cpu", Extent(1, 1))
+    monkeypatch.setitem(speed_report.BATCHES, "cpu", (1,))
+    monkeypatch.setattr(speed_report, "FACTORS", (1, 2))
+    done = call("bench", "--device", "cpu", "--out", "figures.json")
+    assert done.code == 0, done.err
+    content = json.loads((tmp_path / "figures.json").read_text())
+    (case,) = content["cases"]
+    assert case["method"] == "resnet_visual" and case["training"]["harness"] > 0
+    assert content["device"]["kind"] == "cpu" and content["packages"]["torch"] and content["date"]
+
+
+def test_a_failed_case_of_bench_is_an_entry(monkeypatch, tmp_path):
+    def fail(config, choice, work):
+        raise UsageError("needs more memory than the GPU has")
+
+    monkeypatch.setattr(speed, "_in_process", fail)
+    content = json.loads(api.bench(tmp_path / "figures.json", device="cpu").read_text())
+    assert {case["error"] for case in content["cases"]} == {"needs more memory than the GPU has"}
+    assert len(content["cases"]) == len(speed_report.CASES["cpu"])
+
+
+@pytest.mark.parametrize(
+    ("words", "part"), [(("--out", "."), "is a folder"), (("--out", "x", "--device", "tpu"), "no device 'tpu'")]
+)
+def test_bad_input_of_bench_is_one_line(call, words, part):
+    done = call("bench", *words)
+    assert done.code == 2 and part in done.err and done.err.count("\n") == 1

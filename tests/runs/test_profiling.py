@@ -1,0 +1,168 @@
+"""Profiles of tiny methods on random images, the bare loop, and the report of speed."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from aubench.core.registry import find_protocol
+from aubench.core.task import Modality
+from aubench.data.random_store import RandomStore
+from aubench.evaluation.flops import count_flops
+from aubench.evaluation.method_parts import REST
+from aubench.runs import profiling, speed_report
+from aubench.runs.bare_loop import BareLoop
+from aubench.runs.config import RunConfig, RunOptions, StoreRef
+from aubench.runs.measured_trainer import TRACED_STEPS, Extent, MeasuredTrainer
+from aubench.runs.profiling import ProfileSettings
+
+SMALL = {"image_size": 32, "crop": 28, "batch_size": 4}
+FRAMES = 8
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Shorten measurements that last a number of seconds."""
+    monkeypatch.setattr(profiling, "RANDOM_FRAMES", FRAMES)
+    monkeypatch.setattr(profiling, "INFERENCE_SECONDS", 0.0)
+    monkeypatch.setattr(profiling, "LATENCY_CALLS", (2, 2))
+
+
+@pytest.fixture
+def configure(tmp_path):
+    def create(name: str, **changes: object) -> RunConfig:
+        protocol = find_protocol("synth_3fold")
+        store = StoreRef.from_store(RandomStore(protocol, 1, 1))
+        options = RunOptions("tiny", {**SMALL, **changes}, "last", runs=tmp_path)
+        return RunConfig.create(name, protocol, store, options)
+
+    return create
+
+
+def open_fold(config):
+    settings = ProfileSettings(random=True)
+    context, split = profiling.open_fold(settings, config, 1, "cpu", 0)
+    return context, split, profiling.stage_phase(config, split, context.method.stages()[-1])
+
+
+def test_profile_of_amf(configure, tmp_path):
+    config = configure("amf", samples=4)
+    profile = profiling.profile_fold(ProfileSettings(Extent(1, 2), random=True), config, 1, "cpu", 0)
+    (stage,) = profile.stages
+    total = count_flops(config.entry.method_class, config.task, config.recipe_model).total.flops
+    assert sum(part.flops for part in profile.parts) == total
+    assert [part.name for part in profile.parts][:2] == ["encoders.visual", "encoders.depth"]
+    assert profile.parts[-1].name == REST and all(part.seconds > 0 for part in profile.parts)
+    assert 2.5 * total < stage.flops < 3.1 * total, "the backward pass costs twice the forward pass"
+    assert stage.frames == 4 and stage.frames_per_s > 0 and stage.memory > 2**26
+    assert sum(stage.shares.values()) == pytest.approx(1) and min(stage.shares.values()) > 0
+    assert profile.peak is not None and stage.mfu == pytest.approx(stage.flops * stage.frames_per_s / profile.peak)
+    assert 0 < profile.latency[0] <= profile.latency[1] and profile.inference_frames_per_s > 0
+    assert not list(tmp_path.rglob("*.safetensors")), "no checkpoint is written"
+
+
+@pytest.mark.slow
+def test_the_trace_has_some_steps(configure, tmp_path):
+    context, _, phase = open_fold(configure("resnet_visual"))
+    MeasuredTrainer(Extent(1, 1, tmp_path), context, phase).run()
+    names = [event["name"] for event in json.loads((tmp_path / "trace-train.json").read_text())["traceEvents"]]
+    assert names.count("Optimizer.step#Adam.step") == TRACED_STEPS
+
+
+def test_every_stage_has_a_profile_and_clips_count_their_frames(configure):
+    config = configure("au_vmae", crop=32)
+    profile = profiling.profile_fold(ProfileSettings(Extent(1, 1), random=True), config, 1, "cpu", 0)
+    assert [stage.name for stage in profile.stages] == ["pretrain", "finetune"]
+    length = config.recipe_model.clip_length
+    assert profile.stages[-1].frames == 4 * length
+    assert all(stage.flops > 0 for stage in profile.stages)
+
+
+def test_waiting_for_data_is_seen(configure, monkeypatch):
+    context, _, phase = open_fold(configure("resnet_visual"))
+    quick = MeasuredTrainer(Extent(1, 4), context, phase)
+    quick.run()
+    read = RandomStore.read
+
+    def slow(self, *args):
+        time.sleep(0.1)
+        return read(self, *args)
+
+    monkeypatch.setattr(RandomStore, "read", slow)
+    waiting = MeasuredTrainer(Extent(4, 4), context, phase)  # the reader is ahead at first
+    waiting.run()
+    assert quick.shares["waiting"] < 0.4 < waiting.shares["waiting"]
+
+
+def test_frames_are_repeated_where_there_are_too_few(configure):
+    context, split, phase = open_fold(configure("resnet_visual"))
+    trainer = MeasuredTrainer(Extent(1, 3), context, replace(phase, train=split.train[:5]))
+    order, extra = trainer._order(context.method.stages()[0])
+    assert len(order) == 4 * 4 and set(order) == set(split.train[:5]) and extra is None
+    trainer.run()
+    assert trainer.frames_per_s > 0
+
+
+def test_the_method_is_as_before(configure):
+    context, _, phase = open_fold(configure("late_fusion"))
+    trainer = MeasuredTrainer(Extent(1, 1), context, phase)
+    trainer.run()
+    assert "augment" not in vars(context.method)
+    assert all(parameter.grad is None for parameter in context.method.parameters())
+    assert len(trainer.sample.labels) == 2
+
+
+def test_the_bare_loop_learns(configure):
+    context, split, phase = open_fold(configure("resnet_visual", learning_rate=1e-3, flip=False, crop=32))
+    loop = BareLoop(context, phase.stages[0], split.train[:4])
+    first = loop.train(1)
+    loop.train(20)
+    assert loop.train(1) < first / 2
+
+
+def test_the_bare_loop_crops_and_mirrors(configure):
+    context, split, phase = open_fold(configure("resnet_visual", crop=31))
+    loop = BareLoop(context, phase.stages[0], split.train[:1])
+    stored = torch.from_numpy(context.data.store.read(Modality.VISUAL, split.train[:1]))[0].permute(2, 0, 1) / 127.5 - 1
+    crops = [stored[:, top : top + 31, left : left + 31] for top in (0, 1) for left in (0, 1)]
+    expected = [*crops, *(crop.flip(-1) for crop in crops)]
+    views = next(iter(loop.views(torch.zeros(64, dtype=torch.long)).values()))
+    matches = [[torch.allclose(view, crop, atol=1e-6) for crop in expected] for view in views]
+    assert all(any(row) for row in matches) and np.any(matches, axis=0).all()
+
+
+def test_the_networks_alone_train_without_the_heads(configure):
+    context, split, phase = open_fold(configure("amf", samples=4))
+    before = {name: value.clone() for name, value in context.method.named_parameters()}
+    BareLoop(context, phase.stages[0], split.train, networks_only=True).train(1)
+    changed = {name.split(".")[0] for name, value in context.method.named_parameters() if not value.equal(before[name])}
+    assert changed == {"encoders"}
+
+
+@pytest.mark.parametrize(
+    ("name", "crop", "loops"), [("late_fusion", 28, {"harness", "bare", "networks"}), ("au_vmae", 32, {"harness"})]
+)
+def test_report_of_speed(configure, monkeypatch, name, crop, loops):
+    monkeypatch.setattr(speed_report, "ROUNDS", 1)
+    monkeypatch.setitem(speed_report.BATCHES, "cpu", (1, 3))
+    figures = json.loads(json.dumps(speed_report.measure(configure(name, crop=crop), 1, "cpu", 0, Extent(1, 1))))
+    assert set(figures["training"]) == loops and all(speed > 0 for speed in figures["training"].values())
+    assert [entry["factor"] for entry in figures["scaling"]] == [1, 2, 4, 8]
+    assert figures["scaling"][3]["frames"] == 8 * figures["scaling"][0]["frames"]
+    assert [entry["batch"] for entry in figures["inference"]] == [1, 3]
+    assert figures["profile"]["stages"][-1]["frames_per_s"] > 0
+
+
+def test_cases_of_the_report_exist():
+    from aubench.core.registry import find_method
+    from aubench.runs.devices import PRECISIONS
+
+    for cases in speed_report.CASES.values():
+        for case in cases:
+            assert case.preset in find_method(case.method).method_class.Recipe.all_presets()
+            assert case.precision in PRECISIONS
