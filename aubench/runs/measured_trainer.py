@@ -66,7 +66,7 @@ class MeasuredTrainer(Trainer):
         stage = replace(stage, epochs=1, frames_per_epoch=None)
         super().__init__(context, replace(phase, stages=(stage,)), TrainState())
         self.extent, self.frames, self.memory = extent, 0, 0
-        on_gpu = context.fabric.device.type == "cuda"
+        on_gpu = context.fabric.device.type != "cpu"
         self._speed = range(extent.warmup, extent.warmup + extent.steps)
         self._detail = range(self._speed.stop, self._speed.stop + extent.steps) if on_gpu else self._speed
         traced = TRACED_STEPS if extent.traces else 0
@@ -97,6 +97,8 @@ class MeasuredTrainer(Trainer):
             self._mark("preparing")
             return batch
 
+        if self.fabric.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.fabric.device)
         method.augment = augment_and_mark  # type: ignore[method-assign]
         try:
             super().run()
@@ -104,6 +106,7 @@ class MeasuredTrainer(Trainer):
             method.zero_grad(set_to_none=True)
         finally:
             del method.augment
+            vars(self).pop("_images", None)  # frees the memory of the GPU
 
     def _order(self, stage: Stage) -> tuple[Rows, torch.Tensor | None]:
         rows, extra = super()._order(stage)

@@ -83,6 +83,25 @@ def test_every_stage_has_a_profile_and_clips_count_their_frames(configure):
     assert all(stage.flops > 0 for stage in profile.stages)
 
 
+def test_a_method_that_needs_landmarks_gets_some(configure):
+    context, _, phase = open_fold(configure("temt_net"))
+    trainer = MeasuredTrainer(Extent(1, 1), context, phase)
+    trainer.run()
+    assert trainer.sample.landmarks is not None and trainer.sample.landmarks.shape == (2, 49, 2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_profile_on_a_gpu(configure, tmp_path):
+    config = configure("amf", samples=4)
+    profile = profiling.profile_fold(ProfileSettings(Extent(2, 2, tmp_path), random=True), config, 1, "cuda", 0)
+    (stage,) = profile.stages
+    assert stage.frames_per_s > 0 and 2**20 < stage.memory < torch.cuda.get_device_properties(0).total_memory
+    assert sum(stage.shares.values()) == pytest.approx(1) and all(part.seconds > 0 for part in profile.parts)
+    trace = json.loads((tmp_path / "trace-train.json").read_text())["traceEvents"]
+    assert any(event.get("cat") == "kernel" for event in trace)
+
+
 def test_waiting_for_data_is_seen(configure, monkeypatch):
     context, _, phase = open_fold(configure("resnet_visual"))
     quick = MeasuredTrainer(Extent(1, 4), context, phase)
@@ -106,6 +125,17 @@ def test_frames_are_repeated_where_there_are_too_few(configure):
     assert len(order) == 4 * 4 and set(order) == set(split.train[:5]) and extra is None
     trainer.run()
     assert trainer.frames_per_s > 0
+
+
+def test_parts_of_a_step_come_from_further_steps_on_a_gpu(configure):
+    context, _, phase = open_fold(configure("resnet_visual"))
+    trainer = MeasuredTrainer(Extent(1, 2), context, phase)
+    trainer._detail, trainer._traced = range(3, 5), range(5, 5)
+    steps, loss = [], context.method.loss
+    context.method.loss = lambda *args: steps.append(time.perf_counter()) or loss(*args)
+    trainer.run()
+    assert len(steps) == 5 and sum(trainer.shares.values()) == pytest.approx(1)
+    assert trainer._end < steps[3], "the speed is that of the steps before"
 
 
 def test_the_method_is_as_before(configure):
