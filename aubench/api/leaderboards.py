@@ -33,18 +33,21 @@ class LeaderboardResults:
         """Return one row per method or baseline of each table.
 
         Returns:
-            Columns ``protocol``, ``selection``, ``protocol_version``, ``store`` (digest), ``position``, ``method``,
-            ``fidelity``, ``modalities``, ``recipe``, ``seeds``, ``f1_std`` (over folds and seeds), ``rank``,
-            ``delta_always_positive`` with its 95 % interval ``…_low`` and ``…_high``, one column per metric,
-            ``f1_au1`` … per AU, ``flops`` and ``parameters``. Metrics are fractions; ``position``, ``rank`` and the
-            columns of a run are missing for baselines.
+            Columns ``protocol``, ``demo`` (whether the row is of a table that is not ranked), ``selection``,
+            ``protocol_version``, ``store`` (digest), ``position``, ``method``, ``fidelity``, ``modalities``,
+            ``recipe``, ``seeds``, ``f1_std`` (over folds and seeds), ``rank``, ``delta_always_positive`` with its 95 %
+            interval ``…_low`` and ``…_high``, one column per metric, ``f1_au1`` … per AU, ``flops``, ``parameters``,
+            ``frames`` and ``pretraining_frames`` (per fold). Metrics are fractions; ``position``, ``rank`` and the
+            columns of a run are missing for baselines, the first two also for demos.
         """
         import pandas as pd
 
         frame = pd.DataFrame(
             [{"protocol": name, **row} for name, entries in self.protocols.items() for row in entries.entries]
         )
-        integers = {"position", "rank", "seeds", "flops", "parameters"} & set(frame.columns)
+        integers = {"position", "rank", "seeds", "flops", "parameters", "frames", "pretraining_frames"} & set(
+            frame.columns
+        )
         return frame.astype(dict.fromkeys(integers, "Int64"))
 
     def render(self, form: str) -> str:

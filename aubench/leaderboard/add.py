@@ -136,12 +136,14 @@ def _extends(record: Record, target: Path) -> bool:
         old = record_file.read(target)
     except RecordError:
         return False
-    known, has_new_curves = old.info.conditions, old.epochs is None and record.epochs is not None
+    known = old.info.conditions
+    has_new_curves = old.epochs is None and record.epochs is not None
+    has_old_curves = old.epochs is None or (record.epochs is not None and old.epochs.equals(record.epochs))
     tables = ((record.counts, old.counts), (record.histograms, old.histograms))
     return (
         (has_new_curves or set(known) < set(record.info.conditions))
         and set(known) <= set(record.info.conditions)
-        and (old.epochs is None or old.epochs.equals(record.epochs))
+        and has_old_curves
         and record.info.model_copy(update={field: getattr(old.info, field) for field in _VARIABLE}) == old.info
         and all(new[new["condition"].isin(known)].reset_index(drop=True).equals(table) for new, table in tables)
     )

@@ -32,9 +32,9 @@ class LearningCurve:
     f1: Floats
     budget: int
 
-    def at(self, frames: Floats | float) -> Floats:
+    def at(self, frames: Sequence[float] | Floats) -> Floats:
         """Interpolate F1 linearly; NaN before the first epoch, the last value after the last."""
-        return np.interp(frames, self.frames, self.f1, left=np.nan)
+        return np.asarray(np.interp(np.asarray(frames, np.float64), self.frames, self.f1, left=np.nan))
 
 
 def learning_curves(entry: Entry) -> list[LearningCurve]:
@@ -47,14 +47,14 @@ def learning_curves(entry: Entry) -> list[LearningCurve]:
             validated = epochs[epochs["f1"].notna()]
             if validated.empty:
                 return []
-            columns = (validated[name].to_numpy(np.float64) for name in ("frames", "f1"))
-            curves.append(LearningCurve(*columns, int(epochs["frames"].iloc[-1])))
+            frames, f1 = (validated[name].to_numpy(np.float64) for name in ("frames", "f1"))
+            curves.append(LearningCurve(frames, f1, int(epochs["frames"].iloc[-1])))
     return curves
 
 
 def f1_at(curves: Sequence[LearningCurve], share: float) -> float | None:
     """Average F1 over curves at a share of the frames of each; None before the first epoch of one."""
-    values = [float(curve.at(share * curve.budget)) for curve in curves]
+    values = [float(curve.at([share * curve.budget])[0]) for curve in curves]
     return None if np.isnan(values).any() else scores.mean(values)
 
 

@@ -74,7 +74,7 @@ def page_blocks(results: ProtocolResults, extensions: Sequence[PageExtension] = 
 def demo_blocks() -> list[Block]:
     """Build the heading and the text above tables of demos."""
     presets = ", ".join(f"`{name}`" for name in sorted(DEMO_PRESETS))
-    return template("protocol")["demo"].replace("$presets", presets).split("\n\n")
+    return [*template("protocol")["demo"].replace("$presets", presets).split("\n\n")]
 
 
 def provenance_blocks(results: ProtocolResults) -> list[Block]:

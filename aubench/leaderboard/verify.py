@@ -178,9 +178,10 @@ def check_histograms(run: StoredRecord) -> Iterator[Finding]:
 
 def check_curves(run: StoredRecord) -> Iterator[Finding]:
     """Check that the learning curves have the epochs of each fold, and that the best epoch was scored."""
-    if run.record.epochs is None:
+    table = run.record.epochs
+    if table is None:
         return
-    curves = dict(list(run.record.epochs.groupby("fold")))
+    curves = {number: table[table["fold"] == number] for number in table["fold"].unique().tolist()}
     folds = {fold.fold: fold for fold in run.info.folds}
     for number in sorted(curves.keys() ^ folds.keys()):
         problem = "is missing" if number in folds else f"is not in {record.FILE}"

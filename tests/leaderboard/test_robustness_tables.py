@@ -47,8 +47,8 @@ def test_seeds_share_a_profile_and_recipes_do_not(under):
     runs = [under("amf", seed=s) for s in (1, 0)] + [under("amf", recipe={"learning_rate": 2e-4}), under("cam")]
     all_profiles = robustness_tables.profiles(runs)
     assert sorted(profile.name for profile in all_profiles) == [
-        "amf (tiny, learning_rate=0.0002)",
-        "amf (tiny, learning_rate=0.001)",
+        "amf (small, learning_rate=0.0002)",
+        "amf (small, learning_rate=0.001)",
         "cam",
     ]
     both = next(profile for profile in all_profiles if profile.name.endswith("=0.001)"))
@@ -115,7 +115,7 @@ def test_a_leaderboard_shows_the_brief_table_where_records_have_conditions(under
     table = page.split(BRIEF)[1].strip().splitlines()
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table[:3]]
     assert cells[0] == ["Method", "Preset", "Clean", "missing:visual", "missing:depth", "noise:all:0.2"]
-    assert cells[2][:2] == ["late_fusion", "tiny"] and not table[3].startswith("|")
+    assert cells[2][:2] == ["late_fusion", "small"] and not table[3].startswith("|")
     clean, noisy = (intervals.f1_interval([run.record.counts], c).estimate for c in ("clean", "noise:all:0.2"))
     assert cells[2][2] == f"{100 * clean:.1f}"
     assert cells[2][-1] == f"{100 * noisy:.1f} ({100 * (noisy - clean):+.1f})"

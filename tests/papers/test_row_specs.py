@@ -150,7 +150,7 @@ def told_by(record, recipe: dict, seconds: float, operations: int) -> RecordInfo
 
 @pytest.mark.slow
 def test_the_estimate_follows_the_nearest_run(make_record):
-    terms, record = on("synth_3fold"), make_record("amf")
+    terms, record = on("synth_3fold"), make_record("amf", preset="tiny")
     (plan,) = resolve_row(RowSpec("amf"), terms).configs
     operations = flops.count_flops(plan.entry.method_class, plan.task, plan.recipe_model).total.flops
     near = told_by(record, plan.recipe, 60, operations)
@@ -178,7 +178,7 @@ def test_without_a_record_the_estimate_follows_operations():
 
 @pytest.mark.slow
 def test_records_that_cannot_be_read_are_passed_over(tmp_path, make_record):
-    make_record("amf").write(tmp_path / "a")
+    make_record("amf", preset="tiny").write(tmp_path / "a")
     (tmp_path / "b").mkdir()
     (tmp_path / "b/record.json").write_text(json.dumps({"no": "record"}))
     assert [info.method.name for info in runtime_estimate.read_timings([tmp_path, tmp_path / "absent"])] == ["amf"]

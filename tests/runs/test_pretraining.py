@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 import torch
 
-from aubench.core.errors import CheckpointError
+from aubench.core.errors import CheckpointError, DataError
 from aubench.core.registry import find_method
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
+from aubench.leaderboard import verify
+from aubench.leaderboard.records import StoredRecord
 from aubench.results.record import RecordInfo
 from aubench.runs import environment, pretraining
 from aubench.runs import fold as fold_module
@@ -145,6 +147,28 @@ def test_what_everyone_was_seen_for_is_told_in_the_record(config_for, tmp_path):
     (entry,) = recorded(config).pretraining
     assert (entry.stage, entry.fold, entry.datasets) == ("pretrain", 1, ("synth",))
     assert set(entry.subjects) == config.protocol.subjects
+
+
+@pytest.mark.slow
+def test_a_record_has_the_learning_curve_and_the_cost_of_pretraining(config_for, tmp_path):
+    config = config_for(tmp_path)
+    recorded(config)  # reads the files of the fold, as another process does
+    from_files = (config.run_dir / "record" / "epochs.csv").read_bytes()
+    events: list[Event] = []
+    (config.fold_dir(1) / "result.json").unlink()
+    fold_module.run_fold(config, 1, "cpu", 0, events.append)
+    record = write_record(config, {1: events[-1].result})
+    assert (config.run_dir / "record" / "epochs.csv").read_bytes() == from_files
+    curve, (pretrained,) = record.epochs, record.info.pretraining
+    assert curve[["stage", "pretraining"]].to_numpy().tolist() == [["pretrain", 1]] * 2 + [["train", 0]] * 2
+    assert curve["f1"].isna().tolist() == [True, True, False, False]
+    assert pretrained.frames == curve["frames"][1] > curve["frames"][0] and pretrained.seconds > 0
+    assert list(verify.check_curves(StoredRecord(tmp_path, record))) == []
+    (config.fold_dir(1) / "epochs.jsonl").write_text("{}\n")
+    with pytest.raises(DataError, match=r"epochs.jsonl: has 1 epochs, result.json says 4"):
+        write_record(config)
+    (config.fold_dir(1) / "epochs.jsonl").unlink()
+    assert write_record(config).epochs is None and not (config.run_dir / "record" / "epochs.csv").exists()
 
 
 def test_unlabelled_frames_are_pretrained_on(config_for, small_store, tmp_path, monkeypatch):
