@@ -164,9 +164,9 @@ class AUvMAE(Method):
         trained = [(name, p) for name, p in self.named_parameters() if name.startswith(("encoder.", other))]
         if stage.pretraining:
             groups = parameter_groups(trained, recipe.pretrain_learning_rate, recipe.pretrain_weight_decay)
-            return torch.optim.AdamW(groups, betas=(0.9, 0.95))
+            return torch.optim.AdamW(groups, betas=(0.9, 0.95), fused=True)
         groups = parameter_groups(trained, recipe.learning_rate, recipe.weight_decay, recipe.depth, recipe.layer_decay)
-        return torch.optim.AdamW(groups)
+        return torch.optim.AdamW(groups, fused=True)
 
     def learning_rate_factor(self, stage: Stage, progress: Progress) -> float:
         """Return the factor of the learning rate: warm-up and half a cosine, or the recipe's schedule."""

@@ -183,9 +183,9 @@ class MCM(Method):
         recipe, named = self.recipe, self._trained_parameters(stage)
         if stage.pretraining:
             groups = parameter_groups(named, recipe.pretrain_learning_rate, recipe.pretrain_weight_decay)
-            return torch.optim.AdamW(groups, betas=PRETRAIN_BETAS)
+            return torch.optim.AdamW(groups, betas=PRETRAIN_BETAS, fused=True)
         groups = parameter_groups(named, recipe.learning_rate, recipe.weight_decay, recipe.depth, recipe.layer_decay)
-        return torch.optim.AdamW(groups, betas=BETAS)
+        return torch.optim.AdamW(groups, betas=BETAS, fused=True)
 
     def learning_rate_factor(self, stage: Stage, progress: Progress) -> float:
         """Return the factor of warm-up and cosine, in fine-tuning cut from the second epoch on."""

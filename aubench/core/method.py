@@ -215,11 +215,14 @@ class Method(nn.Module, ABC):
         return ()
 
     def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
-        """Return the optimiser of a stage. The default is Adam with the recipe's learning rate."""
+        """Return the optimiser of a stage. The default is fused Adam with the recipe's learning rate."""
         if next(self.parameters(), None) is None:
             hint = "keep layers as attributes or in nn.ModuleList and nn.ModuleDict, not in a list or dict"
             raise MethodError("has no parameter to train", where=type(self).__name__, hint=hint)
-        return torch.optim.Adam(self.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
+        recipe = self.recipe
+        return torch.optim.Adam(
+            self.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
 
     def learning_rate_factor(self, stage: Stage, progress: Progress) -> float:
         """Return the factor of the learning rates at a step. The default is the recipe's schedule."""

@@ -29,7 +29,8 @@ class Recipe(BaseModel):
     """Hyper-parameters of all methods. A method adds fields in a subclass.
 
     Defaults are the papers'. ``presets`` contains named changes to them. Presets of a subclass add to those of its
-    bases. A field with a range of :mod:`aubench.core.search_space` in its type can be searched.
+    bases. The preset ``small`` also has the changes of ``tiny`` that it does not replace. A field with a range of
+    :mod:`aubench.core.search_space` in its type can be searched.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -46,6 +47,7 @@ class Recipe(BaseModel):
             "crop": 56,
             "validation_stride": 4,
         },
+        "small": {"epochs": 16, "frames_per_epoch": 4000, "batch_size": 16, "patience": 16},
     }
 
     finetune_only: ClassVar[frozenset[str]] = frozenset(
@@ -94,7 +96,7 @@ class Recipe(BaseModel):
         for base in reversed(cls.__mro__):
             for name, changes in vars(base).get("presets", {}).items():
                 merged.setdefault(name, {}).update(changes)
-        return merged
+        return {**merged, "small": merged["tiny"] | merged["small"]}
 
     @classmethod
     def finetune_fields(cls) -> frozenset[str]:

@@ -20,6 +20,8 @@ from aubench.results.schema import Compute
 AUS = 12
 """Number of AUs for which costs are counted."""
 _TEMPLATE = Path(__file__).parent / "templates" / "methods.md"
+_PRESETS = ("paper", "tiny", "small")
+"""Presets with a column in the tables of recipes."""
 
 
 def costs(entry: MethodEntry, preset: str) -> Iterator[tuple[Task, Compute]]:
@@ -75,19 +77,19 @@ def _section(entry: MethodEntry) -> str:
     parts.append("\n".join(f"- {sentence}" for sentence in card.deviations) or "No deviations from the paper.")
     parts.append(_recipe_table(entry.method_class.Recipe))
     for preset, changes in entry.method_class.Recipe.all_presets().items():
-        if preset not in ("paper", "tiny"):
+        if preset not in _PRESETS:
             values = ", ".join(f"`{name}={_value(value)}`" for name, value in changes.items())
             parts.append(f"The preset `{preset}` changes {values} of `paper`.")
     return "\n\n".join(parts)
 
 
 def _recipe_table(recipe: type[Recipe]) -> str:
-    paper, tiny = (recipe.from_preset(preset, {}).model_dump(mode="json") for preset in ("paper", "tiny"))
+    presets = [recipe.from_preset(preset, {}).model_dump(mode="json") for preset in _PRESETS]
     rows = [
-        (f"`{name}`", _value(paper[name]), _value(tiny[name]), (field.description or "").replace("|", "\\|"))
+        (f"`{name}`", *(_value(preset[name]) for preset in presets), (field.description or "").replace("|", "\\|"))
         for name, field in recipe.model_fields.items()
     ]
-    return _markdown(("recipe", "`paper`", "`tiny`", "meaning"), rows)
+    return _markdown(("recipe", *(f"`{preset}`" for preset in _PRESETS), "meaning"), rows)
 
 
 def _value(value: object) -> str:

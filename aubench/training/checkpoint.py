@@ -122,7 +122,10 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tenso
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]
 ) -> None:
-    """Load the output of :func:`flatten_optimizer` into a new optimiser of the same shape."""
+    """Load the output of :func:`flatten_optimizer` into a new optimiser of the same shape.
+
+    Fused optimisers read parameters and state in the order of memory, which checkpoints do not keep.
+    """
     state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in notes["plain"].items()}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition(".")
@@ -130,3 +133,7 @@ def restore_optimizer(
             index, key = rest.split(".", 1)
             state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": notes["groups"]})
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            if getattr(value, "shape", None) == parameter.shape:
+                values[key] = value.new_empty_strided(value.shape, parameter.stride()).copy_(value)

@@ -36,7 +36,8 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
                 "drop_path": 0.0,
                 "minority_crop": 1.0,
             },
-        }
+        },
+        "small": {"batch_size": 4},
     }
 
     finetune_only: ClassVar[frozenset[str]] = frozenset({"warmup_epochs", "layer_decay", "drop_path", "patch_mask"})

@@ -58,10 +58,10 @@ class Encoder(nn.Module):
         self.network = _network(backbone, channels)
         self.features: int = self.network.num_features
         mean, std = (_over_channels(values, channels) for values in (IMAGENET_MEAN, IMAGENET_STD))
-        pretrained = source != "none"
-        self.register_buffer("scale", 0.5 / std if pretrained else torch.ones_like(std))
-        self.register_buffer("shift", (0.5 - mean) / std if pretrained else torch.zeros_like(mean))
-        if pretrained and not self.scale.is_meta:
+        self.pretrained = source != "none"
+        self.register_buffer("scale", 0.5 / std if self.pretrained else torch.ones_like(std))
+        self.register_buffer("shift", (0.5 - mean) / std if self.pretrained else torch.zeros_like(mean))
+        if self.pretrained and not self.scale.is_meta:
             self.network.load_state_dict(adapt_state(_pretrained(backbone, source), channels))
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
@@ -71,7 +71,8 @@ class Encoder(nn.Module):
 
     def maps(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d height width"]:
         """Return the last feature maps, before global average pooling, of images in [-1, 1]."""
-        maps: Tensor = self.network.forward_features(images * self.scale + self.shift)
+        inputs = images * self.scale + self.shift if self.pretrained else images
+        maps: Tensor = self.network.forward_features(inputs)
         return maps
 
 
