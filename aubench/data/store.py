@@ -60,6 +60,9 @@ CROP_COLUMNS = {
 LANDMARKS = "landmarks"
 """Kind of an array of landmarks, instead of a modality."""
 
+LabelKind = Literal["occurrence", "intensity"]
+"""Meaning of the labels: 0 and 1, or intensities 0 to 5; -1 is unknown in both."""
+
 _STAMP = ".verified.json"
 
 
@@ -73,6 +76,7 @@ class StoreInfo(BaseModel):
         modalities: Meaning of the channels of each modality.
         crop: Description of the face crop.
         landmarks: Number of landmarks per frame (see :mod:`aubench.core.landmarks`); None without.
+        labels: Kind of the ``AU<n>`` columns. Occurrence, the kind of stores without this field, is not in the digest.
         arrays: SHA-256 of each array file, by path relative to the store.
         frames: SHA-256 of the frame table's values.
         digest: SHA-256 of all fields above.
@@ -88,6 +92,7 @@ class StoreInfo(BaseModel):
     modalities: dict[Modality, str]
     crop: str
     landmarks: Literal[49] | None = None
+    labels: LabelKind = "occurrence"
     arrays: dict[str, str]
     frames: str
     digest: str
@@ -101,7 +106,9 @@ class StoreInfo(BaseModel):
 
     def computed_digest(self) -> str:
         """Return the digest of the fields before it."""
-        return hashing.hash_json(self.model_dump(mode="json", exclude={"digest", "tables"}, exclude_none=True))
+        default = {"labels"} if self.labels == "occurrence" else set()
+        excluded = {"digest", "tables", *default}
+        return hashing.hash_json(self.model_dump(mode="json", exclude=excluded, exclude_none=True))
 
 
 def array_path(subject: str, sequence: str, kind: str) -> str:

@@ -28,6 +28,7 @@ from aubench.data.store import (
     FRAME_COLUMNS,
     LANDMARKS,
     TABLES,
+    LabelKind,
     Store,
     StoreInfo,
     array_path,
@@ -192,6 +193,7 @@ class StoreWriter:
         modalities: Mapping[Modality, str],
         crop: str,
         landmarks: int | None = None,
+        labels: LabelKind = "occurrence",
         skipped: Iterable[tuple[str, str, int, str]] = (),
     ) -> Store:
         """Join the sequences and move the store to its path; see :class:`StoreInfo` for most arguments.
@@ -203,13 +205,15 @@ class StoreWriter:
             modalities: Meaning of the channels by modality.
             crop: Description of the face crop.
             landmarks: Number of landmarks of each frame.
+            labels: Kind of the labels.
             skipped: Further rows of ``skipped.csv``: subject, sequence, frame number or -1, reason.
 
         Returns:
             Store.
 
         Raises:
-            DataError: No sequence was written, one comes from another source, or an array has another size.
+            DataError: No sequence was written, one comes from another source, an array has another size, or a label is
+                not of the kind.
         """
         parts = self._parts()
         summaries = [json.loads(part.read_text(encoding="utf-8")) for part in parts]
@@ -223,7 +227,9 @@ class StoreWriter:
             )
         # Open files, because pyarrow opens only paths in UTF-8.
         tables = [io.BytesIO(part.with_suffix(".parquet").read_bytes()) for part in parts]
-        frames = _typed(pd.concat(map(pd.read_parquet, tables), ignore_index=True))
+        table = pd.concat(map(pd.read_parquet, tables), ignore_index=True)
+        _check_labels(table, labels, self.partial)
+        frames = _typed(table)
         info = StoreInfo.with_digest(
             dataset=dataset,
             version=version,
@@ -231,6 +237,7 @@ class StoreWriter:
             modalities=dict(modalities),
             crop=crop,
             landmarks=landmarks,
+            labels=labels,
             arrays={name: sha for summary in summaries for name, sha in sorted(summary["arrays"].items())},
             frames=table_digest(frames),
         )
@@ -283,6 +290,16 @@ def _copy(values: np.ndarray, allocate: Allocate, kind: str) -> ArrayFile:
 
 def _natural(path: Path) -> list[object]:
     return [int(word) if word.isdigit() else word for word in re.split(r"(\d+)", path.stem)]
+
+
+def _check_labels(frames: pd.DataFrame, kind: LabelKind, folder: Path) -> None:
+    highest = 1 if kind == "occurrence" else 5
+    for name in frames.columns[frames.columns.str.startswith("AU")]:
+        wrong = frames[~frames[name].isin(range(-1, highest + 1))]
+        if len(wrong):
+            first = wrong.iloc[0]
+            what = f"{name} of {first['subject']} {first['sequence']} frame {first['frame']} is {first[name]}"
+            raise DataError(f"{what}, and labels of {kind} are 0 to {highest} or -1", where=folder)
 
 
 def _typed(frames: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from aubench.core.task import Modality
 if TYPE_CHECKING:
     import numpy as np
 
-    from aubench.data.store import Store
+    from aubench.data.store import LabelKind, Store
     from aubench.data.store_writer import Sequence, StoreWriter
 
 Progress = Callable[[int, int], None]
@@ -54,6 +54,7 @@ class Dataset(ABC):
         title: Noun phrase for listings.
         crop: Description of the face crop for ``store.json``.
         landmarks: Number of landmarks of each frame, 49 or None.
+        labels: Kind of the labels: ``occurrence`` (0, 1) or ``intensity`` (0 to 5), and -1 is unknown.
         needs_source: Whether preparation reads files. Other data sets are prepared on demand.
         workers: Threads that read sequences.
         Options: Preparation options.
@@ -64,6 +65,7 @@ class Dataset(ABC):
     title: ClassVar[str]
     crop: ClassVar[str] = ""
     landmarks: ClassVar[int | None] = None
+    labels: ClassVar[LabelKind] = "occurrence"
     needs_source: ClassVar[bool] = True
     workers: ClassVar[int] = 1
     Options: ClassVar[type[DatasetOptions]] = DatasetOptions
@@ -118,6 +120,7 @@ class Dataset(ABC):
                 modalities=self.modalities,
                 crop=self.crop,
                 landmarks=self.landmarks,
+                labels=self.labels,
             )
 
     def _write(

@@ -318,3 +318,38 @@ def test_a_damaged_stamp_of_a_check_is_ignored(store: Store, content: str) -> No
     store.verify(full=False)
     (store.path / ".verified.json").write_text(content)
     Store(store.path).verify(full=False)
+
+
+def labelled(tmp_path: Path, value: int, **options: str) -> Store:
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        sequence = one()
+        sequence.frames["AU1"] = np.array([-1, 0, value])
+        writer.add(sequence)
+        return writer.finish(dataset="any", version="1", size=8, modalities={Modality.DEPTH: "d"}, crop="", **options)
+
+
+def test_a_store_says_whether_its_labels_are_intensities(tmp_path: Path) -> None:
+    store = labelled(tmp_path, 5, labels="intensity")
+    assert Store(store.path).info.labels == "intensity"
+    assert store.frames["AU1"].tolist() == [-1, 0, 5]
+    store.verify(full=True)
+    info = json.loads((store.path / "store.json").read_text()) | {"labels": "occurrence"}
+    (store.path / "store.json").write_text(json.dumps(info))
+    with pytest.raises(DataError, match="does not match its own digest"):
+        Store(store.path)
+
+
+def test_a_store_without_the_kind_of_labels_holds_occurrences_and_keeps_its_digest(tmp_path: Path) -> None:
+    store = labelled(tmp_path, 1)
+    info = json.loads((store.path / "store.json").read_text())
+    del info["labels"]
+    (store.path / "store.json").write_text(json.dumps(info))
+    assert (Store(store.path).info.labels, Store(store.path).info.digest) == ("occurrence", info["digest"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("occurrence", 2), ("intensity", 7), ("intensity", -2), ("intensity", 257)]
+)
+def test_a_label_outside_its_kind_is_refused(tmp_path: Path, kind: str, value: int) -> None:
+    with pytest.raises(DataError, match=f"AU1 of F001 T1 frame 2 is {value}, and labels of {kind} are 0 to"):
+        labelled(tmp_path, value, labels=kind)
