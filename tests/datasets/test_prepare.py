@@ -14,6 +14,7 @@ import pytest
 from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
 from aubench.data.store import Store
+from aubench.datasets import sequence_pool
 from aubench.datasets.bp4d import prepare
 from aubench.datasets.bp4d.layout import SCORED
 from aubench.datasets.bp4d.prepare import prepare_bp4d
@@ -162,7 +163,7 @@ def test_label_files_are_read_before_the_first_photo(delivery, tmp_path: Path, m
     file = delivery.codes("F002", "T2")
     header, rows = file.read_text().split("\n", 1)
     file.write_text(f"{header}\n{damage(rows)}")
-    monkeypatch.setattr(prepare, "_pool", lambda workers: pytest.fail("work started"))
+    monkeypatch.setattr(sequence_pool, "worker_pool", lambda workers: pytest.fail("work started"))
     with pytest.raises(DataError, match=says):
         prepare_bp4d(delivery.root, tmp_path / "store", size=16)
     assert [path.name for path in tmp_path.iterdir()] == ["BP4D"]
@@ -264,8 +265,8 @@ def stopped(delivery, tmp_path: Path, monkeypatch):
     def resume(progress=lambda done, total: None, **options) -> Store:
         return Store(prepare_bp4d(delivery.root, tmp_path / "store", size=32, progress=progress, **options).store)
 
-    monkeypatch.setattr(prepare, "_pool", pool)
-    monkeypatch.setattr(prepare, "as_completed", lambda jobs: jobs)
+    monkeypatch.setattr(sequence_pool, "worker_pool", pool)
+    monkeypatch.setattr(sequence_pool, "as_completed", lambda jobs: jobs)
 
     def begin(**options):
         with pytest.raises(KeyboardInterrupt):
@@ -347,7 +348,7 @@ def test_a_second_command_at_the_same_time_is_refused(delivery, tmp_path: Path, 
             prepare_bp4d(delivery.root, tmp_path / "store", size=48)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prepare, "_write", again)
+    monkeypatch.setattr(prepare, "write_sequences", again)
     with pytest.raises(KeyboardInterrupt):
         prepare_bp4d(delivery.root, tmp_path / "store", size=32)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from aubench.datasets.bp4d import prepare as preparation
+from aubench.datasets import sequence_pool
 
 SEQUENCES = "Sequences(2D+3D)"
 
@@ -36,7 +36,7 @@ def prepare(call, tree, tmp_path, monkeypatch) -> Callable:
         with ThreadPoolExecutor(1) as executor:
             yield executor
 
-    monkeypatch.setattr(preparation, "_pool", pool)
+    monkeypatch.setattr(sequence_pool, "worker_pool", pool)
     words = ("data", "prepare", "bp4d", "--store", tmp_path / "store", "--size", 32, "--workers", 1)
     return lambda *more, source=tree.root: call(*words, "--source", source, *more)
 

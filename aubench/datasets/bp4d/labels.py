@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from aubench.core.errors import DataError
+from aubench.datasets.label_text import read_lines
 
 AUS = (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 23, 24, 27, 28)
 """AUs of both kinds of header."""
 
 _INTENSITY_SUFFIX = 100
 _MIN_NAMED = 50
-_LARGEST = 16 << 20
 _LABELS = {0: 0, 1: 1, 9: -1}
 _NUMBER = re.compile(r" *(?!-0)-?[0-9]{1,10} *")
 _ROW = re.compile(f"{_NUMBER.pattern}(,{_NUMBER.pattern})*")
@@ -43,7 +43,9 @@ def read_label_file(path: Path) -> LabelFile:
         DataError: A cell is not a code, a row has another length (as at the end of a truncated file), or a frame
             occurs twice. The message names file, line and column.
     """
-    lines = _lines(path)
+    lines = read_lines(path)
+    if len(lines) < 2:
+        raise DataError("holds no coded frame", where=path, hint=_AGAIN)
     width, columns = _columns(lines[0], path)
     used = [(AUS.index(au), column) for au, column in columns.items() if au in AUS]
     frames = np.empty(len(lines) - 1, np.int32)
@@ -79,31 +81,6 @@ def number_gaps(numbers: Sequence[int]) -> list[str]:
     """Describe the numbers that ascending numbers leave out, such as ``7`` or ``9 to 12``."""
     gaps = [(before + 1, after - 1) for before, after in pairwise(numbers) if after > before + 1]
     return [str(first) if first == last else f"{first} to {last}" for first, last in gaps]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise DataError("is too large for a label file", where=path, hint=_AGAIN)
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
-    lines = _decode(content, path).replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
-    if len(lines) < 2:
-        raise DataError("holds no coded frame", where=path, hint=_AGAIN)
-    return lines
-
-
-def _decode(content: bytes, path: Path) -> str:
-    """Decode UTF-8 with or without a byte order mark, UTF-16 with one, or Latin-1."""
-    is_utf_16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    try:
-        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    if (is_utf_16 and not text.isascii()) or "\0" in text:
-        raise DataError("is not text", where=path, hint=_AGAIN)
-    return text
 
 
 def _columns(header: str, path: Path) -> tuple[int, dict[int, int]]:

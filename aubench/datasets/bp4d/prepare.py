@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from aubench._util import system
-from aubench._util.child_processes import isolated_start
 from aubench._util.progress import print_line
 from aubench.core import landmarks as landmark_layout
 from aubench.core.errors import DataError, UsageError
@@ -30,6 +23,7 @@ from aubench.datasets.bp4d.labels import coded_frames
 from aubench.datasets.bp4d.landmark_files import landmark_file
 from aubench.datasets.bp4d.layout import SCORED, Recording, printable
 from aubench.datasets.bp4d.summary import PrepareSummary
+from aubench.datasets.sequence_pool import write_sequences
 
 _CROP = "square from forehead to dropped chin, smoothed over the sequence: "
 _CROPS = {
@@ -89,7 +83,8 @@ def prepare_bp4d(
     with StoreWriter(store, plan) as writer:
         for line in writer.discard_changed({(r.subject, r.sequence): _inputs(r, options) for r in recordings}):
             print_line(f"aubench: {line}; it is prepared again")
-        _write(writer, recordings, options, workers or system.available_cores(), progress)
+        readers = {(r.subject, r.sequence): (partial(extract, r, options), len(r.photos)) for r in recordings}
+        write_sequences(writer, readers, workers or system.available_cores(), progress)
         prepared = writer.finish(
             dataset="bp4d",
             version=BP4D.version,
@@ -125,67 +120,3 @@ def _inputs(recording: Recording, options: ImageOptions) -> Inputs:
     }
     states = {kind: fingerprint((path.name, path) for path in files) for kind, files in kinds.items()}
     return {**states, "modalities": [2 if options.depth else 1, None], "frame offset": [recording.offset, None]}
-
-
-def _write(
-    writer: StoreWriter,
-    recordings: list[Recording],
-    options: ImageOptions,
-    workers: int,
-    progress: Callable[[int, int], None],
-) -> None:
-    pending = [r for r in recordings if not writer.has(r.subject, r.sequence)]
-    total = sum(len(r.photos) for r in recordings)
-    done = total - sum(len(r.photos) for r in pending)
-    progress(done, total)
-    pending.sort(key=lambda r: -len(r.photos))  # the longest first, to balance the load
-    with _pool(min(workers, len(pending))) as pool:
-        with isolated_start():
-            jobs: dict[Future[None], int] = {
-                pool.submit(_prepare_recording, writer, recording, options): len(recording.photos)
-                for recording in pending
-            }
-        for job in as_completed(jobs):
-            job.result()
-            done += jobs[job]
-            progress(done, total)
-
-
-def _prepare_recording(writer: StoreWriter, recording: Recording, options: ImageOptions) -> None:
-    with writer.open_arrays(recording.subject, recording.sequence) as allocate:
-        sequence = extract(recording, options, allocate)
-    writer.add(sequence)
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Provide worker processes that end with the work, also after an error."""
-    context = multiprocessing.get_context("spawn")
-    try:
-        pool = ProcessPoolExecutor(max(workers, 1), context, initializer=_end_with_parent)
-    except OSError as error:
-        raise DataError(f"worker processes need semaphores ({error})", hint="make /dev/shm writable") from None
-    others = set(multiprocessing.active_children())
-    try:
-        yield pool
-    except BaseException as error:
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
-        if isinstance(error, BrokenProcessPool):
-            hint = "repeat the command with fewer --workers"
-            raise DataError("a worker process was killed, perhaps for lack of memory", hint=hint) from None
-        raise
-    pool.shutdown()
-
-
-def _end_with_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it too and ends its workers
-    threading.Thread(target=_terminate_with_parent, daemon=True).start()
-
-
-def _terminate_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

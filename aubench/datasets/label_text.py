@@ -1,0 +1,38 @@
+"""Lines of label files as spreadsheets, editors and other systems write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aubench.core.errors import DataError
+
+_LARGEST = 16 << 20
+_AGAIN = "copy the file from the delivery again"
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read the lines of a text file, without empty ones at its end.
+
+    Lines end with LF, CR LF or CR. The text is UTF-8 with or without a byte order mark, UTF-16 with one, or Latin-1.
+
+    Raises:
+        DataError: The file cannot be read, is too large for a label file, or is not text.
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise DataError("is too large for a label file", where=path, hint=_AGAIN)
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
+    return _decode(content, path).replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
+
+
+def _decode(content: bytes, path: Path) -> str:
+    is_utf_16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        text = content.decode("utf-16" if is_utf_16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    if (is_utf_16 and not text.isascii()) or "\0" in text:
+        raise DataError("is not text", where=path, hint=_AGAIN)
+    return text
