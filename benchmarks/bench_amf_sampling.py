@@ -45,7 +45,7 @@ def step(vote) -> None:
     vote().sum().backward()
 
 
-@pytest.mark.parametrize("width", [128, 512], ids=["tiny", "paper"])
+@pytest.mark.parametrize("width", [128, 512], ids=["small", "paper"])
 @pytest.mark.parametrize("frames", [1, 50])
 @pytest.mark.parametrize("modalities", [2, 3])
 def test_sampling(measure, best_of, modalities: int, frames: int, width: int) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from aubench import Batch, Modality, Progress, Task
 from aubench.core.registry import find_method
 
-SMALL_PRESET = "tiny"
+SMALL_PRESET = "small"
 """Preset with small encoders."""
 TARGET = 1.10
 """At most 10 % longer."""
@@ -65,7 +65,7 @@ def step_of(name: str, preset: str, modalities: tuple[Modality, ...], frames: in
 @pytest.mark.parametrize("letters", ["vd", "vdt"])
 @pytest.mark.parametrize(
     ("preset", "frames", "rounds"),
-    [pytest.param(SMALL_PRESET, 32, 60, id="small", marks=MISSED), pytest.param("paper", PAPER_FRAMES, 8, id="paper")],
+    [pytest.param(SMALL_PRESET, 16, 60, id="small", marks=MISSED), pytest.param("paper", PAPER_FRAMES, 8, id="paper")],
 )
 def test_step(compare, check_target, smoke: bool, letters: str, preset: str, frames: int, rounds: int) -> None:
     modalities = tuple(m for m in Modality if m.value[0] in letters)

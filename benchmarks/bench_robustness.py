@@ -63,7 +63,7 @@ def both_ways(name: str, preset: str, batches: int, batch: int) -> tuple[Callabl
 @pytest.mark.parametrize("name", ["late_fusion", "amf"])
 @pytest.mark.parametrize(
     ("preset", "batches", "batch", "rounds"),
-    [pytest.param("tiny", BATCHES, BATCH, 12, id="tiny"), pytest.param("paper", 1, 8, 4, id="paper")],
+    [pytest.param("small", BATCHES, BATCH, 12, id="small"), pytest.param("paper", 1, 8, 4, id="paper")],
 )
 def test_suite(
     compare, check_target, smoke: bool, name: str, preset: str, batches: int, batch: int, rounds: int

@@ -24,7 +24,7 @@ from aubench.runs.measured_trainer import Extent, MeasuredTrainer
 from aubench.runs.profiling import stage_phase
 from aubench.training.state import EpochFinished
 
-PRESET = "tiny"
+PRESET = "small"
 TARGETS = {"bare": 1 / 1.02, "lightning": 1.0}
 """Least speed of the harness: at most 2 % more time than a bare loop, and not slower than Lightning."""
 LINEAR = 0.05

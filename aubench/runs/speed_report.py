@@ -40,11 +40,11 @@ class SpeedCase:
 
 
 CASES = {
-    "cpu": (SpeedCase("late_fusion", "tiny"), SpeedCase("amf", "tiny")),
+    "cpu": (SpeedCase("late_fusion", "small"), SpeedCase("amf", "small")),
     "cuda": (
         *(SpeedCase("amf", "paper", precision) for precision in ("bf16-mixed", "tf32", "32-true")),
         *(SpeedCase(name, "paper", "bf16-mixed") for name in ("late_fusion", "au_vmae", "mcm")),
-        SpeedCase("amf", "tiny"),
+        SpeedCase("amf", "small"),
     ),
 }
 """Cases by kind of device."""

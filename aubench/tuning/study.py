@@ -27,7 +27,7 @@ from aubench.tuning.worker import (
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, TrialState
 
 BINDING, REQUEST = "aubench", "aubench_asked"
 """Attributes of a study: the options that all trials share, and the location of the method with the protocol."""
@@ -137,7 +137,7 @@ def _run_trial(
         with heartbeat(trial.set_user_attr):
             value, state, remark = _outcome(runner)
         trial.set_user_attr(COST, runner.cost())
-        study.tell(trial, value, state=TrialState[state])
+        _tell(study, trial, value, TrialState[state])
     except UpdateFinishedTrialError:  # this process was suspended for so long that another worker took over
         say(f"{study.study_name}: trial {trial.number} was taken over by another worker")
         return
@@ -151,6 +151,19 @@ def _run_trial(
     study_files.write_trial(search, runner.config, _frozen(study, trial.number))
     score = "pruned" if value is None else f"validation F1 {100 * value:.1f}"
     say(f"{search.name}: {len(finished_trials(study))} of {count}, trial {trial.number}: {score}{remark}")
+
+
+def _tell(study: Study, trial: Trial, value: float | None, state: TrialState) -> None:
+    """Report a result. Optuna's grid sampler raises an error after its last point, and after an enqueued trial."""
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    try:
+        study.tell(trial, value, state=state)
+    except UpdateFinishedTrialError:
+        raise
+    except (RuntimeError, KeyError):
+        if not _frozen(study, trial.number).state.is_finished():
+            raise
 
 
 def _frozen(study: Study, number: int) -> FrozenTrial:

@@ -150,13 +150,18 @@ def test_an_interrupted_trial_is_queued_again_with_its_values(search_for, tmp_pa
 
 
 @pytest.mark.slow
-def test_the_python_entry_takes_a_sampler_of_ones_own(small_store, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "sampler",
+    [optuna.samplers.RandomSampler(seed=3), optuna.samplers.GridSampler({"learning_rate": [1e-3]}, seed=3)],
+    ids=["random", "grid"],
+)
+def test_the_python_entry_takes_a_sampler_of_ones_own(small_store, tmp_path, monkeypatch, sampler):
     monkeypatch.setattr(trial_module, "run_jobs", here)
     results = aubench.tune(
         "late_fusion",
         "synth_3fold",
         2,
-        sampler=optuna.samplers.RandomSampler(seed=3),
+        sampler=sampler,
         pruner="none",
         fold="1",
         overrides={"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1},
@@ -171,7 +176,7 @@ def test_the_python_entry_takes_a_sampler_of_ones_own(small_store, tmp_path, mon
     assert list(frame["recipe.learning_rate"]) == [trial.params["learning_rate"] for trial in study.trials]
     assert list(frame["f1"]) == study.trials_dataframe()["value"].tolist() and set(frame["state"]) == {"complete"}
     assert len({trial.params["learning_rate"] for trial in study.trials}) == 2
-    assert study.user_attrs["aubench"]["sampler"] == "RandomSampler"
+    assert study.user_attrs["aubench"]["sampler"] == type(sampler).__name__
 
 
 @pytest.mark.slow
