@@ -1,0 +1,150 @@
+"""Videos that OpenCV decodes frame by frame."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+
+from aubench.core.errors import DataError
+
+EXTENSIONS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv"})
+"""Extensions of video files."""
+
+_AGAIN = "copy the file from the delivery again"
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # before OpenCV opens its first video: FFmpeg prints nothing
+
+
+@dataclass(frozen=True)
+class VideoFrame:
+    """A decoded frame."""
+
+    pixels: np.ndarray  # uint8 (H, W, 3), blue first
+    time: float  # in ms
+
+    def decode_grey(self, smallest: int) -> tuple[np.ndarray, int]:
+        """Return the frame in grey, reduced by a whole factor while the shorter side keeps ``smallest`` pixels.
+
+        Returns:
+            uint8 (h, w), and the factor.
+        """
+        height, width = self.pixels.shape[:2]
+        factor = max(min(height, width) // smallest, 1)
+        grey = cv2.cvtColor(self.pixels, cv2.COLOR_BGR2GRAY)
+        if factor > 1:
+            grey = cv2.resize(grey, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+        return np.asarray(grey), factor
+
+    def decode_rgb(self) -> np.ndarray:
+        """Return the frame as uint8 (H, W, 3), RGB."""
+        return np.ascontiguousarray(self.pixels[..., ::-1])
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video whose first frame could be decoded."""
+
+    path: Path  # path of the file
+    stated_frames: int  # number of frames by the header; it may be wrong
+    rate: float  # frames per second by the header
+
+    @staticmethod
+    def open(path: Path) -> Video:
+        """Open a video and decode its first frame.
+
+        Raises:
+            DataError: The file cannot be read, is not a video, or has a codec that this OpenCV does not decode.
+        """
+        capture = _open(path)
+        try:
+            if not capture.grab():
+                raise DataError("no frame of the video can be decoded", where=path, hint=_AGAIN)
+            return Video(path, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS))
+        finally:
+            capture.release()
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Decode all frames from the first on, one at a time.
+
+        Raises:
+            DataError: The video cannot be opened any more.
+        """
+        capture = _open(self.path)
+        try:
+            while (decoded := capture.read())[0]:
+                yield VideoFrame(np.asarray(decoded[1]), capture.get(cv2.CAP_PROP_POS_MSEC))
+        finally:
+            capture.release()
+
+    def check_end(self, frames: int) -> None:
+        """Compare the number of decoded frames with the header.
+
+        Raises:
+            DataError: Frames are missing, and the file is shorter than its container says.
+        """
+        if frames < self.stated_frames and _is_cut(self.path):
+            what = f"is cut short: {frames} of {self.stated_frames} frames can be decoded"
+            raise DataError(what, where=self.path, hint=_AGAIN)
+
+
+def _open(path: Path) -> cv2.VideoCapture:
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+        name = str(path).encode().decode()
+    except UnicodeEncodeError:
+        raise DataError("the path is not UTF-8", where=path.name.encode(errors="replace"), hint="rename it") from None
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
+    if empty:
+        raise DataError("is empty", where=path, hint=_AGAIN)
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if not capture.isOpened():
+        if _is_cut(path):
+            raise DataError("is cut short", where=path, hint=_AGAIN)
+        what = f"is damaged or not a video, or OpenCV has no decoder for its codec{_codec(path)}"
+        raise DataError(what, where=path, hint=f"{_AGAIN}, or convert it without loss and with all frames")
+    return capture
+
+
+def _codec(path: Path) -> str:
+    """Return the name of the codec in the header of an AVI file."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    at = head.find(b"vids")
+    code = head[at + 4 : at + 8].decode("latin-1")
+    return f" ({code})" if head.startswith(b"RIFF") and at > 0 and code.isprintable() else ""
+
+
+def _is_cut(path: Path) -> bool:
+    """Return whether an AVI or MP4 file is shorter than the sum of its outermost blocks."""
+    with path.open("rb") as file:
+        size, at = file.seek(0, os.SEEK_END), 0
+        while at + 16 <= size:
+            length = _block_length(file, at)
+            if length < 8:  # up to the end, or another container
+                return False
+            at += length
+    return at > size
+
+
+def _block_length(file: BinaryIO, at: int) -> int:
+    file.seek(at)
+    head = file.read(16)
+    if head.startswith(b"RIFF"):
+        length = int.from_bytes(head[4:8], "little")
+        return 8 + length if length else 0
+    if not head[4:8].isalnum():
+        return 0
+    length = int.from_bytes(head[:4])
+    return int.from_bytes(head[8:16]) if length == 1 else length
