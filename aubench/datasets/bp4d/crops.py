@@ -79,9 +79,29 @@ def score_track(track: np.ndarray, squares: np.ndarray, frames: np.ndarray) -> n
     track = without_outliers(track)
     detected = ~np.isnan(track[:, 0])
     moves = np.hypot(*(track[:, :2] - squares[:, :2]).T) / squares[:, 2] + np.abs(np.log(track[:, 2] / squares[:, 2]))
-    near = np.abs(frames[:, None] - frames[detected]).min(axis=1)
+    known = frames[detected]
+    after = np.searchsorted(known, frames).clip(max=len(known) - 1)
+    near = np.minimum(np.abs(frames - known[after]), np.abs(frames - known[(after - 1).clip(min=0)]))
     scores = np.where(detected, 100 * (1 - np.nan_to_num(moves)), 50 * 0.5 ** (near / _FADING))
     return np.asarray(np.clip(np.rint(scores), 0, 100), np.int8)
+
+
+def crop_columns(
+    track: np.ndarray, sources: np.ndarray, squares: np.ndarray, frames: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the columns of a store's table that rate the crops; see :data:`aubench.data.store.CROP_COLUMNS`.
+
+    Args:
+        track: (F, 4) squares as detected, NaN without a detected face.
+        sources: (F,) source of each square.
+        squares: (F, 4) smoothed squares.
+        frames: (F,) ascending frame numbers.
+    """
+    accepted = ~np.isnan(without_outliers(track)[:, 0])
+    return {
+        "crop_source": np.where(accepted, sources, "neighbours"),
+        "crop_score": score_track(track, squares, frames),
+    }
 
 
 def crop_transform(square: np.ndarray, size: int) -> np.ndarray:

@@ -68,7 +68,9 @@ def extract(recording: Recording, options: ImageOptions, allocate: Allocate = _i
         skipped += [(instant.frame, "no face in the whole sequence") for instant in instants]
         instants = []
     skipped += [(frame, f"depth: {reason}") for frame, reason in no_depth.items()]
-    table = _table(instants, codes, no_depth).assign(**faces.quality(squares) if instants else {})
+    table = _table(instants, codes, no_depth)
+    if instants:
+        table = table.assign(**crops.crop_columns(faces.track, faces.sources, squares, faces.frames))
     notes: dict[str, int | str] = {
         "photos": len(recording.photos),
         "frames": len(instants),
@@ -108,12 +110,6 @@ class _Faces(NamedTuple):
 
     def fill(self, track: np.ndarray, sources: np.ndarray | str) -> None:
         self.track[:], self.sources[:] = track, sources
-
-    def quality(self, squares: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the columns of the table that rate the crops; see :data:`aubench.data.store.CROP_COLUMNS`."""
-        accepted = ~np.isnan(crops.without_outliers(self.track)[:, 0])
-        sources = np.where(accepted, self.sources, "neighbours")
-        return {"crop_source": sources, "crop_score": crops.score_track(self.track, squares, self.frames)}
 
 
 def _images(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
-
-from aubench.datasets.bp4d.images import Photo
 
 SHORTER_SIDE = 200
 """Shorter side in pixels to which photos may be reduced; the smallest face is then 50 pixels wide."""
@@ -26,13 +25,24 @@ _EAR = 0.75  # of the size of the last face, up to which a detection is an ear o
 _LARGEST = 2.0  # times the usual side, from which on a square is no face
 
 
+class Picture(Protocol):
+    """A photo or a frame of a video."""
+
+    def decode_grey(self, smallest: int) -> tuple[np.ndarray, int]:
+        """Return it in grey, uint8 (h, w), reduced by a whole factor while ``smallest`` pixels remain, and the factor.
+
+        Raises:
+            DataError: It cannot be decoded.
+        """
+
+
 @cache
 def _detector(name: str = "frontalface_alt2") -> cv2.CascadeClassifier:
     cv2.setNumThreads(1)
     return cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / f"haarcascade_{name}.xml"))
 
 
-def detect(photo: Photo) -> np.ndarray:
+def detect(photo: Picture) -> np.ndarray:
     """Detect the faces of a photo: the large ones if there are any, otherwise smaller ones.
 
     Returns:
@@ -52,7 +62,7 @@ def detect(photo: Photo) -> np.ndarray:
     return np.stack([left + width / 2, top + height / 2, width], axis=1) * factor
 
 
-def detect_profiles(photo: Photo) -> np.ndarray:
+def detect_profiles(photo: Picture) -> np.ndarray:
     """Detect heads that are turned to either side, as :func:`detect` returns faces."""
     image, factor = photo.decode_grey(SHORTER_SIDE)
     smallest = int(_SMALLEST[1] * min(image.shape))
@@ -73,7 +83,7 @@ def _squares(boxes: np.ndarray, side: float, down: float) -> np.ndarray:
     return np.stack([column, row + down * width, side * width, np.zeros(len(boxes))], axis=1)
 
 
-def detect_squares(photo: Photo) -> np.ndarray:
+def detect_squares(photo: Picture) -> np.ndarray:
     """Detect frontal faces of a photo, or turned heads if there are none.
 
     Returns:
@@ -86,7 +96,7 @@ def detect_squares(photo: Photo) -> np.ndarray:
     return squares if len(squares) else _squares(detect_profiles(photo), *_PROFILE)
 
 
-def track(photos: Iterable[Photo]) -> np.ndarray:
+def track(photos: Iterable[Picture]) -> np.ndarray:
     """Track the face of a sequence; see :func:`follow_face`.
 
     Returns:
@@ -95,7 +105,7 @@ def track(photos: Iterable[Photo]) -> np.ndarray:
     return follow_face(photos)[0]
 
 
-def follow_face(photos: Iterable[Photo]) -> tuple[np.ndarray, np.ndarray]:
+def follow_face(photos: Iterable[Picture]) -> tuple[np.ndarray, np.ndarray]:
     """Track the face of a sequence.
 
     Squares of one photo are moved to the next by optical flow where that has no detection. The track is the chain of
@@ -147,7 +157,7 @@ def _has_face(squares: np.ndarray, before: np.ndarray) -> bool:
     return bool(len(squares)) and bool(squares[:, 2].max() > _EAR * before[:, 2].max())
 
 
-def _move(before: Photo, after: Photo, squares: np.ndarray) -> np.ndarray:
+def _move(before: Picture, after: Picture, squares: np.ndarray) -> np.ndarray:
     """Move the squares of a photo to a later one by optical flow; those that cannot be followed are left out."""
     (image, factor), (later, _) = (photo.decode_grey(SHORTER_SIDE) for photo in (before, after))
     moved = []

@@ -64,7 +64,7 @@ def read_landmarks(path: Path, frames: list[int]) -> np.ndarray:
         raise
     except Exception as error:  # the libraries raise exceptions of many types for damaged files
         raise DataError(f"is not a 49-point file ({error})", where=path, hint=_AGAIN) from None
-    _check_faces(points, path)
+    check_faces(points, path)
     return points
 
 
@@ -131,7 +131,7 @@ def _faces(arrays: Iterable[Any], count: int) -> np.ndarray:
     return landmarks
 
 
-def _check_faces(points: np.ndarray, path: Path) -> None:
+def check_faces(points: np.ndarray, path: Path) -> None:
     """Refuse points in another order or unit, as those of other trackers: most faces must be upright and in pixels.
 
     Raises:
