@@ -38,16 +38,16 @@ class Recipe(BaseModel):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
         "tiny": {
-            "epochs": 7,
+            "epochs": 4,
             "frames_per_epoch": 2000,
-            "batch_size": 32,
+            "batch_size": 16,
             "learning_rate": 1e-2,
             "learning_rate_schedule": "triangular",
             "image_size": 64,
             "crop": 56,
             "validation_stride": 4,
         },
-        "small": {"epochs": 16, "frames_per_epoch": 4000, "batch_size": 16, "patience": 16},
+        "small": {"epochs": 16, "frames_per_epoch": 4000, "patience": 16},
     }
 
     finetune_only: ClassVar[frozenset[str]] = frozenset(
