@@ -15,6 +15,7 @@ from aubench.api.planning import (
     Names,
     Numbers,
     Seeds,
+    Stores,
     check_seeds,
     find_narrowed,
     parse_numbers,
@@ -41,7 +42,7 @@ def run(
     pretrained: str | None = None,
     selection: str = "inner_val",
     modalities: Names | None = None,
-    store: AnyPath | None = None,
+    store: Stores = None,
     device: str = "auto",
     runs_per_device: int = 1,
     precision: str = "32-true",
@@ -65,7 +66,7 @@ def run(
         pretrained: Initial weights: ``imagenet``, ``mae``, ``videomae``, ``none`` or a ``.safetensors`` file.
         selection: Selection of the epoch: ``inner_val``, ``last`` or ``oracle_test`` (leaks).
         modalities: Modalities to narrow the protocol to, e.g. ``visual,depth``.
-        store: Store of the data set.
+        store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         runs_per_device: Folds that train at the same time on each GPU.
         precision: ``32-true``, ``tf32`` (NVIDIA GPUs) or ``bf16-mixed``.
@@ -123,7 +124,7 @@ def evaluate_robustness(
     protocol: Names | None = None,
     run: Sequence[AnyPath] = (),
     runs: AnyPath = "runs",
-    store: AnyPath | None = None,
+    store: Stores = None,
     device: str = "auto",
     runs_per_device: int = 1,
     out: AnyPath | None = None,
@@ -142,7 +143,7 @@ def evaluate_robustness(
         protocol: Only these protocols, separated by commas.
         run: Only this run, by folder or id; repeatable.
         runs: Folder of all runs.
-        store: Store of the data set.
+        store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         runs_per_device: Folds that are evaluated at the same time on each GPU.
         out: Folder of the files [default: robustness/<protocol>].
@@ -200,12 +201,12 @@ def _select_runs(runs: Path, names: Sequence[AnyPath], method: Names | None, pro
     return run_dirs
 
 
-def _load_runs(run_dirs: Sequence[Path], store: AnyPath | None) -> list[RunConfig]:
+def _load_runs(run_dirs: Sequence[Path], store: Stores) -> list[RunConfig]:
     from aubench.core.errors import UsageError
     from aubench.runs.loading import load_finished_runs
 
     with count_progress("sequences generated") as progress:
-        loaded = load_finished_runs(run_dirs, None if store is None else user_path(store), progress)
+        loaded = load_finished_runs(run_dirs, store, progress)
     for run_dir, reason in loaded.skipped:
         print_line(f"skipped {run_dir}: {reason}")
     if not loaded.configs:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aubench._util.paths import user_path
 from aubench._util.progress import count_progress
-from aubench.api.planning import AnyPath, Numbers, parse_numbers, plan_runs
+from aubench.api.planning import AnyPath, Numbers, Stores, parse_numbers, plan_runs
 
 if TYPE_CHECKING:
     from aubench.runs.config import RunConfig
@@ -27,7 +27,7 @@ def plot_reconstructions(
     fold: Fold = None,
     frames: int = 4,
     out: AnyPath | None = None,
-    store: AnyPath | None = None,
+    store: Stores = None,
 ) -> Path:
     """Draw reconstructions of masked frames.
 
@@ -37,7 +37,7 @@ def plot_reconstructions(
         fold: Number or alias [default: the first finished].
         frames: Number of frames to show.
         out: A .png or .svg [default: RUN/plots/<figure>.png].
-        store: Store of the data set.
+        store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
     """
     from aubench.core.errors import UsageError
     from aubench.plots import reconstructions, style
@@ -55,9 +55,7 @@ def plot_reconstructions(
     return style.save(reconstructions.plot(examples, subtitle), path)
 
 
-def plot_knowledge(
-    run: AnyPath, *, fold: Fold = None, out: AnyPath | None = None, store: AnyPath | None = None
-) -> Path:
+def plot_knowledge(run: AnyPath, *, fold: Fold = None, out: AnyPath | None = None, store: Stores = None) -> Path:
     """Draw statistics of AU pairs.
 
     In the labels and in the run's predictions.
@@ -66,7 +64,7 @@ def plot_knowledge(
         run: Folder of a run: runs/<protocol>/<method>/<id>.
         fold: Number or alias [default: the first finished].
         out: A .png or .svg [default: RUN/plots/<figure>.png].
-        store: Store of the data set.
+        store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
     """
     from aubench.plots import au_pairs, style
     from aubench.plots.frame_selection import caption
@@ -83,7 +81,7 @@ def plot_selection(
     fold: Fold = None,
     suite: str = "amf",
     out: AnyPath | None = None,
-    store: AnyPath | None = None,
+    store: Stores = None,
 ) -> Path:
     """Draw how often each modality is selected.
 
@@ -94,7 +92,7 @@ def plot_selection(
         fold: Number or alias [default: all finished].
         suite: Further conditions: name or file of a suite.
         out: A .png or .svg [default: RUN/plots/<figure>.png].
-        store: Store of the data set.
+        store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
     """
     from aubench.core.suites import find_suite
     from aubench.plots import modality_selection, style
@@ -117,7 +115,7 @@ def plot_cut_switch(
     fold: int | str = "1",
     frames: int = 4,
     out: AnyPath | None = None,
-    store: AnyPath | None = None,
+    store: Stores = None,
 ) -> Path:
     """Draw training frames before and after augmentation.
 
@@ -131,7 +129,7 @@ def plot_cut_switch(
         fold: Number or alias.
         frames: Number of frames to show.
         out: A .png or .svg [default: RUN/plots/<figure>.png].
-        store: Store of the data set.
+        store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
     """
     from aubench.core.errors import UsageError
     from aubench.core.registry import find_protocol
@@ -216,11 +214,11 @@ def _figure_path(out: AnyPath | None, run: AnyPath | None, name: str) -> Path:
     return path
 
 
-def _load(run: AnyPath, store: AnyPath | None) -> RunConfig:
+def _load(run: AnyPath, store: Stores) -> RunConfig:
     from aubench.runs.loading import load_run
 
     with count_progress("sequences generated") as progress:
-        return load_run(user_path(run), None if store is None else user_path(store), progress)
+        return load_run(user_path(run), store, progress)
 
 
 def _finished_folds(config: RunConfig, fold: Fold) -> list[int]:

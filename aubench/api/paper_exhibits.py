@@ -11,7 +11,7 @@ from aubench._util.paths import user_path
 from aubench._util.progress import print_line
 from aubench.api import execution
 from aubench.api.formats import check_form
-from aubench.api.planning import AnyPath, Names, Seeds, check_seeds, open_dataset, split_names
+from aubench.api.planning import AnyPath, Names, Seeds, Stores, check_seeds, open_data, split_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ def list_exhibits(
     overrides: Mapping[str, Any] | None = None,
     runs: AnyPath = "runs",
     root: AnyPath = "leaderboard",
-    store: AnyPath | None = None,
+    store: Stores = None,
 ) -> pd.DataFrame:
     """List the tables and figures of papers, without training anything.
 
@@ -75,7 +75,7 @@ def list_exhibits(
         overrides: Recipe values.
         runs: Folder of all runs.
         root: Folder of the leaderboard.
-        store: Store of the data set.
+        store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
 
     Returns:
         Columns ``name``, ``content``, ``methods``, ``runs`` (number needed), ``local`` (number finished in ``runs``)
@@ -85,15 +85,15 @@ def list_exhibits(
         AubenchError: An argument is invalid.
     """
     from aubench.core import registry
-    from aubench.data.store import default_root
+    from aubench.datasets.catalog import find_stores
     from aubench.papers import exhibits, reproduction
     from aubench.runs.config import StoreRef
 
     known, requested = exhibits.find_exhibits(user_path(root)), registry.find_protocol(protocol)
-    folder = default_root() / requested.dataset if store is None else user_path(store)
-    reference = StoreRef(folder, requested.dataset, "", "")
-    if (folder / "store.json").exists():
-        reference = StoreRef.from_store(open_dataset(requested.dataset, store))
+    folders = list(find_stores(requested.datasets, store).values())
+    reference = StoreRef(folders[0], requested.data_name, "", "")
+    if all((folder / "store.json").exists() for folder in folders):
+        reference = StoreRef.from_store(open_data(requested, store))
     config = _config(requested, reference, seeds, preset, overrides, runs, root)
     titles = {name: exhibit.title for name, exhibit in known.items()}
     return reproduction.exhibit_table(titles, exhibits.resolve_all(known, config))
@@ -110,7 +110,7 @@ def reproduce(
     out: AnyPath | None = None,
     runs: AnyPath = "runs",
     root: AnyPath = "leaderboard",
-    store: AnyPath | None = None,
+    store: Stores = None,
     device: str = "auto",
     runs_per_device: int = 1,
     track: bool = False,
@@ -129,7 +129,7 @@ def reproduce(
         out: Folder of the files [default: reproduced/<protocol>].
         runs: Folder of all runs.
         root: Folder of the leaderboard.
-        store: Store of the data set.
+        store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         runs_per_device: Folds that run at the same time on each GPU.
         track: Send new results to MLflow.
@@ -147,7 +147,7 @@ def reproduce(
     form = check_form(form, FORMATS)
     selected = exhibits.find_exhibits(user_path(root), None if names == "all" else split_names(names))
     requested = registry.find_protocol(protocol)
-    opened = open_dataset(requested.dataset, store)
+    opened = open_data(requested, store)
     config = _config(requested, StoreRef.from_store(opened), seeds, preset, overrides, runs, root)
     rows = exhibits.resolve_all(selected, config)
     choice = devices.choose(device, runs_per_device)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aubench._util.paths import user_path
 from aubench._util.progress import count_progress, print_line
 
 if TYPE_CHECKING:
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
     from aubench.runs.config import RunConfig, RunOptions
 
 AnyPath = str | Path
+Stores = AnyPath | Sequence[AnyPath] | None
+"""Folders of stores, one for each data set; ``NAME=DIR`` also names the data set. None is the default folders."""
 Names = str | Sequence[str]
 """One name or several; a string may hold several separated by commas."""
 Seeds = int | str | Sequence[int]
@@ -23,17 +24,17 @@ Numbers = str | Sequence[float]
 """Several numbers; in a string, they are separated by commas."""
 
 
-def open_dataset(dataset: str, path: AnyPath | None) -> Store:
-    """Open the store of a data set; generate that of a synthetic one if it does not exist.
+def open_data(protocol: Protocol, store: Stores) -> Store:
+    """Open the store of each data set of a protocol; generate that of a synthetic one if it does not exist.
 
     Args:
-        dataset: Name of the data set.
-        path: Folder of the store; the default one if None.
+        protocol: Protocol.
+        store: Folders, see :func:`aubench.datasets.catalog.find_stores`.
     """
-    from aubench.datasets.catalog import open_store
+    from aubench.datasets.catalog import open_stores
 
-    with count_progress(f"{dataset}: sequences generated") as progress:
-        return open_store(dataset, None if path is None else user_path(path), progress)
+    with count_progress(f"{protocol.data_name}: sequences generated") as progress:
+        return open_stores(protocol.datasets, store, progress)
 
 
 def check_seeds(seeds: Seeds) -> list[int]:
@@ -126,7 +127,7 @@ def select_methods(methods: Names, protocol: Protocol, options: RunOptions) -> l
 
 
 def plan_runs(
-    methods: Names, protocol: Protocol, options: RunOptions, seeds: Sequence[int], store: AnyPath | None
+    methods: Names, protocol: Protocol, options: RunOptions, seeds: Sequence[int], store: Stores
 ) -> list[RunConfig]:
     """Return the configuration of each method's run with each seed, and print a description of the data.
 
@@ -135,7 +136,7 @@ def plan_runs(
         protocol: Protocol, already narrowed.
         options: Options of every run.
         seeds: Seeds, one run each.
-        store: Folder of the data set's store; the default one if None.
+        store: Folders of the data sets' stores, see :func:`open_data`.
 
     Raises:
         AubenchError: A name or value does not exist, or a method does not support the protocol.
@@ -144,7 +145,7 @@ def plan_runs(
     from aubench.runs.config import RunConfig, StoreRef
 
     names = select_methods(methods, protocol, options)
-    opened = open_dataset(protocol.dataset, store)
+    opened = open_data(protocol, store)
     reference = StoreRef.from_store(opened)
     configs = [RunConfig.create(name, protocol, reference, options, seed) for name in names for seed in seeds]
     data = ProtocolDataset(opened, protocol)
@@ -154,7 +155,7 @@ def plan_runs(
 
 
 def plan_tuned_runs(
-    study: str, storage: str | None, seeds: Sequence[int], store: AnyPath | None, runs: Path
+    study: str, storage: str | None, seeds: Sequence[int], store: Stores, runs: Path
 ) -> list[RunConfig]:
     """Return the configurations of a study's best recipe.
 
@@ -162,7 +163,7 @@ def plan_tuned_runs(
         study: Name of the study.
         storage: Storage of the study; the default one if None.
         seeds: Seeds, none of them used by the trials.
-        store: Folder of the data set's store; the default one if None.
+        store: Folders of the data sets' stores, see :func:`open_data`.
         runs: Folder of all runs.
 
     Raises:
@@ -172,7 +173,7 @@ def plan_tuned_runs(
     from aubench.tuning.best_recipe import find_best_trial
 
     best = find_best_trial(study, storage, runs)
-    opened = open_dataset(best.protocol.dataset, store)
+    opened = open_data(best.protocol, store)
     if opened.info.digest != best.store:
         raise UsageError("is not the store of the search", where=opened.path.resolve(), hint="give that with --store")
     if best.seed in seeds:

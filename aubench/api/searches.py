@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aubench._util.paths import user_path
 from aubench._util.progress import print_line
-from aubench.api.planning import AnyPath, Names, find_narrowed, open_dataset, select_methods, split_names
+from aubench.api.planning import AnyPath, Names, Stores, find_narrowed, open_data, select_methods, split_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ def tune(
     modalities: Names | None = None,
     study: str | None = None,
     seed: int = 0,
-    store: AnyPath | None = None,
+    store: Stores = None,
     device: str = "auto",
     precision: str = "32-true",
     runs: AnyPath = "runs",
@@ -117,7 +117,7 @@ def tune(
         modalities: Modalities to narrow the protocol to, e.g. ``visual,depth``.
         study: Name of the study; the methods' names are appended if there are several.
         seed: Seed of the suggestions and of all trials.
-        store: Store of the data set.
+        store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``32-true``, ``tf32`` (NVIDIA GPUs) or ``bf16-mixed``.
         runs: Folder of all runs.
@@ -148,7 +148,7 @@ def tune(
     names = select_methods(method, narrowed, options)
     choice = devices.choose(device)
     choice.require(precision)
-    reference = StoreRef.from_store(open_dataset(narrowed.dataset, store))
+    reference = StoreRef.from_store(open_data(narrowed, store))
     studies = []
     for name in names:
         search = create_search(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from aubench._util.paths import user_path
 from aubench._util.progress import print_line
-from aubench.api.planning import AnyPath, Names, find_narrowed, open_dataset
+from aubench.api.planning import AnyPath, Names, Stores, find_narrowed, open_data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ def profile(
     protocol: str = "synth_3fold",
     overrides: Mapping[str, Any] | None = None,
     modalities: Names | None = None,
-    store: AnyPath | None = None,
+    store: Stores = None,
     device: str = "auto",
     precision: str = "32-true",
     steps: int = 20,
@@ -128,10 +128,10 @@ def profile(
     choice = devices.choose(device)
     with _scratch_folder() as scratch:
         config = _configure(method, narrowed, preset, dict(overrides or {}), precision, store, scratch)
-        settings = profiling.ProfileSettings(Extent(steps=steps, traces=folder), random=store is None)
+        settings = profiling.ProfileSettings(Extent(steps=steps, traces=folder), random=not store)
         print_line(f"{config.entry.name}: {steps} steps of preset {config.preset} on {choice.name}")
         figures: Profile = _in_process(config, choice, partial(profiling.profile_job, settings))
-    info = {**_describe(config), "data": "random" if store is None else str(store), **_machine(figures.device)}
+    info = {**_describe(config), "data": _data_text(store), **_machine(figures.device)}
     if folder is None:
         return ProfileResults(info, figures)
     paths = (folder / "profile.json", *(folder / f"trace-{stage.name}.json" for stage in figures.stages))
@@ -200,19 +200,23 @@ def _configure(
     preset: str | None,
     overrides: dict[str, Any],
     precision: str,
-    store: AnyPath | None,
+    store: Stores,
     runs: Path,
 ) -> RunConfig:
     """Return the configuration of a run with random initial weights, on a store or on random images."""
     from aubench.core.registry import find_method
-    from aubench.data.random_store import RandomStore
+    from aubench.data.random_store import random_store
     from aubench.runs.config import RunConfig, RunOptions, StoreRef
 
     if "weights" in find_method(method).method_class.Recipe.model_fields:
         overrides = {"weights": "none", **overrides}
-    opened = RandomStore(protocol, 1, 1) if store is None else open_dataset(protocol.dataset, store)
+    opened = random_store(protocol, 1, 1) if not store else open_data(protocol, store)
     options = RunOptions(preset, overrides, "last", precision, runs)
     return RunConfig.create(method, protocol, StoreRef.from_store(opened), options)
+
+
+def _data_text(store: Stores) -> str:
+    return ", ".join(map(str, [store] if isinstance(store, str | Path) else store or ["random"]))
 
 
 def _in_process(config: RunConfig, choice: DeviceChoice, work: Callable[..., None]) -> Any:

@@ -96,7 +96,7 @@ def _reproduce(
 @app.command("profile")
 @command(
     api.profile,
-    store=Annotated[Path, typer.Option("--store", "--data", metavar="DIR")],
+    store=Annotated[list[str], typer.Option("--store", "--data", metavar="DIR")],
     out=Dir,
     steps=Annotated[int, typer.Option(min=1)],
 )

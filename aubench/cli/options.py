@@ -23,6 +23,7 @@ _FORMS: dict[str, Any] = {
     ],
     "form": Annotated[str, typer.Option("--format")],
     **dict.fromkeys(("store", "runs", "root"), Dir),
+    "Stores": Annotated[list[str], typer.Option("--store", metavar="DIR")],
     "out": Annotated[Path, typer.Option(metavar="FILE")],
     "seed": Annotated[int, typer.Option(min=0)],
     "trials": Annotated[int, typer.Option(min=1)],
@@ -33,7 +34,10 @@ _FORMS: dict[str, Any] = {
     "storage": Annotated[str, typer.Option(metavar="URL")],
     "from_study": Annotated[str, typer.Option(metavar="NAME")],
 }
-"""Parameters that are not simply an option of their name with the type of their default, which is text for None."""
+"""Parameters, by annotation or name, that are not simply an option of their name with the type of their default.
+
+The type of None is text.
+"""
 _DEFAULTS = {"track": True, "names": None}
 """Defaults that differ from those of the functions."""
 
@@ -49,7 +53,11 @@ def command(function: Callable[..., object], **forms: Any) -> Callable[[Callable
     """
     description, texts = _parse_docstring(inspect.getdoc(function) or "")
     shared = [
-        _parameter(parameter, {**_FORMS, **forms}.get(parameter.name), texts.get(parameter.name))
+        _parameter(
+            parameter,
+            forms.get(parameter.name) or _FORMS.get(parameter.annotation) or _FORMS.get(parameter.name),
+            texts.get(parameter.name),
+        )
         for parameter in inspect.signature(function).parameters.values()
         if not inspect.isfunction(parameter.default)
     ]

@@ -1,4 +1,4 @@
-"""Protocols: data set, AUs, subjects of each fold and evaluation rules, read from TOML.
+"""Protocols: data sets, AUs, subjects of each fold and evaluation rules, read from TOML.
 
 Loading a protocol checks that the roles of each fold are complete and disjoint in subjects.
 """
@@ -9,11 +9,11 @@ import tomllib
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from aubench.core import hashing
+from aubench.core import hashing, protocol_checks
 from aubench.core.errors import ProtocolError, UsageError, suggest
 from aubench.core.task import Modality, Task
 
@@ -32,6 +32,32 @@ class FoldRule(_StrictModel):
     test: tuple[str, ...]
 
 
+class SplitRule(FoldRule):
+    """Parts, or subjects of a protocol without parts, of each role of a fixed split.
+
+    Attributes:
+        train: Training role, without validation.
+        validation: Validation role; if empty, it is drawn from training.
+        test: Test role.
+    """
+
+    validation: tuple[str, ...] = ()
+
+
+class Roles(NamedTuple):
+    """Subjects of the roles of a fold, disjoint in people.
+
+    Attributes:
+        train: Training role, including validation subjects that are drawn from it.
+        validation: Validation role that the protocol states, or empty.
+        test: Test role.
+    """
+
+    train: frozenset[str]
+    validation: frozenset[str]
+    test: frozenset[str]
+
+
 class ValidationRule(_StrictModel):
     """Selection of validation subjects from a fold's training parts.
 
@@ -48,19 +74,28 @@ class ValidationRule(_StrictModel):
 class Protocol(_StrictModel):
     """A benchmark protocol.
 
+    Protocols on one data set name its subjects as the data set does. Protocols on several qualify them, as in
+    ``bp4d:F001``. Only fields that a protocol uses are in its digest.
+
     Attributes:
         name: Name, equal to that of the file.
         version: Number that increases with every change that could affect results.
         title: Description in one line.
-        dataset: Name of the data set.
+        dataset: Name of the only data set; None if there are several.
+        train_on: Names of the data sets of training and validation, if there are several data sets.
+        test_on: Names of the data sets of the test, if there are several data sets.
         modalities: Modalities available to every method.
         aus: FACS numbers, in the order of columns.
-        labels: Conversion of label codes to 1, 0 or unknown. ``occurrence`` uses codes 0 and 1 unchanged.
+        labels: Rule that converts the store's labels to 1, 0 or unknown, or one rule for each of several data sets.
+            ``occurrence`` uses 0 and 1 unchanged. ``intensity >= n`` is 1 from the intensity n on, 1 to 5.
         threshold: Decision rule. A probability above 0.5 counts as present.
         preset: Default recipe preset.
-        validation: Selection of validation subjects.
+        validation: Selection of validation subjects; None if ``split`` states them.
         parts: Disjoint lists of subjects.
         folds: Folds in order. The first is fold 1.
+        split: Fixed split in place of folds, which is fold 1. Without folds and split, fold 1 trains on all subjects
+            of ``train_on`` except those who are tested, and tests all subjects of ``test_on``.
+        same_people: Subjects of several names, one tuple of names for each person.
         variants: Known numbers of labelled frames, by name.
         aliases: Fold numbers by their names in other code.
         narrowed_from: Digest of the protocol with all modalities, empty for one from a file.
@@ -69,15 +104,19 @@ class Protocol(_StrictModel):
     name: Name
     version: int = Field(ge=1)
     title: str = Field(max_length=200)
-    dataset: Name
+    dataset: Name | None = None
+    train_on: tuple[Name, ...] = ()
+    test_on: tuple[Name, ...] = ()
     modalities: tuple[Modality, ...]
     aus: tuple[int, ...]
-    labels: Literal["occurrence"]
+    labels: str | dict[Name, str]
     threshold: Literal["fixed:0.5"]
     preset: str
-    validation: ValidationRule
-    parts: dict[str, tuple[str, ...]]
-    folds: tuple[FoldRule, ...]
+    validation: ValidationRule | None = None
+    parts: dict[str, tuple[str, ...]] = {}
+    folds: tuple[FoldRule, ...] = ()
+    split: SplitRule | None = None
+    same_people: tuple[tuple[str, ...], ...] = ()
     variants: dict[str, int] = {}
     aliases: dict[str, int] = {}
     narrowed_from: str = Field("", pattern=r"^([0-9a-f]{64})?$")
@@ -102,34 +141,26 @@ class Protocol(_StrictModel):
                 part_of[subject] = part
         return value
 
+    @field_validator("labels")
+    @classmethod
+    def _label_rules(cls, value: str | dict[str, str]) -> str | dict[str, str]:
+        for rule in value.values() if isinstance(value, dict) else [value]:
+            if not protocol_checks.LABEL_RULE.fullmatch(rule):
+                raise ValueError(
+                    f"'{rule}' is not a label rule; use 'occurrence' or 'intensity >= n' with n from 1 to 5"
+                )
+        return value
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if not self.folds:
-            raise ValueError("needs at least one fold")
-        for number, fold in enumerate(self.folds, 1):
-            self._check_fold(number, fold)
-        tested = [part for fold in self.folds for part in fold.test]
-        if sorted(tested) != sorted(self.parts):
-            raise ValueError("every part must be tested in exactly one fold")
-        if unknown := [alias for alias, fold in self.aliases.items() if not 1 <= fold <= len(self.folds)]:
-            raise ValueError(f"alias '{unknown[0]}' names a fold that does not exist")
+        protocol_checks.check(self)
         return self
-
-    def _check_fold(self, number: int, fold: FoldRule) -> None:
-        names = [*fold.train, *fold.test]
-        if not fold.train or not fold.test:
-            raise ValueError(f"fold {number} needs a part to train on and a part to test on")
-        if unknown := set(names) - set(self.parts):
-            raise ValueError(f"fold {number} names the unknown part '{min(unknown)}'")
-        if repeated := {part for part in names if names.count(part) > 1}:
-            raise ValueError(f"fold {number} uses {min(repeated)} twice: its roles must be disjoint in subjects")
-        if missing := set(self.parts) - set(names):
-            raise ValueError(f"fold {number} leaves out {min(missing)}: its roles must be complete")
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all fields that affect results, i.e. without title, aliases, preset and variants."""
-        excluded = {"title", "aliases", "preset", "variants", *(() if self.narrowed_from else ("narrowed_from",))}
+        unused = {name for name in _OPTIONAL if not getattr(self, name)}
+        excluded = {"title", "aliases", "preset", "variants", *unused}
         return hashing.hash_json(self.model_dump(mode="json", exclude=excluded))
 
     @property
@@ -140,21 +171,68 @@ class Protocol(_StrictModel):
         """
         return self.narrowed_from or self.digest
 
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the data sets, those of training first."""
+        return (self.dataset,) if self.dataset else tuple(dict.fromkeys([*self.train_on, *self.test_on]))
+
+    @property
+    def data_name(self) -> str:
+        """Names of the data sets, joined by hyphens."""
+        return "-".join(self.datasets)
+
+    def dataset_of(self, subject: str) -> str:
+        """Return the data set of a subject."""
+        return self.dataset or subject.partition(":")[0]
+
+    def names_in(self, dataset: str) -> frozenset[str]:
+        """Return the subjects of the protocol's roles as their data set names them."""
+        return frozenset(s.rpartition(":")[2] for s in self.subjects if self.dataset_of(s) == dataset)
+
+    def label_rule(self, dataset: str) -> str:
+        """Return the label rule of a data set."""
+        return self.labels if isinstance(self.labels, str) else self.labels[dataset]
+
+    @property
+    def fold_count(self) -> int:
+        """Number of folds; 1 without ``folds``."""
+        return max(len(self.folds), 1)
+
     @cached_property
     def subjects(self) -> frozenset[str]:
-        """All subjects of the protocol."""
-        return frozenset(subject for part in self.parts.values() for subject in part)
+        """All subjects of the protocol's roles."""
+        return frozenset().union(*(role for fold in self.fold_numbers() for role in self.roles(fold)))
+
+    def roles(self, fold: int) -> Roles:
+        """Return the subjects of the roles of a fold."""
+        if self.folds:
+            rule = self.folds[fold - 1]
+            return Roles(self._subjects_in(rule.train), frozenset(), self._subjects_in(rule.test))
+        if self.split:
+            return Roles(
+                *(self._subjects_in(names) for names in (self.split.train, self.split.validation, self.split.test))
+            )
+        train, test = (
+            {subject for part in self.parts.values() for subject in part if self.dataset_of(subject) in datasets}
+            for datasets in (self.train_on, self.test_on)
+        )
+        tested = {self.person(subject) for subject in test}
+        return Roles(frozenset(s for s in train if self.person(s) not in tested), frozenset(), frozenset(test))
 
     def train_subjects(self, fold: int) -> frozenset[str]:
-        """Return the subjects of a fold's training parts, including validation."""
-        return self._subjects_in(self.folds[fold - 1].train)
+        """Return the subjects of a fold's training role, including validation subjects that are drawn from it."""
+        return self.roles(fold).train
 
     def test_subjects(self, fold: int) -> frozenset[str]:
-        """Return the subjects of a fold's test parts."""
-        return self._subjects_in(self.folds[fold - 1].test)
+        """Return the subjects of a fold's test role."""
+        return self.roles(fold).test
 
-    def _subjects_in(self, parts: tuple[str, ...]) -> frozenset[str]:
-        return frozenset(subject for part in parts for subject in self.parts[part])
+    def person(self, subject: str) -> str:
+        """Return the first of a subject's names."""
+        return next((names[0] for names in self.same_people if subject in names), subject)
+
+    def _subjects_in(self, names: tuple[str, ...]) -> frozenset[str]:
+        return frozenset(subject for name in names for subject in self.parts.get(name, (name,)))
 
     def fold_number(self, name: str) -> int:
         """Return the number of a fold given by number or alias.
@@ -162,7 +240,7 @@ class Protocol(_StrictModel):
         Raises:
             UsageError: There is no such fold.
         """
-        known = {str(number): number for number in range(1, len(self.folds) + 1)} | self.aliases
+        known = {str(number): number for number in self.fold_numbers()} | self.aliases
         if name not in known:
             raise UsageError(f"{self.name} has no fold '{name}'", where="--fold", hint=suggest(name, known))
         return known[name]
@@ -173,7 +251,7 @@ class Protocol(_StrictModel):
         Raises:
             UsageError: There is no such fold.
         """
-        return list(range(1, len(self.folds) + 1)) if fold is None else [self.fold_number(str(fold))]
+        return list(range(1, self.fold_count + 1)) if fold is None else [self.fold_number(str(fold))]
 
     def narrowed(self, modalities: Iterable[str]) -> Protocol:
         """Return the protocol with fewer modalities, with another digest but the same random draws.
@@ -194,6 +272,10 @@ class Protocol(_StrictModel):
     def task(self, image_size: int) -> Task:
         """Return the task of a method with images of this size in pixels."""
         return Task(self.modalities, self.aus, image_size)
+
+
+_OPTIONAL = ("train_on", "test_on", "split", "same_people", "narrowed_from")
+"""Fields that are in the digest only if they are used."""
 
 
 def load(path: Path) -> Protocol:

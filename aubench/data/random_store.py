@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from aubench.core.protocol import Protocol
+from aubench.data.joined_store import joined
 from aubench.data.store import LANDMARKS, Store, StoreInfo
 
 
@@ -21,11 +22,13 @@ class RandomStore(Store):
         protocol: Protocol whose subjects, modalities and AUs the store has.
         size: Height and width of the images.
         frames: Number of frames per subject.
+        dataset: Data set of the protocol; the first one if None.
     """
 
-    def __init__(self, protocol: Protocol, size: int, frames: int) -> None:
-        rng, subjects = np.random.default_rng(0), sorted(protocol.subjects)
-        count = len(subjects) * frames
+    def __init__(self, protocol: Protocol, size: int, frames: int, dataset: str | None = None) -> None:
+        dataset = dataset or protocol.datasets[0]
+        rng, subjects = np.random.default_rng(0), sorted(protocol.names_in(dataset))
+        count, is_intensity = len(subjects) * frames, protocol.label_rule(dataset) != "occurrence"
         table = {
             "subject": np.repeat(subjects, frames),
             "sequence": "T1",
@@ -34,7 +37,7 @@ class RandomStore(Store):
             "source": "",
             "labelled": True,
             "missing": "",
-            **{f"AU{au}": rng.integers(0, 2, count, np.int8) for au in protocol.aus},
+            **{f"AU{au}": rng.integers(0, 2, count, np.int8) * (5 if is_intensity else 1) for au in protocol.aus},
         }
         self._pool: dict[str, np.ndarray] = {
             m: rng.integers(0, 256, (frames, size, size, m.channels), np.uint8) for m in protocol.modalities
@@ -42,12 +45,13 @@ class RandomStore(Store):
         self._pool[LANDMARKS] = rng.random((frames, 49, 2), np.float32)
         self.path, self.frames, self._withheld = Path("random images"), pd.DataFrame(table), frozenset()
         self.info = StoreInfo.with_digest(
-            dataset=protocol.dataset,
+            dataset=dataset,
             version="random",
             size=size,
             modalities=dict.fromkeys(protocol.modalities, "random"),
             crop="none",
             landmarks=49,
+            labels="intensity" if is_intensity else "occurrence",
             arrays={},
             frames="",
         )
@@ -56,5 +60,10 @@ class RandomStore(Store):
         """Return no files."""
         return []
 
-    def _array(self, kind: str, index: int) -> np.ndarray:
+    def _array(self, kind: str, subject: str, sequence: str) -> np.ndarray:
         return self._pool[kind]
+
+
+def random_store(protocol: Protocol, size: int, frames: int) -> Store:
+    """Return a :class:`RandomStore`, of each data set if the protocol is on several."""
+    return joined([RandomStore(protocol, size, frames, dataset) for dataset in protocol.datasets])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from aubench.core.errors import DataError, UsageError
 from aubench.core.protocol import Protocol
@@ -41,17 +43,18 @@ class ProtocolDataset:
     """Frames of a store under a protocol.
 
     Args:
-        store: Store of the data set.
-        protocol: AUs, subjects and folds.
+        store: Store of the data set, or the joined store of several.
+        protocol: AUs, label rules, subjects and folds.
 
     Attributes:
-        labels: int8 (frames, AUs).
+        labels: int8 (frames, AUs): 1 present, 0 absent, -1 unknown.
         subjects: Subject of each frame.
         sequences: Number of the sequence of each frame.
         resident: Images in a device's memory; None if all are read from the store.
 
     Raises:
-        DataError: The store has no frames of a subject, no images of a modality or no labels of an AU.
+        DataError: The store has no frames of a subject, no images of a modality, no labels of an AU, or labels of
+            another kind than the protocol's rule.
     """
 
     resident: ResidentImages | None = None
@@ -59,8 +62,10 @@ class ProtocolDataset:
     def __init__(self, store: Store, protocol: Protocol) -> None:
         _require(store, protocol)
         self.store, self.protocol = store, protocol
-        self.labels: npt.NDArray[np.int8] = store.frames[[f"AU{au}" for au in protocol.aus]].to_numpy(np.int8)
+        self.labels: npt.NDArray[np.int8] = np.concatenate([_labels(member, protocol) for member in store.members])
         self.subjects: npt.NDArray[np.str_] = store.frames["subject"].to_numpy(np.str_)
+        self._codes, names = pd.factorize(store.frames["subject"])
+        self._code_of = {name: code for code, name in enumerate(names)}
         by_sequence = store.frames.groupby(["subject", "sequence"], sort=False)
         self.sequences: Rows = np.asarray(by_sequence.ngroup(), np.int64)
         self._labelled = store.frames["labelled"].to_numpy(bool)
@@ -72,11 +77,16 @@ class ProtocolDataset:
 
     def labelled_rows(self, subjects: frozenset[str] | set[str]) -> Rows:
         """Return the labelled frames of subjects."""
-        return np.flatnonzero(self._labelled & np.isin(self.subjects, sorted(subjects)))
+        return np.flatnonzero(self._labelled & self._is_of(subjects))
 
     def all_rows(self, subjects: frozenset[str] | set[str]) -> Rows:
         """Return all frames of subjects, also those without labels."""
-        return np.flatnonzero(np.isin(self.subjects, sorted(subjects)))
+        return np.flatnonzero(self._is_of(subjects))
+
+    def _is_of(self, subjects: frozenset[str] | set[str]) -> npt.NDArray[np.bool_]:
+        selected = np.zeros(len(self._code_of), bool)
+        selected[[self._code_of[subject] for subject in subjects if subject in self._code_of]] = True
+        return selected[self._codes]
 
     def without_labels(self, rows: Rows) -> ProtocolDataset:
         """Return a copy without access to the images, landmarks and labels of some frames."""
@@ -107,14 +117,13 @@ class ProtocolDataset:
 
         Args:
             fold: Number of the fold, from 1.
-            validation: Whether to hold out validation subjects of the training parts.
+            validation: Whether to validate: on the subjects that the protocol states, or on some of the training parts.
 
         Raises:
             UsageError: There are too few training subjects to hold out any.
         """
-        training = self.protocol.train_subjects(fold)
-        val = self._validation_subjects(fold, sorted(training)) if validation else frozenset()
-        test = self.protocol.test_subjects(fold)
+        training, stated, test = self.protocol.roles(fold)
+        val = stated or self._validation_subjects(fold, training) if validation else frozenset()
         return FoldSplit(fold, self.labelled_rows(training - val), self.labelled_rows(val), self.labelled_rows(test))
 
     def prevalence(self, rows: Rows) -> dict[str, tuple[int, int]]:
@@ -123,19 +132,23 @@ class ProtocolDataset:
         counted = zip((labels == 1).sum(0).tolist(), (labels >= 0).sum(0).tolist(), strict=True)
         return {f"AU{au}": pair for au, pair in zip(self.protocol.aus, counted, strict=True)}
 
-    def _validation_subjects(self, fold: int, training: list[str]) -> frozenset[str]:
-        """Return the subject-exclusive draw whose AU rates are nearest to those of all training subjects.
+    def _validation_subjects(self, fold: int, subjects: frozenset[str]) -> frozenset[str]:
+        """Return the draw of people whose AU rates are nearest to those of all training subjects.
 
         The draws depend on the protocol and the fold alone, so all methods, seeds and modalities share them.
         """
-        rule = self.protocol.validation
+        rule, names = self.protocol.validation, defaultdict[str, set[str]](set)
+        for subject in sorted(subjects):
+            names[self.protocol.person(subject)].add(subject)
+        training = list(names.values())
+        assert rule is not None
         if len(training) < 2:
             raise UsageError(
                 f"fold {fold} has one training subject, and none to validate on",
                 where=self.protocol.name,
                 hint="use --selection last",
             )
-        rows = [self.labels[self.labelled_rows({subject})] for subject in training]
+        rows = [self.labels[self.labelled_rows(person)] for person in training]
         positive = np.array([(labels == 1).sum(0) for labels in rows])
         known = np.array([(labels >= 0).sum(0) for labels in rows])
         target = positive.sum(0) / known.sum(0).clip(1)
@@ -143,20 +156,48 @@ class ProtocolDataset:
         size = math.ceil(rule.fraction * len(training))
         draws = [np.sort(rng.permutation(len(training))[:size]) for _ in range(rule.candidates)]
         distance = [np.abs(positive[v].sum(0) / known[v].sum(0).clip(1) - target).sum() for v in draws]
-        return frozenset(training[i] for i in draws[int(np.argmin(distance))])
+        return frozenset().union(*(training[i] for i in draws[int(np.argmin(distance))]))
+
+
+def _labels(store: Store, protocol: Protocol) -> npt.NDArray[np.int8]:
+    """Return the labels of a store under its label rule, (frames, AUs)."""
+    stored = store.frames[[f"AU{au}" for au in protocol.aus]].to_numpy(np.int8)
+    rule = protocol.label_rule(store.info.dataset)
+    kind, _, lowest = rule.partition(" >= ")
+    if kind != store.info.labels:
+        what = f"holds labels of {store.info.labels}, but {protocol.name} uses '{rule}'"
+        raise DataError(what, where=store.path, hint="use a protocol with the label rule of this data set")
+    return np.where(stored < 0, -1, stored >= int(lowest)).astype(np.int8) if lowest else stored
 
 
 def _require(store: Store, protocol: Protocol) -> None:
-    if store.info.dataset != protocol.dataset:
-        raise DataError(f"holds {store.info.dataset}, but {protocol.name} is on {protocol.dataset}", where=store.path)
-    if missing := set(protocol.modalities) - set(store.info.modalities):
-        raise DataError(f"has no {min(missing)} images", where=store.path, hint="narrow the protocol with --modalities")
-    if unlabelled := set(protocol.aus) - set(store.aus):
-        raise DataError(f"has no labels of AU{min(unlabelled)}", where=store.path)
-    if absent := protocol.subjects - set(store.frames.loc[store.frames["labelled"], "subject"]):
+    names = tuple(member.info.dataset for member in store.members)
+    if names != protocol.datasets:
+        held, needed = " and ".join(names), " and ".join(protocol.datasets)
+        raise DataError(f"holds {held}, but {protocol.name} is on {needed}", where=store.path)
+    for member in store.members:
+        _require_member(member, protocol, store)
+
+
+def _require_member(member: Store, protocol: Protocol, store: Store) -> None:
+    frames = member.frames[member.frames["labelled"]]
+    if missing := set(protocol.modalities) - set(member.info.modalities):
+        raise DataError(
+            f"has no {min(missing)} images", where=member.path, hint="narrow the protocol with --modalities"
+        )
+    several = len(store.members) > 1
+    if unlabelled := [au for au in protocol.aus if au not in member.aus or (several and not _has_labels(frames, au))]:
+        hint = f"the stores share AUs {', '.join(map(str, store.aus))}" if several else ""
+        raise DataError(f"has no labels of AU{min(unlabelled)}", where=member.path, hint=hint)
+    subjects = protocol.names_in(member.info.dataset)
+    if absent := subjects - set(frames["subject"]):
         names = " ".join(sorted(absent)[:5]) + (" …" if len(absent) > 5 else "")
         raise DataError(
-            f"lacks {len(absent)} of the {len(protocol.subjects)} subjects of {protocol.name} ({names})",
-            where=store.path,
+            f"lacks {len(absent)} of the {len(subjects)} subjects of {protocol.name} ({names})",
+            where=member.path,
             hint="prepare the complete delivery",
         )
+
+
+def _has_labels(frames: pd.DataFrame, au: int) -> bool:
+    return bool((frames[f"AU{au}"] >= 0).any())

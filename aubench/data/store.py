@@ -172,9 +172,14 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.info = _read_info(path)
+        self.info = read_info(path)
         self.frames = _read_frames(path, self.info)
         self._withheld: frozenset[int] = frozenset()
+
+    @property
+    def members(self) -> Sequence[Store]:
+        """Stores whose frames this one has, in order: itself, or the members of a joined store."""
+        return (self,)
 
     @cached_property
     def aus(self) -> tuple[int, ...]:
@@ -188,20 +193,23 @@ class Store:
         return np.array([order[key] for key in keys]), self.frames["row"].to_numpy(), list(order)
 
     @cached_property
-    def _open(self) -> dict[tuple[str, int], np.ndarray]:
+    def _open(self) -> dict[tuple[str, ...], np.ndarray]:
         return {}
 
-    def _array(self, kind: str, index: int) -> np.ndarray:
-        if (kind, index) not in self._open:
-            subject, sequence = self._locate[2][index]
-            path = self.path / array_path(subject, sequence, kind)
+    def _array_file(self, subject: str, sequence: str, kind: str) -> Path:
+        return self.path / array_path(subject, sequence, kind)
+
+    def _array(self, kind: str, subject: str, sequence: str) -> np.ndarray:
+        key = kind, subject, sequence
+        if key not in self._open:
+            path = self._array_file(subject, sequence, kind)
             try:
-                self._open[kind, index] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+                self._open[key] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
             except (OSError, ValueError, EOFError) as error:
                 if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
                     raise DataError("too many files are open", where=path, hint="raise `ulimit -n`") from error
                 raise DataError(f"cannot be read ({error})", where=path, hint=_REMAKE) from error
-        return self._open[kind, index]
+        return self._open[key]
 
     def read(self, modality: Modality, frames: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the images of frames.
@@ -231,7 +239,7 @@ class Store:
         """Return the files that hold the images of some modalities, or the landmarks, of frames."""
         sequence, _, names = self._locate
         pairs = [names[index] for index in np.unique(sequence[frames]).tolist()]
-        return [self.path / array_path(subject, name, kind) for subject, name in pairs for kind in kinds]
+        return [self._array_file(subject, name, kind) for subject, name in pairs for kind in kinds]
 
     @property
     def landmark_count(self) -> int:
@@ -258,9 +266,9 @@ class Store:
     def _fill(self, values: np.ndarray, kind: str, frames: Sequence[int] | np.ndarray) -> np.ndarray:
         if not self._withheld.isdisjoint(map(int, frames) if self._withheld else ()):
             raise DataError("test frames cannot be read during training", where=self.path)
-        sequence, row, _ = self._locate
+        sequence, row, names = self._locate
         for i, frame in enumerate(frames):
-            values[i] = self._array(kind, int(sequence[frame]))[row[frame]]
+            values[i] = self._array(kind, *names[sequence[frame]])[row[frame]]
         return values
 
     def verify(self, *, full: bool, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
@@ -328,7 +336,12 @@ class Store:
 _REMAKE = "delete the store and make it again with `aubench data prepare`"
 
 
-def _read_info(path: Path) -> StoreInfo:
+def read_info(path: Path) -> StoreInfo:
+    """Read ``store.json`` of a store.
+
+    Raises:
+        DataError: There is no store, or the file is damaged or of another version.
+    """
     file = path / "store.json"
     try:
         info = StoreInfo.model_validate_json(file.read_bytes())

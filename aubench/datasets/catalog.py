@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aubench.core.errors import DataError
+from aubench._util.paths import user_path
+from aubench.core.errors import DataError, UsageError, suggest
 from aubench.core.plugins import Registry
 from aubench.datasets.base import Dataset, Progress
 
 if TYPE_CHECKING:
     from aubench.data.store import Store
+
+Stores = str | Path | Sequence[str | Path] | None
+"""Folders of stores: one, several, or None for the default folders; see :func:`find_stores`."""
 
 DATASETS: Registry[Dataset] = Registry(
     "data set",
@@ -19,6 +23,8 @@ DATASETS: Registry[Dataset] = Registry(
     "aubench.datasets",
     {
         "bp4d": "aubench.datasets.bp4d.bp4d_dataset:BP4D",
+        "disfa": "aubench.datasets.disfa.disfa_dataset:DISFA",
+        "disfaplus": "aubench.datasets.disfa.disfaplus_dataset:DISFAPLUS",
         "synth": "aubench.datasets.synth.synth_dataset:SYNTH",
     },
 )
@@ -110,6 +116,69 @@ def open_store(name: str, path: Path | None, progress: Progress) -> Store:
         _check_version(store)
     store.verify(full=False)
     return store
+
+
+def find_stores(datasets: Sequence[str], given: Stores) -> dict[str, Path]:
+    """Return the folder of the store of each data set, which may not exist.
+
+    Args:
+        datasets: Names of the data sets.
+        given: Folders of stores, or None: ``DIR``, or ``NAME=DIR`` with the name of a data set. Of several data sets, a
+            folder without a name is that of the data set of its store. The others have their default folders.
+
+    Raises:
+        UsageError: A folder is of none of the data sets, or a data set has two.
+        DataError: A folder without a name has no store, and there are several data sets.
+    """
+    return {name: path or _default_path(name) for name, path in _assign(datasets, given).items()}
+
+
+def _assign(datasets: Sequence[str], given: Stores) -> dict[str, Path | None]:
+    folders: dict[str, Path] = {}
+    for item in [given] if isinstance(given, str | Path) else given or ():
+        name, path = _named_folder(str(item), datasets)
+        if name in folders:
+            raise UsageError(f"gives two stores of {name}", where="--store", hint="give one for each data set")
+        folders[name] = path
+    return {name: folders.get(name) for name in datasets}
+
+
+def _named_folder(text: str, datasets: Sequence[str]) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if equals and name in datasets:
+        return name, user_path(folder)
+    if equals and "/" not in name and not user_path(text).exists():
+        raise UsageError(f"'{name}' is no data set of the protocol", where="--store", hint=suggest(name, datasets))
+    if len(datasets) == 1:
+        return datasets[0], user_path(text)
+    from aubench.data.store import read_info
+
+    found = read_info(user_path(text)).dataset
+    if found not in datasets:
+        what = f"is a store of {found}, and the protocol is on {' and '.join(datasets)}"
+        raise UsageError(what, where=user_path(text), hint="give a store of each data set with --store")
+    return found, user_path(text)
+
+
+def open_stores(datasets: Sequence[str], given: Stores, progress: Progress) -> Store:
+    """Open the store of each data set as :func:`open_store`, and join them if there are several.
+
+    Args:
+        datasets: Names of the data sets.
+        given: Folders, as in :func:`find_stores`.
+        progress: Callback, as in :func:`open_store`.
+
+    Raises:
+        UsageError: As :func:`find_stores` and :func:`open_store`.
+        DataError: As :func:`open_store`, or the stores do not fit each other.
+    """
+    from aubench.data.joined_store import joined
+
+    stores = [open_store(name, path, progress) for name, path in _assign(datasets, given).items()]
+    for name, store in zip(datasets, stores, strict=True):
+        if len(stores) > 1 and store.info.dataset != name:
+            raise DataError(f"is a store of {store.info.dataset}, not of {name}", where=store.path)
+    return joined(stores)
 
 
 def _check_version(store: Store) -> None:

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aubench.core.method import Stage
 from aubench.data import clips, loader
-from aubench.data.random_store import RandomStore
+from aubench.data.random_store import random_store
 from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
 from aubench.evaluation import inference
 from aubench.evaluation.flops import count_training_flops
@@ -157,7 +157,7 @@ def open_fold(
         torch.set_num_threads(1)
     if settings.random:
         recipe = config.recipe_model
-        store = RandomStore(config.protocol, recipe.image_size, max(RANDOM_FRAMES, 2 * (recipe.clip_length or 1)))
+        store = random_store(config.protocol, recipe.image_size, max(RANDOM_FRAMES, 2 * (recipe.clip_length or 1)))
         data = ProtocolDataset(store, config.protocol)
         split = data.split(fold, validation=False)
     else:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from factories.stores import write_store
 from sklearn.model_selection import GroupShuffleSplit
 
 from aubench.core.errors import DataError, UsageError
-from aubench.core.protocol import FoldRule
+from aubench.core.protocol import FoldRule, Protocol, ValidationRule
 from aubench.core.registry import find_protocol
 from aubench.core.task import Modality
+from aubench.data.random_store import RandomStore
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 
@@ -113,3 +115,78 @@ def test_store_that_does_not_fit_the_protocol_is_refused(small_store):
     blind.info = blind.info.model_copy(update={"modalities": modalities})
     with pytest.raises(DataError, match="has no depth images"):
         ProtocolDataset(blind, find_protocol("synth_3fold"))
+
+
+DRAWN = {
+    "bp4d_3fold": ("F005 F008 F013 F016 M007 M008", "F001 F002 F006 F012 M003 M007", "F014 F015 F022 M002 M015 M016"),
+    "synth_3fold": ("F005 M001 M007 M013 M014 M016", "F010 F015 M003 M008 M014 M015", "F003 F017 F019 F020 M006 M017"),
+    "synth_vdt_3fold": (
+        "F003 F011 F023 M007 M012 M014",
+        "F001 F008 F019 F023 M008 M015",
+        "F006 F007 F015 F021 M009 M011",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_validation_subjects_of_builtin_protocols_are_those_of_committed_records(name):
+    protocol = find_protocol(name)
+    drawn = ProtocolDataset(RandomStore(protocol, 2, 20), protocol)
+    for fold, expected in enumerate(DRAWN[name], 1):
+        rows = drawn.split(fold, validation=True).val
+        assert sorted(set(drawn.subjects[rows].tolist())) == expected.split()
+
+
+def one_au(labels, values, tmp_path, kind):
+    store = write_store(tmp_path / "store", "one", ["F001", "F002"], aus={6: values}, labels=kind, frames=len(values))
+    return ProtocolDataset(store, fixed_split(labels=labels, aus=(6,), train=("F001",), test=("F002",)))
+
+
+def fixed_split(**changes):
+    roles = {role: changes.pop(role) for role in ("train", "validation", "test") if role in changes}
+    fields = {
+        **{"name": "any", "version": 1, "title": "any", "dataset": "one", "modalities": ("visual",), "aus": (6, 12)},
+        **{"labels": "occurrence", "threshold": "fixed:0.5", "preset": "tiny", "split": roles},
+        "validation": {"fraction": 0.4, "candidates": 5},
+    }
+    return Protocol.model_validate({**fields, **changes})
+
+
+@pytest.mark.parametrize(("lowest", "expected"), [(1, [-1, 0, 1, 1, 1, 1, 1]), (2, [-1, 0, 0, 1, 1, 1, 1])])
+def test_intensities_from_the_threshold_on_are_present(tmp_path, lowest, expected):
+    values = [-1, 0, 1, 2, 3, 4, 5]
+    data = one_au(f"intensity >= {lowest}", values, tmp_path, "intensity")
+    assert data.labels[:, 0].tolist() == expected * 2 and data.labels.dtype == np.int8
+    assert data.prevalence(np.arange(7))["AU6"] == (expected.count(1), 6)
+
+
+@pytest.mark.parametrize(("rule", "kind"), [("occurrence", "intensity"), ("intensity >= 2", "occurrence")])
+def test_a_label_rule_of_the_other_kind_is_refused(tmp_path, rule, kind):
+    with pytest.raises(DataError, match=f"holds labels of {kind}, but any uses '{rule}'"):
+        one_au(rule, [0, 1], tmp_path, kind)
+
+
+def test_a_fixed_split_validates_on_its_own_subjects(tmp_path):
+    store = write_store(tmp_path / "store", "one", ["F001", "F002", "F003", "F004"])
+    protocol = fixed_split(train=("F001", "F002"), validation=("F004",), test=("F003",))
+    data = ProtocolDataset(store, protocol)
+    roles = data.split(1, validation=True)
+    assert [set(data.subjects[rows]) for rows in (roles.train, roles.val, roles.test)] == [
+        {"F001", "F002"},
+        {"F004"},
+        {"F003"},
+    ]
+    last = data.split(1, validation=False)
+    assert not len(last.val) and set(data.subjects[last.train]) == {"F001", "F002"}
+
+
+def test_two_names_of_a_person_are_drawn_together(tmp_path):
+    names = [f"F{i:03}" for i in range(1, 8)]
+    store = write_store(tmp_path / "store", "one", names)
+    pairs = (("F001", "F004"), ("F002", "F005"), ("F003", "F006"))
+    for candidates in range(1, 9):
+        rule = ValidationRule(fraction=0.4, candidates=candidates)
+        protocol = fixed_split(train=names[:6], test=names[6:], same_people=pairs)
+        data = ProtocolDataset(store, protocol.model_copy(update={"validation": rule}))
+        val = set(data.subjects[data.split(1, validation=True).val])
+        assert len(val) == 4 and all(len(val & {*pair}) != 1 for pair in pairs)
