@@ -61,7 +61,7 @@ def list_protocols() -> pd.DataFrame:
     for name in registry.builtin_protocols():
         protocol = registry.find_protocol(name)
         letters = "+".join(m.letter for m in protocol.modalities)
-        counts = (len(protocol.folds), len(protocol.subjects))
+        counts = (protocol.fold_count, len(protocol.subjects))
         rows.append((name, protocol.version, letters, *counts, protocol.digest, protocol.title))
     return pd.DataFrame(rows, columns=["protocol", "version", "modalities", "folds", "subjects", "digest", "title"])
 

@@ -51,5 +51,5 @@ def _without_records(root: Path, name: str, known: Iterable[str], extensions: Ex
     if name not in installed:
         raise UsageError(f"no record of protocol '{name}'", where=root, hint=suggest(name, {*installed, *known}))
     protocol = registry.find_protocol(name)
-    results = ProtocolResults(name, protocol.dataset, len(protocol.folds))
+    results = ProtocolResults(name, protocol.data_name, protocol.fold_count)
     return ProtocolEntries(page_blocks(results, [read(root) for read in extensions]), [])

@@ -56,13 +56,13 @@ def check_protocol(run: StoredRecord, find_protocol: ProtocolLookup) -> list[Fin
             ("version", stated.version, protocol.version),
             ("modalities", stated.modalities, protocol.modalities),
             ("aus", stated.aus, protocol.aus),
-            ("fold_count", stated.fold_count, len(protocol.folds)),
+            ("fold_count", stated.fold_count, protocol.fold_count),
             ("digest", stated.digest, protocol.digest),
         )
         if actual != expected
     ]
-    if run.info.dataset.name != protocol.dataset:
-        findings.append(run.finding(record.FILE, f"dataset.name: the protocol is on {protocol.dataset}"))
+    if run.info.dataset.name != protocol.data_name:
+        findings.append(run.finding(record.FILE, f"dataset.name: the protocol is on {protocol.data_name}"))
     return findings or list(_roles(run, protocol))
 
 
@@ -265,15 +265,19 @@ def _flatten(content: dict[str, Any]) -> dict[str, Any]:
 
 def _roles(run: StoredRecord, protocol: Protocol) -> Iterator[Finding]:
     for i, fold in enumerate(run.info.folds):
-        if fold.fold > len(protocol.folds):
+        if fold.fold > protocol.fold_count:
             yield run.finding(record.FILE, f"folds.{i}.fold: the protocol has no fold {fold.fold}")
             continue
         if odd := set(fold.test) ^ protocol.test_subjects(fold.fold):
             message = f"{min(odd)} is missing or does not belong to the test role of fold {fold.fold}"
             yield run.finding(record.FILE, f"folds.{i}.test: {message}")
-        if odd := {*fold.train, *fold.val} - protocol.train_subjects(fold.fold):
+        roles = protocol.roles(fold.fold)
+        if odd := {*fold.train} - roles.train or {*fold.val} - (roles.validation or roles.train):
             message = f"{min(odd)} does not belong to the training parts of fold {fold.fold}"
             yield run.finding(record.FILE, f"folds.{i}.train: {message}")
+        people = {protocol.person(subject) for subject in fold.train}
+        if twice := [subject for subject in fold.val if protocol.person(subject) in people]:
+            yield run.finding(record.FILE, f"folds.{i}.val: {twice[0]} is a person of the training role")
 
 
 def _short(value: object) -> str:

@@ -101,8 +101,8 @@ class PendingRuns:
         """Execute the missing runs of an exhibit."""
         runs = self._missing[name]
         untrained = [run.config for run in runs if run.missing_folds()]
-        for count in sorted({len(config.protocol.folds) for config in untrained}):
-            train([config for config in untrained if len(config.protocol.folds) == count], range(1, count + 1))
+        for count in sorted({config.protocol.fold_count for config in untrained}):
+            train([config for config in untrained if config.protocol.fold_count == count], range(1, count + 1))
         conditions = {run.config.run_id: run.conditions for run in runs if run.conditions}
         configs = [run.config for run in runs if run.conditions]
         if configs:

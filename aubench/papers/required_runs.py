@@ -77,7 +77,7 @@ class RequiredRun:
 
     @property
     def _folds(self) -> range:
-        return range(1, len(self.config.protocol.folds) + 1)
+        return range(1, self.config.protocol.fold_count + 1)
 
     @property
     def _published(self) -> list[Path]:

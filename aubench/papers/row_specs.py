@@ -110,13 +110,13 @@ class ResolvedRow:
 def dataset_alias(protocol: Protocol) -> str:
     """Return the data set whose rows a protocol reproduces; synth replaces BP4D, with thermal images BP4D+."""
     if protocol.dataset != "synth":
-        return protocol.dataset
+        return protocol.data_name
     return "bp4dplus" if Modality.THERMAL in protocol.modalities else "bp4d"
 
 
 def protocol_for(dataset: str, requested: Protocol) -> Protocol | None:
     """Return the protocol for rows of a data set: the requested one, or a built-in one on the same store."""
-    siblings = (protocol for protocol in _builtin_protocols() if protocol.dataset == requested.dataset)
+    siblings = (protocol for protocol in _builtin_protocols() if protocol.data_name == requested.data_name)
     return next((protocol for protocol in (requested, *siblings) if dataset_alias(protocol) == dataset), None)
 
 

@@ -42,7 +42,9 @@ def training(config: RunConfig, folds: int, records: Sequence[RecordInfo], kind:
         frames: Frames in the store, for recipes whose epoch has all of them.
     """
     speeds = [_training_speed(info) for info in _nearest(config, records, kind) if info.time.seconds]
-    seen = _seen_frames(config.recipe, round(frames * (1 - 1 / len(config.protocol.folds))))
+    protocol, count = config.protocol, config.protocol.fold_count
+    share = 1 - 1 / count if count > 1 else len(protocol.train_subjects(1)) / len(protocol.subjects)
+    seen = _seen_frames(config.recipe, round(frames * share))
     return folds * seen * TRAINING_FACTOR * _operations(config) / _mean(speeds, kind)
 
 

@@ -18,6 +18,7 @@ from aubench.core.protocol import Protocol
 from aubench.core.recipe import Recipe
 from aubench.core.registry import MethodEntry, find_method
 from aubench.core.task import Task
+from aubench.data.joined_store import joined
 from aubench.data.splits import FoldSplit, ProtocolDataset
 from aubench.data.store import Store
 from aubench.results import run_folder
@@ -29,19 +30,38 @@ from aubench.training.checkpoint import CheckpointIdentity
 
 @dataclass(frozen=True)
 class StoreRef:
-    """Store that a run reads: its path, identity, and number of landmarks per frame."""
+    """Store that a run reads: its path, identity, and number of landmarks per frame.
+
+    A joined store has the references of its members.
+    """
 
     path: Path
     dataset: str
     version: str
     digest: str
     landmarks: int = 0
+    members: tuple[StoreRef, ...] = ()
 
     @classmethod
     def from_store(cls, store: Store) -> Self:
         """Return the reference of an opened store."""
-        info = store.info
-        return cls(store.path.resolve(), info.dataset, info.version, info.digest, store.landmark_count)
+        info, is_joined = store.info, len(store.members) > 1
+        members = tuple(map(cls.from_store, store.members)) if is_joined else ()
+        path = store.path if is_joined else store.path.resolve()
+        return cls(path, info.dataset, info.version, info.digest, store.landmark_count, members)
+
+    def open(self) -> Store:
+        """Open the store.
+
+        Raises:
+            UsageError: It is no longer the store of this reference.
+        """
+        if self.members:
+            return joined([member.open() for member in self.members])
+        store = Store(self.path)
+        if store.info.digest != self.digest:
+            raise UsageError("has changed since the command started", where=store.path, hint="repeat the command")
+        return store
 
 
 @dataclass(frozen=True)
@@ -231,10 +251,7 @@ class RunConfig:
         Raises:
             UsageError: It is no longer the store of this configuration.
         """
-        store = Store(self.store.path)
-        if store.info.digest != self.store.digest:
-            raise UsageError("has changed since the command started", where=store.path, hint="repeat the command")
-        return store
+        return self.store.open()
 
     def load_data(self, fold: int) -> tuple[ProtocolDataset, FoldSplit]:
         """Open the store and return its frames with the training, validation and test rows of a fold."""

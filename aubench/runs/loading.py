@@ -13,7 +13,7 @@ from aubench.core import hashing
 from aubench.core.errors import CheckpointError, DataError, RecipeError, UsageError
 from aubench.core.method import Method
 from aubench.core.protocol import Protocol
-from aubench.datasets.catalog import open_store
+from aubench.datasets.catalog import Stores, open_stores
 from aubench.results.run_folder import RESULT, RUN_FILE, WEIGHTS, fold_dir, read_json, retrain_hint
 from aubench.runs import pretraining
 from aubench.runs.config import RunConfig, StoreRef
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def load_run(
     folder: Path,
-    store: Path | None = None,
+    store: Stores = None,
     progress: Callable[[int, int], None] = lambda *_: None,
     opened: dict[str, Store] | None = None,
 ) -> RunConfig:
@@ -36,9 +36,9 @@ def load_run(
 
     Args:
         folder: Folder of the run.
-        store: Folder of the store; the data set's default one if None.
+        store: Folders of the stores; the default ones if None.
         progress: Callback with the numbers of generated and of all sequences, if the store is generated.
-        opened: Opened stores by data set. The run's store is added.
+        opened: Opened stores by data sets. The run's store is added.
 
     Raises:
         UsageError: The folder is not that of a run, or the method, recipe or store differs from the run's.
@@ -47,9 +47,9 @@ def load_run(
     header, stores = _read_header(folder), {} if opened is None else opened
     try:
         protocol = Protocol.model_validate(header["asked"]["protocol"])
-        if protocol.dataset not in stores:
-            stores[protocol.dataset] = open_store(protocol.dataset, store, progress)
-        run_store = stores[protocol.dataset]
+        if protocol.data_name not in stores:
+            stores[protocol.data_name] = open_stores(protocol.datasets, store, progress)
+        run_store = stores[protocol.data_name]
         config = RunConfig(
             method=header["asked"]["method"],
             protocol=protocol,
@@ -100,13 +100,13 @@ class LoadedRuns:
 
 
 def load_finished_runs(
-    folders: Sequence[Path], store: Path | None = None, progress: Callable[[int, int], None] = lambda *_: None
+    folders: Sequence[Path], store: Stores = None, progress: Callable[[int, int], None] = lambda *_: None
 ) -> LoadedRuns:
     """Load the finished runs of some folders.
 
     Args:
         folders: Folders of runs.
-        store: Folder of the store, as in :func:`load_run`.
+        store: Folders of the stores, as in :func:`load_run`.
         progress: Callback, as in :func:`load_run`.
 
     Raises:
@@ -135,7 +135,7 @@ def load_finished_runs(
 def _why_unfinished(folder: Path) -> str:
     """Return the reason why a run is not finished; empty if it is."""
     try:
-        count = len(_read_header(folder)["asked"]["protocol"]["folds"])
+        count = max(len(_read_header(folder)["asked"]["protocol"]["folds"]), 1)
     except (KeyError, TypeError):
         return "is of an earlier version; run it again"
     finished = [fold_dir(folder, i) for i in range(1, count + 1) if (fold_dir(folder, i) / RESULT).exists()]

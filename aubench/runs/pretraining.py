@@ -128,7 +128,8 @@ def _pretrain(config: RunConfig, context: TrainContext, phase: TrainPhase, subje
     trainer = Trainer(context, phase, TrainState())
     trainer.run()
     source = f"{config.entry.name} {phase.identity.run}"
-    entry = {"source": source, "datasets": [config.store.dataset], "fold": context.fold, "subjects": subjects}
+    datasets = sorted({config.protocol.dataset_of(subject) for subject in subjects})
+    entry = {"source": source, "datasets": datasets, "fold": context.fold, "subjects": subjects}
     summary = {
         "recipe": config.recipe_model.pretraining_config(),
         "frames": len(phase.train),

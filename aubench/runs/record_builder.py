@@ -30,7 +30,7 @@ def finished_folds(config: RunConfig) -> list[int]:
     Raises:
         DataError: A ``result.json`` is damaged.
     """
-    numbers = range(1, len(config.protocol.folds) + 1)
+    numbers = range(1, config.protocol.fold_count + 1)
     folds = [fold for fold in numbers if (config.fold_dir(fold) / RESULT).exists()]
     for fold in folds:
         read_summary(config.fold_dir(fold))
@@ -131,7 +131,7 @@ def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[s
             "digest": config.protocol.digest,
             "modalities": list(config.protocol.modalities),
             "aus": list(config.protocol.aus),
-            "fold_count": len(config.protocol.folds),
+            "fold_count": config.protocol.fold_count,
         },
         "dataset": {
             "name": config.store.dataset,
