@@ -15,7 +15,7 @@ import pytest
 
 import aubench as package  # noqa: F401  puts the torchvision guard in place before any test imports timm
 
-pytest_plugins = ["factories.records", "factories.boards", "factories.bp4d", "factories.runs"]
+pytest_plugins = ["factories.records", "factories.boards", "factories.bp4d", "factories.disfa", "factories.runs"]
 
 if TYPE_CHECKING:
     from aubench.runs.config import RunConfig

@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate, Sequence
 from aubench.datasets.bp4d import crops, face_detection
 from aubench.datasets.bp4d.depth import depth_map
 from aubench.datasets.bp4d.face_tracker import FaceTracker
-from aubench.datasets.bp4d.images import Photo, reduction
+from aubench.datasets.bp4d.images import Photo, check_same_size, reduction
 from aubench.datasets.bp4d.labels import AUS, LabelFile, read_label_file
 from aubench.datasets.bp4d.landmark_files import face_track, landmark_file, landmarks_in_crop, read_landmarks
 from aubench.datasets.bp4d.layout import Instant, Recording, match
@@ -121,7 +120,7 @@ def _images(
     images: dict[Modality, Any] = {}
     squares, no_depth, endings, first = np.empty((len(instants), 4)), {}, [], None
     for i, (photo, mesh, square) in enumerate(_crops(instants, faces)):
-        _check_size(photo, first := first or photo)
+        check_same_size(photo, first := first or photo)
         if not images:
             images = {m: allocate(m, (len(instants), size, size, m.channels), np.uint8) for m in modalities}
         squares[i] = square
@@ -171,14 +170,6 @@ def _crops(instants: list[Instant], faces: _Faces) -> Iterator[tuple[Photo, Mesh
 
 def _read(instant: Instant) -> tuple[Photo, Mesh | None]:
     return Photo.read(instant.photo), read_obj(instant.mesh) if instant.mesh else None
-
-
-def _check_size(photo: Photo, first: Photo) -> None:
-    """Refuse a photo of another size than the first, because the face is tracked in pixels."""
-    if (photo.width, photo.height) != (first.width, first.height):
-        what = f"has {photo.width} × {photo.height} pixels, {first.path.name} has {first.width} × {first.height}"
-        hint = "copy the file from the delivery again, or remove it"
-        raise DataError(what, where=photo.path, hint=hint)
 
 
 def _table(instants: list[Instant], codes: LabelFile, no_depth: dict[int, str]) -> pd.DataFrame:

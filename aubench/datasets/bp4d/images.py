@@ -82,6 +82,18 @@ class Photo:
         return image[..., ::-1] if flags in _BLUE_FIRST else image
 
 
+def check_same_size(photo: Photo, first: Photo) -> None:
+    """Refuse a photo of another size than the first, because the face is tracked in pixels.
+
+    Raises:
+        DataError: The sizes differ.
+    """
+    if (photo.width, photo.height) != (first.width, first.height):
+        what = f"has {photo.width} × {photo.height} pixels, {first.path.name} has {first.width} × {first.height}"
+        hint = "copy the file from the delivery again, or remove it"
+        raise DataError(what, where=photo.path, hint=hint)
+
+
 def reduction(pixels: float, smallest: float) -> int:
     """Return the greatest factor of the decoder that leaves ``smallest`` of a number of pixels."""
     return next(factor for factor in (8, 4, 2, 1) if factor == 1 or pixels >= smallest * factor)

@@ -1,0 +1,124 @@
+"""Base class of data sets whose sequences are read from delivered files by worker processes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import Field
+
+from aubench.core.errors import UsageError
+from aubench.datasets.base import Dataset, DatasetOptions, Progress
+
+if TYPE_CHECKING:
+    from aubench.data.inputs import Inputs
+    from aubench.data.store import Store
+    from aubench.datasets.sequence_pool import Key, Reader
+
+
+class DeliveredOptions(DatasetOptions):
+    """Preparation options of delivered data sets."""
+
+    size: int = Field(256, ge=32, le=1024, description="Side of every image in pixels.")
+    workers: int | None = Field(None, ge=1, description="Processes [default: one per core].")
+
+
+class Job(NamedTuple):
+    """Work for one sequence."""
+
+    read: Reader  # function that reads it
+    frames: int  # approximate number of its frames
+    inputs: Inputs  # state of its files
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Work for a delivery.
+
+    Attributes:
+        jobs: Work by names of subject and sequence.
+        crop: Description of the face crop.
+        skipped: Missing and unused files: subject, sequence, -1 and reason.
+        landmarks: Number of landmarks of each frame, 49 or None.
+    """
+
+    jobs: Mapping[Key, Job]
+    crop: str
+    skipped: list[tuple[str, str, int, str]] = field(default_factory=list)
+    landmarks: int | None = None
+
+
+class DeliveredDataset(Dataset):
+    """A data set in the files of its owners. A subclass implements :meth:`find`."""
+
+    Options = DeliveredOptions
+
+    @abstractmethod
+    def find(self, source: Path, options: Any) -> Jobs:
+        """Search the delivery, and read all label files.
+
+        Args:
+            source: Folder of the delivery.
+            options: Instance of ``Options``.
+
+        Raises:
+            DataError: The layout is unknown, or a file is damaged.
+        """
+
+    def prepare(self, source: Path | None, store_path: Path, options: Any, progress: Progress) -> None:
+        """Write the store with one process per core. A repeated call resumes an interrupted one.
+
+        Args:
+            source: Folder of the delivery.
+            store_path: Folder of the new store.
+            options: Instance of ``Options``.
+            progress: Called with the numbers of finished and of all frames.
+
+        Raises:
+            UsageError: There is no source.
+            DataError: A store exists already, a partial one has other options, or a file is damaged. Finished
+                sequences remain for the next attempt.
+        """
+        from aubench._util import system
+        from aubench._util.progress import print_line
+        from aubench.data.store_writer import StoreWriter
+        from aubench.datasets.sequence_pool import write_sequences
+
+        if source is None:
+            raise UsageError("needs the delivered files", where=self.name, hint="name their folder with --source")
+        work = self.find(source, options)
+        with StoreWriter(store_path, self._plan(source, options)) as writer:
+            for line in writer.discard_changed({key: job.inputs for key, job in work.jobs.items()}):
+                print_line(f"aubench: {line}; it is prepared again")
+            readers = {key: (job.read, job.frames) for key, job in work.jobs.items()}
+            write_sequences(writer, readers, options.workers or system.available_cores(), progress)
+            writer.finish(
+                dataset=self.name,
+                version=self.version,
+                size=options.size,
+                modalities=self.meanings(options),
+                crop=work.crop,
+                landmarks=work.landmarks,
+                skipped=work.skipped,
+                labels=self.labels,
+            )
+
+    def meanings(self, options: Any) -> Mapping[Any, str]:
+        """Return the meaning of the channels of each modality under some options."""
+        return self.modalities
+
+    def _plan(self, source: Path, options: Any) -> dict[str, object]:
+        from aubench.datasets.bp4d.layout import printable
+
+        values = {"source": source, **options.model_dump(exclude={"workers"})}
+        texts = {key: printable(str(x.resolve())) if isinstance(x, Path) else x for key, x in values.items()}
+        return {"dataset": self.name, "version": self.version, **texts}
+
+    def summarize(self, store: Store) -> list[str]:
+        """Return a table of counts."""
+        from aubench.datasets.store_summary import summary_lines
+
+        return summary_lines(store)

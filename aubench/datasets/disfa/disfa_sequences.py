@@ -1,0 +1,132 @@
+"""Conversion of a video of DISFA into a sequence of the store: crops and intensities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from aubench.core.errors import DataError
+from aubench.core.task import Modality
+from aubench.data.store_writer import Allocate, Sequence
+from aubench.datasets.bp4d import face_detection
+from aubench.datasets.bp4d.landmark_files import face_track, landmarks_in_crop
+from aubench.datasets.disfa.disfa_files import DisfaFiles
+from aubench.datasets.disfa.disfa_landmarks import read_disfa_landmarks
+from aubench.datasets.disfa.intensities import AUS, FrameIntensities, read_all_intensities
+from aubench.datasets.video import Video, VideoFrame
+from aubench.datasets.visual_crops import crop_pictures
+
+_TOLERANCE = 20  # frames by which video and labels may differ at their end: a second
+_GAP = 1.5  # frames between the times of two frames, from which on one is missing
+_AGAIN = "copy the file from the delivery again"
+_NO_LABELS = FrameIntensities(1, np.empty((0, len(AUS)), np.int8))
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """Numbers of the first frame, decided for the whole delivery."""
+
+    labels: int  # in label files
+    landmarks: int | None  # in the names of landmark files; None if they are not used
+    reason: str  # evidence
+
+
+@dataclass
+class _FirstPass:
+    """Frames of a video while it is decoded for the first time."""
+
+    video: Video
+    count: int = 0
+    gap: int = field(default=0)  # number of the frame before the first gap, 0 without
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        before = 0.0
+        for frame in self.video.frames():
+            if self.count and not self.gap and (frame.time - before) * self.video.rate > _GAP * 1000:
+                self.gap = self.count
+            before = frame.time
+            self.count += 1
+            yield frame
+
+
+def read_sequence(files: DisfaFiles, camera: str, numbering: Numbering, size: int, allocate: Allocate) -> Sequence:
+    """Convert a video into a sequence. Its frames count from 1.
+
+    Args:
+        files: Files of the subject, with a video.
+        camera: ``left`` or ``right``, the name of the sequence.
+        numbering: Numbers of the first frame.
+        size: Height and width of the crops.
+        allocate: Function that provides the array of the crops.
+
+    Raises:
+        DataError: A file is damaged, or video and labels differ in length by more than a second.
+    """
+    assert files.video is not None
+    labels = read_all_intensities(files.labels) if files.labels else _NO_LABELS
+    video = Video.open(files.video)
+    decoded = _FirstPass(video)
+    points = None
+    if numbering.landmarks is None:
+        track, sources = face_detection.follow_face(decoded)
+    else:
+        for _ in decoded:
+            pass
+        points = read_disfa_landmarks(files.landmarks, numbering.landmarks, decoded.count)
+        track, sources = face_track(points), np.full(decoded.count, "landmarks")
+    skipped = _compare_lengths(decoded, labels)
+    numbers = np.arange(1, decoded.count + 1)
+    without_face = np.isnan(track[:, 0])
+    notes: dict[str, int | str] = {
+        "frames": 0 if without_face.all() else len(numbers),
+        "labelled": 0 if without_face.all() else min(len(labels.values), len(numbers)),
+        "without_face": int(without_face.sum()),
+        "frames_in_header": video.stated_frames,
+        "labels_count_from": numbering.labels if files.labels else "",
+        "landmarks_count_from": "" if numbering.landmarks is None else numbering.landmarks,
+        "count_because": numbering.reason,
+    }
+    if without_face.all():
+        skipped += [(number, "no face in the whole video") for number in numbers.tolist()]
+        return Sequence(files.subject, camera, {}, _table(files, numbers[:0], labels), None, sorted(skipped), notes)
+    images, squares, columns = crop_pictures(video.frames, track, sources, numbers, size, allocate)
+    landmarks = None if points is None else landmarks_in_crop(points, squares)
+    table = _table(files, numbers, labels).assign(**columns)
+    return Sequence(files.subject, camera, {Modality.VISUAL: images}, table, landmarks, sorted(skipped), notes)
+
+
+def _compare_lengths(decoded: _FirstPass, labels: FrameIntensities) -> list[tuple[int, str]]:
+    """Return the numbers of frames with a label but without an image, and a remark on the reverse, with reasons."""
+    video, frames, coded = decoded.video, decoded.count, len(labels.values)
+    video.check_end(frames)
+    if frames != coded and coded and decoded.gap:
+        what = f"no frame can be decoded after frame {decoded.gap}, so later frames would get wrong labels"
+        raise DataError(what, where=video.path, hint=_AGAIN)
+    if coded and abs(frames - coded) > _TOLERANCE:
+        what = f"has {frames} frames that can be decoded, and the label files code {coded}"
+        raise DataError(what, where=video.path, hint="copy video and label files from the delivery again")
+    skipped = [(number, "coded, but not in the video") for number in range(frames + 1, coded + 1)]
+    if coded and frames > coded:
+        skipped.append((-1, f"frames {coded + 1} to {frames} are not coded"))
+    if frames < video.stated_frames:
+        skipped.append((-1, f"the header of the video states {video.stated_frames} frames, {frames} can be decoded"))
+    return skipped
+
+
+def _table(files: DisfaFiles, numbers: np.ndarray, labels: FrameIntensities) -> pd.DataFrame:
+    values = np.full((len(numbers), len(AUS)), -1, np.int8)
+    coded = min(len(numbers), len(labels.values))
+    values[:coded] = labels.values[:coded]
+    assert files.video is not None
+    return pd.DataFrame(
+        {
+            "frame": numbers.astype(np.int32),
+            "source": "/".join(files.video.parts[-2:]),
+            "labelled": numbers <= coded,
+            "missing": "",
+            **{f"AU{au}": values[:, i] for i, au in enumerate(AUS)},
+        }
+    )

@@ -1,0 +1,67 @@
+"""Summary of a prepared store of delivered files."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pandas as pd
+from tabulate import tabulate
+
+from aubench.data.store import Store
+from aubench.datasets.bp4d.layout import printable
+
+_LISTED = 20
+_UNCERTAIN = 50
+
+
+def summary_lines(store: Store) -> list[str]:
+    """Return the counts of a finished store as text, one string per line."""
+    frames = store.frames
+    notes = pd.read_csv(store.path / "sequences.csv")
+    skipped = pd.read_csv(store.path / "skipped.csv", keep_default_na=False)
+    files = skipped[skipped["frame"] < 0]
+    counts = [
+        ["subjects", frames["subject"].nunique()],
+        ["sequences", int((notes["frames"] > 0).sum())],
+        ["frames", len(frames)],
+        ["labelled", int(frames["labelled"].sum())],
+        ["without face", int(notes["without_face"].sum())],
+        *([f"crop from {source}", n] for source, n in Counter(frames["crop_source"].tolist()).most_common()),
+        [f"crop score below {_UNCERTAIN}", int((frames["crop_score"] < _UNCERTAIN).sum())],
+        ["skipped", len(skipped)],
+    ]
+    missing = [" ".join(filter(None, row)) for row in files[["subject", "sequence", "reason"]].to_numpy()]
+    return [
+        *tabulate(counts, tablefmt="plain").splitlines(),
+        "",
+        *_label_lines(store),
+        *_missing_lines(missing),
+        f"store: {printable(str(store.path))}",
+        f"skipped frames and files, with reasons: {printable(str(store.path / 'skipped.csv'))}",
+    ]
+
+
+def _label_lines(store: Store) -> list[str]:
+    """Return a table of the labelled frames by AU and label."""
+    if not store.aus:
+        return []
+    labelled = store.frames[store.frames["labelled"]]
+    values = [*range(6 if store.info.labels == "intensity" else 2), -1]
+    rows = [
+        [value if value >= 0 else "unknown", *((labelled[f"AU{au}"] == value).sum() for au in store.aus)]
+        for value in values
+    ]
+    table = tabulate(rows, headers=[store.info.labels, *(f"AU{au}" for au in store.aus)])
+    return ["labelled frames by label", *table.splitlines(), ""]
+
+
+def _missing_lines(missing: list[str]) -> list[str]:
+    if not missing:
+        return []
+    more = len(missing) - _LISTED
+    return [
+        f"missing or unused ({len(missing)})",
+        *(f"- {line}" for line in missing[:_LISTED]),
+        *([f"- and {more} more in the list of skipped files"] if more > 0 else []),
+        "",
+    ]
