@@ -17,12 +17,17 @@ from pathlib import Path
 import numpy as np
 
 from aubench.core.errors import DataError
-from aubench.core.system_files import is_system_file
 from aubench.datasets.bp4d.labels import number_gaps
-from aubench.datasets.bp4d.layout import Recording, printable
-
-Key = tuple[str, int]
-"""Subject and number of the task."""
+from aubench.datasets.bp4d.layout import BP4D_LAYOUT, Key, Layout, Recording, printable
+from aubench.datasets.bp4d.sequence_files import (
+    ZipFolder,
+    collect_recording,
+    entries_of,
+    has_images,
+    is_folder,
+    is_image,
+)
+from aubench.datasets.zip_files import list_zip
 
 Skipped = tuple[str, str, int, str]
 """Subject, sequence, frame number (-1 for none) and reason, as in ``skipped.csv``."""
@@ -34,13 +39,8 @@ _OCCURRENCE = re.compile(r"AU_?OCC", re.IGNORECASE)
 _CODING = re.compile(r"AU_?Coding|AU_?OCC", re.IGNORECASE)
 _INTENSITY = re.compile(r"AU_?INT", re.IGNORECASE)
 _ARCHIVE = re.compile(r"([FM]\d{3})\.(zip|rar|7z|tar|tgz|tar\.gz)", re.IGNORECASE | re.ASCII)
-_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
-_KINDS = {".jpg": "photo", ".jpeg": "photo", ".obj": "mesh", ".mtl": "material"}
-_OTHER_IMAGES = {".png", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".jp2", ".gif"}
-_NOT_JPEG = "only .jpg and .jpeg are read, not "
-_WINDOWS_STREAM = ":Zone.Identifier"
 _DEEP = 3
-_LAYOUT = "expected Sequences(2D+3D)/F001/T1/0000.jpg and AUCoding/AU_OCC/F001_T1.csv in it"
+_NOT_LIKE = ": its name is not like F001/T1"
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,12 @@ class Delivery:
         return sorted(rows)
 
 
-def scan_delivery(source: Path) -> Delivery:
+def scan_delivery(source: Path, layout: Layout = BP4D_LAYOUT) -> Delivery:
     """Find all sequences in a folder, label files without a sequence, and files that cannot be used.
 
     Args:
         source: Folder of the delivery, its parent, or its folder of sequences.
+        layout: Layout of the delivery.
 
     Returns:
         Delivery. A label file without a sequence yields a recording without photos.
@@ -82,25 +83,36 @@ def scan_delivery(source: Path) -> Delivery:
         DataError: The folder does not exist or cannot be read, holds no sequence, no photo or no label file, or holds
             one of them twice.
     """
+    expected = f"expected {layout.example} in it"
     if not source.is_dir():
-        raise DataError("no such folder", where=source, hint=_LAYOUT)
-    folders, archives = _folders_below(source)
-    tasks, unknown_folders = _task_folders(folders)
+        raise DataError("no such folder", where=source, hint=expected)
+    folders, archives = folders_below(source)
+    tasks, unused = _task_folders(folders)
     label_files, unknown_labels = _label_files(source, folders)
-    packed = [name for name in archives if name[:4].upper() not in {subject for subject, _ in tasks}]
+    zips = [path for path in archives if layout.reads_zips and path.suffix.lower() == ".zip"]
+    for path in zips:
+        in_zip, unread = _task_folders_in(path)
+        for key, folder in in_zip.items():
+            tasks.setdefault(key, []).append(folder)
+        unused += unread
+    unpacked = {subject for subject, _ in tasks}
+    packed = [path.name for path in archives if path not in zips and path.name[:4].upper() not in unpacked]
     if not tasks:
-        hint = f"unpack {packed[0]} and the others first" if packed else _LAYOUT
+        hint = f"unpack {packed[0]} and the others first" if packed else expected
         raise DataError("no folder of a sequence in it", where=source, hint=hint)
     if not label_files:
         tables = [name for name in unknown_labels if name.lower().endswith(".csv")]
-        hint = f"rename {tables[0]} and the others like F001_T1.csv" if tables else _LAYOUT
+        hint = f"rename {tables[0]} and the others like F001_T1.csv" if tables else expected
         raise DataError("no label file in it", where=source, hint=hint)
-    recordings = [_recording(key, tasks.get(key, []), label_files.get(key)) for key in sorted({*tasks, *label_files})]
+    keys = [key for key in sorted({*tasks, *label_files}) if key[1] in layout.tasks]
+    recordings = [collect_recording(key, tasks.get(key, []), label_files.get(key)) for key in keys]
     if not any(recording.photos for recording in recordings):
-        raise DataError("no photo in it", where=next(iter(tasks.values()))[0], hint=_LAYOUT)
-    unused = [f"{name}: its name is not like F001/T1" for name in unknown_folders]
+        raise DataError("no photo in it", where=next(iter(tasks.values()))[0], hint=expected)
     unused += [f"{name}: its name is not like F001_T1.csv" for name in unknown_labels]
-    return Delivery(recordings, [*unused, *(f"{name}: not unpacked" for name in packed)])
+    unused += [f"{name}: not unpacked" for name in packed]
+    if others := sorted({task for _, task in {*tasks, *label_files} if task not in layout.tasks}):
+        unused.append(f"{', '.join(f'T{task}' for task in others)}: tasks without AU codes, not read")
+    return Delivery(recordings, unused)
 
 
 def _missing_numbers(recording: Recording, coded: np.ndarray) -> list[str]:
@@ -115,16 +127,16 @@ def _missing_numbers(recording: Recording, coded: np.ndarray) -> list[str]:
     ]
 
 
-def _folders_below(source: Path) -> tuple[list[Path], list[str]]:
-    """Return all folders down to a few levels, the highest first, and the names of archives of subjects."""
+def folders_below(source: Path) -> tuple[list[Path], list[Path]]:
+    """Return all folders down to a few levels, the highest first, and archives of subjects."""
     seen = {os.path.realpath(source)}
     level, folders, archives = [source], [], []
     for _ in range(_DEEP):
         below = []
         for parent in level:
-            for entry in _entries(parent):
-                if not _is_folder(entry):
-                    archives += [entry.name] if _ARCHIVE.fullmatch(entry.name) else []
+            for entry in entries_of(parent):
+                if not is_folder(entry):
+                    archives += [Path(entry.path)] if _ARCHIVE.fullmatch(entry.name) else []
                     continue
                 real = os.path.realpath(entry)
                 if _SUBJECT.fullmatch(parent.name) and _TASK.fullmatch(entry.name):
@@ -137,21 +149,21 @@ def _folders_below(source: Path) -> tuple[list[Path], list[str]]:
     return folders, archives
 
 
-def _task_folders(folders: list[Path]) -> tuple[dict[Key, list[Path]], list[str]]:
-    """Return the folders of each sequence, and names of folders of images with an unknown name."""
-    tasks: dict[Key, list[Path]] = defaultdict(list)
+def _task_folders(folders: list[Path]) -> tuple[dict[Key, list[Path | ZipFolder]], list[str]]:
+    """Return the folders of each sequence, and names and reasons of unused folders of images."""
+    tasks: dict[Key, list[Path | ZipFolder]] = defaultdict(list)
     unknown = []
     seen: dict[str, Key] = {}
     for subject in folders:
         is_subject = _SUBJECT.fullmatch(subject.name)
-        for entry in _entries(subject):
+        for entry in entries_of(subject):
             folder, task = Path(entry.path), _TASK.fullmatch(entry.name)
-            if not (is_subject or task) or not _is_folder(entry) or _SUBJECT.fullmatch(entry.name):
+            if not (is_subject or task) or not is_folder(entry) or _SUBJECT.fullmatch(entry.name):
                 continue
-            if not _has_images(folder):
+            if not has_images(folder):
                 continue  # folders of other sensors have the same names
             if not (is_subject and task):
-                unknown.append(printable(f"{subject.name}/{entry.name}"))
+                unknown.append(printable(f"{subject.name}/{entry.name}") + _NOT_LIKE)
                 continue
             key = (subject.name.upper(), int(task[1]))
             other = seen.setdefault(os.path.realpath(folder), key)
@@ -162,9 +174,27 @@ def _task_folders(folders: list[Path]) -> tuple[dict[Key, list[Path]], list[str]
     return dict(tasks), unknown
 
 
-def _has_images(folder: Path) -> bool:
-    suffixes = {suffix for suffix, kind in _KINDS.items() if kind != "material"} | _OTHER_IMAGES
-    return any(Path(entry.name).suffix.lower() in suffixes for entry in _entries(folder))
+def _task_folders_in(archive: Path) -> tuple[dict[Key, ZipFolder], list[str]]:
+    """Return the folder of each sequence in the archive of a subject, and names and reasons of unused entries."""
+    files, outside = list_zip(archive)
+    subject, name = archive.name[:4].upper(), printable(archive.name)
+    tasks: dict[Key, ZipFolder] = {}
+    unknown = Counter[str]()
+    for file in files:
+        *above, folder = ("", *file.parts[:-1])
+        task = _TASK.fullmatch(folder)
+        of_other = [part for part in above if _SUBJECT.fullmatch(part) and part.upper() != subject]
+        if task and not of_other:
+            key = subject, int(task[1])
+            tasks.setdefault(key, ZipFolder(archive, file.parent, [])).files.append(file)
+        elif is_image(file.name):
+            unknown[printable("/".join((name, *file.parts[:-1])))] += 1
+    unused = [f"{folder}{_NOT_LIKE}" for folder in unknown]
+    if outside:
+        unused.append(f"{name}: {len(outside)} files like {printable(outside[0])} are outside the archive, not read")
+    if not tasks:
+        unused.append(f"{name}: no folder like F001/T1 in it")
+    return {key: folder for key, folder in tasks.items() if any(is_image(file.name) for file in folder.files)}, unused
 
 
 def _label_files(source: Path, folders: list[Path]) -> tuple[dict[Key, Path], list[str]]:
@@ -172,7 +202,7 @@ def _label_files(source: Path, folders: list[Path]) -> tuple[dict[Key, Path], li
     named = [f for f in folders if _OCCURRENCE.fullmatch(f.name)] or [f for f in folders if _CODING.fullmatch(f.name)]
     if not named and any(_SUBJECT.fullmatch(folder.name) for folder in folders if folder.parent == source):
         # The source is the folder of sequences, whose parent also holds the labels.
-        siblings = [Path(entry.path) for entry in _entries(source.absolute().parent) if _is_folder(entry)]
+        siblings = [Path(entry.path) for entry in entries_of(source.absolute().parent) if is_folder(entry)]
         named = [folder for folder in siblings if _CODING.fullmatch(folder.name)]
     files: dict[Key, Path] = {}
     unknown = []
@@ -197,98 +227,8 @@ def _files_below(folders: list[Path]) -> Iterator[Path]:
         if real in seen:
             continue
         seen.add(real)
-        for entry in _entries(folder):
-            if not _is_folder(entry):
+        for entry in entries_of(folder):
+            if not is_folder(entry):
                 yield Path(entry.path)
             elif not _INTENSITY.fullmatch(entry.name):
                 pending.append(Path(entry.path))
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder in order of name, except those that systems and archives add to folders."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(filter(_is_delivered, entries), key=lambda entry: entry.name)
-    except OSError as error:
-        hint = "change its permissions, or move it elsewhere"
-        raise DataError(f"cannot be read ({error.strerror})", where=folder, hint=hint) from None
-
-
-def _is_delivered(entry: os.DirEntry[str]) -> bool:
-    return not is_system_file(entry.name) and not entry.name.endswith(_WINDOWS_STREAM)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry.path).is_dir())
-
-
-def _recording(key: Key, folders: list[Path], label_file: Path | None) -> Recording:
-    """Collect the files of a sequence; photos and meshes may be in folders of their own."""
-    files: dict[str, dict[int, Path]] = {"photo": {}, "mesh": {}, "material": {}}
-    unnumbered: list[str] = []
-    remarks: list[str] = []
-    for folder in folders:
-        numbered, others = _numbered_files(folder)
-        for kind, paths in numbered.items():
-            if paths and files[kind] and kind != "material":
-                other = next(iter(files[kind].values())).parent
-                raise DataError(f"{key[0]} T{key[1]} is also in {other}", where=folder, hint="keep one of the two")
-            files[kind] |= paths
-        unnumbered += others.pop("", [])
-        remarks += [f"{len(names)} files like {names[0]}: {reason}" for reason, names in others.items()]
-    _check_numbers(files["photo"], files["mesh"], folders)
-    other_images = [remark for remark in remarks if _NOT_JPEG in remark]
-    if not files["photo"]:
-        if other_images:
-            hint = "convert the photos to JPEG, or move the folder elsewhere"
-            raise DataError(f"no photo in it: {other_images[0]}", where=folders[0], hint=hint)
-        remarks.append("no photo")
-    elif len(folders) > 1:
-        remarks = [remark for remark in remarks if remark not in other_images]  # of another sensor
-    if label_file is None:
-        remarks.append("no label file, so its frames are without labels")
-    return Recording(
-        key[0],
-        f"T{key[1]}",
-        files["photo"],
-        files["mesh"],
-        label_file,
-        tuple(unnumbered),
-        frozenset(files["material"]),
-        tuple(remarks),
-    )
-
-
-def _numbered_files(folder: Path) -> tuple[dict[str, dict[int, Path]], dict[str, list[str]]]:
-    """Return the files of each kind by number, and the names of others by reason, empty for a name without number."""
-    numbered: dict[str, dict[int, Path]] = defaultdict(dict)
-    others: dict[str, list[str]] = defaultdict(list)
-    for entry in _entries(folder):
-        file = Path(entry.path)
-        suffix, name = file.suffix.lower(), printable(entry.name)
-        if suffix in _OTHER_IMAGES:
-            others[_NOT_JPEG + suffix].append(name)
-        kind = _KINDS.get(suffix)
-        is_numbered = _NUMBER.fullmatch(file.stem)
-        if kind is None or (kind == "material" and not is_numbered):
-            continue
-        if not is_numbered:
-            is_long = file.stem.isascii() and file.stem.isdecimal()
-            others["the number has more than 9 digits" if is_long else ""].append(name)
-        elif not (entry.is_file(follow_symlinks=False) or file.is_file()):
-            others["a broken link or a folder"].append(name)
-        elif int(file.stem) in numbered[kind] and kind != "material":
-            other = numbered[kind][int(file.stem)].name
-            raise DataError(f"has the same number as {other}", where=file, hint="keep one of the two")
-        else:
-            numbered[kind][int(file.stem)] = file
-    return numbered, others
-
-
-def _check_numbers(photos: dict[int, Path], meshes: dict[int, Path], folders: list[Path]) -> None:
-    """Refuse photos that are numbered from 0 with meshes that are numbered from 1, or the reverse."""
-    if len(photos) > 1 and len(meshes) > 1:
-        first, last = min(meshes) - min(photos), max(meshes) - max(photos)
-        if first == last and abs(first) == 1:
-            what = f"photos are numbered {min(photos)} to {max(photos)}, meshes {min(meshes)} to {max(meshes)}"
-            raise DataError(what, where=folders[-1], hint="give a photo and its mesh the same number")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from aubench.core.errors import DataError
+from aubench.datasets.zip_files import DeliveredFile
 
 _AGAIN = "copy the file from the delivery again"
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame markers; the three are tables
@@ -21,13 +21,13 @@ _HOLE = bytes(4096)  # a page that a copy did not write
 class Photo:
     """A complete JPEG in memory, not yet decoded."""
 
-    path: Path  # path of the file
+    path: DeliveredFile  # path of the file
     data: bytes  # bytes of the file
     height: int  # pixels from top to bottom
     width: int  # pixels from left to right
 
     @staticmethod
-    def read(path: Path) -> Photo:
+    def read(path: DeliveredFile) -> Photo:
         """Read a JPEG and check its start, size and end.
 
         Raises:

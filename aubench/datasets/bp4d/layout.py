@@ -6,13 +6,32 @@ Files are numbered from 0 or by the frame numbers of the label file.
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from aubench.datasets.zip_files import DeliveredFile
+
 SCORED = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 """The 12 AUs on which BP4D is scored."""
+
+
+Key = tuple[str, int]
+"""Subject and number of the task."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Differences between deliveries."""
+
+    example: str  # names of a photo and a label file
+    tasks: Container[int] = range(10000)  # tasks that are read
+    reads_zips: bool = False  # whether photos may be in archives such as F001.zip
+
+
+BP4D_LAYOUT = Layout("Sequences(2D+3D)/F001/T1/0000.jpg and AUCoding/AU_OCC/F001_T1.csv")
 
 
 @dataclass(frozen=True)
@@ -21,8 +40,8 @@ class Recording:
 
     subject: str  # name such as F001
     sequence: str  # name such as T1
-    photos: dict[int, Path]  # photo files by the number in their name
-    meshes: dict[int, Path]  # mesh files by the number in their name
+    photos: dict[int, DeliveredFile]  # photo files by the number in their name
+    meshes: dict[int, DeliveredFile]  # mesh files by the number in their name
     label_file: Path | None  # label file, if there is one
     unnumbered_files: tuple[str, ...] = ()  # printable names of photos and meshes that are not a number
     materials: frozenset[int] = frozenset()  # numbers of the material files of meshes
@@ -41,8 +60,8 @@ class Instant:
     """A photo with its frame number and mesh."""
 
     frame: int  # number in the label file
-    photo: Path  # path of the photo
-    mesh: Path | None  # path of the mesh, if there is one
+    photo: DeliveredFile  # path of the photo
+    mesh: DeliveredFile | None  # path of the mesh, if there is one
 
 
 def match(recording: Recording, coded: np.ndarray) -> tuple[list[Instant], list[int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from aubench._util.jit import compiled
 from aubench.core.errors import DataError
 from aubench.datasets.bp4d.obj_parser import ANY, ERRORS, NEWLINE, parse
+from aubench.datasets.zip_files import DeliveredFile, ZipEntry
 
 _LARGEST = 256 << 20
 _AGAIN = "copy the file from the delivery again"
@@ -30,7 +30,7 @@ class Mesh:
     has_last_newline: bool = True  # whether the last line of the file ends
 
 
-def read_obj(path: Path) -> Mesh:
+def read_obj(path: DeliveredFile) -> Mesh:
     """Read the ``v``, ``vt`` and ``f`` lines of an OBJ file, and split polygons into fans of triangles.
 
     Raises:
@@ -61,12 +61,12 @@ def read_obj(path: Path) -> Mesh:
 class MeshEnding(NamedTuple):
     """Properties of a mesh file that tell whether its end is missing."""
 
-    path: Path
+    path: DeliveredFile
     unused: int  # vertices and texture coordinates of no triangle
     has_last_newline: bool  # whether its last line ends
 
     @staticmethod
-    def of(path: Path, mesh: Mesh) -> MeshEnding:
+    def of(path: DeliveredFile, mesh: Mesh) -> MeshEnding:
         """Return the properties of a mesh."""
         return MeshEnding(path, mesh.unused, mesh.has_last_newline)
 
@@ -92,8 +92,10 @@ def check_endings(endings: Sequence[MeshEnding]) -> None:
             raise DataError(f"is cut short, {reason}", where=ending.path, hint=f"{_AGAIN}, or remove it")
 
 
-def _text(path: Path) -> np.ndarray:
+def _text(path: DeliveredFile) -> np.ndarray:
     """Return the bytes of the file and a final newline, which prevents reads past the end."""
+    if isinstance(path, ZipEntry):
+        return np.append(np.frombuffer(path.read_bytes(), np.uint8), np.uint8(NEWLINE))
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
