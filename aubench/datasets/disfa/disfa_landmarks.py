@@ -10,6 +10,7 @@ import numpy as np
 from aubench.core.errors import DataError
 from aubench.core.landmarks import COUNT
 from aubench.datasets.bp4d.landmark_files import check_faces
+from aubench.datasets.disfa.matlab_arrays import read_matlab_arrays
 
 _DELIVERED = 66
 _JAW = _DELIVERED - COUNT  # the outline of the face comes first; the others have the order of the 49 points
@@ -44,19 +45,12 @@ def read_disfa_landmarks(files: Mapping[int, Path], first: int, frames: int) -> 
 
 def _read(path: Path) -> np.ndarray:
     """Return the 49 points of a file, NaN if it has none."""
-    from scipy.io import loadmat
-
     try:
-        if path.stat().st_size > _LARGEST:
-            raise DataError("is too large for a landmark file", where=path, hint=_AGAIN)
         with path.open("rb") as file:
-            content = loadmat(file)
-        arrays = [np.asarray(x, np.float64) for name, x in content.items() if not name.startswith("__")]
-    except DataError:
-        raise
+            arrays = read_matlab_arrays(file.read(_LARGEST))
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", where=path, hint=_AGAIN) from None
-    except Exception as error:  # scipy raises many types for a damaged file
+        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
+    except ValueError as error:
         raise DataError(f"is not a landmark file ({error})", where=path, hint=_AGAIN) from None
     shapes = [" x ".join(map(str, array.shape)) for array in arrays]
     points = [array for array in arrays if array.shape in {(_DELIVERED, 2), (2, _DELIVERED)}]

@@ -19,14 +19,13 @@ from aubench.data.store_writer import Allocate, Sequence
 from aubench.datasets.bp4d import face_detection
 from aubench.datasets.bp4d.images import Photo, check_same_size
 from aubench.datasets.bp4d.layout import printable
-from aubench.datasets.disfa.intensities import AUS, PLUS_SUBJECTS, read_image_intensities
+from aubench.datasets.disfa.intensities import AUS, PLUS_SUBJECTS, image_number, read_image_intensities
 from aubench.datasets.file_search import files_below
 from aubench.datasets.visual_crops import crop_pictures
 
 LAYOUT = "expected Images/SN001/<trial>/000.jpg and Labels/SN001/<trial>/AU1.txt in it"
 _SUBJECT = re.compile(r"SN\d{3}", re.IGNORECASE | re.ASCII)
 _LABEL = re.compile(r"AU0*(\d{1,3})\.txt", re.IGNORECASE | re.ASCII)
-_IMAGE = re.compile(r"(?:.*\D)?(\d{1,9})\.jpe?g", re.IGNORECASE | re.ASCII)
 _TRIAL = re.compile(r"[\w.+-]{1,80}", re.ASCII)
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 
@@ -73,14 +72,14 @@ def find_disfaplus(source: Path) -> tuple[list[Trial], list[str]]:
     unused: dict[str, list[str]] = defaultdict(list)
     for path in files_below(source):
         suffix = path.suffix.lower()
-        label, image = _LABEL.fullmatch(path.name), _IMAGE.fullmatch(path.name)
+        label, image = _LABEL.fullmatch(path.name), image_number(path.name)
         is_file_of_trial = suffix == ".txt" or suffix in _IMAGE_SUFFIXES
         if not is_file_of_trial or _SUBJECT.fullmatch(path.parent.parent.name) is None:
             continue
         if label and int(label[1]) in AUS:
             _add(_trial(path, trials).labels, int(label[1]), path)
-        elif image:
-            _add(_trial(path, trials).images, int(image[1]), path)
+        elif image is not None:
+            _add(_trial(path, trials).images, image, path)
         else:
             unused[f"{printable(path.parent.name)}/*{suffix}"].append(printable(path.name))
     if not any(trial.labels for trial in trials.values()):
@@ -111,8 +110,8 @@ def _add(files: dict[int, Path], key: int, path: Path) -> None:
     files[key] = path
 
 
-def read_labels(trial: Trial) -> Mapping[int, np.ndarray]:
-    """Return the intensities of each coded image, int8 (12,) in the order of :data:`AUS`, by its number.
+def read_labels(trial: Trial) -> Mapping[str, np.ndarray]:
+    """Return the intensities of each coded image, int8 (12,) in the order of :data:`AUS`, by its name.
 
     Raises:
         DataError: A label file is damaged, or two of them code different images.
@@ -126,10 +125,10 @@ def read_labels(trial: Trial) -> Mapping[int, np.ndarray]:
         if other:
             what = f"image {min(other)} is coded either here or in {trial.labels[first].name}, not in both"
             raise DataError(what, where=trial.labels[au], hint="copy both files from the delivery again")
-    rows = {number: np.full(len(AUS), -1, np.int8) for number in sorted(columns[first])}
+    rows = {name: np.full(len(AUS), -1, np.int8) for name in columns[first]}
     for au, column in columns.items():
-        for number, intensity in column.items():
-            rows[number][AUS.index(au)] = intensity
+        for name, intensity in column.items():
+            rows[name][AUS.index(au)] = intensity
     return rows
 
 
@@ -147,7 +146,8 @@ def read_trial(trial: Trial, size: int, allocate: Allocate) -> Sequence:
     labels = read_labels(trial)
     numbers = np.array(sorted(trial.images))
     paths = [trial.images[number] for number in numbers.tolist()]
-    skipped = [(number, "coded, but without an image") for number in labels if number not in trial.images]
+    absent = labels.keys() - {path.name for path in paths}
+    skipped = [(image_number(name) or 0, f"coded, but without an image {name}") for name in sorted(absent)]
     track, sources = face_detection.follow_face(_photos(paths))
     without_face = np.isnan(track[:, 0])
     images = {}
@@ -177,14 +177,14 @@ def _photos(paths: list[Path]) -> Iterator[Photo]:
         yield photo
 
 
-def _table(numbers: np.ndarray, paths: list[Path], labels: Mapping[int, np.ndarray]) -> pd.DataFrame:
+def _table(numbers: np.ndarray, paths: list[Path], labels: Mapping[str, np.ndarray]) -> pd.DataFrame:
     unknown = np.full(len(AUS), -1, np.int8)
-    values = np.array([labels.get(number, unknown) for number in numbers.tolist()], np.int8).reshape(-1, len(AUS))
+    values = np.array([labels.get(path.name, unknown) for path in paths], np.int8).reshape(-1, len(AUS))
     return pd.DataFrame(
         {
             "frame": numbers.astype(np.int32),
             "source": ["/".join(path.parts[-3:]) for path in paths],
-            "labelled": [number in labels for number in numbers.tolist()],
+            "labelled": [path.name in labels for path in paths],
             "missing": "",
             **{f"AU{au}": values[:, i] for i, au in enumerate(AUS)},
         }

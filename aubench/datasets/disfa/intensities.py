@@ -28,7 +28,8 @@ PLUS_SUBJECTS = ("SN001", "SN003", "SN004", "SN007", "SN009", "SN010", "SN013", 
 _HIGHEST = 5
 _HEADER_LINES = 2
 _ROW = re.compile(r"[ \t]*([0-9]{1,9})[ \t]*,[ \t]*([0-9]{1,9})[ \t]*")
-_IMAGE_ROW = re.compile(r"[ \t]*((?:[^\t]*[^0-9\t])?([0-9]{1,9})\.jpe?g)[ \t]+([0-9]{1,9})[ \t]*", re.IGNORECASE)
+_IMAGE_ROW = re.compile(r"[ \t]*(\S+)[ \t]+([0-9]{1,9})[ \t]*")
+_IMAGE = re.compile(r"(?:.*[^0-9])?([0-9]{1,9})\.jpe?g", re.IGNORECASE)
 _AGAIN = "copy the file from the delivery again"
 
 
@@ -91,32 +92,42 @@ def read_all_intensities(files: Mapping[int, Path]) -> FrameIntensities:
     return FrameIntensities(first.first, np.stack([column.values for column in columns], axis=1))
 
 
-def read_image_intensities(path: Path) -> dict[int, int]:
+def read_image_intensities(path: Path) -> dict[str, int]:
     """Read a label file of DISFA+: two lines of header, then an image's name and its intensity on each line.
 
     Returns:
-        Intensity by the number in the image's name.
+        Intensity by the name of the image.
 
     Raises:
-        DataError: A line is something else, an intensity is above 5, or two images have one number. The message names
-            file and line.
+        DataError: A line is something else, an intensity is above 5, or an image occurs twice. The message names file
+            and line.
     """
     lines = read_lines(path)
-    for number, line in enumerate(lines[:_HEADER_LINES], 1):
-        if _IMAGE_ROW.fullmatch(line):
-            raise DataError("is a label, and the first two lines are a header", where=f"{path}:{number}", hint=_AGAIN)
-    values: dict[int, int] = {}
-    for number, line in enumerate(lines[_HEADER_LINES:], _HEADER_LINES + 1):
-        where = f"{path}:{number}"
+    values: dict[str, int] = {}
+    names: set[int] = set()
+    for line_number, line in enumerate(lines, 1):
+        where = f"{path}:{line_number}"
         row = _IMAGE_ROW.fullmatch(line)
-        if row is None:
+        image = image_number(row[1]) if row else None
+        if line_number <= _HEADER_LINES:
+            if image is not None:
+                raise DataError("is a label, and the first two lines are a header", where=where, hint=_AGAIN)
+            continue
+        if row is None or image is None:
             raise DataError(f"{_shown(line)} is not an image and an intensity", where=where, hint=_AGAIN)
-        if int(row[2]) in values:
-            raise DataError(f"image {row[1].strip()} is coded a second time", where=where, hint=_AGAIN)
-        values[int(row[2])] = _intensity(int(row[3]), where)
+        if image in names:
+            raise DataError(f"image {row[1]} is coded a second time", where=where, hint=_AGAIN)
+        names.add(image)
+        values[row[1]] = _intensity(int(row[2]), where)
     if not values:
         raise DataError("holds no coded image", where=path, hint=_AGAIN)
     return values
+
+
+def image_number(name: str) -> int | None:
+    """Return the number at the end of an image's name, None without a number or for another kind of file."""
+    image = _IMAGE.fullmatch(name)
+    return int(image[1]) if image else None
 
 
 def _intensity(value: int, where: str) -> int:

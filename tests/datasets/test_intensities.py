@@ -1,0 +1,176 @@
+"""Label files of DISFA and DISFA+: what is read, and what is refused."""
+
+import random
+from pathlib import Path
+
+import pytest
+from factories.disfa import AUS, write_frame_labels, write_image_labels
+
+from aubench.core.errors import DataError
+from aubench.datasets.disfa.intensities import (
+    SUBJECTS,
+    read_all_intensities,
+    read_image_intensities,
+    read_intensities,
+)
+
+LINES = [f"{frame},{frame % 6}" for frame in range(1, 13)]
+HEADER = ["Image Number        Intensity", "-----"]
+IMAGE_LINES = [*HEADER, *(f"{number:03}.jpg        {number % 6}" for number in range(12))]
+
+
+def write(path: Path, lines: list[str]) -> Path:
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_disfa_has_27_subjects() -> None:
+    assert len(set(SUBJECTS)) == 27
+    assert not {"SN014", "SN015", "SN019", "SN020", "SN022", "SN033"} & set(SUBJECTS)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_frames_count_from_0_or_from_1(tmp_path, first) -> None:
+    write_frame_labels(tmp_path / "a.txt", [3, 0, 5], first=first)
+    labels = read_intensities(tmp_path / "a.txt")
+    assert (labels.first, labels.values.tolist()) == (first, [3, 0, 5])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"1,3\r\n2,0\r\n3,5\r\n",
+        b"1,3\r2,0\r3,5",
+        b"\xef\xbb\xbf1,3\n2,0\n3,5\n\n",
+        "1,3\n2,0\n3,5".encode("utf-16"),
+        b" 1 , 3\n2,\t0\n3,5 ",
+    ],
+    ids=["CR LF", "CR", "byte order mark", "UTF-16", "spaces"],
+)
+def test_a_file_of_another_system_holds_the_same(tmp_path, content) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    labels = read_intensities(tmp_path / "a.txt")
+    assert (labels.first, labels.values.tolist()) == (1, [3, 0, 5])
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ([*LINES[:4], "5,7", *LINES[5:]], r"a\.txt:5: 7 is not an intensity \(0 to 5\)"),
+        ([*LINES[:4], "4,4", *LINES[5:]], r"a\.txt:5: frame 4 is coded a second time"),
+        ([*LINES[:4], *LINES[5:]], r"a\.txt:5: frame 6 follows frame 4"),
+        ([*LINES[:4], "5,-1", *LINES[5:]], r"a\.txt:5: '5,-1' is not a frame and an intensity"),
+        ([*LINES[:4], "5,2.0", *LINES[5:]], r"a\.txt:5: '5,2.0' is not"),
+        ([*LINES[:4], "5,٣", *LINES[5:]], r"a\.txt:5: '5,٣' is not"),
+        ([*LINES[:4], "", *LINES[5:]], r"a\.txt:5: '' is not"),
+        (["frame,intensity", *LINES], r"a\.txt:1: 'frame,intensity' is not"),
+        ([*LINES, "13"], r"a\.txt:13: '13' is not"),
+        (LINES[2:], r"a\.txt:1: begins with frame 3, and frames count from 1 or from 0"),
+        ([], r"a\.txt:1: '' is not"),
+        (["x" * 99], r"a\.txt:1: 'x{40}'… is not"),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_line(tmp_path, lines, says) -> None:
+    with pytest.raises(DataError, match=says + ".*; copy the file from the delivery again"):
+        read_intensities(write(tmp_path / "a.txt", lines))
+
+
+def test_all_files_of_a_video_code_the_same_frames(tmp_path) -> None:
+    files = {au: tmp_path / f"SN001_au{au}.txt" for au in AUS}
+    for au, path in files.items():
+        write_frame_labels(path, [au % 6, (au + 1) % 6])
+    assert read_all_intensities(files).values.tolist() == [[au % 6 for au in AUS], [(au + 1) % 6 for au in AUS]]
+    write_frame_labels(files[12], [0, 1, 2])
+    with pytest.raises(DataError, match=r"au12\.txt: codes the frames 1 to 3, SN001_au1\.txt codes 1 to 2"):
+        read_all_intensities(files)
+
+
+def test_the_names_of_images_are_read_from_disfaplus(tmp_path) -> None:
+    write_image_labels(tmp_path / "AU1.txt", {"000.jpg": 0, "001.jpg": 5})
+    assert read_image_intensities(tmp_path / "AU1.txt") == {"000.jpg": 0, "001.jpg": 5}
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ([*HEADER, "000.jpg 7"], r":3: 7 is not an intensity"),
+        ([*HEADER, "000.jpg 1", "0.jpg 1"], r":4: image 0\.jpg is coded a second time"),
+        ([*HEADER, "000.jpg 1 001.jpg 1"], r":3: '000\.jpg 1 001\.jpg 1' is not an image and an intensity"),
+        ([HEADER[0], "000.jpg 1"], r":2: is a label, and the first two lines are a header"),
+        ([*HEADER, "one.jpg 1"], r":3: 'one\.jpg 1' is not"),
+        ([*HEADER, "000.jpg"], r":3: '000\.jpg' is not"),
+        (HEADER, r"AU1\.txt: holds no coded image"),
+    ],
+)
+def test_a_damaged_file_of_disfaplus_is_named_with_its_line(tmp_path, lines, says) -> None:
+    with pytest.raises(DataError, match=says + ".*; copy the file from the delivery again"):
+        read_image_intensities(write(tmp_path / "AU1.txt", lines))
+
+
+def mutate(content: bytes, rng: random.Random) -> bytes:
+    """Damage a file as copies, editors and disks do."""
+    at, lines = rng.randrange(len(content)), content.split(b"\n")
+    line = rng.randrange(len(lines))
+    return rng.choice(
+        [
+            lambda: content[:at],
+            lambda: content[at:],
+            lambda: content[:at] + content[at + rng.randint(1, 9) :],
+            lambda: content[:at] + rng.randbytes(rng.randint(1, 3)) + content[at:],
+            lambda: content[:at] + rng.randbytes(1) + content[at + 1 :],
+            lambda: content[:at] + rng.choice(b"0123456789,.- \t\r\n").to_bytes(1) + content[at + 1 :],
+            lambda: content[:at] + bytes(rng.randint(1, 64)) + content[at + 1 :],
+            lambda: b"\n".join([*lines[:line], *lines[line : line + 1] * 2, *lines[line + 1 :]]),
+            lambda: b"\n".join([*lines[:line], *lines[line + 1 :]]),
+            lambda: b"\n".join(rng.sample(lines, len(lines))),
+            lambda: content.replace(b"\n", rng.choice([b"\r\n", b"\r", b"", b" ", b"\n\n", b"\x85"])),
+            lambda: rng.choice([b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"]) + content,
+            lambda: content.decode("latin-1").encode(rng.choice(["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])),
+            lambda: content + content[at:],
+            lambda: content.replace(b",", rng.choice([b";", b" ", b",,", b", "])),
+        ]
+    )()
+
+
+def decoded(content: bytes) -> str:
+    if content[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def fuzz(path: Path, count: int, seed: int = 0) -> tuple[int, int]:
+    """Read mutated files; return the numbers of accepted and of refused ones.
+
+    A file is refused with one line, or its labels are those of a second, plain reader.
+    """
+    rng, accepted = random.Random(seed), 0
+    for number in range(count):
+        is_plus = number % 2 == 1
+        content = "\n".join(IMAGE_LINES if is_plus else LINES).encode()
+        for _ in range(rng.choice([1, 1, 2, 3])):
+            content = mutate(content, rng) or b" "
+        path.write_bytes(content)
+        try:
+            labels = read_image_intensities(path) if is_plus else read_intensities(path)
+        except DataError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+            continue
+        accepted += 1
+        rows = decoded(content).replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
+        if is_plus:
+            pairs = [row.split() for row in rows[2:]]
+            assert labels == {name: int(value) for name, value in pairs} and len(labels) == len(rows) - 2
+        else:
+            pairs = [row.split(",") for row in rows]
+            assert [int(frame) for frame, _ in pairs] == list(range(labels.first, labels.first + len(pairs)))
+            assert labels.values.tolist() == [int(value) for _, value in pairs]
+            assert set(labels.values.tolist()) <= set(range(6)) and labels.first in {0, 1}
+    return accepted, count - accepted
+
+
+def test_a_mutated_file_is_refused_or_read_as_written(tmp_path) -> None:
+    accepted, refused = fuzz(tmp_path / "a.txt", 400)
+    assert accepted > 40 and refused > 200
