@@ -149,7 +149,7 @@ def plan_runs(
     reference = StoreRef.from_store(opened)
     configs = [RunConfig.create(name, protocol, reference, options, seed) for name in names for seed in seeds]
     data = ProtocolDataset(opened, protocol)
-    variant = data.variant or ("no known variant" if protocol.variants else "generated")
+    variant = data.variant or ("generated" if protocol.dataset == "synth" else "no known variant")
     print_line(f"{protocol.name}: {data.count} labelled frames ({variant}), store {opened.info.digest[:12]}")
     return configs
 

@@ -189,9 +189,15 @@ class Protocol(_StrictModel):
         """Return the subjects of the protocol's roles as their data set names them."""
         return frozenset(s.rpartition(":")[2] for s in self.subjects if self.dataset_of(s) == dataset)
 
-    def label_rule(self, dataset: str) -> str:
-        """Return the label rule of a data set."""
-        return self.labels if isinstance(self.labels, str) else self.labels[dataset]
+    @property
+    def label_rules(self) -> dict[str, str]:
+        """Label rule of each data set."""
+        return self.labels if isinstance(self.labels, dict) else dict.fromkeys(self.datasets, self.labels)
+
+    @property
+    def converted_labels(self) -> dict[str, str]:
+        """Label rules as in records: empty if all are ``occurrence``."""
+        return self.label_rules if {*self.label_rules.values()} != {"occurrence"} else {}
 
     @property
     def fold_count(self) -> int:

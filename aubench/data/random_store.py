@@ -28,7 +28,7 @@ class RandomStore(Store):
     def __init__(self, protocol: Protocol, size: int, frames: int, dataset: str | None = None) -> None:
         dataset = dataset or protocol.datasets[0]
         rng, subjects = np.random.default_rng(0), sorted(protocol.names_in(dataset))
-        count, is_intensity = len(subjects) * frames, protocol.label_rule(dataset) != "occurrence"
+        count, is_intensity = len(subjects) * frames, protocol.label_rules[dataset] != "occurrence"
         table = {
             "subject": np.repeat(subjects, frames),
             "sequence": "T1",

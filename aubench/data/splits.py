@@ -162,7 +162,7 @@ class ProtocolDataset:
 def _labels(store: Store, protocol: Protocol) -> npt.NDArray[np.int8]:
     """Return the labels of a store under its label rule, (frames, AUs)."""
     stored = store.frames[[f"AU{au}" for au in protocol.aus]].to_numpy(np.int8)
-    rule = protocol.label_rule(store.info.dataset)
+    rule = protocol.label_rules[store.info.dataset]
     kind, _, lowest = rule.partition(" >= ")
     if kind != store.info.labels:
         what = f"holds labels of {store.info.labels}, but {protocol.name} uses '{rule}'"

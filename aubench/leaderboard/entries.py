@@ -13,6 +13,7 @@ from aubench.metrics import baselines, intervals, scores, significance
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.metrics.resampling import SubjectContributions, subject_contributions
 from aubench.results.record import SELECTIONS, RecordInfo
+from aubench.results.submission import SUBMITTED
 
 ALWAYS = "always positive"
 """Name of the baseline that every F1 is compared with."""
@@ -88,7 +89,8 @@ class Entry:
 class RankedTable:
     """Comparable entries: one protocol version, one store, one selection rule, the same test labels.
 
-    Runs of demo presets are in a table of their own, whose entries have no position and no rank.
+    Runs of demo presets are in a table of their own, whose entries have no position and no rank. Submitted predictions
+    are in a table of their own, too.
 
     Attributes:
         is_demo: Whether the runs are demonstrations.
@@ -107,6 +109,11 @@ class RankedTable:
     dataset: str
     aus: tuple[int, ...]
     entries: tuple[Entry, ...]
+
+    @property
+    def is_submitted(self) -> bool:
+        """Whether the entries are submitted predictions."""
+        return self.selection == SUBMITTED
 
     @property
     def methods(self) -> tuple[Entry, ...]:
@@ -130,7 +137,8 @@ def ranked_tables(protocol_runs: Iterable[StoredRecord]) -> list[RankedTable]:
 
 def _table_key(run: StoredRecord) -> tuple[bool, int, int, str, str]:
     info = run.info
-    return info.is_demo, SELECTIONS.index(info.selection), -info.protocol.version, run.labels, info.dataset.digest
+    selection = (*SELECTIONS, SUBMITTED).index(info.selection)
+    return info.is_demo, selection, -info.protocol.version, run.labels, info.dataset.digest
 
 
 def _ranked_table(runs: list[StoredRecord]) -> RankedTable:
@@ -141,6 +149,7 @@ def _ranked_table(runs: list[StoredRecord]) -> RankedTable:
     rated.sort(key=lambda pair: (-pair[0].f1, pair[0].name, hashing.hash_json(pair[0].info.model_dump(mode="json"))))
     always_entry = Entry(ALWAYS, baseline_summaries=(scores.summarize(*always_tables),))
     dataset = f"{info.dataset.name} version {info.dataset.version}, {info.dataset.labelled:,} labelled frames"
+    dataset += "".join(f", labels of {name}: {rule}" for name, rule in info.protocol.labels.items())
     methods = [entry for entry, _ in rated] if info.is_demo else _with_ranks(rated)
     entries = (*methods, always_entry, _prevalence_entry(runs, always))
     aus = tuple(sorted(info.protocol.aus))

@@ -56,6 +56,7 @@ def check_protocol(run: StoredRecord, find_protocol: ProtocolLookup) -> list[Fin
             ("version", stated.version, protocol.version),
             ("modalities", stated.modalities, protocol.modalities),
             ("aus", stated.aus, protocol.aus),
+            ("labels", stated.labels, protocol.converted_labels),
             ("fold_count", stated.fold_count, protocol.fold_count),
             ("digest", stated.digest, protocol.digest),
         )
@@ -95,7 +96,7 @@ def row_key(run: StoredRecord) -> str:
     method = info.method.model_dump(mode="json", exclude={"title"})
     recipe = {**info.recipe, **info.files}
     parts = [method, info.preset, recipe, info.protocol.digest, info.dataset.digest, info.threshold]
-    parts.append(info.device.precision)
+    parts.append(info.device.precision if info.device else None)
     return hashing.hash_json([*parts, info.search.model_dump(mode="json")] if info.search.tuned else parts)
 
 
@@ -105,11 +106,13 @@ def _fields(run: StoredRecord) -> Iterator[Finding]:
     if len(info.folds) > info.protocol.fold_count:
         yield run.finding(record.FILE, f"folds: {len(info.folds)} folds of {info.protocol.fold_count}")
     for i, fold in enumerate(info.folds):
-        if not fold.train or not fold.test or (info.selection == "inner_val" and not fold.val):
+        is_seen = info.is_submitted or (fold.train and (fold.val or info.selection != "inner_val"))
+        if not is_seen or not fold.test:
             yield run.finding(record.FILE, f"folds.{i}: a role is empty")
         if set(fold.train_prevalence) != names:
             yield run.finding(record.FILE, f"folds.{i}.train_prevalence: must name each AU of the protocol")
-        if any(known > fold.frames.train for _, known in fold.train_prevalence.values()):
+        known_labels = [known for _, known in fold.train_prevalence.values()]
+        if not info.is_submitted and any(known > fold.frames.train for known in known_labels):
             yield run.finding(record.FILE, f"folds.{i}.train_prevalence: more known labels than frames in training")
 
 

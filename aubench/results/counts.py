@@ -23,7 +23,8 @@ CLEAN = "clean"
 """Condition of unmodified inputs; every record has it."""
 
 CONDITION = r"[a-z][a-z0-9_]{0,31}(:[a-z0-9_.+-]{1,31}){0,4}"
-SUBJECT = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
+SUBJECT = r"(?:[a-z0-9_]{1,64}:)?[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
+"""Pattern of a subject, which protocols on several data sets qualify by its data set."""
 SMALL = r"[1-9][0-9]{0,2}"
 """Pattern of a fold or an AU: 1 to 999."""
 

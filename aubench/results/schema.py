@@ -24,6 +24,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Subject = Annotated[str, StringConstraints(pattern=f"^{counts.SUBJECT}$")]
 Subjects = Annotated[tuple[Subject, ...], Field(max_length=2000)]
 Condition = Annotated[str, StringConstraints(pattern=f"^{counts.CONDITION}$")]
+LabelRule = Annotated[str, StringConstraints(pattern=r"^(occurrence|intensity >= [1-5])$")]
 SmallInt = Annotated[int, Field(ge=1, le=999)]
 AuName = Annotated[str, StringConstraints(pattern=f"^AU{counts.SMALL}$")]
 MAX_COUNT = 10**15
@@ -48,7 +49,15 @@ class SparseModel(StrictModel):
         return {name: value for name, value in handler(self).items() if value is not None}
 
 
-class ProtocolInfo(StrictModel):
+class SeveralDatasetsModel(StrictModel):
+    """Base model that leaves out empty tables by data set."""
+
+    @model_serializer(mode="wrap")
+    def _drop_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value != {}}
+
+
+class ProtocolInfo(SeveralDatasetsModel):
     """Protocol of the run.
 
     Attributes:
@@ -58,6 +67,7 @@ class ProtocolInfo(StrictModel):
         fold_count: Number of folds of the protocol, including those that were not run.
         modalities: Modalities offered to the method, in canonical order.
         aus: Scored AUs, in the protocol's order.
+        labels: Label rule of each data set; absent if all are ``occurrence``.
     """
 
     name: Name
@@ -66,26 +76,29 @@ class ProtocolInfo(StrictModel):
     fold_count: SmallInt
     modalities: Modalities
     aus: Annotated[tuple[SmallInt, ...], Field(min_length=1, max_length=100)]
+    labels: Annotated[dict[Name, LabelRule], Field(max_length=50, default_factory=dict)]
 
 
-class DatasetInfo(StrictModel):
+class DatasetInfo(SeveralDatasetsModel):
     """Store that the run read.
 
     Attributes:
-        name: Data set.
+        name: Data set, or the names of several joined by hyphens.
         version: Version of the reader or renderer that wrote the store.
-        digest: SHA-256 in the store's ``store.json``.
+        digest: SHA-256 in the store's ``store.json``, or one of the digests of several stores.
         frames: Number of frames in the store.
         labelled: Number of coded frames.
         variant: Known variant of the data set with the same frame count, ``null`` for none.
+        members: SHA-256 of the store of each data set; absent if there is one.
     """
 
-    name: Name
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,255}$")]
     version: Line
     digest: Sha256
     frames: Count
     labelled: Count
     variant: Line | None
+    members: Annotated[dict[Name, Sha256], Field(max_length=50, default_factory=dict)]
 
 
 class MethodInfo(SparseModel):
@@ -94,9 +107,9 @@ class MethodInfo(SparseModel):
     Attributes:
         name: Name of the method, also its folder.
         title: Name in print.
-        fidelity: Degree of agreement with the paper.
+        fidelity: Degree of agreement with the paper; None if predictions were submitted.
         modalities: Modalities of the protocol that the method uses, in canonical order.
-        source: Origin of the class.
+        source: Origin of the class; None if predictions were submitted.
         file: SHA-256 of the code of a method that is not built in: of its file, of its file with the modules beside it
             that it imports, or of its installed package with the version. Seeds before and after an edit are separate
             entries.
@@ -105,9 +118,9 @@ class MethodInfo(SparseModel):
 
     name: Name
     title: Line
-    fidelity: Literal["exact", "paper-with-resolutions", "approximate"]
+    fidelity: Literal["exact", "paper-with-resolutions", "approximate"] | None
     modalities: Modalities
-    source: Literal["builtin", "entry_point", "path"]
+    source: Literal["builtin", "entry_point", "path"] | None
     file: Sha256 | None = None
     version: Annotated[int, Field(ge=2, le=999)] | None = None
 
@@ -231,7 +244,7 @@ class FoldFrames(StrictModel):
 
 
 class FoldInfo(StrictModel):
-    """Roles, frames and training of one fold.
+    """Roles, frames and training of one fold. If predictions were submitted, only the test role is known.
 
     Attributes:
         fold: Number of the fold, from 1.
@@ -241,8 +254,9 @@ class FoldInfo(StrictModel):
         frames: Number of frames of each role.
         epochs: Number of epochs trained.
         best_epoch: Epoch whose weights were scored, from 1.
-        checkpoint: SHA-256 of the checkpoint.
-        train_prevalence: Per AU the number of positive and of known labels in the training role.
+        checkpoint: SHA-256 of the checkpoint; None if predictions were submitted.
+        train_prevalence: Per AU the number of positive and of known labels in the training role, with validation if
+            predictions were submitted.
     """
 
     fold: SmallInt
@@ -252,7 +266,7 @@ class FoldInfo(StrictModel):
     frames: FoldFrames
     epochs: Count
     best_epoch: Count
-    checkpoint: Sha256
+    checkpoint: Sha256 | None
     train_prevalence: Annotated[dict[AuName, tuple[Count, Count]], Field(max_length=100)]
 
     @model_validator(mode="after")

@@ -1,14 +1,16 @@
 """Stores that several processes open or prepare at once."""
 
 import threading
+from pathlib import Path
 
 import pytest
+from factories.stores import write_store
 
 from aubench._util import locks
-from aubench.core.errors import DataError
+from aubench.core.errors import AubenchError, DataError, UsageError
 from aubench.data import partial_store
 from aubench.data.store_writer import StoreWriter
-from aubench.datasets.catalog import check_store, open_store
+from aubench.datasets.catalog import check_store, find_stores, open_store, open_stores
 from aubench.datasets.synth import synth_dataset
 from aubench.datasets.synth.synth_dataset import SYNTH, SynthSettings
 
@@ -92,3 +94,36 @@ def test_a_check_refuses_a_store_of_another_data_set_or_version(tiny, tmp_path, 
     monkeypatch.setattr(type(SYNTH), "version", "0")
     with pytest.raises(DataError, match=r"was made by version .* of the reader, this is 0; delete the store"):
         check_store("synth", folder, quiet)
+
+
+def test_the_store_of_each_data_set_is_named_or_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUBENCH_STORES", str(tmp_path / "stores"))
+    one, other = (write_store(tmp_path / name, name, ["F001"]).path for name in ("one", "other"))
+    third = tmp_path / "stores/third"
+    names = ("one", "other", "third")
+    expected = {"one": one, "other": other, "third": third}
+    assert find_stores(names, [f"other={other}", one]) == expected
+    assert find_stores(names, [str(one), str(other)]) == expected
+    assert find_stores(["one"], one) == find_stores(["one"], f"one={one}") == {"one": one}
+    assert find_stores(["third"], None) == find_stores(["third"], []) == {"third": third}
+    odd = tmp_path / "a=b"
+    one.rename(odd)
+    assert find_stores(names, [str(odd)])["one"] == odd
+    joined = open_stores(("other", "one"), [f"one={odd}", other], lambda done, total: None)
+    assert joined.info.dataset == "other-one" and set(joined.frames["subject"]) == {"other:F001", "one:F001"}
+
+
+def test_a_store_that_no_data_set_needs_is_one_line(tmp_path: Path) -> None:
+    one, other = (write_store(tmp_path / name, name, ["F001"]).path for name in ("one", "other"))
+    for given, message in (
+        ([one, f"one={one}"], "gives two stores of one"),
+        ([f"on={one}"], "'on' is no data set of the protocol; did you mean 'one'"),
+        ([one, other], "is a store of other, and the protocol is on one and third"),
+        ([tmp_path], "no store here"),
+    ):
+        with pytest.raises(AubenchError, match=message):
+            find_stores(("one", "third"), given)
+    with pytest.raises(UsageError, match="'on' is no data set of the protocol"):
+        find_stores(["one"], f"on={one}")
+    with pytest.raises(DataError, match="is a store of one, not of other"):
+        open_stores(("one", "other"), [one, f"other={one}"], lambda done, total: None)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from aubench.core import hashing, method_versions, registry
+from aubench.core.protocol import Protocol
 from aubench.core.task import Modality
 from aubench.metrics import scores
 from aubench.results import counts, histograms
@@ -63,11 +64,14 @@ def make_record() -> Callable[..., Record]:
         recipe: dict[str, Any] | None = None,
         schema: int = 2,
         pretraining_epochs: int | None = None,
+        protocol: Protocol | None = None,
     ) -> Record:
-        protocol = registry.find_protocol("synth_3fold")
+        of_synth = protocol is None
+        protocol = protocol or registry.find_protocol("synth_3fold")
         recipe = {"epochs": 10, "learning_rate": 1e-3} | (recipe or {})
         run = hashing.hash_json(
             [method, seed, skill, selection, preset, folds, modalities, recipe, pretraining_epochs]
+            + ([] if of_synth else [protocol.digest])
         )[:12]
         if (run, schema) not in records:
             tables = _tables(protocol, folds, skill, np.random.RandomState(int(run[:8], 16)))
@@ -115,12 +119,13 @@ def _fields(protocol, method, run, seed, selection, preset, folds, modalities, r
             "name": protocol.name,
             "version": protocol.version,
             "digest": protocol.digest,
-            "fold_count": len(protocol.folds),
+            "fold_count": protocol.fold_count,
             "modalities": protocol.modalities,
             "aus": protocol.aus,
+            "labels": protocol.converted_labels,
         },
         "dataset": {
-            "name": protocol.dataset,
+            "name": protocol.data_name,
             "version": "1",
             "digest": "5" * 64,
             "frames": 10_500,
@@ -154,11 +159,12 @@ def _fields(protocol, method, run, seed, selection, preset, folds, modalities, r
 
 
 def _fold(protocol, fold: int) -> dict[str, Any]:
-    training = sorted(protocol.train_subjects(fold))
+    roles = protocol.roles(fold)
+    training, stated = sorted(roles.train), sorted(roles.validation)
     return {
         "fold": fold,
-        "train": training[5:],
-        "val": training[:5],
+        "train": training if stated else training[5:],
+        "val": stated or training[:5],
         "test": sorted(protocol.test_subjects(fold)),
         "frames": {"train": 2000, "val": 500, "test": PER_SUBJECT * len(protocol.test_subjects(fold))},
         "epochs": 10,
