@@ -117,7 +117,8 @@ def draw_store(store: Store, out: Path, count: int = 12, seed: int = 0) -> None:
 def _frame_caption(store: Store, row: int) -> str:
     frame = store.frames.iloc[row]
     labels = frame[[f"AU{au}" for au in store.aus]].to_numpy()
-    caption = _caption(frame["subject"], frame["sequence"], frame["frame"], labels, store.aus)
+    graded = store.info.labels == "intensity"
+    caption = _caption(frame["subject"], frame["sequence"], frame["frame"], labels, store.aus, graded)
     return caption if frame["labelled"] else caption + " (not coded)"
 
 
@@ -127,8 +128,12 @@ def _crop_caption(store: Store, row: int) -> str:
     return f"{where}\n{frame['crop_score']} from {frame['crop_source']}"
 
 
-def _caption(subject: str, sequence: str, frame: int, labels: np.ndarray, aus: tuple[int, ...]) -> str:
-    active = [str(au) for au, label in zip(aus, labels, strict=True) if label == 1] or ["none"]
+def _caption(
+    subject: str, sequence: str, frame: int, labels: np.ndarray, aus: tuple[int, ...], graded: bool = False
+) -> str:
+    """Return the name of a frame and its active AUs, with their intensities such as ``12:3`` if they are graded."""
+    present = [(au, label) for au, label in zip(aus, labels, strict=True) if label > 0]
+    active = [f"{au}:{label}" if graded else str(au) for au, label in present] or ["none"]
     lines = [" ".join(active[i : i + 6]) for i in range(0, len(active), 6)]
     return f"{subject} {sequence} {frame}\nAU " + "\n".join(lines)
 

@@ -1,6 +1,9 @@
 """Tests of contact sheets."""
 
+from types import SimpleNamespace
+
 import cv2
+import pandas as pd
 import pytest
 
 from aubench.core.errors import DataError
@@ -62,3 +65,11 @@ def test_a_check_names_the_least_certain_crops(tmp_path):
     assert catalog.crop_lines(store) == []
     store.frames = store.frames.assign(crop_source=["mesh", "neighbours"], crop_score=[99, 12])
     assert catalog.crop_lines(store) == ["crop of F001 T1 frame 2: score 12 of 100, from neighbours"]
+
+
+@pytest.mark.parametrize(("labels", "caption"), [("occurrence", "AU 6 12"), ("intensity", "AU 6:1 12:5")])
+def test_a_caption_has_the_active_aus_and_their_intensities(labels, caption):
+    values = {"AU4": [-1], "AU6": [1], "AU12": [5], "AU25": [0]}
+    frames = pd.DataFrame({"subject": ["SN001"], "sequence": ["left"], "frame": [3], **values, "labelled": [True]})
+    store = SimpleNamespace(frames=frames, aus=(4, 6, 12, 25), info=SimpleNamespace(labels=labels))
+    assert contact_sheet._frame_caption(store, 0) == f"SN001 left 3\n{caption}"
