@@ -23,6 +23,7 @@ DATASETS: Registry[Dataset] = Registry(
     "aubench.datasets",
     {
         "bp4d": "aubench.datasets.bp4d.bp4d_dataset:BP4D",
+        "bp4dplus": "aubench.datasets.bp4dplus.bp4dplus_dataset:BP4DPLUS",
         "disfa": "aubench.datasets.disfa.disfa_dataset:DISFA",
         "disfaplus": "aubench.datasets.disfa.disfaplus_dataset:DISFAPLUS",
         "synth": "aubench.datasets.synth.synth_dataset:SYNTH",

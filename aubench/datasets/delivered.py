@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import Field
 
 from aubench.core.errors import UsageError
+from aubench.core.task import Modality
 from aubench.datasets.base import Dataset, DatasetOptions, Progress
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ class Jobs:
         crop: Description of the face crop.
         skipped: Missing and unused files: subject, sequence, -1 and reason.
         landmarks: Number of landmarks of each frame, 49 or None.
+        modalities: Meaning of the channels of the modalities that the delivery has; those of the data set if None.
     """
 
     jobs: Mapping[Key, Job]
     crop: str
     skipped: list[tuple[str, str, int, str]] = field(default_factory=list)
     landmarks: int | None = None
+    modalities: Mapping[Modality, str] | None = None
 
 
 class DeliveredDataset(Dataset):
@@ -99,7 +102,7 @@ class DeliveredDataset(Dataset):
                 dataset=self.name,
                 version=self.version,
                 size=options.size,
-                modalities=self.meanings(options),
+                modalities=work.modalities or self.meanings(options),
                 crop=work.crop,
                 landmarks=work.landmarks,
                 skipped=work.skipped,

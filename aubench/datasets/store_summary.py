@@ -12,6 +12,7 @@ from aubench.datasets.bp4d.layout import printable
 
 _LISTED = 20
 _UNCERTAIN = 50
+_WITHOUT = ("without_face", "without_mesh", "without_thermal")
 
 
 def summary_lines(store: Store) -> list[str]:
@@ -25,9 +26,10 @@ def summary_lines(store: Store) -> list[str]:
         ["sequences", int((notes["frames"] > 0).sum())],
         ["frames", len(frames)],
         ["labelled", int(frames["labelled"].sum())],
-        ["without face", int(notes["without_face"].sum())],
+        *([name.replace("_", " "), int(notes[name].sum())] for name in _WITHOUT if name in notes),
         *([f"crop from {source}", n] for source, n in Counter(frames["crop_source"].tolist()).most_common()),
         [f"crop score below {_UNCERTAIN}", int((frames["crop_score"] < _UNCERTAIN).sum())],
+        *_offsets(notes[notes["frames"] > 0]),
         ["skipped", len(skipped)],
     ]
     missing = [" ".join(filter(None, row)) for row in files[["subject", "sequence", "reason"]].to_numpy()]
@@ -38,6 +40,18 @@ def summary_lines(store: Store) -> list[str]:
         *_missing_lines(missing),
         f"store: {printable(str(store.path))}",
         f"skipped frames and files, with reasons: {printable(str(store.path / 'skipped.csv'))}",
+    ]
+
+
+def _offsets(notes: pd.DataFrame) -> list[list[object]]:
+    """Return the sequences by photo number minus frame number, and by the reason for this number."""
+    if "offset" not in notes:
+        return []
+    offsets = sorted(Counter(notes["offset"].tolist()).items())
+    reasons = Counter(notes["offset_because"].tolist())
+    return [
+        *([f"sequences with photo = frame {offset:+d}", count] for offset, count in offsets),
+        *([f"- {reason}", count] for reason, count in reasons.items()),
     ]
 
 

@@ -132,7 +132,7 @@ def crop_square(image: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
         uint8 (size, size, C).
     """
     ratio = size / square[2]
-    image, square = _window(image, square, _KERNEL / min(ratio, 1))
+    image, square = window(image, square, size)
     transform = crop_transform(square, size)
     height, width = image.shape[:2]
     if ratio < 1:  # average first; a warp alone would skip pixels
@@ -145,10 +145,16 @@ def crop_square(image: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(cropped)
 
 
-def _window(image: np.ndarray, square: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the part of a photo around a square, and the square in it: resizing all of the photo takes longer."""
+def window(image: np.ndarray, square: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the part of a photo around a square, and the square in it: resizing all of the photo takes longer.
+
+    Args:
+        image: (H, W, C) or (H, W).
+        square: (4,) centre column, centre row, side, angle.
+        size: Height and width of the crop.
+    """
     column, row, side, angle = square
-    half = side / 2 * (abs(np.cos(angle)) + abs(np.sin(angle))) + margin
+    half = side / 2 * (abs(np.cos(angle)) + abs(np.sin(angle))) + _KERNEL / min(size / side, 1)
     height, width = image.shape[:2]
     left, top = (int(np.clip(start - half, 0, end - 1)) for start, end in ((column, width), (row, height)))
     right, bottom = max(int(column + half) + 1, left + 1), max(int(row + half) + 1, top + 1)

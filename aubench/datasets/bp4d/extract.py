@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from aubench.core import landmarks as landmark_layout
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate, Sequence
 from aubench.datasets.bp4d import crops, face_detection
@@ -33,13 +34,38 @@ class ImageOptions:
     size: int  # height and width of every image
     depth: bool  # whether to project meshes
     landmarks: Path | None  # folder of the delivered 49-point files; None for meshes and face detector
+    detects_others: bool = False  # whether sequences without such a file are read by meshes and face detector
+
+
+class FurtherImages(NamedTuple):
+    """Images of another modality in the crops of a sequence."""
+
+    modality: Modality
+    images: Any  # array as returned by ``allocate``
+    missing: dict[int, str]  # reason by frame without an image
+    remarks: list[str]  # of the whole sequence
+    notes: dict[str, int | str]  # for ``sequences.csv``
+
+    def skipped(self, frames: int) -> list[tuple[int, str]]:
+        """Return rows for ``skipped.csv``, one for all if a reason holds for all of the frames."""
+        reasons = set(self.missing.values())
+        whole = sorted(reasons) if len(reasons) == 1 and len(self.missing) == frames else []
+        rows = [(-1, reason) for reason in [*self.remarks, *whole]]
+        rows += [] if whole else self.missing.items()
+        return [(frame, f"{self.modality}: {reason}") for frame, reason in rows]
+
+
+Further = Callable[[np.ndarray, np.ndarray, np.ndarray, Allocate], FurtherImages]
+"""Function of frame numbers (F,), points (F, 49, 2), squares (F, 4) and ``allocate``."""
 
 
 def _in_memory(kind: str, shape: tuple[int, ...], dtype: Any) -> Any:
     return np.zeros(shape, dtype)
 
 
-def extract(recording: Recording, options: ImageOptions, allocate: Allocate = _in_memory) -> Sequence:
+def extract(
+    recording: Recording, options: ImageOptions, allocate: Allocate = _in_memory, further: Further | None = None
+) -> Sequence:
     """Convert a recording into a sequence.
 
     Args:
@@ -47,6 +73,7 @@ def extract(recording: Recording, options: ImageOptions, allocate: Allocate = _i
         options: Options.
         allocate: Function that provides the array of a modality (see :meth:`StoreWriter.open_arrays`); in memory by
             default.
+        further: Function that provides the images of another modality.
 
     Raises:
         DataError: A file is damaged; the message names file and line.
@@ -67,7 +94,11 @@ def extract(recording: Recording, options: ImageOptions, allocate: Allocate = _i
         skipped += [(instant.frame, "no face in the whole sequence") for instant in instants]
         instants = []
     skipped += [(frame, f"depth: {reason}") for frame, reason in no_depth.items()]
-    table = _table(instants, codes, no_depth)
+    other = further(faces.frames, _known(points, faces.frames), squares, allocate) if further and instants else None
+    table = _table(instants, codes, no_depth, other)
+    if other is not None:
+        images[other.modality] = other.images
+        skipped += other.skipped(len(instants))
     if instants:
         table = table.assign(**crops.crop_columns(faces.track, faces.sources, squares, faces.frames))
     notes: dict[str, int | str] = {
@@ -80,8 +111,11 @@ def extract(recording: Recording, options: ImageOptions, allocate: Allocate = _i
         "codes": recording.label_file.name if recording.label_file else "none",
         "offset": recording.offset,
         "offset_because": recording.offset_reason,
+        **(other.notes if other else {}),
     }
-    landmarks = landmarks_in_crop(points, squares) if instants and points is not None else None
+    landmarks = None
+    if instants and options.landmarks:
+        landmarks = landmarks_in_crop(_known(points, faces.frames), squares)
     return Sequence(recording.subject, recording.sequence, images, table, landmarks, sorted(skipped), notes)
 
 
@@ -92,7 +126,13 @@ def _points(recording: Recording, instants: list[Instant], options: ImageOptions
     if options.landmarks is None:
         return None
     path = landmark_file(options.landmarks, recording.subject, recording.sequence)
+    if options.detects_others and not path.is_file():
+        return None
     return read_landmarks(path, [instant.frame for instant in instants])
+
+
+def _known(points: np.ndarray | None, frames: np.ndarray) -> np.ndarray:
+    return np.full((len(frames), landmark_layout.COUNT, 2), np.nan) if points is None else points
 
 
 class _Faces(NamedTuple):
@@ -172,7 +212,10 @@ def _read(instant: Instant) -> tuple[Photo, Mesh | None]:
     return Photo.read(instant.photo), read_obj(instant.mesh) if instant.mesh else None
 
 
-def _table(instants: list[Instant], codes: LabelFile, no_depth: dict[int, str]) -> pd.DataFrame:
+def _table(
+    instants: list[Instant], codes: LabelFile, no_depth: dict[int, str], other: FurtherImages | None
+) -> pd.DataFrame:
+    absent = [(Modality.DEPTH, no_depth), *([(other.modality, other.missing)] if other else [])]
     frames = np.array([instant.frame for instant in instants], np.int32)
     coded = np.isin(frames, codes.frames)
     labels = np.full((len(frames), len(AUS)), -1, np.int8)
@@ -183,7 +226,7 @@ def _table(instants: list[Instant], codes: LabelFile, no_depth: dict[int, str]) 
             # From the folder of the subject on, so that the path of the delivery stays private.
             "source": ["/".join(instant.photo.parts[-3:]) for instant in instants],
             "labelled": coded,
-            "missing": [Modality.DEPTH.letter if frame in no_depth else "" for frame in frames.tolist()],
+            "missing": ["".join(m.letter for m, reasons in absent if frame in reasons) for frame in frames.tolist()],
             **{f"AU{au}": labels[:, i] for i, au in enumerate(AUS)},
         }
     )

@@ -26,7 +26,7 @@ from aubench.datasets.bp4d.summary import PrepareSummary
 from aubench.datasets.sequence_pool import write_sequences
 
 _CROP = "square from forehead to dropped chin, smoothed over the sequence: "
-_CROPS = {
+CROPS = {
     False: _CROP + "face mesh, else Haar detector and optical flow, upright",
     True: _CROP + "49 points, eyes level",
 }
@@ -81,7 +81,7 @@ def prepare_bp4d(
         "landmarks": printable(str(landmarks.resolve())) if landmarks else None,
     }
     with StoreWriter(store, plan) as writer:
-        for line in writer.discard_changed({(r.subject, r.sequence): _inputs(r, options) for r in recordings}):
+        for line in writer.discard_changed({(r.subject, r.sequence): recording_inputs(r, options) for r in recordings}):
             print_line(f"aubench: {line}; it is prepared again")
         readers = {(r.subject, r.sequence): (partial(extract, r, options), len(r.photos)) for r in recordings}
         write_sequences(writer, readers, workers or system.available_cores(), progress)
@@ -90,7 +90,7 @@ def prepare_bp4d(
             version=BP4D.version,
             size=size,
             modalities={m: text for m, text in BP4D.modalities.items() if options.depth or m is not Modality.DEPTH},
-            crop=_CROPS[landmarks is not None],
+            crop=CROPS[landmarks is not None],
             landmarks=landmark_layout.COUNT if landmarks else None,
             skipped=delivery.missing(coded),
         )
@@ -109,7 +109,7 @@ def _check(recordings: list[Recording], landmarks: Path | None, allow_gaps: bool
     return coded
 
 
-def _inputs(recording: Recording, options: ImageOptions) -> Inputs:
+def recording_inputs(recording: Recording, options: ImageOptions) -> Inputs:
     """Return the state of all files that decide the arrays and the table of a recording."""
     points = landmark_file(options.landmarks, recording.subject, recording.sequence) if options.landmarks else None
     kinds = {

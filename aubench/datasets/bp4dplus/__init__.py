@@ -1,0 +1,1 @@
+"""Reader of BP4D+ as delivered by its owners."""

@@ -1,0 +1,80 @@
+"""BP4D+ as an entry of the registry of data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from aubench.core.task import Modality
+from aubench.datasets.bp4d.bp4d_dataset import Bp4dOptions
+from aubench.datasets.bp4d.labels import AUS
+from aubench.datasets.delivered import DeliveredDataset, Job, Jobs
+
+
+class Bp4dPlusOptions(Bp4dOptions):
+    """Preparation options of BP4D+."""
+
+    landmarks: Path | None = Field(
+        None, description="Folder of the delivered 49-point files [default: 2DFeatures in the delivery]."
+    )
+
+
+class Bp4dPlusDataset(DeliveredDataset):
+    """BP4D+ in the folder layout of its owners."""
+
+    name, version, title = "bp4dplus", "1", "BP4D+ as delivered by its owners"
+    aus = AUS
+    Options = Bp4dPlusOptions
+
+    @property
+    def modalities(self) -> Mapping[Modality, str]:
+        """Meaning of the channels; a delivery without meshes or thermal videos yields fewer modalities."""
+        from aubench.datasets.bp4d.depth import MEANING as DEPTH
+        from aubench.datasets.bp4dplus.thermal import MEANING as THERMAL
+
+        return {Modality.VISUAL: "RGB of the 2D photo", Modality.DEPTH: DEPTH, Modality.THERMAL: THERMAL}
+
+    def find(self, source: Path, options: Any) -> Jobs:
+        """Search the delivery, and read all label files.
+
+        Raises:
+            DataError: The layout is unknown, or a file is damaged.
+            UsageError: A frame offset is requested for a sequence that does not exist.
+        """
+        from aubench.core import landmarks
+        from aubench.data.inputs import fingerprint
+        from aubench.datasets.bp4d.extract import ImageOptions, extract
+        from aubench.datasets.bp4d.frame_offsets import OffsetRequest, decide_offsets
+        from aubench.datasets.bp4d.labels import coded_frames
+        from aubench.datasets.bp4d.prepare import CROPS, recording_inputs
+        from aubench.datasets.bp4dplus.bp4dplus_files import scan_bp4dplus
+        from aubench.datasets.bp4dplus.thermal import thermal_images
+
+        found = scan_bp4dplus(source, options.landmarks)
+        coded = [coded_frames(r.label_file, allow_gaps=options.allow_gaps) for r in found.delivery.recordings]
+        delivery = decide_offsets(found.delivery, OffsetRequest.parse(options.frame_offset), coded)
+        images = ImageOptions(options.size, any(r.meshes for r in delivery.recordings), found.landmarks, True)
+        present = {Modality.VISUAL, *[Modality.DEPTH] * images.depth, *[Modality.THERMAL] * bool(found.thermal)}
+        jobs = {}
+        for recording in delivery.recordings:
+            read, inputs = partial(extract, recording, images), dict(recording_inputs(recording, images))
+            if found.thermal:
+                files = found.thermal[recording.name]
+                read = partial(extract, recording, images, further=partial(thermal_images, files, options.size))
+                inputs["thermal files"] = fingerprint((path.name, path) for path in files if path)
+            inputs["modalities"] = [len(present), None]
+            jobs[recording.subject, recording.sequence] = Job(read, len(recording.photos), inputs)
+        return Jobs(
+            jobs,
+            CROPS[found.landmarks is not None],
+            delivery.missing(coded),
+            landmarks.COUNT if found.landmarks else None,
+            {modality: text for modality, text in self.modalities.items() if modality in present},
+        )
+
+
+BP4DPLUS = Bp4dPlusDataset()

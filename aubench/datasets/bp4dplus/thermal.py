@@ -1,0 +1,170 @@
+"""Thermal images of BP4D+ in the crops of their photos."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from aubench.core.errors import DataError
+from aubench.core.task import Modality
+from aubench.data.store_writer import Allocate
+from aubench.datasets.bp4d.crops import crop_square, window
+from aubench.datasets.bp4d.extract import FurtherImages
+from aubench.datasets.bp4dplus.colour_bar import LEGEND, invert_colours, read_colour_bar
+from aubench.datasets.bp4dplus.infrared_points import HEIGHT, WIDTH, read_infrared_points, register, thermal_square
+from aubench.datasets.video import Video
+
+_AGAIN = "copy the file from the delivery again"
+
+MEANING = (
+    "rendered temperature: position of the false colour on the colour bar of the same frame, 1 its lower and 255 its"
+    " upper end, 0 outside the picture; not a temperature, and not comparable between frames"
+)
+
+
+class ThermalFiles(NamedTuple):
+    """Thermal video of a sequence and its points."""
+
+    video: Path | None
+    infrared: Path | None
+
+
+def thermal_images(
+    files: ThermalFiles, size: int, frames: np.ndarray, points: np.ndarray, squares: np.ndarray, allocate: Allocate
+) -> FurtherImages:
+    """Convert the thermal video of a sequence to images in the crops of its photos.
+
+    Frame 1 is the first frame of the video and the first line of its points.
+
+    Args:
+        files: Files of the sequence.
+        size: Height and width of the images.
+        frames: (F,) ascending frame numbers.
+        points: (F, 49, 2) points in the photos, NaN for unknown ones.
+        squares: (F, 4) crops of the photos.
+        allocate: Function that provides the array.
+
+    Returns:
+        Images, with the reason for each missing one.
+
+    Raises:
+        DataError: A file is damaged, or nothing decodes the video.
+    """
+    infrared = read_infrared_points(files.infrared) if files.infrared and files.video else None
+    similarities, reasons = _registrations(files, infrared, frames, points)
+    images = allocate(Modality.THERMAL, (len(frames), size, size, 1), np.uint8)
+    pictures, shown = _pictures(files.video) if files.video and infrared is not None else iter(()), 0
+    picture: np.ndarray | None = None
+    for i, frame in enumerate(frames.tolist()):
+        while shown < frame and (picture := next(pictures, None)) is not None:
+            shown += 1
+        image: np.ndarray | str = np.zeros((size, size, 1), np.uint8)
+        if frame not in reasons:
+            image = "the video ends before"
+            if picture is not None and shown == frame:
+                image = _image(picture, thermal_square(squares[i], similarities[i]), size)
+        if isinstance(image, str):
+            reasons[frame] = image
+            image = np.zeros((size, size, 1), np.uint8)
+        images[i] = image
+    shown += sum(1 for _ in pictures)
+    lines = 0 if infrared is None else len(infrared)
+    notes = {"thermal_frames": shown, "infrared_lines": lines, "without_thermal": len(reasons)}
+    remarks = [f"the video has {shown} frames, the file of its points {lines} lines"] if shown != lines else []
+    return FurtherImages(Modality.THERMAL, images, reasons, remarks, notes)
+
+
+def _registrations(
+    files: ThermalFiles, infrared: np.ndarray | None, frames: np.ndarray, points: np.ndarray
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Return the similarities of all frames, complex (F, 2), and reasons by frame without one."""
+    if infrared is None:
+        reason = "there are no infrared points" if files.video else "there is no video"
+        return np.empty((len(frames), 2), complex), dict.fromkeys(frames.tolist(), reason)
+    of_frame = np.full((len(frames), *infrared.shape[1:]), np.nan)
+    there = (frames >= 1) & (frames <= len(infrared))
+    of_frame[there] = infrared[frames[there] - 1]
+    similarities, fits = register(of_frame, points)
+    reasons = {}
+    for i in np.flatnonzero(~fits):
+        reason = "the infrared points do not fit the 49 points"
+        if np.isnan(of_frame[i]).all():
+            reason = "the infrared points are lost"
+        elif np.isnan(points[i]).all():
+            reason = "the 49 points are lost"
+        reasons[int(frames[i])] = reason
+    return similarities, reasons
+
+
+def _image(picture: np.ndarray, square: np.ndarray, size: int) -> np.ndarray | str:
+    """Return a crop of a thermal picture, uint8 (size, size, 1), or the reason why there is none."""
+    bar = read_colour_bar(picture)
+    if bar is None:
+        return "the video frame has no colour bar"
+    part, square = window(picture[:, :LEGEND], square, size)
+    grey = invert_colours(part, bar)
+    if grey is None:
+        return "the colours are not those of the colour bar"
+    image = crop_square(grey, square, size)[..., None]
+    return image if image.any() else "the face is outside the thermal picture"
+
+
+def _pictures(path: Path) -> Iterator[np.ndarray]:
+    """Decode a thermal video by OpenCV, or by PyAV if that has no decoder: uint8 (480, 726, 3), RGB."""
+    try:
+        video = Video.open(path)
+    except DataError as error:
+        pictures = decode_by_pyav(path, error)
+    else:
+        pictures = decode_by_opencv(video)
+    for picture in pictures:
+        if picture.shape != (HEIGHT, WIDTH, 3):
+            what = f"has {picture.shape[1]} × {picture.shape[0]} pixels, the videos of BP4D+ have {WIDTH} × {HEIGHT}"
+            raise DataError(what, where=path, hint=_AGAIN)
+        yield picture
+
+
+def decode_by_opencv(video: Video) -> Iterator[np.ndarray]:
+    """Decode all frames, uint8 (H, W, 3), RGB.
+
+    Raises:
+        DataError: The video is cut short.
+    """
+    count = 0
+    for count, frame in enumerate(video.frames(), 1):  # noqa: B007
+        yield frame.decode_rgb()
+    video.check_end(count)
+
+
+def decode_by_pyav(path: Path, error: DataError) -> Iterator[np.ndarray]:
+    """Decode all frames, uint8 (H, W, 3), RGB.
+
+    Args:
+        path: Path of the video.
+        error: Error of OpenCV.
+
+    Raises:
+        DataError: PyAV is not installed, or does not decode the video either.
+    """
+    try:
+        import av  # an extra: most builds of OpenCV decode the videos
+    except ImportError:
+        hint = f"{_AGAIN}, or pip install 'aubench[thermal]' for another decoder"
+        raise DataError("OpenCV cannot decode the video, and PyAV is not installed", where=path, hint=hint) from error
+    logging.getLogger("libav").setLevel(logging.CRITICAL)
+    count = 0
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                yield frame.to_ndarray(format="rgb24")
+                count += 1
+    except (av.FFmpegError, IndexError) as other:
+        if not count:
+            raise error from other
+        raise DataError(
+            f"is damaged after {count} frames", where=path, hint="copy it from the delivery again"
+        ) from None
