@@ -47,11 +47,11 @@ def write_method_reference(out: AnyPath) -> None:
 
 
 def list_protocols() -> pd.DataFrame:
-    """List the protocols: version, modalities, folds, digest.
+    """List the protocols: version, data, modalities, folds, digest.
 
     Returns:
-        Columns ``protocol``, ``version``, ``modalities`` (letters), ``folds``, ``subjects`` (number), ``digest`` and
-        ``title``.
+        Columns ``protocol``, ``version``, ``data`` (names of data sets), ``modalities`` (letters), ``folds``,
+        ``subjects`` (number), ``digest`` and ``title``.
     """
     import pandas as pd
 
@@ -62,8 +62,9 @@ def list_protocols() -> pd.DataFrame:
         protocol = registry.find_protocol(name)
         letters = "+".join(m.letter for m in protocol.modalities)
         counts = (protocol.fold_count, len(protocol.subjects))
-        rows.append((name, protocol.version, letters, *counts, protocol.digest, protocol.title))
-    return pd.DataFrame(rows, columns=["protocol", "version", "modalities", "folds", "subjects", "digest", "title"])
+        rows.append((name, protocol.version, protocol.data_name, letters, *counts, protocol.digest, protocol.title))
+    columns = ["protocol", "version", "data", "modalities", "folds", "subjects", "digest", "title"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def check_method(name: str, preset: str = "tiny") -> list[Result]:

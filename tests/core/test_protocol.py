@@ -39,15 +39,79 @@ def load(tmp_path, text):
     return protocol.load(path)
 
 
+TESTED = {
+    "bp4d_3fold": [13, 14, 14],
+    "bp4dplus_bigsmall3": [46, 47, 47],
+    "bp4dplus_fmae4": [35, 35, 35, 35],
+    "disfa_3fold": [9, 9, 9],
+    "synth_3fold": [13, 14, 14],
+    "synth_vdt_3fold": [13, 14, 14],
+}
+ACROSS = {
+    "bp4d_to_bp4dplus": (41, 140),
+    "bp4d_to_disfa": (41, 27),
+    "disfa_to_bp4d": (27, 41),
+    "disfa_to_disfaplus": (18, 9),
+}
+
+
 @pytest.mark.parametrize("name", sorted(builtin_protocols()))
-def test_builtin_protocols_cover_41_subjects_in_exclusive_folds(name):
+def test_builtin_protocols_test_every_subject_once(name):
     full = find_protocol(name)
     assert full.name == name
-    assert len(full.subjects) == 41
-    tested = [full.test_subjects(fold) for fold in (1, 2, 3)]
-    assert sum(map(len, tested)) == 41 and frozenset().union(*tested) == full.subjects
+    if name in ACROSS:
+        assert [tuple(map(len, full.roles(fold))) for fold in full.fold_numbers()] == [
+            (ACROSS[name][0], 0, ACROSS[name][1])
+        ]
+        return
+    tested = [full.test_subjects(fold) for fold in full.fold_numbers()]
+    assert list(map(len, tested)) == TESTED[name]
+    assert sum(map(len, tested)) == len(full.subjects) and frozenset().union(*tested) == full.subjects
     for fold, test in enumerate(tested, 1):
         assert full.train_subjects(fold) == full.subjects - test
+
+
+def test_all_data_sets_have_the_subjects_of_their_owners():
+    bp4dplus = {f"F{i:03}" for i in range(1, 83)} | {f"M{i:03}" for i in range(1, 59)}
+    assert find_protocol("bp4dplus_bigsmall3").subjects == find_protocol("bp4dplus_fmae4").subjects == bp4dplus
+    disfa = {f"SN{i:03}" for i in (*range(1, 14), 16, 17, 18, 21, *range(23, 33))}
+    assert find_protocol("disfa_3fold").subjects == disfa
+    for name in ACROSS:
+        across = find_protocol(name)
+        singles = {"bp4d": "bp4d_3fold", "bp4dplus": "bp4dplus_bigsmall3", "disfa": "disfa_3fold"}
+        for dataset in {*across.datasets} & {*singles}:
+            listed = {
+                s.partition(":")[2] for part in across.parts.values() for s in part if across.dataset_of(s) == dataset
+            }
+            assert listed == find_protocol(singles[dataset]).subjects
+
+
+def test_published_folds_of_disfa_and_bp4dplus():
+    disfa, bigsmall, fmae = map(find_protocol, ("disfa_3fold", "bp4dplus_bigsmall3", "bp4dplus_fmae4"))
+    assert [next(k for k in (1, 2, 3) if name in disfa.test_subjects(k)) for name in ("SN003", "SN006", "SN001")] == [
+        1,
+        2,
+        3,
+    ]
+    assert disfa.labels == "intensity >= 2" and disfa.variants["all frames (ME-GraphAU)"] == 130_814
+    for fold, names in enumerate(("F003 M056", "F001 M055", "F007 M058"), 1):
+        assert {*names.split()} <= bigsmall.test_subjects(fold)
+    for fold, names in enumerate(("M040 M020", "F074 M052", "F029 F068", "M058 F036"), 1):
+        assert {*names.split()} <= fmae.test_subjects(fold)
+
+
+def test_protocols_across_data_sets_score_the_aus_that_both_have():
+    bp4d, disfa = find_protocol("bp4d_3fold").aus, find_protocol("disfa_3fold").aus
+    shared = tuple(sorted({*bp4d} & {*disfa}))
+    assert find_protocol("bp4d_to_disfa").aus == find_protocol("disfa_to_bp4d").aus == shared
+    assert find_protocol("bp4d_to_bp4dplus").aus == bp4d and find_protocol("disfa_to_disfaplus").aus == disfa
+
+
+def test_people_of_disfaplus_do_not_train():
+    across = find_protocol("disfa_to_disfaplus")
+    tested = {name.partition(":")[2] for name in across.test_subjects(1)}
+    assert len(tested) == 9 and not {f"disfa:{name}" for name in tested} & across.train_subjects(1)
+    assert {f"disfa:{name}" for name in tested} <= {*across.parts["disfa"]}
 
 
 def test_bp4d_folds_are_numbered_as_me_graphau_numbers_them():

@@ -8,14 +8,14 @@ import pytest
 from aubench.core.registry import builtin_protocols, find_protocol
 from aubench.core.task import Modality
 from aubench.data import loader
-from aubench.data.random_store import RandomStore
+from aubench.data.random_store import RandomStore, random_store
 from aubench.data.splits import ProtocolDataset
 
 
 @pytest.mark.parametrize("name", builtin_protocols())
 def test_every_protocol_has_training_and_test_frames(name):
     protocol = find_protocol(name)
-    store = RandomStore(protocol, 16, 4)
+    store = random_store(protocol, 16, 4)
     split = ProtocolDataset(store, protocol).split(1, validation=False)
     assert len(split.train) + len(split.test) == 4 * len(protocol.subjects)
     for modality in protocol.modalities:
