@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,8 @@ def _check_names(protocol: Protocol, subjects: Iterable[str]) -> None:
             raise ValueError(f"subject {subject} is of none of the data sets {', '.join(protocol.datasets)}")
 
 
-def _check_people(protocol: Protocol, known: Iterable[str]) -> None:
+def _check_people(protocol: Protocol, known: AbstractSet[str]) -> None:
+    """Check the declared names of people. All people of DISFA+ are in DISFA under the same names."""
     for names in protocol.same_people:
         if len(names) < 2:
             raise ValueError("same_people needs two or more names of each person")
@@ -115,6 +117,10 @@ def _check_people(protocol: Protocol, known: Iterable[str]) -> None:
             raise ValueError(f"same_people names the unknown subject '{min(unknown)}'")
     if repeated := _repeated([name for names in protocol.same_people for name in names]):
         raise ValueError(f"same_people names {repeated} twice")
+    for name in sorted(known):
+        other = name.replace("disfaplus:", "disfa:")
+        if other != name and other in known and protocol.person(name) != protocol.person(other):
+            raise ValueError(f"{other} and {name} are one person; declare it in same_people")
 
 
 def _check_roles(protocol: Protocol, number: int) -> None:

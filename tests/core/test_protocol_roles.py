@@ -9,7 +9,7 @@ import pytest
 from aubench.core import protocol
 from aubench.core.errors import ProtocolError
 from aubench.core.protocol import Protocol
-from aubench.core.registry import find_protocol
+from aubench.core.registry import builtin_protocols, find_protocol
 
 HEAD = """
 name = "any"
@@ -147,6 +147,13 @@ def test_a_bad_protocol_is_one_line(tmp_path: Path, text: str, old: str, new: st
     with pytest.raises(ProtocolError) as caught:
         load(tmp_path, text.replace(old, new, 1))
     assert message in str(caught.value) and "any.toml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_people_of_disfaplus_must_be_declared(tmp_path: Path) -> None:
+    text = builtin_protocols()["disfa_to_disfaplus"].read_text()
+    undeclared = text.replace('  ["disfa:SN013", "disfaplus:SN013"],\n', "")
+    with pytest.raises(ProtocolError, match="disfa:SN013 and disfaplus:SN013 are one person; declare it"):
+        load(tmp_path, undeclared)
 
 
 def test_one_data_set_needs_no_train_on(tmp_path: Path) -> None:

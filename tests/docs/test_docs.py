@@ -190,11 +190,17 @@ def test_the_example_runs_and_reaches_a_leaderboard(call, small_store):
 
 
 def test_the_protocol_in_the_docs_loads_and_fits_synth(tmp_path, small_store):
-    (text,) = [text for _, text in blocks("toml", ROOT / "docs/datasets.md")]
-    (tmp_path / "mine.toml").write_text(text)
-    loaded = protocol.load(tmp_path / "mine.toml")
-    roles = ProtocolDataset(Store(small_store), loaded).split(1, validation=True)
+    def load(text: str) -> protocol.Protocol:
+        (tmp_path / "mine.toml").write_text(text)
+        return protocol.load(tmp_path / "mine.toml")
+
+    text, split, across = (text for _, text in blocks("toml", ROOT / "docs/datasets.md"))
+    roles = ProtocolDataset(Store(small_store), load(text)).split(1, validation=True)
     assert all(len(rows) for rows in (roles.train, roles.val, roles.test))
+    parts = text.partition("[[folds]]")[0].replace('b = ["M001", "M002"]', 'b = ["M001"]\nc = ["M002"]')
+    assert load(parts + split).roles(1) == ({"F001", "F002"}, {"M001"}, {"M002"})
+    head = [line for line in text.partition("[parts]")[0].splitlines() if not line.startswith(("dataset", "labels"))]
+    assert load("\n".join(head) + "\n" + across).roles(1)[0] == {"bp4d:F002", "bp4d:F003"}
 
 
 RUN = re.compile(r"(?:\b(\w+)/(\w+)/)?\b([0-9a-f]{16})\b")
