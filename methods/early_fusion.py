@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+class EarlyFusionRecipe(BackboneRecipe):
+    """Hyper-parameters of early fusion."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small": {"learning_rate": 1e-2}}
+
+
 class EarlyFusion(Method):
     """Channels concatenated at the input, then ResNet, global average pooling, one linear layer, sigmoid."""
 
-    Recipe = BackboneRecipe
-    recipe: BackboneRecipe
+    Recipe = EarlyFusionRecipe
+    recipe: EarlyFusionRecipe
     card = MethodCard(
         title="Early fusion",
         paper=f"Baseline of {PAPER}",
@@ -33,7 +40,7 @@ class EarlyFusion(Method):
         ),
     )
 
-    def __init__(self, task: Task, recipe: BackboneRecipe) -> None:
+    def __init__(self, task: Task, recipe: EarlyFusionRecipe) -> None:
         super().__init__(task, recipe)
         self.encoder = Encoder(recipe.backbone, task.channels, recipe.weights)
         self.classifier = nn.Linear(self.encoder.features, len(task.aus))

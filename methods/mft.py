@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 class MFTRecipe(BackboneRecipe):
     """Hyper-parameters of tokens, transformers, fusion and unimodal losses."""
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"width": 64, "heads": 4, "layers": 1}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {"width": 64, "heads": 4, "layers": 1},
+        "small": {"learning_rate": 2.5e-3},
+    }
 
     tokens: Tokens = Field(
         "attention", description="AU tokens by attention maps, or by linear projections of the average over positions."

@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 class MTUTRecipe(BackboneRecipe):
     """Hyper-parameters of the alignment. ``weight_alignment=0`` trains each network independently."""
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"tiny": {"weight_alignment": 2e-3}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {"weight_alignment": 2e-3},
+        "small": {"learning_rate": 1e-2},
+    }
     """For unstructured maps, the normalised ‖·‖² scales with channels / positions², 25 times as large here."""
 
     weight_alignment: Annotated[float, LogUniform(1e-4, 1)] = Field(0.05, ge=0, description="λ.")

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -42,6 +43,8 @@ MIN_EYE_DISTANCE = 0.1
 
 class TEMTNetRecipe(BackboneRecipe):
     """Hyper-parameters of TEMT-Net: weights of the three tasks."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small": {"learning_rate": 1e-2}}
 
     weight_au: float = Field(1.0, gt=0, description="Weight of AU detection.")
     weight_generation: Annotated[float, LogUniform(0.01, 10)] = Field(

@@ -34,6 +34,7 @@ class MCMRecipe(ActivationMemoryRecipe):
             **{"epochs": 8, "frames_per_epoch": 5000, "learning_rate": 2e-3, "learning_rate_schedule": "paper"},
             **{"learning_rate_cut": 1.0, "layer_decay": 1.0},
         },
+        "small": {"learning_rate": 1e-3},
         "paper_v2": {"pretrain_epochs": 100, "pretrain_checkpoint": 100},
     }
     finetune_only: ClassVar[frozenset[str]] = frozenset(
