@@ -17,6 +17,10 @@ EXTENSIONS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm",
 """Extensions of video files."""
 
 _AGAIN = "copy the file from the delivery again"
+_WMV, _WMV_PROPERTIES = (  # identifiers of the header and of the properties of the file
+    bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
+    bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"),
+)
 
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # before OpenCV opens its first video: FFmpeg prints nothing
 
@@ -88,8 +92,9 @@ class Video:
         Raises:
             DataError: Frames are missing, and the file is shorter than its container says.
         """
-        if frames < self.stated_frames and _is_cut(self.path):
-            what = f"is cut short: {frames} of {self.stated_frames} frames can be decoded"
+        is_stated = self.stated_frames > 0
+        if (frames < self.stated_frames or not is_stated) and _is_cut(self.path):
+            what = f"is cut short: {f'{frames} of {self.stated_frames}' if is_stated else frames} frames can be decoded"
             raise DataError(what, where=self.path, hint=_AGAIN)
 
 
@@ -127,9 +132,13 @@ def _codec(path: Path) -> str:
 
 
 def _is_cut(path: Path) -> bool:
-    """Return whether an AVI or MP4 file is shorter than the sum of its outermost blocks."""
+    """Return whether a file is shorter than its header says (WMV), or than its outermost blocks (AVI and MP4)."""
     with path.open("rb") as file:
-        size, at = file.seek(0, os.SEEK_END), 0
+        head = file.read(4096)
+        size, at = file.seek(0, os.SEEK_END), head.find(_WMV_PROPERTIES)
+        if head.startswith(_WMV) and at >= 0:
+            return int.from_bytes(head[at + 40 : at + 48], "little") > size
+        at = 0
         while at + 16 <= size:
             length = _block_length(file, at)
             if length < 8:  # up to the end, or another container

@@ -116,7 +116,7 @@ def write_delivery(root: Path) -> PlusDelivery:
     """Write a zipped and an unpacked subject.
 
     ``F001.zip`` lists its files in a mixed order, with names of 3 digits, and photo 2 of T1 is not in it. The task T2
-    has no codes. Subject M002 has names of 4 digits, and no infrared points in T6. Each tracker lost a frame of F001 T1.
+    has no codes. Subject M002 has names of 4 digits, and no infrared points in T6. Each tracker lost one frame of F001.
     """
     delivery = PlusDelivery(root)
     delivery.zip("F001").parent.mkdir(parents=True)
