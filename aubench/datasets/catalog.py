@@ -27,6 +27,7 @@ DATASETS: Registry[Dataset] = Registry(
         "disfa": "aubench.datasets.disfa.disfa_dataset:DISFA",
         "disfaplus": "aubench.datasets.disfa.disfaplus_dataset:DISFAPLUS",
         "synth": "aubench.datasets.synth.synth_dataset:SYNTH",
+        "video": "aubench.datasets.unlabelled.video_dataset:VIDEO",
     },
 )
 

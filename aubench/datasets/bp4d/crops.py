@@ -64,6 +64,24 @@ def settled(track: np.ndarray) -> int:
     return max(int(accepted[-1]) - _REACH + 1, 0) if len(accepted) else 0
 
 
+def frames_to_detection(track: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Return the distance of each frame to the nearest detected face, in frames.
+
+    Args:
+        track: (F, 4) squares, NaN without a detected face.
+        frames: (F,) ascending frame numbers.
+
+    Returns:
+        (F,); infinity if no row has a face.
+    """
+    known = frames[~np.isnan(track[:, 0])]
+    if not len(known):
+        return np.full(len(frames), np.inf)
+    after = np.searchsorted(known, frames).clip(max=len(known) - 1)
+    before = (after - 1).clip(min=0)
+    return np.asarray(np.minimum(np.abs(frames - known[after]), np.abs(frames - known[before])))
+
+
 def score_track(track: np.ndarray, squares: np.ndarray, frames: np.ndarray) -> np.ndarray:
     """Rate how well the squares of crops are known.
 
@@ -79,9 +97,7 @@ def score_track(track: np.ndarray, squares: np.ndarray, frames: np.ndarray) -> n
     track = without_outliers(track)
     detected = ~np.isnan(track[:, 0])
     moves = np.hypot(*(track[:, :2] - squares[:, :2]).T) / squares[:, 2] + np.abs(np.log(track[:, 2] / squares[:, 2]))
-    known = frames[detected]
-    after = np.searchsorted(known, frames).clip(max=len(known) - 1)
-    near = np.minimum(np.abs(frames - known[after]), np.abs(frames - known[(after - 1).clip(min=0)]))
+    near = frames_to_detection(track, frames)
     scores = np.where(detected, 100 * (1 - np.nan_to_num(moves)), 50 * 0.5 ** (near / _FADING))
     return np.asarray(np.clip(np.rint(scores), 0, 100), np.int8)
 

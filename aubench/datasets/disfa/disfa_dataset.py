@@ -43,10 +43,6 @@ class DisfaDataset(DeliveredDataset):
         """Meaning of the channels."""
         return {Modality.VISUAL: "RGB of the video"}
 
-    def meanings(self, options: DisfaOptions) -> Mapping[Modality, str]:
-        """Return the meaning of the channels, with the camera."""
-        return {Modality.VISUAL: f"RGB of the video of the {options.camera} camera"}
-
     def find(self, source: Path, options: DisfaOptions) -> Jobs:
         """Search the delivery, read all label files, and open all videos.
 
@@ -73,6 +69,7 @@ class DisfaDataset(DeliveredDataset):
             DETECTED if options.landmarks is None else ALIGNED,
             [("", "", -1, reason) for reason in unused] + _missing(subjects, options.camera),
             None if options.landmarks is None else landmarks.COUNT,
+            {Modality.VISUAL: f"RGB of the video of the {options.camera} camera"},
         )
 
 

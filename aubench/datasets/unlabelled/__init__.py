@@ -1,0 +1,1 @@
+"""Videos without labels, for pre-training."""

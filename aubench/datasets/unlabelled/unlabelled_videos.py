@@ -1,0 +1,117 @@
+"""Search for videos below a folder, and conversion of a video into a sequence without labels."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from aubench.core.errors import DataError
+from aubench.core.task import Modality
+from aubench.data.store_writer import Allocate, Sequence
+from aubench.datasets.bp4d import crops, face_detection
+from aubench.datasets.bp4d.layout import printable
+from aubench.datasets.file_search import files_below
+from aubench.datasets.video import EXTENSIONS, Video, VideoFrame
+from aubench.datasets.visual_crops import crop_pictures
+
+_FARTHEST = 25  # frames from the nearest detection of the face, up to which a frame is stored
+_OTHER_LETTERS = re.compile(r"[^0-9A-Za-z.+-]+")
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A video and its names in the store."""
+
+    subject: str
+    sequence: str
+    path: Path
+    source: str  # path below the folder of the delivery
+
+
+def find_videos(source: Path) -> list[VideoFile]:
+    """Find all videos below a folder.
+
+    The subject is the first folder of a video's path, and the sequence is the rest. A video without a folder is a
+    subject of its own. Letters that names of files in a store do not have become ``-``.
+
+    Args:
+        source: Folder with videos.
+
+    Raises:
+        DataError: The folder does not exist, cannot be read or has no video, or two videos get one name.
+    """
+    if not source.is_dir():
+        raise DataError("no such folder", where=source, hint="give a folder with videos")
+    videos: dict[tuple[str, str], VideoFile] = {}
+    for path in files_below(source):
+        if path.suffix.lower() in EXTENSIONS:
+            relative = path.relative_to(source)
+            first, *rest = relative.with_suffix("").parts
+            subject, sequence = _name([first]), _name(rest) if rest else "video"
+            video = VideoFile(subject, sequence, path, printable(relative.as_posix()))
+            other = videos.setdefault((subject, sequence), video)
+            if other is not video:
+                what = f"has the name {subject} {sequence} in the store, as {other.source}"
+                raise DataError(what, where=path, hint="rename one of the two")
+    if not videos:
+        hint = f"known extensions are {', '.join(sorted(EXTENSIONS))}"
+        raise DataError("no video in it", where=source, hint=hint)
+    return [videos[key] for key in sorted(videos)]
+
+
+def _name(parts: list[str]) -> str:
+    return _OTHER_LETTERS.sub("-", "-".join(parts)).strip(".-") or "x"
+
+
+def read_video(file: VideoFile, size: int, allocate: Allocate) -> Sequence:
+    """Convert a video into a sequence without labels; its frames count from 1.
+
+    Frames further than a second from the nearest detection of the face are left out.
+
+    Args:
+        file: Video.
+        size: Height and width of the crops.
+        allocate: Function that provides the array of the crops.
+
+    Raises:
+        DataError: The video cannot be opened any more.
+    """
+    video = Video.open(file.path)
+    track, sources = face_detection.follow_face(video.frames())
+    numbers = np.arange(1, len(track) + 1)
+    near = crops.frames_to_detection(track, numbers) <= _FARTHEST
+    skipped = [(-1, f"frames {first} to {last}: no face within a second") for first, last in _ranges(~near)]
+    try:
+        video.check_end(len(track))
+    except DataError as error:
+        skipped.append((-1, error.what))
+    notes: dict[str, int | str] = {
+        "frames": int(near.sum()),
+        "labelled": 0,
+        "without_face": int(np.isnan(track[near, 0]).sum()),
+    }
+    table = pd.DataFrame(
+        {"frame": numbers[near].astype(np.int32), "source": file.source, "labelled": False, "missing": ""}
+    )
+    if not near.any():
+        return Sequence(file.subject, file.sequence, {}, table, None, skipped, notes)
+
+    def frames() -> Iterator[VideoFrame]:
+        return itertools.compress(video.frames(), near)
+
+    images, _, columns = crop_pictures(frames, track[near], sources[near], numbers[near], size, allocate)
+    return Sequence(
+        file.subject, file.sequence, {Modality.VISUAL: images}, table.assign(**columns), None, skipped, notes
+    )
+
+
+def _ranges(mask: np.ndarray) -> list[tuple[int, int]]:
+    """Return the first and last number, counted from 1, of each run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(first + 1, last) for first, last in edges.reshape(-1, 2).tolist()]

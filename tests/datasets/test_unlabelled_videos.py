@@ -1,0 +1,89 @@
+"""Folders of videos without labels: names, faces, and videos that are left out."""
+
+import numpy as np
+import pytest
+from factories.disfa import draw_frames
+from factories.videos import write_video
+
+from aubench.core.errors import DataError
+from aubench.core.task import Modality
+from aubench.data.store import Store
+from aubench.datasets.unlabelled.unlabelled_videos import find_videos
+
+
+@pytest.fixture
+def videos(tmp_path):
+    """Write a video of a person, one of another, and one without a folder."""
+    root = tmp_path / "videos"
+    write_video(root / "anna/day 1/a_b.avi", draw_frames(4, 0))
+    write_video(root / "anna/c.mp4", draw_frames(3, 40), "mp4v")
+    write_video(root / "Léo.avi", draw_frames(3, 80))
+    (root / "anna/notes.txt").write_text("x")
+    return root
+
+
+@pytest.fixture
+def prepare(call, videos, tmp_path, one_worker):
+    words = ("data", "prepare", "video", "--source", videos, "--store", tmp_path / "store", "--size", 32)
+    return lambda *more: call(*words, *more)
+
+
+def test_every_video_is_a_sequence_without_labels(prepare, tmp_path) -> None:
+    answer = prepare()
+    assert answer.code == 0, answer
+    assert "labelled 0" in [" ".join(line.split()) for line in answer.out.splitlines()]
+    store = Store(tmp_path / "store")
+    store.verify(full=True)
+    assert store.aus == () and not store.frames["labelled"].any()
+    counts = store.frames.groupby(["subject", "sequence", "source"])["frame"].apply(list).to_dict()
+    assert counts == {
+        ("L-o", "video", "Léo.avi"): [1, 2, 3],
+        ("anna", "c", "anna/c.mp4"): [1, 2, 3],
+        ("anna", "day-1-a-b", "anna/day 1/a_b.avi"): [1, 2, 3, 4],
+    }
+    light = store.read(Modality.VISUAL, store.frames.index[store.frames["sequence"] == "day-1-a-b"])
+    assert np.allclose(np.diff(light.mean(axis=(1, 2, 3))), 6, atol=2)
+
+
+def test_frames_far_from_any_face_are_left_out(prepare, videos, tmp_path) -> None:
+    empty = np.full((278, 208, 3), 60, np.uint8)
+    write_video(videos / "Léo.avi", [empty] * 30 + [*draw_frames(3, 80)] + [empty] * 27)
+    write_video(videos / "anna/c.mp4", [empty] * 3, "mp4v")
+    assert prepare().code == 0
+    store = Store(tmp_path / "store")
+    frames = store.frames[store.frames["subject"] == "L-o"]
+    # The middle of the 30, and the end of the 27: the face is seen in frames 31 to 33.
+    assert frames["frame"].tolist()[0] == 6 and frames["frame"].tolist()[-1] == 58
+    lines = (store.path / "skipped.csv").read_text().splitlines()
+    assert "L-o,video,-1,frames 1 to 5: no face within a second" in lines
+    assert "L-o,video,-1,frames 59 to 60: no face within a second" in lines
+    assert "anna,c,-1,frames 1 to 3: no face within a second" in lines
+    assert "c" not in set(store.frames["sequence"])
+
+
+def test_damaged_videos_are_listed(prepare, videos, tmp_path) -> None:
+    (videos / "anna/c.mp4").write_bytes(b"no video")
+    video = write_video(videos / "Léo.avi", draw_frames(8, 80))
+    video.write_bytes(video.read_bytes()[: int(0.8 * video.stat().st_size)])
+    assert prepare().code == 0
+    lines = (tmp_path / "store/skipped.csv").read_text()
+    assert 'anna,c,-1,"is damaged or not a video, or OpenCV has no decoder for its codec"' in lines
+    assert "L-o,video,-1,is cut short: 6 of 8 frames can be decoded" in lines
+    assert set(Store(tmp_path / "store").frames["sequence"]) == {"day-1-a-b", "video"}
+
+
+def test_folders_without_usable_videos_are_one_line(prepare, videos) -> None:
+    for path in [*videos.rglob("*.avi"), *videos.rglob("*.mp4")]:
+        path.write_bytes(b"no video")
+    answer = prepare()
+    assert answer.code == 2 and "videos: no video in it can be decoded: is damaged" in answer.err
+    for path in [*videos.rglob("*.avi"), *videos.rglob("*.mp4")]:
+        path.unlink()
+    answer = prepare()
+    assert answer.code == 2 and "videos: no video in it; known extensions are .avi, .m4v" in answer.err
+
+
+def test_two_videos_of_one_name_are_refused(videos) -> None:
+    write_video(videos / "anna/day-1/a b.avi", draw_frames(1, 0))
+    with pytest.raises(DataError, match=r"has the name anna day-1-a-b in the store, as anna/day.1/a.b\.avi; rename"):
+        find_videos(videos)
