@@ -98,14 +98,14 @@ def sound(study, trials: int) -> None:
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_two_workers_share_the_trials_and_one_is_killed(small_store, tmp_path, kind):
     words = ("--storage", address(kind, tmp_path), "--fold", "1")
-    killed, other = (start(small_store, tmp_path, 4, *words) for _ in range(2))
+    killed, other = (start(small_store, tmp_path, 3, *words) for _ in range(2))
     wait_for(killed, tmp_path, "runs/studies/two/trials/*/fold1/epochs.jsonl", 2)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
     _, messages = other.communicate(timeout=300)
     assert other.returncode == 0, messages
     study = optuna.load_study(study_name="two", storage=open_storage(address(kind, tmp_path)))
-    sound(study, 4)
+    sound(study, 3)
 
 
 @pytest.mark.slow
@@ -134,6 +134,8 @@ def test_a_killed_search_goes_on_by_the_same_command_and_its_recipe_is_run(small
         str(small_store),
         "--seed",
         "0,1",
+        "--fold",
+        "1",
         "--device",
         "cpu",
     ]
