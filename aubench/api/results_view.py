@@ -77,7 +77,7 @@ class Results:
                     *(100 * row[name] for name in ("f1_over_always_positive", "f1_over_low", "f1_over_high"))
                 ),
                 *(_percent(row[metric.name]) for metric in metrics),
-                f"{row['gflops']:.3g}",
+                "–" if row["gflops"] is None else f"{row['gflops']:.3g}",
                 row["folder"].removesuffix("/record"),
             )
             for row in map(_run_row, self.stored_records)
@@ -214,13 +214,14 @@ def _run_row(stored: StoredRecord) -> dict[str, Any]:
     record, info = stored.record, stored.record.info
     always_positive, _ = baselines.always_positive(record)
     delta = intervals.f1_difference([record.counts], [always_positive])
+    cost = info.compute and info.compute.total
     return {
         "run": info.run,
         "protocol": info.protocol.name,
         "method": info.method.name,
         "modalities": modality_code(info.method.modalities),
         "preset": info.preset,
-        "tuned": info.search.tuned,
+        "tuned": None if info.is_submitted else info.search.tuned,
         "seed": info.seed,
         "selection": info.selection,
         "folds": len(info.folds),
@@ -229,8 +230,8 @@ def _run_row(stored: StoredRecord) -> dict[str, Any]:
         "f1_over_always_positive": delta.estimate,
         "f1_over_low": delta.low,
         "f1_over_high": delta.high,
-        "gflops": info.compute.total.flops / 1e9,
-        "parameters": info.compute.total.parameters,
+        "gflops": cost and cost.flops / 1e9,
+        "parameters": cost and cost.parameters,
         "folder": stored.folder.as_posix(),
     }
 

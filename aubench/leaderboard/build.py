@@ -98,12 +98,12 @@ def compute_entries(root: Path, extensions: Extensions = ()) -> dict[str, Protoc
 
 
 def ranked_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
-    """Compute the ranked tables of one protocol; none without a complete run of a preset that is ranked.
+    """Compute the ranked tables of runs of one protocol; none without a complete run of a preset that is ranked.
 
     Raises:
         DataError, RecordError: As :func:`pages`.
     """
-    return tuple(table for table in all_tables(root, protocol) if not table.is_demo)
+    return tuple(table for table in all_tables(root, protocol) if not table.is_demo and not table.is_submitted)
 
 
 def all_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
@@ -157,10 +157,8 @@ def _index(root: Path, protocols: Sequence[ProtocolResults], extensions: Sequenc
     texts, is_variants = template("index"), root.resolve().name == records.VARIANTS
     blocks: list[Block] = [texts["title_variants"], texts["variants"]] if is_variants else [texts["title"]]
     if protocols:
-        headers = ("Protocol", "Rows", "Demos", "Runs", "Best F1", "By")
-        align = ("left", "right", "right", "right", "right", "left")
         blocks += outdated_note(run for results in protocols for run in results.runs)
-        blocks += [Table(headers, align, tuple(map(_index_row, protocols))), texts["best_f1"]]
+        blocks += [_index_table(protocols), texts["best_f1"]]
     else:
         blocks.append("No records yet.")
     for extension in extensions:
@@ -175,13 +173,22 @@ def _index(root: Path, protocols: Sequence[ProtocolResults], extensions: Sequenc
     return [*blocks, *(texts[f"link_{folder}"] for folder in folders), how_to_read]
 
 
-def _index_row(results: ProtocolResults) -> tuple[Cell, ...]:
+def _index_table(protocols: Sequence[ProtocolResults]) -> Table:
+    """Build the table of protocols, with a column of submitted predictions if there are any."""
+    has_submitted = any(results.submitted for results in protocols)
+    headers = ("Protocol", "Rows", *(["Submitted"] * has_submitted), "Demos", "Runs", "Best F1", "By")
+    align = ("left", *["right"] * (len(headers) - 2), "left")
+    return Table(headers, align, tuple(_index_row(results, has_submitted) for results in protocols))
+
+
+def _index_row(results: ProtocolResults, has_submitted: bool) -> tuple[Cell, ...]:
     honest = [table for table in results.ranked if table.selection != "oracle_test"]
     best = honest[0].methods[0] if honest else None
+    kinds = (results.ranked, *([results.submitted] * has_submitted), results.demos)
     return (
         Cell("", links=((results.name, f"{results.name}.md"),)),
-        *(Cell(str(sum(len(table.methods) for table in kind))) for kind in (results.ranked, results.demos)),
-        Cell(str(len(results.runs))),
+        *(Cell(str(sum(len(table.methods) for table in kind))) for kind in kinds),
+        Cell(str(sum(not run.info.is_submitted for run in results.runs))),
         Cell(tables.percent(best.f1) if best else EMPTY),
         Cell(best.name if best else EMPTY),
     )

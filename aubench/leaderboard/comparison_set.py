@@ -120,8 +120,12 @@ def _unique_runs(runs: Iterable[StoredRecord]) -> list[StoredRecord]:
 
 
 def _check_comparable(runs: Sequence[StoredRecord]) -> None:
-    """Require one protocol, selection rule, store and set of labels. The offered modalities may differ."""
+    """Require one protocol, selection rule, store and set of labels. The offered modalities may differ.
+
+    Submitted predictions, whose selection rule is unknown, are comparable with all others.
+    """
     first = runs[0].info
+    selection = next((run.info.selection for run in runs if not run.info.is_submitted), first.selection)
     digests = {first.protocol.modalities: first.protocol.digest}
     for run in runs[1:]:
         info = run.info
@@ -129,7 +133,7 @@ def _check_comparable(runs: Sequence[StoredRecord]) -> None:
         for what, expected, actual in (
             ("protocol", _versioned(runs[0]), _versioned(run)),
             ("digest of the protocol", digest[:12], info.protocol.digest[:12]),
-            ("selection rule", first.selection, info.selection),
+            ("selection rule", selection, selection if info.is_submitted else info.selection),
             ("store", first.dataset.digest[:12], info.dataset.digest[:12]),
             ("test labels", runs[0].labels[:12], run.labels[:12]),
         ):

@@ -134,9 +134,12 @@ def _differences(names: Sequence[str], pairs: significance.Pairs, p: Floats, col
 
 def _description(compared: ComparisonSet, contributions: SubjectContributions, condition: str) -> str:
     info = compared.entries[0].info
+    selections = " and ".join(dict.fromkeys(entry.info.selection for entry in compared.entries))
+    submitted = [n for n, entry in zip(compared.names, compared.entries, strict=True) if entry.info.is_submitted]
+    note = f" Predictions submitted, training not seen: {', '.join(submitted)}." if submitted else ""
     subject_count = sum(len(subjects) for _, subjects in contributions.subjects)
     return (
         f"Protocol {info.protocol.name} version {info.protocol.version}, "
-        f"data {info.dataset.name} version {info.dataset.version}, selection {info.selection}, "
-        f"condition {condition}: {subject_count} test subjects in {len(contributions.subjects)} folds."
+        f"data {info.dataset.name} version {info.dataset.version}, selection {selections}, "
+        f"condition {condition}: {subject_count} test subjects in {len(contributions.subjects)} folds.{note}"
     )

@@ -35,8 +35,13 @@ class ProtocolResults:
 
     @property
     def ranked(self) -> tuple[RankedTable, ...]:
-        """Tables without those of demos."""
-        return tuple(table for table in self.tables if not table.is_demo)
+        """Tables of runs, without those of demos."""
+        return tuple(table for table in self.tables if not table.is_demo and not table.is_submitted)
+
+    @property
+    def submitted(self) -> tuple[RankedTable, ...]:
+        """Tables of submitted predictions."""
+        return tuple(table for table in self.tables if table.is_submitted)
 
     @property
     def demos(self) -> tuple[RankedTable, ...]:
@@ -60,6 +65,8 @@ def page_blocks(results: ProtocolResults, extensions: Sequence[PageExtension] = 
     blocks += outdated_note(results.runs)
     for table in results.ranked:
         blocks += [f"## {heading(table, results.ranked)}", *_table_blocks(table)]
+    for table in results.submitted:
+        blocks += [f"## {heading(table, results.submitted)}", template("protocol")["seen"], *_table_blocks(table)]
     if results.demos:
         blocks += demo_blocks()
     for table in results.demos:

@@ -84,6 +84,8 @@ class StoredRecord:
     @property
     def pretraining_frames(self) -> float | None:
         """Frames of the run's own pre-training per fold; None if the record does not state them."""
+        if self.info.is_submitted:
+            return None
         frames = [item.frames for item in self.info.pretraining if item.stage != INITIALISATION]
         return None if None in frames else sum(filter(None, frames)) / len(self.info.folds)
 

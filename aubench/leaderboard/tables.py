@@ -15,7 +15,7 @@ from aubench.leaderboard.render import EMPTY, Cell, Table, text_table
 from aubench.metrics import scores
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.results.record import RecordInfo
-from aubench.results.schema import Git, Pretraining, Search
+from aubench.results.schema import Cost, Git, Pretraining, Search
 
 DEMO = "demo"
 """Mark of a row that is a demonstration."""
@@ -92,7 +92,8 @@ def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
     info = entry.info
     key = (entry.name, info.preset, info.search.tuned)
     peers = [peer.info for peer in entries if (peer.name, peer.info.preset, peer.info.search.tuned) == key]
-    extra = [info.device.precision] if len({peer.device.precision for peer in peers}) > 1 else []
+    precisions = {peer.device.precision for peer in peers if peer.device}
+    extra = [info.device.precision] if info.device and len(precisions) > 1 else []
     extra += [f"file {(info.method.file or '')[:8]}"] if len({peer.method.file for peer in peers}) > 1 else []
     extra += [f"version {info.method.version or 1}"] if len({peer.method.version for peer in peers}) > 1 else []
     extra += [
@@ -145,7 +146,7 @@ def entry_rows(table: RankedTable) -> list[dict[str, Any]]:
 
 def _entry_row(entry: Entry, table: RankedTable) -> dict[str, Any]:
     info, delta = entry.info if entry.runs else None, entry.delta_always_positive
-    cost = info and info.compute.total
+    cost = info and info.compute and info.compute.total
     return {
         "demo": table.is_demo,
         "selection": table.selection,
@@ -153,7 +154,7 @@ def _entry_row(entry: Entry, table: RankedTable) -> dict[str, Any]:
         "store": table.store,
         "position": entry.position,
         "method": entry.name,
-        "fidelity": info and FIDELITY[info.method.fidelity],
+        "fidelity": info and info.method.fidelity and FIDELITY[info.method.fidelity],
         "modalities": info and modality_code(info.method.modalities),
         "recipe": info and recipe_label(entry, table.methods),
         "seeds": len(entry.runs) or None,
@@ -175,10 +176,13 @@ def _identity(table: RankedTable, *, brief: bool = False) -> list[Column]:
     def of_run(show: Callable[[RecordInfo], str]) -> Callable[[Entry], str]:
         return lambda entry: show(entry.info) if entry.runs else EMPTY
 
+    def fidelity(info: RecordInfo) -> str:
+        return FIDELITY[info.method.fidelity] if info.method.fidelity else EMPTY
+
     columns = [
         Column("#", lambda entry: DEMO if table.is_demo and entry.runs else integer(entry.position)),
         Column("Method", lambda entry: entry.name, align="left"),
-        Column("Fidelity", of_run(lambda info: FIDELITY[info.method.fidelity]), align="left"),
+        Column("Fidelity", of_run(fidelity), align="left"),
         Column("Modalities", of_run(lambda info: modality_code(info.method.modalities)), align="left"),
         Column("Preset", lambda entry: recipe_label(entry, table.methods) if entry.runs else EMPTY, align="left"),
     ]
@@ -201,12 +205,22 @@ def _scores() -> list[Column]:
 
 def _cost() -> list[Column]:
     return [
-        Column("GFLOPs", lambda entry: f"{entry.info.compute.total.flops / 1e9:.3f}" if entry.runs else EMPTY),
-        Column("Params (M)", lambda entry: f"{entry.info.compute.total.parameters / 1e6:.2f}" if entry.runs else EMPTY),
+        Column("GFLOPs", _of_cost(lambda cost: f"{cost.flops / 1e9:.3f}")),
+        Column("Params (M)", _of_cost(lambda cost: f"{cost.parameters / 1e6:.2f}")),
         Column("Frames", lambda entry: integer(entry.frames)),
         Column("Pre-training frames", lambda entry: integer(entry.pretraining_frames)),
         Column("Seeds", lambda entry: integer(len(entry.runs) or None)),
     ]
+
+
+def _of_cost(show: Callable[[Cost], str]) -> Callable[[Entry], str]:
+    """Return a function that formats the cost of an entry, if it is known."""
+
+    def cell(entry: Entry) -> str:
+        compute = entry.info.compute if entry.runs else None
+        return show(compute.total) if compute else EMPTY
+
+    return cell
 
 
 def _percent_column(header: str, value: Callable[[Entry], float | None], higher_is_better: bool = True) -> Column:
@@ -259,13 +273,14 @@ def _provenance_row(entry: Entry, entries: Sequence[Entry]) -> tuple[Cell, ...]:
     )
     environments = [environment for info in infos for environment in info.environments]
     devices = [environment.device for environment in environments]
+    pretraining = _distinct(_pretraining(item, info) for info in infos for item in info.pretraining) or "none"
     texts = (
-        _distinct(_pretraining(item, info) for info in infos for item in info.pretraining) or "none",
-        _search_cost(info.search),
+        "not seen" if info.is_submitted else pretraining,
+        EMPTY if info.is_submitted else _search_cost(info.search),
         _range(info.speed.train_frames_per_s for info in infos),
         _range(info.speed.inference_frames_per_s for info in infos),
-        _distinct(f"{device.name}, {device.precision}, threads: {device.threads}" for device in devices),
-        _distinct(_commit(environment.git) for environment in environments),
+        _distinct(f"{device.name}, {device.precision}, threads: {device.threads}" for device in devices) or EMPTY,
+        _distinct(_commit(environment.git) for environment in environments) or EMPTY,
         f"{info.dataset.version} {info.dataset.digest[:8]}",
     )
     first = (entry.name, recipe_label(entry, entries), info.selection, modality_code(info.protocol.modalities))

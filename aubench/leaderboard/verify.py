@@ -96,7 +96,7 @@ def row_key(run: StoredRecord) -> str:
     method = info.method.model_dump(mode="json", exclude={"title"})
     recipe = {**info.recipe, **info.files}
     parts = [method, info.preset, recipe, info.protocol.digest, info.dataset.digest, info.threshold]
-    parts.append(info.device.precision if info.device else None)
+    parts.append(info.device.precision if info.device else "")
     return hashing.hash_json([*parts, info.search.model_dump(mode="json")] if info.search.tuned else parts)
 
 

@@ -41,7 +41,7 @@ def training(config: RunConfig, folds: int, records: Sequence[RecordInfo], kind:
         kind: Kind of the device.
         frames: Frames in the store, for recipes whose epoch has all of them.
     """
-    speeds = [_training_speed(info) for info in _nearest(config, records, kind) if info.time.seconds]
+    speeds = [_training_speed(info) for info in _nearest(config, records, kind) if info.time and info.time.seconds]
     protocol, count = config.protocol, config.protocol.fold_count
     share = 1 - 1 / count if count > 1 else len(protocol.train_subjects(1)) / len(protocol.subjects)
     seen = _seen_frames(config.recipe, round(frames * share))
@@ -53,7 +53,7 @@ def evaluation(config: RunConfig, conditions: int, records: Sequence[RecordInfo]
     speeds = [
         info.compute.total.flops * info.speed.inference_frames_per_s
         for info in _nearest(config, records, kind)
-        if info.speed.inference_frames_per_s
+        if info.compute and info.speed.inference_frames_per_s
     ]
     return conditions * frames * _operations(config) / _mean(speeds, kind)
 
@@ -72,6 +72,7 @@ def _operations(config: RunConfig) -> int:
 def _training_speed(info: RecordInfo) -> float:
     """Return the operations per second of a run's training."""
     seen = sum(_seen_frames(info.recipe, fold.frames.train) for fold in info.folds)
+    assert info.compute and info.time
     return TRAINING_FACTOR * info.compute.total.flops * seen / info.time.seconds
 
 
@@ -83,7 +84,8 @@ def _nearest(config: RunConfig, records: Sequence[RecordInfo], kind: str) -> lis
     """Return the runs of the same method, preset and device whose recipe and modalities differ least."""
     by_distance: dict[int, list[RecordInfo]] = {}
     for info in records:
-        if (info.method.name, info.preset, info.device.kind) == (config.entry.name, config.preset, kind):
+        device = info.device and info.device.kind
+        if (info.method.name, info.preset, device) == (config.entry.name, config.preset, kind):
             distance = sum(info.recipe.get(key) != value for key, value in config.recipe.items())
             distance += 2 * (info.method.modalities != config.task.modalities)
             by_distance.setdefault(distance, []).append(info)

@@ -27,7 +27,7 @@ from pydantic_core import from_json
 from aubench._util import atomic
 from aubench.core import hashing
 from aubench.core.errors import RecordError
-from aubench.results import counts, csv_io, epochs, histograms
+from aubench.results import counts, csv_io, epochs, histograms, submission
 from aubench.results.schema import (
     Compute,
     Condition,
@@ -50,10 +50,12 @@ from aubench.results.schema import (
     TableDigests,
     Time,
 )
+from aubench.results.submission import SUBMITTED
 
-Selection = Literal["inner_val", "last", "oracle_test"]
-"""Rule that chooses the scored epoch."""
-SELECTIONS: tuple[str, ...] = get_args(Selection)
+Selection = Literal["inner_val", "last", "oracle_test", "submitted"]
+"""Rule that chooses the scored epoch; ``submitted`` if predictions were submitted, whose training was not seen."""
+SELECTIONS: tuple[str, ...] = tuple(rule for rule in get_args(Selection) if rule != SUBMITTED)
+"""Rules of runs."""
 SCHEMA = 2
 """Schema version of new records; records of version 1 are also read."""
 FILE = "record.json"
@@ -71,6 +73,8 @@ _SCHEMA_1_NAMES = {"overrides": "changed", "other_environments": "also", "stored
 class RecordInfo(StrictModel):
     """Content of ``record.json``.
 
+    If predictions were submitted, the file has no fields of training (:mod:`aubench.results.submission`).
+
     Attributes:
         schema_version: Version of the format.
         run: Id of the run, a digest of method, recipe, protocol and seed; also the name of the record's folder.
@@ -81,13 +85,15 @@ class RecordInfo(StrictModel):
         overrides: Names of the hyper-parameters that differ from the preset.
         seed: Seed of the run.
         selection: Rule that chose the scored epoch: validation subjects taken from training, the last epoch, or the
-            test role (which leaks).
+            test role (which leaks). ``submitted`` if predictions were submitted.
         threshold: Threshold policy; a probability greater than 0.5 counts as present.
         conditions: Test conditions in the order of the suite, ``clean`` first.
         corruptions: SHA-256 of the code of those corruptions that are plug-ins, by name. The file has no such field if
             there are none.
+        predictions: SHA-256 of the submitted predictions under clean inputs. The file of a run has no such field.
         pretraining: Data that the weights were trained on before.
-        device, packages, git: Environment that finished the first fold.
+        compute, time: Cost of the model and start of the run; None if predictions were submitted.
+        device, packages, git: Environment that finished the first fold; no device if predictions were submitted.
         other_environments: Further environments that finished folds.
         folds: Folds that were run, ascending.
         tables: Digests of the tables; None in schema 1.
@@ -108,12 +114,13 @@ class RecordInfo(StrictModel):
     threshold: Literal["fixed:0.5"]
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1, max_length=500)]
     corruptions: Annotated[dict[Name, Sha256], Field(max_length=100, default_factory=dict)]
+    predictions: Sha256 | None = None
     pretraining: Annotated[tuple[Pretraining, ...], Field(max_length=500)]
     search: Search
-    compute: Compute
+    compute: Compute | None
     speed: Speed
-    time: Time
-    device: Device
+    time: Time | None
+    device: Device | None
     packages: Packages
     git: Git
     other_environments: Annotated[tuple[Environment, ...], Field(max_length=100)] = ()
@@ -127,12 +134,20 @@ class RecordInfo(StrictModel):
         return self.preset in DEMO_PRESETS
 
     @property
+    def is_submitted(self) -> bool:
+        """Whether predictions were submitted and their training was not seen."""
+        return self.selection == SUBMITTED
+
+    @property
     def environments(self) -> tuple[Environment, ...]:
         """All environments that finished a fold."""
+        if self.device is None:
+            return ()
         return (Environment(device=self.device, packages=self.packages, git=self.git), *self.other_environments)
 
     @model_validator(mode="after")
     def _check_consistency(self) -> RecordInfo:
+        self._check_origin()
         hashing.hash_json(self.recipe)  # rejects numbers that are not finite
         if (self.stored_summary is None, self.tables is None) != (self.schema_version == 2, self.schema_version == 1):
             raise ValueError("a record of schema 1 has a summary, a record of schema 2 has the digests of its tables")
@@ -149,6 +164,15 @@ class RecordInfo(StrictModel):
             raise ValueError("the method uses a modality that the protocol does not offer")
         return self
 
+    def _check_origin(self) -> None:
+        seen = (self.compute, self.time, self.device, self.method.fidelity, self.method.source)
+        if not self.is_submitted and None in (*seen, *(fold.checkpoint for fold in self.folds)):
+            raise ValueError("only a record of submitted predictions has no cost, time, device, source or checkpoint")
+        if self.is_submitted == (self.predictions is None):
+            raise ValueError("predictions and the selection 'submitted' belong together")
+        if self.is_submitted and self.schema_version == 1:
+            raise ValueError("a record of submitted predictions has schema 2")
+
     @model_serializer(mode="wrap")
     def _file_form(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Use the names of the record's schema version; in schema 1, leave out fields that the file did not have."""
@@ -156,8 +180,9 @@ class RecordInfo(StrictModel):
         if self.schema_version == 1:
             present = self.model_fields_set - {"tables"}
             return {_SCHEMA_1_NAMES.get(name, name): value for name, value in fields.items() if name in present}
-        absent = {"stored_summary"} | {name for name in ("files", "corruptions") if not fields[name]}
-        return {name: value for name, value in fields.items() if name not in absent}
+        absent = {"stored_summary"} | {name for name in ("files", "corruptions", "predictions") if not fields[name]}
+        fields = {name: value for name, value in fields.items() if name not in absent}
+        return submission.drop_unseen(fields) if self.is_submitted else fields
 
     @staticmethod
     def parse(text: str | bytes, *, where: object = FILE) -> RecordInfo:
@@ -188,6 +213,8 @@ def _parse_fields(fields: Any, where: object) -> RecordInfo:
     names = _SCHEMA_1_NAMES if fields.get("schema_version") == 1 else {}
     for attribute in fields.keys() & (names.keys() or {"stored_summary"}):
         raise RecordError(f"{attribute}: Extra inputs are not permitted", where=where)
+    if fields.get("selection") == SUBMITTED:
+        fields = submission.add_unseen(fields, where)
     attributes = {name: attribute for attribute, name in names.items()}
     try:
         return RecordInfo.model_validate_json(json.dumps({attributes.get(k, k): v for k, v in fields.items()}))

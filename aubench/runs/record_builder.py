@@ -11,6 +11,7 @@ import pandas as pd
 from aubench._util import locks
 from aubench.core.conditions import Condition, kind_of
 from aubench.core.errors import DataError, RecordError
+from aubench.core.protocol import Protocol
 from aubench.data.splits import ProtocolDataset
 from aubench.metrics import scores
 from aubench.results import counts
@@ -20,7 +21,7 @@ from aubench.results.run_folder import RECORD_DIR, RESULT
 from aubench.results.schema import INITIALISATION
 from aubench.runs import condition_scores
 from aubench.runs.condition_scores import ConditionScores
-from aubench.runs.config import RunConfig
+from aubench.runs.config import RunConfig, StoreRef
 from aubench.runs.fold_result import FoldResult, read_summary
 
 
@@ -125,21 +126,10 @@ def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[s
     initial = config.recipe_model.pretraining_sources()
     return {
         "run": config.run_id,
-        "protocol": {
-            "name": config.protocol.name,
-            "version": config.protocol.version,
-            "digest": config.protocol.digest,
-            "modalities": list(config.protocol.modalities),
-            "aus": list(config.protocol.aus),
-            "labels": config.protocol.converted_labels,
-            "fold_count": config.protocol.fold_count,
-        },
+        "protocol": protocol_fields(config.protocol),
         "dataset": {
-            "name": config.store.dataset,
-            "version": config.store.version,
-            "digest": config.store.digest,
-            "members": {member.dataset: member.digest for member in config.store.members},
-            **(summaries[0].get("data") or _data_facts(config)),
+            **store_fields(config.store),
+            **(summaries[0].get("data") or data_facts(ProtocolDataset(config.open_store(), config.protocol))),
         },
         "method": run["method"],
         "preset": config.preset,
@@ -166,9 +156,27 @@ def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[s
     }
 
 
-def _data_facts(config: RunConfig) -> dict[str, Any]:
-    """Return the frames, labelled frames and variant of the data, for results of earlier versions that lack them."""
-    data = ProtocolDataset(config.open_store(), config.protocol)
+def protocol_fields(protocol: Protocol) -> dict[str, Any]:
+    """Return the description of a protocol in a record."""
+    return {
+        "name": protocol.name,
+        "version": protocol.version,
+        "digest": protocol.digest,
+        "modalities": list(protocol.modalities),
+        "aus": list(protocol.aus),
+        "labels": protocol.converted_labels,
+        "fold_count": protocol.fold_count,
+    }
+
+
+def store_fields(store: StoreRef) -> dict[str, Any]:
+    """Return the description of a store in a record, without :func:`data_facts`."""
+    members = {member.dataset: member.digest for member in store.members}
+    return {"name": store.dataset, "version": store.version, "digest": store.digest, "members": members}
+
+
+def data_facts(data: ProtocolDataset) -> dict[str, Any]:
+    """Return the frames, labelled frames and variant of the data."""
     return {"frames": len(data.store.frames), "labelled": data.count, "variant": data.variant}
 
 

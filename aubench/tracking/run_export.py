@@ -191,6 +191,7 @@ class TrackedRun:
         """Return the scores by all metrics, the cost and the speed of a finished run."""
         record = record_file.read((self.run_dir / RECORD).parent)
         info, compute = record.info, record.info.compute
+        assert compute and info.time
         summary = metric_functions.summary_of(record)
         metrics = metric_functions.METRICS.all()
         by_au = {f"test_{name}": summary.by_au(name) for name in summary.metrics if not metrics[name].pooled}

@@ -1,0 +1,122 @@
+"""Records of predictions made elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from aubench._util import locks
+from aubench.core import hashing
+from aubench.core.conditions import Condition
+from aubench.core.errors import RecordError, UsageError
+from aubench.data.splits import ProtocolDataset
+from aubench.evaluation import inference
+from aubench.evaluation.submitted_predictions import SubmittedPredictions
+from aubench.metrics.robustness_profile import condition_sort_key
+from aubench.results import histograms
+from aubench.results import record as record_file
+from aubench.results.record import Record
+from aubench.results.run_folder import RECORD_DIR
+from aubench.results.schema import Name
+from aubench.results.submission import SUBMITTED
+from aubench.runs.config import StoreRef
+from aubench.runs.record_builder import data_facts, protocol_fields, store_fields
+
+
+def check_name(name: str) -> None:
+    """Check that records can hold a name.
+
+    Raises:
+        UsageError: They cannot.
+    """
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValidationError:
+        hint = "use at most 64 letters, digits, '_' and '-', and begin with a letter or digit"
+        raise UsageError(f"'{name}' is not a name", where="--name", hint=hint) from None
+
+
+def write_record(predictions: SubmittedPredictions, data: ProtocolDataset, name: str, seed: int, runs: Path) -> Path:
+    """Write the record of submitted predictions. Conditions that it has already remain.
+
+    Args:
+        predictions: Probabilities of all test frames.
+        data: Frames of the store under the protocol.
+        name: Name of the model.
+        seed: Seed of its training.
+        runs: Folder of all runs.
+
+    Returns:
+        Folder of the record.
+
+    Raises:
+        RecordError: A record there is damaged.
+    """
+    record = _build(predictions, data, name, seed)
+    run_dir = runs / record.relative_path
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with locks.exclusive(run_dir / ".record.lock"):
+        _with_earlier_conditions(record, run_dir / RECORD_DIR).write(run_dir / RECORD_DIR)
+    return run_dir / RECORD_DIR
+
+
+def _build(predictions: SubmittedPredictions, data: ProtocolDataset, name: str, seed: int) -> Record:
+    protocol, store, digest = data.protocol, StoreRef.from_store(data.store), predictions.digest
+    conditions = sorted(predictions.probs, key=condition_sort_key)
+    tables = [_tables(predictions, data, fold, condition) for condition in conditions for fold in predictions.rows]
+    parts = {"name": name, "protocol": protocol.digest, "store": store.digest, "seed": seed, "predictions": digest}
+    fields: dict[str, Any] = {
+        "run": hashing.hash_json(parts)[:16],
+        "protocol": protocol_fields(protocol),
+        "dataset": {**store_fields(store), **data_facts(data)},
+        "method": {"name": name, "title": name, "modalities": list(protocol.modalities)},
+        "seed": seed,
+        "selection": SUBMITTED,
+        "threshold": protocol.threshold,
+        "conditions": list(map(str, conditions)),
+        "predictions": digest,
+        "folds": [_fold_info(data, fold, len(rows)) for fold, rows in predictions.rows.items()],
+    }
+    return Record.create(fields, pd.concat([table for table, _ in tables]), pd.concat([table for _, table in tables]))
+
+
+def _tables(
+    predictions: SubmittedPredictions, data: ProtocolDataset, fold: int, condition: Condition
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return counts and histograms of a fold under a condition."""
+    rows, probs = predictions.rows[fold], predictions.of_fold(fold, condition)
+    key = {"condition": str(condition), "fold": fold}
+    return (
+        inference.count_table(probs, data, rows, fold=fold, condition=condition),
+        histograms.of_predictions(probs, data.labels[rows], data.protocol.aus, **key),
+    )
+
+
+def _fold_info(data: ProtocolDataset, fold: int, frames: int) -> dict[str, Any]:
+    train, validation, test = data.protocol.roles(fold)
+    prevalence = data.prevalence(data.labelled_rows(train | validation))
+    return {"fold": fold, "test": sorted(test), "frames": {"test": frames}, "train_prevalence": prevalence}
+
+
+def _with_earlier_conditions(record: Record, folder: Path) -> Record:
+    """Add the conditions of the present record in a folder that a new record lacks."""
+    try:
+        old = record_file.read(folder) if (folder / record_file.FILE).exists() else record
+    except RecordError as error:
+        raise RecordError(error.what, where=error.where, hint=f"delete the folder {folder} and repeat") from None
+    added = [condition for condition in old.info.conditions if condition not in record.info.conditions]
+    if not added:
+        return record
+    tables = [
+        pd.concat([new, table[table["condition"].isin(added)]])
+        for new, table in ((record.counts, old.counts), (record.histograms, old.histograms))
+    ]
+    fields = record.info.model_dump(mode="json", exclude={"schema_version", "tables"})
+    return Record.create(fields | {"conditions": _sorted([*record.info.conditions, *added])}, *tables)
+
+
+def _sorted(conditions: list[str]) -> list[str]:
+    return [str(c) for c in sorted(map(Condition.parse, conditions), key=condition_sort_key)]
