@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,21 +61,26 @@ class DisfaDelivery:
         return self.root / f"Landmark_Points/{subject}/tmp_frame_lm/{subject}_{number:04}_lm.mat"
 
 
-@pytest.fixture(scope="session")
-def disfa_master(tmp_path_factory: pytest.TempPathFactory) -> DisfaDelivery:
-    """Write the delivery that tests copy: names in both cases, and a video with one frame less than its labels."""
-    delivery = DisfaDelivery(tmp_path_factory.mktemp("disfa") / "DISFA")
-    names = [("SN001", "LeftVideoSN001_comp"), ("SN002", "leftVideoSN002_Comp"), ("SN010", "LeftVideoSN010_comp")]
-    for i, (subject, name) in enumerate(names):
+def write_disfa(root: Path, subjects: Sequence[str], points: bool = True) -> DisfaDelivery:
+    """Write a delivery: names in both cases, and a video of SN010 with one frame less than its labels."""
+    delivery = DisfaDelivery(root)
+    for i, subject in enumerate(subjects):
         count = FRAMES - (subject == "SN010")
-        write_video(delivery.root / f"Videos_LeftCamera/{name}.avi", draw_frames(count, 10 + 20 * i))
-        right = name.replace("eft", "ight").replace("L", "R").replace("l", "r")
-        write_video(delivery.root / f"Video_RightCamera/{right}.avi", draw_frames(count, 90), "XVID")
+        left, end = ("left", "Comp") if i == 1 else ("Left", "comp")
+        right = "right" if i == 1 else "Right"
+        write_video(root / f"Videos_LeftCamera/{left}Video{subject}_{end}.avi", draw_frames(count, 10 + 20 * (i % 3)))
+        write_video(root / f"Video_RightCamera/{right}Video{subject}_{end}.avi", draw_frames(count, 90), "XVID")
         for au in AUS:
             write_frame_labels(delivery.labels(subject, au), [(frame + au + i) % 6 for frame in range(1, FRAMES + 1)])
-        for number in range(FRAMES):
+        for number in range(FRAMES if points else 0):
             write_points_66(delivery.points(subject, number))
     return delivery
+
+
+@pytest.fixture(scope="session")
+def disfa_master(tmp_path_factory: pytest.TempPathFactory) -> DisfaDelivery:
+    """Write the delivery that tests copy."""
+    return write_disfa(tmp_path_factory.mktemp("disfa") / "DISFA", ("SN001", "SN002", "SN010"))
 
 
 @pytest.fixture
