@@ -5,73 +5,33 @@ Loading a protocol checks that the roles of each fold are complete and disjoint 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from aubench.core import hashing, protocol_checks
 from aubench.core.errors import ProtocolError, UsageError, suggest
+from aubench.core.protocol_rules import (
+    LABEL_RULE,
+    FoldRule,
+    FrameList,
+    Roles,
+    SplitRule,
+    StrictModel,
+    ValidationRule,
+)
 from aubench.core.task import Modality, Task
 
 _MAX_BYTES = 256 * 1024
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 
 
-class _StrictModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FoldRule(_StrictModel):
-    """Training and test parts of a fold."""
-
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-
-
-class SplitRule(FoldRule):
-    """Parts, or subjects of a protocol without parts, of each role of a fixed split.
-
-    Attributes:
-        train: Training role, without validation.
-        validation: Validation role; if empty, it is drawn from training.
-        test: Test role.
-    """
-
-    validation: tuple[str, ...] = ()
-
-
-class Roles(NamedTuple):
-    """Subjects of the roles of a fold, disjoint in people.
-
-    Attributes:
-        train: Training role, including validation subjects that are drawn from it.
-        validation: Validation role that the protocol states, or empty.
-        test: Test role.
-    """
-
-    train: frozenset[str]
-    validation: frozenset[str]
-    test: frozenset[str]
-
-
-class ValidationRule(_StrictModel):
-    """Selection of validation subjects from a fold's training parts.
-
-    Attributes:
-        fraction: Fraction of the training subjects.
-        candidates: Number of random draws of subjects. The draw whose AU rates are closest to those of all training
-            parts is the validation role.
-    """
-
-    fraction: float = Field(gt=0, lt=0.5)
-    candidates: int = Field(ge=1, le=10_000)
-
-
-class Protocol(_StrictModel):
+class Protocol(StrictModel):
     """A benchmark protocol.
 
     Protocols on one data set name its subjects as the data set does. Protocols on several qualify them, as in
@@ -96,7 +56,8 @@ class Protocol(_StrictModel):
         split: Fixed split in place of folds, which is fold 1. Without folds and split, fold 1 trains on all subjects
             of ``train_on`` except those who are tested, and tests all subjects of ``test_on``.
         same_people: Subjects of several names, one tuple of names for each person.
-        variants: Known numbers of labelled frames, by name.
+        variants: Known numbers of labelled frames, or lists of frames with their number, by name.
+        variant: Name of the list of frames that is used; None for all labelled frames.
         aliases: Fold numbers by their names in other code.
         narrowed_from: Digest of the protocol with all modalities, empty for one from a file.
     """
@@ -113,12 +74,13 @@ class Protocol(_StrictModel):
     threshold: Literal["fixed:0.5"]
     preset: str
     validation: ValidationRule | None = None
-    parts: dict[str, tuple[str, ...]] = {}
+    parts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     folds: tuple[FoldRule, ...] = ()
     split: SplitRule | None = None
     same_people: tuple[tuple[str, ...], ...] = ()
-    variants: dict[str, int] = {}
-    aliases: dict[str, int] = {}
+    variants: dict[str, int | FrameList] = Field(default_factory=dict)
+    variant: str | None = None
+    aliases: dict[str, int] = Field(default_factory=dict)
     narrowed_from: str = Field("", pattern=r"^([0-9a-f]{64})?$")
 
     @field_validator("modalities")
@@ -145,7 +107,7 @@ class Protocol(_StrictModel):
     @classmethod
     def _label_rules(cls, value: str | dict[str, str]) -> str | dict[str, str]:
         for rule in value.values() if isinstance(value, dict) else [value]:
-            if not protocol_checks.LABEL_RULE.fullmatch(rule):
+            if not LABEL_RULE.fullmatch(rule):
                 raise ValueError(
                     f"'{rule}' is not a label rule; use 'occurrence' or 'intensity >= n' with n from 1 to 5"
                 )
@@ -158,10 +120,11 @@ class Protocol(_StrictModel):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all fields that affect results, i.e. without title, aliases, preset and variants."""
+        """SHA-256 of all fields that affect results, i.e. without title, aliases, preset and unused variants."""
         unused = {name for name in _OPTIONAL if not getattr(self, name)}
         excluded = {"title", "aliases", "preset", "variants", *unused}
-        return hashing.hash_json(self.model_dump(mode="json", exclude=excluded))
+        content = self.model_dump(mode="json", exclude=excluded)
+        return hashing.hash_json(content | ({"variant": self.frames_left_out} if self.variant else {}))
 
     @property
     def seed(self) -> str:
@@ -170,6 +133,17 @@ class Protocol(_StrictModel):
         Runs that differ in modalities only thus have the same validation subjects and the same order of frames.
         """
         return self.narrowed_from or self.digest
+
+    @property
+    def frames_left_out(self) -> dict[str, str]:
+        """Frames without label in the variant that is used, see :class:`FrameList`."""
+        variant = self.variants.get(self.variant or "")
+        return variant.without if isinstance(variant, FrameList) else {}
+
+    @property
+    def variant_counts(self) -> dict[str, int]:
+        """Number of labelled frames of each variant."""
+        return {name: v.count if isinstance(v, FrameList) else v for name, v in self.variants.items()}
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -280,7 +254,7 @@ class Protocol(_StrictModel):
         return Task(self.modalities, self.aus, image_size)
 
 
-_OPTIONAL = ("train_on", "test_on", "split", "same_people", "narrowed_from")
+_OPTIONAL = ("train_on", "test_on", "split", "same_people", "variant", "narrowed_from")
 """Fields that are in the digest only if they are used."""
 
 
@@ -309,11 +283,14 @@ def load(path: Path) -> Protocol:
 
 
 def _validation_error(error: ValidationError) -> str:
-    first = min(
-        error.errors(), key=lambda detail: detail["type"] != "extra_forbidden"
-    )  # a misspelt key before a missing one
-    key = ".".join(map(str, first["loc"]))
+    ranks = {"extra_forbidden": 0, "value_error": 1}  # a misspelt key before a missing one
+    first = min(error.errors(), key=lambda detail: ranks.get(detail["type"], 2))
+    key = ".".join(str(part) for part in first["loc"] if not _IS_BRANCH.fullmatch(str(part)))
     if first["type"] == "extra_forbidden":
         return f"unknown key '{key}'; {suggest(key, Protocol.model_fields)}"
     text = first["msg"].removeprefix("Value error, ")
     return f"key '{key}': {text}" if key else text
+
+
+_IS_BRANCH = re.compile(r"int|str|FrameList|dict\[.*")
+"""Names of alternatives of a field's type, which pydantic adds to the path of a key."""

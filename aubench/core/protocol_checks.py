@@ -5,7 +5,6 @@ All functions raise ``ValueError`` with a text that completes "key ...".
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
@@ -13,9 +12,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aubench.core.protocol import FoldRule, Protocol, SplitRule
+    from aubench.core.protocol import Protocol
+    from aubench.core.protocol_rules import FoldRule, SplitRule
 
-LABEL_RULE = re.compile(r"occurrence|intensity >= [1-5]")
 MAX_NAMES = 200
 """Largest number of characters of the joined names of data sets."""
 
@@ -23,6 +22,19 @@ MAX_NAMES = 200
 def check(protocol: Protocol) -> None:
     """Check a protocol whose fields are valid each."""
     _check_datasets(protocol)
+    _check_folds(protocol)
+    listed = {subject for part in protocol.parts.values() for subject in part} or set().union(*protocol.roles(1))
+    _check_names(protocol, listed)
+    _check_people(protocol, listed)
+    for number in protocol.fold_numbers():
+        _check_roles(protocol, number)
+    if protocol.variant and not protocol.frames_left_out:
+        raise ValueError(f"variant '{protocol.variant}' is not a list of frames in variants")
+    if unknown := {key.partition("/")[0] for key in protocol.frames_left_out} - listed:
+        raise ValueError(f"variant '{protocol.variant}' names the unknown subject '{min(unknown)}'")
+
+
+def _check_folds(protocol: Protocol) -> None:
     if protocol.folds and protocol.split:
         raise ValueError("has folds and a split; use one of them")
     if not protocol.folds and not protocol.split and protocol.dataset:
@@ -37,11 +49,6 @@ def check(protocol: Protocol) -> None:
             raise ValueError("every part must be tested in exactly one fold")
     if protocol.split:
         _check_split(protocol, protocol.split)
-    listed = {subject for part in protocol.parts.values() for subject in part} or set().union(*protocol.roles(1))
-    _check_names(protocol, listed)
-    _check_people(protocol, listed)
-    for number in protocol.fold_numbers():
-        _check_roles(protocol, number)
     if unknown := [alias for alias, fold in protocol.aliases.items() if not 1 <= fold <= protocol.fold_count]:
         raise ValueError(f"alias '{unknown[0]}' names a fold that does not exist")
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from aubench.core.errors import DataError, UsageError
 from aubench.core.protocol import Protocol
+from aubench.core.protocol_rules import frame_ranges
 from aubench.data.store import Store
 
 if TYPE_CHECKING:
@@ -68,7 +69,19 @@ class ProtocolDataset:
         self._code_of = {name: code for code, name in enumerate(names)}
         by_sequence = store.frames.groupby(["subject", "sequence"], sort=False)
         self.sequences: Rows = np.asarray(by_sequence.ngroup(), np.int64)
-        self._labelled = store.frames["labelled"].to_numpy(bool)
+        self._labelled = store.frames["labelled"].to_numpy(bool, copy=True)
+        self._leave_out_frames()
+
+    def _leave_out_frames(self) -> None:
+        """Remove the labels of the frames that the variant of the protocol leaves out."""
+        sequences, numbers = (self.store.frames[name].to_numpy() for name in ("sequence", "frame"))
+        for key, text in self.protocol.frames_left_out.items():
+            subject, _, sequence = key.partition("/")
+            rows = self.all_rows({subject})
+            rows = rows[sequences[rows] == sequence] if sequence else rows
+            for first, last in frame_ranges(text):
+                odd = rows[(numbers[rows] >= first) & (numbers[rows] <= last)]
+                self.labels[odd], self._labelled[odd] = -1, False
 
     def names(self, rows: Rows) -> list[tuple[str, str, int]]:
         """Return subject, sequence and number of frames."""
@@ -110,7 +123,7 @@ class ProtocolDataset:
     @property
     def variant(self) -> str | None:
         """Name of the data set's variant with this number of labelled frames."""
-        return {count: name for name, count in self.protocol.variants.items()}.get(self.count)
+        return {count: name for name, count in self.protocol.variant_counts.items()}.get(self.count)
 
     def split(self, fold: int, *, validation: bool) -> FoldSplit:
         """Return the frames of a fold.

@@ -50,14 +50,14 @@ class StoreRef:
         path = store.path if is_joined else store.path.resolve()
         return cls(path, info.dataset, info.version, info.digest, store.landmark_count, members)
 
-    def open(self) -> Store:
+    def open_store(self) -> Store:
         """Open the store.
 
         Raises:
             UsageError: It is no longer the store of this reference.
         """
         if self.members:
-            return joined([member.open() for member in self.members])
+            return joined([member.open_store() for member in self.members])
         store = Store(self.path)
         if store.info.digest != self.digest:
             raise UsageError("has changed since the command started", where=store.path, hint="repeat the command")
@@ -251,7 +251,7 @@ class RunConfig:
         Raises:
             UsageError: It is no longer the store of this configuration.
         """
-        return self.store.open()
+        return self.store.open_store()
 
     def load_data(self, fold: int) -> tuple[ProtocolDataset, FoldSplit]:
         """Open the store and return its frames with the training, validation and test rows of a fold."""

@@ -5,6 +5,7 @@ import pytest
 from aubench.core import protocol
 from aubench.core.errors import ProtocolError, UsageError
 from aubench.core.protocol import Protocol
+from aubench.core.protocol_rules import frame_ranges
 from aubench.core.registry import builtin_protocols, find_protocol
 from aubench.core.task import Modality
 
@@ -181,3 +182,34 @@ def test_unknown_fold_and_protocol_name_the_nearest(tmp_path):
         load(tmp_path, GOOD).fold_number("firts")
     with pytest.raises(UsageError, match="did you mean 'bp4d_3fold'"):
         find_protocol("bp4d_3flod")
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "everything"), [("bp4d_3fold", 146_576, 146_847), ("disfa_3fold", 126_144, 130_814)]
+)
+def test_the_frames_that_jaanet_drops_make_up_the_difference(name, count, everything):
+    full = find_protocol(name)
+    variant = full.variants["JAA-Net (frames without landmarks dropped)"]
+    dropped = sum(last - first + 1 for text in variant.without.values() for first, last in frame_ranges(text))
+    assert (variant.count, dropped) == (count, everything - count)
+    assert {count, everything} <= {*full.variant_counts.values()}
+    chosen = Protocol.model_validate(full.model_dump() | {"variant": "JAA-Net (frames without landmarks dropped)"})
+    assert chosen.digest != full.digest
+
+
+def test_a_list_of_frames_is_in_the_digest_only_if_it_is_used(tmp_path):
+    listed = GOOD + '[variants]\nall = 10\n[variants.few]\ncount = 7\nwithout = { "F001/T1" = "1-3" }\n'
+    unused = load(tmp_path, listed)
+    assert unused.digest == load(tmp_path, GOOD).digest and unused.frames_left_out == {}
+    used = load(tmp_path, 'variant = "few"\n' + listed)
+    assert used.frames_left_out == {"F001/T1": "1-3"} and used.digest != unused.digest
+    assert load(tmp_path, ('variant = "few"\n' + listed).replace("1-3", "1-4")).digest != used.digest
+    assert Protocol.model_validate(used.narrowed(["depth"]).model_dump(mode="json")).frames_left_out
+    for old, new, message in (
+        ('"few"\n', '"all"\n', "variant 'all' is not a list of frames"),
+        ("F001/T1", "F009/T1", "names the unknown subject 'F009'"),
+        ("1-3", "3-1", "'3-1' is not a frame number or a range like 198-201"),
+        ("1-3", "1-", "'1-' is not a frame number"),
+    ):
+        with pytest.raises(ProtocolError, match=message):
+            load(tmp_path, ('variant = "few"\n' + listed).replace(old, new, 1))

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from factories.stores import write_store
 from sklearn.model_selection import GroupShuffleSplit
 
 from aubench.core.errors import DataError, UsageError
-from aubench.core.protocol import FoldRule, Protocol, ValidationRule
+from aubench.core.protocol import Protocol
+from aubench.core.protocol_rules import FoldRule, ValidationRule
 from aubench.core.registry import find_protocol
 from aubench.core.task import Modality
+from aubench.data import loader
 from aubench.data.random_store import RandomStore
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
@@ -190,3 +194,29 @@ def test_two_names_of_a_person_are_drawn_together(tmp_path):
         data = ProtocolDataset(store, protocol.model_copy(update={"validation": rule}))
         val = set(data.subjects[data.split(1, validation=True).val])
         assert len(val) == 4 and all(len(val & {*pair}) != 1 for pair in pairs)
+
+
+def test_frames_that_a_variant_leaves_out_have_no_label(tmp_path):
+    store = write_store(tmp_path / "store", "one", ["F001", "F002", "F003"])
+    few = {"few": {"count": 29, "without": {"F001/T1": "0-2, 11", "F002": "3-5", "F003/T9": "0-11"}}, "all": 36}
+    roles = {"train": ("F001", "F002"), "test": ("F003",)}
+    full = ProtocolDataset(store, fixed_split(**roles, variants=few))
+    data = ProtocolDataset(store, fixed_split(**roles, variants=few, variant="few"))
+    assert (full.count, full.variant, data.count, data.variant) == (36, "all", 29, "few")
+    assert data.split(1, validation=False).train.tolist() == [*range(3, 11), *range(12, 15), *range(18, 24)]
+    assert (data.labels[[0, 11, 15]] == -1).all() and np.array_equal(data.labels[3:11], full.labels[3:11])
+    assert len(data.all_rows({"F001"})) == 12 and (store.frames[["AU6", "AU12"]].to_numpy() >= 0).all()
+
+
+@pytest.mark.slow
+def test_protocols_of_full_size_are_ordered_in_seconds():
+    protocol = find_protocol("bp4dplus_bigsmall3")
+    store = RandomStore(protocol, 1, 1413)
+    assert len(store.frames) > 197_756
+    start = time.process_time()
+    data = ProtocolDataset(store, find_protocol("bp4dplus_bigsmall3"))
+    split = data.split(1, validation=True)
+    assert time.process_time() - start < 2
+    start = time.process_time()
+    assert len(loader.shuffled_epoch(split.train, 100_000, 0)) == 100_000
+    assert time.process_time() - start < 1

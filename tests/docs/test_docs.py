@@ -194,11 +194,14 @@ def test_the_protocol_in_the_docs_loads_and_fits_synth(tmp_path, small_store):
         (tmp_path / "mine.toml").write_text(text)
         return protocol.load(tmp_path / "mine.toml")
 
-    text, split, across = (text for _, text in blocks("toml", ROOT / "docs/datasets.md"))
+    text, split, frames, across = (text for _, text in blocks("toml", ROOT / "docs/datasets.md"))
     roles = ProtocolDataset(Store(small_store), load(text)).split(1, validation=True)
     assert all(len(rows) for rows in (roles.train, roles.val, roles.test))
     parts = text.partition("[[folds]]")[0].replace('b = ["M001", "M002"]', 'b = ["M001"]\nc = ["M002"]')
     assert load(parts + split).roles(1) == ({"F001", "F002"}, {"M001"}, {"M002"})
+    variant, _, listed = frames.partition("\n\n")
+    chosen = load(variant + "\n" + text.replace("[variants]", "") + listed)
+    assert chosen.frames_left_out == {"F001/T1": "0-2, 11", "M002": "3-5"}
     head = [line for line in text.partition("[parts]")[0].splitlines() if not line.startswith(("dataset", "labels"))]
     assert load("\n".join(head) + "\n" + across).roles(1)[0] == {"bp4d:F002", "bp4d:F003"}
 
@@ -230,7 +233,7 @@ def test_the_folds_in_the_methodology_are_those_of_the_protocol():
         assert set(subjects) == fold_protocol.test_subjects(number)
     for alias, number in fold_protocol.aliases.items():
         assert re.search(rf"^\| {number} \|.*`{alias}`", text, re.MULTILINE), alias
-    for count in fold_protocol.variants.values():
+    for count in fold_protocol.variant_counts.values():
         assert f"{count:,}" in text
 
 

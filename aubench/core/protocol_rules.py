@@ -1,0 +1,93 @@
+"""Rules of protocols: roles, validation, labels and lists of frames."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+LABEL_RULE = re.compile(r"occurrence|intensity >= [1-5]")
+
+
+class StrictModel(BaseModel):
+    """Base model without unknown fields, immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FoldRule(StrictModel):
+    """Training and test parts of a fold."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+class SplitRule(FoldRule):
+    """Parts, or subjects of a protocol without parts, of each role of a fixed split.
+
+    Attributes:
+        train: Training role, without validation.
+        validation: Validation role; if empty, it is drawn from training.
+        test: Test role.
+    """
+
+    validation: tuple[str, ...] = ()
+
+
+class FrameList(StrictModel):
+    """Variant of the labelled frames that leaves some out.
+
+    Attributes:
+        count: Number of labelled frames.
+        without: Numbers of frames that have no label in this variant, like ``198-201, 335``, by subject or by subject
+            and sequence (``F017/T3``).
+    """
+
+    count: int
+    without: dict[str, str]
+
+    @field_validator("without")
+    @classmethod
+    def _are_ranges(cls, value: dict[str, str]) -> dict[str, str]:
+        for text in value.values():
+            frame_ranges(text)
+        return value
+
+
+class Roles(NamedTuple):
+    """Subjects of the roles of a fold, disjoint in people.
+
+    Attributes:
+        train: Training role, including validation subjects that are drawn from it.
+        validation: Validation role that the protocol states, or empty.
+        test: Test role.
+    """
+
+    train: frozenset[str]
+    validation: frozenset[str]
+    test: frozenset[str]
+
+
+class ValidationRule(StrictModel):
+    """Selection of validation subjects from a fold's training parts.
+
+    Attributes:
+        fraction: Fraction of the training subjects.
+        candidates: Number of random draws of subjects. The draw whose AU rates are closest to those of all training
+            parts is the validation role.
+    """
+
+    fraction: float = Field(gt=0, lt=0.5)
+    candidates: int = Field(ge=1, le=10_000)
+
+
+def frame_ranges(text: str) -> list[tuple[int, int]]:
+    """Return the first and the last number of each range in a text like ``198-201, 335``."""
+    ranges = []
+    for word in text.split(","):
+        match = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", word.strip(), re.ASCII)
+        if not match or int(match[2] or match[1]) < int(match[1]):
+            raise ValueError(f"'{word.strip()}' is not a frame number or a range like 198-201")
+        ranges.append((int(match[1]), int(match[2] or match[1])))
+    return ranges
