@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aubench.core.system_files import descendants
 
@@ -13,7 +14,14 @@ Inputs = Mapping[str, list[Any]]
 """Number and fingerprint of the files of a sequence, by kind."""
 
 
-def fingerprint(files: Iterable[tuple[str, Path]]) -> list[Any]:
+class InputFile(Protocol):
+    """A file, or an archive that holds it."""
+
+    def stat(self) -> os.stat_result:
+        """Return its size and modification time."""
+
+
+def fingerprint(files: Iterable[tuple[str, InputFile]]) -> list[Any]:
     """Return the number of files, and a digest of their names, sizes and modification times.
 
     Args:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from aubench.core.errors import DataError
+from aubench.core.landmarks import MIRRORED
 from aubench.datasets.bp4d.crops import crop_transform
 from aubench.datasets.bp4dplus.infrared_points import SHARED, read_infrared_points, register, thermal_square
 from tests.factories.bp4d import make_points_49
@@ -72,6 +73,20 @@ def test_mutated_files_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
             assert "\n" not in str(error)
         else:
             assert points.shape[1:] == (28, 2) and not np.isinf(points).any()
+
+
+def test_shared_points_are_the_same_parts_of_the_face() -> None:
+    """The person's right is on the left of the photo: 10 to 13 there, 21 to 24 mirrored, 25 and 26 in the middle."""
+    face = make_points_49(0.0, 0.0, 1.0)
+    x, y = np.array([face[list(rows)].mean(axis=0) for rows in SHARED.values()]).T
+    at = dict(zip(SHARED, zip(x, y, strict=True), strict=True))
+    for right, left in ((10, 21), (11, 22), (12, 23), (13, 24)):
+        assert at[right][0] < 0 and np.allclose(at[left], np.array(at[right]) * [-1, 1])
+        assert [MIRRORED[row] for row in SHARED[right]] in (list(SHARED[left]), list(SHARED[left])[::-1])
+    assert np.allclose([at[25][0], at[26][0]], 0)
+    nose, upper_middle, upper, corner, lower, lower_middle = (at[n][1] for n in (10, 25, 12, 11, 13, 26))
+    assert nose < upper_middle < upper < corner < lower < lower_middle
+    assert at[11][0] < at[12][0] < 0 and at[11][0] < at[10][0]
 
 
 def test_the_similarity_of_both_pictures_is_found() -> None:

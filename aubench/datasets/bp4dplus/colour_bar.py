@@ -58,11 +58,11 @@ def invert_colours(picture: np.ndarray, bar: np.ndarray) -> np.ndarray | None:
         uint8 (H, W), or None if most colours are not those of the bar.
     """
     colours, inverse = np.unique(picture.reshape(-1, 3) @ _PACKED, return_inverse=True)
-    distances, nearest = cKDTree(bar).query(colours[:, None] // _PACKED % 256)
+    distances, nearest = map(np.asarray, cKDTree(bar).query(colours[:, None] // _PACKED % 256))
     if np.median(distances[inverse]) > _MISFIT:
         return None
-    grey = 1 + np.rint(nearest * (254 / (len(bar) - 1)))
-    return np.asarray(grey.astype(np.uint8)[inverse].reshape(picture.shape[:2]))
+    grey = (1 + np.rint(nearest * (254 / (len(bar) - 1)))).astype(np.uint8)
+    return np.asarray(grey[inverse].reshape(picture.shape[:2]))
 
 
 _PACKED = np.array([1 << 16, 1 << 8, 1])

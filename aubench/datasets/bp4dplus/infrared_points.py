@@ -67,9 +67,9 @@ def read_infrared_points(path: Path) -> np.ndarray:
     faces[(faces == 0).all(axis=2)] = np.nan
     outside = (faces < -_MARGIN) | (faces > np.array([WIDTH, HEIGHT]) + _MARGIN)
     if outside.any():
-        line = 1 + int(np.flatnonzero(outside.any(axis=(1, 2)))[0])
+        first = 1 + int(np.flatnonzero(outside.any(axis=(1, 2)))[0])
         what = f"a point is outside the picture of {WIDTH} × {HEIGHT} pixels"
-        raise DataError(what, where=f"{path}:{line}", hint=_AGAIN)
+        raise DataError(what, where=f"{path}:{first}", hint=_AGAIN)
     return faces
 
 

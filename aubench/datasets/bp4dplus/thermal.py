@@ -73,7 +73,7 @@ def thermal_images(
         images[i] = image
     shown += sum(1 for _ in pictures)
     lines = 0 if infrared is None else len(infrared)
-    notes = {"thermal_frames": shown, "infrared_lines": lines, "without_thermal": len(reasons)}
+    notes: dict[str, int | str] = {"thermal_frames": shown, "infrared_lines": lines, "without_thermal": len(reasons)}
     remarks = [f"the video has {shown} frames, the file of its points {lines} lines"] if shown != lines else []
     return FurtherImages(Modality.THERMAL, images, reasons, remarks, notes)
 
