@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aubench._util import matplotlib_backend, torchvision_compat
 
 if TYPE_CHECKING:
-    from aubench.api import compare, evaluate_robustness, load_results, reproduce, run, tune
+    from aubench.api import compare, evaluate_robustness, load_results, reproduce, run, score, tune
     from aubench.core.errors import AubenchError
     from aubench.core.introspection import (
         Reconstruction,
@@ -70,13 +70,14 @@ __all__ = [
     "masked_bce_with_logits",
     "reproduce",
     "run",
+    "score",
     "tune",
 ]
 
 matplotlib_backend.install_guard()
 torchvision_compat.install_guard()
 
-_API = ("compare", "evaluate_robustness", "load_results", "reproduce", "run", "tune")
+_API = ("compare", "evaluate_robustness", "load_results", "reproduce", "run", "score", "tune")
 _MODULES = {
     **dict.fromkeys(_API, "aubench.api"),
     "AubenchError": "aubench.core.errors",

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import aubench as package
@@ -81,6 +82,21 @@ def test_the_command_makes_the_same_record(script, call, small_store):
     assert ours.relative_to(folder) == theirs.relative_to(Path.cwd()), "the run ids are equal"
     for name in ("counts.csv", "histograms.csv"):
         assert (ours / name).read_bytes() == (theirs / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_predictions_of_a_run_scored_again_give_its_counts(script, small_store, tmp_path):
+    folder, _ = script
+    (ours,) = (folder / "runs").glob("*/*/*/record")
+    results = package.score(ours.parent, "synth_3fold", "copy", store=small_store, out=tmp_path)
+    for name in ("counts.csv", "histograms.csv"):
+        assert (results.stored_records[0].folder / name).read_bytes() == (ours / name).read_bytes()
+    tables = [pd.read_parquet(path).assign(fold=path.parent.name[4:]) for path in ours.parent.glob("fold*/*.parquet")]
+    pd.concat(tables).to_csv(tmp_path / "predictions.csv", index=False)
+    again = package.score(tmp_path / "predictions.csv", "synth_3fold", "copy", store=small_store, out=tmp_path)
+    assert again.records[0].info == results.records[0].info
+    compared = package.compare([ours.parent, results.stored_records[0].folder]).to_dataframe()
+    assert (compared.loc[compared["minus"].notna(), "f1"] == 0).all()
 
 
 def test_results_of_a_finished_run_are_returned_without_training(script, small_store, monkeypatch, capfd):

@@ -28,6 +28,7 @@ from aubench.api.results_view import Results, compare, load_results
 from aubench.api.searches import tune
 from aubench.api.speed import bench, profile
 from aubench.api.stores import check_store, prepare_store
+from aubench.api.submissions import score
 
 __all__ = [
     "Results",
@@ -55,6 +56,7 @@ __all__ = [
     "profile",
     "reproduce",
     "run",
+    "score",
     "sync_runs",
     "tune",
     "write_method_reference",

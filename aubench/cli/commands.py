@@ -69,6 +69,15 @@ def _compare(
         typer.echo(f"wrote {out}")
 
 
+@app.command("score")
+@command(api.score, predictions=Annotated[list[str], typer.Argument(metavar="PREDICTIONS...")], out=Dir)
+def _score(options: Options) -> None:
+    results = api.score(**options)
+    typer.echo(f"{results.summary()}\n\npredictions submitted, training not seen")
+    if results.robustness:
+        typer.echo(f"\n{results.robustness.text}", nl=False)
+
+
 @app.command("robustness")
 @command(api.evaluate_robustness, run=Annotated[list[str], typer.Option(metavar="RUN")], out=Dir)
 def _robustness(options: Options) -> None:

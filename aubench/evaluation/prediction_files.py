@@ -136,18 +136,18 @@ def _read_csv(path: Path, required: Sequence[str]) -> pd.DataFrame:
         columns = _require_columns(names, required, path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
+            table = pd.read_csv(  # all columns, since usecols hides rows with too many cells
                 path,
                 encoding="utf-8-sig",
                 names=names,
                 header=0,
                 index_col=False,
-                usecols=columns,
                 dtype=dict.fromkeys((*TEXT, *OPTIONAL), "str"),
                 keep_default_na=False,
                 skipinitialspace=True,
                 low_memory=False,
             )
+        return table[columns]
     except (UnicodeDecodeError, csv.Error):
         raise DataError("is neither Parquet nor text in UTF-8", where=path, hint=_NO_PICKLE) from None
     except (ValueError, pd.errors.ParserWarning) as error:  # pandas' ParserError is a ValueError

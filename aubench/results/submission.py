@@ -23,7 +23,7 @@ _RUN: dict[str, Any] = {
     "git": {"commit": None, "dirty": None},
     "other_environments": [],
 }
-_METHOD: dict[str, Any] = {"fidelity": None, "source": None}
+_METHOD: dict[str, Any] = dict.fromkeys(("fidelity", "source", "file", "version"))
 _FOLD: dict[str, Any] = {"train": [], "val": [], "epochs": 0, "best_epoch": 0, "checkpoint": None}
 _FRAMES: dict[str, Any] = {"train": 0, "val": 0}
 
