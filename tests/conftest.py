@@ -15,7 +15,7 @@ import pytest
 
 import aubench as package  # noqa: F401  puts the torchvision guard in place before any test imports timm
 
-pytest_plugins = ["factories.records", "factories.boards", "factories.bp4d", "factories.disfa", "factories.runs"]
+pytest_plugins = [f"factories.{name}" for name in ("records", "boards", "bp4d", "disfa", "runs", "tables")]
 
 if TYPE_CHECKING:
     from aubench.runs.config import RunConfig

@@ -27,7 +27,7 @@ from aubench.api.paper_exhibits import list_exhibits, reproduce
 from aubench.api.results_view import Results, compare, load_results
 from aubench.api.searches import tune
 from aubench.api.speed import bench, profile
-from aubench.api.stores import check_store, prepare_store
+from aubench.api.stores import check_store, export_store, prepare_store
 from aubench.api.submissions import score
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "draw_leaderboard",
     "draw_store",
     "evaluate_robustness",
+    "export_store",
     "list_exhibits",
     "list_methods",
     "list_protocols",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from aubench._util.paths import user_path
 from aubench._util.progress import count_progress
 from aubench.api.planning import AnyPath
@@ -45,3 +48,22 @@ def check_store(dataset: str, *, store: AnyPath | None = None) -> str:
 
     with count_progress("files checked") as progress:
         return catalog.check_store(dataset, None if store is None else user_path(store), progress)
+
+
+def export_store(store: AnyPath, out: AnyPath) -> Path:
+    """Write the frames of a store as a manifest frames.csv and PNG files without loss.
+
+    Args:
+        store: Folder of the store, or name of a data set whose store is in the default folder.
+        out: New folder.
+
+    Returns:
+        Path of the manifest.
+
+    Raises:
+        DataError: There is no store, or the folder is not empty.
+    """
+    from aubench.datasets import catalog
+
+    with count_progress("frames exported") as progress:
+        return catalog.export_store(os.fspath(store), user_path(out), progress)

@@ -43,7 +43,8 @@ _Store = Annotated[
     Path | None,
     typer.Option("--store", metavar="DIR", help="Folder of the store [default: $AUBENCH_STORES/<dataset>]."),
 ]
-_Source = Annotated[Path, typer.Option("--source", metavar="DIR", help="Folder of the delivered files.")]
+_Exported = Annotated[str, typer.Argument(metavar="STORE")]
+_Out = Annotated[Path, typer.Option(metavar="DIR")]
 _Name = Annotated[str, typer.Argument(metavar="DATASET")]
 
 
@@ -56,9 +57,12 @@ def _prepare_command(dataset: Dataset) -> Any:
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("store", kind, default=None, annotation=_Store)]
     if dataset.needs_source:
-        parameters.insert(0, inspect.Parameter("source", kind, annotation=_Source))
+        flag, metavar, text = dataset.source_option
+        source = Annotated[Path, typer.Option(flag, metavar=metavar, help=text)]
+        parameters.insert(0, inspect.Parameter("source", kind, annotation=source))
     for name, field in dataset.Options.model_fields.items():
-        parameters.append(inspect.Parameter(name, kind, default=field.default, annotation=_option(name, field)))
+        default = inspect.Parameter.empty if field.is_required() else field.default
+        parameters.append(inspect.Parameter(name, kind, default=default, annotation=_option(name, field)))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -85,3 +89,9 @@ def _check(options: Options) -> None:
 @command(api.draw_store, dataset=_Name)
 def _show(options: Options) -> None:
     typer.echo(f"wrote {api.draw_store(**options)}")
+
+
+@app.command("export")
+@command(api.export_store, store=_Exported, out=_Out)
+def _export(options: Options) -> None:
+    typer.echo(f"wrote {api.export_store(**options)}")

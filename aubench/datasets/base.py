@@ -56,6 +56,7 @@ class Dataset(ABC):
         landmarks: Number of landmarks of each frame, 49 or None.
         labels: Kind of the labels: ``occurrence`` (0, 1) or ``intensity`` (0 to 5), and -1 is unknown.
         needs_source: Whether preparation reads files. Other data sets are prepared on demand.
+        source_option: Name, placeholder and help of the option that names the files.
         workers: Threads that read sequences.
         Options: Preparation options.
     """
@@ -67,6 +68,7 @@ class Dataset(ABC):
     landmarks: ClassVar[int | None] = None
     labels: ClassVar[LabelKind] = "occurrence"
     needs_source: ClassVar[bool] = True
+    source_option: ClassVar[tuple[str, str, str]] = "--source", "DIR", "Folder of the delivered files."
     workers: ClassVar[int] = 1
     Options: ClassVar[type[DatasetOptions]] = DatasetOptions
 
@@ -79,6 +81,14 @@ class Dataset(ABC):
     @abstractmethod
     def aus(self) -> tuple[int, ...]:
         """AUs with a label column."""
+
+    def store_name(self, options: Any) -> str:
+        """Return the name of the data set in stores and protocols, and of its default folder."""
+        return self.name
+
+    def preview(self, source: Path | None, options: Any) -> list[str]:
+        """Return lines to print instead of preparing the store; none to prepare it."""
+        return []
 
     def sequences(self, source: Any, options: Any) -> Mapping[tuple[str, str], Callable[[], Sequence]]:
         """Return functions that read one sequence each, by subject and sequence name.

@@ -27,6 +27,7 @@ DATASETS: Registry[Dataset] = Registry(
         "disfa": "aubench.datasets.disfa.disfa_dataset:DISFA",
         "disfaplus": "aubench.datasets.disfa.disfaplus_dataset:DISFAPLUS",
         "synth": "aubench.datasets.synth.synth_dataset:SYNTH",
+        "table": "aubench.datasets.table.table_dataset:TABLE",
         "video": "aubench.datasets.unlabelled.video_dataset:VIDEO",
     },
 )
@@ -54,8 +55,11 @@ def prepare_store(
     from aubench.data.store import Store
 
     dataset = DATASETS.get(name)
-    path = path or _default_path(name)
-    dataset.prepare(source, path, dataset.Options(**options), progress)
+    values = dataset.Options(**options)
+    if lines := dataset.preview(source, values):
+        return lines
+    path = path or _default_path(dataset.store_name(values))
+    dataset.prepare(source, path, values, progress)
     return dataset.summarize(Store(path))
 
 
@@ -79,6 +83,26 @@ def check_store(name: str, path: Path | None, progress: Progress) -> str:
     return "\n".join(
         [f"{store.path}: intact, {len(store.frames)} frames, digest {store.info.digest}", *crop_lines(store)]
     )
+
+
+def export_store(name: str, out: Path, progress: Progress) -> Path:
+    """Write a store as a manifest and images; see :func:`aubench.datasets.table.store_export.export_store`.
+
+    Args:
+        name: Folder of the store, or name of a data set whose store is in the default folder.
+        out: New folder.
+        progress: Called with the numbers of written and of all frames.
+
+    Raises:
+        DataError: There is no store, or the folder is not empty.
+    """
+    from aubench.data.store import Store
+    from aubench.datasets.table import store_export
+
+    folder = user_path(name)
+    store = Store(folder if (folder / "store.json").exists() or "/" in name else _default_path(name))
+    store.verify(full=False)
+    return store_export.export_store(store, out, progress)
 
 
 def crop_lines(store: Store) -> list[str]:

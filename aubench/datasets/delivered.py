@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
@@ -16,7 +16,7 @@ from aubench.datasets.base import Dataset, DatasetOptions, Progress
 
 if TYPE_CHECKING:
     from aubench.data.inputs import Inputs
-    from aubench.data.store import Store
+    from aubench.data.store import LabelKind, Store
     from aubench.datasets.sequence_pool import Key, Reader
 
 
@@ -45,6 +45,8 @@ class Jobs:
         skipped: Missing and unused files: subject, sequence, -1 and reason.
         landmarks: Number of landmarks of each frame, 49 or None.
         modalities: Meaning of the channels of the modalities that the delivery has; those of the data set if None.
+        labels: Kind of the labels; that of the data set if None.
+        finished: Called with the finished store.
     """
 
     jobs: Mapping[Key, Job]
@@ -52,12 +54,14 @@ class Jobs:
     skipped: list[tuple[str, str, int, str]] = field(default_factory=list)
     landmarks: int | None = None
     modalities: Mapping[Modality, str] | None = None
+    labels: LabelKind | None = None
+    finished: Callable[[Store], None] = lambda store: None
 
 
 class DeliveredDataset(Dataset):
     """A data set in the files of its owners. A subclass implements :meth:`find`."""
 
-    Options = DeliveredOptions
+    Options: ClassVar[type[DatasetOptions]] = DeliveredOptions
 
     @abstractmethod
     def find(self, source: Path, options: Any) -> Jobs:
@@ -98,20 +102,17 @@ class DeliveredDataset(Dataset):
                 print_line(f"aubench: {line}; it is prepared again")
             readers = {key: (job.read, job.frames) for key, job in work.jobs.items()}
             write_sequences(writer, readers, options.workers or system.available_cores(), progress)
-            writer.finish(
-                dataset=self.name,
+            store = writer.finish(
+                dataset=self.store_name(options),
                 version=self.version,
                 size=options.size,
-                modalities=work.modalities or self.meanings(options),
+                modalities=work.modalities or self.modalities,
                 crop=work.crop,
                 landmarks=work.landmarks,
                 skipped=work.skipped,
-                labels=self.labels,
+                labels=work.labels or self.labels,
             )
-
-    def meanings(self, options: Any) -> Mapping[Any, str]:
-        """Return the meaning of the channels of each modality under some options."""
-        return self.modalities
+        work.finished(store)
 
     def _plan(self, source: Path, options: Any) -> dict[str, object]:
         from aubench.datasets.bp4d.layout import printable

@@ -10,16 +10,20 @@ _LARGEST = 16 << 20
 _AGAIN = "copy the file from the delivery again"
 
 
-def read_lines(path: Path) -> list[str]:
+def read_lines(path: Path, largest: int = _LARGEST) -> list[str]:
     """Read the lines of a text file, without empty ones at its end.
 
     Lines end with LF, CR LF or CR. The text is UTF-8 with or without a byte order mark, UTF-16 with one, or Latin-1.
+
+    Args:
+        path: File.
+        largest: Number of bytes at most.
 
     Raises:
         DataError: The file cannot be read, is too large for a label file, or is not text.
     """
     try:
-        if path.stat().st_size > _LARGEST:
+        if path.stat().st_size > largest:
             raise DataError("is too large for a label file", where=path, hint=_AGAIN)
         content = path.read_bytes()
     except OSError as error:

@@ -21,14 +21,14 @@ def summary_lines(store: Store) -> list[str]:
     notes = pd.read_csv(store.path / "sequences.csv")
     skipped = pd.read_csv(store.path / "skipped.csv", keep_default_na=False)
     files = skipped[skipped["frame"] < 0]
-    counts = [
+    without: list[list[str | int]] = [[n.replace("_", " "), int(notes[n].sum())] for n in _WITHOUT if n in notes]
+    counts: list[list[str | int]] = [
         ["subjects", frames["subject"].nunique()],
         ["sequences", int((notes["frames"] > 0).sum())],
         ["frames", len(frames)],
         ["labelled", int(frames["labelled"].sum())],
-        *([name.replace("_", " "), int(notes[name].sum())] for name in _WITHOUT if name in notes),
-        *([f"crop from {source}", n] for source, n in Counter(frames["crop_source"].tolist()).most_common()),
-        [f"crop score below {_UNCERTAIN}", int((frames["crop_score"] < _UNCERTAIN).sum())],
+        *without,
+        *_crop_counts(frames),
         *_offsets(notes[notes["frames"] > 0]),
         ["skipped", len(skipped)],
     ]
@@ -43,16 +43,23 @@ def summary_lines(store: Store) -> list[str]:
     ]
 
 
-def _offsets(notes: pd.DataFrame) -> list[list[object]]:
+def _offsets(notes: pd.DataFrame) -> list[list[str | int]]:
     """Return the sequences by photo number minus frame number, and by the reason for this number."""
     if "offset" not in notes:
         return []
     offsets = sorted(Counter(notes["offset"].tolist()).items())
     reasons = Counter(notes["offset_because"].tolist())
-    return [
-        *([f"sequences with photo = frame {offset:+d}", count] for offset, count in offsets),
-        *([f"- {reason}", count] for reason, count in reasons.items()),
-    ]
+    rows: list[list[str | int]] = [[f"sequences with photo = frame {offset:+d}", count] for offset, count in offsets]
+    return rows + [[f"- {reason}", count] for reason, count in reasons.items()]
+
+
+def _crop_counts(frames: pd.DataFrame) -> list[list[str | int]]:
+    if "crop_source" not in frames:
+        return []
+    sources = Counter(frames["crop_source"].tolist()).most_common()
+    uncertain = int((frames["crop_score"] < _UNCERTAIN).sum())
+    rows: list[list[str | int]] = [[f"crop from {source}", n] for source, n in sources]
+    return [*rows, [f"crop score below {_UNCERTAIN}", uncertain]]
 
 
 def _label_lines(store: Store) -> list[str]:

@@ -1,0 +1,1 @@
+"""Anybody's data: frames named in a table."""

@@ -1,0 +1,290 @@
+"""Manifest: a table with one row for each frame, or for each video with a label file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from aubench.core.errors import DataError
+from aubench.core.task import Modality
+from aubench.datasets.table.table_columns import TableColumns, parse_frame, parse_label
+from aubench.datasets.table.table_files import read_table
+from aubench.datasets.table.table_paths import IMAGES, Picture, TablePaths
+
+STILLS = "stills"
+"""Sequence of the images of a subject in a manifest without a column of sequences."""
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 _.+()-]{0,78}[A-Za-z0-9_)+-])?", re.ASCII)
+_FARTHEST = 1e6  # pixels: coordinates beyond are not those of an image
+
+
+class ManifestFrame(NamedTuple):
+    """A frame of the manifest."""
+
+    number: int
+    line: int  # of the manifest or of its label file
+    pictures: Mapping[Modality, Picture]  # missing modalities are left out
+    labels: tuple[int, ...]  # in the order of the manifest's AUs; -1 is unknown
+    box: tuple[float, ...] | None  # left, top, right, bottom in pixels
+    points: np.ndarray | None  # (49, 2) in pixels
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Frames of a manifest.
+
+    Attributes:
+        path: File.
+        sequences: Frames in order of their numbers, by subject and sequence.
+        modalities: Modalities with a column.
+        aus: AUs with a label column, ascending.
+        parts: Part of each subject; empty without such a column.
+        has_points: Whether frames have landmarks.
+        first_frame: Number of the first frame of videos; None without videos.
+        label_columns: Names of the columns with labels.
+        unused: Names of the columns that are not read.
+    """
+
+    path: Path
+    sequences: Mapping[tuple[str, str], list[ManifestFrame]]
+    modalities: tuple[Modality, ...]
+    aus: tuple[int, ...]
+    parts: Mapping[str, str]
+    has_points: bool
+    first_frame: int | None
+    label_columns: list[str]
+    unused: list[str]
+
+    @property
+    def subjects(self) -> list[str]:
+        """Subjects in order of their first row."""
+        return list(dict.fromkeys(subject for subject, _ in self.sequences))
+
+
+class _Row(NamedTuple):
+    """A frame as text, from the manifest alone or with a row of its label file."""
+
+    columns: TableColumns  # of the manifest
+    cells: list[str]
+    line: int
+    own: TableColumns  # of the table with frame number and labels
+    own_cells: list[str]
+    own_line: int
+
+    @property
+    def where(self) -> str:
+        return self.own.table.where(self.own_line)
+
+    def text(self, role: str) -> str:
+        """Return the cell of a role, of the label file first; empty without such a column."""
+        for columns, cells in ((self.own, self.own_cells), (self.columns, self.cells)):
+            if role in columns.roles:
+                return cells[columns.roles[role]]
+        return ""
+
+
+def read_manifest(path: Path, paths: TablePaths, intensity: str | None, first_frame: int | None) -> Manifest:
+    """Read and check a manifest and its label files.
+
+    Args:
+        path: CSV, JSON Lines or Parquet file.
+        paths: Files that it may name.
+        intensity: As for :func:`parse_label`.
+        first_frame: Number of the first frame of videos; None for 0 if a row has it, or else 1.
+
+    Raises:
+        DataError: A table is damaged, a cell is wrong, a frame or a file occurs twice, or a file is missing.
+    """
+    columns = TableColumns.of(read_table(path), intensity)
+    modalities = tuple(m for m in Modality if m in columns.roles)
+    _require(columns, modalities)
+    collector = _Collector(columns, modalities, paths, intensity)
+    tables = [columns]
+    for row in _rows(columns, paths, intensity):
+        if row.own is not tables[-1]:
+            tables.append(row.own)
+        collector.add(row)
+    paths.check()
+    return collector.finish(tables, first_frame)
+
+
+def _require(columns: TableColumns, modalities: tuple[Modality, ...]) -> None:
+    listed = ", ".join(columns.table.columns[:12])
+    if "subject" not in columns.roles:
+        hint = "name the person of each row, because training and test share no person"
+        raise DataError(f"has no column subject (columns: {listed})", where=columns.table.path, hint=hint)
+    if not modalities:
+        hint = "name the images in columns visual, depth or thermal"
+        raise DataError(f"has no column of images (columns: {listed})", where=columns.table.path, hint=hint)
+
+
+def _rows(columns: TableColumns, paths: TablePaths, intensity: str | None) -> Iterator[_Row]:
+    """Iterate over the rows of a manifest; a row with a label file yields the rows of that file."""
+    for line, cells in columns.table.rows:
+        row = _Row(columns, cells, line, columns, cells, line)
+        if not (file := row.text("labels")):
+            yield row
+            continue
+        labels = paths.find(file, row.where)
+        paths.check()
+        own = TableColumns.of(read_table(labels), intensity)
+        if "frame" not in own.roles:
+            raise DataError("has no column frame", where=labels, hint=f"it is the label file of {row.where}")
+        for own_line, own_cells in own.table.rows:
+            yield _Row(columns, cells, line, own, own_cells, own_line)
+
+
+@dataclass
+class _Collector:
+    """Frames collected from rows, with the checks between rows."""
+
+    columns: TableColumns
+    modalities: tuple[Modality, ...]
+    paths: TablePaths
+    intensity: str | None
+    frames: dict[tuple[str, str], dict[int, tuple[ManifestFrame, dict[int, int]]]] = field(default_factory=dict)
+    first_lines: dict[tuple[str, int | None], str] = field(default_factory=dict)  # of each file or frame of a video
+    spellings: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, tuple[str, str]] = field(default_factory=dict)
+    numbers_of_videos: set[bool] = field(default_factory=set)  # whether frame numbers are 0
+
+    def add(self, row: _Row) -> None:
+        subject, sequence = self._names(row)
+        self._note_part(subject, row)
+        of_sequence = self.frames.setdefault((subject, sequence), {})
+        number = self._number(row, len(of_sequence) + 1)
+        if number in of_sequence:
+            before = of_sequence[number][0].line
+            what = f"frame {number} of {subject} {sequence} occurs in line {before} too"
+            raise DataError(
+                what, where=row.where, hint="two people need two subject names, two recordings two sequences"
+            )
+        pictures = self._pictures(row, number)
+        is_lost = row.own.roles.get("success") is not None and row.text("success") in {"0", "0.0"}
+        labels = {} if is_lost else self._labels(row)
+        points = None if is_lost else row.own.read_points(row.own_cells, row.own_line)
+        box = row.own.read_box(row.own_cells, row.own_line)
+        if any(np.abs(x).max() > _FARTHEST for x in (box, points) if x is not None):
+            raise DataError("box or landmarks are not in pixels", where=row.where)
+        frame = ManifestFrame(number, row.own_line, pictures, (), box, points)
+        of_sequence[number] = frame, labels
+
+    def _names(self, row: _Row) -> tuple[str, str]:
+        subject, sequence = row.text("subject"), row.text("sequence")
+        if not subject:
+            raise DataError("subject is empty", where=row.where, hint="name the person")
+        if "sequence" not in row.columns.roles:
+            files = (Picture(Path(row.text(m))) for m in self.modalities if row.text(m))
+            sequence = next((picture.path.stem for picture in files if picture.is_video), STILLS)
+        for role, name in (("subject", subject), ("sequence", sequence)):
+            if not _NAME.fullmatch(name) or ".." in name:
+                hint = "use letters and digits of ASCII, and inside the name also spaces and _ . + - ( )"
+                raise DataError(f"'{name}' cannot name a {role}", where=row.where, hint=hint)
+        plain = re.sub(r"0+(?=[0-9])", "", re.sub(r"(?<=[0-9])\.0$", "", subject.casefold()))
+        if self.spellings.setdefault(plain, subject) != subject:
+            what = f"subject {subject} is also spelt {self.spellings[plain]}"
+            raise DataError(what, where=row.where, hint="write a person's name alike, and other names for other people")
+        return subject, sequence
+
+    def _note_part(self, subject: str, row: _Row) -> None:
+        if "part" not in row.columns.roles:
+            return
+        part = row.text("part")
+        before, line = self.parts.setdefault(subject, (part, row.where))
+        if before != part:
+            what = f"subject {subject} is in part '{part}', and in '{before}' at {line}"
+            raise DataError(what, where=row.where, hint="a person is in one part; two people need two names")
+
+    def _number(self, row: _Row, following: int) -> int:
+        if "frame" not in row.own.roles:
+            if any(Picture(Path(row.text(m))).is_video for m in self.modalities):
+                hint = "add a column frame, or a column labels with the label file of the video"
+                raise DataError("names a video without a frame", where=row.where, hint=hint)
+            return following
+        try:
+            return parse_frame(row.text("frame"))
+        except ValueError as error:
+            raise DataError(f"frame is '{row.text('frame')}'", where=row.where, hint=str(error)) from None
+
+    def _pictures(self, row: _Row, number: int) -> dict[Modality, Picture]:
+        pictures = {}
+        for modality in self.modalities:
+            if not (cell := row.text(modality)):
+                continue
+            path = self.paths.find(cell, row.where)
+            picture = Picture(path)
+            if picture.is_video:
+                picture = Picture(path, number)
+                self.numbers_of_videos.add(number == 0)
+            elif picture.extension not in IMAGES:
+                hint = f"images are {' '.join(sorted(IMAGES))}"
+                raise DataError(f"{cell} is neither an image nor a video", where=row.where, hint=hint)
+            key = self.paths.real(path), picture.index
+            if key in self.first_lines:
+                what = f"names {cell} as {self.first_lines[key]} does"
+                raise DataError(what, where=row.where, hint="name each image once, and each frame of a video once")
+            self.first_lines[key] = f"line {row.own_line}"
+            pictures[modality] = picture
+        if not pictures:
+            raise DataError("names no image", where=row.where, hint="remove the row")
+        return pictures
+
+    def _labels(self, row: _Row) -> dict[int, int]:
+        labels = {}
+        for au, (column, is_occurrence) in row.own.labels.items():
+            text = row.own_cells[column]
+            try:
+                labels[au] = parse_label(text, self.intensity, is_occurrence)
+            except ValueError as error:
+                name = row.own.table.columns[column]
+                raise DataError(f"{name} is '{text}'", where=row.where, hint=str(error)) from None
+        return labels
+
+    def finish(self, tables: list[TableColumns], first_frame: int | None) -> Manifest:
+        _check_files(self.frames)
+        if first_frame == 1 and True in self.numbers_of_videos:
+            hint = "leave --first-frame out"
+            raise DataError("a frame of a video has the number 0", where=self.columns.table.path, hint=hint)
+        if first_frame is None:
+            first_frame = 0 if True in self.numbers_of_videos else 1
+        aus = tuple(sorted({au for columns in tables for au in columns.labels}))
+        sequences = {
+            key: [_finished(*of_sequence[number], aus, first_frame) for number in sorted(of_sequence)]
+            for key, of_sequence in self.frames.items()
+        }
+        chosen = (columns.table.columns[i] for columns in tables for i, _ in columns.labels.values())
+        return Manifest(
+            path=self.columns.table.path,
+            sequences=sequences,
+            modalities=self.modalities,
+            aus=aus,
+            parts={subject: part for subject, (part, _) in self.parts.items()},
+            has_points=any(columns.points for columns in tables),
+            first_frame=first_frame if self.numbers_of_videos else None,
+            label_columns=list(dict.fromkeys(chosen)),
+            unused=list(dict.fromkeys(name for columns in tables for name in columns.unused)),
+        )
+
+
+def _finished(frame: ManifestFrame, labels: Mapping[int, int], aus: tuple[int, ...], first_frame: int) -> ManifestFrame:
+    pictures = {
+        m: picture if picture.index is None else picture._replace(index=picture.index - first_frame)
+        for m, picture in frame.pictures.items()
+    }
+    return frame._replace(pictures=pictures, labels=tuple(labels.get(au, -1) for au in aus))
+
+
+def _check_files(keys: Mapping[tuple[str, str], object]) -> None:
+    """Refuse names of subjects and sequences whose files would have one name."""
+    names: dict[str, tuple[str, str]] = {}
+    for subject, sequence in keys:
+        name = f"{subject}_{sequence}".casefold()
+        if name in names:
+            what = f"{subject} {sequence} and {' '.join(names[name])} would be the same file"
+            raise DataError(what, where="names", hint="rename one of the sequences")
+        names[name] = subject, sequence

@@ -1,0 +1,151 @@
+"""Images of a manifest: decoding of files and video frames, and conversion to the channels of a modality."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from aubench.core.errors import DataError
+from aubench.core.task import Modality
+from aubench.datasets.bp4d.images import Photo
+from aubench.datasets.table.table_paths import Picture
+from aubench.datasets.video import Video, VideoFrame
+
+_AGAIN = "write or copy the file again, or leave its cell empty"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = {".jpg", ".jpeg"}
+_AS_IS = cv2.IMREAD_UNCHANGED
+_COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # turned by its EXIF orientation
+
+
+class ValueRanges(NamedTuple):
+    """Nearest and farthest depth, and lowest and highest temperature, in the units of 16-bit images."""
+
+    depth: tuple[float, float] | None
+    thermal: tuple[float, float] | None
+
+
+def read_image(path: Path, flags: int = _AS_IS) -> np.ndarray:
+    """Decode an image file and check that it is complete.
+
+    Returns:
+        (H, W) or (H, W, 3 or 4), blue first, uint8 or uint16.
+
+    Raises:
+        DataError: The file cannot be read, is cut short, or cannot be decoded.
+    """
+    try:
+        data = Photo.read(path).data if path.suffix.lower() in _JPEG else path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
+    if _is_cut(data):
+        raise DataError("is cut short or damaged", where=path, hint=_AGAIN)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise DataError("cannot be decoded", where=path, hint=_AGAIN)
+    return np.asarray(image)
+
+
+def _is_cut(data: bytes) -> bool:
+    """Return whether a PNG, BMP or WebP file is shorter than it states, or a block of a PNG is damaged."""
+    if data.startswith(b"BM"):
+        return len(data) < int.from_bytes(data[2:6], "little")
+    if data.startswith(b"RIFF"):
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    if not data.startswith(_PNG):
+        return False
+    at = len(_PNG)
+    while at + 12 <= len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4])
+        if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4]) or len(data) < end + 4:
+            return True
+        if data[at + 4 : at + 8] == b"IEND":
+            return False
+        at = end + 4
+    return True
+
+
+class PictureReader:
+    """Reader of pictures in ascending order of video frames; each video is decoded once."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._video: Video | None = None
+        self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
+        self._count = 0
+
+    def read(self, picture: Picture, modality: Modality) -> np.ndarray | None:
+        """Decode a picture; None for a frame that the video does not have.
+
+        Returns:
+            (H, W) or (H, W, C), blue first, uint8 or uint16.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        if picture.index is None:
+            return read_image(picture.path, _COLOUR if modality is Modality.VISUAL else _AS_IS)
+        if picture.path != self._path or picture.index < self._count:
+            self._path, self._count = picture.path, 0
+            self._video = Video.open(picture.path)
+            self._frames = iter(enumerate(self._video.frames()))
+        assert self._video is not None
+        for i, frame in itertools.islice(self._frames, max(picture.index + 1 - self._count, 0)):
+            self._count = i + 1
+            if i == picture.index:
+                return frame.pixels
+        self._video.check_end(self._count)
+        return None
+
+
+def convert(image: np.ndarray, modality: Modality, ranges: ValueRanges, path: Path) -> np.ndarray:
+    """Convert a decoded image to the channels of a modality.
+
+    Args:
+        image: (H, W) or (H, W, C), blue first.
+        modality: Modality of the image.
+        ranges: Ranges of 16-bit images.
+        path: File, for errors.
+
+    Returns:
+        uint8 (H, W, 3) RGB, or (H, W, 1) of depth (near is 255, far is 1, 0 is unknown) or of temperature.
+
+    Raises:
+        DataError: The image has another type or number of channels, or there is no range for it.
+    """
+    image = image[..., None] if image.ndim == 2 else image
+    image = image[..., :3] if image.shape[2] == 4 else image
+    if modality is not Modality.VISUAL:
+        image = _one_channel(image, modality, path)
+    limits = {Modality.DEPTH: ranges.depth, Modality.THERMAL: ranges.thermal}.get(modality)
+    if image.dtype == np.uint8 and not limits:
+        return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], modality.channels))[..., ::-1])
+    if modality is Modality.VISUAL:
+        raise DataError(f"has values of type {image.dtype}", where=path, hint="write visual images with 8 bits")
+    if limits is None:
+        what = f"has values of type {image.dtype} from {image.min()} to {image.max()}"
+        hint = f"state the lowest and the highest value with --{modality}-range, e.g. 500,1500"
+        raise DataError(what, where=path, hint=hint)
+    low, high = limits
+    share = (image.astype(np.float64) - low) / (high - low)
+    if modality is Modality.THERMAL:
+        return np.asarray(np.rint(255 * np.nan_to_num(share).clip(0, 1)), np.uint8)
+    is_known = (image > 0) & (share <= 1)
+    return np.where(is_known, np.rint(255 - 254 * np.nan_to_num(share).clip(0, 1)), 0).astype(np.uint8)
+
+
+def _one_channel(image: np.ndarray, modality: Modality, path: Path) -> np.ndarray:
+    if image.shape[2] == 1 or (image == image[..., :1]).all():
+        return image[..., :1]
+    if modality is Modality.DEPTH:
+        raise DataError("has colours, not depth", where=path, hint="write depth as one channel of 8 or 16 bits")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))[..., None]

@@ -1,0 +1,240 @@
+"""Anybody's data as an entry of the registry of data sets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, field_validator
+
+from aubench.core.errors import DataError, ProtocolError, UsageError
+from aubench.core.task import Modality
+from aubench.datasets.delivered import DeliveredDataset, DeliveredOptions, Job, Jobs
+from aubench.datasets.table.table_columns import KEEP
+
+if TYPE_CHECKING:
+    from aubench.core.protocol import Protocol
+    from aubench.data.inputs import Inputs
+    from aubench.data.store import Store
+    from aubench.datasets.table.manifest import Manifest, ManifestFrame
+    from aubench.datasets.table.picture_files import ValueRanges
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, high = map(float, text.split(","))
+    if not -math.inf < low < high < math.inf:
+        raise ValueError
+    return low, high
+
+
+class TableOptions(DeliveredOptions):
+    """Preparation options of a manifest."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]{1,50}$", description="Name of the data set in stores and protocols.")
+    intensity: str | None = Field(
+        None,
+        pattern=rf"^([1-5]|{KEEP})$",
+        description="Read labels as intensities 0 to 5: n for present from n on, or keep.",
+    )
+    crop: bool = Field(True, description="Crop the face, or take images that are crops already.")
+    root: Path | None = Field(None, description="Folder of the images [default: that of the manifest].")
+    follow_links: bool = Field(False, description="Read files outside of the folder of the images too.")
+    first_frame: Literal["auto", "0", "1"] = Field("auto", description="Number of a video's first frame: auto, 0, 1.")
+    depth_range: str | None = Field(None, description="Nearest and farthest value of depth, e.g. 500,1500.")
+    thermal_range: str | None = Field(None, description="Lowest and highest value of thermal images.")
+    folds: int = Field(3, ge=2, le=20, description="Folds to draw if the manifest states none.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the folds.")
+    dry_run: bool = Field(False, description="Check the manifest and print what would be read.")
+
+    @field_validator("depth_range", "thermal_range")
+    @classmethod
+    def _two_numbers(cls, text: str | None) -> str | None:
+        try:
+            _range(text or "0,1")
+        except ValueError:
+            raise ValueError("give two numbers, the smaller one first, such as 500,1500") from None
+        return text
+
+    @property
+    def ranges(self) -> ValueRanges:
+        """Ranges of 16-bit images."""
+        from aubench.datasets.table.picture_files import ValueRanges
+
+        texts = self.depth_range, self.thermal_range
+        return ValueRanges(*(None if text is None else _range(text) for text in texts))
+
+
+class TableDataset(DeliveredDataset):
+    """Frames that a manifest names."""
+
+    name, version, title = "table", "1", "Anybody's data: a table (CSV, JSON Lines, Parquet) that names the frames"
+    aus = ()
+    source_option = "--manifest", "FILE", "Table of the frames."
+    Options = TableOptions
+
+    @property
+    def modalities(self) -> Mapping[Modality, str]:
+        """Meaning of the channels without options."""
+        return {modality: f"{modality} as in the manifest" for modality in Modality}
+
+    def meanings(self, options: TableOptions) -> Mapping[Modality, str]:
+        """Return the meaning of the channels of each modality."""
+        meanings = {Modality.VISUAL: "RGB of the manifest's images", Modality.DEPTH: "depth as in 8-bit images"}
+        if options.depth_range:
+            meanings[Modality.DEPTH] = f"depth, 255 to 1 from {options.depth_range.replace(',', ' to ')}, 0 is unknown"
+        meanings[Modality.THERMAL] = "thermal as in 8-bit images, brightness of colours"
+        if options.thermal_range:
+            meanings[Modality.THERMAL] = f"thermal, 0 to 255 from {options.thermal_range.replace(',', ' to ')}"
+        return meanings
+
+    def store_name(self, options: TableOptions) -> str:
+        """Return the name that the user gave.
+
+        Raises:
+            UsageError: Another data set has the name.
+        """
+        from aubench.datasets.catalog import DATASETS
+
+        if options.name in DATASETS.names():
+            raise UsageError(f"{options.name} is another data set", where="--name", hint="choose another name")
+        return options.name
+
+    def preview(self, source: Path | None, options: TableOptions) -> list[str]:
+        """Return the description of a manifest for ``--dry-run``."""
+        if not options.dry_run:
+            return []
+        from aubench.datasets.table.table_preview import preview_lines
+
+        self.store_name(options)
+        manifest = self._read(source, options)
+        return preview_lines(manifest, options)
+
+    def find(self, source: Path, options: TableOptions) -> Jobs:
+        """Read the manifest and its label files.
+
+        Raises:
+            DataError: A table is damaged, a cell is wrong, a frame or a file occurs twice, or a file is missing.
+        """
+        from aubench.core import landmarks
+        from aubench.datasets.table.table_sequences import TableSettings, read_frames
+
+        self.store_name(options)
+        manifest = self._read(source, options)
+        meanings = self.meanings(options)
+        settings = TableSettings(
+            root=_root(source, options),
+            modalities=manifest.modalities,
+            aus=manifest.aus,
+            size=options.size,
+            crop=options.crop,
+            ranges=options.ranges,
+            has_points=manifest.has_points,
+        )
+        jobs = {
+            (subject, sequence): Job(
+                partial(read_frames, subject, sequence, frames, settings), len(frames), _inputs(frames)
+            )
+            for (subject, sequence), frames in manifest.sequences.items()
+        }
+        return Jobs(
+            jobs,
+            "square around the face, smoothed over sequences" if options.crop else "as in the manifest's images",
+            landmarks=landmarks.COUNT if manifest.has_points else None,
+            modalities={m: meanings[m] for m in manifest.modalities},
+            labels="intensity" if options.intensity == KEEP else "occurrence",
+            finished=partial(_write_protocol, manifest, options),
+        )
+
+    def _read(self, source: Path | None, options: TableOptions) -> Manifest:
+        from aubench.datasets.table.manifest import read_manifest
+        from aubench.datasets.table.table_paths import TablePaths
+
+        if source is None:
+            raise UsageError("needs a manifest", where=self.name, hint="name it with --manifest")
+        paths = TablePaths(_root(source, options), options.follow_links)
+        first_frame = None if options.first_frame == "auto" else int(options.first_frame)
+        manifest = read_manifest(source, paths, options.intensity, first_frame)
+        if options.crop and Modality.VISUAL not in manifest.modalities and not _has_place(manifest):
+            hint = "add boxes, landmarks or visual images, or give --no-crop for images that are crops already"
+            raise DataError("has nothing to locate faces by", where=source, hint=hint)
+        return manifest
+
+    def _plan(self, source: Path, options: TableOptions) -> dict[str, object]:
+        plan = super()._plan(source, options)
+        return {key: value for key, value in plan.items() if key not in {"folds", "seed", "dry_run"}}
+
+
+def _root(source: Path, options: TableOptions) -> Path:
+    return (options.root or source.parent).resolve()
+
+
+def _has_place(manifest: Manifest) -> bool:
+    return any(frame.box or frame.points is not None for frames in manifest.sequences.values() for frame in frames)
+
+
+def _inputs(frames: list[ManifestFrame]) -> Inputs:
+    from aubench.core import hashing
+    from aubench.data.inputs import fingerprint
+
+    pictures = [picture for frame in frames for picture in frame.pictures.values()]
+    paths = dict.fromkeys(picture.path for picture in pictures)
+    rows = [
+        [
+            frame.number,
+            [[m, str(picture.path), picture.index] for m, picture in frame.pictures.items()],
+            frame.labels,
+            frame.box,
+            None if frame.points is None else frame.points.tolist(),
+        ]
+        for frame in frames
+    ]
+    return {
+        "files": fingerprint((path.name, path) for path in paths),
+        "rows": [len(rows), hashing.hash_json(rows)],
+    }
+
+
+def _write_protocol(manifest: Manifest, options: TableOptions, store: Store) -> None:
+    """Write the protocol beside a finished store, and print its name or why there is none."""
+    from aubench._util import atomic
+    from aubench._util.progress import print_line
+
+    try:
+        protocol, text = plan_protocol(manifest, options, store)
+    except ProtocolError as error:
+        print_line(f"aubench: wrote no protocol: {error.what}")
+        return
+    path = store.path.with_name(f"{protocol.name}.toml")
+    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
+        print_line(f"aubench: {path} exists already and stays as it is; delete it before you prepare the store again")
+        return
+    atomic.write_text(path, text)
+    print_line(f"aubench: wrote the protocol {path}")
+
+
+def plan_protocol(manifest: Manifest, options: TableOptions, store: Store) -> tuple[Protocol, str]:
+    """Return the protocol of a store and its file.
+
+    Raises:
+        ProtocolError: No fold has people to train on and others to test.
+    """
+    from aubench.datasets.table.table_protocol import draw_parts, is_split, protocol_text
+
+    labelled = store.frames.loc[store.frames["labelled"], "subject"].unique()
+    if any(manifest.parts.values()):
+        parts = dict(manifest.parts)
+        stated = {part for part in parts.values() if part}
+        name = f"{options.name}_split" if is_split(stated) else f"{options.name}_{len(stated)}fold"
+        title = f"{options.name}: parts as in {manifest.path.name}"
+        return protocol_text(name, title, store, {s: part for s, part in parts.items() if part})
+    if len(labelled) < options.folds:
+        raise ProtocolError(f"{len(labelled)} subjects have labels, and there are {options.folds} folds")
+    title = f"{options.name}: {options.folds} folds without common people, drawn by AU rates with seed {options.seed}"
+    parts = draw_parts(store, options.folds, options.seed)
+    return protocol_text(f"{options.name}_{options.folds}fold", title, store, parts)
+
+
+TABLE = TableDataset()

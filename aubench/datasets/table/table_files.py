@@ -1,0 +1,142 @@
+"""Tables of text cells from CSV, JSON Lines and Parquet files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from aubench.core.errors import DataError
+from aubench.datasets.label_text import read_lines
+
+_LARGEST = 1 << 30
+_FORMATS = "write it as .csv, .tsv, .jsonl or .parquet"
+_DELIMITERS = ",;\t"
+
+
+class TableFile(NamedTuple):
+    """Cells of a table without surrounding spaces; an empty cell is empty text."""
+
+    path: Path
+    columns: list[str]
+    rows: list[tuple[int, list[str]]]  # line number, and one cell for each column
+
+    def where(self, line: int) -> str:
+        """Return file and line as text for errors."""
+        return f"{self.path} line {line}"
+
+
+def read_table(path: Path) -> TableFile:
+    """Read a table.
+
+    Raises:
+        DataError: The file cannot be read, has an unknown format, no rows, or a row that does not fit its header.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"has the unknown extension '{path.suffix}'", where=path, hint=_FORMATS)
+    table = reader(path)
+    if not table.rows:
+        raise DataError("has no rows", where=path, hint="write one row for each frame")
+    return table
+
+
+def _read_csv(path: Path) -> TableFile:
+    lines = read_lines(path, _LARGEST)
+    delimiter = max(_DELIMITERS, key=lines[0].count)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    columns: list[str] = []
+    rows = []
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if not columns:
+                columns = cells
+            elif any(cells):
+                rows.append((reader.line_num, _fitting(cells, columns, path, reader.line_num)))
+    except csv.Error as error:
+        raise DataError(
+            f"is not CSV ({error})", where=f"{path} line {reader.line_num}", hint="correct the line"
+        ) from None
+    return TableFile(path, columns, rows)
+
+
+def _fitting(cells: list[str], columns: list[str], path: Path, line: int) -> list[str]:
+    if len(cells) == len(columns) + 1 and not cells[-1]:  # the delimiter ends the line
+        return cells[:-1]
+    if len(cells) != len(columns):
+        what = f"has {len(cells)} cells, and the header has {len(columns)}"
+        raise DataError(what, where=f"{path} line {line}", hint="correct the line, and quote cells with delimiters")
+    return cells
+
+
+def _read_json_lines(path: Path) -> TableFile:
+    records = []
+    for line, text in enumerate(read_lines(path, _LARGEST), 1):
+        if not text.strip():
+            continue
+        try:
+            record = json.loads(text, object_pairs_hook=_unique, parse_constant=lambda constant: None)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"is not JSON ({error})", where=f"{path} line {line}", hint=_FORMATS) from None
+        if not isinstance(record, dict):
+            raise DataError("is not a JSON object", where=f"{path} line {line}", hint='write {"subject": …}')
+        records.append((line, record))
+    columns = list(dict.fromkeys(key for _, record in records for key in record))
+    rows = [(n, [_cell(record.get(key), key, f"{path} line {n}") for key in columns]) for n, record in records]
+    return TableFile(path, [column.strip() for column in columns], rows)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return record
+
+
+def _read_parquet(path: Path) -> TableFile:
+    try:
+        frame = pd.read_parquet(io.BytesIO(path.read_bytes()))  # pyarrow opens only paths in UTF-8
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"cannot be read ({reason})", where=path, hint="write the file again") from None
+    except ImportError:  # pyarrow is missing
+        raise
+    except Exception as error:  # pyarrow raises many types for a damaged file
+        raise DataError(f"is not Parquet ({type(error).__name__})", where=path, hint="write the file again") from None
+    names = [str(name) for name in frame.columns]
+    if any(frame.index.names):
+        frame = frame.reset_index()
+        names = [str(name) for name in frame.columns]
+    cells = []
+    for at, name in enumerate(names):
+        column = frame.iloc[:, at].astype(object)
+        values = column.where(column.notna(), None).tolist()
+        cells.append([_cell(value, name, f"{path} line {row}") for row, value in enumerate(values, 1)])
+    rows = [(row, list(values)) for row, values in enumerate(zip(*cells, strict=True), 1)]
+    return TableFile(path, [name.strip() for name in names], rows)
+
+
+def _cell(value: Any, column: str, where: str) -> str:
+    """Return a value of a JSON object or of a Parquet file as text."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, str | int | float):
+        return str(value).strip()
+    raise DataError(f"column {column} holds a {type(value).__name__}", where=where, hint="write text or a number")
+
+
+_READERS: dict[str, Callable[[Path], TableFile]] = {
+    **dict.fromkeys((".csv", ".tsv", ".txt"), _read_csv),
+    **dict.fromkeys((".jsonl", ".ndjson"), _read_json_lines),
+    **dict.fromkeys((".parquet", ".pq"), _read_parquet),
+}

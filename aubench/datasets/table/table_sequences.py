@@ -1,0 +1,263 @@
+"""Conversion of the frames of a manifest into a sequence of the store: crops and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from aubench.core import landmarks
+from aubench.core.errors import DataError
+from aubench.core.task import Modality
+from aubench.data.store_writer import Allocate, Sequence
+from aubench.datasets.bp4d import crops, face_detection
+from aubench.datasets.bp4d.landmark_files import landmarks_in_crop, square_around
+from aubench.datasets.table.manifest import STILLS, ManifestFrame
+from aubench.datasets.table.picture_files import PictureReader, ValueRanges, convert
+from aubench.datasets.video import VideoFrame
+
+_SAME_SHAPE = 0.01  # relative difference of height to width up to which two images show the same scene
+
+
+@dataclass(frozen=True)
+class TableSettings:
+    """Settings for all sequences."""
+
+    root: Path  # folder that sources are relative to
+    modalities: tuple[Modality, ...]
+    aus: tuple[int, ...]
+    size: int  # height and width of every image
+    crop: bool  # whether to crop the face
+    ranges: ValueRanges
+    has_points: bool  # whether the store has landmarks
+
+
+def read_frames(
+    subject: str, sequence: str, frames: list[ManifestFrame], settings: TableSettings, allocate: Allocate
+) -> Sequence:
+    """Convert the frames of a sequence.
+
+    Args:
+        subject: Name of the subject.
+        sequence: Name of the sequence.
+        frames: Frames in order of their numbers.
+        settings: Settings.
+        allocate: Function that provides the arrays.
+
+    Raises:
+        DataError: A file is damaged, or an image does not fit the others.
+    """
+    pass_one = _FirstPass(frames, settings, is_still=sequence == STILLS)
+    track, sources = pass_one.locate() if settings.crop else (None, None)
+    skipped, usable = pass_one.skipped, pass_one.usable()
+    without_face = 0
+    if track is not None:
+        without_face = int(np.isnan(track[usable, 0]).sum())
+        usable, reasons = _with_face(frames, usable, track, sequence)
+        skipped += reasons
+    chosen = [frames[i] for i in usable]
+    squares, columns = None, {}
+    if track is not None and sources is not None and chosen:
+        squares, columns = _squares(track[usable], sources[usable], chosen, sequence == STILLS)
+    images, missing, points = _images(chosen, squares, pass_one.gone, settings, allocate, sequence == STILLS)
+    table = _table(chosen, missing, settings).assign(**columns)
+    notes: dict[str, int | str] = {
+        "frames": len(chosen),
+        "labelled": int(table["labelled"].sum()),
+        "without_face": without_face,
+    }
+    return Sequence(subject, sequence, images, table, points if chosen else None, sorted(skipped), notes)
+
+
+class _FirstPass:
+    """First reading of a sequence: frames that videos lack, and the place of the face."""
+
+    def __init__(self, frames: list[ManifestFrame], settings: TableSettings, *, is_still: bool) -> None:
+        self.frames, self._settings, self._is_still = frames, settings, is_still
+        self.gone: set[tuple[int, Modality]] = set()  # number and modality of frames that videos lack
+        self.skipped: list[tuple[int, str]] = []
+        self._seen: list[int] = []  # frames with a visual picture
+        detects = settings.crop and not any(frame.box or frame.points is not None for frame in frames)
+        self._detected = self._follow(self._pictures(detects)) if detects else None
+        if not detects:
+            for _ in self._pictures(False):
+                pass
+
+    def _pictures(self, detects: bool) -> Iterator[VideoFrame]:
+        """Read frames of all videos, and yield the visual ones; read visual image files if they are needed."""
+        readers = {m: PictureReader() for m in self._settings.modalities}
+        for i, frame in enumerate(self.frames):
+            for modality, picture in frame.pictures.items():
+                is_needed = detects and modality is Modality.VISUAL
+                if picture.index is None and not is_needed:
+                    continue
+                image = readers[modality].read(picture, modality)
+                if image is None:
+                    self.gone.add((frame.number, modality))
+                    self.skipped.append((frame.number, f"{modality}: not in the video {picture.path.name}"))
+                elif is_needed:
+                    rgb = convert(image, modality, self._settings.ranges, picture.path)
+                    self._seen.append(i)
+                    yield VideoFrame(rgb[..., ::-1], 0)
+
+    def _follow(self, pictures: Iterable[VideoFrame]) -> tuple[np.ndarray, np.ndarray]:
+        track, sources = self._empty()
+        if self._is_still:
+            found = [face_detection.follow_face([picture]) for picture in pictures]
+            squares = np.concatenate([square for square, _ in found]) if found else np.empty((0, 4))
+            names = np.concatenate([name for _, name in found]) if found else np.empty(0, "U16")
+        else:
+            squares, names = face_detection.follow_face(pictures)
+        track[self._seen], sources[self._seen] = squares, names
+        return track, sources
+
+    def _empty(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.full((len(self.frames), 4), np.nan), np.full(len(self.frames), "", "U16")
+
+    def locate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the square of each frame (F, 4), NaN without, and its source (F,)."""
+        if self._detected is not None:
+            return self._detected
+        track, sources = self._empty()
+        for i, frame in enumerate(self.frames):
+            if frame.points is not None:
+                track[i], sources[i] = square_around(frame.points), "landmarks"
+            elif frame.box:
+                left, top, right, bottom = frame.box
+                track[i] = (left + right) / 2, (top + bottom) / 2, max(right - left, bottom - top), 0
+                sources[i] = "box"
+        return track, sources
+
+    def usable(self) -> list[int]:
+        """Return the rows of the frames with an image."""
+        return [
+            i for i, frame in enumerate(self.frames) if any((frame.number, m) not in self.gone for m in frame.pictures)
+        ]
+
+
+def _with_face(
+    frames: list[ManifestFrame], usable: list[int], track: np.ndarray, sequence: str
+) -> tuple[list[int], list[tuple[int, str]]]:
+    """Return the rows of the frames that can be cropped, and number and reason of the others."""
+    has_face = ~np.isnan(track[:, 0])
+    if sequence != STILLS:
+        if has_face[usable].any():
+            return usable, []
+        return [], [(frames[i].number, "no face in the whole sequence") for i in usable]
+    return [i for i in usable if has_face[i]], [(frames[i].number, "no face") for i in usable if not has_face[i]]
+
+
+def _squares(
+    track: np.ndarray, sources: np.ndarray, frames: list[ManifestFrame], is_still: bool
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    if is_still:
+        return track, {"crop_source": sources, "crop_score": np.full(len(track), 100, np.int8)}
+    numbers = np.array([frame.number for frame in frames])
+    squares = crops.smooth_track(track, numbers)
+    return squares, crops.crop_columns(track, sources, squares, numbers)
+
+
+def _images(
+    frames: list[ManifestFrame],
+    squares: np.ndarray | None,
+    gone: set[tuple[int, Modality]],
+    settings: TableSettings,
+    allocate: Allocate,
+    is_still: bool,
+) -> tuple[dict[Modality, Any], list[str], np.ndarray | None]:
+    """Return images by modality, letters of missing modalities of each frame, and landmarks in the images."""
+    size, missing, points = settings.size, [], []
+    if not frames:
+        return {}, [], None
+    images = {m: allocate(m, (len(frames), size, size, m.channels), np.uint8) for m in settings.modalities}
+    readers = {m: PictureReader() for m in settings.modalities}
+    scene: tuple[int, int] | None = None  # height and width that squares and landmarks refer to
+    for i, frame in enumerate(frames):
+        scene, letters = None if is_still else scene, ""
+        for modality in settings.modalities:
+            picture = frame.pictures.get(modality)
+            image = None
+            if picture is not None and (frame.number, modality) not in gone:
+                image = readers[modality].read(picture, modality)
+            if picture is None or image is None:
+                letters += modality.letter
+                images[modality][i] = np.zeros((size, size, modality.channels), np.uint8)
+                continue
+            pixels = convert(image, modality, settings.ranges, picture.path)
+            if squares is None:
+                scene = pixels.shape[0], pixels.shape[1]
+                images[modality][i] = _resized(pixels, size, picture.path)
+            else:
+                scene = _check_scene(pixels, modality, scene, picture.path)
+                scale = pixels.shape[1] / scene[1]
+                images[modality][i] = _cropped(pixels, squares[i] * [scale, scale, scale, 1], size)
+        missing.append(letters)
+        assert scene is not None
+        points.append(_points(frame, None if squares is None else squares[i], scene))
+    return images, missing, np.stack(points) if settings.has_points else None
+
+
+def _check_scene(pixels: np.ndarray, modality: Modality, scene: tuple[int, int] | None, path: Path) -> tuple[int, int]:
+    """Refuse a visual image of another size than those before, and another modality of another shape."""
+    height, width = pixels.shape[:2]
+    if scene is None:
+        return height, width
+    is_same = (height, width) == scene if modality is Modality.VISUAL else True
+    if not is_same or abs(height / width / (scene[0] / scene[1]) - 1) > _SAME_SHAPE:
+        what = f"has {width} × {height} pixels, and other images of the sequence have {scene[1]} × {scene[0]}"
+        raise DataError(what, where=path, hint="align the images, or crop them yourself and give --no-crop")
+    return scene
+
+
+def _resized(pixels: np.ndarray, size: int, path: Path) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    if height != width:
+        what = f"has {width} × {height} pixels, and --no-crop takes square images"
+        raise DataError(what, where=path, hint="crop the images to squares, or leave --no-crop out")
+    if height == size:
+        return pixels
+    kind = cv2.INTER_AREA if height > size else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (size, size), interpolation=kind)).reshape(size, size, -1)
+
+
+def _cropped(pixels: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
+    """Crop a square; unknown depth, 0, does not blur into its surroundings."""
+    crop = crops.crop_square(pixels, square, size).reshape(size, size, -1)
+    if pixels.shape[2] > 1 or pixels.all():
+        return crop
+    known = crops.crop_square(np.where(pixels > 0, 255, 0).astype(np.uint8), square, size).reshape(size, size, -1)
+    value = np.rint(crop * (255 / np.maximum(known, 128))).clip(0, 255)
+    return np.where(known >= 128, value, 0).astype(np.uint8)
+
+
+def _points(frame: ManifestFrame, square: np.ndarray | None, scene: tuple[int, int]) -> np.ndarray:
+    """Return the landmarks of a frame in its image, float32 (49, 2), NaN if unknown."""
+    if frame.points is None:
+        return np.full((landmarks.COUNT, 2), np.nan, np.float32)
+    if square is not None:
+        return landmarks_in_crop(frame.points[None], square[None])[0]
+    return np.asarray(frame.points / [scene[1], scene[0]], np.float32)
+
+
+def _table(frames: list[ManifestFrame], missing: list[str], settings: TableSettings) -> pd.DataFrame:
+    labels = np.array([frame.labels for frame in frames], np.int8).reshape(len(frames), len(settings.aus))
+    return pd.DataFrame(
+        {
+            "frame": np.array([frame.number for frame in frames], np.int32),
+            "source": [_source(frame.pictures, settings.root) for frame in frames],
+            "labelled": (labels >= 0).any(axis=1),
+            "missing": missing,
+            **{f"AU{au}": labels[:, i] for i, au in enumerate(settings.aus)},
+        }
+    )
+
+
+def _source(pictures: Mapping[Modality, Any], root: Path) -> str:
+    """Return the path of a frame's first image relative to the root, or its last parts, so that no user is named."""
+    path = next(iter(pictures.values())).path
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else "/".join(path.parts[-3:])

@@ -1,0 +1,291 @@
+"""Manifests: which cell is which frame, image and label, and one line for each fault."""
+
+import csv
+import json
+import random
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aubench.core.errors import AubenchError, DataError
+from aubench.core.task import Modality
+from aubench.datasets.table.manifest import Manifest, read_manifest
+from aubench.datasets.table.table_columns import TableColumns, parse_label
+from aubench.datasets.table.table_files import TableFile
+from aubench.datasets.table.table_paths import TablePaths
+
+
+def read(path, intensity=None, first_frame=None, follow_links=False) -> Manifest:
+    return read_manifest(path, TablePaths(path.parent.resolve(), follow_links), intensity, first_frame)
+
+
+def labels(manifest: Manifest) -> list[tuple[int, ...]]:
+    return [frame.labels for frames in manifest.sequences.values() for frame in frames]
+
+
+@pytest.mark.parametrize(
+    "name", ["AU1", "AU01", "AU01_c", " AU01_c", "au_1", "au1", "1", "01", "AU 1", "AU1_occurrence"]
+)
+def test_an_au_has_many_spellings(tree, name) -> None:
+    rows = [
+        {"subject": "a", "visual": tree.image("1.png"), name: " 1"},
+        {"subject": "b", "visual": "2.png", name: "0.00"},
+    ]
+    tree.image("2.png")
+    manifest = read(tree.write(*rows))
+    assert manifest.aus == (1,) and labels(manifest) == [(1,), (0,)]
+    assert manifest.label_columns == [name.strip()] and not manifest.unused
+
+
+def without_lines(manifest: Manifest) -> dict[tuple[str, str], list]:
+    return {key: [frame._replace(line=0) for frame in frames] for key, frames in manifest.sequences.items()}
+
+
+@pytest.mark.parametrize("text", ["", "-1", "-1.0", "9", "9.0", "999", "NaN", "NA", "null", "?"])
+def test_unknown_has_many_spellings(text) -> None:
+    for intensity in (None, "2", "keep"):
+        assert parse_label(text, intensity, False) == -1
+
+
+@pytest.mark.parametrize(
+    ("text", "intensity", "label"),
+    [
+        ("1", "2", 0),
+        ("2", "2", 1),
+        ("1.99", "2", 0),
+        ("4", "5", 0),
+        ("5.0", "5", 1),
+        ("3", "keep", 3),
+        ("0", "keep", 0),
+    ],
+)
+def test_intensities_are_cut_or_kept(text, intensity, label) -> None:
+    assert parse_label(text, intensity, False) == label
+
+
+@pytest.mark.parametrize(
+    ("text", "intensity"),
+    [
+        *(("2", None), ("0.7", None), ("-1.5", None), ("0x1", None), ("+-1", None), ("１", None)),
+        *(("7", "2"), ("5.1", "2"), ("x", "2"), ("1_0", "2"), ("inf", "2"), ("1e999", "2"), ("-0.5", "2")),
+        *(("7", "keep"), ("1.5", "keep")),
+    ],
+)
+def test_other_values_are_no_labels(text, intensity) -> None:
+    with pytest.raises(ValueError):
+        parse_label(text, intensity, False)
+
+
+def columns(names: str, intensity=None) -> TableColumns:
+    return TableColumns.of(TableFile(None, names.split(","), []), intensity)
+
+
+def test_openface_has_occurrence_and_intensity() -> None:
+    header = "frame, face_id, success, X_0, x_0, AU01_r, AU12_r, AU01_c, AU12_c, AU28_c"
+    assert columns(header).labels == {1: (7, True), 12: (8, True), 28: (9, True)}
+    assert columns(header, "2").labels == {1: (5, False), 12: (6, False), 28: (9, True)}
+    assert columns(header, "keep").labels == {1: (5, False), 12: (6, False)}
+    assert columns(header).roles == {"frame": 0, "success": 2}
+
+
+def test_libreface_has_occurrence_and_intensity() -> None:
+    header = "frame_idx,au_1,au_12,au_1_intensity,au_25_intensity"
+    assert columns(header).labels == {1: (1, False), 12: (2, False)}
+    assert columns(header, "3").labels == {1: (3, False), 12: (2, False), 25: (4, False)}
+
+
+@pytest.mark.parametrize("names", ["AU1,AU01", "AU1,1", "visual,image_path", "subject,participant", "AU1,AU1_c"])
+def test_two_columns_of_one_meaning_are_refused(names) -> None:
+    with pytest.raises(DataError, match=r"mean the same|both code AU1"):
+        columns(names)
+
+
+def test_68_points_become_49() -> None:
+    names = [f"{axis}_{i}" for axis in "xy" for i in range(68)]
+    found = columns(",".join(names))
+    assert len(found.points) == 98
+    assert [names[i] for i in (found.points[0], found.points[48], found.points[49])] == ["x_17", "x_67", "y_17"]
+    assert "x_60" not in {names[i] for i in found.points} and "x_61" in {names[i] for i in found.points}
+
+
+def test_csv_json_lines_and_parquet_give_the_same_frames(tree) -> None:
+    rows = tree.people(AU4=-1)
+    rows[1]["AU4"] = 1
+    tables = [tree.write(*rows), tree.root / "f.jsonl", tree.root / "f.parquet", tree.root / "semicolons.csv"]
+    tables[1].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pd.DataFrame(rows).astype({"AU4": float}).to_parquet(tables[2])
+    tables[3].write_text(tables[0].read_text().replace(",", ";"))
+    manifests = [read(path) for path in tables]
+    for manifest in manifests:
+        assert without_lines(manifest) == without_lines(manifests[0])
+        assert manifest.aus == (4, 12) and labels(manifest)[:2] == [(-1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_line_ends_and_encodings_do_not_matter(tree, encoding) -> None:
+    rows = tree.people()
+    rows[0]["visual"] = tree.image("größe.png")
+    expected = read(tree.write(*rows)).sequences
+    assert read(tree.write(*rows, end="\r\n")).sequences == expected
+    if encoding != "utf-16":  # only ASCII
+        assert read(tree.write(*rows, encoding=encoding, end="\r\n")).sequences == expected
+    else:
+        rows[0]["visual"] = "p1/1.png"
+        assert len(read(tree.write(*rows, encoding=encoding)).sequences) == 3
+
+
+def test_an_empty_cell_is_a_missing_modality(tree) -> None:
+    rows = tree.people(depth="")
+    rows[0]["depth"] = tree.image("d.png", channels=1)
+    manifest = read(tree.write(*rows))
+    assert manifest.modalities == (Modality.VISUAL, Modality.DEPTH)
+    frames = manifest.sequences["p1", "s"]
+    assert list(frames[0].pictures) == [Modality.VISUAL, Modality.DEPTH] and list(frames[1].pictures) == [
+        Modality.VISUAL
+    ]
+
+
+def test_boxes_have_two_forms(tree) -> None:
+    rows = tree.people(left=1, top=2, right=11, bottom=22)
+    assert read(tree.write(*rows)).sequences["p1", "s"][0].box == (1, 2, 11, 22)
+    rows = [{**row, "bbox_x": 1, "bbox_y": 2, "bbox_w": 10, "bbox_h": 20} for row in tree.people()]
+    rows[1].update(bbox_x="", bbox_y="", bbox_w="", bbox_h="")
+    frames = read(tree.write(*rows)).sequences["p1", "s"]
+    assert frames[0].box == (1, 2, 11, 22) and frames[1].box is None
+
+
+def mutate(rows, index=1, **values):
+    rows[index].update(values)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"AU12": 7}, "frames.csv line 3: AU12 is '7'; labels are 0, 1"),
+        ({"AU12": "A"}, "AU12 is 'A'"),
+        ({"frame": 1}, "line 3: frame 1 of p1 s occurs in line 2 too; two people need two subject names"),
+        ({"frame": "x"}, "frame is 'x'"),
+        ({"frame": "1.5"}, "frame is '1.5'"),
+        ({"frame": -1}, "frame is '-1'"),
+        ({"visual": "p1/1.png"}, "line 3: names p1/1.png as line 2 does"),
+        ({"visual": "p1/../p1/1.png"}, "names p1/../p1/1.png as line 2 does"),
+        ({"visual": "nowhere.png"}, "nowhere.png is missing"),
+        ({"visual": ""}, "names no image"),
+        ({"visual": "frames.csv"}, "neither an image nor a video"),
+        ({"visual": "../outside.png"}, "outside.png is outside of .*; name the folder of all images with --root"),
+        ({"visual": "link.png"}, "link.png is outside of"),
+        ({"subject": ""}, "subject is empty"),
+        ({"subject": "../p"}, "'../p' cannot name a subject"),
+        ({"subject": "P1"}, "subject P1 is also spelt p1"),
+        ({"subject": "p01"}, "subject p01 is also spelt p1"),
+        ({"sequence": "a/b"}, "'a/b' cannot name a sequence"),
+        ({"part": "test"}, "subject p1 is in part 'test', and in 'train' at .* line 2"),
+    ],
+)
+def test_one_line_names_each_fault(tree, values, says) -> None:
+    tree.image("../outside.png")
+    (tree.root / "link.png").symlink_to("../outside.png")
+    path = tree.write(*mutate(tree.people(part="train"), **values))
+    with pytest.raises(DataError, match=says) as error:
+        read(path)
+    assert "\n" not in str(error.value) and error.value.hint
+
+
+def test_files_elsewhere_are_read_if_the_user_says_so(tree) -> None:
+    tree.image("../outside.png")
+    path = tree.write(*mutate(tree.people(), visual="../outside.png"))
+    assert len(read(path, follow_links=True).sequences) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "has no rows"),
+        ("subject,visual\n", "has no rows"),
+        ("visual,AU1\na.png,1\n", "has no column subject"),
+        ("subject,AU1\na,1\n", "has no column of images"),
+        ("subject,visual\na,1.png,2\n", "line 2: has 3 cells, and the header has 2"),
+        ('subject,visual\na,"1.png\n', "line 2: is not CSV"),
+        ("subject,visual\na,b\0.png\n", "is not text"),
+    ],
+)
+def test_broken_tables_are_refused(tree, text, says) -> None:
+    tree.manifest.write_text(text)
+    with pytest.raises(DataError, match=says):
+        read(tree.manifest)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("f.jsonl", '{"subject": "a"', "line 1: is not JSON"),
+        ("f.jsonl", "[1]", "line 1: is not a JSON object"),
+        ("f.jsonl", '{"subject": ["a"]}', "line 1: column subject holds a list"),
+        ("f.jsonl", '{"subject": "a", "subject": "b"}', "a key occurs twice"),
+        ("f.parquet", "PAR1", "is not Parquet"),
+        ("f.xlsx", "", "unknown extension '.xlsx'"),
+    ],
+)
+def test_broken_tables_of_other_formats_are_refused(tree, name, text, says) -> None:
+    (tree.root / name).write_text(text)
+    with pytest.raises(DataError, match=says):
+        read(tree.root / name)
+
+
+def test_sequences_whose_files_would_have_one_name_are_refused(tree) -> None:
+    rows = tree.people(2, 1)
+    rows[0].update(subject="a_b", sequence="c")
+    rows[1].update(subject="a", sequence="b_c")
+    with pytest.raises(DataError, match="would be the same file"):
+        read(tree.write(*rows))
+
+
+def mutated(random_numbers: random.Random, content: bytes) -> bytes:
+    """Change, remove, repeat or insert a few bytes."""
+    data = bytearray(content)
+    for _ in range(random_numbers.randint(1, 2)):
+        at = random_numbers.randrange(len(data))
+        end = at + random_numbers.choice([1, 1, 1, 8])
+        data[at:end] = random_numbers.choice(
+            [b"", bytes(data[at:end]) * 2, bytes([random_numbers.randrange(256)]), *(b"%c" % x for x in b',\n"019 ')]
+        )
+    return bytes(data)
+
+
+def plain_labels(path) -> list[tuple[str, str]]:
+    """Return subject and AU12 of each row as text, by the reader of Python alone."""
+    with path.open(newline="", encoding="latin-1") as file:
+        header, *rows = csv.reader(file, skipinitialspace=True)
+    names = [re.sub(r"[ -]", "_", name.strip().lower()) for name in header]
+    return sorted((row[names.index("subject")].strip(), row[names.index("au12")].strip()) for row in rows if any(row))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_mutated_manifest_is_refused_or_read_as_it_stands(tree, seed) -> None:
+    content = tree.write(*tree.people()).read_bytes()
+    numbers, accepted = random.Random(seed), 0
+    for _ in range(150):
+        tree.manifest.write_bytes(mutated(numbers, content))
+        try:
+            manifest = read(tree.manifest)
+        except AubenchError as error:
+            assert "\n" not in str(error)
+            continue
+        if manifest.aus != (12,):
+            continue
+        accepted += 1
+        read_back = sorted((s, *f.labels) for (s, _), frames in manifest.sequences.items() for f in frames)
+        if len(plain_labels(tree.manifest)) == len(read_back):
+            plain = [(s, parse_label(text, None, False)) for s, text in plain_labels(tree.manifest)]
+            assert read_back == sorted(plain)
+    assert accepted > 3
+
+
+def test_numbers_are_kept_exactly(tree) -> None:
+    names = [f"{axis}_{i}" for axis in "xy" for i in range(49)]
+    rows = [{**row, **dict(zip(names, np.arange(98) / 7, strict=True))} for row in tree.people()]
+    points = read(tree.write(*rows)).sequences["p1", "s"][0].points
+    assert np.array_equal(points, (np.arange(98) / 7).reshape(2, 49).T)

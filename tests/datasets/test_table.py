@@ -1,0 +1,324 @@
+"""Stores of manifests: pixels, crops, videos, missing modalities, protocols and faults of images."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from factories.bp4d import draw_face
+from factories.videos import grey_frames, write_video
+
+from aubench.core import protocol
+from aubench.core.errors import DataError, UsageError
+from aubench.core.task import Modality
+from aubench.data.splits import ProtocolDataset
+from aubench.data.store import Store
+from aubench.datasets.synth.synth_dataset import SynthSettings, generate
+from aubench.datasets.table.picture_files import ValueRanges, convert, read_image
+from aubench.datasets.table.store_export import export_store
+from aubench.datasets.table.table_dataset import TABLE, TableOptions
+
+pytestmark = pytest.mark.usefixtures("one_worker")
+
+
+def prepare(manifest, store, **options) -> Store:
+    options = TableOptions(**{"name": "mylab", "size": 32, "crop": False, **options})
+    TABLE.prepare(manifest, store, options, lambda done, total: None)
+    return Store(store)
+
+
+def brightness(store: Store, modality: Modality = Modality.VISUAL) -> list[int]:
+    return store.read(modality, range(len(store.frames))).mean((1, 2, 3)).round().astype(int).tolist()
+
+
+@pytest.fixture(scope="module")
+def synth(tmp_path_factory) -> Store:
+    """Two subjects of synth."""
+    path = tmp_path_factory.mktemp("stores") / "synth"
+    generate(path, SynthSettings(subjects=2, sequences=1, frames=16, size=32), lambda done, total: None)
+    return Store(path)
+
+
+def test_an_exported_store_is_read_back_to_the_same_bytes(synth, tmp_path) -> None:
+    manifest = export_store(synth, tmp_path / "export", lambda done, total: None)
+    copy = prepare(manifest, tmp_path / "copy")
+    assert copy.info.arrays == synth.info.arrays
+    labels = ["subject", "sequence", "frame", "missing", *(f"AU{au}" for au in synth.aus)]
+    assert copy.frames[labels].equals(synth.frames[labels])
+    assert copy.frames["labelled"].equals(synth.frames["labelled"])
+    assert copy.aus == synth.aus and copy.info.dataset == "mylab"
+
+
+def test_intensities_landmarks_and_missing_images_survive_the_export(tree, tmp_path) -> None:
+    rows = tree.people(depth="")
+    points = {f"{axis}_{i}": i / 3 for axis in "xy" for i in range(49)}
+    for i, row in enumerate(rows):
+        row.update({"AU12": i % 6, **(points if i else dict.fromkeys(points, ""))})
+    rows[1]["depth"] = tree.image("d.png", 7, channels=1)
+    first = prepare(tree.write(*rows), tmp_path / "first", intensity="keep")
+    assert first.info.labels == "intensity" and first.frames["AU12"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert first.frames["missing"].tolist() == ["D", "", "D", "D", "D", "D"]
+    assert np.isnan(first.landmarks([0])).all() and first.landmarks([1])[0, 48, 0] == pytest.approx(16 / 32)
+    manifest = export_store(first, tmp_path / "export", lambda done, total: None)
+    second = prepare(manifest, tmp_path / "second", intensity="keep")
+    assert second.info.arrays == first.info.arrays
+    assert second.frames.drop(columns="source").equals(first.frames.drop(columns="source"))
+
+
+def test_an_export_replaces_nothing(synth, tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.txt").touch()
+    with pytest.raises(DataError, match="is not an empty folder; name a new folder with --out"):
+        export_store(synth, tmp_path / "out", lambda done, total: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_commands_prepare_check_and_export(call, tree, tmp_path) -> None:
+    tree.write(*tree.people())
+    words = ["data", "prepare", "table", "--manifest", tree.manifest, "--name", "mylab", "--no-crop", "--size", 32]
+    planned = call(*words, "--dry-run")
+    assert planned.code == 0, planned.err
+    assert "subjects               3" in planned.out and "nothing was written" in planned.out
+    assert not (tmp_path / "stores").exists()
+    prepared = call(*words)
+    assert prepared.code == 0, prepared.err
+    assert "mylab_3fold.toml" in prepared.err and (tmp_path / "stores/mylab_3fold.toml").exists()
+    assert call("data", "check", "mylab").code == 0
+    assert call("data", "export", "mylab", "--out", "copy").code == 0
+    assert (tmp_path / "copy/frames.csv").exists()
+    other = call("data", "prepare", "table", "--manifest", tree.manifest, "--name", "bp4d")
+    assert (other.code, other.err.strip().split("aubench: ")[-1]) == (
+        2,
+        "--name: bp4d is another data set; choose another name",
+    )
+    assert call("data", "export", "nowhere", "--out", "new").code == 2
+    assert "--depth-range" in call(*words, "--depth-range", "5").err
+
+
+def test_every_frame_of_a_video_gets_the_labels_of_its_number(tree, tmp_path) -> None:
+    """OpenFace counts frames from 1, LibreFace from 0."""
+    frames = [cv2.resize(frame, (64, 64)) for frame in grey_frames(6)]
+    for name, first, header in (
+        ("openface", 1, "frame, face_id, success, AU12_c"),
+        ("libreface", 0, "frame_idx,au_12"),
+    ):
+        rows = []
+        for person in ("a", "b", "c"):
+            write_video(tree.root / f"{person}.avi", frames)
+            lines = [f"{first + i}, 0, 1, {i % 2}.00" if first else f"{i},{i % 2}" for i in range(6)]
+            (tree.root / f"{person}_{name}.csv").write_text("\n".join([header, *lines]))
+            rows.append({"subject": person, "video": f"{person}.avi", "labels": f"{person}_{name}.csv"})
+        store = prepare(tree.write(*rows), tmp_path / name)
+        assert store.frames["sequence"].tolist()[::6] == ["a", "b", "c"]
+        assert store.frames["frame"].tolist()[:6] == list(range(first, first + 6))
+        assert store.frames["AU12"].tolist()[:6] == [0, 1, 0, 1, 0, 1]
+        assert np.allclose(brightness(store)[:6], [0, 10, 20, 30, 40, 50], atol=2)
+
+
+def test_frames_that_a_video_lacks_and_lost_faces_are_named(tree, tmp_path) -> None:
+    rows = []
+    for person in ("a", "b", "c"):
+        write_video(tree.root / f"{person}.avi", [cv2.resize(frame, (64, 64)) for frame in grey_frames(3)])
+        lines = ["frame,success,AU1_c,AU2_c", "1,1,0,1", "2,0,1,1", "3,1,1,9", "4,1,1,1"]
+        (tree.root / f"{person}.csv").write_text("\n".join(lines))
+        rows.append({"subject": person, "video": f"{person}.avi", "labels": f"{person}.csv"})
+    store = prepare(tree.write(*rows), tmp_path / "store")
+    assert store.frames["labelled"].tolist()[:3] == [True, False, True]
+    assert store.frames[["AU1", "AU2"]].to_numpy().tolist()[:3] == [[0, 1], [-1, -1], [1, -1]]
+    assert (store.path / "skipped.csv").read_text().splitlines()[1] == "a,a,4,visual: not in the video a.avi"
+
+
+def face(value: int, column: int) -> np.ndarray:
+    return draw_face(column, 140, 104, value)
+
+
+def test_faces_of_a_sequence_are_tracked_and_stills_are_cropped_alone(tree, tmp_path) -> None:
+    rows = []
+    for person in ("a", "b", "c"):
+        for frame in range(4):
+            path = tree.root / f"{person}{frame}.png"
+            cv2.imwrite(str(path), face(0, 90 + 5 * frame)[..., ::-1])
+            rows.append({"subject": person, "sequence": "s", "frame": frame, "visual": path.name, "AU1": frame % 2})
+    cv2.imwrite(str(tree.root / "b1.png"), np.zeros_like(face(0, 90)))
+    tracked = prepare(tree.write(*rows), tmp_path / "tracked", crop=True)
+    assert len(tracked.frames) == 12
+    assert tracked.frames["crop_source"].tolist()[4:8] in (
+        ["detector", "neighbours", "detector", "detector"],
+        ["detector", "flow", "detector", "detector"],
+    )
+    for row in rows:
+        del row["sequence"]
+    stills = prepare(tree.write(*rows), tmp_path / "stills", crop=True)
+    assert len(stills.frames) == 11 and set(stills.frames["crop_source"]) == {"detector"}
+    assert "b,stills,1,no face" in (stills.path / "skipped.csv").read_text()
+
+
+def test_one_box_crops_all_modalities(tree, tmp_path) -> None:
+    """A bright square of the visual image, and the same square of a depth image of half the size."""
+    rows = tree.people(depth="", left=10, top=20, right=42, bottom=52)
+    for i, row in enumerate(rows):
+        for name, factor in (("visual", 1), ("depth", 2)):
+            image = np.full((64 // factor, 64 // factor), 1, np.uint8)
+            image[20 // factor : 52 // factor, 10 // factor : 42 // factor] = 200
+            row[name] = f"{name}{i}.png"
+            cv2.imwrite(str(tree.root / row[name]), image)
+    store = prepare(tree.write(*rows), tmp_path / "store", crop=True)
+    assert set(store.frames["crop_source"]) == {"box"}
+    for modality in (Modality.VISUAL, Modality.DEPTH):
+        assert (store.read(modality, [0])[0, 2:-2, 2:-2] >= 190).all()
+
+
+def test_depth_and_thermal_are_converted_as_stated(tmp_path) -> None:
+    depth = np.array([[0, 400, 500, 1000, 1500, 1501]], np.uint16)
+    ranges = ValueRanges((500, 1500), (0, 2000))
+    assert convert(depth, Modality.DEPTH, ranges, tmp_path)[0, :, 0].tolist() == [0, 255, 255, 128, 1, 0]
+    assert convert(depth, Modality.THERMAL, ranges, tmp_path)[0, :, 0].tolist() == [0, 51, 64, 128, 191, 191]
+    none = ValueRanges(None, None)
+    with pytest.raises(DataError, match=r"has values of type uint16 from 0 to 1501; .* with --depth-range"):
+        convert(depth, Modality.DEPTH, none, tmp_path)
+    colour = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)  # blue, red
+    assert convert(colour, Modality.THERMAL, none, tmp_path)[0, :, 0].tolist() == [29, 76]
+    assert convert(colour, Modality.VISUAL, none, tmp_path)[0, 0].tolist() == [0, 0, 255]
+    with pytest.raises(DataError, match="has colours, not depth"):
+        convert(colour, Modality.DEPTH, none, tmp_path)
+    with pytest.raises(DataError, match="write visual images with 8 bits"):
+        convert(depth, Modality.VISUAL, ranges, tmp_path)
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "bmp", "webp", "tif"])
+def test_images_that_are_cut_are_refused(tmp_path, extension) -> None:
+    path = tmp_path / f"x.{extension}"
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    cv2.imwrite(str(path), image)
+    assert read_image(path).shape == (40, 40, 3)
+    content = path.read_bytes()
+    for end in (0, len(content) // 2, len(content) - 2):
+        path.write_bytes(content[:end])
+        with pytest.raises(DataError, match=r"x\."):
+            read_image(path)
+
+
+def test_a_damaged_block_of_a_png_is_noticed(tmp_path) -> None:
+    path = tmp_path / "x.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="is cut short or damaged"):
+        read_image(path)
+
+
+def test_a_damaged_image_leaves_no_store(tree, tmp_path) -> None:
+    rows = tree.people()
+    path = tree.root / rows[3]["visual"]
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match=r"p2/2.png: is cut short"):
+        prepare(tree.write(*rows), tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+    tree.image(rows[3]["visual"], 99)
+    assert 99 in brightness(prepare(tree.manifest, tmp_path / "store"))
+
+
+def test_a_truncated_video_is_refused(tree, tmp_path) -> None:
+    video = write_video(tree.root / "a.avi", [cv2.resize(frame, (64, 64)) for frame in grey_frames(6)])
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    rows = [{"subject": "a", "frame": i + 1, "video": "a.avi", "AU1": 0} for i in range(6)]
+    with pytest.raises(DataError, match=r"a.avi: is cut short"):
+        prepare(tree.write(*rows), tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "says"),
+    [({"crop": False}, (40, 30), "--no-crop takes square images"), ({"crop": True}, (30, 30), "have 32 × 32")],
+)
+def test_images_of_another_shape_are_refused(tree, tmp_path, options, size, says) -> None:
+    rows = tree.people(left=1, top=1, right=9, bottom=9)
+    cv2.imwrite(str(tree.root / rows[1]["visual"]), np.zeros((size[1], size[0], 3), np.uint8))
+    with pytest.raises(DataError, match=says):
+        prepare(tree.write(*rows), tmp_path / "store", **options)
+
+
+def test_changed_rows_are_prepared_again_after_an_interruption(tree, tmp_path) -> None:
+    rows = tree.people()
+    path = tree.root / rows[5]["visual"]
+    content = path.read_bytes()
+    path.write_bytes(content[:-20])
+    with pytest.raises(DataError):
+        prepare(tree.write(*rows), tmp_path / "store")
+    assert list((tmp_path / "store.partial").rglob("*.json"))
+    path.write_bytes(content)
+    rows[0]["AU12"] = 9
+    store = prepare(tree.write(*rows), tmp_path / "store")
+    assert store.frames["AU12"].tolist() == [-1, 1, 1, 0, 0, 1]
+
+
+def test_parts_of_the_manifest_become_folds(tree, tmp_path) -> None:
+    rows = [{**row, "fold": int(row["subject"][1:]) % 2} for row in tree.people(5)]
+    store = prepare(tree.write(*rows), tmp_path / "store")
+    proven = protocol.load(tmp_path / "mylab_2fold.toml")
+    assert proven.parts == {"0": ("p2", "p4"), "1": ("p1", "p3", "p5")}
+    assert proven.test_subjects(1) == {"p2", "p4"} and proven.train_subjects(1) == {"p1", "p3", "p5"}
+    assert proven.aus == (12,) and len(ProtocolDataset(store, proven).split(1, validation=True).test) == 4
+
+
+def test_a_split_of_the_manifest_becomes_a_fixed_split(tree, tmp_path) -> None:
+    roles = {"p1": "Train", "p2": "valid", "p3": "test", "p4": ""}
+    rows = [{**row, "split": roles[row["subject"]]} for row in tree.people(4)]
+    prepare(tree.write(*rows), tmp_path / "store")
+    proven = protocol.load(tmp_path / "mylab_split.toml")
+    assert proven.roles(1) == (frozenset({"p1"}), frozenset({"p2"}), frozenset({"p3"}))
+
+
+def test_drawn_folds_are_balanced_and_depend_on_the_seed_alone(tree, tmp_path) -> None:
+    """Of 12 subjects, 6 always show AU12 and 6 never."""
+    rows = tree.people(12, 1)
+    for i, row in enumerate(rows):
+        row["AU12"] = int(i < 6)
+    tree.write(*rows)
+    texts = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        (tmp_path / name).mkdir()
+        prepare(tree.manifest, tmp_path / name / "store", seed=seed)
+        texts.append((tmp_path / name / "mylab_3fold.toml").read_text())
+        proven = protocol.load(tmp_path / name / "mylab_3fold.toml")
+        assert "seed " + str(seed) in proven.title
+        for subjects in proven.parts.values():
+            assert len(subjects) == 4 and sum(int(subject[1:]) <= 6 for subject in subjects) == 2
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_protocol_of_the_user_is_not_replaced(tree, tmp_path, capfd) -> None:
+    (tmp_path / "mylab_3fold.toml").write_text("mine")
+    prepare(tree.write(*tree.people()), tmp_path / "store")
+    assert (tmp_path / "mylab_3fold.toml").read_text() == "mine"
+    assert "exists already and stays as it is" in capfd.readouterr().err
+
+
+def test_a_store_without_enough_people_has_no_protocol(tree, tmp_path, capfd) -> None:
+    prepare(tree.write(*tree.people(2)), tmp_path / "store")
+    assert "wrote no protocol: 2 subjects have labels, and there are 3 folds" in capfd.readouterr().err
+    assert not list(tmp_path.glob("*.toml"))
+
+
+def test_intensities_have_a_rule_in_the_protocol(tree, tmp_path) -> None:
+    rows = tree.people()
+    for i, row in enumerate(rows):
+        row["AU12"] = i % 6
+    store = prepare(tree.write(*rows), tmp_path / "store", intensity="keep")
+    proven = protocol.load(tmp_path / "mylab_3fold.toml")
+    assert proven.labels == "intensity >= 2"
+    assert ProtocolDataset(store, proven).labels[:, 0].tolist() == [0, 0, 1, 1, 1, 1]
+
+
+def test_faces_need_a_place(tree, tmp_path) -> None:
+    rows = [{"subject": "a", "depth": tree.image("d.png", channels=1), "AU1": 1}]
+    with pytest.raises(DataError, match="has nothing to locate faces by"):
+        prepare(tree.write(*rows), tmp_path / "store", crop=True)
+    with pytest.raises(UsageError, match="--intensity"):
+        TableOptions(name="mylab", intensity="7")
+
+
+def test_a_table_of_the_store_is_plain(tree, tmp_path) -> None:
+    store = prepare(tree.write(*tree.people()), tmp_path / "store")
+    frames = pd.read_parquet(store.path / "frames.parquet")
+    assert frames["source"].tolist()[:2] == ["p1/1.png", "p1/2.png"] and brightness(store)[:2] == [11, 12]
