@@ -47,7 +47,7 @@ class VideoFrame:
 
     def decode_rgb(self) -> np.ndarray:
         """Return the frame as uint8 (H, W, 3), RGB."""
-        return np.ascontiguousarray(self.pixels[..., ::-1])
+        return self.pixels[..., ::-1]
 
 
 @dataclass(frozen=True)
