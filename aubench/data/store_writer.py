@@ -45,6 +45,7 @@ class Sequence:
         subject: Name of the subject.
         sequence: Name of the recorded task.
         images: uint8 (F, H, W, C) by modality, in memory or from :meth:`StoreWriter.open_arrays`.
+        others: Further arrays of F rows, by the name in their file. No method reads them.
         frames: Table of F rows: ``frame``, ``source``, ``labelled``, ``missing`` and the ``AU<n>`` columns.
         landmarks: float32 (F, L, 2) as :meth:`Store.landmarks` returns them; for all sequences of a store or for none.
         skipped: Frame number and reason of each skipped frame or file.
@@ -58,6 +59,7 @@ class Sequence:
     landmarks: np.ndarray | None = None
     skipped: list[tuple[int, str]] = field(default_factory=list)
     notes: dict[str, int | str] = field(default_factory=dict)
+    others: Mapping[str, np.ndarray | ArrayFile] = field(default_factory=dict)
 
 
 class StoreBusyError(DataError):
@@ -160,7 +162,7 @@ class StoreWriter:
 
     def add(self, item: Sequence) -> None:
         """Write a sequence; safe to call from several processes for different sequences."""
-        kinds: dict[str, np.ndarray | ArrayFile] = {str(m): x for m, x in item.images.items()}
+        kinds: dict[str, np.ndarray | ArrayFile] = {str(m): x for m, x in item.images.items()} | dict(item.others)
         if item.landmarks is not None:
             kinds[LANDMARKS] = item.landmarks
         arrays = {}

@@ -14,7 +14,7 @@ from aubench.data.store import Store
 from aubench.datasets import sequence_pool
 from aubench.datasets.bp4dplus.bp4dplus_dataset import BP4DPLUS
 from tests.factories.bp4d import WIDTH
-from tests.factories.bp4dplus import PlusDelivery, write_delivery
+from tests.factories.bp4dplus import PlusDelivery, colour, write_delivery
 
 SIZE = 48
 
@@ -91,6 +91,19 @@ def test_thermal_images_have_the_crop_of_the_photo_and_the_scale_of_the_bar(stor
         assert np.abs(crop_values(store, rows, point) - (1 + 254 * photo / WIDTH)).max() < 6
     missing = store.frames["missing"].str.contains("T").to_numpy()
     assert not store.read(Modality.THERMAL, np.flatnonzero(missing)).any()
+
+
+def test_false_colours_are_kept_on_request(delivery: PlusDelivery, store: Store, tmp_path: Path) -> None:
+    coloured = prepare(delivery, tmp_path / "store", thermal_colour=True)
+    coloured.verify(full=True)
+    kept = [name for name in coloured.info.arrays if name.endswith(".thermal_colour.npy")]
+    assert len(kept) == 3
+    assert {name: sha for name, sha in coloured.info.arrays.items() if name not in kept} == store.info.arrays
+    colours = np.load(coloured.path / "arrays/F001/T1.thermal_colour.npy")
+    assert colours.shape == (5, SIZE, SIZE, 3)
+    assert colours.any(axis=(1, 2, 3)).tolist() == [True, False, True, False, True]
+    column, row = np.floor(coloured.landmarks([0])[0, 13] * SIZE).astype(int)
+    assert np.abs(colours[0, row, column] - colour(np.array(104 / WIDTH)).astype(int)).max() < 40
 
 
 def skipped(store: Store) -> list[list[object]]:

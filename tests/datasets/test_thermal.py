@@ -22,7 +22,7 @@ def convert(files: ThermalFiles, count: int = 3, size: int = 32):
     frames = np.arange(1, count + 1)
     points = np.stack([make_points_49(FACE[0] + n, *FACE[1:]) for n in range(count)])
     squares = np.array([[FACE[0] + n, FACE[1] + 20, 120, 0.0] for n in range(count)])
-    return thermal_images(files, size, frames, points, squares, lambda kind, shape, dtype: np.zeros(shape, dtype))
+    return thermal_images(files, size, True, frames, points, squares, lambda kind, shape, dtype: np.zeros(shape, dtype))
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ class FurtherImages(NamedTuple):
     missing: dict[int, str]  # reason by frame without an image
     remarks: list[str]  # of the whole sequence
     notes: dict[str, int | str]  # for ``sequences.csv``
+    others: dict[str, Any]  # further arrays by name
 
     def skipped(self, frames: int) -> list[tuple[int, str]]:
         """Return rows for ``skipped.csv``, one for all if a reason holds for all of the frames."""
@@ -116,7 +117,8 @@ def extract(
     landmarks = None
     if instants and options.landmarks:
         landmarks = landmarks_in_crop(_known(points, faces.frames), squares)
-    return Sequence(recording.subject, recording.sequence, images, table, landmarks, sorted(skipped), notes)
+    others = other.others if other else {}
+    return Sequence(recording.subject, recording.sequence, images, table, landmarks, sorted(skipped), notes, others)
 
 
 _NO_LABELS = LabelFile(np.empty(0, np.int32), np.empty((0, len(AUS)), np.int8))

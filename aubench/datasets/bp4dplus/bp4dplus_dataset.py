@@ -21,6 +21,7 @@ class Bp4dPlusOptions(Bp4dOptions):
     landmarks: Path | None = Field(
         None, description="Folder of the delivered 49-point files [default: 2DFeatures in the delivery]."
     )
+    thermal_colour: bool = Field(False, description="Keep the false colours too, as arrays that no method reads.")
 
 
 class Bp4dPlusDataset(DeliveredDataset):
@@ -64,7 +65,12 @@ class Bp4dPlusDataset(DeliveredDataset):
             read, inputs = partial(extract, recording, images), dict(recording_inputs(recording, images))
             if found.thermal:
                 files = found.thermal[recording.name]
-                read = partial(extract, recording, images, further=partial(thermal_images, files, options.size))
+                read = partial(
+                    extract,
+                    recording,
+                    images,
+                    further=partial(thermal_images, files, options.size, options.thermal_colour),
+                )
                 inputs["thermal files"] = fingerprint((path.name, path) for path in files if path)
             inputs["modalities"] = [len(present), None]
             jobs[recording.subject, recording.sequence] = Job(read, len(recording.photos), inputs)

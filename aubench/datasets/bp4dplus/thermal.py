@@ -26,6 +26,10 @@ MEANING = (
 )
 
 
+COLOUR = "thermal_colour"
+"""Kind of the array of false colours, uint8 (F, H, W, 3), RGB, black for a missing image."""
+
+
 class ThermalFiles(NamedTuple):
     """Thermal video of a sequence and its points."""
 
@@ -34,7 +38,13 @@ class ThermalFiles(NamedTuple):
 
 
 def thermal_images(
-    files: ThermalFiles, size: int, frames: np.ndarray, points: np.ndarray, squares: np.ndarray, allocate: Allocate
+    files: ThermalFiles,
+    size: int,
+    keep_colour: bool,
+    frames: np.ndarray,
+    points: np.ndarray,
+    squares: np.ndarray,
+    allocate: Allocate,
 ) -> FurtherImages:
     """Convert the thermal video of a sequence to images in the crops of its photos.
 
@@ -43,6 +53,7 @@ def thermal_images(
     Args:
         files: Files of the sequence.
         size: Height and width of the images.
+        keep_colour: Whether to keep the false colours in an array :data:`COLOUR`.
         frames: (F,) ascending frame numbers.
         points: (F, 49, 2) points in the photos, NaN for unknown ones.
         squares: (F, 4) crops of the photos.
@@ -56,26 +67,26 @@ def thermal_images(
     """
     infrared = read_infrared_points(files.infrared) if files.infrared and files.video else None
     similarities, reasons = _registrations(files, infrared, frames, points)
-    images = allocate(Modality.THERMAL, (len(frames), size, size, 1), np.uint8)
+    channels = {Modality.THERMAL.value: 1, **({COLOUR: 3} if keep_colour else {})}
+    arrays = {kind: allocate(kind, (len(frames), size, size, n), np.uint8) for kind, n in channels.items()}
     pictures, shown = _pictures(files.video) if files.video and infrared is not None else iter(()), 0
     picture: np.ndarray | None = None
     for i, frame in enumerate(frames.tolist()):
         while shown < frame and (picture := next(pictures, None)) is not None:
             shown += 1
-        image: np.ndarray | str = np.zeros((size, size, 1), np.uint8)
-        if frame not in reasons:
-            image = "the video ends before"
-            if picture is not None and shown == frame:
-                image = _image(picture, thermal_square(squares[i], similarities[i]), size)
-        if isinstance(image, str):
-            reasons[frame] = image
-            image = np.zeros((size, size, 1), np.uint8)
-        images[i] = image
+        images: list[np.ndarray] | str = reasons.get(frame, "the video ends before")
+        if frame not in reasons and picture is not None and shown == frame:
+            images = _images(picture, thermal_square(squares[i], similarities[i]), size)
+        if isinstance(images, str):
+            reasons[frame] = images
+            images = [np.zeros((size, size, n), np.uint8) for n in channels.values()]
+        for array, image in zip(arrays.values(), images, strict=False):
+            array[i] = image
     shown += sum(1 for _ in pictures)
     lines = 0 if infrared is None else len(infrared)
     notes: dict[str, int | str] = {"thermal_frames": shown, "infrared_lines": lines, "without_thermal": len(reasons)}
     remarks = [f"the video has {shown} frames, the file of its points {lines} lines"] if shown != lines else []
-    return FurtherImages(Modality.THERMAL, images, reasons, remarks, notes)
+    return FurtherImages(Modality.THERMAL, arrays.pop(Modality.THERMAL), reasons, remarks, notes, arrays)
 
 
 def _registrations(
@@ -100,8 +111,8 @@ def _registrations(
     return similarities, reasons
 
 
-def _image(picture: np.ndarray, square: np.ndarray, size: int) -> np.ndarray | str:
-    """Return a crop of a thermal picture, uint8 (size, size, 1), or the reason why there is none."""
+def _images(picture: np.ndarray, square: np.ndarray, size: int) -> list[np.ndarray] | str:
+    """Return the crops of a thermal picture in grey and in its colours, or the reason why there is none."""
     bar = read_colour_bar(picture)
     if bar is None:
         return "the video frame has no colour bar"
@@ -110,7 +121,7 @@ def _image(picture: np.ndarray, square: np.ndarray, size: int) -> np.ndarray | s
     if grey is None:
         return "the colours are not those of the colour bar"
     image = crop_square(grey, square, size)[..., None]
-    return image if image.any() else "the face is outside the thermal picture"
+    return [image, crop_square(part, square, size)] if image.any() else "the face is outside the thermal picture"
 
 
 def _pictures(path: Path) -> Iterator[np.ndarray]:
