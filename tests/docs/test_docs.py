@@ -142,7 +142,8 @@ def record_folder(tmp_path, monkeypatch, make_record):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("page", "text"), QUICK_SNIPPETS, ids=[f"{p}-{i}" for i, (p, _) in enumerate(QUICK_SNIPPETS)])
-def test_snippet_runs(page, text, record_folder):
+def test_snippet_runs(page, text, record_folder, small_store, monkeypatch):
+    monkeypatch.setenv("AUBENCH_STORES", str(small_store.parent))
     exec(compile(text, page, "exec"), {"__name__": "snippet"})
 
 
