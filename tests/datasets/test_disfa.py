@@ -122,3 +122,40 @@ def test_the_points_are_where_the_face_is(disfa, tmp_path) -> None:
 
     cheeks = [(points[19:25] + points[31]) / 2, (points[25:31] + points[37]) / 2]
     assert max(light(points[19:25]), light(points[25:31])) < min(map(light, cheeks)) - 10
+
+
+def test_points_of_another_camera_are_refused(disfa, tmp_path) -> None:
+    for subject in ("SN001", "SN002", "SN010"):
+        for number in range(FRAMES):
+            write_points_66(disfa.points(subject, number), offset=60)
+    with pytest.raises(DataError, match=r"avi: the points of SN\d+ are not where its face is in this video; give"):
+        prepare(disfa, tmp_path / "store", landmarks=disfa.root / "Landmark_Points")
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda d: shutil.rmtree(d.root / "Landmark_Points/SN002"), "no landmark file of SN002; add them"),
+        (
+            lambda d: d.points("SN002", 3).write_bytes(b"x"),
+            r"SN002_0003_lm\.mat: is not a landmark file \(not a MATLAB",
+        ),
+        (
+            lambda d: d.points("SN002", 3).rename(d.points("SN001", 3).with_name("SN002_0003_lm.mat")),
+            r"SN002_0003_lm\.mat: is in the folder of SN001",
+        ),
+    ],
+)
+def test_damaged_landmark_files_are_one_line(disfa, tmp_path, damage, says) -> None:
+    damage(disfa)
+    with pytest.raises(DataError, match=says):
+        prepare(disfa, tmp_path / "store", landmarks=disfa.root / "Landmark_Points")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_file_without_the_subject_in_its_name_is_that_of_its_folder(disfa, tmp_path) -> None:
+    for file in (disfa.root / "Landmark_Points/SN002/tmp_frame_lm").iterdir():
+        file.rename(file.with_name(file.name.replace("SN002_", "l")))
+    store = prepare(disfa, tmp_path / "store", landmarks=disfa.root / "Landmark_Points")
+    assert np.isfinite(store.landmarks(range(len(store.frames)))).all()

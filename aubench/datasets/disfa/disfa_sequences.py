@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,7 @@ from aubench.datasets.visual_crops import crop_pictures
 
 _TOLERANCE = 20  # frames by which video and labels may differ at their end: a second
 _GAP = 1.5  # frames between the times of two frames, from which on one is missing
+_INTERVAL, _DETECTIONS, _FAR = 20, 9, 0.3  # frames between detections, their number, and their distance in sides
 _AGAIN = "copy the file from the delivery again"
 _NO_LABELS = FrameIntensities(1, np.empty((0, len(AUS)), np.int8))
 
@@ -73,10 +74,10 @@ def read_sequence(files: DisfaFiles, camera: str, numbering: Numbering, size: in
     if numbering.landmarks is None:
         track, sources = face_detection.follow_face(decoded)
     else:
-        for _ in decoded:
-            pass
+        detected = _detect_some(decoded)
         points = read_disfa_landmarks(files.landmarks, numbering.landmarks, decoded.count)
         track, sources = face_track(points), np.full(decoded.count, "landmarks")
+        _check_positions(track, detected, files)
     skipped = _compare_lengths(decoded, labels)
     numbers = np.arange(1, decoded.count + 1)
     without_face = np.isnan(track[:, 0])
@@ -96,6 +97,33 @@ def read_sequence(files: DisfaFiles, camera: str, numbering: Numbering, size: in
     landmarks = None if points is None else landmarks_in_crop(points, squares)
     table = _table(files, numbers, labels).assign(**columns)
     return Sequence(files.subject, camera, {Modality.VISUAL: images}, table, landmarks, sorted(skipped), notes)
+
+
+def _detect_some(frames: Iterable[VideoFrame]) -> dict[int, np.ndarray]:
+    """Read all frames, and return the detected squares of a few by their index."""
+    detected: dict[int, np.ndarray] = {}
+    for index, frame in enumerate(frames):
+        if index % _INTERVAL == 0 and len(detected) < _DETECTIONS:
+            squares = face_detection.detect_squares(frame)
+            if len(squares):
+                detected[index] = squares
+    return detected
+
+
+def _check_positions(track: np.ndarray, detected: dict[int, np.ndarray], files: DisfaFiles) -> None:
+    """Refuse points that are not where the face is, as those of another camera or recording.
+
+    Raises:
+        DataError: Most detections are far from the points.
+    """
+    distances = [
+        np.hypot(*(squares[:, :2] - track[index, :2]).T).min() / track[index, 2]
+        for index, squares in detected.items()
+        if not np.isnan(track[index, 0])
+    ]
+    if distances and np.median(distances) > _FAR:
+        what = f"the points of {files.subject} are not where its face is in this video"
+        raise DataError(what, where=files.video, hint="give --landmarks of this --camera, or leave it out")
 
 
 def _compare_lengths(decoded: _FirstPass, labels: FrameIntensities) -> list[tuple[int, str]]:
