@@ -16,7 +16,7 @@ from aubench.datasets.bp4d.landmark_files import face_track, landmarks_in_crop
 from aubench.datasets.disfa.disfa_files import DisfaFiles
 from aubench.datasets.disfa.disfa_landmarks import read_disfa_landmarks
 from aubench.datasets.disfa.intensities import AUS, FrameIntensities, read_all_intensities
-from aubench.datasets.video import Video, VideoFrame
+from aubench.datasets.video_files import Video, VideoFrame
 from aubench.datasets.visual_crops import crop_pictures
 
 _TOLERANCE = 20  # frames by which video and labels may differ at their end: a second

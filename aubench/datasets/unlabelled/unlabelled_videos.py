@@ -17,7 +17,7 @@ from aubench.data.store_writer import Allocate, Sequence
 from aubench.datasets.bp4d import crops, face_detection
 from aubench.datasets.bp4d.layout import printable
 from aubench.datasets.file_search import files_below
-from aubench.datasets.video import EXTENSIONS, Video, VideoFrame
+from aubench.datasets.video_files import EXTENSIONS, Video, VideoFrame
 from aubench.datasets.visual_crops import crop_pictures
 
 _FARTHEST = 25  # frames from the nearest detection of the face, up to which a frame is stored

@@ -34,7 +34,7 @@ class VideoDataset(DeliveredDataset):
         """
         from aubench.data.inputs import fingerprint
         from aubench.datasets.unlabelled.unlabelled_videos import find_videos, read_video
-        from aubench.datasets.video import Video
+        from aubench.datasets.video_files import Video
         from aubench.datasets.visual_crops import DETECTED
 
         jobs: dict[Key, Job] = {}
