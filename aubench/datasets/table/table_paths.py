@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aubench.core.errors import DataError
-from aubench.datasets import video
+from aubench.datasets import video_files
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 """Extensions of image files."""
@@ -29,7 +29,7 @@ class Picture(NamedTuple):
     @property
     def is_video(self) -> bool:
         """Whether the file is a video."""
-        return self.extension in video.EXTENSIONS
+        return self.extension in video_files.EXTENSIONS
 
 
 class TablePaths:
