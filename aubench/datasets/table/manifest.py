@@ -224,7 +224,7 @@ class _Collector:
             elif picture.extension not in IMAGES:
                 hint = f"images are {' '.join(sorted(IMAGES))}"
                 raise DataError(f"{cell} is neither an image nor a video", where=row.where, hint=hint)
-            key = self.paths.real(path), picture.index
+            key = self.paths.real(path), picture.frame_index
             if key in self.first_lines:
                 what = f"names {cell} as {self.first_lines[key]} does"
                 raise DataError(what, where=row.where, hint="name each image once, and each frame of a video once")
@@ -273,7 +273,7 @@ class _Collector:
 
 def _finished(frame: ManifestFrame, labels: Mapping[int, int], aus: tuple[int, ...], first_frame: int) -> ManifestFrame:
     pictures = {
-        m: picture if picture.index is None else picture._replace(index=picture.index - first_frame)
+        m: picture if picture.frame_index is None else picture._replace(frame_index=picture.frame_index - first_frame)
         for m, picture in frame.pictures.items()
     }
     return frame._replace(pictures=pictures, labels=tuple(labels.get(au, -1) for au in aus))

@@ -92,16 +92,16 @@ class PictureReader:
         Raises:
             DataError: The file is damaged.
         """
-        if picture.index is None:
+        if picture.frame_index is None:
             return read_image(picture.path, _COLOUR if modality is Modality.VISUAL else _AS_IS)
-        if picture.path != self._path or picture.index < self._count:
+        if picture.path != self._path or picture.frame_index < self._count:
             self._path, self._count = picture.path, 0
             self._video = Video.open(picture.path)
             self._frames = iter(enumerate(self._video.frames()))
         assert self._video is not None
-        for i, frame in itertools.islice(self._frames, max(picture.index + 1 - self._count, 0)):
+        for i, frame in itertools.islice(self._frames, max(picture.frame_index + 1 - self._count, 0)):
             self._count = i + 1
-            if i == picture.index:
+            if i == picture.frame_index:
                 return frame.pixels
         self._video.check_end(self._count)
         return None

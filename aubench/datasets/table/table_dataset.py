@@ -184,7 +184,7 @@ def _inputs(frames: list[ManifestFrame]) -> Inputs:
     rows = [
         [
             frame.number,
-            [[m, str(picture.path), picture.index] for m, picture in frame.pictures.items()],
+            [[m, str(picture.path), picture.frame_index] for m, picture in frame.pictures.items()],
             frame.labels,
             frame.box,
             None if frame.points is None else frame.points.tolist(),

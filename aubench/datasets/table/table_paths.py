@@ -19,7 +19,7 @@ class Picture(NamedTuple):
     """An image file, or a frame of a video."""
 
     path: Path
-    index: int | None = None  # of the frame, from 0; None for an image file
+    frame_index: int | None = None  # of the frame, from 0; None for an image file
 
     @property
     def extension(self) -> str:

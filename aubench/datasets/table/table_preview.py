@@ -25,12 +25,15 @@ def preview_lines(manifest: Manifest, options: TableOptions) -> list[str]:
     stills = sum(sequence == STILLS for _, sequence in manifest.sequences)
     parts = Counter(part or "none" for part in manifest.parts.values())
     stated = ", ".join(f"{part}: {count}" for part, count in parts.items())
-    counts = [
+    without: list[list[str | int]] = [
+        [f"without {m}", sum(m not in frame.pictures for frame in frames)] for m in manifest.modalities
+    ]
+    counts: list[list[str | int]] = [
         ["subjects", len(manifest.subjects)],
         ["sequences", len(manifest.sequences)],
         ["of them stills", stills],
         ["frames", len(frames)],
-        *([f"without {m}", sum(m not in frame.pictures for frame in frames)] for m in manifest.modalities),
+        *without,
         ["files", len(files)],
         ["first frame of videos", "no videos" if manifest.first_frame is None else manifest.first_frame],
         ["labels", _label_rule(options.intensity)],

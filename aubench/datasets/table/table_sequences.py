@@ -61,7 +61,8 @@ def read_frames(
         usable, reasons = _with_face(frames, usable, track, sequence)
         skipped += reasons
     chosen = [frames[i] for i in usable]
-    squares, columns = None, {}
+    squares: np.ndarray | None = None
+    columns: dict[str, np.ndarray] = {}
     if track is not None and sources is not None and chosen:
         squares, columns = _squares(track[usable], sources[usable], chosen, sequence == STILLS)
     images, missing, points = _images(chosen, squares, pass_one.gone, settings, allocate, sequence == STILLS)
@@ -94,7 +95,7 @@ class _FirstPass:
         for i, frame in enumerate(self.frames):
             for modality, picture in frame.pictures.items():
                 is_needed = detects and modality is Modality.VISUAL
-                if picture.index is None and not is_needed:
+                if picture.frame_index is None and not is_needed:
                     continue
                 image = readers[modality].read(picture, modality)
                 if image is None:
@@ -240,7 +241,7 @@ def _points(frame: ManifestFrame, square: np.ndarray | None, scene: tuple[int, i
     if frame.points is None:
         return np.full((landmarks.COUNT, 2), np.nan, np.float32)
     if square is not None:
-        return landmarks_in_crop(frame.points[None], square[None])[0]
+        return np.asarray(landmarks_in_crop(frame.points[None], square[None])[0])
     return np.asarray(frame.points / [scene[1], scene[0]], np.float32)
 
 
@@ -259,5 +260,5 @@ def _table(frames: list[ManifestFrame], missing: list[str], settings: TableSetti
 
 def _source(pictures: Mapping[Modality, Any], root: Path) -> str:
     """Return the path of a frame's first image relative to the root, or its last parts, so that no user is named."""
-    path = next(iter(pictures.values())).path
+    path: Path = next(iter(pictures.values())).path
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else "/".join(path.parts[-3:])

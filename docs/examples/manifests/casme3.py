@@ -1,0 +1,43 @@
+"""Manifest of clips with one AU code each, as in CAS(ME)³ part A: `python casme3.py DIR` writes `DIR/frames.csv`.
+
+`DIR/labels.csv` is the sheet of labels, saved as CSV, with the columns Subject, Filename, Onset, Apex, Offset and AU.
+A clip is the folder `DIR/frame/<subject>/<file name>_<onset>`, its depth the same folder in `DIR/depth`. All frames
+from onset to offset get the AUs of the clip.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+AUS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 18, 20, 23, 24, 25)
+ACTION = re.compile(r"[LR]?(\d+)[A-E]?")
+
+
+def labels(text: str) -> dict[str, int]:
+    """Return the label of each AU of a code such as `4+L10`; both AUs of `R14A or 17A` are unknown."""
+    values = dict.fromkeys(AUS, 0)
+    for term in text.split("+"):
+        choices = [int(number) for number in ACTION.findall(term)]
+        values.update(dict.fromkeys(choices, 1 if len(choices) == 1 else -1))
+    return {f"AU{au}": values[au] for au in AUS}
+
+
+def rows(folder: Path) -> list[dict[str, object]]:
+    """Return one row for each frame of a clip."""
+    folders = {path.name.lower(): path.name for path in (folder / "frame").iterdir()}  # spNO.1 is also spNo.1
+    table = []
+    for clip in pd.read_csv(folder / "labels.csv", dtype=str).to_dict("records"):
+        path = Path(folders[clip["Subject"].lower()], f"{clip['Filename']}_{clip['Onset']}")
+        for number in range(int(clip["Onset"]), int(clip["Offset"]) + 1):
+            files = {"visual": Path("frame", path, f"{number}.jpg"), "depth": Path("depth", path, f"{number}.png")}
+            images = {m: file.as_posix() if (folder / file).exists() else "" for m, file in files.items()}
+            if any(images.values()):
+                names = {"subject": path.parts[0], "sequence": path.name, "frame": number}
+                table.append({**names, **images, **labels(clip["AU"])})
+    return table
+
+
+if __name__ == "__main__":
+    pd.DataFrame(rows(Path(sys.argv[1]))).to_csv(Path(sys.argv[1], "frames.csv"), index=False)
