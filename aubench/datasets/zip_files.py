@@ -17,7 +17,7 @@ from aubench.core.system_files import is_system_file
 _AGAIN = "copy the archive from the delivery again"
 _LARGEST = 256 << 20  # bytes of an unpacked file
 _RATIO, _SMALL = 100, 1 << 20  # photos shrink by less, meshes by a tenth of it; bytes from which the ratio counts
-_OUTSIDE = re.compile(r"/|[A-Za-z]:|(.*/)?\.\.(/|$)")
+_OUTSIDE = re.compile(r"/|[A-Za-z]:|(.*/)?\.\.(/|$)|\.?$")
 _ENCRYPTED = 1  # bit of the flags
 
 
@@ -105,7 +105,7 @@ def _files(infos: list[zipfile.ZipInfo]) -> Iterator[tuple[zipfile.ZipInfo, str]
     for info in infos:
         name = info.filename.replace("\\", "/")
         parts = [part for part in PurePosixPath(name).parts if part != ".."]
-        if not info.is_dir() and not any(map(is_system_file, parts)):
+        if not name.endswith("/") and not any(map(is_system_file, parts)):
             yield info, name
 
 

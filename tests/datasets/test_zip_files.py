@@ -1,3 +1,4 @@
+import random
 import struct
 import zipfile
 from pathlib import Path
@@ -33,7 +34,9 @@ def test_files_of_operating_systems_are_passed_over(tmp_path: Path) -> None:
     assert [file.entry for file in files] == ["F001/T1/0.jpg"]
 
 
-@pytest.mark.parametrize("name", ["../0.jpg", "F001/../../T1/0.jpg", "/etc/T1/0.jpg", "C:/F001/T1/0.jpg", "F001/.."])
+@pytest.mark.parametrize(
+    "name", ["../0.jpg", "F001/../../T1/0.jpg", "/etc/T1/0.jpg", "C:/F001/T1/0.jpg", "F001/..", "."]
+)
 def test_names_outside_the_archive_are_not_read(tmp_path: Path, name: str) -> None:
     files, outside = list_zip(write_zip(tmp_path / "F001.zip", {name: b"x", "F001/T1/1.jpg": b"x"}))
     assert [file.entry for file in files] == ["F001/T1/1.jpg"]
@@ -89,6 +92,23 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (file,), _ = list_zip(path)
     with pytest.raises(DataError, match=r"F001\.zip/F001/T1/0\.jpg: cannot be unpacked \(Bad CRC"):
         file.read_bytes()
+
+
+def test_mutated_archives_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    path, rng = tmp_path / "F001.zip", random.Random(0)
+    names = [f"F001/T1/{n:03}.jpg" for n in range(4)]
+    whole = write_zip(path, {name: bytes(range(200)) for name in names}).read_bytes()
+    for n in range(200):
+        content = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(len(content) // 2 * (n % 2), len(content))
+            content[at : at + rng.randint(0, 3)] = rng.randbytes(rng.randint(0, 3))
+        path.write_bytes(content)
+        try:
+            for file in list_zip(path)[0]:
+                assert file.read_bytes() == bytes(range(200))
+        except DataError as error:
+            assert "\n" not in str(error)
 
 
 def test_a_new_archive_of_the_same_name_is_read_anew(tmp_path: Path) -> None:

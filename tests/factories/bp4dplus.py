@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from scipy.io import savemat
 
+from aubench.datasets.bp4d.layout import SCORED
 from aubench.datasets.bp4dplus.infrared_points import COUNT, HEIGHT, SHARED, WIDTH
 from tests.factories.bp4d import WIDTH as PHOTO_WIDTH
 from tests.factories.bp4d import draw_face, make_points_49, write_dome
@@ -158,3 +159,23 @@ def write_delivery(root: Path) -> PlusDelivery:
     intensity.parent.mkdir(parents=True)
     intensity.write_text("2,0\n3,5\n4,9\n5,1\n")
     return delivery
+
+
+def write_subject(delivery: PlusDelivery, subject: str, frames: int = 3, seed: int = 0) -> None:
+    """Write all files of task T1 of a subject, with random codes for the 12 scored AUs."""
+    name, rng = f"{subject}_T1", np.random.default_rng(seed)
+    path = delivery.zip(subject)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mesh = path.with_suffix(".obj")
+    with zipfile.ZipFile(path, "w") as archive:
+        for frame in range(frames):
+            column, row, eyes = face_at(frame)
+            archive.writestr(f"{subject}/T1/{frame:04}.jpg", photo(frame))
+            write_dome(mesh, column, row + 0.5 * eyes, 2.4 * eyes)
+            archive.write(mesh, f"{subject}/T1/{frame:04}.obj")
+    mesh.unlink()
+    write_named_codes(delivery.codes(name), {n + 1: {au: int(rng.integers(2)) for au in SCORED} for n in range(frames)})
+    write_fit(delivery.points(name), frames)
+    delivery.infrared(name).parent.mkdir(parents=True, exist_ok=True)
+    delivery.infrared(name).write_text("\n".join(map(infrared_line, range(frames))) + "\n")
+    write_video(delivery.video(name), map(thermal_picture, range(frames)), "WMV2", 25)

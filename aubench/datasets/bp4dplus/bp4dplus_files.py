@@ -25,10 +25,8 @@ LAYOUT = Layout(
 """Layout of BP4D+; the owners coded four of the ten tasks."""
 
 _SUBJECTS = {f"{sex}{number:03}" for sex, last in (("F", 82), ("M", 58)) for number in range(1, last + 1)}
-_KNOWN_PROBLEMS = {
-    "F041/T7": "known problem: video and label file are reported to have different lengths",
-    **dict.fromkeys((f"M049/T{task}" for task in (1, 6, 7, 8)), "known problem: delivered without infrared points"),
-}
+_KNOWN_PROBLEMS = {"F041/T7": "known problem: video and label file are reported to have different lengths"}
+_UNTRACKED = {f"M049/T{task}" for task in (1, 6, 7, 8)}
 _POINTS, _THERMAL, _INFRARED = (
     re.compile(name, re.IGNORECASE) for name in (r"2D_?Features", r"Thermal", r"IR_?Features")
 )
@@ -65,7 +63,8 @@ def scan_bp4dplus(source: Path, landmarks: Path | None = None) -> PlusDelivery:
         if recording.subject not in _SUBJECTS:
             unused.append(f"{recording.name}: not a subject of BP4D+, which has F001 to F082 and M001 to M058")
         else:
-            recordings.append(replace(recording, remarks=(*recording.remarks, *_remarks(recording, landmarks))))
+            remarks = (*recording.remarks, *_remarks(recording, landmarks, infrared))
+            recordings.append(replace(recording, remarks=remarks))
     if not any(recording.photos for recording in recordings):
         raise DataError("no photo of a subject of BP4D+ in it", where=source, hint=f"expected {LAYOUT.example} in it")
     if videos and not (landmarks and infrared):
@@ -77,9 +76,11 @@ def scan_bp4dplus(source: Path, landmarks: Path | None = None) -> PlusDelivery:
     return PlusDelivery(Delivery(recordings, unused), landmarks, thermal)
 
 
-def _remarks(recording: Recording, landmarks: Path | None) -> Iterator[str]:
+def _remarks(recording: Recording, landmarks: Path | None, infrared: Mapping[Key, Path]) -> Iterator[str]:
     if recording.name in _KNOWN_PROBLEMS:
         yield _KNOWN_PROBLEMS[recording.name]
+    if recording.name in _UNTRACKED and (recording.subject, int(recording.sequence[1:])) not in infrared:
+        yield "known problem: delivered without infrared points"
     if landmarks and recording.photos and not landmark_file(landmarks, recording.subject, recording.sequence).is_file():
         yield f"no file like {landmarks.name}/F001_T1.mat, so the face is detected"
 
