@@ -49,7 +49,7 @@ def test_table_of_a_method_without_a_store(call, in_this_process):
     assert rows["train", "training", "frames/s"] > 0
     assert rows["classifier", "operations, prediction", "GFLOP/frame"] > 0
     assert rows["prediction", "latency at batch 1, p95", "ms"] >= rows["prediction", "latency at batch 1, p50", "ms"]
-    assert "1 steps of preset tiny" in done.err
+    assert "1 steps of preset small" in done.err
 
 
 def test_a_store_is_read(call, in_this_process, small_store):

@@ -157,7 +157,7 @@ def test_the_estimate_follows_the_nearest_run(make_record):
     far = told_by(record, plan.recipe | {"cut_switch": 0.1, "flip": False}, 900, operations)
     assert runtime_estimate.training(plan, 3, [near, far], "cpu", 0) == pytest.approx(60)
     assert runtime_estimate.training(plan, 1, [far, near], "cpu", 0) == pytest.approx(20)
-    (longer,) = resolve_row(RowSpec("amf", {"epochs": 14}), terms).configs
+    (longer,) = resolve_row(RowSpec("amf", {"epochs": 2 * plan.recipe["epochs"]}), terms).configs
     assert runtime_estimate.training(longer, 3, [near], "cpu", 0) == pytest.approx(120)
     smaller = told_by(record, plan.recipe, 60, operations // 2)
     assert runtime_estimate.training(plan, 3, [smaller], "cpu", 0) == pytest.approx(120, rel=0.01)
