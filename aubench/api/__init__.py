@@ -25,10 +25,10 @@ from aubench.api.leaderboards import (
 from aubench.api.listings import check_method, list_methods, list_protocols, write_method_reference
 from aubench.api.paper_exhibits import list_exhibits, reproduce
 from aubench.api.results_view import Results, compare, load_results
+from aubench.api.scoring import score
 from aubench.api.searches import tune
 from aubench.api.speed import bench, profile
 from aubench.api.stores import check_store, export_store, prepare_store
-from aubench.api.submissions import score
 
 __all__ = [
     "Results",

@@ -11,7 +11,7 @@ from factories.protocols import two_folds
 from factories.stores import write_store
 
 import aubench as package
-from aubench.api.submissions import SubmissionResults
+from aubench.api.scoring import SubmissionResults
 from aubench.core.errors import AubenchError
 from aubench.core.protocol import load
 from aubench.data.splits import ProtocolDataset
