@@ -275,9 +275,8 @@ def test_the_subjects_of_several_data_sets_are_qualified(tmp_path):
     text = two_folds("both", "one", ["one:S1", "one:S2", "one:S3"], ["two:S1", "two:S2", "two:S3"], ["visual"])
     text = text.replace('dataset = "one"', 'train_on = ["one"]\ntest_on = ["two"]').partition("[[folds]]")[0]
     (tmp_path / "both.toml").write_text(text)
-    rows = [
-        ("two:" + subject, "T1", frame, 0.9 * (frame % 2)) for subject in ("S1", "S2", "S3") for frame in range(FRAMES)
-    ]
+    subjects = ("two:S1", "two:S2", "two:S3")
+    rows = [(subject, "T1", frame, 0.9 * (frame % 2)) for subject in subjects for frame in range(FRAMES)]
     table = pd.DataFrame(rows, columns=["subject", "sequence", "frame", "p_AU6"]).assign(p_AU12=lambda t: t["p_AU6"])
     table.to_parquet(tmp_path / "predictions.parquet")
     stores = [tmp_path / "one", tmp_path / "two"]
