@@ -132,6 +132,9 @@ def open_store(name: str, path: Path | None, progress: Progress) -> Store:
     folder = path or _default_path(name)
     info_path = folder / "store.json"
     if not info_path.exists():
+        if name not in DATASETS.names():
+            hint = f"{suggest(name, DATASETS.names())}, or make it with `aubench data prepare table --name {name}`"
+            raise UsageError(f"no store of {name} here, and no data set of this name", where=folder, hint=hint)
         dataset = DATASETS.get(name)
         if dataset.needs_source:
             command = f"aubench data prepare {name} --source DIR" + (f" --store {path}" if path else "")

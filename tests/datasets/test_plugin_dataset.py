@@ -47,7 +47,7 @@ def images(tmp_path):
 @pytest.mark.slow
 def test_one_file_adds_a_data_set_to_every_data_command(call, images, tmp_path, monkeypatch):
     monkeypatch.setenv(PLUGINS_VARIABLE, "")
-    assert "folder" not in call("data", "prepare", "--help").out
+    assert "Folder of face images" not in call("data", "prepare", "--help").out
     listing = call("--plugin", PLUGIN, "data", "prepare", "--help")
     assert "Folder of face images" in listing.out and "bp4d" in listing.out
     options = call("--plugin", PLUGIN, "data", "prepare", "folder", "--help").out
@@ -131,7 +131,8 @@ def test_options_are_checked_by_their_model():
 def test_every_option_has_a_default_and_a_description():
     for dataset in DATASETS.all().values():
         for name, field in dataset.Options.model_fields.items():
-            assert field.description and not field.is_required(), (dataset.name, name)
+            assert field.description, (dataset.name, name)
+            assert field.is_required() == ((dataset.name, name) == ("table", "name")), (dataset.name, name)
 
 
 def test_a_resumed_preparation_uses_no_sequence_of_changed_files(images, tmp_path, plugin, capfd):

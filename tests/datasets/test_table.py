@@ -12,6 +12,7 @@ from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
+from aubench.datasets.catalog import open_store
 from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 from aubench.datasets.table.picture_files import ValueRanges, convert, read_image
 from aubench.datasets.table.store_export import export_store
@@ -92,6 +93,11 @@ def test_commands_prepare_check_and_export(call, tree, tmp_path) -> None:
     )
     assert call("data", "export", "nowhere", "--out", "new").code == 2
     assert "--depth-range" in call(*words, "--depth-range", "5").err
+
+
+def test_a_missing_store_of_a_manifest_names_the_command(tmp_path) -> None:
+    with pytest.raises(UsageError, match=r"no store of mylab here.*aubench data prepare table --name mylab"):
+        open_store("mylab", tmp_path / "store", lambda done, total: None)
 
 
 def test_every_frame_of_a_video_gets_the_labels_of_its_number(tree, tmp_path) -> None:
