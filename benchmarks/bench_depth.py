@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aubench.datasets.bp4d.depth import depth_map, z_buffer
-from aubench.datasets.bp4d.meshes import read_obj
+from aubench.faces.depth import depth_map, z_buffer
+from aubench.faces.meshes import read_obj
 
 GRID = 194  # squared: 37,636 vertices, 74,498 triangles
 SIZE = 256

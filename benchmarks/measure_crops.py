@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 from tabulate import tabulate
 
-from aubench.datasets.bp4d import crops, face_detection
-from aubench.datasets.bp4d.face_tracker import FaceTracker
-from aubench.datasets.bp4d.images import Photo
 from aubench.datasets.bp4d.landmark_files import face_track
-from aubench.datasets.bp4d.meshes import read_obj
+from aubench.faces import crops, face_detection
+from aubench.faces.face_tracker import FaceTracker
+from aubench.faces.images import Photo
+from aubench.faces.meshes import read_obj
 
 WIDTH, HEIGHT, FRAMES = 256, 343, 30
 FRONT = 6706  # first vertices of the model: the face without ears and neck

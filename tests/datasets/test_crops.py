@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aubench.datasets.bp4d.crops import (
+from aubench.faces.crops import (
     crop_square,
     crop_transform,
     score_track,

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aubench.datasets.bp4d.depth import depth_map, locate, z_buffer
-from aubench.datasets.bp4d.meshes import Mesh
+from aubench.faces.depth import depth_map, locate, z_buffer
+from aubench.faces.meshes import Mesh
 
 PHOTO = (300, 200)
 SQUARE = np.array([100.0, 150.0, 160.0, 0.0])

@@ -9,7 +9,7 @@ from aubench.datasets.bp4d import extract as extraction
 from aubench.datasets.bp4d.delivery import scan_delivery
 from aubench.datasets.bp4d.extract import ImageOptions, extract
 from aubench.datasets.bp4d.labels import read_label_file
-from aubench.datasets.bp4d.meshes import read_obj
+from aubench.faces.meshes import read_obj
 from tests.factories.bp4d import write_head, write_photo
 
 OPTIONS = ImageOptions(size=48, depth=True, landmarks=None)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from aubench.datasets.bp4d import face_detection
+from aubench.faces import face_detection
 
 
 @pytest.mark.parametrize("place", [(104, 140, 110), (90, 150, 100), (110, 130, 120)])

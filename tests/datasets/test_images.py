@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from aubench.core.errors import DataError
-from aubench.datasets.bp4d.images import Photo, reduction
+from aubench.faces.images import Photo, reduction
 
 
 def jpeg(height: int = 60, width: int = 80, seed: int = 0, **flags: int) -> bytes:

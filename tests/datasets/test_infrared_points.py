@@ -6,8 +6,8 @@ import pytest
 
 from aubench.core.errors import DataError
 from aubench.core.landmarks import MIRRORED
-from aubench.datasets.bp4d.crops import crop_transform
 from aubench.datasets.bp4dplus.infrared_points import SHARED, read_infrared_points, register, thermal_square
+from aubench.faces.crops import crop_transform
 from tests.factories.bp4d import make_points_49
 from tests.factories.bp4dplus import SHIFT, TURN, infrared_line
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aubench.datasets.bp4d.face_tracker import FaceTracker
-from aubench.datasets.bp4d.mesh_faces import HeightMap
-from aubench.datasets.bp4d.meshes import Mesh, read_obj
+from aubench.faces.face_tracker import FaceTracker
+from aubench.faces.mesh_faces import HeightMap
+from aubench.faces.meshes import Mesh, read_obj
 from tests.factories.bp4d import write_dome, write_head
 
 PHOTO = (348, 260)
@@ -56,7 +56,7 @@ def test_a_mesh_without_texture_tells_no_position(tmp_path) -> None:
 
 def test_the_face_of_a_mesh_is_followed_where_the_detector_sees_ears(tmp_path, take_photo, monkeypatch) -> None:
     ear = np.array([[200.0, 160.0, 130.0, 0.0]])
-    monkeypatch.setattr("aubench.datasets.bp4d.face_tracker.detect_squares", lambda photo: ear)
+    monkeypatch.setattr("aubench.faces.face_tracker.detect_squares", lambda photo: ear)
     photo = take_photo()
     object.__setattr__(photo, "height", PHOTO[0])
     object.__setattr__(photo, "width", PHOTO[1])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aubench.core.errors import DataError
-from aubench.datasets.bp4d.meshes import MeshEnding, check_endings, read_obj
+from aubench.faces.meshes import MeshEnding, check_endings, read_obj
 
 TRIANGLE = ["v 0 0 0", "v 1 0 0", "v 0 1 0", "vt 0 0", "vt 1 0", "vt 0 1", "f 1/1 2/2 3/3"]
 

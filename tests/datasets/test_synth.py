@@ -12,9 +12,10 @@ import pytest
 from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
 from aubench.data.store import Store
-from aubench.datasets.synth import identity, rendering, tracks
-from aubench.datasets.synth.constants import AUS, SUBJECTS
 from aubench.datasets.synth.synth_dataset import SynthDataset, SynthSettings, generate
+from aubench.rendering import frames as rendering
+from aubench.rendering import identity, tracks
+from aubench.rendering.constants import AUS, SUBJECTS
 
 TINY = SynthSettings(subjects=2, sequences=2, frames=6, size=32)
 GOLDEN_STORE = "1e2b38ddef5213812465e3ce9cdd51d384a49168fb8ac0d7bf2b267ec9a7469b"
@@ -26,7 +27,7 @@ GOLDEN_FRAME = {
 ONE_FRAME = """
 import hashlib, warnings
 warnings.simplefilter("ignore")
-from aubench.datasets.synth import rendering, tracks
+from aubench.rendering import frames as rendering, tracks
 from aubench.core.task import Modality
 images = rendering.sequence(0, "F009", "T7", tracks.make_track(0, "F009", "T7", 32).only([20]), 32)
 print(*(hashlib.sha256(images[m].tobytes()).hexdigest() for m in Modality))

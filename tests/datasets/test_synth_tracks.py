@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from aubench.core.task import Modality
-from aubench.datasets.synth import identity, rendering, tracks
-from aubench.datasets.synth.anatomy import moves
-from aubench.datasets.synth.camera import View, rotation
-from aubench.datasets.synth.constants import AUS, SUBJECTS, TASKS
-from aubench.datasets.synth.rng import CounterRNG
+from aubench.rendering import frames as rendering
+from aubench.rendering import identity, tracks
+from aubench.rendering.anatomy import moves
+from aubench.rendering.camera import View, rotation
+from aubench.rendering.constants import AUS, SUBJECTS, TASKS
+from aubench.rendering.rng import CounterRNG
 
 BP4D_RATES = (21.1, 17.1, 20.3, 46.1, 54.9, 59.4, 56.2, 46.6, 16.9, 34.4, 16.5, 15.2)
 

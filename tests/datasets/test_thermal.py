@@ -10,7 +10,7 @@ from aubench.datasets.bp4dplus import thermal
 from aubench.datasets.bp4dplus.colour_bar import LEGEND, invert_colours, read_colour_bar
 from aubench.datasets.bp4dplus.infrared_points import HEIGHT
 from aubench.datasets.bp4dplus.thermal import ThermalFiles, thermal_images
-from aubench.datasets.video_files import Video
+from aubench.faces.video_files import Video
 from tests.factories.bp4d import make_points_49
 from tests.factories.bp4dplus import FACE, colour, infrared_line, thermal_picture
 from tests.factories.videos import write_video

@@ -5,7 +5,7 @@ import pytest
 from factories.videos import grey_frames, write_video
 
 from aubench.core.errors import DataError
-from aubench.datasets.video_files import Video
+from aubench.faces.video_files import Video
 
 
 @pytest.fixture

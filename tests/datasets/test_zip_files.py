@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from aubench._util.zip_files import list_zip
 from aubench.core.errors import DataError
-from aubench.datasets.zip_files import list_zip
 
 
 def write_zip(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:

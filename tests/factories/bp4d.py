@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aubench.datasets.bp4d.images import Photo
+from aubench.faces.images import Photo
 
 HEIGHT, WIDTH = 278, 208
 CODED = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)

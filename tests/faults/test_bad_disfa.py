@@ -17,7 +17,7 @@ from aubench.data.store import Store
 from aubench.datasets.disfa import disfa_sequences
 from aubench.datasets.disfa.disfa_dataset import DISFA, DisfaOptions
 from aubench.datasets.disfa.intensities import FrameIntensities
-from aubench.datasets.video_files import Video, VideoFrame
+from aubench.faces.video_files import Video, VideoFrame
 
 
 @pytest.fixture

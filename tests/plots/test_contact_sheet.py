@@ -8,9 +8,9 @@ import pytest
 
 from aubench.core.errors import DataError
 from aubench.datasets import catalog
-from aubench.datasets.synth.constants import AUS
 from aubench.datasets.synth.synth_dataset import SYNTH, SynthSettings, generate
 from aubench.plots import contact_sheet
+from aubench.rendering.constants import AUS
 
 
 @pytest.mark.slow

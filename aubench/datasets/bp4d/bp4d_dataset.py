@@ -48,7 +48,7 @@ class Bp4dDataset(Dataset):
     @property
     def modalities(self) -> Mapping[Modality, str]:
         """Meaning of the channels; a delivery without meshes yields no depth."""
-        from aubench.datasets.bp4d.depth import MEANING
+        from aubench.faces.depth import MEANING
 
         return {Modality.VISUAL: "RGB of the 2D photo", Modality.DEPTH: MEANING}
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aubench._util.zip_files import list_zip
 from aubench.core.errors import DataError
 from aubench.datasets.bp4d.labels import number_gaps
 from aubench.datasets.bp4d.layout import BP4D_LAYOUT, Key, Layout, Recording, printable
@@ -27,7 +28,6 @@ from aubench.datasets.bp4d.sequence_files import (
     is_folder,
     is_image,
 )
-from aubench.datasets.zip_files import list_zip
 
 Skipped = tuple[str, str, int, str]
 """Subject, sequence, frame number (-1 for none) and reason, as in ``skipped.csv``."""

@@ -14,14 +14,14 @@ import pandas as pd
 from aubench.core import landmarks as landmark_layout
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate, Sequence
-from aubench.datasets.bp4d import crops, face_detection
-from aubench.datasets.bp4d.depth import depth_map
-from aubench.datasets.bp4d.face_tracker import FaceTracker
-from aubench.datasets.bp4d.images import Photo, check_same_size, reduction
 from aubench.datasets.bp4d.labels import AUS, LabelFile, read_label_file
 from aubench.datasets.bp4d.landmark_files import face_track, landmark_file, landmarks_in_crop, read_landmarks
 from aubench.datasets.bp4d.layout import Instant, Recording, match
-from aubench.datasets.bp4d.meshes import Mesh, MeshEnding, check_endings, read_obj
+from aubench.faces import crops, face_detection
+from aubench.faces.depth import depth_map
+from aubench.faces.face_tracker import FaceTracker
+from aubench.faces.images import Photo, check_same_size, reduction
+from aubench.faces.meshes import Mesh, MeshEnding, check_endings, read_obj
 
 _CHUNK = 8  # frames between two attempts to write crops
 _MAX_WAITING = 64  # frames in memory at most; older ones are read again

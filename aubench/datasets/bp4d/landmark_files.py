@@ -16,7 +16,7 @@ import numpy as np
 
 from aubench.core.errors import DataError, UsageError
 from aubench.core.landmarks import COUNT, LEFT_EYE, MOUTH, RIGHT_EYE
-from aubench.datasets.bp4d.crops import crop_transform
+from aubench.faces.crops import crop_transform
 
 _AGAIN = "copy the file from the delivery again"
 _OTHER = "give the folder of the delivered 49-point files"
@@ -159,7 +159,7 @@ def landmarks_in_crop(points: np.ndarray, squares: np.ndarray) -> np.ndarray:
 
     Args:
         points: (F, 49, 2) column, row.
-        squares: (F, 4), see :mod:`aubench.datasets.bp4d.crops`.
+        squares: (F, 4), see :mod:`aubench.faces.crops`.
 
     Returns:
         float32 (F, 49, 2); NaN for NaN. Points outside the square are outside 0 to 1.

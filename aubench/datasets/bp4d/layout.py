@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aubench.datasets.zip_files import DeliveredFile
+from aubench._util.zip_files import DeliveredFile
 
 SCORED = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 """The 12 AUs on which BP4D is scored."""

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from aubench._util.zip_files import DeliveredFile, ZipEntry
 from aubench.core.errors import DataError
 from aubench.core.system_files import is_system_file
 from aubench.datasets.bp4d.layout import Key, Recording, printable
-from aubench.datasets.zip_files import DeliveredFile, ZipEntry
 
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 _KINDS = {".jpg": "photo", ".jpeg": "photo", ".obj": "mesh", ".mtl": "material"}

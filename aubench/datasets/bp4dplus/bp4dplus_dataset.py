@@ -34,8 +34,8 @@ class Bp4dPlusDataset(DeliveredDataset):
     @property
     def modalities(self) -> Mapping[Modality, str]:
         """Meaning of the channels; a delivery without meshes or thermal videos yields fewer modalities."""
-        from aubench.datasets.bp4d.depth import MEANING as DEPTH
         from aubench.datasets.bp4dplus.thermal import MEANING as THERMAL
+        from aubench.faces.depth import MEANING as DEPTH
 
         return {Modality.VISUAL: "RGB of the 2D photo", Modality.DEPTH: DEPTH, Modality.THERMAL: THERMAL}
 

@@ -17,7 +17,7 @@ from aubench.datasets.bp4d.landmark_files import landmark_file
 from aubench.datasets.bp4d.layout import Key, Layout, Recording, printable
 from aubench.datasets.bp4d.sequence_files import entries_of, is_folder
 from aubench.datasets.bp4dplus.thermal import ThermalFiles
-from aubench.datasets.video_files import EXTENSIONS
+from aubench.faces.video_files import EXTENSIONS
 
 LAYOUT = Layout(
     "2D+3D/F001.zip or 2D+3D/F001/T1/0000.jpg, and AUCoding/AU_OCC/F001_T1.csv", tasks=(1, 6, 7, 8), reads_zips=True

@@ -12,11 +12,11 @@ import numpy as np
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate
-from aubench.datasets.bp4d.crops import crop_square, window
 from aubench.datasets.bp4d.extract import FurtherImages
 from aubench.datasets.bp4dplus.colour_bar import LEGEND, invert_colours, read_colour_bar
 from aubench.datasets.bp4dplus.infrared_points import HEIGHT, WIDTH, read_infrared_points, register, thermal_square
-from aubench.datasets.video_files import Video
+from aubench.faces.crops import crop_square, window
+from aubench.faces.video_files import Video
 
 _AGAIN = "copy the file from the delivery again"
 

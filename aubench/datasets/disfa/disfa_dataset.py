@@ -52,8 +52,8 @@ class DisfaDataset(DeliveredDataset):
         from aubench.core import landmarks
         from aubench.datasets.disfa.disfa_files import find_disfa
         from aubench.datasets.disfa.disfa_sequences import read_sequence
-        from aubench.datasets.video_files import Video
-        from aubench.datasets.visual_crops import ALIGNED, DETECTED
+        from aubench.faces.video_files import Video
+        from aubench.faces.visual_crops import ALIGNED, DETECTED
 
         subjects, unused = find_disfa(source, options.camera, options.landmarks)
         numbering = _numbering(subjects, options.landmarks is not None)

@@ -13,7 +13,7 @@ from aubench.core.errors import DataError
 from aubench.datasets.bp4d.layout import printable
 from aubench.datasets.disfa.intensities import AUS, SUBJECTS
 from aubench.datasets.file_search import files_below
-from aubench.datasets.video_files import EXTENSIONS
+from aubench.faces.video_files import EXTENSIONS
 
 LAYOUT = "expected Videos_LeftCamera/LeftVideoSN001_comp.avi and ActionUnit_Labels/SN001/SN001_au1.txt in it"
 _AGAIN = "copy the files from the delivery again"

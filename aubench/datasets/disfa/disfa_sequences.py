@@ -11,13 +11,13 @@ import pandas as pd
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate, Sequence
-from aubench.datasets.bp4d import face_detection
 from aubench.datasets.bp4d.landmark_files import face_track, landmarks_in_crop
 from aubench.datasets.disfa.disfa_files import DisfaFiles
 from aubench.datasets.disfa.disfa_landmarks import read_disfa_landmarks
 from aubench.datasets.disfa.intensities import AUS, FrameIntensities, read_all_intensities
-from aubench.datasets.video_files import Video, VideoFrame
-from aubench.datasets.visual_crops import crop_pictures
+from aubench.faces import face_detection
+from aubench.faces.video_files import Video, VideoFrame
+from aubench.faces.visual_crops import crop_pictures
 
 _TOLERANCE = 20  # frames by which video and labels may differ at their end: a second
 _GAP = 1.5  # frames between the times of two frames, from which on one is missing

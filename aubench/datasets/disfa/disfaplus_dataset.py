@@ -34,7 +34,7 @@ class DisfaplusDataset(DeliveredDataset):
             DataError: The layout is unknown, or a file is damaged.
         """
         from aubench.datasets.disfa.disfaplus_trials import find_disfaplus, read_labels, read_trial
-        from aubench.datasets.visual_crops import DETECTED
+        from aubench.faces.visual_crops import DETECTED
 
         trials, unused = find_disfaplus(source)
         rows = [("", "", -1, reason) for reason in unused]

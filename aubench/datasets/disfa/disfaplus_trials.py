@@ -16,12 +16,12 @@ from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.inputs import Inputs, fingerprint
 from aubench.data.store_writer import Allocate, Sequence
-from aubench.datasets.bp4d import face_detection
-from aubench.datasets.bp4d.images import Photo, check_same_size
 from aubench.datasets.bp4d.layout import printable
 from aubench.datasets.disfa.intensities import AUS, PLUS_SUBJECTS, image_number, read_image_intensities
 from aubench.datasets.file_search import files_below
-from aubench.datasets.visual_crops import crop_pictures
+from aubench.faces import face_detection
+from aubench.faces.images import Photo, check_same_size
+from aubench.faces.visual_crops import crop_pictures
 
 LAYOUT = "expected Images/SN001/<trial>/000.jpg and Labels/SN001/<trial>/AU1.txt in it"
 _SUBJECT = re.compile(r"SN\d{3}", re.IGNORECASE | re.ASCII)

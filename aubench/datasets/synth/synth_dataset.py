@@ -11,7 +11,7 @@ from pydantic import Field
 
 from aubench.core.task import Modality
 from aubench.datasets.base import DatasetOptions, Progress, RenderedDataset, RenderedFrame
-from aubench.datasets.synth.constants import AUS, SUBJECTS, TASKS
+from aubench.rendering.constants import AUS, SUBJECTS, TASKS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,13 +60,15 @@ class SynthDataset(RenderedDataset):
 
     def render_face(self, subject: str, aus: Mapping[int, float], size: int) -> Mapping[Modality, np.ndarray]:
         """Render a subject from the front without noise."""
-        from aubench.datasets.synth import identity, rendering
+        from aubench.rendering import frames as rendering
+        from aubench.rendering import identity
 
         return rendering.single(identity.make_identity(0, subject), aus, size)
 
     def render_frame(self, index: int, size: int) -> RenderedFrame:
         """Render frame 21 of a sequence of the default store."""
-        from aubench.datasets.synth import rendering, tracks
+        from aubench.rendering import frames as rendering
+        from aubench.rendering import tracks
 
         subject, task = SUBJECTS[(index * 19 + 3) % len(SUBJECTS)], TASKS[index % len(TASKS)]
         track = tracks.make_track(0, subject, task, 32).only([20])
@@ -96,7 +98,8 @@ def _render_sequence(settings: SynthSettings, subject: str, task: str) -> Sequen
     import pandas as pd
 
     from aubench.data.store_writer import Sequence
-    from aubench.datasets.synth import rendering, tracks
+    from aubench.rendering import frames as rendering
+    from aubench.rendering import tracks
 
     track = tracks.make_track(settings.seed, subject, task, settings.frames)
     images = rendering.sequence(settings.seed, subject, task, track, settings.size)

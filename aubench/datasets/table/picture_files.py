@@ -13,9 +13,9 @@ import numpy as np
 
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
-from aubench.datasets.bp4d.images import Photo
 from aubench.datasets.table.table_paths import Picture
-from aubench.datasets.video_files import Video, VideoFrame
+from aubench.faces.images import Photo
+from aubench.faces.video_files import Video, VideoFrame
 
 _AGAIN = "write or copy the file again, or leave its cell empty"
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aubench.core.errors import DataError
-from aubench.datasets import video_files
+from aubench.faces import video_files
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 """Extensions of image files."""

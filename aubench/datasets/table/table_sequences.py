@@ -15,11 +15,11 @@ from aubench.core import landmarks
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate, Sequence
-from aubench.datasets.bp4d import crops, face_detection
 from aubench.datasets.bp4d.landmark_files import landmarks_in_crop, square_around
 from aubench.datasets.table.manifest import STILLS, ManifestFrame
 from aubench.datasets.table.picture_files import PictureReader, ValueRanges, convert
-from aubench.datasets.video_files import VideoFrame
+from aubench.faces import crops, face_detection
+from aubench.faces.video_files import VideoFrame
 
 _SAME_SHAPE = 0.01  # relative difference of height to width up to which two images show the same scene
 

@@ -14,11 +14,11 @@ import pandas as pd
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate, Sequence
-from aubench.datasets.bp4d import crops, face_detection
 from aubench.datasets.bp4d.layout import printable
 from aubench.datasets.file_search import files_below
-from aubench.datasets.video_files import EXTENSIONS, Video, VideoFrame
-from aubench.datasets.visual_crops import crop_pictures
+from aubench.faces import crops, face_detection
+from aubench.faces.video_files import EXTENSIONS, Video, VideoFrame
+from aubench.faces.visual_crops import crop_pictures
 
 _FARTHEST = 25  # frames from the nearest detection of the face, up to which a frame is stored
 _OTHER_LETTERS = re.compile(r"[^0-9A-Za-z.+-]+")

@@ -34,8 +34,8 @@ class VideoDataset(DeliveredDataset):
         """
         from aubench.data.inputs import fingerprint
         from aubench.datasets.unlabelled.unlabelled_videos import find_videos, read_video
-        from aubench.datasets.video_files import Video
-        from aubench.datasets.visual_crops import DETECTED
+        from aubench.faces.video_files import Video
+        from aubench.faces.visual_crops import DETECTED
 
         jobs: dict[Key, Job] = {}
         skipped = []

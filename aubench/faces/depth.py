@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from aubench._util.jit import compiled
-from aubench.datasets.bp4d.crops import crop_transform
-from aubench.datasets.bp4d.meshes import Mesh
+from aubench.faces.crops import crop_transform
+from aubench.faces.meshes import Mesh
 
 _REFERENCE = 144  # from its middle, a face extends further back (ears) than forward (nose)
 _RANGE = 0.65  # of the crop's side, about 12 cm: half a millimetre a grey level
@@ -36,7 +36,7 @@ def depth_map(mesh: Mesh, photo: tuple[int, int], square: np.ndarray, size: int)
     Args:
         mesh: Mesh with texture coordinates.
         photo: Height and width of the photo.
-        square: (4,) centre column, centre row, side, angle (see :mod:`aubench.datasets.bp4d.crops`).
+        square: (4,) centre column, centre row, side, angle (see :mod:`aubench.faces.crops`).
         size: Height and width of the map.
 
     Returns:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aubench.datasets.synth.camera import View
-from aubench.datasets.synth.constants import AUS, TASKS
-from aubench.datasets.synth.identity import make_identity
-from aubench.datasets.synth.rng import CounterRNG
+from aubench.rendering.camera import View
+from aubench.rendering.constants import AUS, TASKS
+from aubench.rendering.identity import make_identity
+from aubench.rendering.rng import CounterRNG
 
 Floats = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ class Track:
     flow: Floats  # (F, 12) blood flow, which lags behind the intensity
     labels: NDArray[np.int8]  # (F, 12) int8: 1 present, 0 absent, -1 not coded
     labelled: NDArray[np.bool_]  # (F,) whether the frame is coded
-    states: Floats  # (F, 4) columns of :class:`aubench.datasets.synth.expression.AppearanceState`
+    states: Floats  # (F, 4) columns of :class:`aubench.rendering.expression.AppearanceState`
     views: tuple[View, ...]  # f views
 
     def only(self, frames: list[int]) -> Track:

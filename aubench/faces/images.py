@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from aubench._util.zip_files import DeliveredFile
 from aubench.core.errors import DataError
-from aubench.datasets.zip_files import DeliveredFile
 
 _AGAIN = "copy the file from the delivery again"
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame markers; the three are tables

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aubench.datasets.bp4d.depth import locate
-from aubench.datasets.bp4d.meshes import Mesh
+from aubench.faces.depth import locate
+from aubench.faces.meshes import Mesh
 
 SIDE = 246.0
 """Side in mm of the square around an adult's face; it holds a dropped jaw."""

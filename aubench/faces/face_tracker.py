@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from aubench.datasets.bp4d.face_detection import detect_squares
-from aubench.datasets.bp4d.images import Photo
-from aubench.datasets.bp4d.mesh_faces import SIDE, HeightMap, Pose
-from aubench.datasets.bp4d.meshes import Mesh
+from aubench.faces.face_detection import detect_squares
+from aubench.faces.images import Photo
+from aubench.faces.mesh_faces import SIDE, HeightMap, Pose
+from aubench.faces.meshes import Mesh
 
 _CHECK = 25  # frames after which the detector is asked again whether the mesh is followed at the right position
 _REST = 25  # frames with a detection whose complete mesh is not searched, after one that has no face's shape

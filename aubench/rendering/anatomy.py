@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from aubench.datasets.synth.constants import AUS
-from aubench.datasets.synth.identity import Identity
+from aubench.rendering.constants import AUS
+from aubench.rendering.identity import Identity
 
 _FOLDER = Path(__file__).parent
 

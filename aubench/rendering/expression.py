@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from aubench._util.jit import compiled
-from aubench.datasets.synth import anatomy
-from aubench.datasets.synth.features import brows, eyes, mouth, nostrils
-from aubench.datasets.synth.grid import Surface, add_blobs, add_furrows, blank, blur
-from aubench.datasets.synth.head import neutral_head
-from aubench.datasets.synth.identity import Identity
+from aubench.rendering import anatomy
+from aubench.rendering.features import brows, eyes, mouth, nostrils
+from aubench.rendering.grid import Surface, add_blobs, add_furrows, blank, blur
+from aubench.rendering.head import neutral_head
+from aubench.rendering.identity import Identity
 
 
 class AppearanceState(NamedTuple):

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from aubench._util.jit import inner
-from aubench.datasets.synth.grid import REACH, Surface, after, first, ramp, shade, tint
-from aubench.datasets.synth.identity import Identity
+from aubench.rendering.grid import REACH, Surface, after, first, ramp, shade, tint
+from aubench.rendering.identity import Identity
 
 
 @inner

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from aubench.datasets.synth.rng import CounterRNG
+from aubench.rendering.rng import CounterRNG
 
 
 class Identity(NamedTuple):

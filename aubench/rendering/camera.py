@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from aubench._util.jit import compiled, inner
-from aubench.datasets.synth.grid import REACH, Surface, ramp
-from aubench.datasets.synth.rng import normal
+from aubench.rendering.grid import REACH, Surface, ramp
+from aubench.rendering.rng import normal
 
 VIEW = 1.10
 """Half of the image's width in face units."""

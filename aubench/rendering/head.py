@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from aubench._util.jit import compiled, inner
-from aubench.datasets.synth.grid import REACH, Surface, add_blobs, blank, ramp
-from aubench.datasets.synth.identity import Identity
-from aubench.datasets.synth.rng import normal
+from aubench.rendering.grid import REACH, Surface, add_blobs, blank, ramp
+from aubench.rendering.identity import Identity
+from aubench.rendering.rng import normal
 
 
 def neutral_head(identity: Identity, size: int) -> Surface:

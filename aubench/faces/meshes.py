@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from aubench._util.jit import compiled
+from aubench._util.zip_files import DeliveredFile, ZipEntry
 from aubench.core.errors import DataError
-from aubench.datasets.bp4d.obj_parser import ANY, ERRORS, NEWLINE, parse
-from aubench.datasets.zip_files import DeliveredFile, ZipEntry
+from aubench.faces.obj_parser import ANY, ERRORS, NEWLINE, parse
 
 _LARGEST = 256 << 20
 _AGAIN = "copy the file from the delivery again"

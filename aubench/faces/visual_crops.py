@@ -9,7 +9,7 @@ import numpy as np
 
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate
-from aubench.datasets.bp4d import crops
+from aubench.faces import crops
 
 DETECTED = "square from forehead to dropped chin, smoothed over the sequence: Haar detector and optical flow, upright"
 ALIGNED = "square from forehead to dropped chin, smoothed over the sequence: 49 points, eyes level"

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from aubench.core.task import Modality
-from aubench.datasets.synth import tracks
-from aubench.datasets.synth.camera import Shot, View, shoot
-from aubench.datasets.synth.constants import AUS
-from aubench.datasets.synth.expression import AppearanceState, Face
-from aubench.datasets.synth.identity import Identity, make_identity
-from aubench.datasets.synth.rng import CounterRNG
+from aubench.rendering import tracks
+from aubench.rendering.camera import Shot, View, shoot
+from aubench.rendering.constants import AUS
+from aubench.rendering.expression import AppearanceState, Face
+from aubench.rendering.identity import Identity, make_identity
+from aubench.rendering.rng import CounterRNG
 
 Images = dict[Modality, np.ndarray]
 

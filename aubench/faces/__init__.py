@@ -1,0 +1,1 @@
+"""Faces in pictures, videos and meshes: detection, tracking, crops and depth maps."""

@@ -1,0 +1,1 @@
+"""Renderer of the faces of synth."""
