@@ -69,7 +69,7 @@ def test_the_example_of_the_readme_prints_a_dataframe_and_equals_the_command(wor
     words += " --set epochs=1 --set frames_per_epoch=640"
     run_python(workspace, stores, "-m", "aubench.cli", *words.split())
     files = [path.relative_to(workspace / "runs") for path in (workspace / "runs").glob("*/*/*/record/*.csv")]
-    assert len(files) == 4
+    assert len(files) == 6
     for path in files:
         assert (workspace / "runs" / path).read_bytes() == (workspace / "by-command" / path).read_bytes()
 
