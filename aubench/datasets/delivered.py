@@ -13,6 +13,7 @@ from pydantic import Field
 from aubench.core.errors import UsageError
 from aubench.core.task import Modality
 from aubench.datasets.base import Dataset, DatasetOptions, Progress
+from aubench.datasets.file_search import printable
 
 if TYPE_CHECKING:
     from aubench.data.inputs import Inputs
@@ -62,6 +63,8 @@ class DeliveredDataset(Dataset):
     """A data set in the files of its owners. A subclass implements :meth:`find`."""
 
     Options: ClassVar[type[DatasetOptions]] = DeliveredOptions
+    unplanned: ClassVar[frozenset[str]] = frozenset({"workers"})
+    """Options that a command may change when it resumes an interrupted one."""
 
     @abstractmethod
     def find(self, source: Path, options: Any) -> Jobs:
@@ -115,9 +118,7 @@ class DeliveredDataset(Dataset):
         work.finished(store)
 
     def _plan(self, source: Path, options: Any) -> dict[str, object]:
-        from aubench.datasets.bp4d.layout import printable
-
-        values = {"source": source, **options.model_dump(exclude={"workers"})}
+        values = {"source": source, **options.model_dump(exclude=set(self.unplanned))}
         texts = {key: printable(str(x.resolve())) if isinstance(x, Path) else x for key, x in values.items()}
         return {"dataset": self.name, "version": self.version, **texts}
 

@@ -1,4 +1,4 @@
-"""Files below the folder of a delivery."""
+"""Files and folders of a delivery, and their names in messages."""
 
 from __future__ import annotations
 
@@ -12,35 +12,56 @@ from aubench.core.system_files import is_system_file
 _WINDOWS_STREAM = ":Zone.Identifier"
 
 
-def files_below(folder: Path, enter: Callable[[str], bool] = lambda name: True) -> Iterator[Path]:
+def printable(name: str) -> str:
+    """Return a file name as text: bytes that are not UTF-8 and control characters become escapes."""
+    text = os.fsencode(name).decode(errors="backslashreplace")
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def entries_of(folder: Path) -> list[os.DirEntry[str]]:
+    """Return the entries of a folder in order of name, except those that systems and archives add to folders.
+
+    Raises:
+        DataError: The folder cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(filter(_is_delivered, entries), key=lambda entry: entry.name)
+    except OSError as error:
+        hint = "change its permissions, or move it elsewhere"
+        raise DataError(f"cannot be read ({error.strerror})", where=folder, hint=hint) from None
+
+
+def _is_delivered(entry: os.DirEntry[str]) -> bool:
+    return not is_system_file(entry.name) and not entry.name.endswith(_WINDOWS_STREAM)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder or a link to one."""
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry.path).is_dir())
+
+
+def files_below(*folders: Path, enter: Callable[[str], bool] = lambda name: True) -> Iterator[Path]:
     """Iterate over the files at any depth, each folder once, without files that systems and archives add.
 
     Links are followed. A broken link counts as a file.
 
     Args:
-        folder: Folder to search.
+        folders: Folders to search.
         enter: Function of a folder's name that tells whether to search it.
 
     Raises:
         DataError: A folder cannot be read.
     """
-    pending, seen = [folder], set()
+    pending, seen = list(folders), set()
     while pending:
-        current = pending.pop()
-        real = os.path.realpath(current)
+        folder = pending.pop()
+        real = os.path.realpath(folder)
         if real in seen:
             continue
         seen.add(real)
-        try:
-            with os.scandir(current) as entries:
-                content = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            hint = "change its permissions, or move it elsewhere"
-            raise DataError(f"cannot be read ({error.strerror})", where=current, hint=hint) from None
-        for entry in content:
-            if is_system_file(entry.name) or entry.name.endswith(_WINDOWS_STREAM):
-                continue
-            if not entry.is_dir():
+        for entry in entries_of(folder):
+            if not is_folder(entry):
                 yield Path(entry.path)
             elif enter(entry.name):
                 pending.append(Path(entry.path))

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories.bp4d import prepare_bp4d
 
 from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
 from aubench.data.store import Store
 from aubench.datasets import sequence_pool
-from aubench.datasets.bp4d import prepare
 from aubench.datasets.bp4d.layout import SCORED
-from aubench.datasets.bp4d.prepare import prepare_bp4d
 from aubench.datasets.bp4d.summary import PrepareSummary
 
 
@@ -348,7 +347,7 @@ def test_a_second_command_at_the_same_time_is_refused(delivery, tmp_path: Path, 
             prepare_bp4d(delivery.root, tmp_path / "store", size=48)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prepare, "write_sequences", again)
+    monkeypatch.setattr(sequence_pool, "write_sequences", again)
     with pytest.raises(KeyboardInterrupt):
         prepare_bp4d(delivery.root, tmp_path / "store", size=32)
 

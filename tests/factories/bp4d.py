@@ -11,6 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+from aubench.data.store import Store
+from aubench.datasets.bp4d.bp4d_dataset import BP4D, Bp4dOptions
+from aubench.datasets.bp4d.layout import SCORED
+from aubench.datasets.bp4d.summary import PrepareSummary
 from aubench.faces.images import Photo
 
 HEIGHT, WIDTH = 278, 208
@@ -162,6 +166,14 @@ class Delivery:
 
     def codes(self, subject: str, task: str) -> Path:
         return self.root / "AUCoding" / "AU_OCC" / f"{subject}_{task}.csv"
+
+
+def prepare_bp4d(
+    source: Path, store: Path, *, progress: Callable[[int, int], None] = lambda done, total: None, **options: object
+) -> PrepareSummary:
+    """Prepare a store of a delivery, also with images that are smaller than the command allows."""
+    BP4D.prepare(source, store, Bp4dOptions.model_construct(**options), progress)
+    return PrepareSummary.from_store(Store(store), SCORED)
 
 
 @pytest.fixture(scope="session")

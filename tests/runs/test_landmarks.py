@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 from factories import bp4d
+from factories.bp4d import prepare_bp4d
 from factories.protocols import two_folds
 
 from aubench.core.landmarks import COUNT
 from aubench.core.task import Batch, Modality
 from aubench.data.store import Store
-from aubench.datasets.bp4d.prepare import prepare_bp4d
 from aubench.methods.temt_net import TEMTNet
 from aubench.runs.config import RunConfig
 from aubench.runs.fold import run_fold

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from aubench.core.errors import UsageError
 from aubench.core.task import Modality
-from aubench.datasets.base import Dataset, DatasetOptions, Progress
 from aubench.datasets.bp4d.frame_offsets import OffsetRequest
 from aubench.datasets.bp4d.labels import AUS
 from aubench.datasets.bp4d.layout import SCORED
+from aubench.datasets.delivered import DeliveredDataset, DeliveredOptions, Jobs
 
 if TYPE_CHECKING:
     from aubench.data.store import Store
@@ -24,10 +23,9 @@ def _check_offset(text: str) -> str:
     return text
 
 
-class Bp4dOptions(DatasetOptions):
+class Bp4dOptions(DeliveredOptions):
     """Preparation options of BP4D."""
 
-    size: int = Field(256, ge=32, le=1024, description="Side of every image in pixels.")
     frame_offset: Annotated[str, AfterValidator(_check_offset)] = Field(
         "auto", description="Photo number minus label frame number: auto, 0, -1 or 1; for one sequence F007/T2=0."
     )
@@ -35,15 +33,15 @@ class Bp4dOptions(DatasetOptions):
     landmarks: Path | None = Field(
         None, description="Folder of the delivered 49-point files; align by them and store their points."
     )
-    workers: int | None = Field(None, ge=1, description="Processes [default: one per core].")
 
 
-class Bp4dDataset(Dataset):
+class Bp4dDataset(DeliveredDataset):
     """BP4D in the folder layout of its owners."""
 
     name, version, title = "bp4d", "3", "BP4D as delivered by its owners"
     aus = AUS
     Options = Bp4dOptions
+    unplanned = frozenset({"workers", "allow_gaps"})
 
     @property
     def modalities(self) -> Mapping[Modality, str]:
@@ -52,22 +50,11 @@ class Bp4dDataset(Dataset):
 
         return {Modality.VISUAL: "RGB of the 2D photo", Modality.DEPTH: MEANING}
 
-    def prepare(self, source: Path | None, store_path: Path, options: Bp4dOptions, progress: Progress) -> None:
-        """Write the store with one process per core; see :func:`aubench.datasets.bp4d.prepare.prepare_bp4d`."""
-        from aubench.datasets.bp4d.prepare import prepare_bp4d
+    def find(self, source: Path, options: Bp4dOptions) -> Jobs:
+        """Search the delivery, and read all label files; see :func:`aubench.datasets.bp4d.prepare.find_jobs`."""
+        from aubench.datasets.bp4d.prepare import find_jobs
 
-        if source is None:
-            raise UsageError("needs the delivered files", where="bp4d", hint="name their folder with --source")
-        prepare_bp4d(
-            source,
-            store_path,
-            size=options.size,
-            frame_offset=options.frame_offset,
-            allow_gaps=options.allow_gaps,
-            landmarks=options.landmarks,
-            workers=options.workers,
-            progress=progress,
-        )
+        return find_jobs(source, options)
 
     def summarize(self, store: Store) -> list[str]:
         """Return a table of counts."""

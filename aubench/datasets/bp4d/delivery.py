@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,15 +19,14 @@ import numpy as np
 from aubench._util.zip_files import list_zip
 from aubench.core.errors import DataError
 from aubench.datasets.bp4d.labels import number_gaps
-from aubench.datasets.bp4d.layout import BP4D_LAYOUT, Key, Layout, Recording, printable
+from aubench.datasets.bp4d.layout import BP4D_LAYOUT, Key, Layout, Recording
 from aubench.datasets.bp4d.sequence_files import (
     ZipFolder,
     collect_recording,
-    entries_of,
     has_images,
-    is_folder,
     is_image,
 )
+from aubench.datasets.file_search import entries_of, files_below, is_folder, printable
 
 Skipped = tuple[str, str, int, str]
 """Subject, sequence, frame number (-1 for none) and reason, as in ``skipped.csv``."""
@@ -206,7 +205,7 @@ def _label_files(source: Path, folders: list[Path]) -> tuple[dict[Key, Path], li
         named = [folder for folder in siblings if _CODING.fullmatch(folder.name)]
     files: dict[Key, Path] = {}
     unknown = []
-    for path in sorted(_files_below(named)):
+    for path in sorted(files_below(*named, enter=lambda name: not _INTENSITY.fullmatch(name))):
         name = _CODED.fullmatch(path.stem)
         if name is None or path.suffix.lower() != ".csv":
             unknown.append(printable("/".join(path.parts[-2:])))
@@ -216,19 +215,3 @@ def _label_files(source: Path, folders: list[Path]) -> tuple[dict[Key, Path], li
             raise DataError(f"the same sequence is coded in {files[key]}", where=path, hint="keep one of the two")
         files[key] = path
     return files, unknown
-
-
-def _files_below(folders: list[Path]) -> Iterator[Path]:
-    """Iterate over the files in folders of labels, except intensities, each folder once."""
-    pending, seen = list(folders), set()
-    while pending:
-        folder = pending.pop()
-        real = os.path.realpath(folder)
-        if real in seen:
-            continue
-        seen.add(real)
-        for entry in entries_of(folder):
-            if not is_folder(entry):
-                yield Path(entry.path)
-            elif not _INTENSITY.fullmatch(entry.name):
-                pending.append(Path(entry.path))

@@ -5,7 +5,6 @@ Files are numbered from 0 or by the frame numbers of the label file.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +78,3 @@ def match(recording: Recording, coded: np.ndarray) -> tuple[list[Instant], list[
         for number, photo in sorted(recording.photos.items())
     ]
     return instants, sorted(set(coded.tolist()).difference(instant.frame for instant in instants))
-
-
-def printable(name: str) -> str:
-    """Return a file name as text: bytes that are not UTF-8 and control characters become escapes."""
-    text = os.fsencode(name).decode(errors="backslashreplace")
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,14 +10,13 @@ from pathlib import Path, PurePath
 
 from aubench._util.zip_files import DeliveredFile, ZipEntry
 from aubench.core.errors import DataError
-from aubench.core.system_files import is_system_file
-from aubench.datasets.bp4d.layout import Key, Recording, printable
+from aubench.datasets.bp4d.layout import Key, Recording
+from aubench.datasets.file_search import entries_of, printable
 
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 _KINDS = {".jpg": "photo", ".jpeg": "photo", ".obj": "mesh", ".mtl": "material"}
 _OTHER_IMAGES = {".png", ".bmp", ".tif", ".tiff", ".webp", ".heic", ".jp2", ".gif"}
 _NOT_JPEG = "only .jpg and .jpeg are read, not "
-_WINDOWS_STREAM = ":Zone.Identifier"
 
 
 @dataclass(frozen=True)
@@ -31,25 +29,6 @@ class ZipFolder:
 
     def __str__(self) -> str:
         return self.name
-
-
-def entries_of(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder in order of name, except those that systems and archives add to folders."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(filter(_is_delivered, entries), key=lambda entry: entry.name)
-    except OSError as error:
-        hint = "change its permissions, or move it elsewhere"
-        raise DataError(f"cannot be read ({error.strerror})", where=folder, hint=hint) from None
-
-
-def _is_delivered(entry: os.DirEntry[str]) -> bool:
-    return not is_system_file(entry.name) and not entry.name.endswith(_WINDOWS_STREAM)
-
-
-def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is a folder or a link to one."""
-    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry.path).is_dir())
 
 
 def is_image(name: str) -> bool:

@@ -11,7 +11,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from aubench.data.store import Store
-from aubench.datasets.bp4d.layout import printable
+from aubench.datasets.file_search import printable
 
 _LISTED = 20
 

@@ -65,12 +65,7 @@ class Bp4dPlusDataset(DeliveredDataset):
             read, inputs = partial(extract, recording, images), dict(recording_inputs(recording, images))
             if found.thermal:
                 files = found.thermal[recording.name]
-                read = partial(
-                    extract,
-                    recording,
-                    images,
-                    further=partial(thermal_images, files, options.size, options.thermal_colour),
-                )
+                read = partial(read, further=partial(thermal_images, files, options.size, options.thermal_colour))
                 inputs["thermal files"] = fingerprint((path.name, path) for path in files if path)
             inputs["modalities"] = [len(present), None]
             jobs[recording.subject, recording.sequence] = Job(read, len(recording.photos), inputs)

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from aubench.core.errors import DataError
-from aubench.datasets.bp4d.layout import printable
 from aubench.datasets.disfa.intensities import AUS, SUBJECTS
-from aubench.datasets.file_search import files_below
+from aubench.datasets.file_search import files_below, printable
 from aubench.faces.video_files import EXTENSIONS
 
 LAYOUT = "expected Videos_LeftCamera/LeftVideoSN001_comp.avi and ActionUnit_Labels/SN001/SN001_au1.txt in it"
@@ -54,7 +53,7 @@ def find_disfa(source: Path, camera: str, landmarks: Path | None) -> tuple[list[
     if not source.is_dir():
         raise DataError("no such folder", where=source, hint=LAYOUT)
     search = _Search(source, camera)
-    for path in files_below(source, lambda name: _LANDMARK_FOLDER.search(name) is None):
+    for path in files_below(source, enter=lambda name: _LANDMARK_FOLDER.search(name) is None):
         search.add(path)
     videos, labels = search.videos, search.labels
     if not labels:

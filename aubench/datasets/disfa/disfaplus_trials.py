@@ -16,9 +16,8 @@ from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.inputs import Inputs, fingerprint
 from aubench.data.store_writer import Allocate, Sequence
-from aubench.datasets.bp4d.layout import printable
 from aubench.datasets.disfa.intensities import AUS, PLUS_SUBJECTS, image_number, read_image_intensities
-from aubench.datasets.file_search import files_below
+from aubench.datasets.file_search import files_below, printable
 from aubench.faces import face_detection
 from aubench.faces.images import Photo, check_same_size
 from aubench.faces.visual_crops import crop_pictures

@@ -14,8 +14,7 @@ import pandas as pd
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate, Sequence
-from aubench.datasets.bp4d.layout import printable
-from aubench.datasets.file_search import files_below
+from aubench.datasets.file_search import files_below, printable
 from aubench.faces import crops, face_detection
 from aubench.faces.video_files import EXTENSIONS, Video, VideoFrame
 from aubench.faces.visual_crops import crop_pictures
