@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from factories.brightness import BRIGHTNESS
 
 from aubench.core import registry
 from aubench.core.registry import find_protocol
@@ -17,24 +18,6 @@ from aubench.metrics.scores import summary_of
 from aubench.results import record
 
 SMALL = ("image_size=32", "crop=28", "frames_per_epoch=100", "epochs=2", "validation_stride=8")
-MINE = '''
-"""The brightness of a face, and a line through it."""
-
-from torch import nn
-
-from aubench import MethodCard, Fidelity, Method
-
-
-class Brightness(Method):
-    card = MethodCard(title="Brightness", paper="none", fidelity=Fidelity.EXACT)
-
-    def __init__(self, task, recipe):
-        super().__init__(task, recipe)
-        self.line = nn.Linear(1, len(task.aus))
-
-    def forward(self, inputs):
-        return self.line(inputs[self.task.modalities[0]].mean((1, 2, 3))[:, None]).sigmoid()
-'''
 
 
 @pytest.fixture
@@ -134,21 +117,21 @@ def test_method_asked_for_by_name_that_cannot_is_an_error(run):
 
 @pytest.mark.slow
 def test_method_from_a_file(run):
-    Path("brightness.py").write_text(MINE)
+    Path("brightness.py").write_text(BRIGHTNESS)
     answer = run("brightness.py", "--fold", "3")
     assert answer.code == 0, answer.err
     record = records()["brightness"]
     assert record["method"]["source"] == "path"
-    assert record["method"]["file"] == hashlib.sha256(MINE.encode()).hexdigest()
+    assert record["method"]["file"] == hashlib.sha256(BRIGHTNESS.encode()).hexdigest()
     assert record["compute"]["total"]["parameters"] == 24
-    Path("brightness.py").write_text(MINE.replace(".mean(", ".amax("))
+    Path("brightness.py").write_text(BRIGHTNESS.replace(".mean(", ".amax("))
     assert run("brightness.py", "--fold", "3").code == 0
     assert len(list(Path("runs/synth_3fold/brightness").iterdir())) == 2, "another method is another run"
 
 
 @pytest.mark.slow
 def test_first_weights_are_a_recipe_value_of_those_that_have_one(run, tmp_path):
-    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "mine.py").write_text(BRIGHTNESS)
     answer = run("mine.py", "--pretrained", "imagenet")
     assert answer.code == 2 and "no recipe key 'weights'" in answer.err
     answer = run("late_fusion", "--pretrained", "nowhere.safetensors")

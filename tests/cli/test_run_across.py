@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from factories.brightness import BRIGHTNESS
 from factories.stores import write_store
 
 from aubench.core.protocol import load
@@ -32,22 +33,6 @@ same_people = [["one:F001", "other:F001"]]
 one = ["one:F001", "one:F002", "one:F003", "one:F004"]
 other = ["other:F001", "other:F002"]
 """
-METHOD = """
-from torch import nn
-
-from aubench import Fidelity, Method, MethodCard
-
-
-class Brightness(Method):
-    card = MethodCard(title="Brightness", paper="none", fidelity=Fidelity.EXACT)
-
-    def __init__(self, task, recipe):
-        super().__init__(task, recipe)
-        self.line = nn.Linear(1, len(task.aus))
-
-    def forward(self, inputs):
-        return self.line(inputs[self.task.modalities[0]].mean((1, 2, 3))[:, None]).sigmoid()
-"""
 
 
 @pytest.mark.slow
@@ -55,7 +40,7 @@ def test_a_run_trains_on_one_data_set_and_tests_on_another(call):
     one = write_store(Path("one"), "one", ["F001", "F002", "F003", "F004"])
     other = write_store(Path("other"), "other", ["F001", "F002"], aus=(12, 1, 6), labels="intensity", seed=1)
     Path("across.toml").write_text(PROTOCOL)
-    Path("brightness.py").write_text(METHOD)
+    Path("brightness.py").write_text(BRIGHTNESS)
     changes = ("image_size=32", "crop=28", "frames_per_epoch=20", "epochs=2")
     words = [word for change in changes for word in ("--set", change)]
     stores = ("--store", "one", "--store", "other=other")
