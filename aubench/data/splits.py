@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ import pandas as pd
 from aubench.core.errors import DataError, UsageError
 from aubench.core.protocol import Protocol
 from aubench.core.protocol_rules import frame_ranges
+from aubench.core.validation_draw import LabelCounts, draw_validation, people
 from aubench.data.store import Store
 
 if TYPE_CHECKING:
@@ -146,30 +145,19 @@ class ProtocolDataset:
         return {f"AU{au}": pair for au, pair in zip(self.protocol.aus, counted, strict=True)}
 
     def _validation_subjects(self, fold: int, subjects: frozenset[str]) -> frozenset[str]:
-        """Return the draw of people whose AU rates are nearest to those of all training subjects.
-
-        The draws depend on the protocol and the fold alone, so all methods, seeds and modalities share them.
-        """
-        rule, names = self.protocol.validation, defaultdict[str, set[str]](set)
-        for subject in sorted(subjects):
-            names[self.protocol.person(subject)].add(subject)
-        training = list(names.values())
-        assert rule is not None
-        if len(training) < 2:
+        """Return some training subjects, drawn by :func:`aubench.core.validation_draw.draw_validation`."""
+        if len(people(self.protocol, subjects)) < 2:
             raise UsageError(
                 f"fold {fold} has one training subject, and none to validate on",
                 where=self.protocol.name,
                 hint="use --selection last",
             )
-        rows = [self.labels[self.labelled_rows(person)] for person in training]
-        positive = np.array([(labels == 1).sum(0) for labels in rows])
-        known = np.array([(labels >= 0).sum(0) for labels in rows])
-        target = positive.sum(0) / known.sum(0).clip(1)
-        rng = np.random.RandomState(int(self.protocol.seed[:7], 16) + fold)
-        size = math.ceil(rule.fraction * len(training))
-        draws = [np.sort(rng.permutation(len(training))[:size]) for _ in range(rule.candidates)]
-        distance = [np.abs(positive[v].sum(0) / known[v].sum(0).clip(1) - target).sum() for v in draws]
-        return frozenset().union(*(training[i] for i in draws[int(np.argmin(distance))]))
+
+        def labels_of(person: frozenset[str]) -> LabelCounts:
+            labels = self.labels[self.labelled_rows(person)]
+            return np.stack([(labels == 1).sum(0), (labels >= 0).sum(0)])
+
+        return draw_validation(self.protocol, fold, subjects, labels_of)
 
 
 def _labels(store: Store, protocol: Protocol) -> npt.NDArray[np.int8]:

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 from aubench._util import atomic, locks
 from aubench._util.seeds import derive, seed_everything
-from aubench.core import hashing
 from aubench.core.errors import UsageError, suggest
 from aubench.core.method import Method, build_method
 from aubench.core.protocol import Protocol
@@ -23,6 +22,7 @@ from aubench.data.splits import FoldSplit, ProtocolDataset
 from aubench.data.store import Store
 from aubench.results import run_folder
 from aubench.results.record import SELECTIONS
+from aubench.results.run_id import run_id, source_of
 from aubench.runs import recipe_files
 from aubench.runs.devices import PRECISIONS
 from aubench.training.checkpoint import CheckpointIdentity
@@ -191,24 +191,22 @@ class RunConfig:
     @cached_property
     def run_id(self) -> str:
         """First 16 hexadecimal digits of the digest of everything that determines the numbers."""
-        parts = {
-            "method": self.entry.name,
-            "source": self.source,
-            "protocol": self.protocol.digest,
-            "store": self.store.digest,
-            "recipe": {**self.recipe, **self.content.files},
-            "seed": self.seed,
-            "selection": self.selection,
-            "precision": self.precision,
-            **self._search_fields,
-        }
-        return hashing.hash_json(parts)[:16]
+        return run_id(
+            method=self.entry.name,
+            source=self.source,
+            protocol=self.protocol.digest,
+            store=self.store.digest,
+            recipe={**self.recipe, **self.content.files},
+            seed=self.seed,
+            selection=self.selection,
+            precision=self.precision,
+            search=self.search,
+        )
 
     @property
     def source(self) -> str:
         """Digest of the code of a method that is not built in, or its kind of origin, with its version from 2 on."""
-        version = self.entry.version
-        return self.content.code or (self.entry.source if version == 1 else f"{self.entry.source} version {version}")
+        return source_of(self.entry.source, self.entry.version, self.content.code)
 
     @property
     def _search_fields(self) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from aubench._util import locks
-from aubench.core import hashing
 from aubench.core.conditions import Condition
 from aubench.core.errors import RecordError, UsageError
 from aubench.data.splits import ProtocolDataset
@@ -20,6 +19,7 @@ from aubench.results import histograms
 from aubench.results import record as record_file
 from aubench.results.record import Record
 from aubench.results.run_folder import RECORD_DIR
+from aubench.results.run_id import submission_id
 from aubench.results.schema import Name
 from aubench.results.submission import SUBMITTED
 from aubench.runs.config import StoreRef
@@ -67,9 +67,8 @@ def _build(predictions: SubmittedPredictions, data: ProtocolDataset, name: str, 
     protocol, store, digest = data.protocol, StoreRef.from_store(data.store), predictions.digest
     conditions = sorted(predictions.probs, key=condition_sort_key)
     tables = [_tables(predictions, data, fold, condition) for condition in conditions for fold in predictions.rows]
-    parts = {"name": name, "protocol": protocol.digest, "store": store.digest, "seed": seed, "predictions": digest}
     fields: dict[str, Any] = {
-        "run": hashing.hash_json(parts)[:16],
+        "run": submission_id(name=name, protocol=protocol.digest, store=store.digest, seed=seed, predictions=digest),
         "protocol": protocol_fields(protocol),
         "dataset": {**store_fields(store), **data_facts(data)},
         "method": {"name": name, "title": name, "modalities": list(protocol.modalities)},
