@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from aubench.core.method import Method
+    from aubench.runs.engine import Engine
 
 TF32 = "tf32"
 PRECISIONS = ("32-true", TF32, "bf16-mixed")
@@ -36,6 +37,12 @@ class DeviceChoice:
     count: int
     name: str
     per_device: int = 1
+
+    def engine(self) -> Engine:
+        """Create the engine that runs jobs on the devices."""
+        from aubench.runs.local_engine import LocalEngine
+
+        return LocalEngine(self)
 
     def require(self, precision: str) -> None:
         """Check that the devices compute in a precision.
