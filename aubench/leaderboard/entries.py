@@ -30,6 +30,8 @@ class Entry:
         delta_always_positive: F1 minus that of always-positive; None for always-positive itself.
         position: Position by F1, from 1; None for a baseline or a demo.
         rank: One more than the number of significantly better entries; None for a baseline or a demo.
+        last_rank: Number of entries that are not significantly worse; None for a baseline or a demo.
+        f1_interval: F1 with its interval over subjects; None for a baseline.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Entry:
     delta_always_positive: ConfidenceInterval | None = None
     position: int | None = None
     rank: int | None = None
+    last_rank: int | None = None
+    f1_interval: ConfidenceInterval | None = None
 
     @staticmethod
     def from_runs(runs: Iterable[StoredRecord]) -> Entry:
@@ -159,7 +163,8 @@ def _ranked_table(runs: list[StoredRecord]) -> RankedTable:
 def _rated_entry(runs: tuple[StoredRecord, ...], always: SubjectContributions) -> tuple[Entry, SubjectContributions]:
     contributions = subject_contributions([run.record.counts for run in runs])
     delta = intervals.mean_interval(contributions - always)
-    return replace(Entry.from_runs(runs), delta_always_positive=delta), contributions
+    f1 = intervals.mean_interval(contributions)
+    return replace(Entry.from_runs(runs), delta_always_positive=delta, f1_interval=f1), contributions
 
 
 def _prevalence_entry(runs: Sequence[StoredRecord], always: SubjectContributions) -> Entry:
@@ -171,11 +176,11 @@ def _prevalence_entry(runs: Sequence[StoredRecord], always: SubjectContributions
 
 
 def _with_ranks(rated: list[tuple[Entry, SubjectContributions]]) -> list[Entry]:
-    ranks = significance.ranks_by_contributions([contributions for _, contributions in rated])
+    ranks = significance.rank_ranges([contributions for _, contributions in rated])
     positions = [1 + sum(other.f1 > entry.f1 for other, _ in rated) for entry, _ in rated]
     return [
-        replace(entry, position=position, rank=rank)
-        for (entry, _), position, rank in zip(rated, positions, ranks, strict=True)
+        replace(entry, position=position, rank=first, last_rank=last)
+        for (entry, _), position, (first, last) in zip(rated, positions, ranks, strict=True)
     ]
 
 

@@ -69,9 +69,15 @@ def page(results: ProtocolResults) -> list[Block]:
     return [*blocks, *(protocol_page.demo_blocks() if demos else ()), *demos]
 
 
-def _section(table: RankedTable, all_tables: Sequence[RankedTable], level: str) -> list[Block]:
+def curve_table(table: RankedTable) -> Table | None:
+    """Build the table of the learning curves of one ranked table; None if no method has any."""
     rows = [(entry, curves) for entry in table.methods if (curves := learning_curves(entry))]
-    return [f"{level} {protocol_page.heading(table, all_tables)}", _table(table, rows)] if rows else []
+    return _table(table, rows) if rows else None
+
+
+def _section(table: RankedTable, all_tables: Sequence[RankedTable], level: str) -> list[Block]:
+    curves = curve_table(table)
+    return [f"{level} {protocol_page.heading(table, all_tables)}", curves] if curves else []
 
 
 def _table(table: RankedTable, rows: Sequence[tuple[Entry, list[LearningCurve]]]) -> Table:

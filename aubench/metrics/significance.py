@@ -123,7 +123,24 @@ def ranks(count: int, pairs: Pairs, corrected: Floats) -> list[int]:
     return result
 
 
-def ranks_by_contributions(methods: Sequence[SubjectContributions]) -> list[int]:
-    """Compute :func:`ranks` from the paired test of each pair, corrected over all pairs."""
+def rank_ranges(methods: Sequence[SubjectContributions]) -> list[tuple[int, int]]:
+    """Compute the first and the last rank of each method, from the paired test of each pair, corrected over all pairs.
+
+    Returns:
+        :func:`ranks`, and the number of methods that are not significantly worse. The true ranks of all methods are
+        within these ranges with a probability of at least 95 % (Mogstad et al., Inference for ranks, Review of Economic
+        Studies 91, 2024).
+    """
     pairs = differences(methods)
-    return ranks(len(methods), pairs, holm(p_values_mean(pairs))) if pairs else [1] * len(methods)
+    if not pairs:
+        return [(1, 1)] * len(methods)
+    corrected = holm(p_values_mean(pairs))
+    reverse = {(j, i): pair for (i, j), pair in pairs.items()}
+    worse = ranks(len(methods), reverse, corrected)
+    first = ranks(len(methods), pairs, corrected)
+    return [(rank, len(methods) + 1 - below) for rank, below in zip(first, worse, strict=True)]
+
+
+def ranks_by_contributions(methods: Sequence[SubjectContributions]) -> list[int]:
+    """Compute the first rank of each method, see :func:`rank_ranges`."""
+    return [first for first, _ in rank_ranges(methods)]

@@ -130,6 +130,7 @@ def test_ranks_count_those_that_are_significantly_better(make_record):
     assert significance.ranks_by_contributions(methods) == [2, 2, 4, 1]
     assert significance.ranks_by_contributions(methods[::-1]) == [1, 4, 2, 2]
     assert significance.ranks_by_contributions(methods[:1]) == [1]
+    assert significance.rank_ranges(methods) == [(2, 3), (2, 3), (4, 4), (1, 1)]
 
 
 @pytest.mark.slow
