@@ -50,6 +50,23 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
             os.close(descriptor)
 
 
+def is_held(path: Path) -> bool | None:
+    """Return whether a process holds the lock; None if the disk does not support locks."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _acquire(path: Path, wait: bool) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

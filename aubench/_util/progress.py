@@ -26,6 +26,13 @@ def print_line(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def format_duration(seconds: float) -> str:
+    """Return a rounded duration."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """Show a progress bar on stderr; invisible unless stderr is a terminal."""

@@ -29,12 +29,14 @@ from aubench.api.scoring import score
 from aubench.api.searches import tune
 from aubench.api.speed import bench, profile
 from aubench.api.stores import check_store, export_store, prepare_store
+from aubench.api.sweep_status import cancel, status
 
 __all__ = [
     "Results",
     "add_records",
     "bench",
     "build_leaderboard",
+    "cancel",
     "check_leaderboard",
     "check_method",
     "check_store",
@@ -58,6 +60,7 @@ __all__ = [
     "reproduce",
     "run",
     "score",
+    "status",
     "sync_runs",
     "tune",
     "write_method_reference",

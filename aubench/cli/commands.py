@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _Names = Annotated[
     list[str], typer.Argument(metavar="[NAME]...", help="Tables and figures; lists them if none is given.")
 ]
+_Runs = Annotated[Path, typer.Argument(metavar="[RUNS]")]
 _Run = Annotated[Path, typer.Argument(metavar="RUN")]
 _TABLE_FORMATS = ("markdown", "csv", "json")
 _LIST_OPTIONS = ("protocol", "seeds", "preset", "overrides", "runs", "root", "store")
@@ -41,6 +42,28 @@ def _run(options: Options) -> None:
             typer.echo(results.summary())
 
     api.run(**options, report=report)
+
+
+@app.command("status")
+@command(api.status, runs=_Runs)
+def _status(
+    options: Options, form: Annotated[str, typer.Option("--format", help="text, csv or json.")] = "text"
+) -> None:
+    from aubench.api.formats import check_form
+
+    form = check_form(form, ("text", "csv", "json"))
+    results = api.status(**options)
+    if form == "text":
+        typer.echo(results.summary())
+    else:
+        _print_frame(results.to_dataframe(), form)
+
+
+@app.command("cancel")
+@command(api.cancel, runs=_Runs)
+def _cancel(options: Options) -> None:
+    lines = api.cancel(**options)
+    typer.echo("\n".join(lines) or f"{options['runs']}: no command works on this folder")
 
 
 @app.command("tune")
@@ -134,11 +157,16 @@ def _methods(
     page: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the reference page of built-in methods.")
     ] = None,
+    catalogue: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the facts that `leaderboard check` compares with.")
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="markdown (md), csv or json.")] = "markdown",
 ) -> None:
     if page is not None:
         api.write_method_reference(page)
-    else:
+    if catalogue is not None:
+        api.write_method_catalogue(catalogue)
+    if page is None and catalogue is None:
         _print_frame(api.list_methods(), form, parameters=lambda count: f"{count / 1e6:.1f} M")
 
 

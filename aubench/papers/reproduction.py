@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aubench._util.progress import format_duration
 from aubench.papers import runtime_estimate
 from aubench.papers.required_runs import RequiredRun, unique_runs
 
@@ -88,12 +89,12 @@ class PendingRuns:
                 continue
             seconds = self._seconds(runs, timings)
             total += seconds
-            duration = runtime_estimate.format_duration(seconds)
+            duration = format_duration(seconds)
             labels = ", ".join(_label(run.config) for run in runs)
             lines.append(f"{name}: {len(runs)} of {count} runs missing, about {duration}: {labels}{suffix}")
         if total:
             devices = f"{self._choice.count} x {self._choice.name}"
-            duration = runtime_estimate.format_duration(total)
+            duration = format_duration(total)
             lines.append(f"about {duration} in total on {devices}; repeat the command to resume an interrupted run")
         return lines
 

@@ -58,13 +58,6 @@ def evaluation(config: RunConfig, conditions: int, records: Sequence[RecordInfo]
     return conditions * frames * _operations(config) / _mean(speeds, kind)
 
 
-def format_duration(seconds: float) -> str:
-    """Return a rounded duration."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def _operations(config: RunConfig) -> int:
     return flops.count_flops(config.entry.method_class, config.task, config.recipe_model).total.flops
 

@@ -26,6 +26,10 @@ STATE = "state.safetensors"
 CANDIDATE_WEIGHTS = "better.safetensors"
 """Best weights of an unfinished fold."""
 TRACEBACK = "traceback.txt"
+RUNNING = "running.json"
+"""State of a fold that a process works on."""
+FAILED = "failed.json"
+"""Reason of the failure of an unfinished fold."""
 
 
 def fold_dir(run_dir: Path, fold: int) -> Path:

@@ -60,6 +60,10 @@ class Engine(ABC):
     def cancel(self, future: Future[None]) -> None:
         """Stop a job, whose future is done soon after."""
 
+    def queued(self) -> dict[tuple[str, int], str]:
+        """Return the jobs that outlive this command, see :attr:`aubench.runs.sweeps.Sweep.queued`."""
+        return {}
+
     @abstractmethod
     def close(self, *, interrupted: bool) -> None:
         """End the work on the submitted jobs.

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aubench.runs.condition_scores import ConditionScores
 from aubench.runs.fold_result import FoldResult
 from aubench.training.state import EpochFinished
+
+
+@dataclass(frozen=True)
+class TrainingStarted:
+    """The start or resumption of a fold's training.
+
+    Attributes:
+        stages: Maximum number of epochs of each stage, by name, in order.
+    """
+
+    stages: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,6 @@ class RunFailed:
     reason: str
 
 
-__all__ = ["ConditionsEvaluated", "EpochFinished", "Event", "FoldFinished", "RunFailed"]
+__all__ = ["ConditionsEvaluated", "EpochFinished", "Event", "FoldFinished", "RunFailed", "TrainingStarted"]
 
-Event = EpochFinished | FoldFinished | ConditionsEvaluated | RunFailed
+Event = TrainingStarted | EpochFinished | FoldFinished | ConditionsEvaluated | RunFailed

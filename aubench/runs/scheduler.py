@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from aubench.core.errors import AubenchError
+from aubench.runs import fold_status
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.engine import Engine, Job
 from aubench.runs.events import Event, RunFailed
 from aubench.runs.fold_process import FoldFailed, preload_workers
+from aubench.runs.sweeps import SweepFile
 
 __all__ = ["FoldFailed", "FoldScheduler", "Job", "preload_workers", "run_jobs"]
 
@@ -42,18 +44,23 @@ class FoldScheduler:
 
     def run(self) -> None:
         """Run until no job is left, then raise the errors."""
-        interrupted = False
-        try:
-            for job in self._jobs:
-                self._pending[self._engine.submit(job)] = job
-            while self._pending:
-                for future, event in self._engine.wait(POLL_SECONDS):
-                    self._handle(future, event)
-        except KeyboardInterrupt:
-            interrupted = True
-            raise
-        finally:
-            self._engine.close(interrupted=interrupted)
+        with SweepFile(self._engine.name, self._jobs) as sweep:
+            interrupted = False
+            try:
+                for job in self._jobs:
+                    fold_status.clear_failure(job.config.fold_dir(job.fold))
+                    self._pending[self._engine.submit(job)] = job
+                while self._pending:
+                    for future, event in self._engine.wait(POLL_SECONDS):
+                        self._handle(future, event)
+                    sweep.update(self._engine.queued())
+                    sweep.raise_if_cancelled()
+            except KeyboardInterrupt:
+                interrupted = True
+                raise
+            finally:
+                self._engine.close(interrupted=interrupted)
+                sweep.update(self._engine.queued())
         if self._failed:
             raise _combine_errors(list(self._failed.values()))
 
@@ -75,6 +82,7 @@ class FoldScheduler:
         if run in self._failed:
             return
         self._failed[run] = error
+        fold_status.write_failure(job.config.fold_dir(job.fold), str(error))
         for future, other in self._pending.items():
             if other.config.run_id == run:
                 self._engine.cancel(future)

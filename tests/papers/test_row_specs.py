@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from aubench._util.progress import format_duration
 from aubench.core.conditions import Condition
 from aubench.core.errors import RecipeError
 from aubench.core.registry import find_protocol
@@ -186,4 +187,4 @@ def test_records_that_cannot_be_read_are_passed_over(tmp_path, make_record):
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (75, "75 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_durations_are_rough(seconds, words):
-    assert runtime_estimate.format_duration(seconds) == words
+    assert format_duration(seconds) == words

@@ -1,0 +1,120 @@
+"""State of the folds in a folder of runs, and cancellation of the commands that work on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aubench._util.paths import user_path
+from aubench._util.progress import format_duration
+from aubench.api.planning import AnyPath
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from aubench.runs.run_status import FoldState
+
+
+@dataclass(frozen=True)
+class StatusResults:
+    """State of every fold in a folder of runs.
+
+    Attributes:
+        folds: Folds of all runs.
+    """
+
+    folds: Sequence[FoldState]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row per fold with the fields of :class:`~aubench.runs.run_status.FoldState`."""
+        import dataclasses
+
+        import pandas as pd
+
+        from aubench.runs.run_status import FoldState
+
+        columns = [field.name for field in dataclasses.fields(FoldState)]
+        rows = [dataclasses.astuple(fold) for fold in self.folds]
+        return pd.DataFrame(rows, columns=columns).assign(run_dir=[str(fold.run_dir) for fold in self.folds])
+
+    def summary(self) -> str:
+        """Return the text that ``aubench status`` prints: folds that run, failed or stopped, and all counts."""
+        from tabulate import tabulate
+
+        from aubench.runs.run_status import STATES
+
+        counts = Counter(fold.state for fold in self.folds)
+        shown = [fold for fold in self.folds if fold.state in ("running", "failed", "stopped")]
+        line = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+        line = f"{len(self.folds)} folds: {line}" if self.folds else "no runs"
+        headers = ("run", "seed", "fold", "state", "where", "epoch", "frames/s", "time left", "reason")
+        table = tabulate([_row(fold) for fold in shown], headers, "github", disable_numparse=True)
+        return f"{table}\n\n{line}" if shown else line
+
+
+def status(runs: AnyPath = "runs") -> StatusResults:
+    """Show the folds that are done, running, waiting or failed.
+
+    Only the files of the folder are read, so any machine that shares it shows the same.
+
+    Args:
+        runs: Folder of all runs.
+
+    Returns:
+        The state of every fold.
+
+    Raises:
+        UsageError: There is no such folder.
+    """
+    from aubench.runs.run_status import read_states
+
+    return StatusResults(read_states(_existing(runs)))
+
+
+def cancel(runs: AnyPath = "runs") -> list[str]:
+    """Cancel the commands that work on a folder of runs, and their jobs on a cluster.
+
+    Finished folds and the states of unfinished ones remain.
+
+    Args:
+        runs: Folder of all runs.
+
+    Returns:
+        One line for each command.
+
+    Raises:
+        UsageError: There is no such folder.
+        CheckFailed: A command did not end.
+    """
+    from aubench.core.errors import CheckFailed
+    from aubench.runs import run_status, sweeps
+
+    lines = []
+    for sweep in sweeps.read_sweeps(_existing(runs)):
+        count, name = sum(map(len, sweep.folds.values())), f"{sweep.engine} on {sweep.host}"
+        if not run_status.stop_sweep(sweep):
+            hint = f"end process {sweep.pid} there"
+            raise CheckFailed(f"{name} has not ended", where=sweep.path, hint=hint)
+        lines.append(f"cancelled {name}, process {sweep.pid}: {count} fold{'s' * (count > 1)}")
+    return lines
+
+
+def _existing(runs: AnyPath) -> Path:
+    from aubench.core.errors import UsageError
+
+    folder = user_path(runs)
+    if not folder.is_dir():
+        raise UsageError("does not exist", where=folder, hint="give the folder of runs")
+    return folder
+
+
+def _row(fold: FoldState) -> tuple[str, ...]:
+    epoch = "–" if fold.epoch is None else f"{fold.stage} {fold.epoch} of {fold.epochs}"
+    where = " ".join(filter(None, (fold.host, fold.device and f"({fold.device})"))) or "–"
+    speed = "–" if fold.frames_per_s is None else f"{fold.frames_per_s:,.0f}"
+    left = "–" if fold.seconds_left is None else format_duration(fold.seconds_left)
+    run = f"{fold.protocol}/{fold.method}/{fold.run_dir.name}"
+    return run, str(fold.seed), str(fold.fold), fold.state, where, epoch, speed, left, fold.reason or "–"

@@ -1,0 +1,125 @@
+"""State of every fold in a folder of runs, read from its files alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aubench.core.errors import DataError
+from aubench.results.run_folder import EPOCHS, RESULT, RUN_FILE, STATE, fold_dir, read_json
+from aubench.runs import fold_status, sweeps
+from aubench.runs.sweeps import Sweep
+
+STATES = ("done", "running", "waiting", "failed", "stopped", "not started")
+"""States of folds. A stopped fold was begun, no process works on it, and no command has it in its list."""
+
+
+@dataclass(frozen=True)
+class FoldState:
+    """State of a fold.
+
+    Attributes:
+        run_dir: Folder of the run.
+        protocol: Name of the protocol.
+        method: Name of the method.
+        seed: Seed of the run.
+        fold: Number of the fold.
+        state: One of :data:`STATES`.
+        host: Machine that works on the fold.
+        device: Name of the device.
+        stage: Current stage of training.
+        epoch: Finished epochs of the stage.
+        epochs: Maximum number of epochs of the stage.
+        frames_per_s: Speed of the last epoch.
+        seconds_left: Estimated rest of the training, at most.
+        reason: Reason of a failure.
+    """
+
+    run_dir: Path
+    protocol: str
+    method: str
+    seed: int
+    fold: int
+    state: str
+    host: str | None = None
+    device: str | None = None
+    stage: str | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    frames_per_s: float | None = None
+    seconds_left: float | None = None
+    reason: str | None = None
+
+
+def read_states(runs: Path) -> list[FoldState]:
+    """Read the state of every fold of every run.
+
+    Args:
+        runs: Folder of all runs.
+    """
+    listed = {
+        (runs / run, fold)
+        for sweep in sweeps.read_sweeps(runs)
+        if sweep.is_alive or sweep.queued
+        for run, folds in sweep.folds.items()
+        for fold in folds
+    }
+    return [state for path in sorted(runs.glob(f"*/*/*/{RUN_FILE}")) for state in _run_states(path, listed)]
+
+
+def _run_states(path: Path, listed: set[tuple[Path, int]]) -> Iterator[FoldState]:
+    """Yield the states of the folds of a run; none if its file is damaged or has just been removed."""
+    run_dir = path.parent
+    with suppress(DataError, KeyError, TypeError):
+        content = read_json(path)
+        fields = (run_dir, content["protocol"]["name"], content["method"]["name"], content["seed"])
+        count = max(len(content["asked"]["protocol"]["folds"]), 1)
+        for fold in range(1, count + 1):
+            yield FoldState(*fields, fold, **_fold_fields(fold_dir(run_dir, fold), (run_dir, fold) in listed))
+
+
+def _fold_fields(folder: Path, is_listed: bool) -> Mapping[str, Any]:
+    if (folder / RESULT).exists():
+        return {"state": "done"}
+    if running := fold_status.read_running(folder):
+        return {"state": "running", **_progress(running)}
+    if reason := fold_status.read_failure(folder):
+        return {"state": "failed", "reason": reason}
+    if is_listed:
+        return {"state": "waiting"}
+    is_begun = any((folder / name).exists() for name in (STATE, EPOCHS))
+    return {"state": "stopped" if is_begun else "not started"}
+
+
+def _progress(running: Mapping[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {"host": running["host"], "device": running.get("device")}
+    if epoch := running.get("epoch"):
+        left = running["seconds_left"] - (time.time() - running["updated"])
+        fields |= {key: epoch[key] for key in ("stage", "epoch", "epochs", "frames_per_s")}
+        fields["seconds_left"] = round(max(left, 0.0), 1)
+    return fields
+
+
+def stop_sweep(sweep: Sweep, seconds: float = 30.0) -> bool:
+    """Cancel a command, and wait until it has ended.
+
+    Args:
+        sweep: The command's jobs.
+        seconds: Longest time to wait.
+
+    Returns:
+        Whether it has ended.
+    """
+    sweep.request_cancel()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        present = Sweep.read(sweep.path)
+        if present is None or not present.is_alive:
+            sweep.remove()
+            return True
+        time.sleep(0.2)
+    return False
