@@ -84,7 +84,7 @@ class MCM(Method):
             "Two modalities follow the paper's first version (four channels, one dropped in each patch). Three follow "
             "its second version (five channels, two dropped, three decoders). Its 100 epochs of pre-training are the "
             "preset paper_v2, which fine-tunes as the first version does. It pre-trains and fine-tunes on one data "
-            "set. The paper's second version pre-trains on BP4D+ for BP4D and DISFA too.",
+            "set. The paper's second version pre-trains on BP4D+ for BP4D and DISFA too (--pretrain-on).",
             "Pre-training uses only subjects of the training role. pretrain_scope=all uses the frames of all subjects, "
             "as the paper's random split of all frames does.",
             "The encoder is 768 wide, as the paper's initial weights require. The printed 512 is the decoders' width.",
@@ -102,9 +102,9 @@ class MCM(Method):
             "A single depth or thermal image (inputs=depth) is replicated to three channels.",
             "Fine-tuned weights come from the epoch with the best F1 on validation subjects. The paper does not state "
             "which of its 5 epochs it uses.",
-            "A single modality is not supported, as mixing needs two. The paper's rows of RGB or depth "
+            "Without other modalities, the mix is one of the three visual channels. The paper's rows of RGB or depth "
             "(inputs=visual or depth) are runs on both and count as V+D. Its Table II, which fine-tunes BP4D's model "
-            "on the visual images of DISFA, cannot be run.",
+            "on the visual images of DISFA, is the protocol disfa_3fold_from_bp4d, and does not state its input.",
             "Learning rates are used as printed, without scaling by the batch size.",
             "The classifier takes the mean of the patch tokens, normalised by a new layer, as in fine-tuned masked "
             "autoencoders. The paper does not specify its input (pool=mean, pool=cls).",
@@ -146,12 +146,10 @@ class MCM(Method):
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Return an error message for a task without visual images, a second modality or the recipe's inputs."""
+        """Return an error message for a task without visual images or the recipe's inputs."""
         assert isinstance(recipe, MCMRecipe)
         if Modality.VISUAL not in task.modalities:
             return "needs visual images"
-        if len(task.modalities) == 1:
-            return "needs two or three modalities, got one"
         for source in (recipe.inputs, recipe.pretrain_inputs):
             if source in tuple(Modality) and source not in task.modalities:
                 return f"its recipe needs {source} images"

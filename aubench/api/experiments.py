@@ -18,6 +18,7 @@ from aubench.api.planning import (
     Stores,
     check_seeds,
     find_narrowed,
+    open_pretraining_store,
     parse_numbers,
     plan_runs,
     plan_tuned_runs,
@@ -50,6 +51,8 @@ def run(
     track: bool = False,
     from_study: str | None = None,
     storage: str | None = None,
+    from_run: Sequence[AnyPath] = (),
+    pretrain_on: str | None = None,
     report: Callable[[Results], None] = lambda results: None,
 ) -> Results:
     """Train and score methods on every fold.
@@ -74,6 +77,9 @@ def run(
         track: Send new results to MLflow.
         from_study: Study whose best recipe is run, with its method and protocol.
         storage: Storage of that study.
+        from_run: Finished run whose weights a protocol with ``starts_from`` starts from, by folder or id; one for each
+            method and seed, repeatable.
+        pretrain_on: Data set or folder of a store that pre-training reads instead, e.g. ``video``.
         report: Function that receives the results of the finished folds, also if a fold fails.
 
     Returns:
@@ -86,10 +92,20 @@ def run(
     from aubench.runs import devices, scheduler
     from aubench.runs.config import RunOptions
     from aubench.runs.record_builder import finished_folds
+    from aubench.tracking.run_export import find_runs
 
     seeds, values = check_seeds(seeds), dict(overrides or {})
     values |= {} if pretrained is None else {"weights": pretrained}
-    options = RunOptions(preset, values, selection, precision, user_path(runs))
+    sources = tuple(find_runs(user_path(runs), [expand_home(str(name)) for name in from_run])) if from_run else ()
+    options = RunOptions(
+        preset,
+        values,
+        selection,
+        precision,
+        user_path(runs),
+        from_runs=sources,
+        pretraining_store=None if pretrain_on is None else open_pretraining_store(pretrain_on),
+    )
     if from_study is not None:
         is_given = any(value is not None for value in (method, protocol, fold, modalities))
         if is_given or options != RunOptions(runs=options.runs):

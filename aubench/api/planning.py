@@ -11,7 +11,7 @@ from aubench._util.progress import count_progress, print_line
 if TYPE_CHECKING:
     from aubench.core.protocol import Protocol
     from aubench.data.store import Store
-    from aubench.runs.config import RunConfig, RunOptions
+    from aubench.runs.config import RunConfig, RunOptions, StoreRef
 
 AnyPath = str | Path
 Stores = AnyPath | Sequence[AnyPath] | None
@@ -35,6 +35,21 @@ def open_data(protocol: Protocol, store: Stores) -> Store:
 
     with count_progress(f"{protocol.data_name}: sequences generated") as progress:
         return open_stores(protocol.datasets, store, progress)
+
+
+def open_pretraining_store(name: str) -> StoreRef:
+    """Open the store that pre-training reads instead of the run's.
+
+    Args:
+        name: Folder of the store, or name of a data set whose store is in the default folder.
+
+    Raises:
+        DataError: There is no store, or it is damaged.
+    """
+    from aubench.datasets.catalog import open_any_store
+    from aubench.runs.config import StoreRef
+
+    return StoreRef.from_store(open_any_store(name))
 
 
 def check_seeds(seeds: Seeds) -> list[int]:
@@ -143,11 +158,14 @@ def plan_runs(
     """
     from aubench.data.splits import ProtocolDataset
     from aubench.runs.config import RunConfig, StoreRef
+    from aubench.runs.pretraining import check_pretraining_store
 
     names = select_methods(methods, protocol, options)
     opened = open_data(protocol, store)
     reference = StoreRef.from_store(opened)
     configs = [RunConfig.create(name, protocol, reference, options, seed) for name in names for seed in seeds]
+    for config in {config.method: config for config in configs}.values():
+        check_pretraining_store(config)
     data = ProtocolDataset(opened, protocol)
     variant = data.variant or ("generated" if protocol.dataset == "synth" else "no known variant")
     print_line(f"{protocol.name}: {data.count} labelled frames ({variant}), store {opened.info.digest[:12]}")

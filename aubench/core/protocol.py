@@ -24,6 +24,7 @@ from aubench.core.protocol_rules import (
     SplitRule,
     StrictModel,
     ValidationRule,
+    same_person,
 )
 from aubench.core.task import Modality, Task
 
@@ -44,6 +45,8 @@ class Protocol(StrictModel):
         dataset: Name of the only data set; None if there are several.
         train_on: Names of the data sets of training and validation, if there are several data sets.
         test_on: Names of the data sets of the test, if there are several data sets.
+        starts_from: Names of the training data sets of the finished run whose weights a run starts from; none for runs
+            that start from the weights of their recipe.
         modalities: Modalities available to every method.
         aus: FACS numbers, in the order of columns.
         labels: Rule that converts the store's labels to 1, 0 or unknown, or one rule for each of several data sets.
@@ -68,6 +71,7 @@ class Protocol(StrictModel):
     dataset: Name | None = None
     train_on: tuple[Name, ...] = ()
     test_on: tuple[Name, ...] = ()
+    starts_from: tuple[Name, ...] = ()
     modalities: tuple[Modality, ...]
     aus: tuple[int, ...]
     labels: str | dict[Name, str]
@@ -211,6 +215,15 @@ class Protocol(StrictModel):
         """Return the first of a subject's names."""
         return next((names[0] for names in self.same_people if subject in names), subject)
 
+    def qualified_person(self, subject: str) -> str:
+        """Return the name of a person that holds across protocols, as in ``bp4d:F001``.
+
+        Args:
+            subject: Subject of this protocol, or a subject of another one after its data set and a colon.
+        """
+        name = self.person(subject)
+        return same_person(name if ":" in name else f"{self.dataset}:{name}")
+
     def _subjects_in(self, names: tuple[str, ...]) -> frozenset[str]:
         return frozenset(subject for name in names for subject in self.parts.get(name, (name,)))
 
@@ -254,7 +267,7 @@ class Protocol(StrictModel):
         return Task(self.modalities, self.aus, image_size)
 
 
-_OPTIONAL = ("train_on", "test_on", "split", "same_people", "variant", "narrowed_from")
+_OPTIONAL = ("train_on", "test_on", "starts_from", "split", "same_people", "variant", "narrowed_from")
 """Fields that are in the digest only if they are used."""
 
 

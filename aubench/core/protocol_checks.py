@@ -11,6 +11,8 @@ from collections.abc import Set as AbstractSet
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from aubench.core.protocol_rules import same_person
+
 if TYPE_CHECKING:
     from aubench.core.protocol import Protocol
     from aubench.core.protocol_rules import FoldRule, SplitRule
@@ -68,9 +70,9 @@ def _check_datasets(protocol: Protocol) -> None:
         raise ValueError("needs the key 'dataset', or 'train_on' and 'test_on'")
     if not protocol.dataset and len(protocol.datasets) == 1:
         raise ValueError(f"trains and tests on {protocol.data_name} alone; use dataset")
-    for names in (protocol.train_on, protocol.test_on):
+    for names in (protocol.train_on, protocol.test_on, protocol.starts_from):
         if len(set(names)) < len(names):
-            raise ValueError("names a data set twice in train_on or test_on")
+            raise ValueError("names a data set twice in train_on, test_on or starts_from")
     if len(protocol.data_name) > MAX_NAMES:
         raise ValueError(f"names of data sets have more than {MAX_NAMES} characters")
     if both := set(protocol.train_on) & set(protocol.test_on) if not protocol.folds and not protocol.split else set():
@@ -116,7 +118,7 @@ def _check_names(protocol: Protocol, subjects: Iterable[str]) -> None:
 
 
 def _check_people(protocol: Protocol, known: AbstractSet[str]) -> None:
-    """Check the declared names of people. All people of DISFA+ are in DISFA under the same names."""
+    """Check the declared names of people."""
     for names in protocol.same_people:
         if len(names) < 2:
             raise ValueError("same_people needs two or more names of each person")
@@ -125,7 +127,7 @@ def _check_people(protocol: Protocol, known: AbstractSet[str]) -> None:
     if repeated := _repeated([name for names in protocol.same_people for name in names]):
         raise ValueError(f"same_people names {repeated} twice")
     for name in sorted(known):
-        other = name.replace("disfaplus:", "disfa:")
+        other = same_person(name)
         if other != name and other in known and protocol.person(name) != protocol.person(other):
             raise ValueError(f"{other} and {name} are one person; declare it in same_people")
 

@@ -91,3 +91,12 @@ def frame_ranges(text: str) -> list[tuple[int, int]]:
             raise ValueError(f"'{word.strip()}' is not a frame number or a range like 198-201")
         ranges.append((int(match[1]), int(match[2] or match[1])))
     return ranges
+
+
+def same_person(subject: str) -> str:
+    """Return the first name of a person in several data sets. All people of DISFA+ are in DISFA under the same names.
+
+    Args:
+        subject: Subject after its data set and a colon.
+    """
+    return subject.replace("disfaplus:", "disfa:")

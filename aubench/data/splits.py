@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -61,15 +61,28 @@ class ProtocolDataset:
 
     def __init__(self, store: Store, protocol: Protocol) -> None:
         _require(store, protocol)
+        self._index(store, protocol)
+        self.labels = np.concatenate([_labels(member, protocol) for member in store.members])
+        self._labelled = store.frames["labelled"].to_numpy(bool, copy=True)
+        self._leave_out_frames()
+
+    @classmethod
+    def unlabelled(cls, store: Store, protocol: Protocol) -> Self:
+        """Return all frames of any store without labels, for pre-training under a protocol."""
+        data = cls.__new__(cls)
+        data._index(store, protocol)
+        return data
+
+    def _index(self, store: Store, protocol: Protocol) -> None:
+        """Set all attributes, with unknown labels."""
         self.store, self.protocol = store, protocol
-        self.labels: npt.NDArray[np.int8] = np.concatenate([_labels(member, protocol) for member in store.members])
+        self.labels: npt.NDArray[np.int8] = np.full((len(store.frames), len(protocol.aus)), -1, np.int8)
+        self._labelled = np.zeros(len(store.frames), bool)
         self.subjects: npt.NDArray[np.str_] = store.frames["subject"].to_numpy(np.str_)
         self._codes, names = pd.factorize(store.frames["subject"])
         self._code_of = {name: code for code, name in enumerate(names)}
         by_sequence = store.frames.groupby(["subject", "sequence"], sort=False)
         self.sequences: Rows = np.asarray(by_sequence.ngroup(), np.int64)
-        self._labelled = store.frames["labelled"].to_numpy(bool, copy=True)
-        self._leave_out_frames()
 
     def _leave_out_frames(self) -> None:
         """Remove the labels of the frames that the variant of the protocol leaves out."""

@@ -96,13 +96,27 @@ def export_store(name: str, out: Path, progress: Progress) -> Path:
     Raises:
         DataError: There is no store, or the folder is not empty.
     """
-    from aubench.data.store import Store
     from aubench.datasets.table import store_export
+
+    return store_export.export_store(open_any_store(name), out, progress)
+
+
+def open_any_store(name: str) -> Store:
+    """Open a store of any data set and verify it.
+
+    Args:
+        name: Folder of the store, or name of a data set whose store is in the default folder.
+
+    Raises:
+        DataError: There is no store, another version wrote it, or it is damaged.
+    """
+    from aubench.data.store import Store
 
     folder = user_path(name)
     store = Store(folder if (folder / "store.json").exists() or "/" in name else _default_path(name))
+    _check_version(store)
     store.verify(full=False)
-    return store_export.export_store(store, out, progress)
+    return store
 
 
 def crop_lines(store: Store) -> list[str]:

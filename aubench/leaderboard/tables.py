@@ -86,8 +86,8 @@ def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
     """Format the preset and the recipe values that differ from it or between entries of the method.
 
     A searched recipe is called tuned, and the study is named if there are several. The precision, the digests of the
-    method's file and of the files that the recipe names, and the version of the method are added where entries of the
-    same method differ in them.
+    method's file and of the files that the recipe names, the version of the method, and the runs and stores that the
+    weights are from are added where entries of the same method differ in them.
     """
     info = entry.info
     key = (entry.name, info.preset, info.search.tuned)
@@ -101,6 +101,7 @@ def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
         for name, digest in info.files.items()
         if any(peer.files.get(name) != digest for peer in peers)
     ]
+    extra += [origin for origin in info.origins if any(origin not in peer.origins for peer in peers)]
     if info.search.tuned:
         study = f" ({info.search.study})" if len(peers) > 1 else ""
         return ", ".join([info.preset, f"tuned{study}", *extra])
@@ -301,7 +302,8 @@ def _distinct(texts: Iterable[str]) -> str:
 def _pretraining(item: Pretraining, info: RecordInfo) -> str:
     test_subjects = {subject for fold in info.folds if item.fold in (None, fold.fold) for subject in fold.test}
     leak = " (test subjects among them)" if test_subjects & set(item.subjects) else ""
-    return (", ".join(item.datasets) or item.source) + leak
+    run = f" (run {item.run[:8]})" if item.run else ""
+    return (", ".join(item.datasets) or item.source) + run + leak
 
 
 def _commit(git: Git) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aubench.core import hashing
 from aubench.core.errors import AubenchError
 from aubench.core.protocol import Protocol
-from aubench.leaderboard.records import Finding, StoredRecord, with_labels
+from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.results import counts as counts_file
 from aubench.results import epochs as epochs_file
 from aubench.results import histograms as histograms_file
@@ -64,7 +65,7 @@ def check_protocol(run: StoredRecord, find_protocol: ProtocolLookup) -> list[Fin
     ]
     if run.info.dataset.name != protocol.data_name:
         findings.append(run.finding(record.FILE, f"dataset.name: the protocol is on {protocol.data_name}"))
-    return findings or list(_roles(run, protocol))
+    return findings or [*_roles(run, protocol), *_start(run, protocol)]
 
 
 def check_duplicates(runs: Sequence[StoredRecord]) -> list[Finding]:
@@ -97,6 +98,8 @@ def row_key(run: StoredRecord) -> str:
     recipe = {**info.recipe, **info.files}
     parts = [method, info.preset, recipe, info.protocol.digest, info.dataset.digest, info.threshold]
     parts.append(info.device.precision if info.device else "")
+    if origins := info.origins:
+        parts.append(list(origins))
     return hashing.hash_json([*parts, info.search.model_dump(mode="json")] if info.search.tuned else parts)
 
 
@@ -146,45 +149,60 @@ def _describe_rows(key: list[str], rows: set[Any], all_rows: set[Any]) -> str:
 
 
 def _labels(run: StoredRecord) -> Iterator[Finding]:
-    counts = with_labels(run.record.counts)
-    differs = counts.groupby(["fold", "subject", "au"])[["present", "absent"]].nunique().max(axis=1) > 1
+    table = run.record.counts
+    cells = _grid(run, table)
+    labels = np.stack([cells[..., 0] + cells[..., 2], cells[..., 1] + cells[..., 3]], axis=-1)
+    differs = (labels != labels[0]).any(axis=(0, 2))
     if differs.any():
-        fold, subject, au = differs[differs].index[0]
+        fold, subject, au = table.iloc[int(np.argmax(differs))][["fold", "subject", "au"]]
         message = f"fold {fold}, subject {subject}, AU{au}: labels differ between conditions"
         yield run.finding(counts_file.FILE, message)
-    clean = counts[counts["condition"] == counts_file.CLEAN]
-    known = clean.assign(known=clean["present"] + clean["absent"]).groupby(["fold", "subject"])["known"].max()
-    frames = known.groupby("fold").sum()
-    for fold in run.info.folds:
-        if frames[fold.fold] > fold.frames.test:
-            message = f"counts need {frames[fold.fold]:,} frames, the test role has {fold.frames.test:,}"
-            yield run.finding(counts_file.FILE, f"fold {fold.fold}: {message}")
+    clean = labels[sorted(run.info.conditions).index(counts_file.CLEAN)]
+    known = clean.sum(axis=1).reshape(-1, len(run.info.protocol.aus)).max(axis=1)
+    for fold_info, needed in zip(run.info.folds, _sums_by_fold(run, known), strict=True):
+        if needed > fold_info.frames.test:
+            message = f"counts need {needed:,} frames, the test role has {fold_info.frames.test:,}"
+            yield run.finding(counts_file.FILE, f"fold {fold_info.fold}: {message}")
+
+
+def _grid(run: StoredRecord, table: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the cells of a complete table of counts (C, S A, 4), with conditions in the order of the table."""
+    return table[counts_file.CELLS].to_numpy(np.int64).reshape(len(run.info.conditions), -1, 4)
+
+
+def _sums_by_fold(run: StoredRecord, values: npt.NDArray[np.int64], axis: int = 0) -> npt.NDArray[np.int64]:
+    """Add up values of the test subjects of each fold."""
+    sizes = [len(fold.test) for fold in run.info.folds]
+    return np.add.reduceat(values, np.cumsum([0, *sizes[:-1]]), axis=axis)
 
 
 def check_histograms(run: StoredRecord) -> Iterator[Finding]:
     """Check that the histograms of each condition, fold and AU imply the counts."""
-    half = histograms_file.BINS // 2
+    info, half, aus = run.info, histograms_file.BINS // 2, sorted(run.info.protocol.aus)
     cells = run.record.histograms[histograms_file.CELLS].to_numpy(np.int64).reshape(-1, 2, histograms_file.BINS)
     below, above = cells[:, :, :half].sum(axis=2), cells[:, :, half:].sum(axis=2)
     binned = np.stack([above[:, 1], above[:, 0], below[:, 1], below[:, 0]], axis=1)
-    total = run.record.counts.groupby(["condition", "fold", "au"])[counts_file.CELLS].sum()
-    differs = binned != total.to_numpy(np.int64)
+    by_subject = _grid(run, run.record.counts).reshape(len(info.conditions), -1, len(aus), 4)
+    total = _sums_by_fold(run, by_subject, axis=1).reshape(-1, 4)
+    differs = binned != total
     if differs.any():
         row, cell = np.argwhere(differs)[0]
-        condition, fold, au = total.index[row]
+        keys = list(product(sorted(info.conditions), (fold.fold for fold in info.folds), aus))
+        condition, fold, au = keys[row]
         yield run.finding(
             histograms_file.FILE,
             f"condition {condition}, fold {fold}, AU{au}: bins yield {counts_file.CELLS[cell]} "
-            f"{binned[row, cell]:,}, {counts_file.FILE} says {total.iloc[row, cell]:,}",
+            f"{binned[row, cell]:,}, {counts_file.FILE} says {total[row, cell]:,}",
         )
 
 
 def check_curves(run: StoredRecord) -> Iterator[Finding]:
     """Check that the learning curves have the epochs of each fold, and that the best epoch was scored."""
-    table = run.record.epochs
-    if table is None:
+    if run.record.epochs is None:
         return
-    curves = {number: table[table["fold"] == number] for number in table["fold"].unique().tolist()}
+    curves: dict[int, list[dict[str, Any]]] = {}
+    for epoch in run.record.epochs.to_dict("records"):
+        curves.setdefault(epoch["fold"], []).append({str(name): value for name, value in epoch.items()})
     folds = {fold.fold: fold for fold in run.info.folds}
     for number in sorted(curves.keys() ^ folds.keys()):
         problem = "is missing" if number in folds else f"is not in {record.FILE}"
@@ -196,35 +214,41 @@ def check_curves(run: StoredRecord) -> Iterator[Finding]:
             yield run.finding(epochs_file.FILE, f"fold {number}: {problem}")
 
 
-def _curve_problems(curve: pd.DataFrame, fold: FoldInfo) -> Iterator[str]:
-    if curve["epoch"].tolist() != list(range(1, fold.epochs + 1)):
+def _curve_problems(curve: list[dict[str, Any]], fold: FoldInfo) -> Iterator[str]:
+    if [epoch["epoch"] for epoch in curve] != list(range(1, fold.epochs + 1)):
         yield f"epochs are not 1 to {fold.epochs}, as {record.FILE} says"
-    if not curve["pretraining"].is_monotonic_decreasing or curve["pretraining"].all():
+    kinds = [epoch["pretraining"] for epoch in curve]
+    if kinds != sorted(kinds, reverse=True) or all(kinds):
         yield "supervised epochs must follow those of pre-training"
-    for _, part in curve.groupby("pretraining"):
-        if not (part["frames"].diff().fillna(part["frames"]) > 0).all():
+    for kind in sorted(set(kinds)):
+        frames = [0, *(epoch["frames"] for epoch in curve if epoch["pretraining"] == kind)]
+        if any(before >= after for before, after in pairwise(frames)):
             yield "frames do not increase with each epoch"
 
 
-def _selection_problems(run: StoredRecord, curve: pd.DataFrame, fold: FoldInfo) -> Iterator[str]:
+def _selection_problems(run: StoredRecord, curve: list[dict[str, Any]], fold: FoldInfo) -> Iterator[str]:
     """Compare the best epoch with the validation scores of the last stage."""
     if run.info.selection == "last":
         return
-    is_candidate = (
-        (curve["stage"] == curve["stage"].iloc[-1]) & (curve["pretraining"] == 0) & (curve["selectable"] == 1)
-    )
-    f1 = curve[is_candidate].set_index("epoch")["f1"].dropna()
-    if f1.empty:
+    f1 = {
+        epoch["epoch"]: epoch["f1"]
+        for epoch in curve
+        if epoch["stage"] == curve[-1]["stage"]
+        and (epoch["pretraining"], epoch["selectable"]) == (0, 1)
+        and not np.isnan(epoch["f1"])
+    }
+    if not f1:
         yield "no selectable epoch has a validation F1"
-    elif f1.get(fold.best_epoch) != f1.max():
-        yield f"epoch {f1.idxmax()} has the highest F1, {record.FILE} says best_epoch {fold.best_epoch}"
+    elif f1.get(fold.best_epoch) != max(f1.values()):
+        best = max(f1, key=lambda epoch: f1[epoch])
+        yield f"epoch {best} has the highest F1, {record.FILE} says best_epoch {fold.best_epoch}"
 
 
-def _cost_problems(run: StoredRecord, curve: pd.DataFrame) -> Iterator[str]:
+def _cost_problems(run: StoredRecord, curve: list[dict[str, Any]]) -> Iterator[str]:
     """Compare the frames of pre-training with those in the record's ledger."""
-    fold = curve["fold"].iloc[0]
-    stated = [item.frames for item in run.info.pretraining if item.fold == fold and item.frames is not None]
-    frames = int((curve["frames"] * curve["pretraining"]).max())
+    items = [item for item in run.info.pretraining if item.fold == curve[0]["fold"]]
+    stated = [item.frames for item in items if item.frames is not None]
+    frames = max(epoch["frames"] * epoch["pretraining"] for epoch in curve)
     if stated and sum(stated) != frames:
         yield f"pre-training has {frames:,} frames, {record.FILE} says {sum(stated):,}"
 
@@ -281,6 +305,21 @@ def _roles(run: StoredRecord, protocol: Protocol) -> Iterator[Finding]:
         people = {protocol.person(subject) for subject in fold.train}
         if twice := [subject for subject in fold.val if protocol.person(subject) in people]:
             yield run.finding(record.FILE, f"folds.{i}.val: {twice[0]} is a person of the training role")
+
+
+def _start(run: StoredRecord, protocol: Protocol) -> Iterator[Finding]:
+    """Check that each fold starts from a run on the data sets of the protocol, which has not seen the test role."""
+    if run.info.is_submitted:
+        return
+    for fold in run.info.folds:
+        items = [item for item in run.info.pretraining if item.run and item.fold == fold.fold]
+        if [set(item.datasets) for item in items] != [set(protocol.starts_from)] * bool(protocol.starts_from):
+            expected = f"a run on {' and '.join(protocol.starts_from)}" if protocol.starts_from else "no other run"
+            yield run.finding(record.FILE, f"pretraining: the protocol starts fold {fold.fold} from {expected}")
+        tested = {protocol.qualified_person(subject) for subject in fold.test}
+        for subject in (subject for item in items for subject in item.subjects):
+            if protocol.qualified_person(subject) in tested:
+                yield run.finding(record.FILE, f"pretraining: fold {fold.fold} tests {subject}, whom its weights saw")
 
 
 def _short(value: object) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -139,6 +139,13 @@ class RecordInfo(StrictModel):
         return self.selection == SUBMITTED
 
     @property
+    def origins(self) -> tuple[str, ...]:
+        """Runs that the weights are from, without their seeds, and other stores of pre-training."""
+        items = self.pretraining
+        runs = {item.source for item in items if item.run}
+        return (*sorted(runs), *sorted({f"pre-trained on store {item.store[:8]}" for item in items if item.store}))
+
+    @property
     def environments(self) -> tuple[Environment, ...]:
         """All environments that finished a fold."""
         if self.device is None:
@@ -234,12 +241,14 @@ class Record:
         counts: Confusion counts, see :mod:`aubench.results.counts`.
         histograms: Histograms of predicted probability, see :mod:`aubench.results.histograms`.
         epochs: Learning curves, see :mod:`aubench.results.epochs`; None if the record has none.
+        file_digests: SHA-256 of the files that the tables were read from; None if the tables were computed.
     """
 
     info: RecordInfo
     counts: pd.DataFrame
     histograms: pd.DataFrame
     epochs: pd.DataFrame | None = None
+    file_digests: TableDigests | None = field(init=False, default=None)
 
     @staticmethod
     def create(
@@ -271,8 +280,8 @@ class Record:
         return Path(self.info.protocol.name, self.info.method.name, self.info.run)
 
     def table_digests(self) -> TableDigests:
-        """Compute the SHA-256 of each table as a file."""
-        return TableDigests(**_digests(self.counts, self.histograms, self.epochs))
+        """Return the SHA-256 of each table as a file. A file that was read is canonical, so its digest is known."""
+        return self.file_digests or TableDigests(**_digests(self.counts, self.histograms, self.epochs))
 
     def write(self, folder: Path) -> None:
         """Write the files into ``folder``, ``record.json`` last; equal records give equal bytes.
@@ -281,15 +290,14 @@ class Record:
         """
         counts.write(self.counts, folder)
         histograms.write(self.histograms, folder)
-        modules = {"counts": counts, "histograms": histograms}
         if self.epochs is None:
             (folder / epochs.FILE).unlink(missing_ok=True)
         else:
             epochs.write(self.epochs, folder)
-            modules["epochs"] = epochs
         fields = self.info.model_dump(mode="json")
         if "tables" in fields:
-            fields["tables"] = {name: hashing.hash_file(folder / module.FILE) for name, module in modules.items()}
+            digests = _file_digests(folder, has_epochs=self.epochs is not None)
+            fields["tables"] = digests.model_dump(mode="json")
         atomic.write_json(folder / FILE, fields)
 
 
@@ -301,7 +309,9 @@ def read(folder: Path) -> Record:
     """
     path = folder / FILE
     info = RecordInfo.parse(csv_io.read_bounded(path, _LIMIT), where=path)
-    return Record(info, counts.read(folder), histograms.read(folder), read_epochs(folder, info))
+    record = Record(info, counts.read(folder), histograms.read(folder), read_epochs(folder, info))
+    object.__setattr__(record, "file_digests", _file_digests(folder, has_epochs=record.epochs is not None))
+    return record
 
 
 def read_epochs(folder: Path, info: RecordInfo) -> pd.DataFrame | None:
@@ -315,6 +325,11 @@ def read_epochs(folder: Path, info: RecordInfo) -> pd.DataFrame | None:
     if os.path.lexists(folder / epochs.FILE):
         raise RecordError(f"has no digest in {FILE}", where=folder / epochs.FILE)
     return None
+
+
+def _file_digests(folder: Path, *, has_epochs: bool) -> TableDigests:
+    modules = {"counts": counts, "histograms": histograms, **({"epochs": epochs} if has_epochs else {})}
+    return TableDigests(**{name: hashing.hash_file(folder / module.FILE) for name, module in modules.items()})
 
 
 def _digests(

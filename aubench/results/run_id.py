@@ -22,6 +22,8 @@ def run_id(
     selection: str,
     precision: str,
     search: Mapping[str, Any] | None = None,
+    start: str | None = None,
+    pretraining_store: str | None = None,
 ) -> str:
     """Return the id of a run: the first 16 hexadecimal digits of a SHA-256.
 
@@ -35,10 +37,14 @@ def run_id(
         selection: Rule that chooses the scored epoch.
         precision: Precision of the arithmetic.
         search: Cost of the search that chose the recipe; None if there was no search.
+        start: Id of the run whose weights the run starts from; None for those of the recipe.
+        pretraining_store: Digest of the store of pre-training; None if it is that of the run.
     """
     parts: dict[str, Any] = {"method": method, "source": source, "protocol": protocol, "store": store}
     parts |= {"recipe": dict(recipe), "seed": seed, "selection": selection, "precision": precision}
-    return hashing.hash_json(parts if search is None else {**parts, "search": dict(search)})[:_DIGITS]
+    optional = {"search": search and dict(search), "start": start, "pretraining_store": pretraining_store}
+    parts |= {name: value for name, value in optional.items() if value is not None}
+    return hashing.hash_json(parts)[:_DIGITS]
 
 
 def submission_id(*, name: str, protocol: str, store: str, seed: int, predictions: str) -> str:
@@ -87,4 +93,6 @@ def id_of_record(info: RecordInfo) -> str:
         selection=info.selection,
         precision=info.device.precision if info.device else "",
         search=info.search.model_dump(mode="json") if info.search.tuned else None,
+        start=next((item.run for item in info.pretraining if item.run), None),
+        pretraining_store=next((item.store for item in info.pretraining if item.store), None),
     )

@@ -137,9 +137,13 @@ class Pretraining(StrictModel):
         source: Origin of the weights, e.g. a model name.
         datasets: Data sets used.
         fold: Fold concerned, ``null`` for all.
-        subjects: Subjects of the protocol used; empty for other data.
+        subjects: Subjects of the protocol used, and those of the run that the weights are from, after their data set
+            and a colon if it is not the protocol's. Empty for other data.
         frames: Frames that the run's own stage trained on. The file has no such field for other weights.
         seconds: Training time of that stage, also if another run did it; absent as ``frames``.
+        run: Id of the finished run that the weights are from; absent for other weights.
+        weights: SHA-256 of that run's checkpoint; absent as ``run``.
+        store: SHA-256 of the store that the stage trained on in place of the run's; absent if it is the run's.
     """
 
     stage: Line
@@ -149,9 +153,12 @@ class Pretraining(StrictModel):
     subjects: Subjects = ()
     frames: Count | None = None
     seconds: Duration | None = None
+    run: Name | None = None
+    weights: Sha256 | None = None
+    store: Sha256 | None = None
 
     @model_serializer(mode="wrap")
-    def _drop_unknown_cost(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _drop_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = handler(self)
         return {name: value for name, value in fields.items() if value is not None or name == "fold"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +25,7 @@ from aubench.results.record import SELECTIONS
 from aubench.results.run_id import run_id, source_of
 from aubench.runs import recipe_files
 from aubench.runs.devices import PRECISIONS
+from aubench.runs.source_runs import SourceRun, choose_source
 from aubench.training.checkpoint import CheckpointIdentity
 
 
@@ -75,6 +76,8 @@ class RunOptions:
         precision: One of :data:`~aubench.runs.devices.PRECISIONS`.
         runs: Folder of all runs.
         search: Cost of the search that chose the recipe, as in the record; None if there was no search.
+        from_runs: Folders of finished runs, of which each run starts from one, see :func:`choose_source`.
+        pretraining_store: Store of pre-training; the run's own if None.
 
     Raises:
         UsageError: There is no such selection rule or precision.
@@ -86,6 +89,8 @@ class RunOptions:
     precision: str = "32-true"
     runs: Path = Path("runs")
     search: dict[str, Any] | None = None
+    from_runs: tuple[Path, ...] = ()
+    pretraining_store: StoreRef | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("selection", SELECTIONS), ("precision", PRECISIONS)):
@@ -121,6 +126,8 @@ class RunConfig:
         store: Store to read.
         runs: Folder of all runs.
         search: Cost of the search that chose the recipe, as in the record; None if there was no search.
+        start: Finished run whose weights the run starts from; None for those of the recipe.
+        pretraining_store: Store of pre-training; that of the run if None.
     """
 
     method: str
@@ -133,6 +140,8 @@ class RunConfig:
     store: StoreRef
     runs: Path
     search: dict[str, Any] | None = None
+    start: SourceRun | None = None
+    pretraining_store: StoreRef | None = None
 
     @classmethod
     def create(cls, method: str, protocol: Protocol, store: StoreRef, options: RunOptions, seed: int = 0) -> Self:
@@ -146,7 +155,8 @@ class RunConfig:
             seed: Seed of the run.
 
         Raises:
-            UsageError: There is no such method, or it does not support the protocol's task.
+            UsageError: There is no such method, it does not support the protocol's task, or there is no run to start
+                from.
             RecipeError: The method's recipe has no such preset, key or value.
         """
         entry, preset = find_method(method), options.preset or protocol.preset
@@ -166,6 +176,8 @@ class RunConfig:
             store,
             options.runs,
             options.search,
+            choose_source(entry, protocol, preset, seed, options.from_runs),
+            options.pretraining_store,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -201,6 +213,8 @@ class RunConfig:
             selection=self.selection,
             precision=self.precision,
             search=self.search,
+            start=self.start and self.start.run,
+            pretraining_store=self.pretraining_store and self.pretraining_store.digest,
         )
 
     @property
@@ -211,6 +225,16 @@ class RunConfig:
     @property
     def _search_fields(self) -> dict[str, Any]:
         return {} if self.search is None else {"search": self.search}
+
+    @property
+    def _origin_fields(self) -> dict[str, Any]:
+        """Fields of ``run.json`` about the run that the weights are from, and the store of pre-training."""
+        start, store = self.start, self.pretraining_store
+        fields = {
+            "start": start and {"folder": str(start.folder), "run": start.run, "checkpoints": list(start.checkpoints)},
+            "pretraining_store": store and asdict(store) | {"path": str(store.path)},
+        }
+        return {name: value for name, value in fields.items() if value is not None}
 
     @property
     def run_dir(self) -> Path:
@@ -315,6 +339,7 @@ class RunConfig:
             "selection": self.selection,
             "precision": self.precision,
             **self._search_fields,
+            **self._origin_fields,
             "store": {"dataset": self.store.dataset, "version": self.store.version, "digest": self.store.digest},
             "asked": self.request,
         }

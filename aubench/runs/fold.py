@@ -23,11 +23,11 @@ from aubench.metrics import scores
 from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.results.run_folder import PREDICTIONS, RESULT, WEIGHTS
-from aubench.runs import devices, environment
+from aubench.runs import devices, environment, fold_status
 from aubench.runs.config import RunConfig
-from aubench.runs.events import Event, FoldFinished
+from aubench.runs.events import Event, FoldFinished, TrainingStarted
 from aubench.runs.fold_result import FoldResult, learning_curve
-from aubench.runs.pretraining import PretrainingResult, pretrain_or_load
+from aubench.runs.pretraining import PretrainingResult, prepare_weights
 from aubench.training.state import TrainState
 from aubench.training.trainer import TrainContext, Trainer, TrainPhase
 
@@ -79,14 +79,15 @@ def run_fold(
             "fp32_precision": devices.fp32_precision(config.precision),
         }
         captured = captured or environment.capture_environment()
-        data, split = config.load_data(fold)
-        compute = count_flops(config.entry.method_class, config.task, config.recipe_model)
-        trained = train_fold(config, data, split, kind, index, report)
-        environment_info = {"device": device | {"threads": torch.get_num_threads()}, **captured}
-        result = _score_fold(
-            config, trained, split, {"made": environment_info, "compute": compute.model_dump(mode="json")}
-        )
-        result.save(folder)
+        with fold_status.track(folder, device["name"], report) as report_status:
+            data, split = config.load_data(fold)
+            compute = count_flops(config.entry.method_class, config.task, config.recipe_model)
+            trained = train_fold(config, data, split, kind, index, report_status)
+            environment_info = {"device": device | {"threads": torch.get_num_threads()}, **captured}
+            result = _score_fold(
+                config, trained, split, {"made": environment_info, "compute": compute.model_dump(mode="json")}
+            )
+            result.save(folder)
         trained.trainer.remove_resume_files()
         report(FoldFinished(result, result.summary["epochs"]))
 
@@ -107,7 +108,8 @@ def train_fold(
     if kind == "cpu":
         torch.set_num_threads(1)
     context = prepare_context(config, split.fold, data, devices.fabric_for(kind, index, config.precision), report)
-    pretrained = pretrain_or_load(config, context, split)
+    report(TrainingStarted({stage.name: stage.epochs for stage in context.method.stages()}))
+    pretrained = prepare_weights(config, context, split)
     return TrainedFold(context, _train(config, context, split, pretrained), pretrained)
 
 

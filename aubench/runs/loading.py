@@ -18,6 +18,7 @@ from aubench.results.run_folder import RESULT, RUN_FILE, WEIGHTS, fold_dir, read
 from aubench.runs import pretraining
 from aubench.runs.config import RunConfig, StoreRef
 from aubench.runs.fold_result import read_summary
+from aubench.runs.source_runs import SourceRun, load_weights
 from aubench.training import checkpoint
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def load_run(
             store=StoreRef.from_store(run_store),
             runs=folder.absolute().parents[2],
             search=header.get("search"),
+            start=_source_run(header.get("start")),
+            pretraining_store=_store_ref(header.get("pretraining_store")),
         )
         files = dict(header.get("files", {}))
     except (KeyError, TypeError, ValidationError) as error:
@@ -84,6 +87,14 @@ def load_run(
             hint="repeat the run, because the method, this file or the version of aubench has changed",
         )
     return config
+
+
+def _source_run(fields: dict[str, Any] | None) -> SourceRun | None:
+    return fields and SourceRun(Path(fields["folder"]), fields["run"], tuple(fields["checkpoints"]))
+
+
+def _store_ref(fields: dict[str, Any] | None) -> StoreRef | None:
+    return fields and StoreRef(**fields | {"path": Path(fields["path"]), "members": ()})
 
 
 @dataclass(frozen=True)
@@ -173,6 +184,10 @@ def load_pretrained_method(config: RunConfig, fold: int) -> Method:
         CheckpointError: The weights are missing or belong to another run.
     """
     sources = _read_result(config, fold)["pretraining"]
+    if config.start:
+        method = config.build_initial_method(fold)
+        load_weights(method, config.start, fold, config.recipe_model)
+        return method.eval()
     if not sources:
         return load_method(config, fold)
     return _build_with_weights(config, fold, pretraining.weights(config, fold, sources))

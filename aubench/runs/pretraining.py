@@ -8,7 +8,7 @@ locked during pre-training, and interrupted pre-training resumes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,14 @@ import numpy as np
 from aubench._util import atomic, locks
 from aubench._util.seeds import derive
 from aubench.core import hashing
-from aubench.core.errors import CheckpointError
+from aubench.core.errors import CheckpointError, UsageError
+from aubench.core.protocol import Protocol
 from aubench.core.system_files import children
-from aubench.data.splits import FoldSplit, Rows
+from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
+from aubench.data.store import read_info
 from aubench.results.run_folder import EPOCHS, WEIGHTS, read_json, read_json_lines, retrain_hint
-from aubench.runs.config import RunConfig
+from aubench.runs.config import RunConfig, StoreRef
+from aubench.runs.source_runs import load_weights
 from aubench.training import checkpoint
 from aubench.training.checkpoint import CheckpointIdentity
 from aubench.training.state import TrainState
@@ -49,25 +52,33 @@ class PretrainingResult:
     epochs: tuple[dict[str, Any], ...]
 
 
-def pretrain_or_load(config: RunConfig, context: TrainContext, split: FoldSplit) -> PretrainingResult | None:
-    """Run the pre-training stages of a fold's method, or load the weights that another run pre-trained.
+def prepare_weights(config: RunConfig, context: TrainContext, split: FoldSplit) -> PretrainingResult | None:
+    """Run the pre-training stages of a fold's method, or load the weights that another run trained.
 
     Images of test subjects are not read, unless a stage includes all subjects.
 
     Args:
         config: The run.
-        context: Method with its initial weights; it has the pre-trained weights afterwards.
+        context: Method with its initial weights; it has the weights of another run or of pre-training afterwards.
         split: Rows of the fold.
 
     Returns:
-        None if the method has no such stage.
+        None if the weights are those of the recipe.
     """
+    if config.start:
+        load_weights(context.method, config.start, split.fold, config.recipe_model)
+        return PretrainingResult(config.start.ledger(split.fold, config.protocol), 0.0, ())
     stages = tuple(stage for stage in context.method.stages() if stage.pretraining)
     if not stages:
         return None
-    data = context.data
-    include_all = any(stage.include_all_subjects for stage in stages)
-    subjects = sorted(config.protocol.subjects if include_all else set(data.subjects[split.train].tolist()))
+    data, include_all = context.data, any(stage.include_all_subjects for stage in stages)
+    trained = set(data.subjects[split.train].tolist())
+    subjects = sorted(config.protocol.subjects if include_all else trained)
+    if config.pretraining_store:
+        data = ProtocolDataset.unlabelled(config.pretraining_store.open_store(), config.protocol)
+        context = replace(context, data=data)
+        left_out = frozenset[str]() if include_all else config.protocol.subjects - trained
+        subjects = _subjects_of_store(config, data, left_out)
     key = _key(config, subjects)
     folder, identity = _folder(config, key, split.fold), _identity(config, key, split.fold)
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,6 +90,35 @@ def pretrain_or_load(config: RunConfig, context: TrainContext, split: FoldSplit)
     summary = read_json(folder / DONE, ("ledger", "seconds"), retrain_hint(folder))
     epochs = tuple(read_json_lines(folder / EPOCHS, retrain_hint(folder)))
     return PretrainingResult([_with_cost(entry, epochs) for entry in summary["ledger"]], summary["seconds"], epochs)
+
+
+def check_pretraining_store(config: RunConfig) -> None:
+    """Check that a run can pre-train on the store that it names, if it names one.
+
+    Raises:
+        UsageError: The method does not pre-train, or the store lacks images or landmarks that it uses.
+    """
+    store, option, task = config.pretraining_store, "--pretrain-on", config.task
+    if store is None:
+        return
+    if config.start:
+        raise UsageError(f"{config.protocol.name} does not pre-train, its runs start from others", where=option)
+    if not any(stage.pretraining for stage in config.build_initial_method(1).stages()):
+        raise UsageError(f"{config.entry.name} does not pre-train", where=option, hint="omit this option")
+    held = read_info(store.path).modalities
+    if missing := [m for m in task.modalities if m not in held]:
+        hint = f"narrow the protocol with --modalities {','.join(held)}"
+        raise UsageError(f"has no {missing[0]} images", where=store.path, hint=hint)
+    if task.landmarks and not store.landmarks:
+        raise UsageError(f"has no landmarks, which {config.entry.name} uses", where=store.path)
+
+
+def _subjects_of_store(config: RunConfig, data: ProtocolDataset, left_out: frozenset[str]) -> list[str]:
+    """Return the subjects of the store of pre-training, except the people of some subjects of the protocol."""
+    people = {config.protocol.qualified_person(subject) for subject in left_out}
+    dataset = data.store.info.dataset
+    names = sorted(set(data.subjects.tolist()))
+    return [name for name in names if config.protocol.qualified_person(f"{dataset}:{name}") not in people]
 
 
 def _with_cost(source: dict[str, Any], epochs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -127,9 +167,8 @@ def _hold_out(rows: Rows, share: float, context: TrainContext) -> Rows:
 def _pretrain(config: RunConfig, context: TrainContext, phase: TrainPhase, subjects: list[str]) -> None:
     trainer = Trainer(context, phase, TrainState())
     trainer.run()
-    source = f"{config.entry.name} {phase.identity.run}"
-    datasets = sorted({config.protocol.dataset_of(subject) for subject in subjects})
-    entry = {"source": source, "datasets": datasets, "fold": context.fold, "subjects": subjects}
+    entry = {"source": f"{config.entry.name} {phase.identity.run}", "fold": context.fold}
+    entry |= _data_entry(config.protocol, config.pretraining_store, subjects)
     summary = {
         "recipe": config.recipe_model.pretraining_config(),
         "frames": len(phase.train),
@@ -140,6 +179,15 @@ def _pretrain(config: RunConfig, context: TrainContext, phase: TrainPhase, subje
     trainer.remove_resume_files()
 
 
+def _data_entry(protocol: Protocol, store: StoreRef | None, subjects: Sequence[str]) -> dict[str, Any]:
+    """Return data sets, subjects and store of an entry of the ledger; no subjects of other data than the protocol's."""
+    if store is None:
+        return {"datasets": sorted({protocol.dataset_of(subject) for subject in subjects}), "subjects": list(subjects)}
+    prefix = "" if protocol.dataset else f"{store.dataset}:"
+    names = [prefix + subject for subject in subjects] if store.dataset in protocol.datasets else []
+    return {"datasets": [store.dataset], "subjects": names, "store": store.digest}
+
+
 def _key(config: RunConfig, subjects: list[str]) -> str:
     recipe = config.recipe_model.pretraining_config()
     parts = {
@@ -147,7 +195,7 @@ def _key(config: RunConfig, subjects: list[str]) -> str:
         "source": _source(config),
         "recipe": {**recipe, **{name: digest for name, digest in config.content.files.items() if name in recipe}},
         "protocol": config.protocol.digest,
-        "store": config.store.digest,
+        "store": (config.pretraining_store or config.store).digest,
         "subjects": subjects,
         "seed": config.seed,
         "precision": config.precision,

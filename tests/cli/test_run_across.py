@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from factories.brightness import BRIGHTNESS
+from factories.protocols import two_folds
 from factories.stores import write_store
 
 from aubench.core.protocol import load
@@ -67,3 +68,31 @@ def test_a_run_trains_on_one_data_set_and_tests_on_another(call):
     assert robustness.code == 0, robustness.err
     lacking = call("run", "--method", "brightness.py", "--protocol", "across.toml", "--store", "one", *words)
     assert lacking.code == 2 and lacking.err.count("\n") <= 2 and "other" in lacking.err
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_another_one_and_pretrains_on_videos(call):
+    names = ["F001", "F002", "F003", "F004"]
+    write_store(Path("one"), "one", names)
+    write_store(Path("stores/video"), "video", ["anna", "ben"], aus=(), seed=1)
+    write_store(Path("two"), "two", names, aus=(1, 6, 12), seed=1)
+    on = {name: two_folds(name, name, names[:2], names[2:], ["visual"], candidates=2) for name in ("one", "two")}
+    Path("one.toml").write_text(on["one"])
+    Path("two.toml").write_text(on["two"].replace("aus =", 'starts_from = ["one"]\naus ='))
+    method = Path(__file__).parents[1] / "factories" / "clip_autoencoder.py"
+    changes = ("image_size=32", "crop=28", "epochs=1", "pretrain_epochs=1", "clip=4", "batch_size=2")
+    words = ["--method", method, *(word for change in changes for word in ("--set", change)), "--selection", "last"]
+
+    first = call("run", *words, "--protocol", "one.toml", "--store", "one", "--pretrain-on", "video")
+    assert first.code == 0, first.err
+    (source,) = Path("runs/one/clip_autoencoder").iterdir()
+    refused = call("run", *words, "--protocol", "two.toml", "--store", "two")
+    assert refused.code == 2 and "two starts from a run of clip_autoencoder on one" in refused.err
+    done = call("run", *words, "--protocol", "two.toml", "--store", "two", "--from-run", source.name)
+    assert done.code == 0, done.err
+    (folder,) = Path("runs/two/clip_autoencoder").iterdir()
+    ledger = json.loads((folder / "record/record.json").read_text())["pretraining"]
+    assert [item["run"] for item in ledger if "run" in item] == [source.name] * 2
+    assert ["video"] in [item["datasets"] for item in ledger], "what the source was pre-trained on"
+    absent = call("run", *words, "--protocol", "one.toml", "--store", "one", "--pretrain-on", "nothing")
+    assert absent.code == 2 and "no store here" in absent.err

@@ -45,6 +45,7 @@ TESTED = {
     "bp4dplus_bigsmall3": [46, 47, 47],
     "bp4dplus_fmae4": [35, 35, 35, 35],
     "disfa_3fold": [9, 9, 9],
+    "disfa_3fold_from_bp4d": [9, 9, 9],
     "synth_3fold": [13, 14, 14],
     "synth_vdt_3fold": [13, 14, 14],
 }

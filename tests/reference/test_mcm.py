@@ -352,7 +352,6 @@ def test_reconstructions_are_whole_images(judged):
     ("modalities", "changes", "reason"),
     [
         ((D, T), {}, "needs visual images"),
-        ((V,), {}, "got one"),
         ((V, D), {"inputs": "thermal"}, "needs thermal images"),
         ((V, T), {"pretrain_inputs": "depth"}, "needs depth images"),
     ],
@@ -367,3 +366,17 @@ def test_what_cannot_be_done_is_refused(modalities, changes, reason):
 def test_sizes_that_do_not_fit_are_refused(changes, problem):
     with pytest.raises(RecipeError, match=problem):
         MCM.Recipe.from_preset("tiny", changes)
+
+
+def test_visual_images_alone_are_mixed_among_their_channels():
+    recipe = MCM.Recipe.from_preset("tiny", {})
+    task = Task((V,), AUS, 56)
+    assert MCM.unsupported_reason(task, recipe) is None
+    method = MCM(task, recipe)
+    images = torch.rand(2, 3, 56, 56) * 2 - 1
+    seen = []
+    method.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    method({V: images})
+    assert torch.equal(seen[0].sort(1).values, images.sort(1).values)
+    encoder = {name: x.shape for name, x in method.encoder.state_dict().items()}
+    assert encoder == {name: x.shape for name, x in MCM(Task((V, D), AUS, 56), recipe).encoder.state_dict().items()}
