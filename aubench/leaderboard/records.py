@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from aubench.core import hashing, system_files
@@ -96,13 +97,10 @@ class StoredRecord:
 
 def label_digest(counts: pd.DataFrame) -> str:
     """Compute a digest of the labels that the clean counts imply."""
-    clean = with_labels(counts[counts["condition"] == counts_file.CLEAN])
-    return hashing.hash_json(clean[["fold", "subject", "au", "present", "absent"]].to_numpy().tolist())
-
-
-def with_labels(counts: pd.DataFrame) -> pd.DataFrame:
-    """Add the columns ``present`` and ``absent``: frames per label."""
-    return counts.assign(present=counts["tp"] + counts["fn"], absent=counts["fp"] + counts["tn"])
+    clean = counts[counts["condition"] == counts_file.CLEAN]
+    key = (clean[name].tolist() for name in ("fold", "subject", "au"))
+    tp, fp, fn, tn = clean[counts_file.CELLS].to_numpy(np.int64).T
+    return hashing.hash_json(list(zip(*key, (tp + fn).tolist(), (fp + tn).tolist(), strict=True)))
 
 
 def read_records(root: Path) -> tuple[list[StoredRecord], list[Finding]]:

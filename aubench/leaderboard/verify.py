@@ -179,7 +179,7 @@ def _sums_by_fold(run: StoredRecord, values: npt.NDArray[np.int64], axis: int = 
 def check_histograms(run: StoredRecord) -> Iterator[Finding]:
     """Check that the histograms of each condition, fold and AU imply the counts."""
     info, half, aus = run.info, histograms_file.BINS // 2, sorted(run.info.protocol.aus)
-    cells = run.record.histograms[histograms_file.CELLS].to_numpy(np.int64).reshape(-1, 2, histograms_file.BINS)
+    cells = histograms_file.bins(run.record.histograms).reshape(-1, 2, histograms_file.BINS)
     below, above = cells[:, :, :half].sum(axis=2), cells[:, :, half:].sum(axis=2)
     binned = np.stack([above[:, 1], above[:, 0], below[:, 1], below[:, 0]], axis=1)
     by_subject = _grid(run, run.record.counts).reshape(len(info.conditions), -1, len(aus), 4)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import add
 
 import numpy as np
 import numpy.typing as npt
@@ -42,12 +44,13 @@ class ConfusionCounts:
 
 def sum_over_subjects(counts: pd.DataFrame, condition: str = counts_file.CLEAN) -> ConfusionCounts:
     """Sum the counts of ``condition`` over subjects."""
-    rows = counts[counts["condition"] == condition]
-    folds, aus = sorted(set(rows["fold"].tolist())), sorted(set(rows["au"].tolist()))
+    chosen = (counts["condition"] == condition).to_numpy()
+    (folds, fold), (aus, au) = (
+        np.unique(counts[name].to_numpy(np.int64)[chosen], return_inverse=True) for name in ("fold", "au")
+    )
     cells = np.zeros((len(folds), len(aus), 4), np.int64)
-    indices = np.searchsorted(folds, rows["fold"]), np.searchsorted(aus, rows["au"])
-    np.add.at(cells, indices, rows[counts_file.CELLS].to_numpy(np.int64))
-    return ConfusionCounts(tuple(folds), tuple(aus), cells)
+    np.add.at(cells, (fold, au), counts[counts_file.CELLS].to_numpy(np.int64)[chosen])
+    return ConfusionCounts(tuple(folds.tolist()), tuple(aus.tolist()), cells)
 
 
 def f1(cells: npt.NDArray[np.integer | np.floating]) -> Floats:
@@ -75,11 +78,10 @@ def auc(negatives: Ints, positives: Ints) -> float:
         The share of (positive, negative) pairs in the right order, where a pair within one bin counts half. NaN if a
         class is absent.
     """
-    doubled, below = 0, 0
-    for negative, positive in zip(negatives.tolist(), positives.tolist(), strict=True):
-        doubled += positive * (2 * below + negative)
-        below += negative
-    pairs = below * int(positives.sum())
+    negative, positive = negatives.tolist(), positives.tolist()
+    below = list(accumulate(negative, initial=0))
+    doubled = sum(p * (b + c) for p, b, c in zip(positive, below, below[1:], strict=False) if p)
+    pairs = below[-1] * sum(positive)
     return doubled / (2 * pairs) if pairs else math.nan
 
 
@@ -94,12 +96,10 @@ def average_precision(negatives: Ints, positives: Ints) -> float:
         The sum, from the highest bin to the lowest, of precision times the step in recall, one step per bin. NaN
         without positive labels.
     """
-    steps, hits, total = [], 0, 0
-    for negative, positive in zip(negatives.tolist()[::-1], positives.tolist()[::-1], strict=True):
-        hits, total = hits + positive, total + positive + negative
-        if positive:
-            steps.append(positive * hits / total)
-    return math.fsum(steps) / hits if hits else math.nan
+    negative, positive = negatives.tolist()[::-1], positives.tolist()[::-1]
+    hits, totals = list(accumulate(positive)), accumulate(map(add, negative, positive))
+    steps = [p * hit / total for p, hit, total in zip(positive, hits, totals, strict=True) if p]
+    return math.fsum(steps) / hits[-1] if steps else math.nan
 
 
 def mean(values: Iterable[float]) -> float:
@@ -145,7 +145,7 @@ def histogram_metric(
     """
     chosen = (histograms["condition"] == condition).to_numpy()
     keys = zip(*(histograms[name].to_numpy()[chosen].tolist() for name in ("fold", "au", "label")), strict=True)
-    bins = dict(zip(keys, histograms[histograms_file.CELLS].to_numpy(np.int64)[chosen], strict=True))
+    bins = dict(zip(keys, histograms_file.bins(histograms)[chosen], strict=True))
     empty = np.zeros(histograms_file.BINS, np.int64)
     return np.array(
         [

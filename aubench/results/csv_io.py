@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ COUNT = r"0|[1-9][0-9]{0,11}"
 """Pattern of a count: decimal, no sign, no leading zero, at most twelve digits."""
 CRLF = "has CRLF line ends, expected LF; check it out again after `git config core.autocrlf false`"
 """Description of a file with the line ends of Windows."""
+_NARROW = 16
+"""Number of columns up to which a table is built column by column."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -40,7 +43,14 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 
 def read_table(
-    path: Path, patterns: Mapping[str, str], numbers: Sequence[str], key: Sequence[str], *, rows: int, limit: int
+    path: Path,
+    patterns: Mapping[str, str],
+    numbers: Sequence[str],
+    key: Sequence[str],
+    *,
+    rows: int,
+    limit: int,
+    fractions: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Read a CSV file in canonical form: plain cells, no quotes, sorted rows.
 
@@ -51,6 +61,7 @@ def read_table(
         key: Columns that identify a row and sort the table.
         rows: Largest number of rows.
         limit: Largest number of bytes.
+        fractions: Columns that become float64, NaN where a cell is empty.
 
     Raises:
         RecordError: The file is not in the form of :func:`table_text`. The error names file, line and column.
@@ -67,7 +78,7 @@ def read_table(
     for number, line in enumerate(lines[1:], 2):
         if not line_pattern.fullmatch(line):
             raise RecordError(_describe_mismatch(line, patterns), where=f"{path}:{number}")
-    table = _parse(lines[1:], list(patterns), numbers)
+    table = _parse(lines[1:], list(patterns), numbers, fractions)
     keys = zip(*(table[name].tolist() for name in key), strict=True)
     if any(first >= second for first, second in pairwise(keys)):
         sort_table(table, key, where=path)
@@ -75,16 +86,30 @@ def read_table(
     return table
 
 
-def _parse(lines: Sequence[str], columns: list[str], numbers: Sequence[str]) -> pd.DataFrame:
-    """Convert valid lines. The columns after the last text column are parsed together."""
+def _parse(lines: Sequence[str], columns: list[str], numbers: Sequence[str], fractions: Sequence[str]) -> pd.DataFrame:
+    """Convert valid lines. The columns after the last one that is no integer are parsed together."""
     head = 1 + max(i for i, name in enumerate(columns) if name not in numbers)
     rows = [line.split(",", head) for line in lines]
     cells = np.fromstring(",".join(cell for row in rows for cell in row[head:]), np.int64, sep=",")
-    table = pd.DataFrame(cells.reshape(len(rows), len(columns) - head), columns=columns[head:])
-    for i, name in enumerate(columns[:head]):
-        values = pd.Series([row[i] for row in rows], dtype="str")
-        table.insert(i, name, values.astype("int64") if name in numbers else values)
-    return table
+    cells = cells.reshape(len(rows), len(columns) - head)
+    first = {
+        name: _convert([row[i] for row in rows], name in numbers, name in fractions)
+        for i, name in enumerate(columns[:head])
+    }
+    if len(columns) - head > _NARROW:  # a table of one block is much faster than one of many columns
+        table = pd.DataFrame(cells, columns=columns[head:])
+        for i, (name, column) in enumerate(first.items()):
+            table.insert(i, name, column)
+        return table
+    return pd.DataFrame(first | dict(zip(columns[head:], cells.T, strict=True)), columns=columns)
+
+
+def _convert(values: Sequence[str], is_integer: bool, is_fraction: bool) -> Any:
+    if is_integer:
+        return np.array(list(map(int, values)), np.int64)
+    if is_fraction:
+        return np.array([float(value or "nan") for value in values])
+    return pd.array(np.array(values, object), dtype="str")
 
 
 def sort_table(table: pd.DataFrame, key: Sequence[str], *, where: object) -> pd.DataFrame:

@@ -100,5 +100,4 @@ def read(folder: Path) -> pd.DataFrame:
     Raises:
         RecordError: The file is not in the form that :func:`write` writes. The error names line and column.
     """
-    table = csv_io.read_table(folder / FILE, _PATTERNS, _NUMBERS, KEY, rows=_ROWS, limit=_LIMIT)
-    return table.assign(**{score: pd.to_numeric(table[score], errors="coerce") for score in _SCORES})
+    return csv_io.read_table(folder / FILE, _PATTERNS, _NUMBERS, KEY, rows=_ROWS, limit=_LIMIT, fractions=_SCORES)

@@ -39,6 +39,11 @@ def bins_of(probabilities: npt.ArrayLike) -> npt.NDArray[np.int64]:
     return np.clip(edges, 0, BINS - 1)
 
 
+def bins(table: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the cells of a table in canonical form (N, 200)."""
+    return table.iloc[:, len(KEY) :].to_numpy(np.int64)
+
+
 def of_predictions(
     probabilities: npt.ArrayLike, labels: npt.ArrayLike, aus: tuple[int, ...], **key: Any
 ) -> pd.DataFrame:
@@ -53,13 +58,13 @@ def of_predictions(
     Returns:
         2 A rows with the columns of :data:`KEY` and :data:`CELLS`.
     """
-    bins, label_array = bins_of(probabilities), np.asarray(labels)
+    indices, label_array = bins_of(probabilities), np.asarray(labels)
     rows = [
         {
             **key,
             "au": au,
             "label": label,
-            **dict(zip(CELLS, np.bincount(bins[label_array[:, i] == label, i], minlength=BINS), strict=True)),
+            **dict(zip(CELLS, np.bincount(indices[label_array[:, i] == label, i], minlength=BINS), strict=True)),
         }
         for i, au in enumerate(aus)
         for label in (0, 1)
