@@ -99,7 +99,9 @@ def add_records(runs: Sequence[AnyPath], *, root: AnyPath = "leaderboard") -> Ad
 
 
 def build_leaderboard(*, root: AnyPath = "leaderboard") -> list[Path]:
-    """Build the pages of the leaderboard from its records.
+    """Build the pages of the leaderboard from its records, and site/index.html with sortable tables and charts.
+
+    site/index.html needs the extra site.
 
     Args:
         root: Folder of the leaderboard.
@@ -110,7 +112,7 @@ def build_leaderboard(*, root: AnyPath = "leaderboard") -> list[Path]:
     from aubench.leaderboard.build import write
     from aubench.papers.leaderboard_pages import EXTENSIONS
 
-    return write(user_path(root), EXTENSIONS)
+    return write(user_path(root), EXTENSIONS, site=True)
 
 
 def check_leaderboard(*, root: AnyPath = "leaderboard", no_cache: bool = False) -> list[Finding]:

@@ -210,7 +210,11 @@ def _add(options: Options) -> None:
 @leaderboard.command("build")
 @command(api.build_leaderboard)
 def _build(options: Options) -> None:
+    from aubench.leaderboard.site.libraries import missing_packages
+
     _print_paths(api.build_leaderboard(**options))
+    if packages := missing_packages():
+        typer.echo(f"no site/index.html without {', '.join(packages)}: pip install 'aubench[site]'", err=True)
 
 
 @leaderboard.command("check")

@@ -22,6 +22,7 @@ from aubench.leaderboard.protocol_page import (
 )
 from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.leaderboard.render import EMPTY, Block, Cell, Table, markdown, template
+from aubench.leaderboard.site import site_page
 from aubench.metrics import scores
 
 INDEX = "README.md"
@@ -49,7 +50,10 @@ def pages(root: Path, extensions: Extensions = ()) -> dict[str, str]:
 
 def files_of(root: Path, runs: Sequence[StoredRecord], extensions: Sequence[PageExtension] = ()) -> dict[str, str]:
     """Build the pages and ``entries.json`` from verified records."""
-    protocols = results_by_protocol(runs)
+    return _files(root, results_by_protocol(runs), extensions)
+
+
+def _files(root: Path, protocols: Sequence[ProtocolResults], extensions: Sequence[PageExtension]) -> dict[str, str]:
     entries = _entries(protocols, extensions)
     blocks: dict[str, list[Block]] = {}
     for results in protocols:
@@ -61,8 +65,13 @@ def files_of(root: Path, runs: Sequence[StoredRecord], extensions: Sequence[Page
     return {**texts, entries_file.FILE: entries_file.to_text(root, entries)}
 
 
-def write(root: Path, extensions: Extensions = ()) -> list[Path]:
+def write(root: Path, extensions: Extensions = (), *, site: bool = False) -> list[Path]:
     """Write the pages and ``entries.json`` of a leaderboard, and remove pages without records.
+
+    Args:
+        root: Leaderboard folder.
+        extensions: Extensions that add pages and blocks.
+        site: Whether to write the HTML page, too. Without the packages of the extra ``site`` an old one is removed.
 
     Returns:
         Files written.
@@ -73,18 +82,26 @@ def write(root: Path, extensions: Extensions = ()) -> list[Path]:
     """
     _require_folder(root)
     with locks.exclusive(root / records.LOCK):
-        files = files_of(root, *_load(root, extensions))
+        runs, loaded = _load(root, extensions)
+        protocols = results_by_protocol(runs)
+        files = _files(root, protocols, loaded)
         for name, text in files.items():
             atomic.write_text(root / name, text)
         for path in stale_pages(root, files):
             path.unlink()
-    return [root / name for name in files]
+        pages = [site_page.write(root, protocols, loaded)] if site else []
+    return [*(root / name for name in files), *filter(None, pages)]
 
 
 def stale_pages(root: Path, files: dict[str, str]) -> list[Path]:
     """List generated pages that are not in ``files``."""
     pages = [path for path in system_files.children(root, "*.md") if path.name not in files]
-    return [path for path in pages if path.read_bytes().startswith(STAMP.encode())]
+    return [path for path in pages if path.is_file() and not path.is_symlink() and _begins_with_stamp(path)]
+
+
+def _begins_with_stamp(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(STAMP)) == STAMP.encode()
 
 
 def compute_entries(root: Path, extensions: Extensions = ()) -> dict[str, ProtocolEntries]:

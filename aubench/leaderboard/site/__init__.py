@@ -1,0 +1,1 @@
+"""The leaderboard as one HTML file with sortable tables and charts."""

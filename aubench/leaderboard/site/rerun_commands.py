@@ -1,0 +1,112 @@
+"""Commands that make an entry again, and its citation."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import Any
+
+from aubench.core.registry import builtin_protocols, find_protocol
+from aubench.leaderboard.entries import Entry
+from aubench.leaderboard.tables import percent
+from aubench.results.record import RecordInfo
+
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
+    character: f"\\{character}" for character in "&%$#_{}"
+}
+_DEFAULT_SELECTION, _DEFAULT_PRECISION = "inner_val", "32-true"
+
+
+def checkout_command(info: RecordInfo) -> str | None:
+    """Return the command that installs the commit of a run; None if the commit is not known."""
+    commit = info.git.commit
+    if commit is None:
+        return None
+    folder = f"../aubench-{commit[:8]}"
+    install = "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[train]'"
+    return f"git worktree add {folder} {commit}\ncd {folder} && {install}"
+
+
+def run_command(entry: Entry) -> str:
+    """Return the command that makes the runs of an entry again, or scores its predictions again."""
+    info = entry.info
+    seeds = ",".join(str(run.info.seed) for run in entry.runs)
+    if info.is_submitted:
+        words = ["aubench", "score", "PREDICTIONS", "--protocol", info.protocol.name, "--name", info.method.name]
+        return shlex.join([*words, "--seed", seeds, "--modalities", ",".join(info.method.modalities)])
+    source = info.method.name if info.method.source != "path" else f"{info.method.name}.py"
+    words = ["aubench", "run", "--method", source, "--protocol", info.protocol.name]
+    words += ["--preset", info.preset, "--seed", seeds]
+    for name in _changed(info):
+        words += ["--set", f"{name}={_value(info.recipe[name])}"]
+    if info.protocol.modalities != _installed_modalities(info.protocol.name):
+        words += ["--modalities", ",".join(info.protocol.modalities)]
+    if info.selection != _DEFAULT_SELECTION:
+        words += ["--selection", info.selection]
+    if info.device and _precision(info) != _DEFAULT_PRECISION:
+        words += ["--precision", _precision(info)]
+    return ".venv/bin/" + shlex.join(words)
+
+
+def robustness_command(entry: Entry) -> str | None:
+    """Return the command that evaluates the runs again under their conditions; None without conditions."""
+    conditions = [text for text in entry.info.conditions if text != "clean"]
+    if not conditions or entry.info.is_submitted:
+        return None
+    return f"# conditions: {' '.join(conditions)}\n.venv/bin/" + shlex.join(
+        ["aubench", "robustness", "--method", entry.name, "--protocol", entry.info.protocol.name]
+    )
+
+
+def bibtex(entry: Entry) -> str:
+    """Return a BibTeX entry with all that a number needs to be meaningful."""
+    info = entry.info
+    year = (info.time.started[:4] if info.time else None) or ""
+    runs = ", ".join(run.info.run for run in entry.runs)
+    changes = "".join(f", {name}={_value(info.recipe[name])}" for name in _changed(info))
+    commits = ", ".join(dict.fromkeys(run.info.git.commit or "unknown" for run in entry.runs))
+    note = (
+        f"Preset {info.preset}{changes}; selection {info.selection}; seeds "
+        f"{', '.join(str(run.info.seed) for run in entry.runs)} (runs {runs}); aubench at {commits}; store "
+        f"{info.dataset.name} {info.dataset.version} {info.dataset.digest[:12]}"
+    )
+    title = (
+        f"{{{latex(info.method.title)}}} on {{{latex(info.protocol.name)}}} version {info.protocol.version}: "
+        f"{latex(f'{percent(entry.f1)} % F1')}"
+    )
+    fields = {
+        "title": title,
+        "author": "{aubench contributors}",
+        "howpublished": "Leaderboard of aubench",
+        "note": latex(note),
+        **({"year": year} if year else {}),
+    }
+    key = re.sub(r"\W", "_", f"aubench_{entry.name}_{info.run[:8]}")
+    lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items())
+    return f"@misc{{{key},\n{lines}}}"
+
+
+def latex(text: str) -> str:
+    """Escape the characters that LaTeX treats as commands."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _changed(info: RecordInfo) -> tuple[str, ...]:
+    """Return the names of recipe values to set: those that differ from the preset, all of an old tuned recipe."""
+    if info.search.tuned and not info.overrides:
+        return tuple(info.recipe)
+    return tuple(name for name in info.overrides if name in info.recipe)
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _precision(info: RecordInfo) -> str:
+    assert info.device is not None
+    return "tf32" if info.device.fp32_precision == "tf32" else info.device.precision
+
+
+def _installed_modalities(protocol: str) -> tuple[str, ...] | None:
+    return tuple(find_protocol(protocol).modalities) if protocol in builtin_protocols() else None

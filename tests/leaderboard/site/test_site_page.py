@@ -1,0 +1,65 @@
+"""The leaderboard as one HTML file: its content, its bytes and what it forbids."""
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from aubench.leaderboard import build
+from aubench.leaderboard.protocol_page import results_by_protocol
+from aubench.leaderboard.records import StoredRecord
+from aubench.leaderboard.site import libraries, site_page
+
+pytest.importorskip("itables", reason="the page needs the extra site")
+
+
+@pytest.fixture
+def script_stubs(monkeypatch):
+    """Replace the libraries' scripts, which take seconds to bundle, by short ones."""
+    monkeypatch.setattr(libraries, "vega", lambda: "globalThis.vegaEmbed = null; '</script><!--'")
+
+
+def _html(records) -> str:
+    runs = [StoredRecord(Path("records", record.relative_path), record) for record in records]
+    return site_page.site_html(results_by_protocol(runs), ())
+
+
+@pytest.mark.slow
+def test_page_is_the_same_twice_and_lists_every_row(records, script_stubs):
+    html = _html(records)
+    assert html == _html(records)
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html)[1])
+    assert [item["id"] for item in data] == ["synth_3fold/ranked/inner_val", "synth_3fold/ranked/oracle_test"]
+    assert [row["name"] for row in data[0]["charts"]][2:] == ["late_fusion", "resnet_visual"]
+    assert [len(row["seeds"]) for row in data[0]["charts"]] == [2, 1, 2, 1]
+    assert all(f'id="row-{row["id"]}"' in html for item in data for row in item["charts"])
+
+
+@pytest.mark.slow
+def test_policy_allows_exactly_the_scripts_of_the_page(make_record, script_stubs):
+    html = _html([make_record()])
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1]
+    scripts = re.findall(r'<script type="module">(.*?)</script>', html, flags=re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
+    assert len(scripts) == 4
+    assert all(f"'sha256-{digest}'" in policy for digest in hashes)
+    assert "default-src 'none'" in policy and "connect-src 'none'" in policy and "unsafe" not in policy
+    assert not re.search(r'<(?:script|img|link|iframe)[^>]* (?:src|href)="(?!data:,)', html)
+
+
+def test_build_without_the_packages_names_the_extra_and_removes_an_old_page(small_board, monkeypatch, capsys):
+    from aubench.cli.main import main
+
+    page = small_board / "site" / "index.html"
+    page.parent.mkdir()
+    page.write_text("old")
+    monkeypatch.setattr(libraries, "PACKAGES", {"no_such_module": "itables"})
+    monkeypatch.setattr("sys.argv", ["aubench", "leaderboard", "build", "--root", str(small_board)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code in (0, None)
+    assert capsys.readouterr().err == "no site/index.html without itables: pip install 'aubench[site]'\n"
+    assert not page.exists() and (small_board / build.INDEX).exists()
