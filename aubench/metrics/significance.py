@@ -6,7 +6,8 @@ is the share of permutations with a sum at least as extreme as the observed diff
 
 More tests need smaller p-values and more permutations. So a test with fewer than 20 extreme permutations continues,
 block by block, up to 20 times the number that the correction requires. The test stays valid, since a test that ends
-with a p-value of x or less has at most a share x of extreme permutations after each block.
+with a p-value of x or less has at most a share x of extreme permutations after each block. Ranks of more than 16
+methods, which have more than 125 pairs, draw no permutations (:mod:`aubench.metrics.many_ranks`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from aubench.metrics import many_ranks
 from aubench.metrics.resampling import Floats, SubjectContributions
 
 MIN_PERMUTATIONS = 50_000
@@ -131,14 +133,18 @@ def rank_ranges(methods: Sequence[SubjectContributions]) -> list[tuple[int, int]
         within these ranges with a probability of at least 95 % (Mogstad et al., Inference for ranks, Review of Economic
         Studies 91, 2024).
     """
+    count = len(methods)
+    if count < 2:
+        return [(1, 1)] * count
+    if permutations_for(count * (count - 1) // 2) > MIN_PERMUTATIONS:
+        shares = np.stack([(method - methods[0]).contributions[:, -1] for method in methods])
+        better, worse = many_ranks.significant_differences(shares, ALPHA)
+        return [(1 + above, count - below) for above, below in zip(better, worse, strict=True)]
     pairs = differences(methods)
-    if not pairs:
-        return [(1, 1)] * len(methods)
     corrected = holm(p_values_mean(pairs))
     reverse = {(j, i): pair for (i, j), pair in pairs.items()}
-    worse = ranks(len(methods), reverse, corrected)
-    first = ranks(len(methods), pairs, corrected)
-    return [(rank, len(methods) + 1 - below) for rank, below in zip(first, worse, strict=True)]
+    first, below = ranks(count, pairs, corrected), ranks(count, reverse, corrected)
+    return [(rank, count + 1 - worse_rank) for rank, worse_rank in zip(first, below, strict=True)]
 
 
 def ranks_by_contributions(methods: Sequence[SubjectContributions]) -> list[int]:
