@@ -74,6 +74,34 @@ class SubjectContributions:
         return np.split(self.contributions, ends[:-1])
 
 
+@dataclass(frozen=True)
+class ResampledRun:
+    """F1 of one run by AU, of each fold in turn.
+
+    Attributes:
+        aus: AUs, ascending (A).
+        subjects: Folds and their subjects (F folds, S subjects in total).
+        score: F1 of all subjects (F, A).
+        jackknife: F1 of the fold without each subject (S, A).
+        bootstrap: F1 averaged over draws (F, A).
+    """
+
+    aus: tuple[int, ...]
+    subjects: FoldSubjects
+    score: Floats
+    jackknife: Floats
+    bootstrap: Floats
+
+
+def resample(counts: pd.DataFrame, condition: str = counts_file.CLEAN) -> ResampledRun:
+    """Compute F1 of a run, without each subject and averaged over draws.
+
+    Raises:
+        RecordError: A subject lacks the counts of an AU.
+    """
+    return _resampled(*_by_fold(counts, condition))
+
+
 def subject_contributions(runs: Sequence[pd.DataFrame], condition: str = counts_file.CLEAN) -> SubjectContributions:
     """Compute each subject's contribution to the F1 of runs.
 
@@ -84,12 +112,7 @@ def subject_contributions(runs: Sequence[pd.DataFrame], condition: str = counts_
     Raises:
         RecordError: The runs differ in folds, subjects or AUs, or a subject lacks the counts of an AU.
     """
-    tables = [_by_fold(run, condition) for run in runs]
-    subjects, aus, _ = tables[0]
-    if any((run[0], run[1]) != (subjects, aus) for run in tables[1:]):
-        raise _mismatch_error()
-    cells = [np.stack(fold_runs, axis=1) for fold_runs in zip(*(run[2] for run in tables), strict=True)]
-    return contributions_from_cells(subjects, aus, cells)
+    return average([resample(run, condition) for run in runs])
 
 
 def contributions_from_cells(
@@ -102,13 +125,29 @@ def contributions_from_cells(
         aus: AUs.
         cells: For each fold 2 TP and 2 TP + FP + FN of each run, subject and AU (2, K, S, A), integers.
     """
+    count = cells[0].shape[1]
+    return average([_resampled(subjects, aus, [fold_cells[:, k] for fold_cells in cells]) for k in range(count)])
+
+
+def average(runs: Sequence[ResampledRun]) -> SubjectContributions:
+    """Average runs, and compute each subject's contribution.
+
+    Raises:
+        RecordError: The runs differ in folds, subjects or AUs.
+    """
+    aus, subjects = runs[0].aus, runs[0].subjects
+    if any((run.aus, run.subjects) != (aus, subjects) for run in runs):
+        raise _mismatch_error()
+    scores, jackknives, bootstraps = (
+        _with_mean(_mean([getattr(run, name) for run in runs])) for name in ("score", "jackknife", "bootstrap")
+    )
     estimate, bias, contributions = np.zeros(len(aus) + 1), np.zeros(len(aus) + 1), []
-    for fold_cells, weights in zip(cells, draw_weights(tuple(len(names) for _, names in subjects)), strict=True):
-        score, jackknife, bootstrap = _resampled(fold_cells, weights)
+    ends = np.cumsum([len(names) for _, names in subjects])[:-1]
+    for score, jackknife, bootstrap in zip(scores, np.split(jackknives, ends), bootstraps, strict=True):
         count = len(jackknife)
         change = (count - 1) * (_mean(list(jackknife)) - jackknife) / count
-        contributions.append((score / count + change) / len(cells))
-        estimate, bias = estimate + score / len(cells), bias + (bootstrap - score) / len(cells)
+        contributions.append((score / count + change) / len(subjects))
+        estimate, bias = estimate + score / len(subjects), bias + (bootstrap - score) / len(subjects)
     return SubjectContributions(aus, subjects, estimate, np.concatenate(contributions), bias)
 
 
@@ -152,25 +191,18 @@ def draw_weights(sizes: tuple[int, ...]) -> tuple[Floats, ...]:
     return tuple(weights)
 
 
-def _resampled(cells: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Compute F1 of a fold, averaged over runs.
-
-    Args:
-        cells: As in :func:`contributions_from_cells` (2, K, S, A).
-        weights: As from :func:`draw_weights` (R, S).
-
-    Returns:
-        F1 of all subjects (A + 1,), without each subject (S, A + 1), and averaged over draws (A + 1,).
-    """
-    _, runs, subjects, aus = cells.shape
-    total = cells.sum(axis=2, keepdims=True)
-    score, jackknife = _f1(*total)[:, 0], _f1(*(total - cells))
-    numerator, denominator = (np.moveaxis(part, 0, 1).reshape(subjects, runs * aus) for part in cells)
-    blocks = np.split(weights, BLOCKS)  # sums of integers are exact
-    sums = sum((_f1(block @ numerator, block @ denominator).sum(axis=0) for block in blocks), np.zeros(runs * aus))
-    bootstrap = sums.reshape(runs, aus) / len(weights)
-    score, jackknife, bootstrap = (_with_mean(_mean(list(values))) for values in (score, jackknife, bootstrap))
-    return score, jackknife, bootstrap
+def _resampled(subjects: FoldSubjects, aus: tuple[int, ...], cells: Sequence[Floats]) -> ResampledRun:
+    """Resample a run of which ``cells`` has 2 TP and 2 TP + FP + FN of each fold (2, S of the fold, A)."""
+    scores, jackknives, bootstraps = [], [], []
+    for fold_cells, weights in zip(cells, draw_weights(tuple(len(names) for _, names in subjects)), strict=True):
+        total = fold_cells.sum(axis=1, keepdims=True)
+        scores.append(_f1(*total)[0])
+        jackknives.append(_f1(*(total - fold_cells)))
+        numerator, denominator = fold_cells
+        blocks = np.split(weights, BLOCKS)  # sums of integers are exact
+        sums = sum((_f1(block @ numerator, block @ denominator).sum(axis=0) for block in blocks), np.zeros(len(aus)))
+        bootstraps.append(sums / len(weights))
+    return ResampledRun(aus, subjects, np.stack(scores), np.concatenate(jackknives), np.stack(bootstraps))
 
 
 def _f1(numerator: Floats, denominator: Floats) -> Floats:
