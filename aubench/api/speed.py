@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -142,10 +143,11 @@ def profile(
 def bench(out: AnyPath, *, device: str = "auto") -> Path:
     """Measure the figures of the documentation's page on performance.
 
-    Methods train and predict on random images, and bare loops train the same networks.
+    Methods train and predict on random images, and bare loops train the same networks. Repeat the call to resume:
+    cases that the file has for this device, these versions and this commit are not measured again.
 
     Args:
-        out: File of the figures, as JSON.
+        out: File of the figures, as JSON. Figures of another device, version or commit are replaced.
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Returns:
@@ -164,9 +166,12 @@ def bench(out: AnyPath, *, device: str = "auto") -> Path:
         raise UsageError(f"has no measurements for {choice.kind}", where="--device", hint="use cpu or cuda")
     if path.is_dir():
         raise UsageError("is a folder", where=path, hint="name a file for the figures")
-    results: list[dict[str, Any]] = []
     machine = {**_machine({"kind": choice.kind, "name": choice.name}), **speed_report.versions(choice.kind)}
+    results = _measured_cases(path, machine)
+    measured = {(case["method"], case["preset"], case["precision"]) for case in results}
     for case in speed_report.CASES[choice.kind]:
+        if astuple(case) in measured:
+            continue
         print_line(f"{case.method}, {case.preset}, {case.precision}")
         with _scratch_folder() as scratch:
             config = _configure(
@@ -179,6 +184,16 @@ def bench(out: AnyPath, *, device: str = "auto") -> Path:
         results.append({**_describe(config), **figures})
         atomic.write_json(path, {**machine, "cases": results})
     return path
+
+
+def _measured_cases(path: Path, machine: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the cases of a file that were measured without error on a machine, none if it is of another."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        is_same = all(content[name] == value for name, value in machine.items() if name != "date")
+        return [case for case in content["cases"] if "error" not in case] if is_same else []
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return []
 
 
 @contextmanager

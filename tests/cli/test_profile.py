@@ -89,7 +89,7 @@ def test_unknown_peaks_and_all_figures_are_in_the_table():
         (("--method", "amf", "--precision", "8-bit"), "8-bit"),
         (("--method", "amf", "--precision", "tf32", "--device", "cpu"), "'tf32' needs an NVIDIA GPU"),
         (("--method", "amf", "--format", "latex"), "no format 'latex'"),
-        (("--method", "amf", "--modalities", "visual"), "needs two or three modalities"),
+        (("--method", "amf", "--modalities", "visual"), "needs two or more modalities"),
         (("--method", "amf", "--steps", "0"), "--steps"),
         (("--method", "amf", "--protocol", "bp4d_3fold", "--data", "nowhere"), "no store of bp4d here"),
         (("--method", "amf", "--out", __file__), "File exists"),
@@ -123,6 +123,28 @@ def test_a_failed_case_of_bench_is_an_entry(monkeypatch, tmp_path):
     content = json.loads(api.bench(tmp_path / "figures.json", device="cpu").read_text())
     assert {case["error"] for case in content["cases"]} == {"needs more memory than the GPU has"}
     assert len(content["cases"]) == len(speed_report.CASES["cpu"])
+
+
+def test_bench_resumes_and_measures_failed_cases_again(monkeypatch, tmp_path):
+    measured, path = [], tmp_path / "figures.json"
+
+    def measure(config, choice, work):
+        measured.append(config.entry.name)
+        if len(measured) == 2:
+            raise UsageError("needs more memory than the GPU has")
+        return {"speed": len(measured)}
+
+    monkeypatch.setattr(speed, "_in_process", measure)
+    for expected in (["late_fusion", "amf"], ["late_fusion", "amf", "amf"], ["late_fusion", "amf", "amf"]):
+        cases = json.loads(api.bench(path, device="cpu").read_text())["cases"]
+        assert measured == expected
+    assert [(case["method"], case["speed"]) for case in cases] == [("late_fusion", 1), ("amf", 3)]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"git": {"commit": "another"}}))
+    api.bench(path, device="cpu")
+    assert measured[3:] == ["late_fusion", "amf"]
+    path.write_text("[1, 2")
+    api.bench(path, device="cpu")
+    assert measured[5:] == ["late_fusion", "amf"]
 
 
 @pytest.mark.parametrize(
