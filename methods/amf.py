@@ -148,7 +148,7 @@ class AMF(BranchedMethod):
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Return an error message for a task with a single modality."""
-        return None if len(task.modalities) > 1 else "needs two or three modalities, got one"
+        return None if len(task.modalities) > 1 else "needs two or more modalities, got one"
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Apply cut-switch."""

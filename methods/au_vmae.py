@@ -117,7 +117,7 @@ class AUvMAE(Method):
         """Return an error message for a task without the recipe's input, or for early fusion of one modality."""
         source = _input_of(recipe)
         if source == "early":
-            return None if len(task.modalities) > 1 else "needs two or three modalities for input=early, got one"
+            return None if len(task.modalities) > 1 else "needs two or more modalities for input=early, got one"
         return None if source in task.modalities else f"needs {source} images"
 
     @classmethod

@@ -66,7 +66,7 @@ class CAM(BranchedMethod):
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Return an error message for a task with a single modality."""
-        return None if len(task.modalities) > 1 else "needs two or three modalities, got one"
+        return None if len(task.modalities) > 1 else "needs two or more modalities, got one"
 
     def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d height width"]:
         """Return the last feature maps of one modality."""

@@ -48,7 +48,7 @@ class EarlyFusion(Method):
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Return an error message for a task with a single modality."""
-        return None if len(task.modalities) > 1 else "needs two or three modalities, got one"
+        return None if len(task.modalities) > 1 else "needs two or more modalities, got one"
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """Return AU probabilities."""

@@ -104,7 +104,7 @@ class MTUT(BranchedMethod):
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Return an error message for a single modality, or for a task without the scored modality."""
         if len(task.modalities) == 1:
-            return "needs two or three modalities, got one"
+            return "needs two or more modalities, got one"
         assert isinstance(recipe, MTUTRecipe)
         if recipe.scored not in ("mean", *task.modalities):
             return f"scored={recipe.scored} needs {recipe.scored} images"

@@ -86,10 +86,10 @@ class Condition:
         if kind == "clean" and not words:
             return cls()
         target, *rest = words
-        names = () if target == ALL else tuple(Modality(name) for name in target.split("+"))
+        names = [] if target == ALL else target.split("+")
         if len(set(names)) < len(names):
             raise ValueError
-        modalities = tuple(m for m in Modality if m in names)
+        modalities = Modality.ordered(names)
         if kind == "missing" and len(rest) < 2:
             fill = rest[0] if rest else FILLS[0]
             if fill in FILLS:
@@ -110,8 +110,8 @@ class Condition:
 
     def corruptions(self, modalities: Iterable[Modality]) -> Mapping[Modality, CorruptionLevel]:
         """Return the corruption of each of some modalities."""
-        corrupted = self.modalities or tuple(Modality)
-        return {m: self.corruption if m in corrupted else IDENTITY for m in modalities}
+        chosen = self.modalities
+        return {m: self.corruption if m in chosen or not chosen else IDENTITY for m in modalities}
 
 
 CLEAN = Condition()

@@ -92,7 +92,7 @@ class Protocol(StrictModel):
     def _in_canonical_order(cls, value: tuple[Modality, ...]) -> tuple[Modality, ...]:
         if not value or len(set(value)) != len(value):
             raise ValueError("needs at least one modality, and each once")
-        return tuple(m for m in Modality if m in value)
+        return Modality.ordered(value)
 
     @field_validator("parts")
     @classmethod

@@ -6,6 +6,7 @@ over subjects that accounts for the pairing of conditions.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -121,8 +122,7 @@ def build_profile(
     by_condition = {condition: subject_contributions(runs, str(condition)) for condition in order}
     if CLEAN not in by_condition:
         raise RecordError("has no counts of clean inputs", where=name)
-    used = tuple(m for m in Modality if m in modalities)
-    return RobustnessProfile(name, used, by_condition, baselines.always_positive_f1(runs[0]))
+    return RobustnessProfile(name, Modality.ordered(modalities), by_condition, baselines.always_positive_f1(runs[0]))
 
 
 def common_always_positive_f1(profiles: Sequence[RobustnessProfile]) -> float | None:
@@ -132,12 +132,12 @@ def common_always_positive_f1(profiles: Sequence[RobustnessProfile]) -> float | 
     return values.pop() if len(values) == 1 else None
 
 
-def condition_sort_key(condition: Condition) -> tuple[str, int, int, tuple[int, ...], float]:
+def condition_sort_key(condition: Condition) -> tuple[str, int, int, tuple[tuple[int, str], ...], float]:
     """Sort conditions by kind, fill, number of modalities (all together last), modalities and level."""
-    indices = tuple(list(Modality).index(m) for m in condition.modalities)
+    order = tuple(modality.order for modality in condition.modalities)
     fill = condition.corruption.kind
     fill_index = FILLS.index(fill) if fill in FILLS else 0
-    return condition.kind, fill_index, len(indices) or len(Modality) + 1, indices, condition.corruption.level
+    return condition.kind, fill_index, len(order) or sys.maxsize, order, condition.corruption.level
 
 
 def area(curve: Sequence[tuple[float, SubjectContributions]]) -> SubjectContributions:

@@ -163,8 +163,8 @@ def _show(cell: Axes, modality: Modality, image: np.ndarray, limits: tuple[float
     cell.set_xticks([])
     cell.set_yticks([])
     cell.set_facecolor("black")
-    if modality is Modality.VISUAL:
+    if modality.channels == 3:
         cell.imshow(image)
     else:
         shown = np.ma.masked_equal(image[..., 0], 0)
-        cell.imshow(shown, cmap=_MAPS[modality], vmin=limits[0], vmax=limits[1])
+        cell.imshow(shown, cmap=_MAPS.get(modality, "gray"), vmin=limits[0], vmax=limits[1])

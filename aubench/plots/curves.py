@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aubench.core.conditions import ALL
 from aubench.core.corruption_registry import CORRUPTIONS
-from aubench.core.task import Modality
 from aubench.metrics import robustness_profile
 from aubench.metrics.intervals import ConfidenceInterval, mean_interval
 from aubench.metrics.robustness_profile import ModalitySet, RobustnessProfile
@@ -84,7 +84,6 @@ def _add_line(
     axes.plot(list(points), middle, line, marker="o", ms=3.5, color=colour, label=label)
 
 
-def _order(modalities: ModalitySet) -> tuple[int, list[int]]:
+def _order(modalities: ModalitySet) -> tuple[int, list[tuple[int, str]]]:
     """Return the sort key of a modality set: single modalities first, all modalities last."""
-    order = list(Modality)
-    return len(modalities) or len(order) + 1, [order.index(m) for m in modalities]
+    return len(modalities) or sys.maxsize, [m.order for m in modalities]

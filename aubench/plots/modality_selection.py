@@ -69,8 +69,8 @@ def plot(shares: SelectionShares, subtitle: Sequence[str]) -> Figure:
         figure = style.make_figure(7.2, 1.8 + 0.34 * len(rows))
         axes = figure.add_subplot()
         left = np.zeros(len(rows))
-        for modality, lengths in zip(shares.modalities, shares.values.T, strict=True):
-            colour = style.BY_MODALITY[modality]
+        for i, (modality, lengths) in enumerate(zip(shares.modalities, shares.values.T, strict=True)):
+            colour = style.BY_MODALITY.get(modality) or style.LINES[(i + len(style.BY_MODALITY)) % len(style.LINES)]
             bars = axes.barh(rows, lengths, left=left, height=0.68, color=colour, label=str(modality))
             labels = [f"{length:.1%}" if length >= 0.06 else "" for length in lengths]
             axes.bar_label(bars, labels, label_type="center", color="white", fontsize=9)

@@ -22,7 +22,7 @@ FILE = "counts.csv"
 CLEAN = "clean"
 """Condition of unmodified inputs; every record has it."""
 
-CONDITION = r"[a-z][a-z0-9_]{0,31}(:[a-z0-9_.+-]{1,31}){0,4}"
+CONDITION = r"[a-z][a-z0-9_]{0,31}(:[a-z0-9_.+-]{1,255}){0,4}"
 SUBJECT = r"(?:[a-z0-9_]{1,64}:)?[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
 """Pattern of a subject, which protocols on several data sets qualify by its data set."""
 SMALL = r"[1-9][0-9]{0,2}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,6 +18,7 @@ from pydantic import (
 from aubench.core.task import Modality
 from aubench.results import counts
 
+_Item = TypeVar("_Item")
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """Name that is valid as part of a path."""
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,300}$")]
@@ -32,7 +34,15 @@ MAX_COUNT = 10**15
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Duration = Annotated[float, Field(ge=0, le=1e12)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Modalities = Annotated[tuple[Modality, ...], Field(min_length=1, max_length=len(Modality))]
+
+
+def _each_once(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("names one twice")
+    return values
+
+
+Modalities = Annotated[tuple[Modality, ...], Field(min_length=1, max_length=20), AfterValidator(_each_once)]
 
 
 class StrictModel(BaseModel):
@@ -75,7 +85,7 @@ class ProtocolInfo(SeveralDatasetsModel):
     digest: Sha256
     fold_count: SmallInt
     modalities: Modalities
-    aus: Annotated[tuple[SmallInt, ...], Field(min_length=1, max_length=100)]
+    aus: Annotated[tuple[SmallInt, ...], Field(min_length=1, max_length=100), AfterValidator(_each_once)]
     labels: Annotated[dict[Name, LabelRule], Field(max_length=50, default_factory=dict)]
 
 

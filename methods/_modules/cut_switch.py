@@ -38,7 +38,9 @@ class CutSwitchRecipe(Recipe):
 
 
 def replicate_channels(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
-    """Return images with three channels. A single channel is repeated."""
+    """Return images with three channels. A single channel is repeated, and two are followed by their mean."""
+    if images.shape[1] == 2:
+        return torch.cat([images, images.mean(1, keepdim=True)], 1)
     return images.expand(-1, CHANNELS, -1, -1)
 
 
@@ -46,11 +48,11 @@ def cut_switch(batch: Batch, block: int, share: float, generator: torch.Generato
     """Exchange one block between the modalities of random frames.
 
     Each chosen frame has its own block, at the same position in all modalities. Each modality gets the block of
-    another modality. For two or three modalities, the permutations without a fixed point are the rotations, so each
-    modality gets the block of the modality ``turn`` positions later, with a random ``turn`` per frame.
+    another modality: that of the modality ``turn`` positions later, with a random ``turn`` per frame. For two or three
+    modalities, these rotations are all permutations without a fixed point.
 
     Args:
-        batch: Images of two or three modalities, (N, 1 or 3, H, W).
+        batch: Images of two or more modalities, (N, C, H, W).
         block: Side of the block in pixels.
         share: Probability that a frame is chosen.
         generator: Generator on the CPU.

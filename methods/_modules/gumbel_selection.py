@@ -9,6 +9,7 @@ the last modality, and M - 1 planes of (N, K, D) suffice.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -53,7 +54,7 @@ class Noise:
         device: torch.device | None = None,
         generator: torch.Generator | None = None,
     ) -> Self:
-        """Sample noise for ``modalities`` M (two or three), ``frames`` N, ``draws`` K and ``width`` D."""
+        """Sample noise for ``modalities`` M, ``frames`` N, ``draws`` K and ``width`` D."""
         cuts, rounds = modalities - 1, -(-draws // modalities)
         by_draw = torch.rand(cuts, 1, rounds, width, device=device, generator=generator)
         by_frame = torch.rand(cuts, frames, 1, width, device=device, generator=generator)
@@ -70,14 +71,15 @@ class Noise:
         if len(cuts) == 1:
             logits: Tensor = cuts.logit_(eps=FLOOR)
             return torch.cat([logits, -logits], -2)[:, :, : self.draws]
-        low, high = torch.minimum(*cuts), torch.maximum(*cuts)
-        logs = torch.stack([low, high - low, 1 - high]).clamp_(min=FLOOR).log_()
+        low, *more = (torch.minimum(*cuts), torch.maximum(*cuts)) if len(cuts) == 2 else cuts.sort(0).values
+        inner = [right - left for left, right in pairwise((low, *more))]
+        logs = torch.stack([low, *inner, 1 - more[-1]]).clamp_(min=FLOOR).log_()
         _, count, rounds, width = cuts.shape
-        planes: Tensor = cuts.new_empty(2, count, self.draws, width)
+        planes: Tensor = cuts.new_empty(len(cuts), count, self.draws, width)
         for turn, part in enumerate(torch.split(planes, rounds, -2)):
             gaps = logs[:, :, : part.shape[-2]].unbind()
             for m, plane in enumerate(part.unbind()):
-                torch.sub(gaps[turn - 1], gaps[(m + turn) % 3], out=plane)
+                torch.sub(gaps[turn - 1], gaps[(m + turn) % len(gaps)], out=plane)
         return planes
 
 
@@ -96,7 +98,11 @@ def hard_selection(edges: Float[Tensor, "rivals n k d"]) -> Float[Tensor, "rival
             probability 0, select the last.
     """
     edges = edges.detach()
-    best_other = edges.flip(0).clamp_(min=0) if len(edges) == 2 else torch.zeros_like(edges)
+    if len(edges) > 2:
+        best, second = edges.topk(2, 0).values
+        best_other = torch.where(edges == best, second, best).clamp_(min=0)
+    else:
+        best_other = edges.flip(0).clamp_(min=0) if len(edges) == 2 else torch.zeros_like(edges)
     return torch.gt(edges, best_other, out=best_other)
 
 
@@ -109,6 +115,8 @@ def relaxed_selection(edges: Float[Tensor, "rivals n k d"], temperature: float) 
     edges = edges / temperature
     if len(edges) == 1:
         return edges.sigmoid_()
+    if len(edges) > 2:
+        return torch.cat([edges, torch.zeros_like(edges[:1])]).softmax(0)[:-1]
     first = (edges[0] - edges[1]).sigmoid_()
     second = 1 - first
     better = torch.maximum(*edges).sigmoid_()

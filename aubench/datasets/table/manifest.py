@@ -101,9 +101,8 @@ def read_manifest(path: Path, paths: TablePaths, intensity: str | None, first_fr
         DataError: A table is damaged, a cell is wrong, a frame or a file occurs twice, or a file is missing.
     """
     columns = TableColumns.of(read_table(path), intensity)
-    modalities = tuple(m for m in Modality if m in columns.roles)
-    _require(columns, modalities)
-    collector = _Collector(columns, modalities, paths, intensity)
+    _require(columns)
+    collector = _Collector(columns, columns.modalities, paths, intensity)
     tables = [columns]
     for row in _rows(columns, paths, intensity):
         if row.own is not tables[-1]:
@@ -113,13 +112,13 @@ def read_manifest(path: Path, paths: TablePaths, intensity: str | None, first_fr
     return collector.finish(tables, first_frame)
 
 
-def _require(columns: TableColumns, modalities: tuple[Modality, ...]) -> None:
+def _require(columns: TableColumns) -> None:
     listed = ", ".join(columns.table.columns[:12])
     if "subject" not in columns.roles:
         hint = "name the person of each row, because training and test share no person"
         raise DataError(f"has no column subject (columns: {listed})", where=columns.table.path, hint=hint)
-    if not modalities:
-        hint = "name the images in columns visual, depth or thermal"
+    if not columns.modalities:
+        hint = "name the images in columns visual, depth, thermal, or others with their channels as flow-2"
         raise DataError(f"has no column of images (columns: {listed})", where=columns.table.path, hint=hint)
 
 

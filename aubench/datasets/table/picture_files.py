@@ -117,20 +117,23 @@ def convert(image: np.ndarray, modality: Modality, ranges: ValueRanges, path: Pa
         path: File, for errors.
 
     Returns:
-        uint8 (H, W, 3) RGB, or (H, W, 1) of depth (near is 255, far is 1, 0 is unknown) or of temperature.
+        uint8 (H, W, 3) RGB, (H, W, 1) of depth (near is 255, far is 1, 0 is unknown) or of temperature, or (H, W, C) of
+        another modality: brightness, red and green, or RGB.
 
     Raises:
         DataError: The image has another type or number of channels, or there is no range for it.
     """
     image = image[..., None] if image.ndim == 2 else image
     image = image[..., :3] if image.shape[2] == 4 else image
-    if modality is not Modality.VISUAL:
+    if modality.channels == 1:
         image = _one_channel(image, modality, path)
+    if modality.channels == 2:
+        image = _two_channels(image, path)
     limits = {Modality.DEPTH: ranges.depth, Modality.THERMAL: ranges.thermal}.get(modality)
     if image.dtype == np.uint8 and not limits:
         return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], modality.channels))[..., ::-1])
-    if modality is Modality.VISUAL:
-        raise DataError(f"has values of type {image.dtype}", where=path, hint="write visual images with 8 bits")
+    if modality not in (Modality.DEPTH, Modality.THERMAL):
+        raise DataError(f"has values of type {image.dtype}", where=path, hint=f"write {modality} images with 8 bits")
     if limits is None:
         what = f"has values of type {image.dtype} from {image.min()} to {image.max()}"
         hint = f"state the lowest and the highest value with --{modality}-range, e.g. 500,1500"
@@ -149,3 +152,9 @@ def _one_channel(image: np.ndarray, modality: Modality, path: Path) -> np.ndarra
     if modality is Modality.DEPTH:
         raise DataError("has colours, not depth", where=path, hint="write depth as one channel of 8 or 16 bits")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))[..., None]
+
+
+def _two_channels(image: np.ndarray, path: Path) -> np.ndarray:
+    if image.shape[2] == 1:
+        raise DataError("has one channel, not two", where=path, hint="write them as red and green of a colour image")
+    return image[..., 1:3]

@@ -78,7 +78,8 @@ def _write(store: Store, folder: Path, progress: Progress) -> None:
 
 
 def _png(pixels: np.ndarray, modality: Modality) -> bytes:
-    image = pixels[..., ::-1] if modality is Modality.VISUAL else pixels
+    padded = np.dstack([pixels, np.zeros_like(pixels[..., :1])]) if modality.channels == 2 else pixels
+    image = padded[..., ::-1]
     return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 

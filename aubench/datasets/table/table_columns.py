@@ -28,6 +28,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
 }
 _WORDS_OF_MODALITIES = {m.value: (m.value, *(f"{m}_{end}" for end in ("path", "file", "file_name"))) for m in Modality}
 _ROLES = {word: role for words in (_WORDS, _WORDS_OF_MODALITIES) for role, names in words.items() for word in names}
+_OTHER_MODALITY = re.compile(r"[a-z][a-z0-9_]*-[1-3]")
 _BOXES = (("left", "top", "right", "bottom"), ("x", "y", "width", "height"), ("x", "y", "w", "h"))
 _BOX_PREFIXES = ("", "box_", "bbox_", "face_")
 _AU = re.compile(r"(?:au_?)?0*([1-9][0-9]?)(?:_(c|r|intensity|occurrence|presence))?", re.ASCII)
@@ -73,11 +74,13 @@ class TableColumns:
         roles: dict[str, int] = {}
         kinds: dict[int, dict[str, int]] = {}
         for i, name in enumerate(names):
-            match = _AU.fullmatch(name)
+            match, as_written = _AU.fullmatch(name), table.columns[i].strip().lower()
             if name in _ROLES:
                 _put(roles, _ROLES[name], i, table)
             elif match:
                 _put(kinds.setdefault(int(match[1]), {}), _KINDS[match[2]], i, table)
+            elif _OTHER_MODALITY.fullmatch(as_written):
+                _put(roles, as_written, i, table)
         labels = _label_columns(kinds, intensity, table)
         box = _box(names)
         points = _points(table.columns)
@@ -85,6 +88,11 @@ class TableColumns:
         used |= {*(box[0] if box else ())}
         unused = [name for i, name in enumerate(table.columns) if name and i not in used]
         return TableColumns(table, roles, labels, box, points, unused)
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Modalities with a column, in canonical order."""
+        return Modality.ordered(role for role in self.roles if role in _WORDS_OF_MODALITIES or "-" in role)
 
     def read_box(self, cells: list[str], line: int) -> tuple[float, ...] | None:
         """Return left, top, right and bottom of a row's box in pixels, None if its cells are empty.

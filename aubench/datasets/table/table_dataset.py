@@ -143,7 +143,7 @@ class TableDataset(DeliveredDataset):
             jobs,
             "square around the face, smoothed over sequences" if options.crop else "as in the manifest's images",
             landmarks=landmarks.COUNT if manifest.has_points else None,
-            modalities={m: meanings[m] for m in manifest.modalities},
+            modalities={m: meanings.get(m, f"{m.value} as in 8-bit images") for m in manifest.modalities},
             labels="intensity" if options.intensity == KEEP else "occurrence",
             finished=partial(_write_protocol, manifest, options),
         )

@@ -196,7 +196,8 @@ def _images(
             else:
                 scene = _check_scene(pixels, modality, scene, picture.path)
                 scale = pixels.shape[1] / scene[1]
-                images[modality][i] = _cropped(pixels, squares[i] * [scale, scale, scale, 1], size)
+                square = squares[i] * [scale, scale, scale, 1]
+                images[modality][i] = _cropped(pixels, square, size, modality)
         missing.append(letters)
         assert scene is not None
         points.append(_points(frame, None if squares is None else squares[i], scene))
@@ -226,10 +227,10 @@ def _resized(pixels: np.ndarray, size: int, path: Path) -> np.ndarray:
     return np.asarray(cv2.resize(pixels, (size, size), interpolation=kind)).reshape(size, size, -1)
 
 
-def _cropped(pixels: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
+def _cropped(pixels: np.ndarray, square: np.ndarray, size: int, modality: Modality) -> np.ndarray:
     """Crop a square; unknown depth, 0, does not blur into its surroundings."""
     crop = crops.crop_square(pixels, square, size).reshape(size, size, -1)
-    if pixels.shape[2] > 1 or pixels.all():
+    if modality not in (Modality.DEPTH, Modality.THERMAL) or pixels.all():
         return crop
     known = crops.crop_square(np.where(pixels > 0, 255, 0).astype(np.uint8), square, size).reshape(size, size, -1)
     value = np.rint(crop * (255 / np.maximum(known, 128))).clip(0, 255)
