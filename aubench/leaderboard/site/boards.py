@@ -133,7 +133,7 @@ def _rank_parts(board: Board, ids: Sequence[str]) -> list[Element]:
     lines = []
     for name, entry in zip(names, table.methods, strict=True):
         seeds = ", ".join(f"{run.info.seed}: {tables.percent(run.summary.f1_mean)}" for run in entry.runs)
-        ranks = [] if table.is_demo else [f"{entry.rank} to {entry.last_rank}"]
+        ranks = [] if table.is_demo else [" to ".join(dict.fromkeys((str(entry.rank), str(entry.last_rank))))]
         bounds = interval_text(entry.f1_interval).removeprefix("95 % interval ")
         lines.append((name, tables.percent(entry.f1), bounds, seeds, *ranks))
     values = table_element(

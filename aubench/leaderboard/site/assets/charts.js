@@ -52,7 +52,7 @@ function seedsChart(board, rows) {
   const y = { field: "name", type: "nominal", sort: null, title: null };
   const points = rows.flatMap((row) => row.seeds.map(([seed, f1]) => ({ ...row, seed, f1 })));
   return {
-    height: { step: 26 }, data: { values: rows },
+    height: 26 * rows.length, data: { values: rows },
     layer: [
       alwaysLine(board, "x"),
       { mark: { type: "rule", strokeWidth: 2 }, encoding: { y, x: { field: "low", type: "quantitative", ...F1_AXIS }, x2: { field: "high" } } },
@@ -74,7 +74,7 @@ function ranksChart(board, rows) {
   const values = rows.map((row) => ({ ...row, from: row.rank - 0.42, to: row.last_rank + 0.42, text: row.rank === row.last_rank ? `${row.rank}` : `${row.rank} to ${row.last_rank}` }));
   const ticks = Array.from({ length: rows.length }, (_, i) => i + 1);
   return {
-    height: { step: 26 }, data: { values },
+    height: 26 * rows.length, data: { values },
     encoding: { y },
     layer: [
       {

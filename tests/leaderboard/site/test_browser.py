@@ -1,0 +1,217 @@
+"""The leaderboard's page in a headless Chromium: one browser and one page for all tests."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from aubench.leaderboard.protocol_page import results_by_protocol
+from aubench.leaderboard.records import StoredRecord
+from aubench.leaderboard.site import site_page
+from aubench.results import counts
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the extra dev has playwright")
+pytestmark = pytest.mark.slow
+
+BROWSERS = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script> | \"'&amp;"
+RANKED, ORACLE, DEMO = (f"synth_3fold/{name}" for name in ("ranked/inner_val", "ranked/oracle_test", "demo/inner_val"))
+
+
+def _browser_path() -> str:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None and os.environ.get("CI"):
+        pytest.fail("no Chromium in CI: install Debian's package chromium")
+    return path or pytest.skip("no Chromium on this machine: install Debian's package chromium")
+
+
+@pytest.fixture(scope="module")
+def url(make_record, tmp_path_factory) -> str:
+    """Build the page of two ranked methods (one with a hostile title, corruptions and learning curves) and a demo."""
+    clean = [make_record("amf", seed=seed, skill=1.0, pretraining_epochs=2) for seed in (0, 1)]
+    info = clean[0].info.method.model_copy(update={"title": HOSTILE})
+    noisy = [
+        replace(
+            record,
+            info=record.info.model_copy(update={"conditions": ("clean", "noise:all:0.2"), "method": info}),
+            counts=counts.canonical(pd.concat([record.counts, record.counts.assign(condition="noise:all:0.2", tp=1)])),
+        )
+        for record in clean
+    ]
+    others = [
+        make_record("late_fusion", skill=0.5, pretraining_epochs=0),
+        make_record("amf", skill=1.2, selection="oracle_test"),
+        make_record("early_fusion", preset="tiny"),
+    ]
+    runs = [StoredRecord(Path("records", record.relative_path), record) for record in (*noisy, *others)]
+    path = tmp_path_factory.mktemp("site") / "index.html"
+    path.write_text(site_page.site_html(results_by_protocol(runs), ()), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Start the browser."""
+    path = _browser_path()
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def tab(browser):
+    """Open a tab that lists its problems: messages of the console, errors, and requests for anything but the file."""
+    page = browser.new_context(accept_downloads=True, color_scheme="light").new_page()
+    page.set_default_timeout(10_000)
+    problems = []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("dialog", lambda dialog: problems.append(dialog.message))
+    page.on(
+        "request",
+        lambda request: problems.extend([] if request.url.startswith(("file:", "data:,", "blob:")) else [request.url]),
+    )
+    return page, problems
+
+
+@pytest.fixture
+def page(tab, url):
+    """Open the page without a state; afterwards nothing may have gone wrong."""
+    page, problems = tab
+    page.goto("about:blank")
+    page.goto(url)
+    page.wait_for_selector("html[data-ready]")
+    yield page
+    page.wait_for_timeout(50)
+    assert problems == []
+
+
+def _column(page, header: str) -> list[str]:
+    table = page.locator(".board:not([hidden]) .view:not([hidden]) table").first
+    index = table.locator("thead th").all_inner_texts().index(header)
+    return [row.locator("th, td").nth(index).inner_text() for row in table.locator("tbody tr").all()]
+
+
+def test_tables_sort_and_search_and_the_address_keeps_both(page):
+    assert _column(page, "Method") == ["amf", "late_fusion", "always positive", "prevalence"]
+    page.get_by_role("button", name="Seeds").first.click()
+    assert _column(page, "Method")[-1] == "amf"
+    page.get_by_label("Search").fill("late")
+    assert _column(page, "Method") == ["late_fusion"]
+    state = page.url
+    page.goto("about:blank")
+    page.goto(state)
+    assert _column(page, "Method") == ["late_fusion"]
+    page.get_by_label("Search").fill("")
+    assert _column(page, "Method")[-1] == "amf"
+
+
+def test_selector_switches_tables_and_demos_have_no_rank(page):
+    page.get_by_label("Results").select_option(ORACLE)
+    assert _column(page, "Method")[:1] == ["amf"]
+    assert "estimate the score on new subjects" in page.locator(".board:visible").inner_text()
+    page.get_by_label("Results").select_option(DEMO)
+    assert _column(page, "#")[0] == "demo"
+    page.get_by_role("tab", name="Ranks and seeds").click()
+    assert page.locator("[data-chart=ranks]:visible").count() == 0
+    page.go_back()
+    page.go_back()
+    assert page.get_by_label("Results").input_value() == ORACLE
+
+
+@pytest.mark.parametrize("view", ["aus", "ranks", "cost", "robustness", "learning", "reported"])
+def test_each_view_draws_its_charts_and_values_as_text(page, view):
+    page.locator(f"[role=tab][data-view={view}]").click()
+    charts = page.locator(".view:visible .chart").all()
+    for chart in charts:
+        chart.locator("svg.marks").wait_for()
+        assert "amf" in chart.inner_text()
+    assert len(charts) == {"ranks": 2, "cost": 2, "robustness": 1, "learning": 1}.get(view, 0)
+    if view != "reported":
+        assert page.locator(".view:visible tbody tr").count() >= 1
+
+
+def test_curves_of_a_method_can_be_hidden(page):
+    page.locator("[role=tab][data-view=learning]").click()
+    lines = page.locator(".view:visible .mark-line path")
+    page.wait_for_function("document.querySelectorAll('.view:not([hidden]) .mark-line path').length == 2")
+    page.get_by_role("checkbox", name="late_fusion").uncheck()
+    page.wait_for_function(
+        "document.querySelectorAll('.board:not([hidden]) .view:not([hidden]) .mark-line path').length == 1"
+    )
+    assert "hide=" in page.url and lines.count() == 1
+
+
+def test_a_row_opens_by_keyboard_with_its_command_and_citation(page):
+    page.get_by_role("link", name="late_fusion").first.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    text = dialog.inner_text()
+    assert "aubench run --method late_fusion --protocol synth_3fold --preset small --seed 0" in text
+    assert "@misc{aubench_late_fusion_" in text and "learning_rate" in text and "torch" in text
+    assert "row=" in page.url
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible() and "row=" not in page.url
+
+
+def test_link_to_a_row_opens_it_with_its_table_and_hostile_text_stays_text(page, url):
+    row = page.locator("tr[data-row]").first.get_attribute("data-row")
+    page.goto("about:blank")
+    page.goto(f"{url}#row={row}")
+    dialog = page.get_by_role("dialog")
+    assert dialog.get_by_role("heading", level=2).inner_text() == HOSTILE
+    assert page.locator("img").count() == 0
+    page.get_by_role("button", name="Close").click()
+    assert page.get_by_label("Results").input_value() == RANKED
+
+
+def test_theme_switches_page_and_charts(page):
+    page.locator("[role=tab][data-view=ranks]").click()
+    label = "getComputedStyle(document.querySelector('.view:not([hidden]) .chart text')).fill"
+    page.wait_for_selector(".view:visible svg.marks text")
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor"), page.evaluate(label)
+    page.get_by_role("button", name="Switch between light and dark").click()
+    page.wait_for_function(f"{label} != '{before[1]}'")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before[0]
+    assert "theme=dark" in page.url
+
+
+def test_downloads_have_the_rows(page):
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    assert download.value.suggested_filename == "synth_3fold-ranked-inner_val.csv"
+    frame = pd.read_csv(download.value.path())
+    assert frame["method"].tolist() == ["amf", "late_fusion", "always positive", "prevalence"]
+    assert frame["f1"].between(0, 1).all()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="JSON").click()
+    content = json.loads(Path(download.value.path()).read_text())
+    assert [row["name"] for row in content["charts"]] == ["amf", "late_fusion"]
+
+
+def test_page_fits_a_phone(page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    for view in ("scores", "cost", "learning"):
+        page.locator(f"[role=tab][data-view={view}]").click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size({"width": 1280, "height": 720})
+
+
+def test_policy_blocks_requests_of_injected_code(tab, url):
+    page, problems = tab
+    page.goto("about:blank")
+    page.goto(url)
+    assert page.evaluate("fetch('https://example.invalid/').then(() => 'sent', (error) => error.name)") == "TypeError"
+    assert any("Content Security Policy" in problem for problem in problems)
+    assert not any(problem.startswith("https:") for problem in problems)
+    problems.clear()
