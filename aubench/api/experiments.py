@@ -46,6 +46,10 @@ def run(
     store: Stores = None,
     device: str = "auto",
     runs_per_device: int = 1,
+    engine: str = "local",
+    slurm: str | None = None,
+    address: str | None = None,
+    gpus_per_fold: float | None = None,
     precision: str = "32-true",
     runs: AnyPath = "runs",
     track: bool = False,
@@ -72,6 +76,10 @@ def run(
         store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         runs_per_device: Folds that train at the same time on each GPU.
+        engine: Where folds run: ``local``, ``slurm`` or ``ray``.
+        slurm: Options of Slurm jobs, e.g. ``partition=gpu,time=4h``.
+        address: Address of the Ray cluster [default: RAY_ADDRESS, or the one of this machine].
+        gpus_per_fold: GPUs of each fold on Ray, e.g. 0.5 [default: 1].
         precision: ``32-true``, ``tf32`` (NVIDIA GPUs) or ``bf16-mixed``.
         runs: Folder of all runs.
         track: Send new results to MLflow.
@@ -89,7 +97,8 @@ def run(
         AubenchError: An argument is invalid or a fold failed.
     """
     from aubench.core.errors import UsageError
-    from aubench.runs import devices, scheduler
+    from aubench.engines.choice import choose_engine
+    from aubench.runs import scheduler
     from aubench.runs.config import RunOptions
     from aubench.runs.record_builder import finished_folds
     from aubench.tracking.run_export import find_runs
@@ -125,7 +134,10 @@ def run(
         if set(folds) <= set(finished_folds(config)):
             print_line(f"{config.entry.name}, seed {config.seed}: finished already, see {config.run_dir}")
     try:
-        execution.train(configs, folds, devices.choose(device, runs_per_device), track)
+        choice = choose_engine(
+            engine, device, runs_per_device, slurm=slurm, address=address, gpus_per_fold=gpus_per_fold
+        )
+        execution.train(configs, folds, choice, track)
     finally:
         results = Results(execution.read_stored_records(configs))
         report(results)
@@ -143,6 +155,10 @@ def evaluate_robustness(
     store: Stores = None,
     device: str = "auto",
     runs_per_device: int = 1,
+    engine: str = "local",
+    slurm: str | None = None,
+    address: str | None = None,
+    gpus_per_fold: float | None = None,
     out: AnyPath | None = None,
     form: str = "markdown",
     track: bool = False,
@@ -162,6 +178,10 @@ def evaluate_robustness(
         store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         runs_per_device: Folds that are evaluated at the same time on each GPU.
+        engine: Where folds run: ``local``, ``slurm`` or ``ray``.
+        slurm: Options of Slurm jobs, e.g. ``partition=gpu,time=4h``.
+        address: Address of the Ray cluster [default: RAY_ADDRESS, or the one of this machine].
+        gpus_per_fold: GPUs of each fold on Ray, e.g. 0.5 [default: 1].
         out: Folder of the files [default: robustness/<protocol>].
         form: ``markdown`` (``md``), ``latex``, ``csv`` or ``json``.
         track: Send new results to MLflow.
@@ -175,7 +195,8 @@ def evaluate_robustness(
     """
     from aubench.core.errors import AubenchError, UsageError
     from aubench.core.suites import find_suite
-    from aubench.runs import devices, scheduler
+    from aubench.engines.choice import choose_engine
+    from aubench.runs import scheduler
 
     form = check_form(form)
     chosen = find_suite(suite)
@@ -189,7 +210,9 @@ def evaluate_robustness(
     if out is not None and len(protocols) > 1:
         raise UsageError(f"runs are of {', '.join(protocols)}", where="--out", hint="name one with --protocol")
     try:
-        choice = devices.choose(device, runs_per_device)
+        choice = choose_engine(
+            engine, device, runs_per_device, slurm=slurm, address=address, gpus_per_fold=gpus_per_fold
+        )
         execution.evaluate(configs, lambda config: chosen.conditions(config.task.modalities), choice, track)
     except AubenchError:
         report(_write_robustness([config for config in configs if _is_evaluated(config, chosen)], chosen, out, form))

@@ -113,6 +113,10 @@ def reproduce(
     store: Stores = None,
     device: str = "auto",
     runs_per_device: int = 1,
+    engine: str = "local",
+    slurm: str | None = None,
+    address: str | None = None,
+    gpus_per_fold: float | None = None,
     track: bool = False,
 ) -> ReproductionResults:
     """Reproduce tables and figures of papers.
@@ -132,16 +136,21 @@ def reproduce(
         store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         runs_per_device: Folds that run at the same time on each GPU.
+        engine: Where folds run: ``local``, ``slurm`` or ``ray``.
+        slurm: Options of Slurm jobs, e.g. ``partition=gpu,time=4h``.
+        address: Address of the Ray cluster [default: RAY_ADDRESS, or the one of this machine].
+        gpus_per_fold: GPUs of each fold on Ray, e.g. 0.5 [default: 1].
         track: Send new results to MLflow.
 
     Raises:
         AubenchError: An argument is invalid or a fold failed.
     """
     from aubench.core import registry
+    from aubench.engines.choice import choose_engine
     from aubench.leaderboard.render import FORMATS
     from aubench.papers import exhibits
     from aubench.papers.reproduction import PendingRuns
-    from aubench.runs import devices, scheduler
+    from aubench.runs import scheduler
     from aubench.runs.config import StoreRef
 
     form = check_form(form, FORMATS)
@@ -150,7 +159,7 @@ def reproduce(
     opened = open_data(requested, store)
     config = _config(requested, StoreRef.from_store(opened), seeds, preset, overrides, runs, root)
     rows = exhibits.resolve_all(selected, config)
-    choice = devices.choose(device, runs_per_device)
+    choice = choose_engine(engine, device, runs_per_device, slurm=slurm, address=address, gpus_per_fold=gpus_per_fold)
     pending = PendingRuns(rows, requested.name, choice, [user_path(runs), user_path(root)], len(opened.frames))
     if pending:
         scheduler.preload_workers()

@@ -95,6 +95,10 @@ def tune(
     seed: int = 0,
     store: Stores = None,
     device: str = "auto",
+    engine: str = "local",
+    slurm: str | None = None,
+    address: str | None = None,
+    gpus_per_fold: float | None = None,
     precision: str = "32-true",
     runs: AnyPath = "runs",
     track: bool = False,
@@ -119,6 +123,10 @@ def tune(
         seed: Seed of the suggestions and of all trials.
         store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        engine: Where folds run: ``local``, ``slurm`` or ``ray``.
+        slurm: Options of Slurm jobs, e.g. ``partition=gpu,time=4h``.
+        address: Address of the Ray cluster [default: RAY_ADDRESS, or the one of this machine].
+        gpus_per_fold: GPUs of each fold on Ray, e.g. 0.5 [default: 1].
         precision: ``32-true``, ``tf32`` (NVIDIA GPUs) or ``bf16-mixed``.
         runs: Folder of all runs.
         track: Send new results to MLflow.
@@ -130,8 +138,9 @@ def tune(
         AubenchError: An argument is invalid or a trial failed.
     """
     from aubench.core.errors import UsageError
+    from aubench.engines.choice import choose_engine
     from aubench.plots import study_report
-    from aubench.runs import devices, scheduler
+    from aubench.runs import scheduler
     from aubench.runs.config import RunOptions, StoreRef
     from aubench.tracking.studies import Tracking
     from aubench.tuning.search_config import create_search
@@ -146,7 +155,7 @@ def tune(
     scheduler.preload_workers()
     narrowed = find_narrowed(protocol, modalities)
     names = select_methods(method, narrowed, options)
-    choice = devices.choose(device)
+    choice = choose_engine(engine, device, slurm=slurm, address=address, gpus_per_fold=gpus_per_fold)
     choice.require(precision)
     reference = StoreRef.from_store(open_data(narrowed, store))
     studies = []

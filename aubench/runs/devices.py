@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aubench._util import system
 from aubench._util.child_processes import without_launcher
@@ -37,6 +37,8 @@ class DeviceChoice:
     count: int
     name: str
     per_device: int = 1
+    remote: ClassVar[bool] = False
+    """Whether the devices are on other machines."""
 
     def engine(self) -> Engine:
         """Create the engine that runs jobs on the devices."""

@@ -127,7 +127,7 @@ def death_of(label: str, code: int | None) -> FoldFailed:
 def _run(sender: Connection, payload: bytes, label: str, traceback_path: Path) -> None:
     try:
         exit_with_parent(os.getppid())
-        _raise_file_limit()
+        raise_file_limit()
         traceback_path.unlink(missing_ok=True)
         pickle.loads(payload)(sender.send)
         sender.send(FINISHED)
@@ -136,10 +136,10 @@ def _run(sender: Connection, payload: bytes, label: str, traceback_path: Path) -
     except (BrokenPipeError, KeyboardInterrupt):  # the parent process was killed, or is ending
         os._exit(1)
     except BaseException as error:
-        sender.send(_unexpected_error(error, label, traceback_path))
+        sender.send(unexpected_error(error, label, traceback_path))
 
 
-def _unexpected_error(error: BaseException, label: str, traceback_path: Path) -> FoldFailed:
+def unexpected_error(error: BaseException, label: str, traceback_path: Path) -> FoldFailed:
     """Convert an unexpected error. Its traceback goes to a file."""
     if type(error).__name__ == "OutOfMemoryError":
         hint = (
@@ -163,7 +163,7 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _raise_file_limit() -> None:
+def raise_file_limit() -> None:
     """Raise the limit of open files. A store has one file per sequence and modality."""
     if sys.platform != "win32":
         import resource

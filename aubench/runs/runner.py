@@ -54,7 +54,7 @@ def run_folds(
     """
     captured = environment.capture_environment()
     _start(configs, choice, captured)
-    target = partial(run_fold, captured=captured)
+    target = _finish_fold if choice.remote else partial(run_fold, captured=captured)
     pending = [(config, fold) for config in configs for fold in folds if fold not in finished_folds(config)]
     jobs = [Job(config, fold, target) for config, fold in pending]
     results: dict[str, dict[int, FoldResult]] = defaultdict(dict)
@@ -77,6 +77,12 @@ def run_folds(
         for config in configs:
             if config.run_id not in recorded and (config.run_id in results or not record_is_current(config)):
                 record(config)
+
+
+def _finish_fold(config: RunConfig, fold: int, kind: str, index: int, report: Callable[[Event], None]) -> None:
+    """Finish a fold on a node of a cluster, and write the record, because the command may have ended."""
+    run_fold(config, fold, kind, index, report)
+    write_record(config)
 
 
 @contextmanager

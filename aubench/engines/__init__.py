@@ -1,0 +1,1 @@
+"""Engines that run folds on clusters, and the choice of an engine."""

@@ -1,0 +1,80 @@
+"""Choice of the engine and its devices from the options of a command."""
+
+from __future__ import annotations
+
+from aubench.core.errors import UsageError, suggest
+from aubench.runs import devices
+from aubench.runs.devices import KINDS, DeviceChoice
+
+ENGINES = ("local", "slurm", "ray")
+
+
+def choose_engine(
+    engine: str = "local",
+    device: str = "auto",
+    runs_per_device: int = 1,
+    *,
+    slurm: str | None = None,
+    address: str | None = None,
+    gpus_per_fold: float | None = None,
+) -> DeviceChoice:
+    """Return the devices on which an engine runs folds.
+
+    Args:
+        engine: One of :data:`ENGINES`.
+        device: One of :data:`~aubench.runs.devices.KINDS`. ``auto`` is ``cuda`` on Slurm, and on Ray if the cluster has
+            a GPU now.
+        runs_per_device: Folds that run on each GPU of this machine at the same time.
+        slurm: Options of Slurm jobs.
+        address: Address of a Ray cluster.
+        gpus_per_fold: GPUs of each fold on Ray.
+
+    Raises:
+        UsageError: There is no such engine or device, or an option is of another engine.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"no engine '{engine}'", where="--engine", hint=suggest(engine, ENGINES))
+    for option, value, owner in (
+        ("slurm", slurm, "slurm"),
+        ("address", address, "ray"),
+        ("gpus-per-fold", gpus_per_fold, "ray"),
+    ):
+        if value is not None and owner != engine:
+            raise UsageError(f"is an option of --engine {owner}", where=f"--{option}", hint="omit one of them")
+    if engine == "local":
+        return devices.choose(device, runs_per_device)
+    if runs_per_device != 1:
+        raise UsageError(
+            "is an option of --engine local", where="--runs-per-device", hint="on Ray, use --gpus-per-fold"
+        )
+    if device not in KINDS or device == "mps":
+        kinds = [kind for kind in KINDS if kind != "mps"]
+        raise UsageError(f"no device '{device}' on clusters", where="--device", hint=suggest(device, kinds))
+    return _slurm(device, slurm) if engine == "slurm" else _ray(device, address, gpus_per_fold)
+
+
+def _slurm(device: str, options: str | None) -> DeviceChoice:
+    import submitit  # noqa: F401
+
+    from aubench.engines.slurm_engine import SlurmChoice, require_slurm
+    from aubench.engines.slurm_options import parse_minutes, parse_options
+
+    parsed = parse_options(options or "")
+    parse_minutes(parsed.get("time", "1"))
+    require_slurm()
+    return SlurmChoice("cuda" if device == "auto" else device, 1, "slurm", options=parsed)
+
+
+def _ray(device: str, address: str | None, gpus_per_fold: float | None) -> DeviceChoice:
+    from aubench.engines import ray_engine
+
+    gpus = 1.0 if gpus_per_fold is None else gpus_per_fold
+    if gpus <= 0 or (gpus > 1 and gpus != int(gpus)):
+        raise UsageError(f"cannot be {gpus:g}", where="--gpus-per-fold", hint="give a part of a GPU such as 0.5, or 1")
+    if gpus_per_fold is not None and device == "cpu":
+        raise UsageError("is for GPUs", where="--gpus-per-fold", hint="a fold on CPUs has one core")
+    ray_engine.connect(address)
+    if device == "auto":
+        device = "cuda" if gpus_per_fold is not None or ray_engine.has_gpus() else "cpu"
+    gpus = gpus if device == "cuda" else 0.0
+    return ray_engine.RayChoice(device, 1, "ray", max(1, int(1 / gpus)) if gpus else 1, gpus_per_fold=gpus)

@@ -1,0 +1,71 @@
+"""Work on a fold in a process of a cluster's node."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aubench.core.errors import AubenchError, UsageError
+from aubench.results.run_folder import TRACEBACK
+from aubench.runs import fold_process, fold_status
+
+if TYPE_CHECKING:
+    from aubench.engines.cluster import Outcome
+    from aubench.runs.devices import DeviceChoice
+    from aubench.runs.engine import Job
+    from aubench.runs.events import Event
+
+
+def work(job: Job, choice: DeviceChoice, working_dir: str) -> Outcome:
+    """Run a job on the first device that this process sees.
+
+    Args:
+        job: Job whose folder of runs has an absolute path.
+        choice: Kind of device, and number of folds that share one.
+        working_dir: Working directory of the command, to which relative paths of weights and stores refer.
+
+    Returns:
+        The last event of the job without tables, or the error of the job.
+    """
+    folder = job.config.fold_dir(job.fold)
+    with suppress(OSError):
+        os.chdir(working_dir)
+    fold_process.raise_file_limit()
+    try:
+        return _run(job, choice)
+    except AubenchError as error:
+        failure = error
+    except Exception as error:  # SystemExit and KeyboardInterrupt are the cluster's, which starts the job again
+        failure = fold_process.unexpected_error(error, job.label, folder / TRACEBACK)
+    if folder.parent.is_dir():
+        fold_status.write_failure(folder, str(failure))
+    return failure
+
+
+def _run(job: Job, choice: DeviceChoice) -> Event | None:
+    from aubench.engines.cluster import wait_for
+    from aubench.engines.node_stores import with_node_store
+    from aubench.runs import devices
+
+    config = job.config
+    if not config.runs.is_dir() or not wait_for(config.run_dir):
+        hint = "give --runs on a disk that all nodes share"
+        raise UsageError(f"is not on the node {socket.gethostname()}", where=config.run_dir, hint=hint)
+    (config.fold_dir(job.fold) / TRACEBACK).unlink(missing_ok=True)
+    devices.choose(choice.kind).require(config.precision)
+    devices.limit_memory(choice, 0)
+    last: deque[Event] = deque(maxlen=1)
+    job.target(with_node_store(config), job.fold, choice.kind, 0, last.append)
+    return _without_tables(last[0]) if last else None
+
+
+def _without_tables(event: Event) -> Event:
+    from aubench.runs.events import ConditionsEvaluated, FoldFinished
+
+    if isinstance(event, FoldFinished):
+        return replace(event, result=None)
+    return replace(event, scores=None) if isinstance(event, ConditionsEvaluated) else event

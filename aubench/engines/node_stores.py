@@ -1,0 +1,53 @@
+"""Stores on the nodes of a cluster: on a shared disk, or made on each node from the same source."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from aubench._util import atomic, locks
+from aubench.core.errors import UsageError
+from aubench.data.store import Store
+from aubench.datasets import catalog
+from aubench.runs.config import RunConfig, StoreRef
+
+
+def with_node_store(config: RunConfig) -> RunConfig:
+    """Return a run's configuration with the store that this node can read.
+
+    That is the store of the command if its path exists here, otherwise the node's own one in ``AUBENCH_STORES``. A
+    store that needs no source is generated. Every file of the node's own store is compared with its digest once.
+
+    Args:
+        config: Configuration from another machine.
+
+    Raises:
+        UsageError: The node's store has other content.
+        DataError: The node has no store, or a file in it differs.
+    """
+    members = config.store.members or (config.store,)
+    if all((member.path / "store.json").exists() for member in members):
+        return config
+    opened = catalog.open_stores(config.protocol.datasets, None, lambda done, total: None)
+    reference = StoreRef.from_store(opened)
+    if reference.digest != config.store.digest:
+        digests = f"digest {reference.digest[:12]}, not {config.store.digest[:12]}"
+        hint = "make it from the same source, with the same version of aubench"
+        raise UsageError(f"differs from the store of the command ({digests})", where=opened.path, hint=hint)
+    for member in opened.members if reference.members else (opened,):
+        _verify_once(member)
+    moved = replace(config, store=reference)
+    vars(moved)["content"] = config.content
+    return moved
+
+
+def _verify_once(store: Store) -> None:
+    """Compare every file of a store with its digest, once on this machine."""
+    place = hashlib.sha256(f"{store.path.resolve()} {store.info.digest}".encode()).hexdigest()[:16]
+    stamp = Path(tempfile.gettempdir(), f"aubench-verified-{place}")
+    with locks.exclusive(stamp.with_suffix(".lock")):
+        if not stamp.exists():
+            store.verify(full=True)
+            atomic.write_text(stamp, f"{store.path}\n")

@@ -1,0 +1,204 @@
+"""Engine of a Slurm queue: job arrays by submitit, requeued at their time limit."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from aubench._util.progress import print_line
+from aubench.core.errors import UsageError
+from aubench.engines import slurm_commands, slurm_options
+from aubench.engines.cluster import ClusterChoice, ClusterEngine, Outcome, portable
+from aubench.engines.slurm_task import FoldTask
+from aubench.runs import sweeps
+from aubench.runs.engine import Engine, Job
+from aubench.runs.fold_process import FoldFailed
+from aubench.runs.sweeps import job_key
+
+MAX_REQUEUES = 100
+"""Number of times that a fold starts again after its time limit."""
+QUEUE_SECONDS = 20.0
+"""Interval between two looks at the queue."""
+JOBS = "slurm"
+"""Folder of submitit's files, in the folder of sweeps."""
+_RESULT = "_0_result.pkl"
+
+
+@dataclass(frozen=True)
+class SlurmChoice(ClusterChoice):
+    """Devices of a Slurm cluster.
+
+    Attributes:
+        options: Options of the jobs, see :func:`~aubench.engines.slurm_options.parse_options`.
+    """
+
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def engine(self) -> Engine:
+        """Create the engine."""
+        return SlurmEngine(self)
+
+
+class SlurmEngine(ClusterEngine):
+    """Arrays of jobs with equal settings. A job that another command has in the queue is not submitted again."""
+
+    name = "slurm"
+
+    def __init__(self, choice: SlurmChoice) -> None:
+        super().__init__()
+        self._choice, self._options = choice.on_node(), dict(choice.options)
+        self._unsent: list[Future[None]] = []
+        self._ids: dict[Future[None], str] = {}
+        self._cancelled: list[Future[None]] = []
+        self._missing: set[Future[None]] = set()
+        self._looked_at_queue = self._retry_at = 0.0
+        self._folder, self._known = Path(), dict[tuple[str, int], str]()
+
+    def submit(self, job: Job) -> Future[None]:
+        """Collect jobs for the next arrays."""
+        if not self._jobs:
+            self._start(job.config.runs)
+        future = self._add(portable(job))
+        if job_id := self._known.get(job_key(job)):
+            self._ids[future] = job_id
+        else:
+            self._unsent.append(future)
+        return future
+
+    def _start(self, runs: Path) -> None:
+        """Read which jobs earlier commands left in the queue."""
+        self._folder = runs.absolute() / sweeps.FOLDER / JOBS
+        self._folder.mkdir(parents=True, exist_ok=True)
+        earlier = [sweep for sweep in sweeps.read_sweeps(runs) if sweep.queued]
+        active = slurm_commands.active_jobs() if earlier else set()
+        queued = {key: job_id for sweep in earlier for key, job_id in sweep.queued.items()}
+        self._known = {key: job_id for key, job_id in queued.items() if active is None or job_id in active}
+        for sweep in earlier:
+            if not sweep.is_alive:
+                sweep.remove()
+
+    def _poll(self, seconds: float) -> Iterator[tuple[Future[None], Outcome]]:
+        if self._unsent and time.monotonic() >= self._retry_at:
+            yield from self._send()
+        results = {path.name.removesuffix(_RESULT) for path in self._folder.glob(f"*{_RESULT}")}
+        ended = [(future, job_id) for future, job_id in self._ids.items() if job_id in results]
+        for future, job_id in ended:
+            del self._ids[future]
+            yield future, self._outcome(future, job_id)
+        lost = [] if ended else list(self._lost())
+        cancelled, self._cancelled = self._cancelled, []
+        yield from lost
+        yield from ((future, FoldFailed(f"{self._jobs[future].label} was cancelled")) for future in cancelled)
+        if not ended and not lost and not cancelled:
+            time.sleep(seconds)
+
+    def _send(self) -> Iterator[tuple[Future[None], Outcome]]:
+        """Submit the collected jobs in arrays. Beyond a limit of the site, the rest waits until jobs have ended."""
+        size = slurm_commands.array_size()
+        while self._unsent:
+            reason = self._send_array(self._unsent[:size])
+            if reason is None:
+                self._unsent = self._unsent[size:]
+            elif slurm_commands.is_limit(reason) and (size > 1 or self._ids):
+                size //= 2
+                if not size:
+                    self._retry_at = time.monotonic() + QUEUE_SECONDS
+                    return
+            else:
+                failed, self._unsent = self._unsent, []
+                error = UsageError(f"sbatch refused the jobs ({reason})", where="--slurm")
+                yield from ((future, error) for future in failed)
+
+    def _send_array(self, futures: list[Future[None]]) -> str | None:
+        """Submit jobs as one array; return the reason if Slurm refuses it."""
+        from submitit.core.utils import FailedJobError
+
+        tasks = [FoldTask(self._jobs[future], self._choice, str(Path.cwd())) for future in futures]
+        try:
+            jobs = self._executor.submit_array(tasks)
+        except FailedJobError as error:
+            return " ".join(str(error).split())[-300:]
+        self._ids |= {future: str(job.job_id) for future, job in zip(futures, jobs, strict=True)}
+        print_line(f"slurm: {len(futures)} folds submitted as job {jobs[0].job_id.partition('_')[0]}")
+        return None
+
+    @cached_property
+    def _executor(self) -> Any:
+        from submitit import SlurmExecutor
+
+        logging.getLogger("submitit").setLevel(logging.ERROR)
+        known = SlurmExecutor._valid_parameters()
+        executor = SlurmExecutor(self._folder, max_num_timeout=MAX_REQUEUES)
+        executor.update_parameters(**slurm_options.submission_parameters(self._options, self._choice.kind, known))
+        return executor
+
+    def _outcome(self, future: Future[None], job_id: str) -> Outcome:
+        """Read the outcome of a job, and remove its files unless it failed unexpectedly."""
+        from submitit.core.utils import pickle_load
+
+        status, value = pickle_load(self._folder / f"{job_id}{_RESULT}")
+        names = [_RESULT, "_submitted.pkl"] + (["_0_log.out", "_0_log.err"] if status == "success" else [])
+        for name in names:
+            (self._folder / f"{job_id}{name}").unlink(missing_ok=True)
+        if status == "success":
+            return value  # type: ignore[no-any-return]
+        reason = str(value).strip().splitlines()[-1]
+        return FoldFailed(f"{self._jobs[future].label} broke in job {job_id} ({reason})", hint=self._see_log(job_id))
+
+    def _lost(self) -> Iterator[tuple[Future[None], Outcome]]:
+        """Yield jobs without a result that were absent from the queue twice in a row."""
+        if time.monotonic() - self._looked_at_queue < QUEUE_SECONDS or not self._ids:
+            return
+        self._looked_at_queue = time.monotonic()
+        active = slurm_commands.active_jobs()
+        if active is None:
+            return
+        missing = {future for future, job_id in self._ids.items() if job_id not in active}
+        for future in missing & self._missing:
+            job_id = self._ids.pop(future)
+            label, state = self._jobs[future].label, slurm_commands.last_state(job_id)
+            hint = f"{self._see_log(job_id)}, and repeat the command to resume"
+            yield future, FoldFailed(f"{label} left the queue without a result (job {job_id}: {state})", hint=hint)
+        self._missing = missing - self._missing
+
+    def _see_log(self, job_id: str) -> str:
+        return f"see {self._folder / f'{job_id}_0_log.err'}"
+
+    def queued(self) -> dict[tuple[str, int], str]:
+        """Return the ids of the jobs in the queue."""
+        return {job_key(self._jobs[future]): job_id for future, job_id in self._ids.items()}
+
+    def cancel(self, future: Future[None]) -> None:
+        """Remove a job from the queue."""
+        if future in self._ids:
+            slurm_commands.cancel_jobs([self._ids.pop(future)])
+        else:
+            self._unsent.remove(future)
+        self._cancelled.append(future)
+
+    def close(self, *, interrupted: bool) -> None:
+        """Remove all jobs from the queue, unless the user interrupted the command."""
+        if interrupted and self._ids:
+            print_line(f"slurm: {len(self._ids)} folds stay in the queue; see `aubench status` and `aubench cancel`")
+            return
+        slurm_commands.cancel_jobs(list(self._ids.values()))
+        self._ids.clear()
+
+
+def require_slurm() -> None:
+    """Check that jobs can be submitted here.
+
+    Raises:
+        UsageError: The commands of Slurm are missing.
+    """
+    if missing := [name for name in ("sbatch", "srun", "squeue") if not shutil.which(name)]:
+        raise UsageError(
+            f"no {missing[0]} on this machine", where="--engine slurm", hint="use a login node of a cluster"
+        )

@@ -1,0 +1,84 @@
+"""Options of Slurm jobs, from ``KEY=VALUE,KEY=VALUE``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from aubench.core.errors import UsageError
+
+DEFAULT_MINUTES = 240
+_UNITS = {"": 1, "m": 1, "min": 1, "h": 60, "d": 24 * 60}
+_SET_HERE = {"nodes", "ntasks", "ntasks_per_node", "array", "output", "error", "wrap", "job_name", "requeue"}
+_LISTS = {"setup", "teardown", "srun_args", "additional_parameters", "map_count"}
+"""Parameters of submitit that are not options of Slurm."""
+
+
+def parse_options(text: str) -> dict[str, str]:
+    """Return the options by name, with ``_`` in place of ``-``.
+
+    A word without ``=`` continues the previous value, as in ``nodelist=a,b``. ``exclusive=`` is an option without a
+    value.
+
+    Raises:
+        UsageError: An option has no name, or aubench sets it.
+    """
+    options: dict[str, str] = {}
+    name = ""
+    for word in filter(None, (word.strip() for word in text.split(","))):
+        key, equals, value = word.partition("=")
+        if not equals and name:
+            options[name] += f",{word}"
+            continue
+        name = key.strip().lstrip("-").replace("-", "_")
+        if not equals or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise UsageError(f"'{word}' is not KEY=VALUE", where="--slurm", hint="e.g. partition=gpu,time=4h")
+        if name in _SET_HERE:
+            raise UsageError(f"'{name}' is set by aubench", where="--slurm", hint="omit it")
+        options[name] = value.strip()
+    return options
+
+
+def parse_minutes(text: str) -> int:
+    """Return a time limit in minutes.
+
+    Args:
+        text: ``4h``, ``90m``, ``2d``, minutes, or Slurm's ``[days-]hours:minutes[:seconds]``.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    if match := re.fullmatch(r"(\d+)\s*(|m|min|h|d)", text):
+        minutes = int(match[1]) * _UNITS[match[2]]
+    elif match := re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d)(?::\d\d)?", text):
+        minutes = int(match[1] or 0) * 24 * 60 + int(match[2]) * 60 + int(match[3])
+    else:
+        minutes = 0
+    if minutes < 1:
+        raise UsageError(f"'{text}' is not a time", where="--slurm time", hint="e.g. 4h, 90m or 1-12:00:00")
+    return minutes
+
+
+def submission_parameters(options: dict[str, str], kind: str, known: set[str]) -> dict[str, Any]:
+    """Return parameters of submitit's executor.
+
+    Args:
+        options: As of :func:`parse_options`.
+        kind: Kind of device. On GPUs, each job asks for one unless an option asks for GPUs.
+        known: Parameters that submitit knows. Others become lines of the batch file.
+
+    Raises:
+        UsageError: The time limit is not a time.
+    """
+    parameters: dict[str, Any] = {"job_name": "aubench", "time": DEFAULT_MINUTES}
+    further: dict[str, Any] = {"requeue": True}
+    for name, value in options.items():
+        if name == "time":
+            parameters["time"] = parse_minutes(value)
+        elif name in known - _LISTS:
+            parameters[name] = int(value) if value.isdigit() else value or True
+        else:
+            further[name] = value or True
+    if kind == "cuda" and not any("gpu" in f"{name}={value}" for name, value in options.items() if name != "partition"):
+        further["gpus"] = 1
+    return {**parameters, "additional_parameters": further}

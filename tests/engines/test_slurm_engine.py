@@ -1,0 +1,222 @@
+"""Folds in a Slurm queue: arrays, time limits, failures, and commands that end before their jobs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from engines.conftest import read_tables
+from factories import fold_works
+
+from aubench.core.errors import Diverged, UsageError
+from aubench.engines import slurm_commands, slurm_engine
+from aubench.engines.choice import choose_engine
+from aubench.engines.slurm_options import parse_minutes, parse_options, submission_parameters
+from aubench.engines.slurm_task import FoldTask
+from aubench.runs import sweeps
+from aubench.runs.devices import DeviceChoice
+from aubench.runs.engine import Job
+from aubench.runs.events import FoldFinished
+from aubench.runs.fold_process import FoldFailed
+from aubench.runs.run_status import read_states
+from aubench.runs.scheduler import FoldScheduler, run_jobs
+
+submitit = pytest.importorskip("submitit")
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """Put the fake commands on the path; returns the folder of their state."""
+    state, commands = tmp_path / "slurm", tmp_path / "bin"
+    for folder in (commands, *(state / name for name in ("queue", "requeue", "accounting"))):
+        folder.mkdir(parents=True)
+    for name in ("sbatch", "srun", "squeue", "sacct", "scontrol", "scancel"):
+        path = commands / name
+        path.write_text(f'#!/bin/sh\nexec {sys.executable} {TESTS}/engines/fake_slurm.py {name} "$@"\n')
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_SLURM", str(state))
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))  # of the works in `factories`
+    monkeypatch.setattr(slurm_engine, "QUEUE_SECONDS", 0.0)
+    return state
+
+
+@pytest.fixture
+def choice(slurm):
+    return choose_engine("slurm", "cpu", slurm="partition=gpu,time=4h")
+
+
+def collect(jobs, choice):
+    events = []
+    run_jobs(jobs, choice, lambda job, event: events.append((job.config.seed, job.fold, event)))
+    return events
+
+
+@pytest.mark.slow
+def test_arrays_are_requeued_at_their_limit_and_fail_one_by_one(slurm, choice, plan, reference, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_SLURM_ARRAY", "2")
+    first, other = plan(tmp_path / "runs")
+    first.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": {"kind": "cpu", "name": "slurm"}})
+    works = [
+        (first, 1, fold_works.trains_in_two_allocations),
+        (other, 1, fold_works.diverges),
+        (first, 2, fold_works.ends),
+    ]
+    events = []
+    with pytest.raises(Diverged):
+        run_jobs(
+            [Job(*work) for work in works],
+            choice,
+            lambda job, event: events.append((job.config.seed, job.fold, type(event).__name__)),
+        )
+    ends = sorted(event for event in events if event[2] != "EpochFinished")
+    assert ends == [(0, 1, "FoldFinished"), (0, 2, "FoldFinished"), (1, 1, "RunFailed")]
+    assert (first.fold_dir(1) / "attempts").read_text() == "xx"
+    assert (slurm / "starts").read_text().split() in (["1_0", "1_0", "1_1", "2"], ["1_0", "2", "1_0", "1_1"])
+    assert read_tables(first) == reference(folds=(1,), seeds=(0,))[first.run_id], "the node wrote the record"
+    script = (slurm / "1.sh").read_text()
+    assert all(f"#SBATCH --{line}\n" in script for line in ("array=0-1%2", "partition=gpu", "time=240", "requeue"))
+    assert "gpus" not in script
+    folder = tmp_path / "runs" / "sweeps"
+    assert [path.name for path in folder.iterdir()] == ["slurm"], "no command works on the folder"
+    assert not list((folder / "slurm").glob("*.pkl"))
+    assert "is not finite" in (other.fold_dir(1) / "failed.json").read_text()
+
+
+@pytest.mark.slow
+def test_jobs_outlive_an_interrupted_command_and_are_not_submitted_again(slurm, choice, plan, tmp_path):
+    runs = tmp_path / "runs"
+    (config,) = plan(runs, seeds=(0,))
+    config.init_run_dir({})
+    jobs = [Job(config, fold, fold_works.waits_for_a_file) for fold in (1, 2)]
+
+    class Interrupted(type(choice.engine())):
+        def wait(self, seconds):
+            yield from super().wait(0.0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        FoldScheduler(jobs, Interrupted(choice), lambda *_: None).run()
+    assert not (slurm / "cancelled").exists()
+    (sweep,) = sweeps.read_sweeps(runs)
+    assert not sweep.is_alive and set(sweep.queued.values()) == {"1_0", "1_1"}
+    assert [state.state for state in read_states(runs)] == ["waiting", "waiting", "not started"]
+    config.fold_dir(1).mkdir(exist_ok=True)
+    (config.fold_dir(1) / "go").touch()
+    assert sorted(fold for _, fold, _ in collect(jobs, choice)) == [1, 2]
+    assert len(list(slurm.glob("*.sh"))) == 1 and not sweeps.read_sweeps(runs)
+
+
+@pytest.mark.slow
+def test_a_job_that_the_system_ends_is_one_line(slurm, choice, plan, tmp_path):
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    with pytest.raises(
+        FoldFailed, match=r"left the queue without a result \(job 1: OUT_OF_MEMORY\); see .*1_0_log.err"
+    ):
+        collect([Job(config, 1, fold_works.is_killed)], choice)
+
+
+@pytest.mark.slow
+def test_the_task_runs_under_the_local_executor_and_names_no_state(plan, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    config.run_dir.mkdir(parents=True)
+    task = FoldTask(Job(config, 1, fold_works.ends), DeviceChoice("cpu", 1, "slurm"), str(tmp_path))
+    assert submitit.LocalExecutor(tmp_path / "jobs").submit(task).result() == FoldFinished(None, 0)
+    assert task.checkpoint().function is task and not task.checkpoint().args
+
+
+def test_cancel_removes_waiting_and_queued_jobs(slurm, choice, plan, tmp_path, monkeypatch):
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    engine = choice.engine()
+    futures = [engine.submit(Job(config, fold, fold_works.ends)) for fold in (1, 2, 3)]
+    monkeypatch.setattr(engine, "_send", lambda: iter(()))
+    engine._unsent.remove(futures[0])
+    engine._ids[futures[0]] = "7_0"
+    for future in futures[:2]:
+        engine.cancel(future)
+    assert [future for future, event in engine.wait(0.0) if event is None] == futures[:2]
+    assert all(isinstance(future.exception(), FoldFailed) for future in futures[:2])
+    engine._ids[futures[2]] = "7_2"
+    engine.close(interrupted=False)
+    assert (slurm / "cancelled").read_text().split() == ["7_0", "7_2"]
+
+
+def test_arrays_shrink_below_the_limit_of_the_site(slurm, choice, plan, tmp_path, monkeypatch):
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    engine, sizes = choice.engine(), []
+    futures = [engine.submit(Job(config, 1, fold_works.ends)) for _ in range(10)]
+
+    def send(chunk):
+        if len(chunk) > 3:
+            return "sbatch: error: QOSMaxSubmitJobPerUserLimit"
+        if sum(sizes) + len(chunk) > 6:
+            return "sbatch: error: MaxSubmitJobs limit"
+        sizes.append(len(chunk))
+        engine._ids |= dict.fromkeys(chunk, "1")
+        return None
+
+    monkeypatch.setattr(slurm_commands, "ARRAY_SIZE", 8)
+    monkeypatch.setattr(engine, "_send_array", send)
+    assert list(engine._send()) == [] and sizes == [2, 2, 2] and len(engine._unsent) == 4
+    engine._ids.clear()
+    sizes.clear()
+    assert list(engine._send()) == [] and sum(sizes) == 4
+    engine._unsent = futures[:2]
+    monkeypatch.setattr(engine, "_send_array", lambda chunk: "sbatch: error: invalid partition specified: gpu")
+    assert [str(error) for _, error in engine._send()] == [
+        "--slurm: sbatch refused the jobs (sbatch: error: invalid partition specified: gpu)"
+    ] * 2
+
+
+def test_options_of_slurm():
+    options = parse_options("partition=gpu, time=4h,nodelist=a,b,mem=32G,cpus-per-task=8,nice=100,exclusive=")
+    assert options["nodelist"] == "a,b" and options["mem"] == "32G"
+    parameters = submission_parameters(options, "cuda", submitit.SlurmExecutor._valid_parameters())
+    assert parameters["time"] == 240 and parameters["cpus_per_task"] == 8 and parameters["job_name"] == "aubench"
+    assert parameters["additional_parameters"] == {"requeue": True, "nice": "100", "gpus": 1}
+    assert parameters["exclusive"] is True
+    gres = submission_parameters(parse_options("gres=gpu:a100:1"), "cuda", {"gres"})
+    assert "gpus" not in gres["additional_parameters"]
+    times = {"4h": 240, "90m": 90, "2d": 2880, "45": 45, "1-12:00:00": 2160, "04:30": 270}
+    assert {text: parse_minutes(text) for text in times} == times
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"slurm": "time=soon"}, "--slurm time: 'soon' is not a time; e.g. 4h, 90m or 1-12:00:00"),
+        ({"slurm": "gpu"}, "--slurm: 'gpu' is not KEY=VALUE; e.g. partition=gpu,time=4h"),
+        ({"slurm": "=gpu"}, "--slurm: '=gpu' is not KEY=VALUE; e.g. partition=gpu,time=4h"),
+        ({"slurm": "array=1-3"}, "--slurm: 'array' is set by aubench; omit it"),
+        ({"gpus_per_fold": 0.5}, "--gpus-per-fold: is an option of --engine ray; omit one of them"),
+        ({"runs_per_device": 2}, "--runs-per-device: is an option of --engine local; on Ray, use --gpus-per-fold"),
+        ({"device": "mps"}, "--device: no device 'mps' on clusters; known: auto, cpu, cuda"),
+    ],
+)
+@pytest.mark.usefixtures("slurm")
+def test_wrong_options_are_one_line(options, message):
+    with pytest.raises(UsageError) as raised:
+        choose_engine("slurm", **options)
+    assert str(raised.value) == message
+
+
+def test_a_machine_without_slurm_is_one_line(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(UsageError, match="--engine slurm: no sbatch on this machine; use a login node of a cluster"):
+        choose_engine("slurm")
+
+
+def test_the_queue_is_read_by_the_commands_of_slurm(slurm):
+    (slurm / "queue" / "3_1").write_text("PENDING")
+    (slurm / "accounting" / "3_0").write_text("TIMEOUT")
+    assert slurm_commands.active_jobs() == {"3_1"} and slurm_commands.last_state("3_0") == "TIMEOUT"
+    assert slurm_commands.array_size() == 1000
+    slurm_commands.cancel_jobs(["3_1"])
+    assert slurm_commands.active_jobs() == set()
+    (slurm.parent / "bin" / "squeue").unlink()
+    assert slurm_commands.active_jobs() is None or shutil.which("squeue")
