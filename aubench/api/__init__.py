@@ -22,7 +22,13 @@ from aubench.api.leaderboards import (
     check_leaderboard,
     load_leaderboard,
 )
-from aubench.api.listings import check_method, list_methods, list_protocols, write_method_reference
+from aubench.api.listings import (
+    check_method,
+    list_methods,
+    list_protocols,
+    write_method_catalogue,
+    write_method_reference,
+)
 from aubench.api.paper_exhibits import list_exhibits, reproduce
 from aubench.api.results_view import Results, compare, load_results
 from aubench.api.scoring import score
@@ -63,5 +69,6 @@ __all__ = [
     "status",
     "sync_runs",
     "tune",
+    "write_method_catalogue",
     "write_method_reference",
 ]

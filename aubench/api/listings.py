@@ -46,6 +46,16 @@ def write_method_reference(out: AnyPath) -> None:
         file.write(method_reference.page(registry.builtin_methods()).encode())
 
 
+def write_method_catalogue(out: AnyPath) -> None:
+    """Write the facts of the built-in methods that leaderboards compare records with, as JSON; takes minutes."""
+    from aubench._util import atomic
+    from aubench.core import method_catalogue as reader
+    from aubench.papers import method_catalogue
+
+    with atomic.atomic_write(user_path(out)) as file:
+        file.write(method_catalogue.to_text(method_catalogue.catalogue(reader.content())).encode())
+
+
 def list_protocols() -> pd.DataFrame:
     """List the protocols: version, data, modalities, folds, digest.
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from aubench._util import locks
 from aubench.core import registry
 from aubench.core.errors import RecordError
-from aubench.leaderboard import records, verify
+from aubench.leaderboard import records, verified_records, verify
+from aubench.leaderboard.cross_checks import check_together
 from aubench.leaderboard.records import LOCK, RECORDS, Finding, StoredRecord
 from aubench.leaderboard.verify import ProtocolLookup
 from aubench.results import record as record_file
@@ -55,16 +56,14 @@ def add(folders: Sequence[Path], root: Path, find_protocol: ProtocolLookup = reg
     """
     new, skipped = _find_records(folders)
     targets = [root / RECORDS / run.record.relative_path for run in new]
-    _raise_first(
-        finding for run in new for finding in (*verify.check_record(run), *verify.check_protocol(run, find_protocol))
-    )
+    _raise_first(finding for run in new for finding in _findings(run, find_protocol))
     is_new_folder = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     try:
         with locks.exclusive(root / LOCK):
-            existing, _ = records.read_records(root)
+            existing, _ = verified_records.load_verified(root, find_protocol)
             others = [run for run in existing if run.folder not in targets]
-            _raise_first(verify.check_duplicates([*others, *new]))
+            _raise_first(check_together([*others, *new]))
             _copy(new, targets, root)
     except RecordError:
         if is_new_folder:
@@ -72,6 +71,11 @@ def add(folders: Sequence[Path], root: Path, find_protocol: ProtocolLookup = reg
                 root.rmdir()
         raise
     return AddResult(tuple(targets), skipped)
+
+
+def _findings(run: StoredRecord, find_protocol: ProtocolLookup) -> list[Finding]:
+    findings = verify.check_record(run)
+    return [*verify.check_protocol(run, find_protocol, is_sound=not findings), *findings]
 
 
 def _raise_first(findings: Iterable[Finding]) -> None:

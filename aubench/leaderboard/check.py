@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aubench.core import registry
 from aubench.core.errors import DataError
-from aubench.leaderboard import build, verified_records, verify
+from aubench.leaderboard import build, verified_records
 from aubench.leaderboard.extensions import Extensions, PageExtension
 from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.leaderboard.verify import ProtocolLookup
@@ -38,9 +38,7 @@ def check(
     """
     if not root.is_dir():
         raise DataError("no leaderboard here", where=root, hint="give its folder with --root")
-    runs, findings = verified_records.load_verified(root, use_cache=use_cache)
-    findings += [finding for run in runs for finding in verify.check_protocol(run, find_protocol)]
-    findings += verify.check_duplicates(runs)
+    runs, findings = verified_records.load_verified(root, find_protocol, use_cache=use_cache)
     loaded = [read(root) for read in extensions]
     findings += [finding for extension in loaded for finding in extension.findings]
     if not findings:
@@ -56,7 +54,12 @@ def _check_files(root: Path, runs: Sequence[StoredRecord], extensions: Sequence[
         path = root / name
         if not path.is_file():
             findings.append(Finding(path, "is missing; run `aubench leaderboard build`"))
-        elif (content := path.read_bytes()) != text.encode():
+        elif (content := _read(path, 2 * len(text.encode()))) != text.encode():
             is_crlf = content.replace(b"\r\n", b"\n") == text.encode()
             findings.append(Finding(path, CRLF if is_crlf else "is stale; run `aubench leaderboard build`"))
     return findings
+
+
+def _read(path: Path, limit: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +13,11 @@ import pandas as pd
 
 from aubench.core import hashing, system_files
 from aubench.core.errors import DataError, RecordError
+from aubench.leaderboard.curve_points import LearningCurve, curves_of
 from aubench.metrics import scores
+from aubench.metrics.resampling import ResampledRun, resample
 from aubench.results import counts as counts_file
+from aubench.results import histograms as histograms_file
 from aubench.results import record as record_file
 from aubench.results.record import Record, RecordInfo
 from aubench.results.run_folder import RECORD_DIR, RUN_FILE
@@ -74,13 +78,32 @@ class StoredRecord:
         """Digest of the test labels."""
         return label_digest(self.record.counts)
 
+    @cached_property
+    def predictions(self) -> tuple[str, ...]:
+        """Digest of the clean predictions of each fold. The tables must be complete."""
+        return prediction_digests(self.record)
+
+    @cached_property
+    def condition_f1(self) -> dict[str, float]:
+        """Headline F1 under each test condition besides ``clean``."""
+        names = (name for name in self.info.conditions if name != counts_file.CLEAN)
+        totals = ((name, scores.sum_over_subjects(self.record.counts, name)) for name in names)
+        return {name: scores.macro_mean(scores.f1(total.cells)) for name, total in totals}
+
+    @cached_property
+    def resampled(self) -> ResampledRun:
+        """F1 under the clean condition without each subject, and averaged over draws of subjects."""
+        return resample(self.record.counts)
+
+    @cached_property
+    def curves(self) -> tuple[LearningCurve, ...]:
+        """Learning curve of each fold; none without a table of epochs."""
+        return curves_of(self.record.epochs)
+
     @property
     def frames(self) -> float | None:
         """Frames of supervised training per fold; None without learning curves."""
-        curves = self.record.epochs
-        if curves is None:
-            return None
-        return float(curves[curves["pretraining"] == 0].groupby("fold")["frames"].max().mean())
+        return sum(curve.budget for curve in self.curves) / len(self.curves) if self.curves else None
 
     @property
     def pretraining_frames(self) -> float | None:
@@ -101,6 +124,18 @@ def label_digest(counts: pd.DataFrame) -> str:
     key = (clean[name].tolist() for name in ("fold", "subject", "au"))
     tp, fp, fn, tn = clean[counts_file.CELLS].to_numpy(np.int64).T
     return hashing.hash_json(list(zip(*key, (tp + fn).tolist(), (fp + tn).tolist(), strict=True)))
+
+
+def prediction_digests(record: Record) -> tuple[str, ...]:
+    """Compute a digest of the clean counts and histograms of each fold of a record with complete tables."""
+    folds, aus = record.info.folds, len(record.info.protocol.aus)
+    is_clean = (record.counts["condition"] == counts_file.CLEAN).to_numpy()
+    counts = record.counts[counts_file.CELLS].to_numpy(np.int64)[is_clean]
+    is_clean = (record.histograms["condition"] == counts_file.CLEAN).to_numpy()
+    bins = histograms_file.bins(record.histograms)[is_clean]
+    ends = np.cumsum([len(fold.test) for fold in folds])[:-1] * aus
+    parts = zip(np.split(counts, ends), np.split(bins, len(folds)), strict=True)
+    return tuple(hashlib.sha256(cells.tobytes() + of_fold.tobytes()).hexdigest() for cells, of_fold in parts)
 
 
 def read_records(root: Path) -> tuple[list[StoredRecord], list[Finding]]:

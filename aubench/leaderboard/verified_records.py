@@ -16,7 +16,6 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,13 @@ import platformdirs
 from aubench._util import atomic
 from aubench._util.paths import from_environment
 from aubench._util.system import available_cores
-from aubench.core import hashing
+from aubench.core import hashing, method_catalogue, registry
 from aubench.core.errors import DataError, RecordError
-from aubench.leaderboard import verify
+from aubench.leaderboard import record_facts, verify
+from aubench.leaderboard.cross_checks import check_together
+from aubench.leaderboard.folder_checks import check_folder
 from aubench.leaderboard.records import Finding, StoredRecord, record_folders
+from aubench.leaderboard.verify import ProtocolLookup
 from aubench.metrics import scores
 from aubench.results import counts, histograms
 from aubench.results import record as record_file
@@ -42,47 +44,66 @@ CACHE_VARIABLE = "AUBENCH_CACHE"
 _PACKAGES = ("core", "_util", "results", "metrics", "leaderboard")
 """Packages whose code the verification runs."""
 _MIN_PER_PROCESS = 4
-_LIMIT = 10_000
+_LIMIT = 20_000
+
+_lookup: list[ProtocolLookup] = [registry.find_protocol]
+"""Lookup of protocols, which forked processes inherit."""
 
 _Verified = tuple[StoredRecord | None, str, list[Finding]]
 """Record (None if it cannot be read), digest of its files, findings."""
 
 
 class _VerifiedRecord(Record):
-    """Verified record that reads its histograms on first use."""
+    """Verified record that reads its tables on first use."""
 
-    def __init__(self, info: RecordInfo, counts_table: pd.DataFrame, curves: pd.DataFrame | None, folder: Path) -> None:
-        self.__dict__.update(info=info, counts=counts_table, epochs=curves, folder=folder)
+    def __init__(self, info: RecordInfo, folder: Path) -> None:
+        self.__dict__.update(info=info, folder=folder)
+
+    @cached_property
+    def counts(self) -> pd.DataFrame:
+        return counts.read(self.__dict__["folder"])
 
     @cached_property
     def histograms(self) -> pd.DataFrame:
         return histograms.read(self.__dict__["folder"])
 
+    @cached_property
+    def epochs(self) -> pd.DataFrame | None:
+        return record_file.read_epochs(self.__dict__["folder"], self.info)
 
-def load_verified(root: Path, *, use_cache: bool = True) -> tuple[list[StoredRecord], list[Finding]]:
+
+def load_verified(
+    root: Path, find_protocol: ProtocolLookup = registry.find_protocol, *, use_cache: bool = True
+) -> tuple[list[StoredRecord], list[Finding]]:
     """Read and verify all records under ``root/records``, on all cores.
 
     Args:
         root: Leaderboard folder.
+        find_protocol: Function that returns the installed protocol of a name.
         use_cache: Whether to reuse the results of earlier verifications.
 
     Returns:
-        Readable records sorted by path, and findings: stray files, unreadable records, wrong paths, wrong numbers.
+        Records without findings sorted by path, and findings: foreign files, unreadable records, wrong paths, wrong
+        numbers, and records that disagree with others.
     """
     folders, findings = record_folders(root)
-    path = _cache_path() if use_cache and scores.METRICS.names() == list(scores.METRICS.builtin) else None
+    findings += check_folder(root)
+    use_cache &= find_protocol is registry.find_protocol and scores.METRICS.names() == list(scores.METRICS.builtin)
+    path = _cache_path() if use_cache else None
     entries = _read_cache(path)
-    results = _map(partial(_load, entries=entries), folders)
+    results = _map(partial(_load, entries=entries), find_protocol, folders)
     new = {
-        digest: {"summary": asdict(run.summary), "labels": run.labels}
+        digest: record_facts.encode(record_facts.facts_of(run))
         for run, digest, problems in results
         if run and digest and not problems and digest not in entries
     }
     if path and new:
         _write_cache(path, {**entries, **new})
-    runs = [run for run, _, _ in results if run]
     findings += [finding for _, _, problems in results for finding in problems]
-    return runs, findings + [finding for run in runs for finding in verify.check_path(run)]
+    sound = [run for run, _, problems in results if run and not problems]
+    disagreements = check_together(sound)
+    wrong = {finding.path.parent for finding in disagreements}
+    return [run for run in sound if run.folder not in wrong], findings + disagreements
 
 
 def _load(folder: Path, entries: dict[str, Any]) -> _Verified:
@@ -90,28 +111,26 @@ def _load(folder: Path, entries: dict[str, Any]) -> _Verified:
     digest = _digest(folder)
     try:
         if digest in entries:
-            return _from_cache(folder, entries[digest]), digest, []
+            run = _from_cache(folder, entries[digest])
+            return run, digest, verify.check_path(run)
         run = StoredRecord(folder, record_file.read(folder))
     except RecordError as error:
         return None, digest, [Finding(Path(str(error.where)), error.what)]
-    findings = verify.check_record(run)
-    return _verified(run.record, folder, run.summary, run.labels), digest, findings
+    findings = [*verify.check_path(run), *verify.check_record(run)]
+    if findings := [*findings, *verify.check_protocol(run, _lookup[0], is_sound=not findings)]:
+        return run, "", findings
+    return _verified(run.info, folder, record_facts.facts_of(run)), digest, []
 
 
 def _from_cache(folder: Path, entry: dict[str, Any]) -> StoredRecord:
     path = folder / record_file.FILE
     info = RecordInfo.parse(path.read_bytes(), where=path)
-    metrics = {
-        name: scores.MetricSummary(values["mean"], tuple(values["by_fold"]), values["by_au"])
-        for name, values in entry["summary"]["metrics"].items()
-    }
-    record = _VerifiedRecord(info, counts.read(folder), record_file.read_epochs(folder, info), folder)
-    return _verified(record, folder, scores.Summary(metrics), entry["labels"])
+    return _verified(info, folder, record_facts.decode(entry, info))
 
 
-def _verified(record: Record, folder: Path, summary: scores.Summary, labels: str) -> StoredRecord:
-    run = StoredRecord(folder, _VerifiedRecord(record.info, record.counts, record.epochs, folder))
-    run.__dict__.update(summary=summary, labels=labels)
+def _verified(info: RecordInfo, folder: Path, facts: dict[str, Any]) -> StoredRecord:
+    run = StoredRecord(folder, _VerifiedRecord(info, folder))
+    run.__dict__.update(facts)
     return run
 
 
@@ -125,8 +144,9 @@ def _digest(folder: Path) -> str:
     return hashing.hash_json([hashing.hash_file(path) for path in paths])
 
 
-def _map(function: Any, folders: Sequence[Path]) -> list[_Verified]:
+def _map(function: Any, find_protocol: ProtocolLookup, folders: Sequence[Path]) -> list[_Verified]:
     """Call a function for each folder, in forked processes where the platform supports them."""
+    _lookup[:] = [find_protocol]
     processes = min(available_cores(), len(folders) // _MIN_PER_PROCESS)
     if processes < 2 or sys.platform != "linux" or multiprocessing.current_process().daemon:
         return [function(folder) for folder in folders]
@@ -153,7 +173,15 @@ def code_version() -> str:
     package = Path(__file__).parents[1]
     paths = sorted(path for name in _PACKAGES for path in (package / name).rglob("*.py"))
     files = [(path.relative_to(package).as_posix(), hashing.hash_file(path)) for path in paths]
-    return hashing.hash_json([sys.version, np.__version__, pd.__version__, files])
+    protocols = [hashing.hash_file(path) for path in sorted(_protocols().rglob("*.*"))]
+    return hashing.hash_json(
+        [sys.version, np.__version__, pd.__version__, files, protocols, method_catalogue.content()]
+    )
+
+
+def _protocols() -> Path:
+    """Return the folder of the built-in protocols and known labels."""
+    return next(iter(registry.builtin_protocols().values())).parent
 
 
 def _read_cache(path: Path | None) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise, product
 from typing import Any
 
@@ -13,7 +14,11 @@ import pandas as pd
 from aubench.core import hashing
 from aubench.core.errors import AubenchError
 from aubench.core.protocol import Protocol
+from aubench.leaderboard.label_checks import check_labels
+from aubench.leaderboard.method_checks import check_method
 from aubench.leaderboard.records import Finding, StoredRecord
+from aubench.leaderboard.run_checks import check_facts, check_predictions
+from aubench.leaderboard.text_checks import check_texts
 from aubench.results import counts as counts_file
 from aubench.results import epochs as epochs_file
 from aubench.results import histograms as histograms_file
@@ -22,6 +27,8 @@ from aubench.results.schema import FoldInfo
 
 ProtocolLookup = Callable[[str], Protocol]
 """Function that returns the installed protocol of a name."""
+_MOST_ROWS = 500_000
+"""Most rows of a table, see :mod:`aubench.results.counts`."""
 
 
 def check_record(run: StoredRecord) -> list[Finding]:
@@ -30,8 +37,9 @@ def check_record(run: StoredRecord) -> list[Finding]:
     Numbers are recomputed only if the tables are complete.
     """
     findings = [*_fields(run), *_completeness(run)]
-    checks = (_labels, check_histograms, check_curves, _digests, _stored_summary)
-    return findings or [finding for check in checks for finding in check(run)]
+    checks = (_labels, check_histograms, check_predictions, check_curves, _digests, _stored_summary)
+    findings = findings or [finding for check in checks for finding in check(run)]
+    return [*findings, *check_texts(run), *check_facts(run)]
 
 
 def check_path(run: StoredRecord) -> list[Finding]:
@@ -42,8 +50,14 @@ def check_path(run: StoredRecord) -> list[Finding]:
     return [Finding(run.folder, f"path disagrees with its {record.FILE}, which belongs in {expected}")]
 
 
-def check_protocol(run: StoredRecord, find_protocol: ProtocolLookup) -> list[Finding]:
-    """Check a record against the installed protocol that it names."""
+def check_protocol(run: StoredRecord, find_protocol: ProtocolLookup, *, is_sound: bool = True) -> list[Finding]:
+    """Check a record against the installed protocol that it names, the labels of its store, and its method.
+
+    Args:
+        run: Record.
+        find_protocol: Function that returns the installed protocol of a name.
+        is_sound: Whether :func:`check_record` has no findings. Otherwise labels and method are not checked.
+    """
     stated = run.info.protocol
     try:
         protocol = find_protocol(stated.name).narrowed(stated.modalities)
@@ -65,25 +79,10 @@ def check_protocol(run: StoredRecord, find_protocol: ProtocolLookup) -> list[Fin
     ]
     if run.info.dataset.name != protocol.data_name:
         findings.append(run.finding(record.FILE, f"dataset.name: the protocol is on {protocol.data_name}"))
-    return findings or [*_roles(run, protocol), *_start(run, protocol)]
-
-
-def check_duplicates(runs: Sequence[StoredRecord]) -> list[Finding]:
-    """Check that no run occurs twice and that runs on one store have the same labels."""
-    findings: list[Finding] = []
-    first_by_run: dict[str, StoredRecord] = {}
-    first_by_store: dict[tuple[str, ...], StoredRecord] = {}
-    for run in runs:
-        first = first_by_run.setdefault(run_key(run), run)
-        if first is not run:
-            same = "same method, recipe, protocol, precision and seed"
-            findings.append(run.finding(record.FILE, f"run: is a duplicate of {first.folder} ({same})"))
-        if run.is_complete:
-            first = first_by_store.setdefault((run.info.protocol.digest, run.info.dataset.digest), run)
-            if first.labels != run.labels:
-                message = f"labels differ from those of {first.folder}, which read the same store"
-                findings.append(run.finding(counts_file.FILE, message))
-    return findings
+    findings = findings or [*_roles(run, protocol), *_start(run, protocol)]
+    if findings or not is_sound:
+        return findings
+    return [*check_labels(run, protocol), *check_method(run, protocol)]
 
 
 def run_key(run: StoredRecord) -> str:
@@ -122,10 +121,22 @@ def _fields(run: StoredRecord) -> Iterator[Finding]:
 def _completeness(run: StoredRecord) -> Iterator[Finding]:
     info, tables = run.info, run.record
     subjects = [(fold.fold, subject) for fold in info.folds for subject in fold.test]
-    count_keys = {(c, f, s, a) for c, (f, s), a in product(info.conditions, subjects, info.protocol.aus)}
-    yield from _difference(run, counts_file.FILE, counts_file.KEY, tables.counts, count_keys)
-    bin_keys = set(product(info.conditions, (fold.fold for fold in info.folds), info.protocol.aus, (0, 1)))
-    yield from _difference(run, histograms_file.FILE, histograms_file.KEY, tables.histograms, bin_keys)
+    grids = (
+        (counts_file.FILE, counts_file.KEY, tables.counts, (info.conditions, subjects, info.protocol.aus)),
+        (
+            histograms_file.FILE,
+            histograms_file.KEY,
+            tables.histograms,
+            (info.conditions, [(fold.fold,) for fold in info.folds], info.protocol.aus, (0, 1)),
+        ),
+    )
+    for file, key, table, values in grids:
+        rows = math.prod(map(len, values))
+        if rows > _MOST_ROWS:
+            yield run.finding(file, f"has {len(table):,} rows, conditions, subjects and AUs need {rows:,}")
+        else:
+            expected = {(c, *part, *rest) for c, part, *rest in product(*values)}
+            yield from _difference(run, file, key, table, expected)
 
 
 def _difference(
@@ -215,7 +226,7 @@ def check_curves(run: StoredRecord) -> Iterator[Finding]:
 
 
 def _curve_problems(curve: list[dict[str, Any]], fold: FoldInfo) -> Iterator[str]:
-    if [epoch["epoch"] for epoch in curve] != list(range(1, fold.epochs + 1)):
+    if len(curve) != fold.epochs or [epoch["epoch"] for epoch in curve] != list(range(1, fold.epochs + 1)):
         yield f"epochs are not 1 to {fold.epochs}, as {record.FILE} says"
     kinds = [epoch["pretraining"] for epoch in curve]
     if kinds != sorted(kinds, reverse=True) or all(kinds):

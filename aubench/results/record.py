@@ -224,7 +224,11 @@ def _parse_fields(fields: Any, where: object) -> RecordInfo:
         fields = submission.add_unseen(fields, where)
     attributes = {name: attribute for attribute, name in names.items()}
     try:
-        return RecordInfo.model_validate_json(json.dumps({attributes.get(k, k): v for k, v in fields.items()}))
+        text = json.dumps({attributes.get(k, k): v for k, v in fields.items()})
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits
+        raise RecordError(f"record: Invalid JSON: {error}", where=where) from None
+    try:
+        return RecordInfo.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         attribute, *inner = first["loc"] or ("record",)
@@ -308,10 +312,30 @@ def read(folder: Path) -> Record:
         RecordError: A file is missing, too large or malformed. The error names the file and the field.
     """
     path = folder / FILE
-    info = RecordInfo.parse(csv_io.read_bounded(path, _LIMIT), where=path)
+    content = csv_io.read_bounded(path, _LIMIT)
+    info = RecordInfo.parse(content, where=path)
+    if content != atomic.json_text(info.model_dump(mode="json")).encode():
+        raise RecordError(_not_canonical(content), where=path)
     record = Record(info, counts.read(folder), histograms.read(folder), read_epochs(folder, info))
     object.__setattr__(record, "file_digests", _file_digests(folder, has_epochs=record.epochs is not None))
     return record
+
+
+def _not_canonical(content: bytes) -> str:
+    """Describe the difference from the bytes that :meth:`Record.write` writes."""
+    repeated: list[str] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        repeated.extend(name for name in names if names.count(name) > 1)
+        return dict(pairs)
+
+    json.loads(content, object_pairs_hook=collect)
+    if repeated:
+        return f"{repeated[0]}: occurs twice"
+    return (
+        "its bytes are not those that aubench writes: spacing, order of fields, or the form of a number or text differs"
+    )
 
 
 def read_epochs(folder: Path, info: RecordInfo) -> pd.DataFrame | None:

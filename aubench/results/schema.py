@@ -274,6 +274,7 @@ class FoldInfo(StrictModel):
         checkpoint: SHA-256 of the checkpoint; None if predictions were submitted.
         train_prevalence: Per AU the number of positive and of known labels in the training role, with validation if
             predictions were submitted.
+        node: Machine that finished the fold; absent if one machine finished all folds of the run.
     """
 
     fold: SmallInt
@@ -285,6 +286,11 @@ class FoldInfo(StrictModel):
     best_epoch: Count
     checkpoint: Sha256 | None
     train_prevalence: Annotated[dict[AuName, tuple[Count, Count]], Field(max_length=100)]
+    node: Line | None = None
+
+    @model_serializer(mode="wrap")
+    def _drop_node(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None or name != "node"}
 
     @model_validator(mode="after")
     def _check_consistency(self) -> FoldInfo:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aubench._util import atomic
 from aubench.core.task import Modality
 from aubench.leaderboard import build
 from aubench.leaderboard.verified_records import CACHE_VARIABLE
@@ -78,6 +79,6 @@ def edit() -> Callable[..., None]:
         for key in parents:
             inner = inner[int(key)] if isinstance(inner, list) else inner[key]
         inner[int(last) if isinstance(inner, list) else last] = value
-        path.write_text(json.dumps(content))
+        atomic.write_json(path, content)
 
     return change

@@ -8,15 +8,29 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aubench.core import hashing, method_versions, registry
+from aubench.core import hashing, method_catalogue, registry
 from aubench.core.protocol import Protocol
 from aubench.core.task import Modality
+from aubench.core.validation_draw import draw_validation
 from aubench.metrics import scores
-from aubench.results import counts, histograms
+from aubench.results import counts, histograms, run_id
 from aubench.results import epochs as epochs_file
 from aubench.results.record import Record
 
 PER_SUBJECT = 12
+COMMIT = "1234567890abcdef1234567890abcdef12345678"
+
+
+COST = {"flops": 2 * 190_000_000, "macs": 190_000_000, "parameters": 1_230_000}
+"""Cost of a method that is not built in."""
+
+
+def _labels(subject: str, aus: int) -> np.ndarray:
+    """Return the labels of a subject (frames, AUs), which depend on its name only."""
+    rng = np.random.RandomState(int(hashlib.sha256(subject.encode()).hexdigest()[:8], 16))
+    labels = (rng.random_sample((PER_SUBJECT, aus)) < np.linspace(0.1, 0.7, aus)).astype(int)
+    labels[rng.random_sample(labels.shape) < 0.02] = -1
+    return labels
 
 
 def _tables(protocol, folds, skill, noise) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -25,11 +39,7 @@ def _tables(protocol, folds, skill, noise) -> tuple[pd.DataFrame, pd.DataFrame]:
     for fold in folds:
         fold_probs, fold_labels = [], []
         for subject in sorted(protocol.test_subjects(fold)):
-            rng = np.random.RandomState(int(hashlib.sha256(subject.encode()).hexdigest()[:8], 16))
-            labels = (
-                rng.random_sample((PER_SUBJECT, len(protocol.aus))) < np.linspace(0.1, 0.7, len(protocol.aus))
-            ).astype(int)
-            labels[rng.random_sample(labels.shape) < 0.02] = -1
+            labels = _labels(subject, len(protocol.aus))
             logits = skill * (2 * (labels == 1) - 1) + noise.normal(size=labels.shape)
             probs = 1 / (1 + np.exp(-logits))
             for i, au in enumerate(protocol.aus):
@@ -48,7 +58,8 @@ def _tables(protocol, folds, skill, noise) -> tuple[pd.DataFrame, pd.DataFrame]:
 def make_record() -> Callable[..., Record]:
     """Make a valid record on the installed ``synth_3fold``; equal arguments give the same record.
 
-    With ``pretraining_epochs`` it has learning curves of so many epochs of pre-training and 10 supervised ones.
+    It has what the catalogue says of a built-in method, and passes ``aubench leaderboard check``. With
+    ``pretraining_epochs`` it has learning curves of so many epochs of pre-training and 10 supervised ones.
     """
     records: dict[tuple[str, int], Record] = {}
 
@@ -60,7 +71,7 @@ def make_record() -> Callable[..., Record]:
         selection: str = "inner_val",
         preset: str = "small",
         folds: tuple[int, ...] = (1, 2, 3),
-        modalities: tuple[Modality, ...] = (Modality.VISUAL, Modality.DEPTH),
+        modalities: tuple[Modality, ...] | None = None,
         recipe: dict[str, Any] | None = None,
         schema: int = 2,
         pretraining_epochs: int | None = None,
@@ -68,7 +79,6 @@ def make_record() -> Callable[..., Record]:
     ) -> Record:
         of_synth = protocol is None
         protocol = protocol or registry.find_protocol("synth_3fold")
-        recipe = {"epochs": 10, "learning_rate": 1e-3} | (recipe or {})
         run = hashing.hash_json(
             [method, seed, skill, selection, preset, folds, modalities, recipe, pretraining_epochs]
             + ([] if of_synth else [protocol.digest])
@@ -79,11 +89,41 @@ def make_record() -> Callable[..., Record]:
             curves = None
             if pretraining_epochs is not None:
                 curves = _add_curves(fields, pretraining_epochs, skill, seed)
-            record = Record.create(fields, *tables, curves)
+            info = Record.create(fields, *tables, curves).info
+            record = Record.create({**fields, "run": run_id.id_of_record(info)}, *tables, curves)
             records[run, schema] = record if schema == 2 else _schema_1(record)
         return records[run, schema]
 
     return make
+
+
+def remade(record: Record, tables: dict[str, pd.DataFrame] | None = None, **changes: Any) -> Record:
+    """Change a record and give it the id and the digests of its new content.
+
+    Args:
+        record: Record of schema 2.
+        tables: Tables to replace, by the names ``counts``, ``histograms`` and ``epochs``.
+        changes: Values by field, with ``__`` between a field and the index or field in it.
+    """
+    fields = record.info.model_dump(mode="json", exclude={"schema_version", "tables"})
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        inner: Any = fields
+        for key in parents:
+            inner = inner[int(key)] if isinstance(inner, list) else inner[key]
+        inner[int(last) if isinstance(inner, list) else last] = value
+    parts = {"counts": record.counts, "histograms": record.histograms, "epochs": record.epochs} | (tables or {})
+    made = Record.create(fields, *parts.values())
+    if "run" in changes:
+        return made
+    return Record.create({**fields, "run": run_id.id_of_record(made.info)}, *parts.values())
+
+
+def prevalence(record: Record, subjects: set[str]) -> dict[str, list[int]]:
+    """Return positive and known labels of some tested subjects, by AU."""
+    table = record.counts[record.counts["subject"].isin(subjects) & (record.counts["condition"] == "clean")]
+    sums = table.groupby("au")[counts.CELLS].sum()
+    return {f"AU{au}": [int(row.tp + row.fn), int(row.sum())] for au, row in sums.iterrows()}
 
 
 def _add_curves(fields, pretraining_epochs, skill, seed) -> pd.DataFrame:
@@ -96,10 +136,13 @@ def _add_curves(fields, pretraining_epochs, skill, seed) -> pd.DataFrame:
         epochs = [{"stage": stage, "frames": 1000, "validation": scores, "eligible": True} for stage, scores in entries]
         curves.append(epochs_file.of_fold(fold["fold"], epochs, {"pretrain"}))
         fold |= {"epochs": len(entries), "best_epoch": pretraining_epochs + 1 + int(f1.argmax())}
-        if pretraining_epochs:
-            cost = {"frames": 1000 * pretraining_epochs, "seconds": 2.5}
-            source = {"stage": "pretrain", "source": "own", "datasets": ["synth"], "fold": fold["fold"]}
-            fields["pretraining"].append({**source, "subjects": fold["train"], **cost})
+    items = [item for item in fields["pretraining"] if "frames" in item]
+    if pretraining_epochs and not items:
+        source = {"stage": "pretrain", "source": "own", "datasets": ["synth"], "seconds": 2.5}
+        items = [{**source, "fold": fold["fold"], "subjects": fold["train"]} for fold in fields["folds"]]
+        fields["pretraining"] += items
+    for item in items:
+        item["frames"] = 1000 * pretraining_epochs
     return pd.concat(curves)
 
 
@@ -111,8 +154,14 @@ def _schema_1(record: Record) -> Record:
 
 
 def _fields(protocol, method, run, seed, selection, preset, folds, modalities, recipe) -> dict[str, Any]:
-    version = method_versions.current_version(method)
-    cost = {"flops": 2 * 190_000_000, "macs": 190_000_000, "parameters": 1_230_000}
+    facts = method_catalogue.builtin_facts().get(method)
+    known = facts.presets[preset] if facts and preset in facts.presets else None
+    offered = ",".join(protocol.modalities)
+    if modalities is None:
+        modalities = tuple(known.used.get(offered, offered).split(",")) if known else protocol.modalities
+    values = dict(known.recipe) if known else {"epochs": 10, "learning_rate": 1e-3}
+    overrides = [name for name, value in (recipe or {}).items() if values.get(name) != value]
+    training = [_fold(protocol, fold, run, selection) for fold in folds]
     return {
         "run": run,
         "protocol": {
@@ -128,47 +177,79 @@ def _fields(protocol, method, run, seed, selection, preset, folds, modalities, r
             "name": protocol.data_name,
             "version": "1",
             "digest": "5" * 64,
-            "frames": 10_500,
-            "labelled": 10_496,
+            "frames": PER_SUBJECT * len(protocol.subjects) + 4,
+            "labelled": PER_SUBJECT * len(protocol.subjects),
             "variant": None,
         },
         "method": {
             "name": method,
-            "title": method.replace("_", " "),
-            "fidelity": "paper-with-resolutions",
+            "title": facts.title if facts else method.replace("_", " "),
+            "fidelity": facts.fidelity if facts else "paper-with-resolutions",
             "modalities": modalities,
-            "source": "builtin",
-            **({"version": version} if version > 1 else {}),
+            **(
+                {"source": "builtin"}
+                if facts
+                else {"source": "path", "file": hashlib.sha256(method.encode()).hexdigest()}
+            ),
+            **({"version": facts.version} if facts and facts.version > 1 else {}),
         },
         "preset": preset,
-        "recipe": recipe,
+        "recipe": values | (recipe or {}),
+        "overrides": overrides,
         "seed": seed,
         "selection": selection,
         "threshold": "fixed:0.5",
         "conditions": ["clean"],
-        "pretraining": [],
+        "pretraining": _pretraining(known, method, training),
         "search": {"trials": 0},
-        "compute": {"total": cost, "parts": {"visual": cost}, "uncounted": ["aten::sort"]},
+        "compute": _compute(known, modalities, len(protocol.aus)),
         "speed": {"train_frames_per_s": 740.5, "inference_frames_per_s": None},
         "time": {"started": "2025-01-02T03:04:05Z", "seconds": 61.5},
         "device": {"kind": "cpu", "name": "some processor", "threads": 1, "precision": "32-true"},
         "packages": {"python": "3.11.2", "torch": "2.9.0"},
-        "git": {"commit": "a" * 40, "dirty": False},
-        "folds": [_fold(protocol, fold) for fold in folds],
+        "git": {"commit": COMMIT, "dirty": False},
+        "folds": training,
     }
 
 
-def _fold(protocol, fold: int) -> dict[str, Any]:
-    roles = protocol.roles(fold)
-    training, stated = sorted(roles.train), sorted(roles.validation)
+def _compute(known, modalities, aus) -> dict[str, Any]:
+    costs = known.costs.get(method_catalogue.cost_key(modalities, aus)) if known else None
+    if costs is None:
+        return {"total": COST, "parts": {"visual": COST}, "uncounted": ["aten.sort"]}
+    total, *parts = ({"flops": 2 * macs, "macs": macs, "parameters": count} for macs, count in costs.values())
+    return {"total": total, "parts": dict(zip([*costs][1:], parts, strict=True)), "uncounted": ["aten.sort"]}
+
+
+def _pretraining(known, method, folds) -> list[dict[str, Any]]:
+    if known is None:
+        return []
+    sources = [{"stage": "initialisation", "source": s, "datasets": list(names)} for s, names in known.sources]
+    own = {"source": f"{method} 0123456789abcdef", "datasets": ["synth"], "frames": 5000, "seconds": 2.5}
+    return sources + [
+        {"stage": stage, **own, "fold": fold["fold"], "subjects": fold["train"]}
+        for fold in folds
+        for stage in known.stages
+    ]
+
+
+def _fold(protocol, fold: int, run: str, selection: str) -> dict[str, Any]:
+    roles, aus = protocol.roles(fold), len(protocol.aus)
+    labels = {subject: _labels(subject, aus) for subject in sorted(protocol.subjects)}
+    of_subject = {name: np.stack([(table == 1).sum(0), (table >= 0).sum(0)]) for name, table in labels.items()}
+    val = roles.validation
+    if not val:
+        val = draw_validation(protocol, fold, roles.train, lambda names: sum(of_subject[name] for name in names))
+    val = val if selection == "inner_val" else frozenset()
+    train, test = roles.train - val, protocol.test_subjects(fold)
+    prevalence = sum(of_subject[name] for name in train)
     return {
         "fold": fold,
-        "train": training if stated else training[5:],
-        "val": stated or training[:5],
-        "test": sorted(protocol.test_subjects(fold)),
-        "frames": {"train": 2000, "val": 500, "test": PER_SUBJECT * len(protocol.test_subjects(fold))},
+        "train": sorted(train),
+        "val": sorted(val),
+        "test": sorted(test),
+        "frames": {"train": PER_SUBJECT * len(train), "val": PER_SUBJECT * len(val), "test": PER_SUBJECT * len(test)},
         "epochs": 10,
-        "best_epoch": 7,
-        "checkpoint": "c" * 64,
-        "train_prevalence": {f"AU{au}": [200 + 100 * i, 1990] for i, au in enumerate(protocol.aus)},
+        "best_epoch": 10 if selection == "last" else 7,
+        "checkpoint": hashlib.sha256(f"{run} {fold}".encode()).hexdigest(),
+        "train_prevalence": {f"AU{au}": prevalence[:, i].tolist() for i, au in enumerate(protocol.aus)},
     }

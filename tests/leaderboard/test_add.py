@@ -10,7 +10,7 @@ import pytest
 
 import aubench.leaderboard.add as add_module
 from aubench.core.errors import DataError, RecordError
-from aubench.leaderboard import build, records
+from aubench.leaderboard import build, records, verified_records
 from aubench.leaderboard.add import add
 from aubench.leaderboard.check import check
 from aubench.results import counts, histograms
@@ -67,7 +67,7 @@ def test_another_record_of_a_run_is_rejected(run, tmp_path, edit):
     with pytest.raises(RecordError, match="another record of this run"):
         add([run], root)
     edit(run / "record" / "record.json", "run", "renamed")
-    with pytest.raises(RecordError, match="duplicate"):
+    with pytest.raises(RecordError, match="run: says renamed, the id of its content is"):
         add([run], root)
     assert _files(root) == before
 
@@ -207,7 +207,7 @@ def test_the_leaderboard_is_read_once_however_many_runs_are_added(many, tmp_path
     runs, (first, second, _) = many
     scans = []
     monkeypatch.setattr(
-        records, "read_records", lambda root, read=records.read_records: scans.append(root) or read(root)
+        verified_records, "record_folders", lambda root, read=records.record_folders: scans.append(root) or read(root)
     )
     add([runs / first.relative_path, runs / second.relative_path], tmp_path / "leaderboard")
     assert len(scans) == 1

@@ -8,17 +8,18 @@ import sys
 from dataclasses import replace
 
 import pytest
+from factories.records import remade
 
 from aubench.api.leaderboards import load_leaderboard
 from aubench.core.errors import DataError, RecordError, UsageError
 from aubench.leaderboard import build
 from aubench.leaderboard.check import check
+from aubench.leaderboard.records import StoredRecord
 from aubench.metrics import baselines, intervals, significance
 from aubench.metrics import scores as metrics
 from aubench.metrics.resampling import subject_contributions
 from aubench.metrics.scores import summary_of
 from aubench.results.record import Record
-from aubench.results.schema import Search
 
 
 def _tables(page: str) -> list[list[dict[str, str]]]:
@@ -35,7 +36,7 @@ def test_rows_group_seeds_and_nothing_else(board):
     scores, per_au, oracle, _, incomplete, origins = _tables(build.pages(board)["synth_3fold.md"])
     rows = [(row["#"], row["Method"], row["Modalities"], row["Preset"], row["Seeds"]) for row in scores]
     assert rows == [
-        ("1", "amf", "V+D", "small, learning_rate=0.001", "2"),
+        ("1", "amf", "V+D", "small, learning_rate=0.005", "2"),
         ("2", "amf", "V+D", "small, learning_rate=0.0002", "1"),
         ("3", "late_fusion", "V+D", "small", "2"),
         ("4", "resnet_visual", "V", "small", "1"),
@@ -63,8 +64,8 @@ def test_numbers_are_those_of_the_counts(board, records):
         row["Above always positive"]
         == f"{100 * margin.estimate:+.1f} ({100 * margin.low:+.1f} to {100 * margin.high:+.1f})"
     )
-    assert row["GFLOPs"] == "0.380"
-    assert row["Params (M)"] == "1.23"
+    assert row["GFLOPs"] == "0.020"
+    assert row["Params (M)"] == "0.62"
     ours = next(row for row in per_au if row["Method"] == "late_fusion")
     assert ours["AU24"] == f"{50 * sum(summary_of(record).f1_by_au['AU24'] for record in runs):.1f}"
     assert ours["Mean"] == row["F1"].split()[0]
@@ -119,9 +120,8 @@ def test_another_process_builds_the_same_bytes(board):
 @pytest.mark.slow
 def test_texts_of_a_record_cannot_become_markup(tmp_path, make_record):
     evil = make_record(recipe={"note": "a|b <script> **x** [y](z) é漢"})
-    for record in (evil, make_record(recipe={"note": "plain"})):
-        record.write(tmp_path / "records" / record.relative_path)
-    page = build.pages(tmp_path)["synth_3fold.md"]
+    runs = [StoredRecord(tmp_path, record) for record in (evil, make_record(recipe={"note": "plain"}))]
+    page = build.files_of(tmp_path, runs)["synth_3fold.md"]
     line = next(line for line in page.splitlines() if "a\\|b" in line)
     assert "<script>" not in page
     assert "&lt;script&gt; \\*\\*x\\*\\* \\[y\\](z)" in line
@@ -130,7 +130,7 @@ def test_texts_of_a_record_cannot_become_markup(tmp_path, make_record):
 
 @pytest.mark.slow
 def test_test_subjects_in_pretraining_are_marked(tmp_path, make_record):
-    record = make_record()
+    record = make_record("mine")
     subject = record.info.folds[1].test[0]
     for fold, is_leak in ((1, False), (2, True), (None, True)):
         fields = record.info.model_dump(mode="json")
@@ -194,14 +194,14 @@ def test_the_text_for_a_terminal_has_no_markup(board):
 
 def test_a_method_that_always_predicts_present_equals_the_baseline(tmp_path, make_record):
     record = make_record()
-    tables = baselines.always_positive(record)
-    type(record)(record.info, *tables).write(tmp_path / "records" / record.relative_path)
-    for table in _tables(build.pages(tmp_path)["synth_3fold.md"])[:2]:
+    run = StoredRecord(tmp_path, type(record)(record.info, *baselines.always_positive(record)))
+    page = build.files_of(tmp_path, [run])["synth_3fold.md"]
+    for table in _tables(page)[:2]:
         method, always, _ = table
         for header in table[0].keys() - {"#", "Method", "Fidelity", "Modalities", "Preset", "Above always positive"}:
             if always[header] != "–":
                 assert method[header] == f"**{always[header]}**"
-    scores = _tables(build.pages(tmp_path)["synth_3fold.md"])[0]
+    scores = _tables(page)[0]
     assert scores[0]["Above always positive"] == "+0.0 (+0.0 to +0.0)"
 
 
@@ -217,7 +217,7 @@ def test_tuned_recipes_are_labelled_and_have_a_cost(tmp_path, make_record):
             "seconds": 3600.4,
             "frames": 250_000,
         }
-        return replace(record, info=record.info.model_copy(update={"search": Search(**cost)}))
+        return remade(record, search=cost)
 
     def rows(*records: Record) -> tuple[list[str], list[str]]:
         root = tmp_path / str(len(records))

@@ -5,6 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from factories.records import remade
 
 from aubench.core import registry
 from aubench.core.errors import DataError
@@ -152,20 +153,24 @@ def test_a_duplicate_is_found(small_board, edit):
     twin = folder.with_name("twin")
     shutil.copytree(folder, twin)
     edit(twin / "record.json", "run", "twin")
-    assert f"run: is a duplicate of {folder}" in _messages(small_board)
+    assert f"run: says twin, the id of its content is {folder.name}" in _messages(small_board)
 
 
 @pytest.mark.slow
 def test_labels_that_differ_between_runs_on_one_store_are_found(small_board, make_record):
     record = make_record("mine", seed=9)
     table, bins = record.counts.copy(), record.histograms.copy()
+    fold, subject = record.info.folds[0], table["subject"][0]
     table.loc[0, "tn"] += 1
     bins.loc[0, "b000"] += 1
-    changed = type(record)(record.info, table, bins)
-    changed.write(small_board / "records" / record.relative_path)
-    edit_summary = json.loads((small_board / "records" / record.relative_path / "record.json").read_text())
-    edit_summary["folds"][0]["frames"]["test"] += 1
-    (small_board / "records" / record.relative_path / "record.json").write_text(json.dumps(edit_summary))
+    changes = {"dataset__labelled": record.info.dataset.labelled + 1, "folds__0__frames__test": fold.frames.test + 1}
+    for i, other in enumerate(record.info.folds[1:], 1):
+        role = "train" if subject in other.train else "val"
+        changes[f"folds__{i}__frames__{role}"] = getattr(other.frames, role) + 1
+        positive, known = other.train_prevalence["AU1"]
+        changes[f"folds__{i}__train_prevalence__AU1"] = [positive, known + (role == "train")]
+    changed = remade(record, {"counts": table, "histograms": bins}, **changes)
+    changed.write(small_board / "records" / changed.relative_path)
     assert "labels differ from those of" in _messages(small_board)
 
 

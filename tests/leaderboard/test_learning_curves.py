@@ -8,7 +8,8 @@ import pytest
 
 from aubench.core.errors import RecordError
 from aubench.leaderboard import add, build, verified_records, verify
-from aubench.leaderboard.learning_curves import LearningCurve, f1_at
+from aubench.leaderboard.curve_points import LearningCurve
+from aubench.leaderboard.learning_curves import f1_at
 from aubench.leaderboard.records import StoredRecord
 from aubench.results import epochs, record
 from aubench.results.record import Record, RecordInfo

@@ -48,10 +48,10 @@ def test_seeds_share_a_profile_and_recipes_do_not(under):
     all_profiles = robustness_tables.profiles(runs)
     assert sorted(profile.name for profile in all_profiles) == [
         "amf (small, learning_rate=0.0002)",
-        "amf (small, learning_rate=0.001)",
+        "amf (small, learning_rate=0.005)",
         "cam",
     ]
-    both = next(profile for profile in all_profiles if profile.name.endswith("=0.001)"))
+    both = next(profile for profile in all_profiles if profile.name.endswith("=0.005)"))
     counts_by_seed = [run.record.counts for run in runs[:2]]
     assert both.f1(CLEAN)[-1] == pytest.approx(intervals.f1_interval(counts_by_seed))
 

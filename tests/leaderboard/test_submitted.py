@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from factories.records import prevalence
 
 from aubench.api.leaderboards import LeaderboardResults
 from aubench.core.errors import RecordError, UsageError
@@ -14,7 +15,7 @@ from aubench.leaderboard.add import add
 from aubench.leaderboard.entries import ALWAYS
 from aubench.papers import runtime_estimate
 from aubench.results import record as record_file
-from aubench.results import submission
+from aubench.results import run_id, submission
 from aubench.results.record import Record, RecordInfo
 
 
@@ -26,8 +27,12 @@ def make_submitted(make_record) -> Callable[..., Record]:
         record = make_record(**{"skill": 1.3, **options})
         fields = submission.drop_unseen(record.info.model_dump(mode="json"))
         fields["method"]["name"] = name
-        fields |= {"selection": "submitted", "predictions": predictions, "run": f"{record.info.run}s"}
-        return replace(record, info=RecordInfo.from_fields(fields))
+        fields["method"]["title"] = name
+        fields |= {"selection": "submitted", "predictions": predictions}
+        for fold, run_fold in zip(fields["folds"], record.info.folds, strict=True):
+            fold["train_prevalence"] = prevalence(record, {*run_fold.train, *run_fold.val})
+        info = RecordInfo.from_fields(fields)
+        return replace(record, info=info.model_copy(update={"run": run_id.id_of_record(info)}))
 
     return make
 

@@ -36,7 +36,7 @@ def check(make_record, tmp_path: Path):
 
     def findings(fields, **roles) -> str:
         protocol = Protocol.model_validate(fields)
-        made = make_record(protocol=protocol, folds=(1,), modalities=(Modality.VISUAL,))
+        made = make_record("mine", protocol=protocol, folds=(1,), modalities=(Modality.VISUAL,))
         fold = made.info.folds[0].model_copy(update=roles)
         replace(made, info=made.info.model_copy(update={"folds": (fold,)})).write(tmp_path)
         run = StoredRecord(tmp_path, record_file.read(tmp_path))
@@ -74,7 +74,7 @@ def test_a_role_clash_is_found(check, fields, roles, message) -> None:
 
 def test_another_label_rule_than_that_of_the_protocol_is_found(make_record, tmp_path: Path) -> None:
     protocol = Protocol.model_validate(FIELDS)
-    made = make_record(protocol=protocol, folds=(1,), modalities=(Modality.VISUAL,))
+    made = make_record("mine", protocol=protocol, folds=(1,), modalities=(Modality.VISUAL,))
     made.write(tmp_path)
     path = tmp_path / "record.json"
     path.write_text(path.read_text().replace("intensity >= 2", "intensity >= 1"))

@@ -1,0 +1,124 @@
+"""Checks of a record against the catalogue of the built-in methods."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from aubench.core import landmarks as facial_points
+from aubench.core import method_catalogue
+from aubench.core.method_catalogue import MethodFacts, PresetFacts, cost_key
+from aubench.core.protocol import Protocol
+from aubench.leaderboard.records import Finding, StoredRecord
+from aubench.leaderboard.run_checks import cost_pair
+from aubench.results import record
+from aubench.results.schema import INITIALISATION
+
+
+def check_method(run: StoredRecord, protocol: Protocol) -> Iterator[Finding]:
+    """Check title, fidelity, preset, recipe, modalities, pre-training and cost of a built-in method.
+
+    Args:
+        run: Record.
+        protocol: Its protocol, narrowed to its modalities.
+    """
+    for what in _problems(run, protocol):
+        yield run.finding(record.FILE, what)
+
+
+def _problems(run: StoredRecord, protocol: Protocol) -> Iterator[str]:
+    info, method = run.info, run.info.method
+    if method.source != "builtin":
+        if not info.is_submitted and method.file is None:
+            yield "method.file: a method that is not built in has the digest of its code"
+        return
+    facts = method_catalogue.builtin_facts().get(method.name)
+    if facts is None:
+        yield f"method.source: aubench has no built-in method '{method.name}'"
+        return
+    if method.file is not None:
+        yield "method.file: a built-in method has none"
+    for field in ("title", "fidelity"):
+        if (stated := getattr(method, field)) != (expected := getattr(facts, field)):
+            yield f"method.{field}: says {stated}, the card of {method.name} says {expected}"
+    yield from _preset(run, protocol, facts)
+
+
+def _preset(run: StoredRecord, protocol: Protocol, facts: MethodFacts) -> Iterator[str]:
+    info, version = run.info, run.info.method.version or 1
+    if version > facts.version:
+        yield f"method.version: says {version}, the present version of {info.method.name} is {facts.version}"
+        return
+    presets = facts.presets_of(version)
+    if info.preset not in presets:
+        names = ", ".join(presets) or "none"
+        yield f"preset: {info.method.name} version {version} has no preset '{info.preset}' (known: {names})"
+        return
+    yield from min((_of_preset(run, protocol, facts, preset) for preset in presets[info.preset]), key=len)
+
+
+def _of_preset(run: StoredRecord, protocol: Protocol, facts: MethodFacts, preset: PresetFacts) -> list[str]:
+    """List the disagreements with a preset. Overrides of the model change its cost, which is then not compared."""
+    problems = list(_recipe(run, preset))
+    if problems or not set(run.info.overrides) <= facts.training_fields:
+        return problems
+    return [*_model(run, protocol, preset), *_pretraining(run, protocol, preset)]
+
+
+def _recipe(run: StoredRecord, preset: PresetFacts) -> Iterator[str]:
+    info, expected = run.info, preset.recipe
+    listed = "changed" if info.schema_version == 1 else "overrides"
+    for name in sorted(info.recipe.keys() ^ expected.keys()):
+        problem = "is missing" if name in expected else "is no value of this recipe"
+        yield f"recipe.{name}: {problem}"
+        return
+    for name, value in expected.items():
+        stated, is_changed = info.recipe[name], json.dumps(info.recipe[name]) != json.dumps(value)
+        if is_changed and name not in info.overrides:
+            yield f"recipe.{name}: says {stated}, the preset {info.preset} has {value}; {listed} does not name it"
+        elif not is_changed and name in info.overrides:
+            yield f"{listed}: names {name}, which has the value of the preset {info.preset}"
+
+
+def _model(run: StoredRecord, protocol: Protocol, preset: PresetFacts) -> Iterator[str]:
+    info = run.info
+    used = preset.used.get(",".join(protocol.modalities))
+    if used is None:
+        yield f"method.modalities: {info.method.name} does not support {', '.join(protocol.modalities)}"
+        return
+    if (stated := ",".join(info.method.modalities)) != used:
+        yield f"method.modalities: says {stated}, {info.method.name} uses {used}"
+        return
+    compute = info.compute
+    keys = (cost_key([used], len(protocol.aus), points) for points in (0, facial_points.COUNT))
+    known = [preset.costs[key] for key in keys if key in preset.costs]
+    if compute is None or not known:
+        return
+    actual = {name: cost_pair(cost) for name, cost in {"total": compute.total, **compute.parts}.items()}
+    if actual not in [dict(costs) for costs in known]:
+        name = next((name for name in {**known[0], **actual} if actual.get(name) != known[0].get(name)), "total")
+        text = " and ".join(f"{value:,} {unit}" for value, unit in zip(known[0].get(name, ()), _UNITS, strict=False))
+        field = "total" if name == "total" else f"parts.{name}"
+        yield f"compute.{field}: the preset {info.preset} of {info.method.name} has {text or 'no such part'}"
+
+
+_UNITS = ("macs", "parameters")
+
+
+def _pretraining(run: StoredRecord, protocol: Protocol, preset: PresetFacts) -> Iterator[str]:
+    info = run.info
+    sources = [(item.source, item.datasets) for item in info.pretraining if item.stage == INITIALISATION]
+    if sources != list(preset.sources):
+        yield f"pretraining: states {len(sources)} initial weights, the preset {info.preset} has {len(preset.sources)}"
+    if info.origins:  # weights of another run, or pre-training on another store
+        return
+    for fold in info.folds:
+        items = [item for item in info.pretraining if item.fold == fold.fold and item.stage != INITIALISATION]
+        if [item.stage for item in items] != list(preset.stages):
+            stages = ", ".join(preset.stages) or "no stage"
+            yield f"pretraining: fold {fold.fold} must have {stages} of the preset {info.preset}"
+            continue
+        for item in items:
+            everyone = any(preset.stages.values())
+            if {*item.subjects} != (protocol.subjects if everyone else {*fold.train}):
+                yield f"pretraining: the subjects of {item.stage} in fold {fold.fold} are not those of its training"

@@ -1,0 +1,142 @@
+"""Checks of the fields of a record that need neither its protocol nor another record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import numpy as np
+
+from aubench.leaderboard.records import Finding, StoredRecord
+from aubench.results import counts as counts_file
+from aubench.results import histograms as histograms_file
+from aubench.results import record, run_id
+from aubench.results.schema import INITIALISATION, Cost
+
+FUSION = "fusion"
+"""Part of a model that joins its branches."""
+
+
+def check_facts(run: StoredRecord) -> Iterator[Finding]:
+    """Check that the fields of ``record.json`` agree with each other and are possible."""
+    for check in (_epochs, _checkpoints, _time, _cost, _git, _search, _pretraining, _id):
+        for what in check(run):
+            yield run.finding(record.FILE, what)
+
+
+def _id(run: StoredRecord) -> Iterator[str]:
+    expected = run_id.id_of_record(run.info)
+    if run.info.run != expected:
+        yield f"run: says {run.info.run}, the id of its content is {expected}"
+
+
+def _epochs(run: StoredRecord) -> Iterator[str]:
+    if run.info.is_submitted:
+        return
+    for i, fold in enumerate(run.info.folds):
+        if fold.best_epoch < 1:
+            yield f"folds.{i}.best_epoch: must be at least 1"
+        elif run.info.selection == "last" and fold.best_epoch != fold.epochs:
+            yield f"folds.{i}.best_epoch: says {fold.best_epoch}, the last epoch is {fold.epochs}"
+
+
+def _checkpoints(run: StoredRecord) -> Iterator[str]:
+    first: dict[str, int] = {}
+    for i, fold in enumerate(run.info.folds):
+        if fold.checkpoint and first.setdefault(fold.checkpoint, i) != i:
+            yield f"folds.{i}.checkpoint: is that of folds.{first[fold.checkpoint]}, which trained on other subjects"
+
+
+def _time(run: StoredRecord) -> Iterator[str]:
+    info = run.info
+    if info.time is None:
+        return
+    if info.time.seconds <= 0:
+        yield "time.seconds: a run takes more than 0 seconds"
+    try:
+        datetime.fromisoformat(info.time.started)
+    except ValueError:
+        yield f"time.started: {info.time.started} is not a date with a time"
+    for field in ("train_frames_per_s", "inference_frames_per_s"):
+        if getattr(info.speed, field) == 0:
+            yield f"speed.{field}: no frame per second is not a speed; null is one that was not measured"
+
+
+def _cost(run: StoredRecord) -> Iterator[str]:
+    info, compute = run.info, run.info.compute
+    if compute is None:
+        return
+    for field in ("macs", "parameters"):
+        if not getattr(compute.total, field):
+            yield f"compute.total.{field}: a model has more than 0"
+    for name, part in compute.parts.items():
+        if name not in {*info.method.modalities, FUSION}:
+            yield f"compute.parts.{name}: is neither a modality of the method nor {FUSION}"
+        for field in ("macs", "parameters"):
+            if getattr(part, field) > getattr(compute.total, field):
+                yield f"compute.parts.{name}.{field}: is larger than that of the whole model"
+    if sum(part.macs for part in compute.parts.values()) > compute.total.macs:
+        yield "compute.parts: have more macs together than the whole model"
+
+
+def cost_pair(cost: Cost) -> tuple[int, int]:
+    """Return multiply-accumulates and parameters."""
+    return cost.macs, cost.parameters
+
+
+def _git(run: StoredRecord) -> Iterator[str]:
+    for i, environment in enumerate(run.info.environments):
+        git, field = environment.git, "git" if i == 0 else f"other_environments.{i - 1}.git"
+        if git.commit and len(set(git.commit)) == 1:
+            yield f"{field}.commit: {git.commit[:12]}… is no commit"
+        if (git.commit is None) != (git.dirty is None):
+            yield f"{field}: commit and dirty are known together"
+
+
+def _search(run: StoredRecord) -> Iterator[str]:
+    search = run.info.search
+    if search.tuned:
+        for field in ("study", "sampler", "pruner", "seconds", "frames"):
+            if not getattr(search, field):
+                yield f"search.{field}: a search with {search.trials} trials must state it"
+
+
+def _pretraining(run: StoredRecord) -> Iterator[str]:
+    info = run.info
+    numbers = {fold.fold for fold in info.folds}
+    for i, item in enumerate(info.pretraining):
+        if item.fold is not None and item.fold not in numbers:
+            yield f"pretraining.{i}.fold: the record has no fold {item.fold}"
+        if item.stage != INITIALISATION and (item.frames == 0 or item.seconds == 0):
+            yield f"pretraining.{i}: a stage of training has frames and takes time"
+    curves = run.record.epochs
+    if curves is None:
+        return
+    for fold in sorted(numbers):
+        items = [item for item in info.pretraining if item.fold == fold and item.run is None]
+        stages = {item.stage for item in items if item.stage != INITIALISATION}
+        trained = set(curves["stage"][(curves["fold"] == fold) & (curves["pretraining"] == 1)])
+        if bool(stages) != bool(trained):
+            names = ", ".join(sorted(stages ^ trained))
+            yield f"pretraining: epochs.csv and the stages of fold {fold} disagree ({names})"
+
+
+def check_predictions(run: StoredRecord) -> Iterator[Finding]:
+    """Check that no fold has predictions that do not depend on the input for half of the AUs or more.
+
+    A method that never sees an AU predicts it absent for all frames. So predictions of many AUs that are all "present",
+    or that all lie in one bin, are refused, but not those that are all "absent".
+    """
+    table = run.record.histograms
+    clean = table["condition"] == counts_file.CLEAN
+    cells = histograms_file.bins(table)[clean.to_numpy()]
+    bins = cells.reshape(len(run.info.folds), -1, 2, histograms_file.BINS).sum(axis=2)
+    constant = (bins > 0).sum(axis=2) <= 1
+    positive = bins[:, :, : histograms_file.BINS // 2].sum(axis=2) == 0
+    aus = sorted(run.info.protocol.aus)
+    for fold, of_fold, all_positive in zip(run.info.folds, constant, positive, strict=True):
+        for what, columns in (("constant", of_fold), ("'present' for all frames", all_positive)):
+            if 2 * columns.sum() >= len(aus):
+                names = ", ".join(f"AU{aus[i]}" for i in np.flatnonzero(columns))
+                yield run.finding(histograms_file.FILE, f"fold {fold.fold}: predictions are {what} for {names}")
+                break
