@@ -34,8 +34,14 @@ _SILENT = {
 """Operations that create or move tensors without arithmetic."""
 
 
+_BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
+
+
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Recorder of the names of all operations except views."""
+    """Recorder of the names of all operations except views.
+
+    On the meta device, it replaces batch normalisation by its shapes. PyTorch composes it there of many slow steps.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -44,6 +50,8 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if not func.is_view:
             self.seen.add(func.overloadpacket)
+        if func is _BATCH_NORM and args[0].device.type == "meta":
+            return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
         return func(*args, **kwargs or {})
 
 
@@ -128,23 +136,31 @@ def _counted(method: Method, frame: dict[Modality, Tensor]) -> Compute:
     length = method.recipe.clip_length or 1
     for parameter in method.eval().parameters():
         parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
-    flops, uncounted, _ = _measured(lambda: method(frame))
-    total = _cost(flops // length, method.parameters())
-    parts = _branches(method, frame, length) if isinstance(method, BranchedMethod) else {}
-    return Compute(total=total, parts=parts, uncounted=uncounted)
+    parts: dict[str, Cost] = {}
+    if isinstance(method, BranchedMethod):
+        parts, flops, uncounted = _branches(method, frame, length)
+    if not isinstance(method, BranchedMethod) or type(method).forward is not BranchedMethod.forward:
+        flops, uncounted, _ = _measured(lambda: method(frame))
+    return Compute(total=_cost(flops // length, method.parameters()), parts=parts, uncounted=uncounted)
 
 
-def _branches(method: BranchedMethod, frame: dict[Modality, Tensor], length: int) -> dict[str, Cost]:
+def _branches(
+    method: BranchedMethod, frame: dict[Modality, Tensor], length: int
+) -> tuple[dict[str, Cost], int, tuple[str, ...]]:
+    """Return the cost of each part, and the FLOPs of a clip and the uncounted operations of all parts."""
     parts: dict[str, Cost] = {}
     features: dict[Modality, Any] = {}
     fusion = dict(method.named_parameters())
+    total, names = 0, set[str]()
     for modality, images in frame.items():
-        flops, _, features[modality] = _measured(lambda m=modality, x=images: method.encode(m, x))  # type: ignore[misc]
+        flops, uncounted, features[modality] = _measured(lambda m=modality, x=images: method.encode(m, x))  # type: ignore[misc]
+        total, names = total + flops, names.union(uncounted)
         used = _used(features[modality], method)
         parts[str(modality)] = _cost(flops // length, used.values())
         fusion = {name: parameter for name, parameter in fusion.items() if name not in used}
-    flops, _, _ = _measured(lambda: method.fuse(features))
-    return {**parts, FUSION: _cost(flops // length, fusion.values())}
+    flops, uncounted, _ = _measured(lambda: method.fuse(features))
+    parts[FUSION] = _cost(flops // length, fusion.values())
+    return parts, total + flops, tuple(sorted(names.union(uncounted)))
 
 
 def _measured(call: Callable[[], Any]) -> tuple[int, tuple[str, ...], Any]:
@@ -157,16 +173,18 @@ def _measured(call: Callable[[], Any]) -> tuple[int, tuple[str, ...], Any]:
 
 
 def _used(features: Any, method: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the parameters that features depend on."""
-    leaves = [
-        leaf for leaf in torch.utils._pytree.tree_leaves(features) if isinstance(leaf, Tensor) and leaf.requires_grad
-    ]
-    named = dict(method.named_parameters())
-    if not leaves:
-        return {}
-    total = torch.stack([leaf.sum() for leaf in leaves]).sum()
-    gradients = torch.autograd.grad(total, list(named.values()), allow_unused=True)
-    return {name: p for (name, p), gradient in zip(named.items(), gradients, strict=True) if gradient is not None}
+    """Return the parameters that features depend on: those that the graph of their gradients reaches."""
+    leaves = [leaf for leaf in torch.utils._pytree.tree_leaves(features) if isinstance(leaf, Tensor)]
+    reached = {id(leaf) for leaf in leaves}
+    nodes = {leaf.grad_fn for leaf in leaves if leaf.grad_fn is not None}
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        reached.add(id(getattr(node, "variable", None)))
+        later = {following for following, _ in node.next_functions if following is not None} - nodes
+        nodes |= later
+        waiting += later
+    return {name: parameter for name, parameter in method.named_parameters() if id(parameter) in reached}
 
 
 def _cost(flops: int, parameters: Iterable[nn.Parameter]) -> Cost:
