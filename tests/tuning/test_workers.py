@@ -22,14 +22,14 @@ from aubench.tuning.worker import Worker, finished_trials
 SMALL = ["image_size=32", "crop=28", "frames_per_epoch=200", "epochs=2"]
 
 
-def address(kind: str, folder: Path) -> str:
-    return f"journal:{folder / 'journal'}" if kind == "journal" else f"sqlite:///{folder / 'studies.db'}"
+def sqlite_address(folder: Path) -> str:
+    return f"sqlite:///{folder / 'studies.db'}"
 
 
 @pytest.mark.slow
 def test_a_trial_without_signs_of_life_is_lost_after_a_while(tmp_path, monkeypatch):
     monkeypatch.setattr(worker_module, "STALE_SECONDS", 0.2)
-    study = optuna.create_study(storage=open_storage(address("sqlite", tmp_path)))
+    study = optuna.create_study(storage=open_storage(sqlite_address(tmp_path)))
     trial = study.ask()
     with Worker(tmp_path) as worker:
 
@@ -61,7 +61,7 @@ def test_a_storage_that_is_away_for_a_moment_does_not_cost_a_trial(monkeypatch):
 
 
 def test_a_worker_that_has_died_is_seen_at_once(tmp_path):
-    study = optuna.create_study(storage=open_storage(address("sqlite", tmp_path)))
+    study = optuna.create_study(storage=open_storage(sqlite_address(tmp_path)))
     trial = study.ask()
     with Worker(tmp_path) as first, Worker(tmp_path) as other:
         assert (first.slot, other.slot) == (0, 1)
@@ -95,16 +95,16 @@ def sound(study, trials: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", "journal"])
-def test_two_workers_share_the_trials_and_one_is_killed(small_store, tmp_path, kind):
-    words = ("--storage", address(kind, tmp_path), "--fold", "1")
+def test_two_workers_share_the_trials_and_one_is_killed(small_store, tmp_path):
+    storage = sqlite_address(tmp_path)
+    words = ("--storage", storage, "--fold", "1")
     killed, other = (start(small_store, tmp_path, 3, *words) for _ in range(2))
     wait_for(killed, tmp_path, "runs/studies/two/trials/*/fold1/epochs.jsonl", 2)
     os.kill(killed.pid, signal.SIGKILL)
     killed.communicate()
     _, messages = other.communicate(timeout=300)
     assert other.returncode == 0, messages
-    study = optuna.load_study(study_name="two", storage=open_storage(address(kind, tmp_path)))
+    study = optuna.load_study(study_name="two", storage=open_storage(storage))
     sound(study, 3)
 
 
@@ -119,7 +119,7 @@ def test_a_killed_search_goes_on_by_the_same_command_and_its_recipe_is_run(small
     assert again.returncode == 0, messages
     assert "lost its worker and is queued again" in messages and "2 (0 pruned)" in table
     monkeypatch.chdir(tmp_path)
-    study = optuna.load_study(study_name="two", storage=open_storage(address("sqlite", tmp_path / "runs")))
+    study = optuna.load_study(study_name="two", storage=open_storage(sqlite_address(tmp_path / "runs")))
     sound(study, 2)
     assert {"history.png", "slices.png", "parallel_coordinates.png"} <= {
         path.name for path in (tmp_path / "runs/studies/two").glob("*.png")
