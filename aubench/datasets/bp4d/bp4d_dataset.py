@@ -51,10 +51,14 @@ class Bp4dDataset(DeliveredDataset):
         return {Modality.VISUAL: "RGB of the 2D photo", Modality.DEPTH: MEANING}
 
     def find(self, source: Path, options: Bp4dOptions) -> Jobs:
-        """Search the delivery, and read all label files; see :func:`aubench.datasets.bp4d.prepare.find_jobs`."""
-        from aubench.datasets.bp4d.prepare import find_jobs
+        """Search the delivery, and read all label files before the first photo; see :meth:`DeliveredDataset.find`."""
+        from aubench.datasets.bp4d.delivery import scan_delivery
+        from aubench.datasets.bp4d.prepare import find_jobs, require_landmarks
 
-        return find_jobs(source, options)
+        delivery = scan_delivery(source)
+        if options.landmarks:
+            require_landmarks(delivery.recordings, options.landmarks)
+        return find_jobs(delivery, options, options.landmarks, self.modalities)
 
     def summarize(self, store: Store) -> list[str]:
         """Return a table of counts."""

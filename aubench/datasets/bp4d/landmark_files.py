@@ -16,6 +16,7 @@ import numpy as np
 
 from aubench.core.errors import DataError, UsageError
 from aubench.core.landmarks import COUNT, LEFT_EYE, MOUTH, RIGHT_EYE
+from aubench.datasets.matlab_arrays import read_matlab_struct
 from aubench.faces.crops import crop_transform
 
 _AGAIN = "copy the file from the delivery again"
@@ -32,6 +33,7 @@ _ASIDE, _FARTHEST = 2.0, 0.19
 _LARGER, _MOST_TURNED = 0.8, 0.13
 
 _BROWS, _EYES, _NOSTRILS, _NOSE_TIP = slice(0, 10), slice(19, 31), slice(14, 19), 13
+_LARGEST = 1 << 26  # bytes of a file
 _MIN_EYE_DISTANCE, _MAX_COORDINATE = 4, 1e5  # pixels
 
 
@@ -87,15 +89,22 @@ def _read_hdf5(path: Path, frames: list[int]) -> np.ndarray:
 
 
 def _read_matlab_5(path: Path, frames: list[int]) -> np.ndarray:
-    from scipy.io import loadmat
-
-    fit = loadmat(path, variable_names=["fit"])["fit"].ravel()
-    points = fit["pts_2d" if "pts_2d" in fit.dtype.names else "pred"]
-    numbers = fit["frame"] if "frame" in fit.dtype.names else np.arange(1, len(fit) + 1)
-    by_frame = {int(np.asarray(number).item()): face for number, face in zip(numbers, points, strict=True)}
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"more than {_LARGEST} bytes")
+    fit = read_matlab_struct(path.read_bytes(), "fit")
+    if any(not {"pts_2d", "pred"} & fields.keys() for fields in fit):
+        raise ValueError("no field pts_2d or pred")
+    numbers = [_frame_number(fields["frame"]) if "frame" in fields else i for i, fields in enumerate(fit, 1)]
+    by_frame = {number: fields.get("pts_2d", fields.get("pred")) for number, fields in zip(numbers, fit, strict=True)}
     if len(by_frame) < len(fit):
         raise ValueError("a frame occurs twice")
     return _faces((by_frame.get(frame) for frame in frames), len(frames))
+
+
+def _frame_number(value: np.ndarray | None) -> int:
+    if value is None or value.size != 1 or not float(value.item()).is_integer():
+        raise ValueError("a frame without a whole number")
+    return int(value.item())
 
 
 def dereference_points(file: Any, references: Any, frames: list[int]) -> np.ndarray:

@@ -12,7 +12,7 @@ from pydantic import Field
 from aubench.core.task import Modality
 from aubench.datasets.bp4d.bp4d_dataset import Bp4dOptions
 from aubench.datasets.bp4d.labels import AUS
-from aubench.datasets.delivered import DeliveredDataset, Job, Jobs
+from aubench.datasets.delivered import DeliveredDataset, Jobs
 
 
 class Bp4dPlusOptions(Bp4dOptions):
@@ -46,35 +46,20 @@ class Bp4dPlusDataset(DeliveredDataset):
             DataError: The layout is unknown, or a file is damaged.
             UsageError: A frame offset is requested for a sequence that does not exist.
         """
-        from aubench.core import landmarks
-        from aubench.data.inputs import fingerprint
-        from aubench.datasets.bp4d.extract import ImageOptions, extract
-        from aubench.datasets.bp4d.frame_offsets import OffsetRequest, decide_offsets
-        from aubench.datasets.bp4d.labels import coded_frames
-        from aubench.datasets.bp4d.prepare import CROPS, recording_inputs
+        from aubench.datasets.bp4d.prepare import find_jobs
         from aubench.datasets.bp4dplus.bp4dplus_files import scan_bp4dplus
         from aubench.datasets.bp4dplus.thermal import thermal_images
 
         found = scan_bp4dplus(source, options.landmarks)
-        coded = [coded_frames(r.label_file, allow_gaps=options.allow_gaps) for r in found.delivery.recordings]
-        delivery = decide_offsets(found.delivery, OffsetRequest.parse(options.frame_offset), coded)
-        images = ImageOptions(options.size, any(r.meshes for r in delivery.recordings), found.landmarks, True)
-        present = {Modality.VISUAL, *[Modality.DEPTH] * images.depth, *[Modality.THERMAL] * bool(found.thermal)}
-        jobs = {}
-        for recording in delivery.recordings:
-            read, inputs = partial(extract, recording, images), dict(recording_inputs(recording, images))
-            if found.thermal:
-                files = found.thermal[recording.name]
-                read = partial(read, further=partial(thermal_images, files, options.size, options.thermal_colour))
-                inputs["thermal files"] = fingerprint((path.name, path) for path in files if path)
-            inputs["modalities"] = [len(present), None]
-            jobs[recording.subject, recording.sequence] = Job(read, len(recording.photos), inputs)
-        return Jobs(
-            jobs,
-            CROPS[found.landmarks is not None],
-            delivery.missing(coded),
-            landmarks.COUNT if found.landmarks else None,
-            {modality: text for modality, text in self.modalities.items() if modality in present},
+        thermal = {
+            name: (
+                partial(thermal_images, files, options.size, options.thermal_colour),
+                [path for path in files if path],
+            )
+            for name, files in found.thermal.items()
+        }
+        return find_jobs(
+            found.delivery, options, found.landmarks, self.modalities, thermal=thermal or None, detects_others=True
         )
 
 

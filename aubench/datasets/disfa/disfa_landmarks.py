@@ -10,7 +10,7 @@ import numpy as np
 from aubench.core.errors import DataError
 from aubench.core.landmarks import COUNT
 from aubench.datasets.bp4d.landmark_files import check_faces
-from aubench.datasets.disfa.matlab_arrays import read_matlab_arrays
+from aubench.datasets.matlab_arrays import read_matlab_arrays
 
 _DELIVERED = 66
 _JAW = _DELIVERED - COUNT  # the outline of the face comes first; the others have the order of the 49 points
