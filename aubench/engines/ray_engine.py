@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def connect(address: str | None) -> None:
     _check_reachable(address)
     runtime = {"env_vars": variables} if variables else None
     try:
-        ray.init(address, log_to_driver=False, logging_level="ERROR", runtime_env=runtime)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=runtime)
     except (ConnectionError, ValueError) as error:
         hint = "start one with `ray start --head`, or give --address local"
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -85,7 +86,8 @@ def has_gpus() -> bool:
     """Return whether the connected cluster has a GPU now."""
     import ray
 
-    return bool(ray.cluster_resources().get("GPU"))
+    module: Any = ray
+    return bool(module.cluster_resources().get("GPU"))
 
 
 class RayEngine(ClusterEngine):

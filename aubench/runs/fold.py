@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -166,6 +167,7 @@ def _score_fold(config: RunConfig, trained: TrainedFold, split: FoldSplit, prove
     roles = {"train": split.train, "val": split.val, "test": split.test}
     summary = {
         "fold": split.fold,
+        "host": socket.gethostname(),
         "epochs": len(state.epochs),
         "best_epoch": state.best_epoch,
         "seconds": round(state.wall + seconds, 3),

@@ -152,7 +152,7 @@ def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[s
         "time": {"started": run["started"], "seconds": sum(summary["seconds"] for summary in summaries)},
         **environment,
         "other_environments": other_environments,
-        "folds": [_fold_info(summary) for summary in summaries],
+        "folds": [_fold_info(summary) | node for summary, node in zip(summaries, _nodes(summaries), strict=True)],
     }
 
 
@@ -201,6 +201,12 @@ def _fold_environment(summary: dict[str, Any], run: dict[str, Any], config: RunC
 
 def _unique(environments: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return list({json.dumps(environment, sort_keys=True): environment for environment in environments}.values())
+
+
+def _nodes(summaries: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return the machine of each fold, if they differ."""
+    hosts = [summary.get("host") for summary in summaries]
+    return [{"node": host} if host and len(set(hosts)) > 1 else {} for host in hosts]
 
 
 def _fold_info(summary: dict[str, Any]) -> dict[str, Any]:
