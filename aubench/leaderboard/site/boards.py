@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -37,6 +38,11 @@ class Board:
     results: ProtocolResults
     table: RankedTable
 
+    @cached_property
+    def charts(self) -> list[dict[str, Any]]:
+        """Numbers of the charts of each method."""
+        return chart_rows(self.table)
+
 
 def boards_of(protocols: Sequence[ProtocolResults]) -> list[Board]:
     """List the boards, those of ranked runs first on each protocol."""
@@ -60,7 +66,7 @@ def board_data(board: Board) -> dict[str, Any]:
         "title": board.title,
         "demo": board.table.is_demo,
         "always": next(round(100 * entry.f1, 2) for entry in board.table.entries if not entry.runs),
-        "charts": chart_rows(board.table),
+        "charts": board.charts,
         "rows": [{"protocol": board.protocol, **row} for row in tables.entry_rows(board.table)],
     }
 
@@ -88,12 +94,9 @@ def board_element(board: Board, extensions: Sequence[PageExtension]) -> Element:
     return element("section", heading, *notes, *views, class_="board", data_board=board.id)
 
 
-def detail_templates(board: Board) -> list[Element]:
-    """Create an inert template with the details of each row."""
-    return [
-        element("template", details(entry, board.table), id=f"row-{row_id(entry)}", data_board=board.id)
-        for entry in board.table.methods
-    ]
+def detail_articles(board: Board) -> list[Element]:
+    """Create the article about each row."""
+    return [details(entry, board.table, board.id) for entry in board.table.methods]
 
 
 def _view(name: str, title: str, *parts: Element) -> Element:
@@ -146,7 +149,7 @@ def _rank_parts(board: Board, ids: Sequence[str]) -> list[Element]:
 def _cost_parts(board: Board, ids: Sequence[str]) -> list[Element]:
     headers = ("Method", "F1", "GFLOPs", "Front of GFLOPs", "Hours", "Front of hours", "Device")
     lines = []
-    for row, entry in zip(chart_rows(board.table), board.table.methods, strict=True):
+    for row, entry in zip(board.charts, board.table.methods, strict=True):
         device = entry.info.device
         costs = (
             (EMPTY if row[cost] is None else f"{row[cost]:.3f}", "yes" if row[f"pareto_{cost}"] else "no")

@@ -7,6 +7,8 @@ import re
 import shlex
 from typing import Any
 
+from aubench.core import suites
+from aubench.core.conditions import CLEAN
 from aubench.core.registry import builtin_protocols, find_protocol
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.tables import percent
@@ -39,7 +41,7 @@ def run_command(entry: Entry) -> str:
     words = ["aubench", "run", "--method", source, "--protocol", info.protocol.name]
     words += ["--preset", info.preset, "--seed", seeds]
     for name in _changed(info):
-        words += ["--set", f"{name}={_value(info.recipe[name])}"]
+        words += ["--set", f"{name}={value_text(info.recipe[name])}"]
     if info.protocol.modalities != _installed_modalities(info.protocol.name):
         words += ["--modalities", ",".join(info.protocol.modalities)]
     if info.selection != _DEFAULT_SELECTION:
@@ -49,14 +51,21 @@ def run_command(entry: Entry) -> str:
     return ".venv/bin/" + shlex.join(words)
 
 
-def robustness_command(entry: Entry) -> str | None:
-    """Return the command that evaluates the runs again under their conditions; None without conditions."""
-    conditions = [text for text in entry.info.conditions if text != "clean"]
-    if not conditions or entry.info.is_submitted:
-        return None
-    return f"# conditions: {' '.join(conditions)}\n.venv/bin/" + shlex.join(
-        ["aubench", "robustness", "--method", entry.name, "--protocol", entry.info.protocol.name]
-    )
+def robustness_commands(entry: Entry) -> list[str]:
+    """Return the commands that evaluate the runs again under their conditions, one for each suite."""
+    info = entry.info
+    left = set(info.conditions) - {str(CLEAN)}
+    if info.is_submitted or not left:
+        return []
+    words = [".venv/bin/aubench", "robustness", "--method", entry.name, "--protocol", info.protocol.name]
+    names = []
+    for name in suites.builtin_suites():
+        conditions = set(map(str, suites.find_suite(name).conditions(info.method.modalities)))
+        if conditions & left and conditions <= set(info.conditions):
+            names.append(name)
+            left -= conditions
+    names += ["SUITE.toml"] if left else []
+    return [shlex.join([*words, "--suite", name]) for name in names]
 
 
 def bibtex(entry: Entry) -> str:
@@ -64,7 +73,7 @@ def bibtex(entry: Entry) -> str:
     info = entry.info
     year = (info.time.started[:4] if info.time else None) or ""
     runs = ", ".join(run.info.run for run in entry.runs)
-    changes = "".join(f", {name}={_value(info.recipe[name])}" for name in _changed(info))
+    changes = "".join(f", {name}={value_text(info.recipe[name])}" for name in _changed(info))
     commits = ", ".join(dict.fromkeys(run.info.git.commit or "unknown" for run in entry.runs))
     note = (
         f"Preset {info.preset}{changes}; selection {info.selection}; seeds "
@@ -99,7 +108,8 @@ def _changed(info: RecordInfo) -> tuple[str, ...]:
     return tuple(name for name in info.overrides if name in info.recipe)
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """Format a recipe value as ``--set`` reads it."""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 

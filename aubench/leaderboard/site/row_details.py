@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from typing import Any
 from xml.etree.ElementTree import Element
 
 from aubench.leaderboard import tables
@@ -14,7 +12,7 @@ from aubench.leaderboard.render import EMPTY, Cell, Table
 from aubench.leaderboard.site import rerun_commands
 from aubench.leaderboard.site.elements import element, table_element
 from aubench.metrics.intervals import ConfidenceInterval
-from aubench.results.schema import Environment, Pretraining
+from aubench.results.schema import Pretraining
 
 
 def row_id(entry: Entry) -> str:
@@ -22,8 +20,8 @@ def row_id(entry: Entry) -> str:
     return entry.info.run
 
 
-def details(entry: Entry, table: RankedTable) -> Element:
-    """Create the article about an entry that a dialog shows."""
+def details(entry: Entry, table: RankedTable, board: str) -> Element:
+    """Create the article about an entry of a board that a dialog shows."""
     info, label = entry.info, tables.recipe_label(entry, table.methods)
     parts = [
         element("h2", info.method.title, id="details-title"),
@@ -44,7 +42,7 @@ def details(entry: Entry, table: RankedTable) -> Element:
         element("h3", "BibTeX"),
         _copyable(rerun_commands.bibtex(entry)),
     ]
-    return element("article", *parts)
+    return element("article", *parts, id=f"row-{row_id(entry)}", data_board=board)
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> Element:
@@ -96,7 +94,7 @@ def _commands(entry: Entry) -> list[Element]:
     commands = [
         rerun_commands.checkout_command(entry.info),
         rerun_commands.run_command(entry),
-        rerun_commands.robustness_command(entry),
+        *rerun_commands.robustness_commands(entry),
     ]
     texts = [_copyable("\n".join(filter(None, commands)))]
     if any(run.info.git.dirty for run in entry.runs):
@@ -147,7 +145,11 @@ def _data_facts(entry: Entry) -> list[tuple[str, str]]:
 def _recipe_table(entry: Entry) -> Table:
     info = entry.info
     rows = tuple(
-        (Cell(name), Cell(_short(value)), Cell("changed" if name in info.overrides else f"preset {info.preset}"))
+        (
+            Cell(name),
+            Cell(rerun_commands.value_text(value)),
+            Cell("changed" if name in info.overrides else f"preset {info.preset}"),
+        )
         for name, value in info.recipe.items()
     )
     return Table(("Hyper-parameter", "Value", "Source"), ("left", "left", "left"), rows)
@@ -182,15 +184,7 @@ def _environment_table(runs: Sequence[StoredRecord]) -> Table:
     versions: dict[str, dict[str, None]] = {}
     for run in runs:
         for environment in run.info.environments:
-            for name, version in _packages(environment):
+            for name, version in environment.packages.items():
                 versions.setdefault(name, {})[version] = None
     rows = tuple((Cell(name), Cell(", ".join(values))) for name, values in versions.items())
     return Table(("Package", "Version"), ("left", "left"), rows)
-
-
-def _packages(environment: Environment) -> Iterable[tuple[str, str]]:
-    return environment.packages.items()
-
-
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -50,13 +51,13 @@ def site_html(protocols: Sequence[ProtocolResults], extensions: Sequence[PageExt
     shades = "".join(f".heat{i}{{--share:{100 * i // HEAT_STEPS}%}}" for i in range(HEAT_STEPS + 1))
     style, all_boards = _asset("site.css") + shades, boards.boards_of(protocols)
     sections = [boards.board_element(board, extensions) for board in all_boards] + _further_pages(extensions)
-    templates = [template for board in all_boards for template in boards.detail_templates(board)]
+    articles = [article for board in all_boards for article in boards.detail_articles(board)]
     fields = {
         "policy": _policy(scripts, style),
         "style": style,
         "options": "".join(map(to_html, _options(all_boards, sections))),
         "sections": "\n".join(map(to_html, sections)),
-        "templates": "\n".join(map(to_html, templates)),
+        "details": _compressed("".join(map(to_html, articles))),
         "data": _json([boards.board_data(board) for board in all_boards]),
         "scripts": "\n".join(f'<script type="module">{text}</script>' for text in scripts),
     }
@@ -87,6 +88,11 @@ def _script_text(text: str) -> str:
 def _json(content: object) -> str:
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _compressed(text: str) -> str:
+    """Compress the details of rows, which are the largest part of a page with many rows."""
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def _options(all_boards: Sequence[Board], sections: Sequence[Element]) -> list[Element]:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import zlib
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,9 @@ def test_page_is_the_same_twice_and_lists_every_row(records, script_stubs):
     assert [item["id"] for item in data] == ["synth_3fold/ranked/inner_val", "synth_3fold/ranked/oracle_test"]
     assert [row["name"] for row in data[0]["charts"]][2:] == ["late_fusion", "resnet_visual"]
     assert [len(row["seeds"]) for row in data[0]["charts"]] == [2, 1, 2, 1]
-    assert all(f'id="row-{row["id"]}"' in html for item in data for row in item["charts"])
+    details = re.search(r'id="all-details">(.*?)</script>', html)[1]
+    articles = zlib.decompress(base64.b64decode(details)).decode()
+    assert all(f'id="row-{row["id"]}"' in articles for item in data for row in item["charts"])
 
 
 @pytest.mark.slow

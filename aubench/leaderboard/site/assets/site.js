@@ -5,21 +5,28 @@ const DEFAULTS = { board: "", view: "scores", q: "", sort: "", hide: "", series:
 const boards = new Map(JSON.parse(document.getElementById("data").textContent).map((board) => [board.id, board]));
 const sections = new Map([...document.querySelectorAll(".board")].map((section) => [section.dataset.board, section]));
 const byId = (id) => document.getElementById(id);
+const details = new DOMParser().parseFromString(await inflate(byId("all-details").textContent), "text/html");
+const articleOf = (row) => details.getElementById(`row-${row}`);
 const state = { ...DEFAULTS };
 const drawn = new Map(); // specification and Vega view by chart element
 
+async function inflate(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+}
+
 function readAddress() {
   const fields = new URLSearchParams(location.hash.slice(1));
-  const template = byId(`row-${fields.get("row")}`);
+  const article = articleOf(fields.get("row"));
   if (fields.has("row") && !fields.has("board")) {
     state.row = fields.get("row");
-    if (template) state.board = template.dataset.board;
+    if (article) state.board = article.dataset.board;
     history.replaceState(null, "", address());
   } else {
     for (const [name, value] of Object.entries(DEFAULTS)) state[name] = fields.get(name) ?? value;
   }
   if (!sections.has(state.board)) state.board = [...sections.keys()][0] ?? "";
-  if (!byId(`row-${state.row}`)) state.row = "";
+  if (!articleOf(state.row)) state.row = "";
 }
 
 function address() {
@@ -174,7 +181,7 @@ function drawDetails() {
     if (dialog.open) dialog.close();
     return;
   }
-  byId("details-body").replaceChildren(byId(`row-${state.row}`).content.cloneNode(true));
+  byId("details-body").replaceChildren(document.importNode(articleOf(state.row), true));
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
 }

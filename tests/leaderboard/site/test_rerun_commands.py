@@ -1,0 +1,73 @@
+"""Commands and citations of rows."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aubench.core.task import Modality
+from aubench.leaderboard.entries import Entry
+from aubench.leaderboard.records import StoredRecord
+from aubench.leaderboard.site import rerun_commands
+
+
+@pytest.fixture
+def entry(make_record):
+    """Make an entry of two seeds, with fields of its records replaced."""
+
+    def make(**fields) -> Entry:
+        records = [make_record("late_fusion", seed=seed, skill=0.6) for seed in (0, 1)]
+        changed = [replace(record, info=record.info.model_copy(update=fields)) for record in records]
+        return Entry.from_runs(StoredRecord(Path("records"), record) for record in changed)
+
+    return make
+
+
+def test_command_names_all_that_is_not_the_default(entry):
+    start = ".venv/bin/aubench run --method late_fusion --protocol synth_3fold --preset small --seed 0,1"
+    assert rerun_commands.run_command(entry()) == start
+    recipe = {"learning_rate": 1e-05, "note": "a b", "crop": 28, "flip": True}
+    changed = entry(recipe=recipe, overrides=("flip", "learning_rate", "note"), selection="last")
+    options = " --set flip=true --set learning_rate=1e-05 --set 'note=a b' --selection last"
+    assert rerun_commands.run_command(changed) == start + options
+
+
+def test_command_names_fewer_modalities_and_another_precision(entry):
+    info = entry().info
+    narrowed = entry(
+        protocol=info.protocol.model_copy(update={"modalities": (Modality.DEPTH,)}),
+        device=info.device.model_copy(update={"precision": "bf16-mixed"}),
+    )
+    assert rerun_commands.run_command(narrowed).endswith("--seed 0,1 --modalities depth --precision bf16-mixed")
+
+
+def test_command_of_an_outside_method_and_of_predictions(entry):
+    outside = entry(method=entry().info.method.model_copy(update={"source": "path"}))
+    assert "--method late_fusion.py " in rerun_commands.run_command(outside)
+    submitted = rerun_commands.run_command(entry(selection="submitted"))
+    assert submitted.startswith("aubench score PREDICTIONS --protocol synth_3fold --name late_fusion")
+
+
+def test_conditions_become_the_suites_that_have_them(entry):
+    amf = (
+        "missing:visual",
+        "missing:depth",
+        *(f"noise:{m}:{s}" for m in ("visual", "depth", "all") for s in (0.2, 0.5)),
+    )
+    from aubench.core import suites
+
+    exact = tuple(map(str, suites.find_suite("amf").conditions(entry().info.method.modalities)))
+    assert rerun_commands.robustness_commands(entry()) == []
+    (command,) = rerun_commands.robustness_commands(entry(conditions=("clean", *exact)))
+    assert command.endswith("robustness --method late_fusion --protocol synth_3fold --suite amf")
+    commands = rerun_commands.robustness_commands(entry(conditions=("clean", *amf, "noise:all:0.33")))
+    assert commands[-1].endswith("--suite SUITE.toml")
+
+
+def test_citation_escapes_what_latex_reads_as_commands(entry):
+    info = entry().info
+    evil = entry(method=info.method.model_copy(update={"title": r"\input{x} 100% #1 $a_b^c~"}))
+    citation = rerun_commands.bibtex(evil)
+    assert r"\textbackslash{}input\{x\} 100\% \#1 \$a\_b\textasciicircum{}c\textasciitilde{}" in citation
+    assert all(run.info.run in citation for run in evil.runs) and info.git.commit in citation
+    assert citation.startswith("@misc{aubench_late_fusion_") and citation.count("{") == citation.count("}")
