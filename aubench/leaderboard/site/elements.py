@@ -94,7 +94,7 @@ def _shade(cell: Cell) -> str:
 
 
 def block_elements(blocks: Sequence[Block], caption: str) -> list[Element]:
-    """Create the elements of a page's blocks; headings move down by one level."""
+    """Create the elements of a page's blocks."""
     render = _markdown_renderer()
     return [render(block) if isinstance(block, str) else table_element(block, caption=caption) for block in blocks]
 
@@ -107,8 +107,14 @@ def _markdown_renderer() -> Callable[[str], Element]:
     def render(text: str) -> Element:
         parent = fromstring(f'<div class="prose">{renderer.render(text)}</div>')
         for link in parent.iter("a"):
-            address = link.get("href", "")
-            link.set("href", address if address.startswith(("https:", "#")) else f"../{address}")
+            link.set("href", _address(link.get("href", "")))
         return parent
 
     return render
+
+
+def _address(address: str) -> str:
+    """Return the address of a link on the page: Markdown pages are boards, files are relative to the leaderboard."""
+    if address.startswith(("https:", "#")):
+        return address
+    return f"#board={address.removesuffix('.md')}" if address.endswith(".md") else f"../{address}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from aubench.core import suites
 from aubench.core.conditions import CLEAN
+from aubench.core.method_catalogue import builtin_facts
 from aubench.core.registry import builtin_protocols, find_protocol
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.tables import percent
@@ -68,6 +69,12 @@ def robustness_commands(entry: Entry) -> list[str]:
     return [shlex.join([*words, "--suite", name]) for name in names]
 
 
+def papers(entry: Entry) -> list[str]:
+    """Return the citation of the paper of a built-in method; none for other methods."""
+    facts = builtin_facts().get(entry.name) if entry.info.method.source == "builtin" else None
+    return [facts.paper] if facts else []
+
+
 def bibtex(entry: Entry) -> str:
     """Return a BibTeX entry with all that a number needs to be meaningful."""
     info = entry.info
@@ -79,6 +86,7 @@ def bibtex(entry: Entry) -> str:
         f"Preset {info.preset}{changes}; selection {info.selection}; seeds "
         f"{', '.join(str(run.info.seed) for run in entry.runs)} (runs {runs}); aubench at {commits}; store "
         f"{info.dataset.name} {info.dataset.version} {info.dataset.digest[:12]}"
+        + "".join(f". Method: {paper}" for paper in papers(entry))
     )
     title = (
         f"{{{latex(info.method.title)}}} on {{{latex(info.protocol.name)}}} version {info.protocol.version}: "

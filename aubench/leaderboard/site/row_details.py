@@ -23,24 +23,25 @@ def row_id(entry: Entry) -> str:
 def details(entry: Entry, table: RankedTable, board: str) -> Element:
     """Create the article about an entry of a board that a dialog shows."""
     info, label = entry.info, tables.recipe_label(entry, table.methods)
+    link = element("a", "link to this row", href=f"#row={row_id(entry)}")
     parts = [
         element("h2", info.method.title, id="details-title"),
-        element("p", f"{entry.name} · {label} · {tables.modality_code(info.method.modalities)}"),
+        element("p", f"{entry.name} · {label} · {tables.modality_code(info.method.modalities)} · ", link),
         _facts(_score_facts(entry)),
         element("h3", "Command that makes it again"),
         *_commands(entry),
+        element("h3", "BibTeX"),
+        _copyable(rerun_commands.bibtex(entry)),
         element("h3", "Seeds"),
         table_element(_seed_table(entry.runs), caption="Seeds"),
         element("h3", "Data and protocol"),
         _facts(_data_facts(entry)),
+        element("h3", "Training data before the protocol"),
+        *_ledger(entry.runs),
         element("h3", "Recipe"),
         table_element(_recipe_table(entry), caption="Recipe"),
-        element("h3", "Ledger of training data before the protocol"),
-        *_ledger(entry.runs),
         element("h3", "Versions"),
         table_element(_environment_table(entry.runs), caption="Versions"),
-        element("h3", "BibTeX"),
-        _copyable(rerun_commands.bibtex(entry)),
     ]
     return element("article", *parts, id=f"row-{row_id(entry)}", data_board=board)
 
@@ -62,6 +63,7 @@ def _score_facts(entry: Entry) -> list[tuple[str, str]]:
         ("Rank", tables.DEMO + ", not ranked" if info.is_demo else tables.integer(entry.rank)),
         ("Fidelity to the paper", info.method.fidelity or "unknown"),
         ("Method", _origin(entry)),
+        *(("Paper", paper) for paper in rerun_commands.papers(entry)),
     ]
     if info.search.tuned:
         search = info.search
@@ -119,7 +121,7 @@ def _seed_table(runs: Sequence[StoredRecord]) -> Table:
                 Cell(", ".join(f"{fold.best_epoch} of {fold.epochs}" for fold in info.folds)),
                 Cell(f"{info.time.seconds / 3600:.2f}" if info.time else EMPTY),
                 Cell(info.time.started if info.time else EMPTY),
-                Cell(f"{device.name}, {device.threads} threads, {device.precision}" if device else EMPTY),
+                Cell(f"{device.name}, {device.precision}, threads: {device.threads}" if device else EMPTY),
                 Cell((info.git.commit or EMPTY) + dirty),
             )
         )
@@ -160,7 +162,7 @@ def _ledger(runs: Sequence[StoredRecord]) -> list[Element]:
         return [element("p", "Not seen.")]
     lines = dict.fromkeys(_ledger_line(item) for run in runs for item in run.info.pretraining)
     if not lines:
-        return [element("p", "Empty: no weights were trained on anything before.")]
+        return [element("p", "None.")]
     headers = ("Stage", "Source", "Data", "Fold", "Subjects", "Frames", "Seconds")
     align = ("left", "left", "left", "right", "right", "right", "right")
     rows = tuple(tuple(map(Cell, line)) for line in lines)

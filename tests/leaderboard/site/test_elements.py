@@ -49,6 +49,7 @@ def test_shades_follow_values_and_rows_after_those_with_details_are_plain():
 
 
 def test_markdown_keeps_no_html_and_no_script_links():
-    (prose,) = block_elements(["a <b>x</b> [y](javascript:alert(1)) [z](records/a.json) `c`"], "c")
+    (prose,) = block_elements(["a <b>x</b> [y](javascript:alert(1)) [z](records/a.json) [p](reported.md)"], "c")
     html = to_html(prose)
     assert "<b>" not in html and 'href="javascript' not in html and 'href="../records/a.json"' in html
+    assert 'href="#board=reported"' in html

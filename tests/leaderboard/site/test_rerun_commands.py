@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from aubench.core.method_catalogue import builtin_facts
 from aubench.core.task import Modality
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import StoredRecord
@@ -70,4 +71,5 @@ def test_citation_escapes_what_latex_reads_as_commands(entry):
     citation = rerun_commands.bibtex(evil)
     assert r"\textbackslash{}input\{x\} 100\% \#1 \$a\_b\textasciicircum{}c\textasciitilde{}" in citation
     assert all(run.info.run in citation for run in evil.runs) and info.git.commit in citation
+    assert f"Method: {rerun_commands.latex(builtin_facts()['late_fusion'].paper)}" in citation
     assert citation.startswith("@misc{aubench_late_fusion_") and citation.count("{") == citation.count("}")

@@ -91,8 +91,10 @@ function drawTable(table) {
   if ($.fn.dataTable.isDataTable(table)) {
     api = $(table).DataTable();
   } else {
+    const measured = headers().indexOf("Measured");
     api = $(table).DataTable({
-      paging: false, info: false, autoWidth: false, order: [],
+      paging: false, info: false, autoWidth: false, order: measured < 0 ? [] : [[measured, "desc"]],
+      columnDefs: [{ targets: "num", orderSequence: ["desc", "asc"] }],
       layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
       language: { zeroRecords: "No row matches the search" },
     });
