@@ -43,8 +43,6 @@ def _global_options(
 _EXTRAS = {"cv2", "filelock", "h5py", "jaxtyping", "lightning_fabric", "matplotlib", "mlflow", "numba", "optuna"}
 _EXTRAS |= {"pyarrow", "ray", "safetensors", "submitit", "timm", "torch"}
 """Top-level modules that only extras install."""
-_ENGINE_EXTRAS = {"ray": "ray", "submitit": "slurm"}
-"""Modules of extras that ``all`` does not include."""
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DISK_FULL_HINT = "the disk is full; free some space and repeat the command"
@@ -85,8 +83,7 @@ def _usage_line(error: Exception) -> str | None:
     """Return the line for a missing extra or an error of the command-line parser; None for any other error."""
     package = (getattr(error, "name", None) or "").partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and package in _EXTRAS:
-        extra = _ENGINE_EXTRAS.get(package, "all")
-        return f"needs the package '{package}', which is not installed; pip install 'aubench[{extra}]'"
+        return f"needs the package '{package}', which is not installed; pip install 'aubench[all]'"
     message = getattr(error, "format_message", None)
     return None if message is None else " ".join(message().split()) or "see --help"
 
