@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,16 @@ from aubench.core import hashing, method_catalogue, registry
 from aubench.core.protocol import Protocol
 from aubench.core.task import Modality
 from aubench.core.validation_draw import draw_validation
+from aubench.leaderboard.known_labels import known_stores
 from aubench.metrics import scores
 from aubench.results import counts, histograms, run_id
 from aubench.results import epochs as epochs_file
 from aubench.results.record import Record
 
 PER_SUBJECT = 12
+ROLES = ("train", "val", "test")
+SYNTH = "e4e2aa5979d17f08e8da4e8b36e0dddb08372a2870e164c66a6d1ea3c4373188"
+"""Digest of the default store of synth."""
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 
 
@@ -33,13 +38,21 @@ def _labels(subject: str, aus: int) -> np.ndarray:
     return labels
 
 
-def _tables(protocol, folds, skill, noise) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _stored_labels(subject: str, aus: int) -> np.ndarray:
+    """Return the labels of a subject of the default store of synth, in any order of frames."""
+    subjects = known_stores()[SYNTH].subjects
+    positive, known = subjects.labels[subject]
+    frames = np.arange(subjects.labelled[subject])[:, None]
+    return np.where(frames < positive, 1, np.where(frames < known, 0, -1))[:, :aus]
+
+
+def _tables(protocol, folds, skill, noise, labels_of) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Simulate counts and histograms of noisy predictions; the labels depend on the subject only."""
     rows, bins = [], []
     for fold in folds:
         fold_probs, fold_labels = [], []
         for subject in sorted(protocol.test_subjects(fold)):
-            labels = _labels(subject, len(protocol.aus))
+            labels = labels_of(subject, len(protocol.aus))
             logits = skill * (2 * (labels == 1) - 1) + noise.normal(size=labels.shape)
             probs = 1 / (1 + np.exp(-logits))
             for i, au in enumerate(protocol.aus):
@@ -59,7 +72,8 @@ def make_record() -> Callable[..., Record]:
     """Make a valid record on the installed ``synth_3fold``; equal arguments give the same record.
 
     It has what the catalogue says of a built-in method, and passes ``aubench leaderboard check``. With
-    ``pretraining_epochs`` it has learning curves of so many epochs of pre-training and 10 supervised ones.
+    ``pretraining_epochs`` it has learning curves of so many epochs of pre-training and 10 supervised ones. With
+    ``is_stored`` it has the labels of the default store of synth.
     """
     records: dict[tuple[str, int], Record] = {}
 
@@ -76,16 +90,24 @@ def make_record() -> Callable[..., Record]:
         schema: int = 2,
         pretraining_epochs: int | None = None,
         protocol: Protocol | None = None,
+        is_stored: bool = False,
     ) -> Record:
         of_synth = protocol is None
         protocol = protocol or registry.find_protocol("synth_3fold")
         run = hashing.hash_json(
             [method, seed, skill, selection, preset, folds, modalities, recipe, pretraining_epochs]
             + ([] if of_synth else [protocol.digest])
+            + (["stored"] if is_stored else [])
         )[:12]
         if (run, schema) not in records:
-            tables = _tables(protocol, folds, skill, np.random.RandomState(int(run[:8], 16)))
-            fields = _fields(protocol, method, run, seed, selection, preset, folds, modalities, recipe)
+            labels_of = _stored_labels if is_stored else _labels
+            tables = _tables(protocol, folds, skill, np.random.RandomState(int(run[:8], 16)), labels_of)
+            training = [_fold(protocol, fold, run, selection, labels_of) for fold in folds]
+            fields = _fields(protocol, method, run, seed, selection, preset, training, modalities, recipe)
+            if is_stored:
+                store = known_stores()[SYNTH]
+                labelled = sum(store.subjects.labelled.values())
+                fields["dataset"] |= {"digest": SYNTH, "frames": store.frames, "labelled": labelled}
             curves = None
             if pretraining_epochs is not None:
                 curves = _add_curves(fields, pretraining_epochs, skill, seed)
@@ -114,9 +136,8 @@ def remade(record: Record, tables: dict[str, pd.DataFrame] | None = None, **chan
         inner[int(last) if isinstance(inner, list) else last] = value
     parts = {"counts": record.counts, "histograms": record.histograms, "epochs": record.epochs} | (tables or {})
     made = Record.create(fields, *parts.values())
-    if "run" in changes:
-        return made
-    return Record.create({**fields, "run": run_id.id_of_record(made.info)}, *parts.values())
+    run = changes.get("run", run_id.id_of_record(made.info))
+    return replace(made, info=made.info.model_copy(update={"run": run}))
 
 
 def prevalence(record: Record, subjects: set[str]) -> dict[str, list[int]]:
@@ -153,7 +174,7 @@ def _schema_1(record: Record) -> Record:
     return Record(info, record.counts, record.histograms)
 
 
-def _fields(protocol, method, run, seed, selection, preset, folds, modalities, recipe) -> dict[str, Any]:
+def _fields(protocol, method, run, seed, selection, preset, training, modalities, recipe) -> dict[str, Any]:
     facts = method_catalogue.builtin_facts().get(method)
     known = facts.presets[preset] if facts and preset in facts.presets else None
     offered = ",".join(protocol.modalities)
@@ -161,7 +182,6 @@ def _fields(protocol, method, run, seed, selection, preset, folds, modalities, r
         modalities = tuple(known.used.get(offered, offered).split(",")) if known else protocol.modalities
     values = dict(known.recipe) if known else {"epochs": 10, "learning_rate": 1e-3}
     overrides = [name for name, value in (recipe or {}).items() if values.get(name) != value]
-    training = [_fold(protocol, fold, run, selection) for fold in folds]
     return {
         "run": run,
         "protocol": {
@@ -232,24 +252,27 @@ def _pretraining(known, method, folds) -> list[dict[str, Any]]:
     ]
 
 
-def _fold(protocol, fold: int, run: str, selection: str) -> dict[str, Any]:
+def _fold(protocol, fold: int, run: str, selection: str, labels_of) -> dict[str, Any]:
     roles, aus = protocol.roles(fold), len(protocol.aus)
-    labels = {subject: _labels(subject, aus) for subject in sorted(protocol.subjects)}
+    labels = {subject: labels_of(subject, aus) for subject in sorted(protocol.subjects)}
     of_subject = {name: np.stack([(table == 1).sum(0), (table >= 0).sum(0)]) for name, table in labels.items()}
     val = roles.validation
     if not val:
         val = draw_validation(protocol, fold, roles.train, lambda names: sum(of_subject[name] for name in names))
     val = val if selection == "inner_val" else frozenset()
     train, test = roles.train - val, protocol.test_subjects(fold)
-    prevalence = sum(of_subject[name] for name in train)
+    positives = sum(of_subject[name] for name in train)
+    frames = {
+        role: sum(len(labels[name]) for name in names) for role, names in zip(ROLES, (train, val, test), strict=True)
+    }
     return {
         "fold": fold,
         "train": sorted(train),
         "val": sorted(val),
         "test": sorted(test),
-        "frames": {"train": PER_SUBJECT * len(train), "val": PER_SUBJECT * len(val), "test": PER_SUBJECT * len(test)},
+        "frames": frames,
         "epochs": 10,
         "best_epoch": 10 if selection == "last" else 7,
         "checkpoint": hashlib.sha256(f"{run} {fold}".encode()).hexdigest(),
-        "train_prevalence": {f"AU{au}": prevalence[:, i].tolist() for i, au in enumerate(protocol.aus)},
+        "train_prevalence": {f"AU{au}": positives[:, i].tolist() for i, au in enumerate(protocol.aus)},
     }
