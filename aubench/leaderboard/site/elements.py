@@ -61,7 +61,8 @@ def table_element(table: Table, row_ids: Sequence[str] = (), *, caption: str, he
         for row in rows[len(row_ids) :]:
             row.set("class", "plain")
     caption_element = element("caption", caption)
-    content = element("table", caption_element, element("thead", element("tr", *head)), element("tbody", *rows))
+    parts = (caption_element, element("thead", element("tr", *head)), element("tbody", *rows))
+    content = element("table", *parts, **({"class_": "heat"} if heat else {}))
     return element("div", content, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 
