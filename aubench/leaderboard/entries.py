@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -11,7 +12,7 @@ from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.verify import row_key
 from aubench.metrics import baselines, intervals, scores, significance
 from aubench.metrics.intervals import ConfidenceInterval
-from aubench.metrics.resampling import SubjectContributions, subject_contributions
+from aubench.metrics.resampling import SubjectContributions, average, subject_contributions
 from aubench.results.record import SELECTIONS, RecordInfo
 from aubench.results.submission import SUBMITTED
 
@@ -161,7 +162,7 @@ def _ranked_table(runs: list[StoredRecord]) -> RankedTable:
 
 
 def _rated_entry(runs: tuple[StoredRecord, ...], always: SubjectContributions) -> tuple[Entry, SubjectContributions]:
-    contributions = subject_contributions([run.record.counts for run in runs])
+    contributions = average([run.resampled for run in runs])
     delta = intervals.mean_interval(contributions - always)
     f1 = intervals.mean_interval(contributions)
     return replace(Entry.from_runs(runs), delta_always_positive=delta, f1_interval=f1), contributions
@@ -177,7 +178,8 @@ def _prevalence_entry(runs: Sequence[StoredRecord], always: SubjectContributions
 
 def _with_ranks(rated: list[tuple[Entry, SubjectContributions]]) -> list[Entry]:
     ranks = significance.rank_ranges([contributions for _, contributions in rated])
-    positions = [1 + sum(other.f1 > entry.f1 for other, _ in rated) for entry, _ in rated]
+    f1 = sorted(-entry.f1 for entry, _ in rated)
+    positions = [1 + bisect_left(f1, -entry.f1) for entry, _ in rated]
     return [
         replace(entry, position=position, rank=first, last_rank=last)
         for (entry, _), position, (first, last) in zip(rated, positions, ranks, strict=True)

@@ -3,53 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from aubench.leaderboard import protocol_page, tables
+from aubench.leaderboard.curve_points import LearningCurve
 from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.protocol_page import ProtocolResults
 from aubench.leaderboard.render import EMPTY, Block, Table, template, text_table
 from aubench.metrics import scores
-from aubench.metrics.resampling import Floats
 
 _SHARES = {"F1 at 1/8": 1 / 8, "F1 at 1/4": 1 / 4, "F1 at 1/2": 1 / 2, "F1 at 3/4": 3 / 4, "F1 at all": 1.0}
 """Columns of the table with their shares of the supervised frames."""
 
 
-@dataclass(frozen=True)
-class LearningCurve:
-    """Validation F1 of one fold and seed.
-
-    Attributes:
-        frames: Frames of supervised training until each validated epoch, ascending.
-        f1: Validation F1 after each of these epochs, 0 to 1.
-        budget: Frames of the whole supervised training.
-    """
-
-    frames: Floats
-    f1: Floats
-    budget: int
-
-    def at(self, frames: Sequence[float] | Floats) -> Floats:
-        """Interpolate F1 linearly; NaN before the first epoch, the last value after the last."""
-        return np.asarray(np.interp(np.asarray(frames, np.float64), self.frames, self.f1, left=np.nan))
-
-
 def learning_curves(entry: Entry) -> list[LearningCurve]:
     """List the curves of all folds and seeds of an entry; none if a record lacks them or nothing was validated."""
-    curves = []
-    for run in entry.runs:
-        if run.record.epochs is None:
-            return []
-        for _, epochs in run.record.epochs[run.record.epochs["pretraining"] == 0].groupby("fold"):
-            validated = epochs[epochs["f1"].notna()]
-            if validated.empty:
-                return []
-            frames, f1 = (validated[name].to_numpy(np.float64) for name in ("frames", "f1"))
-            curves.append(LearningCurve(frames, f1, int(epochs["frames"].iloc[-1])))
-    return curves
+    by_run = [run.curves for run in entry.runs]
+    if any(not curves or any(not curve.f1.size for curve in curves) for curves in by_run):
+        return []
+    return [curve for curves in by_run for curve in curves]
 
 
 def f1_at(curves: Sequence[LearningCurve], share: float) -> float | None:

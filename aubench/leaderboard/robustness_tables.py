@@ -105,8 +105,7 @@ def _brief_cells(entry: Entry, conditions: Iterable[Condition]) -> list[str]:
     cells = []
     for condition in map(str, conditions):
         if all(condition in run.info.conditions for run in entry.runs):
-            totals = [scores.sum_over_subjects(run.record.counts, condition) for run in entry.runs]
-            f1 = scores.mean(scores.macro_mean(scores.f1(total.cells)) for total in totals)
+            f1 = scores.mean(run.condition_f1[condition] for run in entry.runs)
             cells.append(f"{_points(f1)} ({_points(f1 - entry.f1, '+')})")
         else:
             cells.append(EMPTY)

@@ -114,10 +114,11 @@ def _pretraining(run: StoredRecord) -> Iterator[str]:
     curves = run.record.epochs
     if curves is None:
         return
+    rows = list(zip(*(curves[name].tolist() for name in ("fold", "stage", "pretraining")), strict=True))
     for fold in sorted(numbers):
         items = [item for item in info.pretraining if item.fold == fold and item.run is None]
         stages = {item.stage for item in items if item.stage != INITIALISATION}
-        trained = set(curves["stage"][(curves["fold"] == fold) & (curves["pretraining"] == 1)])
+        trained = {stage for number, stage, is_pretraining in rows if number == fold and is_pretraining}
         if bool(stages) != bool(trained):
             names = ", ".join(sorted(stages ^ trained))
             yield f"pretraining: epochs.csv and the stages of fold {fold} disagree ({names})"

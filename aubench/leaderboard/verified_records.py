@@ -146,7 +146,7 @@ def _digest(folder: Path) -> str:
 
 def _map(function: Any, find_protocol: ProtocolLookup, folders: Sequence[Path]) -> list[_Verified]:
     """Call a function for each folder, in forked processes where the platform supports them."""
-    _lookup[:] = [find_protocol]
+    _lookup[:] = [cache(find_protocol)]
     processes = min(available_cores(), len(folders) // _MIN_PER_PROCESS)
     if processes < 2 or sys.platform != "linux" or multiprocessing.current_process().daemon:
         return [function(folder) for folder in folders]

@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from operator import add
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +18,8 @@ from aubench.results import histograms as histograms_file
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+_EXACT = 2**53
+"""Larger integers are not exact as floating-point numbers."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ def auc(negatives: Ints, positives: Ints) -> float:
         The share of (positive, negative) pairs in the right order, where a pair within one bin counts half. NaN if a
         class is absent.
     """
-    negative, positive = negatives.tolist(), positives.tolist()
-    below = list(accumulate(negative, initial=0))
-    doubled = sum(p * (b + c) for p, b, c in zip(positive, below, below[1:], strict=False) if p)
-    pairs = below[-1] * sum(positive)
-    return doubled / (2 * pairs) if pairs else math.nan
+    pairs = int(negatives.sum()) * int(positives.sum())
+    if pairs >= _EXACT:
+        negatives, positives = negatives.astype(object), positives.astype(object)
+    below = negatives.cumsum()
+    return int(positives @ (2 * below - negatives)) / (2 * pairs) if pairs else math.nan
 
 
 def average_precision(negatives: Ints, positives: Ints) -> float:
@@ -96,10 +96,12 @@ def average_precision(negatives: Ints, positives: Ints) -> float:
         The sum, from the highest bin to the lowest, of precision times the step in recall, one step per bin. NaN
         without positive labels.
     """
-    negative, positive = negatives.tolist()[::-1], positives.tolist()[::-1]
-    hits, totals = list(accumulate(positive)), accumulate(map(add, negative, positive))
-    steps = [p * hit / total for p, hit, total in zip(positive, hits, totals, strict=True) if p]
-    return math.fsum(steps) / hits[-1] if steps else math.nan
+    if int(positives.sum()) ** 2 >= _EXACT:
+        negatives, positives = negatives.astype(object), positives.astype(object)
+    total, hits = (negatives + positives)[::-1].cumsum(), positives[::-1].cumsum()
+    bins = np.flatnonzero(positives[::-1])
+    steps = positives[::-1][bins] * hits[bins] / total[bins]
+    return math.fsum(steps.tolist()) / int(hits[-1]) if bins.size else math.nan
 
 
 def mean(values: Iterable[float]) -> float:
@@ -126,31 +128,33 @@ def by_au(values: Floats) -> list[float]:
     return [mean(column) for column in values.T.tolist()]
 
 
-def histogram_metric(
-    histograms: pd.DataFrame,
-    function: Callable[[Ints, Ints], float],
-    totals: ConfusionCounts,
-    condition: str = counts_file.CLEAN,
-) -> Floats:
-    """Compute a function of two histograms per fold and AU.
+def histogram_cells(histograms: pd.DataFrame, totals: ConfusionCounts, condition: str = counts_file.CLEAN) -> Ints:
+    """Return the histograms of one condition as an array.
 
     Args:
         histograms: Histograms of predicted probability.
-        function: Function of the histograms of negative and positive frames, e.g. :func:`auc`.
         totals: Counts that name the folds and AUs.
         condition: Test condition.
 
     Returns:
-        (F, A), NaN where undefined or where the histograms lack the fold or AU.
+        (F, A, 2, 200): for each fold and AU the frames with label 0 and 1 per bin, 0 where the histograms lack it.
     """
-    chosen = (histograms["condition"] == condition).to_numpy()
-    keys = zip(*(histograms[name].to_numpy()[chosen].tolist() for name in ("fold", "au", "label")), strict=True)
-    bins = dict(zip(keys, histograms_file.bins(histograms)[chosen], strict=True))
-    empty = np.zeros(histograms_file.BINS, np.int64)
-    return np.array(
-        [
-            [function(bins.get((fold, au, 0), empty), bins.get((fold, au, 1), empty)) for au in totals.aus]
-            for fold in totals.folds
-        ],
-        np.float64,
-    )
+    fold, au, label = (histograms[name].to_numpy(np.int64) for name in ("fold", "au", "label"))
+    chosen = (histograms["condition"] == condition).to_numpy() & np.isin(fold, totals.folds) & np.isin(au, totals.aus)
+    cells = np.zeros((len(totals.folds), len(totals.aus), 2, histograms_file.BINS), np.int64)
+    indices = np.searchsorted(totals.folds, fold[chosen]), np.searchsorted(totals.aus, au[chosen]), label[chosen]
+    cells[indices] = histograms_file.bins(histograms)[chosen]
+    return cells
+
+
+def histogram_metric(cells: Ints, function: Callable[[Ints, Ints], float]) -> Floats:
+    """Compute a function of two histograms per fold and AU.
+
+    Args:
+        cells: Histograms as from :func:`histogram_cells` (F, A, 2, 200).
+        function: Function of the histograms of negative and positive frames, e.g. :func:`auc`.
+
+    Returns:
+        (F, A), NaN where undefined.
+    """
+    return np.array([[function(*pair) for pair in fold] for fold in cells], np.float64).reshape(cells.shape[:2])

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
+from itertools import compress, groupby, product
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from aubench.results import counts as counts_file
 
 DRAWS = 10_000
 BLOCKS = 20
-"""Number of parts in which draws are scored; a part fits the processor's cache."""
+"""Number of parts whose scores are added up in turn, which fixes the order of the sum."""
 _SEED = 20_240_229
 
 Floats = npt.NDArray[np.float64]
@@ -156,20 +157,26 @@ _ByFold = tuple[FoldSubjects, tuple[int, ...], list[Floats]]
 
 
 def _by_fold(counts: pd.DataFrame, condition: str) -> _ByFold:
-    rows = counts[counts["condition"] == condition].sort_values(["fold", "subject", "au"])
-    folds, subjects, aus = (rows[name].to_numpy(object) for name in ("fold", "subject", "au"))
-    tp, fp, fn = (rows[name].to_numpy(np.float64) for name in ("tp", "fp", "fn"))
-    numerator, denominator = 2 * tp, 2 * tp + fp + fn
-    all_aus = tuple(sorted(set(aus)))
-    fold_subjects, cells = [], []
-    for fold in sorted(set(folds)):
-        in_fold = folds == fold
-        names = tuple(sorted(set(subjects[in_fold])))
-        if list(zip(subjects[in_fold], aus[in_fold], strict=True)) != list(product(names, all_aus)):
+    chosen = (counts["condition"] == condition).to_numpy()
+    columns = (compress(counts[name].tolist(), chosen) for name in ("fold", "subject", "au"))
+    keys = list(zip(*columns, strict=True))
+    cells = counts[counts_file.CELLS].to_numpy(np.float64)[chosen]
+    if keys != sorted(keys):
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        keys, cells = [keys[i] for i in order], cells[order]
+    tp, fp, fn, _ = cells.T
+    pair = np.stack([2 * tp, 2 * tp + fp + fn])
+    aus = tuple(sorted({au for _, _, au in keys}))
+    subjects, by_fold, begin = [], [], 0
+    for fold, in_fold in groupby(keys, key=itemgetter(0)):
+        rows = list(in_fold)
+        names = tuple(subject for _, subject, _ in rows[:: len(aus)])
+        if rows != [(fold, *key) for key in product(names, aus)]:
             raise RecordError("a subject lacks the counts of an AU", where=f"{counts_file.FILE}: fold {fold}")
-        fold_subjects.append((fold, names))
-        cells.append(np.stack([numerator[in_fold], denominator[in_fold]]).reshape(2, len(names), len(all_aus)))
-    return tuple(fold_subjects), all_aus, cells
+        subjects.append((fold, names))
+        by_fold.append(pair[:, begin : begin + len(rows)].reshape(2, len(names), len(aus)))
+        begin += len(rows)
+    return tuple(subjects), aus, by_fold
 
 
 @lru_cache(maxsize=16)
@@ -198,10 +205,9 @@ def _resampled(subjects: FoldSubjects, aus: tuple[int, ...], cells: Sequence[Flo
         total = fold_cells.sum(axis=1, keepdims=True)
         scores.append(_f1(*total)[0])
         jackknives.append(_f1(*(total - fold_cells)))
-        numerator, denominator = fold_cells
-        blocks = np.split(weights, BLOCKS)  # sums of integers are exact
-        sums = sum((_f1(block @ numerator, block @ denominator).sum(axis=0) for block in blocks), np.zeros(len(aus)))
-        bootstraps.append(sums / len(weights))
+        drawn = _f1(*(weights @ cell for cell in fold_cells))  # sums of integers are exact
+        blocks = drawn.reshape(BLOCKS, -1, len(aus)).sum(axis=1)
+        bootstraps.append(sum(blocks, np.zeros(len(aus))) / len(weights))
     return ResampledRun(aus, subjects, np.stack(scores), np.concatenate(jackknives), np.stack(bootstraps))
 
 

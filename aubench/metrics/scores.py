@@ -22,11 +22,13 @@ from aubench.core.plugins import Registry
 from aubench.metrics.functions import (
     ConfusionCounts,
     Floats,
+    Ints,
     accuracy,
     auc,
     average_precision,
     by_au,
     f1,
+    histogram_cells,
     histogram_metric,
     macro_mean,
     mean,
@@ -104,8 +106,16 @@ class Metric:
         Raises:
             UsageError: The metric's function returns an array of another shape.
         """
+        return self.compute_cells(totals, histogram_cells(histograms, totals, condition))
+
+    def compute_cells(self, totals: ConfusionCounts, histograms: Ints) -> Floats:
+        """Compute the metric per fold and AU (F, A) from histograms as an array (F, A, 2, 200).
+
+        Raises:
+            UsageError: As :meth:`compute`.
+        """
         if self.source == "histograms":
-            return histogram_metric(histograms, self.function, totals, condition)
+            return histogram_metric(histograms, self.function)
         cells = totals.pooled[None] if self.pooled else totals.cells
         values = np.asarray(self.function(cells), np.float64)
         if values.shape != cells.shape[:-1]:
@@ -215,8 +225,9 @@ def summarize(counts: pd.DataFrame, histograms: pd.DataFrame) -> Summary:
         histograms: Histograms of predicted probability.
     """
     totals = sum_over_subjects(counts)
+    cells = histogram_cells(histograms, totals)
     return Summary(
-        {name: _summarize(metric.compute(totals, histograms), totals) for name, metric in METRICS.all().items()}
+        {name: _summarize(metric.compute_cells(totals, cells), totals) for name, metric in METRICS.all().items()}
     )
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from aubench.core.conditions import ALL, CLEAN, FILLS, Condition
 from aubench.leaderboard import tables
+from aubench.leaderboard.curve_points import LearningCurve
 from aubench.leaderboard.entries import Entry, RankedTable
-from aubench.leaderboard.learning_curves import LearningCurve, learning_curves
+from aubench.leaderboard.learning_curves import learning_curves
 from aubench.leaderboard.site.row_details import row_id
 from aubench.metrics import robustness_profile, scores
 from aubench.metrics.intervals import ConfidenceInterval
