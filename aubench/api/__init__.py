@@ -20,7 +20,10 @@ from aubench.api.leaderboards import (
     add_records,
     build_leaderboard,
     check_leaderboard,
+    export_leaderboard,
     load_leaderboard,
+    review_leaderboard,
+    submit_runs,
 )
 from aubench.api.listings import (
     check_method,
@@ -34,7 +37,7 @@ from aubench.api.results_view import Results, compare, load_results
 from aubench.api.scoring import score
 from aubench.api.searches import tune
 from aubench.api.speed import bench, profile
-from aubench.api.stores import check_store, export_store, prepare_store
+from aubench.api.stores import check_store, export_store, prepare_store, simulate_delivery
 from aubench.api.sweep_status import cancel, status
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "draw_leaderboard",
     "draw_store",
     "evaluate_robustness",
+    "export_leaderboard",
     "export_store",
     "list_exhibits",
     "list_methods",
@@ -64,11 +68,14 @@ __all__ = [
     "prepare_store",
     "profile",
     "reproduce",
+    "review_leaderboard",
     "run",
     "score",
+    "simulate_delivery",
     "status",
     "sync_runs",
     "tune",
+    "submit_runs",
     "write_method_catalogue",
     "write_method_reference",
 ]

@@ -67,3 +67,30 @@ def export_store(store: AnyPath, out: AnyPath) -> Path:
 
     with count_progress("frames exported") as progress:
         return catalog.export_store(os.fspath(store), user_path(out), progress)
+
+
+def simulate_delivery(dataset: str, out: AnyPath, *, labels_only: bool = False, seed: int = 0) -> list[str]:
+    """Write label files of a data set at its full size with random labels, a store of them and its protocols.
+
+    The store has images of one pixel. Its data set and protocols have names that end in _simulated.
+
+    Args:
+        dataset: Name of the data set: bp4d, bp4dplus or disfa.
+        out: New folder.
+        labels_only: Write no photos and videos. They are not simulated, so this option is necessary.
+        seed: Seed of the labels.
+
+    Returns:
+        Lines of a summary.
+
+    Raises:
+        UsageError: There is no such data set, or ``labels_only`` is false.
+        DataError: The folder is not empty or cannot be written.
+    """
+    from aubench.core.errors import UsageError
+    from aubench.datasets.simulation import simulate
+
+    if not labels_only:
+        raise UsageError("photos and videos are not simulated", where="--labels-only", hint="add this option")
+    with count_progress("sequences written") as progress:
+        return simulate(dataset, user_path(out), seed, progress)

@@ -95,3 +95,9 @@ def _show(options: Options) -> None:
 @command(api.export_store, store=_Exported, out=_Out)
 def _export(options: Options) -> None:
     typer.echo(f"wrote {api.export_store(**options)}")
+
+
+@app.command("simulate")
+@command(api.simulate_delivery, dataset=_Name, out=_Out)
+def _simulate(options: Options) -> None:
+    typer.echo("\n".join(api.simulate_delivery(**options)))
