@@ -34,6 +34,7 @@ _FORMS: dict[str, Any] = {
     "noise": Annotated[str, typer.Option(metavar="SIGMAS")],
     "space": Annotated[str, typer.Option(metavar="KEY,KEY")],
     "storage": Annotated[str, typer.Option(metavar="URL")],
+    "from_run": Annotated[list[str], typer.Option(metavar="RUN")],
     "from_study": Annotated[str, typer.Option(metavar="NAME")],
 }
 """Parameters, by annotation or name, that are not simply an option of their name with the type of their default.
