@@ -14,7 +14,7 @@ from aubench.leaderboard.entries import RankedTable
 from aubench.leaderboard.extensions import PageExtension
 from aubench.leaderboard.outdated import outdated_note
 from aubench.leaderboard.protocol_page import ProtocolResults
-from aubench.leaderboard.render import Block, template, text_table
+from aubench.leaderboard.render import EMPTY, Block, template, text_table
 from aubench.leaderboard.site.chart_data import chart_rows
 from aubench.leaderboard.site.elements import block_elements, element, table_element
 from aubench.leaderboard.site.row_details import details, interval_text, row_id
@@ -158,7 +158,8 @@ def _cost_parts(board: Board, ids: Sequence[str]) -> list[Element]:
         f1 = tables.percent(entry.f1)
         lines.append((row["name"], f1, *chain.from_iterable(costs), device.name if device else EMPTY))
     values = table_element(text_table(headers, "lrrlrll", lines), ids, caption=f"Cost, {board.title}")
-    return [_note("cost"), _chart("gflops"), _chart("hours"), values]
+    known = [cost for cost in ("gflops", "hours") if any(row[cost] for row in board.charts)]
+    return [_note("cost"), *map(_chart, known), values]
 
 
 def _robustness_parts(board: Board) -> list[Element]:

@@ -127,6 +127,9 @@ def test_selector_switches_tables_and_demos_have_no_rank(page):
     assert _column(page, "#")[0] == "demo"
     page.get_by_role("tab", name="Ranks and seeds").click()
     assert page.locator("[data-chart=ranks]:visible").count() == 0
+    page.get_by_role("tab", name="Cost").click()
+    page.locator("[data-chart=hours]:visible svg.marks").wait_for()
+    page.go_back()
     page.go_back()
     page.go_back()
     assert page.get_by_label("Results").input_value() == ORACLE
@@ -164,7 +167,8 @@ def test_a_row_opens_by_keyboard_with_its_command_and_citation(page):
     assert "@misc{aubench_late_fusion_" in text and "learning_rate" in text and "torch" in text
     assert "row=" in page.url
     page.keyboard.press("Escape")
-    assert not dialog.is_visible() and "row=" not in page.url
+    page.wait_for_function("!location.hash.includes('row=')")
+    assert not dialog.is_visible()
 
 
 def test_link_to_a_row_opens_it_with_its_table_and_hostile_text_stays_text(page, url):

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from aubench.leaderboard import build
 from aubench.leaderboard.protocol_page import results_by_protocol
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.site import libraries, site_page
+from aubench.results import submission
+from aubench.results.record import RecordInfo
 
 pytest.importorskip("itables", reason="the page needs the extra site")
 
@@ -21,6 +24,10 @@ pytest.importorskip("itables", reason="the page needs the extra site")
 def script_stubs(monkeypatch):
     """Replace the libraries' scripts, which take seconds to bundle, by short ones."""
     monkeypatch.setattr(libraries, "vega", lambda: "globalThis.vegaEmbed = null; '</script><!--'")
+
+
+def _details(html: str) -> str:
+    return zlib.decompress(base64.b64decode(re.search(r'id="all-details">(.*?)</script>', html)[1])).decode()
 
 
 def _html(records) -> str:
@@ -36,8 +43,7 @@ def test_page_is_the_same_twice_and_lists_every_row(records, script_stubs):
     assert [item["id"] for item in data] == ["synth_3fold/ranked/inner_val", "synth_3fold/ranked/oracle_test"]
     assert [row["name"] for row in data[0]["charts"]][2:] == ["late_fusion", "resnet_visual"]
     assert [len(row["seeds"]) for row in data[0]["charts"]] == [2, 1, 2, 1]
-    details = re.search(r'id="all-details">(.*?)</script>', html)[1]
-    articles = zlib.decompress(base64.b64decode(details)).decode()
+    articles = _details(html)
     assert all(f'id="row-{row["id"]}"' in articles for item in data for row in item["charts"])
 
 
@@ -51,6 +57,17 @@ def test_policy_allows_exactly_the_scripts_of_the_page(make_record, script_stubs
     assert all(f"'sha256-{digest}'" in policy for digest in hashes)
     assert "default-src 'none'" in policy and "connect-src 'none'" in policy and "unsafe" not in policy
     assert not re.search(r'<(?:script|img|link|iframe)[^>]* (?:src|href)="(?!data:,)', html)
+
+
+def test_submitted_predictions_have_no_cost_and_no_recipe(make_record, script_stubs):
+    record = make_record()
+    fields = submission.drop_unseen(record.info.model_dump(mode="json"))
+    info = RecordInfo.from_fields(fields | {"selection": "submitted", "predictions": "d" * 64})
+    html = _html([replace(record, info=info)])
+    assert 'data-board="synth_3fold/submitted/submitted"' in html and 'data-chart="seeds"' in html
+    assert 'data-chart="gflops"' not in html and 'data-chart="hours"' not in html
+    details = _details(html)
+    assert "aubench score PREDICTIONS" in details and "Not seen." in details and "git worktree" not in details
 
 
 def test_build_without_the_packages_names_the_extra_and_removes_an_old_page(small_board, monkeypatch, capsys):
