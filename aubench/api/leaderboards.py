@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aubench.leaderboard.add import AddResult
     from aubench.leaderboard.entries_file import ProtocolEntries
     from aubench.leaderboard.records import Finding
+    from aubench.leaderboard.submit import Submission
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,8 @@ class LeaderboardResults:
             ``frames`` and ``pretraining_frames`` (per fold). Metrics are fractions; ``position``, ``rank`` and the
             columns of a run are missing for baselines, the first two also for demos.
         """
-        import pandas as pd
-
-        frame = pd.DataFrame(
-            [{"protocol": name, **row} for name, entries in self.protocols.items() for row in entries.entries]
-        )
-        integers = {"position", "rank", "seeds", "flops", "parameters", "frames", "pretraining_frames"} & set(
-            frame.columns
-        )
-        return frame.astype(dict.fromkeys(integers, "Int64"))
+        rows = [{"protocol": name, **row} for name, entries in self.protocols.items() for row in entries.entries]
+        return _rows_frame(rows)
 
     def render(self, form: str) -> str:
         """Return the tables as text.
@@ -82,6 +76,45 @@ def load_leaderboard(root: AnyPath = "leaderboard", protocol: str | None = None)
     return LeaderboardResults(load_entries(user_path(root), protocol, EXTENSIONS))
 
 
+def export_leaderboard(out: AnyPath, *, root: AnyPath = "leaderboard") -> Path:
+    """Write all rows of the leaderboard, with title, paper and citation, to a CSV, JSON or Parquet file.
+
+    Rows and columns are those of ``aubench leaderboard show --format csv``, and title, paper, citation (BibTeX), source
+    of the method, runs, commits, and the command that makes the row again. Parquet needs pyarrow.
+
+    Args:
+        out: File to write; its ending (.csv, .json or .parquet) is the format.
+        root: Folder of the leaderboard.
+
+    Raises:
+        AubenchError: The ending is not known, the folder does not exist, or a record is invalid.
+    """
+    from aubench._util import atomic
+    from aubench.core.errors import UsageError
+    from aubench.leaderboard.board_rows import board_rows
+
+    path = user_path(out)
+    form = path.suffix.removeprefix(".").lower()
+    if form not in ("csv", "json", "parquet"):
+        raise UsageError("the ending names no format", where=path, hint="use .csv, .json or .parquet")
+    frame = _rows_frame(board_rows(user_path(root)))
+    if form == "parquet":
+        import pyarrow  # noqa: F401  its absence is reported by name
+
+        atomic.write_bytes(path, frame.to_parquet(index=False))
+    else:
+        atomic.write_text(path, frame_text(frame, form))
+    return path
+
+
+def _rows_frame(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.DataFrame(rows)
+    integers = {"position", "rank", "seeds", "flops", "parameters", "frames", "pretraining_frames"} & set(frame.columns)
+    return frame.astype(dict.fromkeys(integers, "Int64"))
+
+
 def add_records(runs: Sequence[AnyPath], *, root: AnyPath = "leaderboard") -> AddResult:
     """Check the records of runs and copy them, all or none.
 
@@ -113,6 +146,52 @@ def build_leaderboard(*, root: AnyPath = "leaderboard") -> list[Path]:
     from aubench.papers.leaderboard_pages import EXTENSIONS
 
     return write(user_path(root), EXTENSIONS, site=True)
+
+
+def submit_runs(
+    runs: Sequence[AnyPath], *, root: AnyPath = "leaderboard", base: str = "origin/main", branch: str | None = None
+) -> Submission:
+    """Add runs to a leaderboard on a new branch of its repository: add, build, check, commit.
+
+    The present working tree does not change.
+
+    Args:
+        runs: Folders of one or more finished runs.
+        root: Folder of the leaderboard, in a clone of its repository.
+        base: Git revision from which the branch begins.
+        branch: Name of the branch; one made of the names of the methods by default.
+
+    Raises:
+        DataError: No finished run has a record.
+        RecordError: A record is wrong, or the check has findings. Nothing is submitted.
+        UsageError: The folder is in no git repository, or git fails.
+    """
+    from aubench.leaderboard.submit import submit
+    from aubench.papers.leaderboard_pages import EXTENSIONS
+
+    return submit([user_path(run) for run in runs], user_path(root), base, branch, EXTENSIONS)
+
+
+def review_leaderboard(
+    base: str, *, root: AnyPath = "leaderboard", no_cache: bool = False
+) -> tuple[list[Finding], str]:
+    """Check a leaderboard as :func:`check_leaderboard`, and the changes since a revision of its git repository.
+
+    Args:
+        base: Name of the revision, such as ``origin/main``.
+        root: Folder of the leaderboard.
+        no_cache: Also verify records again that this machine verified before.
+
+    Returns:
+        Problems, and a report in Markdown of new and changed rows.
+
+    Raises:
+        AubenchError: The folder does not exist or is in no git repository, or there is no such revision.
+    """
+    from aubench.leaderboard.check import check_against_base
+    from aubench.papers.leaderboard_pages import EXTENSIONS
+
+    return check_against_base(user_path(root), base, extensions=EXTENSIONS, use_cache=not no_cache)
 
 
 def check_leaderboard(*, root: AnyPath = "leaderboard", no_cache: bool = False) -> list[Finding]:

@@ -46,7 +46,8 @@ class Results:
             Columns ``run`` (id), ``protocol``, ``method``, ``modalities`` (letters of those that the method uses),
             ``preset``, ``tuned``, ``seed``, ``selection``, ``folds`` (finished), ``fold_count``, one column per metric
             (``f1``, ``f1_pooled``, ``acc``, ``auc``, ``ap`` and those of plug-ins), ``f1_over_always_positive`` with
-            its 95 % interval ``f1_over_low`` and ``f1_over_high``, ``gflops``, ``parameters``, ``folder``.
+            its 95 % interval ``f1_over_low`` and ``f1_over_high``, ``gflops``, ``parameters``, ``folder``, and of the
+            method ``title``, ``paper`` (of a built-in method) and ``citation`` (BibTeX of the run).
         """
         import pandas as pd
 
@@ -56,6 +57,7 @@ class Results:
             *("run", "protocol", "method", "modalities", "preset", "tuned", "seed", "selection", "folds", "fold_count"),
             *METRICS.names(),
             *("f1_over_always_positive", "f1_over_low", "f1_over_high", "gflops", "parameters", "folder"),
+            *("title", "paper", "citation"),
         ]
         return pd.DataFrame([_run_row(stored) for stored in self.stored_records], columns=columns)
 
@@ -208,6 +210,8 @@ def compare(runs: Sequence[AnyPath], *, condition: str = "clean", root: AnyPath 
 
 
 def _run_row(stored: StoredRecord) -> dict[str, Any]:
+    from aubench.leaderboard.board_rows import citations
+    from aubench.leaderboard.entries import Entry
     from aubench.leaderboard.tables import modality_code
     from aubench.metrics import baselines, intervals, scores
 
@@ -215,6 +219,7 @@ def _run_row(stored: StoredRecord) -> dict[str, Any]:
     always_positive, _ = baselines.always_positive(record)
     delta = intervals.f1_difference([record.counts], [always_positive])
     cost = info.compute and info.compute.total
+    provenance = citations(Entry.from_runs([stored]))
     return {
         "run": info.run,
         "protocol": info.protocol.name,
@@ -233,6 +238,7 @@ def _run_row(stored: StoredRecord) -> dict[str, Any]:
         "gflops": cost and cost.flops / 1e9,
         "parameters": cost and cost.parameters,
         "folder": stored.folder.as_posix(),
+        **{name: provenance[name] for name in ("title", "paper", "citation")},
     }
 
 

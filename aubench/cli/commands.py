@@ -219,10 +219,24 @@ def _build(options: Options) -> None:
 
 @leaderboard.command("check")
 @command(api.check_leaderboard, no_cache=Annotated[bool, typer.Option("--no-cache")])
-def _check(options: Options) -> None:
-    from aubench.core.errors import CheckFailed
+def _check(
+    options: Options,
+    base: Annotated[
+        str | None, typer.Option(metavar="REF", help="Also check the changes since this git revision, and report them.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report of --base to this file.")] = None,
+) -> None:
+    from aubench._util import atomic
+    from aubench.core.errors import CheckFailed, UsageError
 
-    findings, root = api.check_leaderboard(**options), options["root"]
+    root = options["root"]
+    if base is None and out is not None:
+        raise UsageError("needs --base", where="--out", hint="give the revision to compare with")
+    findings, report = api.review_leaderboard(base, **options) if base else (api.check_leaderboard(**options), "")
+    if out is not None:
+        atomic.write_text(out, report)
+        report = ""
+    typer.echo(report, nl=False)
     for finding in findings:
         typer.echo(str(finding), err=True)
     if findings:
@@ -251,6 +265,25 @@ def _show(
         raise UsageError(f"'{protocol}' and '{named}' are two protocols", where="--protocol", hint="name one")
     form = check_form(form, ("text", "markdown", "csv", "json"))
     typer.echo(api.load_leaderboard(**options).render(form), nl=False)
+
+
+@leaderboard.command("export")
+@command(api.export_leaderboard, out=Annotated[Path, typer.Argument(metavar="FILE")])
+def _export(options: Options) -> None:
+    _print_paths([api.export_leaderboard(**options)])
+
+
+@leaderboard.command("submit")
+@command(api.submit_runs, runs=Annotated[list[str], typer.Argument(metavar="RUN...")])
+def _submit(options: Options) -> None:
+    submitted = api.submit_runs(**options)
+    _print_skipped(submitted.skipped_runs)
+    typer.echo(submitted.report)
+    for path in submitted.paths:
+        typer.echo(f"added {path}")
+    typer.echo(f"committed on the branch {submitted.branch}; next:")
+    typer.echo(f"  git push --set-upstream origin {submitted.branch}")
+    typer.echo("  open a pull request from this branch, and name the machine in it")
 
 
 def _add_figure(name: str, function: Callable[..., Path], **forms: Any) -> None:

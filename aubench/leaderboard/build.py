@@ -134,6 +134,16 @@ def all_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
     return results[0].tables if results else ()
 
 
+def load_results(root: Path) -> list[ProtocolResults]:
+    """Load the verified results by protocol.
+
+    Raises:
+        DataError, RecordError: As :func:`pages`.
+    """
+    runs, _ = _load(root, ())
+    return results_by_protocol(runs)
+
+
 def _load(root: Path, extensions: Extensions) -> tuple[list[StoredRecord], list[PageExtension]]:
     _require_folder(root)
     runs, findings = verified_records.load_verified(root)
