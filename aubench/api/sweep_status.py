@@ -90,6 +90,7 @@ def cancel(runs: AnyPath = "runs") -> list[str]:
         CheckFailed: A command did not end.
     """
     from aubench.core.errors import CheckFailed
+    from aubench.engines import slurm_commands
     from aubench.runs import run_status, sweeps
 
     lines = []
@@ -98,6 +99,7 @@ def cancel(runs: AnyPath = "runs") -> list[str]:
         if not run_status.stop_sweep(sweep):
             hint = f"end process {sweep.pid} there"
             raise CheckFailed(f"{name} has not ended", where=sweep.path, hint=hint)
+        slurm_commands.cancel_jobs(list(sweep.queued.values()))  # of a command that has ended before
         lines.append(f"cancelled {name}, process {sweep.pid}: {count} fold{'s' * (count > 1)}")
     return lines
 

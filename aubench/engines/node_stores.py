@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,20 +28,30 @@ def with_node_store(config: RunConfig) -> RunConfig:
         UsageError: The node's store has other content.
         DataError: The node has no store, or a file in it differs.
     """
-    members = config.store.members or (config.store,)
-    if all((member.path / "store.json").exists() for member in members):
+    stores = {"store": _locate(config.store, config.protocol.datasets)}
+    if config.pretraining_store is not None:
+        stores["pretraining_store"] = _locate(config.pretraining_store, [config.pretraining_store.dataset])
+    if stores == {name: getattr(config, name) for name in stores}:
         return config
-    opened = catalog.open_stores(config.protocol.datasets, None, lambda done, total: None)
+    moved = replace(config, **stores)
+    vars(moved)["content"] = config.content
+    return moved
+
+
+def _locate(store: StoreRef, datasets: Sequence[str]) -> StoreRef:
+    """Return the store of this node that has the content of a store."""
+    members = store.members or (store,)
+    if all((member.path / "store.json").exists() for member in members):
+        return store
+    opened = catalog.open_stores(datasets, None, lambda done, total: None)
     reference = StoreRef.from_store(opened)
-    if reference.digest != config.store.digest:
-        digests = f"digest {reference.digest[:12]}, not {config.store.digest[:12]}"
+    if reference.digest != store.digest:
+        digests = f"digest {reference.digest[:12]}, not {store.digest[:12]}"
         hint = "make it from the same source, with the same version of aubench"
         raise UsageError(f"differs from the store of the command ({digests})", where=opened.path, hint=hint)
     for member in opened.members if reference.members else (opened,):
         _verify_once(member)
-    moved = replace(config, store=reference)
-    vars(moved)["content"] = config.content
-    return moved
+    return reference
 
 
 def _verify_once(store: Store) -> None:

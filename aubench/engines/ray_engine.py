@@ -51,7 +51,6 @@ def connect(address: str | None) -> None:
         UsageError: There is no such cluster.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # tasks without a GPU keep CUDA_VISIBLE_DEVICES
     import ray
 
     if ray.is_initialized():
