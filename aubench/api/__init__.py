@@ -73,9 +73,9 @@ __all__ = [
     "score",
     "simulate_delivery",
     "status",
+    "submit_runs",
     "sync_runs",
     "tune",
-    "submit_runs",
     "write_method_catalogue",
     "write_method_reference",
 ]

@@ -123,7 +123,7 @@ def _is_new(record: Record, staged: Path, target: Path) -> bool:
         return True
     for name in record_file.ALL_FILES:
         if _content(target / name) != _content(staged / name):
-            if _extends(record, target):
+            if extends(record, target):
                 return True
             message = "the leaderboard holds another record of this run"
             raise RecordError(message, where=target / name, hint="remove that folder first")
@@ -134,7 +134,7 @@ def _content(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _extends(record: Record, target: Path) -> bool:
+def extends(record: Record, target: Path) -> bool:
     """Whether a record differs from the one in the target folder only by more conditions or by learning curves."""
     try:
         old = record_file.read(target)

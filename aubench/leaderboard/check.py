@@ -10,8 +10,45 @@ from aubench.core.errors import DataError
 from aubench.leaderboard import build, verified_records
 from aubench.leaderboard.extensions import Extensions, PageExtension
 from aubench.leaderboard.records import Finding, StoredRecord
+from aubench.leaderboard.review import Changes, check_changes
+from aubench.leaderboard.review_report import report
 from aubench.leaderboard.verify import ProtocolLookup
 from aubench.results.csv_io import CRLF
+
+
+def check_against_base(
+    root: Path,
+    base: str,
+    find_protocol: ProtocolLookup = registry.find_protocol,
+    extensions: Extensions = (),
+    *,
+    use_cache: bool = True,
+) -> tuple[list[Finding], str]:
+    """Check a leaderboard, and the changes since a base revision.
+
+    Records of the base revision are never accused by new ones.
+
+    Args:
+        root: Leaderboard folder.
+        base: Name of a revision, such as ``origin/main``.
+        find_protocol: Function that returns the installed protocol of a name.
+        extensions: Extensions that add pages and blocks.
+        use_cache: Whether to reuse results for records that this machine verified before.
+
+    Returns:
+        Findings sorted by path, and a report of the changes in Markdown.
+
+    Raises:
+        DataError: The folder does not exist.
+        UsageError: The folder is in no git repository, or there is no such revision.
+    """
+    _require_folder(root)
+    changes = Changes.since(root, base)
+    new = frozenset(changes.new)
+    runs, findings = verified_records.load_verified(root, find_protocol, use_cache=use_cache, new=new)
+    findings += check_changes(changes, runs)
+    findings = _with_files(root, runs, findings, extensions)
+    return findings, report(changes, runs, findings)
 
 
 def check(
@@ -36,11 +73,22 @@ def check(
     Raises:
         DataError: The folder does not exist.
     """
+    _require_folder(root)
+    runs, findings = verified_records.load_verified(root, find_protocol, use_cache=use_cache)
+    return _with_files(root, runs, findings, extensions)
+
+
+def _require_folder(root: Path) -> None:
     if not root.is_dir():
         raise DataError("no leaderboard here", where=root, hint="give its folder with --root")
-    runs, findings = verified_records.load_verified(root, find_protocol, use_cache=use_cache)
+
+
+def _with_files(
+    root: Path, runs: Sequence[StoredRecord], findings: list[Finding], extensions: Extensions
+) -> list[Finding]:
+    """Add the findings of the extensions and, if there are none at all, those of the pages, and sort them."""
     loaded = [read(root) for read in extensions]
-    findings += [finding for extension in loaded for finding in extension.findings]
+    findings = findings + [finding for extension in loaded for finding in extension.findings]
     if not findings:
         findings += _check_files(root, runs, loaded)
     return sorted(findings, key=lambda finding: (finding.path.as_posix(), finding.what))

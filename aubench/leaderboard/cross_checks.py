@@ -7,7 +7,8 @@ honest, the one that is not built in, that started later, or whose path is later
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence, Set
+from pathlib import Path
 from typing import Any
 
 from aubench.leaderboard.known_labels import known_stores
@@ -21,15 +22,17 @@ _STOPPING_FIELDS = {"epochs", "patience"}
 """Recipe fields that can change without any effect on the scored weights."""
 
 
-def check_together(runs: Sequence[StoredRecord]) -> list[Finding]:
+def check_together(runs: Sequence[StoredRecord], new: Set[Path] = frozenset()) -> list[Finding]:
     """Check that no run, prediction or checkpoint occurs twice, and that labels, costs and names agree.
 
     Args:
         runs: Records without findings.
+        new: Folders of new records, which are accused first.
     """
-    ordered = sorted(runs, key=_precedence)
-    checks = (_duplicates, _labels, _stores, _predictions, _checkpoints, _costs, _names)
-    return [finding for check in checks for finding in check(ordered)]
+    ordered = sorted(runs, key=lambda run: (run.folder in new, *_precedence(run)))
+    checks = (_duplicates, _stores, _predictions, _checkpoints, _costs, _names)
+    findings = [finding for check in checks for finding in check(ordered)]
+    return [*findings, *_labels(ordered, new)]
 
 
 def _precedence(run: StoredRecord) -> tuple[Any, ...]:
@@ -55,7 +58,7 @@ def _duplicates(runs: Sequence[StoredRecord]) -> Iterator[Finding]:
         yield run.finding(record.FILE, f"run: is a duplicate of {first.folder} ({same})")
 
 
-def _labels(runs: Sequence[StoredRecord]) -> Iterator[Finding]:
+def _labels(runs: Sequence[StoredRecord], new: Set[Path]) -> Iterator[Finding]:
     """Compare the labels of runs on one store; those of most methods are right."""
     stores = defaultdict[Hashable, list[StoredRecord]](list)
     for run in runs:
@@ -64,7 +67,7 @@ def _labels(runs: Sequence[StoredRecord]) -> Iterator[Finding]:
     for group in stores.values():
         methods = {(run.labels, run.info.method.name) for run in group}
         votes = Counter(labels for labels, _ in methods)
-        first = max(group, key=lambda run: votes[run.labels])
+        first = max(group, key=lambda run: (run.folder not in new, votes[run.labels]))
         for run in group:
             if run.labels != first.labels:
                 message = f"labels differ from those of {first.folder}, which read the same store"

@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from functools import cache, cached_property, partial
@@ -73,7 +73,11 @@ class _VerifiedRecord(Record):
 
 
 def load_verified(
-    root: Path, find_protocol: ProtocolLookup = registry.find_protocol, *, use_cache: bool = True
+    root: Path,
+    find_protocol: ProtocolLookup = registry.find_protocol,
+    *,
+    use_cache: bool = True,
+    new: Set[Path] = frozenset(),
 ) -> tuple[list[StoredRecord], list[Finding]]:
     """Read and verify all records under ``root/records``, on all cores.
 
@@ -81,6 +85,7 @@ def load_verified(
         root: Leaderboard folder.
         find_protocol: Function that returns the installed protocol of a name.
         use_cache: Whether to reuse the results of earlier verifications.
+        new: Folders of records that are accused if they disagree with others.
 
     Returns:
         Records without findings sorted by path, and findings: foreign files, unreadable records, wrong paths, wrong
@@ -101,7 +106,7 @@ def load_verified(
         _write_cache(path, {**entries, **new})
     findings += [finding for _, _, problems in results for finding in problems]
     sound = [run for run, _, problems in results if run and not problems]
-    disagreements = check_together(sound)
+    disagreements = check_together(sound, new)
     wrong = {finding.path.parent for finding in disagreements}
     return [run for run in sound if run.folder not in wrong], findings + disagreements
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from functools import cache
@@ -10,13 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from aubench._util.git import git_text
 from aubench._util.progress import print_line
 
 _CODE = ("aubench", "methods", "protocols")
 """Folders of code at the top level of the repository."""
 
-_GIT_VARIABLES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"}
-"""Variables that name a repository, for example in hooks."""
 _PACKAGES = (
     "aubench",
     "numpy",
@@ -58,7 +56,7 @@ def git() -> dict[str, Any]:
     try:
         return _state(repository, source)
     except subprocess.CalledProcessError as error:
-        reason = " ".join(error.stderr.split()[:40])
+        reason = " ".join(error.stderr.decode("utf-8", "replace").split()[:40])
     except (_ForeignRepository, OSError, subprocess.SubprocessError) as error:
         reason = str(error)
     _print_once(f"no commit of aubench is recorded: {reason}")
@@ -72,26 +70,11 @@ class _ForeignRepository(Exception):
 def _state(repository: Path, source: Path) -> dict[str, Any]:
     if repository != source.parents[2]:
         raise _ForeignRepository(f"{repository} is the repository of another project")
-    if not _git(repository, "ls-files", source.relative_to(repository).as_posix()):
+    if not git_text(repository, "ls-files", source.relative_to(repository).as_posix()):
         raise _ForeignRepository(f"the repository {repository} does not track aubench")
-    changes = _git(repository, "status", "--porcelain", "--untracked-files=no")
-    changes += _git(repository, "ls-files", "--others", "--exclude-standard", "--", *_CODE)
-    return {"commit": _git(repository, "rev-parse", "HEAD"), "dirty": bool(changes)}
-
-
-def _git(folder: Path, *words: str) -> str:
-    """Return the output of git, with no variable that names another repository."""
-    variables = {name: value for name, value in os.environ.items() if name not in _GIT_VARIABLES}
-    done = subprocess.run(
-        ["git", "-C", str(folder), *words],
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=20,
-        check=True,
-        env=variables,
-    )
-    return done.stdout.strip()
+    changes = git_text(repository, "status", "--porcelain", "--untracked-files=no")
+    changes += git_text(repository, "ls-files", "--others", "--exclude-standard", "--", *_CODE)
+    return {"commit": git_text(repository, "rev-parse", "HEAD"), "dirty": bool(changes)}
 
 
 @cache

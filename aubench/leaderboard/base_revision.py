@@ -1,0 +1,91 @@
+"""Files of a leaderboard at another revision of its git repository."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from aubench._util.git import call_git, git_text
+from aubench.core.errors import UsageError
+
+_LARGEST = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class BaseRevision:
+    """Revision that a leaderboard is compared with.
+
+    Attributes:
+        repository: Top folder of the repository.
+        root: Leaderboard folder relative to ``repository``; empty if it is the top folder.
+        commit: Last common commit of the revision and the present one.
+    """
+
+    repository: Path
+    root: PurePosixPath
+    commit: str
+
+    @classmethod
+    def find(cls, root: Path, revision: str) -> BaseRevision:
+        """Find the revision from which the present one begins.
+
+        Args:
+            root: Leaderboard folder.
+            revision: Name of a revision, such as ``origin/main``.
+
+        Raises:
+            UsageError: The folder is in no repository, or there is no such revision.
+        """
+        try:
+            repository = Path(git_text(root, "rev-parse", "--show-toplevel"))
+        except (OSError, subprocess.SubprocessError):
+            hint = "clone the repository of the leaderboard"
+            raise UsageError("is in no git repository, or git is not installed", where=root, hint=hint) from None
+        try:
+            tip = git_text(repository, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+            commit = git_text(repository, "merge-base", tip, "HEAD")
+        except (OSError, subprocess.SubprocessError):
+            hint = "fetch it, e.g. `git fetch origin main`, with its history"
+            raise UsageError(
+                f"no revision '{revision}' that the present one shares", where="--base", hint=hint
+            ) from None
+        return cls(repository, PurePosixPath(root.resolve().relative_to(repository.resolve()).as_posix()), commit)
+
+    def changes(self) -> dict[PurePosixPath, str]:
+        """List the changed files of the repository: ``A`` added, ``M`` changed, ``D`` removed, by path."""
+        options = ("--no-ext-diff", "--no-textconv", "--no-renames", "--name-status", "-z", self.commit, "--")
+        words = call_git(self.repository, "diff", *options).decode("utf-8", "surrogateescape").split("\0")
+        listed = {PurePosixPath(path): status[:1] for status, path in zip(words[::2], words[1::2], strict=False)}
+        new = call_git(self.repository, "ls-files", "--others", "--exclude-standard", "-z")
+        names = filter(None, new.decode("utf-8", "surrogateescape").split("\0"))
+        return {**{PurePosixPath(path): "A" for path in names}, **listed}
+
+    def files(self, folder: PurePosixPath) -> dict[str, bytes]:
+        """Read the files of a folder of the repository at the revision, by name."""
+        tree = f"{self.commit}:{folder}" if folder.parts else self.commit
+        try:
+            listed = call_git(self.repository, "ls-tree", "-z", "-l", tree).decode("utf-8", "surrogateescape")
+        except subprocess.CalledProcessError:
+            return {}
+        contents = {}
+        for line in filter(None, listed.split("\0")):
+            information, _, name = line.partition("\t")
+            mode, kind, digest, size = information.split()
+            if (kind, mode) == ("blob", "100644") and int(size) <= _LARGEST:
+                contents[name] = call_git(self.repository, "cat-file", "blob", digest)
+        return contents
+
+    def has_commits(self, commits: Sequence[str]) -> set[str]:
+        """Return the commits that the repository has; all of them if its history is incomplete."""
+        if git_text(self.repository, "rev-parse", "--is-shallow-repository") == "true":
+            return set(commits)
+        return {commit for commit in commits if self._has(commit)}
+
+    def _has(self, commit: str) -> bool:
+        try:
+            call_git(self.repository, "cat-file", "-e", f"{commit}^{{commit}}")
+        except subprocess.CalledProcessError:
+            return False
+        return True

@@ -1,0 +1,169 @@
+"""Review of a leaderboard against a base revision: rules of submissions, and a report of the changes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from aubench.core import method_catalogue, registry
+from aubench.leaderboard.add import extends
+from aubench.leaderboard.base_revision import BaseRevision
+from aubench.leaderboard.known_labels import known_stores
+from aubench.leaderboard.records import RECORDS, REPORTED, REPRODUCED, VARIANTS, Finding, StoredRecord
+from aubench.leaderboard.verify import row_key
+from aubench.results import record as record_file
+
+AGREED_SEEDS = (0, 1, 2)
+"""Seeds that every row has, so that nobody can choose lucky ones."""
+_LARGEST_RECORD = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Changes of a leaderboard since a base revision.
+
+    Attributes:
+        root: Leaderboard folder.
+        base: Base revision.
+        new: Folders of new records.
+        changed: Folders of records with changed or removed files, with whether the record was removed.
+        others: Further changed files, by path relative to the repository: ``A``, ``M`` or ``D``.
+    """
+
+    root: Path
+    base: BaseRevision
+    new: tuple[Path, ...]
+    changed: Mapping[Path, bool]
+    others: Mapping[PurePosixPath, str]
+
+    @classmethod
+    def since(cls, root: Path, revision: str) -> Changes:
+        """List the changes since a revision.
+
+        Raises:
+            UsageError: As of :meth:`aubench.leaderboard.base_revision.BaseRevision.find`.
+        """
+        base = BaseRevision.find(root, revision)
+        statuses: dict[Path, set[str]] = defaultdict(set)
+        others = {}
+        for path, status in base.changes().items():
+            parts = path.relative_to(base.root).parts if path.is_relative_to(base.root) else ()
+            if len(parts) == 5 and parts[0] == RECORDS and parts[4] in record_file.ALL_FILES:
+                statuses[root.joinpath(*parts[:4])].add(status)
+            else:
+                others[path] = status
+        old = {folder: base.files(base.root / folder.relative_to(root).as_posix()) for folder in statuses}
+        new = tuple(folder for folder in statuses if record_file.FILE not in old[folder])
+        changed = {folder: not (folder / record_file.FILE).exists() for folder in statuses if folder not in new}
+        return cls(root, base, new, changed, others)
+
+    @cached_property
+    def extended(self) -> tuple[Path, ...]:
+        """Folders of records that gained conditions or learning curves and kept all that they had."""
+        return tuple(folder for folder, is_removed in self.changed.items() if not is_removed and self._extends(folder))
+
+    def _extends(self, folder: Path) -> bool:
+        files = self.base.files(self.base.root / folder.relative_to(self.root).as_posix())
+        with tempfile.TemporaryDirectory(prefix="aubench-base-") as name:
+            for file, content in files.items():
+                Path(name, file).write_bytes(content)
+            try:
+                return extends(record_file.read(folder), Path(name))
+            except record_file.RecordError:
+                return False
+
+
+def check_changes(changes: Changes, runs: Sequence[StoredRecord]) -> list[Finding]:
+    """Check the changes of a pull request.
+
+    Args:
+        changes: Changes since the base revision.
+        runs: Records of the leaderboard without findings.
+    """
+    new = [run for run in runs if run.folder in changes.new]
+    checks = (_removals(changes), _other_files(changes), _new_records(changes, new), _rows(changes, runs))
+    return [finding for check in checks for finding in check]
+
+
+def _removals(changes: Changes) -> Iterator[Finding]:
+    for folder, is_removed in changes.changed.items():
+        if is_removed:
+            yield Finding(folder, "was removed; a submission keeps all records")
+        elif folder not in changes.extended:
+            yield Finding(folder, "was changed; another result is another run with another id")
+
+
+def _other_files(changes: Changes) -> Iterator[Finding]:
+    root, base = changes.root, changes.base
+    for path, status in changes.others.items():
+        if not path.is_relative_to(base.root):
+            if changes.new or changes.changed:
+                message = "is outside of the leaderboard; change it in a pull request of its own"
+                yield Finding(base.repository / path, message)
+            continue
+        inner = path.relative_to(base.root)
+        verb = {"A": "was added", "D": "was removed"}.get(status, "was changed")
+        if inner.parts[0] in (REPORTED, REPRODUCED):
+            yield Finding(root / inner, f"{verb}; a submission changes no file in {inner.parts[0]}")
+        elif inner.parts[0] == VARIANTS:
+            continue  # a leaderboard of its own
+        elif len(inner.parts) > 1 or inner.suffix not in (".md", ".json"):
+            yield Finding(root / inner, f"{verb}, but is no file of a record and no page")
+
+
+def _new_records(changes: Changes, new: Sequence[StoredRecord]) -> Iterator[Finding]:
+    commits = [environment.git.commit or "" for run in new for environment in run.info.environments]
+    known = changes.base.has_commits(sorted(set(commits)))
+    for run in new:
+        for what in (*_origin(run, known), *_recipe(run, is_variant=changes.root.resolve().name == VARIANTS)):
+            yield run.finding(record_file.FILE, what)
+        if (size := sum(path.stat().st_size for path in run.folder.iterdir())) > _LARGEST_RECORD:
+            yield Finding(run.folder, f"has {size:,} bytes, at most {_LARGEST_RECORD:,} are allowed")
+
+
+def _origin(run: StoredRecord, commits: set[str]) -> Iterator[str]:
+    info = run.info
+    if not run.is_complete:
+        yield f"folds: has {len(info.folds)} of {info.protocol.fold_count} folds"
+    for environment in info.environments:
+        git = environment.git
+        if git.commit is None or git.dirty:
+            yield "git: the code has no commit, or differs from it; run from a clean clone"
+        elif git.commit not in commits:
+            yield f"git.commit: {git.commit[:12]} is no commit of this repository"
+    known = {(store.dataset, store.version): store.digest for store in known_stores().values()}
+    digest = known.get((info.dataset.name, info.dataset.version), info.dataset.digest)
+    if digest != info.dataset.digest:
+        yield f"dataset.digest: says {info.dataset.digest[:12]}, the store of {info.dataset.name} is {digest[:12]}"
+
+
+def _recipe(run: StoredRecord, *, is_variant: bool) -> Iterator[str]:
+    info = run.info
+    facts = method_catalogue.builtin_facts().get(info.method.name)
+    if info.method.source == "builtin" and facts and (info.method.version or 1) < facts.version:
+        yield f"method.version: says {info.method.version or 1}, the present version is {facts.version}; run it again"
+    is_narrowed = info.protocol.digest != registry.find_protocol(info.protocol.name).digest
+    if not is_variant and not info.is_submitted and ((info.overrides and not info.search.tuned) or is_narrowed):
+        yield f"overrides: a changed recipe or fewer modalities belong into the leaderboard of {VARIANTS}"
+
+
+def _rows(changes: Changes, runs: Sequence[StoredRecord]) -> Iterator[Finding]:
+    """Check that each row with a new record has the agreed seeds, and then further ones in order."""
+    rows: dict[tuple[str, str], list[StoredRecord]] = defaultdict(list)
+    for run in runs:
+        rows[row_key(run), run.info.selection].append(run)
+    for group in rows.values():
+        new = [run for run in group if run.folder in changes.new and not run.info.is_submitted]
+        seeds = sorted(run.info.seed for run in group)
+        if new and (len(seeds) < len(AGREED_SEEDS) or seeds != list(range(len(seeds)))):
+            message = f"seed: the row has the seeds {', '.join(map(str, seeds))}, it needs {_agreed(len(seeds))}"
+            yield new[0].finding(record_file.FILE, message)
+
+
+def _agreed(count: int) -> str:
+    last = max(count, len(AGREED_SEEDS)) - 1
+    return ", ".join(map(str, AGREED_SEEDS)) if last < len(AGREED_SEEDS) else f"all from 0 to {last}"

@@ -1,0 +1,248 @@
+"""Changes of a leaderboard against a base revision: which a pull request may make, and the report on them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from factories.records import remade
+
+from aubench.core.errors import UsageError
+from aubench.leaderboard import build
+from aubench.leaderboard.check import check_against_base
+from aubench.papers.leaderboard_pages import EXTENSIONS
+from aubench.results import counts, histograms
+from aubench.results.record import Record
+
+GIT = (
+    "git",
+    "-c",
+    "user.name=a",
+    "-c",
+    "user.email=a@b",
+    "-c",
+    "commit.gpgsign=false",
+    "-c",
+    "init.defaultBranch=main",
+)
+
+
+def git(folder: Path, *words: str) -> str:
+    done = subprocess.run([*GIT, "-C", str(folder), *words], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def repository(make_record, tmp_path_factory) -> Path:
+    """Commit a leaderboard with two rows, and code."""
+    folder = tmp_path_factory.mktemp("repository")
+    (folder / "code.py").write_text("1\n")
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "Code")
+    commit = git(folder, "rev-parse", "HEAD")
+    root = folder / "leaderboard"
+    for method in ("amf", "mtut"):
+        for seed in (0, 1, 2):
+            record = remade(make_record(method, seed=seed, is_stored=True), git__commit=commit)
+            record.write(root / "records" / record.relative_path)
+    for name in ("reported", "reproduced"):
+        (root / name).mkdir()
+    (root / "reproduced" / "table.md").write_text("numbers\n")
+    build.write(root)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "Leaderboard")
+    return folder
+
+
+@pytest.fixture
+def clone(repository, tmp_path) -> Path:
+    """Copy the repository."""
+    return Path(shutil.copytree(repository, tmp_path / "clone"))
+
+
+@pytest.fixture
+def submission(make_record, repository) -> Callable[..., list[Record]]:
+    """Make the records of a row: late_fusion with three seeds by default."""
+
+    def make(seeds=(0, 1, 2), **changes) -> list[Record]:
+        commit = git(repository, "rev-parse", "HEAD")
+        records = [make_record("late_fusion", seed=seed, skill=1.4, is_stored=True) for seed in seeds]
+        return [remade(record, **{"git__commit": commit, **changes}) for record in records]
+
+    return make
+
+
+def written(clone: Path, records: list[Record]) -> list[Path]:
+    folders = [clone / "leaderboard" / "records" / record.relative_path for record in records]
+    for record, folder in zip(records, folders, strict=True):
+        record.write(folder)
+    return folders
+
+
+def review(clone: Path, base: str = "HEAD") -> tuple[str, str]:
+    findings, text = check_against_base(clone / "leaderboard", base)
+    return "\n".join(str(finding).replace(f"{clone}/", "") for finding in findings), text
+
+
+def test_an_honest_submission_passes_and_its_place_is_reported(clone, submission):
+    written(clone, submission())
+    build.write(clone / "leaderboard")
+    findings, text = review(clone)
+    assert findings == ""
+    assert "Records: 3 new, 0 extended, 0 changed, 0 removed. No problems." in text
+    row = next(line for line in text.splitlines() if line.startswith("| late\\_fusion") or "late_fusion" in line)
+    assert "| 1 of 3, rank 1" in " ".join(row.split()) and "beyond noise" in row
+    assert "amf from 1 to 2" in text or "mtut from 1 to 2" in text
+
+
+def test_a_committed_submission_passes_from_its_base(clone, submission):
+    git(clone, "checkout", "-qb", "submission")
+    written(clone, submission())
+    build.write(clone / "leaderboard")
+    git(clone, "add", "-A")
+    git(clone, "commit", "-qm", "Add late_fusion")
+    git(clone, "checkout", "-q", "main")
+    (clone / "leaderboard" / "notes.md").write_text("later on main\n")
+    git(clone, "add", "-A")
+    git(clone, "commit", "-qm", "More")
+    git(clone, "checkout", "-q", "submission")
+    assert review(clone, "main")[0] == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": (0, 1)}, "seed: the row has the seeds 0, 1, it needs 0, 1, 2"),
+        ({"seeds": (0, 1, 7)}, "seed: the row has the seeds 0, 1, 7, it needs 0, 1, 2"),
+        ({"seeds": (0, 1, 2, 9)}, "seed: the row has the seeds 0, 1, 2, 9, it needs all from 0 to 3"),
+        ({"git__dirty": True}, "git: the code has no commit, or differs from it"),
+        ({"git__commit": "beef" * 10}, "git.commit: beefbeefbeef is no commit of this repository"),
+        ({"git__commit": None, "git__dirty": None}, "git: the code has no commit"),
+        ({"recipe__learning_rate": 0.01, "overrides": ["learning_rate"]}, "belong into the leaderboard of variants"),
+        ({"protocol__version": 2}, "protocol.version: says 2, the protocol synth_3fold has 1"),
+    ],
+)
+def test_a_submission_against_the_rules_is_refused(clone, submission, changes, message):
+    folders = written(clone, submission(**changes))
+    findings, text = review(clone)
+    assert f"{message}" in findings and "problem" in text
+    assert all(any(folder.name in line for folder in folders) for line in findings.splitlines())
+
+
+def test_labels_of_another_store_are_refused(clone, make_record):
+    records = [make_record("late_fusion", seed=seed) for seed in (0, 1, 2)]
+    written(clone, records)
+    shutil.rmtree(clone / "leaderboard" / "records" / "synth_3fold" / "amf")
+    assert "dataset.digest: says 555555555555, the store of synth" in review(clone)[0]
+
+
+def _one(clone: Path, method: str = "amf") -> Path:
+    return sorted((clone / "leaderboard" / "records" / "synth_3fold" / method).iterdir())[0]
+
+
+def test_removed_records_are_refused(clone):
+    folder = _one(clone)
+    shutil.rmtree(folder)
+    shutil.rmtree(clone / "leaderboard" / "records" / "synth_3fold" / "mtut")
+    findings, text = review(clone)
+    assert f"{folder.relative_to(clone)}: was removed; a submission keeps all records" in findings
+    assert findings.count("was removed") == 4 and "4 removed" in text
+
+
+@pytest.mark.parametrize("field", ["time__seconds", "compute__uncounted"])
+def test_a_changed_record_is_refused(clone, field):
+    from aubench.results import record as record_file
+
+    folder = _one(clone)
+    remade(record_file.read(folder), **{field: 5.0 if "time" in field else []}).write(folder)
+    findings, _ = review(clone)
+    assert f"{folder.relative_to(clone)}: was changed; another result is another run" in findings
+
+
+def test_numbers_changed_under_the_same_id_are_refused(clone, make_record):
+    folder = _one(clone)
+    other = make_record("amf", skill=3.0, is_stored=True)
+    from aubench.results import record as record_file
+
+    old = record_file.read(folder)
+    remade(old, {"counts": other.counts, "histograms": other.histograms}).write(folder)
+    assert "was changed; another result is another run with another id" in review(clone)[0]
+
+
+def test_more_conditions_are_an_extension(clone, make_record):
+    from aubench.results import record as record_file
+
+    folder = _one(clone)
+    old = record_file.read(folder)
+    worse = make_record("amf", skill=0.2, is_stored=True)
+    tables = {
+        "counts": counts.canonical(pd.concat([old.counts, worse.counts.assign(condition="missing:depth")])),
+        "histograms": histograms.canonical(
+            pd.concat([old.histograms, worse.histograms.assign(condition="missing:depth")])
+        ),
+    }
+    remade(old, tables, conditions=["clean", "missing:depth"]).write(folder)
+    build.write(clone / "leaderboard")
+    findings, text = review(clone)
+    assert findings == "" and "1 extended" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("reported/amf_table_1.csv", "was added; a submission changes no file in reported"),
+        ("reproduced/table.md", "was changed; a submission changes no file in reproduced"),
+        ("records/synth_3fold/.hidden.html", "was added, but is no file of a record and no page"),
+        ("notes.txt", "was added, but is no file of a record and no page"),
+    ],
+)
+def test_other_files_of_the_leaderboard_are_refused(clone, path, message):
+    (clone / "leaderboard" / path).write_text("x\n")
+    assert f"leaderboard/{path}: {message}" in review(clone)[0]
+
+
+def test_code_beside_new_records_is_refused(clone, submission):
+    written(clone, submission())
+    (clone / "code.py").write_text("2\n")
+    (clone / ".github").mkdir()
+    (clone / ".github" / "ci.yml").write_text("on: push\n")
+    findings, _ = review(clone)
+    for name in ("code.py", ".github/ci.yml"):
+        assert f"{name}: is outside of the leaderboard; change it in a pull request of its own" in findings
+
+
+def test_a_copy_accuses_the_new_record_and_not_the_old_one(clone, make_record, repository):
+    commit = git(repository, "rev-parse", "HEAD")
+    rival, mine = (make_record(method, seed=0, is_stored=True) for method in ("amf", "aaa"))
+    tables = {"counts": rival.counts, "histograms": rival.histograms}
+    early = remade(mine, tables, git__commit=commit, time__started="2001-01-01T00:00:00Z")
+    written(clone, [early])
+    findings, _ = review(clone)
+    assert "predictions are identical to those of" in findings
+    assert all("/aaa/" in line.partition(": ")[0] for line in findings.splitlines())
+
+
+def test_a_base_that_does_not_exist_is_an_error(clone, tmp_path):
+    with pytest.raises(UsageError, match="no revision 'nowhere'"):
+        review(clone, "nowhere")
+    with pytest.raises(UsageError, match="is in no git repository"):
+        root = tmp_path / "elsewhere"
+        root.mkdir()
+        check_against_base(root, "main")
+
+
+@pytest.mark.slow
+def test_the_command_writes_the_report(clone, submission, call):
+    written(clone, submission())
+    build.write(clone / "leaderboard", EXTENSIONS)
+    words = ("leaderboard", "check", "--root", clone / "leaderboard", "--base", "HEAD")
+    done = call(*words)
+    assert done.code == 0 and "Records: 3 new" in done.out
+    assert call(*words, "--out", clone / "report.md").code == 0
+    assert "Records: 3 new" in (clone / "report.md").read_text()
+    assert call("leaderboard", "check", "--out", "x.md").code == 2
