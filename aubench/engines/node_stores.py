@@ -28,12 +28,12 @@ def with_node_store(config: RunConfig) -> RunConfig:
         UsageError: The node's store has other content.
         DataError: The node has no store, or a file in it differs.
     """
-    stores = {"store": _locate(config.store, config.protocol.datasets)}
-    if config.pretraining_store is not None:
-        stores["pretraining_store"] = _locate(config.pretraining_store, [config.pretraining_store.dataset])
-    if stores == {name: getattr(config, name) for name in stores}:
+    store, other = _locate(config.store, config.protocol.datasets), config.pretraining_store
+    if other is not None:
+        other = _locate(other, [other.dataset])
+    if (store, other) == (config.store, config.pretraining_store):
         return config
-    moved = replace(config, **stores)
+    moved = replace(config, store=store, pretraining_store=other)
     vars(moved)["content"] = config.content
     return moved
 
