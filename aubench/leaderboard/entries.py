@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 
 from aubench.core import hashing
@@ -120,7 +121,7 @@ class RankedTable:
         """Whether the entries are submitted predictions."""
         return self.selection == SUBMITTED
 
-    @property
+    @cached_property
     def methods(self) -> tuple[Entry, ...]:
         """Entries without the baselines."""
         return tuple(entry for entry in self.entries if entry.runs)

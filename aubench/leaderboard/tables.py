@@ -90,8 +90,8 @@ def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
     weights are from are added where entries of the same method differ in them.
     """
     info = entry.info
-    key = (entry.name, info.preset, info.search.tuned)
-    peers = [peer.info for peer in entries if (peer.name, peer.info.preset, peer.info.search.tuned) == key]
+    infos = [peer.info for peer in entries if peer.name == entry.name]
+    peers = [peer for peer in infos if (peer.preset, peer.search.tuned) == (info.preset, info.search.tuned)]
     precisions = {peer.device.precision for peer in peers if peer.device}
     extra = [info.device.precision] if info.device and len(precisions) > 1 else []
     extra += [f"file {(info.method.file or '')[:8]}"] if len({peer.method.file for peer in peers}) > 1 else []

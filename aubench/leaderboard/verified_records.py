@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ _LIMIT = 20_000
 
 _lookup: list[ProtocolLookup] = [registry.find_protocol]
 """Lookup of protocols, which forked processes inherit."""
+_entries: dict[str, Any] = {}
+"""Content of the cache, which forked processes inherit."""
 
 _Verified = tuple[StoredRecord | None, str, list[Finding]]
 """Record (None if it cannot be read), digest of its files, findings."""
@@ -96,14 +98,16 @@ def load_verified(
     use_cache &= find_protocol is registry.find_protocol and scores.METRICS.names() == list(scores.METRICS.builtin)
     path = _cache_path() if use_cache else None
     entries = _read_cache(path)
-    results = _map(partial(_load, entries=entries), find_protocol, folders)
-    new = {
+    _entries.clear()
+    _entries.update(entries)
+    results = _map(_load, find_protocol, folders)
+    verified = {
         digest: record_facts.encode(record_facts.facts_of(run))
         for run, digest, problems in results
         if run and digest and not problems and digest not in entries
     }
-    if path and new:
-        _write_cache(path, {**entries, **new})
+    if path and verified:
+        _write_cache(path, {**entries, **verified})
     findings += [finding for _, _, problems in results for finding in problems]
     sound = [run for run, _, problems in results if run and not problems]
     disagreements = check_together(sound, new)
@@ -111,12 +115,12 @@ def load_verified(
     return [run for run in sound if run.folder not in wrong], findings + disagreements
 
 
-def _load(folder: Path, entries: dict[str, Any]) -> _Verified:
+def _load(folder: Path) -> _Verified:
     """Read a record; verify it unless the cache has its digest."""
     digest = _digest(folder)
     try:
-        if digest in entries:
-            run = _from_cache(folder, entries[digest])
+        if digest in _entries:
+            run = _from_cache(folder, _entries[digest])
             return run, digest, verify.check_path(run)
         run = StoredRecord(folder, record_file.read(folder))
     except RecordError as error:
@@ -161,7 +165,7 @@ def _map(function: Any, find_protocol: ProtocolLookup, folders: Sequence[Path]) 
     except OSError:  # a container without a writable /dev/shm has no semaphores
         return [function(folder) for folder in folders]
     with executor as pool:
-        return list(pool.map(function, folders, chunksize=_MIN_PER_PROCESS))
+        return list(pool.map(function, folders, chunksize=max(_MIN_PER_PROCESS, len(folders) // (16 * processes))))
 
 
 def _cache_path() -> Path | None:
