@@ -37,7 +37,7 @@ from aubench.api.results_view import Results, compare, load_results
 from aubench.api.scoring import score
 from aubench.api.searches import tune
 from aubench.api.speed import bench, profile
-from aubench.api.stores import check_store, export_store, prepare_store, simulate_delivery
+from aubench.api.stores import check_store, export_store, prepare_store, simulate_delivery, write_label_counts
 from aubench.api.sweep_status import cancel, status
 
 __all__ = [
@@ -76,6 +76,7 @@ __all__ = [
     "submit_runs",
     "sync_runs",
     "tune",
+    "write_label_counts",
     "write_method_catalogue",
     "write_method_reference",
 ]

@@ -69,6 +69,29 @@ def export_store(store: AnyPath, out: AnyPath) -> Path:
         return catalog.export_store(os.fspath(store), user_path(out), progress)
 
 
+def write_label_counts(store: AnyPath, out: AnyPath) -> Path:
+    """Write the numbers of labels of each subject of a store, which leaderboards compare records with.
+
+    The file belongs in protocols/labels if anyone may know the labels.
+
+    Args:
+        store: Folder of the store, or name of a data set whose store is in the default folder.
+        out: New JSON file.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        DataError: There is no store, or it is damaged.
+    """
+    from aubench._util import atomic
+    from aubench.datasets import catalog, label_counts
+
+    path = user_path(out)
+    atomic.write_text(path, label_counts.to_text(label_counts.label_counts(catalog.open_any_store(os.fspath(store)))))
+    return path
+
+
 def simulate_delivery(dataset: str, out: AnyPath, *, labels_only: bool = False, seed: int = 0) -> list[str]:
     """Write label files of a data set at its full size with random labels, a store of them and its protocols.
 

@@ -97,6 +97,12 @@ def _export(options: Options) -> None:
     typer.echo(f"wrote {api.export_store(**options)}")
 
 
+@app.command("count-labels")
+@command(api.write_label_counts, store=_Exported, out=Annotated[Path, typer.Option(metavar="FILE")])
+def _count_labels(options: Options) -> None:
+    typer.echo(f"wrote {api.write_label_counts(**options)}")
+
+
 @app.command("simulate")
 @command(api.simulate_delivery, dataset=_Name, out=_Out)
 def _simulate(options: Options) -> None:

@@ -101,7 +101,8 @@ def _other_files(changes: Changes) -> Iterator[Finding]:
     root, base = changes.root, changes.base
     for path, status in changes.others.items():
         if not path.is_relative_to(base.root):
-            if changes.new or changes.changed:
+            outermost = base.root.parent if base.root.name == VARIANTS else base.root
+            if (changes.new or changes.changed) and not path.is_relative_to(outermost):
                 message = "is outside of the leaderboard; change it in a pull request of its own"
                 yield Finding(base.repository / path, message)
             continue

@@ -93,7 +93,7 @@ def _preset(method: type[Method], preset: str, with_costs: bool) -> dict[str, An
         "stages": {stage.name: stage.include_all_subjects for stage in stages if stage.pretraining},
         "used": {",".join(modalities): ",".join(chosen) for modalities, chosen in used.items()},
         "costs": {
-            cost_key(task.modalities, len(task.aus), task.landmarks): _costs(count_flops(method, task, recipe))
+            cost_key(task.modalities, len(task.aus), task.landmarks): costs_of(count_flops(method, task, recipe))
             for task in tasks
             if with_costs
         },
@@ -105,5 +105,6 @@ def _au_counts() -> list[int]:
     return sorted({len(registry.find_protocol(name).aus) for name in registry.builtin_protocols()})
 
 
-def _costs(compute: Compute) -> dict[str, list[int]]:
+def costs_of(compute: Compute) -> dict[str, list[int]]:
+    """Return multiply-accumulates and parameters of the total and of each part."""
     return {name: [cost.macs, cost.parameters] for name, cost in {"total": compute.total, **compute.parts}.items()}
