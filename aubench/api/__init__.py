@@ -22,6 +22,7 @@ from aubench.api.leaderboards import (
     check_leaderboard,
     export_leaderboard,
     load_leaderboard,
+    reproduce_record,
     review_leaderboard,
     submit_runs,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "prepare_store",
     "profile",
     "reproduce",
+    "reproduce_record",
     "review_leaderboard",
     "run",
     "score",

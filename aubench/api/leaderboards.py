@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aubench.leaderboard.add import AddResult
     from aubench.leaderboard.entries_file import ProtocolEntries
     from aubench.leaderboard.records import Finding
+    from aubench.leaderboard.rerun import Reproduction
     from aubench.leaderboard.submit import Submission
 
 
@@ -113,6 +114,26 @@ def _rows_frame(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     integers = {"position", "rank", "seeds", "flops", "parameters", "frames", "pretraining_frames"} & set(frame.columns)
     return frame.astype(dict.fromkeys(integers, "Int64"))
+
+
+def reproduce_record(run: str, *, root: AnyPath = "leaderboard", store: str | None = None) -> Reproduction:
+    """Repeat the run of a record in a temporary checkout of its commit, and compare the numbers.
+
+    Prints equal, equal within noise (exit code 0) or different (exit code 1). The installed libraries are used, so
+    other versions than those in the record can change the numbers.
+
+    Args:
+        run: Id of the run, or its first characters.
+        root: Folder of the leaderboard, in a clone with its history.
+        store: Store to run on; the default one, or a generated one of synth, if not given.
+
+    Raises:
+        AubenchError: There is no such run, it cannot be repeated, or it fails.
+    """
+    from aubench.leaderboard.rerun import reproduce_run
+
+    arguments = [] if store is None else ["--store", str(user_path(store).absolute())]
+    return reproduce_run(user_path(root), run, arguments)
 
 
 def add_records(runs: Sequence[AnyPath], *, root: AnyPath = "leaderboard") -> AddResult:

@@ -286,6 +286,21 @@ def _submit(options: Options) -> None:
     typer.echo("  open a pull request from this branch, and name the machine in it")
 
 
+@leaderboard.command("reproduce")
+@command(
+    api.reproduce_record,
+    run=Annotated[str, typer.Argument(metavar="RUN_ID")],
+    store=Annotated[str, typer.Option("--store", "--data", metavar="DIR")],
+)
+def _reproduce_record(options: Options) -> None:
+    from aubench.core.errors import CheckFailed
+
+    result = api.reproduce_record(**options)
+    if result.outcome == "different":
+        raise CheckFailed(str(result), where=result.run.folder)
+    typer.echo(result)
+
+
 def _add_figure(name: str, function: Callable[..., Path], **forms: Any) -> None:
     """Add a command that draws a figure and prints its file."""
 

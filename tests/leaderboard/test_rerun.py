@@ -1,0 +1,118 @@
+"""Repetition of a record in a checkout of its commit, with a program that stands for the training."""
+
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from aubench.core.errors import UsageError
+from aubench.leaderboard import rerun
+from aubench.leaderboard.records import StoredRecord
+
+PROGRAM = """
+import os, shutil, sys
+words = sys.argv[1:]
+open(os.environ["SEEN"], "w").write(" ".join(words) + "\\n" + os.path.realpath(os.path.dirname(__file__)))
+if os.environ["RESULT"] == "fails":
+    sys.exit(3)
+shutil.copytree(os.environ["RESULT"], words[words.index("--runs") + 1] + "/p/m/r/record")
+"""
+
+
+def _git(folder, *words):
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    done = subprocess.run(["git", "-C", folder, *identity, *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repeat(tmp_path, make_record, call, monkeypatch):
+    """Commit a program, store a row of three seeds of that commit, and repeat the first with a given result."""
+    clone = tmp_path / "clone"
+    (clone / "aubench" / "cli").mkdir(parents=True)
+    (clone / "methods").mkdir()
+    (clone / "methods" / "here.py").touch()
+    (clone / "aubench" / "__init__.py").touch()
+    (clone / "aubench" / "cli" / "__init__.py").touch()
+    (clone / "aubench" / "cli" / "__main__.py").write_text(PROGRAM)
+    _git(tmp_path, "init", "-q", str(clone))
+    _git(clone, "add", ".")
+    _git(clone, "commit", "-qm", "first")
+    commit = _git(clone, "rev-parse", "HEAD")
+    root = clone / "leaderboard"
+    row = [_of_commit(make_record(seed=seed, skill=0.8), commit) for seed in (0, 1, 2)]
+    for record in row:
+        record.write(root / "records" / record.relative_path)
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+
+    def repeated(record, *words):
+        result = "fails"
+        if record is not None:
+            result = tmp_path / "result"
+            record.write(result)
+        monkeypatch.setenv("RESULT", str(result))
+        done = call("leaderboard", "reproduce", row[0].info.run, "--root", root, *words)
+        assert _git(clone, "worktree", "list").count("\n") == 0
+        return done
+
+    repeated.row, repeated.root, repeated.seen = row, root, tmp_path / "seen"
+    return repeated
+
+
+def _of_commit(record, commit, *, dirty=False):
+    git = record.info.git.model_copy(update={"commit": commit, "dirty": dirty})
+    return replace(record, info=record.info.model_copy(update={"git": git}))
+
+
+def test_the_same_counts_are_equal_and_the_command_runs_in_a_checkout(repeat, tmp_path):
+    done = repeat(repeat.row[0], "--store", tmp_path / "store")
+    assert done.code == 0 and ": equal (F1 " in done.out, done.err
+    command, folder = repeat.seen.read_text().split("\n")
+    assert command.startswith("run --method late_fusion --protocol synth_3fold --preset small --seed 0")
+    assert command.endswith(f"--store {tmp_path}/store")
+    assert str(tmp_path / "clone") not in folder
+
+
+def test_another_seed_is_equal_within_noise(repeat, make_record):
+    done = repeat(make_record(seed=7, skill=0.8))
+    assert done.code == 0 and "equal within noise" in done.out and "another of 3 seeds" in done.out
+
+
+def test_a_much_better_or_worse_result_is_different(repeat, make_record):
+    for skill in (0.2, 1.5):
+        done = repeat(make_record(seed=0, skill=skill))
+        assert done.code == 1 and ": different (F1 " in done.err and done.out == ""
+
+
+def test_a_run_that_fails_is_one_line(repeat):
+    done = repeat(None)
+    assert done.code == 2 and "ends with code 3; its output is above" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_one_seed_is_compared_by_subjects(make_record, tmp_path):
+    first, near, far = (StoredRecord(tmp_path, make_record(seed=9, skill=skill)) for skill in (0.8, 0.81, 0.2))
+    assert rerun.compare(first, near, [first]).outcome == "equal within noise"
+    assert rerun.compare(first, far, [first]).outcome == "different"
+
+
+def test_runs_that_cannot_be_repeated_are_refused_with_the_reason(repeat, make_record, tmp_path):
+    record = repeat.row[0]
+    commit = record.info.git.commit
+    external = record.info.method.model_copy(update={"source": "path", "file": "f" * 64})
+    for changed, reason in (
+        (_of_commit(record, commit, dirty=True), "uncommitted changes"),
+        (_of_commit(record, None, dirty=None), "unknown commit"),
+        (replace(record, info=record.info.model_copy(update={"method": external})), "from outside this repository"),
+    ):
+        assert reason in rerun.why_not_repeatable(StoredRecord(tmp_path, changed))
+    assert rerun.why_not_repeatable(StoredRecord(tmp_path, record)) is None
+
+
+def test_an_unknown_run_and_a_lost_commit_are_errors(repeat, make_record):
+    with pytest.raises(UsageError, match="no run 'zz'"):
+        rerun.find_run(repeat.root, "zz")
+    lost = _of_commit(make_record("amf", skill=0.9), "b" * 40)
+    lost.write(repeat.root / "records" / lost.relative_path)
+    with pytest.raises(UsageError, match="cannot check out bbbbbbbbbbbb"):
+        rerun.reproduce_run(repeat.root, lost.info.run)
