@@ -1,7 +1,9 @@
 """Repetition of a record in a checkout of its commit, with a program that stands for the training."""
 
+import runpy
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +118,16 @@ def test_an_unknown_run_and_a_lost_commit_are_errors(repeat, make_record):
     lost.write(repeat.root / "records" / lost.relative_path)
     with pytest.raises(UsageError, match="cannot check out bbbbbbbbbbbb"):
         rerun.reproduce_run(repeat.root, lost.info.run)
+
+
+def test_the_script_of_the_weekly_workflow_repeats_a_row(repeat, tmp_path, monkeypatch):
+    repeat.row[0].write(tmp_path / "again")
+    monkeypatch.setenv("RESULT", str(tmp_path / "again"))
+    scripts = Path(__file__).parents[2] / ".github" / "scripts"
+    script = runpy.run_path(str(scripts / "reproduce-random-row"))["main"]
+    codes = {script(repeat.root, tmp_path / "summary.md", seed) for seed in "abc"}
+    assert codes == {0} and ": equal" in (tmp_path / "summary.md").read_text()
+    monkeypatch.setenv("RESULT", "fails")
+    assert script(repeat.root, tmp_path / "summary.md", "a") == 2
+    assert "ends with code 3" in (tmp_path / "summary.md").read_text()
+    assert script(tmp_path / "empty", tmp_path / "summary.md", "a") == 0
