@@ -38,6 +38,8 @@ def to_html(parent: Element) -> str:
 
 def printable(text: str) -> str:
     """Replace control characters and those that change the direction of text."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
 

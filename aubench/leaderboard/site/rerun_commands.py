@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from functools import cache
 from typing import Any
 
 from aubench.core import suites
@@ -49,6 +50,10 @@ def run_command(entry: Entry) -> str:
         words += ["--selection", info.selection]
     if info.device and _precision(info) != _DEFAULT_PRECISION:
         words += ["--precision", _precision(info)]
+    for start in dict.fromkeys(item.run for run in entry.runs for item in run.info.pretraining if item.run):
+        words += ["--from-run", start]
+    for name in dict.fromkeys(name for item in info.pretraining if item.store for name in item.datasets):
+        words += ["--pretrain-on", name]
     return ".venv/bin/" + shlex.join(words)
 
 
@@ -126,5 +131,6 @@ def _precision(info: RecordInfo) -> str:
     return "tf32" if info.device.fp32_precision == "tf32" else info.device.precision
 
 
+@cache
 def _installed_modalities(protocol: str) -> tuple[str, ...] | None:
     return tuple(find_protocol(protocol).modalities) if protocol in builtin_protocols() else None

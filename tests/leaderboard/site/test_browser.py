@@ -36,7 +36,10 @@ def _browser_path() -> str:
 
 @pytest.fixture(scope="module")
 def url(make_record, tmp_path_factory) -> str:
-    """Build the page of two ranked methods (one with a hostile title, corruptions and learning curves) and a demo."""
+    """Build the page of two ranked methods (one with corruptions), two with epochs chosen on test, and a demo.
+
+    A title and a recipe are hostile.
+    """
     clean = [make_record("amf", seed=seed, skill=1.0, pretraining_epochs=2) for seed in (0, 1)]
     info = clean[0].info.method.model_copy(update={"title": HOSTILE})
     noisy = [
@@ -49,7 +52,8 @@ def url(make_record, tmp_path_factory) -> str:
     ]
     others = [
         make_record("late_fusion", skill=0.5, pretraining_epochs=0),
-        make_record("amf", skill=1.2, selection="oracle_test"),
+        make_record("amf", skill=1.2, selection="oracle_test", recipe={"note": HOSTILE}),
+        make_record("amf", skill=0.9, selection="oracle_test"),
         make_record("early_fusion", preset="tiny"),
     ]
     runs = [StoredRecord(Path("records", record.relative_path), record) for record in (*noisy, *others)]
@@ -180,6 +184,20 @@ def test_link_to_a_row_opens_it_with_its_table_and_hostile_text_stays_text(page,
     assert page.locator("img").count() == 0
     page.get_by_role("button", name="Close").click()
     assert page.get_by_label("Results").input_value() == RANKED
+
+
+def test_hostile_recipe_stays_text_in_tables_charts_and_tooltips(page):
+    page.get_by_label("Results").select_option(ORACLE)
+    assert "note=<img" in _column(page, "Preset")[0]
+    page.get_by_role("tab", name="Ranks and seeds").click()
+    chart = page.locator("[data-chart=seeds]:visible")
+    chart.locator("svg.marks").wait_for()
+    assert "note=<img" in chart.inner_text()
+    points = chart.locator(".mark-symbol path")
+    points.nth(points.count() - 2).hover()
+    page.wait_for_selector("#vg-tooltip-element.visible")
+    assert "note=<img" in page.locator("#vg-tooltip-element").inner_text()
+    assert page.locator("img, .chart script").count() == 0
 
 
 def test_theme_switches_page_and_charts(page):

@@ -10,6 +10,7 @@ from aubench.core.task import Modality
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.site import rerun_commands
+from aubench.results.schema import Pretraining
 
 
 @pytest.fixture
@@ -40,6 +41,12 @@ def test_command_names_fewer_modalities_and_another_precision(entry):
         device=info.device.model_copy(update={"precision": "bf16-mixed"}),
     )
     assert rerun_commands.run_command(narrowed).endswith("--seed 0,1 --modalities depth --precision bf16-mixed")
+
+
+def test_command_names_the_run_and_the_store_that_weights_are_from(entry):
+    start = Pretraining(stage="initialisation", source="run 1a", datasets=("bp4d",), run="1a")
+    stage = Pretraining(stage="pretrain", source="own", datasets=("video",), frames=5, seconds=1.0, store="e" * 64)
+    assert rerun_commands.run_command(entry(pretraining=(start, stage))).endswith("--from-run 1a --pretrain-on video")
 
 
 def test_command_of_an_outside_method_and_of_predictions(entry):
