@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -51,7 +52,12 @@ _DISK_FULL_HINT = "the disk is full; free some space and repeat the command"
 def main() -> None:
     """Run a command. Exit code 0: success, 1: a check failed, 2: bad usage or input, 130: interrupted."""
     repair_streams()
-    sys.exit(_exit_code(sys.argv[1:]))
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a command as Ctrl-C does
+    try:
+        code = _exit_code(sys.argv[1:])
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    sys.exit(code)
 
 
 def _exit_code(arguments: Iterable[str]) -> int:

@@ -23,7 +23,7 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
-from aubench._util import atomic
+from aubench._util import atomic, interrupts
 from aubench._util.child_processes import isolated_start
 from aubench.core.errors import AubenchError
 
@@ -126,6 +126,7 @@ def death_of(label: str, code: int | None) -> FoldFailed:
 
 def _run(sender: Connection, payload: bytes, label: str, traceback_path: Path) -> None:
     try:
+        interrupts.install()
         exit_with_parent(os.getppid())
         raise_file_limit()
         traceback_path.unlink(missing_ok=True)

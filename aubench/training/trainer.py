@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from aubench._util import interrupts
 from aubench._util.seeds import derive, seed_everything
 from aubench.core.errors import Diverged
 from aubench.core.method import Method, Progress, Stage
@@ -114,7 +115,8 @@ class Trainer:
             elif index:
                 self.state.begin_stage(index)
             while self.state.epoch < stage.epochs and not self._should_stop_early(stage):
-                self._epoch(stage, optimizer)
+                with interrupts.deferred():
+                    self._epoch(stage, optimizer)
             self.method.load_state_dict(checkpoint.read(self.folder / WEIGHTS, self.phase.identity).tensors)
         vars(self).pop("_images", None)  # frees the memory of the GPU
 
@@ -165,12 +167,13 @@ class Trainer:
                 sums[name] = sums.get(name, 0.0) + value.detach().float()
             state.step += 1
             state.frames += stored.rows.size
-            if time.monotonic() - self._saved_at > SAVE_EVERY:
+            if interrupts.is_requested() or time.monotonic() - self._saved_at > SAVE_EVERY:
                 state.sums, state.epoch_seconds = (
                     {k: v.item() for k, v in sums.items()},
                     spent + time.perf_counter() - begin,
                 )
                 self._save(optimizer)
+                interrupts.end_if_requested()
         losses = {name: (total / max(steps, 1)).item() for name, total in sums.items()}
         seconds = spent + time.perf_counter() - begin
         self._finish_epoch(stage, optimizer, losses, seconds)
