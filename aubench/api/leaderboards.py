@@ -116,16 +116,19 @@ def _rows_frame(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(integers, "Int64"))
 
 
-def reproduce_record(run: str, *, root: AnyPath = "leaderboard", store: str | None = None) -> Reproduction:
+def reproduce_record(
+    run: str, *, root: AnyPath = "leaderboard", store: str | None = None, install: bool = False
+) -> Reproduction:
     """Repeat the run of a record in a temporary checkout of its commit, and compare the numbers.
 
-    Prints equal, equal within noise (exit code 0) or different (exit code 1). The installed libraries are used, so
-    other versions than those in the record can change the numbers.
+    Prints equal, equal within noise (exit code 0) or different (exit code 1). Without --install, the installed
+    libraries are used. Other versions than those in the record can change the numbers.
 
     Args:
         run: Id of the run, or its first characters.
         root: Folder of the leaderboard, in a clone with its history.
         store: Store to run on; the default one, or a generated one of synth, if not given.
+        install: Install the libraries of that commit into a temporary environment.
 
     Raises:
         AubenchError: There is no such run, it cannot be repeated, or it fails.
@@ -133,7 +136,7 @@ def reproduce_record(run: str, *, root: AnyPath = "leaderboard", store: str | No
     from aubench.leaderboard.rerun import reproduce_run
 
     arguments = [] if store is None else ["--store", str(user_path(store).absolute())]
-    return reproduce_run(user_path(root), run, arguments)
+    return reproduce_run(user_path(root), run, arguments, install=install)
 
 
 def add_records(runs: Sequence[AnyPath], *, root: AnyPath = "leaderboard") -> AddResult:

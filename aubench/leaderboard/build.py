@@ -209,7 +209,7 @@ def _index_table(protocols: Sequence[ProtocolResults]) -> Table:
 
 
 def _index_row(results: ProtocolResults, has_submitted: bool) -> tuple[Cell, ...]:
-    honest = [table for table in results.ranked if table.selection != "oracle_test"]
+    honest = [table for table in results.ranked if table.selection != "oracle_test" and not table.is_external]
     best = honest[0].methods[0] if honest else None
     kinds = (results.ranked, *([results.submitted] * has_submitted), results.demos)
     return (

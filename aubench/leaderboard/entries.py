@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import groupby
 
 from aubench.core import hashing
+from aubench.leaderboard.known_labels import known_stores
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.verify import row_key
 from aubench.metrics import baselines, intervals, scores, significance
@@ -96,7 +97,7 @@ class RankedTable:
     """Comparable entries: one protocol version, one store, one selection rule, the same test labels.
 
     Runs of demo presets are in a table of their own, whose entries have no position and no rank. Submitted predictions
-    are in a table of their own, too.
+    are in a table of their own, too, and so are methods from outside this repository.
 
     Attributes:
         is_demo: Whether the runs are demonstrations.
@@ -121,6 +122,11 @@ class RankedTable:
         """Whether the entries are submitted predictions."""
         return self.selection == SUBMITTED
 
+    @property
+    def is_external(self) -> bool:
+        """Whether the entries are of methods from outside this repository."""
+        return any(entry.info.is_external for entry in self.methods)
+
     @cached_property
     def methods(self) -> tuple[Entry, ...]:
         """Entries without the baselines."""
@@ -134,17 +140,22 @@ def ranked_tables(protocol_runs: Iterable[StoredRecord]) -> list[RankedTable]:
         protocol_runs: Records without findings of :func:`aubench.leaderboard.verify.check_record`.
 
     Returns:
-        Tables by selection rule, protocol version (newest first), labels and store; those of demos last.
+        Tables by origin of the methods (this repository first), protocol version (newest first), selection rule, those
+        of known stores first, then those with most methods, labels and store; those of demos last.
     """
     keyed = [(_table_key(run), row_key(run), run.info.seed, run) for run in protocol_runs if run.is_complete]
     keyed.sort(key=lambda item: item[:3])
-    return [_ranked_table([run for *_, run in group]) for _, group in groupby(keyed, key=lambda item: item[0])]
+    groups = [(key, [run for *_, run in group]) for key, group in groupby(keyed, key=lambda item: item[0])]
+    groups.sort(key=lambda item: (item[0][:5], -len({run.info.method.name for run in item[1]}), item[0]))
+    return [_ranked_table(group) for _, group in groups]
 
 
-def _table_key(run: StoredRecord) -> tuple[bool, int, int, str, str]:
+def _table_key(run: StoredRecord) -> tuple[bool, bool, int, int, bool, str, str]:
     info = run.info
     selection = (*SELECTIONS, SUBMITTED).index(info.selection)
-    return info.is_demo, selection, -info.protocol.version, run.labels, info.dataset.digest
+    is_unknown = info.dataset.digest not in known_stores()
+    kind = info.is_demo, info.is_external, -info.protocol.version, selection
+    return *kind, is_unknown, run.labels, info.dataset.digest
 
 
 def _ranked_table(runs: list[StoredRecord]) -> RankedTable:

@@ -7,7 +7,7 @@ ignored. ``aubench leaderboard check`` computes the file again and compares its 
 Content::
 
     schema_version   1
-    inputs           digest of all files under ``records`` and ``reported``, and of the changes of the methods
+    inputs           digest of all files under ``records`` and ``reported``, and of the changes of methods and protocols
     protocols        by name: ``blocks`` (the page as shown in a terminal) and ``entries`` (flat rows of numbers)
 """
 
@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from aubench.core import hashing, method_versions, system_files
+from aubench.core import hashing, method_versions, protocol_versions, system_files
 from aubench.leaderboard.render import Block, Cell, Table
 
 FILE = "entries.json"
@@ -79,7 +79,8 @@ def inputs_digest(root: Path) -> str:
     """Compute a digest of all that the results depend on: names and bytes of files, and changes of the methods."""
     paths = sorted(path for folder in _INPUTS for path in system_files.descendants(root / folder) if path.is_file())
     files = [(path.relative_to(root).as_posix(), hashing.hash_file(path)) for path in paths]
-    return hashing.hash_json([files, method_versions.changes()])
+    changes = [asdict(change) for change in protocol_versions.changes()]
+    return hashing.hash_json([files, method_versions.changes(), *([changes] if changes else [])])
 
 
 def _encode(block: Block) -> str | dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from aubench.core import protocol_versions
 from aubench.leaderboard import entries, robustness_tables, tables
 from aubench.leaderboard.entries import RankedTable
 from aubench.leaderboard.extensions import PageExtension
@@ -64,18 +65,26 @@ def page_blocks(results: ProtocolResults, extensions: Sequence[PageExtension] = 
     blocks: list[Block] = [f"# {results.name}", *([] if results.runs else ["No records yet."])]
     blocks += outdated_note(results.runs)
     for table in results.ranked:
-        blocks += [f"## {heading(table, results.ranked)}", *_table_blocks(table)]
+        note = [template("protocol")["external"]] if table.is_external else []
+        blocks += [f"## {heading(table, results.ranked)}", *note, *_table_blocks(table)]
     for table in results.submitted:
         blocks += [f"## {heading(table, results.submitted)}", template("protocol")["seen"], *_table_blocks(table)]
     if results.demos:
         blocks += demo_blocks()
     for table in results.demos:
         blocks += [f"### {heading(table, results.demos)}", *_table_blocks(table)]
+    blocks += _version_blocks(results.name)
     if incomplete := [run for run in results.runs if not run.is_complete]:
         blocks += ["## Incomplete runs, not ranked", tables.incomplete_table(incomplete)]
     for extension in extensions:
         blocks += extension.protocol_blocks(results.dataset, results.fold_count, results.ranked)
     return blocks
+
+
+def _version_blocks(name: str) -> list[Block]:
+    """Build the changelog of a protocol; empty for one that never changed."""
+    lines = [f"- Version {change.version}: {change.text}" for change in protocol_versions.changes(name)]
+    return ["## Versions of the protocol", template("protocol")["versions"], "\n".join(lines)] if lines else []
 
 
 def demo_blocks() -> list[Block]:
@@ -102,9 +111,14 @@ def _table_blocks(table: RankedTable) -> list[Block]:
 
 def heading(table: RankedTable, all_tables: Sequence[RankedTable]) -> str:
     """Format the selection rule and whatever else distinguishes the table from the others."""
-    peers = [other for other in all_tables if other.selection == table.selection]
+    kind = table.selection, table.is_external
+    changes = [change for entry in table.methods[:1] for change in protocol_versions.changes(entry.info.protocol.name)]
+    peers = [other for other in all_tables if (other.selection, other.is_external) == kind]
     parts = [template("protocol")[table.selection]]
-    parts += [f"protocol version {table.version}"] if len({other.version for other in peers}) > 1 else []
+    parts += ["methods from outside this repository"] if table.is_external else []
+    newest = max(change.version for change in changes) if changes else max(other.version for other in peers)
+    if changes or len({other.version for other in peers}) > 1:
+        parts.append(f"protocol version {table.version}" + " (earlier)" * (table.version < newest))
     parts += [f"store {table.store[:8]}"] if len({other.store for other in peers}) > 1 else []
     same_store = [other for other in peers if (other.version, other.store) == (table.version, table.store)]
     parts += [f"test labels {same_store.index(table) + 1}"] if len(same_store) > 1 else []

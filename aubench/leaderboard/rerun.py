@@ -57,17 +57,18 @@ class Reproduction:
         return f"{name}: {self.outcome} ({f1}; {self.reason})"
 
 
-def reproduce_run(root: Path, run_id: str, arguments: Sequence[str] = ()) -> Reproduction:
-    """Repeat the run of a record in a temporary checkout of its commit, with the installed libraries.
+def reproduce_run(root: Path, run_id: str, arguments: Sequence[str] = (), *, install: bool = False) -> Reproduction:
+    """Repeat the run of a record in a temporary checkout of its commit.
 
     Args:
         root: Leaderboard folder in a clone of the repository.
         run_id: Id of the run, or its first characters; runs of the nested leaderboard of variants are also found.
         arguments: Further arguments of ``aubench run``, such as ``--store``.
+        install: Whether to install the libraries of that commit, instead of using the installed ones.
 
     Raises:
         UsageError: There is no such run, or it cannot be repeated.
-        DataError: The run fails.
+        DataError: The installation or the run fails.
         RecordError: A record cannot be read.
     """
     run = find_run(root, run_id)
@@ -77,7 +78,8 @@ def reproduce_run(root: Path, run_id: str, arguments: Sequence[str] = ()) -> Rep
         tempfile.TemporaryDirectory(prefix="aubench-again-") as scratch,
         _checkout(root, str(run.info.git.commit), Path(scratch, "code")) as code,
     ):
-        again = _repeat(run, code, Path(scratch, "runs"), arguments)
+        python = _install(code) if install else sys.executable
+        again = _repeat(run, python, code, Path(scratch, "runs"), arguments)
     return compare(run, again, _other_seeds(run))
 
 
@@ -136,9 +138,19 @@ def _checkout(root: Path, commit: str, folder: Path) -> Iterator[Path]:
         call_git(repository, "worktree", "remove", "--force", str(folder), seconds=300)
 
 
-def _repeat(run: StoredRecord, code: Path, runs: Path, arguments: Sequence[str]) -> StoredRecord:
+def _install(code: Path) -> str:
+    """Install a checkout with the libraries that its constraints name, and return the path of its interpreter."""
+    python = str(code / ".venv" / "bin" / "python")
+    packages = (python, "-m", "pip", "install", "-q", "-c", "constraints.txt", "-e", ".[train]")
+    for command in ((sys.executable, "-m", "venv", str(code / ".venv")), packages):
+        if subprocess.run(command, cwd=code, check=False).returncode:
+            raise DataError(f"`{shlex.join(command)}` fails", where=code, hint="its output is above")
+    return python
+
+
+def _repeat(run: StoredRecord, python: str, code: Path, runs: Path, arguments: Sequence[str]) -> StoredRecord:
     _, *words = shlex.split(run_command(Entry.from_runs([run])))
-    command = [sys.executable, "-m", "aubench.cli", *words, "--runs", str(runs), *arguments]
+    command = [python, "-m", "aubench.cli", *words, "--runs", str(runs), *arguments]
     paths = filter(None, (str(code), os.environ.get("PYTHONPATH")))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     code_of_end = subprocess.run(command, cwd=code, env=environment, stdout=subprocess.DEVNULL, check=False).returncode

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from aubench.core import method_catalogue, registry
+from aubench.core.errors import RecordError
 from aubench.leaderboard.add import extends
 from aubench.leaderboard.base_revision import BaseRevision
 from aubench.leaderboard.known_labels import known_stores
@@ -73,7 +74,7 @@ class Changes:
                 Path(name, file).write_bytes(content)
             try:
                 return extends(record_file.read(folder), Path(name))
-            except record_file.RecordError:
+            except RecordError:
                 return False
 
 
@@ -147,6 +148,8 @@ def _recipe(run: StoredRecord, *, is_variant: bool) -> Iterator[str]:
     facts = method_catalogue.builtin_facts().get(info.method.name)
     if info.method.source == "builtin" and facts and (info.method.version or 1) < facts.version:
         yield f"method.version: says {info.method.version or 1}, the present version is {facts.version}; run it again"
+    if info.protocol.version < (version := registry.find_protocol(info.protocol.name).version):
+        yield f"protocol.version: says {info.protocol.version}, the present version is {version}; run it again"
     is_narrowed = info.protocol.digest != registry.find_protocol(info.protocol.name).digest
     if not is_variant and not info.is_submitted and ((info.overrides and not info.search.tuned) or is_narrowed):
         yield f"overrides: a changed recipe or fewer modalities belong into the leaderboard of {VARIANTS}"

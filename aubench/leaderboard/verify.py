@@ -14,6 +14,7 @@ import pandas as pd
 from aubench.core import hashing
 from aubench.core.errors import AubenchError
 from aubench.core.protocol import Protocol
+from aubench.core.protocol_versions import earlier_protocol
 from aubench.leaderboard.label_checks import check_labels
 from aubench.leaderboard.method_checks import check_method
 from aubench.leaderboard.records import Finding, StoredRecord
@@ -60,7 +61,10 @@ def check_protocol(run: StoredRecord, find_protocol: ProtocolLookup, *, is_sound
     """
     stated = run.info.protocol
     try:
-        protocol = find_protocol(stated.name).narrowed(stated.modalities)
+        protocol = find_protocol(stated.name)
+        if protocol.version != stated.version:
+            protocol = earlier_protocol(stated.name, stated.version) or protocol
+        protocol = protocol.narrowed(stated.modalities)
     except AubenchError as error:
         return [run.finding(record.FILE, f"protocol: {error.what}")]
     findings = [

@@ -134,6 +134,11 @@ class RecordInfo(StrictModel):
         return self.preset in DEMO_PRESETS
 
     @property
+    def is_external(self) -> bool:
+        """Whether the run is of a method from outside this repository."""
+        return self.method.source in ("path", "entry_point")
+
+    @property
     def is_submitted(self) -> bool:
         """Whether predictions were submitted and their training was not seen."""
         return self.selection == SUBMITTED

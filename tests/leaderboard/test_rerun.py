@@ -2,6 +2,7 @@
 
 import runpy
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,9 +126,29 @@ def test_the_script_of_the_weekly_workflow_repeats_a_row(repeat, tmp_path, monke
     monkeypatch.setenv("RESULT", str(tmp_path / "again"))
     scripts = Path(__file__).parents[2] / ".github" / "scripts"
     script = runpy.run_path(str(scripts / "reproduce-random-row"))["main"]
-    codes = {script(repeat.root, tmp_path / "summary.md", seed) for seed in "abc"}
+    codes = {script(repeat.root, tmp_path / "summary.md", seed, install=False) for seed in "abc"}
     assert codes == {0} and ": equal" in (tmp_path / "summary.md").read_text()
     monkeypatch.setenv("RESULT", "fails")
-    assert script(repeat.root, tmp_path / "summary.md", "a") == 2
+    assert script(repeat.root, tmp_path / "summary.md", "a", install=False) == 2
     assert "ends with code 3" in (tmp_path / "summary.md").read_text()
     assert script(tmp_path / "empty", tmp_path / "summary.md", "a") == 0
+
+
+def test_the_libraries_of_the_commit_are_installed_on_request(repeat, tmp_path, monkeypatch):
+    repeat.row[0].write(tmp_path / "again")
+    monkeypatch.setenv("RESULT", str(tmp_path / "again"))
+    run, commands = subprocess.run, []
+
+    def fake(command, **options):
+        commands.append(command)
+        installs = "venv" in command or "pip" in command
+        return subprocess.CompletedProcess(command, 0) if installs else run(_with_this_python(command), **options)
+
+    def _with_this_python(command):
+        return [sys.executable if str(word).endswith(".venv/bin/python") else word for word in command]
+
+    monkeypatch.setattr(subprocess, "run", fake)
+    assert rerun.reproduce_run(repeat.root, repeat.row[0].info.run, install=True).outcome == "equal"
+    (venv,) = (command for command in commands if "venv" in command)
+    (pip,) = (command for command in commands if "pip" in command)
+    assert pip[0].startswith(venv[-1]) and pip[-1] == ".[train]" and "constraints.txt" in pip
