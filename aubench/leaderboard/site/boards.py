@@ -174,10 +174,9 @@ def _learning_parts(board: Board) -> list[Element]:
     curves = learning_curves.curve_table(board.table)
     if curves is None:
         return [_note("no_curves")]
-    return [
-        _chart("learning"),
-        *block_elements([template("curves")["reading"], curves], f"Learning curves, {board.title}"),
-    ]
+    ids = [row_id(entry) for entry in board.table.methods if learning_curves.learning_curves(entry)]
+    values = table_element(curves, ids, caption=f"Learning curves, {board.title}")
+    return [_chart("learning"), *block_elements([template("curves")["reading"]], ""), values]
 
 
 def _reported(board: Board, extensions: Sequence[PageExtension]) -> list[Block]:

@@ -72,6 +72,7 @@ function drawTabs(section) {
     tab.addEventListener("click", () => { change({ view: name, sort: "" }); selectedTab().focus(); });
     return tab;
   }));
+  selectedTab()?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 const selectedTab = () => byId("views").querySelector("[aria-selected=true]");
