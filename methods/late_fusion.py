@@ -35,6 +35,7 @@ class LateFusion(BranchedMethod):
         deviations=(
             *DEVIATIONS,
             *ONE_CHANNEL,
+            "One modality alone is a ResNet without fusion.",
             "Training uses no cut-switch, since late fusion in Table 1 equals the row without it in Table 4. If "
             "cut_switch is above 0, one-channel images are replicated to three channels, as in AMF.",
         ),
@@ -48,8 +49,10 @@ class LateFusion(BranchedMethod):
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Return an error message for a task with a single modality."""
-        return None if len(task.modalities) > 1 else "needs two or more modalities, got one"
+        """Return an error message for cut-switch with a single modality."""
+        assert isinstance(recipe, LateFusionRecipe)
+        is_supported = len(task.modalities) > 1 or not recipe.cut_switch
+        return None if is_supported else "its recipe's cut_switch needs two or more modalities, got one"
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Apply cut-switch if the recipe enables it."""

@@ -28,6 +28,9 @@ class _BuiltinModalities(type):
     def __len__(cls) -> int:
         return len(_BUILTIN)
 
+    def __contains__(cls, name: object) -> bool:
+        return name in _BUILTIN
+
 
 class Modality(str, metaclass=_BuiltinModalities):
     """A kind of image: ``visual``, ``depth``, ``thermal``, or another name with its number of channels (``flow-2``).

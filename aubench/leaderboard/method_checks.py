@@ -82,7 +82,9 @@ def _recipe(run: StoredRecord, preset: PresetFacts) -> Iterator[str]:
 
 def _model(run: StoredRecord, protocol: Protocol, preset: PresetFacts) -> Iterator[str]:
     info = run.info
-    used = preset.used.get(",".join(protocol.modalities))
+    used, offered = preset.used.get(",".join(protocol.modalities)), ",".join(preset.used).split(",")
+    if not {*protocol.modalities} <= {*offered}:  # modalities that data sets declare
+        return
     if used is None:
         yield f"method.modalities: {info.method.name} does not support {', '.join(protocol.modalities)}"
         return
@@ -107,7 +109,8 @@ _UNITS = ("macs", "parameters")
 
 def _pretraining(run: StoredRecord, protocol: Protocol, preset: PresetFacts) -> Iterator[str]:
     info = run.info
-    sources = [(item.source, item.datasets) for item in info.pretraining if item.stage == INITIALISATION]
+    initial = [item for item in info.pretraining if item.stage == INITIALISATION and item.fold is None]
+    sources = [(item.source, item.datasets) for item in initial]
     if sources != list(preset.sources):
         yield f"pretraining: states {len(sources)} initial weights, the preset {info.preset} has {len(preset.sources)}"
     if info.origins:  # weights of another run, or pre-training on another store

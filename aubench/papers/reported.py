@@ -91,8 +91,9 @@ class ReportedRow(BaseModel):
         modalities: Modalities of the test; empty if the paper does not state them.
         modalities_here: Modalities that a run must be offered, if more.
         metric: Metric of the numbers: F1 or accuracy in %, or one of ``COSTS`` in ``mean``.
-        folds: Information about the folds: ``ambiguous`` if the cited works disagree, ``unlisted`` if no list is
-            cited, ``unknown`` if no list is in common use either.
+        folds: Information about the folds: ``ambiguous`` if the cited works disagree, ``listed`` if they are those of
+            the protocol ``bp4dplus_fmae4``, ``unlisted`` if no list is cited, ``unknown`` if no list is in common use
+            either.
         aus: Numbers by AU.
         mean: Mean as printed.
         source: Paper and table.
@@ -114,7 +115,7 @@ class ReportedRow(BaseModel):
     modalities: _Letters
     modalities_here: _Letters
     metric: Literal["f1", "acc", "gflops", "gmacs"]
-    folds: Literal["ambiguous", "unlisted", "unknown"]
+    folds: Literal["ambiguous", "listed", "unlisted", "unknown"]
     aus: Annotated[dict[int, _Number], Field(max_length=50)]
     mean: _Number
     source: _Words

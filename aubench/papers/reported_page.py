@@ -16,6 +16,7 @@ PAGE = "reported.md"
 TEMPLATES = Path(__file__).parent
 FOLDS = {
     "ambiguous": "Folds: three by subject; the works that the paper follows for them do not agree on one list.",
+    "listed": "Folds: four by subject, listed in the authors' code (protocol bp4dplus_fmae4).",
     "unlisted": "Folds: three by subject; no list of them is cited.",
     "unknown": "Reported on unknown folds: three by subject, unpublished, and none are in common use here.",
 }

@@ -25,12 +25,13 @@ def listing(call, protocol: str) -> dict[str, tuple[int, int]]:
     return {name: (int(runs), int(there)) for name, _, _, runs, there, _ in rows}
 
 
-@pytest.mark.parametrize(("protocol", "bp4dplus", "every"), [("synth_3fold", (7, 12), 68), ("bp4d_3fold", (0, 0), 43)])
+@pytest.mark.parametrize(("protocol", "bp4dplus", "every"), [("synth_3fold", (7, 12, 2), 70), ("bp4d_3fold", (0, 0, 0), 43)])
 def test_the_list_has_the_number_of_runs(call, tmp_path, protocol, bp4dplus, every):
     counts = listing(call, protocol)
     assert not (tmp_path / "stores").exists(), "listing generates no store"
     assert {name: runs for name, (runs, _) in counts.items()} == {
         **{"amf-table-1": 8, "amf-table-2": bp4dplus[0], "amf-table-3": bp4dplus[1], "amf-table-4": 4},
+        **{"fmae-iat-bp4dplus": bp4dplus[2], "fmae-mdhr-bp4d": 0, "fmae-mdhr-disfa": 0},
         **{"amf-figure-4": 3, "amf-figure-5": 3, "mcm-figure-4": 1, "mcm-figure-6": 8},
         **{"mcm-table-1": 6, "mcm-table-2": 0, "mcm-table-3": 5, "mcm-table-4": 10},
         **{"au-vmae-table-1": 1, "au-vmae-table-2": 0, "au-vmae-table-3": 12, "au-vmae-table-4": 2},

@@ -92,11 +92,11 @@ def test_what_a_run_leaves_belongs_together(run):
 
 @pytest.mark.slow
 def test_all_that_can_on_one_modality_with_the_last_epoch(run, monkeypatch):
-    monkeypatch.setattr(registry, "builtin_methods", lambda: ["late_fusion", "resnet_thermal", "resnet_visual"])
+    monkeypatch.setattr(registry, "builtin_methods", lambda: ["cam", "resnet_thermal", "resnet_visual"])
     answer = run("all", "--modalities", "visual", "--selection", "last", "--fold", "1")
     assert answer.code == 0, answer.err
     skipped = dict(re.findall(r"^skipped (\w+): (.+)$", answer.err, re.M))
-    assert skipped.keys() == {"late_fusion", "resnet_thermal"}
+    assert skipped.keys() == {"cam", "resnet_thermal"}
     assert skipped["resnet_thermal"] == "needs thermal images"
     assert table(answer.out).keys() == {"resnet_visual"}
     record = records()["resnet_visual"]

@@ -45,6 +45,7 @@ def test_names_and_titles(tables):
         *(f"au-vmae-table-{i}" for i in (1, 2, 3, 4)),
         *(f"au-vmae-appendix-{i}" for i in (1, 2, 3, 4)),
         "amf-figure-4",
+        *("fmae-iat-bp4dplus", "fmae-mdhr-bp4d", "fmae-mdhr-disfa"),
     }
     assert reproduced_tables.title_of(tables["au_vmae_appendix_table_1"]).endswith("accuracy on bp4d, 5 rows")
 
