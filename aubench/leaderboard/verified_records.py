@@ -119,9 +119,8 @@ def _load(folder: Path) -> _Verified:
     """Read a record; verify it unless the cache has its digest."""
     digest = _digest(folder)
     try:
-        if digest in _entries:
-            run = _from_cache(folder, _entries[digest])
-            return run, digest, verify.check_path(run)
+        if cached := _from_cache(folder, _entries.get(digest)):
+            return cached, digest, verify.check_path(cached)
         run = StoredRecord(folder, record_file.read(folder))
     except RecordError as error:
         return None, digest, [Finding(Path(str(error.where)), error.what)]
@@ -131,10 +130,16 @@ def _load(folder: Path) -> _Verified:
     return _verified(run.info, folder, record_facts.facts_of(run)), digest, []
 
 
-def _from_cache(folder: Path, entry: dict[str, Any]) -> StoredRecord:
+def _from_cache(folder: Path, entry: Any) -> StoredRecord | None:
+    """Return a record of the cache; None if the cache has none, or a damaged entry."""
+    if entry is None:
+        return None
     path = folder / record_file.FILE
     info = RecordInfo.parse(path.read_bytes(), where=path)
-    return _verified(info, folder, record_facts.decode(entry, info))
+    try:
+        return _verified(info, folder, record_facts.decode(entry, info))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _verified(info: RecordInfo, folder: Path, facts: dict[str, Any]) -> StoredRecord:

@@ -2,13 +2,18 @@
 
 import errno
 import json
+import pickle
 
 import pytest
 
 from aubench.core.plugins import PLUGINS_VARIABLE
 from aubench.leaderboard import build, verified_records, verify
 from aubench.leaderboard.check import check
+from aubench.leaderboard.record_facts import FACTS
+from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.verified_records import CACHE_VARIABLE, load_verified
+from aubench.metrics.resampling import average
+from aubench.results import record as record_file
 
 
 @pytest.fixture
@@ -75,6 +80,31 @@ def test_a_damaged_cache_is_ignored(small_board, cache, verifications, content):
     path.write_text(content)
     load_verified(small_board)
     assert len(verifications) == 4 and len(json.loads(path.read_text())) == 2
+
+
+def test_a_damaged_entry_of_the_cache_is_verified_again(small_board, cache, verifications):
+    first, _ = load_verified(small_board)
+    (path,) = cache.iterdir()
+    entries = json.loads(path.read_text())
+    for damaged in ({}, [], {**next(iter(entries.values())), "resampled": ["?"]}):
+        path.write_text(json.dumps(dict.fromkeys(entries, damaged)))
+        verifications.clear()
+        again, findings = load_verified(small_board)
+        assert len(verifications) == 2 and findings == []
+        assert [run.summary for run in again] == [run.summary for run in first]
+
+
+def test_tables_are_read_on_demand_and_facts_equal_those_of_the_tables(small_board, cache):
+    for _ in range(2):
+        runs, _ = load_verified(small_board)
+        for run in runs:
+            assert not {"counts", "histograms", "epochs"} & set(vars(run.record))
+            computed = StoredRecord(run.folder, record_file.read(run.folder))
+            for name in FACTS:
+                stored, expected = getattr(run, name), getattr(computed, name)
+                if name == "resampled":
+                    stored, expected = (pickle.dumps(vars(average([value]))) for value in (stored, expected))
+                assert stored == expected, name
 
 
 def test_a_cache_folder_that_cannot_be_written_is_no_error(small_board, cache):
