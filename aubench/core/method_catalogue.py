@@ -41,7 +41,7 @@ class MethodFacts:
         version: Present version.
         training_fields: Recipe fields that affect neither the model nor its pre-training.
         presets: Presets of the present version, by name.
-        earlier: Presets of earlier versions, by version and name. A preset may have had several recipes.
+        earlier: Recipes that presets had before, by version and name.
     """
 
     title: str
@@ -54,8 +54,10 @@ class MethodFacts:
 
     def presets_of(self, version: int) -> Mapping[str, tuple[PresetFacts, ...]]:
         """Return the known recipes of each preset of a version."""
-        present = {name: (facts,) for name, facts in self.presets.items()}
-        return present if version == self.version else self.earlier.get(version, {})
+        earlier = self.earlier.get(version, {})
+        present = self.presets if version == self.version else {}
+        names = [*present, *(name for name in earlier if name not in present)]
+        return {name: (*filter(None, [present.get(name)]), *earlier.get(name, ())) for name in names}
 
 
 def cost_key(modalities: Iterable[str], aus: int, landmarks: int = 0) -> str:

@@ -133,12 +133,14 @@ def _costs(runs: Sequence[StoredRecord]) -> Iterator[Finding]:
 
 
 def _names(runs: Sequence[StoredRecord]) -> Iterator[Finding]:
-    """Compare the names of methods, and the titles of those that are not built in."""
-    for field, read in (("name", lambda run: run.info.method.name), ("title", lambda run: run.info.method.title)):
-        first: dict[str, StoredRecord] = {}
-        for run in runs:
-            other = first.setdefault(lookalike(read(run)), run)
-            is_other_method = run.info.method.name != other.info.method.name
-            is_alike = read(run) == read(other) and (run.info.is_submitted or other.info.is_submitted)
-            if is_other_method and not is_alike and (field == "title" or read(run) != read(other)):
-                yield run.finding(record.FILE, f"method.{field}: '{read(run)}' reads like that of {other.folder}")
+    """Compare the names of methods, and the titles of different ones."""
+    first: dict[tuple[str, str], StoredRecord] = {}
+    for run in runs:
+        method = run.info.method
+        for field, name in (("name", method.name), ("title", method.title)):
+            other = first.setdefault((field, lookalike(name)), run)
+            of_other = other.info.method
+            is_submitted = run.info.is_submitted or other.info.is_submitted
+            is_same = name == (of_other.name if field == "name" else of_other.title)
+            if method.name != of_other.name and not (is_same and is_submitted):
+                yield run.finding(record.FILE, f"method.{field}: '{name}' reads like that of {other.folder}")

@@ -7,10 +7,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from aubench.leaderboard.records import RECORDS, Finding
+from aubench.leaderboard.records import RECORDS, REPRODUCED, Finding
 
 _ACTIVE = {".htm", ".html", ".ipynb", ".js", ".py", ".sh", ".svg", ".yaml", ".yml"}
-"""Suffixes of files that a browser, an interpreter or a service executes."""
+"""Suffixes of files that a browser, an interpreter or a service executes. Reproduced figures are SVG files."""
 _OF_GIT = {".git", ".gitattributes", ".github", ".gitignore", ".gitmodules"}
 _SITE = "site"
 """Folder of the built HTML page, which is not committed."""
@@ -35,5 +35,5 @@ def _odd(root: Path, folder: Path, levels: int) -> Iterator[Finding]:
                     yield from _odd(root, path, levels - 1) if levels else [Finding(path, "is nested too deeply")]
             elif not stat.S_ISREG(mode):
                 yield Finding(path, "is neither a file nor a folder")
-            elif path.suffix.lower() in _ACTIVE and root / RECORDS not in path.parents:
+            elif path.suffix.lower() in _ACTIVE and not {root / RECORDS, root / REPRODUCED} & {*path.parents}:
                 yield Finding(path, f"does not belong into a leaderboard, which has no {path.suffix} files")

@@ -28,7 +28,8 @@ class SubjectLabels:
 
     def sum(self, subjects: Iterable[str]) -> LabelCounts:
         """Return the label counts of some subjects together."""
-        return np.sum([self.labels[subject] for subject in subjects], axis=0, dtype=np.int64)
+        total: LabelCounts = np.stack([self.labels[subject] for subject in subjects]).sum(axis=0)
+        return total
 
 
 @dataclass(frozen=True)

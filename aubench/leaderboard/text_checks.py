@@ -35,8 +35,8 @@ def check_texts(run: StoredRecord) -> Iterator[Finding]:
     for field, name in (("method.name", run.info.method.name), ("run", run.info.run)):
         if _RESERVED.fullmatch(name):
             yield run.finding(record.FILE, f"{field}: '{name}' is the name of a device on Windows")
-    for field, problem in _names(run):
-        yield run.finding(record.FILE, f"{field}: {problem}")
+    for field, what in _names(run):
+        yield run.finding(record.FILE, f"{field}: {what}")
     for field, text, markup in _texts(run):
         if problem := text_problem(text, markup):
             yield run.finding(record.FILE, f"{field}: {problem}")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 from collections.abc import Mapping
@@ -45,18 +46,26 @@ def method_fields(entry: MethodEntry, present: Mapping[str, Any], *, with_costs:
         with_costs: Whether to count operations and parameters, which takes seconds.
     """
     method, card = entry.method_class, entry.method_class.card
-    earlier = dict(present.get("earlier", {}))
-    if present.get("version", entry.version) < entry.version:
-        earlier[str(present["version"])] = {name: [preset] for name, preset in present["presets"].items()}
+    presets = {name: _preset(method, name, with_costs) for name in method.Recipe.all_presets()}
     return {
         "title": card.title,
         "paper": card.paper,
         "fidelity": str(card.fidelity),
         "version": entry.version,
         "training_fields": sorted(method.Recipe.finetune_fields()),
-        "presets": {name: _preset(method, name, with_costs) for name in method.Recipe.all_presets()},
-        "earlier": earlier,
+        "presets": presets,
+        "earlier": _earlier(entry.version, presets, present),
     }
+
+
+def _earlier(version: int, presets: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the earlier recipes of presets: those of the stored facts, and their present ones that have changed."""
+    earlier: dict[str, dict[str, list[Any]]] = copy.deepcopy(dict(stored.get("earlier", {})))
+    for name, preset in stored.get("presets", {}).items():
+        if stored["version"] != version or preset["recipe"] != presets.get(name, {}).get("recipe"):
+            recipes = earlier.setdefault(str(stored["version"]), {}).setdefault(name, [])
+            recipes += [preset] if preset not in recipes else []
+    return earlier
 
 
 def to_text(content: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 
@@ -47,6 +48,13 @@ def test_presets_of_a_version_that_is_no_longer_present_are_kept():
     stored = method_catalogue.content()["amf"] | {"version": entry.version - 1, "earlier": {}}
     fields = generator.method_fields(entry, stored, with_costs=False)
     assert fields["earlier"] == {str(entry.version - 1): {name: [facts] for name, facts in stored["presets"].items()}}
+
+
+def test_a_preset_that_changes_keeps_its_earlier_recipe():
+    entry, stored = registry.find_method("amf"), copy.deepcopy(method_catalogue.content()["amf"])
+    stored["presets"]["small"]["recipe"]["epochs"] = 3
+    earlier = generator.method_fields(entry, stored, with_costs=False)["earlier"]
+    assert earlier[str(entry.version)] == {"small": [stored["presets"]["small"]]}
 
 
 @pytest.mark.slow

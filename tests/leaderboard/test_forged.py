@@ -19,7 +19,9 @@ from aubench.core.errors import AubenchError, RecordError
 from aubench.leaderboard import build
 from aubench.leaderboard.add import add
 from aubench.leaderboard.check import check
+from aubench.leaderboard.entries import ranked_tables
 from aubench.leaderboard.known_labels import known_stores
+from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.verified_records import load_verified
 from aubench.metrics import baselines
 from aubench.results import counts, histograms
@@ -539,3 +541,14 @@ def test_a_strange_page_is_never_read_in_full(honest, tmp_path):
     with (root / "notes.md").open("wb") as file:
         file.truncate(2**40)  # a sparse file
     assert check(root) == []
+
+
+def test_no_digest_decides_which_table_is_first(make_record):
+    known = [make_record(method, is_stored=True) for method in ("amf", "mtut")]
+    other = remade(make_record("mine", skill=9.0), dataset__digest="0" * 64)
+    runs = [StoredRecord(Path(record.info.run), record) for record in (other, *known)]
+    first, second = ranked_tables(runs)
+    assert (first.store, second.store) == (SYNTH, "0" * 64)
+    several = [make_record("amf"), make_record("mtut")]
+    first, _ = ranked_tables([StoredRecord(Path(record.info.run), record) for record in (other, *several)])
+    assert first.store == "5" * 64
