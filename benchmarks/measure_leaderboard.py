@@ -105,9 +105,8 @@ def _with_id(fields: dict[str, Any]) -> dict[str, Any]:
 
 def write_records(root: Path, numbers: range) -> None:
     """Write synthetic records into a leaderboard folder."""
-    template = read(
-        next(path for path in sorted(TEMPLATE.iterdir()) if '"seed": 0' in (path / "record.json").read_text())
-    )
+    folders = sorted(TEMPLATE.iterdir())
+    template = read(next(folder for folder in folders if '"seed": 0' in (folder / "record.json").read_text()))
     for number in numbers:
         record = synthetic_record(template, number)
         record.write(root / "records" / record.relative_path)
@@ -121,7 +120,10 @@ def measure(label: str, *arguments: str) -> None:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     wall, memory = time.perf_counter() - start, after.ru_maxrss / 1024
-    print(f"{label}: {cpu:.1f} s of CPU, {wall:.1f} s, {memory:.0f} MiB in the largest process, exit code {code}")
+    print(
+        f"{label}: {cpu:.1f} s of CPU, {wall:.1f} s, {memory:.0f} MiB in the largest process, exit code {code}",
+        flush=True,
+    )
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ def _tested_labels(run: StoredRecord, protocol: Protocol) -> dict[int, dict[str,
     """Return the positive and known labels that the clean counts imply, by fold and subject."""
     counts = run.record.counts
     clean = (counts["condition"] == counts_file.CLEAN).to_numpy()
-    cells = counts[counts_file.CELLS].to_numpy()[clean].reshape(-1, len(protocol.aus), len(counts_file.CELLS))
+    cells = counts_file.cells(counts)[clean].reshape(-1, len(protocol.aus), len(counts_file.CELLS))
     tp, fp, fn, tn = np.moveaxis(cells, 2, 0)
     labels = np.stack([tp + fn, tp + fp + fn + tn], axis=1)
     keys = [(fold.fold, subject) for fold in run.info.folds for subject in sorted(fold.test)]

@@ -122,7 +122,7 @@ def label_digest(counts: pd.DataFrame) -> str:
     """Compute a digest of the labels that the clean counts imply."""
     clean = counts[counts["condition"] == counts_file.CLEAN]
     key = (clean[name].tolist() for name in ("fold", "subject", "au"))
-    tp, fp, fn, tn = clean[counts_file.CELLS].to_numpy(np.int64).T
+    tp, fp, fn, tn = counts_file.cells(clean).T
     return hashing.hash_json(list(zip(*key, (tp + fn).tolist(), (fp + tn).tolist(), strict=True)))
 
 
@@ -130,7 +130,7 @@ def prediction_digests(record: Record) -> tuple[str, ...]:
     """Compute a digest of the clean counts and histograms of each fold of a record with complete tables."""
     folds, aus = record.info.folds, len(record.info.protocol.aus)
     is_clean = (record.counts["condition"] == counts_file.CLEAN).to_numpy()
-    counts = record.counts[counts_file.CELLS].to_numpy(np.int64)[is_clean]
+    counts = counts_file.cells(record.counts)[is_clean]
     is_clean = (record.histograms["condition"] == counts_file.CLEAN).to_numpy()
     bins = histograms_file.bins(record.histograms)[is_clean]
     ends = np.cumsum([len(fold.test) for fold in folds])[:-1] * aus

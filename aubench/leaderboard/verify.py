@@ -182,7 +182,7 @@ def _labels(run: StoredRecord) -> Iterator[Finding]:
 
 def _grid(run: StoredRecord, table: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Return the cells of a complete table of counts (C, S A, 4), with conditions in the order of the table."""
-    return table[counts_file.CELLS].to_numpy(np.int64).reshape(len(run.info.conditions), -1, 4)
+    return counts_file.cells(table).reshape(len(run.info.conditions), -1, 4)
 
 
 def _sums_by_fold(run: StoredRecord, values: npt.NDArray[np.int64], axis: int = 0) -> npt.NDArray[np.int64]:

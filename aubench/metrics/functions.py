@@ -49,7 +49,7 @@ def sum_over_subjects(counts: pd.DataFrame, condition: str = counts_file.CLEAN) 
         np.unique(counts[name].to_numpy(np.int64)[chosen], return_inverse=True) for name in ("fold", "au")
     )
     cells = np.zeros((len(folds), len(aus), 4), np.int64)
-    np.add.at(cells, (fold, au), counts[counts_file.CELLS].to_numpy(np.int64)[chosen])
+    np.add.at(cells, (fold, au), counts_file.cells(counts)[chosen])
     return ConfusionCounts(tuple(folds.tolist()), tuple(aus.tolist()), cells)
 
 

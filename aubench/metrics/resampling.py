@@ -160,7 +160,7 @@ def _by_fold(counts: pd.DataFrame, condition: str) -> _ByFold:
     chosen = (counts["condition"] == condition).to_numpy()
     columns = (compress(counts[name].tolist(), chosen) for name in ("fold", "subject", "au"))
     keys = list(zip(*columns, strict=True))
-    cells = counts[counts_file.CELLS].to_numpy(np.float64)[chosen]
+    cells = counts_file.cells(counts)[chosen].astype(np.float64)
     if keys != sorted(keys):
         order = sorted(range(len(keys)), key=keys.__getitem__)
         keys, cells = [keys[i] for i in order], cells[order]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aubench._util import atomic
@@ -83,6 +84,11 @@ def canonical_table(
     for column in text:
         typed.insert(columns.index(column), column, table[column].astype("str").to_numpy())
     return csv_io.sort_table(typed, key, where=name)
+
+
+def cells(table: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the counts of a table with any order of columns (N, 4), in the order of :data:`CELLS`."""
+    return np.stack([table[name].to_numpy(np.int64) for name in CELLS], axis=1)
 
 
 def write(table: pd.DataFrame, folder: Path) -> None:
