@@ -57,6 +57,7 @@ class ProtocolDataset:
             another kind than the protocol's rule.
     """
 
+    labels: npt.NDArray[np.int8]
     resident: ResidentImages | None = None
 
     def __init__(self, store: Store, protocol: Protocol) -> None:
@@ -76,7 +77,7 @@ class ProtocolDataset:
     def _index(self, store: Store, protocol: Protocol) -> None:
         """Set all attributes, with unknown labels."""
         self.store, self.protocol = store, protocol
-        self.labels: npt.NDArray[np.int8] = np.full((len(store.frames), len(protocol.aus)), -1, np.int8)
+        self.labels = np.full((len(store.frames), len(protocol.aus)), -1, np.int8)
         self._labelled = np.zeros(len(store.frames), bool)
         self.subjects: npt.NDArray[np.str_] = store.frames["subject"].to_numpy(np.str_)
         self._codes, names = pd.factorize(store.frames["subject"])

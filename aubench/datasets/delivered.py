@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from aubench.data.inputs import Inputs
     from aubench.data.store import LabelKind, Store
     from aubench.datasets.sequence_pool import Key, Reader
+
+
+_LARGE = 1 << 30
+"""Bytes from which on a command tells the space that a store needs."""
 
 
 class DeliveredOptions(DatasetOptions):
@@ -103,6 +108,9 @@ class DeliveredDataset(Dataset):
         with StoreWriter(store_path, self._plan(source, options)) as writer:
             for line in writer.discard_changed({key: job.inputs for key, job in work.jobs.items()}):
                 print_line(f"aubench: {line}; it is prepared again")
+            pending = sum(job.frames for key, job in work.jobs.items() if not writer.has(*key))
+            if line := _space(pending, work.modalities or self.modalities, options.size, writer.partial):
+                print_line(f"aubench: {line}")
             readers = {key: (job.read, job.frames) for key, job in work.jobs.items()}
             write_sequences(writer, readers, options.workers or system.available_cores(), progress)
             store = writer.finish(
@@ -127,3 +135,12 @@ class DeliveredDataset(Dataset):
         from aubench.datasets.store_summary import summary_lines
 
         return summary_lines(store)
+
+
+def _space(frames: int, modalities: Iterable[Modality], size: int, folder: Path) -> str:
+    """Return the space that frames need and the free space; empty if that is little and there is more."""
+    needed = frames * sum(modality.channels for modality in modalities) * size**2
+    free = shutil.disk_usage(folder).free
+    if needed < min(_LARGE, free):
+        return ""
+    return f"{frames} frames to prepare need up to {needed / 2**30:.2f} GiB, and {free / 2**30:.2f} GiB are free"

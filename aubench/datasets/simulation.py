@@ -219,7 +219,9 @@ def _simulations() -> dict[str, Simulation]:
     bp4d_rates = (0.211, 0.171, 0.203, 0.461, 0.549, 0.594, 0.562, 0.466, 0.169, 0.344, 0.165, 0.152)
     plus_rates = (0.094, 0.078, 0.056, 0.488, 0.654, 0.641, 0.571, 0.592, 0.105, 0.126, 0.166, 0.038)
     named = [1, 1, 2, 4, 5, 6, 7, *range(9, 21), 22, 23, 24, *range(27, 40)]
-    of_disfa = {(subject,): 4844 if subject == "SN010" else 4845 for subject in sorted(disfa.subjects)}
+    of_disfa: dict[tuple[str, ...], int] = {
+        (subject,): 4844 if subject == "SN010" else 4845 for subject in sorted(disfa.subjects)
+    }
     return {
         "bp4d": Simulation(
             protocols=("bp4d_3fold",),

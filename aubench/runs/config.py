@@ -213,8 +213,8 @@ class RunConfig:
             selection=self.selection,
             precision=self.precision,
             search=self.search,
-            start=self.start and self.start.run,
-            pretraining_store=self.pretraining_store and self.pretraining_store.digest,
+            start=self.start.run if self.start else None,
+            pretraining_store=self.pretraining_store.digest if self.pretraining_store else None,
         )
 
     @property

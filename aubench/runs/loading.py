@@ -90,11 +90,11 @@ def load_run(
 
 
 def _source_run(fields: dict[str, Any] | None) -> SourceRun | None:
-    return fields and SourceRun(Path(fields["folder"]), fields["run"], tuple(fields["checkpoints"]))
+    return None if fields is None else SourceRun(Path(fields["folder"]), fields["run"], tuple(fields["checkpoints"]))
 
 
 def _store_ref(fields: dict[str, Any] | None) -> StoreRef | None:
-    return fields and StoreRef(**fields | {"path": Path(fields["path"]), "members": ()})
+    return None if fields is None else StoreRef(**fields | {"path": Path(fields["path"]), "members": ()})
 
 
 @dataclass(frozen=True)
