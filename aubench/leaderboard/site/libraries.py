@@ -39,4 +39,4 @@ def vega() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as a module that sets ``vegaEmbed``."""
     import vl_convert
 
-    return str(vl_convert.javascript_bundle(None))
+    return str(vl_convert.javascript_bundle("globalThis.vegaEmbed = vegaEmbed;"))
