@@ -234,15 +234,16 @@ def strict_rows(content: bytes) -> dict[int, dict[int, int]]:
     assert all(0 < au < 100 for au in aus) and len(set(aus)) == len(aus)
     rows = {}
     for cells in lines:
-        assert len(cells) == len(header) and all(re.fullmatch(" *(-[1-9])?[0-9]+ *", cell) for cell in cells)
+        assert len(cells) == len(header) and all(re.fullmatch(" *(-(?=[1-9]))?[0-9]+ *", cell) for cell in cells)
         rows[int(cells[0])] = dict(zip(aus, map(int, cells[1:]), strict=True))
     assert len(rows) == len(lines)
     return rows
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_refused_or_read_right(file: Path) -> None:
     rng, accepted = random.Random(0), 0
-    for _ in range(400):
+    for _ in range(10_000):
         write = rng.choice([wide, named])
         frames = range(rng.randint(1, 99), 110)[: rng.randint(1, 4)]
         content = mutate(rng, write(*({au: rng.choice([0, 1, 9]) for au in AUS} for _ in frames), frames=frames))
