@@ -106,7 +106,9 @@ def _with_id(fields: dict[str, Any]) -> dict[str, Any]:
 def write_records(root: Path, numbers: range) -> None:
     """Write synthetic records into a leaderboard folder."""
     folders = sorted(TEMPLATE.iterdir())
-    template = read(next(folder for folder in folders if '"seed": 0' in (folder / "record.json").read_text()))
+    template = read(
+        next(folder for folder in folders if '"seed": 0' in (folder / "record.json").read_text(encoding="utf-8"))
+    )
     for number in numbers:
         record = synthetic_record(template, number)
         record.write(root / "records" / record.relative_path)

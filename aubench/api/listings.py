@@ -49,11 +49,11 @@ def write_method_reference(out: AnyPath) -> None:
 def write_method_catalogue(out: AnyPath) -> None:
     """Write the facts of the built-in methods that leaderboards compare records with, as JSON; takes minutes."""
     from aubench._util import atomic
-    from aubench.core import method_catalogue as reader
-    from aubench.papers import method_catalogue
+    from aubench.core import method_catalogue
+    from aubench.papers import catalogue_writer
 
     with atomic.atomic_write(user_path(out)) as file:
-        file.write(method_catalogue.to_text(method_catalogue.catalogue(reader.content())).encode())
+        file.write(catalogue_writer.to_text(catalogue_writer.catalogue(method_catalogue.content())).encode())
 
 
 def list_protocols() -> pd.DataFrame:

@@ -136,7 +136,7 @@ def reproduce(
         store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         runs_per_device: Folds that run at the same time on each GPU.
-        engine: Where folds run: ``local``, ``slurm`` or ``ray``.
+        engine: Engine that runs the folds: ``local``, ``slurm`` or ``ray``.
         slurm: Options of Slurm jobs, e.g. ``partition=gpu,time=4h``.
         address: Address of the Ray cluster [default: RAY_ADDRESS, or the one of this machine].
         gpus_per_fold: GPUs of each fold on Ray, e.g. 0.5 [default: 1].

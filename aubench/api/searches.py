@@ -123,7 +123,7 @@ def tune(
         seed: Seed of the suggestions and of all trials.
         store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        engine: Where folds run: ``local``, ``slurm`` or ``ray``.
+        engine: Engine that runs the folds: ``local``, ``slurm`` or ``ray``.
         slurm: Options of Slurm jobs, e.g. ``partition=gpu,time=4h``.
         address: Address of the Ray cluster [default: RAY_ADDRESS, or the one of this machine].
         gpus_per_fold: GPUs of each fold on Ray, e.g. 0.5 [default: 1].

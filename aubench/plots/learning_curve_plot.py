@@ -11,8 +11,8 @@ import numpy as np
 from aubench.core.errors import UsageError
 from aubench.leaderboard import tables
 from aubench.leaderboard.build import all_tables
-from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.curve_points import LearningCurve
+from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.learning_curves import learning_curves
 from aubench.metrics.resampling import Floats
 from aubench.plots import style

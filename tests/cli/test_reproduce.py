@@ -25,7 +25,9 @@ def listing(call, protocol: str) -> dict[str, tuple[int, int]]:
     return {name: (int(runs), int(there)) for name, _, _, runs, there, _ in rows}
 
 
-@pytest.mark.parametrize(("protocol", "bp4dplus", "every"), [("synth_3fold", (7, 12, 2), 70), ("bp4d_3fold", (0, 0, 0), 43)])
+@pytest.mark.parametrize(
+    ("protocol", "bp4dplus", "every"), [("synth_3fold", (7, 12, 2), 70), ("bp4d_3fold", (0, 0, 0), 43)]
+)
 def test_the_list_has_the_number_of_runs(call, tmp_path, protocol, bp4dplus, every):
     counts = listing(call, protocol)
     assert not (tmp_path / "stores").exists(), "listing generates no store"

@@ -11,7 +11,7 @@ import pytest
 from aubench.core import method_catalogue, registry
 from aubench.core.task import Modality, Task
 from aubench.evaluation.flops import count_flops
-from aubench.papers import method_catalogue as generator
+from aubench.papers import catalogue_writer
 
 HINT = "run `aubench methods --catalogue methods/catalogue.json`"
 
@@ -23,7 +23,7 @@ def test_it_has_every_built_in_method():
 @pytest.mark.parametrize("name", registry.builtin_methods())
 def test_cards_presets_and_stages_are_those_of_the_class(name):
     stored = method_catalogue.content()[name]
-    fields = generator.method_fields(registry.find_method(name), stored, with_costs=False)
+    fields = catalogue_writer.method_fields(registry.find_method(name), stored, with_costs=False)
     for preset, facts in fields["presets"].items():
         facts["costs"] = stored["presets"].get(preset, {}).get("costs")
     assert fields == stored, HINT
@@ -37,7 +37,7 @@ def test_costs_are_those_of_the_class(name):
     protocol = registry.find_protocol("synth_3fold")
     used = stored.used[",".join(protocol.modalities)].split(",")
     task = Task(tuple(map(Modality, used)), protocol.aus, recipe.crop)
-    costs = generator.costs_of(count_flops(method, task, recipe))
+    costs = catalogue_writer.costs_of(count_flops(method, task, recipe))
     assert {part: tuple(pair) for part, pair in costs.items()} == stored.costs[
         method_catalogue.cost_key(used, len(protocol.aus))
     ], HINT
@@ -46,14 +46,14 @@ def test_costs_are_those_of_the_class(name):
 def test_presets_of_a_version_that_is_no_longer_present_are_kept():
     entry = registry.find_method("amf")
     stored = method_catalogue.content()["amf"] | {"version": entry.version - 1, "earlier": {}}
-    fields = generator.method_fields(entry, stored, with_costs=False)
+    fields = catalogue_writer.method_fields(entry, stored, with_costs=False)
     assert fields["earlier"] == {str(entry.version - 1): {name: [facts] for name, facts in stored["presets"].items()}}
 
 
 def test_a_preset_that_changes_keeps_its_earlier_recipe():
     entry, stored = registry.find_method("amf"), copy.deepcopy(method_catalogue.content()["amf"])
     stored["presets"]["small"]["recipe"]["epochs"] = 3
-    earlier = generator.method_fields(entry, stored, with_costs=False)["earlier"]
+    earlier = catalogue_writer.method_fields(entry, stored, with_costs=False)["earlier"]
     assert earlier[str(entry.version)] == {"small": [stored["presets"]["small"]]}
 
 
