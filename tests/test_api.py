@@ -231,7 +231,7 @@ def test_exhibits_are_listed(tmp_path, monkeypatch):
     monkeypatch.setenv("AUBENCH_STORES", str(tmp_path))
     frame = api.list_exhibits(root=ROOT / "leaderboard", runs=tmp_path / "runs")
     assert set(frame.columns) == columns(api.list_exhibits)
-    assert set(FIGURES) < set(frame["name"]) and frame["runs"].iloc[-1] == 68
+    assert set(FIGURES) < set(frame["name"]) and frame["runs"].iloc[-1] == 70
 
 
 def test_a_table_without_runs_is_reproduced(tmp_path, small_store):

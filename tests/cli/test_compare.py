@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from factories.records import remade
 
 from aubench.core.task import Modality
 from aubench.metrics import intervals, scores, significance
@@ -179,18 +180,31 @@ def test_runs_without_the_condition_are_skipped_with_a_message(call, tmp_path, m
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("other", "message"),
     [
-        ({"selection": "last"}, "selection rule: last cannot be compared with inner_val"),
-        ({"dataset__digest": "6" * 64}, "store: 666666666666 cannot be compared with 555555555555"),
-        ({"protocol__digest": "7" * 64}, "digest of the protocol: 777777777777 cannot be compared with"),
-        ({"protocol__name": "bp4d_3fold"}, "protocol: bp4d_3fold 1 cannot be compared with synth_3fold 1"),
-        ({"summary__f1_mean": 0.99}, "summary.f1_mean: says 0.99"),
+        (lambda make: make("late_fusion", selection="last"), "selection rule: last cannot be compared with inner_val"),
+        (
+            lambda make: remade(make("late_fusion"), dataset__digest="6" * 64),
+            "store: 666666666666 cannot be compared with 555555555555",
+        ),
+        (
+            lambda make: remade(make("late_fusion"), protocol__digest="7" * 64),
+            "digest of the protocol: 777777777777 cannot be compared with",
+        ),
+        (
+            lambda make: changed(make("late_fusion", schema=1), protocol__name="bp4d_3fold"),
+            "protocol: bp4d_3fold 1 cannot be compared with synth_3fold 1",
+        ),
+        (
+            lambda make: changed(make("late_fusion", schema=1), summary__f1_mean=0.99),
+            "summary.f1_mean: says 0.99",
+        ),
     ],
+    ids=["selection", "store", "digest", "protocol", "summary"],
 )
-def test_runs_that_are_not_comparable_are_refused_in_one_line(call, tmp_path, make_record, fields, message):
+def test_runs_that_are_not_comparable_are_refused_in_one_line(call, tmp_path, make_record, other, message):
     make_record("amf").write(tmp_path / "one")
-    changed(make_record("late_fusion", schema=1), **fields).write(tmp_path / "two")
+    other(make_record).write(tmp_path / "two")
     done = call("compare", "one", "two")
     assert (done.code, done.err.count("\n"), done.out) == (2, 1, "")
     assert message in done.err
@@ -200,7 +214,7 @@ def test_runs_that_are_not_comparable_are_refused_in_one_line(call, tmp_path, ma
 def test_narrowed_modalities_may_be_compared(call, tmp_path, make_record):
     make_record("amf").write(tmp_path / "one")
     record = make_record("resnet_visual", modalities=(Modality.VISUAL,))
-    changed(record, protocol__modalities=["visual"], protocol__digest="7" * 64).write(tmp_path / "two")
+    remade(record, protocol__modalities=["visual"], protocol__digest="7" * 64).write(tmp_path / "two")
     assert call("compare", "one", "two").code == 0
 
 

@@ -41,7 +41,7 @@ def test_add_build_check_show(leaderboard, tmp_path, make_record):
     assert added.returncode == 0, added.stderr
     assert added.stdout.count("added ") == 2
     built = leaderboard("build", "--root", root)
-    assert (built.returncode, built.stdout.count("wrote ")) == (0, 3), built.stderr
+    assert (built.returncode, built.stdout.count("wrote ")) == (0, 4), built.stderr
     checked = leaderboard("check", "--root", root)
     assert checked.returncode == 0, checked.stderr
     shown = leaderboard("show", "synth_3fold", "--root", root)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from factories.records import remade
 
 from aubench.api.leaderboards import load_leaderboard
 from aubench.core.errors import UsageError
@@ -34,11 +35,8 @@ def on_bp4d(make_record):
     """A record as if it were of BP4D, whose subjects and folds synth borrows."""
 
     def make(*words, **options):
-        record = make_record(*words, **options)
-        fields = record.info.model_dump(mode="json")
-        fields["protocol"] |= {"name": "bp4d_3fold", "digest": find_protocol("bp4d_3fold").digest}
-        fields["dataset"]["name"] = "bp4d"
-        return type(record)(type(record.info).from_fields(fields), record.counts, record.histograms)
+        record = make_record(*words, protocol=find_protocol("bp4d_3fold"), **options)
+        return remade(record, dataset__name="bp4d")
 
     return make
 

@@ -66,4 +66,4 @@ def test_rows_of_one_method_have_different_names(tmp_path, make_record):
         record.write(tmp_path / "records" / record.relative_path)
     section, *_ = ranked_tables(tmp_path, "synth_3fold")
     names = {tables.display_name(row, section.methods) for row in section.entries}
-    assert {"amf, learning_rate=0.1", "amf, learning_rate=0.001", "cam", "always positive"} <= names
+    assert {"amf, learning_rate=0.1", "amf, learning_rate=0.005", "cam", "always positive"} <= names

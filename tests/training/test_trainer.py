@@ -282,8 +282,8 @@ def test_run_id_follows_all_that_decides_the_numbers(config_for, tmp_path):
 
 
 def test_method_that_cannot_do_the_task_refuses_with_its_reason(decide, tmp_path):
-    with pytest.raises(UsageError, match="late_fusion: does not support synth_3fold"):
-        decide(tmp_path, "late_fusion", modalities=["visual"])
+    with pytest.raises(UsageError, match="cam: does not support synth_3fold"):
+        decide(tmp_path, "cam", modalities=["visual"])
 
 
 def test_same_seed_same_weights_other_seed_others(config_for, tmp_path):
