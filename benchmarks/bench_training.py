@@ -74,8 +74,10 @@ class OtherRounds:
     harness_seconds: list[float] = field(default_factory=list)
     losses: tuple[float, float] = (0.0, 0.0)
 
-    def __call__(self, event: EpochFinished) -> None:
-        """Receive the harness's report of an epoch, whose speed excludes validation and checkpoint."""
+    def __call__(self, event: object) -> None:
+        """Receive a report of the harness. The speed of an epoch excludes validation and checkpoint."""
+        if not isinstance(event, EpochFinished):
+            return
         self.harness_seconds.append(FRAMES / event.frames_per_s)
         seconds, loss = self.epoch()
         self.seconds.append(seconds)
