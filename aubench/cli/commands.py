@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +33,12 @@ leaderboard = typer.Typer(help="Maintain and check the leaderboard.", no_args_is
 plot = typer.Typer(help="Draw figures of a run, a method or studies.", no_args_is_help=True)
 track = typer.Typer(help="Keep MLflow up to date.", no_args_is_help=True)
 track.callback()(lambda: None)
+
+
+@leaderboard.callback()
+def _limit_threads() -> None:
+    # NumPy reads this when it loads. The products of the statistics are small, so that threads only slow them down.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @app.command("run")

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from aubench.leaderboard.records import RECORDS, REPRODUCED, Finding
+from aubench.leaderboard.records import RECORDS, REPRODUCED, VARIANTS, Finding
 
 _ACTIVE = {".htm", ".html", ".ipynb", ".js", ".py", ".sh", ".svg", ".yaml", ".yml"}
 """Suffixes of files that a browser, an interpreter or a service executes. Reproduced figures are SVG files."""
@@ -31,7 +31,8 @@ def _odd(root: Path, folder: Path, levels: int) -> Iterator[Finding]:
             elif folder != root and entry.name in _OF_GIT:
                 yield Finding(path, "changes how git or a service treats other files")
             elif stat.S_ISDIR(mode):
-                if folder != root or entry.name not in (_SITE, *_OF_GIT):
+                is_page = entry.name == _SITE and folder in (root, root / VARIANTS)
+                if not is_page and (folder != root or entry.name not in _OF_GIT):
                     yield from _odd(root, path, levels - 1) if levels else [Finding(path, "is nested too deeply")]
             elif not stat.S_ISREG(mode):
                 yield Finding(path, "is neither a file nor a folder")

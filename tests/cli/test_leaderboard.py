@@ -1,5 +1,6 @@
 """Commands of the leaderboard, in a Python that cannot import torch."""
 
+import os
 import subprocess
 import sys
 
@@ -92,3 +93,12 @@ def test_bad_usage_is_one_line_and_exits_2(leaderboard, tmp_path):
     assert checked.returncode == 2
     assert len(checked.stderr.splitlines()) == 1
     assert "no leaderboard here" in checked.stderr
+
+
+def test_small_products_have_one_thread(call, small_board, monkeypatch):
+    for earlier, expected in (("", "1"), ("3", "3")):
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", earlier)
+        if not earlier:
+            monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+        assert call("leaderboard", "show", "synth_3fold", "--root", small_board).code == 0
+        assert os.environ["OPENBLAS_NUM_THREADS"] == expected
