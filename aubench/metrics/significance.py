@@ -145,8 +145,3 @@ def rank_ranges(methods: Sequence[SubjectContributions]) -> list[tuple[int, int]
     reverse = {(j, i): pair for (i, j), pair in pairs.items()}
     first, below = ranks(count, pairs, corrected), ranks(count, reverse, corrected)
     return [(rank, count + 1 - worse_rank) for rank, worse_rank in zip(first, below, strict=True)]
-
-
-def ranks_by_contributions(methods: Sequence[SubjectContributions]) -> list[int]:
-    """Compute the first rank of each method, see :func:`rank_ranges`."""
-    return [first for first, _ in rank_ranges(methods)]

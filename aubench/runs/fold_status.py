@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench._util import atomic, locks
+from aubench._util.heartbeat import repeating
 from aubench.core.errors import DataError
 from aubench.results.run_folder import FAILED, RESULT, RUNNING, read_json
 
@@ -89,20 +89,14 @@ class _Status:
 @contextmanager
 def beating(path: Path) -> Iterator[None]:
     """Renew the time of change of a file regularly during the block."""
-    stopped = threading.Event()
 
-    def beat() -> None:
-        while not stopped.wait(BEAT_SECONDS):
-            with suppress(OSError):
-                os.utime(path)
+    def renew() -> bool:
+        with suppress(OSError):
+            os.utime(path)
+        return True
 
-    thread = threading.Thread(target=beat, name="aubench-status", daemon=True)
-    thread.start()
-    try:
+    with repeating(renew, BEAT_SECONDS, "aubench-status"):
         yield
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def is_alive(path: Path, content: Mapping[str, Any], lock: Path) -> bool:

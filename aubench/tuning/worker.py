@@ -7,7 +7,7 @@ queued again with the same values, so that its training resumes from its folder.
 
 from __future__ import annotations
 
-import threading
+import itertools
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
+
+from aubench._util.heartbeat import repeating
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -102,26 +104,19 @@ def heartbeat(set_attribute: Callable[[str, Any], None]) -> Iterator[None]:
     """
     from optuna.exceptions import UpdateFinishedTrialError
 
-    stopped = threading.Event()
+    numbers = itertools.count(1)
 
-    def beat() -> None:
-        number = 0
-        while not stopped.wait(BEAT_SECONDS):
-            number += 1
-            try:
-                set_attribute(BEAT, number)
-            except UpdateFinishedTrialError:
-                return
-            except Exception:  # the storage may be unavailable for a moment
-                continue
+    def beat() -> bool:
+        try:
+            set_attribute(BEAT, next(numbers))
+        except UpdateFinishedTrialError:
+            return False
+        except Exception:  # the storage may be unavailable for a moment
+            return True
+        return True
 
-    thread = threading.Thread(target=beat, name="aubench-beat", daemon=True)
-    thread.start()
-    try:
+    with repeating(beat, BEAT_SECONDS, "aubench-beat"):
         yield
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def finished_trials(study: Study) -> list[FrozenTrial]:
