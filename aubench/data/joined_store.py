@@ -10,7 +10,8 @@ import pandas as pd
 
 from aubench.core import hashing
 from aubench.core.errors import DataError
-from aubench.data.store import FRAME_COLUMNS, Store, StoreInfo
+from aubench.data.store import Store
+from aubench.data.store_format import FRAME_COLUMNS, StoreInfo
 
 
 class JoinedStore(Store):

@@ -10,7 +10,8 @@ import pandas as pd
 
 from aubench.core.protocol import Protocol
 from aubench.data.joined_store import joined
-from aubench.data.store import LANDMARKS, Store, StoreInfo
+from aubench.data.store import Store
+from aubench.data.store_format import LANDMARKS, StoreInfo
 
 
 class RandomStore(Store):

@@ -16,7 +16,7 @@ from aubench.core.task import Modality, Task
 from aubench.data import clips, loader
 from aubench.data.loader import RawBatch
 from aubench.data.splits import ProtocolDataset, Rows
-from aubench.data.store import LANDMARKS
+from aubench.data.store_format import LANDMARKS
 
 MEMORY_SHARE = 0.5
 """Largest share of the free memory of a GPU that images may occupy. The rest is for the training step."""

@@ -3,8 +3,8 @@
 A store is a folder::
 
     store.json       dataset, version, image size, crop, channel meaning, SHA-256 of every array, digest
-    frames.parquet   one row per frame (see :data:`FRAME_COLUMNS`, in some stores also :data:`CROP_COLUMNS`), then one
-                     int8 column ``AU<n>`` per coded AU
+    frames.parquet   one row per frame (columns: :mod:`~aubench.data.store_format`), then one int8 column ``AU<n>`` per
+                     coded AU
     arrays/<subject>/<sequence>.<modality>.npy   uint8 (F, H, W, C), memory-mapped when read
     arrays/<subject>/<sequence>.landmarks.npy    float32 (F, L, 2), if the data set has them
     skipped.csv      skipped frames and files (subject, sequence, frame, reason)
@@ -16,18 +16,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import errno
-import hashlib
 import io
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aubench._util import atomic
 from aubench._util.paths import data_folder
@@ -35,120 +31,17 @@ from aubench.core import hashing, system_files
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.array_file import check_array
-
-SCHEMA: Literal[1] = 1
-FRAME_COLUMNS = {
-    "subject": "str",  # F001
-    "sequence": "str",  # T1
-    "frame": "int32",  # number of the frame in the data set
-    "row": "int32",  # row of the sequence's arrays
-    "source": "str",  # source image, relative to the delivered tree
-    "labelled": "bool",  # whether the data set codes this frame
-    "missing": "str",  # letters of modalities without an image here (their pixels are 0), e.g. "D"
-}
-"""Columns of ``frames.parquet`` before the labels, with their types."""
-
-TABLES = ("frames.parquet", "skipped.csv", "sequences.csv")
-"""Table files of a store."""
-
-CROP_COLUMNS = {
-    "crop_source": "str",  # source of the crop: landmarks, mesh, detector, flow, or neighbours in time
-    "crop_score": "int8",  # 0 to 100: how well the position of the face is known
-}
-"""Further columns, of stores whose crops were detected."""
-
-LANDMARKS = "landmarks"
-"""Kind of an array of landmarks, instead of a modality."""
-
-LabelKind = Literal["occurrence", "intensity"]
-"""Meaning of the labels: 0 and 1, or intensities 0 to 5; -1 is unknown in both."""
+from aubench.data.store_format import (
+    LANDMARKS,
+    REMAKE_HINT,
+    StoreInfo,
+    array_path,
+    expected_arrays,
+    read_info,
+    table_digest,
+)
 
 _STAMP = ".verified.json"
-
-
-class StoreInfo(BaseModel):
-    """Content of ``store.json``.
-
-    Attributes:
-        dataset: Name of the data set.
-        version: Version of the reader or renderer; a change in pixels changes it.
-        size: Height and width of every image.
-        modalities: Meaning of the channels of each modality.
-        crop: Description of the face crop.
-        landmarks: Number of landmarks per frame (see :mod:`aubench.core.landmarks`); None without.
-        labels: Kind of the ``AU<n>`` columns. Occurrence, the kind of stores without this field, is not in the digest.
-        arrays: SHA-256 of each array file, by path relative to the store.
-        frames: SHA-256 of the frame table's values.
-        digest: SHA-256 of all fields above.
-        tables: SHA-256 of each table file, by name; None in older stores.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[1] = SCHEMA
-    dataset: str
-    version: str
-    size: int
-    modalities: dict[Modality, str]
-    crop: str
-    landmarks: Literal[49] | None = None
-    labels: LabelKind = "occurrence"
-    arrays: dict[str, str]
-    frames: str
-    digest: str
-    tables: dict[str, str] | None = None
-
-    @staticmethod
-    def with_digest(**fields: Any) -> StoreInfo:
-        """Create an instance with the digest of its fields."""
-        info = StoreInfo(digest="", **fields)
-        return info.model_copy(update={"digest": info.computed_digest()})
-
-    def computed_digest(self) -> str:
-        """Return the digest of the fields before it."""
-        default = {"labels"} if self.labels == "occurrence" else set()
-        excluded = {"digest", "tables", *default}
-        return hashing.hash_json(self.model_dump(mode="json", exclude=excluded, exclude_none=True))
-
-
-def array_path(subject: str, sequence: str, kind: str) -> str:
-    """Return the path, relative to the store, of a sequence's array of a modality or of landmarks."""
-    return f"arrays/{subject}/{sequence}.{kind}.npy"
-
-
-def table_digest(frames: pd.DataFrame) -> str:
-    """Return the SHA-256 of a frame table's names and values, independent of the file format."""
-    digest = hashlib.sha256()
-    for name in frames.columns:
-        column = frames[name]
-        digest.update(f"\n{name}\n".encode())
-        if pd.api.types.is_string_dtype(column):
-            digest.update("\n".join(column).encode())
-        else:
-            digest.update(column.to_numpy(np.int64).tobytes())
-    return digest.hexdigest()
-
-
-def check_arrays(folder: Path, info: StoreInfo, frames: pd.DataFrame) -> None:
-    """Check that every frame has an image of the store's size in every modality.
-
-    Raises:
-        DataError: An array is missing, or has another size or type than the others.
-    """
-    for name, (dtype, shape) in _expected_arrays(info, frames).items():
-        check_array(folder / name, dtype, shape, hint=_REMAKE)
-
-
-def _expected_arrays(info: StoreInfo, frames: pd.DataFrame) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return type and shape of the arrays of all sequences, by path."""
-    size = info.size
-    expected: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for (subject, sequence), count in Counter(zip(frames["subject"], frames["sequence"], strict=True)).items():
-        for modality in info.modalities:
-            expected[array_path(subject, sequence, modality)] = "uint8", (count, size, size, modality.channels)
-        if info.landmarks:
-            expected[array_path(subject, sequence, LANDMARKS)] = "float32", (count, info.landmarks, 2)
-    return expected
 
 
 def default_root() -> Path:
@@ -208,7 +101,7 @@ class Store:
             except (OSError, ValueError, EOFError) as error:
                 if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
                     raise DataError("too many files are open", where=path, hint="raise `ulimit -n`") from error
-                raise DataError(f"cannot be read ({error})", where=path, hint=_REMAKE) from error
+                raise DataError(f"cannot be read ({error})", where=path, hint=REMAKE_HINT) from error
         return self._open[key]
 
     def read(self, modality: Modality, frames: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -282,12 +175,12 @@ class Store:
         Raises:
             DataError: A file is missing, additional or differs, or an array has another size; the message names it.
         """
-        expected = _expected_arrays(self.info, self.frames)
+        expected = expected_arrays(self.info, self.frames)
         if full:
             self._check_origin()
             self._check_tables()
         for name in expected.keys() - self.info.arrays.keys():
-            raise DataError("is missing from the store", where=self.path / name, hint=_REMAKE)
+            raise DataError("is missing from the store", where=self.path / name, hint=REMAKE_HINT)
         if full:
             self._check_no_others()
         stamp = self.path / _STAMP
@@ -297,15 +190,15 @@ class Store:
             progress(done, len(self.info.arrays))
             path = self.path / name
             if not path.is_file():
-                raise DataError("is missing from the store", where=path, hint=_REMAKE)
+                raise DataError("is missing from the store", where=path, hint=REMAKE_HINT)
             status = path.stat()
             current[name] = [status.st_size, status.st_mtime_ns]
             if verified.get(name) == current[name]:
                 continue
             if hashing.hash_file(path) != digest:
-                raise DataError("has changed since the store was made", where=path, hint=_REMAKE)
+                raise DataError("has changed since the store was made", where=path, hint=REMAKE_HINT)
             if name in expected:
-                check_array(path, *expected[name], hint=_REMAKE)
+                check_array(path, *expected[name], hint=REMAKE_HINT)
         progress(len(self.info.arrays), len(self.info.arrays))
         if current != verified:
             _write_stamp(stamp, current)
@@ -315,48 +208,22 @@ class Store:
         try:
             notes = pd.read_csv(path)
         except (OSError, ValueError) as error:
-            raise DataError(f"cannot be read ({error})", where=path, hint=_REMAKE) from None
+            raise DataError(f"cannot be read ({error})", where=path, hint=REMAKE_HINT) from None
         if "origin" in notes and notes["origin"].nunique(dropna=False) > 1:
-            raise DataError("its sequences have several sources or options", where=path, hint=_REMAKE)
+            raise DataError("its sequences have several sources or options", where=path, hint=REMAKE_HINT)
 
     def _check_tables(self) -> None:
         for name, digest in (self.info.tables or {}).items():
             path = self.path / name
             if not path.is_file():
-                raise DataError("is missing from the store", where=path, hint=_REMAKE)
+                raise DataError("is missing from the store", where=path, hint=REMAKE_HINT)
             if hashing.hash_file(path) != digest:
-                raise DataError("has changed since the store was made", where=path, hint=_REMAKE)
+                raise DataError("has changed since the store was made", where=path, hint=REMAKE_HINT)
 
     def _check_no_others(self) -> None:
         for path in system_files.descendants(self.path / "arrays"):
             if path.is_file() and path.relative_to(self.path).as_posix() not in self.info.arrays:
                 raise DataError("is not a file of this store", where=path, hint="remove it")
-
-
-_REMAKE = "delete the store and make it again with `aubench data prepare`"
-
-
-def read_info(path: Path) -> StoreInfo:
-    """Read ``store.json`` of a store.
-
-    Raises:
-        DataError: There is no store, or the file is damaged or of another version.
-    """
-    file = path / "store.json"
-    try:
-        info = StoreInfo.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        raise DataError("no store here", where=path, hint="make one with `aubench data prepare`") from None
-    except ValidationError as error:
-        newer = [e["input"] for e in error.errors() if e["loc"] == ("schema_version",)]
-        if newer:
-            hint = f"install the newest version of aubench, or {_REMAKE}"
-            raise DataError(f"has the format {newer[0]}, not {SCHEMA}", where=file, hint=hint) from None
-        first = error.errors()[0]
-        raise DataError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", where=file, hint=_REMAKE) from None
-    if info.computed_digest() != info.digest:
-        raise DataError("does not match its own digest", where=file, hint=_REMAKE)
-    return info
 
 
 def _read_frames(path: Path, info: StoreInfo) -> pd.DataFrame:
@@ -366,9 +233,9 @@ def _read_frames(path: Path, info: StoreInfo) -> pd.DataFrame:
     except ImportError:  # pyarrow is missing
         raise
     except Exception as error:  # pyarrow raises many types for a damaged file
-        raise DataError(f"cannot be read ({type(error).__name__})", where=file, hint=_REMAKE) from None
+        raise DataError(f"cannot be read ({type(error).__name__})", where=file, hint=REMAKE_HINT) from None
     if table_digest(frames) != info.frames:
-        raise DataError("has changed since the store was made", where=file, hint=_REMAKE)
+        raise DataError("has changed since the store was made", where=file, hint=REMAKE_HINT)
     return frames
 
 

@@ -23,13 +23,13 @@ from aubench.core.task import Modality
 from aubench.data import partial_store
 from aubench.data.array_file import ArrayFile
 from aubench.data.inputs import Inputs
-from aubench.data.store import (
+from aubench.data.store import Store
+from aubench.data.store_format import (
     CROP_COLUMNS,
     FRAME_COLUMNS,
     LANDMARKS,
     TABLES,
     LabelKind,
-    Store,
     StoreInfo,
     array_path,
     check_arrays,

@@ -16,7 +16,8 @@ from aubench.core.task import Modality
 if TYPE_CHECKING:
     import numpy as np
 
-    from aubench.data.store import LabelKind, Store
+    from aubench.data.store import Store
+    from aubench.data.store_format import LabelKind
     from aubench.data.store_writer import Sequence, StoreWriter
 
 Progress = Callable[[int, int], None]

@@ -194,7 +194,7 @@ def _named_folder(text: str, datasets: Sequence[str]) -> tuple[str, Path]:
         raise UsageError(f"'{name}' is no data set of the protocol", where="--store", hint=suggest(name, datasets))
     if len(datasets) == 1:
         return datasets[0], user_path(text)
-    from aubench.data.store import read_info
+    from aubench.data.store_format import read_info
 
     found = read_info(user_path(text)).dataset
     if found not in datasets:

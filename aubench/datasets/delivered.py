@@ -18,7 +18,8 @@ from aubench.datasets.file_search import printable
 
 if TYPE_CHECKING:
     from aubench.data.inputs import Inputs
-    from aubench.data.store import LabelKind, Store
+    from aubench.data.store import Store
+    from aubench.data.store_format import LabelKind
     from aubench.datasets.sequence_pool import Key, Reader
 
 

@@ -18,7 +18,8 @@ from aubench._util import atomic
 from aubench.core import registry
 from aubench.core.errors import DataError, UsageError, suggest
 from aubench.core.task import Modality
-from aubench.data.store import LabelKind, Store
+from aubench.data.store import Store
+from aubench.data.store_format import LabelKind
 from aubench.data.store_writer import Sequence as StoredSequence
 from aubench.data.store_writer import StoreWriter
 from aubench.datasets.base import Progress

@@ -105,7 +105,7 @@ def score_track(track: np.ndarray, squares: np.ndarray, frames: np.ndarray) -> n
 def crop_columns(
     track: np.ndarray, sources: np.ndarray, squares: np.ndarray, frames: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the columns of a store's table that rate the crops; see :data:`aubench.data.store.CROP_COLUMNS`.
+    """Return the columns of a store's table that rate the crops; see :data:`aubench.data.store_format.CROP_COLUMNS`.
 
     Args:
         track: (F, 4) squares as detected, NaN without a detected face.

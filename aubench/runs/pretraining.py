@@ -21,7 +21,7 @@ from aubench.core.errors import CheckpointError, UsageError
 from aubench.core.protocol import Protocol
 from aubench.core.system_files import children
 from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
-from aubench.data.store import read_info
+from aubench.data.store_format import read_info
 from aubench.results.run_folder import EPOCHS, WEIGHTS, read_json, read_json_lines, retrain_hint
 from aubench.runs.config import RunConfig, StoreRef
 from aubench.runs.source_runs import load_weights

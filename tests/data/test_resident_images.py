@@ -18,7 +18,8 @@ from aubench.core.task import Modality, Task
 from aubench.data import loader, resident_images
 from aubench.data.resident_images import ResidentImages
 from aubench.data.splits import ProtocolDataset
-from aubench.data.store import Store, StoreInfo
+from aubench.data.store import Store
+from aubench.data.store_format import StoreInfo
 
 V, D = Modality.VISUAL, Modality.DEPTH
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)

@@ -15,7 +15,8 @@ import pytest
 
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
-from aubench.data.store import Store, StoreInfo, check_arrays
+from aubench.data.store import Store
+from aubench.data.store_format import StoreInfo, check_arrays
 from aubench.data.store_writer import Sequence, StoreBusyError, StoreWriter
 
 PLAN = {"dataset": "any", "source": "/a", "size": 8}
