@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from aubench import api
-from aubench.cli import data
+from aubench.cli import data, leaderboard
 from aubench.cli.options import Dir, Options, command
+from aubench.cli.printing import TABLE_FORMATS, print_frame, print_paths, print_skipped
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from aubench.api.results_view import RobustnessResults
-    from aubench.leaderboard.records import Finding
 
 _Names = Annotated[
     list[str], typer.Argument(metavar="[NAME]...", help="Tables and figures; lists them if none is given.")
 ]
 _Runs = Annotated[Path, typer.Argument(metavar="[RUNS]")]
 _Run = Annotated[Path, typer.Argument(metavar="RUN")]
-_TABLE_FORMATS = ("markdown", "csv", "json")
 _LIST_OPTIONS = ("protocol", "seeds", "preset", "overrides", "runs", "root", "store")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-leaderboard = typer.Typer(help="Maintain and check the leaderboard.", no_args_is_help=True)
 plot = typer.Typer(help="Draw figures of a run, a method or studies.", no_args_is_help=True)
 track = typer.Typer(help="Keep MLflow up to date.", no_args_is_help=True)
 track.callback()(lambda: None)
-
-
-@leaderboard.callback()
-def _limit_threads() -> None:
-    # NumPy reads this when it loads. The products of the statistics are small, so that threads only slow them down.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @app.command("run")
@@ -63,7 +52,7 @@ def _status(
     if form == "text":
         typer.echo(results.summary())
     else:
-        _print_frame(results.to_dataframe(), form)
+        print_frame(results.to_dataframe(), form)
 
 
 @app.command("cancel")
@@ -91,7 +80,7 @@ def _compare(
 
     form = check_form(form)
     results = api.compare(**options)
-    _print_skipped(results.skipped_runs)
+    print_skipped(results.skipped_runs)
     if out is None:
         typer.echo(results.render(form), nl=False)
     else:
@@ -114,7 +103,7 @@ def _robustness(options: Options) -> None:
     def report(results: RobustnessResults) -> None:
         if results.text:
             typer.echo(results.text)
-        _print_paths(results.paths)
+        print_paths(results.paths)
 
     api.evaluate_robustness(**options, report=report)
 
@@ -126,7 +115,7 @@ def _reproduce(
 ) -> None:
     if all_exhibits or options.get("names"):
         names = "all" if all_exhibits else options["names"]
-        _print_paths(api.reproduce(**{**options, "names": names}).paths)
+        print_paths(api.reproduce(**{**options, "names": names}).paths)
     else:
         exhibits = api.list_exhibits(**{name: options[name] for name in _LIST_OPTIONS if name in options})
         typer.echo(exhibits.to_markdown(index=False, tablefmt="github", disable_numparse=True))
@@ -144,9 +133,9 @@ def _profile(
 ) -> None:
     from aubench.api.formats import check_form
 
-    check_form(form, _TABLE_FORMATS)
+    check_form(form, TABLE_FORMATS)
     results = api.profile(**options)
-    _print_frame(results.to_dataframe(), form, value=lambda value: "unknown" if math.isnan(value) else f"{value:.4g}")
+    print_frame(results.to_dataframe(), form, value=lambda value: "unknown" if math.isnan(value) else f"{value:.4g}")
     for path in results.paths:
         typer.echo(f"wrote {path}", err=True)
 
@@ -154,7 +143,7 @@ def _profile(
 @app.command("bench")
 @command(api.bench)
 def _bench(options: Options) -> None:
-    _print_paths([api.bench(**options)])
+    print_paths([api.bench(**options)])
 
 
 @app.command("methods")
@@ -174,7 +163,7 @@ def _methods(
     if catalogue is not None:
         api.write_method_catalogue(catalogue)
     if page is None and catalogue is None:
-        _print_frame(api.list_methods(), form, parameters=lambda count: f"{count / 1e6:.1f} M")
+        print_frame(api.list_methods(), form, parameters=lambda count: f"{count / 1e6:.1f} M")
 
 
 @app.command("protocols")
@@ -182,7 +171,7 @@ def _methods(
 def _protocols(
     options: Options, form: Annotated[str, typer.Option("--format", help="markdown (md), csv or json.")] = "markdown"
 ) -> None:
-    _print_frame(api.list_protocols(), form, digest=lambda digest: digest[:12])
+    print_frame(api.list_protocols(), form, digest=lambda digest: digest[:12])
 
 
 @app.command("test-method")
@@ -199,113 +188,9 @@ def _test_method(options: Options) -> None:
 
 
 app.add_typer(data.app, name="data")
-app.add_typer(leaderboard, name="leaderboard")
+app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(plot, name="plot")
 app.add_typer(track, name="track")
-
-
-@leaderboard.command("add")
-@command(api.add_records, runs=Annotated[list[str], typer.Argument(metavar="RUN...")])
-def _add(options: Options) -> None:
-    added = api.add_records(**options)
-    _print_skipped(added.skipped_runs)
-    for path in added.paths:
-        typer.echo(f"added {path}")
-    typer.echo("run `aubench leaderboard build` to update its pages")
-
-
-@leaderboard.command("build")
-@command(api.build_leaderboard)
-def _build(options: Options) -> None:
-    from aubench.leaderboard.site.libraries import missing_packages
-
-    _print_paths(api.build_leaderboard(**options))
-    if packages := missing_packages():
-        typer.echo(f"no site/index.html without {', '.join(packages)}: pip install 'aubench[site]'", err=True)
-
-
-@leaderboard.command("check")
-@command(api.check_leaderboard, no_cache=Annotated[bool, typer.Option("--no-cache")])
-def _check(
-    options: Options,
-    base: Annotated[
-        str | None, typer.Option(metavar="REF", help="Also check the changes since this git revision, and report them.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report of --base to this file.")] = None,
-) -> None:
-    from aubench._util import atomic
-    from aubench.core.errors import CheckFailed, UsageError
-
-    root = options["root"]
-    if base is None and out is not None:
-        raise UsageError("needs --base", where="--out", hint="give the revision to compare with")
-    findings, report = api.review_leaderboard(base, **options) if base else (api.check_leaderboard(**options), "")
-    if out is not None:
-        atomic.write_text(out, report)
-        report = ""
-    typer.echo(report, nl=False)
-    for finding in findings:
-        typer.echo(str(finding), err=True)
-    if findings:
-        raise CheckFailed(f"{len(findings)} problem{'s' * (len(findings) > 1)} found", where=root)
-    typer.echo(f"{root}: all numbers agree with their counts")
-
-
-@leaderboard.command("draw")
-@command(api.draw_leaderboard, protocol=Annotated[str, typer.Argument()])
-def _draw(options: Options) -> None:
-    _print_paths([api.draw_leaderboard(**options)])
-
-
-@leaderboard.command("show")
-@command(api.load_leaderboard, protocol=Annotated[str, typer.Argument()])
-def _show(
-    options: Options,
-    named: Annotated[str | None, typer.Option("--protocol", help="Protocol to show.", metavar="NAME")] = None,
-    form: Annotated[str, typer.Option("--format", help="text, markdown (md), csv or json.")] = "text",
-) -> None:
-    from aubench.api.formats import check_form
-    from aubench.core.errors import UsageError
-
-    protocol = options.setdefault("protocol", named)
-    if named not in (None, protocol):
-        raise UsageError(f"'{protocol}' and '{named}' are two protocols", where="--protocol", hint="name one")
-    form = check_form(form, ("text", "markdown", "csv", "json"))
-    typer.echo(api.load_leaderboard(**options).render(form), nl=False)
-
-
-@leaderboard.command("export")
-@command(api.export_leaderboard, out=Annotated[Path, typer.Argument(metavar="FILE")])
-def _export(options: Options) -> None:
-    _print_paths([api.export_leaderboard(**options)])
-
-
-@leaderboard.command("submit")
-@command(api.submit_runs, runs=Annotated[list[str], typer.Argument(metavar="RUN...")])
-def _submit(options: Options) -> None:
-    submitted = api.submit_runs(**options)
-    _print_skipped(submitted.skipped_runs)
-    typer.echo(submitted.report)
-    for path in submitted.paths:
-        typer.echo(f"added {path}")
-    typer.echo(f"committed on the branch {submitted.branch}; next:")
-    typer.echo(f"  git push --set-upstream origin {submitted.branch}")
-    typer.echo("  open a pull request from this branch, and name the machine in it")
-
-
-@leaderboard.command("reproduce")
-@command(
-    api.reproduce_record,
-    run=Annotated[str, typer.Argument(metavar="RUN_ID")],
-    store=Annotated[str, typer.Option("--store", "--data", metavar="DIR")],
-)
-def _reproduce_record(options: Options) -> None:
-    from aubench.core.errors import CheckFailed
-
-    result = api.reproduce_record(**options)
-    if result.outcome == "different":
-        raise CheckFailed(str(result), where=result.run.folder)
-    typer.echo(result)
 
 
 def _add_figure(name: str, function: Callable[..., Path], **forms: Any) -> None:
@@ -339,23 +224,3 @@ def _sync(options: Options) -> None:
         typer.echo(f"{options['runs']}: no runs")
     if unsent:
         raise CheckFailed(f"{unsent} of {count} could not be sent", where=redact_url(default_uri()))
-
-
-def _print_paths(paths: Iterable[Path]) -> None:
-    for path in paths:
-        typer.echo(f"wrote {path}")
-
-
-def _print_skipped(findings: Iterable[Finding]) -> None:
-    for finding in findings:
-        typer.echo(f"skipped {finding}", err=True)
-
-
-def _print_frame(frame: pd.DataFrame, form: str, **short: Callable[[Any], str]) -> None:
-    """Print a table; Markdown has shortened columns."""
-    from aubench.api.formats import check_form, frame_text
-
-    form = check_form(form, _TABLE_FORMATS)
-    if form == "markdown":
-        frame = frame.assign(**{name: frame[name].map(shorten) for name, shorten in short.items()})
-    typer.echo(frame_text(frame, form), nl=False)
