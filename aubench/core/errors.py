@@ -7,6 +7,7 @@ is a bug.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -71,10 +72,20 @@ class Diverged(MethodError):
     """A loss or an output that is no longer finite. Often the recipe is the cause, not the code."""
 
 
+class OutOfMemory(AubenchError):
+    """A training step that needs more memory than there is."""
+
+
 class CheckFailed(AubenchError):
     """A check that completed and detected a problem (exit code 1)."""
 
     exit_code = 1
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error of Python, NumPy or PyTorch says that memory ran out."""
+    text = "out of memory|can't allocate memory|not enough memory|ALLOC_FAILED"
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(re.search(text, str(error))))
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

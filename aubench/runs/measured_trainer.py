@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,9 @@ class MeasuredTrainer(Trainer):
 
     def _save(self, optimizer: Any) -> None:
         """Write no checkpoint."""
+
+    def _require_finite(self, losses: Mapping[str, float]) -> None:
+        """Measure also a method that diverges."""
 
     def _finish_epoch(self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float) -> None:
         raise _Measured

@@ -6,9 +6,8 @@ computes exactly what an uninterrupted one computes.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch
 
 from aubench._util import interrupts
 from aubench._util.seeds import derive, seed_everything
-from aubench.core.errors import Diverged
+from aubench.core.errors import Diverged, is_out_of_memory
 from aubench.core.method import Method, Progress, Stage
 from aubench.core.task import Batch
 from aubench.data import clips, loader, resident_images, transforms
@@ -29,7 +28,7 @@ from aubench.evaluation import inference
 from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores as metrics
 from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
-from aubench.training import checkpoint
+from aubench.training import batch_memory, checkpoint, divergence
 from aubench.training.checkpoint import CheckpointIdentity
 from aubench.training.state import EpochFinished, TrainState
 
@@ -98,6 +97,7 @@ class Trainer:
         self.context, self.phase, self.state = context, phase, state
         self.data, self.fabric, self.method, self.folder = context.data, context.fabric, context.method, phase.folder
         self._saved_at = time.monotonic()
+        self._recent: list[dict[str, Tensor]] = []
 
     def run(self) -> None:
         """Run all stages. The chosen weights end in ``checkpoint.safetensors`` and in the method.
@@ -155,6 +155,7 @@ class Trainer:
         todo = loader.split_batches(order, stage.batch_size, start=state.step, drop_last=True)
         sums: dict[str, Tensor] = {k: torch.tensor(v, device=self.fabric.device) for k, v in state.sums.items()}
         begin, spent = time.perf_counter(), state.epoch_seconds
+        self._recent.clear()
         self.method.train()
         task = self.method.task
         for stored in loader.iter_batches(
@@ -162,9 +163,11 @@ class Trainer:
         ):
             first = state.step * stage.batch_size
             extra = None if is_extra is None else is_extra[first : first + len(stored.rows)]
-            terms = self._step(stage, optimizer, stored, extra, Progress(state.epoch, stage.epochs, state.step, steps))
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value.detach().float()
+            progress = Progress(state.epoch, stage.epochs, state.step, steps)
+            terms = self._step_within_memory(stage, optimizer, stored, extra, progress)
+            self._recent.append({name: value.detach().float() for name, value in terms.items()})
+            for name, value in self._recent[-1].items():
+                sums[name] = sums.get(name, 0.0) + value
             state.step += 1
             state.frames += stored.rows.size
             if interrupts.is_requested() or time.monotonic() - self._saved_at > SAVE_EVERY:
@@ -172,6 +175,7 @@ class Trainer:
                     {k: v.item() for k, v in sums.items()},
                     spent + time.perf_counter() - begin,
                 )
+                self._require_finite(state.sums)
                 self._save(optimizer)
                 interrupts.end_if_requested()
         losses = {name: (total / max(steps, 1)).item() for name, total in sums.items()}
@@ -189,6 +193,35 @@ class Trainer:
 
         rows, extra = clips.sample_clips(self.data, self.phase.train, length, stage.frames_per_epoch, seed, spans)
         return rows, torch.from_numpy(extra)
+
+    def _step_within_memory(
+        self, stage: Stage, optimizer: Any, stored: loader.RawBatch, is_extra: Tensor | None, progress: Progress
+    ) -> dict[str, Tensor]:
+        """Take a step.
+
+        Raises:
+            OutOfMemory: The memory does not suffice. The message names a batch size that fits.
+        """
+        try:
+            return self._step(stage, optimizer, stored, is_extra, progress)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+
+        def attempt(size: int) -> None:
+            images = {modality: image[:size] for modality, image in stored.images.items()}
+            points = None if stored.landmarks is None else stored.landmarks[:size]
+            batch = loader.RawBatch(stored.rows[:size], images, stored.labels[:size], points)
+            self._step(stage, optimizer, batch, None if is_extra is None else is_extra[:size], progress)
+
+        fitting = batch_memory.largest_batch(len(stored.rows), attempt, list(self.method.parameters()))
+        raise batch_memory.out_of_memory(
+            stage,
+            self.method.recipe,
+            fitting,
+            where=f"{self.context.name}, fold {self.context.fold}",
+            device=self.fabric.device.type,
+        )
 
     def _step(
         self, stage: Stage, optimizer: Any, stored: loader.RawBatch, is_extra: Tensor | None, progress: Progress
@@ -218,12 +251,7 @@ class Trainer:
 
     def _finish_epoch(self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float) -> None:
         state, recipe = self.state, self.method.recipe
-        if bad := [name for name, value in losses.items() if not math.isfinite(value)]:
-            raise Diverged(
-                f"loss term '{bad[0]}' is not finite in epoch {state.epoch + 1} of fold {self.context.fold}",
-                where=self.context.name,
-                hint="lower the learning rate",
-            )
+        self._require_finite(losses)
         begin = time.perf_counter()
         scores = self._validate()
         state.seconds += seconds
@@ -251,6 +279,26 @@ class Trainer:
             self._promote_candidate()
         state.write(self.folder / EPOCHS)
         self.context.report(EpochFinished(stage.name, state.epoch, stage.epochs, losses, scores, speed))
+
+    def _require_finite(self, losses: Mapping[str, float]) -> None:
+        """Check the loss terms of the steps since the last check, and the weights, before they are saved.
+
+        Raises:
+            Diverged: A value is not finite. The message names the first such step and the last good checkpoint.
+        """
+        defect = divergence.first_defect(losses, self._recent, self.method.parameters())
+        if defect is None:
+            self._recent.clear()
+            return
+        state, (what, steps) = self.state, defect
+        saved = [path for name in (WEIGHTS, STATE) if (path := self.folder / name).exists()]
+        checkpoint_hint = f"the last good checkpoint is {saved[0]}" if saved else "no earlier epoch has a checkpoint"
+        raise Diverged(
+            f"{what} is not finite in epoch {state.epoch + 1} of fold {self.context.fold}, step {state.step - steps} "
+            f"of stage '{self.phase.stages[state.stage].name}'",
+            where=self.context.name,
+            hint=f"lower the learning rate (--set); {checkpoint_hint}",
+        )
 
     def _is_improvement(self, stage: Stage, scores: dict[str, float] | None) -> bool:
         """Return whether the epoch is the best so far; without validation, whether it is the last."""
