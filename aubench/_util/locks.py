@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from pathlib import Path
 from aubench._util.progress import print_line
 
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EIO}
+
+_QUIET_SECONDS = 2.0
+"""Time after which a process that waits for a lock says so."""
 
 
 class LockBusyError(Exception):
@@ -71,7 +75,7 @@ def _acquire(path: Path, wait: bool) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            _lock(descriptor, path, wait)
             if _is_same_file(descriptor, path):
                 return descriptor
         except BlockingIOError:
@@ -83,6 +87,23 @@ def _acquire(path: Path, wait: bool) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)  # its holder removed the file while this process waited
+
+
+def _lock(descriptor: int, path: Path, wait: bool) -> None:
+    """Lock a file. If that takes long, a line on stderr says so."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if not wait:
+            raise
+        line = f"aubench: {path.parent}: another process works here; waiting until it ends"
+        timer = threading.Timer(_QUIET_SECONDS, print_line, [line])
+        timer.daemon = True
+        timer.start()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        finally:
+            timer.cancel()
 
 
 def _acquire_locally(path: Path, wait: bool) -> tuple[Path, int | None]:

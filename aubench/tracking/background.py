@@ -12,7 +12,10 @@ from aubench.results.run_folder import RUN_FILE
 from aubench.tracking.mlflow_client import default_uri
 from aubench.tracking.sync import send_all
 
-_JOIN_SECONDS = 30
+_JOIN_SECONDS = 30.0
+"""Longest time that sending delays the end of a command."""
+_INTERRUPTED_JOIN_SECONDS = 2.0
+"""The same after Ctrl-C or SIGTERM, when folds have had their time to save their states."""
 
 
 @contextmanager
@@ -52,10 +55,14 @@ def background(
 
     thread = threading.Thread(target=loop, name="aubench-tracking", daemon=True)
     thread.start()
+    seconds = _JOIN_SECONDS
     try:
         yield
+    except KeyboardInterrupt:
+        seconds = _INTERRUPTED_JOIN_SECONDS
+        raise
     finally:
         stopped.set()
-        thread.join(_JOIN_SECONDS)
+        thread.join(seconds)
         if thread.is_alive():
-            report(f"sending takes more than {_JOIN_SECONDS} s")
+            report(f"sending takes more than {seconds:g} s")

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",  # a server may name hours
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # errors are raised too, and MLflow logs them with a traceback
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 """Environment variables that are set before MLflow is imported unless the user has set them."""
@@ -135,15 +136,19 @@ def log_params(client: MlflowClient, run: str, params: Mapping[str, Any]) -> Non
         client.log_batch(run, params=entries[start : start + _PARAMS_PER_BATCH])
 
 
-def unreachable(error: BaseException | None) -> bool:
-    """Return whether a failed HTTP request caused ``error``."""
-    from requests.exceptions import RequestException
+def describe_no_answer(error: BaseException | None) -> str | None:
+    """Describe the failed HTTP request that caused ``error``; None if another error did."""
+    from requests.exceptions import ReadTimeout, RequestException
 
-    while error is not None:
-        if isinstance(error, RequestException):
-            return True
+    while error is not None and not isinstance(error, RequestException):
         error = error.__cause__ or error.__context__
-    return False
+    if error is None:
+        return None
+    if status := re.search(r"too many (\d+) error responses", str(error)):
+        return f"answers with the error {status[1]}"
+    if isinstance(error, ReadTimeout) or "Read timed out" in str(error):
+        return f"does not answer within {os.environ.get('MLFLOW_HTTP_REQUEST_TIMEOUT')} s"
+    return "cannot be reached"
 
 
 def _truncate(value: Any) -> str:

@@ -9,13 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from aubench.core import hashing
 from aubench.core.system_files import children
 from aubench.tracking import mlflow_client
 from aubench.tracking.mlflow_client import Point
-from aubench.tracking.sync import SyncResult
+from aubench.tracking.sync import SyncResult, send_alone
 from aubench.tuning.search_config import STUDIES
 from aubench.tuning.study_files import STUDY_FILE, read_header, read_trial_files, total_cost
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 _STUDY, _TRIAL, _SENT = "aubench.study", "aubench.trial", "aubench.study_file"
 _PAGE = 1000
-_LOCK_SECONDS = 10
 
 
 class Tracking:
@@ -53,14 +50,8 @@ class Tracking:
 def sync(folder: Path, uri: str | None = None) -> SyncResult:
     """Send the new trials of a study. Never raises."""
     uri = mlflow_client.resolve(uri or mlflow_client.default_uri())
-    try:
-        with FileLock(folder / ".tracking.lock", timeout=_LOCK_SECONDS):
-            count = _send(folder, uri)
-        return SyncResult(True, f"sent {count} trial{'s' if count != 1 else ''}" if count else "nothing new")
-    except Timeout:
-        return SyncResult(True, "is being sent by another process")
-    except Exception as error:
-        return SyncResult.failed(error, uri)
+    busy = SyncResult(True, "is being sent by another process")
+    return send_alone(lambda: _send(folder, uri), folder / ".tracking.lock", uri, busy)
 
 
 def folders(runs: Path) -> list[Path]:
@@ -68,7 +59,7 @@ def folders(runs: Path) -> list[Path]:
     return [folder for folder in children(runs / STUDIES) if (folder / STUDY_FILE).is_file()]
 
 
-def _send(folder: Path, uri: str) -> int:
+def _send(folder: Path, uri: str) -> SyncResult:
     header, trials = read_header(folder), read_trial_files(folder)
     client = mlflow_client.connect(uri)
     experiment = mlflow_client.experiment(client, uri, f"aubench/{header['protocol_name']}")
@@ -78,7 +69,7 @@ def _send(folder: Path, uri: str) -> int:
     for trial in new:
         _send_trial(client, _create_run(client, experiment, header, parent, trial["trial"]), trial)
     _send_study(client, parent, folder, trials)
-    return len(new)
+    return SyncResult(True, f"sent {len(new)} trial{'s' if len(new) != 1 else ''}" if new else "nothing new")
 
 
 def _existing_runs(client: MlflowClient, experiment: str, header: Mapping[str, Any]) -> dict[str | None, str]:

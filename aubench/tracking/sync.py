@@ -7,8 +7,9 @@ points that are sent twice are stored once since their timestamps follow from th
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 FILE = "tracking.json"
 _FOLD_TAG = "aubench.fold"
 _LOCK_SECONDS = 10
+_DATABASE_SECONDS = 60
+"""Time in which a database that other processes lock is tried again."""
+_PAUSE_SECONDS = 0.5
 _DETAIL_LENGTH = 300
 
 
@@ -53,10 +57,32 @@ class SyncResult:
     def failed(cls, error: Exception, uri: str) -> Self:
         """Create the result of an error of the server or database."""
         where = redact_url(uri)
-        if mlflow_client.unreachable(error):
-            return cls(False, f"{where} cannot be reached", reachable=False)
+        if no_answer := mlflow_client.describe_no_answer(error):
+            return cls(False, f"{where} {no_answer}", reachable=False)
         reason = " ".join(str(error).split()) or type(error).__name__
         return cls(False, redact_url(reason)[:_DETAIL_LENGTH])
+
+
+def send_alone(send: Callable[[], SyncResult], lock: Path, uri: str, busy: SyncResult) -> SyncResult:
+    """Send while no other process sends the same, and again while other runs lock the database. Never raises.
+
+    Args:
+        send: Function whose repetition sends nothing twice.
+        lock: File to lock.
+        uri: MLflow's tracking URI.
+        busy: Result if another process holds the lock.
+    """
+    deadline = time.monotonic() + _DATABASE_SECONDS
+    while True:
+        try:
+            with FileLock(lock, timeout=_LOCK_SECONDS):
+                return send()
+        except Exception as error:
+            if isinstance(error, Timeout) and error.lock_file == str(lock):
+                return busy
+            if "database is locked" not in str(error) or time.monotonic() > deadline:
+                return SyncResult.failed(error, uri)
+        time.sleep(_PAUSE_SECONDS)
 
 
 class _Fold(BaseModel):
@@ -98,13 +124,8 @@ class Tracker:
 
     def sync(self) -> SyncResult:
         """Send new items. Never raises, so that tracking cannot fail a run."""
-        try:
-            with FileLock(self.run_dir / f".{FILE}.lock", timeout=_LOCK_SECONDS):
-                return self._sync()
-        except Timeout:
-            return SyncResult(False, "another process is sending this run")
-        except Exception as error:
-            return SyncResult.failed(error, self.uri)
+        busy = SyncResult(False, "another process is sending this run")
+        return send_alone(self._sync, self.run_dir / f".{FILE}.lock", self.uri, busy)
 
     def _sync(self) -> SyncResult:
         run = TrackedRun.open(self.run_dir)
