@@ -31,6 +31,11 @@ def read_lines(path: Path, largest: int = _LARGEST) -> list[str]:
     return _decode(content, path).replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
 
 
+def shorten(text: str, length: int = 60) -> str:
+    """Cut a text for an error."""
+    return text[:length] + "…" * (len(text) > length)
+
+
 def _decode(content: bytes, path: Path) -> str:
     is_utf_16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:

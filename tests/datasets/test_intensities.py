@@ -1,6 +1,5 @@
 """Label files of DISFA and DISFA+: what is read, and what is refused."""
 
-import random
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from aubench.datasets.disfa.intensities import (
 
 LINES = [f"{frame},{frame % 6}" for frame in range(1, 13)]
 HEADER = ["Image Number        Intensity", "-----"]
-IMAGE_LINES = [*HEADER, *(f"{number:03}.jpg        {number % 6}" for number in range(12))]
 
 
 def write(path: Path, lines: list[str]) -> Path:
@@ -105,73 +103,3 @@ def test_the_names_of_images_are_read_from_disfaplus(tmp_path) -> None:
 def test_a_damaged_file_of_disfaplus_is_named_with_its_line(tmp_path, lines, says) -> None:
     with pytest.raises(DataError, match=says + ".*; copy the file from the delivery again"):
         read_image_intensities(write(tmp_path / "AU1.txt", lines))
-
-
-def mutate(content: bytes, rng: random.Random) -> bytes:
-    """Damage a file as copies, editors and disks do."""
-    at, lines = rng.randrange(len(content)), content.split(b"\n")
-    line = rng.randrange(len(lines))
-    return rng.choice(
-        [
-            lambda: content[:at],
-            lambda: content[at:],
-            lambda: content[:at] + content[at + rng.randint(1, 9) :],
-            lambda: content[:at] + rng.randbytes(rng.randint(1, 3)) + content[at:],
-            lambda: content[:at] + rng.randbytes(1) + content[at + 1 :],
-            lambda: content[:at] + rng.choice(b"0123456789,.- \t\r\n").to_bytes(1) + content[at + 1 :],
-            lambda: content[:at] + bytes(rng.randint(1, 64)) + content[at + 1 :],
-            lambda: b"\n".join([*lines[:line], *lines[line : line + 1] * 2, *lines[line + 1 :]]),
-            lambda: b"\n".join([*lines[:line], *lines[line + 1 :]]),
-            lambda: b"\n".join(rng.sample(lines, len(lines))),
-            lambda: content.replace(b"\n", rng.choice([b"\r\n", b"\r", b"", b" ", b"\n\n", b"\x85"])),
-            lambda: rng.choice([b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"]) + content,
-            lambda: content.decode("latin-1").encode(rng.choice(["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])),
-            lambda: content + content[at:],
-            lambda: content.replace(b",", rng.choice([b";", b" ", b",,", b", "])),
-        ]
-    )()
-
-
-def decoded(content: bytes) -> str:
-    if content[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        return content.decode("utf-16")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
-
-
-def fuzz(path: Path, count: int, seed: int = 0) -> tuple[int, int]:
-    """Read mutated files; return the numbers of accepted and of refused ones.
-
-    A file is refused with one line, or its labels are those of a second, plain reader.
-    """
-    rng, accepted = random.Random(seed), 0
-    for number in range(count):
-        is_plus = number % 2 == 1
-        content = "\n".join(IMAGE_LINES if is_plus else LINES).encode()
-        for _ in range(rng.choice([1, 1, 2, 3])):
-            content = mutate(content, rng) or b" "
-        path.write_bytes(content)
-        try:
-            labels = read_image_intensities(path) if is_plus else read_intensities(path)
-        except DataError as error:
-            assert str(path) in str(error) and "\n" not in str(error)
-            continue
-        accepted += 1
-        rows = decoded(content).replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
-        if is_plus:
-            pairs = [row.split() for row in rows[2:]]
-            assert labels == {name: int(value) for name, value in pairs} and len(labels) == len(rows) - 2
-        else:
-            pairs = [row.split(",") for row in rows]
-            assert [int(frame) for frame, _ in pairs] == list(range(labels.first, labels.first + len(pairs)))
-            assert labels.values.tolist() == [int(value) for _, value in pairs]
-            assert set(labels.values.tolist()) <= set(range(6)) and labels.first in {0, 1}
-    return accepted, count - accepted
-
-
-@pytest.mark.slow
-def test_a_mutated_file_is_refused_or_read_as_written(tmp_path) -> None:
-    accepted, refused = fuzz(tmp_path / "a.txt", 10_000)
-    assert accepted > 40 and refused > 200

@@ -1,5 +1,3 @@
-import random
-import re
 from pathlib import Path
 
 import numpy as np
@@ -193,68 +191,3 @@ def test_a_gap_in_the_frame_numbers_is_refused_or_allowed(file: Path) -> None:
     assert coded_frames(file, allow_gaps=True).tolist() == [4, 5, 8, 9, 11]
     assert number_gaps([4, 5, 8, 9, 11]) == ["6 to 7", "10"]
     assert coded_frames(None, allow_gaps=False).tolist() == []
-
-
-FRAGMENTS = [
-    "_",
-    "+",
-    "-",
-    "--1",
-    " ",
-    "\t",
-    "0_1",
-    "1" * 5000,
-    "\u0663",
-    "\0",
-    "\r",
-    "\n",
-    ",",
-    ";",
-    '"',
-    "-1,-2",
-    "2",
-    "\x85",
-]
-
-
-def mutate(rng: random.Random, text: str) -> bytes:
-    """Damage a label file at one or two positions."""
-    for _ in range(rng.randint(1, 2)):
-        start = rng.randrange(len(text) + 1)
-        end = min(start + rng.choice([0, 0, 1, 1, 5, 40]), len(text))
-        text = text[:start] + rng.choice([*FRAGMENTS, *"019" * 6, "", text[max(0, start - 90) : start]]) + text[end:]
-    return text.encode(rng.choice(["utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le"]))
-
-
-def strict_rows(content: bytes) -> dict[int, dict[int, int]]:
-    """Read codes by frame and AU with another method; an assertion fails where a cell is not a plain number."""
-    text = content.decode("utf-16" if content[:1] in b"\xff\xfe" else "utf-8-sig")
-    header, *lines = [line.split(",") for line in re.split("\r\n|\r|\n", text.rstrip())]
-    aus = [int(re.fullmatch(r"\s*\"*(?:AU)?([0-9]+)\"*\s*", name)[1]) for name in header[1:]]
-    assert all(0 < au < 100 for au in aus) and len(set(aus)) == len(aus)
-    rows = {}
-    for cells in lines:
-        assert len(cells) == len(header) and all(re.fullmatch(" *(-(?=[1-9]))?[0-9]+ *", cell) for cell in cells)
-        rows[int(cells[0])] = dict(zip(aus, map(int, cells[1:]), strict=True))
-    assert len(rows) == len(lines)
-    return rows
-
-
-@pytest.mark.slow
-def test_a_damaged_file_is_refused_or_read_right(file: Path) -> None:
-    rng, accepted = random.Random(0), 0
-    for _ in range(10_000):
-        write = rng.choice([wide, named])
-        frames = range(rng.randint(1, 99), 110)[: rng.randint(1, 4)]
-        content = mutate(rng, write(*({au: rng.choice([0, 1, 9]) for au in AUS} for _ in frames), frames=frames))
-        file.write_bytes(content)
-        try:
-            codes = read_label_file(file)
-        except DataError as error:
-            assert "\n" not in str(error) and len(str(error)) < 500
-            continue
-        rows, accepted = strict_rows(content), accepted + 1
-        assert sorted(rows) == codes.frames.tolist()
-        expected = [[{0: 0, 1: 1, 9: -1}[rows[frame].get(au, 9)] for au in AUS] for frame in sorted(rows)]
-        assert codes.labels.tolist() == expected
-    assert accepted > 20

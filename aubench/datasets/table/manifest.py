@@ -12,6 +12,7 @@ import numpy as np
 
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
+from aubench.datasets.label_text import shorten
 from aubench.datasets.table.table_columns import TableColumns, parse_frame, parse_label
 from aubench.datasets.table.table_files import read_table
 from aubench.datasets.table.table_paths import IMAGES, Picture, TablePaths
@@ -113,7 +114,7 @@ def read_manifest(path: Path, paths: TablePaths, intensity: str | None, first_fr
 
 
 def _require(columns: TableColumns) -> None:
-    listed = ", ".join(columns.table.columns[:12])
+    listed = ", ".join(map(shorten, columns.table.columns[:12]))
     if "subject" not in columns.roles:
         hint = "name the person of each row, because training and test share no person"
         raise DataError(f"has no column subject (columns: {listed})", where=columns.table.path, hint=hint)
@@ -183,7 +184,7 @@ class _Collector:
         for role, name in (("subject", subject), ("sequence", sequence)):
             if not _NAME.fullmatch(name) or ".." in name:
                 hint = "use letters and digits of ASCII, and inside the name also spaces and _ . + - ( )"
-                raise DataError(f"'{name}' cannot name a {role}", where=row.where, hint=hint)
+                raise DataError(f"'{shorten(name)}' cannot name a {role}", where=row.where, hint=hint)
         plain = re.sub(r"0+(?=[0-9])", "", re.sub(r"(?<=[0-9])\.0$", "", subject.casefold()))
         if self.spellings.setdefault(plain, subject) != subject:
             what = f"subject {subject} is also spelt {self.spellings[plain]}"
@@ -196,7 +197,7 @@ class _Collector:
         part = row.text("part")
         before, line = self.parts.setdefault(subject, (part, row.where))
         if before != part:
-            what = f"subject {subject} is in part '{part}', and in '{before}' at {line}"
+            what = f"subject {subject} is in part '{shorten(part)}', and in '{shorten(before)}' at {line}"
             raise DataError(what, where=row.where, hint="a person is in one part; two people need two names")
 
     def _number(self, row: _Row, following: int) -> int:
@@ -208,7 +209,7 @@ class _Collector:
         try:
             return parse_frame(row.text("frame"))
         except ValueError as error:
-            raise DataError(f"frame is '{row.text('frame')}'", where=row.where, hint=str(error)) from None
+            raise DataError(f"frame is '{shorten(row.text('frame'))}'", where=row.where, hint=str(error)) from None
 
     def _pictures(self, row: _Row, number: int) -> dict[Modality, Picture]:
         pictures = {}
@@ -222,10 +223,10 @@ class _Collector:
                 self.numbers_of_videos.add(number == 0)
             elif picture.extension not in IMAGES:
                 hint = f"images are {' '.join(sorted(IMAGES))}"
-                raise DataError(f"{cell} is neither an image nor a video", where=row.where, hint=hint)
+                raise DataError(f"{shorten(cell)} is neither an image nor a video", where=row.where, hint=hint)
             key = self.paths.real(path), picture.frame_index
             if key in self.first_lines:
-                what = f"names {cell} as {self.first_lines[key]} does"
+                what = f"names {shorten(cell)} as {self.first_lines[key]} does"
                 raise DataError(what, where=row.where, hint="name each image once, and each frame of a video once")
             self.first_lines[key] = f"line {row.own_line}"
             pictures[modality] = picture
@@ -240,8 +241,8 @@ class _Collector:
             try:
                 labels[au] = parse_label(text, self.intensity, is_occurrence)
             except ValueError as error:
-                name = row.own.table.columns[column]
-                raise DataError(f"{name} is '{text}'", where=row.where, hint=str(error)) from None
+                name = row.own.table.name(column)
+                raise DataError(f"{name} is '{shorten(text)}'", where=row.where, hint=str(error)) from None
         return labels
 
     def finish(self, tables: list[TableColumns], first_frame: int | None) -> Manifest:

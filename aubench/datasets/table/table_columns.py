@@ -12,6 +12,7 @@ import numpy as np
 from aubench.core import landmarks
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
+from aubench.datasets.label_text import shorten
 from aubench.datasets.table.table_files import TableFile
 
 KEEP = "keep"
@@ -122,7 +123,7 @@ class TableColumns:
 
     def _number(self, cells: list[str], column: int, line: int) -> float:
         if not _NUMBER.fullmatch(cells[column]):
-            what = f"{self.table.columns[column]} is '{cells[column]}', not a number"
+            what = f"{self.table.name(column)} is '{shorten(cells[column])}', not a number"
             raise DataError(what, where=self.table.where(line))
         return float(cells[column])
 
@@ -135,7 +136,7 @@ def _label_columns(
     chosen: dict[int, tuple[int, bool]] = {}
     for au, columns in sorted(kinds.items()):
         if "" in columns and "c" in columns:
-            names = " and ".join(table.columns[columns[kind]] for kind in ("", "c"))
+            names = " and ".join(table.name(columns[kind]) for kind in ("", "c"))
             raise DataError(f"columns {names} both code AU{au}", where=table.path, hint="remove one of them")
         kind = next((kind for kind in order if kind in columns), None)
         if kind is not None:
@@ -145,7 +146,7 @@ def _label_columns(
 
 def _put(columns: dict[str, int], key: str, column: int, table: TableFile) -> None:
     if key in columns:
-        what = f"columns {table.columns[columns[key]]} and {table.columns[column]} mean the same"
+        what = f"columns {table.name(columns[key])} and {table.name(column)} mean the same"
         raise DataError(what, where=table.path, hint="remove or rename one of them")
     columns[key] = column
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from aubench.core.errors import DataError
-from aubench.datasets.label_text import read_lines
+from aubench.datasets.label_text import read_lines, shorten
 
 _LARGEST = 1 << 30
 _FORMATS = "write it as .csv, .tsv, .jsonl or .parquet"
@@ -25,6 +25,10 @@ class TableFile(NamedTuple):
     path: Path
     columns: list[str]
     rows: list[tuple[int, list[str]]]  # line number, and one cell for each column
+
+    def name(self, column: int) -> str:
+        """Return the name of a column as text for errors."""
+        return shorten(self.columns[column])
 
     def where(self, line: int) -> str:
         """Return file and line as text for errors."""
@@ -58,21 +62,18 @@ def _read_csv(path: Path) -> TableFile:
             if not columns:
                 columns = cells
             elif any(cells):
-                rows.append((reader.line_num, _fitting(cells, columns, path, reader.line_num)))
+                rows.append((reader.line_num, cells))
     except csv.Error as error:
         raise DataError(
             f"is not CSV ({error})", where=f"{path} line {reader.line_num}", hint="correct the line"
         ) from None
+    if all(len(cells) == len(columns) + 1 and not cells[-1] for _, cells in rows):  # the delimiter ends every line
+        rows = [(line, cells[:-1]) for line, cells in rows]
+    for line, cells in rows:
+        if len(cells) != len(columns):
+            what = f"has {len(cells)} cells, and the header has {len(columns)}"
+            raise DataError(what, where=f"{path} line {line}", hint="correct the line, and quote cells with delimiters")
     return TableFile(path, columns, rows)
-
-
-def _fitting(cells: list[str], columns: list[str], path: Path, line: int) -> list[str]:
-    if len(cells) == len(columns) + 1 and not cells[-1]:  # the delimiter ends the line
-        return cells[:-1]
-    if len(cells) != len(columns):
-        what = f"has {len(cells)} cells, and the header has {len(columns)}"
-        raise DataError(what, where=f"{path} line {line}", hint="correct the line, and quote cells with delimiters")
-    return cells
 
 
 def _read_json_lines(path: Path) -> TableFile:
@@ -132,7 +133,9 @@ def _cell(value: Any, column: str, where: str) -> str:
         return str(int(value))
     if isinstance(value, str | int | float):
         return str(value).strip()
-    raise DataError(f"column {column} holds a {type(value).__name__}", where=where, hint="write text or a number")
+    raise DataError(
+        f"column {shorten(column)} holds a {type(value).__name__}", where=where, hint="write text or a number"
+    )
 
 
 _READERS: dict[str, Callable[[Path], TableFile]] = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aubench.core.errors import DataError
+from aubench.datasets.label_text import shorten
 from aubench.faces import video_files
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
@@ -59,7 +60,8 @@ class TablePaths:
             try:
                 is_file = path.is_file()
             except (OSError, ValueError) as error:
-                raise DataError(f"'{cell}' is no path ({error})", where=where) from None
+                reason = getattr(error, "strerror", None) or error
+                raise DataError(f"'{shorten(cell)}' is no path ({reason})", where=where) from None
             if not is_file:
                 self._missing.append((where, path))
             elif not self._follow_links and not self.real(path).startswith(self._real_root):
