@@ -247,5 +247,5 @@ def _read_stamp(path: Path) -> dict[str, list[int]]:
 
 
 def _write_stamp(path: Path, content: dict[str, list[int]]) -> None:
-    with contextlib.suppress(OSError):  # a read-only store is verified each time
+    with contextlib.suppress(OSError, DataError):  # a store that is read-only or on a full disk is verified each time
         atomic.write_json(path, content)

@@ -30,14 +30,16 @@ def files(tmp_path: Path) -> ThermalFiles:
     return written(tmp_path, [thermal_picture(n) for n in range(3)])
 
 
-def written(folder: Path, pictures: list[np.ndarray], lines: int = 3) -> ThermalFiles:
+def written(folder: Path, pictures: list[np.ndarray], lines: int = 3, codec: str = "WMV2") -> ThermalFiles:
     infrared = folder / "F001_T1.txt"
     infrared.write_text("\n".join(map(infrared_line, range(lines))) + "\n")
-    return ThermalFiles(write_video(folder / "T1.wmv", pictures, "WMV2", 25), infrared)
+    return ThermalFiles(write_video(folder / "T1.wmv", pictures, codec, 25), infrared)
 
 
-def test_both_decoders_yield_the_same_pictures(files: ThermalFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("codec", ["WMV1", "WMV2"])
+def test_both_decoders_yield_the_same_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str) -> None:
     pytest.importorskip("av", reason="PyAV is not installed")
+    files = written(tmp_path, [thermal_picture(n) for n in range(3)], codec=codec)
     by_opencv = list(thermal.decode_by_opencv(Video.open(files.video)))
     by_pyav = list(thermal.decode_by_pyav(files.video, DataError("")))
     assert len(by_opencv) == len(by_pyav) == 3
@@ -49,6 +51,11 @@ def test_both_decoders_yield_the_same_pictures(files: ThermalFiles, monkeypatch:
     other = convert(files)
     assert other.missing == {}
     assert np.abs(images.astype(int) - other.images).mean() < 2
+
+
+def test_pyav_has_a_decoder_for_the_codec_of_the_delivery() -> None:
+    av = pytest.importorskip("av", reason="PyAV is not installed")
+    assert av.codec.Codec("wmv3", "r").name == "wmv3"
 
 
 def test_a_video_that_pyav_does_not_decode_either_is_one_line(tmp_path: Path) -> None:
@@ -70,7 +77,11 @@ def test_a_missing_decoder_names_the_extra(files: ThermalFiles, monkeypatch: pyt
         convert(files)
 
 
-def test_a_truncated_video_is_refused(files: ThermalFiles) -> None:
+@pytest.mark.parametrize("decoder", ["OpenCV", "PyAV"])
+def test_a_truncated_video_is_refused(files: ThermalFiles, monkeypatch: pytest.MonkeyPatch, decoder: str) -> None:
+    if decoder == "PyAV":
+        pytest.importorskip("av", reason="PyAV is not installed")
+        monkeypatch.setattr(Video, "open", fail_to_decode)
     content = files.video.read_bytes()
     files.video.write_bytes(content[: len(content) * 2 // 3])
     with pytest.raises(DataError, match=r"T1\.wmv: is cut short: \d frames can be decoded"):

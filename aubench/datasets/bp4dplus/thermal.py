@@ -159,7 +159,7 @@ def decode_by_pyav(path: Path, error: DataError) -> Iterator[np.ndarray]:
         error: Error of OpenCV.
 
     Raises:
-        DataError: PyAV is not installed, or does not decode the video either.
+        DataError: PyAV is not installed or does not decode the video either, or the video is cut short.
     """
     try:
         import av  # an extra: most builds of OpenCV decode the videos
@@ -179,3 +179,4 @@ def decode_by_pyav(path: Path, error: DataError) -> Iterator[np.ndarray]:
         raise DataError(
             f"is damaged after {count} frames", where=path, hint="copy it from the delivery again"
         ) from None
+    Video(path, 0, 0.0).check_end(count)
