@@ -13,7 +13,8 @@ from typing import IO, Any
 
 from aubench.core.errors import DataError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Errors of a full disk, an exhausted quota and a limit of file sizes."""
 
 
 @contextmanager
@@ -24,22 +25,43 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         path: File to create or replace. Its folder is created if missing.
 
     Raises:
-        DataError: The disk is full.
+        DataError: The disk is full, or the file cannot be written for another reason of the system.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+            with _naming(path):
+                file.flush()
+                os.fsync(file.fileno())
+        with _naming(path):
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _FULL:
-            raise DataError("the disk is full", where=path, hint="free some space and repeat the command") from error
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise write_error(error, path) from error
         raise
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Convert errors of the system in the block to :func:`write_error`."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(error, path) from error
+
+
+def write_error(error: OSError, path: Path) -> DataError:
+    """Create the error of a file that cannot be written."""
+    reason = error.strerror or str(error)
+    if error.errno in DISK_FULL:
+        what = "the disk is full" if error.errno == errno.ENOSPC else f"the disk is full ({reason})"
+        return DataError(what, where=path, hint="free some space and repeat the command")
+    return DataError(f"cannot be written ({reason})", where=path, hint="check the folder and its permissions")
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

@@ -7,6 +7,7 @@ sequences and frames are those of the data set. AUs last for 20 frames on averag
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,9 +94,11 @@ def simulate(dataset: str, out: Path, seed: int, progress: Progress) -> list[str
     try:
         store = _write(simulation, dataset, out, np.random.default_rng(seed), progress)
         paths = [_write_protocol(name, dataset, out) for name in simulation.protocols]
-    except OSError as error:
-        hint = "delete it, and free space or name another with --out"
-        raise DataError(f"cannot be written ({error.strerror})", where=out, hint=hint) from None
+    except BaseException as error:
+        shutil.rmtree(out, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise atomic.write_error(error, out) from None
+        raise
     frames = store.frames
     counts = f"{frames['subject'].nunique()} subjects, {frames[['subject', 'sequence']].drop_duplicates().shape[0]}"
     return [

@@ -9,6 +9,7 @@ import errno
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import sys
 import threading
@@ -25,7 +26,7 @@ from typing import Any
 
 from aubench._util import atomic, interrupts
 from aubench._util.child_processes import isolated_start
-from aubench.core.errors import AubenchError
+from aubench.core.errors import AubenchError, is_out_of_memory
 
 FINISHED = "finished"
 """Last message of a fold process."""
@@ -140,15 +141,17 @@ def _run(sender: Connection, payload: bytes, label: str, traceback_path: Path) -
         sender.send(unexpected_error(error, label, traceback_path))
 
 
-def unexpected_error(error: BaseException, label: str, traceback_path: Path) -> FoldFailed:
+def unexpected_error(error: BaseException, label: str, traceback_path: Path) -> AubenchError:
     """Convert an unexpected error. Its traceback goes to a file."""
-    if type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, OSError) and error.errno in {*atomic.DISK_FULL, errno.EROFS}:
+        return atomic.write_error(error, Path(error.filename or traceback_path.parent))
+    if is_out_of_memory(error) and re.search("CUDA|MPS|ALLOC_FAILED", str(error)):
         hint = (
             "lower the batch size with --set, use --precision bf16-mixed, or, where the recipe has it, "
             "--set activation_checkpointing=true"
         )
         return FoldFailed(f"{label} needs more memory than the GPU has", hint=hint)
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+    if is_out_of_memory(error):
         return FoldFailed(f"{label} needs more memory than this process may use", hint=f"{_RESUME}, {_LESS_MEMORY}")
     if "can't start new thread" in str(error):
         return FoldFailed(f"{label} can start no further thread", hint=_START_HINTS[errno.EAGAIN])

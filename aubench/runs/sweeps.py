@@ -112,7 +112,11 @@ class SweepFile:
         """Write the file, and renew it until the end."""
         if self._path is not None:
             self._lock(self._path)
-            atomic.write_json(self._path, self._content)
+            try:
+                atomic.write_json(self._path, self._content)
+            except BaseException:
+                self.__exit__()
+                raise
             self._stack.enter_context(fold_status.beating(self._path))
         return self
 
