@@ -25,10 +25,26 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors on a busy machine: threads only wait for each other
 
 
+LONGEST = (
+    *("test_kill.py", "test_ray_engine.py", "test_slurm_engine.py", "test_tracking.py", "test_workers.py"),
+    *(
+        "test_robustness.py",
+        "test_browser.py",
+        "test_prepare.py",
+        "test_notebooks.py",
+        "test_api.py",
+        "test_signals.py",
+    ),
+    *("test_methods.py", "test_study.py", "test_trainer.py", "test_postgresql.py", "test_methods_page.py"),
+)
+"""Files that take longest, longest first. The list has an influence on the duration of parallel tests only."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the files that have the most slow tests, so that parallel workers finish at about the same time."""
+    """Start with the longest files, so that parallel workers finish at about the same time."""
     slow_tests = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow_tests[item.path])
+    order = {name: position for position, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (order.get(item.path.name, len(LONGEST)), -slow_tests[item.path]))
 
 
 SMALL = ["--set", "image_size=32", "--set", "crop=28", "--set", "frames_per_epoch=200", "--set", "epochs=3"]

@@ -268,10 +268,10 @@ twice = Metric("twice_acc", "2 ACC", "Twice the accuracy", "counts", lambda cell
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["--plugin=mine.py", "--plugin mine.py"])
-def test_a_plugin_file_is_loaded_before_the_command(aubench, runs, tmp_path, form):
+def test_a_plugin_file_is_loaded_before_the_command(aubench, call, runs, tmp_path, form):
     (tmp_path / "mine.py").write_text(PLUGIN)
-    make = aubench("leaderboard", "add", runs, "--root", "board")
-    assert make.returncode == 0, make.stderr
+    make = call("leaderboard", "add", runs, "--root", "board")
+    assert make.code == 0, make.err
     shown = aubench(*form.split(), "leaderboard", "show", "--root", "board", "--format", "json")
     assert shown.returncode == 0, shown.stderr
     for row in json.loads(shown.stdout):

@@ -9,29 +9,23 @@ from pathlib import Path
 
 import pytest
 
+import aubench as package
 from aubench.core.errors import AubenchError
 from aubench.metrics.scores import summary_of
 from aubench.results import record
 from aubench.runs import runner as engine_run
 from aubench.runs.events import RunFailed
 
-SMALL = ("image_size=32", "crop=28", "frames_per_epoch=100", "epochs=1", "validation_stride=8")
+SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1, "validation_stride": 8}
 ASKED = ("robustness", "--noise", "0.2,0.8", "--no-track", "--device", "cpu")
 
 
 @pytest.fixture(scope="module")
 def finished(small_store, tmp_path_factory) -> Path:
     """A folder with a finished run of each of two methods."""
-    import os
-    import subprocess
-    import sys
-
-    folder = tmp_path_factory.mktemp("finished")
-    words = ["run", "--no-track", "--protocol", "synth_3fold", "--store", small_store, "--method", "late_fusion,cam"]
-    changes = [word for change in SMALL for word in ("--set", change)]
-    command = [sys.executable, "-m", "aubench.cli", *map(str, words), *changes]
-    subprocess.run(command, cwd=folder, env=os.environ, check=True, capture_output=True)
-    return folder / "runs"
+    runs = tmp_path_factory.mktemp("finished") / "runs"
+    package.run("late_fusion,cam", "synth_3fold", overrides=SMALL, store=small_store, runs=runs, device="cpu")
+    return runs
 
 
 @pytest.fixture

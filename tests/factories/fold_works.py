@@ -1,7 +1,6 @@
 """What a fold may do in a process of its own."""
 
 import os
-import resource
 import signal
 import time
 
@@ -30,11 +29,6 @@ def runs_out_of_memory(plan, fold, kind, index, report):
 
 def is_killed(plan, fold, kind, index, report):
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def counts_open_files(plan, fold, kind, index, report):
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    report((soft, hard))
 
 
 def _count_attempt(plan, fold):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import resource
 import signal
 import sys
 
@@ -14,6 +15,11 @@ def report_surface(report):
 
     main = sys.modules["__main__"]
     report({"random": random.__file__, "rank": os.environ.get("LOCAL_RANK"), "script": getattr(main, "__file__", None)})
+
+
+def report_open_files(report):
+    """Report the soft and the hard limit of open files."""
+    report(resource.getrlimit(resource.RLIMIT_NOFILE))
 
 
 def kill_itself(report, number=signal.SIGKILL):

@@ -6,6 +6,7 @@ import errno
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -18,7 +19,7 @@ from factories import process_works
 
 from aubench.core.errors import AubenchError
 from aubench.runs import fold_process
-from aubench.runs.fold_process import FoldFailed
+from aubench.runs.fold_process import MAX_OPEN_FILES, FoldFailed
 
 LABEL = "fold 1 of late_fusion"
 
@@ -108,6 +109,16 @@ def test_daemonic_process_is_told_what_to_do(messages, monkeypatch):
     monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
     with pytest.raises(FoldFailed, match="daemonic process; call aubench from the main process"):
         messages(process_works.report_surface)
+
+
+def test_a_fold_may_open_the_files_of_a_large_store_where_the_shell_allows_few(messages):
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, old[1]))  # the fork server inherits it
+    try:
+        (soft, hard), _ = messages(process_works.report_open_files)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, old)
+    assert soft == (MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)) > 256
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 from dataclasses import replace
-from multiprocessing import Pipe, forkserver
+from multiprocessing import Pipe
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +14,6 @@ from aubench.results.run_folder import TRACEBACK
 from aubench.runs import devices, fold_process
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.events import FoldFinished
-from aubench.runs.fold_process import MAX_OPEN_FILES
 from aubench.runs.scheduler import FoldFailed, Job, run_jobs
 
 TWO = DeviceChoice("cpu", 2, "a test")
@@ -134,18 +132,3 @@ def test_an_error_while_a_fold_is_told_of_stops_its_run_alone(configs):
             raise_for_first,
         )
     assert done == [1, 2, 3]
-
-
-@pytest.mark.slow
-def test_a_fold_may_open_the_files_of_a_large_store_where_the_shell_allows_few(configs):
-    limits = []
-    old = resource.getrlimit(resource.RLIMIT_NOFILE)
-    forkserver._forkserver._stop()  # the next one inherits the limit
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, old[1]))
-    try:
-        run_jobs([Job(configs[0], 1, work("counts_open_files"))], TWO, lambda job, event: limits.append(event))
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, old)
-        forkserver._forkserver._stop()
-    ((soft, hard),) = limits
-    assert soft == (MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)) > 256

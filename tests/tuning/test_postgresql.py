@@ -7,13 +7,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from factories.searches import SearchProcess, search_words
 
 pytest.importorskip("optuna")
 pytest.importorskip("psycopg")
@@ -21,8 +22,6 @@ PATHS = os.pathsep.join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql
 """Where servers are; Debian keeps them off the path."""
 INITDB, POSTGRES = (shutil.which(name, path=PATHS) for name in ("initdb", "postgres"))
 pytestmark = pytest.mark.skipif(not (INITDB and POSTGRES), reason="no PostgreSQL")
-
-SMALL = ["image_size=32", "crop=28", "frames_per_epoch=200", "epochs=2"]
 
 
 def free_port() -> int:
@@ -71,30 +70,21 @@ def wait_for_answer(port: int, process: "subprocess.Popen[bytes]") -> None:
     raise AssertionError("the server does not answer")
 
 
-def start(store: Path, folder: Path, url: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "aubench.cli", "tune", "--no-track", "--device", "cpu", "--method", "late_fusion"]
-    command += ["--protocol", "synth_3fold", "--trials", "6", "--study", "two", "--fold", "1", "--storage", url]
-    command += ["--store", str(store), *(word for change in SMALL for word in ("--set", change))]
-    folder.mkdir(exist_ok=True)
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def test_two_workers_share_the_trials_and_one_is_killed(server, small_store, tmp_path):
+@pytest.mark.slow
+def test_two_workers_share_the_trials_and_one_is_killed(call, server, small_store, tmp_path):
     import optuna
 
     from aubench.tuning.storage import open_storage
     from aubench.tuning.worker import finished_trials
 
-    killed, other = (start(small_store, tmp_path / "shared", server) for _ in range(2))
-    end = time.monotonic() + 120
-    while len(list(tmp_path.glob("shared/runs/studies/two/trials/*/fold1/epochs.jsonl"))) < 2:
-        assert time.monotonic() < end and killed.poll() is None
-        time.sleep(0.05)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
-    _, messages = other.communicate(timeout=300)
-    assert other.returncode == 0, messages
+    words = search_words(small_store, 4, "--storage", server, "--fold", "1")
+    first = SearchProcess(tmp_path, words, fold=1)
+    first.wait_for(trials=1)
+    with ThreadPoolExecutor(1) as pool:
+        killed = pool.submit(first.kill_at, trials=2)
+        other = call(*words)
+    assert (killed.result(), other.code) == (-signal.SIGKILL, 0), other.err
     study = optuna.load_study(study_name="two", storage=open_storage(server))
     done = finished_trials(study)
-    assert len(done) == 6 and len({json.dumps(t.params, sort_keys=True) for t in done}) == 6
+    assert len(done) == 4 and len({json.dumps(t.params, sort_keys=True) for t in done}) == 4
     assert not {t.state.name for t in study.get_trials()} & {"RUNNING", "WAITING"}

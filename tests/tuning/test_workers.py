@@ -1,15 +1,14 @@
 """Workers of a search: heartbeats, killed workers, and resumption."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from factories.searches import SearchProcess, search_words
 
 pytest.importorskip("optuna")
 
@@ -18,8 +17,6 @@ import optuna
 from aubench.tuning import worker as worker_module
 from aubench.tuning.storage import open_storage
 from aubench.tuning.worker import Worker, finished_trials
-
-SMALL = ["image_size=32", "crop=28", "frames_per_epoch=200", "epochs=2"]
 
 
 def sqlite_address(folder: Path) -> str:
@@ -72,20 +69,6 @@ def test_a_worker_that_has_died_is_seen_at_once(tmp_path):
         assert other.is_stale(study.get_trials(deepcopy=False)[0])
 
 
-def start(store: Path, folder: Path, trials: int, *words: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "aubench.cli", "tune", "--no-track", "--device", "cpu", "--method", "late_fusion"]
-    command += ["--protocol", "synth_3fold", "--trials", str(trials), "--study", "two", "--pruner", "none"]
-    command += ["--store", str(store), *(word for change in SMALL for word in ("--set", change)), *words]
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def wait_for(process: "subprocess.Popen[str]", folder: Path, pattern: str, count: int) -> None:
-    end = time.monotonic() + 300
-    while len(list(folder.glob(pattern))) < count:
-        assert time.monotonic() < end and process.poll() is None, "nothing came"
-        time.sleep(0.05)
-
-
 def sound(study, trials: int) -> None:
     """Check that the number of trials is exact, recipes differ, and no trial is running or waiting."""
     done = finished_trials(study)
@@ -95,53 +78,37 @@ def sound(study, trials: int) -> None:
 
 
 @pytest.mark.slow
-def test_two_workers_share_the_trials_and_one_is_killed(small_store, tmp_path):
+def test_two_workers_share_the_trials_and_one_is_killed(call, small_store, tmp_path):
     storage = sqlite_address(tmp_path)
-    words = ("--storage", storage, "--fold", "1")
-    killed, other = (start(small_store, tmp_path, 3, *words) for _ in range(2))
-    wait_for(killed, tmp_path, "runs/studies/two/trials/*/fold1/epochs.jsonl", 2)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
-    _, messages = other.communicate(timeout=300)
-    assert other.returncode == 0, messages
-    study = optuna.load_study(study_name="two", storage=open_storage(storage))
-    sound(study, 3)
+    words = search_words(small_store, 3, "--storage", storage, "--fold", "1")
+    first = SearchProcess(tmp_path, words, fold=1)
+    first.wait_for(trials=1)
+    with ThreadPoolExecutor(1) as pool:
+        killed = pool.submit(first.kill_at, trials=2)
+        other = call(*words)
+    assert (killed.result(), other.code) == (-signal.SIGKILL, 0), other.err
+    sound(optuna.load_study(study_name="two", storage=open_storage(storage)), 3)
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on_by_the_same_command_and_its_recipe_is_run(small_store, tmp_path, monkeypatch):
-    killed = start(small_store, tmp_path, 2)
-    wait_for(killed, tmp_path, "runs/studies/two/trials/*/fold2/epochs.jsonl", 1)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
-    again = start(small_store, tmp_path, 2)
-    table, messages = again.communicate(timeout=300)
-    assert again.returncode == 0, messages
-    assert "lost its worker and is queued again" in messages and "2 (0 pruned)" in table
-    monkeypatch.chdir(tmp_path)
+def test_a_killed_search_goes_on_by_the_same_command_and_its_recipe_is_run(call, small_store, tmp_path):
+    words = search_words(small_store, 2)
+    assert SearchProcess(tmp_path, words, fold=2).kill_at(trials=1) == -signal.SIGKILL
+    again = call(*words)
+    assert again.code == 0, again.err
+    assert "lost its worker and is queued again" in again.err and "2 (0 pruned)" in again.out
     study = optuna.load_study(study_name="two", storage=open_storage(sqlite_address(tmp_path / "runs")))
     sound(study, 2)
     assert {"history.png", "slices.png", "parallel_coordinates.png"} <= {
         path.name for path in (tmp_path / "runs/studies/two").glob("*.png")
     }
     assert (tmp_path / "runs/studies/two/figures.html").read_text().count("Plotly.newPlot(") >= 3
-    command = [
-        "run",
-        "--no-track",
-        "--from-study",
-        "two",
-        "--store",
-        str(small_store),
-        "--seed",
-        "1",
-        "--device",
-        "cpu",
-    ]
-    subprocess.run([sys.executable, "-m", "aubench.cli", *command], check=True, capture_output=True, timeout=300)
+    run = call("run", "--no-track", "--from-study", "two", "--store", small_store, "--seed", "1", "--device", "cpu")
+    assert run.code == 0, run.err
     records = [json.loads(path.read_text()) for path in tmp_path.glob("runs/synth_3fold/late_fusion/*/record/*.json")]
     assert [record["seed"] for record in records] == [1]
     for record in records:
         assert record["search"]["trials"] == 2 and record["search"]["study"] == "two"
-        assert record["search"]["frames"] == 2 * 3 * 2 * 192 and record["search"]["seconds"] > 0
+        assert record["search"]["frames"] == 2 * 3 * 2 * 64 and record["search"]["seconds"] > 0
         assert record["recipe"]["learning_rate"] == study.best_params["learning_rate"]
         assert len(record["folds"]) == 3
