@@ -11,6 +11,8 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
+import cv2
+
 from aubench._util.child_processes import isolated_start
 from aubench.core.errors import DataError
 from aubench.data.store_writer import Allocate, Sequence, StoreWriter
@@ -66,7 +68,7 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Provide worker processes that end with the work, also after an error."""
     context = multiprocessing.get_context("spawn")
     try:
-        pool = ProcessPoolExecutor(max(workers, 1), context, initializer=_end_with_parent)
+        pool = ProcessPoolExecutor(max(workers, 1), context, initializer=_begin_worker)
     except OSError as error:
         raise DataError(f"worker processes need semaphores ({error})", hint="make /dev/shm writable") from None
     others = set(multiprocessing.active_children())
@@ -83,7 +85,8 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     pool.shutdown()
 
 
-def _end_with_parent() -> None:
+def _begin_worker() -> None:
+    cv2.setNumThreads(1)  # there is a process for each core
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it too and ends its workers
     threading.Thread(target=_terminate_with_parent, daemon=True).start()
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from factories.bp4d import prepare_bp4d
@@ -243,6 +244,11 @@ def test_a_killed_worker_is_reported_in_one_line(delivery, tmp_path: Path) -> No
 
     with pytest.raises(DataError, match="a worker process was killed"):
         prepare_bp4d(delivery.root, tmp_path / "store", size=16, workers=1, progress=kill)
+
+
+def test_a_worker_uses_one_thread() -> None:
+    with sequence_pool.worker_pool(1) as pool:
+        assert pool.submit(cv2.getNumThreads).result() == 1
 
 
 @pytest.fixture
