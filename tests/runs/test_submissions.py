@@ -1,5 +1,6 @@
 """Predictions made elsewhere: each test frame once, the same counts as a run, records apart from those of runs."""
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -202,6 +203,26 @@ def test_a_file_of_another_form_is_one_line(score, tmp_path, name, content, mess
     with pytest.raises(AubenchError, match=re.escape(message)) as raised:
         score(tmp_path / name)
     assert name in str(raised.value) and not (tmp_path / "runs").exists()
+
+
+def test_a_file_that_is_given_twice_or_cannot_be_read_is_one_line(table, score, tmp_path, data, monkeypatch):
+    path, protocol, opened = tmp_path / "given.csv", str(data.store.path.parent / "lab.toml"), io.open
+    table.to_csv(path, index=False)
+    with pytest.raises(AubenchError, match=r"given\.csv: predictions of a frame that has one already: 72 "):
+        package.score([path, path], protocol, "x", store=data.store.path, out=tmp_path / "runs")
+    path.write_bytes(path.read_bytes().decode().encode("utf-16"))
+    with pytest.raises(AubenchError, match=r"given\.csv: is neither Parquet nor text in UTF-8"):
+        score(path)
+
+    def refuse(file, *more, **named):
+        if file == path:
+            raise PermissionError(13, "Permission denied")
+        return opened(file, *more, **named)
+
+    monkeypatch.setattr("io.open", refuse)
+    with pytest.raises(AubenchError, match=r"given\.csv: cannot be read \(Permission denied\)$"):
+        score(path)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_no_file_and_too_large_files_are_one_line(table, score, tmp_path, monkeypatch):
