@@ -18,13 +18,15 @@ def lock_path(path: Path) -> Path:
 
 
 def check_target(path: Path) -> None:
-    """Refuse a folder that is not empty.
+    """Refuse a folder that is not empty, and a link, which a finished store could not replace.
 
     Raises:
         DataError: A store or other files are there.
     """
     if (path / "store.json").exists():
         raise DataError("a store is here already", where=path, hint="delete it first, or choose another --store")
+    if path.is_symlink():
+        raise DataError("is a symbolic link", where=path, hint="name the folder that it points to")
     if path.exists() and (not path.is_dir() or path.is_mount() or children(path)):
         raise DataError("is not an empty folder", where=path, hint="name one inside it with --store")
 

@@ -63,8 +63,8 @@ def out_of_memory(stage: Stage, recipe: Recipe, fitting: int | None, *, where: s
         setting = f"a batch of {fitting}" if field is None else f"--set {field}={fitting}"
         hints = [f"{setting} fits, as a trial step showed, and is another recipe with another run id"]
     hints.append(f"fewer folds at a time ({'--fold' if on_cpu else '--runs-per-device'}) keep the run")
-    if "gradient_accumulation" in type(recipe).model_fields:
-        hints.append("--set gradient_accumulation=… computes the same loss in parts, also as another run")
+    if savers := {"activation_checkpointing", "gradient_accumulation"} & set(type(recipe).model_fields):
+        hints.append(f"{' and '.join(sorted(savers))} (--set) keep the loss of the whole batch, also as another run")
     return OutOfMemory(what, where=where, hint="; ".join(hints))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from factories.processes import in_processes
 
 from aubench.core.errors import Diverged, OutOfMemory
 from aubench.core.method import Stage
@@ -26,7 +29,6 @@ from aubench import Fidelity, Method, MethodCard
 
 BAD = {bad}
 LIMIT = {limit}
-steps = 0
 
 
 class Frail(Method):
@@ -40,10 +42,8 @@ class Frail(Method):
         return self.line(inputs[self.task.modalities[0]].mean((1, 2, 3))[:, None]).sigmoid()
 
     def loss(self, batch, stage, progress):
-        global steps
-        steps += 1
         if len(batch.labels) > LIMIT:
-            raise {error}
+            {failure}
         terms = super().loss(batch, stage, progress)
         extra = terms["total"] * (float("nan") if (progress.epoch + 1, progress.step + 1) == BAD else 1)
         return terms | {{"extra": extra, "total": terms["total"] + extra}}
@@ -62,9 +62,9 @@ CHANGES = {
 def frail(decide, tmp_path) -> Callable[..., RunConfig]:
     """A run of a method that fails on purpose: ``bad`` epoch and step, or a ``limit`` of the batch size."""
 
-    def made(bad: object = None, limit: int = 1000, error: str = "MemoryError", **changes: object) -> RunConfig:
+    def made(bad: object = None, limit: int = 1000, failure: str = "raise MemoryError", **changes: object) -> RunConfig:
         path = tmp_path / "frail.py"
-        path.write_text(METHOD.format(bad=bad, limit=limit, error=error))
+        path.write_text(METHOD.format(bad=bad, limit=limit, failure=failure))
         return decide(tmp_path / "runs", str(path), **CHANGES | changes)
 
     return made
@@ -130,7 +130,7 @@ def test_weights_that_are_not_finite_after_the_last_step_are_not_saved(frail, mo
     ids=["Python", "CUDA", "CPU"],
 )
 def test_memory_that_runs_out_names_a_batch_size_that_was_tried(frail, error):
-    config = frail(limit=6, error=error)
+    config = frail(limit=6, failure=f"raise {error}")
     with pytest.raises(OutOfMemory) as raised:
         train(config)
     message = str(raised.value)
@@ -144,6 +144,26 @@ def test_named_batch_size_trains(frail):
     train(frail(limit=6, batch_size=5, epochs=1))
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of the address space")
+def test_real_limit_of_memory_names_a_batch_size_within_it(frail):
+    """A batch of 20 needs 1,280 MiB, of 10 640 MiB, of 5 320 MiB, and the process may have 480 MiB more."""
+    config = frail(limit=0, failure="torch.ones(len(batch.labels), 2**24)")
+
+    def work(index: int) -> str:
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + 480 * 2**20, resource.RLIM_INFINITY))
+        try:
+            train(config)
+        except OutOfMemory as error:
+            return str(error)
+        return ""
+
+    (message,) = in_processes(1, work)
+    assert "a batch of 20 in stage 'train' needs more memory than this process may use; " in message
+    assert "--set batch_size=5 fits, as a trial step showed" in message
+
+
 def test_memory_for_no_batch_at_all_is_said(frail):
     with pytest.raises(OutOfMemory, match="; no smaller batch fits either; fewer folds at a time"):
         train(frail(limit=0))
@@ -151,7 +171,7 @@ def test_memory_for_no_batch_at_all_is_said(frail):
 
 def test_error_that_is_not_of_memory_stays_itself(frail):
     with pytest.raises(RuntimeError, match=r"^shapes differ$"):
-        train(frail(limit=6, error="RuntimeError('shapes differ')"))
+        train(frail(limit=6, failure="raise RuntimeError('shapes differ')"))
 
 
 def test_field_of_the_batch_size_is_that_of_the_stage():
@@ -165,5 +185,5 @@ def test_field_of_the_batch_size_is_that_of_the_stage():
 
     assert "--set pretrain_batch_size=25 fits" in hint(pretraining=True)
     assert "--set batch_size=25 fits" in hint() and "than the GPU has" in hint()
-    assert "--runs-per-device" in hint() and "--set gradient_accumulation=" in hint()
+    assert "--runs-per-device" in hint() and "; gradient_accumulation (--set) keep the loss of" in hint()
     assert "; a batch of 25 fits" in hint(batch_size=51), "no field has this value"
