@@ -34,7 +34,7 @@ def largest_batch(size: int, step: Callable[[int], object], parameters: list[Ten
         for parameter in parameters:
             parameter.grad = None
         gc.collect()
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_available():
             torch.cuda.empty_cache()
         try:
             step(size)
