@@ -242,6 +242,60 @@ def write_store(path: Path) -> None:
     assert len(Store(path).frames) == 1
 
 
+def write_whole_store(folder: Path, record: Any) -> None:
+    write_store(folder / "store")
+
+
+def write_record(folder: Path, record: Any) -> None:
+    record.write(folder / "record")
+
+
+def save_fold_files(folder: Path, record: Any) -> None:
+    TrainState(epochs=[{"loss": 0.25}]).write(folder / EPOCHS)
+    checkpoint.write(folder / STATE, IDENTITY, {"weight": torch.zeros(9)}, {})
+    FoldResult({"fold": 1}, record.counts, record.histograms).save(folder)
+
+
+@pytest.mark.parametrize(
+    ("write", "files"),
+    [(write_whole_store, 8), (write_record, 4), (save_fold_files, 5)],
+    ids=["store", "record", "fold"],
+)
+def test_disk_that_is_full_at_any_of_several_files(make_record, tmp_path, monkeypatch, write, files):
+    """Each attempt gets one file further, and the last one has the content of an attempt on an empty disk."""
+    record, original = make_record("late_fusion", pretraining_epochs=2), os.fdopen
+    names = []
+    for number in range(files + 1):
+        opened = 0
+
+        def open_some(handle: int, mode: str, limit: int = number) -> Any:
+            nonlocal opened
+            opened += 1
+            return original(handle, mode) if opened <= limit else io.BufferedWriter(FullDisk(handle, mode), 64)
+
+        folder = tmp_path / f"attempt{number}"
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fdopen", open_some)
+            if number == files:
+                write(folder, record)
+            else:
+                with pytest.raises(DataError, match="the disk is full; free some space") as raised:
+                    write(folder, record)
+                names.append(Path(str(raised.value.where)).name)
+        assert not temporary_files(folder)
+        if number < files:
+            write(folder, record)
+    assert len(set(names)) == files, "each file once"
+    trees = [
+        {
+            path.relative_to(tmp_path / f"attempt{number}"): content
+            for path, content in tree(tmp_path / f"attempt{number}").items()
+        }
+        for number in range(files + 1)
+    ]
+    assert all(other == trees[-1] for other in trees)
+
+
 @pytest.mark.parametrize(
     ("number", "what"),
     [
