@@ -1,9 +1,9 @@
 """CPU time, wall time and memory of ``aubench leaderboard build`` and ``check`` on any number of synthetic records.
 
-``python benchmarks/measure_leaderboard.py 1000`` writes a leaderboard of 1,000 records to a temporary folder and
-measures a build, a first check without a cache of verified records, a check with it, and a check after one more record.
-The records have the labels, subjects and size of a committed record. Their predictions are random, with a skill per
-method.
+``python benchmarks/measure_leaderboard.py 1000 10000`` writes leaderboards of 1,000 and of 10,000 records to temporary
+git repositories. It measures a build, a check without the index of verified records, a check with it, and the check of
+a pull request with one more record, before and after its pages are built. The records have the labels, subjects and
+size of a committed record. Their predictions are random, with a skill per method.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,15 @@ SEEDS, EPOCHS = 3, 16
 HALF = histograms.BINS // 2
 
 
-def synthetic_record(template: Record, number: int) -> Record:
+def synthetic_record(template: Record, method: int, seed: int, commit: str | None = None) -> Record:
     """Draw the record of a seed of a method that is not built in.
 
     Args:
         template: Record that gives labels, subjects and provenance.
-        number: Number of the record; three successive ones are the seeds of one method.
+        method: Number of the method.
+        seed: Its seed.
+        commit: Commit of the code; that of the template if None.
     """
-    method, seed = divmod(number, SEEDS)
     generator = np.random.default_rng([method, seed])
     skill = np.random.default_rng(method).uniform(0.5, 0.9)
     table = template.counts.copy()
@@ -49,6 +51,7 @@ def synthetic_record(template: Record, number: int) -> Record:
     table["fn"], table["tn"] = present - table["tp"], absent - table["fp"]
     curves = _curves(template, generator, skill)
     fields = _fields(template, f"method_{method:05}", seed, curves)
+    fields["git"]["commit"] = commit or fields["git"]["commit"]
     return Record.create(_with_id(fields), table, _histograms(table, generator), curves)
 
 
@@ -103,15 +106,17 @@ def _with_id(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "run": id_of_record(RecordInfo.from_fields({"schema_version": 2, **fields, "tables": digests}))}
 
 
-def write_records(root: Path, numbers: range) -> None:
-    """Write synthetic records into a leaderboard folder."""
+def write_record(root: Path, method: int, seed: int, commit: str | None = None) -> None:
+    """Write a synthetic record into a leaderboard folder."""
+    record = synthetic_record(_template(), method, seed, commit)
+    record.write(root / "records" / record.relative_path)
+
+
+@cache
+def _template() -> Record:
     folders = sorted(TEMPLATE.iterdir())
-    template = read(
-        next(folder for folder in folders if '"seed": 0' in (folder / "record.json").read_text(encoding="utf-8"))
-    )
-    for number in numbers:
-        record = synthetic_record(template, number)
-        record.write(root / "records" / record.relative_path)
+    is_first = (folder for folder in folders if '"seed": 0' in (folder / "record.json").read_text(encoding="utf-8"))
+    return read(next(is_first))
 
 
 def measure(label: str, *arguments: str) -> None:
@@ -123,26 +128,46 @@ def measure(label: str, *arguments: str) -> None:
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     wall, memory = time.perf_counter() - start, after.ru_maxrss / 1024
     print(
-        f"{label}: {cpu:.1f} s of CPU, {wall:.1f} s, {memory:.0f} MiB in the largest process, exit code {code}",
+        f"{label}: {cpu:.1f} s of CPU, {wall:.1f} s, at most {memory:.0f} MiB in a process so far, exit code {code}",
         flush=True,
     )
+
+
+def git(folder: Path, *words: str) -> str:
+    """Call git with an author."""
+    identity = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")
+    done = subprocess.run(["git", "-C", str(folder), *identity, *words], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def measure_leaderboard(root: Path, count: int) -> None:
+    """Measure the commands on a leaderboard of ``count`` records in a git repository."""
+    root.mkdir(parents=True)
+    git(root.parent, "init", "-q")
+    git(root.parent, "commit", "-q", "--allow-empty", "-m", "Code")
+    for number in range(count):
+        write_record(root, *divmod(number, SEEDS))
+    where = ("--root", str(root))
+    print(f"{count:,} records")
+    measure("build", "build", *where)
+    git(root.parent, "add", "-A")
+    git(root.parent, "commit", "-q", "-m", "Leaderboard")
+    measure("check without the index", "check", "--no-cache", *where)
+    measure("check", "check", *where)
+    write_record(root, 0, SEEDS, git(root.parent, "rev-parse", "HEAD"))
+    measure("check of one more record, pages stale", "check", "--base", "HEAD", *where)
+    measure("build with one more record", "build", *where)
+    measure("check of one more record", "check", "--base", "HEAD", *where)
 
 
 def main() -> None:
     """Make the records and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("records", type=int, help="number of records")
-    parser.add_argument("--root", type=Path, help="leaderboard folder, which is kept; its records are not made again")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        root = arguments.root or Path(scratch, "leaderboard")
-        os.environ[CACHE_VARIABLE] = str(Path(scratch, "cache"))
-        if not root.exists():
-            write_records(root, range(arguments.records))
-        print(f"{arguments.records:,} records")
-        measure("build", "build", "--root", str(root))
-        measure("check without the cache", "check", "--no-cache", "--root", str(root))
-        measure("check", "check", "--root", str(root))
+    parser.add_argument("records", type=int, nargs="+", help="numbers of records")
+    for count in parser.parse_args().records:
+        with tempfile.TemporaryDirectory() as scratch:
+            os.environ[CACHE_VARIABLE] = str(Path(scratch, "cache"))
+            measure_leaderboard(Path(scratch, "repository", "leaderboard"), count)
 
 
 if __name__ == "__main__":

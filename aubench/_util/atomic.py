@@ -8,11 +8,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import IO, Any
 
 from aubench.core.errors import DataError
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of a full disk, an exhausted quota and a limit of file sizes."""
 
@@ -82,4 +84,21 @@ def write_json(path: Path, content: Any) -> None:
 
 def json_text(content: Any) -> str:
     """Return the text that :func:`write_json` writes."""
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return _indented(content, "\n") + "\n"
+
+
+def _indented(value: Any, line: str) -> str:
+    """Format as ``json.dumps`` with an indent of 2, whose indentation is written in Python and slow."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    inner = f"{line}  "
+    if not any(isinstance(item, dict | list | tuple) for item in items):
+        if not items:
+            return _ENCODER.encode(value)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(f",{inner}", ": "))
+        return f"{text[0]}{inner}{text[1:-1]}{line}{text[-1]}"
+    parts = [_indented(item, inner) for item in items]
+    if isinstance(value, dict):
+        names = (name if isinstance(name, str) else json.dumps(name) for name in value)
+        parts = [f"{encode_basestring(name)}: {part}" for name, part in zip(names, parts, strict=True)]
+    begin, end = "{}" if isinstance(value, dict) else "[]"
+    return f"{begin}{inner}{f',{inner}'.join(parts)}{line}{end}"

@@ -14,6 +14,7 @@ from aubench.core import registry
 from aubench.core.errors import RecordError
 from aubench.leaderboard import records, verified_records, verify
 from aubench.leaderboard.cross_checks import check_together
+from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import LOCK, RECORDS, Finding, StoredRecord
 from aubench.leaderboard.verify import ProtocolLookup
 from aubench.results import record as record_file
@@ -63,7 +64,7 @@ def add(folders: Sequence[Path], root: Path, find_protocol: ProtocolLookup = reg
         with locks.exclusive(root / LOCK):
             existing, _ = verified_records.load_verified(root, find_protocol)
             others = [run for run in existing if run.folder not in targets]
-            _raise_first(check_together([*others, *new]))
+            _raise_first(check_together([IndexedRecord.of(run) for run in (*others, *new)]))
             _copy(new, targets, root)
     except RecordError:
         if is_new_folder:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aubench._util import atomic, locks
 from aubench.core import system_files
 from aubench.core.errors import DataError, RecordError
-from aubench.leaderboard import entries_file, learning_curves, records, tables, verified_records
+from aubench.leaderboard import entries_file, learning_curves, page_digests, records, tables, verified_records
 from aubench.leaderboard.entries import RankedTable
 from aubench.leaderboard.entries_file import ProtocolEntries
 from aubench.leaderboard.extensions import Extensions, PageExtension
@@ -20,6 +20,7 @@ from aubench.leaderboard.protocol_page import (
     provenance_blocks,
     results_by_protocol,
 )
+from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.leaderboard.render import EMPTY, Block, Cell, Table, markdown, template
 from aubench.leaderboard.site import site_page
@@ -48,12 +49,23 @@ def pages(root: Path, extensions: Extensions = ()) -> dict[str, str]:
     return {name: text for name, text in files.items() if name != entries_file.FILE}
 
 
-def files_of(root: Path, runs: Sequence[StoredRecord], extensions: Sequence[PageExtension] = ()) -> dict[str, str]:
-    """Build the pages and ``entries.json`` from verified records."""
-    return _files(root, results_by_protocol(runs), extensions)
+def files_of(
+    root: Path, runs: Sequence[StoredRecord], extensions: Sequence[PageExtension] = (), inputs: str | None = None
+) -> dict[str, str]:
+    """Build the pages and ``entries.json`` from verified records.
+
+    Args:
+        root: Leaderboard folder.
+        runs: Verified records.
+        extensions: Extensions that add pages and blocks.
+        inputs: Digest of the inputs of ``entries.json``; computed from the files if None.
+    """
+    return _files(root, results_by_protocol(runs), extensions, inputs or entries_file.inputs_digest(root))
 
 
-def _files(root: Path, protocols: Sequence[ProtocolResults], extensions: Sequence[PageExtension]) -> dict[str, str]:
+def _files(
+    root: Path, protocols: Sequence[ProtocolResults], extensions: Sequence[PageExtension], inputs: str
+) -> dict[str, str]:
     entries = _entries(protocols, extensions)
     blocks: dict[str, list[Block]] = {}
     for results in protocols:
@@ -62,7 +74,7 @@ def _files(root: Path, protocols: Sequence[ProtocolResults], extensions: Sequenc
         blocks |= extension.pages()
     blocks[INDEX] = _index(root, protocols, extensions)
     texts = {name: markdown([STAMP, *page]) for name, page in blocks.items()}
-    return {**texts, entries_file.FILE: entries_file.to_text(root, entries)}
+    return {**texts, entries_file.FILE: entries_file.to_text(inputs, entries)}
 
 
 def write(root: Path, extensions: Extensions = (), *, site: bool = False) -> list[Path]:
@@ -82,18 +94,21 @@ def write(root: Path, extensions: Extensions = (), *, site: bool = False) -> lis
     """
     _require_folder(root)
     with locks.exclusive(root / records.LOCK):
-        runs, loaded = _load(root, extensions)
-        protocols = results_by_protocol(runs)
-        files = _files(root, protocols, loaded)
+        indexed, loaded = _load_index(root, extensions)
+        protocols = results_by_protocol(verified_records.stored_records(indexed))
+        inputs = page_digests.inputs_of(root, indexed)
+        files = _files(root, protocols, loaded, inputs)
         for name, text in files.items():
             atomic.write_text(root / name, text)
         for path in stale_pages(root, files):
             path.unlink()
         pages = [site_page.write(root, protocols, loaded)] if site else []
+        key = page_digests.pages_key(root, inputs, extensions)
+        verified_records.open_index().add_pages(key, page_digests.digests_of(files))
     return [*(root / name for name in files), *filter(None, pages)]
 
 
-def stale_pages(root: Path, files: dict[str, str]) -> list[Path]:
+def stale_pages(root: Path, files: Mapping[str, str]) -> list[Path]:
     """List generated pages that are not in ``files``."""
     pages = [path for path in system_files.children(root, "*.md") if path.name not in files]
     return [path for path in pages if path.is_file() and not path.is_symlink() and _begins_with_stamp(path)]
@@ -145,8 +160,14 @@ def load_results(root: Path) -> list[ProtocolResults]:
 
 
 def _load(root: Path, extensions: Extensions) -> tuple[list[StoredRecord], list[PageExtension]]:
+    indexed, loaded = _load_index(root, extensions)
+    return verified_records.stored_records(indexed), loaded
+
+
+def _load_index(root: Path, extensions: Extensions) -> tuple[list[IndexedRecord], list[PageExtension]]:
+    """Load records with their content, and the files of extensions."""
     _require_folder(root)
-    runs, findings = verified_records.load_verified(root)
+    runs, findings = verified_records.load_index(root, content=True)
     loaded = [read(root) for read in extensions]
     _raise_first([*findings, *(finding for extension in loaded for finding in extension.findings)])
     return runs, loaded

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aubench.core import registry
+from aubench.core import hashing, registry
 from aubench.core.errors import DataError
-from aubench.leaderboard import build, verified_records
+from aubench.leaderboard import build, entries_file, page_digests, verified_records
 from aubench.leaderboard.extensions import Extensions, PageExtension
-from aubench.leaderboard.records import Finding, StoredRecord
+from aubench.leaderboard.record_index import RecordIndex
+from aubench.leaderboard.record_keys import IndexedRecord
+from aubench.leaderboard.records import Finding
 from aubench.leaderboard.review import Changes, check_changes
 from aubench.leaderboard.review_report import report
 from aubench.leaderboard.verify import ProtocolLookup
 from aubench.results.csv_io import CRLF
+
+_LARGEST_PAGE = 64 * 2**20
 
 
 def check_against_base(
@@ -26,7 +31,8 @@ def check_against_base(
 ) -> tuple[list[Finding], str]:
     """Check a leaderboard, and the changes since a base revision.
 
-    Records of the base revision are never accused by new ones.
+    Records of the base revision are never accused by new ones. Records that this machine verified before are not read
+    if they are those of the base revision. An index in the repository is not used, since a pull request can bring one.
 
     Args:
         root: Leaderboard folder.
@@ -44,10 +50,15 @@ def check_against_base(
     """
     _require_folder(root)
     changes = Changes.since(root, base)
-    new = frozenset(changes.new)
-    runs, findings = verified_records.load_verified(root, find_protocol, use_cache=use_cache, new=new)
+    path = verified_records.cache_path()
+    use_cache &= path is None or not path.resolve().is_relative_to(changes.base.repository.resolve())
+    trees = changes.unchanged_trees() if use_cache else {}
+    runs, findings = verified_records.load_index(
+        root, find_protocol, use_cache=use_cache, new=frozenset(changes.new), trees=trees
+    )
     findings += check_changes(changes, runs)
-    findings = _with_files(root, runs, findings, extensions)
+    index = verified_records.open_index(find_protocol, use_cache=use_cache)
+    findings = _with_files(root, runs, findings, extensions, index, is_brief=True)
     return findings, report(changes, runs, findings)
 
 
@@ -74,8 +85,9 @@ def check(
         DataError: The folder does not exist.
     """
     _require_folder(root)
-    runs, findings = verified_records.load_verified(root, find_protocol, use_cache=use_cache)
-    return _with_files(root, runs, findings, extensions)
+    runs, findings = verified_records.load_index(root, find_protocol, use_cache=use_cache)
+    index = verified_records.open_index(find_protocol, use_cache=use_cache)
+    return _with_files(root, runs, findings, extensions, index)
 
 
 def _require_folder(root: Path) -> None:
@@ -84,30 +96,53 @@ def _require_folder(root: Path) -> None:
 
 
 def _with_files(
-    root: Path, runs: Sequence[StoredRecord], findings: list[Finding], extensions: Extensions
+    root: Path,
+    runs: Sequence[IndexedRecord],
+    findings: list[Finding],
+    extensions: Extensions,
+    index: RecordIndex,
+    *,
+    is_brief: bool = False,
 ) -> list[Finding]:
     """Add the findings of the extensions and, if there are none at all, those of the pages, and sort them."""
     loaded = [read(root) for read in extensions]
     findings = findings + [finding for extension in loaded for finding in extension.findings]
     if not findings:
-        findings += _check_files(root, runs, loaded)
+        findings += _check_pages(root, runs, extensions, loaded, index, is_brief)
     return sorted(findings, key=lambda finding: (finding.path.as_posix(), finding.what))
 
 
-def _check_files(root: Path, runs: Sequence[StoredRecord], extensions: Sequence[PageExtension]) -> list[Finding]:
-    files = build.files_of(root, runs, extensions)
+def _check_pages(
+    root: Path,
+    runs: Sequence[IndexedRecord],
+    extensions: Extensions,
+    loaded: Sequence[PageExtension],
+    index: RecordIndex,
+    is_brief: bool,
+) -> list[Finding]:
+    """Compare the pages with those that the records yield. If brief, pages of other records are not built."""
+    inputs = page_digests.inputs_of(root, runs)
+    key = page_digests.pages_key(root, inputs, extensions)
+    digests = index.pages(key)
+    if digests is None:
+        if is_brief and entries_file.stated_inputs(root) not in (None, inputs):
+            message = "and other pages are stale: they are of other records; run `aubench leaderboard build`"
+            return [Finding(root / entries_file.FILE, message)]
+        files = build.files_of(root, verified_records.stored_records(runs), loaded, inputs)
+        digests = page_digests.digests_of(files)
+        index.add_pages(key, digests)
+    return _check_files(root, digests)
+
+
+def _check_files(root: Path, digests: Mapping[str, str]) -> list[Finding]:
     stale = "is stale: no record belongs to it; run `aubench leaderboard build`"
-    findings = [Finding(path, stale) for path in build.stale_pages(root, files)]
-    for name, text in files.items():
+    findings = [Finding(path, stale) for path in build.stale_pages(root, digests)]
+    for name, digest in digests.items():
         path = root / name
         if not path.is_file():
             findings.append(Finding(path, "is missing; run `aubench leaderboard build`"))
-        elif (content := _read(path, 2 * len(text.encode()))) != text.encode():
-            is_crlf = content.replace(b"\r\n", b"\n") == text.encode()
+        elif hashing.hash_file(path) != digest:
+            content = path.read_bytes() if path.stat().st_size <= _LARGEST_PAGE else b""
+            is_crlf = hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest() == digest
             findings.append(Finding(path, CRLF if is_crlf else "is stale; run `aubench leaderboard build`"))
     return findings
-
-
-def _read(path: Path, limit: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(limit)

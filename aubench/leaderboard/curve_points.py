@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from aubench.metrics.resampling import Floats
+from aubench.results.csv_io import CsvTable
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class LearningCurve:
         return np.asarray(np.interp(np.asarray(frames, np.float64), self.frames, self.f1, left=np.nan))
 
 
-def curves_of(epochs: pd.DataFrame | None) -> tuple[LearningCurve, ...]:
+def curves_of(epochs: CsvTable | None) -> tuple[LearningCurve, ...]:
     """Return the curve of each fold of a table of epochs; F1 is empty where nothing was validated."""
     if epochs is None:
         return ()
-    columns = (epochs[name].to_numpy() for name in ("fold", "pretraining", "frames", "f1"))
+    columns = (np.asarray(epochs.columns[name]) for name in ("fold", "pretraining", "frames", "f1"))
     fold, pretraining, frames, f1 = columns
     curves = []
     for number in np.unique(fold):

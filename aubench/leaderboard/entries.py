@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -131,6 +132,19 @@ class RankedTable:
     def methods(self) -> tuple[Entry, ...]:
         """Entries without the baselines."""
         return tuple(entry for entry in self.entries if entry.runs)
+
+    @cached_property
+    def methods_by_name(self) -> dict[str, list[Entry]]:
+        """Entries without the baselines, by name."""
+        return by_name(self.methods)
+
+
+def by_name(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Group entries by name."""
+    groups = defaultdict[str, list[Entry]](list)
+    for entry in entries:
+        groups[entry.name].append(entry)
+    return groups
 
 
 def ranked_tables(protocol_runs: Iterable[StoredRecord]) -> list[RankedTable]:

@@ -6,7 +6,8 @@ ignored. ``aubench leaderboard check`` computes the file again and compares its 
 
 Content::
 
-    schema_version   1
+    schema_version   2
+    content          digest of ``protocols``; a file whose numbers were edited is ignored
     inputs           digest of all files under ``records`` and ``reported``, and of the changes of methods and protocols
     protocols        by name: ``blocks`` (the page as shown in a terminal) and ``entries`` (flat rows of numbers)
 """
@@ -14,7 +15,9 @@ Content::
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ from aubench.core import hashing, method_versions, protocol_versions, system_fil
 from aubench.leaderboard.render import Block, Cell, Table
 
 FILE = "entries.json"
-_SCHEMA = 1
+_SCHEMA = 2
 _LIMIT = 16 * 2**20
 _INPUTS = ("records", "reported")
 
@@ -41,15 +44,22 @@ class ProtocolEntries:
     entries: list[dict[str, Any]]
 
 
-def to_text(root: Path, protocols: dict[str, ProtocolEntries]) -> str:
-    """Format the content of the file for a leaderboard folder."""
+def to_text(inputs: str, protocols: dict[str, ProtocolEntries]) -> str:
+    """Format the content of the file.
+
+    Args:
+        inputs: Digest of all that the results depend on.
+        protocols: Results by protocol.
+    """
+    results = {
+        name: {"blocks": [_encode(block) for block in results.blocks], "entries": results.entries}
+        for name, results in protocols.items()
+    }
     content = {
         "schema_version": _SCHEMA,
-        "inputs": inputs_digest(root),
-        "protocols": {
-            name: {"blocks": [_encode(block) for block in results.blocks], "entries": results.entries}
-            for name, results in protocols.items()
-        },
+        "content": hashing.hash_json(results),
+        "inputs": inputs,
+        "protocols": results,
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -58,14 +68,16 @@ def read_current(root: Path) -> dict[str, ProtocolEntries] | None:
     """Read the file of a leaderboard folder.
 
     Returns:
-        Results by protocol; None if the file is missing, malformed, or computed from other inputs.
+        Results by protocol; None if the file is missing, malformed, edited, or computed from other inputs.
     """
     path = root / FILE
     try:
         if path.is_symlink() or path.stat().st_size > _LIMIT:
             return None
         content = json.loads(path.read_bytes(), object_pairs_hook=_printable)
-        if (content["schema_version"], content["inputs"]) != (_SCHEMA, inputs_digest(root)):
+        if (content["schema_version"], content["content"]) != (_SCHEMA, hashing.hash_json(content["protocols"])):
+            return None
+        if content["inputs"] != inputs_digest(root):
             return None
         return {
             name: ProtocolEntries([_decode(block) for block in results["blocks"]], results["entries"])
@@ -75,10 +87,26 @@ def read_current(root: Path) -> dict[str, ProtocolEntries] | None:
         return None
 
 
-def inputs_digest(root: Path) -> str:
-    """Compute a digest of all that the results depend on: names and bytes of files, and changes of the methods."""
-    paths = sorted(path for folder in _INPUTS for path in system_files.descendants(root / folder) if path.is_file())
-    files = [(path.relative_to(root).as_posix(), hashing.hash_file(path)) for path in paths]
+def stated_inputs(root: Path) -> str | None:
+    """Return the digest of the inputs that the file states; None if it states none."""
+    with suppress(OSError), (root / FILE).open("rb") as file:
+        if match := re.search(rb'^ "inputs": "([0-9a-f]{64})",$', file.read(1024), re.MULTILINE):
+            return match[1].decode()
+    return None
+
+
+def inputs_digest(root: Path, records: Mapping[str, str] | None = None) -> str:
+    """Compute a digest of all that the results depend on: names and bytes of files, and changes of the methods.
+
+    Args:
+        root: Leaderboard folder.
+        records: SHA-256 of each file under ``records`` by its path relative to ``root``; they are read if None.
+    """
+    digests = dict(records or {})
+    for folder in _INPUTS[records is not None :]:
+        paths = (path for path in system_files.descendants(root / folder) if path.is_file())
+        digests |= {path.relative_to(root).as_posix(): hashing.hash_file(path) for path in paths}
+    files = sorted(digests.items(), key=lambda item: item[0].split("/"))
     changes = [asdict(change) for change in protocol_versions.changes()]
     return hashing.hash_json([files, method_versions.changes(), *([changes] if changes else [])])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,16 +24,16 @@ def check_folder(root: Path) -> list[Finding]:
 def _odd(root: Path, folder: Path, levels: int) -> Iterator[Finding]:
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            path, mode = Path(entry.path), entry.stat(follow_symlinks=False).st_mode
-            if stat.S_ISLNK(mode):
+            path = folder / entry.name
+            if entry.is_symlink():
                 yield Finding(path, "is a link; a leaderboard has none")
             elif folder != root and entry.name in _OF_GIT:
                 yield Finding(path, "changes how git or a service treats other files")
-            elif stat.S_ISDIR(mode):
+            elif entry.is_dir(follow_symlinks=False):
                 is_page = entry.name == _SITE and folder in (root, root / VARIANTS)
                 if not is_page and (folder != root or entry.name not in _OF_GIT):
                     yield from _odd(root, path, levels - 1) if levels else [Finding(path, "is nested too deeply")]
-            elif not stat.S_ISREG(mode):
+            elif not entry.is_file(follow_symlinks=False):
                 yield Finding(path, "is neither a file nor a folder")
             elif path.suffix.lower() in _ACTIVE and not {root / RECORDS, root / REPRODUCED} & {*path.parents}:
                 yield Finding(path, f"does not belong into a leaderboard, which has no {path.suffix} files")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 
 import numpy as np
@@ -54,9 +54,15 @@ class KnownStore:
         """Return the labels of the protocol's AUs; None if the protocol converts labels or leaves out frames."""
         if protocol.converted_labels or protocol.variant or not set(protocol.aus) <= set(self.aus):
             return None
-        columns = [self.aus.index(au) for au in sorted(protocol.aus)]
-        labels = {subject: counts[:, columns] for subject, counts in self.subjects.labels.items()}
-        return SubjectLabels(labels, self.subjects.labelled)
+        columns = tuple(self.aus.index(au) for au in sorted(protocol.aus))
+        if columns not in self._by_columns:
+            labels = {subject: counts[:, columns] for subject, counts in self.subjects.labels.items()}
+            self._by_columns[columns] = SubjectLabels(labels, self.subjects.labelled)
+        return self._by_columns[columns]
+
+    @cached_property
+    def _by_columns(self) -> dict[tuple[int, ...], SubjectLabels]:
+        return {}
 
 
 @cache

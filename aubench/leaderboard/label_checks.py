@@ -26,7 +26,7 @@ def check_labels(run: StoredRecord, protocol: Protocol) -> Iterator[Finding]:
         run: Record.
         protocol: Its protocol, narrowed to its modalities.
     """
-    own, known = _tested_labels(run, protocol), known_stores().get(run.info.dataset.digest)
+    own, known = _tested_labels(run), known_stores().get(run.info.dataset.digest)
     stored = known.of_protocol(protocol) if known else None
     labels = stored or SubjectLabels({s: c for table in own.values() for s, c in table.items()}, {})
     if known:
@@ -40,18 +40,14 @@ def check_labels(run: StoredRecord, protocol: Protocol) -> Iterator[Finding]:
         yield from _prevalence(run, protocol, i, fold, labels)
 
 
-def _tested_labels(run: StoredRecord, protocol: Protocol) -> dict[int, dict[str, np.ndarray]]:
+def _tested_labels(run: StoredRecord) -> dict[int, dict[str, np.ndarray]]:
     """Return the positive and known labels that the clean counts imply, by fold and subject."""
-    counts = run.record.counts
-    clean = (counts["condition"] == counts_file.CLEAN).to_numpy()
-    cells = counts_file.cells(counts)[clean].reshape(-1, len(protocol.aus), len(counts_file.CELLS))
-    tp, fp, fn, tn = np.moveaxis(cells, 2, 0)
-    labels = np.stack([tp + fn, tp + fp + fn + tn], axis=1)
-    keys = [(fold.fold, subject) for fold in run.info.folds for subject in sorted(fold.test)]
-    tables: dict[int, dict[str, np.ndarray]] = {fold.fold: {} for fold in run.info.folds}
-    for (fold, subject), table in zip(keys, labels, strict=True):
-        tables[fold][subject] = table
-    return tables
+    tp, fp, fn, tn = np.moveaxis(run.cells[counts_file.CLEAN], 2, 0)
+    by_fold = run.by_fold(np.stack([tp + fn, tp + fp + fn + tn], axis=1))
+    return {
+        fold.fold: dict(zip(sorted(fold.test), labels, strict=True))
+        for fold, labels in zip(run.info.folds, by_fold, strict=True)
+    }
 
 
 def _store(run: StoredRecord, protocol: Protocol, known: KnownStore) -> Iterator[Finding]:

@@ -62,7 +62,7 @@ def _table(table: RankedTable, rows: Sequence[tuple[Entry, list[LearningCurve]]]
         lines.append(
             (
                 *(entry.name, tables.modality_code(entry.info.method.modalities)),
-                tables.recipe_label(entry, table.methods),
+                tables.recipe_label(entry, table.methods_by_name[entry.name]),
                 *map(tables.integer, (entry.pretraining_frames, entry.frames)),
                 *map(tables.percent, values),
                 EMPTY if half is None or full is None else f"{100 * (full - half):+.1f}",

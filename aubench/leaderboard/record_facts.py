@@ -6,7 +6,6 @@ So a leaderboard of thousands of records is built without the tables of its reco
 from __future__ import annotations
 
 import base64
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +34,7 @@ def encode(facts: dict[str, Any]) -> dict[str, Any]:
     curves = [[curve.budget, curve.frames.tolist(), curve.f1.tolist()] for curve in facts["curves"]]
     return {
         **facts,
-        "summary": asdict(facts["summary"]),
+        "summary": {"metrics": {name: vars(metric) for name, metric in facts["summary"].metrics.items()}},
         "resampled": [base64.b64encode(array.tobytes()).decode() for array in arrays],
         "curves": curves,
     }

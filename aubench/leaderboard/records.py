@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from aubench.core import hashing, system_files
 from aubench.core.errors import DataError, RecordError
 from aubench.leaderboard.curve_points import LearningCurve, curves_of
 from aubench.metrics import scores
-from aubench.metrics.resampling import ResampledRun, resample
+from aubench.metrics.functions import Ints
+from aubench.metrics.resampling import ResampledRun, resample_cells
 from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.results import record as record_file
+from aubench.results.csv_io import CsvTable
 from aubench.results.record import Record, RecordInfo
 from aubench.results.run_folder import RECORD_DIR, RUN_FILE
 from aubench.results.schema import INITIALISATION
@@ -32,7 +36,8 @@ VARIANTS = "variants"
 """Nested leaderboard for runs with the changed recipes that tables of papers need."""
 REPRODUCED = "reproduced"
 """Folder with tables and figures of papers as written by ``aubench reproduce``."""
-_DEPTH = 3  # protocol, method, run
+DEPTH = 3
+"""Levels of the folder of a record under ``records``: protocol, method, run."""
 
 
 @dataclass(frozen=True)
@@ -69,36 +74,72 @@ class StoredRecord:
         return len(self.info.folds) == self.info.protocol.fold_count
 
     @cached_property
+    def cells(self) -> dict[str, Ints]:
+        """Counts of complete tables by condition, of the subjects of all folds in turn, and AUs (S, A, 4)."""
+        return self._by_condition(self.record.count_table, len(counts_file.CELLS))
+
+    @cached_property
+    def bins(self) -> dict[str, Ints]:
+        """Histograms of complete tables by condition, of each fold (F, A, 2, 200), with AUs ascending."""
+        shape = len(self.info.folds), -1, 2, histograms_file.BINS
+        by_condition = self._by_condition(self.record.histogram_table, histograms_file.BINS)
+        return {name: values.reshape(shape) for name, values in by_condition.items()}
+
+    def _by_condition(self, table: CsvTable, count: int) -> dict[str, Ints]:
+        """Split the last ``count`` columns of a table, which is sorted by condition, into (rows / A, A, count)."""
+        rows, shape = table.column("condition"), (-1, len(self.info.protocol.aus), count)
+        parts = {
+            name: slice(bisect_left(rows, name), bisect_right(rows, name)) for name in sorted(self.info.conditions)
+        }
+        return {name: table.cells[part, -count:].reshape(shape) for name, part in parts.items()}
+
+    def by_fold(self, values: Ints) -> list[Ints]:
+        """Split values of the subjects of all folds in turn."""
+        return np.split(values, np.cumsum([len(fold.test) for fold in self.info.folds])[:-1])
+
+    @cached_property
     def summary(self) -> scores.Summary:
         """Scores under the clean condition."""
-        return scores.summary_of(self.record)
+        return scores.summarize_cells(self._totals(counts_file.CLEAN), self.bins[counts_file.CLEAN])
 
     @cached_property
     def labels(self) -> str:
         """Digest of the test labels."""
-        return label_digest(self.record.counts)
+        keys = (key for name, *key in self.record.count_table.rows(counts_file.KEY) if name == counts_file.CLEAN)
+        tp, fp, fn, tn = self.cells[counts_file.CLEAN].reshape(-1, len(counts_file.CELLS)).T
+        labels = zip(keys, (tp + fn).tolist(), (fp + tn).tolist(), strict=True)
+        return hashing.hash_json([(*key, positive, negative) for key, positive, negative in labels])
 
     @cached_property
     def predictions(self) -> tuple[str, ...]:
-        """Digest of the clean predictions of each fold. The tables must be complete."""
-        return prediction_digests(self.record)
+        """Digest of the clean predictions of each fold."""
+        parts = zip(self.by_fold(self.cells[counts_file.CLEAN]), self.bins[counts_file.CLEAN], strict=True)
+        return tuple(hashlib.sha256(cells.tobytes() + bins.tobytes()).hexdigest() for cells, bins in parts)
 
     @cached_property
     def condition_f1(self) -> dict[str, float]:
         """Headline F1 under each test condition besides ``clean``."""
         names = (name for name in self.info.conditions if name != counts_file.CLEAN)
-        totals = ((name, scores.sum_over_subjects(self.record.counts, name)) for name in names)
-        return {name: scores.macro_mean(scores.f1(total.cells)) for name, total in totals}
+        return {name: scores.macro_mean(scores.f1(self._totals(name).cells)) for name in names}
 
     @cached_property
     def resampled(self) -> ResampledRun:
         """F1 under the clean condition without each subject, and averaged over draws of subjects."""
-        return resample(self.record.counts)
+        subjects = tuple((fold.fold, tuple(sorted(fold.test))) for fold in self.info.folds)
+        return resample_cells(subjects, self._aus, self.by_fold(self.cells[counts_file.CLEAN]))
 
     @cached_property
     def curves(self) -> tuple[LearningCurve, ...]:
         """Learning curve of each fold; none without a table of epochs."""
-        return curves_of(self.record.epochs)
+        return curves_of(self.record.epoch_table)
+
+    @property
+    def _aus(self) -> tuple[int, ...]:
+        return tuple(sorted(self.info.protocol.aus))
+
+    def _totals(self, condition: str) -> scores.ConfusionCounts:
+        cells = np.stack([part.sum(axis=0) for part in self.by_fold(self.cells[condition])])
+        return scores.ConfusionCounts(tuple(fold.fold for fold in self.info.folds), self._aus, cells)
 
     @property
     def frames(self) -> float | None:
@@ -116,26 +157,6 @@ class StoredRecord:
     def finding(self, file: str, what: str) -> Finding:
         """Create a finding about one of the files."""
         return Finding(self.folder / file, what)
-
-
-def label_digest(counts: pd.DataFrame) -> str:
-    """Compute a digest of the labels that the clean counts imply."""
-    clean = counts[counts["condition"] == counts_file.CLEAN]
-    key = (clean[name].tolist() for name in ("fold", "subject", "au"))
-    tp, fp, fn, tn = counts_file.cells(clean).T
-    return hashing.hash_json(list(zip(*key, (tp + fn).tolist(), (fp + tn).tolist(), strict=True)))
-
-
-def prediction_digests(record: Record) -> tuple[str, ...]:
-    """Compute a digest of the clean counts and histograms of each fold of a record with complete tables."""
-    folds, aus = record.info.folds, len(record.info.protocol.aus)
-    is_clean = (record.counts["condition"] == counts_file.CLEAN).to_numpy()
-    counts = counts_file.cells(record.counts)[is_clean]
-    is_clean = (record.histograms["condition"] == counts_file.CLEAN).to_numpy()
-    bins = histograms_file.bins(record.histograms)[is_clean]
-    ends = np.cumsum([len(fold.test) for fold in folds])[:-1] * aus
-    parts = zip(np.split(counts, ends), np.split(bins, len(folds)), strict=True)
-    return tuple(hashlib.sha256(cells.tobytes() + of_fold.tobytes()).hexdigest() for cells, of_fold in parts)
 
 
 def read_records(root: Path) -> tuple[list[StoredRecord], list[Finding]]:
@@ -160,11 +181,18 @@ def read_records(root: Path) -> tuple[list[StoredRecord], list[Finding]]:
 def record_folders(root: Path) -> tuple[list[Path], list[Finding]]:
     """List the record folders under ``root/records``, sorted, and a finding for each stray file."""
     findings: list[Finding] = []
-    folders = list(_run_folders(root / RECORDS, _DEPTH, findings))
+    folders = list(_run_folders(root / RECORDS, DEPTH, findings))
     for folder in folders:
-        stray = [path for path in system_files.children(folder) if path.name not in record_file.ALL_FILES]
-        findings += [Finding(path, "is no file of a record") for path in stray]
+        stray = sorted(names_in(folder).difference(record_file.ALL_FILES))
+        names = [name for name in stray if not system_files.is_system_file(name)]
+        findings += [Finding(folder / name, "is no file of a record") for name in names]
     return folders, findings
+
+
+def names_in(folder: Path) -> set[str]:
+    """Return the names of all files and folders in a folder."""
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries}
 
 
 def find_finished_records(run: Path) -> tuple[list[StoredRecord], list[Finding]]:
@@ -206,8 +234,12 @@ def _run_folders(folder: Path, depth: int, findings: list[Finding]) -> Iterator[
     if depth == 0:
         yield folder
         return
-    for path in system_files.children(folder):
-        if path.is_dir() and not path.is_symlink():
-            yield from _run_folders(path, depth - 1, findings)
-        else:
-            findings.append(Finding(path, "does not belong here; the path of a record is <protocol>/<method>/<run>/"))
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if system_files.is_system_file(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _run_folders(folder / entry.name, depth - 1, findings)
+            else:
+                problem = "does not belong here; the path of a record is <protocol>/<method>/<run>/"
+                findings.append(Finding(folder / entry.name, problem))

@@ -14,8 +14,9 @@ from aubench.core.errors import RecordError
 from aubench.leaderboard.add import extends
 from aubench.leaderboard.base_revision import BaseRevision
 from aubench.leaderboard.known_labels import known_stores
-from aubench.leaderboard.records import RECORDS, REPORTED, REPRODUCED, VARIANTS, Finding, StoredRecord
-from aubench.leaderboard.verify import row_key
+from aubench.leaderboard.record_keys import IndexedRecord
+from aubench.leaderboard.records import DEPTH, RECORDS, REPORTED, REPRODUCED, VARIANTS, Finding, StoredRecord
+from aubench.leaderboard.verified_records import stored_records
 from aubench.results import record as record_file
 
 AGREED_SEEDS = (0, 1, 2)
@@ -62,6 +63,13 @@ class Changes:
         changed = {folder: not (folder / record_file.FILE).exists() for folder in statuses if folder not in new}
         return cls(root, base, new, changed, others)
 
+    def unchanged_trees(self) -> dict[Path, str]:
+        """Return git's digest of each record folder that is that of the base revision."""
+        trees = self.base.trees(self.base.root / RECORDS)
+        folders = {self.root / RECORDS / path: tree for path, tree in trees.items() if len(path.parts) == DEPTH}
+        touched = {*self.new, *self.changed}
+        return {folder: tree for folder, tree in folders.items() if folder not in touched}
+
     @cached_property
     def extended(self) -> tuple[Path, ...]:
         """Folders of records that gained conditions or learning curves and kept all that they had."""
@@ -78,14 +86,14 @@ class Changes:
                 return False
 
 
-def check_changes(changes: Changes, runs: Sequence[StoredRecord]) -> list[Finding]:
+def check_changes(changes: Changes, runs: Sequence[IndexedRecord]) -> list[Finding]:
     """Check the changes of a pull request.
 
     Args:
         changes: Changes since the base revision.
         runs: Records of the leaderboard without findings.
     """
-    new = [run for run in runs if run.folder in changes.new]
+    new = stored_records([run for run in runs if run.folder in changes.new])
     checks = (_removals(changes), _other_files(changes), _new_records(changes, new), _rows(changes, runs))
     return [finding for check in checks for finding in check]
 
@@ -148,21 +156,22 @@ def _recipe(run: StoredRecord, *, is_variant: bool) -> Iterator[str]:
     facts = method_catalogue.builtin_facts().get(info.method.name)
     if info.method.source == "builtin" and facts and (info.method.version or 1) < facts.version:
         yield f"method.version: says {info.method.version or 1}, the present version is {facts.version}; run it again"
-    if info.protocol.version < (version := registry.find_protocol(info.protocol.name).version):
-        yield f"protocol.version: says {info.protocol.version}, the present version is {version}; run it again"
-    is_narrowed = info.protocol.digest != registry.find_protocol(info.protocol.name).digest
+    present = registry.find_protocol(info.protocol.name)
+    if is_earlier := info.protocol.version < present.version:
+        yield f"protocol.version: says {info.protocol.version}, the present version is {present.version}; run it again"
+    is_narrowed = not is_earlier and info.protocol.digest != present.digest
     if not is_variant and not info.is_submitted and ((info.overrides and not info.search.tuned) or is_narrowed):
         yield f"overrides: a changed recipe or fewer modalities belong into the leaderboard of {VARIANTS}"
 
 
-def _rows(changes: Changes, runs: Sequence[StoredRecord]) -> Iterator[Finding]:
+def _rows(changes: Changes, runs: Sequence[IndexedRecord]) -> Iterator[Finding]:
     """Check that each row with a new record has the agreed seeds, and then further ones in order."""
-    rows: dict[tuple[str, str], list[StoredRecord]] = defaultdict(list)
+    rows: dict[tuple[str, str], list[IndexedRecord]] = defaultdict(list)
     for run in runs:
-        rows[row_key(run), run.info.selection].append(run)
+        rows[run.keys.row, run.keys.selection].append(run)
     for group in rows.values():
-        new = [run for run in group if run.folder in changes.new and not run.info.is_submitted]
-        seeds = sorted(run.info.seed for run in group)
+        new = [run for run in group if run.folder in changes.new and not run.keys.is_submitted]
+        seeds = sorted(run.keys.seed for run in group)
         if new and (len(seeds) < len(AGREED_SEEDS) or seeds != list(range(len(seeds)))):
             message = f"seed: the row has the seeds {', '.join(map(str, seeds))}, it needs {_agreed(len(seeds))}"
             yield new[0].finding(record_file.FILE, message)

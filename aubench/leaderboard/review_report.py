@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from aubench.leaderboard import tables
+from aubench.leaderboard import entries, tables
 from aubench.leaderboard.entries import Entry
-from aubench.leaderboard.protocol_page import results_by_protocol
+from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.leaderboard.render import EMPTY, Block, escaped, markdown, text_table
 from aubench.leaderboard.review import Changes
+from aubench.leaderboard.verified_records import stored_records
 from aubench.leaderboard.verify import row_key
+from aubench.metrics import scores
 from aubench.metrics.intervals import mean_interval
 from aubench.metrics.resampling import average
 
 _MOST_FINDINGS = 50
+_MOST_MOVED = 20
+_MOST_RANKED = 100
+"""Rows up to which the report has ranks, which need a test of each pair."""
 
 
 class _TableKey(NamedTuple):
@@ -25,27 +32,42 @@ class _TableKey(NamedTuple):
     protocol: str
     selection: str
     is_demo: bool
+    is_external: bool
     version: int
     store: str
     labels: str
 
 
-def report(changes: Changes, runs: Sequence[StoredRecord], findings: Sequence[Finding]) -> str:
+_Rows = dict[str, list[IndexedRecord]]
+"""Records of each row of a table, by the key of the row."""
+
+
+def report(changes: Changes, runs: Sequence[IndexedRecord], findings: Sequence[Finding]) -> str:
     """Format findings, new and changed records, and their effect on the tables.
 
     Args:
         changes: Changes since the base revision.
-        runs: Records of the leaderboard without findings, sorted by protocol.
+        runs: Records of the leaderboard without findings.
         findings: All findings.
     """
     blocks: list[Block] = ["## Leaderboard", _summary(changes, findings)]
     if findings:
         blocks.append(_problems(changes.root, findings))
-    before = _methods([run for run in runs if run.folder not in changes.new])
-    for key, methods in _methods(runs).items():
-        if any(run.folder in changes.new for entry in methods for run in entry.runs):
-            blocks += _table_blocks(key, methods, before.get(key, ()), changes)
+    for key, rows in sorted(_rows_by_table(runs).items()):
+        if any(run.folder in changes.new for group in rows.values() for run in group):
+            blocks += _table_blocks(key, rows, changes)
     return markdown(blocks)
+
+
+def _rows_by_table(runs: Sequence[IndexedRecord]) -> dict[_TableKey, _Rows]:
+    found = defaultdict[_TableKey, _Rows](lambda: defaultdict(list))
+    for run in runs:
+        keys = run.keys
+        if keys.is_complete:
+            is_external = keys.source in ("path", "entry_point")
+            kind = keys.protocol, keys.selection, keys.is_demo, is_external, keys.protocol_version
+            found[_TableKey(*kind, keys.dataset[2], keys.labels)][keys.row].append(run)
+    return found
 
 
 def _summary(changes: Changes, findings: Sequence[Finding]) -> str:
@@ -66,59 +88,63 @@ def _problems(root: Path, findings: Sequence[Finding]) -> str:
     return "\n".join([*lines, *([f"- and {more} more"] if more > 0 else [])])
 
 
-def _methods(runs: Sequence[StoredRecord]) -> dict[_TableKey, tuple[Entry, ...]]:
-    return {
-        _TableKey(results.name, table.selection, table.is_demo, table.version, table.store, labels): table.methods
-        for results in results_by_protocol(runs)
-        for table in results.tables
-        for labels in [table.methods[0].runs[0].labels]
-    }
+def _table_blocks(key: _TableKey, rows: _Rows, changes: Changes) -> Iterator[Block]:
+    """Build the heading, the new rows with their neighbours, and the positions that change."""
+    ordered, positions = _positions(rows)
+    old = {row: [run for run in group if run.folder not in changes.new] for row, group in rows.items()}
+    _, before = _positions({row: group for row, group in old.items() if group})
+    new = [row for row in ordered if any(run.folder in changes.new for run in rows[row])]
+    moved = [row for row in ordered if row in before and before[row] != positions[row] and not key.is_demo]
+    near = {row: [k for i in (-1, 1) if 0 <= (k := ordered.index(row) + i) < len(ordered)] for row in new}
+    shown = {*new, *moved[:_MOST_MOVED], *(ordered[k] for places in near.values() for k in places)}
+    methods = _entries(rows, shown)
+    names = {row: tables.display_name(entry, list(methods.values())) for row, entry in methods.items()}
+    yield f"### {escaped(key.protocol)}, {escaped(key.selection)}{', demonstrations' * key.is_demo}"
+    lines = []
+    for row in new:
+        entry, place = methods[row], ordered.index(row)
+        neighbours = [
+            _difference(names, methods, row, ordered[k]) if k in near[row] else EMPTY for k in (place - 1, place + 1)
+        ]
+        position = EMPTY if key.is_demo else f"{positions[row]} of {len(ordered)}{_ranks(entry)}"
+        lines.append((names[row], str(len(rows[row])), tables.percent(entry.f1), position, *neighbours))
+    yield text_table(("New or longer row", "Seeds", "F1", "Position", "Next above", "Next below"), "lrrlll", lines)
+    changed = [f"{escaped(names[row])} from {before[row]} to {positions[row]}" for row in moved[:_MOST_MOVED]]
+    more = f"; and {len(moved) - len(changed):,} more" if len(moved) > len(changed) else ""
+    yield f"Positions that change: {'; '.join(changed)}{more}." if changed else "No other row changes its position."
 
 
-def _table_blocks(
-    key: _TableKey, methods: Sequence[Entry], before: Sequence[Entry], changes: Changes
-) -> Iterator[Block]:
-    names = [tables.display_name(entry, methods) for entry in methods]
-    old = {_row(entry): entry for entry in before}
-    kind = ", demonstrations" * key.is_demo
-    yield f"### {escaped(key.protocol)}, {escaped(key.selection)}{kind}"
-    rows = [
-        (
-            names[i],
-            str(len(entry.runs)),
-            tables.percent(entry.f1),
-            _position(entry, methods),
-            _difference(names, methods, i, i - 1),
-            _difference(names, methods, i, i + 1),
-        )
-        for i, entry in enumerate(methods)
-        if any(run.folder in changes.new for run in entry.runs)
-    ]
-    yield text_table(("New or longer row", "Seeds", "F1", "Position", "Next above", "Next below"), "lrrlll", rows)
-    moved = [
-        f"{escaped(name)} from {old[_row(entry)].position} to {entry.position}"
-        for name, entry in zip(names, methods, strict=True)
-        if _row(entry) in old and old[_row(entry)].position != entry.position
-    ]
-    yield f"Positions that change: {'; '.join(moved)}." if moved else "No other row changes its position."
+def _positions(rows: _Rows) -> tuple[list[str], dict[str, int]]:
+    """Return the rows by F1, and the position of each."""
+    f1 = {row: scores.mean(run.keys.f1 for run in group) for row, group in rows.items()}
+    ordered = sorted(rows, key=lambda row: (-f1[row], rows[row][0].keys.method, row))
+    ascending = [-f1[row] for row in ordered]
+    return ordered, {row: 1 + bisect_left(ascending, -f1[row]) for row in ordered}
 
 
-def _row(entry: Entry) -> tuple[str, str]:
-    return row_key(entry.runs[0]), entry.info.selection
+def _entries(rows: _Rows, shown: set[str]) -> dict[str, Entry]:
+    """Read the rows shown and those with their names; all rows, with ranks, of a table that is not long."""
+    names = {run.keys.method for row in shown for run in rows[row]}
+    is_ranked = len(rows) <= _MOST_RANKED
+    chosen = [run for group in rows.values() for run in group if is_ranked or run.keys.method in names]
+    stored = stored_records(chosen)
+    if is_ranked:
+        return {row_key(entry.runs[0]): entry for table in entries.ranked_tables(stored) for entry in table.methods}
+    groups = defaultdict[str, list[StoredRecord]](list)
+    for run in sorted(stored, key=lambda run: run.info.seed):
+        groups[row_key(run)].append(run)
+    return {row: Entry.from_runs(group) for row, group in groups.items()}
 
 
-def _position(entry: Entry, methods: Sequence[Entry]) -> str:
-    if entry.position is None:
-        return EMPTY
-    ranks = f"{entry.rank}" if entry.rank == entry.last_rank else f"{entry.rank} to {entry.last_rank}"
-    return f"{entry.position} of {len(methods)}, rank {ranks}"
+def _ranks(entry: Entry) -> str:
+    if entry.rank is None:
+        return ""
+    return f", rank {entry.rank}" + (f" to {entry.last_rank}" if entry.rank != entry.last_rank else "")
 
 
-def _difference(names: Sequence[str], methods: Sequence[Entry], i: int, k: int) -> str:
-    """Format the F1 of a row minus that of its neighbour, and whether the interval includes 0."""
-    if not 0 <= k < len(methods):
-        return EMPTY
-    ours, theirs = (average([run.resampled for run in methods[row].runs]) for row in (i, k))
+def _difference(names: dict[str, str], methods: dict[str, Entry], row: str, other: str) -> str:
+    """Format the F1 of a row minus that of another, and whether the interval includes 0."""
+    ours, theirs = (average([run.resampled for run in methods[key].runs]) for key in (row, other))
     delta = mean_interval(ours - theirs)
     verdict = "within noise" if delta.low <= 0 <= delta.high else "beyond noise"
-    return f"{names[k]}: {100 * delta.estimate:+.1f} ({100 * delta.low:+.1f} to {100 * delta.high:+.1f}), {verdict}"
+    return f"{names[other]}: {100 * delta.estimate:+.1f} ({100 * delta.low:+.1f} to {100 * delta.high:+.1f}), {verdict}"

@@ -111,10 +111,10 @@ def _pretraining(run: StoredRecord) -> Iterator[str]:
             yield f"pretraining.{i}.fold: the record has no fold {item.fold}"
         if item.stage != INITIALISATION and (item.frames == 0 or item.seconds == 0):
             yield f"pretraining.{i}: a stage of training has frames and takes time"
-    curves = run.record.epochs
+    curves = run.record.epoch_table
     if curves is None:
         return
-    rows = list(zip(*(curves[name].tolist() for name in ("fold", "stage", "pretraining")), strict=True))
+    rows = curves.rows(("fold", "stage", "pretraining"))
     for fold in sorted(numbers):
         items = [item for item in info.pretraining if item.fold == fold and item.run is None]
         stages = {item.stage for item in items if item.stage != INITIALISATION}
@@ -133,10 +133,7 @@ def check_predictions(run: StoredRecord) -> Iterator[Finding]:
     """
     if len(run.info.protocol.aus) < _FEWEST_AUS:
         return
-    table = run.record.histograms
-    clean = table["condition"] == counts_file.CLEAN
-    cells = histograms_file.bins(table)[clean.to_numpy()]
-    bins = cells.reshape(len(run.info.folds), -1, 2, histograms_file.BINS).sum(axis=2)
+    bins = run.bins[counts_file.CLEAN].sum(axis=2)
     constant = (bins > 0).sum(axis=2) <= 1
     positive = bins[:, :, : histograms_file.BINS // 2].sum(axis=2) == 0
     aus = sorted(run.info.protocol.aus)

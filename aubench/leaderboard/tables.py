@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from aubench.core.task import Modality
-from aubench.leaderboard.entries import Entry, RankedTable
+from aubench.leaderboard.entries import Entry, RankedTable, by_name
 from aubench.leaderboard.records import RECORDS, StoredRecord
 from aubench.leaderboard.render import EMPTY, Cell, Table, text_table
 from aubench.metrics import scores
@@ -73,7 +73,8 @@ def incomplete_table(runs: Sequence[StoredRecord]) -> Table:
 
 def provenance_table(entries: Sequence[Entry]) -> Table:
     """Build the table of records, pre-training, search, speed and environments; distinct values of seeds are listed."""
-    rows = tuple(_provenance_row(entry, entries) for entry in entries)
+    groups = by_name(entries)
+    rows = tuple(_provenance_row(entry, groups[entry.name]) for entry in entries)
     return Table(tuple(_PROVENANCE), tuple(_PROVENANCE.values()), rows)
 
 
@@ -157,7 +158,7 @@ def _entry_row(entry: Entry, table: RankedTable) -> dict[str, Any]:
         "method": entry.name,
         "fidelity": info and info.method.fidelity and FIDELITY[info.method.fidelity],
         "modalities": info and modality_code(info.method.modalities),
-        "recipe": info and recipe_label(entry, table.methods),
+        "recipe": info and recipe_label(entry, table.methods_by_name[entry.name]),
         "seeds": len(entry.runs) or None,
         "f1_std": entry.f1_std,
         "rank": entry.rank,
@@ -174,8 +175,11 @@ def _entry_row(entry: Entry, table: RankedTable) -> dict[str, Any]:
 
 
 def _identity(table: RankedTable, *, brief: bool = False) -> list[Column]:
+    def of_entry(show: Callable[[Entry], str]) -> Callable[[Entry], str]:
+        return lambda entry: show(entry) if entry.runs else EMPTY
+
     def of_run(show: Callable[[RecordInfo], str]) -> Callable[[Entry], str]:
-        return lambda entry: show(entry.info) if entry.runs else EMPTY
+        return of_entry(lambda entry: show(entry.info))
 
     def fidelity(info: RecordInfo) -> str:
         return FIDELITY[info.method.fidelity] if info.method.fidelity else EMPTY
@@ -185,7 +189,7 @@ def _identity(table: RankedTable, *, brief: bool = False) -> list[Column]:
         Column("Method", lambda entry: entry.name, align="left"),
         Column("Fidelity", of_run(fidelity), align="left"),
         Column("Modalities", of_run(lambda info: modality_code(info.method.modalities)), align="left"),
-        Column("Preset", lambda entry: recipe_label(entry, table.methods) if entry.runs else EMPTY, align="left"),
+        Column("Preset", of_entry(lambda entry: recipe_label(entry, table.methods_by_name[entry.name])), align="left"),
     ]
     return [column for column in columns if not (brief and column.header == "Fidelity")]
 

@@ -1,21 +1,20 @@
-"""Parallel verification of the records of a leaderboard, with a cache of the results.
+"""Parallel verification of the records of a leaderboard, with an index of the results.
 
-The cache is in the user's cache folder and never in the leaderboard. So no file of a pull request can make ``aubench
-leaderboard check`` skip a computation, and a fresh clone verifies all records. A result is reused only for the same
-bytes of the files of a record, the same source code, and the same versions of Python, NumPy and pandas. Only
-records without findings are cached, and none while plug-in metrics are loaded.
+A result of an earlier verification is reused as :mod:`aubench.leaderboard.record_index` describes. Only records without
+findings are in the index, and none while plug-in metrics are loaded.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -24,35 +23,50 @@ import numpy as np
 import pandas as pd
 import platformdirs
 
-from aubench._util import atomic
 from aubench._util.paths import from_environment
 from aubench._util.system import available_cores
 from aubench.core import hashing, method_catalogue, registry
-from aubench.core.errors import DataError, RecordError
+from aubench.core.errors import RecordError
 from aubench.leaderboard import record_facts, verify
 from aubench.leaderboard.cross_checks import check_together
 from aubench.leaderboard.folder_checks import check_folder
-from aubench.leaderboard.records import Finding, StoredRecord, record_folders
+from aubench.leaderboard.record_index import PREFIX, RecordIndex
+from aubench.leaderboard.record_keys import IndexedRecord, RecordKeys, keys_of
+from aubench.leaderboard.records import Finding, StoredRecord, names_in, record_folders
 from aubench.leaderboard.verify import ProtocolLookup
 from aubench.metrics import scores
-from aubench.results import counts, histograms
+from aubench.results import counts, csv_io, histograms
 from aubench.results import record as record_file
 from aubench.results.record import Record, RecordInfo
 
 CACHE_VARIABLE = "AUBENCH_CACHE"
 """Environment variable with the cache folder; the user's cache folder by default."""
-_PACKAGES = ("core", "_util", "results", "metrics", "leaderboard")
-"""Packages whose code the verification runs."""
+_PACKAGES = ("core", "_util", "results", "metrics", "leaderboard", "papers")
+"""Packages whose code the verification and the pages run."""
 _MIN_PER_PROCESS = 4
-_LIMIT = 20_000
+_LARGEST_FILE = 16 * 2**20
 
 _lookup: list[ProtocolLookup] = [registry.find_protocol]
 """Lookup of protocols, which forked processes inherit."""
-_entries: dict[str, Any] = {}
-"""Content of the cache, which forked processes inherit."""
+_index: list[RecordIndex] = [RecordIndex(None)]
+"""Index, which forked processes inherit."""
 
-_Verified = tuple[StoredRecord | None, str, list[Finding]]
-"""Record (None if it cannot be read), digest of its files, findings."""
+
+@dataclass(frozen=True)
+class _Verified:
+    """Result of a verification.
+
+    Attributes:
+        findings: Problems of the record.
+        run: Record without findings; None if it is known from the index and its content is not needed.
+        keys: Its keys.
+        new: Digests of its files and its folder, and facts, for the index; None if it has them.
+    """
+
+    findings: Sequence[Finding]
+    run: StoredRecord | None = None
+    keys: RecordKeys | None = None
+    new: tuple[str, str, dict[str, Any]] | None = None
 
 
 class _VerifiedRecord(Record):
@@ -71,15 +85,12 @@ class _VerifiedRecord(Record):
 
     @cached_property
     def epochs(self) -> pd.DataFrame | None:
-        return record_file.read_epochs(self.__dict__["folder"], self.info)
+        table = record_file.load_epochs(self.__dict__["folder"], self.info)
+        return None if table is None else table.to_dataframe()
 
 
 def load_verified(
-    root: Path,
-    find_protocol: ProtocolLookup = registry.find_protocol,
-    *,
-    use_cache: bool = True,
-    new: Set[Path] = frozenset(),
+    root: Path, find_protocol: ProtocolLookup = registry.find_protocol, *, use_cache: bool = True
 ) -> tuple[list[StoredRecord], list[Finding]]:
     """Read and verify all records under ``root/records``, on all cores.
 
@@ -87,57 +98,129 @@ def load_verified(
         root: Leaderboard folder.
         find_protocol: Function that returns the installed protocol of a name.
         use_cache: Whether to reuse the results of earlier verifications.
-        new: Folders of records that are accused if they disagree with others.
 
     Returns:
         Records without findings sorted by path, and findings: foreign files, unreadable records, wrong paths, wrong
         numbers, and records that disagree with others.
     """
+    runs, findings = load_index(root, find_protocol, use_cache=use_cache, content=True)
+    return [run.stored for run in runs if run.stored], findings
+
+
+def load_index(
+    root: Path,
+    find_protocol: ProtocolLookup = registry.find_protocol,
+    *,
+    use_cache: bool = True,
+    new: Set[Path] = frozenset(),
+    trees: Mapping[Path, str] | None = None,
+    content: bool = False,
+) -> tuple[list[IndexedRecord], list[Finding]]:
+    """Verify all records under ``root/records``, and read only those that no earlier verification knows.
+
+    Args:
+        root: Leaderboard folder.
+        find_protocol: Function that returns the installed protocol of a name.
+        use_cache: Whether to reuse the results of earlier verifications.
+        new: Folders of records that are accused if they disagree with others.
+        trees: Git's digest of each folder that git says is unchanged. Its files are not read if the index knows it.
+        content: Whether to read the content of all records.
+
+    Returns:
+        As of :func:`load_verified`.
+    """
     folders, findings = record_folders(root)
     findings += check_folder(root)
-    use_cache &= find_protocol is registry.find_protocol and scores.METRICS.names() == list(scores.METRICS.builtin)
-    path = _cache_path() if use_cache else None
-    entries = _read_cache(path)
-    _entries.clear()
-    _entries.update(entries)
-    results = _map(_load, find_protocol, folders)
-    verified = {
-        digest: record_facts.encode(record_facts.facts_of(run))
-        for run, digest, problems in results
-        if run and digest and not problems and digest not in entries
-    }
-    if path and verified:
-        _write_cache(path, {**entries, **verified})
-    findings += [finding for _, _, problems in results for finding in problems]
-    sound = [run for run, _, problems in results if run and not problems]
+    _lookup[:], _index[:] = [cache(find_protocol)], [open_index(find_protocol, use_cache=use_cache)]
+    results = _known(folders, trees) if trees else {}
+    read = [folder for folder in folders if folder not in results]
+    results |= zip(read, _map(_load if content else _load_keys, read), strict=True)
+    _index[0].add_records(
+        (digest, tree, result.keys, facts)
+        for result in results.values()
+        if result.new and result.keys
+        for digest, tree, facts in [result.new]
+    )
+    sound = []
+    for folder in folders:
+        result = results[folder]
+        problems = [*result.findings, *(_check_path(folder, result.keys) if result.keys else ())]
+        findings += problems
+        if result.keys and not problems:
+            sound.append(IndexedRecord(folder, result.keys, result.run))
     disagreements = check_together(sound, new)
     wrong = {finding.path.parent for finding in disagreements}
     return [run for run in sound if run.folder not in wrong], findings + disagreements
 
 
+def _known(folders: Sequence[Path], trees: Mapping[Path, str]) -> dict[Path, _Verified]:
+    """Return the keys of unchanged folders that the index has."""
+    by_tree = _index[0].keys_by_tree()
+    known = ((folder, by_tree.get(trees.get(folder, ""))) for folder in folders)
+    return {
+        folder: _Verified((), None, keys)
+        for folder, keys in known
+        if keys and names_in(folder) >= {name for name, _ in keys.files}
+    }
+
+
+def stored_records(runs: Collection[IndexedRecord]) -> list[StoredRecord]:
+    """Return the content of records, which is read where it is not known yet.
+
+    Raises:
+        RecordError: A record has changed since its verification.
+    """
+    missing = [run.folder for run in runs if run.stored is None]
+    loaded = dict(zip(missing, _map(_load, missing), strict=True))
+    for folder, result in loaded.items():
+        if result.run is None or result.findings:
+            raise RecordError("changed while it was verified", where=folder, hint="repeat the command")
+    return [stored for run in runs if (stored := run.stored or loaded[run.folder].run)]
+
+
+def open_index(find_protocol: ProtocolLookup = registry.find_protocol, *, use_cache: bool = True) -> RecordIndex:
+    """Open the index; an empty one if results cannot be reused."""
+    is_builtin = find_protocol is registry.find_protocol and scores.METRICS.names() == list(scores.METRICS.builtin)
+    return RecordIndex(cache_path() if use_cache and is_builtin else None)
+
+
+def _check_path(folder: Path, keys: RecordKeys) -> list[Finding]:
+    return [] if folder.parts[-3:] == keys.path else [verify.path_finding(folder, "/".join(keys.path))]
+
+
 def _load(folder: Path) -> _Verified:
-    """Read a record; verify it unless the cache has its digest."""
-    digest = _digest(folder)
+    """Read a record; verify it unless the index has its digest."""
     try:
-        if cached := _from_cache(folder, _entries.get(digest)):
-            return cached, digest, verify.check_path(cached)
+        files = _Files.read(folder)
+        keys, facts = _index[0].keys(files.digest), _index[0].facts(files.digest)
+        if keys and (known := _from_index(folder, facts)):
+            return _Verified((), known, keys)
         run = StoredRecord(folder, record_file.read(folder))
     except RecordError as error:
-        return None, digest, [Finding(Path(str(error.where)), error.what)]
-    findings = [*verify.check_path(run), *verify.check_record(run)]
+        return _Verified([Finding(Path(str(error.where)), error.what)])
+    findings = verify.check_record(run)
     if findings := [*findings, *verify.check_protocol(run, _lookup[0], is_sound=not findings)]:
-        return run, "", findings
-    return _verified(run.info, folder, record_facts.facts_of(run)), digest, []
+        return _Verified([*verify.check_path(run), *findings])
+    facts = record_facts.facts_of(run)
+    read = tuple((run.record.file_digests or {}).items())
+    new = (files.digest, files.tree, record_facts.encode(facts)) if read == files.digests else None
+    return _Verified((), _verified(run.info, folder, facts), keys_of(run, read), new)
 
 
-def _from_cache(folder: Path, entry: Any) -> StoredRecord | None:
-    """Return a record of the cache; None if the cache has none, or a damaged entry."""
-    if entry is None:
-        return None
+def _load_keys(folder: Path) -> _Verified:
+    """Return the keys of a record that the index has; otherwise as :func:`_load`."""
+    with suppress(RecordError):
+        if keys := _index[0].keys(_Files.read(folder).digest):
+            return _Verified((), None, keys)
+    return _load(folder)
+
+
+def _from_index(folder: Path, facts: Any) -> StoredRecord | None:
+    """Return a record of the index; None if its facts are damaged."""
     path = folder / record_file.FILE
     info = RecordInfo.parse(path.read_bytes(), where=path)
     try:
-        return _verified(info, folder, record_facts.decode(entry, info))
+        return _verified(info, folder, record_facts.decode(facts, info))
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
 
@@ -148,19 +231,44 @@ def _verified(info: RecordInfo, folder: Path, facts: dict[str, Any]) -> StoredRe
     return run
 
 
-def _digest(folder: Path) -> str:
-    """Compute the digest of a record's files; empty if one is missing or a link."""
-    paths = [folder / name for name in record_file.ALL_FILES]
-    if not os.path.lexists(paths[-1]):
-        paths.pop()
-    if any(path.is_symlink() or not path.is_file() for path in paths):
-        return ""
-    return hashing.hash_json([hashing.hash_file(path) for path in paths])
+@dataclass(frozen=True)
+class _Files:
+    """Digests of the files of a record.
+
+    Attributes:
+        digests: Name and SHA-256 of each file.
+        tree: Git's digest of a folder with these files.
+    """
+
+    digests: tuple[tuple[str, str], ...]
+    tree: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all files."""
+        return hashing.hash_json([digest for _, digest in self.digests])
+
+    @staticmethod
+    def read(folder: Path) -> _Files:
+        """Compute the digests.
+
+        Raises:
+            RecordError: A file is missing, a link or too large.
+        """
+        names = [name for name in record_file.ALL_FILES if name in record_file.FILES or os.path.lexists(folder / name)]
+        contents = {name: csv_io.read_bounded(folder / name, _LARGEST_FILE) for name in names}
+        blobs = {name: _git_digest("blob", content) for name, content in contents.items()}
+        tree = b"".join(f"100644 {name}\0".encode() + blobs[name] for name in sorted(names))
+        digests = tuple((name, hashlib.sha256(content).hexdigest()) for name, content in contents.items())
+        return _Files(digests, _git_digest("tree", tree).hex())
 
 
-def _map(function: Any, find_protocol: ProtocolLookup, folders: Sequence[Path]) -> list[_Verified]:
+def _git_digest(kind: str, content: bytes) -> bytes:
+    return hashlib.sha1(f"{kind} {len(content)}\0".encode() + content, usedforsecurity=False).digest()
+
+
+def _map(function: Any, folders: Sequence[Path]) -> list[_Verified]:
     """Call a function for each folder, in forked processes where the platform supports them."""
-    _lookup[:] = [cache(find_protocol)]
     processes = min(available_cores(), len(folders) // _MIN_PER_PROCESS)
     if processes < 2 or sys.platform != "linux" or multiprocessing.current_process().daemon:
         return [function(folder) for folder in folders]
@@ -173,11 +281,11 @@ def _map(function: Any, find_protocol: ProtocolLookup, folders: Sequence[Path]) 
         return list(pool.map(function, folders, chunksize=max(_MIN_PER_PROCESS, len(folders) // (16 * processes))))
 
 
-def _cache_path() -> Path | None:
-    """Return the file of the cache; None for a user without a home folder."""
+def cache_path() -> Path | None:
+    """Return the file of the index; None for a user without a home folder."""
     with suppress(RuntimeError):
         folder = from_environment(CACHE_VARIABLE) or platformdirs.user_cache_dir("aubench")
-        return Path(folder, f"verified-{code_version()[:16]}.json")
+        return Path(folder, f"{PREFIX}{code_version()[:16]}.sqlite")
     return None
 
 
@@ -185,7 +293,8 @@ def _cache_path() -> Path | None:
 def code_version() -> str:
     """Compute a digest of the code that verifies and of the versions of the libraries that it uses."""
     package = Path(__file__).parents[1]
-    paths = sorted(path for name in _PACKAGES for path in (package / name).rglob("*.py"))
+    patterns = ("*.py", "*.md")  # code, and templates of pages
+    paths = sorted(path for name in _PACKAGES for pattern in patterns for path in (package / name).rglob(pattern))
     files = [(path.relative_to(package).as_posix(), hashing.hash_file(path)) for path in paths]
     protocols = [hashing.hash_file(path) for path in sorted(_protocols().rglob("*.*"))]
     return hashing.hash_json(
@@ -196,22 +305,3 @@ def code_version() -> str:
 def _protocols() -> Path:
     """Return the folder of the built-in protocols and known labels."""
     return next(iter(registry.builtin_protocols().values())).parent
-
-
-def _read_cache(path: Path | None) -> dict[str, Any]:
-    try:
-        content = {} if path is None else json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _write_cache(path: Path, entries: dict[str, Any]) -> None:
-    """Write the newest entries and remove the files of other versions of the code; a cache that fails is no error."""
-    try:
-        atomic.write_text(path, json.dumps(dict(list(entries.items())[-_LIMIT:])))
-        for other in path.parent.glob("verified-*.json"):
-            if other != path:
-                other.unlink()
-    except (OSError, DataError):
-        return

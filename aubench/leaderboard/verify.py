@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from aubench.core import hashing
 from aubench.core.errors import AubenchError
@@ -45,10 +44,13 @@ def check_record(run: StoredRecord) -> list[Finding]:
 
 def check_path(run: StoredRecord) -> list[Finding]:
     """Check that a record's folder is that of its protocol, method and run."""
-    if run.folder.parts[-3:] == run.record.relative_path.parts:
-        return []
-    expected = run.record.relative_path.as_posix()
-    return [Finding(run.folder, f"path disagrees with its {record.FILE}, which belongs in {expected}")]
+    expected = run.record.relative_path
+    return [] if run.folder.parts[-3:] == expected.parts else [path_finding(run.folder, expected.as_posix())]
+
+
+def path_finding(folder: Path, expected: str) -> Finding:
+    """Create the finding of a record in the wrong folder."""
+    return Finding(folder, f"path disagrees with its {record.FILE}, which belongs in {expected}")
 
 
 def check_protocol(run: StoredRecord, find_protocol: ProtocolLookup, *, is_sound: bool = True) -> list[Finding]:
@@ -126,27 +128,26 @@ def _completeness(run: StoredRecord) -> Iterator[Finding]:
     info, tables = run.info, run.record
     subjects = [(fold.fold, subject) for fold in info.folds for subject in fold.test]
     grids = (
-        (counts_file.FILE, counts_file.KEY, tables.counts, (info.conditions, subjects, info.protocol.aus)),
+        (counts_file.FILE, counts_file.KEY, tables.count_table, (info.conditions, subjects, info.protocol.aus)),
         (
             histograms_file.FILE,
             histograms_file.KEY,
-            tables.histograms,
+            tables.histogram_table,
             (info.conditions, [(fold.fold,) for fold in info.folds], info.protocol.aus, (0, 1)),
         ),
     )
     for file, key, table, values in grids:
         rows = math.prod(map(len, values))
         if rows > _MOST_ROWS[file]:
-            yield run.finding(file, f"has {len(table):,} rows, conditions, subjects and AUs need {rows:,}")
+            yield run.finding(file, f"has {len(table.cells):,} rows, conditions, subjects and AUs need {rows:,}")
         else:
             expected = {(c, *part, *rest) for c, part, *rest in product(*values)}
-            yield from _difference(run, file, key, table, expected)
+            yield from _difference(run, file, key, set(table.rows(key)), expected)
 
 
 def _difference(
-    run: StoredRecord, file: str, key: list[str], table: pd.DataFrame, expected: set[Any]
+    run: StoredRecord, file: str, key: list[str], actual: set[Any], expected: set[Any]
 ) -> Iterator[Finding]:
-    actual = set(zip(*(table[name].tolist() for name in key), strict=True))
     if missing := expected - actual:
         yield run.finding(file, f"{_describe_rows(key, missing, expected)} is missing")
     if unknown := actual - expected:
@@ -164,41 +165,28 @@ def _describe_rows(key: list[str], rows: set[Any], all_rows: set[Any]) -> str:
 
 
 def _labels(run: StoredRecord) -> Iterator[Finding]:
-    table = run.record.counts
-    cells = _grid(run, table)
+    cells = np.stack(list(run.cells.values()))
     labels = np.stack([cells[..., 0] + cells[..., 2], cells[..., 1] + cells[..., 3]], axis=-1)
-    differs = (labels != labels[0]).any(axis=(0, 2))
+    differs = (labels != labels[0]).any(axis=(0, 3))
     if differs.any():
-        fold, subject, au = table.iloc[int(np.argmax(differs))][["fold", "subject", "au"]]
+        _, fold, subject, au = run.record.count_table.rows(counts_file.KEY)[int(np.argmax(differs))]
         message = f"fold {fold}, subject {subject}, AU{au}: labels differ between conditions"
         yield run.finding(counts_file.FILE, message)
     clean = labels[sorted(run.info.conditions).index(counts_file.CLEAN)]
-    known = clean.sum(axis=1).reshape(-1, len(run.info.protocol.aus)).max(axis=1)
-    for fold_info, needed in zip(run.info.folds, _sums_by_fold(run, known), strict=True):
+    for fold_info, known in zip(run.info.folds, run.by_fold(clean.sum(axis=2).max(axis=1)), strict=True):
+        needed = int(known.sum())
         if needed > fold_info.frames.test:
             message = f"counts need {needed:,} frames, the test role has {fold_info.frames.test:,}"
             yield run.finding(counts_file.FILE, f"fold {fold_info.fold}: {message}")
 
 
-def _grid(run: StoredRecord, table: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Return the cells of a complete table of counts (C, S A, 4), with conditions in the order of the table."""
-    return counts_file.cells(table).reshape(len(run.info.conditions), -1, 4)
-
-
-def _sums_by_fold(run: StoredRecord, values: npt.NDArray[np.int64], axis: int = 0) -> npt.NDArray[np.int64]:
-    """Add up values of the test subjects of each fold."""
-    sizes = [len(fold.test) for fold in run.info.folds]
-    return np.add.reduceat(values, np.cumsum([0, *sizes[:-1]]), axis=axis)
-
-
 def check_histograms(run: StoredRecord) -> Iterator[Finding]:
     """Check that the histograms of each condition, fold and AU imply the counts."""
     info, half, aus = run.info, histograms_file.BINS // 2, sorted(run.info.protocol.aus)
-    cells = histograms_file.bins(run.record.histograms).reshape(-1, 2, histograms_file.BINS)
+    cells = np.stack(list(run.bins.values())).reshape(-1, 2, histograms_file.BINS)
     below, above = cells[:, :, :half].sum(axis=2), cells[:, :, half:].sum(axis=2)
     binned = np.stack([above[:, 1], above[:, 0], below[:, 1], below[:, 0]], axis=1)
-    by_subject = _grid(run, run.record.counts).reshape(len(info.conditions), -1, len(aus), 4)
-    total = _sums_by_fold(run, by_subject, axis=1).reshape(-1, 4)
+    total = np.stack([part.sum(axis=0) for cells in run.cells.values() for part in run.by_fold(cells)]).reshape(-1, 4)
     differs = binned != total
     if differs.any():
         row, cell = np.argwhere(differs)[0]
@@ -213,11 +201,13 @@ def check_histograms(run: StoredRecord) -> Iterator[Finding]:
 
 def check_curves(run: StoredRecord) -> Iterator[Finding]:
     """Check that the learning curves have the epochs of each fold, and that the best epoch was scored."""
-    if run.record.epochs is None:
+    table = run.record.epoch_table
+    if table is None:
         return
     curves: dict[int, list[dict[str, Any]]] = {}
-    for epoch in run.record.epochs.to_dict("records"):
-        curves.setdefault(epoch["fold"], []).append({str(name): value for name, value in epoch.items()})
+    for values in table.rows(list(table.columns)):
+        epoch = dict(zip(table.columns, values, strict=True))
+        curves.setdefault(epoch["fold"], []).append(epoch)
     folds = {fold.fold: fold for fold in run.info.folds}
     for number in sorted(curves.keys() ^ folds.keys()):
         problem = "is missing" if number in folds else f"is not in {record.FILE}"
@@ -250,7 +240,7 @@ def _selection_problems(run: StoredRecord, curve: list[dict[str, Any]], fold: Fo
         for epoch in curve
         if epoch["stage"] == curve[-1]["stage"]
         and (epoch["pretraining"], epoch["selectable"]) == (0, 1)
-        and not np.isnan(epoch["f1"])
+        and not math.isnan(epoch["f1"])
     }
     if not f1:
         yield "no selectable epoch has a validation F1"

@@ -116,6 +116,16 @@ def subject_contributions(runs: Sequence[pd.DataFrame], condition: str = counts_
     return average([resample(run, condition) for run in runs])
 
 
+def resample_cells(
+    subjects: FoldSubjects, aus: tuple[int, ...], cells: Sequence[npt.NDArray[np.int64]]
+) -> ResampledRun:
+    """Compute :func:`resample` from the counts of each fold (S of the fold, A, 4)."""
+    pairs = []
+    for tp, fp, fn, _ in (np.moveaxis(fold_cells.astype(np.float64), 2, 0) for fold_cells in cells):
+        pairs.append(np.stack([2 * tp, 2 * tp + fp + fn]))
+    return _resampled(subjects, aus, pairs)
+
+
 def contributions_from_cells(
     subjects: FoldSubjects, aus: tuple[int, ...], cells: Sequence[Floats]
 ) -> SubjectContributions:
@@ -205,8 +215,10 @@ def _resampled(subjects: FoldSubjects, aus: tuple[int, ...], cells: Sequence[Flo
         total = fold_cells.sum(axis=1, keepdims=True)
         scores.append(_f1(*total)[0])
         jackknives.append(_f1(*(total - fold_cells)))
-        drawn = _f1(*(weights @ cell for cell in fold_cells))  # sums of integers are exact
-        blocks = drawn.reshape(BLOCKS, -1, len(aus)).sum(axis=1)
+        drawn = weights @ np.concatenate(list(fold_cells), axis=1)  # sums of integers are exact
+        numerator, denominator = drawn[:, : len(aus)], drawn[:, len(aus) :]
+        np.divide(numerator, np.maximum(denominator, 1, out=denominator), out=numerator)
+        blocks = numerator.reshape(BLOCKS, -1, len(aus)).sum(axis=1)
         bootstraps.append(sum(blocks, np.zeros(len(aus))) / len(weights))
     return ResampledRun(aus, subjects, np.stack(scores), np.concatenate(jackknives), np.stack(bootstraps))
 

@@ -57,6 +57,7 @@ __all__ = [
     "std",
     "sum_over_subjects",
     "summarize",
+    "summarize_cells",
     "summary_of",
 ]
 
@@ -225,7 +226,11 @@ def summarize(counts: pd.DataFrame, histograms: pd.DataFrame) -> Summary:
         histograms: Histograms of predicted probability.
     """
     totals = sum_over_subjects(counts)
-    cells = histogram_cells(histograms, totals)
+    return summarize_cells(totals, histogram_cells(histograms, totals))
+
+
+def summarize_cells(totals: ConfusionCounts, cells: Ints) -> Summary:
+    """Compute all metrics from counts and histograms as arrays (F, A, 2, 200)."""
     return Summary(
         {name: _summarize(metric.compute_cells(totals, cells), totals) for name, metric in METRICS.all().items()}
     )

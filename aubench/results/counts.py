@@ -16,6 +16,7 @@ import pandas as pd
 from aubench._util import atomic
 from aubench.core.errors import RecordError
 from aubench.results import csv_io
+from aubench.results.csv_io import CsvTable
 
 KEY = ["condition", "fold", "subject", "au"]
 CELLS = ["tp", "fp", "fn", "tn"]
@@ -102,4 +103,9 @@ def read(folder: Path) -> pd.DataFrame:
     Raises:
         RecordError: The file is not in the form that :func:`write` writes. The error names line and column.
     """
+    return load(folder).to_dataframe()
+
+
+def load(folder: Path) -> CsvTable:
+    """Read ``counts.csv`` as :func:`read`, without a data frame."""
     return csv_io.read_table(folder / FILE, _PATTERNS, ["fold", "au", *CELLS], KEY, rows=_ROWS, limit=_LIMIT)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aubench.core.errors import RecordError
 
 COUNT = r"0|[1-9][0-9]{0,11}"
 """Pattern of a count: decimal, no sign, no leading zero, at most twelve digits."""
+_COUNT_END = 10**12
 CRLF = "has CRLF line ends, expected LF; check it out again after `git config core.autocrlf false`"
 """Description of a file with the line ends of Windows."""
 _NARROW = 16
@@ -42,6 +46,54 @@ def read_bounded(path: Path, limit: int) -> bytes:
     return content
 
 
+@dataclass(frozen=True)
+class CsvTable:
+    """Content of a CSV file in canonical form.
+
+    Attributes:
+        columns: First columns by name: lists of text, int64 arrays, or float64 arrays with NaN where a cell is empty.
+        names: Names of the remaining columns, which are integers.
+        cells: Their values, int64 (rows, ``names``).
+        digest: SHA-256 of the file.
+    """
+
+    columns: Mapping[str, Any]
+    names: Sequence[str]
+    cells: npt.NDArray[np.int64]
+    digest: str = ""
+
+    @staticmethod
+    def from_dataframe(table: pd.DataFrame, count: int) -> CsvTable:
+        """Convert a table whose columns after the first ``count`` are integers."""
+        first = {str(name): table[name].to_numpy() for name in table.columns[:count]}
+        columns = {name: values.tolist() if values.dtype == object else values for name, values in first.items()}
+        return CsvTable(columns, list(table.columns[count:]), table.iloc[:, count:].to_numpy(np.int64))
+
+    def column(self, name: str) -> list[Any]:
+        """Return the values of a column."""
+        if name in self.columns:
+            values = self.columns[name]
+            return values if isinstance(values, list) else list(values.tolist())
+        return list(self.cells[:, self.names.index(name)].tolist())
+
+    def rows(self, names: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return the values of some columns, row by row."""
+        return list(zip(*map(self.column, names), strict=True))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the table with int64, float64 and str columns."""
+        first: dict[str, Any] = {
+            name: pd.array(np.array(values, object), dtype="str") if isinstance(values, list) else values
+            for name, values in self.columns.items()
+        }
+        if len(self.names) > _NARROW:  # a table of one block is much faster than one of many columns
+            table = pd.DataFrame(self.cells, columns=list(self.names))
+            for i, (name, column) in enumerate(first.items()):
+                table.insert(i, name, column)
+            return table
+        return pd.DataFrame(first | dict(zip(self.names, self.cells.T, strict=True)))
+
+
 def read_table(
     path: Path,
     patterns: Mapping[str, str],
@@ -51,17 +103,17 @@ def read_table(
     rows: int,
     limit: int,
     fractions: Sequence[str] = (),
-) -> pd.DataFrame:
+) -> CsvTable:
     """Read a CSV file in canonical form: plain cells, no quotes, sorted rows.
 
     Args:
         path: CSV file.
         patterns: Columns in order, with the regular expression that cells must match in full.
-        numbers: Columns that become int64; the others are text.
+        numbers: Columns of integers; the others are text.
         key: Columns that identify a row and sort the table.
         rows: Largest number of rows.
         limit: Largest number of bytes.
-        fractions: Columns that become float64, NaN where a cell is empty.
+        fractions: Columns of numbers that may be empty.
 
     Raises:
         RecordError: The file is not in the form of :func:`table_text`. The error names file, line and column.
@@ -74,42 +126,70 @@ def read_table(
         raise RecordError(f"its first line does not name the columns {_abbreviate(list(patterns))}", where=path)
     if lines.pop() != "":
         raise RecordError("its last line is truncated", where=path)
-    line_pattern = re.compile(",".join(f"(?:{pattern})" for pattern in patterns.values()))
-    for number, line in enumerate(lines[1:], 2):
-        if not line_pattern.fullmatch(line):
-            raise RecordError(_describe_mismatch(line, patterns), where=f"{path}:{number}")
-    table = _parse(lines[1:], list(patterns), numbers, fractions)
-    keys = zip(*(table[name].tolist() for name in key), strict=True)
-    if any(first >= second for first, second in pairwise(keys)):
-        sort_table(table, key, where=path)
+    table = _parse(lines[1:], patterns, numbers, fractions)
+    if table is None:
+        number, problem = _mismatch(lines, patterns)
+        raise RecordError(problem, where=f"{path}:{number}")
+    if any(first >= second for first, second in pairwise(table.rows(key))):
+        sort_table(table.to_dataframe(), key, where=path)
         raise RecordError(f"its rows are not in the order of {', '.join(key)}", where=path)
-    return table
+    return replace(table, digest=hashlib.sha256(content).hexdigest())
 
 
-def _parse(lines: Sequence[str], columns: list[str], numbers: Sequence[str], fractions: Sequence[str]) -> pd.DataFrame:
-    """Convert valid lines. The columns after the last one that is no integer are parsed together."""
-    head = 1 + max(i for i, name in enumerate(columns) if name not in numbers)
+def _parse(
+    lines: Sequence[str], patterns: Mapping[str, str], numbers: Sequence[str], fractions: Sequence[str]
+) -> CsvTable | None:
+    """Convert lines; None if a cell does not match its pattern.
+
+    The columns after the last one that is no integer are parsed together. Patterns are compared with distinct values.
+    """
+    names = list(patterns)
+    head = 1 + max(i for i, name in enumerate(names) if name not in numbers)
     rows = [line.split(",", head) for line in lines]
-    cells = np.fromstring(",".join(cell for row in rows for cell in row[head:]), np.int64, sep=",")
-    cells = cells.reshape(len(rows), len(columns) - head)
-    first = {
-        name: _convert([row[i] for row in rows], name in numbers, name in fractions)
-        for i, name in enumerate(columns[:head])
+    first = list(zip(*rows, strict=False)) or [()] * len(names)
+    if any(len(row) != min(head + 1, len(names)) for row in rows):
+        return None
+    for name, column in zip(names[:head], first, strict=False):
+        if not all(map(re.compile(patterns[name]).fullmatch, set(column))):
+            return None
+    cells = _integers(first[head] if head < len(names) else (), names[head:])
+    if cells is None or not _match(cells, [patterns[name] for name in names[head:]]):
+        return None
+    columns = {
+        name: _converted(column, name in numbers, name in fractions)
+        for name, column in zip(names[:head], first, strict=False)
     }
-    if len(columns) - head > _NARROW:  # a table of one block is much faster than one of many columns
-        table = pd.DataFrame(cells, columns=columns[head:])
-        for i, (name, column) in enumerate(first.items()):
-            table.insert(i, name, column)
-        return table
-    return pd.DataFrame(first | dict(zip(columns[head:], cells.T, strict=True)), columns=columns)
+    return CsvTable(columns, names[head:], cells)
 
 
-def _convert(values: Sequence[str], is_integer: bool, is_fraction: bool) -> Any:
-    if is_integer:
-        return np.array(list(map(int, values)), np.int64)
+def _integers(rows: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.int64] | None:
+    """Parse rows of decimal integers without sign and leading zero; None if a cell is anything else."""
+    text = ",".join(rows)
+    padded = f",{text.replace(',', ',,')},"
+    has_plain_zeros = padded.count(",0") == padded.count(",0,")
+    is_plain = text.replace(",", "").isdecimal() and ",,," not in padded and has_plain_zeros
+    if any(row.count(",") != len(names) - 1 for row in rows) or (rows and not is_plain):
+        return None
+    cells = np.fromstring(text, np.int64, sep=",") if text else np.zeros(0, np.int64)
+    return cells.reshape(len(rows), len(names))
+
+
+def _match(cells: npt.NDArray[np.int64], patterns: Sequence[str]) -> bool:
+    """Return whether integers match the patterns of their columns; too large ones are the largest int64."""
+    for pattern in set(patterns):
+        columns = cells[:, [other == pattern for other in patterns]]
+        if pattern == COUNT:
+            if columns.size and columns.max() >= _COUNT_END:
+                return False
+        elif not all(map(re.compile(pattern).fullmatch, map(str, np.unique(columns).tolist()))):
+            return False
+    return True
+
+
+def _converted(values: Sequence[str], is_integer: bool, is_fraction: bool) -> Any:
     if is_fraction:
         return np.array([float(value or "nan") for value in values])
-    return pd.array(np.array(values, object), dtype="str")
+    return np.array(list(map(int, values)), np.int64) if is_integer else list(values)
 
 
 def sort_table(table: pd.DataFrame, key: Sequence[str], *, where: object) -> pd.DataFrame:
@@ -130,12 +210,15 @@ def table_text(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, lineterminator="\n")
 
 
-def _describe_mismatch(line: str, patterns: Mapping[str, str]) -> str:
+def _mismatch(lines: Sequence[str], patterns: Mapping[str, str]) -> tuple[int, str]:
+    """Return the number of the first line that does not match, and a description."""
+    line_pattern = re.compile(",".join(f"(?:{pattern})" for pattern in patterns.values()))
+    number, line = next((n, line) for n, line in enumerate(lines[1:], 2) if not line_pattern.fullmatch(line))
     cells = line.split(",")
     if len(cells) != len(patterns):
-        return f"{len(cells)} cells, expected {len(patterns)}"
+        return number, f"{len(cells)} cells, expected {len(patterns)}"
     name, cell = next((n, c) for (n, p), c in zip(patterns.items(), cells, strict=True) if not re.fullmatch(p, c))
-    return f"column {name}: '{cell[:40]}' is not a valid value"
+    return number, f"column {name}: '{cell[:40]}' is not a valid value"
 
 
 def _abbreviate(names: list[str]) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from aubench._util import atomic
 from aubench.results import counts, csv_io
+from aubench.results.csv_io import CsvTable
 
 BINS = 200
 KEY = ["condition", "fold", "au", "label"]
@@ -92,4 +93,9 @@ def read(folder: Path) -> pd.DataFrame:
     Raises:
         RecordError: The file is not in the form that :func:`write` writes. The error names line and column.
     """
+    return load(folder).to_dataframe()
+
+
+def load(folder: Path) -> CsvTable:
+    """Read ``histograms.csv`` as :func:`read`, without a data frame."""
     return csv_io.read_table(folder / FILE, _PATTERNS, ["fold", "au", "label", *CELLS], KEY, rows=_ROWS, limit=_LIMIT)

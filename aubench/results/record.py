@@ -16,7 +16,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -28,6 +30,7 @@ from aubench._util import atomic
 from aubench.core import hashing
 from aubench.core.errors import RecordError
 from aubench.results import counts, csv_io, epochs, histograms, submission
+from aubench.results.csv_io import CsvTable
 from aubench.results.schema import (
     Compute,
     Condition,
@@ -250,14 +253,29 @@ class Record:
         counts: Confusion counts, see :mod:`aubench.results.counts`.
         histograms: Histograms of predicted probability, see :mod:`aubench.results.histograms`.
         epochs: Learning curves, see :mod:`aubench.results.epochs`; None if the record has none.
-        file_digests: SHA-256 of the files that the tables were read from; None if the tables were computed.
+        file_digests: SHA-256 of the files that it was read from, by name; None if it was made from data.
     """
 
     info: RecordInfo
     counts: pd.DataFrame
     histograms: pd.DataFrame
     epochs: pd.DataFrame | None = None
-    file_digests: TableDigests | None = field(init=False, default=None)
+    file_digests: dict[str, str] | None = field(init=False, default=None)
+
+    @cached_property
+    def count_table(self) -> CsvTable:
+        """``counts`` without a data frame."""
+        return CsvTable.from_dataframe(self.counts[[*counts.KEY, *counts.CELLS]], counts.KEY.index("au"))
+
+    @cached_property
+    def histogram_table(self) -> CsvTable:
+        """``histograms`` without a data frame."""
+        return CsvTable.from_dataframe(self.histograms, histograms.KEY.index("fold"))
+
+    @cached_property
+    def epoch_table(self) -> CsvTable | None:
+        """``epochs`` without a data frame."""
+        return None if self.epochs is None else CsvTable.from_dataframe(self.epochs, self.epochs.shape[1])
 
     @staticmethod
     def create(
@@ -290,7 +308,10 @@ class Record:
 
     def table_digests(self) -> TableDigests:
         """Return the SHA-256 of each table as a file. A file that was read is canonical, so its digest is known."""
-        return self.file_digests or TableDigests(**_digests(self.counts, self.histograms, self.epochs))
+        if self.file_digests is None:
+            return TableDigests(**_digests(self.counts, self.histograms, self.epochs))
+        names = {"counts": counts.FILE, "histograms": histograms.FILE, "epochs": epochs.FILE}
+        return TableDigests(**{k: self.file_digests[name] for k, name in names.items() if name in self.file_digests})
 
     def write(self, folder: Path) -> None:
         """Write the files into ``folder``, ``record.json`` last; equal records give equal bytes.
@@ -305,9 +326,33 @@ class Record:
             epochs.write(self.epochs, folder)
         fields = self.info.model_dump(mode="json")
         if "tables" in fields:
-            digests = _file_digests(folder, has_epochs=self.epochs is not None)
-            fields["tables"] = digests.model_dump(mode="json")
+            files = {"counts": counts.FILE, "histograms": histograms.FILE, "epochs": epochs.FILE}
+            present = {name: folder / file for name, file in files.items() if (folder / file).exists()}
+            fields["tables"] = {name: hashing.hash_file(path) for name, path in present.items()}
         atomic.write_json(folder / FILE, fields)
+
+
+class _ReadRecord(Record):
+    """Record that makes the data frames of its tables on first use."""
+
+    def __init__(self, info: RecordInfo, digest: str, tables: Sequence[CsvTable | None]) -> None:
+        count_table, histogram_table, epoch_table = tables
+        files = zip(ALL_FILES[1:], tables, strict=True)
+        digests = {FILE: digest, **{name: table.digest for name, table in files if table}}
+        self.__dict__.update(info=info, file_digests=digests)
+        self.__dict__.update(count_table=count_table, histogram_table=histogram_table, epoch_table=epoch_table)
+
+    @cached_property
+    def counts(self) -> pd.DataFrame:
+        return self.count_table.to_dataframe()
+
+    @cached_property
+    def histograms(self) -> pd.DataFrame:
+        return self.histogram_table.to_dataframe()
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame | None:
+        return None if self.epoch_table is None else self.epoch_table.to_dataframe()
 
 
 def read(folder: Path) -> Record:
@@ -321,9 +366,8 @@ def read(folder: Path) -> Record:
     info = RecordInfo.parse(content, where=path)
     if content != atomic.json_text(info.model_dump(mode="json")).encode():
         raise RecordError(_not_canonical(content), where=path)
-    record = Record(info, counts.read(folder), histograms.read(folder), read_epochs(folder, info))
-    object.__setattr__(record, "file_digests", _file_digests(folder, has_epochs=record.epochs is not None))
-    return record
+    tables = counts.load(folder), histograms.load(folder), load_epochs(folder, info)
+    return _ReadRecord(info, hashlib.sha256(content).hexdigest(), tables)
 
 
 def _not_canonical(content: bytes) -> str:
@@ -343,22 +387,17 @@ def _not_canonical(content: bytes) -> str:
     )
 
 
-def read_epochs(folder: Path, info: RecordInfo) -> pd.DataFrame | None:
+def load_epochs(folder: Path, info: RecordInfo) -> CsvTable | None:
     """Read the learning curves of a record; None if it has none.
 
     Raises:
         RecordError: The file is malformed, or ``record.json`` does not list it.
     """
     if info.tables is not None and info.tables.epochs is not None:
-        return epochs.read(folder)
+        return epochs.load(folder)
     if os.path.lexists(folder / epochs.FILE):
         raise RecordError(f"has no digest in {FILE}", where=folder / epochs.FILE)
     return None
-
-
-def _file_digests(folder: Path, *, has_epochs: bool) -> TableDigests:
-    modules = {"counts": counts, "histograms": histograms, **({"epochs": epochs} if has_epochs else {})}
-    return TableDigests(**{name: hashing.hash_file(folder / module.FILE) for name, module in modules.items()})
 
 
 def _digests(

@@ -8,6 +8,7 @@ import pytest
 from aubench.leaderboard import build, tables, verify
 from aubench.leaderboard.cross_checks import check_together
 from aubench.leaderboard.entries import Entry
+from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import StoredRecord
 from aubench.results import run_id
 from aubench.results.record import Record, RecordInfo
@@ -84,8 +85,9 @@ def test_a_page_names_every_commit_and_device_that_finished_a_fold(page, make_re
 def test_the_same_seed_in_another_precision_is_no_duplicate(tmp_path, make_record):
     first, second = make_record("amf", skill=0.9), make_record("amf", skill=0.7)
     half = changed(second, device={"precision": "bf16-mixed"})
-    assert check_together([StoredRecord(tmp_path, first), StoredRecord(tmp_path, half)]) == []
-    assert len(check_together([StoredRecord(tmp_path, first), StoredRecord(tmp_path, second)])) == 1
+    first, second, half = (IndexedRecord.of(StoredRecord(tmp_path, record)) for record in (first, second, half))
+    assert check_together([first, half]) == []
+    assert len(check_together([first, second])) == 1
 
 
 @pytest.mark.slow

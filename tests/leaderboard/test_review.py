@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from factories.records import remade
 
+from aubench.core import registry
 from aubench.core.errors import UsageError
-from aubench.leaderboard import build
+from aubench.leaderboard import build, review_report, verified_records, verify
 from aubench.leaderboard.check import check_against_base
+from aubench.leaderboard.verified_records import CACHE_VARIABLE
 from aubench.papers.leaderboard_pages import EXTENSIONS
 from aubench.results import counts, histograms
 from aubench.results.record import Record
@@ -225,6 +227,78 @@ def test_a_copy_accuses_the_new_record_and_not_the_old_one(clone, make_record, r
     findings, _ = review(clone)
     assert "predictions are identical to those of" in findings
     assert all("/aaa/" in line.partition(": ")[0] for line in findings.splitlines())
+
+
+@pytest.fixture
+def reads(monkeypatch, tmp_path) -> list[Path]:
+    """Folders of the records that are read from now on, with an index of records in a folder of its own."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(verified_records, "available_cores", lambda: 1)
+    folders: list[Path] = []
+    load = verified_records._load_keys
+    monkeypatch.setattr(verified_records, "_load_keys", lambda folder: folders.append(folder) or load(folder))
+    return folders
+
+
+def test_a_second_check_verifies_only_new_records(clone, submission, reads):
+    assert review(clone)[0] == "" and len(reads) == 6
+    folders = written(clone, submission())
+    reads.clear()
+    assert "entries.json: and other pages are stale" in review(clone)[0]
+    build.write(clone / "leaderboard")
+    findings, text = review(clone)
+    assert sorted(reads) == sorted(folders * 2)
+    assert findings == "" and "3 new" in text and "| 1 of 3, rank 1" in " ".join(text.split())
+
+
+def test_an_index_does_not_hide_an_edit_a_removal_or_a_copy(clone, make_record, repository, reads):
+    assert review(clone)[0] == ""
+    folder = _one(clone)
+    path = folder / "counts.csv"
+    path.write_bytes(path.read_bytes().replace(b"0\n", b"1\n", 1))
+    assert "was changed; another result is another run" in review(clone)[0] and reads[-1] == folder
+    git(clone, "checkout", "-q", "--", ".")
+    path.unlink()
+    assert "counts.csv: is missing or not a plain file" in review(clone)[0]
+    git(clone, "checkout", "-q", "--", ".")
+    moved = folder.with_name("0" * 16)
+    folder.rename(moved)
+    assert "path disagrees with its record.json" in review(clone)[0]
+    moved.rename(folder)
+    copied = shutil.copytree(folder, _one(clone, "mtut").with_name(folder.name))
+    assert f"{copied.relative_to(clone)}: path disagrees" in review(clone)[0]
+
+
+def test_an_index_inside_of_the_repository_is_not_used(clone, reads, monkeypatch):
+    assert review(clone)[0] == ""
+    monkeypatch.setenv(CACHE_VARIABLE, str(clone / ".cache"))
+    shutil.copytree(clone.parent / "cache", clone / ".cache")
+    reads.clear()
+    assert review(clone)[0] == "" and len(reads) == 6
+
+
+def test_a_long_table_has_positions_without_ranks(clone, submission, monkeypatch):
+    monkeypatch.setattr(review_report, "_MOST_RANKED", 2)
+    monkeypatch.setattr(review_report, "_MOST_MOVED", 1)
+    written(clone, submission())
+    build.write(clone / "leaderboard")
+    findings, text = review(clone)
+    row = " ".join(next(line for line in text.splitlines() if "1 of 3" in line).split())
+    assert findings == "" and "| 1 of 3 |" in row and "noise" in row and "rank" not in row
+    assert "from 1 to 2; and 1 more." in text
+
+
+def test_a_record_of_an_earlier_protocol_version_is_refused(clone, submission, monkeypatch):
+    present = registry.find_protocol("synth_3fold")
+    later = present.model_copy(update={"version": 2})
+    monkeypatch.setattr(registry, "find_protocol", lambda name: later)
+    monkeypatch.setattr(verify, "earlier_protocol", lambda name, version: present if version == 1 else None)
+    folders = written(clone, submission())
+    findings, _ = check_against_base(clone / "leaderboard", "HEAD", registry.find_protocol)
+    assert [str(finding) for finding in findings if finding.path.parent in folders] == [
+        f"{folder}/record.json: protocol.version: says 1, the present version is 2; run it again"
+        for folder in sorted(folders)
+    ]
 
 
 def test_a_base_that_does_not_exist_is_an_error(clone, tmp_path):

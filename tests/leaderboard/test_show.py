@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from aubench.core import hashing
 from aubench.core.errors import DataError, RecordError
 from aubench.core.plugins import PLUGINS_VARIABLE
 from aubench.leaderboard import build, entries_file, show
@@ -23,9 +24,11 @@ def _text(root, *protocol) -> str:
     return "".join(plain_text(results.blocks) for results in show.load_entries(root, *protocol).values())
 
 
-def _change(root, change) -> None:
+def _change(root, change, *, is_signed: bool = False) -> None:
     content = json.loads((root / "entries.json").read_text())
     change(content)
+    if is_signed:
+        content["content"] = hashing.hash_json(content.get("protocols"))
     (root / "entries.json").write_text(json.dumps(content))
 
 
@@ -73,8 +76,21 @@ def test_added_and_removed_files_make_the_results_stale(small_board):
         _text(small_board)
 
 
+def test_an_edited_number_is_not_shown(small_board):
+    text, rows = _text(small_board), show.load_entries(small_board)["synth_3fold"].entries
+    for change in (
+        lambda results: results["entries"][0].update(f1=0.99),
+        lambda results: results["blocks"][3]["rows"][0].__setitem__(5, "99.0 ± 0.0"),
+    ):
+        _change(small_board, lambda content, change=change: change(content["protocols"]["synth_3fold"]))
+        assert entries_file.read_current(small_board) is None
+        assert _text(small_board) == text and show.load_entries(small_board)["synth_3fold"].entries == rows
+        build.write(small_board)
+
+
 def test_check_computes_the_results_again(small_board):
-    _change(small_board, lambda content: content["protocols"]["synth_3fold"]["entries"][0].update(f1=0.99))
+    change = lambda content: content["protocols"]["synth_3fold"]["entries"][0].update(f1=0.99)  # noqa: E731
+    _change(small_board, change, is_signed=True)
     assert entries_file.read_current(small_board) is not None
     assert [str(finding) for finding in check(small_board)] == [f"{small_board}/{STALE}"]
 
@@ -83,7 +99,7 @@ def test_check_computes_the_results_again(small_board):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda content: content.update(schema_version=2),
+        lambda content: content.update(schema_version=1),
         lambda content: content.update(inputs="0" * 64),
         lambda content: content.pop("protocols"),
         lambda content: content["protocols"].update(synth_3fold=[]),
@@ -95,7 +111,7 @@ def test_check_computes_the_results_again(small_board):
 )
 def test_a_malformed_file_is_ignored(small_board, change):
     text = _text(small_board)
-    _change(small_board, change)
+    _change(small_board, change, is_signed=True)
     assert entries_file.read_current(small_board) is None
     assert _text(small_board) == text
 

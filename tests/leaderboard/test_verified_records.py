@@ -3,17 +3,23 @@
 import errno
 import json
 import pickle
+import sqlite3
+from contextlib import closing
 
 import pytest
 
 from aubench.core.plugins import PLUGINS_VARIABLE
-from aubench.leaderboard import build, verified_records, verify
+from aubench.leaderboard import build, record_index, verified_records, verify
 from aubench.leaderboard.check import check
 from aubench.leaderboard.record_facts import FACTS
+from aubench.leaderboard.record_index import RecordIndex
+from aubench.leaderboard.record_keys import RecordKeys
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.verified_records import CACHE_VARIABLE, load_verified
 from aubench.metrics.resampling import average
 from aubench.results import record as record_file
+
+from .test_review import git
 
 
 @pytest.fixture
@@ -70,24 +76,29 @@ def test_other_code_and_a_disabled_cache_verify_all_records(small_board, cache, 
     monkeypatch.setattr(verified_records, "code_version", lambda: "another version of the code")
     load_verified(small_board)
     assert len(verifications) == 6
-    assert [path.name for path in cache.iterdir()] == ["verified-another version .json"]
+    assert [path.name for path in cache.iterdir()] == ["verified-another version .sqlite"]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]"])
+def _query(path, statement, *values):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(statement, values).fetchall()
+
+
+@pytest.mark.parametrize("content", ["", "{", "SQLite format 3\0" * 100])
 def test_a_damaged_cache_is_ignored(small_board, cache, verifications, content):
     load_verified(small_board)
     (path,) = cache.iterdir()
     path.write_text(content)
     load_verified(small_board)
-    assert len(verifications) == 4 and len(json.loads(path.read_text())) == 2
+    assert len(verifications) == 4 and _query(path, "SELECT count(*) FROM facts") == [(2,)]
 
 
 def test_a_damaged_entry_of_the_cache_is_verified_again(small_board, cache, verifications):
     first, _ = load_verified(small_board)
     (path,) = cache.iterdir()
-    entries = json.loads(path.read_text())
-    for damaged in ({}, [], {**next(iter(entries.values())), "resampled": ["?"]}):
-        path.write_text(json.dumps(dict.fromkeys(entries, damaged)))
+    facts = json.loads(_query(path, "SELECT facts FROM facts")[0][0])
+    for damaged in ({}, [], {**facts, "resampled": ["?"]}):
+        _query(path, "UPDATE facts SET facts = ?", json.dumps(damaged))
         verifications.clear()
         again, findings = load_verified(small_board)
         assert len(verifications) == 2 and findings == []
@@ -144,3 +155,50 @@ def test_container_without_semaphores_verifies_in_one_process(small_board, monke
     monkeypatch.setattr(verified_records, "_MIN_PER_PROCESS", 1)
     runs, findings = verified_records.load_verified(small_board, use_cache=False)
     assert (len(runs), findings) == (2, [])
+
+
+@pytest.mark.parametrize("damaged", ["{", "[1]", "null", '{"protocol": 1}'])
+def test_damaged_keys_are_computed_again(small_board, cache, verifications, damaged):
+    check(small_board)
+    (path,) = cache.iterdir()
+    _query(path, "UPDATE records SET keys = ?", damaged)
+    _query(path, "UPDATE pages SET files = ?", damaged)
+    assert check(small_board) == [] and len(verifications) == 4
+
+
+def test_a_second_check_reads_no_tables_and_builds_no_pages(small_board, cache, monkeypatch):
+    assert check(small_board) == []
+    monkeypatch.setattr(record_file, "read", lambda folder: pytest.fail(f"read {folder}"))
+    monkeypatch.setattr(build, "files_of", lambda *_: pytest.fail("built"))
+    assert check(small_board) == []
+    page = small_board / "synth_3fold.md"
+    page.write_bytes(page.read_bytes().replace(b"amf", b"AMF"))
+    assert [str(finding) for finding in check(small_board)] == [f"{page}: is stale; run `aubench leaderboard build`"]
+    page.write_bytes(page.read_bytes().replace(b"AMF", b"amf").replace(b"\n", b"\r\n"))
+    assert "has CRLF line ends" in str(check(small_board)[0])
+
+
+def test_pages_of_a_build_are_not_built_again_by_a_check(small_board, cache, monkeypatch):
+    build.write(small_board)
+    monkeypatch.setattr(build, "files_of", lambda *_: pytest.fail("built"))
+    assert check(small_board) == []
+
+
+def test_git_has_the_digest_of_a_folder(small_board):
+    folder = next(small_board.glob("records/*/amf/*"))
+    git(small_board, "init", "-q")
+    git(small_board, "add", "-A")
+    git(small_board, "commit", "-qm", "Records")
+    tree = git(small_board, "rev-parse", f"HEAD:{folder.relative_to(small_board).as_posix()}")
+    assert verified_records._Files.read(folder).tree == tree
+
+
+def test_the_index_forgets_the_oldest_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(record_index, "_LIMIT", 2)
+    index = RecordIndex(tmp_path / "verified-1.sqlite")
+    (tmp_path / "verified-0.sqlite").touch()
+    keys = RecordKeys(*"prtotsx", 0, False, True, 1, "d", ("a", "1", "b"), "w", "y", "r", "l", None, 0.5, (), ())
+    index.add_records((f"d{i}", f"t{i}", keys, {"i": i}) for i in range(4))
+    assert [index.facts(f"d{i}") for i in range(4)] == [None, None, {"i": 2}, {"i": 3}]
+    assert index.keys_by_tree() == {"t2": keys, "t3": keys} and index.keys("d3") == keys
+    assert [path.name for path in tmp_path.iterdir()] == ["verified-1.sqlite"]

@@ -1,5 +1,7 @@
 """Canonical form of counts, and rejection of anything else."""
 
+import re
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -95,3 +97,19 @@ def test_a_missing_column_is_named():
         counts.canonical(
             pd.DataFrame([{"condition": "clean", "fold": 1, "subject": "F001", "au": 1, "tp": 1, "fp": 0, "fn": 0}])
         )
+
+
+_NUMBERS = ["0", "1", "7", "12", "999", "1000", "007", "00", "", "-1", "+1", "1.0", "é", " 1", "F1"]
+_cells = st.sampled_from([*_NUMBERS, "9" * 12, "9" * 13, "9" * 30])
+_row = st.tuples(st.sampled_from(["clean", "a:b", "", "A"]), *[_cells] * 3).map(",".join) | st.text("01,x", max_size=9)
+
+
+@given(st.lists(_row, max_size=3))
+@settings(max_examples=300, deadline=None)
+def test_lines_are_accepted_exactly_if_each_cell_matches(lines):
+    patterns = {"condition": counts.CONDITION, "au": counts.SMALL, "tp": csv_io.COUNT, "fp": csv_io.COUNT}
+    line = re.compile(",".join(f"(?:{pattern})" for pattern in patterns.values()))
+    table = csv_io._parse(lines, patterns, ["au", "tp", "fp"], ())
+    assert (table is not None) == all(map(line.fullmatch, lines))
+    if table is not None:
+        assert [",".join(map(str, row)) for row in table.rows(list(patterns))] == lines

@@ -60,7 +60,7 @@ def test_tilde_in_each_environment_variable_is_the_home_folder(home, monkeypatch
     }.items():
         monkeypatch.setenv(name, value)
     assert default_root() == home / "stores"
-    assert verified_records._cache_path().parent == home / "cache"
+    assert verified_records.cache_path().parent == home / "cache"
     assert [module.loaded for module in plugin_modules()] == [True]
     assert mlflow_client.default_uri() == f"sqlite:///{home}/mlflow.db"
 
@@ -99,7 +99,7 @@ def test_user_without_a_home_folder_is_told_the_variable(home, monkeypatch):
     monkeypatch.setattr("platformdirs.user_cache_dir", unknown)
     with pytest.raises(UsageError, match=r"^the home folder is unknown; set AUBENCH_STORES to a writable folder$"):
         default_root()
-    assert verified_records._cache_path() is None
+    assert verified_records.cache_path() is None
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     with pytest.raises(UsageError, match=r"^~/stores: the home folder is unknown; set HOME, or give an absolute path$"):
         paths.expand_home("~/stores")

@@ -22,7 +22,7 @@ def row_id(entry: Entry) -> str:
 
 def details(entry: Entry, table: RankedTable, board: str) -> Element:
     """Create the article about an entry of a board that a dialog shows."""
-    info, label = entry.info, tables.recipe_label(entry, table.methods)
+    info, label = entry.info, tables.recipe_label(entry, table.methods_by_name[entry.name])
     link = element("a", "link to this row", href=f"#row={row_id(entry)}")
     parts = [
         element("h2", info.method.title, id="details-title"),
