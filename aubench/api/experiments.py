@@ -45,6 +45,7 @@ def run(
     modalities: Names | None = None,
     store: Stores = None,
     device: str = "auto",
+    devices: int = 1,
     runs_per_device: int = 1,
     engine: str = "local",
     slurm: str | None = None,
@@ -75,6 +76,7 @@ def run(
         modalities: Modalities to narrow the protocol to, e.g. ``visual,depth``.
         store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        devices: GPUs of one machine, or CPU cores, that train each fold together.
         runs_per_device: Folds that train at the same time on each GPU.
         engine: Engine that runs the folds: ``local``, ``slurm`` or ``ray``.
         slurm: Options of Slurm jobs, e.g. ``partition=gpu,time=4h``.
@@ -135,7 +137,13 @@ def run(
             print_line(f"{config.entry.name}, seed {config.seed}: finished already, see {config.run_dir}")
     try:
         choice = choose_engine(
-            engine, device, runs_per_device, slurm=slurm, address=address, gpus_per_fold=gpus_per_fold
+            engine,
+            device,
+            runs_per_device,
+            per_fold=devices,
+            slurm=slurm,
+            address=address,
+            gpus_per_fold=gpus_per_fold,
         )
         execution.train(configs, folds, choice, track)
     finally:

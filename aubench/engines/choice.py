@@ -14,6 +14,7 @@ def choose_engine(
     device: str = "auto",
     runs_per_device: int = 1,
     *,
+    per_fold: int = 1,
     slurm: str | None = None,
     address: str | None = None,
     gpus_per_fold: float | None = None,
@@ -25,6 +26,7 @@ def choose_engine(
         device: One of :data:`~aubench.runs.devices.KINDS`. ``auto`` is ``cuda`` on Slurm, and on Ray if the cluster has
             a GPU now.
         runs_per_device: Folds that run on each GPU of this machine at the same time.
+        per_fold: GPUs of one machine, or CPU cores, that train each fold together.
         slurm: Options of Slurm jobs.
         address: Address of a Ray cluster.
         gpus_per_fold: GPUs of each fold on Ray.
@@ -42,7 +44,7 @@ def choose_engine(
         if value is not None and owner != engine:
             raise UsageError(f"is an option of --engine {owner}", where=f"--{option}", hint="omit one of them")
     if engine == "local":
-        return devices.choose(device, runs_per_device)
+        return devices.choose(device, runs_per_device, per_fold)
     if runs_per_device != 1:
         raise UsageError(
             "is an option of --engine local", where="--runs-per-device", hint="on Ray, use --gpus-per-fold"
@@ -50,10 +52,12 @@ def choose_engine(
     if device not in KINDS or device == "mps":
         kinds = [kind for kind in KINDS if kind != "mps"]
         raise UsageError(f"no device '{device}' on clusters", where="--device", hint=suggest(device, kinds))
-    return _slurm(device, slurm) if engine == "slurm" else _ray(device, address, gpus_per_fold)
+    if per_fold < 1:
+        raise UsageError(f"cannot be {per_fold}", where="--devices", hint="give 1 or more")
+    return _slurm(device, slurm, per_fold) if engine == "slurm" else _ray(device, address, gpus_per_fold, per_fold)
 
 
-def _slurm(device: str, options: str | None) -> DeviceChoice:
+def _slurm(device: str, options: str | None, per_fold: int) -> DeviceChoice:
     import submitit  # noqa: F401
 
     from aubench.engines.slurm_engine import SlurmChoice, require_slurm
@@ -62,13 +66,15 @@ def _slurm(device: str, options: str | None) -> DeviceChoice:
     parsed = parse_options(options or "")
     parse_minutes(parsed.get("time", "1"))
     require_slurm()
-    return SlurmChoice("cuda" if device == "auto" else device, 1, "slurm", options=parsed)
+    return SlurmChoice("cuda" if device == "auto" else device, 1, "slurm", 1, per_fold, options=parsed)
 
 
-def _ray(device: str, address: str | None, gpus_per_fold: float | None) -> DeviceChoice:
+def _ray(device: str, address: str | None, gpus_per_fold: float | None, per_fold: int) -> DeviceChoice:
     from aubench.engines import ray_engine
 
-    gpus = 1.0 if gpus_per_fold is None else gpus_per_fold
+    if gpus_per_fold is not None and per_fold > 1:
+        raise UsageError("excludes --devices", where="--gpus-per-fold", hint="omit one of them")
+    gpus = float(per_fold) if gpus_per_fold is None else gpus_per_fold
     if gpus <= 0 or (gpus > 1 and gpus != int(gpus)):
         raise UsageError(f"cannot be {gpus:g}", where="--gpus-per-fold", hint="give a part of a GPU such as 0.5, or 1")
     if gpus_per_fold is not None and device == "cpu":
@@ -77,4 +83,5 @@ def _ray(device: str, address: str | None, gpus_per_fold: float | None) -> Devic
     if device == "auto":
         device = "cuda" if gpus_per_fold is not None or ray_engine.has_gpus() else "cpu"
     gpus = gpus if device == "cuda" else 0.0
-    return ray_engine.RayChoice(device, 1, "ray", max(1, int(1 / gpus)) if gpus else 1, gpus_per_fold=gpus)
+    per_device = max(1, int(1 / gpus)) if gpus else 1
+    return ray_engine.RayChoice(device, 1, "ray", per_device, per_fold, gpus_per_fold=gpus)

@@ -47,7 +47,7 @@ class ClusterChoice(DeviceChoice):
 
     def on_node(self) -> DeviceChoice:
         """Return the device of a job as the node sees it."""
-        return DeviceChoice(self.kind, 1, self.name, self.per_device)
+        return DeviceChoice(self.kind, self.per_fold, self.name, self.per_device, self.per_fold)
 
 
 class ClusterEngine(Engine):

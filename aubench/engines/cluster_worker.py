@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from aubench.runs.devices import DeviceChoice
     from aubench.runs.engine import Job
     from aubench.runs.events import Event
+
+_POLL_SECONDS = 2.0
 
 
 def work(job: Job, choice: DeviceChoice, working_dir: str) -> Outcome:
@@ -56,11 +59,31 @@ def _run(job: Job, choice: DeviceChoice) -> Event | None:
         hint = "give --runs on a disk that all nodes share"
         raise UsageError(f"is not on the node {socket.gethostname()}", where=config.run_dir, hint=hint)
     (config.fold_dir(job.fold) / TRACEBACK).unlink(missing_ok=True)
-    devices.choose(choice.kind).require(config.precision)
-    devices.limit_memory(choice, 0)
+    devices.choose(choice.kind, per_fold=choice.per_fold).require(config.precision)
     last: deque[Event] = deque(maxlen=1)
-    job.target(with_node_store(config), job.fold, choice.kind, 0, last.append)
+    job = replace(job, config=with_node_store(config))
+    if choice.per_fold > 1:
+        _run_in_processes(job, choice, last.append)
+    else:
+        devices.limit_memory(choice, 0)
+        job.target(job.config, job.fold, choice.kind, 0, last.append)
     return _without_tables(last[0]) if last else None
+
+
+def _run_in_processes(job: Job, choice: DeviceChoice, report: Callable[[Event], None]) -> None:
+    """Run a job on several devices of this node."""
+    from aubench.runs.local_engine import LocalEngine
+
+    engine = LocalEngine(choice)
+    future = engine.submit(job)
+    try:
+        while not future.done():
+            for _, event in engine.wait(_POLL_SECONDS):
+                if event is not None:
+                    report(event)
+    finally:
+        engine.close(interrupted=False)
+    future.result()
 
 
 def _without_tables(event: Event) -> Event:

@@ -102,7 +102,7 @@ class RayEngine(ClusterEngine):
         self._ended: SimpleQueue[tuple[Future[None], Future[Outcome]]] = SimpleQueue()
         self._tasks: dict[Future[None], Any] = {}
         self._work: Any = ray.remote(
-            num_cpus=1,
+            num_cpus=choice.per_fold,
             num_gpus=choice.gpus_per_fold,
             max_calls=1,  # a fold's numbers cannot depend on folds before it, and its GPU memory is freed
             max_retries=RETRIES,

@@ -136,7 +136,9 @@ class SlurmEngine(ClusterEngine):
         logging.getLogger("submitit").setLevel(logging.ERROR)
         known = SlurmExecutor._valid_parameters()
         executor = SlurmExecutor(self._folder, max_num_timeout=MAX_REQUEUES)
-        executor.update_parameters(**slurm_options.submission_parameters(self._options, self._choice.kind, known))
+        choice = self._choice
+        parameters = slurm_options.submission_parameters(self._options, choice.kind, known, choice.per_fold)
+        executor.update_parameters(**parameters)
         return executor
 
     def _outcome(self, future: Future[None], job_id: str) -> Outcome:

@@ -59,13 +59,14 @@ def parse_minutes(text: str) -> int:
     return minutes
 
 
-def submission_parameters(options: dict[str, str], kind: str, known: set[str]) -> dict[str, Any]:
+def submission_parameters(options: dict[str, str], kind: str, known: set[str], per_fold: int = 1) -> dict[str, Any]:
     """Return parameters of submitit's executor.
 
     Args:
         options: As of :func:`parse_options`.
-        kind: Kind of device. On GPUs, each job asks for one unless an option asks for GPUs.
+        kind: Kind of device. On GPUs, each job asks for ``per_fold`` of them unless an option asks for GPUs.
         known: Parameters that submitit knows. Others become lines of the batch file.
+        per_fold: Number of devices that train each fold together, with at least one core each.
 
     Raises:
         UsageError: The time limit is not a time.
@@ -79,6 +80,9 @@ def submission_parameters(options: dict[str, str], kind: str, known: set[str]) -
             parameters[name] = int(value) if value.isdigit() else value or True
         else:
             further[name] = value or True
-    if kind == "cuda" and not any("gpu" in f"{name}={value}" for name, value in options.items() if name != "partition"):
-        further["gpus"] = 1
+    if per_fold > 1:
+        parameters.setdefault("cpus_per_task", per_fold)
+    asked = [f"{name}={value}" for name, value in options.items() if name != "partition"]
+    if kind == "cuda" and not any("gpu" in option for option in asked):
+        further["gpus"] = per_fold
     return {**parameters, "additional_parameters": further}

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from aubench._util import atomic
+from aubench._util import atomic, ranks
 from aubench.core.conditions import CLEAN, Condition
 from aubench.core.method import Method
 from aubench.core.task import Modality
@@ -46,7 +46,9 @@ class DeviceBatch(NamedTuple):
     positions: npt.NDArray[np.intp]
 
 
-def iter_batches(method: Method, data: ProtocolDataset, rows: Rows, device: torch.device) -> Iterator[DeviceBatch]:
+def iter_batches(
+    method: Method, data: ProtocolDataset, rows: Rows, device: torch.device, part: slice = slice(None)
+) -> Iterator[DeviceBatch]:
     """Yield batches that contain each of some frames once.
 
     Args:
@@ -54,11 +56,12 @@ def iter_batches(method: Method, data: ProtocolDataset, rows: Rows, device: torc
         data: Data set of the frames.
         rows: Row numbers, ascending.
         device: Device of the method.
+        part: Batches to yield, all by default.
     """
     length = method.recipe.clip_length
     requested = rows if length is None else clips.cover_with_clips(data, rows, length)
     batches = loader.split_batches(requested, max(batch_size(device) // (length or 1), 1))
-    for batch in loader.iter_batches(data, method.task.modalities, batches, device=device):
+    for batch in loader.iter_batches(data, method.task.modalities, batches[part], device=device):
         valid = batch.rows >= 0
         yield DeviceBatch(batch.images, batch.rows, valid, np.searchsorted(rows, batch.rows[valid]))
 
@@ -73,11 +76,14 @@ def predict_probabilities(
 ) -> Probabilities:
     """Predict probabilities (N, A) of some frames, rows ascending. One copy from the device ends the prediction.
 
+    Each process of a group predicts some of the batches and returns the probabilities of all.
+
     Raises:
         MethodError: As :meth:`~aubench.evaluation.predictor.Predictor.probabilities`.
     """
     predicted, valid, positions = [], [], []
-    for batch in iter_batches(predictor.method, data, rows, device):
+    part = slice(ranks.rank(), None, ranks.count())
+    for batch in iter_batches(predictor.method, data, rows, device, part):
         predicted.append(predictor.predict(batch.images).flatten(0, -2))
         valid.append(batch.valid.ravel())
         positions.append(batch.positions)
@@ -85,7 +91,7 @@ def predict_probabilities(
     if predicted:
         values = predictor.checked_probabilities(torch.cat(predicted)).numpy()
         probs[np.concatenate(positions)] = values[np.concatenate(valid)]
-    return probs
+    return ranks.added(probs)
 
 
 def confusion_counts(probs: Probabilities, labels: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:

@@ -342,6 +342,7 @@ class Device(SparseModel):
         precision: Precision in Lightning Fabric's notation, or ``tf32``.
         fp32_precision: Precision of float32 products and convolutions in PyTorch's notation: ``ieee`` is full float32,
             ``tf32`` is TensorFloat-32. None if it is not recorded.
+        count: Number of devices that trained each fold together; None for one.
     """
 
     kind: Name
@@ -349,6 +350,7 @@ class Device(SparseModel):
     threads: Count
     precision: Line
     fp32_precision: Name | None = None
+    count: Count | None = None
 
 
 class Git(StrictModel):

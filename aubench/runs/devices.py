@@ -31,12 +31,14 @@ class DeviceChoice:
         count: Number of GPUs or CPU cores.
         name: Name of the device, as in the record.
         per_device: Number of folds that run on each device at the same time.
+        per_fold: Number of devices that train each fold together.
     """
 
     kind: str
     count: int
     name: str
     per_device: int = 1
+    per_fold: int = 1
     remote: ClassVar[bool] = False
     """Whether the devices are on other machines."""
 
@@ -63,12 +65,13 @@ class DeviceChoice:
             raise UsageError(f"'{TF32}' needs a GPU of Ampere or newer", where="--precision", hint=hint)
 
 
-def choose(kind: str, per_device: int = 1) -> DeviceChoice:
+def choose(kind: str, per_device: int = 1, per_fold: int = 1) -> DeviceChoice:
     """Find the devices of a kind.
 
     Args:
         kind: One of :data:`KINDS`; ``auto`` takes the GPU if there is one.
         per_device: Number of folds that run on each GPU at the same time.
+        per_fold: Number of devices that train each fold together.
 
     Raises:
         UsageError: There is no such kind, this machine has no device of it, or it cannot run so many folds.
@@ -87,7 +90,12 @@ def choose(kind: str, per_device: int = 1) -> DeviceChoice:
     if kind == "cpu" and per_device > 1:
         raise UsageError("is for GPUs", where="--runs-per-device", hint="a CPU runs one fold per core")
     count = {"cuda": torch.cuda.device_count, "mps": lambda: 1, "cpu": system.available_cores}[kind]()
-    return DeviceChoice(kind, count, device_name(kind, 0), per_device)
+    if per_fold > 1 and per_device > 1:
+        raise UsageError("is for folds that share a GPU", where="--runs-per-device", hint="omit it, or --devices")
+    if not 1 <= per_fold <= count:
+        hint = f"this machine has {count} of kind {kind}"
+        raise UsageError(f"cannot be {per_fold}", where="--devices", hint=hint)
+    return DeviceChoice(kind, count, device_name(kind, 0), per_device, per_fold)
 
 
 def device_name(kind: str, index: int) -> str:

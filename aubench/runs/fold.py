@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from aubench._util import locks
+from aubench._util import ranks
 from aubench._util.seeds import derive, seed_everything
 from aubench.core import hashing
 from aubench.core.recipe import Recipe
@@ -57,7 +58,7 @@ class TrainedFold:
 def run_fold(
     config: RunConfig, fold: int, kind: str, index: int, report: Report, captured: dict[str, Any] | None = None
 ) -> None:
-    """Finish a fold of a run, or resume it.
+    """Finish a fold of a run, or resume it. The processes of a group call this together.
 
     Args:
         config: The run.
@@ -69,18 +70,20 @@ def run_fold(
     """
     folder = config.fold_dir(fold)
     folder.mkdir(parents=True, exist_ok=True)
-    with locks.exclusive(folder / ".lock"):
+    with ranks.exclusive(folder / ".lock"):
         if (folder / RESULT).exists():
             report(FoldFinished(None, 0))
             return
-        device = {
+        device: dict[str, Any] = {
             "kind": kind,
             "name": devices.device_name(kind, index),
             "precision": config.precision,
             "fp32_precision": devices.fp32_precision(config.precision),
+            **({"count": ranks.count()} if ranks.count() > 1 else {}),
         }
         captured = captured or environment.capture_environment()
-        with fold_status.track(folder, device["name"], report) as report_status:
+        tracked = fold_status.track(folder, device["name"], report) if ranks.is_first() else nullcontext(report)
+        with tracked as report_status:
             data, split = config.load_data(fold)
             compute = count_flops(config.entry.method_class, config.task, config.recipe_model)
             trained = train_fold(config, data, split, kind, index, report_status)
@@ -88,9 +91,10 @@ def run_fold(
             result = _score_fold(
                 config, trained, split, {"made": environment_info, "compute": compute.model_dump(mode="json")}
             )
-            result.save(folder)
+            if result is not None:
+                result.save(folder)
         trained.trainer.remove_resume_files()
-        report(FoldFinished(result, result.summary["epochs"]))
+        report(FoldFinished(result, len(trained.trainer.state.epochs)))
 
 
 def train_fold(
@@ -150,8 +154,10 @@ def _subsample_validation(data: ProtocolDataset, rows: Rows, recipe: Recipe) -> 
     return np.sort(clip_rows[clip_rows >= 0])
 
 
-def _score_fold(config: RunConfig, trained: TrainedFold, split: FoldSplit, provenance: dict[str, Any]) -> FoldResult:
-    """Predict the test role and write the predictions. Environment and cost go to the summary."""
+def _score_fold(
+    config: RunConfig, trained: TrainedFold, split: FoldSplit, provenance: dict[str, Any]
+) -> FoldResult | None:
+    """Predict the test role and, in process 0, write the predictions. Environment and cost go to the summary."""
     context, state = trained.context, trained.trainer.state
     data, device, folder = context.data, context.fabric.device, config.fold_dir(split.fold)
     predictor = Predictor(context.method, context.fabric.autocast)
@@ -159,6 +165,8 @@ def _score_fold(config: RunConfig, trained: TrainedFold, split: FoldSplit, prove
     begin = time.perf_counter()
     probs = inference.predict_probabilities(predictor, data, split.test, device)
     seconds = time.perf_counter() - begin
+    if not ranks.is_first():
+        return None
     inference.write_predictions(folder / PREDICTIONS, probs, data, split.test)
     counts = inference.count_table(probs, data, split.test, fold=split.fold)
     histograms = histograms_file.of_predictions(

@@ -1,7 +1,12 @@
-"""Engine of this machine: one new process per fold, and on each device as many at a time as its user chose."""
+"""Engine of this machine: new processes for each fold, one on each of its devices.
+
+A device has as many folds at a time, and a fold as many devices, as the user chose.
+"""
 
 from __future__ import annotations
 
+import tempfile
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -9,8 +14,10 @@ from functools import partial
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import NamedTuple, cast
 
+from aubench._util import ranks
 from aubench.core.errors import AubenchError
 from aubench.results.run_folder import TRACEBACK
 from aubench.runs import devices, fold_process
@@ -20,10 +27,19 @@ from aubench.runs.events import Event
 
 
 class _Running(NamedTuple):
+    """Process of a job. Processes of one job have the same future."""
+
     future: Future[None]
     job: Job
     process: BaseProcess
     device: int
+    rank: int
+    meeting: Path
+
+    @property
+    def label(self) -> str:
+        """Fold, method and device, for error messages."""
+        return f"{self.job.label}, device {self.rank + 1}," if self.rank else self.job.label
 
 
 class LocalEngine(Engine):
@@ -33,7 +49,7 @@ class LocalEngine(Engine):
 
     def __init__(self, choice: DeviceChoice) -> None:
         self._choice = choice
-        self._free = deque([*range(max(1, choice.count))] * choice.per_device)
+        self._free = deque([*range(max(1, choice.count // choice.per_fold))] * choice.per_device)
         self._waiting: deque[tuple[Future[None], Job]] = deque()
         self._running: dict[Connection, _Running] = {}
         self._outcomes: dict[Connection, AubenchError | None] = {}
@@ -55,12 +71,15 @@ class LocalEngine(Engine):
                 yield future, None
         for ready in connection.wait(list(self._running), seconds):
             receiver = cast(Connection, ready)
+            if receiver not in self._running:  # another process of its job has ended the job
+                continue
             future = self._running[receiver].future
             try:
                 message = receiver.recv()
             except (EOFError, OSError):  # the process has ended, perhaps in the middle of a message
                 self._end(receiver)
-                yield future, None
+                if future.done():
+                    yield future, None
                 continue
             if isinstance(message, AubenchError):
                 self._outcomes[receiver] = message
@@ -70,42 +89,80 @@ class LocalEngine(Engine):
                 yield future, message
 
     def cancel(self, future: Future[None]) -> None:
-        """Drop a waiting job, or end its process."""
+        """Drop a waiting job, or end its process 0, which saves its state; the others follow."""
         if not future.cancel():
             for running in self._running.values():
-                if running.future is future:
+                if running.future is future and not running.rank:
                     running.process.terminate()
 
     def close(self, *, interrupted: bool) -> None:
         """End all processes."""
-        for running in self._running.values():
+        first = [(receiver, running) for receiver, running in self._running.items() if not running.rank]
+        for _, running in first:
             running.process.terminate()
-        for running in self._running.values():
+        for receiver, running in first:
             running.process.join()
+            self._release(receiver)
 
     def _start(self, future: Future[None], job: Job, device: int) -> AubenchError | None:
-        work = partial(_work, job, self._choice, device)
         future.set_running_or_notify_cancel()
-        try:
-            receiver, process = fold_process.start(work, job.label, job.config.fold_dir(job.fold) / TRACEBACK)
-        except AubenchError as error:
-            self._free.append(device)
-            return error
-        self._running[receiver] = _Running(future, job, process, device)
+        count = self._choice.per_fold
+        meeting = Path(tempfile.gettempdir(), f"aubench-ranks-{uuid.uuid4().hex}")
+        traceback, receiver = job.config.fold_dir(job.fold) / TRACEBACK, None
+        for rank in range(count):
+            member = ranks.Member(rank, count, meeting) if count > 1 else None
+            work = partial(_work, job, self._choice, device * count + rank, member)
+            path = traceback.with_stem(f"{traceback.stem}-{rank}") if rank else traceback
+            try:
+                receiver, process = fold_process.start(work, job.label, path)
+            except AubenchError as error:
+                if receiver:
+                    self._running[receiver].process.kill()
+                    self._release(receiver)
+                else:
+                    self._free.append(device)
+                return error
+            self._running[receiver] = _Running(future, job, process, device, rank, meeting)
         return None
 
     def _end(self, receiver: Connection) -> None:
-        future, job, process, device = self._running.pop(receiver)
-        self._free.append(device)
-        process.join()
-        if receiver not in self._outcomes:
-            future.set_exception(fold_process.death_of(job.label, process.exitcode))
-        elif error := self._outcomes.pop(receiver):
-            future.set_exception(error)
+        """End a job if its process 0 has ended, or another process with an error."""
+        running = self._running[receiver]
+        running.process.join()
+        error = self._outcomes.get(receiver, fold_process.death_of(running.label, running.process.exitcode))
+        if running.rank and error is None:
+            del self._running[receiver], self._outcomes[receiver]
+            return
+        self._release(receiver)
+        if error is not None:
+            running.future.set_exception(error)
         else:
-            future.set_result(None)
+            running.future.set_result(None)
+
+    def _release(self, receiver: Connection) -> None:
+        """End the other processes of a job, and free the devices."""
+        ended = self._running[receiver]
+        for other, running in list(self._running.items()):
+            if running.future is ended.future:
+                if other is not receiver:
+                    running.process.kill()
+                    running.process.join()
+                self._outcomes.pop(other, None)
+                del self._running[other]
+        self._free.append(ended.device)
+        ended.meeting.unlink(missing_ok=True)
 
 
-def _work(job: Job, choice: DeviceChoice, device: int, report: Callable[[Event], None]) -> None:
+def _work(
+    job: Job, choice: DeviceChoice, device: int, member: ranks.Member | None, report: Callable[[Event], None]
+) -> None:
     devices.limit_memory(choice, device)
-    job.target(job.config, job.fold, choice.kind, device, report)
+    if member is None:
+        job.target(job.config, job.fold, choice.kind, device, report)
+        return
+    with ranks.joined(member, choice.kind, device):
+        job.target(job.config, job.fold, choice.kind, device, report if ranks.is_first() else _ignore)
+
+
+def _ignore(event: Event) -> None:
+    """Report nothing: process 0 does."""

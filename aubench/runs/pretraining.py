@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aubench._util import atomic, locks
+from aubench._util import atomic, ranks
 from aubench._util.seeds import derive
 from aubench.core import hashing
 from aubench.core.errors import CheckpointError, UsageError
@@ -82,7 +82,7 @@ def prepare_weights(config: RunConfig, context: TrainContext, split: FoldSplit) 
     key = _key(config, subjects)
     folder, identity = _folder(config, key, split.fold), _identity(config, key, split.fold)
     folder.mkdir(parents=True, exist_ok=True)
-    with locks.exclusive(folder / ".lock"):
+    with ranks.exclusive(folder / ".lock"):
         if not (folder / DONE).exists():
             rows = _hold_out(data.all_rows(set(subjects)), max(stage.held_out for stage in stages), context)
             _pretrain(config, context, TrainPhase(stages, rows, rows[:0], folder, identity), subjects)
@@ -175,7 +175,8 @@ def _pretrain(config: RunConfig, context: TrainContext, phase: TrainPhase, subje
         "seconds": round(trainer.state.wall, 3),
         "ledger": [{"stage": stage.name, **entry} for stage in phase.stages],
     }
-    atomic.write_json(phase.folder / DONE, summary)
+    if ranks.is_first():
+        atomic.write_json(phase.folder / DONE, summary)
     trainer.remove_resume_files()
 
 

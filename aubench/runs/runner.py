@@ -27,6 +27,7 @@ from aubench.runs.fold import run_fold
 from aubench.runs.fold_result import FoldResult
 from aubench.runs.record_builder import finished_folds, record_is_current, write_record
 from aubench.runs.scheduler import Job, run_jobs
+from aubench.training.split_modules import require_splittable
 
 Report = Callable[[Job, Event], None]
 RecordCallback = Callable[[RunConfig, Record], object]
@@ -103,6 +104,8 @@ def _start(configs: Sequence[RunConfig], choice: DeviceChoice, captured: dict[st
     for config in configs:
         choice.require(config.precision)
         _check(config)
+        if choice.per_fold > 1:
+            require_splittable(config.build_initial_method(1), config.entry.name)
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     for config in configs:
         config.init_run_dir({"started": started, "device": {"kind": choice.kind, "name": choice.name}, **captured})

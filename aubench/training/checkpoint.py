@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from aubench._util import atomic
+from aubench._util import atomic, ranks
 from aubench.core.errors import CheckpointError, MethodError
 from aubench.core.state_dict import join_state, split_state
 from aubench.results.run_folder import retrain_hint
@@ -58,11 +58,13 @@ class Checkpoint:
 
 
 def write(path: Path, identity: CheckpointIdentity, tensors: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
-    """Write a checkpoint atomically.
+    """Write a checkpoint atomically; of a group of processes, only process 0 does.
 
     Raises:
         MethodError: The extra state of a module or the state of an optimiser has a value that JSON cannot hold.
     """
+    if not ranks.is_first():
+        return
     split, extra = split_state(tensors)
     content = {"identity": vars(identity), "notes": notes} | ({"extra": extra} if extra else {})
     header = json.dumps(content, sort_keys=True, default=_plain_number)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aubench._util import atomic
+from aubench._util import atomic, ranks
 
 
 @dataclass(frozen=True)
@@ -80,5 +80,6 @@ class TrainState:
         return len(self.epochs) - self.best_epoch
 
     def write(self, path: Path) -> None:
-        """Write the finished epochs as JSON, one line each."""
-        atomic.write_text(path, "".join(json.dumps(entry) + "\n" for entry in self.epochs))
+        """Write the finished epochs as JSON, one line each, in process 0."""
+        if ranks.is_first():
+            atomic.write_text(path, "".join(json.dumps(entry) + "\n" for entry in self.epochs))

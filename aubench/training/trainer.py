@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aubench._util import interrupts
+from aubench._util import interrupts, ranks
 from aubench._util.seeds import derive, seed_everything
 from aubench.core.errors import Diverged, is_out_of_memory
 from aubench.core.method import Method, Progress, Stage
@@ -30,6 +31,7 @@ from aubench.metrics import scores as metrics
 from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
 from aubench.training import batch_memory, checkpoint, divergence
 from aubench.training.checkpoint import CheckpointIdentity
+from aubench.training.split_modules import SplitModules, average_gradients
 from aubench.training.state import EpochFinished, TrainState
 
 if TYPE_CHECKING:
@@ -87,6 +89,8 @@ class TrainPhase:
 class Trainer:
     """Training loop over the stages of a phase, which resumes from the saved state.
 
+    The processes of a group take the same steps, and process 0 writes the files.
+
     Args:
         context: Fold, data, method and device.
         phase: Stages and frames.
@@ -97,6 +101,7 @@ class Trainer:
         self.context, self.phase, self.state = context, phase, state
         self.data, self.fabric, self.method, self.folder = context.data, context.fabric, context.method, phase.folder
         self._saved_at = time.monotonic()
+        self._split: SplitModules | None = None
         self._recent: list[dict[str, Tensor]] = []
 
     def run(self) -> None:
@@ -105,6 +110,7 @@ class Trainer:
         Each stage starts from the chosen weights of the previous one.
         """
         saved = self._restore()
+        ranks.meet()
         for index in range(self.state.stage, len(self.phase.stages)):
             stage = self.phase.stages[index]
             seed_everything(self._seed(stage, "optimizer"))
@@ -114,16 +120,19 @@ class Trainer:
                 saved = None
             elif index:
                 self.state.begin_stage(index)
+            self._split = SplitModules(self.method) if ranks.count() > 1 else None
             while self.state.epoch < stage.epochs and not self._should_stop_early(stage):
                 with interrupts.deferred():
                     self._epoch(stage, optimizer)
+            ranks.meet()
             self.method.load_state_dict(checkpoint.read(self.folder / WEIGHTS, self.phase.identity).tensors)
         vars(self).pop("_images", None)  # frees the memory of the GPU
 
     def remove_resume_files(self) -> None:
         """Remove the files that only resuming needs."""
-        for name in (STATE, CANDIDATE_WEIGHTS):
-            (self.folder / name).unlink(missing_ok=True)
+        if ranks.is_first():
+            for name in (STATE, CANDIDATE_WEIGHTS):
+                (self.folder / name).unlink(missing_ok=True)
 
     def _restore(self) -> checkpoint.Checkpoint | None:
         path = self.folder / STATE
@@ -142,7 +151,8 @@ class Trainer:
 
     def _promote_candidate(self) -> None:
         """Replace the best weights by the candidate, once the state that names it is saved."""
-        (self.folder / CANDIDATE_WEIGHTS).replace(self.folder / WEIGHTS)
+        if ranks.is_first():
+            (self.folder / CANDIDATE_WEIGHTS).replace(self.folder / WEIGHTS)
 
     def _should_stop_early(self, stage: Stage) -> bool:
         return bool(len(self.phase.val)) and self.state.best_epoch > 0 and self.state.since_best() >= stage.patience
@@ -205,7 +215,7 @@ class Trainer:
         try:
             return self._step(stage, optimizer, stored, is_extra, progress)
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            if self._split or not is_out_of_memory(error):
                 raise
 
         def attempt(size: int) -> None:
@@ -242,9 +252,11 @@ class Trainer:
         factor = self.method.learning_rate_factor(stage, progress)
         for group in optimizer.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
-        with self.fabric.autocast():
+        with self.fabric.autocast(), self._split.active() if self._split else nullcontext():
             terms = self.method.loss(batch, stage, progress)
         self.fabric.backward(terms["total"])
+        if self._split:
+            average_gradients(self.method.parameters())
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return terms

@@ -1,0 +1,106 @@
+"""Modules that several processes compute in parts: numbers of one process, or a refusal."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from factories import rank_works
+from torch import nn
+
+from aubench.core.errors import AubenchError, MethodError
+from aubench.runs.devices import DeviceChoice
+from aubench.runs.scheduler import Job, preload_workers, run_jobs
+from aubench.training.split_draws import RankRows, SplitDraws
+from aubench.training.split_modules import require_splittable
+
+VIDEO = {"clip_frames": 4, "segment": 4, "image_size": 32, "crop": 32, "width": 16, "depth": 2, "decoder_width": 16}
+IMAGES = {"width": 16, "depth": 2, "decoder_width": 16, "image_size": 28, "crop": 28}
+
+
+class Draws(nn.Module):
+    """All kinds of random tensors that depend on the batch, and two that do not."""
+
+    def forward(self, x):
+        draws = [nn.functional.dropout(x, 0.4), x * torch.rand(len(x), 1), x + torch.randn_like(x)]
+        draws += [x * x.new_empty(len(x), 1).bernoulli_(0.5), x * torch.randint(3, (len(x), 1)), x.clone().uniform_()]
+        draws += [torch.bernoulli(x.abs().clamp(max=1)), torch.rand(2 * len(x), 3).view(len(x), -1)]
+        return torch.cat([*draws, x * torch.rand(()), x * torch.rand(1, x.shape[1])], 1)
+
+
+@pytest.mark.parametrize(("total", "count"), [(6, 2), (6, 3), (5, 2), (7, 3), (5, 4)])
+def test_parts_of_a_batch_draw_the_random_numbers_of_the_batch(total, count):
+    images = torch.rand(total, 4)
+    torch.manual_seed(0)
+    expected, state = Draws()(images), torch.get_rng_state()
+    parts = []
+    for rank in range(count):
+        rows = RankRows(total, rank, count)
+        torch.manual_seed(0)
+        with SplitDraws(rows):
+            parts.append(Draws()(rows.select(images)))
+        assert torch.equal(torch.get_rng_state(), state), "every process continues with the same numbers"
+    assert torch.equal(torch.cat(parts)[:total], expected)
+
+
+def test_channels_last_images_draw_the_random_numbers_of_the_batch():
+    images = torch.rand(4, 3, 5, 5).to(memory_format=torch.channels_last)
+    torch.manual_seed(0)
+    expected = nn.functional.dropout(images, 0.4)
+    rows = RankRows(4, 1, 2)
+    torch.manual_seed(0)
+    with SplitDraws(rows):
+        assert torch.equal(nn.functional.dropout(rows.select(images), 0.4), expected[2:])
+
+
+def test_draws_that_cannot_be_split_are_refused():
+    layer = nn.Dropout(0.5)
+    x = torch.rand(2, 4, requires_grad=True)
+    attention = partial(nn.functional.scaled_dot_product_attention, *[torch.rand(2, 1, 4, 8)] * 3)
+    with SplitDraws(RankRows(4, 0, 2)):
+        attention()
+        with pytest.raises(MethodError, match="computed again"):
+            torch.utils.checkpoint.checkpoint(layer, x, use_reentrant=False)
+        with pytest.raises(MethodError, match="'multinomial' draws"):
+            torch.rand(2, 4).multinomial(2)
+
+
+def test_batch_normalisation_trains_on_one_device(decide, tmp_path):
+    config = decide(tmp_path, "late_fusion", image_size=32, crop=28)
+    with pytest.raises(AubenchError) as refused:
+        require_splittable(config.build_initial_method(1), "late_fusion")
+    assert str(refused.value).startswith("late_fusion: trains on one device, because 'encoders.visual.")
+    require_splittable(decide(tmp_path, "mcm", **IMAGES).build_initial_method(1), "mcm")
+    require_splittable(nn.BatchNorm1d(2, track_running_stats=False), "")
+
+
+@pytest.mark.slow
+def test_gradients_of_two_processes_are_those_of_one_or_the_method_is_refused(decide, tmp_path):
+    """In float64. Parts of other sizes sum in another order, which changes the last digits."""
+    mcm = decide(tmp_path, "mcm", **IMAGES, drop_path=0.4)
+    exact = {
+        "mcm": (mcm, "mcm", 5),
+        "mcm recomputed": (decide(tmp_path, "mcm", **IMAGES, drop_path=0.4, activation_checkpointing=True), "mcm", 4),
+        "au_vmae": (decide(tmp_path, "au_vmae", **VIDEO, drop_path=0.4), "au_vmae", 3),
+        "statistics of a batch": (mcm, "comparing", 5),
+    }
+    refused = {"mixes": (mcm, "mixing", 4), "counts": (mcm, "counting", 4)}
+    target = partial(rank_works.compute_gradients, cases=exact | refused)
+    preload_workers()
+    run_jobs([Job(mcm, 1, target)], DeviceChoice("cpu", 2, "a test", 1, 2), lambda job, event: None)
+    first, second = (torch.load(mcm.fold_dir(1) / f"gradients-{rank}.pt") for rank in (0, 1))
+    for name, case in exact.items():
+        expected = rank_works.gradients(*case)
+        assert first[name].keys() == expected.keys()
+        for step, gradients in expected.items():
+            assert gradients.keys() == first[name][step].keys()
+            for parameter, gradient in gradients.items():
+                computed = first[name][step][parameter]
+                torch.testing.assert_close(computed, gradient, rtol=1e-9, atol=1e-12)
+                if parameter != "loss":
+                    assert torch.equal(computed, second[name][step][parameter]), "processes never drift apart"
+    assert first["mixes"] == (
+        "module 'layer' mixes the samples of a batch, so the method trains on one device; omit --devices"
+    )
+    assert first["counts"].startswith("module 'layer' updates 'calls' from a batch")
