@@ -15,6 +15,7 @@ from aubench.core.errors import DataError, RecordError, UsageError
 from aubench.leaderboard import build
 from aubench.leaderboard.check import check
 from aubench.leaderboard.records import StoredRecord
+from aubench.leaderboard.verified_records import CACHE_VARIABLE
 from aubench.metrics import baselines, intervals, significance
 from aubench.metrics import scores as metrics
 from aubench.metrics.resampling import subject_contributions
@@ -114,6 +115,33 @@ def test_another_process_builds_the_same_bytes(board):
     }
     other = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert other.stdout == repr(build.pages(board)) + "\n"
+
+
+@pytest.mark.parametrize("order", ["sorted", "reversed"])
+def test_a_second_build_in_any_order_of_files_has_the_same_bytes(small_board, tmp_path, monkeypatch, order):
+    listed, scandir = [], os.scandir
+
+    class Listing:
+        """Context of entries in another order."""
+
+        def __init__(self, path="."):
+            with scandir(path) as entries:
+                self._entries = sorted(entries, key=lambda entry: entry.name, reverse=order == "reversed")
+            listed.append(path)
+
+        def __enter__(self):
+            return iter(self._entries)
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    names = ("README.md", "synth_3fold.md", "entries.json")
+    pages = {name: (small_board / name).read_bytes() for name in names}
+    monkeypatch.setattr(os, "scandir", Listing)
+    build.write(small_board)
+    assert listed and {name: (small_board / name).read_bytes() for name in names} == pages
+    assert check(small_board) == []
 
 
 @pytest.mark.slow
