@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -38,6 +39,15 @@ LONGEST = (
     *("test_methods.py", "test_study.py", "test_trainer.py", "test_postgresql.py", "test_methods_page.py"),
 )
 """Files that take longest, longest first. The list has an influence on the duration of parallel tests only."""
+
+
+gc.disable()  # until all tests are imported, because it doubles the time of imports
+
+
+def pytest_collection_finish() -> None:
+    """Pass over the imported modules in later garbage collections."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
