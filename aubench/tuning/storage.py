@@ -83,7 +83,8 @@ def open_storage(storage: str) -> BaseStorage:
 
 def _journal(storage: str) -> BaseStorage:
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+
+    from aubench.tuning.journal import SafeJournal
 
     name = storage.removeprefix(JOURNAL)
     if not name.strip() or "://" in name or re.match(r"//[^/]", name):
@@ -98,7 +99,7 @@ def _journal(storage: str) -> BaseStorage:
             what, hint = "is not a journal of Optuna, or is cut off", "restore it, or give another file"
             raise UsageError(what, where=path, hint=hint)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(str(path)))
+    return JournalStorage(SafeJournal(str(path)))
 
 
 def _is_journal(path: Path) -> bool:

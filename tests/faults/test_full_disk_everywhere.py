@@ -6,6 +6,7 @@ import ast
 import errno
 import io
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from factories.processes import in_processes
 
 from aubench._util import atomic
 from aubench.core.errors import AubenchError, DataError
@@ -34,6 +36,7 @@ from aubench.training import checkpoint
 from aubench.training.checkpoint import CheckpointIdentity
 from aubench.training.state import TrainState
 from aubench.tuning import study_files
+from aubench.tuning.storage import open_storage
 
 ROOT = Path(__file__).parents[2]
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -324,6 +327,31 @@ def test_any_refusal_of_the_system_names_the_file(tmp_path, monkeypatch, functio
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("record.json", "old")]
 
 
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs a limit of file sizes")
+def test_journal_of_a_search_on_a_full_disk_loses_only_the_new_entry(tmp_path):
+    """The system refuses a part of the line, as a full disk would."""
+    import optuna
+
+    path = tmp_path / "study.log"
+    study = optuna.create_study(storage=open_storage(f"journal:{path}"), study_name="mine")
+    study.tell(study.ask(), 0.5)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def ask_with_too_little_space(index: int) -> str:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 30, limits[1]))
+        try:
+            study.ask()
+        except DataError as error:
+            return str(error)
+        return ""
+
+    (message,) = in_processes(1, ask_with_too_little_space)
+    assert message.startswith(f"{path}: the disk is full (") and path.read_bytes() == before
+    study.tell(study.ask(), 0.7)
+    again = optuna.load_study(storage=open_storage(f"journal:{path}"), study_name="mine")
+    assert [trial.value for trial in again.trials] == [0.5, 0.7]
+
+
 def test_error_of_the_content_stays_itself(tmp_path):
     with pytest.raises(FileNotFoundError), atomic.atomic_write(tmp_path / "new") as file:
         file.write(Path("nowhere").read_bytes())
@@ -363,6 +391,7 @@ DIRECT = {
     ("tracking/mlflow_client.py", "connect"): "the SQLite file of MLflow",
     ("tracking/sync.py", "log_artifact"): "MLflow",
     ("tracking/studies.py", "log_artifact"): "MLflow",
+    ("tuning/journal.py", "open"): "entries, which are appended, and removed if they are incomplete",
 }
 """Writes that bypass ``aubench._util.atomic``, by module and function, with the reason."""
 
