@@ -68,6 +68,9 @@ def text_table(headers: Iterable[str], align: str, lines: Iterable[Iterable[str]
     return Table(tuple(headers), sides, tuple(tuple(map(Cell, line)) for line in lines))
 
 
+_SPECIAL = "\\|*`[]~#!"
+"""Characters that begin or end something in Markdown."""
+
 Block = str | Table
 """Paragraph or heading in Markdown, or a table."""
 
@@ -87,7 +90,7 @@ def markdown(blocks: Sequence[Block]) -> str:
 
 def plain_text(blocks: Sequence[Block]) -> str:
     """Format a page for a terminal: no escapes, no links, no bold."""
-    return _join(blocks, "simple", _plain_cell)
+    return _join([_unescaped(block) if isinstance(block, str) else block for block in blocks], "simple", _plain_cell)
 
 
 def latex(blocks: Sequence[Block]) -> str:
@@ -110,7 +113,12 @@ def as_csv(table: Table) -> str:
 def escaped(text: str) -> str:
     """Escape Markdown and HTML, and replace characters whose width differs between machines."""
     narrow = "".join(character if character.isascii() or character in "±–" else "?" for character in text)
-    return "".join(f"\\{c}" if c in "\\|*`[]~#!" else c for c in html.escape(narrow, quote=False))
+    return "".join(f"\\{c}" if c in _SPECIAL else c for c in html.escape(narrow, quote=False))
+
+
+def _unescaped(text: str) -> str:
+    """Undo :func:`escaped`."""
+    return html.unescape(re.sub(rf"\\([{re.escape(_SPECIAL)}])", r"\1", text))
 
 
 def _join(blocks: Sequence[Block], style: str, show: Callable[[Cell], str]) -> str:

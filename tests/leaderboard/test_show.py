@@ -9,7 +9,7 @@ from aubench.core.errors import DataError, RecordError
 from aubench.core.plugins import PLUGINS_VARIABLE
 from aubench.leaderboard import build, entries_file, show
 from aubench.leaderboard.check import check
-from aubench.leaderboard.render import plain_text
+from aubench.leaderboard.render import escaped, plain_text
 
 STALE = "entries.json: is stale; run `aubench leaderboard build`"
 
@@ -148,3 +148,8 @@ def test_an_empty_and_a_missing_leaderboard(tmp_path):
     assert show.load_entries(tmp_path) == {}
     with pytest.raises(DataError, match="no leaderboard here"):
         _text(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("text", ["labels of disfa: intensity >= 2", "a & b <c> &amp; &#27;", r"\*|`[]~#!"])
+def test_a_terminal_shows_the_characters_that_markdown_escapes(text):
+    assert plain_text([escaped(text)]) == f"{text}\n"
