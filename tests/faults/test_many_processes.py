@@ -21,16 +21,24 @@ class Worked(Exception):
     """Stands for the end of a training."""
 
 
-def test_eight_processes_on_one_fold_train_it_once(decide, tmp_path, monkeypatch, capfd):
-    config = decide(tmp_path / "runs", "late_fusion")
+def test_eight_processes_on_one_fold_train_it_once(decide, tmp_path, monkeypatch):
+    config, lines = decide(tmp_path / "runs", "late_fusion"), tmp_path / "lines"
+
+    def append(line: str) -> None:
+        with lines.open("a") as file:
+            file.write(f"{line}\n")
 
     def train() -> None:
-        time.sleep(0.6)
+        until = time.monotonic() + 60
+        while not lines.exists() or lines.read_text().count("\n") < 7:
+            assert time.monotonic() < until
+            time.sleep(0.02)
         atomic.write_json(config.fold_dir(1) / RESULT, {"pid": os.getpid()})
         raise Worked
 
     monkeypatch.setattr(environment, "capture_environment", train)
-    monkeypatch.setattr(locks, "_QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(locks, "print_line", append)
+    monkeypatch.setattr(locks, "_QUIET_SECONDS", 0.05)
 
     def work(index: int) -> object:
         events: list[object] = []
@@ -43,10 +51,12 @@ def test_eight_processes_on_one_fold_train_it_once(decide, tmp_path, monkeypatch
     results = in_processes(8, work)
     assert results.count("worked") == 1 and results.count([FoldFinished(None, 0)]) == 7
     line = f"aubench: {config.fold_dir(1)}: another process works here; waiting until it ends"
-    assert capfd.readouterr().err.splitlines() == [line] * 7
+    assert lines.read_text().splitlines() == [line] * 7
 
 
-def test_waiting_for_a_moment_says_nothing(tmp_path, capfd):
+def test_waiting_for_a_moment_says_nothing(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(locks, "_QUIET_SECONDS", 60)
+
     def work(index: int) -> None:
         with locks.exclusive(tmp_path / ".lock"):
             time.sleep(0.02)
