@@ -23,6 +23,12 @@ def work(name: str):
     return getattr(fold_works, name)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def fork_server():
+    """Start a fork server that has imported the packages, if none runs."""
+    fold_process.preload_workers()
+
+
 @pytest.fixture
 def configs(decide, tmp_path):
     return [decide(tmp_path, "resnet_depth", seed=seed) for seed in (0, 1, 2)]
