@@ -77,14 +77,14 @@ class BaseRevision:
                 contents[name] = call_git(self.repository, "cat-file", "blob", digest)
         return contents
 
-    def trees(self, folder: PurePosixPath) -> dict[PurePosixPath, str]:
+    def trees(self, folder: PurePosixPath) -> dict[str, str]:
         """Return git's digest of each folder at any depth of a folder at the revision, by path relative to it."""
         try:
             listed = call_git(self.repository, "ls-tree", "-r", "-d", "-z", f"{self.commit}:{folder}")
         except subprocess.CalledProcessError:
             return {}
         lines = (line.partition("\t") for line in listed.decode("utf-8", "surrogateescape").split("\0") if line)
-        return {PurePosixPath(path): information.split()[2] for information, _, path in lines}
+        return {path: information.split()[2] for information, _, path in lines}
 
     def has_commits(self, commits: Sequence[str]) -> set[str]:
         """Return the commits that the repository has; all of them if its history is incomplete."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from aubench.leaderboard.records import RECORDS, REPRODUCED, VARIANTS, Finding
@@ -18,22 +18,28 @@ _MOST_LEVELS = 12
 
 def check_folder(root: Path) -> list[Finding]:
     """Check that a leaderboard has no links, no special files and no files that something executes."""
-    return list(_odd(root, root, _MOST_LEVELS))
+    with_pages = {str(root), str(root / VARIANTS)}
+    with_figures = tuple(f"{root / folder}{os.sep}" for folder in (RECORDS, REPRODUCED))
+    return [Finding(Path(path), what) for path, what in _odd(str(root), with_pages, with_figures, 0)]
 
 
-def _odd(root: Path, folder: Path, levels: int) -> Iterator[Finding]:
+def _odd(folder: str, with_pages: Set[str], with_figures: tuple[str, ...], level: int) -> Iterator[tuple[str, str]]:
+    """Yield paths with their problems. Paths are text, since objects for each of many files are slow."""
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            path = folder / entry.name
+            suffix = entry.name[entry.name.rfind(".") :]
             if entry.is_symlink():
-                yield Finding(path, "is a link; a leaderboard has none")
-            elif folder != root and entry.name in _OF_GIT:
-                yield Finding(path, "changes how git or a service treats other files")
+                yield entry.path, "is a link; a leaderboard has none"
+            elif level and entry.name in _OF_GIT:
+                yield entry.path, "changes how git or a service treats other files"
             elif entry.is_dir(follow_symlinks=False):
-                is_page = entry.name == _SITE and folder in (root, root / VARIANTS)
-                if not is_page and (folder != root or entry.name not in _OF_GIT):
-                    yield from _odd(root, path, levels - 1) if levels else [Finding(path, "is nested too deeply")]
+                if entry.name in _OF_GIT or (entry.name == _SITE and folder in with_pages):
+                    continue
+                if level == _MOST_LEVELS:
+                    yield entry.path, "is nested too deeply"
+                else:
+                    yield from _odd(entry.path, with_pages, with_figures, level + 1)
             elif not entry.is_file(follow_symlinks=False):
-                yield Finding(path, "is neither a file nor a folder")
-            elif path.suffix.lower() in _ACTIVE and not {root / RECORDS, root / REPRODUCED} & {*path.parents}:
-                yield Finding(path, f"does not belong into a leaderboard, which has no {path.suffix} files")
+                yield entry.path, "is neither a file nor a folder"
+            elif suffix.lower() in _ACTIVE and not entry.path.startswith(with_figures):
+                yield entry.path, f"does not belong into a leaderboard, which has no {suffix} files"

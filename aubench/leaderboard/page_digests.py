@@ -15,13 +15,16 @@ from aubench.leaderboard import entries_file
 from aubench.leaderboard.extensions import Extensions
 from aubench.leaderboard.record_index import PageDigests
 from aubench.leaderboard.record_keys import IndexedRecord
-from aubench.leaderboard.records import REPRODUCED, VARIANTS
+from aubench.leaderboard.records import RECORDS, REPRODUCED, VARIANTS
 
 
 def inputs_of(root: Path, runs: Iterable[IndexedRecord]) -> str:
     """Compute the digest of the inputs of ``entries.json`` from the bytes of the records that were verified."""
     digests = {
-        f"{run.folder.relative_to(root).as_posix()}/{name}": digest for run in runs for name, digest in run.keys.files
+        f"{folder}/{name}": digest
+        for run in runs
+        for folder in ["/".join((RECORDS, *run.keys.path))]
+        for name, digest in run.keys.files
     }
     return entries_file.inputs_digest(root, digests)
 

@@ -183,16 +183,11 @@ def record_folders(root: Path) -> tuple[list[Path], list[Finding]]:
     findings: list[Finding] = []
     folders = list(_run_folders(root / RECORDS, DEPTH, findings))
     for folder in folders:
-        stray = sorted(names_in(folder).difference(record_file.ALL_FILES))
+        with os.scandir(folder) as entries:
+            stray = sorted({entry.name for entry in entries}.difference(record_file.ALL_FILES))
         names = [name for name in stray if not system_files.is_system_file(name)]
         findings += [Finding(folder / name, "is no file of a record") for name in names]
     return folders, findings
-
-
-def names_in(folder: Path) -> set[str]:
-    """Return the names of all files and folders in a folder."""
-    with os.scandir(folder) as entries:
-        return {entry.name for entry in entries}
 
 
 def find_finished_records(run: Path) -> tuple[list[StoredRecord], list[Finding]]:

@@ -15,7 +15,7 @@ from aubench.leaderboard.add import extends
 from aubench.leaderboard.base_revision import BaseRevision
 from aubench.leaderboard.known_labels import known_stores
 from aubench.leaderboard.record_keys import IndexedRecord
-from aubench.leaderboard.records import DEPTH, RECORDS, REPORTED, REPRODUCED, VARIANTS, Finding, StoredRecord
+from aubench.leaderboard.records import RECORDS, REPORTED, REPRODUCED, VARIANTS, Finding, StoredRecord
 from aubench.leaderboard.verified_records import stored_records
 from aubench.results import record as record_file
 
@@ -63,12 +63,11 @@ class Changes:
         changed = {folder: not (folder / record_file.FILE).exists() for folder in statuses if folder not in new}
         return cls(root, base, new, changed, others)
 
-    def unchanged_trees(self) -> dict[Path, str]:
-        """Return git's digest of each record folder that is that of the base revision."""
+    def unchanged_trees(self) -> dict[str, str]:
+        """Return git's digest of each folder under ``records`` that is that of the base revision, by relative path."""
+        touched = {folder.relative_to(self.root / RECORDS).as_posix() for folder in (*self.new, *self.changed)}
         trees = self.base.trees(self.base.root / RECORDS)
-        folders = {self.root / RECORDS / path: tree for path, tree in trees.items() if len(path.parts) == DEPTH}
-        touched = {*self.new, *self.changed}
-        return {folder: tree for folder, tree in folders.items() if folder not in touched}
+        return {path: tree for path, tree in trees.items() if path not in touched}
 
     @cached_property
     def extended(self) -> tuple[Path, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from aubench.core import method_catalogue
@@ -57,6 +58,7 @@ def _names(run: StoredRecord) -> Iterator[tuple[str, str]]:
                 yield field, f"'{name}' reads like the built-in method {builtin}"
 
 
+@lru_cache(maxsize=4096)
 def lookalike(name: str) -> str:
     """Return a text that names which look alike share, e.g. without case and with letters for digits."""
     letters = re.sub(r"[\W_]", "", unicodedata.normalize("NFKD", name).casefold())

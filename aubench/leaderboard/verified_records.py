@@ -32,7 +32,7 @@ from aubench.leaderboard.cross_checks import check_together
 from aubench.leaderboard.folder_checks import check_folder
 from aubench.leaderboard.record_index import PREFIX, RecordIndex
 from aubench.leaderboard.record_keys import IndexedRecord, RecordKeys, keys_of
-from aubench.leaderboard.records import Finding, StoredRecord, names_in, record_folders
+from aubench.leaderboard.records import DEPTH, Finding, StoredRecord, record_folders
 from aubench.leaderboard.verify import ProtocolLookup
 from aubench.metrics import scores
 from aubench.results import counts, csv_io, histograms
@@ -113,7 +113,7 @@ def load_index(
     *,
     use_cache: bool = True,
     new: Set[Path] = frozenset(),
-    trees: Mapping[Path, str] | None = None,
+    trees: Mapping[str, str] | None = None,
     content: bool = False,
 ) -> tuple[list[IndexedRecord], list[Finding]]:
     """Verify all records under ``root/records``, and read only those that no earlier verification knows.
@@ -123,7 +123,8 @@ def load_index(
         find_protocol: Function that returns the installed protocol of a name.
         use_cache: Whether to reuse the results of earlier verifications.
         new: Folders of records that are accused if they disagree with others.
-        trees: Git's digest of each folder that git says is unchanged. Its files are not read if the index knows it.
+        trees: Git's digest of each folder that git says is unchanged, by its path relative to ``records``. Its files
+            are not read if the index knows it.
         content: Whether to read the content of all records.
 
     Returns:
@@ -153,15 +154,11 @@ def load_index(
     return [run for run in sound if run.folder not in wrong], findings + disagreements
 
 
-def _known(folders: Sequence[Path], trees: Mapping[Path, str]) -> dict[Path, _Verified]:
+def _known(folders: Sequence[Path], trees: Mapping[str, str]) -> dict[Path, _Verified]:
     """Return the keys of unchanged folders that the index has."""
     by_tree = _index[0].keys_by_tree()
-    known = ((folder, by_tree.get(trees.get(folder, ""))) for folder in folders)
-    return {
-        folder: _Verified((), None, keys)
-        for folder, keys in known
-        if keys and names_in(folder) >= {name for name, _ in keys.files}
-    }
+    known = ((folder, by_tree.get(trees.get("/".join(folder.parts[-DEPTH:]), ""))) for folder in folders)
+    return {folder: _Verified((), None, keys) for folder, keys in known if keys}
 
 
 def stored_records(runs: Collection[IndexedRecord]) -> list[StoredRecord]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from aubench.core import hashing
 from aubench.core.errors import AubenchError
 from aubench.core.protocol import Protocol
 from aubench.core.protocol_versions import earlier_protocol
+from aubench.leaderboard.curve_checks import check_curves
 from aubench.leaderboard.label_checks import check_labels
 from aubench.leaderboard.method_checks import check_method
 from aubench.leaderboard.records import Finding, StoredRecord
@@ -23,7 +24,6 @@ from aubench.results import counts as counts_file
 from aubench.results import epochs as epochs_file
 from aubench.results import histograms as histograms_file
 from aubench.results import record
-from aubench.results.schema import FoldInfo
 
 ProtocolLookup = Callable[[str], Protocol]
 """Function that returns the installed protocol of a name."""
@@ -197,65 +197,6 @@ def check_histograms(run: StoredRecord) -> Iterator[Finding]:
             f"condition {condition}, fold {fold}, AU{au}: bins yield {counts_file.CELLS[cell]} "
             f"{binned[row, cell]:,}, {counts_file.FILE} says {total[row, cell]:,}",
         )
-
-
-def check_curves(run: StoredRecord) -> Iterator[Finding]:
-    """Check that the learning curves have the epochs of each fold, and that the best epoch was scored."""
-    table = run.record.epoch_table
-    if table is None:
-        return
-    curves: dict[int, list[dict[str, Any]]] = {}
-    for values in table.rows(list(table.columns)):
-        epoch = dict(zip(table.columns, values, strict=True))
-        curves.setdefault(epoch["fold"], []).append(epoch)
-    folds = {fold.fold: fold for fold in run.info.folds}
-    for number in sorted(curves.keys() ^ folds.keys()):
-        problem = "is missing" if number in folds else f"is not in {record.FILE}"
-        yield run.finding(epochs_file.FILE, f"fold {number} {problem}")
-    for number in sorted(curves.keys() & folds.keys()):
-        curve, fold = curves[number], folds[number]
-        problems = [*_curve_problems(curve, fold), *_selection_problems(run, curve, fold), *_cost_problems(run, curve)]
-        for problem in problems[:1]:
-            yield run.finding(epochs_file.FILE, f"fold {number}: {problem}")
-
-
-def _curve_problems(curve: list[dict[str, Any]], fold: FoldInfo) -> Iterator[str]:
-    if len(curve) != fold.epochs or [epoch["epoch"] for epoch in curve] != list(range(1, fold.epochs + 1)):
-        yield f"epochs are not 1 to {fold.epochs}, as {record.FILE} says"
-    kinds = [epoch["pretraining"] for epoch in curve]
-    if kinds != sorted(kinds, reverse=True) or all(kinds):
-        yield "supervised epochs must follow those of pre-training"
-    for kind in sorted(set(kinds)):
-        frames = [0, *(epoch["frames"] for epoch in curve if epoch["pretraining"] == kind)]
-        if any(before >= after for before, after in pairwise(frames)):
-            yield "frames do not increase with each epoch"
-
-
-def _selection_problems(run: StoredRecord, curve: list[dict[str, Any]], fold: FoldInfo) -> Iterator[str]:
-    """Compare the best epoch with the validation scores of the last stage."""
-    if run.info.selection == "last":
-        return
-    f1 = {
-        epoch["epoch"]: epoch["f1"]
-        for epoch in curve
-        if epoch["stage"] == curve[-1]["stage"]
-        and (epoch["pretraining"], epoch["selectable"]) == (0, 1)
-        and not math.isnan(epoch["f1"])
-    }
-    if not f1:
-        yield "no selectable epoch has a validation F1"
-    elif f1.get(fold.best_epoch) != max(f1.values()):
-        best = max(f1, key=lambda epoch: f1[epoch])
-        yield f"epoch {best} has the highest F1, {record.FILE} says best_epoch {fold.best_epoch}"
-
-
-def _cost_problems(run: StoredRecord, curve: list[dict[str, Any]]) -> Iterator[str]:
-    """Compare the frames of pre-training with those in the record's ledger."""
-    items = [item for item in run.info.pretraining if item.fold == curve[0]["fold"]]
-    stated = [item.frames for item in items if item.frames is not None]
-    frames = max(epoch["frames"] * epoch["pretraining"] for epoch in curve)
-    if stated and sum(stated) != frames:
-        yield f"pre-training has {frames:,} frames, {record.FILE} says {sum(stated):,}"
 
 
 def _digests(run: StoredRecord) -> Iterator[Finding]:

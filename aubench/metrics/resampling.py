@@ -215,10 +215,9 @@ def _resampled(subjects: FoldSubjects, aus: tuple[int, ...], cells: Sequence[Flo
         total = fold_cells.sum(axis=1, keepdims=True)
         scores.append(_f1(*total)[0])
         jackknives.append(_f1(*(total - fold_cells)))
-        drawn = weights @ np.concatenate(list(fold_cells), axis=1)  # sums of integers are exact
-        numerator, denominator = drawn[:, : len(aus)], drawn[:, len(aus) :]
+        numerator, denominator = np.moveaxis(fold_cells, 1, 2) @ weights.T  # sums of integers are exact
         np.divide(numerator, np.maximum(denominator, 1, out=denominator), out=numerator)
-        blocks = numerator.reshape(BLOCKS, -1, len(aus)).sum(axis=1)
+        blocks = np.ascontiguousarray(numerator.T).reshape(BLOCKS, -1, len(aus)).sum(axis=1)
         bootstraps.append(sum(blocks, np.zeros(len(aus))) / len(weights))
     return ResampledRun(aus, subjects, np.stack(scores), np.concatenate(jackknives), np.stack(bootstraps))
 

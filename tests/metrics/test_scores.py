@@ -145,3 +145,13 @@ def test_order_of_rows_changes_no_digit():
 def test_deviation_is_that_of_a_sample():
     assert scores.std([0.4]) == 0
     assert scores.std([0.1, 0.4, 0.7, 0.3]) == pytest.approx(np.std([0.1, 0.4, 0.7, 0.3], ddof=1))
+
+
+@pytest.mark.parametrize("largest", [1, 3, 400, 2**22])
+def test_all_histograms_together_have_the_bits_of_each(largest):
+    generator = np.random.default_rng(largest)
+    cells = generator.integers(0, largest, (3, 5, 2, histograms.BINS)) * generator.integers(0, 2, (3, 5, 2, 1))
+    cells[0, 0] = 0
+    for function in (scores.auc, scores.average_precision):
+        each = np.array([[function(*pair) for pair in fold] for fold in cells])
+        assert np.array_equal(scores.histogram_metric(cells, function), each, equal_nan=True)
