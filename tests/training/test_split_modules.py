@@ -13,7 +13,7 @@ from aubench.core.errors import AubenchError, MethodError
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.scheduler import Job, preload_workers, run_jobs
 from aubench.training.split_draws import RankRows, SplitDraws
-from aubench.training.split_modules import require_splittable
+from aubench.training.split_modules import _compare, require_splittable
 
 VIDEO = {"clip_frames": 4, "segment": 4, "image_size": 32, "crop": 32, "width": 16, "depth": 2, "decoder_width": 16}
 IMAGES = {"width": 16, "depth": 2, "decoder_width": 16, "image_size": 28, "crop": 28}
@@ -104,3 +104,14 @@ def test_gradients_of_two_processes_are_those_of_one_or_the_method_is_refused(de
         "module 'layer' mixes the samples of a batch, so the method trains on one device; omit --devices"
     )
     assert first["counts"].startswith("module 'layer' updates 'calls' from a batch")
+
+
+@pytest.mark.parametrize(("dtype", "difference"), [(torch.float64, 1e-8), (torch.float32, 2e-3), (torch.bfloat16, 0.1)])
+def test_outputs_of_parts_may_differ_by_rounding_only(dtype, difference):
+    outputs = torch.ones(4, 3, dtype=dtype)
+    _compare("layer", [outputs], [outputs * (1 + difference / 20)])
+    with pytest.raises(MethodError, match="module 'layer' mixes the samples"):
+        _compare("layer", [outputs], [outputs * (1 + difference)])
+    if dtype == torch.float32:
+        with torch.autocast("cpu", torch.bfloat16):
+            _compare("layer", [outputs], [outputs * (1 + difference)])
