@@ -15,6 +15,8 @@ from aubench.engines import cluster_worker
 from aubench.engines.choice import choose_engine
 from aubench.engines.ray_engine import RayChoice
 from aubench.engines.slurm_options import submission_parameters
+from aubench.evaluation import inference
+from aubench.evaluation.predictor import Predictor
 from aubench.results import record as record_file
 from aubench.results.run_folder import PREDICTIONS, RECORD_DIR, RESULT, RUNNING, STATE
 from aubench.runs import devices, runner
@@ -165,3 +167,19 @@ def test_one_process_is_a_group_of_its_own(tmp_path):
     with ranks.exclusive(tmp_path / "lock"):
         ranks.meet()
     assert (ranks.rank(), ranks.count(), ranks.is_first()) == (0, 1, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["mcm", "au_vmae"])
+def test_each_frame_is_predicted_by_one_process_in_the_batches_of_one(decide, tmp_path, monkeypatch, method):
+    clips = {"clip_frames": 8, "segment": 4, "image_size": 32, "crop": 32, "width": 16, "depth": 1, "decoder_width": 16}
+    config = decide(tmp_path, method, **(clips if method == "au_vmae" else TINY))
+    data, split = config.load_data(1)
+    predictor, rows = Predictor(config.build_initial_method(1)), split.test[:150]
+    expected = inference.predict_probabilities(predictor, data, rows, torch.device("cpu"))
+    monkeypatch.setattr(ranks, "count", lambda: 2)
+    parts = []
+    for rank in (0, 1):
+        monkeypatch.setattr(ranks, "rank", lambda rank=rank: rank)
+        parts.append(inference.predict_probabilities(predictor, data, rows, torch.device("cpu")))
+    assert ((parts[0] > 0) != (parts[1] > 0)).all() and (parts[0] + parts[1] == expected).all()
