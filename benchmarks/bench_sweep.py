@@ -16,11 +16,13 @@ import pytest
 from aubench.core.registry import find_protocol
 from aubench.engines.cluster import ClusterChoice, ClusterEngine, Outcome, portable
 from aubench.engines.slurm_task import FoldTask
-from aubench.runs.config import RunConfig, RunOptions, StoreRef
+from aubench.runs.config import RunConfig
 from aubench.runs.engine import Engine, Job
 from aubench.runs.events import FoldFinished
+from aubench.runs.run_options import RunOptions
 from aubench.runs.run_status import read_states
 from aubench.runs.scheduler import run_jobs
+from aubench.runs.store_ref import StoreRef
 
 FOLDS = 3
 

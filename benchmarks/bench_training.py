@@ -18,10 +18,12 @@ from aubench.data.store import Store
 from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 from aubench.runs import devices
 from aubench.runs.bare_loop import BareLoop
-from aubench.runs.config import RunConfig, RunOptions, StoreRef
+from aubench.runs.config import RunConfig
 from aubench.runs.fold import prepare_context, train_fold
 from aubench.runs.measured_trainer import Extent, MeasuredTrainer
 from aubench.runs.profiling import stage_phase
+from aubench.runs.run_options import RunOptions
+from aubench.runs.store_ref import StoreRef
 from aubench.training.state import EpochFinished
 
 PRESET = "small"

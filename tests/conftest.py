@@ -76,7 +76,9 @@ def decide(small_store: Path) -> Callable[..., RunConfig]:
     """Decide a run on a small store, with the preset ``tiny``; takes recipe changes by name."""
     from aubench.core.registry import find_protocol
     from aubench.data.store import Store
-    from aubench.runs.config import RunConfig, RunOptions, StoreRef
+    from aubench.runs.config import RunConfig
+    from aubench.runs.run_options import RunOptions
+    from aubench.runs.store_ref import StoreRef
 
     def made(
         runs: Path,

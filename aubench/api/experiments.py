@@ -101,8 +101,8 @@ def run(
     from aubench.core.errors import UsageError
     from aubench.engines.choice import choose_engine
     from aubench.runs import scheduler
-    from aubench.runs.config import RunOptions
     from aubench.runs.record_builder import finished_folds
+    from aubench.runs.run_options import RunOptions
     from aubench.tracking.run_export import find_runs
 
     seeds, values = check_seeds(seeds), dict(overrides or {})

@@ -135,7 +135,7 @@ def plot_cut_switch(
     from aubench.core.registry import find_protocol
     from aubench.plots import augmentation, style
     from aubench.plots.frame_selection import caption
-    from aubench.runs.config import RunOptions
+    from aubench.runs.run_options import RunOptions
 
     path = _figure_path(out, run, "cut_switch")
     if run is not None and not (method or protocol or overrides):

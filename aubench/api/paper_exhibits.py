@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aubench.core.protocol import Protocol
     from aubench.papers.exhibits import Exhibit
     from aubench.papers.row_specs import ReproductionConfig, ResolvedRow
-    from aubench.runs.config import StoreRef
+    from aubench.runs.store_ref import StoreRef
 
 COLUMNS = (
     *("exhibit", "row", "method", "modalities", "dataset", "condition", "metric"),
@@ -87,7 +87,7 @@ def list_exhibits(
     from aubench.core import registry
     from aubench.datasets.catalog import find_stores
     from aubench.papers import exhibits, reproduction
-    from aubench.runs.config import StoreRef
+    from aubench.runs.store_ref import StoreRef
 
     known, requested = exhibits.find_exhibits(user_path(root)), registry.find_protocol(protocol)
     folders = list(find_stores(requested.datasets, store).values())
@@ -151,7 +151,7 @@ def reproduce(
     from aubench.papers import exhibits
     from aubench.papers.reproduction import PendingRuns
     from aubench.runs import scheduler
-    from aubench.runs.config import StoreRef
+    from aubench.runs.store_ref import StoreRef
 
     form = check_form(form, FORMATS)
     selected = exhibits.find_exhibits(user_path(root), None if names == "all" else split_names(names))
@@ -187,7 +187,7 @@ def _config(
 ) -> ReproductionConfig:
     from aubench.leaderboard.records import RECORDS, VARIANTS
     from aubench.papers.row_specs import ReproductionConfig
-    from aubench.runs.config import RunOptions
+    from aubench.runs.run_options import RunOptions
 
     options = RunOptions(preset or protocol.preset, dict(overrides or {}), runs=user_path(runs))
     records = tuple(user_path(root).joinpath(*folder) for folder in ((RECORDS,), (VARIANTS, RECORDS)))

@@ -11,7 +11,9 @@ from aubench._util.progress import count_progress, print_line
 if TYPE_CHECKING:
     from aubench.core.protocol import Protocol
     from aubench.data.store import Store
-    from aubench.runs.config import RunConfig, RunOptions, StoreRef
+    from aubench.runs.config import RunConfig
+    from aubench.runs.run_options import RunOptions
+    from aubench.runs.store_ref import StoreRef
 
 AnyPath = str | Path
 Stores = AnyPath | Sequence[AnyPath] | None
@@ -47,7 +49,7 @@ def open_pretraining_store(name: str) -> StoreRef:
         DataError: There is no store, or it is damaged.
     """
     from aubench.datasets.catalog import open_any_store
-    from aubench.runs.config import StoreRef
+    from aubench.runs.store_ref import StoreRef
 
     return StoreRef.from_store(open_any_store(name))
 
@@ -157,8 +159,9 @@ def plan_runs(
         AubenchError: A name or value does not exist, or a method does not support the protocol.
     """
     from aubench.data.splits import ProtocolDataset
-    from aubench.runs.config import RunConfig, StoreRef
+    from aubench.runs.config import RunConfig
     from aubench.runs.pretraining import check_pretraining_store
+    from aubench.runs.store_ref import StoreRef
 
     names = select_methods(methods, protocol, options)
     opened = open_data(protocol, store)

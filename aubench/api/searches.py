@@ -141,7 +141,8 @@ def tune(
     from aubench.engines.choice import choose_engine
     from aubench.plots import study_report
     from aubench.runs import scheduler
-    from aubench.runs.config import RunOptions, StoreRef
+    from aubench.runs.run_options import RunOptions
+    from aubench.runs.store_ref import StoreRef
     from aubench.tracking.studies import Tracking
     from aubench.tuning.search_config import create_search
     from aubench.tuning.storage import check_names, storage_url

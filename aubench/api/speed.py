@@ -221,7 +221,9 @@ def _configure(
     """Return the configuration of a run with random initial weights, on a store or on random images."""
     from aubench.core.registry import find_method
     from aubench.data.random_store import random_store
-    from aubench.runs.config import RunConfig, RunOptions, StoreRef
+    from aubench.runs.config import RunConfig
+    from aubench.runs.run_options import RunOptions
+    from aubench.runs.store_ref import StoreRef
 
     if "weights" in find_method(method).method_class.Recipe.model_fields:
         overrides = {"weights": "none", **overrides}

@@ -12,7 +12,8 @@ from aubench._util import atomic, locks
 from aubench.core.errors import UsageError
 from aubench.data.store import Store
 from aubench.datasets import catalog
-from aubench.runs.config import RunConfig, StoreRef
+from aubench.runs.config import RunConfig
+from aubench.runs.store_ref import StoreRef
 
 
 def with_node_store(config: RunConfig) -> RunConfig:

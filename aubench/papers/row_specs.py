@@ -18,7 +18,9 @@ from aubench.evaluation import flops
 from aubench.papers.required_runs import RequiredRun
 from aubench.results.record import Record
 from aubench.results.schema import Compute
-from aubench.runs.config import RunConfig, RunOptions, StoreRef
+from aubench.runs.config import RunConfig
+from aubench.runs.run_options import RunOptions
+from aubench.runs.store_ref import StoreRef
 
 COST_PRESET = "paper"
 """Preset for counting operations, since papers report those of the full size."""

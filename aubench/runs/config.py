@@ -4,98 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from aubench._util import atomic, locks
 from aubench._util.seeds import derive, seed_everything
-from aubench.core.errors import UsageError, suggest
+from aubench.core.errors import UsageError
 from aubench.core.method import Method, build_method
 from aubench.core.protocol import Protocol
 from aubench.core.recipe import Recipe
 from aubench.core.registry import MethodEntry, find_method
 from aubench.core.task import Task
-from aubench.data.joined_store import joined
 from aubench.data.splits import FoldSplit, ProtocolDataset
 from aubench.data.store import Store
 from aubench.results import run_folder
-from aubench.results.record import SELECTIONS
 from aubench.results.run_id import run_id, source_of
 from aubench.runs import recipe_files
-from aubench.runs.devices import PRECISIONS
+from aubench.runs.run_options import RunOptions
 from aubench.runs.source_runs import SourceRun, choose_source
+from aubench.runs.store_ref import StoreRef
 from aubench.training.checkpoint import CheckpointIdentity
-
-
-@dataclass(frozen=True)
-class StoreRef:
-    """Store that a run reads: its path, identity, and number of landmarks per frame.
-
-    A joined store has the references of its members.
-    """
-
-    path: Path
-    dataset: str
-    version: str
-    digest: str
-    landmarks: int = 0
-    members: tuple[StoreRef, ...] = ()
-
-    @classmethod
-    def from_store(cls, store: Store) -> Self:
-        """Return the reference of an opened store."""
-        info, is_joined = store.info, len(store.members) > 1
-        members = tuple(map(cls.from_store, store.members)) if is_joined else ()
-        path = store.path if is_joined else store.path.resolve()
-        return cls(path, info.dataset, info.version, info.digest, store.landmark_count, members)
-
-    def open_store(self) -> Store:
-        """Open the store.
-
-        Raises:
-            UsageError: It is no longer the store of this reference.
-        """
-        if self.members:
-            return joined([member.open_store() for member in self.members])
-        store = Store(self.path)
-        if store.info.digest != self.digest:
-            raise UsageError("has changed since the command started", where=store.path, hint="repeat the command")
-        return store
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Options of runs that a user chooses, besides methods, protocol, store and seeds.
-
-    Attributes:
-        preset: Name of the recipe preset; the protocol's if None.
-        overrides: Recipe values that differ from the preset.
-        selection: Rule that chooses the scored epoch.
-        precision: One of :data:`~aubench.runs.devices.PRECISIONS`.
-        runs: Folder of all runs.
-        search: Cost of the search that chose the recipe, as in the record; None if there was no search.
-        from_runs: Folders of finished runs, of which each run starts from one, see :func:`choose_source`.
-        pretraining_store: Store of pre-training; the run's own if None.
-
-    Raises:
-        UsageError: There is no such selection rule or precision.
-    """
-
-    preset: str | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    selection: str = "inner_val"
-    precision: str = "32-true"
-    runs: Path = Path("runs")
-    search: dict[str, Any] | None = None
-    from_runs: tuple[Path, ...] = ()
-    pretraining_store: StoreRef | None = None
-
-    def __post_init__(self) -> None:
-        for name, known in (("selection", SELECTIONS), ("precision", PRECISIONS)):
-            if (value := getattr(self, name)) not in known:
-                raise UsageError(f"cannot be '{value}'", where=f"--{name}", hint=suggest(value, known))
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from aubench.core.protocol import Protocol
 from aubench.datasets.catalog import Stores, open_stores
 from aubench.results.run_folder import RESULT, RUN_FILE, WEIGHTS, fold_dir, read_json, retrain_hint
 from aubench.runs import pretraining
-from aubench.runs.config import RunConfig, StoreRef
+from aubench.runs.config import RunConfig
 from aubench.runs.fold_result import read_summary
 from aubench.runs.source_runs import SourceRun, load_weights
+from aubench.runs.store_ref import StoreRef
 from aubench.training import checkpoint
 
 if TYPE_CHECKING:

@@ -23,8 +23,9 @@ from aubench.core.system_files import children
 from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
 from aubench.data.store_format import read_info
 from aubench.results.run_folder import EPOCHS, WEIGHTS, read_json, read_json_lines, retrain_hint
-from aubench.runs.config import RunConfig, StoreRef
+from aubench.runs.config import RunConfig
 from aubench.runs.source_runs import load_weights
+from aubench.runs.store_ref import StoreRef
 from aubench.training import checkpoint
 from aubench.training.checkpoint import CheckpointIdentity
 from aubench.training.state import TrainState

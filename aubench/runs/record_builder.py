@@ -21,8 +21,9 @@ from aubench.results.run_folder import RECORD_DIR, RESULT
 from aubench.results.schema import INITIALISATION
 from aubench.runs import condition_scores
 from aubench.runs.condition_scores import ConditionScores
-from aubench.runs.config import RunConfig, StoreRef
+from aubench.runs.config import RunConfig
 from aubench.runs.fold_result import FoldResult, read_summary
+from aubench.runs.store_ref import StoreRef
 
 
 def finished_folds(config: RunConfig) -> list[int]:

@@ -22,8 +22,8 @@ from aubench.results.run_folder import RECORD_DIR
 from aubench.results.run_id import submission_id
 from aubench.results.schema import Name
 from aubench.results.submission import SUBMITTED
-from aubench.runs.config import StoreRef
 from aubench.runs.record_builder import data_facts, protocol_fields, store_fields
+from aubench.runs.store_ref import StoreRef
 
 
 def check_name(name: str) -> None:

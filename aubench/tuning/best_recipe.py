@@ -7,7 +7,8 @@ from pathlib import Path
 
 from aubench.core.errors import UsageError, suggest
 from aubench.core.protocol import Protocol
-from aubench.runs.config import RunConfig, RunOptions
+from aubench.runs.config import RunConfig
+from aubench.runs.run_options import RunOptions
 from aubench.tuning.search_config import trials_seed
 from aubench.tuning.storage import open_storage, storage_errors, storage_url
 from aubench.tuning.study import BINDING, REQUEST

@@ -13,7 +13,9 @@ from typing import Any
 from aubench._util.seeds import derive
 from aubench.core.errors import UsageError
 from aubench.core.protocol import Protocol
-from aubench.runs.config import RunConfig, RunOptions, StoreRef
+from aubench.runs.config import RunConfig
+from aubench.runs.run_options import RunOptions
+from aubench.runs.store_ref import StoreRef
 from aubench.tuning.space import Space
 
 STUDIES = "studies"

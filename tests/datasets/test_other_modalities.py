@@ -17,8 +17,10 @@ from aubench.datasets.table.table_dataset import TABLE, TableOptions
 from aubench.plots import contact_sheet, modality_selection
 from aubench.runs import condition_evaluation, environment
 from aubench.runs import fold as fold_module
-from aubench.runs.config import RunConfig, RunOptions, StoreRef
+from aubench.runs.config import RunConfig
 from aubench.runs.record_builder import write_record
+from aubench.runs.run_options import RunOptions
+from aubench.runs.store_ref import StoreRef
 
 pytestmark = pytest.mark.usefixtures("one_worker")
 FLOW, INFRARED = Modality("flow-2"), Modality("near_infrared-1")

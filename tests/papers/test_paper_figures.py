@@ -13,7 +13,8 @@ from aubench.data.store import Store
 from aubench.papers.exhibits import Exhibit, find_exhibits
 from aubench.papers.paper_figures import FIGURES
 from aubench.papers.row_specs import ReproductionConfig, resolve_row
-from aubench.runs.config import RunOptions, StoreRef
+from aubench.runs.run_options import RunOptions
+from aubench.runs.store_ref import StoreRef
 
 ROOT = Path(__file__).parents[2] / "leaderboard"
 UNTRAINED = ("amf-figure-2", "amf-figure-3", "mcm-figure-1", "au-vmae-figure-3", "au-vmae-figure-5")

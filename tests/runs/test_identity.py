@@ -21,8 +21,9 @@ from aubench.leaderboard import verify
 from aubench.leaderboard.records import StoredRecord
 from aubench.runs import fold as fold_module
 from aubench.runs import loading, pretraining
-from aubench.runs.config import RunConfig, RunOptions
+from aubench.runs.config import RunConfig
 from aubench.runs.record_builder import write_record
+from aubench.runs.run_options import RunOptions
 from aubench.tuning.best_recipe import BestTrial
 from aubench.tuning.search_config import SearchConfig
 from aubench.tuning.space import Space

@@ -17,9 +17,11 @@ from aubench.evaluation.flops import count_flops
 from aubench.evaluation.method_parts import REST
 from aubench.runs import profiling, speed_report
 from aubench.runs.bare_loop import BareLoop
-from aubench.runs.config import RunConfig, RunOptions, StoreRef
+from aubench.runs.config import RunConfig
 from aubench.runs.measured_trainer import TRACED_STEPS, Extent, MeasuredTrainer
 from aubench.runs.profiling import ProfileSettings
+from aubench.runs.run_options import RunOptions
+from aubench.runs.store_ref import StoreRef
 
 SMALL = {"image_size": 32, "crop": 28, "batch_size": 4}
 FRAMES = 8

@@ -17,9 +17,11 @@ from aubench.datasets.table.store_export import export_store
 from aubench.datasets.table.table_dataset import TABLE, TableOptions
 from aubench.results.record import SELECTIONS
 from aubench.runs import runner
-from aubench.runs.config import RunConfig, RunOptions, StoreRef
+from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.fold import run_fold
+from aubench.runs.run_options import RunOptions
+from aubench.runs.store_ref import StoreRef
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_worker")]
 

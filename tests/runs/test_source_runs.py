@@ -19,9 +19,11 @@ from aubench.leaderboard.records import StoredRecord
 from aubench.results import record, run_id
 from aubench.runs import environment, loading, source_runs
 from aubench.runs import fold as fold_module
-from aubench.runs.config import RunConfig, RunOptions, StoreRef
+from aubench.runs.config import RunConfig
 from aubench.runs.record_builder import write_record
+from aubench.runs.run_options import RunOptions
 from aubench.runs.source_runs import SourceRun
+from aubench.runs.store_ref import StoreRef
 from aubench.training import checkpoint
 
 METHOD = str(Path(__file__).parents[1] / "factories" / "clip_autoencoder.py")

@@ -11,7 +11,8 @@ import pytest
 
 from aubench.core.registry import find_protocol
 from aubench.data.store import Store
-from aubench.runs.config import RunOptions, StoreRef
+from aubench.runs.run_options import RunOptions
+from aubench.runs.store_ref import StoreRef
 from aubench.tuning.search_config import SearchConfig, create_search
 
 SMALL: dict[str, Any] = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 2}

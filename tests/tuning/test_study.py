@@ -12,8 +12,8 @@ import optuna
 import aubench
 from aubench.core.errors import Diverged
 from aubench.data.store import Store
-from aubench.runs.config import StoreRef
 from aubench.runs.devices import DeviceChoice
+from aubench.runs.store_ref import StoreRef
 from aubench.tuning import trial as trial_module
 from aubench.tuning.storage import PRUNERS, SAMPLERS, make_pruner, make_sampler
 from aubench.tuning.study import run_search

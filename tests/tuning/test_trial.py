@@ -10,9 +10,10 @@ from aubench._util import locks
 from aubench.core.errors import DataError, UsageError
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
-from aubench.runs.config import RunConfig, StoreRef
+from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.fold import run_fold
+from aubench.runs.store_ref import StoreRef
 from aubench.tuning import trial as trial_module
 from aubench.tuning.trial import Pruned, TrialRunner, train_and_validate
 
