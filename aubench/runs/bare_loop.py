@@ -13,7 +13,7 @@ from aubench.core.task import Batch, Modality
 from aubench.data import loader
 from aubench.data.splits import Rows
 from aubench.runs.measured_trainer import synchronize
-from aubench.training.trainer import TrainContext
+from aubench.training.train_phase import TrainContext
 
 Loss = Callable[[Batch], Tensor]
 

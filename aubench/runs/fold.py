@@ -31,7 +31,8 @@ from aubench.runs.events import Event, FoldFinished, TrainingStarted
 from aubench.runs.fold_result import FoldResult, learning_curve
 from aubench.runs.pretraining import PretrainingResult, prepare_weights
 from aubench.training.state import TrainState
-from aubench.training.trainer import TrainContext, Trainer, TrainPhase
+from aubench.training.train_phase import TrainContext, TrainPhase
+from aubench.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -17,7 +17,8 @@ from aubench.core.task import Batch
 from aubench.data import loader
 from aubench.data.splits import Rows
 from aubench.training.state import TrainState
-from aubench.training.trainer import TrainContext, Trainer, TrainPhase
+from aubench.training.train_phase import TrainContext, TrainPhase
+from aubench.training.trainer import Trainer
 
 SAMPLE = 2
 """Frames or clips of the sample of a batch."""

@@ -29,7 +29,8 @@ from aubench.runs.store_ref import StoreRef
 from aubench.training import checkpoint
 from aubench.training.checkpoint import CheckpointIdentity
 from aubench.training.state import TrainState
-from aubench.training.trainer import TrainContext, Trainer, TrainPhase
+from aubench.training.train_phase import TrainContext, TrainPhase
+from aubench.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -29,7 +29,7 @@ from aubench.runs.config import RunConfig
 from aubench.runs.device_peaks import peak_speed
 from aubench.runs.fold import prepare_context
 from aubench.runs.measured_trainer import Extent, MeasuredTrainer, synchronize
-from aubench.training.trainer import TrainContext, TrainPhase
+from aubench.training.train_phase import TrainContext, TrainPhase
 
 RANDOM_FRAMES = 128
 """Frames of random images per subject."""

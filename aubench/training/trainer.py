@@ -7,11 +7,9 @@ computes exactly what an uninterrupted one computes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +19,7 @@ import torch
 from aubench._util import interrupts, ranks
 from aubench._util.seeds import derive, seed_everything
 from aubench.core.errors import Diverged, is_out_of_memory
-from aubench.core.method import Method, Progress, Stage
+from aubench.core.method import Progress, Stage
 from aubench.core.task import Batch
 from aubench.data import clips, loader, resident_images, transforms
 from aubench.data.splits import ProtocolDataset, Rows
@@ -30,60 +28,15 @@ from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores as metrics
 from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
 from aubench.training import batch_memory, checkpoint, divergence
-from aubench.training.checkpoint import CheckpointIdentity
 from aubench.training.split_modules import SplitModules, average_gradients
 from aubench.training.state import EpochFinished, TrainState
+from aubench.training.train_phase import TrainContext, TrainPhase
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
     from torch import Tensor
 
 SAVE_EVERY = 120.0
 """Seconds of an epoch after which its middle is worth a checkpoint."""
-
-
-@dataclass(frozen=True)
-class TrainContext:
-    """Everything that the training phases of a fold share.
-
-    Attributes:
-        name: Name of the method.
-        seed: Seed of the run.
-        protocol_seed: Seed of the protocol.
-        fold: Number of the fold.
-        data: Frames of the store.
-        fabric: Device and precision.
-        method: Method on its device.
-        report: Callback for each finished epoch.
-    """
-
-    name: str
-    seed: int
-    protocol_seed: str
-    fold: int
-    data: ProtocolDataset
-    fabric: Fabric
-    method: Method
-    report: Callable[[EpochFinished], None]
-
-
-@dataclass(frozen=True)
-class TrainPhase:
-    """Consecutive stages with state and weights in one folder.
-
-    Attributes:
-        stages: Stages in order.
-        train: Rows of the training frames.
-        val: Rows of the validation frames, which choose the epoch; empty if the last epoch is chosen.
-        folder: Folder of the checkpoints.
-        identity: Identity that the checkpoints carry.
-    """
-
-    stages: tuple[Stage, ...]
-    train: Rows
-    val: Rows
-    folder: Path
-    identity: CheckpointIdentity
 
 
 class Trainer:

@@ -29,7 +29,8 @@ from aubench.evaluation.predictor import Predictor
 from aubench.runs import devices
 from aubench.runs.config import RunConfig
 from aubench.training.state import TrainState
-from aubench.training.trainer import TrainContext, Trainer, TrainPhase
+from aubench.training.train_phase import TrainContext, TrainPhase
+from aubench.training.trainer import Trainer
 
 META = torch.device("meta")
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "unique_dim"}
