@@ -143,8 +143,10 @@ def git(folder: Path, *words: str) -> str:
 def measure_leaderboard(root: Path, count: int) -> None:
     """Measure the commands on a leaderboard of ``count`` records in a git repository."""
     root.mkdir(parents=True)
+    (root.parent / ".gitignore").write_text("site/\n", encoding="utf-8")
     git(root.parent, "init", "-q")
-    git(root.parent, "commit", "-q", "--allow-empty", "-m", "Code")
+    git(root.parent, "add", "-A")
+    git(root.parent, "commit", "-q", "-m", "Code")
     for number in range(count):
         write_record(root, *divmod(number, SEEDS))
     where = ("--root", str(root))

@@ -42,13 +42,18 @@ class RecordIndex:
         self._path = path
         self._connections: dict[int, sqlite3.Connection | None] = {}
 
+    @property
+    def is_used(self) -> bool:
+        """Whether the index can hold anything."""
+        return self._path is not None
+
     def keys_by_tree(self) -> dict[str, RecordKeys]:
         """Return the keys of all records by git's digest of their folder."""
-        found = {}
+        by_tree = {}
         for tree, text in self._rows("SELECT tree, keys FROM records"):
             with suppress(TypeError, ValueError):
-                found[tree] = decoded(json.loads(text))
-        return found
+                by_tree[tree] = decoded(json.loads(text))
+        return by_tree
 
     def keys(self, digest: str) -> RecordKeys | None:
         """Return the keys of a record by the digest of its files; None if it was not verified."""

@@ -60,14 +60,14 @@ def report(changes: Changes, runs: Sequence[IndexedRecord], findings: Sequence[F
 
 
 def _rows_by_table(runs: Sequence[IndexedRecord]) -> dict[_TableKey, _Rows]:
-    found = defaultdict[_TableKey, _Rows](lambda: defaultdict(list))
+    by_table = defaultdict[_TableKey, _Rows](lambda: defaultdict(list))
     for run in runs:
         keys = run.keys
         if keys.is_complete:
             is_external = keys.source in ("path", "entry_point")
             kind = keys.protocol, keys.selection, keys.is_demo, is_external, keys.protocol_version
-            found[_TableKey(*kind, keys.dataset[2], keys.labels)][keys.row].append(run)
-    return found
+            by_table[_TableKey(*kind, keys.dataset[2], keys.labels)][keys.row].append(run)
+    return by_table
 
 
 def _summary(changes: Changes, findings: Sequence[Finding]) -> str:
@@ -96,15 +96,15 @@ def _table_blocks(key: _TableKey, rows: _Rows, changes: Changes) -> Iterator[Blo
     new = [row for row in ordered if any(run.folder in changes.new for run in rows[row])]
     moved = [row for row in ordered if row in before and before[row] != positions[row] and not key.is_demo]
     near = {row: [k for i in (-1, 1) if 0 <= (k := ordered.index(row) + i) < len(ordered)] for row in new}
-    shown = {*new, *moved[:_MOST_MOVED], *(ordered[k] for places in near.values() for k in places)}
+    shown = {*new, *moved[:_MOST_MOVED], *(ordered[k] for indices in near.values() for k in indices)}
     methods = _entries(rows, shown)
     names = {row: tables.display_name(entry, list(methods.values())) for row, entry in methods.items()}
     yield f"### {escaped(key.protocol)}, {escaped(key.selection)}{', demonstrations' * key.is_demo}"
     lines = []
     for row in new:
-        entry, place = methods[row], ordered.index(row)
+        entry, index = methods[row], ordered.index(row)
         neighbours = [
-            _difference(names, methods, row, ordered[k]) if k in near[row] else EMPTY for k in (place - 1, place + 1)
+            _difference(names, methods, row, ordered[k]) if k in near[row] else EMPTY for k in (index - 1, index + 1)
         ]
         position = EMPTY if key.is_demo else f"{positions[row]} of {len(ordered)}{_ranks(entry)}"
         lines.append((names[row], str(len(rows[row])), tables.percent(entry.f1), position, *neighbours))

@@ -188,9 +188,9 @@ def _check_path(folder: Path, keys: RecordKeys) -> list[Finding]:
 def _load(folder: Path) -> _Verified:
     """Read a record; verify it unless the index has its digest."""
     try:
-        files = _Files.read(folder)
-        keys, facts = _index[0].keys(files.digest), _index[0].facts(files.digest)
-        if keys and (known := _from_index(folder, facts)):
+        files = _Files.read(folder) if _index[0].is_used else None
+        keys = _index[0].keys(files.digest) if files else None
+        if files and keys and (known := _from_index(folder, _index[0].facts(files.digest))):
             return _Verified((), known, keys)
         run = StoredRecord(folder, record_file.read(folder))
     except RecordError as error:
@@ -200,14 +200,16 @@ def _load(folder: Path) -> _Verified:
         return _Verified([*verify.check_path(run), *findings])
     facts = record_facts.facts_of(run)
     read = tuple((run.record.file_digests or {}).items())
-    new = (files.digest, files.tree, record_facts.encode(facts)) if read == files.digests else None
+    new = None
+    if files and files.digests == read:
+        new = files.digest, files.tree, record_facts.encode(facts)
     return _Verified((), _verified(run.info, folder, facts), keys_of(run, read), new)
 
 
 def _load_keys(folder: Path) -> _Verified:
     """Return the keys of a record that the index has; otherwise as :func:`_load`."""
     with suppress(RecordError):
-        if keys := _index[0].keys(_Files.read(folder).digest):
+        if _index[0].is_used and (keys := _index[0].keys(_Files.read(folder).digest)):
             return _Verified((), None, keys)
     return _load(folder)
 
