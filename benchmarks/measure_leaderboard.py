@@ -136,7 +136,8 @@ def measure(label: str, *arguments: str) -> None:
 def git(folder: Path, *words: str) -> str:
     """Call git with an author."""
     identity = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")
-    done = subprocess.run(["git", "-C", str(folder), *identity, *words], check=True, capture_output=True, text=True)
+    command = ["git", "-C", str(folder), *identity, *words]
+    done = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
     return done.stdout.strip()
 
 

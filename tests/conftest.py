@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -28,18 +29,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors on a busy machine
 
 LONGEST = (
     *("test_kill.py", "test_ray_engine.py", "test_slurm_engine.py", "test_tracking.py", "test_workers.py"),
-    *(
-        "test_robustness.py",
-        "test_browser.py",
-        "test_prepare.py",
-        "test_notebooks.py",
-        "test_api.py",
-        "test_signals.py",
-    ),
+    *("test_robustness.py", "test_browser.py", "test_prepare.py", "test_notebooks.py"),
+    *("test_api.py", "test_signals.py"),
     *("test_methods.py", "test_study.py", "test_trainer.py", "test_postgresql.py", "test_methods_page.py"),
 )
 """Files that take longest, longest first. The list has an influence on the duration of parallel tests only."""
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.disable()  # until all tests are imported, because it doubles the time of imports
 

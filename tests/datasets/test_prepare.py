@@ -133,7 +133,9 @@ def test_an_interrupted_command_resumes_to_the_same_bytes(prepared, damaged, tmp
     with pytest.raises(KeyboardInterrupt):
         prepare_bp4d(damaged.root, store, size=32, workers=2, progress=stop)
     assert not store.exists()
-    (tmp_path / "bp4d.partial/arrays/F001/.T1.visual.npy.x.tmp").write_bytes(b"half")
+    half = tmp_path / "bp4d.partial/arrays/F001/.T1.visual.npy.x.tmp"
+    half.parent.mkdir(exist_ok=True)
+    half.write_bytes(b"half")
 
     steps: list[int] = []
     prepare_bp4d(damaged.root, store, size=32, workers=2, progress=lambda done, total: steps.append(done))

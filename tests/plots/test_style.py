@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from aubench.core.errors import UsageError
+from aubench.core.errors import DataError, UsageError
 from aubench.core.registry import builtin_methods
 from aubench.plots import style
 
@@ -58,7 +58,7 @@ def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatc
     path = style.save(bar_figure(), tmp_path / "a.png")
     before = path.read_bytes()
     monkeypatch.setattr("os.fsync", lambda number: (_ for _ in ()).throw(OSError("broken")))
-    with pytest.raises(OSError, match="broken"):
+    with pytest.raises(DataError, match=r"a\.png: cannot be written \(broken\)"):
         style.save(bar_figure(), path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
