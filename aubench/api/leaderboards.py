@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aubench.leaderboard.add import AddResult
     from aubench.leaderboard.entries_file import ProtocolEntries
     from aubench.leaderboard.records import Finding
-    from aubench.leaderboard.rerun import Reproduction
+    from aubench.leaderboard.rerun_comparison import Reproduction
     from aubench.leaderboard.submit import Submission
 
 
@@ -117,7 +117,12 @@ def _rows_frame(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
 
 
 def reproduce_record(
-    run: str, *, root: AnyPath = "leaderboard", store: str | None = None, install: bool = False
+    run: str,
+    *,
+    root: AnyPath = "leaderboard",
+    store: str | None = None,
+    install: bool = False,
+    by: str | None = None,
 ) -> Reproduction:
     """Repeat the run of a record in a temporary checkout of its commit, and compare the numbers.
 
@@ -129,14 +134,21 @@ def reproduce_record(
         root: Folder of the leaderboard, in a clone with its history.
         store: Store to run on; the default one, or a generated one of synth, if not given.
         install: Install the libraries of that commit into a temporary environment.
+        by: Name of the person or group under which the leaderboard stores the repetition; not stored without a name.
 
     Raises:
         AubenchError: There is no such run, it cannot be repeated, or it fails.
     """
-    from aubench.leaderboard.rerun import reproduce_run
+    from aubench.leaderboard.reproductions import add_reproduction, new_folder
+    from aubench.leaderboard.rerun import find_run, reproduce_run
 
     arguments = [] if store is None else ["--store", str(user_path(store).absolute())]
-    return reproduce_run(user_path(root), run, arguments, install=install)
+    if by is not None:
+        new_folder(find_run(user_path(root), run), by)  # errors come before the run
+    result = reproduce_run(user_path(root), run, arguments, install=install)
+    if by is not None:
+        add_reproduction(result, by)
+    return result
 
 
 def add_records(runs: Sequence[AnyPath], *, root: AnyPath = "leaderboard") -> AddResult:

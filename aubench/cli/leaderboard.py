@@ -120,6 +120,8 @@ def _reproduce_record(options: Options) -> None:
     from aubench.core.errors import CheckFailed
 
     result = api.reproduce_record(**options)
+    if options.get("by"):
+        typer.echo("stored the repetition; run `aubench leaderboard build` to update the pages")
     if result.outcome == "different":
         raise CheckFailed(str(result), where=result.run.folder)
     typer.echo(result)

@@ -8,7 +8,8 @@ Content::
 
     schema_version   2
     content          digest of ``protocols``; a file whose numbers were edited is ignored
-    inputs           digest of all files under ``records`` and ``reported``, and of the changes of methods and protocols
+    inputs           digest of all files under ``records``, ``reported`` and ``reproductions``, and of the changes of
+                     methods and protocols
     protocols        by name: ``blocks`` (the page as shown in a terminal) and ``entries`` (flat rows of numbers)
 """
 
@@ -23,12 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from aubench.core import hashing, method_versions, protocol_versions, system_files
+from aubench.leaderboard.records import RECORDS, REPORTED, REPRODUCTIONS
 from aubench.leaderboard.render import Block, Cell, Table
 
 FILE = "entries.json"
 _SCHEMA = 2
 _LIMIT = 16 * 2**20
-_INPUTS = ("records", "reported")
+_INPUTS = (RECORDS, REPORTED, REPRODUCTIONS)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ VARIANTS = "variants"
 """Nested leaderboard for runs with the changed recipes that tables of papers need."""
 REPRODUCED = "reproduced"
 """Folder with tables and figures of papers as written by ``aubench reproduce``."""
+REPRODUCTIONS = "reproductions"
+"""Folder with repetitions of runs by others."""
 DEPTH = 3
 """Levels of the folder of a record under ``records``: protocol, method, run."""
 

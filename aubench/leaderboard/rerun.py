@@ -1,4 +1,4 @@
-"""Repetition of a committed record in a temporary checkout of its commit, and comparison with the record."""
+"""Repetition of a committed record in a temporary checkout of its commit."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
 
 from aubench._util.git import call_git, git_text
 from aubench.core import system_files
@@ -21,40 +17,9 @@ from aubench.core.errors import DataError, UsageError, suggest
 from aubench.leaderboard import records
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import RECORDS, VARIANTS, StoredRecord
+from aubench.leaderboard.rerun_comparison import Reproduction, compare, row_of
 from aubench.leaderboard.site.rerun_commands import run_command
-from aubench.leaderboard.verify import row_key
-from aubench.metrics import significance
-from aubench.metrics.resampling import average, resample
-from aubench.results import counts as counts_file
 from aubench.results import record as record_file
-
-Outcome = Literal["equal", "equal within noise", "different"]
-_LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """Result of repeating a run.
-
-    Attributes:
-        run: Record of the first run.
-        outcome: ``equal`` if counts and histograms under clean inputs are the same, ``equal within noise`` if F1
-            differs by no more than seeds or subjects explain, otherwise ``different``.
-        f1, f1_again: Headline F1 in the record and of the repetition.
-        reason: Comparison in one clause.
-    """
-
-    run: StoredRecord
-    outcome: Outcome
-    f1: float
-    f1_again: float
-    reason: str
-
-    def __str__(self) -> str:
-        info = self.run.info
-        name = f"{info.method.name} on {info.protocol.name}, seed {info.seed}, run {info.run}"
-        f1 = f"F1 {100 * self.f1:.2f} % in the record, {100 * self.f1_again:.2f} % again"
-        return f"{name}: {self.outcome} ({f1}; {self.reason})"
 
 
 def reproduce_run(root: Path, run_id: str, arguments: Sequence[str] = (), *, install: bool = False) -> Reproduction:
@@ -80,7 +45,7 @@ def reproduce_run(root: Path, run_id: str, arguments: Sequence[str] = (), *, ins
     ):
         python = _install(code) if install else sys.executable
         again = _repeat(run, python, code, Path(scratch, "runs"), arguments)
-    return compare(run, again, _other_seeds(run))
+    return compare(run, again, row_of(run))
 
 
 def find_run(root: Path, run_id: str) -> StoredRecord:
@@ -159,47 +124,3 @@ def _repeat(run: StoredRecord, python: str, code: Path, runs: Path, arguments: S
         raise DataError(what, where=run.folder, hint="its output is above")
     (again,), _ = records.find_finished_records(runs)
     return again
-
-
-def _other_seeds(run: StoredRecord) -> list[StoredRecord]:
-    """Read all records of the row of a run."""
-    folders = system_files.children(run.folder.parent)
-    siblings = (StoredRecord(folder, record_file.read(folder)) for folder in folders)
-    key = row_key(run), run.info.selection
-    return [other for other in siblings if other.is_complete and (row_key(other), other.info.selection) == key]
-
-
-def compare(run: StoredRecord, again: StoredRecord, row: Sequence[StoredRecord]) -> Reproduction:
-    """Compare the repetition of a run with its record.
-
-    With several seeds, F1 of the repetition is within noise if it lies in the 95 % prediction interval for another
-    seed of the row. With one seed, it is if the paired test over subjects finds no difference.
-
-    Args:
-        run: Record.
-        again: Record of the repetition.
-        row: Records of the row, with that of the run.
-    """
-
-    def result(outcome: Outcome, reason: str) -> Reproduction:
-        return Reproduction(run, outcome, run.summary.f1_mean, again.summary.f1_mean, reason)
-
-    if again.labels != run.labels:
-        return result("different", "the test labels differ")
-    tables = ((run.record.counts, again.record.counts), (run.record.histograms, again.record.histograms))
-    clean = (tuple(table[table["condition"] == counts_file.CLEAN] for table in pair) for pair in tables)
-    if all(first.reset_index(drop=True).equals(second.reset_index(drop=True)) for first, second in clean):
-        return result("equal", "all counts and histograms are the same")
-    seeds = np.array([sibling.summary.f1_mean for sibling in row])
-    if len(seeds) > 1:
-        from scipy.special import stdtrit
-
-        reach = stdtrit(len(seeds) - 1, (1 + _LEVEL) / 2) * seeds.std(ddof=1) * np.sqrt(1 + 1 / len(seeds))
-        low, high = seeds.mean() - reach, seeds.mean() + reach
-        is_near = bool(low <= again.summary.f1_mean <= high)
-        reason = f"another of {len(seeds)} seeds is expected from {100 * low:.2f} to {100 * high:.2f} %"
-    else:
-        difference = average([resample(again.record.counts)]) - average([resample(run.record.counts)])
-        p = float(significance.sign_flip_test(difference.contributions[:, -1:])[0])
-        is_near, reason = p >= significance.ALPHA, f"paired test over subjects: p = {p:.3f}"
-    return result("equal within noise" if is_near else "different", reason)

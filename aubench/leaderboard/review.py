@@ -15,7 +15,7 @@ from aubench.leaderboard.add import extends
 from aubench.leaderboard.base_revision import BaseRevision
 from aubench.leaderboard.known_labels import known_stores
 from aubench.leaderboard.record_keys import IndexedRecord
-from aubench.leaderboard.records import RECORDS, REPORTED, REPRODUCED, VARIANTS, Finding, StoredRecord
+from aubench.leaderboard.records import RECORDS, REPORTED, REPRODUCED, REPRODUCTIONS, VARIANTS, Finding, StoredRecord
 from aubench.leaderboard.verified_records import stored_records
 from aubench.results import record as record_file
 
@@ -118,8 +118,10 @@ def _other_files(changes: Changes) -> Iterator[Finding]:
         verb = {"A": "was added", "D": "was removed"}.get(status, "was changed")
         if inner.parts[0] in (REPORTED, REPRODUCED):
             yield Finding(root / inner, f"{verb}; a submission changes no file in {inner.parts[0]}")
-        elif inner.parts[0] == VARIANTS:
-            continue  # a leaderboard of its own
+        elif inner.parts[0] == VARIANTS or (inner.parts[0] == REPRODUCTIONS and status == "A"):
+            continue  # a leaderboard of its own, or a repetition, which is verified with the pages
+        elif inner.parts[0] == REPRODUCTIONS:
+            yield Finding(root / inner, f"{verb}; a submission keeps all repetitions")
         elif len(inner.parts) > 1 or inner.suffix not in (".md", ".json"):
             yield Finding(root / inner, f"{verb}, but is no file of a record and no page")
 

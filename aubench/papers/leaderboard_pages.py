@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aubench.leaderboard.reproductions import Reproductions
+
 if TYPE_CHECKING:
     from aubench.leaderboard.entries import RankedTable
     from aubench.leaderboard.records import Finding
@@ -51,5 +53,5 @@ class ReportedNumbers:
         return measured.compare_with_reported(dataset, fold_count, tables, self._tables)
 
 
-EXTENSIONS = (ReportedNumbers,)
+EXTENSIONS = (ReportedNumbers, Reproductions)
 """Extensions of the leaderboard that aubench uses."""

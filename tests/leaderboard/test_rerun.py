@@ -11,6 +11,7 @@ import pytest
 from aubench.core.errors import UsageError
 from aubench.leaderboard import rerun
 from aubench.leaderboard.records import StoredRecord
+from aubench.results.schema import Time
 
 PROGRAM = """
 import os, shutil, sys
@@ -74,6 +75,18 @@ def test_the_same_counts_are_equal_and_the_command_runs_in_a_checkout(repeat, tm
     assert command.startswith("run --method late_fusion --protocol synth_3fold --preset small --seed 0")
     assert command.endswith(f"--store {tmp_path}/store")
     assert str(tmp_path / "clone") not in folder
+
+
+def test_a_repetition_is_stored_under_a_name(repeat):
+    later = {"started": "2025-06-07T08:09:10Z", "seconds": 70.0}
+    again = replace(repeat.row[0], info=repeat.row[0].info.model_copy(update={"time": Time(**later)}))
+    done = repeat(again, "--by", "Some Lab")
+    assert done.code == 0 and "stored the repetition; run `aubench leaderboard build`" in done.out, done.err
+    folder = repeat.root.joinpath("reproductions", repeat.row[0].relative_path, "some-lab")
+    assert {path.name for path in folder.iterdir()} >= {"reproduction.json", "record.json", "counts.csv"}
+    repeat.seen.unlink()
+    refused = repeat(again, "--by", "Some Lab")
+    assert refused.code == 2 and "has repeated this run already" in refused.err and not repeat.seen.exists()
 
 
 def test_another_seed_is_equal_within_noise(repeat, make_record):

@@ -1,0 +1,250 @@
+"""Repetitions of a leaderboard's runs by others, with their complete records.
+
+A repetition is a folder ``reproductions/<protocol>/<method>/<run>/<name>/`` with the files of a record and
+``reproduction.json``, which names who repeated the run. The result is computed from the counts of both records.
+Repetitions have no influence on ranks.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, ValidationError
+
+from aubench._util import atomic
+from aubench.core import system_files
+from aubench.core.errors import AubenchError, RecordError, UsageError
+from aubench.leaderboard.records import RECORDS, REPRODUCTIONS, Finding, StoredRecord
+from aubench.results import csv_io
+from aubench.results import record as record_file
+from aubench.results.schema import StrictModel
+
+if TYPE_CHECKING:
+    from aubench.leaderboard.entries import RankedTable
+    from aubench.leaderboard.render import Block
+    from aubench.leaderboard.rerun_comparison import Reproduction
+
+FILE = "reproduction.json"
+_LEVELS = 4
+_LIMIT = 4096
+_LONGEST_NAME = 60
+
+
+class ReproductionInfo(StrictModel):
+    """Content of ``reproduction.json``.
+
+    Attributes:
+        schema_version: Version of the format.
+        by: Name of the person or group.
+    """
+
+    schema_version: Literal[1] = 1
+    by: str = Field(min_length=2, max_length=_LONGEST_NAME)
+
+
+@dataclass(frozen=True)
+class StoredReproduction:
+    """Repetition in a leaderboard.
+
+    Attributes:
+        folder: Its folder.
+        by: Name of the person or group.
+        result: Comparison with the record.
+    """
+
+    folder: Path
+    by: str
+    result: Reproduction
+
+
+class Reproductions:
+    """Extension of the pages by the repetitions of their runs.
+
+    Args:
+        root: Leaderboard folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._stored, self._findings = read_reproductions(root)
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """Problems of the files in ``reproductions``."""
+        return self._findings
+
+    def pages(self) -> dict[str, list[Block]]:
+        """Return no further pages."""
+        return {}
+
+    def index_blocks(self) -> list[Block]:
+        """Return no blocks of the index page."""
+        return []
+
+    def protocol_blocks(self, dataset: str, fold_count: int, tables: Sequence[RankedTable]) -> list[Block]:
+        """Build the section of the repetitions of the runs in some tables; none without any."""
+        runs = {run.folder.resolve() for table in tables for entry in table.methods for run in entry.runs}
+        stored = [item for item in self._stored if item.result.run.folder.resolve() in runs]
+        if not stored:
+            return []
+        from aubench.leaderboard.render import Table, template
+
+        headers = ("Method", "Seed", "Run", "Repeated by", "Result", "F1", "F1 again", "Device")
+        align = ("left", "right", "left", "left", "left", "right", "right", "left")
+        texts = template("protocol")
+        return [texts["reproductions"], Table(headers, align, tuple(map(self._row, stored)))]
+
+    def _row(self, stored: StoredReproduction) -> tuple[object, ...]:
+        from aubench.leaderboard.render import EMPTY, Cell
+        from aubench.leaderboard.tables import percent
+
+        run, again = stored.result.run, stored.result.again
+        address = (stored.folder.relative_to(self._root) / record_file.FILE).as_posix()
+        device = again.info.device
+        return (
+            Cell(run.info.method.name),
+            Cell(str(run.info.seed)),
+            Cell("", links=((run.info.run, address),)),
+            Cell(stored.by),
+            Cell(stored.result.outcome),
+            Cell(percent(run.summary.f1_mean)),
+            Cell(percent(again.summary.f1_mean)),
+            Cell(f"{device.name}, {device.precision}" if device else EMPTY),
+        )
+
+
+def read_reproductions(root: Path) -> tuple[list[StoredReproduction], list[Finding]]:
+    """Read, verify and compare all repetitions of a leaderboard.
+
+    Args:
+        root: Leaderboard folder.
+
+    Returns:
+        Repetitions without problems, sorted by path, and findings.
+    """
+    stored, findings = [], []
+    for folder in _folders(root / REPRODUCTIONS, _LEVELS, findings):
+        try:
+            stored.append(_read(root, folder))
+        except AubenchError as error:
+            findings.append(Finding(Path(str(error.where or folder)), error.what))
+    return stored, findings
+
+
+def new_folder(run: StoredRecord, by: str) -> Path:
+    """Return the folder of a new repetition of a run.
+
+    Args:
+        run: Record in a leaderboard.
+        by: Name of the person or group.
+
+    Raises:
+        UsageError: The name is not plain text, or there is a repetition of that name.
+    """
+    _check_name(by, "--by")
+    folder = run.folder.parents[3].joinpath(REPRODUCTIONS, *run.folder.parts[-3:], folder_name(by))
+    if folder.exists():
+        raise UsageError("has repeated this run already", where=folder, hint="choose another name with --by")
+    return folder
+
+
+def add_reproduction(result: Reproduction, by: str) -> Path:
+    """Store the repetition of a run in the leaderboard of its record.
+
+    Args:
+        result: Comparison with the record.
+        by: Name of the person or group.
+
+    Returns:
+        The new folder.
+
+    Raises:
+        UsageError: As of :func:`new_folder`.
+        RecordError: The record of the repetition is wrong.
+    """
+    target = new_folder(result.run, by)
+    with tempfile.TemporaryDirectory(dir=result.run.folder.parents[3], prefix=".adding.") as staging:
+        folder = Path(staging, "record")
+        result.again.record.write(folder)
+        atomic.write_json(folder / FILE, ReproductionInfo(by=by).model_dump(mode="json"))
+        _verify(StoredRecord(folder, record_file.read(folder)), result.run)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(target)
+    return target
+
+
+def folder_name(by: str) -> str:
+    """Return the name of a person or group as the name of a folder."""
+    return re.sub(r"[^a-z0-9]+", "-", by.casefold()).strip("-")
+
+
+def _folders(folder: Path, levels: int, findings: list[Finding]) -> Iterator[Path]:
+    for path in system_files.children(folder):
+        if not path.is_dir():
+            findings.append(Finding(path, f"does not belong here; the path is {_PATH}"))
+        elif levels > 1:
+            yield from _folders(path, levels - 1, findings)
+        else:
+            names = {FILE, *record_file.ALL_FILES}
+            odd = [file for file in system_files.children(path) if file.name not in names]
+            findings += [Finding(file, "is no file of a repetition") for file in odd]
+            yield path
+
+
+_PATH = "<protocol>/<method>/<run>/<name>/"
+
+
+def _read(root: Path, folder: Path) -> StoredReproduction:
+    from aubench.leaderboard.rerun_comparison import compare, row_of
+
+    try:
+        info = ReproductionInfo.model_validate_json(csv_io.read_bounded(folder / FILE, _LIMIT))
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise RecordError(what, where=folder / FILE) from None
+    _check_name(info.by, str(folder / FILE))
+    if folder.name != folder_name(info.by):
+        raise RecordError(f"path disagrees with its {FILE}, whose folder is {folder_name(info.by)}", where=folder)
+    original = root.joinpath(RECORDS, *folder.parts[-4:-1])
+    if not original.is_dir():
+        raise RecordError("repeats no run of this leaderboard", where=folder)
+    run, again = (StoredRecord(path, record_file.read(path)) for path in (original, folder))
+    _verify(again, run)
+    return StoredReproduction(folder, info.by, compare(run, again, row_of(run)))
+
+
+def _check_name(by: str, where: str) -> None:
+    from aubench.leaderboard.text_checks import text_problem
+
+    problem = text_problem(by)
+    if problem is None and not (2 <= len(by) <= _LONGEST_NAME and folder_name(by)):
+        problem = f"must have 2 to {_LONGEST_NAME} characters, with a letter from a to z or a digit"
+    if problem:
+        raise UsageError(f"'{by}' {problem}", where=where, hint="give a plain name")
+
+
+def _verify(again: StoredRecord, run: StoredRecord) -> None:
+    """Check that a record is sound, complete, and of the run that it repeats.
+
+    Raises:
+        RecordError: It is not.
+    """
+    from aubench.core import registry
+    from aubench.leaderboard import verify
+
+    findings = verify.check_record(again)
+    findings += verify.check_protocol(again, registry.find_protocol, is_sound=not findings)
+    problems = {
+        f"run: is {again.info.run}, the run that it repeats is {run.info.run}": again.info.run != run.info.run,
+        f"folds: has {len(again.info.folds)} of {again.info.protocol.fold_count} folds": not again.is_complete,
+        "time: is that of the run itself, so this is a copy of its record": again.info.time == run.info.time,
+    }
+    findings += [again.finding(record_file.FILE, what) for what, is_true in problems.items() if is_true]
+    for finding in findings:
+        raise RecordError(finding.what, where=finding.path)

@@ -1,0 +1,132 @@
+"""Stored repetitions of runs: their pages, and everything that is refused."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from factories.records import remade
+
+from aubench.core.errors import UsageError
+from aubench.leaderboard import build, show
+from aubench.leaderboard.check import check
+from aubench.leaderboard.records import StoredRecord
+from aubench.leaderboard.render import plain_text
+from aubench.leaderboard.reproductions import Reproductions, add_reproduction, new_folder
+from aubench.leaderboard.rerun_comparison import compare, row_of
+from aubench.papers.leaderboard_pages import EXTENSIONS
+
+LATER = {"time__started": "2025-06-07T08:09:10Z"}
+
+
+@pytest.fixture
+def repeat(tmp_path, make_record):
+    """Store a row of three seeds, and a repetition of its first run by a name, with other counts for another skill."""
+    root = tmp_path / "leaderboard"
+    row = [remade(make_record(seed=seed, skill=0.8, is_stored=True)) for seed in (0, 1, 2)]
+    for record in row:
+        record.write(root / "records" / record.relative_path)
+    folder = root / "records" / row[0].relative_path
+    run = StoredRecord(folder, row[0])
+
+    def repeated(by, skill=0.8, seed=0):
+        other = make_record(seed=seed, skill=skill, is_stored=True)
+        tables = {"counts": other.counts, "histograms": other.histograms}
+        again = remade(row[0], tables, folds=other.info.model_dump(mode="json")["folds"], **LATER)
+        result = compare(run, StoredRecord(tmp_path, again), row_of(run))
+        return add_reproduction(result, by)
+
+    repeated.root, repeated.run = root, run
+    return repeated
+
+
+def _page(root) -> str:
+    build.write(root, EXTENSIONS)
+    assert [str(finding) for finding in check(root, extensions=EXTENSIONS)] == []
+    return (root / "synth_3fold.md").read_text()
+
+
+def test_the_page_names_who_repeated_a_run_and_the_result(repeat):
+    assert "Repeated runs" not in _page(repeat.root)
+    folder = repeat("Lab of Someone")
+    repeat("Another Lab", skill=0.2)
+    page = _page(repeat.root)
+    link = folder.relative_to(repeat.root).as_posix()
+    rows = [line for line in page.splitlines() if f"{link.rpartition('/')[0]}/" in line]
+    assert [[word.strip() for word in row.split("|")][4:6] for row in rows] == [
+        ["Another Lab", "different"],
+        ["Lab of Someone", "equal"],
+    ]
+    assert f"[{repeat.run.info.run}]({link}/record.json)" in rows[1]
+    text = "".join(plain_text(results.blocks) for results in show.load_entries(repeat.root).values())
+    assert "Lab of Someone" in text
+
+
+def test_a_repetition_does_not_change_scores(repeat):
+    before = _page(repeat.root)
+    repeat("Another Lab", skill=0.2)
+    after = _page(repeat.root)
+    assert before.split("## Provenance")[0] == after.split("## Repeated runs")[0]
+
+
+def _edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes, indent=2) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda folder: _edit(folder / "reproduction.json", by="<b>x</b>"), "means something else in Markdown or HTML"),
+        (lambda folder: _edit(folder / "reproduction.json", by="Somebody Else"), "path disagrees"),
+        (lambda folder: _edit(folder / "reproduction.json", date="2025"), "date: Extra inputs are not permitted"),
+        (lambda folder: (folder / "reproduction.json").unlink(), "reproduction.json: is missing or not a plain file"),
+        (lambda folder: (folder / "notes.txt").touch(), "notes.txt: is no file of a repetition"),
+        (lambda folder: (folder / "counts.csv").write_text("x\n"), "counts.csv"),
+        (lambda folder: folder.parent.rename(folder.parent.with_name("f" * 16)), "repeats no run of this leaderboard"),
+        (lambda folder: (folder.parent / "stray.csv").touch(), "stray.csv: does not belong here"),
+    ],
+    ids=["markup", "name", "field", "no name", "file", "counts", "run", "stray"],
+)
+def test_a_wrong_repetition_is_refused(repeat, damage, reason):
+    folder = repeat("Lab of Someone")
+    _page(repeat.root)
+    damage(folder)
+    (finding,) = (str(finding) for finding in check(repeat.root, extensions=EXTENSIONS))
+    assert reason in finding
+
+
+def test_a_copy_of_the_record_is_no_repetition(repeat):
+    folder = repeat("Lab of Someone")
+    for file in repeat.run.folder.iterdir():
+        shutil.copy(file, folder / file.name)
+    (finding,) = Reproductions(repeat.root).findings
+    assert "this is a copy of its record" in finding.what
+
+
+def test_a_record_of_another_run_is_no_repetition(repeat, make_record):
+    folder = repeat("Lab of Someone")
+    other = remade(make_record(seed=1, skill=0.8, is_stored=True), **LATER)
+    other.write(folder)
+    (finding,) = Reproductions(repeat.root).findings
+    assert f"run: is {other.info.run}, the run that it repeats is {repeat.run.info.run}" in finding.what
+
+
+def test_names_are_checked_before_the_run(repeat):
+    repeat("Lab of Someone")
+    for name, reason in (
+        ("Lab of SOMEONE", "has repeated this run already"),
+        ("a\u200bb", "hidden"),
+        ("@lab", "means something else"),
+        ("x" * 61, "2 to 60 characters"),
+        ("λλ", "a letter from a to z"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            new_folder(repeat.run, name)
+    assert not [path for path in repeat.root.iterdir() if path.name.startswith(".adding")]
+
+
+def test_a_wrong_record_is_not_stored(repeat):
+    result = compare(repeat.run, repeat.run, [repeat.run])
+    with pytest.raises(Exception, match="copy of its record"):
+        add_reproduction(replace(result), "A Lab")
+    assert not (repeat.root / "reproductions").exists()
