@@ -26,7 +26,7 @@ from aubench.results.schema import StrictModel
 
 if TYPE_CHECKING:
     from aubench.leaderboard.entries import RankedTable
-    from aubench.leaderboard.render import Block
+    from aubench.leaderboard.render import Block, Cell
     from aubench.leaderboard.rerun_comparison import Reproduction
 
 FILE = "reproduction.json"
@@ -99,7 +99,7 @@ class Reproductions:
         texts = template("protocol")
         return [texts["reproductions"], Table(headers, align, tuple(map(self._row, stored)))]
 
-    def _row(self, stored: StoredReproduction) -> tuple[object, ...]:
+    def _row(self, stored: StoredReproduction) -> tuple[Cell, ...]:
         from aubench.leaderboard.render import EMPTY, Cell
         from aubench.leaderboard.tables import percent
 
@@ -127,7 +127,8 @@ def read_reproductions(root: Path) -> tuple[list[StoredReproduction], list[Findi
     Returns:
         Repetitions without problems, sorted by path, and findings.
     """
-    stored, findings = [], []
+    stored: list[StoredReproduction] = []
+    findings: list[Finding] = []
     for folder in _folders(root / REPRODUCTIONS, _LEVELS, findings):
         try:
             stored.append(_read(root, folder))
