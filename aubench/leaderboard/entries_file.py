@@ -24,13 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from aubench.core import hashing, method_versions, protocol_versions, system_files
-from aubench.leaderboard.records import RECORDS, REPORTED, REPRODUCTIONS
 from aubench.leaderboard.render import Block, Cell, Table
 
 FILE = "entries.json"
 _SCHEMA = 2
 _LIMIT = 16 * 2**20
-_INPUTS = (RECORDS, REPORTED, REPRODUCTIONS)
+_INPUTS = ("records", "reported", "reproductions")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Extension of the leaderboard's pages by the numbers that papers report.
+"""Extensions of the leaderboard's pages: numbers that papers report, and repetitions of runs.
 
 Modules that need pandas are imported on first use, so that ``aubench leaderboard show`` starts fast.
 """
@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aubench.leaderboard.reproductions import Reproductions
-
 if TYPE_CHECKING:
     from aubench.leaderboard.entries import RankedTable
+    from aubench.leaderboard.extensions import PageExtension
     from aubench.leaderboard.records import Finding
     from aubench.leaderboard.render import Block
 
@@ -53,5 +52,16 @@ class ReportedNumbers:
         return measured.compare_with_reported(dataset, fold_count, tables, self._tables)
 
 
-EXTENSIONS = (ReportedNumbers, Reproductions)
+def repetitions(root: Path) -> PageExtension:
+    """Read the repetitions of runs by others.
+
+    Args:
+        root: Leaderboard folder.
+    """
+    from aubench.leaderboard.reproductions import Reproductions
+
+    return Reproductions(root)
+
+
+EXTENSIONS = (ReportedNumbers, repetitions)
 """Extensions of the leaderboard that aubench uses."""

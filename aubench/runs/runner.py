@@ -71,7 +71,7 @@ def run_folds(
         if isinstance(event, FoldFinished):
             if event.result is not None:
                 results[job.config.run_id][job.fold] = event.result
-            if set(folds) <= set(finished_folds(job.config)):
+            if job.config.run_id not in recorded and set(folds) <= set(finished_folds(job.config)):
                 record(job.config)
 
     with _defer_error(partial(run_jobs, jobs, choice, handle)):

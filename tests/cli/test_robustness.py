@@ -44,6 +44,7 @@ def run_of(method: str) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_every_finished_run_is_evaluated_once_and_told_the_same_twice(asked, call):
     first = asked()
     assert first.code == 0, first.err

@@ -70,6 +70,7 @@ def test_a_worker_that_is_killed_starts_again(choice, plan, tmp_path):
     assert (config.fold_dir(1) / "attempts").read_text() == "xx"
 
 
+@pytest.mark.nightly
 def test_a_node_that_dies_in_a_sweep_loses_nothing(cluster, choice, plan, reference, tmp_path):
     configs, finished, recorded = plan(tmp_path / "runs"), Counter(), []
 

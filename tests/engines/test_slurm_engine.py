@@ -57,6 +57,7 @@ def collect(jobs, choice):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_arrays_are_requeued_at_their_limit_and_fail_one_by_one(slurm, choice, plan, reference, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_SLURM_ARRAY", "2")
     first, other = plan(tmp_path / "runs")

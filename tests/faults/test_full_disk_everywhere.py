@@ -380,6 +380,7 @@ DIRECT = {
     ("datasets/table/store_export.py", "write_text"): "in that folder",
     ("leaderboard/add.py", "TemporaryDirectory"): "a new folder, whose records are renamed when all are complete",
     ("leaderboard/record_index.py", "connect"): "a cache in SQLite, without which everything is computed again",
+    ("leaderboard/reproductions.py", "TemporaryDirectory"): "a new folder, which is renamed when it is complete",
     ("leaderboard/rerun.py", "TemporaryDirectory"): "scratch",
     ("leaderboard/rerun.py", "symlink_to"): "in that folder",
     ("leaderboard/review.py", "TemporaryDirectory"): "scratch",

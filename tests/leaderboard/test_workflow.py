@@ -30,12 +30,18 @@ def _jobs():
     }
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_actions_are_pinned_and_permissions_are_least(path):
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_actions_are_pinned_and_permissions_are_stated(path):
     text = path.read_text(encoding="utf-8")
     uses = re.findall(r"uses: (\S+)(.*)", text)
     assert uses and all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", name) for name, _ in uses)
     assert all(re.fullmatch(r" # v\d+\.\d+\.\d+", version) for _, version in uses)
+    assert yaml.safe_load(text)["permissions"] in ({}, {"contents": "read"})
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_permissions_are_least(path):
+    text = path.read_text(encoding="utf-8")
     assert yaml.safe_load(text)["permissions"] == {}
 
 

@@ -39,6 +39,21 @@ def test_a_run_has_its_record_before_the_next_one_is_done(configs, monkeypatch):
 
 
 @pytest.mark.slow
+def test_events_that_arrive_after_all_folds_give_one_record(configs, monkeypatch):
+    def late(jobs, choice, report):
+        events = []
+        for job in jobs:
+            fold_module.run_fold(job.config, job.fold, "cpu", 0, lambda event, job=job: events.append((job, event)))
+        for job, event in events:
+            report(job, event)
+
+    monkeypatch.setattr(run_module, "run_jobs", late)
+    recorded, choice = [], DeviceChoice("cpu", 1, "some")
+    run_module.run_folds(configs[:1], [1, 2], choice, lambda *_: None, lambda *recording: recorded.append(recording))
+    assert len(recorded) == 1
+
+
+@pytest.mark.slow
 def test_a_record_that_lacks_a_finished_fold_is_written_anew(configs, monkeypatch):
     def here(jobs, choice, report):
         for job in jobs:

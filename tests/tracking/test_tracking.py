@@ -399,6 +399,7 @@ def test_leaving_the_background_sends_the_rest_and_waits_no_longer_than_patience
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_many_processes_may_create_the_database_quietly(tmp_path: Path, fake_run: Any) -> None:
     runs = [fake_run(seed=seed).train(1, 2).run_dir for seed in range(2)]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DO_NOT"))}

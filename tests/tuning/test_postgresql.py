@@ -71,6 +71,7 @@ def wait_for_answer(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_two_workers_share_the_trials_and_one_is_killed(call, server, small_store, tmp_path):
     import optuna
 

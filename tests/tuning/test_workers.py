@@ -91,6 +91,7 @@ def test_two_workers_share_the_trials_and_one_is_killed(call, small_store, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_killed_search_goes_on_by_the_same_command_and_its_recipe_is_run(call, small_store, tmp_path):
     words = search_words(small_store, 2)
     assert SearchProcess(tmp_path, words, fold=2).kill_at(trials=1) == -signal.SIGKILL
