@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from bench_depth import PHOTO, write_scan
 from factories.bp4d import HEIGHT, WIDTH, Delivery, draw_face, write_codes
 
-FRAMES, SEQUENCES = 40, 16
+FRAMES, SEQUENCES = 40, 40
 
 
 def draw_delivery(folder: Path, frames: int) -> Recording:
