@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optuna import Study
 
 SMALL = ("image_size=32", "crop=28", "frames_per_epoch=64", "epochs=2")
 
@@ -46,3 +53,23 @@ class SearchProcess:
         finally:
             self._process.kill()
         return self._process.wait()
+
+
+def kill_one_of_two(call: Callable[..., Any], folder: Path, words: Sequence[str]) -> None:
+    """Search with two workers, kill the first in its second trial, and check that the other one ends well."""
+    first = SearchProcess(folder, words, fold=1)
+    first.wait_for(trials=1)
+    with ThreadPoolExecutor(1) as pool:
+        killed = pool.submit(first.kill_at, trials=2)
+        other = call(*words)
+    assert (killed.result(), other.code) == (-signal.SIGKILL, 0), other.err
+
+
+def check_trials(study: Study, trials: int) -> None:
+    """Check that the number of trials is exact, recipes differ, and no trial is running or waiting."""
+    from aubench.tuning.worker import finished_trials
+
+    done = finished_trials(study)
+    assert len(done) == trials
+    assert len({json.dumps(trial.params, sort_keys=True) for trial in done}) == trials
+    assert not {trial.state.name for trial in study.get_trials(deepcopy=False)} & {"RUNNING", "WAITING"}

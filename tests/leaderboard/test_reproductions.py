@@ -8,7 +8,7 @@ import pytest
 from factories.records import remade
 
 from aubench.core.errors import UsageError
-from aubench.leaderboard import build, show
+from aubench.leaderboard import build, entries_file, show
 from aubench.leaderboard.check import check
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import plain_text
@@ -62,6 +62,17 @@ def test_the_page_names_who_repeated_a_run_and_the_result(repeat):
     assert "Lab of Someone" in text
 
 
+def test_pages_without_a_new_repetition_are_stale(repeat):
+    _page(repeat.root)
+    assert entries_file.read_current(repeat.root) is not None
+    repeat("Lab of Someone")
+    assert entries_file.read_current(repeat.root) is None
+    assert {finding.path.name for finding in check(repeat.root, extensions=EXTENSIONS)} == {
+        "entries.json",
+        "synth_3fold.md",
+    }
+
+
 def test_a_repetition_does_not_change_scores(repeat):
     before = _page(repeat.root)
     repeat("Another Lab", skill=0.2)
@@ -73,6 +84,14 @@ def _edit(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes, indent=2) + "\n")
 
 
+def _swap_first_counts(path):
+    """Exchange false positives and true negatives of a row, which remains a table that can be read."""
+    header, row, *rest = path.read_text().splitlines()
+    values = dict(zip(header.split(","), row.split(","), strict=True))
+    values["fp"], values["tn"] = values["tn"], values["fp"]
+    path.write_text("\n".join([header, ",".join(values.values()), *rest]) + "\n")
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -82,10 +101,11 @@ def _edit(path, **changes):
         (lambda folder: (folder / "reproduction.json").unlink(), "reproduction.json: is missing or not a plain file"),
         (lambda folder: (folder / "notes.txt").touch(), "notes.txt: is no file of a repetition"),
         (lambda folder: (folder / "counts.csv").write_text("x\n"), "counts.csv"),
+        (lambda folder: _swap_first_counts(folder / "counts.csv"), "histograms.csv: condition clean"),
         (lambda folder: folder.parent.rename(folder.parent.with_name("f" * 16)), "repeats no run of this leaderboard"),
         (lambda folder: (folder.parent / "stray.csv").touch(), "stray.csv: does not belong here"),
     ],
-    ids=["markup", "name", "field", "no name", "file", "counts", "run", "stray"],
+    ids=["markup", "name", "field", "no name", "file", "counts", "changed counts", "run", "stray"],
 )
 def test_a_wrong_repetition_is_refused(repeat, damage, reason):
     folder = repeat("Lab of Someone")

@@ -320,3 +320,17 @@ def test_the_command_writes_the_report(clone, submission, call):
     assert call(*words, "--out", clone / "report.md").code == 0
     assert "Records: 3 new" in (clone / "report.md").read_text()
     assert call("leaderboard", "check", "--out", "x.md").code == 2
+
+
+def test_repetitions_can_be_added_but_not_changed_or_removed(clone):
+    names = ("reproductions", "synth_3fold", "amf", "f" * 16, "some-lab", "reproduction.json")
+    file = clone.joinpath("leaderboard", *names)
+    file.parent.mkdir(parents=True)
+    file.write_text("1\n")
+    assert "reproduction.json" not in review(clone)[0]  # its content is checked by an extension
+    git(clone, "add", "-A")
+    git(clone, "commit", "-qm", "Add a repetition")
+    file.write_text("2\n")
+    assert "reproduction.json: was changed; a submission keeps all repetitions" in review(clone)[0]
+    file.unlink()
+    assert "reproduction.json: was removed; a submission keeps all repetitions" in review(clone)[0]

@@ -1,7 +1,6 @@
 """Two workers on a real PostgreSQL server, one killed: skipped where there is no server or no driver."""
 
 import getpass
-import json
 import os
 import shutil
 import signal
@@ -10,11 +9,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from factories.searches import SearchProcess, search_words
+from factories.searches import check_trials, kill_one_of_two, search_words
 
 pytest.importorskip("optuna")
 pytest.importorskip("psycopg")
@@ -76,16 +74,7 @@ def test_two_workers_share_the_trials_and_one_is_killed(call, server, small_stor
     import optuna
 
     from aubench.tuning.storage import open_storage
-    from aubench.tuning.worker import finished_trials
 
     words = search_words(small_store, 4, "--storage", server, "--fold", "1")
-    first = SearchProcess(tmp_path, words, fold=1)
-    first.wait_for(trials=1)
-    with ThreadPoolExecutor(1) as pool:
-        killed = pool.submit(first.kill_at, trials=2)
-        other = call(*words)
-    assert (killed.result(), other.code) == (-signal.SIGKILL, 0), other.err
-    study = optuna.load_study(study_name="two", storage=open_storage(server))
-    done = finished_trials(study)
-    assert len(done) == 4 and len({json.dumps(t.params, sort_keys=True) for t in done}) == 4
-    assert not {t.state.name for t in study.get_trials()} & {"RUNNING", "WAITING"}
+    kill_one_of_two(call, tmp_path, words)
+    check_trials(optuna.load_study(study_name="two", storage=open_storage(server)), 4)

@@ -4,11 +4,10 @@ import json
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from factories.searches import SearchProcess, search_words
+from factories.searches import SearchProcess, check_trials, kill_one_of_two, search_words
 
 pytest.importorskip("optuna")
 
@@ -16,7 +15,7 @@ import optuna
 
 from aubench.tuning import worker as worker_module
 from aubench.tuning.storage import open_storage
-from aubench.tuning.worker import Worker, finished_trials
+from aubench.tuning.worker import Worker
 
 
 def sqlite_address(folder: Path) -> str:
@@ -69,25 +68,12 @@ def test_a_worker_that_has_died_is_seen_at_once(tmp_path):
         assert other.is_stale(study.get_trials(deepcopy=False)[0])
 
 
-def sound(study, trials: int) -> None:
-    """Check that the number of trials is exact, recipes differ, and no trial is running or waiting."""
-    done = finished_trials(study)
-    assert len(done) == trials
-    assert len({json.dumps(trial.params, sort_keys=True) for trial in done}) == trials
-    assert not {trial.state.name for trial in study.get_trials(deepcopy=False)} & {"RUNNING", "WAITING"}
-
-
 @pytest.mark.slow
 def test_two_workers_share_the_trials_and_one_is_killed(call, small_store, tmp_path):
     storage = sqlite_address(tmp_path)
     words = search_words(small_store, 3, "--storage", storage, "--fold", "1")
-    first = SearchProcess(tmp_path, words, fold=1)
-    first.wait_for(trials=1)
-    with ThreadPoolExecutor(1) as pool:
-        killed = pool.submit(first.kill_at, trials=2)
-        other = call(*words)
-    assert (killed.result(), other.code) == (-signal.SIGKILL, 0), other.err
-    sound(optuna.load_study(study_name="two", storage=open_storage(storage)), 3)
+    kill_one_of_two(call, tmp_path, words)
+    check_trials(optuna.load_study(study_name="two", storage=open_storage(storage)), 3)
 
 
 @pytest.mark.slow
@@ -99,7 +85,7 @@ def test_a_killed_search_goes_on_by_the_same_command_and_its_recipe_is_run(call,
     assert again.code == 0, again.err
     assert "lost its worker and is queued again" in again.err and "2 (0 pruned)" in again.out
     study = optuna.load_study(study_name="two", storage=open_storage(sqlite_address(tmp_path / "runs")))
-    sound(study, 2)
+    check_trials(study, 2)
     assert {"history.png", "slices.png", "parallel_coordinates.png"} <= {
         path.name for path in (tmp_path / "runs/studies/two").glob("*.png")
     }
