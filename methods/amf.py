@@ -192,6 +192,10 @@ class AMF(BranchedMethod):
         done = progress.epoch / max(progress.epochs - 1, 1)
         return recipe.temperature + (recipe.final_temperature - recipe.temperature) * done
 
+    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[float]:
+        """Return the temperature."""
+        return (self.temperature(progress),)
+
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """Return the loss of eq. (11) and its terms, eqs. (8), (9) and (10)."""
         features = {m: self.encode(m, batch.inputs[m]) for m in self.task.modalities}

@@ -176,6 +176,10 @@ class AUvMAE(Method):
             return warmup_cosine(progress, self.recipe.warmup_epochs, 0.0)
         return super().learning_rate_factor(stage, progress)
 
+    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
+        """Return no values, since the loss does not depend on the progress."""
+        return ()
+
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """Return eq. (1) in pre-training, or eq. (9) and its terms in fine-tuning."""
         recipe = self.recipe

@@ -10,7 +10,18 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from aubench import AnyRecipe, BranchedMethod, Categorical, Fidelity, Inputs, MethodCard, Modality, Task
+from aubench import (
+    AnyRecipe,
+    BranchedMethod,
+    Categorical,
+    Fidelity,
+    Inputs,
+    MethodCard,
+    Modality,
+    Progress,
+    Stage,
+    Task,
+)
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
 from aubench.methods._modules.channel_attention import ChannelAttention, Gate
 from aubench.methods._modules.single_modality import DEVIATIONS, ONE_CHANNEL, PAPER
@@ -67,6 +78,10 @@ class CAM(BranchedMethod):
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Return an error message for a task with a single modality."""
         return None if len(task.modalities) > 1 else "needs two or more modalities, got one"
+
+    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
+        """Return no values, since the loss does not depend on the progress."""
+        return ()
 
     def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d height width"]:
         """Return the last feature maps of one modality."""

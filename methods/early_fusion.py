@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
-from aubench import AnyRecipe, Fidelity, Inputs, Method, MethodCard, Task
+from aubench import AnyRecipe, Fidelity, Inputs, Method, MethodCard, Progress, Stage, Task
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
 from aubench.methods._modules.single_modality import DEVIATIONS, PAPER
 
@@ -49,6 +49,10 @@ class EarlyFusion(Method):
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Return an error message for a task with a single modality."""
         return None if len(task.modalities) > 1 else "needs two or more modalities, got one"
+
+    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
+        """Return no values, since the loss does not depend on the progress."""
+        return ()
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """Return AU probabilities."""

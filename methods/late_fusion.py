@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from aubench import AnyRecipe, Batch, BranchedMethod, Fidelity, Inputs, MethodCard, Modality, Task
+from aubench import AnyRecipe, Batch, BranchedMethod, Fidelity, Inputs, MethodCard, Modality, Progress, Stage, Task
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
 from aubench.methods._modules.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicate_channels
 from aubench.methods._modules.single_modality import DEVIATIONS, ONE_CHANNEL, PAPER
@@ -60,6 +60,10 @@ class LateFusion(BranchedMethod):
         if not recipe.cut_switch:
             return batch
         return cut_switch(batch, recipe.cut_switch_block, recipe.cut_switch, generator)
+
+    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
+        """Return no values, since the loss does not depend on the progress."""
+        return ()
 
     def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Return the features of one modality."""

@@ -198,6 +198,10 @@ class MCM(Method):
             progress, recipe.warmup_epochs, recipe.final_learning_rate / recipe.learning_rate / cut
         )
 
+    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
+        """Return no values, since the loss does not depend on the progress."""
+        return ()
+
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """Return the reconstruction loss of each modality, or eq. (5)."""
         self.encoder.blocks.set_drop_path(0.0 if stage.pretraining else self.recipe.drop_path)

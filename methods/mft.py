@@ -129,6 +129,10 @@ class MFT(BranchedMethod):
         logits: Tensor = self.classifier(self.fusion(query, torch.cat(tokens, 1)))
         return logits
 
+    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
+        """Return no values, since the loss does not depend on the progress."""
+        return ()
+
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """Return the fused loss and the unimodal losses."""
         features = {m: self.encode(m, batch.inputs[m]) for m in self.task.modalities}

@@ -133,6 +133,10 @@ class MTUT(BranchedMethod):
         (stage,) = super().stages()
         return (replace(stage, first_selectable_epoch=math.ceil(self.recipe.warm_up * stage.epochs) + 1),)
 
+    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[float]:
+        """Return the weight of the alignment."""
+        return (self.alignment_weight(progress),)
+
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """Return Σ_m ℓ^m with ℓ^m = ℓ_cls^m + λ Σ_n ℓ_SSA^{m,n}, each the mean over labelled frames, and its terms."""
         recipe, labels = self.recipe, batch.labels
@@ -141,12 +145,17 @@ class MTUT(BranchedMethod):
         frames = {m: torch.vmap(masked_bce_with_logits)(self.unimodal_logits(m, x), labels) for m, x in maps.items()}
         batches = {m: _mean(x, labelled) for m, x in frames.items()}
         alignment = self.alignment(maps, frames if recipe.focal == "sample" else batches)
-        weight = recipe.weight_alignment if progress.epoch >= recipe.warm_up * progress.epochs else 0.0
+        weight = self.alignment_weight(progress)
         total, terms = labels.new_zeros((), dtype=torch.float32), {}
         for m, classification in batches.items():
             terms[m.value], terms[f"alignment_{m}"] = classification, _mean(alignment[m], labelled)
             total = total + classification + weight * terms[f"alignment_{m}"]  # ℓ^m
         return {"total": total, **terms}
+
+    def alignment_weight(self, progress: Progress) -> float:
+        """Return λ at a step, 0 in the epochs without alignment."""
+        recipe = self.recipe
+        return recipe.weight_alignment if progress.epoch >= recipe.warm_up * progress.epochs else 0.0
 
     def alignment(
         self, maps: Mapping[Modality, Float[Tensor, "n c h w"]], losses: Mapping[Modality, Tensor]

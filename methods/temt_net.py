@@ -123,6 +123,10 @@ class TEMTNet(Method):
         logits: Tensor = self.classifier(self.encoder(inputs[Modality.VISUAL]))
         return logits.float().sigmoid()
 
+    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
+        """Return no values, since the loss does not depend on the progress."""
+        return ()
+
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """Return the weighted sum of the enabled tasks' losses, and each loss."""
         recipe = self.recipe

@@ -85,10 +85,11 @@ def decide(small_store: Path) -> Callable[..., RunConfig]:
         modalities: Sequence[str] | None = None,
         seed: int = 5,
         selection: str = "inner_val",
+        precision: str = "32-true",
         store: Path = small_store,
         **changes: object,
     ) -> RunConfig:
-        options = RunOptions("tiny", changes, selection, runs=runs)
+        options = RunOptions("tiny", changes, selection, precision, runs)
         return RunConfig.create(
             method, find_protocol(protocol, modalities), StoreRef.from_store(Store(store)), options, seed
         )

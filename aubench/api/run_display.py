@@ -30,7 +30,7 @@ class RunDisplay:
 
     def show(self, job: Job, event: Event) -> None:
         """Show an event of a fold."""
-        from aubench.runs.events import EpochFinished, FoldFinished, RunFailed
+        from aubench.runs.events import EpochFinished, FoldFinished, GraphFailed, RunFailed
 
         name = _job_name(job)
         if isinstance(event, EpochFinished):
@@ -42,6 +42,8 @@ class RunDisplay:
                 print_line(f"{name}: {epoch}, {values}, {event.frames_per_s:.0f} frames/s")
         elif isinstance(event, FoldFinished) and event.result is not None:
             self._advance(name, job, event.epochs, event.epochs, f"{name}: done")
+        elif isinstance(event, GraphFailed):
+            print_line(f"{name}: {event.stage}, slower without a CUDA graph, which failed ({event.reason})")
         elif isinstance(event, RunFailed):
             print_line(f"{name}: {event.reason}")
 

@@ -64,6 +64,8 @@ class ProfileResults:
             rows += [(stage.name, title, 100 * stage.shares[name], "% of time") for name, title in _SHARES.items()]
             rows.append((stage.name, "peak memory", stage.memory / 2**20, "MiB"))
             rows.append((stage.name, "operations, forward and backward", stage.flops / 1e9, "GFLOP/frame"))
+            if stage.repeated is not None:
+                rows.append((stage.name, "steps from a CUDA graph", 100 * stage.repeated, "% of steps"))
             rows.append((stage.name, "MFU", None if stage.mfu is None else 100 * stage.mfu, "%"))
         total = sum(part.seconds for part in profile.parts)
         for part in profile.parts:
@@ -132,6 +134,9 @@ def profile(
         settings = profiling.ProfileSettings(Extent(steps=steps, traces=folder), random=not store)
         print_line(f"{config.entry.name}: {steps} steps of preset {config.preset} on {choice.name}")
         figures: Profile = _in_process(config, choice, partial(profiling.profile_job, settings))
+    for stage in figures.stages:
+        if stage.graph_failure:
+            print_line(f"{stage.name}: slower without a CUDA graph, which failed ({stage.graph_failure})")
     info = {**_describe(config), "data": _data_text(store), **_machine(figures.device)}
     if folder is None:
         return ProfileResults(info, figures)

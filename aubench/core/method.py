@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -248,6 +248,15 @@ class Method(nn.Module, ABC):
         if logits is not None:
             return {"total": masked_bce_with_logits(logits, batch.labels)}
         return {"total": masked_bce(self(batch.inputs), batch.labels)}
+
+    def loss_constants(self, stage: Stage, progress: Progress) -> Hashable | None:
+        """Return the values that :meth:`loss` computes from ``progress``, e.g. a temperature, and ``()`` if none.
+
+        While they remain equal, an NVIDIA GPU repeats the operations of the loss and its gradients without Python, by a
+        CUDA graph. Therefore the loss must depend on nothing else in Python: its randomness comes from PyTorch's
+        generator, on the device. The default is None: Python computes each step.
+        """
+        return None
 
     def forward_logits(self, inputs: Inputs) -> Float[Tensor, "*n au"] | None:
         """Return the logits of the probabilities of :meth:`forward`, for the default loss.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aubench.runs.condition_scores import ConditionScores
 from aubench.runs.fold_result import FoldResult
-from aubench.training.state import EpochFinished
+from aubench.training.state import EpochFinished, GraphFailed
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,14 @@ class RunFailed:
     reason: str
 
 
-__all__ = ["ConditionsEvaluated", "EpochFinished", "Event", "FoldFinished", "RunFailed", "TrainingStarted"]
+__all__ = [
+    "ConditionsEvaluated",
+    "EpochFinished",
+    "Event",
+    "FoldFinished",
+    "GraphFailed",
+    "RunFailed",
+    "TrainingStarted",
+]
 
-Event = TrainingStarted | EpochFinished | FoldFinished | ConditionsEvaluated | RunFailed
+Event = TrainingStarted | GraphFailed | EpochFinished | FoldFinished | ConditionsEvaluated | RunFailed

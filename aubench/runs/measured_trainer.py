@@ -58,6 +58,8 @@ class MeasuredTrainer(Trainer):
     Attributes:
         frames: Frames per step.
         memory: Peak memory in bytes, allocated on a GPU, else of the process since its start.
+        repeated: Share of the steps for the speed that a CUDA graph repeated; None if the device has none.
+        graph_failure: Reason why recording a CUDA graph failed.
         sample: First frames or clips of the first batch.
     """
 
@@ -68,12 +70,14 @@ class MeasuredTrainer(Trainer):
         stage = replace(stage, epochs=1, frames_per_epoch=None)
         super().__init__(context, replace(phase, stages=(stage,)), TrainState())
         self.extent, self.frames, self.memory = extent, 0, 0
+        self.repeated: float | None = None
+        self.graph_failure: str | None = None
         on_gpu = context.fabric.device.type != "cpu"
         self._speed = range(extent.warmup, extent.warmup + extent.steps)
         self._detail = range(self._speed.stop, self._speed.stop + extent.steps) if on_gpu else self._speed
         traced = TRACED_STEPS if extent.traces else 0
         self._traced = range(self._detail.stop, self._detail.stop + traced)
-        self._at, self._begin, self._end, self._marked = 0, 0.0, 0.0, 0.0
+        self._at, self._begin, self._end, self._marked, self._repeated_before = 0, 0.0, 0.0, 0.0, 0
         self._seconds = dict.fromkeys(("waiting", "preparing", "training", "optimizing"), 0.0)
         self._profiler: Any = None
 
@@ -106,6 +110,8 @@ class MeasuredTrainer(Trainer):
             super().run()
         except _Measured:
             method.zero_grad(set_to_none=True)
+            if self._graph:
+                self._graph.close()
         finally:
             del method.augment
             vars(self).pop("_images", None)  # frees the memory of the GPU
@@ -134,9 +140,12 @@ class MeasuredTrainer(Trainer):
             synchronize(device)
         now = time.perf_counter()
         if steps == self._speed.start:
-            self._begin = now
+            self._begin, self._repeated_before = now, self._graph.repeated if self._graph else 0
         if steps == self._speed.stop:
             self._end, self.memory = now, peak_memory(device)
+            if self._graph:
+                self.repeated = (self._graph.repeated - self._repeated_before) / self.extent.steps
+                self.graph_failure = self._graph.failure
         if self._traced and steps == self._traced.start:
             self._profiler = torch.profiler.profile()
             self._profiler.start()

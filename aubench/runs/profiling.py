@@ -37,7 +37,7 @@ REPEATS = 3
 """Measurements of the parts of a method, of which the median counts."""
 INFERENCE_BATCHES, INFERENCE_SECONDS = 4, 2.0
 """Batches of a prediction, which is repeated for at least so many seconds."""
-LATENCY_CALLS, LATENCY_SECONDS = (10, 200), 5.0
+LATENCY_CALLS, LATENCY_SECONDS = (10, 200), 2.0
 """Least and most calls for the latency. Between the two, no call begins after so many seconds."""
 
 
@@ -66,6 +66,8 @@ class StageProfile:
         memory: Peak memory in bytes, allocated on a GPU, else of the process.
         flops: Operations of the forward and backward pass per frame.
         mfu: Share of the device's peak speed that these operations reach; None if the peak is unknown.
+        repeated: Share of the steps that a CUDA graph repeated; None if the device has none.
+        graph_failure: Reason why recording a CUDA graph failed.
     """
 
     name: str
@@ -75,6 +77,8 @@ class StageProfile:
     memory: int
     flops: int
     mfu: float | None
+    repeated: float | None
+    graph_failure: str | None
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,8 @@ def _profile_stage(extent: Extent, context: TrainContext, phase: TrainPhase, pea
         memory=trainer.memory,
         flops=flops,
         mfu=None if peak is None else flops * speed / peak,
+        repeated=trainer.repeated,
+        graph_failure=trainer.graph_failure,
     )
 
 

@@ -42,20 +42,24 @@ class SpeedCase:
 CASES = {
     "cpu": (SpeedCase("late_fusion", "small"), SpeedCase("amf", "small")),
     "cuda": (
-        *(SpeedCase("amf", "paper", precision) for precision in ("bf16-mixed", "tf32", "32-true")),
-        *(SpeedCase(name, "paper", "bf16-mixed") for name in ("late_fusion", "au_vmae", "mcm")),
+        *(SpeedCase(name, "paper", "bf16-mixed") for name in ("amf", "late_fusion", "mcm")),
         SpeedCase("amf", "small"),
+        SpeedCase("au_vmae", "paper", "bf16-mixed"),
+        *(SpeedCase("amf", "paper", precision) for precision in ("tf32", "32-true")),
     ),
 }
 """Cases by kind of device."""
 BATCHES = {"cpu": (1, 8, 64), "cuda": (1, 8, 64, 256, 512)}
 """Batch sizes of prediction by kind of device."""
 EXTENTS = {"cpu": Extent(2, 10), "cuda": Extent(10, 50)}
+CLIP_EXTENTS = {"cpu": Extent(2, 2), "cuda": Extent(5, 10)}
+"""The same for methods of clips, whose steps have many frames."""
 
 
 def speed_job(config: RunConfig, fold: int, kind: str, index: int, report: Callable[[Any], None]) -> None:
     """Measure a case in the process of a job and report the figures as JSON data."""
-    report(measure(config, fold, kind, index, EXTENTS[kind]))
+    extents = EXTENTS if config.recipe_model.clip_length is None else CLIP_EXTENTS
+    report(measure(config, fold, kind, index, extents[kind]))
 
 
 def measure(config: RunConfig, fold: int, kind: str, index: int, extent: Extent) -> dict[str, Any]:

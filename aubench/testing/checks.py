@@ -161,6 +161,24 @@ def _gradients_reach_all(case: Case) -> None:
         raise ContractViolation(f"no gradient reaches {_shorten(missing_names)}")
 
 
+def _loss_depends_on_constants(case: Case) -> None:
+    method = case.build()
+    for stage, batch in _with_train_labels(case, method):
+        seen: dict[Any, Tensor] = {}
+        for seed, (epoch, step) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+            progress = Progress(epoch, 2, step, 2)
+            constants = method.loss_constants(stage, progress)
+            if constants is None:
+                return
+            seed_everything(seed)  # the loss may not depend on the generators of Python and NumPy
+            torch.manual_seed(0)
+            total = method.loss(batch, stage, progress)["total"].detach()
+            if not torch.equal(seen.setdefault(constants, total), total):
+                raise ContractViolation(
+                    f"the loss of stage '{stage.name}' differs between steps with equal loss_constants, {constants!r}"
+                )
+
+
 def _accepts_unknown_labels(case: Case) -> None:
     method = case.build()
     for stage, batch in _with_train_labels(case, method):
@@ -298,6 +316,7 @@ INSTANCE_CHECKS: dict[str, Callable[[Case], None]] = {
     "same frames, same prediction": _repeats_prediction,
     "same seed, same training": _repeats_training,
     "gradients reach every parameter": _gradients_reach_all,
+    "loss depends on its constants only": _loss_depends_on_constants,
     "accepts unknown labels": _accepts_unknown_labels,
     "preserves its inputs": _preserves_inputs,
     "survives saving and loading": _survives_saving,

@@ -32,6 +32,19 @@ class EpochFinished:
     frames_per_s: float
 
 
+@dataclass(frozen=True)
+class GraphFailed:
+    """The failure to record the steps of a stage as a CUDA graph. Python computes them instead.
+
+    Attributes:
+        stage: Name of the stage.
+        reason: First line of the error.
+    """
+
+    stage: str
+    reason: str
+
+
 @dataclass
 class TrainState:
     """Progress of a fold's training.

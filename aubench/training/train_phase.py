@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aubench.core.method import Method, Stage
 from aubench.data.splits import ProtocolDataset, Rows
 from aubench.training.checkpoint import CheckpointIdentity
-from aubench.training.state import EpochFinished
+from aubench.training.state import EpochFinished, GraphFailed
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -28,7 +28,7 @@ class TrainContext:
         data: Frames of the store.
         fabric: Device and precision.
         method: Method on its device.
-        report: Callback for each finished epoch.
+        report: Callback for each finished epoch, and for a failed CUDA graph.
     """
 
     name: str
@@ -38,7 +38,7 @@ class TrainContext:
     data: ProtocolDataset
     fabric: Fabric
     method: Method
-    report: Callable[[EpochFinished], None]
+    report: Callable[[EpochFinished | GraphFailed], None]
 
 
 @dataclass(frozen=True)

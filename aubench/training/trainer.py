@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +29,8 @@ from aubench.metrics import scores as metrics
 from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
 from aubench.training import batch_memory, checkpoint, divergence
 from aubench.training.split_modules import SplitModules, average_gradients
-from aubench.training.state import EpochFinished, TrainState
+from aubench.training.state import EpochFinished, GraphFailed, TrainState
+from aubench.training.step_graph import CUDAGraph, StepGraph
 from aubench.training.train_phase import TrainContext, TrainPhase
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Trainer:
         self.data, self.fabric, self.method, self.folder = context.data, context.fabric, context.method, phase.folder
         self._saved_at = time.monotonic()
         self._split: SplitModules | None = None
+        self._graph: StepGraph | None = None
         self._recent: list[dict[str, Tensor]] = []
 
     def run(self) -> None:
@@ -74,9 +76,12 @@ class Trainer:
             elif index:
                 self.state.begin_stage(index)
             self._split = SplitModules(self.method) if ranks.count() > 1 else None
+            self._graph = self._create_graph(stage)
             while self.state.epoch < stage.epochs and not self._should_stop_early(stage):
                 with interrupts.deferred():
                     self._epoch(stage, optimizer)
+            if self._graph:
+                self._graph.close()
             ranks.meet()
             self.method.load_state_dict(checkpoint.read(self.folder / WEIGHTS, self.phase.identity).tensors)
         vars(self).pop("_images", None)  # frees the memory of the GPU
@@ -205,14 +210,32 @@ class Trainer:
         factor = self.method.learning_rate_factor(stage, progress)
         for group in optimizer.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
-        with self.fabric.autocast(), self._split.active() if self._split else nullcontext():
-            terms = self.method.loss(batch, stage, progress)
-        self.fabric.backward(terms["total"])
+        if self._graph:
+            terms = self._graph.step(batch, progress, self.method.loss_constants(stage, progress))
+        else:
+            terms = self._compute_gradients(stage, batch, progress)
         if self._split:
             average_gradients(self.method.parameters())
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return terms
+
+    def _compute_gradients(self, stage: Stage, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        with self.fabric.autocast(), self._split.active() if self._split else nullcontext():
+            terms = self.method.loss(batch, stage, progress)
+        self.fabric.backward(terms["total"])
+        return {name: value.detach() for name, value in terms.items()}  # a CUDA graph may not depend on earlier steps
+
+    def _create_graph(self, stage: Stage) -> StepGraph | None:
+        """Return an empty graph for the steps of a stage; None if the device has none or several share the step."""
+        if self.fabric.device.type != "cuda" or ranks.count() > 1:
+            return None
+        return StepGraph(
+            partial(self._compute_gradients, stage),
+            self.method.parameters(),
+            partial(CUDAGraph, self.fabric.device),
+            lambda reason: self.context.report(GraphFailed(stage.name, reason)),
+        )
 
     def _finish_epoch(self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float) -> None:
         state, recipe = self.state, self.method.recipe

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import nn
 
-from aubench import AnyRecipe, Inputs, Method, Modality, Task
+from aubench import AnyRecipe, Inputs, Method, Modality, Progress, Stage, Task
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
 
 if TYPE_CHECKING:
@@ -59,6 +59,10 @@ class SingleModality(Method):
     def select_modalities(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
         """Return the method's modality."""
         return (cls.modality,)
+
+    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
+        """Return no values, since the loss does not depend on the progress."""
+        return ()
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """Return AU probabilities."""

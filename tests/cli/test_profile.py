@@ -20,7 +20,7 @@ PROFILE = Profile(
     device={"kind": "cuda", "name": "card", "threads": 1},
     peak=None,
     peak_source="unknown",
-    stages=(StageProfile("train", 50, 4000.0, SHARES, 2**30, 3 * 10**9, None),),
+    stages=(StageProfile("train", 50, 4000.0, SHARES, 2**30, 3 * 10**9, None, 0.5, None),),
     parts=(PartProfile("encoder", 1e9, 0.003), PartProfile("rest", 0.0, 0.001)),
     latency=(0.002, 0.004),
     inference_frames_per_s=9000.0,
@@ -75,6 +75,7 @@ def test_unknown_peaks_and_all_figures_are_in_the_table():
     values = {(row.part, row.figure, row.unit): row.value for row in frame.itertuples()}
     assert values["train", "peak memory", "MiB"] == 1024
     assert values["train", "waiting for data", "% of time"] == 1
+    assert values["train", "steps from a CUDA graph", "% of steps"] == 50
     assert values["encoder", "time, prediction", "% of time"] == 75
     assert frame[frame["value"].isna()]["figure"].tolist() == ["MFU", "peak speed (unknown)"]
 

@@ -114,6 +114,22 @@ class DividesByKnownLabels(Sound):
         return {"total": functional.binary_cross_entropy(self(batch.inputs)[known], batch.labels[known].float())}
 
 
+class HidesItsSchedule(Sound):
+    def loss_constants(self, stage, progress):
+        return ()
+
+    def loss(self, batch, stage, progress):
+        return {"total": (1 + progress.epoch) * super().loss(batch, stage, progress)["total"]}
+
+
+class DropsBranchesInPython(Sound):
+    def loss_constants(self, stage, progress):
+        return (progress.epoch,)
+
+    def loss(self, batch, stage, progress):
+        return {"total": (1 + random.random()) * super().loss(batch, stage, progress)["total"]}
+
+
 class WritesToLabels(Sound):
     def loss(self, batch, stage, progress):
         batch.labels.clamp_(min=0)
@@ -185,6 +201,8 @@ BROKEN = {
     UsesUnseededRandomness: "same seed, same training",
     HasUnusedParameters: "gradients reach every parameter",
     HasOtherLogits: "forward is the sigmoid of forward_logits",
+    HidesItsSchedule: "loss depends on its constants only",
+    DropsBranchesInPython: "loss depends on its constants only",
     DividesByKnownLabels: "accepts unknown labels",
     WritesToLabels: "preserves its inputs",
     OmitsItsOffset: "survives saving and loading",
