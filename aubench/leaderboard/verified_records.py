@@ -6,6 +6,7 @@ findings are in the index, and none while plug-in metrics are loaded.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import multiprocessing
 import os
@@ -45,6 +46,8 @@ _PACKAGES = ("core", "_util", "results", "metrics", "leaderboard", "papers")
 """Packages whose code the verification and the pages run."""
 _MIN_PER_PROCESS = 4
 _LARGEST_FILE = 16 * 2**20
+_GARBAGE_THRESHOLD = 100_000
+"""Allocations between two searches for cyclic garbage, of which records have little."""
 
 _lookup: list[ProtocolLookup] = [registry.find_protocol]
 """Lookup of protocols, which forked processes inherit."""
@@ -273,11 +276,17 @@ def _map(function: Any, folders: Sequence[Path]) -> list[_Verified]:
         return [function(folder) for folder in folders]
     context = multiprocessing.get_context("fork")
     try:
-        executor = ProcessPoolExecutor(processes, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+        executor = ProcessPoolExecutor(processes, context, _start_worker)
     except OSError:  # a container without a writable /dev/shm has no semaphores
         return [function(folder) for folder in folders]
     with executor as pool:
         return list(pool.map(function, folders, chunksize=max(_MIN_PER_PROCESS, len(folders) // (16 * processes))))
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_THRESHOLD)
 
 
 def cache_path() -> Path | None:

@@ -215,10 +215,12 @@ def _resampled(subjects: FoldSubjects, aus: tuple[int, ...], cells: Sequence[Flo
         total = fold_cells.sum(axis=1, keepdims=True)
         scores.append(_f1(*total)[0])
         jackknives.append(_f1(*(total - fold_cells)))
-        numerator, denominator = np.moveaxis(fold_cells, 1, 2) @ weights.T  # sums of integers are exact
-        np.divide(numerator, np.maximum(denominator, 1, out=denominator), out=numerator)
-        blocks = np.ascontiguousarray(numerator.T).reshape(BLOCKS, -1, len(aus)).sum(axis=1)
-        bootstraps.append(sum(blocks, np.zeros(len(aus))) / len(weights))
+        total_f1 = np.zeros(len(aus))
+        for block in np.split(weights, BLOCKS):  # whose values fit in the cache
+            numerator, denominator = block @ fold_cells  # sums of integers are exact
+            np.divide(numerator, np.maximum(denominator, 1, out=denominator), out=numerator)
+            total_f1 += numerator.sum(axis=0)
+        bootstraps.append(total_f1 / len(weights))
     return ResampledRun(aus, subjects, np.stack(scores), np.concatenate(jackknives), np.stack(bootstraps))
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from aubench.core.errors import RecordError
 COUNT = r"0|[1-9][0-9]{0,11}"
 """Pattern of a count: decimal, no sign, no leading zero, at most twelve digits."""
 _COUNT_END = 10**12
+_COMMAS = operator.methodcaller("count", ",")
 CRLF = "has CRLF line ends, expected LF; check it out again after `git config core.autocrlf false`"
 """Description of a file with the line ends of Windows."""
 _NARROW = 16
@@ -130,7 +131,8 @@ def read_table(
     if table is None:
         number, problem = _mismatch(lines, patterns)
         raise RecordError(problem, where=f"{path}:{number}")
-    if any(first >= second for first, second in pairwise(table.rows(key))):
+    keys = table.rows(key)
+    if any(map(operator.ge, keys, keys[1:])):
         sort_table(table.to_dataframe(), key, where=path)
         raise RecordError(f"its rows are not in the order of {', '.join(key)}", where=path)
     return replace(table, digest=hashlib.sha256(content).hexdigest())
@@ -147,7 +149,7 @@ def _parse(
     head = 1 + max(i for i, name in enumerate(names) if name not in numbers)
     rows = [line.split(",", head) for line in lines]
     first = list(zip(*rows, strict=False)) or [()] * len(names)
-    if any(len(row) != min(head + 1, len(names)) for row in rows):
+    if any(length != min(head + 1, len(names)) for length in set(map(len, rows))):
         return None
     for name, column in zip(names[:head], first, strict=False):
         if not all(map(re.compile(patterns[name]).fullmatch, set(column))):
@@ -164,14 +166,23 @@ def _parse(
 
 def _integers(rows: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.int64] | None:
     """Parse rows of decimal integers without sign and leading zero; None if a cell is anything else."""
+    if any(count != len(names) - 1 for count in set(map(_COMMAS, rows))):
+        return None
     text = ",".join(rows)
-    padded = f",{text.replace(',', ',,')},"
-    has_plain_zeros = padded.count(",0") == padded.count(",0,")
-    is_plain = text.replace(",", "").isdecimal() and ",,," not in padded and has_plain_zeros
-    if any(row.count(",") != len(names) - 1 for row in rows) or (rows and not is_plain):
+    if rows and not _are_plain(text):
         return None
     cells = np.fromstring(text, np.int64, sep=",") if text else np.zeros(0, np.int64)
     return cells.reshape(len(rows), len(names))
+
+
+def _are_plain(text: str) -> bool:
+    """Return whether all cells of a line are decimal integers without sign and leading zero."""
+    symbols = np.frombuffer(f",{text},".encode(), np.uint8)
+    ends = np.flatnonzero(symbols == ord(","))
+    lengths, first = np.diff(ends) - 1, symbols[ends[:-1] + 1]
+    digits = np.count_nonzero((symbols >= ord("0")) & (symbols <= ord("9")))
+    has_leading_zero = ((first == ord("0")) & (lengths > 1)).any()
+    return bool(digits + len(ends) == len(symbols) and lengths.all() and not has_leading_zero)
 
 
 def _match(cells: npt.NDArray[np.int64], patterns: Sequence[str]) -> bool:

@@ -62,6 +62,7 @@ def test_an_error_is_final_and_a_bug_is_one_line(choice, plan, tmp_path):
     assert json.loads((first.fold_dir(1) / "failed.json").read_text())["reason"].endswith("is not finite")
 
 
+@pytest.mark.nightly
 def test_a_worker_that_is_killed_starts_again(choice, plan, tmp_path):
     (config,) = plan(tmp_path / "runs", seeds=(0,))
     events = []

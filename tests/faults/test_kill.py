@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-SMALL = ["image_size=32", "crop=28", "frames_per_epoch=200", "epochs=4"]
+SMALL = ["image_size=32", "crop=28", "frames_per_epoch=100", "epochs=3"]
 RESULT_FILES = ("predictions.parquet", "counts.csv", "histograms.csv", "checkpoint.safetensors")
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+from aubench._util.system import available_cores
 from aubench.core.errors import DataError
 
 PACKAGES = {"itables": "itables", "vl_convert": "vl-convert-python", "markdown_it": "markdown-it-py"}
@@ -32,6 +38,40 @@ def datatables() -> str:
             "has no export of jQuery", where="itables", hint="install the version that constraints.txt names"
         )
     return f"{text[: exports.start()]}globalThis.jQuery={name[1]};{text[exports.end() :]}"
+
+
+@contextmanager
+def vega_meanwhile() -> Iterator[Callable[[], str]]:
+    """Compute :func:`vega` in another process during the block, where the system can fork.
+
+    Yields:
+        A function that waits for the text.
+    """
+    if sys.platform != "linux" or available_cores() < 2 or multiprocessing.current_process().daemon:
+        yield vega
+        return
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_vega, args=(sender,), daemon=True)
+    process.start()
+    sender.close()
+
+    def text() -> str:
+        try:
+            return str(receiver.recv())
+        except EOFError:
+            return vega()
+
+    try:
+        yield text
+    finally:
+        process.kill()
+        process.join()
+        receiver.close()
+
+
+def _send_vega(sender: Connection) -> None:
+    sender.send(vega())
 
 
 @cache

@@ -44,24 +44,32 @@ def site_html(protocols: Sequence[ProtocolResults], extensions: Sequence[PageExt
     Raises:
         DataError: The installed version of a library has an unknown format.
     """
-    scripts = [
-        _script_text(text)
-        for text in (libraries.datatables(), libraries.vega(), _asset("charts.js"), _asset("site.js"))
-    ]
+    with libraries.vega_meanwhile() as vega:
+        contents = _contents(protocols, extensions)
+        libraries_and_own = (libraries.datatables(), vega(), _asset("charts.js"), _asset("site.js"))
+    scripts = [_script_text(text) for text in libraries_and_own]
     shades = "".join(f".heat{i}{{--share:{100 * i // HEAT_STEPS}%}}" for i in range(HEAT_STEPS + 1))
-    style, all_boards = _asset("site.css") + shades, boards.boards_of(protocols)
-    sections = [boards.board_element(board, extensions) for board in all_boards] + _further_pages(extensions)
-    articles = [article for board in all_boards for article in boards.detail_articles(board)]
+    style = _asset("site.css") + shades
     fields = {
+        **contents,
         "policy": _policy(scripts, style),
         "style": style,
+        "scripts": "\n".join(f'<script type="module">{text}</script>' for text in scripts),
+    }
+    return Template(_asset("page.html")).substitute(fields)
+
+
+def _contents(protocols: Sequence[ProtocolResults], extensions: Sequence[PageExtension]) -> dict[str, str]:
+    """Build the parts of the page that show records."""
+    all_boards = boards.boards_of(protocols)
+    sections = [boards.board_element(board, extensions) for board in all_boards] + _further_pages(extensions)
+    articles = [article for board in all_boards for article in boards.detail_articles(board)]
+    return {
         "options": "".join(map(to_html, _options(all_boards, sections))),
         "sections": "\n".join(map(to_html, sections)),
         "details": _compressed("".join(map(to_html, articles))),
         "data": _json([boards.board_data(board) for board in all_boards]),
-        "scripts": "\n".join(f'<script type="module">{text}</script>' for text in scripts),
     }
-    return Template(_asset("page.html")).substitute(fields)
 
 
 def _asset(name: str) -> str:

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import multiprocessing
+import os
 import re
 import zlib
 from dataclasses import replace
