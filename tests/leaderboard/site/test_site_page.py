@@ -61,6 +61,23 @@ def test_policy_allows_exactly_the_scripts_of_the_page(make_record, script_stubs
     assert not re.search(r'<(?:script|img|link|iframe)[^>]* (?:src|href)="(?!data:,)', html)
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_the_charts_library_is_bundled_meanwhile(script_stubs, monkeypatch, cores):
+    monkeypatch.setattr(libraries, "available_cores", lambda: cores)
+    with libraries.vega_meanwhile() as vega:
+        children = multiprocessing.active_children()
+        assert vega() == libraries.vega()
+    assert len(children) == cores - 1 and not multiprocessing.active_children()
+
+
+def test_a_process_that_dies_leaves_the_bundle_to_this_one(monkeypatch):
+    parent = os.getpid()
+    monkeypatch.setattr(libraries, "available_cores", lambda: 2)
+    monkeypatch.setattr(libraries, "vega", lambda: "text" if os.getpid() == parent else os._exit(1))
+    with libraries.vega_meanwhile() as vega:
+        assert vega() == "text"
+
+
 def test_submitted_predictions_have_no_cost_and_no_recipe(make_record, script_stubs):
     record = make_record()
     fields = submission.drop_unseen(record.info.model_dump(mode="json"))
