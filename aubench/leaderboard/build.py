@@ -205,7 +205,8 @@ def _index(root: Path, protocols: Sequence[ProtocolResults], extensions: Sequenc
     texts, is_variants = template("index"), root.resolve().name == records.VARIANTS
     blocks: list[Block] = [texts["title_variants"], texts["variants"]] if is_variants else [texts["title"]]
     if protocols:
-        blocks += outdated_note(run for results in protocols for run in results.runs)
+        if outdated := [f"[{results.name}]({results.name}.md)" for results in protocols if outdated_note(results.runs)]:
+            blocks.append(texts["outdated"].replace("$protocols", " and ".join(outdated)))
         blocks += [_index_table(protocols), texts["best_f1"]]
     else:
         blocks.append("No records yet.")
