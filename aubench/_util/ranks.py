@@ -38,6 +38,26 @@ class Member:
     meeting: Path
 
 
+@dataclass(frozen=True)
+class Group:
+    """Processes that train a fold together, as one machine of the group sees them.
+
+    Attributes:
+        first: Rank of the first process of this machine.
+        count: Number of processes on all machines.
+        meeting: As in :class:`Member`. If there are several machines, all share its disk.
+    """
+
+    first: int
+    count: int
+    meeting: Path
+
+    @property
+    def has_first(self) -> bool:
+        """Whether the first process is one of this machine."""
+        return self.first == 0
+
+
 @contextmanager
 def joined(member: Member, kind: str, device: int) -> Iterator[None]:
     """Join a group during the block.

@@ -46,6 +46,7 @@ def run(
     store: Stores = None,
     device: str = "auto",
     devices: int = 1,
+    nodes: int = 1,
     runs_per_device: int = 1,
     engine: str = "local",
     slurm: str | None = None,
@@ -77,6 +78,7 @@ def run(
         store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         devices: GPUs of one machine, or CPU cores, that train each fold together.
+        nodes: Machines of a Slurm cluster that train each fold together, with ``devices`` each.
         runs_per_device: Folds that train at the same time on each GPU.
         engine: Engine that runs the folds: ``local``, ``slurm`` or ``ray``.
         slurm: Options of Slurm jobs, e.g. ``partition=gpu,time=4h``.
@@ -141,6 +143,7 @@ def run(
             device,
             runs_per_device,
             per_fold=devices,
+            nodes=nodes,
             slurm=slurm,
             address=address,
             gpus_per_fold=gpus_per_fold,

@@ -29,6 +29,7 @@ _FORMS: dict[str, Any] = {
     "trials": Annotated[int, typer.Option(min=1)],
     "runs_per_device": Annotated[int, typer.Option(min=1, metavar="N")],
     "devices": Annotated[int, typer.Option(min=1, metavar="N")],
+    "nodes": Annotated[int, typer.Option(min=1, metavar="N")],
     "gpus_per_fold": Annotated[float, typer.Option(metavar="GPUS")],
     "slurm": Annotated[str, typer.Option(metavar="KEY=VALUE,…")],
     "frames": Annotated[int, typer.Option(min=1, max=16)],

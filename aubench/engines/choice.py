@@ -15,6 +15,7 @@ def choose_engine(
     runs_per_device: int = 1,
     *,
     per_fold: int = 1,
+    nodes: int = 1,
     slurm: str | None = None,
     address: str | None = None,
     gpus_per_fold: float | None = None,
@@ -27,6 +28,7 @@ def choose_engine(
             a GPU now.
         runs_per_device: Folds that run on each GPU of this machine at the same time.
         per_fold: GPUs of one machine, or CPU cores, that train each fold together.
+        nodes: Machines of a Slurm cluster that train each fold together, with ``per_fold`` devices each.
         slurm: Options of Slurm jobs.
         address: Address of a Ray cluster.
         gpus_per_fold: GPUs of each fold on Ray.
@@ -36,7 +38,10 @@ def choose_engine(
     """
     if engine not in ENGINES:
         raise UsageError(f"no engine '{engine}'", where="--engine", hint=suggest(engine, ENGINES))
+    if nodes < 1:
+        raise UsageError(f"cannot be {nodes}", where="--nodes", hint="give 1 or more")
     for option, value, owner in (
+        ("nodes", nodes if nodes > 1 else None, "slurm"),
         ("slurm", slurm, "slurm"),
         ("address", address, "ray"),
         ("gpus-per-fold", gpus_per_fold, "ray"),
@@ -54,10 +59,12 @@ def choose_engine(
         raise UsageError(f"no device '{device}' on clusters", where="--device", hint=suggest(device, kinds))
     if per_fold < 1:
         raise UsageError(f"cannot be {per_fold}", where="--devices", hint="give 1 or more")
-    return _slurm(device, slurm, per_fold) if engine == "slurm" else _ray(device, address, gpus_per_fold, per_fold)
+    if engine == "slurm":
+        return _slurm(device, slurm, per_fold, nodes)
+    return _ray(device, address, gpus_per_fold, per_fold)
 
 
-def _slurm(device: str, options: str | None, per_fold: int) -> DeviceChoice:
+def _slurm(device: str, options: str | None, per_fold: int, nodes: int) -> DeviceChoice:
     import submitit  # noqa: F401
 
     from aubench.engines.slurm_engine import SlurmChoice, require_slurm
@@ -66,7 +73,7 @@ def _slurm(device: str, options: str | None, per_fold: int) -> DeviceChoice:
     parsed = parse_options(options or "")
     parse_minutes(parsed.get("time", "1"))
     require_slurm()
-    return SlurmChoice("cuda" if device == "auto" else device, 1, "slurm", 1, per_fold, options=parsed)
+    return SlurmChoice("cuda" if device == "auto" else device, 1, "slurm", 1, per_fold, options=parsed, nodes=nodes)
 
 
 def _ray(device: str, address: str | None, gpus_per_fold: float | None, per_fold: int) -> DeviceChoice:

@@ -15,6 +15,7 @@ from aubench.results.run_folder import TRACEBACK
 from aubench.runs import fold_process, fold_status
 
 if TYPE_CHECKING:
+    from aubench._util.ranks import Group
     from aubench.engines.cluster import Outcome
     from aubench.runs.devices import DeviceChoice
     from aubench.runs.engine import Job
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 2.0
 
 
-def work(job: Job, choice: DeviceChoice, working_dir: str) -> Outcome:
+def work(job: Job, choice: DeviceChoice, working_dir: str, group: Group | None = None) -> Outcome:
     """Run a job on the first device that this process sees.
 
     Args:
         job: Job whose folder of runs has an absolute path.
         choice: Kind of device, and number of folds that share one.
         working_dir: Working directory of the command, to which relative paths of weights and stores refer.
+        group: Processes on several nodes that run the job together; None if it has one node.
 
     Returns:
         The last event of the job without tables, or the error of the job.
@@ -39,17 +41,17 @@ def work(job: Job, choice: DeviceChoice, working_dir: str) -> Outcome:
         os.chdir(working_dir)
     fold_process.raise_file_limit()
     try:
-        return _run(job, choice)
+        return _run(job, choice, group)
     except AubenchError as error:
         failure = error
     except Exception as error:  # SystemExit and KeyboardInterrupt are the cluster's, which starts the job again
         failure = fold_process.unexpected_error(error, job.label, folder / TRACEBACK)
-    if folder.parent.is_dir():
+    if folder.parent.is_dir() and (group is None or group.has_first):
         fold_status.write_failure(folder, str(failure))
     return failure
 
 
-def _run(job: Job, choice: DeviceChoice) -> Event | None:
+def _run(job: Job, choice: DeviceChoice, group: Group | None) -> Event | None:
     from aubench.engines.cluster import wait_for
     from aubench.engines.node_stores import with_node_store
     from aubench.runs import devices
@@ -62,19 +64,19 @@ def _run(job: Job, choice: DeviceChoice) -> Event | None:
     devices.choose(choice.kind, per_fold=choice.per_fold).require(config.precision)
     last: deque[Event] = deque(maxlen=1)
     job = replace(job, config=with_node_store(config))
-    if choice.per_fold > 1:
-        _run_in_processes(job, choice, last.append)
+    if choice.per_fold > 1 or group:
+        _run_in_processes(job, choice, group, last.append)
     else:
         devices.limit_memory(choice, 0)
         job.target(job.config, job.fold, choice.kind, 0, last.append)
     return _without_tables(last[0]) if last else None
 
 
-def _run_in_processes(job: Job, choice: DeviceChoice, report: Callable[[Event], None]) -> None:
-    """Run a job on several devices of this node."""
+def _run_in_processes(job: Job, choice: DeviceChoice, group: Group | None, report: Callable[[Event], None]) -> None:
+    """Run a job on the devices of this node, one process each."""
     from aubench.runs.local_engine import LocalEngine
 
-    engine = LocalEngine(choice)
+    engine = LocalEngine(choice, group)
     future = engine.submit(job)
     try:
         while not future.done():

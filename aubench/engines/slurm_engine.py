@@ -26,8 +26,6 @@ MAX_REQUEUES = 100
 """Number of times that a fold starts again after its time limit."""
 QUEUE_SECONDS = 20.0
 """Interval between two looks at the queue."""
-JOBS = "slurm"
-"""Folder of submitit's files, in the folder of sweeps."""
 _RESULT = "_0_result.pkl"
 
 
@@ -37,9 +35,16 @@ class SlurmChoice(ClusterChoice):
 
     Attributes:
         options: Options of the jobs, see :func:`~aubench.engines.slurm_options.parse_options`.
+        nodes: Number of nodes that train each fold together.
     """
 
     options: Mapping[str, str] = field(default_factory=dict)
+    nodes: int = 1
+
+    @property
+    def processes_per_fold(self) -> int:
+        """Number of processes that train each fold together, on all machines."""
+        return self.nodes * self.per_fold
 
     def engine(self) -> Engine:
         """Create the engine."""
@@ -53,7 +58,7 @@ class SlurmEngine(ClusterEngine):
 
     def __init__(self, choice: SlurmChoice) -> None:
         super().__init__()
-        self._choice, self._options = choice.on_node(), dict(choice.options)
+        self._choice, self._options, self._nodes = choice.on_node(), dict(choice.options), choice.nodes
         self._unsent: list[Future[None]] = []
         self._ids: dict[Future[None], str] = {}
         self._cancelled: list[Future[None]] = []
@@ -74,7 +79,7 @@ class SlurmEngine(ClusterEngine):
 
     def _start(self, runs: Path) -> None:
         """Read which jobs earlier commands left in the queue."""
-        self._folder = runs.absolute() / sweeps.FOLDER / JOBS
+        self._folder = runs.absolute() / sweeps.FOLDER / sweeps.SLURM_JOBS
         self._folder.mkdir(parents=True, exist_ok=True)
         earlier = [sweep for sweep in sweeps.read_sweeps(runs) if sweep.queued]
         active = slurm_commands.active_jobs() if earlier else set()
@@ -120,7 +125,7 @@ class SlurmEngine(ClusterEngine):
         """Submit jobs as one array; return the reason if Slurm refuses it."""
         from submitit.core.utils import FailedJobError
 
-        tasks = [FoldTask(self._jobs[future], self._choice, str(Path.cwd())) for future in futures]
+        tasks = [FoldTask(self._jobs[future], self._choice, str(Path.cwd()), self._nodes) for future in futures]
         try:
             jobs = self._executor.submit_array(tasks)
         except FailedJobError as error:
@@ -136,8 +141,8 @@ class SlurmEngine(ClusterEngine):
         logging.getLogger("submitit").setLevel(logging.ERROR)
         known = SlurmExecutor._valid_parameters()
         executor = SlurmExecutor(self._folder, max_num_timeout=MAX_REQUEUES)
-        choice = self._choice
-        parameters = slurm_options.submission_parameters(self._options, choice.kind, known, choice.per_fold)
+        kind, per_fold = self._choice.kind, self._choice.per_fold
+        parameters = slurm_options.submission_parameters(self._options, kind, known, per_fold, self._nodes)
         executor.update_parameters(**parameters)
         return executor
 
@@ -147,7 +152,8 @@ class SlurmEngine(ClusterEngine):
 
         status, value = pickle_load(self._folder / f"{job_id}{_RESULT}")
         names = [_RESULT, "_submitted.pkl"] + (["_0_log.out", "_0_log.err"] if status == "success" else [])
-        for name in names:
+        of_nodes = [name.replace("_0_", f"_{rank}_") for rank in range(1, self._nodes) for name in names]
+        for name in {*names, *of_nodes}:
             (self._folder / f"{job_id}{name}").unlink(missing_ok=True)
         if status == "success":
             return value  # type: ignore[no-any-return]

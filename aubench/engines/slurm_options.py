@@ -59,14 +59,18 @@ def parse_minutes(text: str) -> int:
     return minutes
 
 
-def submission_parameters(options: dict[str, str], kind: str, known: set[str], per_fold: int = 1) -> dict[str, Any]:
+def submission_parameters(
+    options: dict[str, str], kind: str, known: set[str], per_fold: int = 1, nodes: int = 1
+) -> dict[str, Any]:
     """Return parameters of submitit's executor.
 
     Args:
         options: As of :func:`parse_options`.
-        kind: Kind of device. On GPUs, each job asks for ``per_fold`` of them unless an option asks for GPUs.
+        kind: Kind of device. On GPUs, each job asks for ``per_fold`` of them on each node unless an option asks for
+            GPUs.
         known: Parameters that submitit knows. Others become lines of the batch file.
-        per_fold: Number of devices that train each fold together, with at least one core each.
+        per_fold: Number of devices of a node that train each fold together, with at least one core each.
+        nodes: Number of nodes that train each fold together.
 
     Raises:
         UsageError: The time limit is not a time.
@@ -84,5 +88,7 @@ def submission_parameters(options: dict[str, str], kind: str, known: set[str], p
         parameters.setdefault("cpus_per_task", per_fold)
     asked = [f"{name}={value}" for name, value in options.items() if name != "partition"]
     if kind == "cuda" and not any("gpu" in option for option in asked):
-        further["gpus"] = per_fold
+        further["gpus" if nodes == 1 else "gpus_per_node"] = per_fold
+    if nodes > 1:
+        parameters |= {"nodes": nodes, "ntasks_per_node": 1}
     return {**parameters, "additional_parameters": further}

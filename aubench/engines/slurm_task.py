@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aubench._util.ranks import Group
 from aubench.engines import cluster_worker
+from aubench.runs import sweeps
 
 if TYPE_CHECKING:
     from aubench.engines.cluster import Outcome
@@ -21,15 +24,26 @@ class FoldTask:
         job: The job.
         choice: Kind of device.
         working_dir: Working directory of the command.
+        nodes: Number of nodes, on each of which Slurm calls this task.
     """
 
     job: Job
     choice: DeviceChoice
     working_dir: str
+    nodes: int = 1
 
     def __call__(self) -> Outcome:
-        """Run the job on its node."""
-        return cluster_worker.work(self.job, self.choice, self.working_dir)
+        """Run the job on its node, together with the other nodes."""
+        return cluster_worker.work(self.job, self.choice, self.working_dir, self._group() if self.nodes > 1 else None)
+
+    def _group(self) -> Group:
+        """Return the processes of this node, which meet at a file that each start of the job has for itself."""
+        from submitit import JobEnvironment
+
+        environment, devices = JobEnvironment(), self.choice.per_fold
+        start = f"{environment.job_id}-{os.environ.get('SLURM_RESTART_COUNT', '0')}"
+        meeting = self.job.config.runs / sweeps.FOLDER / sweeps.SLURM_JOBS / f"{start}.ranks"
+        return Group(environment.global_rank * devices, self.nodes * devices, meeting)
 
     def checkpoint(self) -> Any:
         """Return the same task, which Slurm starts again. Called before the time limit and at preemption."""

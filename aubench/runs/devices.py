@@ -42,6 +42,11 @@ class DeviceChoice:
     remote: ClassVar[bool] = False
     """Whether the devices are on other machines."""
 
+    @property
+    def processes_per_fold(self) -> int:
+        """Number of processes that train each fold together, on all machines."""
+        return self.per_fold
+
     def engine(self) -> Engine:
         """Create the engine that runs jobs on the devices."""
         from aubench.runs.local_engine import LocalEngine

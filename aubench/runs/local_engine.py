@@ -33,22 +33,27 @@ class _Running(NamedTuple):
     job: Job
     process: BaseProcess
     device: int
-    rank: int
-    meeting: Path
+    number: int
+    group: ranks.Group
 
     @property
     def label(self) -> str:
         """Fold, method and device, for error messages."""
-        return f"{self.job.label}, device {self.rank + 1}," if self.rank else self.job.label
+        return f"{self.job.label}, device {self.number + 1}," if self.number else self.job.label
 
 
 class LocalEngine(Engine):
-    """Queue of waiting jobs, and running processes."""
+    """Queue of waiting jobs, and running processes.
+
+    Args:
+        choice: Devices.
+        group: Processes of this machine and others that train the only job; those of this machine if None.
+    """
 
     name = "local"
 
-    def __init__(self, choice: DeviceChoice) -> None:
-        self._choice = choice
+    def __init__(self, choice: DeviceChoice, group: ranks.Group | None = None) -> None:
+        self._choice, self._group = choice, group
         self._free = deque([*range(max(1, choice.count // choice.per_fold))] * choice.per_device)
         self._waiting: deque[tuple[Future[None], Job]] = deque()
         self._running: dict[Connection, _Running] = {}
@@ -92,14 +97,14 @@ class LocalEngine(Engine):
         """Drop a waiting job, or end its process 0, which saves its state; the others follow."""
         if not future.cancel():
             for running in self._running.values():
-                if running.future is future and not running.rank:
+                if running.future is future and not running.number:
                     running.process.terminate()
 
     def close(self, *, interrupted: bool) -> None:
-        """End all processes."""
-        first = [(receiver, running) for receiver, running in self._running.items() if not running.rank]
+        """End all processes. Process 0 of a group saves its state, the others do not handle signals."""
+        first = [(receiver, running) for receiver, running in self._running.items() if not running.number]
         for _, running in first:
-            running.process.terminate()
+            running.process.terminate() if running.group.has_first else running.process.kill()
         for receiver, running in first:
             running.process.join()
             self._release(receiver)
@@ -108,10 +113,12 @@ class LocalEngine(Engine):
         future.set_running_or_notify_cancel()
         count = self._choice.per_fold
         meeting = Path(tempfile.gettempdir(), f"aubench-ranks-{uuid.uuid4().hex}")
+        group = self._group or ranks.Group(0, count, meeting)
         traceback, receiver = job.config.fold_dir(job.fold) / TRACEBACK, None
-        for rank in range(count):
-            member = ranks.Member(rank, count, meeting) if count > 1 else None
-            work = partial(_work, job, self._choice, device * count + rank, member)
+        for number in range(count):
+            rank = group.first + number
+            member = ranks.Member(rank, group.count, group.meeting) if group.count > 1 else None
+            work = partial(_work, job, self._choice, device * count + number, member)
             path = traceback.with_stem(f"{traceback.stem}-{rank}") if rank else traceback
             try:
                 receiver, process = fold_process.start(work, job.label, path)
@@ -122,15 +129,15 @@ class LocalEngine(Engine):
                 else:
                     self._free.append(device)
                 return error
-            self._running[receiver] = _Running(future, job, process, device, rank, meeting)
+            self._running[receiver] = _Running(future, job, process, device, number, group)
         return None
 
     def _end(self, receiver: Connection) -> None:
-        """End a job if its process 0 has ended, or another process with an error."""
+        """End a job if its first process has ended, or another process with an error."""
         running = self._running[receiver]
         running.process.join()
         error = self._outcomes.get(receiver, fold_process.death_of(running.label, running.process.exitcode))
-        if running.rank and error is None:
+        if running.number and error is None:
             del self._running[receiver], self._outcomes[receiver]
             return
         self._release(receiver)
@@ -150,7 +157,8 @@ class LocalEngine(Engine):
                 self._outcomes.pop(other, None)
                 del self._running[other]
         self._free.append(ended.device)
-        ended.meeting.unlink(missing_ok=True)
+        if ended.group.has_first:
+            ended.group.meeting.unlink(missing_ok=True)
 
 
 def _work(

@@ -104,7 +104,7 @@ def _start(configs: Sequence[RunConfig], choice: DeviceChoice, captured: dict[st
     for config in configs:
         choice.require(config.precision)
         _check(config)
-        if choice.per_fold > 1:
+        if choice.processes_per_fold > 1:
             require_splittable(config.build_initial_method(1), config.entry.name)
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     for config in configs:

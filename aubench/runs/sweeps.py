@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from aubench.runs.engine import Job
 
 FOLDER = "sweeps"
+SLURM_JOBS = "slurm"
+"""Folder of the files of Slurm's jobs, in the folder of sweeps."""
 
 
 class Cancelled(AubenchError):

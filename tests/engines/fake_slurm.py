@@ -32,11 +32,13 @@ def sbatch(script):
 
 
 def controller(job, *names):
+    asked = re.search(r"#SBATCH --nodes=(\d+)", (ROOT / f"{job}.sh").read_text())
+    nodes = asked[1] if asked else "1"  # each with one task
     for name in names:
         entry = ROOT / "queue" / name
         while entry.exists():
             array = {"SLURM_ARRAY_JOB_ID": job, "SLURM_ARRAY_TASK_ID": name.partition("_")[2]} if "_" in name else {}
-            environment = os.environ | {"SLURM_JOB_ID": name.replace("_", "00"), "SLURM_NTASKS": "1", **array}
+            environment = os.environ | {"SLURM_JOB_ID": name.replace("_", "00"), "SLURM_NTASKS": nodes, **array}
             with (ROOT / "starts").open("a") as file:
                 file.write(f"{name}\n")
             process = subprocess.Popen(["bash", ROOT / f"{job}.sh"], env=environment, start_new_session=True)
@@ -57,7 +59,11 @@ def srun(*words):
             options[word] = words.pop(0)
     paths = {name: re.sub("%[jAat]", "x", options[name]) for name in ("--output", "--error")}
     with Path(paths["--output"]).open("a") as out, Path(paths["--error"]).open("a") as err:
-        sys.exit(subprocess.run(words, stdout=out, stderr=err, check=False).returncode)
+        tasks = [
+            subprocess.Popen(words, stdout=out, stderr=err, env=os.environ | {"SLURM_PROCID": str(number)})
+            for number in range(int(os.environ["SLURM_NTASKS"]))
+        ]
+        sys.exit(max(task.wait() for task in tasks))
 
 
 def squeue(*words):

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from engines.conftest import read_tables
-from factories import fold_works
+from factories import fold_works, rank_works
 
 from aubench.core.errors import Diverged, UsageError
-from aubench.engines import slurm_commands, slurm_engine
+from aubench.engines import cluster_worker, slurm_commands, slurm_engine
 from aubench.engines.choice import choose_engine
 from aubench.engines.slurm_options import parse_minutes, parse_options, submission_parameters
 from aubench.engines.slurm_task import FoldTask
-from aubench.runs import sweeps
+from aubench.runs import runner, sweeps
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.engine import Job
 from aubench.runs.events import FoldFinished
+from aubench.runs.fold import run_fold
 from aubench.runs.fold_process import FoldFailed
 from aubench.runs.run_status import read_states
 from aubench.runs.scheduler import FoldScheduler, run_jobs
 
 submitit = pytest.importorskip("submitit")
 TESTS = Path(__file__).parents[1]
+SMALL_TRANSFORMER = {
+    **{"image_size": 28, "crop": 28, "width": 16, "depth": 1, "decoder_width": 16, "decoder_depth": 1},
+    **{"pretrain_epochs": 0, "epochs": 1, "frames_per_epoch": 30, "batch_size": 15, "validation_stride": 8},
+}
 
 
 @pytest.fixture
@@ -122,6 +129,49 @@ def test_a_job_that_the_system_ends_is_one_line(slurm, choice, plan, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
+def test_two_nodes_give_the_counts_of_one_device(slurm, decide, tmp_path):
+    one, two = (decide(tmp_path / name, "mcm", **SMALL_TRANSFORMER) for name in ("one", "two"))
+    run_fold(one, 1, "cpu", 0, lambda event: None)
+    events = []
+    choice = choose_engine("slurm", "cpu", nodes=2, slurm="partition=gpu")
+    runner.run_folds([two], [1], choice, lambda job, event: events.append(type(event)))
+    assert events[-1] is FoldFinished and len(events) <= 4, "one of the nodes reports"
+    for name in ("counts.csv", "histograms.csv"):
+        assert (two.fold_dir(1) / name).read_bytes() == (one.fold_dir(1) / name).read_bytes()
+    assert json.loads((two.fold_dir(1) / "result.json").read_text())["made"]["device"]["count"] == 2
+    assert not list((two.runs / sweeps.FOLDER / sweeps.SLURM_JOBS).glob("*.ranks"))
+    assert not list((two.runs / sweeps.FOLDER / sweeps.SLURM_JOBS).glob("*.pkl"))
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_a_node_that_fails_ends_the_fold_in_one_line(slurm, plan, tmp_path):
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    choice = choose_engine("slurm", "cpu", nodes=2)
+    with pytest.raises(FoldFailed) as raised:
+        collect([Job(config, 1, rank_works.loses_a_process)], choice)
+    assert len(str(raised.value).splitlines()) == 1 and "fold 1 of resnet_depth" in str(raised.value)
+
+
+def test_each_node_knows_its_part_of_the_processes(plan, tmp_path, monkeypatch):
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    groups = []
+    monkeypatch.setattr(cluster_worker, "work", lambda job, choice, folder, group: groups.append(group))
+    task = FoldTask(Job(config, 1, fold_works.ends), DeviceChoice("cuda", 4, "slurm", 1, 4), str(tmp_path), nodes=2)
+    for node, restarts in ((0, "0"), (1, "0"), (1, "1")):
+        environment = SimpleNamespace(job_id="7_3", global_rank=node)
+        monkeypatch.setattr(submitit, "JobEnvironment", lambda environment=environment: environment)
+        monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+        task()
+    assert [(group.first, group.count, group.meeting.name) for group in groups] == [
+        (0, 8, "7_3-0.ranks"),
+        (4, 8, "7_3-0.ranks"),
+        (4, 8, "7_3-1.ranks"),
+    ]
+
+
+@pytest.mark.slow
 def test_the_task_runs_under_the_local_executor_and_names_no_state(plan, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
     (config,) = plan(tmp_path / "runs", seeds=(0,))
@@ -181,6 +231,9 @@ def test_options_of_slurm():
     assert parameters["time"] == 240 and parameters["cpus_per_task"] == 8 and parameters["job_name"] == "aubench"
     assert parameters["additional_parameters"] == {"requeue": True, "nice": "100", "gpus": 1}
     assert parameters["exclusive"] is True
+    nodes = submission_parameters({}, "cuda", submitit.SlurmExecutor._valid_parameters(), per_fold=4, nodes=2)
+    assert (nodes["nodes"], nodes["ntasks_per_node"], nodes["cpus_per_task"]) == (2, 1, 4)
+    assert nodes["additional_parameters"] == {"requeue": True, "gpus_per_node": 4}
     gres = submission_parameters(parse_options("gres=gpu:a100:1"), "cuda", {"gres"})
     assert "gpus" not in gres["additional_parameters"]
     times = {"4h": 240, "90m": 90, "2d": 2880, "45": 45, "1-12:00:00": 2160, "04:30": 270}
@@ -196,6 +249,7 @@ def test_options_of_slurm():
         ({"slurm": "array=1-3"}, "--slurm: 'array' is set by aubench; omit it"),
         ({"gpus_per_fold": 0.5}, "--gpus-per-fold: is an option of --engine ray; omit one of them"),
         ({"runs_per_device": 2}, "--runs-per-device: is an option of --engine local; on Ray, use --gpus-per-fold"),
+        ({"nodes": 0}, "--nodes: cannot be 0; give 1 or more"),
         ({"device": "mps"}, "--device: no device 'mps' on clusters; known: auto, cpu, cuda"),
     ],
 )
@@ -204,6 +258,11 @@ def test_wrong_options_are_one_line(options, message):
     with pytest.raises(UsageError) as raised:
         choose_engine("slurm", **options)
     assert str(raised.value) == message
+
+
+def test_several_nodes_are_for_slurm():
+    with pytest.raises(UsageError, match="--nodes: is an option of --engine slurm; omit one of them"):
+        choose_engine("local", "cpu", nodes=2)
 
 
 def test_a_machine_without_slurm_is_one_line(monkeypatch):
