@@ -206,7 +206,7 @@ def _index(root: Path, protocols: Sequence[ProtocolResults], extensions: Sequenc
     blocks: list[Block] = [texts["title_variants"], texts["variants"]] if is_variants else [texts["title"]]
     if protocols:
         if outdated := [f"[{results.name}]({results.name}.md)" for results in protocols if outdated_note(results.runs)]:
-            blocks.append(texts["outdated"].replace("$protocols", " and ".join(outdated)))
+            blocks.append(textwrap.fill(texts["outdated"].replace("$protocols", " and ".join(outdated)), 120))
         blocks += [_index_table(protocols), texts["best_f1"]]
     else:
         blocks.append("No records yet.")
