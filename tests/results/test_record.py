@@ -38,8 +38,8 @@ COMMITTED = sorted(Path(__file__).parents[2].glob("leaderboard/**/record.json"))
 
 
 @pytest.mark.slow
-def test_committed_records_of_schema_1_are_written_byte_for_byte(tmp_path):
-    assert len(COMMITTED) > 90
+def test_committed_records_are_written_byte_for_byte(tmp_path):
+    assert len(COMMITTED) > 50
     for path in COMMITTED[::12]:
         record.read(path.parent).write(tmp_path)
         for name in record.FILES:
