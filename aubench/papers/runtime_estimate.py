@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from aubench.core import system_files
 from aubench.core.errors import RecordError
+from aubench.core.method import Method
+from aubench.core.task import Task
 from aubench.evaluation import flops
 from aubench.metrics.scores import mean
 from aubench.results import record as record_file
@@ -59,7 +62,13 @@ def evaluation(config: RunConfig, conditions: int, records: Sequence[RecordInfo]
 
 
 def _operations(config: RunConfig) -> int:
-    return flops.count_flops(config.entry.method_class, config.task, config.recipe_model).total.flops
+    return _count(config.entry.method_class, config.task, config.recipe_model.model_dump_json())
+
+
+@cache
+def _count(method_class: type[Method], task: Task, recipe: str) -> int:
+    """Count the operations of a recipe in JSON, which the seeds and protocols of a table share."""
+    return flops.count_flops(method_class, task, method_class.Recipe.model_validate_json(recipe)).total.flops
 
 
 def _training_speed(info: RecordInfo) -> float:
