@@ -300,8 +300,8 @@ _FRAMES = 2
 def build_method(method_class: type[Method], task: Task, recipe: Recipe) -> Method:
     """Build a method with all of its parameters, also those that it creates in the first forward pass.
 
-    Methods that are not built in predict images of zeros once. Afterwards, the global generator has the state that the
-    constructor left.
+    Methods that are not built in, and those with lazy modules, predict images of zeros once. Afterwards, the global
+    generator has the state that the constructor left.
 
     Args:
         method_class: Class of the method.
@@ -312,7 +312,7 @@ def build_method(method_class: type[Method], task: Task, recipe: Recipe) -> Meth
         MethodError: A lazy parameter has no shape after the forward pass.
     """
     method = method_class(task, recipe)
-    if method_class.__module__.startswith(BUILTIN_PACKAGE):
+    if method_class.__module__.startswith(BUILTIN_PACKAGE) and not any(map(is_lazy, method.parameters())):
         return method
     lead = (_FRAMES,) if recipe.clip_length is None else (_FRAMES, recipe.clip_length)
     with torch.random.fork_rng(devices=[]), torch.no_grad(), suppress(Exception):  # training would show the error

@@ -34,7 +34,10 @@ def _problems(run: StoredRecord, protocol: Protocol) -> Iterator[str]:
         return
     facts = method_catalogue.builtin_facts().get(method.name)
     if facts is None:
-        yield f"method.source: aubench has no built-in method '{method.name}'"
+        yield (
+            f"method.source: the catalogue of built-in methods has no '{method.name}' "
+            "(`aubench methods --catalogue methods/catalogue.json` writes it)"
+        )
         return
     if method.file is not None:
         yield "method.file: a built-in method has none"

@@ -94,6 +94,9 @@ def _working_tree(repository: Path, base: str) -> Iterator[Path]:
 def _commit(tree: Path, root: Path, branch: str, paths: Sequence[Path]) -> None:
     if not git_text(tree, "status", "--porcelain", "--", str(root)):
         raise UsageError("the leaderboard has these runs already", where=paths[0])
+    if git_text(tree, "branch", "--list", branch):
+        hint = f"delete it with `git branch -D {branch}`"
+        raise UsageError("is a branch already, perhaps of an earlier submission of these runs", where=branch, hint=hint)
     _git(tree, "switch", "--quiet", "--create", branch)
     try:
         _git(tree, "add", "--all", "--", str(root))

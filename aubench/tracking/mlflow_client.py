@@ -138,8 +138,10 @@ def log_params(client: MlflowClient, run: str, params: Mapping[str, Any]) -> Non
 
 def describe_no_answer(error: BaseException | None) -> str | None:
     """Describe the failed HTTP request that caused ``error``; None if another error did."""
-    from requests.exceptions import ReadTimeout, RequestException
-
+    try:
+        from requests.exceptions import ReadTimeout, RequestException
+    except ModuleNotFoundError:  # MLflow itself is missing, which the error says
+        return None
     while error is not None and not isinstance(error, RequestException):
         error = error.__cause__ or error.__context__
     if error is None:

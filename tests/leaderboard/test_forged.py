@@ -233,7 +233,7 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
     "no such built-in method": (
         lambda h: remade(h["new"], method__name="superb", method__title="Superb"),
         R,
-        "method.source: aubench has no built-in method 'superb'",
+        "method.source: the catalogue of built-in methods has no 'superb'",
     ),
     "version of the future": (lambda h: remade(h["new"], method__version=99), R, "method.version: says 99"),
     "modalities": (lambda h: remade(h["new_mcm"], method__modalities=["visual"]), R, "method.modalities: says visual"),

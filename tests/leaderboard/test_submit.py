@@ -80,7 +80,7 @@ def test_a_refused_run_leaves_nothing(clone, runs):
 def test_a_second_submission_of_the_same_runs_is_refused(clone, runs):
     submit([runs], clone / "leaderboard", "origin/main", "mine")
     before = state(clone)
-    with pytest.raises(UsageError, match="already exists"):
+    with pytest.raises(UsageError, match="is a branch already"):
         submit([runs], clone / "leaderboard", "origin/main", "mine")
     with pytest.raises(UsageError, match="has these runs already"):
         submit([runs], clone / "leaderboard", "mine", "again")

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+from aubench import Fidelity, Method, MethodCard, Modality, Recipe, Task
 from aubench.core.errors import MethodError
+from aubench.core.method import build_method
 from aubench.core.registry import find_method
 from aubench.evaluation.flops import count_flops
 from aubench.runs import fold as fold_module
@@ -286,3 +289,20 @@ def test_whole_numbers_of_a_frozen_part_are_counted(config_for, tmp_path):
     quantized = "self.scale = nn.Parameter(torch.ones(1, dtype=torch.int8), requires_grad=False); self.head ="
     config = config_for(tmp_path / "runs", write_method(tmp_path, LINEAR.replace("self.head =", quantized)))
     assert count_flops(config.entry.method_class, config.task, config.recipe_model).total.parameters > 1
+
+
+def test_a_method_in_the_package_of_built_in_ones_may_have_lazy_modules():
+    class Lazy(Method):
+        card = MethodCard(title="Lazy", paper="None", fidelity=Fidelity.EXACT)
+
+        def __init__(self, task, recipe):
+            super().__init__(task, recipe)
+            self.head = nn.LazyLinear(len(task.aus))
+
+        def forward(self, inputs):
+            return self.head(torch.cat([inputs[m].mean((2, 3)) for m in self.task.modalities], 1)).sigmoid()
+
+    Lazy.__module__ = "aubench.methods.lazy"
+    task = Task((Modality.VISUAL, Modality.DEPTH), (1, 2), 16)
+    method = build_method(Lazy, task, Recipe(image_size=16, crop=16))
+    assert method.head.weight.shape == (2, 4)

@@ -474,3 +474,9 @@ def _wait(done: Any) -> None:
 
 def _read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
+
+
+def test_an_installation_without_mlflow_and_its_packages_has_no_request_that_failed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "requests.exceptions", None)
+    monkeypatch.setitem(sys.modules, "requests", None)
+    assert mlflow_client.describe_no_answer(ModuleNotFoundError("No module named 'mlflow'")) is None
