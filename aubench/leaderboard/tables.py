@@ -210,7 +210,7 @@ def _scores() -> list[Column]:
 
 def _cost() -> list[Column]:
     return [
-        Column("GFLOPs", _of_cost(lambda cost: f"{cost.flops / 1e9:.3f}")),
+        Column("GFLOPs", _of_cost(lambda cost: decimals(cost.flops / 1e9))),
         Column("Params (M)", _of_cost(lambda cost: f"{cost.parameters / 1e6:.2f}")),
         Column("Frames", lambda entry: integer(entry.frames)),
         Column("Pre-training frames", lambda entry: integer(entry.pretraining_frames)),
@@ -252,6 +252,11 @@ def _best(column: Column, entries: Sequence[Entry]) -> str | None:
 def percent(value: float | None) -> str:
     """Format a fraction in percent with one decimal."""
     return EMPTY if value is None else f"{100 * value:.1f}"
+
+
+def decimals(value: float) -> str:
+    """Format a number with three decimals, or one significant digit if it would be 0."""
+    return f"{value:.3f}" if value >= 0.0005 or not value else f"{value:.1g}"
 
 
 def integer(value: int | None) -> str:

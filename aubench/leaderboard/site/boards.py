@@ -152,7 +152,7 @@ def _cost_parts(board: Board, ids: Sequence[str]) -> list[Element]:
     for row, entry in zip(board.charts, board.table.methods, strict=True):
         device = entry.info.device
         costs = (
-            (EMPTY if row[cost] is None else f"{row[cost]:.3f}", "yes" if row[f"pareto_{cost}"] else "no")
+            (EMPTY if row[cost] is None else tables.decimals(row[cost]), "yes" if row[f"pareto_{cost}"] else "no")
             for cost in ("gflops", "hours")
         )
         f1 = tables.percent(entry.f1)
