@@ -43,7 +43,7 @@ class RunDisplay:
         elif isinstance(event, FoldFinished) and event.result is not None:
             self._advance(name, job, event.epochs, event.epochs, f"{name}: done")
         elif isinstance(event, GraphFailed):
-            print_line(f"{name}: {event.stage}, slower without a CUDA graph, which failed ({event.reason})")
+            print_line(f"{name}: {event}")
         elif isinstance(event, RunFailed):
             print_line(f"{name}: {event.reason}")
 

@@ -119,6 +119,7 @@ def profile(
     from aubench._util import atomic
     from aubench.core.errors import UsageError
     from aubench.runs import devices, profiling, scheduler
+    from aubench.runs.events import GraphFailed
     from aubench.runs.measured_trainer import Extent
 
     if steps < 1:
@@ -136,7 +137,7 @@ def profile(
         figures: Profile = _in_process(config, choice, partial(profiling.profile_job, settings))
     for stage in figures.stages:
         if stage.graph_failure:
-            print_line(f"{stage.name}: slower without a CUDA graph, which failed ({stage.graph_failure})")
+            print_line(str(GraphFailed(stage.name, stage.graph_failure)))
     info = {**_describe(config), "data": _data_text(store), **_machine(figures.device)}
     if folder is None:
         return ProfileResults(info, figures)

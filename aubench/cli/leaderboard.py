@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from pathlib import Path
 from typing import Annotated
@@ -10,20 +9,18 @@ from typing import Annotated
 import typer
 
 from aubench import api
+from aubench._util.system import collect_rarely
 from aubench.cli.options import Options, command
 from aubench.cli.printing import print_paths, print_skipped
 
 app = typer.Typer(help="Maintain and check the leaderboard.", no_args_is_help=True)
-
-_GARBAGE_THRESHOLD = 100_000
-"""Allocations between two searches for cyclic garbage."""
 
 
 @app.callback()
 def _prepare() -> None:
     # NumPy reads this when it loads. The products of the statistics are small, so that threads only slow them down.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    gc.set_threshold(_GARBAGE_THRESHOLD)  # Records stay until the end, and searching them for garbage takes time.
+    collect_rarely()
 
 
 @app.command("add")

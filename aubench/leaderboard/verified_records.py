@@ -25,7 +25,7 @@ import pandas as pd
 import platformdirs
 
 from aubench._util.paths import from_environment
-from aubench._util.system import available_cores
+from aubench._util.system import available_cores, can_fork, collect_rarely
 from aubench.core import hashing, method_catalogue, registry
 from aubench.core.errors import RecordError
 from aubench.leaderboard import record_facts, verify
@@ -46,8 +46,6 @@ _PACKAGES = ("core", "_util", "results", "metrics", "leaderboard", "papers")
 """Packages whose code the verification and the pages run."""
 _MIN_PER_PROCESS = 4
 _LARGEST_FILE = 16 * 2**20
-_GARBAGE_THRESHOLD = 100_000
-"""Allocations between two searches for cyclic garbage, of which records have little."""
 
 _lookup: list[ProtocolLookup] = [registry.find_protocol]
 """Lookup of protocols, which forked processes inherit."""
@@ -272,7 +270,7 @@ def _git_digest(kind: str, content: bytes) -> bytes:
 def _map(function: Any, folders: Sequence[Path]) -> list[_Verified]:
     """Call a function for each folder, in forked processes where the platform supports them."""
     processes = min(available_cores(), len(folders) // _MIN_PER_PROCESS)
-    if processes < 2 or sys.platform != "linux" or multiprocessing.current_process().daemon:
+    if processes < 2 or not can_fork():
         return [function(folder) for folder in folders]
     context = multiprocessing.get_context("fork")
     try:
@@ -286,7 +284,7 @@ def _map(function: Any, folders: Sequence[Path]) -> list[_Verified]:
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
-    gc.set_threshold(_GARBAGE_THRESHOLD)
+    collect_rarely()
 
 
 def cache_path() -> Path | None:

@@ -44,6 +44,9 @@ class GraphFailed:
     stage: str
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.stage}, slower without a CUDA graph, which failed ({self.reason})"
+
 
 @dataclass
 class TrainState:

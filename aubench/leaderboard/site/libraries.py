@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,7 +11,7 @@ from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from aubench._util.system import available_cores
+from aubench._util.system import available_cores, can_fork
 from aubench.core.errors import DataError
 
 PACKAGES = {"itables": "itables", "vl_convert": "vl-convert-python", "markdown_it": "markdown-it-py"}
@@ -47,7 +46,7 @@ def vega_meanwhile() -> Iterator[Callable[[], str]]:
     Yields:
         A function that waits for the text.
     """
-    if sys.platform != "linux" or available_cores() < 2 or multiprocessing.current_process().daemon:
+    if available_cores() < 2 or not can_fork():
         yield vega
         return
     context = multiprocessing.get_context("fork")
