@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aubench.faces.depth import depth_map, z_buffer
+from aubench.faces.depth import LocatedMesh, depth_map, locate, z_buffer
 from aubench.faces.meshes import read_obj
 
 GRID = 194  # squared: 37,636 vertices, 74,498 triangles
@@ -70,7 +70,9 @@ def test_z_buffer_against_numpy(measure, best_of, scan: Path) -> None:
 
 
 def test_mesh_to_depth_map(measure, scan: Path) -> None:
-    seconds = measure(depth_map, read_obj(scan), PHOTO, SQUARE, SIZE)
+    located = locate(read_obj(scan), PHOTO)
+    assert isinstance(located, LocatedMesh)
+    seconds = measure(depth_map, located, SQUARE, SIZE)
     print(f"\nmesh to depth map: {1000 * seconds:.1f} ms")
 
 

@@ -81,6 +81,7 @@ def measure_recordings(recordings: list[Recording]) -> tuple[float, float]:
 STAGES = {
     "read photos": (Photo, "read"),
     "read meshes": (extraction, "read_obj"),
+    "locate meshes": (extraction, "locate"),
     "locate faces": (FaceTracker, "locate"),
     "decode photos": (Photo, "decode_rgb"),
     "crop photos": (extraction.crops, "crop_square"),

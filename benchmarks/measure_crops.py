@@ -20,6 +20,7 @@ from tabulate import tabulate
 
 from aubench.datasets.bp4d.landmark_files import face_track
 from aubench.faces import crops, face_detection
+from aubench.faces.depth import locate
 from aubench.faces.face_tracker import FaceTracker
 from aubench.faces.images import Photo
 from aubench.faces.meshes import read_obj
@@ -74,8 +75,12 @@ def track_mesh(folder: Path) -> np.ndarray:
     """Return the track of photos with meshes."""
     tracker = FaceTracker()
     files = [folder / str(frame) for frame in range(FRAMES)]
-    located = [tracker.locate(Photo.read(f.with_suffix(".jpg")), read_obj(f.with_suffix(".obj"))) for f in files]
-    return np.array([square for square, _ in located])
+    squares = []
+    for file in files:
+        photo = Photo.read(file.with_suffix(".jpg"))
+        mesh = locate(read_obj(file.with_suffix(".obj")), (photo.height, photo.width))
+        squares.append(tracker.locate(photo, None if isinstance(mesh, str) else mesh)[0])
+    return np.array(squares)
 
 
 def holds(track: np.ndarray, vertices: np.ndarray) -> np.ndarray:

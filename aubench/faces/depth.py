@@ -9,6 +9,8 @@ sign. The shape decides: the middle of a face is nearer to the camera than its o
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from aubench._util.jit import compiled
@@ -30,22 +32,26 @@ _HOLLOW = 0.05  # depth of the middle in mean radii of the mesh, from which on t
 _SAMPLE = 4000  # triangles from which the direction is estimated
 
 
-def depth_map(mesh: Mesh, photo: tuple[int, int], square: np.ndarray, size: int) -> np.ndarray | str:
+class LocatedMesh(NamedTuple):
+    """A mesh and its position in its photo."""
+
+    mesh: Mesh
+    points: np.ndarray  # (T, 2) columns and rows of the texture coordinates
+    towards: float  # pixels per unit of z towards the camera, with sign
+
+
+def depth_map(located: LocatedMesh, square: np.ndarray, size: int) -> np.ndarray | str:
     """Project a mesh into a square of its photo.
 
     Args:
-        mesh: Mesh with texture coordinates.
-        photo: Height and width of the photo.
+        located: Mesh and position.
         square: (4,) centre column, centre row, side, angle (see :mod:`aubench.faces.crops`).
         size: Height and width of the map.
 
     Returns:
         uint8 (size, size, 1) with the values of :data:`MEANING`, or the reason why there is none.
     """
-    located = locate(mesh, photo)
-    if isinstance(located, str):
-        return located
-    points, towards = located
+    mesh, points, towards = located
     transform = crop_transform(square, size)
     nearness = mesh.vertices[:, 2] * (towards * size / square[2])
     surface = z_buffer(
@@ -59,7 +65,7 @@ def depth_map(mesh: Mesh, photo: tuple[int, int], square: np.ndarray, size: int)
     return np.where(np.isfinite(surface), grey, 0).astype(np.uint8)[..., None]
 
 
-def locate(mesh: Mesh, photo: tuple[int, int]) -> tuple[np.ndarray, float] | str:
+def locate(mesh: Mesh, photo: tuple[int, int]) -> LocatedMesh | str:
     """Find where a mesh is in its photo.
 
     Args:
@@ -67,8 +73,7 @@ def locate(mesh: Mesh, photo: tuple[int, int]) -> tuple[np.ndarray, float] | str
         photo: Height and width of the photo.
 
     Returns:
-        (T, 2) columns and rows of ``mesh.texture``, and the signed pixels per unit of z towards the camera. The reason
-        if they cannot be found.
+        The mesh and its position, or the reason if it cannot be found.
     """
     if mesh.texture_triangles.min() < 0:
         return "the mesh has no texture coordinates"
@@ -82,7 +87,7 @@ def locate(mesh: Mesh, photo: tuple[int, int]) -> tuple[np.ndarray, float] | str
     if _hollowness(pixels, space[:, 2] * towards) > _HOLLOW:  # rows count from above
         points[:, 1] = mesh.texture[:, 1] * height
         towards = -towards
-    return points, towards
+    return LocatedMesh(mesh, points, towards)
 
 
 def _camera(pixels: np.ndarray, space: np.ndarray) -> tuple[float, float]:

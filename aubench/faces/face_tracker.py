@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from aubench.faces.depth import LocatedMesh
 from aubench.faces.face_detection import detect_squares
 from aubench.faces.images import Photo
 from aubench.faces.mesh_faces import SIDE, HeightMap, Pose
-from aubench.faces.meshes import Mesh
 
 _CHECK = 25  # frames after which the detector is asked again whether the mesh is followed at the right position
 _REST = 25  # frames with a detection whose complete mesh is not searched, after one that has no face's shape
@@ -26,7 +26,7 @@ class FaceTracker:
         self._square: np.ndarray | None = None
         self._unchecked = self._rest = 0
 
-    def locate(self, photo: Photo, mesh: Mesh | None) -> tuple[np.ndarray, str]:
+    def locate(self, photo: Photo, mesh: LocatedMesh | None) -> tuple[np.ndarray, str]:
         """Locate the face of the next frame.
 
         Returns:
@@ -35,7 +35,7 @@ class FaceTracker:
         Raises:
             DataError: The photo cannot be decoded.
         """
-        heights = HeightMap.of(mesh, (photo.height, photo.width)) if mesh else None
+        heights = HeightMap.of(mesh) if mesh else None
         self._unchecked += 1
         pose = heights.search(self._pose) if heights and self._pose and self._unchecked < _CHECK else None
         box = None

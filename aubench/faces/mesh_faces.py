@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aubench.faces.depth import locate
-from aubench.faces.meshes import Mesh
+from aubench._util.jit import compiled
+from aubench.faces.depth import LocatedMesh
 
 SIDE = 246.0
 """Side in mm of the square around an adult's face; it holds a dropped jaw."""
@@ -25,6 +25,7 @@ _CELL, _REACH = 8.0, 10  # mm; cells from the middle of a height map to its edge
 _SHAPE = 2 * _REACH + 1
 _HOLE = 20.0  # mm: error of a cell without a surface
 _DEEPEST = 150.0  # mm behind the nearest point
+_FRONT = 30.0  # mm: depth of the front of a cell
 _VERTICES = 12000  # of a mesh, at most
 _NEAR = 3  # cells and steps of the direction to search around the last face
 _YAWS, _PITCHES = range(-75, 76, 15), (-20, 0, 20)  # degrees
@@ -73,21 +74,19 @@ class HeightMap:
     scale: float  # pixels per mm
 
     @staticmethod
-    def of(mesh: Mesh, photo: tuple[int, int]) -> HeightMap | None:
-        """Return the height map of a mesh in a photo of this height and width, None if it cannot be located."""
-        located = locate(mesh, photo)
-        if isinstance(located, str):
-            return None
-        points, towards = located
+    def of(located: LocatedMesh) -> HeightMap:
+        """Return the height map of a mesh in its photo."""
+        mesh, points, towards = located
         scale = abs(towards)
         some = slice(None, None, max(len(mesh.triangles) // _VERTICES, 1))
         rows = points[mesh.texture_triangles[some, 0]][:, ::-1] / scale
         near = mesh.vertices[mesh.triangles[some, 0], 2] * (towards / scale)
         near -= near.max()
-        low, high = rows[near > -_DEEPEST].min(axis=0), rows[near > -_DEEPEST].max(axis=0)
+        front = [axis[near > -_DEEPEST] for axis in rows.T]
+        low, high = (np.array([end(axis) for axis in front]) for end in (np.min, np.max))
         margin = _CELL * (_REACH + 1)
         shape = np.ceil((high - low + 2 * margin) / _CELL).astype(int)
-        heights = _cell_means(np.column_stack([rows - low + margin, near]), shape)
+        heights = _cell_means(np.column_stack([rows - low + margin, near]), int(shape[0]), int(shape[1]))
         surface = heights > -_DEEPEST  # NaN is not
         return HeightMap(np.where(surface, heights, 0), surface.astype(np.float64), low - margin, scale)
 
@@ -154,17 +153,21 @@ def _minimum(best: dict[tuple[int, ...], float], cell: np.ndarray) -> np.ndarray
     return shift
 
 
-def _cell_means(points: np.ndarray, shape: np.ndarray) -> np.ndarray:
+@compiled
+def _cell_means(points: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Return the mean nearness of the front of each cell from rows, columns and nearness; NaN where there is none."""
-    cells = np.floor(points[:, :2] / _CELL).astype(int)
-    inside = ((cells >= 0) & (cells < shape)).all(axis=1)
-    flat, near = cells[inside] @ [shape[1], 1], points[inside, 2]
-    front = np.full(shape.prod(), -np.inf)
-    np.maximum.at(front, flat, near)
-    flat, near = flat[near > front[flat] - 30], near[near > front[flat] - 30]
-    count = np.bincount(flat, minlength=shape.prod())
-    sums = np.bincount(flat, near, minlength=shape.prod())
-    return np.where(count > 0, sums / np.maximum(count, 1), np.nan).reshape(shape)
+    front, sums, counts = np.full((rows, columns), -np.inf), np.zeros((rows, columns)), np.zeros((rows, columns))
+    for selects_front in (True, False):
+        for n in range(len(points)):
+            row, column, near = int(np.floor(points[n, 0] / _CELL)), int(np.floor(points[n, 1] / _CELL)), points[n, 2]
+            if not (0 <= row < rows and 0 <= column < columns):
+                continue
+            if selects_front:
+                front[row, column] = max(front[row, column], near)
+            elif near > front[row, column] - _FRONT:
+                sums[row, column] += near
+                counts[row, column] += 1
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 @cache
@@ -178,7 +181,7 @@ def _average_faces() -> tuple[np.ndarray, np.ndarray]:
     for yaw, pitch in np.radians(_POSES).tolist():
         turned = np.column_stack([x, y, z]) @ _rotation(yaw, pitch).T
         rows = turned[:, [1, 0]] + _CELL * _SHAPE / 2
-        height = _cell_means(np.column_stack([rows, turned[:, 2]]), np.array([_SHAPE, _SHAPE]))
+        height = _cell_means(np.column_stack([rows, turned[:, 2]]), _SHAPE, _SHAPE)
         slope = np.hypot(*np.gradient(height)) / _CELL
         weights.append(np.where(np.isnan(height), 0, 1 / (1 + np.nan_to_num(slope, nan=1.0) ** 2)))
         heights.append(np.nan_to_num(height))

@@ -41,12 +41,14 @@ def read_obj(path: DeliveredFile) -> Mesh:
     text = _text(path)
     # A line has at least 8 bytes (``v 0 0 0``), 7, or 2 for a further corner. Untouched memory costs nothing.
     vertices, texture = np.empty((len(text) // 8 + 1, 3)), np.empty((len(text) // 7 + 1, 2))
-    corners, counts = np.empty((len(text) // 2 + 1, 2, 3), np.int32), np.zeros(3, np.int64)
-    error, line = parse(text, vertices, texture, corners, counts, np.array([ANY, ANY]))
+    triangles, texture_triangles = (np.empty((len(text) // 2 + 1, 3), np.int32) for _ in range(2))
+    outputs, counts = (vertices, texture, triangles, texture_triangles), np.zeros(3, np.int64)
+    error, line = parse(text, *outputs, counts, np.array([ANY, ANY]))
     v, t, n = counts.tolist()
-    unused = 0 if error else _count_unused(corners[:n], v, t)
+    vertices, texture, triangles, texture_triangles = vertices[:v], texture[:t], triangles[:n], texture_triangles[:n]
+    unused = 0 if error else _count_unused(triangles, texture_triangles, v, t)
     if unused < 0:  # an index is out of range; a second pass finds its line
-        error, line = parse(text, vertices, texture, corners, np.zeros(3, np.int64), np.array([v, t]))
+        error, line = parse(text, *outputs, np.zeros(3, np.int64), np.array([v, t]))
     if error:
         raise DataError(f"the line {ERRORS[error]}", where=f"{path}:{line}", hint=_AGAIN)
     if not n:
@@ -55,7 +57,7 @@ def read_obj(path: DeliveredFile) -> Mesh:
     if text[zero] == 0:
         line = 1 + int(np.count_nonzero(text[:zero] == NEWLINE))
         raise DataError("the line has zero bytes", where=f"{path}:{line}", hint=_AGAIN)
-    return Mesh(vertices[:v], texture[:t], corners[:n, 0], corners[:n, 1], unused, bool(text[-2] == NEWLINE))
+    return Mesh(vertices, texture, triangles, texture_triangles, unused, bool(text[-2] == NEWLINE))
 
 
 class MeshEnding(NamedTuple):
@@ -109,12 +111,12 @@ def _text(path: DeliveredFile) -> np.ndarray:
 
 
 @compiled
-def _count_unused(corners: np.ndarray, vertices: int, texture: int) -> int:
+def _count_unused(triangles: np.ndarray, texture_triangles: np.ndarray, vertices: int, texture: int) -> int:
     """Count vertices and texture coordinates of no triangle; -1 if a triangle has another one."""
     has_vertex, has_texture = np.zeros(vertices, np.bool_), np.zeros(texture, np.bool_)
-    for n in range(len(corners)):
+    for n in range(len(triangles)):
         for k in range(3):
-            v, t = corners[n, 0, k], corners[n, 1, k]
+            v, t = triangles[n, k], texture_triangles[n, k]
             if v >= vertices or t >= texture:
                 return -1
             has_vertex[v] = True

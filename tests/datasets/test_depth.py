@@ -77,8 +77,13 @@ def turned(mesh: Mesh, turn: list[list[float]], scale: float = 1.0) -> Mesh:
     return Mesh(mesh.vertices @ np.array(turn, float).T * scale, mesh.texture, mesh.triangles, mesh.texture_triangles)
 
 
+def project(mesh: Mesh, square: np.ndarray = SQUARE) -> np.ndarray | str:
+    located = locate(mesh, PHOTO)
+    return located if isinstance(located, str) else depth_map(located, square, 64)
+
+
 def made(mesh: Mesh, square: np.ndarray = SQUARE) -> np.ndarray:
-    depth = depth_map(mesh, PHOTO, square, 64)
+    depth = project(mesh, square)
     assert isinstance(depth, np.ndarray), depth
     return depth[..., 0]
 
@@ -135,13 +140,13 @@ def test_the_nearer_of_two_surfaces_is_seen() -> None:
 def test_says_why_there_is_no_map() -> None:
     mesh = dome()
     bare = Mesh(mesh.vertices, np.empty((0, 2)), mesh.triangles, np.full_like(mesh.triangles, -1))
-    assert depth_map(bare, PHOTO, SQUARE, 64) == "the mesh has no texture coordinates"
+    assert project(bare) == "the mesh has no texture coordinates"
     atlas = np.random.default_rng(0).permutation(mesh.texture)
     scattered = Mesh(mesh.vertices, atlas, mesh.triangles, mesh.texture_triangles)
-    assert "do not map it onto the photo" in str(depth_map(scattered, PHOTO, SQUARE, 64))
+    assert "do not map it onto the photo" in str(project(scattered))
     flat = Mesh(mesh.vertices * [1, 0, 0], mesh.texture, mesh.triangles, mesh.texture_triangles)
-    assert "do not map it onto the photo" in str(depth_map(flat, PHOTO, SQUARE, 64))
-    assert depth_map(mesh, PHOTO, np.add(SQUARE, [500, 0, 0, 0]), 64) == "the mesh is not where the face is"
+    assert "do not map it onto the photo" in str(project(flat))
+    assert project(mesh, np.add(SQUARE, [500, 0, 0, 0])) == "the mesh is not where the face is"
 
 
 def from_above(mesh: Mesh) -> Mesh:
@@ -175,8 +180,7 @@ def test_a_turned_head_keeps_its_depth_with_rows_from_either_side(degrees: float
     mesh = Mesh(np.stack([x, y, z - 1200], 1), texture, triangles, triangles)
     depth = made(mesh)
     assert (made(from_above(mesh)) == depth).all()
-    _, towards = locate(mesh, PHOTO)
-    assert towards == pytest.approx(1, abs=0.01)
+    assert locate(mesh, PHOTO).towards == pytest.approx(1, abs=0.01)
 
 
 def test_a_plane_keeps_the_usual_direction() -> None:
@@ -190,6 +194,6 @@ def test_numbers_beyond_every_face_end_in_no_map() -> None:
     vertices = mesh.vertices.copy()
     vertices[5] = [1e9, 0, -1100]
     far = Mesh(vertices, mesh.texture, mesh.triangles, mesh.texture_triangles)
-    assert isinstance(depth_map(far, PHOTO, SQUARE, 64), str | np.ndarray)
+    assert isinstance(project(far), str | np.ndarray)
     one_point = Mesh(mesh.vertices * 0, mesh.texture * 0, mesh.triangles, mesh.texture_triangles)
-    assert "do not map it onto the photo" in str(depth_map(one_point, PHOTO, SQUARE, 64))
+    assert "do not map it onto the photo" in str(project(one_point))

@@ -5,22 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from aubench.faces.depth import LocatedMesh, locate
 from aubench.faces.face_tracker import FaceTracker
 from aubench.faces.mesh_faces import HeightMap
-from aubench.faces.meshes import Mesh, read_obj
+from aubench.faces.meshes import read_obj
 from tests.factories.bp4d import write_dome, write_head
 
 PHOTO = (348, 260)
 
 
-def head(tmp_path, column: float = 130, row: float = 170, yaw: float = 0, **options: float) -> Mesh:
+def head(tmp_path, column: float = 130, row: float = 170, yaw: float = 0, **options: float) -> LocatedMesh:
     write_head(tmp_path / "head.obj", (column, row), yaw, PHOTO, **options)
-    return read_obj(tmp_path / "head.obj")
+    return locate(read_obj(tmp_path / "head.obj"), PHOTO)
 
 
 @pytest.mark.parametrize("yaw", [-60, -30, 0, 30, 60])
 def test_a_face_is_found_from_every_side(tmp_path, yaw: float) -> None:
-    pose = HeightMap.of(head(tmp_path, yaw=yaw), PHOTO).search()
+    pose = HeightMap.of(head(tmp_path, yaw=yaw)).search()
     assert pose.is_face
     column, row, side, _ = pose.square
     assert abs(column - 130) < 0.2 * side
@@ -29,14 +30,14 @@ def test_a_face_is_found_from_every_side(tmp_path, yaw: float) -> None:
 
 
 def test_a_face_aside_is_found_aside(tmp_path) -> None:
-    first = HeightMap.of(head(tmp_path), PHOTO).search()
-    second = HeightMap.of(head(tmp_path, column=182, row=150), PHOTO).search()
+    first = HeightMap.of(head(tmp_path)).search()
+    second = HeightMap.of(head(tmp_path, column=182, row=150)).search()
     assert second.column - first.column == pytest.approx(52, abs=3)
     assert second.row - first.row == pytest.approx(-20, abs=3)
 
 
 def test_a_search_near_the_last_face_finds_the_same(tmp_path) -> None:
-    heights = HeightMap.of(head(tmp_path, yaw=15), PHOTO)
+    heights = HeightMap.of(head(tmp_path, yaw=15))
     pose = heights.search()
     assert heights.search(pose)[:2] == pytest.approx(pose[:2], abs=0.1)
     assert heights.search(np.array([pose.column + 9, pose.row - 9]))[:2] == pytest.approx(pose[:2], abs=0.1)
@@ -45,13 +46,13 @@ def test_a_search_near_the_last_face_finds_the_same(tmp_path) -> None:
 
 def test_a_dome_is_no_face(tmp_path) -> None:
     write_dome(tmp_path / "dome.obj", 104, 140, 110, grid=60)
-    assert not HeightMap.of(read_obj(tmp_path / "dome.obj"), (278, 208)).search().is_face
+    assert not HeightMap.of(locate(read_obj(tmp_path / "dome.obj"), (278, 208))).search().is_face
 
 
 def test_a_mesh_without_texture_tells_no_position(tmp_path) -> None:
     lines = ["v 0 0 -1200", "v 9 0 -1200", "v 0 9 -1200", "f 1 2 3"]
     (tmp_path / "bare.obj").write_text("\n".join(lines) + "\n")
-    assert HeightMap.of(read_obj(tmp_path / "bare.obj"), PHOTO) is None
+    assert isinstance(locate(read_obj(tmp_path / "bare.obj"), PHOTO), str)
 
 
 def test_the_face_of_a_mesh_is_followed_where_the_detector_sees_ears(tmp_path, take_photo, monkeypatch) -> None:

@@ -18,10 +18,10 @@ from aubench.datasets.bp4d.labels import AUS, LabelFile, read_label_file
 from aubench.datasets.bp4d.landmark_files import face_track, landmark_file, landmarks_in_crop, read_landmarks
 from aubench.datasets.bp4d.layout import Instant, Recording, match
 from aubench.faces import crops, face_detection
-from aubench.faces.depth import depth_map
+from aubench.faces.depth import LocatedMesh, depth_map, locate
 from aubench.faces.face_tracker import FaceTracker
 from aubench.faces.images import Photo, check_same_size, reduction
-from aubench.faces.meshes import Mesh, MeshEnding, check_endings, read_obj
+from aubench.faces.meshes import MeshEnding, check_endings, read_obj
 
 _CHUNK = 8  # frames between two attempts to write crops
 _MAX_WAITING = 64  # frames in memory at most; older ones are read again
@@ -161,7 +161,8 @@ def _images(
     modalities = [Modality.VISUAL, Modality.DEPTH] if options.depth else [Modality.VISUAL]
     images: dict[Modality, Any] = {}
     squares, no_depth, endings, first = np.empty((len(instants), 4)), {}, [], None
-    for i, (photo, mesh, square) in enumerate(_crops(instants, faces)):
+    for i, (frame, square) in enumerate(_crops(instants, faces)):
+        photo = frame.photo
         check_same_size(photo, first := first or photo)
         if not images:
             images = {m: allocate(m, (len(instants), size, size, m.channels), np.uint8) for m in modalities}
@@ -171,11 +172,8 @@ def _images(
             photo.decode_rgb(factor), square / [factor, factor, factor, 1], size
         )
         if options.depth:
-            depth: np.ndarray | str = "there is no mesh"
-            path = instants[i].mesh
-            if mesh is not None and path is not None:
-                endings.append(MeshEnding.of(path, mesh))
-                depth = depth_map(mesh, (photo.height, photo.width), square, size)
+            endings += [frame.mesh_ending] if frame.mesh_ending else []
+            depth = frame.mesh if isinstance(frame.mesh, str) else depth_map(frame.mesh, square, size)
             if isinstance(depth, str):
                 no_depth[instants[i].frame] = depth
                 depth = np.zeros((size, size, 1), np.uint8)
@@ -184,34 +182,47 @@ def _images(
     return images, squares, no_depth
 
 
-def _crops(instants: list[Instant], faces: _Faces) -> Iterator[tuple[Photo, Mesh | None, np.ndarray]]:
-    """Yield photo, mesh and smoothed square of each frame, none without any face.
+class _Frame(NamedTuple):
+    """Files of a frame."""
+
+    photo: Photo
+    mesh: LocatedMesh | str  # the reason if there is no mesh in the photo
+    mesh_ending: MeshEnding | None  # of the mesh file
+
+    @staticmethod
+    def read(instant: Instant) -> _Frame:
+        photo = Photo.read(instant.photo)
+        if instant.mesh is None:
+            return _Frame(photo, "there is no mesh", None)
+        mesh = read_obj(instant.mesh)
+        return _Frame(photo, locate(mesh, (photo.height, photo.width)), MeshEnding.of(instant.mesh, mesh))
+
+
+def _crops(instants: list[Instant], faces: _Faces) -> Iterator[tuple[_Frame, np.ndarray]]:
+    """Yield each frame and its smoothed square, none without any face.
 
     Unless the track is filled, it is filled on the way, and a frame is yielded when later frames cannot change it.
     Every file is therefore read once.
     """
     frames, track, _ = faces
     if not np.isnan(track).all():
-        yield from ((*_read(i), s) for i, s in zip(instants, crops.smooth_track(track, frames), strict=True))
+        yield from zip(map(_Frame.read, instants), crops.smooth_track(track, frames), strict=True)
         return
     if (faces.sources == "landmarks").any() or not any(instant.mesh for instant in instants):  # there is no face
         return
-    tracker, waiting, done = FaceTracker(), deque[tuple[Photo, Mesh | None] | None](), 0
+    tracker, waiting, done = FaceTracker(), deque[_Frame | None](), 0
     for end, instant in enumerate(instants, 1):
-        photo, mesh = _read(instant)
-        track[end - 1], faces.sources[end - 1] = tracker.locate(photo, mesh)
-        waiting.append((photo, mesh))
+        frame = _Frame.read(instant)
+        located = None if isinstance(frame.mesh, str) else frame.mesh
+        track[end - 1], faces.sources[end - 1] = tracker.locate(frame.photo, located)
+        waiting.append(frame)
         if len(waiting) > _MAX_WAITING:
             waiting[-_MAX_WAITING - 1] = None
         ready = len(instants) if end == len(instants) else crops.settled(track[:end]) if end % _CHUNK == 0 else 0
         if ready > done and not np.isnan(track[:end]).all():
             for square in crops.smooth_track(track[:end], frames[:end])[done:ready]:
-                yield *(waiting.popleft() or _read(instants[done])), square
+                yield waiting.popleft() or _Frame.read(instants[done]), square
                 done += 1
-
-
-def _read(instant: Instant) -> tuple[Photo, Mesh | None]:
-    return Photo.read(instant.photo), read_obj(instant.mesh) if instant.mesh else None
 
 
 def _table(
