@@ -25,7 +25,8 @@ import pandas as pd
 from aubench.core import hashing
 from aubench.leaderboard.verified_records import CACHE_VARIABLE
 from aubench.results import counts, epochs, histograms
-from aubench.results.record import Record, RecordInfo, read
+from aubench.results.record import Record, read
+from aubench.results.record_info import RecordInfo
 from aubench.results.run_id import id_of_record
 
 TEMPLATE = Path(__file__).parents[1] / "leaderboard/records/synth_3fold/resnet_visual"

@@ -16,7 +16,7 @@ from aubench.leaderboard.verify import row_key
 from aubench.metrics import baselines, intervals, scores, significance
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.metrics.resampling import SubjectContributions, average, subject_contributions
-from aubench.results.record import SELECTIONS, RecordInfo
+from aubench.results.record_info import SELECTIONS, RecordInfo
 from aubench.results.submission import SUBMITTED
 
 ALWAYS = "always positive"

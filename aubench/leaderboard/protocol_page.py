@@ -13,7 +13,7 @@ from aubench.leaderboard.extensions import PageExtension
 from aubench.leaderboard.outdated import outdated_note
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import Block, escaped, template
-from aubench.results.record import DEMO_PRESETS
+from aubench.results.record_info import DEMO_PRESETS
 
 
 @dataclass(frozen=True)

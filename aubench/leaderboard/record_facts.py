@@ -13,7 +13,7 @@ import numpy as np
 from aubench.leaderboard.curve_points import LearningCurve
 from aubench.metrics import scores
 from aubench.metrics.resampling import Floats, ResampledRun
-from aubench.results.record import RecordInfo
+from aubench.results.record_info import RecordInfo
 
 if TYPE_CHECKING:
     from aubench.leaderboard.records import StoredRecord

@@ -23,7 +23,8 @@ from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.results import record as record_file
 from aubench.results.csv_io import CsvTable
-from aubench.results.record import Record, RecordInfo
+from aubench.results.record import Record
+from aubench.results.record_info import RecordInfo
 from aubench.results.run_folder import RECORD_DIR, RUN_FILE
 from aubench.results.schema import INITIALISATION
 

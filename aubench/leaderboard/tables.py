@@ -14,7 +14,7 @@ from aubench.leaderboard.records import RECORDS, StoredRecord
 from aubench.leaderboard.render import EMPTY, Cell, Table, text_table
 from aubench.metrics import scores
 from aubench.metrics.intervals import ConfidenceInterval
-from aubench.results.record import RecordInfo
+from aubench.results.record_info import RecordInfo
 from aubench.results.schema import Cost, Git, Pretraining, Search
 
 DEMO = "demo"

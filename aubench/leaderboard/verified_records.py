@@ -38,7 +38,8 @@ from aubench.leaderboard.verify import ProtocolLookup
 from aubench.metrics import scores
 from aubench.results import counts, csv_io, histograms
 from aubench.results import record as record_file
-from aubench.results.record import Record, RecordInfo
+from aubench.results.record import Record
+from aubench.results.record_info import RecordInfo
 
 CACHE_VARIABLE = "AUBENCH_CACHE"
 """Environment variable with the cache folder; the user's cache folder by default."""

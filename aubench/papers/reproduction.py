@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from aubench.core.conditions import Condition
     from aubench.papers.row_specs import ResolvedRow
-    from aubench.results.record import RecordInfo
+    from aubench.results.record_info import RecordInfo
     from aubench.runs.config import RunConfig
     from aubench.runs.devices import DeviceChoice
 

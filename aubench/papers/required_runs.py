@@ -9,7 +9,8 @@ from pathlib import Path
 from aubench.core.conditions import Condition
 from aubench.core.errors import UsageError
 from aubench.results import record as record_file
-from aubench.results.record import Record, RecordInfo
+from aubench.results.record import Record
+from aubench.results.record_info import RecordInfo
 from aubench.results.run_folder import RECORD_DIR
 from aubench.runs import condition_scores
 from aubench.runs.config import RunConfig

@@ -15,7 +15,7 @@ from aubench.core.task import Task
 from aubench.evaluation import flops
 from aubench.metrics.scores import mean
 from aubench.results import record as record_file
-from aubench.results.record import RecordInfo
+from aubench.results.record_info import RecordInfo
 from aubench.runs.config import RunConfig
 
 TRAINING_FACTOR = 3

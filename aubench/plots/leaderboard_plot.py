@@ -16,7 +16,7 @@ from aubench.metrics import intervals
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.plots import style
 from aubench.plots.style import GRID, INK, QUIET
-from aubench.results.record import DEMO_PRESETS
+from aubench.results.record_info import DEMO_PRESETS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aubench.core import hashing
-from aubench.results.record import RecordInfo
+from aubench.results.record_info import RecordInfo
 
 _DIGITS = 16
 

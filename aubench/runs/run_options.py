@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aubench.core.errors import UsageError, suggest
-from aubench.results.record import SELECTIONS
+from aubench.results.record_info import SELECTIONS
 from aubench.runs.devices import PRECISIONS
 from aubench.runs.store_ref import StoreRef
 

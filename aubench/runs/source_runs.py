@@ -16,7 +16,7 @@ from aubench.core.recipe import Recipe
 from aubench.core.registry import MethodEntry
 from aubench.core.task import Task
 from aubench.results import record
-from aubench.results.record import RecordInfo
+from aubench.results.record_info import RecordInfo
 from aubench.results.run_folder import RECORD_DIR, WEIGHTS, fold_dir, retrain_hint
 from aubench.results.schema import INITIALISATION, FoldInfo
 from aubench.training import checkpoint

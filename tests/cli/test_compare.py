@@ -15,7 +15,8 @@ from aubench.core.task import Modality
 from aubench.metrics import intervals, scores, significance
 from aubench.metrics.resampling import subject_contributions
 from aubench.results import counts, histograms
-from aubench.results.record import Record, RecordInfo
+from aubench.results.record import Record
+from aubench.results.record_info import RecordInfo
 
 
 def changed(record, **fields):

@@ -239,7 +239,7 @@ def test_the_folds_in_the_methodology_are_those_of_the_protocol():
 
 
 def test_the_record_is_described_field_by_field():
-    from aubench.results.record import RecordInfo
+    from aubench.results.record_info import RecordInfo
     from aubench.results.schema import StoredSummary
 
     text = (ROOT / "docs/results-format.md").read_text()

@@ -15,7 +15,8 @@ from aubench.leaderboard.add import add
 from aubench.leaderboard.check import check
 from aubench.results import counts, histograms
 from aubench.results import record as record_file
-from aubench.results.record import Record, RecordInfo
+from aubench.results.record import Record
+from aubench.results.record_info import RecordInfo
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import StoredRecord
 from aubench.results import run_id
-from aubench.results.record import Record, RecordInfo
+from aubench.results.record import Record
+from aubench.results.record_info import RecordInfo
 
 
 @pytest.fixture

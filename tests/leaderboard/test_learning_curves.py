@@ -12,7 +12,8 @@ from aubench.leaderboard.curve_points import LearningCurve
 from aubench.leaderboard.learning_curves import f1_at
 from aubench.leaderboard.records import StoredRecord
 from aubench.results import epochs, record
-from aubench.results.record import Record, RecordInfo
+from aubench.results.record import Record
+from aubench.results.record_info import RecordInfo
 
 
 @pytest.fixture

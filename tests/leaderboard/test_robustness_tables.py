@@ -18,7 +18,7 @@ from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import template
 from aubench.metrics import intervals
 from aubench.results import counts
-from aubench.results.record import RecordInfo
+from aubench.results.record_info import RecordInfo
 
 BRIEF = template("protocol")["robustness"]
 WORSE = {"missing:visual": 0.5, "missing:depth": 0.9, "missing:visual+depth": 0.1, "noise:all:0.2": 0.8}

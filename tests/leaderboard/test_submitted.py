@@ -16,7 +16,8 @@ from aubench.leaderboard.entries import ALWAYS
 from aubench.papers import runtime_estimate
 from aubench.results import record as record_file
 from aubench.results import run_id, submission
-from aubench.results.record import Record, RecordInfo
+from aubench.results.record import Record
+from aubench.results.record_info import RecordInfo
 
 
 @pytest.fixture(scope="session")

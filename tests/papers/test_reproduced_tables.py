@@ -14,7 +14,8 @@ from aubench.metrics.intervals import f1_interval
 from aubench.metrics.scores import summary_of
 from aubench.papers import reproduced_tables
 from aubench.papers.measured_numbers import FigurePoint, MeasuredResult
-from aubench.results.record import Record, RecordInfo
+from aubench.results.record import Record
+from aubench.results.record_info import RecordInfo
 from aubench.results.schema import Cost
 
 REPORTED = Path(__file__).parents[2] / "leaderboard"

@@ -15,7 +15,8 @@ from aubench.core.errors import UsageError
 from aubench.papers.reproduction import PendingRuns
 from aubench.papers.required_runs import RequiredRun, unique_runs
 from aubench.papers.row_specs import ResolvedRow, RowSpec
-from aubench.results.record import Record, RecordInfo
+from aubench.results.record import Record
+from aubench.results.record_info import RecordInfo
 from aubench.results.run_folder import RESULT
 from aubench.runs import devices, fold_result
 

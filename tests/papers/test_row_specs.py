@@ -17,7 +17,7 @@ from aubench.evaluation import flops
 from aubench.papers import runtime_estimate
 from aubench.papers.paper_figures import FIGURES
 from aubench.papers.row_specs import ReproductionConfig, RowSpec, cost, dataset_alias, protocol_for, resolve_row
-from aubench.results.record import RecordInfo
+from aubench.results.record_info import RecordInfo
 from aubench.runs.config import RunConfig
 from aubench.runs.run_options import RunOptions
 from aubench.runs.store_ref import StoreRef

@@ -8,7 +8,7 @@ import pytest
 from aubench.core import hashing
 from aubench.core.errors import RecordError
 from aubench.results import record
-from aubench.results.record import RecordInfo
+from aubench.results.record_info import RecordInfo
 
 
 def _with(fields: dict, path: str, value: object) -> dict:

@@ -18,7 +18,7 @@ from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.leaderboard import verify
 from aubench.leaderboard.records import StoredRecord
-from aubench.results.record import RecordInfo
+from aubench.results.record_info import RecordInfo
 from aubench.runs import environment, pretraining
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig

@@ -15,7 +15,7 @@ from aubench.data.store import Store
 from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 from aubench.datasets.table.store_export import export_store
 from aubench.datasets.table.table_dataset import TABLE, TableOptions
-from aubench.results.record import SELECTIONS
+from aubench.results.record_info import SELECTIONS
 from aubench.runs import runner
 from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice

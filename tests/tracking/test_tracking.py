@@ -22,7 +22,8 @@ from aubench._util import atomic
 from aubench.cli import commands
 from aubench.core.errors import CheckFailed, UsageError
 from aubench.metrics.scores import summary_of
-from aubench.results.record import Record, RecordInfo
+from aubench.results.record import Record
+from aubench.results.record_info import RecordInfo
 from aubench.tracking import background as background_module
 from aubench.tracking import mlflow_client
 from aubench.tracking.background import background

@@ -14,7 +14,7 @@ from aubench.core.method_catalogue import builtin_facts
 from aubench.core.registry import builtin_protocols, find_protocol
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.tables import percent
-from aubench.results.record import RecordInfo
+from aubench.results.record_info import RecordInfo
 
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
     character: f"\\{character}" for character in "&%$#_{}"

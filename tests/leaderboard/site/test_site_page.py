@@ -17,7 +17,7 @@ from aubench.leaderboard.protocol_page import results_by_protocol
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.site import libraries, site_page
 from aubench.results import submission
-from aubench.results.record import RecordInfo
+from aubench.results.record_info import RecordInfo
 
 pytest.importorskip("itables", reason="the page needs the extra site")
 
