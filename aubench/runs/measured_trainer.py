@@ -19,6 +19,7 @@ from aubench.data.splits import Rows
 from aubench.training.state import TrainState
 from aubench.training.train_phase import TrainContext, TrainPhase
 from aubench.training.trainer import Trainer
+from aubench.training.training_step import TrainingStep
 
 SAMPLE = 2
 """Frames or clips of the sample of a batch."""
@@ -110,8 +111,8 @@ class MeasuredTrainer(Trainer):
             super().run()
         except _Measured:
             method.zero_grad(set_to_none=True)
-            if self._graph:
-                self._graph.close()
+            if self._step:
+                self._step.close()
         finally:
             del method.augment
             vars(self).pop("_images", None)  # frees the memory of the GPU
@@ -121,38 +122,39 @@ class MeasuredTrainer(Trainer):
         index = np.arange(self._traced.stop * stage.batch_size) % len(rows)
         return rows[index], None if extra is None else extra[torch.from_numpy(index)]
 
-    def _step(
-        self, stage: Stage, optimizer: Any, stored: loader.RawBatch, is_extra: torch.Tensor | None, progress: Progress
+    def _take_step(
+        self, stored: loader.RawBatch, is_extra: torch.Tensor | None, progress: Progress
     ) -> dict[str, torch.Tensor]:
+        assert self._step
         self._at, self.frames = progress.step, stored.rows.size
         if self._at == 0:
-            optimizer.optimizer.register_step_pre_hook(lambda *args: self._mark("training"))
+            self._step.optimizer.optimizer.register_step_pre_hook(lambda *args: self._mark("training"))
         self._mark("waiting")
-        terms = super()._step(stage, optimizer, stored, is_extra, progress)
+        terms = super()._take_step(stored, is_extra, progress)
         self._mark("optimizing")
-        self._end_step(stage, self._at + 1)
+        self._end_step(self._step, self._at + 1)
         return terms
 
-    def _end_step(self, stage: Stage, steps: int) -> None:
+    def _end_step(self, step: TrainingStep, steps: int) -> None:
         """Begin and end the parts of the measurement after a number of steps."""
         device = self.fabric.device
         if steps in {self._speed.start, self._speed.stop, self._detail.start, self._traced.start, self._traced.stop}:
             synchronize(device)
         now = time.perf_counter()
         if steps == self._speed.start:
-            self._begin, self._repeated_before = now, self._graph.repeated if self._graph else 0
+            self._begin, self._repeated_before = now, step.graph.repeated if step.graph else 0
         if steps == self._speed.stop:
             self._end, self.memory = now, peak_memory(device)
-            if self._graph:
-                self.repeated = (self._graph.repeated - self._repeated_before) / self.extent.steps
-                self.graph_failure = self._graph.failure
+            if step.graph:
+                self.repeated = (step.graph.repeated - self._repeated_before) / self.extent.steps
+                self.graph_failure = step.graph.failure
         if self._traced and steps == self._traced.start:
             self._profiler = torch.profiler.profile()
             self._profiler.start()
         if self._traced and steps == self._traced.stop:
             self._profiler.stop()
             assert self.extent.traces is not None
-            self._profiler.export_chrome_trace(str(self.extent.traces / f"trace-{stage.name}.json"))
+            self._profiler.export_chrome_trace(str(self.extent.traces / f"trace-{step.stage.name}.json"))
         self._marked = time.perf_counter()
 
     def _mark(self, part: str) -> None:

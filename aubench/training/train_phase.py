@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aubench._util.seeds import derive
 from aubench.core.method import Method, Stage
 from aubench.data.splits import ProtocolDataset, Rows
 from aubench.training.checkpoint import CheckpointIdentity
@@ -39,6 +40,10 @@ class TrainContext:
     fabric: Fabric
     method: Method
     report: Callable[[EpochFinished | GraphFailed], None]
+
+    def derive_seed(self, stage: Stage, name: str, *when: int) -> int:
+        """Derive the seed of a source of randomness at an epoch, or at a step of one."""
+        return derive(self.seed, self.protocol_seed, self.fold, stage.name, name, *when)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The training loop: stages, epochs, steps, validation, early stopping and checkpoints.
+"""The training loop: stages, epochs, validation, early stopping and checkpoints.
 
 Every source of randomness is seeded at every step from named parts, so a training that resumes from a checkpoint
 computes exactly what an uninterrupted one computes.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,21 +16,19 @@ import numpy.typing as npt
 import torch
 
 from aubench._util import interrupts, ranks
-from aubench._util.seeds import derive, seed_everything
-from aubench.core.errors import Diverged, is_out_of_memory
+from aubench._util.seeds import seed_everything
+from aubench.core.errors import Diverged
 from aubench.core.method import Progress, Stage
-from aubench.core.task import Batch
-from aubench.data import clips, loader, resident_images, transforms
+from aubench.data import clips, loader, resident_images
 from aubench.data.splits import ProtocolDataset, Rows
 from aubench.evaluation import inference
 from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores as metrics
 from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
-from aubench.training import batch_memory, checkpoint, divergence
-from aubench.training.split_modules import SplitModules, average_gradients
-from aubench.training.state import EpochFinished, GraphFailed, TrainState
-from aubench.training.step_graph import CUDAGraph, StepGraph
+from aubench.training import checkpoint, divergence
+from aubench.training.state import EpochFinished, TrainState
 from aubench.training.train_phase import TrainContext, TrainPhase
+from aubench.training.training_step import TrainingStep
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,8 +52,7 @@ class Trainer:
         self.context, self.phase, self.state = context, phase, state
         self.data, self.fabric, self.method, self.folder = context.data, context.fabric, context.method, phase.folder
         self._saved_at = time.monotonic()
-        self._split: SplitModules | None = None
-        self._graph: StepGraph | None = None
+        self._step: TrainingStep | None = None
         self._recent: list[dict[str, Tensor]] = []
 
     def run(self) -> None:
@@ -68,20 +64,18 @@ class Trainer:
         ranks.meet()
         for index in range(self.state.stage, len(self.phase.stages)):
             stage = self.phase.stages[index]
-            seed_everything(self._seed(stage, "optimizer"))
+            seed_everything(self.context.derive_seed(stage, "optimizer"))
             optimizer: Any = self.fabric.setup_optimizers(self.method.optimizer(stage))
             if saved is not None:
                 checkpoint.restore_optimizer(optimizer.optimizer, saved.tensors, saved.notes["optimizer"])
                 saved = None
             elif index:
                 self.state.begin_stage(index)
-            self._split = SplitModules(self.method) if ranks.count() > 1 else None
-            self._graph = self._create_graph(stage)
+            self._step = TrainingStep(self.context, stage, optimizer)
             while self.state.epoch < stage.epochs and not self._should_stop_early(stage):
                 with interrupts.deferred():
                     self._epoch(stage, optimizer)
-            if self._graph:
-                self._graph.close()
+            self._step.close()
             ranks.meet()
             self.method.load_state_dict(checkpoint.read(self.folder / WEIGHTS, self.phase.identity).tensors)
         vars(self).pop("_images", None)  # frees the memory of the GPU
@@ -117,7 +111,7 @@ class Trainer:
 
     def _epoch(self, stage: Stage, optimizer: Any) -> None:
         state = self.state
-        seed_everything(self._seed(stage, "epoch", state.epoch))
+        seed_everything(self.context.derive_seed(stage, "epoch", state.epoch))
         order, is_extra = self._order(stage)
         steps = len(loader.split_batches(order, stage.batch_size, drop_last=True))
         todo = loader.split_batches(order, stage.batch_size, start=state.step, drop_last=True)
@@ -132,7 +126,7 @@ class Trainer:
             first = state.step * stage.batch_size
             extra = None if is_extra is None else is_extra[first : first + len(stored.rows)]
             progress = Progress(state.epoch, stage.epochs, state.step, steps)
-            terms = self._step_within_memory(stage, optimizer, stored, extra, progress)
+            terms = self._take_step(stored, extra, progress)
             self._recent.append({name: value.detach().float() for name, value in terms.items()})
             for name, value in self._recent[-1].items():
                 sums[name] = sums.get(name, 0.0) + value
@@ -150,9 +144,13 @@ class Trainer:
         seconds = spent + time.perf_counter() - begin
         self._finish_epoch(stage, optimizer, losses, seconds)
 
+    def _take_step(self, stored: loader.RawBatch, is_extra: Tensor | None, progress: Progress) -> dict[str, Tensor]:
+        assert self._step
+        return self._step.take(stored, is_extra, progress)
+
     def _order(self, stage: Stage) -> tuple[Rows, Tensor | None]:
         """Return the rows of the next epoch, frames (N,) or clips (N, T), and which clips are extra ones."""
-        seed, length = self._seed(stage, "data", self.state.epoch), self.method.recipe.clip_length
+        seed, length = self.context.derive_seed(stage, "data", self.state.epoch), self.method.recipe.clip_length
         if length is None:
             return loader.shuffled_epoch(self.phase.train, stage.frames_per_epoch, seed), None
 
@@ -161,81 +159,6 @@ class Trainer:
 
         rows, extra = clips.sample_clips(self.data, self.phase.train, length, stage.frames_per_epoch, seed, spans)
         return rows, torch.from_numpy(extra)
-
-    def _step_within_memory(
-        self, stage: Stage, optimizer: Any, stored: loader.RawBatch, is_extra: Tensor | None, progress: Progress
-    ) -> dict[str, Tensor]:
-        """Take a step.
-
-        Raises:
-            OutOfMemory: The memory does not suffice. The message names a batch size that fits.
-        """
-        try:
-            return self._step(stage, optimizer, stored, is_extra, progress)
-        except (RuntimeError, MemoryError) as error:
-            if self._split or not is_out_of_memory(error):
-                raise
-
-        def attempt(size: int) -> None:
-            images = {modality: image[:size] for modality, image in stored.images.items()}
-            points = None if stored.landmarks is None else stored.landmarks[:size]
-            batch = loader.RawBatch(stored.rows[:size], images, stored.labels[:size], points)
-            self._step(stage, optimizer, batch, None if is_extra is None else is_extra[:size], progress)
-
-        fitting = batch_memory.largest_batch(len(stored.rows), attempt, list(self.method.parameters()))
-        raise batch_memory.out_of_memory(
-            stage,
-            self.method.recipe,
-            fitting,
-            where=f"{self.context.name}, fold {self.context.fold}",
-            device=self.fabric.device.type,
-        )
-
-    def _step(
-        self, stage: Stage, optimizer: Any, stored: loader.RawBatch, is_extra: Tensor | None, progress: Progress
-    ) -> dict[str, Tensor]:
-        recipe, device = self.method.recipe, self.fabric.device
-        generator = torch.Generator().manual_seed(self._seed(stage, "augmentation", progress.epoch, progress.step))
-        seed_everything(self._seed(stage, "noise", progress.epoch, progress.step))
-        windows = transforms.random_crops(
-            len(stored.rows), recipe.image_size, recipe.crop, flip=recipe.flip, generator=generator
-        )
-        windows = windows.to(device)
-        views = transforms.random_crop_views(stored.images, windows)
-        labels = torch.full_like(stored.labels, -1) if stage.pretraining else stored.labels
-        points = stored.landmarks
-        if points is not None:
-            points = transforms.landmarks_in_views(points, windows)
-        batch = self.method.augment(Batch(views, labels, points, is_extra), generator)
-        factor = self.method.learning_rate_factor(stage, progress)
-        for group in optimizer.param_groups:
-            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
-        if self._graph:
-            terms = self._graph.step(batch, progress, self.method.loss_constants(stage, progress))
-        else:
-            terms = self._compute_gradients(stage, batch, progress)
-        if self._split:
-            average_gradients(self.method.parameters())
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        return terms
-
-    def _compute_gradients(self, stage: Stage, batch: Batch, progress: Progress) -> dict[str, Tensor]:
-        with self.fabric.autocast(), self._split.active() if self._split else nullcontext():
-            terms = self.method.loss(batch, stage, progress)
-        self.fabric.backward(terms["total"])
-        return {name: value.detach() for name, value in terms.items()}  # a CUDA graph may not depend on earlier steps
-
-    def _create_graph(self, stage: Stage) -> StepGraph | None:
-        """Return an empty graph for the steps of a stage; None if the device has none or several share the step."""
-        if self.fabric.device.type != "cuda" or ranks.count() > 1:
-            return None
-        return StepGraph(
-            partial(self._compute_gradients, stage),
-            self.method.parameters(),
-            partial(CUDAGraph, self.fabric.device),
-            lambda reason: self.context.report(GraphFailed(stage.name, reason)),
-        )
 
     def _finish_epoch(self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float) -> None:
         state, recipe = self.state, self.method.recipe
@@ -316,9 +239,6 @@ class Trainer:
             {"history": self.state.to_dict(), "optimizer": notes},
         )
         self._saved_at = time.monotonic()
-
-    def _seed(self, stage: Stage, name: str, *when: int) -> int:
-        return derive(self.context.seed, self.context.protocol_seed, self.context.fold, stage.name, name, *when)
 
     @cached_property
     def _images(self) -> ProtocolDataset:

@@ -26,6 +26,7 @@ from aubench.runs.events import EpochFinished, Event
 from aubench.runs.record_builder import write_record
 from aubench.testing import check_method
 from aubench.training import trainer
+from aubench.training.training_step import TrainingStep
 
 METHOD = str(Path(__file__).parents[1] / "factories" / "clip_autoencoder.py")
 
@@ -76,7 +77,7 @@ def test_kill_in_either_stage_ends_byte_identical(config_for, tmp_path, monkeypa
     assert stages == ["pretrain", "pretrain", "train", "train"]
 
     interrupted, seen = config_for(tmp_path / "broken"), 0
-    original = trainer.Trainer._step
+    original = TrainingStep.take
 
     def dying(self, *args):
         nonlocal seen
@@ -87,7 +88,7 @@ def test_kill_in_either_stage_ends_byte_identical(config_for, tmp_path, monkeypa
 
     monkeypatch.setattr(trainer, "SAVE_EVERY", 0.0)
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "_step", dying)
+        patch.setattr(TrainingStep, "take", dying)
         with pytest.raises(Killed):
             run(interrupted)
     run(interrupted)

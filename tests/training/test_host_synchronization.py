@@ -31,6 +31,7 @@ from aubench.runs.config import RunConfig
 from aubench.training.state import TrainState
 from aubench.training.train_phase import TrainContext, TrainPhase
 from aubench.training.trainer import Trainer
+from aubench.training.training_step import TrainingStep
 
 META = torch.device("meta")
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "unique_dim"}
@@ -107,7 +108,9 @@ class Steps:
         rows, extra = self.trainer._order(stage)
         extra = None if extra is None else torch.arange(4) % 2 == 0
         (batch,) = loader.iter_batches(self.trainer.data, task.modalities, [rows[:4]], device=self.fabric.device)
-        return self.trainer._step(stage, optimizer, batch, extra, progress)
+        step = TrainingStep(self.trainer.context, stage, optimizer)
+        step.graph = None
+        return step.take(batch, extra, progress)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,9 +15,8 @@ from aubench.core.task import Batch, Modality
 from aubench.runs import devices
 from aubench.runs import fold as fold_module
 from aubench.runs.events import EpochFinished, GraphFailed
-from aubench.training import trainer as training_module
 from aubench.training.step_graph import WARMUP, CUDAGraph, StepGraph
-from aubench.training.trainer import Trainer
+from aubench.training.training_step import TrainingStep
 
 CHANGES = {"image_size": 32, "crop": 28, "frames_per_epoch": 96, "epochs": 2, "validation_stride": 8}
 CLIPS = {
@@ -175,18 +173,18 @@ def train(config, monkeypatch, graphed: bool):
     """Train fold 1 on the CPU. Return the bytes of its results, the events and the number of repeated steps."""
     graphs = []
 
-    def create(self, stage):
+    def create(self):
         graphs.append(
             StepGraph(
-                lambda *args: self._compute_gradients(stage, *args),
+                self.compute_gradients,
                 self.method.parameters(),
                 lambda: RepeatedPython(self.method),
-                lambda reason: self.context.report(GraphFailed(stage.name, reason)),
+                lambda reason: self.context.report(GraphFailed(self.stage.name, reason)),
             )
         )
         return graphs[-1]
 
-    monkeypatch.setattr(Trainer, "_create_graph", create if graphed else lambda *args: None)
+    monkeypatch.setattr(TrainingStep, "_create_graph", create if graphed else lambda *args: None)
     events = []
     fold_module.run_fold(config, 1, "cpu", 0, events.append)
     folder = config.fold_dir(1)
@@ -220,8 +218,7 @@ def test_only_an_nvidia_gpu_records_steps(decide, tmp_path):
     fold_module.run_fold(config, 1, "cpu", 0, events.append)
     assert [event for event in events if isinstance(event, EpochFinished)]
     context = SimpleNamespace(fabric=SimpleNamespace(device=torch.device("cpu")), data=None, method=nn.Linear(1, 1))
-    trainer = Trainer(context, SimpleNamespace(folder=Path()), None)
-    assert trainer._create_graph(SimpleNamespace(name="train")) is None
+    assert TrainingStep(context, SimpleNamespace(name="train"), None).graph is None
 
 
 @pytest.mark.gpu
@@ -240,15 +237,15 @@ def test_on_a_gpu_a_fold_with_graphs_equals_one_without(decide, tmp_path, monkey
 
     monkeypatch.setattr(devices, "fabric_for", repeatable)
     changes = CHANGES | (CLIPS if name == "au_vmae" else {})
-    create, graphs = Trainer._create_graph, []
+    create, graphs = TrainingStep._create_graph, []
     states = []
     for graphed in (False, True):
         protocol = "synth_vdt_3fold" if name == "resnet_thermal" else "synth_3fold"
         config = decide(tmp_path / str(graphed), name, protocol=protocol, seed=3, precision=precision, **changes)
         monkeypatch.setattr(
-            training_module.Trainer,
+            TrainingStep,
             "_create_graph",
-            (lambda self, stage: graphs.append(create(self, stage)) or graphs[-1]) if graphed else lambda *args: None,
+            (lambda self: graphs.append(create(self)) or graphs[-1]) if graphed else lambda *args: None,
         )
         fold_module.run_fold(config, 1, "cuda", 0, events.append)
         states.append((config.fold_dir(1) / "counts.csv").read_text())

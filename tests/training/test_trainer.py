@@ -19,6 +19,7 @@ from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
 from aubench.runs.events import EpochFinished, FoldFinished
 from aubench.training import trainer as training_module
+from aubench.training.training_step import TrainingStep
 
 CHANGES = {"image_size": 32, "crop": 28, "frames_per_epoch": 150, "epochs": 3, "validation_stride": 2}
 
@@ -72,7 +73,7 @@ def test_training_killed_in_every_way_ends_byte_identical(config_for, tmp_path, 
     seen = 0
 
     def kill_at(steps):
-        original = training_module.Trainer._step
+        original = TrainingStep.take
 
         def step(self, *args, **kwargs):
             nonlocal seen
@@ -86,7 +87,7 @@ def test_training_killed_in_every_way_ends_byte_identical(config_for, tmp_path, 
     for steps in (2, 3, 6):  # in the first epoch, in the second, in the third
         seen = 0
         with monkeypatch.context() as patch:
-            patch.setattr(training_module.Trainer, "_step", kill_at(steps))
+            patch.setattr(TrainingStep, "take", kill_at(steps))
             with pytest.raises(Killed):
                 run(interrupted)
     run(interrupted)
