@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +50,11 @@ class RankRows:
         own = values[self.slice]
         missing = self.each - len(own)
         return torch.cat([own, values[-1:].expand(missing, *values.shape[1:])]) if missing else own
+
+    @property
+    def own(self) -> int:
+        """Number of rows of the process, without those that fill up."""
+        return len(range(self.total)[self.slice])
 
     @property
     def slice(self) -> slice:
@@ -104,11 +108,13 @@ class SplitDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._rows.select(drawn.view(self._rows.total, -1, *drawn.shape[1:])).flatten(0, 1)
 
     def _placed(self, values: Tensor, shape: list[int]) -> Tensor:
-        """Return a tensor of the complete batch with some values in the rows of the process."""
-        dense: Callable[..., bool] = values.is_contiguous
-        last = values.ndim == 4 and not dense() and dense(memory_format=torch.channels_last)
-        layout = torch.channels_last if last else torch.contiguous_format
-        complete = torch.zeros(shape, dtype=values.dtype, device=values.device).contiguous(memory_format=layout)
+        """Return a tensor of the complete batch with some values in the rows of the process.
+
+        Random numbers are drawn in the order of the memory, so it has the same order of dimensions.
+        """
+        order = sorted(range(values.ndim), key=values.stride, reverse=True)
+        inverse = [order.index(axis) for axis in range(values.ndim)]
+        complete = values.new_zeros([shape[axis] for axis in order]).permute(inverse)
         target = complete.view(self._rows.total, -1, *shape[1:])[self._rows.slice]
         target.copy_(values.view(self._rows.each, -1, *shape[1:])[: len(target)])
         return complete

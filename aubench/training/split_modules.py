@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.utils._pytree import tree_leaves, tree_map
 
 from aubench._util import ranks
 from aubench.core.errors import MethodError, UsageError
+from aubench.training.shared_batch_norm import SharedBatchNorm
 from aubench.training.split_draws import RankRows, SplitDraws
 
 _BUCKET = 2**25
@@ -35,11 +37,11 @@ def require_splittable(method: nn.Module, name: str) -> None:
     """Check before training that several devices compute the numbers of one.
 
     Raises:
-        UsageError: A layer normalises by statistics of the batch.
+        UsageError: A layer updates running statistics of samples.
     """
     for path, module in method.named_modules():
-        if isinstance(module, _NormBase) and module.track_running_stats:
-            what = f"trains on one device, because '{path}' normalises by the statistics of a batch"
+        if isinstance(module, _InstanceNorm) and module.track_running_stats:
+            what = f"trains on one device, because '{path}' has running statistics of samples"
             raise UsageError(what, where=name, hint="omit --devices; several GPUs then train several folds at a time")
 
 
@@ -82,14 +84,14 @@ class SplitModules:
 
         self._inside = True
         try:
-            with SplitDraws(rows):
+            with SplitDraws(rows), SharedBatchNorm(rows):
                 output = forward(*tree_map(own, args), **tree_map(own, kwargs))
         finally:
             self._inside = False
         gathered = tree_map(partial(_gather_output, name, rows), output)
         if reference is not None:
             self._compared.add(name)
-            _compare(name, tree_leaves(reference), tree_leaves(gathered))
+            _compare(name, tree_leaves(reference), tree_leaves((gathered, dict(module.named_buffers()))))
         return gathered
 
 
@@ -116,15 +118,19 @@ def _callable_modules(parent: nn.Module, prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{name}", module
 
 
-def _reference(name: str, module: nn.Module, call: Callable[[], Any]) -> Any:
-    """Return the output of a module for the complete batch, with the random numbers of the next call."""
+def _reference(name: str, module: nn.Module, call: Callable[[], Any]) -> tuple[Any, dict[str, Tensor]]:
+    """Return output and buffers of a module after the complete batch, with the random numbers of the next call."""
     before = {key: value.clone() for key, value in module.named_buffers()}
     device = next((value.device for value in module.parameters()), torch.device("cpu"))
     with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
         output = call()
-    if changed := [key for key, value in module.named_buffers() if not torch.equal(value, before[key])]:
-        raise _not_splittable(name, f"updates '{changed[0]}' from a batch")
-    return output
+    after = {key: value.clone() for key, value in module.named_buffers()}
+    shared = {id(value) for part in module.modules() if isinstance(part, _BatchNorm) for value in part.buffers()}
+    for key, value in module.named_buffers():
+        if id(value) not in shared and not torch.equal(value, before[key]):
+            raise _not_splittable(name, f"updates '{key}' from a batch")
+        value.copy_(before[key])
+    return output, after
 
 
 def _compare(name: str, expected: list[Any], gathered: list[Any]) -> None:

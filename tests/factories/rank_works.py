@@ -78,21 +78,21 @@ class _Counter(nn.Linear):
 OTHERS = {"comparing": Comparing, "mixing": Mixing, "counting": Counting}
 
 
-def gradients(config, name, count):
-    """Return the gradients of each stage for the same batch in float64, by the processes of the group."""
+def gradients(config, name, count, dtype=torch.float64):
+    """Return the gradients of each stage for the same batch, by the processes of the group."""
     if name in OTHERS:
         torch.manual_seed(3)
         method = OTHERS[name](config.task, Recipe.from_preset("tiny", {"crop": 16, "image_size": 16}))
     else:
         method = config.build_initial_method(1)
-    method = method.double().train()
+    method = method.to(dtype).train()
     recipe = method.recipe
     lead = (count,) if recipe.clip_length is None else (count, recipe.clip_length)
     generator = torch.Generator().manual_seed(1)
     results = {}
     for stage in method.stages():
         inputs = {
-            m: torch.rand(*lead, m.channels, recipe.crop, recipe.crop, generator=generator, dtype=torch.float64) * 2 - 1
+            m: torch.rand(*lead, m.channels, recipe.crop, recipe.crop, generator=generator, dtype=dtype) * 2 - 1
             for m in method.task.modalities
         }
         labels = torch.randint(-1, 2, (*lead, len(method.task.aus)), generator=generator)
@@ -109,7 +109,8 @@ def gradients(config, name, count):
                 terms = method.loss(Batch(inputs, labels), stage, Progress(0, 2, step, 2))
                 terms["total"].backward()
             found = {key: p.grad for key, p in method.named_parameters() if p.grad is not None}
-            results[stage.name, step] = found | {"loss": terms["total"].detach()}
+            buffers = {key: value.clone() for key, value in method.named_buffers()}
+            results[stage.name, step] = found | buffers | {"loss": terms["total"].detach()}
     return results
 
 
