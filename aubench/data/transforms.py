@@ -88,19 +88,54 @@ def random_crop_views(stored: Stored, windows: CropParams) -> dict[Modality, Ten
     Returns:
         Float (N, C, crop, crop) or (N, T, C, crop, crop) in [-1, 1], in channels-last memory.
     """
-    first = next(iter(stored.values()))
-    count, each, device = len(first), math.prod(first.shape[1:-3]), first.device
+    lead = next(iter(stored.values())).shape[:-3]
+    on_cpu = windows.top.device.type == "cpu"
+    index = None if on_cpu else pixel_index(windows, math.prod(lead[1:]))
+
+    def view(images: Tensor) -> Tensor:
+        resized = resize(images.flatten(0, -4), windows.size)
+        cropped = copy_windows(resized, windows, math.prod(lead[1:])) if index is None else resized[index]
+        views = normalize(cropped)
+        return views.view(*lead, *views.shape[1:])
+
+    return {m: view(images) for m, images in stored.items()}
+
+
+def pixel_index(windows: CropParams, each: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the indices of the pixels of crops in frames, (frames, rows, columns), as a GPU selects them.
+
+    Args:
+        windows: Crop of each frame or clip.
+        each: Frames per crop.
+    """
+    device = windows.top.device
     along = torch.arange(windows.crop, device=device)
     across = torch.where(windows.mirrored[:, None], along.flip(0), along)
     rows = (windows.top[:, None] + along).repeat_interleave(each, 0)[:, :, None]
     columns = (windows.left[:, None] + across).repeat_interleave(each, 0)[:, None, :]
-    frames = torch.arange(count * each, device=device)[:, None, None]
+    return torch.arange(len(rows), device=device)[:, None, None], rows, columns
 
-    def view(images: Tensor) -> Tensor:
-        views = normalize(resize(images.flatten(0, -4), windows.size)[frames, rows, columns])
-        return views.view(*images.shape[:-3], *views.shape[1:])
 
-    return {m: view(images) for m, images in stored.items()}
+def copy_windows(images: Tensor, windows: CropParams, each: int) -> Tensor:
+    """Return the same crops as :func:`pixel_index`, copied one after the other: a CPU needs a fifth of the time.
+
+    Args:
+        images: Frames (N, size, size, C).
+        windows: Crop of each frame or clip.
+        each: Frames per crop.
+
+    Returns:
+        (N, crop, crop, C).
+    """
+    crop = windows.crop
+    crops = images.new_empty(len(images), crop, crop, images.shape[-1])
+    places = zip(windows.top.tolist(), windows.left.tolist(), windows.mirrored.tolist(), strict=True)
+    for target, frames, (top, left, mirrored) in zip(
+        torch.split(crops, each), torch.split(images, each), places, strict=True
+    ):
+        window = frames[:, top : top + crop, left : left + crop]
+        target.copy_(window.flip(2) if mirrored else window)
+    return crops
 
 
 def landmarks_in_views(landmarks: Float[Tensor, "n *t l 2"], windows: CropParams) -> Float[Tensor, "n *t l 2"]:

@@ -45,6 +45,16 @@ def test_random_views_are_crops_or_mirrored_crops_the_same_in_all_modalities():
     assert mirrored_any and plain_any
 
 
+@pytest.mark.parametrize(("each", "channels"), [(1, 1), (1, 3), (4, 3)])
+def test_a_cpu_copies_the_pixels_that_a_gpu_selects(each, channels):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (9 * each, 12, 12, channels), dtype=torch.uint8, generator=generator)
+    windows = transforms.random_crops(9, 12, 7, flip=True, generator=generator)
+    assert 0 < windows.mirrored.sum() < 9
+    selected = images[transforms.pixel_index(windows, each)]
+    assert torch.equal(transforms.copy_windows(images, windows, each), selected)
+
+
 def test_random_views_do_not_depend_on_the_modalities_asked_for():
     images = stored()
     both = random_views(images, 12, 8, flip=True, seed=3)
