@@ -5,13 +5,14 @@ All functions raise ``ValueError`` with a text that completes "key ...".
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from aubench.core.protocol_rules import same_person
+from aubench.core.protocol_rules import SUBJECT_NAME, same_person
 
 if TYPE_CHECKING:
     from aubench.core.protocol import Protocol
@@ -110,6 +111,9 @@ def _check_names(protocol: Protocol, subjects: Iterable[str]) -> None:
     several = len(protocol.datasets) > 1
     for subject in sorted(subjects):
         dataset, colon, name = subject.rpartition(":")
+        if not re.fullmatch(SUBJECT_NAME, name):
+            allowed = "letters and digits of ASCII, and inside the name also spaces and _ . + - ( )"
+            raise ValueError(f"subject {subject[:80]!r} needs a name of at most 80 characters: {allowed}")
         if bool(colon) != several:
             form = f"{protocol.datasets[0]}:{name}" if several else name
             raise ValueError(f"subject {subject} must be written like {form}")

@@ -8,6 +8,10 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 LABEL_RULE = re.compile(r"occurrence|intensity >= [1-5]")
+SUBJECT_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9 _.+()-]{0,78}[A-Za-z0-9_)+-])?"
+"""Pattern of the name of a subject in its data set, of at most 80 characters of ASCII."""
+QUALIFIED_SUBJECT = rf"(?:[a-z0-9_]{{1,64}}:)?{SUBJECT_NAME}"
+"""Pattern of a subject, which protocols on several data sets qualify by its data set."""
 
 
 class StrictModel(BaseModel):

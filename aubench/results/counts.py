@@ -15,6 +15,7 @@ import pandas as pd
 
 from aubench._util import atomic
 from aubench.core.errors import RecordError
+from aubench.core.protocol_rules import QUALIFIED_SUBJECT
 from aubench.results import csv_io
 from aubench.results.csv_io import CsvTable
 
@@ -25,15 +26,13 @@ CLEAN = "clean"
 """Condition of unmodified inputs; every record has it."""
 
 CONDITION = r"[a-z][a-z0-9_]{0,31}(:[a-z0-9_.+-]{1,255}){0,4}"
-SUBJECT = r"(?:[a-z0-9_]{1,64}:)?[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
-"""Pattern of a subject, which protocols on several data sets qualify by its data set."""
 SMALL = r"[1-9][0-9]{0,2}"
 """Pattern of a fold or an AU: 1 to 999."""
 
 _PATTERNS = {
     "condition": CONDITION,
     "fold": SMALL,
-    "subject": SUBJECT,
+    "subject": QUALIFIED_SUBJECT,
     "au": SMALL,
     **dict.fromkeys(CELLS, csv_io.COUNT),
 }

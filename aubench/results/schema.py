@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from aubench.core.protocol_rules import QUALIFIED_SUBJECT
 from aubench.core.task import Modality
 from aubench.results import counts
 
@@ -23,7 +24,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63
 """Name that is valid as part of a path."""
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,300}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Subject = Annotated[str, StringConstraints(pattern=f"^{counts.SUBJECT}$")]
+Subject = Annotated[str, StringConstraints(pattern=f"^{QUALIFIED_SUBJECT}$")]
 Subjects = Annotated[tuple[Subject, ...], Field(max_length=2000)]
 Condition = Annotated[str, StringConstraints(pattern=f"^{counts.CONDITION}$")]
 LabelRule = Annotated[str, StringConstraints(pattern=r"^(occurrence|intensity >= [1-5])$")]

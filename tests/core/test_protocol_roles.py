@@ -126,6 +126,8 @@ def test_folds_across_data_sets_test_the_parts_of_the_test_once(tmp_path: Path) 
         (SPLIT, 'c = ["M001"]', 'c = ["M001"]\nd = ["M002"]', "the split leaves out d"),
         (SPLIT, 'c = ["M001"]', 'c = ["M001", "F003"]', "subject F003 is in b and in c"),
         (SPLIT, "[split]", '[[folds]]\ntrain = ["a"]\ntest = ["b"]\n[split]', "has folds and a split"),
+        (SPLIT, 'c = ["M001"]', 'c = ["M/001"]', "subject 'M/001' needs a name of at most 80 characters: letters"),
+        (SPLIT, 'c = ["M001"]', 'c = ["M001 "]', "subject 'M001 ' needs a name"),
         (SPLIT, 'c = ["M001"]', 'c = ["one:M001"]', "subject one:M001 must be written like M001"),
         (SPLIT, "[parts]", 'same_people = [["F001", "M001"]]\n[parts]', "F001 and M001 in two roles"),
         (SPLIT, "[parts]", 'same_people = [["F001", "F003"]]\n[parts]', "F001 and F003 in two roles"),

@@ -7,6 +7,7 @@ import pytest
 from factories.bp4d import draw_face
 from factories.videos import grey_frames, write_video
 
+from aubench import load_results
 from aubench.core import protocol
 from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
@@ -93,6 +94,23 @@ def test_commands_prepare_check_and_export(call, tree, tmp_path) -> None:
     )
     assert call("data", "export", "nowhere", "--out", "new").code == 2
     assert "--depth-range" in call(*words, "--depth-range", "5").err
+
+
+@pytest.mark.slow
+def test_people_with_every_name_of_a_manifest_are_trained_and_recorded(call, tree, tmp_path) -> None:
+    names = {f"p{i}": name for i, name in enumerate(["spNo.1", "B 02 (left)", "c-3+x", "4", "e_5", "F" * 80], 1)}
+    rows = tree.people(6, frames=4)
+    for row in rows:
+        row["subject"] = names[row["subject"]]
+    tree.write(*rows)
+    words = ["--manifest", tree.manifest, "--name", "mylab", "--no-crop", "--size", 32]
+    assert call("data", "prepare", "table", *words).code == 0
+    sizes = [f"{key}={value}" for key, value in {"image_size": 32, "crop": 28, "epochs": 1}.items()]
+    words = ["--protocol", tmp_path / "stores/mylab_3fold.toml", "--method", "resnet_visual", "--preset", "tiny"]
+    trained = call("run", *words, "--device", "cpu", "--no-track", *(w for size in sizes for w in ("--set", size)))
+    assert trained.code == 0, trained.err
+    (stored,) = load_results(tmp_path / "runs").records
+    assert set(stored.counts["subject"]) == set(names.values())
 
 
 def test_a_missing_store_of_a_manifest_names_the_command(tmp_path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aubench.core.errors import RecordError
+from aubench.core.protocol_rules import QUALIFIED_SUBJECT
 from aubench.results import counts, csv_io
 
 HEADER = "condition,fold,subject,au,tp,fp,fn,tn\n"
@@ -16,7 +17,7 @@ GOOD = "clean,1,F001,1,1,2,3,4\nclean,1,F001,10,0,0,0,0\nclean,1,F002,1,5,6,7,8\
 _keys = st.tuples(
     st.sampled_from(["clean", "missing:visual", "noise:depth:0.2"]),
     st.integers(1, 12),
-    st.from_regex(r"[A-Z][0-9]{2}", fullmatch=True),
+    st.from_regex(QUALIFIED_SUBJECT, fullmatch=True),
     st.integers(1, 99),
 )
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aubench.core.errors import DataError
+from aubench.core.protocol_rules import SUBJECT_NAME
 from aubench.core.task import Modality
 from aubench.datasets.label_text import shorten
 from aubench.datasets.table.table_columns import TableColumns, parse_frame, parse_label
@@ -20,7 +21,7 @@ from aubench.datasets.table.table_paths import IMAGES, Picture, TablePaths
 STILLS = "stills"
 """Sequence of the images of a subject in a manifest without a column of sequences."""
 
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 _.+()-]{0,78}[A-Za-z0-9_)+-])?", re.ASCII)
+_NAME = re.compile(SUBJECT_NAME)
 _FARTHEST = 1e6  # pixels: coordinates beyond are not those of an image
 
 
