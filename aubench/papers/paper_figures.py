@@ -33,7 +33,7 @@ SWEPT = {
 MASKS = (0.25, 0.5, 0.75, 0.9)
 QUARTERS = 4
 _FRAMES = 4
-_DISFA = "shows frames of DISFA by a model of another data set, and there is no protocol of both"
+_DISFA = "shows frames of DISFA by a model of another data set, and figures show a run's own data set"
 _DIAGRAM = "is a diagram without data"
 
 Rows = Callable[[ReproductionConfig], tuple[RowSpec, ...]]

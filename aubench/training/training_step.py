@@ -52,7 +52,7 @@ class TrainingStep:
 
         Args:
             stored: Batch as stored.
-            is_extra: Which clips are extra ones, (N,).
+            is_extra: Marks of extra clips, (N,).
             progress: Epoch and step.
 
         Raises:
