@@ -20,7 +20,9 @@ from aubench.data.store import Store
 from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 
 TARGET = 8.0
-"""Least ratio of frames a second for batches of bytes, with any number of decoding workers."""
+"""Least ratio of frames a second, for any number of decoding workers."""
+
+MISSED = pytest.mark.xfail(reason="5.2 to 6.3: the normalisation takes both sides equally long")
 
 SIZE, BATCH, QUALITY, ROUNDS = 256, 32, 95, 25
 VISUAL = Modality.VISUAL
@@ -78,7 +80,7 @@ def keep_freed_memory() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize("normalised", [False, pytest.param(True, marks=MISSED)])
 def test_batches(compare, check_target, store: Store, photos: list[Path], workers: int, normalised: bool) -> None:
     """Batches of bytes, and of floats, whose normalisation takes both sides equally long."""
     torch.set_num_threads(1)
@@ -102,6 +104,4 @@ def test_batches(compare, check_target, store: Store, photos: list[Path], worker
 
     kind = "floats" if normalised else "bytes"
     label = f"batches of {kind}: frames/s of the store over PIL in a DataLoader with {workers} workers"
-    ratio = compare(from_store, from_photos, rounds=ROUNDS, label=label)
-    if not normalised:
-        check_target(ratio, at_least=TARGET)
+    check_target(compare(from_store, from_photos, rounds=ROUNDS, label=label), at_least=TARGET)

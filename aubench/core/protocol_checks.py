@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from aubench.core.protocol_rules import SUBJECT_NAME, same_person
+from aubench.core.protocol_rules import SUBJECT_CHARACTERS, SUBJECT_NAME, same_person
 
 if TYPE_CHECKING:
     from aubench.core.protocol import Protocol
@@ -112,8 +112,7 @@ def _check_names(protocol: Protocol, subjects: Iterable[str]) -> None:
     for subject in sorted(subjects):
         dataset, colon, name = subject.rpartition(":")
         if not re.fullmatch(SUBJECT_NAME, name):
-            allowed = "letters and digits of ASCII, and inside the name also spaces and _ . + - ( )"
-            raise ValueError(f"subject {subject[:80]!r} needs a name of at most 80 characters: {allowed}")
+            raise ValueError(f"subject {subject[:80]!r} needs a name of at most 80 characters: {SUBJECT_CHARACTERS}")
         if bool(colon) != several:
             form = f"{protocol.datasets[0]}:{name}" if several else name
             raise ValueError(f"subject {subject} must be written like {form}")

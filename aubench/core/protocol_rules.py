@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 LABEL_RULE = re.compile(r"occurrence|intensity >= [1-5]")
 SUBJECT_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9 _.+()-]{0,78}[A-Za-z0-9_)+-])?"
-"""Pattern of the name of a subject in its data set, of at most 80 characters of ASCII."""
+"""Pattern of the name of a subject in its data set, of at most 80 characters."""
+SUBJECT_CHARACTERS = "letters and digits of ASCII, and inside the name also spaces and _ . + - ( )"
+"""Characters of such a name, in words."""
 QUALIFIED_SUBJECT = rf"(?:[a-z0-9_]{{1,64}}:)?{SUBJECT_NAME}"
 """Pattern of a subject, which protocols on several data sets qualify by its data set."""
 

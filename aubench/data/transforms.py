@@ -89,12 +89,12 @@ def random_crop_views(stored: Stored, windows: CropParams) -> dict[Modality, Ten
         Float (N, C, crop, crop) or (N, T, C, crop, crop) in [-1, 1], in channels-last memory.
     """
     lead = next(iter(stored.values())).shape[:-3]
-    on_cpu = windows.top.device.type == "cpu"
-    index = None if on_cpu else pixel_index(windows, math.prod(lead[1:]))
+    each = math.prod(lead[1:])
+    index = None if windows.top.device.type == "cpu" else pixel_index(windows, each)
 
     def view(images: Tensor) -> Tensor:
         resized = resize(images.flatten(0, -4), windows.size)
-        cropped = copy_windows(resized, windows, math.prod(lead[1:])) if index is None else resized[index]
+        cropped = copy_windows(resized, windows, each) if index is None else resized[index]
         views = normalize(cropped)
         return views.view(*lead, *views.shape[1:])
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from aubench.core.errors import DataError
-from aubench.core.protocol_rules import SUBJECT_NAME
+from aubench.core.protocol_rules import SUBJECT_CHARACTERS, SUBJECT_NAME
 from aubench.core.task import Modality
 from aubench.datasets.label_text import shorten
 from aubench.datasets.table.table_columns import TableColumns, parse_frame, parse_label
@@ -184,7 +184,7 @@ class _Collector:
             sequence = next((picture.path.stem for picture in files if picture.is_video), STILLS)
         for role, name in (("subject", subject), ("sequence", sequence)):
             if not _NAME.fullmatch(name) or ".." in name:
-                hint = "use letters and digits of ASCII, and inside the name also spaces and _ . + - ( )"
+                hint = f"use {SUBJECT_CHARACTERS}"
                 raise DataError(f"'{shorten(name)}' cannot name a {role}", where=row.where, hint=hint)
         plain = re.sub(r"0+(?=[0-9])", "", re.sub(r"(?<=[0-9])\.0$", "", subject.casefold()))
         if self.spellings.setdefault(plain, subject) != subject:
