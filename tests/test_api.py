@@ -99,6 +99,7 @@ def test_predictions_of_a_run_scored_again_give_its_counts(script, small_store, 
     assert (compared.loc[compared["minus"].notna(), "f1"] == 0).all()
 
 
+@pytest.mark.slow
 def test_results_of_a_finished_run_are_returned_without_training(script, small_store, monkeypatch, capfd):
     folder, _ = script
     monkeypatch.chdir(folder)
@@ -181,6 +182,7 @@ def test_results_are_loaded_and_compared_without_torch(runs):
     assert done.stdout.splitlines()[0] == "3" and int(done.stdout.splitlines()[1]) > 2
 
 
+@pytest.mark.slow
 def test_a_comparison_has_the_documented_columns(runs):
     results = package.compare([runs])
     frame = results.to_dataframe()
@@ -227,6 +229,7 @@ def test_methods_are_listed_in_every_format(call, monkeypatch):
     assert call("methods", "--format", "csv").out.splitlines()[0] == ",".join(rows[0])
 
 
+@pytest.mark.slow
 def test_exhibits_are_listed(tmp_path, monkeypatch):
     monkeypatch.setenv("AUBENCH_STORES", str(tmp_path))
     frame = api.list_exhibits(root=ROOT / "leaderboard", runs=tmp_path / "runs")
@@ -278,6 +281,7 @@ def test_a_plugin_file_is_loaded_before_the_command(aubench, call, runs, tmp_pat
         assert row["twice_acc"] == pytest.approx(2 * row["acc"], abs=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [(["--plugin", "nowhere.py", "protocols"], "nowhere.py: no such file"), (["--plugin"], "requires an argument")],

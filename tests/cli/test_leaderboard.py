@@ -59,6 +59,7 @@ def test_show_reads_what_build_computed_and_imports_nothing_heavy(small_board):
     assert "late_fusion" in shown.stdout and "No paper reports on synth." not in shown.stdout
 
 
+@pytest.mark.slow
 def test_show_takes_the_protocol_either_way(leaderboard, small_board):
     by_argument = leaderboard("show", "synth_3fold", "--root", small_board)
     by_option = leaderboard("show", "--protocol", "synth_3fold", "--root", small_board)
@@ -79,6 +80,7 @@ def test_add_names_added_and_skipped_runs(leaderboard, tmp_path, make_record):
     assert (empty.returncode, empty.stderr.count("\n")) == (2, 1)
 
 
+@pytest.mark.slow
 def test_a_failed_check_names_file_and_field_and_exits_1(leaderboard, small_board, edit):
     path = next(small_board.glob("records/*/late_fusion/*/record.json"))
     edit(path, "summary.auc", 0.123)
@@ -88,6 +90,7 @@ def test_a_failed_check_names_file_and_field_and_exits_1(leaderboard, small_boar
     assert "Traceback" not in checked.stderr
 
 
+@pytest.mark.slow
 def test_bad_usage_is_one_line_and_exits_2(leaderboard, tmp_path):
     checked = leaderboard("check", "--root", tmp_path / "nowhere")
     assert checked.returncode == 2

@@ -29,6 +29,7 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.rstrip().endswith("heavy: []")
 
 
+@pytest.mark.slow
 def test_unknown_command_is_one_line_and_exit_2(aubench):
     done = aubench("rnu")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

@@ -50,6 +50,7 @@ def test_each_figure_is_written_to_the_run_folder(call, run, small_store, figure
     assert image.shape[0] > 300 and image.shape[1] > 600 and image.std() > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", ["reconstructions", "cut-switch"])
 def test_the_same_command_draws_the_same(call, run, small_store, figure):
     for name in ("a.png", "b.png"):
@@ -57,6 +58,7 @@ def test_the_same_command_draws_the_same(call, run, small_store, figure):
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_out_sets_path_and_format(call, run, small_store, tmp_path):
     done = call("plot", "selection", run, "--fold", "2", "--out", "new/figure.svg", "--store", small_store)
     assert (done.code, done.out) == (0, "new/figure.svg\n"), done.err
@@ -74,6 +76,7 @@ def test_masks_and_frames_are_chosen(call, run, small_store):
     assert sizes[1][1] > sizes[0][1] and sizes[2][0] < sizes[0][0]
 
 
+@pytest.mark.slow
 def test_cut_switch_needs_no_run(call, small_store, tmp_path):
     words = ("plot", "cut-switch", "--protocol", "synth_3fold", "--store", small_store, "--frames", "2")
     done = call(*words, "--method", "late_fusion", "--set", "cut_switch=0.5")

@@ -42,6 +42,7 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr(speed, "_in_process", run)
 
 
+@pytest.mark.slow
 def test_table_of_a_method_without_a_store(call, in_this_process):
     done = call("profile", "--method", "late_fusion", "--format", "json", *SMALL)
     assert done.code == 0, done.err
@@ -52,6 +53,7 @@ def test_table_of_a_method_without_a_store(call, in_this_process):
     assert "1 steps of preset small" in done.err
 
 
+@pytest.mark.slow
 def test_a_store_is_read(call, in_this_process, small_store):
     done = call("profile", "--method", "resnet_visual", "--data", small_store, "--format", "csv", *SMALL)
     assert done.code == 0, done.err
@@ -103,6 +105,7 @@ def test_bad_input_is_one_line(call, words, part):
     assert part in done.err.splitlines()[-1] and done.err.splitlines()[-1].startswith("aubench: ")
 
 
+@pytest.mark.slow
 def test_bench_writes_every_case(call, in_this_process, tmp_path, monkeypatch):
     monkeypatch.setitem(speed_report.CASES, "cpu", (SpeedCase("resnet_visual", "tiny"),))
     monkeypatch.setitem(speed_report.EXTENTS, "cpu", Extent(1, 1))

@@ -20,6 +20,7 @@ def test_it_has_every_built_in_method():
     assert list(method_catalogue.content()) == registry.builtin_methods(), HINT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", registry.builtin_methods())
 def test_cards_presets_and_stages_are_those_of_the_class(name):
     stored = method_catalogue.content()[name]
@@ -43,6 +44,7 @@ def test_costs_are_those_of_the_class(name):
     ], HINT
 
 
+@pytest.mark.slow
 def test_presets_of_a_version_that_is_no_longer_present_are_kept():
     entry = registry.find_method("amf")
     stored = method_catalogue.content()["amf"] | {"version": entry.version - 1, "earlier": {}}
@@ -50,6 +52,7 @@ def test_presets_of_a_version_that_is_no_longer_present_are_kept():
     assert fields["earlier"] == {str(entry.version - 1): {name: [facts] for name, facts in stored["presets"].items()}}
 
 
+@pytest.mark.slow
 def test_a_preset_that_changes_keeps_its_earlier_recipe():
     entry, stored = registry.find_method("amf"), copy.deepcopy(method_catalogue.content()["amf"])
     stored["presets"]["small"]["recipe"]["epochs"] = 3

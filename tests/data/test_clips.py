@@ -30,6 +30,7 @@ def of_lengths(*lengths: int) -> SimpleNamespace:
     return of_numbers(*(range(1, length + 1) for length in lengths))
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(1, 16))
 def test_tiles_hold_every_frame_once_and_no_clip_crosses_a_sequence(lengths, length):
     data = of_lengths(*lengths)
@@ -98,6 +99,7 @@ def test_drawn_clips_are_consecutive_and_by_their_seed_alone():
     assert clips.sample_clips(data, rows, 8, 5, 3)[0].shape == (1, 8)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(1, 16), st.integers(0, 99))
 def test_an_epoch_trains_on_every_frame_exactly_once(lengths, length, seed):
     rows = np.arange(sum(lengths))

@@ -188,6 +188,7 @@ def test_entries_with_other_names_are_listed(delivery: PlusDelivery, tmp_path: P
     assert not (tmp_path / "evil").exists()
 
 
+@pytest.mark.slow
 def test_unknown_subjects_and_known_problems_are_listed(delivery: PlusDelivery, tmp_path: Path) -> None:
     for name, task in (("F083", "T1"), ("F041", "T7"), ("M049", "T6")):
         shutil.copytree(delivery.root / "2D+3D/M002/T1", delivery.root / "2D+3D" / name / task)

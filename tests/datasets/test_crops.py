@@ -126,6 +126,7 @@ def test_the_square_is_large_enough_while_the_mouth_opens_and_closes() -> None:
     assert (smooth_track(track, np.arange(50))[:, 2] > 0.97 * track[:, 2]).all()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(1, 120))
 def test_squares_are_settled_only_when_later_frames_cannot_change_them(seed: int, frames: int) -> None:
     rng = np.random.default_rng(seed)

@@ -61,6 +61,7 @@ def test_every_frame_gets_the_labels_of_its_number(disfa, tmp_path, expected) ->
     store.verify(full=True)
 
 
+@pytest.mark.slow
 def test_the_right_camera_has_its_own_videos(disfa, tmp_path) -> None:
     left, right = (prepare(disfa, tmp_path / camera, camera=camera) for camera in ("left", "right"))
     assert brightness(right, [0])[0] - brightness(left, [0])[0] == pytest.approx(80, abs=4)
@@ -70,6 +71,7 @@ def test_the_right_camera_has_its_own_videos(disfa, tmp_path) -> None:
     assert right.frames[labels].equals(left.frames[labels])
 
 
+@pytest.mark.slow
 def test_label_files_that_count_from_0_give_the_same_store(disfa, tmp_path) -> None:
     before = prepare(disfa, tmp_path / "from1")
     for file in disfa.root.glob("ActionUnit_Labels/*/*.txt"):
@@ -89,6 +91,7 @@ def test_label_files_of_two_countings_are_refused(disfa, tmp_path) -> None:
     assert not list(tmp_path.glob("store*"))
 
 
+@pytest.mark.slow
 def test_landmark_files_of_both_countings_belong_to_the_same_frames(disfa, tmp_path) -> None:
     folder = disfa.root / "Landmark_Points"
     stores = []

@@ -176,6 +176,7 @@ def test_a_photo_of_another_size_is_named(delivery, shape: tuple[int, int]) -> N
         first(delivery)
 
 
+@pytest.mark.slow
 def test_a_mesh_tells_where_the_face_is_without_a_detector(delivery, take_photo, monkeypatch) -> None:
     folder, wall = delivery.task("F001", "T1"), take_photo().data
     for n in range(5):
@@ -197,6 +198,7 @@ def test_every_frame_says_where_its_crop_comes_from(delivery, take_photo) -> Non
     assert frames["crop_score"][2] < 50 < frames["crop_score"][1]
 
 
+@pytest.mark.slow
 def test_every_mesh_of_a_long_sequence_is_read_once(delivery, monkeypatch) -> None:
     recording = replace(scan_delivery(delivery.root).recordings[0], offset=-1)
     photo, mesh = recording.photos[0], recording.meshes[0]

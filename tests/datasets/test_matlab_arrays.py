@@ -81,6 +81,7 @@ def test_a_structure_without_its_fields_is_refused() -> None:
             read_matlab_struct(damaged, "fit")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compress", [False, True])
 def test_damaged_structures_end_in_one_kind_of_error(compress) -> None:
     whole, rng, read = content(compress, fit=fit()), np.random.default_rng(0), 0

@@ -55,6 +55,7 @@ def test_a_mesh_without_texture_tells_no_position(tmp_path) -> None:
     assert isinstance(locate(read_obj(tmp_path / "bare.obj"), PHOTO), str)
 
 
+@pytest.mark.slow
 def test_the_face_of_a_mesh_is_followed_where_the_detector_sees_ears(tmp_path, take_photo, monkeypatch) -> None:
     ear = np.array([[200.0, 160.0, 130.0, 0.0]])
     monkeypatch.setattr("aubench.faces.face_tracker.detect_squares", lambda photo: ear)

@@ -30,6 +30,7 @@ def test_reads_vertices_texture_and_triangles(file: Path, ending: str) -> None:
     assert mesh.triangles.tolist() == mesh.texture_triangles.tolist() == [[0, 1, 2]]
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3), st.sampled_from(["{!r}", "{:.4f}", "{:e}", "{:+.2E}"]))
 def test_numbers_in_any_spelling(tmp_path_factory, numbers: list[float], spelling: str) -> None:
     file = tmp_path_factory.mktemp("obj") / "0.obj"

@@ -363,6 +363,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_mutated_file_is_refused_or_read_as_it_stands(folder: Path, name: str) -> None:
     form, rng, accepted = FORMATS[name], random.Random(0), 0

@@ -56,6 +56,7 @@ def test_the_manifest_declares_name_and_channels(manifest, tmp_path):
     assert narrowed.task(28).channels == 5 and narrowed.seed == written.digest
 
 
+@pytest.mark.slow
 def test_an_export_keeps_them(manifest, tmp_path):
     store = prepare(manifest, tmp_path / "mylab")
     again = prepare(export_store(store, tmp_path / "export", lambda done, total: None), tmp_path / "again")
@@ -102,6 +103,7 @@ def test_a_run_is_trained_and_tested_without_each_of_them(manifest, tmp_path):
     assert modality_selection.plot(shares, ["words"]).axes and shares.modalities == run.task.modalities
 
 
+@pytest.mark.slow
 def test_the_contact_sheet_shows_them(manifest, tmp_path):
     contact_sheet.draw_store(prepare(manifest, tmp_path / "mylab"), tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 1000

@@ -248,6 +248,7 @@ def test_a_killed_worker_is_reported_in_one_line(delivery, tmp_path: Path) -> No
         prepare_bp4d(delivery.root, tmp_path / "store", size=16, workers=1, progress=kill)
 
 
+@pytest.mark.slow
 def test_a_worker_uses_one_thread() -> None:
     with sequence_pool.worker_pool(1) as pool:
         assert pool.submit(cv2.getNumThreads).result() == 1
@@ -283,6 +284,7 @@ def stopped(delivery, tmp_path: Path, monkeypatch):
     return begin
 
 
+@pytest.mark.slow
 def test_meshes_added_after_a_stop_enter_the_store(delivery, stopped, tmp_path: Path, capfd) -> None:
     folder = delivery.task("F001", "T1")
     (tmp_path / "meshes").mkdir()
@@ -298,6 +300,7 @@ def test_meshes_added_after_a_stop_enter_the_store(delivery, stopped, tmp_path: 
     assert "aubench: F001 T1: 5 meshes, before 0; it is prepared again" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_first_mesh_of_a_delivery_renews_every_sequence(delivery, stopped, tmp_path: Path, capfd) -> None:
     meshes = {mesh: mesh.read_bytes() for mesh in delivery.root.rglob("*.obj")}
     for mesh in meshes:
@@ -312,6 +315,7 @@ def test_the_first_mesh_of_a_delivery_renews_every_sequence(delivery, stopped, t
     assert "F001 T1: 2 modalities, before 1; it is prepared again" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -331,6 +335,7 @@ def test_a_resumed_command_says_what_changed(delivery, stopped, capfd, change, s
     assert f"aubench: F001 T1: {says}; it is prepared again" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_sequence_that_is_gone_leaves_the_store(delivery, stopped, capfd) -> None:
     resume = stopped()
     shutil.rmtree(delivery.task("F001", "T1"))
@@ -341,6 +346,7 @@ def test_a_sequence_that_is_gone_leaves_the_store(delivery, stopped, capfd) -> N
     assert "aubench: F001 T1: no longer there" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_landmark_files_are_noticed(pointed, stopped, capfd) -> None:
     _, folder = pointed
     resume = stopped(landmarks=folder)

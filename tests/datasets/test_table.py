@@ -74,6 +74,7 @@ def test_an_export_replaces_nothing(synth, tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 def test_commands_prepare_check_and_export(call, tree, tmp_path) -> None:
     tree.write(*tree.people())
     words = ["data", "prepare", "table", "--manifest", tree.manifest, "--name", "mylab", "--no-crop", "--size", 32]
@@ -118,6 +119,7 @@ def test_a_missing_store_of_a_manifest_names_the_command(tmp_path) -> None:
         open_store("mylab", tmp_path / "store", lambda done, total: None)
 
 
+@pytest.mark.slow
 def test_every_frame_of_a_video_gets_the_labels_of_its_number(tree, tmp_path) -> None:
     """OpenFace counts frames from 1, LibreFace from 0."""
     frames = [cv2.resize(frame, (64, 64)) for frame in grey_frames(6)]
@@ -155,6 +157,7 @@ def face(value: int, column: int) -> np.ndarray:
     return draw_face(column, 140, 104, value)
 
 
+@pytest.mark.slow
 def test_faces_of_a_sequence_are_tracked_and_stills_are_cropped_alone(tree, tmp_path) -> None:
     rows = []
     for person in ("a", "b", "c"):
@@ -293,6 +296,7 @@ def test_a_split_of_the_manifest_becomes_a_fixed_split(tree, tmp_path) -> None:
     assert proven.roles(1) == (frozenset({"p1"}), frozenset({"p2"}), frozenset({"p3"}))
 
 
+@pytest.mark.slow
 def test_drawn_folds_are_balanced_and_depend_on_the_seed_alone(tree, tmp_path) -> None:
     """Of 12 subjects, 6 always show AU12 and 6 never."""
     rows = tree.people(12, 1)

@@ -36,6 +36,7 @@ def written(folder: Path, pictures: list[np.ndarray], lines: int = 3, codec: str
     return ThermalFiles(write_video(folder / "T1.wmv", pictures, codec, 25), infrared)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["WMV1", "WMV2"])
 def test_both_decoders_yield_the_same_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str) -> None:
     pytest.importorskip("av", reason="PyAV is not installed")

@@ -45,6 +45,7 @@ def test_every_video_is_a_sequence_without_labels(prepare, tmp_path) -> None:
     assert np.allclose(np.diff(light.mean(axis=(1, 2, 3))), 6, atol=2)
 
 
+@pytest.mark.slow
 def test_frames_far_from_any_face_are_left_out(prepare, videos, tmp_path) -> None:
     empty = np.full((278, 208, 3), 60, np.uint8)
     write_video(videos / "Léo.avi", [empty] * 30 + [*draw_frames(3, 80)] + [empty] * 27)

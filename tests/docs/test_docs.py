@@ -147,6 +147,7 @@ def test_snippet_runs(page, text, record_folder, small_store, monkeypatch):
     exec(compile(text, page, "exec"), {"__name__": "snippet"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["f1_mean", "auc"])
 def test_headline_numbers_by_hand_equal_the_record(field, record_folder, capsys):
     (text,) = [text for _, text in SNIPPETS if re.search(rf"^{field} = ", text, re.MULTILINE)]
@@ -277,6 +278,7 @@ PLACEHOLDERS = (
 )
 
 
+@pytest.mark.slow
 def test_the_messages_in_troubleshooting_exist():
     sources = [path.read_text() for top in ("aubench", "methods") for path in (ROOT / top).rglob("*.py")]
     strings = (node.value for text in sources for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant))

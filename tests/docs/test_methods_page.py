@@ -29,12 +29,14 @@ def gflops(page: str, method: str, modalities: str) -> float:
     return float(row[1])
 
 
+@pytest.mark.slow
 def test_full_size_encoders_cost_what_they_are_known_to(page):
     assert gflops(page, "resnet_visual", "V") == pytest.approx(2 * 1.8, rel=0.02)
     assert gflops(page, "late_fusion", "V+D") == pytest.approx(2 * 2 * 1.8, rel=0.03)
     assert gflops(page, "mcm", "V+D") == pytest.approx(2 * 17.6, rel=0.02)
 
 
+@pytest.mark.slow
 def test_every_method_and_every_departure_stands_there(page):
     for name in builtin_methods():
         assert f"\n## {name}\n" in page

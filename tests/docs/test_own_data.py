@@ -45,6 +45,7 @@ def faces(count: int) -> list[np.ndarray]:
     return [draw_face(104, 140, 104) // 2 + 6 * number for number in range(count)]
 
 
+@pytest.mark.slow
 def test_videos_with_label_files_of_openface(tree) -> None:
     header = "frame, face_id, timestamp, confidence, success, AU01_r, AU12_r, AU01_c, AU12_c"
     for subject in ("anna", "ben", "carl"):
@@ -59,6 +60,7 @@ def test_videos_with_label_files_of_openface(tree) -> None:
     assert protocol.load(tree.root.parent / "openface_3fold.toml").subjects == {"anna", "ben", "carl"}
 
 
+@pytest.mark.slow
 def test_a_fixed_split_as_in_gft(tree) -> None:
     split = {"train": ["001A", "001B", "002A"], "test": ["003A"]}
     for role, subjects in split.items():
@@ -75,6 +77,7 @@ def test_a_fixed_split_as_in_gft(tree) -> None:
     assert proven.aus == (1, 12)
 
 
+@pytest.mark.slow
 def test_bosphorus_states_aus_in_file_names(tree) -> None:
     names = ["LFAU_12LW_0", "CAU_A12A15_0", "N_N_0", "E_HAPPY_0", "UFAU_43_0"]
     for subject in ("bs000", "bs001", "bs002"):
@@ -93,6 +96,7 @@ def test_bosphorus_states_aus_in_file_names(tree) -> None:
     assert (store.read(Modality.DEPTH, [1]) == 128).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_clips_of_casme3_have_depth_and_one_code(tree) -> None:
     (tree.root / "labels.csv").write_text(
         "Subject,Filename,Onset,Apex,Offset,AU,emotion\n"

@@ -271,6 +271,7 @@ def test_a_machine_without_slurm_is_one_line(monkeypatch):
         choose_engine("slurm")
 
 
+@pytest.mark.slow
 def test_the_queue_is_read_by_the_commands_of_slurm(slurm):
     (slurm / "queue" / "3_1").write_text("PENDING")
     (slurm / "accounting" / "3_0").write_text("TIMEOUT")

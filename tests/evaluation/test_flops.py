@@ -38,6 +38,7 @@ def test_resnet18_costs_twice_1_8_g_macs():
     assert cost.parameters == 11_689_512
 
 
+@pytest.mark.slow
 def test_vit_counts_its_fused_attention():
     cost = of(lambda: timm.create_model("vit_base_patch16_224")).total
     assert cost.flops == pytest.approx(35.128e9, rel=1e-4)

@@ -26,5 +26,6 @@ def test_amf_costs_a_resnet18_for_each_modality_and_hardly_more(modalities):
     assert found.parts["fusion"].macs == scoring + votes
 
 
+@pytest.mark.slow
 def test_au_vmae_costs_what_its_paper_prints_only_as_multiply_accumulates():
     assert cost("au_vmae", (V,), weights="none", level="frame").total.macs == pytest.approx(2.81e9, rel=5e-3)

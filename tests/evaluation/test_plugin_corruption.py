@@ -51,6 +51,7 @@ def test_images_are_blurred_as_by_a_naive_loop(plugin):
         assert torch.equal(corrupted[D], views[D])
 
 
+@pytest.mark.slow
 def test_a_suite_with_its_levels_is_evaluated(plugin, tmp_path):
     (tmp_path / "soft.toml").write_text(SUITE)
     conditions = find_suite(str(tmp_path / "soft.toml")).conditions((V, D))
@@ -76,6 +77,7 @@ def test_a_suite_with_its_levels_is_evaluated(plugin, tmp_path):
     assert not torch.allclose(probs[0], probs[-1], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_tables_and_figures_show_it(plugin, make_record, tmp_path):
     parts = [make_record("amf", skill=1 / (i + 2)).counts.assign(condition=c) for i, c in enumerate(TEXTS)]
     table = counts.canonical(pd.concat([make_record("amf").counts, *parts]))

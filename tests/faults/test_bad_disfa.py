@@ -120,6 +120,7 @@ def test_a_video_that_is_much_longer_than_its_labels_is_refused(prepare, disfa) 
     refused(prepare(), "has 29 frames that can be decoded, and the label files code 8; copy video and label files")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "line"),
     [
@@ -223,6 +224,7 @@ def bytes_of(store: Path) -> dict[str, str]:
     return {str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_resumes_to_the_same_bytes(disfa, tmp_path, one_worker, capfd) -> None:
     def stop(done: int, total: int) -> None:
         if done:

@@ -163,6 +163,7 @@ def test_what_would_end_without_a_record_is_refused_before_training(call, store,
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_weights_in_a_pickle_are_refused(call, store, tmp_path):
     (tmp_path / "w.pt").write_bytes(pickle.dumps({"conv1.weight": 1}))
     answer = call(

@@ -18,6 +18,7 @@ from aubench.runs import loading
 from aubench.runs.record_builder import write_record
 from aubench.tracking import studies
 
+pytestmark = pytest.mark.slow
 PROTOCOL = two_folds("quick", "synth", ("F001", "F002", "F003"), ("M001", "M002", "M003"))
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 32, "epochs": 1, "validation_stride": 8}
 OPTIONS = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]

@@ -29,6 +29,7 @@ def videos(disfa):
     return "disfa", "--source", disfa.root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("commands", "written"), [("table", 3), ("videos", 10)], indirect=["commands"])
 def test_a_full_disk_is_one_line_and_the_command_resumes(call, monkeypatch, commands, written):
     original, count = ArrayFile.__setitem__, 0

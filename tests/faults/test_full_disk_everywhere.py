@@ -259,6 +259,7 @@ def save_fold_files(folder: Path, record: Any) -> None:
     FoldResult({"fold": 1}, record.counts, record.histograms).save(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "files"),
     [(write_whole_store, 8), (write_record, 4), (save_fold_files, 5)],
@@ -435,6 +436,7 @@ def direct_writes(path: Path, module: str) -> set[tuple[str, str]]:
     return writes
 
 
+@pytest.mark.slow
 def test_every_write_goes_through_the_helper_or_is_listed():
     """A new write uses ``aubench._util.atomic``, which names the file of a full disk and leaves the old one."""
     folders = (ROOT / "aubench", ROOT / "methods")

@@ -51,6 +51,7 @@ def test_signal_during_preparation_keeps_finished_sequences(call, tree, tmp_path
     assert len(Store(Path("out")).frames) > 0 and not Path("out.partial").exists()
 
 
+@pytest.mark.slow
 @SIGNALS
 def test_signal_during_a_build_leaves_each_page_old_or_new(call, small_board, tmp_path, monkeypatch, number):
     assert call("leaderboard", "build", "--root", small_board).code == 0
@@ -123,6 +124,7 @@ def other_disk(tmp_path, monkeypatch):
         yield Path(name)
 
 
+@pytest.mark.slow
 def test_temporary_folder_on_another_disk_is_no_hindrance(other_disk, small_board, make_record, tmp_path):
     make_record("amf", seed=8).write(tmp_path / "record")
     atomic.write_text(tmp_path / "x.json", "{}")
@@ -131,6 +133,7 @@ def test_temporary_folder_on_another_disk_is_no_hindrance(other_disk, small_boar
     assert check.check(small_board) == [] and not list(other_disk.iterdir())
 
 
+@pytest.mark.slow
 def test_leaderboard_on_another_disk_than_its_record(other_disk, small_board, make_record, tmp_path):
     root = other_disk / "board"
     shutil.copytree(small_board, root)

@@ -21,6 +21,7 @@ class Worked(Exception):
     """Stands for the end of a training."""
 
 
+@pytest.mark.slow
 def test_eight_processes_on_one_fold_train_it_once(decide, tmp_path, monkeypatch):
     config, lines = decide(tmp_path / "runs", "late_fusion"), tmp_path / "lines"
 
@@ -54,6 +55,7 @@ def test_eight_processes_on_one_fold_train_it_once(decide, tmp_path, monkeypatch
     assert lines.read_text().splitlines() == [line] * 7
 
 
+@pytest.mark.slow
 def test_waiting_for_a_moment_says_nothing(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(locks, "_QUIET_SECONDS", 60)
 
@@ -66,6 +68,7 @@ def test_waiting_for_a_moment_says_nothing(tmp_path, monkeypatch, capfd):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same", [False, True], ids=["eight runs", "one run"])
 def test_eight_commands_share_a_folder_of_runs(decide, tmp_path, same):
     runs = tmp_path / "runs"

@@ -81,6 +81,7 @@ def test_a_lost_first_photo_does_not_shift_the_labels(prepare, tree, tmp_path):
     assert skipped(tmp_path / "store") == [["F002", "T2", "1", "coded, but without a photo"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", [lambda folder: (folder / "0000.jpg").unlink(), count_from_1])
 def test_a_sequence_that_may_count_from_1_is_refused_until_somebody_decides(prepare, tree, tmp_path, odd):
     odd(tree.task("F002", "T2"))
@@ -132,6 +133,7 @@ def test_a_lost_row_of_a_label_file_is_refused_unless_gaps_are_allowed(prepare, 
     assert skipped(tmp_path / "store") == [["F001", "T1", "-1", "the label file has no frame 2"]]
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf_8_are_listed(prepare, tree, tmp_path):
     root = os.fsencode(tree.root) + b"/" + SEQUENCES.encode()
     shutil.copy(root + b"/F001/T1/0001.jpg", root + b"/F001/T1/0001 f\xfcr mich.jpg")
@@ -155,6 +157,7 @@ def test_a_delivery_of_png_files_is_told_so(prepare, tree):
     refused(prepare(), "F001/T1: no photo in it: 5 files like 0000.png: only .jpg and .jpeg are read, not .png")
 
 
+@pytest.mark.slow
 def test_meshes_in_a_tree_of_their_own_belong_to_the_photos(delivery, prepare, master, tmp_path):
     for mesh in (master.root / SEQUENCES).rglob("F00*/T*/*.obj"):
         path = delivery.root / "3D" / mesh.relative_to(master.root / SEQUENCES)

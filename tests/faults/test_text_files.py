@@ -78,6 +78,7 @@ def _calls_without_encoding(path: Path) -> list[str]:
     return calls
 
 
+@pytest.mark.slow
 def test_every_read_and_write_of_text_names_its_encoding():
     files = [path for folder in ("aubench", "methods", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
     assert [call for path in files for call in _calls_without_encoding(path)] == []

@@ -138,6 +138,7 @@ def test_interrupted_command_does_not_wait_for_the_server(server, fake_run, monk
     assert lines == [f"tracking: sending takes more than 0.2 s{LATER}"]
 
 
+@pytest.mark.slow
 def test_server_that_dies_in_the_middle_costs_one_line(server, fake_run):
     server.status, server.dies_after = 200, 1
     lines, seconds = train(fake_run(), server.uri)
@@ -164,6 +165,7 @@ def test_locked_database_is_tried_again_until_a_limit(fake_run, monkeypatch):
     assert Tracker(run.run_dir, "sqlite:///x.db").sync() == SyncResult(False, "database is locked")
 
 
+@pytest.mark.slow
 def test_eight_processes_that_send_one_run_say_so_in_one_line(fake_run, monkeypatch, tmp_path):
     run, refused = fake_run(), tmp_path / "refused"
     refused.mkdir()

@@ -120,6 +120,7 @@ def test_weights_that_are_not_finite_after_the_last_step_are_not_saved(frail, mo
     assert not list(config.fold_dir(1).glob("*.safetensors"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [
@@ -164,6 +165,7 @@ def test_real_limit_of_memory_names_a_batch_size_within_it(frail):
     assert "--set batch_size=5 fits, as a trial step showed" in message
 
 
+@pytest.mark.slow
 def test_memory_for_no_batch_at_all_is_said(frail):
     with pytest.raises(OutOfMemory, match="; no smaller batch fits either; fewer folds at a time"):
         train(frail(limit=0))

@@ -245,6 +245,7 @@ def _slowly(function):
     return slow
 
 
+@pytest.mark.slow
 def test_two_additions_of_the_same_record_at_once_both_succeed(run, tmp_path, monkeypatch):
     monkeypatch.setattr(add_module, "_is_new", _slowly(add_module._is_new))
     root = tmp_path / "leaderboard"
@@ -252,6 +253,7 @@ def test_two_additions_of_the_same_record_at_once_both_succeed(run, tmp_path, mo
     assert first.paths == second.paths and [path.name for path in root.iterdir()] == ["records"]
 
 
+@pytest.mark.slow
 def test_a_build_during_an_addition_shows_its_record(run, tmp_path, monkeypatch):
     root = tmp_path / "leaderboard"
     root.mkdir()

@@ -82,6 +82,7 @@ def test_ranks_are_those_of_the_paired_test(board, records):
     assert len(set(ranks)) > 1
 
 
+@pytest.mark.slow
 def test_the_best_ranked_value_is_bold_and_baselines_never_are(board):
     for table in _tables(build.pages(board)["synth_3fold.md"])[:4]:
         for header in table[0].keys() & {"F1", "ACC", "AUC", "F1 pooled", "AU1", "AU24", "Mean"}:
@@ -92,6 +93,7 @@ def test_the_best_ranked_value_is_bold_and_baselines_never_are(board):
             assert not any("**" in row[header] for row in table if row["#"] == "–")
 
 
+@pytest.mark.slow
 def test_leaking_selection_is_ranked_separately_and_marked(board):
     pages = build.pages(board)
     honest, leaking = pages["synth_3fold.md"].split("## Epoch chosen on the test subjects (leaks)")
@@ -259,6 +261,7 @@ def test_tuned_recipes_are_labelled_and_have_a_cost(tmp_path, make_record):
     assert sorted(presets) == ["small", "small, tuned (mine)", "small, tuned (other)"]
 
 
+@pytest.mark.slow
 def test_a_changed_recipe_is_not_shown_as_its_preset(tmp_path, make_record):
     record = make_record("amf", recipe={"learning_rate": 0.01})
     record = replace(record, info=record.info.model_copy(update={"overrides": ("learning_rate",)}))

@@ -62,6 +62,7 @@ def test_seeds_before_and_after_an_edit_of_a_method_do_not_become_one_row(page, 
     assert {(row[4], row[-1]) for row in scores(text)} == {("small, file aaaaaaaa", "1"), ("small, file bbbbbbbb", "1")}
 
 
+@pytest.mark.slow
 def test_seeds_with_other_weights_under_the_same_name_do_not_become_one_row(make_record):
     recipe = {"weights": "first.safetensors"}
     runs = []
@@ -102,6 +103,7 @@ def test_stores_with_other_crops_are_not_ranked_together(page, make_record):
     assert [row[:2] for row in scores(text)] == [["1", "amf"], ["1", "cam"]]
 
 
+@pytest.mark.slow
 def test_a_single_store_is_not_named_in_the_heading(page, make_record):
     assert "## Epoch chosen on validation subjects\n" in page(make_record("amf"), make_record("cam"))
 

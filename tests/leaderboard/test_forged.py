@@ -543,6 +543,7 @@ def test_a_strange_page_is_never_read_in_full(honest, tmp_path):
     assert check(root) == []
 
 
+@pytest.mark.slow
 def test_no_digest_decides_which_table_is_first(make_record):
     known = [make_record(method, is_stored=True) for method in ("amf", "mtut")]
     other = remade(make_record("mine", skill=9.0), dataset__digest="0" * 64)

@@ -99,6 +99,7 @@ def test_without_validation_the_last_epoch_needs_no_score(tmp_path, curved):
     assert "synth_3fold_curves.md" not in build.files_of(tmp_path, [StoredRecord(tmp_path, last)])
 
 
+@pytest.mark.slow
 def test_pages_have_the_frames_of_both_kinds_of_training(tmp_path, curved, make_record):
     write(tmp_path, curved, make_record("amf"), make_record("cam", pretraining_epochs=0))
     pages = build.pages(tmp_path)
@@ -119,6 +120,7 @@ def test_pretraining_of_unknown_cost_is_a_dash(tmp_path, curved):
     assert row(build.pages(write(tmp_path, old))["synth_3fold.md"], "mcm")["Pre-training frames"] == "–"
 
 
+@pytest.mark.slow
 def test_the_page_of_curves_averages_folds_and_seeds(tmp_path, make_record):
     records = [make_record("cam", seed=seed, pretraining_epochs=0) for seed in (0, 1)]
     cells = row(build.pages(write(tmp_path, *records))["synth_3fold_curves.md"], "cam")
@@ -148,6 +150,7 @@ def test_curves_are_added_to_a_record_of_the_leaderboard_and_never_lost(tmp_path
     assert (full / epochs.FILE).exists()
 
 
+@pytest.mark.slow
 def test_demos_are_listed_below_and_ranked_nowhere(tmp_path, make_record):
     demos = [make_record(method, skill=skill, preset="tiny") for method, skill in (("amf", 2.0), ("cam", 0.3))]
     ranked = [make_record("late_fusion", skill=1.0), make_record("mtut", skill=0.3)]

@@ -37,6 +37,7 @@ def write(root, *records):
         record.write(root / "records" / record.relative_path)
 
 
+@pytest.mark.slow
 def test_a_page_with_records_of_an_earlier_version_says_so_until_they_are_made_again(tmp_path, make_record):
     current, other = make_record("late_fusion"), make_record("mcm")
     write(tmp_path, of_version(current, None), other)

@@ -46,6 +46,7 @@ def _page(root) -> str:
     return (root / "synth_3fold.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_page_names_who_repeated_a_run_and_the_result(repeat):
     assert "Repeated runs" not in _page(repeat.root)
     folder = repeat("Lab of Someone")
@@ -62,6 +63,7 @@ def test_the_page_names_who_repeated_a_run_and_the_result(repeat):
     assert "Lab of Someone" in text
 
 
+@pytest.mark.slow
 def test_pages_without_a_new_repetition_are_stale(repeat):
     _page(repeat.root)
     assert entries_file.read_current(repeat.root) is not None
@@ -73,6 +75,7 @@ def test_pages_without_a_new_repetition_are_stale(repeat):
     }
 
 
+@pytest.mark.slow
 def test_a_repetition_does_not_change_scores(repeat):
     before = _page(repeat.root)
     repeat("Another Lab", skill=0.2)
@@ -92,6 +95,7 @@ def _swap_first_counts(path):
     path.write_text("\n".join([header, ",".join(values.values()), *rest]) + "\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [

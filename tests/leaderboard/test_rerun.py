@@ -89,11 +89,13 @@ def test_a_repetition_is_stored_under_a_name(repeat):
     assert refused.code == 2 and "has repeated this run already" in refused.err and not repeat.seen.exists()
 
 
+@pytest.mark.slow
 def test_another_seed_is_equal_within_noise(repeat, make_record):
     done = repeat(make_record(seed=7, skill=0.8))
     assert done.code == 0 and "equal within noise" in done.out and "another of 3 seeds" in done.out
 
 
+@pytest.mark.slow
 def test_a_much_better_or_worse_result_is_different(repeat, make_record):
     for skill in (0.2, 1.5):
         done = repeat(make_record(seed=0, skill=skill))
@@ -106,6 +108,7 @@ def test_a_run_that_fails_is_one_line(repeat):
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_one_seed_is_compared_by_subjects(make_record, tmp_path):
     first, near, far = (StoredRecord(tmp_path, make_record(seed=9, skill=skill)) for skill in (0.8, 0.81, 0.2))
     assert rerun.compare(first, near, [first]).outcome == "equal within noise"
@@ -134,6 +137,7 @@ def test_an_unknown_run_and_a_lost_commit_are_errors(repeat, make_record):
         rerun.reproduce_run(repeat.root, lost.info.run)
 
 
+@pytest.mark.slow
 def test_the_script_of_the_weekly_workflow_repeats_a_row(repeat, tmp_path, monkeypatch):
     repeat.row[0].write(tmp_path / "again")
     monkeypatch.setenv("RESULT", str(tmp_path / "again"))

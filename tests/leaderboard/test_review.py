@@ -91,6 +91,7 @@ def review(clone: Path, base: str = "HEAD") -> tuple[str, str]:
     return "\n".join(str(finding).replace(f"{clone}/", "") for finding in findings), text
 
 
+@pytest.mark.slow
 def test_an_honest_submission_passes_and_its_place_is_reported(clone, submission):
     written(clone, submission())
     build.write(clone / "leaderboard")
@@ -102,6 +103,7 @@ def test_an_honest_submission_passes_and_its_place_is_reported(clone, submission
     assert "amf from 1 to 2" in text or "mtut from 1 to 2" in text
 
 
+@pytest.mark.slow
 def test_a_committed_submission_passes_from_its_base(clone, submission):
     git(clone, "checkout", "-qb", "submission")
     written(clone, submission())
@@ -116,6 +118,7 @@ def test_a_committed_submission_passes_from_its_base(clone, submission):
     assert review(clone, "main")[0] == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -136,6 +139,7 @@ def test_a_submission_against_the_rules_is_refused(clone, submission, changes, m
     assert all(any(folder.name in line for folder in folders) for line in findings.splitlines())
 
 
+@pytest.mark.slow
 def test_labels_of_another_store_are_refused(clone, make_record):
     records = [make_record("late_fusion", seed=seed) for seed in (0, 1, 2)]
     written(clone, records)
@@ -166,6 +170,7 @@ def test_a_changed_record_is_refused(clone, field):
     assert f"{folder.relative_to(clone)}: was changed; another result is another run" in findings
 
 
+@pytest.mark.slow
 def test_numbers_changed_under_the_same_id_are_refused(clone, make_record):
     folder = _one(clone)
     other = make_record("amf", skill=3.0, is_stored=True)
@@ -176,6 +181,7 @@ def test_numbers_changed_under_the_same_id_are_refused(clone, make_record):
     assert "was changed; another result is another run with another id" in review(clone)[0]
 
 
+@pytest.mark.slow
 def test_more_conditions_are_an_extension(clone, make_record):
     from aubench.results import record as record_file
 
@@ -208,6 +214,7 @@ def test_other_files_of_the_leaderboard_are_refused(clone, path, message):
     assert f"leaderboard/{path}: {message}" in review(clone)[0]
 
 
+@pytest.mark.slow
 def test_code_beside_new_records_is_refused(clone, submission):
     written(clone, submission())
     (clone / "code.py").write_text("2\n")
@@ -240,6 +247,7 @@ def reads(monkeypatch, tmp_path) -> list[Path]:
     return folders
 
 
+@pytest.mark.slow
 def test_a_second_check_verifies_only_new_records(clone, submission, reads):
     assert review(clone)[0] == "" and len(reads) == 6
     folders = written(clone, submission())
@@ -251,6 +259,7 @@ def test_a_second_check_verifies_only_new_records(clone, submission, reads):
     assert findings == "" and "3 new" in text and "| 1 of 3, rank 1" in " ".join(text.split())
 
 
+@pytest.mark.slow
 def test_an_index_does_not_hide_an_edit_a_removal_or_a_copy(clone, make_record, repository, reads):
     assert review(clone)[0] == ""
     folder = _one(clone)
@@ -269,6 +278,7 @@ def test_an_index_does_not_hide_an_edit_a_removal_or_a_copy(clone, make_record, 
     assert f"{copied.relative_to(clone)}: path disagrees" in review(clone)[0]
 
 
+@pytest.mark.slow
 def test_an_index_inside_of_the_repository_is_not_used(clone, reads, monkeypatch):
     assert review(clone)[0] == ""
     monkeypatch.setenv(CACHE_VARIABLE, str(clone / ".cache"))
@@ -277,6 +287,7 @@ def test_an_index_inside_of_the_repository_is_not_used(clone, reads, monkeypatch
     assert review(clone)[0] == "" and len(reads) == 6
 
 
+@pytest.mark.slow
 def test_a_long_table_has_positions_without_ranks(clone, submission, monkeypatch):
     monkeypatch.setattr(review_report, "_MOST_RANKED", 2)
     monkeypatch.setattr(review_report, "_MOST_MOVED", 1)
@@ -288,6 +299,7 @@ def test_a_long_table_has_positions_without_ranks(clone, submission, monkeypatch
     assert "from 1 to 2; and 1 more." in text
 
 
+@pytest.mark.slow
 def test_a_record_of_an_earlier_protocol_version_is_refused(clone, submission, monkeypatch):
     present = registry.find_protocol("synth_3fold")
     later = present.model_copy(update={"version": 2})

@@ -56,6 +56,7 @@ def test_seeds_share_a_profile_and_recipes_do_not(under):
     assert both.f1(CLEAN)[-1] == pytest.approx(intervals.f1_interval(counts_by_seed))
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_counts(under):
     run = under()
     (profile,) = robustness_tables.profiles([run])
@@ -89,6 +90,7 @@ def test_tables_have_only_the_selected_conditions(under):
     assert "contributions" not in tables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "names"), [("markdown", ["robustness.md"]), ("latex", ["robustness.tex"])])
 def test_pages_hold_all_tables(under, form, names):
     tables = robustness_tables.make_tables(robustness_tables.profiles([under()]))

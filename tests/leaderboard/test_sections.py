@@ -22,6 +22,7 @@ def _external(record, name="stranger"):
     return replace(record, info=info.model_copy(update={"run": id_of_record(info)}))
 
 
+@pytest.mark.slow
 def test_methods_from_outside_are_ranked_among_themselves_below_the_others(make_record, tmp_path):
     best = _external(make_record("amf", skill=1.5))
     runs = [_stored(tmp_path, record) for record in (best, make_record("amf", skill=0.6), make_record(skill=0.5))]

@@ -76,6 +76,7 @@ def test_added_and_removed_files_make_the_results_stale(small_board):
         _text(small_board)
 
 
+@pytest.mark.slow
 def test_an_edited_number_is_not_shown(small_board):
     text, rows = _text(small_board), show.load_entries(small_board)["synth_3fold"].entries
     for change in (

@@ -53,6 +53,7 @@ def state(clone: Path) -> tuple[str, ...]:
     return tuple(git(clone, *words.split()) for words in ("status --porcelain", "branch --list", "worktree list"))
 
 
+@pytest.mark.slow
 def test_runs_become_a_commit_on_a_branch_and_the_working_tree_stays(clone, runs):
     (clone / "code.py").write_text("my change\n")
     before = git(clone, "status", "--porcelain"), git(clone, "rev-parse", "HEAD")

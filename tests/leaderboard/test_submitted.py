@@ -95,6 +95,7 @@ def mixed_board(small_board, make_submitted, tmp_path) -> Path:
     return small_board
 
 
+@pytest.mark.slow
 def test_submitted_predictions_are_ranked_apart(small_board, mixed_board, tmp_path):
     build.write(mixed_board)
     assert check.check(mixed_board) == []

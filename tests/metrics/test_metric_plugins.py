@@ -69,6 +69,7 @@ def test_a_summary_computed_without_the_plugin_is_computed_again(make_record, mo
     assert list(scores.summary_of(record).metrics) == BUILT_IN
 
 
+@pytest.mark.slow
 def test_leaderboard_tables_have_a_column(balanced_accuracy, small_board, call):
     assert call("leaderboard", "build", "--root", small_board).code == 0
     page = (small_board / "synth_3fold.md").read_text()

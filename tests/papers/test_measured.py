@@ -115,6 +115,7 @@ def test_selections_stand_apart(on_bp4d, tables):
     assert words == ["small; inner_val; seeds: 1", "small; oracle_test; seeds: 1"]
 
 
+@pytest.mark.slow
 def test_a_condition_is_compared_with_the_same_condition(on_bp4d, tables):
     plain, worse = on_bp4d("amf", skill=1.0), on_bp4d("amf", skill=0.3)
     fields = plain.info.model_dump(mode="json") | {"conditions": ["clean", "missing:visual"]}

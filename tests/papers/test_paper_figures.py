@@ -35,6 +35,7 @@ def exhibit(name: str) -> Exhibit:
     return find_exhibits(ROOT, [name])[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNTRAINED)
 def test_a_figure_of_inputs_or_labels_is_drawn_without_training(config_on, tmp_path, name):
     config = config_on()

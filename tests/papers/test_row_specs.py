@@ -103,6 +103,7 @@ def test_a_wrong_preset_or_change_is_the_users():
         resolve_row(RowSpec("amf"), on("synth_3fold", overrides={"nope": 1}))
 
 
+@pytest.mark.slow
 def test_costs_take_no_run_and_are_of_full_size():
     wanted = RowSpec("au_vmae", {"level": "frame"}, (V,), scored=False)
     assert resolve_row(wanted, on("synth_3fold")) == resolve_row(wanted, on("bp4d_3fold"))

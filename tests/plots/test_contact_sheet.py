@@ -45,6 +45,7 @@ def test_a_sheet_of_a_broken_store_says_so(tmp_path):
     assert not (tmp_path / "sheet.png").exists()
 
 
+@pytest.mark.slow
 def test_the_sheet_of_a_store_shows_its_least_certain_crops(tmp_path, monkeypatch):
     settings = SynthSettings(subjects=1, sequences=2, frames=4, size=32)
     store = generate(tmp_path / "store", settings, lambda done, total: None)

@@ -44,6 +44,7 @@ def test_bold_marks_the_best_of_a_column_and_not_the_first_row(board):
     assert sorted(bold) == sorted([f"{100 * first.f1:.1f}", "99.9"])
 
 
+@pytest.mark.slow
 def test_each_method_has_its_rank_and_a_line_marks_always_positive(board):
     section, *_ = ranked_tables(board, "synth_3fold")
     axes = _drawn(section)

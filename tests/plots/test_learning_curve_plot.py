@@ -37,6 +37,7 @@ def test_a_line_is_the_mean_over_folds_and_seeds(curved_board, make_record):
     assert heights[1] - heights[0] > 0.03 * (axes.get_ylim()[1] - axes.get_ylim()[0])
 
 
+@pytest.mark.slow
 def test_it_is_drawn_by_the_command_and_equal_records_give_equal_bytes(call, curved_board):
     for out in ("a.png", "b.png"):
         drawn = call("leaderboard", "draw", "synth_3fold", "--kind", "curves", "--root", curved_board, "--out", out)

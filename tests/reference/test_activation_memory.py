@@ -49,6 +49,7 @@ def steps(case):
         yield {name: term.detach() for name, term in terms.items()}, gradients, torch.rand(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saving", SAVING, ids=str)
 @pytest.mark.parametrize("name", SMALL)
 def test_saving_memory_changes_no_number_beyond_rounding(name, saving):
@@ -101,6 +102,7 @@ def peak_bytes(parts, recompute):
     return memory.peak / tokens.untyped_storage().nbytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "recompute", "most"), [(1, True, 0.4), (4, False, 0.4), (16, False, 0.2), (4, True, 0.2)]
 )
@@ -108,6 +110,7 @@ def test_a_step_needs_less_memory(parts, recompute, most):
     assert peak_bytes(parts, recompute) < most * peak_bytes(1, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_saving_memory_changes_no_count_of_operations(name):
     plain, saving = (case_of(name, **changes) for changes in ({}, SAVING[2]))

@@ -163,6 +163,7 @@ def test_some_frames_noise_is_that_of_all_frames():
     torch.testing.assert_close(noise.differences(slice(2, 5)), noise.differences()[:, 2:5])
 
 
+@pytest.mark.slow
 @given(
     scores=st.lists(st.floats(0, 1), min_size=2, max_size=3),
     noise=st.lists(st.floats(-18, 18), min_size=3, max_size=3),

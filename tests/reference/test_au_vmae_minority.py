@@ -88,6 +88,7 @@ def test_only_clips_of_rare_aus_are_cropped_and_mirrored():
     assert torch.equal(augmented(None)[1].inputs[Modality.VISUAL], before)
 
 
+@pytest.mark.slow
 def test_a_crop_has_the_recipes_share_of_the_image_and_its_size():
     lefts, mirrored = set(), 0
     for seed in range(60):

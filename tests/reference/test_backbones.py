@@ -43,6 +43,7 @@ def weights(tmp_path_factory):
     return network.eval(), path
 
 
+@pytest.mark.slow
 def test_weights_from_a_file_see_imagenet_statistics(weights):
     network, path = weights
     encoder = Encoder("resnet18", 3, str(path)).eval()
@@ -90,6 +91,7 @@ def test_a_missing_file_is_named(tmp_path):
         Encoder("resnet18", 3, str(tmp_path / "nothing.safetensors"))
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_are_refused(weights):
     with pytest.raises(AubenchError, match="give weights of timm's resnet50"):
         Encoder("resnet50", 3, str(weights[1]))

@@ -64,9 +64,8 @@ def dead_parameters(case):
                 yield stage.name, name
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "amf" else ()) for name in registry.builtin_methods()]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", registry.builtin_methods())
 def test_every_parameter_has_a_gradient_at_the_first_step(name):
     dead = [
         f"{case}, {stage}: {parameter} ({case.recipe})"
@@ -77,6 +76,7 @@ def test_every_parameter_has_a_gradient_at_the_first_step(name):
     assert not dead, f"{len(dead)}: {dead[0]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet34", "resnet50", "narrow"])
 def test_a_random_resnet_begins_with_a_gradient_in_every_parameter(backbone):
     torch.manual_seed(0)

@@ -172,6 +172,7 @@ class ViT(Method):
         return self.classifier(self.blocks(tokens).mean(1)).sigmoid()
 
 
+@pytest.mark.slow
 def test_attention_is_counted():
     length, width = 196, 768
     block = 2 * length * width * width * 12 + 4 * length * length * width

@@ -105,6 +105,7 @@ _cells = st.sampled_from([*_NUMBERS, "9" * 12, "9" * 13, "9" * 30])
 _row = st.tuples(st.sampled_from(["clean", "a:b", "", "A"]), *[_cells] * 3).map(",".join) | st.text("01,x", max_size=9)
 
 
+@pytest.mark.slow
 @given(st.lists(_row, max_size=3))
 @settings(max_examples=300, deadline=None)
 def test_lines_are_accepted_exactly_if_each_cell_matches(lines):

@@ -144,6 +144,7 @@ DIM = Corruption("dim", "F1 of dim images", "share", lambda images, level, noise
 """
 
 
+@pytest.mark.slow
 def test_scores_under_an_edited_corruption_are_not_reused(decide, tmp_path, monkeypatch):
     config = decide(tmp_path / "runs", "resnet_depth", **SMALL | {"epochs": 1, "frames_per_epoch": 64})
     cpu = {"kind": "cpu", "name": "some"}

@@ -100,6 +100,7 @@ def test_a_method_file_without_helpers_keeps_its_run_id(config_for):
     assert config.run_id == hashing.hash_json(parts)[:16]
 
 
+@pytest.mark.slow
 def test_other_weights_under_the_same_name_are_another_run_and_another_entry(config_for):
     method, weights = write("mine.py", METHOD), "weights.safetensors"
     first = config_for(method, weights=write_weights(weights, 0.1))
@@ -156,6 +157,7 @@ def test_a_method_edited_during_a_run_is_refused(config_for):
         received.build_method()
 
 
+@pytest.mark.slow
 def test_a_finished_run_whose_weights_were_replaced_or_lost_names_the_file(config_for, small_store):
     config = config_for(write("mine.py", METHOD), weights=write_weights("weights.safetensors", 0.1))
     finish(config)
@@ -210,6 +212,7 @@ def test_a_module_beside_the_method_is_imported_and_its_edits_make_another_run(c
     assert pretraining._key(first, []) != pretraining._key(second, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["variable", "statement"])
 def test_edits_of_a_module_on_the_search_path_make_another_run(config_for, monkeypatch, way):
     monkeypatch.setattr(sys, "path", [*sys.path, *([str(Path("lib").absolute())] if way == "variable" else [])])

@@ -206,6 +206,7 @@ def train(config: RunConfig, kill_after: int | None = None) -> None:
     fold_module.run_fold(config, 1, "cpu", 0, report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_a_run_saves_resumes_and_scores(name, config_for, tmp_path):
     method = write_method(tmp_path / "code", METHODS[name])
@@ -220,6 +221,7 @@ def test_a_run_saves_resumes_and_scores(name, config_for, tmp_path):
     assert RunConfig.to_dict(uninterrupted)["method"]["source"] == "path"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_the_contract_accepts_it_and_its_operations_are_counted(name, tmp_path):
     results = check_method(find_method(write_method(tmp_path, METHODS[name])))

@@ -109,6 +109,7 @@ def stop(*_: object) -> None:
     raise Killed
 
 
+@pytest.mark.slow
 def test_held_out_frames_are_never_pretrained_on(decide, tmp_path, monkeypatch):
     phases = []
 
@@ -127,6 +128,7 @@ def test_held_out_frames_are_never_pretrained_on(decide, tmp_path, monkeypatch):
     assert len(np.unique(np.diff(np.setdiff1d(every, tenth)))) > 2, "at random, not in a row"
 
 
+@pytest.mark.slow
 def test_pretraining_never_reads_a_test_subjects_image(config_for, small_store, tmp_path, monkeypatch):
     config = config_for(tmp_path)
     guard(monkeypatch, config.protocol.test_subjects(1))
@@ -234,6 +236,7 @@ def test_weights_of_another_pretraining_are_refused(config_for, tmp_path):
             run(config_for(tmp_path, learning_rate=0.3, **changes))
 
 
+@pytest.mark.slow
 def test_predictions_of_clips_are_those_of_their_frames(config_for, small_store, tmp_path):
     config = config_for(tmp_path, clip=7, pretrain_epochs=0)
     run(config)

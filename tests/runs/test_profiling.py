@@ -52,6 +52,7 @@ def open_fold(config):
     return context, split, profiling.stage_phase(config, split, context.method.stages()[-1])
 
 
+@pytest.mark.slow
 def test_profile_of_amf(configure, tmp_path):
     config = configure("amf", samples=4)
     profile = profiling.profile_fold(ProfileSettings(Extent(1, 2), random=True), config, 1, "cpu", 0)
@@ -76,6 +77,7 @@ def test_the_trace_has_some_steps(configure, tmp_path):
     assert names.count("Optimizer.step#Adam.step") == TRACED_STEPS
 
 
+@pytest.mark.slow
 def test_every_stage_has_a_profile_and_clips_count_their_frames(configure):
     config = configure("au_vmae", crop=32)
     profile = profiling.profile_fold(ProfileSettings(Extent(1, 1), random=True), config, 1, "cpu", 0)
@@ -104,6 +106,7 @@ def test_profile_on_a_gpu(configure, tmp_path):
     assert any(event.get("cat") == "kernel" for event in trace)
 
 
+@pytest.mark.slow
 def test_waiting_for_data_is_seen(configure, monkeypatch):
     context, _, phase = open_fold(configure("resnet_visual"))
     quick = MeasuredTrainer(Extent(1, 4), context, phase)
@@ -176,6 +179,7 @@ def test_the_networks_alone_train_without_the_heads(configure):
     assert changed == {"encoders"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "crop", "loops"), [("late_fusion", 28, {"harness", "bare", "networks"}), ("au_vmae", 32, {"harness"})]
 )

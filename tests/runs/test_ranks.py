@@ -195,6 +195,7 @@ def test_the_command_refuses_in_one_line(call, small_store, monkeypatch, trackin
     assert "Traceback" not in refused.err
 
 
+@pytest.mark.slow
 def test_a_method_that_cannot_be_split_is_refused_before_its_folder_exists(decide, tmp_path, tracking):
     config = decide(tmp_path / "runs", tracking, image_size=32, crop=28)
     with pytest.raises(UsageError, match="tracking: trains on one device, because 'norm'"):

@@ -72,6 +72,7 @@ def start(folder: Path, *sources: Path, **changes) -> RunConfig:
     return config(folder, on, Store(folder / "two"), from_runs=sources, **changes)
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_checkpoint_of_its_fold_and_its_record_names_it(folder):
     run = start(folder, source(folder))
     done = finish(run)
@@ -93,6 +94,7 @@ def test_a_run_starts_from_the_checkpoint_of_its_fold_and_its_record_names_it(fo
     assert loading.load_run(run.run_dir, [folder / "two"]).run_id == run.run_id
 
 
+@pytest.mark.slow
 def test_a_record_without_its_source_is_named(folder):
     done = finish(start(folder, source(folder)))
     info = done.info.model_copy(update={"pretraining": done.info.pretraining[:-1]})
@@ -150,6 +152,7 @@ def test_people_of_disfa_plus_are_those_of_disfa():
     assert disfa.qualified_person("bp4d:F001") == "bp4d:F001"
 
 
+@pytest.mark.slow
 def test_pretraining_reads_the_store_that_is_named_and_no_other(folder):
     video = StoreRef.from_store(Store(folder / "video"))
     on = protocol(folder, "one")

@@ -79,6 +79,7 @@ def test_counts_are_those_of_the_harness(data, table, score, tmp_path):
     assert result.robustness is None
 
 
+@pytest.mark.slow
 def test_the_files_of_folds_are_read_as_they_are(data, table, score, tmp_path):
     run = tmp_path / "run"
     for fold in (1, 2):
@@ -252,6 +253,7 @@ def test_a_bad_option_is_one_line(table, score, options, message):
         score(table, **options)
 
 
+@pytest.mark.slow
 def test_conditions_give_robustness_and_remain(table, score):
     conditions = [table.assign(condition="clean"), table.assign(condition="noise:all:0.20", p_AU6=0.6)]
     both = score(pd.concat(conditions))
@@ -266,6 +268,7 @@ def test_conditions_give_robustness_and_remain(table, score):
     assert verify.check_record(later.stored_records[0]) == []
 
 
+@pytest.mark.slow
 def test_other_predictions_of_a_name_are_another_record(table, score):
     first, second = score(table), score(table.assign(p_AU6=0.25))
     third = score(table, seed=1)

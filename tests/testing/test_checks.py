@@ -228,6 +228,7 @@ def test_every_check_has_a_method_that_breaks_it():
     assert set(BROKEN.values()) == set(CHECKS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "check"), BROKEN.items(), ids=lambda value: getattr(value, "__name__", ""))
 def test_the_right_check_detects_the_breach(method, check):
     details = failed(method)

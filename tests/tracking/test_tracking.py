@@ -267,6 +267,7 @@ def test_a_crash_before_the_state_is_written_duplicates_nothing(
     assert_complete(sqlite, run)
 
 
+@pytest.mark.slow
 def test_stages_and_values_that_are_not_finite(sqlite: str, fake_run: Any) -> None:
     run = fake_run()
     run.train(1, 2, stage="pretrain", validation=None).train(1, 3, loss={"total": float("nan"), "bce": 1.0})
@@ -422,6 +423,7 @@ def test_many_processes_may_create_the_database_quietly(tmp_path: Path, fake_run
     assert (tmp_path / "mlflow.db").is_file()
 
 
+@pytest.mark.slow
 def test_telemetry_is_off_unless_the_user_speaks_of_it(monkeypatch: pytest.MonkeyPatch, sqlite: str) -> None:
     monkeypatch.delenv("DO_NOT_TRACK", raising=False)
     monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
@@ -436,6 +438,7 @@ def test_telemetry_is_off_unless_the_user_speaks_of_it(monkeypatch: pytest.Monke
     assert "MLFLOW_DISABLE_TELEMETRY" not in os.environ
 
 
+@pytest.mark.slow
 def test_track_sync_sends_what_is_unsent(sqlite: str, fake_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cli = CliRunner()
     assert cli.invoke(commands.track, ["sync"]).output == "runs: no runs\n"

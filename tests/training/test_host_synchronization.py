@@ -123,6 +123,7 @@ def small(decide, tmp_path) -> Callable[[str], RunConfig]:
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", builtin_methods())
 def test_no_step_of_a_built_in_method_waits_for_the_device(small, monkeypatch, name):
     monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())  # which the meta device lacks
@@ -132,6 +133,7 @@ def test_no_step_of_a_built_in_method_waits_for_the_device(small, monkeypatch, n
             assert all(term.device == META for term in steps.run(stage).values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", builtin_methods())
 def test_no_prediction_of_a_built_in_method_waits_for_the_device(small, name):
     config = small(name)

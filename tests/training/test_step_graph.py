@@ -192,6 +192,7 @@ def train(config, monkeypatch, graphed: bool):
     return results, events, sum(graph.repeated for graph in graphs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["amf", "au_vmae", "late_fusion", "mtut"])
 def test_a_fold_with_graphs_equals_one_without(decide, tmp_path, monkeypatch, name):
     changes = CHANGES | (CLIPS if name == "au_vmae" else {})
@@ -212,6 +213,7 @@ def test_every_built_in_method_can_be_repeated(name):
     assert first is not None and first == second and hash(first) == hash(second)
 
 
+@pytest.mark.slow
 def test_only_an_nvidia_gpu_records_steps(decide, tmp_path):
     events: list[object] = []
     config = decide(tmp_path, "late_fusion", seed=3, **CHANGES)

@@ -194,6 +194,7 @@ def test_finished_fold_costs_nothing(config):
     assert not (config.fold_dir(1) / STATE).exists()
 
 
+@pytest.mark.slow
 def test_checkpoint_of_another_fold_is_refused(config, monkeypatch):
     def stop(self, *_):
         raise Killed
@@ -229,6 +230,7 @@ def test_mtut_is_never_scored_by_networks_that_were_not_aligned(config_for, tmp_
     assert (result["epochs"], result["best_epoch"]) == (4, 4)
 
 
+@pytest.mark.slow
 def test_last_trains_on_all_training_subjects_and_validates_on_nobody(config_for, tmp_path):
     config = config_for(tmp_path, selection="last", epochs=2)
     events = run(config)
@@ -260,6 +262,7 @@ def test_training_never_reads_an_image_of_a_test_subject(config_for, tmp_path, m
         run(leaking)
 
 
+@pytest.mark.slow
 def test_loss_that_is_not_finite_names_its_term(config_for, tmp_path, monkeypatch):
     config = config_for(tmp_path)
     monkeypatch.setattr(

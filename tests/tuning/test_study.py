@@ -126,6 +126,7 @@ def test_a_whole_study_ends_where_no_test_image_can_be_read(
     assert len(finished_trials(study)) == 3
 
 
+@pytest.mark.slow
 def test_a_recipe_that_diverges_is_pruned_and_the_search_goes_on(search_for, tmp_path, monkeypatch):
     def diverges(jobs, choice, report):
         raise Diverged("loss term 'total' is not finite")
@@ -135,6 +136,7 @@ def test_a_recipe_that_diverges_is_pruned_and_the_search_goes_on(search_for, tmp
     assert states(study) == ["PRUNED", "PRUNED"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_is_queued_again_with_its_values(search_for, tmp_path, monkeypatch):
     def interrupt(jobs, choice, report):
         raise KeyboardInterrupt

@@ -53,6 +53,7 @@ def test_value_is_the_mean_of_the_folds_and_every_epoch_is_told(search_for, scri
     assert not list(runner.config.run_dir.rglob("*.safetensors")), "the weights of a trial are not scored"
 
 
+@pytest.mark.slow
 def test_pruning_ends_a_trial_between_epochs_and_between_folds(search_for, script):
     for stop, frames in ((1, 192), (2, 2 * 192), (3, 3 * 192)):
         search, trial = search_for(folds=(1, 2), seed=stop), script(stop_at=stop)
@@ -133,6 +134,7 @@ def test_a_trial_ends_where_no_test_image_can_be_read_and_a_run_does_not(search_
         run_fold(config, 1, "cpu", 0, lambda event: None)
 
 
+@pytest.mark.slow
 def test_who_tries_to_reach_the_test_role_from_a_trial_cannot(search_for, script, monkeypatch):
     """A method's author may hold on to whatever training is given: the data it sees has no test role."""
     from aubench.runs import fold as fold_module

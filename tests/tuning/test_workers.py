@@ -56,6 +56,7 @@ def test_a_storage_that_is_away_for_a_moment_does_not_cost_a_trial(monkeypatch):
     assert beats[:3] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_worker_that_has_died_is_seen_at_once(tmp_path):
     study = optuna.create_study(storage=open_storage(sqlite_address(tmp_path)))
     trial = study.ask()

@@ -17,6 +17,7 @@ _values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(_values)
 @settings(max_examples=200, deadline=None)
 def test_json_text_is_that_of_json_dumps_with_an_indent(value):

@@ -29,6 +29,7 @@ def test_backend_is_replaced_only_if_it_is_unusable(monkeypatch, backend, expect
     assert os.environ["MPLBACKEND"] == expected
 
 
+@pytest.mark.slow
 def test_backend_of_a_notebook_does_not_stop_the_import_of_matplotlib(tmp_path):
     code = "import aubench, matplotlib; print(matplotlib.get_backend())"
     environment = os.environ | {"MPLBACKEND": "nonsense"}
@@ -47,6 +48,7 @@ def test_compiled_functions_need_no_writable_folder(monkeypatch):
     assert jit.compiled(double)(21) == 42
 
 
+@pytest.mark.slow
 def test_modules_in_the_working_directory_do_not_replace_others(tmp_path):
     for name in ("random", "torch", "numpy", "pydantic", "calendar"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not this file')\n", encoding="utf-8")
@@ -55,6 +57,7 @@ def test_modules_in_the_working_directory_do_not_replace_others(tmp_path):
     assert done.returncode == 0 and b"synth_3fold" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_working_directory_that_was_deleted_is_one_line(tmp_path):
     (tmp_path / "gone").mkdir()
     command = f"rmdir ../gone && exec {sys.executable} -m aubench.cli protocols"

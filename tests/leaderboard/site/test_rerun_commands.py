@@ -25,6 +25,7 @@ def entry(make_record):
     return make
 
 
+@pytest.mark.slow
 def test_command_names_all_that_is_not_the_default(entry):
     start = ".venv/bin/aubench run --method late_fusion --protocol synth_3fold --preset small --seed 0,1"
     assert rerun_commands.run_command(entry()) == start
@@ -43,6 +44,7 @@ def test_command_names_fewer_modalities_and_another_precision(entry):
     assert rerun_commands.run_command(narrowed).endswith("--seed 0,1 --modalities depth --precision bf16-mixed")
 
 
+@pytest.mark.slow
 def test_command_names_the_run_and_the_store_that_weights_are_from(entry):
     start = Pretraining(stage="initialisation", source="run 1a", datasets=("bp4d",), run="1a")
     stage = Pretraining(stage="pretrain", source="own", datasets=("video",), frames=5, seconds=1.0, store="e" * 64)
