@@ -86,15 +86,15 @@ class BaseRevision:
         lines = (line.partition("\t") for line in listed.decode("utf-8", "surrogateescape").split("\0") if line)
         return {path: information.split()[2] for information, _, path in lines}
 
-    def has_commits(self, commits: Sequence[str]) -> set[str]:
-        """Return the commits that the repository has; all of them if its history is incomplete."""
+    def known_commits(self, commits: Sequence[str]) -> set[str]:
+        """Return the commits in the history of the revision; all of them if the history is incomplete."""
         if git_text(self.repository, "rev-parse", "--is-shallow-repository") == "true":
             return set(commits)
-        return {commit for commit in commits if self._has(commit)}
+        return {commit for commit in commits if self._is_known(commit)}
 
-    def _has(self, commit: str) -> bool:
+    def _is_known(self, commit: str) -> bool:
         try:
-            call_git(self.repository, "cat-file", "-e", f"{commit}^{{commit}}")
+            call_git(self.repository, "merge-base", "--is-ancestor", f"{commit}^{{commit}}", self.commit)
         except subprocess.CalledProcessError:
             return False
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +29,8 @@ def check_curves(run: StoredRecord) -> Iterator[Finding]:
     for number in sorted(curves.keys() & folds.keys()):
         curve, fold = curves[number], folds[number]
         problems = [*_curve_problems(curve, fold), *_selection_problems(run, curve, fold), *_cost_problems(run, curve)]
+        if run.info.method.source == "builtin":
+            problems += _recipe_problems(run.info.recipe, curve, fold)
         for problem in problems[:1]:
             yield run.finding(epochs_file.FILE, f"fold {number}: {problem}")
 
@@ -61,6 +63,20 @@ def _selection_problems(run: StoredRecord, curve: list[dict[str, Any]], fold: Fo
     elif f1.get(fold.best_epoch) != max(f1.values()):
         best = max(f1, key=lambda epoch: f1[epoch])
         yield f"epoch {best} has the highest F1, {record.FILE} says best_epoch {fold.best_epoch}"
+
+
+def _recipe_problems(recipe: Mapping[str, Any], curve: list[dict[str, Any]], fold: FoldInfo) -> Iterator[str]:
+    """Compare the supervised epochs, and the frames of each, with the recipe of a built-in method."""
+    frames = [epoch["frames"] for epoch in curve if not epoch["pretraining"]]
+    if len(frames) > (most := recipe["epochs"]):
+        yield f"has {len(frames)} supervised epochs, recipe.epochs is {most}"
+    drawn = recipe["frames_per_epoch"]
+    if drawn is None or fold.frames.train < drawn:
+        return
+    step = recipe["batch_size"] * recipe.get("clip_frames", 1)
+    odd = [after - before for before, after in pairwise([0, *frames]) if abs(after - before - drawn) >= step]
+    if odd:
+        yield f"an epoch has {odd[0]:,} frames, recipe.frames_per_epoch is {drawn:,}"
 
 
 def _cost_problems(run: StoredRecord, curve: list[dict[str, Any]]) -> Iterator[str]:

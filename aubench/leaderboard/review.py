@@ -17,7 +17,9 @@ from aubench.leaderboard.known_labels import known_stores
 from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import RECORDS, REPORTED, REPRODUCED, REPRODUCTIONS, VARIANTS, Finding, StoredRecord
 from aubench.leaderboard.verified_records import stored_records
+from aubench.results import epochs as epochs_file
 from aubench.results import record as record_file
+from aubench.results.schema import INITIALISATION
 
 AGREED_SEEDS = (0, 1, 2)
 """Seeds that every row has, so that nobody can choose lucky ones."""
@@ -128,9 +130,10 @@ def _other_files(changes: Changes) -> Iterator[Finding]:
 
 def _new_records(changes: Changes, new: Sequence[StoredRecord]) -> Iterator[Finding]:
     commits = [environment.git.commit or "" for run in new for environment in run.info.environments]
-    known = changes.base.has_commits(sorted(set(commits)))
+    known = changes.base.known_commits(sorted(set(commits)))
     for run in new:
-        for what in (*_origin(run, known), *_recipe(run, is_variant=changes.root.resolve().name == VARIANTS)):
+        is_variant = changes.root.resolve().name == VARIANTS
+        for what in (*_origin(run, known), *_recipe(run, is_variant=is_variant), *_training(run)):
             yield run.finding(record_file.FILE, what)
         if (size := sum(path.stat().st_size for path in run.folder.iterdir())) > _LARGEST_RECORD:
             yield Finding(run.folder, f"has {size:,} bytes, at most {_LARGEST_RECORD:,} are allowed")
@@ -145,7 +148,7 @@ def _origin(run: StoredRecord, commits: set[str]) -> Iterator[str]:
         if git.commit is None or git.dirty:
             yield "git: the code has no commit, or differs from it; run from a clean clone"
         elif git.commit not in commits:
-            yield f"git.commit: {git.commit[:12]} is no commit of this repository"
+            yield f"git.commit: {git.commit[:12]} is not in the history of the base revision; run from a clone of it"
     known = {(store.dataset, store.version): store.digest for store in known_stores().values()}
     digest = known.get((info.dataset.name, info.dataset.version), info.dataset.digest)
     if digest != info.dataset.digest:
@@ -163,6 +166,17 @@ def _recipe(run: StoredRecord, *, is_variant: bool) -> Iterator[str]:
     is_narrowed = not is_earlier and info.protocol.digest != present.digest
     if not is_variant and not info.is_submitted and ((info.overrides and not info.search.tuned) or is_narrowed):
         yield f"overrides: a changed recipe or fewer modalities belong into the leaderboard of {VARIANTS}"
+
+
+def _training(run: StoredRecord) -> Iterator[str]:
+    """Check that a record states what was trained, which records of earlier versions may omit."""
+    if run.info.is_submitted:
+        return
+    if run.record.epoch_table is None:
+        yield f"tables.epochs: the record has no {epochs_file.FILE}; new records have learning curves"
+    for i, item in enumerate(run.info.pretraining):
+        if item.stage != INITIALISATION and item.run is None and (item.frames is None or item.seconds is None):
+            yield f"pretraining.{i}: frames and seconds of the stage {item.stage} are missing"
 
 
 def _rows(changes: Changes, runs: Sequence[IndexedRecord]) -> Iterator[Finding]:

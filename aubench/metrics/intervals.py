@@ -1,7 +1,8 @@
 """Confidence intervals of F1 over test subjects.
 
 An interval is centred on the estimate minus its small-sample bias (from the bootstrap). Its half width is t times the
-standard error (from the jackknife over subjects), with one degree of freedom less than subjects in each fold.
+standard error (from the jackknife over subjects), with one degree of freedom less than subjects in each fold. If a fold
+has one subject, the interval is the full range.
 Its coverage of the F1 of an infinite population is the nominal one. Percentiles of the same bootstrap cover less:
 docs/methodology.md has the figures.
 """
@@ -71,16 +72,18 @@ def confidence_intervals(contributions: SubjectContributions) -> list[Confidence
 
 
 def _half_width(contributions: SubjectContributions) -> Floats:
-    """Compute t times the jackknife standard error (A + 1,); infinite if each fold has one subject."""
+    """Compute t times the jackknife standard error (A + 1,).
+
+    It is infinite if a fold has one subject, because the variance within that fold is unknown.
+    """
     from scipy.special import stdtrit
 
     variance, freedom = np.zeros_like(contributions.estimate), 0
     for fold in contributions.contributions_by_fold:
         subjects = len(fold)
-        if subjects > 1:
-            centred = fold - fold.sum(axis=0) / subjects
-            variance = variance + (centred**2).sum(axis=0) * subjects / (subjects - 1)
-            freedom += subjects - 1
-    if not freedom:
-        return np.full_like(variance, np.inf)
+        if subjects == 1:
+            return np.full_like(variance, np.inf)
+        centred = fold - fold.sum(axis=0) / subjects
+        variance = variance + (centred**2).sum(axis=0) * subjects / (subjects - 1)
+        freedom += subjects - 1
     return np.asarray(stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(variance))

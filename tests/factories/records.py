@@ -148,13 +148,24 @@ def prevalence(record: Record, subjects: set[str]) -> dict[str, list[int]]:
 
 
 def _add_curves(fields, pretraining_epochs, skill, seed) -> pd.DataFrame:
-    """Add pre-training to the fields of a record, and simulate the epochs of its folds: 1,000 frames each."""
-    curves = []
+    """Add pre-training to the fields of a record, and simulate the epochs of its folds.
+
+    Epochs of pre-training have 1,000 frames each, as have supervised ones if the recipe does not say how many.
+    """
+    curves, supervised = [], fields["recipe"].get("frames_per_epoch") or 1000
     for fold in fields["folds"]:
         rng = np.random.RandomState(100 * seed + fold["fold"])
         f1 = 0.4 * skill * (1 - np.exp(-0.5 * np.arange(1, 11))) + 0.01 * rng.normal(size=10)
         entries = [("pretrain", None)] * pretraining_epochs + [("train", {"f1": x, "acc": x + 0.2}) for x in f1]
-        epochs = [{"stage": stage, "frames": 1000, "validation": scores, "eligible": True} for stage, scores in entries]
+        epochs = [
+            {
+                "stage": stage,
+                "frames": 1000 if stage == "pretrain" else supervised,
+                "validation": scores,
+                "eligible": True,
+            }
+            for stage, scores in entries
+        ]
         curves.append(epochs_file.of_fold(fold["fold"], epochs, {"pretrain"}))
         fold |= {"epochs": len(entries), "best_epoch": pretraining_epochs + 1 + int(f1.argmax())}
     items = [item for item in fields["pretraining"] if "frames" in item]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories.records import remade
 
 from aubench.core.errors import RecordError
 from aubench.leaderboard import add, build, verified_records, verify
@@ -92,6 +93,24 @@ def test_curves_that_contradict_the_record_are_found(tmp_path, curved, change, s
     assert any(says in problem for problem in problems), problems
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({}, None),
+        ({"recipe__epochs": 9}, "fold 1: has 10 supervised epochs, recipe.epochs is 9"),
+        ({"recipe__frames_per_epoch": 400}, "fold 1: an epoch has 4,000 frames, recipe.frames_per_epoch is 400"),
+        ({"recipe__frames_per_epoch": 4015}, None),
+        ({"recipe__frames_per_epoch": 4016}, "fold 1: an epoch has 4,000 frames, recipe.frames_per_epoch is 4,016"),
+        ({"recipe__frames_per_epoch": 10**6}, None),
+        ({"recipe__frames_per_epoch": None}, None),
+    ],
+)
+def test_supervised_epochs_are_those_of_the_recipe(tmp_path, make_record, change, says):
+    record = remade(make_record("cam", pretraining_epochs=0, is_stored=True), **change)
+    problems = [finding.what for finding in verify.check_curves(StoredRecord(tmp_path, record))]
+    assert problems[:1] == ([says] if says else [])
+
+
 def test_without_validation_the_last_epoch_needs_no_score(tmp_path, curved):
     info = curved.info.model_copy(update={"selection": "last"})
     last = replace(curved, info=info, epochs=curved.epochs.assign(f1=np.nan, acc=np.nan))
@@ -104,8 +123,8 @@ def test_pages_have_the_frames_of_both_kinds_of_training(tmp_path, curved, make_
     write(tmp_path, curved, make_record("amf"), make_record("cam", pretraining_epochs=0))
     pages = build.pages(tmp_path)
     cells = {method: row(pages["synth_3fold.md"], method) for method in ("mcm", "amf", "cam", "always positive")}
-    assert [cells["mcm"][name] for name in ("Frames", "Pre-training frames")] == ["10,000", "2,000"]
-    assert [cells["cam"][name] for name in ("Frames", "Pre-training frames")] == ["10,000", "0"]
+    assert [cells["mcm"][name] for name in ("Frames", "Pre-training frames")] == ["40,000", "2,000"]
+    assert [cells["cam"][name] for name in ("Frames", "Pre-training frames")] == ["40,000", "0"]
     assert cells["amf"]["Frames"] == cells["always positive"]["Pre-training frames"] == "–"
     assert "[learning curves](synth_3fold_curves.md)" in pages["synth_3fold.md"]
     assert "| amf" not in pages["synth_3fold_curves.md"]
@@ -127,7 +146,7 @@ def test_the_page_of_curves_averages_folds_and_seeds(tmp_path, make_record):
     means = 100 * sum(each.epochs.groupby("epoch")["f1"].mean() for each in records) / 2
     assert cells["F1 at 1/2"] == f"{means[5]:.1f}" and cells["F1 at all"] == f"{means[10]:.1f}"
     assert cells["F1 at 1/4"] == f"{(means[2] + means[3]) / 2:.1f}"
-    assert cells["Second half"] == f"{means[10] - means[5]:+.1f}" and cells["Frames"] == "10,000"
+    assert cells["Second half"] == f"{means[10] - means[5]:+.1f}" and cells["Frames"] == "40,000"
 
 
 def test_a_share_before_the_first_epoch_has_no_value():

@@ -73,7 +73,9 @@ def submission(make_record, repository) -> Callable[..., list[Record]]:
 
     def make(seeds=(0, 1, 2), **changes) -> list[Record]:
         commit = git(repository, "rev-parse", "HEAD")
-        records = [make_record("late_fusion", seed=seed, skill=1.4, is_stored=True) for seed in seeds]
+        records = [
+            make_record("late_fusion", seed=seed, skill=1.4, is_stored=True, pretraining_epochs=0) for seed in seeds
+        ]
         return [remade(record, **{"git__commit": commit, **changes}) for record in records]
 
     return make
@@ -126,7 +128,7 @@ def test_a_committed_submission_passes_from_its_base(clone, submission):
         ({"seeds": (0, 1, 7)}, "seed: the row has the seeds 0, 1, 7, it needs 0, 1, 2"),
         ({"seeds": (0, 1, 2, 9)}, "seed: the row has the seeds 0, 1, 2, 9, it needs all from 0 to 3"),
         ({"git__dirty": True}, "git: the code has no commit, or differs from it"),
-        ({"git__commit": "beef" * 10}, "git.commit: beefbeefbeef is no commit of this repository"),
+        ({"git__commit": "beef" * 10}, "git.commit: beefbeefbeef is not in the history of the base"),
         ({"git__commit": None, "git__dirty": None}, "git: the code has no commit"),
         ({"recipe__learning_rate": 0.01, "overrides": ["learning_rate"]}, "belong into the leaderboard of variants"),
         ({"protocol__version": 2}, "protocol.version: says 2, the protocol synth_3fold has 1"),
@@ -137,6 +139,33 @@ def test_a_submission_against_the_rules_is_refused(clone, submission, changes, m
     findings, text = review(clone)
     assert f"{message}" in findings and "problem" in text
     assert all(any(folder.name in line for folder in folders) for line in findings.splitlines())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("branch", ["submission", "other"])
+def test_a_commit_that_the_base_does_not_have_is_refused(clone, submission, branch):
+    git(clone, "branch", "base")
+    git(clone, "checkout", "-qb", branch)
+    (clone / "code.py").write_text("more F1\n")
+    git(clone, "commit", "-qam", "Change")
+    commit = git(clone, "rev-parse", "HEAD")
+    if branch == "submission":
+        git(clone, "revert", "--no-edit", "HEAD")
+    else:
+        git(clone, "checkout", "-q", "main")
+    written(clone, submission(git__commit=commit))
+    assert f"git.commit: {commit[:12]} is not in the history of the base revision" in review(clone, "base")[0]
+
+
+@pytest.mark.slow
+def test_new_records_state_their_training(clone, submission, make_record):
+    honest = submission()
+    written(clone, [remade(record, {"epochs": None}) for record in honest])
+    assert review(clone)[0].count("tables.epochs: the record has no epochs.csv") == len(honest)
+    record = make_record("mcm", is_stored=True, pretraining_epochs=2)
+    items = [{**item.model_dump(mode="json"), "seconds": None} for item in record.info.pretraining]
+    written(clone, [remade(record, pretraining=items)])
+    assert "pretraining.0: frames and seconds of the stage pretrain are missing" in review(clone)[0]
 
 
 @pytest.mark.slow

@@ -44,7 +44,9 @@ def runs(make_record, clone, tmp_path) -> Path:
     """Write a folder of finished runs: three seeds of late_fusion."""
     commit = git(clone, "rev-parse", "HEAD")
     for seed in (0, 1, 2):
-        record = remade(make_record("late_fusion", seed=seed, skill=1.4, is_stored=True), git__commit=commit)
+        record = remade(
+            make_record("late_fusion", seed=seed, skill=1.4, is_stored=True, pretraining_epochs=0), git__commit=commit
+        )
         record.write(tmp_path / "runs" / str(seed) / "record")
     return tmp_path / "runs"
 

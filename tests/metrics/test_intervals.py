@@ -49,10 +49,11 @@ def test_each_au_has_an_interval_within_bounds(make_record):
     assert max(interval.high for interval in all_intervals) == 1
 
 
-def test_one_subject_per_fold_gives_the_full_range(make_record):
+@pytest.mark.parametrize("folds", [{1}, {1, 2, 3}])
+def test_a_fold_with_one_subject_gives_the_full_range(make_record, folds):
     table = make_record().counts
     first = table.groupby("fold")["subject"].transform("first")
-    interval = f1_interval([table[table["subject"] == first]])
+    interval = f1_interval([table[(table["subject"] == first) | ~table["fold"].isin(folds)]])
     assert (interval.low, interval.high) == (0, 1)
 
 
