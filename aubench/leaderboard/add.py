@@ -22,6 +22,8 @@ from aubench.results.record import Record
 
 _STAGING = ".adding."
 """First part of the names of temporary folders in a leaderboard."""
+_REPLACED = "replaced"
+"""First part of the names of replaced records in a temporary folder."""
 _VARIABLE = ("conditions", "corruptions", "schema_version", "tables", "stored_summary")
 """Fields in which a record may differ from one of the same run with fewer conditions."""
 
@@ -96,8 +98,7 @@ def _find_records(folders: Sequence[Path]) -> tuple[list[StoredRecord], tuple[Fi
 
 
 def _copy(runs: list[StoredRecord], targets: list[Path], root: Path) -> None:
-    for folder in root.glob(f"{_STAGING}*"):  # of a killed process
-        shutil.rmtree(folder)
+    _clean_up(root)
     with tempfile.TemporaryDirectory(dir=root, prefix=_STAGING) as staging:
         staged = [Path(staging, str(i)) for i in range(len(runs))]
         for run, folder in zip(runs, staged, strict=True):
@@ -107,11 +108,35 @@ def _copy(runs: list[StoredRecord], targets: list[Path], root: Path) -> None:
             for run, folder, target in zip(runs, staged, targets, strict=True)
             if _is_new(run.record, folder, target)
         ]
-        for number, (folder, target) in enumerate(changes):
+        _move(changes, Path(staging))
+
+
+def _move(changes: Sequence[tuple[Path, Path]], staging: Path) -> None:
+    """Move staged folders to their targets, all or none; targets that exist move to ``staging``."""
+    moves = [(folder, target, staging / f"{_REPLACED}{i}") for i, (folder, target) in enumerate(changes)]
+    try:
+        for folder, target, replaced in moves:
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
-                target.rename(Path(staging, f"replaced{number}"))
+                target.rename(replaced)
             folder.rename(target)
+    except BaseException:
+        for folder, target, replaced in moves:
+            if not folder.exists():
+                target.rename(folder)
+            if replaced.exists():
+                replaced.rename(target)
+        raise
+
+
+def _clean_up(root: Path) -> None:
+    """Remove the temporary folders of killed processes; records that were about to be replaced move back."""
+    for staging in root.glob(f"{_STAGING}*"):
+        for replaced in staging.glob(f"{_REPLACED}*"):
+            target = root / RECORDS / record_file.read(replaced).relative_path
+            if not target.exists():
+                replaced.rename(target)
+        shutil.rmtree(staging)
 
 
 def _is_new(record: Record, staged: Path, target: Path) -> bool:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, ValidationError
 
-from aubench._util import atomic
+from aubench._util import atomic, locks
 from aubench.core import system_files
 from aubench.core.errors import AubenchError, RecordError, UsageError
-from aubench.leaderboard.records import RECORDS, REPRODUCTIONS, Finding, StoredRecord
+from aubench.leaderboard.records import LOCK, RECORDS, REPRODUCTIONS, Finding, StoredRecord
 from aubench.results import csv_io
 from aubench.results import record as record_file
 from aubench.results.schema import StrictModel
@@ -168,8 +168,12 @@ def add_reproduction(result: Reproduction, by: str) -> Path:
         UsageError: As of :func:`new_folder`.
         RecordError: The record of the repetition is wrong.
     """
+    root = result.run.folder.parents[3]
     target = new_folder(result.run, by)
-    with tempfile.TemporaryDirectory(dir=result.run.folder.parents[3], prefix=".adding.") as staging:
+    with (
+        locks.exclusive(root / LOCK),
+        tempfile.TemporaryDirectory(dir=root, prefix=".adding.") as staging,
+    ):
         folder = Path(staging, "record")
         result.again.record.write(folder)
         atomic.write_json(folder / FILE, ReproductionInfo(by=by).model_dump(mode="json"))
@@ -245,6 +249,10 @@ def _verify(again: StoredRecord, run: StoredRecord) -> None:
         f"run: is {again.info.run}, the run that it repeats is {run.info.run}": again.info.run != run.info.run,
         f"folds: has {len(again.info.folds)} of {again.info.protocol.fold_count} folds": not again.is_complete,
         "time: is that of the run itself, so this is a copy of its record": again.info.time == run.info.time,
+        "git: the code is not that of the commit of the run": any(
+            (environment.git.commit, environment.git.dirty) != (run.info.git.commit, False)
+            for environment in again.info.environments
+        ),
     }
     findings += [again.finding(record_file.FILE, what) for what, is_true in problems.items() if is_true]
     for finding in findings:

@@ -21,6 +21,9 @@ from aubench.leaderboard.rerun_comparison import Reproduction, compare, row_of
 from aubench.leaderboard.site.rerun_commands import run_command
 from aubench.results import record as record_file
 
+_LINKED = ("methods", "protocols")
+"""Packages beside ``aubench``, which are linked into it in a checkout."""
+
 
 def reproduce_run(root: Path, run_id: str, arguments: Sequence[str] = (), *, install: bool = False) -> Reproduction:
     """Repeat the run of a record in a temporary checkout of its commit.
@@ -95,7 +98,7 @@ def _checkout(root: Path, commit: str, folder: Path) -> Iterator[Path]:
         hint = "give the leaderboard of a clone with its history, e.g. after `git fetch --unshallow`"
         raise UsageError(f"cannot check out {commit[:12]}: {' '.join(detail[-1:])}", where=root, hint=hint) from None
     try:
-        for name in ("methods", "protocols"):
+        for name in _LINKED:
             if (folder / name).is_dir() and not (folder / "aubench" / name).exists():
                 (folder / "aubench" / name).symlink_to(folder / name)
         yield folder
@@ -113,11 +116,17 @@ def _install(code: Path) -> str:
     return python
 
 
+def _ignored_links(path: Path) -> dict[str, str]:
+    """Return variables with which git ignores the links in a checkout, so that its code counts as unchanged."""
+    path.write_text("".join(f"/aubench/{name}\n" for name in _LINKED), encoding="utf-8")
+    return {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.excludesFile", "GIT_CONFIG_VALUE_0": str(path)}
+
+
 def _repeat(run: StoredRecord, python: str, code: Path, runs: Path, arguments: Sequence[str]) -> StoredRecord:
     _, *words = shlex.split(run_command(Entry.from_runs([run])))
     command = [python, "-m", "aubench.cli", *words, "--runs", str(runs), *arguments]
     paths = filter(None, (str(code), os.environ.get("PYTHONPATH")))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **_ignored_links(runs.parent / "ignored")}
     code_of_end = subprocess.run(command, cwd=code, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
     if code_of_end:
         what = f"`aubench {shlex.join(words)}` at {str(run.info.git.commit)[:12]} ends with code {code_of_end}"

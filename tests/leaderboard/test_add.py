@@ -3,10 +3,12 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from threading import Event
 
 import pandas as pd
 import pytest
+from factories.records import remade
 
 import aubench.leaderboard.add as add_module
 from aubench.core.errors import DataError, RecordError
@@ -277,6 +279,65 @@ def test_a_refused_addition_leaves_no_folder(tmp_path, make_record):
     with pytest.raises(RecordError):
         add([tmp_path / "one", tmp_path / "two"], tmp_path / "new" / "leaderboard")
     assert not (tmp_path / "new" / "leaderboard").exists()
+
+
+@pytest.fixture
+def extension(tmp_path, make_record):
+    """A leaderboard with one record, and two runs: one with more conditions than that record, and a new one."""
+    record = make_record()
+    worse = make_record(skill=0.2)
+    root, runs = tmp_path / "leaderboard", [tmp_path / "runs" / name for name in ("more", "new")]
+    record.write(root / "records" / record.relative_path)
+    tables = {
+        name: module.canonical(pd.concat([table, other.assign(condition="missing:depth")]))
+        for name, module, table, other in (
+            ("counts", counts, record.counts, worse.counts),
+            ("histograms", histograms, record.histograms, worse.histograms),
+        )
+    }
+    remade(record, tables, conditions=["clean", "missing:depth"]).write(runs[0] / "record")
+    make_record(seed=1).write(runs[1] / "record")
+    return root, runs
+
+
+def _contents(root):
+    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_interrupted_addition_adds_nothing_and_loses_nothing(extension, monkeypatch, error):
+    root, runs = extension
+    before, rename = _contents(root), Path.rename
+    for last in range(1, 10):
+        calls = iter(range(1, last + 1))
+        with monkeypatch.context() as patch:
+
+            def fail(path, target, calls=calls, last=last):
+                if next(calls, 0) == last:
+                    raise error
+                return rename(path, target)
+
+            patch.setattr(Path, "rename", fail)
+            try:
+                add(runs, root)
+            except error:
+                assert _contents(root) == before
+            else:
+                break
+    assert last == 4 and len(_contents(root)) > len(before)
+
+
+@pytest.mark.slow
+def test_a_record_that_a_killed_addition_was_replacing_returns(extension):
+    root, runs = extension
+    before = _contents(root)
+    (target,) = (root / path.parent for path in before if path.name == "record.json")
+    (root / ".adding.abc").mkdir()
+    target.rename(root / ".adding.abc" / "replaced0")
+    add(runs[1:], root)
+    assert before.items() <= _contents(root).items()
+    assert not list(root.glob(".adding.*"))
 
 
 def test_what_a_killed_addition_left_is_removed(run, tmp_path):

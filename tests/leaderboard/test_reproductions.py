@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 from factories.records import remade
 
+from aubench._util import locks
 from aubench.core.errors import UsageError
 from aubench.leaderboard import build, entries_file, show
 from aubench.leaderboard.check import check
-from aubench.leaderboard.records import StoredRecord
+from aubench.leaderboard.records import LOCK, StoredRecord
 from aubench.leaderboard.render import plain_text
 from aubench.leaderboard.reproductions import Reproductions, add_reproduction, new_folder
 from aubench.leaderboard.rerun_comparison import compare, row_of
@@ -125,6 +126,21 @@ def test_a_copy_of_the_record_is_no_repetition(repeat):
         shutil.copy(file, folder / file.name)
     (finding,) = Reproductions(repeat.root).findings
     assert "this is a copy of its record" in finding.what
+
+
+def test_a_repetition_waits_for_the_lock_of_the_leaderboard(repeat, monkeypatch):
+    paths, exclusive = [], locks.exclusive
+    monkeypatch.setattr(locks, "exclusive", lambda path: (paths.append(path), exclusive(path))[1])
+    assert repeat("Lab of Someone").is_dir()
+    assert paths == [repeat.root / LOCK]
+
+
+@pytest.mark.parametrize("changes", [{"git__dirty": True}, {"git__commit": "beef" * 10}])
+def test_other_code_is_no_repetition(repeat, changes):
+    folder = repeat("Lab of Someone")
+    remade(repeat.run.record, **LATER, **changes).write(folder)
+    (finding,) = Reproductions(repeat.root).findings
+    assert "git: the code is not that of the commit of the run" in finding.what
 
 
 def test_a_record_of_another_run_is_no_repetition(repeat, make_record):
