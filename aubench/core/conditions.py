@@ -56,7 +56,7 @@ IDENTITY = CorruptionLevel("as is")
 
 @dataclass(frozen=True)
 class Condition:
-    """Corruption of some modalities of the test inputs.
+    """Corruption of some modalities of the test inputs. Levels have at most six digits, as the string form.
 
     Attributes:
         kind: ``clean``, ``missing`` or the name of a corruption.
@@ -67,6 +67,11 @@ class Condition:
     kind: str = "clean"
     modalities: tuple[Modality, ...] = ()
     corruption: CorruptionLevel = IDENTITY
+
+    def __post_init__(self) -> None:
+        level = self.corruption.level
+        if float(f"{level:g}") != level:
+            raise UsageError(f"level {level} has more than six digits", hint=f"take {level:g}")
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -111,10 +111,11 @@ def write(root: Path, extensions: Extensions = (), *, site: bool = False) -> lis
 def stale_pages(root: Path, files: Mapping[str, str]) -> list[Path]:
     """List generated pages that are not in ``files``."""
     pages = [path for path in system_files.children(root, "*.md") if path.name not in files]
-    return [path for path in pages if path.is_file() and not path.is_symlink() and _begins_with_stamp(path)]
+    return [path for path in pages if path.is_file() and not path.is_symlink() and begins_with_stamp(path)]
 
 
-def _begins_with_stamp(path: Path) -> bool:
+def begins_with_stamp(path: Path) -> bool:
+    """Return whether a file is a generated page."""
     with path.open("rb") as file:
         return file.read(len(STAMP)) == STAMP.encode()
 

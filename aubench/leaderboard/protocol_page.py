@@ -11,6 +11,7 @@ from aubench.leaderboard import entries, robustness_tables, tables
 from aubench.leaderboard.entries import RankedTable
 from aubench.leaderboard.extensions import PageExtension
 from aubench.leaderboard.outdated import outdated_note
+from aubench.leaderboard.provenance_table import provenance_table
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import Block, escaped, template
 from aubench.results.record_info import DEMO_PRESETS
@@ -96,7 +97,7 @@ def demo_blocks() -> list[Block]:
 def provenance_blocks(results: ProtocolResults) -> list[Block]:
     """Build the last section of the page of a protocol."""
     methods = [entry for table in results.tables for entry in table.methods]
-    return ["## Provenance", tables.provenance_table(methods)] if methods else []
+    return ["## Provenance", provenance_table(methods)] if methods else []
 
 
 def _table_blocks(table: RankedTable) -> list[Block]:

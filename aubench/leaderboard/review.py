@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from aubench.core import method_catalogue, registry
 from aubench.core.errors import RecordError
+from aubench.leaderboard import build, entries_file
 from aubench.leaderboard.add import extends
 from aubench.leaderboard.base_revision import BaseRevision
 from aubench.leaderboard.known_labels import known_stores
@@ -124,8 +125,12 @@ def _other_files(changes: Changes) -> Iterator[Finding]:
             continue  # a leaderboard of its own, or a repetition, which is verified with the pages
         elif inner.parts[0] == REPRODUCTIONS:
             yield Finding(root / inner, f"{verb}; a submission keeps all repetitions")
-        elif len(inner.parts) > 1 or inner.suffix not in (".md", ".json"):
+        elif len(inner.parts) > 1 or (status == "A" and not _is_page(root / inner)):
             yield Finding(root / inner, f"{verb}, but is no file of a record and no page")
+
+
+def _is_page(path: Path) -> bool:
+    return path.name == entries_file.FILE or (path.suffix == ".md" and build.begins_with_stamp(path))
 
 
 def _new_records(changes: Changes, new: Sequence[StoredRecord]) -> Iterator[Finding]:

@@ -125,7 +125,9 @@ def _pretraining(run: StoredRecord) -> Iterator[str]:
 
 
 def check_predictions(run: StoredRecord) -> Iterator[Finding]:
-    """Check that no fold has predictions that do not depend on the input for half of the AUs or more.
+    """Check that no fold has predictions that do not depend on the input for half of its AUs or more.
+
+    AUs without known labels in a fold do not count, nor do folds with few other AUs.
 
     A method that never sees an AU predicts it absent for all frames. So predictions of many AUs that are all "present",
     or that all lie in one bin, are refused, but not those that are all "absent". A failed training has such
@@ -137,9 +139,9 @@ def check_predictions(run: StoredRecord) -> Iterator[Finding]:
     constant = (bins > 0).sum(axis=2) <= 1
     positive = bins[:, :, : histograms_file.BINS // 2].sum(axis=2) == 0
     aus = sorted(run.info.protocol.aus)
-    for fold, of_fold, all_positive in zip(run.info.folds, constant, positive, strict=True):
+    for fold, known, of_fold, all_positive in zip(run.info.folds, bins.any(axis=2), constant, positive, strict=True):
         for what, columns in (("constant", of_fold), ("'present' for all frames", all_positive)):
-            if 2 * columns.sum() >= len(aus):
-                names = ", ".join(f"AU{aus[i]}" for i in np.flatnonzero(columns))
+            if known.sum() >= _FEWEST_AUS and 2 * (columns & known).sum() >= known.sum():
+                names = ", ".join(f"AU{aus[i]}" for i in np.flatnonzero(columns & known))
                 yield run.finding(histograms_file.FILE, f"fold {fold.fold}: predictions are {what} for {names}")
                 break

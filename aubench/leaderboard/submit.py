@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from aubench._util.git import call_git, git_text
@@ -53,12 +54,14 @@ def submit(
 
     Raises:
         DataError, RecordError: As of :func:`aubench.leaderboard.add.add`, or the check has findings.
-        UsageError: The folder is in no git repository, there is no such base, the branch exists, or git fails.
+        UsageError: The folder is in no git repository, there is no such base, its code is not the installed one, the
+            branch exists, or git fails.
     """
     if not root.is_dir():
         raise UsageError("no leaderboard here", where=root, hint="clone its repository, or give its folder with --root")
     revision = BaseRevision.find(root, base)
     with _working_tree(revision.repository, base) as tree:
+        _check_code(tree, base)
         copy = tree / revision.root
         added = add(folders, copy)
         build.write(copy, extensions)
@@ -71,6 +74,22 @@ def submit(
         name = branch or _branch_name(paths)
         _commit(tree, copy, name, paths)
     return Submission(name, paths, added.skipped_runs, report)
+
+
+def _check_code(tree: Path, base: str) -> None:
+    """Check that the installed code, which checks the submission, is that of the base.
+
+    Raises:
+        UsageError: A file of the base's packages is missing here or differs.
+    """
+    for package in ("aubench", "methods", "protocols"):
+        installed = resources.files("aubench" if package == "aubench" else f"aubench.{package}")
+        for file in sorted(path for path in (tree / package).rglob("*.*") if path.is_file()):
+            name = file.relative_to(tree / package)
+            here = Path(str(installed)) / name
+            if not here.is_file() or here.read_bytes() != file.read_bytes():
+                hint = f"check out {base}, install it, and repeat the command"
+                raise UsageError(f"the installed code is not that of {base}", where=f"{package}/{name}", hint=hint)
 
 
 def _branch_name(paths: Sequence[Path]) -> str:
@@ -103,7 +122,7 @@ def _commit(tree: Path, root: Path, branch: str, paths: Sequence[Path]) -> None:
         methods = ", ".join(sorted({path.parts[-2] for path in paths}))
         runs = f"{len(paths)} run{'s' * (len(paths) > 1)}"
         _git(tree, "commit", "--quiet", "--message", f"Add {runs} of {methods} to the leaderboard")
-    except UsageError:
+    except BaseException:
         _git(tree, "switch", "--quiet", "--detach")
         _git(tree, "branch", "--quiet", "--delete", "--force", branch)
         raise

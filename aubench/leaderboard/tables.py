@@ -1,34 +1,26 @@
-"""Tables of a protocol's page: scores, F1 per AU, incomplete runs, provenance."""
+"""Tables of a protocol's page: scores, F1 per AU, incomplete runs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from aubench.core.task import Modality
-from aubench.leaderboard.entries import Entry, RankedTable, by_name
-from aubench.leaderboard.records import RECORDS, StoredRecord
+from aubench.leaderboard.entries import Entry, RankedTable
+from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import EMPTY, Cell, Table, text_table
 from aubench.metrics import scores
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.results.record_info import RecordInfo
-from aubench.results.schema import Cost, Git, Pretraining, Search
+from aubench.results.schema import Cost
 
 DEMO = "demo"
 """Mark of a row that is a demonstration."""
-_MAX_CELL = 240
-"""Characters of a cell with text of a record, which has no other bound."""
 FIDELITY = {"exact": "exact", "paper-with-resolutions": "resolved", "approximate": "approximate"}
 """Short labels of the degree of agreement with the paper."""
-_PROVENANCE = {
-    **dict.fromkeys(("Method", "Preset", "Selection", "Offered", "Records by seed", "Pre-training data"), "left"),
-    **dict.fromkeys(("Trials", "Frames/s train", "Frames/s test"), "right"),
-    **dict.fromkeys(("Device", "Commit", "Store"), "left"),
-}
-"""Alignment of each column."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +61,6 @@ def incomplete_table(runs: Sequence[StoredRecord]) -> Table:
         for i in (run.info for run in runs)
     ]
     return text_table(headers, "llllrl", rows)
-
-
-def provenance_table(entries: Sequence[Entry]) -> Table:
-    """Build the table of records, pre-training, search, speed and environments; distinct values of seeds are listed."""
-    groups = by_name(entries)
-    rows = tuple(_provenance_row(entry, groups[entry.name]) for entry in entries)
-    return Table(tuple(_PROVENANCE), tuple(_PROVENANCE.values()), rows)
 
 
 def modality_code(modalities: Sequence[Modality]) -> str:
@@ -274,55 +259,6 @@ def _delta(interval: ConfidenceInterval | None) -> str:
 def _missing_folds(info: RecordInfo) -> str:
     folds = sorted(set(range(1, info.protocol.fold_count + 1)) - {fold.fold for fold in info.folds})
     return f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))} of {info.protocol.fold_count}"
-
-
-def _provenance_row(entry: Entry, entries: Sequence[Entry]) -> tuple[Cell, ...]:
-    info, infos = entry.info, [run.info for run in entry.runs]
-    links = tuple(
-        (str(run.info.seed), f"{RECORDS}/{run.record.relative_path.as_posix()}/record.json") for run in entry.runs
-    )
-    environments = [environment for info in infos for environment in info.environments]
-    devices = [environment.device for environment in environments]
-    pretraining = _distinct(_pretraining(item, info) for info in infos for item in info.pretraining) or "none"
-    texts = (
-        "not seen" if info.is_submitted else pretraining,
-        EMPTY if info.is_submitted else _search_cost(info.search),
-        _range(info.speed.train_frames_per_s for info in infos),
-        _range(info.speed.inference_frames_per_s for info in infos),
-        _distinct(f"{device.name}, {device.precision}, threads: {device.threads}" for device in devices) or EMPTY,
-        _distinct(_commit(environment.git) for environment in environments) or EMPTY,
-        f"{info.dataset.version} {info.dataset.digest[:8]}",
-    )
-    first = (entry.name, recipe_label(entry, entries), info.selection, modality_code(info.protocol.modalities))
-    return (*map(Cell, first), Cell("", links=links), *(Cell(text[:_MAX_CELL]) for text in texts))
-
-
-def _search_cost(search: Search) -> str:
-    if not search.tuned:
-        return str(search.trials)
-    cost = () if search.seconds is None else (f"{search.seconds:,.0f} s", f"{search.frames or 0:,} frames")
-    return "; ".join([f"{search.trials} by {search.sampler}", *cost])
-
-
-def _distinct(texts: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(texts))
-
-
-def _pretraining(item: Pretraining, info: RecordInfo) -> str:
-    test_subjects = {subject for fold in info.folds if item.fold in (None, fold.fold) for subject in fold.test}
-    leak = " (test subjects among them)" if test_subjects & set(item.subjects) else ""
-    run = f" (run {item.run[:8]})" if item.run else ""
-    return (", ".join(item.datasets) or item.source) + run + leak
-
-
-def _commit(git: Git) -> str:
-    return EMPTY if git.commit is None else git.commit[:8] + (" + changes" if git.dirty else "")
-
-
-def _range(speeds: Iterable[float | None]) -> str:
-    """Format the lowest and the highest measured speed."""
-    measured = [speed for speed in speeds if speed is not None]
-    return " to ".join(dict.fromkeys(f"{bound(measured):,.0f}" for bound in (min, max))) if measured else EMPTY
 
 
 def _short_json(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from aubench.core import hashing
-from aubench.core.errors import AubenchError
+from aubench.core.conditions import Condition, kind_of
+from aubench.core.corruption_registry import MASK, NOISE
+from aubench.core.errors import AubenchError, UsageError
 from aubench.core.protocol import Protocol
 from aubench.core.protocol_versions import earlier_protocol
+from aubench.core.task import Modality
 from aubench.leaderboard.curve_checks import check_curves
 from aubench.leaderboard.label_checks import check_labels
 from aubench.leaderboard.method_checks import check_method
@@ -113,6 +116,9 @@ def _fields(run: StoredRecord) -> Iterator[Finding]:
     names = {f"AU{au}" for au in info.protocol.aus}
     if len(info.folds) > info.protocol.fold_count:
         yield run.finding(record.FILE, f"folds: {len(info.folds)} folds of {info.protocol.fold_count}")
+    for i, text in enumerate(info.conditions):
+        if problem := _condition_problem(text, info.method.modalities):
+            yield run.finding(record.FILE, f"conditions.{i}: {text[:80]} {problem}")
     for i, fold in enumerate(info.folds):
         is_seen = info.is_submitted or (fold.train and (fold.val or info.selection != "inner_val"))
         if not is_seen or not fold.test:
@@ -122,6 +128,21 @@ def _fields(run: StoredRecord) -> Iterator[Finding]:
         known_labels = [known for _, known in fold.train_prevalence.values()]
         if not info.is_submitted and any(known > fold.frames.train for known in known_labels):
             yield run.finding(record.FILE, f"folds.{i}.train_prevalence: more known labels than frames in training")
+
+
+def _condition_problem(text: str, modalities: Sequence[Modality]) -> str | None:
+    """Return why a text is no condition of a method; None for corruptions of plug-ins, which may not be installed."""
+    if kind_of(text) not in ("clean", "missing", NOISE.name, MASK.name):
+        return None
+    try:
+        condition = Condition.parse(text)
+    except UsageError:
+        return "is no condition"
+    if str(condition) != text:
+        return f"is written as {condition}"
+    if odd := [modality for modality in condition.modalities if modality not in modalities]:
+        return f"names {odd[0]}, which the method does not use"
+    return None
 
 
 def _completeness(run: StoredRecord) -> Iterator[Finding]:

@@ -44,6 +44,12 @@ def test_invalid_conditions_are_refused(text):
         Condition.parse(text)
 
 
+@pytest.mark.parametrize("text", ["noise:all:0.1234567", "noise:depth:0.30000001"])
+def test_levels_have_six_digits_so_that_no_two_share_a_name(text):
+    with pytest.raises(UsageError, match="has more than six digits"):
+        Condition.parse(text)
+
+
 def images(*lead: int, seed: int = 0, size: int = 28) -> dict[Modality, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return {m: torch.rand(*lead, m.channels, size, size, generator=generator) * 2 - 1 for m in (V, D)}

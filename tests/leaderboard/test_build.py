@@ -172,6 +172,26 @@ def test_test_subjects_in_pretraining_are_marked(tmp_path, make_record):
         assert ("test subjects among them" in build.pages(tmp_path)["synth_3fold.md"]) == is_leak
 
 
+def test_a_cell_that_is_cut_keeps_its_mark(tmp_path, make_record):
+    record = make_record("mine")
+    names = [f"{i} " + "data" * 15 for i in range(12)]
+    source = {"stage": "initialisation", "source": "own", "subjects": []}
+    items = [{**source, "datasets": [name]} for name in names]
+    leak = {**source, "datasets": names, "subjects": [record.info.folds[0].test[0]]}
+    devices = [
+        {
+            **record.info.environments[0].model_dump(mode="json"),
+            "git": {"commit": f"{i:040x}", "dirty": i == 39},
+        }
+        for i in range(1, 40)
+    ]
+    for pretraining in ([*items, leak], [leak, *items]):
+        made = remade(record, pretraining=pretraining, other_environments=devices)
+        made.write(tmp_path / "records" / record.relative_path)
+        page = build.pages(tmp_path)["synth_3fold.md"]
+        assert "(test subjects among them)" in page and " + changes" in page
+
+
 def test_an_empty_leaderboard_has_an_index_alone(tmp_path):
     assert list(build.pages(tmp_path)) == ["README.md"]
     assert "No records yet" in build.pages(tmp_path)["README.md"]

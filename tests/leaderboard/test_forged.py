@@ -118,6 +118,14 @@ def with_constants(record: Record, probability: float) -> Record:
     return with_tables(record, baselines.constant(record.counts, keys))
 
 
+def with_condition(record: Record, name: str) -> Record:
+    tables = (
+        module.canonical(pd.concat([table, table.assign(condition=name)]))
+        for module, table in ((counts, record.counts), (histograms, record.histograms))
+    )
+    return remade(record, dict(zip(("counts", "histograms"), tables, strict=True)), conditions=["clean", name])
+
+
 def always_present(record: Record) -> Record:
     """Predict 'present' for all frames, with probabilities that vary."""
     table, bins = baselines.always_positive(record)
@@ -342,6 +350,21 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
         "histograms.csv",
         "predictions are constant for AU1",
     ),
+    **{
+        f"condition {name}": (
+            lambda h, name=name: with_condition(h["new"], name),
+            "record.json",
+            f"conditions.1: {name} {problem}",
+        )
+        for name, problem in (
+            ("noise:all:abc", "is no condition"),
+            ("noise:all:1000", "is no condition"),
+            ("noise:all:0.1234567", "is no condition"),
+            ("missing:nowhere", "is no condition"),
+            ("noise:all:0.10", "is written as noise:all:0.1"),
+            ("missing:thermal", "names thermal, which the method does not use"),
+        )
+    },
     "always present": (
         lambda h: always_present(h["new"]),
         "histograms.csv",
@@ -479,7 +502,7 @@ def _fields(**changes: Any) -> Callable[[Path, Path], Path]:
 def _huge_grid(root: Path, folder: Path) -> Path:
     path = folder / "record.json"
     fields = json.loads(path.read_text())
-    fields["conditions"] = ["clean", *(f"noise:all:{i}" for i in range(499))]
+    fields["conditions"] = ["clean", *(f"noise:all:{i / 10:g}" for i in range(1, 500))]
     fields["protocol"]["aus"] = list(range(1, 101))
     for fold in fields["folds"]:
         fold["test"] = [f"S{i}" for i in range(1900)]

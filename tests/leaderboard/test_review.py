@@ -236,6 +236,8 @@ def test_more_conditions_are_an_extension(clone, make_record):
         ("reproduced/table.md", "was changed; a submission changes no file in reproduced"),
         ("records/synth_3fold/.hidden.html", "was added, but is no file of a record and no page"),
         ("notes.txt", "was added, but is no file of a record and no page"),
+        ("notes.md", "was added, but is no file of a record and no page"),
+        ("notes.json", "was added, but is no file of a record and no page"),
     ],
 )
 def test_other_files_of_the_leaderboard_are_refused(clone, path, message):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from factories.records import remade
 
+import aubench.leaderboard.submit as submit_module
 from aubench.core.errors import AubenchError, UsageError
 from aubench.leaderboard import build
 from aubench.leaderboard.check import check_against_base
@@ -75,6 +76,41 @@ def test_a_refused_run_leaves_nothing(clone, runs):
     shutil.rmtree(runs / "2")
     before = state(clone)
     with pytest.raises(AubenchError, match="it needs 0, 1, 2"):
+        submit([runs], clone / "leaderboard", "origin/main")
+    assert state(clone) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "file", ["aubench/leaderboard/submit.py", "methods/changes.toml", "protocols/synth_3fold.toml"]
+)
+def test_the_installed_code_must_be_that_of_the_base(clone, runs, tmp_path, file):
+    origin, installed = tmp_path / "origin", Path(__file__).parents[2] / file
+    for text, is_refused in ((installed.read_text(), False), (installed.read_text() + "# later\n", True)):
+        (origin / file).parent.mkdir(parents=True, exist_ok=True)
+        (origin / file).write_text(text)
+        git(origin, "add", "-A")
+        git(origin, "commit", "-qm", "Code")
+        git(clone, "fetch", "-q")
+        if is_refused:
+            with pytest.raises(UsageError, match="installed code is not that of origin/main"):
+                submit([runs], clone / "leaderboard", "origin/main", "again")
+        else:
+            submit([runs], clone / "leaderboard", "origin/main", "mine")
+    assert "again" not in git(clone, "branch", "--list")
+
+
+@pytest.mark.slow
+def test_an_interrupted_commit_leaves_no_branch(clone, runs, monkeypatch):
+    before, call_git = state(clone), submit_module._git
+
+    def interrupt(folder, *words):
+        if words[0] == "commit":
+            raise KeyboardInterrupt
+        call_git(folder, *words)
+
+    monkeypatch.setattr(submit_module, "_git", interrupt)
+    with pytest.raises(KeyboardInterrupt):
         submit([runs], clone / "leaderboard", "origin/main")
     assert state(clone) == before
 

@@ -12,6 +12,7 @@ from aubench.core.task import Modality
 from aubench.leaderboard import verify
 from aubench.leaderboard.entries import ranked_tables
 from aubench.leaderboard.records import StoredRecord
+from aubench.results import histograms
 from aubench.results import record as record_file
 
 NAMES = [f"one:F{i:03}" for i in range(1, 11)]
@@ -52,6 +53,16 @@ def check(make_record, tmp_path: Path):
 
 def test_a_record_across_data_sets_is_sound_and_its_page_names_the_label_rules(check) -> None:
     assert check(FIELDS) == "labels of one: occurrence, labels of other: intensity >= 2"
+
+
+@pytest.mark.parametrize("unknown", [6, 9])
+def test_aus_without_known_labels_are_not_constant(make_record, tmp_path: Path, unknown) -> None:
+    record = make_record()
+    aus = record.info.protocol.aus[:unknown]
+    table = record.histograms.copy()
+    table.loc[(table["fold"] == 1) & table["au"].isin(aus), histograms.CELLS] = 0
+    run = StoredRecord(tmp_path, replace(record, histograms=table))
+    assert list(verify.check_predictions(run)) == []
 
 
 def test_a_record_of_a_fixed_split_is_sound(check) -> None:
