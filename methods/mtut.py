@@ -53,6 +53,9 @@ class MTUTRecipe(BackboneRecipe):
     normaliser: Literal["positions", "none"] = Field(
         "positions", description="'positions' divides the squared norm by the number of pairs of positions, d²."
     )
+    norm_floor: float = Field(
+        0.25, ge=0, description="Minimum divisor of a channel, as a share of the mean norm of the frame's channels."
+    )
     warm_up: Annotated[float, Uniform(0, 0.5)] = Field(
         0.2, ge=0, le=1, description="Share of initial epochs without alignment."
     )
@@ -78,7 +81,8 @@ class MTUT(BranchedMethod):
             "Predictions are the mean of the modalities' probabilities, since AMF reports one number for several "
             "modalities. scored=visual, depth or thermal gives the paper's unimodal prediction.",
             "Each channel of a map is normalised to zero mean and unit length over its positions before the "
-            "correlation.",
+            "correlation. Channels with less than a quarter of the frame's mean norm are divided by that quarter "
+            "(norm_floor), since the gradient of a weakly active channel has no bound otherwise.",
             "The classification loss that determines ρ is a frame's mean over its known AUs. focal=batch uses the mean "
             "over the batch.",
             "ρ and the target correlation are constants, so that the worse network learns from the better one and "
@@ -167,7 +171,7 @@ class MTUT(BranchedMethod):
             losses: ℓ_cls of each frame or of the batch.
         """
         recipe = self.recipe
-        corr = {m: correlations(x) for m, x in maps.items()}
+        corr = {m: correlations(x, recipe.norm_floor) for m, x in maps.items()}
         sums = {m: x.new_zeros(len(x)) for m, x in corr.items()}
         for m, n in itertools.permutations(corr, 2):
             rho = focal_weights(losses[m], losses[n], recipe.beta, recipe.focal_limit)

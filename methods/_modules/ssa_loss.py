@@ -10,23 +10,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
 MIN_NORM = 1e-5
-"""Minimum norm of a channel in the normalisation, so that constant channels stay near zero."""
+"""Minimum divisor of a channel in the normalisation, so that constant channels stay near zero."""
 
 
-def correlations(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d d"]:
+def correlations(maps: Float[Tensor, "n c h w"], norm_floor: float) -> Float[Tensor, "n d d"]:
     """Return the correlations corr(F) = F̂ᵀF̂ of the d positions of a map.
 
-    F̂ has one row per channel, with zero mean and unit length over positions.
+    F̂ has one row per channel, with zero mean over positions, divided by its norm. The gradient grows with 1 / divisor,
+    so the divisor is at least a share of the mean norm of the frame's channels.
+
+    Args:
+        maps: Feature maps F.
+        norm_floor: That share. With 0, all channels that are not constant have unit length.
     """
     rows = maps.flatten(2).float()
-    rows = functional.normalize(rows - rows.mean(2, keepdim=True), dim=2, eps=MIN_NORM)
+    rows = rows - rows.mean(2, keepdim=True)
+    norms = torch.linalg.vector_norm(rows, dim=2, keepdim=True)
+    floor = (norm_floor * norms.detach().mean(1, keepdim=True)).clamp(min=MIN_NORM)
+    rows = rows / torch.maximum(norms, floor)
     with torch.autocast(maps.device.type, enabled=False):
         return rows.mT @ rows  # corr(F)
 

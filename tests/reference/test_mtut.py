@@ -16,13 +16,13 @@ POSITIONS = HEIGHT * WIDTH
 V, D, T = Modality
 
 
-def correlation(maps):
+def correlation(maps, floor=0.25):
     """corr(F) of one frame's (C, H, W)."""
-    rows = []
-    for channel in np.asarray(maps, dtype=float).reshape(len(maps), -1):
-        centred = [x - sum(channel) / len(channel) for x in channel]
-        length = math.sqrt(sum(x * x for x in centred))
-        rows.append([x / length for x in centred])
+    channels = np.asarray(maps, dtype=float).reshape(len(maps), -1)
+    centred = [[x - sum(channel) / len(channel) for x in channel] for channel in channels]
+    lengths = [math.sqrt(sum(x * x for x in channel)) for channel in centred]
+    least = floor * sum(lengths) / len(lengths)
+    rows = [[x / max(length, least) for x in row] for row, length in zip(centred, lengths, strict=True)]
     actual = [[0.0] * len(rows[0]) for _ in rows[0]]
     for i in range(len(rows[0])):
         for j in range(len(rows[0])):
@@ -44,24 +44,44 @@ def frame_loss(probabilities, labels):
     return sum(terms) / len(terms) if terms else 0.0
 
 
-def test_the_correlation_agrees_with_loops():
+@pytest.mark.parametrize("floor", [0, 0.25, 0.9])
+def test_the_correlation_agrees_with_loops(floor):
     maps = torch.randn(FRAMES, 7, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
-    actual = ssa_loss.correlations(maps)
+    maps[:, 3] *= 0.01
+    actual = ssa_loss.correlations(maps, floor)
     for n in range(FRAMES):
-        np.testing.assert_allclose(actual[n], correlation(maps[n].tolist()), atol=1e-5)
+        np.testing.assert_allclose(actual[n], correlation(maps[n].tolist(), floor), atol=1e-5)
 
 
 def test_the_correlation_does_not_see_gain_and_offset_of_channels():
     maps = torch.randn(FRAMES, 7, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
     other = maps * torch.linspace(0.5, 4, 7).reshape(7, 1, 1) - 3
-    torch.testing.assert_close(ssa_loss.correlations(maps), ssa_loss.correlations(other), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        ssa_loss.correlations(maps, 0.0), ssa_loss.correlations(other, 0.0), atol=1e-4, rtol=1e-4
+    )
+    torch.testing.assert_close(
+        ssa_loss.correlations(maps, 0.25), ssa_loss.correlations(1e-3 * maps, 0.25), atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 0.0])
+def test_a_weakly_active_channel_sends_back_no_more_than_others(size):
+    generator = torch.Generator().manual_seed(2)
+    maps, target = (torch.rand(1, 8, 2, 2, generator=generator) for _ in range(2))
+    maps[0, 0] = 0
+    maps[0, 0, 0, 0] = size  # as after a ReLU
+    maps.requires_grad_()
+    loss = ssa_loss.misalignment(ssa_loss.correlations(maps, 0.25), ssa_loss.correlations(target, 0.25), per_pair=True)
+    loss.sum().backward()
+    others = maps.grad[0, 1:].abs().max()
+    assert 0 < others < 2 and maps.grad[0, 0].abs().max() < 4 * others
 
 
 def test_channels_that_are_the_same_everywhere_add_nothing_and_send_back_nothing():
     maps = torch.randn(1, 4, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(2))
     maps[:, 1], maps[:, 3] = 0.0, 1.0
     maps.requires_grad_()
-    actual = ssa_loss.correlations(maps)
+    actual = ssa_loss.correlations(maps, 0.25)
     np.testing.assert_allclose(actual[0].detach(), correlation(maps[0, [0, 2]].tolist()), atol=1e-5)
     actual.square().sum().backward()
     assert maps.grad.isfinite().all()
@@ -138,7 +158,7 @@ class Bench:
         return {m: x.grad for m, x in self.maps.items()}
 
 
-def naive_terms(bench, focal="sample", share=POSITIONS**2, weight=0.05, beta=2.0, limit=10.0):
+def naive_terms(bench, focal="sample", share=POSITIONS**2, weight=0.05, beta=2.0, limit=10.0, floor=0.25):
     """All terms, frame by frame, over frames with known labels."""
     labels = bench.labels.tolist()
     known = [n for n in range(FRAMES) if any(y >= 0 for y in labels[n])]
@@ -146,7 +166,7 @@ def naive_terms(bench, focal="sample", share=POSITIONS**2, weight=0.05, beta=2.0
     for m in bench.maps:
         probabilities = bench.probabilities(m)
         losses[m] = {n: frame_loss(probabilities[n], labels[n]) for n in known}
-        seen[m] = {n: correlation(bench.maps[m][n].tolist()) for n in known}
+        seen[m] = {n: correlation(bench.maps[m][n].tolist(), floor) for n in known}
     batch = {m: sum(x.values()) / len(known) for m, x in losses.items()}
     terms = {"total": 0.0}
     for m in bench.maps:
@@ -169,6 +189,8 @@ def naive_terms(bench, focal="sample", share=POSITIONS**2, weight=0.05, beta=2.0
         ({}, {}),
         ({"focal": "batch"}, {"focal": "batch"}),
         ({"normaliser": "none"}, {"share": 1}),
+        ({"norm_floor": 0}, {"floor": 0}),
+        ({"norm_floor": 1.1}, {"floor": 1.1}),
         ({"weight_alignment": 3, "beta": 0.7, "focal_limit": 0.4}, {"weight": 3, "beta": 0.7, "limit": 0.4}),
     ],
 )
@@ -219,19 +241,19 @@ def test_alignment_moves_the_worse_modality_alone():
 
 
 def test_the_gradient_of_the_alignment_is_that_of_loops_with_everything_else_held_still():
-    bench = Bench((V, D), normaliser="none")
+    bench = Bench((V, D), normaliser="none", norm_floor=0)
     actual = bench.gradients(bench.loss()["alignment_visual"])[V]
     labels = bench.labels.tolist()
     losses = {m: [frame_loss(p, y) for p, y in zip(bench.probabilities(m), labels, strict=True)] for m in (V, D)}
     n = max(range(FRAMES), key=lambda n: losses[V][n] - losses[D][n])
     weight = rho(losses[V][n], losses[D][n]) / 4  # ρ of that frame, a constant, over four labelled frames
-    target = correlation(bench.maps[D][n].tolist())
+    target = correlation(bench.maps[D][n].tolist(), 0)
     for c, i, j in ((0, 0, 0), (5, 1, 2), (127, 0, 1)):
         ends = []
         for step in (1e-4, -1e-4):
             maps = bench.maps[V][n].detach().double().numpy().copy()
             maps[c, i, j] += step
-            ends.append(weight * squared_norm(correlation(maps), target))
+            ends.append(weight * squared_norm(correlation(maps, 0), target))
         assert actual[n, c, i, j].item() == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-2, abs=1e-5)
 
 
