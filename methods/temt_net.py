@@ -116,7 +116,7 @@ class TEMTNet(Method):
             return "needs visual images"
         if len(task.modalities) == 1:
             return "needs a second modality, got one"
-        return None if len(task.modalities) == 2 else "draws one modality out of visual images, and there are two more"
+        return None if len(task.modalities) == 2 else "generates exactly one other modality, and the task has two"
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """Return AU probabilities of the visual images."""

@@ -25,7 +25,9 @@ _DEVIATION_READING = (
     "**Deviation**: what was measured here minus what the paper prints, in the unit of the table; only where both "
     "are of the same data set."
 )
-_SYNTH = "synth is drawn and only stands in for the paper's data: nothing here can be held against the paper's numbers."
+_SYNTH = (
+    "synth has rendered faces instead of the paper's data, so these numbers neither confirm nor contradict the paper's."
+)
 
 
 def name_of(table: ReportedTable) -> str:
