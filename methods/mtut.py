@@ -42,7 +42,7 @@ class MTUTRecipe(BackboneRecipe):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tiny": {"weight_alignment": 2e-3},
-        "small": {"learning_rate": 1e-2},
+        "small": {"learning_rate": 2e-2},
     }
     """For unstructured maps, the normalised ‖·‖² scales with channels / positions², 25 times as large here."""
 
