@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from aubench._util import atomic
 from aubench._util.git import call_git, git_text
 from aubench.core import system_files
 from aubench.core.errors import DataError, UsageError, suggest
@@ -118,7 +119,7 @@ def _install(code: Path) -> str:
 
 def _ignored_links(path: Path) -> dict[str, str]:
     """Return variables with which git ignores the links in a checkout, so that its code counts as unchanged."""
-    path.write_text("".join(f"/aubench/{name}\n" for name in _LINKED), encoding="utf-8")
+    atomic.write_text(path, "".join(f"/aubench/{name}\n" for name in _LINKED))
     return {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.excludesFile", "GIT_CONFIG_VALUE_0": str(path)}
 
 

@@ -115,7 +115,7 @@ def test_the_page_names_protocol_preset_seeds_store_and_runs(tables, make_record
         f"amf {record.info.run[:8]}",
     ):
         assert word in source
-    assert "synth is drawn" in text
+    assert "synth has rendered faces" in text
     assert text.startswith(f"# {table.rows[0].source}, measured on synth_3fold\n")
     tex = reproduced_tables.render(table, [NONE, NONE, NONE, MeasuredResult((record,))], "latex")
     assert tex.count("\\\\") == 1 + 4 + 1 and r"\toprule" in tex
