@@ -116,7 +116,8 @@ class TEMTNet(Method):
             return "needs visual images"
         if len(task.modalities) == 1:
             return "needs a second modality, got one"
-        return None if len(task.modalities) == 2 else "generates exactly one other modality, and the task has two"
+        others = len(task.modalities) - 1
+        return None if others == 1 else f"generates exactly one other modality, and the task has {others}"
 
     def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """Return AU probabilities of the visual images."""

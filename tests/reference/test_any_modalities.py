@@ -23,7 +23,7 @@ def test_a_method_refuses_or_runs(name, modalities):
     task = Task(modalities, (1, 6, 12), recipe.crop)
     reason = method_class.unsupported_reason(task, recipe)
     if reason:
-        assert name in REFUSED and reason.startswith(("needs ", "draws one modality"))
+        assert name in REFUSED and reason.startswith(("needs ", "generates exactly one"))
         return
     used = method_class.select_modalities(task, recipe)
     torch.manual_seed(0)

@@ -170,7 +170,7 @@ def test_predictions_see_the_visual_images_alone():
 
 @pytest.mark.parametrize(
     ("modalities", "reason"),
-    [((V,), "needs a second modality"), ((D, T), "needs visual images"), ((V, D, T), "two more"), ((V, T), None)],
+    [((V,), "needs a second modality"), ((D, T), "needs visual images"), ((V, D, T), "the task has 2"), ((V, T), None)],
 )
 def test_it_takes_visual_and_one_other(modalities, reason):
     actual = TEMTNet.unsupported_reason(Task(modalities, AUS, SIDE), TEMTNet.Recipe())
