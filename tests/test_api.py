@@ -185,6 +185,10 @@ def test_results_are_loaded_and_compared_without_torch(runs):
 @pytest.mark.slow
 def test_a_comparison_has_the_documented_columns(runs):
     results = package.compare([runs])
+    assert package.compare(str(runs)).to_dataframe().equals(results.to_dataframe())
+    assert results.render("md") == results.render("markdown")
+    with pytest.raises(AubenchError, match="nothing to compare"):
+        package.compare([])
     frame = results.to_dataframe()
     assert set(frame.columns) == columns(type(results).to_dataframe) - {"mean"}
     assert frame["method"].iloc[0] == "amf" and frame["rank"].iloc[0] == 1

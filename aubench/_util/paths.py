@@ -1,44 +1,14 @@
-"""Paths from the command line and from environment variables, and the user's folders."""
+"""Paths in environment variables, and the user's folders."""
 
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 import platformdirs
 
 from aubench.core.errors import UsageError
-
-_HOME = re.compile(r"(?:^|(?<=[=,:])|(?<=:///))~[\w.-]*(?=/|$)")
-
-
-def expand_home(text: str) -> str:
-    """Replace ``~`` and ``~user`` at the start of each path in an argument or environment variable.
-
-    A shell does so only where the path is a word of its own. ``--store=~/stores``, a list of paths, a URL, a Dockerfile
-    and a ``.env`` file reach aubench as they are.
-
-    Raises:
-        UsageError: The home folder is unknown.
-    """
-    return _HOME.sub(lambda match: _home(match[0], text), text)
-
-
-def _home(tilde: str, text: str) -> str:
-    folder = os.path.expanduser(tilde)  # noqa: PTH111  its counterpart in pathlib raises RuntimeError
-    if folder == tilde == "~":
-        raise UsageError("the home folder is unknown", where=text, hint="set HOME, or give an absolute path")
-    return folder.rstrip("/")
-
-
-def user_path(path: str | os.PathLike[str]) -> Path:
-    """Return a path of the user with ``~`` expanded.
-
-    Raises:
-        UsageError: The home folder is unknown.
-    """
-    return Path(expand_home(os.fspath(path)))
+from aubench.core.user_paths import expand_home
 
 
 def from_environment(variable: str) -> str | None:

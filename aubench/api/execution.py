@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aubench._util.paths import expand_home, user_path
 from aubench._util.progress import print_line
-from aubench.api.planning import AnyPath
+from aubench.api.planning import AnyPath, AnyPaths
 from aubench.api.run_display import RunDisplay, show_conditions
+from aubench.core.user_paths import user_path, user_paths
 
 if TYPE_CHECKING:
     from aubench.core.conditions import Condition
@@ -72,7 +72,7 @@ def read_stored_records(configs: Sequence[RunConfig]) -> tuple[StoredRecord, ...
     return tuple(StoredRecord(path, record.read(path)) for path in folders if (path / record.FILE).exists())
 
 
-def sync_runs(names: Sequence[AnyPath] = (), *, runs: AnyPath = "runs") -> Iterator[tuple[Path, SyncResult]]:
+def sync_runs(names: AnyPaths = (), *, runs: AnyPath = "runs") -> Iterator[tuple[Path, SyncResult]]:
     """Send runs and studies to MLflow that it does not have yet.
 
     The command has exit code 1 if one of them could not be sent.
@@ -87,15 +87,19 @@ def sync_runs(names: Sequence[AnyPath] = (), *, runs: AnyPath = "runs") -> Itera
         Folder and result of each run and study.
 
     Raises:
-        UsageError: A name is neither the folder nor the id of a run.
+        UsageError: A name is neither the folder nor the id of a run, or there is no folder of runs.
     """
+    from aubench.core.errors import UsageError
     from aubench.tracking import studies
     from aubench.tracking.run_export import find_runs
     from aubench.tracking.sync import send_all
 
-    yield from send_all(find_runs(user_path(runs), [expand_home(str(name)) for name in names]))
+    root = user_path(runs)
+    if not names and not root.is_dir():
+        raise UsageError("no such folder", where=root, hint="give the folder of all runs with --runs")
+    yield from send_all(find_runs(root, list(map(str, user_paths(names)))))
     if not names:
-        yield from ((folder, studies.sync(folder)) for folder in studies.folders(user_path(runs)))
+        yield from ((folder, studies.sync(folder)) for folder in studies.folders(root))
 
 
 @contextmanager

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aubench._util.paths import expand_home, user_path
 from aubench._util.progress import count_progress, print_line
 from aubench.api import execution
 from aubench.api.formats import check_form, frame_text
 from aubench.api.planning import (
     AnyPath,
+    AnyPaths,
     Names,
     Numbers,
     Seeds,
@@ -25,6 +25,7 @@ from aubench.api.planning import (
     split_names,
 )
 from aubench.api.results_view import Results, RobustnessResults
+from aubench.core.user_paths import user_path, user_paths
 
 if TYPE_CHECKING:
     from aubench.core.suites import Suite
@@ -57,7 +58,7 @@ def run(
     track: bool = False,
     from_study: str | None = None,
     storage: str | None = None,
-    from_run: Sequence[AnyPath] = (),
+    from_run: AnyPaths = (),
     pretrain_on: str | None = None,
     report: Callable[[Results], None] = lambda results: None,
 ) -> Results:
@@ -109,7 +110,7 @@ def run(
 
     seeds, values = check_seeds(seeds), dict(overrides or {})
     values |= {} if pretrained is None else {"weights": pretrained}
-    sources = tuple(find_runs(user_path(runs), [expand_home(str(name)) for name in from_run])) if from_run else ()
+    sources = tuple(find_runs(user_path(runs), list(map(str, user_paths(from_run))))) if from_run else ()
     options = RunOptions(
         preset,
         values,
@@ -126,6 +127,8 @@ def run(
         scheduler.preload_workers()
         configs = plan_tuned_runs(from_study, storage, seeds, store, options.runs)
         folds = configs[0].protocol.fold_numbers()
+    elif storage is not None:
+        raise UsageError("is that of a study", where="--storage", hint="name the study with --from-study")
     elif method is None or protocol is None:
         missing = "--method" if method is None else "--protocol"
         raise UsageError("is missing", where=missing, hint="give --method and --protocol, or --from-study")
@@ -161,7 +164,7 @@ def evaluate_robustness(
     noise: Numbers | None = None,
     method: Names | None = None,
     protocol: Names | None = None,
-    run: Sequence[AnyPath] = (),
+    run: AnyPaths = (),
     runs: AnyPath = "runs",
     store: Stores = None,
     device: str = "auto",
@@ -233,12 +236,12 @@ def evaluate_robustness(
     return results
 
 
-def _select_runs(runs: Path, names: Sequence[AnyPath], method: Names | None, protocol: Names | None) -> list[Path]:
+def _select_runs(runs: Path, names: AnyPaths, method: Names | None, protocol: Names | None) -> list[Path]:
     """Return the folders of the selected runs, finished or not."""
     from aubench.core.errors import UsageError, suggest
     from aubench.tracking.run_export import find_runs
 
-    run_dirs = find_runs(runs, [expand_home(str(name)) for name in names])
+    run_dirs = find_runs(runs, list(map(str, user_paths(names))))
     if not run_dirs:
         raise UsageError("no finished run", where=runs, hint="finish one with `aubench run`, or give --runs")
     for option, names_of_option, parent in (("--protocol", protocol, 1), ("--method", method, 0)):

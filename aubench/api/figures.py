@@ -6,13 +6,13 @@ is not finished, or the method lacks the optional interface that the figure need
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aubench._util.paths import user_path
 from aubench._util.progress import count_progress
-from aubench.api.planning import AnyPath, Numbers, Stores, parse_numbers, plan_runs
+from aubench.api.planning import AnyPath, Names, Numbers, Stores, parse_numbers, plan_runs, split_names
+from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
     from aubench.runs.config import RunConfig
@@ -38,6 +38,9 @@ def plot_reconstructions(
         frames: Number of frames to show.
         out: A .png or .svg [default: RUN/plots/<figure>.png].
         store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
+
+    Returns:
+        The file.
     """
     from aubench.core.errors import UsageError
     from aubench.plots import reconstructions, style
@@ -65,6 +68,9 @@ def plot_knowledge(run: AnyPath, *, fold: Fold = None, out: AnyPath | None = Non
         fold: Number or alias [default: the first finished].
         out: A .png or .svg [default: RUN/plots/<figure>.png].
         store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
+
+    Returns:
+        The file.
     """
     from aubench.plots import au_pairs, style
     from aubench.plots.frame_selection import caption
@@ -93,6 +99,9 @@ def plot_selection(
         suite: Further conditions: name or file of a suite.
         out: A .png or .svg [default: RUN/plots/<figure>.png].
         store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
+
+    Returns:
+        The file.
     """
     from aubench.core.suites import find_suite
     from aubench.plots import modality_selection, style
@@ -130,9 +139,12 @@ def plot_cut_switch(
         frames: Number of frames to show.
         out: A .png or .svg [default: RUN/plots/<figure>.png].
         store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
+
+    Returns:
+        The file.
     """
     from aubench.core.errors import UsageError
-    from aubench.core.registry import find_protocol
+    from aubench.core.registry import find_method, find_protocol
     from aubench.plots import augmentation, style
     from aubench.plots.frame_selection import caption
     from aubench.runs.run_options import RunOptions
@@ -142,6 +154,7 @@ def plot_cut_switch(
         config = _load(run, store)
     elif run is None and method and protocol:
         options = RunOptions(overrides=dict(overrides or {}))
+        find_method(method)  # plan_runs accepts several
         (config,) = plan_runs([method], find_protocol(protocol), options, [0], store)
     else:
         raise UsageError("give a run folder, or both --method and --protocol", where="plot cut-switch")
@@ -150,7 +163,7 @@ def plot_cut_switch(
     return style.save(augmentation.plot(examples, caption(config, f"fold {number}, training")), path)
 
 
-def plot_studies(studies: Sequence[str], *, runs: AnyPath = "runs", out: AnyPath | None = None) -> Path:
+def plot_studies(studies: Names, *, runs: AnyPath = "runs", out: AnyPath | None = None) -> Path:
     """Draw the progress of studies.
 
     The best validation F1 against the number of training frames.
@@ -159,17 +172,20 @@ def plot_studies(studies: Sequence[str], *, runs: AnyPath = "runs", out: AnyPath
         studies: Names of studies.
         runs: Folder of all runs.
         out: A .png or .svg [default: RUNS/studies/search.png].
+
+    Returns:
+        The file.
     """
     from aubench.plots import style, tuning_curves
     from aubench.tuning.search_config import STUDIES
     from aubench.tuning.study_files import read_study
 
-    folder = user_path(runs)
+    folder, names = user_path(runs), split_names(studies)
     path = folder / STUDIES / "search.png" if out is None else user_path(out)
     style.check(path)
-    headers = (read_study(folder, name) for name in studies)
+    headers = (read_study(folder, name) for name in names)
     subtitle = dict.fromkeys(f"{header['method']} on {header['protocol_name']}" for header in headers)
-    return style.save(tuning_curves.plot(tuning_curves.read(folder, studies), list(subtitle)), path)
+    return style.save(tuning_curves.plot(tuning_curves.read(folder, names), list(subtitle)), path)
 
 
 def draw_store(dataset: str, out: AnyPath, *, store: AnyPath | None = None) -> Path:
@@ -179,6 +195,9 @@ def draw_store(dataset: str, out: AnyPath, *, store: AnyPath | None = None) -> P
         dataset: Name of the data set.
         out: PNG file to write.
         store: Folder of the store [default: $AUBENCH_STORES/<dataset>].
+
+    Returns:
+        The file.
     """
     from aubench.plots import contact_sheet
 
@@ -193,6 +212,9 @@ def draw_leaderboard(protocol: str, out: AnyPath, *, kind: str = "table", root: 
         out: A .png or .svg.
         kind: table (F1 and rank of each method), or curves (validation F1 by training frames).
         root: Folder of the leaderboard.
+
+    Returns:
+        The file.
     """
     from aubench.core.errors import UsageError, suggest
     from aubench.plots import leaderboard_plot, learning_curve_plot

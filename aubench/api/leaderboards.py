@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aubench._util.paths import user_path
-from aubench.api.formats import frame_text
-from aubench.api.planning import AnyPath
+from aubench.api.formats import check_form, frame_text
+from aubench.api.planning import AnyPath, AnyPaths
+from aubench.core.user_paths import user_path, user_paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,10 +49,14 @@ class LeaderboardResults:
         """Return the tables as text.
 
         Args:
-            form: ``text`` (for a terminal), ``markdown``, ``csv`` or ``json``.
+            form: ``text`` (for a terminal), ``markdown`` (``md``), ``csv`` or ``json``.
+
+        Raises:
+            UsageError: The format is not known.
         """
         from aubench.leaderboard.render import markdown, plain_text
 
+        form = check_form(form, ("text", "markdown", "csv", "json"))
         if form in ("csv", "json"):
             return frame_text(self.to_dataframe(), form)
         render = markdown if form == "markdown" else plain_text
@@ -68,6 +72,9 @@ def load_leaderboard(root: AnyPath = "leaderboard", protocol: str | None = None)
         root: Folder of the leaderboard.
         protocol: Protocol to show, with or without records; all with records by default.
 
+    Returns:
+        The tables.
+
     Raises:
         AubenchError: The folder or protocol does not exist, or a record is invalid.
     """
@@ -81,11 +88,14 @@ def export_leaderboard(out: AnyPath, *, root: AnyPath = "leaderboard") -> Path:
     """Write all rows of the leaderboard, with title, paper and citation, to a CSV, JSON or Parquet file.
 
     Rows and columns are those of ``aubench leaderboard show --format csv``, and title, paper, citation (BibTeX), source
-    of the method, runs, commits, and the command that makes the row again. Parquet needs pyarrow.
+    and version of the method, runs, commits, and the command that makes the row again. Parquet needs pyarrow.
 
     Args:
         out: File to write; its ending (.csv, .json or .parquet) is the format.
         root: Folder of the leaderboard.
+
+    Returns:
+        The file.
 
     Raises:
         AubenchError: The ending is not known, the folder does not exist, or a record is invalid.
@@ -112,7 +122,8 @@ def _rows_frame(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.DataFrame(rows)
-    integers = {"position", "rank", "seeds", "flops", "parameters", "frames", "pretraining_frames"} & set(frame.columns)
+    integers = {"position", "rank", "seeds", "flops", "parameters", "frames", "pretraining_frames"}
+    integers = (integers | {"method_version"}) & set(frame.columns)
     return frame.astype(dict.fromkeys(integers, "Int64"))
 
 
@@ -136,6 +147,9 @@ def reproduce_record(
         install: Install the libraries of that commit into a temporary environment.
         by: Name of the person or group under which the leaderboard stores the repetition; not stored without a name.
 
+    Returns:
+        Comparison of the repetition with the record.
+
     Raises:
         AubenchError: There is no such run, it cannot be repeated, or it fails.
     """
@@ -151,12 +165,15 @@ def reproduce_record(
     return result
 
 
-def add_records(runs: Sequence[AnyPath], *, root: AnyPath = "leaderboard") -> AddResult:
+def add_records(runs: AnyPaths, *, root: AnyPath = "leaderboard") -> AddResult:
     """Check the records of runs and copy them, all or none.
 
     Args:
         runs: Folders of one or more finished runs.
         root: Folder of the leaderboard.
+
+    Returns:
+        Folders of the added records, and skipped runs with the reason.
 
     Raises:
         DataError: No finished run has a record.
@@ -164,7 +181,7 @@ def add_records(runs: Sequence[AnyPath], *, root: AnyPath = "leaderboard") -> Ad
     """
     from aubench.leaderboard.add import add
 
-    return add([user_path(run) for run in runs], user_path(root))
+    return add(user_paths(runs), user_path(root))
 
 
 def build_leaderboard(*, root: AnyPath = "leaderboard") -> list[Path]:
@@ -174,6 +191,9 @@ def build_leaderboard(*, root: AnyPath = "leaderboard") -> list[Path]:
 
     Args:
         root: Folder of the leaderboard.
+
+    Returns:
+        Files written.
 
     Raises:
         AubenchError: The folder does not exist, or a record or a reported table is wrong. Nothing is written.
@@ -185,7 +205,7 @@ def build_leaderboard(*, root: AnyPath = "leaderboard") -> list[Path]:
 
 
 def submit_runs(
-    runs: Sequence[AnyPath], *, root: AnyPath = "leaderboard", base: str = "origin/main", branch: str | None = None
+    runs: AnyPaths, *, root: AnyPath = "leaderboard", base: str = "origin/main", branch: str | None = None
 ) -> Submission:
     """Add runs to a leaderboard on a new branch of its repository: add, build, check, commit.
 
@@ -197,6 +217,9 @@ def submit_runs(
         base: Git revision from which the branch begins.
         branch: Name of the branch; one made of the names of the methods by default.
 
+    Returns:
+        Branch, folders of the added records, report and skipped runs.
+
     Raises:
         DataError: No finished run has a record.
         RecordError: A record is wrong, or the check has findings. Nothing is submitted.
@@ -205,7 +228,7 @@ def submit_runs(
     from aubench.leaderboard.submit import submit
     from aubench.papers.leaderboard_pages import EXTENSIONS
 
-    return submit([user_path(run) for run in runs], user_path(root), base, branch, EXTENSIONS)
+    return submit(user_paths(runs), user_path(root), base, branch, EXTENSIONS)
 
 
 def review_leaderboard(
@@ -239,6 +262,9 @@ def check_leaderboard(*, root: AnyPath = "leaderboard", no_cache: bool = False) 
     Args:
         root: Folder of the leaderboard.
         no_cache: Also verify records again that this machine verified before.
+
+    Returns:
+        Problems, none if all numbers are right.
 
     Raises:
         DataError: The folder does not exist.

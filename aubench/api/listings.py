@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aubench._util.paths import user_path
 from aubench.api.planning import AnyPath
+from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aubench._util.paths import user_path
 from aubench._util.progress import print_line
 from aubench.api import execution
 from aubench.api.formats import check_form
 from aubench.api.planning import AnyPath, Names, Seeds, Stores, check_seeds, open_data, split_names
+from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,6 +141,9 @@ def reproduce(
         address: Address of the Ray cluster [default: RAY_ADDRESS, or the one of this machine].
         gpus_per_fold: GPUs of each fold on Ray, e.g. 0.5 [default: 1].
         track: Send new results to MLflow.
+
+    Returns:
+        Files, and the rows of each table and figure.
 
     Raises:
         AubenchError: An argument is invalid or a fold failed.

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from aubench.runs.store_ref import StoreRef
 
 AnyPath = str | Path
-Stores = AnyPath | Sequence[AnyPath] | None
+AnyPaths = AnyPath | Sequence[AnyPath]
+"""One path or several."""
+Stores = AnyPaths | None
 """Folders of stores, one for each data set; ``NAME=DIR`` also names the data set. None is the default folders."""
 Names = str | Sequence[str]
 """One name or several; a string may hold several separated by commas."""
@@ -32,6 +34,9 @@ def open_data(protocol: Protocol, store: Stores) -> Store:
     Args:
         protocol: Protocol.
         store: Folders, see :func:`aubench.datasets.catalog.find_stores`.
+
+    Returns:
+        The store, joined if the protocol is on several data sets.
     """
     from aubench.datasets.catalog import open_stores
 
@@ -44,6 +49,9 @@ def open_pretraining_store(name: str) -> StoreRef:
 
     Args:
         name: Folder of the store, or name of a data set whose store is in the default folder.
+
+    Returns:
+        Reference to the store.
 
     Raises:
         DataError: There is no store, or it is damaged.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aubench._util.paths import expand_home, user_path
-from aubench.api.formats import frame_text
-from aubench.api.planning import AnyPath
+from aubench.api.formats import check_form, frame_text
+from aubench.api.planning import AnyPath, AnyPaths
+from aubench.core.user_paths import user_path, user_paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,10 +116,14 @@ class ComparisonResults:
         """Return the comparison as text.
 
         Args:
-            form: ``markdown``, ``latex``, ``csv`` or ``json``.
+            form: ``markdown`` (``md``), ``latex``, ``csv`` or ``json``.
+
+        Raises:
+            UsageError: The format is not known.
         """
         from aubench.leaderboard import pairwise_tables
 
+        form = check_form(form)
         if form == "json":
             return frame_text(self.to_dataframe(), form)
         return pairwise_tables.render(self.comparison, form)
@@ -172,6 +176,9 @@ def load_results(path: AnyPath = "runs") -> Results:
     Args:
         path: Folder of runs (searched at any depth), of one run, or of a leaderboard.
 
+    Returns:
+        The records, and skipped runs with the reason.
+
     Raises:
         DataError: The folder does not exist or has no record of a finished run.
         RecordError: A record is invalid.
@@ -189,7 +196,7 @@ def load_results(path: AnyPath = "runs") -> Results:
     return Results(tuple(stored))
 
 
-def compare(runs: Sequence[AnyPath], *, condition: str = "clean", root: AnyPath = "leaderboard") -> ComparisonResults:
+def compare(runs: AnyPaths, *, condition: str = "clean", root: AnyPath = "leaderboard") -> ComparisonResults:
     """Compare methods by their records.
 
     F1, differences with intervals, paired tests and ranks. METHOD@PROTOCOL names a method's runs on the leaderboard.
@@ -199,12 +206,15 @@ def compare(runs: Sequence[AnyPath], *, condition: str = "clean", root: AnyPath 
         condition: Test condition, as named in the records.
         root: Folder of the leaderboard.
 
+    Returns:
+        Scores, differences, paired tests and ranks.
+
     Raises:
         AubenchError: A folder or name does not exist, a record is invalid, or the runs are not comparable.
     """
     from aubench.leaderboard import comparison_set, pairwise
 
-    compared = comparison_set.load_comparison_set([expand_home(str(run)) for run in runs], user_path(root))
+    compared = comparison_set.load_comparison_set(list(map(str, user_paths(runs))), user_path(root))
     compared = comparison_set.with_condition(compared, condition)
     return ComparisonResults(pairwise.compare(compared, condition), compared.skipped_runs)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aubench._util.paths import user_path
-from aubench.api.planning import AnyPath, Names, Stores, check_seeds, find_narrowed, open_data
+from aubench.api.planning import AnyPath, AnyPaths, Names, Stores, check_seeds, find_narrowed, open_data
 from aubench.api.results_view import Results, RobustnessResults
+from aubench.core.user_paths import user_path, user_paths
 
 if TYPE_CHECKING:
     from aubench.leaderboard.records import StoredRecord
@@ -27,7 +25,7 @@ class SubmissionResults(Results):
 
 
 def score(
-    predictions: AnyPath | Sequence[AnyPath],
+    predictions: AnyPaths,
     protocol: str,
     name: str,
     *,
@@ -68,8 +66,7 @@ def score(
     submissions.check_name(name)
     check_seeds(seed)
     narrowed = find_narrowed(protocol, modalities)
-    paths = [predictions] if isinstance(predictions, str | Path) else predictions
-    files = prediction_files.find_files([user_path(path) for path in paths])
+    files = prediction_files.find_files(user_paths(predictions))
     data = ProtocolDataset(open_data(narrowed, store), narrowed)
     tables = [prediction_files.read_predictions(file, narrowed.aus) for file in files]
     assigned = submitted_predictions.assign(tables, data)

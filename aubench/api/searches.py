@@ -7,9 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aubench._util.paths import user_path
 from aubench._util.progress import print_line
-from aubench.api.planning import AnyPath, Names, Stores, find_narrowed, open_data, select_methods, split_names
+from aubench.api.planning import (
+    AnyPath,
+    Names,
+    Stores,
+    check_seeds,
+    find_narrowed,
+    open_data,
+    select_methods,
+    split_names,
+)
+from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,6 +161,7 @@ def tune(
     check_names(sampler if isinstance(sampler, str) else "random", pruner)
     if trials < 1:
         raise UsageError(f"cannot be {trials}", where="--trials", hint="give 1 or more")
+    (seed,) = check_seeds(seed)
     options = RunOptions(preset, dict(overrides or {}), precision=precision, runs=user_path(runs))
     scheduler.preload_workers()
     narrowed = find_narrowed(protocol, modalities)

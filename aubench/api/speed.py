@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aubench._util.paths import user_path
 from aubench._util.progress import print_line
 from aubench.api.planning import AnyPath, Names, Stores, find_narrowed, open_data
+from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
     import pandas as pd

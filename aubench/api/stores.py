@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from aubench._util.paths import user_path
 from aubench._util.progress import count_progress
 from aubench.api.planning import AnyPath
+from aubench.core.user_paths import user_path
 
 
 def prepare_store(
@@ -40,6 +40,9 @@ def check_store(dataset: str, *, store: AnyPath | None = None) -> str:
     Args:
         dataset: Name of the data set.
         store: Folder of the store [default: $AUBENCH_STORES/<dataset>].
+
+    Returns:
+        A line with the number of frames and the digest, and a line for each of the least certain crops.
 
     Raises:
         DataError: There is no store, or a file is missing or differs.

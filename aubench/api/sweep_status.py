@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aubench._util.paths import user_path
 from aubench._util.progress import format_duration
 from aubench.api.planning import AnyPath
+from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -113,6 +113,10 @@ def _robustness(options: Options) -> None:
 def _reproduce(
     options: Options, all_exhibits: Annotated[bool, typer.Option("--all", help="All tables and figures.")] = False
 ) -> None:
+    from aubench.core.errors import UsageError
+
+    if all_exhibits and options.get("names"):
+        raise UsageError("excludes names", where="--all", hint="omit one of them")
     if all_exhibits or options.get("names"):
         names = "all" if all_exhibits else options["names"]
         print_paths(api.reproduce(**{**options, "names": names}).paths)
@@ -158,6 +162,9 @@ def _methods(
     ] = None,
     form: Annotated[str, typer.Option("--format", help="markdown (md), csv or json.")] = "markdown",
 ) -> None:
+    from aubench.api.formats import check_form
+
+    check_form(form, TABLE_FORMATS)
     if page is not None:
         api.write_method_reference(page)
     if catalogue is not None:

@@ -58,7 +58,10 @@ def _check(
     root = options["root"]
     if base is None and out is not None:
         raise UsageError("needs --base", where="--out", hint="give the revision to compare with")
-    findings, report = api.review_leaderboard(base, **options) if base else (api.check_leaderboard(**options), "")
+    if base is None:
+        findings, report = api.check_leaderboard(**options), ""
+    else:
+        findings, report = api.review_leaderboard(base, **options)
     if out is not None:
         atomic.write_text(out, report)
         report = ""
@@ -83,13 +86,11 @@ def _show(
     named: Annotated[str | None, typer.Option("--protocol", help="Protocol to show.", metavar="NAME")] = None,
     form: Annotated[str, typer.Option("--format", help="text, markdown (md), csv or json.")] = "text",
 ) -> None:
-    from aubench.api.formats import check_form
     from aubench.core.errors import UsageError
 
     protocol = options.setdefault("protocol", named)
     if named not in (None, protocol):
         raise UsageError(f"'{protocol}' and '{named}' are two protocols", where="--protocol", hint="name one")
-    form = check_form(form, ("text", "markdown", "csv", "json"))
     typer.echo(api.load_leaderboard(**options).render(form), nl=False)
 
 

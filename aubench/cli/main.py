@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from aubench._util.paths import expand_home
 from aubench._util.streams import repair_streams
 from aubench.cli.commands import app
 from aubench.core.errors import AubenchError, UsageError
+from aubench.core.user_paths import expand_home
 
 
 def _print_version(requested: bool) -> None:
@@ -62,7 +62,7 @@ def main() -> None:
 
 def _exit_code(arguments: Iterable[str]) -> int:
     try:
-        words = [expand_home(word) for word in arguments]
+        words = [_filled(expand_home(word)) for word in arguments]
         _load_plugins(words)
         result = typer.main.get_command(app).main(words, prog_name="aubench", standalone_mode=False)
     except AubenchError as error:
@@ -83,6 +83,17 @@ def _exit_code(arguments: Iterable[str]) -> int:
             raise
         return print_error(line, 2)
     return result if isinstance(result, int) else 0
+
+
+def _filled(word: str) -> str:
+    """Return an argument that is not empty, as that of an unset variable would be.
+
+    Raises:
+        UsageError: The argument, or the value of an option, is empty.
+    """
+    if not word or (word.startswith("--") and word.endswith("=")):
+        raise UsageError(f"the argument '{word}' is empty", hint="give a value, or omit it")
+    return word
 
 
 def _usage_line(error: Exception) -> str | None:

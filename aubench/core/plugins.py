@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from aubench.core.code_files import code_digest, helper_files, installed_digest
 from aubench.core.errors import UsageError, suggest
+from aubench.core.user_paths import user_path
 
 PLUGINS_VARIABLE = "AUBENCH_PLUGINS"
 """Environment variable with paths of plug-in files, separated as in ``PATH``; worker processes inherit it."""
@@ -129,7 +130,7 @@ def plugin_modules() -> Iterator[ModuleType]:
     """Import the plug-in files named by ``AUBENCH_PLUGINS``, in order."""
     for path in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep):
         if path:
-            yield _load_once(Path(path).expanduser().resolve())
+            yield _load_once(user_path(path).resolve())
 
 
 @cache

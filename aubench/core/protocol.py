@@ -250,9 +250,11 @@ class Protocol(StrictModel):
         """Return the protocol with fewer modalities, with another digest but the same random draws.
 
         Raises:
-            UsageError: The protocol lacks one of the modalities.
+            UsageError: The protocol lacks one of the modalities, or one is given twice.
         """
         names = tuple(modalities)
+        if len(set(names)) < len(names):
+            raise UsageError(f"'{','.join(names)}' names one twice", where="--modalities", hint="name each once")
         for name in names:
             if name not in self.modalities:
                 raise UsageError(

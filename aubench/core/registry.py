@@ -17,6 +17,7 @@ from aubench.core import protocol as protocols
 from aubench.core.code_files import installed_digest
 from aubench.core.errors import UsageError, suggest
 from aubench.core.protocol import Protocol
+from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
     from aubench.core.method import Method
@@ -76,7 +77,7 @@ def find_method(name: str) -> MethodEntry:
         UsageError: There is no such method, or the file does not define exactly one.
     """
     if name.endswith(".py"):
-        path = Path(name).expanduser().resolve()
+        path = user_path(name).resolve()
         module = plugins.load_module(path, "aubench_method_")
         return MethodEntry(path.stem, _only_method(module, name), "path", path, plugins.loaded_digest(module))
     if name in builtin_methods():
@@ -122,9 +123,9 @@ def find_protocol(name: str, modalities: Iterable[str] | None = None) -> Protoco
     """
     known = builtin_protocols()
     if name.endswith(".toml"):
-        if not Path(name).expanduser().is_file():
+        if not user_path(name).is_file():
             raise UsageError("no such file", where=name, hint="give the path of a protocol in TOML")
-        protocol = protocols.load(Path(name).expanduser())
+        protocol = protocols.load(user_path(name))
     elif name in known:
         protocol = protocols.load(known[name])
     else:

@@ -14,6 +14,7 @@ from aubench.core.conditions import Condition, CorruptionLevel, missing, subsets
 from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.core.errors import ProtocolError, UsageError, suggest
 from aubench.core.task import Modality
+from aubench.core.user_paths import user_path
 
 _MAX_BYTES = 64 * 1024
 
@@ -144,7 +145,7 @@ def find_suite(name: str) -> Suite:
         ProtocolError: The file is not a valid suite.
     """
     if name.endswith(".toml"):
-        return _load(Path(name).expanduser())
+        return _load(user_path(name))
     if name not in builtin_suites():
         raise UsageError(f"no suite '{name}'", where="--suite", hint=suggest(name, builtin_suites()))
     return _load(Path(str(resources.files("aubench.protocols") / "suites" / f"{name}.toml")))

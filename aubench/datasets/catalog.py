@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aubench._util.paths import user_path
 from aubench.core.errors import DataError, UsageError, suggest
 from aubench.core.plugins import Registry
+from aubench.core.user_paths import user_path
 from aubench.datasets.base import Dataset, Progress
 
 if TYPE_CHECKING:

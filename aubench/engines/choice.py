@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from aubench.core.errors import UsageError, suggest
 from aubench.runs import devices
 from aubench.runs.devices import KINDS, DeviceChoice
@@ -82,7 +84,7 @@ def _ray(device: str, address: str | None, gpus_per_fold: float | None, per_fold
     if gpus_per_fold is not None and per_fold > 1:
         raise UsageError("excludes --devices", where="--gpus-per-fold", hint="omit one of them")
     gpus = float(per_fold) if gpus_per_fold is None else gpus_per_fold
-    if gpus <= 0 or (gpus > 1 and gpus != int(gpus)):
+    if not 0 < gpus < math.inf or (gpus > 1 and gpus != int(gpus)):
         raise UsageError(f"cannot be {gpus:g}", where="--gpus-per-fold", hint="give a part of a GPU such as 0.5, or 1")
     if gpus_per_fold is not None and device == "cpu":
         raise UsageError("is for GPUs", where="--gpus-per-fold", hint="a fold on CPUs has one core")

@@ -15,13 +15,11 @@ from aubench.core.errors import RecordError
 from aubench.leaderboard import records, verified_records, verify
 from aubench.leaderboard.cross_checks import check_together
 from aubench.leaderboard.record_keys import IndexedRecord
-from aubench.leaderboard.records import LOCK, RECORDS, Finding, StoredRecord
+from aubench.leaderboard.records import LOCK, RECORDS, STAGING, Finding, StoredRecord
 from aubench.leaderboard.verify import ProtocolLookup
 from aubench.results import record as record_file
 from aubench.results.record import Record
 
-_STAGING = ".adding."
-"""First part of the names of temporary folders in a leaderboard."""
 _REPLACED = "replaced"
 """First part of the names of replaced records in a temporary folder."""
 _VARIABLE = ("conditions", "corruptions", "schema_version", "tables", "stored_summary")
@@ -64,6 +62,7 @@ def add(folders: Sequence[Path], root: Path, find_protocol: ProtocolLookup = reg
     root.mkdir(parents=True, exist_ok=True)
     try:
         with locks.exclusive(root / LOCK):
+            _clean_up(root)
             existing, _ = verified_records.load_verified(root, find_protocol)
             others = [run for run in existing if run.folder not in targets]
             _raise_first(check_together([IndexedRecord.of(run) for run in (*others, *new)]))
@@ -98,8 +97,7 @@ def _find_records(folders: Sequence[Path]) -> tuple[list[StoredRecord], tuple[Fi
 
 
 def _copy(runs: list[StoredRecord], targets: list[Path], root: Path) -> None:
-    _clean_up(root)
-    with tempfile.TemporaryDirectory(dir=root, prefix=_STAGING) as staging:
+    with tempfile.TemporaryDirectory(dir=root, prefix=STAGING) as staging:
         staged = [Path(staging, str(i)) for i in range(len(runs))]
         for run, folder in zip(runs, staged, strict=True):
             run.record.write(folder)
@@ -131,10 +129,11 @@ def _move(changes: Sequence[tuple[Path, Path]], staging: Path) -> None:
 
 def _clean_up(root: Path) -> None:
     """Remove the temporary folders of killed processes; records that were about to be replaced move back."""
-    for staging in root.glob(f"{_STAGING}*"):
+    for staging in root.glob(f"{STAGING}*"):
         for replaced in staging.glob(f"{_REPLACED}*"):
             target = root / RECORDS / record_file.read(replaced).relative_path
             if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
                 replaced.rename(target)
         shutil.rmtree(staging)
 

@@ -34,16 +34,18 @@ def _rows(root: Path) -> Iterator[dict[str, Any]]:
                 yield {"protocol": results.name, **row, **citations(entry)}
 
 
-def citations(entry: Entry) -> dict[str, str | None]:
+def citations(entry: Entry) -> dict[str, str | int | None]:
     """Return title, paper, BibTeX entry and provenance of a row; None for a baseline, and where a value is unknown."""
     if not entry.runs:
-        return dict.fromkeys(("title", "paper", "citation", "source", "runs", "commits", "command"))
+        return dict.fromkeys(("title", "paper", "citation", "source", "method_version", "runs", "commits", "command"))
+    method = entry.info.method
     commits = dict.fromkeys(run.info.git.commit for run in entry.runs if run.info.git.commit)
     return {
-        "title": entry.info.method.title,
+        "title": method.title,
         "paper": "; ".join(rerun_commands.papers(entry)) or None,
         "citation": rerun_commands.bibtex(entry),
-        "source": entry.info.method.source,
+        "source": method.source,
+        "method_version": (method.version or 1) if method.source == "builtin" else None,
         "runs": " ".join(run.info.run for run in entry.runs),
         "commits": " ".join(commits) or None,
         "command": rerun_commands.run_command(entry),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aubench._util import atomic, locks
 from aubench.core import system_files
-from aubench.core.errors import DataError, RecordError
+from aubench.core.errors import DataError, RecordError, UsageError
 from aubench.leaderboard import entries_file, learning_curves, page_digests, records, tables, verified_records
 from aubench.leaderboard.entries import RankedTable
 from aubench.leaderboard.entries_file import ProtocolEntries
@@ -91,6 +92,7 @@ def write(root: Path, extensions: Extensions = (), *, site: bool = False) -> lis
     Raises:
         DataError: The folder does not exist.
         RecordError: As :func:`pages`; nothing is written.
+        UsageError: A file of another origin is in the place of a page.
     """
     _require_folder(root)
     with locks.exclusive(root / records.LOCK):
@@ -98,6 +100,7 @@ def write(root: Path, extensions: Extensions = (), *, site: bool = False) -> lis
         protocols = results_by_protocol(verified_records.stored_records(indexed))
         inputs = page_digests.inputs_of(root, indexed)
         files = _files(root, protocols, loaded, inputs)
+        _check_targets(root, files)
         for name, text in files.items():
             atomic.write_text(root / name, text)
         for path in stale_pages(root, files):
@@ -110,12 +113,27 @@ def write(root: Path, extensions: Extensions = (), *, site: bool = False) -> lis
 
 def stale_pages(root: Path, files: Mapping[str, str]) -> list[Path]:
     """List generated pages that are not in ``files``."""
-    pages = [path for path in system_files.children(root, "*.md") if path.name not in files]
-    return [path for path in pages if path.is_file() and not path.is_symlink() and begins_with_stamp(path)]
+    return [path for path in system_files.children(root, "*.md") if path.name not in files and is_generated(path)]
 
 
-def begins_with_stamp(path: Path) -> bool:
-    """Return whether a file is a generated page."""
+def _check_targets(root: Path, files: Mapping[str, str]) -> None:
+    """Check that only generated files are overwritten; those without a stamp are if the folder is a leaderboard.
+
+    Raises:
+        UsageError: A file of another origin is in the place of a page.
+    """
+    is_leaderboard = (root / records.RECORDS).is_dir() or is_generated(root / INDEX)
+    for name in (*files, site_page.FILE):
+        path = root / name
+        if os.path.lexists(path) and not (is_generated(path) if path.suffix == ".md" else is_leaderboard):
+            hint = "move it, or give the leaderboard's folder with --root"
+            raise UsageError("is not a file that `aubench leaderboard build` has written", where=path, hint=hint)
+
+
+def is_generated(path: Path) -> bool:
+    """Return whether a path is a generated page, and no link to one."""
+    if path.is_symlink() or not path.is_file():
+        return False
     with path.open("rb") as file:
         return file.read(len(STAMP)) == STAMP.encode()
 

@@ -55,6 +55,8 @@ def load_comparison_set(words: Sequence[str], root: Path) -> ComparisonSet:
         finished, unfinished = _resolve(word, root)
         loaded += finished
         skipped += unfinished
+    if not loaded:
+        raise UsageError("nothing to compare", hint=_USAGE)
     for run in loaded:
         _check(run)
     runs = _unique_runs(loaded)
@@ -81,7 +83,7 @@ def with_condition(compared: ComparisonSet, condition: str) -> ComparisonSet:
     if len(entries) < 2:
         known = {name for run in runs for name in run.info.conditions}
         hint = "evaluate the others under it with `aubench robustness`" if entries else suggest(condition, known)
-        share = f"{len(entries) or 'no'} of {len(compared.entries)} to compare"
+        share = f"{len(entries) or 'none'} of {len(compared.entries)} to compare"
         raise UsageError(f"{share} has the condition '{condition}'", hint=hint)
     untested = [run for run in runs if condition not in run.info.conditions]
     skipped = tuple(Finding(run.folder, f"does not have the condition '{condition}'") for run in untested)

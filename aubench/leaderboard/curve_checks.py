@@ -7,10 +7,22 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+
 from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.results import epochs as epochs_file
 from aubench.results import record
 from aubench.results.schema import FoldInfo
+
+
+class _Budget(BaseModel):
+    """Fields of a recipe that bound its supervised training."""
+
+    model_config = ConfigDict(strict=True)
+    epochs: PositiveInt
+    frames_per_epoch: PositiveInt | None = None
+    batch_size: PositiveInt
+    clip_frames: PositiveInt = 1
 
 
 def check_curves(run: StoredRecord) -> Iterator[Finding]:
@@ -67,13 +79,19 @@ def _selection_problems(run: StoredRecord, curve: list[dict[str, Any]], fold: Fo
 
 def _recipe_problems(recipe: Mapping[str, Any], curve: list[dict[str, Any]], fold: FoldInfo) -> Iterator[str]:
     """Compare the supervised epochs, and the frames of each, with the recipe of a built-in method."""
+    try:
+        budget = _Budget.model_validate(dict(recipe))
+    except ValidationError as error:
+        first = error.errors()[0]
+        yield f"recipe.{first['loc'][0]}: {first['msg']}"
+        return
     frames = [epoch["frames"] for epoch in curve if not epoch["pretraining"]]
-    if len(frames) > (most := recipe["epochs"]):
-        yield f"has {len(frames)} supervised epochs, recipe.epochs is {most}"
-    drawn = recipe["frames_per_epoch"]
+    if len(frames) > budget.epochs:
+        yield f"has {len(frames)} supervised epochs, recipe.epochs is {budget.epochs}"
+    drawn = budget.frames_per_epoch
     if drawn is None or fold.frames.train < drawn:
         return
-    step = recipe["batch_size"] * recipe.get("clip_frames", 1)
+    step = budget.batch_size * budget.clip_frames
     odd = [after - before for before, after in pairwise([0, *frames]) if abs(after - before - drawn) >= step]
     if odd:
         yield f"an epoch has {odd[0]:,} frames, recipe.frames_per_epoch is {drawn:,}"

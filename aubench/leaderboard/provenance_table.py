@@ -62,8 +62,8 @@ def _distinct(texts: Iterable[str]) -> str:
 
 def _distinct_marked(marked_texts: Iterable[tuple[str, str]]) -> str:
     """Join texts with their marks. Those with a mark are first, so that a cell that is cut has them."""
-    pairs = sorted(dict.fromkeys(marked_texts), key=lambda pair: not pair[1])
-    return "; ".join(text + mark for text, mark in pairs)
+    pairs = sorted(marked_texts, key=lambda pair: not pair[1])
+    return _distinct(text + mark for text, mark in pairs)
 
 
 def _pretraining(item: Pretraining, info: RecordInfo) -> tuple[str, str]:

@@ -31,6 +31,8 @@ from aubench.results.schema import INITIALISATION
 RECORDS = "records"
 LOCK = ".lock"
 """File that is locked while records are added and pages are built."""
+STAGING = ".adding."
+"""First part of the names of temporary folders, which a killed process leaves behind."""
 REPORTED = "reported"
 """Folder with the tables of papers."""
 VARIANTS = "variants"

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 from aubench._util import atomic, locks
 from aubench.core import system_files
 from aubench.core.errors import AubenchError, RecordError, UsageError
-from aubench.leaderboard.records import LOCK, RECORDS, REPRODUCTIONS, Finding, StoredRecord
+from aubench.leaderboard.records import LOCK, RECORDS, REPRODUCTIONS, STAGING, Finding, StoredRecord
 from aubench.results import csv_io
 from aubench.results import record as record_file
 from aubench.results.schema import StrictModel
@@ -172,7 +172,7 @@ def add_reproduction(result: Reproduction, by: str) -> Path:
     target = new_folder(result.run, by)
     with (
         locks.exclusive(root / LOCK),
-        tempfile.TemporaryDirectory(dir=root, prefix=".adding.") as staging,
+        tempfile.TemporaryDirectory(dir=root, prefix=STAGING) as staging,
     ):
         folder = Path(staging, "record")
         result.again.record.write(folder)

@@ -120,7 +120,9 @@ def _install(code: Path) -> str:
 def _ignored_links(path: Path) -> dict[str, str]:
     """Return variables with which git ignores the links in a checkout, so that its code counts as unchanged."""
     atomic.write_text(path, "".join(f"/aubench/{name}\n" for name in _LINKED))
-    return {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.excludesFile", "GIT_CONFIG_VALUE_0": str(path)}
+    count = int(os.environ.get("GIT_CONFIG_COUNT") or 0)  # settings of the user, e.g. safe.directory in a container
+    values = {"COUNT": str(count + 1), f"KEY_{count}": "core.excludesFile", f"VALUE_{count}": str(path)}
+    return {f"GIT_CONFIG_{name}": value for name, value in values.items()}
 
 
 def _repeat(run: StoredRecord, python: str, code: Path, runs: Path, arguments: Sequence[str]) -> StoredRecord:

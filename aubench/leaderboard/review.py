@@ -130,7 +130,7 @@ def _other_files(changes: Changes) -> Iterator[Finding]:
 
 
 def _is_page(path: Path) -> bool:
-    return path.name == entries_file.FILE or (path.suffix == ".md" and build.begins_with_stamp(path))
+    return path.name == entries_file.FILE or (path.suffix == ".md" and build.is_generated(path))
 
 
 def _new_records(changes: Changes, new: Sequence[StoredRecord]) -> Iterator[Finding]:

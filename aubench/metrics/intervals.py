@@ -1,10 +1,9 @@
 """Confidence intervals of F1 over test subjects.
 
 An interval is centred on the estimate minus its small-sample bias (from the bootstrap). Its half width is t times the
-standard error (from the jackknife over subjects), with one degree of freedom less than subjects in each fold. If a fold
-has one subject, the interval is the full range.
-Its coverage of the F1 of an infinite population is the nominal one. Percentiles of the same bootstrap cover less:
-docs/methodology.md has the figures.
+standard error (from the jackknife over subjects), with one degree of freedom less than subjects in each fold. Its
+coverage of the F1 of an infinite population is the nominal one. Percentiles of the same bootstrap cover less:
+docs/methodology.md has the figures. If a fold has one subject, the interval is the full range.
 """
 
 from __future__ import annotations

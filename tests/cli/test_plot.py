@@ -113,6 +113,7 @@ def test_a_method_without_the_hook_is_refused_in_one_line(call, begun, small_sto
         (("selection", "nowhere"), "is not the folder of a run"),
         (("cut-switch",), "give a run folder, or both --method and --protocol"),
         (("cut-switch", "RUN", "--method", "amf"), "give a run folder, or both --method and --protocol"),
+        (("cut-switch", "--method", "all", "--protocol", "synth_3fold"), "--method: no method 'all'"),
         (("cut-switch", "--method", "amf"), "give a run folder, or both --method and --protocol"),
     ],
 )

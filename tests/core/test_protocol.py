@@ -166,6 +166,8 @@ def test_narrowing_changes_the_digest(tmp_path):
     assert first.narrowed(first.modalities) == first
     with pytest.raises(UsageError, match="has no thermal"):
         first.narrowed((Modality.THERMAL,))
+    with pytest.raises(UsageError, match="'depth,depth' names one twice"):
+        first.narrowed(("depth", "depth"))
 
 
 def test_narrowing_keeps_the_random_draws_even_when_read_back(tmp_path):

@@ -45,7 +45,13 @@ def nothing_written() -> bool:
         (("--method", "amf", "--precision", "float8"), ("--precision", "'float8'")),
         (("--method", "amf", "--modalities", "visul,depth"), ("did you mean 'visual'?",)),
         (("--method", "amf", "--modalities", "thermal"), ("synth_3fold has no thermal",)),
+        (("--method", "amf", "--modalities", "visual,visual"), ("--modalities", "names one twice")),
         (("--method", "amf", "--set", "epochs"), ("'epochs' is not KEY=VALUE",)),
+        (("--method", "~nobody_of_this_name/own.py"), ("own.py", "no such file")),
+        (("--method", "amf", "--protocol", "~nobody_of_this_name/own.toml"), ("own.toml", "no such file")),
+        (("--method", "amf", "--runs", ""), ("the argument '' is empty",)),
+        (("--method", "amf", "--runs="), ("the argument '--runs=' is empty",)),
+        (("--method", "amf", "--storage", "sqlite:///a.db"), ("--storage", "name the study with --from-study")),
     ],
 )
 def test_name_that_does_not_exist_names_the_nearest(call, words, parts):
@@ -73,6 +79,21 @@ def test_recipe_or_task_that_does_not_fit(call, store, words, parts):
     last = refused_words.err.splitlines()[-1]
     assert last.startswith("aubench: ") and all(word in last for word in parts)
     assert nothing_written()
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("track", "sync", "--runs", "typo"), ("typo: no such folder",)),
+        (("reproduce", "--all", "amf-table-1"), ("--all: excludes names",)),
+        (("methods", "--page", "a.md", "--format", "xml"), ("no format 'xml'",)),
+        (("robustness", "--suite", "~nobody_of_this_name/own.toml"), ("own.toml: no such file",)),
+        (("leaderboard", "build", "--root", ""), ("the argument '' is empty",)),
+    ],
+)
+def test_options_of_other_commands_that_do_not_fit(call, words, parts):
+    refused(call(*words), *parts)
+    assert not list(Path().iterdir())
 
 
 def test_missing_store_says_how_to_make_one(call):

@@ -340,6 +340,16 @@ def test_a_record_that_a_killed_addition_was_replacing_returns(extension):
     assert not list(root.glob(".adding.*"))
 
 
+def test_a_record_that_returns_takes_part_in_the_checks(tmp_path, make_record):
+    root, first = tmp_path / "leaderboard", make_record()
+    weights = {"folds__0__checkpoint": first.info.folds[0].checkpoint}
+    first.write(root / ".adding.abc" / "replaced0")
+    remade(make_record(seed=1), **weights).write(tmp_path / "run" / "record")
+    with pytest.raises(RecordError, match=r"folds\.0\.checkpoint: is that of"):
+        add([tmp_path / "run"], root)
+    assert [path.name for path in root.glob("records/*/*/*")] == [first.info.run]
+
+
 def test_what_a_killed_addition_left_is_removed(run, tmp_path):
     root = tmp_path / "leaderboard"
     (root / ".adding.abc" / "0").mkdir(parents=True)

@@ -21,7 +21,7 @@ def test_a_board_is_exported_with_the_documented_columns(call, small_board, tmp_
     assert frame["method"].tolist() == shown["method"].tolist()
     assert frame["f1"].tolist() == pytest.approx(shown["f1"].tolist())
     added = [name for name in frame.columns if name not in shown.columns]
-    assert added == ["title", "paper", "citation", "source", "runs", "commits", "command"]
+    assert added == ["title", "paper", "citation", "source", "method_version", "runs", "commits", "command"]
 
 
 def test_rows_have_their_provenance_and_baselines_have_none(call, small_board, tmp_path):
@@ -29,6 +29,8 @@ def test_rows_have_their_provenance_and_baselines_have_none(call, small_board, t
     rows = {row["method"]: row for row in json.loads((tmp_path / "board.json").read_text())}
     (folder,) = small_board.glob("records/*/amf/*")
     assert rows["amf"]["runs"] == folder.name and rows["amf"]["source"] == "builtin"
+    version = json.loads((folder / "record.json").read_text())["method"].get("version") or 1
+    assert rows["amf"]["method_version"] == version and rows["prevalence"]["method_version"] is None
     assert rows["amf"]["citation"].startswith("@misc{aubench_amf_") and "AMF" in rows["amf"]["title"]
     assert rows["amf"]["paper"] and rows["amf"]["command"].startswith(".venv/bin/aubench run --method amf")
     assert rows["prevalence"]["title"] is None and rows["prevalence"]["f1"] > 0

@@ -198,6 +198,17 @@ def test_an_empty_leaderboard_has_an_index_alone(tmp_path):
     assert load_leaderboard(tmp_path).render("text") == "no records yet\n"
 
 
+@pytest.mark.parametrize("name", ["README.md", "entries.json", "site/index.html"])
+def test_files_of_another_origin_are_not_overwritten(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine\n")
+    with pytest.raises(UsageError, match=f"{name}: is not a file that `aubench leaderboard build` has written"):
+        build.write(tmp_path, site=True)
+    assert [file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*.*") if file.suffix] == [name]
+    assert path.read_text() == "mine\n"
+
+
 @pytest.mark.slow
 def test_variants_differ_from_the_main_leaderboard(board):
     shutil.copytree(board / "records", board / "variants" / "records")

@@ -235,6 +235,16 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
         R,
         "is missing",
     ),
+    "missing value with learning curves": (
+        lambda h: remade(h["new_mcm"], recipe={"epochs": 16}),
+        "epochs.csv",
+        "fold 1: recipe.batch_size: Field required",
+    ),
+    "text in place of a number": (
+        lambda h: remade(h["new_mcm"], recipe__epochs="x", overrides=["epochs"]),
+        "epochs.csv",
+        "fold 1: recipe.epochs: Input should be a valid integer",
+    ),
     "value of no recipe": (lambda h: remade(h["new"], recipe__luck=1), R, "recipe.luck: is no value of this recipe"),
     "fidelity": (lambda h: remade(h["new"], method__fidelity="exact"), R, "method.fidelity: says exact, the card of"),
     "title of a built-in method": (lambda h: remade(h["new"], method__title="SOTA"), R, "method.title: says SOTA"),

@@ -19,6 +19,10 @@ words = sys.argv[1:]
 open(os.environ["SEEN"], "w").write(" ".join(words) + "\\n" + os.path.realpath(os.path.dirname(__file__)))
 code = subprocess.run(["git", "ls-files", "--others", "--exclude-standard", "aubench"], capture_output=True, check=True)
 assert os.path.exists("aubench/methods/here.py") and b"methods" not in code.stdout, code.stdout
+if "GIT_CONFIG_COUNT" in os.environ:
+    subprocess.run(["git", "config", "core.excludesFile"], stdout=subprocess.DEVNULL, check=True)
+if os.environ.get("GIT_CONFIG_KEY_0") == "core.quotePath":
+    subprocess.run(["git", "config", "core.quotePath"], stdout=subprocess.DEVNULL, check=True)
 if os.environ["RESULT"] == "fails":
     sys.exit(3)
 shutil.copytree(os.environ["RESULT"], words[words.index("--runs") + 1] + "/p/m/r/record")
@@ -70,7 +74,9 @@ def _of_commit(record, commit, *, dirty=False):
     return replace(record, info=record.info.model_copy(update={"git": git}))
 
 
-def test_the_same_counts_are_equal_and_the_command_runs_in_a_checkout(repeat, tmp_path):
+def test_the_same_counts_are_equal_and_the_command_runs_in_a_checkout(repeat, tmp_path, monkeypatch):
+    for name, value in {"COUNT": "1", "KEY_0": "core.quotePath", "VALUE_0": "false"}.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
     done = repeat(repeat.row[0], "--store", tmp_path / "store")
     assert done.code == 0 and ": equal (F1 " in done.out, done.err
     command, folder = repeat.seen.read_text().split("\n")

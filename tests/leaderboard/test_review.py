@@ -245,6 +245,12 @@ def test_other_files_of_the_leaderboard_are_refused(clone, path, message):
     assert f"leaderboard/{path}: {message}" in review(clone)[0]
 
 
+@pytest.mark.parametrize("target", ["README.md", "nowhere.md"])
+def test_links_are_no_pages(clone, target):
+    (clone / "leaderboard" / "notes.md").symlink_to(target)
+    assert "leaderboard/notes.md: was added, but is no file of a record and no page" in review(clone)[0]
+
+
 @pytest.mark.slow
 def test_code_beside_new_records_is_refused(clone, submission):
     written(clone, submission())
@@ -363,6 +369,7 @@ def test_the_command_writes_the_report(clone, submission, call):
     assert call(*words, "--out", clone / "report.md").code == 0
     assert "Records: 3 new" in (clone / "report.md").read_text()
     assert call("leaderboard", "check", "--out", "x.md").code == 2
+    assert call(*words[:-1], "").code == 2
 
 
 def test_repetitions_can_be_added_but_not_changed_or_removed(clone):

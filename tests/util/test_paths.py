@@ -9,10 +9,11 @@ import pytest
 
 import aubench
 from aubench import api
-from aubench._util import atomic, paths
+from aubench._util import atomic
 from aubench.core.errors import AubenchError, ProtocolError, UsageError
 from aubench.core.plugins import plugin_modules
 from aubench.core.registry import find_protocol
+from aubench.core.user_paths import expand_home
 from aubench.data.store import default_root
 from aubench.leaderboard import verified_records
 from aubench.tracking import mlflow_client
@@ -47,7 +48,7 @@ def home(tmp_path, monkeypatch) -> Path:
     ],
 )
 def test_tilde_is_expanded_at_the_start_of_a_path(home, text, expected):
-    assert paths.expand_home(text) == expected.replace("HOME", str(home))
+    assert expand_home(text) == expected.replace("HOME", str(home))
 
 
 def test_tilde_in_each_environment_variable_is_the_home_folder(home, monkeypatch):
@@ -102,7 +103,7 @@ def test_user_without_a_home_folder_is_told_the_variable(home, monkeypatch):
     assert verified_records.cache_path() is None
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     with pytest.raises(UsageError, match=r"^~/stores: the home folder is unknown; set HOME, or give an absolute path$"):
-        paths.expand_home("~/stores")
+        expand_home("~/stores")
 
 
 def test_home_folder_that_cannot_be_created_is_told_the_variable(home, monkeypatch):

@@ -19,8 +19,8 @@ from aubench.leaderboard.site import boards, libraries
 from aubench.leaderboard.site.boards import Board
 from aubench.leaderboard.site.elements import HEAT_STEPS, block_elements, element, to_html
 
-FOLDER = "site"
-"""Folder of the page in a leaderboard. It is built, not committed."""
+FILE = "site/index.html"
+"""Path of the page in a leaderboard. It is built, not committed."""
 _ASSETS = Path(__file__).parent / "assets"
 
 
@@ -30,7 +30,7 @@ def write(root: Path, protocols: Sequence[ProtocolResults], extensions: Sequence
     Returns:
         The file; None if a package is missing.
     """
-    path = root / FOLDER / "index.html"
+    path = root / FILE
     if libraries.missing_packages():
         path.unlink(missing_ok=True)
         return None
