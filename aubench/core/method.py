@@ -225,8 +225,11 @@ class Method(nn.Module, ABC):
         )
 
     def learning_rate_factor(self, stage: Stage, progress: Progress) -> float:
-        """Return the factor of the learning rates at a step. The default is the recipe's schedule."""
-        if self.recipe.learning_rate_schedule == "constant":
+        """Return the factor of the learning rates at a step.
+
+        The default is the recipe's schedule, and 1 in pre-training, on which the schedule has no influence.
+        """
+        if stage.pretraining or self.recipe.learning_rate_schedule == "constant":
             return 1.0
         return min(progress.fraction / 0.25, (1 - progress.fraction) / 0.75)
 

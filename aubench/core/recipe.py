@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from aubench.core.errors import RecipeError, suggest
 from aubench.core.search_space import LogUniform, Range
+
+_LARGEST = 10**9
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,18 @@ class Recipe(BaseModel):
         """Number of consecutive frames per clip; None for methods of single frames."""
         return None
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_plain_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse truth values as numbers, and integers that no experiment needs and no format stores."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        kinds = (kind, *get_args(kind))
+        if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
+            raise ValueError("is a number, not true or false")
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise ValueError(f"is larger than {_LARGEST:,}")
+        return value
+
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
         if self.crop > self.image_size:
@@ -134,7 +148,8 @@ class Recipe(BaseModel):
             return cls(**{**presets[preset], **changes})
         except ValidationError as error:
             first = error.errors()[0]
+            what = first["msg"].removeprefix("Value error, ")
             if not first["loc"]:
-                raise RecipeError(first["msg"].removeprefix("Value error, "), where="recipe") from None
+                raise RecipeError(what, where="recipe") from None
             name = ".".join(map(str, first["loc"]))
-            raise RecipeError(f"{first['msg']} (got {first['input']!r})", where=f"recipe key '{name}'") from None
+            raise RecipeError(f"{what} (got {first['input']!r})", where=f"recipe key '{name}'") from None

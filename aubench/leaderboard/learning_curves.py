@@ -50,7 +50,12 @@ def curve_table(table: RankedTable) -> Table | None:
 
 def _section(table: RankedTable, all_tables: Sequence[RankedTable], level: str) -> list[Block]:
     curves = curve_table(table)
-    return [f"{level} {protocol_page.heading(table, all_tables)}", curves] if curves else []
+    return [f"{level} {protocol_page.heading(table, all_tables)}", *oracle_note(table), curves] if curves else []
+
+
+def oracle_note(table: RankedTable) -> list[Block]:
+    """Return the text that learning curves on test subjects need; none for other tables."""
+    return [template("curves")["oracle_test"]] if table.selection == "oracle_test" else []
 
 
 def _table(table: RankedTable, rows: Sequence[tuple[Entry, list[LearningCurve]]]) -> Table:

@@ -53,6 +53,12 @@ def au_table(table: RankedTable) -> Table:
     return _table(table, [*_identity(table, brief=True), *aus, _percent_column("Mean", lambda entry: entry.f1)])
 
 
+def seed_counts(entries: Sequence[Entry]) -> str:
+    """Format the number of seeds of the entries, as a range if they differ."""
+    counts = sorted({len(entry.runs) for entry in entries})
+    return f"seeds: {counts[0]}" + (f" to {counts[-1]}" if len(counts) > 1 else "")
+
+
 def incomplete_table(runs: Sequence[StoredRecord]) -> Table:
     """Build the table of runs that lack folds."""
     headers = ("Method", "Modalities", "Preset", "Selection", "Seed", "Missing")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench.core.errors import UsageError
-from aubench.leaderboard import tables
+from aubench.leaderboard import protocol_page, tables
 from aubench.leaderboard.build import ranked_tables
 from aubench.leaderboard.entries import ALWAYS, Entry, RankedTable
 from aubench.leaderboard.render import EMPTY
@@ -74,9 +74,11 @@ def draw_table(axes: Axes, table: RankedTable, protocol: str) -> None:
                 text = "" if cell.text == EMPTY else cell.text.partition(" ±")[0]
                 _text(axes, _COLUMNS[header], y, text, weight="bold" if cell.bold else "normal")
         _add_markers(axes, y, entry, spans.get(id(entry)), start)
-    seeds = max(len(row.runs) for row in table.methods)
     axes.spines["left"].set_visible(False)
-    axes.set_title(f"{protocol}: {table.dataset}, seeds: {seeds}", loc="left", x=_NAME, pad=14, fontsize=11)
+    is_usual = table.selection == "inner_val" and not table.is_external
+    kind = "" if is_usual else f", {protocol_page.heading(table, [table])}"
+    title = f"{protocol}: {table.dataset}, {tables.seed_counts(table.methods)}{kind}"
+    axes.set_title(title, loc="left", x=_NAME, pad=14, fontsize=11)
     axes.set_yticks(range(len(rows)), labels=[""] * len(rows))
     axes.tick_params(length=0)
     axes.grid(False)

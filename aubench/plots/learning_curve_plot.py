@@ -49,7 +49,7 @@ def plot(root: Path, protocol: str, out: Path) -> Path:
             figure = style.make_figure(10.0, max(5.0, 1.8 + 0.24 * len(rows)))
             draw_curves(figure.add_subplot(), table, rows)
             demo = ("demo, not ranked",) if table.is_demo else ()
-            seeds = f"seeds: {max(len(entry.runs) for entry, _ in rows)}"
+            seeds = tables.seed_counts([entry for entry, _ in rows])
             parts = (*demo, table.dataset, seeds, "line: mean over folds and seeds, band: standard deviation")
             style.set_title(figure, f"{protocol}: learning curves", parts)
         return style.save(figure, out)

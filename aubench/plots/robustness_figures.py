@@ -47,8 +47,9 @@ def _figures(profiles: Sequence[RobustnessProfile], subtitle: Sequence[str]) -> 
         name = "curves" if kind == "noise" else f"curves_{kind}"
         yield name, curves.plot_levels(profiles, kind, [*subtitle, interval])
     yield "missing", bars(profiles, [*subtitle, "lines: 95 % interval over subjects"])
+    limit = max([_MIN_RANGE, *(float(np.abs(_lost_points(p)).max()) for p in profiles if p.conditions)])
     for profile in profiles:
-        yield f"heatmap_{_file_name(profile.name)}", heat_map(profile, subtitle)
+        yield f"heatmap_{_file_name(profile.name)}", heat_map(profile, subtitle, limit)
 
 
 def _file_name(name: str) -> str:
@@ -57,15 +58,25 @@ def _file_name(name: str) -> str:
     return name if first == name else f"{first}_{hashing.hash_json(name)[:8]}"
 
 
-def heat_map(profile: RobustnessProfile, subtitle: Sequence[str]) -> Figure | None:
-    """Plot the loss of F1 of each AU under each condition, in percentage points; None without conditions."""
+def _lost_points(profile: RobustnessProfile) -> npt.NDArray[np.float64]:
+    """Return the loss of F1 in percentage points, (conditions, AUs and mean)."""
+    return np.array([[-100 * each.estimate for each in profile.change(c)] for c in profile.conditions])
+
+
+def heat_map(profile: RobustnessProfile, subtitle: Sequence[str], limit: float) -> Figure | None:
+    """Plot the loss of F1 of each AU under each condition; None without conditions.
+
+    Args:
+        profile: Scores of a method.
+        subtitle: Lines below the title.
+        limit: Percentage points of the strongest colour, the same for all methods that are compared.
+    """
     if not profile.conditions:
         return None
-    values = np.array([[-100 * each.estimate for each in profile.change(c)] for c in profile.conditions])
+    values = _lost_points(profile)
     with style.styled():
         figure = style.make_figure(2.6 + 0.56 * values.shape[1], 1.5 + 0.3 * len(values))
         axes = figure.add_subplot()
-        limit = max(_MIN_RANGE, float(np.abs(values).max()))
         image = axes.imshow(values, cmap=_COLOURS, vmin=-limit, vmax=limit, aspect="auto")
         _add_numbers(axes, values, limit)
         axes.set_xticks(range(values.shape[1]), [*(f"AU{au}" for au in profile.aus), "mean"])

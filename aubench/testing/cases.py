@@ -25,11 +25,19 @@ FRAMES = 6
 
 @dataclass(frozen=True)
 class Case:
-    """A method on one task."""
+    """A method on one task.
+
+    Attributes:
+        method: The method.
+        task: Its task.
+        recipe: Its recipe.
+        changed: Modality with other images than usual.
+    """
 
     method: type[Method]
     task: Task
     recipe: Recipe
+    changed: Modality | None = None
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -47,16 +55,18 @@ class Case:
         generator = torch.Generator().manual_seed(1)
         size = self.recipe.image_size
         brightness = torch.randint(0, 128, (*self.frames, 1, 1, 1), generator=generator)
-        return {
+        images = {
             m: (brightness + torch.randint(0, 128, (*self.frames, size, size, m.channels), generator=generator)).byte()
             for m in self.task.modalities
         }
+        return {m: 255 - x if m == self.changed else x for m, x in images.items()}
 
     def batch(self) -> Batch:
         """Create a training batch in which some labels are unknown."""
         views = transforms.center_crop(self.images(), self.recipe.image_size, self.recipe.crop)
         labels = torch.randint(-1, 2, (*self.frames, len(AUS)), generator=torch.Generator().manual_seed(2))
-        return Batch(views, labels, self._landmarks() if self.task.landmarks else None)
+        is_extra = None if self.recipe.clip_length is None else torch.arange(FRAMES) % 2 == 1
+        return Batch(views, labels, self._landmarks() if self.task.landmarks else None, is_extra)
 
     def _landmarks(self) -> Tensor:
         """Return random points in the image. The first frame lacks one point, the second all points."""

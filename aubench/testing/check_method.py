@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from aubench.core.registry import MethodEntry
 
 
-CHECKS = (*CLASS_CHECKS, *INSTANCE_CHECKS)
+SUPPORTED = "supports a set of modalities with the preset"
+"""Name of the check without which those of instances would have nothing to check."""
+CHECKS = (*CLASS_CHECKS, SUPPORTED, *INSTANCE_CHECKS)
 """Names of all checks, in order."""
 
 
@@ -41,7 +43,8 @@ def check_method(entry: MethodEntry, preset: str = "tiny") -> list[Result]:
         preset: Preset of its recipe.
 
     Returns:
-        One result per check, in order. If a check of the class fails, the checks of instances are omitted.
+        One result per check, in order. If a check of the class fails, or the method supports no set of modalities with
+        the preset, the checks of instances are omitted.
 
     Raises:
         RecipeError: The recipe has no such preset.
@@ -52,7 +55,15 @@ def check_method(entry: MethodEntry, preset: str = "tiny") -> list[Result]:
         return results
     recipe = method.Recipe.from_preset(preset, {})
     cases = [Case(method, task, recipe) for task in dict.fromkeys(supported_cases(method, recipe))]
+    results.append(_result(SUPPORTED, partial(_require_cases, cases, preset)))
+    if not cases:
+        return results
     return results + [_result(name, partial(_on_all_cases, check, cases)) for name, check in INSTANCE_CHECKS.items()]
+
+
+def _require_cases(cases: list[Case], preset: str) -> None:
+    if not cases:
+        raise ContractViolation(f"supports no set of modalities with the preset {preset}; name another one")
 
 
 def _result(name: str, check: Callable[[], None]) -> Result:

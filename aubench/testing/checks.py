@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
@@ -179,12 +180,42 @@ def _loss_depends_on_constants(case: Case) -> None:
                 )
 
 
+def _uses_each_modality(case: Case) -> None:
+    """Compare losses, or if these are equal, weights and predictions after a short training with other images."""
+    for modality in case.task.modalities:
+        other = replace(case, changed=modality)
+        if _first_losses(case) != _first_losses(other):
+            continue
+        first, second = (_train(c, c.build(seed=5)) for c in (case, other))
+        predictor = Predictor(first)
+        is_equal = torch.equal(*(predictor.probabilities(c.images()) for c in (case, other)))
+        if is_equal and not _different(first.state_dict(), second.state_dict()):
+            hint = "select_modalities returns those that are used"
+            raise ContractViolation(f"neither weights nor probabilities depend on {modality}; {hint}")
+
+
+def _first_losses(case: Case) -> list[float]:
+    """Return the first loss of each stage."""
+    method, losses = case.build(seed=5), []
+    for stage, batch in _with_train_labels(case, method):
+        seed_everything(0)
+        losses.append(method.loss(batch, stage, _progress(stage, 0))["total"].item())
+    return losses
+
+
 def _accepts_unknown_labels(case: Case) -> None:
     method = case.build()
     for stage, batch in _with_train_labels(case, method):
         total = method.loss(_without_labels(batch), stage, Progress(0, stage.epochs, 0, 1))["total"]
         if not torch.isfinite(total):
             raise ContractViolation(f"the loss of stage '{stage.name}' is {total.item()} if no label is known")
+        if not total.requires_grad:
+            continue
+        method.zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]
+        for name, parameter in method.named_parameters():
+            if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+                raise ContractViolation(f"the gradient of '{name}' is not finite if no label is known")
 
 
 def _preserves_inputs(case: Case) -> None:
@@ -202,11 +233,23 @@ def _preserves_inputs(case: Case) -> None:
 def _pretraining_ignores_finetune_fields(case: Case) -> None:
     fields = case.recipe.finetune_fields()
     other = replace(case, recipe=case.recipe.model_copy(update={name: _another(case.recipe, name) for name in fields}))
-    first, second = (_train(c, c.build(seed=3), pretraining=True).state_dict() for c in (case, other))
+    methods = [c.build(seed=3) for c in (case, other)]
+    if _pretraining_plan(methods[0]) != _pretraining_plan(methods[1]):
+        raise ContractViolation(f"stages or rates of pre-training depend on one of {_shorten(sorted(fields))}")
+    first, second = (_train(c, m, pretraining=True).state_dict() for c, m in zip((case, other), methods, strict=True))
     if different := _different(first, second):
         raise ContractViolation(
             f"pre-trained weights depend on one of {_shorten(sorted(fields))}: {_shorten(different)}"
         )
+
+
+def _pretraining_plan(method: Method) -> list[tuple[Stage, list[float]]]:
+    """Return the stages of pre-training, without the patience that they ignore, and factors of their learning rates."""
+    return [
+        (replace(stage, patience=1), [method.learning_rate_factor(stage, _progress(stage, i)) for i in range(STEPS)])
+        for stage in method.stages()
+        if stage.pretraining
+    ]
 
 
 def _different(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
@@ -217,13 +260,17 @@ def _different(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]
 
 
 def _another(recipe: Recipe, name: str) -> Any:
-    """Return a different value of a field, or its value if the type offers none."""
-    value, options = getattr(recipe, name), get_args(type(recipe).model_fields[name].annotation)
-    if isinstance(value, str):
-        return next((option for option in options if option != value), value)
-    if isinstance(value, bool):
-        return not value
-    return value / 2 if isinstance(value, float) else 1 if value is None else value + 1
+    """Return a different valid value of a field, or its value if none is known."""
+    value, kind = getattr(recipe, name), type(recipe)
+    candidates = [*get_args(kind.model_fields[name].annotation), not value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        candidates += [value / 2, value + 1, value + 0.5]
+    for candidate in (*candidates, 1, 0.5):
+        with suppress(ValidationError):
+            other = getattr(kind.model_validate({**recipe.model_dump(), name: candidate}), name)
+            if other != value:
+                return other
+    return value
 
 
 def _survives_saving(case: Case) -> None:
@@ -270,7 +317,7 @@ def _train(
         for step in range(STEPS):
             seed_everything(step)
             augmented = method.augment(batch, torch.Generator().manual_seed(step))
-            terms = method.loss(augmented, stage, Progress(0, stage.epochs, step, STEPS))
+            terms = method.loss(augmented, stage, _progress(stage, step))
             if "total" not in terms or terms["total"].numel() != 1:
                 raise ContractViolation(f"the loss of stage '{stage.name}' has no scalar 'total'")
             terms["total"].backward()  # type: ignore[no-untyped-call]
@@ -278,6 +325,11 @@ def _train(
             optimizer.step()
             optimizer.zero_grad()
     return method
+
+
+def _progress(stage: Stage, step: int) -> Progress:
+    """Return the progress at a step of a short training that reaches from the first epoch of a stage to the last."""
+    return Progress(step * (stage.epochs - 1) // (STEPS - 1), stage.epochs, step, STEPS)
 
 
 def _with_train_labels(case: Case, method: Method) -> Iterator[tuple[Stage, Batch]]:
@@ -295,7 +347,9 @@ def _tensors(batch: Batch) -> list[Tensor]:
 
 
 def _without_labels(batch: Batch) -> Batch:
-    return replace(batch, labels=torch.full_like(batch.labels, -1))
+    """Return a batch as in pre-training, where no label is known and no clip is extra."""
+    is_extra = None if batch.is_extra is None else torch.zeros_like(batch.is_extra)
+    return replace(batch, labels=torch.full_like(batch.labels, -1), is_extra=is_extra)
 
 
 def _shorten(names: list[str]) -> str:
@@ -317,6 +371,7 @@ INSTANCE_CHECKS: dict[str, Callable[[Case], None]] = {
     "same seed, same training": _repeats_training,
     "gradients reach every parameter": _gradients_reach_all,
     "loss depends on its constants only": _loss_depends_on_constants,
+    "uses each of its modalities": _uses_each_modality,
     "accepts unknown labels": _accepts_unknown_labels,
     "preserves its inputs": _preserves_inputs,
     "survives saving and loading": _survives_saving,

@@ -149,6 +149,16 @@ def test_the_page_of_curves_averages_folds_and_seeds(tmp_path, make_record):
     assert cells["Second half"] == f"{means[10] - means[5]:+.1f}" and cells["Frames"] == "40,000"
 
 
+@pytest.mark.slow
+def test_curves_of_test_subjects_are_named_so(tmp_path, make_record):
+    pages = [
+        build.pages(write(tmp_path / rule, make_record("cam", pretraining_epochs=0, selection=rule)))
+        for rule in ("oracle_test", "inner_val")
+    ]
+    says = ["F1 of this table is theirs, not that of validation" in page["synth_3fold_curves.md"] for page in pages]
+    assert says == [True, False]
+
+
 def test_a_share_before_the_first_epoch_has_no_value():
     curves = [LearningCurve(np.array([4.0, 8.0]), np.array([0.2, 0.6]), 8)]
     assert f1_at(curves, 1 / 8) is None and f1_at(curves, 3 / 4) == pytest.approx(0.4)

@@ -55,6 +55,18 @@ def test_each_method_has_its_rank_and_a_line_marks_always_positive(board):
     assert any(line[:, 0].tolist() == [100 * always.f1] * 2 for line in lines)
 
 
+@pytest.mark.slow
+def test_the_title_names_seeds_and_a_rule_that_leaks(board):
+    honest, oracle = (
+        next(table for table in ranked_tables(board, "synth_3fold") if table.selection == rule)
+        for rule in ("inner_val", "oracle_test")
+    )
+    titles = [_drawn(table).get_title(loc="left") for table in (honest, oracle)]
+    counts = sorted({len(row.runs) for row in honest.methods})
+    assert titles[0].endswith(f"seeds: {counts[0]} to {counts[-1]}") and len(counts) > 1
+    assert titles[1].endswith(", Epoch chosen on the test subjects (leaks)")
+
+
 def test_protocol_without_runs_is_refused_and_nothing_written(board, tmp_path):
     with pytest.raises(UsageError, match="no complete run of protocol 'bp4d_3fold'"):
         leaderboard_plot.plot(board, "bp4d_3fold", tmp_path / "a.png")

@@ -1,7 +1,7 @@
 """Each check detects the method that breaks it, and accepts a sound one."""
 
 import random
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import pytest
 import torch
@@ -53,6 +53,20 @@ class SelectsMissingModalities(Sound):
     @classmethod
     def select_modalities(cls, task, recipe):
         return (Modality.VISUAL,)
+
+
+class SupportsOnlyLargeImages(Sound):
+    @classmethod
+    def unsupported_reason(cls, task, recipe):
+        return None if task.image_size > 16 else "needs larger images"
+
+
+class IgnoresModalities(Sound):
+    """Has one encoder for all modalities, and sees the first one only."""
+
+    def fuse(self, features):
+        joined = torch.cat([features[self.task.modalities[0]].mean(1, keepdim=True)] * self.task.channels, 1)
+        return self.head(joined).sigmoid()
 
 
 class LaxRecipe(Sound):
@@ -114,6 +128,18 @@ class DividesByKnownLabels(Sound):
         return {"total": functional.binary_cross_entropy(self(batch.inputs)[known], batch.labels[known].float())}
 
 
+class DividesZeroByZero(Sound):
+    """Has a finite loss without known labels, whose gradient is not."""
+
+    def loss(self, batch, stage, progress):
+        known = batch.labels >= 0
+        losses = functional.binary_cross_entropy(
+            self(batch.inputs), batch.labels.clamp(min=0).float(), reduction="none"
+        )
+        mean = (losses * known).sum() / known.sum()
+        return {"total": torch.where(known.any(), mean, 0.0)}
+
+
 class HidesItsSchedule(Sound):
     def loss_constants(self, stage, progress):
         return ()
@@ -169,6 +195,23 @@ class PretrainsWithFinetuneRate(Sound):
         return super().loss(batch, stage, progress)
 
 
+class PretrainsForFinetuneEpochs(PretrainsWithFinetuneRate):
+    """Pre-trains for the epochs of fine-tuning."""
+
+    def stages(self):
+        return (aubench.Stage("pretrain", self.recipe.epochs, 4, pretraining=True), *Sound.stages(self))
+
+    def optimizer(self, stage):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class DecaysWithFinetuneWeight(PretrainsWithFinetuneRate):
+    """Pre-trains with the weight decay of fine-tuning, which is 0 in most presets."""
+
+    def optimizer(self, stage):
+        return torch.optim.SGD(self.parameters(), lr=0.1, weight_decay=self.recipe.weight_decay)
+
+
 class IgnoresUnknownPoints(Sound):
     """Learns from points without a mask for unknown ones."""
 
@@ -192,6 +235,9 @@ BROKEN = {
     GivesEmptyReason: "gives reasons for unsupported tasks",
     SupportsNothing: "gives reasons for unsupported tasks",
     SelectsMissingModalities: "gives reasons for unsupported tasks",
+    SupportsOnlyLargeImages: "supports a set of modalities with the preset",
+    IgnoresModalities: "uses each of its modalities",
+    DividesZeroByZero: "accepts unknown labels",
     LaxRecipe: "recipe rejects unknown keys",
     GivesLogits: "gives probabilities",
     GivesOneAu: "gives probabilities",
@@ -209,6 +255,8 @@ BROKEN = {
     BranchesOnValues: "FLOPs can be counted",
     OverridesForward: "forward is the fusion of encoded modalities",
     PretrainsWithFinetuneRate: "pre-training ignores fine-tuning fields",
+    PretrainsForFinetuneEpochs: "pre-training ignores fine-tuning fields",
+    DecaysWithFinetuneWeight: "pre-training ignores fine-tuning fields",
 }
 
 
@@ -246,6 +294,10 @@ def test_the_right_check_detects_the_breach(method, check):
         OverridesForward,
         UsesUnseededRandomness,
         DividesByKnownLabels,
+        DividesZeroByZero,
+        IgnoresModalities,
+        PretrainsForFinetuneEpochs,
+        DecaysWithFinetuneWeight,
         BranchesOnValues,
     ],
 )
@@ -289,6 +341,53 @@ def test_a_recipe_field_may_have_the_name_of_an_old_hook():
             seen: int = 3
 
     assert not failed(Fields)
+
+
+def test_any_type_of_fields_can_be_of_finetuning_only():
+    class Fields(PretrainsForFinetuneEpochs):
+        class Recipe(SmallRecipe):
+            finetune_only = frozenset({"rates", "name", "depth"})
+            rates: tuple[float, ...] = (0.1, 0.2)
+            name: str | None = None
+            depth: Literal[1, 2, 3] = 3
+
+        def stages(self):
+            return (aubench.Stage("pretrain", 1, 4, pretraining=True), *Sound.stages(self))
+
+    assert not failed(Fields)
+
+
+def test_a_loss_may_have_a_term_of_later_epochs():
+    class Late(Sound):
+        def __init__(self, task, recipe):
+            super().__init__(task, recipe)
+            self.late = nn.Parameter(torch.ones(()))
+
+        def loss(self, batch, stage, progress):
+            total = super().loss(batch, stage, progress)["total"]
+            return {"total": total + self.late * (progress.epoch >= progress.epochs // 2)}
+
+    assert not failed(Late)
+
+
+def test_clips_say_which_of_them_are_extra():
+    class Clips(Sound):
+        class Recipe(SmallRecipe):
+            @property
+            def clip_length(self):
+                return 2
+
+        def encode(self, modality, images):
+            return images.mean((-2, -1))
+
+        def fuse(self, features):
+            return self.head(torch.cat([features[m] for m in self.task.modalities], -1)).sigmoid()
+
+        def loss(self, batch, stage, progress):
+            weight = torch.where(batch.is_extra, 0.5, 1.0).mean()
+            return {"total": weight * super().loss(batch, stage, progress)["total"]}
+
+    assert not failed(Clips)
 
 
 def test_unknown_points_must_not_reach_the_weights():

@@ -175,8 +175,9 @@ def _learning_parts(board: Board) -> list[Element]:
     if curves is None:
         return [_note("no_curves")]
     ids = [row_id(entry) for entry in board.table.methods if learning_curves.learning_curves(entry)]
+    texts = [template("curves")["reading"], *learning_curves.oracle_note(board.table)]
     values = table_element(curves, ids, caption=f"Learning curves, {board.title}")
-    return [_chart("learning"), *block_elements([template("curves")["reading"]], ""), values]
+    return [_chart("learning"), *block_elements(texts, ""), values]
 
 
 def _reported(board: Board, extensions: Sequence[PageExtension]) -> list[Block]:

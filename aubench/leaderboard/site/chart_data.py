@@ -45,7 +45,7 @@ def _row(name: str, entry: Entry) -> dict[str, Any]:
         "seeds": [[run.info.seed, _percent(run.summary.f1_mean)] for run in entry.runs],
         "rank": entry.rank,
         "last_rank": entry.last_rank,
-        "gflops": compute and round(compute.total.flops / 1e9, 6),
+        "gflops": compute and float(f"{compute.total.flops / 1e9:.6g}"),
         "hours": _hours(entry),
         "learning": _learning_curve(learning_curves(entry)),
         "robustness": _robustness(entry),

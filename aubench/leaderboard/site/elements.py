@@ -12,7 +12,7 @@ from aubench.leaderboard.render import EMPTY, Block, Cell, Table
 Child = Element | str | None
 HEAT_STEPS = 20
 """Number of shades of a heat map."""
-_NUMBER = re.compile(r"^[+-]?\d[\d,]*(\.\d+)?")
+_NUMBER = re.compile(r"^[+-]?\d[\d,]*(\.\d+)?([eE][+-]?\d+)?")
 _LAST = "-1e99"
 """Sort key of a cell without a value."""
 

@@ -123,6 +123,29 @@ def test_tables_sort_and_search_and_the_address_keeps_both(page):
     assert _column(page, "ACC") == accuracies
 
 
+def test_a_search_without_a_hit_can_be_cleared(page):
+    for text in ("no such method", "prevalence"):
+        page.get_by_label("Search").fill(text)
+        page.get_by_label("Search").fill("")
+        assert _column(page, "Method")[:2] == ["amf", "late_fusion"]
+
+
+def test_the_link_to_the_results_keeps_the_state(page):
+    page.get_by_label("Results").select_option(ORACLE)
+    page.locator("a.skip").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(50)
+    assert page.evaluate("document.activeElement.id") == "main"
+    assert page.get_by_label("Results").input_value() == ORACLE
+
+
+def test_a_copied_command_is_announced_in_the_open_dialog(page):
+    page.locator(".board:visible tr[data-row] a").first.click()
+    page.locator("#details button", has_text="Copy").first.click()
+    page.wait_for_function("document.getElementById('status').textContent")
+    assert page.evaluate("document.getElementById('details').contains(document.getElementById('status'))")
+
+
 def test_selector_switches_tables_and_demos_have_no_rank(page):
     page.get_by_label("Results").select_option(ORACLE)
     assert _column(page, "Method")[:1] == ["amf"]

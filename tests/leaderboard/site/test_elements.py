@@ -36,7 +36,14 @@ def test_cells_and_captions_of_a_table_are_escaped():
 
 @pytest.mark.parametrize(
     ("text", "key"),
-    [("57.9 ± 3.4", "57.9"), ("-5.6 (-7.2 to -3.9)", "-5.6"), ("+9.7", "+9.7"), ("64,000", "64000"), ("–", "-1e99")],
+    [
+        ("57.9 ± 3.4", "57.9"),
+        ("-5.6 (-7.2 to -3.9)", "-5.6"),
+        ("+9.7", "+9.7"),
+        ("64,000", "64000"),
+        ("–", "-1e99"),
+        ("1e-07", "1e-07"),
+    ],
 )
 def test_numbers_sort_by_their_value(text, key):
     assert f'data-order="{key}"' in to_html(table_element(_table(text), caption="c"))

@@ -16,6 +16,7 @@ async function inflate(text) {
 }
 
 function readAddress() {
+  if (location.hash === "#main") return; // the link that skips to the results
   const fields = new URLSearchParams(location.hash.slice(1));
   const article = articleOf(fields.get("row"));
   if (fields.has("row") && !fields.has("board")) {
@@ -55,6 +56,8 @@ function draw() {
   drawDetails();
 }
 
+let shownView = "";
+
 function drawTabs(section) {
   const views = [...section.querySelectorAll(".view")];
   if (views.length && !views.some((view) => view.dataset.view === state.view)) state.view = DEFAULTS.view;
@@ -72,7 +75,8 @@ function drawTabs(section) {
     tab.addEventListener("click", () => { change({ view: name, sort: "" }); selectedTab().focus(); });
     return tab;
   }));
-  selectedTab()?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  if (state.view !== shownView) selectedTab()?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  shownView = state.view;
 }
 
 const selectedTab = () => byId("views").querySelector("[aria-selected=true]");
@@ -89,6 +93,7 @@ function drawTable(table) {
   if (!table.offsetParent || !table.tHead) return;
   const $ = globalThis.jQuery, headers = () => [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
   let api;
+  table.dataset.searchable ??= table.querySelector("tr[data-row]") ? "yes" : ""; // a search takes rows out of the page
   if ($.fn.dataTable.isDataTable(table)) {
     api = $(table).DataTable();
   } else {
@@ -104,7 +109,7 @@ function drawTable(table) {
       if (table.offsetParent && column !== undefined && isMain(table)) change({ sort: `${headers()[column]}:${direction}` }, true);
     });
   }
-  if (table.closest(".board").contains(table) && table.querySelector("tr[data-row]") && api.search() !== state.q) api.search(state.q).draw();
+  if (table.closest(".board").contains(table) && table.dataset.searchable && api.search() !== state.q) api.search(state.q).draw();
   const [header, direction] = state.sort.split(/:(?=asc$|desc$)/), column = headers().indexOf(header);
   const [[oldColumn, oldDirection] = []] = api.order();
   if (isMain(table) && column >= 0 && (column !== oldColumn || direction !== oldDirection)) api.order([[column, direction]]).draw();
@@ -214,6 +219,7 @@ async function copy(text, source) {
 }
 
 function say(text) {
+  (byId("details").open ? byId("details") : document.body).append(byId("status")); // an open dialog hides the rest
   byId("status").textContent = text;
   setTimeout(() => { byId("status").textContent = ""; }, 2500);
 }
