@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,10 +17,12 @@ from aubench.core.errors import UsageError
 from aubench.engines import slurm_commands, slurm_options
 from aubench.engines.cluster import ClusterChoice, ClusterEngine, Outcome, portable
 from aubench.engines.slurm_task import FoldTask
+from aubench.results.run_folder import RESULT
 from aubench.runs import sweeps
 from aubench.runs.engine import Engine, Job
+from aubench.runs.events import FoldFinished
 from aubench.runs.fold_process import FoldFailed
-from aubench.runs.sweeps import job_key
+from aubench.runs.sweeps import QueueKey, Sweep, queue_key
 
 MAX_REQUEUES = 100
 """Number of times that a fold starts again after its time limit."""
@@ -64,14 +66,16 @@ class SlurmEngine(ClusterEngine):
         self._cancelled: list[Future[None]] = []
         self._missing: set[Future[None]] = set()
         self._looked_at_queue = self._retry_at = 0.0
-        self._folder, self._known = Path(), dict[tuple[str, int], str]()
+        self._folder, self._known = Path(), dict[QueueKey, str]()
+        self._of_others: set[str] = set()
+        self._ended: list[Sweep] = []
 
     def submit(self, job: Job) -> Future[None]:
         """Collect jobs for the next arrays."""
         if not self._jobs:
             self._start(job.config.runs)
         future = self._add(portable(job))
-        if job_id := self._known.get(job_key(job)):
+        if job_id := self._known.get(queue_key(job)):
             self._ids[future] = job_id
         else:
             self._unsent.append(future)
@@ -85,18 +89,25 @@ class SlurmEngine(ClusterEngine):
         active = slurm_commands.active_jobs() if earlier else set()
         queued = {key: job_id for sweep in earlier for key, job_id in sweep.queued.items()}
         self._known = {key: job_id for key, job_id in queued.items() if active is None or job_id in active}
-        for sweep in earlier:
-            if not sweep.is_alive:
-                sweep.remove()
+        self._of_others = {job_id for sweep in earlier if sweep.is_alive for job_id in sweep.queued.values()}
+        self._ended = [sweep for sweep in earlier if not sweep.is_alive]
+
+    def _remove_ended(self) -> None:
+        """Remove the files of earlier commands whose jobs have all left the queue or are this command's now."""
+        left = set(self._known.values()) - set(self._ids.values())
+        for sweep in [sweep for sweep in self._ended if left.isdisjoint(sweep.queued.values())]:
+            sweep.remove()
+            self._ended.remove(sweep)
 
     def _poll(self, seconds: float) -> Iterator[tuple[Future[None], Outcome]]:
+        self._remove_ended()
         if self._unsent and time.monotonic() >= self._retry_at:
             yield from self._send()
         results = {path.name.removesuffix(_RESULT) for path in self._folder.glob(f"*{_RESULT}")}
         ended = [(future, job_id) for future, job_id in self._ids.items() if job_id in results]
         for future, job_id in ended:
-            del self._ids[future]
-            yield future, self._outcome(future, job_id)
+            if self._ids.pop(future, None) is not None:  # otherwise cancelled since, as the run of another failure
+                yield future, self._outcome(future, job_id)
         lost = [] if ended else list(self._lost())
         cancelled, self._cancelled = self._cancelled, []
         yield from lost
@@ -150,7 +161,10 @@ class SlurmEngine(ClusterEngine):
         """Read the outcome of a job, and remove its files unless it failed unexpectedly."""
         from submitit.core.utils import pickle_load
 
-        status, value = pickle_load(self._folder / f"{job_id}{_RESULT}")
+        try:
+            status, value = pickle_load(self._folder / f"{job_id}{_RESULT}")
+        except FileNotFoundError:  # another command that waits for the same job has read it
+            return self._without_result(future, job_id)
         names = [_RESULT, "_submitted.pkl"] + (["_0_log.out", "_0_log.err"] if status == "success" else [])
         of_nodes = [name.replace("_0_", f"_{rank}_") for rank in range(1, self._nodes) for name in names]
         for name in {*names, *of_nodes}:
@@ -170,33 +184,44 @@ class SlurmEngine(ClusterEngine):
             return
         missing = {future for future, job_id in self._ids.items() if job_id not in active}
         for future in missing & self._missing:
-            job_id = self._ids.pop(future)
-            label, state = self._jobs[future].label, slurm_commands.last_state(job_id)
-            hint = f"{self._see_log(job_id)}, and repeat the command to resume"
-            yield future, FoldFailed(f"{label} left the queue without a result (job {job_id}: {state})", hint=hint)
+            yield future, self._without_result(future, self._ids.pop(future))
         self._missing = missing - self._missing
+
+    def _without_result(self, future: Future[None], job_id: str) -> Outcome:
+        """Return the outcome of a job whose result is absent: success if the fold is finished on the disk."""
+        job = self._jobs[future]
+        if job_id in self._of_others and (job.config.fold_dir(job.fold) / RESULT).exists():
+            return FoldFinished(None, 0)
+        state = slurm_commands.last_state(job_id)
+        hint = f"{self._see_log(job_id)}, and repeat the command to resume"
+        return FoldFailed(f"{job.label} left the queue without a result (job {job_id}: {state})", hint=hint)
 
     def _see_log(self, job_id: str) -> str:
         return f"see {self._folder / f'{job_id}_0_log.err'}"
 
-    def queued(self) -> dict[tuple[str, int], str]:
+    def queued(self) -> dict[QueueKey, str]:
         """Return the ids of the jobs in the queue."""
-        return {job_key(self._jobs[future]): job_id for future, job_id in self._ids.items()}
+        return {queue_key(self._jobs[future]): job_id for future, job_id in self._ids.items()}
 
     def cancel(self, future: Future[None]) -> None:
-        """Remove a job from the queue."""
+        """Remove a job from the queue, unless it is that of another command."""
         if future in self._ids:
-            slurm_commands.cancel_jobs([self._ids.pop(future)])
-        else:
+            self._remove_from_queue([self._ids.pop(future)])
+        elif future in self._unsent:
             self._unsent.remove(future)
+        else:  # it has ended, and its outcome is about to arrive
+            return
         self._cancelled.append(future)
+
+    def _remove_from_queue(self, job_ids: Iterable[str]) -> None:
+        slurm_commands.cancel_jobs([job_id for job_id in job_ids if job_id not in self._of_others])
 
     def close(self, *, interrupted: bool) -> None:
         """Remove all jobs from the queue, unless the user interrupted the command."""
         if interrupted and self._ids:
             print_line(f"slurm: {len(self._ids)} folds stay in the queue; see `aubench status` and `aubench cancel`")
             return
-        slurm_commands.cancel_jobs(list(self._ids.values()))
+        self._remove_from_queue(self._ids.values())
         self._ids.clear()
 
 

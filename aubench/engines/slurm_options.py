@@ -39,19 +39,23 @@ def parse_options(text: str) -> dict[str, str]:
     return options
 
 
+_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):\d\d")
+_DAYS = re.compile(r"(\d+)-(\d+)(?::(\d\d))?")
+
+
 def parse_minutes(text: str) -> int:
     """Return a time limit in minutes.
 
     Args:
-        text: ``4h``, ``90m``, ``2d``, minutes, or Slurm's ``[days-]hours:minutes[:seconds]``.
+        text: ``4h``, ``90m``, ``2d``, minutes, or Slurm's ``[days-]hours:minutes:seconds`` or ``days-hours[:minutes]``.
 
     Raises:
-        UsageError: It is none of these.
+        UsageError: It is none of these. ``30:00`` is none, because Slurm takes it as minutes and seconds.
     """
     if match := re.fullmatch(r"(\d+)\s*(|m|min|h|d)", text):
         minutes = int(match[1]) * _UNITS[match[2]]
-    elif match := re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d)(?::\d\d)?", text):
-        minutes = int(match[1] or 0) * 24 * 60 + int(match[2]) * 60 + int(match[3])
+    elif match := _CLOCK.fullmatch(text) or _DAYS.fullmatch(text):
+        minutes = int(match[1] or 0) * 24 * 60 + int(match[2]) * 60 + int(match[3] or 0)
     else:
         minutes = 0
     if minutes < 1:
@@ -86,9 +90,13 @@ def submission_parameters(
             further[name] = value or True
     if per_fold > 1:
         parameters.setdefault("cpus_per_task", per_fold)
-    asked = [f"{name}={value}" for name, value in options.items() if name != "partition"]
-    if kind == "cuda" and not any("gpu" in option for option in asked):
+    if kind == "cuda" and not any(map(_asks_for_gpus, options, options.values())):
         further["gpus" if nodes == 1 else "gpus_per_node"] = per_fold
     if nodes > 1:
         parameters |= {"nodes": nodes, "ntasks_per_node": 1}
     return {**parameters, "additional_parameters": further}
+
+
+def _asks_for_gpus(name: str, value: str) -> bool:
+    """Return whether an option asks for GPUs; the names of a partition, an account or a node do not."""
+    return name.startswith("gpus") or (name in ("gres", "tres_per_task") and "gpu" in value)

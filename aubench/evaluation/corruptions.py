@@ -126,7 +126,9 @@ def corrupt(
                 raise MethodError("condition 'missing' with 'mean' needs mean images", where=str(modality))
             return means[modality].to(images).expand_as(images)
         case kind:
-            return CORRUPTIONS.get(kind).apply(images, corruption.level, ModalityNoise(kind, modality, frames))
+            corruptor = CORRUPTIONS.get(kind)
+            copied = images.clone()  # all conditions share the images, and a plug-in may change them in place
+            return corruptor.apply(copied, corruption.level, ModalityNoise(kind, modality, frames))
 
 
 def apply_condition(

@@ -6,10 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from aubench.runs.config import RunConfig
 from aubench.runs.events import Event
+
+if TYPE_CHECKING:
+    from aubench.runs.sweeps import QueueKey
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Engine(ABC):
     def cancel(self, future: Future[None]) -> None:
         """Stop a job, whose future is done soon after."""
 
-    def queued(self) -> dict[tuple[str, int], str]:
+    def queued(self) -> dict[QueueKey, str]:
         """Return the jobs that outlive this command, see :attr:`aubench.runs.sweeps.Sweep.queued`."""
         return {}
 

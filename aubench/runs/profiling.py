@@ -199,7 +199,7 @@ def _profile_stage(extent: Extent, context: TrainContext, phase: TrainPhase, pea
 def _profile_parts(predictor: Predictor, context: TrainContext, rows: Rows) -> tuple[PartProfile, ...]:
     """Measure the prediction of one batch by part."""
     method, device = context.method, context.fabric.device
-    (batch,) = inference.iter_batches(method, context.data, rows[: inference.batch_size(device)], device)
+    batch = next(iter(inference.iter_batches(method, context.data, rows[: inference.batch_size(device)], device)))
 
     def predict() -> None:
         predictor.probabilities(batch.images)

@@ -13,10 +13,12 @@ import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from aubench._util import atomic, locks
+from aubench.core import hashing
 from aubench.core.errors import AubenchError, DataError
 from aubench.results.run_folder import read_json
 from aubench.runs import fold_status
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from aubench.runs.engine import Job
 
 FOLDER = "sweeps"
+QueueKey = tuple[str, int, str]
+"""Run folder relative to the folder of runs, fold, and work of a job."""
 SLURM_JOBS = "slurm"
 """Folder of the files of Slurm's jobs, in the folder of sweeps."""
 
@@ -45,7 +49,7 @@ class Sweep:
         host: Machine of the command.
         pid: Process id of the command.
         folds: Number of each job's fold, by run folder relative to the folder of runs.
-        queued: Id of each job in the queue of a cluster, by run folder and fold.
+        queued: Id of each job in the queue of a cluster, by run folder, fold and work.
         is_alive: Whether the command still runs.
     """
 
@@ -54,7 +58,7 @@ class Sweep:
     host: str
     pid: int
     folds: Mapping[str, tuple[int, ...]]
-    queued: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    queued: Mapping[QueueKey, str] = field(default_factory=dict)
     is_alive: bool = True
 
     @classmethod
@@ -63,7 +67,7 @@ class Sweep:
         try:
             content = read_json(path, ("engine", "host", "pid", "folds", "queued"))
             folds = {run: tuple(map(int, numbers)) for run, numbers in content["folds"].items()}
-            queued = {(run, int(fold)): str(job) for run, fold, job in content["queued"]}
+            queued = {(run, int(fold), work): str(job) for run, fold, work, job in content["queued"]}
             is_alive = fold_status.is_alive(path, content, _lock(path))
             return cls(path, content["engine"], content["host"], content["pid"], folds, queued, is_alive)
         except (DataError, ValueError, TypeError, AttributeError):
@@ -142,9 +146,9 @@ class SweepFile:
                 continue
             return
 
-    def update(self, queued: Mapping[tuple[str, int], str]) -> None:
+    def update(self, queued: Mapping[QueueKey, str]) -> None:
         """Write the jobs in the queue of a cluster."""
-        entries = [[run, fold, job] for (run, fold), job in sorted(queued.items())]
+        entries = [[*key, job] for key, job in sorted(queued.items())]
         if self._path is not None and entries != self._content["queued"]:
             self._content["queued"] = entries
             atomic.write_json(self._path, self._content)
@@ -162,6 +166,17 @@ class SweepFile:
 def job_key(job: Job) -> tuple[str, int]:
     """Return the run folder of a job, relative to the folder of runs, and its fold."""
     return job.config.run_dir.relative_to(job.config.runs).as_posix(), job.fold
+
+
+def queue_key(job: Job) -> QueueKey:
+    """Return the run folder of a job, its fold, and its work: a function with its arguments.
+
+    A command adopts only jobs of equal keys, so that an evaluation under other conditions is another job.
+    """
+    target = job.target
+    function, bound = (target.func, target.keywords) if isinstance(target, partial) else (target, {})
+    work = f"{function.__module__}.{function.__qualname__}"
+    return (*job_key(job), f"{work} {hashing.hash_json(repr(bound))[:16]}" if bound else work)
 
 
 def _lock(path: Path) -> Path:

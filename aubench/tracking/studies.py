@@ -63,29 +63,35 @@ def _send(folder: Path, uri: str) -> SyncResult:
     header, trials = read_header(folder), read_trial_files(folder)
     client = mlflow_client.connect(uri)
     experiment = mlflow_client.experiment(client, uri, f"aubench/{header['protocol_name']}")
-    existing = _existing_runs(client, experiment, header)
+    existing, finished = _existing_runs(client, experiment, header)
     parent = existing.get(None) or _create_run(client, experiment, header, None, None)
-    new = [trial for trial in trials if str(trial["trial"]) not in existing]
+    new = [trial for trial in trials if str(trial["trial"]) not in finished]
     for trial in new:
-        _send_trial(client, _create_run(client, experiment, header, parent, trial["trial"]), trial)
+        run = existing.get(str(trial["trial"])) or _create_run(client, experiment, header, parent, trial["trial"])
+        _send_trial(client, run, trial)
     _send_study(client, parent, folder, trials)
     return SyncResult(True, f"sent {len(new)} trial{'s' if len(new) != 1 else ''}" if new else "nothing new")
 
 
-def _existing_runs(client: MlflowClient, experiment: str, header: Mapping[str, Any]) -> dict[str | None, str]:
-    """Return the ids of the study's runs in MLflow by trial, without unfinished trials. The parent's key is None."""
+def _existing_runs(
+    client: MlflowClient, experiment: str, header: Mapping[str, Any]
+) -> tuple[dict[str | None, str], set[str | None]]:
+    """Return the ids of the study's runs in MLflow by trial, and the finished trials. The parent's key is None."""
     query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in _tags(header).items())
     ids: dict[str | None, str] = {}
+    finished: set[str | None] = set()
     page: str | None = None
     while True:
         runs = client.search_runs([experiment], query, max_results=_PAGE, page_token=page)
         for run in runs:
             trial = run.data.tags.get(_TRIAL)
-            if trial is None or run.info.status == "FINISHED":
+            if trial not in finished:
                 ids[trial] = run.info.run_id
+            if run.info.status == "FINISHED":
+                finished.add(trial)
         page = runs.token
         if not page:
-            return ids
+            return ids, finished
 
 
 def _tags(header: Mapping[str, Any]) -> dict[str, str]:

@@ -142,7 +142,8 @@ class Trainer:
                 interrupts.end_if_requested()
         losses = {name: (total / max(steps, 1)).item() for name, total in sums.items()}
         seconds = spent + time.perf_counter() - begin
-        self._finish_epoch(stage, optimizer, losses, seconds)
+        frames = order[: steps * stage.batch_size].size
+        self._finish_epoch(stage, optimizer, losses, seconds, frames)
 
     def _take_step(self, stored: loader.RawBatch, is_extra: Tensor | None, progress: Progress) -> dict[str, Tensor]:
         assert self._step
@@ -160,8 +161,10 @@ class Trainer:
         rows, extra = clips.sample_clips(self.data, self.phase.train, length, stage.frames_per_epoch, seed, spans)
         return rows, torch.from_numpy(extra)
 
-    def _finish_epoch(self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float) -> None:
-        state, recipe = self.state, self.method.recipe
+    def _finish_epoch(
+        self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float, frames: int
+    ) -> None:
+        state = self.state
         self._require_finite(losses)
         begin = time.perf_counter()
         scores = self._validate()
@@ -172,7 +175,6 @@ class Trainer:
             state.best, state.best_epoch = -1.0 if scores is None else scores["f1"], len(state.epochs) + 1
             notes = {"epoch": state.best_epoch}
             checkpoint.write(self.folder / CANDIDATE_WEIGHTS, self.phase.identity, self.method.state_dict(), notes)
-        frames = state.step * stage.batch_size * (recipe.clip_length or 1)
         speed = round(frames / max(seconds, 1e-9), 1)
         entry = {
             "stage": stage.name,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aubench._util.seeds import derive
 from aubench.core.errors import AubenchError, Diverged, UsageError
 from aubench.runs.devices import DeviceChoice
+from aubench.runs.sweeps import Cancelled
 from aubench.tuning import study_files
 from aubench.tuning.search_config import SearchConfig
 from aubench.tuning.storage import make_pruner, make_sampler, open_storage, storage_errors
@@ -141,10 +142,10 @@ def _run_trial(
     except UpdateFinishedTrialError:  # this process was suspended for so long that another worker took over
         say(f"{study.study_name}: trial {trial.number} was taken over by another worker")
         return
-    except AubenchError:
-        fail_trial(study, trial.number)
-        raise
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, AubenchError) and not isinstance(error, Cancelled):
+            fail_trial(study, trial.number)
+            raise
         requeue(study, _frozen(study, trial.number))
         raise
     runner.close()

@@ -25,6 +25,7 @@ from aubench.results.run_folder import (
     read_json_lines,
     retrain_hint,
 )
+from aubench.runs import fold_status
 from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.events import Event
@@ -50,6 +51,7 @@ def train_and_validate(config: RunConfig, fold: int, kind: str, index: int, repo
         index: Index of the device among those of its kind.
         report: Callback for each epoch.
     """
+    from aubench.runs import devices
     from aubench.runs.fold import train_fold
 
     folder = config.fold_dir(fold)
@@ -60,7 +62,8 @@ def train_and_validate(config: RunConfig, fold: int, kind: str, index: int, repo
         complete = ProtocolDataset(config.open_store(), config.protocol)
         split = complete.split(fold, validation=True)
         data, visible = complete.without_labels(split.test), replace(split, test=split.test[:0])
-        state = train_fold(config, data, visible, kind, index, report).trainer.state
+        with fold_status.track(folder, devices.device_name(kind, index), report) as report_status:
+            state = train_fold(config, data, visible, kind, index, report_status).trainer.state
         atomic.write_json(folder / VALIDATION, {"f1": state.best, "best_epoch": state.best_epoch})
         remove_weights(folder)
 

@@ -154,7 +154,8 @@ def claim_trials(
         study: The study.
         worker: This process.
         count: Number of finished or pruned trials to reach.
-        sampler_for: Function that returns the sampler for the number of existing trials.
+        sampler_for: Function that returns the sampler for the number of existing trials, without failed ones, which an
+            interruption leaves behind.
         say: Callback for one-line messages.
     """
     waiting = False
@@ -171,7 +172,7 @@ def claim_trials(
             waiting = True
             time.sleep(POLL_SECONDS)
             continue
-        study.sampler = sampler_for(len(trials))
+        study.sampler = sampler_for(sum(trial.state.name != "FAIL" for trial in trials))
         new_trial = study.ask()
         new_trial.set_user_attr(OWNER, worker.id)
         lower = [trial for trial in study.get_trials(deepcopy=False) if trial.number < new_trial.number]

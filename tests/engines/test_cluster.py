@@ -128,7 +128,7 @@ def test_cancel_removes_jobs_that_outlived_their_command(plan, tmp_path, monkeyp
     job, cancelled = Job(config, 1, fold_works.ends), []
     monkeypatch.setattr(slurm_commands, "cancel_jobs", cancelled.append)
     with SweepFile("slurm", [job]) as sweep:
-        sweep.update({sweeps.job_key(job): "12_0"})
+        sweep.update({sweeps.queue_key(job): "12_0"})
     assert not sweeps.read_sweeps(tmp_path / "runs")[0].is_alive
     assert len(cancel(tmp_path / "runs")) == 1 and cancelled == [["12_0"]]
     assert not sweeps.read_sweeps(tmp_path / "runs")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -197,6 +198,94 @@ def test_cancel_removes_waiting_and_queued_jobs(slurm, choice, plan, tmp_path, m
     assert (slurm / "cancelled").read_text().split() == ["7_0", "7_2"]
 
 
+@pytest.fixture
+def engine(choice, monkeypatch):
+    """An engine whose jobs get ids, and run nowhere."""
+    engine = choice.engine()
+
+    def send(futures):
+        engine._ids |= {future: f"7_{len(engine._ids) + i}" for i, future in enumerate(futures)}
+
+    monkeypatch.setattr(engine, "_send_array", send)
+    return engine
+
+
+@pytest.mark.parametrize("way", ["refused", "failed", "lost"])
+def test_folds_of_one_run_may_fail_together(slurm, engine, plan, tmp_path, monkeypatch, way):
+    first, other = plan(tmp_path / "runs")
+    jobs = [Job(config, fold, fold_works.ends) for config in (first, other) for fold in (1, 2)]
+    results, outcomes = tmp_path / "runs" / "sweeps" / "slurm", []
+    if way == "refused":
+        monkeypatch.setattr(engine, "_send_array", lambda futures: "invalid partition specified")
+    if way == "lost":
+        monkeypatch.setattr(slurm_commands, "active_jobs", lambda: {"7_2", "7_3"} if len(outcomes) < 2 else set())
+    names = {"refused": [], "lost": ["7_2", "7_3"], "failed": ["7_0", "7_1", "7_2", "7_3"]}[way]
+
+    def outcome(future, job_id):
+        outcomes.append(job_id)
+        (results / f"{job_id}_0_result.pkl").unlink()
+        return FoldFinished(None, 0) if job_id > "7_1" else FoldFailed("broke")
+
+    monkeypatch.setattr(engine, "_outcome", outcome)
+    results.mkdir(parents=True)
+    for name in names if way == "failed" else ():
+        (results / f"{name}_0_result.pkl").touch()
+    events = []
+
+    def report(job, event):
+        events.append((job.config.seed, job.fold, type(event).__name__))
+        for name in names if way == "lost" else ():
+            (results / f"{name}_0_result.pkl").touch()
+
+    with pytest.raises(FoldFailed, match="sbatch refused the jobs" if way == "refused" else None):
+        FoldScheduler(jobs, engine, report).run()
+    ends = [event for event in events if event[2] == "FoldFinished"]
+    assert sorted(ends) == ([] if way == "refused" else [(1, 1, "FoldFinished"), (1, 2, "FoldFinished")])
+    assert not (slurm / "cancelled").exists() or "7_2" not in (slurm / "cancelled").read_text()
+
+
+def test_jobs_of_an_ended_command_are_known_until_another_adopts_them(slurm, choice, plan, tmp_path, monkeypatch):
+    runs = tmp_path / "runs"
+    first, other = plan(runs)
+    job, conditions = Job(first, 1, fold_works.ends), partial(fold_works.ends, conditions=("noise:all:0.1",))
+    with sweeps.SweepFile("slurm", [job]) as sweep:
+        sweep.update({sweeps.queue_key(job): "5_0"})
+    monkeypatch.setattr(slurm_commands, "active_jobs", lambda: {"5_0"})
+
+    def adopted(*jobs):
+        engine = choice.engine()
+        monkeypatch.setattr(engine, "_send", lambda: iter(()))
+        for each in jobs:
+            engine.submit(each)
+        list(engine._poll(0.0))
+        return list(engine._ids.values()), [sweep.queued for sweep in sweeps.read_sweeps(runs)]
+
+    known = [{sweeps.queue_key(job): "5_0"}]
+    assert adopted(Job(other, 1, fold_works.ends)) == ([], known), "an unrelated command forgets nothing"
+    assert adopted(Job(first, 1, conditions)) == ([], known), "an evaluation is another job than the training"
+    assert adopted(job) == (["5_0"], [])
+
+
+def test_jobs_of_a_live_command_are_not_cancelled_and_their_results_are_found(
+    slurm, choice, plan, tmp_path, monkeypatch
+):
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    job = Job(config, 1, fold_works.ends)
+    monkeypatch.setattr(slurm_commands, "active_jobs", lambda: {"5_0"})
+    with sweeps.SweepFile("slurm", [job]) as sweep:
+        sweep.update({sweeps.queue_key(job): "5_0"})
+        engine = choice.engine()
+        future = engine.submit(job)
+        assert engine._ids == {future: "5_0"}
+        assert isinstance(engine._outcome(future, "5_0"), FoldFailed)
+        config.fold_dir(1).mkdir(parents=True)
+        (config.fold_dir(1) / "result.json").touch()
+        assert engine._outcome(future, "5_0") == FoldFinished(None, 0), "the other command has read the result"
+        engine.cancel(future)
+        assert len(sweeps.read_sweeps(tmp_path / "runs")) == 1
+    assert not (slurm / "cancelled").exists()
+
+
 def test_arrays_shrink_below_the_limit_of_the_site(slurm, choice, plan, tmp_path, monkeypatch):
     (config,) = plan(tmp_path / "runs", seeds=(0,))
     engine, sizes = choice.engine(), []
@@ -236,7 +325,18 @@ def test_options_of_slurm():
     assert nodes["additional_parameters"] == {"requeue": True, "gpus_per_node": 4}
     gres = submission_parameters(parse_options("gres=gpu:a100:1"), "cuda", {"gres"})
     assert "gpus" not in gres["additional_parameters"]
-    times = {"4h": 240, "90m": 90, "2d": 2880, "45": 45, "1-12:00:00": 2160, "04:30": 270}
+    for option in ("account=gpu_lab", "qos=gpu", "nodelist=gpu07", "constraint=gpu80gb"):
+        assert submission_parameters(parse_options(option), "cuda", set())["additional_parameters"]["gpus"] == 1
+    times = {
+        "4h": 240,
+        "90m": 90,
+        "2d": 2880,
+        "45": 45,
+        "1-12:00:00": 2160,
+        "1-12": 2160,
+        "0-4:30": 270,
+        "4:30:00": 270,
+    }
     assert {text: parse_minutes(text) for text in times} == times
 
 
@@ -244,6 +344,7 @@ def test_options_of_slurm():
     ("options", "message"),
     [
         ({"slurm": "time=soon"}, "--slurm time: 'soon' is not a time; e.g. 4h, 90m or 1-12:00:00"),
+        ({"slurm": "time=30:00"}, "--slurm time: '30:00' is not a time; e.g. 4h, 90m or 1-12:00:00"),
         ({"slurm": "gpu"}, "--slurm: 'gpu' is not KEY=VALUE; e.g. partition=gpu,time=4h"),
         ({"slurm": "=gpu"}, "--slurm: '=gpu' is not KEY=VALUE; e.g. partition=gpu,time=4h"),
         ({"slurm": "array=1-3"}, "--slurm: 'array' is set by aubench; omit it"),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from aubench import Modality, Task
-from aubench.core.conditions import CLEAN, Condition
+from aubench.core.conditions import CLEAN, Condition, CorruptionLevel
 from aubench.core.corruption_registry import CORRUPTIONS, Corruption
 from aubench.core.errors import ProtocolError, UsageError
 from aubench.core.plugins import PLUGINS_VARIABLE
@@ -75,6 +75,18 @@ def test_a_suite_with_its_levels_is_evaluated(plugin, tmp_path):
         with predictor.evaluating(), torch.inference_mode():
             assert torch.allclose(actual, method(inputs), atol=1e-5), str(condition)
     assert not torch.allclose(probs[0], probs[-1], atol=1e-4)
+
+
+def test_a_corruption_may_change_its_images_in_place(monkeypatch):
+    class Blinds:
+        def apply(self, images, level, noise):
+            images[..., : int(level), :] = -1
+            return images
+
+    monkeypatch.setattr(CORRUPTIONS, "get", lambda name: Blinds())
+    views = {V: torch.ones(2, 3, 4, 4)}
+    corrupted = apply_condition(views, Condition("blinds", (), CorruptionLevel("blinds", 2.0)))
+    assert (corrupted[V] == -1).any() and (views[V] == 1).all()
 
 
 @pytest.mark.slow

@@ -13,8 +13,10 @@ import torch
 from aubench.core.registry import find_protocol
 from aubench.core.task import Modality
 from aubench.data.random_store import RandomStore
+from aubench.evaluation import inference
 from aubench.evaluation.flops import count_flops
 from aubench.evaluation.method_parts import REST
+from aubench.evaluation.predictor import Predictor
 from aubench.runs import profiling, speed_report
 from aubench.runs.bare_loop import BareLoop
 from aubench.runs.config import RunConfig
@@ -202,3 +204,14 @@ def test_cases_of_the_report_exist():
         for case in cases:
             assert case.preset in find_method(case.method).method_class.Recipe.all_presets()
             assert case.precision in PRECISIONS
+
+
+@pytest.mark.slow
+def test_more_clips_than_a_batch_holds_are_profiled(configure, monkeypatch):
+    monkeypatch.setattr(profiling, "RANDOM_FRAMES", 96)
+    small = {"image_size": 32, "crop": 32, "width": 16, "heads": 2, "decoder_width": 16, "decoder_heads": 2}
+    context, split, _ = open_fold(configure("au_vmae", clip_frames=12, segment=12, **small))
+    device = torch.device("cpu")
+    rows = split.test[: inference.batch_size(device)]
+    assert len(list(inference.iter_batches(context.method, context.data, rows, device))) > 1
+    assert profiling._profile_parts(Predictor(context.method), context, split.test)

@@ -318,3 +318,11 @@ def test_a_method_of_clips_learns_which_clips_are_extra(decide, tmp_path, monkey
     has_rare = torch.cat([(batch.labels[:, :, rare] == 1).flatten(1).any(1) for batch in training]).float()
     is_extra = torch.cat([batch.is_extra for batch in training])
     assert has_rare[is_extra].mean() > has_rare[~is_extra].mean()
+
+
+@pytest.mark.slow
+def test_an_epoch_of_less_than_a_batch_counts_its_frames(config_for, tmp_path):
+    config = config_for(tmp_path, frames_per_epoch=30, batch_size=64, epochs=1)
+    run(config)
+    (line,) = (config.fold_dir(1) / "epochs.jsonl").read_text().splitlines()
+    assert json.loads(line)["frames"] == 30

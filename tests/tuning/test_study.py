@@ -14,6 +14,7 @@ from aubench.core.errors import Diverged
 from aubench.data.store import Store
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.store_ref import StoreRef
+from aubench.runs.sweeps import Cancelled
 from aubench.tuning import trial as trial_module
 from aubench.tuning.storage import PRUNERS, SAMPLERS, make_pruner, make_sampler
 from aubench.tuning.study import run_search
@@ -62,6 +63,18 @@ def test_suggestions_follow_the_seed_and_do_not_depend_on_interruptions(search_f
     resumed = run(search_for(name="parts", **small), address("sqlite", tmp_path), 3)
     other = run(search_for(name="other", seed=1, **small), address("sqlite", tmp_path), 2)
     assert [t.params for t in resumed.trials] == [t.params for t in uninterrupted.trials]
+
+    def interrupt(jobs, choice, report):
+        raise KeyboardInterrupt
+
+    cut = search_for(name="cut", **small)
+    run(cut, address("sqlite", tmp_path), 1)
+    monkeypatch.setattr(trial_module, "run_jobs", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(cut, address("sqlite", tmp_path), 3)
+    monkeypatch.setattr(trial_module, "run_jobs", here)
+    done = [t for t in run(cut, address("sqlite", tmp_path), 3).trials if t.state.name == "COMPLETE"]
+    assert [t.params for t in done] == [t.params for t in uninterrupted.trials]
     assert len({str(t.params) for t in [*uninterrupted.trials[1:], other.trials[1]]}) == 3
 
 
@@ -137,13 +150,14 @@ def test_a_recipe_that_diverges_is_pruned_and_the_search_goes_on(search_for, tmp
 
 
 @pytest.mark.slow
-def test_an_interrupted_trial_is_queued_again_with_its_values(search_for, tmp_path, monkeypatch):
+@pytest.mark.parametrize("end", [KeyboardInterrupt, Cancelled])
+def test_an_interrupted_trial_is_queued_again_with_its_values(search_for, tmp_path, monkeypatch, end):
     def interrupt(jobs, choice, report):
-        raise KeyboardInterrupt
+        raise end("by the user")
 
     search, storage = search_for(folds=(1,), fixed={"epochs": 1}), address("sqlite", tmp_path)
     monkeypatch.setattr(trial_module, "run_jobs", interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(end):
         run(search, storage, 1)
     monkeypatch.setattr(trial_module, "run_jobs", here)
     study = run(search, storage, 1)
@@ -199,6 +213,29 @@ def test_a_study_in_mlflow_has_a_child_for_each_trial(search_for, tmp_path, monk
     assert {r.data.tags["mlflow.parentRunId"] for r in runs if r not in parents} == {parents[0].info.run_id}
     assert parents[0].data.metrics["trials"] == 2 and {r.info.status for r in runs} == {"FINISHED"}
     assert all({"f1", "frames", "validation/f1"} <= set(r.data.metrics) for r in runs if r not in parents)
+
+
+@pytest.mark.slow
+def test_a_trial_that_was_sent_in_part_is_completed(search_for, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    from aubench.tracking import studies
+
+    monkeypatch.setattr(trial_module, "run_jobs", here)
+    search, uri = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}"
+    run(search, address("sqlite", tmp_path), 1)
+
+    def fail(*words):
+        raise MlflowException("the server ends here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_terminated", fail)
+        assert not studies.sync(search.folder, uri).ok
+    assert studies.sync(search.folder, uri).ok
+    client = MlflowClient(tracking_uri=uri)
+    runs = client.search_runs([client.get_experiment_by_name("aubench/synth_3fold").experiment_id])
+    assert [r.info.status for r in runs] == ["FINISHED"] * 2
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from aubench._util import locks
 from aubench.core.errors import DataError, UsageError
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
+from aubench.runs import fold_status
 from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.fold import run_fold
@@ -51,6 +52,15 @@ def test_value_is_the_mean_of_the_folds_and_every_epoch_is_told(search_for, scri
     cost = runner.cost()
     assert cost["frames"] == 2 * 2 * 192 and cost["seconds"] > 0 and cost["pretraining"] == {}
     assert not list(runner.config.run_dir.rglob("*.safetensors")), "the weights of a trial are not scored"
+
+
+@pytest.mark.slow
+def test_a_fold_of_a_trial_tells_other_machines_its_epochs(search_for, script):
+    runner, told = attempt(search_for(folds=(1,)), script()), []
+    folder = runner.config.fold_dir(1)
+    train_and_validate(runner.config, 1, "cpu", 0, lambda event: told.append(fold_status.read_running(folder)))
+    assert [content["epoch"]["epoch"] for content in told if "epoch" in content] == [1, 2]
+    assert fold_status.read_running(folder) is None
 
 
 @pytest.mark.slow
