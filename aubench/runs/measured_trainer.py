@@ -171,7 +171,9 @@ class MeasuredTrainer(Trainer):
     def _require_finite(self, losses: Mapping[str, float]) -> None:
         """Measure also a method that diverges."""
 
-    def _finish_epoch(self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float) -> None:
+    def _finish_epoch(
+        self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float, frames: int
+    ) -> None:
         raise _Measured
 
 

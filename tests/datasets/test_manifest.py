@@ -245,3 +245,28 @@ def test_numbers_are_kept_exactly(tree) -> None:
     rows = [{**row, **dict(zip(names, np.arange(98) / 7, strict=True))} for row in tree.people()]
     points = read(tree.write(*rows)).sequences["p1", "s"][0].points
     assert np.array_equal(points, (np.arange(98) / 7).reshape(2, 49).T)
+
+
+def test_people_11_and_101_are_two(tree) -> None:
+    rows = [{**row, "subject": name} for name, row in zip(("11", "101", "201", "2"), tree.people(4, 1), strict=True)]
+    assert sorted(read(tree.write(*rows)).subjects) == ["101", "11", "2", "201"]
+
+
+def test_cells_at_the_end_of_a_table_may_be_empty(tree) -> None:
+    image = tree.image("a.png")
+    (tree.root / "frames.tsv").write_text(f"subject\tvisual\tAU1\tAU2\na\t{image}\t1\t\n")
+    manifest = read(tree.root / "frames.tsv")
+    ((frame,),) = manifest.sequences.values()
+    assert frame.labels == (1, -1)
+
+
+def test_tables_in_utf_16_may_name_any_path(tree) -> None:
+    rows = [{**tree.people(1, 1)[0], "visual": tree.image("Jürgen/1.png")}]
+    path = tree.write(*rows, encoding="utf-16")
+    assert read(path).subjects == ["p1"]
+
+
+@pytest.mark.parametrize("name", ["depth-1", "a" * 31 + "-1"])
+def test_a_modality_with_an_impossible_name_is_one_line(tree, name) -> None:
+    with pytest.raises(DataError, match=r"frames.csv: column .* rename it"):
+        read(tree.write({**tree.people(1, 1)[0], name: ""}))

@@ -1,5 +1,7 @@
 """Stores of manifests: pixels, crops, videos, missing modalities, protocols and faults of images."""
 
+import itertools
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -15,9 +17,11 @@ from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.datasets.catalog import open_store
 from aubench.datasets.synth.synth_dataset import SynthSettings, generate
+from aubench.datasets.table import picture_files
 from aubench.datasets.table.picture_files import ValueRanges, convert, read_image
 from aubench.datasets.table.store_export import export_store
 from aubench.datasets.table.table_dataset import TABLE, TableOptions
+from aubench.faces.video_files import Video
 
 pytestmark = pytest.mark.usefixtures("one_worker")
 
@@ -198,6 +202,8 @@ def test_depth_and_thermal_are_converted_as_stated(tmp_path) -> None:
     depth = np.array([[0, 400, 500, 1000, 1500, 1501]], np.uint16)
     ranges = ValueRanges((500, 1500), (0, 2000))
     assert convert(depth, Modality.DEPTH, ranges, tmp_path)[0, :, 0].tolist() == [0, 255, 255, 128, 1, 0]
+    eight = np.array([[0, 100, 200]], np.uint8)
+    assert convert(eight, Modality.DEPTH, ranges, tmp_path)[0, :, 0].tolist() == [0, 100, 200], "8 bits stay"
     assert convert(depth, Modality.THERMAL, ranges, tmp_path)[0, :, 0].tolist() == [0, 51, 64, 128, 191, 191]
     none = ValueRanges(None, None)
     with pytest.raises(DataError, match=r"has values of type uint16 from 0 to 1501; .* with --depth-range"):
@@ -254,6 +260,86 @@ def test_a_truncated_video_is_refused(tree, tmp_path) -> None:
     assert not (tmp_path / "store").exists()
 
 
+def test_a_video_that_lost_a_frame_in_the_middle_is_refused(tree, tmp_path, monkeypatch) -> None:
+    """Its later frames would get the labels of earlier ones."""
+    write_video(tree.root / "a.avi", [cv2.resize(frame, (64, 64)) for frame in grey_frames(10)])
+    whole = Video.frames
+    rows = [{"subject": "a", "frame": i + 1, "video": "a.avi", "AU1": 0} for i in range(10)]
+
+    def damaged(self):
+        yield from (frame for i, frame in enumerate(whole(self)) if i not in (4, 5))
+
+    monkeypatch.setattr(Video, "frames", damaged)
+    with pytest.raises(
+        DataError, match=r"a.avi: no frame can be decoded after frame 4, so later frames would get wrong"
+    ):
+        prepare(tree.write(*rows), tmp_path / "store")
+    monkeypatch.setattr(Video, "frames", lambda self: itertools.islice(whole(self), 6))
+    monkeypatch.setattr(picture_files, "_TOLERANCE", 2)
+    with pytest.raises(DataError, match=r"a.avi: 6 of 10 frames can be decoded"):
+        prepare(tree.write(*rows), tmp_path / "other")
+    assert not (tmp_path / "store").exists() and not (tmp_path / "other").exists()
+
+
+def test_points_refer_to_the_visual_image_of_any_resolution(tree, tmp_path) -> None:
+    points = {f"{axis}_{i}": 16 for axis in "xy" for i in range(49)}
+    rows = tree.people(depth="", **points)
+    for i in (0, 2):
+        rows[i]["depth"] = tree.image(f"d{i}.png", 9, size=16, channels=1)
+    rows[3] |= {"visual": "", "depth": tree.image("d3.png", 9, size=16, channels=1)}
+    store = prepare(tree.write(*rows), tmp_path / "store")
+    assert np.allclose(store.landmarks(range(len(rows))), 0.5)
+
+
+def test_a_sequence_may_begin_without_its_visual_image(tree, tmp_path) -> None:
+    rows = tree.people(depth="", left=8, top=8, right=24, bottom=24)
+    for i, row in enumerate(rows):
+        row["depth"] = tree.image(f"d{i}.png", 9, size=16, channels=1)
+    rows[0]["visual"] = ""
+    store = prepare(tree.write(*rows), tmp_path / "store", crop=True)
+    assert store.frames["missing"].tolist() == ["V", "", "", "", "", ""]
+
+
+@pytest.mark.slow
+def test_stills_with_a_box_do_not_change_the_others(tree, tmp_path) -> None:
+    rows = []
+    for i in range(3):
+        cv2.imwrite(str(tree.root / f"{i}.png"), face(0, 90)[..., ::-1])
+        rows.append({"subject": "a", "visual": f"{i}.png", "left": "", "top": "", "right": "", "bottom": "", "AU1": 1})
+    rows[1] |= {"left": 90, "top": 90, "right": 200, "bottom": 200}
+    store = prepare(tree.write(*rows), tmp_path / "store", crop=True)
+    assert store.frames["crop_source"].tolist() == ["detector", "box", "detector"]
+
+
+def test_jpegs_of_all_modalities_are_turned_alike(tree, tmp_path) -> None:
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:8] = 200
+    rows = tree.people(thermal="")
+    for i, row in enumerate(rows):
+        for name in ("visual", "thermal"):
+            data = cv2.imencode(".jpg", image)[1].tobytes()
+            exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x03\0\0\0\0\0\0\0"
+            segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2) + exif
+            row[name] = f"{name}{i}.jpg"
+            (tree.root / row[name]).write_bytes(data[:2] + segment + data[2:])
+    store = prepare(tree.write(*rows), tmp_path / "store")
+    for modality in (Modality.VISUAL, Modality.THERMAL):
+        pixels = store.read(modality, [0])[0]
+        assert pixels[-4:].min() > 150 and pixels[:4].max() < 50
+
+
+def test_a_label_file_may_have_its_box_in_the_manifest(tree, tmp_path) -> None:
+    rows = []
+    for person in ("a", "b", "c"):
+        write_video(tree.root / f"{person}.avi", [cv2.resize(frame, (64, 64)) for frame in grey_frames(3)])
+        (tree.root / f"{person}.csv").write_text("frame,success,AU1\n1,True,1\n2,False,1\n3,0.00,1\n")
+        box = {"left": 8, "top": 8, "right": 40, "bottom": 40}
+        rows.append({"subject": person, "video": f"{person}.avi", "labels": f"{person}.csv", **box})
+    store = prepare(tree.write(*rows), tmp_path / "store", crop=True)
+    assert set(store.frames["crop_source"]) == {"box"}
+    assert store.frames["AU1"].tolist() == [1, -1, -1] * 3
+
+
 @pytest.mark.parametrize(
     ("options", "size", "says"),
     [({"crop": False}, (40, 30), "--no-crop takes square images"), ({"crop": True}, (30, 30), "have 32 × 32")],
@@ -277,6 +363,19 @@ def test_changed_rows_are_prepared_again_after_an_interruption(tree, tmp_path) -
     rows[0]["AU12"] = 9
     store = prepare(tree.write(*rows), tmp_path / "store")
     assert store.frames["AU12"].tolist() == [-1, 1, 1, 0, 0, 1]
+
+
+def test_a_renamed_column_is_prepared_again_after_an_interruption(tree, tmp_path) -> None:
+    rows = tree.people()
+    path = tree.root / rows[5]["visual"]
+    content = path.read_bytes()
+    path.write_bytes(content[:-20])
+    with pytest.raises(DataError):
+        prepare(tree.write(*rows), tmp_path / "store")
+    path.write_bytes(content)
+    rows = [{("AU6" if name == "AU12" else name): value for name, value in row.items()} for row in rows]
+    store = prepare(tree.write(*rows), tmp_path / "store")
+    assert store.aus == (6,) and store.frames["AU6"].tolist() == [0, 1, 1, 0, 0, 1]
 
 
 def test_parts_of_the_manifest_become_folds(tree, tmp_path) -> None:
@@ -331,10 +430,10 @@ def test_a_store_without_enough_people_has_no_protocol(tree, tmp_path, capfd) ->
 def test_intensities_have_a_rule_in_the_protocol(tree, tmp_path) -> None:
     rows = tree.people()
     for i, row in enumerate(rows):
-        row["AU12"] = i % 6
+        row |= {"AU12": i % 6, "AU4": i % 2}
     store = prepare(tree.write(*rows), tmp_path / "store", intensity="keep")
     proven = protocol.load(tmp_path / "mylab_3fold.toml")
-    assert proven.labels == "intensity >= 2"
+    assert proven.labels == "intensity >= 2" and proven.aus == (12,), "nobody shows AU4 at 2"
     assert ProtocolDataset(store, proven).labels[:, 0].tolist() == [0, 0, 1, 1, 1, 1]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from factories.protocols import two_folds
@@ -175,6 +176,25 @@ def test_people_of_validation_and_test_are_not_pretrained_on(folder):
     fold_module.run_fold(run, 1, "cpu", 0, lambda event: None)
     result = json.loads((run.fold_dir(1) / "result.json").read_text())
     assert result["pretraining"][0]["subjects"] == result["subjects"]["train"] and result["subjects"]["val"]
+
+
+@pytest.mark.slow
+def test_people_of_a_store_of_videos_are_known_by_their_names(folder, monkeypatch):
+    """A video named after a person of the test role shows that person."""
+    write_store(folder / "named", "video", ["F001", "F004", "anna"], aus=(), seed=2)
+    named, seen = StoreRef.from_store(Store(folder / "named")), set()
+    run = config(folder, protocol(folder, "one"), Store(folder / "one"), pretraining_store=named)
+    whole = Store.read
+
+    def read(self, modality, frames):
+        if self.path == folder / "named":
+            seen.update(self.frames["subject"].iloc[np.asarray(frames)])
+        return whole(self, modality, frames)
+
+    monkeypatch.setattr(Store, "read", read)
+    fold_module.run_fold(run, 1, "cpu", 0, lambda event: None)
+    test = set(json.loads((run.fold_dir(1) / "result.json").read_text())["subjects"]["test"])
+    assert len(test & {"F001", "F004"}) == 1 and seen == {"F001", "F004", "anna"} - test
 
 
 @pytest.mark.parametrize(

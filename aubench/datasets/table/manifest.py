@@ -140,6 +140,22 @@ def _rows(columns: TableColumns, paths: TablePaths, intensity: str | None) -> It
             yield _Row(columns, cells, line, own, own_cells, own_line)
 
 
+def _is_tracked(row: _Row) -> bool:
+    """Return whether a row does not say that its face was lost.
+
+    Raises:
+        DataError: The cell is neither a number nor true or false.
+    """
+    if "success" not in row.own.roles:
+        return True
+    text = row.text("success").lower()
+    try:
+        return text != "false" and (text in ("", "true") or float(text) != 0)
+    except ValueError:
+        hint = "write 1 or 0, or true or false"
+        raise DataError(f"success is '{shorten(text)}'", where=row.where, hint=hint) from None
+
+
 @dataclass
 class _Collector:
     """Frames collected from rows, with the checks between rows."""
@@ -166,10 +182,12 @@ class _Collector:
                 what, where=row.where, hint="two people need two subject names, two recordings two sequences"
             )
         pictures = self._pictures(row, number)
-        is_lost = row.own.roles.get("success") is not None and row.text("success") in {"0", "0.0"}
+        is_lost = not _is_tracked(row)
         labels = {} if is_lost else self._labels(row)
         points = None if is_lost else row.own.read_points(row.own_cells, row.own_line)
         box = row.own.read_box(row.own_cells, row.own_line)
+        if box is None and row.own is not row.columns:
+            box = row.columns.read_box(row.cells, row.line)
         if any(np.abs(x).max() > _FARTHEST for x in (box, points) if x is not None):
             raise DataError("box or landmarks are not in pixels", where=row.where)
         frame = ManifestFrame(number, row.own_line, pictures, (), box, points)
@@ -186,7 +204,7 @@ class _Collector:
             if not _NAME.fullmatch(name) or ".." in name:
                 hint = f"use {SUBJECT_CHARACTERS}"
                 raise DataError(f"'{shorten(name)}' cannot name a {role}", where=row.where, hint=hint)
-        plain = re.sub(r"0+(?=[0-9])", "", re.sub(r"(?<=[0-9])\.0$", "", subject.casefold()))
+        plain = re.sub(r"(?<![0-9])0+(?=[0-9])", "", re.sub(r"(?<=[0-9])\.0$", "", subject.casefold()))
         if self.spellings.setdefault(plain, subject) != subject:
             what = f"subject {subject} is also spelt {self.spellings[plain]}"
             raise DataError(what, where=row.where, hint="write a person's name alike, and other names for other people")

@@ -20,8 +20,10 @@ from aubench.faces.video_files import Video, VideoFrame
 _AGAIN = "write or copy the file again, or leave its cell empty"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = {".jpg", ".jpeg"}
-_AS_IS = cv2.IMREAD_UNCHANGED
-_COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # turned by its EXIF orientation
+_GAP = 1.5  # time between two frames of a video, in frames, from which a frame between them is lost
+_TOLERANCE = 20  # frames that a video may have less than its header states
+_ANY = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # both are turned by their EXIF orientation, so that images agree
+_COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 
 
 class ValueRanges(NamedTuple):
@@ -31,11 +33,11 @@ class ValueRanges(NamedTuple):
     thermal: tuple[float, float] | None
 
 
-def read_image(path: Path, flags: int = _AS_IS) -> np.ndarray:
+def read_image(path: Path, flags: int = _ANY) -> np.ndarray:
     """Decode an image file and check that it is complete.
 
     Returns:
-        (H, W) or (H, W, 3 or 4), blue first, uint8 or uint16.
+        (H, W) or (H, W, 3), blue first, uint8 or uint16.
 
     Raises:
         DataError: The file cannot be read, is cut short, or cannot be decoded.
@@ -81,7 +83,8 @@ class PictureReader:
         self._path: Path | None = None
         self._video: Video | None = None
         self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
-        self._count = 0
+        self._count = self._gap = 0
+        self._time = 0.0
 
     def read(self, picture: Picture, modality: Modality) -> np.ndarray | None:
         """Decode a picture; None for a frame that the video does not have.
@@ -90,21 +93,34 @@ class PictureReader:
             (H, W) or (H, W, C), blue first, uint8 or uint16.
 
         Raises:
-            DataError: The file is damaged.
+            DataError: The file is damaged, or the video lacks a frame and may have lost an earlier one.
         """
         if picture.frame_index is None:
-            return read_image(picture.path, _COLOUR if modality is Modality.VISUAL else _AS_IS)
+            return read_image(picture.path, _COLOUR if modality is Modality.VISUAL else _ANY)
         if picture.path != self._path or picture.frame_index < self._count:
-            self._path, self._count = picture.path, 0
+            self._path, self._count, self._gap = picture.path, 0, 0
             self._video = Video.open(picture.path)
             self._frames = iter(enumerate(self._video.frames()))
         assert self._video is not None
         for i, frame in itertools.islice(self._frames, max(picture.frame_index + 1 - self._count, 0)):
-            self._count = i + 1
+            if i and not self._gap and (frame.time - self._time) * self._video.rate > _GAP * 1000:
+                self._gap = i
+            self._count, self._time = i + 1, frame.time
             if i == picture.frame_index:
                 return frame.pixels
-        self._video.check_end(self._count)
+        self._check_lost(self._video)
         return None
+
+    def _check_lost(self, video: Video) -> None:
+        """Check at the end of a video that lacks a frame that it lost none before, which would shift the labels."""
+        video.check_end(self._count)
+        hint = "copy the video again, or convert it to a constant frame rate"
+        if self._gap:
+            what = f"no frame can be decoded after frame {self._gap}, so later frames would get wrong labels"
+            raise DataError(what, where=video.path, hint=hint)
+        if self._count < video.stated_frames - _TOLERANCE:
+            what = f"{self._count} of {video.stated_frames} frames can be decoded"
+            raise DataError(what, where=video.path, hint=hint)
 
 
 def convert(image: np.ndarray, modality: Modality, ranges: ValueRanges, path: Path) -> np.ndarray:
@@ -113,7 +129,7 @@ def convert(image: np.ndarray, modality: Modality, ranges: ValueRanges, path: Pa
     Args:
         image: (H, W) or (H, W, C), blue first.
         modality: Modality of the image.
-        ranges: Ranges of 16-bit images.
+        ranges: Ranges of images of 16 bits and floats. Images of 8 bits stay as they are.
         path: File, for errors.
 
     Returns:
@@ -130,7 +146,7 @@ def convert(image: np.ndarray, modality: Modality, ranges: ValueRanges, path: Pa
     if modality.channels == 2:
         image = _two_channels(image, path)
     limits = {Modality.DEPTH: ranges.depth, Modality.THERMAL: ranges.thermal}.get(modality)
-    if image.dtype == np.uint8 and not limits:
+    if image.dtype == np.uint8:
         return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], modality.channels))[..., ::-1])
     if modality not in (Modality.DEPTH, Modality.THERMAL):
         raise DataError(f"has values of type {image.dtype}", where=path, hint=f"write {modality} images with 8 bits")

@@ -81,7 +81,7 @@ class TableColumns:
             elif match:
                 _put(kinds.setdefault(int(match[1]), {}), _KINDS[match[2]], i, table)
             elif _OTHER_MODALITY.fullmatch(as_written):
-                _put(roles, as_written, i, table)
+                _put(roles, _modality(as_written, table), i, table)
         labels = _label_columns(kinds, intensity, table)
         box = _box(names)
         points = _points(table.columns)
@@ -142,6 +142,18 @@ def _label_columns(
         if kind is not None:
             chosen[au] = columns[kind], kind == "c"
     return chosen
+
+
+def _modality(name: str, table: TableFile) -> str:
+    """Return the name of another modality.
+
+    Raises:
+        DataError: No modality can have this name.
+    """
+    try:
+        return Modality(name).value
+    except ValueError as error:
+        raise DataError(f"column {shorten(name)}: {error}", where=table.path, hint="rename it") from None
 
 
 def _put(columns: dict[str, int], key: str, column: int, table: TableFile) -> None:

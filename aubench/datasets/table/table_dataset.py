@@ -135,7 +135,7 @@ class TableDataset(DeliveredDataset):
         )
         jobs = {
             (subject, sequence): Job(
-                partial(read_frames, subject, sequence, frames, settings), len(frames), _inputs(frames)
+                partial(read_frames, subject, sequence, frames, settings), len(frames), _inputs(frames, manifest)
             )
             for (subject, sequence), frames in manifest.sequences.items()
         }
@@ -175,7 +175,7 @@ def _has_place(manifest: Manifest) -> bool:
     return any(frame.box or frame.points is not None for frames in manifest.sequences.values() for frame in frames)
 
 
-def _inputs(frames: list[ManifestFrame]) -> Inputs:
+def _inputs(frames: list[ManifestFrame], manifest: Manifest) -> Inputs:
     from aubench.core import hashing
     from aubench.data.inputs import fingerprint
 
@@ -191,7 +191,9 @@ def _inputs(frames: list[ManifestFrame]) -> Inputs:
         ]
         for frame in frames
     ]
+    columns = [manifest.aus, [m.value for m in manifest.modalities], manifest.has_points]
     return {
+        "columns": [len(manifest.aus), hashing.hash_json(columns)],
         "files": fingerprint((path.name, path) for path in paths),
         "rows": [len(rows), hashing.hash_json(rows)],
     }

@@ -51,7 +51,7 @@ def read_table(path: Path) -> TableFile:
 
 
 def _read_csv(path: Path) -> TableFile:
-    lines = read_lines(path, _LARGEST)
+    lines = read_lines(path, _LARGEST, has_names=True)
     delimiter = max(_DELIMITERS, key=lines[0].count)
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     columns: list[str] = []
@@ -78,7 +78,7 @@ def _read_csv(path: Path) -> TableFile:
 
 def _read_json_lines(path: Path) -> TableFile:
     records = []
-    for line, text in enumerate(read_lines(path, _LARGEST), 1):
+    for line, text in enumerate(read_lines(path, _LARGEST, has_names=True), 1):
         if not text.strip():
             continue
         try:

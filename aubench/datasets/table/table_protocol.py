@@ -75,20 +75,22 @@ def protocol_text(name: str, title: str, store: Store, parts: Mapping[str, str])
     Raises:
         ProtocolError: The parts are no protocol, e.g. there is one part alone.
     """
+    is_intensity = store.info.labels == "intensity"
     labelled = store.frames[store.frames["labelled"]]
     members: dict[str, list[str]] = {}
     for subject in sorted(labelled["subject"].unique()):
         if part := parts.get(subject, ""):
             members.setdefault(_ROLES[part.lower()] if is_split(parts.values()) else part, []).append(subject)
     members = {part: members[part] for part in sorted(members, key=lambda part: (len(part), part))}
+    of_members = labelled[labelled["subject"].isin([subject for part in members.values() for subject in part])]
     values: dict[str, object] = {
         "name": name,
         "version": 1,
         "title": title,
         "dataset": store.info.dataset,
         "modalities": [m.value for m in store.info.modalities],
-        "aus": [au for au in store.aus if (labelled[f"AU{au}"] >= 1).any()],
-        "labels": f"intensity >= {_LOWEST}" if store.info.labels == "intensity" else "occurrence",
+        "aus": [au for au in store.aus if (of_members[f"AU{au}"] >= (_LOWEST if is_intensity else 1)).any()],
+        "labels": f"intensity >= {_LOWEST}" if is_intensity else "occurrence",
         "threshold": "fixed:0.5",
         "preset": "small",
     }

@@ -83,18 +83,15 @@ class _FirstPass:
         self.gone: set[tuple[int, Modality]] = set()  # number and modality of frames that videos lack
         self.skipped: list[tuple[int, str]] = []
         self._seen: list[int] = []  # frames with a visual picture
-        detects = settings.crop and not any(frame.box or frame.points is not None for frame in frames)
-        self._detected = self._follow(self._pictures(detects)) if detects else None
-        if not detects:
-            for _ in self._pictures(False):
-                pass
+        self._detects = settings.crop and (is_still or not any(map(_has_place, frames)))
+        self._track, self._sources = self._follow(self._pictures())
 
-    def _pictures(self, detects: bool) -> Iterator[VideoFrame]:
-        """Read frames of all videos, and yield the visual ones; read visual image files if they are needed."""
+    def _pictures(self) -> Iterator[VideoFrame]:
+        """Read frames of all videos and visual image files, and yield those in which a face must be detected."""
         readers = {m: PictureReader() for m in self._settings.modalities}
         for i, frame in enumerate(self.frames):
             for modality, picture in frame.pictures.items():
-                is_needed = detects and modality is Modality.VISUAL
+                is_needed = self._detects and modality is Modality.VISUAL and not _has_place(frame)
                 if picture.frame_index is None and not is_needed:
                     continue
                 image = readers[modality].read(picture, modality)
@@ -107,8 +104,8 @@ class _FirstPass:
                     yield VideoFrame(rgb[..., ::-1], 0)
 
     def _follow(self, pictures: Iterable[VideoFrame]) -> tuple[np.ndarray, np.ndarray]:
-        track, sources = self._empty()
-        if self._is_still:
+        track, sources = np.full((len(self.frames), 4), np.nan), np.full(len(self.frames), "", "U16")
+        if self._is_still or not self._detects:
             found = [face_detection.follow_face([picture]) for picture in pictures]
             squares = np.concatenate([square for square, _ in found]) if found else np.empty((0, 4))
             names = np.concatenate([name for _, name in found]) if found else np.empty(0, "U16")
@@ -117,14 +114,9 @@ class _FirstPass:
         track[self._seen], sources[self._seen] = squares, names
         return track, sources
 
-    def _empty(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.full((len(self.frames), 4), np.nan), np.full(len(self.frames), "", "U16")
-
     def locate(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the square of each frame (F, 4), NaN without, and its source (F,)."""
-        if self._detected is not None:
-            return self._detected
-        track, sources = self._empty()
+        track, sources = self._track, self._sources
         for i, frame in enumerate(self.frames):
             if frame.points is not None:
                 track[i], sources[i] = square_around(frame.points), "landmarks"
@@ -139,6 +131,11 @@ class _FirstPass:
         return [
             i for i, frame in enumerate(self.frames) if any((frame.number, m) not in self.gone for m in frame.pictures)
         ]
+
+
+def _has_place(frame: ManifestFrame) -> bool:
+    """Return whether the manifest says where the face of a frame is."""
+    return frame.box is not None or frame.points is not None
 
 
 def _with_face(
@@ -177,9 +174,10 @@ def _images(
         return {}, [], None
     images = {m: allocate(m, (len(frames), size, size, m.channels), np.uint8) for m in settings.modalities}
     readers = {m: PictureReader() for m in settings.modalities}
-    scene: tuple[int, int] | None = None  # height and width that squares and landmarks refer to
+    of_sequence = None if is_still else _visual_shape(frames, gone)
     for i, frame in enumerate(frames):
-        scene, letters = None if is_still else scene, ""
+        has_visual = Modality.VISUAL in frame.pictures and (frame.number, Modality.VISUAL) not in gone
+        scene, letters = None if squares is None and has_visual else of_sequence, ""
         for modality in settings.modalities:
             picture = frame.pictures.get(modality)
             image = None
@@ -191,10 +189,11 @@ def _images(
                 continue
             pixels = convert(image, modality, settings.ranges, picture.path)
             if squares is None:
-                scene = pixels.shape[0], pixels.shape[1]
+                scene = scene or pixels.shape[:2]
                 images[modality][i] = _resized(pixels, size, picture.path)
             else:
                 scene = _check_scene(pixels, modality, scene, picture.path)
+                of_sequence = of_sequence if is_still else scene
                 scale = pixels.shape[1] / scene[1]
                 square = squares[i] * [scale, scale, scale, 1]
                 images[modality][i] = _cropped(pixels, square, size, modality)
@@ -202,6 +201,16 @@ def _images(
         assert scene is not None
         points.append(_points(frame, None if squares is None else squares[i], scene))
     return images, missing, np.stack(points) if settings.has_points else None
+
+
+def _visual_shape(frames: list[ManifestFrame], gone: set[tuple[int, Modality]]) -> tuple[int, int] | None:
+    """Return height and width of the first visual image, which squares and landmarks refer to; None without any."""
+    for frame in frames:
+        picture = frame.pictures.get(Modality.VISUAL)
+        if picture is not None and (frame.number, Modality.VISUAL) not in gone:
+            image = PictureReader().read(picture, Modality.VISUAL)
+            return None if image is None else (image.shape[0], image.shape[1])
+    return None
 
 
 def _check_scene(pixels: np.ndarray, modality: Modality, scene: tuple[int, int] | None, path: Path) -> tuple[int, int]:
