@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import signal
 import sys
 from collections.abc import Iterable
@@ -91,7 +92,7 @@ def _filled(word: str) -> str:
     Raises:
         UsageError: The argument, or the value of an option, is empty.
     """
-    if not word or (word.startswith("--") and word.endswith("=")):
+    if not word or re.fullmatch(r"--[\w-]+=", word):
         raise UsageError(f"the argument '{word}' is empty", hint="give a value, or omit it")
     return word
 

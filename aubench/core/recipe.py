@@ -11,7 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from aubench.core.errors import RecipeError, suggest
 from aubench.core.search_space import LogUniform, Range
 
-_LARGEST = 10**9
+_LARGEST = 2**63 - 1
+
+
+def _types(annotation: Any) -> list[Any]:
+    """List a type annotation and all types that it consists of."""
+    return [annotation, *(kind for part in get_args(annotation) for kind in _types(part))]
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,11 @@ class Recipe(BaseModel):
     @classmethod
     def _is_plain_number(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse truth values as numbers, and integers that no experiment needs and no format stores."""
-        kind = cls.model_fields[str(info.field_name)].annotation
-        kinds = (kind, *get_args(kind))
+        kinds = _types(cls.model_fields[str(info.field_name)].annotation)
         if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
             raise ValueError("is a number, not true or false")
-        if isinstance(value, int) and abs(value) > _LARGEST:
-            raise ValueError(f"is larger than {_LARGEST:,}")
+        if isinstance(value, int) and int in kinds and abs(value) > _LARGEST:
+            raise ValueError(f"is beyond ±{_LARGEST:,}")
         return value
 
     @model_validator(mode="after")

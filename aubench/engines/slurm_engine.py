@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from aubench.engines.cluster import ClusterChoice, ClusterEngine, Outcome, porta
 from aubench.engines.slurm_task import FoldTask
 from aubench.results.run_folder import RESULT
 from aubench.runs import sweeps
+from aubench.runs.condition_scores import missing_conditions
 from aubench.runs.engine import Engine, Job
-from aubench.runs.events import FoldFinished
+from aubench.runs.events import ConditionsEvaluated, FoldFinished
 from aubench.runs.fold_process import FoldFailed
 from aubench.runs.sweeps import QueueKey, Sweep, queue_key
 
@@ -69,6 +70,7 @@ class SlurmEngine(ClusterEngine):
         self._folder, self._known = Path(), dict[QueueKey, str]()
         self._of_others: set[str] = set()
         self._ended: list[Sweep] = []
+        self._polled = False
 
     def submit(self, job: Job) -> Future[None]:
         """Collect jobs for the next arrays."""
@@ -100,7 +102,9 @@ class SlurmEngine(ClusterEngine):
             self._ended.remove(sweep)
 
     def _poll(self, seconds: float) -> Iterator[tuple[Future[None], Outcome]]:
-        self._remove_ended()
+        if self._polled:  # by then, the file of this command has its jobs
+            self._remove_ended()
+        self._polled = True
         if self._unsent and time.monotonic() >= self._retry_at:
             yield from self._send()
         results = {path.name.removesuffix(_RESULT) for path in self._folder.glob(f"*{_RESULT}")}
@@ -188,10 +192,10 @@ class SlurmEngine(ClusterEngine):
         self._missing = missing - self._missing
 
     def _without_result(self, future: Future[None], job_id: str) -> Outcome:
-        """Return the outcome of a job whose result is absent: success if the fold is finished on the disk."""
+        """Return the outcome of a job whose result is absent: success if its work is finished on the disk."""
         job = self._jobs[future]
-        if job_id in self._of_others and (job.config.fold_dir(job.fold) / RESULT).exists():
-            return FoldFinished(None, 0)
+        if job_id in self._of_others and (done := _finished(job)):
+            return done
         state = slurm_commands.last_state(job_id)
         hint = f"{self._see_log(job_id)}, and repeat the command to resume"
         return FoldFailed(f"{job.label} left the queue without a result (job {job_id}: {state})", hint=hint)
@@ -223,6 +227,14 @@ class SlurmEngine(ClusterEngine):
             return
         self._remove_from_queue(self._ids.values())
         self._ids.clear()
+
+
+def _finished(job: Job) -> FoldFinished | ConditionsEvaluated | None:
+    """Return the last event of a job whose work another command has finished; None if it is not finished."""
+    conditions = job.target.keywords.get("conditions") if isinstance(job.target, partial) else None
+    if conditions is None:
+        return FoldFinished(None, 0) if (job.config.fold_dir(job.fold) / RESULT).exists() else None
+    return None if missing_conditions(job.config, job.fold, conditions) else ConditionsEvaluated(None, 0)
 
 
 def require_slurm() -> None:

@@ -47,9 +47,12 @@ def _figures(profiles: Sequence[RobustnessProfile], subtitle: Sequence[str]) -> 
         name = "curves" if kind == "noise" else f"curves_{kind}"
         yield name, curves.plot_levels(profiles, kind, [*subtitle, interval])
     yield "missing", bars(profiles, [*subtitle, "lines: 95 % interval over subjects"])
-    limit = max([_MIN_RANGE, *(float(np.abs(_lost_points(p)).max()) for p in profiles if p.conditions)])
+    lost = {profile.name: _lost_points(profile) for profile in profiles if profile.conditions}
+    limit = max([_MIN_RANGE, *(float(np.abs(values).max()) for values in lost.values())])
     for profile in profiles:
-        yield f"heatmap_{_file_name(profile.name)}", heat_map(profile, subtitle, limit)
+        values = lost.get(profile.name)
+        figure = None if values is None else heat_map(profile, values, subtitle, limit)
+        yield f"heatmap_{_file_name(profile.name)}", figure
 
 
 def _file_name(name: str) -> str:
@@ -63,17 +66,17 @@ def _lost_points(profile: RobustnessProfile) -> npt.NDArray[np.float64]:
     return np.array([[-100 * each.estimate for each in profile.change(c)] for c in profile.conditions])
 
 
-def heat_map(profile: RobustnessProfile, subtitle: Sequence[str], limit: float) -> Figure | None:
-    """Plot the loss of F1 of each AU under each condition; None without conditions.
+def heat_map(
+    profile: RobustnessProfile, values: npt.NDArray[np.float64], subtitle: Sequence[str], limit: float
+) -> Figure:
+    """Plot the loss of F1 of each AU under each condition.
 
     Args:
         profile: Scores of a method.
+        values: Loss in percentage points, (conditions, AUs and mean).
         subtitle: Lines below the title.
         limit: Percentage points of the strongest colour, the same for all methods that are compared.
     """
-    if not profile.conditions:
-        return None
-    values = _lost_points(profile)
     with style.styled():
         figure = style.make_figure(2.6 + 0.56 * values.shape[1], 1.5 + 0.3 * len(values))
         axes = figure.add_subplot()

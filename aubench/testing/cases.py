@@ -59,7 +59,10 @@ class Case:
             m: (brightness + torch.randint(0, 128, (*self.frames, size, size, m.channels), generator=generator)).byte()
             for m in self.task.modalities
         }
-        return {m: 255 - x if m == self.changed else x for m, x in images.items()}
+        if self.changed is not None:
+            shape = images[self.changed].shape
+            images[self.changed] = torch.randint(0, 256, shape, generator=generator).byte()
+        return images
 
     def batch(self) -> Batch:
         """Create a training batch in which some labels are unknown."""

@@ -16,6 +16,7 @@ from aubench.tuning.storage import make_pruner, make_sampler, open_storage, stor
 from aubench.tuning.trial import Pruned, TrialRunner
 from aubench.tuning.worker import (
     COST,
+    ERROR,
     POLL_SECONDS,
     Worker,
     claim_trials,
@@ -144,6 +145,7 @@ def _run_trial(
         return
     except BaseException as error:
         if isinstance(error, AubenchError) and not isinstance(error, Cancelled):
+            trial.set_user_attr(ERROR, str(error))
             fail_trial(study, trial.number)
             raise
         requeue(study, _frozen(study, trial.number))

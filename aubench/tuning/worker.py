@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 DONE = ("COMPLETE", "PRUNED")
 """States of trials that count."""
-OWNER, BEAT, COST = "worker", "beat", "cost"
-"""Attributes of a trial: id of its worker, a number that changes while the worker is alive, and the trial's cost."""
+OWNER, BEAT, COST, ERROR = "worker", "beat", "cost", "error"
+"""Attributes of a trial: id of its worker, a number that changes while the worker is alive, its cost, and the error
+that ended it."""
 
 BEAT_SECONDS = 10.0
 """Interval between changes of the beat."""
@@ -154,8 +155,8 @@ def claim_trials(
         study: The study.
         worker: This process.
         count: Number of finished or pruned trials to reach.
-        sampler_for: Function that returns the sampler for the number of existing trials, without failed ones, which an
-            interruption leaves behind.
+        sampler_for: Function that returns the sampler for the number of existing trials, without those that an
+            interruption has failed. A trial that failed by an error counts, so that the next one differs from it.
         say: Callback for one-line messages.
     """
     waiting = False
@@ -172,7 +173,7 @@ def claim_trials(
             waiting = True
             time.sleep(POLL_SECONDS)
             continue
-        study.sampler = sampler_for(sum(trial.state.name != "FAIL" for trial in trials))
+        study.sampler = sampler_for(sum(trial.state.name != "FAIL" or ERROR in trial.user_attrs for trial in trials))
         new_trial = study.ask()
         new_trial.set_user_attr(OWNER, worker.id)
         lower = [trial for trial in study.get_trials(deepcopy=False) if trial.number < new_trial.number]

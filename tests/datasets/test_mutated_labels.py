@@ -64,7 +64,8 @@ def text_of(content: bytes) -> str:
 
 
 def lines_of(content: bytes) -> list[str]:
-    return re.split("\r\n|\r|\n", text_of(content).rstrip())
+    """Return the lines, without blank ones at the end. Tabs at the end of the last one may be empty cells."""
+    return re.split("\r\n|\r|\n", re.sub(r"[\r\n]\s*\Z", "", text_of(content)))
 
 
 # BP4D and BP4D+
@@ -247,7 +248,7 @@ def frames_of(rows: list[dict[str, str]], intensity: str | None, own: dict[str, 
         counts[key] = counts.get(key, 0) + 1
         frame = (*key, number(row["frame"]) if "frame" in row else counts[key])
         assert frame not in frames
-        lost = own is not None and row.get("success", "1") in {"0", "0.0"}
+        lost = own is not None and re.fullmatch(r"[+-]?0+\.?0*|false", row.get("success", "1").lower()) is not None
         frames[frame] = {} if lost else labels_of(row, intensity)
     return frames
 

@@ -1,6 +1,7 @@
 """Stores of manifests: pixels, crops, videos, missing modalities, protocols and faults of images."""
 
 import itertools
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -279,6 +280,15 @@ def test_a_video_that_lost_a_frame_in_the_middle_is_refused(tree, tmp_path, monk
     with pytest.raises(DataError, match=r"a.avi: 6 of 10 frames can be decoded"):
         prepare(tree.write(*rows), tmp_path / "other")
     assert not (tmp_path / "store").exists() and not (tmp_path / "other").exists()
+
+
+def test_a_video_of_variable_rate_may_lack_its_last_frame(tree, tmp_path, monkeypatch) -> None:
+    write_video(tree.root / "a.avi", [cv2.resize(frame, (64, 64)) for frame in grey_frames(10)])
+    whole = Video.frames
+    monkeypatch.setattr(Video, "frames", lambda self: (replace(f, time=f.time**1.5) for f in whole(self)))
+    rows = [{"subject": "a", "frame": i + 1, "video": "a.avi", "AU1": 0} for i in range(11)]
+    store = prepare(tree.write(*rows), tmp_path / "store")
+    assert len(store.frames) == 10 and "a,a,11,visual: not in" in (store.path / "skipped.csv").read_text()
 
 
 def test_points_refer_to_the_visual_image_of_any_resolution(tree, tmp_path) -> None:

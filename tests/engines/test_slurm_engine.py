@@ -14,12 +14,14 @@ import pytest
 from engines.conftest import read_tables
 from factories import fold_works, rank_works
 
+from aubench.core.conditions import Condition
 from aubench.core.errors import Diverged, UsageError
 from aubench.engines import cluster_worker, slurm_commands, slurm_engine
 from aubench.engines.choice import choose_engine
 from aubench.engines.slurm_options import parse_minutes, parse_options, submission_parameters
 from aubench.engines.slurm_task import FoldTask
 from aubench.runs import runner, sweeps
+from aubench.runs.condition_evaluation import evaluate_fold
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.engine import Job
 from aubench.runs.events import FoldFinished
@@ -257,7 +259,8 @@ def test_jobs_of_an_ended_command_are_known_until_another_adopts_them(slurm, cho
         monkeypatch.setattr(engine, "_send", lambda: iter(()))
         for each in jobs:
             engine.submit(each)
-        list(engine._poll(0.0))
+        for _ in range(2):
+            list(engine._poll(0.0))
         return list(engine._ids.values()), [sweep.queued for sweep in sweeps.read_sweeps(runs)]
 
     known = [{sweeps.queue_key(job): "5_0"}]
@@ -281,6 +284,9 @@ def test_jobs_of_a_live_command_are_not_cancelled_and_their_results_are_found(
         config.fold_dir(1).mkdir(parents=True)
         (config.fold_dir(1) / "result.json").touch()
         assert engine._outcome(future, "5_0") == FoldFinished(None, 0), "the other command has read the result"
+        target = partial(evaluate_fold, conditions=(Condition.parse("noise:all:0.1"),))
+        engine._jobs[future] = Job(config, 1, target)
+        assert isinstance(engine._outcome(future, "5_0"), FoldFailed), "the fold is not evaluated"
         engine.cancel(future)
         assert len(sweeps.read_sweeps(tmp_path / "runs")) == 1
     assert not (slurm / "cancelled").exists()

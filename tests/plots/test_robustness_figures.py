@@ -74,7 +74,7 @@ def test_the_baseline_is_at_the_f1_of_its_counts(actual, make_record):
 
 
 def test_the_heat_map_has_the_loss_of_each_au(actual):
-    axes = plots.heat_map(actual[0], [], 60.0).axes[0]
+    axes = plots.heat_map(actual[0], plots._lost_points(actual[0]), [], 60.0).axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()][:2] == ["50% of all masked", "no visual"]
     assert [text.get_text() for text in axes.get_xticklabels()][-2:] == ["AU24", "mean"]
     values = axes.images[0].get_array()
@@ -85,7 +85,7 @@ def test_the_heat_map_has_the_loss_of_each_au(actual):
 
 def test_heat_maps_of_one_comparison_have_the_same_colours(actual, tmp_path, monkeypatch):
     limits = []
-    monkeypatch.setattr(plots, "heat_map", lambda profile, subtitle, limit: limits.append(limit))
+    monkeypatch.setattr(plots, "heat_map", lambda profile, values, subtitle, limit: limits.append(limit))
     plots.plot(actual, ["w"], tmp_path)
     assert len(limits) == len(actual) > 1 and len(set(limits)) == 1
     assert limits[0] >= max(-100 * x.estimate for each in actual for c in each.conditions for x in each.change(c))

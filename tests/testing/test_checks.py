@@ -370,6 +370,14 @@ def test_a_loss_may_have_a_term_of_later_epochs():
     assert not failed(Late)
 
 
+def test_a_method_may_ignore_the_sign_of_differences():
+    class Edges(Sound):
+        def encode(self, modality, images):
+            return ((images[..., 1:] - images[..., :-1]).abs() > 0.2).float().mean((2, 3))
+
+    assert not failed(Edges)
+
+
 def test_clips_say_which_of_them_are_extra():
     class Clips(Sound):
         class Recipe(SmallRecipe):

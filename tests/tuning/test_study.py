@@ -13,6 +13,7 @@ import aubench
 from aubench.core.errors import Diverged
 from aubench.data.store import Store
 from aubench.runs.devices import DeviceChoice
+from aubench.runs.fold_process import FoldFailed
 from aubench.runs.store_ref import StoreRef
 from aubench.runs.sweeps import Cancelled
 from aubench.tuning import trial as trial_module
@@ -163,6 +164,23 @@ def test_an_interrupted_trial_is_queued_again_with_its_values(search_for, tmp_pa
     study = run(search, storage, 1)
     assert states(study) == ["FAIL", "COMPLETE"]
     assert study.trials[0].params == study.trials[1].params and study.trials[1].user_attrs["retry_of"] == 0
+
+
+@pytest.mark.slow
+def test_a_recipe_that_ends_in_an_error_is_not_suggested_again(search_for, tmp_path, monkeypatch):
+    def fail(jobs, choice, report):
+        raise FoldFailed("out of memory")
+
+    search, storage = search_for(folds=(1,), fixed={"epochs": 1}, sampler="random"), address("sqlite", tmp_path)
+    monkeypatch.setattr(trial_module, "run_jobs", here)
+    run(search, storage, 1)
+    monkeypatch.setattr(trial_module, "run_jobs", fail)
+    for _ in range(2):
+        with pytest.raises(FoldFailed):
+            run(search, storage, 2)
+    monkeypatch.setattr(trial_module, "run_jobs", here)
+    assert states(study := run(search, storage, 2)) == ["COMPLETE", "FAIL", "FAIL", "COMPLETE"]
+    assert len({str(trial.params) for trial in study.trials}) == 4
 
 
 @pytest.mark.slow

@@ -21,7 +21,9 @@ _AGAIN = "write or copy the file again, or leave its cell empty"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = {".jpg", ".jpeg"}
 _GAP = 1.5  # time between two frames of a video, in frames, from which a frame between them is lost
+_FEW_GAPS = 0.1  # share of intervals up to which gaps are losses, and not the variable rate of the recording
 _TOLERANCE = 20  # frames that a video may have less than its header states
+_COUNTED = {".avi", ".mov", ".mp4", ".m4v"}  # videos whose header counts the frames; others only state a duration
 _ANY = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # both are turned by their EXIF orientation, so that images agree
 _COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 
@@ -83,7 +85,8 @@ class PictureReader:
         self._path: Path | None = None
         self._video: Video | None = None
         self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
-        self._count = self._gap = 0
+        self._count = 0
+        self._gaps: list[int] = []
         self._time = 0.0
 
     def read(self, picture: Picture, modality: Modality) -> np.ndarray | None:
@@ -98,13 +101,13 @@ class PictureReader:
         if picture.frame_index is None:
             return read_image(picture.path, _COLOUR if modality is Modality.VISUAL else _ANY)
         if picture.path != self._path or picture.frame_index < self._count:
-            self._path, self._count, self._gap = picture.path, 0, 0
+            self._path, self._count, self._gaps = picture.path, 0, []
             self._video = Video.open(picture.path)
             self._frames = iter(enumerate(self._video.frames()))
         assert self._video is not None
         for i, frame in itertools.islice(self._frames, max(picture.frame_index + 1 - self._count, 0)):
-            if i and not self._gap and (frame.time - self._time) * self._video.rate > _GAP * 1000:
-                self._gap = i
+            if i and (frame.time - self._time) * self._video.rate > _GAP * 1000:
+                self._gaps.append(i)
             self._count, self._time = i + 1, frame.time
             if i == picture.frame_index:
                 return frame.pixels
@@ -114,13 +117,13 @@ class PictureReader:
     def _check_lost(self, video: Video) -> None:
         """Check at the end of a video that lacks a frame that it lost none before, which would shift the labels."""
         video.check_end(self._count)
-        hint = "copy the video again, or convert it to a constant frame rate"
-        if self._gap:
-            what = f"no frame can be decoded after frame {self._gap}, so later frames would get wrong labels"
-            raise DataError(what, where=video.path, hint=hint)
-        if self._count < video.stated_frames - _TOLERANCE:
+        lacking = video.stated_frames - self._count
+        if self._gaps and lacking > 0 and len(self._gaps) <= max(1, _FEW_GAPS * self._count):
+            what = f"no frame can be decoded after frame {self._gaps[0]}, so later frames would get wrong labels"
+            raise DataError(what, where=video.path, hint=_AGAIN)
+        if lacking > _TOLERANCE and video.path.suffix.lower() in _COUNTED:
             what = f"{self._count} of {video.stated_frames} frames can be decoded"
-            raise DataError(what, where=video.path, hint=hint)
+            raise DataError(what, where=video.path, hint=_AGAIN)
 
 
 def convert(image: np.ndarray, modality: Modality, ranges: ValueRanges, path: Path) -> np.ndarray:
@@ -129,7 +132,7 @@ def convert(image: np.ndarray, modality: Modality, ranges: ValueRanges, path: Pa
     Args:
         image: (H, W) or (H, W, C), blue first.
         modality: Modality of the image.
-        ranges: Ranges of images of 16 bits and floats. Images of 8 bits stay as they are.
+        ranges: Ranges of images of 16 bits and floats. Depth of 8 bits stays as it is, thermal images have the range.
         path: File, for errors.
 
     Returns:
@@ -146,7 +149,7 @@ def convert(image: np.ndarray, modality: Modality, ranges: ValueRanges, path: Pa
     if modality.channels == 2:
         image = _two_channels(image, path)
     limits = {Modality.DEPTH: ranges.depth, Modality.THERMAL: ranges.thermal}.get(modality)
-    if image.dtype == np.uint8:
+    if image.dtype == np.uint8 and not (limits and modality is Modality.THERMAL):
         return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], modality.channels))[..., ::-1])
     if modality not in (Modality.DEPTH, Modality.THERMAL):
         raise DataError(f"has values of type {image.dtype}", where=path, hint=f"write {modality} images with 8 bits")

@@ -84,7 +84,8 @@ class TableDataset(DeliveredDataset):
         """Return the meaning of the channels of each modality."""
         meanings = {Modality.VISUAL: "RGB of the manifest's images", Modality.DEPTH: "depth as in 8-bit images"}
         if options.depth_range:
-            meanings[Modality.DEPTH] = f"depth, 255 to 1 from {options.depth_range.replace(',', ' to ')}, 0 is unknown"
+            limits = options.depth_range.replace(",", " to ")
+            meanings[Modality.DEPTH] = f"depth, 255 to 1 from {limits} unless of 8 bits, 0 is unknown"
         meanings[Modality.THERMAL] = "thermal as in 8-bit images, brightness of colours"
         if options.thermal_range:
             meanings[Modality.THERMAL] = f"thermal, 0 to 255 from {options.thermal_range.replace(',', ' to ')}"

@@ -174,7 +174,8 @@ def _images(
         return {}, [], None
     images = {m: allocate(m, (len(frames), size, size, m.channels), np.uint8) for m in settings.modalities}
     readers = {m: PictureReader() for m in settings.modalities}
-    of_sequence = None if is_still else _visual_shape(frames, gone)
+    is_needed = not is_still and (squares is not None or settings.has_points)
+    of_sequence = _visual_shape(frames, gone) if is_needed else None
     for i, frame in enumerate(frames):
         has_visual = Modality.VISUAL in frame.pictures and (frame.number, Modality.VISUAL) not in gone
         scene, letters = None if squares is None and has_visual else of_sequence, ""
@@ -208,7 +209,8 @@ def _visual_shape(frames: list[ManifestFrame], gone: set[tuple[int, Modality]]) 
     for frame in frames:
         picture = frame.pictures.get(Modality.VISUAL)
         if picture is not None and (frame.number, Modality.VISUAL) not in gone:
-            image = PictureReader().read(picture, Modality.VISUAL)
+            first = picture if picture.frame_index is None else picture._replace(frame_index=0)
+            image = PictureReader().read(first, Modality.VISUAL)
             return None if image is None else (image.shape[0], image.shape[1])
     return None
 

@@ -137,6 +137,10 @@ def test_the_link_to_the_results_keeps_the_state(page):
     page.wait_for_timeout(50)
     assert page.evaluate("document.activeElement.id") == "main"
     assert page.get_by_label("Results").input_value() == ORACLE
+    page.goto(page.url.partition("#")[0] + "#main")
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    assert _column(page, "Method")
 
 
 def test_a_copied_command_is_announced_in_the_open_dialog(page):

@@ -16,7 +16,10 @@ async function inflate(text) {
 }
 
 function readAddress() {
-  if (location.hash === "#main") return; // the link that skips to the results
+  if (location.hash === "#main" && sections.has(state.board)) { // the link that skips to the results
+    history.replaceState(null, "", address());
+    return;
+  }
   const fields = new URLSearchParams(location.hash.slice(1));
   const article = articleOf(fields.get("row"));
   if (fields.has("row") && !fields.has("board")) {
