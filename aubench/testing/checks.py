@@ -233,14 +233,19 @@ def _preserves_inputs(case: Case) -> None:
 def _pretraining_ignores_finetune_fields(case: Case) -> None:
     fields = case.recipe.finetune_fields()
     other = replace(case, recipe=case.recipe.model_copy(update={name: _another(case.recipe, name) for name in fields}))
-    methods = [c.build(seed=3) for c in (case, other)]
-    if _pretraining_plan(methods[0]) != _pretraining_plan(methods[1]):
+    (plan, first), (other_plan, second) = (_pretrained(c) for c in (case, other))
+    if plan != other_plan:
         raise ContractViolation(f"stages or rates of pre-training depend on one of {_shorten(sorted(fields))}")
-    first, second = (_train(c, m, pretraining=True).state_dict() for c, m in zip((case, other), methods, strict=True))
     if different := _different(first, second):
         raise ContractViolation(
             f"pre-trained weights depend on one of {_shorten(sorted(fields))}: {_shorten(different)}"
         )
+
+
+def _pretrained(case: Case) -> tuple[list[tuple[Stage, list[float]]], dict[str, Any]]:
+    """Return the plan and the result of a short pre-training."""
+    method = case.build(seed=3)
+    return _pretraining_plan(method), _train(case, method, pretraining=True).state_dict()
 
 
 def _pretraining_plan(method: Method) -> list[tuple[Stage, list[float]]]:

@@ -441,6 +441,8 @@ def test_telemetry_is_off_unless_the_user_speaks_of_it(monkeypatch: pytest.Monke
 @pytest.mark.slow
 def test_track_sync_sends_what_is_unsent(sqlite: str, fake_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cli = CliRunner()
+    assert isinstance(cli.invoke(commands.track, ["sync"]).exception, UsageError)
+    Path("runs").mkdir()
     assert cli.invoke(commands.track, ["sync"]).output == "runs: no runs\n"
     one, two = fake_run().finish(), fake_run(seed=1).finish()
     done = cli.invoke(commands.track, ["sync", one.id])
