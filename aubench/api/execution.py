@@ -97,7 +97,7 @@ def sync_runs(names: AnyPaths = (), *, runs: AnyPath = "runs") -> Iterator[tuple
     root = user_path(runs)
     if not names and not root.is_dir():
         raise UsageError("no such folder", where=root, hint="give the folder of all runs with --runs")
-    yield from send_all(find_runs(root, list(map(str, user_paths(names)))))
+    yield from send_all(find_runs(root, user_paths(names)))
     if not names:
         yield from ((folder, studies.sync(folder)) for folder in studies.folders(root))
 

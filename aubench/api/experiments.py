@@ -110,7 +110,7 @@ def run(
 
     seeds, values = check_seeds(seeds), dict(overrides or {})
     values |= {} if pretrained is None else {"weights": pretrained}
-    sources = tuple(find_runs(user_path(runs), list(map(str, user_paths(from_run))))) if from_run else ()
+    sources = tuple(find_runs(user_path(runs), user_paths(from_run))) if from_run else ()
     options = RunOptions(
         preset,
         values,
@@ -241,7 +241,7 @@ def _select_runs(runs: Path, names: AnyPaths, method: Names | None, protocol: Na
     from aubench.core.errors import UsageError, suggest
     from aubench.tracking.run_export import find_runs
 
-    run_dirs = find_runs(runs, list(map(str, user_paths(names))))
+    run_dirs = find_runs(runs, user_paths(names))
     if not run_dirs:
         raise UsageError("no finished run", where=runs, hint="finish one with `aubench run`, or give --runs")
     for option, names_of_option, parent in (("--protocol", protocol, 1), ("--method", method, 0)):

@@ -88,8 +88,8 @@ class Recipe(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _is_plain_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse truth values as numbers, and integers that no experiment needs and no format stores."""
+    def _check_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse truth values as numbers, and integers of more than 64 bits."""
         kinds = _types(cls.model_fields[str(info.field_name)].annotation)
         if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
             raise ValueError("is a number, not true or false")

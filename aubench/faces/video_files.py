@@ -17,6 +17,7 @@ EXTENSIONS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm",
 """Extensions of video files."""
 
 _AGAIN = "copy the file from the delivery again"
+_GAP = 1.5  # frames between the times of two frames, from which on one is missing
 _WMV, _WMV_PROPERTIES = (  # identifiers of the header and of the properties of the file
     bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
     bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"),
@@ -85,6 +86,10 @@ class Video:
                 yield VideoFrame(np.asarray(decoded[1]), capture.get(cv2.CAP_PROP_POS_MSEC))
         finally:
             capture.release()
+
+    def is_gap(self, before: float, after: float) -> bool:
+        """Return whether a frame is missing between frames at two times in ms."""
+        return (after - before) * self.rate > _GAP * 1000
 
     def check_end(self, frames: int) -> None:
         """Compare the number of decoded frames with the header.

@@ -65,11 +65,11 @@ def find_run(root: Path, run_id: str) -> StoredRecord:
         for method in system_files.children(protocol)
         for folder in system_files.children(method)
     ]
-    found = [folder for folder in folders if run_id and folder.name.startswith(run_id)]
-    if len(found) != 1:
-        what = f"{len(found)} runs begin with '{run_id}'" if found else f"no run '{run_id}'"
+    matches = [folder for folder in folders if run_id and folder.name.startswith(run_id)]
+    if len(matches) != 1:
+        what = f"{len(matches)} runs begin with '{run_id}'" if matches else f"no run '{run_id}'"
         raise UsageError(what, where=root, hint=suggest(run_id, {folder.name for folder in folders}))
-    return StoredRecord(found[0], record_file.read(found[0]))
+    return StoredRecord(matches[0], record_file.read(matches[0]))
 
 
 def why_not_repeatable(run: StoredRecord) -> str | None:

@@ -151,9 +151,8 @@ def _gradients_reach_all(case: Case) -> None:
     reached: set[str] = set()
 
     def check_gradients() -> None:
+        _require_finite_gradients(method)
         for name, parameter in method.named_parameters():
-            if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
-                raise ContractViolation(f"the gradient of '{name}' is not finite")
             if parameter.grad is not None and parameter.grad.any():
                 reached.add(name)
 
@@ -182,9 +181,10 @@ def _loss_depends_on_constants(case: Case) -> None:
 
 def _uses_each_modality(case: Case) -> None:
     """Compare losses, or if these are equal, weights and predictions after a short training with other images."""
+    losses = _first_losses(case)
     for modality in case.task.modalities:
         other = replace(case, changed=modality)
-        if _first_losses(case) != _first_losses(other):
+        if _first_losses(other) != losses:
             continue
         first, second = (_train(c, c.build(seed=5)) for c in (case, other))
         predictor = Predictor(first)
@@ -213,9 +213,13 @@ def _accepts_unknown_labels(case: Case) -> None:
             continue
         method.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
-        for name, parameter in method.named_parameters():
-            if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
-                raise ContractViolation(f"the gradient of '{name}' is not finite if no label is known")
+        _require_finite_gradients(method, " if no label is known")
+
+
+def _require_finite_gradients(method: Method, circumstance: str = "") -> None:
+    for name, parameter in method.named_parameters():
+        if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+            raise ContractViolation(f"the gradient of '{name}' is not finite{circumstance}")
 
 
 def _preserves_inputs(case: Case) -> None:

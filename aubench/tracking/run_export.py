@@ -253,7 +253,7 @@ def _modified(path: Path) -> int:
     return path.stat().st_mtime_ns // 1_000_000
 
 
-def find_runs(root: Path, names: Sequence[str]) -> list[Path]:
+def find_runs(root: Path, names: Sequence[Path]) -> list[Path]:
     """Return the folders of runs.
 
     Args:
@@ -264,8 +264,10 @@ def find_runs(root: Path, names: Sequence[str]) -> list[Path]:
         UsageError: A name is neither the folder nor the id of a run.
     """
     by_id = {path.parent.name: path.parent for path in sorted(root.glob(f"*/*/*/{RUN_FILE}"))}
-    run_dirs = [by_id.get(name, Path(name)) for name in names]
+    run_dirs = [by_id.get(str(name), name) for name in names]
     for name, run_dir in zip(names, run_dirs, strict=True):
         if not (run_dir / RUN_FILE).is_file():
-            raise UsageError("is neither a run's folder nor the id of a run", where=name, hint=suggest(name, by_id))
+            raise UsageError(
+                "is neither a run's folder nor the id of a run", where=name, hint=suggest(str(name), by_id)
+            )
     return run_dirs if names else list(by_id.values())

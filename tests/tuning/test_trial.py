@@ -56,10 +56,10 @@ def test_value_is_the_mean_of_the_folds_and_every_epoch_is_told(search_for, scri
 
 @pytest.mark.slow
 def test_a_fold_of_a_trial_tells_other_machines_its_epochs(search_for, script):
-    runner, told = attempt(search_for(folds=(1,)), script()), []
+    runner, states = attempt(search_for(folds=(1,)), script()), []
     folder = runner.config.fold_dir(1)
-    train_and_validate(runner.config, 1, "cpu", 0, lambda event: told.append(fold_status.read_running(folder)))
-    assert [content["epoch"]["epoch"] for content in told if "epoch" in content] == [1, 2]
+    train_and_validate(runner.config, 1, "cpu", 0, lambda event: states.append(fold_status.read_running(folder)))
+    assert [content["epoch"]["epoch"] for content in states if "epoch" in content] == [1, 2]
     assert fold_status.read_running(folder) is None
 
 

@@ -20,7 +20,6 @@ from aubench.faces.video_files import Video, VideoFrame
 from aubench.faces.visual_crops import crop_pictures
 
 _TOLERANCE = 20  # frames by which video and labels may differ at their end: a second
-_GAP = 1.5  # frames between the times of two frames, from which on one is missing
 _INTERVAL, _DETECTIONS, _FAR = 20, 9, 0.3  # frames between detections, their number, and their distance in sides
 _AGAIN = "copy the file from the delivery again"
 _NO_LABELS = FrameIntensities(1, np.empty((0, len(AUS)), np.int8))
@@ -46,7 +45,7 @@ class _FirstPass:
     def __iter__(self) -> Iterator[VideoFrame]:
         before = 0.0
         for frame in self.video.frames():
-            if self.count and not self.gap and (frame.time - before) * self.video.rate > _GAP * 1000:
+            if self.count and not self.gap and self.video.is_gap(before, frame.time):
                 self.gap = self.count
             before = frame.time
             self.count += 1

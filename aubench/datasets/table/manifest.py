@@ -35,6 +35,11 @@ class ManifestFrame(NamedTuple):
     box: tuple[float, ...] | None  # left, top, right, bottom in pixels
     points: np.ndarray | None  # (49, 2) in pixels
 
+    @property
+    def has_place(self) -> bool:
+        """Whether the manifest says where the face is."""
+        return self.box is not None or self.points is not None
+
 
 @dataclass(frozen=True)
 class Manifest:

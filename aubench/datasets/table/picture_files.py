@@ -20,7 +20,6 @@ from aubench.faces.video_files import Video, VideoFrame
 _AGAIN = "write or copy the file again, or leave its cell empty"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = {".jpg", ".jpeg"}
-_GAP = 1.5  # time between two frames of a video, in frames, from which a frame between them is lost
 _FEW_GAPS = 0.1  # share of intervals up to which gaps are losses, and not the variable rate of the recording
 _TOLERANCE = 20  # frames that a video may have less than its header states
 _COUNTED = {".avi", ".mov", ".mp4", ".m4v"}  # videos whose header counts the frames; others only state a duration
@@ -106,7 +105,7 @@ class PictureReader:
             self._frames = iter(enumerate(self._video.frames()))
         assert self._video is not None
         for i, frame in itertools.islice(self._frames, max(picture.frame_index + 1 - self._count, 0)):
-            if i and (frame.time - self._time) * self._video.rate > _GAP * 1000:
+            if i and self._video.is_gap(self._time, frame.time):
                 self._gaps.append(i)
             self._count, self._time = i + 1, frame.time
             if i == picture.frame_index:
@@ -117,11 +116,11 @@ class PictureReader:
     def _check_lost(self, video: Video) -> None:
         """Check at the end of a video that lacks a frame that it lost none before, which would shift the labels."""
         video.check_end(self._count)
-        lacking = video.stated_frames - self._count
-        if self._gaps and lacking > 0 and len(self._gaps) <= max(1, _FEW_GAPS * self._count):
+        lost_count = video.stated_frames - self._count
+        if self._gaps and lost_count > 0 and len(self._gaps) <= max(1, _FEW_GAPS * self._count):
             what = f"no frame can be decoded after frame {self._gaps[0]}, so later frames would get wrong labels"
             raise DataError(what, where=video.path, hint=_AGAIN)
-        if lacking > _TOLERANCE and video.path.suffix.lower() in _COUNTED:
+        if lost_count > _TOLERANCE and video.path.suffix.lower() in _COUNTED:
             what = f"{self._count} of {video.stated_frames} frames can be decoded"
             raise DataError(what, where=video.path, hint=_AGAIN)
 

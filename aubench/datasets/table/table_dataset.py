@@ -158,7 +158,8 @@ class TableDataset(DeliveredDataset):
         paths = TablePaths(_root(source, options), options.follow_links)
         first_frame = None if options.first_frame == "auto" else int(options.first_frame)
         manifest = read_manifest(source, paths, options.intensity, first_frame)
-        if options.crop and Modality.VISUAL not in manifest.modalities and not _has_place(manifest):
+        has_place = any(frame.has_place for frames in manifest.sequences.values() for frame in frames)
+        if options.crop and Modality.VISUAL not in manifest.modalities and not has_place:
             hint = "add boxes, landmarks or visual images, or give --no-crop for images that are crops already"
             raise DataError("has nothing to locate faces by", where=source, hint=hint)
         return manifest
@@ -170,10 +171,6 @@ class TableDataset(DeliveredDataset):
 
 def _root(source: Path, options: TableOptions) -> Path:
     return (options.root or source.parent).resolve()
-
-
-def _has_place(manifest: Manifest) -> bool:
-    return any(frame.box or frame.points is not None for frames in manifest.sequences.values() for frame in frames)
 
 
 def _inputs(frames: list[ManifestFrame], manifest: Manifest) -> Inputs:

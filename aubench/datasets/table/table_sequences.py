@@ -83,7 +83,7 @@ class _FirstPass:
         self.gone: set[tuple[int, Modality]] = set()  # number and modality of frames that videos lack
         self.skipped: list[tuple[int, str]] = []
         self._seen: list[int] = []  # frames with a visual picture
-        self._detects = settings.crop and (is_still or not any(map(_has_place, frames)))
+        self._detects = settings.crop and (is_still or not any(frame.has_place for frame in frames))
         self._track, self._sources = self._follow(self._pictures())
 
     def _pictures(self) -> Iterator[VideoFrame]:
@@ -91,7 +91,7 @@ class _FirstPass:
         readers = {m: PictureReader() for m in self._settings.modalities}
         for i, frame in enumerate(self.frames):
             for modality, picture in frame.pictures.items():
-                is_needed = self._detects and modality is Modality.VISUAL and not _has_place(frame)
+                is_needed = self._detects and modality is Modality.VISUAL and not frame.has_place
                 if picture.frame_index is None and not is_needed:
                     continue
                 image = readers[modality].read(picture, modality)
@@ -106,9 +106,9 @@ class _FirstPass:
     def _follow(self, pictures: Iterable[VideoFrame]) -> tuple[np.ndarray, np.ndarray]:
         track, sources = np.full((len(self.frames), 4), np.nan), np.full(len(self.frames), "", "U16")
         if self._is_still or not self._detects:
-            found = [face_detection.follow_face([picture]) for picture in pictures]
-            squares = np.concatenate([square for square, _ in found]) if found else np.empty((0, 4))
-            names = np.concatenate([name for _, name in found]) if found else np.empty(0, "U16")
+            detected = [face_detection.follow_face([picture]) for picture in pictures]
+            squares = np.concatenate([square for square, _ in detected]) if detected else np.empty((0, 4))
+            names = np.concatenate([name for _, name in detected]) if detected else np.empty(0, "U16")
         else:
             squares, names = face_detection.follow_face(pictures)
         track[self._seen], sources[self._seen] = squares, names
@@ -131,11 +131,6 @@ class _FirstPass:
         return [
             i for i, frame in enumerate(self.frames) if any((frame.number, m) not in self.gone for m in frame.pictures)
         ]
-
-
-def _has_place(frame: ManifestFrame) -> bool:
-    """Return whether the manifest says where the face of a frame is."""
-    return frame.box is not None or frame.points is not None
 
 
 def _with_face(
