@@ -189,8 +189,8 @@ def test_a_video_without_a_face_is_listed(prepare, disfa, tmp_path) -> None:
     assert "SN002,left,8,no face in the whole video" in (store.path / "skipped.csv").read_text()
 
 
-@dataclass
-class _Gap:
+@dataclass(frozen=True)
+class _Gap(Video):
     """A video of three frames, the second of which comes two frames after the first."""
 
     path: Path = Path("video.avi")
