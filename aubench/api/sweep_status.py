@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aubench._util.progress import format_duration
+from aubench._util.progress import format_duration, print_line
 from aubench.api.planning import AnyPath
 from aubench.core.user_paths import user_path
 
@@ -58,7 +58,8 @@ class StatusResults:
 def status(runs: AnyPath = "runs") -> StatusResults:
     """Show the folds that are done, running, waiting or failed.
 
-    Only the files of the folder are read, so any machine that shares it shows the same.
+    Only the files of the folder are read, so any machine that shares it shows the same. A run whose file is damaged is
+    skipped, and a line names it.
 
     Args:
         runs: Folder of all runs.
@@ -71,7 +72,7 @@ def status(runs: AnyPath = "runs") -> StatusResults:
     """
     from aubench.runs.run_status import read_states
 
-    return StatusResults(read_states(_existing(runs)))
+    return StatusResults(read_states(_existing(runs), lambda error: print_line(f"skipped {error}")))
 
 
 def cancel(runs: AnyPath = "runs") -> list[str]:

@@ -93,7 +93,7 @@ class Exhibit:
             if row.reason:
                 results.append(MeasuredResult(reason=row.reason))
             elif row.spec.scored:
-                results.append(MeasuredResult(row.records()))
+                results.append(MeasuredResult(row.records))
             else:
                 results.append(MeasuredResult(cost=cost(row.spec, config).total))
         return results
@@ -101,7 +101,7 @@ class Exhibit:
     def _points(self, rows: Sequence[ResolvedRow]) -> list[FigurePoint]:
         """Return the F1 of rows that need no weights, which are those of figures with numbers."""
         return [
-            FigurePoint(row.spec.label, condition, row.records())
+            FigurePoint(row.spec.label, condition, row.records)
             for row in rows
             if row.runs and not row.spec.weights
             for condition in ("clean", *map(str, row.spec.conditions))

@@ -105,7 +105,7 @@ def _second_version(config: ReproductionConfig) -> Mapping[str, Any]:
 def _profiles(rows: Sequence[ResolvedRow]) -> list[RobustnessProfile]:
     profiles = []
     for row in (row for row in rows if row.configs):
-        counts, modalities = [record.counts for record in row.records()], row.configs[0].task.modalities
+        counts, modalities = [record.counts for record in row.records], row.configs[0].task.modalities
         profiles.append(robustness_profile.build_profile(row.spec.label, modalities, counts, row.spec.conditions))
     return profiles
 
@@ -122,7 +122,7 @@ def _draw_sweep(rows: Sequence[ResolvedRow], subtitle: Sequence[str]) -> Figure 
     panels: defaultdict[str, dict[float, ConfidenceInterval]] = defaultdict(dict)
     for row in (row for row in rows if row.configs):
         *_, (key, value) = row.spec.settings.items()
-        panels[SWEPT[key]][value] = f1_interval([record.counts for record in row.records()])
+        panels[SWEPT[key]][value] = f1_interval([record.counts for record in row.records])
     if not panels:
         return None
     return curves.plot_sweep(panels, "F1 by pre-training", ["MCM", *subtitle, "shaded: 95 % interval over subjects"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,9 @@ class ResolvedRow:
         """Configurations of the runs, or of the row without any."""
         return self.untrained or tuple(run.config for run in self.runs)
 
+    @cached_property
     def records(self) -> tuple[Record, ...]:
-        """Return the records of the runs."""
+        """Records of the runs, which are finished or published. They are read once."""
         return tuple(run.record() for run in self.runs)
 
 

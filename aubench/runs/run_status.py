@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,11 +54,12 @@ class FoldState:
     reason: str | None = None
 
 
-def read_states(runs: Path) -> list[FoldState]:
+def read_states(runs: Path, skip: Callable[[DataError], None]) -> list[FoldState]:
     """Read the state of every fold of every run.
 
     Args:
         runs: Folder of all runs.
+        skip: Function that receives the error of each run whose file is damaged.
     """
     listed = {
         (runs / run, fold)
@@ -68,18 +68,23 @@ def read_states(runs: Path) -> list[FoldState]:
         for run, folds in sweep.folds.items()
         for fold in folds
     }
-    return [state for path in sorted(runs.glob(f"*/*/*/{RUN_FILE}")) for state in _run_states(path, listed)]
+    return [state for path in sorted(runs.glob(f"*/*/*/{RUN_FILE}")) for state in _run_states(path, listed, skip)]
 
 
-def _run_states(path: Path, listed: set[tuple[Path, int]]) -> Iterator[FoldState]:
+def _run_states(path: Path, listed: set[tuple[Path, int]], skip: Callable[[DataError], None]) -> Iterator[FoldState]:
     """Yield the states of the folds of a run; none if its file is damaged or has just been removed."""
     run_dir = path.parent
-    with suppress(DataError, KeyError, TypeError):
+    try:
         content = read_json(path)
         fields = (run_dir, content["protocol"]["name"], content["method"]["name"], content["seed"])
         count = max(len(content["asked"]["protocol"]["folds"]), 1)
-        for fold in range(1, count + 1):
-            yield FoldState(*fields, fold, **_fold_fields(fold_dir(run_dir, fold), (run_dir, fold) in listed))
+    except (DataError, KeyError, TypeError) as error:
+        if path.exists():
+            is_read = not isinstance(error, DataError)
+            skip(DataError("lacks fields of a run", where=path) if is_read else error)
+        return
+    for fold in range(1, count + 1):
+        yield FoldState(*fields, fold, **_fold_fields(fold_dir(run_dir, fold), (run_dir, fold) in listed))
 
 
 def _fold_fields(folder: Path, is_listed: bool) -> Mapping[str, Any]:

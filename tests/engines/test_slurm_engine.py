@@ -115,7 +115,7 @@ def test_jobs_outlive_an_interrupted_command_and_are_not_submitted_again(slurm, 
     assert not (slurm / "cancelled").exists()
     (sweep,) = sweeps.read_sweeps(runs)
     assert not sweep.is_alive and set(sweep.queued.values()) == {"1_0", "1_1"}
-    assert [state.state for state in read_states(runs)] == ["waiting", "waiting", "not started"]
+    assert [state.state for state in read_states(runs, pytest.fail)] == ["waiting", "waiting", "not started"]
     config.fold_dir(1).mkdir(exist_ok=True)
     (config.fold_dir(1) / "go").touch()
     assert sorted(fold for _, fold, _ in collect(jobs, choice)) == [1, 2]

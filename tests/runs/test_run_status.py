@@ -125,8 +125,10 @@ def test_every_fold_has_one_state(tmp_path, call):
     (first.fold_dir(1) / "result.json").write_text("{}")
     (first.fold_dir(3) / FAILED).write_text(json.dumps({"reason": "loss is not finite"}))
     (other.fold_dir(1) / "epochs.jsonl").write_text("")
-    (runs / "synth_3fold" / "amf" / "damaged").mkdir()
-    (runs / "synth_3fold" / "amf" / "damaged" / "run.json").write_text("{")
+    damaged = {"cut": '{"seed": 1', "empty": "", "foreign": "{}"}
+    for name, content in damaged.items():
+        (runs / "synth_3fold" / "amf" / name).mkdir()
+        (runs / "synth_3fold" / "amf" / name / "run.json").write_text(content)
     jobs = [Job(other, 3, print)]
     with (
         fold_status.track(first.fold_dir(2), "a GPU", lambda event: None) as report,
@@ -142,6 +144,9 @@ def test_every_fold_has_one_state(tmp_path, call):
     assert last == "6 folds: 1 done, 1 running, 1 waiting, 1 failed, 1 stopped, 1 not started"
     assert "loss is not finite" in answer.out and "train 2 of 5" in answer.out and socket.gethostname() in answer.out
     assert [fold["state"] for fold in machine] == states["state"].tolist() and machine[1]["frames_per_s"] == 123.4
+    reasons = {"cut": "is not JSON, or is cut off", "empty": "is empty", "foreign": "lacks fields of a run"}
+    folder = runs / "synth_3fold" / "amf"
+    assert answer.err.splitlines() == [f"skipped {folder / name}/run.json: {reasons[name]}" for name in damaged]
 
 
 def test_a_folder_that_is_absent_or_empty_is_one_line(tmp_path, call):
@@ -183,7 +188,7 @@ def test_cancel_removes_the_list_of_a_command_that_was_killed(tmp_path):
     path.parent.mkdir()
     path.write_text(content)
     assert not sweeps.read_sweeps(tmp_path)[0].is_alive
-    assert [state.state for state in run_status.read_states(tmp_path)] == ["not started"] * 3
+    assert [state.state for state in run_status.read_states(tmp_path, pytest.fail)] == ["not started"] * 3
     assert len(cancel(tmp_path)) == 1 and not path.exists()
 
 

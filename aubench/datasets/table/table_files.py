@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from aubench.core.errors import DataError
 from aubench.datasets.label_text import read_lines, shorten
 
@@ -101,6 +99,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_parquet(path: Path) -> TableFile:
+    import pandas as pd
+
     try:
         frame = pd.read_parquet(io.BytesIO(path.read_bytes()))  # pyarrow opens only paths in UTF-8
     except OSError as error:
