@@ -8,7 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aubench.testing.cases import Case, supported_cases
-from aubench.testing.checks import CLASS_CHECKS, INSTANCE_CHECKS, ContractViolation
+from aubench.testing.class_checks import CLASS_CHECKS
+from aubench.testing.prediction_checks import PREDICTION_CHECKS
+from aubench.testing.training_checks import TRAINING_CHECKS
+from aubench.testing.violation import ContractViolation
 
 if TYPE_CHECKING:
     from aubench.core.registry import MethodEntry
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
 SUPPORTED = "supports a set of modalities with the preset"
 """Name of the check without which those of instances would have nothing to check."""
+INSTANCE_CHECKS = PREDICTION_CHECKS | TRAINING_CHECKS
+"""Checks of an instance on each supported task, by name."""
 CHECKS = (*CLASS_CHECKS, SUPPORTED, *INSTANCE_CHECKS)
 """Names of all checks, in order."""
 

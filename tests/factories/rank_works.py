@@ -126,6 +126,7 @@ def compute_gradients(config, fold, kind, index, report, cases):
     folder = config.fold_dir(fold)
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(results, folder / f"gradients-{ranks.rank()}.pt")
+    ranks.meet()
     report(FoldFinished(None, 0))
 
 

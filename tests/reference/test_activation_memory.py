@@ -14,7 +14,7 @@ from aubench.core import registry
 from aubench.evaluation import flops
 from aubench.methods._modules.transformer import Blocks
 from aubench.testing.cases import Case, supported_cases
-from aubench.testing.checks import _with_train_labels
+from aubench.testing.short_training import stage_batches
 
 SMALL = {
     "au_vmae": {"crop": 32, "image_size": 32, "clip_frames": 16, "segment": 4, "width": 48, "decoder_width": 48},
@@ -40,7 +40,7 @@ def steps(case):
     recipe = case.recipe
     for blocks in (module for module in method.modules() if isinstance(module, Blocks)):
         assert (blocks.parts, blocks.recompute) == (recipe.gradient_accumulation, recipe.activation_checkpointing)
-    for stage, batch in _with_train_labels(case, method):
+    for stage, batch in stage_batches(case, method):
         method.zero_grad()
         seed_everything(4)
         terms = method.loss(batch, stage, Progress(0, stage.epochs, 0, 1))

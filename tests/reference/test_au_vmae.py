@@ -15,7 +15,8 @@ from aubench import AubenchError, Batch, Modality, Progress, Task
 from aubench.core.errors import RecipeError
 from aubench.methods._modules import video, video_weights
 from aubench.methods.au_vmae import AUvMAE
-from aubench.testing.checks import INSTANCE_CHECKS, Case
+from aubench.testing.cases import Case
+from aubench.testing.check_method import INSTANCE_CHECKS
 
 V, D, T = Modality
 AUS = (1, 2, 4, 6, 12)

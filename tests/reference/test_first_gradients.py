@@ -8,7 +8,7 @@ from aubench._util.seeds import seed_everything
 from aubench.core import registry
 from aubench.methods._modules.backbones import Encoder
 from aubench.testing.cases import Case, supported_cases
-from aubench.testing.checks import _with_train_labels
+from aubench.testing.short_training import stage_batches
 
 SMALL = {
     **{"crop": 64, "image_size": 64, "cut_switch_block": 8, "weights": "none", "patch": 16},
@@ -54,7 +54,7 @@ def cases(name):
 def dead_parameters(case):
     """Parameters without a gradient at the first step of a stage, by stage."""
     method = case.build()
-    for stage, batch in _with_train_labels(case, method):
+    for stage, batch in stage_batches(case, method):
         method.zero_grad()
         seed_everything(0)
         augmented = method.augment(batch, torch.Generator().manual_seed(0))

@@ -1,0 +1,82 @@
+"""Training of a method for a few steps of each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+
+from aubench._util.seeds import seed_everything
+from aubench.core.method import Method, Progress, Stage
+from aubench.core.task import Batch
+from aubench.testing.cases import Case
+from aubench.testing.violation import ContractViolation
+
+STEPS = 3
+"""Training steps in which every parameter must receive a gradient. Zero initial values may block it in the first."""
+
+
+def train_shortly(
+    case: Case, method: Method, after_backward: Callable[[], None] = lambda: None, *, pretraining: bool = False
+) -> Method:
+    """Train a method for :data:`STEPS` steps of each stage.
+
+    Args:
+        case: Source of the batch.
+        method: Method, which is trained in place.
+        after_backward: Function that is called between each backward pass and the step of the optimiser.
+        pretraining: Whether to train in the stages of pre-training only.
+
+    Returns:
+        The method.
+
+    Raises:
+        ContractViolation: The loss has no scalar total.
+    """
+    method.train()
+    for stage, batch in stage_batches(case, method):
+        if pretraining and not stage.pretraining:
+            break
+        optimizer = method.optimizer(stage)
+        for step in range(STEPS):
+            seed_everything(step)
+            augmented = method.augment(batch, torch.Generator().manual_seed(step))
+            terms = method.loss(augmented, stage, short_progress(stage, step))
+            if "total" not in terms or terms["total"].numel() != 1:
+                raise ContractViolation(f"the loss of stage '{stage.name}' has no scalar 'total'")
+            terms["total"].backward()  # type: ignore[no-untyped-call]
+            after_backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return method
+
+
+def short_progress(stage: Stage, step: int) -> Progress:
+    """Return the progress at a step of a short training, which reaches from the first epoch of a stage to the last.
+
+    Args:
+        stage: Stage of training.
+        step: Number of the step, from 0 to ``STEPS - 1``.
+    """
+    return Progress(step * (stage.epochs - 1) // (STEPS - 1), stage.epochs, step, STEPS)
+
+
+def stage_batches(case: Case, method: Method) -> Iterator[tuple[Stage, Batch]]:
+    """Yield each stage with a batch. Supervised stages follow a call of ``on_train_labels``.
+
+    Args:
+        case: Source of the batch.
+        method: Method whose stages are needed.
+    """
+    batch = case.batch()
+    for stage in method.stages():
+        if not stage.pretraining:
+            method.on_train_labels([batch.labels] if case.recipe.clip_length is None else list(batch.labels))
+        yield stage, without_labels(batch) if stage.pretraining else batch
+
+
+def without_labels(batch: Batch) -> Batch:
+    """Return a batch as in pre-training, where no label is known and no clip is extra."""
+    is_extra = None if batch.is_extra is None else torch.zeros_like(batch.is_extra)
+    return replace(batch, labels=torch.full_like(batch.labels, -1), is_extra=is_extra)
