@@ -78,10 +78,12 @@ def _run_states(path: Path, listed: set[tuple[Path, int]], skip: Callable[[DataE
         content = read_json(path)
         fields = (run_dir, content["protocol"]["name"], content["method"]["name"], content["seed"])
         count = max(len(content["asked"]["protocol"]["folds"]), 1)
-    except (DataError, KeyError, TypeError) as error:
+    except DataError as error:
         if path.exists():
-            is_read = not isinstance(error, DataError)
-            skip(DataError("lacks fields of a run", where=path) if is_read else error)
+            skip(error)
+        return
+    except (KeyError, TypeError):
+        skip(DataError("lacks fields of a run", where=path))
         return
     for fold in range(1, count + 1):
         yield FoldState(*fields, fold, **_fold_fields(fold_dir(run_dir, fold), (run_dir, fold) in listed))
