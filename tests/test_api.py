@@ -153,6 +153,7 @@ def test_runs_are_loaded_with_the_documented_columns(runs):
     assert [finding.what.split(";")[0] for finding in results.skipped_runs] == ["has 1 of 3 folds"]
 
 
+@pytest.mark.slow
 def test_a_leaderboard_is_loaded(small_board, edit):
     frame = package.load_results(small_board).to_dataframe()
     assert sorted(frame["method"]) == ["amf", "late_fusion"]
@@ -241,6 +242,7 @@ def test_exhibits_are_listed(tmp_path, monkeypatch):
     assert set(FIGURES) < set(frame["name"]) and frame["runs"].iloc[-1] == 70
 
 
+@pytest.mark.slow
 def test_a_table_without_runs_is_reproduced(tmp_path, small_store):
     results = package.reproduce(
         "mcm-table-2", root=ROOT / "leaderboard", store=small_store, out=tmp_path / "out", runs=tmp_path / "runs"

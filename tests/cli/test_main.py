@@ -7,6 +7,7 @@ import sys
 import pytest
 
 
+@pytest.mark.slow
 def test_help_lists_every_command(aubench):
     done = aubench("--help")
     assert done.returncode == 0
@@ -37,6 +38,7 @@ for words in list(commands(typer.main.get_command(main.app))):
 """Print the help of every command, and on stderr its exit code and the large packages that were imported until then."""
 
 
+@pytest.mark.slow
 def test_help_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
     lines = done.stderr.splitlines()

@@ -86,6 +86,7 @@ def test_cut_switch_needs_no_run(call, small_store, tmp_path):
     assert [path.name for path in tmp_path.glob("*.png")] == ["cut_switch.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("figure", "message"),
     [
@@ -123,6 +124,7 @@ def test_bad_usage_is_one_line(call, run, small_store, words, message):
     assert message in done.err and done.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_run_without_a_finished_fold_is_refused(call, begun, small_store, tmp_path):
     folder = begun(tmp_path / "runs", "amf").run_dir
     done = call("plot", "selection", folder, "--store", small_store)

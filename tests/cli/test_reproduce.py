@@ -25,6 +25,7 @@ def listing(call, protocol: str) -> dict[str, tuple[int, int]]:
     return {name: (int(runs), int(there)) for name, _, _, runs, there, _ in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("protocol", "bp4dplus", "every"), [("synth_3fold", (7, 12, 2), 70), ("bp4d_3fold", (0, 0, 0), 43)]
 )

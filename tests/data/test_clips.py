@@ -108,6 +108,7 @@ def test_an_epoch_trains_on_every_frame_exactly_once(lengths, length, seed):
     assert drawn.shape == (len(is_extra), length) and not is_extra.any()
 
 
+@pytest.mark.slow
 def test_the_first_frames_of_a_sequence_are_seen_as_often_as_the_others():
     data, rows = of_lengths(490), np.arange(490)
     counts = np.zeros(490)

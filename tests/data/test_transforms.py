@@ -25,6 +25,7 @@ def random_views(images, size, crop, *, flip, seed):
     return transforms.random_crop_views(images, windows)
 
 
+@pytest.mark.slow
 def test_random_views_are_crops_or_mirrored_crops_the_same_in_all_modalities():
     images, crop = stored(40), 8
     views = random_views(images, 12, crop, flip=True, seed=1)

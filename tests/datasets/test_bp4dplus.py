@@ -93,6 +93,7 @@ def test_thermal_images_have_the_crop_of_the_photo_and_the_scale_of_the_bar(stor
     assert not store.read(Modality.THERMAL, np.flatnonzero(missing)).any()
 
 
+@pytest.mark.slow
 def test_false_colours_are_kept_on_request(delivery: PlusDelivery, store: Store, tmp_path: Path) -> None:
     coloured = prepare(delivery, tmp_path / "store", thermal_colour=True)
     coloured.verify(full=True)
@@ -124,6 +125,7 @@ def labels_of_photos(store: Store) -> dict[str, int]:
     return dict(zip(frames["source"], frames["AU1"].tolist(), strict=True))
 
 
+@pytest.mark.slow
 def test_photos_and_labels_may_count_alike(delivery: PlusDelivery, tmp_path: Path) -> None:
     """The other convention: photo 1 has label frame 1."""
 
@@ -139,11 +141,13 @@ def test_photos_and_labels_may_count_alike(delivery: PlusDelivery, tmp_path: Pat
     assert pd.read_csv(store.path / "sequences.csv")["offset"].tolist() == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_requested_offset_joins_photo_and_label_of_one_number(delivery: PlusDelivery, tmp_path: Path) -> None:
     store = prepare(delivery, tmp_path / "store", frame_offset="0")
     assert labels_of_photos(store) == {"F001/T1/003.jpg": 1, "F001/T1/004.jpg": 0, "F001/T1/005.jpg": 1}
 
 
+@pytest.mark.slow
 def test_unpacked_photos_give_the_same_store(delivery: PlusDelivery, store: Store, tmp_path: Path) -> None:
     with zipfile.ZipFile(delivery.zip("F001")) as archive:
         archive.extractall(delivery.zip("F001").parent)
@@ -170,6 +174,7 @@ def test_a_bad_photo_in_an_archive_is_named(delivery: PlusDelivery, tmp_path: Pa
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.slow
 def test_entries_with_other_names_are_listed(delivery: PlusDelivery, tmp_path: Path) -> None:
     def add(name: str, content: bytes) -> Iterable[tuple[str, bytes]]:
         yield name, content
@@ -206,6 +211,7 @@ def test_unknown_subjects_and_known_problems_are_listed(delivery: PlusDelivery, 
         assert row in rows
 
 
+@pytest.mark.slow
 def test_a_sequence_without_49_points_is_detected(delivery: PlusDelivery, tmp_path: Path) -> None:
     delivery.points("M002_T1").unlink()
     store = prepare(delivery, tmp_path / "store")
@@ -215,6 +221,7 @@ def test_a_sequence_without_49_points_is_detected(delivery: PlusDelivery, tmp_pa
     assert np.isnan(store.landmarks(of_sequence.index.to_numpy())).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["2DFeatures", "IRFeatures"])
 def test_thermal_needs_both_sets_of_points(delivery: PlusDelivery, tmp_path: Path, folder: str) -> None:
     shutil.rmtree(delivery.root / folder)
@@ -225,6 +232,7 @@ def test_thermal_needs_both_sets_of_points(delivery: PlusDelivery, tmp_path: Pat
     assert not store.frames["missing"].str.contains("T").any()
 
 
+@pytest.mark.slow
 def test_a_delivery_of_photos_and_labels_alone_is_read(delivery: PlusDelivery, tmp_path: Path) -> None:
     for folder in ("2DFeatures", "IRFeatures", "Thermal", "Physiology"):
         shutil.rmtree(delivery.root / folder)

@@ -55,6 +55,7 @@ def test_runs_that_start_at_once_generate_one_store(tiny, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["synth"]
 
 
+@pytest.mark.slow
 def test_a_run_waits_for_a_preparation_in_progress(tiny, tmp_path):
     with locks.exclusive(partial_store.lock_path(tmp_path / "synth")):
         thread = threading.Thread(target=open_store, args=("synth", tmp_path / "synth", quiet))

@@ -23,6 +23,7 @@ def dot(column: float, row: float, height: int = 300, width: int = 200) -> np.nd
     return light.astype(np.uint8)[..., None].repeat(3, 2)
 
 
+@pytest.mark.slow
 @given(st.floats(20, 80), st.floats(20, 80), st.floats(10, 300), st.floats(-3, 3), st.integers(16, 256))
 def test_the_corners_of_the_square_become_the_corners_of_the_crop(column, row, side, angle, size) -> None:
     right = np.array([np.cos(angle), np.sin(angle)]) * side / 2

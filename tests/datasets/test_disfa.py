@@ -38,6 +38,7 @@ def expected() -> dict[str, list[list[int]]]:
     }
 
 
+@pytest.mark.slow
 def test_every_frame_gets_the_labels_of_its_number(disfa, tmp_path, expected) -> None:
     store = prepare(disfa, tmp_path / "store")
     assert store.info.labels == "intensity"

@@ -80,6 +80,7 @@ def test_the_chin_is_in_the_square_with_the_jaw_dropped(detected, chin: float) -
     assert column == 100
 
 
+@pytest.mark.slow
 def test_optical_flow_follows_a_face_that_the_detector_loses(detected, take_photo) -> None:
     photos = [take_photo((90 + 3 * i, 140, 110)) for i in range(8)]
     track = detected([[[90, 140, 140]]] + [[]] * 7, photos)

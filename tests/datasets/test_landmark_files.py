@@ -36,6 +36,7 @@ def test_the_square_of_a_frontal_face_reaches_from_forehead_to_chin() -> None:
     assert 95 < row + side / 2 < 130  # below the mouth by a chin
 
 
+@pytest.mark.slow
 @given(st.floats(-1.5, 1.5), st.floats(0.2, 5), st.floats(-500, 500), st.floats(-500, 500))
 def test_the_square_moves_with_the_face(angle, scale, right, down) -> None:
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -29,6 +29,7 @@ def test_a_face_is_found_from_every_side(tmp_path, yaw: float) -> None:
     assert side == pytest.approx(246 * 0.9, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_face_aside_is_found_aside(tmp_path) -> None:
     first = HeightMap.of(head(tmp_path)).search()
     second = HeightMap.of(head(tmp_path, column=182, row=150)).search()

@@ -116,6 +116,7 @@ def test_a_missing_or_binary_file_is_one_line(file: Path) -> None:
         read_obj(file)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=200) | st.text("vtf 0123/.-e\n", max_size=200).map(str.encode))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, content: bytes) -> None:
     file = tmp_path_factory.mktemp("obj") / "0.obj"
@@ -177,6 +178,7 @@ def test_an_index_that_no_integer_holds_is_named(file: Path) -> None:
             read_obj(write(file, [*TRIANGLE, f"f 1/1 2/2 3/{number}"]))
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["0", "-1.5", "12.345678", ".5", "3.", "1e2", "+7", "123456789012345678"]), min_size=3))
 def test_short_and_long_numbers_mix(tmp_path_factory, words: list[str]) -> None:
     file = tmp_path_factory.mktemp("obj") / "0.obj"

@@ -44,6 +44,7 @@ def manifest(tree):
     return tree.write(*rows)
 
 
+@pytest.mark.slow
 def test_the_manifest_declares_name_and_channels(manifest, tmp_path):
     store = prepare(manifest, tmp_path / "mylab")
     assert list(store.info.modalities) == ["visual", "flow-2", "near_infrared-1"]

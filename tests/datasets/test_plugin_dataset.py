@@ -135,6 +135,7 @@ def test_every_option_has_a_default_and_a_description():
             assert field.is_required() == ((dataset.name, name) == ("table", "name")), (dataset.name, name)
 
 
+@pytest.mark.slow
 def test_a_resumed_preparation_uses_no_sequence_of_changed_files(images, tmp_path, plugin, capfd):
     dataset = DATASETS.get("folder")
 

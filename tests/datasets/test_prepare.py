@@ -70,6 +70,7 @@ def test_a_delivery_becomes_a_store(prepared) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_summary_counts(prepared) -> None:
     report, _ = prepared
     assert (report.subjects, report.sequences, report.frames, report.labelled) == (3, 6, 29, 23)
@@ -83,6 +84,7 @@ def test_the_summary_counts(prepared) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_summary_is_readable(prepared) -> None:
     report, _ = prepared
     lines = [" ".join(line.split()) for line in report.lines()]
@@ -94,6 +96,7 @@ def test_the_summary_is_readable(prepared) -> None:
     assert lines[-1].endswith("skipped.csv")
 
 
+@pytest.mark.slow
 def test_a_store_and_its_summary_say_where_the_crops_come_from(prepared) -> None:
     report, _ = prepared
     frames = Store(report.store).frames
@@ -104,17 +107,20 @@ def test_a_store_and_its_summary_say_where_the_crops_come_from(prepared) -> None
     assert "crop score below 50 0" in lines
 
 
+@pytest.mark.slow
 def test_progress_starts_at_nothing_and_ends_with_all(prepared) -> None:
     _, steps = prepared
     assert (steps[0], steps[-1]) == ((0, 29), (29, 29))
     assert steps == sorted(steps)
 
 
+@pytest.mark.slow
 def test_a_store_is_never_overwritten(prepared, damaged) -> None:
     with pytest.raises(DataError, match="a store is here already"):
         prepare_bp4d(damaged.root, prepared[0].store, size=32)
 
 
+@pytest.mark.slow
 def test_a_folder_with_files_is_refused_before_the_work(damaged, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(DataError, match="is not an empty folder; name one inside it"):
@@ -226,6 +232,7 @@ def test_a_changed_landmark_file_is_detected(pointed, tmp_path: Path) -> None:
         Store(report.store).verify(full=False)
 
 
+@pytest.mark.slow
 def test_a_store_without_points_says_nothing_of_them(prepared) -> None:
     report, _ = prepared
     assert Store(report.store).landmark_count == 0

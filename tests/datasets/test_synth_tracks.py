@@ -19,12 +19,14 @@ def everything():
     return [tracks.make_track(0, subject, task, 32) for subject in SUBJECTS for task in TASKS]
 
 
+@pytest.mark.slow
 def test_base_rates_are_near_those_of_bp4d(everything):
     labels = np.concatenate([track.labels for track in everything])
     rates = [100 * np.mean(column[column >= 0] == 1) for column in labels.T]
     assert rates == pytest.approx(BP4D_RATES, abs=3.0)
 
 
+@pytest.mark.slow
 def test_aus_of_an_expression_come_together(everything):
     labels = np.concatenate([track.level for track in everything]) >= tracks.THRESHOLD
     together = np.corrcoef(labels.T.astype(float))
@@ -34,6 +36,7 @@ def test_aus_of_an_expression_come_together(everything):
     assert together[at[6], at[12]] > together[at[12], at[23]] + 0.2
 
 
+@pytest.mark.slow
 def test_labels_are_intensities_over_the_threshold_or_unknown(everything):
     unknown = 0
     for track in everything:
@@ -45,6 +48,7 @@ def test_labels_are_intensities_over_the_threshold_or_unknown(everything):
     assert 0.9 < np.mean([track.labelled.mean() for track in everything]) < 1.0
 
 
+@pytest.mark.slow
 def test_intensities_rise_and_fall_smoothly(everything):
     levels = np.stack([track.level for track in everything])
     assert levels.min() >= 0.0
@@ -53,6 +57,7 @@ def test_intensities_rise_and_fall_smoothly(everything):
     assert np.mean((levels > 0.05) & (levels < 0.9)) > 0.3
 
 
+@pytest.mark.slow
 def test_blood_flow_follows_the_intensity(everything):
     track = max(everything, key=lambda one: np.ptp(one.level[:, 6]))
     level, flow = track.level[:, 6], track.flow[:, 6]

@@ -45,6 +45,7 @@ def synth(tmp_path_factory) -> Store:
     return Store(path)
 
 
+@pytest.mark.slow
 def test_an_exported_store_is_read_back_to_the_same_bytes(synth, tmp_path) -> None:
     manifest = export_store(synth, tmp_path / "export", lambda done, total: None)
     copy = prepare(manifest, tmp_path / "copy")
@@ -55,6 +56,7 @@ def test_an_exported_store_is_read_back_to_the_same_bytes(synth, tmp_path) -> No
     assert copy.aus == synth.aus and copy.info.dataset == "mylab"
 
 
+@pytest.mark.slow
 def test_intensities_landmarks_and_missing_images_survive_the_export(tree, tmp_path) -> None:
     rows = tree.people(depth="")
     points = {f"{axis}_{i}": i / 3 for axis in "xy" for i in range(49)}
@@ -145,6 +147,7 @@ def test_every_frame_of_a_video_gets_the_labels_of_its_number(tree, tmp_path) ->
         assert np.allclose(brightness(store)[:6], [0, 10, 20, 30, 40, 50], atol=2)
 
 
+@pytest.mark.slow
 def test_frames_that_a_video_lacks_and_lost_faces_are_named(tree, tmp_path) -> None:
     rows = []
     for person in ("a", "b", "c"):
@@ -184,6 +187,7 @@ def test_faces_of_a_sequence_are_tracked_and_stills_are_cropped_alone(tree, tmp_
     assert "b,stills,1,no face" in (stills.path / "skipped.csv").read_text()
 
 
+@pytest.mark.slow
 def test_one_box_crops_all_modalities(tree, tmp_path) -> None:
     """A bright square of the visual image, and the same square of a depth image of half the size."""
     rows = tree.people(depth="", left=10, top=20, right=42, bottom=52)
@@ -241,6 +245,7 @@ def test_a_damaged_block_of_a_png_is_noticed(tmp_path) -> None:
         read_image(path)
 
 
+@pytest.mark.slow
 def test_a_damaged_image_leaves_no_store(tree, tmp_path) -> None:
     rows = tree.people()
     path = tree.root / rows[3]["visual"]
@@ -291,6 +296,7 @@ def test_a_video_of_variable_rate_may_lack_its_last_frame(tree, tmp_path, monkey
     assert len(store.frames) == 10 and "a,a,11,visual: not in" in (store.path / "skipped.csv").read_text()
 
 
+@pytest.mark.slow
 def test_points_refer_to_the_visual_image_of_any_resolution(tree, tmp_path) -> None:
     points = {f"{axis}_{i}": 16 for axis in "xy" for i in range(49)}
     rows = tree.people(depth="", **points)
@@ -301,6 +307,7 @@ def test_points_refer_to_the_visual_image_of_any_resolution(tree, tmp_path) -> N
     assert np.allclose(store.landmarks(range(len(rows))), 0.5)
 
 
+@pytest.mark.slow
 def test_a_sequence_may_begin_without_its_visual_image(tree, tmp_path) -> None:
     rows = tree.people(depth="", left=8, top=8, right=24, bottom=24)
     for i, row in enumerate(rows):
@@ -321,6 +328,7 @@ def test_stills_with_a_box_do_not_change_the_others(tree, tmp_path) -> None:
     assert store.frames["crop_source"].tolist() == ["detector", "box", "detector"]
 
 
+@pytest.mark.slow
 def test_jpegs_of_all_modalities_are_turned_alike(tree, tmp_path) -> None:
     image = np.zeros((32, 32, 3), np.uint8)
     image[:8] = 200
@@ -338,6 +346,7 @@ def test_jpegs_of_all_modalities_are_turned_alike(tree, tmp_path) -> None:
         assert pixels[-4:].min() > 150 and pixels[:4].max() < 50
 
 
+@pytest.mark.slow
 def test_a_label_file_may_have_its_box_in_the_manifest(tree, tmp_path) -> None:
     rows = []
     for person in ("a", "b", "c"):
@@ -375,6 +384,7 @@ def interrupted(tree, tmp_path) -> list[dict[str, object]]:
     return rows
 
 
+@pytest.mark.slow
 def test_changed_rows_are_prepared_again_after_an_interruption(tree, tmp_path, interrupted) -> None:
     rows = interrupted
     rows[0]["AU12"] = 9
@@ -382,6 +392,7 @@ def test_changed_rows_are_prepared_again_after_an_interruption(tree, tmp_path, i
     assert store.frames["AU12"].tolist() == [-1, 1, 1, 0, 0, 1]
 
 
+@pytest.mark.slow
 def test_a_renamed_column_is_prepared_again_after_an_interruption(tree, tmp_path, interrupted) -> None:
     rows = [{("AU6" if name == "AU12" else name): value for name, value in row.items()} for row in interrupted]
     store = prepare(tree.write(*rows), tmp_path / "store")
@@ -397,6 +408,7 @@ def test_parts_of_the_manifest_become_folds(tree, tmp_path) -> None:
     assert proven.aus == (12,) and len(ProtocolDataset(store, proven).split(1, validation=True).test) == 4
 
 
+@pytest.mark.slow
 def test_a_split_of_the_manifest_becomes_a_fixed_split(tree, tmp_path) -> None:
     roles = {"p1": "Train", "p2": "valid", "p3": "test", "p4": ""}
     rows = [{**row, "split": roles[row["subject"]]} for row in tree.people(4)]
@@ -424,6 +436,7 @@ def test_drawn_folds_are_balanced_and_depend_on_the_seed_alone(tree, tmp_path) -
     assert texts[0] == texts[1] != texts[2]
 
 
+@pytest.mark.slow
 def test_a_protocol_of_the_user_is_not_replaced(tree, tmp_path, capfd) -> None:
     (tmp_path / "mylab_3fold.toml").write_text("mine")
     prepare(tree.write(*tree.people()), tmp_path / "store")
@@ -437,6 +450,7 @@ def test_a_store_without_enough_people_has_no_protocol(tree, tmp_path, capfd) ->
     assert not list(tmp_path.glob("*.toml"))
 
 
+@pytest.mark.slow
 def test_intensities_have_a_rule_in_the_protocol(tree, tmp_path) -> None:
     rows = tree.people()
     for i, row in enumerate(rows):
@@ -455,6 +469,7 @@ def test_faces_need_a_place(tree, tmp_path) -> None:
         TableOptions(name="mylab", intensity="7")
 
 
+@pytest.mark.slow
 def test_a_table_of_the_store_is_plain(tree, tmp_path) -> None:
     store = prepare(tree.write(*tree.people()), tmp_path / "store")
     frames = pd.read_parquet(store.path / "frames.parquet")

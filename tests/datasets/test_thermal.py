@@ -54,11 +54,13 @@ def test_both_decoders_yield_the_same_pictures(tmp_path: Path, monkeypatch: pyte
     assert np.abs(images.astype(int) - other.images).mean() < 2
 
 
+@pytest.mark.slow
 def test_pyav_has_a_decoder_for_the_codec_of_the_delivery() -> None:
     av = pytest.importorskip("av", reason="PyAV is not installed")
     assert av.codec.Codec("wmv3", "r").name == "wmv3"
 
 
+@pytest.mark.slow
 def test_a_video_that_pyav_does_not_decode_either_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("av", reason="PyAV is not installed")
     path = tmp_path / "T1.wmv"

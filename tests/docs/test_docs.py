@@ -160,6 +160,7 @@ def test_headline_numbers_by_hand_equal_the_record(field, record_folder, capsys)
     assert capsys.readouterr().out.strip() == f"{100 * stated:.1f}"
 
 
+@pytest.mark.slow
 def test_the_method_in_the_readme_keeps_the_contract(tmp_path):
     from aubench.testing.check_method import check_method
 
@@ -217,6 +218,7 @@ def written_runs() -> list[tuple[str, tuple[str, str, str]]]:
     return [(name(page), reference) for page in PAGES for reference in RUN.findall(page.read_text())]
 
 
+@pytest.mark.slow
 def test_every_run_in_the_documentation_has_its_record():
     ids = {run for _, _, run in RECORDS}
     assert len(written_runs()) >= 5

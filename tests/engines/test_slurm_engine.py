@@ -157,6 +157,7 @@ def test_a_node_that_fails_ends_the_fold_in_one_line(slurm, plan, tmp_path):
     assert len(str(raised.value).splitlines()) == 1 and "fold 1 of resnet_depth" in str(raised.value)
 
 
+@pytest.mark.slow
 def test_each_node_knows_its_part_of_the_processes(plan, tmp_path, monkeypatch):
     (config,) = plan(tmp_path / "runs", seeds=(0,))
     groups = []
@@ -212,6 +213,7 @@ def engine(choice, monkeypatch):
     return engine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["refused", "failed", "lost"])
 def test_folds_of_one_run_may_fail_together(slurm, engine, plan, tmp_path, monkeypatch, way):
     first, other = plan(tmp_path / "runs")

@@ -115,6 +115,7 @@ def test_a_damaged_delivery_is_one_line_and_no_store(prepare, disfa, tmp_path, d
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_a_video_that_is_much_longer_than_its_labels_is_refused(prepare, disfa) -> None:
     write_video(disfa.video("SN002"), draw_frames(FRAMES + 21, 0))
     refused(prepare(), "has 29 frames that can be decoded, and the label files code 8; copy video and label files")
@@ -138,6 +139,7 @@ def test_labels_that_end_within_a_second_of_the_video_are_listed(prepare, disfa,
     assert frames["AU4"].tolist() == [1 if number <= count else -1 for number in range(1, FRAMES + 1)]
 
 
+@pytest.mark.slow
 def test_files_of_other_systems_give_the_same_labels(prepare, disfa, tmp_path) -> None:
     path = disfa.labels("SN001", 1)
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
@@ -150,6 +152,7 @@ def test_files_of_other_systems_give_the_same_labels(prepare, disfa, tmp_path) -
     assert frames["AU1"].tolist()[:3] == [2, 3, 4] and frames["AU2"].tolist()[:3] == [3, 4, 5]
 
 
+@pytest.mark.slow
 def test_missing_and_unused_files_are_listed(prepare, disfa, tmp_path) -> None:
     disfa.video("SN001").unlink()
     shutil.rmtree(disfa.labels("SN002", 1).parent)
@@ -181,6 +184,7 @@ def test_a_folder_without_permission_is_one_line(prepare, disfa, monkeypatch) ->
     refused(prepare(), "Videos_LeftCamera: cannot be read (Permission denied); change its permissions")
 
 
+@pytest.mark.slow
 def test_a_video_without_a_face_is_listed(prepare, disfa, tmp_path) -> None:
     write_video(disfa.video("SN002"), [np.full((278, 208, 3), 60, np.uint8)] * FRAMES)
     assert prepare().code == 0

@@ -116,6 +116,7 @@ def test_store_with_a_changed_byte_is_refused(call, store, name):
     assert nothing_written()
 
 
+@pytest.mark.slow
 def test_changed_byte_is_found_even_if_the_file_looks_untouched(call, store):
     """``data check`` reads everything, whatever size and time of change say."""
     import os

@@ -30,6 +30,7 @@ def temporary_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.name.endswith((".tmp", ".lock"))]
 
 
+@pytest.mark.slow
 @SIGNALS
 @pytest.mark.usefixtures("one_worker")
 def test_signal_during_preparation_keeps_finished_sequences(call, tree, tmp_path, monkeypatch, number):
@@ -100,6 +101,7 @@ def test_folder_of_runs_that_cannot_be_written_is_one_line(call, small_store, tm
     assert last.startswith(f"aubench: {tmp_path / 'runs'}") and os.strerror(number) in last
 
 
+@pytest.mark.slow
 def test_clock_that_runs_backwards_changes_no_time(decide, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(BRIGHTNESS)
     changes = {"image_size": 32, "crop": 28, "frames_per_epoch": 40, "epochs": 2, "validation_stride": 9}

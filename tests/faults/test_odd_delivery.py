@@ -70,6 +70,7 @@ def count_from_1(folder: Path) -> None:
         photo.rename(photo.with_stem(f"{int(photo.stem) + 1:04}"))
 
 
+@pytest.mark.slow
 def test_a_lost_first_photo_does_not_shift_the_labels(prepare, tree, tmp_path):
     (tree.task("F002", "T2") / "0000.jpg").unlink()
     with tree.codes("F002", "T2").open("a") as file:
@@ -109,6 +110,7 @@ def test_a_wrong_frame_offset_is_named(prepare, value, says):
     refused(prepare("--frame-offset", value), "--frame-offset: ", says)
 
 
+@pytest.mark.slow
 def test_label_files_that_are_lost_or_have_another_name_are_named(prepare, tree, tmp_path):
     tree.codes("F001", "T2").unlink()
     tree.codes("F002", "T1").rename(tree.codes("F002", "T1").with_name("F002T1.csv"))
@@ -123,6 +125,7 @@ def test_label_files_that_are_lost_or_have_another_name_are_named(prepare, tree,
     assert [row[:2] for row in skipped(tmp_path / "store")] == [["", ""], ["F001", "T2"], ["F002", "T1"]]
 
 
+@pytest.mark.slow
 def test_a_lost_row_of_a_label_file_is_refused_unless_gaps_are_allowed(prepare, tree, tmp_path):
     lines = tree.codes("F001", "T1").read_text().splitlines(keepends=True)
     tree.codes("F001", "T1").write_text("".join([*lines[:2], *lines[3:]]))
@@ -169,12 +172,14 @@ def test_meshes_in_a_tree_of_their_own_belong_to_the_photos(delivery, prepare, m
     assert (pd.read_parquet(tmp_path / "store" / "frames.parquet")["missing"] == "").all()
 
 
+@pytest.mark.slow
 def test_a_subject_in_a_higher_folder_hides_no_other(prepare, tree, tmp_path):
     (tree.root / SEQUENCES / "F002").rename(tree.root / "F002")
     assert prepare().code == 0
     assert set(offsets(tmp_path / "store")) == {"F001/T1", "F001/T2", "F002/T1", "F002/T2"}
 
 
+@pytest.mark.slow
 def test_files_that_systems_and_archives_leave_change_nothing(prepare, tree, tmp_path):
     folder, labels = tree.task("F001", "T1"), tree.codes("F001", "T1").parent
     for name in ("._0001.jpg", "Thumbs.db", "desktop.ini", ".DS_Store", "0001.jpg:Zone.Identifier"):

@@ -48,6 +48,7 @@ def test_name_of_another_file(name):
     assert not system_files.is_system_file(name)
 
 
+@pytest.mark.slow
 def test_leaderboard_is_checked_built_and_shown_as_before(small_board, capsys):
     (small_board / "reported").mkdir()
     build.write(small_board, EXTENSIONS)

@@ -94,6 +94,7 @@ def test_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(fra
     assert sorted(path.name for path in folder.iterdir()) == sorted([WEIGHTS, STATE, "epochs.jsonl"])
 
 
+@pytest.mark.slow
 def test_state_in_the_middle_of_an_epoch_is_never_one_of_a_diverged_training(frail, monkeypatch):
     monkeypatch.setattr(training_module, "SAVE_EVERY", -1.0)  # after every step
     config = frail(bad=(1, 3))
@@ -141,6 +142,7 @@ def test_memory_that_runs_out_names_a_batch_size_that_was_tried(frail, error):
     assert not list(config.fold_dir(1).glob("*.safetensors")), "the trial steps are not saved"
 
 
+@pytest.mark.slow
 def test_named_batch_size_trains(frail):
     train(frail(limit=6, batch_size=5, epochs=1))
 

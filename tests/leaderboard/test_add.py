@@ -271,6 +271,7 @@ def test_a_build_during_an_addition_shows_its_record(run, tmp_path, monkeypatch)
     assert (root / "synth_3fold.md").is_file()
 
 
+@pytest.mark.slow
 def test_a_refused_addition_leaves_no_folder(tmp_path, make_record):
     for name, method in (("one", "amf"), ("two", "amf")):
         make_record(method).write(tmp_path / name / "record")
@@ -340,6 +341,7 @@ def test_a_record_that_a_killed_addition_was_replacing_returns(extension):
     assert not list(root.glob(".adding.*"))
 
 
+@pytest.mark.slow
 def test_a_record_that_returns_takes_part_in_the_checks(tmp_path, make_record):
     root, first = tmp_path / "leaderboard", make_record()
     weights = {"folds__0__checkpoint": first.info.folds[0].checkpoint}

@@ -9,6 +9,7 @@ from aubench import api
 from aubench.core.errors import UsageError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "read"), [("csv", pd.read_csv), ("json", pd.read_json), ("parquet", pd.read_parquet)]
 )

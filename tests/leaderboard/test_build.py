@@ -172,6 +172,7 @@ def test_test_subjects_in_pretraining_are_marked(tmp_path, make_record):
         assert ("test subjects among them" in build.pages(tmp_path)["synth_3fold.md"]) == is_leak
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_cut_keeps_its_mark(tmp_path, make_record):
     record = make_record("mine")
     names = [f"{i} " + "data" * 15 for i in range(12)]

@@ -115,6 +115,7 @@ def test_a_condition_that_the_record_does_not_state_is_found(small_board):
     assert "condition missing:depth is not in record.json" in _messages(small_board)
 
 
+@pytest.mark.slow
 def test_labels_that_differ_between_conditions_are_found(small_board, edit):
     folder = _run(small_board)
     edit(folder / "record.json", "conditions", ["clean", "missing:depth"])

@@ -76,6 +76,7 @@ def test_seeds_with_other_weights_under_the_same_name_do_not_become_one_row(make
     assert ["weights aaaaaaaa" in labels[0], "weights bbbbbbbb" in labels[1]] == [True, True]
 
 
+@pytest.mark.slow
 def test_a_page_names_every_commit_and_device_that_finished_a_fold(page, make_record):
     content = make_record("amf").info.model_dump(mode="json")
     other = {name: content[name] for name in ("device", "packages", "git")}
@@ -84,6 +85,7 @@ def test_a_page_names_every_commit_and_device_that_finished_a_fold(page, make_re
     assert "Another GPU" in page(record) and "c0dec0de + changes" in page(record)
 
 
+@pytest.mark.slow
 def test_the_same_seed_in_another_precision_is_no_duplicate(tmp_path, make_record):
     first, second = make_record("amf", skill=0.9), make_record("amf", skill=0.7)
     half = changed(second, device={"precision": "bf16-mixed"})

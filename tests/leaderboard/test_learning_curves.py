@@ -164,6 +164,7 @@ def test_a_share_before_the_first_epoch_has_no_value():
     assert f1_at(curves, 1 / 8) is None and f1_at(curves, 3 / 4) == pytest.approx(0.4)
 
 
+@pytest.mark.slow
 def test_curves_are_added_to_a_record_of_the_leaderboard_and_never_lost(tmp_path, curved):
     without = replace(curved, epochs=None)
     for name, each in (("with", curved), ("without", without)):

@@ -57,6 +57,7 @@ def test_a_page_with_records_of_an_earlier_version_says_so_until_they_are_made_a
     assert not any("outdated" in page for page in build.pages(tmp_path).values())
 
 
+@pytest.mark.slow
 def test_seeds_of_two_versions_are_two_rows(tmp_path, make_record):
     new = make_record("late_fusion", seed=0)
     write(tmp_path, new, of_version(make_record("late_fusion", seed=1), None), of_version(new, None))
@@ -67,6 +68,7 @@ def test_seeds_of_two_versions_are_two_rows(tmp_path, make_record):
     assert len(names) == len(set(names)) == 2
 
 
+@pytest.mark.slow
 def test_a_new_run_is_added_beside_the_record_of_an_earlier_version(tmp_path, make_record):
     new = make_record("late_fusion")
     root, runs = tmp_path / "board", tmp_path / "runs"

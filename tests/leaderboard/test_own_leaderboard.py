@@ -103,6 +103,7 @@ def test_the_records_come_from_committed_code(infos):
     assert all(git.commit and git.dirty is False for git in commits)
 
 
+@pytest.mark.slow
 def test_all_records_on_synth_read_one_store(infos):
     digests = {info.dataset.digest for info in infos[OWN] + infos[VARIANTS] if info.dataset.name == "synth"}
     assert len(digests) == 1

@@ -135,6 +135,7 @@ def test_a_repetition_waits_for_the_lock_of_the_leaderboard(repeat, monkeypatch)
     assert paths == [repeat.root / LOCK]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"git__dirty": True}, {"git__commit": "beef" * 10}])
 def test_other_code_is_no_repetition(repeat, changes):
     folder = repeat("Lab of Someone")

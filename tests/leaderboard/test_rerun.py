@@ -74,6 +74,7 @@ def _of_commit(record, commit, *, dirty=False):
     return replace(record, info=record.info.model_copy(update={"git": git}))
 
 
+@pytest.mark.slow
 def test_the_same_counts_are_equal_and_the_command_runs_in_a_checkout(repeat, tmp_path, monkeypatch):
     for name, value in {"COUNT": "1", "KEY_0": "core.quotePath", "VALUE_0": "false"}.items():
         monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
@@ -85,6 +86,7 @@ def test_the_same_counts_are_equal_and_the_command_runs_in_a_checkout(repeat, tm
     assert str(tmp_path / "clone") not in folder
 
 
+@pytest.mark.slow
 def test_a_repetition_is_stored_under_a_name(repeat):
     later = {"started": "2025-06-07T08:09:10Z", "seconds": 70.0}
     again = replace(repeat.row[0], info=repeat.row[0].info.model_copy(update={"time": Time(**later)}))
@@ -159,6 +161,7 @@ def test_the_script_of_the_weekly_workflow_repeats_a_row(repeat, tmp_path, monke
     assert script(tmp_path / "empty", tmp_path / "summary.md", "a") == 0
 
 
+@pytest.mark.slow
 def test_the_libraries_of_the_commit_are_installed_on_request(repeat, tmp_path, monkeypatch):
     repeat.row[0].write(tmp_path / "again")
     monkeypatch.setenv("RESULT", str(tmp_path / "again"))

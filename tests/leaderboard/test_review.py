@@ -180,6 +180,7 @@ def _one(clone: Path, method: str = "amf") -> Path:
     return sorted((clone / "leaderboard" / "records" / "synth_3fold" / method).iterdir())[0]
 
 
+@pytest.mark.slow
 def test_removed_records_are_refused(clone):
     folder = _one(clone)
     shutil.rmtree(folder)
@@ -189,6 +190,7 @@ def test_removed_records_are_refused(clone):
     assert findings.count("was removed") == 4 and "4 removed" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["time__seconds", "compute__uncounted"])
 def test_a_changed_record_is_refused(clone, field):
     from aubench.results import record as record_file
@@ -229,6 +231,7 @@ def test_more_conditions_are_an_extension(clone, make_record):
     assert findings == "" and "1 extended" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "message"),
     [
@@ -245,6 +248,7 @@ def test_other_files_of_the_leaderboard_are_refused(clone, path, message):
     assert f"leaderboard/{path}: {message}" in review(clone)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["README.md", "nowhere.md"])
 def test_links_are_no_pages(clone, target):
     (clone / "leaderboard" / "notes.md").symlink_to(target)
@@ -262,6 +266,7 @@ def test_code_beside_new_records_is_refused(clone, submission):
         assert f"{name}: is outside of the leaderboard; change it in a pull request of its own" in findings
 
 
+@pytest.mark.slow
 def test_a_copy_accuses_the_new_record_and_not_the_old_one(clone, make_record, repository):
     commit = git(repository, "rev-parse", "HEAD")
     rival, mine = (make_record(method, seed=0, is_stored=True) for method in ("amf", "aaa"))
@@ -350,6 +355,7 @@ def test_a_record_of_an_earlier_protocol_version_is_refused(clone, submission, m
     ]
 
 
+@pytest.mark.slow
 def test_a_base_that_does_not_exist_is_an_error(clone, tmp_path):
     with pytest.raises(UsageError, match="no revision 'nowhere'"):
         review(clone, "nowhere")
@@ -372,6 +378,7 @@ def test_the_command_writes_the_report(clone, submission, call):
     assert call(*words[:-1], "").code == 2
 
 
+@pytest.mark.slow
 def test_repetitions_can_be_added_but_not_changed_or_removed(clone):
     names = ("reproductions", "synth_3fold", "amf", "f" * 16, "some-lab", "reproduction.json")
     file = clone.joinpath("leaderboard", *names)

@@ -102,6 +102,7 @@ def test_pages_hold_all_tables(under, form, names):
     assert sum(line.startswith(marks) for line in text.splitlines()) == 4
 
 
+@pytest.mark.slow
 def test_csv_is_a_file_for_each_table(under):
     pages = robustness_tables.render(robustness_tables.make_tables(robustness_tables.profiles([under()])), "", "csv")
     assert list(pages) == ["conditions.csv", "areas.csv", "contributions.csv", "lost.csv"]
@@ -123,6 +124,7 @@ def test_a_leaderboard_shows_the_brief_table_where_records_have_conditions(under
     assert cells[2][-1] == f"{100 * noisy:.1f} ({100 * (noisy - clean):+.1f})"
 
 
+@pytest.mark.slow
 def test_the_brief_table_has_only_conditions_of_all_seeds(under, make_record):
     runs = [under(seed=0), StoredRecord(Path("clean"), make_record(seed=1))]
     assert BRIEF not in build.files_of(Path("board"), runs)["synth_3fold.md"]

@@ -53,6 +53,7 @@ def raised(tmp_path, monkeypatch):
     return lambda name: current
 
 
+@pytest.mark.slow
 def test_records_of_an_earlier_version_stay_valid_and_are_listed_apart(make_record, tmp_path, raised):
     old, new = make_record("amf", skill=0.9), make_record("amf", skill=0.6, protocol=raised("synth_3fold"))
     assert new.info.protocol.version == 2 and new.info.protocol.digest != old.info.protocol.digest

@@ -40,11 +40,13 @@ def test_stored_and_computed_results_are_the_same(board):
     assert _text(board) == text
 
 
+@pytest.mark.slow
 def test_current_results_are_not_computed(board, no_computation):
     assert "always positive" in _text(board, "synth_3fold")
     assert "No records yet." in _text(board, "bp4d_3fold")
 
 
+@pytest.mark.slow
 def test_rows_have_the_numbers_of_the_tables(board):
     rows = show.load_entries(board, "synth_3fold")["synth_3fold"].entries
     first = rows[0]
@@ -129,6 +131,7 @@ def test_a_file_that_is_no_json_too_large_or_a_link_is_ignored(small_board, tmp_
     assert entries_file.read_current(small_board) is None
 
 
+@pytest.mark.slow
 def test_a_plugin_metric_adds_a_column_everywhere(small_board, tmp_path, monkeypatch):
     plugin = tmp_path / "miss_rate.py"
     plugin.write_text(

@@ -38,6 +38,7 @@ def make_submitted(make_record) -> Callable[..., Record]:
     return make
 
 
+@pytest.mark.slow
 def test_the_file_has_no_fields_of_training(tmp_path, make_submitted):
     original = make_submitted()
     original.write(tmp_path / "a")
@@ -115,6 +116,7 @@ def test_submitted_predictions_are_ranked_apart(small_board, mixed_board, tmp_pa
     assert apart.entries[-2].name == ALWAYS and apart.methods[0].pretraining_frames is None
 
 
+@pytest.mark.slow
 def test_the_table_of_runs_stays_as_it_is(_small_board, mixed_board):
     before, after = (build.ranked_tables(root, "synth_3fold")[0] for root in (_small_board, mixed_board))
     assert tables.score_table(before) == tables.score_table(after)
@@ -140,6 +142,7 @@ def test_they_are_compared_with_runs_of_any_selection(mixed_board):
         assert text.endswith("Predictions submitted, training not seen: mymodel.")
 
 
+@pytest.mark.slow
 def test_runs_of_two_selections_stay_incomparable_beside_them(make_record, make_submitted, tmp_path):
     for record in (make_submitted(), make_record("amf"), make_record("amf", selection="last")):
         record.write(tmp_path / record.relative_path / "record")
@@ -147,6 +150,7 @@ def test_runs_of_two_selections_stay_incomparable_beside_them(make_record, make_
         comparison_set.load_comparison_set([str(tmp_path)], tmp_path)
 
 
+@pytest.mark.slow
 def test_other_predictions_of_the_same_name_and_seed_are_refused(mixed_board, make_submitted, tmp_path):
     other = make_submitted(predictions="e" * 64, skill=1.2)
     other.write(tmp_path / "other" / other.relative_path / "record")

@@ -69,6 +69,7 @@ def test_a_file_that_is_a_link_is_never_taken_from_the_cache(small_board, cache,
     assert f"{path}: is missing or not a plain file" in [str(finding) for finding in check(small_board)]
 
 
+@pytest.mark.slow
 def test_other_code_and_a_disabled_cache_verify_all_records(small_board, cache, verifications, monkeypatch):
     load_verified(small_board)
     check(small_board, use_cache=False)
@@ -93,6 +94,7 @@ def test_a_damaged_cache_is_ignored(small_board, cache, verifications, content):
     assert len(verifications) == 4 and _query(path, "SELECT count(*) FROM facts") == [(2,)]
 
 
+@pytest.mark.slow
 def test_a_damaged_entry_of_the_cache_is_verified_again(small_board, cache, verifications):
     first, _ = load_verified(small_board)
     (path,) = cache.iterdir()
@@ -157,6 +159,7 @@ def test_container_without_semaphores_verifies_in_one_process(small_board, monke
     assert (len(runs), findings) == (2, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", ["{", "[1]", "null", '{"protocol": 1}'])
 def test_damaged_keys_are_computed_again(small_board, cache, verifications, damaged):
     check(small_board)

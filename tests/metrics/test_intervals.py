@@ -31,6 +31,7 @@ def test_pairing_removes_common_variance(make_record):
     assert alone.low < alone.estimate < alone.high
 
 
+@pytest.mark.slow
 def test_a_better_run_has_a_positive_difference(make_record):
     better, worse = make_record(skill=1.5).counts, make_record(skill=0.5).counts
     difference = f1_difference([better], [worse])
@@ -57,6 +58,7 @@ def test_a_fold_with_one_subject_gives_the_full_range(make_record, folds):
     assert (interval.low, interval.high) == (0, 1)
 
 
+@pytest.mark.slow
 def test_each_condition_has_its_own_interval(make_record):
     clean, other = make_record().counts, make_record(skill=0.2).counts.assign(condition="noise:all:0.5")
     both = counts.canonical(pd.concat([clean, other]))

@@ -71,6 +71,7 @@ def test_ranks_hardly_differ_from_those_by_permutations(monkeypatch):
     assert len(set(by_tail)) > 5
 
 
+@pytest.mark.slow
 def test_ranks_do_not_depend_on_the_order_of_methods():
     methods = _methods(_draw(300, 20, 2, seed=3))
     assert significance.rank_ranges(methods[::-1]) == significance.rank_ranges(methods)[::-1]

@@ -55,6 +55,7 @@ def noisy() -> list[pd.DataFrame]:
     return [random_counts(["clean", *NOISE], seed) for seed in (0, 1)]
 
 
+@pytest.mark.slow
 def test_f1_and_change_of_each_condition_are_means_over_seeds(noisy):
     profile = build_profile("late_fusion", (V, D), noisy)
     for text in NOISE:
@@ -81,6 +82,7 @@ def test_curves_begin_at_clean_inputs_and_ascend(noisy):
     assert points[0].estimate[-1] == pytest.approx(np.mean([naive_f1(run, "clean")[-1] for run in noisy]))
 
 
+@pytest.mark.slow
 def test_area_is_the_mean_height_of_the_curve(noisy):
     profile = build_profile("late_fusion", (V, D), noisy)
     for modalities, texts, levels in (((V,), NOISE[:2], (0, 0.1, 0.5)), ((), NOISE[2:], (0, 0.2, 0.8))):

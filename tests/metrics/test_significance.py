@@ -91,6 +91,7 @@ def test_it_agrees_with_swapping_runs_and_scoring_again(make_record, skill):
     assert flipped[0] == pytest.approx(swapped, abs=0.06)
 
 
+@pytest.mark.slow
 def test_equal_runs_have_p_1_and_unequal_ones_the_smallest_p(make_record):
     same = subject_contributions([make_record().counts])
     pairs = significance.differences([same, same, subject_contributions([make_record(skill=0.2).counts])])

@@ -127,6 +127,7 @@ def test_a_condition_is_compared_with_the_same_condition(on_bp4d, tables):
     assert ("amf_figure_4", "AMF, missing:depth") not in lines
 
 
+@pytest.mark.slow
 def test_other_folds_other_aus_other_data(on_bp4d, tables):
     section = _section(on_bp4d("amf"))
     assert "4: not comparable" in measured.compare_with_reported("bp4d", 4, [section], tables)[-1]

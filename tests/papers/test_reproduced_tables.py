@@ -102,6 +102,7 @@ def test_a_page_without_any_deviation_does_not_speak_of_it(tables, make_record):
     assert len(widths) == 1
 
 
+@pytest.mark.slow
 def test_the_page_names_protocol_preset_seeds_store_and_runs(tables, make_record):
     record = make_record("amf", seed=3)
     table = tables["amf_table_4"]
@@ -131,6 +132,7 @@ def test_accuracy_has_its_spread(tables, make_record):
     assert here["Interval"].startswith("± ")
 
 
+@pytest.mark.slow
 def test_a_mean_over_other_aus_is_not_compared(tables, make_record):
     table = tables["au_vmae_table_2"]  # DISFA's AUs, of which synth lacks three
     ours = [MeasuredResult((make_record("au_vmae"),)) if row.method_here else NONE for row in table.rows]
@@ -139,6 +141,7 @@ def test_a_mean_over_other_aus_is_not_compared(tables, make_record):
     assert here["AU1"] and here["AU12"]
 
 
+@pytest.mark.slow
 def test_a_mean_is_over_the_tables_own_aus(tables, make_record):
     table, record = tables["au_vmae_appendix_table_3"], make_record("au_vmae")
     _, here, *_ = lines(reproduced_tables.render(table, [MeasuredResult((record,)), NONE, NONE, NONE], "csv"))

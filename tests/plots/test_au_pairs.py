@@ -39,6 +39,7 @@ def test_statistics_are_of_labels_and_stored_predictions(open_run):
     assert actual[1].inter.max() == table.groupby(["subject", "sequence"]).ngroups
 
 
+@pytest.mark.slow
 def test_the_figure_has_the_given_matrices():
     kinds = [known("labels", 0), known("predictions", 1)]
     figure = au_pairs.plot(kinds, AUS, ("words",))
@@ -54,6 +55,7 @@ def test_the_figure_has_the_given_matrices():
             assert [label.get_text() for label in axes.get_yticklabels()] == ["1", "2", "4"]
 
 
+@pytest.mark.slow
 def test_a_column_has_one_colour_scale():
     kinds = [known("labels", 0), known("predictions", 1)]
     panels = [axes for axes in au_pairs.plot(kinds, AUS, ()).axes if axes.get_label() != "<colorbar>"]

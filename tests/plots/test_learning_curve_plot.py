@@ -20,6 +20,7 @@ def curved_board(tmp_path, make_record):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_line_is_the_mean_over_folds_and_seeds(curved_board, make_record):
     table = all_tables(curved_board, "synth_3fold")[0]
     axes = Figure().add_subplot()

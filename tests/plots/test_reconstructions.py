@@ -51,6 +51,7 @@ def test_equal_calls_mask_equal_pixels(open_run, actual):
     assert torch.equal(again.by_mask[0.75].restored[V], actual.by_mask[0.75].restored[V])
 
 
+@pytest.mark.slow
 def test_the_figure_shows_what_was_computed(actual):
     figure = reconstructions.plot(actual, ("words",))
     assert len(figure.axes) == 3 * (2 + 2 * (2 + 2))
@@ -111,6 +112,7 @@ def test_most_active_frames_have_the_most_aus(open_run):
     assert len(frame_selection.most_active_frames(data, roles.test, 500)) == len(open_run.protocol.test_subjects(2))
 
 
+@pytest.mark.slow
 def test_without_pretraining_the_scored_weights_are_taken(make, tmp_path):
     plan = make(tmp_path, pretrain_epochs=0)
     fold_module.run_fold(plan, 1, "cpu", 0, lambda event: None)

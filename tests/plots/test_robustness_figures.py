@@ -49,6 +49,7 @@ def test_curves_have_a_panel_per_modality_set_and_a_line_per_method(actual):
     assert len(curves.plot_levels(actual, "mask", []).axes) == 1
 
 
+@pytest.mark.slow
 def test_a_method_has_the_same_colour_in_all_figures(actual):
     def by_name(profiles):
         lines = curves.plot_levels(profiles, "noise", []).axes[0].get_lines()
@@ -83,6 +84,7 @@ def test_the_heat_map_has_the_loss_of_each_au(actual):
     assert values.shape == (len(UNDER), 13)
 
 
+@pytest.mark.slow
 def test_heat_maps_of_one_comparison_have_the_same_colours(actual, tmp_path, monkeypatch):
     limits = []
     monkeypatch.setattr(plots, "heat_map", lambda profile, values, subtitle, limit: limits.append(limit))

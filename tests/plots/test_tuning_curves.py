@@ -34,6 +34,7 @@ def test_a_study_without_a_finished_trial_cannot_be_drawn():
         plot.best_curve(HEADER, [trial(0, None, 100)])
 
 
+@pytest.mark.slow
 def test_the_command_needs_only_the_folders(call, tmp_path):
     for name, best in (("one", 0.3), ("other", 0.4)):
         folder = tmp_path / "runs" / "studies" / name / "finished"

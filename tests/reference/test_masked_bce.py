@@ -12,6 +12,7 @@ from aubench import masked_bce
 CELL = st.tuples(st.floats(0.01, 0.99), st.sampled_from([-1, 0, 1]))
 
 
+@pytest.mark.slow
 @given(st.lists(CELL, min_size=1, max_size=12))
 def test_it_is_the_mean_over_known_labels(cells):
     terms = [-math.log(p if y == 1 else 1 - p) for p, y in cells if y >= 0]

@@ -240,6 +240,7 @@ def test_alignment_moves_the_worse_modality_alone():
     assert terms["alignment_depth"] > 0
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_alignment_is_that_of_loops_with_everything_else_held_still():
     bench = Bench((V, D), normaliser="none", norm_floor=0)
     actual = bench.gradients(bench.loss()["alignment_visual"])[V]

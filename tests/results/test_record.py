@@ -60,6 +60,7 @@ def test_schema_2_names_the_tables_by_their_digest_and_stores_no_scores(tmp_path
     assert (fields["overrides"], fields["other_environments"]) == (["epochs"], [])
 
 
+@pytest.mark.slow
 def test_fields_of_schema_1_have_the_same_meaning(make_record):
     fields = make_record(schema=1).info.model_dump(mode="json")
     environment = {name: fields[name] for name in ("device", "packages", "git")}

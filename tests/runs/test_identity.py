@@ -299,6 +299,7 @@ def test_a_new_version_of_a_built_in_method_is_another_run_and_another_search(co
     assert other.entry.version == before.entry.version
 
 
+@pytest.mark.slow
 def test_a_search_and_the_run_of_its_recipe_have_the_same_code_and_weights(config_for):
     method, weights = write("mine.py", METHOD), write_weights("weights.safetensors", 0.1)
     config = config_for(method, weights=weights)

@@ -228,6 +228,7 @@ def test_the_contract_accepts_it_and_its_operations_are_counted(name, tmp_path):
     assert {result.name: result.detail for result in results if not result.passed} == {}
 
 
+@pytest.mark.slow
 def test_extra_state_that_no_file_can_hold_is_one_line(config_for, tmp_path):
     body = METHODS["extra state"].replace('"steps": self.steps', '"steps": self.steps, "object": object()')
     with pytest.raises(MethodError, match="extra state") as caught:
@@ -257,6 +258,7 @@ def test_layers_in_a_plain_list_are_one_line(config_for, tmp_path):
         train(config_for(tmp_path / "runs", write_method(tmp_path, body)))
 
 
+@pytest.mark.slow
 def test_random_tensors_outside_the_state_are_drawn_again_when_a_run_is_loaded(config_for, tmp_path):
     buffer = "self.register_buffer('mask', torch.randn(4), persistent=False); self.head ="
     body = LINEAR.replace("self.head =", buffer)

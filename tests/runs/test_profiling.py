@@ -154,6 +154,7 @@ def test_the_method_is_as_before(configure):
     assert len(trainer.sample.labels) == 2
 
 
+@pytest.mark.slow
 def test_the_bare_loop_learns(configure):
     context, split, phase = open_fold(configure("resnet_visual", learning_rate=1e-3, flip=False, crop=32))
     loop = BareLoop(context, phase.stages[0], split.train[:4])

@@ -111,6 +111,7 @@ def test_a_record_without_its_source_is_named(folder):
     assert "fold 2 tests F001, whom its weights saw" in finding.what
 
 
+@pytest.mark.slow
 def test_runs_that_do_not_fit_are_refused(folder, tmp_path):
     good = source(folder)
     on = protocol(tmp_path, "two", "[6, 12]")
@@ -170,6 +171,7 @@ def test_pretraining_reads_the_store_that_is_named_and_no_other(folder):
     assert not torch.equal(weights, loading.load_pretrained_method(own, 1).state_dict()["squeeze.weight"])
 
 
+@pytest.mark.slow
 def test_people_of_validation_and_test_are_not_pretrained_on(folder):
     same = StoreRef.from_store(Store(folder / "one"))
     run = config(folder, protocol(folder, "one"), Store(folder / "one"), pretraining_store=same, selection="inner_val")
@@ -216,6 +218,7 @@ def test_stores_that_do_not_fit_are_refused(folder, tmp_path, method, modalities
         check_pretraining_store(run)
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_a_run_keeps_its_identity(folder):
     run = start(folder, source(folder))
     finish(run)

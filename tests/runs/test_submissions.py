@@ -62,6 +62,7 @@ def score(data, tmp_path) -> Callable[..., SubmissionResults]:
     return call
 
 
+@pytest.mark.slow
 def test_counts_are_those_of_the_harness(data, table, score, tmp_path):
     result = score(table)
     (record,) = result.records
@@ -95,6 +96,7 @@ def test_the_files_of_folds_are_read_as_they_are(data, table, score, tmp_path):
                              out=tmp_path / "runs").records[0].info == expected.info  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["csv", "shuffled", "no fold", "numbers as text", "spaces and CRLF", "float64"])
 def test_the_form_of_the_file_does_not_matter(table, score, tmp_path, change):
     expected = score(table).records[0].info
@@ -292,6 +294,7 @@ def test_the_command_prints_the_scores(table, data, call, tmp_path):
     assert call(*words[:-2]).code == 2
 
 
+@pytest.mark.slow
 def test_the_subjects_of_several_data_sets_are_qualified(tmp_path):
     aus = {au: np.arange(FRAMES) % 2 for au in (6, 12)}
     for name in ("one", "two"):

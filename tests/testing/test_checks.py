@@ -266,6 +266,7 @@ def failed(method) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_a_sound_method_passes_every_check():
     assert [(result.name, result.passed) for result in check_method(MethodEntry("x", Sound, "builtin"))] == [
         (name, True) for name in CHECKS
@@ -284,6 +285,7 @@ def test_the_right_check_detects_the_breach(method, check):
     assert details[check], "does not describe the breach"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [
@@ -335,6 +337,7 @@ def test_an_old_hook_is_reported_with_its_current_name(owner, old, new):
     assert any(hasattr(cls, new) for cls in (public if owner == "Method" else (aubench.Recipe,)))
 
 
+@pytest.mark.slow
 def test_a_recipe_field_may_have_the_name_of_an_old_hook():
     class Fields(Sound):
         class Recipe(SmallRecipe):
@@ -343,6 +346,7 @@ def test_a_recipe_field_may_have_the_name_of_an_old_hook():
     assert not failed(Fields)
 
 
+@pytest.mark.slow
 def test_any_type_of_fields_can_be_of_finetuning_only():
     class Fields(PretrainsForFinetuneEpochs):
         class Recipe(SmallRecipe):
@@ -357,6 +361,7 @@ def test_any_type_of_fields_can_be_of_finetuning_only():
     assert not failed(Fields)
 
 
+@pytest.mark.slow
 def test_a_loss_may_have_a_term_of_later_epochs():
     class Late(Sound):
         def __init__(self, task, recipe):
@@ -370,6 +375,7 @@ def test_a_loss_may_have_a_term_of_later_epochs():
     assert not failed(Late)
 
 
+@pytest.mark.slow
 def test_a_method_may_ignore_the_sign_of_differences():
     class Edges(Sound):
         def encode(self, modality, images):
@@ -378,6 +384,7 @@ def test_a_method_may_ignore_the_sign_of_differences():
     assert not failed(Edges)
 
 
+@pytest.mark.slow
 def test_clips_say_which_of_them_are_extra():
     class Clips(Sound):
         class Recipe(SmallRecipe):
@@ -398,12 +405,14 @@ def test_clips_say_which_of_them_are_extra():
     assert not failed(Clips)
 
 
+@pytest.mark.slow
 def test_unknown_points_must_not_reach_the_weights():
     assert failed(IgnoresUnknownPoints)["gradients reach every parameter"] == (
         "on V with landmarks: the gradient of 'head.weight' is not finite"
     )
 
 
+@pytest.mark.slow
 def test_a_method_that_needs_no_points_receives_none():
     class Looks(Sound):
         def loss(self, batch, stage, progress):
@@ -413,6 +422,7 @@ def test_a_method_that_needs_no_points_receives_none():
     assert not failed(Looks)
 
 
+@pytest.mark.slow
 def test_the_detail_names_the_modalities_and_the_parameter():
     assert (
         failed(HasUnusedParameters)["gradients reach every parameter"]

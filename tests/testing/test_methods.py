@@ -7,6 +7,7 @@ QUICK = "resnet_visual"
 """The method whose check is short enough for the quick test set."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow) for name in registry.builtin_methods()],

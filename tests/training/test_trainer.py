@@ -290,6 +290,7 @@ def test_method_that_cannot_do_the_task_refuses_with_its_reason(decide, tmp_path
         decide(tmp_path, "cam", modalities=["visual"])
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_other_seed_others(config_for, tmp_path):
     def first_weights(seed):
         config = config_for(tmp_path)

@@ -53,6 +53,7 @@ def refusal(storage: str) -> str:
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "storage",
     ["good.db", "empty.db", "missing/folder/new.db", "good.db?timeout=5", "journal:new.log", "journal:missing/new.log"],
@@ -63,10 +64,12 @@ def test_a_file_is_opened_or_created(databases, monkeypatch, storage):
     assert open_storage(url).get_all_studies() == []
 
 
+@pytest.mark.slow
 def test_the_driver_of_sqlite_may_be_named(databases):
     assert open_storage(f"sqlite+pysqlite:///{databases}/good.db").get_all_studies() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("storage", "parts"),
     [
@@ -110,6 +113,7 @@ def test_a_mistake_is_one_line_with_its_remedy(databases, monkeypatch, storage, 
     assert {path.name for path in databases.iterdir() if not path.name.startswith(".")} == before
 
 
+@pytest.mark.slow
 def test_a_refused_database_gets_no_tables(databases):
     refusal(f"sqlite:///{databases}/mlflow.db")
     with contextlib.closing(sqlite3.connect(databases / "mlflow.db")) as connection:
@@ -117,6 +121,7 @@ def test_a_refused_database_gets_no_tables(databases):
     assert names == {"alembic_version", "experiments"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parts"),
     [

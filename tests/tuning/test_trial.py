@@ -107,6 +107,7 @@ def test_a_stopped_trial_goes_on_and_tells_the_same(search_for, script, monkeypa
     assert [job.fold for job in trained] == [2], "the first fold was finished"
 
 
+@pytest.mark.slow
 def test_equal_recipes_share_their_folder_and_unequal_do_not(search_for):
     search = search_for()
     first = search.trial_config({"learning_rate": 1e-3})
@@ -171,6 +172,7 @@ def test_who_tries_to_reach_the_test_role_from_a_trial_cannot(search_for, script
             data.store.read(modality, test[:1])
 
 
+@pytest.mark.slow
 def test_pretraining_on_everyone_is_refused(search_for):
     assert search_for("mcm", fixed={"image_size": 28}).epochs == 2
     with pytest.raises(UsageError, match="reads test subjects"):

@@ -35,6 +35,7 @@ def test_command_names_all_that_is_not_the_default(entry):
     assert rerun_commands.run_command(changed) == start + options
 
 
+@pytest.mark.slow
 def test_command_names_fewer_modalities_and_another_precision(entry):
     info = entry().info
     narrowed = entry(
@@ -51,6 +52,7 @@ def test_command_names_the_run_and_the_store_that_weights_are_from(entry):
     assert rerun_commands.run_command(entry(pretraining=(start, stage))).endswith("--from-run 1a --pretrain-on video")
 
 
+@pytest.mark.slow
 def test_command_of_an_outside_method_and_of_predictions(entry):
     outside = entry(method=entry().info.method.model_copy(update={"source": "path"}))
     assert "--method late_fusion.py " in rerun_commands.run_command(outside)

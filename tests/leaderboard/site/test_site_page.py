@@ -78,6 +78,7 @@ def test_a_process_that_dies_leaves_the_bundle_to_this_one(monkeypatch):
         assert vega() == "text"
 
 
+@pytest.mark.slow
 def test_submitted_predictions_have_no_cost_and_no_recipe(make_record, script_stubs):
     record = make_record()
     fields = submission.drop_unseen(record.info.model_dump(mode="json"))
