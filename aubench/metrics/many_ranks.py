@@ -1,10 +1,11 @@
 """Ranks of many methods: the paired test of each pair, without drawing permutations and without holding pairs.
 
-The p-value is the tail of the sign-flip distribution of :mod:`aubench.metrics.significance`, by the saddlepoint
-approximation (Lugannani and Rice, Advances in Applied Probability 12, 1980; Robinson, JRSS B 44, 1982). Many pairs need
-none. Let z be the difference divided by the square root of the sum of the squared contributions. The tail is at most
-3.178 times the normal one at z (Bentkus and Dzindzalieta, Bernoulli 21, 2015), so a pair with a large z is certainly
-significant. A pair with z under 2 counts as not significant.
+The p-value is the tail of the sign-flip distribution of :mod:`aubench.metrics.significance`. Up to 16 subjects, it is
+the share of all permutations. With more, it is the saddlepoint approximation (Lugannani and Rice, Advances in Applied
+Probability 12, 1980; Robinson, JRSS B 44, 1982). Many pairs need neither. Let z be the difference divided by the square
+root of the sum of the squared contributions. The tail is at most 3.178 times the normal one at z (Bentkus and
+Dzindzalieta, Bernoulli 21, 2015), so a pair with a large z is certainly significant. A pair with z under 2 counts as
+not significant.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ _BINS = 1024
 """Bins of the histogram of squared z, per unit."""
 _SMALLEST = 4
 """Squared z under which a pair counts as not significant."""
+_EXACT_SUBJECTS, _EXACT_PAIRS = 16, 256
+"""Largest number of subjects whose permutations are all counted, and number of pairs that are in memory together."""
+_TIE = 1e-9
+"""Difference of sums that is a rounding error, relative to the root of the sum of squares."""
 _NEWTON_STEPS = 30
 _RELATIVE = 1e-12
 """Smallest sum of squares of a difference, relative to those of both methods, that is no rounding error."""
@@ -115,7 +120,7 @@ def _levels(at_least: npt.NDArray[np.int64], tests: int, alpha: float) -> tuple[
 
 
 def sign_flip_tail(contributions: Floats, first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]) -> Floats:
-    """Approximate two-sided p-values of the sign-flip test of pairs.
+    """Compute two-sided p-values of the sign-flip test of pairs, exactly up to 16 subjects.
 
     Args:
         contributions: Contribution of each subject to the score of each method (N, S).
@@ -123,15 +128,41 @@ def sign_flip_tail(contributions: Floats, first: npt.NDArray[np.intp], second: n
         second: Index of the second.
 
     Returns:
-        (P,), between 2 / 2^S and twice Chernoff's bound, and exact where all subjects agree.
+        (P,), between 2 / 2^S and twice Chernoff's bound, and also exact where all subjects agree.
     """
-    parts = [slice(begin, begin + _PAIRS) for begin in range(0, len(first), _PAIRS)]
-    tails = [_tail(contributions[first[part]] - contributions[second[part]]) for part in parts]
+    compute, size = (_exact_tail, _EXACT_PAIRS) if contributions.shape[1] <= _EXACT_SUBJECTS else (_tail, _PAIRS)
+    parts = [slice(begin, begin + size) for begin in range(0, len(first), size)]
+    tails = [compute(contributions[first[part]] - contributions[second[part]]) for part in parts]
     return np.concatenate(tails) if tails else np.zeros(0)
 
 
+def _exact_tail(differences: Floats) -> Floats:
+    """Compute :func:`sign_flip_tail` of differences by subject (P, S), without all 2^S sums.
+
+    For each sum of the first half of the subjects, a search in the sorted sums of the others counts the permutations.
+    The rows have distant offsets, so that one search serves all of them.
+    """
+    pairs, subjects = differences.shape
+    parts = differences / np.sqrt((differences**2).sum(axis=1, keepdims=True))
+    first, second = _sums(parts[:, : subjects // 2]), np.sort(_sums(parts[:, subjects // 2 :]), axis=1)
+    missing = np.abs(parts.sum(axis=1, keepdims=True)) - _TIE - first
+    offsets = 4 * subjects * np.arange(pairs)[:, None]
+    places = np.searchsorted((second + offsets).ravel(), missing + offsets)
+    smaller = places - second.shape[1] * np.arange(pairs)[:, None]
+    one_sided = 1 - smaller.mean(axis=1) / second.shape[1]
+    return np.asarray(np.minimum(2 * one_sided, 1))
+
+
+def _sums(parts: Floats) -> Floats:
+    """Compute the sums of parts (P, S) with all signs (P, 2^S)."""
+    sums = np.zeros((len(parts), 1))
+    for part in parts.T[:, :, None]:
+        sums = np.concatenate([sums + part, sums - part], axis=1)
+    return sums
+
+
 def _tail(differences: Floats) -> Floats:
-    """Compute :func:`sign_flip_tail` of differences by subject (P, S)."""
+    """Approximate :func:`sign_flip_tail` of differences by subject (P, S)."""
     deviation = np.sqrt((differences**2).sum(axis=1))
     parts, target = np.abs(differences) / deviation[:, None], np.abs(differences.sum(axis=1)) / deviation
     lowest = 0.5 ** np.count_nonzero(parts, axis=1)
