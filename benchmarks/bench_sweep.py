@@ -73,7 +73,7 @@ def _sweep(runs: Path, count: int) -> dict[str, float]:
     ends: list[int] = []
     run_jobs(jobs, _Choice("cuda", 1, "imaginary"), lambda job, event: ends.append(job.fold))
     run = process_time()
-    states = read_states(runs)
+    states = read_states(runs, pytest.fail)
     assert len(ends) == len(jobs) == len(states)
     seconds = {"plan": planned - begin, "run": run - planned, "status": process_time() - run}
     return {part: 1e3 * value / len(jobs) for part, value in seconds.items()}
