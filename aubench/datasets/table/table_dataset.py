@@ -119,11 +119,15 @@ class TableDataset(DeliveredDataset):
         Raises:
             DataError: A table is damaged, a cell is wrong, a frame or a file occurs twice, or a file is missing.
         """
+        from aubench._util.progress import print_line
         from aubench.core import landmarks
+        from aubench.datasets.table.table_preview import fold_remark
         from aubench.datasets.table.table_sequences import TableSettings, read_frames
 
         self.store_name(options)
         manifest = self._read(source, options)
+        if remark := fold_remark(manifest, options):
+            print_line(f"aubench: {remark}")
         meanings = self.meanings(options)
         settings = TableSettings(
             root=_root(source, options),
