@@ -24,8 +24,8 @@ _BINS = 1024
 """Bins of the histogram of squared z, per unit."""
 _SMALLEST = 4
 """Squared z under which a pair counts as not significant."""
-_EXACT_SUBJECTS, _EXACT_PAIRS = 16, 256
-"""Largest number of subjects whose permutations are all counted, and number of pairs that are in memory together."""
+_EXACT_SUBJECTS = 16
+"""Largest number of subjects whose permutations are all counted."""
 _TIE = 1e-9
 """Difference of sums that is a rounding error, relative to the root of the sum of squares."""
 _NEWTON_STEPS = 30
@@ -130,8 +130,8 @@ def sign_flip_tail(contributions: Floats, first: npt.NDArray[np.intp], second: n
     Returns:
         (P,), between 2 / 2^S and twice Chernoff's bound, and also exact where all subjects agree.
     """
-    compute, size = (_exact_tail, _EXACT_PAIRS) if contributions.shape[1] <= _EXACT_SUBJECTS else (_tail, _PAIRS)
-    parts = [slice(begin, begin + size) for begin in range(0, len(first), size)]
+    compute = _exact_tail if contributions.shape[1] <= _EXACT_SUBJECTS else _tail
+    parts = [slice(begin, begin + _PAIRS) for begin in range(0, len(first), _PAIRS)]
     tails = [compute(contributions[first[part]] - contributions[second[part]]) for part in parts]
     return np.concatenate(tails) if tails else np.zeros(0)
 

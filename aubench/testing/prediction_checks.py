@@ -14,7 +14,7 @@ from aubench.core.state_dict import join_state, split_state
 from aubench.evaluation import flops
 from aubench.evaluation.predictor import Predictor
 from aubench.testing.cases import FRAMES, Case
-from aubench.testing.short_training import train_shortly
+from aubench.testing.short_training import train_few_steps
 from aubench.testing.violation import ContractViolation
 
 TOLERANCE = 1e-4
@@ -36,7 +36,7 @@ def _survives_missing(case: Case) -> None:
 
 def _ignores_neighbours(case: Case) -> None:
     images = case.images()
-    predictor = Predictor(train_shortly(case, case.build()))
+    predictor = Predictor(train_few_steps(case, case.build()))
     together = predictor.probabilities(images)
     alone = torch.cat([predictor.probabilities({m: x[i : i + 1] for m, x in images.items()}) for i in range(FRAMES)])
     backwards = predictor.probabilities({m: x.flip(0) for m, x in images.items()}).flip(0)
@@ -56,7 +56,7 @@ def _repeats_prediction(case: Case) -> None:
 
 
 def _survives_saving(case: Case) -> None:
-    method = train_shortly(case, case.build(seed=1))
+    method = train_few_steps(case, case.build(seed=1))
     tensors, plain = split_state(method.state_dict())
     other = case.build(seed=2)
     other.load_state_dict(join_state(load(save(tensors)), plain))

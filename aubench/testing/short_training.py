@@ -17,7 +17,7 @@ STEPS = 3
 """Training steps in which every parameter must receive a gradient. Zero initial values may block it in the first."""
 
 
-def train_shortly(
+def train_few_steps(
     case: Case, method: Method, after_backward: Callable[[], None] = lambda: None, *, pretraining: bool = False
 ) -> Method:
     """Train a method for :data:`STEPS` steps of each stage.
@@ -42,7 +42,7 @@ def train_shortly(
         for step in range(STEPS):
             seed_everything(step)
             augmented = method.augment(batch, torch.Generator().manual_seed(step))
-            terms = method.loss(augmented, stage, short_progress(stage, step))
+            terms = method.loss(augmented, stage, step_progress(stage, step))
             if "total" not in terms or terms["total"].numel() != 1:
                 raise ContractViolation(f"the loss of stage '{stage.name}' has no scalar 'total'")
             terms["total"].backward()  # type: ignore[no-untyped-call]
@@ -52,7 +52,7 @@ def train_shortly(
     return method
 
 
-def short_progress(stage: Stage, step: int) -> Progress:
+def step_progress(stage: Stage, step: int) -> Progress:
     """Return the progress at a step of a short training, which reaches from the first epoch of a stage to the last.
 
     Args:

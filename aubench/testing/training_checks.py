@@ -17,7 +17,7 @@ from aubench.core.state_dict import split_state
 from aubench.core.task import Batch
 from aubench.evaluation.predictor import Predictor
 from aubench.testing.cases import Case
-from aubench.testing.short_training import STEPS, short_progress, stage_batches, train_shortly, without_labels
+from aubench.testing.short_training import STEPS, stage_batches, step_progress, train_few_steps, without_labels
 from aubench.testing.violation import ContractViolation
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _repeats_training(case: Case) -> None:
-    first, second = (train_shortly(case, case.build(seed=7)).state_dict() for _ in range(2))
+    first, second = (train_few_steps(case, case.build(seed=7)).state_dict() for _ in range(2))
     different = _different(first, second)
     if different:
         raise ContractViolation(
@@ -44,7 +44,7 @@ def _gradients_reach_all(case: Case) -> None:
             if parameter.grad is not None and parameter.grad.any():
                 reached.add(name)
 
-    train_shortly(case, method, check_gradients)
+    train_few_steps(case, method, check_gradients)
     if missing_names := sorted(trainable - reached):
         raise ContractViolation(f"no gradient reaches {_shorten(missing_names)}")
 
@@ -74,7 +74,7 @@ def _uses_each_modality(case: Case) -> None:
         other = replace(case, changed=modality)
         if _first_losses(other) != losses:
             continue
-        first, second = (train_shortly(c, c.build(seed=5)) for c in (case, other))
+        first, second = (train_few_steps(c, c.build(seed=5)) for c in (case, other))
         predictor = Predictor(first)
         is_equal = torch.equal(*(predictor.probabilities(c.images()) for c in (case, other)))
         if is_equal and not _different(first.state_dict(), second.state_dict()):
@@ -87,7 +87,7 @@ def _first_losses(case: Case) -> list[float]:
     method, losses = case.build(seed=5), []
     for stage, batch in stage_batches(case, method):
         seed_everything(0)
-        losses.append(method.loss(batch, stage, short_progress(stage, 0))["total"].item())
+        losses.append(method.loss(batch, stage, step_progress(stage, 0))["total"].item())
     return losses
 
 
@@ -137,7 +137,7 @@ def _pretraining_ignores_finetune_fields(case: Case) -> None:
 def _pretrained(case: Case) -> tuple[list[tuple[Stage, list[float]]], dict[str, Any]]:
     """Return the plan and the result of a short pre-training."""
     method = case.build(seed=3)
-    return _pretraining_plan(method), train_shortly(case, method, pretraining=True).state_dict()
+    return _pretraining_plan(method), train_few_steps(case, method, pretraining=True).state_dict()
 
 
 def _pretraining_plan(method: Method) -> list[tuple[Stage, list[float]]]:
@@ -145,7 +145,7 @@ def _pretraining_plan(method: Method) -> list[tuple[Stage, list[float]]]:
     return [
         (
             replace(stage, patience=1),
-            [method.learning_rate_factor(stage, short_progress(stage, i)) for i in range(STEPS)],
+            [method.learning_rate_factor(stage, step_progress(stage, i)) for i in range(STEPS)],
         )
         for stage in method.stages()
         if stage.pretraining

@@ -121,12 +121,12 @@ class TableDataset(DeliveredDataset):
         """
         from aubench._util.progress import print_line
         from aubench.core import landmarks
-        from aubench.datasets.table.table_preview import fold_remark
+        from aubench.datasets.table.table_protocol import fold_remark
         from aubench.datasets.table.table_sequences import TableSettings, read_frames
 
         self.store_name(options)
         manifest = self._read(source, options)
-        if remark := fold_remark(manifest, options):
+        if remark := fold_remark(manifest, options.folds):
             print_line(f"aubench: {remark}")
         meanings = self.meanings(options)
         settings = TableSettings(

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from aubench.datasets.table.manifest import STILLS, Manifest
 from aubench.datasets.table.table_columns import KEEP
+from aubench.datasets.table.table_protocol import fold_remark
 
 if TYPE_CHECKING:
     from aubench.datasets.table.table_dataset import TableOptions
@@ -48,7 +49,7 @@ def preview_lines(manifest: Manifest, options: TableOptions) -> list[str]:
     labels = Counter((au, label) for frame in frames for au, label in zip(manifest.aus, frame.labels, strict=True))
     rows = [["unknown" if v < 0 else v, *(labels[au, v] for au in manifest.aus)] for v in values]
     table = tabulate(rows, headers=["frames by label", *(f"AU{au}" for au in manifest.aus)])
-    remark = fold_remark(manifest, options)
+    remark = fold_remark(manifest, options.folds)
     remarks = [] if remark is None else [remark, ""]
     return [
         *tabulate(counts, tablefmt="plain").splitlines(),
@@ -58,21 +59,6 @@ def preview_lines(manifest: Manifest, options: TableOptions) -> list[str]:
         *remarks,
         "nothing was written",
     ]
-
-
-def fold_remark(manifest: Manifest, options: TableOptions) -> str | None:
-    """Return why the store will have no protocol, with the remedy; None if there are people enough."""
-    labelled = {
-        subject
-        for (subject, _), frames in manifest.sequences.items()
-        if any(label >= 0 for frame in frames for label in frame.labels)
-    }
-    if any(manifest.parts.values()) or len(labelled) >= options.folds:
-        return None
-    remedy = f"; give --folds {len(labelled)} for one" if len(labelled) > 1 else ""
-    return (
-        f"{len(labelled)} subjects have labels, fewer than {options.folds} folds, so there will be no protocol{remedy}"
-    )
 
 
 def _label_rule(intensity: str | None) -> str:

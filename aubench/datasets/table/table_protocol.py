@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from aubench.core.errors import ProtocolError
 from aubench.core.protocol import Protocol
 from aubench.data.store import Store
+from aubench.datasets.table.manifest import Manifest
 
 _DRAWS = 2000
 _ROLES = {
@@ -25,6 +26,24 @@ _LOWEST = 2
 def is_split(parts: Iterable[str]) -> bool:
     """Return whether parts are the roles of a fixed split."""
     return all(part.lower() in _ROLES for part in parts)
+
+
+def fold_remark(manifest: Manifest, folds: int) -> str | None:
+    """Return why the store of a manifest will have no protocol, with the remedy; None if there are people enough.
+
+    Args:
+        manifest: Manifest, whose parts are used if it states any.
+        folds: Number of parts to draw otherwise.
+    """
+    labelled = {
+        subject
+        for (subject, _), frames in manifest.sequences.items()
+        if any(label >= 0 for frame in frames for label in frame.labels)
+    }
+    if any(manifest.parts.values()) or len(labelled) >= folds:
+        return None
+    remedy = f"; give --folds {len(labelled)} for one" if len(labelled) > 1 else ""
+    return f"{len(labelled)} subjects have labels, fewer than {folds} folds, so there will be no protocol{remedy}"
 
 
 def draw_parts(store: Store, folds: int, seed: int) -> dict[str, str]:
