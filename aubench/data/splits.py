@@ -99,7 +99,7 @@ class ProtocolDataset:
     def names(self, rows: Rows) -> list[tuple[str, str, int]]:
         """Return subject, sequence and number of frames."""
         frames = self.store.frames.iloc[rows]
-        return list(zip(frames["subject"], frames["sequence"], frames["frame"].tolist(), strict=True))
+        return list(zip(*(frames[name].tolist() for name in ("subject", "sequence", "frame")), strict=True))
 
     def labelled_rows(self, subjects: frozenset[str] | set[str]) -> Rows:
         """Return the labelled frames of subjects."""
@@ -205,7 +205,7 @@ def _require_member(member: Store, protocol: Protocol, store: Store) -> None:
         hint = f"the stores share AUs {', '.join(map(str, store.aus))}" if several else ""
         raise DataError(f"has no labels of AU{min(unlabelled)}", where=member.path, hint=hint)
     subjects = protocol.names_in(member.info.dataset)
-    if absent := subjects - set(frames["subject"]):
+    if absent := subjects - set(frames["subject"].unique()):
         names = " ".join(sorted(absent)[:5]) + (" …" if len(absent) > 5 else "")
         raise DataError(
             f"lacks {len(absent)} of the {len(subjects)} subjects of {protocol.name} ({names})",

@@ -81,7 +81,7 @@ class Store:
 
     @cached_property
     def _locate(self) -> tuple[np.ndarray, np.ndarray, list[tuple[str, str]]]:
-        keys = list(zip(self.frames["subject"], self.frames["sequence"], strict=True))
+        keys = list(zip(self.frames["subject"].tolist(), self.frames["sequence"].tolist(), strict=True))
         order = {key: i for i, key in enumerate(dict.fromkeys(keys))}
         return np.array([order[key] for key in keys]), self.frames["row"].to_numpy(), list(order)
 

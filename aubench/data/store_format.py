@@ -104,7 +104,7 @@ def table_digest(frames: pd.DataFrame) -> str:
         column = frames[name]
         digest.update(f"\n{name}\n".encode())
         if pd.api.types.is_string_dtype(column):
-            digest.update("\n".join(column).encode())
+            digest.update("\n".join(column.tolist()).encode())  # a list, as iterating over the column is slow
         else:
             digest.update(column.to_numpy(np.int64).tobytes())
     return digest.hexdigest()
@@ -124,7 +124,8 @@ def expected_arrays(info: StoreInfo, frames: pd.DataFrame) -> dict[str, tuple[st
     """Return type and shape of the arrays of all sequences, by path."""
     size = info.size
     expected: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for (subject, sequence), count in Counter(zip(frames["subject"], frames["sequence"], strict=True)).items():
+    keys = zip(frames["subject"].tolist(), frames["sequence"].tolist(), strict=True)
+    for (subject, sequence), count in Counter(keys).items():
         for modality in info.modalities:
             expected[array_path(subject, sequence, modality)] = "uint8", (count, size, size, modality.channels)
         if info.landmarks:

@@ -80,10 +80,13 @@ def canonical_table(
     integers = values.astype(np.int64)
     if (integers != values).any() or (integers < 0).any():
         raise RecordError("a count is negative or not an integer", where=name)
-    typed = pd.DataFrame(integers, columns=numbers)
-    for column in text:
-        typed.insert(columns.index(column), column, table[column].astype("str").to_numpy())
-    return csv_io.sort_table(typed, key, where=name)
+    strings = {column: table[column].astype("str").to_numpy(object) for column in text}
+    by_name = {**dict(zip(numbers, integers.T, strict=True)), **strings}
+    order = csv_io.sort_order([by_name[column] for column in key], key, where=name)
+    typed = pd.DataFrame(integers[order], columns=numbers)
+    for column, values in strings.items():
+        typed.insert(columns.index(column), column, values[order])
+    return typed
 
 
 def cells(table: pd.DataFrame) -> npt.NDArray[np.int64]:

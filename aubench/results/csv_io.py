@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import operator
 import re
 from collections.abc import Mapping, Sequence
@@ -133,7 +134,7 @@ def read_table(
         raise RecordError(problem, where=f"{path}:{number}")
     keys = table.rows(key)
     if any(map(operator.ge, keys, keys[1:])):
-        sort_table(table.to_dataframe(), key, where=path)
+        sort_order([table.column(name) for name in key], key, where=path)
         raise RecordError(f"its rows are not in the order of {', '.join(key)}", where=path)
     return replace(table, digest=hashlib.sha256(content).hexdigest())
 
@@ -203,17 +204,26 @@ def _converted(values: Sequence[str], is_integer: bool, is_fraction: bool) -> An
     return np.array(list(map(int, values)), np.int64) if is_integer else list(values)
 
 
-def sort_table(table: pd.DataFrame, key: Sequence[str], *, where: object) -> pd.DataFrame:
-    """Sort a table by ``key``, which must be unique.
+def sort_order(columns: Sequence[npt.ArrayLike], key: Sequence[str], *, where: object) -> npt.NDArray[np.intp]:
+    """Return the order of rows that sorts a table by its key, which must be unique.
+
+    Args:
+        columns: Columns of the key.
+        key: Their names.
+        where: File for error messages.
 
     Raises:
         RecordError: Two rows have the same key.
     """
-    duplicated = table.duplicated(list(key))
-    if duplicated.any():
-        row = table.loc[duplicated, list(key)].iloc[0]
-        raise RecordError(f"two rows for {', '.join(f'{name} {row[name]}' for name in key)}", where=where)
-    return table.sort_values(list(key), ignore_index=True)
+    keys = list(zip(*(np.asarray(column).tolist() for column in columns), strict=True))
+    if all(map(operator.lt, keys, keys[1:])):
+        return np.arange(len(keys))
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    for earlier, later in itertools.pairwise(order):
+        if keys[earlier] == keys[later]:
+            row = ", ".join(f"{name} {value}" for name, value in zip(key, keys[later], strict=True))
+            raise RecordError(f"two rows for {row}", where=where)
+    return np.array(order, np.intp)
 
 
 def table_text(table: pd.DataFrame) -> str:

@@ -82,7 +82,8 @@ def canonical(table: pd.DataFrame) -> pd.DataFrame:
         RecordError: A key is not unique.
     """
     typed = table.astype({"stage": "str", **dict.fromkeys(_NUMBERS, "int64"), **dict.fromkeys(_SCORES, "float64")})
-    return csv_io.sort_table(typed.round(6)[list(_PATTERNS)], KEY, where=FILE)
+    order = csv_io.sort_order([typed[name] for name in KEY], KEY, where=FILE)
+    return typed.round(6)[list(_PATTERNS)].iloc[order].reset_index(drop=True)
 
 
 def to_text(table: pd.DataFrame) -> str:

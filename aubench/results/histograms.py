@@ -60,17 +60,11 @@ def of_predictions(
         2 A rows with the columns of :data:`KEY` and :data:`CELLS`.
     """
     indices, label_array = bins_of(probabilities), np.asarray(labels)
-    rows = [
-        {
-            **key,
-            "au": au,
-            "label": label,
-            **dict(zip(CELLS, np.bincount(indices[label_array[:, i] == label, i], minlength=BINS), strict=True)),
-        }
-        for i, au in enumerate(aus)
-        for label in (0, 1)
-    ]
-    return canonical(pd.DataFrame(rows))
+    rows = [(i, label) for i in range(len(aus)) for label in (0, 1)]
+    cells = [np.bincount(indices[label_array[:, i] == label, i], minlength=BINS) for i, label in rows]
+    table = pd.DataFrame(np.array(cells, np.int64).reshape(len(rows), BINS), columns=CELLS)
+    keys = {**key, "au": [aus[i] for i, _ in rows], "label": [label for _, label in rows]}
+    return canonical(pd.concat([pd.DataFrame(keys, index=table.index), table], axis=1))
 
 
 def canonical(table: pd.DataFrame) -> pd.DataFrame:

@@ -47,6 +47,26 @@ def test_help_imports_nothing_heavy():
     assert [line for line in lines if " 0 [] " not in line] == []
 
 
+INTERRUPTED = """
+import sys
+from aubench.cli.__main__ import main
+
+class Interrupt:
+    def find_spec(self, name, path, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+main()
+"""
+"""Press Ctrl-C while the commands are imported."""
+
+
+def test_an_interrupted_import_ends_without_a_traceback():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.slow
 def test_unknown_command_is_one_line_and_exit_2(aubench):
     done = aubench("rnu")

@@ -87,7 +87,7 @@ def test_commands_prepare_check_and_export(call, tree, tmp_path) -> None:
     words = ["data", "prepare", "table", "--manifest", tree.manifest, "--name", "mylab", "--no-crop", "--size", 32]
     planned = call(*words, "--dry-run")
     assert planned.code == 0, planned.err
-    assert "3 subjects have labels, fewer than 4 folds" in call(*words, "--dry-run", "--folds", 4).out
+    assert "fewer subjects with labels (3) than folds (4)" in call(*words, "--dry-run", "--folds", 4).out
     assert "no protocol" not in planned.out
     assert "subjects               3" in planned.out and "nothing was written" in planned.out
     assert not (tmp_path / "stores").exists()
@@ -450,8 +450,8 @@ def test_a_store_without_enough_people_has_no_protocol(tree, tmp_path, capfd) ->
     manifest = tree.write(*tree.people(2))
     prepare(manifest, tmp_path / "store")
     said = capfd.readouterr().err
-    remark = "2 subjects have labels, fewer than 3 folds, so there will be no protocol; give --folds 2 for one"
-    assert said.index(remark) < said.index("wrote no protocol: 2 subjects have labels, and there are 3 folds")
+    remark = "fewer subjects with labels (2) than folds (3), so there will be no protocol; give --folds 2 for one"
+    assert said.index(remark) < said.index("wrote no protocol: fewer subjects with labels (2) than folds (3)")
     assert not list(tmp_path.glob("*.toml"))
     prepare(manifest, tmp_path / "other", folds=2)
     assert "no protocol" not in capfd.readouterr().err and list(tmp_path.glob("*.toml"))

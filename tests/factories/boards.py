@@ -11,6 +11,7 @@ import pytest
 from aubench._util import atomic
 from aubench.core.task import Modality
 from aubench.leaderboard import build
+from aubench.leaderboard.site import libraries
 from aubench.leaderboard.verified_records import CACHE_VARIABLE
 
 VISUAL = (Modality.VISUAL,)
@@ -66,6 +67,12 @@ def board(tmp_path, _board) -> Path:
 def small_board(tmp_path, _small_board) -> Path:
     """Copy a sound leaderboard of one run each of ``late_fusion`` and ``amf``."""
     return Path(shutil.copytree(_small_board, tmp_path / "leaderboard"))
+
+
+@pytest.fixture
+def script_stubs(monkeypatch):
+    """Replace the libraries' scripts of the page, which take seconds to bundle, by short ones."""
+    monkeypatch.setattr(libraries, "vega", lambda: "globalThis.vegaEmbed = null; '</script><!--'")
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def test_signal_during_preparation_keeps_finished_sequences(call, tree, tmp_path
 
 @pytest.mark.slow
 @SIGNALS
-def test_signal_during_a_build_leaves_each_page_old_or_new(call, small_board, tmp_path, monkeypatch, number):
+def test_signal_during_a_build_leaves_each_page_old_or_new(call, small_board, script_stubs, monkeypatch, number):
     assert call("leaderboard", "build", "--root", small_board).code == 0
     new = {path: path.read_text() for path in small_board.rglob("*") if path.suffix in {".md", ".json"}}
     pages = [path for path in new if path.parent == small_board]

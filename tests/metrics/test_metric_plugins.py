@@ -70,7 +70,7 @@ def test_a_summary_computed_without_the_plugin_is_computed_again(make_record, mo
 
 
 @pytest.mark.slow
-def test_leaderboard_tables_have_a_column(balanced_accuracy, small_board, call):
+def test_leaderboard_tables_have_a_column(balanced_accuracy, small_board, script_stubs, call):
     assert call("leaderboard", "build", "--root", small_board).code == 0
     page = (small_board / "synth_3fold.md").read_text()
     header = next(line for line in page.splitlines() if re.match(r"\| *# \|", line))
@@ -116,7 +116,7 @@ def test_mlflow_has_keys_for_runs_and_folds(balanced_accuracy, fake_run):
 
 
 @pytest.mark.slow
-def test_records_stay_valid_with_and_without_a_plugin(balanced_accuracy, small_board, call, monkeypatch):
+def test_records_stay_valid_with_and_without_a_plugin(balanced_accuracy, small_board, script_stubs, call, monkeypatch):
     assert call("leaderboard", "build", "--root", small_board).code == 0
     assert call("leaderboard", "check", "--root", small_board).code == 0
     monkeypatch.delenv(PLUGINS_VARIABLE)

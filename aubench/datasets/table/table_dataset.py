@@ -235,7 +235,7 @@ def plan_protocol(manifest: Manifest, options: TableOptions, store: Store) -> tu
         title = f"{options.name}: parts as in {manifest.path.name}"
         return protocol_text(name, title, store, {s: part for s, part in parts.items() if part})
     if len(labelled) < options.folds:
-        raise ProtocolError(f"{len(labelled)} subjects have labels, and there are {options.folds} folds")
+        raise ProtocolError(f"fewer subjects with labels ({len(labelled)}) than folds ({options.folds})")
     title = f"{options.name}: {options.folds} folds without common people, drawn by AU rates with seed {options.seed}"
     parts = draw_parts(store, options.folds, options.seed)
     return protocol_text(f"{options.name}_{options.folds}fold", title, store, parts)

@@ -43,7 +43,7 @@ def fold_remark(manifest: Manifest, folds: int) -> str | None:
     if any(manifest.parts.values()) or len(labelled) >= folds:
         return None
     remedy = f"; give --folds {len(labelled)} for one" if len(labelled) > 1 else ""
-    return f"{len(labelled)} subjects have labels, fewer than {folds} folds, so there will be no protocol{remedy}"
+    return f"fewer subjects with labels ({len(labelled)}) than folds ({folds}), so there will be no protocol{remedy}"
 
 
 def draw_parts(store: Store, folds: int, seed: int) -> dict[str, str]:

@@ -22,12 +22,6 @@ from aubench.results.record_info import RecordInfo
 pytest.importorskip("itables", reason="the page needs the extra site")
 
 
-@pytest.fixture
-def script_stubs(monkeypatch):
-    """Replace the libraries' scripts, which take seconds to bundle, by short ones."""
-    monkeypatch.setattr(libraries, "vega", lambda: "globalThis.vegaEmbed = null; '</script><!--'")
-
-
 def _details(html: str) -> str:
     return zlib.decompress(base64.b64decode(re.search(r'id="all-details">(.*?)</script>', html)[1])).decode()
 
