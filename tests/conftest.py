@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (order.get(item.path.name, len(LONGEST)), -slow_tests[item.path]))
 
 
-SMALL = ["--set", "image_size=32", "--set", "crop=28", "--set", "frames_per_epoch=200", "--set", "epochs=3"]
+SMALL = ["--set", "image_size=32", "--set", "crop=28", "--set", "frames_per_epoch=64", "--set", "epochs=3"]
 """Recipe changes that make a run on the small store last seconds."""
 
 

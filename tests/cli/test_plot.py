@@ -12,7 +12,7 @@ from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
 
 OPEN = Path(__file__).parents[1] / "plots" / "open_method.py"
-SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 1}
+SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 64, "epochs": 1}
 
 
 @pytest.fixture(scope="module")

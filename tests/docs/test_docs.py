@@ -18,7 +18,7 @@ TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", 
 PAGES = [*TOP, *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLE = ROOT / "docs/examples/mean_fusion.py"
 SET_UP = 'python3 -m venv .venv && .venv/bin/pip install --quiet "tox>=4.21" && '
-SMALL = ["--set", "image_size=32", "--set", "crop=28", "--set", "frames_per_epoch=200", "--set", "epochs=3"]
+SMALL = ["--set", "image_size=32", "--set", "crop=28", "--set", "frames_per_epoch=64", "--set", "epochs=3"]
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"(?:<!-- (?P<mark>\w+) -->\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

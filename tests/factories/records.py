@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,14 @@ SYNTH = "e4e2aa5979d17f08e8da4e8b36e0dddb08372a2870e164c66a6d1ea3c4373188"
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 
 
+_DRAWN: dict[Any, frozenset[str]] = {}
+"""Validation subjects by protocol, fold and source of labels."""
+
 COST = {"flops": 2 * 190_000_000, "macs": 190_000_000, "parameters": 1_230_000}
 """Cost of a method that is not built in."""
 
 
+@cache
 def _labels(subject: str, aus: int) -> np.ndarray:
     """Return the labels of a subject (frames, AUs), which depend on its name only."""
     rng = np.random.RandomState(int(hashlib.sha256(subject.encode()).hexdigest()[:8], 16))
@@ -38,6 +43,7 @@ def _labels(subject: str, aus: int) -> np.ndarray:
     return labels
 
 
+@cache
 def _stored_labels(subject: str, aus: int) -> np.ndarray:
     """Return the labels of a subject of the default store of synth, in any order of frames."""
     subjects = known_stores()[SYNTH].subjects
@@ -269,7 +275,10 @@ def _fold(protocol, fold: int, run: str, selection: str, labels_of) -> dict[str,
     of_subject = {name: np.stack([(table == 1).sum(0), (table >= 0).sum(0)]) for name, table in labels.items()}
     val = roles.validation
     if not val:
-        val = draw_validation(protocol, fold, roles.train, lambda names: sum(of_subject[name] for name in names))
+        key = protocol.digest, fold, labels_of
+        if key not in _DRAWN:
+            _DRAWN[key] = draw_validation(protocol, fold, roles.train, lambda names: sum(of_subject[n] for n in names))
+        val = _DRAWN[key]
     val = val if selection == "inner_val" else frozenset()
     train, test = roles.train - val, protocol.test_subjects(fold)
     positives = sum(of_subject[name] for name in train)

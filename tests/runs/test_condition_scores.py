@@ -27,7 +27,7 @@ from aubench.runs.config import RunConfig
 from aubench.runs.events import ConditionsEvaluated
 from aubench.runs.record_builder import write_record
 
-SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 300, "epochs": 2}
+SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 64, "epochs": 2}
 CONDITIONS = [Condition.parse(text) for text in ("missing:visual", "noise:all:0.5")]
 
 

@@ -21,7 +21,7 @@ from aubench.runs import loading
 from aubench.runs.config import RunConfig
 
 METHOD = str(Path(__file__).parents[1] / "factories" / "clip_autoencoder.py")
-SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 1, "pretrain_epochs": 1}
+SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 64, "epochs": 1, "pretrain_epochs": 1}
 
 
 @pytest.fixture(scope="module")

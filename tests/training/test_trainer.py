@@ -21,7 +21,7 @@ from aubench.runs.events import EpochFinished, FoldFinished
 from aubench.training import trainer as training_module
 from aubench.training.training_step import TrainingStep
 
-CHANGES = {"image_size": 32, "crop": 28, "frames_per_epoch": 150, "epochs": 3, "validation_stride": 2}
+CHANGES = {"image_size": 32, "crop": 28, "frames_per_epoch": 96, "epochs": 3, "validation_stride": 2}
 
 
 SMALL_CLIPS = {

@@ -15,7 +15,7 @@ from aubench.runs.run_options import RunOptions
 from aubench.runs.store_ref import StoreRef
 from aubench.tuning.search_config import SearchConfig, create_search
 
-SMALL: dict[str, Any] = {"image_size": 32, "crop": 28, "frames_per_epoch": 200, "epochs": 2}
+SMALL: dict[str, Any] = {"image_size": 32, "crop": 28, "frames_per_epoch": 64, "epochs": 2}
 
 
 class Script:

@@ -50,7 +50,7 @@ def test_value_is_the_mean_of_the_folds_and_every_epoch_is_told(search_for, scri
     assert [step for step, _ in trial.reports] == [1, 2, 3, 4]
     assert trial.reports[1][1] == pytest.approx(folds[0]) and trial.reports[3][1] == pytest.approx(value)
     cost = runner.cost()
-    assert cost["frames"] == 2 * 2 * 192 and cost["seconds"] > 0 and cost["pretraining"] == {}
+    assert cost["frames"] == 2 * 2 * 64 and cost["seconds"] > 0 and cost["pretraining"] == {}
     assert not list(runner.config.run_dir.rglob("*.safetensors")), "the weights of a trial are not scored"
 
 
@@ -65,7 +65,7 @@ def test_a_fold_of_a_trial_tells_other_machines_its_epochs(search_for, script):
 
 @pytest.mark.slow
 def test_pruning_ends_a_trial_between_epochs_and_between_folds(search_for, script):
-    for stop, frames in ((1, 192), (2, 2 * 192), (3, 3 * 192)):
+    for stop, frames in ((1, 64), (2, 2 * 64), (3, 3 * 64)):
         search, trial = search_for(folds=(1, 2), seed=stop), script(stop_at=stop)
         runner = attempt(search, trial)
         with pytest.raises(Pruned):
