@@ -126,20 +126,6 @@ def resample_cells(
     return _resampled(subjects, aus, pairs)
 
 
-def contributions_from_cells(
-    subjects: FoldSubjects, aus: tuple[int, ...], cells: Sequence[Floats]
-) -> SubjectContributions:
-    """Compute :func:`subject_contributions` from arrays.
-
-    Args:
-        subjects: Folds and their subjects.
-        aus: AUs.
-        cells: For each fold 2 TP and 2 TP + FP + FN of each run, subject and AU (2, K, S, A), integers.
-    """
-    count = cells[0].shape[1]
-    return average([_resampled(subjects, aus, [fold_cells[:, k] for fold_cells in cells]) for k in range(count)])
-
-
 def average(runs: Sequence[ResampledRun]) -> SubjectContributions:
     """Average runs, and compute each subject's contribution.
 

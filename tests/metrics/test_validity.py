@@ -43,11 +43,11 @@ class Simulation:
         return frames, present, *(_sigmoid(m + s + e) for m, s, e in zip(middle, shifts, (hits, alarms), strict=True))
 
     def counts(self, rng, size):
-        """Draw counts of both methods (2 methods, 2, seeds, S, A)."""
+        """Draw counts of both methods (2 methods, seeds, S, A, 4), without true negatives, which F1 ignores."""
         frames, present, hits, alarms = self.subjects(rng, size)
         positives = rng.binomial(np.broadcast_to(frames, present.shape), present)
         tp, fp = rng.binomial(positives, hits), rng.binomial(frames - positives, alarms)
-        return np.stack([2 * tp, tp + fp + positives], axis=1).astype(float)
+        return np.stack([tp, fp, positives - tp, np.zeros_like(tp)], axis=-1)
 
     def truth(self):
         """Compute the F1 of both methods, averaged over AUs."""
@@ -59,6 +59,12 @@ class Simulation:
             answers = (frames * (1 - present) * alarms).sum(axis=(1, 2)) + tp
             denominator = denominator + answers + SEEDS * (frames * present).sum(axis=0)
         return (numerator / denominator).mean(axis=1)
+
+
+def contributions(folds):
+    """Compute the contributions of a method's subjects from its counts (seeds, S, A, 4) of each fold."""
+    seeds = zip(*folds, strict=True)
+    return resampling.average([resampling.resample_cells(SUBJECTS, AUS, seed) for seed in seeds])
 
 
 def _logit(p):
@@ -87,9 +93,7 @@ def trials(request):
         results = []
         for _ in range(TRIALS):
             folds = [simulation.counts(rng, len(subjects)) for _, subjects in SUBJECTS]
-            first, second = (
-                resampling.contributions_from_cells(SUBJECTS, AUS, [fold[i] for fold in folds]) for i in (0, 1)
-            )
+            first, second = (contributions(method) for method in zip(*folds, strict=True))
             results.append((first, second, first - second))
     resampling.draw_weights.cache_clear()
     first, second = simulation.truth()
