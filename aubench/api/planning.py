@@ -69,7 +69,7 @@ def check_seeds(seeds: Seeds) -> list[int]:
         UsageError: A seed is not an integer from 0 to the largest that a record can hold.
     """
     from aubench.core.errors import UsageError
-    from aubench.results.schema import MAX_COUNT
+    from aubench.results.field_types import MAX_COUNT
 
     hint = "use whole numbers such as 0 or 0,1,2"
     if isinstance(seeds, str):

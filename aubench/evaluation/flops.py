@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aubench.core.errors import AubenchError, MethodError
 from aubench.core.method import BranchedMethod, Progress, build_method
-from aubench.results.schema import Compute, Cost
+from aubench.results.run_costs import Compute, Cost
 
 if TYPE_CHECKING:
     from aubench.core.method import Method, Stage

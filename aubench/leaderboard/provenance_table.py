@@ -9,7 +9,8 @@ from aubench.leaderboard.records import RECORDS
 from aubench.leaderboard.render import EMPTY, Cell, Table
 from aubench.leaderboard.tables import modality_code, recipe_label
 from aubench.results.record_info import RecordInfo
-from aubench.results.schema import Git, Pretraining, Search
+from aubench.results.run_costs import Git
+from aubench.results.schema import Pretraining, Search
 
 _MAX_CELL = 240
 """Characters of a cell with text of a record, which has no other bound."""

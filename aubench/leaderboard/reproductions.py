@@ -22,7 +22,7 @@ from aubench.core.errors import AubenchError, RecordError, UsageError
 from aubench.leaderboard.records import LOCK, RECORDS, REPRODUCTIONS, STAGING, Finding, StoredRecord
 from aubench.results import csv_io
 from aubench.results import record as record_file
-from aubench.results.schema import StrictModel
+from aubench.results.field_types import StrictModel
 
 if TYPE_CHECKING:
     from aubench.leaderboard.entries import RankedTable

@@ -11,7 +11,8 @@ from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.results import record, run_id
-from aubench.results.schema import INITIALISATION, Cost
+from aubench.results.run_costs import Cost
+from aubench.results.schema import INITIALISATION
 
 _FEWEST_AUS = 8
 """Fewest AUs of a protocol whose predictions cannot all be constant."""

@@ -15,7 +15,7 @@ from aubench.leaderboard.render import EMPTY, Cell, Table, text_table
 from aubench.metrics import scores
 from aubench.metrics.intervals import ConfidenceInterval
 from aubench.results.record_info import RecordInfo
-from aubench.results.schema import Cost
+from aubench.results.run_costs import Cost
 
 DEMO = "demo"
 """Mark of a row that is a demonstration."""

@@ -21,7 +21,7 @@ from aubench.core.method_catalogue import cost_key
 from aubench.core.registry import MethodEntry
 from aubench.core.task import Modality, Task
 from aubench.evaluation.flops import count_flops
-from aubench.results.schema import Compute
+from aubench.results.run_costs import Compute
 
 _NESTED = 4
 """Levels of the file with a line for each value."""

@@ -14,7 +14,7 @@ from aubench.metrics.intervals import confidence_intervals, f1_interval
 from aubench.metrics.resampling import subject_contributions
 from aubench.papers.reported import COSTS, ReportedRow, ReportedTable
 from aubench.results.record import Record
-from aubench.results.schema import Cost
+from aubench.results.run_costs import Cost
 
 
 @dataclass(frozen=True)

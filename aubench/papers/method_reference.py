@@ -15,7 +15,7 @@ from aubench.core.registry import MethodEntry, find_method
 from aubench.core.task import Modality, Task
 from aubench.evaluation.flops import count_flops
 from aubench.leaderboard.tables import modality_code
-from aubench.results.schema import Compute
+from aubench.results.run_costs import Compute
 
 AUS = 12
 """Number of AUs for which costs are counted."""

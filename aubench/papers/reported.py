@@ -22,7 +22,7 @@ from aubench.core.errors import RecordError
 from aubench.core.task import Modality
 from aubench.leaderboard.records import Finding
 from aubench.results.csv_io import read_bounded
-from aubench.results.schema import Condition, Name
+from aubench.results.field_types import Condition, Name
 
 FOLDER = "reported"
 AUS: dict[str, tuple[int, ...]] = {

@@ -17,7 +17,7 @@ from aubench.core.task import Modality, Task
 from aubench.evaluation import flops
 from aubench.papers.required_runs import RequiredRun
 from aubench.results.record import Record
-from aubench.results.schema import Compute
+from aubench.results.run_costs import Compute
 from aubench.runs.config import RunConfig
 from aubench.runs.run_options import RunOptions
 from aubench.runs.store_ref import StoreRef

@@ -14,27 +14,17 @@ from pydantic_core import from_json
 from aubench.core import hashing
 from aubench.core.errors import RecordError
 from aubench.results import counts, submission
+from aubench.results.field_types import Condition, Count, Name, Sha256, StrictModel
+from aubench.results.run_costs import Compute, Device, Environment, Git, Packages, Speed, Time
 from aubench.results.schema import (
-    Compute,
-    Condition,
-    Count,
     DatasetInfo,
-    Device,
-    Environment,
     FoldInfo,
-    Git,
     MethodInfo,
-    Name,
-    Packages,
     Pretraining,
     ProtocolInfo,
     Search,
-    Sha256,
-    Speed,
     StoredSummary,
-    StrictModel,
     TableDigests,
-    Time,
 )
 from aubench.results.submission import SUBMITTED
 

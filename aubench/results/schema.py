@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     StringConstraints,
@@ -15,57 +12,23 @@ from pydantic import (
     model_validator,
 )
 
-from aubench.core.protocol_rules import QUALIFIED_SUBJECT
-from aubench.core.task import Modality
-from aubench.results import counts
-
-_Item = TypeVar("_Item")
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-"""Name that is valid as part of a path."""
-Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,300}$")]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Subject = Annotated[str, StringConstraints(pattern=f"^{QUALIFIED_SUBJECT}$")]
-Subjects = Annotated[tuple[Subject, ...], Field(max_length=2000)]
-Condition = Annotated[str, StringConstraints(pattern=f"^{counts.CONDITION}$")]
-LabelRule = Annotated[str, StringConstraints(pattern=r"^(occurrence|intensity >= [1-5])$")]
-SmallInt = Annotated[int, Field(ge=1, le=999)]
-AuName = Annotated[str, StringConstraints(pattern=f"^AU{counts.SMALL}$")]
-MAX_COUNT = 10**15
-"""Largest count or seed in a record."""
-Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-Duration = Annotated[float, Field(ge=0, le=1e12)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-def _each_once(values: tuple[_Item, ...]) -> tuple[_Item, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("names one twice")
-    return values
-
-
-Modalities = Annotated[tuple[Modality, ...], Field(min_length=1, max_length=20), AfterValidator(_each_once)]
-
-
-class StrictModel(BaseModel):
-    """Base model: no unknown fields, immutable, strict types, finite numbers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class SparseModel(StrictModel):
-    """Base model that leaves out fields that are None."""
-
-    @model_serializer(mode="wrap")
-    def _drop_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
-
-
-class SeveralDatasetsModel(StrictModel):
-    """Base model that leaves out empty tables by data set."""
-
-    @model_serializer(mode="wrap")
-    def _drop_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value != {}}
+from aubench.results.field_types import (
+    AuName,
+    AUs,
+    Count,
+    Duration,
+    LabelRule,
+    Line,
+    Modalities,
+    Name,
+    SeveralDatasetsModel,
+    Sha256,
+    Share,
+    SmallInt,
+    SparseModel,
+    StrictModel,
+    Subjects,
+)
 
 
 class ProtocolInfo(SeveralDatasetsModel):
@@ -86,7 +49,7 @@ class ProtocolInfo(SeveralDatasetsModel):
     digest: Sha256
     fold_count: SmallInt
     modalities: Modalities
-    aus: Annotated[tuple[SmallInt, ...], Field(min_length=1, max_length=100), AfterValidator(_each_once)]
+    aus: AUs
     labels: Annotated[dict[Name, LabelRule], Field(max_length=50, default_factory=dict)]
 
 
@@ -205,54 +168,6 @@ class Search(SparseModel):
         return self
 
 
-class Cost(StrictModel):
-    """Cost of a model or a part of it.
-
-    Attributes:
-        flops: Floating-point operations per frame, twice ``macs``.
-        macs: Multiply-accumulate operations per frame.
-        parameters: Number of trained and frozen weights.
-    """
-
-    flops: Count
-    macs: Count
-    parameters: Count
-
-    @model_validator(mode="after")
-    def _check_flops(self) -> Cost:
-        if self.flops != 2 * self.macs:
-            raise ValueError("flops must be twice macs")
-        return self
-
-
-class Compute(StrictModel):
-    """Computational cost of the model.
-
-    Attributes:
-        total: Cost of the model.
-        parts: Cost of the branches by modality and of ``fusion``; empty for methods without branches.
-        uncounted: Operations that the count leaves out.
-    """
-
-    total: Cost
-    parts: Annotated[dict[Name, Cost], Field(max_length=20)]
-    uncounted: Annotated[tuple[Line, ...], Field(max_length=200)]
-
-
-class Speed(StrictModel):
-    """Frames per second, ``null`` if not measured."""
-
-    train_frames_per_s: Duration | None
-    inference_frames_per_s: Duration | None
-
-
-class Time(StrictModel):
-    """Start of the run (UTC, ISO 8601 to the second) and the sum of its working time."""
-
-    started: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
-    seconds: Duration
-
-
 class FoldFrames(StrictModel):
     """Number of labelled frames of each role."""
 
@@ -327,43 +242,3 @@ class StoredSummary(StrictModel):
     acc_by_au: Annotated[dict[AuName, Share | None], Field(max_length=100)]
     auc_by_au: Annotated[dict[AuName, Share | None], Field(max_length=100)]
     ap_by_au: Annotated[dict[AuName, Share | None], Field(max_length=100)]
-
-
-Packages = Annotated[dict[Line, Line], Field(max_length=100)]
-"""Versions of Python and of the libraries that affect results."""
-
-
-class Device(SparseModel):
-    """Device and arithmetic.
-
-    Attributes:
-        kind: ``cpu``, ``cuda``, …
-        name: Name of the device.
-        threads: CPU threads per fold.
-        precision: Precision in Lightning Fabric's notation, or ``tf32``.
-        fp32_precision: Precision of float32 products and convolutions in PyTorch's notation: ``ieee`` is full float32,
-            ``tf32`` is TensorFloat-32. None if it is not recorded.
-        count: Number of devices that trained each fold together; None for one.
-    """
-
-    kind: Name
-    name: Line
-    threads: Count
-    precision: Line
-    fp32_precision: Name | None = None
-    count: Count | None = None
-
-
-class Git(StrictModel):
-    """Commit of the code and whether the working tree differed from it; ``null`` outside a repository."""
-
-    commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")] | None
-    dirty: bool | None
-
-
-class Environment(StrictModel):
-    """Device, libraries and code that finished a fold."""
-
-    device: Device
-    packages: Packages
-    git: Git

@@ -17,10 +17,10 @@ from aubench.evaluation.submitted_predictions import SubmittedPredictions
 from aubench.metrics.robustness_profile import condition_sort_key
 from aubench.results import histograms
 from aubench.results import record as record_file
+from aubench.results.field_types import Name
 from aubench.results.record import Record
 from aubench.results.run_folder import RECORD_DIR
 from aubench.results.run_id import submission_id
-from aubench.results.schema import Name
 from aubench.results.submission import SUBMITTED
 from aubench.runs.record_builder import data_facts, protocol_fields, store_fields
 from aubench.runs.store_ref import StoreRef

@@ -11,7 +11,7 @@ import pytest
 from aubench.core.errors import UsageError
 from aubench.leaderboard import rerun
 from aubench.leaderboard.records import StoredRecord
-from aubench.results.schema import Time
+from aubench.results.run_costs import Time
 
 PROGRAM = """
 import os, shutil, subprocess, sys

@@ -16,7 +16,7 @@ from aubench.papers import reproduced_tables
 from aubench.papers.measured_numbers import FigurePoint, MeasuredResult
 from aubench.results.record import Record
 from aubench.results.record_info import RecordInfo
-from aubench.results.schema import Cost
+from aubench.results.run_costs import Cost
 
 REPORTED = Path(__file__).parents[2] / "leaderboard"
 NONE = MeasuredResult(reason="not implemented here")

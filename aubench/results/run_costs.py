@@ -1,0 +1,97 @@
+"""Parts of ``record.json`` on what a run costs and on what it ran: operations, time, device, libraries and code."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from aubench.results.field_types import Count, Duration, Line, Name, SparseModel, StrictModel
+
+
+class Cost(StrictModel):
+    """Cost of a model or a part of it.
+
+    Attributes:
+        flops: Floating-point operations per frame, twice ``macs``.
+        macs: Multiply-accumulate operations per frame.
+        parameters: Number of trained and frozen weights.
+    """
+
+    flops: Count
+    macs: Count
+    parameters: Count
+
+    @model_validator(mode="after")
+    def _check_flops(self) -> Cost:
+        if self.flops != 2 * self.macs:
+            raise ValueError("flops must be twice macs")
+        return self
+
+
+class Compute(StrictModel):
+    """Computational cost of the model.
+
+    Attributes:
+        total: Cost of the model.
+        parts: Cost of the branches by modality and of ``fusion``; empty for methods without branches.
+        uncounted: Operations that the count leaves out.
+    """
+
+    total: Cost
+    parts: Annotated[dict[Name, Cost], Field(max_length=20)]
+    uncounted: Annotated[tuple[Line, ...], Field(max_length=200)]
+
+
+class Speed(StrictModel):
+    """Frames per second, ``null`` if not measured."""
+
+    train_frames_per_s: Duration | None
+    inference_frames_per_s: Duration | None
+
+
+class Time(StrictModel):
+    """Start of the run (UTC, ISO 8601 to the second) and the sum of its working time."""
+
+    started: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    seconds: Duration
+
+
+Packages = Annotated[dict[Line, Line], Field(max_length=100)]
+"""Versions of Python and of the libraries that affect results."""
+
+
+class Device(SparseModel):
+    """Device and arithmetic.
+
+    Attributes:
+        kind: ``cpu``, ``cuda``, …
+        name: Name of the device.
+        threads: CPU threads per fold.
+        precision: Precision in Lightning Fabric's notation, or ``tf32``.
+        fp32_precision: Precision of float32 products and convolutions in PyTorch's notation: ``ieee`` is full float32,
+            ``tf32`` is TensorFloat-32. None if it is not recorded.
+        count: Number of devices that trained each fold together; None for one.
+    """
+
+    kind: Name
+    name: Line
+    threads: Count
+    precision: Line
+    fp32_precision: Name | None = None
+    count: Count | None = None
+
+
+class Git(StrictModel):
+    """Commit of the code and whether the working tree differed from it; ``null`` outside a repository."""
+
+    commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")] | None
+    dirty: bool | None
+
+
+class Environment(StrictModel):
+    """Device, libraries and code that finished a fold."""
+
+    device: Device
+    packages: Packages
+    git: Git
