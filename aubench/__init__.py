@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         SupportsReconstruction,
     )
     from aubench.core.landmarks import OUTER_EYE_CORNERS
+    from aubench.core.losses import masked_bce, masked_bce_with_logits
     from aubench.core.method import (
         AnyRecipe,
         BranchedMethod,
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
         MethodCard,
         Progress,
         Stage,
-        masked_bce,
-        masked_bce_with_logits,
     )
     from aubench.core.recipe import PretrainingSource, Recipe
     from aubench.core.search_space import Categorical, IntUniform, LogUniform, Uniform
@@ -83,6 +82,7 @@ _MODULES = {
     "AubenchError": "aubench.core.errors",
     "OUTER_EYE_CORNERS": "aubench.core.landmarks",
     **dict.fromkeys(("Batch", "Inputs", "Modality", "Task"), "aubench.core.task"),
+    **dict.fromkeys(("masked_bce", "masked_bce_with_logits"), "aubench.core.losses"),
     **dict.fromkeys(("PretrainingSource", "Recipe"), "aubench.core.recipe"),
     **dict.fromkeys(("Categorical", "IntUniform", "LogUniform", "Uniform"), "aubench.core.search_space"),
     **dict.fromkeys(

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from aubench.core.errors import MethodError
+from aubench.core.losses import masked_bce, masked_bce_with_logits
 from aubench.core.recipe import Recipe
 from aubench.core.task import Batch, Inputs, Modality, Task
 
@@ -100,58 +101,6 @@ class Progress:
     def fraction(self) -> float:
         """Fraction of the stage's steps that are complete, in [0, 1)."""
         return (self.epoch + self.step / self.steps) / self.epochs
-
-
-def masked_bce(probabilities: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"]) -> Float[Tensor, ""]:
-    """Compute the binary cross-entropy over the known labels (AMF eq. 7, averaged over frames and AUs).
-
-    Prefer :func:`masked_bce_with_logits`. In float32, a sigmoid beyond 17 is exactly 1 and has no gradient.
-
-    Args:
-        probabilities: Values in [0, 1]. The logarithm takes at least 1e-7, with the gradient of 1e-7 below.
-        labels: 1 present, 0 absent, -1 unknown. Unknown labels are ignored.
-
-    Returns:
-        The mean over known labels, or 0 if none is known.
-
-    Raises:
-        MethodError: The shapes differ.
-    """
-    probs = _checked(probabilities, labels)
-    likelihood = torch.where(labels > 0, probs, 1 - probs)
-    floored = likelihood + (likelihood.clamp(min=1e-7) - likelihood).detach()
-    return _mean_over_known(-floored.log(), labels)
-
-
-def masked_bce_with_logits(logits: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"]) -> Float[Tensor, ""]:
-    """Compute :func:`masked_bce` of the sigmoid of logits. A wrong answer has a gradient however certain it is.
-
-    Args:
-        logits: Any finite values.
-        labels: 1 present, 0 absent, -1 unknown. Unknown labels are ignored.
-
-    Returns:
-        The mean over known labels, or 0 if none is known.
-
-    Raises:
-        MethodError: The shapes differ.
-    """
-    logits = _checked(logits, labels)
-    return _mean_over_known(-nn.functional.logsigmoid(torch.where(labels > 0, logits, -logits)), labels)
-
-
-def _checked(values: object, labels: Tensor) -> Tensor:
-    """Return values in float32 after checking their shape, which could broadcast without an error."""
-    if isinstance(values, torch.Tensor) and values.shape == labels.shape:
-        return values.float()
-    got = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
-    hint = "forward and forward_logits return one value per frame and AU"
-    raise MethodError(f"the loss received {got} instead of {tuple(labels.shape)}", hint=hint)
-
-
-def _mean_over_known(terms: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"]) -> Float[Tensor, ""]:
-    known = labels >= 0
-    return (terms * known).sum() / known.sum().clamp(min=1)
 
 
 class Method(nn.Module, ABC):

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from aubench.core.method import BranchedMethod, Progress, Stage, masked_bce_with_logits
+from aubench.core.losses import masked_bce_with_logits
+from aubench.core.method import BranchedMethod, Progress, Stage
 from aubench.core.task import Batch, Modality
 from aubench.data import loader
 from aubench.data.splits import Rows
