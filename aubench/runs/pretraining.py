@@ -23,6 +23,7 @@ from aubench.core.system_files import children
 from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
 from aubench.data.store_format import read_info
 from aubench.datasets.catalog import DATASETS
+from aubench.datasets.person_names import comparable
 from aubench.results.run_folder import EPOCHS, WEIGHTS, read_json, read_json_lines, retrain_hint
 from aubench.runs.config import RunConfig
 from aubench.runs.source_runs import load_weights
@@ -119,13 +120,14 @@ def check_pretraining_store(config: RunConfig) -> None:
 def _subjects_of_store(config: RunConfig, data: ProtocolDataset, left_out: frozenset[str]) -> list[str]:
     """Return the subjects of the store of pre-training, except the people of some subjects of the protocol.
 
-    In a store whose people the user has named, such as one of videos, a subject of the same name is the same person.
+    In a store whose people the user has named, such as one of videos, a subject of the same name is the same person,
+    also if one of the stores has another spelling of it.
     """
     people = {config.protocol.qualified_person(subject) for subject in left_out}
     dataset = data.store.info.dataset
     is_published = dataset in DATASETS.names() and bool(DATASETS.get(dataset).aus)
-    same = set() if is_published else {subject.rpartition(":")[2] for subject in left_out}
-    names = sorted(set(data.subjects.tolist()) - same)
+    same = set() if is_published else {comparable(subject.rpartition(":")[2]) for subject in left_out}
+    names = sorted(name for name in set(data.subjects.tolist()) if comparable(name) not in same)
     return [name for name in names if config.protocol.qualified_person(f"{dataset}:{name}") not in people]
 
 

@@ -56,13 +56,22 @@ def test_missing_images_and_labels_are_listed(disfaplus, tmp_path) -> None:
         f",,-1,1 files like cover.jpg: {REASON}",
         f'SN001,{TRIAL},-1,"no label file of AU20, so that AU is unknown"',
         f'SN027,{TRIAL},-1,"no label file, so its frames are without labels"',
-        f'SN001,{TRIAL},3,"coded, but without an image 003.jpg"',
+        f'SN001,{TRIAL},3,"coded, but without an image"',
     ]
     frames = store.frames
     assert frames["frame"].tolist() == [0, 1, 2, 4, 0, 1, 2, 3, 4]
     assert frames["AU1"].tolist() == [1, 2, 3, 5, -1, -1, -1, -1, -1]
     assert (frames["AU20"] == -1).all()
     assert frames["labelled"].tolist() == [True] * 4 + [False] * 5
+
+
+def test_images_are_joined_by_number_and_those_without_a_label_are_listed(disfaplus, tmp_path) -> None:
+    images = disfaplus.images("SN001")
+    (images / "003.jpg").rename(images / "3.JPG")
+    shutil.copy(images / "004.jpg", images / "005.jpg")
+    store = prepare(disfaplus, tmp_path / "store")
+    assert store.frames["AU1"].tolist()[:6] == [1, 2, 3, 4, 5, -1]
+    assert skipped(store) == [f"SN001,{TRIAL},5,not coded"]
 
 
 REASON = "the name is neither a number with .jpg nor AU and one of the 12 AUs with .txt"
@@ -107,7 +116,7 @@ def odd_trial(delivery):
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (other_labels, r"AU4\.txt: image '?004\.jpg'? is coded either here or in AU1\.txt, not in both"),
+        (other_labels, r"AU4\.txt: image 4 is coded either here or in AU1\.txt, not in both"),
         (small_image, r"002\.jpg: has 40 × 40 pixels, 000\.jpg has 208 × 278"),
         (cut_image, r"002\.jpg: is cut short"),
         (second_number, r"has the same number as .*; keep one of the two"),

@@ -85,7 +85,7 @@ def test_all_files_of_a_video_code_the_same_frames(tmp_path) -> None:
 
 def test_the_names_of_images_are_read_from_disfaplus(tmp_path) -> None:
     write_image_labels(tmp_path / "AU1.txt", {"000.jpg": 0, "001.jpg": 5})
-    assert read_image_intensities(tmp_path / "AU1.txt") == {"000.jpg": 0, "001.jpg": 5}
+    assert read_image_intensities(tmp_path / "AU1.txt") == {0: 0, 1: 5}
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,11 @@ def without_lines(manifest: Manifest) -> dict[tuple[str, str], list]:
     return {key: [frame._replace(line=0) for frame in frames] for key, frames in manifest.sequences.items()}
 
 
+@pytest.mark.parametrize(("text", "label"), [("True", 1), ("FALSE", 0), ("1.", 1), (".0", 0)])
+def test_labels_have_many_spellings(text, label) -> None:
+    assert parse_label(text, None, False) == label
+
+
 @pytest.mark.parametrize("text", ["", "-1", "-1.0", "9", "9.0", "999", "NaN", "NA", "null", "?"])
 def test_unknown_has_many_spellings(text) -> None:
     for intensity in (None, "2", "keep"):
@@ -220,7 +225,7 @@ def test_broken_tables_are_refused(tree, text, says) -> None:
     [
         ("f.jsonl", '{"subject": "a"', "line 1: is not JSON"),
         ("f.jsonl", "[1]", "line 1: is not a JSON object"),
-        ("f.jsonl", '{"subject": ["a"]}', "line 1: column subject holds a list"),
+        ("f.jsonl", '{"subject": ["a"], "visual": "a.png"}', "line 1: '<list>' cannot name a subject"),
         ("f.jsonl", '{"subject": "a", "subject": "b"}', "a key occurs twice"),
         ("f.parquet", "PAR1", "is not Parquet"),
         ("f.xlsx", "", "unknown extension '.xlsx'"),
@@ -270,3 +275,54 @@ def test_tables_in_utf_16_may_name_any_path(tree) -> None:
 def test_a_modality_with_an_impossible_name_is_one_line(tree, name) -> None:
     with pytest.raises(DataError, match=r"frames.csv: column .* rename it"):
         read(tree.write({**tree.people(1, 1)[0], name: ""}))
+
+
+def of_videos(tree, **labels: str):
+    """Write a manifest of videos, whose files are empty, with the text of a label file for each person."""
+    rows = []
+    for person, text in labels.items():
+        (tree.root / f"{person}.avi").touch()
+        (tree.root / f"{person}.csv").write_text(text)
+        rows.append({"subject": person, "sequence": "s", "video": f"{person}.avi", "labels": f"{person}.csv"})
+    return tree.write(*rows)
+
+
+def test_a_label_file_names_neither_people_nor_parts(tree) -> None:
+    """Trackers number the faces of a video, and others must not become people."""
+    text = "frame,person_id,clip,split,AU1\n1,0,x,train,1\n2,1,y,test,0\n"
+    manifest = read(of_videos(tree, anna=text, ben=text))
+    assert list(manifest.sequences) == [("anna", "s"), ("ben", "s")] and not manifest.parts
+    assert manifest.unused == ["person_id", "clip", "split"]
+
+
+def test_videos_that_count_from_0_and_from_1_are_refused(tree) -> None:
+    path = of_videos(tree, anna="frame,AU1\n1,1\n2,0\n", ben="frame,AU1\n0,1\n1,0\n")
+    with pytest.raises(DataError, match=r"the frames of ben\.avi begin with 0, and those of anna\.avi with 1; number"):
+        read(path)
+    frames = read(path, first_frame=0).sequences
+    assert [f.pictures[Modality.VISUAL].frame_index for f in frames["anna", "s"]] == [1, 2]
+    with pytest.raises(DataError, match="a frame of a video has the number 0; leave --first-frame out"):
+        read(path, first_frame=1)
+
+
+@pytest.mark.parametrize(
+    ("column", "intensity", "says"),
+    [
+        ("AU01_r", None, "column AU01_r and all other labels are intensities; give --intensity 2 or --intensity keep"),
+        ("AU01_c", "keep", "column AU01_c and all other labels are occurrence; leave --intensity out"),
+    ],
+)
+def test_labels_that_would_all_be_ignored_are_refused(tree, column, intensity, says) -> None:
+    path = of_videos(tree, anna="frame,AU1\n1,1\n", ben=f"frame,{column}\n1,1\n")
+    with pytest.raises(DataError, match=f"ben.csv: {says}"):
+        read(path, intensity)
+
+
+def test_an_index_of_parquet_may_be_a_column_too(tree) -> None:
+    frame = pd.DataFrame(tree.people())
+    frame["seen"] = pd.Timestamp("2024-01-01")
+    frame.set_index("frame", drop=False).to_parquet(tree.root / "drop.parquet")
+    frame.set_index("frame").to_parquet(tree.root / "kept.parquet")
+    first, second = (read(tree.root / name) for name in ("drop.parquet", "kept.parquet"))
+    assert without_lines(first) == without_lines(second) and first.unused == ["seen"]
+    assert [frame.number for frame in first.sequences["p1", "s"]] == [1, 2]

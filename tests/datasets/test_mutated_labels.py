@@ -11,7 +11,7 @@ import json
 import os
 import random
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +35,7 @@ MUTATIONS = int(os.environ.get("MUTATIONS", "100"))
 
 NAMED = [1, 1, 2, 4, 5, 6, 7, *range(9, 21), 22, 23, 24, *range(27, 40)]
 UNKNOWN = {"", "-1", "9", "999", "nan", "na", "n/a", "none", "null", "?"}
-NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
+NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
 
 class Format(NamedTuple):
@@ -125,13 +125,14 @@ def plain_of_images(content: bytes) -> Labels:
     assert rows and all(len(row) == 2 and re.fullmatch("0*[0-5]", row[1]) for row in rows)
     numbers = [int(re.fullmatch(r"(?i)(?:\S*[^0-9])?([0-9]+)\.jpe?g", name)[1]) for name, _ in rows]
     assert len(set(numbers)) == len(numbers)
-    return {name: int(value) for name, value in rows}
+    return {number: int(value) for number, (_, value) in zip(numbers, rows, strict=True)}
 
 
 # Manifests and the label files that they name
 
 
 def label(text: str, intensity: str | None) -> int:
+    text = {"true": "1", "false": "0"}.get(text.lower(), text)
     if text.lower() in UNKNOWN:
         return -1
     assert NUMBER.fullmatch(text), text
@@ -168,7 +169,10 @@ def cells_of(text: str, delimiter: str) -> list[list[str]]:
         at += 1
 
 
-def csv_table(content: bytes) -> list[dict[str, str]]:
+ROLES = ("subject", "sequence", "frame", "visual", "labels")
+
+
+def csv_table(content: bytes, roles: Collection[str] = ROLES) -> list[dict[str, str]]:
     lines = lines_of(content)
     delimiter = max(",;\t", key=lines[0].count)
     table = cells_of("\n".join(lines), delimiter)
@@ -177,7 +181,7 @@ def csv_table(content: bytes) -> list[dict[str, str]]:
         rows = [row[:-1] for row in rows]
     assert all(len(row) == len(header) for row in rows) and rows
     names = [re.sub("[ -]+", "_", name.lower()) for name in header]
-    used = [name for name in names if name in {"subject", "sequence", "frame", "visual", "labels"} or au_of(name)]
+    used = [name for name in names if name in roles or au_of(name)]
     assert len(set(used)) == len(used)
     return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -225,6 +229,7 @@ def labels_of(row: dict[str, str], intensity: str | None) -> dict[int, int]:
     columns = {au: name for name in row if (au := au_of(name))}
     order = ["", "c"] if intensity is None else ["r", ""] if intensity == "keep" else ["r", "", "c"]
     chosen = {au: next((kind for kind in order if (au, kind) in columns), None) for au, _ in columns}
+    assert not columns or set(chosen.values()) != {None}
     return {
         au: label(row[columns[au, kind]], None if kind == "c" else intensity)
         for au, kind in chosen.items()
@@ -319,7 +324,7 @@ def write_openface(rng: random.Random) -> bytes:
 
 
 def plain_openface(content: bytes) -> Labels:
-    rows = csv_table(content)
+    rows = csv_table(content, ("frame", "success"))
     assert all("frame" in row for row in rows)
     return frames_of(rows, None, {"subject": "p1", "sequence": "a"})
 

@@ -300,13 +300,13 @@ def test_a_video_of_variable_rate_may_lack_its_last_frame(tree, tmp_path, monkey
 
 @pytest.mark.slow
 def test_points_refer_to_the_visual_image_of_any_resolution(tree, tmp_path) -> None:
-    points = {f"{axis}_{i}": 16 for axis in "xy" for i in range(49)}
+    points = {f"{axis}_{i}": 16 if i else 8 for axis in "xy" for i in range(49)}
     rows = tree.people(depth="", **points)
     for i in (0, 2):
         rows[i]["depth"] = tree.image(f"d{i}.png", 9, size=16, channels=1)
     rows[3] |= {"visual": "", "depth": tree.image("d3.png", 9, size=16, channels=1)}
     store = prepare(tree.write(*rows), tmp_path / "store")
-    assert np.allclose(store.landmarks(range(len(rows))), 0.5)
+    assert np.allclose(store.landmarks(range(len(rows)))[:, 1:], 0.5)
 
 
 @pytest.mark.slow
@@ -408,6 +408,52 @@ def test_parts_of_the_manifest_become_folds(tree, tmp_path) -> None:
     assert proven.parts == {"0": ("p2", "p4"), "1": ("p1", "p3", "p5")}
     assert proven.test_subjects(1) == {"p2", "p4"} and proven.train_subjects(1) == {"p1", "p3", "p5"}
     assert proven.aus == (12,) and len(ProtocolDataset(store, proven).split(1, validation=True).test) == 4
+
+
+@pytest.mark.slow
+def test_a_protocol_is_named_after_the_parts_that_it_has(tree, tmp_path) -> None:
+    rows = [{**row, "fold": row["subject"][1:]} for row in tree.people(3)]
+    for row in rows[4:]:
+        row["AU12"] = -1
+    prepare(tree.write(*rows), tmp_path / "store")
+    assert protocol.load(tmp_path / "mylab_2fold.toml").fold_count == 2
+
+
+def test_roles_of_a_split_beside_other_parts_are_refused(tree, tmp_path) -> None:
+    roles = {"p1": "train", "p2": "eval", "p3": "test"}
+    rows = [{**row, "split": roles[row["subject"]]} for row in tree.people(3)]
+    with pytest.raises(DataError, match="part 'eval' is none of train, validation and test, and 'test' is"):
+        prepare(tree.write(*rows), tmp_path / "store")
+
+
+def test_columns_that_are_not_read_are_named(tree, tmp_path, capfd) -> None:
+    prepare(tree.write(*tree.people(depth_image="d.png", AU12L=1)), tmp_path / "store")
+    assert "aubench: columns not read: depth_image AU12L\n" in capfd.readouterr().err
+
+
+BOX = {"left": 0.3, "top": 0.2, "right": 0.7, "bottom": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        (BOX, "frames.csv: the box of p1 s, frame 1, is smaller than 4 pixels; write boxes in pixels"),
+        ({name: 1000 + 100 * value for name, value in BOX.items()}, "1.png: the face is at column 1050 and row 1045"),
+        (
+            {f"{axis}_{i}": i / 49 + (axis == "y") for axis in "xy" for i in range(49)},
+            "frames.csv: the landmarks of p1 s are not those of faces in pixels",
+        ),
+    ],
+)
+def test_places_that_hold_no_face_are_refused(tree, tmp_path, place, says) -> None:
+    with pytest.raises(DataError, match=says):
+        prepare(tree.write(*tree.people(**place)), tmp_path / "store", crop=True)
+
+
+def test_landmarks_at_one_point_are_unknown(tree, tmp_path) -> None:
+    points = {f"{axis}_{i}": -1 for axis in "xy" for i in range(49)}
+    store = prepare(tree.write(*tree.people(**points)), tmp_path / "store")
+    assert np.isnan(store.landmarks(range(len(store.frames)))).all()
 
 
 @pytest.mark.slow

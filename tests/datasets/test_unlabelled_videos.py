@@ -88,3 +88,12 @@ def test_two_videos_of_one_name_are_refused(videos) -> None:
     write_video(videos / "anna/day-1/a b.avi", draw_frames(1, 0))
     with pytest.raises(DataError, match=r"has the name anna day-1-a-b in the store, as anna/day.1/a.b\.avi; rename"):
         find_videos(videos)
+
+
+@pytest.mark.parametrize(("first", "second", "name"), [("P_01", "P-01", "P-01"), ("张三", "李四", "x")])
+def test_two_people_of_one_name_are_refused(tmp_path, first, second, name) -> None:
+    for folder in (first, second):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{len(folder)}{folder[-1] == '1'}{folder == first}.avi").touch()
+    with pytest.raises(DataError, match=f"has the name {name} in the store, as .* has; rename one of the two"):
+        find_videos(tmp_path)

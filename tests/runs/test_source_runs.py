@@ -15,6 +15,7 @@ from aubench.core.errors import CheckpointError, UsageError
 from aubench.core.protocol import Protocol, load
 from aubench.core.registry import find_protocol
 from aubench.data.store import Store
+from aubench.datasets.person_names import comparable
 from aubench.leaderboard import verify
 from aubench.leaderboard.records import StoredRecord
 from aubench.results import record, run_id
@@ -180,23 +181,30 @@ def test_people_of_validation_and_test_are_not_pretrained_on(folder):
     assert result["pretraining"][0]["subjects"] == result["subjects"]["train"] and result["subjects"]["val"]
 
 
+def test_spellings_of_a_name_are_compared():
+    assert len({comparable(name) for name in ("P_01", "P-01", "p 01", "p_(01)")}) == 1
+    assert comparable("P01") != comparable("P02")
+
+
 @pytest.mark.slow
-def test_people_of_a_store_of_videos_are_known_by_their_names(folder, monkeypatch):
+@pytest.mark.parametrize("spelling", [str, str.lower])
+def test_people_of_a_store_of_videos_are_known_by_their_names(folder, tmp_path, monkeypatch, spelling):
     """A video named after a person of the test role shows that person."""
-    write_store(folder / "named", "video", ["F001", "F004", "anna"], aus=(), seed=2)
-    named, seen = StoreRef.from_store(Store(folder / "named")), set()
+    write_store(tmp_path / "named", "video", [spelling("F001"), spelling("F004"), "anna"], aus=(), seed=2)
+    named, seen = StoreRef.from_store(Store(tmp_path / "named")), set()
     run = config(folder, protocol(folder, "one"), Store(folder / "one"), pretraining_store=named)
     whole = Store.read
 
     def read(self, modality, frames):
-        if self.path == folder / "named":
+        if self.path == tmp_path / "named":
             seen.update(self.frames["subject"].iloc[np.asarray(frames)])
         return whole(self, modality, frames)
 
     monkeypatch.setattr(Store, "read", read)
     fold_module.run_fold(run, 1, "cpu", 0, lambda event: None)
     test = set(json.loads((run.fold_dir(1) / "result.json").read_text())["subjects"]["test"])
-    assert len(test & {"F001", "F004"}) == 1 and seen == {"F001", "F004", "anna"} - test
+    assert len(test & {"F001", "F004"}) == 1
+    assert seen == {spelling(name) for name in {"F001", "F004"} - test} | {"anna"}
 
 
 @pytest.mark.parametrize(

@@ -141,21 +141,26 @@ def _faces(arrays: Iterable[Any], count: int) -> np.ndarray:
 
 
 def check_faces(points: np.ndarray, path: Path) -> None:
-    """Refuse points in another order or unit, as those of other trackers: most faces must be upright and in pixels.
+    """Refuse points in another order or unit, as those of other trackers.
 
     Raises:
         DataError: Most faces have eyes or mouth at impossible positions.
     """
+    if not are_faces(points):
+        what = "its points are not those of the 49-point tracker in pixels"
+        raise DataError(what, where=path, hint=_OTHER)
+
+
+def are_faces(points: np.ndarray) -> bool:
+    """Return whether most of the known faces (F, 49, 2) are in pixels, with brows, eyes, nose and mouth in order."""
     faces = points[np.isfinite(points).all((1, 2))]
     if len(faces) == 0:
-        return
+        return True
     along = faces[:, RIGHT_EYE].mean(axis=1) - faces[:, LEFT_EYE].mean(axis=1)
     down = along[:, ::-1] * [-1, 1]
     heights = [(faces[:, part].mean(axis=1) * down).sum(axis=1) for part in (_BROWS, _EYES, _NOSTRILS, MOUTH)]
     is_face = (np.diff(heights, axis=0) > 0).all(axis=0) & (np.linalg.norm(along, axis=1) > _MIN_EYE_DISTANCE)
-    if np.mean(is_face) < 0.5:
-        what = "its points are not those of the 49-point tracker in pixels"
-        raise DataError(what, where=path, hint=_OTHER)
+    return bool(np.mean(is_face) >= 0.5)
 
 
 def face_track(points: np.ndarray) -> np.ndarray:

@@ -109,8 +109,8 @@ def _add(files: dict[int, Path], key: int, path: Path) -> None:
     files[key] = path
 
 
-def read_labels(trial: Trial) -> Mapping[str, np.ndarray]:
-    """Return the intensities of each coded image, int8 (12,) in the order of :data:`AUS`, by its name.
+def read_labels(trial: Trial) -> Mapping[int, np.ndarray]:
+    """Return the intensities of each coded image, int8 (12,) in the order of :data:`AUS`, by its number.
 
     Raises:
         DataError: A label file is damaged, or two of them code different images.
@@ -124,10 +124,10 @@ def read_labels(trial: Trial) -> Mapping[str, np.ndarray]:
         if other:
             what = f"image {min(other)} is coded either here or in {trial.labels[first].name}, not in both"
             raise DataError(what, where=trial.labels[au], hint="copy both files from the delivery again")
-    rows = {name: np.full(len(AUS), -1, np.int8) for name in columns[first]}
+    rows = {number: np.full(len(AUS), -1, np.int8) for number in columns[first]}
     for au, column in columns.items():
-        for name, intensity in column.items():
-            rows[name][AUS.index(au)] = intensity
+        for number, intensity in column.items():
+            rows[number][AUS.index(au)] = intensity
     return rows
 
 
@@ -145,8 +145,9 @@ def read_trial(trial: Trial, size: int, allocate: Allocate) -> Sequence:
     labels = read_labels(trial)
     numbers = np.array(sorted(trial.images))
     paths = [trial.images[number] for number in numbers.tolist()]
-    absent = labels.keys() - {path.name for path in paths}
-    skipped = [(image_number(name) or 0, f"coded, but without an image {name}") for name in sorted(absent)]
+    skipped = [(number, "coded, but without an image") for number in labels.keys() - trial.images.keys()]
+    if labels:
+        skipped += [(number, "not coded") for number in trial.images.keys() - labels.keys()]
     track, sources = face_detection.follow_face(_photos(paths))
     without_face = np.isnan(track[:, 0])
     images = {}
@@ -176,14 +177,14 @@ def _photos(paths: list[Path]) -> Iterator[Photo]:
         yield photo
 
 
-def _table(numbers: np.ndarray, paths: list[Path], labels: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def _table(numbers: np.ndarray, paths: list[Path], labels: Mapping[int, np.ndarray]) -> pd.DataFrame:
     unknown = np.full(len(AUS), -1, np.int8)
-    values = np.array([labels.get(path.name, unknown) for path in paths], np.int8).reshape(-1, len(AUS))
+    values = np.array([labels.get(number, unknown) for number in numbers.tolist()], np.int8).reshape(-1, len(AUS))
     return pd.DataFrame(
         {
             "frame": numbers.astype(np.int32),
             "source": ["/".join(path.parts[-3:]) for path in paths],
-            "labelled": [path.name in labels for path in paths],
+            "labelled": [number in labels for number in numbers.tolist()],
             "missing": "",
             **{f"AU{au}": values[:, i] for i, au in enumerate(AUS)},
         }

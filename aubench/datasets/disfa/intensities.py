@@ -92,19 +92,18 @@ def read_all_intensities(files: Mapping[int, Path]) -> FrameIntensities:
     return FrameIntensities(first.first, np.stack([column.values for column in columns], axis=1))
 
 
-def read_image_intensities(path: Path) -> dict[str, int]:
+def read_image_intensities(path: Path) -> dict[int, int]:
     """Read a label file of DISFA+: two lines of header, then an image's name and its intensity on each line.
 
     Returns:
-        Intensity by the name of the image.
+        Intensity by the number in the name of the image.
 
     Raises:
         DataError: A line is something else, an intensity is above 5, or an image occurs twice. The message names file
             and line.
     """
     lines = read_lines(path)
-    values: dict[str, int] = {}
-    names: set[int] = set()
+    values: dict[int, int] = {}
     for line_number, line in enumerate(lines, 1):
         where = f"{path}:{line_number}"
         row = _IMAGE_ROW.fullmatch(line)
@@ -115,10 +114,9 @@ def read_image_intensities(path: Path) -> dict[str, int]:
             continue
         if row is None or image is None:
             raise DataError(f"{_shown(line)} is not an image and an intensity", where=where, hint=_AGAIN)
-        if image in names:
+        if image in values:
             raise DataError(f"image {row[1]} is coded a second time", where=where, hint=_AGAIN)
-        names.add(image)
-        values[row[1]] = _intensity(int(row[2]), where)
+        values[image] = _intensity(int(row[2]), where)
     if not values:
         raise DataError("holds no coded image", where=path, hint=_AGAIN)
     return values

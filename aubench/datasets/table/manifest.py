@@ -22,6 +22,7 @@ STILLS = "stills"
 """Sequence of the images of a subject in a manifest without a column of sequences."""
 
 _NAME = re.compile(SUBJECT_NAME)
+_LABEL_FILE_ROLES = ("frame", "success")  # of columns of label files, beside labels, boxes and landmarks
 _FARTHEST = 1e6  # pixels: coordinates beyond are not those of an image
 
 
@@ -138,7 +139,7 @@ def _rows(columns: TableColumns, paths: TablePaths, intensity: str | None) -> It
             continue
         labels = paths.find(file, row.where)
         paths.check()
-        own = TableColumns.of(read_table(labels), intensity)
+        own = TableColumns.of(read_table(labels), intensity, _LABEL_FILE_ROLES)
         if "frame" not in own.roles:
             raise DataError("has no column frame", where=labels, hint=f"it is the label file of {row.where}")
         for own_line, own_cells in own.table.rows:
@@ -173,7 +174,7 @@ class _Collector:
     first_lines: dict[tuple[str, int | None], str] = field(default_factory=dict)  # of each file or frame of a video
     spellings: dict[str, str] = field(default_factory=dict)
     parts: dict[str, tuple[str, str]] = field(default_factory=dict)
-    numbers_of_videos: set[bool] = field(default_factory=set)  # whether frame numbers are 0
+    first_numbers: dict[Path, int] = field(default_factory=dict)  # smallest frame number of each video
 
     def add(self, row: _Row) -> None:
         subject, sequence = self._names(row)
@@ -244,7 +245,7 @@ class _Collector:
             picture = Picture(path)
             if picture.is_video:
                 picture = Picture(path, number)
-                self.numbers_of_videos.add(number == 0)
+                self.first_numbers[path] = min(number, self.first_numbers.get(path, number))
             elif picture.extension not in IMAGES:
                 hint = f"images are {' '.join(sorted(IMAGES))}"
                 raise DataError(f"{shorten(cell)} is neither an image nor a video", where=row.where, hint=hint)
@@ -271,11 +272,7 @@ class _Collector:
 
     def finish(self, tables: list[TableColumns], first_frame: int | None) -> Manifest:
         _check_files(self.frames)
-        if first_frame == 1 and True in self.numbers_of_videos:
-            hint = "leave --first-frame out"
-            raise DataError("a frame of a video has the number 0", where=self.columns.table.path, hint=hint)
-        if first_frame is None:
-            first_frame = 0 if True in self.numbers_of_videos else 1
+        first_frame = self._first_frame(first_frame)
         aus = tuple(sorted({au for columns in tables for au in columns.labels}))
         sequences = {
             key: [_finished(*of_sequence[number], aus, first_frame) for number in sorted(of_sequence)]
@@ -289,10 +286,28 @@ class _Collector:
             aus=aus,
             parts={subject: part for subject, (part, _) in self.parts.items()},
             has_points=any(columns.points for columns in tables),
-            first_frame=first_frame if self.numbers_of_videos else None,
+            first_frame=first_frame if self.first_numbers else None,
             label_columns=list(dict.fromkeys(chosen)),
             unused=list(dict.fromkeys(name for columns in tables for name in columns.unused)),
         )
+
+    def _first_frame(self, stated: int | None) -> int:
+        """Return the number of the first frame of videos: the stated one, or 0 if a video begins with it, or else 1.
+
+        Raises:
+            DataError: The stated number is 1 and a frame has the number 0, or some videos begin with 0 and some with 1.
+        """
+        where = self.columns.table.path
+        examples = {number: path.name for path, number in reversed(self.first_numbers.items())}
+        if stated is None and {0, 1} <= examples.keys():
+            what = f"the frames of {shorten(examples[0])} begin with 0, and those of {shorten(examples[1])} with 1"
+            hint = "number all videos alike, or give --first-frame 0 if first frames are left out"
+            raise DataError(what, where=where, hint=hint)
+        if stated == 1 and 0 in examples:
+            raise DataError("a frame of a video has the number 0", where=where, hint="leave --first-frame out")
+        if stated is not None:
+            return stated
+        return 0 if 0 in examples else 1
 
 
 def _finished(frame: ManifestFrame, labels: Mapping[int, int], aus: tuple[int, ...], first_frame: int) -> ManifestFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -36,8 +36,10 @@ _AU = re.compile(r"(?:au_?)?0*([1-9][0-9]?)(?:_(c|r|intensity|occurrence|presenc
 _KINDS = {"c": "c", "occurrence": "c", "presence": "c", "r": "r", "intensity": "r", None: ""}
 _JAW_AND_INNER_CORNERS = (*range(17), 60, 64)  # points of 68 that the 49 do not have
 _OF_68 = [i for i in range(68) if i not in _JAW_AND_INNER_CORNERS]
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?", re.ASCII)
-_UNKNOWN = {"", "-1", "9", "999", "nan", "na", "n/a", "none", "null", "?"}
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_EMPTY = {"", "nan", "na", "n/a", "none", "null", "?"}
+_UNKNOWN = {*_EMPTY, "-1", "9", "999"}
+_BOOLEANS = {"true": "1", "false": "0"}
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,16 @@ class TableColumns:
     unused: list[str]
 
     @staticmethod
-    def of(table: TableFile, intensity: str | None) -> TableColumns:
+    def of(table: TableFile, intensity: str | None, allowed: Collection[str] | None = None) -> TableColumns:
         """Find the meaning of a table's columns.
 
         Args:
             table: Table.
             intensity: As for :func:`parse_label`. Columns of intensities are read if it is not None.
+            allowed: Roles that a column may have. Columns of other roles are not read. All roles if None.
 
         Raises:
-            DataError: Two columns have the same meaning.
+            DataError: Two columns have the same meaning, or ``intensity`` excludes all labels.
         """
         names = [re.sub(r"[ -]+", "_", column.strip().lower()) for column in table.columns]
         roles: dict[str, int] = {}
@@ -77,12 +80,19 @@ class TableColumns:
         for i, name in enumerate(names):
             match, as_written = _AU.fullmatch(name), table.columns[i].strip().lower()
             if name in _ROLES:
-                _put(roles, _ROLES[name], i, table)
+                if allowed is None or _ROLES[name] in allowed:
+                    _put(roles, _ROLES[name], i, table)
             elif match:
                 _put(kinds.setdefault(int(match[1]), {}), _KINDS[match[2]], i, table)
-            elif _OTHER_MODALITY.fullmatch(as_written):
+            elif allowed is None and _OTHER_MODALITY.fullmatch(as_written):
                 _put(roles, _modality(as_written, table), i, table)
         labels = _label_columns(kinds, intensity, table)
+        if kinds and not labels:
+            column = min(column for columns in kinds.values() for column in columns.values())
+            kind = "intensities" if intensity is None else "occurrence"
+            hint = "give --intensity 2 or --intensity keep" if intensity is None else "leave --intensity out"
+            what = f"column {table.name(column)} and all other labels are {kind}"
+            raise DataError(what, where=table.path, hint=hint)
         box = _box(names)
         points = _points(table.columns)
         used = {*roles.values(), *(i for i, _ in labels.values()), *points}
@@ -101,7 +111,7 @@ class TableColumns:
         Raises:
             DataError: A cell is not a number, or the box has no area.
         """
-        if self.box is None or not any(cells[i] for i in self.box[0]):
+        if self.box is None or all(cells[i].lower() in _EMPTY for i in self.box[0]):
             return None
         left, top, right, bottom = (self._number(cells, i, line) for i in self.box[0])
         if self.box[1]:
@@ -111,15 +121,15 @@ class TableColumns:
         return left, top, right, bottom
 
     def read_points(self, cells: list[str], line: int) -> np.ndarray | None:
-        """Return the landmarks of a row in pixels, (49, 2), None if they are empty or all 0.
+        """Return the landmarks of a row in pixels, (49, 2), None if they are empty or all at one point.
 
         Raises:
             DataError: A cell is not a number.
         """
-        if not self.points or not any(cells[i] for i in self.points):
+        if not self.points or all(cells[i].lower() in _EMPTY for i in self.points):
             return None
         values = np.array([self._number(cells, i, line) for i in self.points]).reshape(2, landmarks.COUNT).T
-        return values if values.any() else None
+        return None if (values == values[0]).all() else values  # trackers write 0 or -1 for a lost face
 
     def _number(self, cells: list[str], column: int, line: int) -> float:
         if not _NUMBER.fullmatch(cells[column]):
@@ -192,6 +202,7 @@ def parse_label(text: str, intensity: str | None, is_occurrence: bool) -> int:
     Raises:
         ValueError: It is no label; the text states the labels that are allowed.
     """
+    text = _BOOLEANS.get(text.lower(), text)
     if text.lower() in _UNKNOWN or (_NUMBER.fullmatch(text) and float(text) in {-1.0, 9.0, 999.0}):
         return -1
     value = float(text) if _NUMBER.fullmatch(text) else -2.0

@@ -121,11 +121,14 @@ class TableDataset(DeliveredDataset):
         """
         from aubench._util.progress import print_line
         from aubench.core import landmarks
+        from aubench.datasets.table.table_preview import listed
         from aubench.datasets.table.table_protocol import fold_remark
         from aubench.datasets.table.table_sequences import TableSettings, read_frames
 
         self.store_name(options)
         manifest = self._read(source, options)
+        if manifest.unused:
+            print_line(f"aubench: columns not read: {listed(manifest.unused)}")
         if remark := fold_remark(manifest, options.folds):
             print_line(f"aubench: {remark}")
         meanings = self.meanings(options)
@@ -154,14 +157,19 @@ class TableDataset(DeliveredDataset):
         )
 
     def _read(self, source: Path | None, options: TableOptions) -> Manifest:
+        from aubench.datasets.table.face_places import check_places
         from aubench.datasets.table.manifest import read_manifest
         from aubench.datasets.table.table_paths import TablePaths
+        from aubench.datasets.table.table_protocol import check_parts
 
         if source is None:
             raise UsageError("needs a manifest", where=self.name, hint="name it with --manifest")
         paths = TablePaths(_root(source, options), options.follow_links)
         first_frame = None if options.first_frame == "auto" else int(options.first_frame)
         manifest = read_manifest(source, paths, options.intensity, first_frame)
+        check_parts(manifest)
+        if options.crop:
+            check_places(manifest)
         has_place = any(frame.has_place for frames in manifest.sequences.values() for frame in frames)
         if options.crop and Modality.VISUAL not in manifest.modalities and not has_place:
             hint = "add boxes, landmarks or visual images, or give --no-crop for images that are crops already"
@@ -227,10 +235,10 @@ def plan_protocol(manifest: Manifest, options: TableOptions, store: Store) -> tu
     """
     from aubench.datasets.table.table_protocol import draw_parts, is_split, protocol_text
 
-    labelled = store.frames.loc[store.frames["labelled"], "subject"].unique()
+    labelled = set(store.frames.loc[store.frames["labelled"], "subject"].unique())
     if any(manifest.parts.values()):
         parts = dict(manifest.parts)
-        stated = {part for part in parts.values() if part}
+        stated = {part for subject, part in parts.items() if part and subject in labelled}
         name = f"{options.name}_split" if is_split(stated) else f"{options.name}_{len(stated)}fold"
         title = f"{options.name}: parts as in {manifest.path.name}"
         return protocol_text(name, title, store, {s: part for s, part in parts.items() if part})

@@ -87,7 +87,7 @@ def _read_json_lines(path: Path) -> TableFile:
             raise DataError("is not a JSON object", where=f"{path} line {line}", hint='write {"subject": …}')
         records.append((line, record))
     columns = list(dict.fromkeys(key for _, record in records for key in record))
-    rows = [(n, [_cell(record.get(key), key, f"{path} line {n}") for key in columns]) for n, record in records]
+    rows = [(line, [_cell(record.get(key)) for key in columns]) for line, record in records]
     return TableFile(path, [column.strip() for column in columns], rows)
 
 
@@ -111,31 +111,28 @@ def _read_parquet(path: Path) -> TableFile:
     except Exception as error:  # pyarrow raises many types for a damaged file
         raise DataError(f"is not Parquet ({type(error).__name__})", where=path, hint="write the file again") from None
     names = [str(name) for name in frame.columns]
-    if any(frame.index.names):
-        frame = frame.reset_index()
+    levels = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    if levels:
+        frame = frame.reset_index(level=levels)
         names = [str(name) for name in frame.columns]
     cells = []
-    for at, name in enumerate(names):
+    for at in range(len(names)):
         column = frame.iloc[:, at].astype(object)
         values = column.where(column.notna(), None).tolist()
-        cells.append([_cell(value, name, f"{path} line {row}") for row, value in enumerate(values, 1)])
+        cells.append(list(map(_cell, values)))
     rows = [(row, list(values)) for row, values in enumerate(zip(*cells, strict=True), 1)]
     return TableFile(path, [name.strip() for name in names], rows)
 
 
-def _cell(value: Any, column: str, where: str) -> str:
-    """Return a value of a JSON object or of a Parquet file as text."""
+def _cell(value: Any) -> str:
+    """Return a value of a JSON object or of a Parquet file as text: ``<type>`` for types that no column may hold."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    if isinstance(value, str | int | float):
-        return str(value).strip()
-    raise DataError(
-        f"column {shorten(column)} holds a {type(value).__name__}", where=where, hint="write text or a number"
-    )
+    return str(value).strip() if isinstance(value, str | int | float) else f"<{type(value).__name__}>"
 
 
 _READERS: dict[str, Callable[[Path], TableFile]] = {

@@ -38,11 +38,11 @@ def preview_lines(manifest: Manifest, options: TableOptions) -> list[str]:
         ["files", len(files)],
         ["first frame of videos", "no videos" if manifest.first_frame is None else manifest.first_frame],
         ["labels", _label_rule(options.intensity)],
-        ["label columns", _listed(manifest.label_columns)],
+        ["label columns", listed(manifest.label_columns)],
         ["landmarks", "49 points of each frame" if manifest.has_points else "none"],
         ["boxes", sum(frame.box is not None for frame in frames)],
         ["subjects of parts", stated or f"none, so {options.folds} folds are drawn with seed {options.seed}"],
-        ["columns not read", _listed(manifest.unused)],
+        ["columns not read", listed(manifest.unused)],
         ["size of the store", f"{len(frames) * channels * options.size**2 / _GIB:.2f} GiB"],
     ]
     values = [*range(6 if options.intensity == KEEP else 2), -1]
@@ -67,6 +67,7 @@ def _label_rule(intensity: str | None) -> str:
     return "intensities 0 to 5" if intensity == KEEP else f"present from intensity {intensity} on"
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Join the first names, and count the others."""
     more = len(names) - _LISTED
     return " ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "") or "none"

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from pydantic import ValidationError
 
-from aubench.core.errors import ProtocolError
+from aubench.core.errors import DataError, ProtocolError
 from aubench.core.protocol import Protocol
 from aubench.data.store import Store
+from aubench.datasets.label_text import shorten
 from aubench.datasets.table.manifest import Manifest
 
 _DRAWS = 2000
@@ -26,6 +27,21 @@ _LOWEST = 2
 def is_split(parts: Iterable[str]) -> bool:
     """Return whether parts are the roles of a fixed split."""
     return all(part.lower() in _ROLES for part in parts)
+
+
+def check_parts(manifest: Manifest) -> None:
+    """Check that the parts of a manifest are all roles of a fixed split, or all names of folds.
+
+    Raises:
+        DataError: Some are roles and others are not.
+    """
+    parts = sorted({part for part in manifest.parts.values() if part})
+    roles = [part for part in parts if part.lower() in _ROLES]
+    others = [part for part in parts if part.lower() not in _ROLES]
+    if roles and others:
+        what = f"part '{shorten(others[0])}' is none of train, validation and test, and '{shorten(roles[0])}' is"
+        hint = "write all parts of a fixed split so, or give folds other names; leave out people with an empty part"
+        raise DataError(what, where=manifest.path, hint=hint)
 
 
 def fold_remark(manifest: Manifest, folds: int) -> str | None:

@@ -192,6 +192,7 @@ def _images(
                 of_sequence = of_sequence if is_still else scene
                 scale = pixels.shape[1] / scene[1]
                 square = squares[i] * [scale, scale, scale, 1]
+                _check_overlap(square, pixels, picture.path)
                 images[modality][i] = _cropped(pixels, square, size, modality)
         missing.append(letters)
         assert scene is not None
@@ -220,6 +221,15 @@ def _check_scene(pixels: np.ndarray, modality: Modality, scene: tuple[int, int] 
         what = f"has {width} × {height} pixels, and other images of the sequence have {scene[1]} × {scene[0]}"
         raise DataError(what, where=path, hint="align the images, or crop them yourself and give --no-crop")
     return scene
+
+
+def _check_overlap(square: np.ndarray, pixels: np.ndarray, path: Path) -> None:
+    """Refuse a crop (centre column and row, side, angle) that contains no pixel of its image."""
+    height, width = pixels.shape[:2]
+    column, row, half = square[0], square[1], square[2] / 2
+    if column + half <= 0 or row + half <= 0 or column - half >= width or row - half >= height:
+        what = f"the face is at column {column:.0f} and row {row:.0f}, outside of its {width} × {height} pixels"
+        raise DataError(what, where=path, hint="write boxes and landmarks in pixels of the visual image")
 
 
 def _resized(pixels: np.ndarray, size: int, path: Path) -> np.ndarray:

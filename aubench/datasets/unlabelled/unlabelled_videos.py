@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,12 @@ from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate, Sequence
 from aubench.datasets.file_search import files_below, printable
+from aubench.datasets.person_names import store_name
 from aubench.faces import crops, face_detection
 from aubench.faces.video_files import EXTENSIONS, Video, VideoFrame
 from aubench.faces.visual_crops import crop_pictures
 
 _FARTHEST = 25  # frames from the nearest detection of the face, up to which a frame is stored
-_OTHER_LETTERS = re.compile(r"[^0-9A-Za-z.+-]+")
 
 
 @dataclass(frozen=True)
@@ -43,16 +42,20 @@ def find_videos(source: Path) -> list[VideoFile]:
         source: Folder with videos.
 
     Raises:
-        DataError: The folder does not exist, cannot be read or has no video, or two videos get one name.
+        DataError: The folder does not exist, cannot be read or has no video, or two people or two videos get one name.
     """
     if not source.is_dir():
         raise DataError("no such folder", where=source, hint="give a folder with videos")
     videos: dict[tuple[str, str], VideoFile] = {}
+    people: dict[str, str] = {}
     for path in files_below(source):
         if path.suffix.lower() in EXTENSIONS:
             relative = path.relative_to(source)
             first, *rest = relative.with_suffix("").parts
-            subject, sequence = _name([first]), _name(rest) if rest else "video"
+            subject, sequence = store_name([first]), store_name(rest) if rest else "video"
+            if people.setdefault(subject, first) != first:
+                what = f"{printable(first)} has the name {subject} in the store, as {printable(people[subject])} has"
+                raise DataError(what, where=path, hint="rename one of the two")
             video = VideoFile(subject, sequence, path, printable(relative.as_posix()))
             other = videos.setdefault((subject, sequence), video)
             if other is not video:
@@ -62,10 +65,6 @@ def find_videos(source: Path) -> list[VideoFile]:
         hint = f"known extensions are {', '.join(sorted(EXTENSIONS))}"
         raise DataError("no video in it", where=source, hint=hint)
     return [videos[key] for key in sorted(videos)]
-
-
-def _name(parts: list[str]) -> str:
-    return _OTHER_LETTERS.sub("-", "-".join(parts)).strip(".-") or "x"
 
 
 def read_video(file: VideoFile, size: int, allocate: Allocate) -> Sequence:
