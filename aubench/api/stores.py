@@ -85,7 +85,7 @@ def write_label_counts(store: AnyPath, out: AnyPath) -> Path:
         Path of the file.
 
     Raises:
-        DataError: There is no store, or it is damaged.
+        DataError: There is no store, it is damaged, or its labels are intensities.
     """
     from aubench._util import atomic
     from aubench.datasets import catalog, label_counts

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from aubench.core.errors import DataError
+
 if TYPE_CHECKING:
     from aubench.data.store import Store
 
@@ -18,8 +20,14 @@ def label_counts(store: Store) -> dict[str, Any]:
     Returns:
         Identity of the store, its AUs, and by subject the numbers of frames and of labelled frames, and the numbers of
         positive and of known labels per AU among the labelled frames.
+
+    Raises:
+        DataError: The labels are intensities, of which a rule of the protocol says what is positive.
     """
     info, frames = store.info, store.frames
+    if info.labels == "intensity":
+        hint = "prepare a store of occurrence labels"
+        raise DataError("holds intensities, and label counts are of occurrence", where=store.path, hint=hint)
     aus = sorted(int(name[2:]) for name in frames.columns if name.startswith("AU"))
     columns = [f"AU{au}" for au in aus]
     subjects = {}

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories.stores import write_store
 
 from aubench.api.stores import write_label_counts
+from aubench.core.errors import DataError
 from aubench.datasets.label_counts import label_counts
 from aubench.leaderboard.known_labels import known_stores
 from aubench.rendering import tracks
@@ -55,3 +57,9 @@ def test_they_are_written_from_a_store(small_store, tmp_path):
     from aubench.data.store import Store
 
     assert json.loads(json.dumps(label_counts(Store(small_store)))) == content
+
+
+def test_intensities_have_no_label_counts(tmp_path):
+    store = write_store(tmp_path / "disfa", "disfa", ["SN001"], labels="intensity")
+    with pytest.raises(DataError, match="holds intensities, and label counts are of occurrence; prepare a store of"):
+        label_counts(store)
