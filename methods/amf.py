@@ -212,19 +212,24 @@ class AMF(BranchedMethod):
             classifier = cast(nn.Linear, self.classifiers[m.value])
             logits = classifier(features[m]).float()
             unimodal = cross_entropy(logsigmoid(logits), logsigmoid(-logits), labels, over_aus)  # eq. (8)
-            guidance = self.guidance(score, loss_gradient(classifier.weight, logits.sigmoid(), labels))
+            guidance = self.guidance(score, loss_gradient(classifier.weight, logits.sigmoid(), labels), labels)
             total = total + self.recipe.weight_modality * unimodal + self.recipe.weight_guidance * guidance  # eq. (11)
             terms |= {m.value: unimodal, f"guidance_{m}": guidance}
         return {"total": total, **terms}
 
-    def guidance(self, scores: Float[Tensor, "n d"], gradient: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    def guidance(
+        self, scores: Float[Tensor, "n d"], gradient: Float[Tensor, "n d"], labels: Int[Tensor, "n au"]
+    ) -> Float[Tensor, ""]:
         """Return eq. (10), the distance between a modality's scores and the magnitude of its gradient.
 
         Args:
             scores: α of the modality.
             gradient: Gradient of the modality's loss, eq. (8), with respect to its features.
+            labels: 1 present, 0 absent, -1 unknown. Frames without a known label are ignored.
         """
-        similarity = functional.cosine_similarity(scores, gradient.abs(), dim=-1).mean()
+        known = (labels >= 0).any(1)
+        cosines = functional.cosine_similarity(scores, gradient.abs(), dim=-1)
+        similarity = (cosines * known).sum() / known.sum().clamp(min=1)
         return 1 - similarity if self.recipe.guidance == "align" else similarity
 
     def _scores_to_guide(self, features: Float[Tensor, "m n d"]) -> tuple[Tensor, Tensor]:
@@ -240,7 +245,9 @@ class AMF(BranchedMethod):
         odds = gumbel_selection.log_odds(self.scores(stacked))
         if self.recipe.voting == "expected":
             return gumbel_selection.relaxed_selection(odds, 1.0)
-        return gumbel_selection.hard_selection(odds if self.recipe.voting == "argmax" else odds + self.votes)
+        if self.recipe.voting == "argmax":
+            return gumbel_selection.best_modality(odds)
+        return gumbel_selection.hard_selection(odds + self.votes)
 
     def _stacked(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "m n d"]:
         return torch.stack([features[m] for m in self.task.modalities])

@@ -102,9 +102,10 @@ class MCM(Method):
             "A single depth or thermal image (inputs=depth) is replicated to three channels.",
             "Fine-tuned weights come from the epoch with the best F1 on validation subjects. The paper does not state "
             "which of its 5 epochs it uses.",
-            "Without other modalities, the mix is one of the three visual channels. The paper's rows of RGB or depth "
-            "(inputs=visual or depth) are runs on both and count as V+D. Its Table II, which fine-tunes BP4D's model "
-            "on the visual images of DISFA, is the protocol disfa_3fold_from_bp4d, and does not state its input.",
+            "Without other modalities, the mix is a permutation of the three visual channels in each patch. The "
+            "paper's rows of RGB or depth (inputs=visual or depth) are runs on both and count as V+D. Its Table II, "
+            "which fine-tunes BP4D's model on RGB images of DISFA, is the protocol disfa_3fold_from_bp4d with "
+            "inputs=visual.",
             "Learning rates are used as printed, without scaling by the batch size.",
             "The classifier takes the mean of the patch tokens, normalised by a new layer, as in fine-tuned masked "
             "autoencoders. The paper does not specify its input (pool=mean, pool=cls).",
@@ -118,7 +119,7 @@ class MCM(Method):
             "excludes the frame, and predictions use its channels only if no other channel is available. missing=mix "
             "mixes them, as the paper's reconstructions of DISFA and training do.",
             "Early fusion, inputs=conv, can use the 1x1 convolution to three channels in both stages. The paper "
-            "describes it for fine-tuning only.",
+            "describes it for fine-tuning only. Layer decay does not apply to the convolution, which is new.",
         ),
     )
 
@@ -177,7 +178,7 @@ class MCM(Method):
         self.rates.copy_((stacked > 0).sum(0) / (stacked >= 0).sum(0).clamp(min=1))  # eq. (3) up to a common factor
 
     def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
-        """Create AdamW, in fine-tuning with learning rates that decay towards the input."""
+        """Create AdamW, in fine-tuning with learning rates that decay towards the encoder's input."""
         recipe, named = self.recipe, self._trained_parameters(stage)
         if stage.pretraining:
             groups = parameter_groups(named, recipe.pretrain_learning_rate, recipe.pretrain_weight_decay)

@@ -76,8 +76,8 @@ class MTUT(BranchedMethod):
         fidelity=Fidelity.APPROXIMATE,
         deviations=(
             "The paper recognises gestures in clips with 3-D networks. Here ResNets process single frames, positions "
-            "are those of the last map in space, and several AUs are detected instead of one class. The authors of "
-            "AMF, who published only the result, did the same. Training follows AMF.",
+            "are those of the last map in space, and several AUs are detected instead of one class. AMF's paper "
+            "reports results of MTUT without such details. Training follows AMF.",
             "Predictions are the mean of the modalities' probabilities, since AMF reports one number for several "
             "modalities. scored=visual, depth or thermal gives the paper's unimodal prediction.",
             "Each channel of a map is normalised to zero mean and unit length over its positions before the "

@@ -91,7 +91,9 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
         for name, (value, factor) in multiples.items():
             if value % factor:
                 raise ValueError(f"{name} must be a multiple of {factor} here, got {value}")
-        for epochs, warmup in (("epochs", "warmup_epochs"), ("pretrain_epochs", "pretrain_warmup_epochs")):
+        warmups = {"pretrain_epochs": "pretrain_warmup_epochs"}
+        warmups |= {"epochs": "warmup_epochs"} if self.learning_rate_schedule == "cosine" else {}
+        for epochs, warmup in warmups.items():
             count, rise = getattr(self, epochs), getattr(self, warmup)
             if 0 < count <= rise:
                 raise ValueError(f"{epochs} is {count} and must exceed {warmup}, which is {rise:g}; set both")

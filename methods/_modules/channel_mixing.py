@@ -30,7 +30,7 @@ def sample_picks_of_present(keys: Float[Tensor, "m cells c"], present: Bool[Tens
 
     Args:
         keys: Noise in [0, 1] as in :func:`sample_channel_picks`, per frame or shared by all frames (m = 1).
-        present: Mask of a frame's present channels. A frame without any may use all channels.
+        present: Mask of a frame's present channels. A frame without any repeats one channel.
     """
     order = (keys + 2 * ~present[:, None]).argsort(-1)
     turns = torch.arange(MIXED_CHANNELS, device=order.device) % present.sum(1, keepdim=True).clamp(1, MIXED_CHANNELS)

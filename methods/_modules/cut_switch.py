@@ -32,7 +32,7 @@ class CutSwitchRecipe(Recipe):
 
     @model_validator(mode="after")
     def _block_fits(self) -> Self:
-        if self.cut_switch_block > self.crop:
+        if self.cut_switch and self.cut_switch_block > self.crop:
             raise ValueError(f"cut_switch_block {self.cut_switch_block} is larger than crop {self.crop}")
         return self
 

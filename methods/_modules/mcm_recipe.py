@@ -86,7 +86,7 @@ class MCMRecipe(ActivationMemoryRecipe):
         "paper", description="Schedule of fine-tuning. 'paper' is warm-up, a cosine and one cut."
     )
     learning_rate_cut: Annotated[float, LogUniform(0.05, 1)] = Field(
-        0.1, gt=0, le=1, description="Factor from the second epoch on (1 disables it)."
+        0.1, gt=0, le=1, description="Factor from the second epoch on (1 disables it), with the schedule 'paper'."
     )
     final_learning_rate: float = Field(1e-6, ge=0, description="Final learning rate of the cosine in both stages.")
     weight_decay: Annotated[float, LogUniform(1e-3, 0.3)] = Field(0.05, ge=0)

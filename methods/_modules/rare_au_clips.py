@@ -30,7 +30,9 @@ class RareAUClipsRecipe(Recipe):
 
     minority_clips: bool = Field(True, description="Add clips of rare AUs to training.")
     minority_aus: str = Field(
-        "", pattern=r"^(\d+(,\d+)*)?$", description="FACS numbers of rare AUs, such as 1,2,9 (empty for the paper's)."
+        "",
+        pattern=r"^(\d+(,\d+)*)?$",
+        description="FACS numbers of rare AUs. Empty is 1,2,9 for a task with AU9 (DISFA) and else BP4D's.",
     )
 
     minority_crop: float = Field(

@@ -114,7 +114,8 @@ def naive_terms(bench):
         terms[m.value] = mean_cross_entropy(alone, labels, over_aus)  # eq. (8)
         slopes = [loss_gradient(amf.classifiers[m], v, y) for v, y in zip(bench.vectors(m), labels, strict=True)]
         likeness = [cosine(a, [abs(s) for s in row]) for a, row in zip(scores[m], slopes, strict=True)]
-        terms[f"guidance_{m}"] = float(np.mean([1 - x for x in likeness]))  # eq. (10)
+        known = [x for x, row in zip(likeness, labels, strict=True) if max(row) >= 0]
+        terms[f"guidance_{m}"] = float(np.mean([1 - x for x in known]))  # eq. (10)
     return terms
 
 
@@ -154,6 +155,14 @@ def test_eq_11_takes_its_weights_from_the_recipe():
     parts = 0.5 * actual["fused"] + 3 * (actual["visual"] + actual["depth"])
     parts = parts + 0.25 * (actual["guidance_visual"] + actual["guidance_depth"])
     torch.testing.assert_close(actual["total"], parts)
+
+
+def test_frames_without_labels_change_no_term():
+    bench = Bench((V, D))
+    bench.labels[:2] = -1
+    scores, gradient = torch.rand(FRAMES, 8), torch.rand(FRAMES, 8)
+    expected = bench.amf.guidance(scores[2:], gradient[2:], bench.labels[2:])
+    torch.testing.assert_close(bench.amf.guidance(scores, gradient, bench.labels), expected)
 
 
 @pytest.mark.parametrize("unknown", ["some", "all"])

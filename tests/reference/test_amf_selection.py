@@ -181,6 +181,14 @@ def test_exactly_one_modality_is_chosen_whatever_comes(scores, noise, temperatur
     assert soft.min() >= -1e-6
 
 
+@pytest.mark.parametrize(
+    ("scores", "best"), [((1, 1, 0.5), 0), ((0.5, 1, 1), 2), ((1, 1, 1), 2), ((0.2, 0.9, 0.9, 0.1), 1), ((0.9, 0.8), 0)]
+)
+def test_without_noise_equal_scores_never_select_a_lower_one(scores, best):
+    odds = gumbel_selection.log_odds(torch.tensor(scores).reshape(-1, 1, 1))
+    assert in_full(gumbel_selection.best_modality(odds)).ravel().tolist() == [i == best for i in range(len(scores))]
+
+
 def test_a_tie_goes_to_one_modality():
     assert in_full(gumbel_selection.hard_selection(torch.zeros(2, 1, 1, 1))).sum() == 1
     assert in_full(gumbel_selection.hard_selection(torch.ones(2, 1, 1, 1))).sum() == 1

@@ -234,6 +234,8 @@ def test_a_short_trial_runs_and_one_that_is_too_short_says_what_to_change_in_one
     with pytest.raises(RecipeError) as error:
         AUvMAE.Recipe.from_preset("tiny", {"epochs": 1})
     assert str(error.value) == "recipe: epochs is 1 and must exceed warmup_epochs, which is 1.5; set both"
+    without_warmup = {"epochs": 1, "learning_rate_schedule": "constant"}
+    assert AUvMAE.Recipe.from_preset("tiny", without_warmup).epochs == 1
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ import torch
 from scipy import stats
 
 from aubench import Batch, Modality
-from aubench.methods._modules.cut_switch import cut_switch
+from aubench.core.errors import RecipeError
+from aubench.methods._modules.cut_switch import CutSwitchRecipe, cut_switch
 
 V, D, T = Modality
 SIZE, BLOCK = 20, 6
@@ -94,3 +95,10 @@ def test_a_block_as_large_as_the_image_switches_whole_images():
     batch = Batch(images((V, D)), torch.zeros(8, 12))
     actual = cut_switch(batch, SIZE, 1.0, torch.Generator())
     assert torch.equal(actual.inputs[D], batch.inputs[V])
+
+
+def test_the_block_must_fit_if_it_is_used():
+    small = {"image_size": 48, "crop": 48}
+    assert CutSwitchRecipe.from_preset("paper", small).crop == 48
+    with pytest.raises(RecipeError, match="cut_switch_block 50 is larger than crop 48"):
+        CutSwitchRecipe.from_preset("paper", {**small, "cut_switch": 0.5})
