@@ -84,8 +84,8 @@ def canonical_table(
     by_name = {**dict(zip(numbers, integers.T, strict=True)), **strings}
     order = csv_io.sort_order([by_name[column] for column in key], key, where=name)
     typed = pd.DataFrame(integers[order], columns=numbers)
-    for column, values in strings.items():
-        typed.insert(columns.index(column), column, values[order])
+    for column, texts in strings.items():
+        typed.insert(columns.index(column), column, texts[order])
     return typed
 
 
