@@ -162,6 +162,26 @@ def test_a_leaderboard_is_loaded(small_board, edit):
         package.load_results(small_board)
 
 
+@pytest.mark.slow
+def test_edited_counts_are_not_loaded(small_board, runs):
+    for folder in (small_board, runs):
+        path = next(folder.rglob("counts.csv"))
+        table = pd.read_csv(path)
+        right = table.assign(tp=table["tp"] + table["fn"], tn=table["tn"] + table["fp"], fp=0, fn=0)
+        right.to_csv(path, index=False, lineterminator="\n")
+        with pytest.raises(RecordError, match=path.parent.name):
+            package.load_results(folder)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "seed", "says"),
+    [([], 0, "no predictions"), ("p.csv", 1.5, r"1\.5 is not a seed"), ("p.csv", "1", "'1' is not a seed")],
+)
+def test_arguments_of_scores_are_checked(predictions, seed, says):
+    with pytest.raises(UsageError, match=says):
+        package.score(predictions, "synth_3fold", "mine", seed=seed)
+
+
 def test_loading_from_nowhere_raises(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         package.load_results(tmp_path / "nowhere")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +77,7 @@ def check_seeds(seeds: Seeds) -> list[int]:
         if not all(word.isascii() and word.isdigit() for word in words):
             raise UsageError(f"'{seeds}' is not a seed", where="--seed", hint=hint)
         seeds = [int(word) for word in words]
-    distinct = list(dict.fromkeys([seeds] if isinstance(seeds, int) else seeds))
+    distinct = list(dict.fromkeys(seeds if isinstance(seeds, Iterable) else [seeds]))
     for seed in distinct:
         if not isinstance(seed, int) or seed < 0:
             raise UsageError(f"'{seed}' is not a seed", where="--seed", hint=hint)

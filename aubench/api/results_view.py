@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,16 +185,18 @@ def load_results(path: AnyPath = "runs") -> Results:
         RecordError: A record is invalid.
     """
     from aubench.core.errors import RecordError
-    from aubench.leaderboard import records
+    from aubench.leaderboard import records, verify
 
-    root = user_path(path)
-    if not (root / records.RECORDS).is_dir():
-        finished, skipped = records.find_finished_records(root)
-        return Results(tuple(finished), tuple(skipped))
-    stored, findings = records.read_records(root)
-    if findings:
-        raise RecordError(findings[0].what, where=findings[0].path, hint="`aubench leaderboard check` lists everything")
-    return Results(tuple(stored))
+    root, hint = user_path(path), None
+    if (root / records.RECORDS).is_dir():
+        stored, skipped = records.read_records(root)
+        findings, skipped, hint = skipped, [], "`aubench leaderboard check` lists everything"
+    else:
+        stored, skipped = records.find_finished_records(root)
+        findings = []
+    for finding in itertools.chain(findings, *map(verify.check_record, stored)):
+        raise RecordError(finding.what, where=finding.path, hint=hint)
+    return Results(tuple(stored), tuple(skipped))
 
 
 def compare(runs: AnyPaths, *, condition: str = "clean", root: AnyPath = "leaderboard") -> ComparisonResults:

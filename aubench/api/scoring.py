@@ -57,6 +57,7 @@ def score(
         AubenchError: An argument is invalid, a file cannot be read, a probability is invalid, or a test frame is
             missing, additional, there twice or in the wrong fold.
     """
+    from aubench.core.errors import UsageError
     from aubench.data.splits import ProtocolDataset
     from aubench.evaluation import prediction_files, submitted_predictions
     from aubench.leaderboard.records import StoredRecord
@@ -64,6 +65,8 @@ def score(
     from aubench.runs import submissions
 
     submissions.check_name(name)
+    if not isinstance(seed, int):
+        raise UsageError(f"{seed!r} is not a seed", where="--seed", hint="use a whole number such as 0")
     check_seeds(seed)
     narrowed = find_narrowed(protocol, modalities)
     files = prediction_files.find_files(user_paths(predictions))

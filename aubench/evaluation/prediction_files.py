@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from aubench.core import system_files
-from aubench.core.errors import DataError
+from aubench.core.errors import DataError, UsageError
 
 TEXT = ("subject", "sequence")
 OPTIONAL = ("fold", "condition")
@@ -49,8 +49,11 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     A folder has folders of folds with a file ``predictions`` each, or such a file, or any Parquet and CSV files.
 
     Raises:
+        UsageError: There is no path.
         DataError: A path does not exist, or a folder has no such files.
     """
+    if not paths:
+        raise UsageError("no predictions", hint="name files or folders of predictions")
     files: list[Path] = []
     for path in paths:
         if path.is_file():

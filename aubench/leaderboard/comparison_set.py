@@ -96,6 +96,8 @@ def _resolve(word: str, root: Path) -> tuple[list[StoredRecord], list[Finding]]:
         if not Path(word).is_dir():
             raise UsageError("no such folder", where=word, hint=_USAGE)
         return records.find_finished_records(Path(word))
+    if not method or not protocol:
+        raise UsageError("names no method or no protocol", where=word, hint=_USAGE)
     folder = root / RECORDS / protocol
     for part, parent in ((protocol, folder.parent), (method, folder)):
         names = [path.name for path in system_files.children(parent)]

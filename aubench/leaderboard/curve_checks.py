@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.results import epochs as epochs_file
@@ -16,13 +16,18 @@ from aubench.results.schema import FoldInfo
 
 
 class _Budget(BaseModel):
-    """Fields of a recipe that bound its supervised training."""
+    """Fields of a recipe that determine the length of its training."""
 
     model_config = ConfigDict(strict=True)
     epochs: PositiveInt
     frames_per_epoch: PositiveInt | None = None
     batch_size: PositiveInt
     clip_frames: PositiveInt = 1
+    patience: PositiveInt
+    pretrain_epochs: NonNegativeInt = 0
+    pretrain_checkpoint: PositiveInt | None = None
+    pretrain_frames_per_epoch: PositiveInt | None = None
+    pretrain_batch_size: PositiveInt = 1
 
 
 def check_curves(run: StoredRecord) -> Iterator[Finding]:
@@ -42,7 +47,7 @@ def check_curves(run: StoredRecord) -> Iterator[Finding]:
         curve, fold = curves[number], folds[number]
         problems = [*_curve_problems(curve, fold), *_selection_problems(run, curve, fold), *_cost_problems(run, curve)]
         if run.info.method.source == "builtin":
-            problems += _recipe_problems(run.info.recipe, curve, fold)
+            problems += _recipe_problems(run.info.recipe, curve, fold, run.info.selection)
         for problem in problems[:1]:
             yield run.finding(epochs_file.FILE, f"fold {number}: {problem}")
 
@@ -77,24 +82,43 @@ def _selection_problems(run: StoredRecord, curve: list[dict[str, Any]], fold: Fo
         yield f"epoch {best} has the highest F1, {record.FILE} says best_epoch {fold.best_epoch}"
 
 
-def _recipe_problems(recipe: Mapping[str, Any], curve: list[dict[str, Any]], fold: FoldInfo) -> Iterator[str]:
-    """Compare the supervised epochs, and the frames of each, with the recipe of a built-in method."""
+def _recipe_problems(
+    recipe: Mapping[str, Any], curve: list[dict[str, Any]], fold: FoldInfo, selection: str
+) -> Iterator[str]:
+    """Compare the epochs, and the frames of each, with the recipe of a built-in method."""
     try:
         budget = _Budget.model_validate(dict(recipe))
     except ValidationError as error:
         first = error.errors()[0]
         yield f"recipe.{first['loc'][0]}: {first['msg']}"
         return
-    frames = [epoch["frames"] for epoch in curve if not epoch["pretraining"]]
-    if len(frames) > budget.epochs:
-        yield f"has {len(frames)} supervised epochs, recipe.epochs is {budget.epochs}"
-    drawn = budget.frames_per_epoch
+    supervised = [epoch["frames"] for epoch in curve if not epoch["pretraining"]]
+    yield from _count_problems(len(supervised), budget, fold, selection)
+    size = budget.batch_size * budget.clip_frames
+    yield from _frame_problems("an epoch", supervised, budget.frames_per_epoch, size, fold)
+    if pretrained := [epoch["frames"] for epoch in curve if epoch["pretraining"]]:
+        count = min(budget.pretrain_epochs, budget.pretrain_checkpoint or budget.pretrain_epochs)
+        if len(pretrained) != count:
+            yield f"has {len(pretrained)} epochs of pre-training, the recipe has {count}"
+        size = budget.pretrain_batch_size * budget.clip_frames
+        drawn = budget.pretrain_frames_per_epoch
+        yield from _frame_problems("an epoch of pre-training", pretrained, drawn, size, fold)
+
+
+def _count_problems(count: int, budget: _Budget, fold: FoldInfo, selection: str) -> Iterator[str]:
+    """Compare the number of supervised epochs with the recipe, whose patience may end training early."""
+    waited = 0 if selection == "last" else fold.epochs - fold.best_epoch
+    if count > budget.epochs or (count < budget.epochs and waited < budget.patience):
+        yield f"has {count} supervised epochs, recipe.epochs is {budget.epochs}"
+
+
+def _frame_problems(what: str, frames: list[int], drawn: int | None, size: int, fold: FoldInfo) -> Iterator[str]:
+    """Compare the frames of each epoch with those that the recipe draws, up to a batch of ``size`` frames."""
     if drawn is None or fold.frames.train < drawn:
         return
-    step = budget.batch_size * budget.clip_frames
-    odd = [after - before for before, after in pairwise([0, *frames]) if abs(after - before - drawn) >= step]
+    odd = [after - before for before, after in pairwise([0, *frames]) if abs(after - before - drawn) >= size]
     if odd:
-        yield f"an epoch has {odd[0]:,} frames, recipe.frames_per_epoch is {drawn:,}"
+        yield f"{what} has {odd[0]:,} frames, the recipe draws {drawn:,}"
 
 
 def _cost_problems(run: StoredRecord, curve: list[dict[str, Any]]) -> Iterator[str]:

@@ -205,6 +205,7 @@ _PATH = "<protocol>/<method>/<run>/<name>/"
 
 
 def _read(root: Path, folder: Path) -> StoredReproduction:
+    from aubench.leaderboard import verify
     from aubench.leaderboard.rerun_comparison import compare, row_of
 
     try:
@@ -220,6 +221,9 @@ def _read(root: Path, folder: Path) -> StoredReproduction:
     if not original.is_dir():
         raise RecordError("repeats no run of this leaderboard", where=folder)
     run, again = (StoredRecord(path, record_file.read(path)) for path in (original, folder))
+    for sibling in {run.folder: run, **{other.folder: other for other in row_of(run)}}.values():
+        for finding in verify.check_record(sibling):
+            raise RecordError(f"repeats a row whose record is invalid: {finding.what}", where=folder)
     _verify(again, run)
     return StoredReproduction(folder, info.by, compare(run, again, row_of(run)))
 

@@ -20,6 +20,7 @@ from aubench.leaderboard.records import RECORDS, REPORTED, REPRODUCED, REPRODUCT
 from aubench.leaderboard.verified_records import stored_records
 from aubench.results import epochs as epochs_file
 from aubench.results import record as record_file
+from aubench.results.record_info import BUDGET_FIELDS
 from aubench.results.schema import INITIALISATION
 
 AGREED_SEEDS = (0, 1, 2)
@@ -171,6 +172,8 @@ def _recipe(run: StoredRecord, *, is_variant: bool) -> Iterator[str]:
     is_narrowed = not is_earlier and info.protocol.digest != present.digest
     if not is_variant and not info.is_submitted and ((info.overrides and not info.search.tuned) or is_narrowed):
         yield f"overrides: a changed recipe or fewer modalities belong into the leaderboard of {VARIANTS}"
+    elif not is_variant and (budget := sorted(set(info.overrides) & BUDGET_FIELDS)):
+        yield f"overrides: {budget[0]} is no result of a search, so the run belongs into the leaderboard of {VARIANTS}"
 
 
 def _training(run: StoredRecord) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from aubench.core.corruption_registry import MASK, NOISE
 from aubench.core.errors import AubenchError, UsageError
 from aubench.core.protocol import Protocol
 from aubench.core.protocol_versions import earlier_protocol
-from aubench.core.task import Modality
 from aubench.leaderboard.curve_checks import check_curves
 from aubench.leaderboard.label_checks import check_labels
 from aubench.leaderboard.method_checks import check_method
@@ -27,6 +26,7 @@ from aubench.results import counts as counts_file
 from aubench.results import epochs as epochs_file
 from aubench.results import histograms as histograms_file
 from aubench.results import record
+from aubench.results.record_info import RecordInfo
 
 ProtocolLookup = Callable[[str], Protocol]
 """Function that returns the installed protocol of a name."""
@@ -117,8 +117,10 @@ def _fields(run: StoredRecord) -> Iterator[Finding]:
     if len(info.folds) > info.protocol.fold_count:
         yield run.finding(record.FILE, f"folds: {len(info.folds)} folds of {info.protocol.fold_count}")
     for i, text in enumerate(info.conditions):
-        if problem := _condition_problem(text, info.method.modalities):
+        if problem := _condition_problem(text, info):
             yield run.finding(record.FILE, f"conditions.{i}: {text[:80]} {problem}")
+    for name in sorted(info.corruptions.keys() - set(map(kind_of, info.conditions))):
+        yield run.finding(record.FILE, f"corruptions.{name}: is the corruption of no condition")
     for i, fold in enumerate(info.folds):
         is_seen = info.is_submitted or (fold.train and (fold.val or info.selection != "inner_val"))
         if not is_seen or not fold.test:
@@ -130,17 +132,18 @@ def _fields(run: StoredRecord) -> Iterator[Finding]:
             yield run.finding(record.FILE, f"folds.{i}.train_prevalence: more known labels than frames in training")
 
 
-def _condition_problem(text: str, modalities: Sequence[Modality]) -> str | None:
-    """Return why a text is no condition of a method; None for corruptions of plug-ins, which may not be installed."""
-    if kind_of(text) not in ("clean", "missing", NOISE.name, MASK.name):
-        return None
+def _condition_problem(text: str, info: RecordInfo) -> str | None:
+    """Return why a text is no condition of a record. Levels of plug-ins, which may be absent, are not checked."""
+    if (kind := kind_of(text)) not in ("clean", "missing", NOISE.name, MASK.name):
+        is_known = info.is_submitted or kind in info.corruptions
+        return None if is_known else "is of no built-in corruption, and corruptions has no digest of its code"
     try:
         condition = Condition.parse(text)
     except UsageError:
         return "is no condition"
     if str(condition) != text:
         return f"is written as {condition}"
-    if odd := [modality for modality in condition.modalities if modality not in modalities]:
+    if odd := [modality for modality in condition.modalities if modality not in info.method.modalities]:
         return f"names {odd[0]}, which the method does not use"
     return None
 

@@ -133,10 +133,10 @@ def make_evaluated(make_record):
         if clean_only:
             return clean
         tables = [
-            pd.concat([getattr(clean, name), getattr(other, name).assign(condition="zero:visual")])
+            pd.concat([getattr(clean, name), getattr(other, name).assign(condition="missing:visual")])
             for name in ("counts", "histograms")
         ]
-        info = clean.info.model_dump(mode="json") | {"conditions": ["clean", "zero:visual"]}
+        info = clean.info.model_dump(mode="json") | {"conditions": ["clean", "missing:visual"]}
         return Record(RecordInfo.from_fields(info), counts.canonical(tables[0]), histograms.canonical(tables[1]))
 
     return make
@@ -149,15 +149,15 @@ def test_a_condition_is_compared_like_clean(call, tmp_path, make_record, make_ev
     for method, skill in skills.items():
         record = make_evaluated(method, skill=skill)
         record.write(tmp_path / "runs" / record.relative_path / "record")
-    done = call("compare", "runs", "--condition", "zero:visual", "--format", "csv")
+    done = call("compare", "runs", "--condition", "missing:visual", "--format", "csv")
     assert (done.code, done.err) == (0, "")
     first, second = rows(done.out)[:2]
     assert (first["method"], second["method"]) == ("late_fusion", "amf")
     expected = scores.macro_mean(scores.f1(scores.sum_over_subjects(worse["amf"].counts).cells))
     assert float(second["f1"]) == pytest.approx(expected, abs=1e-6)
-    unknown = call("compare", "runs", "--condition", "zero:visul")
+    unknown = call("compare", "runs", "--condition", "missing:visul")
     assert (unknown.code, unknown.err.count("\n")) == (2, 1)
-    assert "did you mean 'zero:visual'?" in unknown.err
+    assert "did you mean 'missing:visual'?" in unknown.err
 
 
 @pytest.mark.slow
@@ -167,15 +167,15 @@ def test_runs_without_the_condition_are_skipped_with_a_message(call, tmp_path, m
     make_evaluated("late_fusion", seed=0).write(tmp_path / "runs" / "late")
     for method, seed in (("late_fusion", 1), ("cam", 0)):
         make_evaluated(method, seed=seed, clean_only=True).write(tmp_path / "runs" / f"{method}{seed}")
-    done = call("compare", "runs", "--condition", "zero:visual", "--format", "csv")
+    done = call("compare", "runs", "--condition", "missing:visual", "--format", "csv")
     assert done.code == 0, done.err
     assert sorted(done.err.splitlines()) == [
-        f"skipped runs/{name}: does not have the condition 'zero:visual'" for name in ("cam0", "late_fusion1")
+        f"skipped runs/{name}: does not have the condition 'missing:visual'" for name in ("cam0", "late_fusion1")
     ]
     assert {(row["method"], row["seeds"]) for row in rows(done.out)[:2]} == {("amf", "2"), ("late_fusion", "1")}
-    alone = call("compare", "runs/amf0", "runs/cam0", "--condition", "zero:visual")
+    alone = call("compare", "runs/amf0", "runs/cam0", "--condition", "missing:visual")
     assert (alone.code, alone.err.count("\n")) == (2, 1)
-    assert "1 of 2 to compare has the condition 'zero:visual'" in alone.err
+    assert "1 of 2 to compare has the condition 'missing:visual'" in alone.err
     assert "aubench robustness" in alone.err
 
 
@@ -246,3 +246,9 @@ def test_it_needs_no_torch(runs, tmp_path):
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Significant" in done.stdout
+
+
+@pytest.mark.parametrize("word", ["amf@", "@synth_3fold"])
+def test_a_row_without_a_method_or_a_protocol_is_one_line(call, word):
+    answer = call("compare", word, "cam@synth_3fold")
+    assert answer.code == 2 and answer.err.startswith(f"aubench: {word}: names no method or no protocol; ")

@@ -78,7 +78,7 @@ def make_record() -> Callable[..., Record]:
     """Make a valid record on the installed ``synth_3fold``; equal arguments give the same record.
 
     It has what the catalogue says of a built-in method, and passes ``aubench leaderboard check``. With
-    ``pretraining_epochs`` it has learning curves of so many epochs of pre-training and 10 supervised ones. With
+    ``pretraining_epochs`` it has learning curves of so many epochs of pre-training and those of the recipe. With
     ``is_stored`` it has the labels of the default store of synth.
     """
     records: dict[tuple[str, int], Record] = {}
@@ -156,17 +156,19 @@ def prevalence(record: Record, subjects: set[str]) -> dict[str, list[int]]:
 def _add_curves(fields, pretraining_epochs, skill, seed) -> pd.DataFrame:
     """Add pre-training to the fields of a record, and simulate the epochs of its folds.
 
-    Epochs of pre-training have 1,000 frames each, as have supervised ones if the recipe does not say how many.
+    Epochs have as many frames as the recipe says, or else 1,000.
     """
-    curves, supervised = [], fields["recipe"].get("frames_per_epoch") or 1000
+    recipe = fields["recipe"]
+    curves, supervised, count = [], recipe.get("frames_per_epoch") or 1000, recipe["epochs"]
+    pretrained = recipe.get("pretrain_frames_per_epoch") or 1000
     for fold in fields["folds"]:
         rng = np.random.RandomState(100 * seed + fold["fold"])
-        f1 = 0.4 * skill * (1 - np.exp(-0.5 * np.arange(1, 11))) + 0.01 * rng.normal(size=10)
+        f1 = 0.4 * skill * (1 - np.exp(-0.5 * np.arange(1, count + 1))) + 0.01 * rng.normal(size=count)
         entries = [("pretrain", None)] * pretraining_epochs + [("train", {"f1": x, "acc": x + 0.2}) for x in f1]
         epochs = [
             {
                 "stage": stage,
-                "frames": 1000 if stage == "pretrain" else supervised,
+                "frames": pretrained if stage == "pretrain" else supervised,
                 "validation": scores,
                 "eligible": True,
             }
@@ -180,7 +182,7 @@ def _add_curves(fields, pretraining_epochs, skill, seed) -> pd.DataFrame:
         items = [{**source, "fold": fold["fold"], "subjects": fold["train"]} for fold in fields["folds"]]
         fields["pretraining"] += items
     for item in items:
-        item["frames"] = 1000 * pretraining_epochs
+        item["frames"] = pretrained * pretraining_epochs
     return pd.concat(curves)
 
 

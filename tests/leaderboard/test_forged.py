@@ -51,11 +51,11 @@ def honest(make_record, tmp_path_factory: pytest.TempPathFactory) -> Honest:
     root = tmp_path_factory.mktemp("honest") / "leaderboard"
     records = {
         **{f"amf{seed}": make("amf", seed=seed) for seed in (0, 1, 2)},
-        "mcm0": make("mcm", pretraining_epochs=2),
+        "mcm0": make("mcm", pretraining_epochs=8),
         "mine0": make("mine", skill=1.3),
         "mine1": make("mine", skill=1.3, seed=1),
         "new": make("late_fusion", skill=1.2),
-        "new_mcm": make("mcm", seed=1, pretraining_epochs=2),
+        "new_mcm": make("mcm", seed=1, pretraining_epochs=8),
         "new_mine": make("mine", skill=1.3, seed=2),
         "new_last": make("late_fusion", skill=1.2, selection="last"),
         "new_oracle": make("late_fusion", skill=1.2, selection="oracle_test"),
@@ -355,6 +355,11 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
         "counts.csv",
         "predictions are identical to those of",
     ),
+    "corruption without a condition": (
+        lambda h: remade(h["new"], corruptions={"blur": "d" * 64}),
+        "record.json",
+        "corruptions.blur: is the corruption of no condition",
+    ),
     "constant predictions": (
         lambda h: with_constants(h["new"], 0.6),
         "histograms.csv",
@@ -367,6 +372,7 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
             f"conditions.1: {name} {problem}",
         )
         for name, problem in (
+            ("zzz", "is of no built-in corruption, and corruptions has no digest of its code"),
             ("noise:all:abc", "is no condition"),
             ("noise:all:1000", "is no condition"),
             ("noise:all:0.1234567", "is no condition"),

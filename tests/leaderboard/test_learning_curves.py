@@ -20,7 +20,7 @@ from aubench.results.record_info import RecordInfo
 @pytest.fixture
 def curved(make_record) -> Record:
     """Record with two epochs of pre-training and ten supervised ones."""
-    return make_record("mcm", pretraining_epochs=2)
+    return make_record("mcm", pretraining_epochs=8)
 
 
 def write(root: Path, *records: Record) -> Path:
@@ -74,16 +74,16 @@ def test_a_listed_file_that_is_missing_or_changed_is_reported(tmp_path, curved):
     [
         (lambda table: table[table["fold"] != 2], "fold 2 is missing"),
         (lambda table: table.assign(fold=table["fold"].replace(3, 4)), "fold 3 is missing"),
-        (lambda table: table[table["epoch"] < 12], "fold 1: epochs are not 1 to 12, as record.json says"),
+        (lambda table: table[table["epoch"] < 12], "fold 1: epochs are not 1 to 24, as record.json says"),
         (lambda table: table.assign(frames=1000), "fold 1: frames do not increase"),
-        (lambda table: table.assign(frames=table["frames"] - 1000), "fold 1: frames do not increase"),
+        (lambda table: table.assign(frames=table["frames"] - 3000), "fold 1: frames do not increase"),
         (lambda table: table.assign(pretraining=1 - table["pretraining"]), "must follow those of pre-training"),
-        (lambda table: table.assign(f1=np.arange(len(table)) / len(table)), "epoch 12 has the highest F1"),
+        (lambda table: table.assign(f1=np.arange(len(table)) / len(table)), "epoch 24 has the highest F1"),
         (lambda table: table.assign(f1=np.nan), "no selectable epoch has a validation F1"),
-        (lambda table: table.assign(selectable=(table["epoch"] < 5).astype(int)), "epoch 4 has the highest F1"),
+        (lambda table: table.assign(selectable=(table["epoch"] < 11).astype(int)), "epoch 10 has the highest F1"),
         (
             lambda table: table.assign(frames=table["frames"] + 1),
-            "pre-training has 2,001 frames, record.json says 2,000",
+            "pre-training has 24,001 frames, record.json says 24,000",
         ),
     ],
 )
@@ -97,10 +97,13 @@ def test_curves_that_contradict_the_record_are_found(tmp_path, curved, change, s
     ("change", "says"),
     [
         ({}, None),
-        ({"recipe__epochs": 9}, "fold 1: has 10 supervised epochs, recipe.epochs is 9"),
-        ({"recipe__frames_per_epoch": 400}, "fold 1: an epoch has 4,000 frames, recipe.frames_per_epoch is 400"),
+        ({"recipe__epochs": 9}, "fold 1: has 16 supervised epochs, recipe.epochs is 9"),
+        ({"recipe__epochs": 17}, "fold 1: has 16 supervised epochs, recipe.epochs is 17"),
+        ({"recipe__epochs": 17, "recipe__patience": 1}, None),
+        ({"recipe__epochs": 17, "selection": "last"}, "fold 1: has 16 supervised epochs, recipe.epochs is 17"),
+        ({"recipe__frames_per_epoch": 400}, "fold 1: an epoch has 4,000 frames, the recipe draws 400"),
         ({"recipe__frames_per_epoch": 4015}, None),
-        ({"recipe__frames_per_epoch": 4016}, "fold 1: an epoch has 4,000 frames, recipe.frames_per_epoch is 4,016"),
+        ({"recipe__frames_per_epoch": 4016}, "fold 1: an epoch has 4,000 frames, the recipe draws 4,016"),
         ({"recipe__frames_per_epoch": 10**6}, None),
         ({"recipe__frames_per_epoch": None}, None),
     ],
@@ -109,6 +112,22 @@ def test_supervised_epochs_are_those_of_the_recipe(tmp_path, make_record, change
     record = remade(make_record("cam", pretraining_epochs=0, is_stored=True), **change)
     problems = [finding.what for finding in verify.check_curves(StoredRecord(tmp_path, record))]
     assert problems[:1] == ([says] if says else [])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"recipe__pretrain_epochs": 7}, "fold 1: has 8 epochs of pre-training, the recipe has 7"),
+        ({"recipe__pretrain_checkpoint": 7}, "fold 1: has 8 epochs of pre-training, the recipe has 7"),
+        (
+            {"recipe__pretrain_frames_per_epoch": 8},
+            "fold 1: an epoch of pre-training has 3,000 frames, the",
+        ),
+    ],
+)
+def test_pretraining_is_that_of_the_recipe(tmp_path, make_record, change, says):
+    record = remade(make_record("mcm", pretraining_epochs=8, is_stored=True), **change)
+    assert next(verify.check_curves(StoredRecord(tmp_path, record))).what.startswith(says)
 
 
 def test_without_validation_the_last_epoch_needs_no_score(tmp_path, curved):
@@ -123,8 +142,8 @@ def test_pages_have_the_frames_of_both_kinds_of_training(tmp_path, curved, make_
     write(tmp_path, curved, make_record("amf"), make_record("cam", pretraining_epochs=0))
     pages = build.pages(tmp_path)
     cells = {method: row(pages["synth_3fold.md"], method) for method in ("mcm", "amf", "cam", "always positive")}
-    assert [cells["mcm"][name] for name in ("Frames", "Pre-training frames")] == ["40,000", "2,000"]
-    assert [cells["cam"][name] for name in ("Frames", "Pre-training frames")] == ["40,000", "0"]
+    assert [cells["mcm"][name] for name in ("Frames", "Pre-training frames")] == ["64,000", "24,000"]
+    assert [cells["cam"][name] for name in ("Frames", "Pre-training frames")] == ["64,000", "0"]
     assert cells["amf"]["Frames"] == cells["always positive"]["Pre-training frames"] == "–"
     assert "[learning curves](synth_3fold_curves.md)" in pages["synth_3fold.md"]
     assert "| amf" not in pages["synth_3fold_curves.md"]
@@ -144,9 +163,9 @@ def test_the_page_of_curves_averages_folds_and_seeds(tmp_path, make_record):
     records = [make_record("cam", seed=seed, pretraining_epochs=0) for seed in (0, 1)]
     cells = row(build.pages(write(tmp_path, *records))["synth_3fold_curves.md"], "cam")
     means = 100 * sum(each.epochs.groupby("epoch")["f1"].mean() for each in records) / 2
-    assert cells["F1 at 1/2"] == f"{means[5]:.1f}" and cells["F1 at all"] == f"{means[10]:.1f}"
-    assert cells["F1 at 1/4"] == f"{(means[2] + means[3]) / 2:.1f}"
-    assert cells["Second half"] == f"{means[10] - means[5]:+.1f}" and cells["Frames"] == "40,000"
+    assert cells["F1 at 1/2"] == f"{means[8]:.1f}" and cells["F1 at all"] == f"{means[16]:.1f}"
+    assert cells["F1 at 1/4"] == f"{means[4]:.1f}"
+    assert cells["Second half"] == f"{means[16] - means[8]:+.1f}" and cells["Frames"] == "64,000"
 
 
 @pytest.mark.slow

@@ -120,6 +120,20 @@ def test_a_wrong_repetition_is_refused(repeat, damage, reason):
     assert reason in finding
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_repetition_of_a_row_with_a_damaged_record_is_one_line(repeat, seed):
+    repeat("Lab of Someone")
+    (folder,) = (path.parent for path in repeat.root.rglob("record.json") if _is_of(path, seed))
+    table = folder / "counts.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    (finding,) = Reproductions(repeat.root).findings
+    assert "repeats a row whose record is invalid: " in finding.what
+
+
+def _is_of(path, seed):
+    return "records" in path.parts and json.loads(path.read_text())["seed"] == seed
+
+
 def test_a_copy_of_the_record_is_no_repetition(repeat):
     folder = repeat("Lab of Someone")
     for file in repeat.run.folder.iterdir():

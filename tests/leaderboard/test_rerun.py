@@ -141,6 +141,10 @@ def test_runs_that_cannot_be_repeated_are_refused_with_the_reason(repeat, make_r
 def test_an_unknown_run_and_a_lost_commit_are_errors(repeat, make_record):
     with pytest.raises(UsageError, match="no run 'zz'"):
         rerun.find_run(repeat.root, "zz")
+    for name in ("zy123456", "zy654321"):
+        (repeat.root / "records" / "synth_3fold" / "amf" / name).mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"2 runs begin with 'zy'; known: zy123456, zy654321$"):
+        rerun.find_run(repeat.root, "zy")
     lost = _of_commit(make_record("amf", skill=0.9), "b" * 40)
     lost.write(repeat.root / "records" / lost.relative_path)
     with pytest.raises(UsageError, match="cannot check out bbbbbbbbbbbb"):

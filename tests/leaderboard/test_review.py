@@ -131,6 +131,13 @@ def test_a_committed_submission_passes_from_its_base(clone, submission):
         ({"git__commit": "beef" * 10}, "git.commit: beefbeefbeef is not in the history of the base"),
         ({"git__commit": None, "git__dirty": None}, "git: the code has no commit"),
         ({"recipe__learning_rate": 0.01, "overrides": ["learning_rate"]}, "belong into the leaderboard of variants"),
+        (
+            {
+                **{"recipe__epochs": 17, "recipe__patience": 1, "overrides": ["epochs", "patience"]},
+                "search": {"trials": 1, "study": "s", "sampler": "tpe", "pruner": "none", "seconds": 1.0, "frames": 1},
+            },
+            "overrides: epochs is no result of a search, so the run belongs into the leaderboard of variants",
+        ),
         ({"protocol__version": 2}, "protocol.version: says 2, the protocol synth_3fold has 1"),
     ],
 )
@@ -162,7 +169,7 @@ def test_new_records_state_their_training(clone, submission, make_record):
     honest = submission()
     written(clone, [remade(record, {"epochs": None}) for record in honest])
     assert review(clone)[0].count("tables.epochs: the record has no epochs.csv") == len(honest)
-    record = make_record("mcm", is_stored=True, pretraining_epochs=2)
+    record = make_record("mcm", is_stored=True, pretraining_epochs=8)
     items = [{**item.model_dump(mode="json"), "seconds": None} for item in record.info.pretraining]
     written(clone, [remade(record, pretraining=items)])
     assert "pretraining.0: frames and seconds of the stage pretrain are missing" in review(clone)[0]

@@ -13,7 +13,7 @@ from aubench.plots import learning_curve_plot
 def curved_board(tmp_path, make_record):
     for record in (
         *(make_record("amf", seed=seed, pretraining_epochs=0) for seed in (0, 1)),
-        make_record("mcm", skill=0.9, pretraining_epochs=3),
+        make_record("mcm", skill=0.9, pretraining_epochs=8),
         make_record("cam", preset="tiny"),
     ):
         record.write(tmp_path / "records" / record.relative_path)
@@ -30,10 +30,10 @@ def test_a_line_is_the_mean_over_folds_and_seeds(curved_board, make_record):
     records = [make_record("amf", seed=seed, pretraining_epochs=0) for seed in (0, 1)]
     means = 100 * sum(record.epochs.groupby("epoch")["f1"].mean() for record in records) / 2
     assert lines["amf"].get_ydata() == pytest.approx(means.to_numpy())
-    assert lines["amf"].get_xdata().tolist() == list(range(4, 41, 4))
+    assert lines["amf"].get_xdata().tolist() == list(range(4, 65, 4))
     names = [text.get_text() for text in axes.texts]
     assert any(name.endswith("  amf") for name in names)
-    assert any(name.endswith("  mcm (pre-trained on 3k)") for name in names)
+    assert any(name.endswith("  mcm (pre-trained on 24k)") for name in names)
     heights = sorted(text.get_position()[1] for text in axes.texts)
     assert heights[1] - heights[0] > 0.03 * (axes.get_ylim()[1] - axes.get_ylim()[0])
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from aubench.core.conditions import ALL, CLEAN, FILLS, Condition
+from aubench.core.errors import UsageError
 from aubench.leaderboard import tables
 from aubench.leaderboard.curve_points import LearningCurve
 from aubench.leaderboard.entries import Entry, RankedTable
@@ -95,15 +96,24 @@ def _robustness(entry: Entry) -> list[dict[str, Any]]:
     """List F1 under the conditions that all seeds have.
 
     ``series`` is a corruption with its modalities, ``x`` its level; for missing modalities ``x`` is the condition.
+    Conditions of plug-in corruptions that are not loaded have no points.
     """
     common = set.intersection(*(set(run.info.conditions) for run in entry.runs)) - {str(CLEAN)}
-    conditions = sorted(map(Condition.parse, common), key=robustness_profile.condition_sort_key)
+    known = (condition for condition in map(_parsed, common) if condition)
+    conditions = sorted(known, key=robustness_profile.condition_sort_key)
     points = [_condition_point(entry, condition) for condition in conditions]
     series = dict.fromkeys(point["series"] for point in points)
     clean = {
         name: {"series": name, "x": "clean" if name == MISSING else 0.0, "f1": _percent(entry.f1)} for name in series
     }
     return [point for name in series for point in (clean[name], *(p for p in points if p["series"] == name))]
+
+
+def _parsed(text: str) -> Condition | None:
+    try:
+        return Condition.parse(text)
+    except UsageError:
+        return None
 
 
 def _condition_point(entry: Entry, condition: Condition) -> dict[str, Any]:

@@ -33,15 +33,16 @@ def checkout_command(info: RecordInfo) -> str | None:
 
 
 def run_command(entry: Entry) -> str:
-    """Return the command that makes the runs of an entry again, or scores its predictions again."""
+    """Return the command that makes the runs of an entry again, or one for each seed that scores its predictions."""
     info = entry.info
-    seeds = ",".join(str(run.info.seed) for run in entry.runs)
+    seeds = [str(run.info.seed) for run in entry.runs]
     if info.is_submitted:
         words = ["aubench", "score", "PREDICTIONS", "--protocol", info.protocol.name, "--name", info.method.name]
-        return shlex.join([*words, "--seed", seeds, "--modalities", ",".join(info.method.modalities)])
+        words += ["--modalities", ",".join(info.method.modalities), "--seed"]
+        return "\n".join(shlex.join([*words, seed]) for seed in seeds)
     source = info.method.name if info.method.source != "path" else f"{info.method.name}.py"
     words = ["aubench", "run", "--method", source, "--protocol", info.protocol.name]
-    words += ["--preset", info.preset, "--seed", seeds]
+    words += ["--preset", info.preset, "--seed", ",".join(seeds)]
     for name in _changed(info):
         words += ["--set", f"{name}={value_text(info.recipe[name])}"]
     if info.protocol.modalities != _installed_modalities(info.protocol.name):

@@ -40,7 +40,7 @@ def url(make_record, tmp_path_factory) -> str:
 
     A title and a recipe are hostile.
     """
-    clean = [make_record("amf", seed=seed, skill=1.0, pretraining_epochs=2) for seed in (0, 1)]
+    clean = [make_record("amf", seed=seed, skill=1.0, pretraining_epochs=0) for seed in (0, 1)]
     info = clean[0].info.method.model_copy(update={"title": HOSTILE})
     noisy = [
         replace(

@@ -57,7 +57,8 @@ def test_command_of_an_outside_method_and_of_predictions(entry):
     outside = entry(method=entry().info.method.model_copy(update={"source": "path"}))
     assert "--method late_fusion.py " in rerun_commands.run_command(outside)
     submitted = rerun_commands.run_command(entry(selection="submitted"))
-    assert submitted.startswith("aubench score PREDICTIONS --protocol synth_3fold --name late_fusion")
+    command = "aubench score PREDICTIONS --protocol synth_3fold --name late_fusion --modalities visual,depth --seed "
+    assert submitted.splitlines() == [f"{command}0", f"{command}1"]
 
 
 def test_conditions_become_the_suites_that_have_them(entry):

@@ -9,8 +9,11 @@ import re
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+from factories.records import remade
 
 from aubench.leaderboard import build
 from aubench.leaderboard.protocol_page import results_by_protocol
@@ -26,6 +29,10 @@ def _details(html: str) -> str:
     return zlib.decompress(base64.b64decode(re.search(r'id="all-details">(.*?)</script>', html)[1])).decode()
 
 
+def _data(html: str) -> list[dict[str, Any]]:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html)[1])
+
+
 def _html(records) -> str:
     runs = [StoredRecord(Path("records", record.relative_path), record) for record in records]
     return site_page.site_html(results_by_protocol(runs), ())
@@ -35,7 +42,7 @@ def _html(records) -> str:
 def test_page_is_the_same_twice_and_lists_every_row(records, script_stubs):
     html = _html(records)
     assert html == _html(records)
-    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html)[1])
+    data = _data(html)
     assert [item["id"] for item in data] == ["synth_3fold/ranked/inner_val", "synth_3fold/ranked/oracle_test"]
     assert [row["name"] for row in data[0]["charts"]][2:] == ["late_fusion", "resnet_visual"]
     assert [len(row["seeds"]) for row in data[0]["charts"]] == [2, 1, 2, 1]
@@ -70,6 +77,22 @@ def test_a_process_that_dies_leaves_the_bundle_to_this_one(monkeypatch):
     monkeypatch.setattr(libraries, "vega", lambda: "text" if os.getpid() == parent else os._exit(1))
     with libraries.vega_meanwhile() as vega:
         assert vega() == "text"
+
+
+@pytest.mark.slow
+def test_conditions_of_plugins_that_are_not_loaded_have_no_points(make_record, script_stubs):
+    def under(record, *names):
+        tables = {
+            name: pd.concat([table, *(table.assign(condition=condition) for condition in names)])
+            for name, table in (("counts", record.counts), ("histograms", record.histograms))
+        }
+        digest = {"corruptions": {"blur": "d" * 64}} if "blur:all:3" in names else {}
+        return remade(record, tables, conditions=["clean", *names], **digest)
+
+    record = make_record()
+    both, known = under(record, "blur:all:3", "noise:all:0.5"), under(record, "noise:all:0.5")
+    charts = [_data(_html([each]))[0]["charts"][0]["robustness"] for each in (both, known)]
+    assert charts[0] == charts[1] != []
 
 
 @pytest.mark.slow
