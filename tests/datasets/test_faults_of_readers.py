@@ -355,7 +355,7 @@ FAULTS: dict[str, dict[str, Cell]] = {
     "more labels than frames": {
         **all_of("bp4d bp4dplus", longer, listed('F002,T1,4,"coded, but without a photo"')),
         "disfa": (longer, listed('SN002,left,9,"coded, but not in the video"')),
-        "disfaplus": (longer, listed("coded, but without an image 003.jpg")),
+        "disfaplus": (longer, listed(f'SN027,{TRIAL},3,"coded, but without an image"')),
         "table": (longer, listed("p4,v,4,visual: not in the video p4.avi")),
         "video": NO_LABELS,
     },
