@@ -187,14 +187,12 @@ def load_results(path: AnyPath = "runs") -> Results:
     from aubench.core.errors import RecordError
     from aubench.leaderboard import records, verify
 
-    root, hint = user_path(path), None
-    if (root / records.RECORDS).is_dir():
-        stored, skipped = records.read_records(root)
-        findings, skipped, hint = skipped, [], "`aubench leaderboard check` lists everything"
-    else:
-        stored, skipped = records.find_finished_records(root)
-        findings = []
-    for finding in itertools.chain(findings, *map(verify.check_record, stored)):
+    root = user_path(path)
+    is_leaderboard = (root / records.RECORDS).is_dir()
+    stored, problems = records.read_records(root) if is_leaderboard else records.find_finished_records(root)
+    unreadable, skipped = (problems, ()) if is_leaderboard else ((), problems)
+    for finding in itertools.chain(unreadable, *map(verify.check_record, stored)):
+        hint = "`aubench leaderboard check` lists everything" if is_leaderboard else None
         raise RecordError(finding.what, where=finding.path, hint=hint)
     return Results(tuple(stored), tuple(skipped))
 

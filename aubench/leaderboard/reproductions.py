@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -221,11 +222,12 @@ def _read(root: Path, folder: Path) -> StoredReproduction:
     if not original.is_dir():
         raise RecordError("repeats no run of this leaderboard", where=folder)
     run, again = (StoredRecord(path, record_file.read(path)) for path in (original, folder))
-    for sibling in {run.folder: run, **{other.folder: other for other in row_of(run)}}.values():
-        for finding in verify.check_record(sibling):
-            raise RecordError(f"repeats a row whose record is invalid: {finding.what}", where=folder)
+    row = row_of(run)
+    others = [other for other in row if other.folder != run.folder]
+    for finding in chain.from_iterable(map(verify.check_record, (run, *others))):
+        raise RecordError(f"repeats a row whose record is invalid: {finding.what}", where=folder)
     _verify(again, run)
-    return StoredReproduction(folder, info.by, compare(run, again, row_of(run)))
+    return StoredReproduction(folder, info.by, compare(run, again, row))
 
 
 def _check_name(by: str, where: str) -> None:
