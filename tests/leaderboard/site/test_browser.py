@@ -146,7 +146,7 @@ def test_the_link_to_the_results_keeps_the_state(page):
 def test_a_copied_command_is_announced_in_the_open_dialog(page):
     page.locator(".board:visible tr[data-row] a").first.click()
     page.locator("#details button", has_text="Copy").first.click()
-    page.wait_for_function("document.getElementById('status').textContent")
+    sync_api.expect(page.locator("#status")).not_to_be_empty()
     assert page.evaluate("document.getElementById('details').contains(document.getElementById('status'))")
 
 
