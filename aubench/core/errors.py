@@ -76,6 +76,10 @@ class OutOfMemory(AubenchError):
     """A training step that needs more memory than there is."""
 
 
+class ImagesLeaveNoMemory(OutOfMemory):
+    """A training step that needs memory of a GPU in which images are held."""
+
+
 class CheckFailed(AubenchError):
     """A check that completed and detected a problem (exit code 1)."""
 

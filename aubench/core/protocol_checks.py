@@ -145,6 +145,13 @@ def _check_roles(protocol: Protocol, number: int) -> None:
             raise ValueError(f"fold {number} uses {odd[0]}, whose data set is not in {key}")
     if not roles.train or not roles.test:
         raise ValueError("has no subject to train on, or none to test")
+    names: dict[str, str] = {}
+    for subject in sorted(roles.test):
+        if (other := names.setdefault(protocol.person(subject), subject)) != subject:
+            raise ValueError(
+                f"fold {number} tests on {other} and {subject}, and same_people says that they are one person; "
+                "leave one of them out, because intervals and tests need independent subjects"
+            )
     for one, other in combinations(roles, 2):
         people = {protocol.person(subject): subject for subject in one}
         for subject in sorted(other):

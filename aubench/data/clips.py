@@ -26,7 +26,7 @@ def image_rows(rows: Rows) -> Rows:
 def sequences(data: ProtocolDataset, rows: Rows) -> list[Rows]:
     """Return the runs of consecutive frames among ascending rows.
 
-    A sequence is split at missing frames, which are steps between frame numbers above the smallest one.
+    A sequence is split at missing frames, which are steps between frame numbers of at least twice the smallest one.
     """
     if not len(rows):
         return []
@@ -84,8 +84,8 @@ def sample_clips(
 
 
 def _runs(frames: Rows, steps: Rows) -> list[Rows]:
-    """Split the frames of a sequence at steps above the smallest one."""
-    return np.split(frames, np.flatnonzero(steps > steps.min(initial=np.iinfo(steps.dtype).max)) + 1)
+    """Split the frames of a sequence at steps of at least twice the smallest one."""
+    return np.split(frames, np.flatnonzero(steps >= 2 * steps.min(initial=np.iinfo(steps.dtype).max // 2)) + 1)
 
 
 def _tiles(frames: Rows, length: int, *, phase: int = 0) -> list[Rows]:

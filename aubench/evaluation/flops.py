@@ -7,7 +7,9 @@ other operations are reported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +34,27 @@ _SILENT = {
     *("aten.lift_fresh", "aten.ones", "aten.stack", "aten.zeros", "aten.zeros_like"),
 }
 """Operations that create or move tensors without arithmetic."""
+
+
+_FORMULAS: dict[Any, Callable[..., int]] = {
+    torch.ops.aten.mv: lambda matrix, *others, **options: 2 * prod(matrix),
+    torch.ops.aten.addmv: lambda added, matrix, *others, **options: 2 * prod(matrix),
+    torch.ops.aten.dot: lambda vector, *others, **options: 2 * prod(vector),
+    torch.ops.aten._trilinear: lambda first, weight, *others, **options: 2 * first[0] * prod(weight),
+}
+"""FLOPs by the shapes of the inputs, for products that PyTorch's counter leaves out."""
+
+
+@contextmanager
+def counted_flops() -> Iterator[FlopCounterMode]:
+    """Count floating-point operations, with attention as single products instead of fused kernels."""
+    was_enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with FlopCounterMode(display=False, custom_mapping=_FORMULAS) as counter, sdpa_kernel(SDPBackend.MATH):
+            yield counter
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was_enabled)
 
 
 _BATCH_NORM = torch.ops.aten._native_batch_norm_legit_no_training.default
@@ -97,8 +120,7 @@ def count_training_flops(method: Method, batch: Batch, stage: Stage) -> int:
     def step() -> None:
         method.loss(batch, stage, Progress(0, stage.epochs, 0, 1))["total"].backward()  # type: ignore[no-untyped-call]
 
-    with sdpa_kernel(SDPBackend.MATH):
-        flops, _, _ = _measured(step)
+    flops, _, _ = _measured(step)
     method.zero_grad(set_to_none=True)
     return flops // batch.labels[..., 0].numel()
 
@@ -123,7 +145,7 @@ def _counted_on_cpu(method_class: type[Method], task: Task, recipe: Recipe) -> C
     """Count a method with constants on the CPU, on tensors without values."""
     with torch.random.fork_rng(devices=[]):
         method = build_method(method_class, task, recipe)
-    with FakeTensorMode(allow_non_fake_inputs=True), sdpa_kernel(SDPBackend.MATH):
+    with FakeTensorMode(allow_non_fake_inputs=True):
         return _counted(method, _frame(task, recipe))
 
 
@@ -165,7 +187,7 @@ def _branches(
 
 def _measured(call: Callable[[], Any]) -> tuple[int, tuple[str, ...], Any]:
     """Return the FLOPs of a call, the names of uncounted operations, and the result of the call."""
-    with _Operations() as operations, FlopCounterMode(display=False) as counter:
+    with _Operations() as operations, counted_flops() as counter:
         result = call()
     names = {str(packet) for packet in operations.seen if packet not in counter.flop_registry}
     names = {name for name in names if not name.startswith("prim.")}

@@ -28,7 +28,7 @@ class MultiConditionPredictor(Predictor):
 
     Conditions that corrupt the method's modalities equally share one prediction. The branches of a
     :class:`~aubench.core.method.BranchedMethod` are encoded once per batch and corruption. Where a corruption makes
-    all images equal, the image is encoded once. Only the features of such images are cached across batches.
+    all images equal, few copies of the image are encoded. Only the features of such images are cached across batches.
 
     Args:
         method: Method with its weights.
@@ -72,11 +72,18 @@ class MultiConditionPredictor(Predictor):
         return self.checked_probabilities(torch.stack(probs))
 
     def constant(self, modality: Modality, corruption: CorruptionLevel, view: Tensor) -> Any:
-        """Return the features of the image that a corruption makes of all images."""
+        """Return the features of the image that a corruption makes of all images.
+
+        Returns:
+            Features of a batch of one, None if their first axis is not that of the frames.
+        """
         key = (modality, corruption)
         if key not in self._constant:
             single = corrupt(view[:1], corruption, modality, None, self.means)
-            self._constant[key] = self.encode(modality, single.contiguous())
+            one, two = (self.encode(modality, single.repeat(n, *[1] * (single.ndim - 1))) for n in (1, 2))
+            lengths = [[x.shape[:1] for x in pytree.tree_leaves(tree) if isinstance(x, Tensor)] for tree in (one, two)]
+            has_frames_first = all(pair == ((1,), (2,)) for pair in zip(*lengths, strict=True))
+            self._constant[key] = one if has_frames_first else None
         return self._constant[key]
 
     def encode(self, modality: Modality, view: Tensor) -> Any:
@@ -97,7 +104,8 @@ class _Batch:
         pairs = list(zip(self.views, corruptions, strict=True))
         method = self.predictor.method
         if isinstance(method, BranchedMethod):
-            return method.fuse({m: self._encode(m, corruption) for m, corruption in pairs})
+            features = {m: self._encode(m, corruption) for m, corruption in pairs}
+            return method.fuse(pytree.tree_map_only(Tensor, Tensor.clone, features))  # may change them in place
         return method({m: self._corrupt(m, corruption) for m, corruption in pairs})
 
     def _encode(self, modality: Modality, corruption: CorruptionLevel) -> Any:
@@ -108,8 +116,7 @@ class _Batch:
 
     def _compute_features(self, modality: Modality, corruption: CorruptionLevel) -> Any:
         view = self.views[modality]
-        if corruption.is_constant:
-            features = self.predictor.constant(modality, corruption, view)
+        if corruption.is_constant and (features := self.predictor.constant(modality, corruption, view)) is not None:
             return pytree.tree_map_only(Tensor, lambda x: x.expand(len(view), *x.shape[1:]), features)
         return self.predictor.encode(modality, self._corrupt(modality, corruption))
 

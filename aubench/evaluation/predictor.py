@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     Stored = Mapping[Modality, UInt8[Tensor, "n *t h w c"]]
 
 
+ROUNDING = 1e-5
+"""Excess of probabilities over [0, 1] that is a matter of rounding, e.g. of weighted means of ones."""
+
+
 class Predictor:
     """Predictor with a method.
 
@@ -103,14 +107,13 @@ class Predictor:
         return output.float()
 
     def checked_probabilities(self, output: Float[Tensor, "*n au"]) -> Float[Tensor, "*n au"]:
-        """Return probabilities on the CPU after checking that they are finite and in [0, 1]."""
+        """Return finite probabilities on the CPU. Values at most :data:`ROUNDING` beyond 0 or 1 are limited to it."""
         probs, name = output.cpu(), type(self.method).__name__
         if not torch.isfinite(probs).all():
             raise Diverged("forward returned a value that is not finite", where=name)
-        if probs.min() < 0 or probs.max() > 1:
+        low, high = probs.min(), probs.max()
+        if low < -ROUNDING or high > 1 + ROUNDING:
             raise MethodError(
-                f"forward returned {probs.min():.3g} to {probs.max():.3g}",
-                where=name,
-                hint="probabilities lie in 0 to 1",
+                f"forward returned {low:.6g} to {high:.6g}", where=name, hint="probabilities lie in 0 to 1"
             )
-        return probs
+        return probs if low >= 0 and high <= 1 else probs.clamp(0, 1)

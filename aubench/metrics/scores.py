@@ -129,7 +129,13 @@ F1_POOLED = Metric(
     "f1_pooled", "F1 pooled", "F1 per AU over the frames of all folds, mean over AUs", "counts", f1, pooled=True
 )
 ACC = Metric("acc", "ACC", "Share of correct predictions, mean over AUs, then over folds", "counts", accuracy)
-AUC = Metric("auc", "AUC", "Area under the ROC curve, mean over AUs, then over folds", "histograms", auc)
+AUC = Metric(
+    "auc",
+    "AUC",
+    "Area under the ROC curve of probabilities in steps of 0.005, mean over AUs, then folds",
+    "histograms",
+    auc,
+)
 AP = Metric(
     "ap", "AP", "Average precision, mean over AUs, then over folds", "histograms", average_precision, column=False
 )

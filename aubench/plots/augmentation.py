@@ -71,7 +71,7 @@ def compute(config: RunConfig, fold: int, count: int) -> AugmentationExamples:
     before = transforms.random_crop_views(stored.images, windows)
     copies = {m: x.clone() for m, x in before.items()}
     after = method.augment(Batch(copies, stored.labels, landmarks, is_extra), generator).inputs
-    changed = torch.stack([(after[m] != x.expand_as(after[m])).flatten(1).any(1) for m, x in before.items()]).any(0)
+    changed = torch.stack([_is_changed(x, after[m]).flatten(1).any(1) for m, x in before.items()]).any(0)
     chosen = changed.nonzero()[:count, 0]
     if not len(chosen):
         raise UsageError(f"{config.entry.name} changes no image of its training frames in this recipe")
@@ -95,9 +95,15 @@ def boxes(before: Tensor, after: Tensor) -> tuple[Box | None, ...]:
 
     Args:
         before: Images (N, C, H, W).
-        after: Images of the same frames, possibly with a replicated channel.
+        after: Images of the same frames, possibly with further channels.
     """
-    return tuple(_box(mask) for mask in (after != before.expand_as(after)).any(1))
+    return tuple(_box(mask) for mask in _is_changed(before, after))
+
+
+def _is_changed(before: Tensor, after: Tensor) -> Tensor:
+    """Return which pixels differ (N, H, W), in those channels that both images have."""
+    channels = before.shape[1] if before.shape[1] > 1 else after.shape[1]
+    return (after[:, :channels] != before).any(1)
 
 
 def _box(mask: Tensor) -> Box | None:

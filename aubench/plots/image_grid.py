@@ -47,9 +47,14 @@ class Block:
 
 
 def pixels(images: Tensor) -> npt.NDArray[np.float32]:
-    """Convert images (N, C, H, W) in [-1, 1] to pixels (N, H, W, 3) in [0, 1]. Values beyond are clipped."""
-    scaled = ((images.detach().float().cpu() + 1) / 2).clamp(0, 1).expand(-1, 3, -1, -1)
-    rgb: npt.NDArray[np.float32] = scaled.permute(0, 2, 3, 1).numpy()
+    """Convert images (N, C, H, W) in [-1, 1] to pixels (N, H, W, 3) in [0, 1]. Values beyond are clipped.
+
+    A single channel is repeated, and two are followed by their mean.
+    """
+    scaled = ((images.detach().float().cpu() + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+    if scaled.shape[-1] == 2:
+        scaled = np.concatenate([scaled, scaled.mean(-1, keepdims=True)], axis=-1)
+    rgb: npt.NDArray[np.float32] = np.broadcast_to(scaled, (*scaled.shape[:3], 3))
     return rgb
 
 

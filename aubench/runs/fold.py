@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from aubench._util import ranks
 from aubench._util.seeds import derive, seed_everything
 from aubench.core import hashing
+from aubench.core.errors import ImagesLeaveNoMemory
 from aubench.core.recipe import Recipe
 from aubench.data import clips
 from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
@@ -113,7 +115,25 @@ def train_fold(
     """
     if kind == "cpu":
         torch.set_num_threads(1)
+    with suppress(ImagesLeaveNoMemory):
+        return _train_fold(config, data, split, kind, index, report, may_hold_images=True)
+    gc.collect()
+    torch.cuda.empty_cache()
+    return _train_fold(config, data, split, kind, index, report, may_hold_images=False)
+
+
+def _train_fold(
+    config: RunConfig,
+    data: ProtocolDataset,
+    split: FoldSplit,
+    kind: str,
+    index: int,
+    report: Report,
+    *,
+    may_hold_images: bool,
+) -> TrainedFold:
     context = prepare_context(config, split.fold, data, devices.fabric_for(kind, index, config.precision), report)
+    context = replace(context, may_hold_images=may_hold_images)
     report(TrainingStarted({stage.name: stage.epochs for stage in context.method.stages()}))
     pretrained = prepare_weights(config, context, split)
     return TrainedFold(context, _train(config, context, split, pretrained), pretrained)

@@ -13,15 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from aubench.core.method import Stage
 from aubench.data import clips, loader
 from aubench.data.random_store import random_store
 from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
 from aubench.evaluation import inference
-from aubench.evaluation.flops import count_training_flops
+from aubench.evaluation.flops import count_training_flops, counted_flops
 from aubench.evaluation.method_parts import totals_by_part
 from aubench.evaluation.predictor import Predictor
 from aubench.runs import devices
@@ -209,7 +207,7 @@ def _profile_parts(predictor: Predictor, context: TrainContext, rows: Rows) -> t
         return time.perf_counter()
 
     predict()
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    with counted_flops() as counter:
         flops = totals_by_part(method, predict, counter.get_total_flops)
     seconds = [totals_by_part(method, predict, clock) for _ in range(REPEATS)]
     frames = batch.rows.size

@@ -5,10 +5,13 @@ Small operations take a GPU less time than Python needs to start them. A graph s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+import random
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 
 from aubench.core.method import Progress
@@ -52,11 +55,19 @@ class CUDAGraph:
         self._device, self._graph = device, torch.cuda.CUDAGraph()
 
     def record(self, work: Callable[[], Terms]) -> Terms:
-        """Record the operations of a function. Threads that read images may use the GPU meanwhile."""
+        """Record the operations of a function. Threads that read images may use the GPU meanwhile.
+
+        Raises:
+            RuntimeError: The function uses a generator of the CPU, or an operation that no graph can hold.
+        """
         generator = torch.cuda.default_generators[self._device.index or 0]
         state = generator.clone_state()
         try:
-            with torch.cuda.device(self._device), torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            with (
+                unused_cpu_generators(),
+                torch.cuda.device(self._device),
+                torch.cuda.graph(self._graph, capture_error_mode="thread_local"),
+            ):
                 return work()
         except BaseException:
             generator.graphsafe_set_state(state)  # a failed recording leaves a state that gives no numbers
@@ -153,7 +164,7 @@ class StepGraph:
     def _record(self, batch: Batch, progress: Progress) -> _Recording | None:
         inputs, graph = _copy(batch), self._create()
         try:
-            with torch.random.fork_rng(devices=[]):  # recording draws nothing from the CPU's generator
+            with torch.random.fork_rng(devices=[]):
                 terms = graph.record(lambda: self._compute(inputs, progress))
         except Exception as error:  # whatever a loss does that a graph cannot hold
             self.failure = _first_line(error)
@@ -164,6 +175,30 @@ class StepGraph:
             for parameter in self._parameters:
                 parameter.grad = None
         return _Recording(graph, inputs, terms, gradients)
+
+
+@contextmanager
+def unused_cpu_generators() -> Iterator[None]:
+    """Require that no random number is drawn on the CPU, since a graph would repeat it, and restore the generators.
+
+    Raises:
+        RuntimeError: PyTorch's, NumPy's or Python's generator was used.
+    """
+    python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+        used = {
+            "Python's": random.getstate() != python,
+            "NumPy's": any(map(np.any, map(np.not_equal, np.random.get_state()[1:], numpy[1:]))),
+            "PyTorch's": not torch.equal(torch.get_rng_state(), pytorch),
+        }
+        if any(used.values()):
+            names = " and ".join(name for name, is_used in used.items() if is_used)
+            raise RuntimeError(f"the loss draws random numbers on the CPU, with {names} generator")
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(pytorch)
 
 
 def _tensors(batch: Batch) -> dict[str, Tensor]:

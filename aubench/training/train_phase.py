@@ -30,6 +30,7 @@ class TrainContext:
         fabric: Device and precision.
         method: Method on its device.
         report: Callback for each finished epoch, and for a failed CUDA graph.
+        may_hold_images: Whether the images may stay in the memory of a GPU if they fit.
     """
 
     name: str
@@ -40,6 +41,7 @@ class TrainContext:
     fabric: Fabric
     method: Method
     report: Callable[[EpochFinished | GraphFailed], None]
+    may_hold_images: bool = True
 
     def derive_seed(self, stage: Stage, name: str, *when: int) -> int:
         """Derive the seed of a source of randomness at an epoch, or at a step of one."""

@@ -71,7 +71,8 @@ class Trainer:
                 saved = None
             elif index:
                 self.state.begin_stage(index)
-            self._step = TrainingStep(self.context, stage, optimizer)
+            holds_images = self._images is not self.data
+            self._step = TrainingStep(self.context, stage, optimizer, holds_images=holds_images)
             while self.state.epoch < stage.epochs and not self._should_stop_early(stage):
                 with interrupts.deferred():
                     self._epoch(stage, optimizer)
@@ -99,6 +100,7 @@ class Trainer:
             and checkpoint.read(candidate, self.phase.identity).notes["epoch"] == self.state.best_epoch
         ):
             self._promote_candidate()
+        self.state.write(self.folder / EPOCHS)  # a process killed after it saved the state has not written it
         return saved
 
     def _promote_candidate(self) -> None:
@@ -244,6 +246,8 @@ class Trainer:
 
     @cached_property
     def _images(self) -> ProtocolDataset:
-        """Data set whose training and validation images are in the memory of the GPU, if they fit."""
+        """Data set whose training and validation images are in the memory of the GPU, if they may and fit."""
+        if not self.context.may_hold_images:
+            return self.data
         rows = np.concatenate([self.phase.train, self.phase.val])
         return resident_images.prepare(self.data, self.method.task, rows, self.fabric.device)

@@ -10,7 +10,7 @@ import torch
 
 from aubench._util import ranks
 from aubench._util.seeds import seed_everything
-from aubench.core.errors import is_out_of_memory
+from aubench.core.errors import ImagesLeaveNoMemory, is_out_of_memory
 from aubench.core.method import Progress, Stage
 from aubench.core.task import Batch
 from aubench.data import loader, transforms
@@ -31,16 +31,18 @@ class TrainingStep:
         context: Fold, method and device.
         stage: Stage.
         optimizer: Optimiser of the stage, as set up by Fabric.
+        holds_images: Whether images are held in the memory of the device.
 
     Attributes:
         graph: Repeated operations of loss and backward pass; None if the device has none or several share the step.
     """
 
-    def __init__(self, context: TrainContext, stage: Stage, optimizer: Any) -> None:
-        self.context, self.stage, self.optimizer = context, stage, optimizer
+    def __init__(self, context: TrainContext, stage: Stage, optimizer: Any, *, holds_images: bool = False) -> None:
+        self.context, self.stage, self.optimizer, self._holds_images = context, stage, optimizer, holds_images
         self.method, self.fabric = context.method, context.fabric
         self._split = SplitModules(self.method) if ranks.count() > 1 else None
         self.graph = self._create_graph()
+        self.method.zero_grad(set_to_none=True)
 
     def close(self) -> None:
         """Free the memory of the graph."""
@@ -57,12 +59,15 @@ class TrainingStep:
 
         Raises:
             OutOfMemory: The memory does not suffice. The message names a batch size that fits.
+            ImagesLeaveNoMemory: It might suffice without the images that are held there.
         """
         try:
             return self._step(stored, is_extra, progress)
         except (RuntimeError, MemoryError) as error:
             if self._split or not is_out_of_memory(error):
                 raise
+            if self._holds_images:
+                raise ImagesLeaveNoMemory(str(error), where=self.context.name) from error
 
         def attempt(size: int) -> None:
             images = {modality: image[:size] for modality, image in stored.images.items()}
@@ -105,7 +110,7 @@ class TrainingStep:
         if self._split:
             average_gradients(self.method.parameters())
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.method.zero_grad(set_to_none=True)  # also of parameters that only a later stage optimises
         return terms
 
     def compute_gradients(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:

@@ -36,6 +36,8 @@ validation = ["b"]
 test = ["c"]
 """
 )
+_TWO_NAMES = 'same_people = [["M001", "M002"]]\n[parts]'
+SAME_PERSON = SPLIT.replace('["M001"]', '["M001", "M002"]').replace("[parts]", _TWO_NAMES)
 ACROSS = (
     HEAD
     + DRAWN
@@ -131,6 +133,7 @@ def test_folds_across_data_sets_test_the_parts_of_the_test_once(tmp_path: Path) 
         (SPLIT, 'c = ["M001"]', 'c = ["one:M001"]', "subject one:M001 must be written like M001"),
         (SPLIT, "[parts]", 'same_people = [["F001", "M001"]]\n[parts]', "F001 and M001 in two roles"),
         (SPLIT, "[parts]", 'same_people = [["F001", "F003"]]\n[parts]', "F001 and F003 in two roles"),
+        (SAME_PERSON, "", "", "fold 1 tests on M001 and M002, and same_people says that they are one person; leave"),
         (SPLIT, "[parts]", 'same_people = [["F001", "X"]]\n[parts]', "same_people names the unknown subject 'X'"),
         (SPLIT, "[parts]", 'same_people = [["F001"]]\n[parts]', "two or more names of each person"),
         (SPLIT, "[parts]", 'same_people = [["F001", "F001"]]\n[parts]', "same_people names F001 twice"),

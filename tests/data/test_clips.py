@@ -54,6 +54,7 @@ def test_last_tile_reaches_back_if_the_sequence_is_long_enough():
         ([[1, 2, 3, 7, 8, 11]], [[0, 1, 2], [3, 4], [5]]),
         ([[4, 8, 12, 20, 24], [5]], [[0, 1, 2], [3, 4], [5]]),
         ([[1, 2, 9], [1, 5, 9], [10, 11]], [[0, 1], [2], [3, 4, 5], [6, 7]]),
+        ([[0, 2, 5, 7, 10, 12, 17, 20]], [[0, 1, 2, 3, 4, 5], [6, 7]]),  # 25 of 60 frames a second, one lacks
     ],
 )
 def test_sequences_are_cut_where_frames_lack(numbers, runs):
@@ -83,7 +84,7 @@ def test_no_clip_reaches_over_a_gap(steps, length, seed):
     assert sorted(tiles[tiles >= 0]) == list(rows)
     for clip in [*tiles, *clips.sample_clips(data, rows, length, None, seed)[0]]:
         seen = np.unique(clips.image_rows(clip))
-        assert set(np.diff(numbers[seen])) <= {least[data.sequences[seen[0]]]}
+        assert np.diff(numbers[seen]).max(initial=0) < 2 * max(least[data.sequences[seen[0]]], 1)
 
 
 def test_drawn_clips_are_consecutive_and_by_their_seed_alone():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from aubench import Modality, Task
+from aubench import Modality, Recipe, Task
 from aubench.core.conditions import CLEAN, IDENTITY, Condition, CorruptionLevel, missing, subsets
 from aubench.core.errors import AubenchError, MethodError, UsageError
 from aubench.core.method import BranchedMethod
@@ -184,6 +185,47 @@ def test_shared_predictions_equal_single_ones(name):
             assert torch.allclose(actual, expected, atol=1e-6, rtol=0), str(condition)
 
 
+class TokensFirst(BranchedMethod):
+    """Features (tokens, frames, width), the default layout of PyTorch's transformers, which fusion changes in place."""
+
+    def __init__(self, task, recipe):
+        super().__init__(task, recipe)
+        self.embed = nn.ModuleDict({m.value: nn.Conv2d(m.channels, 8, 14, 14) for m in task.modalities})
+        self.activation, self.head = nn.SELU(inplace=True), nn.Linear(8, len(task.aus))
+
+    def encode(self, modality, images):
+        return self.embed[modality.value](images).flatten(2).permute(2, 0, 1)
+
+    def fuse(self, features):
+        tokens = torch.cat([self.activation(features[m]) for m in self.task.modalities])
+        return self.head(tokens.mean(0)).sigmoid()
+
+
+class FramesFirst(TokensFirst):
+    """The same with features (frames, width)."""
+
+    def encode(self, modality, images):
+        return super().encode(modality, images).mean(0)
+
+    def fuse(self, features):
+        return self.head(sum(self.activation(features[m]) for m in self.task.modalities)).sigmoid()
+
+
+@pytest.mark.parametrize("method_class", [TokensFirst, FramesFirst])
+@pytest.mark.parametrize("crop", [16, 28])  # one token, and four
+def test_shared_features_may_have_any_layout_and_be_changed_in_place(method_class, crop):
+    torch.manual_seed(0)
+    method = method_class(Task((V, D), AUS, crop), Recipe(image_size=28, crop=crop))
+    images = {m: x for m, x in stored(4, size=28).items() if m in (V, D)}
+    conditions = [CLEAN, *find_suite("amf").conditions((V, D))]
+    sharing = MultiConditionPredictor(method, conditions)
+    for _ in range(2):
+        together = sharing.predict_all(images, FrameNoise(0, NAMES[:4]))
+        for condition, actual in zip(conditions, together, strict=True):
+            expected = Predictor(method).probabilities(images, condition, FrameNoise(0, NAMES[:4]))
+            assert torch.allclose(actual, expected, atol=1e-6, rtol=0), str(condition)
+
+
 def test_a_branch_is_encoded_only_where_something_changed(monkeypatch):
     method = built("late_fusion")
     assert isinstance(method, BranchedMethod)
@@ -196,7 +238,7 @@ def test_a_branch_is_encoded_only_where_something_changed(monkeypatch):
     sharing = MultiConditionPredictor(method, conditions)
     sharing.predict_all(stored(4, size=64), FrameNoise(0, NAMES[:4]))
     assert len(conditions) == 15
-    assert sorted(encoded) == sorted([(m, 4) for m in (V, D)] * 5 + [(V, 1), (D, 1)])
+    assert sorted(encoded) == sorted([(m, 4) for m in (V, D)] * 5 + [(m, n) for m in (V, D) for n in (1, 2)])
     encoded.clear()
     sharing.predict_all(stored(4, size=64), FrameNoise(0, NAMES[:4]))
     assert len(encoded) == 10

@@ -69,6 +69,31 @@ def test_a_linear_layer_by_hand_and_what_is_not_counted():
 
 
 @pytest.mark.slow
+def test_products_with_vectors_and_bilinear_layers_are_counted():
+    class Products(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.vector, self.bilinear = nn.Parameter(torch.ones(768)), nn.Bilinear(48, 48, 12)
+
+        def forward(self, images):
+            tokens = images.reshape(len(images), 16, 48)
+            products = images.flatten(1) @ self.vector + torch.addmv(self.vector[:1], images.flatten(1), self.vector)
+            return self.bilinear(tokens[:, 0], tokens[:, 1]) + products[:, None] + self.vector @ self.vector
+
+    cost = of(Products, 16)
+    assert cost.total.macs == 3 * 768 + 48 * 48 * 12
+    assert not {"aten.mv", "aten.addmv", "aten.dot", "aten._trilinear"} & set(cost.uncounted)
+
+
+def test_attention_without_gradients_is_counted():
+    layer, tokens = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval(), torch.ones(1, 5, 8)
+    was_enabled = torch.backends.mha.get_fastpath_enabled()
+    with torch.inference_mode(), flops.counted_flops() as counter:
+        layer(tokens)
+    assert counter.get_total_flops() == 2 * 5 * (8 * 24 + 8 * 8 + 8 * 16 * 2) + 2 * 2 * 5 * 5 * 8
+    assert torch.backends.mha.get_fastpath_enabled() is was_enabled
+
+
 def test_branches_and_fusion_make_up_the_whole():
     method = registry.find_method("amf").method_class
     recipe = method.Recipe.from_preset("tiny", {})

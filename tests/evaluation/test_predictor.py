@@ -38,6 +38,11 @@ def test_inputs_are_normalised_centre_crops_in_evaluation_mode():
     assert (method.saw[V] == 1).all() and (method.saw[D] == -1).all()
 
 
+def test_probabilities_may_exceed_their_range_by_rounding():
+    answer = torch.tensor([[1.0000002, -1e-7], [0.25, 1.0], [0.0, 0.5]])
+    assert Predictor(Given(answer)).probabilities(images()).tolist() == [[1, 0], [0.25, 1], [0, 0.5]]
+
+
 def test_missing_modality_is_zero_after_normalisation():
     method = Given(torch.full((3, 2), 0.5))
     Predictor(method).probabilities(images(), Condition.parse("missing:depth"))
@@ -51,6 +56,7 @@ def test_missing_modality_is_zero_after_normalisation():
         (torch.full((2, 2), 0.5), "instead of"),
         (torch.tensor([[0.5, float("nan")]] * 3), "not finite"),
         (torch.full((3, 2), 1.5), "1.5"),
+        (torch.full((3, 2), 1.0001), "1.0001"),
         (torch.full((3, 2), -0.1), "-0.1"),
         ([0.5], "list"),
     ],

@@ -7,6 +7,7 @@ import torch
 
 from aubench import Modality
 from aubench.core.errors import AubenchError
+from aubench.methods._modules.cut_switch import replicate_channels
 from aubench.plots import augmentation
 
 V, D = Modality.VISUAL, Modality.DEPTH
@@ -18,6 +19,15 @@ def test_boxes_are_around_what_differs():
     after[0, 1, 2, 3] = after[0, 0, 5, 7] = 1
     after[2, :, 0, 8] = -1
     assert augmentation.boxes(before, after) == ((3, 2, 5, 4), None, (8, 0, 1, 1))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_boxes_of_images_that_got_channels(channels):
+    before = torch.rand(2, channels, 8, 9)
+    after = replicate_channels(before).clone()
+    assert augmentation.boxes(before, after) == (None, None)
+    after[1, 0, 2, 3] += 1
+    assert augmentation.boxes(before, after) == (None, (3, 2, 1, 1))
 
 
 def test_changed_training_frames_are_shown_where_they_changed(make, tmp_path):

@@ -17,6 +17,11 @@ def test_pixels_are_clipped_and_grey_becomes_three_channels():
     assert np.array_equal(actual[..., 1], [[[0, 0], [0.5, 1]]])
 
 
+def test_two_channels_are_followed_by_their_mean():
+    actual = image_grid.pixels(torch.tensor([-1.0, 0.0]).view(1, 2, 1, 1))
+    assert actual.tolist() == [[[[0, 0.5, 0.25]]]]
+
+
 def test_each_image_is_in_its_row_and_column_with_its_box():
     blocks = (
         Block("one", (Column("a", images(2, 0.1)), Column("b", images(2, 0.3)))),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -15,7 +17,7 @@ from aubench.core.task import Batch, Modality
 from aubench.runs import devices
 from aubench.runs import fold as fold_module
 from aubench.runs.events import EpochFinished, GraphFailed
-from aubench.training.step_graph import WARMUP, CUDAGraph, StepGraph
+from aubench.training.step_graph import WARMUP, CUDAGraph, StepGraph, unused_cpu_generators
 from aubench.training.training_step import TrainingStep
 
 CHANGES = {"image_size": 32, "crop": 28, "frames_per_epoch": 96, "epochs": 2, "validation_stride": 8}
@@ -254,6 +256,48 @@ def test_on_a_gpu_a_fold_with_graphs_equals_one_without(decide, tmp_path, monkey
     assert not [event for event in events if isinstance(event, GraphFailed)]
     assert sum(graph.repeated for graph in graphs) > 5
     assert states[0] == states[1]
+
+
+@pytest.mark.parametrize(
+    ("draw", "used"),
+    [
+        (lambda: torch.rand(1), "PyTorch's"),
+        (np.random.rand, "NumPy's"),
+        (lambda: np.random.bytes(624 * 4), "NumPy's"),  # as many numbers as the generator holds
+        (random.random, "Python's"),
+    ],
+)
+def test_a_draw_on_the_cpu_prevents_a_graph_and_is_repeated_in_python(draw, used):
+    def states():
+        return random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()
+
+    before = states()
+    with pytest.raises(RuntimeError, match=f"on the CPU, with {used} generator"), unused_cpu_generators():
+        draw()
+    assert states() == before
+    with unused_cpu_generators():
+        pass
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_a_loss_that_draws_on_the_cpu_fails_with_its_reason():
+    weight, failures = torch.ones(2, device="cuda", requires_grad=True), []
+
+    def compute(inputs: Batch, progress: Progress) -> dict[str, torch.Tensor]:
+        loss = weight.sum() * int(torch.randint(9, ()))
+        loss.backward()
+        return {"total": loss.detach()}
+
+    graph, totals = StepGraph(compute, [weight], partial(CUDAGraph, weight.device), failures.append), []
+    for step in range(WARMUP + 3):
+        torch.manual_seed(step)
+        expected = 2 * int(torch.randint(9, ()))
+        torch.manual_seed(step)
+        batch_on_gpu = Batch({}, torch.zeros(2, 2, device="cuda"))
+        totals.append((graph.step(batch_on_gpu, Progress(0, 1, step, 9), ())["total"].item(), expected))
+        weight.grad = None
+    assert len(failures) == 1 and graph.repeated == 0 and all(total == expected for total, expected in totals)
 
 
 @pytest.mark.gpu

@@ -14,11 +14,12 @@ from aubench.core.errors import CheckpointError, MethodError, UsageError
 from aubench.data import resident_images
 from aubench.data.resident_images import ResidentImages
 from aubench.data.store import Store
-from aubench.results.run_folder import CANDIDATE_WEIGHTS, STATE
+from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, read_json_lines
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
 from aubench.runs.events import EpochFinished, FoldFinished
 from aubench.training import trainer as training_module
+from aubench.training.state import TrainState
 from aubench.training.training_step import TrainingStep
 
 CHANGES = {"image_size": 32, "crop": 28, "frames_per_epoch": 96, "epochs": 3, "validation_stride": 2}
@@ -138,6 +139,83 @@ def test_kill_between_state_and_best_weights_changes_nothing(config_for, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_kill_between_state_and_history_changes_nothing(config_for, tmp_path, monkeypatch, epoch):
+    uninterrupted, interrupted = config_for(tmp_path / "whole"), config_for(tmp_path / "broken")
+    run(uninterrupted)
+    write = TrainState.write
+
+    def die(self, path):
+        if len(self.epochs) == epoch:
+            raise Killed
+        write(self, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainState, "write", die)
+        with pytest.raises(Killed):
+            run(interrupted)
+    run(interrupted)
+    assert result_files(interrupted) == result_files(uninterrupted)
+    assert [entry["epoch"] for entry in read_json_lines(interrupted.fold_dir(1) / EPOCHS)] == [0, 1, 2]
+
+
+PROBE_THEN_TUNE = """
+import torch
+from torch import nn
+
+from aubench import Fidelity, Method, MethodCard, Stage
+
+
+class ProbeThenTune(Method):
+    card = MethodCard(title="Linear probe, then fine-tuning", paper="none", fidelity=Fidelity.EXACT)
+
+    def __init__(self, task, recipe):
+        super().__init__(task, recipe)
+        self.encoder = nn.Sequential(nn.Conv2d(task.channels, 8, 3, 2), nn.ReLU())
+        self.head = nn.Linear(8, len(task.aus))
+
+    def stages(self):
+        size, frames = self.recipe.batch_size, self.recipe.frames_per_epoch
+        return tuple(Stage(name, 2, size, 2, frames) for name in ("probe", "tune"))
+
+    def optimizer(self, stage):
+        return torch.optim.Adam((self.head if stage.name == "probe" else self).parameters(), lr=1e-2)
+
+    def forward_logits(self, inputs):
+        return self.head(self.encoder(torch.cat([inputs[m] for m in self.task.modalities], 1)).mean((2, 3)))
+
+    def forward(self, inputs):
+        return self.forward_logits(inputs).sigmoid()
+"""
+
+
+def test_gradients_of_a_stage_do_not_reach_the_next(config_for, tmp_path, monkeypatch):
+    """The encoder has gradients in the first stage, whose optimiser leaves it as it is."""
+    file = tmp_path / "probe_then_tune.py"
+    file.write_text(PROBE_THEN_TUNE)
+    uninterrupted, interrupted = (config_for(tmp_path / name, method=str(file)) for name in ("whole", "broken"))
+    take = TrainingStep.take
+
+    def check_gradients(self, *args):
+        assert all(parameter.grad is None for parameter in self.method.parameters())
+        return take(self, *args)
+
+    def die_in_the_second_stage(self, *args):
+        if self.stage.name == "tune":
+            raise Killed
+        return take(self, *args)
+
+    monkeypatch.setattr(TrainingStep, "take", check_gradients)
+    run(uninterrupted)
+    monkeypatch.setattr(TrainingStep, "take", die_in_the_second_stage)
+    with pytest.raises(Killed):
+        run(interrupted)
+    monkeypatch.setattr(TrainingStep, "take", take)
+    run(interrupted)
+    assert result_files(interrupted) == result_files(uninterrupted)
+
+
+@pytest.mark.slow
 def test_weights_of_a_lost_epoch_are_not_kept_as_those_of_an_older_one(config_for, tmp_path, monkeypatch):
     """On a GPU an epoch that is made again may score a little less than before the kill."""
 
@@ -185,6 +263,26 @@ def test_training_on_images_in_a_devices_memory_ends_byte_identical(decide, tmp_
     monkeypatch.setattr(resident_images, "memory_budget", lambda device: 2**40)
     run(configs[1])
     assert len(made) == len(stages) and result_files(configs[0]) == result_files(configs[1])
+
+
+@pytest.mark.slow
+def test_images_leave_a_devices_memory_when_a_step_needs_it(config_for, tmp_path, monkeypatch):
+    uninterrupted, short_of_memory = config_for(tmp_path / "whole"), config_for(tmp_path / "short")
+    run(uninterrupted)
+    take, held = TrainingStep._step, []
+
+    def fail_in_the_second_epoch(self, stored, is_extra, progress):
+        held.append(self._holds_images)
+        if self._holds_images and progress.epoch == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return take(self, stored, is_extra, progress)
+
+    monkeypatch.setattr(TrainingStep, "_step", fail_in_the_second_epoch)
+    monkeypatch.setattr(resident_images, "memory_budget", lambda device: 2**40)
+    run(short_of_memory)
+    steps = len(held) // 3
+    assert held == [True] * (steps + 1) + [False] * 2 * steps
+    assert result_files(short_of_memory) == result_files(uninterrupted)
 
 
 @pytest.mark.slow
