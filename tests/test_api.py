@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -15,7 +16,7 @@ import pytest
 
 import aubench as package
 from aubench import api
-from aubench.api import paper_exhibits
+from aubench.api import execution, paper_exhibits
 from aubench.api.formats import check_form, frame_text
 from aubench.api.leaderboards import LeaderboardResults
 from aubench.core.errors import AubenchError, DataError, RecordError, UsageError
@@ -112,6 +113,21 @@ def test_results_of_a_finished_run_are_returned_without_training(script, small_s
     (row,) = results.to_dataframe().to_dict("records")
     assert row["f1"] == summary_of(results.records[0]).f1_mean
     assert row["run"] in row["folder"] and "late_fusion" in results.summary()
+
+
+@pytest.mark.slow
+def test_a_damaged_record_does_not_hide_the_reason(script, small_store, monkeypatch, tmp_path):
+    shutil.copytree(script[0], tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    (record,) = Path("runs").rglob("record.json")
+    record.write_text("{")
+
+    def fail(*args):
+        raise AubenchError("no cuda device")
+
+    monkeypatch.setattr(execution, "train", fail)
+    with pytest.raises(AubenchError, match="no cuda device"):
+        package.run("late_fusion", "synth_3fold", overrides=SMALL, store=small_store)
 
 
 @pytest.mark.parametrize(

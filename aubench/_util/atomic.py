@@ -48,6 +48,11 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def unfinished_files(path: Path) -> list[Path]:
+    """Return the temporary files of ``path``, those that are being written and those of killed processes."""
+    return list(path.parent.glob(f".{path.name}.*.tmp"))
+
+
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Convert errors of the system in the block to :func:`write_error`."""

@@ -12,15 +12,44 @@ from types import FrameType
 SAVE_SECONDS = 6.0
 """Time to save the state, after which the process ends without it."""
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+"""Signals of Ctrl-C, of queues and system services, and of a closed terminal."""
 _state: dict[str, int] = {}
 """``deferring`` during a block that saves its state, and ``received`` with the number of a signal."""
 
 
 def install() -> None:
     """Handle the signals of this process. Outside of :func:`deferred`, they end it at once."""
-    for number in _SIGNALS:
-        signal.signal(number, _handle)
+    for number in SIGNALS:
+        if not _is_ignored_hangup(number):
+            signal.signal(number, _handle)
+
+
+@contextmanager
+def like_ctrl_c() -> Iterator[None]:
+    """Let the signals raise KeyboardInterrupt in the main thread."""
+    chosen = [number for number in SIGNALS if not _is_ignored_hangup(number)]
+    previous = [signal.signal(number, signal.default_int_handler) for number in chosen]
+    try:
+        yield
+    finally:
+        for number, handler in zip(chosen, previous, strict=True):
+            signal.signal(number, handler)
+
+
+@contextmanager
+def blocked() -> Iterator[None]:
+    """Let the signals wait until the end of a block, also in the child processes that it starts."""
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
+def _is_ignored_hangup(number: int) -> bool:
+    """Return whether the signal is that of a closed terminal, which ``nohup`` ignores."""
+    return number not in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(number) is signal.SIG_IGN
 
 
 def _handle(number: int, frame: FrameType | None) -> None:

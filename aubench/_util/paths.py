@@ -18,14 +18,16 @@ def from_environment(variable: str) -> str | None:
 
 
 def sqlite_url(path: Path) -> str:
-    """Return the URL of an SQLite file.
+    """Return the URL of an SQLite file, as the installed SQLAlchemy reads it: newer versions decode ``%`` in it.
 
     Raises:
         UsageError: The path has a question mark, which would end it and make another file the database.
     """
     if "?" in str(path.absolute()):
         raise UsageError("has a '?', which ends a database's path", where=path.absolute(), hint="rename the folder")
-    return f"sqlite:///{path.absolute()}"
+    from sqlalchemy import URL  # not for commands that only print
+
+    return URL.create("sqlite", database=str(path.absolute())).render_as_string()
 
 
 def data_folder(variable: str, name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,9 +102,8 @@ def run(
     Raises:
         AubenchError: An argument is invalid or a fold failed.
     """
-    from aubench.core.errors import UsageError
+    from aubench.core.errors import AubenchError, UsageError
     from aubench.engines.choice import choose_engine
-    from aubench.runs import scheduler
     from aubench.runs.record_builder import finished_folds
     from aubench.runs.run_options import RunOptions
     from aubench.tracking.run_export import find_runs
@@ -124,7 +124,7 @@ def run(
         is_given = any(value is not None for value in (method, protocol, fold, modalities))
         if is_given or options != RunOptions(runs=options.runs):
             raise UsageError("sets method, protocol and recipe", where="--from-study", hint="omit these options")
-        scheduler.preload_workers()
+        _preload(engine)
         configs = plan_tuned_runs(from_study, storage, seeds, store, options.runs)
         folds = configs[0].protocol.fold_numbers()
     elif storage is not None:
@@ -135,7 +135,7 @@ def run(
     else:
         narrowed = find_narrowed(protocol, modalities)
         folds = narrowed.fold_numbers(fold)
-        scheduler.preload_workers()
+        _preload(engine)
         configs = plan_runs(method, narrowed, options, seeds, store)
     for config in configs:
         if set(folds) <= set(finished_folds(config)):
@@ -152,9 +152,12 @@ def run(
             gpus_per_fold=gpus_per_fold,
         )
         execution.train(configs, folds, choice, track)
-    finally:
-        results = Results(execution.read_stored_records(configs))
-        report(results)
+    except BaseException:
+        with suppress(AubenchError):  # of a damaged record, which would hide the reason
+            report(Results(execution.read_stored_records(configs)))
+        raise
+    results = Results(execution.read_stored_records(configs))
+    report(results)
     return results
 
 
@@ -210,7 +213,6 @@ def evaluate_robustness(
     from aubench.core.errors import AubenchError, UsageError
     from aubench.core.suites import find_suite
     from aubench.engines.choice import choose_engine
-    from aubench.runs import scheduler
 
     form = check_form(form)
     chosen = find_suite(suite)
@@ -218,7 +220,7 @@ def evaluate_robustness(
         sigmas = parse_numbers(noise, "--noise", "standard deviations", "e.g. 0.1,0.2,0.5,0.8")
         chosen = chosen.with_noise(tuple(sigmas))
     run_dirs = _select_runs(user_path(runs), run, method, protocol)
-    scheduler.preload_workers()
+    _preload(engine)
     configs = _load_runs(run_dirs, store)
     protocols = sorted({config.protocol.name for config in configs})
     if out is not None and len(protocols) > 1:
@@ -234,6 +236,14 @@ def evaluate_robustness(
     results = _write_robustness(configs, chosen, out, form)
     report(results)
     return results
+
+
+def _preload(engine: str) -> None:
+    """Start the imports of the processes of folds, unless a cluster runs them."""
+    from aubench.runs import scheduler
+
+    if engine == "local":
+        scheduler.preload_workers()
 
 
 def _select_runs(runs: Path, names: AnyPaths, method: Names | None, protocol: Names | None) -> list[Path]:

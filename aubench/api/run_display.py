@@ -41,11 +41,18 @@ class RunDisplay:
                 epoch = f"{event.stage}, epoch {event.epoch} of {event.epochs}"
                 print_line(f"{name}: {epoch}, {values}, {event.frames_per_s:.0f} frames/s")
         elif isinstance(event, FoldFinished) and event.result is not None:
-            self._advance(name, job, event.epochs, event.epochs, f"{name}: done")
+            self._finish(name, job)
         elif isinstance(event, GraphFailed):
             print_line(f"{name}: {event}")
         elif isinstance(event, RunFailed):
             print_line(f"{name}: {event.reason}")
+
+    def _finish(self, name: str, job: Job) -> None:
+        """Replace the bar of a fold by a line above the bars, which leaves their space to other folds."""
+        if (task := self._tasks.pop((job.config.run_id, job.fold), None)) is not None:
+            self._bar.remove_task(task)
+        if is_terminal():
+            self._bar.console.print(f"{name}: done", highlight=False)
 
     def _advance(self, name: str, job: Job, done: int, total: int, text: str) -> None:
         key = (job.config.run_id, job.fold)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import re
-import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from aubench._util import interrupts
 from aubench._util.streams import repair_streams
 from aubench.cli.commands import app
 from aubench.core.errors import AubenchError, UsageError
@@ -53,11 +53,8 @@ _DISK_FULL_HINT = "the disk is full; free some space and repeat the command"
 def main() -> None:
     """Run a command. Exit code 0: success, 1: a check failed, 2: bad usage or input, 130: interrupted."""
     repair_streams()
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a command as Ctrl-C does
-    try:
+    with interrupts.like_ctrl_c():
         code = _exit_code(sys.argv[1:])
-    finally:
-        signal.signal(signal.SIGTERM, previous)
     sys.exit(code)
 
 

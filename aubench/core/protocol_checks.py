@@ -147,9 +147,9 @@ def _check_roles(protocol: Protocol, number: int) -> None:
         raise ValueError("has no subject to train on, or none to test")
     names: dict[str, str] = {}
     for subject in sorted(roles.test):
-        if (other := names.setdefault(protocol.person(subject), subject)) != subject:
+        if (earlier := names.setdefault(protocol.person(subject), subject)) != subject:
             raise ValueError(
-                f"fold {number} tests on {other} and {subject}, and same_people says that they are one person; "
+                f"fold {number} tests on {earlier} and {subject}, and same_people says that they are one person; "
                 "leave one of them out, because intervals and tests need independent subjects"
             )
     for one, other in combinations(roles, 2):

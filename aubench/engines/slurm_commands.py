@@ -31,10 +31,11 @@ def last_state(job_id: str) -> str:
     return (text or "").strip().splitlines()[-1] if (text or "").strip() else "in an unknown state"
 
 
-def cancel_jobs(job_ids: Sequence[str]) -> None:
-    """Remove jobs from the queue."""
-    for start in range(0, len(job_ids), _IDS_PER_CALL):
-        _output("scancel", *job_ids[start : start + _IDS_PER_CALL])
+def cancel_jobs(job_ids: Sequence[str]) -> bool:
+    """Remove jobs from the queue. Return whether Slurm has accepted all requests."""
+    parts = [job_ids[start : start + _IDS_PER_CALL] for start in range(0, len(job_ids), _IDS_PER_CALL)]
+    outputs = [_output("scancel", *part) for part in parts]
+    return None not in outputs
 
 
 def _output(*words: str) -> str | None:

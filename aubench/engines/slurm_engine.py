@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from aubench._util import interrupts
 from aubench._util.progress import print_line
 from aubench.core.errors import UsageError
 from aubench.engines import slurm_commands, slurm_options
@@ -142,10 +143,11 @@ class SlurmEngine(ClusterEngine):
 
         tasks = [FoldTask(self._jobs[future], self._choice, str(Path.cwd()), self._nodes) for future in futures]
         try:
-            jobs = self._executor.submit_array(tasks)
+            with interrupts.blocked():  # jobs in the queue whose ids are unknown could not be cancelled
+                jobs = self._executor.submit_array(tasks)
+                self._ids |= {future: str(job.job_id) for future, job in zip(futures, jobs, strict=True)}
         except FailedJobError as error:
             return " ".join(str(error).split())[-300:]
-        self._ids |= {future: str(job.job_id) for future, job in zip(futures, jobs, strict=True)}
         print_line(f"slurm: {len(futures)} folds submitted as job {jobs[0].job_id.partition('_')[0]}")
         return None
 
@@ -194,7 +196,7 @@ class SlurmEngine(ClusterEngine):
     def _without_result(self, future: Future[None], job_id: str) -> Outcome:
         """Return the outcome of a job whose result is absent: success if its work is finished on the disk."""
         job = self._jobs[future]
-        if job_id in self._of_others and (done := _finished(job)):
+        if done := _finished(job):  # the result may become visible later than its fold, or another command has read it
             return done
         state = slurm_commands.last_state(job_id)
         hint = f"{self._see_log(job_id)}, and repeat the command to resume"
@@ -217,16 +219,19 @@ class SlurmEngine(ClusterEngine):
             return
         self._cancelled.append(future)
 
-    def _remove_from_queue(self, job_ids: Iterable[str]) -> None:
-        slurm_commands.cancel_jobs([job_id for job_id in job_ids if job_id not in self._of_others])
+    def _remove_from_queue(self, job_ids: Iterable[str]) -> bool:
+        """Remove jobs unless they are those of another command. Return whether Slurm has accepted the requests."""
+        return slurm_commands.cancel_jobs([job_id for job_id in job_ids if job_id not in self._of_others])
 
     def close(self, *, interrupted: bool) -> None:
         """Remove all jobs from the queue, unless the user interrupted the command."""
         if interrupted and self._ids:
             print_line(f"slurm: {len(self._ids)} folds stay in the queue; see `aubench status` and `aubench cancel`")
             return
-        self._remove_from_queue(self._ids.values())
-        self._ids.clear()
+        if self._remove_from_queue(self._ids.values()):
+            self._ids.clear()
+        else:
+            print_line(f"slurm: {len(self._ids)} folds are not cancelled, as scancel failed; repeat `aubench cancel`")
 
 
 def _finished(job: Job) -> FoldFinished | ConditionsEvaluated | None:

@@ -13,6 +13,10 @@ _SET_HERE = {"nodes", "ntasks", "ntasks_per_node", "array", "output", "error", "
 _LISTS = {"setup", "teardown", "srun_args", "additional_parameters", "map_count"}
 """Parameters of submitit that are not options of Slurm."""
 
+_INTEGERS = {"array_parallelism", "cpus_per_gpu", "cpus_per_task", "gpus_per_node", "gpus_per_task", "num_gpus"}
+_INTEGERS |= {"signal_delay_s", "stderr_to_stdout", "use_srun"}
+"""Parameters of submitit that are numbers. Others may begin with zeros, such as an account ``0042``."""
+
 
 def parse_options(text: str) -> dict[str, str]:
     """Return the options by name, with ``_`` in place of ``-``.
@@ -85,7 +89,7 @@ def submission_parameters(
         if name == "time":
             parameters["time"] = parse_minutes(value)
         elif name in known - _LISTS:
-            parameters[name] = int(value) if value.isdigit() else value or True
+            parameters[name] = int(value) if name in _INTEGERS and value.isdigit() else value or True
         else:
             further[name] = value or True
     if per_fold > 1:

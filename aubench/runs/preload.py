@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gc
 import importlib
+import signal
 from contextlib import suppress
 
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the command, which ends this process
 gc.disable()
 for _name in ("aubench.runs.fold", "aubench.methods._modules.backbones", "lightning_fabric", "timm"):
     with suppress(Exception, SystemExit):

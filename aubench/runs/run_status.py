@@ -126,7 +126,6 @@ def stop_sweep(sweep: Sweep, seconds: float = 30.0) -> bool:
     while time.monotonic() < end:
         present = Sweep.read(sweep.path)
         if present is None or not present.is_alive:
-            sweep.remove()
             return True
         time.sleep(0.2)
     return False

@@ -79,7 +79,7 @@ class Sweep:
 
     def remove(self) -> None:
         """Remove the files of the sweep."""
-        for path in (self.path, _request(self.path)):
+        for path in (self.path, _request(self.path), _lock(self.path)):
             path.unlink(missing_ok=True)
 
 

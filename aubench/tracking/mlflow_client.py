@@ -159,8 +159,11 @@ def _truncate(value: Any) -> str:
 
 
 def _sqlite_path(uri: str) -> Path | None:
-    match = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", uri)
-    return Path(match[1]).absolute() if match else None
+    from sqlalchemy import make_url
+
+    from aubench.tuning import database
+
+    return database.sqlite_path(make_url(uri)) if re.match(r"sqlite(\+\w+)?:", uri) else None
 
 
 def _check_database(uri: str) -> None:

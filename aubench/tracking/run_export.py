@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from aubench.results import counts
 from aubench.results import record as record_file
 from aubench.results.run_folder import (
     EPOCHS,
+    FAILED,
     FIGURES_DIR,
     PREDICTIONS,
     RECORD_DIR,
@@ -93,8 +95,25 @@ class TrackedRun:
     @property
     def folds(self) -> list[int]:
         """Folds with started training, ascending."""
-        names = [path.parent.name for name in (EPOCHS, RESULT) for path in self.run_dir.glob(f"fold*/{name}")]
+        return self._folds_with(EPOCHS, RESULT)
+
+    def _folds_with(self, *files: str) -> list[int]:
+        """Return the folds that have one of some files, ascending."""
+        names = [path.parent.name for file in files for path in self.run_dir.glob(f"fold*/{file}")]
         return sorted({int(name.removeprefix("fold")) for name in names if name.removeprefix("fold").isdigit()})
+
+    @cached_property
+    def failed_folds(self) -> list[int]:
+        """Folds whose last attempt failed, ascending."""
+        return self._folds_with(FAILED)
+
+    def is_finished(self) -> bool:
+        """Return whether there is a record of all folds."""
+        folder = (self.run_dir / RECORD).parent
+        if not (folder / record_file.FILE).is_file():
+            return False
+        info = record_file.read(folder).info
+        return len(info.folds) == info.protocol.fold_count
 
     @property
     def identity(self) -> dict[str, str]:

@@ -85,11 +85,15 @@ def send_alone(send: Callable[[], SyncResult], lock: Path, uri: str, busy: SyncR
         time.sleep(_PAUSE_SECONDS)
 
 
+Status = Literal["RUNNING", "FINISHED", "FAILED"]
+
+
 class _Fold(BaseModel):
-    """Sent items of a fold: the child run, its start (ms since 1970), and the next epoch to send per stage."""
+    """Sent items of a fold: child run, its start (ms since 1970) and status, and the next epoch to send per stage."""
 
     run: str
     started: int
+    status: Status = "RUNNING"
     epochs: dict[str, int] = Field(default_factory=dict)
 
 
@@ -99,6 +103,7 @@ class _Target(BaseModel):
     experiment: str
     parent: str
     started: int
+    status: Status = "RUNNING"
     folds: dict[int, _Fold] = Field(default_factory=dict)
     sent: dict[str, str] = Field(default_factory=dict)
 
@@ -133,7 +138,7 @@ class Tracker:
         if not uploader.start(self.uri):
             return SyncResult(True, "was deleted in MLflow and is left alone")
         for fold in run.folds:
-            uploader.send_fold(fold)
+            uploader.send_fold_unless_deleted(fold)
         uploader.send_run()
         return SyncResult(True, uploader.summary())
 
@@ -161,6 +166,15 @@ class Uploader:
             self._save()
         return stage != "deleted"
 
+    def send_fold_unless_deleted(self, fold: int) -> None:
+        """Send a fold as :meth:`send_fold`, unless the user has deleted its child run."""
+        try:
+            self.send_fold(fold)
+        except Exception:
+            child = self._target.folds.get(fold)
+            if child is None or self._lifecycle_stage(child.run) != "deleted":
+                raise
+
     def send_fold(self, fold: int) -> None:
         """Send a fold's new epochs, and its predictions and scores if it is finished."""
         epochs = self._run.epochs(fold)
@@ -180,18 +194,37 @@ class Uploader:
         with self._if_changed(f"fold{fold}/{RESULT}", "finished fold") as changed:
             if changed:
                 self._finish(state.run, self._run.result_points(fold, state.started))
+                state.status = "FINISHED"
+        if state.status != "FINISHED":
+            self._send_status(state, state.run, "FAILED" if fold in self._run.failed_folds else "RUNNING")
 
     def send_run(self) -> None:
-        """Send the run's parameters and files, and the scores of its record if it is finished."""
-        parent = self._target.parent
+        """Send the run's parameters and files, and the scores of its record if all folds are finished."""
+        target = self._target
+        parent = target.parent
         with self._if_changed(RUN_FILE, "description", "parameters") as changed:
             if changed:
                 mlflow_client.log_params(self._client, parent, self._run.params())
         for name in self._run.files():
             self._send_file(parent, name, name.rpartition("/")[0] or None)
+        if not self._run.is_finished():
+            self._send_status(target, parent, "FAILED" if self._run.failed_folds else "RUNNING")
+            return
         with self._if_changed(RECORD, "headline", "headline") as changed:
             if changed:
-                self._finish(parent, self._run.record_points(self._target.started))
+                self._finish(parent, self._run.record_points(target.started))
+                target.status = "FINISHED"
+
+    def _send_status(self, item: _Fold | _Target, run: str, status: Status) -> None:
+        """Set the status of an unfinished run."""
+        if item.status == status:
+            return
+        if status == "RUNNING":
+            self._client.update_run(run, status)
+        else:
+            self._client.set_terminated(run, status)
+        item.status = status
+        self._save()
 
     def summary(self) -> str:
         """Return the counts of sent items and the skipped values."""

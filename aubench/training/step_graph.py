@@ -189,7 +189,7 @@ def unused_cpu_generators() -> Iterator[None]:
         yield
         used = {
             "Python's": random.getstate() != python,
-            "NumPy's": any(map(np.any, map(np.not_equal, np.random.get_state()[1:], numpy[1:]))),
+            "NumPy's": any(map(np.any, map(np.not_equal, [*np.random.get_state()][1:], [*numpy][1:]))),
             "PyTorch's": not torch.equal(torch.get_rng_state(), pytorch),
         }
         if any(used.values()):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aubench._util import interrupts, ranks
+from aubench._util import atomic, interrupts, ranks
 from aubench._util.seeds import seed_everything
 from aubench.core.errors import Diverged
 from aubench.core.method import Progress, Stage
@@ -88,6 +88,7 @@ class Trainer:
                 (self.folder / name).unlink(missing_ok=True)
 
     def _restore(self) -> checkpoint.Checkpoint | None:
+        self._remove_unfinished_files()
         path = self.folder / STATE
         if not path.exists():
             return None
@@ -102,6 +103,13 @@ class Trainer:
             self._promote_candidate()
         self.state.write(self.folder / EPOCHS)  # a process killed after it saved the state has not written it
         return saved
+
+    def _remove_unfinished_files(self) -> None:
+        """Remove the checkpoints that a killed process was writing."""
+        if ranks.is_first():
+            for name in (STATE, CANDIDATE_WEIGHTS, WEIGHTS):
+                for path in atomic.unfinished_files(self.folder / name):
+                    path.unlink(missing_ok=True)
 
     def _promote_candidate(self) -> None:
         """Replace the best weights by the candidate, once the state that names it is saved."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ def run_search(
     opened = open_storage(storage)
     with storage_errors(storage), Worker(search.folder) as worker:
         study = _create_or_load(search, opened)
-        study_files.write_study(search)
+        study_files.write_study(search, study.user_attrs.get(study_files.IDENTITY, ""))
 
         def sampler_for(trials: int) -> BaseSampler:
             return sampler or make_sampler(search.sampler, derive(search.seed, "sampler", trials, worker.slot))
@@ -92,6 +93,7 @@ def _create_or_load(search: SearchConfig, storage: Any) -> Study:
         study = optuna.load_study(study_name=search.name, storage=storage, pruner=pruner)
         _wait_for_binding(study)
     if not study.user_attrs and not study.get_trials(deepcopy=False):
+        study.set_user_attr(study_files.IDENTITY, uuid.uuid4().hex)
         study.set_user_attr(REQUEST, search.base_config.request)
         study.set_user_attr(BINDING, binding)
         study.enqueue_trial(search.space.restrict(search.base_config.recipe))

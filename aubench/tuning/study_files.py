@@ -19,19 +19,33 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 STUDY_FILE = "study.json"
+IDENTITY = "identity"
+"""Key of the id of a study, which its storage has too."""
 TRIALS_FILE = "finished"
 _HEADER_KEYS = ("study", "sampler", "pruner")
 
 
-def write_study(search: SearchConfig) -> None:
-    """Write ``study.json`` unless it exists and is readable."""
+def write_study(search: SearchConfig, identity: str) -> None:
+    """Write ``study.json`` unless it exists and is readable.
+
+    Args:
+        search: The search.
+        identity: Id of the study in its storage.
+
+    Raises:
+        UsageError: The folder is that of another study, e.g. in another storage.
+    """
     path = search.folder / STUDY_FILE
     try:
-        read_json(path, ("study",))
+        stored = read_json(path, ("study",))
+        if stored.get(IDENTITY, identity) != identity:
+            hint = "give another name with --study, or delete the folder"
+            raise UsageError(f"has the trials of another study '{search.name}'", where=search.folder, hint=hint)
     except DataError:
         header = {
             "schema_version": 1,
             "study": search.name,
+            IDENTITY: identity,
             "protocol_name": search.base_config.protocol.name,
             "epochs": search.epochs,
         }

@@ -16,7 +16,7 @@ from factories import fold_works
 
 from aubench.api import cancel
 from aubench.core.conditions import Condition
-from aubench.core.errors import UsageError
+from aubench.core.errors import CheckFailed, UsageError
 from aubench.engines import cluster, cluster_worker, slurm_commands
 from aubench.engines.choice import choose_engine
 from aubench.engines.cluster import ClusterChoice, ClusterEngine, portable
@@ -126,12 +126,27 @@ def test_the_end_of_an_allocation_passes_through(plan, tmp_path):
 def test_cancel_removes_jobs_that_outlived_their_command(plan, tmp_path, monkeypatch):
     (config,) = plan(tmp_path / "runs", seeds=(0,))
     job, cancelled = Job(config, 1, fold_works.ends), []
-    monkeypatch.setattr(slurm_commands, "cancel_jobs", cancelled.append)
+    accepts = iter([False, True])
+    monkeypatch.setattr(slurm_commands, "cancel_jobs", lambda jobs: cancelled.append(jobs) or next(accepts))
     with SweepFile("slurm", [job]) as sweep:
         sweep.update({sweeps.queue_key(job): "12_0"})
     assert not sweeps.read_sweeps(tmp_path / "runs")[0].is_alive
-    assert len(cancel(tmp_path / "runs")) == 1 and cancelled == [["12_0"]]
-    assert not sweeps.read_sweeps(tmp_path / "runs")
+    with pytest.raises(CheckFailed, match=r"Slurm has not cancelled job 12; .*scancel 12"):
+        cancel(tmp_path / "runs")
+    (line,) = cancel(tmp_path / "runs")
+    assert line.startswith("cancelled slurm on ") and cancelled == [["12_0"]] * 2
+    assert not list((tmp_path / "runs" / sweeps.FOLDER).iterdir())
+
+
+def test_cancel_says_that_a_killed_command_had_ended(plan, tmp_path):
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    with SweepFile("local", [Job(config, 1, fold_works.ends)]) as sweep:
+        content = sweep._path.read_bytes()
+    sweep._path.parent.mkdir(exist_ok=True)
+    sweep._path.write_bytes(content)
+    (line,) = cancel(tmp_path / "runs")
+    assert line.startswith("had ended already: local on ")
+    assert not list((tmp_path / "runs" / sweeps.FOLDER).iterdir())
 
 
 @pytest.mark.parametrize(

@@ -328,6 +328,8 @@ def test_options_of_slurm():
     assert parameters["time"] == 240 and parameters["cpus_per_task"] == 8 and parameters["job_name"] == "aubench"
     assert parameters["additional_parameters"] == {"requeue": True, "nice": "100", "gpus": 1}
     assert parameters["exclusive"] is True
+    names = submission_parameters(parse_options("account=0042,qos=007"), "cpu", {"account", "qos"})
+    assert (names["account"], names["qos"]) == ("0042", "007")
     nodes = submission_parameters({}, "cuda", submitit.SlurmExecutor._valid_parameters(), per_fold=4, nodes=2)
     assert (nodes["nodes"], nodes["ntasks_per_node"], nodes["cpus_per_task"]) == (2, 1, 4)
     assert nodes["additional_parameters"] == {"requeue": True, "gpus_per_node": 4}

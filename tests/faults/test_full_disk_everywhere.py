@@ -118,7 +118,7 @@ def write_trial(example: Any) -> None:
 def write_study(example: Any) -> None:
     base = SimpleNamespace(protocol=SimpleNamespace(name="synth_3fold"))
     search = SimpleNamespace(folder=example.folder, name="mine", epochs=4, base_config=base, binding=dict)
-    study_files.write_study(search)
+    study_files.write_study(search, "id")
 
 
 def write_sweep(example: Any) -> None:

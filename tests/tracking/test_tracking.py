@@ -233,6 +233,39 @@ def test_a_run_is_sent_as_it_goes_on(uri: str, fake_run: Any) -> None:
 
 
 @pytest.mark.slow
+def test_a_run_without_all_folds_is_not_finished(sqlite: str, fake_run: Any, make_record: Any) -> None:
+    run = fake_run(seed=1)
+    run.train(1, 10).finish_fold(1).train(2, 3)
+    make_record("amf", seed=1, folds=(1,)).write(run.run_dir / "record")
+    failure = run.run_dir / "fold2" / "failed.json"
+    failure.write_text('{"reason": "broke"}')
+    assert Tracker(run.run_dir, sqlite).sync().ok
+    stored = StoredRuns(sqlite, run)
+    assert "test/f1" not in stored.parent.data.metrics and "test/f1" in stored.children[1].data.metrics
+    statuses = [each.info.status for each in (stored.parent, stored.children[1], stored.children[2])]
+    assert statuses == ["FAILED", "FINISHED", "FAILED"]
+    failure.unlink()  # a new attempt
+    assert Tracker(run.run_dir, sqlite).sync().ok
+    stored = StoredRuns(sqlite, run)
+    assert [each.info.status for each in (stored.parent, stored.children[2])] == ["RUNNING", "RUNNING"]
+    run.finish()
+    assert Tracker(run.run_dir, sqlite).sync().ok
+    assert_complete(sqlite, run)
+    assert "test/f1" in StoredRuns(sqlite, run).parent.data.metrics
+
+
+@pytest.mark.slow
+def test_a_deleted_fold_does_not_hold_up_its_run(sqlite: str, fake_run: Any) -> None:
+    run = fake_run().train(1, 5)
+    assert Tracker(run.run_dir, sqlite).sync().ok
+    stored = StoredRuns(sqlite, run)
+    stored.client.delete_run(stored.children[1].info.run_id)
+    run.finish()
+    assert Tracker(run.run_dir, sqlite).sync().ok
+    assert StoredRuns(sqlite, run).parent.info.status == "FINISHED"
+
+
+@pytest.mark.slow
 def test_a_lost_or_damaged_state_file_duplicates_nothing(uri: str, fake_run: Any) -> None:
     run = fake_run(seed=2)
     run.train(1, 4)

@@ -91,7 +91,11 @@ def test_training_killed_in_every_way_ends_byte_identical(config_for, tmp_path, 
             patch.setattr(TrainingStep, "take", kill_at(steps))
             with pytest.raises(Killed):
                 run(interrupted)
+    folder = interrupted.fold_dir(1)
+    for name in (STATE, CANDIDATE_WEIGHTS):  # of a process that was killed while it wrote them
+        (folder / f".{name}.abc.tmp").write_bytes(b"half")
     run(interrupted)
+    assert not list(folder.glob(".*.tmp"))
     assert result_files(interrupted) == result_files(uninterrupted)
     same = ("stage", "epoch", "loss", "validation")
     histories = [

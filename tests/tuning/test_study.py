@@ -10,7 +10,7 @@ pytest.importorskip("optuna")
 import optuna
 
 import aubench
-from aubench.core.errors import Diverged
+from aubench.core.errors import Diverged, UsageError
 from aubench.data.store import Store
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.fold_process import FoldFailed
@@ -53,6 +53,17 @@ def test_a_study_has_its_trials_and_goes_on(search_for, tmp_path, monkeypatch, k
     assert states(again) == ["COMPLETE"] * 3 and again.trials[0].params == study.trials[0].params
     assert run(search, storage, 3).best_value == max(trial.value for trial in again.trials)
     assert set(again.best_params) == set(search.space.ranges)
+
+
+@pytest.mark.slow
+def test_the_folder_of_a_study_is_not_that_of_another(search_for, tmp_path, monkeypatch):
+    monkeypatch.setattr(trial_module, "run_jobs", here)
+    search = search_for(folds=(1,), fixed={"epochs": 1})
+    run(search, address("sqlite", tmp_path), 1)
+    before = {path: path.read_bytes() for path in search.folder.rglob("*.json")}
+    with pytest.raises(UsageError, match=r"has the trials of another study .* give another name with --study"):
+        run(search, address("journal", tmp_path), 1)
+    assert before and all(path.read_bytes() == content for path, content in before.items())
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 import aubench
 from aubench import api
 from aubench._util import atomic
+from aubench._util.paths import sqlite_url
 from aubench.core.errors import AubenchError, ProtocolError, UsageError
 from aubench.core.plugins import plugin_modules
 from aubench.core.registry import find_protocol
@@ -161,3 +162,17 @@ def test_records_of_a_leaderboard_in_the_home_folder_are_used(home, monkeypatch)
     with pytest.raises(UsageError, match="seen"):
         api.list_exhibits(protocol="synth_3fold", root="~/board")
     assert folders == [home / "board/records", home / "board/variants/records"]
+
+
+@pytest.mark.parametrize("name", ["My%20Drive", "50 % of é #1"])
+def test_a_database_is_in_the_folder_of_its_name(tmp_path, name):
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    folder = tmp_path / name
+    folder.mkdir()
+    url = sqlite_url(folder / "studies.db")
+    engine = sqlalchemy.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE any (value INTEGER)"))
+    engine.dispose()
+    assert [path.name for path in tmp_path.iterdir()] == [name] and (folder / "studies.db").stat().st_size
+    assert mlflow_client._sqlite_path(url) == folder / "studies.db"
