@@ -58,8 +58,9 @@ class StatusResults:
 def status(runs: AnyPath = "runs") -> StatusResults:
     """Show the folds that are done, running, waiting or failed.
 
-    Only the files of the folder are read, so any machine that shares it shows the same. A run whose file is damaged is
-    skipped, and a line names it.
+    The files of the folder are read, so any machine that shares it shows the same. If a command has left jobs in a
+    Slurm queue, a machine with Slurm also looks which of them are still there. A run whose file is damaged is skipped,
+    and a line names it.
 
     Args:
         runs: Folder of all runs.
@@ -70,9 +71,14 @@ def status(runs: AnyPath = "runs") -> StatusResults:
     Raises:
         UsageError: There is no such folder.
     """
+    from aubench.engines import slurm_commands
+    from aubench.runs import sweeps
     from aubench.runs.run_status import read_states
 
-    return StatusResults(read_states(_existing(runs), lambda error: print_line(f"skipped {error}")))
+    folder = _existing(runs)
+    has_left_jobs = any(sweep.queued and not sweep.is_alive for sweep in sweeps.read_sweeps(folder))
+    active = slurm_commands.active_jobs() if has_left_jobs else None
+    return StatusResults(read_states(folder, lambda error: print_line(f"skipped {error}"), active))
 
 
 def cancel(runs: AnyPath = "runs") -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,20 +54,16 @@ class FoldState:
     reason: str | None = None
 
 
-def read_states(runs: Path, skip: Callable[[DataError], None]) -> list[FoldState]:
+def read_states(runs: Path, skip: Callable[[DataError], None], active: Set[str] | None = None) -> list[FoldState]:
     """Read the state of every fold of every run.
 
     Args:
         runs: Folder of all runs.
         skip: Function that receives the error of each run whose file is damaged.
+        active: Ids of the jobs in the queue of a cluster, None if they are unknown.
     """
-    listed = {
-        (runs / run, fold)
-        for sweep in sweeps.read_sweeps(runs)
-        if sweep.is_alive or sweep.queued
-        for run, folds in sweep.folds.items()
-        for fold in folds
-    }
+    waiting = [each for sweep in sweeps.read_sweeps(runs) for each in sweep.waiting(active)]
+    listed = {(runs / run, fold) for run, fold in waiting}
     return [state for path in sorted(runs.glob(f"*/*/*/{RUN_FILE}")) for state in _run_states(path, listed, skip)]
 
 

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -72,6 +72,16 @@ class Sweep:
             return cls(path, content["engine"], content["host"], content["pid"], folds, queued, is_alive)
         except (DataError, ValueError, TypeError, AttributeError):
             return None
+
+    def waiting(self, active: Set[str] | None) -> set[tuple[str, int]]:
+        """Return the run folders and folds that the command works on, or that have a job in the queue of a cluster.
+
+        Args:
+            active: Ids of the jobs in the queue; None if they are unknown, and all jobs of the file count.
+        """
+        if self.is_alive:
+            return {(run, fold) for run, folds in self.folds.items() for fold in folds}
+        return {(run, fold) for (run, fold, _), job in self.queued.items() if active is None or job in active}
 
     def request_cancel(self) -> None:
         """Ask the command to cancel its jobs."""

@@ -14,7 +14,7 @@ import pytest
 from engines.conftest import read_tables
 from factories import fold_works
 
-from aubench.api import cancel
+from aubench.api import cancel, status
 from aubench.core.conditions import Condition
 from aubench.core.errors import CheckFailed, UsageError
 from aubench.engines import cluster, cluster_worker, slurm_commands
@@ -136,6 +136,17 @@ def test_cancel_removes_jobs_that_outlived_their_command(plan, tmp_path, monkeyp
     (line,) = cancel(tmp_path / "runs")
     assert line.startswith("cancelled slurm on ") and cancelled == [["12_0"]] * 2
     assert not list((tmp_path / "runs" / sweeps.FOLDER).iterdir())
+
+
+def test_jobs_that_left_the_queue_are_not_waiting(plan, tmp_path, monkeypatch):
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    config.init_run_dir({})
+    jobs = [Job(config, fold, fold_works.ends) for fold in (1, 2)]
+    with SweepFile("slurm", jobs) as sweep:
+        sweep.update({sweeps.queue_key(job): f"12_{job.fold}" for job in jobs})
+    for active, expected in ((None, ["waiting", "waiting"]), ({"12_2"}, ["not started", "waiting"])):
+        monkeypatch.setattr(slurm_commands, "active_jobs", lambda active=active: active)
+        assert [fold.state for fold in status(tmp_path / "runs").folds] == [*expected, "not started"]
 
 
 def test_cancel_says_that_a_killed_command_had_ended(plan, tmp_path):
