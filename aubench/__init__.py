@@ -100,3 +100,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'aubench' has no attribute '{name}'")
     return getattr(importlib.import_module(_MODULES.get(name, "aubench.core.method")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -17,7 +17,7 @@ from aubench.core.task import Modality
 from aubench.data import loader, transforms
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
-from aubench.datasets.synth.synth_dataset import SynthSettings, generate
+from aubench.datasets.synth.synth_dataset import SYNTH, SynthOptions
 
 TARGET = 8.0
 """Least ratio of frames a second, for any number of decoding workers."""
@@ -31,8 +31,10 @@ VISUAL = Modality.VISUAL
 @pytest.fixture(scope="module")
 def store(smoke: bool, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """640 frames of ten subjects, or 64 frames of one in smoke mode."""
-    settings = SynthSettings(subjects=1 if smoke else 10, sequences=2, size=SIZE)
-    return generate(tmp_path_factory.mktemp("stores") / "synth", settings, lambda done, total: None)
+    settings = SynthOptions(subjects=1 if smoke else 10, sequences=2, size=SIZE)
+    path = tmp_path_factory.mktemp("stores") / "synth"
+    SYNTH.prepare(None, path, settings, lambda done, total: None)
+    return Store(path)
 
 
 @pytest.fixture(scope="module")

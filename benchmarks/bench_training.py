@@ -15,7 +15,7 @@ from aubench.core.registry import find_protocol
 from aubench.core.task import Batch
 from aubench.data.splits import FoldSplit, ProtocolDataset
 from aubench.data.store import Store
-from aubench.datasets.synth.synth_dataset import SynthSettings, generate
+from aubench.datasets.synth.synth_dataset import SYNTH, SynthOptions
 from aubench.runs import devices
 from aubench.runs.bare_loop import BareLoop
 from aubench.runs.config import RunConfig
@@ -39,7 +39,9 @@ FACTORS, FACTOR_ROUNDS = (2, 4, 8), 8
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Generate synth with one sequence a subject."""
-    return generate(tmp_path_factory.mktemp("stores") / "synth", SynthSettings(sequences=1), lambda done, total: None)
+    path = tmp_path_factory.mktemp("stores") / "synth"
+    SYNTH.prepare(None, path, SynthOptions(sequences=1), lambda done, total: None)
+    return Store(path)
 
 
 def configure(store: Store, epochs: int, runs: Path) -> RunConfig:

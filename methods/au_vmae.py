@@ -15,7 +15,6 @@ from aubench import (
     Batch,
     Fidelity,
     Inputs,
-    Method,
     MethodCard,
     Modality,
     Progress,
@@ -26,6 +25,7 @@ from aubench import (
 from aubench.methods._modules import au_pair_statistics, video, video_weights
 from aubench.methods._modules.activation_memory import configure_memory
 from aubench.methods._modules.au_vmae_recipe import AUvMAERecipe
+from aubench.methods._modules.method_bases import ConstantLoss
 from aubench.methods._modules.rare_au_clips import crop_and_mirror, rare_au_spans
 from aubench.methods._modules.transformer import parameter_groups, warmup_cosine
 from aubench.methods._modules.video_autoencoder import VideoDecoder, VideoEncoder
@@ -38,7 +38,7 @@ MASKS_SEED = 20240716
 """Seed of the masks that the patch level uses for predictions."""
 
 
-class AUvMAE(Method):
+class AUvMAE(ConstantLoss):
     """VideoMAE, fine-tuned with one linear layer and losses on the statistics of AU pairs."""
 
     Recipe = AUvMAERecipe
@@ -177,10 +177,6 @@ class AUvMAE(Method):
         if self.recipe.learning_rate_schedule == "cosine":
             return warmup_cosine(progress, self.recipe.warmup_epochs, 0.0)
         return super().learning_rate_factor(stage, progress)
-
-    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
-        """Return no values, since the loss does not depend on the progress."""
-        return ()
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """Return eq. (1) in pre-training, or eq. (9) and its terms in fine-tuning."""

@@ -12,18 +12,15 @@ from torch import nn
 
 from aubench import (
     AnyRecipe,
-    BranchedMethod,
     Categorical,
     Fidelity,
-    Inputs,
     MethodCard,
     Modality,
-    Progress,
-    Stage,
     Task,
 )
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
 from aubench.methods._modules.channel_attention import ChannelAttention, Gate
+from aubench.methods._modules.method_bases import LogitFusion
 from aubench.methods._modules.single_modality import DEVIATIONS, ONE_CHANNEL, PAPER
 
 if TYPE_CHECKING:
@@ -45,7 +42,7 @@ class CAMRecipe(BackboneRecipe):
     )
 
 
-class CAM(BranchedMethod):
+class CAM(LogitFusion):
     """A ResNet per modality, gated channels, global average pooling, one linear layer, sigmoid."""
 
     Recipe = CAMRecipe
@@ -79,22 +76,10 @@ class CAM(BranchedMethod):
         """Return an error message for a task with a single modality."""
         return None if len(task.modalities) > 1 else "needs two or more modalities, got one"
 
-    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
-        """Return no values, since the loss does not depend on the progress."""
-        return ()
-
     def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d height width"]:
         """Return the last feature maps of one modality."""
         encoder: Encoder = self.encoders[modality.value]  # type: ignore[assignment]
         return encoder.maps(images)
-
-    def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
-        """Return AU probabilities."""
-        return self.fuse_logits(features).float().sigmoid()
-
-    def forward_logits(self, inputs: Inputs) -> Float[Tensor, "n au"]:
-        """Return the logits of AUs."""
-        return self.fuse_logits({m: self.encode(m, inputs[m]) for m in self.task.modalities})
 
     def fuse_logits(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
         """Return the logits of AUs from the features of all modalities."""

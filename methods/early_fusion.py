@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
-from aubench import AnyRecipe, Fidelity, Inputs, Method, MethodCard, Progress, Stage, Task
+from aubench import AnyRecipe, Fidelity, Inputs, MethodCard, Task
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
+from aubench.methods._modules.method_bases import LogitMethod
 from aubench.methods._modules.single_modality import DEVIATIONS, PAPER
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class EarlyFusionRecipe(BackboneRecipe):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small": {"learning_rate": 1e-2}}
 
 
-class EarlyFusion(Method):
+class EarlyFusion(LogitMethod):
     """Channels concatenated at the input, then ResNet, global average pooling, one linear layer, sigmoid."""
 
     Recipe = EarlyFusionRecipe
@@ -49,14 +50,6 @@ class EarlyFusion(Method):
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
         """Return an error message for a task with a single modality."""
         return None if len(task.modalities) > 1 else "needs two or more modalities, got one"
-
-    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
-        """Return no values, since the loss does not depend on the progress."""
-        return ()
-
-    def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
-        """Return AU probabilities."""
-        return self.forward_logits(inputs).float().sigmoid()
 
     def forward_logits(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """Return the logits of AUs."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from aubench import AnyRecipe, Batch, BranchedMethod, Fidelity, Inputs, MethodCard, Modality, Progress, Stage, Task
+from aubench import AnyRecipe, Batch, Fidelity, MethodCard, Modality, Task
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
 from aubench.methods._modules.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicate_channels
+from aubench.methods._modules.method_bases import LogitFusion
 from aubench.methods._modules.single_modality import DEVIATIONS, ONE_CHANNEL, PAPER
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class LateFusionRecipe(BackboneRecipe, CutSwitchRecipe):
     """Hyper-parameters of late fusion. ``cut_switch`` above 0 gives the second row of AMF's Table 4."""
 
 
-class LateFusion(BranchedMethod):
+class LateFusion(LogitFusion):
     """Concatenation of globally pooled features, one linear layer, sigmoid."""
 
     Recipe = LateFusionRecipe
@@ -61,24 +62,12 @@ class LateFusion(BranchedMethod):
             return batch
         return cut_switch(batch, recipe.cut_switch_block, recipe.cut_switch, generator)
 
-    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
-        """Return no values, since the loss does not depend on the progress."""
-        return ()
-
     def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Return the features of one modality."""
         features: Tensor = self.encoders[modality.value](
             replicate_channels(images) if self.recipe.cut_switch else images
         )
         return features
-
-    def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
-        """Return AU probabilities."""
-        return self.fuse_logits(features).float().sigmoid()
-
-    def forward_logits(self, inputs: Inputs) -> Float[Tensor, "n au"]:
-        """Return the logits of AUs."""
-        return self.fuse_logits({m: self.encode(m, inputs[m]) for m in self.task.modalities})
 
     def fuse_logits(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
         """Return the logits of AUs from the features of all modalities."""

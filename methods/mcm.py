@@ -17,7 +17,6 @@ from aubench import (
     Batch,
     Fidelity,
     Inputs,
-    Method,
     MethodCard,
     Modality,
     Progress,
@@ -30,6 +29,7 @@ from aubench.methods._modules import masked_autoencoder as mae
 from aubench.methods._modules.activation_memory import configure_memory
 from aubench.methods._modules.cut_switch import replicate_channels
 from aubench.methods._modules.mcm_recipe import Image, MCMRecipe
+from aubench.methods._modules.method_bases import ConstantLoss
 from aubench.methods._modules.missing_modality import is_present
 from aubench.methods._modules.transformer import parameter_groups, patchify, unpatchify, warmup_cosine
 
@@ -71,7 +71,7 @@ def weighted_bce(
     return -(terms * (labels >= 0)).sum() / len(labels)  # eq. (5)
 
 
-class MCM(Method):
+class MCM(ConstantLoss):
     """Vision transformer on mixed channels, pre-trained to reconstruct every modality from masked patches."""
 
     Recipe = MCMRecipe
@@ -198,10 +198,6 @@ class MCM(Method):
         return cut * warmup_cosine(
             progress, recipe.warmup_epochs, recipe.final_learning_rate / recipe.learning_rate / cut
         )
-
-    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
-        """Return no values, since the loss does not depend on the progress."""
-        return ()
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """Return the reconstruction loss of each modality, or eq. (5)."""

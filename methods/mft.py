@@ -13,7 +13,6 @@ from torch import nn
 from aubench import (
     AnyRecipe,
     Batch,
-    BranchedMethod,
     Fidelity,
     IntUniform,
     LogUniform,
@@ -27,6 +26,7 @@ from aubench import (
 )
 from aubench.methods._modules.au_tokens import AUEncoding, AUHeads, FusionAttention, Tokens
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
+from aubench.methods._modules.method_bases import LogitFusion
 from aubench.methods._modules.single_modality import ONE_CHANNEL, TRAINED_ALIKE
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class MFTRecipe(BackboneRecipe):
         return self
 
 
-class MFT(BranchedMethod):
+class MFT(LogitFusion):
     """A ResNet, AU tokens and a transformer per modality, fusion attention, a linear layer for each AU, sigmoid."""
 
     Recipe = MFTRecipe
@@ -118,20 +118,12 @@ class MFT(BranchedMethod):
         encodings: Tensor = self.encodings[modality.value](encoder.maps(images))
         return encodings
 
-    def fuse(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
-        """Return AU probabilities."""
-        return self.fuse_logits(features).float().sigmoid()
-
     def fuse_logits(self, features: Mapping[Modality, Tensor]) -> Float[Tensor, "n au"]:
         """Return the logits of AUs from the tokens of all modalities."""
         tokens = [features[m] for m in self.task.modalities]
         query = torch.stack(tokens).sum(0) if self.recipe.query == "sum" else features[Modality(self.recipe.query)]
         logits: Tensor = self.classifier(self.fusion(query, torch.cat(tokens, 1)))
         return logits
-
-    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
-        """Return no values, since the loss does not depend on the progress."""
-        return ()
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """Return the fused loss and the unimodal losses."""

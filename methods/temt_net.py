@@ -18,7 +18,6 @@ from aubench import (
     Fidelity,
     Inputs,
     LogUniform,
-    Method,
     MethodCard,
     Modality,
     Progress,
@@ -27,6 +26,7 @@ from aubench import (
     masked_bce_with_logits,
 )
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
+from aubench.methods._modules.method_bases import ConstantLoss
 from aubench.methods._modules.missing_modality import is_present
 from aubench.methods._modules.single_modality import TRAINED_ALIKE
 
@@ -74,7 +74,7 @@ class Decoder(nn.Sequential):
         super().__init__(*steps, nn.Upsample(size), nn.Conv2d(widths[-1], channels, 3, padding=1), nn.Tanh())
 
 
-class TEMTNet(Method):
+class TEMTNet(ConstantLoss):
     """ResNet on visual images with a classifier, and a decoder and a landmark regressor used in training."""
 
     Recipe = TEMTNetRecipe
@@ -123,10 +123,6 @@ class TEMTNet(Method):
         """Return AU probabilities of the visual images."""
         logits: Tensor = self.classifier(self.encoder(inputs[Modality.VISUAL]))
         return logits.float().sigmoid()
-
-    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
-        """Return no values, since the loss does not depend on the progress."""
-        return ()
 
     def loss(self, batch: Batch, stage: Stage, progress: Progress) -> dict[str, Tensor]:
         """Return the weighted sum of the enabled tasks' losses, and each loss."""

@@ -61,10 +61,10 @@ SMALL = ["--set", "image_size=32", "--set", "crop=28", "--set", "frames_per_epoc
 @pytest.fixture(scope="session")
 def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All subjects of synth, one sequence each, at 32 pixels."""
-    from aubench.datasets.synth.synth_dataset import SynthSettings, generate
+    from tests.factories.synth import generate, short
 
     path = tmp_path_factory.mktemp("stores") / "synth"
-    generate(path, SynthSettings(sequences=1, frames=32, size=32), lambda done, total: None)
+    generate(path, short(sequences=1, frames=32, size=32), lambda done, total: None)
     return path
 
 

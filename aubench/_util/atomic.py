@@ -8,13 +8,11 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from json.encoder import encode_basestring
 from pathlib import Path
 from typing import IO, Any
 
 from aubench.core.errors import DataError
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of a full disk, an exhausted quota and a limit of file sizes."""
 
@@ -24,11 +22,18 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file next to ``path`` for writing, rename it on success and remove it on failure.
 
     Args:
-        path: File to create or replace. Its folder is created if missing.
+        path: File to create or replace. Its folder is created if missing. A symbolic link remains, and its file is
+            replaced. A device or a pipe is written directly.
 
     Raises:
         DataError: The disk is full, or the file cannot be written for another reason of the system.
     """
+    if path.is_symlink():
+        path = path.resolve()
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        with _naming(path), path.open("wb") as stream:
+            yield stream
+        return
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -89,21 +94,4 @@ def write_json(path: Path, content: Any) -> None:
 
 def json_text(content: Any) -> str:
     """Return the text that :func:`write_json` writes."""
-    return _indented(content, "\n") + "\n"
-
-
-def _indented(value: Any, line: str) -> str:
-    """Format as ``json.dumps`` with an indent of 2, whose indentation is written in Python and slow."""
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    inner = f"{line}  "
-    if not any(isinstance(item, dict | list | tuple) for item in items):
-        if not items:
-            return _ENCODER.encode(value)
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(f",{inner}", ": "))
-        return f"{text[0]}{inner}{text[1:-1]}{line}{text[-1]}"
-    parts = [_indented(item, inner) for item in items]
-    if isinstance(value, dict):
-        names = (name if isinstance(name, str) else json.dumps(name) for name in value)
-        parts = [f"{encode_basestring(name)}: {part}" for name, part in zip(names, parts, strict=True)]
-    begin, end = "{}" if isinstance(value, dict) else "[]"
-    return f"{begin}{inner}{f',{inner}'.join(parts)}{line}{end}"
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

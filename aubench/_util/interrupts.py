@@ -39,12 +39,22 @@ def like_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def blocked() -> Iterator[None]:
-    """Let the signals wait until the end of a block, also in the child processes that it starts."""
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    """Let the signals wait until the end of a block in the main thread, also in the child processes that it starts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    chosen = [number for number in SIGNALS if not _is_ignored_hangup(number)]
+    handlers = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in chosen}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, chosen)  # inherited by child processes, but not by other threads
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if received:
+            signal.raise_signal(received[0])
 
 
 def _is_ignored_hangup(number: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import platformdirs
@@ -30,21 +31,26 @@ def sqlite_url(path: Path) -> str:
     return URL.create("sqlite", database=str(path.absolute())).render_as_string()
 
 
-def data_folder(variable: str, name: str) -> Path:
-    """Return the folder in an environment variable, or else the folder ``name`` in the user's data folder.
+def default_root() -> Path:
+    """Return the default folder of stores, which ``AUBENCH_STORES`` overrides.
 
     Raises:
         UsageError: The user has no home folder, or one in which no folder can be created.
     """
-    folder = from_environment(variable)
+    folder = from_environment("AUBENCH_STORES")
     if folder is not None:
         return Path(folder)
-    hint = f"set {variable} to a writable folder"
+    hint = "set AUBENCH_STORES to a writable folder"
     try:
-        default = Path(platformdirs.user_data_dir("aubench"), name)
+        default = Path(platformdirs.user_data_dir("aubench"), "stores")
     except RuntimeError:
         raise UsageError("the home folder is unknown", hint=hint) from None
     existing = next(parent for parent in (default, *default.parents) if parent.exists())
     if not default.is_absolute() or not (default == existing or (existing.is_dir() and os.access(existing, os.W_OK))):
         raise UsageError("cannot be created", where=default, hint=hint)
     return default
+
+
+def redact_url(text: str) -> str:
+    """Replace user names and passwords in the URLs of a text."""
+    return re.sub(r"://[^/\s]+@", "://***@", text)

@@ -19,7 +19,6 @@ from aubench.api.planning import (
     Stores,
     check_seeds,
     find_narrowed,
-    open_pretraining_store,
     parse_numbers,
     plan_runs,
     plan_tuned_runs,
@@ -103,14 +102,26 @@ def run(
         AubenchError: An argument is invalid or a fold failed.
     """
     from aubench.core.errors import AubenchError, UsageError
+    from aubench.datasets.catalog import open_any_store
     from aubench.engines.choice import choose_engine
     from aubench.runs.record_builder import finished_folds
     from aubench.runs.run_options import RunOptions
+    from aubench.runs.store_ref import StoreRef
     from aubench.tracking.run_export import find_runs
 
     seeds, values = check_seeds(seeds), dict(overrides or {})
     values |= {} if pretrained is None else {"weights": pretrained}
     sources = tuple(find_runs(user_path(runs), user_paths(from_run))) if from_run else ()
+    choice = choose_engine(
+        engine,
+        device,
+        runs_per_device,
+        per_fold=devices,
+        nodes=nodes,
+        slurm=slurm,
+        address=address,
+        gpus_per_fold=gpus_per_fold,
+    )
     options = RunOptions(
         preset,
         values,
@@ -118,7 +129,7 @@ def run(
         precision,
         user_path(runs),
         from_runs=sources,
-        pretraining_store=None if pretrain_on is None else open_pretraining_store(pretrain_on),
+        pretraining_store=None if pretrain_on is None else StoreRef.from_store(open_any_store(pretrain_on)),
     )
     if from_study is not None:
         is_given = any(value is not None for value in (method, protocol, fold, modalities))
@@ -141,16 +152,6 @@ def run(
         if set(folds) <= set(finished_folds(config)):
             print_line(f"{config.entry.name}, seed {config.seed}: finished already, see {config.run_dir}")
     try:
-        choice = choose_engine(
-            engine,
-            device,
-            runs_per_device,
-            per_fold=devices,
-            nodes=nodes,
-            slurm=slurm,
-            address=address,
-            gpus_per_fold=gpus_per_fold,
-        )
         execution.train(configs, folds, choice, track)
     except BaseException:
         with suppress(AubenchError):  # of a damaged record, which would hide the reason

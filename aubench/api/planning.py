@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from aubench.data.store import Store
     from aubench.runs.config import RunConfig
     from aubench.runs.run_options import RunOptions
-    from aubench.runs.store_ref import StoreRef
 
 AnyPath = str | Path
 AnyPaths = AnyPath | Sequence[AnyPath]
@@ -42,24 +41,6 @@ def open_data(protocol: Protocol, store: Stores) -> Store:
 
     with count_progress(f"{protocol.data_name}: sequences generated") as progress:
         return open_stores(protocol.datasets, store, progress)
-
-
-def open_pretraining_store(name: str) -> StoreRef:
-    """Open the store that pre-training reads instead of the run's.
-
-    Args:
-        name: Folder of the store, or name of a data set whose store is in the default folder.
-
-    Returns:
-        Reference to the store.
-
-    Raises:
-        DataError: There is no store, or it is damaged.
-    """
-    from aubench.datasets.catalog import open_any_store
-    from aubench.runs.store_ref import StoreRef
-
-    return StoreRef.from_store(open_any_store(name))
 
 
 def check_seeds(seeds: Seeds) -> list[int]:
@@ -109,8 +90,16 @@ def parse_numbers(numbers: Numbers, option: str, what: str, hint: str) -> list[f
 
 
 def split_names(names: Names) -> list[str]:
-    """Return single names."""
+    """Return single names.
+
+    Raises:
+        UsageError: A value is no text, e.g. the class of a method.
+    """
+    from aubench.core.errors import UsageError
+
     words = names.split(",") if isinstance(names, str) else names
+    if isinstance(words, type) or not all(isinstance(word, str | Path) for word in words):
+        raise UsageError(f"{names!r} is no name", hint="give names, and for a method of your own the path of its file")
     return [str(word).strip() for word in words]
 
 

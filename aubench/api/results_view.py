@@ -66,6 +66,7 @@ class Results:
         """Return the table that ``aubench run`` prints; empty without records."""
         from tabulate import tabulate
 
+        from aubench.leaderboard.tables import percent
         from aubench.metrics.scores import column_metrics
 
         metrics = [metric for metric in column_metrics() if not metric.pooled and metric.name != "f1"]
@@ -75,11 +76,11 @@ class Results:
                 row["method"],
                 row["seed"],
                 f"{row['folds']}/{row['fold_count']}",
-                _percent(row["f1"]),
+                percent(row["f1"]),
                 "{:+.1f} [{:+.1f}, {:+.1f}]".format(
                     *(100 * row[name] for name in ("f1_over_always_positive", "f1_over_low", "f1_over_high"))
                 ),
-                *(_percent(row[metric.name]) for metric in metrics),
+                *(percent(row[metric.name]) for metric in metrics),
                 "–" if row["gflops"] is None else f"{row['gflops']:.3g}",
                 row["folder"].removesuffix("/record"),
             )
@@ -251,7 +252,3 @@ def _run_row(stored: StoredRecord) -> dict[str, Any]:
         "folder": stored.folder.as_posix(),
         **{name: provenance[name] for name in ("title", "paper", "citation")},
     }
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"

@@ -30,7 +30,8 @@ class RunDisplay:
 
     def show(self, job: Job, event: Event) -> None:
         """Show an event of a fold."""
-        from aubench.runs.events import EpochFinished, FoldFinished, GraphFailed, RunFailed
+        from aubench.runs.events import FoldFinished, RunFailed
+        from aubench.training.state import EpochFinished, GraphFailed
 
         name = _job_name(job)
         if isinstance(event, EpochFinished):

@@ -119,8 +119,8 @@ def profile(
     from aubench._util import atomic
     from aubench.core.errors import UsageError
     from aubench.runs import devices, profiling, scheduler
-    from aubench.runs.events import GraphFailed
     from aubench.runs.measured_trainer import Extent
+    from aubench.training.state import GraphFailed
 
     if steps < 1:
         raise UsageError(f"cannot be {steps}", where="--steps", hint="give 1 or more")

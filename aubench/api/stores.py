@@ -66,10 +66,11 @@ def export_store(store: AnyPath, out: AnyPath) -> Path:
     Raises:
         DataError: There is no store, or the folder is not empty.
     """
-    from aubench.datasets import catalog
+    from aubench.datasets.catalog import open_any_store
+    from aubench.datasets.table import store_export
 
     with count_progress("frames exported") as progress:
-        return catalog.export_store(os.fspath(store), user_path(out), progress)
+        return store_export.export_store(open_any_store(os.fspath(store)), user_path(out), progress)
 
 
 def write_label_counts(store: AnyPath, out: AnyPath) -> Path:

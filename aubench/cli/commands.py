@@ -11,7 +11,7 @@ import typer
 
 from aubench import api
 from aubench.cli import data, leaderboard
-from aubench.cli.options import Dir, Options, command
+from aubench.cli.options import App, Dir, Options, command
 from aubench.cli.printing import TABLE_FORMATS, print_frame, print_paths, print_skipped
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ _Runs = Annotated[Path, typer.Argument(metavar="[RUNS]")]
 _Run = Annotated[Path, typer.Argument(metavar="RUN")]
 _LIST_OPTIONS = ("protocol", "seeds", "preset", "overrides", "runs", "root", "store")
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-plot = typer.Typer(help="Draw figures of a run, a method or studies.", no_args_is_help=True)
-track = typer.Typer(help="Keep MLflow up to date.", no_args_is_help=True)
+app = App(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+plot = App(help="Draw figures of a run, a method or studies.", no_args_is_help=True)
+track = App(help="Keep MLflow up to date.", no_args_is_help=True)
 track.callback()(lambda: None)
 
 
@@ -219,7 +219,7 @@ _add_figure("search", api.plot_studies, studies=Annotated[list[str], typer.Argum
 @track.command("sync")
 @command(api.sync_runs, names=Annotated[list[str], typer.Argument(metavar="[RUN]...")])
 def _sync(options: Options) -> None:
-    from aubench._util.redact import redact_url
+    from aubench._util.paths import redact_url
     from aubench.core.errors import CheckFailed
     from aubench.tracking.mlflow_client import default_uri
 

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from aubench import api
-from aubench.cli.options import Options, command
+from aubench.cli.options import App, Options, command
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -32,8 +32,8 @@ class _PrepareGroup(TyperGroup):
         return _prepare_command(DATASETS.get(cmd_name))
 
 
-app = typer.Typer(help="Prepare, check and display stores.", no_args_is_help=True)
-prepare = typer.Typer(
+app = App(help="Prepare, check and display stores.", no_args_is_help=True)
+prepare = App(
     cls=_PrepareGroup, help="Convert a data set into a store: decode, crop and align once.", no_args_is_help=True
 )
 app.add_typer(prepare, name="prepare")
@@ -65,7 +65,7 @@ def _prepare_command(dataset: Dataset) -> Any:
         parameters.append(inspect.Parameter(name, kind, default=default, annotation=_option(name, field)))
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single = App(add_completion=False, rich_markup_mode=None)
     single.command(dataset.name, help=f"{dataset.title}. Repeat the command to resume.", short_help=dataset.title)(run)
     return typer.main.get_command(single)
 

@@ -10,10 +10,10 @@ import typer
 
 from aubench import api
 from aubench._util.system import collect_rarely
-from aubench.cli.options import Options, command
+from aubench.cli.options import App, Options, command
 from aubench.cli.printing import print_paths, print_skipped
 
-app = typer.Typer(help="Maintain and check the leaderboard.", no_args_is_help=True)
+app = App(help="Maintain and check the leaderboard.", no_args_is_help=True)
 
 
 @app.callback()

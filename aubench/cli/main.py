@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -58,7 +59,7 @@ def main() -> None:
     sys.exit(code)
 
 
-def _exit_code(arguments: Iterable[str]) -> int:
+def _exit_code(arguments: Iterable[str]) -> int:  # noqa: PLR0911  one for each kind of end
     try:
         words = [_filled(expand_home(word)) for word in arguments]
         _load_plugins(words)
@@ -76,6 +77,9 @@ def _exit_code(arguments: Iterable[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+            return 2
         line = _usage_line(error)
         if line is None:
             raise
@@ -117,9 +121,25 @@ def _load_plugins(words: Iterable[str]) -> None:
         if option == "--plugin":
             path = path or next(iterator, "")
             if path:
-                add_plugin_file(Path(path))
+                _check_plugin(add_plugin_file(Path(path)), path)
         elif not word.startswith("-"):
             return
+
+
+def _check_plugin(module: ModuleType, path: str) -> None:
+    """Check that a plug-in file adds something.
+
+    Raises:
+        UsageError: It has no entry of a registry.
+    """
+    from aubench.core.corruption_registry import CORRUPTIONS
+    from aubench.datasets.catalog import DATASETS
+    from aubench.metrics.scores import METRICS
+
+    bases = (CORRUPTIONS.base, DATASETS.base, METRICS.base)
+    if not any(isinstance(value, bases) for value in vars(module).values()):
+        hint = "create one at the level of the module; a method is given by --method FILE"
+        raise UsageError("defines no data set, metric or corruption", where=path, hint=hint)
 
 
 def print_error(line: str, code: int) -> int:

@@ -6,11 +6,14 @@ import copy
 import inspect
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
+import typer.core
+from typer.models import CommandFunctionType
 
 Options = dict[str, Any]
 """Values of a function's parameters by name; absent if not given and without a default."""
@@ -104,6 +107,37 @@ def _parse_docstring(text: str) -> tuple[str, dict[str, str]]:
     arguments = next((section for section in sections if section.startswith("Args:")), "")
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", arguments, re.MULTILINE)
     return sections[0].strip(), {name: " ".join(entry.split()) for name, entry in entries}
+
+
+class StrictCommand(typer.core.TyperCommand):
+    """Command whose options with one value cannot be repeated. The parser alone would take the last value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments.
+
+        Raises:
+            UsageError: An option is repeated.
+        """
+        from aubench.core.errors import UsageError
+
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        counts = Counter(parameter.opts[0] for parameter in order if _has_one_value(parameter))
+        if repeated := next((name for name, count in counts.items() if count > 1), None):
+            hint = "give it once; several names or numbers are separated by commas"
+            raise UsageError("is given twice", where=repeated, hint=hint)
+        return super().parse_args(ctx, args)
+
+
+def _has_one_value(parameter: Any) -> bool:
+    return parameter.param_type_name == "option" and not (parameter.multiple or parameter.is_flag or parameter.count)
+
+
+class App(typer.Typer):
+    """Group of commands that are strict about repeated options."""
+
+    def command(self, *args: Any, **options: Any) -> Callable[[CommandFunctionType], CommandFunctionType]:
+        """Register a command."""
+        return super().command(*args, **{"cls": StrictCommand, **options})
 
 
 def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:

@@ -114,16 +114,17 @@ def _load_once(path: Path) -> ModuleType:
     return load_module(path)
 
 
-def add_plugin_file(path: Path) -> None:
-    """Add a plug-in file for this process and the processes that it starts.
+def add_plugin_file(path: Path) -> ModuleType:
+    """Add a plug-in file for this process and the processes that it starts, and return its module.
 
     Raises:
         UsageError: The file does not exist or its import fails.
     """
-    _load_once(path.resolve())
+    module = _load_once(path.resolve())
     paths = [known for known in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep) if known]
     if str(path.resolve()) not in paths:
         os.environ[PLUGINS_VARIABLE] = os.pathsep.join([*paths, str(path.resolve())])
+    return module
 
 
 def plugin_modules() -> Iterator[ModuleType]:

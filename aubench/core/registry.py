@@ -91,17 +91,26 @@ def find_method(name: str) -> MethodEntry:
 
 
 def _only_method(module: ModuleType, name: str) -> type[Method]:
-    from aubench.core.method import Method
+    from aubench.core.method import Method, MethodCard
+    from aubench.core.recipe import Recipe
 
-    classes = [
+    defined = [
         value
         for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, Method) and not inspect.isabstract(value)
-        if value.__module__ == module.__name__
+        if inspect.isclass(value) and issubclass(value, Method) and value.__module__ == module.__name__
     ]
+    classes = [value for value in defined if not inspect.isabstract(value)]
+    if not classes and defined:
+        missing = " and ".join(sorted(defined[-1].__abstractmethods__))
+        raise UsageError(f"{defined[-1].__name__} lacks {missing}", where=name, hint="see docs/add-a-method.md")
     if len(classes) != 1:
         raise UsageError(f"defines {len(classes)} Method subclasses, expected exactly one", where=name)
-    return classes[0]
+    (method,) = classes
+    if not isinstance(getattr(method, "card", None), MethodCard):
+        raise UsageError(f"{method.__name__} has no card", where=name, hint="set card = MethodCard(…) in the class")
+    if not (inspect.isclass(method.Recipe) and issubclass(method.Recipe, Recipe)):
+        raise UsageError(f"{method.__name__}.Recipe is no subclass of aubench.Recipe", where=name)
+    return method
 
 
 def builtin_protocols() -> dict[str, Path]:

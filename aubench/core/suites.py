@@ -7,23 +7,20 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from aubench.core import system_files
 from aubench.core.conditions import Condition, CorruptionLevel, missing, subsets
 from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.core.errors import ProtocolError, UsageError, suggest
+from aubench.core.protocol_rules import StrictModel
 from aubench.core.task import Modality
 from aubench.core.user_paths import user_path
 
 _MAX_BYTES = 64 * 1024
 
 
-class _StrictModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Missing(_StrictModel):
+class Missing(StrictModel):
     """Missing modalities.
 
     Attributes:
@@ -35,7 +32,7 @@ class Missing(_StrictModel):
     fill: Literal["zero", "black", "mean"] = "zero"
 
 
-class Levels(_StrictModel):
+class Levels(StrictModel):
     """Levels of a corruption.
 
     Attributes:
@@ -52,7 +49,7 @@ class Levels(_StrictModel):
         return [Condition(name, target, CorruptionLevel(name, level)) for target in targets for level in self.levels]
 
 
-class Suite(_StrictModel):
+class Suite(StrictModel):
     """List of conditions for any set of modalities.
 
     Attributes:
@@ -67,7 +64,7 @@ class Suite(_StrictModel):
     version: int = Field(ge=1)
     title: str = Field(max_length=200)
     missing: tuple[Missing, ...] = ()
-    corruptions: dict[str, tuple[Levels, ...]] = {}
+    corruptions: dict[str, tuple[Levels, ...]] = Field({})
 
     @model_validator(mode="before")
     @classmethod

@@ -26,7 +26,6 @@ import numpy as np
 import pandas as pd
 
 from aubench._util import atomic
-from aubench._util.paths import data_folder
 from aubench.core import hashing, system_files
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
@@ -42,15 +41,6 @@ from aubench.data.store_format import (
 )
 
 _STAMP = ".verified.json"
-
-
-def default_root() -> Path:
-    """Return the default folder of stores, which ``AUBENCH_STORES`` overrides.
-
-    Raises:
-        UsageError: The variable is unset and the user has no home folder.
-    """
-    return data_folder("AUBENCH_STORES", "stores")
 
 
 class Store:

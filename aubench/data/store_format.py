@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from aubench.core import hashing
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
-from aubench.data.array_file import check_array
 
 SCHEMA: Literal[1] = 1
 FRAME_COLUMNS = {
@@ -108,16 +107,6 @@ def table_digest(frames: pd.DataFrame) -> str:
         else:
             digest.update(column.to_numpy(np.int64).tobytes())
     return digest.hexdigest()
-
-
-def check_arrays(folder: Path, info: StoreInfo, frames: pd.DataFrame) -> None:
-    """Check that every frame has an image of the store's size in every modality.
-
-    Raises:
-        DataError: An array is missing, or has another size or type than the others.
-    """
-    for name, (dtype, shape) in expected_arrays(info, frames).items():
-        check_array(folder / name, dtype, shape, hint=REMAKE_HINT)
 
 
 def expected_arrays(info: StoreInfo, frames: pd.DataFrame) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -21,18 +21,19 @@ from aubench.core import hashing, system_files
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data import partial_store
-from aubench.data.array_file import ArrayFile
+from aubench.data.array_file import ArrayFile, check_array
 from aubench.data.inputs import Inputs
 from aubench.data.store import Store
 from aubench.data.store_format import (
     CROP_COLUMNS,
     FRAME_COLUMNS,
     LANDMARKS,
+    REMAKE_HINT,
     TABLES,
     LabelKind,
     StoreInfo,
     array_path,
-    check_arrays,
+    expected_arrays,
     table_digest,
 )
 
@@ -243,7 +244,8 @@ class StoreWriter:
             arrays={name: sha for summary in summaries for name, sha in sorted(summary["arrays"].items())},
             frames=table_digest(frames),
         )
-        check_arrays(self.partial, info, frames)
+        for name, (dtype, shape) in expected_arrays(info, frames).items():
+            check_array(self.partial / name, dtype, shape, hint=REMAKE_HINT)
         with atomic.atomic_write(self.partial / "frames.parquet") as file:
             frames.to_parquet(file, index=False)
         rows = [*skipped, *((s["subject"], s["sequence"], *row) for s in summaries for row in s["skipped"])]

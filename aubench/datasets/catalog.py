@@ -85,22 +85,6 @@ def check_store(name: str, path: Path | None, progress: Progress) -> str:
     )
 
 
-def export_store(name: str, out: Path, progress: Progress) -> Path:
-    """Write a store as a manifest and images; see :func:`aubench.datasets.table.store_export.export_store`.
-
-    Args:
-        name: Folder of the store, or name of a data set whose store is in the default folder.
-        out: New folder.
-        progress: Called with the numbers of written and of all frames.
-
-    Raises:
-        DataError: There is no store, or the folder is not empty.
-    """
-    from aubench.datasets.table import store_export
-
-    return store_export.export_store(open_any_store(name), out, progress)
-
-
 def open_any_store(name: str) -> Store:
     """Open a store of any data set and verify it.
 
@@ -252,6 +236,6 @@ def _generate(dataset: Dataset, folder: Path, progress: Progress) -> None:
 
 
 def _default_path(name: str) -> Path:
-    from aubench.data.store import default_root
+    from aubench._util.paths import default_root
 
     return default_root() / name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pandas as pd
 from tabulate import tabulate
@@ -15,8 +16,8 @@ _UNCERTAIN = 50
 _WITHOUT = ("without_face", "without_mesh", "without_thermal")
 
 
-def summary_lines(store: Store) -> list[str]:
-    """Return the counts of a finished store as text, one string per line."""
+def summary_lines(store: Store, labels: list[str] | None = None) -> list[str]:
+    """Return the counts of a finished store as text, one string per line, with ``labels`` instead of its own table."""
     frames = store.frames
     notes = pd.read_csv(store.path / "sequences.csv")
     skipped = pd.read_csv(store.path / "skipped.csv", keep_default_na=False)
@@ -36,11 +37,18 @@ def summary_lines(store: Store) -> list[str]:
     return [
         *tabulate(counts, tablefmt="plain").splitlines(),
         "",
-        *_label_lines(store),
+        *(_label_lines(store) if labels is None else labels),
         *_missing_lines(missing),
         f"store: {printable(str(store.path))}",
         f"skipped frames and files, with reasons: {printable(str(store.path / 'skipped.csv'))}",
     ]
+
+
+def unknown_lines(store: Store, aus: Sequence[int]) -> list[str]:
+    """Return a table of the labelled frames with an unknown code, by AU."""
+    labelled = store.frames[store.frames["labelled"]]
+    table = tabulate([[(labelled[f"AU{au}"] < 0).sum() for au in aus]], headers=[f"AU{au}" for au in aus])
+    return ["unknown codes in labelled frames", *table.splitlines(), ""]
 
 
 def _offsets(notes: pd.DataFrame) -> list[list[str | int]]:

@@ -16,8 +16,9 @@ from aubench.results.run_folder import RESULT
 from aubench.runs import condition_scores, fold_status
 from aubench.runs.devices import TF32, DeviceChoice
 from aubench.runs.engine import Engine, Job
-from aubench.runs.events import ConditionsEvaluated, EpochFinished, Event, FoldFinished
+from aubench.runs.events import ConditionsEvaluated, Event, FoldFinished
 from aubench.runs.fold_result import FoldResult
+from aubench.training.state import EpochFinished
 
 Outcome = Event | AubenchError | None
 """Last event of a job or its error, as the node returns it; see :func:`aubench.engines.cluster_worker.work`."""

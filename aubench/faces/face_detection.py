@@ -96,15 +96,6 @@ def detect_squares(photo: Picture) -> np.ndarray:
     return squares if len(squares) else _squares(detect_profiles(photo), *_PROFILE)
 
 
-def track(photos: Iterable[Picture]) -> np.ndarray:
-    """Track the face of a sequence; see :func:`follow_face`.
-
-    Returns:
-        (F, 4) squares that hold face and chin, NaN without a face.
-    """
-    return follow_face(photos)[0]
-
-
 def follow_face(photos: Iterable[Picture]) -> tuple[np.ndarray, np.ndarray]:
     """Track the face of a sequence.
 

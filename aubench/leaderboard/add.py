@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,7 @@ from aubench.core.errors import RecordError
 from aubench.leaderboard import records, verified_records, verify
 from aubench.leaderboard.cross_checks import check_together
 from aubench.leaderboard.record_keys import IndexedRecord
-from aubench.leaderboard.records import LOCK, RECORDS, STAGING, Finding, StoredRecord
-from aubench.leaderboard.verify import ProtocolLookup
+from aubench.leaderboard.records import LOCK, RECORDS, STAGING, Finding, StoredRecord, raise_first
 from aubench.results import record as record_file
 from aubench.results.record import Record
 
@@ -39,7 +38,7 @@ class AddResult:
     skipped_runs: tuple[Finding, ...]
 
 
-def add(folders: Sequence[Path], root: Path, find_protocol: ProtocolLookup = registry.find_protocol) -> AddResult:
+def add(folders: Sequence[Path], root: Path) -> AddResult:
     """Verify records of finished runs and copy them, all or none.
 
     A record that the leaderboard has already is left unchanged. A record with more conditions, or with learning curves,
@@ -49,7 +48,6 @@ def add(folders: Sequence[Path], root: Path, find_protocol: ProtocolLookup = reg
         folders: Run folders, their ``record`` folders, or folders with runs at any depth. Runs that lack folds are
             skipped unless given by their own folder. A run that is named twice counts once.
         root: Leaderboard folder; created if it is missing.
-        find_protocol: Function that returns the installed protocol of a name.
 
     Raises:
         DataError: No finished run has a record.
@@ -57,15 +55,15 @@ def add(folders: Sequence[Path], root: Path, find_protocol: ProtocolLookup = reg
     """
     new, skipped = _find_records(folders)
     targets = [root / RECORDS / run.record.relative_path for run in new]
-    _raise_first(finding for run in new for finding in _findings(run, find_protocol))
+    raise_first(finding for run in new for finding in _findings(run))
     is_new_folder = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     try:
         with locks.exclusive(root / LOCK):
             _clean_up(root)
-            existing, _ = verified_records.load_verified(root, find_protocol)
+            existing, _ = verified_records.load_index(root)
             others = [run for run in existing if run.folder not in targets]
-            _raise_first(check_together([IndexedRecord.of(run) for run in (*others, *new)]))
+            raise_first(check_together([*others, *map(IndexedRecord.of, new)]))
             _copy(new, targets, root)
     except RecordError:
         if is_new_folder:
@@ -75,14 +73,9 @@ def add(folders: Sequence[Path], root: Path, find_protocol: ProtocolLookup = reg
     return AddResult(tuple(targets), skipped)
 
 
-def _findings(run: StoredRecord, find_protocol: ProtocolLookup) -> list[Finding]:
+def _findings(run: StoredRecord) -> list[Finding]:
     findings = verify.check_record(run)
-    return [*verify.check_protocol(run, find_protocol, is_sound=not findings), *findings]
-
-
-def _raise_first(findings: Iterable[Finding]) -> None:
-    for finding in findings:
-        raise RecordError(finding.what, where=finding.path)
+    return [*verify.check_protocol(run, registry.find_protocol, is_sound=not findings), *findings]
 
 
 def _find_records(folders: Sequence[Path]) -> tuple[list[StoredRecord], tuple[Finding, ...]]:

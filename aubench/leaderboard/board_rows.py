@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,12 @@ def board_rows(root: Path) -> list[dict[str, Any]]:
         DataError: The folder does not exist.
         RecordError: A record cannot be read, or its numbers are wrong.
     """
-    return list(_rows(root))
-
-
-def _rows(root: Path) -> Iterator[dict[str, Any]]:
-    for results in build.load_results(root):
-        for table in results.tables:
-            for entry, row in zip(table.entries, tables.entry_rows(table), strict=True):
-                yield {"protocol": results.name, **row, **citations(entry)}
+    return [
+        {"protocol": results.name, **row, **citations(entry)}
+        for results in build.load_results(root)
+        for table in results.tables
+        for entry, row in zip(table.entries, tables.entry_rows(table), strict=True)
+    ]
 
 
 def citations(entry: Entry) -> dict[str, str | int | None]:

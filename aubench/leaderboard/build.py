@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from aubench._util import atomic, locks
-from aubench.core import system_files
-from aubench.core.errors import DataError, RecordError, UsageError
-from aubench.leaderboard import entries_file, learning_curves, page_digests, records, tables, verified_records
+from aubench.core import hashing, system_files
+from aubench.core.errors import UsageError
+from aubench.leaderboard import entries_file, learning_curves, records, tables, verified_records
 from aubench.leaderboard.entries import RankedTable
 from aubench.leaderboard.entries_file import ProtocolEntries
 from aubench.leaderboard.extensions import Extensions, PageExtension
@@ -21,33 +22,17 @@ from aubench.leaderboard.protocol_page import (
     provenance_blocks,
     results_by_protocol,
 )
+from aubench.leaderboard.record_index import PageDigests
 from aubench.leaderboard.record_keys import IndexedRecord
-from aubench.leaderboard.records import Finding, StoredRecord
+from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import EMPTY, Block, Cell, Table, markdown, template
 from aubench.leaderboard.site import site_page
 from aubench.metrics import scores
 
 INDEX = "README.md"
+_HINT = "add a finished run with `aubench leaderboard add`"
 STAMP = "<!-- Made by `aubench leaderboard build` from records/ and reported/; changes by hand are lost. -->"
 """First line of every page; only files that begin with it are replaced or removed."""
-
-
-def pages(root: Path, extensions: Extensions = ()) -> dict[str, str]:
-    """Build the Markdown pages of a leaderboard.
-
-    Args:
-        root: Leaderboard folder.
-        extensions: Extensions that add pages and blocks.
-
-    Returns:
-        Text by file name.
-
-    Raises:
-        DataError: The folder does not exist.
-        RecordError: A record or a file of an extension cannot be read, or its numbers are wrong.
-    """
-    files = files_of(root, *_load(root, extensions))
-    return {name: text for name, text in files.items() if name != entries_file.FILE}
 
 
 def files_of(
@@ -91,14 +76,15 @@ def write(root: Path, extensions: Extensions = (), *, site: bool = False) -> lis
 
     Raises:
         DataError: The folder does not exist.
-        RecordError: As :func:`pages`; nothing is written.
+        RecordError: A record or a file of an extension cannot be read, or its numbers are wrong; nothing is written.
         UsageError: A file of another origin is in the place of a page.
     """
-    _require_folder(root)
+    records.require_folder(root, _HINT)
+    records.require_folder(root, _HINT)
     with locks.exclusive(root / records.LOCK):
         indexed, loaded = _load_index(root, extensions)
         protocols = results_by_protocol(verified_records.stored_records(indexed))
-        inputs = page_digests.inputs_of(root, indexed)
+        inputs = inputs_of(root, indexed)
         files = _files(root, protocols, loaded, inputs)
         _check_targets(root, files)
         for name, text in files.items():
@@ -106,8 +92,8 @@ def write(root: Path, extensions: Extensions = (), *, site: bool = False) -> lis
         for path in stale_pages(root, files):
             path.unlink()
         pages = [site_page.write(root, protocols, loaded)] if site else []
-        key = page_digests.pages_key(root, inputs, extensions)
-        verified_records.open_index().add_pages(key, page_digests.digests_of(files))
+        key = pages_key(root, inputs, extensions)
+        verified_records.open_index().add_pages(key, digests_of(files))
     return [*(root / name for name in files), *filter(None, pages)]
 
 
@@ -142,7 +128,7 @@ def compute_entries(root: Path, extensions: Extensions = ()) -> dict[str, Protoc
     """Compute the content of ``entries.json`` by protocol.
 
     Raises:
-        DataError, RecordError: As :func:`pages`.
+        DataError, RecordError: As of :func:`write`.
     """
     runs, loaded = _load(root, extensions)
     return _entries(results_by_protocol(runs), loaded)
@@ -152,7 +138,7 @@ def ranked_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
     """Compute the ranked tables of runs of one protocol; none without a complete run of a preset that is ranked.
 
     Raises:
-        DataError, RecordError: As :func:`pages`.
+        DataError, RecordError: As of :func:`write`.
     """
     return tuple(table for table in all_tables(root, protocol) if not table.is_demo and not table.is_submitted)
 
@@ -161,7 +147,7 @@ def all_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
     """Compute the tables of one protocol, those of demos last.
 
     Raises:
-        DataError, RecordError: As :func:`pages`.
+        DataError, RecordError: As of :func:`write`.
     """
     runs, _ = _load(root, ())
     results = results_by_protocol([run for run in runs if run.info.protocol.name == protocol])
@@ -172,7 +158,7 @@ def load_results(root: Path) -> list[ProtocolResults]:
     """Load the verified results by protocol.
 
     Raises:
-        DataError, RecordError: As :func:`pages`.
+        DataError, RecordError: As of :func:`write`.
     """
     runs, _ = _load(root, ())
     return results_by_protocol(runs)
@@ -185,21 +171,12 @@ def _load(root: Path, extensions: Extensions) -> tuple[list[StoredRecord], list[
 
 def _load_index(root: Path, extensions: Extensions) -> tuple[list[IndexedRecord], list[PageExtension]]:
     """Load records with their content, and the files of extensions."""
-    _require_folder(root)
+    records.require_folder(root, _HINT)
     runs, findings = verified_records.load_index(root, content=True)
     loaded = [read(root) for read in extensions]
-    _raise_first([*findings, *(finding for extension in loaded for finding in extension.findings)])
+    findings += [finding for extension in loaded for finding in extension.findings]
+    records.raise_first(findings, records.SEE_CHECK)
     return runs, loaded
-
-
-def _require_folder(root: Path) -> None:
-    if not root.is_dir():
-        raise DataError("no leaderboard here", where=root, hint="add a finished run with `aubench leaderboard add`")
-
-
-def _raise_first(findings: Sequence[Finding]) -> None:
-    if findings:
-        raise RecordError(findings[0].what, where=findings[0].path, hint="`aubench leaderboard check` lists everything")
 
 
 def _entries(protocols: Sequence[ProtocolResults], extensions: Sequence[PageExtension]) -> dict[str, ProtocolEntries]:
@@ -260,3 +237,26 @@ def _index_row(results: ProtocolResults, has_submitted: bool) -> tuple[Cell, ...
         Cell(tables.percent(best.f1) if best else EMPTY),
         Cell(best.name if best else EMPTY),
     )
+
+
+def inputs_of(root: Path, runs: Iterable[IndexedRecord]) -> str:
+    """Compute the digest of the inputs of ``entries.json`` from the bytes of the records that were verified."""
+    digests = {
+        f"{folder}/{name}": digest
+        for run in runs
+        for folder in ["/".join((records.RECORDS, *run.keys.path))]
+        for name, digest in run.keys.files
+    }
+    return entries_file.inputs_digest(root, digests)
+
+
+def pages_key(root: Path, inputs: str, extensions: Extensions) -> str:
+    """Compute a digest of all that the pages depend on besides the code."""
+    folders = [folder for folder in (records.VARIANTS, records.REPRODUCED) if (root / folder).is_dir()]
+    names = [getattr(extension, "__qualname__", repr(extension)) for extension in extensions]
+    return hashing.hash_json([inputs, root.resolve().name == records.VARIANTS, folders, names])
+
+
+def digests_of(files: Mapping[str, str]) -> PageDigests:
+    """Compute the SHA-256 of the texts of pages."""
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}

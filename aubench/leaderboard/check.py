@@ -6,25 +6,23 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aubench.core import hashing, registry
-from aubench.core.errors import DataError
-from aubench.leaderboard import build, entries_file, page_digests, verified_records
+from aubench.core import hashing
+from aubench.leaderboard import build, entries_file, records, verified_records
 from aubench.leaderboard.extensions import Extensions, PageExtension
 from aubench.leaderboard.record_index import RecordIndex
 from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import Finding
 from aubench.leaderboard.review import Changes, check_changes
 from aubench.leaderboard.review_report import report
-from aubench.leaderboard.verify import ProtocolLookup
 from aubench.results.csv_io import CRLF
 
+_HINT = "give its folder with --root"
 _LARGEST_PAGE = 64 * 2**20
 
 
 def check_against_base(
     root: Path,
     base: str,
-    find_protocol: ProtocolLookup = registry.find_protocol,
     extensions: Extensions = (),
     *,
     use_cache: bool = True,
@@ -37,7 +35,6 @@ def check_against_base(
     Args:
         root: Leaderboard folder.
         base: Name of a revision, such as ``origin/main``.
-        find_protocol: Function that returns the installed protocol of a name.
         extensions: Extensions that add pages and blocks.
         use_cache: Whether to reuse results for records that this machine verified before.
 
@@ -48,23 +45,20 @@ def check_against_base(
         DataError: The folder does not exist.
         UsageError: The folder is in no git repository, or there is no such revision.
     """
-    _require_folder(root)
+    records.require_folder(root, _HINT)
     changes = Changes.since(root, base)
     path = verified_records.cache_path()
     use_cache &= path is None or not path.resolve().is_relative_to(changes.base.repository.resolve())
     trees = changes.unchanged_trees() if use_cache else {}
-    runs, findings = verified_records.load_index(
-        root, find_protocol, use_cache=use_cache, new=frozenset(changes.new), trees=trees
-    )
+    runs, findings = verified_records.load_index(root, use_cache=use_cache, new=frozenset(changes.new), trees=trees)
     findings += check_changes(changes, runs)
-    index = verified_records.open_index(find_protocol, use_cache=use_cache)
+    index = verified_records.open_index(use_cache=use_cache)
     findings = _with_files(root, runs, findings, extensions, index, is_brief=True)
     return findings, report(changes, runs, findings)
 
 
 def check(
     root: Path,
-    find_protocol: ProtocolLookup = registry.find_protocol,
     extensions: Extensions = (),
     *,
     use_cache: bool = True,
@@ -73,7 +67,6 @@ def check(
 
     Args:
         root: Leaderboard folder.
-        find_protocol: Function that returns the installed protocol of a name.
         extensions: Extensions that add pages and blocks.
         use_cache: Whether to reuse results for records that this machine verified before, see
             :mod:`aubench.leaderboard.verified_records`.
@@ -84,15 +77,10 @@ def check(
     Raises:
         DataError: The folder does not exist.
     """
-    _require_folder(root)
-    runs, findings = verified_records.load_index(root, find_protocol, use_cache=use_cache)
-    index = verified_records.open_index(find_protocol, use_cache=use_cache)
+    records.require_folder(root, _HINT)
+    runs, findings = verified_records.load_index(root, use_cache=use_cache)
+    index = verified_records.open_index(use_cache=use_cache)
     return _with_files(root, runs, findings, extensions, index)
-
-
-def _require_folder(root: Path) -> None:
-    if not root.is_dir():
-        raise DataError("no leaderboard here", where=root, hint="give its folder with --root")
 
 
 def _with_files(
@@ -121,15 +109,15 @@ def _check_pages(
     is_brief: bool,
 ) -> list[Finding]:
     """Compare the pages with those that the records yield. If brief, pages of other records are not built."""
-    inputs = page_digests.inputs_of(root, runs)
-    key = page_digests.pages_key(root, inputs, extensions)
+    inputs = build.inputs_of(root, runs)
+    key = build.pages_key(root, inputs, extensions)
     digests = index.pages(key)
     if digests is None:
         if is_brief and entries_file.stated_inputs(root) not in (None, inputs):
             message = "and other pages are stale: they are of other records; run `aubench leaderboard build`"
             return [Finding(root / entries_file.FILE, message)]
         files = build.files_of(root, verified_records.stored_records(runs), loaded, inputs)
-        digests = page_digests.digests_of(files)
+        digests = build.digests_of(files)
         index.add_pages(key, digests)
     return _check_files(root, digests)
 

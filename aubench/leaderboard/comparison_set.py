@@ -98,6 +98,8 @@ def _resolve(word: str, root: Path) -> tuple[list[StoredRecord], list[Finding]]:
         return records.find_finished_records(Path(word))
     if not method or not protocol:
         raise UsageError("names no method or no protocol", where=word, hint=_USAGE)
+    if not (root / RECORDS).is_dir():
+        raise UsageError("no leaderboard here", where=root, hint="give its folder with --root, or folders of runs")
     folder = root / RECORDS / protocol
     for part, parent in ((protocol, folder.parent), (method, folder)):
         names = [path.name for path in system_files.children(parent)]
@@ -110,8 +112,7 @@ def _check(run: StoredRecord) -> None:
     if not run.is_complete:
         folds = f"{len(run.info.folds)} of {run.info.protocol.fold_count} folds"
         raise UsageError(f"has {folds}", where=run.folder, hint="finish it")
-    for finding in verify.check_record(run):
-        raise RecordError(finding.what, where=finding.path)
+    records.raise_first(verify.check_record(run))
 
 
 def _unique_runs(runs: Iterable[StoredRecord]) -> list[StoredRecord]:

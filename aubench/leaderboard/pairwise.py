@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aubench.leaderboard.comparison_set import ComparisonSet
-from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.tables import modality_code
 from aubench.metrics import intervals, significance
 from aubench.metrics import scores as metrics
@@ -97,7 +96,12 @@ def compare(compared: ComparisonSet, condition: str) -> Comparison:
     ranks = significance.ranks(len(rated), pairs, significance.holm(p_means))
     results = [_results(name, None, item) for name, item in zip(names, contributions, strict=True)]
     standings = [
-        RankedMethod(by_au[-1], _f1_by_seed(entry, condition), rank, modality_code(entry.info.method.modalities))
+        RankedMethod(
+            by_au[-1],
+            tuple(run.condition_f1[condition] for run in entry.runs),
+            rank,
+            modality_code(entry.info.method.modalities),
+        )
         for by_au, (_, _, entry), rank in zip(results, rated, ranks, strict=True)
     ]
     return Comparison(
@@ -107,11 +111,6 @@ def compare(compared: ComparisonSet, condition: str) -> Comparison:
         tuple(_differences(names, pairs, p_means[:, None], slice(-1, None))),
         tuple(_differences(names, pairs, p_aus, slice(None, -1))),
     )
-
-
-def _f1_by_seed(entry: Entry, condition: str) -> tuple[float, ...]:
-    totals = [metrics.sum_over_subjects(run.record.counts, condition) for run in entry.runs]
-    return tuple(metrics.macro_mean(metrics.f1(total.cells)) for total in totals)
 
 
 def _results(method: str, reference: str | None, contributions: SubjectContributions) -> list[PairwiseResult]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +41,8 @@ REPRODUCED = "reproduced"
 """Folder with tables and figures of papers as written by ``aubench reproduce``."""
 REPRODUCTIONS = "reproductions"
 """Folder with repetitions of runs by others."""
+SEE_CHECK = "`aubench leaderboard check` lists everything"
+"""Hint of the first of several findings."""
 DEPTH = 3
 """Levels of the folder of a record under ``records``: protocol, method, run."""
 
@@ -59,6 +61,26 @@ class Finding:
 
     def __str__(self) -> str:
         return " ".join(f"{self.path}: {self.what}".split())
+
+
+def raise_first(findings: Iterable[Finding], hint: str | None = None) -> None:
+    """Raise the first finding as an error.
+
+    Raises:
+        RecordError: There is a finding.
+    """
+    for finding in findings:
+        raise RecordError(finding.what, where=finding.path, hint=hint)
+
+
+def require_folder(root: Path, hint: str) -> None:
+    """Check that a leaderboard exists.
+
+    Raises:
+        DataError: There is no folder.
+    """
+    if not root.is_dir():
+        raise DataError("no leaderboard here", where=root, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -123,9 +145,8 @@ class StoredRecord:
 
     @cached_property
     def condition_f1(self) -> dict[str, float]:
-        """Headline F1 under each test condition besides ``clean``."""
-        names = (name for name in self.info.conditions if name != counts_file.CLEAN)
-        return {name: scores.macro_mean(scores.f1(self._totals(name).cells)) for name in names}
+        """Headline F1 under each test condition."""
+        return {name: scores.macro_mean(scores.f1(self._totals(name).cells)) for name in self.info.conditions}
 
     @cached_property
     def resampled(self) -> ResampledRun:

@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError
 from aubench._util import atomic, locks
 from aubench.core import system_files
 from aubench.core.errors import AubenchError, RecordError, UsageError
-from aubench.leaderboard.records import LOCK, RECORDS, REPRODUCTIONS, STAGING, Finding, StoredRecord
+from aubench.leaderboard.records import LOCK, RECORDS, REPRODUCTIONS, STAGING, Finding, StoredRecord, raise_first
 from aubench.results import csv_io
 from aubench.results import record as record_file
 from aubench.results.field_types import StrictModel
@@ -261,5 +261,4 @@ def _verify(again: StoredRecord, run: StoredRecord) -> None:
         ),
     }
     findings += [again.finding(record_file.FILE, what) for what, is_true in problems.items() if is_true]
-    for finding in findings:
-        raise RecordError(finding.what, where=finding.path)
+    raise_first(findings)

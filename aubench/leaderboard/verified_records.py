@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +28,16 @@ from aubench._util.paths import from_environment
 from aubench._util.system import available_cores, can_fork, collect_rarely
 from aubench.core import hashing, method_catalogue, registry
 from aubench.core.errors import RecordError
+from aubench.core.protocol import Protocol
 from aubench.leaderboard import record_facts, verify
 from aubench.leaderboard.cross_checks import check_together
 from aubench.leaderboard.folder_checks import check_folder
 from aubench.leaderboard.record_index import PREFIX, RecordIndex
 from aubench.leaderboard.record_keys import IndexedRecord, RecordKeys, keys_of
 from aubench.leaderboard.records import DEPTH, Finding, StoredRecord, record_folders
-from aubench.leaderboard.verify import ProtocolLookup
 from aubench.metrics import scores
-from aubench.results import counts, csv_io, histograms
+from aubench.results import csv_io
 from aubench.results import record as record_file
-from aubench.results.record import Record
 from aubench.results.record_info import RecordInfo
 
 CACHE_VARIABLE = "AUBENCH_CACHE"
@@ -48,8 +47,6 @@ _PACKAGES = ("core", "_util", "results", "metrics", "leaderboard", "papers")
 _MIN_PER_PROCESS = 4
 _LARGEST_FILE = 16 * 2**20
 
-_lookup: list[ProtocolLookup] = [registry.find_protocol]
-"""Lookup of protocols, which forked processes inherit."""
 _index: list[RecordIndex] = [RecordIndex(None)]
 """Index, which forked processes inherit."""
 
@@ -71,47 +68,8 @@ class _Verified:
     new: tuple[str, str, dict[str, Any]] | None = None
 
 
-class _VerifiedRecord(Record):
-    """Verified record that reads its tables on first use."""
-
-    def __init__(self, info: RecordInfo, folder: Path) -> None:
-        self.__dict__.update(info=info, folder=folder)
-
-    @cached_property
-    def counts(self) -> pd.DataFrame:
-        return counts.read(self.__dict__["folder"])
-
-    @cached_property
-    def histograms(self) -> pd.DataFrame:
-        return histograms.read(self.__dict__["folder"])
-
-    @cached_property
-    def epochs(self) -> pd.DataFrame | None:
-        table = record_file.load_epochs(self.__dict__["folder"], self.info)
-        return None if table is None else table.to_dataframe()
-
-
-def load_verified(
-    root: Path, find_protocol: ProtocolLookup = registry.find_protocol, *, use_cache: bool = True
-) -> tuple[list[StoredRecord], list[Finding]]:
-    """Read and verify all records under ``root/records``, on all cores.
-
-    Args:
-        root: Leaderboard folder.
-        find_protocol: Function that returns the installed protocol of a name.
-        use_cache: Whether to reuse the results of earlier verifications.
-
-    Returns:
-        Records without findings sorted by path, and findings: foreign files, unreadable records, wrong paths, wrong
-        numbers, and records that disagree with others.
-    """
-    runs, findings = load_index(root, find_protocol, use_cache=use_cache, content=True)
-    return [run.stored for run in runs if run.stored], findings
-
-
 def load_index(
     root: Path,
-    find_protocol: ProtocolLookup = registry.find_protocol,
     *,
     use_cache: bool = True,
     new: Set[Path] = frozenset(),
@@ -122,7 +80,6 @@ def load_index(
 
     Args:
         root: Leaderboard folder.
-        find_protocol: Function that returns the installed protocol of a name.
         use_cache: Whether to reuse the results of earlier verifications.
         new: Folders of records that are accused if they disagree with others.
         trees: Git's digest of each folder that git says is unchanged, by its path relative to ``records``. Its files
@@ -130,11 +87,12 @@ def load_index(
         content: Whether to read the content of all records.
 
     Returns:
-        As of :func:`load_verified`.
+        Records without findings sorted by path, and findings: foreign files, unreadable records, wrong paths, wrong
+        numbers, and records that disagree with others.
     """
     folders, findings = record_folders(root)
     findings += check_folder(root)
-    _lookup[:], _index[:] = [cache(find_protocol)], [open_index(find_protocol, use_cache=use_cache)]
+    _index[0] = open_index(use_cache=use_cache)
     results = _known(folders, trees) if trees else {}
     read = [folder for folder in folders if folder not in results]
     results |= zip(read, _map(_load if content else _load_keys, read), strict=True)
@@ -177,14 +135,19 @@ def stored_records(runs: Collection[IndexedRecord]) -> list[StoredRecord]:
     return [stored for run in runs if (stored := run.stored or loaded[run.folder].run)]
 
 
-def open_index(find_protocol: ProtocolLookup = registry.find_protocol, *, use_cache: bool = True) -> RecordIndex:
+def open_index(*, use_cache: bool = True) -> RecordIndex:
     """Open the index; an empty one if results cannot be reused."""
-    is_builtin = find_protocol is registry.find_protocol and scores.METRICS.names() == list(scores.METRICS.builtin)
+    is_builtin = scores.METRICS.names() == list(scores.METRICS.builtin)
     return RecordIndex(cache_path() if use_cache and is_builtin else None)
 
 
 def _check_path(folder: Path, keys: RecordKeys) -> list[Finding]:
     return [] if folder.parts[-3:] == keys.path else [verify.path_finding(folder, "/".join(keys.path))]
+
+
+@cache
+def _find_protocol(name: str) -> Protocol:
+    return registry.find_protocol(name)
 
 
 def _load(folder: Path) -> _Verified:
@@ -198,7 +161,7 @@ def _load(folder: Path) -> _Verified:
     except RecordError as error:
         return _Verified([Finding(Path(str(error.where)), error.what)])
     findings = verify.check_record(run)
-    if findings := [*findings, *verify.check_protocol(run, _lookup[0], is_sound=not findings)]:
+    if findings := [*findings, *verify.check_protocol(run, _find_protocol, is_sound=not findings)]:
         return _Verified([*verify.check_path(run), *findings])
     facts = record_facts.facts_of(run)
     read = tuple((run.record.file_digests or {}).items())
@@ -227,7 +190,7 @@ def _from_index(folder: Path, facts: Any) -> StoredRecord | None:
 
 
 def _verified(info: RecordInfo, folder: Path, facts: dict[str, Any]) -> StoredRecord:
-    run = StoredRecord(folder, _VerifiedRecord(info, folder))
+    run = StoredRecord(folder, record_file.of_verified(info, folder))
     run.__dict__.update(facts)
     return run
 

@@ -34,11 +34,9 @@ class Measured:
         """Return F1 in %, mean over seeds; None if a run has no scores under the condition."""
         if condition == CLEAN:
             return 100 * self.entry.f1
-        records = [run.record for run in self.entry.runs]
-        if not all(condition in record.info.conditions for record in records):
+        if not all(condition in run.info.conditions for run in self.entry.runs):
             return None
-        counts = [scores.sum_over_subjects(record.counts, condition) for record in records]
-        return 100 * scores.mean(scores.macro_mean(scores.f1(each.cells)) for each in counts)
+        return 100 * scores.mean(run.condition_f1[condition] for run in self.entry.runs)
 
 
 def compare_with_reported(

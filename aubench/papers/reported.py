@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from aubench.core import system_files
 from aubench.core.errors import RecordError
 from aubench.core.task import Modality
-from aubench.leaderboard.records import Finding
+from aubench.leaderboard.records import SEE_CHECK, Finding, raise_first
 from aubench.results.csv_io import read_bounded
 from aubench.results.field_types import Condition, Name
 
@@ -171,8 +171,7 @@ def read_all(root: Path) -> list[ReportedTable]:
         RecordError: A file is invalid; the message names file, row and column.
     """
     tables, findings = scan(root)
-    if findings:
-        raise RecordError(findings[0].what, where=findings[0].path, hint="`aubench leaderboard check` lists everything")
+    raise_first(findings, SEE_CHECK)
     return tables
 
 

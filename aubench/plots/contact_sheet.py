@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aubench._util.paths import default_root
 from aubench.core.task import Modality
-from aubench.data.store import Store, default_root
+from aubench.data.store import Store
 from aubench.datasets.base import RenderedDataset
 from aubench.datasets.catalog import DATASETS
 from aubench.plots import style

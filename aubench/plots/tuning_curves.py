@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from aubench.core.errors import UsageError
 from aubench.plots import style
-from aubench.tuning.study_files import read_study, read_trials, total_cost
+from aubench.tuning.search_config import STUDIES
+from aubench.tuning.study_files import read_study, read_trial_files, total_cost
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +60,7 @@ def read(runs: Path, names: Sequence[str]) -> list[TuningCurve]:
     Raises:
         UsageError: A study does not exist or has no complete trial.
     """
-    return [best_curve(read_study(runs, name), read_trials(runs, name)) for name in names]
+    return [best_curve(read_study(runs, name), read_trial_files(runs / STUDIES / name)) for name in names]
 
 
 def plot(curves: Sequence[TuningCurve], subtitle: Sequence[str]) -> Figure:

@@ -96,15 +96,10 @@ def write(table: pd.DataFrame, folder: Path) -> None:
     atomic.write_text(folder / FILE, to_text(canonical(table)))
 
 
-def read(folder: Path) -> pd.DataFrame:
+def load(folder: Path) -> CsvTable:
     """Read ``epochs.csv`` from ``folder``, at most 16 MiB.
 
     Raises:
         RecordError: The file is not in the form that :func:`write` writes. The error names line and column.
     """
-    return load(folder).to_dataframe()
-
-
-def load(folder: Path) -> CsvTable:
-    """Read ``epochs.csv`` as :func:`read`, without a data frame."""
     return csv_io.read_table(folder / FILE, _PATTERNS, _NUMBERS, KEY, rows=_ROWS, limit=_LIMIT, fractions=_SCORES)

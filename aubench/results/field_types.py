@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -53,11 +53,13 @@ class StrictModel(BaseModel):
 
 
 class SparseModel(StrictModel):
-    """Base model that leaves out fields that are None."""
+    """Base model that leaves out fields that are None, except those in ``always``."""
+
+    always: ClassVar[frozenset[str]] = frozenset()
 
     @model_serializer(mode="wrap")
     def _drop_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
+        return {name: value for name, value in handler(self).items() if value is not None or name in self.always}
 
 
 class SeveralDatasetsModel(StrictModel):

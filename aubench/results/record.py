@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -127,15 +126,23 @@ class Record:
         atomic.write_json(folder / FILE, fields)
 
 
-class _ReadRecord(Record):
-    """Record that makes the data frames of its tables on first use."""
+class _LazyRecord(Record):
+    """Record in a folder whose tables and their data frames are made on first use, except those that are given."""
 
-    def __init__(self, info: RecordInfo, digest: str, tables: Sequence[CsvTable | None]) -> None:
-        count_table, histogram_table, epoch_table = tables
-        files = zip(ALL_FILES[1:], tables, strict=True)
-        digests = {FILE: digest, **{name: table.digest for name, table in files if table}}
-        self.__dict__.update(info=info, file_digests=digests)
-        self.__dict__.update(count_table=count_table, histogram_table=histogram_table, epoch_table=epoch_table)
+    def __init__(self, info: RecordInfo, folder: Path, **known: Any) -> None:
+        self.__dict__.update(info=info, folder=folder, **known)
+
+    @cached_property
+    def count_table(self) -> CsvTable:
+        return counts.load(self.__dict__["folder"])
+
+    @cached_property
+    def histogram_table(self) -> CsvTable:
+        return histograms.load(self.__dict__["folder"])
+
+    @cached_property
+    def epoch_table(self) -> CsvTable | None:
+        return load_epochs(self.__dict__["folder"], self.info)
 
     @cached_property
     def counts(self) -> pd.DataFrame:
@@ -150,6 +157,11 @@ class _ReadRecord(Record):
         return None if self.epoch_table is None else self.epoch_table.to_dataframe()
 
 
+def of_verified(info: RecordInfo, folder: Path) -> Record:
+    """Return the record of a folder, whose tables are read on first use."""
+    return _LazyRecord(info, folder)
+
+
 def read(folder: Path) -> Record:
     """Read a record; its files are untrusted.
 
@@ -162,7 +174,10 @@ def read(folder: Path) -> Record:
     if content != atomic.json_text(info.model_dump(mode="json")).encode():
         raise RecordError(_not_canonical(content), where=path)
     tables = counts.load(folder), histograms.load(folder), load_epochs(folder, info)
-    return _ReadRecord(info, hashlib.sha256(content).hexdigest(), tables)
+    files = zip(ALL_FILES[1:], tables, strict=True)
+    digests = {FILE: hashlib.sha256(content).hexdigest(), **{name: table.digest for name, table in files if table}}
+    names = ("count_table", "histogram_table", "epoch_table")
+    return _LazyRecord(info, folder, file_digests=digests, **dict(zip(names, tables, strict=True)))
 
 
 def _not_canonical(content: bytes) -> str:

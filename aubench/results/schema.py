@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     Field,
-    SerializerFunctionWrapHandler,
     StringConstraints,
-    model_serializer,
     model_validator,
 )
 
@@ -103,7 +101,7 @@ INITIALISATION = "initialisation"
 """Stage of weights that the run did not pre-train itself."""
 
 
-class Pretraining(StrictModel):
+class Pretraining(SparseModel):
     """Data that the weights were trained on before supervised training on the protocol.
 
     Attributes:
@@ -120,6 +118,8 @@ class Pretraining(StrictModel):
         store: SHA-256 of the store that the stage trained on in place of the run's; absent if it is the run's.
     """
 
+    always: ClassVar[frozenset[str]] = frozenset({"fold"})
+
     stage: Line
     source: Line
     datasets: Annotated[tuple[Line, ...], Field(max_length=50)]
@@ -130,11 +130,6 @@ class Pretraining(StrictModel):
     run: Name | None = None
     weights: Sha256 | None = None
     store: Sha256 | None = None
-
-    @model_serializer(mode="wrap")
-    def _drop_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields = handler(self)
-        return {name: value for name, value in fields.items() if value is not None or name == "fold"}
 
 
 class Search(SparseModel):
@@ -176,7 +171,7 @@ class FoldFrames(StrictModel):
     test: Count
 
 
-class FoldInfo(StrictModel):
+class FoldInfo(SparseModel):
     """Roles, frames and training of one fold. If predictions were submitted, only the test role is known.
 
     Attributes:
@@ -193,6 +188,8 @@ class FoldInfo(StrictModel):
         node: Machine that finished the fold; absent if one machine finished all folds of the run.
     """
 
+    always: ClassVar[frozenset[str]] = frozenset({"checkpoint"})
+
     fold: SmallInt
     train: Subjects
     val: Subjects
@@ -203,10 +200,6 @@ class FoldInfo(StrictModel):
     checkpoint: Sha256 | None
     train_prevalence: Annotated[dict[AuName, tuple[Count, Count]], Field(max_length=100)]
     node: Line | None = None
-
-    @model_serializer(mode="wrap")
-    def _drop_node(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None or name != "node"}
 
     @model_validator(mode="after")
     def _check_consistency(self) -> FoldInfo:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aubench._util import atomic, locks
 from aubench._util.seeds import derive, seed_everything
@@ -26,6 +26,9 @@ from aubench.runs.run_options import RunOptions
 from aubench.runs.source_runs import SourceRun, choose_source
 from aubench.runs.store_ref import StoreRef
 from aubench.training.checkpoint import CheckpointIdentity
+
+if TYPE_CHECKING:
+    from aubench.results.run_costs import Compute
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,12 @@ class RunConfig:
     def recipe_model(self) -> Recipe:
         """Recipe as an instance of the method's recipe class."""
         return self.entry.method_class.Recipe(**self.recipe)
+
+    def count_flops(self) -> Compute:
+        """Count the operations and parameters of the method on the task."""
+        from aubench.evaluation.flops import count_flops
+
+        return count_flops(self.entry.method_class, self.task, self.recipe_model)
 
     @cached_property
     def overrides(self) -> tuple[str, ...]:

@@ -58,14 +58,4 @@ class RunFailed:
     reason: str
 
 
-__all__ = [
-    "ConditionsEvaluated",
-    "EpochFinished",
-    "Event",
-    "FoldFinished",
-    "GraphFailed",
-    "RunFailed",
-    "TrainingStarted",
-]
-
 Event = TrainingStarted | GraphFailed | EpochFinished | FoldFinished | ConditionsEvaluated | RunFailed

@@ -21,7 +21,6 @@ from aubench.core.recipe import Recipe
 from aubench.data import clips
 from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
 from aubench.evaluation import inference
-from aubench.evaluation.flops import count_flops
 from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores
 from aubench.results import counts as counts_file
@@ -88,7 +87,7 @@ def run_fold(
         tracked = fold_status.track(folder, device["name"], report) if ranks.is_first() else nullcontext(report)
         with tracked as report_status:
             data, split = config.load_data(fold)
-            compute = count_flops(config.entry.method_class, config.task, config.recipe_model)
+            compute = config.count_flops()
             trained = train_fold(config, data, split, kind, index, report_status)
             environment_info = {"device": device | {"threads": torch.get_num_threads()}, **captured}
             result = _score_fold(

@@ -66,7 +66,8 @@ class _Status:
 
     def handle(self, event: Event) -> bool:
         """Record an event; return whether it is of no interest to others."""
-        from aubench.runs.events import EpochFinished, TrainingStarted
+        from aubench.runs.events import TrainingStarted
+        from aubench.training.state import EpochFinished
 
         if isinstance(event, TrainingStarted):
             self._stages, self._last = dict(event.stages), time.monotonic()
@@ -133,11 +134,6 @@ def write_failure(folder: Path, reason: str) -> None:
     if not (folder / RESULT).exists():
         with suppress(OSError, DataError):  # the disk may be full; the error itself is reported
             atomic.write_json(folder / FAILED, {"reason": reason, "host": socket.gethostname(), "time": time.time()})
-
-
-def clear_failure(folder: Path) -> None:
-    """Remove the reason of a previous failure."""
-    (folder / FAILED).unlink(missing_ok=True)
 
 
 def read_failure(folder: Path) -> str | None:

@@ -29,7 +29,6 @@ from aubench.runs.config import RunConfig
 from aubench.runs.source_runs import load_weights
 from aubench.runs.store_ref import StoreRef
 from aubench.training import checkpoint
-from aubench.training.checkpoint import CheckpointIdentity
 from aubench.training.state import TrainState
 from aubench.training.train_phase import TrainContext, TrainPhase
 from aubench.training.trainer import Trainer
@@ -84,7 +83,7 @@ def prepare_weights(config: RunConfig, context: TrainContext, split: FoldSplit) 
         left_out = frozenset[str]() if include_all else config.protocol.subjects - trained
         subjects = _subjects_of_store(config, data, left_out)
     key = _key(config, subjects)
-    folder, identity = _folder(config, key, split.fold), _identity(config, key, split.fold)
+    folder, identity = _folder(config, key, split.fold), replace(config.identity(split.fold), run=key)
     folder.mkdir(parents=True, exist_ok=True)
     with ranks.exclusive(folder / ".lock"):
         if not (folder / DONE).exists():
@@ -155,15 +154,11 @@ def weights(config: RunConfig, fold: int, sources: Sequence[Mapping[str, Any]]) 
         raise CheckpointError(
             "no longer exists", where=path, hint="repeat the run with another --runs to pre-train again"
         )
-    return checkpoint.read(path, _identity(config, key, fold)).tensors
+    return checkpoint.read(path, replace(config.identity(fold), run=key)).tensors
 
 
 def _folder(config: RunConfig, key: str, fold: int) -> Path:
     return config.runs / FOLDER / config.protocol.name / config.entry.name / key / f"fold{fold}"
-
-
-def _identity(config: RunConfig, key: str, fold: int) -> CheckpointIdentity:
-    return CheckpointIdentity(key, config.entry.name, config.protocol.digest, fold, config.seed)
 
 
 def _hold_out(rows: Rows, share: float, context: TrainContext) -> Rows:

@@ -145,7 +145,7 @@ def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[s
             *(source for summary in summaries for source in summary["pretraining"]),
         ],
         "search": config.search or {"trials": 0},
-        "compute": summaries[0].get("compute") or _count_flops(config),
+        "compute": summaries[0].get("compute") or config.count_flops().model_dump(mode="json"),
         "speed": {
             name: scores.mean([summary[name] for summary in summaries])
             for name in ("train_frames_per_s", "inference_frames_per_s")
@@ -179,14 +179,6 @@ def store_fields(store: StoreRef) -> dict[str, Any]:
 def data_facts(data: ProtocolDataset) -> dict[str, Any]:
     """Return the frames, labelled frames and variant of the data."""
     return {"frames": len(data.store.frames), "labelled": data.count, "variant": data.variant}
-
-
-def _count_flops(config: RunConfig) -> dict[str, Any]:
-    """Count the operations and parameters, for results of earlier versions that lack them."""
-    from aubench.evaluation.flops import count_flops
-
-    compute = count_flops(config.entry.method_class, config.task, config.recipe_model)
-    return compute.model_dump(mode="json")
 
 
 def _fold_environment(summary: dict[str, Any], run: dict[str, Any], config: RunConfig) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from aubench.core.conditions import Condition
 from aubench.core.errors import AubenchError, UsageError
-from aubench.evaluation import flops
 from aubench.results.record import Record
 from aubench.results.schema import MethodInfo
 from aubench.runs import condition_scores, environment
@@ -127,7 +126,7 @@ def _check(config: RunConfig) -> None:
             hint="names have letters, digits, '_' and '-', titles one line of 300 characters at most",
         ) from None
     if config.entry.source != "builtin":
-        flops.count_flops(config.entry.method_class, config.task, config.recipe_model)
+        config.count_flops()
 
 
 def evaluate_conditions(

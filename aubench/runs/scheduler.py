@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from aubench.core.errors import AubenchError
+from aubench.results import run_folder
 from aubench.runs import fold_status
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.engine import Engine, Job
@@ -13,7 +14,7 @@ from aubench.runs.events import Event, RunFailed
 from aubench.runs.fold_process import FoldFailed, preload_workers
 from aubench.runs.sweeps import SweepFile
 
-__all__ = ["FoldFailed", "FoldScheduler", "Job", "preload_workers", "run_jobs"]
+__all__ = ["FoldScheduler", "Job", "preload_workers", "run_jobs"]
 
 POLL_SECONDS = 2.0
 """Longest time between two looks at requests to cancel."""
@@ -48,7 +49,7 @@ class FoldScheduler:
             interrupted = False
             try:
                 for job in self._jobs:
-                    fold_status.clear_failure(job.config.fold_dir(job.fold))
+                    (job.config.fold_dir(job.fold) / run_folder.FAILED).unlink(missing_ok=True)
                     self._pending[self._engine.submit(job)] = job
                 while self._pending:
                     for future, event in self._engine.wait(POLL_SECONDS):

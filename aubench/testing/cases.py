@@ -23,6 +23,10 @@ AUS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 FRAMES = 6
 
 
+class ContractViolation(Exception):
+    """A breach of the contract by a method."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A method on one task.

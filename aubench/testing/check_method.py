@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aubench.testing.cases import Case, supported_cases
+from aubench.testing.cases import Case, ContractViolation, supported_cases
 from aubench.testing.class_checks import CLASS_CHECKS
 from aubench.testing.prediction_checks import PREDICTION_CHECKS
 from aubench.testing.training_checks import TRAINING_CHECKS
-from aubench.testing.violation import ContractViolation
 
 if TYPE_CHECKING:
     from aubench.core.registry import MethodEntry

@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from aubench.core.errors import RecipeError
 from aubench.core.method import Method
-from aubench.testing.cases import offered_tasks
-from aubench.testing.violation import ContractViolation
+from aubench.testing.cases import ContractViolation, offered_tasks
 
 RENAMED_METHOD_HOOKS = {
     "refuses": "unsupported_reason",

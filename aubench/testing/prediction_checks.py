@@ -13,9 +13,8 @@ from aubench.core.method import BranchedMethod
 from aubench.core.state_dict import join_state, split_state
 from aubench.evaluation import flops
 from aubench.evaluation.predictor import Predictor
-from aubench.testing.cases import FRAMES, Case
+from aubench.testing.cases import FRAMES, Case, ContractViolation
 from aubench.testing.short_training import train_few_steps
-from aubench.testing.violation import ContractViolation
 
 TOLERANCE = 1e-4
 """Tolerance of probabilities, since the order of operations may depend on the batch size."""

@@ -10,8 +10,7 @@ import torch
 from aubench._util.seeds import seed_everything
 from aubench.core.method import Method, Progress, Stage
 from aubench.core.task import Batch
-from aubench.testing.cases import Case
-from aubench.testing.violation import ContractViolation
+from aubench.testing.cases import Case, ContractViolation
 
 STEPS = 3
 """Training steps in which every parameter must receive a gradient. Zero initial values may block it in the first."""

@@ -16,9 +16,8 @@ from aubench.core.method import Method, Progress, Stage
 from aubench.core.state_dict import split_state
 from aubench.core.task import Batch
 from aubench.evaluation.predictor import Predictor
-from aubench.testing.cases import Case
+from aubench.testing.cases import Case, ContractViolation
 from aubench.testing.short_training import STEPS, stage_batches, step_progress, train_few_steps, without_labels
-from aubench.testing.violation import ContractViolation
 
 if TYPE_CHECKING:
     from aubench.core.recipe import Recipe

@@ -163,7 +163,7 @@ def _sqlite_path(uri: str) -> Path | None:
 
     from aubench.tuning import database
 
-    return database.sqlite_path(make_url(uri)) if re.match(r"sqlite(\+\w+)?:", uri) else None
+    return database.sqlite_path(make_url(uri)) if re.match(r"sqlite(\+\w+)?:///", uri) else None
 
 
 def _check_database(uri: str) -> None:

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
 
 from aubench._util import atomic
-from aubench._util.redact import redact_url
+from aubench._util.paths import redact_url
 from aubench.core import hashing
 from aubench.results.run_folder import RESULT, RUN_FILE
 from aubench.tracking import mlflow_client

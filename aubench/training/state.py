@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +77,6 @@ class TrainState:
     epochs: list[dict[str, Any]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)
     epoch_seconds: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the state as JSON data."""
-        return asdict(self)
 
     def begin_stage(self, index: int) -> None:
         """Start a stage."""

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,19 +26,6 @@ Compute = Callable[[Batch, Progress], Terms]
 
 WARMUP = 3
 """Steps in Python before a graph is recorded, in which libraries choose algorithms and take memory."""
-
-
-class Graph(Protocol):
-    """Recorded operations on tensors whose memory remains the same."""
-
-    def record(self, work: Callable[[], Terms]) -> Terms:
-        """Record the operations of a function without computing them. Return its outputs."""
-
-    def replay(self) -> None:
-        """Compute the operations on the current values of their inputs."""
-
-    def close(self) -> None:
-        """Free the memory."""
 
 
 class CUDAGraph:
@@ -87,7 +74,7 @@ class CUDAGraph:
 class _Recording:
     """A recorded step with the memory of its inputs and outputs."""
 
-    graph: Graph
+    graph: CUDAGraph
     inputs: Batch
     outputs: Terms
     gradients: tuple[tuple[Tensor, Tensor], ...]
@@ -123,7 +110,7 @@ class StepGraph:
         self,
         compute: Compute,
         parameters: Iterable[Tensor],
-        create: Callable[[], Graph],
+        create: Callable[[], CUDAGraph],
         on_failure: Callable[[str], None],
     ) -> None:
         self._compute, self._parameters, self._create, self._on_failure = compute, list(parameters), create, on_failure

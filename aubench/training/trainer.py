@@ -6,8 +6,10 @@ computes exactly what an uninterrupted one computes.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ from aubench.evaluation import inference
 from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores as metrics
 from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
-from aubench.training import checkpoint, divergence
+from aubench.training import checkpoint
 from aubench.training.state import EpochFinished, TrainState
 from aubench.training.train_phase import TrainContext, TrainPhase
 from aubench.training.training_step import TrainingStep
@@ -209,7 +211,7 @@ class Trainer:
         Raises:
             Diverged: A value is not finite. The message names the first such step and the last good checkpoint.
         """
-        defect = divergence.first_defect(losses, self._recent, self.method.parameters())
+        defect = _first_defect(losses, self._recent, self.method.parameters())
         if defect is None:
             self._recent.clear()
             return
@@ -248,7 +250,7 @@ class Trainer:
             self.folder / STATE,
             self.phase.identity,
             tensors,
-            {"history": self.state.to_dict(), "optimizer": notes},
+            {"history": asdict(self.state), "optimizer": notes},
         )
         self._saved_at = time.monotonic()
 
@@ -259,3 +261,24 @@ class Trainer:
             return self.data
         rows = np.concatenate([self.phase.train, self.phase.val])
         return resident_images.prepare(self.data, self.method.task, rows, self.fabric.device)
+
+
+def _first_defect(
+    losses: Mapping[str, float], recent: Sequence[Mapping[str, Tensor]], weights: Iterable[Tensor]
+) -> tuple[str, int] | None:
+    """Find a loss term or a weight that is not finite.
+
+    Args:
+        losses: Sums or means of loss terms, read from the device.
+        recent: Loss terms of the last steps, which the sums contain.
+        weights: Weights after the last step.
+
+    Returns:
+        Its description and the number of steps since it appeared, or None if all values are finite.
+    """
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            finite = (name not in terms or bool(terms[name].isfinite()) for terms in recent)
+            first = next((i for i, is_finite in enumerate(finite) if not is_finite), len(recent) - 1)
+            return f"loss term '{name}'", len(recent) - 1 - first
+    return None if torch.stack([weight.isfinite().all() for weight in weights]).all() else ("a weight", 0)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aubench._util.redact import redact_url
+from aubench._util.paths import redact_url
 from aubench.core.errors import UsageError
 
 if TYPE_CHECKING:

@@ -4,30 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from aubench.core.errors import RecipeError, UsageError, suggest
 from aubench.core.recipe import Recipe
 from aubench.core.search_space import Categorical, IntUniform, LogUniform, Range
 
-
-class TrialLike(Protocol):
-    """Interface of Optuna's trial: suggests values and receives their scores."""
-
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """Suggest a number of a range."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        """Suggest an integer of a range."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Suggest one of several values."""
-
-    def report(self, value: float, step: int) -> None:
-        """Receive the present score of the values."""
-
-    def should_prune(self) -> bool:
-        """Return whether the trial is to be stopped."""
+if TYPE_CHECKING:
+    from optuna import Trial
 
 
 @dataclass(frozen=True)
@@ -68,7 +52,7 @@ class Space:
             _check_range(recipe, preset, fixed, name, domain)
         return cls(ranges)
 
-    def draw(self, trial: TrialLike) -> dict[str, Any]:
+    def draw(self, trial: Trial) -> dict[str, Any]:
         """Return the values that a trial suggests, by field."""
         return {name: _suggest(trial, name, domain) for name, domain in self.ranges.items()}
 
@@ -104,7 +88,7 @@ def _contains(domain: Range, value: Any) -> bool:
     return isinstance(value, int | float) and domain.low <= value <= domain.high
 
 
-def _suggest(trial: TrialLike, name: str, domain: Range) -> Any:
+def _suggest(trial: Trial, name: str, domain: Range) -> Any:
     match domain:
         case Categorical(options):
             return trial.suggest_categorical(name, options)

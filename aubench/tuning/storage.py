@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from aubench._util.paths import sqlite_url
-from aubench._util.redact import redact_url
+from aubench._util.paths import redact_url, sqlite_url
 from aubench.core.errors import AubenchError, UsageError, suggest
 from aubench.tuning import database
 

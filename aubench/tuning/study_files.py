@@ -89,15 +89,6 @@ def read_header(folder: Path) -> dict[str, Any]:
     return read_json(folder / STUDY_FILE, _HEADER_KEYS, "repeat `aubench tune` to write it again")
 
 
-def read_trials(runs: Path, name: str) -> list[dict[str, Any]]:
-    """Read the results of a study's finished trials, in order of their numbers.
-
-    Raises:
-        DataError: A file is damaged.
-    """
-    return read_trial_files(runs / STUDIES / name)
-
-
 def read_trial_files(folder: Path) -> list[dict[str, Any]]:
     """Read the results of finished trials in the folder of a study.
 

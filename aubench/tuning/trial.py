@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aubench._util import atomic, locks
 from aubench.core import hashing
@@ -31,7 +31,9 @@ from aubench.runs.devices import DeviceChoice
 from aubench.runs.events import Event
 from aubench.runs.scheduler import Job, run_jobs
 from aubench.tuning.search_config import SearchConfig, TrialConfig
-from aubench.tuning.space import TrialLike
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 VALIDATION = "validation.json"
 """Result file of a finished fold."""
@@ -86,7 +88,7 @@ class TrialRunner:
         choice: Devices; one is used.
     """
 
-    def __init__(self, search: SearchConfig, config: TrialConfig, trial: TrialLike, choice: DeviceChoice) -> None:
+    def __init__(self, search: SearchConfig, config: TrialConfig, trial: Trial, choice: DeviceChoice) -> None:
         self.search, self.config, self.trial, self.choice = search, config, trial, replace(choice, count=1)
         self._fold_scores: list[float] = []
         self._reported = 0

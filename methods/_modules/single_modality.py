@@ -1,5 +1,5 @@
 # Installed as aubench.methods._modules.single_modality.
-"""Base class of baselines with a ResNet on one modality."""
+"""Base class of the ResNets on one modality, and deviations that several methods share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import nn
 
-from aubench import AnyRecipe, Inputs, Method, Modality, Progress, Stage, Task
+from aubench import AnyRecipe, Inputs, Modality, Task
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
+from aubench.methods._modules.method_bases import LogitMethod
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -38,7 +39,7 @@ ONE_CHANNEL = (
 """Deviation of methods with encoders of one-channel images."""
 
 
-class SingleModality(Method):
+class SingleModality(LogitMethod):
     """ResNet on one modality, global average pooling, one linear layer, sigmoid."""
 
     modality: ClassVar[Modality]
@@ -59,14 +60,6 @@ class SingleModality(Method):
     def select_modalities(cls, task: Task, recipe: AnyRecipe) -> tuple[Modality, ...]:
         """Return the method's modality."""
         return (cls.modality,)
-
-    def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
-        """Return no values, since the loss does not depend on the progress."""
-        return ()
-
-    def forward(self, inputs: Inputs) -> Float[Tensor, "n au"]:
-        """Return AU probabilities."""
-        return self.forward_logits(inputs).float().sigmoid()
 
     def forward_logits(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """Return the logits of AUs."""

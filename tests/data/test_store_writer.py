@@ -15,8 +15,9 @@ import pytest
 
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
+from aubench.data.array_file import check_array
 from aubench.data.store import Store
-from aubench.data.store_format import StoreInfo, check_arrays
+from aubench.data.store_format import StoreInfo, expected_arrays
 from aubench.data.store_writer import Sequence, StoreBusyError, StoreWriter
 
 PLAN = {"dataset": "any", "source": "/a", "size": 8}
@@ -233,7 +234,8 @@ def test_an_array_without_content_is_named(store: Store, content: bytes) -> None
     with pytest.raises(DataError, match=r"F001/T1\.depth\.npy: cannot be read"):
         Store(store.path).read(Modality.DEPTH, [0])
     with pytest.raises(DataError, match=r"F001/T1\.depth\.npy: cannot be read"):
-        check_arrays(store.path, store.info, store.frames)
+        for name, (dtype, shape) in expected_arrays(store.info, store.frames).items():
+            check_array(store.path / name, dtype, shape, hint="")
 
 
 def test_frames_are_written_one_by_one(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from aubench.data import partial_store
 from aubench.data.store_writer import StoreWriter
 from aubench.datasets.catalog import check_store, find_stores, open_store, open_stores
 from aubench.datasets.synth import synth_dataset
-from aubench.datasets.synth.synth_dataset import SYNTH, SynthSettings
+from aubench.datasets.synth.synth_dataset import SYNTH
+from tests.factories.synth import short
 
 
 def quiet(done: int, total: int) -> None:
@@ -23,7 +24,7 @@ def quiet(done: int, total: int) -> None:
 def tiny(monkeypatch):
     """Make the default store of synth tiny; returns the names of rendered sequences."""
     rendered = []
-    settings = SynthSettings(subjects=2, sequences=1, frames=2, size=32)
+    settings = short(subjects=2, sequences=1, frames=2, size=32)
     render = synth_dataset._render_sequence
 
     def record(settings, subject, task):

@@ -108,7 +108,7 @@ def test_landmarks_take_the_place_of_the_detector(delivery, monkeypatch, tmp_pat
         return np.stack([points_49(104.0, 140.0, 42.0) + 3 * i for i in range(len(frames))])
 
     monkeypatch.setattr(extraction, "read_landmarks", read)
-    monkeypatch.setattr(extraction.face_detection, "track", lambda photos: pytest.fail("the detector was asked"))
+    monkeypatch.setattr(extraction.face_detection, "follow_face", lambda photos: pytest.fail("the detector was asked"))
     sequence = first(delivery, ImageOptions(48, True, tmp_path))
     assert asked == [(tmp_path / "F001_T1.mat", [1, 2, 3, 4, 5])]
     assert sequence.images[Modality.VISUAL].shape == (5, 48, 48, 3)

@@ -17,7 +17,7 @@ def test_finds_no_face_on_a_wall(take_photo) -> None:
 
 
 def test_tracks_one_square_a_photo_and_nothing_where_no_face_is(take_photo) -> None:
-    track = face_detection.track([take_photo((100, 140, 110)), take_photo(), take_photo((104, 140, 110))])
+    track = face_detection.follow_face([take_photo((100, 140, 110)), take_photo(), take_photo((104, 140, 110))])[0]
     assert np.isnan(track[1]).all()
     assert np.isfinite(track[[0, 2]]).all()
     assert track[2, 0] > track[0, 0]
@@ -25,14 +25,14 @@ def test_tracks_one_square_a_photo_and_nothing_where_no_face_is(take_photo) -> N
 
 
 def test_no_face_at_all_is_all_nan(take_photo) -> None:
-    assert np.isnan(face_detection.track([take_photo(), take_photo()])).all()
+    assert np.isnan(face_detection.follow_face([take_photo(), take_photo()])[0]).all()
 
 
 def test_follows_the_usual_face_past_other_boxes(monkeypatch, take_photo) -> None:
     boxes = [[[100, 140, 110]], [[30, 40, 60], [101, 140, 108]], [[30, 40, 60]], [[102, 141, 300]]]
     detections = iter([np.array(b, float) for b in boxes])
     monkeypatch.setattr(face_detection, "detect", lambda photo: next(detections))
-    track = face_detection.track([take_photo()] * 4)
+    track = face_detection.follow_face([take_photo()] * 4)[0]
     assert track[:2, 0].tolist() == [100, 101]
     assert np.isnan(track[2:]).all()
 
@@ -45,7 +45,7 @@ def detected(monkeypatch, take_photo):
         detections = iter([np.array(b, float).reshape(-1, 3) for b in boxes])
         monkeypatch.setattr(face_detection, "detect", lambda photo: next(detections))
         monkeypatch.setattr(face_detection, "detect_profiles", lambda photo: np.empty((0, 3)))
-        return face_detection.track(photos or [take_photo()] * len(boxes))
+        return face_detection.follow_face(photos or [take_photo()] * len(boxes))[0]
 
     return track
 

@@ -12,12 +12,13 @@ import pytest
 from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
 from aubench.data.store import Store
-from aubench.datasets.synth.synth_dataset import SynthDataset, SynthSettings, generate
+from aubench.datasets.synth.synth_dataset import SynthDataset, SynthOptions
 from aubench.rendering import frames as rendering
 from aubench.rendering import identity, tracks
 from aubench.rendering.constants import AUS, SUBJECTS
+from tests.factories.synth import generate, short
 
-TINY = SynthSettings(subjects=2, sequences=2, frames=6, size=32)
+TINY = short(subjects=2, sequences=2, frames=6, size=32)
 GOLDEN_STORE = "1e2b38ddef5213812465e3ce9cdd51d384a49168fb8ac0d7bf2b267ec9a7469b"
 GOLDEN_FRAME = {
     Modality.VISUAL: "b40fa71bc381c905861ca01d8ff487843976c0d9783231181478af596ea69a16",
@@ -75,7 +76,7 @@ def test_the_bytes_do_not_depend_on_the_workers(tmp_path, monkeypatch, workers):
 
 
 def test_another_seed_yields_other_subjects(tmp_path):
-    other = generate(tmp_path / "store", SynthSettings(subjects=1, sequences=1, frames=2, size=32, seed=1), quiet)
+    other = generate(tmp_path / "store", short(subjects=1, sequences=1, frames=2, size=32, seed=1), quiet)
     assert identity.make_identity(1, "F001") != identity.make_identity(0, "F001")
     assert other.info.digest != GOLDEN_STORE
 
@@ -127,7 +128,7 @@ def test_a_partial_store_with_other_settings_is_refused(tmp_path):
 )
 def test_settings_out_of_bounds_are_refused(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
-        SynthSettings(**wrong)
+        SynthOptions(**wrong)
 
 
 def test_the_roster_is_that_of_bp4d():

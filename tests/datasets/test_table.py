@@ -17,12 +17,12 @@ from aubench.core.task import Modality
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.datasets.catalog import open_store
-from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 from aubench.datasets.table import picture_files
 from aubench.datasets.table.picture_files import ValueRanges, convert, read_image
 from aubench.datasets.table.store_export import export_store
 from aubench.datasets.table.table_dataset import TABLE, TableOptions
 from aubench.faces.video_files import Video
+from tests.factories.synth import generate, short
 
 pytestmark = pytest.mark.usefixtures("one_worker")
 
@@ -41,7 +41,7 @@ def brightness(store: Store, modality: Modality = Modality.VISUAL) -> list[int]:
 def synth(tmp_path_factory) -> Store:
     """Two subjects of synth."""
     path = tmp_path_factory.mktemp("stores") / "synth"
-    generate(path, SynthSettings(subjects=2, sequences=1, frames=16, size=32), lambda done, total: None)
+    generate(path, short(subjects=2, sequences=1, frames=16, size=32), lambda done, total: None)
     return Store(path)
 
 

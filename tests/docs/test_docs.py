@@ -290,3 +290,17 @@ def test_the_messages_in_troubleshooting_exist():
     assert len(messages) > 60
     parts = {message: [part.strip(" ,.") for part in re.split(PLACEHOLDERS, message)] for message in messages}
     assert [message for message, words in parts.items() if [word for word in words if word not in literals]] == []
+
+
+def test_modules_of_the_architecture_exist() -> None:
+    rows = re.findall(
+        r"^\| `((?:aubench|methods)[\w/]*)/` \|(.*)", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) > 15
+    unknown = {
+        f"{package}: {module}"
+        for package, text in rows
+        for module in re.findall(r"`([a-z_0-9]+)`", text)
+        if module not in {path.stem for path in (ROOT / package).rglob("*")}
+    }
+    assert unknown == {"aubench/rendering: synth"}, "the data set that it renders is no module of it"

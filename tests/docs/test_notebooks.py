@@ -21,10 +21,10 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Folder of the stores, with all subjects of synth at full size but one short sequence each."""
-    from aubench.datasets.synth.synth_dataset import SynthSettings, generate
+    from tests.factories.synth import generate, short
 
     folder = tmp_path_factory.mktemp("stores")
-    generate(folder / "synth", SynthSettings(sequences=1, frames=16), lambda done, total: None)
+    generate(folder / "synth", short(sequences=1, frames=16), lambda done, total: None)
     return str(folder)
 
 

@@ -10,7 +10,9 @@ import pytest
 
 from aubench._util import atomic
 from aubench.core.task import Modality
-from aubench.leaderboard import build
+from aubench.leaderboard import build, verified_records
+from aubench.leaderboard.extensions import Extensions
+from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.leaderboard.site import libraries
 from aubench.leaderboard.verified_records import CACHE_VARIABLE
 
@@ -38,6 +40,18 @@ def verification_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+def load_verified(root: Path, *, use_cache: bool = True) -> tuple[list[StoredRecord], list[Finding]]:
+    """Read and verify all records of a leaderboard; returns those without findings, and the findings."""
+    runs, findings = verified_records.load_index(root, use_cache=use_cache, content=True)
+    return verified_records.stored_records(runs), findings
+
+
+def pages(root: Path, extensions: Extensions = ()) -> dict[str, str]:
+    """Build the Markdown pages of a leaderboard; returns text by file name."""
+    files = build.files_of(root, *build._load(root, extensions))
+    return {name: text for name, text in files.items() if name.endswith(".md")}
 
 
 def _build(root: Path, records) -> Path:

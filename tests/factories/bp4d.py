@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,8 +14,6 @@ import pytest
 
 from aubench.data.store import Store
 from aubench.datasets.bp4d.bp4d_dataset import BP4D, Bp4dOptions
-from aubench.datasets.bp4d.layout import SCORED
-from aubench.datasets.bp4d.summary import PrepareSummary
 from aubench.faces.images import Photo
 
 HEIGHT, WIDTH = 278, 208
@@ -168,12 +167,19 @@ class Delivery:
         return self.root / "AUCoding" / "AU_OCC" / f"{subject}_{task}.csv"
 
 
+class Prepared(NamedTuple):
+    """Store and summary."""
+
+    store: Path
+    lines: list[str]
+
+
 def prepare_bp4d(
     source: Path, store: Path, *, progress: Callable[[int, int], None] = lambda done, total: None, **options: object
-) -> PrepareSummary:
+) -> Prepared:
     """Prepare a store of a delivery, also with images that are smaller than the command allows."""
     BP4D.prepare(source, store, Bp4dOptions.model_construct(**options), progress)
-    return PrepareSummary.from_store(Store(store), SCORED)
+    return Prepared(store, BP4D.summarize(Store(store)))
 
 
 @pytest.fixture(scope="session")

@@ -83,9 +83,9 @@ def test_study_is_read_as_before(tmp_path):
     trials.mkdir(parents=True)
     trial = {"trial": 0, "state": "complete", "f1": 0.5, "values": {}, "epochs": 1, "cost": {}}
     (trials / "0000.json").write_text(json.dumps(trial), encoding="utf-8")
-    before = study_files.read_trials(tmp_path, "mine")
+    before = study_files.read_trial_files(tmp_path / study_files.STUDIES / "mine")
     litter(tmp_path)
-    assert study_files.read_trials(tmp_path, "mine") == before
+    assert study_files.read_trial_files(tmp_path / study_files.STUDIES / "mine") == before
 
 
 def test_protocols_suites_and_code_are_those_before(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from factories.records import remade
@@ -21,6 +22,7 @@ from aubench.metrics import scores as metrics
 from aubench.metrics.resampling import subject_contributions
 from aubench.metrics.scores import summary_of
 from aubench.results.record import Record
+from tests.factories import boards
 
 
 def _tables(page: str) -> list[list[dict[str, str]]]:
@@ -34,7 +36,7 @@ def _tables(page: str) -> list[list[dict[str, str]]]:
 
 @pytest.mark.slow
 def test_rows_group_seeds_and_nothing_else(board):
-    scores, per_au, oracle, _, incomplete, origins = _tables(build.pages(board)["synth_3fold.md"])
+    scores, per_au, oracle, _, incomplete, origins = _tables(boards.pages(board)["synth_3fold.md"])
     rows = [(row["#"], row["Method"], row["Modalities"], row["Preset"], row["Seeds"]) for row in scores]
     assert rows == [
         ("1", "amf", "V+D", "small, learning_rate=0.005", "2"),
@@ -53,7 +55,7 @@ def test_rows_group_seeds_and_nothing_else(board):
 
 @pytest.mark.slow
 def test_numbers_are_those_of_the_counts(board, records):
-    scores, per_au = _tables(build.pages(board)["synth_3fold.md"])[:2]
+    scores, per_au = _tables(boards.pages(board)["synth_3fold.md"])[:2]
     runs = [record for record in records if record.info.method.name == "late_fusion"]
     per_fold = [value for record in runs for value in summary_of(record).f1_by_fold]
     mean = sum(summary_of(record).f1_mean for record in runs) / 2
@@ -74,7 +76,7 @@ def test_numbers_are_those_of_the_counts(board, records):
 
 @pytest.mark.slow
 def test_ranks_are_those_of_the_paired_test(board, records):
-    scores = _tables(build.pages(board)["synth_3fold.md"])[0]
+    scores = _tables(boards.pages(board)["synth_3fold.md"])[0]
     groups = [records[2:4], records[4:5], records[:2], records[5:6]]
     ranges = significance.rank_ranges([subject_contributions([record.counts for record in group]) for group in groups])
     ranks = [first for first, _ in ranges]
@@ -84,7 +86,7 @@ def test_ranks_are_those_of_the_paired_test(board, records):
 
 @pytest.mark.slow
 def test_the_best_ranked_value_is_bold_and_baselines_never_are(board):
-    for table in _tables(build.pages(board)["synth_3fold.md"])[:4]:
+    for table in _tables(boards.pages(board)["synth_3fold.md"])[:4]:
         for header in table[0].keys() & {"F1", "ACC", "AUC", "F1 pooled", "AU1", "AU24", "Mean"}:
             cells = [
                 (float(row[header].strip("*").split()[0]), "**" in row[header]) for row in table if row["#"] != "–"
@@ -95,7 +97,7 @@ def test_the_best_ranked_value_is_bold_and_baselines_never_are(board):
 
 @pytest.mark.slow
 def test_leaking_selection_is_ranked_separately_and_marked(board):
-    pages = build.pages(board)
+    pages = boards.pages(board)
     honest, leaking = pages["synth_3fold.md"].split("## Epoch chosen on the test subjects (leaks)")
     assert "do **not** estimate the score" in leaking
     assert "oracle" not in honest
@@ -105,7 +107,7 @@ def test_leaking_selection_is_ranked_separately_and_marked(board):
 
 @pytest.mark.slow
 def test_another_process_builds_the_same_bytes(board):
-    script = "from pathlib import Path; from aubench.leaderboard.build import pages; "
+    script = "from pathlib import Path; from factories.boards import pages; "
     script += f"print(repr(pages(Path({str(board)!r}))))"
     environment = {
         **os.environ,
@@ -114,9 +116,10 @@ def test_another_process_builds_the_same_bytes(board):
         "LC_ALL": "C",
         "TZ": "Asia/Tokyo",
         "PYTHONUTF8": "1",
+        "PYTHONPATH": str(Path(__file__).parents[1]),
     }
     other = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert other.stdout == repr(build.pages(board)) + "\n"
+    assert other.stdout == repr(boards.pages(board)) + "\n"
 
 
 @pytest.mark.parametrize("order", ["sorted", "reversed"])
@@ -169,7 +172,7 @@ def test_test_subjects_in_pretraining_are_marked(tmp_path, make_record):
         type(record)(type(record.info).from_fields(fields), record.counts, record.histograms).write(
             tmp_path / "records" / record.relative_path
         )
-        assert ("test subjects among them" in build.pages(tmp_path)["synth_3fold.md"]) == is_leak
+        assert ("test subjects among them" in boards.pages(tmp_path)["synth_3fold.md"]) == is_leak
 
 
 @pytest.mark.slow
@@ -189,13 +192,13 @@ def test_a_cell_that_is_cut_keeps_its_mark(tmp_path, make_record):
     for pretraining in ([*items, leak], [leak, *items]):
         made = remade(record, pretraining=pretraining, other_environments=devices)
         made.write(tmp_path / "records" / record.relative_path)
-        page = build.pages(tmp_path)["synth_3fold.md"]
+        page = boards.pages(tmp_path)["synth_3fold.md"]
         assert "(test subjects among them)" in page and " + changes" in page
 
 
 def test_an_empty_leaderboard_has_an_index_alone(tmp_path):
-    assert list(build.pages(tmp_path)) == ["README.md"]
-    assert "No records yet" in build.pages(tmp_path)["README.md"]
+    assert list(boards.pages(tmp_path)) == ["README.md"]
+    assert "No records yet" in boards.pages(tmp_path)["README.md"]
     assert load_leaderboard(tmp_path).render("text") == "no records yet\n"
 
 
@@ -214,7 +217,7 @@ def test_files_of_another_origin_are_not_overwritten(tmp_path, name):
 def test_variants_differ_from_the_main_leaderboard(board):
     shutil.copytree(board / "records", board / "variants" / "records")
     (board / "reproduced").mkdir()
-    main, variants = (build.pages(root)["README.md"] for root in (board, board / "variants"))
+    main, variants = (boards.pages(root)["README.md"] for root in (board, board / "variants"))
     assert "# Leaderboard\n" in main and "(variants/README.md)" in main and "(reproduced)" in main
     assert "# Variants\n" in variants and "(../README.md)" in variants and "# Leaderboard" not in variants
     assert "(variants/README.md)" not in variants
@@ -242,7 +245,7 @@ def test_a_wrong_record_stops_the_build(board, edit):
 
 def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no leaderboard here"):
-        build.pages(tmp_path / "nowhere")
+        boards.pages(tmp_path / "nowhere")
 
 
 def test_the_text_for_a_terminal_has_no_markup(board):
@@ -284,7 +287,7 @@ def test_tuned_recipes_are_labelled_and_have_a_cost(tmp_path, make_record):
         root = tmp_path / str(len(records))
         for record in records:
             record.write(root / "records" / record.relative_path)
-        scores, _, origins = _tables(build.pages(root)["synth_3fold.md"])
+        scores, _, origins = _tables(boards.pages(root)["synth_3fold.md"])
         return [row["Preset"] for row in scores if row["Method"] == "amf"], [row["Trials"] for row in origins]
 
     default, first = make_record("amf", seed=0, skill=0.6), [tuned("mine", 0.01, seed) for seed in (1, 2)]
@@ -298,5 +301,5 @@ def test_a_changed_recipe_is_not_shown_as_its_preset(tmp_path, make_record):
     record = make_record("amf", recipe={"learning_rate": 0.01})
     record = replace(record, info=record.info.model_copy(update={"overrides": ("learning_rate",)}))
     record.write(tmp_path / "records" / record.relative_path)
-    scores, *_ = _tables(build.pages(tmp_path)["synth_3fold.md"])
+    scores, *_ = _tables(boards.pages(tmp_path)["synth_3fold.md"])
     assert [row["Preset"] for row in scores if row["Method"] == "amf"] == ["small, learning_rate=0.01"]

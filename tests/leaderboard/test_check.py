@@ -9,6 +9,7 @@ from factories.records import remade
 
 from aubench.core import registry
 from aubench.core.errors import DataError
+from aubench.leaderboard import verified_records
 from aubench.leaderboard.build import write as build
 from aubench.leaderboard.check import check
 from aubench.results import counts, histograms
@@ -212,12 +213,13 @@ def test_oversized_counts_are_found(small_board):
     assert "counts.csv: is larger than 16,777,216 bytes" in _messages(small_board)
 
 
-def test_a_protocol_that_changed_since_is_found(small_board):
+def test_a_protocol_that_changed_since_is_found(small_board, monkeypatch):
     def changed(name):
         protocol = registry.find_protocol(name)
         return protocol.model_copy(update={"version": protocol.version + 1})
 
-    findings = check(small_board, changed)
+    monkeypatch.setattr(verified_records, "_find_protocol", changed)
+    findings = check(small_board, use_cache=False)
     assert len([f for f in findings if "protocol.version" in f.what]) == 2
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aubench.leaderboard import build, tables, verify
+from aubench.leaderboard import tables, verify
 from aubench.leaderboard.cross_checks import check_together
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.record_keys import IndexedRecord
@@ -13,6 +13,7 @@ from aubench.leaderboard.records import StoredRecord
 from aubench.results import run_id
 from aubench.results.record import Record
 from aubench.results.record_info import RecordInfo
+from tests.factories import boards
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def page(tmp_path):
     def build_page(*records: Record) -> str:
         for record in records:
             record.write(tmp_path / "records" / record.relative_path)
-        return build.pages(tmp_path)["synth_3fold.md"]
+        return boards.pages(tmp_path)["synth_3fold.md"]
 
     return build_page
 

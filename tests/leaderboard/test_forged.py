@@ -22,10 +22,10 @@ from aubench.leaderboard.check import check
 from aubench.leaderboard.entries import ranked_tables
 from aubench.leaderboard.known_labels import known_stores
 from aubench.leaderboard.records import StoredRecord
-from aubench.leaderboard.verified_records import load_verified
 from aubench.metrics import baselines
 from aubench.results import counts, histograms
 from aubench.results.record import Record
+from tests.factories import boards
 
 ZERO = {"flops": 0, "macs": 0, "parameters": 0}
 
@@ -443,7 +443,7 @@ def test_a_forged_record_is_refused_and_accuses_no_other(honest, kind):
     folder = honest.root / "records" / record.relative_path
     record.write(folder)
     try:
-        findings = load_verified(honest.root)[1]
+        findings = boards.load_verified(honest.root)[1]
     finally:
         shutil.rmtree(folder)
     assert reason in "\n".join(map(str, findings))
@@ -456,7 +456,7 @@ def test_an_honest_record_is_added(honest, name, tmp_path):
     root = Path(shutil.copytree(honest.root, tmp_path / "leaderboard"))
     honest[name].write(tmp_path / "run" / "record")
     assert len(add([tmp_path / "run"], root).paths) == 1
-    assert load_verified(root)[1] == []
+    assert boards.load_verified(root)[1] == []
 
 
 @pytest.mark.parametrize(

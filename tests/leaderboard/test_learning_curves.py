@@ -8,13 +8,14 @@ import pytest
 from factories.records import remade
 
 from aubench.core.errors import RecordError
-from aubench.leaderboard import add, build, verified_records, verify
+from aubench.leaderboard import add, build, verify
 from aubench.leaderboard.curve_points import LearningCurve
 from aubench.leaderboard.learning_curves import f1_at
 from aubench.leaderboard.records import StoredRecord
 from aubench.results import epochs, record
 from aubench.results.record import Record
 from aubench.results.record_info import RecordInfo
+from tests.factories import boards
 
 
 @pytest.fixture
@@ -62,11 +63,11 @@ def test_a_file_that_record_json_does_not_list_is_refused(tmp_path, curved, make
 def test_a_listed_file_that_is_missing_or_changed_is_reported(tmp_path, curved):
     path = write(tmp_path, curved) / "records" / curved.relative_path / epochs.FILE
     text = path.read_text()
-    assert verified_records.load_verified(tmp_path)[1] == []
+    assert boards.load_verified(tmp_path)[1] == []
     path.write_text(text.replace("0.", "0.0", 1).replace("00,", "0,", 1))
-    assert verified_records.load_verified(tmp_path)[1] != []
+    assert boards.load_verified(tmp_path)[1] != []
     path.unlink()
-    assert "is missing" in str(verified_records.load_verified(tmp_path)[1])
+    assert "is missing" in str(boards.load_verified(tmp_path)[1])
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_without_validation_the_last_epoch_needs_no_score(tmp_path, curved):
 @pytest.mark.slow
 def test_pages_have_the_frames_of_both_kinds_of_training(tmp_path, curved, make_record):
     write(tmp_path, curved, make_record("amf"), make_record("cam", pretraining_epochs=0))
-    pages = build.pages(tmp_path)
+    pages = boards.pages(tmp_path)
     cells = {method: row(pages["synth_3fold.md"], method) for method in ("mcm", "amf", "cam", "always positive")}
     assert [cells["mcm"][name] for name in ("Frames", "Pre-training frames")] == ["64,000", "24,000"]
     assert [cells["cam"][name] for name in ("Frames", "Pre-training frames")] == ["64,000", "0"]
@@ -155,13 +156,13 @@ def test_pretraining_of_unknown_cost_is_a_dash(tmp_path, curved):
         del item["frames"], item["seconds"]
     old = replace(curved, info=RecordInfo.from_fields(fields))
     assert "frames" not in old.info.model_dump(mode="json")["pretraining"][0]
-    assert row(build.pages(write(tmp_path, old))["synth_3fold.md"], "mcm")["Pre-training frames"] == "–"
+    assert row(boards.pages(write(tmp_path, old))["synth_3fold.md"], "mcm")["Pre-training frames"] == "–"
 
 
 @pytest.mark.slow
 def test_the_page_of_curves_averages_folds_and_seeds(tmp_path, make_record):
     records = [make_record("cam", seed=seed, pretraining_epochs=0) for seed in (0, 1)]
-    cells = row(build.pages(write(tmp_path, *records))["synth_3fold_curves.md"], "cam")
+    cells = row(boards.pages(write(tmp_path, *records))["synth_3fold_curves.md"], "cam")
     means = 100 * sum(each.epochs.groupby("epoch")["f1"].mean() for each in records) / 2
     assert cells["F1 at 1/2"] == f"{means[8]:.1f}" and cells["F1 at all"] == f"{means[16]:.1f}"
     assert cells["F1 at 1/4"] == f"{means[4]:.1f}"
@@ -171,7 +172,7 @@ def test_the_page_of_curves_averages_folds_and_seeds(tmp_path, make_record):
 @pytest.mark.slow
 def test_curves_of_test_subjects_are_named_so(tmp_path, make_record):
     pages = [
-        build.pages(write(tmp_path / rule, make_record("cam", pretraining_epochs=0, selection=rule)))
+        boards.pages(write(tmp_path / rule, make_record("cam", pretraining_epochs=0, selection=rule)))
         for rule in ("oracle_test", "inner_val")
     ]
     says = ["F1 of this table is theirs, not that of validation" in page["synth_3fold_curves.md"] for page in pages]
@@ -203,7 +204,7 @@ def test_curves_are_added_to_a_record_of_the_leaderboard_and_never_lost(tmp_path
 def test_demos_are_listed_below_and_ranked_nowhere(tmp_path, make_record):
     demos = [make_record(method, skill=skill, preset="tiny") for method, skill in (("amf", 2.0), ("cam", 0.3))]
     ranked = [make_record("late_fusion", skill=1.0), make_record("mtut", skill=0.3)]
-    alone, both = (build.pages(write(tmp_path / str(i), *each)) for i, each in enumerate((ranked, ranked + demos)))
+    alone, both = (boards.pages(write(tmp_path / str(i), *each)) for i, each in enumerate((ranked, ranked + demos)))
     above, below = both["synth_3fold.md"].split("## Demo, not ranked")
     assert above.strip() == alone["synth_3fold.md"].split("## Measured")[0].split("## Provenance")[0].strip()
     assert "`tiny`" in below and "| amf" in below and "| amf" not in above

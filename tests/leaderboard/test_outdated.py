@@ -11,6 +11,7 @@ from aubench.leaderboard.check import check
 from aubench.leaderboard.comparison_set import load_comparison_set
 from aubench.results import run_id
 from aubench.results.record import Record
+from tests.factories import boards
 
 NOTE = "These numbers are outdated."
 INDEX_NOTE = "The numbers of [synth_3fold](synth_3fold.md) are outdated."
@@ -47,14 +48,14 @@ def test_a_page_with_records_of_an_earlier_version_says_so_until_they_are_made_a
     assert NOTE in page and "(`late_fusion`)" in page and "begin at zero" in page
     assert INDEX_NOTE in (tmp_path / "README.md").read_text()
     write(tmp_path, current)
-    pages = build.pages(tmp_path)
+    pages = boards.pages(tmp_path)
     assert NOTE in pages["synth_3fold.md"] and INDEX_NOTE in pages["README.md"]
     old = tmp_path / "records" / of_version(current, None).relative_path
     for file in old.iterdir():
         file.unlink()
     old.rmdir()
     build.write(tmp_path)
-    assert not any("outdated" in page for page in build.pages(tmp_path).values())
+    assert not any("outdated" in page for page in boards.pages(tmp_path).values())
 
 
 @pytest.mark.slow
@@ -62,7 +63,7 @@ def test_seeds_of_two_versions_are_two_rows(tmp_path, make_record):
     new = make_record("late_fusion", seed=0)
     write(tmp_path, new, of_version(make_record("late_fusion", seed=1), None), of_version(new, None))
     assert not [finding for finding in check(tmp_path) if "duplicate" in finding.what]
-    page = build.pages(tmp_path)["synth_3fold.md"]
+    page = boards.pages(tmp_path)["synth_3fold.md"]
     assert f"small, version {new.info.method.version}" in page and "small, version 1" in page
     names = load_comparison_set([f"late_fusion@{new.info.protocol.name}"], tmp_path).names
     assert len(names) == len(set(names)) == 2
@@ -87,4 +88,4 @@ def test_stored_results_of_other_changes_are_not_shown(tmp_path, make_record, mo
     changes = (*method_versions.changes(), ("One more.", ("late_fusion",)))
     monkeypatch.setattr(method_versions, "changes", lambda: changes)
     assert entries_file.read_current(tmp_path) is None
-    assert "One more. (`late_fusion`)" in build.pages(tmp_path)["synth_3fold.md"]
+    assert "One more. (`late_fusion`)" in boards.pages(tmp_path)["synth_3fold.md"]

@@ -10,10 +10,10 @@ from aubench.core.method_versions import changes_since
 from aubench.core.registry import builtin_methods, find_protocol
 from aubench.leaderboard import records
 from aubench.leaderboard.check import check
-from aubench.leaderboard.verified_records import load_verified
 from aubench.papers.leaderboard_pages import EXTENSIONS
 from aubench.papers.reproduction import PendingRuns
 from aubench.runs import runner
+from tests.factories import boards
 
 OWN = Path(__file__).parents[2] / "leaderboard"
 VARIANTS = OWN / records.VARIANTS
@@ -30,7 +30,7 @@ STORES = os.environ.get("AUBENCH_STORES")
 @pytest.fixture(scope="module")
 def infos():
     """Content of every ``record.json``, by leaderboard."""
-    return {root: [run.info for run in load_verified(root)[0]] for root in (OWN, VARIANTS)}
+    return {root: [run.info for run in boards.load_verified(root)[0]] for root in (OWN, VARIANTS)}
 
 
 @pytest.mark.slow

@@ -353,9 +353,10 @@ def test_a_record_of_an_earlier_protocol_version_is_refused(clone, submission, m
     present = registry.find_protocol("synth_3fold")
     later = present.model_copy(update={"version": 2})
     monkeypatch.setattr(registry, "find_protocol", lambda name: later)
+    monkeypatch.setattr(verified_records, "_find_protocol", lambda name: later)
     monkeypatch.setattr(verify, "earlier_protocol", lambda name, version: present if version == 1 else None)
     folders = written(clone, submission())
-    findings, _ = check_against_base(clone / "leaderboard", "HEAD", registry.find_protocol)
+    findings, _ = check_against_base(clone / "leaderboard", "HEAD")
     assert [str(finding) for finding in findings if finding.path.parent in folders] == [
         f"{folder}/record.json: protocol.version: says 1, the present version is 2; run it again"
         for folder in sorted(folders)

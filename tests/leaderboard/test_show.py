@@ -10,6 +10,7 @@ from aubench.core.plugins import PLUGINS_VARIABLE
 from aubench.leaderboard import build, entries_file, show
 from aubench.leaderboard.check import check
 from aubench.leaderboard.render import escaped, plain_text
+from tests.factories import boards
 
 STALE = "entries.json: is stale; run `aubench leaderboard build`"
 
@@ -143,7 +144,7 @@ def test_a_plugin_metric_adds_a_column_everywhere(small_board, tmp_path, monkeyp
     assert "Miss rate" in _text(small_board)
     rows = show.load_entries(small_board)["synth_3fold"].entries
     best = min(row["miss_rate"] for row in rows if row["position"])
-    page = build.pages(small_board)["synth_3fold.md"]
+    page = boards.pages(small_board)["synth_3fold.md"]
     assert "Miss rate" in page and f"**{100 * best:.1f}**" in page
     assert "Miss rate" not in (small_board / "synth_3fold.md").read_text()
 

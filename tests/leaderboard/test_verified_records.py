@@ -15,9 +15,10 @@ from aubench.leaderboard.record_facts import FACTS
 from aubench.leaderboard.record_index import RecordIndex
 from aubench.leaderboard.record_keys import RecordKeys
 from aubench.leaderboard.records import StoredRecord
-from aubench.leaderboard.verified_records import CACHE_VARIABLE, load_verified
+from aubench.leaderboard.verified_records import CACHE_VARIABLE
 from aubench.metrics.resampling import average
 from aubench.results import record as record_file
+from tests.factories import boards
 
 from .test_review import git
 
@@ -39,10 +40,10 @@ def verifications(monkeypatch):
 
 
 def test_a_record_is_verified_once_and_the_results_are_the_same(small_board, cache, verifications):
-    first, _ = load_verified(small_board)
+    first, _ = boards.load_verified(small_board)
     files = build.files_of(small_board, first)
     assert len(verifications) == 2
-    second, findings = load_verified(small_board)
+    second, findings = boards.load_verified(small_board)
     assert len(verifications) == 2 and findings == []
     assert build.files_of(small_board, second) == files
     for stored, computed in zip(second, first, strict=True):
@@ -51,7 +52,7 @@ def test_a_record_is_verified_once_and_the_results_are_the_same(small_board, cac
 
 
 def test_a_changed_record_is_verified_again_and_its_findings_stay(small_board, cache, verifications, edit):
-    load_verified(small_board)
+    boards.load_verified(small_board)
     path = next(small_board.glob("records/*/late_fusion/*/record.json"))
     edit(path, "summary.auc", 0.123)
     verifications.clear()
@@ -62,7 +63,7 @@ def test_a_changed_record_is_verified_again_and_its_findings_stay(small_board, c
 
 @pytest.mark.parametrize("name", ["counts.csv", "histograms.csv", "record.json"])
 def test_a_file_that_is_a_link_is_never_taken_from_the_cache(small_board, cache, verifications, name):
-    load_verified(small_board)
+    boards.load_verified(small_board)
     path = next(small_board.glob(f"records/*/amf/*/{name}"))
     path.rename(small_board / name)
     path.symlink_to(small_board / name)
@@ -71,11 +72,11 @@ def test_a_file_that_is_a_link_is_never_taken_from_the_cache(small_board, cache,
 
 @pytest.mark.slow
 def test_other_code_and_a_disabled_cache_verify_all_records(small_board, cache, verifications, monkeypatch):
-    load_verified(small_board)
+    boards.load_verified(small_board)
     check(small_board, use_cache=False)
     assert len(verifications) == 4
     monkeypatch.setattr(verified_records, "code_version", lambda: "another version of the code")
-    load_verified(small_board)
+    boards.load_verified(small_board)
     assert len(verifications) == 6
     assert [path.name for path in cache.iterdir()] == ["verified-another version .sqlite"]
 
@@ -87,29 +88,29 @@ def _query(path, statement, *values):
 
 @pytest.mark.parametrize("content", ["", "{", "SQLite format 3\0" * 100])
 def test_a_damaged_cache_is_ignored(small_board, cache, verifications, content):
-    load_verified(small_board)
+    boards.load_verified(small_board)
     (path,) = cache.iterdir()
     path.write_text(content)
-    load_verified(small_board)
+    boards.load_verified(small_board)
     assert len(verifications) == 4 and _query(path, "SELECT count(*) FROM facts") == [(2,)]
 
 
 @pytest.mark.slow
 def test_a_damaged_entry_of_the_cache_is_verified_again(small_board, cache, verifications):
-    first, _ = load_verified(small_board)
+    first, _ = boards.load_verified(small_board)
     (path,) = cache.iterdir()
     facts = json.loads(_query(path, "SELECT facts FROM facts")[0][0])
     for damaged in ({}, [], {**facts, "resampled": ["?"]}):
         _query(path, "UPDATE facts SET facts = ?", json.dumps(damaged))
         verifications.clear()
-        again, findings = load_verified(small_board)
+        again, findings = boards.load_verified(small_board)
         assert len(verifications) == 2 and findings == []
         assert [run.summary for run in again] == [run.summary for run in first]
 
 
 def test_tables_are_read_on_demand_and_facts_equal_those_of_the_tables(small_board, cache):
     for _ in range(2):
-        runs, _ = load_verified(small_board)
+        runs, _ = boards.load_verified(small_board)
         for run in runs:
             assert not {"counts", "histograms", "epochs"} & set(vars(run.record))
             computed = StoredRecord(run.folder, record_file.read(run.folder))
@@ -133,7 +134,7 @@ def test_plugin_metrics_are_not_cached(small_board, cache, verifications, tmp_pa
     )
     monkeypatch.setenv(PLUGINS_VARIABLE, str(plugin))
     for _ in range(2):
-        runs, _ = load_verified(small_board)
+        runs, _ = boards.load_verified(small_board)
         assert runs[0].summary.value("zero") == 0
     assert len(verifications) == 4 and not cache.exists()
 
@@ -143,7 +144,7 @@ def test_several_processes_give_the_results_of_one(board, cache, monkeypatch):
     results = []
     for cores in (1, 4):
         monkeypatch.setattr(verified_records, "available_cores", lambda cores=cores: cores)
-        runs, findings = load_verified(board, use_cache=False)
+        runs, findings = boards.load_verified(board, use_cache=False)
         results.append((build.files_of(board, runs), [run.folder for run in runs], findings))
     assert results[0] == results[1] and len(results[0][1]) == 8
 
@@ -155,7 +156,7 @@ def test_container_without_semaphores_verifies_in_one_process(small_board, monke
     monkeypatch.setattr(verified_records, "ProcessPoolExecutor", refuse)
     monkeypatch.setattr(verified_records, "available_cores", lambda: 2)
     monkeypatch.setattr(verified_records, "_MIN_PER_PROCESS", 1)
-    runs, findings = verified_records.load_verified(small_board, use_cache=False)
+    runs, findings = boards.load_verified(small_board, use_cache=False)
     assert (len(runs), findings) == (2, [])
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aubench.metrics.feasibility import f1_bounds
+from tests.factories.feasibility import f1_bounds
 
 
 @pytest.mark.parametrize("positives", range(1, 12))

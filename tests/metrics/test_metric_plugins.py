@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories import boards
 from sklearn.metrics import balanced_accuracy_score
 
 from aubench.core.errors import UsageError
@@ -80,11 +81,10 @@ def test_leaderboard_tables_have_a_column(balanced_accuracy, small_board, script
 
 
 def test_tables_print_the_smallest_value_bold_where_lower_is_better(small_board, monkeypatch, tmp_path):
-    from aubench.leaderboard import build
 
     (tmp_path / "miss_rate.py").write_text(MISS_RATE)
     monkeypatch.setenv(PLUGINS_VARIABLE, str(tmp_path / "miss_rate.py"))
-    lines = build.pages(small_board)["synth_3fold.md"].splitlines()
+    lines = boards.pages(small_board)["synth_3fold.md"].splitlines()
     start = next(i for i, line in enumerate(lines) if "Miss rate" in line)
     column = [cell.strip() for cell in lines[start].split("|")].index("Miss rate")
     cells = [lines[start + i].split("|")[column].strip() for i in (2, 3)]

@@ -12,7 +12,6 @@ from aubench.api.leaderboards import load_leaderboard
 from aubench.core.errors import UsageError
 from aubench.core.registry import find_protocol
 from aubench.core.task import Modality
-from aubench.leaderboard import build
 from aubench.leaderboard.entries import ranked_tables
 from aubench.leaderboard.records import StoredRecord
 from aubench.metrics import scores
@@ -20,6 +19,7 @@ from aubench.metrics.scores import summary_of
 from aubench.papers import measured, reported
 from aubench.papers.leaderboard_pages import EXTENSIONS
 from aubench.results import counts
+from tests.factories import boards
 
 OWN = Path(__file__).parents[2] / "leaderboard" / "reported"
 V, D, _ = Modality
@@ -154,7 +154,7 @@ def reported_board(tmp_path, on_bp4d):
 
 @pytest.mark.slow
 def test_page_and_terminal_show_it(reported_board):
-    assert "## Measured and reported numbers" in build.pages(reported_board, EXTENSIONS)["bp4d_3fold.md"]
+    assert "## Measured and reported numbers" in boards.pages(reported_board, EXTENSIONS)["bp4d_3fold.md"]
     assert "small; inner_val; seeds: 1" in load_leaderboard(reported_board, "bp4d_3fold").render("text")
 
 

@@ -11,8 +11,8 @@ import pytest
 from aubench.core.errors import RecordError
 from aubench.core.registry import builtin_methods
 from aubench.core.task import Modality
-from aubench.metrics.feasibility import f1_bounds
 from aubench.papers import reported
+from tests.factories.feasibility import f1_bounds
 
 OWN = Path(__file__).parents[2] / "leaderboard"
 SHAPES = {

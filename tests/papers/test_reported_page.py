@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aubench.core.errors import RecordError
 from aubench.leaderboard import build
 from aubench.leaderboard.check import check
 from aubench.papers import reported, reported_page
@@ -102,7 +103,7 @@ def test_a_bad_table_is_a_finding_and_stops_the_build(reported_board):
     path.write_text(path.read_text().replace("41.5,26.4", "41.5,x"))
     line = f"{path}: row 2, column AU2: 'x' is not a number with one or two decimals"
     assert [str(finding) for finding in check(reported_board, extensions=EXTENSIONS)] == [line]
-    with pytest.raises(build.RecordError, match="row 2, column AU2"):
+    with pytest.raises(RecordError, match="row 2, column AU2"):
         build.write(reported_board, EXTENSIONS)
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from aubench.core.errors import DataError
 from aubench.datasets import catalog
-from aubench.datasets.synth.synth_dataset import SYNTH, SynthSettings, generate
+from aubench.datasets.synth.synth_dataset import SYNTH
 from aubench.plots import contact_sheet
 from aubench.rendering.constants import AUS
+from tests.factories.synth import generate, short
 
 
 @pytest.mark.slow
@@ -28,17 +29,13 @@ def test_every_au_has_its_name():
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 7, 99])
 def test_the_sheet_of_a_store_is_a_picture(tmp_path, count):
-    store = generate(
-        tmp_path / "store", SynthSettings(subjects=1, sequences=1, frames=8, size=32), lambda done, total: None
-    )
+    store = generate(tmp_path / "store", short(subjects=1, sequences=1, frames=8, size=32), lambda done, total: None)
     contact_sheet.draw_store(store, tmp_path / "sheet.png", count=count)
     assert cv2.imread(str(tmp_path / "sheet.png")).std() > 20
 
 
 def test_a_sheet_of_a_broken_store_says_so(tmp_path):
-    store = generate(
-        tmp_path / "store", SynthSettings(subjects=1, sequences=1, frames=2, size=32), lambda done, total: None
-    )
+    store = generate(tmp_path / "store", short(subjects=1, sequences=1, frames=2, size=32), lambda done, total: None)
     (store.path / "arrays/F001/T1.depth.npy").write_bytes(b"x")
     with pytest.raises(DataError, match="depth"):
         contact_sheet.draw_store(store, tmp_path / "sheet.png")
@@ -47,7 +44,7 @@ def test_a_sheet_of_a_broken_store_says_so(tmp_path):
 
 @pytest.mark.slow
 def test_the_sheet_of_a_store_shows_its_least_certain_crops(tmp_path, monkeypatch):
-    settings = SynthSettings(subjects=1, sequences=2, frames=4, size=32)
+    settings = short(subjects=1, sequences=2, frames=4, size=32)
     store = generate(tmp_path / "store", settings, lambda done, total: None)
     contact_sheet.draw_store(store, tmp_path / "one.png", count=4)
     store.frames = store.frames.assign(crop_source="detector", crop_score=[90, 80, 70, 99, 20, 30, 40, 95])
@@ -61,7 +58,7 @@ def test_the_sheet_of_a_store_shows_its_least_certain_crops(tmp_path, monkeypatc
 
 
 def test_a_check_names_the_least_certain_crops(tmp_path):
-    settings = SynthSettings(subjects=1, sequences=1, frames=2, size=32)
+    settings = short(subjects=1, sequences=1, frames=2, size=32)
     store = generate(tmp_path / "store", settings, lambda done, total: None)
     assert catalog.crop_lines(store) == []
     store.frames = store.frames.assign(crop_source=["mesh", "neighbours"], crop_score=[99, 12])

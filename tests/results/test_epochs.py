@@ -24,12 +24,12 @@ def test_frames_count_from_0_in_pretraining_and_in_supervised_stages(tmp_path):
     table = epochs.of_fold(2, ENTRIES, {"mask, then é"})
     epochs.write(table, tmp_path)
     assert (tmp_path / epochs.FILE).read_text() == TEXT
-    pd.testing.assert_frame_equal(epochs.read(tmp_path), table)
+    pd.testing.assert_frame_equal(epochs.load(tmp_path).to_dataframe(), table)
 
 
 def test_a_curve_without_any_validation_is_read(tmp_path):
     epochs.write(epochs.of_fold(1, ENTRIES[:2], ()), tmp_path)
-    assert epochs.read(tmp_path)["f1"].isna().all()
+    assert epochs.load(tmp_path).to_dataframe()["f1"].isna().all()
 
 
 def test_a_later_stage_with_the_name_of_a_pretraining_stage_is_supervised():
@@ -61,5 +61,5 @@ def test_epochs_of_earlier_versions_have_no_curve(missing):
 def test_a_malformed_file_is_refused_in_one_line(tmp_path, old, new, says):
     (tmp_path / epochs.FILE).write_text(TEXT.replace(old, new))
     with pytest.raises(RecordError, match=says) as error:
-        epochs.read(tmp_path)
+        epochs.load(tmp_path).to_dataframe()
     assert "\n" not in str(error.value)

@@ -12,7 +12,6 @@ from factories.protocols import two_folds
 import aubench as package
 from aubench.core.protocol import Protocol, load
 from aubench.data.store import Store
-from aubench.datasets.synth.synth_dataset import SynthSettings, generate
 from aubench.datasets.table.store_export import export_store
 from aubench.datasets.table.table_dataset import TABLE, TableOptions
 from aubench.results.record_info import SELECTIONS
@@ -22,6 +21,7 @@ from aubench.runs.devices import DeviceChoice
 from aubench.runs.fold import run_fold
 from aubench.runs.run_options import RunOptions
 from aubench.runs.store_ref import StoreRef
+from tests.factories.synth import generate, short
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_worker")]
 
@@ -33,7 +33,7 @@ TABLES = ("counts.csv", "histograms.csv", "epochs.csv")
 def synth(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Four subjects of synth."""
     path = tmp_path_factory.mktemp("synth") / "store"
-    generate(path, SynthSettings(subjects=4, sequences=1, frames=16, size=32), lambda done, total: None)
+    generate(path, short(subjects=4, sequences=1, frames=16, size=32), lambda done, total: None)
     return Store(path)
 
 

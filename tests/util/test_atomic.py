@@ -1,6 +1,8 @@
 """Text of JSON files."""
 
 import json
+import os
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -27,3 +29,19 @@ def test_json_text_is_that_of_json_dumps_with_an_indent(value):
 def test_numbers_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="not JSON compliant"):
         atomic.json_text({"a": [{"b": float("nan")}]})
+
+
+def test_a_link_remains_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "link").symlink_to("file")
+    atomic.write_text(tmp_path / "link", "one")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_text() == "one"
+
+
+def test_a_pipe_is_written_and_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    received = []
+    reader = threading.Thread(target=lambda: received.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    atomic.write_text(tmp_path / "pipe", "one")
+    reader.join(10)
+    assert received == ["one"] and (tmp_path / "pipe").is_fifo()

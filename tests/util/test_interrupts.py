@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 
 import pytest
 
@@ -27,11 +29,16 @@ def test_nohup_ignores_a_closed_terminal():
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_blocked_signal_waits_for_the_end():
-    done = []
+@pytest.mark.parametrize("threads", [0, 1])
+def test_a_blocked_signal_waits_for_the_end(threads):
+    done, stop = [], threading.Event()
+    for _ in range(threads):
+        threading.Thread(target=stop.wait, daemon=True).start()
     with pytest.raises(KeyboardInterrupt), interrupts.like_ctrl_c():
         with interrupts.blocked():
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
             done.append("submitted")
         done.append("not reached")
+    stop.set()
     assert done == ["submitted"]

@@ -10,12 +10,11 @@ import pytest
 import aubench
 from aubench import api
 from aubench._util import atomic
-from aubench._util.paths import sqlite_url
+from aubench._util.paths import default_root, sqlite_url
 from aubench.core.errors import AubenchError, ProtocolError, UsageError
 from aubench.core.plugins import plugin_modules
 from aubench.core.registry import find_protocol
 from aubench.core.user_paths import expand_home
-from aubench.data.store import default_root
 from aubench.leaderboard import verified_records
 from aubench.tracking import mlflow_client
 from aubench.tuning import storage

@@ -62,9 +62,9 @@ class Bp4dDataset(DeliveredDataset):
 
     def summarize(self, store: Store) -> list[str]:
         """Return a table of counts."""
-        from aubench.datasets.bp4d.summary import PrepareSummary
+        from aubench.datasets.store_summary import summary_lines, unknown_lines
 
-        return PrepareSummary.from_store(store, SCORED).lines()
+        return summary_lines(store, unknown_lines(store, SCORED))
 
 
 BP4D = Bp4dDataset()

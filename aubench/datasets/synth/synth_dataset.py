@@ -10,30 +10,23 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from aubench.core.task import Modality
-from aubench.datasets.base import DatasetOptions, Progress, RenderedDataset, RenderedFrame
+from aubench.datasets.base import DatasetOptions, RenderedDataset, RenderedFrame
 from aubench.rendering.constants import AUS, SUBJECTS, TASKS
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from aubench.data.store import Store
     from aubench.data.store_writer import Sequence
 
 
-class SynthSettings(DatasetOptions):
-    """All settings that decide the bytes of a synthetic store."""
+class SynthOptions(DatasetOptions):
+    """Preparation options of synth."""
 
     subjects: int = Field(len(SUBJECTS), ge=1, le=len(SUBJECTS), description="Number of subjects.")
     sequences: int = Field(len(TASKS), ge=1, le=len(TASKS), description="Number of sequences of each subject.")
-    frames: int = Field(32, ge=1, le=10_000, description="Frames of each sequence, at 25 per second.")
+    frames: int = Field(32, ge=32, le=10_000, description="Frames of each sequence, at 25 per second.")
     size: int = Field(64, ge=32, le=256, description="Side of every image in pixels.")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="Seed of identities, expressions and noise.")
-
-
-class SynthOptions(SynthSettings):
-    """Preparation options of synth."""
-
-    frames: int = Field(32, ge=32, le=10_000, description="Frames of each sequence, at 25 per second.")
 
 
 class SynthDataset(RenderedDataset):
@@ -51,9 +44,7 @@ class SynthDataset(RenderedDataset):
     Options = SynthOptions
     example_subjects = ("F020", "M004")
 
-    def sequences(
-        self, source: Path | None, options: SynthSettings
-    ) -> Mapping[tuple[str, str], Callable[[], Sequence]]:
+    def sequences(self, source: Path | None, options: SynthOptions) -> Mapping[tuple[str, str], Callable[[], Sequence]]:
         """Return functions that render one sequence each; the bytes depend on the options alone."""
         keys = [(subject, task) for subject in SUBJECTS[: options.subjects] for task in TASKS[: options.sequences]]
         return {key: partial(_render_sequence, options, *key) for key in keys}
@@ -79,21 +70,7 @@ class SynthDataset(RenderedDataset):
 SYNTH = SynthDataset()
 
 
-def generate(path: Path, settings: SynthSettings, progress: Progress) -> Store:
-    """Render the data set into a store; see :meth:`aubench.datasets.base.Dataset.prepare`.
-
-    Args:
-        path: Folder of the new store.
-        settings: Settings that decide its bytes.
-        progress: Called with the numbers of finished and of all sequences.
-    """
-    from aubench.data.store import Store
-
-    SYNTH.prepare(None, path, settings, progress)
-    return Store(path)
-
-
-def _render_sequence(settings: SynthSettings, subject: str, task: str) -> Sequence:
+def _render_sequence(settings: SynthOptions, subject: str, task: str) -> Sequence:
     import numpy as np
     import pandas as pd
 

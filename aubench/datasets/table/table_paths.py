@@ -13,8 +13,6 @@ from aubench.faces import video_files
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 """Extensions of image files."""
 
-_LISTED = 3
-
 
 class Picture(NamedTuple):
     """An image file, or a frame of a video."""

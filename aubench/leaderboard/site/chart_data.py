@@ -117,8 +117,7 @@ def _parsed(text: str) -> Condition | None:
 
 
 def _condition_point(entry: Entry, condition: Condition) -> dict[str, Any]:
-    totals = [scores.sum_over_subjects(run.record.counts, str(condition)) for run in entry.runs]
-    f1 = _percent(scores.mean(scores.macro_mean(scores.f1(total.cells)) for total in totals))
+    f1 = _percent(scores.mean(run.condition_f1[str(condition)] for run in entry.runs))
     target = "+".join(condition.modalities) or ALL
     if condition.kind == MISSING:
         fill = condition.corruption.kind

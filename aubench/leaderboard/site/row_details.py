@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 from aubench.leaderboard import tables
 from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.records import RECORDS, StoredRecord
-from aubench.leaderboard.render import EMPTY, Cell, Table
+from aubench.leaderboard.render import EMPTY, Cell, Table, text_table
 from aubench.leaderboard.site import rerun_commands
 from aubench.leaderboard.site.elements import element, table_element
 from aubench.metrics.intervals import ConfidenceInterval
@@ -146,15 +146,11 @@ def _data_facts(entry: Entry) -> list[tuple[str, str]]:
 
 def _recipe_table(entry: Entry) -> Table:
     info = entry.info
-    rows = tuple(
-        (
-            Cell(name),
-            Cell(rerun_commands.value_text(value)),
-            Cell("changed" if name in info.overrides else f"preset {info.preset}"),
-        )
+    lines = (
+        (name, rerun_commands.value_text(value), "changed" if name in info.overrides else f"preset {info.preset}")
         for name, value in info.recipe.items()
     )
-    return Table(("Hyper-parameter", "Value", "Source"), ("left", "left", "left"), rows)
+    return text_table(("Hyper-parameter", "Value", "Source"), "lll", lines)
 
 
 def _ledger(runs: Sequence[StoredRecord]) -> list[Element]:
@@ -164,9 +160,7 @@ def _ledger(runs: Sequence[StoredRecord]) -> list[Element]:
     if not lines:
         return [element("p", "None.")]
     headers = ("Stage", "Source", "Data", "Fold", "Subjects", "Frames", "Seconds")
-    align = ("left", "left", "left", "right", "right", "right", "right")
-    rows = tuple(tuple(map(Cell, line)) for line in lines)
-    return [table_element(Table(headers, align, rows), caption="Ledger")]
+    return [table_element(text_table(headers, "lllrrrr", lines), caption="Ledger")]
 
 
 def _ledger_line(item: Pretraining) -> tuple[str, ...]:
@@ -188,5 +182,4 @@ def _environment_table(runs: Sequence[StoredRecord]) -> Table:
         for environment in run.info.environments:
             for name, version in environment.packages.items():
                 versions.setdefault(name, {})[version] = None
-    rows = tuple((Cell(name), Cell(", ".join(values))) for name, values in versions.items())
-    return Table(("Package", "Version"), ("left", "left"), rows)
+    return text_table(("Package", "Version"), "ll", ((name, ", ".join(values)) for name, values in versions.items()))
