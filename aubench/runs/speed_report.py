@@ -51,7 +51,7 @@ CASES = {
 """Cases by kind of device."""
 BATCHES = {"cpu": (1, 8, 64), "cuda": (1, 8, 64, 256, 512)}
 """Batch sizes of prediction by kind of device."""
-EXTENTS = {"cpu": Extent(2, 10), "cuda": Extent(10, 50)}
+EXTENTS = {"cpu": Extent(5, 40), "cuda": Extent(10, 50)}
 CLIP_EXTENTS = {"cpu": Extent(2, 2), "cuda": Extent(5, 10)}
 """The same for methods of clips, whose steps have many frames."""
 
