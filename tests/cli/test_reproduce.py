@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from factories.command_words import changed
 
 from aubench.results.run_folder import RESULT
 
@@ -60,7 +61,7 @@ def test_the_list_has_the_number_of_runs(call, tmp_path, protocol, bp4dplus, eve
     ],
 )
 def test_bad_usage_is_one_line(call, small_store, words, message):
-    done = call("reproduce", "--root", ROOT, *words, "--store", small_store)
+    done = call(*changed(["reproduce", "--root", ROOT], words), "--store", small_store)
     assert done.code == 2
     assert message in done.err and done.err.count("\n") == 1
 

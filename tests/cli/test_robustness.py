@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from factories.command_words import changed
 
 import aubench as package
 from aubench.core.errors import AubenchError
@@ -32,7 +33,7 @@ def finished(small_store, tmp_path_factory) -> Path:
 def asked(call, finished, small_store, tmp_path) -> Callable:
     """Put copies of the finished runs under a suite."""
     shutil.copytree(finished, tmp_path / "runs")
-    return lambda *more: call(*ASKED, "--store", small_store, *more)
+    return lambda *more: call(*changed([*ASKED, "--store", small_store], more))
 
 
 def outputs(*folders: str) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from factories.command_words import changed
 
 from aubench.core.errors import UsageError
 from aubench.tuning.study import check_binding
@@ -101,7 +102,7 @@ def test_a_study_of_something_else_is_refused(call, small_store):
         (("--seed", "1"), "seed"),
         (("--sampler", "random"), "sampler"),
     ):
-        answer = call(*words, *other)
+        answer = call(*changed(words, other))
         assert answer.code == 2, answer
         assert f"study 'mine': has another {part}" in answer.err and "--study" in answer.err
     assert call("run", "--no-track", "--from-study", "mne").err.endswith("did you mean 'mine'?\n")

@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from factories.command_words import changed
 
 RUN = ("run", "--no-track", "--protocol", "synth_3fold")
 
@@ -55,7 +56,7 @@ def nothing_written() -> bool:
     ],
 )
 def test_name_that_does_not_exist_names_the_nearest(call, words, parts):
-    refused(call(*RUN, *words), *parts)
+    refused(call(*changed(RUN, words)), *parts)
     assert nothing_written()
 
 

@@ -371,6 +371,7 @@ def test_fold_on_a_full_or_read_only_disk_is_one_line_without_a_traceback(tmp_pa
 DIRECT = {
     ("_util/atomic.py", "mkstemp"): "the helper itself",
     ("_util/atomic.py", "fdopen"): "the helper itself",
+    ("_util/atomic.py", "open"): "the helper itself, of a device or a pipe",
     ("_util/atomic.py", "write_bytes"): "the helper itself",
     ("_util/atomic.py", "write_text"): "the helper itself",
     ("_util/locks.py", "open"): "locks, which are empty",
