@@ -1,4 +1,4 @@
-"""Paths in environment variables, and the user's folders."""
+"""Paths in environment variables, the default folder of stores, and URLs of databases and servers."""
 
 from __future__ import annotations
 

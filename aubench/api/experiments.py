@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,8 @@ def run(
     seeds, values = check_seeds(seeds), dict(overrides or {})
     values |= {} if pretrained is None else {"weights": pretrained}
     sources = tuple(find_runs(user_path(runs), user_paths(from_run))) if from_run else ()
-    choice = choose_engine(
+    choose = partial(
+        choose_engine,
         engine,
         device,
         runs_per_device,
@@ -136,6 +138,7 @@ def run(
         if is_given or options != RunOptions(runs=options.runs):
             raise UsageError("sets method, protocol and recipe", where="--from-study", hint="omit these options")
         _preload(engine)
+        choice = choose()
         configs = plan_tuned_runs(from_study, storage, seeds, store, options.runs)
         folds = configs[0].protocol.fold_numbers()
     elif storage is not None:
@@ -147,6 +150,7 @@ def run(
         narrowed = find_narrowed(protocol, modalities)
         folds = narrowed.fold_numbers(fold)
         _preload(engine)
+        choice = choose()
         configs = plan_runs(method, narrowed, options, seeds, store)
     for config in configs:
         if set(folds) <= set(finished_folds(config)):

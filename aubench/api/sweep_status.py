@@ -106,13 +106,14 @@ def cancel(runs: AnyPath = "runs") -> list[str]:
         if not run_status.stop_sweep(sweep):
             hint = f"end process {sweep.pid} there"
             raise CheckFailed(f"{name} has not ended", where=sweep.path, hint=hint)
-        left = sweeps.Sweep.read(sweep.path) or sweep  # with the jobs that the command left in the queue
-        if left.queued and not slurm_commands.cancel_jobs(list(left.queued.values())):
-            jobs = ", ".join(sorted({job_id.partition("_")[0] for job_id in left.queued.values()}))
+        left = sweeps.Sweep.read(sweep.path)  # a command that ends removes its file, unless it leaves jobs in the queue
+        queued = list(left.queued.values()) if left else []
+        if queued and not slurm_commands.cancel_jobs(queued):
+            jobs = ", ".join(sorted({job_id.partition("_")[0] for job_id in queued}))
             hint = f"repeat the command on a login node, or call scancel {jobs.replace(',', '')} there"
             raise CheckFailed(f"{name} has ended, but Slurm has not cancelled job {jobs}", where=sweep.path, hint=hint)
         sweep.remove()
-        verb = "cancelled" if sweep.is_alive or left.queued else "had ended already:"
+        verb = "cancelled" if sweep.is_alive or queued else "had ended already:"
         lines.append(f"{verb} {name}, process {sweep.pid}: {count} fold{'s' * (count > 1)}")
     return lines
 

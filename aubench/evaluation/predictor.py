@@ -116,4 +116,4 @@ class Predictor:
             raise MethodError(
                 f"forward returned {low:.6g} to {high:.6g}", where=name, hint="probabilities lie in 0 to 1"
             )
-        return probs if low >= 0 and high <= 1 else probs.clamp(0, 1)
+        return probs.clamp(0, 1)

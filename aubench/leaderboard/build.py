@@ -80,7 +80,6 @@ def write(root: Path, extensions: Extensions = (), *, site: bool = False) -> lis
         UsageError: A file of another origin is in the place of a page.
     """
     records.require_folder(root, _HINT)
-    records.require_folder(root, _HINT)
     with locks.exclusive(root / records.LOCK):
         indexed, loaded = _load_index(root, extensions)
         protocols = results_by_protocol(verified_records.stored_records(indexed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -120,7 +121,7 @@ def _training_roles(
         if roles.train - labels.labels.keys() or len(people(protocol, roles.train)) < 2:
             expected = frozenset(fold.val)
         else:
-            expected = _drawn(protocol, fold.fold, labels)
+            expected = _drawn(_Drawing(protocol, fold.fold, labels))
     for role, stated, subjects in (("val", fold.val, expected), ("train", fold.train, roles.train - expected)):
         if odd := {*stated} ^ subjects:
             message = _difference(role, odd - subjects, subjects - {*stated})
@@ -134,17 +135,31 @@ def _difference(role: str, extra: Iterable[str], missing: Iterable[str]) -> str:
     return f"{names[0]} {verb} the {what[role]}"
 
 
-_DRAWN: dict[tuple[str, int, bytes], frozenset[str]] = {}
+class _Drawing:
+    """Draw of validation subjects that equals that of the same labels."""
+
+    def __init__(self, protocol: Protocol, fold: int, labels: SubjectLabels) -> None:
+        self._protocol, self._fold, self._labels = protocol, fold, labels
+        subjects = sorted(protocol.roles(fold).train)
+        content = b"".join(labels.labels[subject].tobytes() for subject in subjects)
+        self._key = (protocol.digest, fold, content)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Drawing) and self._key == other._key
+
+    def draw(self) -> frozenset[str]:
+        """Return the validation subjects."""
+        columns = [sorted(self._protocol.aus).index(au) for au in self._protocol.aus]
+        subjects = self._protocol.roles(self._fold).train
+        return draw_validation(self._protocol, self._fold, subjects, lambda s: self._labels.sum(s)[:, columns])
 
 
-def _drawn(protocol: Protocol, fold: int, labels: SubjectLabels) -> frozenset[str]:
-    """Draw the validation subjects; equal labels give the draw that is kept."""
-    subjects = sorted(protocol.roles(fold).train)
-    key = (protocol.digest, fold, b"".join(labels.labels[subject].tobytes() for subject in subjects))
-    if key not in _DRAWN:
-        columns = [sorted(protocol.aus).index(au) for au in protocol.aus]
-        _DRAWN[key] = draw_validation(protocol, fold, subjects, lambda s: labels.sum(s)[:, columns])
-    return _DRAWN[key]
+@lru_cache(maxsize=256)
+def _drawn(drawing: _Drawing) -> frozenset[str]:
+    return drawing.draw()
 
 
 def _prevalence(

@@ -136,6 +136,11 @@ def write_failure(folder: Path, reason: str) -> None:
             atomic.write_json(folder / FAILED, {"reason": reason, "host": socket.gethostname(), "time": time.time()})
 
 
+def clear_failure(folder: Path) -> None:
+    """Remove the reason of a previous failure."""
+    (folder / FAILED).unlink(missing_ok=True)
+
+
 def read_failure(folder: Path) -> str | None:
     """Return the reason of the last failure of an unfinished fold."""
     content = _read(folder / FAILED)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from aubench.core.errors import AubenchError
-from aubench.results import run_folder
 from aubench.runs import fold_status
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.engine import Engine, Job
@@ -49,7 +48,7 @@ class FoldScheduler:
             interrupted = False
             try:
                 for job in self._jobs:
-                    (job.config.fold_dir(job.fold) / run_folder.FAILED).unlink(missing_ok=True)
+                    fold_status.clear_failure(job.config.fold_dir(job.fold))
                     self._pending[self._engine.submit(job)] = job
                 while self._pending:
                     for future, event in self._engine.wait(POLL_SECONDS):

@@ -108,11 +108,8 @@ class TrackedRun:
         return self._folds_with(FAILED)
 
     def is_finished(self) -> bool:
-        """Return whether there is a record of all folds."""
-        folder = (self.run_dir / RECORD).parent
-        if not (folder / record_file.FILE).is_file():
-            return False
-        info = record_file.read(folder).info
+        """Return whether the record has all folds."""
+        info = record_file.read((self.run_dir / RECORD).parent).info
         return len(info.folds) == info.protocol.fold_count
 
     @property

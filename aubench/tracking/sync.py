@@ -207,13 +207,12 @@ class Uploader:
                 mlflow_client.log_params(self._client, parent, self._run.params())
         for name in self._run.files():
             self._send_file(parent, name, name.rpartition("/")[0] or None)
-        if not self._run.is_finished():
-            self._send_status(target, parent, "FAILED" if self._run.failed_folds else "RUNNING")
-            return
-        with self._if_changed(RECORD, "headline", "headline") as changed:
+        with self._if_changed(RECORD, "headline", "headline", self._run.is_finished) as changed:
             if changed:
                 self._finish(parent, self._run.record_points(target.started))
                 target.status = "FINISHED"
+        if target.status != "FINISHED":
+            self._send_status(target, parent, "FAILED" if self._run.failed_folds else "RUNNING")
 
     def _send_status(self, item: _Fold | _Target, run: str, status: Status) -> None:
         """Set the status of an unfinished run."""
@@ -280,11 +279,13 @@ class Uploader:
             return None
 
     @contextmanager
-    def _if_changed(self, name: str, item: str, entry: str | None = None) -> Iterator[bool]:
-        """Yield whether the file ``name`` exists and has changed. Record it as sent if the block succeeds."""
+    def _if_changed(
+        self, name: str, item: str, entry: str | None = None, is_ready: Callable[[], bool] = lambda: True
+    ) -> Iterator[bool]:
+        """Yield whether the file ``name`` exists, has changed and is ready. Record it as sent if the block succeeds."""
         entry, path = entry or name, self._run.run_dir / name
         digest = hashing.hash_file(path) if path.is_file() else None
-        changed = digest is not None and self._target.sent.get(entry) != digest
+        changed = digest is not None and self._target.sent.get(entry) != digest and is_ready()
         yield changed
         if changed and digest:
             self._target.sent[entry] = digest

@@ -21,7 +21,7 @@ from aubench.engines import cluster, cluster_worker, slurm_commands
 from aubench.engines.choice import choose_engine
 from aubench.engines.cluster import ClusterChoice, ClusterEngine, portable
 from aubench.results import record
-from aubench.runs import fold_status, sweeps
+from aubench.runs import fold_status, run_status, sweeps
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.engine import Job
 from aubench.runs.events import EpochFinished, FoldFinished
@@ -147,6 +147,19 @@ def test_jobs_that_left_the_queue_are_not_waiting(plan, tmp_path, monkeypatch):
     for active, expected in ((None, ["waiting", "waiting"]), ({"12_2"}, ["not started", "waiting"])):
         monkeypatch.setattr(slurm_commands, "active_jobs", lambda active=active: active)
         assert [fold.state for fold in status(tmp_path / "runs").folds] == [*expected, "not started"]
+
+
+def test_cancel_leaves_the_jobs_to_a_command_that_ends(plan, tmp_path, monkeypatch):
+    """Slurm refuses ids of jobs that have left the queue."""
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    job = Job(config, 1, fold_works.ends)
+    monkeypatch.setattr(slurm_commands, "cancel_jobs", lambda jobs: pytest.fail("the command has cancelled them"))
+    with SweepFile("slurm", [job]) as sweep:
+        sweep.update({sweeps.queue_key(job): "12_0"})
+        monkeypatch.setattr(run_status, "stop_sweep", lambda present: present.remove() or True)
+        (line,) = cancel(tmp_path / "runs")
+        sweep.update({})
+    assert line.startswith("cancelled slurm on ")
 
 
 def test_cancel_says_that_a_killed_command_had_ended(plan, tmp_path):

@@ -10,7 +10,6 @@ import pytest
 from factories.processes import in_processes
 
 from aubench._util import atomic, locks
-from aubench.results import run_folder
 from aubench.results.run_folder import RESULT, RUN_FILE
 from aubench.runs import environment, fold_status, sweeps
 from aubench.runs.engine import Job
@@ -82,7 +81,7 @@ def test_eight_commands_share_a_folder_of_runs(decide, tmp_path, same):
             with sweeps.SweepFile("local", [Job(config, 1, print)]):
                 pids |= {sweep.pid for sweep in sweeps.read_sweeps(runs) if sweep.is_alive}
                 fold_status.write_failure(config.fold_dir(1), "no reason")
-                (config.fold_dir(1) / run_folder.FAILED).unlink(missing_ok=True)
+                fold_status.clear_failure(config.fold_dir(1))
         return pids | {os.getpid()}
 
     seen = in_processes(8, work)
