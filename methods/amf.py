@@ -124,7 +124,8 @@ class AMF(BranchedMethod):
             "The K draws form groups of M that share their Gumbel noise, rotated between the M modalities. Each draw "
             "has the distribution of eqs. 4 to 6, the draws of a group are negatively correlated, and any two other "
             "draws are independent. The paper does not specify the sampling.",
-            "Cut-switch changes half of the training frames, each with its own block. The paper gives no share.",
+            "Cut-switch changes half of the training frames, each with its own block. The paper gives no share. Each "
+            "modality receives the block of another one. The paper does not say whether it may keep its own.",
         ),
     )
 

@@ -116,7 +116,10 @@ class AUvMAE(ConstantLoss):
 
     @classmethod
     def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Return an error message for a task without the recipe's input, or for early fusion of one modality."""
+        """Return an error message for a task without the recipe's input or rare AUs, or with one modality to fuse."""
+        assert isinstance(recipe, AUvMAERecipe)
+        if unknown := recipe.unknown_minority(task.aus):
+            return f"its recipe's minority_aus names AU{unknown[0]}, which the task does not have"
         source = _input_of(recipe)
         if source == "early":
             return None if len(task.modalities) > 1 else "needs two or more modalities for input=early, got one"

@@ -114,6 +114,8 @@ class MCM(ConstantLoss):
             "Eq. 4 as printed weights frequent AUs up, contrary to its purpose. class_weights=inverse gives rarer AUs "
             "larger weights. The alternatives are as_printed and none. An AU that never occurs has weight 1 and is "
             "excluded from the comparison.",
+            "Eq. 3 is computed from the share of an AU's known labels that are positive. Without unknown labels, this "
+            "differs from the printed rate by a factor that all AUs share and eq. 4 cancels.",
             "Predictions use one mix, sampled once for all frames (mixes=k averages k). The paper does not specify it.",
             "An image with all pixels zero or black, such as a frame without a mesh, is missing. Its decoder's loss "
             "excludes the frame, and predictions use its channels only if no other channel is available. missing=mix "
@@ -175,7 +177,7 @@ class MCM(ConstantLoss):
     def on_train_labels(self, labels: Sequence[Int[Tensor, "frames au"]]) -> None:
         """Compute the rate of each AU in the training labels."""
         stacked = torch.cat(list(labels))
-        self.rates.copy_((stacked > 0).sum(0) / (stacked >= 0).sum(0).clamp(min=1))  # eq. (3) up to a common factor
+        self.rates.copy_((stacked > 0).sum(0) / (stacked >= 0).sum(0).clamp(min=1))  # eq. (3), see the card
 
     def optimizer(self, stage: Stage) -> torch.optim.Optimizer:
         """Create AdamW, in fine-tuning with learning rates that decay towards the encoder's input."""

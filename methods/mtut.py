@@ -46,7 +46,9 @@ class MTUTRecipe(BackboneRecipe):
     }
     """For unstructured maps, the normalised ‖·‖² scales with channels / positions², 25 times as large here."""
 
-    weight_alignment: Annotated[float, LogUniform(1e-4, 1)] = Field(0.05, ge=0, description="λ.")
+    weight_alignment: Annotated[float, LogUniform(1e-4, 1)] = Field(
+        0.05, ge=0, description="λ. 0 trains independent networks, selected from the same epochs."
+    )
     beta: Annotated[float, LogUniform(0.25, 8)] = Field(2.0, gt=0, description="β of the focal weight ρ.")
     focal_limit: float = Field(10.0, gt=0, description="Maximum of ρ.")
     focal: Literal["sample", "batch"] = Field("sample", description="Unit with one ρ: a frame or a batch.")
@@ -57,7 +59,7 @@ class MTUTRecipe(BackboneRecipe):
         0.25, ge=0, description="Minimum divisor of a channel, as a share of the mean norm of the frame's channels."
     )
     warm_up: Annotated[float, Uniform(0, 0.5)] = Field(
-        0.2, ge=0, le=1, description="Share of initial epochs without alignment."
+        0.2, ge=0, lt=1, description="Share of initial epochs without alignment."
     )
     scored: Literal["mean", "visual", "depth", "thermal"] = Field(
         "mean", description="Modality used for predictions, or the mean of all. Training uses all."

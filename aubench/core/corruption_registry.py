@@ -22,7 +22,7 @@ RESERVED = ("all", "clean", "missing", "zero", "black", "mean", "name", "version
 
 
 class ImageNoise(Protocol):
-    """Random numbers of the frames of one modality, equal for every method."""
+    """Random numbers of the frames of one modality, equal for all methods of one image size."""
 
     def normal(self, like: Tensor) -> Tensor:
         """Return standard normal noise of the shape, type and device of some images."""

@@ -1,4 +1,4 @@
-"""Corruption of images, with random numbers that are equal for every method."""
+"""Corruption of images, with random numbers that are equal for all methods of one image size."""
 
 from __future__ import annotations
 

@@ -162,7 +162,9 @@ def _counted(method: Method, frame: dict[Modality, Tensor]) -> Compute:
     if isinstance(method, BranchedMethod):
         parts, flops, uncounted = _branches(method, frame, length)
     if not isinstance(method, BranchedMethod) or type(method).forward is not BranchedMethod.forward:
+        of_parts = flops if parts else None
         flops, uncounted, _ = _measured(lambda: method(frame))
+        parts = parts if flops == of_parts else {}
     return Compute(total=_cost(flops // length, method.parameters()), parts=parts, uncounted=uncounted)
 
 

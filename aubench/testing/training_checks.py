@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 import torch
 from pydantic import ValidationError
@@ -21,6 +21,10 @@ from aubench.testing.short_training import STEPS, stage_batches, step_progress, 
 
 if TYPE_CHECKING:
     from aubench.core.recipe import Recipe
+
+
+_Pretrained: TypeAlias = "tuple[list[tuple[Stage, list[float]]], dict[str, Any]]"
+"""Plan and weights of a short pre-training."""
 
 
 def _repeats_training(case: Case) -> None:
@@ -48,22 +52,34 @@ def _gradients_reach_all(case: Case) -> None:
         raise ContractViolation(f"no gradient reaches {_shorten(missing_names)}")
 
 
+_PROGRESSES = (
+    *(Progress(epoch, 2, step, 2) for epoch in (0, 1) for step in (0, 1)),
+    *(Progress(epoch, 100, 0, 2) for epoch in (1, 2, 5, 10, 20, 50, 80, 99)),
+    *(Progress(0, 100, step, 1000) for step in (1, 10, 100, 999)),
+)
+"""Steps of a short and of a long stage, between which schedules of epochs, steps and shares of a stage change."""
+
+
 def _loss_depends_on_constants(case: Case) -> None:
     method = case.build()
     for stage, batch in stage_batches(case, method):
-        seen: dict[Any, Tensor] = {}
-        for seed, (epoch, step) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
-            progress = Progress(epoch, 2, step, 2)
+        groups: dict[Any, list[Progress]] = {}
+        for progress in (*_PROGRESSES, Progress(stage.epochs - 1, stage.epochs, 0, 2)):
             constants = method.loss_constants(stage, progress)
             if constants is None:
                 return
-            seed_everything(seed)  # the loss may not depend on the generators of Python and NumPy
-            torch.manual_seed(0)
-            total = method.loss(batch, stage, progress)["total"].detach()
-            if not torch.equal(seen.setdefault(constants, total), total):
-                raise ContractViolation(
-                    f"the loss of stage '{stage.name}' differs between steps with equal loss_constants, {constants!r}"
-                )
+            groups.setdefault(constants, []).append(progress)
+        for constants, steps in groups.items():
+            totals: list[Tensor] = []
+            for seed, progress in enumerate(steps if len(steps) > 1 else ()):
+                seed_everything(seed)  # the loss may not depend on the generators of Python and NumPy
+                torch.manual_seed(0)
+                totals.append(method.loss(batch, stage, progress)["total"].detach())
+                if not torch.equal(totals[0], totals[-1]):
+                    raise ContractViolation(
+                        f"the loss of stage '{stage.name}' differs between steps with equal loss_constants, "
+                        f"{constants!r}: epoch {progress.epoch + 1} of {progress.epochs}, step {progress.step + 1}"
+                    )
 
 
 def _uses_each_modality(case: Case) -> None:
@@ -122,18 +138,24 @@ def _preserves_inputs(case: Case) -> None:
 
 
 def _pretraining_ignores_finetune_fields(case: Case) -> None:
-    fields = case.recipe.finetune_fields()
-    other = replace(case, recipe=case.recipe.model_copy(update={name: _another(case.recipe, name) for name in fields}))
-    (plan, first), (other_plan, second) = (_pretrained(c) for c in (case, other))
+    fields = sorted(case.recipe.finetune_fields())
+    pretrained = _pretrained(case)
+    if affected := _pretraining_effect(case, pretrained, fields):
+        causes = [name for name in fields if _pretraining_effect(case, pretrained, [name])]
+        raise ContractViolation(f"{affected} on {_shorten(causes or fields)}")
+
+
+def _pretraining_effect(case: Case, pretrained: _Pretrained, names: list[str]) -> str | None:
+    """Return what changes in pre-training if fields have other values, or None."""
+    (plan, weights), update = pretrained, {name: _another(case.recipe, name) for name in names}
+    other_plan, others = _pretrained(replace(case, recipe=case.recipe.model_copy(update=update)))
     if plan != other_plan:
-        raise ContractViolation(f"stages or rates of pre-training depend on one of {_shorten(sorted(fields))}")
-    if different := _different(first, second):
-        raise ContractViolation(
-            f"pre-trained weights depend on one of {_shorten(sorted(fields))}: {_shorten(different)}"
-        )
+        return "stages or rates of pre-training depend"
+    different = _different(weights, others)
+    return f"pre-trained weights ({_shorten(different)}) depend" if different else None
 
 
-def _pretrained(case: Case) -> tuple[list[tuple[Stage, list[float]]], dict[str, Any]]:
+def _pretrained(case: Case) -> _Pretrained:
     """Return the plan and the result of a short pre-training."""
     method = case.build(seed=3)
     return _pretraining_plan(method), train_few_steps(case, method, pretraining=True).state_dict()

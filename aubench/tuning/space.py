@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,17 +25,26 @@ class Space:
     ranges: Mapping[str, Range]
 
     @classmethod
-    def of(cls, recipe: type[Recipe], preset: str, fixed: Mapping[str, Any], names: Sequence[str] | None) -> Space:
-        """Create the space that a recipe declares.
+    def of(
+        cls,
+        recipe: type[Recipe],
+        preset: str,
+        fixed: Mapping[str, Any],
+        names: Sequence[str] | None,
+        unsupported_reason: Callable[[Recipe], str | None] = lambda recipe: None,
+    ) -> Space:
+        """Create the space that a recipe declares, without fields whose values a task does not support.
 
         Args:
             recipe: Recipe class of the method.
             preset: Preset of every trial.
             fixed: Values set by the user, which are not searched.
             names: Names of the fields to search; all with a range if None.
+            unsupported_reason: Reason why the task does not support a recipe. Unless it is named, a field is left out
+                if the task does not support a bound of its range.
 
         Raises:
-            UsageError: A field has no range or is fixed, or there is nothing to search.
+            UsageError: A field has no range, is fixed or is not supported, or there is nothing to search.
             RecipeError: A range is invalid, or the recipe does not accept its bounds.
         """
         declared = recipe.search_ranges()
@@ -46,10 +55,15 @@ class Space:
             if name in fixed:
                 raise UsageError(f"'{name}' is fixed by --set", where="--space", hint="leave out one of the two")
         ranges = {name: declared[name] for name in (declared if names is None else names) if name not in fixed}
+        for name, domain in list(ranges.items()):
+            reasons = map(unsupported_reason, _recipes_at_bounds(recipe, preset, fixed, name, domain))
+            reason = next((reason for reason in reasons if reason is not None), None)
+            if reason is not None and names is not None:
+                raise UsageError(f"'{name}' cannot be searched: {reason}", where="--space")
+            if reason is not None:
+                del ranges[name]
         if not ranges:
             raise UsageError("leaves nothing to search", where="--space", hint=suggest("", declared))
-        for name, domain in ranges.items():
-            _check_range(recipe, preset, fixed, name, domain)
         return cls(ranges)
 
     def draw(self, trial: Trial) -> dict[str, Any]:
@@ -71,15 +85,21 @@ class Space:
         }
 
 
-def _check_range(recipe: type[Recipe], preset: str, fixed: Mapping[str, Any], name: str, domain: Range) -> None:
+def _recipes_at_bounds(
+    recipe: type[Recipe], preset: str, fixed: Mapping[str, Any], name: str, domain: Range
+) -> list[Recipe]:
+    """Return the recipes with the bounds of a range.
+
+    Raises:
+        RecipeError: The range is invalid, or the recipe does not accept a bound.
+    """
     where = f"search range of recipe key '{name}'"
     if problem := domain.validate():
         raise RecipeError(problem, where=where)
-    for bound in domain.bounds():
-        try:
-            recipe.from_preset(preset, {**fixed, name: bound})
-        except RecipeError as error:
-            raise RecipeError(error.what, where=where, hint="correct the range in the recipe") from None
+    try:
+        return [recipe.from_preset(preset, {**fixed, name: bound}) for bound in domain.bounds()]
+    except RecipeError as error:
+        raise RecipeError(error.what, where=where, hint="correct the range in the recipe") from None
 
 
 def _contains(domain: Range, value: Any) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aubench._util.seeds import derive
-from aubench.core.errors import AubenchError, Diverged, UsageError
+from aubench.core.errors import AubenchError, Diverged, RecipeError, UsageError
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.sweeps import Cancelled
 from aubench.tuning import study_files
@@ -137,7 +137,14 @@ def _run_trial(
     from optuna.trial import TrialState
 
     try:
-        runner = TrialRunner(search, search.trial_config(search.space.draw(trial)), trial, choice)
+        values = search.space.draw(trial)
+        try:
+            config = search.trial_config(values)
+        except RecipeError as error:
+            _reject(search, study, trial, values)
+            say(f"{search.name}: {len(finished_trials(study))} of {count}, trial {trial.number}: pruned ({error})")
+            return
+        runner = TrialRunner(search, config, trial, choice)
         with heartbeat(trial.set_user_attr):
             value, state, remark = _outcome(runner)
         trial.set_user_attr(COST, runner.cost())
@@ -153,9 +160,18 @@ def _run_trial(
         requeue(study, _frozen(study, trial.number))
         raise
     runner.close()
-    study_files.write_trial(search, runner.config, _frozen(study, trial.number))
+    study_files.write_trial(search, runner.config.recipe, _frozen(study, trial.number))
     score = "pruned" if value is None else f"validation F1 {100 * value:.1f}"
     say(f"{search.name}: {len(finished_trials(study))} of {count}, trial {trial.number}: {score}{remark}")
+
+
+def _reject(search: SearchConfig, study: Study, trial: Trial, values: dict[str, Any]) -> None:
+    """Prune a trial without training, because the method does not accept its values together."""
+    from optuna.trial import TrialState
+
+    trial.set_user_attr(COST, {"run": f"trial {trial.number}", "seconds": 0.0, "frames": 0, "pretraining": {}})
+    _tell(study, trial, None, TrialState.PRUNED)
+    study_files.write_trial(search, {**search.base_config.recipe, **values}, _frozen(study, trial.number))
 
 
 def _tell(study: Study, trial: Trial, value: float | None, state: TrialState) -> None:

@@ -5,6 +5,7 @@ The storage is authoritative. The files are read by figures and tracking, withou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from aubench._util import atomic
 from aubench.core import system_files
 from aubench.core.errors import DataError, UsageError, suggest
 from aubench.results.run_folder import read_json
-from aubench.tuning.search_config import STUDIES, SearchConfig, TrialConfig
+from aubench.tuning.search_config import STUDIES, SearchConfig
 from aubench.tuning.worker import COST
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def write_study(search: SearchConfig, identity: str) -> None:
         atomic.write_json(path, header | search.binding())
 
 
-def write_trial(search: SearchConfig, config: TrialConfig, trial: FrozenTrial) -> None:
-    """Write the result of a trial."""
+def write_trial(search: SearchConfig, recipe: Mapping[str, Any], trial: FrozenTrial) -> None:
+    """Write the result of a trial with a recipe."""
     result = {
         "trial": trial.number,
         "state": trial.state.name.lower(),
@@ -61,7 +62,7 @@ def write_trial(search: SearchConfig, config: TrialConfig, trial: FrozenTrial) -
         "values": trial.params,
         "epochs": [[step, value] for step, value in sorted(trial.intermediate_values.items())],
         "cost": trial.user_attrs.get(COST),
-        "recipe": config.recipe,
+        "recipe": recipe,
     }
     atomic.write_json(search.folder / TRIALS_FILE / f"{trial.number:05d}.json", result)
 

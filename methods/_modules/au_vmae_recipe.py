@@ -11,7 +11,9 @@ from pydantic import Field, model_validator
 
 from aubench import LogUniform, Uniform
 from aubench.methods._modules.au_pair_statistics import PairStatisticsRecipe
+from aubench.methods._modules.pretraining_checks import check_mask, check_warmups
 from aubench.methods._modules.rare_au_clips import RareAUClipsRecipe
+from aubench.methods._modules.video import count_masked
 from aubench.methods._modules.video_autoencoder import VideoAutoencoderRecipe
 
 
@@ -81,6 +83,8 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
 
     @model_validator(mode="after")
     def _pieces_fit(self) -> Self:
+        if self.clip_frames < self.stride:
+            raise ValueError(f"clip_frames {self.clip_frames} is smaller than frame_stride {self.stride}")
         multiples = {
             "clip_frames": (self.clip_frames, self.stride * self.segment_frames),
             "segment": (self.segment_frames, self.tubelet),
@@ -91,12 +95,9 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
         for name, (value, factor) in multiples.items():
             if value % factor:
                 raise ValueError(f"{name} must be a multiple of {factor} here, got {value}")
-        warmups = {"pretrain_epochs": "pretrain_warmup_epochs"}
-        warmups |= {"epochs": "warmup_epochs"} if self.learning_rate_schedule == "cosine" else {}
-        for epochs, warmup in warmups.items():
-            count, rise = getattr(self, epochs), getattr(self, warmup)
-            if 0 < count <= rise:
-                raise ValueError(f"{epochs} is {count} and must exceed {warmup}, which is {rise:g}; set both")
+        check_warmups(self, uses_warmup=self.learning_rate_schedule == "cosine")
+        cells = (self.crop // self.patch) ** 2
+        check_mask(cells, count_masked(cells, self.mask), self.mask, self.pretrain_epochs)
         return self
 
     def pretraining_config(self) -> dict[str, Any]:

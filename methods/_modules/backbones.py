@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from aubench import AubenchError, PretrainingSource, Recipe
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "narrow"]
 
+STRIDE = 32
+"""Pixels of an image per position of the last map."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -32,6 +34,14 @@ class BackboneRecipe(Recipe):
         "resnet18", description="ResNet. 'narrow' is a small variant with four blocks of 16 to 128 channels."
     )
     weights: str = Field("imagenet", description="Initial weights: 'imagenet', 'none' or a .safetensors file.")
+
+    @model_validator(mode="after")
+    def _normalises_several_values(self) -> Self:
+        """Refuse steps in which batch normalisation has one value per channel."""
+        frames = min(self.batch_size, self.frames_per_epoch or self.batch_size)
+        if frames == 1 and self.crop <= STRIDE:
+            raise ValueError(f"a step of one frame needs a crop above {STRIDE}, or set batch_size to 2 or more")
+        return self
 
     def pretraining_sources(self) -> tuple[PretrainingSource, ...]:
         """Return the sources of the initial weights, none for random weights."""

@@ -20,6 +20,11 @@ REPOSITORIES = {"mae": "timm/vit_base_patch16_224.mae", "imagenet": "timm/deit_b
 """Hub repositories of ViT-B/16 weights by name in a recipe. All were trained on ImageNet-1k."""
 
 
+def count_masked(cells: int, share: float) -> int:
+    """Return the number of masked patches, so that at least one is visible."""
+    return min(round(cells * share), cells - 1)
+
+
 def sample_visible_patches(frames: int, cells: int, share: float, device: torch.device) -> Int[Tensor, "frames k"]:
     """Sample the visible patches of each frame uniformly without replacement.
 
@@ -29,7 +34,7 @@ def sample_visible_patches(frames: int, cells: int, share: float, device: torch.
         share: Share of masked patches in [0, 1). At least one patch is visible.
         device: Device of the random numbers.
     """
-    visible = max(cells - round(cells * share), 1)
+    visible = cells - count_masked(cells, share)
     return torch.rand(frames, cells, device=device).argsort(1)[:, :visible]
 
 

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 from aubench import Categorical, LogUniform, PretrainingSource, Uniform
 from aubench.methods._modules import pretrained_weights
 from aubench.methods._modules.activation_memory import ActivationMemoryRecipe
-from aubench.methods._modules.masked_autoencoder import REPOSITORIES
+from aubench.methods._modules.masked_autoencoder import REPOSITORIES, count_masked
+from aubench.methods._modules.pretraining_checks import check_mask, check_warmups
 
 Image = Literal["mixed", "conv", "visual", "depth", "thermal"]
 """Encoder input: channel-mixing, a 1x1 convolution of all channels to three, or one modality."""
@@ -112,6 +113,16 @@ class MCMRecipe(ActivationMemoryRecipe):
         for width, heads in ((self.width, self.heads), (self.decoder_width, self.decoder_heads)):
             if width % heads:
                 raise ValueError(f"width {width} is not a multiple of {heads} heads")
+        check_warmups(self, uses_warmup=self.learning_rate_schedule == "paper")
+        decaying = {
+            "learning_rate": self.learning_rate_schedule == "paper",
+            "pretrain_learning_rate": self.pretrain_epochs,
+        }
+        for name, decays in decaying.items():
+            if decays and getattr(self, name) < self.final_learning_rate:
+                raise ValueError(f"{name} is below final_learning_rate, which is {self.final_learning_rate:g}")
+        cells = (self.crop // self.patch) ** 2
+        check_mask(cells, count_masked(cells, self.mask), self.mask, self.pretrain_epochs)
         return self
 
     def pretraining_sources(self) -> tuple[PretrainingSource, ...]:

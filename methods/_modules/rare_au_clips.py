@@ -46,8 +46,18 @@ class RareAUClipsRecipe(Recipe):
             aus: FACS numbers of the task.
         """
         default = _DISFA_AUS if 9 in aus else _BP4D_AUS
-        minority = tuple(int(au) for au in self.minority_aus.split(",") if au) or default
-        return tuple(au for au in minority if au in aus)
+        return tuple(au for au in self._named() or default if au in aus)
+
+    def unknown_minority(self, aus: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the named rare AUs that a task does not have, none if the clips are not used.
+
+        Args:
+            aus: FACS numbers of the task.
+        """
+        return tuple(au for au in self._named() if self.minority_clips and au not in aus)
+
+    def _named(self) -> tuple[int, ...]:
+        return tuple(int(au) for au in self.minority_aus.split(",") if au)
 
 
 def rare_au_spans(labels: Int[Tensor, "frames au"], columns: list[int]) -> list[tuple[int, int]]:

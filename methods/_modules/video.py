@@ -76,6 +76,11 @@ def normalize_tubelets(cut: Float[Tensor, "*n values"], channels: int) -> Float[
     return (cut - mean) / deviation
 
 
+def count_masked(cells: int, share: float) -> int:
+    """Return the number of masked cells, so that at least one is visible."""
+    return min(int(share * cells), cells - 1)
+
+
 def tube_masks(
     scores: Float[Tensor, "n cells"], share: float
 ) -> tuple[Int[Tensor, "n visible"], Int[Tensor, "n masked"]]:
@@ -87,7 +92,7 @@ def tube_masks(
     """
     cells = scores.shape[1]
     order = scores.argsort(1)
-    visible = max(cells - int(share * cells), 1)
+    visible = cells - count_masked(cells, share)
     return order[:, :visible].sort(1).values, order[:, visible:].sort(1).values
 
 

@@ -105,6 +105,17 @@ def test_branches_and_fusion_make_up_the_whole():
     assert compute.parts["fusion"].macs == scoring + votes
 
 
+def test_there_are_no_parts_where_predictions_do_not_use_all():
+    method = registry.find_method("mtut").method_class
+    task = Task((V, D), AUS, 56)
+    mean, visual = (
+        flops.count_flops(method, task, method.Recipe.from_preset("tiny", {"scored": scored}))
+        for scored in ("mean", "visual")
+    )
+    assert sum(part.flops for part in mean.parts.values()) == mean.total.flops
+    assert visual.total.flops < mean.total.flops and visual.parts == {}
+
+
 @pytest.mark.slow
 def test_late_fusion_of_two_full_resnets():
     method = registry.find_method("late_fusion").method_class

@@ -112,7 +112,7 @@ def write_trial(example: Any) -> None:
     trial = SimpleNamespace(number=3, params={}, intermediate_values={}, user_attrs={})
     trial.state, trial.value = SimpleNamespace(name="COMPLETE"), 0.5
     search = SimpleNamespace(folder=example.folder)
-    study_files.write_trial(search, SimpleNamespace(recipe={"epochs": 4}), trial)
+    study_files.write_trial(search, {"epochs": 4}, trial)
 
 
 def write_study(example: Any) -> None:

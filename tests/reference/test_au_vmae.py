@@ -229,6 +229,34 @@ def test_pieces_that_do_not_fit_are_refused(changes):
         AUvMAE.Recipe.from_preset("tiny", changes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"level": "frame", "frame_stride": 16}, "clip_frames 8 is smaller than frame_stride 16"),
+        ({"level": "frame", "clip_frames": 2}, "clip_frames 2 is smaller than frame_stride 4"),
+        ({"patch": 64}, "mask 0.9 hides none of the 1 patches"),
+        ({"mask": 0.05}, "mask 0.05 hides none of the 16 patches"),
+    ],
+)
+def test_clips_without_frames_and_masks_without_patches_are_refused(changes, problem):
+    with pytest.raises(RecipeError, match=problem):
+        AUvMAE.Recipe.from_preset("tiny", changes)
+
+
+def test_one_patch_needs_no_mask_without_pretraining():
+    assert AUvMAE.Recipe.from_preset("tiny", {"patch": 64, "pretrain_epochs": 0}).patch == 64
+
+
+def test_named_rare_aus_that_the_task_does_not_have_are_refused():
+    task = Task((Modality.VISUAL,), (1, 2, 4), 64)
+    for aus, reason in (("1,9", "names AU9"), ("99", "names AU99"), ("2", None), ("", None)):
+        recipe = AUvMAE.Recipe.from_preset("tiny", {"minority_aus": aus})
+        given = AUvMAE.unsupported_reason(task, recipe)
+        assert given is None if reason is None else reason in given
+    unused = AUvMAE.Recipe.from_preset("tiny", {"minority_aus": "99", "minority_clips": False})
+    assert AUvMAE.unsupported_reason(task, unused) is None
+
+
 def test_a_short_trial_runs_and_one_that_is_too_short_says_what_to_change_in_one_line():
     assert AUvMAE.Recipe.from_preset("tiny", {"epochs": 2}).epochs == 2
     with pytest.raises(RecipeError) as error:

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from aubench import AubenchError, Modality, Task
 from aubench.core import registry
+from aubench.core.errors import RecipeError
 from aubench.methods._modules import backbones
 from aubench.methods._modules.backbones import Encoder, widen_conv1
 
@@ -139,3 +140,13 @@ def test_narrow_is_narrow():
 )
 def test_recipe_says_what_its_first_weights_had_seen(weights, datasets):
     assert [seen.datasets for seen in backbones.BackboneRecipe(weights=weights).pretraining_sources()] == datasets
+
+
+@pytest.mark.parametrize("step", [{"batch_size": 1}, {"frames_per_epoch": 1}])
+def test_a_step_of_one_frame_needs_a_map_of_several_positions(step):
+    with pytest.raises(RecipeError, match="a step of one frame needs a crop above 32"):
+        backbones.BackboneRecipe.from_preset("tiny", {"image_size": 32, "crop": 32, **step})
+    recipe = backbones.BackboneRecipe.from_preset("tiny", {"image_size": 64, "crop": 33, **step})
+    with torch.no_grad():
+        encoder = backbones.Encoder(recipe.backbone, 1, "none").train()
+        assert torch.isfinite(encoder(torch.rand(1, 1, recipe.crop, recipe.crop))).all()

@@ -361,9 +361,18 @@ def test_what_cannot_be_done_is_refused(modalities, changes, reason):
 
 
 @pytest.mark.parametrize(
-    ("changes", "problem"), [({"patch": 9}, "not a multiple"), ({"heads": 5}, "not a multiple of 5 heads")]
+    ("changes", "problem"),
+    [
+        ({"patch": 9}, "not a multiple"),
+        ({"heads": 5}, "not a multiple of 5 heads"),
+        ({"mask": 0.02}, "mask 0.02 hides none of the 16 patches"),
+        ({"patch": 56}, "mask 0.5 hides none of the 1 patches"),
+        ({"epochs": 1}, "epochs is 1 and must exceed warmup_epochs, which is 1; set both"),
+        ({"pretrain_warmup_epochs": 9}, "pretrain_epochs is 8 and must exceed pretrain_warmup_epochs, which is 9"),
+        ({"final_learning_rate": 0.1}, "learning_rate is below final_learning_rate, which is 0.1"),
+    ],
 )
-def test_sizes_that_do_not_fit_are_refused(changes, problem):
+def test_values_that_do_not_fit_are_refused(changes, problem):
     with pytest.raises(RecipeError, match=problem):
         MCM.Recipe.from_preset("tiny", changes)
 

@@ -148,6 +148,23 @@ class HidesItsSchedule(Sound):
         return {"total": (1 + progress.epoch) * super().loss(batch, stage, progress)["total"]}
 
 
+class WarmsUpInSecret(Sound):
+    def loss_constants(self, stage, progress):
+        return ()
+
+    def loss(self, batch, stage, progress):
+        return {"total": (1 + (progress.epoch > 4)) * super().loss(batch, stage, progress)["total"]}
+
+
+class EndsInSecret(Sound):
+    def loss_constants(self, stage, progress):
+        return ()
+
+    def loss(self, batch, stage, progress):
+        is_late = progress.epoch >= 0.75 * progress.epochs
+        return {"total": (1 + is_late) * super().loss(batch, stage, progress)["total"]}
+
+
 class DropsBranchesInPython(Sound):
     def loss_constants(self, stage, progress):
         return (progress.epoch,)
@@ -248,6 +265,8 @@ BROKEN = {
     HasUnusedParameters: "gradients reach every parameter",
     HasOtherLogits: "forward is the sigmoid of forward_logits",
     HidesItsSchedule: "loss depends on its constants only",
+    WarmsUpInSecret: "loss depends on its constants only",
+    EndsInSecret: "loss depends on its constants only",
     DropsBranchesInPython: "loss depends on its constants only",
     DividesByKnownLabels: "accepts unknown labels",
     WritesToLabels: "preserves its inputs",

@@ -68,6 +68,7 @@ def search_for(small_store: Path, tmp_path: Path) -> Callable[..., SearchConfig]
         fixed = RunOptions(options.pop("preset", "tiny"), SMALL | options.pop("fixed", {}), runs=tmp_path / "runs")
         store = options.pop("store", StoreRef.from_store(Store(small_store)))
         words: dict[str, Any] = {"folds": (1, 2), "sampler": "random", "pruner": "none"}
-        return create_search(method, find_protocol("synth_3fold"), store, fixed, **words | options)
+        protocol = options.pop("protocol", find_protocol("synth_3fold"))
+        return create_search(method, protocol, store, fixed, **words | options)
 
     return decide

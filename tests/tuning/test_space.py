@@ -100,3 +100,17 @@ def test_a_subclass_gives_its_own_range():
 
     assert Narrow.search_ranges()["learning_rate"] == LogUniform(1e-3, 1e-2)
     assert Narrow.search_ranges()["weight_decay"] == Recipe.search_ranges()["weight_decay"]
+
+
+@pytest.mark.parametrize("names", [None, ["cut_switch", "learning_rate"]])
+def test_fields_whose_values_the_task_does_not_support_are_not_searched(search_for, names):
+    """Cut-switch needs two modalities."""
+    protocol = registry.find_protocol("synth_3fold")
+    assert "cut_switch" in search_for(space=names).space.ranges
+    visual = protocol.narrowed(["visual"])
+    if names is None:
+        ranges = search_for(protocol=visual).space.ranges
+        assert "cut_switch" not in ranges and "learning_rate" in ranges
+    else:
+        with pytest.raises(UsageError, match="'cut_switch' cannot be searched: its recipe's cut_switch needs two"):
+            search_for(protocol=visual, space=names)

@@ -10,13 +10,15 @@ pytest.importorskip("optuna")
 import optuna
 
 import aubench
-from aubench.core.errors import Diverged, UsageError
+from aubench.core.errors import Diverged, RecipeError, UsageError
 from aubench.data.store import Store
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.fold_process import FoldFailed
 from aubench.runs.store_ref import StoreRef
 from aubench.runs.sweeps import Cancelled
+from aubench.tuning import study_files
 from aubench.tuning import trial as trial_module
+from aubench.tuning.search_config import SearchConfig
 from aubench.tuning.storage import PRUNERS, SAMPLERS, make_pruner, make_sampler
 from aubench.tuning.study import run_search
 from aubench.tuning.worker import finished_trials
@@ -159,6 +161,30 @@ def test_a_recipe_that_diverges_is_pruned_and_the_search_goes_on(search_for, tmp
     monkeypatch.setattr(trial_module, "run_jobs", diverges)
     study = run(search_for(folds=(1,)), address("sqlite", tmp_path), 2)
     assert states(study) == ["PRUNED", "PRUNED"]
+
+
+def test_values_that_do_not_fit_together_are_pruned_and_the_search_goes_on(search_for, tmp_path, monkeypatch):
+    create, tried, lines = SearchConfig.trial_config, [], []
+
+    def refuse_one(self, values):
+        tried.append(values)
+        if len(tried) == 2:
+            raise RecipeError("a is above b", where="recipe")
+        return create(self, values)
+
+    def diverges(jobs, choice, report):
+        raise Diverged("loss term 'total' is not finite")
+
+    monkeypatch.setattr(SearchConfig, "trial_config", refuse_one)
+    monkeypatch.setattr(trial_module, "run_jobs", diverges)
+    search = search_for(folds=(1,))
+    study = run_search(search, address("sqlite", tmp_path), 3, CPU, lines.append)
+    assert states(study) == ["PRUNED"] * 3
+    assert [line for line in lines if "a is above b" in line] == [
+        f"{search.name}: 2 of 3, trial 1: pruned (recipe: a is above b)"
+    ]
+    results = study_files.read_trial_files(search.folder)
+    assert results[1]["values"] == tried[1] and study_files.total_cost([r["cost"] for r in results]) == (0, 0)
 
 
 @pytest.mark.slow
