@@ -1,6 +1,8 @@
 """Manifests: which cell is which frame, image and label, and one line for each fault."""
 
+import csv
 import json
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -293,6 +295,48 @@ def test_a_label_file_names_neither_people_nor_parts(tree) -> None:
     manifest = read(of_videos(tree, anna=text, ben=text))
     assert list(manifest.sequences) == [("anna", "s"), ("ben", "s")] and not manifest.parts
     assert manifest.unused == ["person_id", "clip", "split"]
+
+
+def test_cells_of_the_manifest_hold_for_a_label_file_without_their_columns(tree) -> None:
+    path = of_videos(tree, anna="frame,AU1\n1,1\n2,\n", ben="frame,AU12\n1,0\n")
+    rows = list(csv.DictReader(path.open()))
+    names = [f"{axis}_{i}" for axis in "xy" for i in range(49)]
+    more = {
+        "AU1": 0,
+        "AU4": 1,
+        "left": 1,
+        "top": 2,
+        "right": 9,
+        "bottom": 8,
+        **{name: i for i, name in enumerate(names)},
+    }
+    manifest = read(tree.write(*({**row, **more} for row in rows)))
+    assert manifest.aus == (1, 4, 12) and not manifest.unused
+    assert labels(manifest) == [(1, 1, -1), (-1, 1, -1), (0, 1, 0)]
+    for frame in manifest.sequences["anna", "s"]:
+        assert frame.box == (1, 2, 9, 8) and np.array_equal(frame.points, np.arange(98.0).reshape(2, 49).T)
+    path = tree.write(*({**row, **more, "AU4": 7} for row in rows))
+    with pytest.raises(DataError, match=r"frames\.csv line 2: AU4 is '7'"):
+        read(path)
+
+
+def test_success_of_the_manifest_holds_for_a_label_file_without_it(tree) -> None:
+    path = of_videos(tree, anna="frame,AU1\n1,1\n", ben="frame,AU1,success\n1,1,1\n")
+    rows = [{**row, "success": 0} for row in csv.DictReader(path.open())]
+    assert labels(read(tree.write(*rows))) == [(-1,), (1,)]
+
+
+def test_the_rows_of_only_one_label_file_are_in_memory(tree) -> None:
+    header = ",".join(["frame", "AU1", *(f"gaze_{i}" for i in range(300))])
+    text = "\n".join([header, *(f"{frame},1" + ",0.123" * 300 for frame in range(1, 16))])
+    peaks = []
+    for count in (1, 6):
+        path = of_videos(tree, **{f"p{i}": text for i in range(count)})
+        tracemalloc.start()
+        assert len(read(path).subjects) == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 2 * peaks[0]
 
 
 def test_videos_that_count_from_0_and_from_1_are_refused(tree) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,10 +90,16 @@ class _Row(NamedTuple):
 
     def text(self, role: str) -> str:
         """Return the cell of a role, of the label file first; empty without such a column."""
-        for columns, cells in ((self.own, self.own_cells), (self.columns, self.cells)):
+        for columns, cells, _ in reversed(self.sources):
             if role in columns.roles:
                 return cells[columns.roles[role]]
         return ""
+
+    @property
+    def sources(self) -> list[tuple[TableColumns, list[str], int]]:
+        """Columns, cells and line of the manifest, and those of the label file, which precede them."""
+        own = [(self.own, self.own_cells, self.own_line)] if self.own is not self.columns else []
+        return [(self.columns, self.cells, self.line), *own]
 
 
 def read_manifest(path: Path, paths: TablePaths, intensity: str | None, first_frame: int | None) -> Manifest:
@@ -111,13 +117,15 @@ def read_manifest(path: Path, paths: TablePaths, intensity: str | None, first_fr
     columns = TableColumns.of(read_table(path), intensity)
     _require(columns)
     collector = _Collector(columns, columns.modalities, paths, intensity)
-    tables = [columns]
+    tables = {("", *columns.table.columns): columns}  # one of those with the same columns
+    last = columns
     for row in _rows(columns, paths, intensity):
-        if row.own is not tables[-1]:
-            tables.append(row.own)
+        if row.own is not last:
+            last = row.own
+            tables.setdefault(tuple(last.table.columns), last)
         collector.add(row)
     paths.check()
-    return collector.finish(tables, first_frame)
+    return collector.finish([*tables.values()], first_frame)
 
 
 def _require(columns: TableColumns) -> None:
@@ -139,11 +147,18 @@ def _rows(columns: TableColumns, paths: TablePaths, intensity: str | None) -> It
             continue
         labels = paths.find(file, row.where)
         paths.check()
-        own = TableColumns.of(read_table(labels), intensity, _LABEL_FILE_ROLES)
-        if "frame" not in own.roles:
-            raise DataError("has no column frame", where=labels, hint=f"it is the label file of {row.where}")
-        for own_line, own_cells in own.table.rows:
-            yield _Row(columns, cells, line, own, own_cells, own_line)
+        yield from _label_rows(labels, row, intensity)
+
+
+def _label_rows(path: Path, row: _Row, intensity: str | None) -> Iterator[_Row]:
+    """Iterate over the rows of the label file of a row; only its columns stay in memory."""
+    own = TableColumns.of(read_table(path), intensity, _LABEL_FILE_ROLES)
+    if "frame" not in own.roles:
+        raise DataError("has no column frame", where=path, hint=f"it is the label file of {row.where}")
+    rows = own.table.rows
+    own = replace(own, table=own.table._replace(rows=[]))
+    for line, cells in rows:
+        yield row._replace(own=own, own_cells=cells, own_line=line)
 
 
 def _is_tracked(row: _Row) -> bool:
@@ -152,8 +167,6 @@ def _is_tracked(row: _Row) -> bool:
     Raises:
         DataError: The cell is neither a number nor true or false.
     """
-    if "success" not in row.own.roles:
-        return True
     text = row.text("success").lower()
     try:
         return text != "false" and (text in ("", "true") or float(text) != 0)
@@ -190,10 +203,9 @@ class _Collector:
         pictures = self._pictures(row, number)
         is_lost = not _is_tracked(row)
         labels = {} if is_lost else self._labels(row)
-        points = None if is_lost else row.own.read_points(row.own_cells, row.own_line)
-        box = row.own.read_box(row.own_cells, row.own_line)
-        if box is None and row.own is not row.columns:
-            box = row.columns.read_box(row.cells, row.line)
+        points = None if is_lost else _points(row)
+        boxes = (columns.read_box(cells, line) for columns, cells, line in reversed(row.sources))
+        box = next((box for box in boxes if box is not None), None)
         if any(np.abs(x).max() > _FARTHEST for x in (box, points) if x is not None):
             raise DataError("box or landmarks are not in pixels", where=row.where)
         frame = ManifestFrame(number, row.own_line, pictures, (), box, points)
@@ -260,14 +272,15 @@ class _Collector:
         return pictures
 
     def _labels(self, row: _Row) -> dict[int, int]:
+        """Return the labels of a frame; those of the label file precede those of the manifest."""
         labels = {}
-        for au, (column, is_occurrence) in row.own.labels.items():
-            text = row.own_cells[column]
-            try:
-                labels[au] = parse_label(text, self.intensity, is_occurrence)
-            except ValueError as error:
-                name = row.own.table.name(column)
-                raise DataError(f"{name} is '{shorten(text)}'", where=row.where, hint=str(error)) from None
+        for columns, cells, line in row.sources:
+            for au, (column, is_occurrence) in columns.labels.items():
+                try:
+                    labels[au] = parse_label(cells[column], self.intensity, is_occurrence)
+                except ValueError as error:
+                    what = f"{columns.table.name(column)} is '{shorten(cells[column])}'"
+                    raise DataError(what, where=columns.table.where(line), hint=str(error)) from None
         return labels
 
     def finish(self, tables: list[TableColumns], first_frame: int | None) -> Manifest:
@@ -308,6 +321,14 @@ class _Collector:
         if stated is not None:
             return stated
         return 0 if 0 in examples else 1
+
+
+def _points(row: _Row) -> np.ndarray | None:
+    """Return the landmarks of a frame, of the label file first; None if unknown."""
+    for columns, cells, line in reversed(row.sources):
+        if columns.points:
+            return columns.read_points(cells, line)
+    return None
 
 
 def _finished(frame: ManifestFrame, labels: Mapping[int, int], aus: tuple[int, ...], first_frame: int) -> ManifestFrame:
