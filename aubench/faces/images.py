@@ -9,12 +9,12 @@ import numpy as np
 
 from aubench._util.zip_files import DeliveredFile
 from aubench.core.errors import DataError
+from aubench.faces.jpeg_scans import has_hole
 
 _AGAIN = "copy the file from the delivery again"
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame markers; the three are tables
 _SCAN = 0xDA
 _END = b"\xff\xd9"
-_HOLE = bytes(4096)  # a page that a copy did not write
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Photo:
         scan, height, width = _walk(data)
         # Inside a scan, 0xff is followed by 0 or a restart marker, so an end marker there ends the image.
         end = data.find(_END, scan) if scan >= 0 else -1
-        if end < 0 or not height or not width or data.find(_HOLE, scan, end) >= 0:
+        if end < 0 or not height or not width or has_hole(data, scan, end):
             raise DataError("is cut short", where=path, hint=_AGAIN)
         return Photo(path, data, height, width)
 

@@ -110,5 +110,25 @@ def test_a_page_of_zeros_inside_a_photo_is_refused(file: Path, start: float) -> 
         Photo.read(file)
 
 
+@pytest.mark.parametrize("flag", ["IMWRITE_JPEG_OPTIMIZE", "IMWRITE_JPEG_PROGRESSIVE"])
+def test_a_plain_background_in_tables_of_its_own_is_no_hole(file: Path, flag: str) -> None:
+    image = np.full((2400, 2400, 3), 128, np.uint8)
+    image[800:1200, 800:1200] = cv2.imdecode(np.frombuffer(jpeg(400, 400), np.uint8), cv2.IMREAD_COLOR)
+    cv2.imwrite(str(file), image, [getattr(cv2, flag), 1])
+    assert bytes(4096) in file.read_bytes()
+    assert Photo.read(file).decode_rgb().shape == image.shape
+
+
+@pytest.mark.parametrize("start", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("flag", ["IMWRITE_JPEG_OPTIMIZE", "IMWRITE_JPEG_PROGRESSIVE"])
+def test_a_hole_between_tables_of_the_picture_is_refused(file: Path, flag: str, start: float) -> None:
+    data = bytearray(jpeg(400, 400, IMWRITE_JPEG_QUALITY=98, **{flag: 1}))
+    at = int(len(data) * start)
+    data[at : at + 4096] = bytes(4096)
+    file.write_bytes(data[:-2] + b"\xff\xd9")
+    with pytest.raises(DataError, match="is cut short"):
+        Photo.read(file)
+
+
 def test_one_photo_is_decoded_at_the_size_of_its_crop(file: Path) -> None:
     assert [reduction(side, 256) for side in (100, 256, 511, 512, 1023, 1024, 9999)] == [1, 1, 1, 2, 2, 4, 8]
