@@ -15,6 +15,11 @@ from aubench.core.errors import DataError
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of a full disk, an exhausted quota and a limit of file sizes."""
+MANY_FILES = {
+    errno.EMFILE: "raise `ulimit -n`, the limit of open files",
+    errno.ENFILE: "close other programs, because too many files are open",
+}
+"""Hints for errors of too many open files."""
 
 
 @contextmanager
@@ -73,7 +78,8 @@ def write_error(error: OSError, path: Path) -> DataError:
     if error.errno in DISK_FULL:
         what = "the disk is full" if error.errno == errno.ENOSPC else f"the disk is full ({reason})"
         return DataError(what, where=path, hint="free some space and repeat the command")
-    return DataError(f"cannot be written ({reason})", where=path, hint="check the folder and its permissions")
+    hint = MANY_FILES.get(error.errno or 0, "check the folder and its permissions")
+    return DataError(f"cannot be written ({reason})", where=path, hint=hint)
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:

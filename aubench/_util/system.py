@@ -1,4 +1,4 @@
-"""CPU cores available to this process, its ability to fork, and its search for garbage."""
+"""CPU cores and open files available to this process, its ability to fork, and its search for garbage."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+MAX_OPEN_FILES = 10_000
+"""Limit of open files per process, if the system allows it. macOS allows no more."""
 _GARBAGE_THRESHOLD = 100_000
 """Allocations between two searches for cyclic garbage."""
 
@@ -45,6 +47,17 @@ def can_fork() -> bool:
     import multiprocessing  # not for commands that only print
 
     return sys.platform == "linux" and not multiprocessing.current_process().daemon
+
+
+def raise_file_limit() -> None:
+    """Raise the limit of open files. A store has one file per sequence and modality."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        limit = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+        if soft != resource.RLIM_INFINITY and soft < limit:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def collect_rarely() -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import errno
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from aubench._util import atomic
+from aubench._util import atomic, system
 from aubench.core import hashing, system_files
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
@@ -77,6 +76,7 @@ class Store:
 
     @cached_property
     def _open(self) -> dict[tuple[str, ...], np.ndarray]:
+        system.raise_file_limit()
         return {}
 
     def _array_file(self, subject: str, sequence: str, kind: str) -> Path:
@@ -89,8 +89,8 @@ class Store:
             try:
                 self._open[key] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
             except (OSError, ValueError, EOFError) as error:
-                if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
-                    raise DataError("too many files are open", where=path, hint="raise `ulimit -n`") from error
+                if hint := atomic.MANY_FILES.get(getattr(error, "errno", None) or 0):
+                    raise DataError("too many files are open", where=path, hint=hint) from error
                 raise DataError(f"cannot be read ({error})", where=path, hint=REMAKE_HINT) from error
         return self._open[key]
 

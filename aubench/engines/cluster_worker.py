@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aubench._util import system
 from aubench.core.errors import AubenchError, UsageError
 from aubench.results.run_folder import TRACEBACK
 from aubench.runs import fold_process, fold_status
@@ -39,7 +40,7 @@ def work(job: Job, choice: DeviceChoice, working_dir: str, group: Group | None =
     folder = job.config.fold_dir(job.fold)
     with suppress(OSError):
         os.chdir(working_dir)
-    fold_process.raise_file_limit()
+    system.raise_file_limit()
     try:
         return _run(job, choice, group)
     except AubenchError as error:

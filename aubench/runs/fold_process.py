@@ -11,7 +11,6 @@ import os
 import pickle
 import re
 import signal
-import sys
 import threading
 import time
 import traceback
@@ -24,14 +23,12 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
-from aubench._util import atomic, interrupts
+from aubench._util import atomic, interrupts, system
 from aubench._util.child_processes import isolated_start
 from aubench.core.errors import AubenchError, is_out_of_memory
 
 FINISHED = "finished"
 """Last message of a fold process."""
-MAX_OPEN_FILES = 10_000
-"""Limit of open files per fold, if the system allows it. macOS allows no more."""
 
 _KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
 """Settings of glibc. Returning freed memory to the system between training steps costs up to a sixth of the time."""
@@ -50,8 +47,7 @@ _SIGNALS = {
 """Likely cause and remedy by signal."""
 _START_HINTS = {
     errno.EAGAIN: "raise `ulimit -u`, the limit of processes and threads",
-    errno.EMFILE: "raise `ulimit -n`, the limit of open files",
-    errno.ENFILE: "close other programs, because too many files are open",
+    **atomic.MANY_FILES,
     errno.ENOMEM: "free some memory",
     errno.ENOSPC: "free some space, or set TMPDIR to a folder with space",
 }
@@ -129,7 +125,7 @@ def _run(sender: Connection, payload: bytes, label: str, traceback_path: Path) -
     try:
         interrupts.install()
         exit_with_parent(os.getppid())
-        raise_file_limit()
+        system.raise_file_limit()
         traceback_path.unlink(missing_ok=True)
         pickle.loads(payload)(sender.send)
         sender.send(FINISHED)
@@ -165,17 +161,6 @@ def unexpected_error(error: BaseException, label: str, traceback_path: Path) -> 
 
 def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def raise_file_limit() -> None:
-    """Raise the limit of open files. A store has one file per sequence and modality."""
-    if sys.platform != "win32":
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        limit = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
-        if soft != resource.RLIM_INFINITY and soft < limit:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def exit_with_parent(parent: int) -> None:

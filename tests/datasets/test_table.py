@@ -1,6 +1,9 @@
 """Stores of manifests: pixels, crops, videos, missing modalities, protocols and faults of images."""
 
+import errno
 import itertools
+import os
+import resource
 from dataclasses import replace
 
 import cv2
@@ -17,7 +20,7 @@ from aubench.core.task import Modality
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.datasets.catalog import open_store
-from aubench.datasets.table import picture_files
+from aubench.datasets.table import picture_files, store_export
 from aubench.datasets.table.picture_files import ValueRanges, convert, read_image
 from aubench.datasets.table.store_export import export_store
 from aubench.datasets.table.table_dataset import TABLE, TableOptions
@@ -79,6 +82,31 @@ def test_an_export_replaces_nothing(synth, tmp_path) -> None:
     with pytest.raises(DataError, match="is not an empty folder; name a new folder with --out"):
         export_store(synth, tmp_path / "out", lambda done, total: None)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_store_of_more_files_than_the_shell_allows_is_exported(synth, tmp_path) -> None:
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 3, old[1]))
+    try:
+        manifest = export_store(Store(synth.path), tmp_path / "export", lambda done, total: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, old)
+    assert len(pd.read_csv(manifest)) == len(synth.frames) and len(synth.info.arrays) > 3
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"), [(errno.EMFILE, "raise `ulimit -n`"), (errno.ENOSPC, "free some space"), (errno.EIO, "check the")]
+)
+def test_an_export_that_fails_names_the_remedy_of_its_error(synth, tmp_path, monkeypatch, code, hint) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(store_export, "_write", fail)
+    with pytest.raises(DataError) as error:
+        export_store(synth, tmp_path / "export", lambda done, total: None)
+    assert error.value.hint.startswith(hint) and not any(tmp_path.iterdir())
 
 
 @pytest.mark.slow

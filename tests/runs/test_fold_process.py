@@ -17,9 +17,10 @@ from multiprocessing import forkserver, util
 import pytest
 from factories import process_works
 
+from aubench._util.system import MAX_OPEN_FILES
 from aubench.core.errors import AubenchError
 from aubench.runs import fold_process
-from aubench.runs.fold_process import MAX_OPEN_FILES, FoldFailed
+from aubench.runs.fold_process import FoldFailed
 
 LABEL = "fold 1 of late_fusion"
 

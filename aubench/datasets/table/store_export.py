@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from aubench._util import atomic
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store import Store
@@ -46,9 +47,7 @@ def export_store(store: Store, out: Path, progress: Progress) -> Path:
             _write(store, written, progress)
             written.replace(out)
     except OSError as error:
-        raise DataError(
-            f"cannot be written ({error.strerror})", where=out, hint="free space, or name another"
-        ) from None
+        raise atomic.write_error(error, out) from None
     return out / MANIFEST
 
 
