@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
@@ -111,6 +112,13 @@ class StoreWriter:
     def folders(self) -> tuple[Path, ...]:
         """Folders and files that belong to the store, partial or complete."""
         return self.path, self.partial, partial_store.lock_path(self.path)
+
+    def for_sequence(self, subject: str, sequence: str) -> StoreWriter:
+        """Return a copy for a worker process, which knows the inputs of one sequence only."""
+        key = subject, sequence
+        writer = copy.copy(self)
+        writer._inputs = {key: self._inputs[key]} if key in self._inputs else {}
+        return writer
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_lock": ExitStack()}  # the lock stays with the original

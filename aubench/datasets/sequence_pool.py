@@ -49,7 +49,7 @@ def write_sequences(
     with worker_pool(min(workers, len(pending))) as pool:
         with isolated_start():
             jobs: dict[Future[None], int] = {
-                pool.submit(_write, writer, key, read): count for key, read, count in pending
+                pool.submit(_write, writer.for_sequence(*key), key, read): count for key, read, count in pending
             }
         for job in as_completed(jobs):
             job.result()

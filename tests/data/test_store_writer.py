@@ -59,6 +59,15 @@ def test_workers_write_under_the_lock_of_their_parent(tmp_path: Path) -> None:
         assert writer.has("F001", "T1")
 
 
+def test_a_worker_stores_the_state_of_the_files_of_its_sequence(tmp_path: Path) -> None:
+    inputs = {("F001", "T1"): {"photos": [3, "x"]}, ("F002", "T1"): {"photos": [4, "y"]}}
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        writer.discard_changed(inputs)
+        pickle.loads(pickle.dumps(writer.for_sequence("F001", "T1"))).add(one())
+        assert writer.discard_changed(inputs) == []
+        assert writer.discard_changed({("F001", "T1"): {"photos": [3, "z"]}}) == ["F001 T1: other photos"]
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_disk_without_locks_is_named_and_used(tmp_path: Path, monkeypatch, capfd, number: int) -> None:
     def flock(descriptor: int, operation: int) -> None:
