@@ -1,8 +1,9 @@
-"""Rules of partial stores: their lock, and when they may be resumed."""
+"""Rules of partial stores: their lock, the files of finished sequences, and when they may be resumed."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -59,15 +60,43 @@ def check_plan(partial: Path, plan: Mapping[str, object]) -> None:
         raise DataError(what, where=partial, hint="delete it, or repeat its options")
 
 
+def part_path(partial: Path, subject: str, sequence: str) -> Path:
+    """Return the file that describes a finished sequence."""
+    return partial / "parts" / subject / f"{sequence}.json"
+
+
+def key_of_part(part: Path) -> tuple[str, str]:
+    """Return the names of subject and sequence of a path of :func:`part_path`."""
+    return part.parent.name, part.stem
+
+
+def finished_parts(partial: Path) -> list[Path]:
+    """Return the files of all finished sequences, in the order of the store."""
+    return sorted((partial / "parts").glob("[!.]*/[!.]*.json"), key=_natural)
+
+
+def _natural(part: Path) -> tuple[list[object], str]:
+    subject, sequence = key_of_part(part)
+    words = re.split(r"(\d+)", f"{subject}_{sequence}")
+    return [int(word) if word.isdigit() else word for word in words], subject
+
+
 def change(part: Path, inputs: Mapping[tuple[str, str], Inputs]) -> str:
-    """Return why a finished sequence cannot be used, empty if it can."""
+    """Return why a finished sequence cannot be used and what happens to it, empty if it can be used."""
+    key = key_of_part(part)
+    if key not in inputs:
+        return "no longer there; it is left out"
+    reason = "damaged" if (before := _inputs(part)) is None else changes(before, inputs[key])
+    return f"{reason}; it is prepared again" if reason else ""
+
+
+def _inputs(part: Path) -> Inputs | None:
+    """Return the state of the files that a sequence was made from; None if its own files are damaged."""
     try:
         summary = json.loads(part.read_bytes())
-        key, before = (summary["subject"], summary["sequence"]), summary["inputs"] or {}
-        digests = {part.parents[1] / name: digest for name, digest in summary["arrays"].items()}
+        digests = {part.parents[2] / name: digest for name, digest in summary["arrays"].items()}
         digests[part.with_suffix(".parquet")] = summary["table"]
-        if any(hashing.hash_file(file) != digest for file, digest in digests.items()):
-            return "damaged"
+        is_intact = all(hashing.hash_file(file) == digest for file, digest in digests.items())
+        return dict(summary["inputs"] or {}) if is_intact else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return "damaged"
-    return changes(before, inputs[key]) if key in inputs else "no longer there"
+        return None

@@ -6,7 +6,6 @@ import copy
 import io
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -135,7 +134,7 @@ class StoreWriter:
 
     def has(self, subject: str, sequence: str) -> bool:
         """Return whether this sequence is written already."""
-        return self._partial_path(subject, sequence).exists()
+        return partial_store.part_path(self.partial, subject, sequence).exists()
 
     def discard_changed(self, inputs: Mapping[tuple[str, str], Inputs]) -> list[str]:
         """Discard the finished sequences whose files are no longer those that they were made from.
@@ -144,15 +143,15 @@ class StoreWriter:
             inputs: Files of every sequence.
 
         Returns:
-            Sequence and change, one string for each discarded sequence.
+            Sequence, change and what happens to it, one string for each discarded sequence.
         """
         self._inputs = inputs
         discarded = []
-        for part in self._parts():
+        for part in partial_store.finished_parts(self.partial):
             change = partial_store.change(part, inputs)
             if change:
                 part.unlink()
-                discarded.append(f"{part.stem.replace('_', ' ')}: {change}")
+                discarded.append(f"{' '.join(partial_store.key_of_part(part))}: {change}")
         return discarded
 
     @contextmanager
@@ -180,7 +179,7 @@ class StoreWriter:
                 file = values if isinstance(values, ArrayFile) else _copy(values, allocate, kind)
                 arrays[array_path(item.subject, item.sequence, kind)] = file.digest()
         frames = item.frames.assign(subject=item.subject, sequence=item.sequence, row=np.arange(len(item.frames)))
-        part = self._partial_path(item.subject, item.sequence)
+        part = partial_store.part_path(self.partial, item.subject, item.sequence)
         with atomic.atomic_write(part.with_suffix(".parquet")) as table:
             frames.to_parquet(table, index=False)
         summary = {
@@ -226,16 +225,17 @@ class StoreWriter:
             DataError: No sequence was written, one comes from another source, an array has another size, or a label is
                 not of the kind.
         """
-        parts = self._parts()
+        parts = partial_store.finished_parts(self.partial)
         summaries = [json.loads(part.read_text(encoding="utf-8")) for part in parts]
         for part, summary in zip(parts, summaries, strict=True):
             if summary.get("origin") != self._origin:
                 hint = f"delete {self.partial} and repeat the command"
                 raise DataError("was prepared with other options or from another source", where=part, hint=hint)
+        rows = [*skipped, *((s["subject"], s["sequence"], *row) for s in summaries for row in s["skipped"])]
+        skipped_table = pd.DataFrame(rows, columns=["subject", "sequence", "frame", "reason"])
+        _write_csv(self.partial / "skipped.csv", skipped_table)
         if not any(summary["arrays"] for summary in summaries):
-            raise DataError(
-                "not one frame could be used", where=self.partial, hint="check that --source is the delivered tree"
-            )
+            raise _no_frame(skipped_table["reason"], self.partial)
         # Open files, because pyarrow opens only paths in UTF-8.
         tables = [io.BytesIO(part.with_suffix(".parquet").read_bytes()) for part in parts]
         table = pd.concat(map(pd.read_parquet, tables), ignore_index=True)
@@ -256,11 +256,9 @@ class StoreWriter:
             check_array(self.partial / name, dtype, shape, hint=REMAKE_HINT)
         with atomic.atomic_write(self.partial / "frames.parquet") as file:
             frames.to_parquet(file, index=False)
-        rows = [*skipped, *((s["subject"], s["sequence"], *row) for s in summaries for row in s["skipped"])]
         notes = [
             {"subject": s["subject"], "sequence": s["sequence"], **s["notes"], "origin": s["origin"]} for s in summaries
         ]
-        _write_csv(self.partial / "skipped.csv", pd.DataFrame(rows, columns=["subject", "sequence", "frame", "reason"]))
         _write_csv(self.partial / "sequences.csv", pd.DataFrame(notes))
         digests = {name: hashing.hash_file(self.partial / name) for name in TABLES}
         info = info.model_copy(update={"tables": digests})
@@ -286,12 +284,6 @@ class StoreWriter:
             if not any(folder.iterdir()):
                 folder.rmdir()
 
-    def _parts(self) -> list[Path]:
-        return sorted(system_files.children(self.partial / "parts", "*.json"), key=_natural)
-
-    def _partial_path(self, subject: str, sequence: str) -> Path:
-        return self.partial / "parts" / f"{subject}_{sequence}.json"
-
 
 def _copy(values: np.ndarray, allocate: Allocate, kind: str) -> ArrayFile:
     file = allocate(kind, values.shape, np.float32 if kind == LANDMARKS else np.uint8)
@@ -300,8 +292,14 @@ def _copy(values: np.ndarray, allocate: Allocate, kind: str) -> ArrayFile:
     return file
 
 
-def _natural(path: Path) -> list[object]:
-    return [int(word) if word.isdigit() else word for word in re.split(r"(\d+)", path.stem)]
+def _no_frame(reasons: pd.Series[str], partial: Path) -> DataError:
+    """Create the error of a store without a frame, with the most frequent reason."""
+    what = "not one frame could be used"
+    if not len(reasons):
+        return DataError(f"{what}, because there is none", where=partial, hint="check that the source is complete")
+    counts = reasons.value_counts()
+    what = f"{what}: {counts.index[0]} ({counts.iloc[0]} of {len(reasons)} entries in skipped.csv)"
+    return DataError(what, where=partial, hint="check the source, or delete the folder and change the options")
 
 
 def _check_labels(frames: pd.DataFrame, kind: LabelKind, folder: Path) -> None:

@@ -122,7 +122,7 @@ class Dataset(ABC):
         with StoreWriter(store_path, plan) as writer:
             files = {} if source is None else {"files": tree_fingerprint(source, writer.folders)}
             for line in writer.discard_changed(dict.fromkeys(readers, files)):
-                print_line(f"aubench: {line}; it is prepared again")
+                print_line(f"aubench: {line}")
             self._write(writer, readers, progress)
             writer.finish(
                 dataset=self.name,

@@ -108,7 +108,7 @@ class DeliveredDataset(Dataset):
         work = self.find(source, options)
         with StoreWriter(store_path, self._plan(source, options)) as writer:
             for line in writer.discard_changed({key: job.inputs for key, job in work.jobs.items()}):
-                print_line(f"aubench: {line}; it is prepared again")
+                print_line(f"aubench: {line}")
             pending = sum(job.frames for key, job in work.jobs.items() if not writer.has(*key))
             if line := _space(pending, work.modalities or self.modalities, options.size, writer.partial):
                 print_line(f"aubench: {line}")

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,9 @@ def test_a_worker_stores_the_state_of_the_files_of_its_sequence(tmp_path: Path) 
         writer.discard_changed(inputs)
         pickle.loads(pickle.dumps(writer.for_sequence("F001", "T1"))).add(one())
         assert writer.discard_changed(inputs) == []
-        assert writer.discard_changed({("F001", "T1"): {"photos": [3, "z"]}}) == ["F001 T1: other photos"]
+        assert writer.discard_changed({("F001", "T1"): {"photos": [3, "z"]}}) == [
+            "F001 T1: other photos; it is prepared again"
+        ]
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
@@ -134,9 +137,9 @@ def test_a_sequence_of_another_source_never_enters_a_store(tmp_path: Path) -> No
     with StoreWriter(tmp_path / "store", PLAN) as writer:
         writer.add(one())
         for folder in ("parts", "arrays"):
-            for file in sorted((tmp_path / "other.partial" / folder).rglob("*F002*")):
+            for file in sorted((tmp_path / "other.partial" / folder).glob("F002*")):
                 file.rename(tmp_path / "store.partial" / folder / file.name)
-        with pytest.raises(DataError, match=r"F002_T1\.json: was prepared with other options or from another source"):
+        with pytest.raises(DataError, match=r"F002/T1\.json: was prepared with other options or from another source"):
             finish(writer)
 
 
@@ -202,7 +205,10 @@ def test_finished_sequences_are_made_again_where_their_files_have_changed(tmp_pa
             writer.add(one(subject))
     after = {keys[0]: before[keys[0]], keys[1]: {"photos": [3, "x"], "meshes": [3, "y"]}}
     with StoreWriter(tmp_path / "store", PLAN) as writer:
-        assert writer.discard_changed(after) == ["F002 T1: 3 meshes, before 0", "M001 T1: no longer there"]
+        assert writer.discard_changed(after) == [
+            "F002 T1: 3 meshes, before 0; it is prepared again",
+            "M001 T1: no longer there; it is left out",
+        ]
         assert [writer.has(*key) for key in keys] == [True, False, False]
         writer.add(one("F002"))
         store = finish(writer)
@@ -210,19 +216,48 @@ def test_finished_sequences_are_made_again_where_their_files_have_changed(tmp_pa
     assert not (store.path / "arrays/M001").exists()
 
 
-@pytest.mark.parametrize("damage", ["F001_T1.json", "F001_T1.parquet"])
+def test_two_sequences_never_share_a_file(tmp_path: Path) -> None:
+    keys = [("a_b", "c"), ("a", "b_c")]
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        for subject, sequence in keys:
+            assert not writer.has(subject, sequence)
+            writer.add(replace(one(subject), sequence=sequence))
+        store = finish(writer)
+    assert list(dict.fromkeys(zip(store.frames["subject"], store.frames["sequence"], strict=True))) == keys[::-1]
+    store.verify(full=True)
+
+
+def test_subjects_with_names_of_system_files_are_stored(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        writer.add(one("lost+found"))
+        assert set(finish(writer).frames["subject"]) == {"lost+found"}
+
+
+def test_a_store_without_a_frame_names_and_lists_the_reasons(tmp_path: Path) -> None:
+    reasons = ["no face", "no face", "no photo"]
+    empty = replace(one(), images={}, frames=one().frames[:0], skipped=list(enumerate(reasons)))
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        with pytest.raises(DataError, match="not one frame could be used, because there is none; check that"):
+            finish(writer)
+        writer.add(empty)
+        with pytest.raises(DataError, match=r"not one frame could be used: no face \(2 of 3 entries in skipped.csv\);"):
+            finish(writer)
+    assert pd.read_csv(tmp_path / "store.partial/skipped.csv")["reason"].tolist() == reasons
+
+
+@pytest.mark.parametrize("damage", ["T1.json", "T1.parquet"])
 def test_a_damaged_finished_sequence_is_made_again(tmp_path: Path, damage: str) -> None:
     inputs = {("F001", "T1"): {"photos": [3, "x"]}}
     with StoreWriter(tmp_path / "store", PLAN) as writer:
         writer.discard_changed(inputs)
         writer.add(one())
-        part = tmp_path / "store.partial/parts" / damage
+        part = tmp_path / "store.partial/parts/F001" / damage
         part.write_text("") if part.suffix == ".json" else part.unlink()
-        assert writer.discard_changed(inputs) == ["F001 T1: damaged"]
+        assert writer.discard_changed(inputs) == ["F001 T1: damaged; it is prepared again"]
         assert not writer.has("F001", "T1")
 
 
-@pytest.mark.parametrize("name", ["parts/F001_T1.parquet", "arrays/F001/T1.depth.npy"])
+@pytest.mark.parametrize("name", ["parts/F001/T1.parquet", "arrays/F001/T1.depth.npy"])
 @pytest.mark.parametrize("damage", ["flip", "empty"])
 def test_a_damaged_file_of_a_finished_sequence_is_made_again(tmp_path: Path, name: str, damage: str) -> None:
     inputs = {("F001", "T1"): {"photos": [3, "x"]}}
@@ -234,7 +269,7 @@ def test_a_damaged_file_of_a_finished_sequence_is_made_again(tmp_path: Path, nam
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
         path.write_bytes(content if damage == "flip" else b"")
-        assert writer.discard_changed(inputs) == ["F001 T1: damaged"]
+        assert writer.discard_changed(inputs) == ["F001 T1: damaged; it is prepared again"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY"])

@@ -239,11 +239,17 @@ def test_broken_tables_of_other_formats_are_refused(tree, name, text, says) -> N
         read(tree.root / name)
 
 
-def test_sequences_whose_files_would_have_one_name_are_refused(tree) -> None:
+def test_names_with_underscores_are_those_of_different_sequences(tree) -> None:
     rows = tree.people(2, 1)
     rows[0].update(subject="a_b", sequence="c")
     rows[1].update(subject="a", sequence="b_c")
-    with pytest.raises(DataError, match="would be the same file"):
+    assert list(read(tree.write(*rows)).sequences) == [("a_b", "c"), ("a", "b_c")]
+
+
+def test_sequences_whose_names_differ_in_case_only_are_refused(tree) -> None:
+    rows = tree.people(1, 2)
+    rows[1].update(sequence="S")
+    with pytest.raises(DataError, match=r"frames.csv: sequence S of p1 is also spelt s; write"):
         read(tree.write(*rows))
 
 

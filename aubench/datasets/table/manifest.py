@@ -284,7 +284,7 @@ class _Collector:
         return labels
 
     def finish(self, tables: list[TableColumns], first_frame: int | None) -> Manifest:
-        _check_files(self.frames)
+        _check_files(self.frames, self.columns.table.path)
         first_frame = self._first_frame(first_frame)
         aus = tuple(sorted({au for columns in tables for au in columns.labels}))
         sequences = {
@@ -339,12 +339,10 @@ def _finished(frame: ManifestFrame, labels: Mapping[int, int], aus: tuple[int, .
     return frame._replace(pictures=pictures, labels=tuple(labels.get(au, -1) for au in aus))
 
 
-def _check_files(keys: Mapping[tuple[str, str], object]) -> None:
-    """Refuse names of subjects and sequences whose files would have one name."""
-    names: dict[str, tuple[str, str]] = {}
+def _check_files(keys: Mapping[tuple[str, str], object], where: Path) -> None:
+    """Refuse sequences of a subject that differ in case only, which some disks take for one file."""
+    names: dict[tuple[str, str], str] = {}
     for subject, sequence in keys:
-        name = f"{subject}_{sequence}".casefold()
-        if name in names:
-            what = f"{subject} {sequence} and {' '.join(names[name])} would be the same file"
-            raise DataError(what, where="names", hint="rename one of the sequences")
-        names[name] = subject, sequence
+        if (before := names.setdefault((subject, sequence.casefold()), sequence)) != sequence:
+            what = f"sequence {sequence} of {subject} is also spelt {before}"
+            raise DataError(what, where=where, hint="write a sequence's name alike, and other names for others")
