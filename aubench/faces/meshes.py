@@ -15,6 +15,7 @@ from aubench.core.errors import DataError
 from aubench.faces.obj_parser import ANY, ERRORS, NEWLINE, parse
 
 _LARGEST = 256 << 20
+_ISOLATED = 0.002  # share of points of no triangle up to which a mesh is complete
 _AGAIN = "copy the file from the delivery again"
 
 
@@ -65,12 +66,14 @@ class MeshEnding(NamedTuple):
 
     path: DeliveredFile
     unused: int  # vertices and texture coordinates of no triangle
+    points: int  # all vertices and texture coordinates
     has_last_newline: bool  # whether its last line ends
 
     @staticmethod
     def of(path: DeliveredFile, mesh: Mesh) -> MeshEnding:
         """Return the properties of a mesh."""
-        return MeshEnding(path, mesh.unused, mesh.has_last_newline)
+        points = len(mesh.vertices) + len(mesh.texture)
+        return MeshEnding(path, mesh.unused, points, mesh.has_last_newline)
 
 
 def check_endings(endings: Sequence[MeshEnding]) -> None:
@@ -80,7 +83,8 @@ def check_endings(endings: Sequence[MeshEnding]) -> None:
     of no triangle.
 
     Raises:
-        DataError: A mesh lacks a newline that most others have, or has three times as many unused vertices as usual.
+        DataError: A mesh lacks a newline that most others have, or has three times as many unused vertices as usual,
+            and more than isolated ones.
     """
     if not endings:
         return
@@ -88,7 +92,7 @@ def check_endings(endings: Sequence[MeshEnding]) -> None:
     ends = 2 * sum(ending.has_last_newline for ending in endings) >= len(endings)
     for ending in endings:
         reason = "its last line does not end" if ends and not ending.has_last_newline else None
-        if ending.unused > 3 * usual:
+        if ending.unused > max(3 * usual, _ISOLATED * ending.points):
             reason = f"{ending.unused} of its points belong to no triangle, usually {usual}"
         if reason:
             raise DataError(f"is cut short, {reason}", where=ending.path, hint=f"{_AGAIN}, or remove it")

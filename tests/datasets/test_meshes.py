@@ -222,5 +222,15 @@ def test_a_mesh_without_its_last_newline_is_refused_among_others(file: Path, gri
     check_endings([cut, ending(file.with_name("2.obj"), grid, newline="")])  # the habit of this delivery
 
 
+def test_an_isolated_vertex_of_one_mesh_is_accepted(file: Path) -> None:
+    lines = [f"v {i % 30} {i // 30} 0" for i in range(900)]
+    lines += [f"f {i + 1} {i + 2} {i + 31}" for i in range(868)] + ["f 870 899 900"]
+    whole = [ending(file.with_name(f"{i}.obj"), lines) for i in range(2)]
+    assert whole[0].unused == 0
+    check_endings([*whole, ending(file, [*lines, "v 9 9 9"])])
+    with pytest.raises(DataError, match="is cut short, 4 of its points belong to no triangle, usually 0"):
+        check_endings([*whole, ending(file, [*lines, *["v 9 9 9"] * 4])])
+
+
 def test_unused_vertices_of_every_mesh_are_accepted(file: Path, grid: list[str]) -> None:
     check_endings([ending(file.with_name(f"{i}.obj"), [*grid, *["v 9 9 9"] * (5 + i % 2)]) for i in range(4)])
