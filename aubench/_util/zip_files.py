@@ -27,7 +27,6 @@ class ZipEntry:
 
     archive: Path  # path of the archive
     entry: str  # name in the archive, with slashes
-    size: int  # bytes after unpacking
 
     def __str__(self) -> str:
         return f"{self.archive}/{self.entry}"
@@ -89,7 +88,7 @@ def list_zip(archive: Path) -> tuple[list[ZipEntry], list[str]]:
         if _OUTSIDE.match(name):
             outside.append(name)
             continue
-        file = ZipEntry(archive, info.filename, info.file_size)
+        file = ZipEntry(archive, info.filename)
         if name in files:
             raise DataError("is in the archive a second time", where=file, hint=_AGAIN)
         if info.flag_bits & _ENCRYPTED:
@@ -98,7 +97,7 @@ def list_zip(archive: Path) -> tuple[list[ZipEntry], list[str]]:
             what = f"unpacks from {info.compress_size} to {info.file_size} bytes, too many for a photo or a mesh"
             raise DataError(what, where=file, hint=_AGAIN)
         files[name] = file
-    return sorted(files.values()), outside
+    return sorted(files.values(), key=lambda file: file.entry), outside
 
 
 def _files(infos: list[zipfile.ZipInfo]) -> Iterator[tuple[zipfile.ZipInfo, str]]:

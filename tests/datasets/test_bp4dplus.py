@@ -3,6 +3,7 @@ import zipfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,10 @@ from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store import Store
 from aubench.datasets import sequence_pool
+from aubench.datasets.bp4d import delivery as bp4d_delivery
+from aubench.datasets.bp4d.sequence_files import ZipFolder
 from aubench.datasets.bp4dplus.bp4dplus_dataset import BP4DPLUS
+from aubench.datasets.bp4dplus.bp4dplus_files import scan_bp4dplus
 from tests.factories.bp4d import WIDTH
 from tests.factories.bp4dplus import PlusDelivery, colour, write_delivery
 
@@ -172,6 +176,20 @@ def test_a_bad_photo_in_an_archive_is_named(delivery: PlusDelivery, tmp_path: Pa
     with pytest.raises(DataError, match=r"F001\.zip/F001/T1/003\.jpg: cannot be unpacked \(Bad CRC"):
         prepare(delivery, tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+def test_files_of_tasks_without_codes_are_not_kept(delivery: PlusDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = []
+
+    def keep(*values: Any) -> ZipFolder:
+        folders.append(ZipFolder(*values))
+        return folders[-1]
+
+    monkeypatch.setattr(bp4d_delivery, "ZipFolder", keep)
+    found = scan_bp4dplus(delivery.root)
+    counts = {"/".join(Path(folder.name).parts[-2:]): len(folder.files) for folder in folders}
+    assert counts["F001/T2"] == 1 < counts["F001/T1"]
+    assert "T2: tasks without AU codes, not read" in found.delivery.unused
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def scan_delivery(source: Path, layout: Layout = BP4D_LAYOUT) -> Delivery:
     label_files, unknown_labels = _label_files(source, folders)
     zips = [path for path in archives if layout.reads_zips and path.suffix.lower() == ".zip"]
     for path in zips:
-        in_zip, unread = _task_folders_in(path)
+        in_zip, unread = _task_folders_in(path, layout.tasks)
         for key, folder in in_zip.items():
             tasks.setdefault(key, []).append(folder)
         unused += unread
@@ -173,21 +173,28 @@ def _task_folders(folders: list[Path]) -> tuple[dict[Key, list[Path | ZipFolder]
     return dict(tasks), unknown
 
 
-def _task_folders_in(archive: Path) -> tuple[dict[Key, ZipFolder], list[str]]:
-    """Return the folder of each sequence in the archive of a subject, and names and reasons of unused entries."""
+def _task_folders_in(archive: Path, tasks_to_read: Container[int]) -> tuple[dict[Key, ZipFolder], list[str]]:
+    """Return the folder of each sequence in the archive of a subject, and names and reasons of unused entries.
+
+    Folders of other tasks have one file only.
+    """
     files, outside = list_zip(archive)
     subject, name = archive.name[:4].upper(), printable(archive.name)
     tasks: dict[Key, ZipFolder] = {}
     unknown = Counter[str]()
     for file in files:
-        *above, folder = ("", *file.parts[:-1])
+        *folders, file_name = file.parts
+        *above, folder = ("", *folders)
         task = _TASK.fullmatch(folder)
         of_other = [part for part in above if _SUBJECT.fullmatch(part) and part.upper() != subject]
         if task and not of_other:
             key = subject, int(task[1])
-            tasks.setdefault(key, ZipFolder(archive, file.parent, [])).files.append(file)
-        elif is_image(file.name):
-            unknown[printable("/".join((name, *file.parts[:-1])))] += 1
+            if key not in tasks:
+                tasks[key] = ZipFolder(archive, file.parent, [])
+            if key[1] in tasks_to_read or (not tasks[key].files and is_image(file_name)):
+                tasks[key].files.append(file)
+        elif is_image(file_name):
+            unknown[printable("/".join((name, *folders)))] += 1
     unused = [f"{folder}{_NOT_LIKE}" for folder in unknown]
     if outside:
         unused.append(f"{name}: {len(outside)} files like {printable(outside[0])} are outside the archive, not read")
