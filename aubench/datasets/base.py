@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
+from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,11 @@ class DatasetOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: int = Field(128, ge=32, le=1024, description="Side of every image in pixels.")
+
+    @field_validator("*")
+    @classmethod
+    def _expand_home(cls, value: Any) -> Any:
+        return user_path(value) if isinstance(value, Path) else value
 
     def __init__(self, **values: Any) -> None:
         try:

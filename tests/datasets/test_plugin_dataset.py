@@ -154,3 +154,16 @@ def test_a_resumed_preparation_uses_no_sequence_of_changed_files(images, tmp_pat
     assert steps[0] == 0
     assert "a s1: other files; it is prepared again" in capfd.readouterr().err
     assert Store(tmp_path / "store").read(Modality.VISUAL, [3]).min() == 255
+
+
+def test_paths_among_options_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    class Options(DatasetOptions):
+        folder: Path | None = None
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Options(folder="~/images").folder == Options(folder=Path("~/images")).folder == tmp_path / "images"
+    assert Options().folder is None
+    with monkeypatch.context() as patch:
+        patch.setattr("os.path.expanduser", lambda text: text)
+        with pytest.raises(UsageError, match="the home folder is unknown"):
+            Options(folder="~/images")
