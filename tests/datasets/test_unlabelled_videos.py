@@ -84,6 +84,15 @@ def test_folders_without_usable_videos_are_one_line(prepare, videos) -> None:
     assert answer.code == 2 and "videos: no video in it; known extensions are .avi, .m4v" in answer.err
 
 
+@pytest.mark.parametrize("path", [f"{'a' * 201}/b.avi", f"anna/{'b' * 150}/{'c' * 60}.avi"])
+def test_a_name_that_is_too_long_for_a_store_is_refused_at_once(tmp_path, path) -> None:
+    video = tmp_path / path
+    video.parent.mkdir(parents=True)
+    video.touch()
+    with pytest.raises(DataError, match=r"has a name of 2[01]1 letters in the store, .*, and 200 are possible; rename"):
+        find_videos(tmp_path)
+
+
 def test_two_videos_of_one_name_are_refused(videos) -> None:
     write_video(videos / "anna/day-1/a b.avi", draw_frames(1, 0))
     with pytest.raises(DataError, match=r"has the name anna day-1-a-b in the store, as anna/day.1/a.b\.avi; rename"):

@@ -19,6 +19,7 @@ from aubench.faces import crops, face_detection
 from aubench.faces.video_files import EXTENSIONS, Video, VideoFrame
 from aubench.faces.visual_crops import crop_pictures
 
+_LONGEST = 200  # letters of a name, as disks allow 255 for a file with its extension and temporary ending
 _FARTHEST = 25  # frames from the nearest detection of the face, up to which a frame is stored
 
 
@@ -42,7 +43,8 @@ def find_videos(source: Path) -> list[VideoFile]:
         source: Folder with videos.
 
     Raises:
-        DataError: The folder does not exist, cannot be read or has no video, or two people or two videos get one name.
+        DataError: The folder does not exist, cannot be read or has no video, a name is too long, or two people or two
+            videos get one name.
     """
     if not source.is_dir():
         raise DataError("no such folder", where=source, hint="give a folder with videos")
@@ -53,6 +55,9 @@ def find_videos(source: Path) -> list[VideoFile]:
             relative = path.relative_to(source)
             first, *rest = relative.with_suffix("").parts
             subject, sequence = store_name([first]), store_name(rest) if rest else "video"
+            if len(name := max(subject, sequence, key=len)) > _LONGEST:
+                what = f"has a name of {len(name)} letters in the store, {name[:20]}…, and {_LONGEST} are possible"
+                raise DataError(what, where=path, hint="rename the file or its folders")
             if people.setdefault(subject, first) != first:
                 what = f"{printable(first)} has the name {subject} in the store, as {printable(people[subject])} has"
                 raise DataError(what, where=path, hint="rename one of the two")
