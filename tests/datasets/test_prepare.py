@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from factories.bp4d import Prepared, prepare_bp4d
 
-from aubench.core.errors import DataError, UsageError
+from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store import Store
 from aubench.datasets import sequence_pool
@@ -234,11 +234,6 @@ def test_a_store_without_points_says_nothing_of_them(prepared) -> None:
     assert Store(report.store).landmark_count == 0
     assert "landmarks" not in json.loads((report.store / "store.json").read_text())
     assert not list(report.store.rglob("*.landmarks.npy"))
-
-
-def test_an_absurd_size_is_refused(delivery, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="16 pixels or more"):
-        prepare_bp4d(delivery.root, tmp_path / "store", size=0)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aubench.core import landmarks as landmark_layout
-from aubench.core.errors import DataError, UsageError
+from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.inputs import fingerprint
 from aubench.datasets.bp4d.bp4d_dataset import Bp4dOptions
@@ -49,10 +49,8 @@ def find_jobs(
 
     Raises:
         DataError: A label file is damaged.
-        UsageError: An option is out of range, or a frame offset is requested for a sequence that does not exist.
+        UsageError: A frame offset is requested for a sequence that does not exist.
     """
-    if options.size < 16:
-        raise UsageError("images need 16 pixels or more", where=f"size {options.size}")
     coded = [coded_frames(r.label_file, allow_gaps=options.allow_gaps) for r in delivery.recordings]
     delivery = decide_offsets(delivery, OffsetRequest.parse(options.frame_offset), coded)
     images = ImageOptions(options.size, any(r.meshes for r in delivery.recordings), landmarks, detects_others)
