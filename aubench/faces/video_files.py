@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -74,16 +75,27 @@ class Video:
         finally:
             capture.release()
 
-    def frames(self) -> Iterator[VideoFrame]:
+    def frames(self, wanted: Container[int] | None = None) -> Iterator[VideoFrame]:
         """Decode all frames from the first on, one at a time.
+
+        Args:
+            wanted: Numbers of the frames whose pixels are converted, from 0, which takes half the time; it may change
+                between two frames. Other frames have no pixels, (0, 0, 3). All if None.
 
         Raises:
             DataError: The video cannot be opened any more.
         """
         capture = _open(self.path)
+        none = np.empty((0, 0, 3), np.uint8)
         try:
-            while (decoded := capture.read())[0]:
-                yield VideoFrame(np.asarray(decoded[1]), capture.get(cv2.CAP_PROP_POS_MSEC))
+            for number in itertools.count():
+                if not capture.grab():
+                    return
+                is_wanted = wanted is None or number in wanted
+                is_decoded, pixels = capture.retrieve() if is_wanted else (True, none)
+                if not is_decoded:
+                    return
+                yield VideoFrame(np.asarray(pixels), capture.get(cv2.CAP_PROP_POS_MSEC))
         finally:
             capture.release()
 

@@ -21,9 +21,10 @@ from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.datasets.catalog import open_store
 from aubench.datasets.table import picture_files, store_export
-from aubench.datasets.table.picture_files import ValueRanges, convert, read_image
+from aubench.datasets.table.picture_files import PictureReader, ValueRanges, convert, read_image
 from aubench.datasets.table.store_export import export_store
 from aubench.datasets.table.table_dataset import TABLE, TableOptions
+from aubench.datasets.table.table_paths import Picture
 from aubench.faces.video_files import Video
 from tests.factories.synth import generate, short
 
@@ -287,6 +288,27 @@ def test_a_damaged_image_leaves_no_store(tree, tmp_path) -> None:
     assert 99 in brightness(prepare(tree.manifest, tmp_path / "store"))
 
 
+def test_frames_of_a_video_before_those_of_a_sequence_are_not_converted(tree, monkeypatch) -> None:
+    video = write_video(tree.root / "a.avi", grey_frames(10))
+    pictures = [Picture(video, i) for i in (5, 7)]
+    expected = [frame.pixels for frame in Video.open(video).frames()]
+    sizes = []
+    whole = Video.frames
+
+    def frames(self, *wanted):
+        for frame in whole(self, *wanted):
+            sizes.append(frame.pixels.size)
+            yield frame
+
+    monkeypatch.setattr(Video, "frames", frames)
+    reader = PictureReader()
+    assert reader.has(Picture(video, 2))
+    for picture in pictures:
+        assert np.array_equal(reader.read(picture, Modality.VISUAL), expected[picture.frame_index])
+    assert [i for i, size in enumerate(sizes) if size] == [5, 7]
+    assert not reader.has(Picture(video, 10)) and reader.read(Picture(video, 11), Modality.VISUAL) is None
+
+
 def test_a_truncated_video_is_refused(tree, tmp_path) -> None:
     video = write_video(tree.root / "a.avi", [cv2.resize(frame, (64, 64)) for frame in grey_frames(6)])
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
@@ -302,15 +324,15 @@ def test_a_video_that_lost_a_frame_in_the_middle_is_refused(tree, tmp_path, monk
     whole = Video.frames
     rows = [{"subject": "a", "frame": i + 1, "video": "a.avi", "AU1": 0} for i in range(10)]
 
-    def damaged(self):
-        yield from (frame for i, frame in enumerate(whole(self)) if i not in (4, 5))
+    def damaged(self, wanted):
+        yield from (frame for i, frame in enumerate(whole(self, wanted)) if i not in (4, 5))
 
     monkeypatch.setattr(Video, "frames", damaged)
     with pytest.raises(
         DataError, match=r"a.avi: no frame can be decoded after frame 4, so later frames would get wrong"
     ):
         prepare(tree.write(*rows), tmp_path / "store")
-    monkeypatch.setattr(Video, "frames", lambda self: itertools.islice(whole(self), 6))
+    monkeypatch.setattr(Video, "frames", lambda self, wanted: itertools.islice(whole(self, wanted), 6))
     monkeypatch.setattr(picture_files, "_TOLERANCE", 2)
     with pytest.raises(DataError, match=r"a.avi: 6 of 10 frames can be decoded"):
         prepare(tree.write(*rows), tmp_path / "other")
@@ -320,7 +342,7 @@ def test_a_video_that_lost_a_frame_in_the_middle_is_refused(tree, tmp_path, monk
 def test_a_video_of_variable_rate_may_lack_its_last_frame(tree, tmp_path, monkeypatch) -> None:
     write_video(tree.root / "a.avi", [cv2.resize(frame, (64, 64)) for frame in grey_frames(10)])
     whole = Video.frames
-    monkeypatch.setattr(Video, "frames", lambda self: (replace(f, time=f.time**1.5) for f in whole(self)))
+    monkeypatch.setattr(Video, "frames", lambda self, wanted: (replace(f, time=f.time**1.5) for f in whole(self)))
     rows = [{"subject": "a", "frame": i + 1, "video": "a.avi", "AU1": 0} for i in range(11)]
     store = prepare(tree.write(*rows), tmp_path / "store")
     assert len(store.frames) == 10 and "a,a,11,visual: not in" in (store.path / "skipped.csv").read_text()

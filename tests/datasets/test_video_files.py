@@ -25,6 +25,13 @@ def test_every_frame_is_decoded_in_order(tmp_path, name, codec) -> None:
     video.check_end(12)
 
 
+def test_only_wanted_frames_have_pixels(video) -> None:
+    frames, some = (list(Video.open(video).frames(wanted)) for wanted in (None, {3, 11, 99}))
+    assert [frame.time for frame in some] == [frame.time for frame in frames]
+    assert [i for i, frame in enumerate(some) if frame.pixels.size] == [3, 11]
+    assert all(np.array_equal(some[i].pixels, frames[i].pixels) for i in (3, 11))
+
+
 def test_a_frame_in_grey_keeps_the_smallest_side(tmp_path) -> None:
     red = np.zeros((60, 80, 3), np.uint8)
     red[..., 0] = 200

@@ -84,6 +84,7 @@ class PictureReader:
         self._path: Path | None = None
         self._video: Video | None = None
         self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
+        self._wanted: set[int] = set()  # frames whose pixels are needed
         self._count = 0
         self._gaps: list[int] = []
         self._time = 0.0
@@ -99,17 +100,27 @@ class PictureReader:
         """
         if picture.frame_index is None:
             return read_image(picture.path, _COLOUR if modality is Modality.VISUAL else _ANY)
-        if picture.path != self._path or picture.frame_index < self._count:
-            self._path, self._count, self._gaps = picture.path, 0, []
-            self._video = Video.open(picture.path)
-            self._frames = iter(enumerate(self._video.frames()))
+        frame = self._find(picture.path, picture.frame_index, is_wanted=True)
+        return None if frame is None else frame.pixels
+
+    def has(self, picture: Picture) -> bool:
+        """Return whether the video of a picture has its frame, as :meth:`read` without its pixels."""
+        return picture.frame_index is None or self._find(picture.path, picture.frame_index, is_wanted=False) is not None
+
+    def _find(self, path: Path, index: int, *, is_wanted: bool) -> VideoFrame | None:
+        if path != self._path or index < self._count:
+            self._path, self._count, self._gaps, self._wanted = path, 0, [], set()
+            self._video = Video.open(path)
+            self._frames = iter(enumerate(self._video.frames(self._wanted)))
         assert self._video is not None
-        for i, frame in itertools.islice(self._frames, max(picture.frame_index + 1 - self._count, 0)):
+        if is_wanted:
+            self._wanted.add(index)
+        for i, frame in itertools.islice(self._frames, max(index + 1 - self._count, 0)):
             if i and self._video.is_gap(self._time, frame.time):
                 self._gaps.append(i)
             self._count, self._time = i + 1, frame.time
-            if i == picture.frame_index:
-                return frame.pixels
+            if i == index:
+                return frame
         self._check_lost(self._video)
         return None
 

@@ -94,11 +94,12 @@ class _FirstPass:
                 is_needed = self._detects and modality is Modality.VISUAL and not frame.has_place
                 if picture.frame_index is None and not is_needed:
                     continue
-                image = readers[modality].read(picture, modality)
-                if image is None:
+                reader = readers[modality]
+                image = reader.read(picture, modality) if is_needed else None
+                if image is None if is_needed else not reader.has(picture):
                     self.gone.add((frame.number, modality))
                     self.skipped.append((frame.number, f"{modality}: not in the video {picture.path.name}"))
-                elif is_needed:
+                elif image is not None:
                     rgb = convert(image, modality, self._settings.ranges, picture.path)
                     self._seen.append(i)
                     yield VideoFrame(rgb[..., ::-1], 0)
