@@ -169,21 +169,34 @@ def _move(before: Picture, after: Picture, squares: np.ndarray) -> np.ndarray:
 
 
 def _best_chain(rows: np.ndarray, squares: np.ndarray, gains: np.ndarray) -> list[int]:
-    """Return the chain of squares, in ascending rows, with the greatest sum of gains less the costs of its moves."""
+    """Return the chain of squares, in ascending rows, with the greatest sum of gains less the costs of its moves.
+
+    No move costs more than ``_JUMP``, so the best one begins at a total that is at most ``_JUMP`` below the greatest.
+    """
     totals, previous = gains.copy(), np.full(len(gains), -1)
+    near, seen = np.empty(0, np.intp), 0  # earlier squares of such totals
     for i in range(1, len(rows)):
         before = int(np.searchsorted(rows, rows[i]))
+        if before > seen:
+            near, seen = np.append(near, np.arange(seen, before)), before
+            near = near[totals[near] >= totals[near].max() - _JUMP]
         if not before:
             continue
-        distances = np.hypot(*(squares[:before, :2] - squares[i, :2]).T) / squares[i, 2]
-        moves = distances + np.abs(np.log(squares[:before, 2] / squares[i, 2]))
-        costs = np.minimum(_STEP * moves / np.sqrt(rows[i] - rows[:before]), _JUMP)
-        best = int((totals[:before] - costs).argmax())
-        if totals[best] > costs[best]:
-            totals[i] += totals[best] - costs[best]
-            previous[i] = best
+        costs = _move_costs(squares[near], rows[near], squares[i], rows[i])
+        values = totals[near] - costs
+        best = int(values.argmax())
+        if totals[near[best]] > costs[best]:
+            totals[i] += values[best]
+            previous[i] = near[best]
     chain, at = [], int(totals.argmax())
     while at >= 0:
         chain.append(at)
         at = int(previous[at])
     return chain[::-1]
+
+
+def _move_costs(squares: np.ndarray, rows: np.ndarray, square: np.ndarray, row: int) -> np.ndarray:
+    """Return the costs of moves from earlier squares to a later one."""
+    distances = np.hypot(*(squares[:, :2] - square[:2]).T) / square[2]
+    moves = distances + np.abs(np.log(squares[:, 2] / square[2]))
+    return np.asarray(np.minimum(_STEP * moves / np.sqrt(row - rows), _JUMP))

@@ -90,3 +90,45 @@ def test_optical_flow_follows_a_face_that_the_detector_loses(detected, take_phot
 
 def test_no_turned_head_is_on_a_wall(take_photo) -> None:
     assert face_detection.detect_profiles(take_photo()).shape == (0, 3)
+
+
+def random_squares(seed: int, photos: int, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw rows, squares and gains of photos with up to some squares each, of which a fifth is elsewhere."""
+    rng = np.random.default_rng(seed)
+    rows = np.repeat(np.arange(photos), rng.integers(0, most + 1, photos))
+    squares = np.stack([*rng.normal(500, 10, (2, len(rows))), rng.normal(200, 10, len(rows)), 0.0 * rows], axis=1)
+    squares[rng.random(len(rows)) < 0.2, :2] += 300
+    return rows, np.round(squares / 10) * 10, rng.choice([1, 0.5, 0.3], len(rows))
+
+
+def chain_from_all(rows: np.ndarray, squares: np.ndarray, gains: np.ndarray) -> list[int]:
+    """Return the chain with the greatest sum from the moves of all pairs."""
+    totals, chains = list(gains), [[i] for i in range(len(rows))]
+    for i in range(len(rows)):
+        earlier = np.flatnonzero(rows < rows[i])
+        if len(earlier):
+            costs = face_detection._move_costs(squares[earlier], rows[earlier], squares[i], rows[i])
+            best = int((np.array(totals)[earlier] - costs).argmax())
+            if totals[earlier[best]] > costs[best]:
+                totals[i] += totals[earlier[best]] - costs[best]
+                chains[i] = [*chains[earlier[best]], i]
+    return chains[int(np.argmax(totals))]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_chain_is_the_best_of_all_moves(seed: int) -> None:
+    values = random_squares(seed, 100, 1 + seed % 3)
+    assert face_detection._best_chain(*values) == chain_from_all(*values)
+
+
+def test_moves_from_few_squares_are_compared_in_long_videos(monkeypatch) -> None:
+    counts = []
+    costs = face_detection._move_costs
+
+    def count(squares: np.ndarray, *others: object) -> np.ndarray:
+        counts.append(len(squares))
+        return costs(squares, *others)
+
+    monkeypatch.setattr(face_detection, "_move_costs", count)
+    face_detection._best_chain(*random_squares(0, 2000, 1))
+    assert max(counts) < 100
