@@ -96,7 +96,7 @@ def _predictions(runs: Sequence[IndexedRecord]) -> Iterator[Finding]:
 def _may_agree(run: IndexedRecord, other: IndexedRecord) -> bool:
     """Return whether the same method and seed were run with another rule of stopping or version."""
     a, b = run.keys, other.keys
-    same = [(keys.method, keys.seed, keys.selection, keys.recipe) for keys in (a, b)]
+    same = [(keys.method, keys.seed, keys.selection, keys.precision, keys.recipe) for keys in (a, b)]
     return same[0] == same[1] and not a.is_submitted and a.duplicate != b.duplicate
 
 

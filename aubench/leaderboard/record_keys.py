@@ -31,7 +31,7 @@ class RecordKeys(NamedTuple):
     Attributes:
         protocol, method, run: Parts of its path.
         title, source, started: Title and origin of the method, and start of the run.
-        selection, seed, is_demo, is_complete: As in ``record.json``.
+        selection, precision, seed, is_demo, is_complete: As in ``record.json``.
         protocol_version, protocol_digest: Protocol.
         dataset: Name, version and digest of the store.
         row, duplicate: :func:`aubench.leaderboard.verify.row_key` and :func:`aubench.leaderboard.verify.run_key`.
@@ -50,6 +50,7 @@ class RecordKeys(NamedTuple):
     source: str | None
     started: str
     selection: str
+    precision: str | None
     seed: int
     is_demo: bool
     is_complete: bool
@@ -119,6 +120,7 @@ def keys_of(run: StoredRecord, files: tuple[tuple[str, str], ...] = ()) -> Recor
         source=info.method.source,
         started=info.time.started if info.time else "~",
         selection=info.selection,
+        precision=info.device.precision if info.device else None,
         seed=info.seed,
         is_demo=info.is_demo,
         is_complete=run.is_complete,

@@ -22,7 +22,7 @@ FUSION = "fusion"
 
 def check_facts(run: StoredRecord) -> Iterator[Finding]:
     """Check that the fields of ``record.json`` agree with each other and are possible."""
-    for check in (_epochs, _checkpoints, _time, _cost, _git, _search, _pretraining, _id):
+    for check in (_epochs, _checkpoints, _time, _cost, _precision, _git, _search, _pretraining, _id):
         for what in check(run):
             yield run.finding(record.FILE, what)
 
@@ -85,6 +85,13 @@ def _cost(run: StoredRecord) -> Iterator[str]:
 def cost_pair(cost: Cost) -> tuple[int, int]:
     """Return multiply-accumulates and parameters."""
     return cost.macs, cost.parameters
+
+
+def _precision(run: StoredRecord) -> Iterator[str]:
+    info = run.info
+    for i, environment in enumerate(info.other_environments):
+        if info.device and (stated := environment.device.precision) != info.device.precision:
+            yield f"other_environments.{i}.device.precision: says {stated}, the run has {info.device.precision}"
 
 
 def _git(run: StoredRecord) -> Iterator[str]:

@@ -85,7 +85,7 @@ def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
     infos = [peer.info for peer in entries if peer.name == entry.name]
     peers = [peer for peer in infos if (peer.preset, peer.search.tuned) == (info.preset, info.search.tuned)]
     precisions = {peer.device.precision for peer in peers if peer.device}
-    extra = [info.device.precision] if info.device and len(precisions) > 1 else []
+    extra: list[str] = [info.device.precision] if info.device and len(precisions) > 1 else []
     extra += [f"file {(info.method.file or '')[:8]}"] if len({peer.method.file for peer in peers}) > 1 else []
     extra += [f"version {info.method.version or 1}"] if len({peer.method.version for peer in peers}) > 1 else []
     extra += [

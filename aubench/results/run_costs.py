@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -57,6 +57,13 @@ class Time(StrictModel):
     seconds: Duration
 
 
+Precision = Literal["32-true", "tf32", "bf16-mixed"]
+"""Precisions of runs, in Lightning Fabric's notation except for TF32."""
+DeviceKind = Literal["cpu", "cuda", "mps"]
+"""Kinds of devices."""
+MAX_DEVICES = 10_000
+"""Most threads or devices of a fold in a record."""
+
 Packages = Annotated[dict[Line, Line], Field(max_length=100)]
 """Versions of Python and of the libraries that affect results."""
 
@@ -65,21 +72,21 @@ class Device(SparseModel):
     """Device and arithmetic.
 
     Attributes:
-        kind: ``cpu``, ``cuda``, …
+        kind: Kind of device.
         name: Name of the device.
         threads: CPU threads per fold.
-        precision: Precision in Lightning Fabric's notation, or ``tf32``.
+        precision: Precision of the arithmetic.
         fp32_precision: Precision of float32 products and convolutions in PyTorch's notation: ``ieee`` is full float32,
             ``tf32`` is TensorFloat-32. None if it is not recorded.
         count: Number of devices that trained each fold together; None for one.
     """
 
-    kind: Name
+    kind: DeviceKind
     name: Line
-    threads: Count
-    precision: Line
-    fp32_precision: Name | None = None
-    count: Count | None = None
+    threads: Annotated[int, Field(ge=1, le=MAX_DEVICES)]
+    precision: Precision
+    fp32_precision: Literal["ieee", "tf32"] | None = None
+    count: Annotated[int, Field(ge=2, le=MAX_DEVICES)] | None = None
 
 
 class Git(StrictModel):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from aubench._util import system
 from aubench._util.child_processes import without_launcher
 from aubench.core.errors import UsageError, suggest
+from aubench.results.run_costs import DeviceKind, Precision
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from aubench.runs.engine import Engine
 
 TF32 = "tf32"
-PRECISIONS = ("32-true", TF32, "bf16-mixed")
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 """Precisions that resume without the state of a loss scaler, in Lightning Fabric's notation except for TF32."""
-KINDS = ("auto", "cpu", "cuda", "mps")
+KINDS: tuple[str, ...] = ("auto", *get_args(DeviceKind))
 _FIRST_WITH_TF32 = (8, 0)
 
 

@@ -165,6 +165,12 @@ def _path(record: Record, name: str, title: str = "Any method") -> Record:
     return remade(record, method__name=name, method__title=title, **other_fields(record))
 
 
+def _environment(record: Record, precision: str) -> dict[str, Any]:
+    fields = record.info.model_dump(mode="json")
+    device = fields["device"] | {"precision": precision}
+    return {"device": device, **{name: fields[name] for name in ("packages", "git")}}
+
+
 Forge = Callable[[Honest], Record]
 R = "record.json"
 
@@ -354,6 +360,16 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
         lambda h: remade(h["amf0"], recipe__learning_rate=0.1, overrides=["learning_rate"], **other_fields(h["amf0"])),
         "counts.csv",
         "predictions are identical to those of",
+    ),
+    "predictions of another precision": (
+        lambda h: remade(h["amf0"], device__precision="bf16-mixed", **other_fields(h["amf0"])),
+        "counts.csv",
+        "predictions are identical to those of",
+    ),
+    "environment of another precision": (
+        lambda h: remade(h["new"], other_environments=[_environment(h["new"], "bf16-mixed")]),
+        R,
+        "other_environments.0.device.precision: says bf16-mixed, the run has 32-true",
     ),
     "corruption without a condition": (
         lambda h: remade(h["new"], corruptions={"blur": "d" * 64}),

@@ -201,7 +201,8 @@ def test_the_index_forgets_the_oldest_records(tmp_path, monkeypatch):
     monkeypatch.setattr(record_index, "_LIMIT", 2)
     index = RecordIndex(tmp_path / "verified-1.sqlite")
     (tmp_path / "verified-0.sqlite").touch()
-    keys = RecordKeys(*"prtotsx", 0, False, True, 1, "d", ("a", "1", "b"), "w", "y", "r", "l", None, 0.5, (), ())
+    store = "a", "1", "b"
+    keys = RecordKeys(*"prtotsx", "32-true", 0, False, True, 1, "d", store, "w", "y", "r", "l", None, 0.5, (), ())
     index.add_records((f"d{i}", f"t{i}", keys, {"i": i}) for i in range(4))
     assert [index.facts(f"d{i}") for i in range(4)] == [None, None, {"i": 2}, {"i": 3}]
     assert index.keys_by_tree() == {"t2": keys, "t3": keys} and index.keys("d3") == keys
