@@ -63,7 +63,8 @@ def add(folders: Sequence[Path], root: Path) -> AddResult:
             _clean_up(root)
             existing, _ = verified_records.load_index(root)
             others = [run for run in existing if run.folder not in targets]
-            raise_first(check_together([*others, *map(IndexedRecord.of, new)]))
+            indexed = [IndexedRecord.of(run) for run in new]
+            raise_first(check_together([*others, *indexed], {run.folder for run in new}))
             _copy(new, targets, root)
     except RecordError:
         if is_new_folder:

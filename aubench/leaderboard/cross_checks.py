@@ -1,7 +1,8 @@
 """Checks of the records of a leaderboard against each other.
 
 Records that are wrong by themselves are left out, so they cannot accuse others. Of two records that cannot both be
-honest, the one that is not built in, that started later, or whose path is later is accused.
+honest, the finding is about a new one, or else about the one that is not built in, that started later, or whose path
+is later. Messages on copies say if it is not known which record is the copy.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ def check_together(runs: Sequence[IndexedRecord], new: Set[Path] = frozenset()) 
         new: Folders of new records, which are accused first.
     """
     ordered = sorted(runs, key=lambda run: (run.folder in new, *_precedence(run)))
-    checks = (_duplicates, _stores, _predictions, _checkpoints, _costs, _names)
+    checks = (_duplicates, _stores, _costs, _names)
+    checks_of_new = (_labels, _predictions, _checkpoints)
     findings = [finding for check in checks for finding in check(ordered)]
-    return [*findings, *_labels(ordered, new)]
+    return [*findings, *(finding for check in checks_of_new for finding in check(ordered, new))]
 
 
 def _precedence(run: IndexedRecord) -> tuple[Any, ...]:
@@ -81,16 +83,27 @@ def _stores(runs: Sequence[IndexedRecord]) -> Iterator[Finding]:
             yield run.finding(record.FILE, f"dataset.digest: {message}, which other records read")
 
 
-def _predictions(runs: Sequence[IndexedRecord]) -> Iterator[Finding]:
+def _predictions(runs: Sequence[IndexedRecord], new: Set[Path]) -> Iterator[Finding]:
     """Compare the predictions of each fold. Runs that differ in the rule that stops training may agree."""
     first: dict[tuple[str, int, str], IndexedRecord] = {}
     for run in runs:
-        for fold in run.keys.folds:
-            other = first.setdefault((run.keys.protocol, fold.fold, fold.predictions), run)
+        digests = [
+            (fold.fold, what, digest)
+            for fold in run.keys.folds
+            for what, digest in (("predictions", fold.predictions), ("confusion counts", fold.counts))
+            if digest
+        ]
+        for fold_number, what, digest in digests:
+            other = first.setdefault((run.keys.protocol, fold_number, digest), run)
             if other is not run and not _may_agree(run, other):
-                message = f"fold {fold.fold}: predictions are identical to those of {other.folder}"
-                yield run.finding(counts_file.FILE, message)
+                message = f"fold {fold_number}: {what} are identical to those of {other.folder}"
+                yield run.finding(counts_file.FILE, message + _doubt(run, other, new))
                 break
+
+
+def _doubt(run: IndexedRecord, other: IndexedRecord, new: Set[Path]) -> str:
+    """Return what is to be added to a message on two records of which the first may be a copy of the other."""
+    return "" if run.folder in new and other.folder not in new else "; either of the two may be the copy"
 
 
 def _may_agree(run: IndexedRecord, other: IndexedRecord) -> bool:
@@ -100,12 +113,13 @@ def _may_agree(run: IndexedRecord, other: IndexedRecord) -> bool:
     return same[0] == same[1] and not a.is_submitted and a.duplicate != b.duplicate
 
 
-def _checkpoints(runs: Sequence[IndexedRecord]) -> Iterator[Finding]:
+def _checkpoints(runs: Sequence[IndexedRecord], new: Set[Path]) -> Iterator[Finding]:
     first: dict[str, IndexedRecord] = {}
     for run in runs:
         for i, fold in enumerate(run.keys.folds):
             if fold.checkpoint and (other := first.setdefault(fold.checkpoint, run)) is not run:
-                yield run.finding(record.FILE, f"folds.{i}.checkpoint: is that of {other.folder}")
+                message = f"folds.{i}.checkpoint: is that of {other.folder}" + _doubt(run, other, new)
+                yield run.finding(record.FILE, message)
                 break
 
 

@@ -18,7 +18,7 @@ from aubench.results.record_info import RecordInfo
 if TYPE_CHECKING:
     from aubench.leaderboard.records import StoredRecord
 
-FACTS = ("summary", "labels", "predictions", "condition_f1", "resampled", "curves")
+FACTS = ("summary", "labels", "predictions", "count_digests", "condition_f1", "resampled", "curves")
 """Attributes of a stored record that its tables determine."""
 
 
@@ -54,6 +54,7 @@ def decode(content: dict[str, Any], info: RecordInfo) -> dict[str, Any]:
         **content,
         "summary": scores.Summary(metrics),
         "predictions": tuple(content["predictions"]),
+        "count_digests": tuple(content["count_digests"]),
         "resampled": ResampledRun(aus, subjects, *arrays),
         "curves": tuple(curves),
     }

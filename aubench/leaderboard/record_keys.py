@@ -18,10 +18,11 @@ _STOPPING_FIELDS = {"epochs", "patience"}
 
 
 class FoldKeys(NamedTuple):
-    """Values of a fold: its number, a digest of its clean predictions, and that of its checkpoint."""
+    """Values of a fold: its number, digests of its clean predictions and their counts, and that of its checkpoint."""
 
     fold: int
     predictions: str
+    counts: str | None
     checkpoint: str | None
 
 
@@ -111,7 +112,7 @@ def keys_of(run: StoredRecord, files: tuple[tuple[str, str], ...] = ()) -> Recor
     info = run.info
     compute = info.compute.model_dump_json(exclude={"uncounted"}) if info.compute else None
     recipe = {name: value for name, value in info.recipe.items() if name not in _STOPPING_FIELDS}
-    folds = zip(info.folds, run.predictions, strict=True)
+    folds = zip(info.folds, run.predictions, run.count_digests, strict=True)
     return RecordKeys(
         protocol=info.protocol.name,
         method=info.method.name,
@@ -133,7 +134,7 @@ def keys_of(run: StoredRecord, files: tuple[tuple[str, str], ...] = ()) -> Recor
         labels=run.labels,
         cost=compute,
         f1=run.summary.f1_mean,
-        folds=tuple(FoldKeys(fold.fold, digest, fold.checkpoint) for fold, digest in folds),
+        folds=tuple(FoldKeys(fold.fold, predictions, counts, fold.checkpoint) for fold, predictions, counts in folds),
         files=files,
     )
 

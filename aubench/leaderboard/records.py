@@ -43,6 +43,8 @@ REPRODUCTIONS = "reproductions"
 """Folder with repetitions of runs by others."""
 SEE_CHECK = "`aubench leaderboard check` lists everything"
 """Hint of the first of several findings."""
+FEWEST_DISTINCT_COUNTS = 30
+"""Fewest pairs of subject and AU, with predictions neither constant nor all right, that only copies share."""
 DEPTH = 3
 """Levels of the folder of a record under ``records``: protocol, method, run."""
 
@@ -144,6 +146,15 @@ class StoredRecord:
         return tuple(hashlib.sha256(cells.tobytes() + bins.tobytes()).hexdigest() for cells, bins in parts)
 
     @cached_property
+    def count_digests(self) -> tuple[str | None, ...]:
+        """Digest of the clean confusion counts of each fold; None where two methods may have the same counts.
+
+        Counts of a subject and an AU distinguish methods if the predictions are neither constant nor all right.
+        """
+        folds = self.by_fold(self.cells[counts_file.CLEAN])
+        return tuple(hashlib.sha256(cells.tobytes()).hexdigest() if _is_distinct(cells) else None for cells in folds)
+
+    @cached_property
     def condition_f1(self) -> dict[str, float]:
         """Headline F1 under each test condition."""
         return {name: scores.macro_mean(scores.f1(self._totals(name).cells)) for name in self.info.conditions}
@@ -183,6 +194,11 @@ class StoredRecord:
     def finding(self, file: str, what: str) -> Finding:
         """Create a finding about one of the files."""
         return Finding(self.folder / file, what)
+
+
+def _is_distinct(cells: Ints) -> bool:
+    tp, fp, fn, tn = np.moveaxis(cells, -1, 0)
+    return bool(((fp + fn > 0) & (tp + fp > 0) & (fn + tn > 0)).sum() >= FEWEST_DISTINCT_COUNTS)
 
 
 def read_records(root: Path) -> tuple[list[StoredRecord], list[Finding]]:

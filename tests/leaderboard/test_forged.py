@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from aubench.core.errors import AubenchError, RecordError
 from aubench.leaderboard import build
 from aubench.leaderboard.add import add
 from aubench.leaderboard.check import check
+from aubench.leaderboard.cross_checks import check_together
 from aubench.leaderboard.entries import ranked_tables
 from aubench.leaderboard.known_labels import known_stores
+from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import StoredRecord
 from aubench.metrics import baselines
 from aubench.results import counts, histograms
@@ -116,6 +119,16 @@ def with_tables(record: Record, tables: tuple[pd.DataFrame, pd.DataFrame]) -> Re
 def with_constants(record: Record, probability: float) -> Record:
     keys = {(fold.fold, au): probability for fold in record.info.folds for au in record.info.protocol.aus}
     return with_tables(record, baselines.constant(record.counts, keys))
+
+
+def with_moved_frames(record: Record) -> Record:
+    """Move a frame of each fold into the next bin, which changes no count."""
+    table = record.histograms.copy()
+    for i in table.groupby("fold").head(1).index:
+        name, following = next((a, b) for a, b in pairwise(histograms.CELLS[:100]) if table.loc[i, a])
+        table.loc[i, name] -= 1
+        table.loc[i, following] += 1
+    return remade(record, {"histograms": table})
 
 
 def with_condition(record: Record, name: str) -> Record:
@@ -361,6 +374,16 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
         "counts.csv",
         "predictions are identical to those of",
     ),
+    "counts of a rival": (
+        lambda h: with_moved_frames(copy_of(h["amf0"], h["new"])),
+        "counts.csv",
+        "fold 1: confusion counts are identical to those of",
+    ),
+    "counts of another seed": (
+        lambda h: with_moved_frames(copy_of(h["mine0"], h["new_mine"])),
+        "counts.csv",
+        "confusion counts are identical to those of",
+    ),
     "predictions of another precision": (
         lambda h: remade(h["amf0"], device__precision="bf16-mixed", **other_fields(h["amf0"])),
         "counts.csv",
@@ -465,6 +488,29 @@ def test_a_forged_record_is_refused_and_accuses_no_other(honest, kind):
     assert reason in "\n".join(map(str, findings))
     assert any(finding.path == folder / file and reason in finding.what for finding in findings)
     assert {finding.path.parent for finding in findings} == {folder}
+
+
+def test_a_copy_names_both_records_if_their_order_is_not_certain(honest):
+    copy = copy_of(honest["amf0"], honest["new"])
+    pair = [StoredRecord(Path(name), record) for name, record in (("a", copy), ("b", honest["amf0"]))]
+    runs = [IndexedRecord.of(run) for run in pair]
+    doubt = "; either of the two may be the copy"
+    (finding,) = check_together(runs)
+    assert finding.what == f"fold 1: predictions are identical to those of a{doubt}"
+    (finding,) = check_together(runs, {Path("a")})
+    assert finding.path.parent == Path("a") and finding.what.endswith("identical to those of b")
+
+
+@pytest.mark.parametrize("predict", ["nothing", "everything", "the labels"])
+def test_counts_that_other_methods_may_have_are_no_copies(honest, predict):
+    table = honest["new"].counts.copy()
+    positive, negative = table["tp"] + table["fn"], table["fp"] + table["tn"]
+    zeros = 0 * positive
+    tp, fp = {"nothing": (zeros, zeros), "everything": (positive, negative), "the labels": (positive, zeros)}[predict]
+    table = table.assign(tp=tp, fp=fp, fn=positive - tp, tn=negative - fp)
+    run = StoredRecord(honest.root, remade(honest["new"], {"counts": table}))
+    assert run.count_digests == (None, None, None)
+    assert None not in StoredRecord(honest.root, honest["new"]).count_digests
 
 
 @pytest.mark.parametrize("name", ["new", "new_mcm", "new_mine", "new_last", "new_oracle"])
