@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -16,13 +17,19 @@ from aubench.results.schema import INITIALISATION
 
 _FEWEST_AUS = 8
 """Fewest AUs of a protocol whose predictions cannot all be constant."""
+_EARLIEST = datetime(2025, 1, 1, tzinfo=UTC)
+"""Time before which no run started."""
+_CLOCK_ERROR = timedelta(days=1)
+"""Most by which the clock of a machine is ahead."""
+_LEAST_TIME = 0.9
+"""Least time of a run, relative to that of supervised training at its speed, which is rounded."""
 FUSION = "fusion"
 """Part of a model that joins its branches."""
 
 
 def check_facts(run: StoredRecord) -> Iterator[Finding]:
     """Check that the fields of ``record.json`` agree with each other and are possible."""
-    for check in (_epochs, _checkpoints, _time, _cost, _precision, _git, _search, _pretraining, _id):
+    for check in (_epochs, _checkpoints, _time, _speed, _cost, _precision, _git, _search, _pretraining, _id):
         for what in check(run):
             yield run.finding(record.FILE, what)
 
@@ -57,9 +64,28 @@ def _time(run: StoredRecord) -> Iterator[str]:
     if info.time.seconds <= 0:
         yield "time.seconds: a run takes more than 0 seconds"
     try:
-        datetime.fromisoformat(info.time.started)
+        started = datetime.fromisoformat(info.time.started)
     except ValueError:
         yield f"time.started: {info.time.started} is not a date with a time"
+    else:
+        if not _EARLIEST <= started <= datetime.now(UTC) + _CLOCK_ERROR:
+            yield f"time.started: {info.time.started} is before {_EARLIEST:%Y} or after the present time"
+
+
+def _speed(run: StoredRecord) -> Iterator[str]:
+    """Check the time against the least that the frames of training take at the stated speed.
+
+    The speed is the mean over folds. Folds of f frames at v frames per second take sum(f / v), which for a given mean
+    of v is at least sum(sqrt(f))^2 / sum(v).
+    """
+    info = run.info
+    if info.time is None:
+        return
+    speed = info.speed.train_frames_per_s
+    roots = sum(math.sqrt(curve.budget) for curve in run.curves)
+    if speed and info.time.seconds < _LEAST_TIME * (least := roots**2 / (speed * len(info.folds))):
+        frames = sum(curve.budget for curve in run.curves)
+        yield f"time.seconds: says {info.time.seconds:g}, {frames:,} frames at {speed:g} per second take {least:,.1f}"
     for field in ("train_frames_per_s", "inference_frames_per_s"):
         if getattr(info.speed, field) == 0:
             yield f"speed.{field}: no frame per second is not a speed; null is one that was not measured"

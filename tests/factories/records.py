@@ -176,9 +176,12 @@ def _add_curves(fields, pretraining_epochs, skill, seed) -> pd.DataFrame:
         ]
         curves.append(epochs_file.of_fold(fold["fold"], epochs, {"pretrain"}))
         fold |= {"epochs": len(entries), "best_epoch": pretraining_epochs + 1 + int(f1.argmax())}
+    frames = len(fields["folds"]) * count * supervised
+    fields["time"]["seconds"] = max(61.5, round(1.1 * frames / fields["speed"]["train_frames_per_s"], 3))
     items = [item for item in fields["pretraining"] if "frames" in item]
     if pretraining_epochs and not items:
-        source = {"stage": "pretrain", "source": "own", "datasets": ["synth"], "seconds": 2.5}
+        name = f"{fields['method']['name']} 0123456789abcdef"
+        source = {"stage": "pretrain", "source": name, "datasets": ["synth"], "seconds": 2.5}
         items = [{**source, "fold": fold["fold"], "subjects": fold["train"]} for fold in fields["folds"]]
         fields["pretraining"] += items
     for item in items:

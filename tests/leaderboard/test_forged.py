@@ -352,6 +352,21 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
         R,
         "time.started: 2026-13-45",
     ),
+    "start in the future": (
+        lambda h: remade(h["new"], time__started="2099-12-31T23:59:59Z"),
+        R,
+        "time.started: 2099-12-31T23:59:59Z is before 2025 or after the present time",
+    ),
+    "start in the year 1": (
+        lambda h: remade(h["new"], time__started="0001-01-01T00:00:00Z"),
+        R,
+        "time.started: 0001-01-01T00:00:00Z is before 2025",
+    ),
+    "instant training": (
+        lambda h: remade(h["new_mcm"], time__seconds=1e-9),
+        R,
+        "time.seconds: says 1e-09, ",
+    ),
     "no speed": (lambda h: remade(h["new"], speed__train_frames_per_s=0.0), R, "speed.train_frames_per_s"),
     # predictions
     "predictions of a rival": (

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from factories.records import remade
 
@@ -222,3 +223,21 @@ def test_demos_are_listed_below_and_ranked_nowhere(tmp_path, make_record):
         ("cam", None, None),
     ]
     assert len(build.ranked_tables(tmp_path / "1", "synth_3fold")) == 1
+
+
+@pytest.mark.parametrize(("seconds", "is_possible"), [(27.0, True), (20.0, False)])
+def test_the_least_time_allows_for_folds_of_different_speed(tmp_path, curved, seconds, is_possible):
+    """Folds of 10,000, 1,000 and 1,000 frames begin with 5 seconds each and train 1,000 frames in a second."""
+    frames, times = np.array([10_000, 1_000, 1_000]), np.array([15.0, 6.0, 6.0])
+    speed = float((frames / times).mean())
+    table = pd.DataFrame({"fold": [1, 2, 3], "frames": frames})
+    supervised = curved.epochs[curved.epochs["pretraining"] == 0].groupby("fold").tail(1).drop(columns="frames")
+    info = curved.info.model_copy(
+        update={
+            "time": curved.info.time.model_copy(update={"seconds": seconds}),
+            "speed": curved.info.speed.model_copy(update={"train_frames_per_s": speed}),
+        }
+    )
+    run = StoredRecord(tmp_path, replace(curved, info=info, epochs=supervised.merge(table)[curved.epochs.columns]))
+    problems = [finding.what for finding in verify.check_facts(run) if finding.what.startswith("time.seconds")]
+    assert (problems == []) == is_possible, problems
