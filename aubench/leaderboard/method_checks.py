@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from aubench.core import landmarks as facial_points
@@ -16,13 +17,13 @@ from aubench.results.schema import INITIALISATION
 
 
 def check_method(run: StoredRecord, protocol: Protocol) -> Iterator[Finding]:
-    """Check title, fidelity, preset, recipe, modalities, pre-training and cost of a built-in method.
+    """Check title, fidelity, preset, recipe, modalities and cost of a built-in method, and pre-training of any.
 
     Args:
         run: Record.
         protocol: Its protocol, narrowed to its modalities.
     """
-    for what in _problems(run, protocol):
+    for what in (*_own_pretraining(run, protocol), *_problems(run, protocol)):
         yield run.finding(record.FILE, what)
 
 
@@ -108,6 +109,22 @@ def _model(run: StoredRecord, protocol: Protocol, preset: PresetFacts) -> Iterat
 
 
 _UNITS = ("macs", "parameters")
+
+
+def _own_pretraining(run: StoredRecord, protocol: Protocol) -> Iterator[str]:
+    """Check source and data sets of the pre-training that the run did on the data of its protocol."""
+    for i, item in enumerate(run.info.pretraining):
+        if item.stage == INITIALISATION or item.run or item.store:
+            continue
+        if not re.fullmatch(f"{re.escape(run.info.method.name)} [0-9a-f]{{16}}", item.source):
+            yield f"pretraining.{i}.source: says {item.source}, it is the method with the id of its pre-training"
+        if unknown := sorted({*item.subjects} - protocol.subjects):
+            yield f"pretraining.{i}.subjects: {unknown[0]} is no subject of the protocol"
+            continue
+        expected = sorted({protocol.dataset_of(subject) for subject in item.subjects})
+        if list(item.datasets) != expected:
+            stated = ", ".join(item.datasets) or "none"
+            yield f"pretraining.{i}.datasets: says {stated}, the subjects are of {', '.join(expected) or 'none'}"
 
 
 def _pretraining(run: StoredRecord, protocol: Protocol, preset: PresetFacts) -> Iterator[str]:

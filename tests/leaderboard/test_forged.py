@@ -184,6 +184,12 @@ def _environment(record: Record, precision: str) -> dict[str, Any]:
     return {"device": device, **{name: fields[name] for name in ("packages", "git")}}
 
 
+def _own_pretraining(record: Record, datasets: list[str], subjects: list[str] | None = None) -> dict[str, Any]:
+    own = {"stage": "warm_up", "source": f"{record.info.method.name} 0123456789abcdef", "datasets": datasets}
+    trained = record.info.folds[0].train if subjects is None else subjects
+    return {**own, "fold": 1, "subjects": list(trained), "frames": 9, "seconds": 1.0}
+
+
 Forge = Callable[[Honest], Record]
 R = "record.json"
 
@@ -284,6 +290,26 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
         lambda h: remade(h["new_mcm"], pretraining__0__subjects=[h["new_mcm"].info.folds[0].train[0]]),
         R,
         "pretraining: the subjects of pretrain in fold 1",
+    ),
+    "ledger without data sets": (
+        lambda h: remade(h["new_mcm"], pretraining__0__datasets=[]),
+        R,
+        "pretraining.0.datasets: says none, the subjects are of synth",
+    ),
+    "ledger without a source": (
+        lambda h: remade(h["new_mcm"], pretraining__0__source="none"),
+        R,
+        "pretraining.0.source: says none, it is the method with the id",
+    ),
+    "other data sets of a method from elsewhere": (
+        lambda h: remade(h["new_mine"], pretraining=[_own_pretraining(h["new_mine"], ["celeba"])]),
+        R,
+        "pretraining.0.datasets: says celeba, the subjects are of synth",
+    ),
+    "subjects of nowhere": (
+        lambda h: remade(h["new_mine"], pretraining=[_own_pretraining(h["new_mine"], [], ["S99"])]),
+        R,
+        "pretraining.0.subjects: S99 is no subject of the protocol",
     ),
     "no frames of pre-training": (
         lambda h: remade(h["new_mcm"], pretraining__0__frames=0),
