@@ -132,7 +132,8 @@ def read_reproductions(root: Path) -> tuple[list[StoredReproduction], list[Findi
     findings: list[Finding] = []
     for folder in _folders(root / REPRODUCTIONS, _LEVELS, findings):
         try:
-            stored.append(_read(root, folder))
+            others = [item.result.again for item in stored if item.folder.parent == folder.parent]
+            stored.append(_read(root, folder, others))
         except AubenchError as error:
             findings.append(Finding(Path(str(error.where or folder)), error.what))
     return stored, findings
@@ -178,7 +179,10 @@ def add_reproduction(result: Reproduction, by: str) -> Path:
         folder = Path(staging, "record")
         result.again.record.write(folder)
         atomic.write_json(folder / FILE, ReproductionInfo(by=by).model_dump(mode="json"))
-        _verify(StoredRecord(folder, record_file.read(folder)), result.run)
+        others = [
+            StoredRecord(path, record_file.read(path)) for path in system_files.children(target.parent) if path.is_dir()
+        ]
+        _verify(StoredRecord(folder, record_file.read(folder)), result.run, others)
         target.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(target)
     return target
@@ -205,7 +209,7 @@ def _folders(folder: Path, levels: int, findings: list[Finding]) -> Iterator[Pat
 _PATH = "<protocol>/<method>/<run>/<name>/"
 
 
-def _read(root: Path, folder: Path) -> StoredReproduction:
+def _read(root: Path, folder: Path, others_of_run: Sequence[StoredRecord]) -> StoredReproduction:
     from aubench.leaderboard import verify
     from aubench.leaderboard.rerun_comparison import compare, row_of
 
@@ -226,7 +230,7 @@ def _read(root: Path, folder: Path) -> StoredReproduction:
     others = [other for other in row if other.folder != run.folder]
     for finding in chain.from_iterable(map(verify.check_record, (run, *others))):
         raise RecordError(f"repeats a row whose record is invalid: {finding.what}", where=folder)
-    _verify(again, run)
+    _verify(again, run, others_of_run)
     return StoredReproduction(folder, info.by, compare(run, again, row))
 
 
@@ -240,8 +244,8 @@ def _check_name(by: str, where: str) -> None:
         raise UsageError(f"'{by}' {problem}", where=where, hint="give a plain name")
 
 
-def _verify(again: StoredRecord, run: StoredRecord) -> None:
-    """Check that a record is sound, complete, and of the run that it repeats.
+def _verify(again: StoredRecord, run: StoredRecord, others: Sequence[StoredRecord]) -> None:
+    """Check that a record is sound, complete, of the run that it repeats, and no copy of it or of other repetitions.
 
     Raises:
         RecordError: It is not.
@@ -254,7 +258,11 @@ def _verify(again: StoredRecord, run: StoredRecord) -> None:
     problems = {
         f"run: is {again.info.run}, the run that it repeats is {run.info.run}": again.info.run != run.info.run,
         f"folds: has {len(again.info.folds)} of {again.info.protocol.fold_count} folds": not again.is_complete,
-        "time: is that of the run itself, so this is a copy of its record": again.info.time == run.info.time,
+        "time: is that of the run itself, so this is a copy of its record": _same_time(again, run),
+        **{
+            f"time: is that of {other.folder}, so one of the two is a copy": _same_time(again, other)
+            for other in others
+        },
         "git: the code is not that of the commit of the run": any(
             (environment.git.commit, environment.git.dirty) != (run.info.git.commit, False)
             for environment in again.info.environments
@@ -262,3 +270,11 @@ def _verify(again: StoredRecord, run: StoredRecord) -> None:
     }
     findings += [again.finding(record_file.FILE, what) for what, is_true in problems.items() if is_true]
     raise_first(findings)
+
+
+def _same_time(a: StoredRecord, b: StoredRecord) -> bool:
+    """Return whether two records have one start, or times and speeds that no two runs share."""
+    if a.info.time is None or b.info.time is None:
+        return False
+    is_equally_fast = (a.info.time.seconds, a.info.speed) == (b.info.time.seconds, b.info.speed)
+    return is_equally_fast or a.info.time.started == b.info.time.started

@@ -3,12 +3,13 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import count
 
 import pytest
 from factories.records import remade
 
 from aubench._util import locks
-from aubench.core.errors import UsageError
+from aubench.core.errors import RecordError, UsageError
 from aubench.leaderboard import build, entries_file, show
 from aubench.leaderboard.check import check
 from aubench.leaderboard.records import LOCK, StoredRecord
@@ -17,7 +18,7 @@ from aubench.leaderboard.reproductions import Reproductions, add_reproduction, n
 from aubench.leaderboard.rerun_comparison import compare, row_of
 from aubench.papers.leaderboard_pages import EXTENSIONS
 
-LATER = {"time__started": "2025-06-07T08:09:10Z"}
+LATER = {"time__started": "2025-06-07T08:09:10Z", "time__seconds": 70.25}
 
 
 @pytest.fixture
@@ -29,11 +30,14 @@ def repeat(tmp_path, make_record):
         record.write(root / "records" / record.relative_path)
     folder = root / "records" / row[0].relative_path
     run = StoredRecord(folder, row[0])
+    starts = (f"2025-06-07T{hour:02}:09:10Z" for hour in range(24))
+    seconds = count(70)
 
-    def repeated(by, skill=0.8, seed=0):
+    def repeated(by, skill=0.8, seed=0, **changes):
         other = make_record(seed=seed, skill=skill, is_stored=True)
         tables = {"counts": other.counts, "histograms": other.histograms}
-        again = remade(row[0], tables, folds=other.info.model_dump(mode="json")["folds"], **LATER)
+        time = {"time__started": next(starts), "time__seconds": float(next(seconds))}
+        again = remade(row[0], tables, folds=other.info.model_dump(mode="json")["folds"], **time | changes)
         result = compare(run, StoredRecord(tmp_path, again), row_of(run))
         return add_reproduction(result, by)
 
@@ -140,6 +144,20 @@ def test_a_copy_of_the_record_is_no_repetition(repeat):
         shutil.copy(file, folder / file.name)
     (finding,) = Reproductions(repeat.root).findings
     assert "this is a copy of its record" in finding.what
+
+
+@pytest.mark.parametrize("changes", [{"time__started": "2025-03-04T05:06:07Z"}, {"time__seconds": 61.5}])
+def test_copies_of_the_run_or_a_repetition_under_another_name_are_refused(repeat, changes):
+    first = repeat("Lab of Someone", time__started="2025-03-04T05:06:07Z", time__seconds=99.5)
+    with pytest.raises(RecordError, match="time: is that of "):
+        repeat("Another Lab", **changes)
+    second = repeat("Another Lab")
+    for file in first.glob("*.*"):
+        if file.name != "reproduction.json":
+            shutil.copy(file, second / file.name)
+    (finding,) = Reproductions(repeat.root).findings
+    assert finding.what == f"time: is that of {second}, so one of the two is a copy"
+    assert finding.path.parent == first
 
 
 def test_a_repetition_waits_for_the_lock_of_the_leaderboard(repeat, monkeypatch):
