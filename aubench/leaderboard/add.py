@@ -21,6 +21,8 @@ from aubench.results.record import Record
 
 _REPLACED = "replaced"
 """First part of the names of replaced records in a temporary folder."""
+_INSTALL = "copy its file into protocols/ and install aubench from there (docs/datasets.md)"
+"""Remedy for a run of a protocol that is not installed."""
 _VARIABLE = ("conditions", "corruptions", "schema_version", "tables", "stored_summary")
 """Fields in which a record may differ from one of the same run with fewer conditions."""
 
@@ -46,7 +48,8 @@ def add(folders: Sequence[Path], root: Path) -> AddResult:
 
     Args:
         folders: Run folders, their ``record`` folders, or folders with runs at any depth. Runs that lack folds are
-            skipped unless given by their own folder. A run that is named twice counts once.
+            skipped unless given by their own folder, and so are runs of protocols that are not installed. A run that is
+            named twice counts once.
         root: Leaderboard folder; created if it is missing.
 
     Raises:
@@ -80,14 +83,30 @@ def _findings(run: StoredRecord) -> list[Finding]:
 
 
 def _find_records(folders: Sequence[Path]) -> tuple[list[StoredRecord], tuple[Finding, ...]]:
-    """List the records in some folders and the skipped runs, each once."""
+    """List the records in some folders and the skipped runs, each once.
+
+    Raises:
+        RecordError: A run given by its own folder, or all runs, are of protocols that are not installed.
+    """
     runs: dict[Path, StoredRecord] = {}
     skipped: dict[Path, Finding] = {}
     for folder in folders:
         finished, unfinished = records.find_finished_records(folder)
-        runs |= {run.folder.resolve(): run for run in finished}
-        skipped |= {finding.path.resolve(): finding for finding in unfinished}
+        foreign = [_not_installed(run) for run in finished if not _is_installed(run)]
+        if len(foreign) == len(finished):
+            raise_first(foreign, _INSTALL)
+        runs |= {run.folder.resolve(): run for run in finished if _is_installed(run)}
+        reasons = [Finding(finding.path, f"{finding.what}; {_INSTALL}") for finding in foreign]
+        skipped |= {finding.path.resolve(): finding for finding in (*unfinished, *reasons)}
     return list(runs.values()), tuple(finding for path, finding in skipped.items() if path not in runs)
+
+
+def _is_installed(run: StoredRecord) -> bool:
+    return run.info.protocol.name in registry.builtin_protocols()
+
+
+def _not_installed(run: StoredRecord) -> Finding:
+    return Finding(run.folder, f"is of the protocol '{run.info.protocol.name}', which is not installed")
 
 
 def _copy(runs: list[StoredRecord], targets: list[Path], root: Path) -> None:

@@ -179,6 +179,20 @@ def test_finished_runs_of_a_folder_are_added_and_the_others_are_named(many, tmp_
     assert add([runs / third.relative_path], root).paths == (root / "records" / third.relative_path,)
 
 
+def test_runs_of_an_own_protocol_are_skipped_with_the_remedy(many, tmp_path, make_record):
+    runs, (first, *_) = many
+    mine = runs / "mine" / "record"
+    remade(make_record("cam"), protocol__name="mine").write(mine)
+    added = add([runs], tmp_path / "leaderboard")
+    assert len(added.paths) == 2
+    (what,) = (finding.what for finding in added.skipped_runs if finding.path == mine)
+    assert what.startswith("is of the protocol 'mine', which is not installed; copy its file into protocols/")
+    for folder in (mine.parent, mine):
+        with pytest.raises(RecordError, match="'mine', which is not installed") as error:
+            add([runs / first.relative_path, folder], tmp_path / "leaderboard")
+        assert "copy its file into protocols/" in error.value.hint
+
+
 @pytest.mark.slow
 def test_one_wrong_record_of_a_folder_rejects_all(many, tmp_path, edit):
     runs, (_, second, _) = many
