@@ -69,8 +69,8 @@ class Entry:
         return scores.mean(summary.f1_mean for summary in self.summaries)
 
     @property
-    def f1_std(self) -> float:
-        """Standard deviation of F1 over folds and seeds."""
+    def f1_std(self) -> float | None:
+        """Standard deviation of F1 over folds and seeds; None for one fold of one seed."""
         return scores.std([value for summary in self.summaries for value in summary.f1_by_fold])
 
     @property

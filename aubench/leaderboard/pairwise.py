@@ -55,7 +55,7 @@ class RankedMethod:
     @property
     def deviation(self) -> float | None:
         """Standard deviation over seeds; None for a single one."""
-        return metrics.std(self.by_seed) if len(self.by_seed) > 1 else None
+        return metrics.std(self.by_seed)
 
 
 @dataclass(frozen=True)

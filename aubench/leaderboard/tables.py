@@ -189,7 +189,7 @@ def _identity(table: RankedTable, *, brief: bool = False) -> list[Column]:
 def _scores() -> list[Column]:
     """List F1 with its spread, rank and difference to always-positive, and a column for each other metric."""
     return [
-        Column("F1", lambda entry: f"{percent(entry.f1)} ± {percent(entry.f1_std)}", lambda entry: entry.f1),
+        Column("F1", f1_with_std, lambda entry: entry.f1),
         Column("Rank", lambda entry: integer(entry.rank)),
         Column("Above always positive", lambda entry: _delta(entry.delta_always_positive)),
         *(
@@ -239,6 +239,11 @@ def _best(column: Column, entries: Sequence[Entry]) -> str | None:
     """Return the best value of a column as printed; None if the column has no values."""
     values = [value for entry in entries if column.value and (value := column.value(entry)) is not None]
     return percent((max if column.higher_is_better else min)(values)) if values else None
+
+
+def f1_with_std(entry: Entry) -> str:
+    """Format F1 in percent, with its standard deviation if it has one."""
+    return percent(entry.f1) + ("" if entry.f1_std is None else f" ± {percent(entry.f1_std)}")
 
 
 def percent(value: float | None) -> str:

@@ -110,10 +110,10 @@ def mean(values: Iterable[float]) -> float:
     return math.fsum(defined) / len(defined) if defined else math.nan
 
 
-def std(values: Sequence[float]) -> float:
-    """Compute the sample standard deviation (n - 1); 0 for a single value."""
+def std(values: Sequence[float]) -> float | None:
+    """Compute the sample standard deviation (n - 1); None for fewer than two values."""
     if len(values) < 2:
-        return 0.0
+        return None
     centre = mean(values)
     return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
 

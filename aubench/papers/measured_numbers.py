@@ -89,7 +89,8 @@ def measure(row: ReportedRow, aus: Sequence[int], result: MeasuredResult) -> Mea
     folds = [scores.mean(fold) for each in cells for fold in each.tolist()]
     if not is_complete:
         return MeasuredNumbers(by_au)
-    return MeasuredNumbers(by_au, 100 * scores.mean(folds), f"± {100 * scores.std(folds):.1f}")
+    std = scores.std(folds)
+    return MeasuredNumbers(by_au, 100 * scores.mean(folds), EMPTY if std is None else f"± {100 * std:.1f}")
 
 
 def point_f1(point: FigurePoint) -> tuple[float, float, float]:

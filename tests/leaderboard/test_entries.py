@@ -7,9 +7,10 @@ import pytest
 
 from aubench.leaderboard import tables, verify
 from aubench.leaderboard.cross_checks import check_together
-from aubench.leaderboard.entries import Entry
+from aubench.leaderboard.entries import Entry, ranked_tables
 from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import StoredRecord
+from aubench.leaderboard.render import plain_text
 from aubench.results import run_id
 from aubench.results.record import Record
 from aubench.results.record_info import RecordInfo
@@ -52,6 +53,13 @@ def test_seeds_in_two_precisions_do_not_become_one_row(page, make_record):
     rows = {(row[4], row[-1]) for row in scores(text) if row[1] == "amf"}
     assert rows == {("small, 32-true", "2"), ("small, bf16-mixed", "1")}
     assert [row[4] for row in scores(text) if row[1] == "cam"] == ["small"]
+
+
+def test_one_fold_of_one_seed_has_no_standard_deviation(make_record):
+    record = changed(make_record("amf", folds=(1,)), protocol={"fold_count": 1})
+    (table,) = ranked_tables([StoredRecord(Path(), record)])
+    assert "±" not in "".join(plain_text([tables.score_table(table)]))
+    assert {row["f1_std"] for row in tables.entry_rows(table)} == {None}
 
 
 @pytest.mark.slow

@@ -130,6 +130,9 @@ def test_accuracy_has_its_spread(tables, make_record):
     *_, here = lines(reproduced_tables.render(table, ours, "csv"))
     assert here["Avg."] == f"{50 * sum(summary_of(r).value('acc') for r in records):.1f}"
     assert here["Interval"].startswith("± ")
+    alone = MeasuredResult((make_record("au_vmae", folds=(2,)),))
+    *_, here = lines(reproduced_tables.render(table, [alone if row.method_here else NONE for row in table.rows], "csv"))
+    assert "±" not in here["Interval"]
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ def _copyable(text: str) -> Element:
 def _score_facts(entry: Entry) -> list[tuple[str, str]]:
     info = entry.info
     facts = [
-        ("F1", f"{tables.percent(entry.f1)} ± {tables.percent(entry.f1_std)}, {interval_text(entry.f1_interval)}"),
+        ("F1", f"{tables.f1_with_std(entry)}, {interval_text(entry.f1_interval)}"),
         ("Rank", tables.DEMO + ", not ranked" if info.is_demo else tables.integer(entry.rank)),
         ("Fidelity to the paper", info.method.fidelity or "unknown"),
         ("Method", _origin(entry)),
