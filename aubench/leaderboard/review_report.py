@@ -98,7 +98,7 @@ def _table_blocks(key: _TableKey, rows: _Rows, changes: Changes) -> Iterator[Blo
     near = {row: [k for i in (-1, 1) if 0 <= (k := ordered.index(row) + i) < len(ordered)] for row in new}
     shown = {*new, *moved[:_MOST_MOVED], *(ordered[k] for indices in near.values() for k in indices)}
     methods = _entries(rows, shown)
-    names = {row: tables.display_name(entry, list(methods.values())) for row, entry in methods.items()}
+    names = dict(zip(methods, tables.unique_names(list(methods.values())), strict=True))
     yield f"### {escaped(key.protocol)}, {escaped(key.selection)}{', demonstrations' * key.is_demo}"
     lines = []
     for row in new:

@@ -59,7 +59,7 @@ def plot(root: Path, protocol: str, out: Path) -> Path:
 
 def draw_curves(axes: Axes, table: RankedTable, rows: Sequence[_Row]) -> None:
     """Draw a line with a band for each method, and its name at the right."""
-    names = [tables.display_name(entry, table.methods) for entry, _ in rows]
+    names = tables.unique_names([entry for entry, _ in rows])
     ends = []
     for name, (entry, curves), (colour, times) in zip(names, rows, style.colours(names), strict=True):
         frames, mean, std = _mean_curve(curves)

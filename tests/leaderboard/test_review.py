@@ -13,6 +13,7 @@ from factories.records import remade
 
 from aubench.core import registry
 from aubench.core.errors import UsageError
+from aubench.core.task import Modality
 from aubench.leaderboard import build, review_report, verified_records, verify
 from aubench.leaderboard.check import check_against_base
 from aubench.leaderboard.verified_records import CACHE_VARIABLE
@@ -283,6 +284,18 @@ def test_a_copy_accuses_the_new_record_and_not_the_old_one(clone, make_record, r
     findings, _ = review(clone)
     assert "predictions are identical to those of" in findings and "may be the copy" not in findings
     assert all("/aaa/" in line.partition(": ")[0] for line in findings.splitlines())
+
+
+@pytest.mark.slow
+def test_rows_that_differ_in_modalities_have_different_names(clone, make_record, repository):
+    commit = git(repository, "rev-parse", "HEAD")
+    narrow = registry.find_protocol("synth_3fold").narrowed([Modality.VISUAL])
+    options = {"skill": 1.4, "is_stored": True, "pretraining_epochs": 0}
+    records = [make_record("late_fusion", protocol=protocol, **options) for protocol in (None, narrow)]
+    written(clone, [remade(record, git__commit=commit) for record in records])
+    _, text = review(clone)
+    names = {line.split("|")[1].strip() for line in text.splitlines() if "late" in line and line.startswith("|")}
+    assert len(names) == 2, text
 
 
 @pytest.fixture

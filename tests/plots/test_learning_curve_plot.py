@@ -4,6 +4,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from aubench.core.errors import UsageError
+from aubench.core.registry import find_protocol
+from aubench.core.task import Modality
 from aubench.leaderboard.build import all_tables
 from aubench.leaderboard.learning_curves import learning_curves
 from aubench.plots import learning_curve_plot
@@ -36,6 +38,18 @@ def test_a_line_is_the_mean_over_folds_and_seeds(curved_board, make_record):
     assert any(name.endswith("  mcm (pre-trained on 24k)") for name in names)
     heights = sorted(text.get_position()[1] for text in axes.texts)
     assert heights[1] - heights[0] > 0.03 * (axes.get_ylim()[1] - axes.get_ylim()[0])
+
+
+def test_rows_that_differ_in_modalities_have_different_names(tmp_path, make_record):
+    narrow = find_protocol("synth_3fold").narrowed([Modality.VISUAL])
+    for protocol in (None, narrow):
+        record = make_record("late_fusion", pretraining_epochs=0, protocol=protocol)
+        record.write(tmp_path / "records" / record.relative_path)
+    (table,) = all_tables(tmp_path, "synth_3fold")
+    axes = Figure().add_subplot()
+    learning_curve_plot.draw_curves(axes, table, [(entry, learning_curves(entry)) for entry in table.methods])
+    names = {label for line in axes.get_lines() if not (label := line.get_label()).startswith("_")}
+    assert names == {"late_fusion (small) V", "late_fusion (small) V+D"}
 
 
 @pytest.mark.slow
