@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,6 @@ from aubench.leaderboard import protocol_page, tables
 from aubench.leaderboard.build import ranked_tables
 from aubench.leaderboard.entries import ALWAYS, Entry, RankedTable
 from aubench.leaderboard.render import EMPTY
-from aubench.metrics import intervals
-from aubench.metrics.intervals import ConfidenceInterval
 from aubench.plots import style
 from aubench.plots.style import GRID, INK, QUIET
 from aubench.results.record_info import DEMO_PRESETS
@@ -63,9 +60,8 @@ def draw_table(axes: Axes, table: RankedTable, protocol: str) -> None:
     """Draw a table into ``axes``: a row per entry, with text columns to the left."""
     scores = tables.score_table(table)
     rows = sorted(zip(table.entries, scores.rows, strict=True), key=lambda row: row[0].f1)
-    spans = {id(row): intervals.f1_interval([run.record.counts for run in row.runs]) for row in table.methods}
     always = next(row for row in table.entries if row.name == ALWAYS)
-    start = _lower_limit(table, always, spans.values())
+    start = _lower_limit(table, always)
     for y, (entry, cells) in enumerate(rows):
         name = tables.display_name(entry, table.methods)
         _text(axes, _NAME, y, name, align="left", color=INK if entry.runs else QUIET)
@@ -73,7 +69,7 @@ def draw_table(axes: Axes, table: RankedTable, protocol: str) -> None:
             if header in _COLUMNS:
                 text = "" if cell.text == EMPTY else cell.text.partition(" ±")[0]
                 _text(axes, _COLUMNS[header], y, text, weight="bold" if cell.bold else "normal")
-        _add_markers(axes, y, entry, spans.get(id(entry)), start)
+        _add_markers(axes, y, entry, start)
     axes.spines["left"].set_visible(False)
     is_usual = table.selection == "inner_val" and not table.is_external
     kind = "" if is_usual else f", {protocol_page.heading(table, [table])}"
@@ -95,13 +91,15 @@ def draw_table(axes: Axes, table: RankedTable, protocol: str) -> None:
         _text(axes, x, len(rows) - 0.35, label, color=QUIET)
 
 
-def _lower_limit(table: RankedTable, always: Entry, spans: Iterable[ConfidenceInterval]) -> int:
+def _lower_limit(table: RankedTable, always: Entry) -> int:
     """Return the lower x-limit. The plot shows positions, not bar lengths, so it need not start at 0."""
     seeds = [summary.f1_mean for row in (*table.methods, always) for summary in row.summaries]
-    return _STEP * math.floor(100 * min([*seeds, *(span.low for span in spans)]) / _STEP)
+    lows = [row.f1_interval.low for row in table.methods if row.f1_interval]
+    return _STEP * math.floor(100 * min([*seeds, *lows]) / _STEP)
 
 
-def _add_markers(axes: Axes, y: int, row: Entry, span: ConfidenceInterval | None, start: int) -> None:
+def _add_markers(axes: Axes, y: int, row: Entry, start: int) -> None:
+    span = row.f1_interval
     if span is None:
         visible = 100 * row.f1 >= start
         axes.plot(max(start, 100 * row.f1), y, "o" if visible else "<", color=_BASELINE, ms=5, clip_on=False)
