@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _METHOD, _BASELINE = style.LINES[0], "#999999"
+_WIDTH, _LEFT, _RIGHT = 11, 0.46, 0.97
+"""Width of the figure in inches, and the sides of the plot in it, if the names are short."""
 _NAME = -0.88
+_NAME_WIDTH = 1.7
+"""Width in inches of the column of names, which begins at ``_NAME``. It grows to the left for longer names."""
 _COLUMNS = {"Modalities": -0.43, "F1": -0.33, "Rank": -0.245, "AUC": -0.15, "GFLOPs": -0.02}
 """Columns of the score table with their positions, in widths of the plot to their right."""
 _KEY = "line: mean over seeds, circles: seeds, bar: 95 % interval over test subjects"
+_FONT_SIZE = 10
 _STEP = 10
 """Percentage points between possible lower limits of the axis."""
 
@@ -49,9 +54,11 @@ def plot(root: Path, protocol: str, out: Path) -> Path:
 
     table = tables_of_protocol[0]
     with style.styled():
-        height = 1.75 + 0.34 * len(table.entries)
-        figure = Figure(figsize=(11, height))
-        figure.subplots_adjust(left=0.46, right=0.97, bottom=0.85 / height, top=1 - 0.55 / height)
+        height, extra = 1.75 + 0.34 * len(table.entries), _extra_width(table)
+        width = _WIDTH + extra
+        figure = Figure(figsize=(width, height))
+        left, right = (1 - (1 - side) * _WIDTH / width for side in (_LEFT, _RIGHT))
+        figure.subplots_adjust(left=left, right=right, bottom=0.85 / height, top=1 - 0.55 / height)
         draw_table(figure.add_subplot(), table, protocol)
         return style.save(figure, out)
 
@@ -62,9 +69,10 @@ def draw_table(axes: Axes, table: RankedTable, protocol: str) -> None:
     rows = sorted(zip(table.entries, scores.rows, strict=True), key=lambda row: row[0].f1)
     always = next(row for row in table.entries if row.name == ALWAYS)
     start = _lower_limit(table, always)
+    name_x = _NAME - _extra_width(table) / (_WIDTH * (_RIGHT - _LEFT))
     for y, (entry, cells) in enumerate(rows):
         name = tables.display_name(entry, table.methods)
-        _text(axes, _NAME, y, name, align="left", color=INK if entry.runs else QUIET)
+        _text(axes, name_x, y, name, align="left", color=INK if entry.runs else QUIET)
         for header, cell in zip(scores.headers, cells, strict=True):
             if header in _COLUMNS:
                 text = "" if cell.text == EMPTY else cell.text.partition(" ±")[0]
@@ -74,7 +82,7 @@ def draw_table(axes: Axes, table: RankedTable, protocol: str) -> None:
     is_usual = table.selection == "inner_val" and not table.is_external
     kind = "" if is_usual else f", {protocol_page.heading(table, [table])}"
     title = f"{protocol}: {table.dataset}, {tables.seed_counts(table.methods)}{kind}"
-    axes.set_title(title, loc="left", x=_NAME, pad=14, fontsize=11)
+    axes.set_title(title, loc="left", x=name_x, pad=14, fontsize=11)
     axes.set_yticks(range(len(rows)), labels=[""] * len(rows))
     axes.tick_params(length=0)
     axes.grid(False)
@@ -89,6 +97,12 @@ def draw_table(axes: Axes, table: RankedTable, protocol: str) -> None:
     for header, x in _COLUMNS.items():
         label = header.lower() if header in ("Modalities", "Rank") else header
         _text(axes, x, len(rows) - 0.35, label, color=QUIET)
+
+
+def _extra_width(table: RankedTable) -> float:
+    """Return the inches by which the longest name is wider than the column of names."""
+    names = [tables.display_name(entry, table.methods) for entry in table.entries]
+    return max(0.0, max(style.text_width(name, _FONT_SIZE) for name in names) - _NAME_WIDTH)
 
 
 def _lower_limit(table: RankedTable, always: Entry) -> int:

@@ -101,6 +101,15 @@ def colours(names: Sequence[str]) -> list[tuple[str, int]]:
     return [(PALETTE[slot], used[:i].count(slot)) for i, slot in enumerate(used)]
 
 
+def text_width(text: str, size: float) -> float:
+    """Return the width of a line of text in inches, at a font size in points."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    font = FontProperties(family=_STYLE["font.family"])
+    return float(TextPath((0, 0), text, size=size, prop=font).get_extents().width) / 72 if text.strip() else 0.0
+
+
 def baseline(axes: Axes, f1: float | None) -> None:
     """Draw a line in % at F1 (0 to 1) of the always-positive baseline, or nothing if it is unknown."""
     if f1 is not None:

@@ -67,6 +67,22 @@ def test_the_title_names_seeds_and_a_rule_that_leaks(board):
     assert titles[1].endswith(", Epoch chosen on the test subjects (leaks)")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"learning_rate": 0.123456789, "weight_decay": 0.123456789}])
+def test_a_name_overlaps_no_column(tmp_path, make_record, monkeypatch, changes):
+    for record in (make_record("amf"), make_record("amf", recipe=changes)):
+        record.write(tmp_path / "records" / record.relative_path)
+    figures = []
+    monkeypatch.setattr(leaderboard_plot.style, "save", lambda figure, out: figures.append(figure))
+    leaderboard_plot.plot(tmp_path, "synth_3fold", tmp_path / "a.png")
+    figures[0].draw_without_rendering()
+    (axes,) = figures[0].axes
+    names = [text.get_window_extent() for text in axes.texts if text.get_text().startswith("amf")]
+    columns = [text.get_window_extent() for text in axes.texts if text.get_text() == "V+D"]
+    assert len(names) == len(columns) == 1 + bool(changes)
+    assert min(box.x0 for box in names) > 0 and max(box.x1 for box in names) < min(box.x0 for box in columns)
+
+
 def test_protocol_without_runs_is_refused_and_nothing_written(board, tmp_path):
     with pytest.raises(UsageError, match="no complete run of protocol 'bp4d_3fold'"):
         leaderboard_plot.plot(board, "bp4d_3fold", tmp_path / "a.png")
