@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _STYLES = ("-", "--", ":")
-_LEGEND_COLUMNS = 4
 
 
 def plot_levels(profiles: Sequence[RobustnessProfile], kind: str, subtitle: Sequence[str]) -> Figure | None:
@@ -31,8 +30,9 @@ def plot_levels(profiles: Sequence[RobustnessProfile], kind: str, subtitle: Sequ
     if not sets:
         return None
     with style.styled():
-        rows = -(-(len(profiles) + 1) // _LEGEND_COLUMNS)
-        figure = style.make_figure(max(6.4, 1.2 + 2.9 * len(sets)), 4.0 + 0.2 * rows)
+        names = [*(profile.name for profile in profiles), style.ALWAYS]
+        columns, width = style.legend_columns(names, max(6.4, 1.2 + 2.9 * len(sets)))
+        figure = style.make_figure(width, 4.0 + 0.2 * -(-len(names) // columns))
         panels = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
         for axes, modalities in zip(panels, sets, strict=True):
             _panel(axes, profiles, kind, modalities)
@@ -40,9 +40,8 @@ def plot_levels(profiles: Sequence[RobustnessProfile], kind: str, subtitle: Sequ
         panels[0].set_ylim(bottom=0)
         style.set_title(figure, CORRUPTIONS.get(kind).title, subtitle)
         handles = {line.get_label(): line for axes in panels for line in axes.get_lines()}
-        labels = [name for name in (*(profile.name for profile in profiles), style.ALWAYS) if name in handles]
-        columns = min(_LEGEND_COLUMNS, len(labels))
-        figure.legend([handles[name] for name in labels], labels, loc="outside lower center", ncols=columns, fontsize=9)
+        labels = [name for name in names if name in handles]
+        style.add_legend(figure, [handles[name] for name in labels], labels, columns)
     return figure
 
 

@@ -109,7 +109,10 @@ def bars(profiles: Sequence[RobustnessProfile], subtitle: Sequence[str]) -> Figu
         return None
     with style.styled():
         inches = max(map(len, groups.values())) * max(1.0, 0.16 * len(profiles) + 0.3)
-        figure = style.make_figure(max(6.4, 1.2 + inches), 1.3 + 3.1 * len(groups))
+        labels = [*(profile.name for profile in profiles), style.ALWAYS]
+        columns, width = style.legend_columns(labels, max(6.4, 1.2 + inches))
+        further_rows = -(-len(labels) // columns) - -(-len(labels) // style.LEGEND_COLUMNS)
+        figure = style.make_figure(width, 1.3 + 3.1 * len(groups) + 0.2 * further_rows)
         panels = figure.subplots(len(groups), 1, sharey=True, squeeze=False)[:, 0]
         for axes, (fill, conditions) in zip(panels, groups.items(), strict=True):
             _bars(axes, profiles, conditions)
@@ -118,7 +121,7 @@ def bars(profiles: Sequence[RobustnessProfile], subtitle: Sequence[str]) -> Figu
         by_name = dict(zip(*panels[0].get_legend_handles_labels()[::-1], strict=True))
         names = sorted(by_name, key=style.ALWAYS.__eq__)
         handles = [by_name[name] for name in names]
-        figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)), fontsize=9)
+        style.add_legend(figure, handles, names, columns)
     return figure
 
 

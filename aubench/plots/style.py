@@ -52,6 +52,14 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "svg.hashsalt": "aubench",
 }
+LEGEND_COLUMNS = 4
+"""Most columns of a legend of methods."""
+_LEGEND_SIZE = 9
+"""Font size of legends in points."""
+_HINTING = 1.02
+"""Largest width of a text in pixels, relative to that of its outlines."""
+_HANDLE = 5
+"""Width of the line and the spaces of a column of a legend, in font sizes."""
 _METADATA = {".png": {"Software": None}, ".svg": {"Date": None}}
 
 
@@ -107,7 +115,8 @@ def text_width(text: str, size: float) -> float:
     from matplotlib.textpath import TextPath
 
     font = FontProperties(family=_STYLE["font.family"])
-    return float(TextPath((0, 0), text, size=size, prop=font).get_extents().width) / 72 if text.strip() else 0.0
+    path = TextPath((0, 0), text, size=size, prop=font)
+    return _HINTING * float(path.get_extents().width) / 72 if text.strip() else 0.0
 
 
 def baseline(axes: Axes, f1: float | None) -> None:
@@ -116,10 +125,27 @@ def baseline(axes: Axes, f1: float | None) -> None:
         axes.axhline(100 * f1, color=INK, linestyle=(0, (5, 3)), linewidth=1, zorder=2.5, label=ALWAYS)
 
 
+def legend_columns(labels: Sequence[str], width: float, most: int = LEGEND_COLUMNS) -> tuple[int, float]:
+    """Return the number of columns of a legend below a figure, and the width of the figure in inches that it needs.
+
+    Args:
+        labels: Texts of the legend.
+        width: Width of the figure in inches.
+        most: Largest number of columns.
+    """
+    column = max(text_width(label, _LEGEND_SIZE) for label in labels) + _LEGEND_SIZE * _HANDLE / 72
+    return max(1, min(most, len(labels), int(width / column))), max(width, column)
+
+
 def legend(figure: Figure, axes: Axes, columns: int = 6) -> None:
     """Add the legend of ``axes`` below a figure."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), fontsize=9)
+    add_legend(figure, handles, labels, legend_columns(labels, figure.get_figwidth(), columns)[0])
+
+
+def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int) -> None:
+    """Add a legend below a figure."""
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=_LEGEND_SIZE)
 
 
 def check(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
@@ -47,6 +49,21 @@ def test_curves_have_a_panel_per_modality_set_and_a_line_per_method(actual):
     assert band.get_extents().y0 <= low
     assert curves.plot_levels(actual[1:], "mask", []) is None
     assert len(curves.plot_levels(actual, "mask", []).axes) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "draw", [lambda profiles: curves.plot_levels(profiles, "noise", []), lambda p: plots.bars(p, [])]
+)
+@pytest.mark.parametrize("ending", ["", " (small, cut_switch=0.0)", f" ({'a long recipe, ' * 8})"])
+def test_a_legend_lies_in_its_figure(actual, draw, ending):
+    names = [f"{each.name}{number}{ending}" for each in actual for number in (1, 2, 3)]
+    figure = draw([replace(actual[i // 3], name=name) for i, name in enumerate(names)])
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+    assert ending or legend._ncols == 4
 
 
 @pytest.mark.slow
