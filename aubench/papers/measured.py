@@ -10,7 +10,7 @@ from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.render import EMPTY, Block, template, text_table
 from aubench.leaderboard.tables import modality_code, recipe_label
 from aubench.metrics import scores
-from aubench.papers.reported import AUS, FOLD_COUNT, ReportedRow, ReportedTable
+from aubench.papers.reported import AUS, ReportedRow, ReportedTable
 from aubench.papers.reported_page import PAGE, TEMPLATES, Footnotes, footnotes, number, our_method
 from aubench.results.counts import CLEAN
 
@@ -57,8 +57,11 @@ def compare_with_reported(
     if not rows:
         return [heading, f"No reported table here is about {dataset}."]
     measured = [Measured(entry, table) for table in ranked_tables for entry in table.methods]
-    if fold_count != FOLD_COUNT:
-        return [heading, f"Papers report on {FOLD_COUNT} folds and this protocol has {fold_count}: not comparable."]
+    fold_counts = sorted({row.fold_count for row in rows})
+    if fold_count not in fold_counts:
+        counts = " or ".join(map(str, fold_counts))
+        return [heading, f"Papers report on {counts} folds and this protocol has {fold_count}: not comparable."]
+    rows = [row for row in rows if row.fold_count == fold_count]
     rows.sort(key=lambda row: (not row.method_here, row.method_here))
     matches: dict[int, list[Measured | None]] = defaultdict(list)
     for result in measured:

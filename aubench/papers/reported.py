@@ -31,8 +31,8 @@ AUS: dict[str, tuple[int, ...]] = {
     "disfa": (1, 2, 4, 6, 9, 12, 25, 26),
 }
 """AUs that are scored on each data set of the papers."""
-FOLD_COUNT = 3
-"""Number of folds by subject, the same in all tables."""
+FOLD_COUNT, LISTED_FOLD_COUNT = 3, 4
+"""Number of folds by subject, and that of the rows whose folds are ``listed``."""
 COSTS = {"gflops": "flops", "gmacs": "macs"}
 """Metrics of cost per frame and the field of :class:`~aubench.results.schema.Cost` for each. Papers that print
 multiply-accumulates as FLOPs have ``gmacs``."""
@@ -139,6 +139,11 @@ class ReportedRow(BaseModel):
     def printed(self) -> dict[int, float]:
         """Numbers of the AUs that have one."""
         return {au: value for au, value in self.aus.items() if value is not None}
+
+    @property
+    def fold_count(self) -> int:
+        """Number of folds by subject."""
+        return LISTED_FOLD_COUNT if self.folds == "listed" else FOLD_COUNT
 
     @property
     def needed(self) -> tuple[Modality, ...]:
