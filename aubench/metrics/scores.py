@@ -78,7 +78,7 @@ class Metric:
         source: Table that the metric is computed from.
         function: For ``counts``: maps confusion counts (F, A, 4), in the order TP, FP, FN, TN, to (F, A), NaN where
             undefined. For ``histograms``: maps the histograms of negative and positive frames (200 bins each) of one
-            fold and AU to a float.
+            fold and AU to a float. Infinite values count as undefined.
         higher_is_better: Whether tables print the largest value bold, otherwise the smallest.
         column: Whether leaderboard tables and the summary of ``aubench run`` have a column for it.
         pooled: Whether the counts of all folds are added first (F = 1). A pooled metric has no values per fold.
@@ -115,6 +115,10 @@ class Metric:
         Raises:
             UsageError: As :meth:`compute`.
         """
+        values = self._values(totals, histograms)
+        return np.where(np.isfinite(values), values, np.nan)
+
+    def _values(self, totals: ConfusionCounts, histograms: Ints) -> Floats:
         if self.source == "histograms":
             return histogram_metric(histograms, self.function)
         cells = totals.pooled[None] if self.pooled else totals.cells

@@ -70,6 +70,24 @@ def test_a_summary_computed_without_the_plugin_is_computed_again(make_record, mo
     assert list(scores.summary_of(record).metrics) == BUILT_IN
 
 
+ODDS = """
+import numpy as np
+from aubench.metrics.scores import Metric
+
+odds = Metric("odds", "Odds", "Hits for each miss", "counts", lambda cells: np.full(cells.shape[:-1], np.inf))
+lift = Metric("lift", "Lift", "Gain over chance", "histograms", lambda negatives, positives: -np.inf)
+"""
+
+
+def test_infinite_values_are_undefined(small_board, make_record, monkeypatch, tmp_path, call, script_stubs):
+    (tmp_path / "odds.py").write_text(ODDS)
+    monkeypatch.setenv(PLUGINS_VARIABLE, str(tmp_path / "odds.py"))
+    summary = scores.summary_of(make_record())
+    for name in ("odds", "lift"):
+        assert summary.value(name) is None and set(summary.by_fold(name)) == {None}
+    assert call("leaderboard", "build", "--root", small_board).code == 0
+
+
 @pytest.mark.slow
 def test_leaderboard_tables_have_a_column(balanced_accuracy, small_board, script_stubs, call):
     assert call("leaderboard", "build", "--root", small_board).code == 0
