@@ -57,6 +57,7 @@ def score(
         AubenchError: An argument is invalid, a file cannot be read, a probability is invalid, or a test frame is
             missing, additional, there twice or in the wrong fold.
     """
+    from aubench._util.progress import print_line
     from aubench.core.errors import UsageError
     from aubench.data.splits import ProtocolDataset
     from aubench.evaluation import prediction_files, submitted_predictions
@@ -74,6 +75,8 @@ def score(
     tables = [prediction_files.read_predictions(file, narrowed.aus) for file in files]
     assigned = submitted_predictions.assign(tables, data)
     folder = submissions.write_record(assigned, data, name, seed, user_path(out))
+    for other in submissions.other_records(folder):
+        print_line(f"{other} has other predictions of {name}, seed {seed}; delete it before you compare or add {name}")
     stored = StoredRecord(folder, record.read(folder))
     return SubmissionResults((stored,), robustness=_robustness(stored))
 

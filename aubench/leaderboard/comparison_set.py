@@ -120,7 +120,8 @@ def _unique_runs(runs: Iterable[StoredRecord]) -> list[StoredRecord]:
     for run in runs:
         first = by_key.setdefault(verify.run_key(run), run)
         if first.info != run.info or not first.record.counts.equals(run.record.counts):
-            raise RecordError(f"is another record of the run in {first.folder}", where=run.folder)
+            hint = "delete the folder of the older one"
+            raise RecordError(f"is another record of the run in {first.folder}", where=run.folder, hint=hint)
     return list(by_key.values())
 
 

@@ -52,7 +52,8 @@ def _first_of(
 def _duplicates(runs: Sequence[IndexedRecord]) -> Iterator[Finding]:
     for run, first in _first_of(runs, lambda run: run.keys.duplicate):
         same = "same method, recipe, protocol, precision and seed"
-        yield run.finding(record.FILE, f"run: is a duplicate of {first.folder} ({same})")
+        remedy = "; delete the folder of the older predictions" if run.keys.is_submitted else ""
+        yield run.finding(record.FILE, f"run: is a duplicate of {first.folder} ({same}){remedy}")
 
 
 def _labels(runs: Sequence[IndexedRecord], new: Set[Path]) -> Iterator[Finding]:

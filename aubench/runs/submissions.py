@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from aubench._util import locks
 from aubench.core.conditions import Condition
 from aubench.core.errors import RecordError, UsageError
+from aubench.core.system_files import children
 from aubench.data.splits import ProtocolDataset
 from aubench.evaluation import inference
 from aubench.evaluation.submitted_predictions import SubmittedPredictions
@@ -19,6 +21,7 @@ from aubench.results import histograms
 from aubench.results import record as record_file
 from aubench.results.field_types import Name
 from aubench.results.record import Record
+from aubench.results.record_info import RecordInfo
 from aubench.results.run_folder import RECORD_DIR
 from aubench.results.run_id import submission_id
 from aubench.results.submission import SUBMITTED
@@ -61,6 +64,31 @@ def write_record(predictions: SubmittedPredictions, data: ProtocolDataset, name:
     with locks.exclusive(run_dir / ".record.lock"):
         _with_earlier_conditions(record, run_dir / RECORD_DIR).write(run_dir / RECORD_DIR)
     return run_dir / RECORD_DIR
+
+
+def other_records(folder: Path) -> list[Path]:
+    """List the records of other predictions with the same name, seed, protocol and store.
+
+    Args:
+        folder: Folder of a record, as :func:`write_record` returns it.
+    """
+    paths = children(folder.parents[1], f"*/{RECORD_DIR}/{record_file.FILE}")
+    infos = {path.parent: _read_info(path) for path in paths}
+    key = _entry_key(infos.pop(folder))
+    return [other for other, info in infos.items() if _entry_key(info) == key]
+
+
+def _read_info(path: Path) -> RecordInfo | None:
+    with suppress(RecordError):
+        return RecordInfo.parse(path.read_bytes(), where=path)
+    return None
+
+
+def _entry_key(info: RecordInfo | None) -> tuple[object, ...] | None:
+    """Return what is the same in records that a leaderboard takes for one; None for other records."""
+    if info is None or not info.is_submitted:
+        return None
+    return info.method.name, info.seed, info.protocol.digest, info.dataset.digest
 
 
 def _build(predictions: SubmittedPredictions, data: ProtocolDataset, name: str, seed: int) -> Record:

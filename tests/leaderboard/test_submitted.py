@@ -154,7 +154,7 @@ def test_runs_of_two_selections_stay_incomparable_beside_them(make_record, make_
 def test_other_predictions_of_the_same_name_and_seed_are_refused(mixed_board, make_submitted, tmp_path):
     other = make_submitted(predictions="e" * 64, skill=1.2)
     other.write(tmp_path / "other" / other.relative_path / "record")
-    with pytest.raises(RecordError, match="run: is a duplicate of"):
+    with pytest.raises(RecordError, match=r"run: is a duplicate of .*; delete the folder of the older predictions"):
         add([tmp_path / "other"], mixed_board)
 
 

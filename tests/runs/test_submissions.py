@@ -13,11 +13,12 @@ from factories.stores import write_store
 
 import aubench as package
 from aubench.api.scoring import SubmissionResults
-from aubench.core.errors import AubenchError
+from aubench.core.errors import AubenchError, RecordError
 from aubench.core.protocol import load
 from aubench.data.splits import ProtocolDataset
 from aubench.evaluation import inference, prediction_files
 from aubench.leaderboard import verify
+from aubench.leaderboard.comparison_set import load_comparison_set
 from aubench.results import record as record_file
 
 FRAMES = 12
@@ -78,6 +79,20 @@ def test_counts_are_those_of_the_harness(data, table, score, tmp_path):
     assert row["gflops"] is None and row["tuned"] is None and "mymodel" in result.summary()
     assert Path(row["folder"]) == tmp_path / "runs" / record.relative_path / "record"
     assert result.robustness is None
+
+
+@pytest.mark.slow
+def test_other_predictions_of_the_same_name_and_seed_are_named(table, score, tmp_path, capsys):
+    first = score(table).stored_records[0].folder
+    score(table, seed=1)
+    score(table, name="other")
+    assert score(table).stored_records[0].folder == first and capsys.readouterr().err == ""
+    second = score(table.assign(p_AU6=0.25 + table["p_AU6"] / 2)).stored_records[0].folder
+    line = f"{first} has other predictions of mymodel, seed 0; delete it before you compare or add mymodel"
+    assert capsys.readouterr().err.splitlines() == [line]
+    with pytest.raises(RecordError, match="is another record of the run in") as error:
+        load_comparison_set([str(second.parents[1]), str(tmp_path / "runs/lab/other")], tmp_path)
+    assert error.value.hint == "delete the folder of the older one"
 
 
 @pytest.mark.slow
