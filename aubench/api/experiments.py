@@ -134,9 +134,21 @@ def run(
         pretraining_store=None if pretrain_on is None else StoreRef.from_store(open_any_store(pretrain_on)),
     )
     if from_study is not None:
-        is_given = any(value is not None for value in (method, protocol, fold, modalities))
-        if is_given or options != RunOptions(runs=options.runs):
-            raise UsageError("sets method, protocol and recipe", where="--from-study", hint="omit these options")
+        default = RunOptions()
+        given = {
+            **{"--method": method, "--protocol": protocol, "--fold": fold, "--modalities": modalities},
+            **{
+                "--preset": preset,
+                "--set": values or None,
+                "--from-run": sources or None,
+                "--pretrain-on": pretrain_on,
+            },
+            "--selection": None if selection == default.selection else selection,
+            "--precision": None if precision == default.precision else precision,
+        }
+        if refused := [name for name, value in given.items() if value is not None]:
+            hint = f"omit {' and '.join(refused)}"
+            raise UsageError("sets method, protocol, folds and recipe", where="--from-study", hint=hint)
         _preload(engine)
         choice = choose()
         configs = plan_tuned_runs(from_study, storage, seeds, store, options.runs)
@@ -278,7 +290,8 @@ def _load_runs(run_dirs: Sequence[Path], store: Stores) -> list[RunConfig]:
     for run_dir, reason in loaded.skipped:
         print_line(f"skipped {run_dir}: {reason}")
     if not loaded.configs:
-        raise UsageError(f"no finished run among {len(run_dirs)}", hint="finish one with `aubench run`")
+        hint = "the lines above say why; `aubench run` finishes runs and repeats those of earlier versions"
+        raise UsageError(f"none of {len(run_dirs)} runs can be evaluated", hint=hint)
     return list(loaded.configs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,9 @@ def _add(options: Options) -> None:
     print_skipped(added.skipped_runs)
     for path in added.paths:
         typer.echo(f"added {path}")
-    typer.echo("run `aubench leaderboard build` to update its pages")
+    root = options["root"]
+    of_root = "" if str(root) == "leaderboard" else f" --root {shlex.quote(str(root))}"
+    typer.echo(f"run `aubench leaderboard build{of_root}` to update its pages")
 
 
 @app.command("build")

@@ -123,7 +123,7 @@ class StrictCommand(typer.core.TyperCommand):
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         counts = Counter(parameter.opts[0] for parameter in order if _has_one_value(parameter))
         if repeated := next((name for name, count in counts.items() if count > 1), None):
-            hint = "give it once; several names or numbers are separated by commas"
+            hint = "give it once; options that take several values separate them by commas"
             raise UsageError("is given twice", where=repeated, hint=hint)
         return super().parse_args(ctx, args)
 

@@ -94,6 +94,13 @@ class Protocol(StrictModel):
             raise ValueError("needs at least one modality, and each once")
         return Modality.ordered(value)
 
+    @field_validator("aus")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError("needs at least one AU, and each once")
+        return value
+
     @field_validator("parts")
     @classmethod
     def _exclusive(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -202,7 +202,7 @@ def _require_member(member: Store, protocol: Protocol, store: Store) -> None:
         )
     several = len(store.members) > 1
     if unlabelled := [au for au in protocol.aus if au not in member.aus or (several and not _has_labels(frames, au))]:
-        hint = f"the stores share AUs {', '.join(map(str, store.aus))}" if several else ""
+        hint = f"the stores share AUs {', '.join(map(str, store.aus))}" if several else None
         raise DataError(f"has no labels of AU{min(unlabelled)}", where=member.path, hint=hint)
     subjects = protocol.names_in(member.info.dataset)
     if absent := subjects - set(frames["subject"].unique()):

@@ -28,7 +28,8 @@ def read_lines(path: Path, largest: int = _LARGEST, *, has_names: bool = False) 
             raise DataError("is too large for a label file", where=path, hint=_AGAIN)
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
+        hint = None if isinstance(error, FileNotFoundError) else _AGAIN
+        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=hint) from None
     lines = _decode(content, path, has_names).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     while len(lines) > 1 and not lines[-1].strip():
         lines.pop()

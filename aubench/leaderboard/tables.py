@@ -14,7 +14,7 @@ from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import EMPTY, Cell, Table, text_table
 from aubench.metrics import scores
 from aubench.metrics.intervals import ConfidenceInterval
-from aubench.results.record_info import BUDGET_FIELDS, RecordInfo
+from aubench.results.record_info import BUDGET_FIELDS, IMAGE_FIELDS, RecordInfo
 from aubench.results.run_costs import Cost
 
 DEMO = "demo"
@@ -96,8 +96,9 @@ def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
     extra += [origin for origin in info.origins if any(origin not in peer.origins for peer in peers)]
     if info.search.tuned:
         study = f" ({info.search.study})" if len(peers) > 1 else ""
-        budget = [f"{name}={_short_json(info.recipe[name])}" for name in sorted(BUDGET_FIELDS & set(info.overrides))]
-        return ", ".join([info.preset, f"tuned{study}", *budget, *extra])
+        shown = sorted((BUDGET_FIELDS | IMAGE_FIELDS) & set(info.overrides))
+        fixed = [f"{name}={_short_json(info.recipe[name])}" for name in shown]
+        return ", ".join([info.preset, f"tuned{study}", *fixed, *extra])
     absent = object()
     changes = [
         f"{name}={_short_json(info.recipe[name])}"

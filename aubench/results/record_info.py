@@ -35,6 +35,8 @@ SELECTIONS: tuple[str, ...] = tuple(rule for rule in get_args(Selection) if rule
 SCHEMA = 2
 """Schema version of new records; records of version 1 are also read."""
 FILE = "record.json"
+IMAGE_FIELDS = frozenset({"image_size", "crop"})
+"""Recipe fields that determine the size of images."""
 BUDGET_FIELDS = frozenset({"epochs", "frames_per_epoch", "patience", "pretrain_epochs", "pretrain_frames_per_epoch"})
 """Fields of a recipe that say how long to train. A search of a leaderboard does not change them."""
 DEMO_PRESETS = frozenset({"tiny"})

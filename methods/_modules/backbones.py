@@ -40,7 +40,8 @@ class BackboneRecipe(Recipe):
         """Refuse steps in which batch normalisation has one value per channel."""
         frames = min(self.batch_size, self.frames_per_epoch or self.batch_size)
         if frames == 1 and self.crop <= STRIDE:
-            raise ValueError(f"a step of one frame needs a crop above {STRIDE}, or set batch_size to 2 or more")
+            cause = "batch_size" if self.batch_size == 1 else "frames_per_epoch"
+            raise ValueError(f"a step of one frame needs a crop above {STRIDE}, or set {cause} to 2 or more")
         return self
 
     def pretraining_sources(self) -> tuple[PretrainingSource, ...]:

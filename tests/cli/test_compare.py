@@ -99,7 +99,8 @@ def test_latex_and_a_file(call, runs, tmp_path):
 
 @pytest.mark.slow
 def test_names_on_the_leaderboard(call, runs, tmp_path):
-    assert call("leaderboard", "add", runs, "--root", "board").code == 0
+    added = call("leaderboard", "add", runs, "--root", "board")
+    assert added.code == 0 and added.out.endswith("run `aubench leaderboard build --root board` to update its pages\n")
     named = call("compare", "amf@synth_3fold", "late_fusion@synth_3fold", "--root", "board")
     assert named.code == 0, named.err
     assert named.out == call("compare", runs).out

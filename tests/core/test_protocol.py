@@ -141,6 +141,8 @@ def test_modalities_come_in_canonical_order(tmp_path):
         ("threshold", "treshold", "did you mean 'threshold'?"),
         ("first = 1", "first = 3", "alias 'first'"),
         ('["depth", "visual"]', '["depth", "depth"]', "each once"),
+        ("aus = [1, 2]", "aus = []", "needs at least one AU, and each once"),
+        ("aus = [1, 2]", "aus = [1, 1]", "needs at least one AU, and each once"),
         ('name = "two"', "name = two", "is not TOML"),
     ],
 )

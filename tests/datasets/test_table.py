@@ -553,6 +553,12 @@ def test_a_store_without_enough_people_has_no_protocol(tree, tmp_path, capfd) ->
     assert "no protocol" not in capfd.readouterr().err and list(tmp_path.glob("*.toml"))
 
 
+def test_a_store_without_a_present_au_has_no_protocol(tree, tmp_path, capfd) -> None:
+    prepare(tree.write(*tree.people()), tmp_path / "store", intensity="2")
+    assert "wrote no protocol: no AU is present in any frame; --intensity says" in capfd.readouterr().err
+    assert not list(tmp_path.glob("*.toml"))
+
+
 @pytest.mark.slow
 def test_intensities_have_a_rule_in_the_protocol(tree, tmp_path) -> None:
     rows = tree.people()

@@ -124,9 +124,10 @@ def test_what_binds_a_study_is_compared_part_by_part():
     [
         ((), ("--method: is missing", "--from-study")),
         (("--method", "amf"), ("--protocol: is missing",)),
-        (("--from-study", "x", "--method", "amf"), ("--from-study", "omit these options")),
-        (("--from-study", "x", "--set", "epochs=1"), ("omit these options",)),
-        (("--from-study", "x", "--selection", "oracle_test"), ("omit these options",)),
+        (("--from-study", "x", "--method", "amf"), ("--from-study", "omit --method")),
+        (("--from-study", "x", "--set", "epochs=1", "--fold", "1"), ("omit --fold and --set",)),
+        (("--from-study", "x", "--selection", "oracle_test"), ("omit --selection",)),
+        (("--from-study", "x", "--precision", "bf16-mixed"), ("omit --precision",)),
     ],
 )
 def test_a_run_from_a_study_takes_the_recipe_from_there(call, words, parts):

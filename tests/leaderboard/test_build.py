@@ -270,8 +270,8 @@ def test_a_method_that_always_predicts_present_equals_the_baseline(tmp_path, mak
 
 @pytest.mark.slow
 def test_tuned_recipes_are_labelled_and_have_a_cost(tmp_path, make_record):
-    def tuned(study: str, rate: float, seed: int) -> Record:
-        record = make_record("amf", seed=seed, skill=0.9, recipe={"learning_rate": rate})
+    def tuned(study: str, rate: float, seed: int, **fixed: int) -> Record:
+        record = make_record("amf", seed=seed, skill=0.9, recipe={"learning_rate": rate, **fixed})
         cost = {
             "trials": 20,
             "study": study,
@@ -293,6 +293,9 @@ def test_tuned_recipes_are_labelled_and_have_a_cost(tmp_path, make_record):
     assert rows(default, *first) == (["small, tuned", "small"], ["20 by tpe; 3,600 s; 250,000 frames", "0"])
     presets, _ = rows(default, *first, tuned("other", 0.02, 1))
     assert sorted(presets) == ["small", "small, tuned (mine)", "small, tuned (other)"]
+    fixed = {"epochs": 1, "image_size": 60}
+    presets, _ = rows(default, *first, tuned("other", 0.02, 1), tuned("third", 0.02, 1, **fixed))
+    assert "small, tuned (third), epochs=1, image_size=60" in presets
 
 
 @pytest.mark.slow

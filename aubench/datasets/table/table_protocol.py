@@ -108,7 +108,7 @@ def protocol_text(name: str, title: str, store: Store, parts: Mapping[str, str])
         parts: Part of each subject. Subjects without labelled frames and with an empty part are left out.
 
     Raises:
-        ProtocolError: The parts are no protocol, e.g. there is one part alone.
+        ProtocolError: The parts are no protocol, e.g. there is one part alone, or no AU is present.
     """
     is_intensity = store.info.labels == "intensity"
     labelled = store.frames[store.frames["labelled"]]
@@ -129,6 +129,8 @@ def protocol_text(name: str, title: str, store: Store, parts: Mapping[str, str])
         "threshold": "fixed:0.5",
         "preset": "small",
     }
+    if not values["aus"]:
+        raise ProtocolError("no AU is present in any frame; --intensity says from which intensity on it is", where=name)
     roles = {role: [role] for role in ("train", "validation", "test") if role in members}
     if not is_split(parts.values()) or "validation" not in members:
         values["validation"] = {"fraction": 0.2, "candidates": 200}
