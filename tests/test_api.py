@@ -139,7 +139,7 @@ def test_a_damaged_record_does_not_hide_the_reason(script, small_store, monkeypa
         ({"method": "amf", "protocol": "synth_3fold", "seeds": [-1]}, "'-1' is not a seed"),
         ({"method": "amf", "protocol": "synth_3fold", "seeds": []}, "no seed"),
         ({"method": "amf", "protocol": "synth_3fold", "selection": "best"}, "--selection: cannot be 'best'"),
-        ({"method": "amf", "from_study": "s"}, "--from-study: sets method, protocol and recipe"),
+        ({"method": "amf", "from_study": "s"}, "--from-study: sets method, protocol, folds and recipe; omit --method"),
     ],
 )
 def test_bad_arguments_raise(arguments, message, small_store, tmp_path):
@@ -332,3 +332,9 @@ def test_a_missing_plugin_file_is_one_line(aubench, words, message):
     done = aubench(*words)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
+
+
+def test_results_have_a_short_representation():
+    results = package.load_results(ROOT / "leaderboard")
+    assert repr(results) == f"<Results: {len(results.records)} rows, see to_dataframe()>"
+    assert results._repr_html_().count("<tr") < 30

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aubench.api.dataframe_view import DataFrameView
 from aubench.api.formats import check_form, frame_text
 from aubench.api.planning import AnyPath, AnyPaths
 from aubench.core.user_paths import user_path, user_paths
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from aubench.leaderboard.submit import Submission
 
 
-@dataclass(frozen=True)
-class LeaderboardResults:
+@dataclass(frozen=True, repr=False)
+class LeaderboardResults(DataFrameView):
     """Tables of a leaderboard.
 
     Attributes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import print_line
 from aubench.api import execution
+from aubench.api.dataframe_view import DataFrameView
 from aubench.api.formats import check_form
 from aubench.api.planning import AnyPath, Names, Seeds, Stores, check_seeds, open_data, split_names
 from aubench.core.user_paths import user_path
@@ -27,8 +28,8 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class ReproductionResults:
+@dataclass(frozen=True, repr=False)
+class ReproductionResults(DataFrameView):
     """Reproduced tables and figures.
 
     Attributes:

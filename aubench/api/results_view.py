@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aubench.api.dataframe_view import DataFrameView
 from aubench.api.formats import check_form, frame_text
 from aubench.api.planning import AnyPath, AnyPaths
 from aubench.core.user_paths import user_path, user_paths
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from aubench.results.record import Record
 
 
-@dataclass(frozen=True)
-class Results:
+@dataclass(frozen=True, repr=False)
+class Results(DataFrameView):
     """Records of runs.
 
     Attributes:
@@ -89,8 +90,8 @@ class Results:
         return tabulate(rows, (*headers, "GFLOPs", "run"), "github", disable_numparse=True) if rows else ""
 
 
-@dataclass(frozen=True)
-class ComparisonResults:
+@dataclass(frozen=True, repr=False)
+class ComparisonResults(DataFrameView):
     """Comparison of methods under one condition.
 
     Attributes:
@@ -131,8 +132,8 @@ class ComparisonResults:
         return pairwise_tables.render(self.comparison, form)
 
 
-@dataclass(frozen=True)
-class RobustnessResults:
+@dataclass(frozen=True, repr=False)
+class RobustnessResults(DataFrameView):
     """Scores of methods under test conditions.
 
     Attributes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aubench.leaderboard.records import StoredRecord
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SubmissionResults(Results):
     """Record of submitted predictions.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import print_line
+from aubench.api.dataframe_view import DataFrameView
 from aubench.api.planning import (
     AnyPath,
     Names,
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 
-@dataclass(frozen=True)
-class TuningResults:
+@dataclass(frozen=True, repr=False)
+class TuningResults(DataFrameView):
     """Studies of a search, one per method.
 
     Attributes:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import print_line
+from aubench.api.dataframe_view import DataFrameView
 from aubench.api.planning import AnyPath, Names, Stores, find_narrowed, open_data
 from aubench.core.user_paths import user_path
 
@@ -34,8 +35,8 @@ _SHARES = {
 }
 
 
-@dataclass(frozen=True)
-class ProfileResults:
+@dataclass(frozen=True, repr=False)
+class ProfileResults(DataFrameView):
     """Profile of a method.
 
     Attributes:

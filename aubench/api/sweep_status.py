@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aubench._util.progress import format_duration, print_line
+from aubench.api.dataframe_view import DataFrameView
 from aubench.api.planning import AnyPath
 from aubench.core.user_paths import user_path
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from aubench.runs.run_status import FoldState
 
 
-@dataclass(frozen=True)
-class StatusResults:
+@dataclass(frozen=True, repr=False)
+class StatusResults(DataFrameView):
     """State of every fold in a folder of runs.
 
     Attributes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aubench.leaderboard.comparison_set import ComparisonSet
-from aubench.leaderboard.tables import modality_code
+from aubench.leaderboard.tables import modality_code, recipe_label
 from aubench.metrics import intervals, significance
 from aubench.metrics import scores as metrics
 from aubench.metrics.intervals import ConfidenceInterval
@@ -45,12 +45,14 @@ class RankedMethod:
         by_seed: Mean F1 of each run, by seed.
         rank: One more than the number of significantly better methods.
         modalities: Letters of the modalities that the method uses.
+        preset: Preset and the values that differ from it.
     """
 
     result: PairwiseResult
     by_seed: tuple[float, ...]
     rank: int
     modalities: str
+    preset: str
 
     @property
     def deviation(self) -> float | None:
@@ -101,6 +103,7 @@ def compare(compared: ComparisonSet, condition: str) -> Comparison:
             tuple(run.condition_f1[condition] for run in entry.runs),
             rank,
             modality_code(entry.info.method.modalities),
+            recipe_label(entry, compared.entries),
         )
         for by_au, (_, _, entry), rank in zip(results, rated, ranks, strict=True)
     ]

@@ -34,12 +34,13 @@ def render(comparison: Comparison, form: str) -> str:
 
 
 def _standings(standings: Sequence[RankedMethod]) -> Table:
-    headers = ("Rank", "Method", "Modalities", "F1", "95 % interval", "Seeds", "± over seeds")
+    headers = ("Rank", "Method", "Modalities", "Preset", "F1", "95 % interval", "Seeds", "± over seeds")
     rows = [
         (
             str(method.rank),
             method.result.method,
             method.modalities,
+            method.preset,
             _percent(method.result.interval.estimate),
             _range(method.result.interval),
             str(len(method.by_seed)),
@@ -47,7 +48,7 @@ def _standings(standings: Sequence[RankedMethod]) -> Table:
         )
         for method in standings
     ]
-    return text_table(headers, "rllrrrr", rows)
+    return text_table(headers, "rlllrrrr", rows)
 
 
 def _scores(scores: Sequence[PairwiseResult]) -> Table:

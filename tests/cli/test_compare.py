@@ -78,12 +78,12 @@ def histograms_of(make_record, seed):
 def test_markdown_says_seeds_and_intervals_apart(call, runs):
     done = call("compare", runs)
     assert done.code == 0, done.err
-    assert "± over seeds" in done.out and "95 % interval" in done.out
+    assert "± over seeds" in done.out and "95 % interval" in done.out and "Preset" in done.out
     assert "condition clean: 41 test subjects in 3 folds" in done.out
     line = next(line for line in done.out.splitlines() if re.match(r"\| +1 \| amf", line))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
-    low, high = map(float, cells[4].split(" to "))
-    assert low < float(cells[3]) < high and cells[5] == "3"
+    low, high = map(float, cells[5].split(" to "))
+    assert low < float(cells[4]) < high and cells[6] == "3" and cells[3].startswith("small")
 
 
 @pytest.mark.slow
