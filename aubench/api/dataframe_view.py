@@ -18,7 +18,11 @@ class DataFrameView(ABC):
 
     def __repr__(self) -> str:
         """Return the name of the class and the number of rows."""
-        return f"<{type(self).__name__}: {len(self.to_dataframe())} rows, see to_dataframe()>"
+        return f"<{type(self).__name__}: {self._row_count()} rows, see to_dataframe()>"
+
+    def _row_count(self) -> int:
+        """Return the number of rows. Override this where the DataFrame takes long."""
+        return len(self.to_dataframe())
 
     def _repr_html_(self) -> str:
         """Return the DataFrame as a notebook shows it."""

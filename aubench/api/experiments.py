@@ -135,18 +135,20 @@ def run(
     )
     if from_study is not None:
         default = RunOptions()
-        given = {
-            **{"--method": method, "--protocol": protocol, "--fold": fold, "--modalities": modalities},
-            **{
-                "--preset": preset,
-                "--set": values or None,
-                "--from-run": sources or None,
-                "--pretrain-on": pretrain_on,
-            },
-            "--selection": None if selection == default.selection else selection,
-            "--precision": None if precision == default.precision else precision,
+        is_given = {
+            "--method": method is not None,
+            "--protocol": protocol is not None,
+            "--fold": fold is not None,
+            "--modalities": modalities is not None,
+            "--preset": preset is not None,
+            "--set": bool(overrides),
+            "--pretrained": pretrained is not None,
+            "--from-run": bool(sources),
+            "--pretrain-on": pretrain_on is not None,
+            "--selection": selection != default.selection,
+            "--precision": precision != default.precision,
         }
-        if refused := [name for name, value in given.items() if value is not None]:
+        if refused := [name for name, given in is_given.items() if given]:
             hint = f"omit {' and '.join(refused)}"
             raise UsageError("sets method, protocol, folds and recipe", where="--from-study", hint=hint)
         _preload(engine)

@@ -130,9 +130,9 @@ def select_methods(methods: Names, protocol: Protocol, options: RunOptions) -> l
         return names
     supported = []
     for name in registry.builtin_methods():
-        method = registry.find_method(name).method_class
-        recipe = method.Recipe.from_preset(options.preset or protocol.preset, options.overrides)
-        reason = method.unsupported_reason(protocol.task(recipe.crop), recipe)
+        entry = registry.find_method(name)
+        recipe = entry.method_class.Recipe.from_preset(options.preset or protocol.preset, options.overrides)
+        reason = entry.unsupported_reason(protocol, recipe)
         if reason is None:
             supported.append(name)
         else:

@@ -39,6 +39,9 @@ class Results(DataFrameView):
         """Records: provenance (``info``), ``counts`` and ``histograms``."""
         return tuple(stored.record for stored in self.stored_records)
 
+    def _row_count(self) -> int:
+        return len(self.stored_records)
+
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per run.
 

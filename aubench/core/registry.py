@@ -21,6 +21,7 @@ from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
     from aubench.core.method import Method
+    from aubench.core.recipe import Recipe
 
 GROUP = "aubench.methods"
 """Entry-point group of methods in installed packages."""
@@ -49,6 +50,10 @@ class MethodEntry:
     path: Path | None = None
     digest: str | None = None
     version: int = 1
+
+    def unsupported_reason(self, protocol: Protocol, recipe: Recipe) -> str | None:
+        """Return the reason why the method does not support a protocol with a recipe, or None if it does."""
+        return self.method_class.unsupported_reason(protocol.task(recipe.crop), recipe)
 
 
 def builtin_methods() -> list[str]:

@@ -72,7 +72,7 @@ def key_of_part(part: Path) -> tuple[str, str]:
 
 def finished_parts(partial: Path) -> list[Path]:
     """Return the files of all finished sequences, in the order of the store."""
-    return sorted((partial / "parts").glob("[!.]*/[!.]*.json"), key=_natural)
+    return sorted(children(partial / "parts", "*/*.json"), key=_natural)
 
 
 def _natural(part: Path) -> tuple[list[object], str]:

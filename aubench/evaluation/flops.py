@@ -87,9 +87,9 @@ def count_flops(method_class: type[Method], task: Task, recipe: Recipe) -> Compu
         recipe: Hyper-parameters.
 
     Returns:
-        The total, and for a :class:`~aubench.core.method.BranchedMethod` each encoder and the fusion. A weight
-        that several encoders share counts with each. A weight that no encoder uses counts with the fusion, even if
-        only training uses it.
+        The total, and for a :class:`~aubench.core.method.BranchedMethod` whose predictions use all of its parts each
+        encoder and the fusion. A weight that several encoders share counts with each. A weight that no encoder uses
+        counts with the fusion, even if only training uses it.
 
     Raises:
         MethodError: The method fails, or cannot run on the meta device.
@@ -159,12 +159,14 @@ def _counted(method: Method, frame: dict[Modality, Tensor]) -> Compute:
     for parameter in method.eval().parameters():
         parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
     parts: dict[str, Cost] = {}
+    of_parts = 0
     if isinstance(method, BranchedMethod):
-        parts, flops, uncounted = _branches(method, frame, length)
+        parts, of_parts, uncounted = _branches(method, frame, length)
+    flops = of_parts
     if not isinstance(method, BranchedMethod) or type(method).forward is not BranchedMethod.forward:
-        of_parts = flops if parts else None
         flops, uncounted, _ = _measured(lambda: method(frame))
-        parts = parts if flops == of_parts else {}
+    if flops != of_parts:  # predictions do not use all parts
+        parts = {}
     return Compute(total=_cost(flops // length, method.parameters()), parts=parts, uncounted=uncounted)
 
 

@@ -94,7 +94,7 @@ class RunConfig:
         """
         entry, preset = find_method(method), options.preset or protocol.preset
         recipe = entry.method_class.Recipe.from_preset(preset, options.overrides)
-        reason = entry.method_class.unsupported_reason(protocol.task(recipe.crop), recipe)
+        reason = entry.unsupported_reason(protocol, recipe)
         if reason is not None:
             offered = ", ".join(protocol.modalities)
             raise UsageError(f"does not support {protocol.name} ({offered}): {reason}", where=entry.name)

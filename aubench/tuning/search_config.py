@@ -6,14 +6,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from aubench._util.seeds import derive
 from aubench.core.errors import RecipeError, UsageError
 from aubench.core.protocol import Protocol
-from aubench.core.recipe import Recipe
 from aubench.runs.config import RunConfig
 from aubench.runs.run_options import RunOptions
 from aubench.runs.store_ref import StoreRef
@@ -97,9 +96,8 @@ class SearchConfig:
             RecipeError: The values are not valid together, or the task does not support them.
         """
         base = self.base_config
-        method_class = base.entry.method_class
-        recipe = method_class.Recipe.from_preset(base.preset, {**self.fixed, **values})
-        reason = method_class.unsupported_reason(base.protocol.task(recipe.crop), recipe)
+        recipe = base.entry.method_class.Recipe.from_preset(base.preset, {**self.fixed, **values})
+        reason = base.entry.unsupported_reason(base.protocol, recipe)
         if reason is not None:
             raise RecipeError(reason, where=base.entry.name)
         shared = {field.name: getattr(base, field.name) for field in fields(RunConfig)}
@@ -167,12 +165,8 @@ def create_search(
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
         raise UsageError(f"'{name}' is not a valid study name", where="--study", hint="use letters, digits, - and _")
     fixed = dict(options.overrides)
-    method_class = base.entry.method_class
-
-    def unsupported_reason(recipe: Recipe) -> str | None:
-        return method_class.unsupported_reason(protocol.task(recipe.crop), recipe)
-
-    searched = Space.of(method_class.Recipe, base.preset, fixed, space, unsupported_reason)
+    unsupported_reason = partial(base.entry.unsupported_reason, protocol)
+    searched = Space.of(base.entry.method_class.Recipe, base.preset, fixed, space, unsupported_reason)
     search = SearchConfig(name, base, fixed, tuple(folds), searched, seed, sampler, pruner)
     _ = search.epochs  # raises if the method reads test subjects
     return search

@@ -96,8 +96,7 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
             if value % factor:
                 raise ValueError(f"{name} must be a multiple of {factor} here, got {value}")
         check_warmups(self, uses_warmup=self.learning_rate_schedule == "cosine")
-        cells = (self.crop // self.patch) ** 2
-        check_mask(cells, count_masked(cells, self.mask), self.mask, self.pretrain_epochs)
+        check_mask(self, count_masked)
         return self
 
     def pretraining_config(self) -> dict[str, Any]:

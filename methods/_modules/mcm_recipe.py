@@ -121,8 +121,7 @@ class MCMRecipe(ActivationMemoryRecipe):
         for name, decays in decaying.items():
             if decays and getattr(self, name) < self.final_learning_rate:
                 raise ValueError(f"{name} is below final_learning_rate, which is {self.final_learning_rate:g}")
-        cells = (self.crop // self.patch) ** 2
-        check_mask(cells, count_masked(cells, self.mask), self.mask, self.pretrain_epochs)
+        check_mask(self, count_masked)
         return self
 
     def pretraining_sources(self) -> tuple[PretrainingSource, ...]:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aubench import Recipe
 
 
@@ -24,17 +26,17 @@ def check_warmups(recipe: Recipe, *, uses_warmup: bool) -> None:
             raise ValueError(f"{epochs} is {count} and must exceed {warmup}, which is {rise:g}; set both")
 
 
-def check_mask(cells: int, masked: int, share: float, epochs: int) -> None:
+def check_mask(recipe: Recipe, count_masked: Callable[[int, float], int]) -> None:
     """Check that pre-training hides at least one patch.
 
     Args:
-        cells: Number of patches of an image.
-        masked: Number of masked patches.
-        share: Share of masked patches in the recipe.
-        epochs: Epochs of pre-training.
+        recipe: Recipe with the fields ``pretrain_epochs``, ``patch`` and ``mask``.
+        count_masked: Number of masked patches of a number of patches and a share.
 
     Raises:
         ValueError: No patch is masked.
     """
-    if epochs and not masked:
+    epochs, patch, share = (getattr(recipe, name) for name in ("pretrain_epochs", "patch", "mask"))
+    cells = (recipe.crop // patch) ** 2
+    if epochs and not count_masked(cells, share):
         raise ValueError(f"mask {share:g} hides none of the {cells} patches; use smaller patches or a larger share")

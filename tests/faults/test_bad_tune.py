@@ -128,6 +128,7 @@ def test_what_binds_a_study_is_compared_part_by_part():
         (("--from-study", "x", "--set", "epochs=1", "--fold", "1"), ("omit --fold and --set",)),
         (("--from-study", "x", "--selection", "oracle_test"), ("omit --selection",)),
         (("--from-study", "x", "--precision", "bf16-mixed"), ("omit --precision",)),
+        (("--from-study", "x", "--pretrained", "none"), ("omit --pretrained",)),
     ],
 )
 def test_a_run_from_a_study_takes_the_recipe_from_there(call, words, parts):

@@ -96,7 +96,8 @@ class _FirstPass:
                     continue
                 reader = readers[modality]
                 image = reader.read(picture, modality) if is_needed else None
-                if image is None if is_needed else not reader.has(picture):
+                is_there = image is not None if is_needed else reader.has(picture)
+                if not is_there:
                     self.gone.add((frame.number, modality))
                     self.skipped.append((frame.number, f"{modality}: not in the video {picture.path.name}"))
                 elif image is not None:
