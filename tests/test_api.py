@@ -148,6 +148,41 @@ def test_bad_arguments_raise(arguments, message, small_store, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+RUN = {"method": "amf", "protocol": "synth_3fold"}
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        ("run", {**RUN, "seeds": True}, "'True' is not a seed"),
+        ("run", {**RUN, "seeds": 1.5}, "'1.5' is not a seed"),
+        ("run", {**RUN, "modalities": []}, "--modalities: names none; known: visual, depth"),
+        ("run", {**RUN, "overrides": [1]}, "overrides: [1] is no dictionary"),
+        ("run", {**RUN, "overrides": "epochs=3"}, "overrides: 'epochs=3' is no dictionary"),
+        ("run", {**RUN, "preset": 3}, "--preset: no preset '3'"),
+        ("run", {**RUN, "method": 3}, "3 is no name"),
+        ("run", {**RUN, "store": 3}, "3 is no path"),
+        ("run", {**RUN, "runs": 3}, "3 is no path"),
+        ("tune", {**RUN, "trials": "3"}, "--trials: cannot be '3'"),
+        ("tune", {**RUN, "trials": 3, "overrides": [1]}, "overrides: [1] is no dictionary"),
+        ("evaluate_robustness", {"noise": ["x"]}, "--noise: '['x']' is not a list of standard deviations"),
+        ("evaluate_robustness", {"noise": [None]}, "--noise: '[None]' is not a list of standard deviations"),
+        ("compare", {"runs": 3}, "3 is no path"),
+        ("load_results", {"path": 3}, "3 is no path"),
+    ],
+)
+def test_arguments_of_the_wrong_type_raise(function, arguments, message, small_store, tmp_path):
+    places = {} if function in ("compare", "load_results") else {"store": small_store, "runs": tmp_path / "runs"}
+    with pytest.raises(AubenchError, match=re.escape(message)):
+        getattr(package, function)(**places | arguments)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_single_level_of_noise_needs_no_list(small_store, tmp_path):
+    with pytest.raises(AubenchError, match="no finished run"):
+        package.evaluate_robustness(noise=0.1, store=small_store, runs=tmp_path / "runs")
+
+
 @pytest.fixture
 def runs(tmp_path, make_record) -> Path:
     """Return a folder of finished runs, two of ``amf`` and one of ``late_fusion``, and one unfinished run."""

@@ -18,6 +18,7 @@ from aubench.api.planning import (
     Numbers,
     Seeds,
     Stores,
+    check_overrides,
     check_seeds,
     find_narrowed,
     parse_numbers,
@@ -110,7 +111,7 @@ def run(
     from aubench.runs.store_ref import StoreRef
     from aubench.tracking.run_export import find_runs
 
-    seeds, values = check_seeds(seeds), dict(overrides or {})
+    seeds, values = check_seeds(seeds), check_overrides(overrides)
     values |= {} if pretrained is None else {"weights": pretrained}
     sources = tuple(find_runs(user_path(runs), user_paths(from_run))) if from_run else ()
     choose = partial(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import count_progress
-from aubench.api.planning import AnyPath, Names, Numbers, Stores, parse_numbers, plan_runs, split_names
+from aubench.api.planning import AnyPath, Names, Numbers, Stores, check_overrides, parse_numbers, plan_runs, split_names
 from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def plot_cut_switch(
     if run is not None and not (method or protocol or overrides):
         config = _load(run, store)
     elif run is None and method and protocol:
-        options = RunOptions(overrides=dict(overrides or {}))
+        options = RunOptions(overrides=check_overrides(overrides))
         find_method(method)  # plan_runs accepts several
         (config,) = plan_runs([method], find_protocol(protocol), options, [0], store)
     else:

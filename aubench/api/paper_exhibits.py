@@ -11,7 +11,7 @@ from aubench._util.progress import print_line
 from aubench.api import execution
 from aubench.api.dataframe_view import DataFrameView
 from aubench.api.formats import check_form
-from aubench.api.planning import AnyPath, Names, Seeds, Stores, check_seeds, open_data, split_names
+from aubench.api.planning import AnyPath, Names, Seeds, Stores, check_overrides, check_seeds, open_data, split_names
 from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
@@ -193,6 +193,6 @@ def _config(
     from aubench.papers.row_specs import ReproductionConfig
     from aubench.runs.run_options import RunOptions
 
-    options = RunOptions(preset or protocol.preset, dict(overrides or {}), runs=user_path(runs))
+    options = RunOptions(preset or protocol.preset, check_overrides(overrides), runs=user_path(runs))
     records = tuple(user_path(root).joinpath(*folder) for folder in ((RECORDS,), (VARIANTS, RECORDS)))
     return ReproductionConfig(protocol, options, tuple(check_seeds(seeds)), store, records)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import count_progress, print_line
 
@@ -23,8 +23,8 @@ Names = str | Sequence[str]
 """One name or several; a string may hold several separated by commas."""
 Seeds = int | str | Sequence[int]
 """One seed or several; a string may hold several separated by commas."""
-Numbers = str | Sequence[float]
-"""Several numbers; in a string, they are separated by commas."""
+Numbers = float | str | Sequence[float]
+"""One number or several; a string may hold several separated by commas."""
 
 
 def open_data(protocol: Protocol, store: Stores) -> Store:
@@ -60,13 +60,26 @@ def check_seeds(seeds: Seeds) -> list[int]:
         seeds = [int(word) for word in words]
     distinct = list(dict.fromkeys(seeds if isinstance(seeds, Iterable) else [seeds]))
     for seed in distinct:
-        if not isinstance(seed, int) or seed < 0:
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise UsageError(f"'{seed}' is not a seed", where="--seed", hint=hint)
         if seed > MAX_COUNT:
             raise UsageError(f"{seed} is larger than {MAX_COUNT}", where="--seed", hint="use a smaller number")
     if not distinct:
         raise UsageError("no seed", where="--seed", hint=hint)
     return distinct
+
+
+def check_overrides(overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return recipe values.
+
+    Raises:
+        UsageError: They are no dictionary.
+    """
+    from aubench.core.errors import UsageError
+
+    if overrides is None or isinstance(overrides, Mapping):
+        return dict(overrides or {})
+    raise UsageError(f"{overrides!r} is no dictionary", where="overrides", hint='give e.g. {"epochs": 20}')
 
 
 def parse_numbers(numbers: Numbers, option: str, what: str, hint: str) -> list[float]:
@@ -83,9 +96,11 @@ def parse_numbers(numbers: Numbers, option: str, what: str, hint: str) -> list[f
     """
     from aubench.core.errors import UsageError
 
+    if isinstance(numbers, int | float):
+        numbers = [numbers]
     try:
         return [float(number) for number in (numbers.split(",") if isinstance(numbers, str) else numbers)]
-    except ValueError:
+    except (ValueError, TypeError):
         raise UsageError(f"'{numbers}' is not a list of {what}", where=option, hint=hint) from None
 
 
@@ -98,7 +113,8 @@ def split_names(names: Names) -> list[str]:
     from aubench.core.errors import UsageError
 
     words = names.split(",") if isinstance(names, str) else names
-    if isinstance(words, type) or not all(isinstance(word, str | Path) for word in words):
+    is_iterable = isinstance(words, Iterable) and not isinstance(words, type)
+    if not is_iterable or not all(isinstance(word, str | Path) for word in words):
         raise UsageError(f"{names!r} is no name", hint="give names, and for a method of your own the path of its file")
     return [str(word).strip() for word in words]
 
@@ -131,7 +147,7 @@ def select_methods(methods: Names, protocol: Protocol, options: RunOptions) -> l
     supported = []
     for name in registry.builtin_methods():
         entry = registry.find_method(name)
-        recipe = entry.method_class.Recipe.from_preset(options.preset or protocol.preset, options.overrides)
+        recipe = entry.create_recipe(options.preset or protocol.preset, options.overrides)
         reason = entry.unsupported_reason(protocol, recipe)
         if reason is None:
             supported.append(name)

@@ -13,6 +13,7 @@ from aubench.api.planning import (
     AnyPath,
     Names,
     Stores,
+    check_overrides,
     check_seeds,
     find_narrowed,
     open_data,
@@ -160,10 +161,10 @@ def tune(
 
     sampler_name = sampler if isinstance(sampler, str) else type(sampler).__name__
     check_names(sampler if isinstance(sampler, str) else "random", pruner)
-    if trials < 1:
-        raise UsageError(f"cannot be {trials}", where="--trials", hint="give 1 or more")
+    if not isinstance(trials, int) or trials < 1:
+        raise UsageError(f"cannot be {trials!r}", where="--trials", hint="give a whole number, 1 or more")
     (seed,) = check_seeds(seed)
-    options = RunOptions(preset, dict(overrides or {}), precision=precision, runs=user_path(runs))
+    options = RunOptions(preset, check_overrides(overrides), precision=precision, runs=user_path(runs))
     scheduler.preload_workers()
     narrowed = find_narrowed(protocol, modalities)
     names = select_methods(method, narrowed, options)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import print_line
 from aubench.api.dataframe_view import DataFrameView
-from aubench.api.planning import AnyPath, Names, Stores, find_narrowed, open_data
+from aubench.api.planning import AnyPath, Names, Stores, check_overrides, find_narrowed, open_data
 from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def profile(
     scheduler.preload_workers()
     choice = devices.choose(device)
     with _scratch_folder() as scratch:
-        config = _configure(method, narrowed, preset, dict(overrides or {}), precision, store, scratch)
+        config = _configure(method, narrowed, preset, check_overrides(overrides), precision, store, scratch)
         settings = profiling.ProfileSettings(Extent(steps=steps, traces=folder), random=not store)
         print_line(f"{config.entry.name}: {steps} steps of preset {config.preset} on {choice.name}")
         figures: Profile = _in_process(config, choice, partial(profiling.profile_job, settings))

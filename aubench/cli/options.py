@@ -144,7 +144,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
     """Return recipe values from ``KEY=VALUE``; a value is JSON, or text if it is not valid JSON.
 
     Raises:
-        UsageError: A pair has no ``=``.
+        UsageError: A pair has no ``=``, or two have the same key.
     """
     from aubench.core.errors import UsageError
 
@@ -153,6 +153,8 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         if not equals:
             raise UsageError(f"'{pair}' is not KEY=VALUE", where="--set")
+        if key.strip() in values:
+            raise UsageError(f"{key.strip()} is given twice", where="--set", hint="give it once")
         try:
             values[key.strip()] = json.loads(text)
         except json.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Binary cross-entropy over known labels."""
+"""Binary cross-entropy over known labels, and the check of the terms of a loss."""
 
 from __future__ import annotations
 
@@ -64,3 +64,25 @@ def _checked(values: object, labels: Tensor) -> Tensor:
 def _mean_over_known(terms: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"]) -> Float[Tensor, ""]:
     known = labels >= 0
     return (terms * known).sum() / known.sum().clamp(min=1)
+
+
+def require_terms(terms: object, method: object) -> dict[str, Tensor]:
+    """Check what ``Method.loss`` returned.
+
+    Args:
+        terms: Terms by name.
+        method: The method, for the error.
+
+    Returns:
+        The terms.
+
+    Raises:
+        MethodError: They are no dictionary of tensors with a scalar ``total``.
+    """
+    if isinstance(terms, dict) and all(isinstance(value, torch.Tensor) for value in terms.values()):
+        if "total" in terms and terms["total"].numel() == 1:
+            return terms
+        what = f"returns no scalar 'total', but {', '.join(f'{n} {tuple(v.shape)}' for n, v in terms.items()) or '{}'}"
+    else:
+        what = f"returns {type(terms).__name__}, expected a dictionary of tensors"
+    raise MethodError(what, where=f"{type(method).__name__}.loss", hint='return {"total": loss}, a scalar tensor')

@@ -47,6 +47,10 @@ class MethodCard:
     fidelity: Fidelity
     deviations: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise ValueError if the fidelity is no :class:`Fidelity`."""
+        object.__setattr__(self, "fidelity", Fidelity(self.fidelity))
+
 
 AnyRecipe = Recipe
 """Type of any recipe, for annotations in classes that have an attribute named ``Recipe``."""

@@ -260,6 +260,8 @@ class Protocol(StrictModel):
             UsageError: The protocol lacks one of the modalities, or one is given twice.
         """
         names = tuple(modalities)
+        if not names:
+            raise UsageError("names none", where="--modalities", hint=f"known: {', '.join(self.modalities)}")
         if len(set(names)) < len(names):
             raise UsageError(f"'{','.join(names)}' names one twice", where="--modalities", hint="name each once")
         for name in names:

@@ -40,7 +40,7 @@ class Recipe(BaseModel):
     :mod:`aubench.core.search_space` in its type can be searched.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {},
@@ -144,7 +144,7 @@ class Recipe(BaseModel):
         """
         presets = cls.all_presets()
         if preset not in presets:
-            raise RecipeError(f"no preset '{preset}'", where="--preset", hint=suggest(preset, presets))
+            raise RecipeError(f"no preset '{preset}'", where="--preset", hint=suggest(str(preset), presets))
         for name in changes:
             if name not in cls.model_fields:
                 raise RecipeError(f"no recipe key '{name}'", where="--set", hint=suggest(name, cls.model_fields))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, Literal
 
-from aubench.core import method_versions, plugins, system_files
+from aubench.core import method_hooks, method_versions, plugins, system_files
 from aubench.core import protocol as protocols
 from aubench.core.code_files import installed_digest
 from aubench.core.errors import UsageError, suggest
@@ -22,6 +22,7 @@ from aubench.core.user_paths import user_path
 if TYPE_CHECKING:
     from aubench.core.method import Method
     from aubench.core.recipe import Recipe
+    from aubench.core.task import Modality, Task
 
 GROUP = "aubench.methods"
 """Entry-point group of methods in installed packages."""
@@ -53,7 +54,15 @@ class MethodEntry:
 
     def unsupported_reason(self, protocol: Protocol, recipe: Recipe) -> str | None:
         """Return the reason why the method does not support a protocol with a recipe, or None if it does."""
-        return self.method_class.unsupported_reason(protocol.task(recipe.crop), recipe)
+        return method_hooks.unsupported_reason(self.method_class, protocol.task(recipe.crop), recipe)
+
+    def select_modalities(self, task: Task, recipe: Recipe) -> tuple[Modality, ...]:
+        """Return the subset of a task's modalities that the method uses, in the task's order."""
+        return method_hooks.select_modalities(self.method_class, task, recipe)
+
+    def create_recipe(self, preset: str, changes: Mapping[str, Any]) -> Recipe:
+        """Create the recipe of a preset, with some values changed."""
+        return method_hooks.create_recipe(self.method_class, preset, changes)
 
 
 def builtin_methods() -> list[str]:
@@ -115,6 +124,10 @@ def _only_method(module: ModuleType, name: str) -> type[Method]:
         raise UsageError(f"{method.__name__} has no card", where=name, hint="set card = MethodCard(…) in the class")
     if not (inspect.isclass(method.Recipe) and issubclass(method.Recipe, Recipe)):
         raise UsageError(f"{method.__name__}.Recipe is no subclass of aubench.Recipe", where=name)
+    for hook in ("unsupported_reason", "select_modalities"):
+        if isinstance(inspect.getattr_static(method, hook), FunctionType):
+            what = f"{method.__name__}.{hook} is no class method"
+            raise UsageError(what, where=name, hint="put @classmethod above it and name its first argument cls")
     return method
 
 

@@ -35,8 +35,10 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     """Return a path of the user with ``~`` expanded.
 
     Raises:
-        UsageError: The path is empty, or the home folder is unknown.
+        UsageError: This is no path or an empty one, or the home folder is unknown.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"{path!r} is no path", hint="give a text or a pathlib.Path")
     text = os.fspath(path)
     if not text:
         raise UsageError("a path is empty", hint="give a path; '.' is the working directory")
@@ -45,5 +47,5 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 
 def user_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Return one or several paths of the user as :func:`user_path`."""
-    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    several = paths if isinstance(paths, Iterable) and not isinstance(paths, str) else [paths]
     return [user_path(path) for path in several]

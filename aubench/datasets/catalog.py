@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aubench.core.errors import DataError, UsageError, suggest
 from aubench.core.plugins import Registry
-from aubench.core.user_paths import user_path
+from aubench.core.user_paths import user_path, user_paths
 from aubench.datasets.base import Dataset, Progress
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def find_stores(datasets: Sequence[str], given: Stores) -> dict[str, Path]:
 
 def _assign(datasets: Sequence[str], given: Stores) -> dict[str, Path | None]:
     folders: dict[str, Path] = {}
-    for item in [given] if isinstance(given, str | Path) else given or ():
+    for item in user_paths(given or ()):
         name, path = _named_folder(str(item), datasets)
         if name in folders:
             raise UsageError(f"gives two stores of {name}", where="--store", hint="give one for each data set")

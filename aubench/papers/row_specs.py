@@ -80,7 +80,7 @@ class ReproductionConfig:
 
     def recipe(self, entry: MethodEntry, settings: Mapping[str, Any] | None = None) -> Recipe:
         """Return the recipe of a method's runs, with further recipe values of a row."""
-        return entry.method_class.Recipe.from_preset(self.preset, {**self.options.overrides, **(settings or {})})
+        return entry.create_recipe(self.preset, {**self.options.overrides, **(settings or {})})
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _run_config(
 ) -> RunConfig:
     """Return the run as ``aubench run`` makes it; narrow the protocol only if the method uses too many modalities."""
     recipe = config.recipe(entry, spec.settings)
-    if entry.method_class.select_modalities(protocol.task(recipe.crop), recipe) != spec.modalities:
+    if entry.select_modalities(protocol.task(recipe.crop), recipe) != spec.modalities:
         protocol = protocol.narrowed(spec.modalities)
     options = replace(config.options, preset=config.preset, overrides={**config.options.overrides, **spec.settings})
     return RunConfig.create(spec.method, protocol, config.store, options, seed)

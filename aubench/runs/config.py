@@ -93,7 +93,7 @@ class RunConfig:
             RecipeError: The method's recipe has no such preset, key or value.
         """
         entry, preset = find_method(method), options.preset or protocol.preset
-        recipe = entry.method_class.Recipe.from_preset(preset, options.overrides)
+        recipe = entry.create_recipe(preset, options.overrides)
         reason = entry.unsupported_reason(protocol, recipe)
         if reason is not None:
             offered = ", ".join(protocol.modalities)
@@ -196,15 +196,16 @@ class RunConfig:
     @cached_property
     def overrides(self) -> tuple[str, ...]:
         """Names of the recipe values that differ from the preset."""
-        preset = self.entry.method_class.Recipe.from_preset(self.preset, {}).model_dump(mode="json")
+        preset = self.entry.create_recipe(self.preset, {}).model_dump(mode="json")
         return tuple(key for key, value in self.recipe.items() if preset[key] != value)
 
     @cached_property
     def task(self) -> Task:
         """Task of the method: the protocol's AUs, the modalities that the method uses, and landmarks if needed."""
-        method, offered = self.entry.method_class, self.protocol.task(self.recipe_model.crop)
-        landmarks = self.store.landmarks if method.needs_landmarks else 0
-        return Task(method.select_modalities(offered, self.recipe_model), offered.aus, offered.image_size, landmarks)
+        offered = self.protocol.task(self.recipe_model.crop)
+        landmarks = self.store.landmarks if self.entry.method_class.needs_landmarks else 0
+        modalities = self.entry.select_modalities(offered, self.recipe_model)
+        return Task(modalities, offered.aus, offered.image_size, landmarks)
 
     def open_store(self) -> Store:
         """Open the store.

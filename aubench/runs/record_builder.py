@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from aubench._util import locks
+from aubench.core import method_hooks
 from aubench.core.conditions import Condition, kind_of
 from aubench.core.errors import DataError, RecordError
 from aubench.core.protocol import Protocol
@@ -16,9 +17,9 @@ from aubench.data.splits import ProtocolDataset
 from aubench.metrics import scores
 from aubench.results import counts
 from aubench.results import record as record_file
+from aubench.results.method_fields import source_fields
 from aubench.results.record import Record
 from aubench.results.run_folder import RECORD_DIR, RESULT
-from aubench.results.schema import INITIALISATION
 from aubench.runs import condition_scores
 from aubench.runs.condition_scores import ConditionScores
 from aubench.runs.config import RunConfig
@@ -124,7 +125,6 @@ def _has(scored: ConditionScores, condition: str, code: str | None) -> bool:
 def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[str, Any]:
     run = config.read_run_file("method", "started")
     environment, *other_environments = _unique(_fold_environment(summary, run, config) for summary in summaries)
-    initial = config.recipe_model.pretraining_sources()
     return {
         "run": config.run_id,
         "protocol": protocol_fields(config.protocol),
@@ -141,7 +141,7 @@ def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[s
         "selection": config.selection,
         "threshold": config.protocol.threshold,
         "pretraining": [
-            *({"stage": INITIALISATION, "source": s.source, "datasets": list(s.datasets)} for s in initial),
+            *source_fields(method_hooks.pretraining_sources(config.recipe_model)),
             *(source for summary in summaries for source in summary["pretraining"]),
         ],
         "search": config.search or {"trials": 0},

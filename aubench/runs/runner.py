@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +9,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from pydantic import ValidationError
-
+from aubench.core import method_hooks
 from aubench.core.conditions import Condition
-from aubench.core.errors import AubenchError, UsageError
+from aubench.core.errors import AubenchError
+from aubench.results.method_fields import require_recordable
 from aubench.results.record import Record
-from aubench.results.schema import MethodInfo
 from aubench.runs import condition_scores, environment
 from aubench.runs.condition_evaluation import evaluate_fold
 from aubench.runs.condition_scores import ConditionScores
@@ -114,17 +112,11 @@ def _check(config: RunConfig) -> None:
     """Detect before training whatever would prevent the record.
 
     Raises:
-        UsageError: The method's name or title does not fit into a record.
+        UsageError: The method's name, title or source of initial weights does not fit into a record.
         MethodError: The method's operations cannot be counted.
     """
-    try:
-        MethodInfo.model_validate_json(json.dumps(config.to_dict()["method"]))
-    except ValidationError as error:
-        raise UsageError(
-            f"has a {error.errors()[0]['loc'][0]} that no record can hold",
-            where=config.method,
-            hint="names have letters, digits, '_' and '-', titles one line of 300 characters at most",
-        ) from None
+    sources = method_hooks.pretraining_sources(config.recipe_model)
+    require_recordable(config.to_dict()["method"], sources, config.method)
     if config.entry.source != "builtin":
         config.count_flops()
 

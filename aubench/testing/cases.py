@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from aubench._util.seeds import seed_everything
+from aubench.core import method_hooks
 from aubench.core.landmarks import COUNT
 from aubench.core.method import Method, build_method
 from aubench.core.task import Batch, Modality, Task
@@ -102,6 +103,6 @@ def offered_tasks(size: int) -> Iterator[Task]:
 def supported_cases(method: type[Method], recipe: Recipe) -> Iterator[Task]:
     """Yield the supported tasks, with the modalities that the method uses, and variants with the points it needs."""
     for task in offered_tasks(recipe.crop):
-        if method.unsupported_reason(task, recipe) is None:
-            selected = replace(task, modalities=method.select_modalities(task, recipe))
+        if method_hooks.unsupported_reason(method, task, recipe) is None:
+            selected = replace(task, modalities=method_hooks.select_modalities(method, task, recipe))
             yield from (selected, replace(selected, landmarks=COUNT)) if method.needs_landmarks else (selected,)

@@ -8,9 +8,10 @@ from dataclasses import replace
 import torch
 
 from aubench._util.seeds import seed_everything
+from aubench.core.losses import require_terms
 from aubench.core.method import Method, Progress, Stage
 from aubench.core.task import Batch
-from aubench.testing.cases import Case, ContractViolation
+from aubench.testing.cases import Case
 
 STEPS = 3
 """Training steps in which every parameter must receive a gradient. Zero initial values may block it in the first."""
@@ -31,7 +32,7 @@ def train_few_steps(
         The method.
 
     Raises:
-        ContractViolation: The loss has no scalar total.
+        MethodError: The loss has no scalar total.
     """
     method.train()
     for stage, batch in stage_batches(case, method):
@@ -41,9 +42,7 @@ def train_few_steps(
         for step in range(STEPS):
             seed_everything(step)
             augmented = method.augment(batch, torch.Generator().manual_seed(step))
-            terms = method.loss(augmented, stage, step_progress(stage, step))
-            if "total" not in terms or terms["total"].numel() != 1:
-                raise ContractViolation(f"the loss of stage '{stage.name}' has no scalar 'total'")
+            terms = require_terms(method.loss(augmented, stage, step_progress(stage, step)), method)
             terms["total"].backward()  # type: ignore[no-untyped-call]
             after_backward()
             optimizer.step()

@@ -11,6 +11,7 @@ import torch
 from aubench._util import ranks
 from aubench._util.seeds import seed_everything
 from aubench.core.errors import ImagesLeaveNoMemory, is_out_of_memory
+from aubench.core.losses import require_terms
 from aubench.core.method import Progress, Stage
 from aubench.core.task import Batch
 from aubench.data import loader, transforms
@@ -116,7 +117,7 @@ class TrainingStep:
     def compute_gradients(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Add the gradients of the loss to the parameters, and return its terms."""
         with self.fabric.autocast(), self._split.active() if self._split else nullcontext():
-            terms = self.method.loss(batch, self.stage, progress)
+            terms = require_terms(self.method.loss(batch, self.stage, progress), self.method)
         self.fabric.backward(terms["total"])
         return {name: value.detach() for name, value in terms.items()}  # a CUDA graph may not depend on earlier steps
 

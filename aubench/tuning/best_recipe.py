@@ -10,7 +10,7 @@ from aubench.core.protocol import Protocol
 from aubench.runs.config import RunConfig
 from aubench.runs.run_options import RunOptions
 from aubench.tuning.search_config import trials_seed
-from aubench.tuning.storage import open_storage, storage_errors, storage_url
+from aubench.tuning.storage import open_storage, require_file, storage_errors, storage_url
 from aubench.tuning.study import BINDING, REQUEST
 from aubench.tuning.study_files import total_cost
 from aubench.tuning.worker import COST, finished_trials
@@ -61,11 +61,12 @@ def find_best_trial(name: str, storage: str | None, runs: Path) -> BestTrial:
         runs: Folder of all runs.
 
     Raises:
-        UsageError: There is no such study, or none of its trials is complete.
+        UsageError: There is no such storage or study, or none of its trials is complete.
     """
     import optuna
 
     url = storage_url(storage, runs)
+    require_file(url)
     opened = open_storage(url)
     with storage_errors(url):
         names = optuna.get_all_study_names(opened)

@@ -96,7 +96,7 @@ class SearchConfig:
             RecipeError: The values are not valid together, or the task does not support them.
         """
         base = self.base_config
-        recipe = base.entry.method_class.Recipe.from_preset(base.preset, {**self.fixed, **values})
+        recipe = base.entry.create_recipe(base.preset, {**self.fixed, **values})
         reason = base.entry.unsupported_reason(base.protocol, recipe)
         if reason is not None:
             raise RecipeError(reason, where=base.entry.name)

@@ -80,6 +80,20 @@ def open_storage(storage: str) -> BaseStorage:
         raise UsageError(f"cannot be used as storage ({_brief(error)})", where=redact_url(storage)) from None
 
 
+def require_file(storage: str) -> None:
+    """Check that the file of a storage exists, for commands that only read it. Servers and memory have no file.
+
+    Raises:
+        UsageError: It does not exist.
+    """
+    if storage.startswith(JOURNAL):
+        path: Path | None = Path(storage.removeprefix(JOURNAL)).absolute()
+    else:
+        path = database.sqlite_path(database.parse_url(storage)) if storage.startswith("sqlite") else None
+    if path is not None and not path.exists():
+        raise UsageError("has no studies", where=path, hint="search with `aubench tune`, or give another --storage")
+
+
 def _journal(storage: str) -> BaseStorage:
     from optuna.storages import JournalStorage
 

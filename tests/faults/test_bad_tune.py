@@ -133,3 +133,10 @@ def test_what_binds_a_study_is_compared_part_by_part():
 )
 def test_a_run_from_a_study_takes_the_recipe_from_there(call, words, parts):
     refused(call("run", "--no-track", *words), *parts)
+
+
+@pytest.mark.parametrize("storage", [(), ("--storage", "sqlite:///none.db"), ("--storage", "journal:none.log")])
+def test_a_storage_that_does_not_exist_is_not_created_for_reading(call, tmp_path, storage):
+    answer = call("run", "--no-track", "--from-study", "x", *storage)
+    refused(answer, "has no studies; search with `aubench tune`, or give another --storage")
+    assert not list(tmp_path.rglob("*.*"))

@@ -48,6 +48,7 @@ def nothing_written() -> bool:
         (("--method", "amf", "--modalities", "thermal"), ("synth_3fold has no thermal",)),
         (("--method", "amf", "--modalities", "visual,visual"), ("--modalities", "names one twice")),
         (("--method", "amf", "--set", "epochs"), ("'epochs' is not KEY=VALUE",)),
+        (("--method", "amf", "--set", "epochs=2", "--set", "epochs=3"), ("--set: epochs is given twice",)),
         (("--method", "~nobody_of_this_name/own.py"), ("own.py", "no such file")),
         (("--method", "amf", "--protocol", "~nobody_of_this_name/own.toml"), ("own.toml", "no such file")),
         (("--method", "amf", "--runs", ""), ("the argument '' is empty",)),
@@ -158,7 +159,7 @@ def test_file_with_two_methods_or_none_is_refused(call, tmp_path):
 
 COLOUR = """
 import torch
-from aubench import MethodCard, Fidelity, Method
+from aubench import MethodCard, Fidelity, Method, PretrainingSource, Recipe
 
 class Colour(Method):
     card = MethodCard(title={title!r}, paper="None", fidelity=Fidelity.EXACT)
@@ -186,6 +187,20 @@ def test_what_would_end_without_a_record_is_refused_before_training(call, store,
     (tmp_path / file).write_text(COLOUR.format(title=title, more=more))
     answer = call("run", "--protocol", "synth_3fold", "--store", store, "--method", file, "--no-track")
     assert answer.code == 2 and answer.err.splitlines()[-1].startswith(f"aubench: {parts}"), answer
+    assert not (tmp_path / "runs").exists()
+
+
+def test_sources_of_weights_that_no_record_can_hold_are_refused_before_training(call, store, tmp_path):
+    recipe = """
+    class Recipe(Recipe):
+        def pretraining_sources(self):
+            return (PretrainingSource("two\\nlines", ("unknown",)),)
+    """
+    text = COLOUR.format(title="Colour", more="pass").replace("    def __init__", f"{recipe}\n    def __init__")
+    (tmp_path / "colour.py").write_text(text)
+    answer = call("run", "--protocol", "synth_3fold", "--store", store, "--method", "colour.py", "--no-track")
+    line = "aubench: colour.py: has a source of pre-training that no record can hold: 'two\\nlines', ['unknown']; "
+    assert answer.code == 2 and answer.err.splitlines()[-1].startswith(line), answer
     assert not (tmp_path / "runs").exists()
 
 

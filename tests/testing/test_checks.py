@@ -247,8 +247,13 @@ class HasAnOldHook(Sound):
         return None
 
 
+class HasALongTitle(Sound):
+    card = MethodCard(title="S" * 301, paper="none", fidelity=Fidelity.EXACT)
+
+
 BROKEN = {
     HasAnOldHook: "hooks have their current names",
+    HasALongTitle: "name, title and sources of weights fit into a record",
     GivesEmptyReason: "gives reasons for unsupported tasks",
     SupportsNothing: "gives reasons for unsupported tasks",
     SelectsMissingModalities: "gives reasons for unsupported tasks",

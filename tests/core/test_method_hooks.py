@@ -1,0 +1,133 @@
+"""A faulty hook of a method's class ends in one line that names it."""
+
+import re
+from typing import ClassVar
+
+import pytest
+import torch
+
+import aubench
+from aubench import Fidelity, Method, MethodCard, Modality, PretrainingSource, Task
+from aubench.core import method_hooks
+from aubench.core.errors import MethodError, RecipeError, UsageError
+from aubench.core.losses import require_terms
+from aubench.core.registry import find_method
+
+TASK = Task((Modality.VISUAL, Modality.DEPTH), (1, 2), 16)
+RECIPE = aubench.Recipe()
+
+
+class Sound(Method):
+    card = MethodCard("Sound", "none", Fidelity.EXACT)
+
+    def forward(self, inputs):
+        raise NotImplementedError
+
+
+def with_hook(name, hook):
+    return type("Mine", (Sound,), {name: classmethod(hook), "__module__": __name__})
+
+
+def from_field(cls, task, recipe):
+    return recipe.nothing
+
+
+@pytest.mark.parametrize("hook", ["unsupported_reason", "select_modalities"])
+def test_an_exception_names_the_hook_and_its_line(hook):
+    call = getattr(method_hooks, hook)
+    line = from_field.__code__.co_firstlineno + 1
+    with pytest.raises(MethodError, match=rf"^Mine.{hook}: fails in line {line} \(AttributeError: .*'nothing'\)$"):
+        call(with_hook(hook, from_field), TASK, RECIPE)
+
+
+@pytest.mark.parametrize("hook", ["unsupported_reason", "select_modalities"])
+def test_wrong_arguments_name_the_hook(hook):
+    with pytest.raises(MethodError, match=rf"^Mine.{hook}: fails \(TypeError: .* takes 2 positional arguments"):
+        getattr(method_hooks, hook)(with_hook(hook, lambda cls, task: None), TASK, RECIPE)
+
+
+@pytest.mark.parametrize("value", [False, 0, "", " ", ("a",)])
+def test_a_reason_is_none_or_a_text(value):
+    method = with_hook("unsupported_reason", lambda cls, task, recipe: value)
+    with pytest.raises(MethodError, match=r"returns .* for visual, depth, expected None or a text"):
+        method_hooks.unsupported_reason(method, TASK, RECIPE)
+
+
+@pytest.mark.parametrize("value", [None, "visual", (), ("depth", "visual"), ("thermal",), ("visual", "visual"), (1,)])
+def test_a_selection_is_a_subset_in_order(value):
+    method = with_hook("select_modalities", lambda cls, task, recipe: value)
+    with pytest.raises(MethodError, match=re.escape(f"returns {value!r} for visual, depth, expected a subset")):
+        method_hooks.select_modalities(method, TASK, RECIPE)
+
+
+@pytest.mark.parametrize("value", [("depth",), ["depth"], [Modality.DEPTH]])
+def test_names_and_lists_are_converted(value):
+    method = with_hook("select_modalities", lambda cls, task, recipe: value)
+    (selected,) = method_hooks.select_modalities(method, TASK, RECIPE)
+    assert selected is Modality.DEPTH
+
+
+@pytest.mark.parametrize("value", [None, "imagenet", ("imagenet",), (PretrainingSource("w", "affectnet"),)])
+def test_sources_have_names_of_data_sets(value):
+    class Recipe(aubench.Recipe):
+        def pretraining_sources(self):
+            return value
+
+    with pytest.raises(MethodError, match=r"pretraining_sources: returns .* expected a tuple of PretrainingSource"):
+        method_hooks.pretraining_sources(Recipe())
+
+
+def test_a_faulty_recipe_names_its_class():
+    class Recipe(aubench.Recipe):
+        presets: ClassVar = [1]
+
+    with pytest.raises(MethodError, match=r"^Mine.Recipe: fails \(AttributeError: 'list' .*\)$"):
+        method_hooks.create_recipe(type("Mine", (Sound,), {"Recipe": Recipe}), "tiny", {})
+
+
+def test_a_default_of_the_wrong_type_names_its_field():
+    class Recipe(aubench.Recipe):
+        width: int = "wide"
+
+    with pytest.raises(RecipeError, match=r"^recipe key 'width': .* \(got 'wide'\)$"):
+        method_hooks.create_recipe(type("Mine", (Sound,), {"Recipe": Recipe}), "tiny", {})
+
+
+def test_errors_for_the_user_pass_unchanged():
+    with pytest.raises(RecipeError, match="no preset 'none'"):
+        method_hooks.create_recipe(Sound, "none", {})
+
+
+@pytest.mark.parametrize("hook", ["unsupported_reason", "select_modalities"])
+def test_a_hook_without_classmethod_is_refused_when_the_file_is_loaded(hook, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import aubench\n"
+        "class Mine(aubench.Method):\n"
+        "    card = aubench.MethodCard('Mine', 'none', 'exact')\n"
+        f"    def {hook}(self, task, recipe): ...\n"
+        "    def forward(self, inputs): ...\n"
+    )
+    with pytest.raises(UsageError, match=rf"Mine.{hook} is no class method; put @classmethod above it"):
+        find_method(str(tmp_path / "mine.py"))
+
+
+def test_a_fidelity_is_one_of_three():
+    assert MethodCard("a", "b", "approximate").fidelity is Fidelity.APPROXIMATE
+    with pytest.raises(ValueError, match="'great' is not a valid Fidelity"):
+        MethodCard("a", "b", "great")
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        (torch.zeros(()), "returns Tensor, expected a dictionary of tensors"),
+        (None, "returns NoneType, expected a dictionary of tensors"),
+        ({"total": 0.5}, "returns dict, expected a dictionary of tensors"),
+        ({}, "returns no scalar 'total', but {}"),
+        ({"loss": torch.zeros(2, 3)}, "returns no scalar 'total', but loss (2, 3)"),
+        ({"total": torch.zeros(4)}, "returns no scalar 'total', but total (4,)"),
+    ],
+)
+def test_a_loss_has_a_scalar_total(terms, message):
+    with pytest.raises(MethodError, match=re.escape(f"Sound.loss: {message}; return {{")):
+        require_terms(terms, Sound(TASK, RECIPE))
