@@ -174,7 +174,7 @@ def add_records(runs: AnyPaths, *, root: AnyPath = "leaderboard") -> AddResult:
         root: Folder of the leaderboard.
 
     Returns:
-        Folders of the added records, and skipped runs with the reason.
+        Folders of the records, those of them that were there already, and skipped runs with the reason.
 
     Raises:
         DataError: No finished run has a record.

@@ -30,10 +30,14 @@ def _add(options: Options) -> None:
     added = api.add_records(**options)
     print_skipped(added.skipped_runs)
     for path in added.paths:
-        typer.echo(f"added {path}")
-    root = options["root"]
-    of_root = "" if str(root) == "leaderboard" else f" --root {shlex.quote(str(root))}"
-    typer.echo(f"run `aubench leaderboard build{of_root}` to update its pages")
+        typer.echo(f"{'already in' if path in added.unchanged else 'added'} {path}")
+    if len(added.unchanged) < len(added.paths):
+        typer.echo(f"run `{_build_command(options)}` to update its pages")
+
+
+def _build_command(options: Options) -> str:
+    root = str(options["root"])
+    return "aubench leaderboard build" + ("" if root == "leaderboard" else f" --root {shlex.quote(root)}")
 
 
 @app.command("build")
@@ -127,7 +131,7 @@ def _reproduce_record(options: Options) -> None:
 
     result = api.reproduce_record(**options)
     if options.get("by"):
-        typer.echo("stored the repetition; run `aubench leaderboard build` to update the pages")
+        typer.echo(f"stored the repetition; run `{_build_command(options)}` to update the pages")
     if result.outcome == "different":
         raise CheckFailed(str(result), where=result.run.folder)
     typer.echo(result)

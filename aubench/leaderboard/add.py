@@ -34,10 +34,12 @@ class AddResult:
     Attributes:
         paths: Folders of the records in the leaderboard.
         skipped_runs: Runs that were not added, with the reason.
+        unchanged: Those of ``paths`` that the leaderboard had already.
     """
 
     paths: tuple[Path, ...]
     skipped_runs: tuple[Finding, ...]
+    unchanged: frozenset[Path]
 
 
 def add(folders: Sequence[Path], root: Path) -> AddResult:
@@ -68,13 +70,13 @@ def add(folders: Sequence[Path], root: Path) -> AddResult:
             others = [run for run in existing if run.folder not in targets]
             indexed = [IndexedRecord.of(run) for run in new]
             raise_first(check_together([*others, *indexed], {run.folder for run in new}))
-            _copy(new, targets, root)
+            changed = _copy(new, targets, root)
     except RecordError:
         if is_new_folder:
             with suppress(OSError):
                 root.rmdir()
         raise
-    return AddResult(tuple(targets), skipped)
+    return AddResult(tuple(targets), skipped, frozenset(targets) - changed)
 
 
 def _findings(run: StoredRecord) -> list[Finding]:
@@ -109,7 +111,8 @@ def _not_installed(run: StoredRecord) -> Finding:
     return Finding(run.folder, f"is of the protocol '{run.info.protocol.name}', which is not installed")
 
 
-def _copy(runs: list[StoredRecord], targets: list[Path], root: Path) -> None:
+def _copy(runs: list[StoredRecord], targets: list[Path], root: Path) -> set[Path]:
+    """Copy records, and return the targets that changed."""
     with tempfile.TemporaryDirectory(dir=root, prefix=STAGING) as staging:
         staged = [Path(staging, str(i)) for i in range(len(runs))]
         for run, folder in zip(runs, staged, strict=True):
@@ -120,6 +123,7 @@ def _copy(runs: list[StoredRecord], targets: list[Path], root: Path) -> None:
             if _is_new(run.record, folder, target)
         ]
         _move(changes, Path(staging))
+    return {target for _, target in changes}
 
 
 def _move(changes: Sequence[tuple[Path, Path]], staging: Path) -> None:

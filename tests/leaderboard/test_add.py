@@ -212,6 +212,19 @@ def test_runs_named_twice_are_added_once(many, tmp_path):
     assert [finding.path.name for finding in added.skipped_runs] == ["begun"]
 
 
+def test_records_that_are_there_already_are_named(many, tmp_path, call):
+    runs, (first, second, _) = many
+    root = tmp_path / "leaderboard"
+    words = ("leaderboard", "add", "--root", str(root))
+    assert call(*words, str(runs / first.relative_path)).out.startswith("added ")
+    both = call(*words, str(runs / first.relative_path), str(runs / second.relative_path)).out.splitlines()
+    folders = [root / "records" / record.relative_path for record in (first, second)]
+    build_command = f"run `aubench leaderboard build --root {root}` to update its pages"
+    assert both == [f"already in {folders[0]}", f"added {folders[1]}", build_command]
+    again = call(*words, str(runs / first.relative_path))
+    assert (again.code, again.out) == (0, f"already in {folders[0]}\n")
+
+
 def test_one_wrong_record_of_several_folders_rejects_all(many, tmp_path, edit):
     runs, (first, second, _) = many
     edit(runs / second.relative_path / "record" / "record.json", "summary.f1_mean", 0.9)
@@ -278,7 +291,7 @@ def test_a_build_during_an_addition_shows_its_record(run, tmp_path, monkeypatch)
     def copy(*arguments):
         started.set()
         time.sleep(0.3)
-        move(*arguments)
+        return move(*arguments)
 
     monkeypatch.setattr(add_module, "_copy", copy)
     _at_once(lambda: add([run], root), lambda: started.wait(5) and build.write(root))

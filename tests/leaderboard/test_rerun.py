@@ -91,7 +91,9 @@ def test_a_repetition_is_stored_under_a_name(repeat):
     later = {"started": "2025-06-07T08:09:10Z", "seconds": 70.0}
     again = replace(repeat.row[0], info=repeat.row[0].info.model_copy(update={"time": Time(**later)}))
     done = repeat(again, "--by", "Some Lab")
-    assert done.code == 0 and "stored the repetition; run `aubench leaderboard build`" in done.out, done.err
+    build_command = f"aubench leaderboard build --root {repeat.root}"
+    assert done.code == 0, done.err
+    assert f"stored the repetition; run `{build_command}` to update the pages" in done.out
     folder = repeat.root.joinpath("reproductions", repeat.row[0].relative_path, "some-lab")
     assert {path.name for path in folder.iterdir()} >= {"reproduction.json", "record.json", "counts.csv"}
     repeat.seen.unlink()
