@@ -42,6 +42,12 @@ def retrain_hint(folder: Path) -> str:
     return f"delete its folder {folder.name} and repeat the command that trained it"
 
 
+def remove_resume_files(folder: Path) -> None:
+    """Remove the files of a fold or a pre-training that only resuming needs."""
+    for name in (STATE, CANDIDATE_WEIGHTS):
+        (folder / name).unlink(missing_ok=True)
+
+
 def read_json(path: Path, keys: Iterable[str] = (), hint: str | None = None) -> dict[str, Any]:
     """Read a JSON object from a file, which a copy may have broken.
 

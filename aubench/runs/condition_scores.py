@@ -13,6 +13,7 @@ from aubench._util import atomic
 from aubench.core import hashing
 from aubench.core.conditions import Condition, kind_of
 from aubench.core.corruption_registry import CORRUPTIONS
+from aubench.core.errors import RecordError
 from aubench.results import counts, histograms
 from aubench.results.run_folder import WEIGHTS
 from aubench.runs.config import RunConfig
@@ -51,19 +52,23 @@ def plugin_digests(conditions: Iterable[str]) -> dict[str, str]:
 
 
 def read(config: RunConfig, fold: int) -> ConditionScores | None:
-    """Read the stored scores of a fold; None if there are none for its present weights."""
+    """Read the stored scores of a fold; None if there are none for its present weights, or if they are damaged."""
     conditions, corruptions = _cached_conditions(config, fold)
     folder = config.fold_dir(fold) / FOLDER
     if not conditions:
         return None
-    tables = [table[table["condition"].isin(conditions)] for table in (counts.read(folder), histograms.read(folder))]
-    return ConditionScores(conditions, tables[0], tables[1], corruptions)
+    try:
+        tables = counts.read(folder), histograms.read(folder)
+    except RecordError:
+        return None
+    kept = [table[table["condition"].isin(conditions)] for table in tables]
+    return ConditionScores(conditions, kept[0], kept[1], corruptions)
 
 
 def missing_conditions(config: RunConfig, fold: int, conditions: Sequence[Condition]) -> list[Condition]:
     """List the conditions under which a fold has not been evaluated."""
-    cached, _ = _cached_conditions(config, fold)
-    return [condition for condition in conditions if str(condition) not in cached]
+    stored = read(config, fold)
+    return [condition for condition in conditions if stored is None or str(condition) not in stored.conditions]
 
 
 def save(config: RunConfig, fold: int, new: ConditionScores) -> ConditionScores:

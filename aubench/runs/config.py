@@ -292,12 +292,16 @@ class RunConfig:
 
         Raises:
             DataError: The file exists and is damaged.
+            UsageError: The run that this one starts from has other weights than when the file was written.
         """
         path = self.run_dir / run_folder.RUN_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         with locks.exclusive(path.with_name(".run.lock")):
             if path.exists():
-                self.read_run_file()
+                start = self.read_run_file().get("start")
+                if self.start and start and start["checkpoints"] != list(self.start.checkpoints):
+                    what = f"{self.start.folder} was trained again after this run started from it"
+                    raise UsageError(what, where=self.run_dir, hint="delete this run's folder and repeat the command")
             else:
                 atomic.write_json(path, self.to_dict() | extra)
 

@@ -25,7 +25,7 @@ from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores
 from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
-from aubench.results.run_folder import PREDICTIONS, RESULT, WEIGHTS
+from aubench.results.run_folder import PREDICTIONS, RESULT, WEIGHTS, remove_resume_files
 from aubench.runs import devices, environment, fold_status
 from aubench.runs.config import RunConfig
 from aubench.runs.events import Event, FoldFinished, TrainingStarted
@@ -74,6 +74,8 @@ def run_fold(
     folder.mkdir(parents=True, exist_ok=True)
     with ranks.exclusive(folder / ".lock"):
         if (folder / RESULT).exists():
+            if ranks.is_first():
+                remove_resume_files(folder)
             report(FoldFinished(None, 0))
             return
         device: dict[str, Any] = {
@@ -95,7 +97,8 @@ def run_fold(
             )
             if result is not None:
                 result.save(folder)
-        trained.trainer.remove_resume_files()
+        if ranks.is_first():
+            remove_resume_files(folder)
         report(FoldFinished(result, len(trained.trainer.state.epochs)))
 
 

@@ -66,22 +66,23 @@ def load_run(
             start=_source_run(header.get("start")),
             pretraining_store=_store_ref(header.get("pretraining_store")),
         )
-        files = dict(header.get("files", {}))
-    except (KeyError, TypeError, ValidationError) as error:
+        files, content, store_digest = dict(header.get("files", {})), config.content, header["store"]["digest"]
+        is_unchanged = config.run_id == header["run_id"]
+    except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
         what = f"has the format of another version ({type(error).__name__})"
         raise UsageError(what, where=folder / RUN_FILE, hint="repeat the run") from None
-    if config.store.digest != header["store"]["digest"]:
+    if config.store.digest != store_digest:
         raise UsageError(
             "is not the store that the run read", where=run_store.path, hint="give the run's store with --store"
         )
     for name, digest in files.items():
-        if config.content.files.get(name) != digest:
+        if content.files.get(name) != digest:
             raise UsageError(
                 f"is not the file that the run read as '{name}'",
                 where=config.recipe.get(name),
                 hint="put that file back, or repeat the run",
             )
-    if not isinstance(config.recipe, dict) or config.run_id != header["run_id"]:
+    if not is_unchanged:
         raise UsageError(
             "run id does not match the configuration",
             where=folder / RUN_FILE,

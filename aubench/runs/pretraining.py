@@ -24,7 +24,7 @@ from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
 from aubench.data.store_format import read_info
 from aubench.datasets.catalog import DATASETS
 from aubench.datasets.person_names import comparable
-from aubench.results.run_folder import EPOCHS, WEIGHTS, read_json, read_json_lines, retrain_hint
+from aubench.results.run_folder import EPOCHS, WEIGHTS, read_json, read_json_lines, remove_resume_files, retrain_hint
 from aubench.runs.config import RunConfig
 from aubench.runs.source_runs import load_weights
 from aubench.runs.store_ref import StoreRef
@@ -89,6 +89,8 @@ def prepare_weights(config: RunConfig, context: TrainContext, split: FoldSplit) 
         if not (folder / DONE).exists():
             rows = _hold_out(data.all_rows(set(subjects)), max(stage.held_out for stage in stages), context)
             _pretrain(config, context, TrainPhase(stages, rows, rows[:0], folder, identity), subjects)
+        if ranks.is_first():
+            remove_resume_files(folder)
     context.method.load_state_dict(checkpoint.read(folder / WEIGHTS, identity).tensors)
     summary = read_json(folder / DONE, ("ledger", "seconds"), retrain_hint(folder))
     epochs = tuple(read_json_lines(folder / EPOCHS, retrain_hint(folder)))
@@ -182,7 +184,6 @@ def _pretrain(config: RunConfig, context: TrainContext, phase: TrainPhase, subje
     }
     if ranks.is_first():
         atomic.write_json(phase.folder / DONE, summary)
-    trainer.remove_resume_files()
 
 
 def _data_entry(protocol: Protocol, store: StoreRef | None, subjects: Sequence[str]) -> dict[str, Any]:

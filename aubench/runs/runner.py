@@ -53,8 +53,8 @@ def run_folds(
     captured = environment.capture_environment()
     _start(configs, choice, captured)
     target = _finish_fold if choice.remote else partial(run_fold, captured=captured)
-    pending = [(config, fold) for config in configs for fold in folds if fold not in finished_folds(config)]
-    jobs = [Job(config, fold, target) for config, fold in pending]
+    finished = {config.run_id: set(finished_folds(config)) for config in configs}
+    jobs = [Job(config, fold, target) for config in configs for fold in folds if fold not in finished[config.run_id]]
     results: dict[str, dict[int, FoldResult]] = defaultdict(dict)
     recorded = set()
 
@@ -66,9 +66,10 @@ def run_folds(
     def handle(job: Job, event: Event) -> None:
         report(job, event)
         if isinstance(event, FoldFinished):
+            finished[job.config.run_id].add(job.fold)
             if event.result is not None:
                 results[job.config.run_id][job.fold] = event.result
-            if job.config.run_id not in recorded and set(folds) <= set(finished_folds(job.config)):
+            if job.config.run_id not in recorded and finished[job.config.run_id].issuperset(folds):
                 record(job.config)
 
     with _defer_error(partial(run_jobs, jobs, choice, handle)):

@@ -67,11 +67,6 @@ class SourceRun:
         names = {_qualified(subject, self.info) for fold in self.info.folds for subject in fold.train}
         return tuple(sorted({name.partition(":")[0] for name in names}))
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Everything of the run that determines the numbers of runs that start from it."""
-        return {"run": self.run, "checkpoints": list(self.checkpoints)}
-
     def fold(self, fold: int) -> FoldInfo:
         """Return the fold whose weights a fold of another run starts from. Runs with fewer folds begin again."""
         return self.info.folds[(fold - 1) % len(self.checkpoints)]

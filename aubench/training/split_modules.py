@@ -56,20 +56,23 @@ class SplitModules:
     """
 
     def __init__(self, method: nn.Module) -> None:
-        self._modules = dict(_callable_modules(method))
+        self._modules = {id(module): (name, module) for name, module in _callable_modules(method)}.values()
         self._compared: set[str] = set()
         self._inside = False
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """Compute the modules in parts during the block."""
-        for name, module in self._modules.items():
+        replaced = [vars(module).get("forward") for _, module in self._modules]
+        for name, module in self._modules:
             module.forward = partial(self._call, name, module, module.forward)
         try:
             yield
         finally:
-            for module in self._modules.values():
+            for (_, module), forward in zip(self._modules, replaced, strict=True):
                 del module.forward
+                if forward is not None:
+                    module.forward = forward
 
     def _call(self, name: str, module: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         inputs = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor) and x.ndim]

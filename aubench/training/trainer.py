@@ -83,12 +83,6 @@ class Trainer:
             self.method.load_state_dict(checkpoint.read(self.folder / WEIGHTS, self.phase.identity).tensors)
         vars(self).pop("_images", None)  # frees the memory of the GPU
 
-    def remove_resume_files(self) -> None:
-        """Remove the files that only resuming needs."""
-        if ranks.is_first():
-            for name in (STATE, CANDIDATE_WEIGHTS):
-                (self.folder / name).unlink(missing_ok=True)
-
     def _restore(self) -> checkpoint.Checkpoint | None:
         self._remove_unfinished_files()
         path = self.folder / STATE

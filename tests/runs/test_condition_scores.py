@@ -65,6 +65,18 @@ def test_what_was_evaluated_is_not_evaluated_again(config):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["counts.csv", "histograms.csv"])
+def test_damaged_scores_are_evaluated_again(config, name):
+    evaluate(config, *CONDITIONS)
+    intact = files(config)
+    path = config.fold_dir(1) / condition_scores.FOLDER / name
+    path.write_bytes(intact[name][:-3])
+    assert write_record(config).info.conditions == ("clean",)
+    assert evaluate(config, *CONDITIONS).count == 2
+    assert files(config) == intact
+
+
+@pytest.mark.slow
 def test_one_after_the_other_gives_the_bytes_of_both_together(config):
     evaluate(config, *CONDITIONS)
     together = files(config)

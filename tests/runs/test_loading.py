@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from aubench.core.errors import AubenchError
+from aubench.core.errors import AubenchError, UsageError
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.evaluation import inference
@@ -71,8 +71,10 @@ def test_changed_weights_are_refused(copy, small_store):
     ("key", "value", "message"),
     [
         ("seed", 6, "run id does not match the configuration"),
-        ("recipe", None, "run id does not match the configuration"),
+        ("recipe", None, r"has the format of another version \(AttributeError\)"),
         ("asked", {}, "has the format of another version"),
+        ("store", {}, r"has the format of another version \(KeyError\)"),
+        ("files", ["a"], r"has the format of another version \(ValueError\)"),
         ("store", {"digest": "0"}, "is not the store that the run read"),
     ],
 )
@@ -81,6 +83,15 @@ def test_a_changed_header_is_refused(copy, small_store, key, value, message):
     (copy / "run.json").write_text(json.dumps(header | {key: value}))
     with pytest.raises(AubenchError, match=message):
         loading.load_run(copy, small_store)
+
+
+def test_a_header_without_an_id_or_with_another_method_is_refused(copy, small_store):
+    header = json.loads((copy / "run.json").read_text())
+    without = {key: value for key, value in header.items() if key != "run_id"}
+    for damaged in (without, header | {"asked": header["asked"] | {"method": 5}}):
+        (copy / "run.json").write_text(json.dumps(damaged))
+        with pytest.raises(UsageError, match="has the format of another version"):
+            loading.load_run(copy, small_store)
 
 
 def test_another_folder_is_refused(tmp_path):

@@ -211,9 +211,12 @@ def test_shared_and_own_pretraining_give_the_same_bytes(config_for, tmp_path):
     alone = config_for(tmp_path / "alone", learning_rate=0.05)
     run(alone)
     run(config_for(tmp_path / "shared"))
+    (done,) = (tmp_path / "shared").rglob("pretraining.json")
+    done.with_name("state.safetensors").write_bytes(b"of a process that was killed after its pre-training")
     sharing = config_for(tmp_path / "shared", learning_rate=0.05)
     run(sharing)
     assert result_files(alone) == result_files(sharing)
+    assert not done.with_name("state.safetensors").exists()
 
 
 @pytest.mark.slow

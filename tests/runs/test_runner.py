@@ -10,6 +10,7 @@ import pytest
 from aubench._util import atomic
 from aubench.results import record
 from aubench.runs import fold as fold_module
+from aubench.runs import record_builder
 from aubench.runs import runner as run_module
 from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
@@ -51,6 +52,19 @@ def test_events_that_arrive_after_all_folds_give_one_record(configs, monkeypatch
     recorded, choice = [], DeviceChoice("cpu", 1, "some")
     run_module.run_folds(configs[:1], [1, 2], choice, lambda *_: None, lambda *recording: recorded.append(recording))
     assert len(recorded) == 1
+
+
+def test_each_finished_fold_is_read_once(configs, monkeypatch):
+    for config in configs:
+        for fold in (1, 2):
+            config.fold_dir(fold).mkdir(parents=True)
+            (config.fold_dir(fold) / "result.json").write_text("{}")
+    read = []
+    monkeypatch.setattr(record_builder, "read_summary", lambda folder: read.append(folder) or {})
+    monkeypatch.setattr(run_module, "run_jobs", lambda jobs, choice, report: None)
+    monkeypatch.setattr(run_module, "record_is_current", lambda config: True)
+    run_module.run_folds(configs, [1, 2, 3], DeviceChoice("cpu", 1, "some"), lambda *_: None)
+    assert sorted(read) == sorted(config.fold_dir(fold) for config in configs for fold in (1, 2))
 
 
 @pytest.mark.slow

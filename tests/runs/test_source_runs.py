@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,17 @@ def test_a_changed_checkpoint_or_recipe_is_refused(folder, tmp_path):
     moved = SourceRun(run.start.folder, run.start.run, ("0" * 64, "0" * 64))
     with pytest.raises(CheckpointError, match="is not what the fold was scored with"):
         moved.read_weights(1)
+
+
+@pytest.mark.slow
+def test_a_source_that_was_trained_again_is_refused(folder):
+    run = start(folder, source(folder), seed=5)
+    run.init_run_dir({"started": "2026-01-01T00:00:00Z"})
+    again = replace(run, start=SourceRun(run.start.folder, run.start.run, ("0" * 64, *run.start.checkpoints[1:])))
+    assert again.run_id == run.run_id
+    with pytest.raises(UsageError, match="was trained again after this run started from it; delete this run's folder"):
+        again.init_run_dir({"started": "2026-01-01T00:00:00Z"})
+    run.init_run_dir({"started": "2026-01-01T00:00:00Z"})
 
 
 def test_people_of_disfa_plus_are_those_of_disfa():

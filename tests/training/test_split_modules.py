@@ -14,7 +14,7 @@ from aubench.runs.devices import DeviceChoice
 from aubench.runs.scheduler import Job, preload_workers, run_jobs
 from aubench.training.shared_batch_norm import SharedBatchNorm
 from aubench.training.split_draws import RankRows, SplitDraws
-from aubench.training.split_modules import _compare, require_splittable
+from aubench.training.split_modules import SplitModules, _compare, require_splittable
 
 CONVOLUTIONAL = ("resnet_visual", "early_fusion", "late_fusion", "cam", "mtut", "temt_net", "mft")
 VIDEO = {"clip_frames": 4, "segment": 4, "image_size": 32, "crop": 32, "width": 16, "depth": 2, "decoder_width": 16}
@@ -80,6 +80,18 @@ def test_draws_that_cannot_be_split_are_refused():
             torch.utils.checkpoint.checkpoint(layer, x, use_reentrant=False)
         with pytest.raises(MethodError, match="'multinomial' draws"):
             torch.rand(2, 4).multinomial(2)
+
+
+def test_modules_have_their_own_forward_again_after_each_step():
+    method = nn.Module()
+    method.encoder, method.head = nn.Linear(2, 2), nn.Linear(2, 1)
+    method.parts = nn.ModuleDict({"head": method.head})
+    method.encoder.forward = own = lambda x: x + 1
+    split = SplitModules(method)
+    for _ in range(2):
+        with split.active():
+            assert method.encoder.forward is not own and "forward" in vars(method.head)
+        assert method.encoder.forward is own and "forward" not in vars(method.head)
 
 
 def test_running_statistics_of_samples_train_on_one_device():

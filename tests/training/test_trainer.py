@@ -292,6 +292,7 @@ def test_images_leave_a_devices_memory_when_a_step_needs_it(config_for, tmp_path
 @pytest.mark.slow
 def test_finished_fold_costs_nothing(config):
     assert [type(e) for e in run(config)] == [EpochFinished, EpochFinished, EpochFinished, FoldFinished]
+    (config.fold_dir(1) / STATE).write_bytes(b"of a process that was killed after it wrote the result")
     assert run(config) == [FoldFinished(None, 0)]
     assert not (config.fold_dir(1) / STATE).exists()
 
