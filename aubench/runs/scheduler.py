@@ -95,5 +95,5 @@ def _combine_errors(errors: list[AubenchError]) -> AubenchError:
     if not others:
         return first
     combined = FoldFailed(f"{len(errors)} runs failed; the first: {first}")
-    combined.exit_code = first.exit_code
+    combined.exit_code = min(error.exit_code for error in errors)
     return combined

@@ -19,7 +19,7 @@ import torch
 
 from aubench._util import atomic, interrupts, ranks
 from aubench._util.seeds import seed_everything
-from aubench.core.errors import Diverged
+from aubench.core.errors import Diverged, ImagesLeaveNoMemory, is_out_of_memory
 from aubench.core.method import Progress, Stage
 from aubench.data import clips, loader, resident_images
 from aubench.data.splits import ProtocolDataset, Rows
@@ -233,7 +233,12 @@ class Trainer:
         if not len(rows):
             return None
         predictor = Predictor(self.method, self.fabric.autocast)
-        probs = inference.predict_probabilities(predictor, self._images, rows, self.fabric.device)
+        try:
+            probs = inference.predict_probabilities(predictor, self._images, rows, self.fabric.device)
+        except RuntimeError as error:
+            if self._images is self.data or ranks.count() > 1 or not is_out_of_memory(error):
+                raise
+            raise ImagesLeaveNoMemory(str(error), where=self.context.name) from error
         cells = inference.confusion_counts(probs, self.data.labels[rows])
         return {"f1": metrics.mean(metrics.f1(cells).tolist()), "acc": metrics.mean(metrics.accuracy(cells).tolist())}
 

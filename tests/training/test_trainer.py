@@ -14,6 +14,7 @@ from aubench.core.errors import CheckpointError, MethodError, UsageError
 from aubench.data import resident_images
 from aubench.data.resident_images import ResidentImages
 from aubench.data.store import Store
+from aubench.evaluation import inference
 from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, read_json_lines
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
@@ -287,6 +288,24 @@ def test_images_leave_a_devices_memory_when_a_step_needs_it(config_for, tmp_path
     steps = len(held) // 3
     assert held == [True] * (steps + 1) + [False] * 2 * steps
     assert result_files(short_of_memory) == result_files(uninterrupted)
+
+
+@pytest.mark.slow
+def test_images_leave_a_devices_memory_when_validation_needs_it(config_for, tmp_path, monkeypatch):
+    uninterrupted, short_of_memory = config_for(tmp_path / "whole"), config_for(tmp_path / "short")
+    run(uninterrupted)
+    predict, failures = inference.predict_probabilities, []
+
+    def fail_on_held_images(predictor, data, rows, device):
+        if data.resident is not None:
+            failures.append(device)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return predict(predictor, data, rows, device)
+
+    monkeypatch.setattr(inference, "predict_probabilities", fail_on_held_images)
+    monkeypatch.setattr(resident_images, "memory_budget", lambda device: 2**40)
+    run(short_of_memory)
+    assert len(failures) == 1 and result_files(short_of_memory) == result_files(uninterrupted)
 
 
 @pytest.mark.slow
