@@ -172,8 +172,8 @@ def _train(config: RunConfig, context: TrainContext, split: FoldSplit, pretraine
 def _subsample_validation(data: ProtocolDataset, rows: Rows, recipe: Recipe) -> Rows:
     """Return every n-th frame or clip, n being the recipe's ``validation_stride``.
 
-    Prediction divides the frames of these clips into clips again. The last clip of a sequence then may have copies of its
-    last frame in place of the frames before it.
+    Prediction divides the frames of these clips into clips again. The last clip of a sequence may then have copies of
+    its last frame in place of the frames before it.
     """
     if recipe.clip_length is None:
         return rows[:: recipe.validation_stride]
