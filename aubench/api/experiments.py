@@ -81,7 +81,7 @@ def run(
         store: Store of the data set. Of several data sets, one each, as DIR or NAME=DIR.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         devices: GPUs of one machine, or CPU cores, that train each fold together.
-        nodes: Machines of a Slurm cluster that train each fold together, with ``devices`` each.
+        nodes: Machines of a Slurm cluster that train each fold together, each with the GPUs of ``devices``.
         runs_per_device: Folds that train at the same time on each GPU.
         engine: Engine that runs the folds: ``local``, ``slurm`` or ``ray``.
         slurm: Options of Slurm jobs, e.g. ``partition=gpu,time=4h``.
@@ -94,7 +94,7 @@ def run(
         storage: Storage of that study.
         from_run: Finished run whose weights a protocol with ``starts_from`` starts from, by folder or id; one for each
             method and seed, repeatable.
-        pretrain_on: Data set or folder of a store that pre-training reads instead, e.g. ``video``.
+        pretrain_on: Data set, or folder of a store, that pre-training reads instead of the training frames.
         report: Function that receives the results of the finished folds, also if a fold fails.
 
     Returns:

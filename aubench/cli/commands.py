@@ -128,7 +128,7 @@ def _reproduce(
 @app.command("profile")
 @command(
     api.profile,
-    store=Annotated[list[str], typer.Option("--store", "--data", metavar="DIR")],
+    store=Annotated[list[str], typer.Option("--store", metavar="DIR")],
     out=Dir,
     steps=Annotated[int, typer.Option(min=1)],
 )

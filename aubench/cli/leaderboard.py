@@ -124,7 +124,7 @@ def _submit(options: Options) -> None:
 @command(
     api.reproduce_record,
     run=Annotated[str, typer.Argument(metavar="RUN_ID")],
-    store=Annotated[str, typer.Option("--store", "--data", metavar="DIR")],
+    store=Annotated[str, typer.Option("--store", metavar="DIR")],
 )
 def _reproduce_record(options: Options) -> None:
     from aubench.core.errors import CheckFailed

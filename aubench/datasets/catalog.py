@@ -97,10 +97,19 @@ def open_any_store(name: str) -> Store:
     from aubench.data.store import Store
 
     folder = user_path(name)
-    store = Store(folder if (folder / "store.json").exists() or "/" in name else _default_path(name))
+    is_folder = (folder / "store.json").exists() or "/" in name
+    if not is_folder and name in DATASETS.names() and not (_default_path(name) / "store.json").exists():
+        raise _no_store(name, _default_path(name))
+    store = Store(folder if is_folder else _default_path(name))
     _check_version(store)
     store.verify(full=False)
     return store
+
+
+def _no_store(name: str, folder: Path, given: Path | None = None) -> DataError:
+    source = " --source DIR" if DATASETS.get(name).needs_source else ""
+    command = f"aubench data prepare {name}{source}" + (f" --store {given}" if given else "")
+    return DataError(f"no store of {name} here", where=folder, hint=f"make one with `{command}`")
 
 
 def crop_lines(store: Store) -> list[str]:
@@ -135,8 +144,7 @@ def open_store(name: str, path: Path | None, progress: Progress) -> Store:
             raise UsageError(f"no store of {name} here, and no data set of this name", where=folder, hint=hint)
         dataset = DATASETS.get(name)
         if dataset.needs_source:
-            command = f"aubench data prepare {name} --source DIR" + (f" --store {path}" if path else "")
-            raise DataError(f"no store of {name} here", where=folder, hint=f"make one with `{command}`")
+            raise _no_store(name, folder, path)
         _generate(dataset, folder, progress)
     store = Store(folder)
     if store.info.dataset == name:

@@ -87,7 +87,7 @@ def _ray(device: str, address: str | None, gpus_per_fold: float | None, per_fold
     if not 0 < gpus < math.inf or (gpus > 1 and gpus != int(gpus)):
         raise UsageError(f"cannot be {gpus:g}", where="--gpus-per-fold", hint="give a part of a GPU such as 0.5, or 1")
     if gpus_per_fold is not None and device == "cpu":
-        raise UsageError("is for GPUs", where="--gpus-per-fold", hint="a fold on CPUs has one core")
+        raise UsageError("needs GPUs", where="--gpus-per-fold", hint="omit it with --device cpu")
     ray_engine.connect(address)
     if device == "auto":
         device = "cuda" if gpus_per_fold is not None or ray_engine.has_gpus() else "cpu"

@@ -47,10 +47,9 @@ class BaseRevision:
             tip = git_text(repository, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
             commit = git_text(repository, "merge-base", tip, "HEAD")
         except (OSError, subprocess.SubprocessError):
-            hint = "fetch it, e.g. `git fetch origin main`, with its history"
-            raise UsageError(
-                f"no revision '{revision}' that the present one shares", where="--base", hint=hint
-            ) from None
+            what = f"no revision '{revision}', or it has no common history with HEAD"
+            hint = "run e.g. `git fetch origin main`, and `git fetch --unshallow` in a shallow clone"
+            raise UsageError(what, where="--base", hint=hint) from None
         return cls(repository, PurePosixPath(root.resolve().relative_to(repository.resolve()).as_posix()), commit)
 
     def changes(self) -> dict[PurePosixPath, str]:

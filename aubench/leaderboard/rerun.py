@@ -67,8 +67,10 @@ def find_run(root: Path, run_id: str) -> StoredRecord:
     ]
     matches = [folder for folder in folders if run_id and folder.name.startswith(run_id)]
     if len(matches) != 1:
-        what = f"{len(matches)} runs begin with '{run_id}'" if matches else f"no run '{run_id}'"
-        raise UsageError(what, where=root, hint=suggest(run_id, {folder.name for folder in matches or folders}))
+        if not matches:
+            raise UsageError(f"no run '{run_id}'", where=root, hint="the pages of the leaderboard name the runs")
+        what = f"{len(matches)} runs begin with '{run_id}'"
+        raise UsageError(what, where=root, hint=suggest(run_id, {folder.name for folder in matches}))
     return StoredRecord(matches[0], record_file.read(matches[0]))
 
 

@@ -64,7 +64,7 @@ def compute(config: RunConfig, fold: int) -> tuple[PairStatistics, ...]:
         UsageError: The method has no pair statistics.
     """
     if not issubclass(config.entry.method_class, SupportsPairStatistics):
-        raise UsageError(f"{config.entry.name} has no statistics of AU pairs")
+        raise UsageError(f"{config.entry.name} has no function pair_statistics", hint="see docs/figures.md")
     method = cast(SupportsPairStatistics, loading.load_method(config, fold))
     data, split = config.load_data(fold)
     columns = [f"p_AU{au}" for au in config.protocol.aus]

@@ -55,7 +55,7 @@ def compute(config: RunConfig, folds: Sequence[int], conditions: Sequence[Condit
         MethodError: The method does not return shares.
     """
     if not issubclass(config.entry.method_class, SupportsModalitySelection):
-        raise UsageError(f"{config.entry.name} selects no modalities")
+        raise UsageError(f"{config.entry.name} has no function modality_selection", hint="see docs/figures.md")
     conditions = (CLEAN, *conditions)
     by_fold = [_sum_shares(config, fold, conditions) for fold in folds]
     values = np.sum([sums for sums, _ in by_fold], 0) / sum(count for _, count in by_fold)

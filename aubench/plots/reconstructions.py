@@ -53,7 +53,7 @@ def compute(config: RunConfig, fold: int, masks: Sequence[float], count: int) ->
         UsageError: The method does not reconstruct.
         CheckpointError: The pre-trained weights are missing or belong to another run.
     """
-    refusal = UsageError(f"{config.entry.name} has nothing to reconstruct")
+    refusal = UsageError(f"{config.entry.name} has no function reconstruct", hint="see docs/figures.md")
     if not issubclass(config.entry.method_class, SupportsReconstruction):
         raise refusal
     method = loading.load_pretrained_method(config, fold)

@@ -21,15 +21,15 @@ COUNT = r"0|[1-9][0-9]{0,11}"
 """Pattern of a count: decimal, no sign, no leading zero, at most twelve digits."""
 _COUNT_END = 10**12
 _COMMAS = operator.methodcaller("count", ",")
-CRLF = "has CRLF line ends, expected LF; check it out again after `git config core.autocrlf false`"
-"""Description of a file with the line ends of Windows."""
+CRLF = "has CRLF line endings, expected LF; check it out again after `git config core.autocrlf false`"
+"""Description of a file with the line endings of Windows."""
 _NARROW = 16
 """Number of columns up to which a table is built column by column."""
 _BOM = b"\xef\xbb\xbf"
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """Read a regular file of at most ``limit`` bytes with LF line ends.
+    """Read a regular file of at most ``limit`` bytes with LF line endings.
 
     Raises:
         RecordError: The file is missing, a link, not a regular file, larger, or saved in the manner of Windows.

@@ -94,7 +94,7 @@ def choose(kind: str, per_device: int = 1, per_fold: int = 1) -> DeviceChoice:
     if per_device < 1:
         raise UsageError(f"cannot be {per_device}", where="--runs-per-device", hint="give 1 or more")
     if kind == "cpu" and per_device > 1:
-        raise UsageError("is for GPUs", where="--runs-per-device", hint="a CPU runs one fold per core")
+        raise UsageError("needs a GPU", where="--runs-per-device", hint="omit it, because a CPU runs one fold per core")
     count = {"cuda": torch.cuda.device_count, "mps": lambda: 1, "cpu": system.available_cores}[kind]()
     if per_fold > 1 and per_device > 1:
         raise UsageError("is for folds that share a GPU", where="--runs-per-device", hint="omit it, or --devices")

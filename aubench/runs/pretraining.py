@@ -107,7 +107,8 @@ def check_pretraining_store(config: RunConfig) -> None:
     if store is None:
         return
     if config.start:
-        raise UsageError(f"{config.protocol.name} does not pre-train, its runs start from others", where=option)
+        what = f"runs of {config.protocol.name} start from other runs and do not pre-train"
+        raise UsageError(what, where=option, hint="omit this option")
     if not any(stage.pretraining for stage in config.build_initial_method(1).stages()):
         raise UsageError(f"{config.entry.name} does not pre-train", where=option, hint="omit this option")
     held = read_info(store.path).modalities
@@ -115,7 +116,8 @@ def check_pretraining_store(config: RunConfig) -> None:
         hint = f"narrow the protocol with --modalities {','.join(held)}"
         raise UsageError(f"has no {missing[0]} images", where=store.path, hint=hint)
     if task.landmarks and not store.landmarks:
-        raise UsageError(f"has no landmarks, which {config.entry.name} uses", where=store.path)
+        hint = "prepare the store with landmarks"
+        raise UsageError(f"has no landmarks, which {config.entry.name} uses", where=store.path, hint=hint)
 
 
 def _subjects_of_store(config: RunConfig, data: ProtocolDataset, left_out: frozenset[str]) -> list[str]:

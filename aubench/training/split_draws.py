@@ -89,9 +89,10 @@ class SplitDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name not in _SUPPORTED:
             if _RATES & set(names) and not any(values.get(rate) for rate in _RATES):
                 return func(*args, **kwargs)
-            raise MethodError(f"'{name}' draws random numbers, not possible on several devices", hint=_HINT)
+            raise MethodError(f"'{name}' draws random numbers, which is not possible on several devices", hint=_HINT)
         if torch._C._autograd._top_saved_tensors_default_hooks(True) is not None:
-            what = f"'{name}' draws in layers whose activations are computed again, not possible on several devices"
+            layers = "layers whose activations are computed again"
+            what = f"'{name}' draws random numbers in {layers}, which is not possible on several devices"
             raise MethodError(what, hint=_HINT)
         key = "size" if "size" in values else names[0]
         shape = list(values[key] if key == "size" else values[key].shape)

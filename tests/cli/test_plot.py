@@ -90,9 +90,9 @@ def test_cut_switch_needs_no_run(call, small_store, tmp_path):
 @pytest.mark.parametrize(
     ("figure", "message"),
     [
-        ("reconstructions", "late_fusion has nothing to reconstruct"),
-        ("knowledge", "late_fusion has no statistics of AU pairs"),
-        ("selection", "late_fusion selects no modalities"),
+        ("reconstructions", "late_fusion has no function reconstruct; see docs/figures.md"),
+        ("knowledge", "late_fusion has no function pair_statistics"),
+        ("selection", "late_fusion has no function modality_selection"),
         ("cut-switch", "late_fusion changes no image of its training frames in this recipe"),
     ],
 )

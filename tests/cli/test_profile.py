@@ -55,7 +55,7 @@ def test_table_of_a_method_without_a_store(call, in_this_process):
 
 @pytest.mark.slow
 def test_a_store_is_read(call, in_this_process, small_store):
-    done = call("profile", "--method", "resnet_visual", "--data", small_store, "--format", "csv", *SMALL)
+    done = call("profile", "--method", "resnet_visual", "--store", small_store, "--format", "csv", *SMALL)
     assert done.code == 0, done.err
     assert done.out.startswith("part,figure,value,unit\ntrain,training,")
 
@@ -94,7 +94,7 @@ def test_unknown_peaks_and_all_figures_are_in_the_table():
         (("--method", "amf", "--format", "latex"), "no format 'latex'"),
         (("--method", "amf", "--modalities", "visual"), "needs two or more modalities"),
         (("--method", "amf", "--steps", "0"), "--steps"),
-        (("--method", "amf", "--protocol", "bp4d_3fold", "--data", "nowhere"), "no store of bp4d here"),
+        (("--method", "amf", "--protocol", "bp4d_3fold", "--store", "nowhere"), "no store of bp4d here"),
         (("--method", "amf", "--out", __file__), "File exists"),
         ((), "--method"),
     ],

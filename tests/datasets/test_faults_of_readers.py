@@ -403,7 +403,7 @@ FAULTS: dict[str, dict[str, Cell]] = {
             copy_to("AUCoding/AU_OCC/F002_T1.csv", "AUCoding/AU_OCC/again/F002_T1.csv"),
             refused("the same sequence is coded in"),
         ),
-        "disfa": (copy_to(LABELS["disfa"], LABELS["disfa"].replace("au4", "au04")), refused("is for the same")),
+        "disfa": (copy_to(LABELS["disfa"], LABELS["disfa"].replace("au4", "au04")), refused("holds the same as")),
         "disfaplus": (
             copy_to(LABELS["disfaplus"], f"Labels/SN027/{TRIAL}/AU04.txt"),
             refused("has the same number as"),
@@ -414,7 +414,7 @@ FAULTS: dict[str, dict[str, Cell]] = {
     "two people of one name": {
         "bp4d": (copy_to("Sequences(2D+3D)/F002", "other/f002"), refused("F002 T1 is also in")),
         "bp4dplus": (copy_to("2D+3D/F002.zip", "other/f002.zip"), refused("F002 T1 is also in")),
-        "disfa": (copy_to(IMAGES["disfa"], "other/LeftVideoSN002_comp.avi"), refused("is for the same")),
+        "disfa": (copy_to(IMAGES["disfa"], "other/LeftVideoSN002_comp.avi"), refused("holds the same as")),
         "disfaplus": (copy_to("Images/SN027", "other/sn027"), refused("has the same number as")),
         "table": (add_row("P2,s,9,p1/1.png,1,"), refused("subject P2 is also spelt p2")),
         "video": (copy_to("ben/b.avi", "ben/b .avi"), refused("has the name ben b in the store")),

@@ -94,7 +94,7 @@ def test_the_names_of_images_are_read_from_disfaplus(tmp_path) -> None:
         ([*HEADER, "000.jpg 7"], r":3: 7 is not an intensity"),
         ([*HEADER, "000.jpg 1", "0.jpg 1"], r":4: image 0\.jpg is coded a second time"),
         ([*HEADER, "000.jpg 1 001.jpg 1"], r":3: '000\.jpg 1 001\.jpg 1' is not an image and an intensity"),
-        ([HEADER[0], "000.jpg 1"], r":2: is a label, and the first two lines are a header"),
+        ([HEADER[0], "000.jpg 1"], r":2: is a label, but the first two lines must be a header"),
         ([*HEADER, "one.jpg 1"], r":3: 'one\.jpg 1' is not"),
         ([*HEADER, "000.jpg"], r":3: '000\.jpg' is not"),
         (HEADER, r"AU1\.txt: holds no coded image"),

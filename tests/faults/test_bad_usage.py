@@ -75,7 +75,7 @@ def test_name_that_does_not_exist_names_the_nearest(call, words, parts):
         (("--modalities", "visual"), ("amf: does not support synth_3fold",)),
         (("--device", "gpu"), ("no device 'gpu'",)),
         (("--device", "cpu", "--precision", "tf32"), ("'tf32' needs an NVIDIA GPU, not cpu",)),
-        (("--device", "cpu", "--runs-per-device", "2"), ("--runs-per-device: is for GPUs",)),
+        (("--device", "cpu", "--runs-per-device", "2"), ("--runs-per-device: needs a GPU",)),
     ],
 )
 def test_recipe_or_task_that_does_not_fit(call, store, words, parts):

@@ -1,4 +1,4 @@
-"""Text files of Windows: line ends, byte order marks and encodings."""
+"""Text files of Windows: line endings, byte order marks and encodings."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def test_record_checked_out_with_crlf_says_so(small_board, name):
     path = next((small_board / "records").rglob(name))
     to_windows(path)
     (finding,) = check.check(small_board)
-    assert str(finding).startswith(f"{path}:1: has CRLF line ends, expected LF; ")
+    assert str(finding).startswith(f"{path}:1: has CRLF line endings, expected LF; ")
 
 
 def test_page_checked_out_with_crlf_says_so(small_board):
     to_windows(small_board / "README.md")
     (finding,) = check.check(small_board)
-    assert finding.path == small_board / "README.md" and finding.what.startswith("has CRLF line ends, expected LF; ")
+    assert finding.path == small_board / "README.md" and finding.what.startswith("has CRLF line endings, expected LF; ")
 
 
 def test_record_saved_with_a_byte_order_mark_says_so(small_board):

@@ -179,7 +179,7 @@ def test_a_second_check_reads_no_tables_and_builds_no_pages(small_board, cache, 
     page.write_bytes(page.read_bytes().replace(b"amf", b"AMF"))
     assert [str(finding) for finding in check(small_board)] == [f"{page}: is stale; run `aubench leaderboard build`"]
     page.write_bytes(page.read_bytes().replace(b"AMF", b"amf").replace(b"\n", b"\r\n"))
-    assert "has CRLF line ends" in str(check(small_board)[0])
+    assert "has CRLF line endings" in str(check(small_board)[0])
 
 
 def test_pages_of_a_build_are_not_built_again_by_a_check(small_board, cache, monkeypatch):

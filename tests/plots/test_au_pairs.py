@@ -84,5 +84,5 @@ def test_the_states_are_those_of_the_method(now, after, state):
 
 
 def test_without_the_hook_it_is_refused(make, tmp_path):
-    with pytest.raises(AubenchError, match="late_fusion has no statistics of AU pairs"):
+    with pytest.raises(AubenchError, match="late_fusion has no function pair_statistics"):
         au_pairs.compute(make(tmp_path, "late_fusion"), 1)

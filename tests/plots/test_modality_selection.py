@@ -47,5 +47,5 @@ def test_bars_are_as_long_as_the_shares():
 
 
 def test_without_the_hook_it_is_refused(make, tmp_path):
-    with pytest.raises(AubenchError, match="late_fusion selects no modalities"):
+    with pytest.raises(AubenchError, match="late_fusion has no function modality_selection"):
         modality_selection.compute(make(tmp_path, "late_fusion"), [1], [])

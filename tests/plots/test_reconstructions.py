@@ -100,7 +100,7 @@ def test_weights_of_another_shape_are_refused(open_run, monkeypatch):
 
 
 def test_without_a_hook_or_without_decoders_it_is_refused(make, tmp_path):
-    with pytest.raises(AubenchError, match="late_fusion has nothing to reconstruct"):
+    with pytest.raises(AubenchError, match="late_fusion has no function reconstruct"):
         reconstructions.compute(make(tmp_path, "late_fusion"), 1, (0.5,), 1)
 
 

@@ -45,7 +45,7 @@ def cards(monkeypatch):
 @pytest.mark.usefixtures("cards")
 def test_a_card_may_run_several_folds_and_a_cpu_core_one(monkeypatch):
     assert devices.choose("cuda", 3) == devices.DeviceChoice("cuda", 2, "Some GPU", 3)
-    for kind, count, message in (("cpu", 2, "--runs-per-device: is for GPUs"), ("cuda", 0, "cannot be 0")):
+    for kind, count, message in (("cpu", 2, "--runs-per-device: needs a GPU"), ("cuda", 0, "cannot be 0")):
         with pytest.raises(UsageError, match=message):
             devices.choose(kind, count)
 

@@ -167,5 +167,5 @@ def _camera(side: str, path: Path) -> str:
 
 def _add(files: dict[Any, Path], key: object, path: Path) -> None:
     if key in files:
-        raise DataError(f"{files[key]} is for the same", where=path, hint="keep one of the two")
+        raise DataError(f"holds the same as {files[key]}", where=path, hint="keep one of the two")
     files[key] = path

@@ -110,7 +110,7 @@ def read_image_intensities(path: Path) -> dict[int, int]:
         image = image_number(row[1]) if row else None
         if line_number <= _HEADER_LINES:
             if image is not None:
-                raise DataError("is a label, and the first two lines are a header", where=where, hint=_AGAIN)
+                raise DataError("is a label, but the first two lines must be a header", where=where, hint=_AGAIN)
             continue
         if row is None or image is None:
             raise DataError(f"{_shown(line)} is not an image and an intensity", where=where, hint=_AGAIN)
