@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aubench._util import locks
+from aubench._util import interrupts, locks
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -74,7 +74,7 @@ def joined(member: Member, kind: str, device: int) -> Iterator[None]:
     distributed: Any = torch.distributed
 
     if member.rank:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in interrupts.SIGNALS:
             signal.signal(number, signal.SIG_IGN)
     if kind == "cuda":
         torch.cuda.set_device(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import torch
 from factories import rank_works
 from safetensors.torch import load_file
 
-from aubench._util import ranks
+from aubench._util import interrupts, ranks
 from aubench.core.errors import AubenchError, UsageError
 from aubench.engines import cluster_worker
 from aubench.engines.choice import choose_engine
@@ -113,6 +114,18 @@ def test_a_process_that_dies_ends_the_fold_with_one_line(decide, tmp_path, targe
         run_jobs(jobs, PAIR, lambda job, event: seen.append(event))
     assert message in str(raised.value) and "\n" not in str(raised.value)
     assert FoldFinished(None, 2) in seen, "the next job has both devices"
+
+
+def test_the_other_processes_of_a_group_ignore_all_signals(tmp_path, monkeypatch):
+    for name in ("FileStore", "init_process_group", "new_group", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, name, lambda *args, **options: None)
+    before = [signal.signal(number, signal.SIG_DFL) for number in interrupts.SIGNALS]
+    try:
+        with ranks.joined(ranks.Member(1, 2, tmp_path / "meeting"), "cpu", 0):
+            assert {signal.getsignal(number) for number in interrupts.SIGNALS} == {signal.SIG_IGN}
+    finally:
+        for number, handler in zip(interrupts.SIGNALS, before, strict=True):
+            signal.signal(number, handler)
 
 
 @pytest.mark.slow
