@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from aubench._util import ranks
 from aubench.core import method_hooks
 from aubench.core.conditions import Condition
 from aubench.core.errors import AubenchError
@@ -81,7 +82,8 @@ def run_folds(
 def _finish_fold(config: RunConfig, fold: int, kind: str, index: int, report: Callable[[Event], None]) -> None:
     """Finish a fold on a node of a cluster, and write the record, because the command may have ended."""
     run_fold(config, fold, kind, index, report)
-    write_record(config)
+    if ranks.is_first():
+        write_record(config)
 
 
 @contextmanager

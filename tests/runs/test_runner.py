@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from aubench._util import atomic
+from aubench._util import atomic, ranks
 from aubench.results import record
 from aubench.runs import fold as fold_module
 from aubench.runs import record_builder
@@ -98,6 +98,16 @@ def test_a_record_names_all_code_and_devices_that_finished_a_fold(configs, monke
     info = record.read(configs[0].run_dir / "record").info
     assert info.git.commit == "1" * 40 and [one.git.commit for one in info.other_environments] == ["0" * 40]
     assert info.other_environments[0].device == info.device and info.other_environments[0].packages == info.packages
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_process_of_a_fold_on_several_devices_writes_the_record(configs, monkeypatch, rank):
+    trained, written = [], []
+    monkeypatch.setattr(run_module, "run_fold", lambda *work: trained.append(work))
+    monkeypatch.setattr(run_module, "write_record", written.append)
+    monkeypatch.setattr(ranks, "rank", lambda: rank)
+    run_module._finish_fold(configs[0], 1, "cpu", rank, print)
+    assert len(trained) == 1 and written == configs[: 1 - rank]
 
 
 def test_two_commands_that_start_a_run_at_once_write_its_file_once(configs, monkeypatch):
