@@ -19,10 +19,11 @@ _state: dict[str, int] = {}
 
 
 def install() -> None:
-    """Handle the signals of this process. Outside of :func:`deferred`, they end it at once."""
+    """Handle the signals of this process, also those that waited. Outside of :func:`deferred`, they end it at once."""
     for number in SIGNALS:
         if not _is_ignored_hangup(number):
             signal.signal(number, _handle)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 @contextmanager

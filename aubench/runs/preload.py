@@ -1,4 +1,7 @@
-"""Packages that the fork server imports once for all fold processes.
+"""State of the fork server that all fold processes inherit: imported packages, and signals that wait.
+
+A signal to all processes of a command does not end the fork server, with which unsaved folds would end. The fork server
+ends with the command. In the process of a fold, a signal waits for :func:`aubench._util.interrupts.install`.
 
 The process of a fold repeats an import that fails here, and reports its error. Garbage collection passes over the
 imported objects. They are never garbage, and their memory remains shared by all fold processes.
@@ -11,7 +14,9 @@ import importlib
 import signal
 from contextlib import suppress
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the command, which ends this process
+from aubench._util import interrupts
+
+signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.SIGNALS)
 gc.disable()
 for _name in ("aubench.runs.fold", "aubench.methods._modules.backbones", "lightning_fabric", "timm"):
     with suppress(Exception, SystemExit):

@@ -7,6 +7,9 @@ import os
 import resource
 import signal
 import sys
+import time
+
+from aubench._util import interrupts
 
 
 def report_surface(report):
@@ -24,6 +27,16 @@ def report_open_files(report):
 
 def kill_itself(report, number=signal.SIGKILL):
     os.kill(os.getpid(), number)
+
+
+def save_slowly(report):
+    """Report when the work begins, and when its state is saved after a signal."""
+    with interrupts.deferred():
+        report("started")
+        while not interrupts.is_requested():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        report("saved")
 
 
 def exit_quietly(report):

@@ -17,6 +17,7 @@ from multiprocessing import forkserver, util
 import pytest
 from factories import process_works
 
+from aubench._util import interrupts
 from aubench._util.system import MAX_OPEN_FILES
 from aubench.core.errors import AubenchError
 from aubench.runs import fold_process
@@ -120,6 +121,19 @@ def test_a_fold_may_open_the_files_of_a_large_store_where_the_shell_allows_few(m
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, old)
     assert soft == (MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)) > 256
+
+
+@pytest.mark.slow
+def test_a_signal_to_all_processes_leaves_time_to_save_the_state(tmp_path):
+    fold_process.preload_workers()
+    for number in interrupts.SIGNALS:
+        receiver, process = fold_process.start(process_works.save_slowly, LABEL, tmp_path / "traceback.txt")
+        assert receiver.recv() == "started"
+        for pid in (forkserver._forkserver._forkserver_pid, process.pid):
+            os.kill(pid, number)
+        assert receiver.recv() == "saved", number
+        process.join()
+        assert process.exitcode == -number
 
 
 @pytest.mark.parametrize(
