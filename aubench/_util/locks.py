@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aubench._util.progress import print_line
@@ -55,11 +55,15 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool | None:
-    """Return whether a process holds the lock; None if the disk does not support locks."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
+    """Return whether a process holds the lock, on its disk or in place of it; None if that cannot be tested."""
+    for file in (path, _local_path(path)):
+        with suppress(FileNotFoundError):
+            return _is_locked(file)
+    return False
+
+
+def _is_locked(path: Path) -> bool | None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -107,12 +111,17 @@ def _lock(descriptor: int, path: Path, wait: bool) -> None:
 
 
 def _acquire_locally(path: Path, wait: bool) -> tuple[Path, int | None]:
-    digest = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape")).hexdigest()
-    local = Path(tempfile.gettempdir()) / f"aubench-{os.getuid()}-{digest[:16]}.lock"
+    local = _local_path(path)
     try:
         return local, _acquire(local, wait)
     except OSError:
         return local, None
+
+
+def _local_path(path: Path) -> Path:
+    """Return the file that is locked in place of one on a disk without locks."""
+    digest = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape")).hexdigest()
+    return Path(tempfile.gettempdir()) / f"aubench-{os.getuid()}-{digest[:16]}.lock"
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:

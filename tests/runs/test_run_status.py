@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import socket
+import tempfile
 import threading
 import time
 from concurrent.futures import Future
@@ -117,6 +120,24 @@ def test_a_killed_process_of_this_machine_is_known_at_once(tmp_path):
     assert fold_status.read_running(tmp_path) is None
     with locks.exclusive(tmp_path / ".lock"):
         assert fold_status.read_running(tmp_path)
+
+
+def test_a_process_is_known_on_a_disk_without_locks(tmp_path, monkeypatch):
+    real, runs, temporary = fcntl.flock, tmp_path / "runs", tmp_path / "tmp"
+
+    def flock(descriptor, operation):
+        if any(os.path.samestat(os.fstat(descriptor), file.stat()) for file in runs.iterdir()):
+            raise OSError(errno.ENOLCK, "no locks available")
+        real(descriptor, operation)
+
+    runs.mkdir()
+    temporary.mkdir()
+    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    (runs / RUNNING).write_text(json.dumps({"host": socket.gethostname()}))
+    with locks.exclusive(runs / ".lock"):
+        assert not (runs / ".lock").exists() and fold_status.read_running(runs)
+    assert fold_status.read_running(runs) is None
 
 
 def test_every_fold_has_one_state(tmp_path, call):
