@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from aubench.runs.run_status import FoldState
+    from aubench.runs.sweeps import Sweep
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,41 +83,64 @@ def status(runs: AnyPath = "runs") -> StatusResults:
     return StatusResults(read_states(folder, lambda error: print_line(f"skipped {error}"), active))
 
 
-def cancel(runs: AnyPath = "runs") -> list[str]:
+def cancel(runs: AnyPath = "runs", report: Callable[[str], None] = lambda line: None) -> list[str]:
     """Cancel the commands that work on a folder of runs, and their jobs on a cluster.
 
     Finished folds and the states of unfinished ones remain.
 
     Args:
         runs: Folder of all runs.
+        report: Function that receives the lines, also if a command does not end.
 
     Returns:
         One line for each command.
 
     Raises:
         UsageError: There is no such folder.
-        CheckFailed: A command did not end.
+        CheckFailed: A command did not end. If there are several, a line on stderr names each of the others.
+    """
+    from aubench.core.errors import CheckFailed
+    from aubench.runs import run_status, sweeps
+
+    found = sweeps.read_sweeps(_existing(runs))
+    left = {sweep.path for sweep in run_status.stop_sweeps(found)}
+    lines, errors = [], []
+    for sweep in found:
+        try:
+            lines.append(_remove(sweep, has_ended=sweep.path not in left))
+        except CheckFailed as error:
+            errors.append(error)
+        else:
+            report(lines[-1])
+    for other in errors[1:]:
+        print_line(f"aubench: {other}")
+    if errors:
+        raise errors[0]
+    return lines
+
+
+def _remove(sweep: Sweep, has_ended: bool) -> str:
+    """Remove the jobs and files of a command that was asked to end; return the line on it.
+
+    Raises:
+        CheckFailed: The command has not ended, or Slurm has not cancelled its jobs.
     """
     from aubench.core.errors import CheckFailed
     from aubench.engines import slurm_commands
-    from aubench.runs import run_status, sweeps
+    from aubench.runs import sweeps
 
-    lines = []
-    for sweep in sweeps.read_sweeps(_existing(runs)):
-        count, name = sum(map(len, sweep.folds.values())), f"{sweep.engine} on {sweep.host}"
-        if not run_status.stop_sweep(sweep):
-            hint = f"end process {sweep.pid} there"
-            raise CheckFailed(f"{name} has not ended", where=sweep.path, hint=hint)
-        left = sweeps.Sweep.read(sweep.path)  # a command that ends removes its file, unless it leaves jobs in the queue
-        queued = list(left.queued.values()) if left else []
-        if queued and not slurm_commands.cancel_jobs(queued):
-            jobs = ", ".join(sorted({job_id.partition("_")[0] for job_id in queued}))
-            hint = f"repeat the command on a login node, or call scancel {jobs.replace(',', '')} there"
-            raise CheckFailed(f"{name} has ended, but Slurm has not cancelled job {jobs}", where=sweep.path, hint=hint)
-        sweep.remove()
-        verb = "cancelled" if sweep.is_alive or queued else "had ended already:"
-        lines.append(f"{verb} {name}, process {sweep.pid}: {count} fold{'s' * (count > 1)}")
-    return lines
+    count, name = sum(map(len, sweep.folds.values())), f"{sweep.engine} on {sweep.host}"
+    if not has_ended:
+        raise CheckFailed(f"{name} has not ended", where=sweep.path, hint=f"end process {sweep.pid} there")
+    left = sweeps.Sweep.read(sweep.path)  # a command that ends removes its file, unless it leaves jobs in the queue
+    queued = list(left.queued.values()) if left else []
+    if queued and not slurm_commands.cancel_jobs(queued):
+        jobs = ", ".join(sorted({job_id.partition("_")[0] for job_id in queued}))
+        hint = f"repeat the command on a login node, or call scancel {jobs.replace(',', '')} there"
+        raise CheckFailed(f"{name} has ended, but Slurm has not cancelled job {jobs}", where=sweep.path, hint=hint)
+    sweep.remove()
+    verb = "cancelled" if sweep.is_alive or queued else "had ended already:"
+    return f"{verb} {name}, process {sweep.pid}: {count} fold{'s' * (count > 1)}"
 
 
 def _existing(runs: AnyPath) -> Path:

@@ -58,8 +58,8 @@ def _status(
 @app.command("cancel")
 @command(api.cancel, runs=_Runs)
 def _cancel(options: Options) -> None:
-    lines = api.cancel(**options)
-    typer.echo("\n".join(lines) or f"{options['runs']}: no command works on this folder")
+    if not api.cancel(**options, report=typer.echo):
+        typer.echo(f"{options['runs']}: no command works on this folder")
 
 
 @app.command("tune")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from aubench.runs.sweeps import Sweep
 
 STATES = ("done", "running", "waiting", "failed", "stopped", "not started")
 """States of folds. A stopped fold was begun, no process works on it, and no command has it in its list."""
+CANCEL_SECONDS = 30.0
+"""Longest time to wait for all commands that are cancelled together."""
 
 
 @dataclass(frozen=True)
@@ -107,21 +109,21 @@ def _progress(running: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def stop_sweep(sweep: Sweep, seconds: float = 30.0) -> bool:
-    """Cancel a command, and wait until it has ended.
+def stop_sweeps(asked: Iterable[Sweep]) -> list[Sweep]:
+    """Cancel commands, and wait until they have ended.
 
     Args:
-        sweep: The command's jobs.
-        seconds: Longest time to wait.
+        asked: Jobs of each command.
 
     Returns:
-        Whether it has ended.
+        The commands that have not ended.
     """
-    sweep.request_cancel()
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        present = Sweep.read(sweep.path)
-        if present is None or not present.is_alive:
-            return True
+    left = list(asked)
+    for sweep in left:
+        sweep.request_cancel()
+    end = time.monotonic() + CANCEL_SECONDS
+    while True:
+        left = [sweep for sweep in left if (present := Sweep.read(sweep.path)) and present.is_alive]
+        if not left or time.monotonic() > end:
+            return left
         time.sleep(0.2)
-    return False

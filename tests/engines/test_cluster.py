@@ -156,7 +156,7 @@ def test_cancel_leaves_the_jobs_to_a_command_that_ends(plan, tmp_path, monkeypat
     monkeypatch.setattr(slurm_commands, "cancel_jobs", lambda jobs: pytest.fail("the command has cancelled them"))
     with SweepFile("slurm", [job]) as sweep:
         sweep.update({sweeps.queue_key(job): "12_0"})
-        monkeypatch.setattr(run_status, "stop_sweep", lambda present: present.remove() or True)
+        monkeypatch.setattr(run_status, "stop_sweeps", lambda asked: [each for each in asked if each.remove()])
         (line,) = cancel(tmp_path / "runs")
         sweep.update({})
     assert line.startswith("cancelled slurm on ")

@@ -202,6 +202,22 @@ def test_cancel_ends_the_command_and_its_list_of_jobs(tmp_path, monkeypatch):
     assert not (tmp_path / sweeps.FOLDER).exists()
 
 
+def test_cancel_ends_all_commands_but_those_that_do_not_answer(tmp_path, monkeypatch, call):
+    monkeypatch.setattr(run_status, "CANCEL_SECONDS", -1.0)
+    folder = tmp_path / "runs" / sweeps.FOLDER
+    folder.mkdir(parents=True)
+    for number, host in enumerate(("elsewhere", socket.gethostname(), "elsewhere"), 1):
+        content = {"engine": "local", "host": host, "pid": number, "folds": {"p/m/r": [1]}, "queued": []}
+        (folder / f"{number}.json").write_text(json.dumps(content))
+    answer = call("cancel")
+    assert answer.code == 1 and answer.out == f"had ended already: local on {socket.gethostname()}, process 2: 1 fold\n"
+    lines = [
+        f"runs/sweeps/{number}.json: local on elsewhere has not ended; end process {number} there" for number in "31"
+    ]
+    assert answer.err.splitlines() == [f"aubench: {line}" for line in lines]
+    assert sorted(path.name for path in folder.iterdir()) == ["1.cancel", "1.json", "3.cancel", "3.json"]
+
+
 def test_cancel_removes_the_list_of_a_command_that_was_killed(tmp_path):
     with sweeps.SweepFile("local", [Job(start(tmp_path), 1, print)]):
         path = next((tmp_path / sweeps.FOLDER).glob("*.json"))
