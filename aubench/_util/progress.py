@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -20,10 +20,43 @@ def is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
+class _Stderr:
+    """Stderr that drops what it cannot write, as after its terminal was closed. A closed pipe remains an error."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _dropped_errors():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with _dropped_errors():
+            self._stream.flush()
+
+
+@contextmanager
+def _dropped_errors() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
+
+
 def print_line(text: str) -> None:
-    """Print a line to stderr, if it is open."""
+    """Print a line to stderr, if it is open and can be written.
+
+    Raises:
+        BrokenPipeError: The program that read stderr has ended.
+    """
     if sys.stderr is not None:
-        print(text, file=sys.stderr, flush=True)
+        print(text, file=_Stderr(), flush=True)
 
 
 def format_duration(seconds: float) -> str:
@@ -40,7 +73,8 @@ def progress_bar() -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not is_terminal()) as progress:
+    console = Console(file=cast("IO[str]", _Stderr()))
+    with Progress(*columns, console=console, disable=not is_terminal()) as progress:
         yield progress
 
 

@@ -15,6 +15,7 @@ from aubench.core.user_paths import user_path, user_paths
 if TYPE_CHECKING:
     from aubench.core.conditions import Condition
     from aubench.leaderboard.records import StoredRecord
+    from aubench.results.record import Record
     from aubench.runs.config import RunConfig
     from aubench.runs.devices import DeviceChoice
     from aubench.tracking.sync import SyncResult
@@ -32,11 +33,26 @@ def train(configs: Sequence[RunConfig], folds: Sequence[int], choice: DeviceChoi
     Raises:
         AubenchError: A fold failed; the results of the others are stored.
     """
-    from aubench.plots import run_figures
     from aubench.runs.runner import run_folds
 
     with _tracking(configs, track), RunDisplay() as display:
-        run_folds(configs, folds, choice, display.show, lambda config, record: run_figures.plot(config.run_dir, record))
+        run_folds(configs, folds, choice, display.show, _plot)
+
+
+def _plot(config: RunConfig, record: Record) -> None:
+    """Plot the figures of a run. Any error is an :class:`AubenchError`, after which other runs continue."""
+    from aubench.core.errors import AubenchError
+    from aubench.plots import run_figures
+    from aubench.results.run_folder import TRACEBACK
+    from aubench.runs.fold_process import unexpected_error
+
+    try:
+        run_figures.plot(config.run_dir, record)
+    except AubenchError:
+        raise
+    except Exception as error:
+        label = f"drawing the figures of {config.entry.name}, seed {config.seed},"
+        raise unexpected_error(error, label, config.run_dir / TRACEBACK) from error
 
 
 def evaluate(

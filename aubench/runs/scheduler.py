@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 
 from aubench.core.errors import AubenchError
 from aubench.runs import fold_status
@@ -55,11 +56,12 @@ class FoldScheduler:
                         self._handle(future, event)
                     sweep.update(self._engine.queued())
                     sweep.raise_if_cancelled()
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, BrokenPipeError):  # the latter if the reader of the progress has ended
                 interrupted = True
                 raise
             finally:
-                self._engine.close(interrupted=interrupted)
+                with suppress(BrokenPipeError):
+                    self._engine.close(interrupted=interrupted)
                 sweep.update(self._engine.queued())
         if self._failed:
             raise _combine_errors(list(self._failed.values()))

@@ -229,6 +229,28 @@ def test_cancel_removes_the_list_of_a_command_that_was_killed(tmp_path):
     assert len(cancel(tmp_path)) == 1 and not path.exists()
 
 
+def test_a_closed_pipe_leaves_jobs_in_the_queue(tmp_path):
+    class Submits(Fails):
+        def queued(self):
+            return {sweeps.queue_key(job): "7_0"}
+
+        def wait(self, seconds):
+            yield self.futures[0], EPOCH
+
+        def close(self, *, interrupted):
+            super().close(interrupted=interrupted)
+            raise BrokenPipeError("its line on the jobs")
+
+    def report(job, event):
+        raise BrokenPipeError("the line on the epoch")
+
+    job, engine = Job(start(tmp_path), 1, print), Submits()
+    with pytest.raises(BrokenPipeError, match="epoch"):
+        scheduler.FoldScheduler([job], engine, report).run()
+    assert engine.closed == [True]
+    assert [list(sweep.queued.values()) for sweep in sweeps.read_sweeps(tmp_path)] == [["7_0"]]
+
+
 def test_the_reason_of_a_failure_stays_until_the_next_attempt(tmp_path):
     job = Job(start(tmp_path), 1, print)
     with pytest.raises(Diverged):
