@@ -14,7 +14,7 @@ from typing import Any
 
 from aubench._util import interrupts
 from aubench._util.progress import print_line
-from aubench.core.errors import UsageError
+from aubench.core.errors import AubenchError, UsageError
 from aubench.engines import slurm_commands, slurm_options
 from aubench.engines.cluster import ClusterChoice, ClusterEngine, Outcome, portable
 from aubench.engines.slurm_task import FoldTask
@@ -23,7 +23,7 @@ from aubench.runs import sweeps
 from aubench.runs.condition_scores import missing_conditions
 from aubench.runs.engine import Engine, Job
 from aubench.runs.events import ConditionsEvaluated, FoldFinished
-from aubench.runs.fold_process import FoldFailed
+from aubench.runs.fold_process import FoldFailed, UnexpectedFailure
 from aubench.runs.sweeps import QueueKey, Sweep, queue_key
 
 MAX_REQUEUES = 100
@@ -31,6 +31,7 @@ MAX_REQUEUES = 100
 QUEUE_SECONDS = 20.0
 """Interval between two looks at the queue."""
 _RESULT = "_0_result.pkl"
+_LOGS = ("_0_log.out", "_0_log.err")
 
 
 @dataclass(frozen=True)
@@ -164,21 +165,28 @@ class SlurmEngine(ClusterEngine):
         return executor
 
     def _outcome(self, future: Future[None], job_id: str) -> Outcome:
-        """Read the outcome of a job, and remove its files unless it failed unexpectedly."""
+        """Return the outcome of a job: that of its first node, or the error of another one that is its cause."""
+        outcomes = self._read_outcomes(future, job_id)
+        first = outcomes[0] if 0 in outcomes else self._without_result(future, job_id)
+        return next(_known_causes(outcomes), first) if isinstance(first, UnexpectedFailure) else first
+
+    def _read_outcomes(self, future: Future[None], job_id: str) -> dict[int, Outcome]:
+        """Read the outcome of each node that has stored one, and remove its files unless it failed unexpectedly."""
         from submitit.core.utils import pickle_load
 
-        try:
-            status, value = pickle_load(self._folder / f"{job_id}{_RESULT}")
-        except FileNotFoundError:  # another command that waits for the same job has read it
-            return self._without_result(future, job_id)
-        names = [_RESULT, "_submitted.pkl"] + (["_0_log.out", "_0_log.err"] if status == "success" else [])
-        of_nodes = [name.replace("_0_", f"_{rank}_") for rank in range(1, self._nodes) for name in names]
-        for name in {*names, *of_nodes}:
-            (self._folder / f"{job_id}{name}").unlink(missing_ok=True)
-        if status == "success":
-            return value  # type: ignore[no-any-return]
-        reason = str(value).strip().splitlines()[-1]
-        return FoldFailed(f"{self._jobs[future].label} broke in job {job_id} ({reason})", hint=self._see_log(job_id))
+        outcomes: dict[int, Outcome] = {}
+        for node in range(self._nodes):
+            try:
+                status, value = pickle_load(self._folder / f"{job_id}{_of_node(_RESULT, node)}")
+            except FileNotFoundError:
+                continue
+            if status != "success":
+                reason, hint = str(value).strip().splitlines()[-1], self._see_log(job_id, node)
+                value = UnexpectedFailure(f"{self._jobs[future].label} broke in job {job_id} ({reason})", hint=hint)
+            outcomes[node] = value
+            for name in (_RESULT, "_submitted.pkl", *(_LOGS if status == "success" else ())):
+                (self._folder / f"{job_id}{_of_node(name, node)}").unlink(missing_ok=True)
+        return outcomes
 
     def _lost(self) -> Iterator[tuple[Future[None], Outcome]]:
         """Yield jobs without a result that were absent from the queue twice in a row."""
@@ -190,7 +198,7 @@ class SlurmEngine(ClusterEngine):
             return
         missing = {future for future, job_id in self._ids.items() if job_id not in active}
         for future in missing & self._missing:
-            yield future, self._without_result(future, self._ids.pop(future))
+            yield future, self._outcome(future, self._ids.pop(future))
         self._missing = missing - self._missing
 
     def _without_result(self, future: Future[None], job_id: str) -> Outcome:
@@ -200,10 +208,10 @@ class SlurmEngine(ClusterEngine):
             return done
         state = slurm_commands.last_state(job_id)
         hint = f"{self._see_log(job_id)}, and repeat the command to resume"
-        return FoldFailed(f"{job.label} left the queue without a result (job {job_id}: {state})", hint=hint)
+        return UnexpectedFailure(f"{job.label} left the queue without a result (job {job_id}: {state})", hint=hint)
 
-    def _see_log(self, job_id: str) -> str:
-        return f"see {self._folder / f'{job_id}_0_log.err'}"
+    def _see_log(self, job_id: str, node: int = 0) -> str:
+        return f"see {self._folder / f'{job_id}_{node}_log.err'}"
 
     def queued(self) -> dict[QueueKey, str]:
         """Return the ids of the jobs in the queue."""
@@ -232,6 +240,17 @@ class SlurmEngine(ClusterEngine):
             self._ids.clear()
         else:
             print_line(f"slurm: {len(self._ids)} folds are not cancelled, as scancel failed; repeat `aubench cancel`")
+
+
+def _of_node(name: str, node: int) -> str:
+    return name.replace("_0_", f"_{node}_")
+
+
+def _known_causes(outcomes: Mapping[int, Outcome]) -> Iterator[AubenchError]:
+    """Yield the errors of nodes that follow from no other error."""
+    for outcome in outcomes.values():
+        if isinstance(outcome, AubenchError) and not isinstance(outcome, UnexpectedFailure):
+            yield outcome
 
 
 def _finished(job: Job) -> FoldFinished | ConditionsEvaluated | None:

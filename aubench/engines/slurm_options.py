@@ -97,7 +97,7 @@ def submission_parameters(
     if kind == "cuda" and not any(map(_asks_for_gpus, options, options.values())):
         further["gpus" if nodes == 1 else "gpus_per_node"] = per_fold
     if nodes > 1:
-        parameters |= {"nodes": nodes, "ntasks_per_node": 1}
+        parameters |= {"nodes": nodes, "ntasks_per_node": 1, "srun_args": ["--kill-on-bad-exit=1"]}
     return {**parameters, "additional_parameters": further}
 
 

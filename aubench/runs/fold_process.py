@@ -59,6 +59,10 @@ class FoldFailed(AubenchError):
     exit_code = 1
 
 
+class UnexpectedFailure(FoldFailed):
+    """An error of which aubench does not know the cause. It may follow from the end of another process."""
+
+
 def preload_workers() -> None:
     """Start to import the packages of fold processes in the background."""
     multiprocessing.set_forkserver_preload(["aubench.runs.preload"])
@@ -155,8 +159,8 @@ def unexpected_error(error: BaseException, label: str, traceback_path: Path) -> 
     try:
         atomic.write_text(traceback_path, "".join(traceback.format_exception(error)))
     except (OSError, AubenchError):
-        return FoldFailed(what)
-    return FoldFailed(what, hint=f"see {traceback_path}")
+        return UnexpectedFailure(what)
+    return UnexpectedFailure(what, hint=f"see {traceback_path}")
 
 
 def _describe(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(os.environ["FAKE_SLURM"])
@@ -55,14 +56,18 @@ def srun(*words):
     words, options = list(words), {}
     while words[0].startswith("--"):
         word = words.pop(0)
-        if word != "--unbuffered":
-            options[word] = words.pop(0)
+        name, equals, value = word.partition("=")
+        options[name] = value if equals or name == "--unbuffered" else words.pop(0)
     paths = {name: re.sub("%[jAat]", "x", options[name]) for name in ("--output", "--error")}
     with Path(paths["--output"]).open("a") as out, Path(paths["--error"]).open("a") as err:
         tasks = [
             subprocess.Popen(words, stdout=out, stderr=err, env=os.environ | {"SLURM_PROCID": str(number)})
             for number in range(int(os.environ["SLURM_NTASKS"]))
         ]
+        while any(task.poll() is None for task in tasks):
+            if options.get("--kill-on-bad-exit") == "1" and any(task.poll() for task in tasks):
+                os.killpg(0, signal.SIGKILL)  # all processes of the job
+            time.sleep(0.1)
         sys.exit(max(task.wait() for task in tasks))
 
 

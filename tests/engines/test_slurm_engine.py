@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import pickle
 import shutil
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,19 +17,21 @@ import pytest
 from engines.conftest import read_tables
 from factories import fold_works, rank_works
 
+from aubench._util.ranks import Group
 from aubench.core.conditions import Condition
 from aubench.core.errors import Diverged, UsageError
 from aubench.engines import cluster_worker, slurm_commands, slurm_engine
 from aubench.engines.choice import choose_engine
+from aubench.engines.slurm_engine import SlurmChoice
 from aubench.engines.slurm_options import parse_minutes, parse_options, submission_parameters
-from aubench.engines.slurm_task import FoldTask
+from aubench.engines.slurm_task import STORE_SECONDS, FoldTask
 from aubench.runs import runner, sweeps
 from aubench.runs.condition_evaluation import evaluate_fold
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.engine import Job
 from aubench.runs.events import FoldFinished
 from aubench.runs.fold import run_fold
-from aubench.runs.fold_process import FoldFailed
+from aubench.runs.fold_process import FoldFailed, UnexpectedFailure
 from aubench.runs.run_status import read_states
 from aubench.runs.scheduler import FoldScheduler, run_jobs
 
@@ -154,7 +159,57 @@ def test_a_node_that_fails_ends_the_fold_in_one_line(slurm, plan, tmp_path):
     choice = choose_engine("slurm", "cpu", nodes=2)
     with pytest.raises(FoldFailed) as raised:
         collect([Job(config, 1, rank_works.loses_a_process)], choice)
-    assert len(str(raised.value).splitlines()) == 1 and "fold 1 of resnet_depth" in str(raised.value)
+    assert str(raised.value).startswith("fold 1 of resnet_depth was ended by signal 9"), "the cause on the second node"
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_a_node_that_fails_before_it_joins_ends_those_that_wait_for_it(slurm, plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(SlurmChoice, "on_node", lambda choice: rank_works.WithoutSecondNode("cpu", 1, "slurm"))
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    with pytest.raises(UsageError, match="--device: this machine has no GPU"):
+        collect([Job(config, 1, rank_works.reports_its_devices)], choose_engine("slurm", "cpu", nodes=2))
+
+
+BROKEN = UnexpectedFailure("fold 1 of amf broke (RuntimeError: connection closed)")
+KILLED = FoldFailed("fold 1 of amf was ended by signal 9")
+OTHER_STORE = UsageError("differs from the store of the command", where="/local/stores/bp4d")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ({0: BROKEN, 1: OTHER_STORE}, OTHER_STORE),
+        ({0: BROKEN, 1: BROKEN, 2: KILLED}, KILLED),
+        ({0: KILLED, 1: BROKEN, 2: OTHER_STORE}, KILLED),
+        ({0: BROKEN}, BROKEN),
+        ({0: FoldFinished(None, 0), 1: BROKEN}, FoldFinished(None, 0)),
+        ({0: None, 1: None}, None),
+        ({2: OTHER_STORE}, OTHER_STORE),
+    ],
+)
+@pytest.mark.usefixtures("slurm")
+def test_the_error_of_a_fold_is_that_of_the_node_that_caused_it(plan, tmp_path, outcomes, expected):
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    engine = choose_engine("slurm", "cpu", nodes=3).engine()
+    future = engine.submit(Job(config, 1, fold_works.ends))
+    for node, outcome in outcomes.items():
+        (engine._folder / f"7_{node}_result.pkl").write_bytes(pickle.dumps(("success", outcome)))
+    outcome = engine._outcome(future, "7")
+    assert (type(outcome), str(outcome)) == (type(expected), str(expected))
+    assert not list(engine._folder.iterdir())
+
+
+@pytest.mark.parametrize(("first", "outcome", "code"), [(0, BROKEN, 1), (2, BROKEN, 1), (2, FoldFinished(None, 0), 0)])
+def test_a_node_that_fails_ends_with_an_error_once_its_outcome_is_stored(monkeypatch, tmp_path, first, outcome, code):
+    waited, at_exit = [], []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    monkeypatch.setattr(atexit, "register", lambda *call: at_exit.append(call))
+    monkeypatch.setattr(cluster_worker, "work", lambda *_: outcome)
+    monkeypatch.setattr(FoldTask, "_group", lambda task: Group(first, 4, tmp_path / "7-0.ranks"))
+    assert FoldTask(None, DeviceChoice("cuda", 2, "slurm", 1, 2), "/", nodes=2)() is outcome
+    assert waited == ([STORE_SECONDS] if first == 0 else []), "the others have stored their causes"
+    assert at_exit == ([(os._exit, code), (time.sleep, 2 * STORE_SECONDS)] if code else [])
 
 
 @pytest.mark.slow
@@ -227,7 +282,7 @@ def test_folds_of_one_run_may_fail_together(slurm, engine, plan, tmp_path, monke
 
     def outcome(future, job_id):
         outcomes.append(job_id)
-        (results / f"{job_id}_0_result.pkl").unlink()
+        (results / f"{job_id}_0_result.pkl").unlink(missing_ok=True)
         return FoldFinished(None, 0) if job_id > "7_1" else FoldFailed("broke")
 
     monkeypatch.setattr(engine, "_outcome", outcome)
@@ -333,6 +388,7 @@ def test_options_of_slurm():
     nodes = submission_parameters({}, "cuda", submitit.SlurmExecutor._valid_parameters(), per_fold=4, nodes=2)
     assert (nodes["nodes"], nodes["ntasks_per_node"], nodes["cpus_per_task"]) == (2, 1, 4)
     assert nodes["additional_parameters"] == {"requeue": True, "gpus_per_node": 4}
+    assert nodes["srun_args"] == ["--kill-on-bad-exit=1"]
     gres = submission_parameters(parse_options("gres=gpu:a100:1"), "cuda", {"gres"})
     assert "gpus" not in gres["additional_parameters"]
     for option in ("account=gpu_lab", "qos=gpu", "nodelist=gpu07", "constraint=gpu80gb"):

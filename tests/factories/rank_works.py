@@ -8,10 +8,11 @@ from torch import nn
 
 from aubench._util import interrupts, ranks
 from aubench._util.seeds import seed_everything
-from aubench.core.errors import Diverged, MethodError
+from aubench.core.errors import Diverged, MethodError, UsageError
 from aubench.core.method import Method, Progress
 from aubench.core.recipe import Recipe
 from aubench.core.task import Batch
+from aubench.runs.devices import DeviceChoice
 from aubench.runs.events import FoldFinished
 from aubench.training.split_modules import SplitModules, average_gradients
 
@@ -134,6 +135,15 @@ def loses_a_process(config, fold, kind, index, report):
     if ranks.rank():
         os.kill(os.getpid(), signal.SIGKILL)
     ranks.meet()
+
+
+class WithoutSecondNode(DeviceChoice):
+    """Devices that the second node of a job lacks."""
+
+    def __getattribute__(self, name):
+        if name == "kind" and os.environ.get("SLURM_PROCID") == "1":
+            raise UsageError("this machine has no GPU", where="--device")
+        return super().__getattribute__(name)
 
 
 def diverges_on_one_device(config, fold, kind, index, report):
