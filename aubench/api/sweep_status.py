@@ -61,8 +61,8 @@ def status(runs: AnyPath = "runs") -> StatusResults:
     """Show the folds that are done, running, waiting or failed.
 
     The files of the folder are read, so any machine that shares it shows the same. If a command has left jobs in a
-    Slurm queue, a machine with Slurm also checks which of them are still queued. A run whose file is damaged is skipped,
-    and a line names it.
+    Slurm queue, a machine with Slurm also checks which of them are still queued. A run whose file is damaged is
+    skipped, and a line names it.
 
     Args:
         runs: Folder of all runs.

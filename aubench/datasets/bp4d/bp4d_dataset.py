@@ -27,7 +27,7 @@ class Bp4dOptions(DeliveredOptions):
     """Preparation options of BP4D."""
 
     frame_offset: Annotated[str, AfterValidator(_check_offset)] = Field(
-        "auto", description="Photo number minus label frame number: auto, 0, -1 or 1. F007/T2=0 sets it for one sequence."
+        "auto", description="Photo number minus label frame number: auto, 0, -1 or 1. F007/T2=0 is for one sequence."
     )
     allow_gaps: bool = Field(False, description="Accept label files that leave out frames.")
     landmarks: Path | None = Field(
