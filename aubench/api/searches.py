@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from optuna import Study
     from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,12 +52,12 @@ class TuningResults(DataFrameView):
         import pandas as pd
 
         from aubench.tuning.study_files import total_cost
-        from aubench.tuning.worker import COST, finished_trials
+        from aubench.tuning.worker import finished_trials
 
         rows = []
         for study in self.studies:
             for trial in finished_trials(study):
-                seconds, frames = total_cost([trial.user_attrs[COST]] if COST in trial.user_attrs else [])
+                seconds, frames = total_cost(_costs([trial]))
                 is_complete = trial.state.name == "COMPLETE"
                 row = {"study": study.study_name, "trial": trial.number, "state": trial.state.name.lower()}
                 row |= {"f1": trial.value if is_complete else None, "seconds": seconds, "frames": frames}
@@ -64,29 +65,39 @@ class TuningResults(DataFrameView):
         return pd.DataFrame(rows)
 
     def summary(self) -> str:
-        """Return the table that ``aubench tune`` prints."""
+        """Return the table that ``aubench tune`` prints. Pre-training that trials share counts once."""
         from tabulate import tabulate
 
         from aubench.tuning.search_config import STUDIES
+        from aubench.tuning.study_files import total_cost
+        from aubench.tuning.worker import finished_trials
 
         rows, trials = [], self.to_dataframe()
         for study in self.studies:
             group = trials[trials["study"] == study.study_name]
             complete = group[group["state"] == "complete"]
             best = complete.sort_values(["f1", "trial"], ascending=[False, True]).head(1).to_dict("records")
+            seconds, frames = total_cost(_costs(finished_trials(study)))
             rows.append(
                 (
                     study.study_name,
                     f"{len(group)} ({len(group) - len(complete)} pruned)",
                     f"{100 * best[0]['f1']:.1f}" if best else "–",
                     str(best[0]["trial"]) if best else "–",
-                    f"{group['seconds'].sum():,.0f}",
-                    f"{group['frames'].sum():,}",
+                    f"{seconds:,.0f}",
+                    f"{frames:,}",
                     str(self.runs / STUDIES / study.study_name),
                 )
             )
         headers = ("study", "trials", "best validation F1", "of trial", "seconds", "frames", "folder")
         return tabulate(rows, headers, "github", disable_numparse=True)
+
+
+def _costs(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
+    """Return the costs of the trials that have one."""
+    from aubench.tuning.worker import COST
+
+    return [trial.user_attrs[COST] for trial in trials if COST in trial.user_attrs]
 
 
 def tune(
@@ -148,6 +159,8 @@ def tune(
     Raises:
         AubenchError: An argument is invalid or a trial failed.
     """
+    from optuna.samplers import BaseSampler
+
     from aubench.core.errors import UsageError
     from aubench.engines.choice import choose_engine
     from aubench.plots import study_report
@@ -156,11 +169,13 @@ def tune(
     from aubench.runs.store_ref import StoreRef
     from aubench.tracking.studies import Tracking
     from aubench.tuning.search_config import create_search
-    from aubench.tuning.storage import check_names, storage_url
+    from aubench.tuning.storage import PRUNERS, SAMPLERS, check_name, storage_url
     from aubench.tuning.study import run_search
 
-    sampler_name = sampler if isinstance(sampler, str) else type(sampler).__name__
-    check_names(sampler if isinstance(sampler, str) else "random", pruner)
+    own_sampler = sampler if isinstance(sampler, BaseSampler) else None
+    if own_sampler is None:
+        check_name(sampler, SAMPLERS, "--sampler")
+    check_name(pruner, PRUNERS, "--pruner")
     if not isinstance(trials, int) or trials < 1:
         raise UsageError(f"cannot be {trials!r}", where="--trials", hint="give a whole number, 1 or more")
     (seed,) = check_seeds(seed)
@@ -171,9 +186,8 @@ def tune(
     choice = choose_engine(engine, device, slurm=slurm, address=address, gpus_per_fold=gpus_per_fold)
     choice.require(precision)
     reference = StoreRef.from_store(open_data(narrowed, store))
-    studies = []
-    for name in names:
-        search = create_search(
+    searches = [
+        create_search(
             name,
             narrowed,
             reference,
@@ -181,15 +195,17 @@ def tune(
             folds=narrowed.fold_numbers(fold),
             space=None if space is None else split_names(space),
             seed=seed,
-            sampler=sampler_name,
+            sampler=sampler if isinstance(sampler, str) else type(sampler).__name__,
             pruner=pruner,
             name=f"{study}-{Path(name).stem}" if study and len(names) > 1 else study,
         )
+        for name in names
+    ]
+    url = storage_url(storage, options.runs)
+    studies = []
+    for search in searches:
         send = Tracking(search.folder, print_line).send if track else lambda: None
-        own_sampler = None if isinstance(sampler, str) else sampler
-        studies.append(
-            run_search(search, storage_url(storage, options.runs), trials, choice, print_line, own_sampler, send)
-        )
+        studies.append(run_search(search, url, trials, choice, print_line, own_sampler, send))
         study_report.plot(studies[-1], search.folder, print_line)
         send()
     return TuningResults(tuple(studies), options.runs)

@@ -6,7 +6,7 @@ import json
 import re
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,15 +160,14 @@ def _rdb_storage(storage: str, url: URL, options: dict[str, Any]) -> BaseStorage
         ) from None
 
 
-def check_names(sampler: str, pruner: str) -> None:
-    """Check that a sampler and a pruner exist.
+def check_name(value: object, names: Sequence[str], option: str) -> None:
+    """Check that a sampler or a pruner exists.
 
     Raises:
-        UsageError: One of them does not exist.
+        UsageError: There is none of this name.
     """
-    for value, names, option in ((sampler, SAMPLERS, "--sampler"), (pruner, PRUNERS, "--pruner")):
-        if value not in names:
-            raise UsageError(f"cannot be '{value}'", where=option, hint=suggest(value, names))
+    if value not in names:
+        raise UsageError(f"cannot be {value!r}", where=option, hint=suggest(str(value), names))
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
@@ -177,9 +176,13 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
     Args:
         name: One of :data:`SAMPLERS`.
         seed: Seed, of which the lowest 32 bits are used.
+
+    Raises:
+        UsageError: There is no such sampler.
     """
     from optuna import samplers
 
+    check_name(name, SAMPLERS, "--sampler")
     seed %= 2**32
     if name == "tpe":
         return samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP, multivariate=True, constant_liar=True)
@@ -197,9 +200,13 @@ def make_pruner(name: str, epochs: int, folds: int) -> BasePruner:
         name: One of :data:`PRUNERS`.
         epochs: Maximum number of epochs per fold.
         folds: Number of folds that a trial trains in sequence.
+
+    Raises:
+        UsageError: There is no such pruner.
     """
     from optuna import pruners
 
+    check_name(name, PRUNERS, "--pruner")
     min_epochs = max(1, -(-epochs // 2))
     if name == "hyperband":
         return pruners.HyperbandPruner(min_resource=min_epochs, max_resource=epochs * folds, reduction_factor=3)

@@ -10,6 +10,7 @@ pytest.importorskip("optuna")
 import optuna
 
 import aubench
+from aubench.api.searches import TuningResults
 from aubench.core.errors import Diverged, RecipeError, UsageError
 from aubench.data.store import Store
 from aubench.runs.devices import DeviceChoice
@@ -112,6 +113,14 @@ def test_what_of_a_preset_lies_outside_its_range_is_drawn(search_for):
 @pytest.mark.parametrize("name", PRUNERS)
 def test_pruners_by_name(name):
     assert isinstance(make_pruner(name, epochs=7, folds=3), optuna.pruners.BasePruner)
+
+
+@pytest.mark.parametrize("name", ["GridSampler", "TPE", ""])
+def test_other_names_are_no_sampler_and_no_pruner(name):
+    with pytest.raises(UsageError, match=f"--sampler: cannot be '{name}'"):
+        make_sampler(name, 0)
+    with pytest.raises(UsageError, match=f"--pruner: cannot be '{name}'"):
+        make_pruner(name, epochs=7, folds=3)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -248,6 +257,29 @@ def test_the_python_entry_takes_a_sampler_of_ones_own(small_store, tmp_path, mon
     assert list(frame["f1"]) == study.trials_dataframe()["value"].tolist() and set(frame["state"]) == {"complete"}
     assert len({trial.params["learning_rate"] for trial in study.trials}) == 2
     assert study.user_attrs["aubench"]["sampler"] == type(sampler).__name__
+
+
+@pytest.mark.slow
+def test_a_mistake_of_a_later_method_ends_the_command_before_the_first_search(small_store, tmp_path, monkeypatch):
+    searched = []
+    monkeypatch.setattr("aubench.tuning.study.run_search", lambda search, *_: searched.append(search.name))
+    monkeypatch.setattr("aubench.plots.study_report.plot", lambda *_: [])
+    words = {"space": "cut_switch", "store": small_store, "runs": tmp_path / "runs", "device": "cpu"}
+    with pytest.raises(UsageError, match="'cut_switch' has no range"):
+        aubench.tune("amf,mcm", "synth_3fold", 3, **words)
+    assert searched == []
+
+
+def test_the_table_counts_pretraining_that_trials_share_once(tmp_path):
+    study = optuna.create_study(study_name="mine", direction="maximize")
+    for number in range(3):
+        trial = study.ask()
+        cost = {"run": f"run{number}", "seconds": 10.0, "frames": 1000, "pretraining": {"same": [100.0, 50_000]}}
+        trial.set_user_attr("cost", cost)
+        study.tell(trial, 0.5)
+    results = TuningResults((study,), tmp_path)
+    assert [cell.strip() for cell in results.summary().splitlines()[-1].split("|")][5:7] == ["130", "53,000"]
+    assert results.to_dataframe()["frames"].tolist() == [51_000] * 3
 
 
 @pytest.mark.slow
