@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from aubench.leaderboard.render import EMPTY, Block, Table, as_csv, latex, markdown, text_table
 from aubench.leaderboard.tables import modality_code
 from aubench.papers.measured_numbers import FigurePoint, MeasuredResult, measure, point_f1
-from aubench.papers.reported import ReportedRow, ReportedTable
+from aubench.papers.reported import AUS, ReportedRow, ReportedTable
 from aubench.papers.reported_page import Footnotes, content, footnotes, labels, number, our_method
 from aubench.results.record import Record
 
@@ -154,8 +154,17 @@ def _merge(
 
 def _measured_cells(row: ReportedRow, aus: Sequence[int], result: MeasuredResult) -> tuple[str, ...]:
     numbers, deviation = measure(row, aus, result), EMPTY
-    is_same_dataset = all(record.info.dataset.name == row.dataset for record in result.records)
-    if numbers.mean is not None and row.mean is not None and is_same_dataset:
+    is_comparable = all(_is_comparable(record, row, aus) for record in result.records)
+    if numbers.mean is not None and row.mean is not None and is_comparable:
         deviation = f"{numbers.mean - row.mean:+.1f}"
     cells = (number(row, numbers.by_au.get(au)) for au in aus)
     return (*cells, number(row, numbers.mean), numbers.interval, deviation)
+
+
+def _is_comparable(record: Record, row: ReportedRow, aus: Sequence[int]) -> bool:
+    """Return whether a record is of a row's data set and has a mean over the same AUs.
+
+    :func:`measure` gives a mean over the AUs of the table, or over all of the record if the table has means only.
+    """
+    info = record.info
+    return info.dataset.name == row.dataset and (bool(aus) or set(info.protocol.aus) == set(AUS[row.dataset]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,36 +79,47 @@ def _f1_per_au(record: record_file.Record) -> Figure:
 
 
 def _learning_curves(record: record_file.Record, histories: dict[int, list[dict[str, Any]]]) -> Figure:
-    validated = any(epoch.get("validation") for epochs in histories.values() for epoch in epochs)
+    """Plot the training loss in a panel per stage, because stages have different losses, and the validation F1."""
+    epochs = [epoch for epochs in histories.values() for epoch in epochs]
+    stages = list(dict.fromkeys(map(_stage, epochs)))
+    validated = set(map(_stage, (epoch for epoch in epochs if epoch.get("validation"))))
+    panel_count = len(stages) + bool(validated)
     with style.styled():
-        figure = style.make_figure(9.0, 4.2)
-        panels = figure.subplots(1, 2 if validated else 1, squeeze=False)[0]
-        _curves(panels[0], histories, "loss", "total")
-        panels[0].set_ylabel("training loss")
+        figure = style.make_figure(max(9.0, 3.8 * panel_count), 4.2)
+        panels = figure.subplots(1, panel_count, squeeze=False)[0]
+        for axes, stage in zip(panels, stages, strict=False):
+            _curves(axes, histories, "loss", "total", {stage})
+            axes.set_ylabel("training loss")
         if validated:
-            _curves(panels[1], histories, "validation", "f1")
-            _mark_best(panels[1], record, histories)
+            _curves(panels[-1], histories, "validation", "f1", validated)
+            _mark_best(panels[-1], record, histories)
             role = "the test role" if record.info.selection == "oracle_test" else "validation"
-            panels[1].set_ylabel(f"F1 on {role}")
-            panels[1].set_ylim(0, 1)
+            panels[-1].set_ylabel(f"F1 on {role}")
+            panels[-1].set_ylim(0, 1)
+        if len(stages) > 1:
+            for axes, shown in zip(panels, [*({stage} for stage in stages), validated], strict=False):
+                _mark_stages(axes, max(histories.values(), key=len), shown)
         for axes in panels:
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
-            _mark_stages(axes, max(histories.values(), key=len))
         _set_title(figure, record, f"Learning curves{' (dots: tested weights)' if validated else ''}")
         style.legend(figure, panels[0])
     return figure
 
 
-def _curves(axes: Axes, histories: dict[int, list[dict[str, Any]]], kind: str, name: str) -> None:
+def _curves(
+    axes: Axes, histories: dict[int, list[dict[str, Any]]], kind: str, name: str, stages: Collection[str]
+) -> None:
     """Plot a line per fold with a gap between stages."""
     for i, (fold, epochs) in enumerate(histories.items()):
-        label, last = f"fold {fold}", 0
-        for _, part in groupby(epochs, key=lambda epoch: epoch.get("stage")):
-            values = [_number(epoch.get(kind), name) for epoch in part]
-            numbers = np.arange(last + 1, last + 1 + len(values))
-            axes.plot(numbers, values, marker="." if len(values) == 1 else "", color=_colour(i), lw=1.8, label=label)
-            label, last = "_", last + len(values)
+        label = f"fold {fold}"
+        for stage, numbered in groupby(enumerate(epochs, 1), key=lambda item: _stage(item[1])):
+            if stage in stages:
+                part = dict(numbered)
+                values = [_number(epoch.get(kind), name) for epoch in part.values()]
+                marker = "." if len(values) == 1 else ""
+                axes.plot(list(part), values, marker=marker, color=_colour(i), lw=1.8, label=label)
+                label = "_"
 
 
 def _mark_best(axes: Axes, record: record_file.Record, histories: dict[int, list[dict[str, Any]]]) -> None:
@@ -117,17 +129,20 @@ def _mark_best(axes: Axes, record: record_file.Record, histories: dict[int, list
             axes.plot(part.best_epoch, score, "o", ms=7, color=_colour(i), mec="white", mew=1.2)
 
 
-def _mark_stages(axes: Axes, epochs: list[dict[str, Any]]) -> None:
-    """Separate several stages by dashed lines and add their names."""
-    stages = [str(epoch.get("stage")) for epoch in epochs]
-    starts = [i for i in range(len(stages)) if i == 0 or stages[i] != stages[i - 1]]
-    if len(starts) < 2:
-        return
+def _mark_stages(axes: Axes, epochs: list[dict[str, Any]], shown: Collection[str]) -> None:
+    """Add the names of the stages that a panel shows, and separate them by dashed lines."""
+    names = list(map(_stage, epochs))
+    starts = [i for i in range(len(names)) if names[i] in shown and (i == 0 or names[i] != names[i - 1])]
     for start in starts:
-        if start:
+        position, transform = 0.0, axes.transAxes
+        if start != starts[0]:
             axes.axvline(start + 0.5, color=QUIET, lw=1, ls="--")
-        transform = axes.get_xaxis_transform()
-        axes.text(start + 0.6, 1.0, stages[start], transform=transform, va="bottom", fontsize=9, color=QUIET)
+            position, transform = start + 0.6, axes.get_xaxis_transform()
+        axes.text(position, 1.01, names[start], transform=transform, va="bottom", fontsize=9, color=QUIET)
+
+
+def _stage(epoch: dict[str, Any]) -> str:
+    return str(epoch.get("stage"))
 
 
 def _set_title(figure: Figure, record: record_file.Record, title: str) -> None:

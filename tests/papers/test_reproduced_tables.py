@@ -145,6 +145,21 @@ def test_a_mean_over_other_aus_is_not_compared(tables, make_record):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("aus", "is_compared"), [(None, True), ((1, 2, 4), False)])
+def test_a_mean_without_aus_is_compared_only_with_that_of_all_aus_of_the_data_set(
+    tables, make_record, aus, is_compared
+):
+    table, record = tables["au_vmae_table_4"], of(make_record("au_vmae"), "bp4d")
+    if aus:
+        protocol = record.info.protocol.model_copy(update={"aus": aus})
+        counts = record.counts[record.counts["au"].isin(aus)]
+        record = replace(record, counts=counts, info=record.info.model_copy(update={"protocol": protocol}))
+    measured = [MeasuredResult((record,)), *[NONE] * (len(table.rows) - 1)]
+    _, here, *_ = lines(reproduced_tables.render(table, measured, "csv"))
+    assert here["Avg."] and bool(here["Deviation"]) == is_compared
+
+
+@pytest.mark.slow
 def test_a_mean_is_over_the_tables_own_aus(tables, make_record):
     table, record = tables["au_vmae_appendix_table_3"], make_record("au_vmae")
     _, here, *_ = lines(reproduced_tables.render(table, [MeasuredResult((record,)), NONE, NONE, NONE], "csv"))

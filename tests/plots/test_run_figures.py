@@ -43,6 +43,19 @@ def test_a_run_of_two_stages_without_validation_is_drawn(fake_run: Any) -> None:
     assert len(run_figures.plot(run.run_dir)) == 1
 
 
+def test_each_stage_has_a_panel_for_its_loss_and_a_panel_names_only_stages_that_it_shows(fake_run: Any) -> None:
+    run = fake_run(folds=(1, 2))
+    for fold in run.folds:
+        run.train(fold, 4, stage="pretrain", validation=None, loss={"total": 0.01}).train(fold, 3)
+    epochs = {fold: run_figures._epochs(run.run_dir / f"fold{fold}" / "epochs.jsonl") for fold in run.folds}
+    figure = run_figures._learning_curves(run.record, epochs)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["training loss"] * 2 + ["F1 on validation"]
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["pretrain"], ["train"], ["train"]]
+    lines = [axes.get_lines() for axes in figure.axes]
+    assert [list(lines[i][0].get_xdata()) for i in range(3)] == [[1, 2, 3, 4], [5, 6, 7], [5, 6, 7]]
+    assert list(lines[0][1].get_ydata()) == [0.01] * 4
+
+
 def test_an_unfinished_run_has_no_figures(fake_run: Any) -> None:
     run = fake_run().train(1, 2)
     with pytest.raises(RecordError):
