@@ -64,7 +64,8 @@ def plot(blocks: Sequence[Block], rows: Sequence[str], title: str, subtitle: Seq
 
     side = _LARGE if sum(len(block.columns) for block in blocks) <= _FEW else _SIDE
     lefts = _lefts(blocks, side)
-    width, height = lefts[-1][-1] + side + _MARGIN, _TOP + len(rows) * (side + _GAP) + _MARGIN
+    width = max(lefts[-1][-1] + side + _MARGIN, style.title_width(title, subtitle))
+    height = _TOP + len(rows) * (side + _GAP) + _MARGIN
     with style.styled():
         figure = Figure(figsize=(width, height))
         style.set_title(figure, title, subtitle)

@@ -56,6 +56,13 @@ LEGEND_COLUMNS = 4
 """Most columns of a legend of methods."""
 _LEGEND_SIZE = 9
 """Font size of legends in points."""
+_TITLE_SIZE, _SUBTITLE_SIZE = 12, 9
+"""Font sizes in points."""
+_TITLE_LINE, _SUBTITLE_LINE = 0.2, 0.15
+"""Heights of lines in inches."""
+_TITLE_WIDTH = 0.98
+"""Largest width of a title, relative to that of its figure."""
+_SEPARATOR = " · "
 _HINTING = 1.02
 """Largest width of a text in pixels, relative to that of its outlines."""
 _HANDLE = 5
@@ -79,11 +86,47 @@ def styled() -> AbstractContextManager[None]:
 
 
 def set_title(figure: Figure, title: str, subtitle: Sequence[str]) -> None:
-    """Set the title and the parts of the subtitle at the top of a figure."""
-    height = figure.get_figheight()
+    """Set the title and the parts of the subtitle at the top of a figure.
+
+    Lines wider than the figure are wrapped, and make it higher.
+    """
+    width = figure.get_figwidth() * _TITLE_WIDTH
+    titles = _wrap(title.split(" "), " ", _TITLE_SIZE, width, "bold")
+    subtitles = _subtitle_lines(subtitle, width)
+    further = (_TITLE_LINE * (len(titles) - 1), _SUBTITLE_LINE * (len(subtitles) - 1))
+    height = figure.get_figheight() + sum(further)
+    figure.set_figheight(height)
     position = {} if figure.get_layout_engine() else {"y": 1 - 0.05 / height}
-    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=12, color=INK, fontweight="bold", **position)
-    figure.text(0.01, 1 - 0.315 / height, " · ".join(subtitle), ha="left", va="center", fontsize=9, color=QUIET)
+    text, bottom = "\n".join(titles), "\n" * len(subtitles)
+    figure.suptitle(
+        f"{text}{bottom}", x=0.01, ha="left", fontsize=_TITLE_SIZE, color=INK, fontweight="bold", **position
+    )
+    y = 1 - (0.315 + further[0] + further[1] / 2) / height
+    figure.text(0.01, y, "\n".join(subtitles), ha="left", va="center", fontsize=_SUBTITLE_SIZE, color=QUIET)
+
+
+def title_width(title: str, subtitle: Sequence[str]) -> float:
+    """Return the width in inches of a figure whose title and subtitle have one line each."""
+    widths = (text_width(title, _TITLE_SIZE, "bold"), text_width(_SEPARATOR.join(subtitle), _SUBTITLE_SIZE))
+    return max(widths) / _TITLE_WIDTH
+
+
+def _subtitle_lines(parts: Sequence[str], width: float) -> list[str]:
+    """Return lines of complete parts; a part that is wider than a line is wrapped at its spaces."""
+    lines = _wrap(parts, _SEPARATOR, _SUBTITLE_SIZE, width)
+    return [line for wide in lines for line in _wrap(wide.split(" "), " ", _SUBTITLE_SIZE, width)]
+
+
+def _wrap(parts: Sequence[str], separator: str, size: float, width: float, weight: str = "normal") -> list[str]:
+    """Join parts to lines that are at most as wide as given in inches, unless a single part is wider."""
+    lines = list(parts[:1]) or [""]
+    for part in parts[1:]:
+        joined = f"{lines[-1]}{separator}{part}"
+        if text_width(joined, size, weight) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return lines
 
 
 def colours(names: Sequence[str]) -> list[tuple[str, int]]:
@@ -109,14 +152,16 @@ def colours(names: Sequence[str]) -> list[tuple[str, int]]:
     return [(PALETTE[slot], used[:i].count(slot)) for i, slot in enumerate(used)]
 
 
-def text_width(text: str, size: float) -> float:
+def text_width(text: str, size: float, weight: str = "normal") -> float:
     """Return the width of a line of text in inches, at a font size in points."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
-    font = FontProperties(family=_STYLE["font.family"])
-    path = TextPath((0, 0), text, size=size, prop=font)
-    return _HINTING * float(path.get_extents().width) / 72 if text.strip() else 0.0
+    if not text.strip():
+        return 0.0
+    path = TextPath((0, 0), text, size=size, prop=FontProperties(family=_STYLE["font.family"], weight=weight))
+    x = path.vertices[path.codes != path.CLOSEPOLY, 0]  # outlines have a point at each extremum
+    return _HINTING * float(x.max() - x.min()) / 72
 
 
 def baseline(axes: Axes, f1: float | None) -> None:

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 from aubench.core.errors import UsageError
 from aubench.plots import style
 from aubench.tuning.search_config import STUDIES
-from aubench.tuning.study_files import read_study, read_trial_files, total_cost
+from aubench.tuning.study_files import cumulative_frames, read_study, read_trial_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_WIDEST = 3.6
+"""Largest difference between the widths of two lines in points."""
+_DASHES = ("-", "--", ":")
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,12 @@ def best_curve(header: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -
     """
     if all(trial["f1"] is None for trial in trials):
         raise UsageError("has no finished trial", where=f"study '{header['study']}'", hint="run `aubench tune`")
-    frames, best, highest = [], [], 0.0
-    for number, trial in enumerate(trials, 1):
-        highest = max(highest, trial["f1"] or 0.0)
-        if highest:
-            frames.append(total_cost([t["cost"] for t in trials[:number]])[1])
-            best.append(highest)
+    frames: list[int] = []
+    best: list[float] = []
+    for trial, total in zip(trials, cumulative_frames([trial["cost"] for trial in trials]), strict=True):
+        if best or trial["f1"] is not None:
+            frames.append(total)
+            best.append(max([*best[-1:], trial["f1"] or 0.0]))
     pruned = sum(trial["state"] == "pruned" for trial in trials)
     summary = f"{header['sampler']}, pruner {header['pruner']}: {len(trials)} trials, {pruned} pruned"
     return TuningCurve(str(header["study"]), summary, tuple(frames), tuple(best))
@@ -66,12 +70,17 @@ def read(runs: Path, names: Sequence[str]) -> list[TuningCurve]:
 def plot(curves: Sequence[TuningCurve], subtitle: Sequence[str]) -> Figure:
     """Plot a line per study."""
     with style.styled():
-        figure = style.make_figure(7.2, 4.2 + 0.2 * len(curves))
+        labels = [f"{curve.name} ({curve.trials})" for curve in curves]
+        _, width = style.legend_columns(labels, 7.2, 1)
+        figure = style.make_figure(width, 4.2 + 0.2 * len(curves))
         axes = figure.subplots()
-        for i, (curve, colour) in enumerate(zip(curves, style.LINES * len(curves), strict=False)):
+        step = min(0.9, _WIDEST / len(curves))
+        for i, (curve, label) in enumerate(zip(curves, labels, strict=True)):
             x, y = [frames / 1000 for frames in curve.frames], [100 * value for value in curve.best]
-            width = 1.4 + 0.9 * (len(curves) - 1 - i)  # equal curves stay visible below narrower ones
-            axes.step(x, y, where="post", color=colour, linewidth=width, label=f"{curve.name} ({curve.trials})")
+            again, slot = divmod(i, len(style.PALETTE))
+            colour, dashes = style.PALETTE[slot], _DASHES[again % len(_DASHES)]
+            width = 1.4 + step * (len(curves) - 1 - i)  # equal curves stay visible below narrower ones
+            axes.step(x, y, where="post", color=colour, linestyle=dashes, linewidth=width, label=label)
             axes.plot(x[-1], y[-1], "o", ms=width + 2.5, color=colour)
         axes.set_xlabel("thousand training frames of all trials")
         axes.set_ylabel("best validation F1 in %")

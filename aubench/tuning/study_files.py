@@ -106,7 +106,27 @@ def total_cost(costs: list[dict[str, Any]]) -> tuple[float, int]:
     Args:
         costs: Cost of each trial, as from :meth:`aubench.tuning.trial.TrialRunner.cost`.
     """
-    training = {cost["run"]: (cost["seconds"], cost["frames"]) for cost in costs}
-    pretraining = {key: tuple(parts) for cost in costs for key, parts in cost["pretraining"].items()}
-    parts = [*training.values(), *pretraining.values()]
+    parts = {key: part for cost in costs for key, part in _parts(cost).items()}.values()
     return round(sum(seconds for seconds, _ in parts), 3), int(sum(frames for _, frames in parts))
+
+
+def cumulative_frames(costs: list[dict[str, Any]]) -> list[int]:
+    """Return the frames of :func:`total_cost` after each trial.
+
+    Args:
+        costs: Cost of each trial, in order.
+    """
+    counted: dict[tuple[str, str], int] = {}
+    total, totals = 0, []
+    for cost in costs:
+        for key, (_, frames) in _parts(cost).items():
+            total += int(frames) - counted.get(key, 0)
+            counted[key] = int(frames)
+        totals.append(total)
+    return totals
+
+
+def _parts(cost: Mapping[str, Any]) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return seconds and frames of the training and of each pre-training of a trial."""
+    pretraining = {("pretraining", key): (part[0], part[1]) for key, part in cost["pretraining"].items()}
+    return {("run", cost["run"]): (cost["seconds"], cost["frames"]), **pretraining}

@@ -46,3 +46,13 @@ def test_each_image_is_in_its_row_and_column_with_its_box():
             )
     output = {text.get_text() for text in figure.texts}
     assert {"one", "two", "a", "b", "c", "first", "second", "words"} <= output
+
+
+def test_a_grid_is_as_wide_as_its_titles():
+    subtitle = ("AU-vMAE", "synth_3fold v1", "visual", "preset small", "seed 0", "fold 1, training")
+    blocks = (Block("before", (Column("visual", images(1, 0.1)),)), Block("after", (Column("visual", images(1, 0.3)),)))
+    figure = image_grid.plot(blocks, ("first",), "Augmentation: 31 of 64 training frames changed", subtitle)
+    figure.set_dpi(150)
+    figure.draw_without_rendering()
+    assert all(text.get_window_extent().x1 < figure.bbox.width for text in figure.texts)
+    assert "\n" not in figure.get_suptitle().strip()

@@ -62,3 +62,30 @@ def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatc
         style.save(bar_figure(), path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("title", "subtitle"),
+    [
+        ("F1", ("Late fusion", "synth_vdt_3fold v1", "visual + depth + thermal", "preset small", "seed 1")),
+        ("F1 per AU: mean 0.866, always positive 0.342", ("run 1b07ce14",)),
+        ("F1", ("a method with a very long title that names each of its modules",)),
+    ],
+)
+def test_titles_wider_than_the_figure_are_wrapped_above_its_axes(title, subtitle):
+    with style.styled():
+        figure = style.make_figure(3, 2)
+        axes = figure.add_subplot()
+        style.set_title(figure, title, subtitle)
+    figure.set_dpi(150)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.texts]
+    assert max(box.x1 for box in boxes) < figure.bbox.width
+    assert boxes[1].y0 > axes.get_window_extent().y1
+    assert set(" ".join(subtitle).split()) <= set(figure.texts[1].get_text().split())
+
+
+def test_a_figure_without_a_subtitle_keeps_its_height():
+    figure = style.make_figure(3, 2)
+    style.set_title(figure, "F1", ())
+    assert figure.get_figheight() == 2

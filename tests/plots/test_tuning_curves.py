@@ -29,6 +29,36 @@ def test_pretraining_shared_by_trials_counts_once():
     assert plot.best_curve(HEADER, [trial(0, 0.3, 100, "a"), trial(1, 0.3, 100, "a")]).frames == (100, 100)
 
 
+def test_an_f1_of_0_is_a_value():
+    actual = plot.best_curve(HEADER, [trial(0, None, 100), trial(1, 0.0, 100), trial(2, 0.0, 100)])
+    assert (actual.frames, actual.best) == ((200, 300), (0.0, 0.0))
+
+
+def test_the_cost_of_each_trial_is_read_once_or_twice():
+    reads = []
+
+    class Cost(dict):
+        def __getitem__(self, key):
+            reads.append(key)
+            return super().__getitem__(key)
+
+    trials = [trial(number, 0.3, 100, shared=1000) for number in range(100)]
+    actual = plot.best_curve(HEADER, [each | {"cost": Cost(each["cost"])} for each in trials])
+    assert actual.frames[-1] == 100 * 100 + 1000 and reads.count("run") <= 200
+
+
+@pytest.mark.slow
+def test_many_studies_have_thin_lines_of_different_colours_and_their_names_fit():
+    curves = [plot.TuningCurve("s" * 50 + str(i), "tpe, pruner none: 3 trials", (1, 2), (0.1, 0.2)) for i in range(30)]
+    figure = plot.plot(curves, [f"method{i} on synth_3fold" for i in range(30)])
+    lines = [line for line in figure.axes[0].get_lines() if not line.get_label().startswith("_")]
+    assert max(line.get_linewidth() for line in lines) <= 5
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 30
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in (*figure.texts, figure.legends[0])]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)
+
+
 def test_a_study_without_a_finished_trial_cannot_be_drawn():
     with pytest.raises(UsageError, match="no finished trial"):
         plot.best_curve(HEADER, [trial(0, None, 100)])
