@@ -57,13 +57,16 @@ def check_seeds(seeds: Seeds) -> list[int]:
         words = split_names(seeds)
         if not all(word.isascii() and word.isdigit() for word in words):
             raise UsageError(f"'{seeds}' is not a seed", where="--seed", hint=hint)
-        seeds = [int(word) for word in words]
+        try:
+            seeds = [int(word) for word in words]
+        except ValueError:  # thousands of digits
+            raise UsageError(f"one is larger than {MAX_COUNT}", where="--seed", hint=hint) from None
     distinct = list(dict.fromkeys(seeds if isinstance(seeds, Iterable) else [seeds]))
     for seed in distinct:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise UsageError(f"'{seed}' is not a seed", where="--seed", hint=hint)
         if seed > MAX_COUNT:
-            raise UsageError(f"{seed} is larger than {MAX_COUNT}", where="--seed", hint="use a smaller number")
+            raise UsageError(f"one is larger than {MAX_COUNT}", where="--seed", hint=hint)
     if not distinct:
         raise UsageError("no seed", where="--seed", hint=hint)
     return distinct

@@ -144,7 +144,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
     """Return recipe values from ``KEY=VALUE``; a value is JSON, or text if it is not valid JSON.
 
     Raises:
-        UsageError: A pair has no ``=``, or two have the same key.
+        UsageError: A pair has no ``=``, two have the same key, or a value has too many digits or brackets to be read.
     """
     from aubench.core.errors import UsageError
 
@@ -159,4 +159,6 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
             values[key.strip()] = json.loads(text)
         except json.JSONDecodeError:
             values[key.strip()] = text
+        except (ValueError, RecursionError):  # thousands of digits or brackets
+            raise UsageError(f"the value of {key.strip()} is too long", where="--set") from None
     return values

@@ -37,7 +37,7 @@ COSTS = {"gflops": "flops", "gmacs": "macs"}
 """Metrics of cost per frame and the field of :class:`~aubench.results.schema.Cost` for each. Papers that print
 multiply-accumulates as FLOPs have ``gmacs``."""
 
-_BYTES, _ROWS = 64 * 2**10, 100
+_BYTES, _ROWS, _CHARACTERS = 64 * 2**10, 100, 300
 _IDENTITY = ("table", "dataset", "trained_on", "condition", "method", "variant", "modalities", "metric")
 _AU = re.compile(r"AU([1-9][0-9]?)")
 
@@ -56,6 +56,8 @@ def _letters(cell: str) -> tuple[Modality, ...]:
 
 
 def _settings(cell: str) -> dict[str, Any]:
+    if len(cell) > _CHARACTERS:  # values of JSON that are nested thousands of times cannot be parsed
+        raise ValueError(f"has more than {_CHARACTERS} characters")
     pairs = [pair.partition("=") for pair in cell.split()]
     if not all(key and value for key, _, value in pairs):
         raise ValueError("does not consist of key=value")

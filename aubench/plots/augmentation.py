@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SAMPLES = 64
-"""Number of augmented frames or clips, of which changed ones are shown."""
+"""Number of augmented frames, also of clips, of which changed ones are shown."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class AugmentationExamples:
         after: Images of the same frames after augmentation.
         changed: Number of changed frames or clips.
         total: Number of augmented frames or clips.
+        unit: ``frames`` or ``clips``.
     """
 
     rows: tuple[str, ...]
@@ -40,6 +41,7 @@ class AugmentationExamples:
     after: Inputs
     changed: int
     total: int
+    unit: str
 
 
 def compute(config: RunConfig, fold: int, count: int) -> AugmentationExamples:
@@ -78,7 +80,12 @@ def compute(config: RunConfig, fold: int, count: int) -> AugmentationExamples:
     first_rows = clips.image_rows(rows).reshape(len(rows), -1)[chosen.numpy(), 0]
     names = tuple(frame_selection.name(data, row) for row in first_rows)
     return AugmentationExamples(
-        names, _first_frames(before, chosen), _first_frames(after, chosen), int(changed.sum()), len(rows)
+        names,
+        _first_frames(before, chosen),
+        _first_frames(after, chosen),
+        changed=int(changed.sum()),
+        total=len(rows),
+        unit="frames" if length is None else "clips",
     )
 
 
@@ -86,7 +93,7 @@ def plot(examples: AugmentationExamples, subtitle: Sequence[str]) -> Figure:
     """Plot each modality before and after augmentation, with a box around changed pixels."""
     before = tuple(Column(m, image_grid.pixels(x)) for m, x in examples.before.items())
     after = tuple(Column(m, image_grid.pixels(x), boxes(examples.before[m], x)) for m, x in examples.after.items())
-    title = f"Augmentation: {examples.changed} of {examples.total} training frames changed"
+    title = f"Augmentation: {examples.changed} of {examples.total} training {examples.unit} changed"
     return image_grid.plot((Block("before", before), Block("after", after)), examples.rows, title, subtitle)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,6 @@ PAGE = "figures.html"
 
 def plot(study: Study, folder: Path, report: Callable[[str], None]) -> list[Path]:
     """Plot a study to a folder and return the paths; report each figure that cannot be drawn."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     from optuna import visualization
     from optuna.visualization import matplotlib as static
@@ -41,18 +39,31 @@ def plot(study: Study, folder: Path, report: Callable[[str], None]) -> list[Path
     sections: list[str] = []
     for name, function in PLOTS.items():
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _without_display():
                 warnings.simplefilter("ignore")  # the plots are marked as experimental
                 figure = _figure(getattr(static, function)(study))
+                page = getattr(visualization, function)(study)
             paths.append(style.save(figure, folder / f"{name}.png", bbox_inches="tight"))
             plt.close(figure)
-            page = getattr(visualization, function)(study)
             sections.append(page.to_html(full_html=False, include_plotlyjs=not sections))
         except (ValueError, RuntimeError) as error:  # e.g. importances of trials with equal values
             report(f"{study.study_name}: no figure of {name} ({error})")
     head = f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{study.study_name}</title>\n'
     atomic.write_text(folder / PAGE, head + "\n".join(sections) + "\n</html>\n")
     return [*paths, folder / PAGE]
+
+
+@contextmanager
+def _without_display() -> Iterator[None]:
+    """Create figures of pyplot without a display during the block."""
+    import matplotlib.pyplot as plt
+
+    backend = plt.get_backend()
+    plt.switch_backend("agg")
+    try:
+        yield
+    finally:
+        plt.switch_backend(backend)
 
 
 def _figure(axes: Any) -> Figure:

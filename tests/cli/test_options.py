@@ -97,3 +97,6 @@ def test_override_values_are_json_or_text():
     assert parse_overrides(pairs) == values
     with pytest.raises(UsageError, match="--set: 'epochs' is not KEY=VALUE"):
         parse_overrides(["epochs"])
+    for value in ("[" * 200_000, "1" * 5000):
+        with pytest.raises(UsageError, match="--set: the value of epochs is too long"):
+            parse_overrides([f"epochs={value}"])

@@ -246,7 +246,10 @@ def test_a_folder_that_cannot_be_made_is_one_line(call, tmp_path):
     refused(call("methods", "--page", "runs/methods.md"), "runs")
 
 
-@pytest.mark.parametrize(("seeds", "parts"), [("1,two", "'1,two' is not a seed"), ("9" * 16, "is larger than")])
+@pytest.mark.parametrize(
+    ("seeds", "parts"),
+    [("1,two", "'1,two' is not a seed"), *((digits, "is larger than") for digits in ("9" * 16, "1" * 5000))],
+)
 def test_a_seed_that_no_record_can_hold_is_refused_before_training(call, seeds, parts):
     refused(call(*RUN, "--method", "amf", "--seed", seeds), "--seed", parts)
 

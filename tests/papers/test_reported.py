@@ -201,6 +201,7 @@ def folder(tmp_path):
         (2, "dataset", "disfa", "row 2, column AU7: is not an AU of disfa"),
         (2, "modalities", "DV", "row 2, column modalities: 'DV' does not consist of V, D and T in this order"),
         (2, "settings", "epochs", "row 2, column settings: 'epochs' does not consist of key=value"),
+        (2, "settings", "k=" + "[" * 30_000, f"row 2, column settings: 'k={'[' * 38}' has more than 300 characters"),
         (2, "table", "other", "row 2, column table: is not 'mcm_table_1'"),
         (2, "method", "", "row 2, column method: '' string should match pattern"),
         (3, "method", "EAC", "row 3, is a second row for the same dataset"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -47,7 +49,21 @@ def test_the_figure_has_the_boxes(make, tmp_path):
     figure = augmentation.plot(actual, ("words",))
     assert len(figure.axes) == 2 * 4
     assert sum(len(axes.patches) for axes in figure.axes) == 2
-    assert "32 of 64" in figure.get_suptitle()
+    assert "32 of 64 training frames changed" in figure.get_suptitle()
+
+
+@pytest.mark.slow
+def test_clips_are_counted_as_clips(make, tmp_path):
+    source = (Path(__file__).parents[1] / "factories" / "clip_autoencoder.py").read_text()
+    hook = """
+    def augment(self, batch, generator):
+        for images in batch.inputs.values():
+            images[:3] = -1
+        return batch
+"""
+    (tmp_path / "clips.py").write_text(source + hook)
+    actual = augmentation.compute(make(tmp_path / "runs", str(tmp_path / "clips.py")), 1, 2)
+    assert "3 of 8 training clips changed" in augmentation.plot(actual, ("words",)).get_suptitle()
 
 
 @pytest.mark.parametrize("method", ["late_fusion", "amf"])
