@@ -181,6 +181,21 @@ def test_arguments_of_the_wrong_type_raise(function, arguments, message, small_s
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        ("plot_reconstructions", {"run": "nowhere", "mask": []}, "--mask: '[]' is not a list of mask ratios"),
+        ("plot_reconstructions", {"run": "nowhere", "frames": 0}, "--frames: cannot be 0"),
+        ("plot_reconstructions", {"run": "nowhere", "frames": -1}, "--frames: cannot be -1"),
+        ("plot_cut_switch", {"method": "amf", "protocol": "synth_3fold", "frames": 0}, "--frames: cannot be 0"),
+        ("plot_studies", {"studies": []}, "studies: names no study"),
+    ],
+)
+def test_figures_of_nothing_are_refused(function, arguments, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        getattr(api, function)(**arguments)
+
+
 def test_a_single_level_of_noise_needs_no_list(small_store, tmp_path):
     with pytest.raises(AubenchError, match="no finished run"):
         package.evaluate_robustness(noise=0.1, store=small_store, runs=tmp_path / "runs")

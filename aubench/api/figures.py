@@ -49,8 +49,9 @@ def plot_reconstructions(
     path = _figure_path(out, run, "reconstructions")
     hint = "use numbers from 0 to below 1, such as 0.5,0.9"
     masks = parse_numbers(mask, "--mask", "mask ratios", hint)
-    if not all(0 <= ratio < 1 for ratio in masks):
+    if not masks or not all(0 <= ratio < 1 for ratio in masks):
         raise UsageError(f"'{mask}' is not a list of mask ratios", where="--mask", hint=hint)
+    _check_frames(frames)
     config = _load(run, store)
     number = _finished_folds(config, fold)[0]
     examples = reconstructions.compute(config, number, masks, frames)
@@ -150,6 +151,7 @@ def plot_cut_switch(
     from aubench.runs.run_options import RunOptions
 
     path = _figure_path(out, run, "cut_switch")
+    _check_frames(frames)
     if run is not None and not (method or protocol or overrides):
         config = _load(run, store)
     elif run is None and method and protocol:
@@ -176,11 +178,14 @@ def plot_studies(studies: Names, *, runs: AnyPath = "runs", out: AnyPath | None 
     Returns:
         The file.
     """
+    from aubench.core.errors import UsageError
     from aubench.plots import style, tuning_curves
     from aubench.tuning.search_config import STUDIES
     from aubench.tuning.study_files import read_study
 
     folder, names = user_path(runs), split_names(studies)
+    if not names:
+        raise UsageError("names no study", where="studies", hint="give the name of one or more")
     path = folder / STUDIES / "search.png" if out is None else user_path(out)
     style.check(path)
     headers = (read_study(folder, name) for name in names)
@@ -234,6 +239,18 @@ def _figure_path(out: AnyPath | None, run: AnyPath | None, name: str) -> Path:
     path = default if out is None else user_path(out)
     style.check(path)
     return path
+
+
+def _check_frames(frames: object) -> None:
+    """Check a number of frames to show.
+
+    Raises:
+        UsageError: It is no number from 1 on.
+    """
+    from aubench.core.errors import UsageError
+
+    if not isinstance(frames, int) or frames < 1:
+        raise UsageError(f"cannot be {frames!r}", where="--frames", hint="give a whole number, 1 or more")
 
 
 def _load(run: AnyPath, store: Stores) -> RunConfig:
