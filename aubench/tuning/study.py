@@ -68,6 +68,7 @@ def run_search(
     with storage_errors(storage), Worker(search.folder) as worker:
         study = _create_or_load(search, opened)
         study_files.write_study(search, study.user_attrs.get(study_files.IDENTITY, ""))
+        _write_missing_files(search, study)
 
         def sampler_for(trials: int) -> BaseSampler:
             return sampler or make_sampler(search.sampler, derive(search.seed, "sampler", trials, worker.slot))
@@ -75,7 +76,23 @@ def run_search(
         for trial in claim_trials(study, worker, count, sampler_for, say):
             _run_trial(search, study, trial, choice, say, count)
             after()
+        _write_missing_files(search, study)
     return study
+
+
+def _write_missing_files(search: SearchConfig, study: Study) -> None:
+    """Write the results of trials of killed workers, and of workers with another folder."""
+    for trial in finished_trials(study):
+        if COST in trial.user_attrs and not study_files.trial_path(search, trial.number).exists():
+            study_files.write_trial(search, _recipe(search, trial.params), trial)
+
+
+def _recipe(search: SearchConfig, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe of a trial, also if the method does not accept its values together."""
+    try:
+        return dict(search.trial_config(values).recipe)
+    except RecipeError:
+        return {**search.base_config.recipe, **values}
 
 
 def _create_or_load(search: SearchConfig, storage: Any) -> Study:
@@ -171,7 +188,7 @@ def _reject(search: SearchConfig, study: Study, trial: Trial, values: dict[str, 
 
     trial.set_user_attr(COST, {"run": f"trial {trial.number}", "seconds": 0.0, "frames": 0, "pretraining": {}})
     _tell(study, trial, None, TrialState.PRUNED)
-    study_files.write_trial(search, {**search.base_config.recipe, **values}, _frozen(study, trial.number))
+    study_files.write_trial(search, _recipe(search, values), _frozen(study, trial.number))
 
 
 def _tell(study: Study, trial: Trial, value: float | None, state: TrialState) -> None:

@@ -64,7 +64,12 @@ def write_trial(search: SearchConfig, recipe: Mapping[str, Any], trial: FrozenTr
         "cost": trial.user_attrs.get(COST),
         "recipe": recipe,
     }
-    atomic.write_json(search.folder / TRIALS_FILE / f"{trial.number:05d}.json", result)
+    atomic.write_json(trial_path(search, trial.number), result)
+
+
+def trial_path(search: SearchConfig, number: int) -> Path:
+    """Return the file with the result of a trial."""
+    return search.folder / TRIALS_FILE / f"{number:05d}.json"
 
 
 def read_study(runs: Path, name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import itertools
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -64,6 +64,17 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         """Release the locks."""
         self._locks.close()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep the other workers that share the folder out of their such blocks, at most :data:`STALE_SECONDS` long.
+
+        Two workers could otherwise get the same queued trial of an SQLite database.
+        """
+        with ExitStack() as stack:
+            with suppress(Timeout):  # another worker is suspended
+                stack.enter_context(FileLock(self._lock_path("claim")).acquire(timeout=STALE_SECONDS))
+            yield
 
     def is_stale(self, trial: FrozenTrial) -> bool:
         """Return whether the worker of a running trial has died."""
@@ -173,9 +184,12 @@ def claim_trials(
             waiting = True
             time.sleep(POLL_SECONDS)
             continue
-        study.sampler = sampler_for(sum(trial.state.name != "FAIL" or ERROR in trial.user_attrs for trial in trials))
-        new_trial = study.ask()
-        new_trial.set_user_attr(OWNER, worker.id)
+        with worker.alone():
+            trials = study.get_trials(deepcopy=False)
+            existing = sum(trial.state.name != "FAIL" or ERROR in trial.user_attrs for trial in trials)
+            study.sampler = sampler_for(existing)
+            new_trial = study.ask()
+            new_trial.set_user_attr(OWNER, worker.id)
         lower = [trial for trial in study.get_trials(deepcopy=False) if trial.number < new_trial.number]
         if _count_active(lower) >= count:
             fail_trial(study, new_trial.number)

@@ -196,6 +196,40 @@ def test_values_that_do_not_fit_together_are_pruned_and_the_search_goes_on(searc
     assert results[1]["values"] == tried[1] and study_files.total_cost([r["cost"] for r in results]) == (0, 0)
 
 
+def test_missing_files_of_finished_trials_are_written_from_the_storage(search_for, tmp_path, monkeypatch):
+    search, storage, existing = search_for(folds=(1,)), address("journal", tmp_path), []
+    finished = search.folder / "finished"
+
+    def diverges(jobs, choice, report):
+        existing.append({path.name for path in finished.glob("*.json")})
+        raise Diverged("loss term 'total' is not finite")
+
+    monkeypatch.setattr(trial_module, "run_jobs", diverges)
+    run(search, storage, 2)
+    before = {path: path.read_bytes() for path in finished.glob("*.json")}
+    for path in before:
+        path.unlink()
+    run(search, storage, 3)
+    assert existing == [set(), {"00000.json"}, {"00000.json", "00001.json"}]
+    assert len(before) == 2 and all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_files_of_trials_that_another_folder_has_are_written_at_the_end(search_for, tmp_path, monkeypatch):
+    search, storage = search_for(folds=(1,)), address("journal", tmp_path)
+
+    def diverges(jobs, choice, report):
+        monkeypatch.setattr("aubench.tuning.study_files.write_trial", write)
+        raise Diverged("loss term 'total' is not finite")
+
+    def write(search, recipe, trial):
+        monkeypatch.setattr("aubench.tuning.study_files.write_trial", write_trial)
+
+    write_trial = study_files.write_trial
+    monkeypatch.setattr(trial_module, "run_jobs", diverges)
+    run(search, storage, 1)
+    assert [path.name for path in (search.folder / "finished").glob("*.json")] == ["00000.json"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [KeyboardInterrupt, Cancelled])
 def test_an_interrupted_trial_is_queued_again_with_its_values(search_for, tmp_path, monkeypatch, end):

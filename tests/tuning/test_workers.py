@@ -70,6 +70,33 @@ def test_a_worker_that_has_died_is_seen_at_once(tmp_path):
 
 
 @pytest.mark.slow
+def test_only_one_worker_of_a_folder_asks_for_a_trial_at_a_time(tmp_path, monkeypatch):
+    study, barrier = optuna.create_study(), threading.Barrier(2)
+    ask, asking, counts = study.ask, set(), []
+
+    def count_and_ask():
+        asking.add(threading.get_ident())
+        time.sleep(0.1)
+        counts.append(len(asking))
+        asking.remove(threading.get_ident())
+        return ask()
+
+    def work(sampler):
+        with Worker(tmp_path) as worker:
+            barrier.wait(30)
+            for trial in worker_module.claim_trials(study, worker, 4, lambda existing: sampler, lambda line: None):
+                study.tell(trial, 0.5)
+
+    monkeypatch.setattr(study, "ask", count_and_ask)
+    threads = [threading.Thread(target=work, args=(optuna.samplers.RandomSampler(seed=seed),)) for seed in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(counts) >= 4 and set(counts) == {1}
+
+
+@pytest.mark.slow
 def test_two_workers_share_the_trials_and_one_is_killed(call, small_store, tmp_path):
     storage = sqlite_address(tmp_path)
     words = search_words(small_store, 3, "--storage", storage, "--fold", "1")
