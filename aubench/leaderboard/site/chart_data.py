@@ -26,8 +26,8 @@ MISSING = "missing"
 def chart_rows(table: RankedTable) -> list[dict[str, Any]]:
     """List the methods of a table as flat dictionaries; F1 is in percent, time in hours.
 
-    Missing values are None. ``pareto_flops`` and ``pareto_hours`` say whether no other method is better at a lower or
-    equal cost.
+    Missing values are None. ``pareto_gflops`` and ``pareto_hours`` say whether no other method is better at a lower or
+    equal cost, or as good at a lower cost.
     """
     names = tables.unique_names(table.methods)
     rows = [_row(name, entry) for name, entry in zip(names, table.methods, strict=True)]
@@ -74,10 +74,11 @@ def _hours(entry: Entry) -> float | None:
 
 
 def _mark_pareto_front(rows: Sequence[dict[str, Any]], cost: str) -> None:
-    best = -1.0
+    best: tuple[float, float | None] = (-1.0, None)
     for row in sorted(rows, key=lambda row: (row[cost] is None, row[cost] or 0.0, -row["f1"])):
-        row[f"pareto_{cost}"] = row[cost] is not None and row["f1"] > best
-        best = max(best, row["f1"])
+        point = (row["f1"], row[cost])
+        row[f"pareto_{cost}"] = row[cost] is not None and (row["f1"] > best[0] or point == best)
+        best = point if row["f1"] > best[0] else best
 
 
 def _learning_curve(curves: Sequence[LearningCurve]) -> list[list[float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from itertools import chain, repeat
+from unicodedata import category
 from xml.etree.ElementTree import Element, fromstring, tostring
 
 from aubench.leaderboard.render import EMPTY, Block, Cell, Table
@@ -37,10 +38,10 @@ def to_html(parent: Element) -> str:
 
 
 def printable(text: str) -> str:
-    """Replace control characters and those that change the direction of text."""
+    """Replace control characters and those that change the direction of text, and other spaces by a plain one."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+    return "".join(c if c.isprintable() or c == "\n" else " " if category(c) == "Zs" else "\ufffd" for c in text)
 
 
 def table_element(table: Table, row_ids: Sequence[str] = (), *, caption: str, heat: bool = False) -> Element:

@@ -29,6 +29,10 @@ def test_text_and_attributes_are_escaped_and_direction_marks_replaced():
     assert "\u202e" not in html and "\x07" not in html
 
 
+def test_spaces_of_other_widths_are_plain_spaces():
+    assert to_html(element("p", "AU\u00a01\u2009%\u3000x\u2028")) == "<p>AU 1 % x\ufffd</p>"
+
+
 def test_cells_and_captions_of_a_table_are_escaped():
     tags = _tags(to_html(table_element(_table(EVIL), [], caption=f'"{EVIL}')))
     assert tags == _tags(to_html(table_element(_table("text"), [], caption="text")))
