@@ -67,7 +67,7 @@ class Worker:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep the other workers that share the folder out of their such blocks, at most :data:`STALE_SECONDS` long.
+        """Exclude the other workers of the folder from such blocks, and wait for them :data:`STALE_SECONDS` at most.
 
         Two workers could otherwise get the same queued trial of an SQLite database.
         """
