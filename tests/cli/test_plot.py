@@ -91,8 +91,8 @@ def test_cut_switch_needs_no_run(call, small_store, tmp_path):
     ("figure", "message"),
     [
         ("reconstructions", "late_fusion has no function reconstruct; see docs/figures.md"),
-        ("knowledge", "late_fusion has no function pair_statistics"),
-        ("selection", "late_fusion has no function modality_selection"),
+        ("knowledge", "late_fusion has no function pair_statistics; see docs/figures.md"),
+        ("selection", "late_fusion has no function modality_selection; see docs/figures.md"),
         ("cut-switch", "late_fusion changes no image of its training frames in this recipe"),
     ],
 )

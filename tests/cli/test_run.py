@@ -70,7 +70,7 @@ def test_fold_after_fold_then_finished_then_the_leaderboard(run, call):
 
 @pytest.mark.slow
 def test_what_a_run_leaves_belongs_together(run):
-    answer = run("resnet_depth", "--fold", "2", "--seed", "4,5", "--set", "epochs=1")
+    answer = run("resnet_depth", "--fold", "2", "--seed", "4,5")
     assert answer.code == 0, answer.err
     folders = sorted(Path("runs/synth_3fold/resnet_depth").iterdir())
     test = find_protocol("synth_3fold").test_subjects(2)
