@@ -162,6 +162,7 @@ RUN = {"method": "amf", "protocol": "synth_3fold"}
         ("run", {**RUN, "preset": 3}, "--preset: no preset '3'"),
         ("run", {**RUN, "method": 3}, "3 is no name"),
         ("run", {**RUN, "store": 3}, "3 is no path"),
+        ("run", {**RUN, "store": ""}, "a path is empty"),
         ("run", {**RUN, "runs": 3}, "3 is no path"),
         ("tune", {**RUN, "trials": "3"}, "--trials: cannot be '3'"),
         ("tune", {**RUN, "trials": 3, "sampler": None}, "--sampler: cannot be None; known: cmaes, gp, random, tpe"),

@@ -102,12 +102,12 @@ def cancel(runs: AnyPath = "runs", report: Callable[[str], None] = lambda line: 
     from aubench.core.errors import CheckFailed
     from aubench.runs import run_status, sweeps
 
-    found = sweeps.read_sweeps(_existing(runs))
-    left = {sweep.path for sweep in run_status.stop_sweeps(found)}
+    commands = sweeps.read_sweeps(_existing(runs))
+    running = {sweep.path for sweep in run_status.stop_sweeps(commands)}
     lines, errors = [], []
-    for sweep in found:
+    for sweep in commands:
         try:
-            lines.append(_remove(sweep, has_ended=sweep.path not in left))
+            lines.append(_remove(sweep, has_ended=sweep.path not in running))
         except CheckFailed as error:
             errors.append(error)
         else:
@@ -132,8 +132,8 @@ def _remove(sweep: Sweep, has_ended: bool) -> str:
     count, name = sum(map(len, sweep.folds.values())), f"{sweep.engine} on {sweep.host}"
     if not has_ended:
         raise CheckFailed(f"{name} has not ended", where=sweep.path, hint=f"end process {sweep.pid} there")
-    left = sweeps.Sweep.read(sweep.path)  # a command that ends removes its file, unless it leaves jobs in the queue
-    queued = list(left.queued.values()) if left else []
+    present = sweeps.Sweep.read(sweep.path)  # a command that ends removes its file, unless it leaves jobs in the queue
+    queued = list(present.queued.values()) if present else []
     if queued and not slurm_commands.cancel_jobs(queued):
         jobs = ", ".join(sorted({job_id.partition("_")[0] for job_id in queued}))
         hint = f"repeat the command on a login node, or call scancel {jobs.replace(',', '')} there"

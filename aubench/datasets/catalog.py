@@ -96,11 +96,11 @@ def open_any_store(name: str) -> Store:
     """
     from aubench.data.store import Store
 
-    folder = user_path(name)
-    is_folder = (folder / "store.json").exists() or "/" in name
-    if not is_folder and name in DATASETS.names() and not (_default_path(name) / "store.json").exists():
-        raise _no_store(name, _default_path(name))
-    store = Store(folder if is_folder else _default_path(name))
+    given = user_path(name)
+    folder = given if (given / "store.json").exists() or "/" in name else _default_path(name)
+    if name in DATASETS.names() and not (folder / "store.json").exists():
+        raise _no_store(name, folder)
+    store = Store(folder)
     _check_version(store)
     store.verify(full=False)
     return store
@@ -170,7 +170,7 @@ def find_stores(datasets: Sequence[str], given: Stores) -> dict[str, Path]:
 
 def _assign(datasets: Sequence[str], given: Stores) -> dict[str, Path | None]:
     folders: dict[str, Path] = {}
-    for item in user_paths(given or ()):
+    for item in () if given is None else user_paths(given):
         name, path = _named_folder(str(item), datasets)
         if name in folders:
             raise UsageError(f"gives two stores of {name}", where="--store", hint="give one for each data set")

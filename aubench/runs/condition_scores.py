@@ -61,8 +61,8 @@ def read(config: RunConfig, fold: int) -> ConditionScores | None:
         tables = counts.read(folder), histograms.read(folder)
     except RecordError:
         return None
-    kept = [table[table["condition"].isin(conditions)] for table in tables]
-    return ConditionScores(conditions, kept[0], kept[1], corruptions)
+    of_counts, of_histograms = (table[table["condition"].isin(conditions)] for table in tables)
+    return ConditionScores(conditions, of_counts, of_histograms, corruptions)
 
 
 def missing_conditions(config: RunConfig, fold: int, conditions: Sequence[Condition]) -> list[Condition]:

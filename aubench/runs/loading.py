@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from aubench.core import hashing
 from aubench.core.errors import CheckpointError, DataError, RecipeError, UsageError
 from aubench.core.method import Method
@@ -68,7 +66,7 @@ def load_run(
         )
         files, content, store_digest = dict(header.get("files", {})), config.content, header["store"]["digest"]
         is_unchanged = config.run_id == header["run_id"]
-    except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"has the format of another version ({type(error).__name__})"
         raise UsageError(what, where=folder / RUN_FILE, hint="repeat the run") from None
     if config.store.digest != store_digest:

@@ -109,21 +109,21 @@ def _progress(running: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def stop_sweeps(asked: Iterable[Sweep]) -> list[Sweep]:
+def stop_sweeps(sweeps: Iterable[Sweep]) -> list[Sweep]:
     """Cancel commands, and wait until they have ended.
 
     Args:
-        asked: Jobs of each command.
+        sweeps: Jobs of each command.
 
     Returns:
         The commands that have not ended.
     """
-    left = list(asked)
-    for sweep in left:
+    running = list(sweeps)
+    for sweep in running:
         sweep.request_cancel()
     end = time.monotonic() + CANCEL_SECONDS
     while True:
-        left = [sweep for sweep in left if (present := Sweep.read(sweep.path)) and present.is_alive]
-        if not left or time.monotonic() > end:
-            return left
+        running = [sweep for sweep in running if (present := Sweep.read(sweep.path)) and present.is_alive]
+        if not running or time.monotonic() > end:
+            return running
         time.sleep(0.2)
