@@ -128,7 +128,7 @@ def death_of(label: str, code: int | None) -> FoldFailed:
 def _run(sender: Connection, payload: bytes, label: str, traceback_path: Path) -> None:
     try:
         interrupts.install()
-        exit_with_parent(os.getppid())
+        exit_with_parent()
         system.raise_file_limit()
         traceback_path.unlink(missing_ok=True)
         pickle.loads(payload)(sender.send)
@@ -167,11 +167,15 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def exit_with_parent(parent: int) -> None:
-    """End this process soon after its parent, so that a killed command leaves no processes."""
+def exit_with_parent() -> None:
+    """End this process soon after the command or its fork server, so that a killed command leaves no processes.
+
+    The fork server is no sufficient sign of the command, because it lives as long as one of its processes does.
+    """
+    fork_server, command = os.getppid(), multiprocessing.parent_process()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == fork_server and (command is None or command.is_alive()):
             time.sleep(0.2)
         os._exit(1)
 

@@ -8,8 +8,10 @@ import resource
 import signal
 import sys
 import time
+from functools import partial
 
-from aubench._util import interrupts
+from aubench._util import interrupts, locks
+from aubench.runs import fold_process
 
 
 def report_surface(report):
@@ -37,6 +39,20 @@ def save_slowly(report):
             time.sleep(0.01)
         time.sleep(0.5)
         report("saved")
+
+
+def hold_a_lock(path, report):
+    """Report when the lock is held, then nothing for a minute."""
+    with locks.exclusive(path):
+        report("locked")
+        time.sleep(60)
+
+
+def command_with_a_silent_fold(sender, path):
+    """Start a process that holds a lock, as a command starts a fold, and wait."""
+    receiver, process = fold_process.start(partial(hold_a_lock, path), "fold 1", path.with_name("traceback.txt"))
+    sender.send(receiver.recv())
+    process.join()
 
 
 def exit_quietly(report):

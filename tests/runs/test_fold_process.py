@@ -11,13 +11,14 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from functools import partial
 from multiprocessing import forkserver, util
 
 import pytest
 from factories import process_works
 
-from aubench._util import interrupts
+from aubench._util import interrupts, locks
 from aubench._util.system import MAX_OPEN_FILES
 from aubench.core.errors import AubenchError
 from aubench.runs import fold_process
@@ -134,6 +135,21 @@ def test_a_signal_to_all_processes_leaves_time_to_save_the_state(tmp_path):
         assert receiver.recv() == "saved", number
         process.join()
         assert process.exitcode == -number
+
+
+@pytest.mark.slow
+def test_a_killed_command_leaves_no_silent_process(tmp_path):
+    context, path = multiprocessing.get_context("spawn"), tmp_path / ".lock"
+    receiver, sender = context.Pipe(duplex=False)
+    command = context.Process(target=process_works.command_with_a_silent_fold, args=(sender, path))
+    command.start()
+    assert receiver.recv() == "locked" and locks.is_held(path)
+    command.kill()
+    command.join()
+    deadline = time.monotonic() + 20
+    while locks.is_held(path):
+        assert time.monotonic() < deadline, "the process of the fold works on"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
