@@ -1,5 +1,6 @@
 """DISFA+: which image becomes which row of the store."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -75,6 +76,12 @@ def test_images_are_joined_by_number_and_those_without_a_label_are_listed(disfap
 
 
 REASON = "the name is neither a number with .jpg nor AU and one of the 12 AUs with .txt"
+
+
+def test_names_of_images_need_not_be_utf_8(disfaplus, tmp_path) -> None:
+    image = disfaplus.images("SN001") / "000.jpg"
+    image.rename(image.with_name(os.fsdecode(b"\xe9000.jpg")))
+    assert prepare(disfaplus, tmp_path / "store").frames["source"][0] == rf"SN001/{TRIAL}/\xe9000.jpg"
 
 
 def test_a_trial_without_images_is_listed(disfaplus, tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import json
 import os
 import resource
 from dataclasses import replace
@@ -150,6 +151,17 @@ def test_people_with_every_name_of_a_manifest_are_trained_and_recorded(call, tre
     assert trained.code == 0, trained.err
     (stored,) = load_results(tmp_path / "runs").records
     assert set(stored.counts["subject"]) == set(names.values())
+
+
+def test_names_of_folders_and_images_need_not_be_utf_8(tree, tmp_path) -> None:
+    rows = tree.people()
+    root = tree.root.rename(tmp_path / os.fsdecode(b"data\xe9"))
+    (root / "p1/1.png").rename(root / os.fsdecode(b"p1/\xe9.png"))
+    rows[0]["visual"] = "p1/\udce9.png"  # as json.dumps writes it
+    manifest = root / "frames.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    store = prepare(manifest, tmp_path / "store")
+    assert store.frames["source"].tolist()[:2] == ["p1/\\xe9.png", "p1/2.png"]
 
 
 def test_a_missing_store_of_a_manifest_names_the_command(tmp_path) -> None:

@@ -183,7 +183,7 @@ def _table(numbers: np.ndarray, paths: list[Path], labels: Mapping[int, np.ndarr
     return pd.DataFrame(
         {
             "frame": numbers.astype(np.int32),
-            "source": ["/".join(path.parts[-3:]) for path in paths],
+            "source": [printable("/".join(path.parts[-3:])) for path in paths],
             "labelled": [number in labels for number in numbers.tolist()],
             "missing": "",
             **{f"AU{au}": values[:, i] for i, au in enumerate(AUS)},

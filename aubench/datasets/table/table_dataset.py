@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from aubench.core.errors import DataError, ProtocolError, UsageError
 from aubench.core.task import Modality
 from aubench.datasets.delivered import DeliveredDataset, DeliveredOptions, Job, Jobs
+from aubench.datasets.file_search import printable
 from aubench.datasets.table.table_columns import KEEP
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def _inputs(frames: list[ManifestFrame], manifest: Manifest) -> Inputs:
     rows = [
         [
             frame.number,
-            [[m, str(picture.path), picture.frame_index] for m, picture in frame.pictures.items()],
+            [[m, printable(str(picture.path)), picture.frame_index] for m, picture in frame.pictures.items()],
             frame.labels,
             frame.box,
             None if frame.points is None else frame.points.tolist(),

@@ -16,6 +16,7 @@ from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate, Sequence
 from aubench.datasets.bp4d.landmark_files import landmarks_in_crop, square_around
+from aubench.datasets.file_search import printable
 from aubench.datasets.table.manifest import STILLS, ManifestFrame
 from aubench.datasets.table.picture_files import PictureReader, ValueRanges, convert
 from aubench.faces import crops, face_detection
@@ -280,4 +281,4 @@ def _table(frames: list[ManifestFrame], missing: list[str], settings: TableSetti
 def _source(pictures: Mapping[Modality, Any], root: Path) -> str:
     """Return the path of a frame's first image relative to the root, or its last parts, so that no user is named."""
     path: Path = next(iter(pictures.values())).path
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else "/".join(path.parts[-3:])
+    return printable(path.relative_to(root).as_posix() if path.is_relative_to(root) else "/".join(path.parts[-3:]))
