@@ -198,6 +198,15 @@ def test_one_line_names_each_fault(tree, values, says) -> None:
     assert "\n" not in str(error.value) and error.value.hint
 
 
+def test_the_parent_of_a_link_is_that_of_its_target(tree) -> None:
+    (tree.root / "other/folder").mkdir(parents=True)
+    (tree.root / "link").symlink_to("other/folder")
+    tree.image("1.png"), tree.image("other/1.png")
+    path = tree.write(*mutate(tree.people(), index=0, visual="link/../1.png"))
+    frame = read(path).sequences["p1", "s"][0]
+    assert frame.pictures[Modality.VISUAL].path == tree.root / "other/1.png"
+
+
 def test_files_elsewhere_are_read_if_the_user_says_so(tree) -> None:
     tree.image("../outside.png")
     path = tree.write(*mutate(tree.people(), visual="../outside.png"))

@@ -65,7 +65,7 @@ class TablePaths:
             elif not self._follow_links and not self.real(path).startswith(self._real_root):
                 hint = "name the folder of all images with --root, or give --follow-links"
                 raise DataError(f"{path} is outside of {self.root}", where=where, hint=hint)
-            self._files[cell] = Path(os.path.normpath(path))
+            self._files[cell] = path.resolve() if ".." in path.parts else path
         return self._files[cell]
 
     def check(self) -> None:
