@@ -393,6 +393,17 @@ def test_stills_with_a_box_do_not_change_the_others(tree, tmp_path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [32, 128])
+def test_unknown_depth_does_not_blur_into_images_that_are_resized(tree, tmp_path, size) -> None:
+    depth = np.zeros((64, 64), np.uint8)
+    depth[:, 33:] = 200
+    assert cv2.imwrite(str(tree.root / "depth.png"), depth)
+    rows = [{"subject": "p1", "depth": "depth.png", "AU12": 1}]
+    store = prepare(tree.write(*rows), tmp_path / "store", size=size)
+    known = np.setdiff1d(store.read(Modality.DEPTH, [0]), 0)
+    assert known == pytest.approx(200, abs=1)
+
+
 def test_jpegs_of_all_modalities_are_turned_alike(tree, tmp_path) -> None:
     image = np.zeros((32, 32, 3), np.uint8)
     image[:8] = 200

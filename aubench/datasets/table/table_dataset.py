@@ -71,7 +71,7 @@ class TableOptions(DeliveredOptions):
 class TableDataset(DeliveredDataset):
     """Frames that a manifest names."""
 
-    name, version, title = "table", "1", "Anybody's data: a table (CSV, JSON Lines, Parquet) that names the frames"
+    name, version, title = "table", "2", "Anybody's data: a table (CSV, JSON Lines, Parquet) that names the frames"
     aus = ()
     source_option = "--manifest", "FILE", "Table of the frames."
     Options = TableOptions

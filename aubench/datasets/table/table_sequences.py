@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,7 +189,7 @@ def _images(
             pixels = convert(image, modality, settings.ranges, picture.path)
             if squares is None:
                 scene = scene or pixels.shape[:2]
-                images[modality][i] = _resized(pixels, size, picture.path)
+                images[modality][i] = _resized(pixels, size, modality, picture.path)
             else:
                 scene = _check_scene(pixels, modality, scene, picture.path)
                 of_sequence = of_sequence if is_still else scene
@@ -235,7 +235,7 @@ def _check_overlap(square: np.ndarray, pixels: np.ndarray, path: Path) -> None:
         raise DataError(what, where=path, hint="write boxes and landmarks in pixels of the visual image")
 
 
-def _resized(pixels: np.ndarray, size: int, path: Path) -> np.ndarray:
+def _resized(pixels: np.ndarray, size: int, modality: Modality, path: Path) -> np.ndarray:
     height, width = pixels.shape[:2]
     if height != width:
         what = f"has {width} × {height} pixels, and --no-crop takes square images"
@@ -243,16 +243,23 @@ def _resized(pixels: np.ndarray, size: int, path: Path) -> np.ndarray:
     if height == size:
         return pixels
     kind = cv2.INTER_AREA if height > size else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, (size, size), interpolation=kind)).reshape(size, size, -1)
+    return _interpolated(pixels, modality, lambda image: cv2.resize(image, (size, size), interpolation=kind))
 
 
 def _cropped(pixels: np.ndarray, square: np.ndarray, size: int, modality: Modality) -> np.ndarray:
-    """Crop a square; unknown depth, 0, does not blur into its surroundings."""
-    crop = crops.crop_square(pixels, square, size).reshape(size, size, -1)
+    return _interpolated(pixels, modality, lambda image: crops.crop_square(image, square, size))
+
+
+def _interpolated(
+    pixels: np.ndarray, modality: Modality, interpolate: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Crop or resize an image to (S, S, C); unknown depth, 0, does not blur into its surroundings."""
+    image = interpolate(pixels)
+    image = image.reshape(*image.shape[:2], -1)
     if modality not in (Modality.DEPTH, Modality.THERMAL) or pixels.all():
-        return crop
-    known = crops.crop_square(np.where(pixels > 0, 255, 0).astype(np.uint8), square, size).reshape(size, size, -1)
-    value = np.rint(crop * (255 / np.maximum(known, 128))).clip(0, 255)
+        return image
+    known = interpolate(np.where(pixels > 0, 255, 0).astype(np.uint8)).reshape(image.shape)
+    value = np.rint(image * (255 / np.maximum(known, 128))).clip(0, 255)
     return np.where(known >= 128, value, 0).astype(np.uint8)
 
 
