@@ -312,6 +312,20 @@ def test_a_label_file_names_neither_people_nor_parts(tree) -> None:
     assert manifest.unused == ["person_id", "clip", "split"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"video": "a.avi", "subject": "c"}, r"b.csv line 2: names a.avi as line 2 of a.csv does"),
+        ({"subject": "a"}, r"b.csv line 2: frame 1 of a s occurs in line 2 of a.csv too"),
+    ],
+)
+def test_a_line_of_another_label_file_is_named_with_its_file(tree, changed, says) -> None:
+    of_videos(tree, a="frame,AU1\n1,0\n", b="frame,AU1\n1,0\n")
+    rows = [{"subject": p, "sequence": "s", "video": f"{p}.avi", "labels": f"{p}.csv"} for p in "ab"]
+    with pytest.raises(DataError, match=says):
+        read(tree.write(*mutate(rows, **changed)))
+
+
 def test_cells_of_the_manifest_hold_for_a_label_file_without_their_columns(tree) -> None:
     path = of_videos(tree, anna="frame,AU1\n1,1\n2,\n", ben="frame,AU12\n1,0\n")
     rows = list(csv.DictReader(path.open()))

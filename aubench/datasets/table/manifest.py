@@ -30,7 +30,7 @@ class ManifestFrame(NamedTuple):
     """A frame of the manifest."""
 
     number: int
-    line: int  # of the manifest or of its label file
+    line: str  # of the manifest, or of the label file, which it names
     pictures: Mapping[Modality, Picture]  # missing modalities are left out
     labels: tuple[int, ...]  # in the order of the manifest's AUs; -1 is unknown
     box: tuple[float, ...] | None  # left, top, right, bottom in pixels
@@ -87,6 +87,11 @@ class _Row(NamedTuple):
     @property
     def where(self) -> str:
         return self.own.table.where(self.own_line)
+
+    @property
+    def line_name(self) -> str:
+        line = f"line {self.own_line}"
+        return line if self.own is self.columns else f"{line} of {self.own.table.path.name}"
 
     def text(self, role: str) -> str:
         """Return the cell of a role, of the label file first; empty without such a column."""
@@ -196,7 +201,7 @@ class _Collector:
         number = self._number(row, len(of_sequence) + 1)
         if number in of_sequence:
             before = of_sequence[number][0].line
-            what = f"frame {number} of {subject} {sequence} occurs in line {before} too"
+            what = f"frame {number} of {subject} {sequence} occurs in {before} too"
             raise DataError(
                 what, where=row.where, hint="two people need two subject names, two recordings two sequences"
             )
@@ -208,7 +213,7 @@ class _Collector:
         box = next((box for box in boxes if box is not None), None)
         if any(np.abs(x).max() > _FARTHEST for x in (box, points) if x is not None):
             raise DataError("box or landmarks are not in pixels", where=row.where)
-        frame = ManifestFrame(number, row.own_line, pictures, (), box, points)
+        frame = ManifestFrame(number, row.line_name, pictures, (), box, points)
         of_sequence[number] = frame, labels
 
     def _names(self, row: _Row) -> tuple[str, str]:
@@ -265,7 +270,7 @@ class _Collector:
             if key in self.first_lines:
                 what = f"names {shorten(cell)} as {self.first_lines[key]} does"
                 raise DataError(what, where=row.where, hint="name each image once, and each frame of a video once")
-            self.first_lines[key] = f"line {row.own_line}"
+            self.first_lines[key] = row.line_name
             pictures[modality] = picture
         if not pictures:
             raise DataError("names no image", where=row.where, hint="remove the row")
