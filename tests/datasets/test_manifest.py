@@ -304,6 +304,22 @@ def of_videos(tree, **labels: str):
     return tree.write(*rows)
 
 
+def test_videos_of_one_name_need_a_column_of_sequences(tree) -> None:
+    rows = [{"subject": "p", "video": f"{day}/v.avi", "frame": frame} for frame, day in enumerate(["day1", "day2"])]
+    for row in rows:
+        (tree.root / row["video"]).parent.mkdir()
+        (tree.root / row["video"]).touch()
+    with pytest.raises(DataError, match=r"line 3: .*day2/v.avi of p has the same name as .*; add a column sequence"):
+        read(tree.write(*rows))
+
+
+def test_a_video_with_a_path_of_windows_names_its_sequence(tree) -> None:
+    (tree.root / "day1").mkdir()
+    (tree.root / "day1/v.avi").touch()
+    manifest = read(tree.write({"subject": "p", "video": r"day1\v.avi", "frame": 1}))
+    assert list(manifest.sequences) == [("p", "v")]
+
+
 def test_a_label_file_names_neither_people_nor_parts(tree) -> None:
     """Trackers number the faces of a video, and others must not become people."""
     text = "frame,person_id,clip,split,AU1\n1,0,x,train,1\n2,1,y,test,0\n"

@@ -192,6 +192,7 @@ class _Collector:
     first_lines: dict[tuple[str, int | None], str] = field(default_factory=dict)  # of each file or frame of a video
     spellings: dict[str, str] = field(default_factory=dict)
     parts: dict[str, tuple[str, str]] = field(default_factory=dict)
+    videos: dict[tuple[str, str], Path] = field(default_factory=dict)  # by subject and name without a folder
     first_numbers: dict[Path, int] = field(default_factory=dict)  # smallest frame number of each video
 
     def add(self, row: _Row) -> None:
@@ -221,8 +222,7 @@ class _Collector:
         if not subject:
             raise DataError("subject is empty", where=row.where, hint="name the person")
         if "sequence" not in row.columns.roles:
-            files = (Picture(Path(row.text(m))) for m in self.modalities if row.text(m))
-            sequence = next((picture.path.stem for picture in files if picture.is_video), STILLS)
+            sequence = self._name_of_video(subject, row)
         for role, name in (("subject", subject), ("sequence", sequence)):
             if not _NAME.fullmatch(name) or ".." in name:
                 hint = f"use {SUBJECT_CHARACTERS}"
@@ -232,6 +232,17 @@ class _Collector:
             what = f"subject {subject} is also spelt {self.spellings[plain]}"
             raise DataError(what, where=row.where, hint="write a person's name alike, and other names for other people")
         return subject, sequence
+
+    def _name_of_video(self, subject: str, row: _Row) -> str:
+        """Return the sequence of a row in a manifest without such a column: its video, or stills."""
+        files = (self.paths.find(cell, row.where) for m in self.modalities if (cell := row.text(m)))
+        video = next((path for path in files if Picture(path).is_video), None)
+        if video is None:
+            return STILLS
+        if (other := self.videos.setdefault((subject, video.stem), video)) != video:
+            what = f"{video} of {subject} has the same name as {other}"
+            raise DataError(what, where=row.where, hint="add a column sequence")
+        return video.stem
 
     def _note_part(self, subject: str, row: _Row) -> None:
         if "part" not in row.columns.roles:
