@@ -222,6 +222,7 @@ def test_files_elsewhere_are_read_if_the_user_says_so(tree) -> None:
         ("subject,AU1\na,1\n", "has no column of images"),
         ("subject,visual\na,1.png,2\n", "line 2: has 3 cells, and the header has 2"),
         ('subject,visual\na,"1.png\n', "line 2: is not CSV"),
+        ('subject,visual\n"a\nb",1.png\n', "line 3: 'a\\sb' cannot name a subject"),
         ("subject,visual\na,b\0.png\n", "is not text"),
     ],
 )
@@ -280,6 +281,13 @@ def test_cells_at_the_end_of_a_table_may_be_empty(tree) -> None:
     manifest = read(tree.root / "frames.tsv")
     ((frame,),) = manifest.sequences.values()
     assert frame.labels == (1, -1)
+
+
+def test_a_table_may_begin_with_blank_lines(tree) -> None:
+    image = tree.image("a.png")
+    tree.manifest.write_text(f"\n \nsubject;visual;AU1\na;{image};7\n")
+    with pytest.raises(DataError, match="line 4: AU1 is '7'"):
+        read(tree.manifest)
 
 
 def test_tables_in_utf_16_may_name_any_path(tree) -> None:

@@ -174,7 +174,7 @@ ROLES = ("subject", "sequence", "frame", "visual", "labels")
 
 def csv_table(content: bytes, roles: Collection[str] = ROLES) -> list[dict[str, str]]:
     lines = lines_of(content)
-    delimiter = max(",;\t", key=lines[0].count)
+    delimiter = max(",;\t", key=next(filter(str.strip, lines), "").count)
     table = cells_of("\n".join(lines), delimiter)
     header, *rows = table
     if all(len(row) == len(header) + 1 and not row[-1] for row in rows):

@@ -50,17 +50,17 @@ def read_table(path: Path) -> TableFile:
 
 def _read_csv(path: Path) -> TableFile:
     lines = read_lines(path, _LARGEST, has_names=True)
-    delimiter = max(_DELIMITERS, key=lines[0].count)
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    delimiter = max(_DELIMITERS, key=next(filter(str.strip, lines), "").count)
+    reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter, skipinitialspace=True, strict=True)
     columns: list[str] = []
     rows = []
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
-            if not columns:
-                columns = cells
-            elif any(cells):
+            if any(cells) and columns:
                 rows.append((reader.line_num, cells))
+            elif any(cells):
+                columns = cells
     except csv.Error as error:
         raise DataError(
             f"is not CSV ({error})", where=f"{path} line {reader.line_num}", hint="correct the line"
