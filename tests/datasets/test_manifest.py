@@ -239,6 +239,7 @@ def test_broken_tables_are_refused(tree, text, says) -> None:
         ("f.jsonl", "[1]", "line 1: is not a JSON object"),
         ("f.jsonl", '{"subject": ["a"], "visual": "a.png"}', "line 1: '<list>' cannot name a subject"),
         ("f.jsonl", '{"subject": "a", "subject": "b"}', "a key occurs twice"),
+        ("f.jsonl", '{"subject": "a", "visual": "a.png", "frame": Infinity}', "line 1: frame is 'inf'"),
         ("f.parquet", "PAR1", "is not Parquet"),
         ("f.xlsx", "", "unknown extension '.xlsx'"),
     ],

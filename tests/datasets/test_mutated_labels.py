@@ -207,11 +207,7 @@ def json_table(content: bytes) -> list[dict[str, str]]:
         assert len(set(names)) == len(names)
         return dict(pairs)
 
-    return records_table(
-        json.loads(line, object_pairs_hook=unique, parse_constant=lambda _: None)
-        for line in lines_of(content)
-        if line.strip()
-    )
+    return records_table(json.loads(line, object_pairs_hook=unique) for line in lines_of(content) if line.strip())
 
 
 def parquet_table(content: bytes) -> list[dict[str, str]]:

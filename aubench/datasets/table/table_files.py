@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from aubench.datasets.label_text import read_lines, shorten
 _LARGEST = 1 << 30
 _FORMATS = "write it as .csv, .tsv, .jsonl or .parquet"
 _DELIMITERS = ",;\t"
+_CONSTANTS = {"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}  # of JSON as Python writes it
 
 
 class TableFile(NamedTuple):
@@ -80,7 +82,7 @@ def _read_json_lines(path: Path) -> TableFile:
         if not text.strip():
             continue
         try:
-            record = json.loads(text, object_pairs_hook=_unique, parse_constant=lambda constant: None)
+            record = json.loads(text, object_pairs_hook=_unique, parse_constant=_CONSTANTS.get)
         except (ValueError, RecursionError) as error:
             raise DataError(f"is not JSON ({error})", where=f"{path} line {line}", hint=_FORMATS) from None
         if not isinstance(record, dict):
