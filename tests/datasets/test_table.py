@@ -258,6 +258,9 @@ def test_depth_and_thermal_are_converted_as_stated(tmp_path) -> None:
         convert(depth, Modality.DEPTH, none, tmp_path)
     colour = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)  # blue, red
     assert convert(colour, Modality.THERMAL, none, tmp_path)[0, :, 0].tolist() == [29, 76]
+    for kind in (np.int16, np.int32, np.float32, np.float64):
+        thermal = convert(colour.astype(kind) * 10, Modality.THERMAL, ranges, tmp_path)
+        assert thermal[0, :, 0].tolist() == [37, 97], kind
     assert convert(colour, Modality.VISUAL, none, tmp_path)[0, 0].tolist() == [0, 0, 255]
     with pytest.raises(DataError, match="has colours, not depth"):
         convert(colour, Modality.DEPTH, none, tmp_path)

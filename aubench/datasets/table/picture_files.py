@@ -180,7 +180,8 @@ def _one_channel(image: np.ndarray, modality: Modality, path: Path) -> np.ndarra
         return image[..., :1]
     if modality is Modality.DEPTH:
         raise DataError("has colours, not depth", where=path, hint="write depth as one channel of 8 or 16 bits")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))[..., None]
+    colours = image if image.dtype in {np.dtype(np.uint8), np.dtype(np.uint16)} else image.astype(np.float32)
+    return np.asarray(cv2.cvtColor(colours, cv2.COLOR_BGR2GRAY))[..., None]
 
 
 def _two_channels(image: np.ndarray, path: Path) -> np.ndarray:
