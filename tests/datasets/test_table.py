@@ -256,6 +256,10 @@ def test_depth_and_thermal_are_converted_as_stated(tmp_path) -> None:
     none = ValueRanges(None, None)
     with pytest.raises(DataError, match=r"has values of type uint16 from 0 to 1501; .* with --depth-range"):
         convert(depth, Modality.DEPTH, none, tmp_path)
+    with pytest.raises(DataError, match=r"has values of type float32 from 400\.0 to 1501\.0; "):
+        convert(np.where(depth > 0, depth, np.nan).astype(np.float32), Modality.DEPTH, none, tmp_path)
+    with pytest.raises(DataError, match="has values of type float32, all unknown; "):
+        convert(np.full((1, 6), np.nan, np.float32), Modality.DEPTH, none, tmp_path)
     colour = np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8)  # blue, red
     assert convert(colour, Modality.THERMAL, none, tmp_path)[0, :, 0].tolist() == [29, 76]
     for kind in (np.int16, np.int32, np.float32, np.float64):

@@ -164,7 +164,9 @@ def convert(image: np.ndarray, modality: Modality, ranges: ValueRanges, path: Pa
     if modality not in (Modality.DEPTH, Modality.THERMAL):
         raise DataError(f"has values of type {image.dtype}", where=path, hint=f"write {modality} images with 8 bits")
     if limits is None:
-        what = f"has values of type {image.dtype} from {image.min()} to {image.max()}"
+        known = image[np.isfinite(image)]
+        span = f" from {known.min()} to {known.max()}" if known.size else ", all unknown"
+        what = f"has values of type {image.dtype}{span}"
         hint = f"state the lowest and the highest value with --{modality}-range, e.g. 500,1500"
         raise DataError(what, where=path, hint=hint)
     low, high = limits
