@@ -9,6 +9,7 @@ import numpy as np
 
 from aubench._util.zip_files import DeliveredFile
 from aubench.core.errors import DataError
+from aubench.faces import opencv_log
 from aubench.faces.jpeg_scans import has_hole
 
 _AGAIN = "copy the file from the delivery again"
@@ -73,7 +74,8 @@ class Photo:
 
     def _decode(self, flags: int) -> np.ndarray:
         try:
-            image = cv2.imdecode(np.frombuffer(self.data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+            with opencv_log.silent():
+                image = cv2.imdecode(np.frombuffer(self.data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
         except cv2.error:
             image = None
         if image is None:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from aubench.core.errors import DataError
+from aubench.faces import opencv_log
 
 EXTENSIONS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv"})
 """Extensions of video files."""
@@ -126,11 +127,8 @@ def _open(path: Path) -> cv2.VideoCapture:
         raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
     if empty:
         raise DataError("is empty", where=path, hint=_AGAIN)
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
+    with opencv_log.silent():
         capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     if not capture.isOpened():
         if _is_cut(path):
             raise DataError("is cut short", where=path, hint=_AGAIN)

@@ -273,7 +273,7 @@ def test_depth_and_thermal_are_converted_as_stated(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "bmp", "webp", "tif"])
-def test_images_that_are_cut_are_refused(tmp_path, extension) -> None:
+def test_images_that_are_cut_are_refused(tmp_path, capfd, extension) -> None:
     path = tmp_path / f"x.{extension}"
     image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     cv2.imwrite(str(path), image)
@@ -283,6 +283,7 @@ def test_images_that_are_cut_are_refused(tmp_path, extension) -> None:
         path.write_bytes(content[:end])
         with pytest.raises(DataError, match=r"x\."):
             read_image(path)
+    assert capfd.readouterr().err == "", "OpenCV prints nothing of its own"
 
 
 def test_a_damaged_block_of_a_png_is_noticed(tmp_path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.datasets.table.table_paths import Picture
+from aubench.faces import opencv_log
 from aubench.faces.images import Photo
 from aubench.faces.video_files import Video, VideoFrame
 
@@ -50,7 +51,8 @@ def read_image(path: Path, flags: int = _ANY) -> np.ndarray:
     if _is_cut(data):
         raise DataError("is cut short or damaged", where=path, hint=_AGAIN)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+        with opencv_log.silent():
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error:
         image = None
     if image is None:
