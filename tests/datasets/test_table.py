@@ -584,6 +584,12 @@ def test_a_store_without_enough_people_has_no_protocol(tree, tmp_path, capfd) ->
     assert "no protocol" not in capfd.readouterr().err and list(tmp_path.glob("*.toml"))
 
 
+@pytest.mark.parametrize("part", ["1", "train"])
+def test_a_single_part_is_named_before_images_are_read(tree, capfd, part) -> None:
+    TABLE.find(tree.write(*tree.people(part=part)), TableOptions(name="mylab", size=32))
+    assert f"parts of people with labels: {part}, so there will be no protocol; write" in capfd.readouterr().err
+
+
 def test_a_store_without_a_present_au_has_no_protocol(tree, tmp_path, capfd) -> None:
     prepare(tree.write(*tree.people()), tmp_path / "store", intensity="2")
     assert "wrote no protocol: no AU is present in any frame; --intensity says" in capfd.readouterr().err

@@ -45,7 +45,7 @@ def check_parts(manifest: Manifest) -> None:
 
 
 def fold_remark(manifest: Manifest, folds: int) -> str | None:
-    """Return why the store of a manifest will have no protocol, with the remedy; None if there are people enough.
+    """Return why the store of a manifest will have no protocol, with the remedy; None if people and parts suffice.
 
     Args:
         manifest: Manifest, whose parts are used if it states any.
@@ -56,10 +56,21 @@ def fold_remark(manifest: Manifest, folds: int) -> str | None:
         for (subject, _), frames in manifest.sequences.items()
         if any(label >= 0 for frame in frames for label in frame.labels)
     }
-    if any(manifest.parts.values()) or len(labelled) >= folds:
+    if any(manifest.parts.values()):
+        return _part_remark({part for subject, part in manifest.parts.items() if part and subject in labelled})
+    if len(labelled) >= folds:
         return None
     remedy = f"; give --folds {len(labelled)} for one" if len(labelled) > 1 else ""
     return f"fewer subjects with labels ({len(labelled)}) than folds ({folds}), so there will be no protocol{remedy}"
+
+
+def _part_remark(parts: set[str]) -> str | None:
+    roles = {_ROLES.get(part.lower()) for part in parts}
+    if {"train", "test"} <= roles or (not is_split(parts) and len(parts) > 1):
+        return None
+    named = shorten(", ".join(sorted(parts))) or "none"
+    remedy = "write train and test, or the names of two folds or more"
+    return f"parts of people with labels: {named}, so there will be no protocol; {remedy}"
 
 
 def draw_parts(store: Store, folds: int, seed: int) -> dict[str, str]:
