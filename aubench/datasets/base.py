@@ -47,7 +47,8 @@ class DatasetOptions(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             option = "--" + str(first["loc"][0]).replace("_", "-")
-            raise UsageError(f"cannot be '{first['input']}'", where=option, hint=first["msg"]) from None
+            hint = first["msg"].removeprefix("Value error, ")
+            raise UsageError(f"cannot be '{first['input']}'", where=option, hint=hint) from None
 
 
 class Dataset(ABC):

@@ -613,6 +613,8 @@ def test_faces_need_a_place(tree, tmp_path) -> None:
         prepare(tree.write(*rows), tmp_path / "store", crop=True)
     with pytest.raises(UsageError, match="--intensity"):
         TableOptions(name="mylab", intensity="7")
+    with pytest.raises(UsageError, match="--depth-range: cannot be '5'; give two numbers, the smaller one first"):
+        TableOptions(name="mylab", depth_range="5")
 
 
 @pytest.mark.slow
