@@ -162,4 +162,5 @@ def _load(path: Path) -> Suite:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if part != "corruptions")
-        raise ProtocolError(f"key '{key}': {first['msg']}" if key else first["msg"], where=path) from None
+        text = first["msg"].removeprefix("Value error, ")
+        raise ProtocolError(f"key '{key}': {text}" if key else text, where=path) from None

@@ -131,7 +131,7 @@ def test_a_bad_suite_is_refused(tmp_path):
     path = tmp_path / "mine.toml"
     for text, message in (
         ("x = [", "is not TOML"),
-        ('name = "mine"\nversion = 1\ntitle = "t"\n[[noise]]\non = ["each"]\nsigma = [-1]\n', "noise"),
+        ('name = "mine"\nversion = 1\ntitle = "t"\n[[noise]]\non = ["each"]\nsigma = [-1]\n', "toml: level -1 of"),
         ('name = "mine"\nversion = 1\ntitle = "t"\nnoisy = 1\n', "noisy"),
     ):
         path.write_text(text)
