@@ -181,6 +181,9 @@ def mutate(rows, index=1, **values):
         ({"visual": "frames.csv"}, "neither an image nor a video"),
         ({"visual": "../outside.png"}, "outside.png is outside of .*; name the folder of all images with --root"),
         ({"visual": "link.png"}, "link.png is outside of"),
+        ({"visual": "a" * 300 + ".png"}, "is no path"),
+        ({"left": ""}, "line 3: left is '', not a number"),
+        ({"right": 2e6}, "box or landmarks are not in pixels"),
         ({"subject": ""}, "subject is empty"),
         ({"subject": "../p"}, "'../p' cannot name a subject"),
         ({"subject": "P1"}, "subject P1 is also spelt p1"),
@@ -192,7 +195,7 @@ def mutate(rows, index=1, **values):
 def test_one_line_names_each_fault(tree, values, says) -> None:
     tree.image("../outside.png")
     (tree.root / "link.png").symlink_to("../outside.png")
-    path = tree.write(*mutate(tree.people(part="train"), **values))
+    path = tree.write(*mutate(tree.people(part="train", left=1, top=1, right=9, bottom=9), **values))
     with pytest.raises(DataError, match=says) as error:
         read(path)
     assert "\n" not in str(error.value) and error.value.hint

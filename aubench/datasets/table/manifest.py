@@ -213,7 +213,8 @@ class _Collector:
         boxes = (columns.read_box(cells, line) for columns, cells, line in reversed(row.sources))
         box = next((box for box in boxes if box is not None), None)
         if any(np.abs(x).max() > _FARTHEST for x in (box, points) if x is not None):
-            raise DataError("box or landmarks are not in pixels", where=row.where)
+            hint = "write boxes and landmarks in pixels of the visual image"
+            raise DataError("box or landmarks are not in pixels", where=row.where, hint=hint)
         frame = ManifestFrame(number, row.line_name, pictures, (), box, points)
         of_sequence[number] = frame, labels
 

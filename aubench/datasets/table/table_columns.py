@@ -134,7 +134,8 @@ class TableColumns:
     def _number(self, cells: list[str], column: int, line: int) -> float:
         if not _NUMBER.fullmatch(cells[column]):
             what = f"{self.table.name(column)} is '{shorten(cells[column])}', not a number"
-            raise DataError(what, where=self.table.where(line))
+            hint = "write pixels, or leave all cells of a box or of the landmarks empty"
+            raise DataError(what, where=self.table.where(line), hint=hint)
         return float(cells[column])
 
 

@@ -59,7 +59,7 @@ class TablePaths:
                 is_file = path.is_file()
             except (OSError, ValueError) as error:
                 reason = getattr(error, "strerror", None) or error
-                raise DataError(f"'{shorten(cell)}' is no path ({reason})", where=where) from None
+                raise DataError(f"'{shorten(cell)}' is no path ({reason})", where=where, hint="correct it") from None
             if not is_file:
                 self._missing.append((where, path))
             elif not self._follow_links and not self.real(path).startswith(self._real_root):
