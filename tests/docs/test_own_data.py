@@ -53,6 +53,7 @@ def test_videos_with_label_files_of_openface(tree) -> None:
         lines = [f"{i + 1}, 0, 0.0, 0.98, {int(i != 2)}, 1.30, 2.40, {i % 2}.00, 1.00" for i in range(4)]
         (tree.root / "openface").mkdir(exist_ok=True)
         (tree.root / f"openface/{subject}_day1.csv").write_text("\r\n".join([header, *lines]))
+    (tree.root / "videos/.DS_Store").touch()
     store = prepare("openface", tree.root)
     assert store.frames["AU1"].tolist()[:4] == [0, 1, -1, 1] and store.frames["AU12"].tolist()[:4] == [1, 1, -1, 1]
     assert set(store.frames["sequence"]) == {"day1"} and set(store.frames["crop_source"]) == {"detector"}

@@ -18,7 +18,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
             "visual": f"videos/{video.name}",
             "labels": f"openface/{video.stem}.csv",
         }
-        for video in sorted((folder / "videos").iterdir())
+        for video in sorted((folder / "videos").glob("[!.]*"))
     ]
 
 
