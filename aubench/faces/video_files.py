@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ EXTENSIONS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm",
 
 _AGAIN = "copy the file from the delivery again"
 _GAP = 1.5  # frames between the times of two frames, from which on one is missing
+_BLOCK_NAME, _LISTS = re.compile(rb"[ -~]{4}"), (b"RIFF", b"LIST")  # of AVI files
 _WMV, _WMV_PROPERTIES = (  # identifiers of the header and of the properties of the file
     bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
     bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"),
@@ -108,12 +110,15 @@ class Video:
         """Compare the number of decoded frames with the header.
 
         Raises:
-            DataError: Frames are missing, and the file is shorter than its container says.
+            DataError: Frames are missing, and the file is shorter than its container says, or a block of it is damaged,
+                so that frames may be missing before others.
         """
         is_stated = self.stated_frames > 0
-        if (frames < self.stated_frames or not is_stated) and _is_cut(self.path):
-            what = f"is cut short: {f'{frames} of {self.stated_frames}' if is_stated else frames} frames can be decoded"
-            raise DataError(what, where=self.path, hint=_AGAIN)
+        if frames < self.stated_frames or not is_stated:
+            fault = "is cut short" if _is_cut(self.path) else "is damaged" if _is_broken(self.path) else ""
+            if fault:
+                what = f"{fault}: {f'{frames} of {self.stated_frames}' if is_stated else frames} frames can be decoded"
+                raise DataError(what, where=self.path, hint=_AGAIN)
 
 
 def _open(path: Path) -> cv2.VideoCapture:
@@ -160,6 +165,22 @@ def _is_cut(path: Path) -> bool:
                 return False
             at += length
     return at > size
+
+
+def _is_broken(path: Path) -> bool:
+    """Return whether something else than a block follows a block of an AVI file. Decoders then skip frames."""
+    with path.open("rb") as file:
+        size, at = file.seek(0, os.SEEK_END), 0
+        while at + 8 <= size:
+            file.seek(at)
+            head = file.read(8)
+            if at == 0 and head[:4] != b"RIFF":
+                return False
+            if not _BLOCK_NAME.fullmatch(head[:4]):
+                return True
+            length = int.from_bytes(head[4:], "little")
+            at += 12 if head[:4] in _LISTS else 8 + length + length % 2  # blocks of a list follow its head
+    return at > size + 1  # the last block may end without its padding
 
 
 def _block_length(file: BinaryIO, at: int) -> int:

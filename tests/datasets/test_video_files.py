@@ -1,5 +1,7 @@
 """Videos: frames of every codec that the tests can write, and files that are damaged."""
 
+import re
+
 import numpy as np
 import pytest
 from factories.videos import grey_frames, write_video
@@ -52,6 +54,18 @@ def test_a_video_that_is_cut_short_is_refused(tmp_path, name, codec, kept, capfd
         opened = Video.open(path)
         opened.check_end(sum(1 for _ in opened.frames()))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_video_that_lost_a_frame_without_a_gap_in_time_is_refused(video) -> None:
+    content = bytearray(video.read_bytes())
+    fifth = [match.start() for match in re.finditer(b"00dc", content)][4]
+    content[fifth : fifth + 8] = bytes(8)
+    video.write_bytes(content)
+    opened = Video.open(video)
+    times = [frame.time for frame in opened.frames()]
+    assert np.allclose(times, 50 * np.arange(11)), "times have no gap"
+    with pytest.raises(DataError, match=r"a\.avi: is damaged: 11 of 12 frames can be decoded; copy the file"):
+        opened.check_end(11)
 
 
 def test_a_codec_without_a_decoder_is_named(video, capfd) -> None:
