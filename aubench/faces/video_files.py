@@ -106,6 +106,21 @@ class Video:
         """Return whether a frame is missing between frames at two times in ms."""
         return (after - before) * self.rate > _GAP * 1000
 
+    def is_broken(self) -> bool:
+        """Return whether something else than a block follows a block of an AVI file. Decoders then skip frames."""
+        with self.path.open("rb") as file:
+            size, at = file.seek(0, os.SEEK_END), 0
+            while at + 8 <= size:
+                file.seek(at)
+                head = file.read(8)
+                if at == 0 and head[:4] != b"RIFF":
+                    return False
+                if not _BLOCK_NAME.fullmatch(head[:4]):
+                    return True
+                length = int.from_bytes(head[4:], "little")
+                at += 12 if head[:4] in _LISTS else 8 + length + length % 2  # blocks of a list follow its head
+        return at > size + 1  # the last block may end without its padding
+
     def check_end(self, frames: int) -> None:
         """Compare the number of decoded frames with the header.
 
@@ -115,7 +130,7 @@ class Video:
         """
         is_stated = self.stated_frames > 0
         if frames < self.stated_frames or not is_stated:
-            fault = "is cut short" if _is_cut(self.path) else "is damaged" if _is_broken(self.path) else ""
+            fault = "is cut short" if _is_cut(self.path) else "is damaged" if self.is_broken() else ""
             if fault:
                 what = f"{fault}: {f'{frames} of {self.stated_frames}' if is_stated else frames} frames can be decoded"
                 raise DataError(what, where=self.path, hint=_AGAIN)
@@ -165,22 +180,6 @@ def _is_cut(path: Path) -> bool:
                 return False
             at += length
     return at > size
-
-
-def _is_broken(path: Path) -> bool:
-    """Return whether something else than a block follows a block of an AVI file. Decoders then skip frames."""
-    with path.open("rb") as file:
-        size, at = file.seek(0, os.SEEK_END), 0
-        while at + 8 <= size:
-            file.seek(at)
-            head = file.read(8)
-            if at == 0 and head[:4] != b"RIFF":
-                return False
-            if not _BLOCK_NAME.fullmatch(head[:4]):
-                return True
-            length = int.from_bytes(head[4:], "little")
-            at += 12 if head[:4] in _LISTS else 8 + length + length % 2  # blocks of a list follow its head
-    return at > size + 1  # the last block may end without its padding
 
 
 def _block_length(file: BinaryIO, at: int) -> int:

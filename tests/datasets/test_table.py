@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import resource
 from dataclasses import replace
 
@@ -357,6 +358,17 @@ def test_a_video_that_lost_a_frame_in_the_middle_is_refused(tree, tmp_path, monk
     with pytest.raises(DataError, match=r"a.avi: 6 of 10 frames can be decoded"):
         prepare(tree.write(*rows), tmp_path / "other")
     assert not (tmp_path / "store").exists() and not (tmp_path / "other").exists()
+
+
+def test_a_video_that_lost_a_frame_is_refused_also_if_all_rows_find_one(tree, tmp_path) -> None:
+    video = write_video(tree.root / "a.avi", [cv2.resize(frame, (64, 64)) for frame in grey_frames(10)])
+    content = bytearray(video.read_bytes())
+    fifth = [match.start() for match in re.finditer(b"00dc", content)][4]
+    content[fifth : fifth + 8] = bytes(8)
+    video.write_bytes(content)
+    rows = [{"subject": "a", "frame": i + 1, "video": "a.avi", "AU1": 0} for i in range(7)]
+    with pytest.raises(DataError, match=r"a.avi: is damaged: 9 of 10 frames can be decoded"):
+        prepare(tree.write(*rows), tmp_path / "store")
 
 
 def test_a_video_of_variable_rate_may_lack_its_last_frame(tree, tmp_path, monkeypatch) -> None:

@@ -111,6 +111,7 @@ class PictureReader:
 
     def _find(self, path: Path, index: int, *, is_wanted: bool) -> VideoFrame | None:
         if path != self._path or index < self._count:
+            self.check_rest()
             self._path, self._count, self._gaps, self._wanted = path, 0, [], set()
             self._video = Video.open(path)
             self._frames = iter(enumerate(self._video.frames(self._wanted)))
@@ -125,6 +126,15 @@ class PictureReader:
                 return frame
         self._check_lost(self._video)
         return None
+
+    def check_rest(self) -> None:
+        """Check that a video with a damaged block lost no frame, also if it has all frames that are read.
+
+        Raises:
+            DataError: It has fewer frames than its header states.
+        """
+        if self._video is not None and self._video.is_broken():
+            self._video.check_end(self._count + sum(1 for _ in self._frames))
 
     def _check_lost(self, video: Video) -> None:
         """Check at the end of a video that lacks a frame that it lost none before, which would shift the labels."""

@@ -105,6 +105,8 @@ class _FirstPass:
                     rgb = convert(image, modality, self._settings.ranges, picture.path)
                     self._seen.append(i)
                     yield VideoFrame(rgb[..., ::-1], 0)
+        for reader in readers.values():
+            reader.check_rest()
 
     def _follow(self, pictures: Iterable[VideoFrame]) -> tuple[np.ndarray, np.ndarray]:
         track, sources = np.full((len(self.frames), 4), np.nan), np.full(len(self.frames), "", "U16")
