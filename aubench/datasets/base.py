@@ -46,8 +46,11 @@ class DatasetOptions(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             first = error.errors()[0]
-            option = "--" + str(first["loc"][0]).replace("_", "-")
-            hint = first["msg"].removeprefix("Value error, ")
+            name = str(first["loc"][0])
+            option = "--" + name.replace("_", "-")
+            hint: str | None = first["msg"].removeprefix("Value error, ")
+            if first["type"] == "string_pattern_mismatch":  # whose message is a regular expression
+                hint = type(self).model_fields[name].description
             raise UsageError(f"cannot be '{first['input']}'", where=option, hint=hint) from None
 
 

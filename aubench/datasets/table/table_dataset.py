@@ -34,7 +34,10 @@ def _range(text: str) -> tuple[float, float]:
 class TableOptions(DeliveredOptions):
     """Preparation options of a manifest."""
 
-    name: str = Field(pattern=r"^[a-z0-9_]{1,50}$", description="Name of the data set in stores and protocols.")
+    name: str = Field(
+        pattern=r"^[a-z0-9_]{1,50}$",
+        description="Name of the data set in stores and protocols: at most 50 letters a to z, digits and _.",
+    )
     intensity: str | None = Field(
         None,
         pattern=rf"^([1-5]|{KEEP})$",
