@@ -160,6 +160,14 @@ def test_boxes_have_two_forms(tree) -> None:
     assert frames[0].box == (1, 2, 11, 22) and frames[1].box is None
 
 
+@pytest.mark.parametrize("names", [["left", "top", "right", "bottom"], ["x", "y", "width", "height"]])
+@pytest.mark.parametrize("value", [0, -1])
+def test_a_box_of_a_lost_face_is_unknown(tree, names, value) -> None:
+    (row,) = tree.people(1, 1)
+    ((frame,),) = read(tree.write(row | dict.fromkeys(names, value))).sequences.values()
+    assert frame.box is None
+
+
 def mutate(rows, index=1, **values):
     rows[index].update(values)
     return rows

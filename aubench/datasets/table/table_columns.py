@@ -106,7 +106,7 @@ class TableColumns:
         return Modality.ordered(role for role in self.roles if role in _WORDS_OF_MODALITIES or "-" in role)
 
     def read_box(self, cells: list[str], line: int) -> tuple[float, ...] | None:
-        """Return left, top, right and bottom of a row's box in pixels, None if its cells are empty.
+        """Return left, top, right and bottom of a row's box in pixels, None if its cells are empty, all 0 or all -1.
 
         Raises:
             DataError: A cell is not a number, or the box has no area.
@@ -114,6 +114,8 @@ class TableColumns:
         if self.box is None or all(cells[i].lower() in _EMPTY for i in self.box[0]):
             return None
         left, top, right, bottom = (self._number(cells, i, line) for i in self.box[0])
+        if left == top == right == bottom and left in {0, -1}:  # trackers write this for a lost face
+            return None
         if self.box[1]:
             right, bottom = left + right, top + bottom
         if not (right > left and bottom > top):
