@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from aubench.data.store_format import LabelKind
     from aubench.data.store_writer import Sequence, StoreWriter
 
+_FRAME_COLUMNS = ("frame", "source", "labelled", "missing")
+
 Progress = Callable[[int, int], None]
 """Callback with the amounts of work done and of all work."""
 
@@ -175,8 +177,15 @@ class Dataset(ABC):
         for au in self.aus:
             if f"AU{au}" not in sequence.frames:
                 raise DataError(f"has no label column AU{au}", where=location, hint="add it; -1 is unknown")
+        for name in _FRAME_COLUMNS:
+            if name not in sequence.frames:
+                raise DataError(f"has no column {name}", where=location, hint="add it to the table of frames")
         if sequence.images.keys() != self.modalities.keys():
             raise DataError("does not hold the images of all modalities", where=location, hint="return one array each")
+        for modality, images in sequence.images.items():
+            if images.dtype != "uint8":
+                what = f"has {modality} images of type {images.dtype}"
+                raise DataError(what, where=location, hint="return uint8, whose values are 0 to 255")
 
 
 class RenderedFrame(NamedTuple):

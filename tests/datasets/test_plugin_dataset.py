@@ -1,5 +1,6 @@
 """A data set that one plug-in file adds: preparation, check, contact sheet, protocol and run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -119,6 +120,24 @@ def test_a_sequence_without_a_label_column_or_a_modality_is_refused(images, tmp_
     monkeypatch.setattr(type(dataset), "modalities", {Modality.VISUAL: "RGB", Modality.DEPTH: "none"})
     with pytest.raises(DataError, match="folder a s1: does not hold the images of all modalities"):
         prepare("arrays")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda sequence: {"frames": sequence.frames.drop(columns="missing")}, "has no column missing"),
+        (
+            lambda sequence: {"images": {m: x / np.float32(255) for m, x in sequence.images.items()}},
+            "has visual images of type float32; return uint8",
+        ),
+    ],
+)
+def test_a_sequence_that_cannot_be_stored_as_it_is_is_refused(images, tmp_path, plugin, monkeypatch, change, says):
+    dataset = DATASETS.get("folder")
+    read = type(dataset).read
+    monkeypatch.setattr(type(dataset), "read", lambda *args: replace(whole := read(*args), **change(whole)))
+    with pytest.raises(DataError, match=f"folder a s1: {says}"):
+        dataset.prepare(images, tmp_path / "store", dataset.Options(size=32), lambda done, total: None)
 
 
 def test_options_are_checked_by_their_model():
