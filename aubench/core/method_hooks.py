@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from aubench.core.errors import AubenchError, MethodError
+from aubench.core.errors import MethodError
+from aubench.core.hook_errors import one_line
 from aubench.core.recipe import PretrainingSource
 from aubench.core.task import Modality
 
@@ -25,7 +23,7 @@ def create_recipe(method: type[Method], preset: str, changes: Mapping[str, Any])
         RecipeError: No such preset or field, or an invalid value.
         MethodError: The class of the recipe is faulty.
     """
-    with _one_line(method.Recipe, f"{method.__name__}.Recipe"):
+    with one_line(method.Recipe, f"{method.__name__}.Recipe", MethodError):
         return method.Recipe.from_preset(preset, changes)
 
 
@@ -36,7 +34,7 @@ def unsupported_reason(method: type[Method], task: Task, recipe: Recipe) -> str 
         MethodError: The hook fails, or returns something else.
     """
     hook = f"{method.__name__}.unsupported_reason"
-    with _one_line(method, hook):
+    with one_line(method, hook, MethodError):
         reason: object = method.unsupported_reason(task, recipe)
     if reason is None or (isinstance(reason, str) and reason.strip()):
         return reason
@@ -50,7 +48,7 @@ def select_modalities(method: type[Method], task: Task, recipe: Recipe) -> tuple
         MethodError: The hook fails, or returns something else.
     """
     hook = f"{method.__name__}.select_modalities"
-    with _one_line(method, hook):
+    with one_line(method, hook, MethodError):
         selected: object = method.select_modalities(task, recipe)
     if isinstance(selected, tuple | list):
         subset = tuple(modality for modality in task.modalities if modality in selected)
@@ -66,7 +64,7 @@ def pretraining_sources(recipe: Recipe) -> tuple[PretrainingSource, ...]:
         MethodError: The hook fails, or returns something else.
     """
     hook = f"{type(recipe).__qualname__}.pretraining_sources"
-    with _one_line(type(recipe), hook):
+    with one_line(type(recipe), hook, MethodError):
         sources: object = recipe.pretraining_sources()
     if isinstance(sources, tuple | list) and all(map(_is_source, sources)):
         return tuple(sources)
@@ -80,17 +78,3 @@ def _is_source(value: object) -> bool:
 
 def _names(task: Task) -> str:
     return ", ".join(task.modalities)
-
-
-@contextmanager
-def _one_line(owner: type, hook: str) -> Iterator[None]:
-    """Convert unexpected errors of a hook, with the last line of the owner's file that was executed."""
-    try:
-        yield
-    except AubenchError:
-        raise
-    except Exception as error:
-        file = getattr(sys.modules.get(owner.__module__), "__file__", None)
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-        place = f" in line {lines[-1]}" if lines else ""
-        raise MethodError(f"fails{place} ({type(error).__name__}: {error})", where=hook) from error

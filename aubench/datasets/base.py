@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from aubench.core.errors import DataError, UsageError
+from aubench.core.hook_errors import one_line
 from aubench.core.task import Modality
 from aubench.core.user_paths import user_path
 
@@ -122,7 +123,8 @@ class Dataset(ABC):
             progress: Called with the numbers of finished and of all sequences.
 
         Raises:
-            DataError: A store exists already, a partial one has other options, or a file is damaged.
+            DataError: A store exists already, a partial one has other options, a file is damaged, or :meth:`sequences`
+                fails.
         """
         from aubench._util.progress import print_line
         from aubench.data.inputs import tree_fingerprint
@@ -130,7 +132,8 @@ class Dataset(ABC):
 
         origin = {} if source is None else {"source": str(source.resolve())}
         plan = {"dataset": self.name, "version": self.version, **origin, **options.model_dump(mode="json")}
-        readers = self.sequences(source, options)
+        with one_line(type(self), self._hook, DataError):
+            readers = self.sequences(source, options)
         with StoreWriter(store_path, plan) as writer:
             files = {} if source is None else {"files": tree_fingerprint(source, writer.folders)}
             for line in writer.discard_changed(dict.fromkeys(readers, files)):
@@ -154,8 +157,9 @@ class Dataset(ABC):
         progress(done, len(readers))
 
         def write(read: Callable[[], Sequence]) -> None:
-            sequence = read()
-            self._check(sequence)
+            with one_line(type(self), self._hook, DataError):
+                sequence = read()
+                self._check(sequence)
             writer.add(sequence)
 
         with ThreadPoolExecutor(self.workers) as pool:
@@ -171,6 +175,10 @@ class Dataset(ABC):
     def summarize(self, store: Store) -> list[str]:
         """Return the lines that ``aubench data prepare`` prints about a new store."""
         return [f"{store.path}: {len(store.frames)} frames, digest {store.info.digest}"]
+
+    @property
+    def _hook(self) -> str:
+        return f"{type(self).__name__}.sequences"
 
     def _check(self, sequence: Sequence) -> None:
         location = f"{self.name} {sequence.subject} {sequence.sequence}"

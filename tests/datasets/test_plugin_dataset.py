@@ -140,6 +140,14 @@ def test_a_sequence_that_cannot_be_stored_as_it_is_is_refused(images, tmp_path, 
         dataset.prepare(images, tmp_path / "store", dataset.Options(size=32), lambda done, total: None)
 
 
+@pytest.mark.parametrize(("column", "line"), [("sequence", 34), ("AU12", 41)])
+def test_a_data_set_that_fails_is_one_line(call, images, plugin, column, line):
+    pd.read_csv(images / "labels.csv").drop(columns=column).to_csv(images / "labels.csv")
+    failed = call("data", "prepare", "folder", "--source", images)
+    assert failed.code == 2 and f"FolderDataset.sequences: fails in line {line} (KeyError: " in failed.err
+    assert "Traceback" not in failed.err
+
+
 def test_options_are_checked_by_their_model():
     with pytest.raises(UsageError, match="--size: cannot be '8'"):
         DatasetOptions(size=8)

@@ -1,0 +1,30 @@
+"""Conversion of unexpected errors of other people's classes to one line."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aubench.core.errors import AubenchError
+
+
+@contextmanager
+def one_line(owner: type, hook: str, kind: type[AubenchError]) -> Iterator[None]:
+    """Convert unexpected errors of a hook, with the last line of the owner's file that was executed.
+
+    Args:
+        owner: Class that has the hook.
+        hook: Name of the hook for the message.
+        kind: Type of the error.
+    """
+    try:
+        yield
+    except AubenchError:
+        raise
+    except Exception as error:
+        file = getattr(sys.modules.get(owner.__module__), "__file__", None)
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        place = f" in line {lines[-1]}" if lines else ""
+        raise kind(f"fails{place} ({type(error).__name__}: {error})", where=hook) from error
