@@ -14,6 +14,7 @@ from aubench.core.errors import DataError, UsageError
 from aubench.core.hook_errors import one_line
 from aubench.core.task import Modality
 from aubench.core.user_paths import user_path
+from aubench.datasets.sequence_checks import check_sequence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from aubench.data.store import Store
     from aubench.data.store_format import LabelKind
     from aubench.data.store_writer import Sequence, StoreWriter
-
-_FRAME_COLUMNS = ("frame", "source", "labelled", "missing")
 
 Progress = Callable[[int, int], None]
 """Callback with the amounts of work done and of all work."""
@@ -159,7 +158,7 @@ class Dataset(ABC):
         def write(read: Callable[[], Sequence]) -> None:
             with one_line(type(self), self._hook, DataError):
                 sequence = read()
-                self._check(sequence)
+                check_sequence(sequence, self.name, self.aus, self.modalities)
             writer.add(sequence)
 
         with ThreadPoolExecutor(self.workers) as pool:
@@ -179,21 +178,6 @@ class Dataset(ABC):
     @property
     def _hook(self) -> str:
         return f"{type(self).__name__}.sequences"
-
-    def _check(self, sequence: Sequence) -> None:
-        location = f"{self.name} {sequence.subject} {sequence.sequence}"
-        for au in self.aus:
-            if f"AU{au}" not in sequence.frames:
-                raise DataError(f"has no label column AU{au}", where=location, hint="add it; -1 is unknown")
-        for name in _FRAME_COLUMNS:
-            if name not in sequence.frames:
-                raise DataError(f"has no column {name}", where=location, hint="add it to the table of frames")
-        if sequence.images.keys() != self.modalities.keys():
-            raise DataError("does not hold the images of all modalities", where=location, hint="return one array each")
-        for modality, images in sequence.images.items():
-            if images.dtype != "uint8":
-                what = f"has {modality} images of type {images.dtype}"
-                raise DataError(what, where=location, hint="return uint8, whose values are 0 to 255")
 
 
 class RenderedFrame(NamedTuple):

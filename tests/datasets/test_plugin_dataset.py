@@ -125,10 +125,14 @@ def test_a_sequence_without_a_label_column_or_a_modality_is_refused(images, tmp_
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda sequence: {"frames": sequence.frames.drop(columns="missing")}, "has no column missing"),
+        (lambda sequence: {"frames": sequence.frames.drop(columns="missing")}, "a s1: has no column missing"),
+        (lambda sequence: {"frames": sequence.frames[::-1]}, "a s1: has frame numbers that do not ascend"),
+        (lambda sequence: {"frames": sequence.frames.assign(frame=1)}, "a s1: has frame numbers that do not ascend"),
+        (lambda sequence: {"subject": "a/b"}, "'a/b' cannot name a subject; use letters"),
+        (lambda sequence: {"sequence": ".."}, r"'\.\.' cannot name a sequence; use letters"),
         (
             lambda sequence: {"images": {m: x / np.float32(255) for m, x in sequence.images.items()}},
-            "has visual images of type float32; return uint8",
+            "a s1: has visual images of type float32; return uint8",
         ),
     ],
 )
@@ -136,7 +140,7 @@ def test_a_sequence_that_cannot_be_stored_as_it_is_is_refused(images, tmp_path, 
     dataset = DATASETS.get("folder")
     read = type(dataset).read
     monkeypatch.setattr(type(dataset), "read", lambda *args: replace(whole := read(*args), **change(whole)))
-    with pytest.raises(DataError, match=f"folder a s1: {says}"):
+    with pytest.raises(DataError, match=rf"folder:? {says}"):
         dataset.prepare(images, tmp_path / "store", dataset.Options(size=32), lambda done, total: None)
 
 

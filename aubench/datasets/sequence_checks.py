@@ -1,0 +1,54 @@
+"""Checks of the sequences that a data set returns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from aubench.core.errors import DataError
+from aubench.core.protocol_rules import SUBJECT_CHARACTERS, SUBJECT_NAME
+from aubench.core.task import Modality
+
+if TYPE_CHECKING:
+    from aubench.data.store_writer import Sequence
+
+_COLUMNS = ("frame", "source", "labelled", "missing")
+
+
+def check_sequence(sequence: Sequence, dataset: str, aus: Iterable[int], modalities: Iterable[Modality]) -> None:
+    """Check that a store can hold a sequence as it is.
+
+    Args:
+        sequence: Sequence.
+        dataset: Name of the data set.
+        aus: AUs with a label column.
+        modalities: Modalities of the images.
+
+    Raises:
+        DataError: A name leaves the folder of the store, the table has no such column or frames out of order, or images
+            are missing or of another type.
+    """
+    for role, name in (("subject", sequence.subject), ("sequence", sequence.sequence)):
+        if not re.fullmatch(SUBJECT_NAME, name) or ".." in name:
+            raise DataError(f"'{name}' cannot name a {role}", where=dataset, hint=f"use {SUBJECT_CHARACTERS}")
+    where = f"{dataset} {sequence.subject} {sequence.sequence}"
+    _check_table(sequence, where, aus)
+    if sequence.images.keys() != set(modalities):
+        raise DataError("does not hold the images of all modalities", where=where, hint="return one array each")
+    for modality, images in sequence.images.items():
+        if images.dtype != "uint8":
+            what = f"has {modality} images of type {images.dtype}"
+            raise DataError(what, where=where, hint="return uint8, whose values are 0 to 255")
+
+
+def _check_table(sequence: Sequence, where: str, aus: Iterable[int]) -> None:
+    for au in aus:
+        if f"AU{au}" not in sequence.frames:
+            raise DataError(f"has no label column AU{au}", where=where, hint="add it; -1 is unknown")
+    for name in _COLUMNS:
+        if name not in sequence.frames:
+            raise DataError(f"has no column {name}", where=where, hint="add it to the table of frames")
+    if (sequence.frames["frame"].diff() <= 0).any():
+        what = "has frame numbers that do not ascend, or the same twice"
+        raise DataError(what, where=where, hint="sort its frames, and number each once")
