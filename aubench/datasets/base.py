@@ -14,7 +14,7 @@ from aubench.core.errors import DataError, UsageError
 from aubench.core.hook_errors import one_line
 from aubench.core.task import Modality
 from aubench.core.user_paths import user_path
-from aubench.datasets.sequence_checks import check_sequence
+from aubench.datasets.sequence_checks import check_names, check_sequence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,19 +151,20 @@ class Dataset(ABC):
     def _write(
         self, writer: StoreWriter, readers: Mapping[tuple[str, str], Callable[[], Sequence]], progress: Progress
     ) -> None:
-        missing = [read for key, read in readers.items() if not writer.has(*key)]
+        missing = {key: read for key, read in readers.items() if not writer.has(*key)}
         done = len(readers) - len(missing)
         progress(done, len(readers))
 
-        def write(read: Callable[[], Sequence]) -> None:
+        def write(key: tuple[str, str], read: Callable[[], Sequence]) -> None:
             with one_line(type(self), self._hook, DataError):
                 sequence = read()
+                check_names(sequence, self.name, key)
                 check_sequence(sequence, self.name, self.aus, self.modalities)
             writer.add(sequence)
 
         with ThreadPoolExecutor(self.workers) as pool:
             try:
-                for job in as_completed([pool.submit(write, read) for read in missing]):
+                for job in as_completed([pool.submit(write, *item) for item in missing.items()]):
                     job.result()
                     done += 1
                     progress(done, len(readers))

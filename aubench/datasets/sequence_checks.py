@@ -16,6 +16,26 @@ if TYPE_CHECKING:
 _COLUMNS = ("frame", "source", "labelled", "missing")
 
 
+def check_names(sequence: Sequence, dataset: str, key: tuple[str, str]) -> None:
+    """Check the names of a sequence.
+
+    Args:
+        sequence: Sequence.
+        dataset: Name of the data set.
+        key: Names under which the data set announced the sequence.
+
+    Raises:
+        DataError: It has other names, or one leaves the folder of the store.
+    """
+    names = {"subject": sequence.subject, "sequence": sequence.sequence}
+    for role, name in names.items():
+        if not re.fullmatch(SUBJECT_NAME, name) or ".." in name:
+            raise DataError(f"'{name}' cannot name a {role}", where=dataset, hint=f"use {SUBJECT_CHARACTERS}")
+    if tuple(names.values()) != key:
+        what = f"returns {' '.join(names.values())} for {' '.join(key)}"
+        raise DataError(what, where=dataset, hint="return the sequence of this subject and this name")
+
+
 def check_sequence(sequence: Sequence, dataset: str, aus: Iterable[int], modalities: Iterable[Modality]) -> None:
     """Check that a store can hold a sequence as it is.
 
@@ -26,12 +46,8 @@ def check_sequence(sequence: Sequence, dataset: str, aus: Iterable[int], modalit
         modalities: Modalities of the images.
 
     Raises:
-        DataError: A name leaves the folder of the store, the table has no such column or frames out of order, or images
-            are missing or of another type.
+        DataError: The table lacks a column or has frames out of order, or images are missing or of another type.
     """
-    for role, name in (("subject", sequence.subject), ("sequence", sequence.sequence)):
-        if not re.fullmatch(SUBJECT_NAME, name) or ".." in name:
-            raise DataError(f"'{name}' cannot name a {role}", where=dataset, hint=f"use {SUBJECT_CHARACTERS}")
     where = f"{dataset} {sequence.subject} {sequence.sequence}"
     _check_table(sequence, where, aus)
     if sequence.images.keys() != set(modalities):

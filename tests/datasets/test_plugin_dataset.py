@@ -128,6 +128,7 @@ def test_a_sequence_without_a_label_column_or_a_modality_is_refused(images, tmp_
         (lambda sequence: {"frames": sequence.frames.drop(columns="missing")}, "a s1: has no column missing"),
         (lambda sequence: {"frames": sequence.frames[::-1]}, "a s1: has frame numbers that do not ascend"),
         (lambda sequence: {"frames": sequence.frames.assign(frame=1)}, "a s1: has frame numbers that do not ascend"),
+        (lambda sequence: {"subject": "b"}, "returns b s1 for a s1; return the sequence"),
         (lambda sequence: {"subject": "a/b"}, "'a/b' cannot name a subject; use letters"),
         (lambda sequence: {"sequence": ".."}, r"'\.\.' cannot name a sequence; use letters"),
         (
