@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from aubench.core.errors import DataError, UsageError
+from aubench.core.errors import DataError, UsageError, suggest
 from aubench.core.hook_errors import one_line
 from aubench.core.task import Modality
 from aubench.core.user_paths import user_path
@@ -18,6 +18,7 @@ from aubench.datasets.sequence_checks import check_names, check_sequence
 
 if TYPE_CHECKING:
     import numpy as np
+    from pydantic_core import ErrorDetails
 
     from aubench.data.store import Store
     from aubench.data.store_format import LabelKind
@@ -47,13 +48,19 @@ class DatasetOptions(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0])
-            option = "--" + name.replace("_", "-")
-            hint: str | None = first["msg"].removeprefix("Value error, ")
-            if first["type"] == "string_pattern_mismatch":  # whose message is a regular expression
-                hint = type(self).model_fields[name].description
-            raise UsageError(f"cannot be '{first['input']}'", where=option, hint=hint) from None
+            raise self._usage_error(error.errors()[0]) from None
+
+    @classmethod
+    def _usage_error(cls, error: ErrorDetails) -> UsageError:
+        name, fields = str(error["loc"][0]), cls.model_fields
+        what, hint = f"cannot be '{error['input']}'", error["msg"].removeprefix("Value error, ")
+        if error["type"] == "missing":
+            what, hint = "is missing", fields[name].description or ""
+        elif error["type"] == "extra_forbidden":
+            what, hint = "is no option", suggest(name, fields)
+        elif error["type"] == "string_pattern_mismatch":  # whose message is a regular expression
+            hint = fields[name].description or ""
+        return UsageError(what, where="--" + name.replace("_", "-"), hint=hint)
 
 
 class Dataset(ABC):

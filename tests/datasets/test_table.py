@@ -627,6 +627,10 @@ def test_faces_need_a_place(tree, tmp_path) -> None:
         TableOptions(name="mylab", intensity="7")
     with pytest.raises(UsageError, match=r"--name: cannot be 'My-Lab'; .*: at most 50 letters a to z, digits and _"):
         TableOptions(name="My-Lab")
+    with pytest.raises(UsageError, match="--name: is missing; Name of the data set"):
+        TableOptions()
+    with pytest.raises(UsageError, match="--folders: is no option; did you mean 'folds'"):
+        TableOptions(name="mylab", folders=3)
     with pytest.raises(UsageError, match="--depth-range: cannot be '5'; give two numbers, the smaller one first"):
         TableOptions(name="mylab", depth_range="5")
 
