@@ -107,7 +107,8 @@ def open_any_store(name: str) -> Store:
 
 
 def _no_store(name: str, folder: Path, given: Path | None = None) -> DataError:
-    source = " --source DIR" if DATASETS.get(name).needs_source else ""
+    dataset = DATASETS.get(name)
+    source = " {} {}".format(*dataset.source_option) if dataset.needs_source else ""
     command = f"aubench data prepare {name}{source}" + (f" --store {given}" if given else "")
     return DataError(f"no store of {name} here", where=folder, hint=f"make one with `{command}`")
 

@@ -104,7 +104,8 @@ class DeliveredDataset(Dataset):
         from aubench.datasets.sequence_pool import write_sequences
 
         if source is None:
-            raise UsageError("needs the delivered files", where=self.name, hint="name their folder with --source")
+            hint = f"name them with {self.source_option[0]}"
+            raise UsageError("needs the delivered files", where=self.name, hint=hint)
         work = self.find(source, options)
         with StoreWriter(store_path, self._plan(source, options)) as writer:
             for line in writer.discard_changed({key: job.inputs for key, job in work.jobs.items()}):

@@ -21,7 +21,7 @@ from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
-from aubench.datasets.catalog import open_store
+from aubench.datasets.catalog import open_any_store, open_store
 from aubench.datasets.table import picture_files, store_export
 from aubench.datasets.table.picture_files import PictureReader, ValueRanges, convert, read_image
 from aubench.datasets.table.store_export import export_store
@@ -171,6 +171,14 @@ def test_a_missing_store_of_a_manifest_names_the_command(tmp_path) -> None:
 
 
 @pytest.mark.slow
+def test_a_command_is_stated_with_the_option_of_its_files(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("AUBENCH_STORES", str(tmp_path))
+    with pytest.raises(DataError, match="make one with `aubench data prepare table --manifest FILE`"):
+        open_any_store("table")
+    with pytest.raises(UsageError, match="table: needs the delivered files; name them with --manifest"):
+        TABLE.prepare(None, tmp_path, TableOptions(name="mylab"), lambda done, total: None)
+
+
 def test_every_frame_of_a_video_gets_the_labels_of_its_number(tree, tmp_path) -> None:
     """OpenFace counts frames from 1, LibreFace from 0."""
     frames = [cv2.resize(frame, (64, 64)) for frame in grey_frames(6)]
