@@ -20,7 +20,8 @@ def summary_lines(store: Store, labels: list[str] | None = None) -> list[str]:
     """Return the counts of a finished store as text, one string per line, with ``labels`` instead of its own table."""
     frames = store.frames
     notes = pd.read_csv(store.path / "sequences.csv")
-    skipped = pd.read_csv(store.path / "skipped.csv", keep_default_na=False)
+    names = dict.fromkeys(("subject", "sequence", "reason"), "str")  # a name may be a number
+    skipped = pd.read_csv(store.path / "skipped.csv", dtype=names, keep_default_na=False)
     files = skipped[skipped["frame"] < 0]
     without: list[list[str | int]] = [[n.replace("_", " "), int(notes[n].sum())] for n in _WITHOUT if n in notes]
     counts: list[list[str | int]] = [

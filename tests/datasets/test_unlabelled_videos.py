@@ -73,6 +73,14 @@ def test_damaged_videos_are_listed(prepare, videos, tmp_path) -> None:
     assert set(Store(tmp_path / "store").frames["sequence"]) == {"day-1-a-b", "video"}
 
 
+def test_people_may_have_numbers_for_names(prepare, videos) -> None:
+    (videos / "anna").rename(videos / "001")
+    (videos / "002").mkdir()
+    (videos / "002/1.avi").touch()
+    answer = prepare()
+    assert answer.code == 0 and "- 002 1 is empty" in answer.out.splitlines(), answer
+
+
 def test_folders_without_usable_videos_are_one_line(prepare, videos) -> None:
     for path in [*videos.rglob("*.avi"), *videos.rglob("*.mp4")]:
         path.write_bytes(b"no video")
