@@ -366,7 +366,7 @@ FAULTS: dict[str, dict[str, Cell]] = {
     },
     "frame twice": {
         **all_of("bp4d bp4dplus disfa disfaplus", repeated, refused(" is coded a second time")),
-        "table": (repeated, refused("frame 3 of p4 v occurs in line 4 too")),
+        "table": (repeated, refused("frame 3 of p4 v occurs in line 4 of p4.csv too")),
         "video": NO_LABELS,
     },
     "UTF-16": {
