@@ -139,7 +139,8 @@ def read_info(path: Path) -> StoreInfo:
             hint = f"install the newest version of aubench, or {REMAKE_HINT}"
             raise DataError(f"has the format {newer[0]}, not {SCHEMA}", where=file, hint=hint) from None
         first = error.errors()[0]
-        raise DataError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}", where=file, hint=REMAKE_HINT) from None
+        what = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        raise DataError(what, where=file, hint=REMAKE_HINT) from None
     if info.computed_digest() != info.digest:
         raise DataError("does not match its own digest", where=file, hint=REMAKE_HINT)
     return info

@@ -345,6 +345,12 @@ def test_a_check_finds_the_array_of_another_store(store: Store) -> None:
         Store(store.path).verify(full=True)
 
 
+def test_a_store_whose_description_is_no_json_is_one_line(store: Store) -> None:
+    (store.path / "store.json").write_text("x")
+    with pytest.raises(DataError, match=r"store\.json: Invalid JSON: .*; delete the store and make it again"):
+        Store(store.path)
+
+
 def test_a_store_without_digests_of_its_tables_keeps_its_digest(store: Store) -> None:
     old = StoreInfo.with_digest(**store.info.model_dump(exclude={"digest", "tables"}))
     assert old.digest == store.info.digest
