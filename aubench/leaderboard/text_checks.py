@@ -27,6 +27,7 @@ _PATH_MARKUP = re.compile(r"[<>|`*$\[\]{}^]|&#?\w+;|\w://")
 """Markup in the path of a file."""
 _OPERATION = re.compile(r"[A-Za-z0-9_.]{1,100}(::[A-Za-z0-9_.]{1,100})?")
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,99}")
+_MACHINE = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 _SYMBOLS = "®™©°"
 _MAX_LENGTH = 300
 
@@ -120,8 +121,11 @@ _NOTHING = re.compile(r"(?s).+")
 
 
 def _patterned(run: StoredRecord) -> Iterator[tuple[str, str]]:
-    """Yield names of operations and packages that do not have the form of one."""
+    """Yield names of operations, machines and packages that do not have the form of one."""
     info = run.info
+    for i, fold in enumerate(info.folds):
+        if fold.node is not None and not _MACHINE.fullmatch(fold.node):
+            yield f"folds.{i}.node", fold.node
     for i, name in enumerate(info.compute.uncounted if info.compute else ()):
         if not _OPERATION.fullmatch(name):
             yield f"compute.uncounted.{i}", name

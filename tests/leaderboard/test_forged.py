@@ -505,6 +505,8 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
             ("code", "recipe__learning_rate", ["`x`"], "recipe.learning_rate.0: '`' means something"),
             ("entity", "recipe__learning_rate", {"a": "&lt;b"}, "recipe.learning_rate.a: '&lt;' means something"),
             ("version", "packages__torch", "2.9 [x](y)", "packages.torch"),
+            ("HTML", "folds__0__node", "<b>gpu1", "folds.0.node: '<b>gpu1' means something"),
+            ("right-to-left override", "folds__0__node", "gpu1\u202e", "folds.0.node: has the character U+202E"),
             ("operation", "compute__uncounted", ["<img>"], "compute.uncounted.0"),
             ("long text", "recipe__learning_rate", "x" * 301, "has 301 characters"),
         )
