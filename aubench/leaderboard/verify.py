@@ -88,6 +88,9 @@ def check_protocol(run: StoredRecord, find_protocol: ProtocolLookup, *, is_sound
     ]
     if run.info.dataset.name != protocol.data_name:
         findings.append(run.finding(record.FILE, f"dataset.name: the protocol is on {protocol.data_name}"))
+    if (members := run.info.dataset.members) and (len(members) == 1 or {*members} != {*protocol.datasets}):
+        message = "names the stores of several data sets, the protocol is on"
+        findings.append(run.finding(record.FILE, f"dataset.members: {message} {protocol.data_name}"))
     findings = findings or [*_roles(run, protocol), *_start(run, protocol)]
     if findings or not is_sound:
         return findings

@@ -214,6 +214,11 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
     "labelled frames": (lambda h: remade(h["new"], dataset__labelled=10_300), R, "dataset.labelled: says 10300"),
     "frames of the store": (lambda h: remade(h["new"], dataset__frames=20_000), R, "dataset.frames: says 20000"),
     "version of the store": (lambda h: remade(h["new"], dataset__version="2"), R, "dataset.version: says 2"),
+    "stores of several data sets": (
+        lambda h: remade(h["new"], dataset__members={"synth": "ab" * 32}),
+        R,
+        "dataset.members: names the stores of several data sets, the protocol is on synth",
+    ),
     "variant of the data": (lambda h: remade(h["new"], dataset__variant="full"), R, "dataset.variant: says full"),
     "frames of training": (lambda h: remade(h["new"], folds__0__frames__train=99), R, "train_prevalence: more known"),
     "frames of validation": (lambda h: remade(h["new"], folds__0__frames__val=9), R, "folds.0.frames"),
