@@ -81,10 +81,10 @@ def read_current(root: Path) -> dict[str, ProtocolEntries] | None:
         if content["inputs"] != inputs_digest(root):
             return None
         return {
-            name: ProtocolEntries([_decode(block) for block in results["blocks"]], results["entries"])
+            name: ProtocolEntries(list(map(_decode, results["blocks"])), list(map(_checked_row, results["entries"])))
             for name, results in content["protocols"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -122,16 +122,26 @@ def _encode(block: Block) -> str | dict[str, Any]:
 def _decode(block: str | dict[str, Any]) -> Block:
     if isinstance(block, str):
         return block
-    rows = tuple(
-        tuple(Cell(cell) if isinstance(cell, str) else Cell(cell["bold"], bold=True) for cell in row)
-        for row in block["rows"]
-    )
+    rows = tuple(tuple(map(_decode_cell, row)) for row in block["rows"])
     return Table(tuple(block["headers"]), tuple(block["align"]), rows)
+
+
+def _decode_cell(cell: str | dict[str, str]) -> Cell:
+    text = cell if isinstance(cell, str) else cell["bold"]
+    if not isinstance(text, str):
+        raise TypeError("a cell is no text")
+    return Cell(text, bold=text is not cell)
+
+
+def _checked_row(row: dict[str, Any]) -> dict[str, Any]:
+    if any(isinstance(value, dict | list) for value in row.values()):
+        raise TypeError("an entry is not flat")
+    return row
 
 
 def _printable(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """Reject control characters, which could change the state of a terminal."""
-    for text in _texts([value for _, value in pairs]):
+    for text in _texts([part for pair in pairs for part in pair]):
         if not text.replace("\n", "").isprintable():
             raise ValueError("a text has control characters")
     return dict(pairs)

@@ -111,6 +111,11 @@ def test_check_computes_the_results_again(small_board):
         lambda content: content["protocols"]["synth_3fold"]["blocks"].append("\x1b[2J"),
         lambda content: content["protocols"]["synth_3fold"]["blocks"][3]["rows"][0].__setitem__(1, "\x1b[31mamf"),
         lambda content: content["protocols"]["synth_3fold"]["blocks"][3]["rows"][0].__setitem__(1, {"bold": "\x07"}),
+        lambda content: content["protocols"]["synth_3fold"]["blocks"][3]["rows"][0].__setitem__(1, {"bold": ["amf"]}),
+        lambda content: content["protocols"]["synth_3fold"].update(entries=7),
+        lambda content: content["protocols"]["synth_3fold"].update(entries=[7]),
+        lambda content: content["protocols"]["synth_3fold"]["entries"][0].update(f1=[0.99]),
+        lambda content: content["protocols"]["synth_3fold"]["entries"][0].update({"\x1b[2J": 1}),
     ],
 )
 def test_a_malformed_file_is_ignored(small_board, change):
@@ -123,7 +128,7 @@ def test_a_malformed_file_is_ignored(small_board, change):
 def test_a_file_that_is_no_json_too_large_or_a_link_is_ignored(small_board, tmp_path):
     path = small_board / "entries.json"
     text = path.read_text()
-    for content in ("", "{", "[]", text + " " * 17_000_000):
+    for content in ("", "{", "[]", "[" * 100_000, text + " " * 17_000_000):
         path.write_text(content)
         assert entries_file.read_current(small_board) is None
     path.unlink()
