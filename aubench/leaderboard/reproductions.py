@@ -213,13 +213,7 @@ def _read(root: Path, folder: Path, others_of_run: Sequence[StoredRecord]) -> St
     from aubench.leaderboard import verify
     from aubench.leaderboard.rerun_comparison import compare, row_of
 
-    try:
-        info = ReproductionInfo.model_validate_json(csv_io.read_bounded(folder / FILE, _LIMIT))
-    except ValidationError as error:
-        first = error.errors()[0]
-        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise RecordError(what, where=folder / FILE) from None
-    _check_name(info.by, str(folder / FILE))
+    info = _read_info(folder / FILE)
     if folder.name != folder_name(info.by):
         raise RecordError(f"path disagrees with its {FILE}, whose folder is {folder_name(info.by)}", where=folder)
     original = root.joinpath(RECORDS, *folder.parts[-4:-1])
@@ -232,6 +226,19 @@ def _read(root: Path, folder: Path, others_of_run: Sequence[StoredRecord]) -> St
         raise RecordError(f"repeats a row whose record is invalid: {finding.what}", where=folder)
     _verify(again, run, others_of_run)
     return StoredReproduction(folder, info.by, compare(run, again, row))
+
+
+def _read_info(path: Path) -> ReproductionInfo:
+    content = csv_io.read_bounded(path, _LIMIT)
+    try:
+        info = ReproductionInfo.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecordError(f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}", where=path) from None
+    _check_name(info.by, str(path))
+    if content != atomic.json_text(info.model_dump(mode="json")).encode():
+        raise RecordError("its bytes are not those that aubench writes", where=path)
+    return info
 
 
 def _check_name(by: str, where: str) -> None:

@@ -92,6 +92,10 @@ def _edit(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes, indent=2) + "\n")
 
 
+def _repeat_name(path):
+    path.write_text(path.read_text().replace('"by"', '"by": "Somebody Else",\n  "by"'))
+
+
 def _swap_first_counts(path):
     """Exchange false positives and true negatives of a row, which remains a table that can be read."""
     header, row, *rest = path.read_text().splitlines()
@@ -107,6 +111,8 @@ def _swap_first_counts(path):
         (lambda folder: _edit(folder / "reproduction.json", by="<b>x</b>"), "means something else in Markdown or HTML"),
         (lambda folder: _edit(folder / "reproduction.json", by="Somebody Else"), "path disagrees"),
         (lambda folder: _edit(folder / "reproduction.json", date="2025"), "date: Extra inputs are not permitted"),
+        (lambda folder: (folder / "reproduction.json").write_text("["), "reproduction.json: file: Invalid JSON"),
+        (lambda folder: _repeat_name(folder / "reproduction.json"), "reproduction.json: its bytes are not those"),
         (lambda folder: (folder / "reproduction.json").unlink(), "reproduction.json: is missing or not a plain file"),
         (lambda folder: (folder / "notes.txt").touch(), "notes.txt: is no file of a repetition"),
         (lambda folder: (folder / "counts.csv").write_text("x\n"), "counts.csv"),
@@ -114,7 +120,19 @@ def _swap_first_counts(path):
         (lambda folder: folder.parent.rename(folder.parent.with_name("f" * 16)), "repeats no run of this leaderboard"),
         (lambda folder: (folder.parent / "stray.csv").touch(), "stray.csv: does not belong here"),
     ],
-    ids=["markup", "name", "field", "no name", "file", "counts", "changed counts", "run", "stray"],
+    ids=[
+        "markup",
+        "name",
+        "field",
+        "no JSON",
+        "two names",
+        "no name",
+        "file",
+        "counts",
+        "changed counts",
+        "run",
+        "stray",
+    ],
 )
 def test_a_wrong_repetition_is_refused(repeat, damage, reason):
     folder = repeat("Lab of Someone")
