@@ -92,12 +92,12 @@ def _with_files(
     *,
     is_brief: bool = False,
 ) -> list[Finding]:
-    """Add the findings of the extensions and, if there are none at all, those of the pages, and sort them."""
+    """Add the findings of the extensions and, if there are none at all, those of the pages; sort them, each once."""
     loaded = [read(root) for read in extensions]
     findings = findings + [finding for extension in loaded for finding in extension.findings]
     if not findings:
         findings += _check_pages(root, runs, extensions, loaded, index, is_brief)
-    return sorted(findings, key=lambda finding: (finding.path.as_posix(), finding.what))
+    return sorted({*findings}, key=lambda finding: (finding.path.as_posix(), finding.what))
 
 
 def _check_pages(

@@ -156,6 +156,13 @@ def _is_of(path, seed):
     return "records" in path.parts and json.loads(path.read_text())["seed"] == seed
 
 
+def test_a_record_that_cannot_be_read_is_found_once(repeat):
+    repeat("Lab of Someone")
+    path = repeat.run.folder / "record.json"
+    path.write_text("[")
+    assert [finding.path for finding in check(repeat.root, extensions=EXTENSIONS)] == [path]
+
+
 def test_a_copy_of_the_record_is_no_repetition(repeat):
     folder = repeat("Lab of Someone")
     for file in repeat.run.folder.iterdir():
