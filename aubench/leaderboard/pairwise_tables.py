@@ -78,7 +78,7 @@ def _differences(results: Sequence[PairwiseResult], by_au: bool = False) -> Tabl
 
 
 def _percent(value: float, sign: str = "") -> str:
-    return f"{100 * value:{sign}.1f}"
+    return f"{100 * value:{sign}z.1f}"
 
 
 def _range(interval: ConfidenceInterval, sign: str = "") -> str:

@@ -147,4 +147,4 @@ def _difference(names: dict[str, str], methods: dict[str, Entry], row: str, othe
     ours, theirs = (average([run.resampled for run in methods[key].runs]) for key in (row, other))
     delta = mean_interval(ours - theirs)
     verdict = "within noise" if delta.low <= 0 <= delta.high else "beyond noise"
-    return f"{names[other]}: {100 * delta.estimate:+.1f} ({100 * delta.low:+.1f} to {100 * delta.high:+.1f}), {verdict}"
+    return f"{names[other]}: {tables.difference(delta)}, {verdict}"

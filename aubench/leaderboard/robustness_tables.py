@@ -178,4 +178,4 @@ def _bounds(interval: ConfidenceInterval, sign: str = "") -> tuple[str, ...]:
 
 
 def _points(value: float, sign: str = "") -> str:
-    return f"{round(100 * value, 1) + 0.0:{sign}.1f}"
+    return f"{100 * value:{sign}z.1f}"

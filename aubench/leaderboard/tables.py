@@ -192,7 +192,7 @@ def _scores() -> list[Column]:
     return [
         Column("F1", f1_with_std, lambda entry: entry.f1),
         Column("Rank", lambda entry: integer(entry.rank)),
-        Column("Above always positive", lambda entry: _delta(entry.delta_always_positive)),
+        Column("Above always positive", lambda entry: difference(entry.delta_always_positive)),
         *(
             _percent_column(metric.title, partial(Entry.mean, metric=metric.name), metric.higher_is_better)
             for metric in scores.column_metrics()
@@ -249,7 +249,7 @@ def f1_with_std(entry: Entry) -> str:
 
 def percent(value: float | None) -> str:
     """Format a fraction in percent with one decimal."""
-    return EMPTY if value is None else f"{100 * value:.1f}"
+    return EMPTY if value is None else f"{100 * value:z.1f}"
 
 
 def decimals(value: float) -> str:
@@ -262,10 +262,11 @@ def integer(value: int | None) -> str:
     return EMPTY if value is None else f"{value:,}"
 
 
-def _delta(interval: ConfidenceInterval | None) -> str:
+def difference(interval: ConfidenceInterval | None) -> str:
+    """Format a difference in percent with its interval."""
     if interval is None:
         return EMPTY
-    low, estimate, high = (f"{100 * value:+.1f}" for value in (interval.low, interval.estimate, interval.high))
+    low, estimate, high = (f"{100 * value:+z.1f}" for value in (interval.low, interval.estimate, interval.high))
     return f"{estimate} ({low} to {high})"
 
 

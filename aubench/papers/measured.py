@@ -103,7 +103,7 @@ def _is_comparable(row: ReportedRow, dataset: str) -> bool:
 def _line(row: ReportedRow, measured: Measured | None, notes: Footnotes) -> tuple[str, ...]:
     f1 = None if measured is None else measured.f1(row.condition)
     label = ", ".join(filter(None, [row.method, row.variant, "" if row.condition == CLEAN else row.condition]))
-    deviation = EMPTY if f1 is None or row.mean is None else f"{f1 - row.mean:+.1f}"
+    deviation = EMPTY if f1 is None or row.mean is None else f"{f1 - row.mean:+z.1f}"
     return (
         *(label, modality_code(row.modalities) or EMPTY, our_method(row)),
         *(EMPTY if f1 is None else f"{f1:.1f}", EMPTY if measured is None or f1 is None else measured.label),

@@ -156,7 +156,7 @@ def _measured_cells(row: ReportedRow, aus: Sequence[int], result: MeasuredResult
     numbers, deviation = measure(row, aus, result), EMPTY
     is_comparable = all(_is_comparable(record, row, aus) for record in result.records)
     if numbers.mean is not None and row.mean is not None and is_comparable:
-        deviation = f"{numbers.mean - row.mean:+.1f}"
+        deviation = f"{numbers.mean - row.mean:+z.1f}"
     cells = (number(row, numbers.by_au.get(au)) for au in aus)
     return (*cells, number(row, numbers.mean), numbers.interval, deviation)
 

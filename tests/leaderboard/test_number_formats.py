@@ -2,7 +2,11 @@
 
 import pytest
 
-from aubench.leaderboard import tables
+from aubench.leaderboard import pairwise_tables, tables
+from aubench.leaderboard.entries import Entry, RankedTable
+from aubench.leaderboard.pairwise import Comparison, PairwiseResult, RankedMethod
+from aubench.metrics import scores
+from aubench.metrics.intervals import ConfidenceInterval
 
 
 @pytest.mark.parametrize(
@@ -11,3 +15,15 @@ from aubench.leaderboard import tables
 )
 def test_costs_have_three_decimals_and_are_never_rounded_to_zero(value, text):
     assert tables.decimals(value) == text
+
+
+def test_no_number_is_a_negative_zero():
+    interval = ConfidenceInterval(-0.0004, -0.0049, -0.0001)
+    cell = "+0.0 (-0.5 to +0.0)"
+    summary = scores.Summary({name: scores.MetricSummary(-0.0001, (), {}) for name in scores.METRICS.names()})
+    entry = Entry("prevalence", (), (summary,), interval)
+    table = tables.score_table(RankedTable(False, "inner_val", 1, "", "", (1,), (entry,)))
+    assert (table.column("Above always positive")[0].text, table.column("ACC")[0].text) == (cell, "0.0")
+    result = PairwiseResult("a", "b", "mean", interval, 1.0, 1.0)
+    comparison = Comparison("", (RankedMethod(result, (0.0,), 1, "V", "small"),), (result,), (result,), (result,))
+    assert "-0.0" not in pairwise_tables.render(comparison, "markdown")
