@@ -115,9 +115,13 @@ def cost_pair(cost: Cost) -> tuple[int, int]:
 
 def _precision(run: StoredRecord) -> Iterator[str]:
     info = run.info
-    for i, environment in enumerate(info.other_environments):
-        if info.device and (stated := environment.device.precision) != info.device.precision:
-            yield f"other_environments.{i}.device.precision: says {stated}, the run has {info.device.precision}"
+    for i, environment in enumerate(info.environments):
+        device, field = environment.device, "device" if i == 0 else f"other_environments.{i - 1}.device"
+        if info.device and device.precision != info.device.precision:
+            yield f"{field}.precision: says {device.precision}, the run has {info.device.precision}"
+        products = "tf32" if device.precision == "tf32" else "ieee"
+        if device.fp32_precision not in (None, products):
+            yield f"{field}.fp32_precision: says {device.fp32_precision}, {device.precision} has {products}"
 
 
 def _git(run: StoredRecord) -> Iterator[str]:

@@ -440,6 +440,11 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
         R,
         "other_environments.0.device.precision: says bf16-mixed, the run has 32-true",
     ),
+    "precision of products": (
+        lambda h: remade(h["new"], device__fp32_precision="tf32"),
+        R,
+        "device.fp32_precision: says tf32, 32-true has ieee",
+    ),
     "corruption without a condition": (
         lambda h: remade(h["new"], corruptions={"blur": "d" * 64}),
         "record.json",

@@ -49,8 +49,8 @@ def run_command(entry: Entry) -> str:
         words += ["--modalities", ",".join(info.protocol.modalities)]
     if info.selection != _DEFAULT_SELECTION:
         words += ["--selection", info.selection]
-    if info.device and _precision(info) != _DEFAULT_PRECISION:
-        words += ["--precision", _precision(info)]
+    if info.device and info.device.precision != _DEFAULT_PRECISION:
+        words += ["--precision", info.device.precision]
     for start in dict.fromkeys(item.run for run in entry.runs for item in run.info.pretraining if item.run):
         words += ["--from-run", start]
     for name in dict.fromkeys(name for item in info.pretraining if item.store for name in item.datasets):
@@ -125,11 +125,6 @@ def _changed(info: RecordInfo) -> tuple[str, ...]:
 def value_text(value: Any) -> str:
     """Format a recipe value as ``--set`` reads it."""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-
-
-def _precision(info: RecordInfo) -> str:
-    assert info.device is not None
-    return "tf32" if info.device.fp32_precision == "tf32" else info.device.precision
 
 
 @cache
