@@ -11,6 +11,16 @@ import re
 from collections.abc import Iterable
 
 
+def visible(text: str) -> str:
+    """Return text with escapes for characters that a terminal hides or obeys."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def one_line(text: str) -> str:
+    """Return text, which may come from an untrusted file, as one line."""
+    return visible(" ".join(text.split()))
+
+
 class AubenchError(Exception):
     """An error the user can act on.
 
@@ -29,7 +39,7 @@ class AubenchError(Exception):
     def __str__(self) -> str:
         line = self.what if self.where is None else f"{self.where}: {self.what}"
         line = line if self.hint is None else f"{line}; {self.hint}"
-        return " ".join(line.split())
+        return one_line(line)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Support pickling, so that worker processes can return the error."""

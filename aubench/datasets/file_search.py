@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from aubench.core.errors import DataError
+from aubench.core.errors import DataError, visible
 from aubench.core.system_files import is_system_file
 
 _WINDOWS_STREAM = ":Zone.Identifier"
@@ -14,8 +14,7 @@ _WINDOWS_STREAM = ":Zone.Identifier"
 
 def printable(name: str) -> str:
     """Return a file name as text: bytes that are not UTF-8 and control characters become escapes."""
-    text = os.fsencode(name).decode(errors="backslashreplace")
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return visible(os.fsencode(name).decode(errors="backslashreplace"))
 
 
 def entries_of(folder: Path) -> list[os.DirEntry[str]]:

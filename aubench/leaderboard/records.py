@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from aubench.core import hashing, system_files
-from aubench.core.errors import DataError, RecordError
+from aubench.core.errors import DataError, RecordError, one_line
 from aubench.leaderboard.curve_points import LearningCurve, curves_of
 from aubench.metrics import scores
 from aubench.metrics.functions import Ints
@@ -62,7 +62,7 @@ class Finding:
     what: str
 
     def __str__(self) -> str:
-        return " ".join(f"{self.path}: {self.what}".split())
+        return one_line(f"{self.path}: {self.what}")
 
 
 def raise_first(findings: Iterable[Finding], hint: str | None = None) -> None:

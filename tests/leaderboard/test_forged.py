@@ -690,6 +690,20 @@ def test_a_broken_or_hostile_file_is_refused(honest, kind, tmp_path):
             build.write(root)
 
 
+def test_messages_do_not_control_a_terminal(honest, tmp_path):
+    root = Path(shutil.copytree(honest.root, tmp_path / "leaderboard"))
+    folder = root / "records" / honest["amf0"].relative_path
+    (folder / "a\u202eb").touch()
+    table = folder / "counts.csv"
+    table.write_text(table.read_text().replace("clean", "clean\x1b[2J", 1))
+    findings = [*map(str, check(root))]
+    assert len(findings) == 2 and all(map(str.isprintable, findings)), findings
+    assert any(r"column condition: 'clean\x1b[2J' is not a valid value" in finding for finding in findings)
+    with pytest.raises(RecordError) as raised:
+        build.write(root)
+    assert str(raised.value).isprintable()
+
+
 def test_a_strange_page_is_never_read_in_full(honest, tmp_path):
     root = Path(shutil.copytree(honest.root, tmp_path / "leaderboard"))
     with (root / "notes.md").open("wb") as file:
