@@ -122,8 +122,10 @@ def _other_files(changes: Changes) -> Iterator[Finding]:
         verb = {"A": "was added", "D": "was removed"}.get(status, "was changed")
         if inner.parts[0] in (REPORTED, REPRODUCED):
             yield Finding(root / inner, f"{verb}; a submission changes no file in {inner.parts[0]}")
-        elif inner.parts[0] == VARIANTS or (inner.parts[0] == REPRODUCTIONS and status == "A"):
-            continue  # a leaderboard of its own, or a repetition, which is verified with the pages
+        elif inner.parts[0] == VARIANTS and base.root.name != VARIANTS:
+            continue  # a leaderboard of its own
+        elif inner.parts[0] == REPRODUCTIONS and status == "A":
+            continue  # a repetition, which is verified with the pages
         elif inner.parts[0] == REPRODUCTIONS:
             yield Finding(root / inner, f"{verb}; a submission keeps all repetitions")
         elif len(inner.parts) > 1 or (status == "A" and not _is_page(root / inner)):

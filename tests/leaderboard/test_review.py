@@ -257,6 +257,17 @@ def test_other_files_of_the_leaderboard_are_refused(clone, path, message):
 
 
 @pytest.mark.slow
+def test_variants_have_no_variants(clone):
+    git(clone, "mv", "leaderboard", "variants")
+    git(clone, "commit", "-qm", "Variants")
+    (clone / "variants" / "variants").mkdir()
+    (clone / "variants" / "variants" / "README.md").write_text("# 99.9 %\n")
+    build.write(clone / "variants")
+    (finding,) = check_against_base(clone / "variants", "HEAD")[0]
+    assert finding.what == "was added, but is no file of a record and no page"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["README.md", "nowhere.md"])
 def test_links_are_no_pages(clone, target):
     (clone / "leaderboard" / "notes.md").symlink_to(target)
