@@ -29,8 +29,14 @@ def check_method(run: StoredRecord, protocol: Protocol) -> Iterator[Finding]:
 
 def _problems(run: StoredRecord, protocol: Protocol) -> Iterator[str]:
     info, method = run.info, run.info.method
+    if info.is_submitted:
+        if method.title != method.name:
+            yield f"method.title: says {method.title}, that of submitted predictions is their name {method.name}"
+        if method.modalities != protocol.modalities:
+            yield "method.modalities: those of submitted predictions are those of the protocol"
+        return
     if method.source != "builtin":
-        if not info.is_submitted and method.file is None:
+        if method.file is None:
             yield "method.file: a method that is not built in has the digest of its code"
         return
     facts = method_catalogue.builtin_facts().get(method.name)

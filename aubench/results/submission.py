@@ -24,7 +24,7 @@ _RUN: dict[str, Any] = {
     "other_environments": [],
 }
 _METHOD: dict[str, Any] = dict.fromkeys(("fidelity", "source", "file", "version"))
-_FOLD: dict[str, Any] = {"train": [], "val": [], "epochs": 0, "best_epoch": 0, "checkpoint": None}
+_FOLD: dict[str, Any] = {"train": [], "val": [], "epochs": 0, "best_epoch": 0, "checkpoint": None, "node": None}
 _FRAMES: dict[str, Any] = {"train": 0, "val": 0}
 
 

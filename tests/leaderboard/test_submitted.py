@@ -10,6 +10,7 @@ from factories.records import prevalence
 
 from aubench.api.leaderboards import LeaderboardResults
 from aubench.core.errors import RecordError, UsageError
+from aubench.core.task import Modality
 from aubench.leaderboard import build, check, comparison_set, pairwise, show, tables
 from aubench.leaderboard.add import add
 from aubench.leaderboard.entries import ALWAYS
@@ -63,6 +64,7 @@ def test_the_file_has_no_fields_of_training(tmp_path, make_submitted):
         (lambda f: f | {"method": f["method"] | {"source": "builtin"}}, "method.source: Extra inputs"),
         (lambda f: f | {"folds": [f["folds"][0] | {"train": []}]}, "folds.0.train: Extra inputs"),
         (lambda f: f | {"folds": [f["folds"][0] | {"frames": {"test": 1, "val": 0}}]}, "folds.0.frames.val: Extra"),
+        (lambda f: f | {"folds": [f["folds"][0] | {"node": "gpu1"}]}, "folds.0.node: Extra inputs"),
         (lambda f: f | {"folds": 3}, "folds: Input should be a valid"),
         (lambda f: f | {"folds": ["x"]}, "folds.0: Input should be"),
         (lambda f: f | {"method": None}, "method: Input should be"),
@@ -73,6 +75,21 @@ def test_the_file_has_no_fields_of_training(tmp_path, make_submitted):
 def test_a_record_of_submitted_predictions_with_training_is_refused(make_submitted, change, message):
     with pytest.raises(RecordError, match=message):
         RecordInfo.from_fields(change(make_submitted().info.model_dump(mode="json")))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("title", "Best of all", "method.title: says Best of all, that of submitted predictions is their name mymodel"),
+        ("modalities", (Modality.VISUAL,), "method.modalities: those of submitted predictions are those of"),
+    ],
+)
+def test_a_claim_about_a_submitted_model_is_refused(make_submitted, tmp_path, field, value, message):
+    record = make_submitted()
+    method = record.info.method.model_copy(update={field: value})
+    replace(record, info=record.info.model_copy(update={"method": method})).write(tmp_path / "record")
+    with pytest.raises(RecordError, match=message):
+        add([tmp_path / "record"], tmp_path / "board")
 
 
 @pytest.mark.parametrize("name", ["compute", "time", "device"])
