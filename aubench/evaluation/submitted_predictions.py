@@ -155,7 +155,8 @@ def _conditions(table: PredictionTable, data: ProtocolDataset) -> list[Condition
         except UsageError as error:
             raise DataError(f"column condition: {error.what}", where=table.path, hint=error.hint) from None
         if other := set(known[text].modalities) - set(data.protocol.modalities):
-            what = f"column condition: '{text}' is about {min(other)}, which {data.protocol.name} does not have"
+            used = ", ".join(data.protocol.modalities)
+            what = f"column condition: '{text}' is about {min(other)}, the predictions use {used}"
             raise DataError(what, where=table.path)
     return [known[text] for text in table.keys["condition"]]
 

@@ -174,7 +174,7 @@ FAULTS = {
     "no rows": (lambda t: t[:0], "has no rows"),
     "no clean": (lambda t: t.assign(condition="noise:all:0.2"), "has no predictions of clean inputs"),
     "no condition": (lambda t: t.assign(condition="blur"), "column condition: no condition 'blur'"),
-    "other modality": (lambda t: t.assign(condition="missing:thermal"), "'missing:thermal' is about thermal, which"),
+    "other modality": (lambda t: t.assign(condition="missing:thermal"), "thermal, the predictions use visual, depth"),
     "incomplete condition": (
         lambda t: pd.concat([t.assign(condition="clean"), t[:-1].assign(condition="missing:depth")]),
         "1 of 72 (first: subject S3, sequence T1, frame 11, fold 2, condition missing:depth)",
