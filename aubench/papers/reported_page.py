@@ -45,7 +45,7 @@ def page(tables: Sequence[ReportedTable]) -> list[Block]:
     blocks: list[Block] = ["# Reported numbers", template("reported", TEMPLATES)["introduction"]]
     for table in tables:
         notes = Footnotes()
-        blocks += [f"## {table.rows[0].source}", _about(table), _table(table, notes), notes.block()]
+        blocks += [f"## {escaped(table.rows[0].source)}", _about(table), _table(table, notes), notes.block()]
     return blocks
 
 

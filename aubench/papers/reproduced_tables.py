@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from aubench.leaderboard.render import EMPTY, Block, Table, as_csv, latex, markdown, text_table
+from aubench.leaderboard.render import EMPTY, Block, Table, as_csv, escaped, latex, markdown, text_table
 from aubench.leaderboard.tables import modality_code
 from aubench.papers.measured_numbers import FigurePoint, MeasuredResult, measure, point_f1
 from aubench.papers.reported import AUS, ReportedRow, ReportedTable
@@ -89,8 +89,8 @@ def render_points(title: str, points: Sequence[FigurePoint], form: str, image: s
 def _head(title: str, reading: str, records: Sequence[Record], image: str) -> list[Block]:
     """Return heading with protocols, explanation, and image if there is one."""
     protocols = ", ".join(dict.fromkeys(record.info.protocol.name for record in records))
-    heading = f"# {title}" + (f", measured on {protocols}" if protocols else "")
-    return [heading, reading, f"![{title}]({image})" if image else ""]
+    heading = f"# {escaped(title)}" + (f", measured on {protocols}" if protocols else "")
+    return [heading, reading, f"![{escaped(title)}]({image})" if image else ""]
 
 
 def provenance_note(records: Sequence[Record]) -> list[Block]:

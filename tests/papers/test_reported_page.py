@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from aubench.core.errors import RecordError
 from aubench.leaderboard import build
 from aubench.leaderboard.check import check
-from aubench.papers import reported, reported_page
+from aubench.papers import reported, reported_page, reproduced_tables
 from aubench.papers.leaderboard_pages import EXTENSIONS
 
 OWN = Path(__file__).parents[2] / "leaderboard" / "reported"
@@ -43,6 +44,14 @@ def test_every_number_stands_there(tables, chapters):
         for row, line in zip(table.rows, shown, strict=True):
             assert {au: _f1(line, f"AU{au}") for au in table.aus} == row.aus
             assert _f1(line, "Mean") == row.mean
+
+
+def test_headings_have_no_markup(tables):
+    row = tables[0].rows[0].model_copy(update={"source": "<b>[Table](x)"})
+    table = replace(tables[0], rows=(row,))
+    heading = r"&lt;b&gt;\[Table\](x)"
+    assert f"## {heading}\n" in build.markdown(reported_page.page([table]))
+    assert reproduced_tables.render_points("<b>[Table](x)", (), "markdown").startswith(f"# {heading}\n")
 
 
 def test_suspect_rows_are_never_bold_and_say_why(tables, chapters):
