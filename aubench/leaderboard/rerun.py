@@ -43,13 +43,14 @@ def reproduce_run(root: Path, run_id: str, arguments: Sequence[str] = (), *, ins
     run = find_run(root, run_id)
     if reason := why_not_repeatable(run):
         raise UsageError(reason, where=run.folder, hint="choose another run")
+    row = row_of(run)
     with (
         tempfile.TemporaryDirectory(prefix="aubench-again-") as scratch,
         _checkout(root, str(run.info.git.commit), Path(scratch, "code")) as code,
     ):
         python = _install(code) if install else sys.executable
         again = _repeat(run, python, code, Path(scratch, "runs"), arguments)
-    return compare(run, again, row_of(run))
+    return compare(run, again, row)
 
 
 def find_run(root: Path, run_id: str) -> StoredRecord:
@@ -77,17 +78,18 @@ def find_run(root: Path, run_id: str) -> StoredRecord:
 def why_not_repeatable(run: StoredRecord) -> str | None:
     """Return the reason that a run cannot be repeated from its record and the repository; None if it can."""
     info = run.info
-    if info.is_submitted:
-        return "has submitted predictions, whose training was not seen"
-    if info.method.source != "builtin":
-        return "is of a method from outside this repository"
-    if info.origins:
-        return "starts from the weights of another run"
-    if not all(environment.git.commit and environment.git.dirty is False for environment in info.environments):
-        return "is of code with uncommitted changes, or of an unknown commit"
-    if len({environment.git.commit for environment in info.environments}) > 1:
-        return "is of several commits"
-    return None
+    commits = [(environment.git.commit, environment.git.dirty) for environment in info.environments]
+    reasons = {
+        "has submitted predictions, whose training was not seen": info.is_submitted,
+        f"has {len(info.folds)} of {info.protocol.fold_count} folds": not run.is_complete,
+        "is of a method from outside this repository": info.method.source != "builtin",
+        "starts from the weights of another run": bool(info.origins),
+        "is of code with uncommitted changes, or of an unknown commit": not all(
+            commit and dirty is False for commit, dirty in commits
+        ),
+        "is of several commits": len(set(commits)) > 1,
+    }
+    return next((reason for reason, applies in reasons.items() if applies), None)
 
 
 @contextmanager

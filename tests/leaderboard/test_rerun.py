@@ -135,16 +135,24 @@ def test_runs_that_cannot_be_repeated_are_refused_with_the_reason(repeat, make_r
         (_of_commit(record, commit, dirty=True), "uncommitted changes"),
         (_of_commit(record, None, dirty=None), "unknown commit"),
         (replace(record, info=record.info.model_copy(update={"method": external})), "from outside this repository"),
+        (_of_commit(make_record(folds=(1, 2)), commit), "has 2 of 3 folds"),
     ):
         assert reason in rerun.why_not_repeatable(StoredRecord(tmp_path, changed))
     assert rerun.why_not_repeatable(StoredRecord(tmp_path, record)) is None
+
+
+def test_a_row_that_cannot_be_read_is_an_error_before_the_run(repeat):
+    path = repeat.root / "records" / repeat.row[1].relative_path / "record.json"
+    path.write_text("[")
+    done = repeat(None)
+    assert done.code == 2 and done.err.startswith(f"aubench: {path}: record: Invalid JSON")
 
 
 def test_an_unknown_run_and_a_lost_commit_are_errors(repeat, make_record):
     with pytest.raises(UsageError, match="no run 'zz'"):
         rerun.find_run(repeat.root, "zz")
     for name in ("zy123456", "zy654321"):
-        (repeat.root / "records" / "synth_3fold" / "amf" / name).mkdir(parents=True)
+        (repeat.root / "records" / "synth_3fold" / "cam" / name).mkdir(parents=True)
     with pytest.raises(UsageError, match=r"2 runs begin with 'zy'; known: zy123456, zy654321$"):
         rerun.find_run(repeat.root, "zy")
     lost = _of_commit(make_record("amf", skill=0.9), "b" * 40)
