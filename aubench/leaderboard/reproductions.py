@@ -211,6 +211,7 @@ _PATH = "<protocol>/<method>/<run>/<name>/"
 
 def _read(root: Path, folder: Path, others_of_run: Sequence[StoredRecord]) -> StoredReproduction:
     from aubench.leaderboard import verify
+    from aubench.leaderboard.rerun import why_not_repeatable
     from aubench.leaderboard.rerun_comparison import compare, row_of
 
     info = _read_info(folder / FILE)
@@ -220,6 +221,8 @@ def _read(root: Path, folder: Path, others_of_run: Sequence[StoredRecord]) -> St
     if not original.is_dir():
         raise RecordError("repeats no run of this leaderboard", where=folder)
     run, again = (StoredRecord(path, record_file.read(path)) for path in (original, folder))
+    if reason := why_not_repeatable(run):
+        raise RecordError(f"repeats a run that {reason}", where=folder)
     row = row_of(run)
     others = [other for other in row if other.folder != run.folder]
     for finding in chain.from_iterable(map(verify.check_record, (run, *others))):

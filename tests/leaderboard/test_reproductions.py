@@ -209,6 +209,17 @@ def test_a_record_of_another_run_is_no_repetition(repeat, make_record):
     assert f"run: is {other.info.run}, the run that it repeats is {repeat.run.info.run}" in finding.what
 
 
+def test_a_run_that_cannot_be_repeated_has_no_repetitions(repeat, make_record):
+    folder = repeat("Lab of Someone")
+    external = make_record("mine", is_stored=True)
+    external.write(repeat.root / "records" / external.relative_path)
+    target = repeat.root / "reproductions" / external.relative_path / folder.name
+    target.parent.mkdir(parents=True)
+    folder.rename(target)
+    (finding,) = Reproductions(repeat.root).findings
+    assert finding.what == "repeats a run that is of a method from outside this repository"
+
+
 def test_names_are_checked_before_the_run(repeat):
     repeat("Lab of Someone")
     for name, reason in (
