@@ -178,6 +178,16 @@ def test_each_view_draws_its_charts_and_values_as_text(page, view):
         assert page.locator(".view:visible tbody tr[data-row]").count() == 2
 
 
+def test_the_axis_of_one_cost_has_its_size(page):
+    page.get_by_label("Results").select_option(DEMO)
+    page.get_by_role("tab", name="Cost").click()
+    for header, name in (("GFLOPs", "gflops"), ("Hours", "hours")):
+        page.locator(f"[data-chart={name}]:visible svg.marks").wait_for()
+        labels = page.locator(f"[data-chart={name}]:visible .role-axis-label").first.locator("text")
+        (cost,) = map(float, _column(page, header))
+        assert float(labels.first.text_content()) == 0 and float(labels.last.text_content()) > cost
+
+
 def test_curves_of_a_method_can_be_hidden(page):
     page.locator("[role=tab][data-view=learning]").click()
     lines = page.locator(".view:visible .mark-line path")

@@ -104,8 +104,10 @@ function withLabels(rows, cost, isLog, height) {
 
 function costChart(board, rows, cost, title) {
   const known = rows.filter((row) => row[cost] !== null && row[cost] > 0);
-  const costs = known.map((row) => row[cost]), isLog = Math.max(...costs) > 6 * Math.min(...costs), height = 380;
-  const x = { field: cost, type: "quantitative", title, scale: isLog ? { type: "log", nice: false, padding: 40 } : { zero: false, padding: 40 }, axis: { tickCount: 6 } };
+  const costs = known.map((row) => row[cost]), least = Math.min(...costs), most = Math.max(...costs);
+  const isLog = most > 6 * least, height = 380;
+  const range = least === most ? { domain: [0, 2 * least] } : { zero: false, padding: 40 }; // one value has no ticks
+  const x = { field: cost, type: "quantitative", title, scale: isLog ? { type: "log", nice: false, padding: 40 } : range, axis: { tickCount: 6 } };
   const scales = scalesOf(board.charts);
   const label = (style) => ({
     mark: { type: "text", align: "left", dx: 9, cursor: "pointer", ...style },
