@@ -116,6 +116,8 @@ def _intro(board: Board) -> list[Block]:
     blocks: list[Block] = []
     if board.table.is_demo:
         blocks += protocol_page.demo_blocks()[1:]
+    if board.table.is_external and not board.table.is_demo:
+        blocks.append(template("protocol")["external"])
     if board.table.is_submitted:
         blocks.append(template("protocol")["seen"])
     if board.table.selection == "oracle_test":

@@ -50,6 +50,12 @@ def test_page_is_the_same_twice_and_lists_every_row(records, script_stubs):
     assert all(f'id="row-{row["id"]}"' in articles for item in data for row in item["charts"])
 
 
+def test_methods_from_elsewhere_have_a_note(make_record, script_stubs):
+    note = "so nobody can repeat their runs from it"
+    assert note in _html([make_record("mine")])
+    assert note not in _html([make_record(), make_record("mine", preset="tiny")])
+
+
 @pytest.mark.slow
 def test_policy_allows_exactly_the_scripts_of_the_page(make_record, script_stubs):
     html = _html([make_record()])
