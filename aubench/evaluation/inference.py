@@ -21,6 +21,7 @@ from aubench.data import clips, loader
 from aubench.data.splits import ProtocolDataset, Rows
 from aubench.evaluation.predictor import Predictor
 from aubench.results import counts as counts_file
+from aubench.results import histograms
 
 Probabilities = npt.NDArray[np.float32]
 
@@ -115,6 +116,15 @@ def count_table(
             key = {"condition": str(condition), "fold": fold, "subject": subject, "au": au}
             table.append({**key, **dict(zip(counts_file.CELLS, cells, strict=True))})
     return counts_file.canonical(pd.DataFrame(table))
+
+
+def score_tables(
+    probs: Probabilities, data: ProtocolDataset, rows: Rows, *, fold: int, condition: Condition = CLEAN
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Build :func:`count_table`, and the histograms per AU and label (:mod:`aubench.results.histograms`)."""
+    key = {"condition": str(condition), "fold": fold}
+    bins = histograms.of_predictions(probs, data.labels[rows], data.protocol.aus, **key)
+    return count_table(probs, data, rows, fold=fold, condition=condition), bins
 
 
 def write_predictions(path: Path, probs: Probabilities, data: ProtocolDataset, rows: Rows) -> None:

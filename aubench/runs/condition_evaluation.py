@@ -18,7 +18,6 @@ from aubench.data.transforms import center_crop
 from aubench.evaluation import inference
 from aubench.evaluation.corruptions import FrameNoise, Means
 from aubench.evaluation.multi_condition import MultiConditionPredictor
-from aubench.results import histograms
 from aubench.runs import condition_scores, devices, loading
 from aubench.runs.condition_scores import ConditionScores
 from aubench.runs.config import RunConfig
@@ -66,15 +65,12 @@ def _evaluate(config: RunConfig, fold: int, conditions: list[Condition], kind: s
     devices.move_to_device(method, fabric)
     means = mean_images(conditions, data, split.train, method, fabric.device)
     predictor = MultiConditionPredictor(method, conditions, means, fabric.autocast)
-    labels = data.labels[split.test]
-    count_tables, histogram_tables = [], []
-    for condition, probs in zip(
-        conditions, predict(predictor, data, split.test, config.seed, fabric.device), strict=True
-    ):
-        count_tables.append(inference.count_table(probs, data, split.test, fold=fold, condition=condition))
-        histogram_tables.append(
-            histograms.of_predictions(probs, labels, config.protocol.aus, condition=str(condition), fold=fold)
-        )
+    predictions = predict(predictor, data, split.test, config.seed, fabric.device)
+    tables = [
+        inference.score_tables(probs, data, split.test, fold=fold, condition=condition)
+        for condition, probs in zip(conditions, predictions, strict=True)
+    ]
+    count_tables, histogram_tables = zip(*tables, strict=True)
     names = tuple(map(str, conditions))
     corruptions = condition_scores.plugin_digests(names)
     return ConditionScores(names, pd.concat(count_tables), pd.concat(histogram_tables), corruptions)

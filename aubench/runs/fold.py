@@ -23,8 +23,6 @@ from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
 from aubench.evaluation import inference
 from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores
-from aubench.results import counts as counts_file
-from aubench.results import histograms as histograms_file
 from aubench.results.run_folder import PREDICTIONS, RESULT, WEIGHTS, remove_resume_files
 from aubench.runs import devices, environment, fold_status
 from aubench.runs.config import RunConfig
@@ -195,10 +193,7 @@ def _score_fold(
     if not ranks.is_first():
         return None
     inference.write_predictions(folder / PREDICTIONS, probs, data, split.test)
-    counts = inference.count_table(probs, data, split.test, fold=split.fold)
-    histograms = histograms_file.of_predictions(
-        probs, data.labels[split.test], config.protocol.aus, condition=counts_file.CLEAN, fold=split.fold
-    )
+    counts, histograms = inference.score_tables(probs, data, split.test, fold=split.fold)
     roles = {"train": split.train, "val": split.val, "test": split.test}
     summary = {
         "fold": split.fold,

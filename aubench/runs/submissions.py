@@ -17,7 +17,6 @@ from aubench.data.splits import ProtocolDataset
 from aubench.evaluation import inference
 from aubench.evaluation.submitted_predictions import SubmittedPredictions
 from aubench.metrics.robustness_profile import condition_sort_key
-from aubench.results import histograms
 from aubench.results import record as record_file
 from aubench.results.field_types import Name
 from aubench.results.record import Record
@@ -94,7 +93,12 @@ def _entry_key(info: RecordInfo | None) -> tuple[object, ...] | None:
 def _build(predictions: SubmittedPredictions, data: ProtocolDataset, name: str, seed: int) -> Record:
     protocol, store, digest = data.protocol, StoreRef.from_store(data.store), predictions.digest
     conditions = sorted(predictions.probs, key=condition_sort_key)
-    tables = [_tables(predictions, data, fold, condition) for condition in conditions for fold in predictions.rows]
+    tables = [
+        inference.score_tables(predictions.of_fold(fold, condition), data, rows, fold=fold, condition=condition)
+        for condition in conditions
+        for fold, rows in predictions.rows.items()
+    ]
+    count_tables, histogram_tables = zip(*tables, strict=True)
     fields: dict[str, Any] = {
         "run": submission_id(name=name, protocol=protocol.digest, store=store.digest, seed=seed, predictions=digest),
         "protocol": protocol_fields(protocol),
@@ -107,19 +111,7 @@ def _build(predictions: SubmittedPredictions, data: ProtocolDataset, name: str, 
         "predictions": digest,
         "folds": [_fold_info(data, fold, len(rows)) for fold, rows in predictions.rows.items()],
     }
-    return Record.create(fields, pd.concat([table for table, _ in tables]), pd.concat([table for _, table in tables]))
-
-
-def _tables(
-    predictions: SubmittedPredictions, data: ProtocolDataset, fold: int, condition: Condition
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return counts and histograms of a fold under a condition."""
-    rows, probs = predictions.rows[fold], predictions.of_fold(fold, condition)
-    key = {"condition": str(condition), "fold": fold}
-    return (
-        inference.count_table(probs, data, rows, fold=fold, condition=condition),
-        histograms.of_predictions(probs, data.labels[rows], data.protocol.aus, **key),
-    )
+    return Record.create(fields, pd.concat(count_tables), pd.concat(histogram_tables))
 
 
 def _fold_info(data: ProtocolDataset, fold: int, frames: int) -> dict[str, Any]:
