@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from aubench._util import atomic, locks
@@ -61,6 +62,28 @@ class Sequence:
     skipped: list[tuple[int, str]] = field(default_factory=list)
     notes: dict[str, int | str] = field(default_factory=dict)
     others: Mapping[str, np.ndarray | ArrayFile] = field(default_factory=dict)
+
+
+def frame_table(
+    numbers: npt.ArrayLike,
+    sources: str | list[str],
+    labelled: bool | npt.ArrayLike,
+    aus: Iterable[int],
+    labels: np.ndarray,
+    missing: str | list[str] = "",
+) -> pd.DataFrame:
+    """Return the table of a :class:`Sequence`. A column is given by frame (F,), or as one value for all frames.
+
+    Args:
+        numbers: Frame numbers (F,).
+        sources: Files of the frames.
+        labelled: Whether frames are coded.
+        aus: AUs of the labels.
+        labels: Labels (F, A); -1 is unknown.
+        missing: Letters of missing modalities.
+    """
+    columns = {"frame": np.asarray(numbers, np.int32), "source": sources, "labelled": labelled, "missing": missing}
+    return pd.DataFrame(columns | {f"AU{au}": labels[:, i] for i, au in enumerate(aus)})
 
 
 class StoreBusyError(DataError):

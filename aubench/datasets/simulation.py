@@ -22,7 +22,7 @@ from aubench.core.task import Modality
 from aubench.data.store import Store
 from aubench.data.store_format import LabelKind
 from aubench.data.store_writer import Sequence as StoredSequence
-from aubench.data.store_writer import StoreWriter
+from aubench.data.store_writer import StoreWriter, frame_table
 from aubench.datasets.base import Progress
 from aubench.datasets.bp4d import labels as occurrence
 from aubench.datasets.bp4d.layout import SCORED
@@ -116,7 +116,6 @@ def _write(simulation: Simulation, dataset: str, out: Path, rng: np.random.Gener
             labels = _labels(simulation, count, rng)
             simulation.write(out, subject, sequence, np.arange(first, first + count), labels)
             table = simulation.read(out, subject, sequence)
-            table = table.assign(source="", labelled=True, missing="")
             images = {m: np.zeros((count, 1, 1, m.channels), np.uint8) for m in simulation.modalities}
             writer.add(StoredSequence(subject, sequence, images, table))
             progress(done, len(sequences))
@@ -190,7 +189,7 @@ def _write_codes(header: Sequence[int]) -> Callable[[Path, str, str, np.ndarray,
 
 def _read_codes(out: Path, subject: str, sequence: str) -> pd.DataFrame:
     file = occurrence.read_label_file(_codes(out, subject, sequence))
-    return pd.DataFrame({"frame": file.frames, **{f"AU{au}": file.labels[:, i] for i, au in enumerate(occurrence.AUS)}})
+    return frame_table(file.frames, "", True, occurrence.AUS, file.labels)
 
 
 def _codes(out: Path, subject: str, sequence: str) -> Path:
@@ -204,8 +203,7 @@ def _write_intensities(out: Path, subject: str, sequence: str, frames: np.ndarra
 
 def _read_intensities(out: Path, subject: str, sequence: str) -> pd.DataFrame:
     first, values = intensities.read_all_intensities(_intensity_files(out, subject))
-    columns = {f"AU{au}": values[:, i] for i, au in enumerate(intensities.AUS)}
-    return pd.DataFrame({"frame": np.arange(first, first + len(values)), **columns})
+    return frame_table(np.arange(first, first + len(values)), "", True, intensities.AUS, values)
 
 
 def _intensity_files(out: Path, subject: str) -> dict[int, Path]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from aubench.core import landmarks as landmark_layout
 from aubench.core.task import Modality
-from aubench.data.store_writer import Allocate, Sequence
+from aubench.data.store_writer import Allocate, Sequence, frame_table
 from aubench.datasets.bp4d.labels import AUS, LabelFile, read_label_file
 from aubench.datasets.bp4d.landmark_files import face_track, landmark_file, landmarks_in_crop, read_landmarks
 from aubench.datasets.bp4d.layout import Instant, Recording, match
@@ -233,13 +233,7 @@ def _table(
     coded = np.isin(frames, codes.frames)
     labels = np.full((len(frames), len(AUS)), -1, np.int8)
     labels[coded] = codes.labels[np.isin(codes.frames, frames)]
-    return pd.DataFrame(
-        {
-            "frame": frames,
-            # From the folder of the subject on, so that the path of the delivery stays private.
-            "source": ["/".join(instant.photo.parts[-3:]) for instant in instants],
-            "labelled": coded,
-            "missing": ["".join(m.letter for m, reasons in absent if frame in reasons) for frame in frames.tolist()],
-            **{f"AU{au}": labels[:, i] for i, au in enumerate(AUS)},
-        }
-    )
+    # From the folder of the subject on, so that the path of the delivery stays private.
+    sources = ["/".join(instant.photo.parts[-3:]) for instant in instants]
+    missing = ["".join(m.letter for m, reasons in absent if frame in reasons) for frame in frames.tolist()]
+    return frame_table(frames, sources, coded, AUS, labels, missing)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
-from aubench.data.store_writer import Allocate, Sequence
+from aubench.data.store_writer import Allocate, Sequence, frame_table
 from aubench.datasets.bp4d.landmark_files import face_track, landmarks_in_crop
 from aubench.datasets.disfa.disfa_files import DisfaFiles
 from aubench.datasets.disfa.disfa_landmarks import read_disfa_landmarks
@@ -148,12 +148,4 @@ def _table(files: DisfaFiles, numbers: np.ndarray, labels: FrameIntensities) -> 
     coded = min(len(numbers), len(labels.values))
     values[:coded] = labels.values[:coded]
     assert files.video is not None
-    return pd.DataFrame(
-        {
-            "frame": numbers.astype(np.int32),
-            "source": "/".join(files.video.parts[-2:]),
-            "labelled": numbers <= coded,
-            "missing": "",
-            **{f"AU{au}": values[:, i] for i, au in enumerate(AUS)},
-        }
-    )
+    return frame_table(numbers, "/".join(files.video.parts[-2:]), numbers <= coded, AUS, values)

@@ -15,7 +15,7 @@ import pandas as pd
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.inputs import Inputs, fingerprint
-from aubench.data.store_writer import Allocate, Sequence
+from aubench.data.store_writer import Allocate, Sequence, frame_table
 from aubench.datasets.disfa.intensities import AUS, PLUS_SUBJECTS, image_number, read_image_intensities
 from aubench.datasets.file_search import files_below, printable
 from aubench.faces import face_detection
@@ -180,12 +180,5 @@ def _photos(paths: list[Path]) -> Iterator[Photo]:
 def _table(numbers: np.ndarray, paths: list[Path], labels: Mapping[int, np.ndarray]) -> pd.DataFrame:
     unknown = np.full(len(AUS), -1, np.int8)
     values = np.array([labels.get(number, unknown) for number in numbers.tolist()], np.int8).reshape(-1, len(AUS))
-    return pd.DataFrame(
-        {
-            "frame": numbers.astype(np.int32),
-            "source": [printable("/".join(path.parts[-3:])) for path in paths],
-            "labelled": [number in labels for number in numbers.tolist()],
-            "missing": "",
-            **{f"AU{au}": values[:, i] for i, au in enumerate(AUS)},
-        }
-    )
+    sources = [printable("/".join(path.parts[-3:])) for path in paths]
+    return frame_table(numbers, sources, [number in labels for number in numbers.tolist()], AUS, values)

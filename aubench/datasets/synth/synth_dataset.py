@@ -71,24 +71,14 @@ SYNTH = SynthDataset()
 
 
 def _render_sequence(settings: SynthOptions, subject: str, task: str) -> Sequence:
-    import numpy as np
-    import pandas as pd
-
-    from aubench.data.store_writer import Sequence
+    from aubench.data.store_writer import Sequence, frame_table
     from aubench.rendering import frames as rendering
     from aubench.rendering import tracks
 
     track = tracks.make_track(settings.seed, subject, task, settings.frames)
     images = rendering.sequence(settings.seed, subject, task, track, settings.size)
-    numbers = np.arange(1, settings.frames + 1)
-    frames = pd.DataFrame(
-        {
-            "frame": numbers,
-            "source": [f"synth/{subject}/{task}/{n:04d}" for n in numbers],
-            "labelled": track.labelled,
-            "missing": "",
-            **{f"AU{au}": track.labels[:, column] for column, au in enumerate(AUS)},
-        }
-    )
+    numbers = range(1, settings.frames + 1)
+    sources = [f"synth/{subject}/{task}/{n:04d}" for n in numbers]
+    frames = frame_table(numbers, sources, track.labelled, AUS, track.labels)
     counts = {"frames": settings.frames, "labelled": int(track.labelled.sum())}
     return Sequence(subject, task, images, frames, notes=dict(counts))

@@ -14,7 +14,7 @@ import pandas as pd
 from aubench.core import landmarks
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
-from aubench.data.store_writer import Allocate, Sequence
+from aubench.data.store_writer import Allocate, Sequence, frame_table
 from aubench.datasets.bp4d.landmark_files import landmarks_in_crop, square_around
 from aubench.datasets.file_search import printable
 from aubench.datasets.table.manifest import STILLS, ManifestFrame
@@ -276,15 +276,9 @@ def _points(frame: ManifestFrame, square: np.ndarray | None, scene: tuple[int, i
 
 def _table(frames: list[ManifestFrame], missing: list[str], settings: TableSettings) -> pd.DataFrame:
     labels = np.array([frame.labels for frame in frames], np.int8).reshape(len(frames), len(settings.aus))
-    return pd.DataFrame(
-        {
-            "frame": np.array([frame.number for frame in frames], np.int32),
-            "source": [_source(frame.pictures, settings.root) for frame in frames],
-            "labelled": (labels >= 0).any(axis=1),
-            "missing": missing,
-            **{f"AU{au}": labels[:, i] for i, au in enumerate(settings.aus)},
-        }
-    )
+    numbers = [frame.number for frame in frames]
+    sources = [_source(frame.pictures, settings.root) for frame in frames]
+    return frame_table(numbers, sources, (labels >= 0).any(axis=1), settings.aus, labels, missing)
 
 
 def _source(pictures: Mapping[Modality, Any], root: Path) -> str:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
-from aubench.data.store_writer import Allocate, Sequence
+from aubench.data.store_writer import Allocate, Sequence, frame_table
 from aubench.datasets.file_search import files_below, printable
 from aubench.datasets.person_names import store_name
 from aubench.faces import crops, face_detection
@@ -99,9 +98,7 @@ def read_video(file: VideoFile, size: int, allocate: Allocate) -> Sequence:
         "labelled": 0,
         "without_face": int(np.isnan(track[near, 0]).sum()),
     }
-    table = pd.DataFrame(
-        {"frame": numbers[near].astype(np.int32), "source": file.source, "labelled": False, "missing": ""}
-    )
+    table = frame_table(numbers[near], file.source, False, (), np.empty((int(near.sum()), 0)))
     if not near.any():
         return Sequence(file.subject, file.sequence, {}, table, None, skipped, notes)
 
