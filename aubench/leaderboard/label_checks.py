@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
 import numpy as np
 
@@ -121,7 +121,7 @@ def _training_roles(
         if roles.train - labels.labels.keys() or len(people(protocol, roles.train)) < 2:
             expected = frozenset(fold.val)
         else:
-            expected = _drawn(_Drawing(protocol, fold.fold, labels))
+            expected = _drawn(protocol, fold.fold, labels)
     for role, stated, subjects in (("val", fold.val, expected), ("train", fold.train, roles.train - expected)):
         if odd := {*stated} ^ subjects:
             message = _difference(role, odd - subjects, subjects - {*stated})
@@ -135,31 +135,19 @@ def _difference(role: str, extra: Iterable[str], missing: Iterable[str]) -> str:
     return f"{names[0]} {verb} the {what[role]}"
 
 
-class _Drawing:
-    """Draw of validation subjects that equals that of the same labels."""
-
-    def __init__(self, protocol: Protocol, fold: int, labels: SubjectLabels) -> None:
-        self._protocol, self._fold, self._labels = protocol, fold, labels
-        subjects = sorted(protocol.roles(fold).train)
-        content = b"".join(labels.labels[subject].tobytes() for subject in subjects)
-        self._key = (protocol.digest, fold, content)
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Drawing) and self._key == other._key
-
-    def draw(self) -> frozenset[str]:
-        """Return the validation subjects."""
-        columns = [sorted(self._protocol.aus).index(au) for au in self._protocol.aus]
-        subjects = self._protocol.roles(self._fold).train
-        return draw_validation(self._protocol, self._fold, subjects, lambda s: self._labels.sum(s)[:, columns])
+_draws: dict[tuple[str, int, str], frozenset[str]] = {}
+"""Validation subjects by digest of the protocol, fold, and digest of the labels."""
 
 
-@lru_cache(maxsize=256)
-def _drawn(drawing: _Drawing) -> frozenset[str]:
-    return drawing.draw()
+def _drawn(protocol: Protocol, fold: int, labels: SubjectLabels) -> frozenset[str]:
+    """Return the validation subjects that a protocol draws, once for equal labels."""
+    subjects = protocol.roles(fold).train
+    content = b"".join(labels.labels[subject].tobytes() for subject in sorted(subjects))
+    key = protocol.digest, fold, hashlib.sha256(content).hexdigest()
+    if key not in _draws:
+        columns = [sorted(protocol.aus).index(au) for au in protocol.aus]
+        _draws[key] = draw_validation(protocol, fold, subjects, lambda s: labels.sum(s)[:, columns])
+    return _draws[key]
 
 
 def _prevalence(

@@ -28,7 +28,6 @@ from aubench._util.paths import from_environment
 from aubench._util.system import available_cores, can_fork, collect_rarely
 from aubench.core import hashing, method_catalogue, registry
 from aubench.core.errors import RecordError
-from aubench.core.protocol import Protocol
 from aubench.leaderboard import record_facts, verify
 from aubench.leaderboard.cross_checks import check_together
 from aubench.leaderboard.folder_checks import check_folder
@@ -105,7 +104,7 @@ def load_index(
     sound = []
     for folder in folders:
         result = results[folder]
-        problems = [*result.findings, *(_check_path(folder, result.keys) if result.keys else ())]
+        problems = [*result.findings, *(verify.check_path(folder, result.keys.path) if result.keys else ())]
         findings += problems
         if result.keys and not problems:
             sound.append(IndexedRecord(folder, result.keys, result.run))
@@ -141,13 +140,7 @@ def open_index(*, use_cache: bool = True) -> RecordIndex:
     return RecordIndex(cache_path() if use_cache and is_builtin else None)
 
 
-def _check_path(folder: Path, keys: RecordKeys) -> list[Finding]:
-    return [] if folder.parts[-3:] == keys.path else [verify.path_finding(folder, "/".join(keys.path))]
-
-
-@cache
-def _find_protocol(name: str) -> Protocol:
-    return registry.find_protocol(name)
+_find_protocol = cache(registry.find_protocol)
 
 
 def _load(folder: Path) -> _Verified:
@@ -162,7 +155,7 @@ def _load(folder: Path) -> _Verified:
         return _Verified([Finding(Path(str(error.where)), error.what)])
     findings = verify.check_record(run)
     if findings := [*findings, *verify.check_protocol(run, _find_protocol, is_sound=not findings)]:
-        return _Verified([*verify.check_path(run), *findings])
+        return _Verified([*verify.check_path(folder, run.record.relative_path.parts), *findings])
     facts = record_facts.facts_of(run)
     read = tuple((run.record.file_digests or {}).items())
     new = None
@@ -266,12 +259,8 @@ def code_version() -> str:
     patterns = ("*.py", "*.md")  # code, and templates of pages
     paths = sorted(path for name in _PACKAGES for pattern in patterns for path in (package / name).rglob(pattern))
     files = [(path.relative_to(package).as_posix(), hashing.hash_file(path)) for path in paths]
-    protocols = [hashing.hash_file(path) for path in sorted(_protocols().rglob("*.*"))]
+    installed = next(iter(registry.builtin_protocols().values())).parent  # protocols and known labels
+    protocols = [hashing.hash_file(path) for path in sorted(installed.rglob("*.*"))]
     return hashing.hash_json(
         [sys.version, np.__version__, pd.__version__, files, protocols, method_catalogue.content()]
     )
-
-
-def _protocols() -> Path:
-    """Return the folder of the built-in protocols and known labels."""
-    return next(iter(registry.builtin_protocols().values())).parent

@@ -45,15 +45,10 @@ def check_record(run: StoredRecord) -> list[Finding]:
     return [*findings, *check_texts(run), *check_facts(run)]
 
 
-def check_path(run: StoredRecord) -> list[Finding]:
-    """Check that a record's folder is that of its protocol, method and run."""
-    expected = run.record.relative_path
-    return [] if run.folder.parts[-3:] == expected.parts else [path_finding(run.folder, expected.as_posix())]
-
-
-def path_finding(folder: Path, expected: str) -> Finding:
-    """Create the finding of a record in the wrong folder."""
-    return Finding(folder, f"path disagrees with its {record.FILE}, which belongs in {expected}")
+def check_path(folder: Path, path: tuple[str, ...]) -> list[Finding]:
+    """Check that the folder of a record is that of its protocol, method and run."""
+    what = f"path disagrees with its {record.FILE}, which belongs in {'/'.join(path)}"
+    return [] if folder.parts[-3:] == path else [Finding(folder, what)]
 
 
 def check_protocol(run: StoredRecord, find_protocol: ProtocolLookup, *, is_sound: bool = True) -> list[Finding]:
