@@ -23,7 +23,6 @@ from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.leaderboard.run_checks import check_facts, check_predictions
 from aubench.leaderboard.text_checks import check_texts
 from aubench.results import counts as counts_file
-from aubench.results import epochs as epochs_file
 from aubench.results import histograms as histograms_file
 from aubench.results import record
 from aubench.results.record_info import RecordInfo
@@ -226,11 +225,7 @@ def _digests(run: StoredRecord) -> Iterator[Finding]:
     if stated is None:
         return
     computed = run.record.table_digests()
-    for field, file in (
-        ("counts", counts_file.FILE),
-        ("histograms", histograms_file.FILE),
-        ("epochs", epochs_file.FILE),
-    ):
+    for field, file in record.TABLE_FILES.items():
         expected, actual = getattr(stated, field) or "nothing", getattr(computed, field) or "nothing"
         if expected != actual:
             yield run.finding(record.FILE, f"tables.{field}: says {expected[:12]}, {file} has {actual[:12]}")

@@ -34,6 +34,8 @@ FILE = record_info.FILE
 FILES = (FILE, counts.FILE, histograms.FILE)
 """Names of the files that every record has."""
 ALL_FILES = (*FILES, epochs.FILE)
+TABLE_FILES = {"counts": counts.FILE, "histograms": histograms.FILE, "epochs": epochs.FILE}
+"""File name of each table in ``tables`` of ``record.json``."""
 
 _LIMIT = 256 * 2**10
 
@@ -104,8 +106,8 @@ class Record:
         """Return the SHA-256 of each table as a file. A file that was read is canonical, so its digest is known."""
         if self.file_digests is None:
             return TableDigests(**_digests(self.counts, self.histograms, self.epochs))
-        names = {"counts": counts.FILE, "histograms": histograms.FILE, "epochs": epochs.FILE}
-        return TableDigests(**{k: self.file_digests[name] for k, name in names.items() if name in self.file_digests})
+        known = self.file_digests
+        return TableDigests(**{name: known[file] for name, file in TABLE_FILES.items() if file in known})
 
     def write(self, folder: Path) -> None:
         """Write the files into ``folder``, ``record.json`` last; equal records give equal bytes.
@@ -120,8 +122,7 @@ class Record:
             epochs.write(self.epochs, folder)
         fields = self.info.model_dump(mode="json")
         if "tables" in fields:
-            files = {"counts": counts.FILE, "histograms": histograms.FILE, "epochs": epochs.FILE}
-            present = {name: folder / file for name, file in files.items() if (folder / file).exists()}
+            present = {name: folder / file for name, file in TABLE_FILES.items() if (folder / file).exists()}
             fields["tables"] = {name: hashing.hash_file(path) for name, path in present.items()}
         atomic.write_json(folder / FILE, fields)
 
