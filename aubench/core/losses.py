@@ -67,14 +67,7 @@ def _mean_over_known(terms: Float[Tensor, "*n au"], labels: Int[Tensor, "*n au"]
 
 
 def require_terms(terms: object, method: object) -> dict[str, Tensor]:
-    """Check what ``Method.loss`` returned.
-
-    Args:
-        terms: Terms by name.
-        method: The method, for the error.
-
-    Returns:
-        The terms.
+    """Return the terms that ``Method.loss`` returned, if they are valid.
 
     Raises:
         MethodError: They are no dictionary of tensors with a scalar ``total``.

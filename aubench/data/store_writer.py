@@ -241,9 +241,6 @@ class StoreWriter:
             labels: Kind of the labels.
             skipped: Further rows of ``skipped.csv``: subject, sequence, frame number or -1, reason.
 
-        Returns:
-            Store.
-
         Raises:
             DataError: No sequence was written, one comes from another source, an array has another size, or a label is
                 not of the kind.

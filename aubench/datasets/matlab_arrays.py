@@ -42,11 +42,7 @@ def read_matlab_arrays(content: bytes) -> list[np.ndarray]:
 
 
 def read_matlab_struct(content: bytes, name: str) -> list[dict[str, np.ndarray | None]]:
-    """Return the elements of a structure array of a MATLAB 5 file, in order of memory.
-
-    Args:
-        content: Content of the file.
-        name: Name of the variable.
+    """Return the elements of the structure array ``name`` of a MATLAB 5 file, in order of memory.
 
     Returns:
         Real numeric arrays, float64, by field; None for fields of other kinds.

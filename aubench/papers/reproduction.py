@@ -26,12 +26,7 @@ Evaluate = Callable[[Sequence["RunConfig"], Callable[["RunConfig"], "Sequence[Co
 
 
 def exhibit_table(titles: Mapping[str, str], rows: Mapping[str, Sequence[ResolvedRow]]) -> pd.DataFrame:
-    """Return the table of exhibits: content, methods, number of runs, and how many of them exist.
-
-    Args:
-        titles: Title of each exhibit, by name.
-        rows: Resolved rows of each exhibit, by name.
-    """
+    """Return the table of exhibits: content, methods, number of runs, and how many of them exist."""
     import pandas as pd
 
     lines = [(name, title, _methods(rows[name]), *_count(_runs(rows[name]).values())) for name, title in titles.items()]

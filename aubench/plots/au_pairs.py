@@ -52,13 +52,9 @@ class PairStatistics:
 
 
 def compute(config: RunConfig, fold: int) -> tuple[PairStatistics, ...]:
-    """Compute the statistics of training labels, test labels and test predictions.
+    """Compute the statistics of training labels, test labels and test predictions of a finished fold.
 
     Frames without labels are excluded from predictions too.
-
-    Args:
-        config: Configuration of the run.
-        fold: A finished fold.
 
     Raises:
         UsageError: The method has no pair statistics.

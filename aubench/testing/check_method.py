@@ -47,11 +47,7 @@ class Result:
 
 
 def check_method(entry: MethodEntry, preset: str = "tiny") -> list[Result]:
-    """Run all checks on a method.
-
-    Args:
-        entry: Method to check.
-        preset: Preset of its recipe.
+    """Run all checks on a method with a preset of its recipe.
 
     Returns:
         One result per check, in order. If a check of the class fails, or the method supports no set of modalities with

@@ -18,9 +18,6 @@ class SharedBatchNorm(TorchFunctionMode):
     """Mode in which ``torch.nn.functional.batch_norm`` normalises by all rows of the batch, not only by own ones.
 
     Outputs, gradients and running statistics are those of one process up to rounding.
-
-    Args:
-        rows: Rows of the process.
     """
 
     def __init__(self, rows: RankRows) -> None:

@@ -67,9 +67,6 @@ class SplitDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Random tensors whose first dimension is a multiple of the rows are drawn for the complete batch, and the process
     takes its part. Others are the same in all processes.
-
-    Args:
-        rows: Rows of the process.
     """
 
     def __init__(self, rows: RankRows) -> None:

@@ -50,9 +50,6 @@ class SplitModules:
 
     These are the modules that are attributes of the method, or entries of its lists and dictionaries of modules. The
     first call of each is compared with the output for the complete batch.
-
-    Args:
-        method: Method.
     """
 
     def __init__(self, method: nn.Module) -> None:

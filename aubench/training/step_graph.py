@@ -33,9 +33,6 @@ class CUDAGraph:
 
     It takes the seed and the offset of PyTorch's generator at each repetition, so random numbers equal those without
     graph.
-
-    Args:
-        device: The GPU.
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -152,11 +152,7 @@ def decode_by_opencv(video: Video) -> Iterator[np.ndarray]:
 
 
 def decode_by_pyav(path: Path, error: DataError) -> Iterator[np.ndarray]:
-    """Decode all frames, uint8 (H, W, 3), RGB.
-
-    Args:
-        path: Path of the video.
-        error: Error of OpenCV.
+    """Decode all frames of a video, uint8 (H, W, 3), RGB, after an error of OpenCV.
 
     Raises:
         DataError: PyAV is not installed or does not decode the video either, or the video is cut short.

@@ -38,9 +38,6 @@ def find_videos(source: Path) -> list[VideoFile]:
     The subject is the first folder of a video's path, and the sequence is the rest. A video without a folder is a
     subject of its own. Letters that names of files in a store do not have become ``-``.
 
-    Args:
-        source: Folder with videos.
-
     Raises:
         DataError: The folder does not exist, cannot be read or has no video, a name is too long, or two people or two
             videos get one name.
