@@ -22,15 +22,7 @@ if TYPE_CHECKING:
     )
     from aubench.core.landmarks import OUTER_EYE_CORNERS
     from aubench.core.losses import masked_bce, masked_bce_with_logits
-    from aubench.core.method import (
-        AnyRecipe,
-        BranchedMethod,
-        Fidelity,
-        Method,
-        MethodCard,
-        Progress,
-        Stage,
-    )
+    from aubench.core.method import AnyRecipe, BranchedMethod, Fidelity, Method, MethodCard, Progress, Stage
     from aubench.core.recipe import PretrainingSource, Recipe
     from aubench.core.search_space import Categorical, IntUniform, LogUniform, Uniform
     from aubench.core.task import Batch, Inputs, Modality, Task

@@ -16,12 +16,7 @@ from aubench.leaderboard.entries import RankedTable
 from aubench.leaderboard.entries_file import ProtocolEntries
 from aubench.leaderboard.extensions import Extensions, PageExtension
 from aubench.leaderboard.outdated import outdated_note
-from aubench.leaderboard.protocol_page import (
-    ProtocolResults,
-    page_blocks,
-    provenance_blocks,
-    results_by_protocol,
-)
+from aubench.leaderboard.protocol_page import ProtocolResults, page_blocks, provenance_blocks, results_by_protocol
 from aubench.leaderboard.record_index import PageDigests
 from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import StoredRecord
@@ -181,8 +176,7 @@ def _load_index(root: Path, extensions: Extensions) -> tuple[list[IndexedRecord]
 def _entries(protocols: Sequence[ProtocolResults], extensions: Sequence[PageExtension]) -> dict[str, ProtocolEntries]:
     return {
         results.name: ProtocolEntries(
-            page_blocks(results, extensions),
-            [row for table in results.tables for row in tables.entry_rows(table)],
+            page_blocks(results, extensions), [row for table in results.tables for row in tables.entry_rows(table)]
         )
         for results in protocols
     }

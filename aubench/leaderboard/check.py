@@ -21,11 +21,7 @@ _LARGEST_PAGE = 64 * 2**20
 
 
 def check_against_base(
-    root: Path,
-    base: str,
-    extensions: Extensions = (),
-    *,
-    use_cache: bool = True,
+    root: Path, base: str, extensions: Extensions = (), *, use_cache: bool = True
 ) -> tuple[list[Finding], str]:
     """Check a leaderboard, and the changes since a base revision.
 
@@ -57,12 +53,7 @@ def check_against_base(
     return findings, report(changes, runs, findings)
 
 
-def check(
-    root: Path,
-    extensions: Extensions = (),
-    *,
-    use_cache: bool = True,
-) -> list[Finding]:
+def check(root: Path, extensions: Extensions = (), *, use_cache: bool = True) -> list[Finding]:
     """Recompute all numbers of a leaderboard and compare them with its records and pages.
 
     Args:

@@ -172,10 +172,7 @@ def add_reproduction(result: Reproduction, by: str) -> Path:
     """
     root = result.run.folder.parents[3]
     target = new_folder(result.run, by)
-    with (
-        locks.exclusive(root / LOCK),
-        tempfile.TemporaryDirectory(dir=root, prefix=STAGING) as staging,
-    ):
+    with locks.exclusive(root / LOCK), tempfile.TemporaryDirectory(dir=root, prefix=STAGING) as staging:
         folder = Path(staging, "record")
         result.again.record.write(folder)
         atomic.write_json(folder / FILE, ReproductionInfo(by=by).model_dump(mode="json"))

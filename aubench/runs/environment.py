@@ -15,16 +15,7 @@ from aubench._util.progress import print_line
 _CODE = ("aubench", "methods", "protocols")
 """Folders of code at the top level of the repository."""
 
-_PACKAGES = (
-    "aubench",
-    "numpy",
-    "torch",
-    "torchvision",
-    "timm",
-    "lightning-fabric",
-    "pandas",
-    "numba",
-)
+_PACKAGES = ("aubench", "numpy", "torch", "torchvision", "timm", "lightning-fabric", "pandas", "numba")
 
 
 def capture_environment() -> dict[str, Any]:

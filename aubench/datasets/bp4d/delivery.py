@@ -20,12 +20,7 @@ from aubench._util.zip_files import list_zip
 from aubench.core.errors import DataError
 from aubench.datasets.bp4d.labels import number_gaps
 from aubench.datasets.bp4d.layout import BP4D_LAYOUT, Key, Layout, Recording
-from aubench.datasets.bp4d.sequence_files import (
-    ZipFolder,
-    collect_recording,
-    has_images,
-    is_image,
-)
+from aubench.datasets.bp4d.sequence_files import ZipFolder, collect_recording, has_images, is_image
 from aubench.datasets.file_search import entries_of, files_below, is_folder, printable
 
 Skipped = tuple[str, str, int, str]

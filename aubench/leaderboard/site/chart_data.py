@@ -56,11 +56,7 @@ def _row(name: str, entry: Entry) -> dict[str, Any]:
 def _bounds(interval: ConfidenceInterval | None) -> dict[str, float | None]:
     if interval is None:
         return {"f1": None, "low": None, "high": None}
-    return {
-        "f1": _percent(interval.estimate),
-        "low": _percent(interval.low),
-        "high": _percent(interval.high),
-    }
+    return {"f1": _percent(interval.estimate), "low": _percent(interval.low), "high": _percent(interval.high)}
 
 
 def _percent(value: float) -> float:
