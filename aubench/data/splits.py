@@ -201,7 +201,7 @@ def _require_member(member: Store, protocol: Protocol, store: Store) -> None:
             f"has no {min(missing)} images", where=member.path, hint="narrow the protocol with --modalities"
         )
     several = len(store.members) > 1
-    if unlabelled := [au for au in protocol.aus if au not in member.aus or (several and not _has_labels(frames, au))]:
+    if unlabelled := [au for au in protocol.aus if au not in member.aus or (several and (frames[f"AU{au}"] < 0).all())]:
         hint = f"the stores share AUs {', '.join(map(str, store.aus))}" if several else None
         raise DataError(f"has no labels of AU{min(unlabelled)}", where=member.path, hint=hint)
     subjects = protocol.names_in(member.info.dataset)
@@ -212,7 +212,3 @@ def _require_member(member: Store, protocol: Protocol, store: Store) -> None:
             where=member.path,
             hint="prepare the complete delivery",
         )
-
-
-def _has_labels(frames: pd.DataFrame, au: int) -> bool:
-    return bool((frames[f"AU{au}"] >= 0).any())

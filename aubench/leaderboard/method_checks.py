@@ -11,7 +11,6 @@ from aubench.core import method_catalogue
 from aubench.core.method_catalogue import MethodFacts, PresetFacts, cost_key
 from aubench.core.protocol import Protocol
 from aubench.leaderboard.records import Finding, StoredRecord
-from aubench.leaderboard.run_checks import cost_pair
 from aubench.results import record
 from aubench.results.schema import INITIALISATION
 
@@ -106,7 +105,7 @@ def _model(run: StoredRecord, protocol: Protocol, preset: PresetFacts) -> Iterat
     known = [preset.costs[key] for key in keys if key in preset.costs]
     if compute is None or not known:
         return
-    actual = {name: cost_pair(cost) for name, cost in {"total": compute.total, **compute.parts}.items()}
+    actual = {name: (cost.macs, cost.parameters) for name, cost in {"total": compute.total, **compute.parts}.items()}
     if actual not in [dict(costs) for costs in known]:
         name = next((name for name in {**known[0], **actual} if actual.get(name) != known[0].get(name)), "total")
         text = " and ".join(f"{value:,} {unit}" for value, unit in zip(known[0].get(name, ()), _UNITS, strict=False))

@@ -12,7 +12,6 @@ from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.results import record, run_id
-from aubench.results.run_costs import Cost
 from aubench.results.schema import INITIALISATION
 
 _FEWEST_AUS = 8
@@ -106,11 +105,6 @@ def _cost(run: StoredRecord) -> Iterator[str]:
                 yield f"compute.parts.{name}.{field}: is larger than that of the whole model"
     if sum(part.macs for part in compute.parts.values()) > compute.total.macs:
         yield "compute.parts: have more macs together than the whole model"
-
-
-def cost_pair(cost: Cost) -> tuple[int, int]:
-    """Return multiply-accumulates and parameters."""
-    return cost.macs, cost.parameters
 
 
 def _precision(run: StoredRecord) -> Iterator[str]:

@@ -29,7 +29,8 @@ def load_entries(root: Path, protocol: str | None = None, extensions: Extensions
         UsageError: There is no such protocol.
         RecordError: A record cannot be read, or its numbers are wrong.
     """
-    stored = None if _has_plugin_metrics() else entries_file.read_current(root)
+    has_plugin_metrics = os.environ.get(PLUGINS_VARIABLE) or metadata.entry_points(group="aubench.metrics")
+    stored = None if has_plugin_metrics else entries_file.read_current(root)
     if stored is None:
         from aubench.leaderboard import build
 
@@ -37,10 +38,6 @@ def load_entries(root: Path, protocol: str | None = None, extensions: Extensions
     if protocol is None:
         return stored
     return {protocol: stored[protocol] if protocol in stored else _without_records(root, protocol, stored, extensions)}
-
-
-def _has_plugin_metrics() -> bool:
-    return bool(os.environ.get(PLUGINS_VARIABLE) or metadata.entry_points(group="aubench.metrics"))
 
 
 def _without_records(root: Path, name: str, known: Iterable[str], extensions: Extensions) -> ProtocolEntries:

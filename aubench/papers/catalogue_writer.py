@@ -91,7 +91,7 @@ def _preset(method: type[Method], preset: str, with_costs: bool) -> dict[str, An
     tasks = [
         replace(supported[0], modalities=modalities, aus=tuple(range(1, aus + 1)), landmarks=landmarks)
         for modalities in dict.fromkeys(used.values())
-        for aus in _au_counts()
+        for aus in sorted({len(registry.find_protocol(name).aus) for name in registry.builtin_protocols()})
         for landmarks in counts
     ]
     with torch.device("meta"):
@@ -107,11 +107,6 @@ def _preset(method: type[Method], preset: str, with_costs: bool) -> dict[str, An
             if with_costs
         },
     }
-
-
-def _au_counts() -> list[int]:
-    """Return the numbers of AUs of the built-in protocols."""
-    return sorted({len(registry.find_protocol(name).aus) for name in registry.builtin_protocols()})
 
 
 def costs_of(compute: Compute) -> dict[str, list[int]]:

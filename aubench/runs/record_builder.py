@@ -104,22 +104,21 @@ def _build(config: RunConfig, results: Sequence[FoldResult], evaluated: Sequence
 
 
 def _common_conditions(evaluated: Sequence[ConditionScores | None]) -> tuple[str, ...]:
-    """Return the conditions of every fold, in the order of the first fold."""
+    """Return the conditions of every fold with the same code of the corruption, in the order of the first fold."""
     first, *others = evaluated
     if first is None:
         return ()
-    return tuple(c for c in first.conditions if all(other and _has(other, c, first.code_of(c)) for other in others))
+    return tuple(
+        c
+        for c in first.conditions
+        if all(other and c in other.conditions and other.code_of(c) == first.code_of(c) for other in others)
+    )
 
 
 def _corruptions(scored: ConditionScores | None, conditions: Iterable[str]) -> dict[str, str]:
     """Return the digests of the code of plug-in corruptions among some conditions."""
     names = set(map(kind_of, conditions))
     return {name: code for name, code in scored.corruptions.items() if name in names} if scored else {}
-
-
-def _has(scored: ConditionScores, condition: str, code: str | None) -> bool:
-    """Return whether a fold was evaluated under a condition, with the same code of its corruption."""
-    return condition in scored.conditions and scored.code_of(condition) == code
 
 
 def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -134,8 +134,5 @@ def _with_earlier_conditions(record: Record, folder: Path) -> Record:
         for new, table in ((record.counts, old.counts), (record.histograms, old.histograms))
     ]
     fields = record.info.model_dump(mode="json", exclude={"schema_version", "tables"})
-    return Record.create(fields | {"conditions": _sorted([*record.info.conditions, *added])}, *tables)
-
-
-def _sorted(conditions: list[str]) -> list[str]:
-    return [str(c) for c in sorted(map(Condition.parse, conditions), key=condition_sort_key)]
+    conditions = sorted(map(Condition.parse, [*record.info.conditions, *added]), key=condition_sort_key)
+    return Record.create(fields | {"conditions": list(map(str, conditions))}, *tables)
