@@ -44,7 +44,6 @@ CACHE_VARIABLE = "AUBENCH_CACHE"
 _PACKAGES = ("core", "_util", "results", "metrics", "leaderboard", "papers")
 """Packages whose code the verification and the pages run."""
 _MIN_PER_PROCESS = 4
-_LARGEST_FILE = 16 * 2**20
 
 _index: list[RecordIndex] = [RecordIndex(None)]
 """Index, which forked processes inherit."""
@@ -213,7 +212,7 @@ class _Files:
             RecordError: A file is missing, a link or too large.
         """
         names = [name for name in record_file.ALL_FILES if name in record_file.FILES or os.path.lexists(folder / name)]
-        contents = {name: csv_io.read_bounded(folder / name, _LARGEST_FILE) for name in names}
+        contents = {name: csv_io.read_bounded(folder / name, csv_io.LARGEST) for name in names}
         blobs = {name: _git_digest("blob", content) for name, content in contents.items()}
         tree = b"".join(f"100644 {name}\0".encode() + blobs[name] for name in sorted(names))
         digests = tuple((name, hashlib.sha256(content).hexdigest()) for name, content in contents.items())

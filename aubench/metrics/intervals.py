@@ -42,20 +42,17 @@ def f1_interval(runs: Sequence[pd.DataFrame], condition: str = counts_file.CLEAN
     return mean_interval(subject_contributions(runs, condition))
 
 
-def f1_difference(
-    ours: Sequence[pd.DataFrame], theirs: Sequence[pd.DataFrame], condition: str = counts_file.CLEAN
-) -> ConfidenceInterval:
+def f1_difference(ours: Sequence[pd.DataFrame], theirs: Sequence[pd.DataFrame]) -> ConfidenceInterval:
     """Compute the headline F1 of one set of runs minus that of another, paired by subject.
 
     Args:
         ours: Counts of each run (seed).
         theirs: Counts of each run to compare with; the number of runs may differ.
-        condition: Test condition.
 
     Raises:
         RecordError: The runs differ in folds, subjects or AUs.
     """
-    return mean_interval(subject_contributions(ours, condition) - subject_contributions(theirs, condition))
+    return mean_interval(subject_contributions(ours) - subject_contributions(theirs))
 
 
 def mean_interval(contributions: SubjectContributions) -> ConfidenceInterval:

@@ -36,7 +36,6 @@ _PATTERNS = {
     "au": SMALL,
     **dict.fromkeys(CELLS, csv_io.COUNT),
 }
-_LIMIT = 16 * 2**20
 _ROWS = 500_000
 
 
@@ -110,4 +109,4 @@ def read(folder: Path) -> pd.DataFrame:
 
 def load(folder: Path) -> CsvTable:
     """Read ``counts.csv`` as :func:`read`, without a data frame."""
-    return csv_io.read_table(folder / FILE, _PATTERNS, ["fold", "au", *CELLS], KEY, rows=_ROWS, limit=_LIMIT)
+    return csv_io.read_table(folder / FILE, _PATTERNS, ["fold", "au", *CELLS], KEY, rows=_ROWS)

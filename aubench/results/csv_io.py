@@ -20,6 +20,8 @@ from aubench.core.errors import RecordError
 COUNT = r"0|[1-9][0-9]{0,11}"
 """Pattern of a count: decimal, no sign, no leading zero, at most twelve digits."""
 _COUNT_END = 10**12
+LARGEST = 16 * 2**20
+"""Bytes of the largest table of a record."""
 _COMMAS = operator.methodcaller("count", ",")
 CRLF = "has CRLF line endings, expected LF; check it out again after `git config core.autocrlf false`"
 """Description of a file with the line endings of Windows."""
@@ -103,10 +105,9 @@ def read_table(
     key: Sequence[str],
     *,
     rows: int,
-    limit: int,
     fractions: Sequence[str] = (),
 ) -> CsvTable:
-    """Read a CSV file in canonical form: plain cells, no quotes, sorted rows.
+    """Read a CSV file in canonical form: plain cells, no quotes, sorted rows, at most 16 MiB.
 
     Args:
         path: CSV file.
@@ -114,13 +115,12 @@ def read_table(
         numbers: Columns of integers; the others are text.
         key: Columns that identify a row and sort the table.
         rows: Largest number of rows.
-        limit: Largest number of bytes.
         fractions: Columns of numbers that may be empty.
 
     Raises:
         RecordError: The file is not in the form of :func:`table_text`. The error names file, line and column.
     """
-    content = read_bounded(path, limit)
+    content = read_bounded(path, LARGEST)
     if content.count(b"\n") > rows + 1:
         raise RecordError(f"has more than {rows:,} rows", where=path)
     lines = content.decode("ascii", "replace").split("\n")

@@ -38,7 +38,6 @@ _PATTERNS = {
 }
 _SCORES = ["f1", "acc"]
 _NUMBERS = ["fold", "epoch", "pretraining", "frames", "selectable"]
-_LIMIT = 16 * 2**20
 _ROWS = 200_000
 
 
@@ -102,4 +101,4 @@ def load(folder: Path) -> CsvTable:
     Raises:
         RecordError: The file is not in the form that :func:`write` writes. The error names line and column.
     """
-    return csv_io.read_table(folder / FILE, _PATTERNS, _NUMBERS, KEY, rows=_ROWS, limit=_LIMIT, fractions=_SCORES)
+    return csv_io.read_table(folder / FILE, _PATTERNS, _NUMBERS, KEY, rows=_ROWS, fractions=_SCORES)

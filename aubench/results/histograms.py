@@ -30,7 +30,6 @@ _PATTERNS = {
     "label": "0|1",
     **dict.fromkeys(CELLS, csv_io.COUNT),
 }
-_LIMIT = 16 * 2**20
 _ROWS = 40_000
 
 
@@ -92,4 +91,4 @@ def read(folder: Path) -> pd.DataFrame:
 
 def load(folder: Path) -> CsvTable:
     """Read ``histograms.csv`` as :func:`read`, without a data frame."""
-    return csv_io.read_table(folder / FILE, _PATTERNS, ["fold", "au", "label", *CELLS], KEY, rows=_ROWS, limit=_LIMIT)
+    return csv_io.read_table(folder / FILE, _PATTERNS, ["fold", "au", "label", *CELLS], KEY, rows=_ROWS)
