@@ -30,6 +30,12 @@ class LearningCurve:
         return np.asarray(np.interp(np.asarray(frames, np.float64), self.frames, self.f1, left=np.nan))
 
 
+def common_frames(curves: Sequence[LearningCurve]) -> Floats:
+    """Return the frames of all curves from the first epoch of each of them on, ascending."""
+    frames = np.unique(np.concatenate([curve.frames for curve in curves]))
+    return np.asarray(frames[frames >= max(curve.frames[0] for curve in curves)])
+
+
 def curves_of(epochs: CsvTable | None) -> tuple[LearningCurve, ...]:
     """Return the curve of each fold of a table of epochs; F1 is empty where nothing was validated."""
     if epochs is None:

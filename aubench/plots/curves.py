@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_STYLES = ("-", "--", ":")
-
 
 def plot_levels(profiles: Sequence[RobustnessProfile], kind: str, subtitle: Sequence[str]) -> Figure | None:
     """Plot F1 by the level of a corruption: a panel per modality set, a line per method, and the baseline.
@@ -53,7 +51,7 @@ def _panel(axes: Axes, profiles: Sequence[RobustnessProfile], kind: str, modalit
             continue
         points = {level: mean_interval(f1) for level, f1 in profile.curve(kind, modalities)}
         ticks |= set(points)
-        _add_line(axes, points, colour, _STYLES[times % len(_STYLES)], profile.name)
+        _add_line(axes, points, colour, style.DASHES[times % len(style.DASHES)], profile.name)
     axes.set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
     axes.set_title(f"on {'+'.join(modalities) or ALL}", fontsize=10)
     axes.set_xlabel(CORRUPTIONS.get(kind).axis_label, fontsize=9)

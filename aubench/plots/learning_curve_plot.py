@@ -11,7 +11,7 @@ import numpy as np
 from aubench.core.errors import UsageError
 from aubench.leaderboard import tables
 from aubench.leaderboard.build import all_tables
-from aubench.leaderboard.curve_points import LearningCurve
+from aubench.leaderboard.curve_points import LearningCurve, common_frames
 from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.learning_curves import learning_curves
 from aubench.metrics.resampling import Floats
@@ -21,7 +21,6 @@ from aubench.plots.style import INK, QUIET
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_STYLES = ("-", "--", ":")
 _DISTANCE = 4.2
 """Least distance between labels in percent of the axis."""
 
@@ -64,7 +63,7 @@ def draw_curves(axes: Axes, table: RankedTable, rows: Sequence[_Row]) -> None:
     for name, (entry, curves), (colour, times) in zip(names, rows, style.colours(names), strict=True):
         frames, mean, std = _mean_curve(curves)
         axes.fill_between(frames, mean - std, mean + std, color=colour, alpha=0.1, linewidth=0)
-        axes.plot(frames, mean, _STYLES[times % len(_STYLES)], color=colour, linewidth=1.6, label=name)
+        axes.plot(frames, mean, style.DASHES[times % len(style.DASHES)], color=colour, linewidth=1.6, label=name)
         ends.append((float(mean[-1]), float(frames[-1]), f"{name}{_pretraining(entry)}", colour))
     axes.set_xlim(0, 1.02 * max(end for _, end, _, _ in ends))
     axes.set_xlabel("thousand frames of supervised training per fold")
@@ -79,8 +78,7 @@ def _mean_curve(curves: Sequence[LearningCurve]) -> tuple[Floats, Floats, Floats
     Returns:
         Thousands of frames, and mean and standard deviation of F1 in %.
     """
-    frames = np.unique(np.concatenate([curve.frames for curve in curves]))
-    frames = frames[frames >= max(curve.frames[0] for curve in curves)]
+    frames = common_frames(curves)
     f1 = 100 * np.stack([curve.at(frames) for curve in curves])
     return frames / 1000, f1.mean(axis=0), f1.std(axis=0, ddof=1) if len(curves) > 1 else np.zeros(len(frames))
 

@@ -30,6 +30,8 @@ PALETTE = (
     *("#B83D70", "#7A7AEB", "#FF9999", "#857A00", "#145C66", "#8FAD00"),
 )
 """Colours of methods, chosen greedily for a large minimum distance in OKLab."""
+DASHES = ("-", "--", ":")
+"""Styles of lines with one colour."""
 _PALETTE_SEED = 360
 """Seed of the hash of names, chosen so that few names share a colour."""
 SUFFIXES = (".png", ".svg")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _WIDEST = 3.6
 """Largest difference between the widths of two lines in points."""
-_DASHES = ("-", "--", ":")
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def plot(curves: Sequence[TuningCurve], subtitle: Sequence[str]) -> Figure:
         for i, (curve, label) in enumerate(zip(curves, labels, strict=True)):
             x, y = [frames / 1000 for frames in curve.frames], [100 * value for value in curve.best]
             again, slot = divmod(i, len(style.PALETTE))
-            colour, dashes = style.PALETTE[slot], _DASHES[again % len(_DASHES)]
+            colour, dashes = style.PALETTE[slot], style.DASHES[again % len(style.DASHES)]
             width = 1.4 + step * (len(curves) - 1 - i)  # equal curves stay visible below narrower ones
             axes.step(x, y, where="post", color=colour, linestyle=dashes, linewidth=width, label=label)
             axes.plot(x[-1], y[-1], "o", ms=width + 2.5, color=colour)

@@ -10,7 +10,7 @@ import numpy as np
 from aubench.core.conditions import ALL, CLEAN, FILLS, Condition
 from aubench.core.errors import UsageError
 from aubench.leaderboard import tables
-from aubench.leaderboard.curve_points import LearningCurve
+from aubench.leaderboard.curve_points import LearningCurve, common_frames
 from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.learning_curves import learning_curves
 from aubench.leaderboard.site.row_details import row_id
@@ -81,8 +81,7 @@ def _learning_curve(curves: Sequence[LearningCurve]) -> list[list[float]]:
     """Average curves over folds and seeds: pairs of thousands of frames and F1, from the first epoch of all on."""
     if not curves:
         return []
-    frames = np.unique(np.concatenate([curve.frames for curve in curves]))
-    frames = frames[frames >= max(curve.frames[0] for curve in curves)]
+    frames = common_frames(curves)
     if len(frames) > _CURVE_POINTS:
         frames = np.linspace(frames[0], frames[-1], _CURVE_POINTS)
     f1 = np.stack([curve.at(frames) for curve in curves]).mean(axis=0)
