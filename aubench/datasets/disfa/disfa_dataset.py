@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -35,13 +35,9 @@ class DisfaDataset(DeliveredDataset):
 
     name, version, title = "disfa", "1", "DISFA as delivered by its owners"
     aus = AUS
+    modalities: ClassVar[Mapping[Modality, str]] = {Modality.VISUAL: "RGB of the video"}
     labels = "intensity"
     Options = DisfaOptions
-
-    @property
-    def modalities(self) -> Mapping[Modality, str]:
-        """Meaning of the channels."""
-        return {Modality.VISUAL: "RGB of the video"}
 
     def find(self, source: Path, options: DisfaOptions) -> Jobs:
         """Search the delivery, read all label files, and open all videos.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from aubench.core.task import Modality
 from aubench.datasets.delivered import DeliveredDataset, DeliveredOptions, Job, Jobs
@@ -20,12 +20,8 @@ class DisfaplusDataset(DeliveredDataset):
 
     name, version, title = "disfaplus", "1", "DISFA+ as delivered by its owners"
     aus = AUS
+    modalities: ClassVar[Mapping[Modality, str]] = {Modality.VISUAL: "RGB of the image"}
     labels = "intensity"
-
-    @property
-    def modalities(self) -> Mapping[Modality, str]:
-        """Meaning of the channels."""
-        return {Modality.VISUAL: "RGB of the image"}
 
     def find(self, source: Path, options: DeliveredOptions) -> Jobs:
         """Search the delivery, and read all label files.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
@@ -20,11 +20,7 @@ class VideoDataset(DeliveredDataset):
 
     name, version, title = "video", "1", "Any folder of videos without labels, for pre-training"
     aus = ()
-
-    @property
-    def modalities(self) -> Mapping[Modality, str]:
-        """Meaning of the channels."""
-        return {Modality.VISUAL: "RGB of the video"}
+    modalities: ClassVar[Mapping[Modality, str]] = {Modality.VISUAL: "RGB of the video"}
 
     def find(self, source: Path, options: DeliveredOptions) -> Jobs:
         """Find and open all videos; those that cannot be decoded are listed.
