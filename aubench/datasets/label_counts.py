@@ -28,7 +28,7 @@ def label_counts(store: Store) -> dict[str, Any]:
     if info.labels == "intensity":
         hint = "prepare a store of occurrence labels"
         raise DataError("holds intensities, and label counts are of occurrence", where=store.path, hint=hint)
-    aus = sorted(int(name[2:]) for name in frames.columns if name.startswith("AU"))
+    aus = sorted(store.aus)
     columns = [f"AU{au}" for au in aus]
     subjects = {}
     for subject, rows in frames.groupby("subject"):

@@ -12,7 +12,7 @@ import numpy as np
 
 from aubench.leaderboard.curve_points import LearningCurve
 from aubench.metrics import scores
-from aubench.metrics.resampling import Floats, ResampledRun
+from aubench.metrics.resampling import ResampledRun
 from aubench.results.record_info import RecordInfo
 
 if TYPE_CHECKING:
@@ -48,17 +48,13 @@ def decode(content: dict[str, Any], info: RecordInfo) -> dict[str, Any]:
     }
     aus = tuple(sorted(info.protocol.aus))
     subjects = tuple((fold.fold, tuple(sorted(fold.test))) for fold in info.folds)
-    arrays = (_array(text, len(aus)) for text in content["resampled"])
+    buffers = (np.frombuffer(base64.b64decode(text), np.float64) for text in content["resampled"])
     curves = (LearningCurve(np.array(frames), np.array(f1), budget) for budget, frames, f1 in content["curves"])
     return {
         **content,
         "summary": scores.Summary(metrics),
         "predictions": tuple(content["predictions"]),
         "count_digests": tuple(content["count_digests"]),
-        "resampled": ResampledRun(aus, subjects, *arrays),
+        "resampled": ResampledRun(aus, subjects, *(buffer.reshape(-1, len(aus)) for buffer in buffers)),
         "curves": tuple(curves),
     }
-
-
-def _array(text: str, columns: int) -> Floats:
-    return np.frombuffer(base64.b64decode(text), np.float64).reshape(-1, columns)

@@ -156,10 +156,6 @@ class RunConfig:
         return source_of(self.entry.source, self.entry.version, self.content.code)
 
     @property
-    def _search_fields(self) -> dict[str, Any]:
-        return {} if self.search is None else {"search": self.search}
-
-    @property
     def _origin_fields(self) -> dict[str, Any]:
         """Fields of ``run.json`` about the run that the weights are from, and the store of pre-training."""
         start, store = self.start, self.pretraining_store
@@ -278,7 +274,7 @@ class RunConfig:
             "seed": self.seed,
             "selection": self.selection,
             "precision": self.precision,
-            **self._search_fields,
+            **({} if self.search is None else {"search": self.search}),
             **self._origin_fields,
             "store": {"dataset": self.store.dataset, "version": self.store.version, "digest": self.store.digest},
             "asked": self.request,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -76,13 +76,9 @@ class TableDataset(DeliveredDataset):
 
     name, version, title = "table", "2", "Anybody's data: a table (CSV, JSON Lines, Parquet) that names the frames"
     aus = ()
+    modalities: ClassVar[Mapping[Modality, str]] = {modality: f"{modality} as in the manifest" for modality in Modality}
     source_option = "--manifest", "FILE", "Table of the frames."
     Options = TableOptions
-
-    @property
-    def modalities(self) -> Mapping[Modality, str]:
-        """Meaning of the channels without options."""
-        return {modality: f"{modality} as in the manifest" for modality in Modality}
 
     def meanings(self, options: TableOptions) -> Mapping[Modality, str]:
         """Return the meaning of the channels of each modality."""

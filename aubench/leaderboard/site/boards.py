@@ -17,7 +17,7 @@ from aubench.leaderboard.protocol_page import ProtocolResults
 from aubench.leaderboard.render import EMPTY, Block, template, text_table
 from aubench.leaderboard.site.chart_data import chart_rows
 from aubench.leaderboard.site.elements import block_elements, element, table_element
-from aubench.leaderboard.site.row_details import details, interval_text, row_id
+from aubench.leaderboard.site.row_details import interval_text, row_id
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,6 @@ def board_element(board: Board, extensions: Sequence[PageExtension]) -> Element:
     ]
     notes = [*block_elements(_intro(board), name), *_outdated(board)]
     return element("section", heading, *notes, *views, class_="board", data_board=board.id)
-
-
-def detail_articles(board: Board) -> list[Element]:
-    """Create the article about each row."""
-    return [details(entry, board.table, board.id) for entry in board.table.methods]
 
 
 def _view(name: str, title: str, *parts: Element) -> Element:

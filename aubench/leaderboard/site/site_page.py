@@ -18,6 +18,7 @@ from aubench.leaderboard.protocol_page import ProtocolResults
 from aubench.leaderboard.site import boards, libraries
 from aubench.leaderboard.site.boards import Board
 from aubench.leaderboard.site.elements import HEAT_STEPS, block_elements, element, to_html
+from aubench.leaderboard.site.row_details import details
 
 FILE = "site/index.html"
 """Path of the page in a leaderboard. It is built, not committed."""
@@ -63,7 +64,7 @@ def _contents(protocols: Sequence[ProtocolResults], extensions: Sequence[PageExt
     """Build the parts of the page that show records."""
     all_boards = boards.boards_of(protocols)
     sections = [boards.board_element(board, extensions) for board in all_boards] + _further_pages(extensions)
-    articles = [article for board in all_boards for article in boards.detail_articles(board)]
+    articles = [details(entry, board.table, board.id) for board in all_boards for entry in board.table.methods]
     return {
         "options": "".join(map(to_html, _options(all_boards, sections))),
         "sections": "\n".join(map(to_html, sections)),
