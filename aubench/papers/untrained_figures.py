@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -11,12 +10,11 @@ import torch
 
 from aubench.core.conditions import Condition
 from aubench.core.introspection import SupportsPairStatistics, SupportsReconstruction
-from aubench.data import clips, loader, transforms
+from aubench.data import clips
 from aubench.evaluation.corruptions import FrameNoise, apply_condition
 from aubench.plots import au_pairs, augmentation, frame_selection, image_grid, style
-from aubench.plots.au_pairs import PairStatistics
 from aubench.plots.frame_selection import caption
-from aubench.plots.image_grid import Block, Column
+from aubench.plots.image_grid import Block, columns_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +37,7 @@ def noise(config: RunConfig) -> Figure:
     names, views, frames = _test_frames(config)
     levels = {f"sigma {sigma:g}": Condition.parse(f"noise:all:{sigma}") for sigma in SIGMAS}
     noisy = {"clean": views, **{name: apply_condition(views, level, frames) for name, level in levels.items()}}
-    blocks = [Block(m, _columns({name: images[m] for name, images in noisy.items()})) for m in views]
+    blocks = [Block(m, columns_of({name: images[m] for name, images in noisy.items()})) for m in views]
     return image_grid.plot(blocks, names, "Gaussian noise on normalised images", caption(config, "fold 1, test"))
 
 
@@ -48,16 +46,14 @@ def mixed_channels(config: RunConfig) -> Figure:
     names, views, _ = _test_frames(config)
     frame_selection.seed(config, 1)
     result = cast(SupportsReconstruction, config.build_method().eval()).reconstruct(views, 0.0)
-    blocks = [Block("original", _columns(result.original)), Block("mixed", _columns(result.masked))]
+    blocks = [Block("original", columns_of(result.original)), Block("mixed", columns_of(result.masked))]
     return image_grid.plot(blocks, names, "Mixed channels", caption(config, "fold 1, test"))
 
 
 def label_pairs(config: RunConfig) -> Figure:
     """Plot statistics of AU pairs in training labels."""
     method = cast(SupportsPairStatistics, config.build_method())
-    labels = [torch.from_numpy(values.astype(np.float32)) for values in _sequences(config)]
-    intra, inter = (values.double().numpy() for values in method.pair_statistics(labels))
-    statistics = PairStatistics("labels,\ntraining", intra, inter)
+    statistics = au_pairs.statistics_of("labels,\ntraining", method, _sequences(config))
     return au_pairs.plot([statistics], config.protocol.aus, caption(config, "fold 1, training"))
 
 
@@ -91,9 +87,7 @@ def _test_frames(config: RunConfig) -> tuple[list[str], Inputs, FrameNoise]:
     """Return names, preprocessed images and noise of the most active test frames."""
     data, split = config.load_data(1)
     rows = frame_selection.most_active_frames(data, split.test, FRAMES)
-    stored = loader.read(data, config.task.modalities, rows)
-    recipe = config.recipe_model
-    views = transforms.center_crop(stored.images, recipe.image_size, recipe.crop)
+    views = frame_selection.views(data, config, rows)
     return [frame_selection.name(data, row) for row in rows], views, FrameNoise(config.seed, data.names(rows))
 
 
@@ -101,7 +95,3 @@ def _sequences(config: RunConfig) -> list[npt.NDArray[np.int8]]:
     """Return the training labels of each run of consecutive frames."""
     data, split = config.load_data(1)
     return [data.labels[rows] for rows in clips.sequences(data, split.train)]
-
-
-def _columns(images: Mapping[str, torch.Tensor] | Inputs) -> tuple[Column, ...]:
-    return tuple(Column(name, image_grid.pixels(x)) for name, x in images.items())

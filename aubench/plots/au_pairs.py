@@ -72,7 +72,7 @@ def compute(config: RunConfig, fold: int) -> tuple[PairStatistics, ...]:
         "labels,\ntest": [labels[rows] for rows in sequences],
         "predictions,\ntest": [predictions[rows] for rows in sequences],
     }
-    return tuple(_statistics(name, method, states) for name, states in sources.items())
+    return tuple(statistics_of(name, method, states) for name, states in sources.items())
 
 
 def _read_predictions(folder: Path, columns: list[str]) -> npt.NDArray[np.float32]:
@@ -113,7 +113,10 @@ def plot(statistics: Sequence[PairStatistics], aus: Sequence[int], subtitle: Seq
     return figure
 
 
-def _statistics(name: str, method: SupportsPairStatistics, states: Sequence[npt.NDArray[np.generic]]) -> PairStatistics:
+def statistics_of(
+    name: str, method: SupportsPairStatistics, states: Sequence[npt.NDArray[np.generic]]
+) -> PairStatistics:
+    """Compute the statistics of AU states (F, A) of sequences."""
     intra, inter = method.pair_statistics([torch.from_numpy(values.astype(np.float32)) for values in states])
     return PairStatistics(name, intra.double().numpy(), inter.double().numpy())
 

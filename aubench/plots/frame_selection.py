@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from aubench._util.seeds import derive
-from aubench.core.method import Method
 from aubench.core.task import Inputs
 from aubench.data import clips, loader
 from aubench.data.splits import ProtocolDataset, Rows
@@ -41,10 +40,10 @@ def name(data: ProtocolDataset, row: int) -> str:
     return f"{frame['subject']} {frame['sequence']}\nframe {frame['frame']}"
 
 
-def views(data: ProtocolDataset, method: Method, rows: Rows) -> Inputs:
+def views(data: ProtocolDataset, config: RunConfig, rows: Rows) -> Inputs:
     """Read frames (N) or clips (N, T) and preprocess them as for predictions."""
-    stored = loader.read(data, method.task.modalities, rows)
-    return center_crop(stored.images, method.recipe.image_size, method.recipe.crop)
+    stored, recipe = loader.read(data, config.task.modalities, rows), config.recipe_model
+    return center_crop(stored.images, recipe.image_size, recipe.crop)
 
 
 def seed(config: RunConfig, fold: int) -> int:

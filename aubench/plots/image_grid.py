@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from aubench.plots import style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
+
+    from aubench.core.task import Inputs
 
 Box = tuple[int, int, int, int]
 """Left column, top row, width and height of a box in pixels."""
@@ -44,6 +46,11 @@ class Block:
 
     title: str
     columns: tuple[Column, ...]
+
+
+def columns_of(images: Mapping[str, Tensor] | Inputs, title: str = "{}") -> tuple[Column, ...]:
+    """Return a column for the images (N, C, H, W) in [-1, 1] of each name, which ``title`` contains as ``{}``."""
+    return tuple(Column(title.format(name), pixels(x)) for name, x in images.items())
 
 
 def pixels(images: Tensor) -> npt.NDArray[np.float32]:

@@ -12,7 +12,7 @@ import torch
 from aubench.core.errors import UsageError
 from aubench.core.introspection import Reconstruction, SupportsReconstruction
 from aubench.plots import frame_selection, image_grid
-from aubench.plots.image_grid import Block, Column
+from aubench.plots.image_grid import Block, columns_of
 from aubench.runs import loading
 from aubench.runs.config import RunConfig
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from aubench.core.task import Inputs
 
 _Name = TypeVar("_Name", bound=str)
 
@@ -63,7 +62,7 @@ def compute(config: RunConfig, fold: int, masks: Sequence[float], count: int) ->
         rows = frame_selection.most_active_frames(data, split.test, count)
     else:
         rows = frame_selection.most_active_clip(data, split.test, length)
-    views = frame_selection.views(data, method, rows)
+    views = frame_selection.views(data, config, rows)
     by_mask = {}
     for mask in masks:
         frame_selection.seed(config, fold)
@@ -79,15 +78,11 @@ def compute(config: RunConfig, fold: int, masks: Sequence[float], count: int) ->
 def plot(examples: ReconstructionExamples, subtitle: Sequence[str]) -> Figure:
     """Plot originals and, for each mask ratio, masked and restored images."""
     (first, *_) = examples.by_mask.values()
-    blocks = [Block("original", _columns(first.original))]
+    blocks = [Block("original", columns_of(first.original))]
     for mask, result in examples.by_mask.items():
-        columns = (*_columns(result.masked, "{}, masked"), *_columns(result.restored))
+        columns = (*columns_of(result.masked, "{}, masked"), *columns_of(result.restored))
         blocks.append(Block(f"{mask:.0%} masked", columns))
     return image_grid.plot(blocks, examples.rows, "Reconstructions after pre-training", subtitle)
-
-
-def _columns(images: Mapping[str, Tensor] | Inputs, title: str = "{}") -> tuple[Column, ...]:
-    return tuple(Column(title.format(name), image_grid.pixels(x)) for name, x in images.items())
 
 
 def _select_frames(name: str, by_mask: Mapping[float, Reconstruction], count: int) -> ReconstructionExamples:
