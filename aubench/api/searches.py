@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from optuna import Study
     from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,13 +50,13 @@ class TuningResults(DataFrameView):
         """
         import pandas as pd
 
-        from aubench.tuning.study_files import total_cost
+        from aubench.tuning.study_files import cost_of_trials
         from aubench.tuning.worker import finished_trials
 
         rows = []
         for study in self.studies:
             for trial in finished_trials(study):
-                seconds, frames = total_cost(_costs([trial]))
+                seconds, frames = cost_of_trials([trial])
                 is_complete = trial.state.name == "COMPLETE"
                 row = {"study": study.study_name, "trial": trial.number, "state": trial.state.name.lower()}
                 row |= {"f1": trial.value if is_complete else None, "seconds": seconds, "frames": frames}
@@ -69,7 +68,7 @@ class TuningResults(DataFrameView):
         from tabulate import tabulate
 
         from aubench.tuning.search_config import STUDIES
-        from aubench.tuning.study_files import total_cost
+        from aubench.tuning.study_files import cost_of_trials
         from aubench.tuning.worker import finished_trials
 
         rows, trials = [], self.to_dataframe()
@@ -77,7 +76,7 @@ class TuningResults(DataFrameView):
             group = trials[trials["study"] == study.study_name]
             complete = group[group["state"] == "complete"]
             best = complete.sort_values(["f1", "trial"], ascending=[False, True]).head(1).to_dict("records")
-            seconds, frames = total_cost(_costs(finished_trials(study)))
+            seconds, frames = cost_of_trials(finished_trials(study))
             rows.append(
                 (
                     study.study_name,
@@ -91,13 +90,6 @@ class TuningResults(DataFrameView):
             )
         headers = ("study", "trials", "best validation F1", "of trial", "seconds", "frames", "folder")
         return tabulate(rows, headers, "github", disable_numparse=True)
-
-
-def _costs(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
-    """Return the costs of the trials that have one."""
-    from aubench.tuning.worker import COST
-
-    return [trial.user_attrs[COST] for trial in trials if COST in trial.user_attrs]
 
 
 def tune(

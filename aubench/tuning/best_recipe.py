@@ -12,8 +12,8 @@ from aubench.runs.run_options import RunOptions
 from aubench.tuning.search_config import trials_seed
 from aubench.tuning.storage import open_storage, require_file, storage_errors, storage_url
 from aubench.tuning.study import BINDING, REQUEST
-from aubench.tuning.study_files import total_cost
-from aubench.tuning.worker import COST, finished_trials
+from aubench.tuning.study_files import cost_of_trials
+from aubench.tuning.worker import finished_trials
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def find_best_trial(name: str, storage: str | None, runs: Path) -> BestTrial:
     if not isinstance(binding, dict) or not complete:
         raise UsageError("has no finished trial", where=f"study '{name}'", hint="search with `aubench tune`")
     best = max(complete, key=lambda trial: (trial.value, -trial.number))
-    seconds, frames = total_cost([trial.user_attrs[COST] for trial in trials if COST in trial.user_attrs])
+    seconds, frames = cost_of_trials(trials)
     search = {"trials": len(trials), "study": name, "sampler": binding["sampler"], "pruner": binding["pruner"]}
     options = RunOptions(
         binding["preset"],

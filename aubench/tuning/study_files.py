@@ -5,7 +5,7 @@ The storage is authoritative. The files are read by figures and tracking, withou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +113,11 @@ def total_cost(costs: list[dict[str, Any]]) -> tuple[float, int]:
     """
     parts = {key: part for cost in costs for key, part in _parts(cost).items()}.values()
     return round(sum(seconds for seconds, _ in parts), 3), int(sum(frames for _, frames in parts))
+
+
+def cost_of_trials(trials: Iterable[FrozenTrial]) -> tuple[float, int]:
+    """Return :func:`total_cost` of the trials that have a cost."""
+    return total_cost([trial.user_attrs[COST] for trial in trials if COST in trial.user_attrs])
 
 
 def cumulative_frames(costs: list[dict[str, Any]]) -> list[int]:
