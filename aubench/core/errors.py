@@ -103,11 +103,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return a hint that contains the most similar known name.
-
-    Args:
-        name: Name given by the user.
-        known: Existing names.
+    """Return a hint that contains the known name that is most similar to the user's.
 
     Returns:
         ``did you mean 'x'?``, or the list of all known names if none is similar.

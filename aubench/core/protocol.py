@@ -283,10 +283,7 @@ _OPTIONAL = ("train_on", "test_on", "starts_from", "split", "same_people", "vari
 
 
 def load(path: Path) -> Protocol:
-    """Read and validate a protocol.
-
-    Args:
-        path: Path of a TOML file.
+    """Read and validate a protocol in TOML.
 
     Raises:
         ProtocolError: The file is not TOML, a key is unknown or missing, or the roles of a fold overlap or are

@@ -22,11 +22,7 @@ class InputFile(Protocol):
 
 
 def fingerprint(files: Iterable[tuple[str, InputFile]]) -> list[Any]:
-    """Return the number of files, and a digest of their names, sizes and modification times.
-
-    Args:
-        files: Name and path of each file.
-    """
+    """Return the number of files, given by name and path, and a digest of names, sizes and modification times."""
     digest, count = hashlib.sha256(), 0
     for name, path in files:
         try:

@@ -97,15 +97,12 @@ def detect_squares(photo: Picture) -> np.ndarray:
 
 
 def follow_face(photos: Iterable[Picture]) -> tuple[np.ndarray, np.ndarray]:
-    """Track the face of a sequence.
+    """Track the face of a sequence of photos in order of time.
 
     Squares of one photo are moved to the next by optical flow where that has no detection. The track is the chain of
     squares, at most one a photo, with the greatest sum of sizes less the cost of its moves. A false detection in the
     background is therefore left out, and a face that moves aside is followed. Ears are left out because they are
     smaller than the face.
-
-    Args:
-        photos: In order of time.
 
     Returns:
         (F, 4) squares that hold face and chin, NaN without a face, and (F,) sources: ``detector``, ``flow`` or an

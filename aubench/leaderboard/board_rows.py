@@ -11,10 +11,7 @@ from aubench.leaderboard.site import rerun_commands
 
 
 def board_rows(root: Path) -> list[dict[str, Any]]:
-    """List the rows of all tables of a leaderboard.
-
-    Args:
-        root: Leaderboard folder.
+    """List the rows of all tables of the leaderboard in a folder.
 
     Returns:
         Numbers of each row as in ``entries.json``, with the protocol and the columns of :func:`citations`.

@@ -202,10 +202,7 @@ def _is_distinct(cells: Ints) -> bool:
 
 
 def read_records(root: Path) -> tuple[list[StoredRecord], list[Finding]]:
-    """Read all records under ``root/records``, sorted by path.
-
-    Args:
-        root: Leaderboard folder.
+    """Read all records of a leaderboard, under ``root/records``, sorted by path.
 
     Returns:
         Readable records, and a finding for each unreadable record and each stray file.

@@ -64,11 +64,7 @@ class StoredReproduction:
 
 
 class Reproductions:
-    """Extension of the pages by the repetitions of their runs.
-
-    Args:
-        root: Leaderboard folder.
-    """
+    """Extension of a leaderboard's pages by the repetitions of their runs."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -120,10 +116,7 @@ class Reproductions:
 
 
 def read_reproductions(root: Path) -> tuple[list[StoredReproduction], list[Finding]]:
-    """Read, verify and compare all repetitions of a leaderboard.
-
-    Args:
-        root: Leaderboard folder.
+    """Read, verify and compare all repetitions of the leaderboard in a folder.
 
     Returns:
         Repetitions without problems, sorted by path, and findings.

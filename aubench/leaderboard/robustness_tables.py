@@ -74,10 +74,7 @@ def render(by_name: dict[str, Table], title: str, form: str) -> dict[str, str]:
 
 
 def brief_table(entries: Sequence[Entry]) -> Table | None:
-    """Build the table of F1 without each modality and with noise on all modalities.
-
-    Args:
-        entries: Methods of a ranked table.
+    """Build the table of F1 without each modality and with noise on all modalities, of methods of a ranked table.
 
     Returns:
         None if no entry has such a condition.

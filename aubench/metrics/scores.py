@@ -229,12 +229,7 @@ def column_metrics() -> list[Metric]:
 
 
 def summarize(counts: pd.DataFrame, histograms: pd.DataFrame) -> Summary:
-    """Compute all metrics under the clean condition.
-
-    Args:
-        counts: Confusion counts.
-        histograms: Histograms of predicted probability.
-    """
+    """Compute all metrics under the clean condition from confusion counts and histograms of predicted probability."""
     totals = sum_over_subjects(counts)
     return summarize_cells(totals, histogram_cells(histograms, totals))
 

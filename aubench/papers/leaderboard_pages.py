@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 
 class ReportedNumbers:
-    """Page of all reported numbers, and comparison of measured with reported numbers on each protocol's page.
-
-    Args:
-        root: Leaderboard folder.
-    """
+    """Page of all reported numbers, and comparison of measured with reported numbers on each protocol's page."""
 
     def __init__(self, root: Path) -> None:
         from aubench.papers import reported
@@ -53,11 +49,7 @@ class ReportedNumbers:
 
 
 def repetitions(root: Path) -> PageExtension:
-    """Read the repetitions of runs by others.
-
-    Args:
-        root: Leaderboard folder.
-    """
+    """Read the repetitions of a leaderboard's runs by others."""
     from aubench.leaderboard.reproductions import Reproductions
 
     return Reproductions(root)

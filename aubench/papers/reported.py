@@ -169,10 +169,7 @@ class ReportedTable:
 
 
 def read_all(root: Path) -> list[ReportedTable]:
-    """Read the tables of a leaderboard, sorted by name.
-
-    Args:
-        root: Folder of the leaderboard.
+    """Read the tables of the leaderboard in a folder, sorted by name.
 
     Raises:
         RecordError: A file is invalid; the message names file, row and column.

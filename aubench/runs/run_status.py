@@ -112,9 +112,6 @@ def _progress(running: Mapping[str, Any]) -> dict[str, Any]:
 def stop_sweeps(sweeps: Iterable[Sweep]) -> list[Sweep]:
     """Cancel commands, and wait until they have ended.
 
-    Args:
-        sweeps: Jobs of each command.
-
     Returns:
         The commands that have not ended.
     """

@@ -24,12 +24,9 @@ def train_few_steps(
 
     Args:
         case: Source of the batch.
-        method: Method, which is trained in place.
+        method: Method, which is trained in place and returned.
         after_backward: Function that is called between each backward pass and the step of the optimiser.
         pretraining: Whether to train in the stages of pre-training only.
-
-    Returns:
-        The method.
 
     Raises:
         MethodError: The loss has no scalar total.

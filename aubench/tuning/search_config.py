@@ -87,10 +87,7 @@ class SearchConfig:
         return sum(stage.epochs for stage in method.stages() if not stage.pretraining)
 
     def trial_config(self, values: Mapping[str, Any]) -> TrialConfig:
-        """Return the configuration of a trial.
-
-        Args:
-            values: Values of the searched fields.
+        """Return the configuration of a trial with some values of the searched fields.
 
         Raises:
             RecipeError: The values are not valid together, or the task does not support them.

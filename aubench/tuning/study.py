@@ -46,7 +46,7 @@ def run_search(
     sampler: BaseSampler | None = None,
     after: Callable[[], None] = lambda: None,
 ) -> Study:
-    """Run trials until the search has the requested number.
+    """Run trials until the search has the requested number, and return its study.
 
     Args:
         search: The search.
@@ -56,9 +56,6 @@ def run_search(
         say: Callback for one-line messages.
         sampler: Sampler to use in place of the one that the search names.
         after: Callback after each trial of this process.
-
-    Returns:
-        The study.
 
     Raises:
         UsageError: The storage cannot be used, or contains another study of this name.

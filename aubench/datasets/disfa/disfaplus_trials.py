@@ -53,10 +53,7 @@ class Trial:
 
 
 def find_disfaplus(source: Path) -> tuple[list[Trial], list[str]]:
-    """Find the images and label files of every trial.
-
-    Args:
-        source: Folder of the delivery.
+    """Find the images and label files of every trial in the folder of a delivery.
 
     Returns:
         Trials in order of subject and name, and names and reasons of unused files.
