@@ -64,16 +64,11 @@ class StoredReproduction:
 
 
 class Reproductions:
-    """Extension of a leaderboard's pages by the repetitions of their runs."""
+    """Extension of a leaderboard's pages by the repetitions of their runs, the files in ``reproductions``."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._stored, self._findings = read_reproductions(root)
-
-    @property
-    def findings(self) -> Sequence[Finding]:
-        """Problems of the files in ``reproductions``."""
-        return self._findings
+        self._stored, self.findings = read_reproductions(root)
 
     def pages(self) -> dict[str, list[Block]]:
         """Return no further pages."""

@@ -12,22 +12,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aubench.leaderboard.entries import RankedTable
     from aubench.leaderboard.extensions import PageExtension
-    from aubench.leaderboard.records import Finding
     from aubench.leaderboard.render import Block
 
 
 class ReportedNumbers:
-    """Page of all reported numbers, and comparison of measured with reported numbers on each protocol's page."""
+    """Page of all reported numbers, and comparison of measured with reported numbers on each protocol's page.
+
+    Its files are those in ``reported``.
+    """
 
     def __init__(self, root: Path) -> None:
         from aubench.papers import reported
 
-        self._tables, self._findings = reported.scan(root)
-
-    @property
-    def findings(self) -> Sequence[Finding]:
-        """Problems of the files in ``reported``."""
-        return self._findings
+        self._tables, self.findings = reported.scan(root)
 
     def pages(self) -> dict[str, list[Block]]:
         """Build the page of all reported numbers."""
