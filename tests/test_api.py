@@ -160,6 +160,10 @@ RUN = {"method": "amf", "protocol": "synth_3fold"}
         ("run", {**RUN, "overrides": [1]}, "overrides: [1] is no dictionary"),
         ("run", {**RUN, "overrides": "epochs=3"}, "overrides: 'epochs=3' is no dictionary"),
         ("run", {**RUN, "preset": 3}, "--preset: no preset '3'"),
+        ("run", {**RUN, "preset": ["small"]}, "--preset: no preset '['small']'"),
+        ("run", {**RUN, "protocol": ["synth_3fold"]}, "--protocol: no protocol '['synth_3fold']'; did you mean"),
+        ("run", {**RUN, "engine": 3}, "--engine: no engine '3'"),
+        ("run", {**RUN, "device": 3}, "--device: no device '3'"),
         ("run", {**RUN, "method": 3}, "3 is no name"),
         ("run", {**RUN, "store": 3}, "3 is no path"),
         ("run", {**RUN, "store": ""}, "a path is empty"),
@@ -169,6 +173,7 @@ RUN = {"method": "amf", "protocol": "synth_3fold"}
         ("tune", {**RUN, "trials": 3, "sampler": dict}, "--sampler: cannot be <class"),
         ("tune", {**RUN, "trials": 3, "pruner": 3}, "--pruner: cannot be 3"),
         ("tune", {**RUN, "trials": 3, "overrides": [1]}, "overrides: [1] is no dictionary"),
+        ("evaluate_robustness", {"suite": ["amf"]}, "--suite: no suite '['amf']'; did you mean 'amf'?"),
         ("evaluate_robustness", {"noise": ["x"]}, "--noise: '['x']' is not a list of standard deviations"),
         ("evaluate_robustness", {"noise": [None]}, "--noise: '[None]' is not a list of standard deviations"),
         ("compare", {"runs": 3}, "3 is no path"),
@@ -180,6 +185,22 @@ def test_arguments_of_the_wrong_type_raise(function, arguments, message, small_s
     with pytest.raises(AubenchError, match=re.escape(message)):
         getattr(package, function)(**places | arguments)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "message"),
+    [
+        ("prepare_store", {"dataset": 3}, "no data set '3'; known: bp4d"),
+        ("prepare_store", {"dataset": ["synth"]}, "no data set '['synth']'; did you mean 'synth'?"),
+        ("check_store", {"dataset": 3}, "no data set '3'; known: bp4d"),
+        ("export_store", {"store": 3, "out": "new"}, "3 is no path"),
+        ("write_label_counts", {"store": 3, "out": "new"}, "3 is no path"),
+        ("simulate_delivery", {"dataset": ["bp4d"], "out": "new", "labels_only": True}, "cannot simulate '['bp4d']'"),
+    ],
+)
+def test_names_of_stores_of_the_wrong_type_raise(function, arguments, message):
+    with pytest.raises(AubenchError, match=re.escape(message)):
+        getattr(api, function)(**arguments)
 
 
 @pytest.mark.parametrize(

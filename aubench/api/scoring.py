@@ -61,11 +61,14 @@ def score(
     from aubench.core.errors import UsageError
     from aubench.data.splits import ProtocolDataset
     from aubench.evaluation import prediction_files, submitted_predictions
+    from aubench.leaderboard import text_checks
     from aubench.leaderboard.records import StoredRecord
     from aubench.results import record
     from aubench.runs import submissions
 
     submissions.check_name(name)
+    if problem := text_checks.folder_problem(name) or text_checks.name_problem(name, is_submitted=True):
+        raise UsageError(problem, where="--name", hint="choose another name")
     if not isinstance(seed, int):
         raise UsageError(f"{seed!r} is not a seed", where="--seed", hint="use a whole number such as 0")
     check_seeds(seed)

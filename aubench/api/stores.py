@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from aubench._util.progress import count_progress
@@ -70,7 +69,7 @@ def export_store(store: AnyPath, out: AnyPath) -> Path:
     from aubench.datasets.table import store_export
 
     with count_progress("frames exported") as progress:
-        return store_export.export_store(open_any_store(os.fspath(store)), user_path(out), progress)
+        return store_export.export_store(open_any_store(store), user_path(out), progress)
 
 
 def write_label_counts(store: AnyPath, out: AnyPath) -> Path:
@@ -92,7 +91,7 @@ def write_label_counts(store: AnyPath, out: AnyPath) -> Path:
     from aubench.datasets import catalog, label_counts
 
     path = user_path(out)
-    atomic.write_text(path, label_counts.to_text(label_counts.label_counts(catalog.open_any_store(os.fspath(store)))))
+    atomic.write_text(path, label_counts.to_text(label_counts.label_counts(catalog.open_any_store(store))))
     return path
 
 

@@ -102,12 +102,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(re.search(text, str(error))))
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
+def suggest(name: object, known: Iterable[str]) -> str:
     """Return a hint that contains the known name that is most similar to the user's.
+
+    Args:
+        name: Name, or the value that a caller from Python gave in its place.
+        known: Known names.
 
     Returns:
         ``did you mean 'x'?``, or the list of all known names if none is similar.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names) or 'none'}"

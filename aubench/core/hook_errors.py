@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from aubench.core.errors import AubenchError
 
 
 @contextmanager
-def one_line(owner: type, hook: str, kind: type[AubenchError]) -> Iterator[None]:
+def one_line(owner: type | Callable[..., Any], hook: str, kind: type[AubenchError]) -> Iterator[None]:
     """Convert unexpected errors of a hook, with the last line of the owner's file that was executed.
 
     Args:
-        owner: Class that has the hook.
+        owner: Class that has the hook, or the function itself.
         hook: Name of the hook for the message.
         kind: Type of the error.
     """
@@ -24,7 +25,7 @@ def one_line(owner: type, hook: str, kind: type[AubenchError]) -> Iterator[None]
     except AubenchError:
         raise
     except Exception as error:
-        file = getattr(sys.modules.get(owner.__module__), "__file__", None)
+        file = getattr(sys.modules.get(getattr(owner, "__module__", "")), "__file__", None)
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         place = f" in line {lines[-1]}" if lines else ""
         raise kind(f"fails{place} ({type(error).__name__}: {error})", where=hook) from error

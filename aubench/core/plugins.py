@@ -166,7 +166,7 @@ class Registry(Generic[T]):
             UsageError: No entry has this name. The message suggests the most similar name.
         """
         references = self._references()
-        if name not in references:
+        if not isinstance(name, str) or name not in references:
             raise UsageError(f"no {self.kind} '{name}'", hint=suggest(name, references))
         reference = references[name]
         if isinstance(reference, metadata.EntryPoint):

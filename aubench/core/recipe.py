@@ -143,8 +143,8 @@ class Recipe(BaseModel):
             RecipeError: No such preset or field, or an invalid value.
         """
         presets = cls.all_presets()
-        if preset not in presets:
-            raise RecipeError(f"no preset '{preset}'", where="--preset", hint=suggest(str(preset), presets))
+        if not isinstance(preset, str) or preset not in presets:
+            raise RecipeError(f"no preset '{preset}'", where="--preset", hint=suggest(preset, presets))
         for name in changes:
             if name not in cls.model_fields:
                 raise RecipeError(f"no recipe key '{name}'", where="--set", hint=suggest(name, cls.model_fields))

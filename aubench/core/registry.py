@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ def builtin_protocols() -> dict[str, Path]:
     return {path.stem: path for path in system_files.children(folder, "*.toml")}
 
 
-def find_protocol(name: str, modalities: Iterable[str] | None = None) -> Protocol:
+def find_protocol(name: str | os.PathLike[str], modalities: Iterable[str] | None = None) -> Protocol:
     """Find and validate a protocol.
 
     Args:
@@ -148,13 +149,13 @@ def find_protocol(name: str, modalities: Iterable[str] | None = None) -> Protoco
         UsageError: There is no such protocol, or it lacks one of the modalities.
         ProtocolError: The protocol is invalid.
     """
-    known = builtin_protocols()
-    if name.endswith(".toml"):
-        if not user_path(name).is_file():
-            raise UsageError("no such file", where=name, hint="give the path of a protocol in TOML")
-        protocol = protocols.load(user_path(name))
-    elif name in known:
-        protocol = protocols.load(known[name])
+    known, text = builtin_protocols(), str(name)
+    if text.endswith(".toml"):
+        if not user_path(text).is_file():
+            raise UsageError("no such file", where=text, hint="give the path of a protocol in TOML")
+        protocol = protocols.load(user_path(text))
+    elif text in known:
+        protocol = protocols.load(known[text])
     else:
         raise UsageError(f"no protocol '{name}'", where="--protocol", hint=suggest(name, known))
     return protocol if modalities is None else protocol.narrowed(modalities)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -134,18 +135,19 @@ def builtin_suites() -> list[str]:
     return [path.stem for path in system_files.children(Path(str(folder)), "*.toml")]
 
 
-def find_suite(name: str) -> Suite:
+def find_suite(name: str | os.PathLike[str]) -> Suite:
     """Return a suite by name, or by the path of a TOML file.
 
     Raises:
         UsageError: There is no such suite.
         ProtocolError: The file is not a valid suite.
     """
-    if name.endswith(".toml"):
-        return _load(user_path(name))
-    if name not in builtin_suites():
+    text = str(name)
+    if text.endswith(".toml"):
+        return _load(user_path(text))
+    if text not in builtin_suites():
         raise UsageError(f"no suite '{name}'", where="--suite", hint=suggest(name, builtin_suites()))
-    return _load(Path(str(resources.files("aubench.protocols") / "suites" / f"{name}.toml")))
+    return _load(Path(str(resources.files("aubench.protocols") / "suites" / f"{text}.toml")))
 
 
 def _load(path: Path) -> Suite:

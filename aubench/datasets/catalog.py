@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +86,7 @@ def check_store(name: str, path: Path | None, progress: Progress) -> str:
     )
 
 
-def open_any_store(name: str) -> Store:
+def open_any_store(name: str | os.PathLike[str]) -> Store:
     """Open a store of any data set and verify it.
 
     Args:
@@ -97,6 +98,7 @@ def open_any_store(name: str) -> Store:
     from aubench.data.store import Store
 
     given = user_path(name)
+    name = os.fspath(name)
     folder = given if (given / "store.json").exists() or "/" in name else _default_path(name)
     if name in DATASETS.names() and not (folder / "store.json").exists():
         raise _no_store(name, folder)
@@ -245,6 +247,13 @@ def _generate(dataset: Dataset, folder: Path, progress: Progress) -> None:
 
 
 def _default_path(name: str) -> Path:
+    """Return the default folder of a store.
+
+    Raises:
+        UsageError: The name, from Python, is no text.
+    """
     from aubench._util.paths import default_root
 
+    if not isinstance(name, str):
+        raise UsageError(f"no data set '{name}'", hint=suggest(name, DATASETS.names()))
     return default_root() / name

@@ -86,7 +86,7 @@ def simulate(dataset: str, out: Path, seed: int, progress: Progress) -> list[str
         DataError: The folder is not empty or cannot be written.
     """
     simulations = _simulations()
-    if dataset not in simulations:
+    if dataset not in list(simulations):  # from Python, it may be of any type
         raise UsageError(f"cannot simulate '{dataset}'", where="DATASET", hint=suggest(dataset, simulations))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError("is not an empty folder", where=out, hint="name a new folder with --out")

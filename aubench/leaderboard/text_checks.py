@@ -34,29 +34,45 @@ _MAX_LENGTH = 300
 
 def check_texts(run: StoredRecord) -> Iterator[Finding]:
     """Check the names and texts of a record."""
-    for field, name in (("method.name", run.info.method.name), ("run", run.info.run)):
-        if _RESERVED.fullmatch(name):
-            yield run.finding(record.FILE, f"{field}: '{name}' is the name of a device on Windows")
-    for field, what in _names(run):
-        yield run.finding(record.FILE, f"{field}: {what}")
+    method = run.info.method
+    for field, problem in (
+        ("method.name", folder_problem(method.name)),
+        ("run", folder_problem(run.info.run)),
+        ("method.name", _name_problem(run, method.name)),
+        ("method.title", _name_problem(run, method.title)),
+    ):
+        if problem:
+            yield run.finding(record.FILE, f"{field}: {problem}")
     for field, text, markup in _texts(run):
         if problem := text_problem(text, markup):
             yield run.finding(record.FILE, f"{field}: {problem}")
 
 
-def _names(run: StoredRecord) -> Iterator[tuple[str, str]]:
-    """Yield the problems of the names of a method that is not built in."""
-    method = run.info.method
-    if method.source == "builtin":
-        return
-    for field, name in (("method.name", method.name), ("method.title", method.title)):
-        if lookalike(name) in {lookalike(baseline) for baseline in _BASELINES}:
-            yield field, f"'{name}' reads like the name of a baseline"
-        for builtin, facts in method_catalogue.builtin_facts().items():
-            if run.info.is_submitted and name in (builtin, facts.title):
-                continue  # predictions of another implementation, in a table of their own
-            if lookalike(name) in (lookalike(builtin), lookalike(facts.title)):
-                yield field, f"'{name}' reads like the built-in method {builtin}"
+def folder_problem(name: str) -> str | None:
+    """Return the reason why a folder cannot have a name, or None."""
+    return f"'{name}' is the name of a device on Windows" if _RESERVED.fullmatch(name) else None
+
+
+def _name_problem(run: StoredRecord, name: str) -> str | None:
+    return None if run.info.method.source == "builtin" else name_problem(name, is_submitted=run.info.is_submitted)
+
+
+def name_problem(name: str, *, is_submitted: bool) -> str | None:
+    """Return the reason why a method that is not built in cannot have a name or title, or None.
+
+    Args:
+        name: Name or title.
+        is_submitted: Whether it is that of submitted predictions. These are in a table of their own, so another
+            implementation of a built-in method may have its name.
+    """
+    if lookalike(name) in {lookalike(baseline) for baseline in _BASELINES}:
+        return f"'{name}' reads like the name of a baseline"
+    for builtin, facts in method_catalogue.builtin_facts().items():
+        if is_submitted and name in (builtin, facts.title):
+            continue
+        if lookalike(name) in (lookalike(builtin), lookalike(facts.title)):
+            return f"'{name}' reads like the built-in method {builtin}"
+    return None
 
 
 @lru_cache(maxsize=4096)

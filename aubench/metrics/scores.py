@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from aubench.core.errors import UsageError
+from aubench.core.hook_errors import one_line
 from aubench.core.plugins import Registry
 from aubench.metrics.functions import (
     ConfusionCounts,
@@ -61,6 +62,8 @@ __all__ = [
     "summary_of",
 ]
 
+_TITLE = re.compile(r"\w[\w %().,:/+-]{0,39}")
+_TITLE_HINT = "use at most 40 letters, digits, spaces and %().,:/+-, and begin with a letter or digit"
 DIGITS = 6
 """Decimals of the values in a summary."""
 
@@ -96,6 +99,8 @@ class Metric:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", self.name):
             raise UsageError(f"metric name '{self.name}' is invalid", hint="use lower-case letters, digits and _")
+        if not isinstance(self.title, str) or not _TITLE.fullmatch(self.title):
+            raise UsageError(f"metric '{self.name}': title {self.title!r} cannot be a column header", hint=_TITLE_HINT)
         if self.source not in ("counts", "histograms"):
             raise UsageError(f"metric '{self.name}': source '{self.source}' is neither 'counts' nor 'histograms'")
         if self.pooled and self.source != "counts":
@@ -105,7 +110,7 @@ class Metric:
         """Compute the metric per fold and AU (F, A).
 
         Raises:
-            UsageError: The metric's function returns an array of another shape.
+            UsageError: The metric's function fails, or returns an array of another shape.
         """
         return self.compute_cells(totals, histogram_cells(histograms, totals, condition))
 
@@ -115,7 +120,8 @@ class Metric:
         Raises:
             UsageError: As :meth:`compute`.
         """
-        values = self._values(totals, histograms)
+        with one_line(self.function, f"metric '{self.name}'", UsageError):
+            values = self._values(totals, histograms)
         return np.where(np.isfinite(values), values, np.nan)
 
     def _values(self, totals: ConfusionCounts, histograms: Ints) -> Floats:

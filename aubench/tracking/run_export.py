@@ -283,7 +283,5 @@ def find_runs(root: Path, names: Sequence[Path]) -> list[Path]:
     run_dirs = [by_id.get(str(name), name) for name in names]
     for name, run_dir in zip(names, run_dirs, strict=True):
         if not (run_dir / RUN_FILE).is_file():
-            raise UsageError(
-                "is neither a run's folder nor the id of a run", where=name, hint=suggest(str(name), by_id)
-            )
+            raise UsageError("is neither a run's folder nor the id of a run", where=name, hint=suggest(name, by_id))
     return run_dirs if names else list(by_id.values())

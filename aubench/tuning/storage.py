@@ -167,7 +167,7 @@ def check_name(value: object, names: Sequence[str], option: str) -> None:
         UsageError: There is none of this name.
     """
     if value not in names:
-        raise UsageError(f"cannot be {value!r}", where=option, hint=suggest(str(value), names))
+        raise UsageError(f"cannot be {value!r}", where=option, hint=suggest(value, names))
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:

@@ -88,6 +88,38 @@ def test_infinite_values_are_undefined(small_board, make_record, monkeypatch, tm
     assert call("leaderboard", "build", "--root", small_board).code == 0
 
 
+BROKEN = """
+from aubench.metrics.scores import Metric
+
+broken = Metric(
+    "broken", "Broken", "Fails", "{source}",
+    lambda *tables: {function},
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "function", "message"),
+    [
+        ("counts", "1 / 0", "metric 'broken': fails in line 6 (ZeroDivisionError: division by zero)"),
+        ("counts", "'much'", "metric 'broken': fails (ValueError: could not convert string to float"),
+        ("histograms", "tables[2]", "metric 'broken': fails in line 6 (IndexError: tuple index out of range)"),
+        ("histograms", "'much'", "metric 'broken': fails (ValueError: could not convert string to float"),
+    ],
+)
+def test_a_function_that_fails_is_one_line(monkeypatch, tmp_path, make_record, source, function, message):
+    (tmp_path / "broken.py").write_text(BROKEN.format(source=source, function=function))
+    monkeypatch.setenv(PLUGINS_VARIABLE, str(tmp_path / "broken.py"))
+    with pytest.raises(UsageError, match=re.escape(message)):
+        scores.summary_of(make_record())
+
+
+@pytest.mark.parametrize("title", ["", "A|B", "<b>B</b>", "A\nB", "a" * 41, 3])
+def test_a_title_that_breaks_a_table_is_refused(title):
+    with pytest.raises(UsageError, match="cannot be a column header; use at most 40 letters"):
+        Metric("broken", title, "Fails", "counts", np.sum)
+
+
 @pytest.mark.slow
 def test_leaderboard_tables_have_a_column(balanced_accuracy, small_board, script_stubs, call):
     assert call("leaderboard", "build", "--root", small_board).code == 0

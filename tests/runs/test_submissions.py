@@ -261,6 +261,9 @@ def test_no_file_and_too_large_files_are_one_line(table, score, tmp_path, monkey
     ("options", "message"),
     [
         ({"name": "my model"}, "--name: 'my model' is not a name"),
+        ({"name": "CON"}, "--name: 'CON' is the name of a device on Windows; choose another name"),
+        ({"name": "always-positive"}, "--name: 'always-positive' reads like the name of a baseline; choose another"),
+        ({"name": "late-fusi0n"}, "--name: 'late-fusi0n' reads like the built-in method late_fusion; choose another"),
         ({"seed": -1}, "'-1' is not a seed"),
         ({"modalities": "thermal"}, "lab has no thermal"),
     ],
