@@ -135,6 +135,8 @@ def _difference(role: str, extra: Iterable[str], missing: Iterable[str]) -> str:
     return f"{names[0]} {verb} the {what[role]}"
 
 
+_MAX_DRAWS = 256
+"""Draws that are remembered at a time, because the records may be those of anybody."""
 _draws: dict[tuple[str, int, str], frozenset[str]] = {}
 """Validation subjects by digest of the protocol, fold, and digest of the labels."""
 
@@ -145,6 +147,8 @@ def _drawn(protocol: Protocol, fold: int, labels: SubjectLabels) -> frozenset[st
     content = b"".join(labels.labels[subject].tobytes() for subject in sorted(subjects))
     key = protocol.digest, fold, hashlib.sha256(content).hexdigest()
     if key not in _draws:
+        if len(_draws) == _MAX_DRAWS:
+            _draws.clear()
         columns = [sorted(protocol.aus).index(au) for au in protocol.aus]
         _draws[key] = draw_validation(protocol, fold, subjects, lambda s: labels.sum(s)[:, columns])
     return _draws[key]
