@@ -1,4 +1,4 @@
-"""Conversion of unexpected errors of other people's classes to one line."""
+"""Conversion of unexpected errors of plug-ins to one line."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from aubench.core.errors import AubenchError
 
 
 @contextmanager
-def one_line(owner: type | Callable[..., Any], hook: str, kind: type[AubenchError]) -> Iterator[None]:
-    """Convert unexpected errors of a hook, with the last line of the owner's file that was executed.
+def convert_errors(owner: type | Callable[..., Any], hook: str, kind: type[AubenchError]) -> Iterator[None]:
+    """Convert unexpected errors of a hook, and name the last line of the owner's file that was executed.
 
     Args:
         owner: Class that has the hook, or the function itself.

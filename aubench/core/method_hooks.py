@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aubench.core.errors import MethodError
-from aubench.core.hook_errors import one_line
+from aubench.core.hook_errors import convert_errors
 from aubench.core.recipe import PretrainingSource
 from aubench.core.task import Modality
 
@@ -23,7 +23,7 @@ def create_recipe(method: type[Method], preset: str, changes: Mapping[str, Any])
         RecipeError: No such preset or field, or an invalid value.
         MethodError: The class of the recipe is faulty.
     """
-    with one_line(method.Recipe, f"{method.__name__}.Recipe", MethodError):
+    with convert_errors(method.Recipe, f"{method.__name__}.Recipe", MethodError):
         return method.Recipe.from_preset(preset, changes)
 
 
@@ -34,7 +34,7 @@ def unsupported_reason(method: type[Method], task: Task, recipe: Recipe) -> str 
         MethodError: The hook fails, or returns something else.
     """
     hook = f"{method.__name__}.unsupported_reason"
-    with one_line(method, hook, MethodError):
+    with convert_errors(method, hook, MethodError):
         reason: object = method.unsupported_reason(task, recipe)
     if reason is None or (isinstance(reason, str) and reason.strip()):
         return reason
@@ -48,7 +48,7 @@ def select_modalities(method: type[Method], task: Task, recipe: Recipe) -> tuple
         MethodError: The hook fails, or returns something else.
     """
     hook = f"{method.__name__}.select_modalities"
-    with one_line(method, hook, MethodError):
+    with convert_errors(method, hook, MethodError):
         selected: object = method.select_modalities(task, recipe)
     if isinstance(selected, tuple | list):
         subset = tuple(modality for modality in task.modalities if modality in selected)
@@ -64,7 +64,7 @@ def pretraining_sources(recipe: Recipe) -> tuple[PretrainingSource, ...]:
         MethodError: The hook fails, or returns something else.
     """
     hook = f"{type(recipe).__qualname__}.pretraining_sources"
-    with one_line(type(recipe), hook, MethodError):
+    with convert_errors(type(recipe), hook, MethodError):
         sources: object = recipe.pretraining_sources()
     if isinstance(sources, tuple | list) and all(map(_is_source, sources)):
         return tuple(sources)

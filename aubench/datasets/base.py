@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from aubench.core.errors import DataError, UsageError, suggest
-from aubench.core.hook_errors import one_line
+from aubench.core.hook_errors import convert_errors
 from aubench.core.task import Modality
 from aubench.core.user_paths import user_path
 from aubench.datasets.sequence_checks import check_names, check_sequence
@@ -138,7 +138,7 @@ class Dataset(ABC):
 
         origin = {} if source is None else {"source": str(source.resolve())}
         plan = {"dataset": self.name, "version": self.version, **origin, **options.model_dump(mode="json")}
-        with one_line(type(self), self._hook, DataError):
+        with convert_errors(type(self), self._hook, DataError):
             readers = self.sequences(source, options)
         with StoreWriter(store_path, plan) as writer:
             files = {} if source is None else {"files": tree_fingerprint(source, writer.folders)}
@@ -163,7 +163,7 @@ class Dataset(ABC):
         progress(done, len(readers))
 
         def write(key: tuple[str, str], read: Callable[[], Sequence]) -> None:
-            with one_line(type(self), self._hook, DataError):
+            with convert_errors(type(self), self._hook, DataError):
                 sequence = read()
                 check_names(sequence, self.name, key)
                 check_sequence(sequence, self.name, self.aus, self.modalities)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from aubench.core.errors import UsageError
-from aubench.core.hook_errors import one_line
+from aubench.core.hook_errors import convert_errors
 from aubench.core.plugins import Registry
 from aubench.metrics.functions import (
     ConfusionCounts,
@@ -76,7 +76,7 @@ class Metric:
 
     Attributes:
         name: Lower-case identifier, used as key in summaries, ``result.json`` and MLflow.
-        title: Column header.
+        title: Column header of at most 40 letters, digits, spaces and ``%().,:/+-``.
         description: One line for the documentation.
         source: Table that the metric is computed from.
         function: For ``counts``: maps confusion counts (F, A, 4), in the order TP, FP, FN, TN, to (F, A), NaN where
@@ -120,7 +120,7 @@ class Metric:
         Raises:
             UsageError: As :meth:`compute`.
         """
-        with one_line(self.function, f"metric '{self.name}'", UsageError):
+        with convert_errors(self.function, f"metric '{self.name}'", UsageError):
             values = self._values(totals, histograms)
         return np.where(np.isfinite(values), values, np.nan)
 
