@@ -43,6 +43,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server = self.server
         server.requests.append(self.path)
+        if len(server.requests) == server.dies_after:
+            server.socket.close()  # before the answer, after which the client may connect again at once
+            self.close_connection = True
         time.sleep(server.silence)
         body = json.dumps(EXPERIMENT).encode()
         self.send_response(server.status)
@@ -50,9 +53,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
-        if len(server.requests) == server.dies_after:
-            server.socket.close()
-            self.close_connection = True
 
     do_POST = do_GET
 
