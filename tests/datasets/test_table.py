@@ -540,6 +540,7 @@ BOX = {"left": 0.3, "top": 0.2, "right": 0.7, "bottom": 0.7}
     [
         (BOX, "frames.csv: the box of p1 s, frame 1, is smaller than 4 pixels; write boxes in pixels"),
         ({name: 1000 + 100 * value for name, value in BOX.items()}, "1.png: the face is at column 1050 and row 1045"),
+        ({"left": 0, "top": 0, "right": 500, "bottom": 400}, "1.png: the face is 500 pixels large, and the"),
         (
             {f"{axis}_{i}": i / 49 + (axis == "y") for axis in "xy" for i in range(49)},
             "frames.csv: the landmarks of p1 s are not those of faces in pixels",

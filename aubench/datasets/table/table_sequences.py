@@ -197,7 +197,7 @@ def _images(
                 of_sequence = of_sequence if is_still else scene
                 scale = pixels.shape[1] / scene[1]
                 square = squares[i] * [scale, scale, scale, 1]
-                _check_overlap(square, pixels, picture.path)
+                _check_square(square, pixels, picture.path)
                 images[modality][i] = _cropped(pixels, square, size, modality)
         missing.append(letters)
         assert scene is not None
@@ -228,13 +228,16 @@ def _check_scene(pixels: np.ndarray, modality: Modality, scene: tuple[int, int] 
     return scene
 
 
-def _check_overlap(square: np.ndarray, pixels: np.ndarray, path: Path) -> None:
-    """Refuse a crop (centre column and row, side, angle) that contains no pixel of its image."""
+def _check_square(square: np.ndarray, pixels: np.ndarray, path: Path) -> None:
+    """Refuse a crop (centre column and row, side, angle) outside of its image, or of more than twice its size."""
     height, width = pixels.shape[:2]
-    column, row, half = square[0], square[1], square[2] / 2
-    if column + half <= 0 or row + half <= 0 or column - half >= width or row - half >= height:
+    column, row, side = square[:3]
+    hint = "write boxes and landmarks in pixels of the visual image"
+    if abs(column - width / 2) >= (width + side) / 2 or abs(row - height / 2) >= (height + side) / 2:
         what = f"the face is at column {column:.0f} and row {row:.0f}, outside of its {width} × {height} pixels"
-        raise DataError(what, where=path, hint="write boxes and landmarks in pixels of the visual image")
+        raise DataError(what, where=path, hint=hint)
+    if side > 2 * max(height, width):
+        raise DataError(f"the face is {side:.0f} pixels large, and the image {width} × {height}", where=path, hint=hint)
 
 
 def _resized(pixels: np.ndarray, size: int, modality: Modality, path: Path) -> np.ndarray:
