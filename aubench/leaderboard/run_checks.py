@@ -22,13 +22,15 @@ _CLOCK_ERROR = timedelta(days=1)
 """Most by which the clock of a machine is ahead."""
 _LEAST_TIME = 0.9
 """Least time of a run, relative to that of supervised training at its speed, which is rounded."""
+_REQUIRED_PACKAGES = ("python", "torch")
+"""Versions that the record of a run states."""
 FUSION = "fusion"
 """Part of a model that joins its branches."""
 
 
 def check_facts(run: StoredRecord) -> Iterator[Finding]:
     """Check that the fields of ``record.json`` agree with each other and are possible."""
-    for check in (_epochs, _checkpoints, _time, _speed, _cost, _precision, _git, _search, _pretraining, _id):
+    for check in (_epochs, _checkpoints, _time, _speed, _cost, _precision, _packages, _git, _search, _pretraining, _id):
         for what in check(run):
             yield run.finding(record.FILE, what)
 
@@ -116,6 +118,13 @@ def _precision(run: StoredRecord) -> Iterator[str]:
         products = "tf32" if device.precision == "tf32" else "ieee"
         if device.fp32_precision not in (None, products):
             yield f"{field}.fp32_precision: says {device.fp32_precision}, {device.precision} has {products}"
+
+
+def _packages(run: StoredRecord) -> Iterator[str]:
+    for i, environment in enumerate(run.info.environments):
+        field = "packages" if i == 0 else f"other_environments.{i - 1}.packages"
+        if missing := [name for name in _REQUIRED_PACKAGES if name not in environment.packages]:
+            yield f"{field}: states no version of {' and '.join(missing)}"
 
 
 def _git(run: StoredRecord) -> Iterator[str]:

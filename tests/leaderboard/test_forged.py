@@ -440,6 +440,7 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
         R,
         "other_environments.0.device.precision: says bf16-mixed, the run has 32-true",
     ),
+    "no versions": (lambda h: remade(h["new"], packages={}), R, "packages: states no version of python and torch"),
     "precision of products": (
         lambda h: remade(h["new"], device__fp32_precision="tf32"),
         R,
