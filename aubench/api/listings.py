@@ -25,14 +25,17 @@ def list_methods() -> pd.DataFrame:
     import pandas as pd
 
     from aubench.core import registry
+    from aubench.evaluation.flops import count_parameters
     from aubench.leaderboard.tables import modality_code
-    from aubench.papers import method_reference
+    from aubench.papers.method_reference import used_tasks
 
     rows = []
     for name in registry.method_names():
         entry = registry.find_method(name)
-        (task, compute), card = next(method_reference.costs(entry, "paper")), entry.method_class.card
-        rows.append((name, modality_code(task.modalities), str(card.fidelity), compute.total.parameters, card.paper))
+        card, recipe = entry.method_class.card, entry.method_class.Recipe.from_preset("paper", {})
+        task = used_tasks(entry, recipe)[0]
+        parameters = count_parameters(entry.method_class, task, recipe)
+        rows.append((name, modality_code(task.modalities), str(card.fidelity), parameters, card.paper))
     return pd.DataFrame(rows, columns=["method", "modalities", "fidelity", "parameters", "paper"])
 
 

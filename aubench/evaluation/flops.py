@@ -108,6 +108,22 @@ def count_flops(method_class: type[Method], task: Task, recipe: Recipe) -> Compu
             raise _counting_error(error, method_class, task, recipe) from error
 
 
+def count_parameters(method_class: type[Method], task: Task, recipe: Recipe) -> int:
+    """Count the parameters of a method without running it.
+
+    Raises:
+        MethodError: The method cannot be built.
+    """
+    try:
+        with torch.device("meta"):
+            method = build_method(method_class, task, recipe)
+    except AubenchError:
+        raise
+    except Exception:  # a constructor may compute values, which the meta device cannot
+        return count_flops(method_class, task, recipe).total.parameters
+    return sum(parameter.numel() for parameter in method.parameters())
+
+
 def count_training_flops(method: Method, batch: Batch, stage: Stage) -> int:
     """Count the operations of the forward and backward pass of training per frame, also those that are repeated.
 

@@ -26,15 +26,19 @@ _PRESETS = ("paper", "tiny", "small")
 
 def costs(entry: MethodEntry, preset: str) -> Iterator[tuple[Task, Compute]]:
     """Yield task and cost per frame of each distinct set of modalities that the method uses, largest first."""
+    recipe = entry.method_class.Recipe.from_preset(preset, {})
+    for task in used_tasks(entry, recipe):
+        yield task, count_flops(entry.method_class, task, recipe)
+
+
+def used_tasks(entry: MethodEntry, recipe: Recipe) -> list[Task]:
+    """Return the task of each distinct set of modalities that the method uses, largest first."""
     method = entry.method_class
-    recipe = method.Recipe.from_preset(preset, {})
     sizes = range(len(Modality), 0, -1)
     sets = itertools.chain.from_iterable(itertools.combinations(Modality, size) for size in sizes)
     offered = [Task(modalities, tuple(range(1, AUS + 1)), recipe.crop) for modalities in sets]
     supported = [task for task in offered if method.unsupported_reason(task, recipe) is None]
-    used = dict.fromkeys(replace(task, modalities=method.select_modalities(task, recipe)) for task in supported)
-    for task in used:
-        yield task, count_flops(method, task, recipe)
+    return list(dict.fromkeys(replace(task, modalities=method.select_modalities(task, recipe)) for task in supported))
 
 
 def page(names: Sequence[str]) -> str:
