@@ -103,17 +103,21 @@ def sync_runs(names: AnyPaths = (), *, runs: AnyPath = "runs") -> Iterator[tuple
         Folder and result of each run and study.
 
     Raises:
-        UsageError: A name is neither the folder nor the id of a run, or there is no folder of runs.
+        UsageError: A name is neither the folder nor the id of a run, there is no folder of runs, or MLflow is not
+            installed.
     """
     from aubench.core.errors import UsageError
-    from aubench.tracking import studies
+    from aubench.tracking import mlflow_client, studies
     from aubench.tracking.run_export import find_runs
     from aubench.tracking.sync import send_all
 
     root = user_path(runs)
     if not names and not root.is_dir():
         raise UsageError("no such folder", where=root, hint="give the folder of all runs with --runs")
-    yield from send_all(find_runs(root, user_paths(names)))
+    run_dirs = find_runs(root, user_paths(names))
+    if not mlflow_client.is_installed():
+        raise UsageError(mlflow_client.MISSING)
+    yield from send_all(run_dirs)
     if not names:
         yield from ((folder, studies.sync(folder)) for folder in studies.folders(root))
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aubench.results.run_folder import RUN_FILE
-from aubench.tracking.mlflow_client import default_uri
+from aubench.tracking.mlflow_client import default_uri, is_installed
 from aubench.tracking.sync import send_all
 
 _JOIN_SECONDS = 30.0
@@ -34,7 +34,8 @@ def background(
         interval: Seconds between synchronisations.
         say: Function that receives the first error message.
     """
-    target, reported, stopped = uri or default_uri(), threading.Event(), threading.Event()
+    target = uri or (default_uri() if is_installed() else None)
+    reported, stopped = threading.Event(), threading.Event()
 
     def report(detail: str) -> None:
         if not reported.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import re
@@ -28,6 +29,9 @@ _DEFAULTS = {
 }
 """Environment variables that are set before MLflow is imported unless the user has set them."""
 
+MISSING = "needs the package 'mlflow', which is not installed; pip install 'aubench[track]'"
+"""Error where :func:`is_installed` returns False."""
+
 _METRICS_PER_BATCH = 1000
 _PARAMS_PER_BATCH = 100
 _KEY_LENGTH = 250
@@ -49,6 +53,11 @@ class Point:
     value: float
     timestamp: int
     step: int = 0
+
+
+def is_installed() -> bool:
+    """Return whether MLflow is installed, without the time of its import."""
+    return importlib.util.find_spec("mlflow") is not None
 
 
 def default_uri() -> str:

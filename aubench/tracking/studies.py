@@ -49,6 +49,8 @@ class Tracking:
 
 def sync(folder: Path, uri: str | None = None) -> SyncResult:
     """Send the new trials of a study. Never raises."""
+    if not mlflow_client.is_installed():
+        return SyncResult(False, mlflow_client.MISSING)
     uri = mlflow_client.resolve(uri or mlflow_client.default_uri())
     busy = SyncResult(True, "is being sent by another process")
     return send_alone(lambda: _send(folder, uri), folder / ".tracking.lock", uri, busy)

@@ -305,8 +305,8 @@ def _read_state(path: Path) -> SyncState:
 
 
 def send_all(run_dirs: Sequence[Path], uri: str | None = None) -> Iterator[tuple[Path, SyncResult]]:
-    """Send several runs. If no server answers, skip the remaining runs."""
-    failure: SyncResult | None = None
+    """Send several runs. If no server answers, skip the remaining runs; without MLflow, skip all."""
+    failure = None if mlflow_client.is_installed() else SyncResult(False, mlflow_client.MISSING, reachable=False)
     for run_dir in run_dirs:
         result = failure or Tracker(run_dir, uri).sync()
         failure = failure or (None if result.reachable else result)

@@ -18,6 +18,7 @@ import pytest
 from factories.records import COMMIT
 from typer.testing import CliRunner
 
+from aubench import api
 from aubench._util import atomic
 from aubench.cli import commands
 from aubench.core.errors import CheckFailed, UsageError
@@ -25,7 +26,7 @@ from aubench.metrics.scores import summary_of
 from aubench.results.record import Record
 from aubench.results.record_info import RecordInfo
 from aubench.tracking import background as background_module
-from aubench.tracking import mlflow_client
+from aubench.tracking import mlflow_client, studies
 from aubench.tracking.background import background
 from aubench.tracking.sync import SyncResult, Tracker, send_all
 
@@ -488,6 +489,22 @@ def test_track_sync_sends_what_is_unsent(sqlite: str, fake_run: Any, monkeypatch
     refused = cli.invoke(commands.track, ["sync"])
     assert refused.stderr.count("not sent: http://127.0.0.1:9 cannot be reached") == 2
     assert isinstance(refused.exception, CheckFailed) and "2 of 2 could not be sent" in str(refused.exception)
+
+
+def test_without_mlflow_a_run_and_a_search_go_on_and_the_command_names_the_package(
+    fake_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("mlflow", "sqlalchemy"):  # a part of MLflow and Optuna
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run, lines, trained = fake_run().finish(), [], False
+    with background([run.run_dir], say=lines.append):
+        trained = True
+    studies.Tracking(tmp_path, lines.append).send()
+    missing = "tracking: needs the package 'mlflow', which is not installed; pip install 'aubench[track]'"
+    assert trained and len(lines) == 2 and all(line.startswith(missing) for line in lines)
+    with pytest.raises(UsageError, match="needs the package 'mlflow'"):
+        list(api.sync_runs([run.run_dir]))
 
 
 @pytest.mark.parametrize(
