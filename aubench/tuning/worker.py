@@ -140,8 +140,9 @@ def requeue(study: Study, trial: FrozenTrial) -> bool:
     """Fail a trial without a worker and queue its values again; return False if another worker already did."""
     if not fail_trial(study, trial.number):
         return False
-    if trial.params:
-        study.enqueue_trial(trial.params, user_attrs={"retry_of": trial.number})
+    values = {**trial.system_attrs.get("fixed_params", {}), **trial.params}  # queued ones may not have been drawn yet
+    if values:
+        study.enqueue_trial(values, user_attrs={"retry_of": trial.number})
     return True
 
 

@@ -15,11 +15,23 @@ import optuna
 
 from aubench.tuning import worker as worker_module
 from aubench.tuning.storage import open_storage
-from aubench.tuning.worker import Worker
+from aubench.tuning.worker import Worker, requeue
 
 
 def sqlite_address(folder: Path) -> str:
     return f"sqlite:///{folder / 'studies.db'}"
+
+
+@pytest.mark.parametrize("drawn", [0, 1])
+def test_the_preset_is_queued_again_if_its_worker_dies_before_all_values_are_drawn(drawn):
+    study, preset = optuna.create_study(), {"learning_rate": 0.5, "weight_decay": 0.25}
+    study.enqueue_trial(preset)
+    trial = study.ask()
+    for name in list(preset)[:drawn]:
+        trial.suggest_float(name, 0, 1)
+    assert requeue(study, study.get_trials(deepcopy=False)[0])
+    again = study.ask()
+    assert {name: again.suggest_float(name, 0, 1) for name in preset} == preset
 
 
 @pytest.mark.slow
