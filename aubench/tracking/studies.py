@@ -65,9 +65,11 @@ def _send(folder: Path, uri: str) -> SyncResult:
     header, trials = read_header(folder), read_trial_files(folder)
     client = mlflow_client.connect(uri)
     experiment = mlflow_client.experiment(client, uri, f"aubench/{header['protocol_name']}")
-    existing, finished = _existing_runs(client, experiment, header)
+    existing, finished, deleted = _existing_runs(client, experiment, header)
+    if None in deleted:
+        return SyncResult(True, "was deleted in MLflow and is left alone")
     parent = existing.get(None) or _create_run(client, experiment, header, None, None)
-    new = [trial for trial in trials if str(trial["trial"]) not in finished]
+    new = [trial for trial in trials if str(trial["trial"]) not in finished | deleted]
     for trial in new:
         run = existing.get(str(trial["trial"])) or _create_run(client, experiment, header, parent, trial["trial"])
         _send_trial(client, run, trial)
@@ -77,23 +79,32 @@ def _send(folder: Path, uri: str) -> SyncResult:
 
 def _existing_runs(
     client: MlflowClient, experiment: str, header: Mapping[str, Any]
-) -> tuple[dict[str | None, str], set[str | None]]:
-    """Return the ids of the study's runs in MLflow by trial, and the finished trials. The parent's key is None."""
+) -> tuple[dict[str | None, str], set[str | None], set[str | None]]:
+    """Return the ids of the study's runs in MLflow by trial, the finished trials, and those that the user has deleted.
+
+    The parent's key is None.
+    """
+    from mlflow.entities import ViewType
+
     query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in _tags(header).items())
     ids: dict[str | None, str] = {}
     finished: set[str | None] = set()
+    deleted: set[str | None] = set()
     page: str | None = None
     while True:
-        runs = client.search_runs([experiment], query, max_results=_PAGE, page_token=page)
+        runs = client.search_runs([experiment], query, ViewType.ALL, max_results=_PAGE, page_token=page)
         for run in runs:
             trial = run.data.tags.get(_TRIAL)
+            if run.info.lifecycle_stage == "deleted":
+                deleted.add(trial)
+                continue
             if trial not in finished:
                 ids[trial] = run.info.run_id
             if run.info.status == "FINISHED":
                 finished.add(trial)
         page = runs.token
         if not page:
-            return ids, finished
+            return ids, finished, deleted - ids.keys()
 
 
 def _tags(header: Mapping[str, Any]) -> dict[str, str]:

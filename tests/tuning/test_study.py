@@ -360,6 +360,26 @@ def test_a_trial_that_was_sent_in_part_is_completed(search_for, tmp_path, monkey
 
 
 @pytest.mark.slow
+def test_what_the_user_deletes_of_a_study_in_mlflow_is_not_sent_again(search_for, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    from aubench.tracking import studies
+
+    monkeypatch.setattr(trial_module, "run_jobs", here)
+    search, uri = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}"
+    run(search, address("sqlite", tmp_path), 1)
+    assert studies.sync(search.folder, uri).ok
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("aubench/synth_3fold").experiment_id
+    by_name = {each.info.run_name: each.info.run_id for each in client.search_runs([experiment])}
+    client.delete_run(by_name[f"{search.name}-trial0"])
+    assert studies.sync(search.folder, uri).detail == "nothing new"
+    client.delete_run(by_name[search.name])
+    assert studies.sync(search.folder, uri).detail == "was deleted in MLflow and is left alone"
+    assert client.search_runs([experiment]) == []
+
+
+@pytest.mark.slow
 def test_a_study_that_mlflow_did_not_get_is_sent_later(search_for, tmp_path, monkeypatch, call):
     from mlflow import MlflowClient
 
