@@ -111,8 +111,7 @@ def run(
     from aubench.runs.store_ref import StoreRef
     from aubench.tracking.run_export import find_runs
 
-    seeds, values = check_seeds(seeds), check_overrides(overrides)
-    values |= {} if pretrained is None else {"weights": pretrained}
+    seeds, values = check_seeds(seeds), _with_weights(check_overrides(overrides), pretrained)
     sources = tuple(find_runs(user_path(runs), user_paths(from_run))) if from_run else ()
     choose = partial(
         choose_engine,
@@ -256,6 +255,21 @@ def evaluate_robustness(
     results = _write_robustness(configs, chosen, out, form)
     report(results)
     return results
+
+
+def _with_weights(overrides: dict[str, Any], pretrained: str | None) -> dict[str, Any]:
+    """Return recipe values with initial weights unless None.
+
+    Raises:
+        UsageError: The recipe values have initial weights, too.
+    """
+    from aubench.core.errors import UsageError
+
+    if pretrained is None:
+        return overrides
+    if "weights" in overrides:
+        raise UsageError("is also set by --set weights", where="--pretrained", hint="omit one of them")
+    return {**overrides, "weights": pretrained}
 
 
 def _preload(engine: str) -> None:

@@ -49,6 +49,7 @@ def nothing_written() -> bool:
         (("--method", "amf", "--modalities", "visual,visual"), ("--modalities", "names one twice")),
         (("--method", "amf", "--set", "epochs"), ("'epochs' is not KEY=VALUE",)),
         (("--method", "amf", "--set", "epochs=2", "--set", "epochs=3"), ("--set: epochs is given twice",)),
+        (("--method", "amf", "--pretrained", "none", "--set", "weights=mae"), ("--pretrained: is also set by --set",)),
         (("--method", "~nobody_of_this_name/own.py"), ("own.py", "no such file")),
         (("--method", "amf", "--protocol", "~nobody_of_this_name/own.toml"), ("own.toml", "no such file")),
         (("--method", "amf", "--runs", ""), ("the argument '' is empty",)),
