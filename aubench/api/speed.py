@@ -127,12 +127,13 @@ def profile(
         raise UsageError(f"cannot be {steps}", where="--steps", hint="give 1 or more")
     narrowed, folder = find_narrowed(protocol, modalities), None if out is None else user_path(out).absolute()
     os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler of PyTorch would print its start and stop
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
     scheduler.preload_workers()
     choice = devices.choose(device)
     with _scratch_folder() as scratch:
         config = _configure(method, narrowed, preset, check_overrides(overrides), precision, store, scratch)
+        choice.require(precision)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         settings = profiling.ProfileSettings(Extent(steps=steps, traces=folder), random=not store)
         print_line(f"{config.entry.name}: {steps} steps of preset {config.preset} on {choice.name}")
         figures: Profile = _in_process(config, choice, partial(profiling.profile_job, settings))

@@ -99,9 +99,9 @@ def test_unknown_peaks_and_all_figures_are_in_the_table():
         ((), "--method"),
     ],
 )
-def test_bad_input_is_one_line(call, words, part):
-    done = call("profile", *words)
-    assert done.code == 2 and done.out == ""
+def test_bad_input_is_one_line(call, tmp_path, words, part):
+    done = call("profile", *words, *(() if "--out" in words else ("--out", tmp_path / "out")))
+    assert done.code == 2 and done.out == "" and not (tmp_path / "out").exists()
     assert part in done.err.splitlines()[-1] and done.err.splitlines()[-1].startswith("aubench: ")
 
 
