@@ -101,7 +101,7 @@ def _learning_curves(record: record_file.Record, histories: dict[int, list[dict[
                 _mark_stages(axes, max(histories.values(), key=len), shown)
         for axes in panels:
             axes.set_xlabel("epoch")
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         _set_title(figure, record, f"Learning curves{' (dots: tested weights)' if validated else ''}")
         style.legend(figure, panels[0])
     return figure

@@ -56,6 +56,13 @@ def test_each_stage_has_a_panel_for_its_loss_and_a_panel_names_only_stages_that_
     assert list(lines[0][1].get_ydata()) == [0.01] * 4
 
 
+def test_a_single_epoch_has_a_whole_number(fake_run: Any) -> None:
+    run = fake_run(folds=(1,)).train(1, 1)
+    epochs = {1: run_figures._epochs(run.run_dir / "fold1" / "epochs.jsonl")}
+    figure = run_figures._learning_curves(run.record, epochs)
+    assert [[tick for tick in axes.get_xticks() if tick != int(tick)] for axes in figure.axes] == [[], []]
+
+
 def test_an_unfinished_run_has_no_figures(fake_run: Any) -> None:
     run = fake_run().train(1, 2)
     with pytest.raises(RecordError):
