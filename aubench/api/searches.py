@@ -193,6 +193,7 @@ def tune(
         )
         for name in names
     ]
+    _check_distinct([search.name for search in searches])
     url = storage_url(storage, options.runs)
     studies = []
     for search in searches:
@@ -201,3 +202,17 @@ def tune(
         study_report.plot(studies[-1], search.folder, print_line)
         send()
     return TuningResults(tuple(studies), options.runs)
+
+
+def _check_distinct(studies: list[str]) -> None:
+    """Check that the methods have studies of their own.
+
+    Raises:
+        UsageError: Two files, or a file and an installed method, have the same name and therefore the same study.
+    """
+    from aubench.core.errors import UsageError
+
+    for study in studies:
+        if studies.count(study) > 1:
+            hint = "rename a file, or search one at a time with --study"
+            raise UsageError(f"two methods have the study '{study}'", where="--method", hint=hint)

@@ -304,6 +304,17 @@ def test_a_mistake_of_a_later_method_ends_the_command_before_the_first_search(sm
     assert searched == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("study", [None, "mine"])
+def test_two_files_of_one_name_are_refused_before_the_first_search(small_store, tmp_path, monkeypatch, study):
+    monkeypatch.setattr("aubench.tuning.study.run_search", lambda *_: pytest.fail("searched"))
+    own = tmp_path / "late_fusion.py"
+    own.write_text("from aubench.methods.late_fusion import LateFusion\n\n\nclass Own(LateFusion):\n    pass\n")
+    words = {"study": study, "store": small_store, "runs": tmp_path / "runs", "device": "cpu"}
+    with pytest.raises(UsageError, match=r"--method: two methods have the study '[\w-]+'; rename a file"):
+        aubench.tune(f"late_fusion,{own}", "synth_3fold", 1, **words)
+
+
 def test_the_table_counts_pretraining_that_trials_share_once(tmp_path):
     study = optuna.create_study(study_name="mine", direction="maximize")
     for number in range(3):
