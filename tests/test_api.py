@@ -165,6 +165,8 @@ RUN = {"method": "amf", "protocol": "synth_3fold"}
         ("run", {**RUN, "engine": 3}, "--engine: no engine '3'"),
         ("run", {**RUN, "device": 3}, "--device: no device '3'"),
         ("run", {**RUN, "method": 3}, "3 is no name"),
+        ("run", {**RUN, "method": []}, "--method: names none"),
+        ("tune", {**RUN, "method": [], "trials": 3}, "--method: names none"),
         ("run", {**RUN, "store": 3}, "3 is no path"),
         ("run", {**RUN, "store": ""}, "a path is empty"),
         ("run", {**RUN, "runs": 3}, "3 is no path"),

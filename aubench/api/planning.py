@@ -137,12 +137,15 @@ def select_methods(methods: Names, protocol: Protocol, options: RunOptions) -> l
     """Return the methods' names, for ``all`` those that support the protocol; print why others are skipped.
 
     Raises:
-        UsageError: There is no such method.
+        UsageError: There is no such method, or none is named.
         RecipeError: A recipe has no such preset, key or value.
     """
     from aubench.core import registry
+    from aubench.core.errors import UsageError
 
     names = list(dict.fromkeys(split_names(methods)))
+    if not names:
+        raise UsageError("names none", where="--method", hint="give one or more, or all")
     if names != ["all"]:
         for name in names:
             registry.find_method(name)
