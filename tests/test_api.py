@@ -174,6 +174,7 @@ RUN = {"method": "amf", "protocol": "synth_3fold"}
         ("tune", {**RUN, "trials": 3, "sampler": None}, "--sampler: cannot be None; known: cmaes, gp, random, tpe"),
         ("tune", {**RUN, "trials": 3, "sampler": dict}, "--sampler: cannot be <class"),
         ("tune", {**RUN, "trials": 3, "pruner": 3}, "--pruner: cannot be 3"),
+        ("tune", {**RUN, "trials": 3, "storage": Path("studies.db")}, "'studies.db' is not a storage"),
         ("tune", {**RUN, "trials": 3, "overrides": [1]}, "overrides: [1] is no dictionary"),
         ("evaluate_robustness", {"suite": ["amf"]}, "--suite: no suite '['amf']'; did you mean 'amf'?"),
         ("evaluate_robustness", {"noise": ["x"]}, "--noise: '['x']' is not a list of standard deviations"),

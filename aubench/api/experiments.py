@@ -111,7 +111,7 @@ def run(
     from aubench.runs.store_ref import StoreRef
     from aubench.tracking.run_export import find_runs
 
-    seeds, values = check_seeds(seeds), _with_weights(check_overrides(overrides), pretrained)
+    seeds, values = check_seeds(seeds), _with_weights(overrides, pretrained)
     sources = tuple(find_runs(user_path(runs), user_paths(from_run))) if from_run else ()
     choose = partial(
         choose_engine,
@@ -257,7 +257,7 @@ def evaluate_robustness(
     return results
 
 
-def _with_weights(overrides: dict[str, Any], pretrained: str | None) -> dict[str, Any]:
+def _with_weights(overrides: Mapping[str, Any] | None, pretrained: str | None) -> dict[str, Any]:
     """Return recipe values with initial weights unless None.
 
     Raises:
@@ -265,11 +265,12 @@ def _with_weights(overrides: dict[str, Any], pretrained: str | None) -> dict[str
     """
     from aubench.core.errors import UsageError
 
+    values = check_overrides(overrides)
     if pretrained is None:
-        return overrides
-    if "weights" in overrides:
+        return values
+    if "weights" in values:
         raise UsageError("is also set by --set weights", where="--pretrained", hint="omit one of them")
-    return {**overrides, "weights": pretrained}
+    return check_overrides({**values, "weights": pretrained})
 
 
 def _preload(engine: str) -> None:

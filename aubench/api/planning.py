@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import count_progress, print_line
+from aubench.core.user_paths import expand_home
 
 if TYPE_CHECKING:
     from aubench.core.protocol import Protocol
@@ -73,7 +74,7 @@ def check_seeds(seeds: Seeds) -> list[int]:
 
 
 def check_overrides(overrides: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return recipe values.
+    """Return recipe values with ``~`` expanded, as in the arguments of commands.
 
     Raises:
         UsageError: They are no dictionary.
@@ -81,7 +82,8 @@ def check_overrides(overrides: Mapping[str, Any] | None) -> dict[str, Any]:
     from aubench.core.errors import UsageError
 
     if overrides is None or isinstance(overrides, Mapping):
-        return dict(overrides or {})
+        values = (overrides or {}).items()
+        return {name: expand_home(value) if isinstance(value, str) else value for name, value in values}
     raise UsageError(f"{overrides!r} is no dictionary", where="overrides", hint='give e.g. {"epochs": 20}')
 
 

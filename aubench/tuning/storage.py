@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from aubench._util.paths import redact_url, sqlite_url
 from aubench.core.errors import AubenchError, UsageError, suggest
+from aubench.core.user_paths import expand_home
 from aubench.tuning import database
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ _BUSY_SECONDS = 60
 
 
 def storage_url(storage: str | None, runs: Path) -> str:
-    """Return the given storage, or the URL of an SQLite file in ``runs`` if None."""
-    return storage or sqlite_url(runs / DATABASE)
+    """Return the given storage with ``~`` expanded, or the URL of an SQLite file in ``runs`` if None."""
+    return expand_home(str(storage)) if storage else sqlite_url(runs / DATABASE)
 
 
 @contextmanager

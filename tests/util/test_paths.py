@@ -11,6 +11,7 @@ import aubench
 from aubench import api
 from aubench._util import atomic
 from aubench._util.paths import default_root, sqlite_url
+from aubench.api.planning import check_overrides
 from aubench.core.errors import AubenchError, ProtocolError, UsageError
 from aubench.core.plugins import plugin_modules
 from aubench.core.registry import find_protocol
@@ -82,6 +83,9 @@ def test_tilde_in_an_argument_of_a_function_is_the_home_folder(home):
     ):
         with pytest.raises(AubenchError, match=str(home / "runs")):
             call()
+    assert check_overrides({"weights": "~/model.safetensors"}) == {"weights": str(home / "model.safetensors")}
+    assert storage.storage_url("journal:~/studies.log", Path("runs")) == f"journal:{home}/studies.log"
+    assert storage.storage_url("sqlite:///~/studies.db", Path("runs")) == f"sqlite:///{home}/studies.db"
 
 
 def test_variable_from_a_file_of_windows_ends_without_cr(home, monkeypatch):
