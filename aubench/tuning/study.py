@@ -106,13 +106,22 @@ def _create_or_load(search: SearchConfig, storage: Any) -> Study:
     except optuna.exceptions.DuplicatedStudyError:
         study = optuna.load_study(study_name=search.name, storage=storage, pruner=pruner)
         _wait_for_binding(study)
-    if not study.user_attrs and not study.get_trials(deepcopy=False):
-        study.set_user_attr(study_files.IDENTITY, uuid.uuid4().hex)
+    if _is_incomplete(study):
         study.set_user_attr(REQUEST, search.base_config.request)
-        study.set_user_attr(BINDING, binding)
-        study.enqueue_trial(search.space.restrict(search.base_config.recipe))
+        if study_files.IDENTITY not in study.user_attrs:
+            study.set_user_attr(study_files.IDENTITY, uuid.uuid4().hex)
+        study.enqueue_trial(search.space.restrict(search.base_config.recipe), skip_if_exists=True)
+        study.set_user_attr(BINDING, binding)  # completes the study
     check_binding(search.name, study.user_attrs.get(BINDING), binding)
     return study
+
+
+def _is_incomplete(study: Study) -> bool:
+    """Return whether a study is empty, or the worker that created it ended before it stored everything."""
+    attributes = study.user_attrs
+    if BINDING in attributes:
+        return False
+    return REQUEST in attributes or not (attributes or study.get_trials(deepcopy=False))
 
 
 def _wait_for_binding(study: Study) -> None:

@@ -1,5 +1,6 @@
 """Studies: budgets, storages, samplers and pruners, what is queued again, and what MLflow gets."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from aubench.runs.devices import DeviceChoice
 from aubench.runs.fold_process import FoldFailed
 from aubench.runs.store_ref import StoreRef
 from aubench.runs.sweeps import Cancelled
+from aubench.tuning import study as study_module
 from aubench.tuning import study_files
 from aubench.tuning import trial as trial_module
 from aubench.tuning.search_config import SearchConfig
-from aubench.tuning.storage import PRUNERS, SAMPLERS, make_pruner, make_sampler
+from aubench.tuning.storage import PRUNERS, SAMPLERS, make_pruner, make_sampler, open_storage
 from aubench.tuning.study import run_search
 from aubench.tuning.worker import finished_trials
 
@@ -103,6 +105,28 @@ def test_a_search_begins_with_the_preset_so_its_best_is_no_worse(search_for, tmp
     inside = {name: preset[name] for name in first.params if name in search.space.restrict(preset)}
     assert inside and {name: first.params[name] for name in inside} == inside
     assert run(search, address(kind, tmp_path), 3).best_value >= first.value
+
+
+@pytest.mark.parametrize("name", ["set_user_attr", "enqueue_trial"])
+@pytest.mark.parametrize("calls", [0, 1, 2])
+def test_a_study_whose_creation_was_interrupted_is_completed(search_for, tmp_path, monkeypatch, name, calls):
+    monkeypatch.setattr(study_module, "POLL_SECONDS", 0)
+    search, storage = search_for(), open_storage(address("sqlite", tmp_path))
+    with monkeypatch.context() as patch:
+        real, done = getattr(optuna.Study, name), []
+
+        def interrupt(*words, **options):
+            if len(done) == calls:
+                raise KeyboardInterrupt
+            done.append(real(*words, **options))
+
+        patch.setattr(optuna.Study, name, interrupt)
+        with contextlib.suppress(KeyboardInterrupt):
+            study_module._create_or_load(search, storage)
+    study = study_module._create_or_load(search, storage)
+    assert study.user_attrs["aubench"] == search.binding() and len(study.user_attrs) == 3
+    (trial,) = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.WAITING])
+    assert trial.system_attrs["fixed_params"] == search.space.restrict(search.base_config.recipe)
 
 
 def test_what_of_a_preset_lies_outside_its_range_is_drawn(search_for):
