@@ -162,7 +162,7 @@ def tune(
     from aubench.tracking.studies import Tracking
     from aubench.tuning.search_config import create_search
     from aubench.tuning.storage import PRUNERS, SAMPLERS, check_name, storage_url
-    from aubench.tuning.study import run_search
+    from aubench.tuning.study import check_stored, run_search
 
     own_sampler = sampler if isinstance(sampler, BaseSampler) else None
     if own_sampler is None:
@@ -195,6 +195,7 @@ def tune(
     ]
     _check_distinct([search.name for search in searches])
     url = storage_url(storage, options.runs)
+    check_stored(searches[1:], url)  # the first search checks its own study
     studies = []
     for search in searches:
         send = Tracking(search.folder, print_line).send if track else lambda: None

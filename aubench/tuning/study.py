@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aubench._util.seeds import derive
@@ -114,6 +114,24 @@ def _create_or_load(search: SearchConfig, storage: Any) -> Study:
         study.set_user_attr(BINDING, binding)  # completes the study
     check_binding(search.name, study.user_attrs.get(BINDING), binding)
     return study
+
+
+def check_stored(searches: Sequence[SearchConfig], storage: str) -> None:
+    """Check that those studies that a storage has already have the options of their searches.
+
+    Raises:
+        UsageError: The storage cannot be used, or the options of a study differ.
+    """
+    import optuna
+
+    if not searches:
+        return
+    with storage_errors(storage):
+        summaries = optuna.get_all_study_summaries(open_storage(storage), include_best_trial=False)
+    stored = {summary.study_name: summary.user_attrs for summary in summaries}
+    for search in searches:
+        if BINDING in (attributes := stored.get(search.name, {})):
+            check_binding(search.name, attributes[BINDING], search.binding())
 
 
 def _is_incomplete(study: Study) -> bool:

@@ -91,7 +91,7 @@ def test_a_storage_that_cannot_be_reached(call, small_store, storage, parts):
 @pytest.mark.slow
 def test_a_study_of_something_else_is_refused(call, small_store):
     pytest.importorskip("optuna")
-    words = (*TUNE, *SMALL, "--store", small_store, "--method", "late_fusion", "--study", "mine")
+    words = (*TUNE, *SMALL, "--store", small_store, "--method", "late_fusion", "--study", "mine-late_fusion")
     assert call(*words).code == 0
     for other, part in (
         (("--protocol", "synth_vdt_3fold"), "protocol"),
@@ -104,8 +104,12 @@ def test_a_study_of_something_else_is_refused(call, small_store):
     ):
         answer = call(*changed(words, other))
         assert answer.code == 2, answer
-        assert f"study 'mine': has another {part}" in answer.err and "--study" in answer.err
-    assert call("run", "--no-track", "--from-study", "mne").err.endswith("did you mean 'mine'?\n")
+        assert f"study 'mine-late_fusion': has another {part}" in answer.err and "--study" in answer.err
+    several = changed(words, ("--method", "early_fusion,late_fusion", "--study", "mine", "--seed", "1"))
+    assert "study 'mine-late_fusion': has another seed" in call(*several).err
+    assert not Path("runs/studies/mine-early_fusion").exists()
+    answer = call("run", "--no-track", "--from-study", "mne-late_fusion")
+    assert answer.err.endswith("did you mean 'mine-late_fusion'?\n")
 
 
 def test_what_binds_a_study_is_compared_part_by_part():
