@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +36,13 @@ def load_run(
     """Load the configuration of a run from its folder.
 
     Args:
-        folder: Folder of the run.
+        folder: Folder of the run, ``<protocol>/<method>/<run id>`` in the folder of all runs, or a link to it.
         store: Folders of the stores; the default ones if None.
         progress: Callback with the numbers of generated and of all sequences, if the store is generated.
         opened: Opened stores by data sets. The run's store is added.
 
     Raises:
-        UsageError: The folder is not that of a run, or the method, recipe or store differs from the run's.
+        UsageError: The folder is not that of a run or was moved, or the method, recipe or store differs from the run's.
         DataError: There is no such store, or it is damaged.
     """
     header, stores = _read_header(folder), {} if opened is None else opened
@@ -59,7 +60,7 @@ def load_run(
             selection=header["selection"],
             precision=header["precision"],
             store=StoreRef.from_store(run_store),
-            runs=folder.absolute().parents[2],
+            runs=_folder_of_runs(Path(os.path.abspath(folder))),  # noqa: PTH100  Path.absolute keeps `..`
             search=header.get("search"),
             start=_source_run(header.get("start")),
             pretraining_store=_store_ref(header.get("pretraining_store")),
@@ -86,7 +87,16 @@ def load_run(
             where=folder / RUN_FILE,
             hint="repeat the run, because the method, this file or the version of aubench has changed",
         )
-    return config
+    for placed in (config, replace(config, runs=_folder_of_runs(folder.resolve()))):
+        if placed.run_dir.exists() and placed.run_dir.samefile(folder):
+            return placed
+    what = f"was moved or copied from RUNS/{config.run_dir.relative_to(config.runs)}"
+    raise UsageError(what, where=folder, hint="give the folder in this place, in any folder RUNS")
+
+
+def _folder_of_runs(run_dir: Path) -> Path:
+    """Return the folder of all runs, that of protocol, method and run id."""
+    return run_dir.parent.parent.parent
 
 
 def _source_run(fields: dict[str, Any] | None) -> SourceRun | None:

@@ -39,6 +39,19 @@ def test_the_configuration_is_loaded_from_the_folder(config, small_store):
     assert loaded.to_dict() == config.to_dict()
 
 
+def test_the_folder_may_have_several_names(config, small_store, tmp_path):
+    (tmp_path / "latest").symlink_to(config.run_dir)
+    for name in (tmp_path / "latest", config.run_dir / ".." / config.run_id):
+        assert loading.load_run(name, small_store).run_dir.resolve() == config.run_dir.resolve()
+
+
+def test_a_folder_in_another_place_is_refused(config, small_store, tmp_path):
+    copy = shutil.copytree(config.run_dir, tmp_path / "copy")
+    place = f"RUNS/synth_3fold/clip_autoencoder/{config.run_id}"
+    with pytest.raises(UsageError, match=f"was moved or copied from {place}; give the folder in this place"):
+        loading.load_run(copy, small_store)
+
+
 def test_the_method_predicts_what_the_run_predicted(config, small_store):
     loaded = loading.load_run(config.run_dir, small_store)
     data = ProtocolDataset(Store(small_store), loaded.protocol)
