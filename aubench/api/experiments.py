@@ -345,6 +345,9 @@ def _write_robustness(configs: Sequence[RunConfig], suite: Suite, out: AnyPath |
             shown = robustness_tables.render(tables, title, form)
         for file, text in pages.items():
             atomic.write_text(folder / file, text)
+        if form == "csv":
+            for file in {f"{table}.csv" for table in robustness_tables.TABLES} - pages.keys():
+                (folder / file).unlink(missing_ok=True)  # of an earlier comparison
         texts += shown.values()
         figures = robustness_figures.plot(profiles, (name, f"{seed_count} seed{'s' * (seed_count > 1)}"), folder)
         paths += [*(folder / file for file in pages), *figures]

@@ -19,6 +19,8 @@ from aubench.metrics.robustness_profile import ModalitySet, RobustnessProfile
 ConditionSelection = Callable[[ModalitySet], Collection[Condition]]
 """Function that selects conditions for the modalities of a method."""
 
+TABLES = ("conditions", "areas", "contributions", "lost")
+"""Names of the tables."""
 _BRIEF = ("missing:", "noise:")
 
 
@@ -45,12 +47,8 @@ def profiles(runs: Iterable[StoredRecord], select: ConditionSelection | None = N
 
 def make_tables(all_profiles: Sequence[RobustnessProfile]) -> dict[str, Table]:
     """Build all tables by name, without empty ones."""
-    by_name = {
-        "conditions": _conditions(all_profiles),
-        "areas": _areas(all_profiles),
-        "contributions": _contributions(all_profiles),
-        "lost": _lost(all_profiles),
-    }
+    functions = (_conditions, _areas, _contributions, _lost)
+    by_name = {name: function(all_profiles) for name, function in zip(TABLES, functions, strict=True)}
     return {name: table for name, table in by_name.items() if table.rows}
 
 

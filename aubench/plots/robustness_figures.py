@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from aubench.core import hashing
+from aubench.core import hashing, system_files
 from aubench.core.conditions import ALL, CLEAN, FILLS, Condition
 from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.metrics import robustness_profile
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_NAME = re.compile(r"missing|curves(_[a-z0-9_]+)?|heatmap_.+")
+"""Names of figures, without suffix."""
 _COLOURS = "RdBu_r"
 _MIN_RANGE, _DARK = 5.0, 0.6
 _FILL_TITLES = {
@@ -32,13 +34,22 @@ _FILL_TITLES = {
 
 
 def plot(profiles: Sequence[RobustnessProfile], subtitle: Sequence[str], folder: Path) -> list[Path]:
-    """Plot curves, bars and heat maps to a folder, each as PNG and SVG, and return the paths."""
-    return [
+    """Plot curves, bars and heat maps to a folder, each as PNG and SVG, and return the paths.
+
+    Other such pairs of files in the folder, which show an earlier comparison, are removed.
+    """
+    paths = [
         style.save(figure, folder / f"{name}{suffix}")
         for name, figure in _figures(profiles, subtitle)
         if figure is not None
         for suffix in style.SUFFIXES
     ]
+    for stem in {path.stem for path in system_files.children(folder)} - {path.stem for path in paths}:
+        pair = [folder / f"{stem}{suffix}" for suffix in style.SUFFIXES]
+        if _NAME.fullmatch(stem) and all(path.is_file() for path in pair):
+            for path in pair:
+                path.unlink()
+    return paths
 
 
 def _figures(profiles: Sequence[RobustnessProfile], subtitle: Sequence[str]) -> Iterator[tuple[str, Figure | None]]:

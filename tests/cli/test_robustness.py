@@ -98,6 +98,16 @@ def test_a_suite_of_ones_own_and_every_subset(asked):
 
 
 @pytest.mark.slow
+def test_tables_and_figures_of_an_earlier_command_are_removed(asked):
+    Path("mine.toml").write_text('name = "mine"\nversion = 1\ntitle = "Mine"\n[[noise]]\non = ["all"]\nsigma = [0.5]\n')
+    assert asked("--noise", "0.2", "--format", "csv").code == 0
+    assert asked("--noise", "0.2", "--format", "csv", "--suite", "mine.toml", "--method", "cam").code == 0
+    figures = {f"{name}{suffix}" for name in ("curves", "heatmap_cam") for suffix in (".png", ".svg")}
+    tables = {f"{name}.csv" for name in ("areas", "conditions", "lost")}
+    assert {path.name for path in Path("robustness/synth_3fold").iterdir()} == figures | tables
+
+
+@pytest.mark.slow
 def test_what_is_not_finished_is_passed_over_and_named(asked):
     cam, late = run_of("cam"), run_of("late_fusion")
     (cam / "fold2/result.json").unlink()

@@ -146,3 +146,14 @@ def test_a_name_with_more_than_letters_gives_a_plain_file(actual, tmp_path, make
     named = [robustness_profile.RobustnessProfile("amf (tiny, learning_rate=0.1)", (V, D), actual[0].by_condition)]
     names = [path.stem for path in plots.plot(named, [], tmp_path)]
     assert any(name.startswith("heatmap_amf_") and len(name) == 20 for name in names)
+
+
+@pytest.mark.slow
+def test_figures_of_an_earlier_comparison_are_removed(actual, tmp_path):
+    plots.plot(actual, [], tmp_path)
+    own = [tmp_path / name for name in ("heatmap_mine.png", "notes.png", "notes.svg")]
+    for path in own:
+        path.write_bytes(b"mine")
+    paths = plots.plot([replace(actual[1], by_condition=dict(list(actual[1].by_condition.items())[:2]))], [], tmp_path)
+    assert {path.stem for path in paths} == {"missing", "heatmap_late_fusion"}
+    assert sorted(tmp_path.iterdir()) == sorted([*paths, *own])
