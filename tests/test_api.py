@@ -276,6 +276,19 @@ def test_arguments_of_scores_are_checked(predictions, seed, says):
         package.score(predictions, "synth_3fold", "mine", seed=seed)
 
 
+@pytest.mark.parametrize("option", ["method", "protocol"])
+def test_no_name_selects_no_run(tmp_path, fake_run, option):
+    fake_run()
+    with pytest.raises(UsageError, match=f"--{option}: names none; give one or more, or omit it"):
+        package.evaluate_robustness(**{option: []}, runs=tmp_path / "runs")
+
+
+def test_no_name_reproduces_nothing(small_store):
+    root = Path(__file__).parents[1] / "leaderboard"
+    with pytest.raises(UsageError, match="reproduce: names no table or figure; give one or more, or all"):
+        package.reproduce([], root=root, store=small_store)
+
+
 def test_loading_from_nowhere_raises(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         package.load_results(tmp_path / "nowhere")

@@ -293,6 +293,8 @@ def _select_runs(runs: Path, names: AnyPaths, method: Names | None, protocol: Na
         if names_of_option is None:
             continue
         known, selected = {run_dir.parents[parent].name for run_dir in run_dirs}, set(split_names(names_of_option))
+        if not selected:
+            raise UsageError("names none", where=option, hint="give one or more, or omit it")
         for name in sorted(selected - known):
             raise UsageError(f"no run of '{name}'", where=option, hint=suggest(name, known))
         run_dirs = [run_dir for run_dir in run_dirs if run_dir.parents[parent].name in selected]

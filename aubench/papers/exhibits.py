@@ -132,7 +132,7 @@ def find_exhibits(root: Path, names: Sequence[str] | None = None) -> dict[str, E
         names: Names of exhibits; all if None.
 
     Raises:
-        UsageError: There is no reported table, or no exhibit of a name.
+        UsageError: There is no reported table or no exhibit of a name, or no name is given.
         RecordError: A reported table is invalid.
     """
     tables = {reproduced_tables.name_of(table): table for table in read_all(root)}
@@ -142,6 +142,8 @@ def find_exhibits(root: Path, names: Sequence[str] | None = None) -> dict[str, E
     for name, figure in FIGURES.items():
         title = f"{figure.title}; cannot be made: {figure.reason}" if figure.reason else figure.title
         exhibits[name] = replace(exhibits.get(name, Exhibit(name, title)), figure=figure)
+    if names is not None and not names:
+        raise UsageError("names no table or figure", where="reproduce", hint="give one or more, or all")
     for name in names or ():
         if name not in exhibits:
             raise UsageError(f"no table or figure '{name}'", where="reproduce", hint=suggest(name, exhibits))
