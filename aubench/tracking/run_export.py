@@ -274,14 +274,17 @@ def find_runs(root: Path, names: Sequence[Path]) -> list[Path]:
 
     Args:
         root: Folder of all runs.
-        names: Folders of runs, or ids of runs under ``root``. If empty, all runs under ``root``.
+        names: Folders of runs, or ids of runs under ``root``. If empty, all runs under ``root``. A run that is named
+            twice counts once.
 
     Raises:
         UsageError: A name is neither the folder nor the id of a run.
     """
     by_id = {path.parent.name: path.parent for path in sorted(root.glob(f"*/*/*/{RUN_FILE}"))}
-    run_dirs = [by_id.get(str(name), name) for name in names]
-    for name, run_dir in zip(names, run_dirs, strict=True):
+    distinct: dict[Path, Path] = {}
+    for name in names:
+        run_dir = by_id.get(str(name), name)
+        distinct.setdefault(run_dir.resolve(), run_dir)
         if not (run_dir / RUN_FILE).is_file():
             raise UsageError("is neither a run's folder nor the id of a run", where=name, hint=suggest(name, by_id))
-    return run_dirs if names else list(by_id.values())
+    return list((distinct or by_id).values())

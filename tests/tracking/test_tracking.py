@@ -28,6 +28,7 @@ from aubench.results.record_info import RecordInfo
 from aubench.tracking import background as background_module
 from aubench.tracking import mlflow_client, studies
 from aubench.tracking.background import background
+from aubench.tracking.run_export import find_runs
 from aubench.tracking.sync import SyncResult, Tracker, send_all
 
 SEND = """
@@ -36,6 +37,12 @@ from pathlib import Path
 from aubench.tracking.sync import Tracker
 print(Tracker(Path(sys.argv[1])).sync())
 """
+
+
+def test_a_run_with_several_names_counts_once(tmp_path, fake_run):
+    one, other = fake_run("amf").run_dir, fake_run("cam").run_dir
+    names = [other, Path(one.name), Path(other.name), one / ".." / one.name]
+    assert find_runs(tmp_path / "runs", names) == [other, one]
 
 
 class Server:
