@@ -16,12 +16,14 @@ import pytest
 
 import aubench as package
 from aubench import api
+from aubench._util import atomic
 from aubench.api import execution, paper_exhibits
 from aubench.api.formats import check_form, frame_text
 from aubench.api.leaderboards import LeaderboardResults
 from aubench.core.errors import AubenchError, DataError, RecordError, UsageError
 from aubench.metrics.scores import METRICS, summary_of
 from aubench.papers.paper_figures import FIGURES
+from aubench.runs.config import RunConfig
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1, "validation_stride": 8}
@@ -283,10 +285,33 @@ def test_no_name_selects_no_run(tmp_path, fake_run, option):
         package.evaluate_robustness(**{option: []}, runs=tmp_path / "runs")
 
 
+def finished_run(config: RunConfig) -> RunConfig:
+    """Return the run with the file that marks each fold as finished."""
+    config.init_run_dir({})
+    names = ("fold", "epochs", "best_epoch", "seconds", "train_frames_per_s", "inference_frames_per_s", "frames")
+    more = ("subjects", "pretraining", "train_prevalence", "checkpoint")
+    for fold in config.protocol.fold_numbers():
+        atomic.write_json(config.fold_dir(fold) / "result.json", dict.fromkeys((*names, *more)))
+    return config
+
+
+def test_runs_of_protocols_of_one_name_are_not_mixed(decide, small_store, tmp_path):
+    original = (ROOT / "protocols" / "synth_3fold.toml").read_text()
+    changes = {"one": [], "other": [("aus = [1, 2,", "aus = [2,"), ("version = 1", "version = 2")]}
+    for folder, replacements in changes.items():
+        text = original.replace('"synth_3fold"', '"mine"')
+        for old, new in replacements:
+            text = text.replace(old, new)
+        atomic.write_text(tmp_path / folder / "mine.toml", text)
+        finished_run(decide(tmp_path / "runs", "late_fusion", protocol=str(tmp_path / folder / "mine.toml")))
+    with pytest.raises(UsageError, match=r"has another content of protocol mine than .*; select runs of one with"):
+        package.evaluate_robustness(runs=tmp_path / "runs", store=small_store, device="cpu", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_name_reproduces_nothing(small_store):
-    root = Path(__file__).parents[1] / "leaderboard"
     with pytest.raises(UsageError, match="reproduce: names no table or figure; give one or more, or all"):
-        package.reproduce([], root=root, store=small_store)
+        package.reproduce([], root=ROOT / "leaderboard", store=small_store)
 
 
 def test_loading_from_nowhere_raises(tmp_path):

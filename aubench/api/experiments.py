@@ -227,7 +227,7 @@ def evaluate_robustness(
         Tables and figures, which are also written to ``out``.
 
     Raises:
-        AubenchError: An argument is invalid, no run is finished, or a fold failed.
+        AubenchError: An argument is invalid, no run is finished, protocols of one name differ, or a fold failed.
     """
     from aubench.core.errors import AubenchError, UsageError
     from aubench.core.suites import find_suite
@@ -241,7 +241,7 @@ def evaluate_robustness(
     run_dirs = _select_runs(user_path(runs), run, method, protocol)
     _preload(engine)
     configs = _load_runs(run_dirs, store)
-    protocols = sorted({config.protocol.name for config in configs})
+    protocols = _check_protocols(configs)
     if out is not None and len(protocols) > 1:
         raise UsageError(f"runs are of {', '.join(protocols)}", where="--out", hint="name one with --protocol")
     try:
@@ -313,6 +313,23 @@ def _load_runs(run_dirs: Sequence[Path], store: Stores) -> list[RunConfig]:
         hint = "the lines above say why; `aubench run` finishes runs and repeats those of earlier versions"
         raise UsageError(f"none of {len(run_dirs)} runs can be evaluated", hint=hint)
     return list(loaded.configs)
+
+
+def _check_protocols(configs: Sequence[RunConfig]) -> list[str]:
+    """Return the names of the protocols of runs.
+
+    Raises:
+        UsageError: Several protocols have one name, so that folds, subjects or AUs may differ.
+    """
+    from aubench.core.errors import UsageError
+
+    first: dict[str, RunConfig] = {}
+    for config in configs:
+        other = first.setdefault(config.protocol.name, config)
+        if config.protocol.seed != other.protocol.seed:
+            what = f"has another content of protocol {config.protocol.name} than {other.run_dir}"
+            raise UsageError(what, where=config.run_dir, hint="select runs of one with --run, or delete the older ones")
+    return sorted(first)
 
 
 def _is_evaluated(config: RunConfig, suite: Suite) -> bool:
