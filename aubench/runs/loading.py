@@ -149,7 +149,8 @@ def load_finished_runs(
             _ = config.recipe_model  # raises if the method no longer accepts the recipe
             configs.append(config)
         except (UsageError, RecipeError) as error:
-            skipped.append((folder, error.what))
+            is_of_run = folder in Path(str(error.where)).parents or error.where == folder
+            skipped.append((folder, error.what if is_of_run else f"{error.where}: {error.what}"))
     return LoadedRuns(tuple(configs), tuple(skipped))
 
 

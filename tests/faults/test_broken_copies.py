@@ -133,6 +133,16 @@ def test_a_broken_run_is_skipped_with_the_name_of_the_file(run_dir, small_store,
     assert [folder for folder, _ in loaded.skipped] == [other, third]
 
 
+def test_a_run_without_its_store_or_method_is_skipped_with_the_name_of_the_file(run_dir, small_store):
+    header = json.loads((run_dir / "run.json").read_text())
+    (run_dir / "run.json").write_text(json.dumps(header | {"store": {"digest": "0"}}))
+    other = shutil.copytree(run_dir, run_dir.with_name("0" * 16))
+    (other / "run.json").write_text(json.dumps(header | {"asked": header["asked"] | {"method": "gone/mine.py"}}))
+    loaded = loading.load_finished_runs([run_dir, other], small_store)
+    reasons = [f"{small_store}: is not the store that the run read", f"{Path('gone/mine.py').absolute()}: no such file"]
+    assert loaded.skipped == tuple(zip([run_dir, other], reasons, strict=True))
+
+
 @pytest.mark.parametrize("break_file", [cut, empty, folder], ids=lambda function: function.__name__)
 @pytest.mark.parametrize("name", ["checkpoint.safetensors", "result.json"])
 def test_a_method_without_its_weights_is_one_line(run_dir, small_store, break_file, name):
