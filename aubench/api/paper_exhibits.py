@@ -47,9 +47,9 @@ class ReproductionResults(DataFrameView):
 
         Returns:
             Columns ``exhibit``, ``row`` (label as printed), ``method`` (empty if it is not implemented),
-            ``modalities``, ``dataset``, ``condition``, ``metric`` (``f1`` and ``acc`` in %, or ``gflops``), mean
-            ``reported`` and ``measured``, ``low`` and ``high`` (95 % interval of a measured F1), ``runs`` (ids) and
-            ``reason`` (why nothing was measured).
+            ``modalities``, ``dataset``, ``condition``, ``metric`` (``f1`` and ``acc`` in %, ``gflops`` or ``gmacs``),
+            mean ``reported`` and ``measured``, ``low`` and ``high`` (95 % interval of a measured F1), ``runs`` (ids)
+            and ``reason`` (why nothing was measured).
         """
         import pandas as pd
 
