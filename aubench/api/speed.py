@@ -123,8 +123,8 @@ def profile(
     from aubench.runs.measured_trainer import Extent
     from aubench.training.state import GraphFailed
 
-    if steps < 1:
-        raise UsageError(f"cannot be {steps}", where="--steps", hint="give 1 or more")
+    if not isinstance(steps, int) or steps < 1:
+        raise UsageError(f"cannot be {steps!r}", where="--steps", hint="give 1 or more")
     narrowed, folder = find_narrowed(protocol, modalities), None if out is None else user_path(out).absolute()
     os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler of PyTorch would print its start and stop
     scheduler.preload_workers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import UnionType
 
 from aubench.core.errors import UsageError, suggest
 from aubench.runs import devices
@@ -36,10 +37,15 @@ def choose_engine(
         gpus_per_fold: GPUs of each fold on Ray.
 
     Raises:
-        UsageError: There is no such engine or device, or an option is of another engine.
+        UsageError: There is no such engine or device, or an option is of another engine or type.
     """
     if engine not in ENGINES:
         raise UsageError(f"no engine '{engine}'", where="--engine", hint=suggest(engine, ENGINES))
+    _check_type("runs-per-device", runs_per_device, int, "a whole number")
+    _check_type("devices", per_fold, int, "a whole number")
+    _check_type("nodes", nodes, int, "a whole number")
+    _check_type("slurm", slurm, str | None, "a text such as partition=gpu,time=4h")
+    _check_type("gpus-per-fold", gpus_per_fold, int | float | None, "a number such as 0.5")
     if nodes < 1:
         raise UsageError(f"cannot be {nodes}", where="--nodes", hint="give 1 or more")
     for option, value, owner in (
@@ -64,6 +70,12 @@ def choose_engine(
     if engine == "slurm":
         return _slurm(device, slurm, per_fold, nodes)
     return _ray(device, address, gpus_per_fold, per_fold)
+
+
+def _check_type(option: str, value: object, types: type | UnionType, form: str) -> None:
+    """Check the type of an option, which a command has but a function may lack."""
+    if not isinstance(value, types):
+        raise UsageError(f"cannot be {value!r}", where=f"--{option}", hint=f"give {form}")
 
 
 def _slurm(device: str, options: str | None, per_fold: int, nodes: int) -> DeviceChoice:
