@@ -17,13 +17,15 @@ import pytest
 import aubench as package
 from aubench import api
 from aubench._util import atomic
-from aubench.api import execution, paper_exhibits
+from aubench.api import execution, paper_exhibits, planning
 from aubench.api.formats import check_form, frame_text
 from aubench.api.leaderboards import LeaderboardResults
 from aubench.core.errors import AubenchError, DataError, RecordError, UsageError
+from aubench.core.registry import find_protocol
 from aubench.metrics.scores import METRICS, summary_of
 from aubench.papers.paper_figures import FIGURES
 from aubench.runs.config import RunConfig
+from aubench.runs.run_options import RunOptions
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 100, "epochs": 1, "validation_stride": 8}
@@ -281,6 +283,13 @@ def test_edited_counts_are_not_loaded(small_board, runs):
 def test_arguments_of_scores_are_checked(predictions, seed, says):
     with pytest.raises(UsageError, match=says):
         package.score(predictions, "synth_3fold", "mine", seed=seed)
+
+
+def test_a_method_with_several_names_is_run_once(small_store, monkeypatch):
+    monkeypatch.chdir(ROOT / "docs" / "examples")
+    names = ["mean_fusion.py", "./mean_fusion.py", str(ROOT / "docs" / "examples" / "mean_fusion.py")]
+    configs = planning.plan_runs(names, find_protocol("synth_3fold"), RunOptions(), [0, 1], small_store)
+    assert [config.seed for config in configs] == [0, 1]
 
 
 @pytest.mark.parametrize("option", ["method", "protocol"])

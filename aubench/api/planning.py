@@ -167,7 +167,7 @@ def select_methods(methods: Names, protocol: Protocol, options: RunOptions) -> l
 def plan_runs(
     methods: Names, protocol: Protocol, options: RunOptions, seeds: Sequence[int], store: Stores
 ) -> list[RunConfig]:
-    """Return the configuration of each method's run with each seed, and print a description of the data.
+    """Return the configuration of each method's run with each seed, each once, and print a description of the data.
 
     Args:
         methods: Names or ``.py`` files, or ``all``.
@@ -188,6 +188,7 @@ def plan_runs(
     opened = open_data(protocol, store)
     reference = StoreRef.from_store(opened)
     configs = [RunConfig.create(name, protocol, reference, options, seed) for name in names for seed in seeds]
+    configs = list({config.run_id: config for config in configs}.values())  # a file may have several names
     for config in {config.method: config for config in configs}.values():
         check_pretraining_store(config)
     data = ProtocolDataset(opened, protocol)
