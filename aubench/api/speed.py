@@ -143,9 +143,26 @@ def profile(
     info = {**_describe(config), "data": _data_text(store), **_machine(figures.device)}
     if folder is None:
         return ProfileResults(info, figures)
-    paths = (folder / "profile.json", *(folder / f"trace-{stage.name}.json" for stage in figures.stages))
+    paths = (folder / "profile.json", *(_trace(folder, stage.name) for stage in figures.stages))
+    for path in _traces_of(folder):
+        if path not in paths:
+            path.unlink(missing_ok=True)
     atomic.write_json(paths[0], {"info": info, **asdict(figures)})
     return ProfileResults(info, figures, paths)
+
+
+def _trace(folder: Path, stage: str) -> Path:
+    return folder / f"trace-{stage}.json"
+
+
+def _traces_of(folder: Path) -> list[Path]:
+    """Return the traces of the profile in a folder; none without a profile."""
+    try:
+        content = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
+        traces = [_trace(folder, stage["name"]) for stage in content["stages"]]
+        return [path for path in traces if path.parent == folder]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return []
 
 
 def bench(out: AnyPath, *, device: str = "auto") -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -69,6 +70,22 @@ def test_files_of_a_process_of_its_own(call, tmp_path):
     assert content["stages"][0]["frames_per_s"] > 0
     assert "traceEvents" in json.loads((tmp_path / "profile/trace-train.json").read_text())
     assert done.out.startswith("| part ") and not list(tmp_path.glob("runs"))
+
+
+def test_traces_of_an_earlier_profile_are_removed(call, monkeypatch, tmp_path):
+    def profile(*stages: str) -> set[str]:
+        (stage,) = PROFILE.stages
+        figures = replace(PROFILE, stages=tuple(replace(stage, name=name) for name in stages))
+        for name in stages:
+            (tmp_path / f"trace-{name}.json").write_text("{}")
+        monkeypatch.setattr(speed, "_in_process", lambda config, choice, work: figures)
+        done = call("profile", "--method", "late_fusion", "--out", tmp_path, *SMALL)
+        assert done.code == 0, done.err
+        return {path.name for path in tmp_path.iterdir()}
+
+    (tmp_path / "trace-mine.json").write_text("{}")
+    assert profile("pretrain", "train") >= {"trace-pretrain.json", "trace-train.json"}
+    assert profile("train") == {"profile.json", "trace-mine.json", "trace-train.json"}
 
 
 def test_unknown_peaks_and_all_figures_are_in_the_table():
