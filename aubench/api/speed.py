@@ -120,7 +120,7 @@ def profile(
     from aubench._util import atomic
     from aubench.core.errors import UsageError
     from aubench.runs import devices, profiling, scheduler
-    from aubench.runs.measured_trainer import Extent
+    from aubench.runs.measured_trainer import Extent, trace_path
     from aubench.training.state import GraphFailed
 
     if not isinstance(steps, int) or steps < 1:
@@ -143,7 +143,7 @@ def profile(
     info = {**_describe(config), "data": _data_text(store), **_machine(figures.device)}
     if folder is None:
         return ProfileResults(info, figures)
-    paths = (folder / "profile.json", *(_trace(folder, stage.name) for stage in figures.stages))
+    paths = (folder / "profile.json", *(trace_path(folder, stage.name) for stage in figures.stages))
     for path in _traces_of(folder):
         if path not in paths:
             path.unlink(missing_ok=True)
@@ -151,16 +151,13 @@ def profile(
     return ProfileResults(info, figures, paths)
 
 
-def _trace(folder: Path, stage: str) -> Path:
-    return folder / f"trace-{stage}.json"
-
-
 def _traces_of(folder: Path) -> list[Path]:
     """Return the traces of the profile in a folder; none without a profile."""
+    from aubench.runs.measured_trainer import trace_path
+
     try:
         content = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
-        traces = [_trace(folder, stage["name"]) for stage in content["stages"]]
-        return [path for path in traces if path.parent == folder]
+        return [trace_path(folder, stage["name"]) for stage in content["stages"]]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return []
 

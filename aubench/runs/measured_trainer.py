@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -24,6 +25,11 @@ from aubench.training.training_step import TrainingStep
 SAMPLE = 2
 """Frames or clips of the sample of a batch."""
 TRACED_STEPS = 3
+
+
+def trace_path(folder: Path, stage: str) -> Path:
+    """Return the file of a stage's trace."""
+    return folder / f"trace-{re.sub(r'[^A-Za-z0-9_.+ -]', '_', stage)}.json"
 
 
 @dataclass(frozen=True)
@@ -154,7 +160,7 @@ class MeasuredTrainer(Trainer):
         if self._traced and steps == self._traced.stop:
             self._profiler.stop()
             assert self.extent.traces is not None
-            self._profiler.export_chrome_trace(str(self.extent.traces / f"trace-{step.stage.name}.json"))
+            self._profiler.export_chrome_trace(str(trace_path(self.extent.traces, step.stage.name)))
         self._marked = time.perf_counter()
 
     def _mark(self, part: str) -> None:

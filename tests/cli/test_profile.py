@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,17 @@ def test_traces_of_an_earlier_profile_are_removed(call, monkeypatch, tmp_path):
     (tmp_path / "trace-mine.json").write_text("{}")
     assert profile("pretrain", "train") >= {"trace-pretrain.json", "trace-train.json"}
     assert profile("train") == {"profile.json", "trace-mine.json", "trace-train.json"}
+
+
+@pytest.mark.slow
+def test_a_stage_of_any_name_has_a_trace(call, in_this_process, tmp_path):
+    name = "    def stages(self):\n        return (Stage('warm/up', 1, batch_size=4, patience=1),)\n"
+    source = (Path(__file__).parents[2] / "docs" / "examples" / "mean_fusion.py").read_text()
+    (tmp_path / "named.py").write_text(f"from aubench import Stage\n{source}\n{name}")
+    done = call("profile", "--method", "named.py", "--out", "profile", *SMALL)
+    assert done.code == 0, done.err
+    assert {path.name for path in Path("profile").iterdir()} == {"profile.json", "trace-warm_up.json"}
+    assert "profile/trace-warm_up.json\n" in done.err
 
 
 def test_unknown_peaks_and_all_figures_are_in_the_table():
