@@ -20,15 +20,10 @@ from aubench.results.run_costs import Compute
 AUS = 12
 """Number of AUs for which costs are counted."""
 _TEMPLATE = Path(__file__).parent / "templates" / "methods.md"
+_SETS = ("V", "D", "T", "V+D", "V+D+T")
+"""Sets of modalities in the table of costs."""
 _PRESETS = ("paper", "tiny", "small")
 """Presets with a column in the tables of recipes."""
-
-
-def costs(entry: MethodEntry, preset: str) -> Iterator[tuple[Task, Compute]]:
-    """Yield task and cost per frame of each distinct set of modalities that the method uses, largest first."""
-    recipe = entry.method_class.Recipe.from_preset(preset, {})
-    for task in used_tasks(entry, recipe):
-        yield task, count_flops(entry.method_class, task, recipe)
 
 
 def used_tasks(entry: MethodEntry, recipe: Recipe) -> list[Task]:
@@ -60,14 +55,19 @@ def _table(entries: Sequence[MethodEntry]) -> str:
 def _cost_table(entries: Sequence[MethodEntry]) -> str:
     rows = []
     for entry in entries:
-        tiny = {task.modalities: compute for task, compute in costs(entry, "tiny")}
-        for task, compute in costs(entry, "paper"):
-            letters = modality_code(task.modalities)
-            if letters in ("V", "D", "T", "V+D", "V+D+T"):
-                rows.append((f"`{entry.name}`", letters, *_cells(compute), *_cells(tiny[task.modalities])[::2]))
+        tiny = dict(_costs(entry, "tiny"))
+        for letters, compute in _costs(entry, "paper"):
+            rows.append((f"`{entry.name}`", letters, *_cells(compute), *_cells(tiny[letters])[::2]))
     return _markdown(
         ("method", "modalities", "GFLOPs", "GMACs", "M parameters", "GFLOPs of `tiny`", "M parameters of `tiny`"), rows
     )
+
+
+def _costs(entry: MethodEntry, preset: str) -> Iterator[tuple[str, Compute]]:
+    recipe = entry.method_class.Recipe.from_preset(preset, {})
+    for task in used_tasks(entry, recipe):
+        if (letters := modality_code(task.modalities)) in _SETS:
+            yield letters, count_flops(entry.method_class, task, recipe)
 
 
 def _cells(compute: Compute) -> tuple[str, str, str]:
