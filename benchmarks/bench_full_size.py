@@ -29,11 +29,12 @@ def measure_method(name: str) -> dict[str, Any]:
 
     from aubench.core.registry import find_method
     from aubench.evaluation import flops
-    from aubench.papers import method_reference
+    from aubench.papers.method_reference import used_tasks
 
     entry = find_method(name)
     recipe = entry.method_class.Recipe.from_preset("paper", {"weights": "none"})
-    task, compute = next(cost for cost in method_reference.costs(entry, "paper") if len(cost[0].modalities) < 3)
+    task = next(task for task in used_tasks(entry, recipe) if len(task.modalities) < 3)
+    parameters = flops.count_parameters(entry.method_class, task, recipe)
     if recipe.clip_length:
         recipe = entry.method_class.Recipe.from_preset("paper", {"weights": "none", "clip_frames": CLIP})
     torch.manual_seed(0)
@@ -41,7 +42,7 @@ def measure_method(name: str) -> dict[str, Any]:
     seconds = {stage.name: _step(method, stage) for stage in method.stages()}
     return {
         "modalities": "+".join(modality.letter for modality in task.modalities),
-        "parameters": compute.total.parameters,
+        "parameters": parameters,
         "gflops": flops.count_flops(entry.method_class, task, recipe).total.flops / 1e9,
         "seconds": seconds,
         "checkpoint": _checkpoint_size(method, entry.method_class(task, recipe)),
