@@ -14,4 +14,5 @@ PROGRAMS = (
 )
 
 processes = [subprocess.Popen([sys.executable, "-c", program]) for program in PROGRAMS]
-sys.exit(max(process.wait() for process in processes))
+exit_codes = [process.wait() for process in processes]
+sys.exit(any(exit_codes))
