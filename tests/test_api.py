@@ -188,6 +188,8 @@ RUN = {"method": "amf", "protocol": "synth_3fold"}
         ("evaluate_robustness", {"suite": ["amf"]}, "--suite: no suite '['amf']'; did you mean 'amf'?"),
         ("evaluate_robustness", {"noise": ["x"]}, "--noise: '['x']' is not a list of standard deviations"),
         ("evaluate_robustness", {"noise": [None]}, "--noise: '[None]' is not a list of standard deviations"),
+        ("evaluate_robustness", {"noise": True}, "--noise: '[True]' is not a list of standard deviations"),
+        ("evaluate_robustness", {"noise": [True]}, "--noise: '[True]' is not a list of standard deviations"),
         ("compare", {"runs": 3}, "3 is no path"),
         ("load_results", {"path": 3}, "3 is no path"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,12 @@ def read_stored_records(configs: Sequence[RunConfig]) -> tuple[StoredRecord, ...
     return tuple(StoredRecord(path, record.read(path)) for path in folders if (path / record.FILE).exists())
 
 
-def sync_runs(names: AnyPaths = (), *, runs: AnyPath = "runs") -> Iterator[tuple[Path, SyncResult]]:
+def sync_runs(
+    names: AnyPaths = (),
+    *,
+    runs: AnyPath = "runs",
+    report: Callable[[Path, SyncResult], None] = lambda folder, result: None,
+) -> dict[Path, SyncResult]:
     """Send runs and studies to MLflow that it does not have yet.
 
     The command has exit code 1 if one of them could not be sent.
@@ -98,9 +104,10 @@ def sync_runs(names: AnyPaths = (), *, runs: AnyPath = "runs") -> Iterator[tuple
     Args:
         names: Folders or ids of runs; all runs and studies by default.
         runs: Folder of all runs.
+        report: Function that receives each folder and its result as soon as it is sent.
 
-    Yields:
-        Folder and result of each run and study.
+    Returns:
+        Result of each folder of a run or study.
 
     Raises:
         UsageError: A name is neither the folder nor the id of a run, there is no folder of runs, or MLflow is not
@@ -117,9 +124,12 @@ def sync_runs(names: AnyPaths = (), *, runs: AnyPath = "runs") -> Iterator[tuple
     run_dirs = find_runs(root, user_paths(names))
     if not mlflow_client.is_installed():
         raise UsageError(mlflow_client.MISSING)
-    yield from send_all(run_dirs)
-    if not names:
-        yield from ((folder, studies.sync(folder)) for folder in studies.folders(root))
+    results = {}
+    study_dirs = () if names else studies.folders(root)
+    for folder, result in chain(send_all(run_dirs), ((folder, studies.sync(folder)) for folder in study_dirs)):
+        results[folder] = result
+        report(folder, result)
+    return results
 
 
 @contextmanager

@@ -104,7 +104,10 @@ def parse_numbers(numbers: Numbers, option: str, what: str, hint: str) -> list[f
     if isinstance(numbers, int | float):
         numbers = [numbers]
     try:
-        return [float(number) for number in (numbers.split(",") if isinstance(numbers, str) else numbers)]
+        words = numbers.split(",") if isinstance(numbers, str) else list(numbers)
+        if any(isinstance(word, bool) for word in words):
+            raise TypeError
+        return [float(word) for word in words]
     except (ValueError, TypeError):
         raise UsageError(f"'{numbers}' is not a list of {what}", where=option, hint=hint) from None
 

@@ -16,6 +16,7 @@ from aubench.cli.printing import TABLE_FORMATS, print_frame, print_paths, print_
 
 if TYPE_CHECKING:
     from aubench.api.results_view import RobustnessResults
+    from aubench.tracking.sync import SyncResult
 
 _Names = Annotated[
     list[str], typer.Argument(metavar="[NAME]...", help="Tables and figures; lists them if none is given.")
@@ -223,11 +224,11 @@ def _sync(options: Options) -> None:
     from aubench.core.errors import CheckFailed
     from aubench.tracking.mlflow_client import default_uri
 
-    count = unsent = 0
-    for folder, result in api.sync_runs(**options):
-        count, unsent = count + 1, unsent + (not result.ok)
+    def report(folder: Path, result: SyncResult) -> None:
         typer.echo(f"{folder}: {result.detail if result.ok else f'not sent: {result.detail}'}", err=not result.ok)
-    if not count:
+
+    results = api.sync_runs(**options, report=report)
+    if not results:
         typer.echo(f"{options['runs']}: no runs")
-    if unsent:
-        raise CheckFailed(f"{unsent} of {count} could not be sent", where=redact_url(default_uri()))
+    if unsent := sum(not result.ok for result in results.values()):
+        raise CheckFailed(f"{unsent} of {len(results)} could not be sent", where=redact_url(default_uri()))

@@ -45,7 +45,7 @@ class Exhibit:
         """
         if self.reason:
             return [ResolvedRow(RowSpec("", label=self.name), reason=self.reason)]
-        specs = [] if self.table is None else [_row_spec(row) for row in self.table.rows]
+        specs = [] if self.table is None else [_row_spec(row, self.table.aus) for row in self.table.rows]
         specs += [] if self.figure is None else self.figure.rows(config)
         return [resolve_row(spec, config) for spec in specs]
 
@@ -118,10 +118,12 @@ class Exhibit:
         protocols = dict.fromkeys(run_config.protocol.name for row in rows for run_config in row.configs)
         seeds = f"{len(config.seeds)} seed{'s' * (len(config.seeds) > 1)}"
         figure = self.figure.draw(rows, (*protocols, f"preset {config.preset}", seeds))
+        paths = [folder / f"{self.name}{suffix}" for suffix in style.SUFFIXES]
         if figure is None:
-            say(f"{self.name}: not drawn: {rows[0].reason}")
+            older = "".join(f"; {path} is of an earlier call" for path in paths if path.exists())
+            say(f"{self.name}: not drawn: {rows[0].reason}{older}")
             return []
-        return [style.save(figure, folder / f"{self.name}{suffix}") for suffix in style.SUFFIXES]
+        return [style.save(figure, path) for path in paths]
 
 
 def find_exhibits(root: Path, names: Sequence[str] | None = None) -> dict[str, Exhibit]:
@@ -155,7 +157,7 @@ def resolve_all(exhibits: Mapping[str, Exhibit], config: ReproductionConfig) -> 
     return {name: exhibit.resolve(config) for name, exhibit in exhibits.items()}
 
 
-def _row_spec(row: ReportedRow) -> RowSpec:
+def _row_spec(row: ReportedRow, aus: Sequence[int]) -> RowSpec:
     condition = Condition.parse(row.condition)
     return RowSpec(
         method=row.method_here,
@@ -165,4 +167,5 @@ def _row_spec(row: ReportedRow) -> RowSpec:
         trained_on=row.trained_on,
         conditions=() if condition == CLEAN else (condition,),
         scored=row.metric not in COSTS,
+        aus=tuple(aus),
     )

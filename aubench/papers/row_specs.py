@@ -41,6 +41,7 @@ class RowSpec:
         weights: Whether the row needs the weights of its runs.
         trained: Whether its runs are needed, or only the configuration of the first one.
         label: Label in a figure.
+        aus: AUs of the table; empty if it reports means only.
     """
 
     method: str
@@ -53,6 +54,7 @@ class RowSpec:
     weights: bool = False
     trained: bool = True
     label: str = ""
+    aus: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ def why_not_runnable(spec: RowSpec, config: ReproductionConfig) -> str:
     protocol = protocol_for(spec.dataset, config.protocol)
     if protocol is None:
         return f"needs a protocol of {spec.dataset}; {requested} makes rows of {dataset_alias(config.protocol)}"
+    if spec.aus and not set(spec.aus) & set(protocol.aus):
+        return f"{protocol.name} scores no AU of the table"
     absent = [m for m in spec.modalities if m not in protocol.modalities]
     return f"{protocol.name} has no {' and no '.join(absent)} images" if absent else ""
 

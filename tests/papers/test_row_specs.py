@@ -94,6 +94,8 @@ def test_what_cannot_be_made_says_why():
     assert "needs a protocol of each" in reason(RowSpec("au_vmae", modalities=(V,), trained_on="disfa"))
     assert reason(RowSpec("resnet_thermal", modalities=(T,))) == "synth_3fold has no thermal images"
     assert "backbone" in reason(RowSpec("resnet_depth", {"backbone": "nope"}, (D,)))
+    assert reason(RowSpec("amf", aus=(3, 45))) == "synth_3fold scores no AU of the table"
+    assert resolve_row(RowSpec("amf", aus=(1, 45)), on("synth_3fold")).configs
 
 
 def test_a_wrong_preset_or_change_is_the_users():
