@@ -17,7 +17,9 @@ import pytest
 
 import aubench as package  # noqa: F401  puts the torchvision guard in place before any test imports timm
 
-pytest_plugins = [f"factories.{name}" for name in ("records", "boards", "bp4d", "disfa", "runs", "tables")]
+pytest_plugins = [
+    f"factories.{name}" for name in ("records", "boards", "bp4d", "disfa", "runs", "tables", "mlflow_databases")
+]
 
 if TYPE_CHECKING:
     from aubench.runs.config import RunConfig

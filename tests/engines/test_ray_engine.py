@@ -22,16 +22,17 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
+NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Three nodes on this machine, each with one core."""
+    """A node on this machine with one core. The nightly tests add others."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # of the works in `factories`
-        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 80 * 2**20})
-        nodes.workers = [nodes.add_node(num_cpus=1, object_store_memory=80 * 2**20) for _ in range(2)]
+        nodes = Cluster(initialize_head=True, head_node_args=NODE)
         yield nodes
         ray.shutdown()
         nodes.shutdown()
@@ -74,15 +75,16 @@ def test_a_worker_that_is_killed_starts_again(choice, plan, tmp_path):
 @pytest.mark.nightly
 def test_a_node_that_dies_in_a_sweep_loses_nothing(cluster, choice, plan, reference, tmp_path):
     configs, finished, recorded = plan(tmp_path / "runs"), Counter(), []
+    others = [cluster.add_node(**NODE) for _ in range(2)]
 
     def report(job, event):
         if isinstance(event, FoldFinished):
             finished[job.config.run_id, job.fold] += 1
             if len(finished) == 1:
-                cluster.remove_node(cluster.workers.pop(), allow_graceful=False)
+                cluster.remove_node(others.pop(), allow_graceful=False)
 
     run_folds(configs, (1, 2), choice, report, lambda config, record: recorded.append(config.run_id))
-    assert len(cluster.workers) == 1
+    assert len(others) == 1
     assert finished == Counter({(config.run_id, fold): 1 for config in configs for fold in (1, 2)})
     assert sorted(recorded) == sorted(config.run_id for config in configs)
     assert {config.run_id: read_tables(config) for config in configs} == reference(folds=(1, 2))

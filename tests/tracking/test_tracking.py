@@ -88,20 +88,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    mlflow_client.connect(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
-def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> str:
+def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path, mlflow_uri: str) -> str:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    for name in ("mlflow.db", "other.db"):
-        shutil.copy(empty_database, tmp_path / name)
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+    shutil.copy(empty_database, tmp_path / "other.db")
+    return mlflow_uri
 
 
 @pytest.fixture

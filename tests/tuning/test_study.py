@@ -352,17 +352,17 @@ def test_the_table_counts_pretraining_that_trials_share_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_study_in_mlflow_has_a_child_for_each_trial(search_for, tmp_path, monkeypatch):
+def test_a_study_in_mlflow_has_a_child_for_each_trial(search_for, tmp_path, monkeypatch, mlflow_uri):
     from mlflow import MlflowClient
 
     from aubench.tracking.studies import Tracking
 
     monkeypatch.setattr(trial_module, "run_jobs", here)
-    search, uri = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}"
+    search = search_for(folds=(1,), fixed={"epochs": 1})
     messages = []
-    run(search, address("sqlite", tmp_path), 2, after=Tracking(search.folder, messages.append, uri).send)
-    Tracking(search.folder, messages.append, uri).send()
-    client = MlflowClient(tracking_uri=uri)
+    run(search, address("sqlite", tmp_path), 2, after=Tracking(search.folder, messages.append, mlflow_uri).send)
+    Tracking(search.folder, messages.append, mlflow_uri).send()
+    client = MlflowClient(tracking_uri=mlflow_uri)
     runs = client.search_runs([client.get_experiment_by_name("aubench/synth_3fold").experiment_id])
     parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
     assert not messages and len(parents) == 1 and len(runs) == 3
@@ -372,14 +372,14 @@ def test_a_study_in_mlflow_has_a_child_for_each_trial(search_for, tmp_path, monk
 
 
 @pytest.mark.slow
-def test_a_trial_that_was_sent_in_part_is_completed(search_for, tmp_path, monkeypatch):
+def test_a_trial_that_was_sent_in_part_is_completed(search_for, tmp_path, monkeypatch, mlflow_uri):
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     from aubench.tracking import studies
 
     monkeypatch.setattr(trial_module, "run_jobs", here)
-    search, uri = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}"
+    search = search_for(folds=(1,), fixed={"epochs": 1})
     run(search, address("sqlite", tmp_path), 1)
 
     def fail(*words):
@@ -387,42 +387,42 @@ def test_a_trial_that_was_sent_in_part_is_completed(search_for, tmp_path, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_terminated", fail)
-        assert not studies.sync(search.folder, uri).ok
-    assert studies.sync(search.folder, uri).ok
-    client = MlflowClient(tracking_uri=uri)
+        assert not studies.sync(search.folder, mlflow_uri).ok
+    assert studies.sync(search.folder, mlflow_uri).ok
+    client = MlflowClient(tracking_uri=mlflow_uri)
     runs = client.search_runs([client.get_experiment_by_name("aubench/synth_3fold").experiment_id])
     assert [r.info.status for r in runs] == ["FINISHED"] * 2
 
 
 @pytest.mark.slow
-def test_what_the_user_deletes_of_a_study_in_mlflow_is_not_sent_again(search_for, tmp_path, monkeypatch):
+def test_what_the_user_deletes_of_a_study_in_mlflow_is_not_sent_again(search_for, tmp_path, monkeypatch, mlflow_uri):
     from mlflow import MlflowClient
 
     from aubench.tracking import studies
 
     monkeypatch.setattr(trial_module, "run_jobs", here)
-    search, uri = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}"
+    search = search_for(folds=(1,), fixed={"epochs": 1})
     run(search, address("sqlite", tmp_path), 1)
-    assert studies.sync(search.folder, uri).ok
-    client = MlflowClient(tracking_uri=uri)
+    assert studies.sync(search.folder, mlflow_uri).ok
+    client = MlflowClient(tracking_uri=mlflow_uri)
     experiment = client.get_experiment_by_name("aubench/synth_3fold").experiment_id
     by_name = {each.info.run_name: each.info.run_id for each in client.search_runs([experiment])}
     client.delete_run(by_name[f"{search.name}-trial0"])
-    assert studies.sync(search.folder, uri).detail == "nothing new"
+    assert studies.sync(search.folder, mlflow_uri).detail == "nothing new"
     client.delete_run(by_name[search.name])
-    assert studies.sync(search.folder, uri).detail == "was deleted in MLflow and is left alone"
+    assert studies.sync(search.folder, mlflow_uri).detail == "was deleted in MLflow and is left alone"
     assert client.search_runs([experiment]) == []
 
 
 @pytest.mark.slow
-def test_a_study_that_mlflow_did_not_get_is_sent_later(search_for, tmp_path, monkeypatch, call):
+def test_a_study_that_mlflow_did_not_get_is_sent_later(search_for, tmp_path, monkeypatch, mlflow_uri, call):
     from mlflow import MlflowClient
 
     from aubench.tracking.studies import Tracking
 
     monkeypatch.setattr(trial_module, "run_jobs", here)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    search, uri, messages = search_for(folds=(1,), fixed={"epochs": 1}), f"sqlite:///{tmp_path / 'mlflow.db'}", []
+    search, messages = search_for(folds=(1,), fixed={"epochs": 1}), []
     run(
         search,
         address("sqlite", tmp_path),
@@ -430,8 +430,8 @@ def test_a_study_that_mlflow_did_not_get_is_sent_later(search_for, tmp_path, mon
         after=Tracking(search.folder, messages.append, "http://127.0.0.1:9").send,
     )
     assert len(messages) == 1 and "`aubench track sync` sends it later" in messages[0]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
     done = call("track", "sync", "--runs", search.base_config.runs)
     assert (done.code, done.err) == (0, "") and done.out.endswith(": sent 1 trial\n")
-    client = MlflowClient(tracking_uri=uri)
+    client = MlflowClient(tracking_uri=mlflow_uri)
     assert len(client.search_runs([client.get_experiment_by_name("aubench/synth_3fold").experiment_id])) == 2
