@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from factories.disfa import FRAMES, write_frame_labels, write_points_66
+from scipy.io import savemat
 
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store import Store
 from aubench.datasets.disfa.disfa_dataset import DISFA, DisfaOptions
+from aubench.datasets.disfa.disfa_landmarks import read_disfa_landmarks
 
 pytestmark = pytest.mark.usefixtures("one_worker")
 
@@ -163,3 +165,12 @@ def test_a_file_without_the_subject_in_its_name_is_that_of_its_folder(disfa, tmp
         file.rename(file.with_name(file.name.replace("SN002_", "l")))
     store = prepare(disfa, tmp_path / "store", landmarks=disfa.root / "Landmark_Points")
     assert np.isfinite(store.landmarks(range(len(store.frames)))).all()
+
+
+def test_points_at_one_place_are_those_of_a_lost_face(tmp_path) -> None:
+    files = {number: tmp_path / f"SN001_{number:04}_lm.mat" for number in range(3)}
+    for file in files.values():
+        write_points_66(file)
+    savemat(files[1], {"pts": np.full((66, 2), -1.0)})
+    points = read_disfa_landmarks(files, 0, 3)
+    assert np.isfinite(points[[0, 2]]).all() and np.isnan(points[1]).all()

@@ -61,10 +61,11 @@ def test_the_square_of_a_turned_head_holds_the_cheek(nose: int) -> None:
 
 def test_each_frame_takes_its_own_points_and_lost_ones_none() -> None:
     content = {"a": face().T, "b": np.zeros((2, 1)), "c": face() + 100, "d": np.full((2, 49), np.nan)}
-    points = dereference_points(content, np.array([["a", "b", "c", "d"]]), [1, 2, 3, 4, 5, 0])
+    content |= {"e": np.full((2, 49), -1.0), "f": np.zeros((2, 49))}
+    points = dereference_points(content, np.array([[*"abcdef"]]), [1, 2, 3, 4, 5, 6, 7, 0])
     assert np.allclose(points[0], face())
     assert np.allclose(points[2], face() + 100)
-    assert np.isnan(points[[1, 3, 4, 5]]).all()
+    assert np.isnan(points[[1, *range(3, 8)]]).all()
 
 
 def test_squares_follow_the_points_and_lost_frames_have_none() -> None:

@@ -121,7 +121,7 @@ def dereference_points(file: Any, references: Any, frames: list[int]) -> np.ndar
 
 
 def _faces(arrays: Iterable[Any], count: int) -> np.ndarray:
-    """Return the points of each array, (F, 49, 2); NaN for None, for an empty array and for points that are not finite.
+    """Return the points of each array, (F, 49, 2); NaN for None, for an empty array and for a lost face.
 
     Raises:
         ValueError: An array has another number of points, or other units.
@@ -133,11 +133,21 @@ def _faces(arrays: Iterable[Any], count: int) -> np.ndarray:
             continue
         if points.shape not in {(2, COUNT), (COUNT, 2)}:
             raise ValueError(f"a frame has an array of {' x '.join(map(str, points.shape))} numbers, not 49 x 2")
-        if np.isfinite(points).all() and points.any():
-            if np.abs(points).max() > _MAX_COORDINATE:
-                raise ValueError("a point is not in pixels")
-            face[:] = points.T if points.shape[0] == 2 else points
+        face[:] = known_face(points.T if points.shape[0] == 2 else points)
     return landmarks
+
+
+def known_face(points: np.ndarray) -> np.ndarray:
+    """Return the points (N, 2) of a face; NaN if they are not finite, or at one place, such as 0 or -1 for a lost face.
+
+    Raises:
+        ValueError: A point is not in pixels.
+    """
+    if not np.isfinite(points).all() or (points == points[0]).all():
+        return np.full_like(points, np.nan)
+    if np.abs(points).max() > _MAX_COORDINATE:
+        raise ValueError("a point is not in pixels")
+    return points
 
 
 def check_faces(points: np.ndarray, path: Path) -> None:

@@ -9,13 +9,12 @@ import numpy as np
 
 from aubench.core.errors import DataError
 from aubench.core.landmarks import COUNT
-from aubench.datasets.bp4d.landmark_files import check_faces
+from aubench.datasets.bp4d.landmark_files import check_faces, known_face
 from aubench.datasets.matlab_arrays import read_matlab_arrays
 
 _DELIVERED = 66
 _JAW = _DELIVERED - COUNT  # the outline of the face comes first; the others have the order of the 49 points
 _LARGEST = 1 << 20
-_MAX_COORDINATE = 1e5  # pixels
 _AGAIN = "copy the file from the delivery again"
 
 
@@ -48,20 +47,14 @@ def _read(path: Path) -> np.ndarray:
     try:
         with path.open("rb") as file:
             arrays = read_matlab_arrays(file.read(_LARGEST))
+        if arrays and all(array.size == 0 for array in arrays):
+            return np.full((COUNT, 2), np.nan)
+        points = [array for array in arrays if array.shape in {(_DELIVERED, 2), (2, _DELIVERED)}]
+        if len(points) != 1:
+            shapes = ", ".join(" x ".join(map(str, array.shape)) for array in arrays)
+            raise ValueError(f"arrays of {shapes or 'nothing'}, not one of {_DELIVERED} x 2 numbers")
+        return known_face((points[0].T if points[0].shape[0] == 2 else points[0])[_JAW:])
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
     except ValueError as error:
         raise DataError(f"is not a landmark file ({error})", where=path, hint=_AGAIN) from None
-    shapes = [" x ".join(map(str, array.shape)) for array in arrays]
-    points = [array for array in arrays if array.shape in {(_DELIVERED, 2), (2, _DELIVERED)}]
-    if len(points) != 1:
-        if arrays and all(array.size == 0 for array in arrays):
-            return np.full((COUNT, 2), np.nan)
-        what = f"has arrays of {', '.join(shapes) or 'nothing'}, not one of {_DELIVERED} x 2 numbers"
-        raise DataError(what, where=path, hint=_AGAIN)
-    face = (points[0].T if points[0].shape[0] == 2 else points[0])[_JAW:]
-    if not np.isfinite(face).all() or not face.any():
-        return np.full((COUNT, 2), np.nan)
-    if np.abs(face).max() > _MAX_COORDINATE:
-        raise DataError("a point is not in pixels", where=path, hint=_AGAIN)
-    return np.asarray(face)
