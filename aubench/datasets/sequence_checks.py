@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 _COLUMNS = ("frame", "source", "labelled", "missing")
 
 
+def is_name(name: str) -> bool:
+    """Return whether a subject or a sequence may have this name."""
+    return re.fullmatch(SUBJECT_NAME, name) is not None and ".." not in name
+
+
 def check_names(sequence: Sequence, dataset: str, key: tuple[str, str]) -> None:
     """Check the names of a sequence.
 
@@ -29,7 +34,7 @@ def check_names(sequence: Sequence, dataset: str, key: tuple[str, str]) -> None:
     """
     names = {"subject": sequence.subject, "sequence": sequence.sequence}
     for role, name in names.items():
-        if not re.fullmatch(SUBJECT_NAME, name) or ".." in name:
+        if not is_name(name):
             raise DataError(f"'{name}' cannot name a {role}", where=dataset, hint=f"use {SUBJECT_CHARACTERS}")
     if tuple(names.values()) != key:
         what = f"returns {' '.join(names.values())} for {' '.join(key)}"

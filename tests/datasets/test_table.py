@@ -21,6 +21,7 @@ from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
+from aubench.data.store_writer import Sequence, StoreWriter, frame_table
 from aubench.datasets.catalog import open_any_store, open_store
 from aubench.datasets.table import picture_files, store_export
 from aubench.datasets.table.picture_files import PictureReader, ValueRanges, convert, read_image
@@ -77,6 +78,25 @@ def test_intensities_landmarks_and_missing_images_survive_the_export(tree, tmp_p
     second = prepare(manifest, tmp_path / "second", intensity="keep")
     assert second.info.arrays == first.info.arrays
     assert second.frames.drop(columns="source").equals(first.frames.drop(columns="source"))
+
+
+def test_names_that_no_manifest_may_have_are_replaced_in_the_export(tmp_path) -> None:
+    names = [("anna", "d" * 150), ("anna", "d" * 151), ("+b", "a..b"), ("eve", "a")]
+    images = np.arange(2 * 32 * 32 * 3).astype(np.uint8).reshape(2, 32, 32, 3)
+    with StoreWriter(tmp_path / "video", {}) as writer:
+        for subject, sequence in names:
+            table = frame_table([1, 2], "", False, (), np.empty((2, 0)))
+            writer.add(Sequence(subject, sequence, {Modality.VISUAL: images}, table))
+        meanings = {Modality.VISUAL: "RGB"}
+        store = writer.finish(dataset="video", version="1", size=32, modalities=meanings, crop="")
+    store._array = lambda *_: images
+    store.frames["subject"] = store.frames["subject"].replace("eve", "../../../eve")  # of a store that somebody forged
+    manifest = export_store(store, tmp_path / "export", lambda done, total: None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["export", "video"]
+    copy = prepare(manifest, tmp_path / "copy")
+    keys = sorted(set(zip(copy.frames["subject"], copy.frames["sequence"], strict=True)))
+    assert [subject.split("-")[0] for subject, _ in keys] == ["anna", "anna", "b", "eve"] and len(copy.frames) == 8
+    assert ("anna", "d" * 60) in {(subject, sequence[:60]) for subject, sequence in keys}
 
 
 def test_an_export_replaces_nothing(synth, tmp_path) -> None:

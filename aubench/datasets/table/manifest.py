@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from aubench.core.errors import DataError
-from aubench.core.protocol_rules import SUBJECT_CHARACTERS, SUBJECT_NAME
+from aubench.core.protocol_rules import SUBJECT_CHARACTERS
 from aubench.core.task import Modality
 from aubench.datasets.label_text import shorten
+from aubench.datasets.sequence_checks import is_name
 from aubench.datasets.table.table_columns import TableColumns, parse_frame, parse_label
 from aubench.datasets.table.table_files import read_table
 from aubench.datasets.table.table_paths import IMAGES, Picture, TablePaths
@@ -21,7 +22,6 @@ from aubench.datasets.table.table_paths import IMAGES, Picture, TablePaths
 STILLS = "stills"
 """Sequence of the images of a subject in a manifest without a column of sequences."""
 
-_NAME = re.compile(SUBJECT_NAME)
 _LABEL_FILE_ROLES = ("frame", "success")  # of columns of label files, beside labels, boxes and landmarks
 _FARTHEST = 1e6  # pixels: coordinates beyond are not those of an image
 
@@ -225,7 +225,7 @@ class _Collector:
         if "sequence" not in row.columns.roles:
             sequence = self._name_of_video(subject, row)
         for role, name in (("subject", subject), ("sequence", sequence)):
-            if not _NAME.fullmatch(name) or ".." in name:
+            if not is_name(name):
                 hint = f"use {SUBJECT_CHARACTERS}"
                 raise DataError(f"'{shorten(name)}' cannot name a {role}", where=row.where, hint=hint)
         plain = re.sub(r"(?<![0-9])0+(?=[0-9])", "", re.sub(r"(?<=[0-9])\.0$", "", subject.casefold()))

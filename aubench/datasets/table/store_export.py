@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import cv2
 import numpy as np
 
 from aubench._util import atomic
+from aubench.core import hashing
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store import Store
 from aubench.datasets.base import Progress
+from aubench.datasets.sequence_checks import is_name
 
 MANIFEST = "frames.csv"
 """Name of the manifest."""
@@ -24,7 +27,8 @@ MANIFEST = "frames.csv"
 def export_store(store: Store, out: Path, progress: Progress) -> Path:
     """Write the frames of a store as a manifest and PNG files without loss.
 
-    ``aubench data prepare table --no-crop`` reads them back to the same pixels and labels.
+    ``aubench data prepare table --no-crop`` reads them back to the same pixels and labels. Names that no manifest may
+    have, as in stores of videos, are replaced by their first letters and a digest.
 
     Args:
         store: Store.
@@ -60,8 +64,9 @@ def _write(store: Store, folder: Path, progress: Progress) -> None:
     writer.writerow(["subject", "sequence", "frame", *modalities, *labels, *points])
     for row, frame in enumerate(store.frames.to_dict("records")):
         names: list[Any] = []
+        subject, sequence = _name(frame["subject"]), _name(frame["sequence"])
         for modality in modalities:
-            name = f"images/{frame['subject']}/{frame['sequence']}/{frame['frame']:06}.{modality}.png"
+            name = f"images/{subject}/{sequence}/{frame['frame']:06}.{modality}.png"
             if modality.letter in frame["missing"]:
                 name = ""
             else:
@@ -71,9 +76,15 @@ def _write(store: Store, folder: Path, progress: Progress) -> None:
         if any(names):
             places = _pixels(store.landmarks([row])[0], store.info.size) if count else []
             values = [frame[label] for label in labels]
-            writer.writerow([frame["subject"], frame["sequence"], frame["frame"], *names, *values, *places])
+            writer.writerow([subject, sequence, frame["frame"], *names, *values, *places])
         progress(row + 1, len(store.frames))
     (folder / MANIFEST).write_text(text.getvalue(), encoding="utf-8")
+
+
+def _name(name: str) -> str:
+    """Return the name in the manifest of a subject or a sequence."""
+    plain = re.sub(r"[^0-9A-Za-z]+", "-", name).strip("-")[:60]
+    return name if is_name(name) else f"{plain or 'x'}-{hashing.hash_json(name)[:8]}"
 
 
 def _png(pixels: np.ndarray, modality: Modality) -> bytes:
