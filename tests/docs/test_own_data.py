@@ -102,8 +102,14 @@ def test_clips_of_casme3_have_depth_and_one_code(tree) -> None:
     (tree.root / "labels.csv").write_text(
         "Subject,Filename,Onset,Apex,Offset,AU,emotion\n"
         "spNO.1,a,5,6,7,4+L10,disgust\nspNO.1,a,20,20,21,R14A or 17A,others\nspNO.2,b,1,1,2,12,happy\n"
+        "spNO.2,c,4,4,4,,others\n"
     )
-    for clip, numbers in (("spNo.1/a_5", (5, 6, 7)), ("spNo.1/a_20", (20, 21)), ("spNo.2/b_1", (1, 2))):
+    for clip, numbers in (
+        ("spNo.1/a_5", (5, 6, 7)),
+        ("spNo.1/a_20", (20, 21)),
+        ("spNo.2/b_1", (1, 2)),
+        ("spNo.2/c_4", (4,)),
+    ):
         for number in numbers:
             save(tree.root / f"frame/{clip}/{number}.jpg", faces(1)[0])
             if number != 6:
@@ -121,6 +127,7 @@ def test_clips_of_casme3_have_depth_and_one_code(tree) -> None:
         ["spNo.1", "a_20", 21, 0, 0, 0, -1, -1, ""],
         ["spNo.2", "b_1", 1, 0, 0, 1, 0, 0, ""],
         ["spNo.2", "b_1", 2, 0, 0, 1, 0, 0, ""],
+        ["spNo.2", "c_4", 4, -1, -1, -1, -1, -1, ""],
     ]
 
 

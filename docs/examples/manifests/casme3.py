@@ -16,8 +16,11 @@ ACTION = re.compile(r"[LR]?(\d+)[A-E]?")
 
 
 def labels(text: str) -> dict[str, int]:
-    """Return the label of each AU of a code such as `4+L10`; both AUs of `R14A or 17A` are unknown."""
-    values = dict.fromkeys(AUS, 0)
+    """Return the label of each AU of a code such as `4+L10`.
+
+    Both AUs of `R14A or 17A` are unknown, and all AUs of a clip without a code.
+    """
+    values = dict.fromkeys(AUS, 0 if ACTION.search(text) else -1)
     for term in text.split("+"):
         choices = [int(number) for number in ACTION.findall(term)]
         values.update(dict.fromkeys(choices, 1 if len(choices) == 1 else -1))
@@ -28,7 +31,7 @@ def rows(folder: Path) -> list[dict[str, object]]:
     """Return one row for each frame of a clip."""
     folders = {path.name.lower(): path.name for path in (folder / "frame").iterdir()}  # spNO.1 is also spNo.1
     table = []
-    for clip in pd.read_csv(folder / "labels.csv", dtype=str).to_dict("records"):
+    for clip in pd.read_csv(folder / "labels.csv", dtype=str, keep_default_na=False).to_dict("records"):
         path = Path(folders[clip["Subject"].lower()], f"{clip['Filename']}_{clip['Onset']}")
         for number in range(int(clip["Onset"]), int(clip["Offset"]) + 1):
             files = {"visual": Path("frame", path, f"{number}.jpg"), "depth": Path("depth", path, f"{number}.png")}
