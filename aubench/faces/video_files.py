@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -134,6 +134,46 @@ class Video:
             if fault:
                 what = f"{fault}: {f'{frames} of {self.stated_frames}' if is_stated else frames} frames can be decoded"
                 raise DataError(what, where=self.path, hint=_AGAIN)
+
+
+class CountedFrames:
+    """Frames of a video while they are decoded.
+
+    Args:
+        video: Video.
+        frames: Its frames in order of time, from any decoder.
+
+    Attributes:
+        count: Number of frames until now.
+        gap: Number of the frame before the first gap, from 1; 0 without.
+    """
+
+    def __init__(self, video: Video, frames: Iterable[VideoFrame]) -> None:
+        self.video, self.count, self.gap = video, 0, 0
+        self._frames = frames
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        before = 0.0
+        for frame in self._frames:
+            if self.count and not self.gap and self.video.is_gap(before, frame.time):
+                self.gap = self.count
+            before = frame.time
+            self.count += 1
+            yield frame
+
+    def check_gap(self, expected: int, consequence: str) -> None:
+        """Refuse a video with a gap that does not have the expected number of frames.
+
+        Args:
+            expected: Number of frames that other files have.
+            consequence: Fault of the later frames, such as ``get wrong labels``.
+
+        Raises:
+            DataError: It has a gap and another number of frames.
+        """
+        if self.gap and self.count != expected:
+            what = f"no frame can be decoded after frame {self.gap}, so later frames would {consequence}"
+            raise DataError(what, where=self.video.path, hint=_AGAIN)
 
 
 def _open(path: Path) -> cv2.VideoCapture:

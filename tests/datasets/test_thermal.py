@@ -8,7 +8,7 @@ import pytest
 from aubench.core.errors import DataError
 from aubench.datasets.bp4dplus import thermal
 from aubench.datasets.bp4dplus.colour_bar import LEGEND, invert_colours, read_colour_bar
-from aubench.datasets.bp4dplus.infrared_points import HEIGHT
+from aubench.datasets.bp4dplus.infrared_points import HEIGHT, WIDTH
 from aubench.datasets.bp4dplus.thermal import ThermalFiles, thermal_images
 from aubench.faces.video_files import Video
 from tests.factories.bp4d import make_points_49
@@ -41,8 +41,8 @@ def written(folder: Path, pictures: list[np.ndarray], lines: int = 3, codec: str
 def test_both_decoders_yield_the_same_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str) -> None:
     pytest.importorskip("av", reason="PyAV is not installed")
     files = written(tmp_path, [thermal_picture(n) for n in range(3)], codec=codec)
-    by_opencv = list(thermal.decode_by_opencv(Video.open(files.video)))
-    by_pyav = list(thermal.decode_by_pyav(files.video, DataError("")))
+    by_opencv = [frame.decode_rgb() for frame in thermal.decode_by_opencv(Video.open(files.video))]
+    by_pyav = [frame.decode_rgb() for frame in thermal.decode_by_pyav(files.video, DataError(""))]
     assert len(by_opencv) == len(by_pyav) == 3
     difference = np.abs(np.array(by_opencv, int) - np.array(by_pyav, int))
     assert difference.mean() < 2
@@ -96,6 +96,31 @@ def test_a_video_shorter_than_its_points_leaves_later_frames_without_thermal(tmp
     assert other.missing == {3: "the video ends before"}
     assert other.remarks == ["the video has 2 frames, the file of its points 3 lines"]
     assert other.images[1].any() and not other.images[2].any()
+
+
+@pytest.mark.parametrize("decoder", ["OpenCV", "PyAV"])
+@pytest.mark.parametrize(("lines", "fits"), [(6, False), (5, True)])
+def test_a_video_that_lost_a_frame_in_the_middle_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: str, lines: int, fits: bool
+) -> None:
+    av = pytest.importorskip("av", reason="PyAV is not installed")
+    files = written(tmp_path, [thermal_picture()], lines=lines)
+    with av.open(str(files.video), "w") as container:
+        stream = container.add_stream("wmv2", rate=25, width=WIDTH, height=HEIGHT, pix_fmt="yuv420p")
+        stream.bit_rate = 8_000_000
+        for n in (0, 1, 3, 4, 5):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(thermal_picture(n)), format="rgb24")
+            frame.pts = n
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    if decoder == "PyAV":
+        monkeypatch.setattr(Video, "open", fail_to_decode)
+    if fits:
+        assert convert(files).notes["thermal_frames"] == 5
+        return
+    says = r"T1\.wmv: no frame can be decoded after frame 2, so later frames would be those of another time; copy"
+    with pytest.raises(DataError, match=says):
+        convert(files)
 
 
 def test_points_shorter_than_the_video_leave_later_frames_without_thermal(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from aubench.data.store import Store
 from aubench.datasets.disfa import disfa_sequences
 from aubench.datasets.disfa.disfa_dataset import DISFA, DisfaOptions
 from aubench.datasets.disfa.intensities import FrameIntensities
-from aubench.faces.video_files import Video, VideoFrame
+from aubench.faces.video_files import CountedFrames, Video, VideoFrame
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ class _Gap(Video):
 
 @pytest.mark.parametrize(("coded", "fits"), [(3, True), (4, False)])
 def test_a_gap_within_a_video_matters_where_labels_have_no_frame(coded, fits) -> None:
-    decoded = disfa_sequences._FirstPass(_Gap())
+    decoded = CountedFrames(_Gap(), _Gap().frames())
     assert len(list(decoded)) == 3 and decoded.gap == 1
     labels = FrameIntensities(1, np.zeros((coded, 12), np.int8))
     if fits:
@@ -267,7 +267,7 @@ def test_two_processes_write_the_bytes_of_one(call, disfa, tmp_path) -> None:
 def test_the_header_of_a_video_may_state_more_frames(tmp_path) -> None:
     path = write_video(tmp_path / "a.avi", draw_frames(3, 0))
     opened = Video.open(path)
-    decoded = disfa_sequences._FirstPass(Video(path, 4, opened.rate))
+    decoded = CountedFrames(Video(path, 4, opened.rate), opened.frames())
     list(decoded)
     labels = FrameIntensities(1, np.zeros((3, 12), np.int8))
     assert disfa_sequences._compare_lengths(decoded, labels) == [

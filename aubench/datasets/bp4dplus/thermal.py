@@ -16,9 +16,10 @@ from aubench.datasets.bp4d.extract import FurtherImages
 from aubench.datasets.bp4dplus.colour_bar import LEGEND, invert_colours, read_colour_bar
 from aubench.datasets.bp4dplus.infrared_points import HEIGHT, WIDTH, read_infrared_points, register, thermal_square
 from aubench.faces.crops import crop_square, window
-from aubench.faces.video_files import Video
+from aubench.faces.video_files import CountedFrames, Video, VideoFrame
 
 _AGAIN = "copy the file from the delivery again"
+_RATE = 25.0  # frames per second of the videos of BP4D+
 
 MEANING = (
     "rendered temperature: position of the false colour on the colour bar of the same frame, 1 its lower and 255 its"
@@ -69,21 +70,24 @@ def thermal_images(
     similarities, reasons = _registrations(files, infrared, frames, points)
     channels = {Modality.THERMAL.value: 1, **({COLOUR: 3} if keep_colour else {})}
     arrays = {kind: allocate(kind, (len(frames), size, size, n), np.uint8) for kind, n in channels.items()}
-    pictures, shown = _pictures(files.video) if files.video and infrared is not None else iter(()), 0
-    picture: np.ndarray | None = None
+    video = files.video or Path()
+    decoded = CountedFrames(Video(video, 0, _RATE), () if infrared is None else _frames(video))
+    pictures, picture = iter(decoded), None
     for i, frame in enumerate(frames.tolist()):
-        while shown < frame and (picture := next(pictures, None)) is not None:
-            shown += 1
+        while decoded.count < frame and (picture := next(pictures, None)) is not None:
+            pass
         images: list[np.ndarray] | str = reasons.get(frame, "the video ends before")
-        if frame not in reasons and picture is not None and shown == frame:
-            images = _images(picture, thermal_square(squares[i], similarities[i]), size)
+        if frame not in reasons and picture is not None and decoded.count == frame:
+            images = _images(picture.decode_rgb(), thermal_square(squares[i], similarities[i]), size)
         if isinstance(images, str):
             reasons[frame] = images
             images = [np.zeros((size, size, n), np.uint8) for n in channels.values()]
         for array, image in zip(arrays.values(), images, strict=False):
             array[i] = image
-    shown += sum(1 for _ in pictures)
-    lines = 0 if infrared is None else len(infrared)
+    for _ in pictures:
+        pass
+    shown, lines = decoded.count, 0 if infrared is None else len(infrared)
+    decoded.check_gap(lines, "be those of another time")
     notes: dict[str, int | str] = {"thermal_frames": shown, "infrared_lines": lines, "without_thermal": len(reasons)}
     remarks = [f"the video has {shown} frames, the file of its points {lines} lines"] if shown != lines else []
     return FurtherImages(Modality.THERMAL, arrays.pop(Modality.THERMAL), reasons, remarks, notes, arrays)
@@ -124,35 +128,36 @@ def _images(picture: np.ndarray, square: np.ndarray, size: int) -> list[np.ndarr
     return [image, crop_square(part, square, size)] if image.any() else "the face is outside the thermal picture"
 
 
-def _pictures(path: Path) -> Iterator[np.ndarray]:
-    """Decode a thermal video by OpenCV, or by PyAV if that has no decoder: uint8 (480, 726, 3), RGB."""
+def _frames(path: Path) -> Iterator[VideoFrame]:
+    """Decode a thermal video, whose frames have 726 × 480 pixels, by OpenCV, or by PyAV if that has no decoder."""
     try:
         video = Video.open(path)
     except DataError as error:
-        pictures = decode_by_pyav(path, error)
+        frames = decode_by_pyav(path, error)
     else:
-        pictures = decode_by_opencv(video)
-    for picture in pictures:
-        if picture.shape != (HEIGHT, WIDTH, 3):
-            what = f"has {picture.shape[1]} × {picture.shape[0]} pixels, the videos of BP4D+ have {WIDTH} × {HEIGHT}"
+        frames = decode_by_opencv(video)
+    for frame in frames:
+        height, width = frame.pixels.shape[:2]
+        if (height, width) != (HEIGHT, WIDTH):
+            what = f"has {width} × {height} pixels, the videos of BP4D+ have {WIDTH} × {HEIGHT}"
             raise DataError(what, where=path, hint=_AGAIN)
-        yield picture
+        yield frame
 
 
-def decode_by_opencv(video: Video) -> Iterator[np.ndarray]:
-    """Decode all frames, uint8 (H, W, 3), RGB.
+def decode_by_opencv(video: Video) -> Iterator[VideoFrame]:
+    """Decode all frames.
 
     Raises:
         DataError: The video is cut short.
     """
     count = 0
     for count, frame in enumerate(video.frames(), 1):  # noqa: B007
-        yield frame.decode_rgb()
+        yield frame
     video.check_end(count)
 
 
-def decode_by_pyav(path: Path, error: DataError) -> Iterator[np.ndarray]:
-    """Decode all frames of a video, uint8 (H, W, 3), RGB, after an error of OpenCV.
+def decode_by_pyav(path: Path, error: DataError) -> Iterator[VideoFrame]:
+    """Decode all frames of a video after an error of OpenCV.
 
     Raises:
         DataError: PyAV is not installed or does not decode the video either, or the video is cut short.
@@ -167,7 +172,7 @@ def decode_by_pyav(path: Path, error: DataError) -> Iterator[np.ndarray]:
     try:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
-                yield frame.to_ndarray(format="rgb24")
+                yield VideoFrame(frame.to_ndarray(format="bgr24"), 1000 * (frame.time or 0))
                 count += 1
     except (av.FFmpegError, IndexError) as other:
         if not count:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,11 @@ from aubench.datasets.disfa.disfa_files import DisfaFiles
 from aubench.datasets.disfa.disfa_landmarks import read_disfa_landmarks
 from aubench.datasets.disfa.intensities import AUS, FrameIntensities, read_all_intensities
 from aubench.faces import face_detection
-from aubench.faces.video_files import Video, VideoFrame
+from aubench.faces.video_files import CountedFrames, Video, VideoFrame
 from aubench.faces.visual_crops import crop_pictures
 
 _TOLERANCE = 20  # frames by which video and labels may differ at their end: a second
 _INTERVAL, _DETECTIONS, _FAR = 20, 9, 0.3  # frames between detections, their number, and their distance in sides
-_AGAIN = "copy the file from the delivery again"
 _NO_LABELS = FrameIntensities(1, np.empty((0, len(AUS)), np.int8))
 
 
@@ -32,24 +31,6 @@ class Numbering:
     labels: int  # in label files
     landmarks: int | None  # in the names of landmark files; None if they are not used
     reason: str  # evidence
-
-
-@dataclass
-class _FirstPass:
-    """Frames of a video while it is decoded for the first time."""
-
-    video: Video
-    count: int = 0
-    gap: int = field(default=0)  # number of the frame before the first gap, 0 without
-
-    def __iter__(self) -> Iterator[VideoFrame]:
-        before = 0.0
-        for frame in self.video.frames():
-            if self.count and not self.gap and self.video.is_gap(before, frame.time):
-                self.gap = self.count
-            before = frame.time
-            self.count += 1
-            yield frame
 
 
 def read_sequence(files: DisfaFiles, camera: str, numbering: Numbering, size: int, allocate: Allocate) -> Sequence:
@@ -68,7 +49,7 @@ def read_sequence(files: DisfaFiles, camera: str, numbering: Numbering, size: in
     assert files.video is not None
     labels = read_all_intensities(files.labels) if files.labels else _NO_LABELS
     video = Video.open(files.video)
-    decoded = _FirstPass(video)
+    decoded = CountedFrames(video, video.frames())
     points = None
     if numbering.landmarks is None:
         track, sources = face_detection.follow_face(decoded)
@@ -125,13 +106,12 @@ def _check_positions(track: np.ndarray, detected: dict[int, np.ndarray], files: 
         raise DataError(what, where=files.video, hint="give --landmarks of this --camera, or leave it out")
 
 
-def _compare_lengths(decoded: _FirstPass, labels: FrameIntensities) -> list[tuple[int, str]]:
+def _compare_lengths(decoded: CountedFrames, labels: FrameIntensities) -> list[tuple[int, str]]:
     """Return the numbers of frames with a label but without an image, and a remark on the reverse, with reasons."""
     video, frames, coded = decoded.video, decoded.count, len(labels.values)
     video.check_end(frames)
-    if frames != coded and coded and decoded.gap:
-        what = f"no frame can be decoded after frame {decoded.gap}, so later frames would get wrong labels"
-        raise DataError(what, where=video.path, hint=_AGAIN)
+    if coded:
+        decoded.check_gap(coded, "get wrong labels")
     if coded and abs(frames - coded) > _TOLERANCE:
         what = f"has {frames} frames that can be decoded, and the label files code {coded}"
         raise DataError(what, where=video.path, hint="copy video and label files from the delivery again")
