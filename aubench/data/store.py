@@ -174,7 +174,7 @@ class Store:
         if full:
             self._check_no_others()
         stamp = self.path / _STAMP
-        verified = {} if full else _read_stamp(stamp)
+        verified = {} if full else _read_stamp(stamp, self.info.digest)
         current: dict[str, list[int]] = {}
         for done, (name, digest) in enumerate(self.info.arrays.items()):
             progress(done, len(self.info.arrays))
@@ -191,7 +191,7 @@ class Store:
                 check_array(path, *expected[name], hint=REMAKE_HINT)
         progress(len(self.info.arrays), len(self.info.arrays))
         if current != verified:
-            _write_stamp(stamp, current)
+            _write_stamp(stamp, self.info.digest, current)
 
     def _check_origin(self) -> None:
         path = self.path / "sequences.csv"
@@ -229,13 +229,14 @@ def _read_frames(path: Path, info: StoreInfo) -> pd.DataFrame:
     return frames
 
 
-def _read_stamp(path: Path) -> dict[str, list[int]]:
+def _read_stamp(path: Path, digest: str) -> dict[str, list[int]]:
+    """Return the states of the files that were checked with the description of a digest."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return dict(json.loads(path.read_text(encoding="utf-8"))[digest])
+    except (OSError, ValueError, TypeError, LookupError):
         return {}
 
 
-def _write_stamp(path: Path, content: dict[str, list[int]]) -> None:
+def _write_stamp(path: Path, digest: str, states: dict[str, list[int]]) -> None:
     with contextlib.suppress(OSError, DataError):  # a store that is read-only or on a full disk is verified each time
-        atomic.write_json(path, content)
+        atomic.write_json(path, {digest: states})

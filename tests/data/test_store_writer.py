@@ -373,6 +373,15 @@ def test_a_damaged_stamp_of_a_check_is_ignored(store: Store, content: str) -> No
     Store(store.path).verify(full=False)
 
 
+def test_a_check_of_another_description_of_the_same_files_does_not_count(store: Store) -> None:
+    store.verify(full=False)
+    other = dict.fromkeys(store.info.arrays, "0" * 64)
+    info = StoreInfo.with_digest(**store.info.model_dump(exclude={"digest", "arrays"}), arrays=other)
+    (store.path / "store.json").write_text(info.model_dump_json(exclude_none=True))
+    with pytest.raises(DataError, match="has changed since the store was made"):
+        Store(store.path).verify(full=False)
+
+
 def labelled(tmp_path: Path, value: int, **options: str) -> Store:
     with StoreWriter(tmp_path / "store", PLAN) as writer:
         sequence = one()
