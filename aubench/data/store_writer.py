@@ -329,7 +329,8 @@ def _check_labels(frames: pd.DataFrame, kind: LabelKind, folder: Path) -> None:
         if len(wrong):
             first = wrong.iloc[0]
             what = f"{name} of {first['subject']} {first['sequence']} frame {first['frame']} is {first[name]}"
-            raise DataError(f"{what}, and labels of {kind} are 0 to {highest} or -1", where=folder)
+            hint = "correct the reader, delete the folder and repeat the command"
+            raise DataError(f"{what}, and labels of {kind} are 0 to {highest} or -1", where=folder, hint=hint)
 
 
 def _typed(frames: pd.DataFrame) -> pd.DataFrame:

@@ -144,7 +144,7 @@ class Dataset(ABC):
             files = {} if source is None else {"files": tree_fingerprint(source, writer.folders)}
             for line in writer.discard_changed(dict.fromkeys(readers, files)):
                 print_line(f"aubench: {line}")
-            self._write(writer, readers, progress)
+            self._write(writer, readers, options.size, progress)
             writer.finish(
                 dataset=self.name,
                 version=self.version,
@@ -156,7 +156,11 @@ class Dataset(ABC):
             )
 
     def _write(
-        self, writer: StoreWriter, readers: Mapping[tuple[str, str], Callable[[], Sequence]], progress: Progress
+        self,
+        writer: StoreWriter,
+        readers: Mapping[tuple[str, str], Callable[[], Sequence]],
+        size: int,
+        progress: Progress,
     ) -> None:
         missing = {key: read for key, read in readers.items() if not writer.has(*key)}
         done = len(readers) - len(missing)
@@ -166,7 +170,7 @@ class Dataset(ABC):
             with convert_errors(type(self), self._hook, DataError):
                 sequence = read()
                 check_names(sequence, self.name, key)
-                check_sequence(sequence, self.name, self.aus, self.modalities)
+                check_sequence(sequence, self.name, self.aus, self.modalities, size)
             writer.add(sequence)
 
         with ThreadPoolExecutor(self.workers) as pool:

@@ -41,7 +41,9 @@ def check_names(sequence: Sequence, dataset: str, key: tuple[str, str]) -> None:
         raise DataError(what, where=dataset, hint="return the sequence of this subject and this name")
 
 
-def check_sequence(sequence: Sequence, dataset: str, aus: Iterable[int], modalities: Iterable[Modality]) -> None:
+def check_sequence(
+    sequence: Sequence, dataset: str, aus: Iterable[int], modalities: Iterable[Modality], size: int
+) -> None:
     """Check that a store can hold a sequence as it is.
 
     Args:
@@ -49,9 +51,11 @@ def check_sequence(sequence: Sequence, dataset: str, aus: Iterable[int], modalit
         dataset: Name of the data set.
         aus: AUs with a label column.
         modalities: Modalities of the images.
+        size: Height and width of the images.
 
     Raises:
-        DataError: The table lacks a column or has frames out of order, or images are missing or of another type.
+        DataError: The table lacks a column, has one of another type or has frames out of order, or images are missing,
+            or of another type or size.
     """
     where = f"{dataset} {sequence.subject} {sequence.sequence}"
     _check_table(sequence, where, aus)
@@ -61,6 +65,11 @@ def check_sequence(sequence: Sequence, dataset: str, aus: Iterable[int], modalit
         if images.dtype != "uint8":
             what = f"has {modality} images of type {images.dtype}"
             raise DataError(what, where=where, hint="return uint8, whose values are 0 to 255")
+        expected = (len(sequence.frames), size, size, modality.channels)
+        if images.shape != expected:
+            has, needs = (" x ".join(map(str, shape)) for shape in (images.shape, expected))
+            what = f"has {modality} images of {has} numbers, not {needs}"
+            raise DataError(what, where=where, hint="return one image of the option size for each row of the table")
 
 
 def _check_table(sequence: Sequence, where: str, aus: Iterable[int]) -> None:
@@ -70,6 +79,12 @@ def _check_table(sequence: Sequence, where: str, aus: Iterable[int]) -> None:
     for name in _COLUMNS:
         if name not in sequence.frames:
             raise DataError(f"has no column {name}", where=where, hint="add it to the table of frames")
-    if (sequence.frames["frame"].diff() <= 0).any():
+    numbers, labelled = sequence.frames["frame"], sequence.frames["labelled"]
+    if numbers.dtype.kind not in "iu" or numbers.isna().any() or (numbers.abs() >= 2**31).any():
+        raise DataError("has frame numbers that are not whole", where=where, hint="write integers below 2³¹")
+    if labelled.dtype.kind not in "biu":
+        what = f"has a column labelled of type {labelled.dtype}, not bool"
+        raise DataError(what, where=where, hint="write True for the frames that are coded")
+    if (numbers.diff() <= 0).any():
         what = "has frame numbers that do not ascend, or the same twice"
         raise DataError(what, where=where, hint="sort its frames, and number each once")

@@ -135,6 +135,26 @@ def test_a_sequence_without_a_label_column_or_a_modality_is_refused(images, tmp_
             lambda sequence: {"images": {m: x / np.float32(255) for m, x in sequence.images.items()}},
             "a s1: has visual images of type float32; return uint8",
         ),
+        (
+            lambda sequence: {"images": {m: x[:, :16] for m, x in sequence.images.items()}},
+            r"a s1: has visual images of \d+ x 16 x 32 x 3 numbers, not \d+ x 32 x 32 x 3; return",
+        ),
+        (
+            lambda sequence: {"images": {m: x[1:] for m, x in sequence.images.items()}},
+            r"a s1: has visual images of \d+ x 32 x 32 x 3 numbers, not",
+        ),
+        (
+            lambda sequence: {"frames": sequence.frames.assign(frame=sequence.frames["frame"] + 0.5)},
+            "a s1: has frame numbers that are not whole; write",
+        ),
+        (
+            lambda sequence: {"frames": sequence.frames.assign(frame=sequence.frames["frame"] + 2**32)},
+            "a s1: has frame numbers that are not whole",
+        ),
+        (
+            lambda sequence: {"frames": sequence.frames.assign(labelled="False")},
+            "a s1: has a column labelled of type (object|str), not bool",
+        ),
     ],
 )
 def test_a_sequence_that_cannot_be_stored_as_it_is_is_refused(images, tmp_path, plugin, monkeypatch, change, says):
