@@ -76,6 +76,14 @@ def test_channels_of_images_are_those_of_the_name(tree, tmp_path):
         convert(grey.astype(np.uint16), INFRARED, NOTHING, tmp_path)
 
 
+def test_two_modalities_of_one_name_are_refused(tree, tmp_path):
+    rows = tree.people()
+    for i, row in enumerate(rows):
+        row["flow-2"], row["flow-3"] = tree.image(f"a{i}.png", 1), tree.image(f"b{i}.png", 2)
+    with pytest.raises(DataError, match="columns flow-2 and flow-3 differ in their channels only; rename one"):
+        prepare(tree.write(*rows), tmp_path / "mylab")
+
+
 def test_columns_like_au_codes_are_no_modalities(tree, tmp_path):
     rows = tree.people()
     for row in rows:

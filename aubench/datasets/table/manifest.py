@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -141,6 +142,10 @@ def _require(columns: TableColumns) -> None:
     if not columns.modalities:
         hint = "name the images in columns visual, depth, thermal, or others with their channels as flow-2"
         raise DataError(f"has no column of images (columns: {listed})", where=columns.table.path, hint=hint)
+    for first, second in pairwise(columns.modalities):
+        if first.letter == second.letter:
+            what = f"columns {first} and {second} differ in their channels only"
+            raise DataError(what, where=columns.table.path, hint="rename one of them")
 
 
 def _rows(columns: TableColumns, paths: TablePaths, intensity: str | None) -> Iterator[_Row]:
