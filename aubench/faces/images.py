@@ -10,11 +10,10 @@ import numpy as np
 from aubench._util.zip_files import DeliveredFile
 from aubench.core.errors import DataError
 from aubench.faces import opencv_log
-from aubench.faces.jpeg_scans import has_hole
+from aubench.faces.jpeg_scans import SCAN, has_hole, segments
 
 _AGAIN = "copy the file from the delivery again"
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame markers; the three are tables
-_SCAN = 0xDA
 _END = b"\xff\xd9"
 
 
@@ -40,7 +39,7 @@ class Photo:
             raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
         if not data.startswith(b"\xff\xd8"):
             raise DataError("is not a JPEG", where=path, hint=_AGAIN)
-        scan, height, width = _walk(data)
+        scan, height, width = _first_scan(data)
         # Inside a scan, 0xff is followed by 0 or a restart marker, so an end marker there ends the image.
         end = data.find(_END, scan) if scan >= 0 else -1
         if end < 0 or not height or not width or has_hole(data, scan, end):
@@ -116,17 +115,12 @@ _GREY = {
 }
 
 
-def _walk(data: bytes) -> tuple[int, int, int]:
-    """Return the start of the first scan (-1 if there is none), and the height and width before it."""
-    at, height, width = 2, 0, 0
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # padding
-            at += 1
-            continue
+def _first_scan(data: bytes) -> tuple[int, int, int]:
+    """Return the start of the data of the first scan (-1 if there is none), and the height and width before it."""
+    height, width = 0, 0
+    for marker, content, at in segments(data):
         if marker in _SIZES:
-            height, width = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
-        if marker == _SCAN:
+            height, width = int.from_bytes(content[1:3]), int.from_bytes(content[3:5])
+        if marker == SCAN:
             return at, height, width
     return -1, height, width

@@ -1,12 +1,13 @@
-"""Holes in the scans of a JPEG: pages of zeros that no picture encodes."""
+"""Segments of a JPEG, and holes in its scans: pages of zeros that no picture encodes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 _HOLE = bytes(4096)  # a page that a copy did not write
-_TABLES, _SCAN = 0xC4, 0xDA
+_TABLES, SCAN = 0xC4, 0xDA
+"""Markers of Huffman tables and of a scan."""
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # after the data of a scan
 _AC = 0x10  # class of a table of AC coefficients, beside its number
 
@@ -24,23 +25,35 @@ def has_hole(data: bytes, start: int, end: int) -> bool:
     """
     if data.find(_HOLE, start, end) < 0:
         return False
+    data, stop = data[:end], 2
     first_symbols: dict[int, int] = {}
+    for marker, content, at in segments(data):
+        stop = at
+        if marker == _TABLES:
+            first_symbols |= _first_symbols(content)
+        if marker == SCAN:
+            stop = _scan_end(data, at)
+            if data.find(_HOLE, at, stop) >= 0 and not _zeros_are_plain(content, first_symbols):
+                return True
+    return data.find(_HOLE, stop) >= 0
+
+
+def segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Iterate over the segments of a file: marker, content, and where the next segment or the data of a scan begin."""
     at = 2
-    while at + 4 <= end and data[at] == 0xFF:
-        if data[at + 1] == 0xFF:  # padding
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # padding
             at += 1
             continue
-        marker, segment = data[at + 1], data[at + 4 : at + 2 + int.from_bytes(data[at + 2 : at + 4])]
-        at += 4 + len(segment)
-        if marker == _TABLES:
-            first_symbols |= _first_symbols(segment)
-        if marker == _SCAN:
-            following = _MARKER.search(data, at)
-            stop = following.start() if following else end
-            if data.find(_HOLE, at, stop) >= 0 and not _zeros_are_plain(segment, first_symbols):
-                return True
-            at = stop
-    return data.find(_HOLE, at, end) >= 0
+        start, at = at + 4, at + 2 + int.from_bytes(data[at + 2 : at + 4])
+        yield marker, data[start:at], at
+        at = _scan_end(data, at) if marker == SCAN else at
+
+
+def _scan_end(data: bytes, start: int) -> int:
+    following = _MARKER.search(data, start)
+    return following.start() if following else len(data)
 
 
 def _first_symbols(segment: bytes) -> dict[int, int]:
