@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -34,6 +34,20 @@ class Picture(Protocol):
         Raises:
             DataError: It cannot be decoded.
         """
+
+
+class _Decoded(NamedTuple):
+    """A picture in grey, which is decoded once for all detectors and for optical flow."""
+
+    image: np.ndarray
+    factor: int
+
+    @staticmethod
+    def of(photo: Picture) -> _Decoded:
+        return _Decoded(*photo.decode_grey(SHORTER_SIDE))
+
+    def decode_grey(self, smallest: int) -> tuple[np.ndarray, int]:
+        return self.image, self.factor
 
 
 @cache
@@ -92,6 +106,7 @@ def detect_squares(photo: Picture) -> np.ndarray:
     Raises:
         DataError: The photo cannot be decoded.
     """
+    photo = _Decoded.of(photo)
     squares = _squares(detect(photo), *_FRONTAL)
     return squares if len(squares) else _squares(detect_profiles(photo), *_PROFILE)
 
@@ -112,7 +127,7 @@ def follow_face(photos: Iterable[Picture]) -> tuple[np.ndarray, np.ndarray]:
         DataError: A photo cannot be decoded.
     """
     candidates, gains, last = [], [], None
-    for photo in photos:
+    for photo in map(_Decoded.of, photos):
         squares = _squares(detect(photo), *_FRONTAL)
         gain = np.ones(len(squares))
         if last is not None and not _has_face(squares, last[1]):
