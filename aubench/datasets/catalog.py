@@ -137,6 +137,7 @@ def open_store(name: str, path: Path | None, progress: Progress) -> Store:
         UsageError: There is neither a store nor a data set of this name.
         DataError: There is no store, another version wrote it, or a file in it has changed.
     """
+    from aubench._util.progress import print_line
     from aubench.data.store import Store
 
     folder = path or _default_path(name)
@@ -148,6 +149,8 @@ def open_store(name: str, path: Path | None, progress: Progress) -> Store:
         dataset = DATASETS.get(name)
         if dataset.needs_source:
             raise _no_store(name, folder, path)
+        if path is not None:  # the name may be mistyped
+            print_line(f"aubench: no store of {name} in {folder}, so it is generated there")
         _generate(dataset, folder, progress)
     store = Store(folder)
     if store.info.dataset == name:

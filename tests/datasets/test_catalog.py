@@ -56,6 +56,17 @@ def test_runs_that_start_at_once_generate_one_store(tiny, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["synth"]
 
 
+def test_a_store_that_is_generated_in_a_given_folder_is_told(tiny, tmp_path, monkeypatch, capfd):
+    line = f"aubench: no store of synth in {tmp_path / 'sinth'}, so it is generated there\n"
+    for _ in range(2):
+        open_store("synth", tmp_path / "sinth", quiet)
+        assert capfd.readouterr().err == line
+        line = ""
+    monkeypatch.setenv("AUBENCH_STORES", str(tmp_path / "stores"))
+    open_store("synth", None, quiet)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.slow
 def test_a_run_waits_for_a_preparation_in_progress(tiny, tmp_path):
     with locks.exclusive(partial_store.lock_path(tmp_path / "synth")):
