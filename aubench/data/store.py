@@ -220,11 +220,12 @@ def _read_frames(path: Path, info: StoreInfo) -> pd.DataFrame:
     file = path / "frames.parquet"
     try:
         frames = pd.read_parquet(io.BytesIO(file.read_bytes()))  # pyarrow opens only paths in UTF-8
+        digest = table_digest(frames)
     except ImportError:  # pyarrow is missing
         raise
     except Exception as error:  # pyarrow raises many types for a damaged file
         raise DataError(f"cannot be read ({type(error).__name__})", where=file, hint=REMAKE_HINT) from None
-    if table_digest(frames) != info.frames:
+    if digest != info.frames:
         raise DataError("has changed since the store was made", where=file, hint=REMAKE_HINT)
     return frames
 

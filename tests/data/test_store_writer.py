@@ -345,6 +345,15 @@ def test_a_check_finds_the_array_of_another_store(store: Store) -> None:
         Store(store.path).verify(full=True)
 
 
+def test_a_table_of_frames_with_damaged_text_is_one_line(store: Store) -> None:
+    path = store.path / "frames.parquet"
+    pd.read_parquet(path).to_parquet(path, compression=None)
+    name = store.frames["subject"].iloc[0].encode()
+    path.write_bytes(path.read_bytes().replace(name, b"\xff" * len(name)))
+    with pytest.raises(DataError, match=r"frames\.parquet: cannot be read \(.*; delete the store and make it again"):
+        Store(store.path)
+
+
 def test_a_store_whose_description_is_no_json_is_one_line(store: Store) -> None:
     (store.path / "store.json").write_text("x")
     with pytest.raises(DataError, match=r"store\.json: Invalid JSON: .*; delete the store and make it again"):

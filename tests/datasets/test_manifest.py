@@ -427,6 +427,14 @@ def test_labels_that_would_all_be_ignored_are_refused(tree, column, intensity, s
         read(path, intensity)
 
 
+def test_parquet_with_damaged_text_is_refused(tree) -> None:
+    path = tree.root / "f.parquet"
+    pd.DataFrame(tree.people()).to_parquet(path, compression=None)
+    path.write_bytes(path.read_bytes().replace(b"p1", b"p\xff"))
+    with pytest.raises(DataError, match=r"f.parquet: is not Parquet \(.*\); write the file again"):
+        read(path)
+
+
 def test_an_index_of_parquet_may_be_a_column_too(tree) -> None:
     frame = pd.DataFrame(tree.people())
     frame["seen"] = pd.Timestamp("2024-01-01")

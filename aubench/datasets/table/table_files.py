@@ -101,10 +101,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_parquet(path: Path) -> TableFile:
-    import pandas as pd
-
     try:
-        frame = pd.read_parquet(io.BytesIO(path.read_bytes()))  # pyarrow opens only paths in UTF-8
+        names, cells = _parquet_cells(path.read_bytes())
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"cannot be read ({reason})", where=path, hint="write the file again") from None
@@ -112,18 +110,20 @@ def _read_parquet(path: Path) -> TableFile:
         raise
     except Exception as error:  # pyarrow raises many types for a damaged file
         raise DataError(f"is not Parquet ({type(error).__name__})", where=path, hint="write the file again") from None
-    names = [str(name) for name in frame.columns]
-    levels = [name for name in frame.index.names if name is not None and name not in frame.columns]
-    if levels:
-        frame = frame.reset_index(level=levels)
-        names = [str(name) for name in frame.columns]
-    cells = []
-    for at in range(len(names)):
-        column = frame.iloc[:, at].astype(object)
-        values = column.where(column.notna(), None).tolist()
-        cells.append(list(map(_cell, values)))
     rows = [(row, list(values)) for row, values in enumerate(zip(*cells, strict=True), 1)]
     return TableFile(path, [name.strip() for name in names], rows)
+
+
+def _parquet_cells(content: bytes) -> tuple[list[str], list[list[str]]]:
+    """Return the names and the cells of all columns, those of the index first unless they are columns too."""
+    import pandas as pd
+
+    frame = pd.read_parquet(io.BytesIO(content))  # pyarrow opens only paths in UTF-8
+    levels = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    frame = frame.reset_index(level=levels) if levels else frame
+    columns = (frame.iloc[:, at].astype(object) for at in range(frame.shape[1]))
+    cells = [list(map(_cell, column.where(column.notna(), None).tolist())) for column in columns]
+    return list(map(str, frame.columns)), cells
 
 
 def _cell(value: Any) -> str:
