@@ -14,6 +14,7 @@ from aubench.core.errors import DataError, UsageError, suggest
 from aubench.core.hook_errors import convert_errors
 from aubench.core.task import Modality
 from aubench.core.user_paths import user_path
+from aubench.datasets.file_search import printable
 from aubench.datasets.sequence_checks import check_names, check_sequence
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Dataset(ABC):
         needs_source: Whether preparation reads files. Other data sets are prepared on demand.
         source_option: Name, placeholder and help of the option that names the files.
         workers: Threads that read sequences.
+        unplanned: Options that a command may change when it resumes an interrupted one.
         Options: Preparation options.
     """
 
@@ -90,6 +92,7 @@ class Dataset(ABC):
     needs_source: ClassVar[bool] = True
     source_option: ClassVar[tuple[str, str, str]] = "--source", "DIR", "Folder of the delivered files."
     workers: ClassVar[int] = 1
+    unplanned: ClassVar[frozenset[str]] = frozenset()
     Options: ClassVar[type[DatasetOptions]] = DatasetOptions
 
     @property
@@ -136,11 +139,9 @@ class Dataset(ABC):
         from aubench.data.inputs import tree_fingerprint
         from aubench.data.store_writer import StoreWriter
 
-        origin = {} if source is None else {"source": str(source.resolve())}
-        plan = {"dataset": self.name, "version": self.version, **origin, **options.model_dump(mode="json")}
         with convert_errors(type(self), self._hook, DataError):
             readers = self.sequences(source, options)
-        with StoreWriter(store_path, plan) as writer:
+        with StoreWriter(store_path, self._plan(source, options)) as writer:
             files = {} if source is None else {"files": tree_fingerprint(source, writer.folders)}
             for line in writer.discard_changed(dict.fromkeys(readers, files)):
                 print_line(f"aubench: {line}")
@@ -154,6 +155,14 @@ class Dataset(ABC):
                 landmarks=self.landmarks,
                 labels=self.labels,
             )
+
+    def _plan(self, source: Path | None, options: Any) -> dict[str, object]:
+        """Return the settings with which an interrupted command resumes."""
+        planned = {name: value for name, value in options if name not in self.unplanned}
+        named = {"source": source, **planned}
+        paths = {key: printable(str(path.resolve())) for key, path in named.items() if isinstance(path, Path)}
+        others = options.model_dump(mode="json", include=planned.keys() - paths.keys())
+        return {"dataset": self.name, "version": self.version, **others, **paths}
 
     def _write(
         self,

@@ -14,7 +14,6 @@ from pydantic import Field
 from aubench.core.errors import UsageError
 from aubench.core.task import Modality
 from aubench.datasets.base import Dataset, DatasetOptions, Progress
-from aubench.datasets.file_search import printable
 
 if TYPE_CHECKING:
     from aubench.data.inputs import Inputs
@@ -69,8 +68,7 @@ class DeliveredDataset(Dataset):
     """A data set in the files of its owners. A subclass implements :meth:`find`."""
 
     Options: ClassVar[type[DatasetOptions]] = DeliveredOptions
-    unplanned: ClassVar[frozenset[str]] = frozenset({"workers"})
-    """Options that a command may change when it resumes an interrupted one."""
+    unplanned = frozenset({"workers"})
 
     @abstractmethod
     def find(self, source: Path, options: Any) -> Jobs:
@@ -126,11 +124,6 @@ class DeliveredDataset(Dataset):
                 labels=work.labels or self.labels,
             )
         work.finished(store)
-
-    def _plan(self, source: Path, options: Any) -> dict[str, object]:
-        values = {"source": source, **options.model_dump(exclude=set(self.unplanned))}
-        texts = {key: printable(str(x.resolve())) if isinstance(x, Path) else x for key, x in values.items()}
-        return {"dataset": self.name, "version": self.version, **texts}
 
     def summarize(self, store: Store) -> list[str]:
         """Return a table of counts."""

@@ -1,5 +1,7 @@
 """A data set that one plug-in file adds: preparation, check, contact sheet, protocol and run."""
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -206,6 +208,14 @@ def test_a_resumed_preparation_uses_no_sequence_of_changed_files(images, tmp_pat
     assert steps[0] == 0
     assert "a s1: other files; it is prepared again" in capfd.readouterr().err
     assert Store(tmp_path / "store").read(Modality.VISUAL, [3]).min() == 255
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are UTF-8")
+def test_the_source_may_have_a_name_that_is_not_utf_8(images, tmp_path, plugin):
+    dataset = DATASETS.get("folder")
+    (tmp_path / "link").symlink_to(images.rename(tmp_path / os.fsdecode(b"\xfc")))
+    dataset.prepare(tmp_path / "link", tmp_path / "store", dataset.Options(size=32), lambda done, total: None)
+    assert len(Store(tmp_path / "store").frames) == 32
 
 
 def test_paths_among_options_may_begin_with_the_home_folder(tmp_path, monkeypatch):

@@ -79,6 +79,7 @@ class TableDataset(DeliveredDataset):
     modalities: ClassVar[Mapping[Modality, str]] = {modality: f"{modality} as in the manifest" for modality in Modality}
     source_option = "--manifest", "FILE", "Table of the frames."
     Options = TableOptions
+    unplanned = frozenset({"workers", "folds", "seed", "dry_run"})
 
     def meanings(self, options: TableOptions) -> Mapping[Modality, str]:
         """Return the meaning of the channels of each modality."""
@@ -175,10 +176,6 @@ class TableDataset(DeliveredDataset):
             hint = "add boxes, landmarks or visual images, or give --no-crop for images that are crops already"
             raise DataError("has nothing to locate faces by", where=source, hint=hint)
         return manifest
-
-    def _plan(self, source: Path, options: TableOptions) -> dict[str, object]:
-        plan = super()._plan(source, options)
-        return {key: value for key, value in plan.items() if key not in {"folds", "seed", "dry_run"}}
 
 
 def _root(source: Path, options: TableOptions) -> Path:
