@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from aubench.faces import opencv_log
 from aubench.faces.jpeg_scans import SCAN, has_hole, segments
 
 _AGAIN = "copy the file from the delivery again"
+_LARGEST = 256 << 20  # bytes of a file
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame markers; the three are tables
 _END = b"\xff\xd9"
 
@@ -31,12 +33,9 @@ class Photo:
         """Read a JPEG and check its start, size and end.
 
         Raises:
-            DataError: The file cannot be read, is not a JPEG, or is truncated.
+            DataError: The file cannot be read, is too large, is not a JPEG, or is truncated.
         """
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
+        data = read_content(path, _AGAIN)
         if not data.startswith(b"\xff\xd8"):
             raise DataError("is not a JPEG", where=path, hint=_AGAIN)
         scan, height, width = _first_scan(data)
@@ -81,6 +80,20 @@ class Photo:
             raise DataError("cannot be decoded", where=self.path, hint=_AGAIN)
         image = np.asarray(image)
         return image[..., ::-1] if flags in _BLUE_FIRST else image
+
+
+def read_content(path: DeliveredFile, hint: str) -> bytes:
+    """Return the bytes of an image file.
+
+    Raises:
+        DataError: The file cannot be read, or is too large for an image.
+    """
+    try:
+        if isinstance(path, Path) and path.stat().st_size > _LARGEST:
+            raise DataError("is too large for an image", where=path, hint=hint)
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=hint) from None
 
 
 def check_same_size(photo: Photo, first: Photo) -> None:

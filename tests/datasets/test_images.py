@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 
 from aubench.core.errors import DataError
+from aubench.datasets.table.picture_files import read_image
 from aubench.faces.images import Photo, reduction
 
 
@@ -65,6 +67,17 @@ def test_other_files_are_refused(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(DataError, match="is not a JPEG"):
         Photo.read(file)
+
+
+@pytest.mark.parametrize("name", ["0000.jpg", "0000.png", "0000.tif"])
+def test_a_file_too_large_for_an_image_is_not_read(tmp_path: Path, name: str) -> None:
+    with (tmp_path / name).open("wb") as file:
+        file.truncate(300 << 20)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=rf"{name}: is too large for an image; "):
+        read_image(tmp_path / name)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 def test_a_missing_file_is_one_line(file: Path) -> None:

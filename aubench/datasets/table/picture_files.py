@@ -15,7 +15,7 @@ from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.datasets.table.table_paths import Picture
 from aubench.faces import opencv_log
-from aubench.faces.images import Photo
+from aubench.faces.images import Photo, read_content
 from aubench.faces.video_files import Video, VideoFrame
 
 _AGAIN = "write or copy the file again, or leave its cell empty"
@@ -42,12 +42,9 @@ def read_image(path: Path, flags: int = _ANY) -> np.ndarray:
         (H, W) or (H, W, 3), blue first, uint8 or uint16.
 
     Raises:
-        DataError: The file cannot be read, is cut short, or cannot be decoded.
+        DataError: The file cannot be read, is too large, is cut short, or cannot be decoded.
     """
-    try:
-        data = Photo.read(path).data if path.suffix.lower() in _JPEG else path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
+    data = Photo.read(path).data if path.suffix.lower() in _JPEG else read_content(path, _AGAIN)
     if _is_cut(data):
         raise DataError("is cut short or damaged", where=path, hint=_AGAIN)
     try:
