@@ -427,6 +427,14 @@ def test_labels_that_would_all_be_ignored_are_refused(tree, column, intensity, s
         read(path, intensity)
 
 
+@pytest.mark.parametrize("name", ["f.csv", "f.jsonl", "f.parquet"])
+def test_a_table_of_more_than_a_gib_is_not_read(tree, name) -> None:
+    with (tree.root / name).open("wb") as file:
+        file.truncate((1 << 30) + 1)
+    with pytest.raises(DataError, match=f"{name}: is too large for a table"):
+        read(tree.root / name)
+
+
 def test_parquet_with_damaged_text_is_refused(tree) -> None:
     path = tree.root / "f.parquet"
     pd.DataFrame(tree.people()).to_parquet(path, compression=None)

@@ -44,6 +44,8 @@ def read_table(path: Path) -> TableFile:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"has the unknown extension '{path.suffix}'", where=path, hint=_FORMATS)
+    if path.is_file() and path.stat().st_size > _LARGEST:
+        raise DataError("is too large for a table", where=path, hint="divide it into label files of videos")
     table = reader(path)
     if not table.rows:
         raise DataError("has no rows", where=path, hint="write one row for each frame")
