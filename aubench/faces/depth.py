@@ -28,6 +28,7 @@ MEANING = (
 
 _EDGE = 1e-9  # tolerance against gaps between neighbours
 _MISFIT = 0.1  # of the extent of the mesh; texture coordinates of an atlas exceed it
+_BEYOND = 1.5  # of the photo, from its middle; further texture coordinates are damaged
 _HOLLOW = 0.05  # depth of the middle in mean radii of the mesh, from which on the surface counts as hollow
 _SAMPLE = 4000  # triangles from which the direction is estimated
 
@@ -82,7 +83,7 @@ def locate(mesh: Mesh, photo: tuple[int, int]) -> LocatedMesh | str:
     some = slice(None, None, max(len(mesh.triangles) // _SAMPLE, 1))
     pixels, space = points[mesh.texture_triangles[some, 0]], mesh.vertices[mesh.triangles[some, 0]]
     towards, misfit = _camera(pixels, space[:, :2])
-    if misfit > _MISFIT:
+    if misfit > _MISFIT or np.abs(mesh.texture - 0.5).max() > _BEYOND:
         return "the mesh's texture coordinates do not map it onto the photo"
     if _hollowness(pixels, space[:, 2] * towards) > _HOLLOW:  # rows count from above
         points[:, 1] = mesh.texture[:, 1] * height

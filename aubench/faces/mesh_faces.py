@@ -25,6 +25,7 @@ _CELL, _REACH = 8.0, 10  # mm; cells from the middle of a height map to its edge
 _SHAPE = 2 * _REACH + 1
 _HOLE = 20.0  # mm: error of a cell without a surface
 _DEEPEST = 150.0  # mm behind the nearest point
+_EXTENT = 1000.0  # mm from the middle of the mesh, beyond which nothing belongs to a face
 _FRONT = 30.0  # mm: depth of the front of a cell
 _VERTICES = 12000  # of a mesh, at most
 _NEAR = 3  # cells and steps of the direction to search around the last face
@@ -83,7 +84,8 @@ class HeightMap:
         near = mesh.vertices[mesh.triangles[some, 0], 2] * (towards / scale)
         near -= near.max()
         front = [axis[near > -_DEEPEST] for axis in rows.T]
-        low, high = (np.array([end(axis) for axis in front]) for end in (np.min, np.max))
+        low, middle, high = (np.array([part(axis) for axis in front]) for part in (np.min, np.median, np.max))
+        low, high = np.maximum(low, middle - _EXTENT), np.minimum(high, middle + _EXTENT)
         margin = _CELL * (_REACH + 1)
         shape = np.ceil((high - low + 2 * margin) / _CELL).astype(int)
         heights = _cell_means(np.column_stack([rows - low + margin, near]), int(shape[0]), int(shape[1]))

@@ -195,5 +195,11 @@ def test_numbers_beyond_every_face_end_in_no_map() -> None:
     vertices[5] = [1e9, 0, -1100]
     far = Mesh(vertices, mesh.texture, mesh.triangles, mesh.texture_triangles)
     assert isinstance(project(far), str | np.ndarray)
+    fine = dome(step=120)
+    for row in range(5000, 5010):
+        texture = fine.texture.copy()
+        texture[row] = [0.5, 51234567]  # a decimal point is lost
+        lost = Mesh(fine.vertices, texture, fine.triangles, fine.texture_triangles)
+        assert "do not map it onto the photo" in str(project(lost))
     one_point = Mesh(mesh.vertices * 0, mesh.texture * 0, mesh.triangles, mesh.texture_triangles)
     assert "do not map it onto the photo" in str(project(one_point))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,13 @@ def test_a_search_near_the_last_face_finds_the_same(tmp_path) -> None:
     assert heights.search(pose)[:2] == pytest.approx(pose[:2], abs=0.1)
     assert heights.search(np.array([pose.column + 9, pose.row - 9]))[:2] == pytest.approx(pose[:2], abs=0.1)
     assert heights.search(np.array([-500.0, 900.0])) is None
+
+
+def test_a_mesh_in_another_unit_needs_little_memory(tmp_path) -> None:
+    of_head = head(tmp_path)
+    mesh = replace(of_head.mesh, vertices=of_head.mesh.vertices * [1000, 1000, 0.1])
+    heights = HeightMap.of(locate(mesh, PHOTO))
+    assert heights.heights.size < 1e5
 
 
 def test_a_dome_is_no_face(tmp_path) -> None:
