@@ -212,8 +212,8 @@ class StoreWriter:
             "inputs": self._inputs.get((item.subject, item.sequence)),
             "arrays": arrays,
             "table": hashing.hash_file(part.with_suffix(".parquet")),
-            "skipped": item.skipped,
-            "notes": item.notes,
+            "skipped": [(int(frame), reason) for frame, reason in item.skipped],
+            "notes": {name: x.item() if isinstance(x, np.generic) else x for name, x in item.notes.items()},
         }
         atomic.write_json(part, summary)
 

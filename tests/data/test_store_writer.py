@@ -45,6 +45,15 @@ def test_a_second_writer_of_the_same_store_is_refused_in_one_line(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
+def test_counts_and_skipped_frames_may_be_numbers_of_numpy(tmp_path: Path) -> None:
+    numbers = {"skipped": [(np.int32(7), "no face")], "notes": {"frames": np.int64(3), "why": "x"}}
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        writer.add(replace(one(), **numbers))
+        store = finish(writer)
+    assert (store.path / "skipped.csv").read_text().splitlines()[1] == "F001,T1,7,no face"
+    assert (store.path / "sequences.csv").read_text().splitlines()[1].startswith("F001,T1,3,x,")
+
+
 def test_a_store_may_be_named_by_a_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
