@@ -145,35 +145,27 @@ class CountedFrames:
 
     Attributes:
         count: Number of frames until now.
-        gap: Number of the frame before the first gap, from 1; 0 without.
+        gaps: Numbers of the frames before which one is missing, from 0.
     """
 
     def __init__(self, video: Video, frames: Iterable[VideoFrame]) -> None:
-        self.video, self.count, self.gap = video, 0, 0
-        self._frames = frames
+        self.video, self._frames = video, frames
+        self.count = 0
+        self.gaps: list[int] = []
 
     def __iter__(self) -> Iterator[VideoFrame]:
         before = 0.0
         for frame in self._frames:
-            if self.count and not self.gap and self.video.is_gap(before, frame.time):
-                self.gap = self.count
+            if self.count and self.video.is_gap(before, frame.time):
+                self.gaps.append(self.count)
             before = frame.time
             self.count += 1
             yield frame
 
-    def check_gap(self, expected: int, consequence: str) -> None:
-        """Refuse a video with a gap that does not have the expected number of frames.
-
-        Args:
-            expected: Number of frames that other files have.
-            consequence: Fault of the later frames, such as ``get wrong labels``.
-
-        Raises:
-            DataError: It has a gap and another number of frames.
-        """
-        if self.gap and self.count != expected:
-            what = f"no frame can be decoded after frame {self.gap}, so later frames would {consequence}"
-            raise DataError(what, where=self.video.path, hint=_AGAIN)
+    def gap_error(self) -> DataError:
+        """Create the error of a video that lost a frame at its first gap."""
+        what = f"no frame can be decoded after frame {self.gaps[0]}, so later frames would have wrong numbers"
+        return DataError(what, where=self.video.path, hint=_AGAIN)
 
 
 def _open(path: Path) -> cv2.VideoCapture:

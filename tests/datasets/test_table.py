@@ -378,7 +378,7 @@ def test_a_video_that_lost_a_frame_in_the_middle_is_refused(tree, tmp_path, monk
 
     monkeypatch.setattr(Video, "frames", damaged)
     with pytest.raises(
-        DataError, match=r"a.avi: no frame can be decoded after frame 4, so later frames would get wrong"
+        DataError, match=r"a.avi: no frame can be decoded after frame 4, so later frames would have wrong"
     ):
         prepare(tree.write(*rows), tmp_path / "store")
     monkeypatch.setattr(Video, "frames", lambda self, wanted: itertools.islice(whole(self, wanted), 6))

@@ -118,7 +118,7 @@ def test_a_video_that_lost_a_frame_in_the_middle_is_refused(
     if fits:
         assert convert(files).notes["thermal_frames"] == 5
         return
-    says = r"T1\.wmv: no frame can be decoded after frame 2, so later frames would be those of another time; copy"
+    says = r"T1\.wmv: no frame can be decoded after frame 2, so later frames would have wrong numbers; copy"
     with pytest.raises(DataError, match=says):
         convert(files)
 

@@ -212,13 +212,13 @@ class _Gap(Video):
 @pytest.mark.parametrize(("coded", "fits"), [(3, True), (4, False)])
 def test_a_gap_within_a_video_matters_where_labels_have_no_frame(coded, fits) -> None:
     decoded = CountedFrames(_Gap(), _Gap().frames())
-    assert len(list(decoded)) == 3 and decoded.gap == 1
+    assert len(list(decoded)) == 3 and decoded.gaps == [1]
     labels = FrameIntensities(1, np.zeros((coded, 12), np.int8))
     if fits:
         assert disfa_sequences._compare_lengths(decoded, labels) == []
         return
     with pytest.raises(
-        DataError, match="no frame can be decoded after frame 1, so later frames would get wrong labels"
+        DataError, match="no frame can be decoded after frame 1, so later frames would have wrong numbers"
     ):
         disfa_sequences._compare_lengths(decoded, labels)
 

@@ -87,7 +87,8 @@ def thermal_images(
     for _ in pictures:
         pass
     shown, lines = decoded.count, 0 if infrared is None else len(infrared)
-    decoded.check_gap(lines, "be those of another time")
+    if decoded.gaps and shown != lines:
+        raise decoded.gap_error()
     notes: dict[str, int | str] = {"thermal_frames": shown, "infrared_lines": lines, "without_thermal": len(reasons)}
     remarks = [f"the video has {shown} frames, the file of its points {lines} lines"] if shown != lines else []
     return FurtherImages(Modality.THERMAL, arrays.pop(Modality.THERMAL), reasons, remarks, notes, arrays)

@@ -110,8 +110,8 @@ def _compare_lengths(decoded: CountedFrames, labels: FrameIntensities) -> list[t
     """Return the numbers of frames with a label but without an image, and a remark on the reverse, with reasons."""
     video, frames, coded = decoded.video, decoded.count, len(labels.values)
     video.check_end(frames)
-    if coded:
-        decoded.check_gap(coded, "get wrong labels")
+    if coded and coded != frames and decoded.gaps:
+        raise decoded.gap_error()
     if coded and abs(frames - coded) > _TOLERANCE:
         what = f"has {frames} frames that can be decoded, and the label files code {coded}"
         raise DataError(what, where=video.path, hint="copy video and label files from the delivery again")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from aubench.core.task import Modality
 from aubench.datasets.table.table_paths import Picture
 from aubench.faces import opencv_log
 from aubench.faces.images import Photo, read_content
-from aubench.faces.video_files import Video, VideoFrame
+from aubench.faces.video_files import CountedFrames, Video, VideoFrame
 
 _AGAIN = "write or copy the file again, or leave its cell empty"
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -80,13 +79,9 @@ class PictureReader:
     """Reader of pictures in ascending order of video frames; each video is decoded once."""
 
     def __init__(self) -> None:
-        self._path: Path | None = None
-        self._video: Video | None = None
-        self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
+        self._decoded: CountedFrames | None = None
+        self._frames: Iterator[VideoFrame] = iter(())
         self._wanted: set[int] = set()  # frames whose pixels are needed
-        self._count = 0
-        self._gaps: list[int] = []
-        self._time = 0.0
 
     def read(self, picture: Picture, modality: Modality) -> np.ndarray | None:
         """Decode a picture; None for a frame that the video does not have.
@@ -107,21 +102,18 @@ class PictureReader:
         return picture.frame_index is None or self._find(picture.path, picture.frame_index, is_wanted=False) is not None
 
     def _find(self, path: Path, index: int, *, is_wanted: bool) -> VideoFrame | None:
-        if path != self._path or index < self._count:
+        decoded = self._decoded
+        if decoded is None or path != decoded.video.path or index < decoded.count:
             self.check_rest()
-            self._path, self._count, self._gaps, self._wanted = path, 0, [], set()
-            self._video = Video.open(path)
-            self._frames = iter(enumerate(self._video.frames(self._wanted)))
-        assert self._video is not None
+            video, self._wanted = Video.open(path), set()
+            self._decoded = decoded = CountedFrames(video, video.frames(self._wanted))
+            self._frames = iter(decoded)
         if is_wanted:
             self._wanted.add(index)
-        for i, frame in itertools.islice(self._frames, max(index + 1 - self._count, 0)):
-            if i and self._video.is_gap(self._time, frame.time):
-                self._gaps.append(i)
-            self._count, self._time = i + 1, frame.time
-            if i == index:
+        for frame in self._frames:
+            if decoded.count == index + 1:
                 return frame
-        self._check_lost(self._video)
+        _check_lost(decoded)
         return None
 
     def check_rest(self) -> None:
@@ -130,19 +122,22 @@ class PictureReader:
         Raises:
             DataError: It has fewer frames than its header states.
         """
-        if self._video is not None and self._video.is_broken():
-            self._video.check_end(self._count + sum(1 for _ in self._frames))
+        if self._decoded is not None and self._decoded.video.is_broken():
+            for _ in self._frames:
+                pass
+            self._decoded.video.check_end(self._decoded.count)
 
-    def _check_lost(self, video: Video) -> None:
-        """Check at the end of a video that lacks a frame that it lost none before, which would shift the labels."""
-        video.check_end(self._count)
-        lost_count = video.stated_frames - self._count
-        if self._gaps and lost_count > 0 and len(self._gaps) <= max(1, _FEW_GAPS * self._count):
-            what = f"no frame can be decoded after frame {self._gaps[0]}, so later frames would get wrong labels"
-            raise DataError(what, where=video.path, hint=_AGAIN)
-        if lost_count > _TOLERANCE and video.path.suffix.lower() in _COUNTED:
-            what = f"{self._count} of {video.stated_frames} frames can be decoded"
-            raise DataError(what, where=video.path, hint=_AGAIN)
+
+def _check_lost(decoded: CountedFrames) -> None:
+    """Check at the end of a video that lacks a frame that it lost none before, which would shift the labels."""
+    video, count = decoded.video, decoded.count
+    video.check_end(count)
+    lost_count = video.stated_frames - count
+    if decoded.gaps and lost_count > 0 and len(decoded.gaps) <= max(1, _FEW_GAPS * count):
+        raise decoded.gap_error()
+    if lost_count > _TOLERANCE and video.path.suffix.lower() in _COUNTED:
+        what = f"{count} of {video.stated_frames} frames can be decoded"
+        raise DataError(what, where=video.path, hint=_AGAIN)
 
 
 def convert(image: np.ndarray, modality: Modality, ranges: ValueRanges, path: Path) -> np.ndarray:
