@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from aubench._util.zip_files import DeliveredFile
 from aubench.core.system_files import descendants
 
 Inputs = Mapping[str, list[Any]]
 """Number and fingerprint of the files of a sequence, by kind."""
 
 
-class InputFile(Protocol):
-    """A file, or an archive that holds it."""
+def fingerprint(files: Iterable[tuple[str, DeliveredFile]]) -> list[Any]:
+    """Return the number of files, given by name and path, and a digest of names, sizes and modification times.
 
-    def stat(self) -> os.stat_result:
-        """Return its size and modification time."""
-
-
-def fingerprint(files: Iterable[tuple[str, InputFile]]) -> list[Any]:
-    """Return the number of files, given by name and path, and a digest of names, sizes and modification times."""
+    The size and time of a file in an archive are those of the archive.
+    """
     digest, count = hashlib.sha256(), 0
     for name, path in files:
         try:
