@@ -131,8 +131,10 @@ def read_info(path: Path) -> StoreInfo:
     file = path / "store.json"
     try:
         info = StoreInfo.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise DataError("no store here", where=path, hint="make one with `aubench data prepare`") from None
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=file, hint="check its permissions") from None
     except ValidationError as error:
         newer = [e["input"] for e in error.errors() if e["loc"] == ("schema_version",)]
         if newer:

@@ -369,6 +369,15 @@ def test_a_store_whose_description_is_no_json_is_one_line(store: Store) -> None:
         Store(store.path)
 
 
+def test_a_path_that_is_no_store_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder/store.json").mkdir(parents=True)
+    with pytest.raises(DataError, match="file: no store here; make one"):
+        Store(tmp_path / "file")
+    with pytest.raises(DataError, match=r"store\.json: cannot be read \(Is a directory\)"):
+        Store(tmp_path / "folder")
+
+
 def test_a_store_without_digests_of_its_tables_keeps_its_digest(store: Store) -> None:
     old = StoreInfo.with_digest(**store.info.model_dump(exclude={"digest", "tables"}))
     assert old.digest == store.info.digest
