@@ -435,6 +435,16 @@ def test_a_table_of_more_than_a_gib_is_not_read(tree, name) -> None:
         read(tree.root / name)
 
 
+def test_json_lines_with_keys_of_their_own_need_little_memory(tree) -> None:
+    path = tree.root / "f.jsonl"
+    path.write_text("\n".join(json.dumps({"subject": "a", "visual": "a.png", f"key{i}": i}) for i in range(20_000)))
+    tracemalloc.start()
+    with pytest.raises(DataError, match="f.jsonl: has 20002 columns; write the same keys in each line"):
+        read(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    tracemalloc.stop()
+
+
 def test_parquet_with_damaged_text_is_refused(tree) -> None:
     path = tree.root / "f.parquet"
     pd.DataFrame(tree.people()).to_parquet(path, compression=None)

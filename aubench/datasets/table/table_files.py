@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from aubench.core.errors import DataError
 from aubench.datasets.label_text import read_lines, shorten
 
-_LARGEST = 1 << 30
+_LARGEST, _MOST_COLUMNS = 1 << 30, 10_000
 _FORMATS = "write it as .csv, .tsv, .jsonl or .parquet"
 _DELIMITERS = ",;\t"
 _CONSTANTS = {"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}  # of JSON as Python writes it
@@ -91,6 +91,9 @@ def _read_json_lines(path: Path) -> TableFile:
             raise DataError("is not a JSON object", where=f"{path} line {line}", hint='write {"subject": …}')
         records.append((line, record))
     columns = list(dict.fromkeys(key for _, record in records for key in record))
+    if len(columns) > _MOST_COLUMNS:
+        hint = "write the same keys in each line"
+        raise DataError(f"has {len(columns)} columns", where=path, hint=hint)
     rows = [(line, [_cell(record.get(key)) for key in columns]) for line, record in records]
     return TableFile(path, [column.strip() for column in columns], rows)
 
