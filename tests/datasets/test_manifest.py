@@ -439,7 +439,7 @@ def test_json_lines_with_keys_of_their_own_need_little_memory(tree) -> None:
     path = tree.root / "f.jsonl"
     path.write_text("\n".join(json.dumps({"subject": "a", "visual": "a.png", f"key{i}": i}) for i in range(20_000)))
     tracemalloc.start()
-    with pytest.raises(DataError, match="f.jsonl: has 20002 columns; write the same keys in each line"):
+    with pytest.raises(DataError, match=r"f\.jsonl: has 20002 columns; write the same keys in each line"):
         read(path)
     assert tracemalloc.get_traced_memory()[1] < 1 << 26
     tracemalloc.stop()
