@@ -38,7 +38,7 @@ class Bp4dOptions(DeliveredOptions):
 class Bp4dDataset(DeliveredDataset):
     """BP4D in the folder layout of its owners."""
 
-    name, version, title = "bp4d", "3", "BP4D as delivered by its owners"
+    name, version, title = "bp4d", "4", "BP4D as delivered by its owners"
     aus = AUS
     Options = Bp4dOptions
     unplanned = frozenset({"workers", "allow_gaps"})

@@ -27,7 +27,7 @@ class Bp4dPlusOptions(Bp4dOptions):
 class Bp4dPlusDataset(DeliveredDataset):
     """BP4D+ in the folder layout of its owners."""
 
-    name, version, title = "bp4dplus", "1", "BP4D+ as delivered by its owners"
+    name, version, title = "bp4dplus", "2", "BP4D+ as delivered by its owners"
     aus = AUS
     Options = Bp4dPlusOptions
 

@@ -33,7 +33,7 @@ class DisfaOptions(DeliveredOptions):
 class DisfaDataset(DeliveredDataset):
     """DISFA in the folder layout of its owners."""
 
-    name, version, title = "disfa", "1", "DISFA as delivered by its owners"
+    name, version, title = "disfa", "2", "DISFA as delivered by its owners"
     aus = AUS
     modalities: ClassVar[Mapping[Modality, str]] = {Modality.VISUAL: "RGB of the video"}
     labels = "intensity"
