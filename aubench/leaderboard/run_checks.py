@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -30,7 +31,8 @@ FUSION = "fusion"
 
 def check_facts(run: StoredRecord) -> Iterator[Finding]:
     """Check that the fields of ``record.json`` agree with each other and are possible."""
-    for check in (_epochs, _checkpoints, _time, _speed, _cost, _precision, _packages, _git, _search, _pretraining, _id):
+    checks = (_epochs, _checkpoints, _time, _speed, _cost, _precision, _packages, _git, _search, _pretraining, _id)
+    for check in (_overrides, *checks):
         for what in check(run):
             yield run.finding(record.FILE, what)
 
@@ -39,6 +41,16 @@ def _id(run: StoredRecord) -> Iterator[str]:
     expected = run_id.id_of_record(run.info)
     if run.info.run != expected:
         yield f"run: says {run.info.run}, the id of its content is {expected}"
+
+
+def _overrides(run: StoredRecord) -> Iterator[str]:
+    if name := _repeated(run.info.overrides):
+        yield f"overrides: names {name} twice"
+
+
+def _repeated(names: Sequence[str]) -> str | None:
+    """Return the first name that occurs more than once, or None."""
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def _epochs(run: StoredRecord) -> Iterator[str]:
@@ -148,6 +160,10 @@ def _pretraining(run: StoredRecord) -> Iterator[str]:
     info = run.info
     numbers = {fold.fold for fold in info.folds}
     for i, item in enumerate(info.pretraining):
+        if subject := _repeated(item.subjects):
+            yield f"pretraining.{i}.subjects: names {subject} twice"
+        if item.fold is None and (item.run or item.stage != INITIALISATION):
+            yield f"pretraining.{i}.fold: weights that a run trained are of one fold"
         if item.fold is not None and item.fold not in numbers:
             yield f"pretraining.{i}.fold: the record has no fold {item.fold}"
         if item.stage != INITIALISATION and (item.frames == 0 or item.seconds == 0):

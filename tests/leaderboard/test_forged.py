@@ -190,6 +190,12 @@ def _own_pretraining(record: Record, datasets: list[str], subjects: list[str] | 
     return {**own, "fold": 1, "subjects": list(trained), "frames": 9, "seconds": 1.0}
 
 
+def _start(record: Record) -> dict[str, Any]:
+    """Return a start from a run that was trained on a test subject."""
+    start = {"stage": "initialisation", "source": "mine on synth", "datasets": ["synth"], "fold": None}
+    return {**start, "subjects": [record.info.folds[0].test[0]], "run": "ab" * 8, "weights": "cd" * 32}
+
+
 Forge = Callable[[Honest], Record]
 R = "record.json"
 
@@ -258,6 +264,11 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
         R,
         "overrides: names learning_rate, which has the value of the preset small",
     ),
+    "changed value that is listed twice": (
+        lambda h: remade(h["new"], recipe__learning_rate=0.02, overrides=["learning_rate", "learning_rate"]),
+        R,
+        "overrides: names learning_rate twice",
+    ),
     "invented preset": (lambda h: remade(h["new"], preset="best"), R, "has no preset 'best'"),
     "renamed preset": (lambda h: remade(h["new"], preset="paper"), R, "the preset paper has"),
     "missing value": (
@@ -320,6 +331,24 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
         lambda h: remade(h["new_mcm"], pretraining__0__frames=0),
         R,
         "pretraining.0: a stage",
+    ),
+    "pre-training of no fold": (
+        lambda h: remade(h["new_mine"], pretraining=[{**_own_pretraining(h["new_mine"], ["synth"]), "fold": None}]),
+        R,
+        "pretraining.0.fold: weights that a run trained are of one fold",
+    ),
+    "start from another run in no fold": (
+        lambda h: remade(h["new_mine"], pretraining=[_start(h["new_mine"])]),
+        R,
+        "pretraining.0.fold: weights that a run trained are of one fold",
+    ),
+    "subject twice": (
+        lambda h: remade(
+            h["new_mine"],
+            pretraining=[_own_pretraining(h["new_mine"], ["synth"], [h["new"].info.folds[0].train[0]] * 2)],
+        ),
+        R,
+        "pretraining.0.subjects: names",
     ),
     "no FLOPs": (
         lambda h: remade(h["new"], compute__total=ZERO, compute__parts={}),
@@ -507,6 +536,8 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
             ("HTML", "method__title", "<b>Mine", "method.title: '<' means something else"),
             ("emphasis", "method__title", "Mine **best**", "method.title: '*' means something else"),
             ("link", "method__title", "[Mine](x)", "method.title: '[' means something else"),
+            ("formula", "method__title", "=A1+1", "method.title: '=' means something else"),
+            ("negative formula", "method__title", "-1+A1", "method.title: '-' means something else"),
             ("table", "device__name", "GPU | 99.9", "device.name: '|' means something else"),
             ("mention", "device__name", "GPU of @someone", "device.name: '@s' means something else"),
             ("address", "dataset__version", "see www.example.org", "dataset.version: 'www.' means something"),
@@ -542,6 +573,18 @@ def test_a_forged_record_is_refused_and_accuses_no_other(honest, kind):
     assert reason in "\n".join(map(str, findings))
     assert any(finding.path == folder / file and reason in finding.what for finding in findings)
     assert {finding.path.parent for finding in findings} == {folder}
+
+
+def test_a_message_on_a_long_value_is_short(honest):
+    record = remade(honest["new"], recipe__learning_rate=[0.1] * 20_000)
+    folder = honest.root / "records" / record.relative_path
+    record.write(folder)
+    try:
+        findings = boards.load_verified(honest.root)[1]
+    finally:
+        shutil.rmtree(folder)
+    assert any("recipe.learning_rate: says [0.1, " in finding.what for finding in findings)
+    assert all(len(finding.what) < 300 for finding in findings)
 
 
 def test_a_copy_names_both_records_if_their_order_is_not_certain(honest):
