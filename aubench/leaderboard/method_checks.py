@@ -84,7 +84,8 @@ def _recipe(run: StoredRecord, preset: PresetFacts) -> Iterator[str]:
     for name, value in expected.items():
         stated, is_changed = info.recipe[name], json.dumps(info.recipe[name]) != json.dumps(value)
         if is_changed and name not in info.overrides:
-            yield f"recipe.{name}: says {stated}, the preset {info.preset} has {value}; {listed} does not name it"
+            says = f"says {str(stated)[:80]}, the preset {info.preset} has {value}"
+            yield f"recipe.{name}: {says}; {listed} does not name it"
         elif not is_changed and name in info.overrides:
             yield f"{listed}: names {name}, which has the value of the preset {info.preset}"
 

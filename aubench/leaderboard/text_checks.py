@@ -17,7 +17,7 @@ _RESERVED = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
 _LOOKALIKES = str.maketrans({"0": "o", "1": "l", "i": "l", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g"})
 _BASELINES = {"always positive", "always present", "prevalence"}
 _MARKUP = re.compile(
-    r"[<>|`*$\\\[\]{}~^]"  # HTML, tables, code, emphasis, mathematics, links
+    r"^[=+-]|[<>|`*$\\\[\]{}~^]"  # formulas of spreadsheets, HTML, tables, code, emphasis, mathematics, links
     r"|&#?\w+;|\w://|\bwww\.|\b[\w-]+\.(?:com|org|net|io|ai|dev|app|info|xyz|me)\b"  # entities and addresses
     r"|(?<!\w)@\w|\w@\w|#\w|:[a-z0-9_+-]+:"  # mentions, references, emoji
     r"|(?<!\w)_|_(?!\w)|__|(?:^|\s)(?:-{3,}|={3,})",  # emphasis, headings
@@ -101,7 +101,7 @@ def text_problem(text: str, markup: re.Pattern[str] = _MARKUP) -> str | None:
         if len({unicodedata.name(letter).partition(" ")[0] for letter in word} & {"LATIN", "GREEK"}) > 1:
             return f"mixes alphabets in '{word}'"
     if match := markup.search(text):
-        return f"'{match[0]}' means something else in Markdown or HTML; use plain words"
+        return f"'{match[0]}' means something else in Markdown, HTML or a spreadsheet; use plain words"
     return None
 
 

@@ -108,7 +108,10 @@ def _swap_first_counts(path):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda folder: _edit(folder / "reproduction.json", by="<b>x</b>"), "means something else in Markdown or HTML"),
+        (
+            lambda folder: _edit(folder / "reproduction.json", by="<b>x</b>"),
+            "means something else in Markdown, HTML or a spreadsheet",
+        ),
         (lambda folder: _edit(folder / "reproduction.json", by="Somebody Else"), "path disagrees"),
         (lambda folder: _edit(folder / "reproduction.json", date="2025"), "date: Extra inputs are not permitted"),
         (lambda folder: (folder / "reproduction.json").write_text("["), "reproduction.json: file: Invalid JSON"),
