@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from pathlib import Path
@@ -176,11 +177,11 @@ def _difference(
 
 
 def _describe_rows(key: list[str], rows: set[Any], all_rows: set[Any]) -> str:
-    """Name the condition, fold, subject or AU of which all rows are concerned, else the first row."""
-    for column in range(3):
-        for value in sorted({row[column] for row in rows}):
-            if {row for row in all_rows if row[column] == value} <= rows:
-                return f"{key[column]} {value}"
+    """Name the condition, fold, subject, AU or label of which all rows are concerned, else the first row."""
+    for column, name in enumerate(key):
+        concerned, present = (Counter(row[column] for row in group) for group in (rows, all_rows))
+        if complete := [value for value, count in concerned.items() if count == present[value]]:
+            return f"{name} {min(complete)}"
     more = f" (and {len(rows) - 1:,} more)" if len(rows) > 1 else ""
     return ", ".join(f"{name} {value}" for name, value in zip(key, min(rows), strict=True)) + more
 

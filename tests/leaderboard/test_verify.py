@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from aubench.core.task import Modality
 from aubench.leaderboard import verify
 from aubench.leaderboard.entries import ranked_tables
 from aubench.leaderboard.records import StoredRecord
-from aubench.results import histograms
+from aubench.results import counts, histograms
 from aubench.results import record as record_file
 
 NAMES = [f"one:F{i:03}" for i in range(1, 11)]
@@ -92,3 +94,15 @@ def test_another_label_rule_than_that_of_the_protocol_is_found(make_record, tmp_
     run = StoredRecord(tmp_path, record_file.read(tmp_path))
     (finding,) = verify.check_protocol(run, lambda name: protocol)
     assert "protocol.labels: says" in str(finding)
+
+
+@pytest.mark.slow
+def test_rows_of_many_subjects_are_named_in_seconds() -> None:
+    rows = set(product(["clean"], [1], [f"S{i}" for i in range(1900)], range(1, 101)))
+    start = time.process_time()
+    missing = {row for row in rows if row[3] == 7}
+    assert verify._describe_rows(counts.KEY, missing, rows) == "au 7"
+    few = missing - {("clean", 1, "S0", 7)}
+    assert verify._describe_rows(counts.KEY, few, rows).endswith("subject S1, au 7 (and 1,898 more)")
+    assert verify._describe_rows(counts.KEY, missing | {row for row in rows if row[2] == "S5"}, rows) == "subject S5"
+    assert time.process_time() - start < 10
