@@ -190,6 +190,7 @@ def extends(record: Record, target: Path) -> bool:
         (has_new_curves or set(known) < set(record.info.conditions))
         and set(known) <= set(record.info.conditions)
         and has_old_curves
+        and old.info.corruptions.items() <= record.info.corruptions.items()
         and record.info.model_copy(update={field: getattr(old.info, field) for field in _VARIABLE}) == old.info
         and all(new[new["condition"].isin(known)].reset_index(drop=True).equals(table) for new, table in tables)
     )

@@ -127,6 +127,26 @@ def test_a_record_with_fewer_conditions_or_other_changes_replaces_none(run, tmp_
     assert record_file.read(target).info.conditions == ("clean",)
 
 
+@pytest.mark.slow
+def test_a_record_with_other_code_of_a_corruption_replaces_none(run, tmp_path, make_record):
+    root, record, worse = tmp_path / "leaderboard", make_record(), make_record(skill=0.3)
+
+    def under_conditions(names, code):
+        pairs = (record.counts, worse.counts), (record.histograms, worse.histograms)
+        tables = [pd.concat([ours, *(theirs.assign(condition=name) for name in names)]) for ours, theirs in pairs]
+        both = {"counts": counts.canonical(tables[0]), "histograms": histograms.canonical(tables[1])}
+        return remade(record, both, conditions=["clean", *names], corruptions={"blur": code * 64})
+
+    under_conditions(["blur:all:1"], "d").write(run / "record")
+    (target,) = add([run], root).paths
+    under_conditions(["blur:all:1", "noise:all:0.5"], "e").write(run / "record")
+    with pytest.raises(RecordError, match="another record of this run"):
+        add([run], root)
+    under_conditions(["blur:all:1", "noise:all:0.5"], "d").write(run / "record")
+    add([run], root)
+    assert len(record_file.read(target).info.conditions) == 3
+
+
 def test_an_unfinished_run_is_an_error(tmp_path):
     (tmp_path / "run").mkdir()
     with pytest.raises(DataError, match="no record of a finished run here"):
