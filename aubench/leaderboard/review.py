@@ -78,6 +78,13 @@ class Changes:
         """Folders of records that gained conditions or learning curves and kept all that they had."""
         return tuple(folder for folder, is_removed in self.changed.items() if not is_removed and self._extends(folder))
 
+    @cached_property
+    def repetitions(self) -> tuple[Path, ...]:
+        """Folders of new repetitions."""
+        added = [path for path, status in self.others.items() if status == "A" and path.is_relative_to(self.base.root)]
+        inner = [path.relative_to(self.base.root) for path in added]
+        return tuple(dict.fromkeys(self.root / path.parent for path in inner if path.parts[0] == REPRODUCTIONS))
+
     def _extends(self, folder: Path) -> bool:
         files = self.base.files(self.base.root / folder.relative_to(self.root).as_posix())
         with tempfile.TemporaryDirectory(prefix="aubench-base-") as name:
@@ -97,7 +104,8 @@ def check_changes(changes: Changes, runs: Sequence[IndexedRecord]) -> list[Findi
         runs: Records of the leaderboard without findings.
     """
     new = stored_records([run for run in runs if run.folder in changes.new])
-    checks = (_removals(changes), _other_files(changes), _new_records(changes, new), _rows(changes, runs))
+    by_file = (_removals(changes), _other_files(changes), _sizes(changes))
+    checks = (*by_file, _new_records(changes, new), _rows(changes, runs))
     return [finding for check in checks for finding in check]
 
 
@@ -111,10 +119,11 @@ def _removals(changes: Changes) -> Iterator[Finding]:
 
 def _other_files(changes: Changes) -> Iterator[Finding]:
     root, base = changes.root, changes.base
+    has_records = changes.new or changes.changed or changes.repetitions
     for path, status in changes.others.items():
         if not path.is_relative_to(base.root):
             outermost = base.root.parent if base.root.name == VARIANTS else base.root
-            if (changes.new or changes.changed) and not path.is_relative_to(outermost):
+            if has_records and not path.is_relative_to(outermost):
                 message = "is outside of the leaderboard; change it in a pull request of its own"
                 yield Finding(base.repository / path, message)
             continue
@@ -132,6 +141,13 @@ def _other_files(changes: Changes) -> Iterator[Finding]:
             yield Finding(root / inner, f"{verb}, but is no file of a record and no page")
 
 
+def _sizes(changes: Changes) -> Iterator[Finding]:
+    """Check the bytes of new records, extended ones and repetitions, which the repository keeps for ever."""
+    for folder in (*changes.new, *changes.extended, *changes.repetitions):
+        if (size := sum(path.lstat().st_size for path in folder.iterdir())) > _LARGEST_RECORD:
+            yield Finding(folder, f"has {size:,} bytes, at most {_LARGEST_RECORD:,} are allowed")
+
+
 def _is_page(path: Path) -> bool:
     return path.name == entries_file.FILE or (path.suffix == ".md" and build.is_generated(path))
 
@@ -143,8 +159,6 @@ def _new_records(changes: Changes, new: Sequence[StoredRecord]) -> Iterator[Find
         is_variant = changes.root.resolve().name == VARIANTS
         for what in (*_origin(run, known), *_recipe(run, is_variant=is_variant), *_training(run)):
             yield run.finding(record_file.FILE, what)
-        if (size := sum(path.stat().st_size for path in run.folder.iterdir())) > _LARGEST_RECORD:
-            yield Finding(run.folder, f"has {size:,} bytes, at most {_LARGEST_RECORD:,} are allowed")
 
 
 def _origin(run: StoredRecord, commits: set[str]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from aubench.core import registry
 from aubench.core.errors import UsageError
 from aubench.core.task import Modality
 from aubench.leaderboard import build, review_report, verified_records, verify
+from aubench.leaderboard import review as review_module
 from aubench.leaderboard.check import check_against_base
 from aubench.leaderboard.verified_records import CACHE_VARIABLE
 from aubench.papers.leaderboard_pages import EXTENSIONS
@@ -220,11 +221,9 @@ def test_numbers_changed_under_the_same_id_are_refused(clone, make_record):
     assert "was changed; another result is another run with another id" in review(clone)[0]
 
 
-@pytest.mark.slow
-def test_more_conditions_are_an_extension(clone, make_record):
+def _extend(folder: Path, make_record) -> None:
     from aubench.results import record as record_file
 
-    folder = _one(clone)
     old = record_file.read(folder)
     worse = make_record("amf", skill=0.2, is_stored=True)
     tables = {
@@ -234,6 +233,11 @@ def test_more_conditions_are_an_extension(clone, make_record):
         ),
     }
     remade(old, tables, conditions=["clean", "missing:depth"]).write(folder)
+
+
+@pytest.mark.slow
+def test_more_conditions_are_an_extension(clone, make_record):
+    _extend(_one(clone), make_record)
     build.write(clone / "leaderboard")
     findings, text = review(clone)
     assert findings == "" and "1 extended" in text
@@ -423,3 +427,34 @@ def test_repetitions_can_be_added_but_not_changed_or_removed(clone):
     assert "reproduction.json: was changed; a submission keeps all repetitions" in review(clone)[0]
     file.unlink()
     assert "reproduction.json: was removed; a submission keeps all repetitions" in review(clone)[0]
+
+
+def _repetition(clone: Path) -> Path:
+    folder = clone.joinpath("leaderboard", "reproductions", "synth_3fold", "amf", "f" * 16, "some-lab")
+    folder.mkdir(parents=True)
+    (folder / "counts.csv").write_text("1\n" * 100)
+    return folder
+
+
+@pytest.mark.slow
+def test_records_and_repetitions_that_are_too_large_are_refused(clone, submission, monkeypatch):
+    monkeypatch.setattr(review_module, "_LARGEST_RECORD", 100)
+    folders = [*written(clone, submission()), _repetition(clone)]
+    findings, _ = review(clone)
+    large = [line.partition(":")[0] for line in findings.splitlines() if "bytes, at most 100 are allowed" in line]
+    assert large == sorted(str(folder.relative_to(clone)) for folder in folders)
+
+
+@pytest.mark.slow
+def test_an_extended_record_that_is_too_large_is_refused(clone, make_record, monkeypatch):
+    folder = _one(clone)
+    _extend(folder, make_record)
+    monkeypatch.setattr(review_module, "_LARGEST_RECORD", 100)
+    assert f"{folder.relative_to(clone)}: has " in review(clone)[0]
+
+
+@pytest.mark.slow
+def test_code_beside_a_repetition_is_refused(clone):
+    _repetition(clone)
+    (clone / "code.py").write_text("2\n")
+    assert "code.py: is outside of the leaderboard; change it in a pull request of its own" in review(clone)[0]
