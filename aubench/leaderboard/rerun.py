@@ -9,13 +9,14 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from aubench._util import atomic
 from aubench._util.git import call_git, git_text
 from aubench.core import system_files
 from aubench.core.errors import DataError, UsageError, suggest
-from aubench.leaderboard import records
+from aubench.leaderboard import records, verify
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import RECORDS, VARIANTS, StoredRecord
 from aubench.leaderboard.rerun_comparison import Reproduction, compare, row_of
@@ -38,12 +39,13 @@ def reproduce_run(root: Path, run_id: str, arguments: Sequence[str] = (), *, ins
     Raises:
         UsageError: There is no such run, or it cannot be repeated.
         DataError: The installation or the run fails.
-        RecordError: A record cannot be read.
+        RecordError: A record of the row cannot be read, or its numbers are wrong.
     """
     run = find_run(root, run_id)
     if reason := why_not_repeatable(run):
         raise UsageError(reason, where=run.folder, hint="choose another run")
     row = row_of(run)
+    records.raise_first(chain.from_iterable(map(verify.check_record, row)), records.SEE_CHECK)
     with (
         tempfile.TemporaryDirectory(prefix="aubench-again-") as scratch,
         _checkout(root, str(run.info.git.commit), Path(scratch, "code")) as code,

@@ -148,6 +148,15 @@ def test_a_row_that_cannot_be_read_is_an_error_before_the_run(repeat):
     assert done.code == 2 and done.err.startswith(f"aubench: {path}: record: Invalid JSON")
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_row_with_wrong_numbers_is_an_error_before_the_run(repeat, seed):
+    table = repeat.root / "records" / repeat.row[seed].relative_path / "counts.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    done = repeat(repeat.row[0])
+    assert done.code == 2 and done.err.startswith(f"aubench: {table}: ") and "is missing" in done.err
+    assert not repeat.seen.exists()
+
+
 def test_an_unknown_run_and_a_lost_commit_are_errors(repeat, make_record):
     with pytest.raises(UsageError, match="no run 'zz'"):
         rerun.find_run(repeat.root, "zz")
@@ -155,9 +164,9 @@ def test_an_unknown_run_and_a_lost_commit_are_errors(repeat, make_record):
         (repeat.root / "records" / "synth_3fold" / "cam" / name).mkdir(parents=True)
     with pytest.raises(UsageError, match=r"2 runs begin with 'zy'; known: zy123456, zy654321$"):
         rerun.find_run(repeat.root, "zy")
-    lost = _of_commit(make_record("amf", skill=0.9), "b" * 40)
+    lost = _of_commit(make_record("amf", skill=0.9), "be" * 20)
     lost.write(repeat.root / "records" / lost.relative_path)
-    with pytest.raises(UsageError, match="cannot check out bbbbbbbbbbbb"):
+    with pytest.raises(UsageError, match="cannot check out bebebebebebe"):
         rerun.reproduce_run(repeat.root, lost.info.run)
 
 
