@@ -65,6 +65,7 @@ def submit(
         copy = tree / revision.root
         added = add(folders, copy)
         build.write(copy, extensions)
+        _git(tree, "add", "--all", "--force", "--", str(copy))  # also files that the user's git ignores
         findings, report = check_against_base(copy, base, extensions=extensions)
         if findings:
             where = str(findings[0].path).replace(f"{tree}/", "")
@@ -72,7 +73,7 @@ def submit(
             raise RecordError(findings[0].what + more, where=where, hint="nothing was submitted")
         paths = tuple(path.relative_to(tree) for path in added.paths)
         name = branch or _branch_name(paths)
-        _commit(tree, copy, name, paths)
+        _commit(tree, name, paths)
     return Submission(name, paths, added.skipped_runs, report)
 
 
@@ -110,15 +111,15 @@ def _working_tree(repository: Path, base: str) -> Iterator[Path]:
                 _git(repository, "worktree", "remove", "--force", str(tree))
 
 
-def _commit(tree: Path, root: Path, branch: str, paths: Sequence[Path]) -> None:
-    if not git_text(tree, "status", "--porcelain", "--", str(root)):
+def _commit(tree: Path, branch: str, paths: Sequence[Path]) -> None:
+    """Commit the staged changes on a new branch."""
+    if not git_text(tree, "status", "--porcelain"):
         raise UsageError("the leaderboard has these runs already", where=paths[0])
-    if git_text(tree, "branch", "--list", branch):
+    if git_text(tree, "for-each-ref", f"refs/heads/{branch}"):
         hint = f"delete it with `git branch -D {branch}`"
         raise UsageError("is a branch already, perhaps of an earlier submission of these runs", where=branch, hint=hint)
     _git(tree, "switch", "--quiet", "--create", branch)
     try:
-        _git(tree, "add", "--all", "--", str(root))
         methods = ", ".join(sorted({path.parts[-2] for path in paths}))
         runs = f"{len(paths)} run{'s' * (len(paths) > 1)}"
         _git(tree, "commit", "--quiet", "--message", f"Add {runs} of {methods} to the leaderboard")

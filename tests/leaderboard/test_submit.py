@@ -72,6 +72,25 @@ def test_runs_become_a_commit_on_a_branch_and_the_working_tree_stays(clone, runs
 
 
 @pytest.mark.slow
+def test_files_that_the_user_ignores_everywhere_are_committed(clone, runs, tmp_path, monkeypatch):
+    (tmp_path / "ignored").write_text("*.csv\n")
+    for name, value in {"COUNT": "1", "KEY_0": "core.excludesFile", "VALUE_0": str(tmp_path / "ignored")}.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    submitted = submit([runs], clone / "leaderboard", "origin/main")
+    changed = git(clone, "diff", "--name-only", "origin/main", submitted.branch).splitlines()
+    assert sum(path.endswith("counts.csv") for path in changed) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("branch", ["-x", "--foo", "a..b", "a b"])
+def test_an_impossible_name_of_a_branch_is_one_line(clone, runs, call, branch):
+    before = state(clone)
+    done = call("leaderboard", "submit", runs, "--root", clone / "leaderboard", f"--branch={branch}")
+    assert (done.code, done.err.count("\n")) == (2, 1) and branch in done.err
+    assert state(clone) == before
+
+
+@pytest.mark.slow
 def test_a_refused_run_leaves_nothing(clone, runs):
     shutil.rmtree(runs / "2")
     before = state(clone)
