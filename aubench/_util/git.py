@@ -31,3 +31,9 @@ def git_text(folder: Path, *words: str) -> str:
         subprocess.SubprocessError, OSError: As :func:`call_git`.
     """
     return call_git(folder, *words).decode("utf-8", "replace").strip()
+
+
+def last_line(error: OSError | subprocess.SubprocessError) -> str:
+    """Return the last line that a failed call of git printed, or else the error."""
+    printed = (getattr(error, "stderr", None) or b"").decode("utf-8", "replace").strip()
+    return printed.splitlines()[-1] if printed else str(error)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from aubench._util.git import call_git, git_text
+from aubench._util.git import call_git, git_text, last_line
 from aubench.core.errors import UsageError
 
 _LARGEST = 16 * 2**20
@@ -40,9 +40,9 @@ class BaseRevision:
         """
         try:
             repository = Path(git_text(root, "rev-parse", "--show-toplevel"))
-        except (OSError, subprocess.SubprocessError):
-            hint = "clone the repository of the leaderboard"
-            raise UsageError("is in no git repository, or git is not installed", where=root, hint=hint) from None
+        except (OSError, subprocess.SubprocessError) as error:
+            what = f"is in no git repository, or git is not installed: {last_line(error)}"
+            raise UsageError(what, where=root, hint="clone the repository of the leaderboard") from None
         try:
             tip = git_text(repository, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
             commit = git_text(repository, "merge-base", tip, "HEAD")

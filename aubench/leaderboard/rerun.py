@@ -8,12 +8,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
 from aubench._util import atomic
-from aubench._util.git import call_git, git_text
+from aubench._util.git import call_git, git_text, last_line
 from aubench.core import system_files
 from aubench.core.errors import DataError, UsageError, suggest
 from aubench.leaderboard import records, verify
@@ -101,16 +101,16 @@ def _checkout(root: Path, commit: str, folder: Path) -> Iterator[Path]:
         repository = Path(git_text(root, "rev-parse", "--show-toplevel"))
         call_git(repository, "worktree", "add", "--detach", str(folder), commit, seconds=300)
     except (OSError, subprocess.SubprocessError) as error:
-        detail = (getattr(error, "stderr", None) or b"").decode("utf-8", "replace").strip().splitlines()
         hint = "give the leaderboard of a clone with its history, e.g. after `git fetch --unshallow`"
-        raise UsageError(f"cannot check out {commit[:12]}: {' '.join(detail[-1:])}", where=root, hint=hint) from None
+        raise UsageError(f"cannot check out {commit[:12]}: {last_line(error)}", where=root, hint=hint) from None
     try:
         for name in _LINKED:
             if (folder / name).is_dir() and not (folder / "aubench" / name).exists():
                 (folder / "aubench" / name).symlink_to(folder / name)
         yield folder
     finally:
-        call_git(repository, "worktree", "remove", "--force", str(folder), seconds=300)
+        with suppress(OSError, subprocess.SubprocessError):
+            call_git(repository, "worktree", "remove", "--force", str(folder), seconds=300)
 
 
 def _install(code: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from aubench._util.git import call_git, git_text
+from aubench._util.git import call_git, git_text, last_line
 from aubench.core import hashing
 from aubench.core.errors import RecordError, UsageError
 from aubench.leaderboard import build
@@ -137,8 +137,5 @@ def _git(folder: Path, *words: str) -> None:
     """
     try:
         call_git(folder, *words, seconds=120)
-    except subprocess.CalledProcessError as error:
-        lines = error.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {error.returncode}"]
-        raise UsageError(f"git {words[0]}: {lines[-1]}", where=folder) from None
     except (OSError, subprocess.SubprocessError) as error:
-        raise UsageError(f"git {words[0]}: {error}", where=folder) from None
+        raise UsageError(f"git {words[0]}: {last_line(error)}", where=folder) from None

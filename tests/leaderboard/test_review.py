@@ -402,6 +402,13 @@ def test_a_base_that_does_not_exist_is_an_error(clone, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_repository_that_git_refuses_is_named_with_its_reason(clone):
+    (clone / ".git" / "config").write_text("[core\n")
+    with pytest.raises(UsageError, match=r"is in no git repository, or git is not installed: .*bad config line"):
+        review(clone)
+
+
+@pytest.mark.slow
 def test_the_command_writes_the_report(clone, submission, call):
     written(clone, submission())
     build.write(clone / "leaderboard", EXTENSIONS)
