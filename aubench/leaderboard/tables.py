@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -77,9 +78,10 @@ def modality_code(modalities: Sequence[Modality]) -> str:
 def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
     """Format the preset and the recipe values that differ from it or between entries of the method.
 
-    A searched recipe is called tuned, and the study is named if there are several. The precision, the digests of the
-    method's file and of the files that the recipe names, the version of the method, and the runs and stores that the
-    weights are from are added where entries of the same method differ in them.
+    A searched recipe is called tuned. The study is named if there are several recipes, and the number of trials if one
+    study has several. The precision, the digests of the method's file and of the files that the recipe names, the
+    version of the method, and the runs and stores that the weights are from are added where entries of the same method
+    differ in them.
     """
     info = entry.info
     infos = [peer.info for peer in entries if peer.name == entry.name]
@@ -95,7 +97,9 @@ def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
     ]
     extra += [origin for origin in info.origins if any(origin not in peer.origins for peer in peers)]
     if info.search.tuned:
-        study = f" ({info.search.study})" if len(peers) > 1 else ""
+        searches = {peer.search for peer in peers if peer.search.study == info.search.study}
+        trials = f", {info.search.trials} trials" if len(searches) > 1 else ""
+        study = f" ({info.search.study}{trials})" if len(peers) > 1 else ""
         shown = sorted((BUDGET_FIELDS | IMAGE_FIELDS) & set(info.overrides))
         fixed = [f"{name}={_short_json(info.recipe[name])}" for name in shown]
         return ", ".join([info.preset, f"tuned{study}", *fixed, *extra])
@@ -117,7 +121,7 @@ def display_name(entry: Entry, entries: Sequence[Entry]) -> str:
 
 
 def unique_names(entries: Sequence[Entry], *, selection: bool = False) -> tuple[str, ...]:
-    """Name each entry by its method, and by recipe, modalities and selection rule where these are needed.
+    """Name each entry by its method, and by recipe, modalities, selection rule and run where these are needed.
 
     Args:
         entries: Entries to distinguish.
@@ -125,12 +129,13 @@ def unique_names(entries: Sequence[Entry], *, selection: bool = False) -> tuple[
     """
     methods = [entry.name for entry in entries]
     recipes = [f"{entry.name} ({recipe_label(entry, entries)})" for entry in entries]
-    names = []
-    for entry, method, recipe in zip(entries, methods, recipes, strict=True):
-        offered = f"{recipe} {modality_code(entry.info.protocol.modalities)}"
-        longest = f"{offered} {entry.info.selection}" if selection else offered
-        names.append(method if methods.count(method) == 1 else recipe if recipes.count(recipe) == 1 else longest)
-    return tuple(names)
+    rules = [f" {entry.info.selection}" if selection else "" for entry in entries]
+    offered = [modality_code(entry.info.protocol.modalities) + rule for entry, rule in zip(entries, rules, strict=True)]
+    longer = [f"{recipe} {name}" for recipe, name in zip(recipes, offered, strict=True)]
+    longest = [f"{name} {entry.info.run}" for name, entry in zip(longer, entries, strict=True)]
+    candidates = zip(methods, recipes, longer, longest, strict=True)
+    counts = Counter([*methods, *recipes, *longer])
+    return tuple(next((name for name in names if counts[name] == 1), names[-1]) for names in candidates)
 
 
 def entry_rows(table: RankedTable) -> list[dict[str, Any]]:

@@ -166,7 +166,8 @@ def test_test_subjects_in_pretraining_are_marked(tmp_path, make_record):
     subject = record.info.folds[1].test[0]
     for fold, is_leak in ((1, False), (2, True), (None, True)):
         fields = record.info.model_dump(mode="json")
-        own = {"stage": "pretrain", "source": "mine 0123456789abcdef", "datasets": ["synth"]}
+        stage = "pretrain" if fold else "initialisation"
+        own = {"stage": stage, "source": "mine 0123456789abcdef", "datasets": ["synth"]}
         fields["pretraining"] = [{**own, "fold": fold, "subjects": [subject]}]
         type(record)(type(record.info).from_fields(fields), record.counts, record.histograms).write(
             tmp_path / "records" / record.relative_path

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from factories.records import remade
 
 from aubench.leaderboard import tables, verify
 from aubench.leaderboard.cross_checks import check_together
@@ -83,6 +84,26 @@ def test_seeds_with_other_weights_under_the_same_name_do_not_become_one_row(make
     entries = [Entry.from_runs(runs[:1]), Entry.from_runs(runs[1:])]
     labels = [tables.recipe_label(entry, entries) for entry in entries]
     assert ["weights aaaaaaaa" in labels[0], "weights bbbbbbbb" in labels[1]] == [True, True]
+
+
+def _tuned(record: Record, trials: int, rate: float) -> StoredRecord:
+    search = {"trials": trials, "study": "mine", "sampler": "tpe", "pruner": "none", "seconds": 60.0, "frames": 600}
+    made = remade(record, search=search, recipe__learning_rate=rate, overrides=["learning_rate"])
+    return StoredRecord(Path(made.info.run), made)
+
+
+def test_recipes_of_a_study_with_later_trials_have_another_label(make_record):
+    runs = [_tuned(make_record("amf"), 20, 0.01), _tuned(make_record("amf", skill=0.7), 40, 0.02)]
+    entries = [Entry.from_runs([run]) for run in runs]
+    labels = [tables.recipe_label(entry, entries) for entry in entries]
+    assert labels == ["small, tuned (mine, 20 trials)", "small, tuned (mine, 40 trials)"]
+
+
+def test_names_differ_even_where_labels_do_not(make_record):
+    runs = [_tuned(make_record("amf", skill=skill), 20, rate) for skill, rate in ((0.9, 0.01), (0.7, 0.02))]
+    entries = [Entry.from_runs([run]) for run in runs]
+    assert [tables.recipe_label(entry, entries) for entry in entries] == ["small, tuned (mine)"] * 2
+    assert len({*tables.unique_names(entries)}) == 2
 
 
 @pytest.mark.slow
