@@ -152,8 +152,9 @@ def reproduce_record(
         Comparison of the repetition with the record.
 
     Raises:
-        AubenchError: There is no such run, it cannot be repeated, or it fails.
+        AubenchError: There is no such run, it cannot be repeated, it fails, or it cannot be stored.
     """
+    from aubench.core.errors import AubenchError, RecordError
     from aubench.leaderboard.reproductions import add_reproduction, new_folder
     from aubench.leaderboard.rerun import find_run, reproduce_run
 
@@ -162,7 +163,10 @@ def reproduce_record(
         new_folder(find_run(user_path(root), run), by)  # errors come before the run
     result = reproduce_run(user_path(root), run, arguments, install=install)
     if by is not None:
-        add_reproduction(result, by)
+        try:
+            add_reproduction(result, by)
+        except AubenchError as error:
+            raise RecordError(f"{error.what}; not stored, the result is: {result}", where=error.where) from None
     return result
 
 

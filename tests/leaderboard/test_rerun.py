@@ -102,6 +102,13 @@ def test_a_repetition_is_stored_under_a_name(repeat):
 
 
 @pytest.mark.slow
+def test_the_result_is_named_also_if_the_repetition_cannot_be_stored(repeat):
+    done = repeat(repeat.row[0], "--by", "Some Lab")
+    assert done.code == 2 and "this is a copy of its record" in done.err and ": equal (F1 " in done.err
+    assert done.err.count("\n") == 1 and not (repeat.root / "reproductions").exists()
+
+
+@pytest.mark.slow
 def test_another_seed_is_equal_within_noise(repeat, make_record):
     done = repeat(make_record(seed=7, skill=0.8))
     assert done.code == 0 and "equal within noise" in done.out and "another of 3 seeds" in done.out
