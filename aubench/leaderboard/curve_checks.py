@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.results import epochs as epochs_file
 from aubench.results import record
+from aubench.results.record_info import RecordInfo
 from aubench.results.schema import FoldInfo
 
 
@@ -22,12 +23,13 @@ class _Budget(BaseModel):
     epochs: PositiveInt
     frames_per_epoch: PositiveInt | None = None
     batch_size: PositiveInt
-    clip_frames: PositiveInt = 1
+    clip_frames: PositiveInt | None = None
     patience: PositiveInt
     pretrain_epochs: NonNegativeInt = 0
     pretrain_checkpoint: PositiveInt | None = None
     pretrain_frames_per_epoch: PositiveInt | None = None
     pretrain_batch_size: PositiveInt = 1
+    pretrain_validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 def check_curves(run: StoredRecord) -> Iterator[Finding]:
@@ -47,7 +49,7 @@ def check_curves(run: StoredRecord) -> Iterator[Finding]:
         curve, fold = curves[number], folds[number]
         problems = [*_curve_problems(curve, fold), *_selection_problems(run, curve, fold), *_cost_problems(run, curve)]
         if run.info.method.source == "builtin":
-            problems += _recipe_problems(run.info.recipe, curve, fold, run.info.selection)
+            problems += _recipe_problems(run.info, curve, fold)
         for problem in problems[:1]:
             yield run.finding(epochs_file.FILE, f"fold {number}: {problem}")
 
@@ -82,27 +84,28 @@ def _selection_problems(run: StoredRecord, curve: list[dict[str, Any]], fold: Fo
         yield f"epoch {best} has the highest F1, {record.FILE} says best_epoch {fold.best_epoch}"
 
 
-def _recipe_problems(
-    recipe: Mapping[str, Any], curve: list[dict[str, Any]], fold: FoldInfo, selection: str
-) -> Iterator[str]:
+def _recipe_problems(info: RecordInfo, curve: list[dict[str, Any]], fold: FoldInfo) -> Iterator[str]:
     """Compare the epochs, and the frames of each, with the recipe of a built-in method."""
     try:
-        budget = _Budget.model_validate(dict(recipe))
+        budget = _Budget.model_validate(dict(info.recipe))
     except ValidationError as error:
         first = error.errors()[0]
         yield f"recipe.{first['loc'][0]}: {first['msg']}"
         return
     supervised = [epoch["frames"] for epoch in curve if not epoch["pretraining"]]
-    yield from _count_problems(len(supervised), budget, fold, selection)
-    size = budget.batch_size * budget.clip_frames
-    yield from _frame_problems("an epoch", supervised, budget.frames_per_epoch, size, fold)
+    yield from _count_problems(len(supervised), budget, fold, info.selection)
+    available, drawn, clip = fold.frames.train, budget.frames_per_epoch, budget.clip_frames or 1
+    if budget.clip_frames is None:  # clips overlap, so an epoch of all of them can have more frames
+        drawn = min(drawn or available, available)
+    yield from _frame_problems("an epoch", supervised, drawn, budget.batch_size * clip, available)
     if pretrained := [epoch["frames"] for epoch in curve if epoch["pretraining"]]:
         count = min(budget.pretrain_epochs, budget.pretrain_checkpoint or budget.pretrain_epochs)
         if len(pretrained) != count:
             yield f"has {len(pretrained)} epochs of pre-training, the recipe has {count}"
-        size = budget.pretrain_batch_size * budget.clip_frames
-        drawn = budget.pretrain_frames_per_epoch
-        yield from _frame_problems("an epoch of pre-training", pretrained, drawn, size, fold)
+        is_elsewhere = any(item.store for item in info.pretraining)
+        least = 0 if is_elsewhere else math.floor(available * (1 - budget.pretrain_validation))
+        size, drawn = budget.pretrain_batch_size * clip, budget.pretrain_frames_per_epoch
+        yield from _frame_problems("an epoch of pre-training", pretrained, drawn, size, least)
 
 
 def _count_problems(count: int, budget: _Budget, fold: FoldInfo, selection: str) -> Iterator[str]:
@@ -110,11 +113,16 @@ def _count_problems(count: int, budget: _Budget, fold: FoldInfo, selection: str)
     waited = 0 if selection == "last" else fold.epochs - fold.best_epoch
     if count > budget.epochs or (count < budget.epochs and waited < budget.patience):
         yield f"has {count} supervised epochs, recipe.epochs is {budget.epochs}"
+    elif waited > budget.patience:
+        yield f"has {waited} epochs after the best one, recipe.patience is {budget.patience}"
 
 
-def _frame_problems(what: str, frames: list[int], drawn: int | None, size: int, fold: FoldInfo) -> Iterator[str]:
-    """Compare the frames of each epoch with those that the recipe draws, up to a batch of ``size`` frames."""
-    if drawn is None or fold.frames.train < drawn:
+def _frame_problems(what: str, frames: list[int], drawn: int | None, size: int, available: int) -> Iterator[str]:
+    """Compare the frames of each epoch with those that the recipe draws, up to a batch of ``size`` frames.
+
+    They are not compared where the recipe draws all, or more than the ``available`` frames.
+    """
+    if drawn is None or available < drawn:
         return
     odd = [after - before for before, after in pairwise([0, *frames]) if abs(after - before - drawn) >= size]
     if odd:

@@ -156,12 +156,15 @@ def prevalence(record: Record, subjects: set[str]) -> dict[str, list[int]]:
 def _add_curves(fields, pretraining_epochs, skill, seed) -> pd.DataFrame:
     """Add pre-training to the fields of a record, and simulate the epochs of its folds.
 
-    Epochs have as many frames as the recipe says, or else 1,000.
+    Supervised epochs have as many frames as the recipe draws from those of the fold, and those of pre-training 1,000 if
+    the recipe does not say how many.
     """
     recipe = fields["recipe"]
-    curves, supervised, count = [], recipe.get("frames_per_epoch") or 1000, recipe["epochs"]
+    curves, drawn, count = [], recipe.get("frames_per_epoch"), recipe["epochs"]
     pretrained = recipe.get("pretrain_frames_per_epoch") or 1000
     for fold in fields["folds"]:
+        available = fold["frames"]["train"]
+        supervised = min(drawn or available, available)
         rng = np.random.RandomState(100 * seed + fold["fold"])
         f1 = 0.4 * skill * (1 - np.exp(-0.5 * np.arange(1, count + 1))) + 0.01 * rng.normal(size=count)
         entries = [("pretrain", None)] * pretraining_epochs + [("train", {"f1": x, "acc": x + 0.2}) for x in f1]
@@ -176,7 +179,7 @@ def _add_curves(fields, pretraining_epochs, skill, seed) -> pd.DataFrame:
         ]
         curves.append(epochs_file.of_fold(fold["fold"], epochs, {"pretrain"}))
         fold |= {"epochs": len(entries), "best_epoch": pretraining_epochs + 1 + int(f1.argmax())}
-    frames = len(fields["folds"]) * count * supervised
+    frames = sum(int(curve["frames"].iloc[-1]) for curve in curves)
     fields["time"]["seconds"] = max(61.5, round(1.1 * frames / fields["speed"]["train_frames_per_s"], 3))
     items = [item for item in fields["pretraining"] if "frames" in item]
     if pretraining_epochs and not items:

@@ -14,9 +14,9 @@ from aubench.plots import learning_curve_plot
 @pytest.fixture
 def curved_board(tmp_path, make_record):
     for record in (
-        *(make_record("amf", seed=seed, pretraining_epochs=0) for seed in (0, 1)),
-        make_record("mcm", skill=0.9, pretraining_epochs=8),
-        make_record("cam", preset="tiny"),
+        *(make_record("amf", seed=seed, pretraining_epochs=0, is_stored=True) for seed in (0, 1)),
+        make_record("mcm", skill=0.9, pretraining_epochs=8, is_stored=True),
+        make_record("cam", preset="tiny", is_stored=True),
     ):
         record.write(tmp_path / "records" / record.relative_path)
     return tmp_path
@@ -29,7 +29,7 @@ def test_a_line_is_the_mean_over_folds_and_seeds(curved_board, make_record):
     rows = [(entry, learning_curves(entry)) for entry in table.methods]
     learning_curve_plot.draw_curves(axes, table, rows)
     lines = {line.get_label(): line for line in axes.get_lines()}
-    records = [make_record("amf", seed=seed, pretraining_epochs=0) for seed in (0, 1)]
+    records = [make_record("amf", seed=seed, pretraining_epochs=0, is_stored=True) for seed in (0, 1)]
     means = 100 * sum(record.epochs.groupby("epoch")["f1"].mean() for record in records) / 2
     assert lines["amf"].get_ydata() == pytest.approx(means.to_numpy())
     assert lines["amf"].get_xdata().tolist() == list(range(4, 65, 4))
