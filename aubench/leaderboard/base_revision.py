@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -85,10 +85,13 @@ class BaseRevision:
         lines = (line.partition("\t") for line in listed.decode("utf-8", "surrogateescape").split("\0") if line)
         return {path: information.split()[2] for information, _, path in lines}
 
-    def known_commits(self, commits: Sequence[str]) -> set[str]:
-        """Return the commits in the history of the revision; all of them if the history is incomplete."""
-        if git_text(self.repository, "rev-parse", "--is-shallow-repository") == "true":
-            return set(commits)
+    @property
+    def is_shallow(self) -> bool:
+        """Whether the history is incomplete."""
+        return git_text(self.repository, "rev-parse", "--is-shallow-repository") == "true"
+
+    def known_commits(self, commits: Iterable[str]) -> set[str]:
+        """Return the commits in the history of the revision."""
         return {commit for commit in commits if self._is_known(commit)}
 
     def _is_known(self, commit: str) -> bool:

@@ -153,8 +153,13 @@ def _is_page(path: Path) -> bool:
 
 
 def _new_records(changes: Changes, new: Sequence[StoredRecord]) -> Iterator[Finding]:
-    commits = [environment.git.commit or "" for run in new for environment in run.info.environments]
-    known = changes.base.known_commits(sorted(set(commits)))
+    commits = {environment.git.commit or "" for run in new for environment in run.info.environments}
+    known = commits
+    if not changes.base.is_shallow:
+        known = changes.base.known_commits(commits)
+    elif commits:
+        what = "the commits of new records are unknown in a shallow clone; run `git fetch --unshallow`"
+        yield Finding(changes.root, what)
     for run in new:
         is_variant = changes.root.resolve().name == VARIANTS
         for what in (*_origin(run, known), *_recipe(run, is_variant=is_variant), *_training(run)):

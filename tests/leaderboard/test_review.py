@@ -135,10 +135,10 @@ def test_a_committed_submission_passes_from_its_base(clone, submission):
         ({"recipe__learning_rate": 0.01, "overrides": ["learning_rate"]}, "belong into the leaderboard of variants"),
         (
             {
-                **{"recipe__epochs": 17, "recipe__patience": 1, "overrides": ["epochs", "patience"]},
+                **{"recipe__frames_per_epoch": 4001, "overrides": ["frames_per_epoch"]},
                 "search": {"trials": 1, "study": "s", "sampler": "tpe", "pruner": "none", "seconds": 1.0, "frames": 1},
             },
-            "overrides: epochs is no result of a search, so the run belongs into the leaderboard of variants",
+            "overrides: frames_per_epoch is no result of a search, so the run belongs into the leaderboard of variants",
         ),
         ({"protocol__version": 2}, "protocol.version: says 2, the protocol synth_3fold has 1"),
     ],
@@ -164,6 +164,19 @@ def test_a_commit_that_the_base_does_not_have_is_refused(clone, submission, bran
         git(clone, "checkout", "-q", "main")
     written(clone, submission(git__commit=commit))
     assert f"git.commit: {commit[:12]} is not in the history of the base revision" in review(clone, "base")[0]
+
+
+@pytest.mark.slow
+def test_commits_are_not_passed_over_in_a_shallow_clone(clone, submission, tmp_path):
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{clone}", str(shallow))
+    assert review(shallow)[0] == ""
+    written(shallow, submission(git__commit="beef" * 10))
+    build.write(shallow / "leaderboard")
+    assert (
+        "leaderboard: the commits of new records are unknown in a shallow clone; run `git fetch --un"
+        in review(shallow)[0]
+    )
 
 
 @pytest.mark.slow
