@@ -135,9 +135,13 @@ def new_folder(run: StoredRecord, by: str) -> Path:
         by: Name of the person or group.
 
     Raises:
-        UsageError: The name is not plain text, or there is a repetition of that name.
+        UsageError: The name is not plain text, there is a repetition of that name, or the repetition would have the id
+            of another run.
     """
     _check_name(by, "--by")
+    if run.info.search.tuned:
+        what = "is of a tuned recipe, whose id includes the search, so a repetition has another id and cannot be stored"
+        raise UsageError(what, where=run.folder, hint="omit --by")
     folder = run.folder.parents[3].joinpath(REPRODUCTIONS, *run.folder.parts[-3:], folder_name(by))
     if folder.exists():
         raise UsageError("has repeated this run already", where=folder, hint="choose another name with --by")

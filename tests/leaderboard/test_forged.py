@@ -710,6 +710,8 @@ FILES: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     "attributes beside a record": (_file(".gitattributes"), "changes how git"),
     "settings of a service": (_file("/records/.github"), "changes how git or a service"),
     "page at the root": (_file("/evil.html"), "does not belong into a leaderboard"),
+    "page beside figures": (_file("/reproduced/synth/evil.html"), "does not belong into a leaderboard"),
+    "code beside figures": (_file("/reproduced/evil.PY"), "does not belong into a leaderboard"),
     "link to a table": (_link("counts.csv", "../counts.csv"), "is a link"),
     "endless file as a page": (_link("/notes.md", "/dev/zero"), "is a link"),
     "endless file as the index": (_link("/README.md", "/dev/zero"), "is a link"),

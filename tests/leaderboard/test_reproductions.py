@@ -237,6 +237,13 @@ def test_names_are_checked_before_the_run(repeat):
     assert not [path for path in repeat.root.iterdir() if path.name.startswith(".adding")]
 
 
+def test_a_repetition_that_would_have_another_id_is_refused_before_the_run(repeat):
+    search = {"trials": 1, "study": "s", "sampler": "tpe", "pruner": "none", "seconds": 1.0, "frames": 1}
+    tuned = StoredRecord(repeat.run.folder, remade(repeat.run.record, search=search))
+    with pytest.raises(UsageError, match="is of a tuned recipe"):
+        new_folder(tuned, "Some Lab")
+
+
 def test_a_wrong_record_is_not_stored(repeat):
     result = compare(repeat.run, repeat.run, [repeat.run])
     with pytest.raises(Exception, match="copy of its record"):
