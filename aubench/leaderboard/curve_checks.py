@@ -50,6 +50,7 @@ def check_curves(run: StoredRecord) -> Iterator[Finding]:
         problems = [*_curve_problems(curve, fold), *_selection_problems(run, curve, fold), *_cost_problems(run, curve)]
         if run.info.method.source == "builtin":
             problems += _recipe_problems(run.info, curve, fold)
+        problems += _score_problems(curve, run.info.selection)
         for problem in problems[:1]:
             yield run.finding(epochs_file.FILE, f"fold {number}: {problem}")
 
@@ -82,6 +83,16 @@ def _selection_problems(run: StoredRecord, curve: list[dict[str, Any]], fold: Fo
     elif f1.get(fold.best_epoch) != max(f1.values()):
         best = max(f1, key=lambda epoch: f1[epoch])
         yield f"epoch {best} has the highest F1, {record.FILE} says best_epoch {fold.best_epoch}"
+
+
+def _score_problems(curve: list[dict[str, Any]], selection: str) -> Iterator[str]:
+    """Check that each supervised epoch has a validation F1, and that nothing else was validated."""
+    for epoch in curve:
+        is_validated = not epoch["pretraining"] and selection != "last"
+        if is_validated and math.isnan(epoch["f1"]):
+            yield f"epoch {epoch['epoch']} has no validation F1"
+        elif not is_validated and not (math.isnan(epoch["f1"]) and math.isnan(epoch["acc"])):
+            yield f"epoch {epoch['epoch']} has scores, but nothing was validated"
 
 
 def _recipe_problems(info: RecordInfo, curve: list[dict[str, Any]], fold: FoldInfo) -> Iterator[str]:

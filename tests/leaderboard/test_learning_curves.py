@@ -82,6 +82,9 @@ def test_a_listed_file_that_is_missing_or_changed_is_reported(tmp_path, curved):
         (lambda table: table.assign(pretraining=1 - table["pretraining"]), "must follow those of pre-training"),
         (lambda table: table.assign(f1=np.arange(len(table)) / len(table)), "epoch 24 has the highest F1"),
         (lambda table: table.assign(f1=np.nan), "no selectable epoch has a validation F1"),
+        (lambda table: table.assign(f1=table["f1"].where(table["epoch"] != 9)), "fold 1: epoch 9 has no validation F1"),
+        (lambda table: table.assign(f1=table["f1"].fillna(0)), "epoch 1 has scores, but nothing was validated"),
+        (lambda table: table.assign(acc=table["acc"].fillna(1)), "epoch 1 has scores, but nothing was validated"),
         (lambda table: table.assign(selectable=(table["epoch"] < 11).astype(int)), "epoch 10 has the highest F1"),
         (
             lambda table: table.assign(frames=table["frames"] + 1),
@@ -153,6 +156,9 @@ def test_a_small_store_of_pretraining_can_have_fewer_frames_than_the_recipe_draw
 
 def test_without_validation_the_last_epoch_needs_no_score(tmp_path, curved):
     info = curved.info.model_copy(update={"selection": "last"})
+    scored = replace(curved, info=info)
+    (*_, problem) = verify.check_curves(StoredRecord(tmp_path, scored))
+    assert problem.what == "fold 3: epoch 9 has scores, but nothing was validated"
     last = replace(curved, info=info, epochs=curved.epochs.assign(f1=np.nan, acc=np.nan))
     assert list(verify.check_curves(StoredRecord(tmp_path, last))) == []
     assert "synth_3fold_curves.md" not in build.files_of(tmp_path, [StoredRecord(tmp_path, last)])
