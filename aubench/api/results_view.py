@@ -189,16 +189,14 @@ def load_results(path: AnyPath = "runs") -> Results:
         DataError: The folder does not exist or has no record of a finished run.
         RecordError: A record is invalid.
     """
-    from aubench.core.errors import RecordError
     from aubench.leaderboard import records, verify
 
     root = user_path(path)
     is_leaderboard = (root / records.RECORDS).is_dir()
     stored, problems = records.read_records(root) if is_leaderboard else records.find_finished_records(root)
     unreadable, skipped = (problems, ()) if is_leaderboard else ((), problems)
-    for finding in itertools.chain(unreadable, *map(verify.check_record, stored)):
-        hint = "`aubench leaderboard check` lists everything" if is_leaderboard else None
-        raise RecordError(finding.what, where=finding.path, hint=hint)
+    findings = itertools.chain(unreadable, *map(verify.check_record, stored))
+    records.raise_first(findings, records.SEE_CHECK if is_leaderboard else None)
     return Results(tuple(stored), tuple(skipped))
 
 

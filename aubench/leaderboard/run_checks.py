@@ -123,29 +123,28 @@ def _cost(run: StoredRecord) -> Iterator[str]:
 
 def _precision(run: StoredRecord) -> Iterator[str]:
     info = run.info
-    for i, environment in enumerate(info.environments):
-        device, field = environment.device, "device" if i == 0 else f"other_environments.{i - 1}.device"
+    for prefix, environment in info.environment_fields.items():
+        device = environment.device
         if info.device and device.precision != info.device.precision:
-            yield f"{field}.precision: says {device.precision}, the run has {info.device.precision}"
+            yield f"{prefix}device.precision: says {device.precision}, the run has {info.device.precision}"
         products = "tf32" if device.precision == "tf32" else "ieee"
         if device.fp32_precision not in (None, products):
-            yield f"{field}.fp32_precision: says {device.fp32_precision}, {device.precision} has {products}"
+            yield f"{prefix}device.fp32_precision: says {device.fp32_precision}, {device.precision} has {products}"
 
 
 def _packages(run: StoredRecord) -> Iterator[str]:
-    for i, environment in enumerate(run.info.environments):
-        field = "packages" if i == 0 else f"other_environments.{i - 1}.packages"
+    for prefix, environment in run.info.environment_fields.items():
         if missing := [name for name in _REQUIRED_PACKAGES if name not in environment.packages]:
-            yield f"{field}: states no version of {' and '.join(missing)}"
+            yield f"{prefix}packages: states no version of {' and '.join(missing)}"
 
 
 def _git(run: StoredRecord) -> Iterator[str]:
-    for i, environment in enumerate(run.info.environments):
-        git, field = environment.git, "git" if i == 0 else f"other_environments.{i - 1}.git"
+    for prefix, environment in run.info.environment_fields.items():
+        git = environment.git
         if git.commit and len(set(git.commit)) == 1:
-            yield f"{field}.commit: {git.commit[:12]}… is no commit"
+            yield f"{prefix}git.commit: {git.commit[:12]}… is no commit"
         if (git.commit is None) != (git.dirty is None):
-            yield f"{field}: commit and dirty are known together"
+            yield f"{prefix}git: commit and dirty are known together"
 
 
 def _search(run: StoredRecord) -> Iterator[str]:

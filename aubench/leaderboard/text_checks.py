@@ -122,8 +122,7 @@ def _texts(run: StoredRecord) -> Iterator[tuple[str, str, re.Pattern[str]]]:
     for i, item in enumerate(info.pretraining):
         fields |= {f"pretraining.{i}.stage": item.stage, f"pretraining.{i}.source": item.source}
         fields |= {f"pretraining.{i}.datasets.{k}": name for k, name in enumerate(item.datasets)}
-    for i, environment in enumerate(info.environments):
-        prefix = "" if i == 0 else f"other_environments.{i - 1}."
+    for prefix, environment in info.environment_fields.items():
         fields |= {f"{prefix}device.{name}": getattr(environment.device, name) for name in ("name", "precision")}
     yield from ((field, text, _MARKUP) for field, text in fields.items() if text is not None)
     for name, value in info.recipe.items():
@@ -145,8 +144,7 @@ def _patterned(run: StoredRecord) -> Iterator[tuple[str, str]]:
     for i, name in enumerate(info.compute.uncounted if info.compute else ()):
         if not _OPERATION.fullmatch(name):
             yield f"compute.uncounted.{i}", name
-    for i, environment in enumerate(info.environments):
-        prefix = "" if i == 0 else f"other_environments.{i - 1}."
+    for prefix, environment in info.environment_fields.items():
         for package, version in environment.packages.items():
             if not (_PACKAGE.fullmatch(package) and _PACKAGE.fullmatch(version)):
                 yield f"{prefix}packages.{package}", f"{package} {version}"

@@ -133,6 +133,12 @@ class RecordInfo(StrictModel):
             return ()
         return (Environment(device=self.device, packages=self.packages, git=self.git), *self.other_environments)
 
+    @property
+    def environment_fields(self) -> dict[str, Environment]:
+        """All environments, by the beginning of the names of their fields."""
+        further = (f"other_environments.{i}." for i in range(len(self.other_environments)))
+        return dict(zip(("", *further), self.environments, strict=False))
+
     @model_validator(mode="after")
     def _check_consistency(self) -> RecordInfo:
         self._check_origin()
