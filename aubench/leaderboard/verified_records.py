@@ -17,11 +17,10 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import platformdirs
 
 from aubench._util.paths import from_environment
@@ -43,6 +42,8 @@ CACHE_VARIABLE = "AUBENCH_CACHE"
 """Environment variable with the cache folder; the user's cache folder by default."""
 _PACKAGES = ("core", "_util", "results", "metrics", "leaderboard", "papers")
 """Packages whose code the verification and the pages run."""
+_LIBRARIES = ("numpy", "pandas", "pydantic", "scipy", "tabulate")
+"""Packages by others that these use."""
 _MIN_PER_PROCESS = 4
 
 _index: list[RecordIndex] = [RecordIndex(None)]
@@ -260,6 +261,5 @@ def code_version() -> str:
     files = [(path.relative_to(package).as_posix(), hashing.hash_file(path)) for path in paths]
     installed = next(iter(registry.builtin_protocols().values())).parent  # protocols and known labels
     protocols = [hashing.hash_file(path) for path in sorted(installed.rglob("*.*"))]
-    return hashing.hash_json(
-        [sys.version, np.__version__, pd.__version__, files, protocols, method_catalogue.content()]
-    )
+    libraries = [metadata.version(name) for name in _LIBRARIES]
+    return hashing.hash_json([sys.version, libraries, files, protocols, method_catalogue.content()])

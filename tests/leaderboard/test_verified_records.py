@@ -5,6 +5,7 @@ import json
 import pickle
 import sqlite3
 from contextlib import closing
+from importlib import metadata
 
 import pytest
 
@@ -79,6 +80,13 @@ def test_other_code_and_a_disabled_cache_verify_all_records(small_board, cache, 
     boards.load_verified(small_board)
     assert len(verifications) == 6
     assert [path.name for path in cache.iterdir()] == ["verified-another version .sqlite"]
+
+
+@pytest.mark.parametrize("name", ["numpy", "pandas", "pydantic", "scipy", "tabulate"])
+def test_another_version_of_a_library_has_another_cache(monkeypatch, name):
+    before, version = verified_records.code_version.__wrapped__(), metadata.version
+    monkeypatch.setattr(metadata, "version", lambda package: "0" if package == name else version(package))
+    assert verified_records.code_version.__wrapped__() != before
 
 
 def _query(path, statement, *values):
