@@ -163,8 +163,8 @@ def add_reproduction(result: Reproduction, by: str) -> Path:
         RecordError: The record of the repetition is wrong.
     """
     root = result.run.folder.parents[3]
-    target = new_folder(result.run, by)
     with locks.exclusive(root / LOCK), tempfile.TemporaryDirectory(dir=root, prefix=STAGING) as staging:
+        target = new_folder(result.run, by)
         folder = Path(staging, "record")
         result.again.record.write(folder)
         atomic.write_json(folder / FILE, ReproductionInfo(by=by).model_dump(mode="json"))

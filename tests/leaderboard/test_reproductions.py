@@ -195,6 +195,20 @@ def test_a_repetition_waits_for_the_lock_of_the_leaderboard(repeat, monkeypatch)
     assert paths == [repeat.root / LOCK]
 
 
+def test_a_repetition_that_appears_while_another_waits_is_kept(repeat, monkeypatch):
+    exclusive, first = locks.exclusive, []
+
+    def wait(path):
+        monkeypatch.setattr(locks, "exclusive", exclusive)
+        first.append(repeat("Lab of Someone"))
+        return exclusive(path)
+
+    monkeypatch.setattr(locks, "exclusive", wait)
+    with pytest.raises(UsageError, match="has repeated this run already"):
+        repeat("Lab of Someone")
+    assert first[0].is_dir()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"git__dirty": True}, {"git__commit": "beef" * 10}])
 def test_other_code_is_no_repetition(repeat, changes):
