@@ -146,7 +146,7 @@ def _move(changes: Sequence[tuple[Path, Path]], staging: Path) -> None:
 
 def _clean_up(root: Path) -> None:
     """Remove the temporary folders of killed processes; records that were about to be replaced move back."""
-    for staging in root.glob(f"{STAGING}*"):
+    for staging in (path for path in root.glob(f"{STAGING}*") if path.is_dir() and not path.is_symlink()):
         for replaced in staging.glob(f"{_REPLACED}*"):
             target = root / RECORDS / record_file.read(replaced).relative_path
             if not target.exists():

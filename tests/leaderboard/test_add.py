@@ -404,3 +404,13 @@ def test_what_a_killed_addition_left_is_removed(run, tmp_path):
     (root / ".adding.abc" / "0").mkdir(parents=True)
     add([run], root)
     assert [path.name for path in root.iterdir()] == ["records"]
+
+
+def test_links_and_files_named_like_temporary_folders_are_left_alone(run, tmp_path):
+    root, elsewhere = tmp_path / "leaderboard", tmp_path / "elsewhere"
+    root.mkdir()
+    elsewhere.mkdir()
+    (root / ".adding.link").symlink_to(elsewhere)
+    (root / ".adding.file").touch()
+    assert len(add([run], root).paths) == 1
+    assert elsewhere.is_dir() and (root / ".adding.file").is_file()
