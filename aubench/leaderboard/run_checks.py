@@ -22,7 +22,7 @@ _EARLIEST = datetime(2025, 1, 1, tzinfo=UTC)
 _CLOCK_ERROR = timedelta(days=1)
 """Most by which the clock of a machine is ahead."""
 _LEAST_TIME = 0.9
-"""Least time of a run, relative to that of supervised training at its speed, which is rounded."""
+"""Least time of a run, relative to that of its training at its speed, which is rounded."""
 _REQUIRED_PACKAGES = ("python", "torch")
 """Versions that the record of a run states."""
 FUSION = "fusion"
@@ -86,7 +86,7 @@ def _time(run: StoredRecord) -> Iterator[str]:
 
 
 def _speed(run: StoredRecord) -> Iterator[str]:
-    """Check the time against the least that the frames of training take at the stated speed.
+    """Check the time against that of pre-training and the least that the other frames take at the stated speed.
 
     The speed is the mean over folds. Folds of f frames at v frames per second take sum(f / v), which for a given mean
     of v is at least sum(sqrt(f))^2 / sum(v).
@@ -94,11 +94,15 @@ def _speed(run: StoredRecord) -> Iterator[str]:
     info = run.info
     if info.time is None:
         return
-    speed = info.speed.train_frames_per_s
-    roots = sum(math.sqrt(curve.budget) for curve in run.curves)
-    if speed and info.time.seconds < _LEAST_TIME * (least := roots**2 / (speed * len(info.folds))):
-        frames = sum(curve.budget for curve in run.curves)
-        yield f"time.seconds: says {info.time.seconds:g}, {frames:,} frames at {speed:g} per second take {least:,.1f}"
+    least, parts = 0.0, []
+    if speed := info.speed.train_frames_per_s:
+        least = sum(math.sqrt(curve.budget) for curve in run.curves) ** 2 / (speed * len(info.folds))
+        parts.append(f"{sum(curve.budget for curve in run.curves):,} frames at {speed:g} per second")
+    if pretraining := sum(item.seconds or 0 for item in info.pretraining):
+        least += pretraining
+        parts.append(f"{pretraining:,.0f} s of pre-training")
+    if info.time.seconds < _LEAST_TIME * least:
+        yield f"time.seconds: says {info.time.seconds:g}, {' and '.join(parts)} take {least:,.1f}"
     for field in ("train_frames_per_s", "inference_frames_per_s"):
         if getattr(info.speed, field) == 0:
             yield f"speed.{field}: no frame per second is not a speed; null is one that was not measured"

@@ -427,6 +427,14 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
         R,
         "time.seconds: says 1e-09, ",
     ),
+    **{
+        f"pre-training longer than the run, speed {speed}": (
+            lambda h, speed=speed: remade(h["new_mcm"], pretraining__0__seconds=1e6, speed__train_frames_per_s=speed),
+            R,
+            "1,000,005 s of pre-training take 1,000,",
+        )
+        for speed in (740.5, None)
+    },
     "no speed": (lambda h: remade(h["new"], speed__train_frames_per_s=0.0), R, "speed.train_frames_per_s"),
     # predictions
     "predictions of a rival": (

@@ -260,6 +260,7 @@ def test_the_least_time_allows_for_folds_of_different_speed(tmp_path, curved, se
     info = curved.info.model_copy(
         update={
             "time": curved.info.time.model_copy(update={"seconds": seconds}),
+            "pretraining": (),
             "speed": curved.info.speed.model_copy(update={"train_frames_per_s": speed}),
         }
     )
