@@ -234,9 +234,9 @@ def _read_info(path: Path) -> ReproductionInfo:
 
 
 def _check_name(by: str, where: str) -> None:
-    from aubench.leaderboard.text_checks import text_problem
+    from aubench.leaderboard.text_checks import folder_problem, text_problem
 
-    problem = text_problem(by)
+    problem = text_problem(by) or folder_problem(folder_name(by))
     if problem is None and not (2 <= len(by) <= _LONGEST_NAME and folder_name(by)):
         problem = f"must have 2 to {_LONGEST_NAME} characters, with a letter from a to z or a digit"
     if problem:

@@ -245,6 +245,7 @@ def test_names_are_checked_before_the_run(repeat):
         ("@lab", "means something else"),
         ("x" * 61, "2 to 60 characters"),
         ("λλ", "a letter from a to z"),
+        ("Aux.", "'aux' is the name of a device on Windows"),
     ):
         with pytest.raises(UsageError, match=reason):
             new_folder(repeat.run, name)
