@@ -240,7 +240,7 @@ def _check_name(by: str, where: str) -> None:
     if problem is None and not (2 <= len(by) <= _LONGEST_NAME and folder_name(by)):
         problem = f"must have 2 to {_LONGEST_NAME} characters, with a letter from a to z or a digit"
     if problem:
-        raise UsageError(f"'{by}' {problem}", where=where, hint="give a plain name")
+        raise UsageError(f"'{by}': {problem}", where=where, hint="give a plain name")
 
 
 def _verify(again: StoredRecord, run: StoredRecord, others: Sequence[StoredRecord]) -> None:
