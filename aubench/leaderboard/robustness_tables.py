@@ -36,7 +36,7 @@ def profiles(runs: Iterable[StoredRecord], select: ConditionSelection | None = N
     """
     ordered = sorted(runs, key=lambda run: (*_entry_key(run), run.info.seed))
     entries = [Entry.from_runs(group) for _, group in groupby(ordered, key=_entry_key)]
-    names = tables.unique_names(entries, selection=True)
+    names = tables.unique_names(entries)
     all_profiles = []
     for name, entry in zip(names, entries, strict=True):
         counts, modalities = [run.record.counts for run in entry.runs], entry.info.method.modalities

@@ -120,21 +120,15 @@ def display_name(entry: Entry, entries: Sequence[Entry]) -> str:
     return entry.name + (label.removeprefix(entry.info.preset) if len(presets) == 1 else f", {label}")
 
 
-def unique_names(entries: Sequence[Entry], *, selection: bool = False) -> tuple[str, ...]:
-    """Name each entry by its method, and by recipe, modalities, selection rule and run where these are needed.
-
-    Args:
-        entries: Entries to distinguish.
-        selection: Whether the longest name includes the selection rule.
-    """
-    methods = [entry.name for entry in entries]
-    recipes = [f"{entry.name} ({recipe_label(entry, entries)})" for entry in entries]
-    rules = [f" {entry.info.selection}" if selection else "" for entry in entries]
-    offered = [modality_code(entry.info.protocol.modalities) + rule for entry, rule in zip(entries, rules, strict=True)]
-    longer = [f"{recipe} {name}" for recipe, name in zip(recipes, offered, strict=True)]
-    longest = [f"{name} {entry.info.run}" for name, entry in zip(longer, entries, strict=True)]
-    candidates = zip(methods, recipes, longer, longest, strict=True)
-    counts = Counter([*methods, *recipes, *longer])
+def unique_names(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Name each entry by its method, and by recipe, modalities, selection rule and run where these are needed."""
+    candidates = []
+    for entry in entries:
+        recipe = f"{entry.name} ({recipe_label(entry, entries)})"
+        offered = f"{recipe} {modality_code(entry.info.protocol.modalities)}"
+        rule = f"{offered} {entry.info.selection}"
+        candidates.append((entry.name, recipe, offered, rule, f"{rule} {entry.info.run}"))
+    counts = Counter(name for names in candidates for name in names)
     return tuple(next((name for name in names if counts[name] == 1), names[-1]) for names in candidates)
 
 
