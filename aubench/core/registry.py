@@ -82,15 +82,18 @@ def method_names() -> list[str]:
     return sorted({*builtin_methods(), *entry_point_methods()})
 
 
-def find_method(name: str) -> MethodEntry:
+def find_method(name: str | os.PathLike[str]) -> MethodEntry:
     """Find a method.
 
     Args:
         name: Name of a built-in or installed method, or path of a ``.py`` file.
 
     Raises:
-        UsageError: There is no such method, or the file does not define exactly one.
+        UsageError: There is no such method, its class lacks a part, or the file does not define exactly one.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise UsageError(f"{name!r} is no name", where="--method", hint="give a name, or the path of a .py file")
+    name = os.fspath(name)
     if name.endswith(".py"):
         path = user_path(name).resolve()
         module = plugins.load_module(path, "aubench_method_")
@@ -101,26 +104,35 @@ def find_method(name: str) -> MethodEntry:
     installed = entry_point_methods()
     if name in installed:
         point = installed[name]
-        return MethodEntry(name, plugins.load_entry_point(point), "entry_point", digest=installed_digest(point))
+        method_class = _checked(plugins.load_entry_point(point), f"entry point '{name}'")
+        return MethodEntry(name, method_class, "entry_point", digest=installed_digest(point))
     raise UsageError(f"no method '{name}'", where="--method", hint=suggest(name, method_names()))
 
 
 def _only_method(module: ModuleType, name: str) -> type[Method]:
-    from aubench.core.method import Method, MethodCard
-    from aubench.core.recipe import Recipe
+    from aubench.core.method import Method
 
     defined = [
         value
         for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, Method) and value.__module__ == module.__name__
     ]
-    classes = [value for value in defined if not inspect.isabstract(value)]
-    if not classes and defined:
-        missing = " and ".join(sorted(defined[-1].__abstractmethods__))
-        raise UsageError(f"{defined[-1].__name__} lacks {missing}", where=name, hint="see docs/add-a-method.md")
+    classes = [value for value in defined if not inspect.isabstract(value)] or defined[-1:]
     if len(classes) != 1:
         raise UsageError(f"defines {len(classes)} Method subclasses, expected exactly one", where=name)
-    (method,) = classes
+    return _checked(classes[0], name)
+
+
+def _checked(method: Any, name: str) -> type[Method]:
+    """Return a method's class after checking the parts that all commands read."""
+    from aubench.core.method import Method, MethodCard
+    from aubench.core.recipe import Recipe
+
+    if not (inspect.isclass(method) and issubclass(method, Method)):
+        raise UsageError("is no subclass of aubench.Method", where=name, hint="see docs/add-a-method.md")
+    if inspect.isabstract(method):
+        missing = " and ".join(sorted(method.__abstractmethods__))
+        raise UsageError(f"{method.__name__} lacks {missing}", where=name, hint="see docs/add-a-method.md")
     if not isinstance(getattr(method, "card", None), MethodCard):
         raise UsageError(f"{method.__name__} has no card", where=name, hint="set card = MethodCard(…) in the class")
     if not (inspect.isclass(method.Recipe) and issubclass(method.Recipe, Recipe)):

@@ -15,6 +15,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from aubench import Method
+from aubench.api import check_method
 from aubench.core import hashing, method_versions, registry
 from aubench.core.errors import UsageError
 from aubench.leaderboard import verify
@@ -286,6 +288,33 @@ def test_an_installed_method_that_does_not_load_is_one_line(config_for, monkeypa
     monkeypatch.setattr(registry, "entry_point_methods", lambda: {"theirs": broken})
     with pytest.raises(UsageError, match="ModuleNotFoundError"):
         config_for("theirs")
+
+
+@pytest.mark.parametrize(
+    ("loaded", "problem"),
+    [
+        ("aubench:masked_bce", "is no subclass of aubench.Method"),
+        ("aubench:MethodCard", "is no subclass of aubench.Method"),
+        ("aubench:Method", "Method lacks forward"),
+        (f"{__name__}:WithoutCard", "WithoutCard has no card"),
+    ],
+)
+def test_an_entry_point_that_is_no_method_is_one_line(monkeypatch, loaded, problem):
+    point = metadata.EntryPoint("theirs", loaded, registry.GROUP)
+    monkeypatch.setattr(registry, "entry_point_methods", lambda: {"theirs": point})
+    with pytest.raises(UsageError, match=f"^entry point 'theirs': {problem}"):
+        registry.find_method("theirs")
+
+
+class WithoutCard(Method):
+    def forward(self, inputs):
+        return None
+
+
+@pytest.mark.parametrize("name", [[], None, 3, Method])
+def test_a_value_that_is_no_name_of_a_method_is_one_line(name):
+    with pytest.raises(UsageError, match=r"^--method: .* is no name; give a name, or the path of a .py file$"):
+        check_method(name)
 
 
 def test_a_new_version_of_a_built_in_method_is_another_run_and_another_search(config_for, monkeypatch):
