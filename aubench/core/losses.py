@@ -70,12 +70,14 @@ def require_terms(terms: object, method: object) -> dict[str, Tensor]:
     """Return the terms that ``Method.loss`` returned, if they are valid.
 
     Raises:
-        MethodError: They are no dictionary of tensors with a scalar ``total``.
+        MethodError: They are no dictionary of scalar tensors by name, or have no ``total``.
     """
-    if isinstance(terms, dict) and all(isinstance(value, torch.Tensor) for value in terms.values()):
-        if "total" in terms and terms["total"].numel() == 1:
-            return terms
-        what = f"returns no scalar 'total', but {', '.join(f'{n} {tuple(v.shape)}' for n, v in terms.items()) or '{}'}"
-    else:
+    if not (isinstance(terms, dict) and all(isinstance(value, torch.Tensor) for value in terms.values())):
         what = f"returns {type(terms).__name__}, expected a dictionary of tensors"
+    elif "total" not in terms or terms["total"].numel() != 1:
+        what = f"returns no scalar 'total', but {', '.join(f'{n} {tuple(v.shape)}' for n, v in terms.items()) or '{}'}"
+    elif odd := [n for n, value in terms.items() if value.numel() != 1 or not isinstance(n, str)]:
+        what = f"returns the term {odd[0]!r} of shape {tuple(terms[odd[0]].shape)}, expected names and scalars"
+    else:
+        return terms
     raise MethodError(what, where=f"{type(method).__name__}.loss", hint='return {"total": loss}, a scalar tensor')

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from aubench.core import method_hooks
 from aubench.core.errors import MethodError
 from aubench.core.losses import masked_bce, masked_bce_with_logits
 from aubench.core.recipe import Recipe
@@ -265,9 +266,10 @@ def build_method(method_class: type[Method], task: Task, recipe: Recipe) -> Meth
         recipe: Hyper-parameters.
 
     Raises:
-        MethodError: A lazy parameter has no shape after the forward pass.
+        MethodError: The stages cannot be trained, or a lazy parameter has no shape after the forward pass.
     """
     method = method_class(task, recipe)
+    method_hooks.require_stages(method)
     if method_class.__module__.startswith(BUILTIN_PACKAGE) and not any(map(is_lazy, method.parameters())):
         return method
     lead = (_FRAMES,) if recipe.clip_length is None else (_FRAMES, recipe.clip_length)

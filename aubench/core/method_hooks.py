@@ -1,9 +1,9 @@
-"""Calls of a method's class hooks. A faulty hook ends in one line that names the hook and the line of code."""
+"""Calls of a method's hooks. A faulty hook ends in one line that names the hook and the line of code."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
 
 from aubench.core.errors import MethodError
 from aubench.core.hook_errors import convert_errors
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from aubench.core.method import Method
     from aubench.core.recipe import Recipe
     from aubench.core.task import Task
+
+T = TypeVar("T")
+_CONTRACT = "see docs/add-a-method.md"
 
 
 def create_recipe(method: type[Method], preset: str, changes: Mapping[str, Any]) -> Recipe:
@@ -70,6 +73,56 @@ def pretraining_sources(recipe: Recipe) -> tuple[PretrainingSource, ...]:
         return tuple(sources)
     what = f"returns {sources!r}, expected a tuple of PretrainingSource, each with a tuple of data sets"
     raise MethodError(what, where=hook)
+
+
+def require_stages(method: Method) -> None:
+    """Check the stages of a method's training.
+
+    Raises:
+        MethodError: The hook fails, or returns stages that cannot be trained.
+    """
+    from aubench.core.method import Stage
+
+    hook = f"{type(method).__name__}.stages"
+    with convert_errors(type(method), hook, MethodError):
+        stages: Any = method.stages()
+    if not isinstance(stages, tuple | list) or not all(isinstance(stage, Stage) for stage in stages):
+        raise MethodError(f"returns {stages!r}, expected a tuple of Stage", where=hook)
+    names, is_supervised = [stage.name for stage in stages], [not stage.pretraining for stage in stages]
+    if not any(is_supervised):
+        raise MethodError("has no supervised stage", where=hook, hint="add those of super().stages()")
+    if is_supervised != sorted(is_supervised):
+        raise MethodError("has a stage of pre-training after a supervised one", where=hook, hint="move it forward")
+    if len(set(names)) < len(names):
+        raise MethodError(f"has stages of equal names, {', '.join(names)}", where=hook, hint="rename one")
+    for stage in stages:
+        counts = {"epochs": stage.epochs, "batch_size": stage.batch_size, "patience": stage.patience}
+        counts |= {} if stage.frames_per_epoch is None else {"frames_per_epoch": stage.frames_per_epoch}
+        for name, count in counts.items():
+            if not isinstance(count, int) or count < 1:
+                what = f"has a stage '{stage.name}' with {name}={count!r}"
+                raise MethodError(what, where=hook, hint="give 1 or more, or omit the stage")
+
+
+def call(method: Method, hook: str, kind: type[T], *arguments: Any) -> T:
+    """Call a hook and return its value.
+
+    Args:
+        method: The method.
+        hook: Name of the hook.
+        kind: Type of its value.
+        arguments: Arguments of the hook.
+
+    Raises:
+        MethodError: The value has another type.
+    """
+    value: Any = getattr(method, hook)(*arguments)
+    if isinstance(value, kind):
+        return value
+    expected = "a number" if issubclass(kind, SupportsFloat) else kind.__name__
+    raise MethodError(
+        f"returns {type(value).__name__}, expected {expected}", where=f"{type(method).__name__}.{hook}", hint=_CONTRACT
+    )
 
 
 def _is_source(value: object) -> bool:

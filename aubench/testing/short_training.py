@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import SupportsFloat
 
 import torch
 
 from aubench._util.seeds import seed_everything
+from aubench.core import method_hooks
 from aubench.core.losses import require_terms
 from aubench.core.method import Method, Progress, Stage
 from aubench.core.task import Batch
@@ -29,17 +31,19 @@ def train_few_steps(
         pretraining: Whether to train in the stages of pre-training only.
 
     Raises:
-        MethodError: The loss has no scalar total.
+        MethodError: A hook returns something else than it must.
     """
     method.train()
     for stage, batch in stage_batches(case, method):
         if pretraining and not stage.pretraining:
             break
-        optimizer = method.optimizer(stage)
+        optimizer = method_hooks.call(method, "optimizer", torch.optim.Optimizer, stage)
         for step in range(STEPS):
             seed_everything(step)
-            augmented = method.augment(batch, torch.Generator().manual_seed(step))
-            terms = require_terms(method.loss(augmented, stage, step_progress(stage, step)), method)
+            generator, progress = torch.Generator().manual_seed(step), step_progress(stage, step)
+            augmented = method_hooks.call(method, "augment", Batch, batch, generator)
+            method_hooks.call(method, "learning_rate_factor", SupportsFloat, stage, progress)
+            terms = require_terms(method.loss(augmented, stage, progress), method)
             terms["total"].backward()  # type: ignore[no-untyped-call]
             after_backward()
             optimizer.step()

@@ -19,6 +19,7 @@ import torch
 
 from aubench._util import atomic, interrupts, ranks
 from aubench._util.seeds import seed_everything
+from aubench.core import method_hooks
 from aubench.core.errors import Diverged, ImagesLeaveNoMemory, is_out_of_memory
 from aubench.core.method import Progress, Stage
 from aubench.data import clips, loader, resident_images
@@ -67,7 +68,9 @@ class Trainer:
         for index in range(self.state.stage, len(self.phase.stages)):
             stage = self.phase.stages[index]
             seed_everything(self.context.derive_seed(stage, "optimizer"))
-            optimizer: Any = self.fabric.setup_optimizers(self.method.optimizer(stage))
+            optimizer: Any = self.fabric.setup_optimizers(
+                method_hooks.call(self.method, "optimizer", torch.optim.Optimizer, stage)
+            )
             if saved is not None:
                 checkpoint.restore_optimizer(optimizer.optimizer, saved.tensors, saved.notes["optimizer"])
                 saved = None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import torch
 
 from aubench._util import ranks
 from aubench._util.seeds import seed_everything
+from aubench.core import method_hooks
 from aubench.core.errors import ImagesLeaveNoMemory, is_out_of_memory
 from aubench.core.losses import require_terms
 from aubench.core.method import Progress, Stage
@@ -100,8 +101,8 @@ class TrainingStep:
         points = stored.landmarks
         if points is not None:
             points = transforms.landmarks_in_views(points, windows)
-        batch = self.method.augment(Batch(views, labels, points, is_extra), generator)
-        factor = self.method.learning_rate_factor(stage, progress)
+        batch = method_hooks.call(self.method, "augment", Batch, Batch(views, labels, points, is_extra), generator)
+        factor: Any = method_hooks.call(self.method, "learning_rate_factor", SupportsFloat, stage, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
         if self.graph:

@@ -5,13 +5,17 @@ from typing import ClassVar
 
 import pytest
 import torch
+from torch import nn
 
 import aubench
-from aubench import Fidelity, Method, MethodCard, Modality, PretrainingSource, Task
+from aubench import Fidelity, Method, MethodCard, Modality, PretrainingSource, Stage, Task
 from aubench.core import method_hooks
 from aubench.core.errors import MethodError, RecipeError, UsageError
 from aubench.core.losses import require_terms
+from aubench.core.method import build_method
 from aubench.core.registry import find_method
+from aubench.testing.cases import Case
+from aubench.testing.short_training import train_few_steps
 
 TASK = Task((Modality.VISUAL, Modality.DEPTH), (1, 2), 16)
 RECIPE = aubench.Recipe()
@@ -111,6 +115,47 @@ def test_a_hook_without_classmethod_is_refused_when_the_file_is_loaded(hook, tmp
         find_method(str(tmp_path / "mine.py"))
 
 
+SUPERVISED, PRETRAINING = Stage("train", 2, 8), Stage("pretrain", 2, 8, pretraining=True)
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        (None, "returns None, expected a tuple of Stage"),
+        (SUPERVISED, "returns Stage(name='train'"),
+        ((), "has no supervised stage; add those of super().stages()"),
+        ((PRETRAINING,), "has no supervised stage; add those of super().stages()"),
+        ((SUPERVISED, PRETRAINING), "has a stage of pre-training after a supervised one; move it forward"),
+        ((SUPERVISED, SUPERVISED), "has stages of equal names, train, train; rename one"),
+        ((Stage("train", 0, 8),), "has a stage 'train' with epochs=0; give 1 or more, or omit the stage"),
+        ((Stage("train", 1, 2.5),), "has a stage 'train' with batch_size=2.5; give"),
+        ((Stage("train", 1, 8, frames_per_epoch=0),), "has a stage 'train' with frames_per_epoch=0; give"),
+    ],
+)
+def test_stages_that_cannot_be_trained_are_refused_when_the_method_is_built(stages, message):
+    method = type("Mine", (Sound,), {"stages": lambda self: stages})
+    with pytest.raises(MethodError, match=f"^{re.escape(f'Mine.stages: {message}')}"):
+        build_method(method, TASK, RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("hook", "value", "message"),
+    [
+        ("augment", None, "returns NoneType, expected Batch"),
+        ("optimizer", ([], []), "returns tuple, expected Optimizer"),
+        ("learning_rate_factor", None, "returns NoneType, expected a number"),
+    ],
+)
+def test_a_hook_that_returns_something_else_is_named(hook, value, message):
+    hooks = {
+        "__init__": lambda self, *words: (Method.__init__(self, *words), setattr(self, "layer", nn.Linear(1, 1)))[1]
+    }
+    method = type("Mine", (Sound,), {**hooks, hook: lambda self, *words: value})
+    case = Case(method, TASK, aubench.Recipe(image_size=16, crop=16))
+    with pytest.raises(MethodError, match=f"^Mine.{hook}: {message}; see docs/add-a-method.md$"):
+        train_few_steps(case, case.build())
+
+
 def test_a_fidelity_is_one_of_three():
     assert MethodCard("a", "b", "approximate").fidelity is Fidelity.APPROXIMATE
     with pytest.raises(ValueError, match="'great' is not a valid Fidelity"):
@@ -126,8 +171,10 @@ def test_a_fidelity_is_one_of_three():
         ({}, "returns no scalar 'total', but {}"),
         ({"loss": torch.zeros(2, 3)}, "returns no scalar 'total', but loss (2, 3)"),
         ({"total": torch.zeros(4)}, "returns no scalar 'total', but total (4,)"),
+        ({"total": torch.zeros(()), "aus": torch.zeros(4)}, "returns the term 'aus' of shape (4,), expected names and"),
+        ({"total": torch.zeros(()), 0: torch.zeros(())}, "returns the term 0 of shape (), expected names and scalars"),
     ],
 )
 def test_a_loss_has_a_scalar_total(terms, message):
-    with pytest.raises(MethodError, match=re.escape(f"Sound.loss: {message}; return {{")):
+    with pytest.raises(MethodError, match=f"^{re.escape(f'Sound.loss: {message}')}.*; return {{"):
         require_terms(terms, Sound(TASK, RECIPE))
