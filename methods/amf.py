@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 from torch.nn import functional
 from torch.nn.functional import logsigmoid
 
 from aubench import (
-    AnyRecipe,
     Batch,
     BranchedMethod,
     Categorical,
@@ -31,6 +30,7 @@ from aubench import (
 from aubench.methods._modules import gumbel_selection, gumbel_voting
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
 from aubench.methods._modules.cut_switch import CHANNELS, CutSwitchRecipe, cut_switch, replicate_channels
+from aubench.methods._modules.method_bases import SeveralModalities
 from aubench.methods._modules.single_modality import DEVIATIONS, PAPER
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class AMFRecipe(BackboneRecipe, CutSwitchRecipe):
         0.5, ge=0, le=1, description="Share of training frames that cut-switch changes."
     )
     samples: int = Field(100, ge=1, description="K, the number of averaged draws.")
-    temperature: Annotated[float, LogUniform(0.3, 3)] = Field(1.0, gt=0, description="Initial τ.")
+    temperature: Annotated[float, LogUniform(0.5, 3)] = Field(1.0, gt=0, description="Initial τ.")
     final_temperature: Annotated[float, LogUniform(0.1, 1)] = Field(0.5, gt=0, description="Final τ.")
     schedule: Literal["linear", "exponential"] = Field(
         "linear", description="Decay of τ per epoch (linear) or per step of each epoch (exponential)."
@@ -73,6 +73,12 @@ class AMFRecipe(BackboneRecipe, CutSwitchRecipe):
     detach_scored: bool = Field(False, description="Stop every gradient from scoring into the encoders.")
     voting: Literal["sampled", "expected", "argmax"] = Field("sampled", description="Selection used for predictions.")
 
+    @model_validator(mode="after")
+    def _cools(self) -> Self:
+        if self.final_temperature > self.temperature:
+            raise ValueError(f"final_temperature {self.final_temperature:g} is above temperature {self.temperature:g}")
+        return self
+
 
 class Scoring(nn.Sequential):
     """MLP of eq. (2) with a score in [0, 1] for each feature of a modality."""
@@ -86,7 +92,7 @@ class Scoring(nn.Sequential):
         return logits.float().sigmoid()
 
 
-class AMF(BranchedMethod):
+class AMF(SeveralModalities, BranchedMethod):
     """Encoders, feature scoring, and K Gumbel-softmax selections with one vote each."""
 
     Recipe = AMFRecipe
@@ -145,11 +151,6 @@ class AMF(BranchedMethod):
             len(names), 1, recipe.samples, width, device=torch.device("cpu"), generator=generator
         )
         self.register_buffer("votes", noise.differences())
-
-    @classmethod
-    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Return an error message for a task with a single modality."""
-        return None if len(task.modalities) > 1 else "needs two or more modalities, got one"
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Apply cut-switch."""

@@ -10,17 +10,10 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from aubench import (
-    AnyRecipe,
-    Categorical,
-    Fidelity,
-    MethodCard,
-    Modality,
-    Task,
-)
+from aubench import Categorical, Fidelity, MethodCard, Modality, Task
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
 from aubench.methods._modules.channel_attention import ChannelAttention, Gate
-from aubench.methods._modules.method_bases import LogitFusion
+from aubench.methods._modules.method_bases import LogitFusion, SeveralModalities
 from aubench.methods._modules.single_modality import DEVIATIONS, ONE_CHANNEL, PAPER
 
 if TYPE_CHECKING:
@@ -42,7 +35,7 @@ class CAMRecipe(BackboneRecipe):
     )
 
 
-class CAM(LogitFusion):
+class CAM(SeveralModalities, LogitFusion):
     """A ResNet per modality, gated channels, global average pooling, one linear layer, sigmoid."""
 
     Recipe = CAMRecipe
@@ -70,11 +63,6 @@ class CAM(LogitFusion):
         self.encoders = nn.ModuleDict(encoders)
         self.attention = nn.ModuleList(ChannelAttention(width, recipe.reduction, recipe.gate) for width in gated)
         self.classifier = nn.Linear(sum(widths), len(task.aus))
-
-    @classmethod
-    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Return an error message for a task with a single modality."""
-        return None if len(task.modalities) > 1 else "needs two or more modalities, got one"
 
     def encode(self, modality: Modality, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d height width"]:
         """Return the last feature maps of one modality."""

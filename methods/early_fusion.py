@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
-from aubench import AnyRecipe, Fidelity, Inputs, MethodCard, Task
+from aubench import Fidelity, Inputs, MethodCard, Task
 from aubench.methods._modules.backbones import BackboneRecipe, Encoder
-from aubench.methods._modules.method_bases import LogitMethod
+from aubench.methods._modules.method_bases import LogitMethod, SeveralModalities
 from aubench.methods._modules.single_modality import DEVIATIONS, PAPER
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class EarlyFusionRecipe(BackboneRecipe):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"small": {"learning_rate": 1e-2}}
 
 
-class EarlyFusion(LogitMethod):
+class EarlyFusion(SeveralModalities, LogitMethod):
     """Channels concatenated at the input, then ResNet, global average pooling, one linear layer, sigmoid."""
 
     Recipe = EarlyFusionRecipe
@@ -45,11 +45,6 @@ class EarlyFusion(LogitMethod):
         super().__init__(task, recipe)
         self.encoder = Encoder(recipe.backbone, task.channels, recipe.weights)
         self.classifier = nn.Linear(self.encoder.features, len(task.aus))
-
-    @classmethod
-    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
-        """Return an error message for a task with a single modality."""
-        return None if len(task.modalities) > 1 else "needs two or more modalities, got one"
 
     def forward_logits(self, inputs: Inputs) -> Float[Tensor, "n au"]:
         """Return the logits of AUs."""

@@ -1,5 +1,5 @@
 # Installed as aubench.methods._modules.method_bases.
-"""Base classes of methods: losses without constants, and probabilities from logits."""
+"""Base classes of methods: losses without constants, several modalities, and probabilities from logits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
-from aubench import BranchedMethod, Inputs, Method, Modality, Progress, Stage
+from aubench import AnyRecipe, BranchedMethod, Inputs, Method, Modality, Progress, Stage, Task
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -20,6 +20,15 @@ class ConstantLoss(Method):
     def loss_constants(self, stage: Stage, progress: Progress) -> tuple[()]:
         """Return no values."""
         return ()
+
+
+class SeveralModalities(Method):
+    """Method that fuses modalities."""
+
+    @classmethod
+    def unsupported_reason(cls, task: Task, recipe: AnyRecipe) -> str | None:
+        """Return an error message for a task with a single modality."""
+        return None if len(task.modalities) > 1 else "needs two or more modalities, got one"
 
 
 class LogitMethod(ConstantLoss):

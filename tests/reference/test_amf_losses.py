@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from aubench import Batch, Modality, Progress, Task, masked_bce
+from aubench.core.errors import RecipeError
 from aubench.methods._modules import gumbel_selection
 from aubench.methods.amf import AMF
 from aubench.methods.amf import loss_gradient as in_closed_form
@@ -270,6 +271,13 @@ def test_the_exponential_temperature_falls_within_each_epoch():
         assert amf.temperature(Progress(epoch, 10, 0, 5000)) == 1.0
         assert amf.temperature(Progress(epoch, 10, 500, 5000)) == pytest.approx(math.exp(-0.0006 * 500))
         assert amf.temperature(Progress(epoch, 10, 4999, 5000)) == 0.5
+
+
+@pytest.mark.parametrize("schedule", ["linear", "exponential"])
+def test_a_temperature_that_rises_is_refused(schedule):
+    with pytest.raises(RecipeError, match=r"^recipe: final_temperature 0.6 is above temperature 0.5$"):
+        AMF.Recipe.from_preset("paper", {"temperature": 0.5, "final_temperature": 0.6, "schedule": schedule})
+    assert AMF.Recipe.from_preset("paper", {"temperature": 0.5}).final_temperature == 0.5
 
 
 @pytest.mark.slow
