@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -56,9 +57,9 @@ def _locate(store: StoreRef, datasets: Sequence[str]) -> StoreRef:
 
 
 def _verify_once(store: Store) -> None:
-    """Compare every file of a store with its digest, once on this machine."""
+    """Compare every file of a store with its digest, once for each user of this machine."""
     place = hashlib.sha256(f"{store.path.resolve()} {store.info.digest}".encode()).hexdigest()[:16]
-    stamp = Path(tempfile.gettempdir(), f"aubench-verified-{place}")
+    stamp = Path(tempfile.gettempdir(), f"aubench-{os.getuid()}-verified-{place}")
     with locks.exclusive(stamp.with_suffix(".lock")):
         if not stamp.exists():
             store.verify(full=True)

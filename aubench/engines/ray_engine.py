@@ -48,7 +48,7 @@ def connect(address: str | None) -> None:
             ``RAY_ADDRESS`` or ``auto``.
 
     Raises:
-        UsageError: There is no such cluster.
+        UsageError: There is no such cluster, or it has another version of Ray or Python.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
@@ -65,6 +65,9 @@ def connect(address: str | None) -> None:
         hint = "start one with `ray start --head`, or give --address local"
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"no Ray cluster ({reason})", where=f"--address {address}", hint=hint) from None
+    except RuntimeError as error:
+        hint = "use the cluster's versions of Ray and Python here"
+        raise UsageError(f"cannot join the Ray cluster ({error})", where=f"--address {address}", hint=hint) from None
 
 
 def _check_reachable(address: str) -> None:

@@ -105,3 +105,18 @@ def test_no_cluster_is_one_line(monkeypatch):
     message = r"--address auto: no Ray cluster \(Could .* at auto.\); start one with `ray start --head`, or give"
     with pytest.raises(UsageError, match=message):
         ray_engine.connect(None)
+
+
+def test_a_cluster_with_another_version_of_ray_is_one_line(monkeypatch):
+    from aubench.engines import ray_engine
+
+    def refuse(address, **settings):
+        raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.9.0\n    Python: 3.10.1\n")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refuse)
+    message = (
+        r"--address auto: cannot join the Ray cluster \(Version .*: Ray: 2.9.0 Python: 3.10.1\s*\); use the cluster's"
+    )
+    with pytest.raises(UsageError, match=message):
+        ray_engine.connect("auto")
