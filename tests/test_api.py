@@ -24,6 +24,7 @@ from aubench.core.errors import AubenchError, DataError, RecordError, UsageError
 from aubench.core.registry import find_protocol
 from aubench.metrics.scores import METRICS, summary_of
 from aubench.papers.paper_figures import FIGURES
+from aubench.runs import devices
 from aubench.runs.config import RunConfig
 from aubench.runs.run_options import RunOptions
 
@@ -420,6 +421,28 @@ def test_a_table_without_runs_is_reproduced(tmp_path, small_store):
     assert list(frame.columns) == list(paper_exhibits.COLUMNS)
     assert set(frame.columns) <= columns(type(results).to_dataframe)
     assert frame["measured"].isna().all() and frame["reported"].notna().any() and (frame["reason"] != "").all()
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        (package.run, {"method": "amf", "protocol": "synth_3fold"}),
+        (package.tune, {"method": "amf", "protocol": "synth_3fold", "trials": 1}),
+        (package.reproduce, {"names": "amf-table-1", "root": ROOT / "leaderboard"}),
+    ],
+)
+def test_commands_name_the_engine_of_the_folds_before_they_plan(
+    function, arguments, monkeypatch, small_store, tmp_path
+):
+    """Workers of this machine are of no use to a cluster."""
+    engines = []
+    monkeypatch.setattr(
+        "aubench.runs.scheduler.preload_workers", lambda engine="local": engines.append(engine) or 1 / 0
+    )
+    monkeypatch.setattr("aubench.engines.choice.choose_engine", lambda *_, **__: devices.choose("cpu"))
+    with pytest.raises(ZeroDivisionError):
+        function(**arguments, engine="slurm", store=small_store, runs=tmp_path)
+    assert engines == ["slurm"]
 
 
 def test_formats_have_one_alias():

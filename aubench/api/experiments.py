@@ -106,6 +106,7 @@ def run(
     from aubench.core.errors import AubenchError, UsageError
     from aubench.datasets.catalog import open_any_store
     from aubench.engines.choice import choose_engine
+    from aubench.runs import scheduler
     from aubench.runs.record_builder import finished_folds
     from aubench.runs.run_options import RunOptions
     from aubench.runs.store_ref import StoreRef
@@ -151,7 +152,7 @@ def run(
         if refused := [name for name, given in is_given.items() if given]:
             hint = f"omit {' and '.join(refused)}"
             raise UsageError("sets method, protocol, folds and recipe", where="--from-study", hint=hint)
-        _preload(engine)
+        scheduler.preload_workers(engine)
         choice = choose()
         configs = plan_tuned_runs(from_study, storage, seeds, store, options.runs)
         folds = configs[0].protocol.fold_numbers()
@@ -163,7 +164,7 @@ def run(
     else:
         narrowed = find_narrowed(protocol, modalities)
         folds = narrowed.fold_numbers(fold)
-        _preload(engine)
+        scheduler.preload_workers(engine)
         choice = choose()
         configs = plan_runs(method, narrowed, options, seeds, store)
     for config in configs:
@@ -232,6 +233,7 @@ def evaluate_robustness(
     from aubench.core.errors import AubenchError, UsageError
     from aubench.core.suites import find_suite
     from aubench.engines.choice import choose_engine
+    from aubench.runs import scheduler
 
     form = check_form(form)
     chosen = find_suite(suite)
@@ -239,7 +241,7 @@ def evaluate_robustness(
         sigmas = parse_numbers(noise, "--noise", "standard deviations", "e.g. 0.1,0.2,0.5,0.8")
         chosen = chosen.with_noise(tuple(sigmas))
     run_dirs = _select_runs(user_path(runs), run, method, protocol)
-    _preload(engine)
+    scheduler.preload_workers(engine)
     configs = _load_runs(run_dirs, store)
     protocols = _check_protocols(configs)
     if out is not None and len(protocols) > 1:
@@ -271,14 +273,6 @@ def _with_weights(overrides: Mapping[str, Any] | None, pretrained: str | None) -
     if "weights" in values:
         raise UsageError("is also set by --set weights", where="--pretrained", hint="omit one of them")
     return check_overrides({**values, "weights": pretrained})
-
-
-def _preload(engine: str) -> None:
-    """Start the imports of the processes of folds, unless a cluster runs them."""
-    from aubench.runs import scheduler
-
-    if engine == "local":
-        scheduler.preload_workers()
 
 
 def _select_runs(runs: Path, names: AnyPaths, method: Names | None, protocol: Names | None) -> list[Path]:

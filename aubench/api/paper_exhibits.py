@@ -166,7 +166,7 @@ def reproduce(
     choice = choose_engine(engine, device, runs_per_device, slurm=slurm, address=address, gpus_per_fold=gpus_per_fold)
     pending = PendingRuns(rows, requested.name, choice, [user_path(runs), user_path(root)], len(opened.frames))
     if pending:
-        scheduler.preload_workers()
+        scheduler.preload_workers(engine)
     for line in pending.summary_lines():
         print_line(line)
     folder, paths = Path("reproduced", requested.name) if out is None else user_path(out), []

@@ -172,7 +172,7 @@ def tune(
         raise UsageError(f"cannot be {trials!r}", where="--trials", hint="give a whole number, 1 or more")
     (seed,) = check_seeds(seed)
     options = RunOptions(preset, check_overrides(overrides), precision=precision, runs=user_path(runs))
-    scheduler.preload_workers()
+    scheduler.preload_workers(engine)
     narrowed = find_narrowed(protocol, modalities)
     names = select_methods(method, narrowed, options)
     choice = choose_engine(engine, device, slurm=slurm, address=address, gpus_per_fold=gpus_per_fold)

@@ -14,8 +14,8 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -30,8 +30,9 @@ from aubench.core.errors import AubenchError, is_out_of_memory
 FINISHED = "finished"
 """Last message of a fold process."""
 
-_KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
-"""Settings of glibc. Returning freed memory to the system between training steps costs up to a sixth of the time."""
+_VARIABLES = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28)}
+"""Variables of fold processes unless they are set: one thread, and settings of glibc. Returning freed memory to the
+system between training steps costs up to a sixth of the time."""
 _RESUME = "repeat the command to resume"
 _LESS_MEMORY = "with a lower batch size (--set) or fewer folds at a time (--fold)"
 _SIGNALS = {
@@ -63,13 +64,30 @@ class UnexpectedFailure(FoldFailed):
     """An error of which aubench does not know the cause. It may follow from the end of another process."""
 
 
-def preload_workers() -> None:
-    """Start to import the packages of fold processes in the background."""
+def preload_workers(engine: str = "local") -> None:
+    """Start to import the packages of fold processes in the background, if this machine runs them.
+
+    Args:
+        engine: Name of the engine of the folds.
+    """
+    if engine != "local":
+        return
     multiprocessing.set_forkserver_preload(["aubench.runs.preload"])
-    for name, value in {"OMP_NUM_THREADS": "1", **_KEEP_FREED_MEMORY}.items():
-        os.environ.setdefault(name, value)
-    with suppress(OSError), isolated_start():  # without a fork server, `start` spawns
+    with suppress(OSError), _worker_environment():  # without a fork server, `start` spawns
         forkserver.ensure_running()
+
+
+@contextmanager
+def _worker_environment() -> Iterator[None]:
+    """Start the processes of the block as fold processes, with variables that this process does not keep."""
+    added = _VARIABLES.keys() - os.environ.keys()
+    os.environ.update({name: _VARIABLES[name] for name in added})
+    try:
+        with isolated_start():
+            yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def start(
@@ -96,7 +114,7 @@ def start(
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=_run, args=(sender, payload, label, traceback_path), daemon=True)
         try:
-            with isolated_start():
+            with _worker_environment():
                 process.start()
         except (OSError, EOFError) as error:
             receiver.close()

@@ -19,7 +19,8 @@ def report_surface(report):
     import random
 
     main = sys.modules["__main__"]
-    report({"random": random.__file__, "rank": os.environ.get("LOCAL_RANK"), "script": getattr(main, "__file__", None)})
+    variables = {"rank": os.environ.get("LOCAL_RANK"), "threads": os.environ.get("OMP_NUM_THREADS")}
+    report({"random": random.__file__, "script": getattr(main, "__file__", None), **variables})
 
 
 def report_open_files(report):

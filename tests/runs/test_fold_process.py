@@ -75,6 +75,28 @@ def test_without_a_fork_server_the_process_is_spawned(messages, monkeypatch):
     assert messages(process_works.report_surface)[-1] == fold_process.FINISHED
 
 
+@pytest.mark.parametrize("spawns", [False, True])
+def test_variables_of_a_fold_do_not_stay_in_the_command(messages, monkeypatch, spawns):
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "7")
+    before = dict(os.environ)
+    if spawns:
+        monkeypatch.setattr(forkserver, "ensure_running", refuse_a_socket)
+    fold_process.preload_workers()
+    surface, _ = messages(process_works.report_surface)
+    assert surface["threads"] == "1" and os.environ == before
+
+
+def refuse_a_socket(*_):
+    raise OSError(errno.EROFS, "no socket here")
+
+
+@pytest.mark.parametrize("engine", ["slurm", "ray"])
+def test_no_fork_server_starts_for_folds_of_a_cluster(engine):
+    fold_process.preload_workers(engine)
+    assert forkserver._forkserver._forkserver_pid is None
+
+
 def test_working_directory_with_files_named_like_modules(messages, tmp_path, monkeypatch, capfd):
     for name in ("random", "token", "numpy", "torch"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not this file')\n", encoding="utf-8")
