@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aubench.core.errors import UsageError
 from aubench.core.plugins import Registry
@@ -70,13 +70,16 @@ class Corruption:
         """Corrupt images.
 
         Raises:
-            UsageError: The function returns another shape.
+            UsageError: The function returns something else than images of this shape and type.
         """
-        corrupted: Tensor = self.function(images, level, noise)
-        if corrupted.shape != images.shape:
-            shapes = f"{tuple(corrupted.shape)} for images of shape {tuple(images.shape)}"
-            raise UsageError(f"corruption '{self.name}' returns shape {shapes}")
-        return corrupted
+        corrupted: Any = self.function(images, level, noise)
+        got, expected = (
+            f"shape {tuple(x.shape)} of {x.dtype}" if hasattr(x, "dtype") else type(x).__name__
+            for x in (corrupted, images)
+        )
+        if got != expected:
+            raise UsageError(f"corruption '{self.name}' returns {got} for images of {expected}")
+        return cast("Tensor", corrupted)
 
     def describe(self, level: float, target: str) -> str:
         """Describe a condition in a few words."""

@@ -94,12 +94,7 @@ class Trainer:
         saved = checkpoint.read(path, self.phase.identity)
         self.method.load_state_dict({k[7:]: v for k, v in saved.tensors.items() if k.startswith("method.")})
         self.state = TrainState(**saved.notes["history"])
-        candidate = self.folder / CANDIDATE_WEIGHTS
-        if (
-            candidate.exists()
-            and checkpoint.read(candidate, self.phase.identity).notes["epoch"] == self.state.best_epoch
-        ):
-            self._promote_candidate()
+        self._promote_candidate_of_state()
         self.state.write(self.folder / EPOCHS)  # a process killed after it saved the state has not written it
         return saved
 
@@ -109,6 +104,14 @@ class Trainer:
             for name in (STATE, CANDIDATE_WEIGHTS, WEIGHTS):
                 for path in atomic.unfinished_files(self.folder / name):
                     path.unlink(missing_ok=True)
+
+    def _promote_candidate_of_state(self) -> None:
+        """Replace the best weights by a candidate that a process killed after it saved the state has left."""
+        candidate = self.folder / CANDIDATE_WEIGHTS
+        if not ranks.is_first() or not candidate.exists():  # the file disappears while the other processes begin
+            return
+        if checkpoint.read(candidate, self.phase.identity).notes["epoch"] == self.state.best_epoch:
+            self._promote_candidate()
 
     def _promote_candidate(self) -> None:
         """Replace the best weights by the candidate, once the state that names it is saved."""

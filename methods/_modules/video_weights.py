@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from aubench import AubenchError
 from aubench.methods._modules import pretrained_weights
 from aubench.methods._modules.backbones import IMAGENET_MEAN, IMAGENET_STD, widen_conv1
 
@@ -55,12 +56,17 @@ def load_into(module: nn.Module, source: str, channels: int) -> None:
     if source == "none" or any(value.is_meta for value in target.values()):
         return
     path = pretrained_weights.fetch(HUB, "weights of VideoMAE") if source == "videomae" else Path(source)
-    weights = translate_state(pretrained_weights.load(path, "'videomae', 'none'"), channels)
+    state, model = pretrained_weights.load(path, "'videomae', 'none'"), f"{HUB} or of the same architecture"
+    try:
+        weights = translate_state(state, channels)
+    except (KeyError, ValueError, RuntimeError) as error:
+        what = f"is incomplete or has other shapes ({error})"
+        raise AubenchError(what, where=path, hint=f"give weights of {model}") from None
     encoder = {name: value for name, value in target.items() if name.startswith("encoder.")}
-    pretrained_weights.check_fits(weights, encoder, path, f"{HUB} or of the same architecture")
+    pretrained_weights.check_fits(weights, encoder, path, model)
     decoder = {name: value for name, value in target.items() if name.startswith("decoder.")}
     if channels == 3 and any(name.startswith("decoder.blocks.") for name in weights):
-        pretrained_weights.check_fits(weights, decoder, path, f"{HUB} or of the same architecture")
+        pretrained_weights.check_fits(weights, decoder, path, model)
         encoder |= decoder
     module.load_state_dict({**target, **{name: weights[name] for name in encoder}})
 
@@ -71,6 +77,9 @@ def translate_state(state: Mapping[str, Tensor], channels: int) -> dict[str, Ten
     Args:
         state: State dict of the hub.
         channels: Input channels of the encoder.
+
+    Raises:
+        KeyError, ValueError, RuntimeError: A part of a layer is missing or has another shape.
     """
     translated = {}
     for name, value in state.items():
@@ -102,7 +111,12 @@ def embedding(
 
     Channels other than RGB get the mean of the weights, and all weights are scaled as in ResNets, so that a grey image
     in one channel gives the same response as in three.
+
+    Raises:
+        ValueError: The convolution is not for RGB videos.
     """
+    if kernel.ndim != 5 or kernel.shape[1] != 3:  # one channel would be taken for each of RGB
+        raise ValueError(f"kernel {tuple(kernel.shape)} is not for videos in RGB")
     mean, deviation = (torch.tensor(x).reshape(1, 3, 1, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
     shift = (kernel * (0.5 - mean) / deviation).flatten(1).sum(1)
     wide = widen_conv1((kernel * 0.5 / deviation).flatten(3), channels)

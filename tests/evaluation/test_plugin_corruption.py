@@ -122,9 +122,14 @@ def test_invalid_levels_and_unknown_corruptions_are_refused(plugin, tmp_path, mo
 
 
 def test_a_corruption_keeps_the_shape_and_has_a_free_name():
-    crop = Corruption("crop", "", "", lambda images, level, noise: images[..., 1:])
-    with pytest.raises(UsageError, match="'crop' returns shape"):
-        crop.apply(torch.zeros(2, 3, 8, 8), 0.5, None)
+    for function, got in (
+        (lambda images, level, noise: images[..., 1:], r"shape \(2, 3, 8, 7\) of torch.float32"),
+        (lambda images, level, noise: images.double(), r"shape \(2, 3, 8, 8\) of torch.float64"),
+        (lambda images, level, noise: None, "NoneType"),
+    ):
+        message = rf"'crop' returns {got} for images of shape \(2, 3, 8, 8\) of torch.float32"
+        with pytest.raises(UsageError, match=message):
+            Corruption("crop", "", "", function).apply(torch.zeros(2, 3, 8, 8), 0.5, None)
     for name in ("missing", "zero", "Blur", "clean"):
         with pytest.raises(UsageError, match="is invalid"):
             Corruption(name, "", "", lambda images, level, noise: images)

@@ -426,6 +426,29 @@ def test_weights_of_another_shape_or_kind_are_refused_in_one_line(tmp_path):
         assert "\n" not in str(error.value)
 
 
+PROJECTION = "videomae.embeddings.patch_embeddings.projection"
+QUERY = "videomae.encoder.layer.0.attention.attention"
+
+
+@pytest.mark.parametrize(
+    ("missing", "changed", "message"),
+    [
+        (f"{QUERY}.q_bias", {}, r"\('.*q_bias'\)"),
+        (f"{QUERY}.key.weight", {}, r"\('.*key.weight'\)"),
+        (f"{PROJECTION}.bias", {}, r"\('.*projection.bias'\)"),
+        (None, {f"{PROJECTION}.weight": torch.zeros(16, 1, 2, 4, 4)}, r"\(kernel .* is not for videos in RGB\)"),
+        (None, {f"{PROJECTION}.weight": torch.zeros(16, 3, 4, 4)}, r"\(kernel .* is not for videos in RGB\)"),
+        (None, {f"{QUERY}.value.weight": torch.zeros(16, 12)}, r"\(Sizes of tensors must match .*\)"),
+    ],
+)
+def test_weights_without_a_part_of_a_layer_are_refused_in_one_line(tmp_path, missing, changed, message):
+    state = published() | changed
+    state.pop(missing, None)
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(AubenchError, match=f"w.safetensors: is incomplete or has other shapes {message}; give weights"):
+        built(weights=str(tmp_path / "w.safetensors"))
+
+
 def test_published_weights_say_what_they_have_seen():
     assert AUvMAE.Recipe(weights="videomae").pretraining_sources()[0].datasets == ("Kinetics-400",)
     assert AUvMAE.Recipe().pretraining_sources() == ()

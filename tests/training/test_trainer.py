@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from aubench._util import ranks
 from aubench.core.errors import CheckpointError, MethodError, UsageError
 from aubench.data import resident_images
 from aubench.data.resident_images import ResidentImages
@@ -19,8 +20,11 @@ from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, read_js
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
 from aubench.runs.events import EpochFinished, FoldFinished
+from aubench.training import checkpoint
 from aubench.training import trainer as training_module
+from aubench.training.checkpoint import CheckpointIdentity
 from aubench.training.state import TrainState
+from aubench.training.train_phase import TrainPhase
 from aubench.training.training_step import TrainingStep
 
 CHANGES = {"image_size": 32, "crop": 28, "frames_per_epoch": 96, "epochs": 3, "validation_stride": 2}
@@ -141,6 +145,21 @@ def test_kill_between_state_and_best_weights_changes_nothing(config_for, tmp_pat
     run(interrupted)
     assert result_files(interrupted) == result_files(uninterrupted)
     assert not (interrupted.fold_dir(1) / CANDIDATE_WEIGHTS).exists()
+
+
+def test_only_the_first_process_of_a_group_looks_for_a_candidate(tmp_path, monkeypatch):
+    """It replaces the file, which others could then find and not read."""
+    monkeypatch.setattr(ranks, "is_first", lambda: False)
+    trainer = object.__new__(training_module.Trainer)
+    trainer.method, trainer.folder = torch.nn.Linear(1, 1), tmp_path
+    trainer.phase = TrainPhase((), np.array([]), np.array([]), tmp_path, CheckpointIdentity("r", "m", "p", 1, 0))
+    with monkeypatch.context() as patch:
+        patch.setattr(ranks, "is_first", lambda: True)
+        tensors = {f"method.{name}": value for name, value in trainer.method.state_dict().items()}
+        checkpoint.write(tmp_path / STATE, trainer.phase.identity, tensors, {"history": vars(TrainState())})
+    (tmp_path / CANDIDATE_WEIGHTS).symlink_to("candidate that disappears")
+    monkeypatch.setattr("pathlib.Path.exists", lambda path: True)
+    assert trainer._restore() is not None
 
 
 @pytest.mark.slow
