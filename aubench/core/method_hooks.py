@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from aubench.core.errors import MethodError
 from aubench.core.hook_errors import convert_errors
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from aubench.core.recipe import Recipe
     from aubench.core.task import Task
 
-T = TypeVar("T")
 _CONTRACT = "see docs/add-a-method.md"
 
 
@@ -104,7 +103,7 @@ def require_stages(method: Method) -> None:
                 raise MethodError(what, where=hook, hint="give 1 or more, or omit the stage")
 
 
-def call(method: Method, hook: str, kind: type[T], *arguments: Any) -> T:
+def call(method: Method, hook: str, kind: type, *arguments: Any) -> Any:
     """Call a hook and return its value.
 
     Args:

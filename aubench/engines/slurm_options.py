@@ -89,7 +89,7 @@ def submission_parameters(
         if name == "time":
             parameters["time"] = parse_minutes(value)
         elif name in known - _LISTS:
-            parameters[name] = int(value) if name in _INTEGERS and value.isdigit() else value or True
+            parameters[name] = int(value) if name in _INTEGERS and value.isdecimal() else value or True
         else:
             further[name] = value or True
     if per_fold > 1:

@@ -101,8 +101,10 @@ class TrainingStep:
         points = stored.landmarks
         if points is not None:
             points = transforms.landmarks_in_views(points, windows)
-        batch = method_hooks.call(self.method, "augment", Batch, Batch(views, labels, points, is_extra), generator)
-        factor: Any = method_hooks.call(self.method, "learning_rate_factor", SupportsFloat, stage, progress)
+        batch: Batch = method_hooks.call(
+            self.method, "augment", Batch, Batch(views, labels, points, is_extra), generator
+        )
+        factor = method_hooks.call(self.method, "learning_rate_factor", SupportsFloat, stage, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
         if self.graph:

@@ -383,6 +383,7 @@ def test_options_of_slurm():
     assert parameters["time"] == 240 and parameters["cpus_per_task"] == 8 and parameters["job_name"] == "aubench"
     assert parameters["additional_parameters"] == {"requeue": True, "nice": "100", "gpus": 1}
     assert parameters["exclusive"] is True
+    assert submission_parameters({"signal_delay_s": "²"}, "cpu", {"signal_delay_s"})["signal_delay_s"] == "²"
     names = submission_parameters(parse_options("account=0042,qos=007"), "cpu", {"account", "qos"})
     assert (names["account"], names["qos"]) == ("0042", "007")
     nodes = submission_parameters({}, "cuda", submitit.SlurmExecutor._valid_parameters(), per_fold=4, nodes=2)

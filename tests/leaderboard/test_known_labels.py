@@ -11,7 +11,9 @@ from factories.stores import write_store
 
 from aubench.api.stores import write_label_counts
 from aubench.core.errors import DataError
+from aubench.core.registry import find_protocol
 from aubench.datasets.label_counts import label_counts
+from aubench.leaderboard import label_checks
 from aubench.leaderboard.known_labels import known_stores
 from aubench.rendering import tracks
 from aubench.rendering.constants import AUS, SUBJECTS, TASKS
@@ -63,3 +65,15 @@ def test_intensities_have_no_label_counts(tmp_path):
     store = write_store(tmp_path / "disfa", "disfa", ["SN001"], labels="intensity")
     with pytest.raises(DataError, match="holds intensities, and label counts are of occurrence; prepare a store of"):
         label_counts(store)
+
+
+def test_only_some_draws_are_remembered(synth, monkeypatch):
+    """The digests of anybody's records would otherwise fill the memory."""
+    monkeypatch.setattr(label_checks, "_MAX_DRAWS", 2)
+    monkeypatch.setattr(label_checks, "_draws", {})
+    protocol = find_protocol("synth_3fold")
+    drawn = []
+    for fold in (1, 2, 3, 1):
+        drawn.append(label_checks._drawn(protocol, fold, synth.subjects))
+        assert 0 < len(label_checks._draws) <= 2
+    assert drawn[0] == drawn[3] and len(set(drawn)) == 3
