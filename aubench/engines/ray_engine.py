@@ -73,15 +73,14 @@ def connect(address: str | None) -> None:
 def _check_reachable(address: str) -> None:
     """Connect once to ``HOST:PORT``, because Ray itself tries for minutes and then ends the process."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdecimal():
         return
     try:
         socket.create_connection((host.removeprefix("ray://"), int(port)), _CONNECT_SECONDS).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the last one if it is no name of a host
         hint = "give the address that `ray status` shows on the head node"
-        raise UsageError(
-            f"no Ray cluster ({error.strerror or error})", where=f"--address {address}", hint=hint
-        ) from None
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"no Ray cluster ({reason})", where=f"--address {address}", hint=hint) from None
 
 
 def has_gpus() -> bool:

@@ -98,8 +98,12 @@ def test_no_cluster_is_one_line(monkeypatch):
         raise ConnectionError(f"Could not find any running Ray instance at {address}.\nDetails")
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(UsageError, match=r"--address 127.0.0.1:1: no Ray cluster .Connection refused"):
-        ray_engine.connect("127.0.0.1:1")
+    for address, reason in (
+        ("127.0.0.1:1", "Connection refused"),
+        ("head..node:6379", ".*label"),
+    ):
+        with pytest.raises(UsageError, match=rf"--address {address}: no Ray cluster \({reason}"):
+            ray_engine.connect(address)
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     message = r"--address auto: no Ray cluster \(Could .* at auto.\); start one with `ray start --head`, or give"
