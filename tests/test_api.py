@@ -174,6 +174,9 @@ RUN = {"method": "amf", "protocol": "synth_3fold"}
         ("run", {**RUN, "runs_per_device": None}, "--runs-per-device: cannot be None"),
         ("run", {**RUN, "slurm": 3, "engine": "slurm"}, "--slurm: cannot be 3; give a text"),
         ("run", {**RUN, "gpus_per_fold": "1", "engine": "ray"}, "--gpus-per-fold: cannot be '1'"),
+        ("run", {**RUN, "gpus_per_fold": True, "engine": "ray"}, "--gpus-per-fold: cannot be True"),
+        ("run", {**RUN, "devices": True}, "--devices: cannot be True; give a whole number"),
+        ("run", {**RUN, "address": 6380, "engine": "ray"}, "--address: cannot be 6380; give a text such as HOST:PORT"),
         ("run", {**RUN, "method": 3}, "3 is no name"),
         ("run", {**RUN, "method": []}, "--method: names none"),
         ("tune", {**RUN, "method": [], "trials": 3}, "--method: names none"),
@@ -487,6 +490,14 @@ def test_a_missing_plugin_file_is_one_line(aubench, words, message):
     done = aubench(*words)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
+
+
+def test_a_plugin_file_with_the_separator_of_paths_is_one_line(call, tmp_path):
+    (tmp_path / "a:b").mkdir()
+    path = tmp_path / "a:b" / "blur.py"
+    path.write_text("")
+    done = call("--plugin", path, "methods")
+    assert done.code == 2 and f"{path}: has a ':', which separates plug-ins; rename the file or folder" in done.err
 
 
 def test_results_have_a_short_representation():

@@ -118,12 +118,17 @@ def add_plugin_file(path: Path) -> ModuleType:
     """Add a plug-in file for this process and the processes that it starts, and return its module.
 
     Raises:
-        UsageError: The file does not exist or its import fails.
+        UsageError: The file does not exist, its import fails, or processes could not receive its path.
     """
-    module = _load_once(path.resolve())
+    path = path.resolve()
+    if os.pathsep in str(path):
+        raise UsageError(
+            f"has a '{os.pathsep}', which separates plug-ins", where=path, hint="rename the file or folder"
+        )
+    module = _load_once(path)
     paths = [known for known in os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep) if known]
-    if str(path.resolve()) not in paths:
-        os.environ[PLUGINS_VARIABLE] = os.pathsep.join([*paths, str(path.resolve())])
+    if str(path) not in paths:
+        os.environ[PLUGINS_VARIABLE] = os.pathsep.join([*paths, str(path)])
     return module
 
 

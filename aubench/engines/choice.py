@@ -45,6 +45,7 @@ def choose_engine(
     _check_type("devices", per_fold, int, "a whole number")
     _check_type("nodes", nodes, int, "a whole number")
     _check_type("slurm", slurm, str | None, "a text such as partition=gpu,time=4h")
+    _check_type("address", address, str | None, "a text such as HOST:PORT")
     _check_type("gpus-per-fold", gpus_per_fold, int | float | None, "a number such as 0.5")
     if nodes < 1:
         raise UsageError(f"cannot be {nodes}", where="--nodes", hint="give 1 or more")
@@ -74,7 +75,7 @@ def choose_engine(
 
 def _check_type(option: str, value: object, types: type | UnionType, form: str) -> None:
     """Check the type of an option, which a command has but a function may lack."""
-    if not isinstance(value, types):
+    if isinstance(value, bool) or not isinstance(value, types):
         raise UsageError(f"cannot be {value!r}", where=f"--{option}", hint=f"give {form}")
 
 

@@ -111,23 +111,6 @@ def test_training_killed_in_every_way_ends_byte_identical(config_for, tmp_path, 
 
 
 @pytest.mark.slow
-def test_kill_between_best_weights_and_state_changes_nothing(config_for, tmp_path, monkeypatch):
-    uninterrupted = config_for(tmp_path / "whole")
-    run(uninterrupted)
-    interrupted = config_for(tmp_path / "broken")
-    with monkeypatch.context() as patch:
-
-        def die(self, optimizer):
-            raise Killed
-
-        patch.setattr(training_module.Trainer, "_save", die)
-        with pytest.raises(Killed):
-            run(interrupted)
-    run(interrupted)
-    assert result_files(interrupted) == result_files(uninterrupted)
-
-
-@pytest.mark.slow
 def test_kill_between_state_and_best_weights_changes_nothing(config_for, tmp_path, monkeypatch):
     uninterrupted, interrupted = config_for(tmp_path / "whole"), config_for(tmp_path / "broken")
     monkeypatch.setattr(training_module.Trainer, "_validate", scoring(0.5, 0.4, 0.3))
@@ -163,19 +146,23 @@ def test_only_the_first_process_of_a_group_looks_for_a_candidate(tmp_path, monke
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("epoch", [1, 3])
-def test_kill_between_state_and_history_changes_nothing(config_for, tmp_path, monkeypatch, epoch):
+@pytest.mark.parametrize(
+    ("owner", "writing", "epoch"),
+    [(training_module.Trainer, "_save", 1), (TrainState, "write", 1), (TrainState, "write", 3)],
+)
+def test_kill_between_two_files_of_an_epoch_changes_nothing(config_for, tmp_path, monkeypatch, owner, writing, epoch):
+    """Between the best weights and the state, and between the state and the history."""
     uninterrupted, interrupted = config_for(tmp_path / "whole"), config_for(tmp_path / "broken")
     run(uninterrupted)
-    write = TrainState.write
+    write = getattr(owner, writing)
 
-    def die(self, path):
-        if len(self.epochs) == epoch:
+    def die(self, argument):
+        if len(getattr(self, "state", self).epochs) == epoch:
             raise Killed
-        write(self, path)
+        write(self, argument)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TrainState, "write", die)
+        patch.setattr(owner, writing, die)
         with pytest.raises(Killed):
             run(interrupted)
     run(interrupted)
