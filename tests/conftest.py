@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 import aubench as package  # noqa: F401  puts the torchvision guard in place before any test imports timm
-from aubench.plots import style
 
 pytest_plugins = [
     f"factories.{name}" for name in ("records", "boards", "bp4d", "disfa", "runs", "tables", "mlflow_databases")
@@ -99,12 +98,6 @@ def decide(small_store: Path) -> Callable[..., RunConfig]:
         )
 
     return made
-
-
-@pytest.fixture(scope="session", autouse=True)
-def few_pixels() -> None:
-    """Draw figures with few pixels, because most of the time of a PNG file is for its pixels."""
-    style.DPI = 40
 
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

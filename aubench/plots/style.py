@@ -35,8 +35,6 @@ DASHES = ("-", "--", ":")
 _PALETTE_SEED = 360
 """Seed of the hash of names, chosen so that few names share a colour."""
 SUFFIXES = (".png", ".svg")
-DPI = 150
-"""Resolution of PNG files in pixels per inch."""
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -216,6 +214,6 @@ def save(figure: Figure, path: Path, **options: Any) -> Path:
     check(path)
     content = io.BytesIO()
     with styled():
-        figure.savefig(content, format=path.suffix[1:], metadata=_METADATA[path.suffix], **{"dpi": DPI, **options})
+        figure.savefig(content, format=path.suffix[1:], metadata=_METADATA[path.suffix], **{"dpi": 150, **options})
     atomic.write_bytes(path, content.getvalue())
     return path
