@@ -47,12 +47,14 @@ def load_run(
     """
     header, stores = _read_header(folder), {} if opened is None else opened
     try:
-        protocol = Protocol.model_validate(header["asked"]["protocol"])
+        protocol, method = Protocol.model_validate(header["asked"]["protocol"]), header["asked"]["method"]
+        if not isinstance(method, str):
+            raise TypeError(method)
         if protocol.data_name not in stores:
             stores[protocol.data_name] = open_stores(protocol.datasets, store, progress)
         run_store = stores[protocol.data_name]
         config = RunConfig(
-            method=header["asked"]["method"],
+            method=method,
             protocol=protocol,
             preset=header["preset"],
             recipe=header["recipe"],

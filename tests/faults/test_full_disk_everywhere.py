@@ -163,7 +163,7 @@ WRITES: dict[str, tuple[Callable[[Any], object], str]] = {
     "trial": (write_trial, "00003.json"),
     "store": (write_store_part, "plan.json"),
     "figure": (write_figure, "figure.png"),
-    "stamp of a node": (stamp_of_node, "aubench-verified-"),
+    "stamp of a node": (stamp_of_node, "-verified-"),
     "tracking": (state_of_tracking, "tracking.json"),
     "JSON": (lambda x: atomic.write_json(x.folder / RESULT, {"fold": 1}), RESULT),
 }
