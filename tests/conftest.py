@@ -34,7 +34,8 @@ LONGEST = (
     *("test_slurm_engine.py", "test_ray_engine.py", "test_api.py", "test_own_leaderboard.py", "test_workers.py"),
     *("test_validity.py", "test_robustness.py", "test_run.py", "test_bad_delivery.py", "test_notebooks.py"),
     *("test_signals.py", "test_reproduce.py", "test_browser.py", "test_tracking_faults.py", "test_pretraining.py"),
-    *("test_postgresql.py", "test_methods_page.py", "test_run_across.py", "bench_training.py", "bench_prepare.py"),
+    *("test_postgresql.py", "test_methods_page.py", "test_run_across.py", "bench_protocols.py", "bench_prepare.py"),
+    *("bench_training.py", "bench_robustness.py", "bench_sweep.py"),
 )
 """Files that take longest, longest first. The list has an influence on the duration of parallel tests only."""
 
