@@ -166,7 +166,8 @@ def reproduce_record(
         try:
             add_reproduction(result, by)
         except AubenchError as error:
-            raise RecordError(f"{error.what}; not stored, the result is: {result}", where=error.where) from None
+            what = f"{error.what}; not stored, the result is: {result}"
+            raise RecordError(what, where=error.where, hint=error.hint) from None
     return result
 
 

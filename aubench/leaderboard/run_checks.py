@@ -31,8 +31,8 @@ FUSION = "fusion"
 
 def check_facts(run: StoredRecord) -> Iterator[Finding]:
     """Check that the fields of ``record.json`` agree with each other and are possible."""
-    checks = (_epochs, _checkpoints, _time, _speed, _cost, _precision, _packages, _git, _search, _pretraining, _id)
-    for check in (_overrides, *checks):
+    of_training = (_epochs, _checkpoints, _time, _speed, _pretraining)
+    for check in (_overrides, *of_training, _cost, _precision, _packages, _git, _search, _id):
         for what in check(run):
             yield run.finding(record.FILE, what)
 

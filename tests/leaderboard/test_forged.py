@@ -564,6 +564,16 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
 }
 
 
+def findings_with(honest, record):
+    """Return the folder of a record that is added to the leaderboard for a moment, and the findings of the latter."""
+    folder = honest.root / "records" / record.relative_path
+    record.write(folder)
+    try:
+        return folder, boards.load_verified(honest.root)[1]
+    finally:
+        shutil.rmtree(folder)
+
+
 @pytest.mark.parametrize("kind", FORGED)
 def test_a_forged_record_is_refused_and_accuses_no_other(honest, kind):
     forge, file, reason = FORGED[kind]
@@ -572,12 +582,7 @@ def test_a_forged_record_is_refused_and_accuses_no_other(honest, kind):
     except RecordError as error:  # the schema refuses it
         assert reason in str(error)
         return
-    folder = honest.root / "records" / record.relative_path
-    record.write(folder)
-    try:
-        findings = boards.load_verified(honest.root)[1]
-    finally:
-        shutil.rmtree(folder)
+    folder, findings = findings_with(honest, record)
     assert reason in "\n".join(map(str, findings))
     assert any(finding.path == folder / file and reason in finding.what for finding in findings)
     assert {finding.path.parent for finding in findings} == {folder}
@@ -585,12 +590,7 @@ def test_a_forged_record_is_refused_and_accuses_no_other(honest, kind):
 
 def test_a_message_on_a_long_value_is_short(honest):
     record = remade(honest["new"], recipe__learning_rate=[0.1] * 20_000)
-    folder = honest.root / "records" / record.relative_path
-    record.write(folder)
-    try:
-        findings = boards.load_verified(honest.root)[1]
-    finally:
-        shutil.rmtree(folder)
+    findings = findings_with(honest, record)[1]
     assert any("recipe.learning_rate: says [0.1, " in finding.what for finding in findings)
     assert all(len(finding.what) < 300 for finding in findings)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,8 +16,17 @@ from aubench.core.registry import find_protocol
 from aubench.core.task import Modality
 from aubench.evaluation import flops
 from aubench.papers import runtime_estimate
+from aubench.papers.exhibits import Exhibit
 from aubench.papers.paper_figures import FIGURES
-from aubench.papers.row_specs import ReproductionConfig, RowSpec, cost, dataset_alias, protocol_for, resolve_row
+from aubench.papers.row_specs import (
+    ReproductionConfig,
+    ResolvedRow,
+    RowSpec,
+    cost,
+    dataset_alias,
+    protocol_for,
+    resolve_row,
+)
 from aubench.results.record_info import RecordInfo
 from aubench.runs.config import RunConfig
 from aubench.runs.run_options import RunOptions
@@ -96,6 +106,17 @@ def test_what_cannot_be_made_says_why():
     assert "backbone" in reason(RowSpec("resnet_depth", {"backbone": "nope"}, (D,)))
     assert reason(RowSpec("amf", aus=(3, 45))) == "synth_3fold scores no AU of the table"
     assert resolve_row(RowSpec("amf", aus=(1, 45)), on("synth_3fold")).configs
+
+
+def test_a_figure_that_is_not_drawn_names_the_files_of_an_earlier_call(tmp_path):
+    rows, said = [ResolvedRow(RowSpec("amf"), reason="no run")], []
+    figure = SimpleNamespace(reason="", draw=lambda rows, subtitle: None)
+    exhibit = Exhibit("amf-figure-9", "A figure", figure=figure)
+    for _ in range(2):
+        assert exhibit.write(rows, on("synth_3fold"), tmp_path, "markdown", said.append) == []
+        (tmp_path / "amf-figure-9.svg").touch()
+    assert said[0] == "amf-figure-9: not drawn: no run"
+    assert said[1] == f"{said[0]}; {tmp_path / 'amf-figure-9.svg'} is of an earlier call"
 
 
 def test_a_wrong_preset_or_change_is_the_users():

@@ -79,7 +79,7 @@ class TableDataset(DeliveredDataset):
     modalities: ClassVar[Mapping[Modality, str]] = {modality: f"{modality} as in the manifest" for modality in Modality}
     source_option = "--manifest", "FILE", "Table of the frames."
     Options = TableOptions
-    unplanned = frozenset({"workers", "folds", "seed", "dry_run"})
+    unplanned = DeliveredDataset.unplanned | {"folds", "seed", "dry_run"}
 
     def meanings(self, options: TableOptions) -> Mapping[Modality, str]:
         """Return the meaning of the channels of each modality."""
