@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -12,13 +13,14 @@ import pytest
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store import Store
+from aubench.data.store_writer import StoreWriter
 from aubench.datasets import sequence_pool
 from aubench.datasets.bp4d import delivery as bp4d_delivery
 from aubench.datasets.bp4d.sequence_files import ZipFolder
 from aubench.datasets.bp4dplus.bp4dplus_dataset import BP4DPLUS
 from aubench.datasets.bp4dplus.bp4dplus_files import scan_bp4dplus
 from tests.factories.bp4d import WIDTH
-from tests.factories.bp4dplus import PlusDelivery, colour, write_delivery
+from tests.factories.bp4dplus import NAMED, PlusDelivery, colour, write_delivery
 
 SIZE = 48
 
@@ -280,6 +282,18 @@ def test_other_thermal_files_are_prepared_again(delivery: PlusDelivery, tmp_path
     delivery.infrared("M002_T1").write_text("0 " * 55 + "0")
     after = BP4DPLUS.find(delivery.root, BP4DPLUS.Options(size=SIZE)).jobs["M002", "T1"].inputs
     assert [kind for kind in before if before[kind] != after[kind]] == ["thermal files"]
+
+
+def test_gaps_can_be_allowed_when_a_command_resumes(delivery: PlusDelivery, tmp_path: Path, capfd) -> None:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(StoreWriter, "finish", Mock(side_effect=KeyboardInterrupt))
+        prepare(delivery, tmp_path / "store")
+    codes = delivery.codes("M002_T6")
+    codes.write_text(codes.read_text() + ",".join(["9"] * len(NAMED)) + "\n")
+    with pytest.raises(DataError, match=r"has no row for frame .* with --allow-gaps"):
+        prepare(delivery, tmp_path / "store")
+    prepare(delivery, tmp_path / "store", allow_gaps=True).verify(full=True)
+    assert capfd.readouterr().err == "aubench: M002 T6: other label files; it is prepared again\n"
 
 
 def test_the_summary_counts_what_is_missing(store: Store) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from aubench.core.task import Modality
-from aubench.datasets.bp4d.bp4d_dataset import Bp4dOptions
+from aubench.datasets.bp4d.bp4d_dataset import BP4D, Bp4dOptions
 from aubench.datasets.bp4d.labels import AUS
 from aubench.datasets.delivered import DeliveredDataset, Jobs
 
@@ -30,6 +30,7 @@ class Bp4dPlusDataset(DeliveredDataset):
     name, version, title = "bp4dplus", "2", "BP4D+ as delivered by its owners"
     aus = AUS
     Options = Bp4dPlusOptions
+    unplanned = BP4D.unplanned
 
     @property
     def modalities(self) -> Mapping[Modality, str]:
