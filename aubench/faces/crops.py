@@ -6,6 +6,8 @@ and angle (radians, clockwise). A track is one square per frame, float64 (F, 4),
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter, percentile_filter
@@ -57,11 +59,59 @@ def smooth_track(track: np.ndarray, frames: np.ndarray) -> np.ndarray:
     return np.concatenate([centre, shape], axis=1)
 
 
-def settled(track: np.ndarray) -> int:
-    """Return the number of first rows of a track whose smoothed squares no later frame changes."""
-    judged = np.flatnonzero(~np.isnan(track[:, 0]))[: -(_LOCAL // 2) or None]
-    accepted = judged[~np.isnan(without_outliers(track)[judged, 0])]
-    return max(int(accepted[-1]) - _REACH + 1, 0) if len(accepted) else 0
+class GrowingTrack:
+    """Smoothed squares of a track that is filled frame by frame, without a second look at its beginning.
+
+    Args:
+        track: (F, 4) squares, NaN without a detected face; rows may be filled later, in order of time.
+        frames: (F,) ascending frame numbers.
+    """
+
+    def __init__(self, track: np.ndarray, frames: np.ndarray) -> None:
+        self._track, self._frames = track, frames
+        self._read = self._judged = self._done = 0  # rows read, detections judged, and squares returned
+        self._detected: list[int] = []  # rows with a detected face
+        self._accepted: list[int] = []  # indices of the judged detections that are no outliers, among all detections
+
+    def next_squares(self, end: int) -> np.ndarray:
+        """Smooth the filled rows, and return the next squares that no later row changes.
+
+        Args:
+            end: Number of filled rows, more than in the call before.
+
+        Returns:
+            (n, 4), the rows of :func:`smooth_track` after those of earlier calls; all remaining ones at the end of the
+            track; none before the first face.
+        """
+        self._judge(end)
+        ready = end if end == len(self._track) else self._settled()
+        if not self._detected or ready <= self._done:
+            return np.empty((0, 4))
+        start = self._context()
+        squares = smooth_track(self._track[start:end], self._frames[start:end])[self._done - start : ready - start]
+        self._done = ready
+        return squares
+
+    def _judge(self, end: int) -> None:
+        """Decide which detections are outliers, as soon as all detections of their reference are known."""
+        self._detected += (np.flatnonzero(~np.isnan(self._track[self._read : end, 0])) + self._read).tolist()
+        self._read = end
+        last = len(self._detected) - _LOCAL // 2
+        if last > self._judged:
+            first = max(self._judged - _LOCAL // 2, 0)
+            squares = without_outliers(self._track[self._detected[first:]])
+            accepted = np.flatnonzero(~np.isnan(squares[self._judged - first : last - first, 0]))
+            self._accepted += (accepted + self._judged).tolist()
+            self._judged = last
+
+    def _settled(self) -> int:
+        """Return the number of first rows whose smoothed squares no later row changes."""
+        return max(self._detected[self._accepted[-1]] - _REACH + 1, 0) if self._accepted else 0
+
+    def _context(self) -> int:
+        """Return the first row that decides the next squares: before an accepted detection out of their reach."""
+        count = bisect_right(self._accepted, self._done - _REACH, key=self._detected.__getitem__)
+        return self._detected[max(self._accepted[count - 1] - _LOCAL // 2, 0)] if count else 0
 
 
 def frames_to_detection(track: np.ndarray, frames: np.ndarray) -> np.ndarray:

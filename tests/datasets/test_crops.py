@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aubench.faces.crops import (
+    GrowingTrack,
     crop_square,
     crop_transform,
     score_track,
-    settled,
     smooth_track,
     without_outliers,
 )
@@ -127,24 +127,49 @@ def test_the_square_is_large_enough_while_the_mouth_opens_and_closes() -> None:
     assert (smooth_track(track, np.arange(50))[:, 2] > 0.97 * track[:, 2]).all()
 
 
+def random_track(seed: int, frames: int) -> np.ndarray:
+    """A face that moves, with outliers, single lost frames and long gaps."""
+    rng = np.random.default_rng(seed)
+    track = still_face(frames) + np.cumsum(rng.normal(0, 2, (frames, 4)), axis=0) * [1, 1, 0.02, 0.001]
+    track[rng.random(frames) < rng.choice([0, 0.1, 0.3]), :2] += 200
+    track[rng.random(frames) < rng.choice([0, 0.3, 0.9])] = np.nan
+    for start in rng.integers(0, frames, 2):
+        track[start : start + rng.integers(1, 80)] = np.nan
+    track[rng.integers(frames)] = still_face(1)
+    return track
+
+
+def settled(track: np.ndarray) -> int:
+    """Number of first rows that later ones do not change, from all rows."""
+    judged = np.flatnonzero(~np.isnan(track[:, 0]))[:-8]
+    accepted = judged[~np.isnan(without_outliers(track)[judged, 0])]
+    return max(int(accepted[-1]) - 23, 0) if len(accepted) else 0
+
+
+@pytest.mark.slow
+@given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(1, 20))
+def test_a_growing_track_is_smoothed_as_from_all_of_its_rows(seed: int, frames: int, chunk: int) -> None:
+    track, numbers = random_track(seed, frames), np.cumsum(np.random.default_rng(seed).integers(1, 3, frames))
+    growing, done = GrowingTrack(track, numbers), 0
+    for end in [*range(chunk, frames, chunk), frames]:
+        ready = frames if end == frames else settled(track[:end])
+        ready = max(ready, done) if np.isfinite(track[:end]).any() else done
+        expected = smooth_track(track[:end], numbers[:end])[done:ready] if ready > done else np.empty((0, 4))
+        assert growing.next_squares(end).tobytes() == expected.tobytes()
+        done = ready
+
+
 @pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(1, 120))
-def test_squares_are_settled_only_when_later_frames_cannot_change_them(seed: int, frames: int) -> None:
-    rng = np.random.default_rng(seed)
-    track = still_face(frames) + np.cumsum(rng.normal(0, 2, (frames, 4)), axis=0) * [1, 1, 0.2, 0]
-    track[rng.random(frames) < 0.1, :2] += 200
-    track[rng.random(frames) < 0.3] = np.nan
-    track[rng.integers(frames)] = still_face(1)
-    numbers = np.arange(frames)
-    complete = smooth_track(track, numbers)
-    for end in range(1, frames + 1, 5):
-        ready = settled(track[:end])
-        assert 0 <= ready <= end
-        assert not ready or np.allclose(smooth_track(track[:end], numbers[:end])[:ready], complete[:ready])
+def test_squares_are_returned_only_when_later_frames_cannot_change_them(seed: int, frames: int) -> None:
+    track, numbers = random_track(seed, frames), np.arange(frames)
+    growing = GrowingTrack(track, numbers)
+    parts = [growing.next_squares(end) for end in [*range(1, frames, 5), frames]]
+    assert np.allclose(np.concatenate(parts), smooth_track(track, numbers))
 
 
 def test_a_long_sequence_settles_before_its_end() -> None:
-    assert settled(still_face(200)) > 150
+    assert len(GrowingTrack(still_face(300), np.arange(300)).next_squares(200)) > 150
 
 
 def test_scores_fall_with_the_distance_from_a_detection() -> None:

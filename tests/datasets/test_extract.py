@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from aubench.datasets.bp4d import extract as extraction
 from aubench.datasets.bp4d.delivery import scan_delivery
 from aubench.datasets.bp4d.extract import ImageOptions, extract
 from aubench.datasets.bp4d.labels import read_label_file
+from aubench.faces import crops
 from aubench.faces.meshes import read_obj
 from tests.factories.bp4d import write_head, write_photo
 
@@ -217,3 +219,23 @@ def test_every_mesh_of_a_long_sequence_is_read_once(delivery, monkeypatch) -> No
     assert written == [*range(90)]
     assert len(read) == 90
     assert max(waiting) <= 64
+
+
+def test_the_work_of_a_track_grows_with_its_frames(monkeypatch) -> None:
+    face, smooth = np.array([100.0, 120, 80, 0]), crops.median_filter
+    filtered: list[int] = []
+
+    def count(values: np.ndarray, **settings: object) -> np.ndarray:
+        filtered.append(len(values))
+        return smooth(values, **settings)
+
+    def rows(frames: int) -> int:
+        filtered.clear()
+        instants = [SimpleNamespace(frame=frame, mesh=True) for frame in range(frames)]
+        assert len(list(extraction._crops(instants, extraction._Faces.empty(instants)))) == frames
+        return sum(filtered)
+
+    monkeypatch.setattr(crops, "median_filter", count)
+    monkeypatch.setattr(extraction, "FaceTracker", lambda: SimpleNamespace(locate=lambda photo, mesh: (face, "mesh")))
+    monkeypatch.setattr(extraction._Frame, "read", lambda instant: extraction._Frame(None, "", None))
+    assert rows(800) < 2.2 * rows(400)

@@ -211,6 +211,7 @@ def _crops(instants: list[Instant], faces: _Faces) -> Iterator[tuple[_Frame, np.
     if (faces.sources == "landmarks").any() or not any(instant.mesh for instant in instants):  # there is no face
         return
     tracker, waiting, done = FaceTracker(), deque[_Frame | None](), 0
+    growing = crops.GrowingTrack(track, frames)
     for end, instant in enumerate(instants, 1):
         frame = _Frame.read(instant)
         located = None if isinstance(frame.mesh, str) else frame.mesh
@@ -218,11 +219,9 @@ def _crops(instants: list[Instant], faces: _Faces) -> Iterator[tuple[_Frame, np.
         waiting.append(frame)
         if len(waiting) > _MAX_WAITING:
             waiting[-_MAX_WAITING - 1] = None
-        ready = len(instants) if end == len(instants) else crops.settled(track[:end]) if end % _CHUNK == 0 else 0
-        if ready > done and not np.isnan(track[:end]).all():
-            for square in crops.smooth_track(track[:end], frames[:end])[done:ready]:
-                yield waiting.popleft() or _Frame.read(instants[done]), square
-                done += 1
+        for square in growing.next_squares(end) if end % _CHUNK == 0 or end == len(instants) else ():
+            yield waiting.popleft() or _Frame.read(instants[done]), square
+            done += 1
 
 
 def _table(
