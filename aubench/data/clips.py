@@ -17,6 +17,8 @@ from aubench.data.splits import ProtocolDataset, Rows
 Spans = Callable[[npt.NDArray[np.int8]], Sequence[tuple[int, int]]]
 """Function of the labels (F, A) of consecutive frames that returns spans of them, the end excluded."""
 
+_LONGEST_STEP = 25  # usual steps between two frames of a clip at most: a second of most videos
+
 
 def image_rows(rows: Rows) -> Rows:
     """Return the rows of the images, padding included."""
@@ -26,13 +28,15 @@ def image_rows(rows: Rows) -> Rows:
 def sequences(data: ProtocolDataset, rows: Rows) -> list[Rows]:
     """Return the runs of consecutive frames among ascending rows.
 
-    A sequence is split at missing frames, which are steps between frame numbers of at least twice the smallest one.
+    A sequence is split at missing frames, which are steps between frame numbers of at least twice the smallest one, or
+    of more than 25 usual steps of the data set.
     """
     if not len(rows):
         return []
     codes, numbers = data.sequences[rows], data.store.frames["frame"].to_numpy()[rows]
+    longest = _LONGEST_STEP * data.usual_steps[rows]
     indices = np.split(np.arange(len(rows)), np.flatnonzero(np.diff(codes)) + 1)
-    return [rows[run] for sequence in indices for run in _runs(sequence, np.diff(numbers[sequence]))]
+    return [rows[run] for i in indices for run in _runs(i, np.diff(numbers[i]), longest[i[0]])]
 
 
 def cover_with_clips(data: ProtocolDataset, rows: Rows, length: int) -> Rows:
@@ -83,9 +87,10 @@ def sample_clips(
     return np.stack(drawn + extra)[order], order >= len(drawn)
 
 
-def _runs(frames: Rows, steps: Rows) -> list[Rows]:
-    """Split the frames of a sequence at steps of at least twice the smallest one."""
-    return np.split(frames, np.flatnonzero(steps >= 2 * steps.min(initial=np.iinfo(steps.dtype).max // 2)) + 1)
+def _runs(frames: Rows, steps: Rows, longest: float) -> list[Rows]:
+    """Split the frames of a sequence at steps of at least twice the smallest one, and at those above the longest."""
+    smallest = steps.min(initial=np.iinfo(steps.dtype).max // 2)
+    return np.split(frames, np.flatnonzero((steps >= 2 * smallest) | (steps > longest)) + 1)
 
 
 def _tiles(frames: Rows, length: int, *, phase: int = 0) -> list[Rows]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -84,6 +85,16 @@ class ProtocolDataset:
         self._code_of = {name: code for code, name in enumerate(names)}
         by_sequence = store.frames.groupby(["subject", "sequence"], sort=False)
         self.sequences: Rows = np.asarray(by_sequence.ngroup(), np.int64)
+
+    @cached_property
+    def usual_steps(self) -> npt.NDArray[np.float64]:
+        """Median step between the frame numbers of a sequence in each frame's data set; 1 if all have one frame."""
+        numbers = self.store.frames["frame"].to_numpy(np.float64)
+        steps = np.diff(numbers, prepend=np.nan)
+        steps[np.diff(self.sequences, prepend=-1) != 0] = np.nan
+        counts = [len(member.frames) for member in self.store.members]
+        known = [part[~np.isnan(part)] for part in np.split(steps, np.cumsum(counts)[:-1])]
+        return np.repeat([np.median(part) if len(part) else 1.0 for part in known], counts)
 
     def _leave_out_frames(self) -> None:
         """Remove the labels of the frames that the variant of the protocol leaves out."""

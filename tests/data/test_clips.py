@@ -23,7 +23,8 @@ def of_numbers(*sequences: Sequence[int]) -> SimpleNamespace:
     codes = np.repeat(np.arange(len(sequences)), list(map(len, sequences)))
     numbers = pd.DataFrame({"frame": np.concatenate(sequences).astype(np.int32)})
     labels = np.zeros((len(codes), 2), np.int8)
-    return SimpleNamespace(sequences=codes, labels=labels, store=SimpleNamespace(frames=numbers))
+    store = SimpleNamespace(frames=numbers)
+    return SimpleNamespace(sequences=codes, labels=labels, usual_steps=np.ones(len(codes)), store=store)
 
 
 def of_lengths(*lengths: int) -> SimpleNamespace:
@@ -55,6 +56,10 @@ def test_last_tile_reaches_back_if_the_sequence_is_long_enough():
         ([[4, 8, 12, 20, 24], [5]], [[0, 1, 2], [3, 4], [5]]),
         ([[1, 2, 9], [1, 5, 9], [10, 11]], [[0, 1], [2], [3, 4, 5], [6, 7]]),
         ([[0, 2, 5, 7, 10, 12, 17, 20]], [[0, 1, 2, 3, 4, 5], [6, 7]]),  # 25 of 60 frames a second, one lacks
+        (
+            [range(3), [0, 5000], [0, 26, 52], [0, 25]],
+            [[0, 1, 2], [3], [4], [5], [6], [7], [8, 9]],
+        ),
     ],
 )
 def test_sequences_are_cut_where_frames_lack(numbers, runs):
@@ -67,6 +72,14 @@ def test_rows_left_out_cut_a_sequence_too():
     data, rows = of_lengths(10), np.array([0, 1, 2, 5, 6, 9])
     assert [run.tolist() for run in clips.sequences(data, rows)] == [[0, 1, 2], [5, 6], [9]]
     assert clips.cover_with_clips(data, rows, 2).tolist() == [[0, 1], [-2, 2], [5, 6], [9, -10]]
+
+
+def test_labelled_frames_far_apart_are_no_clip():
+    data = of_lengths(100)
+    assert clips.cover_with_clips(data, np.array([0, 90]), 2).tolist() == [[0, -1], [90, -91]]
+    assert clips.cover_with_clips(data, np.arange(0, 16, 4), 2).tolist() == [[0, 4], [8, 12]]
+    data.usual_steps *= 40  # such as times in milliseconds
+    assert clips.cover_with_clips(data, np.array([0, 90]), 2).tolist() == [[0, 90]]
 
 
 @pytest.mark.slow

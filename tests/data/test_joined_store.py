@@ -78,6 +78,14 @@ def test_each_data_set_has_its_own_label_rule_and_people(one: Store, other: Stor
     assert data.names(split.test[:1]) == [("other:F001", "T1", 0)]
 
 
+def test_each_data_set_has_its_own_usual_step(one: Store, other: Store, tmp_path: Path) -> None:
+    still = write_store(tmp_path / "still", "still", ["F001"], frames=1)
+    other.frames["frame"] *= 40  # such as times in milliseconds
+    data = ProtocolDataset.unlabelled(joined([one, still, other]), across())
+    assert data.usual_steps.tolist() == [1] * len(one.frames) + [1] + [40] * len(other.frames)
+    assert len(clips.sequences(data, np.arange(len(data.subjects)))) == 6
+
+
 def test_declared_people_of_the_test_do_not_train(one: Store, other: Store) -> None:
     protocol = across(same_people=(("one:F002", "other:F002"),))
     data = ProtocolDataset(joined([one, other]), protocol)
