@@ -19,8 +19,12 @@ from aubench.faces import opencv_log
 EXTENSIONS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".wmv"})
 """Extensions of video files."""
 
+COUNTED = frozenset({".avi", ".m4v", ".mov", ".mp4"})
+"""Extensions of videos whose header counts the frames; others only state a duration."""
+
 _AGAIN = "copy the file from the delivery again"
 _GAP = 1.5  # frames between the times of two frames, from which on one is missing
+_FEW_GAPS = 0.1  # share of intervals up to which gaps are losses, and not the variable rate of the recording
 _BLOCK_NAME, _LISTS = re.compile(rb"[ -~]{4}"), (b"RIFF", b"LIST")  # of AVI files
 _WMV, _WMV_PROPERTIES = (  # identifiers of the header and of the properties of the file
     bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
@@ -161,6 +165,12 @@ class CountedFrames:
             before = frame.time
             self.count += 1
             yield frame
+
+    @property
+    def losses(self) -> list[int]:
+        """Gaps at which frames were lost: the header states more frames, and gaps are not due to a variable rate."""
+        is_lost = self.count < self.video.stated_frames and len(self.gaps) <= max(1, _FEW_GAPS * self.count)
+        return self.gaps if is_lost else []
 
     def gap_error(self) -> DataError:
         """Create the error of a video that lost a frame at its first gap."""

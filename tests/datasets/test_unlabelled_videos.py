@@ -1,5 +1,8 @@
 """Folders of videos without labels: names, faces, and videos that are left out."""
 
+import re
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from factories.disfa import draw_frames
@@ -9,6 +12,7 @@ from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store import Store
 from aubench.datasets.unlabelled.unlabelled_videos import find_videos
+from aubench.faces.video_files import Video, VideoFrame
 
 
 @pytest.fixture
@@ -71,6 +75,45 @@ def test_damaged_videos_are_listed(prepare, videos, tmp_path) -> None:
     assert 'anna,c,-1,"is damaged or not a video, or OpenCV has no decoder for its codec"' in lines
     assert "L-o,video,-1,is cut short: 6 of 8 frames can be decoded" in lines
     assert set(Store(tmp_path / "store").frames["sequence"]) == {"day-1-a-b", "video"}
+
+
+def test_a_damaged_frame_that_ends_a_video_is_listed(prepare, videos) -> None:
+    video = write_video(videos / "Léo.avi", draw_frames(12, 80))
+    content = bytearray(video.read_bytes())
+    start = [match.end() for match in re.finditer(b"00dc", content)][4]
+    size = int.from_bytes(content[start : start + 4], "little")
+    content[start + 4 : start + 4 + size] = bytes(size)
+    video.write_bytes(content)
+    answer = prepare()
+    assert answer.code == 0, answer
+    says = r"^- L-o video the header of the video states 12 frames, \d+ can be decoded"
+    assert re.search(says, answer.out, re.MULTILINE), answer.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("lost", "says"),
+    [
+        ((2, 3, 9, 19, 29, 39), ": some are missing after frame 2, 7, 16 and 2 others"),
+        (range(1, 60, 2), ""),  # a variable rate
+        (range(55, 60), ""),
+    ],
+)
+def test_fewer_frames_than_the_header_states_are_listed(prepare, videos, tmp_path, monkeypatch, lost, says) -> None:
+    write_video(videos / "Léo.avi", [*draw_frames(20, 80)] * 3)
+    every = Video.frames
+
+    def damaged(self: Video) -> Iterator[VideoFrame]:
+        return (frame for i, frame in enumerate(every(self)) if self.stated_frames < 60 or i not in lost)
+
+    monkeypatch.setattr(Video, "frames", damaged)
+    answer = prepare()
+    assert answer.code == 0, answer
+    count = 60 - len(lost)
+    what = f"the header of the video states 60 frames, {count} can be decoded{says}"
+    assert f"- L-o video {what}" in answer.out.splitlines()
+    assert (tmp_path / "store/skipped.csv").read_text().splitlines()[1:] == [f'L-o,video,-1,"{what}"']
+    assert len(Store(tmp_path / "store").frames) == 4 + 3 + count
 
 
 def test_people_may_have_numbers_for_names(prepare, videos) -> None:

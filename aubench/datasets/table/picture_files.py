@@ -15,14 +15,12 @@ from aubench.core.task import Modality
 from aubench.datasets.table.table_paths import Picture
 from aubench.faces import opencv_log
 from aubench.faces.images import Photo, read_content
-from aubench.faces.video_files import CountedFrames, Video, VideoFrame
+from aubench.faces.video_files import COUNTED, CountedFrames, Video, VideoFrame
 
 _AGAIN = "write or copy the file again, or leave its cell empty"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = {".jpg", ".jpeg"}
-_FEW_GAPS = 0.1  # share of intervals up to which gaps are losses, and not the variable rate of the recording
 _TOLERANCE = 20  # frames that a video may have less than its header states
-_COUNTED = {".avi", ".mov", ".mp4", ".m4v"}  # videos whose header counts the frames; others only state a duration
 _ANY = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # both are turned by their EXIF orientation, so that images agree
 _COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 
@@ -132,10 +130,9 @@ def _check_lost(decoded: CountedFrames) -> None:
     """Check at the end of a video that lacks a frame that it lost none before, which would shift the labels."""
     video, count = decoded.video, decoded.count
     video.check_end(count)
-    lost_count = video.stated_frames - count
-    if decoded.gaps and lost_count > 0 and len(decoded.gaps) <= max(1, _FEW_GAPS * count):
+    if decoded.losses:
         raise decoded.gap_error()
-    if lost_count > _TOLERANCE and video.path.suffix.lower() in _COUNTED:
+    if video.stated_frames - count > _TOLERANCE and video.path.suffix.lower() in COUNTED:
         what = f"{count} of {video.stated_frames} frames can be decoded"
         raise DataError(what, where=video.path, hint=_AGAIN)
 

@@ -15,10 +15,11 @@ from aubench.data.store_writer import Allocate, Sequence, frame_table
 from aubench.datasets.file_search import files_below, printable
 from aubench.datasets.person_names import store_name
 from aubench.faces import crops, face_detection
-from aubench.faces.video_files import EXTENSIONS, Video, VideoFrame
+from aubench.faces.video_files import COUNTED, EXTENSIONS, CountedFrames, Video, VideoFrame
 from aubench.faces.visual_crops import crop_pictures
 
 _LONGEST = 200  # letters of a name, as disks allow 255 for a file with its extension and temporary ending
+_LISTED = 3  # places of lost frames that are named
 _FARTHEST = 25  # frames from the nearest detection of the face, up to which a frame is stored
 
 
@@ -82,14 +83,12 @@ def read_video(file: VideoFile, size: int, allocate: Allocate) -> Sequence:
         DataError: The video cannot be opened any more.
     """
     video = Video.open(file.path)
-    track, sources = face_detection.follow_face(video.frames())
+    decoded = CountedFrames(video, video.frames())
+    track, sources = face_detection.follow_face(decoded)
     numbers = np.arange(1, len(track) + 1)
     near = crops.frames_to_detection(track, numbers) <= _FARTHEST
     skipped = [(-1, f"frames {first} to {last}: no face within a second") for first, last in _ranges(~near)]
-    try:
-        video.check_end(len(track))
-    except DataError as error:
-        skipped.append((-1, error.what))
+    skipped += [(-1, what) for what in _lost_frames(decoded)]
     notes: dict[str, int | str] = {
         "frames": int(near.sum()),
         "labelled": 0,
@@ -106,6 +105,20 @@ def read_video(file: VideoFile, size: int, allocate: Allocate) -> Sequence:
     return Sequence(
         file.subject, file.sequence, {Modality.VISUAL: images}, table.assign(**columns), None, skipped, notes
     )
+
+
+def _lost_frames(decoded: CountedFrames) -> Iterator[str]:
+    """Yield why a video has fewer frames than its header states, and after which frames some are missing."""
+    video, count, gaps = decoded.video, decoded.count, decoded.losses
+    try:
+        video.check_end(count)
+    except DataError as error:
+        yield error.what
+        return
+    if gaps or (count < video.stated_frames and video.path.suffix.lower() in COUNTED):
+        more = f" and {len(gaps) - _LISTED} others" if len(gaps) > _LISTED else ""
+        places = f": some are missing after frame {', '.join(map(str, gaps[:_LISTED]))}{more}" if gaps else ""
+        yield f"the header of the video states {video.stated_frames} frames, {count} can be decoded{places}"
 
 
 def _ranges(mask: np.ndarray) -> list[tuple[int, int]]:
