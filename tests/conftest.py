@@ -30,7 +30,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors on a busy machine
 
 
 LONGEST = (
-    *("test_kill.py", "test_methods.py", "test_tracking.py", "test_trainer.py", "test_study.py", "test_prepare.py"),
+    *("test_kill.py", "test_types.py", "test_methods.py", "test_tracking.py", "test_trainer.py", "test_study.py"),
+    "test_prepare.py",
     *("test_slurm_engine.py", "test_ray_engine.py", "test_api.py", "test_own_leaderboard.py", "test_workers.py"),
     *("test_validity.py", "test_robustness.py", "test_run.py", "test_bad_delivery.py", "test_notebooks.py"),
     *("test_signals.py", "test_reproduce.py", "test_browser.py", "test_tracking_faults.py", "test_pretraining.py"),
