@@ -153,7 +153,7 @@ class MCM(ConstantLoss):
         assert isinstance(recipe, MCMRecipe)
         if Modality.VISUAL not in task.modalities:
             return "needs visual images"
-        for source in (recipe.inputs, recipe.pretrain_inputs):
+        for source in (recipe.inputs, *([recipe.pretrain_inputs] if recipe.pretrain_epochs else [])):
             if source in tuple(Modality) and source not in task.modalities:
                 return f"its recipe needs {source} images"
         return None

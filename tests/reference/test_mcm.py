@@ -354,10 +354,18 @@ def test_reconstructions_are_whole_images(judged):
         ((D, T), {}, "needs visual images"),
         ((V, D), {"inputs": "thermal"}, "needs thermal images"),
         ((V, T), {"pretrain_inputs": "depth"}, "needs depth images"),
+        ((V, T), {"pretrain_inputs": "depth", "inputs": "depth", "pretrain_epochs": 0}, "needs depth images"),
     ],
 )
 def test_what_cannot_be_done_is_refused(modalities, changes, reason):
     assert reason in MCM.unsupported_reason(Task(modalities, AUS, 56), MCM.Recipe.from_preset("tiny", changes))
+
+
+def test_inputs_of_a_pretraining_that_does_not_happen_are_not_needed():
+    task = Task((V, T), AUS, 56)
+    recipe = MCM.Recipe.from_preset("tiny", {"pretrain_inputs": "depth", "pretrain_epochs": 0})
+    assert MCM.unsupported_reason(task, recipe) is None
+    assert MCM(task, recipe)(batch((V, T)).inputs).shape == (len(batch((V, T)).labels), len(AUS))
 
 
 @pytest.mark.parametrize(
