@@ -83,12 +83,14 @@ def _slurm(device: str, options: str | None, per_fold: int, nodes: int) -> Devic
     import submitit  # noqa: F401
 
     from aubench.engines.slurm_engine import SlurmChoice, require_slurm
-    from aubench.engines.slurm_options import parse_minutes, parse_options
+    from aubench.engines.slurm_options import check_devices, parse_minutes, parse_options
 
     parsed = parse_options(options or "")
     parse_minutes(parsed.get("time", "1"))
+    kind = "cuda" if device == "auto" else device
+    check_devices(parsed, kind, per_fold, nodes)
     require_slurm()
-    return SlurmChoice("cuda" if device == "auto" else device, 1, "slurm", 1, per_fold, options=parsed, nodes=nodes)
+    return SlurmChoice(kind, 1, "slurm", 1, per_fold, options=parsed, nodes=nodes)
 
 
 def _ray(device: str, address: str | None, gpus_per_fold: float | None, per_fold: int) -> DeviceChoice:

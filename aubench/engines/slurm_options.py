@@ -67,6 +67,38 @@ def parse_minutes(text: str) -> int:
     return minutes
 
 
+def check_devices(options: dict[str, str], kind: str, per_fold: int, nodes: int) -> None:
+    """Check that the cores and GPUs that options ask for serve the devices of a fold.
+
+    Args:
+        options: As of :func:`parse_options`.
+        kind: Kind of device. Only folds on GPUs need GPUs.
+        per_fold: Number of devices of a node that train each fold together, with at least one core each.
+        nodes: Number of nodes that train each fold together.
+
+    Raises:
+        UsageError: They do not.
+    """
+    for name, value in options.items():
+        if kind != "cuda" and name != "cpus_per_task":
+            continue
+        asked, needed = _asked_devices(name, value), per_fold * (nodes if name == "gpus" else 1)
+        if asked is not None and asked < needed:
+            what = f"{name.replace('_', '-')} asks for {asked}, and each fold needs {needed}"
+            raise UsageError(what, where="--slurm", hint=f"give {needed} or more, or omit it")
+
+
+def _asked_devices(name: str, value: str) -> int | None:
+    """Return the number of cores of a task, of GPUs of a node or, by ``gpus``, of all GPUs; None for other options."""
+    if name == "cpus_per_task":
+        return int(value) if value.isdecimal() else None
+    if name not in ("gpus", "gpus_per_node", "gpus_per_task", "gres"):
+        return None
+    requests = [text for text in value.split(",") if name != "gres" or text.split(":")[0] == "gpu"]
+    numbers = [re.search(r"(?:^|:)(\d+)(?:\(.*)?$", text) for text in requests]
+    return sum(int(number[1]) if number else 1 for number in numbers) if requests else None
+
+
 def submission_parameters(
     options: dict[str, str], kind: str, known: set[str], per_fold: int = 1, nodes: int = 1
 ) -> dict[str, Any]:
@@ -92,7 +124,7 @@ def submission_parameters(
             parameters[name] = int(value) if name in _INTEGERS and value.isdecimal() else value or True
         else:
             further[name] = value or True
-    if per_fold > 1:
+    if per_fold > 1 and "cpus_per_gpu" not in options:  # Slurm refuses both together
         parameters.setdefault("cpus_per_task", per_fold)
     if kind == "cuda" and not any(map(_asks_for_gpus, options, options.values())):
         further["gpus" if nodes == 1 else "gpus_per_node"] = per_fold

@@ -417,6 +417,20 @@ def test_options_of_slurm():
         ({"slurm": "array=1-3"}, "--slurm: 'array' is set by aubench; omit it"),
         ({"gpus_per_fold": 0.5}, "--gpus-per-fold: is an option of --engine ray; omit one of them"),
         ({"runs_per_device": 2}, "--runs-per-device: is an option of --engine local; on Ray, use --gpus-per-fold"),
+        *(
+            (
+                {"slurm": options, "per_fold": 4, "nodes": nodes},
+                f"--slurm: {problem}, and each fold needs {number}; give {number} or more, or omit it",
+            )
+            for options, nodes, problem, number in (
+                ("cpus-per-task=1", 1, "cpus-per-task asks for 1", 4),
+                ("gpus=a100:2", 1, "gpus asks for 2", 4),
+                ("gpus=4", 2, "gpus asks for 4", 8),
+                ("gpus-per-node=2", 2, "gpus-per-node asks for 2", 4),
+                ("gres=gpu", 1, "gres asks for 1", 4),
+                ("gres=gpu:a100:2,gpu:v100:1", 1, "gres asks for 3", 4),
+            )
+        ),
         ({"nodes": 0}, "--nodes: cannot be 0; give 1 or more"),
         ({"device": "mps"}, "--device: no device 'mps' on clusters; known: auto, cpu, cuda"),
     ],
@@ -426,6 +440,32 @@ def test_wrong_options_are_one_line(options, message):
     with pytest.raises(UsageError) as raised:
         choose_engine("slurm", **options)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *("cpus-per-task=4", "cpus-per-task=8,gpus=4", "gpus=a100:5", "gpus-per-task=4", "gres=gpu:2,gpu:v100:2"),
+        *("gres=shard:1", "gres=gpu:a100:4(S:0)", "account=gpu_lab", "cpus-per-gpu=1"),
+    ],
+)
+@pytest.mark.usefixtures("slurm")
+def test_options_that_serve_a_fold_on_several_devices_are_accepted(options):
+    choice = choose_engine("slurm", per_fold=4, slurm=options)
+    assert choice.options == parse_options(options)
+
+
+@pytest.mark.usefixtures("slurm")
+def test_folds_on_cores_need_no_gpus():
+    assert choose_engine("slurm", "cpu", per_fold=4, slurm="gres=gpu:1").kind == "cpu"
+    with pytest.raises(UsageError, match="cpus-per-task asks for 2"):
+        choose_engine("slurm", "cpu", per_fold=4, slurm="cpus-per-task=2")
+
+
+def test_cores_per_gpu_exclude_cores_per_task():
+    known = submitit.SlurmExecutor._valid_parameters()
+    assert "cpus_per_task" not in submission_parameters({"cpus_per_gpu": "2"}, "cuda", known, per_fold=4)
+    assert submission_parameters({"cpus_per_task": "9"}, "cuda", known, per_fold=4)["cpus_per_task"] == 9
 
 
 def test_several_nodes_are_for_slurm():
