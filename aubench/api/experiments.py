@@ -278,20 +278,22 @@ def _with_weights(overrides: Mapping[str, Any] | None, pretrained: str | None) -
 def _select_runs(runs: Path, names: AnyPaths, method: Names | None, protocol: Names | None) -> list[Path]:
     """Return the folders of the selected runs, finished or not."""
     from aubench.core.errors import UsageError, suggest
+    from aubench.results.run_folder import run_names
     from aubench.tracking.run_export import find_runs
 
     run_dirs = find_runs(runs, user_paths(names))
     if not run_dirs:
         raise UsageError("no finished run", where=runs, hint="finish one with `aubench run`, or give --runs")
-    for option, names_of_option, parent in (("--protocol", protocol, 1), ("--method", method, 0)):
+    for option, names_of_option, index in (("--protocol", protocol, 0), ("--method", method, 1)):
         if names_of_option is None:
             continue
-        known, selected = {run_dir.parents[parent].name for run_dir in run_dirs}, set(split_names(names_of_option))
+        names_of_runs = {run_dir: run_names(run_dir)[index] for run_dir in run_dirs}
+        known, selected = set(names_of_runs.values()), set(split_names(names_of_option))
         if not selected:
             raise UsageError("names none", where=option, hint="give one or more, or omit it")
         for name in sorted(selected - known):
             raise UsageError(f"no run of '{name}'", where=option, hint=suggest(name, known))
-        run_dirs = [run_dir for run_dir in run_dirs if run_dir.parents[parent].name in selected]
+        run_dirs = [run_dir for run_dir, name in names_of_runs.items() if name in selected]
     return run_dirs
 
 

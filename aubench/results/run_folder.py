@@ -32,6 +32,24 @@ FAILED = "failed.json"
 """Reason of the failure of an unfinished fold."""
 
 
+def run_files(runs: Path) -> list[Path]:
+    """List the configurations of all runs in a folder of runs, sorted. A link to a run that is listed is left out."""
+    distinct: dict[Path, Path] = {}
+    for path in sorted(runs.glob(f"*/*/*/{RUN_FILE}"), key=lambda path: (path.parent.is_symlink(), path)):
+        distinct.setdefault(path.resolve(), path)
+    return sorted(distinct.values())
+
+
+def run_names(run_dir: Path) -> tuple[str, str]:
+    """Return the names of a run's protocol and method, those of its folders if its configuration is damaged."""
+    try:
+        header = read_json(run_dir / RUN_FILE)
+        return str(header["protocol"]["name"]), str(header["method"]["name"])
+    except (DataError, KeyError, TypeError):
+        folder = run_dir.resolve()
+        return folder.parent.parent.name, folder.parent.name
+
+
 def fold_dir(run_dir: Path, fold: int) -> Path:
     """Return the folder of a fold."""
     return run_dir / f"fold{fold}"

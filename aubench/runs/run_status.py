@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aubench.core.errors import DataError
-from aubench.results.run_folder import EPOCHS, RESULT, RUN_FILE, STATE, fold_dir, read_json
+from aubench.results.run_folder import EPOCHS, RESULT, STATE, fold_dir, read_json, run_files
 from aubench.runs import fold_status, sweeps
 from aubench.runs.sweeps import Sweep
 
@@ -66,7 +66,7 @@ def read_states(runs: Path, skip: Callable[[DataError], None], active: Set[str] 
     """
     waiting = [each for sweep in sweeps.read_sweeps(runs) for each in sweep.waiting(active)]
     listed = {(runs / run, fold) for run, fold in waiting}
-    return [state for path in sorted(runs.glob(f"*/*/*/{RUN_FILE}")) for state in _run_states(path, listed, skip)]
+    return [state for path in run_files(runs) for state in _run_states(path, listed, skip)]
 
 
 def _run_states(path: Path, listed: set[tuple[Path, int]], skip: Callable[[DataError], None]) -> Iterator[FoldState]:

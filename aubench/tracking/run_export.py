@@ -29,6 +29,7 @@ from aubench.results.run_folder import (
     fold_dir,
     read_json,
     retrain_hint,
+    run_files,
 )
 from aubench.tracking.mlflow_client import Point, key
 
@@ -280,7 +281,7 @@ def find_runs(root: Path, names: Sequence[Path]) -> list[Path]:
     Raises:
         UsageError: A name is neither the folder nor the id of a run.
     """
-    by_id = {path.parent.name: path.parent for path in sorted(root.glob(f"*/*/*/{RUN_FILE}"))}
+    by_id = {path.parent.name: path.parent for path in run_files(root)}
     distinct: dict[Path, Path] = {}
     for name in names:
         run_dir = by_id.get(str(name), name)

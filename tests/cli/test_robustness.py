@@ -184,3 +184,23 @@ def test_a_run_that_fails_does_not_cost_the_others_their_table(asked, monkeypatc
     assert "cam, seed 0, fold 1: no weights" in done.err
     assert "| late_fusion " in done.out and "| cam " not in done.out
     assert len(record.read(run_of("late_fusion") / "record").info.conditions) == 9
+
+
+@pytest.mark.parametrize("folder", ["links", "runs/synth_3fold/late_fusion"])
+def test_the_name_of_a_link_selects_no_run(fake_run, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    link = Path(folder, "latest")
+    link.parent.mkdir(parents=True)
+    link.symlink_to(fake_run("cam").run_dir)
+    with pytest.raises(AubenchError, match="none of 1 runs can be evaluated"):
+        package.evaluate_robustness(run=link, method="cam", protocol="synth_3fold", noise="0.1")
+    with pytest.raises(AubenchError, match=f"--method: no run of '{link.parent.name}'"):
+        package.evaluate_robustness(run=link, method=link.parent.name, noise="0.1")
+
+
+def test_a_run_with_a_damaged_file_has_the_names_of_its_folders(fake_run, tmp_path, capsys):
+    run_dir = fake_run("cam").run_dir
+    (run_dir / "run.json").write_text("{")
+    with pytest.raises(AubenchError, match="none of 1 runs can be evaluated"):
+        package.evaluate_robustness(method="cam", protocol="synth_3fold", runs=tmp_path / "runs", noise="0.1")
+    assert "run.json is not JSON" in capsys.readouterr().err

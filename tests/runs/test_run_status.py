@@ -150,6 +150,7 @@ def test_every_fold_has_one_state(tmp_path, call):
     for name, content in damaged.items():
         (runs / "synth_3fold" / "amf" / name).mkdir()
         (runs / "synth_3fold" / "amf" / name / "run.json").write_text(content)
+    (runs / "synth_3fold" / "amf" / "0-link").symlink_to(first.run_dir)
     jobs = [Job(other, 3, print)]
     with (
         fold_status.track(first.fold_dir(2), "a GPU", lambda event: None) as report,

@@ -43,6 +43,9 @@ def test_a_run_with_several_names_counts_once(tmp_path, fake_run):
     one, other = fake_run("amf").run_dir, fake_run("cam").run_dir
     names = [other, Path(one.name), Path(other.name), one / ".." / one.name]
     assert find_runs(tmp_path / "runs", names) == [other, one]
+    (one.parent / "0-link").symlink_to(one)
+    (other.parent / "zip").symlink_to(other)
+    assert find_runs(tmp_path / "runs", []) == [one, other]
 
 
 class Server:
