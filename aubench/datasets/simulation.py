@@ -166,11 +166,6 @@ def _write_protocol(name: str, dataset: str, out: Path) -> Path:
     return path
 
 
-def _write_text(path: Path, lines: Sequence[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
 def _write_codes(header: Sequence[int]) -> Callable[[Path, str, str, np.ndarray, np.ndarray], None]:
     """Return the writer of files of occurrence codes with a header, whose first cell is that of the frame."""
     aus = list(header)[1:]
@@ -182,7 +177,7 @@ def _write_codes(header: Sequence[int]) -> Callable[[Path, str, str, np.ndarray,
         for column, i in columns:
             cells[:, column] = labels[:, i]
         lines = [",".join(map(str, row)) for row in [list(header), *cells.tolist()]]
-        _write_text(_codes(out, subject, sequence), lines)
+        atomic.write_text(_codes(out, subject, sequence), "\n".join(lines) + "\n")
 
     return write
 
@@ -198,7 +193,8 @@ def _codes(out: Path, subject: str, sequence: str) -> Path:
 
 def _write_intensities(out: Path, subject: str, sequence: str, frames: np.ndarray, labels: np.ndarray) -> None:
     for path, values in zip(_intensity_files(out, subject).values(), labels.T, strict=True):
-        _write_text(path, [f"{frame},{value}" for frame, value in zip(frames.tolist(), values.tolist(), strict=True)])
+        lines = (f"{frame},{value}\n" for frame, value in zip(frames.tolist(), values.tolist(), strict=True))
+        atomic.write_text(path, "".join(lines))
 
 
 def _read_intensities(out: Path, subject: str, sequence: str) -> pd.DataFrame:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from aubench._util import atomic
 from aubench.core.method import Progress, Stage
 from aubench.core.task import Batch
 from aubench.data import loader
@@ -160,7 +163,7 @@ class MeasuredTrainer(Trainer):
         if self._traced and steps == self._traced.stop:
             self._profiler.stop()
             assert self.extent.traces is not None
-            self._profiler.export_chrome_trace(str(trace_path(self.extent.traces, step.stage.name)))
+            _write_trace(self._profiler, trace_path(self.extent.traces, step.stage.name))
         self._marked = time.perf_counter()
 
     def _mark(self, part: str) -> None:
@@ -181,6 +184,15 @@ class MeasuredTrainer(Trainer):
         self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float, frames: int
     ) -> None:
         raise _Measured
+
+
+def _write_trace(profiler: torch.profiler.profile, path: Path) -> None:
+    """Write the trace of a profiler atomically. PyTorch itself writes only to a path."""
+    with tempfile.TemporaryDirectory(prefix="aubench-") as folder:
+        scratch = Path(folder, "trace.json")
+        profiler.export_chrome_trace(str(scratch))
+        with scratch.open("rb") as trace, atomic.atomic_write(path) as file:
+            shutil.copyfileobj(trace, file)
 
 
 def _first(batch: Batch) -> Batch:

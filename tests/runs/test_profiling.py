@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +78,20 @@ def test_the_trace_has_some_steps(configure, tmp_path):
     MeasuredTrainer(Extent(1, 1, tmp_path), context, phase).run()
     names = [event["name"] for event in json.loads((tmp_path / "trace-train.json").read_text())["traceEvents"]]
     assert names.count("Optimizer.step#Adam.step") == TRACED_STEPS
+
+
+def test_a_trace_that_fails_leaves_the_earlier_one(configure, tmp_path, monkeypatch):
+    def break_off(profiler, path):
+        Path(path).write_text("{")
+        raise KeyboardInterrupt
+
+    (tmp_path / "traces").mkdir()
+    (tmp_path / "traces" / "trace-train.json").write_text("{}")
+    monkeypatch.setattr(torch.profiler.profile, "export_chrome_trace", break_off)
+    context, _, phase = open_fold(configure("resnet_visual"))
+    with pytest.raises(KeyboardInterrupt):
+        MeasuredTrainer(Extent(1, 1, tmp_path / "traces"), context, phase).run()
+    assert {path.name: path.read_text() for path in (tmp_path / "traces").iterdir()} == {"trace-train.json": "{}"}
 
 
 @pytest.mark.slow
