@@ -103,7 +103,12 @@ def _usage_line(error: Exception) -> str | None:
     package = (getattr(error, "name", None) or "").partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and package in _EXTRAS:
         return f"needs the package '{package}', which is not installed; pip install 'aubench[all]'"
-    message = getattr(error, "format_message", None)
+    message, option = getattr(error, "format_message", None), getattr(error, "param", None)
+    problems = getattr(error.__cause__, "errors", None)  # of pydantic, by which typer converts values
+    if option and problems:
+        from aubench.core.value_problems import problem_with_value
+
+        return str(UsageError(problem_with_value(problems()[0]), where=max(option.opts, key=len)))
     return None if message is None else " ".join(message().split()) or "see --help"
 
 

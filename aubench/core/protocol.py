@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -20,6 +20,7 @@ from aubench.core.protocol_rules import (
     LABEL_RULE,
     FoldRule,
     FrameList,
+    Name,
     Roles,
     SplitRule,
     StrictModel,
@@ -27,9 +28,9 @@ from aubench.core.protocol_rules import (
     same_person,
 )
 from aubench.core.task import Modality, Task
+from aubench.core.value_problems import problem, problem_with_value
 
 _MAX_BYTES = 256 * 1024
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 
 
 class Protocol(StrictModel):
@@ -309,8 +310,7 @@ def _validation_error(error: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"] if not _IS_BRANCH.fullmatch(str(part)))
     if first["type"] == "extra_forbidden":
         return f"unknown key '{key}'; {suggest(key, Protocol.model_fields)}"
-    text = first["msg"].removeprefix("Value error, ")
-    return f"key '{key}': {text}" if key else text
+    return f"key '{key}': {problem_with_value(first)}" if key else problem(first)
 
 
 _IS_BRANCH = re.compile(r"int|str|FrameList|dict\[.*")

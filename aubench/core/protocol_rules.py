@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 LABEL_RULE = re.compile(r"occurrence|intensity >= [1-5]")
 SUBJECT_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9 _.+()-]{0,78}[A-Za-z0-9_)+-])?"
@@ -14,6 +14,16 @@ SUBJECT_CHARACTERS = "letters and digits of ASCII, and inside the name also spac
 """Characters of such a name, in words."""
 QUALIFIED_SUBJECT = rf"(?:[a-z0-9_]{{1,64}}:)?{SUBJECT_NAME}"
 """Pattern of a subject, which protocols on several data sets qualify by its data set."""
+
+
+def _check_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]{1,64}", value, re.ASCII):
+        raise ValueError(f"'{value[:80]}' is not a name; use 1 to 64 letters a to z, digits and _")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+"""Name of a protocol, a suite or a data set."""
 
 
 class StrictModel(BaseModel):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from aubench.core.errors import RecipeError, suggest
 from aubench.core.search_space import LogUniform, Range
+from aubench.core.value_problems import problem, problem_with_value
 
 _LARGEST = 2**63 - 1
 
@@ -152,8 +153,9 @@ class Recipe(BaseModel):
             return cls(**{**presets[preset], **changes})
         except ValidationError as error:
             first = error.errors()[0]
-            what = first["msg"].removeprefix("Value error, ")
             if not first["loc"]:
-                raise RecipeError(what, where="recipe") from None
+                raise RecipeError(problem(first), where="recipe") from None
             name = ".".join(map(str, first["loc"]))
-            raise RecipeError(f"{what} (got {first['input']!r})", where=f"recipe key '{name}'") from None
+            field = cls.model_fields.get(str(first["loc"][0]))
+            hint = field.description if field and first["type"] == "string_pattern_mismatch" else None
+            raise RecipeError(problem_with_value(first), where=f"recipe key '{name}'", hint=hint) from None

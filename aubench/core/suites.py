@@ -14,9 +14,10 @@ from aubench.core import system_files
 from aubench.core.conditions import Condition, CorruptionLevel, missing, subsets
 from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.core.errors import ProtocolError, UsageError, suggest
-from aubench.core.protocol_rules import StrictModel
+from aubench.core.protocol_rules import Name, StrictModel
 from aubench.core.task import Modality
 from aubench.core.user_paths import user_path
+from aubench.core.value_problems import problem, problem_with_value
 
 _MAX_BYTES = 64 * 1024
 
@@ -61,7 +62,7 @@ class Suite(StrictModel):
         corruptions: Levels of each corruption by its name, in TOML a section of this name.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
+    name: Name
     version: int = Field(ge=1)
     title: str = Field(max_length=200)
     missing: tuple[Missing, ...] = ()
@@ -162,7 +163,16 @@ def _load(path: Path) -> Suite:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProtocolError(f"is not TOML ({error})", where=path) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if part != "corruptions")
-        text = first["msg"].removeprefix("Value error, ")
-        raise ProtocolError(f"key '{key}': {text}" if key else text, where=path) from None
+        raise ProtocolError(_describe(error), where=path) from None
+
+
+def _describe(error: ValidationError) -> str:
+    """Describe the first invalid key, which is named as in the file."""
+    first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")  # before a missing one
+    parts = list(map(str, first["loc"]))
+    if parts[:1] == ["corruptions"]:
+        parts = [CORRUPTIONS.get(parts[1]).levels_key if part == "levels" else part for part in parts[1:]]
+    key = ".".join(parts)
+    if first["type"] == "extra_forbidden" and len(parts) == 1:
+        return f"unknown key '{key}'; {suggest(key, Suite.model_fields.keys() - {'corruptions'})}"
+    return f"key '{key}': {problem_with_value(first)}" if key else problem(first)

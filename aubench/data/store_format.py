@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from aubench.core import hashing
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
+from aubench.core.value_problems import problem
 
 SCHEMA: Literal[1] = 1
 FRAME_COLUMNS = {
@@ -141,7 +142,7 @@ def read_info(path: Path) -> StoreInfo:
             hint = f"install the newest version of aubench, or {REMAKE_HINT}"
             raise DataError(f"has the format {newer[0]}, not {SCHEMA}", where=file, hint=hint) from None
         first = error.errors()[0]
-        what = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        what = ": ".join(filter(None, (".".join(map(str, first["loc"])), problem(first))))
         raise DataError(what, where=file, hint=REMAKE_HINT) from None
     if info.computed_digest() != info.digest:
         raise DataError("does not match its own digest", where=file, hint=REMAKE_HINT)

@@ -14,6 +14,7 @@ from aubench.core.errors import DataError, UsageError, suggest
 from aubench.core.hook_errors import convert_errors
 from aubench.core.task import Modality
 from aubench.core.user_paths import user_path
+from aubench.core.value_problems import problem
 from aubench.datasets.file_search import printable
 from aubench.datasets.sequence_checks import check_names, check_sequence
 
@@ -54,13 +55,15 @@ class DatasetOptions(BaseModel):
     @classmethod
     def _usage_error(cls, error: ErrorDetails) -> UsageError:
         name, fields = str(error["loc"][0]), cls.model_fields
-        what, hint = f"cannot be '{error['input']}'", error["msg"].removeprefix("Value error, ")
+        what, hint = f"cannot be '{error['input']}'", problem(error)
         if error["type"] == "missing":
             what, hint = "is missing", fields[name].description or ""
         elif error["type"] == "extra_forbidden":
             what, hint = "is no option", suggest(name, fields)
         elif error["type"] == "string_pattern_mismatch":  # whose message is a regular expression
             hint = fields[name].description or ""
+        elif error["type"] != "value_error":
+            hint = f"it {hint}"
         return UsageError(what, where="--" + name.replace("_", "-"), hint=hint)
 
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from aubench.core import system_files
 from aubench.core.errors import RecordError
 from aubench.core.task import Modality
+from aubench.core.value_problems import problem
 from aubench.leaderboard.records import SEE_CHECK, Finding, raise_first
 from aubench.results.csv_io import read_bounded
 from aubench.results.field_types import Condition, Name
@@ -247,8 +248,8 @@ def _row(names: list[str], cells: list[str]) -> tuple[ReportedRow | None, list[s
 
 def _message(error: Any) -> str:
     """Return a pydantic error as ``column …: …``."""
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = problem(error)
     if not error["loc"]:
         return message
     column = f"AU{error['loc'][1]}" if error["loc"][0] == "aus" else error["loc"][0]
-    return f"column {column}: '{str(error['input'])[:40]}' {message[0].lower()}{message[1:]}"
+    return f"column {column}: '{str(error['input'])[:40]}' {message}"

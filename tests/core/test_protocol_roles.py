@@ -118,7 +118,7 @@ def test_folds_across_data_sets_test_the_parts_of_the_test_once(tmp_path: Path) 
     [
         (SPLIT, '"occurrence"', '"intensity>=2"', "'intensity>=2' is not a label rule"),
         (SPLIT, '"occurrence"', '"intensity >= 6"', "is not a label rule; use 'occurrence' or 'intensity >= n'"),
-        (SPLIT, '"occurrence"', "2", "key 'labels': Input should be a valid string"),
+        (SPLIT, '"occurrence"', "2", "key 'labels': must be text (got 2)"),
         (SPLIT, 'dataset = "one"', "", "needs the key 'dataset', or 'train_on' and 'test_on'"),
         (SPLIT, 'dataset = "one"', 'dataset = "one"\ntest_on = ["one"]', "has dataset and train_on or test_on"),
         (SPLIT, 'validation = ["b"]', "validation = []", "needs the key 'validation'"),

@@ -62,7 +62,7 @@ def test_what_cannot_be_searched(call, small_store, words, parts):
 
 @pytest.mark.parametrize(
     ("kind", "low", "high", "parts"),
-    [("Uniform", 1, 0, "not below"), ("LogUniform", 0, 1, "logarithm"), ("Uniform", 0, 3, "less than or equal to 1")],
+    [("Uniform", 1, 0, "not below"), ("LogUniform", 0, 1, "logarithm"), ("Uniform", 0, 3, "must be at most 1")],
 )
 def test_a_range_that_makes_no_sense(call, small_store, tmp_path, kind, low, high, parts):
     method = tmp_path / "bad.py"

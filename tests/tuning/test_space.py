@@ -78,7 +78,7 @@ def test_each_kind_of_range_is_suggested_as_such():
 
 
 @pytest.mark.parametrize(
-    ("domain", "message"), [(Uniform(1, 0), "not below"), (LogUniform(1e-3, 2), "less than or equal to 1")]
+    ("domain", "message"), [(Uniform(1, 0), "not below"), (LogUniform(1e-3, 2), "must be at most 1")]
 )
 def test_a_range_that_makes_no_sense_names_its_field(domain, message):
     class Bad(Recipe):

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from aubench.core.errors import DataError, ProtocolError
 from aubench.core.protocol import Protocol
+from aubench.core.value_problems import problem_with_value
 from aubench.data.store import Store
 from aubench.datasets.label_text import shorten
 from aubench.datasets.table.manifest import Manifest
@@ -153,7 +154,7 @@ def protocol_text(name: str, title: str, store: Store, parts: Mapping[str, str])
     try:
         protocol = Protocol.model_validate(values)
     except ValidationError as error:
-        raise ProtocolError(error.errors()[0]["msg"].removeprefix("Value error, "), where=name) from None
+        raise ProtocolError(problem_with_value(error.errors()[0]), where=name) from None
     return protocol, _toml(values)
 
 
