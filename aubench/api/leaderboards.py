@@ -61,7 +61,7 @@ class LeaderboardResults(DataFrameView):
         if form in ("csv", "json"):
             return frame_text(self.to_dataframe(), form)
         render = markdown if form == "markdown" else plain_text
-        return "\n".join(render(entries.blocks) for entries in self.protocols.values()) or "no records yet\n"
+        return "\n".join(render(entries.blocks) for entries in self.protocols.values())
 
 
 def load_leaderboard(root: AnyPath = "leaderboard", protocol: str | None = None) -> LeaderboardResults:
@@ -77,12 +77,15 @@ def load_leaderboard(root: AnyPath = "leaderboard", protocol: str | None = None)
         The tables.
 
     Raises:
-        AubenchError: The folder or protocol does not exist, or a record is invalid.
+        AubenchError: The folder or protocol does not exist, the folder has no record, or a record is invalid.
     """
+    from aubench.leaderboard.records import require_records
     from aubench.leaderboard.show import load_entries
     from aubench.papers.leaderboard_pages import EXTENSIONS
 
-    return LeaderboardResults(load_entries(user_path(root), protocol, EXTENSIONS))
+    entries = load_entries(user_path(root), protocol, EXTENSIONS)
+    require_records(entries, user_path(root))
+    return LeaderboardResults(entries)
 
 
 def export_leaderboard(out: AnyPath, *, root: AnyPath = "leaderboard") -> Path:
@@ -99,17 +102,20 @@ def export_leaderboard(out: AnyPath, *, root: AnyPath = "leaderboard") -> Path:
         The file.
 
     Raises:
-        AubenchError: The ending is not known, the folder does not exist, or a record is invalid.
+        AubenchError: The ending is not known, the folder does not exist or has no record, or a record is invalid.
     """
     from aubench._util import atomic
     from aubench.core.errors import UsageError
     from aubench.leaderboard.board_rows import board_rows
+    from aubench.leaderboard.records import require_records
 
     path = user_path(out)
     form = path.suffix.removeprefix(".").lower()
     if form not in ("csv", "json", "parquet"):
         raise UsageError("the ending names no format", where=path, hint="use .csv, .json or .parquet")
-    frame = _rows_frame(board_rows(user_path(root)))
+    rows = board_rows(user_path(root))
+    require_records(rows, user_path(root))
+    frame = _rows_frame(rows)
     if form == "parquet":
         import pyarrow  # noqa: F401  its absence is reported by name
 

@@ -197,6 +197,7 @@ def load_results(path: AnyPath = "runs") -> Results:
     unreadable, skipped = (problems, ()) if is_leaderboard else ((), problems)
     findings = itertools.chain(unreadable, *map(verify.check_record, stored))
     records.raise_first(findings, records.SEE_CHECK if is_leaderboard else None)
+    records.require_records(stored, root)
     return Results(tuple(stored), tuple(skipped))
 
 

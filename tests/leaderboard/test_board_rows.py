@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from aubench import api
-from aubench.core.errors import UsageError
+from aubench.core.errors import DataError, UsageError
 
 
 @pytest.mark.slow
@@ -42,10 +42,28 @@ def test_an_unknown_ending_is_an_error_before_anything_is_read(tmp_path):
         api.export_leaderboard(tmp_path / "board.xlsx", root=tmp_path / "missing")
 
 
-def test_an_empty_board_is_exported(tmp_path):
-    (tmp_path / "leaderboard").mkdir()
-    api.export_leaderboard(tmp_path / "board.json", root=tmp_path / "leaderboard")
-    assert json.loads((tmp_path / "board.json").read_text()) == []
+@pytest.mark.parametrize("folder", ["leaderboard", "leaderboard/records", "leaderboard/records/synth_3fold"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("export", f"board.{ending}") for ending in ("csv", "json", "parquet")),
+        *(("show", "--format", form) for form in ("text", "markdown", "csv", "json")),
+        ("draw", "synth_3fold", "--out", "board.png"),
+        ("draw", "synth_3fold", "--kind", "curves", "--out", "board.png"),
+    ],
+)
+def test_a_board_without_records_is_one_line_and_no_file(call, tmp_path, folder, words):
+    (tmp_path / folder).mkdir(parents=True)
+    answer = call("leaderboard", *words, "--root", "leaderboard")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("aubench: leaderboard: no ") and answer.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["leaderboard"]
+
+
+def test_a_board_without_records_has_no_results(tmp_path):
+    (tmp_path / "records").mkdir()
+    with pytest.raises(DataError, match="no record here; add a finished run with `aubench leaderboard add`"):
+        api.load_results(tmp_path)
 
 
 def test_loaded_results_of_a_board_name_title_paper_and_citation(small_board):
