@@ -46,15 +46,12 @@ def evaluate_fold(
         conditions: Conditions without ``clean``.
     """
     with locks.exclusive(config.fold_dir(fold) / ".lock"):
-        missing = condition_scores.missing_conditions(config, fold, conditions)
+        scores = condition_scores.read(config, fold)
+        missing = condition_scores.conditions_beyond(scores, conditions)
         if missing:
             if kind == "cpu":
                 torch.set_num_threads(1)
-            scores: ConditionScores | None = condition_scores.save(
-                config, fold, _evaluate(config, fold, missing, kind, index)
-            )
-        else:
-            scores = condition_scores.read(config, fold)
+            scores = condition_scores.save(config, fold, scores, _evaluate(config, fold, missing, kind, index))
     report(ConditionsEvaluated(scores, len(missing)))
 
 

@@ -67,14 +67,18 @@ def read(config: RunConfig, fold: int) -> ConditionScores | None:
 
 def missing_conditions(config: RunConfig, fold: int, conditions: Sequence[Condition]) -> list[Condition]:
     """List the conditions under which a fold has not been evaluated."""
-    stored = read(config, fold)
+    return conditions_beyond(read(config, fold), conditions)
+
+
+def conditions_beyond(stored: ConditionScores | None, conditions: Sequence[Condition]) -> list[Condition]:
+    """List the conditions that stored scores lack."""
     return [condition for condition in conditions if stored is None or str(condition) not in stored.conditions]
 
 
-def save(config: RunConfig, fold: int, new: ConditionScores) -> ConditionScores:
-    """Store further scores of a fold and return all of its scores."""
-    folder, old = config.fold_dir(fold) / FOLDER, read(config, fold)
-    parts = [new] if old is None else [old, new]
+def save(config: RunConfig, fold: int, stored: ConditionScores | None, new: ConditionScores) -> ConditionScores:
+    """Store further scores of a fold beside those that :func:`read` returned, and return all of its scores."""
+    folder = config.fold_dir(fold) / FOLDER
+    parts = [new] if stored is None else [stored, new]
     merged = ConditionScores(
         tuple(condition for part in parts for condition in part.conditions),
         counts.canonical(pd.concat([part.counts for part in parts])),

@@ -105,7 +105,7 @@ def save_fold(example: Any) -> None:
 
 def save_conditions(example: Any) -> None:
     record = example.record
-    condition_scores.save(example.config, 1, ConditionScores(("clean",), record.counts, record.histograms, {}))
+    condition_scores.save(example.config, 1, None, ConditionScores(("clean",), record.counts, record.histograms, {}))
 
 
 def write_trial(example: Any) -> None:

@@ -21,6 +21,7 @@ from aubench.evaluation.multi_condition import MultiConditionPredictor
 from aubench.evaluation.predictor import Predictor
 from aubench.leaderboard import verify
 from aubench.leaderboard.records import StoredRecord
+from aubench.results import counts
 from aubench.runs import condition_evaluation, condition_scores, environment, loading
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
@@ -62,6 +63,17 @@ def test_what_was_evaluated_is_not_evaluated_again(config):
     scores = condition_scores.read(config, 1)
     assert scores.conditions == ("missing:visual", "noise:all:0.5", "missing:depth")
     assert set(scores.counts["condition"]) == set(scores.conditions)
+
+
+@pytest.mark.slow
+def test_stored_scores_are_read_once(config, monkeypatch):
+    evaluate(config, CONDITIONS[0])
+    reads, read = [], counts.read
+    monkeypatch.setattr(counts, "read", lambda folder: reads.append(folder) or read(folder))
+    for conditions, evaluated in ((CONDITIONS, 1), (CONDITIONS, 0)):
+        assert evaluate(config, *conditions).count == evaluated
+        assert len(reads) == 1
+        reads.clear()
 
 
 @pytest.mark.slow
