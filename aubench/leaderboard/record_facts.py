@@ -30,7 +30,7 @@ def facts_of(run: StoredRecord) -> dict[str, Any]:
 def encode(facts: dict[str, Any]) -> dict[str, Any]:
     """Convert facts to JSON data."""
     resampled: ResampledRun = facts["resampled"]
-    arrays = (resampled.score, resampled.jackknife, resampled.bootstrap)
+    arrays = (resampled.score, resampled.jackknife, resampled.bootstrap, resampled.labelled)
     curves = [[curve.budget, curve.frames.tolist(), curve.f1.tolist()] for curve in facts["curves"]]
     return {
         **facts,

@@ -1,9 +1,9 @@
 """Confidence intervals of F1 over test subjects.
 
 An interval is centred on the estimate minus its small-sample bias (from the bootstrap). Its half width is t times the
-standard error (from the jackknife over subjects), with one degree of freedom less than subjects in each fold. Its
-coverage of the F1 of an infinite population is the nominal one. Percentiles of the same bootstrap cover less:
-docs/methodology.md has the figures. If a fold has one subject, the interval is the full range.
+standard error (from the jackknife over subjects), with one degree of freedom less than subjects in each fold that has
+labelled frames. Its coverage of the F1 of an infinite population is the nominal one. Percentiles of the same bootstrap
+cover less: docs/methodology.md has the figures. If such a fold has one subject, the interval is the full range.
 """
 
 from __future__ import annotations
@@ -70,16 +70,19 @@ def confidence_intervals(contributions: SubjectContributions) -> list[Confidence
 def _half_width(contributions: SubjectContributions) -> Floats:
     """Compute t times the jackknife standard error (A + 1,).
 
-    It is infinite if a fold has one subject, because the variance within that fold is unknown.
+    It is infinite if a fold with labelled frames has one subject, because the variance within that fold is unknown, and
+    without labelled frames. Folds without them have a constant score, and therefore no degrees of freedom.
     """
     from scipy.special import stdtrit
 
-    variance, freedom = np.zeros_like(contributions.estimate), 0
-    for fold in contributions.contributions_by_fold:
+    variance, freedom = np.zeros_like(contributions.estimate), np.zeros_like(contributions.estimate)
+    for fold, labelled in zip(contributions.contributions_by_fold, contributions.labelled, strict=True):
         subjects = len(fold)
         if subjects == 1:
-            return np.full_like(variance, np.inf)
+            variance = np.where(labelled > 0, np.inf, variance)
+            continue
         centred = fold - fold.sum(axis=0) / subjects
         variance = variance + (centred**2).sum(axis=0) * subjects / (subjects - 1)
-        freedom += subjects - 1
-    return np.asarray(stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(variance))
+        freedom = freedom + (subjects - 1) * labelled
+    half_width = stdtrit(np.maximum(freedom, 1), (1 + LEVEL) / 2) * np.sqrt(variance)
+    return np.where(freedom > 0, half_width, np.inf)

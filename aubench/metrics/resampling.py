@@ -41,6 +41,7 @@ class SubjectContributions:
         contributions: Share of each subject in ``estimate``: an equal part of the fold's score plus the change of the
             score due to the subject (S, A + 1). Each column sums to its estimate.
         bias: Small-sample bias of the estimate, from the bootstrap (A + 1,).
+        labelled: 1 for each fold with labelled frames of the AU, or of any AU in the last column, else 0 (F, A + 1).
         lower_bound: Lowest possible value, 0 or -1.
     """
 
@@ -49,6 +50,7 @@ class SubjectContributions:
     estimate: Floats
     contributions: Floats
     bias: Floats
+    labelled: Floats
     lower_bound: float = 0.0
 
     def __sub__(self, other: SubjectContributions) -> SubjectContributions:
@@ -65,6 +67,7 @@ class SubjectContributions:
             self.estimate - other.estimate,
             self.contributions - other.contributions,
             self.bias - other.bias,
+            np.maximum(self.labelled, other.labelled),
             -1.0,
         )
 
@@ -85,6 +88,7 @@ class ResampledRun:
         score: F1 of all subjects (F, A).
         jackknife: F1 of the fold without each subject (S, A).
         bootstrap: F1 averaged over draws (F, A).
+        labelled: 1 for each fold with labelled frames of the AU, else 0 (F, A).
     """
 
     aus: tuple[int, ...]
@@ -92,6 +96,7 @@ class ResampledRun:
     score: Floats
     jackknife: Floats
     bootstrap: Floats
+    labelled: Floats
 
 
 def resample(counts: pd.DataFrame, condition: str = counts_file.CLEAN) -> ResampledRun:
@@ -120,10 +125,8 @@ def resample_cells(
     subjects: FoldSubjects, aus: tuple[int, ...], cells: Sequence[npt.NDArray[np.int64]]
 ) -> ResampledRun:
     """Compute :func:`resample` from the counts of each fold (S of the fold, A, 4)."""
-    pairs = []
-    for tp, fp, fn, _ in (np.moveaxis(fold_cells.astype(np.float64), 2, 0) for fold_cells in cells):
-        pairs.append(np.stack([2 * tp, 2 * tp + fp + fn]))
-    return _resampled(subjects, aus, pairs)
+    terms = [_f1_terms(np.moveaxis(fold_cells.astype(np.float64), 2, 0)) for fold_cells in cells]
+    return _resampled(subjects, aus, terms)
 
 
 def average(runs: Sequence[ResampledRun]) -> SubjectContributions:
@@ -145,11 +148,19 @@ def average(runs: Sequence[ResampledRun]) -> SubjectContributions:
         change = (count - 1) * (_mean(list(jackknife)) - jackknife) / count
         contributions.append((score / count + change) / len(subjects))
         estimate, bias = estimate + score / len(subjects), bias + (bootstrap - score) / len(subjects)
-    return SubjectContributions(aus, subjects, estimate, np.concatenate(contributions), bias)
+    labelled = np.max([run.labelled for run in runs], axis=0)
+    labelled = np.concatenate([labelled, labelled.max(axis=-1, keepdims=True)], axis=-1)
+    return SubjectContributions(aus, subjects, estimate, np.concatenate(contributions), bias, labelled)
+
+
+def _f1_terms(cells: Floats) -> Floats:
+    """Return 2 TP, 2 TP + FP + FN and the number of labelled frames, from TP, FP, FN and TN (3, …)."""
+    tp, fp, fn, tn = cells
+    return np.stack([2 * tp, 2 * tp + fp + fn, tp + fp + fn + tn])
 
 
 _ByFold = tuple[FoldSubjects, tuple[int, ...], list[Floats]]
-"""Subjects, AUs, and for each fold 2 TP and 2 TP + FP + FN of each subject and AU (2, S, A)."""
+"""Subjects, AUs, and for each fold :func:`_f1_terms` of each subject and AU (3, S, A)."""
 
 
 def _by_fold(counts: pd.DataFrame, condition: str) -> _ByFold:
@@ -160,8 +171,7 @@ def _by_fold(counts: pd.DataFrame, condition: str) -> _ByFold:
     if keys != sorted(keys):
         order = sorted(range(len(keys)), key=keys.__getitem__)
         keys, cells = [keys[i] for i in order], cells[order]
-    tp, fp, fn, _ = cells.T
-    pair = np.stack([2 * tp, 2 * tp + fp + fn])
+    terms = _f1_terms(cells.T)
     aus = tuple(sorted({au for _, _, au in keys}))
     subjects, by_fold, begin = [], [], 0
     for fold, in_fold in groupby(keys, key=itemgetter(0)):
@@ -170,7 +180,7 @@ def _by_fold(counts: pd.DataFrame, condition: str) -> _ByFold:
         if rows != [(fold, *key) for key in product(names, aus)]:
             raise RecordError("a subject lacks the counts of an AU", where=f"{counts_file.FILE}: fold {fold}")
         subjects.append((fold, names))
-        by_fold.append(pair[:, begin : begin + len(rows)].reshape(2, len(names), len(aus)))
+        by_fold.append(terms[:, begin : begin + len(rows)].reshape(3, len(names), len(aus)))
         begin += len(rows)
     return tuple(subjects), aus, by_fold
 
@@ -194,10 +204,12 @@ def draw_weights(sizes: tuple[int, ...]) -> tuple[Floats, ...]:
     return tuple(weights)
 
 
-def _resampled(subjects: FoldSubjects, aus: tuple[int, ...], cells: Sequence[Floats]) -> ResampledRun:
-    """Resample a run of which ``cells`` has 2 TP and 2 TP + FP + FN of each fold (2, S of the fold, A)."""
-    scores, jackknives, bootstraps = [], [], []
-    for fold_cells, weights in zip(cells, draw_weights(tuple(len(names) for _, names in subjects)), strict=True):
+def _resampled(subjects: FoldSubjects, aus: tuple[int, ...], terms: Sequence[Floats]) -> ResampledRun:
+    """Resample a run of which ``terms`` has :func:`_f1_terms` of each fold (3, S of the fold, A)."""
+    scores, jackknives, bootstraps, labelled = [], [], [], []
+    for fold_terms, weights in zip(terms, draw_weights(tuple(len(names) for _, names in subjects)), strict=True):
+        fold_cells = fold_terms[:2]
+        labelled.append((fold_terms[2].sum(axis=0) > 0).astype(np.float64))
         total = fold_cells.sum(axis=1, keepdims=True)
         scores.append(_f1(*total)[0])
         jackknives.append(_f1(*(total - fold_cells)))
@@ -207,7 +219,8 @@ def _resampled(subjects: FoldSubjects, aus: tuple[int, ...], cells: Sequence[Flo
             np.divide(numerator, np.maximum(denominator, 1, out=denominator), out=numerator)
             total_f1 += numerator.sum(axis=0)
         bootstraps.append(total_f1 / len(weights))
-    return ResampledRun(aus, subjects, np.stack(scores), np.concatenate(jackknives), np.stack(bootstraps))
+    arrays = (np.stack(scores), np.concatenate(jackknives), np.stack(bootstraps), np.stack(labelled))
+    return ResampledRun(aus, subjects, *arrays)
 
 
 def _f1(numerator: Floats, denominator: Floats) -> Floats:

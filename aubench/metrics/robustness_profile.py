@@ -184,7 +184,8 @@ def weighted_sum(terms: Sequence[SubjectContributions], weights: Sequence[float]
         for field in ("estimate", "contributions", "bias")
     )
     lower_bound = 0.0 if min(weights) >= 0 else -1.0
-    return SubjectContributions(first.aus, first.subjects, estimate, contributions, bias, lower_bound)
+    labelled = np.max([term.labelled for term in terms], axis=0)
+    return SubjectContributions(first.aus, first.subjects, estimate, contributions, bias, labelled, lower_bound)
 
 
 def _subsets(modalities: ModalitySet) -> list[ModalitySet]:

@@ -50,6 +50,34 @@ def test_each_au_has_an_interval_within_bounds(make_record):
     assert max(interval.high for interval in all_intervals) == 1
 
 
+def test_folds_without_labels_of_an_au_add_no_degrees_of_freedom(make_record):
+    table = make_record().counts
+    cells, au = ["tp", "fp", "fn", "tn"], table["au"].iloc[0]
+    table.loc[(table["fold"] == 1) & (table["au"] == au), cells] = 0
+    table.loc[table["fold"] == 2, cells] = 0
+    contributions = subject_contributions([table])
+    sizes = [len(fold) for fold in contributions.contributions_by_fold]
+    variances = sum(len(fold) * np.var(fold, axis=0, ddof=1) for fold in contributions.contributions_by_fold)
+    freedom = np.full(len(variances), sizes[0] + sizes[2] - 2)
+    freedom[0] = sizes[2] - 1
+    centre, half = contributions.estimate - contributions.bias, stats.t.ppf(0.975, freedom) * np.sqrt(variances)
+    for interval, low, high in zip(
+        intervals.confidence_intervals(contributions), centre - half, centre + half, strict=True
+    ):
+        assert (interval.low, interval.high) == pytest.approx((max(low, 0), min(high, 1)))
+    nothing = subject_contributions([table.assign(**dict.fromkeys(cells, 0))])
+    assert {(each.low, each.high) for each in intervals.confidence_intervals(nothing)} == {(0, 1)}
+
+
+def test_a_fold_with_one_subject_and_no_labels_does_not_widen_the_interval(make_record):
+    table = make_record().counts
+    first = table.groupby("fold")["subject"].transform("first")
+    table = table[(table["subject"] == first) | (table["fold"] != 1)].copy()
+    table.loc[table["fold"] == 1, ["tp", "fp", "fn", "tn"]] = 0
+    interval = f1_interval([table])
+    assert 0 < interval.low < interval.high < 1
+
+
 @pytest.mark.parametrize("folds", [{1}, {1, 2, 3}])
 def test_a_fold_with_one_subject_gives_the_full_range(make_record, folds):
     table = make_record().counts

@@ -18,7 +18,9 @@ def _exact(difference) -> float:
 def _methods(contributions):
     subjects = ((1, tuple(f"S{i:02}" for i in range(contributions.shape[1]))),)
     return [
-        SubjectContributions((1,), subjects, shares.sum()[None].repeat(2), shares[:, None].repeat(2, 1), np.zeros(2))
+        SubjectContributions(
+            (1,), subjects, shares.sum()[None].repeat(2), shares[:, None].repeat(2, 1), np.zeros(2), np.ones((1, 2))
+        )
         for shares in contributions
     ]
 

@@ -31,7 +31,7 @@ def test_of_many_methods_the_better_ones_still_rank_first():
     methods = []
     for i, parts in enumerate(even):
         shifted = parts + (0.02 if i < 2 else 0.01)
-        methods.append(SubjectContributions((1,), people, shifted.sum(axis=0), shifted, np.zeros(2)))
+        methods.append(SubjectContributions((1,), people, shifted.sum(axis=0), shifted, np.zeros(2), np.ones((1, 2))))
     assert [first for first, _ in significance.rank_ranges(methods)] == [1, 1, *([3] * 70)]
 
 
