@@ -6,7 +6,7 @@ generated from its function: the parameters are its options, and the docstring i
 """
 
 from aubench.api.execution import sync_runs
-from aubench.api.experiments import evaluate_robustness, run
+from aubench.api.experiments import run
 from aubench.api.figures import (
     draw_leaderboard,
     draw_store,
@@ -35,6 +35,7 @@ from aubench.api.listings import (
 )
 from aubench.api.paper_exhibits import list_exhibits, reproduce
 from aubench.api.results_view import Results, compare, load_results
+from aubench.api.robustness_evaluation import evaluate_robustness
 from aubench.api.scoring import score
 from aubench.api.searches import tune
 from aubench.api.speed import bench, profile

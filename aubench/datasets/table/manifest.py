@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from aubench.core.protocol_rules import SUBJECT_CHARACTERS
 from aubench.core.task import Modality
 from aubench.datasets.label_text import shorten
 from aubench.datasets.sequence_checks import is_name
+from aubench.datasets.table.manifest_rows import ManifestRow, read_rows
 from aubench.datasets.table.table_columns import TableColumns, parse_frame, parse_label
 from aubench.datasets.table.table_files import read_table
 from aubench.datasets.table.table_paths import IMAGES, Picture, TablePaths
@@ -23,7 +24,6 @@ from aubench.datasets.table.table_paths import IMAGES, Picture, TablePaths
 STILLS = "stills"
 """Sequence of the images of a subject in a manifest without a column of sequences."""
 
-_LABEL_FILE_ROLES = ("frame", "success")  # of columns of label files, beside labels, boxes and landmarks
 _FARTHEST = 1e6  # pixels: coordinates beyond are not those of an image
 
 
@@ -75,39 +75,6 @@ class Manifest:
         return list(dict.fromkeys(subject for subject, _ in self.sequences))
 
 
-class _Row(NamedTuple):
-    """A frame as text, from the manifest alone or with a row of its label file."""
-
-    columns: TableColumns  # of the manifest
-    cells: list[str]
-    line: int
-    own: TableColumns  # of the table with frame number and labels
-    own_cells: list[str]
-    own_line: int
-
-    @property
-    def where(self) -> str:
-        return self.own.table.where(self.own_line)
-
-    @property
-    def line_name(self) -> str:
-        line = f"line {self.own_line}"
-        return line if self.own is self.columns else f"{line} of {self.own.table.path.name}"
-
-    def text(self, role: str) -> str:
-        """Return the cell of a role, of the label file first; empty without such a column."""
-        for columns, cells, _ in reversed(self.sources):
-            if role in columns.roles:
-                return cells[columns.roles[role]]
-        return ""
-
-    @property
-    def sources(self) -> list[tuple[TableColumns, list[str], int]]:
-        """Columns, cells and line of the manifest, and those of the label file, which precede them."""
-        own = [(self.own, self.own_cells, self.own_line)] if self.own is not self.columns else []
-        return [(self.columns, self.cells, self.line), *own]
-
-
 def read_manifest(path: Path, paths: TablePaths, intensity: str | None, first_frame: int | None) -> Manifest:
     """Read and check a manifest and its label files.
 
@@ -125,7 +92,7 @@ def read_manifest(path: Path, paths: TablePaths, intensity: str | None, first_fr
     collector = _Collector(columns, columns.modalities, paths, intensity)
     tables = {("", *columns.table.columns): columns}  # one of those with the same columns
     last = columns
-    for row in _rows(columns, paths, intensity):
+    for row in read_rows(columns, paths, intensity):
         if row.own is not last:
             last = row.own
             tables.setdefault(tuple(last.table.columns), last)
@@ -148,43 +115,6 @@ def _require(columns: TableColumns) -> None:
             raise DataError(what, where=columns.table.path, hint="rename one of them")
 
 
-def _rows(columns: TableColumns, paths: TablePaths, intensity: str | None) -> Iterator[_Row]:
-    """Iterate over the rows of a manifest; a row with a label file yields the rows of that file."""
-    for line, cells in columns.table.rows:
-        row = _Row(columns, cells, line, columns, cells, line)
-        if not (file := row.text("labels")):
-            yield row
-            continue
-        labels = paths.find(file, row.where)
-        paths.check()
-        yield from _label_rows(labels, row, intensity)
-
-
-def _label_rows(path: Path, row: _Row, intensity: str | None) -> Iterator[_Row]:
-    """Iterate over the rows of the label file of a row; only its columns stay in memory."""
-    own = TableColumns.of(read_table(path), intensity, _LABEL_FILE_ROLES)
-    if "frame" not in own.roles:
-        raise DataError("has no column frame", where=path, hint=f"it is the label file of {row.where}")
-    rows = own.table.rows
-    own = replace(own, table=own.table._replace(rows=[]))
-    for line, cells in rows:
-        yield row._replace(own=own, own_cells=cells, own_line=line)
-
-
-def _is_tracked(row: _Row) -> bool:
-    """Return whether a row does not say that its face was lost.
-
-    Raises:
-        DataError: The cell is neither a number nor true or false.
-    """
-    text = row.text("success").lower()
-    try:
-        return text != "false" and (text in ("", "true") or float(text) != 0)
-    except ValueError:
-        hint = "write 1 or 0, or true or false"
-        raise DataError(f"success is '{shorten(text)}'", where=row.where, hint=hint) from None
-
-
 @dataclass
 class _Collector:
     """Frames collected from rows, with the checks between rows."""
@@ -200,7 +130,7 @@ class _Collector:
     videos: dict[tuple[str, str], Path] = field(default_factory=dict)  # by subject and name without a folder
     first_numbers: dict[Path, int] = field(default_factory=dict)  # smallest frame number of each video
 
-    def add(self, row: _Row) -> None:
+    def add(self, row: ManifestRow) -> None:
         subject, sequence = self._names(row)
         self._note_part(subject, row)
         of_sequence = self.frames.setdefault((subject, sequence), {})
@@ -212,9 +142,9 @@ class _Collector:
                 what, where=row.where, hint="two people need two subject names, two recordings two sequences"
             )
         pictures = self._pictures(row, number)
-        is_lost = not _is_tracked(row)
+        is_lost = not row.is_tracked
         labels = {} if is_lost else self._labels(row)
-        points = None if is_lost else _points(row)
+        points = None if is_lost else row.points
         boxes = (columns.read_box(cells, line) for columns, cells, line in reversed(row.sources))
         box = next((box for box in boxes if box is not None), None)
         if any(np.abs(x).max() > _FARTHEST for x in (box, points) if x is not None):
@@ -223,7 +153,7 @@ class _Collector:
         frame = ManifestFrame(number, row.line_name, pictures, (), box, points)
         of_sequence[number] = frame, labels
 
-    def _names(self, row: _Row) -> tuple[str, str]:
+    def _names(self, row: ManifestRow) -> tuple[str, str]:
         subject, sequence = row.text("subject"), row.text("sequence")
         if not subject:
             raise DataError("subject is empty", where=row.where, hint="name the person")
@@ -239,7 +169,7 @@ class _Collector:
             raise DataError(what, where=row.where, hint="write a person's name alike, and other names for other people")
         return subject, sequence
 
-    def _name_of_video(self, subject: str, row: _Row) -> str:
+    def _name_of_video(self, subject: str, row: ManifestRow) -> str:
         """Return the sequence of a row in a manifest without such a column: its video, or stills."""
         files = (self.paths.find(cell, row.where) for m in self.modalities if (cell := row.text(m)))
         video = next((path for path in files if Picture(path).is_video), None)
@@ -250,7 +180,7 @@ class _Collector:
             raise DataError(what, where=row.where, hint="add a column sequence")
         return video.stem
 
-    def _note_part(self, subject: str, row: _Row) -> None:
+    def _note_part(self, subject: str, row: ManifestRow) -> None:
         if "part" not in row.columns.roles:
             return
         part = row.text("part")
@@ -259,7 +189,7 @@ class _Collector:
             what = f"subject {subject} is in part '{shorten(part)}', and in '{shorten(before)}' at {line}"
             raise DataError(what, where=row.where, hint="a person is in one part; two people need two names")
 
-    def _number(self, row: _Row, following: int) -> int:
+    def _number(self, row: ManifestRow, following: int) -> int:
         if "frame" not in row.own.roles:
             if any(Picture(Path(row.text(m))).is_video for m in self.modalities):
                 hint = "add a column frame, or a column labels with the label file of the video"
@@ -270,7 +200,7 @@ class _Collector:
         except ValueError as error:
             raise DataError(f"frame is '{shorten(row.text('frame'))}'", where=row.where, hint=str(error)) from None
 
-    def _pictures(self, row: _Row, number: int) -> dict[Modality, Picture]:
+    def _pictures(self, row: ManifestRow, number: int) -> dict[Modality, Picture]:
         pictures = {}
         for modality in self.modalities:
             if not (cell := row.text(modality)):
@@ -293,7 +223,7 @@ class _Collector:
             raise DataError("names no image", where=row.where, hint="remove the row")
         return pictures
 
-    def _labels(self, row: _Row) -> dict[int, int]:
+    def _labels(self, row: ManifestRow) -> dict[int, int]:
         """Return the labels of a frame; those of the label file precede those of the manifest."""
         labels = {}
         for columns, cells, line in row.sources:
@@ -343,14 +273,6 @@ class _Collector:
         if stated is not None:
             return stated
         return 0 if 0 in examples else 1
-
-
-def _points(row: _Row) -> np.ndarray | None:
-    """Return the landmarks of a frame, of the label file first; None if unknown."""
-    for columns, cells, line in reversed(row.sources):
-        if columns.points:
-            return columns.read_points(cells, line)
-    return None
 
 
 def _finished(frame: ManifestFrame, labels: Mapping[int, int], aus: tuple[int, ...], first_frame: int) -> ManifestFrame:
