@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -58,9 +58,16 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def unfinished_files(path: Path) -> list[Path]:
-    """Return the temporary files of ``path``, those that are being written and those of killed processes."""
-    return list(path.parent.glob(f".{path.name}.*.tmp"))
+def remove_unfinished_files(folder: Path, besides: Sequence[str] = ()) -> None:
+    """Remove the temporary files of processes that were killed while they wrote files of a folder.
+
+    Args:
+        folder: Folder that this process has locked.
+        besides: Names of files that other processes write without the lock.
+    """
+    for path in folder.glob(".*.tmp"):
+        if not path.name.startswith(tuple(f".{name}." for name in besides)):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -79,8 +79,7 @@ def load_leaderboard(root: AnyPath = "leaderboard", protocol: str | None = None)
     Raises:
         AubenchError: The folder or protocol does not exist, the folder has no record, or a record is invalid.
     """
-    from aubench.leaderboard.records import require_records
-    from aubench.leaderboard.show import load_entries
+    from aubench.leaderboard.show import load_entries, require_records
     from aubench.papers.leaderboard_pages import EXTENSIONS
 
     entries = load_entries(user_path(root), protocol, EXTENSIONS)
@@ -107,7 +106,7 @@ def export_leaderboard(out: AnyPath, *, root: AnyPath = "leaderboard") -> Path:
     from aubench._util import atomic
     from aubench.core.errors import UsageError
     from aubench.leaderboard.board_rows import board_rows
-    from aubench.leaderboard.records import require_records
+    from aubench.leaderboard.show import require_records
 
     path = user_path(out)
     form = path.suffix.removeprefix(".").lower()

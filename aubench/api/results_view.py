@@ -189,7 +189,7 @@ def load_results(path: AnyPath = "runs") -> Results:
         DataError: The folder does not exist or has no record of a finished run.
         RecordError: A record is invalid.
     """
-    from aubench.leaderboard import records, verify
+    from aubench.leaderboard import records, show, verify
 
     root = user_path(path)
     is_leaderboard = (root / records.RECORDS).is_dir()
@@ -197,7 +197,7 @@ def load_results(path: AnyPath = "runs") -> Results:
     unreadable, skipped = (problems, ()) if is_leaderboard else ((), problems)
     findings = itertools.chain(unreadable, *map(verify.check_record, stored))
     records.raise_first(findings, records.SEE_CHECK if is_leaderboard else None)
-    records.require_records(stored, root)
+    show.require_records(stored, root)
     return Results(tuple(stored), tuple(skipped))
 
 

@@ -48,7 +48,7 @@ def problem(error: ErrorDetails) -> str:
     if kind in _RULES:
         limits = {key: f"{x:g}" if isinstance(x, float) else x for key, x in error.get("ctx", {}).items()}
         text = _RULES[kind].format(**limits)
-        return re.sub(r"\b1 (character|entrie)s\b", lambda match: f"1 {match[1].replace('entrie', 'entry')}", text)
+        return text.replace(" 1 characters", " 1 character").replace(" 1 entries", " 1 entry")
     if match := _KIND_ERROR.fullmatch(kind):
         return f"must be {_KINDS[match[1]]}"
     text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")

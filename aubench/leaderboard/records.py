@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,20 +83,6 @@ def require_folder(root: Path, hint: str) -> None:
     """
     if not root.is_dir():
         raise DataError("no leaderboard here", where=root, hint=hint)
-
-
-def require_records(contents: Sized, root: Path) -> None:
-    """Check that a leaderboard has records.
-
-    Args:
-        contents: Records, or what was made of them.
-        root: Folder of the leaderboard.
-
-    Raises:
-        DataError: It has none.
-    """
-    if not contents:
-        raise DataError("no record here", where=root, hint="add a finished run with `aubench leaderboard add`")
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from importlib import metadata
 from pathlib import Path
 
-from aubench.core.errors import UsageError, suggest
+from aubench.core.errors import DataError, UsageError, suggest
 from aubench.core.plugins import PLUGINS_VARIABLE
 from aubench.leaderboard import entries_file
 from aubench.leaderboard.entries_file import ProtocolEntries
@@ -38,6 +38,20 @@ def load_entries(root: Path, protocol: str | None = None, extensions: Extensions
     if protocol is None:
         return stored
     return {protocol: stored[protocol] if protocol in stored else _without_records(root, protocol, stored, extensions)}
+
+
+def require_records(contents: Sized, root: Path) -> None:
+    """Check that a leaderboard has records.
+
+    Args:
+        contents: Records, or what was made of them.
+        root: Folder of the leaderboard.
+
+    Raises:
+        DataError: It has none.
+    """
+    if not contents:
+        raise DataError("no record here", where=root, hint="add a finished run with `aubench leaderboard add`")
 
 
 def _without_records(root: Path, name: str, known: Iterable[str], extensions: Extensions) -> ProtocolEntries:

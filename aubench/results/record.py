@@ -112,8 +112,10 @@ class Record:
     def write(self, folder: Path) -> None:
         """Write the files into ``folder``, ``record.json`` last; equal records give equal bytes.
 
-        In schema 2, ``record.json`` gets the digests of the tables as written.
+        In schema 2, ``record.json`` gets the digests of the tables as written. The caller holds the lock of the run or
+        of the leaderboard.
         """
+        atomic.remove_unfinished_files(folder)
         counts.write(self.counts, folder)
         histograms.write(self.histograms, folder)
         if self.epochs is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from aubench._util import atomic
 from aubench.core.errors import DataError
 
 RUN_FILE = "run.json"
@@ -61,9 +62,15 @@ def retrain_hint(folder: Path) -> str:
 
 
 def remove_resume_files(folder: Path) -> None:
-    """Remove the files of a fold or a pre-training that only resuming needs."""
+    """Remove the files of a locked fold or pre-training that only resuming needs, and unfinished ones."""
     for name in (STATE, CANDIDATE_WEIGHTS):
         (folder / name).unlink(missing_ok=True)
+    remove_unfinished_files(folder)
+
+
+def remove_unfinished_files(folder: Path) -> None:
+    """Remove the files that a killed process was writing for a fold or a pre-training, which is locked."""
+    atomic.remove_unfinished_files(folder, besides=(RUNNING, FAILED))
 
 
 def read_json(path: Path, keys: Iterable[str] = (), hint: str | None = None) -> dict[str, Any]:

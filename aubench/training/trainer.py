@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from aubench._util import atomic, interrupts, ranks
+from aubench._util import interrupts, ranks
 from aubench._util.seeds import seed_everything
 from aubench.core import method_hooks
 from aubench.core.errors import Diverged, ImagesLeaveNoMemory, is_out_of_memory
@@ -27,7 +27,7 @@ from aubench.data.splits import ProtocolDataset, Rows
 from aubench.evaluation import inference
 from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores as metrics
-from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS
+from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, WEIGHTS, remove_unfinished_files
 from aubench.training import checkpoint
 from aubench.training.state import EpochFinished, TrainState
 from aubench.training.train_phase import TrainContext, TrainPhase
@@ -87,7 +87,8 @@ class Trainer:
         vars(self).pop("_images", None)  # frees the memory of the GPU
 
     def _restore(self) -> checkpoint.Checkpoint | None:
-        self._remove_unfinished_files()
+        if ranks.is_first():
+            remove_unfinished_files(self.folder)
         path = self.folder / STATE
         if not path.exists():
             return None
@@ -97,13 +98,6 @@ class Trainer:
         self._promote_candidate_of_state()
         self.state.write(self.folder / EPOCHS)  # a process killed after it saved the state has not written it
         return saved
-
-    def _remove_unfinished_files(self) -> None:
-        """Remove the checkpoints that a killed process was writing."""
-        if ranks.is_first():
-            for name in (STATE, CANDIDATE_WEIGHTS, WEIGHTS):
-                for path in atomic.unfinished_files(self.folder / name):
-                    path.unlink(missing_ok=True)
 
     def _promote_candidate_of_state(self) -> None:
         """Replace the best weights by a candidate that a process killed after it saved the state has left."""

@@ -51,7 +51,7 @@ def test_each_au_has_an_interval_within_bounds(make_record):
 
 
 def test_folds_without_labels_of_an_au_add_no_degrees_of_freedom(make_record):
-    table = make_record().counts
+    table = make_record().counts.copy()
     cells, au = ["tp", "fp", "fn", "tn"], table["au"].iloc[0]
     table.loc[(table["fold"] == 1) & (table["au"] == au), cells] = 0
     table.loc[table["fold"] == 2, cells] = 0

@@ -40,6 +40,12 @@ SCHEMA_1 = Path(__file__).parent / "schema_1" / record.FILE
 
 
 @pytest.mark.slow
+def test_unfinished_files_of_a_killed_process_are_removed(tmp_path, make_record):
+    (tmp_path / ".counts.csv.abc.tmp").write_text("half")
+    make_record().write(tmp_path)
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_committed_records_are_written_byte_for_byte(tmp_path):
     paths = [SCHEMA_1, *COMMITTED[::12]]
     assert len(paths) >= 8

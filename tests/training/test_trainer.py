@@ -16,7 +16,7 @@ from aubench.data import resident_images
 from aubench.data.resident_images import ResidentImages
 from aubench.data.store import Store
 from aubench.evaluation import inference
-from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, STATE, read_json_lines
+from aubench.results.run_folder import CANDIDATE_WEIGHTS, EPOCHS, RESULT, STATE, read_json_lines
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
 from aubench.runs.events import EpochFinished, FoldFinished
@@ -97,7 +97,7 @@ def test_training_killed_in_every_way_ends_byte_identical(config_for, tmp_path, 
             with pytest.raises(Killed):
                 run(interrupted)
     folder = interrupted.fold_dir(1)
-    for name in (STATE, CANDIDATE_WEIGHTS):  # of a process that was killed while it wrote them
+    for name in (STATE, CANDIDATE_WEIGHTS, "counts.csv", RESULT):  # of processes killed while they wrote them
         (folder / f".{name}.abc.tmp").write_bytes(b"half")
     run(interrupted)
     assert not list(folder.glob(".*.tmp"))
