@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 
 import aubench as package  # noqa: F401  puts the torchvision guard in place before any test imports timm
 
@@ -134,6 +136,10 @@ class Answer:
     err: str
 
 
+_get_command = functools.lru_cache(maxsize=8)(typer.main.get_command)
+"""Builds the parser of the command once for all calls."""
+
+
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     """Call ``aubench`` in this process, in an empty folder: quicker than :func:`aubench`."""
@@ -141,6 +147,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUBENCH_STORES", str(tmp_path / "stores"))
+    monkeypatch.setattr(typer.main, "get_command", _get_command)
 
     def run(*words: object) -> Answer:
         capfd.readouterr()

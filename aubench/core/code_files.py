@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import site
 import sys
@@ -83,8 +84,15 @@ def _module_files(name: str, folder: Path) -> list[tuple[Path, Path]]:
         package, module = root / name, root / f"{name}.py"
         files = system_files.descendants(package, "*.py") if package.is_dir() else [module] if module.is_file() else []
         if files:
-            return [(file, root) for file in files] if root == folder or name not in packages_distributions() else []
+            is_helper = root == folder or name not in _installed_names(tuple(sys.path))
+            return [(file, root) for file in files] if is_helper else []
     return []
+
+
+@functools.lru_cache(maxsize=1)
+def _installed_names(search_path: tuple[str, ...]) -> frozenset[str]:
+    """Return the top-level names of the packages installed in ``sys.path``, which is the key of the cache."""
+    return frozenset(packages_distributions())
 
 
 def _is_installed(name: str) -> bool:

@@ -5,6 +5,7 @@ Figures need no display and use fonts shipped with matplotlib. Equal figures giv
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -154,6 +155,7 @@ def colours(names: Sequence[str]) -> list[tuple[str, int]]:
     return [(PALETTE[slot], used[:i].count(slot)) for i, slot in enumerate(used)]
 
 
+@functools.lru_cache(maxsize=4096)
 def text_width(text: str, size: float, weight: str = "normal") -> float:
     """Return the width of a line of text in inches, at a font size in points."""
     from matplotlib.font_manager import FontProperties

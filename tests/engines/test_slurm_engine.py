@@ -39,7 +39,14 @@ submitit = pytest.importorskip("submitit")
 TESTS = Path(__file__).parents[1]
 SMALL_TRANSFORMER = {
     **{"image_size": 28, "crop": 28, "width": 16, "depth": 1, "decoder_width": 16, "decoder_depth": 1},
-    **{"pretrain_epochs": 0, "warmup_epochs": 0, "epochs": 1, "frames_per_epoch": 30, "batch_size": 15, "validation_stride": 8},
+    **{
+        "pretrain_epochs": 0,
+        "warmup_epochs": 0,
+        "epochs": 1,
+        "frames_per_epoch": 30,
+        "batch_size": 15,
+        "validation_stride": 8,
+    },
 }
 
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 from aubench._util import interrupts, locks
 from aubench.runs import fold_process
@@ -21,6 +22,11 @@ def report_surface(report):
     main = sys.modules["__main__"]
     variables = {"rank": os.environ.get("LOCAL_RANK"), "threads": os.environ.get("OMP_NUM_THREADS")}
     report({"random": random.__file__, "script": getattr(main, "__file__", None), **variables})
+
+
+def report_preloaded(report):
+    """Report the working directory, and whether the fork server has imported the packages of fold processes."""
+    report((str(Path.cwd()), hasattr(sys.modules.get("lightning_fabric"), "Fabric")))
 
 
 def report_open_files(report):

@@ -107,6 +107,16 @@ def test_working_directory_with_files_named_like_modules(messages, tmp_path, mon
     assert capfd.readouterr().err == "", "a fork server died"
 
 
+@pytest.mark.slow
+def test_the_folder_of_a_command_may_be_removed_while_packages_are_imported(messages, tmp_path, monkeypatch):
+    (tmp_path / "removed").mkdir()
+    monkeypatch.chdir(tmp_path / "removed")
+    fold_process.preload_workers()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "removed").rmdir()
+    assert messages(process_works.report_preloaded)[0] == (str(tmp_path), True)
+
+
 def test_rank_of_a_launcher_does_not_reach_the_process(messages, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "not a number")
     surface, _ = messages(process_works.report_surface)

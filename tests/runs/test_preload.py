@@ -7,7 +7,8 @@ import signal
 from aubench._util import interrupts
 
 
-def test_collection_of_garbage_passes_over_the_imported_packages():
+def test_collection_of_garbage_passes_over_the_imported_packages(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # and back, in the end
     gc.unfreeze()
     before = gc.get_freeze_count()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
