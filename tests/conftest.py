@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +63,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 SMALL = ["--set", "image_size=32", "--set", "crop=28", "--set", "frames_per_epoch=64", "--set", "epochs=3"]
 """Recipe changes that make a run on the small store last seconds."""
+
+
+@pytest.fixture(autouse=True)
+def _working_directory() -> Iterator[None]:
+    """Return to the working directory after a test, whose own folder is removed."""
+    before = Path.cwd()
+    yield
+    os.chdir(before)
 
 
 @pytest.fixture(scope="session")

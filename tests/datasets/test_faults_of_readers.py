@@ -471,8 +471,9 @@ def test_a_folder_without_permission_is_one_line(make_case, whole, monkeypatch, 
             raise PermissionError(errno.EACCES, "Permission denied")
         return scandir(path)
 
-    monkeypatch.setattr("aubench.datasets.file_search.os.scandir", scan)
-    refused("cannot be read (Permission denied); change its permissions")(case, whole)
+    with monkeypatch.context() as patch:
+        patch.setattr("aubench.datasets.file_search.os.scandir", scan)
+        refused("cannot be read (Permission denied); change its permissions")(case, whole)
 
 
 @pytest.mark.parametrize("reader", WRITERS)
