@@ -60,7 +60,7 @@ class _ForeignRepository(Exception):
 
 def _state(repository: Path, source: Path) -> dict[str, Any]:
     if repository != source.parents[2]:
-        raise _ForeignRepository(f"{repository} is the repository of another project")
+        raise _ForeignRepository(f"it runs from {source.parents[1]}, not from the source in {repository}")
     if not git_text(repository, "ls-files", source.relative_to(repository).as_posix()):
         raise _ForeignRepository(f"the repository {repository} does not track aubench")
     changes = git_text(repository, "status", "--porcelain", "--untracked-files=no")
