@@ -138,7 +138,7 @@ def stamp_of_node(example: Any) -> None:
 
 
 def state_of_tracking(example: Any) -> None:
-    from aubench.tracking.sync import Uploader
+    from aubench.tracking.uploader import Uploader
 
     Uploader(SimpleNamespace(), SimpleNamespace(run_dir=example.fake_run.run_dir), "sqlite:///x.db")._save()
 
@@ -393,8 +393,8 @@ DIRECT = {
     ("runs/measured_trainer.py", "TemporaryDirectory"): "scratch",
     ("runs/measured_trainer.py", "export_chrome_trace"): "in that folder",
     ("tracking/mlflow_client.py", "connect"): "the SQLite file of MLflow",
-    ("tracking/sync.py", "log_artifact"): "MLflow",
     ("tracking/studies.py", "log_artifact"): "MLflow",
+    ("tracking/uploader.py", "log_artifact"): "MLflow",
     ("tuning/journal.py", "open"): "entries, which are appended, and removed if they are incomplete",
 }
 """Writes that bypass ``aubench._util.atomic``, by module and function, with the reason."""
