@@ -32,7 +32,7 @@ def seconds(function: Callable[[], object]) -> float:
 
 def measure(folder: Path) -> dict[str, tuple[float, float, float]]:
     """Return the time to load each protocol and to order an epoch of frames and of clips, in s."""
-    from aubench.core import protocol
+    from aubench.core import protocol_file
     from aubench.data import clips
     from aubench.data.loader import shuffled_epoch
     from aubench.data.splits import FoldSplit, ProtocolDataset
@@ -43,7 +43,7 @@ def measure(folder: Path) -> dict[str, tuple[float, float, float]]:
         loaded: list[tuple[ProtocolDataset, FoldSplit]] = []
 
         def load(path: Path = path, loaded: list[tuple[ProtocolDataset, FoldSplit]] = loaded) -> None:
-            read = protocol.load(path)
+            read = protocol_file.load(path)
             data = ProtocolDataset(Store(path.parent / "store"), read)
             loaded += [(data, data.split(fold, validation=True)) for fold in read.fold_numbers()]
 

@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from aubench.core import protocol as protocols
+from aubench.core import protocol_file
 from aubench.core.protocol import Protocol
 
 
@@ -39,7 +39,7 @@ def earlier_protocol(name: str, version: int) -> Protocol | None:
         ProtocolError: The file is invalid.
     """
     path = folder() / f"{name}_v{version}.toml"
-    return protocols.load(path) if path.is_file() else None
+    return protocol_file.load(path) if path.is_file() else None
 
 
 def changes(name: str | None = None) -> tuple[ProtocolChange, ...]:

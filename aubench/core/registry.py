@@ -13,8 +13,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from aubench.core import method_hooks, method_versions, plugins, system_files
-from aubench.core import protocol as protocols
+from aubench.core import method_hooks, method_versions, plugins, protocol_file, system_files
 from aubench.core.code_files import installed_digest
 from aubench.core.errors import UsageError, suggest
 from aubench.core.protocol import Protocol
@@ -165,9 +164,9 @@ def find_protocol(name: str | os.PathLike[str], modalities: Iterable[str] | None
     if text.endswith(".toml"):
         if not user_path(text).is_file():
             raise UsageError("no such file", where=text, hint="give the path of a protocol in TOML")
-        protocol = protocols.load(user_path(text))
+        protocol = protocol_file.load(user_path(text))
     elif text in known:
-        protocol = protocols.load(known[text])
+        protocol = protocol_file.load(known[text])
     else:
         raise UsageError(f"no protocol '{name}'", where="--protocol", hint=suggest(name, known))
     return protocol if modalities is None else protocol.narrowed(modalities)

@@ -11,7 +11,7 @@ from factories.brightness import BRIGHTNESS
 from factories.protocols import two_folds
 from factories.stores import write_store
 
-from aubench.core.protocol import load
+from aubench.core.protocol_file import load
 from aubench.leaderboard import verify
 from aubench.leaderboard.records import StoredRecord
 from aubench.results import record

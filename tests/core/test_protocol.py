@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from aubench.core import protocol
+from aubench.core import protocol_file
 from aubench.core.errors import ProtocolError, UsageError
 from aubench.core.protocol import Protocol
 from aubench.core.protocol_rules import frame_ranges
@@ -37,7 +37,7 @@ first = 1
 def load(tmp_path, text):
     path = tmp_path / "two.toml"
     path.write_text(text)
-    return protocol.load(path)
+    return protocol_file.load(path)
 
 
 TESTED = {

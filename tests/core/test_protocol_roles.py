@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aubench.core import protocol
+from aubench.core import protocol_file
 from aubench.core.errors import ProtocolError
 from aubench.core.protocol import Protocol
 from aubench.core.registry import builtin_protocols, find_protocol
@@ -56,7 +56,7 @@ third = ["third:F001", "third:F002"]
 def load(tmp_path: Path, text: str) -> Protocol:
     path = tmp_path / "any.toml"
     path.write_text(text)
-    return protocol.load(path)
+    return protocol_file.load(path)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aubench.core import protocol
+from aubench.core import protocol_file
 from aubench.core.conditions import subsets
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
@@ -51,7 +51,7 @@ def test_the_manifest_declares_name_and_channels(manifest, tmp_path):
     assert store.read(FLOW, [2])[0, 0, 0].tolist() == [2, 198], "red, then green"
     assert store.read(INFRARED, [2])[0, 0, 0].tolist() == [52]
     assert store.frames["missing"].tolist()[2:5] == ["", "[flow]", ""] and not store.read(FLOW, [3]).any()
-    written = protocol.load(tmp_path / "mylab_3fold.toml")
+    written = protocol_file.load(tmp_path / "mylab_3fold.toml")
     assert written.modalities == (Modality.VISUAL, FLOW, INFRARED)
     narrowed = written.narrowed(["visual", "flow-2"])
     assert narrowed.task(28).channels == 5 and narrowed.seed == written.digest
@@ -95,7 +95,7 @@ def test_columns_like_au_codes_are_no_modalities(tree, tmp_path):
 @pytest.mark.slow
 def test_a_run_is_trained_and_tested_without_each_of_them(manifest, tmp_path):
     store = prepare(manifest, tmp_path / "mylab")
-    on = protocol.load(tmp_path / "mylab_3fold.toml")
+    on = protocol_file.load(tmp_path / "mylab_3fold.toml")
     values = {"image_size": 32, "crop": 28, "epochs": 1, "frames_per_epoch": 8, "batch_size": 4}
     options = RunOptions("tiny", values, "last", runs=tmp_path / "runs")
     run = RunConfig.create("amf", on, StoreRef.from_store(store), options)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from factories.protocols import two_folds
 
-from aubench.core import protocol
+from aubench.core import protocol_file
 from aubench.core.errors import DataError, UsageError
 from aubench.core.plugins import PLUGINS_VARIABLE
 from aubench.core.task import Modality
@@ -77,7 +77,7 @@ def test_a_protocol_names_a_plugin_data_set_and_a_method_runs_on_it(call, images
     (tmp_path / "folder_2fold.toml").write_text(PROTOCOL)
     data = ProtocolDataset(
         open_store("folder", tmp_path / "stores/folder", lambda done, total: None),
-        protocol.load(tmp_path / "folder_2fold.toml"),
+        protocol_file.load(tmp_path / "folder_2fold.toml"),
     )
     split = data.split(1, validation=True)
     assert [len(rows) for rows in (split.train, split.val, split.test)] == [8, 8, 16]

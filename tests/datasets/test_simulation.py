@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aubench.core.errors import DataError, UsageError
-from aubench.core.protocol import load
+from aubench.core.protocol_file import load
 from aubench.core.registry import find_protocol
 from aubench.data.loader import shuffled_epoch
 from aubench.data.splits import ProtocolDataset

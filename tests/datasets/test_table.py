@@ -16,7 +16,7 @@ from factories.bp4d import draw_face
 from factories.videos import grey_frames, write_video
 
 from aubench import load_results
-from aubench.core import protocol
+from aubench.core import protocol_file
 from aubench.core.errors import DataError, UsageError
 from aubench.core.task import Modality
 from aubench.data.splits import ProtocolDataset
@@ -525,7 +525,7 @@ def test_a_renamed_column_is_prepared_again_after_an_interruption(tree, tmp_path
 def test_parts_of_the_manifest_become_folds(tree, tmp_path) -> None:
     rows = [{**row, "fold": int(row["subject"][1:]) % 2} for row in tree.people(5)]
     store = prepare(tree.write(*rows), tmp_path / "store")
-    proven = protocol.load(tmp_path / "mylab_2fold.toml")
+    proven = protocol_file.load(tmp_path / "mylab_2fold.toml")
     assert proven.parts == {"0": ("p2", "p4"), "1": ("p1", "p3", "p5")}
     assert proven.test_subjects(1) == {"p2", "p4"} and proven.train_subjects(1) == {"p1", "p3", "p5"}
     assert proven.aus == (12,) and len(ProtocolDataset(store, proven).split(1, validation=True).test) == 4
@@ -537,7 +537,7 @@ def test_a_protocol_is_named_after_the_parts_that_it_has(tree, tmp_path) -> None
     for row in rows[4:]:
         row["AU12"] = -1
     prepare(tree.write(*rows), tmp_path / "store")
-    assert protocol.load(tmp_path / "mylab_2fold.toml").fold_count == 2
+    assert protocol_file.load(tmp_path / "mylab_2fold.toml").fold_count == 2
 
 
 def test_roles_of_a_split_beside_other_parts_are_refused(tree, tmp_path) -> None:
@@ -583,7 +583,7 @@ def test_a_split_of_the_manifest_becomes_a_fixed_split(tree, tmp_path) -> None:
     roles = {"p1": "Train", "p2": "valid", "p3": "test", "p4": ""}
     rows = [{**row, "split": roles[row["subject"]]} for row in tree.people(4)]
     prepare(tree.write(*rows), tmp_path / "store")
-    proven = protocol.load(tmp_path / "mylab_split.toml")
+    proven = protocol_file.load(tmp_path / "mylab_split.toml")
     assert proven.roles(1) == (frozenset({"p1"}), frozenset({"p2"}), frozenset({"p3"}))
 
 
@@ -599,7 +599,7 @@ def test_drawn_folds_are_balanced_and_depend_on_the_seed_alone(tree, tmp_path) -
         (tmp_path / name).mkdir()
         prepare(tree.manifest, tmp_path / name / "store", seed=seed)
         texts.append((tmp_path / name / "mylab_3fold.toml").read_text())
-        proven = protocol.load(tmp_path / name / "mylab_3fold.toml")
+        proven = protocol_file.load(tmp_path / name / "mylab_3fold.toml")
         assert "seed " + str(seed) in proven.title
         for subjects in proven.parts.values():
             assert len(subjects) == 4 and sum(int(subject[1:]) <= 6 for subject in subjects) == 2
@@ -643,7 +643,7 @@ def test_intensities_have_a_rule_in_the_protocol(tree, tmp_path) -> None:
     for i, row in enumerate(rows):
         row |= {"AU12": i % 6, "AU4": i % 2}
     store = prepare(tree.write(*rows), tmp_path / "store", intensity="keep")
-    proven = protocol.load(tmp_path / "mylab_3fold.toml")
+    proven = protocol_file.load(tmp_path / "mylab_3fold.toml")
     assert proven.labels == "intensity >= 2" and proven.aus == (12,), "nobody shows AU4 at 2"
     assert ProtocolDataset(store, proven).labels[:, 0].tolist() == [0, 0, 1, 1, 1, 1]
 

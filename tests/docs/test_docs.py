@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aubench.core import protocol, registry
+from aubench.core import protocol_file, registry
+from aubench.core.protocol import Protocol
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.metrics.scores import summary_of
@@ -193,9 +194,9 @@ def test_the_example_runs_and_reaches_a_leaderboard(call, small_store):
 
 
 def test_the_protocol_in_the_docs_loads_and_fits_synth(tmp_path, small_store):
-    def load(text: str) -> protocol.Protocol:
+    def load(text: str) -> Protocol:
         (tmp_path / "mine.toml").write_text(text)
-        return protocol.load(tmp_path / "mine.toml")
+        return protocol_file.load(tmp_path / "mine.toml")
 
     text, split, frames, across = (text for _, text in blocks("toml", ROOT / "docs/datasets.md"))
     roles = ProtocolDataset(Store(small_store), load(text)).split(1, validation=True)

@@ -11,7 +11,7 @@ import torch
 from factories.bp4d import draw_face
 from factories.videos import write_video
 
-from aubench.core import protocol
+from aubench.core import protocol_file
 from aubench.core.task import Modality
 from aubench.data.store import Store
 from aubench.datasets.table.table_dataset import TABLE, TableOptions
@@ -58,7 +58,7 @@ def test_videos_with_label_files_of_openface(tree) -> None:
     assert store.frames["AU1"].tolist()[:4] == [0, 1, -1, 1] and store.frames["AU12"].tolist()[:4] == [1, 1, -1, 1]
     assert set(store.frames["sequence"]) == {"day1"} and set(store.frames["crop_source"]) == {"detector"}
     assert np.allclose(np.diff(store.read(Modality.VISUAL, range(4)).mean((1, 2, 3))), 6, atol=2)
-    assert protocol.load(tree.root.parent / "openface_3fold.toml").subjects == {"anna", "ben", "carl"}
+    assert protocol_file.load(tree.root.parent / "openface_3fold.toml").subjects == {"anna", "ben", "carl"}
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_a_fixed_split_as_in_gft(tree) -> None:
             (tree.root / f"labels/{subject}.csv").write_text("frame,1,2,12\n0,0,-1,1\n1,1,-1,1\n2,0,9,0\n")
     store = prepare("fixed_split", tree.root)
     assert store.frames[["AU1", "AU2", "AU12"]].to_numpy().tolist()[:3] == [[0, -1, 1], [1, -1, 1], [0, -1, 0]]
-    proven = protocol.load(tree.root.parent / "fixed_split_split.toml")
+    proven = protocol_file.load(tree.root.parent / "fixed_split_split.toml")
     assert proven.roles(1) == (frozenset(split["train"]), frozenset(), frozenset(split["test"]))
     assert proven.aus == (1, 12)
 

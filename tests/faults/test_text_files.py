@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aubench.core import suites
-from aubench.core.protocol import load
+from aubench.core.protocol_file import load
 from aubench.core.registry import builtin_protocols, find_protocol
 from aubench.leaderboard import check
 

@@ -10,7 +10,8 @@ import pytest
 from factories.protocols import two_folds
 
 import aubench as package
-from aubench.core.protocol import Protocol, load
+from aubench.core.protocol import Protocol
+from aubench.core.protocol_file import load
 from aubench.data.store import Store
 from aubench.datasets.table.store_export import export_store
 from aubench.datasets.table.table_dataset import TABLE, TableOptions

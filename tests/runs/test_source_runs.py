@@ -13,7 +13,8 @@ from factories.protocols import two_folds
 from factories.stores import write_store
 
 from aubench.core.errors import CheckpointError, UsageError
-from aubench.core.protocol import Protocol, load
+from aubench.core.protocol import Protocol
+from aubench.core.protocol_file import load
 from aubench.core.registry import find_protocol
 from aubench.data.store import Store
 from aubench.datasets.person_names import comparable

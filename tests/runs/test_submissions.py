@@ -14,7 +14,7 @@ from factories.stores import write_store
 import aubench as package
 from aubench.api.scoring import SubmissionResults
 from aubench.core.errors import AubenchError, RecordError
-from aubench.core.protocol import load
+from aubench.core.protocol_file import load
 from aubench.data.splits import ProtocolDataset
 from aubench.evaluation import inference, prediction_files
 from aubench.leaderboard import verify
