@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import io
-import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,25 +15,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from aubench._util import atomic, locks
-from aubench.core import hashing, system_files
+from aubench.core import hashing
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
-from aubench.data import partial_store
-from aubench.data.array_file import ArrayFile, check_array
+from aubench.data import partial_store, store_completion
+from aubench.data.array_file import ArrayFile
 from aubench.data.inputs import Inputs
 from aubench.data.store import Store
-from aubench.data.store_format import (
-    CROP_COLUMNS,
-    FRAME_COLUMNS,
-    LANDMARKS,
-    REMAKE_HINT,
-    TABLES,
-    LabelKind,
-    StoreInfo,
-    array_path,
-    expected_arrays,
-    table_digest,
-)
+from aubench.data.store_format import LANDMARKS, LabelKind, StoreInfo, array_path, table_digest
 
 
 @dataclass(frozen=True)
@@ -245,22 +231,8 @@ class StoreWriter:
             DataError: No sequence was written, one comes from another source, an array has another size, or a label is
                 not of the kind.
         """
-        parts = partial_store.finished_parts(self.partial)
-        summaries = [json.loads(part.read_text(encoding="utf-8")) for part in parts]
-        for part, summary in zip(parts, summaries, strict=True):
-            if summary.get("origin") != self._origin:
-                hint = f"delete {self.partial} and repeat the command"
-                raise DataError("was prepared with other options or from another source", where=part, hint=hint)
-        rows = [*skipped, *((s["subject"], s["sequence"], *row) for s in summaries for row in s["skipped"])]
-        skipped_table = pd.DataFrame(rows, columns=["subject", "sequence", "frame", "reason"])
-        _write_csv(self.partial / "skipped.csv", skipped_table)
-        if not any(summary["arrays"] for summary in summaries):
-            raise _no_frame(skipped_table["reason"], self.partial)
-        # Open files, because pyarrow opens only paths in UTF-8.
-        tables = [io.BytesIO(part.with_suffix(".parquet").read_bytes()) for part in parts]
-        table = pd.concat(map(pd.read_parquet, tables), ignore_index=True)
-        _check_labels(table, labels, self.partial)
-        frames = _typed(table)
+        parts = store_completion.read_parts(self.partial, self._origin)
+        frames = store_completion.join_frames(self.partial, parts, labels, skipped)
         info = StoreInfo.with_digest(
             dataset=dataset,
             version=version,
@@ -269,40 +241,13 @@ class StoreWriter:
             crop=crop,
             landmarks=landmarks,
             labels=labels,
-            arrays={name: sha for summary in summaries for name, sha in sorted(summary["arrays"].items())},
+            arrays=store_completion.array_digests(parts),
             frames=table_digest(frames),
         )
-        for name, (dtype, shape) in expected_arrays(info, frames).items():
-            check_array(self.partial / name, dtype, shape, hint=REMAKE_HINT)
-        with atomic.atomic_write(self.partial / "frames.parquet") as file:
-            frames.to_parquet(file, index=False)
-        notes = [
-            {"subject": s["subject"], "sequence": s["sequence"], **s["notes"], "origin": s["origin"]} for s in summaries
-        ]
-        _write_csv(self.partial / "sequences.csv", pd.DataFrame(notes))
-        digests = {name: hashing.hash_file(self.partial / name) for name in TABLES}
-        info = info.model_copy(update={"tables": digests})
-        atomic.write_text(self.partial / "store.json", info.model_dump_json(indent=2, exclude_none=True) + "\n")
-        self._remove_remnants(info)
-        for entry in self.path.iterdir() if self.path.exists() else ():  # only system files are there
-            shutil.rmtree(self.partial / entry.name, ignore_errors=True)
-            entry.replace(self.partial / entry.name)
-        self.partial.replace(self.path)  # complete from here on
-        shutil.rmtree(self.path / "parts")
-        (self.path / "plan.json").unlink()
+        store_completion.write_tables(self.partial, parts, info, frames)
+        store_completion.move(self.partial, self.path)
         self.close()
         return Store(self.path)
-
-    def _remove_remnants(self, info: StoreInfo) -> None:
-        """Remove temporary files of killed processes, and arrays of sequences that were discarded."""
-        for file in list(self.partial.rglob(".*.tmp")):
-            file.unlink()
-        for folder in system_files.children(self.partial / "arrays"):
-            for file in system_files.children(folder):
-                if str(file.relative_to(self.partial)) not in info.arrays:
-                    file.unlink()
-            if not any(folder.iterdir()):
-                folder.rmdir()
 
 
 def _copy(values: np.ndarray, allocate: Allocate, kind: str) -> ArrayFile:
@@ -310,35 +255,3 @@ def _copy(values: np.ndarray, allocate: Allocate, kind: str) -> ArrayFile:
     for row in range(len(values)):
         file[row] = values[row]
     return file
-
-
-def _no_frame(reasons: pd.Series[str], partial: Path) -> DataError:
-    """Create the error of a store without a frame, with the most frequent reason."""
-    what = "not one frame could be used"
-    if not len(reasons):
-        return DataError(f"{what}, because there is none", where=partial, hint="check that the source is complete")
-    counts = reasons.value_counts()
-    what = f"{what}: {counts.index[0]} ({counts.iloc[0]} of {len(reasons)} entries in skipped.csv)"
-    return DataError(what, where=partial, hint="check the source, or delete the folder and change the options")
-
-
-def _check_labels(frames: pd.DataFrame, kind: LabelKind, folder: Path) -> None:
-    highest = 1 if kind == "occurrence" else 5
-    for name in frames.columns[frames.columns.str.startswith("AU")]:
-        wrong = frames[~frames[name].isin(range(-1, highest + 1))]
-        if len(wrong):
-            first = wrong.iloc[0]
-            what = f"{name} of {first['subject']} {first['sequence']} frame {first['frame']} is {first[name]}"
-            hint = "correct the reader, delete the folder and repeat the command"
-            raise DataError(f"{what}, and labels of {kind} are 0 to {highest} or -1", where=folder, hint=hint)
-
-
-def _typed(frames: pd.DataFrame) -> pd.DataFrame:
-    crop = {name: kind for name, kind in CROP_COLUMNS.items() if name in frames}
-    labels = {name: "int8" for name in frames.columns if name.startswith("AU")}
-    types = {**FRAME_COLUMNS, **crop, **labels}
-    return frames[[*types]].astype(types)
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    atomic.write_text(path, table.to_csv(index=False))
