@@ -16,6 +16,7 @@ import pytest
 from aubench.core.registry import find_protocol
 from aubench.engines.cluster import ClusterChoice, ClusterEngine, Outcome, portable
 from aubench.engines.slurm_task import FoldTask
+from aubench.runs import run_file
 from aubench.runs.config import RunConfig
 from aubench.runs.engine import Engine, Job
 from aubench.runs.events import FoldFinished
@@ -67,7 +68,7 @@ def _sweep(runs: Path, count: int) -> dict[str, float]:
     options = RunOptions(runs=runs)
     configs = [RunConfig.create("late_fusion", protocol, store, options, seed) for seed in range(count // FOLDS)]
     for config in configs:
-        config.init_run_dir({})
+        run_file.write(config, {})
     planned = process_time()
     jobs = [Job(config, fold, _no_work) for config in configs for fold in range(1, FOLDS + 1)]
     ends: list[int] = []

@@ -24,7 +24,7 @@ from aubench.core.errors import AubenchError, DataError, RecordError, UsageError
 from aubench.core.registry import find_protocol
 from aubench.metrics.scores import METRICS, summary_of
 from aubench.papers.paper_figures import FIGURES
-from aubench.runs import devices
+from aubench.runs import devices, run_file
 from aubench.runs.config import RunConfig
 from aubench.runs.run_options import RunOptions
 
@@ -307,7 +307,7 @@ def test_no_name_selects_no_run(tmp_path, fake_run, option):
 
 def finished_run(config: RunConfig) -> RunConfig:
     """Return the run with the file that marks each fold as finished."""
-    config.init_run_dir({})
+    run_file.write(config, {})
     names = ("fold", "epochs", "best_epoch", "seconds", "train_frames_per_s", "inference_frames_per_s", "frames")
     more = ("subjects", "pretraining", "train_prevalence", "checkpoint")
     for fold in config.protocol.fold_numbers():

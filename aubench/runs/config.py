@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from aubench._util import atomic, locks
 from aubench._util.seeds import derive, seed_everything
 from aubench.core.errors import UsageError
 from aubench.core.method import Method, build_method
@@ -156,16 +155,6 @@ class RunConfig:
         return source_of(self.entry.source, self.entry.version, self.content.code)
 
     @property
-    def _origin_fields(self) -> dict[str, Any]:
-        """Fields of ``run.json`` about the run that the weights are from, and the store of pre-training."""
-        start, store = self.start, self.pretraining_store
-        fields = {
-            "start": start and {"folder": str(start.folder), "run": start.run, "checkpoints": list(start.checkpoints)},
-            "pretraining_store": store and asdict(store) | {"path": str(store.path)},
-        }
-        return {name: value for name, value in fields.items() if value is not None}
-
-    @property
     def run_dir(self) -> Path:
         """Folder of the run."""
         return self.runs / self.protocol.name / self.entry.name / self.run_id
@@ -246,69 +235,3 @@ class RunConfig:
         """Location of the method and the full protocol, sufficient to create the configuration again."""
         method = str(self.entry.path.absolute()) if self.entry.path else self.method
         return {"method": method, "protocol": self.protocol.model_dump(mode="json")}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``run.json``."""
-        method = self.entry.method_class
-        return {
-            "schema_version": 1,
-            "run_id": self.run_id,
-            "protocol": {
-                "name": self.protocol.name,
-                "version": self.protocol.version,
-                "digest": self.protocol.digest,
-                "modalities": list(self.protocol.modalities),
-            },
-            "method": {
-                "name": self.entry.name,
-                "title": method.card.title,
-                "fidelity": str(method.card.fidelity),
-                "modalities": list(self.task.modalities),
-                "source": self.entry.source,
-                **({"file": self.content.code} if self.content.code else {}),
-                **({"version": self.entry.version} if self.entry.version > 1 else {}),
-            },
-            "preset": self.preset,
-            "recipe": self.recipe,
-            **({"files": dict(self.content.files)} if self.content.files else {}),
-            "seed": self.seed,
-            "selection": self.selection,
-            "precision": self.precision,
-            **({} if self.search is None else {"search": self.search}),
-            **self._origin_fields,
-            "store": {"dataset": self.store.dataset, "version": self.store.version, "digest": self.store.digest},
-            "asked": self.request,
-        }
-
-    def init_run_dir(self, extra: dict[str, Any]) -> None:
-        """Write ``run.json`` unless it exists.
-
-        Args:
-            extra: Start time and environment (git, packages, device) of the first start.
-
-        Raises:
-            DataError: The file exists and is damaged.
-            UsageError: The run that this one starts from has other weights than when the file was written.
-        """
-        path = self.run_dir / run_folder.RUN_FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with locks.exclusive(path.with_name(".run.lock")):
-            if path.exists():
-                start = self.read_run_file().get("start")
-                if self.start and start and start["checkpoints"] != list(self.start.checkpoints):
-                    what = f"{self.start.folder} was trained again after this run started from it"
-                    raise UsageError(what, where=self.run_dir, hint="delete this run's folder and repeat the command")
-            else:
-                atomic.write_json(path, self.to_dict() | extra)
-
-    def read_run_file(self, *keys: str) -> dict[str, Any]:
-        """Read ``run.json``.
-
-        Args:
-            keys: Keys that it must have, besides the run's id and method.
-
-        Raises:
-            DataError: The file is damaged.
-        """
-        hint = "delete this file and repeat the command; finished folds remain"
-        return run_folder.read_json(self.run_dir / run_folder.RUN_FILE, ("run_id", "method", *keys), hint)

@@ -20,7 +20,7 @@ from aubench.results import record as record_file
 from aubench.results.method_fields import source_fields
 from aubench.results.record import Record
 from aubench.results.run_folder import RECORD_DIR, RESULT
-from aubench.runs import condition_scores
+from aubench.runs import condition_scores, run_file
 from aubench.runs.condition_scores import ConditionScores
 from aubench.runs.config import RunConfig
 from aubench.runs.fold_result import FoldResult, read_summary
@@ -122,7 +122,7 @@ def _corruptions(scored: ConditionScores | None, conditions: Iterable[str]) -> d
 
 
 def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[str, Any]:
-    run = config.read_run_file("method", "started")
+    run = run_file.read(config, "method", "started")
     environment, *other_environments = _unique(_fold_environment(summary, run, config) for summary in summaries)
     return {
         "run": config.run_id,

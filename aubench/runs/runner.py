@@ -15,7 +15,7 @@ from aubench.core.conditions import Condition
 from aubench.core.errors import AubenchError
 from aubench.results.method_fields import require_recordable
 from aubench.results.record import Record
-from aubench.runs import condition_scores, environment
+from aubench.runs import condition_scores, environment, run_file
 from aubench.runs.condition_evaluation import evaluate_fold
 from aubench.runs.condition_scores import ConditionScores
 from aubench.runs.config import RunConfig
@@ -108,7 +108,7 @@ def _start(configs: Sequence[RunConfig], choice: DeviceChoice, captured: dict[st
             require_splittable(config.build_initial_method(1), config.entry.name)
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     for config in configs:
-        config.init_run_dir({"started": started, "device": {"kind": choice.kind, "name": choice.name}, **captured})
+        run_file.write(config, {"started": started, "device": {"kind": choice.kind, "name": choice.name}, **captured})
 
 
 def _check(config: RunConfig) -> None:
@@ -119,7 +119,7 @@ def _check(config: RunConfig) -> None:
         MethodError: The method's operations cannot be counted.
     """
     sources = method_hooks.pretraining_sources(config.recipe_model)
-    require_recordable(config.to_dict()["method"], sources, config.method)
+    require_recordable(run_file.to_dict(config)["method"], sources, config.method)
     if config.entry.source != "builtin":
         config.count_flops()
 

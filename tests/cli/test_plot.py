@@ -9,6 +9,7 @@ import cv2
 import pytest
 
 from aubench.runs import fold as fold_module
+from aubench.runs import run_file
 from aubench.runs.config import RunConfig
 
 OPEN = Path(__file__).parents[1] / "plots" / "open_method.py"
@@ -21,7 +22,7 @@ def begun(decide) -> Callable[..., RunConfig]:
 
     def make(runs: Path, method: str) -> RunConfig:
         plan = decide(runs, method, selection="last", **SMALL)
-        plan.init_run_dir({})
+        run_file.write(plan, {})
         return plan
 
     return make

@@ -15,7 +15,7 @@ from aubench.datasets.table.picture_files import ValueRanges, convert
 from aubench.datasets.table.store_export import export_store
 from aubench.datasets.table.table_dataset import TABLE, TableOptions
 from aubench.plots import contact_sheet, modality_selection
-from aubench.runs import condition_evaluation, environment
+from aubench.runs import condition_evaluation, environment, run_file
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
 from aubench.runs.record_builder import write_record
@@ -100,7 +100,7 @@ def test_a_run_is_trained_and_tested_without_each_of_them(manifest, tmp_path):
     options = RunOptions("tiny", values, "last", runs=tmp_path / "runs")
     run = RunConfig.create("amf", on, StoreRef.from_store(store), options)
     cpu = {"kind": "cpu", "name": "some"}
-    run.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
+    run_file.write(run, {"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
     conditions = subsets(run.task.modalities)
     for fold in run.protocol.fold_numbers():
         fold_module.run_fold(run, fold, "cpu", 0, lambda event: None)

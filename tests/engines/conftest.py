@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from aubench.runs import run_file
 from aubench.runs.config import RunConfig
 from aubench.runs.fold import run_fold
 from aubench.runs.record_builder import write_record
@@ -27,7 +28,7 @@ def reference(plan, tmp_path):
     def tables(folds=(1, 2, 3), seeds=(0, 1)) -> dict[str, dict[str, bytes]]:
         configs = plan(tmp_path / "reference", seeds)
         for config in configs:
-            config.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": {"kind": "cpu", "name": "a test"}})
+            run_file.write(config, {"started": "2026-01-01T00:00:00Z", "device": {"kind": "cpu", "name": "a test"}})
             for fold in folds:
                 run_fold(config, fold, "cpu", 0, lambda event: None)
             write_record(config)

@@ -21,7 +21,7 @@ from aubench.engines import cluster, cluster_worker, slurm_commands
 from aubench.engines.choice import choose_engine
 from aubench.engines.cluster import ClusterChoice, ClusterEngine, portable
 from aubench.results import record
-from aubench.runs import fold_status, run_status, sweeps
+from aubench.runs import fold_status, run_file, run_status, sweeps
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.engine import Job
 from aubench.runs.events import EpochFinished, FoldFinished
@@ -140,7 +140,7 @@ def test_cancel_removes_jobs_that_outlived_their_command(plan, tmp_path, monkeyp
 
 def test_jobs_that_left_the_queue_are_not_waiting(plan, tmp_path, monkeypatch):
     (config,) = plan(tmp_path / "runs", seeds=(0,))
-    config.init_run_dir({})
+    run_file.write(config, {})
     jobs = [Job(config, fold, fold_works.ends) for fold in (1, 2)]
     with SweepFile("slurm", jobs) as sweep:
         sweep.update({sweeps.queue_key(job): f"12_{job.fold}" for job in jobs})

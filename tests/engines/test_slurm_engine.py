@@ -25,7 +25,7 @@ from aubench.engines.choice import choose_engine
 from aubench.engines.slurm_engine import SlurmChoice
 from aubench.engines.slurm_options import parse_minutes, parse_options, submission_parameters
 from aubench.engines.slurm_task import STORE_SECONDS, FoldTask
-from aubench.runs import runner, sweeps
+from aubench.runs import run_file, runner, sweeps
 from aubench.runs.condition_evaluation import evaluate_fold
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.engine import Job
@@ -83,7 +83,7 @@ def collect(jobs, choice):
 def test_arrays_are_requeued_at_their_limit_and_fail_one_by_one(slurm, choice, plan, reference, tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_SLURM_ARRAY", "2")
     first, other = plan(tmp_path / "runs")
-    first.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": {"kind": "cpu", "name": "slurm"}})
+    run_file.write(first, {"started": "2026-01-01T00:00:00Z", "device": {"kind": "cpu", "name": "slurm"}})
     works = [
         (first, 1, fold_works.trains_in_two_allocations),
         (other, 1, fold_works.diverges),
@@ -114,7 +114,7 @@ def test_arrays_are_requeued_at_their_limit_and_fail_one_by_one(slurm, choice, p
 def test_jobs_outlive_an_interrupted_command_and_are_not_submitted_again(slurm, choice, plan, tmp_path):
     runs = tmp_path / "runs"
     (config,) = plan(runs, seeds=(0,))
-    config.init_run_dir({})
+    run_file.write(config, {})
     jobs = [Job(config, fold, fold_works.waits_for_a_file) for fold in (1, 2)]
 
     class Interrupted(type(choice.engine())):

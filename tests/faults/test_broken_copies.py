@@ -14,7 +14,7 @@ from aubench.core.errors import AubenchError
 from aubench.plots import tuning_curves
 from aubench.results import record as record_file
 from aubench.runs import fold as fold_module
-from aubench.runs import loading
+from aubench.runs import loading, run_file
 from aubench.runs.record_builder import write_record
 from aubench.tracking import studies
 
@@ -64,7 +64,7 @@ def finished(decide, tmp_path_factory) -> Path:
     config = decide(place / "runs", "resnet_depth", protocol=str(place / "quick.toml"), seed=0, **SMALL)
     device = {"kind": "cpu", "name": "some"}
     started = {"started": "2026-01-01T00:00:00Z", "device": device}
-    config.init_run_dir(started | {"packages": {}, "git": {"commit": None, "dirty": None}})
+    run_file.write(config, started | {"packages": {}, "git": {"commit": None, "dirty": None}})
     for fold in (1, 2):
         fold_module.run_fold(config, fold, "cpu", 0, lambda event: None)
     assert write_record(config) is not None

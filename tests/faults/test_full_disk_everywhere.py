@@ -29,7 +29,7 @@ from aubench.leaderboard import build
 from aubench.plots import style
 from aubench.results import counts, epochs, histograms
 from aubench.results.run_folder import EPOCHS, RESULT, RUN_FILE, RUNNING, STATE
-from aubench.runs import condition_scores, fold_process, fold_status, sweeps
+from aubench.runs import condition_scores, fold_process, fold_status, run_file, sweeps
 from aubench.runs.condition_scores import ConditionScores
 from aubench.runs.engine import Job
 from aubench.runs.fold_result import FoldResult
@@ -156,7 +156,7 @@ WRITES: dict[str, tuple[Callable[[Any], object], str]] = {
     "epochs": (lambda x: TrainState(epochs=[{"loss": 0.25}] * 9).write(x.folder / EPOCHS), EPOCHS),
     "fold": (save_fold, counts.FILE),
     "conditions": (save_conditions, counts.FILE),
-    "run": (lambda x: x.config.init_run_dir({}), RUN_FILE),
+    "run": (lambda x: run_file.write(x.config, {}), RUN_FILE),
     "running fold": (track_fold, RUNNING),
     "sweep": (write_sweep, ".json"),
     "study": (write_study, study_files.STUDY_FILE),

@@ -11,7 +11,7 @@ from factories.processes import in_processes
 
 from aubench._util import atomic, locks
 from aubench.results.run_folder import RESULT, RUN_FILE
-from aubench.runs import environment, fold_status, sweeps
+from aubench.runs import environment, fold_status, run_file, sweeps
 from aubench.runs.engine import Job
 from aubench.runs.events import FoldFinished
 from aubench.runs.fold import run_fold
@@ -77,7 +77,7 @@ def test_eight_commands_share_a_folder_of_runs(decide, tmp_path, same):
     def work(index: int) -> set[int]:
         config, pids = configs[index], set[int]()
         for _ in range(10):
-            config.init_run_dir({"pid": os.getpid()})
+            run_file.write(config, {"pid": os.getpid()})
             with sweeps.SweepFile("local", [Job(config, 1, print)]):
                 pids |= {sweep.pid for sweep in sweeps.read_sweeps(runs) if sweep.is_alive}
                 fold_status.write_failure(config.fold_dir(1), "no reason")

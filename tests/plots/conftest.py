@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aubench.runs import fold as fold_module
+from aubench.runs import run_file
 from aubench.runs.config import RunConfig
 
 OPEN = str(Path(__file__).parent / "open_method.py")
@@ -24,6 +25,6 @@ def make(decide) -> Callable[..., RunConfig]:
 def open_run(make, tmp_path_factory) -> RunConfig:
     """Run the second fold of a run."""
     plan = make(tmp_path_factory.mktemp("runs"))
-    plan.init_run_dir({})
+    run_file.write(plan, {})
     fold_module.run_fold(plan, 2, "cpu", 0, lambda event: None)
     return plan

@@ -22,7 +22,7 @@ from aubench.evaluation.predictor import Predictor
 from aubench.leaderboard import verify
 from aubench.leaderboard.records import StoredRecord
 from aubench.results import counts
-from aubench.runs import condition_evaluation, condition_scores, environment, loading
+from aubench.runs import condition_evaluation, condition_scores, environment, loading, run_file
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
 from aubench.runs.events import ConditionsEvaluated
@@ -37,7 +37,7 @@ def config(decide, tmp_path) -> RunConfig:
     """The first fold of a run, done."""
     config = decide(tmp_path / "runs", "late_fusion", **SMALL)
     cpu = {"kind": "cpu", "name": "some"}
-    config.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
+    run_file.write(config, {"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
     fold_module.run_fold(config, 1, "cpu", 0, lambda event: None)
     return config
 
@@ -172,7 +172,7 @@ DIM = Corruption("dim", "F1 of dim images", "share", lambda images, level, noise
 def test_scores_under_an_edited_corruption_are_not_reused(decide, tmp_path, monkeypatch):
     config = decide(tmp_path / "runs", "resnet_depth", **SMALL | {"epochs": 1, "frames_per_epoch": 64})
     cpu = {"kind": "cpu", "name": "some"}
-    config.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
+    run_file.write(config, {"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
     fold_module.run_fold(config, 1, "cpu", 0, lambda event: None)
     plugin = tmp_path / "dim.py"
     monkeypatch.setenv(PLUGINS_VARIABLE, str(plugin))

@@ -22,7 +22,7 @@ from aubench.core.errors import UsageError
 from aubench.leaderboard import verify
 from aubench.leaderboard.records import StoredRecord
 from aubench.runs import fold as fold_module
-from aubench.runs import loading, pretraining
+from aubench.runs import loading, pretraining, run_file
 from aubench.runs.config import RunConfig
 from aubench.runs.record_builder import write_record
 from aubench.runs.run_options import RunOptions
@@ -80,7 +80,7 @@ def write_weights(path: str, value: float) -> str:
 
 
 def finish(config: RunConfig) -> StoredRecord:
-    config.init_run_dir({**ENVIRONMENT, "device": {"kind": "cpu", "name": "some"}})
+    run_file.write(config, {**ENVIRONMENT, "device": {"kind": "cpu", "name": "some"}})
     fold_module.run_fold(config, 1, "cpu", 0, lambda event: None)
     record = write_record(config)
     assert record is not None
@@ -210,7 +210,7 @@ def test_a_module_beside_the_method_is_imported_and_its_edits_make_another_run(c
     torch.manual_seed(0)
     after = second.build_method().eval()(inputs)
     assert first.run_id != second.run_id and not torch.equal(before, after)
-    assert second.to_dict()["method"]["file"] != first.to_dict()["method"]["file"]
+    assert run_file.to_dict(second)["method"]["file"] != run_file.to_dict(first)["method"]["file"]
     assert pretraining._key(first, []) != pretraining._key(second, [])
 
 
@@ -280,7 +280,7 @@ def test_an_installed_method_counts_with_its_version_and_its_code(config_for, mo
     write("site/their_package/methods.py", METHOD + "# edited")
     config = config_for("theirs")
     assert len({*ids, config.run_id}) == 3
-    assert len(config.to_dict()["method"]["file"]) == 64
+    assert len(run_file.to_dict(config)["method"]["file"]) == 64
 
 
 def test_an_installed_method_that_does_not_load_is_one_line(config_for, monkeypatch):
@@ -324,7 +324,7 @@ def test_a_new_version_of_a_built_in_method_is_another_run_and_another_search(co
     monkeypatch.setattr(method_versions, "changes", lambda: changes)
     after, other = config_for("late_fusion"), config_for("resnet_depth")
     assert old_id != after.run_id and old_source != after.source
-    assert after.to_dict()["method"]["version"] == before.entry.version + 1
+    assert run_file.to_dict(after)["method"]["version"] == before.entry.version + 1
     assert other.entry.version == before.entry.version
 
 

@@ -17,7 +17,7 @@ from aubench.data.store import Store
 from aubench.evaluation import inference
 from aubench.evaluation.predictor import Predictor
 from aubench.runs import fold as fold_module
-from aubench.runs import loading
+from aubench.runs import loading, run_file
 from aubench.runs.config import RunConfig
 
 METHOD = str(Path(__file__).parents[1] / "factories" / "clip_autoencoder.py")
@@ -28,7 +28,7 @@ SMALL = {"image_size": 32, "crop": 28, "frames_per_epoch": 64, "epochs": 1, "pre
 def config(decide, tmp_path_factory) -> RunConfig:
     """Run with a finished first fold."""
     config = decide(tmp_path_factory.mktemp("runs"), METHOD, modalities=["depth"], selection="last", **SMALL)
-    config.init_run_dir({})
+    run_file.write(config, {})
     fold_module.run_fold(config, 1, "cpu", 0, lambda event: None)
     return config
 
@@ -36,7 +36,7 @@ def config(decide, tmp_path_factory) -> RunConfig:
 def test_the_configuration_is_loaded_from_the_folder(config, small_store):
     loaded = loading.load_run(config.run_dir, small_store)
     assert (loaded.run_id, loaded.run_dir.resolve()) == (config.run_id, config.run_dir.resolve())
-    assert loaded.to_dict() == config.to_dict()
+    assert run_file.to_dict(loaded) == run_file.to_dict(config)
 
 
 def test_the_folder_may_have_several_names(config, small_store, tmp_path):

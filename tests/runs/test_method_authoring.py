@@ -17,7 +17,7 @@ from aubench.core.method import build_method
 from aubench.core.registry import find_method
 from aubench.evaluation.flops import count_flops
 from aubench.runs import fold as fold_module
-from aubench.runs import loading
+from aubench.runs import loading, run_file
 from aubench.runs.config import RunConfig
 from aubench.testing.check_method import check_method
 
@@ -218,7 +218,7 @@ def test_a_run_saves_resumes_and_scores(name, config_for, tmp_path):
     train(resumed)
     assert files(resumed) == files(uninterrupted)
     assert loading.load_method(uninterrupted, 1).training is False
-    assert RunConfig.to_dict(uninterrupted)["method"]["source"] == "path"
+    assert run_file.to_dict(uninterrupted)["method"]["source"] == "path"
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from aubench.data.store import Store
 from aubench.leaderboard import verify
 from aubench.leaderboard.records import StoredRecord
 from aubench.results.record_info import RecordInfo
-from aubench.runs import environment, pretraining
+from aubench.runs import environment, pretraining, run_file
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
 from aubench.runs.events import EpochFinished, Event
@@ -50,7 +50,7 @@ def run(config: RunConfig) -> list[Event]:
 def recorded(config: RunConfig) -> RecordInfo:
     """What the record says after a run of the first fold."""
     cpu = {"kind": "cpu", "name": "some"}
-    config.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
+    run_file.write(config, {"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
     run(config)
     return write_record(config).info
 

@@ -10,7 +10,7 @@ import pytest
 from aubench._util import atomic, ranks
 from aubench.results import record
 from aubench.runs import fold as fold_module
-from aubench.runs import record_builder
+from aubench.runs import record_builder, run_file
 from aubench.runs import runner as run_module
 from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
@@ -121,6 +121,6 @@ def test_two_commands_that_start_a_run_at_once_write_its_file_once(configs, monk
 
     monkeypatch.setattr(atomic, "write_json", slow)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda name: configs[0].init_run_dir({"started": name}), "ab"))
-    assert len(written) == 1 and configs[0].read_run_file()["started"] == written[0]
+        list(pool.map(lambda name: run_file.write(configs[0], {"started": name}), "ab"))
+    assert len(written) == 1 and run_file.read(configs[0])["started"] == written[0]
     assert [path.name for path in configs[0].run_dir.iterdir()] == ["run.json"]

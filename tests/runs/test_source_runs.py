@@ -21,7 +21,7 @@ from aubench.datasets.person_names import comparable
 from aubench.leaderboard import verify
 from aubench.leaderboard.records import StoredRecord
 from aubench.results import record, run_id
-from aubench.runs import environment, loading, source_runs
+from aubench.runs import environment, loading, run_file, source_runs
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
 from aubench.runs.record_builder import write_record
@@ -61,7 +61,7 @@ def config(path: Path, on: Protocol, store: Store, *, seed: int = 3, **options) 
 
 def finish(run: RunConfig) -> record.Record:
     cpu = {"kind": "cpu", "name": "some"}
-    run.init_run_dir({"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
+    run_file.write(run, {"started": "2026-01-01T00:00:00Z", "device": cpu, "packages": {}, "git": environment.git()})
     for fold in run.protocol.fold_numbers():
         fold_module.run_fold(run, fold, "cpu", 0, lambda event: None)
     return write_record(run)
@@ -153,12 +153,12 @@ def test_a_changed_checkpoint_or_recipe_is_refused(folder, tmp_path):
 @pytest.mark.slow
 def test_a_source_that_was_trained_again_is_refused(folder):
     run = start(folder, source(folder), seed=5)
-    run.init_run_dir({"started": "2026-01-01T00:00:00Z"})
+    run_file.write(run, {"started": "2026-01-01T00:00:00Z"})
     again = replace(run, start=SourceRun(run.start.folder, run.start.run, ("0" * 64, *run.start.checkpoints[1:])))
     assert again.run_id == run.run_id
     with pytest.raises(UsageError, match="was trained again after this run started from it; delete this run's folder"):
-        again.init_run_dir({"started": "2026-01-01T00:00:00Z"})
-    run.init_run_dir({"started": "2026-01-01T00:00:00Z"})
+        run_file.write(again, {"started": "2026-01-01T00:00:00Z"})
+    run_file.write(run, {"started": "2026-01-01T00:00:00Z"})
 
 
 def test_people_of_disfa_plus_are_those_of_disfa():
