@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aubench._util.seeds import derive
@@ -195,7 +196,8 @@ def _run_trial(
         return
     except BaseException as error:
         if isinstance(error, AubenchError) and not isinstance(error, Cancelled):
-            trial.set_user_attr(ERROR, str(error))
+            with suppress(UpdateFinishedTrialError):  # another worker took over
+                trial.set_user_attr(ERROR, str(error))
             fail_trial(study, trial.number)
             raise
         requeue(study, _frozen(study, trial.number))

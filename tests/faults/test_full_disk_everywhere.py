@@ -354,6 +354,20 @@ def test_journal_of_a_search_on_a_full_disk_loses_only_the_new_entry(tmp_path):
     assert [trial.value for trial in again.trials] == [0.5, 0.7]
 
 
+@pytest.mark.parametrize("length", [30, 100_000])
+def test_journal_of_a_search_drops_what_a_worker_left_that_died_while_it_wrote(tmp_path, length):
+    import optuna
+
+    path = tmp_path / "study.log"
+    study = optuna.create_study(storage=open_storage(f"journal:{path}"), study_name="mine")
+    study.tell(study.ask(), 0.5)
+    with path.open("a") as file:
+        file.write('{"op_code":4,"worker_id":"' + "x" * length)
+    study.tell(study.ask(), 0.7)
+    again = optuna.load_study(storage=open_storage(f"journal:{path}"), study_name="mine")
+    assert [trial.value for trial in again.trials] == [trial.value for trial in study.trials] == [0.5, 0.7]
+
+
 def test_error_of_the_content_stays_itself(tmp_path):
     with pytest.raises(FileNotFoundError), atomic.atomic_write(tmp_path / "new") as file:
         file.write(Path("nowhere").read_bytes())

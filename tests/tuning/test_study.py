@@ -24,7 +24,7 @@ from aubench.tuning import trial as trial_module
 from aubench.tuning.search_config import SearchConfig
 from aubench.tuning.storage import PRUNERS, SAMPLERS, make_pruner, make_sampler, open_storage
 from aubench.tuning.study import run_search
-from aubench.tuning.worker import finished_trials
+from aubench.tuning.worker import finished_trials, requeue
 
 CPU = DeviceChoice("cpu", 1, "a test")
 
@@ -285,6 +285,19 @@ def test_a_recipe_that_ends_in_an_error_is_not_suggested_again(search_for, tmp_p
     monkeypatch.setattr(trial_module, "run_jobs", here)
     assert states(study := run(search, storage, 2)) == ["COMPLETE", "FAIL", "FAIL", "COMPLETE"]
     assert len({str(trial.params) for trial in study.trials}) == 4
+
+
+def test_a_trial_that_was_taken_over_and_ends_in_an_error_says_that_error(search_for, tmp_path, monkeypatch):
+    search, storage = search_for(folds=(1,)), address("sqlite", tmp_path)
+
+    def fail(jobs, choice, report):
+        study = optuna.load_study(study_name=search.name, storage=storage)
+        requeue(study, study.trials[0])
+        raise FoldFailed("out of memory")
+
+    monkeypatch.setattr(trial_module, "run_jobs", fail)
+    with pytest.raises(FoldFailed, match="out of memory"):
+        run(search, storage, 1)
 
 
 @pytest.mark.slow
