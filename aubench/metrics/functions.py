@@ -111,11 +111,12 @@ def mean(values: Iterable[float]) -> float:
 
 
 def std(values: Sequence[float]) -> float | None:
-    """Compute the sample standard deviation (n - 1); None for fewer than two values."""
-    if len(values) < 2:
+    """Compute the sample standard deviation (n - 1) of the values that are not NaN; None for fewer than two."""
+    defined = [value for value in values if not math.isnan(value)]
+    if len(defined) < 2:
         return None
-    centre = mean(values)
-    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
+    centre = mean(defined)
+    return math.sqrt(math.fsum((value - centre) ** 2 for value in defined) / (len(defined) - 1))
 
 
 def macro_mean(values: Floats) -> float:

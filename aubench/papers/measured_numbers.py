@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -49,7 +50,7 @@ class FigurePoint:
 
 @dataclass(frozen=True)
 class MeasuredNumbers:
-    """Measured numbers in the table's unit; ``mean`` is None if an AU of the row is not scored."""
+    """Measured numbers in the table's unit; ``mean`` is None if an AU of the row has no score."""
 
     by_au: dict[int, float] = field(default_factory=dict)
     mean: float | None = None
@@ -76,18 +77,18 @@ def measure(row: ReportedRow, aus: Sequence[int], result: MeasuredResult) -> Mea
     if not common:
         raise RecordError("scores no AU of the table", where=result.records[0].relative_path)
     tables = [record.counts[record.counts["au"].isin(common)] for record in result.records]
-    is_complete = set(aus) <= scored
     if row.metric == "f1":
         *per_au, mean = confidence_intervals(subject_contributions(tables, row.condition))
         by_au = {au: 100 * value.estimate for au, value in zip(common, per_au, strict=True)}
-        if not is_complete:
+        if not set(aus) <= scored:
             return MeasuredNumbers(by_au)
         low, high = 100 * mean.low, 100 * mean.high
         return MeasuredNumbers(by_au, 100 * mean.estimate, f"{low:.1f} to {high:.1f}", low, high)
     cells = [scores.accuracy(scores.sum_over_subjects(counts, row.condition).cells) for counts in tables]
     by_au = {au: 100 * scores.mean(scores.by_au(each)[i] for each in cells) for i, au in enumerate(common)}
+    by_au = {au: value for au, value in by_au.items() if not math.isnan(value)}
     folds = [scores.mean(fold) for each in cells for fold in each.tolist()]
-    if not is_complete:
+    if not by_au or not set(aus) <= set(by_au):
         return MeasuredNumbers(by_au)
     std = scores.std(folds)
     return MeasuredNumbers(by_au, 100 * scores.mean(folds), EMPTY if std is None else f"± {100 * std:.1f}")

@@ -143,7 +143,8 @@ def test_order_of_rows_changes_no_digit():
 
 
 def test_deviation_is_that_of_a_sample():
-    assert scores.std([0.4]) is None
+    assert scores.std([0.4]) is scores.std([0.4, math.nan]) is None
+    assert scores.std([0.1, math.nan, 0.4]) == scores.std([0.1, 0.4])
     assert scores.std([0.1, 0.4, 0.7, 0.3]) == pytest.approx(np.std([0.1, 0.4, 0.7, 0.3], ddof=1))
 
 

@@ -91,6 +91,17 @@ def test_what_was_measured_on_synth_has_no_deviation_from_real_faces(tables, mak
     assert lines(text)[1]["Avg."] and lines(text)[1]["Deviation"] == ""
 
 
+def test_an_au_without_labels_has_no_accuracy_and_leaves_no_mean(tables, make_record):
+    table, record = tables["au_vmae_appendix_table_1"], make_record("late_fusion")
+    empty = record.counts.assign(**dict.fromkeys(("tp", "fp", "fn", "tn"), 0))
+    unlabelled = replace(record, counts=record.counts.where(record.counts["au"] != table.aus[0], empty))
+    rest = [NONE] * (len(table.rows) - 1)
+    text = reproduced_tables.render(table, [MeasuredResult((unlabelled,)), *rest], "csv")
+    here = lines(text)[1]
+    assert here[f"AU{table.aus[0]}"] == here["Avg."] == here["Interval"] == ""
+    assert float(here[f"AU{table.aus[1]}"]) > 0
+
+
 def test_a_page_without_any_deviation_does_not_speak_of_it(tables, make_record):
     table, record = tables["amf_table_4"], make_record("late_fusion")
     drawn, real = (
