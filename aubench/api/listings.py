@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aubench._util.progress import print_line
 from aubench.api.planning import AnyPath
 from aubench.core.user_paths import user_path
 
@@ -27,15 +28,18 @@ def list_methods() -> pd.DataFrame:
     from aubench.core import registry
     from aubench.evaluation.flops import count_parameters
     from aubench.leaderboard.tables import modality_code
-    from aubench.papers.method_reference import used_tasks
+    from aubench.papers.method_reference import AUS, used_tasks
 
     rows = []
     for name in registry.method_names():
         entry = registry.find_method(name)
         card, recipe = entry.method_class.card, entry.method_class.Recipe.from_preset("paper", {})
-        task = used_tasks(entry, recipe)[0]
-        parameters = count_parameters(entry.method_class, task, recipe)
-        rows.append((name, modality_code(task.modalities), str(card.fidelity), parameters, card.paper))
+        tasks = used_tasks(entry, recipe)
+        if not tasks:
+            print_line(f"skipped {name}: supports no task with the AUs 1 to {AUS}")
+            continue
+        parameters = count_parameters(entry.method_class, tasks[0], recipe)
+        rows.append((name, modality_code(tasks[0].modalities), str(card.fidelity), parameters, card.paper))
     return pd.DataFrame(rows, columns=["method", "modalities", "fidelity", "parameters", "paper"])
 
 

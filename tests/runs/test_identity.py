@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from aubench import Method
-from aubench.api import check_method
+from aubench.api import check_method, list_methods
 from aubench.core import hashing, method_versions, registry
 from aubench.core.errors import UsageError
 from aubench.leaderboard import verify
@@ -306,9 +306,23 @@ def test_an_entry_point_that_is_no_method_is_one_line(monkeypatch, loaded, probl
         registry.find_method("theirs")
 
 
+def test_the_list_of_methods_skips_and_names_one_for_other_aus(monkeypatch, capsys):
+    point = metadata.EntryPoint("theirs", f"{__name__}:ForOtherAUs", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_point_methods", lambda: {"theirs": point})
+    monkeypatch.setattr(registry, "builtin_methods", lambda: ["late_fusion"])
+    assert list_methods()["method"].tolist() == ["late_fusion"]
+    assert "skipped theirs: supports no task with the AUs 1 to 12" in capsys.readouterr().err
+
+
 class WithoutCard(Method):
     def forward(self, inputs):
         return None
+
+
+class ForOtherAUs(registry.find_method("late_fusion").method_class):
+    @classmethod
+    def unsupported_reason(cls, task, recipe):
+        return None if 25 in task.aus else "needs AU25"
 
 
 @pytest.mark.parametrize("name", [[], None, 3, Method])
