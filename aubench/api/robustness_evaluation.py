@@ -163,6 +163,7 @@ def _write_robustness(configs: Sequence[RunConfig], suite: Suite, out: AnyPath |
     """Write tables and figures of each protocol."""
     from aubench._util import atomic
     from aubench.leaderboard import robustness_tables
+    from aubench.leaderboard.tables import seed_counts
     from aubench.plots import robustness_figures
 
     all_profiles: dict[str, Sequence[RobustnessProfile]] = {}
@@ -170,8 +171,9 @@ def _write_robustness(configs: Sequence[RunConfig], suite: Suite, out: AnyPath |
     paths: list[Path] = []
     for name in sorted({config.protocol.name for config in configs}):
         members = [config for config in configs if config.protocol.name == name]
-        folder, seed_count = Path("robustness", name) if out is None else user_path(out), len({c.seed for c in members})
-        profiles = robustness_tables.profiles(execution.read_stored_records(members), suite.conditions)
+        folder = Path("robustness", name) if out is None else user_path(out)
+        runs = execution.read_stored_records(members)
+        profiles = robustness_tables.profiles(runs, suite.conditions)
         all_profiles[name] = tuple(profiles)
         if form == "json":
             pages = shown = {"robustness.json": frame_text(RobustnessResults({name: profiles}).to_dataframe(), form)}
@@ -186,6 +188,7 @@ def _write_robustness(configs: Sequence[RunConfig], suite: Suite, out: AnyPath |
             for file in {f"{table}.csv" for table in robustness_tables.TABLES} - pages.keys():
                 (folder / file).unlink(missing_ok=True)  # of an earlier comparison
         texts += shown.values()
-        figures = robustness_figures.plot(profiles, (name, f"{seed_count} seed{'s' * (seed_count > 1)}"), folder)
+        seeds = seed_counts(robustness_tables.entries_of(runs, suite.conditions))
+        figures = robustness_figures.plot(profiles, (name, seeds), folder)
         paths += [*(folder / file for file in pages), *figures]
     return RobustnessResults(all_profiles, "\n".join(texts), tuple(paths))

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import groupby
 
 from aubench.core import hashing
+from aubench.core.conditions import kind_of
 from aubench.leaderboard.known_labels import known_stores
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.verify import row_key
@@ -82,6 +83,17 @@ class Entry:
     def pretraining_frames(self) -> int | None:
         """Frames of the run's own pre-training per fold, mean over seeds; None if they are unknown."""
         return _rounded_mean([run.pretraining_frames for run in self.runs])
+
+    @property
+    def conditions(self) -> set[str]:
+        """Test conditions that all runs have, with the same code of the corruption."""
+        common = set.intersection(*(set(run.info.conditions) for run in self.runs))
+        codes = {name: {run.info.corruptions.get(name) for run in self.runs} for name in map(kind_of, common)}
+        return {condition for condition in common if len(codes[kind_of(condition)]) == 1}
+
+    def condition_f1(self, condition: str) -> float:
+        """F1 under one of :attr:`conditions`, mean over seeds."""
+        return scores.mean(run.condition_f1[condition] for run in self.runs)
 
     def mean(self, metric: str) -> float | None:
         """Mean of a metric over seeds; None where undefined."""

@@ -12,7 +12,7 @@ from aubench.leaderboard import tables, verify
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import EMPTY, FORMATS, Block, Table, as_csv, latex, markdown, template, text_table
-from aubench.metrics import robustness_profile, scores
+from aubench.metrics import robustness_profile
 from aubench.metrics.intervals import ConfidenceInterval, confidence_intervals
 from aubench.metrics.robustness_profile import ModalitySet, RobustnessProfile
 
@@ -34,15 +34,25 @@ def profiles(runs: Iterable[StoredRecord], select: ConditionSelection | None = N
     Returns:
         Profiles by name.
     """
-    ordered = sorted(runs, key=lambda run: (*_entry_key(run), run.info.seed))
-    entries = [Entry.from_runs(group) for _, group in groupby(ordered, key=_entry_key)]
-    names = tables.unique_names(entries)
+    entries = entries_of(runs, select)
     all_profiles = []
-    for name, entry in zip(names, entries, strict=True):
+    for name, entry in zip(tables.unique_names(entries), entries, strict=True):
         counts, modalities = [run.record.counts for run in entry.runs], entry.info.method.modalities
         conditions = None if select is None else select(modalities)
         all_profiles.append(robustness_profile.build_profile(name, modalities, counts, conditions))
     return all_profiles
+
+
+def entries_of(runs: Iterable[StoredRecord], select: ConditionSelection | None = None) -> list[Entry]:
+    """Group runs that differ only in their seed, and have the same code of the selected corruptions."""
+
+    def key(run: StoredRecord) -> tuple[str, str, str, str]:
+        selected = None if select is None else {condition.kind for condition in select(run.info.method.modalities)}
+        codes = {name: code for name, code in run.info.corruptions.items() if selected is None or name in selected}
+        return run.info.method.name, run.info.selection, verify.row_key(run), hashing.hash_json(codes)
+
+    ordered = sorted(runs, key=lambda run: (*key(run), run.info.seed))
+    return [Entry.from_runs(group) for _, group in groupby(ordered, key=key)]
 
 
 def make_tables(all_profiles: Sequence[RobustnessProfile]) -> dict[str, Table]:
@@ -77,8 +87,7 @@ def brief_table(entries: Sequence[Entry]) -> Table | None:
     Returns:
         None if no entry has such a condition.
     """
-    common = [set.intersection(*(set(run.info.conditions) for run in entry.runs)) for entry in entries]
-    conditions = {Condition.parse(text) for texts in common for text in texts if text.startswith(_BRIEF)}
+    conditions = {Condition.parse(text) for entry in entries for text in entry.conditions if text.startswith(_BRIEF)}
     columns = [
         condition
         for condition in sorted(conditions, key=robustness_profile.condition_sort_key)
@@ -88,27 +97,23 @@ def brief_table(entries: Sequence[Entry]) -> Table | None:
     if not columns:
         return None
     lines = [
-        (entry.name, tables.recipe_label(entry, entries), tables.percent(entry.f1), *_brief_cells(entry, columns))
-        for entry, texts in zip(entries, common, strict=True)
-        if texts & set(map(str, columns))
+        (entry.name, tables.recipe_label(entry, entries), tables.percent(entry.f1), *cells)
+        for entry in entries
+        if set(cells := _brief_cells(entry, columns)) != {EMPTY}
     ]
     return _table(("Method", "Preset", "Clean", *map(str, columns)), 2, lines)
 
 
 def _brief_cells(entry: Entry, conditions: Iterable[Condition]) -> list[str]:
-    """Format F1 and its difference to clean inputs for each condition that all seeds have."""
-    cells = []
+    """Format F1 and its difference to clean inputs for each condition that the entry has."""
+    cells, present = [], entry.conditions
     for condition in map(str, conditions):
-        if all(condition in run.info.conditions for run in entry.runs):
-            f1 = scores.mean(run.condition_f1[condition] for run in entry.runs)
+        if condition in present:
+            f1 = entry.condition_f1(condition)
             cells.append(f"{_points(f1)} ({_points(f1 - entry.f1, '+')})")
         else:
             cells.append(EMPTY)
     return cells
-
-
-def _entry_key(run: StoredRecord) -> tuple[str, str, str, str]:
-    return run.info.method.name, run.info.selection, verify.row_key(run), hashing.hash_json(run.info.corruptions)
 
 
 def _conditions(all_profiles: Sequence[RobustnessProfile]) -> Table:

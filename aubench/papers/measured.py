@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.render import EMPTY, Block, template, text_table
 from aubench.leaderboard.tables import modality_code, recipe_label
-from aubench.metrics import scores
 from aubench.papers.reported import AUS, ReportedRow, ReportedTable
 from aubench.papers.reported_page import PAGE, TEMPLATES, Footnotes, footnotes, number, our_method
 from aubench.results.counts import CLEAN
@@ -34,9 +33,7 @@ class Measured:
         """Return F1 in %, mean over seeds; None if a run has no scores under the condition."""
         if condition == CLEAN:
             return 100 * self.entry.f1
-        if not all(condition in run.info.conditions for run in self.entry.runs):
-            return None
-        return 100 * scores.mean(run.condition_f1[condition] for run in self.entry.runs)
+        return 100 * self.entry.condition_f1(condition) if condition in self.entry.conditions else None
 
 
 def compare_with_reported(

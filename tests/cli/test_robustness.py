@@ -6,13 +6,18 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from factories.command_words import changed
 
 import aubench as package
+from aubench.api import execution, robustness_evaluation
 from aubench.core.errors import AubenchError
+from aubench.core.suites import find_suite
+from aubench.leaderboard.records import StoredRecord
 from aubench.metrics.scores import summary_of
+from aubench.plots import robustness_figures
 from aubench.results import record
 from aubench.runs import runner as engine_run
 from aubench.runs.events import RunFailed
@@ -184,6 +189,16 @@ def test_a_run_that_fails_does_not_cost_the_others_their_table(asked, monkeypatc
     assert "cam, seed 0, fold 1: no weights" in done.err
     assert "| late_fusion " in done.out and "| cam " not in done.out
     assert len(record.read(run_of("late_fusion") / "record").info.conditions) == 9
+
+
+def test_figures_name_the_seeds_of_each_method(make_record, tmp_path, monkeypatch):
+    records = [make_record("amf"), make_record("amf", seed=1), make_record("cam")]
+    runs, subtitles = [StoredRecord(tmp_path, each) for each in records], []
+    monkeypatch.setattr(execution, "read_stored_records", lambda configs: runs)
+    monkeypatch.setattr(robustness_figures, "plot", lambda profiles, subtitle, folder: subtitles.append(subtitle) or [])
+    config = SimpleNamespace(protocol=runs[0].info.protocol, seed=0)
+    robustness_evaluation._write_robustness([config], find_suite("amf"), tmp_path, "markdown")
+    assert subtitles == [("synth_3fold", "seeds: 1 to 2")]
 
 
 @pytest.mark.parametrize("folder", ["links", "runs/synth_3fold/late_fusion"])

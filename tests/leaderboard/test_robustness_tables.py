@@ -10,6 +10,7 @@ import pytest
 
 from aubench.core.conditions import CLEAN, Condition
 from aubench.core.errors import UsageError
+from aubench.core.suites import find_suite
 from aubench.core.task import Modality
 from aubench.leaderboard import build, robustness_tables
 from aubench.leaderboard.comparison_set import ComparisonSet, with_condition
@@ -134,9 +135,11 @@ def test_runs_under_two_versions_of_a_corruption_are_not_averaged_or_compared(ma
     runs = []
     for seed, digest in ((0, "a"), (1, "b")):
         record = make_record("amf", seed=seed)
-        changes = {"conditions": ("clean", "dim:all:0.5"), "corruptions": {"dim": digest * 64}}
+        changes = {"conditions": ("clean", "dim:all:0.5", "mask:all:0.5"), "corruptions": {"dim": digest * 64}}
         runs.append(StoredRecord(Path(), replace(record, info=record.info.model_copy(update=changes))))
-    assert len({robustness_tables._entry_key(run) for run in runs}) == 2
+    assert len(robustness_tables.entries_of(runs)) == 2
+    assert len(robustness_tables.entries_of(runs, find_suite("mask").conditions)) == 1
+    assert Entry.from_runs(runs).conditions == {"clean", "mask:all:0.5"}
     compared = ComparisonSet((Entry.from_runs(runs[:1]), Entry.from_runs(runs[1:])), ())
     with pytest.raises(UsageError, match="different code of 'dim'"):
         with_condition(compared, "dim:all:0.5")

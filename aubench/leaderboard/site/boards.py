@@ -160,9 +160,11 @@ def _cost_parts(board: Board, ids: Sequence[str]) -> list[Element]:
 
 
 def _robustness_parts(board: Board) -> list[Element]:
+    if not any(row["robustness"] for row in board.charts):
+        return [_note("no_robustness")]
     brief = robustness_tables.brief_table(board.table.methods)
     if brief is None:
-        return [_note("no_robustness")]
+        return [_chart("robustness")]
     text = block_elements([template("protocol")["robustness"]], "")
     return [_chart("robustness"), *text, table_element(brief, caption=f"Robustness, {board.title}")]
 

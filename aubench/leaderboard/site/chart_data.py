@@ -89,13 +89,12 @@ def _learning_curve(curves: Sequence[LearningCurve]) -> list[list[float]]:
 
 
 def _robustness(entry: Entry) -> list[dict[str, Any]]:
-    """List F1 under the conditions that all seeds have.
+    """List F1 under the conditions of the entry.
 
     ``series`` is a corruption with its modalities, ``x`` its level; for missing modalities ``x`` is the condition.
     Conditions of plug-in corruptions that are not loaded have no points.
     """
-    common = set.intersection(*(set(run.info.conditions) for run in entry.runs)) - {str(CLEAN)}
-    known = (condition for condition in map(_parsed, common) if condition)
+    known = (condition for condition in map(_parsed, entry.conditions - {str(CLEAN)}) if condition)
     conditions = sorted(known, key=robustness_profile.condition_sort_key)
     points = [_condition_point(entry, condition) for condition in conditions]
     series = dict.fromkeys(point["series"] for point in points)
@@ -113,7 +112,7 @@ def _parsed(text: str) -> Condition | None:
 
 
 def _condition_point(entry: Entry, condition: Condition) -> dict[str, Any]:
-    f1 = _percent(scores.mean(run.condition_f1[str(condition)] for run in entry.runs))
+    f1 = _percent(entry.condition_f1(str(condition)))
     target = "+".join(condition.modalities) or ALL
     if condition.kind == MISSING:
         fill = condition.corruption.kind

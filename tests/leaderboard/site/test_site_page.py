@@ -102,6 +102,16 @@ def test_conditions_of_plugins_that_are_not_loaded_have_no_points(make_record, s
 
 
 @pytest.mark.slow
+def test_a_board_with_other_conditions_than_those_of_the_table_has_their_chart(make_record, script_stubs):
+    record = make_record()
+    tables = {"counts": pd.concat([record.counts, record.counts.assign(condition="mask:all:0.5")])}
+    tables["histograms"] = pd.concat([record.histograms, record.histograms.assign(condition="mask:all:0.5")])
+    html = [_html([each]) for each in (record, remade(record, tables, conditions=["clean", "mask:all:0.5"]))]
+    assert ['data-chart="robustness"' in page for page in html] == [False, True]
+    assert ["No run here was evaluated" in page for page in html] == [True, False]
+
+
+@pytest.mark.slow
 def test_submitted_predictions_have_no_cost_and_no_recipe(make_record, script_stubs):
     record = make_record()
     fields = submission.drop_unseen(record.info.model_dump(mode="json"))
