@@ -160,7 +160,7 @@ def histogram_metric(cells: Ints, function: Callable[[Ints, Ints], float]) -> Fl
     """
     if function in _OF_ALL and cells.sum(axis=-1).max(initial=0) < _SMALL:
         return _OF_ALL[function](cells[:, :, 0], cells[:, :, 1])
-    return np.array([[function(*pair) for pair in fold] for fold in cells], np.float64).reshape(cells.shape[:2])
+    return np.array([[function(*pair) for pair in fold] for fold in cells.copy()], np.float64).reshape(cells.shape[:2])
 
 
 def _all_auc(negatives: Ints, positives: Ints) -> Floats:

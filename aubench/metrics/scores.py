@@ -128,7 +128,7 @@ class Metric:
         if self.source == "histograms":
             return histogram_metric(histograms, self.function)
         cells = totals.pooled[None] if self.pooled else totals.cells
-        values = np.asarray(self.function(cells), np.float64)
+        values = np.asarray(self.function(cells.copy()), np.float64)  # all metrics share the cells
         if values.shape != cells.shape[:-1]:
             raise UsageError(f"metric '{self.name}' returns shape {values.shape} for counts of shape {cells.shape}")
         return values

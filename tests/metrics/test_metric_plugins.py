@@ -59,6 +59,19 @@ def test_the_summary_equals_scikit_learn(balanced_accuracy, make_record):
     assert "f1_pooled" not in summary.to_dict()
 
 
+@pytest.mark.parametrize("source", ["counts", "histograms"])
+def test_a_metric_that_changes_its_arguments_in_place_spoils_no_other(source):
+    def clear(*arrays):
+        for array in arrays:
+            array[:] = 0
+        return np.zeros(arrays[0].shape[:-1])
+
+    totals = scores.ConfusionCounts((1,), (1,), np.array([[[5, 1, 1, 5]]]))
+    histograms = np.ones((1, 1, 2, 200), np.int64)
+    Metric("clearing", "Clearing", "Clears its arguments", source, clear).compute_cells(totals, histograms)
+    assert totals.cells.sum() == 12 and histograms.sum() == 400
+
+
 def test_a_summary_computed_without_the_plugin_is_computed_again(make_record, monkeypatch, tmp_path):
     record = make_record()
     assert list(scores.summary_of(record).metrics) == BUILT_IN
