@@ -194,7 +194,9 @@ def plot_studies(studies: Names, *, runs: AnyPath = "runs", out: AnyPath | None 
 
 
 def draw_store(dataset: str, out: AnyPath, *, store: AnyPath | None = None) -> Path:
-    """Draw a contact sheet: random frames of a store, or every AU of a rendered data set.
+    """Draw a contact sheet of a store.
+
+    It shows random frames of the store, or every AU of a rendered data set.
 
     Args:
         dataset: Name of the data set.

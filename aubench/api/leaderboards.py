@@ -67,7 +67,7 @@ class LeaderboardResults(DataFrameView):
 def load_leaderboard(root: AnyPath = "leaderboard", protocol: str | None = None) -> LeaderboardResults:
     """Read the tables, with measured and reported numbers.
 
-    csv, json and the DataFrame have one row per method or baseline, F1 and other metrics as fractions.
+    As a table (csv, json or a DataFrame), they have one row per method or baseline, with metrics as fractions.
 
     Args:
         root: Folder of the leaderboard.
@@ -88,7 +88,7 @@ def load_leaderboard(root: AnyPath = "leaderboard", protocol: str | None = None)
 
 
 def export_leaderboard(out: AnyPath, *, root: AnyPath = "leaderboard") -> Path:
-    """Write all rows of the leaderboard, with title, paper and citation, to a CSV, JSON or Parquet file.
+    """Write all rows of the leaderboard to a file.
 
     Rows and columns are those of ``aubench leaderboard show --format csv``, and title, paper, citation (BibTeX), source
     and version of the method, runs, commits, and the command that makes the row again. Parquet needs pyarrow.
@@ -141,10 +141,11 @@ def reproduce_record(
     install: bool = False,
     by: str | None = None,
 ) -> Reproduction:
-    """Repeat the run of a record in a temporary checkout of its commit, and compare the numbers.
+    """Repeat the run of a record and compare the numbers.
 
-    Prints equal, equal within noise (exit code 0) or different (exit code 1). Without --install, the installed
-    libraries are used. Other versions than those in the record can change the numbers.
+    The run takes place in a temporary checkout of the commit of the record. The command prints equal, equal within
+    noise (exit code 0) or different (exit code 1). Without --install, the installed libraries are used. Other versions
+    than those in the record can change the numbers.
 
     Args:
         run: Id of the run, or its first characters.
@@ -196,9 +197,9 @@ def add_records(runs: AnyPaths, *, root: AnyPath = "leaderboard") -> AddResult:
 
 
 def build_leaderboard(*, root: AnyPath = "leaderboard") -> list[Path]:
-    """Build the pages of the leaderboard from its records, and site/index.html with sortable tables and charts.
+    """Build the pages of the leaderboard from its records.
 
-    site/index.html needs the extra site.
+    site/index.html has sortable tables and charts, and needs the extra site.
 
     Args:
         root: Folder of the leaderboard.
@@ -218,9 +219,10 @@ def build_leaderboard(*, root: AnyPath = "leaderboard") -> list[Path]:
 def submit_runs(
     runs: AnyPaths, *, root: AnyPath = "leaderboard", base: str = "origin/main", branch: str | None = None
 ) -> Submission:
-    """Add runs to a leaderboard on a new branch of its repository: add, build, check, commit.
+    """Add runs to a leaderboard on a new branch.
 
-    The present working tree does not change.
+    The command adds the records, builds and checks the pages, and commits the result. The present working tree does not
+    change.
 
     Args:
         runs: Folders of one or more finished runs.

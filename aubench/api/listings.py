@@ -102,4 +102,4 @@ def check_method(name: str, preset: str = "tiny") -> list[Result]:
     from aubench.core import registry
     from aubench.testing import check_method as contract
 
-    return contract.check_method(registry.find_method(name), preset)
+    return contract.check_method(registry.find_method(name, "NAME|PATH"), preset)

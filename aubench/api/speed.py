@@ -163,7 +163,7 @@ def _traces_of(folder: Path) -> list[Path]:
 
 
 def bench(out: AnyPath, *, device: str = "auto") -> Path:
-    """Measure the figures of the documentation's page on performance.
+    """Measure the figures of the page on performance.
 
     Methods train and predict on random images, and bare loops train the same networks. Repeat the call to resume:
     cases that the file has for this device, these versions and this commit are not measured again.
@@ -209,13 +209,25 @@ def bench(out: AnyPath, *, device: str = "auto") -> Path:
 
 
 def _measured_cases(path: Path, machine: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the cases of a file that were measured without error on a machine, none if it is of another."""
+    """Return the cases of a file that were measured without error on a machine, none if it is of another.
+
+    Raises:
+        UsageError: The file is neither empty nor one that :func:`bench` has written.
+    """
+    from aubench.core.errors import UsageError
+
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        is_same = all(content[name] == value for name, value in machine.items() if name != "date")
-        return [case for case in content["cases"] if "error" not in case] if is_same else []
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        text = path.read_text(encoding="utf-8")
+        if not text:
+            return []
+        content = json.loads(text)
+        cases = [case for case in content["cases"] if "error" not in case]
+    except FileNotFoundError:
         return []
+    except (ValueError, KeyError, TypeError):
+        hint = "name another file with --out, or delete this one"
+        raise UsageError("holds no figures of `aubench bench`", where=path, hint=hint) from None
+    return cases if all(content.get(name) == value for name, value in machine.items() if name != "date") else []
 
 
 @contextmanager

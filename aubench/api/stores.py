@@ -53,7 +53,9 @@ def check_store(dataset: str, *, store: AnyPath | None = None) -> str:
 
 
 def export_store(store: AnyPath, out: AnyPath) -> Path:
-    """Write the frames of a store as a manifest frames.csv and PNG files without loss.
+    """Write the frames of a store as images and a table.
+
+    The images are PNG files without loss, and the table frames.csv is a manifest.
 
     Args:
         store: Folder of the store, or name of a data set whose store is in the default folder.
@@ -73,9 +75,9 @@ def export_store(store: AnyPath, out: AnyPath) -> Path:
 
 
 def write_label_counts(store: AnyPath, out: AnyPath) -> Path:
-    """Write the numbers of labels of each subject of a store, which leaderboards compare records with.
+    """Count the labels of each subject of a store.
 
-    The file belongs in protocols/labels if anyone may know the labels.
+    Leaderboards compare records with these numbers. The file belongs in protocols/labels if anyone may know the labels.
 
     Args:
         store: Folder of the store, or name of a data set whose store is in the default folder.
@@ -86,19 +88,24 @@ def write_label_counts(store: AnyPath, out: AnyPath) -> Path:
 
     Raises:
         DataError: There is no store, it is damaged, or its labels are intensities.
+        UsageError: The file exists.
     """
     from aubench._util import atomic
+    from aubench.core.errors import UsageError
     from aubench.datasets import catalog, label_counts
 
     path = user_path(out)
+    if path.exists():
+        raise UsageError("exists already", where=path, hint="delete it first, or name a new file with --out")
     atomic.write_text(path, label_counts.to_text(label_counts.label_counts(catalog.open_any_store(store))))
     return path
 
 
 def simulate_delivery(dataset: str, out: AnyPath, *, labels_only: bool = False, seed: int = 0) -> list[str]:
-    """Write label files of a data set at its full size with random labels, a store of them and its protocols.
+    """Write random labels of a data set at its full size.
 
-    The store has images of one pixel. Its data set and protocols have names that end in _simulated.
+    The folder gets label files in the layout of the data set, a store of them and its protocols. The store has images
+    of one pixel. Its data set and protocols have names that end in _simulated.
 
     Args:
         dataset: Name of the data set: bp4d, bp4dplus or disfa.

@@ -84,9 +84,9 @@ def status(runs: AnyPath = "runs") -> StatusResults:
 
 
 def cancel(runs: AnyPath = "runs", report: Callable[[str], None] = lambda line: None) -> list[str]:
-    """Cancel the commands that work on a folder of runs, and their jobs on a cluster.
+    """Cancel the commands that work on a folder of runs.
 
-    Finished folds and the states of unfinished ones remain.
+    Their jobs on a cluster end too. Finished folds and the states of unfinished ones remain.
 
     Args:
         runs: Folder of all runs.
@@ -148,7 +148,8 @@ def _existing(runs: AnyPath) -> Path:
 
     folder = user_path(runs)
     if not folder.is_dir():
-        raise UsageError("does not exist", where=folder, hint="give the folder of runs")
+        what = "is a file" if folder.exists() else "does not exist"
+        raise UsageError(what, where=folder, hint="give the folder of runs")
     return folder
 
 

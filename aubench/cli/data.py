@@ -33,9 +33,7 @@ class _PrepareGroup(TyperGroup):
 
 
 app = App(help="Prepare, check and display stores.", no_args_is_help=True)
-prepare = App(
-    cls=_PrepareGroup, help="Convert a data set into a store: decode, crop and align once.", no_args_is_help=True
-)
+prepare = App(cls=_PrepareGroup, help="Decode, crop and align a data set into a store.", no_args_is_help=True)
 app.add_typer(prepare, name="prepare")
 prepare.callback()(lambda: None)
 

@@ -48,6 +48,7 @@ _EXTRAS |= {"pyarrow", "ray", "safetensors", "submitit", "timm", "torch"}
 """Top-level modules that only extras install."""
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PATH_HINT = "check the path and its permissions"
 _DISK_FULL_HINT = "the disk is full; free some space and repeat the command"
 
 
@@ -72,7 +73,7 @@ def _exit_code(arguments: Iterable[str]) -> int:  # noqa: PLR0911  one for each 
     except OSError as error:
         if error.filename is None and error.errno not in _DISK_FULL:
             raise
-        reason = _DISK_FULL_HINT if error.errno in _DISK_FULL else error.strerror
+        reason = _DISK_FULL_HINT if error.errno in _DISK_FULL else f"{error.strerror}; {_PATH_HINT}"
         return print_error(f"{error.filename or 'output'}: {reason}", 2)
     except KeyboardInterrupt:
         return 130

@@ -81,17 +81,18 @@ def method_names() -> list[str]:
     return sorted({*builtin_methods(), *entry_point_methods()})
 
 
-def find_method(name: str | os.PathLike[str]) -> MethodEntry:
+def find_method(name: str | os.PathLike[str], where: str = "--method") -> MethodEntry:
     """Find a method.
 
     Args:
         name: Name of a built-in or installed method, or path of a ``.py`` file.
+        where: Option or argument that gave the name, for errors.
 
     Raises:
         UsageError: There is no such method, its class lacks a part, or the file does not define exactly one.
     """
     if not isinstance(name, str | os.PathLike):
-        raise UsageError(f"{name!r} is no name", where="--method", hint="give a name, or the path of a .py file")
+        raise UsageError(f"{name!r} is no name", where=where, hint="give a name, or the path of a .py file")
     name = os.fspath(name)
     if name.endswith(".py"):
         path = user_path(name).resolve()
@@ -105,7 +106,8 @@ def find_method(name: str | os.PathLike[str]) -> MethodEntry:
         point = installed[name]
         method_class = _checked(plugins.load_entry_point(point), f"entry point '{name}'")
         return MethodEntry(name, method_class, "entry_point", digest=installed_digest(point))
-    raise UsageError(f"no method '{name}'", where="--method", hint=suggest(name, method_names()))
+    hint = "the name of a method's file ends in .py" if Path(name).is_file() else suggest(name, method_names())
+    raise UsageError(f"no method '{name}'", where=where, hint=hint)
 
 
 def _only_method(module: ModuleType, name: str) -> type[Method]:

@@ -154,8 +154,10 @@ def find_suite(name: str | os.PathLike[str]) -> Suite:
 def _load(path: Path) -> Suite:
     try:
         content = path.read_bytes()
-    except OSError:
+    except FileNotFoundError:
         raise UsageError("no such file", where=path, hint="give a path to a suite in TOML") from None
+    except OSError as error:
+        raise UsageError(f"cannot be read ({error.strerror})", where=path, hint="give a suite in TOML") from None
     if len(content) > _MAX_BYTES:
         raise ProtocolError(f"is larger than {_MAX_BYTES} bytes", where=path)
     try:

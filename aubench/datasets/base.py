@@ -55,13 +55,14 @@ class DatasetOptions(BaseModel):
     @classmethod
     def _usage_error(cls, error: ErrorDetails) -> UsageError:
         name, fields = str(error["loc"][0]), cls.model_fields
-        what, hint = f"cannot be '{error['input']}'", problem(error)
+        what = f"cannot be '{error['input']}'"
+        hint: str | None = problem(error)
         if error["type"] == "missing":
             what, hint = "is missing", fields[name].description or ""
         elif error["type"] == "extra_forbidden":
             what, hint = "is no option", suggest(name, fields)
         elif error["type"] == "string_pattern_mismatch":  # whose message is a regular expression
-            hint = fields[name].description or ""
+            what, hint = f"{what} ({(fields[name].description or '').removesuffix('.')})", None
         elif error["type"] != "value_error":
             hint = f"it {hint}"
         return UsageError(what, where="--" + name.replace("_", "-"), hint=hint)

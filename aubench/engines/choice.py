@@ -7,7 +7,7 @@ from types import UnionType
 
 from aubench.core.errors import UsageError, suggest
 from aubench.runs import devices
-from aubench.runs.devices import KINDS, DeviceChoice
+from aubench.runs.devices import KINDS, OTHER_NAMES, DeviceChoice
 
 ENGINES = ("local", "slurm", "ray")
 
@@ -65,7 +65,8 @@ def choose_engine(
         )
     if device not in KINDS or device == "mps":
         kinds = [kind for kind in KINDS if kind != "mps"]
-        raise UsageError(f"no device '{device}' on clusters", where="--device", hint=suggest(device, kinds))
+        hint = suggest(OTHER_NAMES.get(str(device), device), kinds)
+        raise UsageError(f"no device '{device}' on clusters", where="--device", hint=hint)
     if per_fold < 1:
         raise UsageError(f"cannot be {per_fold}", where="--devices", hint="give 1 or more")
     if engine == "slurm":

@@ -160,9 +160,11 @@ def _read_csv(path: Path, required: Sequence[str]) -> pd.DataFrame:
 
 def _require_columns(names: Sequence[str], required: Sequence[str], path: Path) -> list[str]:
     """Return the columns to read."""
+    if not names:
+        raise DataError("is empty", where=path, hint="write a header and one row for each test frame")
     if missing := [name for name in required if name not in names]:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        held = ", ".join(names[:6])[:100] or "nothing"
+        held = ", ".join(names[:6])[:100]
         hint = f"its columns are {held}{', …' if len(names) > 6 else ''}"
         raise DataError(f"has no column {missing[0]}{more}", where=path, hint=hint)
     columns = [*required, *(name for name in OPTIONAL if name in names)]

@@ -59,8 +59,10 @@ def find_run(root: Path, run_id: str) -> StoredRecord:
     """Find the record of a run by the first characters of its id.
 
     Raises:
+        DataError: There is no folder.
         UsageError: No run or several runs have such an id.
     """
+    records.require_folder(root, "give its folder with --root")
     folders = [
         folder
         for board in (root, root / VARIANTS)

@@ -203,6 +203,8 @@ def check(path: Path) -> None:
     Raises:
         UsageError: The name ends neither in ``.png`` nor in ``.svg``.
     """
+    if not path.suffix:
+        raise UsageError("has no ending", where=path, hint=f"use {' or '.join(SUFFIXES)}")
     if path.suffix not in SUFFIXES:
         raise UsageError(f"cannot be a '{path.suffix}' file", where=path, hint=f"known: {', '.join(SUFFIXES)}")
 

@@ -20,6 +20,8 @@ TF32 = "tf32"
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 """Precisions that resume without the state of a loss scaler, in Lightning Fabric's notation except for TF32."""
 KINDS: tuple[str, ...] = ("auto", *get_args(DeviceKind))
+OTHER_NAMES = {"gpu": "cuda"}
+"""Common names of kinds, for hints."""
 _FIRST_WITH_TF32 = (8, 0)
 
 
@@ -85,7 +87,7 @@ def choose(kind: str, per_device: int = 1, per_fold: int = 1) -> DeviceChoice:
     import torch
 
     if kind not in KINDS:
-        raise UsageError(f"no device '{kind}'", where="--device", hint=suggest(kind, KINDS))
+        raise UsageError(f"no device '{kind}'", where="--device", hint=suggest(OTHER_NAMES.get(str(kind), kind), KINDS))
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if kind == "auto":
         kind = next(name for name, is_available in available.items() if is_available)

@@ -176,8 +176,9 @@ def test_bench_resumes_and_measures_failed_cases_again(monkeypatch, tmp_path):
     api.bench(path, device="cpu")
     assert measured[3:] == ["late_fusion", "amf"]
     path.write_text("[1, 2")
-    api.bench(path, device="cpu")
-    assert measured[5:] == ["late_fusion", "amf"]
+    with pytest.raises(UsageError, match=r"holds no figures of `aubench bench`; name another file with --out"):
+        api.bench(path, device="cpu")
+    assert len(measured) == 5 and path.read_text() == "[1, 2"
 
 
 @pytest.mark.parametrize(

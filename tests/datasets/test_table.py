@@ -652,9 +652,9 @@ def test_faces_need_a_place(tree, tmp_path) -> None:
     rows = [{"subject": "a", "depth": tree.image("d.png", channels=1), "AU1": 1}]
     with pytest.raises(DataError, match="has nothing to locate faces by"):
         prepare(tree.write(*rows), tmp_path / "store", crop=True)
-    with pytest.raises(UsageError, match=r"--intensity: cannot be '7'; .* n for present from n on, or keep"):
+    with pytest.raises(UsageError, match=r"--intensity: cannot be '7' \(Read .* n for present from n on, or keep\)$"):
         TableOptions(name="mylab", intensity="7")
-    with pytest.raises(UsageError, match=r"--name: cannot be 'My-Lab'; .*: at most 50 letters a to z, digits and _"):
+    with pytest.raises(UsageError, match=r"--name: cannot be 'My-Lab' \(Name .* 50 letters a to z, digits and _\)$"):
         TableOptions(name="My-Lab")
     with pytest.raises(UsageError, match="--name: is missing; Name of the data set"):
         TableOptions()

@@ -95,11 +95,44 @@ def test_recipe_or_task_that_does_not_fit(call, store, words, parts):
         (("methods", "--page", "a.md", "--format", "xml"), ("no format 'xml'",)),
         (("robustness", "--suite", "~nobody_of_this_name/own.toml"), ("own.toml: no such file",)),
         (("leaderboard", "build", "--root", ""), ("the argument '' is empty",)),
+        (("test-method", "amff"), ("NAME|PATH: no method 'amff'", "did you mean 'amf'?")),
+        (("leaderboard", "reproduce", "0", "--root", "typo"), ("typo: no leaderboard here; give its folder",)),
+        (("leaderboard", "draw", "synth_3fold", "--out", "picture"), ("picture: has no ending; use .png or .svg",)),
+        (("profile", "--method", "amf", "--device", "gpu"), ("no device 'gpu'; did you mean 'cuda'?",)),
     ],
 )
 def test_options_of_other_commands_that_do_not_fit(call, words, parts):
     refused(call(*words), *parts)
     assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "note.txt"),
+        ("cancel", "note.txt"),
+        ("bench", "--device", "cpu", "--out", "note.txt"),
+        ("profile", "--method", "amf", "--out", "note.txt"),
+        ("data", "count-labels", "STORE", "--out", "note.txt"),
+    ],
+)
+def test_file_in_the_place_of_an_output_or_a_folder_is_kept(call, small_store, words):
+    Path("note.txt").write_text("important\n")
+    answer = call(*(small_store if word == "STORE" else word for word in words))
+    refused(answer, "note.txt: ", "; ")
+    assert "does not exist" not in answer.err and Path("note.txt").read_text() == "important\n"
+
+
+def test_suite_that_cannot_be_read_is_not_called_missing(call):
+    Path("own.toml").mkdir()
+    answer = call("robustness", "--suite", "own.toml")
+    refused(answer, "own.toml: cannot be read (Is a directory); give a suite in TOML")
+
+
+def test_method_in_a_file_of_another_kind_has_a_remedy(call):
+    Path("notebook.ipynb").write_text("{}")
+    answer = call("test-method", "notebook.ipynb")
+    refused(answer, "no method 'notebook.ipynb'; the name of a method's file ends in .py")
 
 
 def test_missing_store_says_how_to_make_one(call):

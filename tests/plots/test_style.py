@@ -49,7 +49,7 @@ def test_rows_of_one_method_share_a_colour_and_are_counted():
 
 @pytest.mark.parametrize("name", ["figure.pdf", "figure"])
 def test_other_kinds_of_files_are_refused(tmp_path, name):
-    with pytest.raises(UsageError, match=r"known: \.png, \.svg"):
+    with pytest.raises(UsageError, match=r"(known:|use) \.png(,| or) \.svg"):
         style.save(bar_figure(), tmp_path / name)
     assert not list(tmp_path.iterdir())
 
