@@ -327,7 +327,7 @@ class ForOtherAUs(registry.find_method("late_fusion").method_class):
 
 @pytest.mark.parametrize("name", [[], None, 3, Method])
 def test_a_value_that_is_no_name_of_a_method_is_one_line(name):
-    with pytest.raises(UsageError, match=r"^--method: .* is no name; give a name, or the path of a .py file$"):
+    with pytest.raises(UsageError, match=r"^NAME\|PATH: .* is no name; give a name, or the path of a .py file$"):
         check_method(name)
 
 
