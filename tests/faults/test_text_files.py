@@ -71,7 +71,7 @@ def _calls_without_encoding(path: Path) -> list[str]:
             texts = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
             is_text = any(keyword.arg in {"text", "universal_newlines"} for keyword in node.keywords)
             is_text |= name in {"read_text", "write_text"} and owner != "atomic"
-            is_binary = bool({"ab", "rb", "wb"} & set(map(str, texts)))
+            is_binary = bool({"ab", "ab+", "rb", "wb"} & set(map(str, texts)))
             is_text |= name in {"open", "fdopen"} and owner in {"", "io"} and not is_binary
             if is_text and (owner, path.name) not in {("", "atomic.py")}:
                 calls.append(f"{path.relative_to(ROOT)}:{node.lineno}")
