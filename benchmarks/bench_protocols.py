@@ -86,6 +86,8 @@ def test_protocols(tmp_path: Path, smoke: bool, dataset: str, monkeypatch: pytes
     for name, (load, frames, of_clips) in measure(tmp_path / dataset).items():
         print(f"\n{name}: {load:.2f} s to load, {frames:.3f} s for an epoch of frames, {of_clips:.3f} s of clips")
         assert smoke or (load < 2 and frames < 1 and of_clips < 1)
+    if smoke and dataset != "bp4d":  # the process for the memory takes longer than the rest
+        return
     megabytes = memory_of(tmp_path / dataset)
     print(f"{dataset}: {megabytes:.0f} MB of memory")
     assert smoke or megabytes < 500

@@ -190,13 +190,14 @@ def load_results(path: AnyPath = "runs") -> Results:
         RecordError: A record is invalid.
     """
     from aubench.leaderboard import records, show, verify
+    from aubench.leaderboard.command_hints import check_hint
 
     root = user_path(path)
     is_leaderboard = (root / records.RECORDS).is_dir()
     stored, problems = records.read_records(root) if is_leaderboard else records.find_finished_records(root)
     unreadable, skipped = (problems, ()) if is_leaderboard else ((), problems)
     findings = itertools.chain(unreadable, *map(verify.check_record, stored))
-    records.raise_first(findings, records.SEE_CHECK if is_leaderboard else None)
+    records.raise_first(findings, check_hint(root) if is_leaderboard else None)
     show.require_records(stored, root)
     return Results(tuple(stored), tuple(skipped))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from aubench import api
 from aubench._util.system import collect_rarely
 from aubench.cli.options import App, Options, command
 from aubench.cli.printing import print_paths, print_skipped
+from aubench.leaderboard.command_hints import build_hint
 
 app = App(help="Maintain and check the leaderboard.", no_args_is_help=True)
 
@@ -32,12 +32,7 @@ def _add(options: Options) -> None:
     for path in added.paths:
         typer.echo(f"{'already in' if path in added.unchanged else 'added'} {path}")
     if len(added.unchanged) < len(added.paths):
-        typer.echo(f"run `{_build_command(options)}` to update its pages")
-
-
-def _build_command(options: Options) -> str:
-    root = str(options["root"])
-    return "aubench leaderboard build" + ("" if root == "leaderboard" else f" --root {shlex.quote(root)}")
+        typer.echo(f"{build_hint(str(options['root']))} to update its pages")
 
 
 @app.command("build")
@@ -131,7 +126,7 @@ def _reproduce_record(options: Options) -> None:
 
     result = api.reproduce_record(**options)
     if options.get("by"):
-        typer.echo(f"stored the repetition; run `{_build_command(options)}` to update the pages")
+        typer.echo(f"stored the repetition; {build_hint(str(options['root']))} to update the pages")
     if result.outcome == "different":
         raise CheckFailed(str(result), where=result.run.folder)
     typer.echo(result)

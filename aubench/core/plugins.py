@@ -71,7 +71,8 @@ def load_module(path: Path, prefix: str = "aubench_plugin_") -> ModuleType:
         UsageError: The file does not exist or its import fails.
     """
     if not path.is_file():
-        raise UsageError("no such file", where=path, hint="give the path of a Python file")
+        reason = "is a folder" if path.is_dir() else "no such file"
+        raise UsageError(reason, where=path, hint="give the path of a Python file")
     name = f"{prefix}{path.stem}"
     loader = _SourceLoader(name, str(path))
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)

@@ -164,9 +164,11 @@ def find_protocol(name: str | os.PathLike[str], modalities: Iterable[str] | None
     """
     known, text = builtin_protocols(), str(name)
     if text.endswith(".toml"):
-        if not user_path(text).is_file():
-            raise UsageError("no such file", where=text, hint="give the path of a protocol in TOML")
-        protocol = protocol_file.load(user_path(text))
+        path = user_path(text)
+        if not path.is_file():
+            reason = "is a folder" if path.is_dir() else "no such file"
+            raise UsageError(reason, where=text, hint="give the path of a protocol in TOML")
+        protocol = protocol_file.load(path)
     elif text in known:
         protocol = protocol_file.load(known[text])
     else:

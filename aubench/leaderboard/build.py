@@ -10,8 +10,9 @@ from pathlib import Path
 
 from aubench._util import atomic, locks
 from aubench.core import hashing, system_files
-from aubench.core.errors import UsageError
+from aubench.core.errors import UsageError, suggest
 from aubench.leaderboard import entries_file, learning_curves, records, tables, verified_records
+from aubench.leaderboard.command_hints import add_hint, check_hint
 from aubench.leaderboard.entries import RankedTable
 from aubench.leaderboard.entries_file import ProtocolEntries
 from aubench.leaderboard.extensions import Extensions, PageExtension
@@ -25,7 +26,6 @@ from aubench.leaderboard.site import site_page
 from aubench.metrics import scores
 
 INDEX = "README.md"
-_HINT = "add a finished run with `aubench leaderboard add`"
 STAMP = "<!-- Made by `aubench leaderboard build` from records/ and reported/; changes by hand are lost. -->"
 """First line of every page; only files that begin with it are replaced or removed."""
 
@@ -74,7 +74,7 @@ def write(root: Path, extensions: Extensions = (), *, site: bool = False) -> lis
         RecordError: A record or a file of an extension cannot be read, or its numbers are wrong; nothing is written.
         UsageError: A file of another origin is in the place of a page.
     """
-    records.require_folder(root, _HINT)
+    records.require_folder(root, add_hint(root))
     with locks.exclusive(root / records.LOCK):
         indexed, loaded = _load_index(root, extensions)
         protocols = results_by_protocol(verified_records.stored_records(indexed))
@@ -132,7 +132,7 @@ def ranked_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
     """Compute the ranked tables of runs of one protocol; none without a complete run of a preset that is ranked.
 
     Raises:
-        DataError, RecordError: As of :func:`write`.
+        UsageError, DataError, RecordError: As of :func:`all_tables`.
     """
     return tuple(table for table in all_tables(root, protocol) if not table.is_demo and not table.is_submitted)
 
@@ -141,11 +141,14 @@ def all_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
     """Compute the tables of one protocol, those of demos last.
 
     Raises:
+        UsageError: There is no record of the protocol.
         DataError, RecordError: As of :func:`write`.
     """
     runs, _ = _load(root, ())
-    results = results_by_protocol([run for run in runs if run.info.protocol.name == protocol])
-    return results[0].tables if results else ()
+    protocols = {run.info.protocol.name for run in runs}
+    if protocol not in protocols:
+        raise UsageError(f"no record of protocol '{protocol}'", where=root, hint=suggest(protocol, protocols))
+    return results_by_protocol([run for run in runs if run.info.protocol.name == protocol])[0].tables
 
 
 def load_results(root: Path) -> list[ProtocolResults]:
@@ -165,11 +168,11 @@ def _load(root: Path, extensions: Extensions) -> tuple[list[StoredRecord], list[
 
 def _load_index(root: Path, extensions: Extensions) -> tuple[list[IndexedRecord], list[PageExtension]]:
     """Load records with their content, and the files of extensions."""
-    records.require_folder(root, _HINT)
+    records.require_folder(root, add_hint(root))
     runs, findings = verified_records.load_index(root, content=True)
     loaded = [read(root) for read in extensions]
     findings += [finding for extension in loaded for finding in extension.findings]
-    records.raise_first(findings, records.SEE_CHECK)
+    records.raise_first(findings, check_hint(root))
     return runs, loaded
 
 

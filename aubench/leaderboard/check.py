@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aubench.core import hashing
 from aubench.leaderboard import build, entries_file, records, verified_records
+from aubench.leaderboard.command_hints import build_hint
 from aubench.leaderboard.extensions import Extensions, PageExtension
 from aubench.leaderboard.record_index import RecordIndex
 from aubench.leaderboard.record_keys import IndexedRecord
@@ -105,8 +106,8 @@ def _check_pages(
     digests = index.pages(key)
     if digests is None:
         if is_brief and entries_file.stated_inputs(root) not in (None, inputs):
-            message = "and other pages are stale: they are of other records; run `aubench leaderboard build`"
-            return [Finding(root / entries_file.FILE, message)]
+            message = "and other pages are stale: they are of other records"
+            return [Finding(root / entries_file.FILE, f"{message}; {build_hint(root)}")]
         files = build.files_of(root, verified_records.stored_records(runs), loaded, inputs)
         digests = build.digests_of(files)
         index.add_pages(key, digests)
@@ -114,14 +115,15 @@ def _check_pages(
 
 
 def _check_files(root: Path, digests: Mapping[str, str]) -> list[Finding]:
-    stale = "is stale: no record belongs to it; run `aubench leaderboard build`"
+    remedy = build_hint(root)
+    stale = f"is stale: no record belongs to it; {remedy}"
     findings = [Finding(path, stale) for path in build.stale_pages(root, digests)]
     for name, digest in digests.items():
         path = root / name
         if not path.is_file():
-            findings.append(Finding(path, "is missing; run `aubench leaderboard build`"))
+            findings.append(Finding(path, f"is missing; {remedy}"))
         elif hashing.hash_file(path) != digest:
             content = path.read_bytes() if path.stat().st_size <= _LARGEST_PAGE else b""
             is_crlf = hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest() == digest
-            findings.append(Finding(path, CRLF if is_crlf else "is stale; run `aubench leaderboard build`"))
+            findings.append(Finding(path, CRLF if is_crlf else f"is stale; {remedy}"))
     return findings

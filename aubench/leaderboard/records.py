@@ -41,8 +41,6 @@ REPRODUCED = "reproduced"
 """Folder with tables and figures of papers as written by ``aubench reproduce``."""
 REPRODUCTIONS = "reproductions"
 """Folder with repetitions of runs by others."""
-SEE_CHECK = "`aubench leaderboard check` lists everything"
-"""Hint of the first of several findings."""
 FEWEST_DISTINCT_COUNTS = 30
 """Fewest pairs of subject and AU, with predictions neither constant nor all right, that only copies share."""
 DEPTH = 3

@@ -17,6 +17,7 @@ from aubench._util.git import call_git, git_text, last_line
 from aubench.core import system_files
 from aubench.core.errors import DataError, UsageError, suggest
 from aubench.leaderboard import records, verify
+from aubench.leaderboard.command_hints import check_hint
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import RECORDS, VARIANTS, StoredRecord
 from aubench.leaderboard.rerun_comparison import Reproduction, compare, row_of
@@ -45,7 +46,7 @@ def reproduce_run(root: Path, run_id: str, arguments: Sequence[str] = (), *, ins
     if reason := why_not_repeatable(run):
         raise UsageError(reason, where=run.folder, hint="choose another run")
     row = row_of(run)
-    records.raise_first(chain.from_iterable(map(verify.check_record, row)), records.SEE_CHECK)
+    records.raise_first(chain.from_iterable(map(verify.check_record, row)), check_hint(root))
     with (
         tempfile.TemporaryDirectory(prefix="aubench-again-") as scratch,
         _checkout(root, str(run.info.git.commit), Path(scratch, "code")) as code,

@@ -10,6 +10,7 @@ from pathlib import Path
 from aubench.core.errors import DataError, UsageError, suggest
 from aubench.core.plugins import PLUGINS_VARIABLE
 from aubench.leaderboard import entries_file
+from aubench.leaderboard.command_hints import add_hint
 from aubench.leaderboard.entries_file import ProtocolEntries
 from aubench.leaderboard.extensions import Extensions
 
@@ -51,7 +52,7 @@ def require_records(contents: Sized, root: Path) -> None:
         DataError: It has none.
     """
     if not contents:
-        raise DataError("no record here", where=root, hint="add a finished run with `aubench leaderboard add`")
+        raise DataError("no record here", where=root, hint=add_hint(root))
 
 
 def _without_records(root: Path, name: str, known: Iterable[str], extensions: Extensions) -> ProtocolEntries:

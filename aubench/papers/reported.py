@@ -21,7 +21,8 @@ from aubench.core import system_files
 from aubench.core.errors import RecordError
 from aubench.core.task import Modality
 from aubench.core.value_problems import problem
-from aubench.leaderboard.records import SEE_CHECK, Finding, raise_first
+from aubench.leaderboard.command_hints import check_hint
+from aubench.leaderboard.records import Finding, raise_first
 from aubench.results.csv_io import read_bounded
 from aubench.results.field_types import Condition, Name
 
@@ -176,7 +177,7 @@ def read_all(root: Path) -> list[ReportedTable]:
         RecordError: A file is invalid; the message names file, row and column.
     """
     tables, findings = scan(root)
-    raise_first(findings, SEE_CHECK)
+    raise_first(findings, check_hint(root))
     return tables
 
 

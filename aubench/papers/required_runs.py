@@ -10,7 +10,6 @@ from aubench.core.conditions import Condition
 from aubench.core.errors import UsageError
 from aubench.results import record as record_file
 from aubench.results.record import Record
-from aubench.results.record_info import RecordInfo
 from aubench.results.run_folder import RECORD_DIR
 from aubench.runs import condition_scores
 from aubench.runs.config import RunConfig
@@ -49,8 +48,8 @@ class RequiredRun:
 
     @property
     def is_published(self) -> bool:
-        """Whether a record on the leaderboard is enough."""
-        return not self.weights and any(map(self._is_sufficient, self._published))
+        """Whether a record on the leaderboard is enough. Raises RecordError if it is damaged."""
+        return not self.weights and any(map(self._sufficient_record, self._published))
 
     @property
     def is_available(self) -> bool:
@@ -64,8 +63,8 @@ class RequiredRun:
             UsageError: No fold is finished.
         """
         for folder in (self.config.run_dir / RECORD_DIR, *self._published):
-            if self._is_sufficient(folder):
-                return record_file.read(folder)
+            if stored := self._sufficient_record(folder):
+                return stored
         record = write_record(self.config) if finished_folds(self.config) else None
         if record is None:
             raise UsageError("has no finished fold", where=self.config.run_dir)
@@ -84,13 +83,13 @@ class RequiredRun:
     def _published(self) -> list[Path]:
         return [folder / self.config.run_dir.relative_to(self.config.runs) for folder in self.records]
 
-    def _is_sufficient(self, folder: Path) -> bool:
-        path = folder / record_file.FILE
-        if not path.exists():
-            return False
-        info = RecordInfo.parse(path.read_bytes(), where=path)
-        is_complete = info.run == self.config.run_id and len(info.folds) == len(self._folds)
-        return is_complete and set(map(str, self.conditions)) <= set(info.conditions)
+    def _sufficient_record(self, folder: Path) -> Record | None:
+        if not (folder / record_file.FILE).exists():
+            return None
+        record = record_file.read(folder)
+        is_complete = record.info.run == self.config.run_id and len(record.info.folds) == len(self._folds)
+        has_conditions = set(map(str, self.conditions)) <= set(record.info.conditions)
+        return record if is_complete and has_conditions else None
 
 
 def unique_runs(runs: Iterable[RequiredRun]) -> dict[str, RequiredRun]:

@@ -29,7 +29,7 @@ class RunOptions:
         pretraining_store: Store of pre-training; the run's own if None.
 
     Raises:
-        UsageError: There is no such selection rule or precision.
+        UsageError: There is no such selection rule or precision, or the folder of all runs is a file.
     """
 
     preset: str | None = None
@@ -45,3 +45,5 @@ class RunOptions:
         for name, known in (("selection", SELECTIONS), ("precision", PRECISIONS)):
             if (value := getattr(self, name)) not in known:
                 raise UsageError(f"cannot be '{value}'", where=f"--{name}", hint=suggest(value, known))
+        if self.runs.is_file():
+            raise UsageError("is a file", where=self.runs, hint="give the folder of all runs")

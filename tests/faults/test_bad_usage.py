@@ -62,6 +62,21 @@ def test_name_that_does_not_exist_names_the_nearest(call, words, parts):
     assert nothing_written()
 
 
+@pytest.mark.parametrize("words", [("--method", "own.py"), ("--method", "amf", "--protocol", "own.toml")])
+def test_folder_with_the_name_of_a_file(call, words):
+    Path(words[-1]).mkdir()
+    refused(call(*changed(RUN, words)), f"{words[-1]}: is a folder; give the path of")
+    assert nothing_written()
+
+
+@pytest.mark.parametrize("command", [RUN, ("tune", "--protocol", "synth_3fold", "--trials", "1")])
+def test_file_instead_of_the_folder_of_runs(call, command):
+    Path("file").touch()
+    refused(
+        call(*command, "--method", "amf", "--runs", "file"), "aubench: file: is a file; give the folder of all runs"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [

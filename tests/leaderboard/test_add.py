@@ -164,7 +164,8 @@ def test_a_failed_write_leaves_no_files(run, tmp_path, monkeypatch):
         add([run], root)
     assert not [path for path in root.rglob("*") if path.is_file()]
     assert [str(finding) for finding in check(root)] == [
-        f"{root / name}: is missing; run `aubench leaderboard build`" for name in ("README.md", "entries.json")
+        f"{root / name}: is missing; run `aubench leaderboard build --root {root}`"
+        for name in ("README.md", "entries.json")
     ]
 
 

@@ -1,6 +1,7 @@
 """Export of all rows of a leaderboard."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -62,7 +63,8 @@ def test_a_board_without_records_is_one_line_and_no_file(call, tmp_path, folder,
 
 def test_a_board_without_records_has_no_results(tmp_path):
     (tmp_path / "records").mkdir()
-    with pytest.raises(DataError, match="no record here; add a finished run with `aubench leaderboard add`"):
+    remedy = f"add a finished run with `aubench leaderboard add --root {tmp_path}`"
+    with pytest.raises(DataError, match=re.escape(f"no record here; {remedy}")):
         api.load_results(tmp_path)
 
 

@@ -181,9 +181,10 @@ def test_labels_that_differ_between_runs_on_one_store_are_found(small_board, mak
 def test_a_stale_page_is_found(small_board, name):
     text = (small_board / name).read_text()
     (small_board / name).write_text(text + "\n")
-    assert _messages(small_board) == f"{small_board / name}: is stale; run `aubench leaderboard build`"
+    remedy = f"run `aubench leaderboard build --root {small_board}`"
+    assert _messages(small_board) == f"{small_board / name}: is stale; {remedy}"
     (small_board / name).unlink()
-    assert "is missing; run `aubench leaderboard build`" in _messages(small_board)
+    assert f"is missing; {remedy}" in _messages(small_board)
     build(small_board)
     assert check(small_board) == []
     (small_board / "old_3fold.md").write_text(text)

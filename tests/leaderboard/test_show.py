@@ -12,8 +12,6 @@ from aubench.leaderboard.check import check
 from aubench.leaderboard.render import escaped, plain_text
 from tests.factories import boards
 
-STALE = "entries.json: is stale; run `aubench leaderboard build`"
-
 
 @pytest.fixture
 def no_computation(monkeypatch):
@@ -96,7 +94,8 @@ def test_check_computes_the_results_again(small_board):
     change = lambda content: content["protocols"]["synth_3fold"]["entries"][0].update(f1=0.99)  # noqa: E731
     _change(small_board, change, is_signed=True)
     assert entries_file.read_current(small_board) is not None
-    assert [str(finding) for finding in check(small_board)] == [f"{small_board}/{STALE}"]
+    stale = f"{small_board}/entries.json: is stale; run `aubench leaderboard build --root {small_board}`"
+    assert [str(finding) for finding in check(small_board)] == [stale]
 
 
 @pytest.mark.slow

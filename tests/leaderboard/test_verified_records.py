@@ -185,7 +185,8 @@ def test_a_second_check_reads_no_tables_and_builds_no_pages(small_board, cache, 
     assert check(small_board) == []
     page = small_board / "synth_3fold.md"
     page.write_bytes(page.read_bytes().replace(b"amf", b"AMF"))
-    assert [str(finding) for finding in check(small_board)] == [f"{page}: is stale; run `aubench leaderboard build`"]
+    stale = f"{page}: is stale; run `aubench leaderboard build --root {small_board}`"
+    assert [str(finding) for finding in check(small_board)] == [stale]
     page.write_bytes(page.read_bytes().replace(b"AMF", b"amf").replace(b"\n", b"\r\n"))
     assert "has CRLF line endings" in str(check(small_board)[0])
 

@@ -101,7 +101,7 @@ def test_the_page_is_built_linked_and_checked(reported_board):
     assert check(reported_board, extensions=EXTENSIONS) == []
     page = reported_board / "reported.md"
     page.write_text(page.read_text().replace("65.8", "66.8"))
-    stale = f"{page}: is stale; run `aubench leaderboard build`"
+    stale = f"{page}: is stale; run `aubench leaderboard build --root {reported_board}`"
     assert [str(finding) for finding in check(reported_board, extensions=EXTENSIONS)] == [stale]
     build.write(reported_board, EXTENSIONS)
     assert check(reported_board, extensions=EXTENSIONS) == []

@@ -11,7 +11,7 @@ import pytest
 
 from aubench.core import method_versions
 from aubench.core.conditions import Condition
-from aubench.core.errors import UsageError
+from aubench.core.errors import RecordError, UsageError
 from aubench.papers.reproduction import PendingRuns
 from aubench.papers.required_runs import RequiredRun, unique_runs
 from aubench.papers.row_specs import ResolvedRow, RowSpec
@@ -77,6 +77,14 @@ def test_a_record_on_the_leaderboard_replaces_its_run(require, publish, tmp_path
     record = publish(run, tmp_path / "records")
     assert run.is_published and not run.is_local
     assert run.record().info == record.info
+
+
+def test_a_damaged_record_is_an_error_before_anything_is_trained(require, publish, tmp_path):
+    run, record = require(), publish(require(), tmp_path / "records")
+    counts = tmp_path / "records" / record.relative_path / "counts.csv"
+    counts.write_bytes(counts.read_bytes()[:-9])
+    with pytest.raises(RecordError, match=r"counts\.csv: its last line is truncated"):
+        PendingRuns({"table": [ResolvedRow(RowSpec("amf"), (run,))]}, "synth_3fold", devices.choose("cpu"), [], 100)
 
 
 def test_a_record_of_an_earlier_version_of_the_method_does_not_replace_its_run(require, publish, tmp_path, monkeypatch):

@@ -84,9 +84,16 @@ def test_a_name_overlaps_no_column(tmp_path, make_record, monkeypatch, changes):
 
 
 def test_protocol_without_runs_is_refused_and_nothing_written(board, tmp_path):
-    with pytest.raises(UsageError, match="no complete run of protocol 'bp4d_3fold'"):
+    with pytest.raises(UsageError, match=r"no record of protocol 'bp4d_3fold'; .*synth_3fold"):
         leaderboard_plot.plot(board, "bp4d_3fold", tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
+
+
+def test_protocol_with_demos_alone_is_refused(tmp_path, make_record):
+    record = make_record("amf", preset="tiny")
+    record.write(tmp_path / "records" / record.relative_path)
+    with pytest.raises(UsageError, match="no complete run of protocol 'synth_3fold' to rank"):
+        leaderboard_plot.plot(tmp_path, "synth_3fold", tmp_path / "a.png")
 
 
 @pytest.mark.slow
