@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,14 @@ def chart_rows(table: RankedTable) -> list[dict[str, Any]]:
     equal cost, or as good at a lower cost.
     """
     names = tables.unique_names(table.methods)
-    rows = [_row(name, entry) for name, entry in zip(names, table.methods, strict=True)]
+    ambiguous = _ambiguous_corruptions(table.methods)
+    rows = [_row(name, entry, ambiguous) for name, entry in zip(names, table.methods, strict=True)]
     for cost in ("gflops", "hours"):
         _mark_pareto_front(rows, cost)
     return rows
 
 
-def _row(name: str, entry: Entry) -> dict[str, Any]:
+def _row(name: str, entry: Entry, ambiguous: Collection[str]) -> dict[str, Any]:
     compute = entry.info.compute
     return {
         "id": row_id(entry),
@@ -49,7 +51,7 @@ def _row(name: str, entry: Entry) -> dict[str, Any]:
         "gflops": compute and float(f"{compute.total.flops / 1e9:.6g}"),
         "hours": _hours(entry),
         "learning": _learning_curve(learning_curves(entry)),
-        "robustness": _robustness(entry),
+        "robustness": _robustness(entry, ambiguous),
     }
 
 
@@ -88,15 +90,23 @@ def _learning_curve(curves: Sequence[LearningCurve]) -> list[list[float]]:
     return [[round(x / 1000, 3), _percent(y)] for x, y in zip(frames.tolist(), f1.tolist(), strict=True)]
 
 
-def _robustness(entry: Entry) -> list[dict[str, Any]]:
+def _ambiguous_corruptions(entries: Sequence[Entry]) -> set[str]:
+    """Return the names of plug-in corruptions that have different code in different runs."""
+    codes = {code for entry in entries for run in entry.runs for code in run.info.corruptions.items()}
+    return {name for name, count in Counter(name for name, _ in codes).items() if count > 1}
+
+
+def _robustness(entry: Entry, ambiguous: Collection[str] = ()) -> list[dict[str, Any]]:
     """List F1 under the conditions of the entry.
 
-    ``series`` is a corruption with its modalities, ``x`` its level; for missing modalities ``x`` is the condition.
-    Conditions of plug-in corruptions that are not loaded have no points.
+    ``series`` is a corruption with its modalities, ``x`` its level; for missing modalities ``x`` is the condition. The
+    name of an ambiguous corruption is followed by the first characters of the SHA-256 of its code. Conditions of
+    plug-in corruptions that are not loaded have no points.
     """
     known = (condition for condition in map(_parsed, entry.conditions - {str(CLEAN)}) if condition)
     conditions = sorted(known, key=robustness_profile.condition_sort_key)
-    points = [_condition_point(entry, condition) for condition in conditions]
+    codes = {kind: f" ({code[:8]})" for kind, code in entry.info.corruptions.items() if kind in ambiguous}
+    points = [_condition_point(entry, condition, codes.get(condition.kind, "")) for condition in conditions]
     series = dict.fromkeys(point["series"] for point in points)
     clean = {
         name: {"series": name, "x": "clean" if name == MISSING else 0.0, "f1": _percent(entry.f1)} for name in series
@@ -111,10 +121,10 @@ def _parsed(text: str) -> Condition | None:
         return None
 
 
-def _condition_point(entry: Entry, condition: Condition) -> dict[str, Any]:
+def _condition_point(entry: Entry, condition: Condition, code: str) -> dict[str, Any]:
     f1 = _percent(entry.condition_f1(str(condition)))
     target = "+".join(condition.modalities) or ALL
     if condition.kind == MISSING:
         fill = condition.corruption.kind
         return {"series": MISSING, "x": f"no {target}" + (f" ({fill})" if fill != FILLS[0] else ""), "f1": f1}
-    return {"series": f"{condition.kind}:{target}", "x": condition.corruption.level, "f1": f1}
+    return {"series": f"{condition.kind}{code}:{target}", "x": condition.corruption.level, "f1": f1}

@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
-from aubench.leaderboard.entries import Entry
+from aubench.leaderboard.entries import Entry, ranked_tables
 from aubench.leaderboard.records import StoredRecord
-from aubench.leaderboard.site.chart_data import _mark_pareto_front, _robustness
+from aubench.leaderboard.site.chart_data import _mark_pareto_front, _robustness, chart_rows
 
 
 def test_the_front_has_every_method_that_no_other_beats():
@@ -17,13 +18,31 @@ def test_the_front_has_every_method_that_no_other_beats():
     assert [row["pareto_hours"] for row in rows] == [True, True, False, False, True, False, False]
 
 
-def test_seeds_under_two_versions_of_a_corruption_are_not_averaged(make_record):
-    runs = []
-    for seed, digest in ((0, "a"), (1, "b")):
-        record = make_record("amf", seed=seed)
+@pytest.fixture
+def make_masked(make_record):
+    """Return a function that makes a record with a condition of a plug-in corruption, from the digest of its code."""
+
+    def make(method, seed, digest):
+        record = make_record(method, seed=seed)
         counts = pd.concat([record.counts, record.counts.assign(condition="mask:all:0.5")])
         changes = {"conditions": ("clean", "mask:all:0.5"), "corruptions": {"mask": digest * 64}}
-        info = record.info.model_copy(update=changes)
-        runs.append(StoredRecord(Path(), replace(record, info=info, counts=counts)))
+        return StoredRecord(Path(), replace(record, info=record.info.model_copy(update=changes), counts=counts))
+
+    return make
+
+
+def test_seeds_under_two_versions_of_a_corruption_are_not_averaged(make_masked):
+    runs = [make_masked("amf", seed, digest) for seed, digest in ((0, "a"), (1, "b"))]
     assert _robustness(Entry.from_runs(runs)) == []
     assert len(_robustness(Entry.from_runs(runs[:1]))) == 2
+
+
+def test_methods_under_two_versions_of_a_corruption_are_in_different_series(make_masked):
+    def series(*digests):
+        runs = [make_masked(method, 0, digest) for method, digest in zip(("amf", "cam"), digests, strict=True)]
+        (table,) = ranked_tables(runs)
+        rows = sorted(chart_rows(table), key=lambda row: row["name"])
+        return [{point["series"] for point in row["robustness"]} for row in rows]
+
+    assert series("a", "a") == [{"mask:all"}, {"mask:all"}]
+    assert series("a", "b") == [{"mask (aaaaaaaa):all"}, {"mask (bbbbbbbb):all"}]
