@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -59,7 +58,7 @@ class ZipEntry:
         try:
             status = self.archive.stat()
             return _open(self.archive, status.st_size, status.st_mtime_ns).read(self.entry)
-        except (OSError, KeyError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # each method of compression raises exceptions of its own for damaged files
             raise DataError(f"cannot be unpacked ({error})", where=self, hint=_AGAIN) from None
 
 

@@ -94,6 +94,17 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         file.read_bytes()
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_file_of_each_compression_is_named(tmp_path: Path, method: int) -> None:
+    path = write_zip(tmp_path / "F001.zip", {"F001/T1/0.jpg": bytes(range(256)) * 40}, method)
+    content = bytearray(path.read_bytes())
+    content[60:75] = bytes(byte ^ 0x5A for byte in content[60:75])
+    path.write_bytes(content)
+    (file,), _ = list_zip(path)
+    with pytest.raises(DataError, match=r"F001\.zip/F001/T1/0\.jpg: cannot be unpacked"):
+        file.read_bytes()
+
+
 def test_mutated_archives_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
     path, rng = tmp_path / "F001.zip", random.Random(0)
     names = [f"F001/T1/{n:03}.jpg" for n in range(4)]
