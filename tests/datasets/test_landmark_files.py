@@ -164,6 +164,19 @@ def test_66_points_in_hdf5_are_refused_and_not_lost(tmp_path: Path) -> None:
         dereference_points({"a": np.ones((2, 66))}, np.array(["a"]), [1])
 
 
+def test_arrays_of_any_size_in_a_small_hdf5_file_are_not_read(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "F001_T1.mat"
+    faults = {"fit/points": "a frame has an array of 100000 x 100000 numbers", "fit/pred": "10000000000 frames"}
+    for name, says in faults.items():
+        with h5py.File(path, "w") as file:
+            large = file.create_dataset(name, (100_000, 100_000), "f8", chunks=(1000, 1000), compression="gzip")
+            if "fit/pred" not in file:
+                file["fit/pred"] = np.array([[large.ref]], h5py.ref_dtype)
+        with pytest.raises(DataError, match=says):
+            read_landmarks(path, [1])
+
+
 def test_damaged_matlab_files_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "F001_T1.mat"
     write_matlab_5(path, [face()] * 3, [1, 2, 3])

@@ -7,6 +7,7 @@ in the order of :mod:`aubench.core.landmarks`. The files of BP4D+ are MATLAB 5: 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,6 +35,7 @@ _LARGER, _MOST_TURNED = 0.8, 0.13
 
 _BROWS, _EYES, _NOSTRILS, _NOSE_TIP = slice(0, 10), slice(19, 31), slice(14, 19), 13
 _LARGEST = 1 << 26  # bytes of a file
+_MOST_FRAMES = 1 << 20
 _MIN_EYE_DISTANCE, _MAX_COORDINATE = 4, 1e5  # pixels
 
 
@@ -115,6 +117,8 @@ def dereference_points(file: Any, references: Any, frames: list[int]) -> np.ndar
         references: One reference per frame, as a row or a column.
         frames: Frame numbers, from 1.
     """
+    if (count := _numbers(references)) > _MOST_FRAMES:
+        raise ValueError(f"{count} frames")
     references = np.asarray(references).ravel()
     present = range(1, len(references) + 1)
     return _faces((file[references[frame - 1]] if frame in present else None for frame in frames), len(frames))
@@ -128,13 +132,24 @@ def _faces(arrays: Iterable[Any], count: int) -> np.ndarray:
     """
     landmarks = np.full((count, COUNT, 2), np.nan)
     for face, array in zip(landmarks, arrays, strict=True):
+        if _numbers(array) > face.size:
+            raise _wrong_shape(array.shape)
         points = np.asarray(() if array is None else array, np.float64)
         if points.size <= 3:  # HDF5 stores an empty array as its shape
             continue
         if points.shape not in {(2, COUNT), (COUNT, 2)}:
-            raise ValueError(f"a frame has an array of {' x '.join(map(str, points.shape))} numbers, not 49 x 2")
+            raise _wrong_shape(points.shape)
         face[:] = known_face(points.T if points.shape[0] == 2 else points)
     return landmarks
+
+
+def _numbers(array: Any) -> int:
+    """Return the number of values of an array of HDF5 before it is read: a small file may hold one of any size."""
+    return math.prod(getattr(array, "shape", ()))
+
+
+def _wrong_shape(shape: tuple[int, ...]) -> ValueError:
+    return ValueError(f"a frame has an array of {' x '.join(map(str, shape))} numbers, not 49 x 2")
 
 
 def known_face(points: np.ndarray) -> np.ndarray:
