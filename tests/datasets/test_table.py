@@ -531,6 +531,14 @@ def test_parts_of_the_manifest_become_folds(tree, tmp_path) -> None:
     assert proven.aus == (12,) and len(ProtocolDataset(store, proven).split(1, validation=True).test) == 4
 
 
+@pytest.mark.parametrize("name", ["f" * 251 + ".csv", os.fsdecode(b"fr\xfcmes.csv"), "a\nb.csv"])
+def test_any_name_of_a_manifest_has_a_protocol(tree, tmp_path, name) -> None:
+    rows = [{**row, "fold": f"{row['subject']}\x7f"} for row in tree.people(2, 1)]
+    prepare(tree.write(*rows, name=name), tmp_path / "store")
+    proven = protocol_file.load(tmp_path / "mylab_2fold.toml")
+    assert proven.title.startswith("mylab: parts as in ") and proven.parts.keys() == {"p1\x7f", "p2\x7f"}
+
+
 @pytest.mark.slow
 def test_a_protocol_is_named_after_the_parts_that_it_has(tree, tmp_path) -> None:
     rows = [{**row, "fold": row["subject"][1:]} for row in tree.people(3)]

@@ -14,6 +14,7 @@ from aubench.core.errors import DataError, ProtocolError, UsageError
 from aubench.core.task import Modality
 from aubench.datasets.delivered import DeliveredDataset, DeliveredOptions, Job, Jobs
 from aubench.datasets.file_search import printable
+from aubench.datasets.label_text import shorten
 from aubench.datasets.table.table_columns import KEEP
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from aubench.data.store import Store
     from aubench.datasets.table.manifest import Manifest, ManifestFrame
     from aubench.datasets.table.picture_files import ValueRanges
+
+_LONGEST = 120  # characters of the manifest's name in the title of the protocol, which has at most 200
 
 
 def _range(text: str) -> tuple[float, float]:
@@ -237,7 +240,7 @@ def plan_protocol(manifest: Manifest, options: TableOptions, store: Store) -> tu
         parts = dict(manifest.parts)
         stated = {part for subject, part in parts.items() if part and subject in labelled}
         name = f"{options.name}_split" if is_split(stated) else f"{options.name}_{len(stated)}fold"
-        title = f"{options.name}: parts as in {manifest.path.name}"
+        title = f"{options.name}: parts as in {shorten(printable(manifest.path.name), _LONGEST)}"
         return protocol_text(name, title, store, {s: part for s, part in parts.items() if part})
     if len(labelled) < options.folds:
         raise ProtocolError(f"fewer subjects with labels ({len(labelled)}) than folds ({options.folds})")
