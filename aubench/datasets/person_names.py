@@ -13,6 +13,11 @@ def store_name(parts: Sequence[str]) -> str:
     return _OTHER_LETTERS.sub("-", "-".join(parts)).strip(".-") or "x"
 
 
+def plain_name(subject: str) -> str:
+    """Return what the spellings of a person's name in a table have in common: ``p1`` of ``P01``, ``1`` of ``1.0``."""
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", re.sub(r"(?<=[0-9])\.0$", "", subject.casefold()))
+
+
 def comparable(subject: str) -> str:
     """Return what the spellings of a person's name in several stores have in common."""
-    return store_name([subject]).casefold()
+    return plain_name(store_name([subject]))

@@ -195,8 +195,9 @@ def test_people_of_validation_and_test_are_not_pretrained_on(folder):
 
 
 def test_spellings_of_a_name_are_compared():
-    assert len({comparable(name) for name in ("P_01", "P-01", "p 01", "p_(01)")}) == 1
-    assert comparable("P01") != comparable("P02")
+    assert len({comparable(name) for name in ("P_01", "P-01", "p 01", "p_(01)", "p-1")}) == 1
+    assert len({comparable(name) for name in ("P01", "p1", "P001.0")}) == 1
+    assert comparable("P01") != comparable("P02") and comparable("P10") != comparable("P1")
 
 
 @pytest.mark.slow

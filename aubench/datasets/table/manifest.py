@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -15,6 +14,7 @@ from aubench.core.errors import DataError
 from aubench.core.protocol_rules import SUBJECT_CHARACTERS
 from aubench.core.task import Modality
 from aubench.datasets.label_text import shorten
+from aubench.datasets.person_names import plain_name
 from aubench.datasets.sequence_checks import is_name
 from aubench.datasets.table.manifest_rows import ManifestRow, read_rows
 from aubench.datasets.table.table_columns import TableColumns, parse_frame, parse_label
@@ -163,7 +163,7 @@ class _Collector:
             if not is_name(name):
                 hint = f"use {SUBJECT_CHARACTERS}"
                 raise DataError(f"'{shorten(name)}' cannot name a {role}", where=row.where, hint=hint)
-        plain = re.sub(r"(?<![0-9])0+(?=[0-9])", "", re.sub(r"(?<=[0-9])\.0$", "", subject.casefold()))
+        plain = plain_name(subject)
         if self.spellings.setdefault(plain, subject) != subject:
             what = f"subject {subject} is also spelt {self.spellings[plain]}"
             raise DataError(what, where=row.where, hint="write a person's name alike, and other names for other people")
