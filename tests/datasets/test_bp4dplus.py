@@ -213,6 +213,19 @@ def test_entries_with_other_names_are_listed(delivery: PlusDelivery, tmp_path: P
     assert not (tmp_path / "evil").exists()
 
 
+def test_thermal_files_with_other_names_are_listed(delivery: PlusDelivery) -> None:
+    assert scan_bp4dplus(delivery.root).delivery.unused == ["T2: tasks without AU codes, not read"]
+    for name in ("F001_T1", "M002_T1", "M002_T6"):
+        delivery.video(name).rename(delivery.video(name).with_suffix(".MV"))
+    delivery.infrared("F001_T1").rename(delivery.infrared("F001_T01_IR"))
+    found = scan_bp4dplus(delivery.root)
+    assert not found.thermal
+    assert found.delivery.unused[1:] == [
+        "3 files like Thermal/F001/T1.MV: not like F001/T1.wmv, not read",
+        "1 files like IRFeatures/F001_T01_IR.txt: not like F001_T1.txt, not read",
+    ]
+
+
 @pytest.mark.slow
 def test_unknown_subjects_and_known_problems_are_listed(delivery: PlusDelivery, tmp_path: Path) -> None:
     for name, task in (("F083", "T1"), ("F041", "T7"), ("M049", "T6")):

@@ -7,7 +7,8 @@ The layout is ``2D+3D/F001.zip`` with ``F001/T1/0000.jpg`` in it, or the same fo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,9 +57,9 @@ def scan_bp4dplus(source: Path, landmarks: Path | None = None) -> PlusDelivery:
     delivery = scan_delivery(source, LAYOUT)
     folders, _ = folders_below(source)
     landmarks = landmarks or next((folder for folder in folders if _POINTS.fullmatch(folder.name)), None)
-    videos = _named_files([f for f in folders if _THERMAL.fullmatch(f.name)], EXTENSIONS)
-    infrared = _named_files([f for f in folders if _INFRARED.fullmatch(f.name)], {".txt"})
     recordings, unused = [], list(delivery.unused)
+    videos = _named_files([f for f in folders if _THERMAL.fullmatch(f.name)], EXTENSIONS, "F001/T1.wmv", unused)
+    infrared = _named_files([f for f in folders if _INFRARED.fullmatch(f.name)], {".txt"}, "F001_T1.txt", unused)
     for recording in delivery.recordings:
         if recording.subject not in _SUBJECTS:
             unused.append(f"{recording.name}: not a subject of BP4D+, which has F001 to F082 and M001 to M058")
@@ -85,19 +86,23 @@ def _remarks(recording: Recording, landmarks: Path | None, infrared: Mapping[Key
         yield f"no file like {landmarks.name}/F001_T1.mat, so the face is detected"
 
 
-def _named_files(folders: list[Path], suffixes: frozenset[str] | set[str]) -> dict[Key, Path]:
-    """Return files like ``F001/T1`` or ``F001_T1`` in folders by subject and task."""
+def _named_files(folders: list[Path], suffixes: Container[str], example: str, unused: list[str]) -> dict[Key, Path]:
+    """Return files like ``F001/T1`` or ``F001_T1`` in folders by subject and task, and list the others as unused."""
     files: dict[Key, Path] = {}
+    others: dict[tuple[str, str], list[str]] = defaultdict(list)
     for folder in folders:
         for name, path in _entries_of_subjects(folder):
             named = _NAMED.fullmatch(name)
             if named is None or path.suffix.lower() not in suffixes:
+                shown = printable(path.relative_to(folder.parent).as_posix())
+                others[folder.name, path.suffix.lower()].append(shown)
                 continue
             key = (named[1].upper(), int(named[2]))
             if key in files:
                 what = f"the same sequence is in {printable(str(files[key]))}"
                 raise DataError(what, where=path, hint="keep one of the two")
             files[key] = path
+    unused += [f"{len(names)} files like {names[0]}: not like {example}, not read" for names in others.values()]
     return files
 
 
