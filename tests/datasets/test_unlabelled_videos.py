@@ -12,6 +12,7 @@ from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store import Store
 from aubench.datasets.unlabelled.unlabelled_videos import find_videos
+from aubench.datasets.unlabelled.video_dataset import VIDEO
 from aubench.faces.video_files import Video, VideoFrame
 
 
@@ -75,6 +76,18 @@ def test_damaged_videos_are_listed(prepare, videos, tmp_path) -> None:
     assert 'anna,c,-1,"is damaged or not a video, or OpenCV has no decoder for its codec"' in lines
     assert "L-o,video,-1,is cut short: 6 of 8 frames can be decoded" in lines
     assert set(Store(tmp_path / "store").frames["sequence"]) == {"day-1-a-b", "video"}
+
+
+def test_videos_of_other_kinds_are_listed(videos) -> None:
+    for name in ("ben/1.MTS", "anna/2.mts", "cara.mpeg"):
+        (videos / name).parent.mkdir(exist_ok=True)
+        (videos / name).touch()
+    work = VIDEO.find(videos, VIDEO.Options())
+    assert len(work.jobs) == 3
+    assert work.skipped == [
+        ("", "", -1, "1 files like cara.mpeg: .mpeg is not read, convert them"),
+        ("", "", -1, "2 files like anna/2.mts: .mts is not read, convert them"),
+    ]
 
 
 def test_a_damaged_frame_that_ends_a_video_is_listed(prepare, videos) -> None:

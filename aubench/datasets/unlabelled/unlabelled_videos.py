@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from aubench.faces.video_files import COUNTED, EXTENSIONS, CountedFrames, Video,
 from aubench.faces.visual_crops import crop_pictures
 
 _LONGEST = 200  # letters of a name, as disks allow 255 for a file with its extension and temporary ending
+_OTHER = re.compile(r"\.(3gp|asf|divx|f4v|flv|m2ts|mjpe?g|mpeg|mts|mxf|ogv|rm|rmvb|ts|vob)")  # extensions not read
 _LISTED = 3  # places of lost frames that are named
 _FARTHEST = 25  # frames from the nearest detection of the face, up to which a frame is stored
 
@@ -33,11 +36,14 @@ class VideoFile:
     source: str  # path below the folder of the delivery
 
 
-def find_videos(source: Path) -> list[VideoFile]:
+def find_videos(source: Path) -> tuple[list[VideoFile], list[str]]:
     """Find all videos below a folder.
 
     The subject is the first folder of a video's path, and the sequence is the rest. A video without a folder is a
     subject of its own. Letters that names of files in a store do not have become ``-``.
+
+    Returns:
+        Videos in order of their names, and names and reasons of videos that are not read.
 
     Raises:
         DataError: The folder does not exist, cannot be read or has no video, a name is too long, or two people or two
@@ -47,7 +53,10 @@ def find_videos(source: Path) -> list[VideoFile]:
         raise DataError("no such folder", where=source, hint="give a folder with videos")
     videos: dict[tuple[str, str], VideoFile] = {}
     people: dict[str, str] = {}
+    others: dict[str, list[str]] = defaultdict(list)
     for path in files_below(source):
+        if _OTHER.fullmatch(path.suffix.lower()):
+            others[path.suffix.lower()].append(printable(path.relative_to(source).as_posix()))
         if path.suffix.lower() in EXTENSIONS:
             relative = path.relative_to(source)
             first, *rest = relative.with_suffix("").parts
@@ -66,7 +75,8 @@ def find_videos(source: Path) -> list[VideoFile]:
     if not videos:
         hint = f"known extensions are {', '.join(sorted(EXTENSIONS))}"
         raise DataError("no video in it", where=source, hint=hint)
-    return [videos[key] for key in sorted(videos)]
+    unread = [f"{len(names)} files like {min(names)}: {suffix} is not read" for suffix, names in sorted(others.items())]
+    return [videos[key] for key in sorted(videos)], unread
 
 
 def read_video(file: VideoFile, size: int, allocate: Allocate) -> Sequence:

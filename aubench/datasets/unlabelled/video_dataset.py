@@ -34,8 +34,9 @@ class VideoDataset(DeliveredDataset):
         from aubench.faces.visual_crops import DETECTED
 
         jobs: dict[Key, Job] = {}
+        videos, unread = find_videos(source)
         skipped = []
-        for file in find_videos(source):
+        for file in videos:
             try:
                 frames = max(Video.open(file.path).stated_frames, 1)
             except DataError as error:
@@ -45,7 +46,7 @@ class VideoDataset(DeliveredDataset):
             jobs[file.subject, file.sequence] = Job(partial(read_video, file, options.size), frames, inputs)
         if not jobs:
             raise DataError(f"no video in it can be decoded: {skipped[0][3]}", where=source, hint="convert the videos")
-        return Jobs(jobs, DETECTED, skipped)
+        return Jobs(jobs, DETECTED, [("", "", -1, f"{reason}, convert them") for reason in unread] + skipped)
 
 
 VIDEO = VideoDataset()
