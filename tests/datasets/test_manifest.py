@@ -106,6 +106,15 @@ def test_two_columns_of_one_meaning_are_refused(names) -> None:
         columns(names)
 
 
+@pytest.mark.parametrize("intensity", [None, "2", "keep"])
+def test_the_right_side_of_a_face_is_no_intensity(intensity) -> None:
+    assert columns("AU1_L,AU1,AU1_R", intensity).labels == {1: (1, False)}
+    assert columns("AU1_L,AU1_R,AU1", intensity).unused == ["AU1_L", "AU1_R"]
+    assert columns("AU1_L,subject", intensity).labels == {}
+    with pytest.raises(DataError, match="columns au_4_l and AU4_R code AU4 of the sides of a face; write"):
+        columns("AU1,AU4_R,au_4_l", intensity)
+
+
 def test_68_points_become_49() -> None:
     names = [f"{axis}_{i}" for axis in "xy" for i in range(68)]
     found = columns(",".join(names))

@@ -32,8 +32,8 @@ _ROLES = {word: role for words in (_WORDS, _WORDS_OF_MODALITIES) for role, names
 _OTHER_MODALITY = re.compile(r"[a-z][a-z0-9_]*-[1-3]")
 _BOXES = (("left", "top", "right", "bottom"), ("x", "y", "width", "height"), ("x", "y", "w", "h"))
 _BOX_PREFIXES = ("", "box_", "bbox_", "face_")
-_AU = re.compile(r"(?:au_?)?0*([1-9][0-9]?)(?:_(c|r|intensity|occurrence|presence))?", re.ASCII)
-_KINDS = {"c": "c", "occurrence": "c", "presence": "c", "r": "r", "intensity": "r", None: ""}
+_AU = re.compile(r"(?:au_?)?0*([1-9][0-9]?)(?:_(c|r|l|intensity|occurrence|presence))?", re.ASCII)
+_KINDS = {"c": "c", "occurrence": "c", "presence": "c", "r": "r", "l": "l", "intensity": "r", None: ""}
 _JAW_AND_INNER_CORNERS = (*range(17), 60, 64)  # points of 68 that the 49 do not have
 _OF_68 = [i for i in range(68) if i not in _JAW_AND_INNER_CORNERS]
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
@@ -87,7 +87,7 @@ class TableColumns:
             elif allowed is None and _OTHER_MODALITY.fullmatch(as_written):
                 _put(roles, _modality(as_written, table), i, table)
         labels = _label_columns(kinds, intensity, table)
-        if kinds and not labels:
+        if any(columns.keys() != {"l"} for columns in kinds.values()) and not labels:
             column = min(column for columns in kinds.values() for column in columns.values())
             kind = "intensities" if intensity is None else "occurrence"
             hint = "give --intensity 2 or --intensity keep" if intensity is None else "leave --intensity out"
@@ -144,14 +144,21 @@ class TableColumns:
 def _label_columns(
     kinds: Mapping[int, Mapping[str, int]], intensity: str | None, table: TableFile
 ) -> dict[int, tuple[int, bool]]:
-    """Choose the column of each AU among those of occurrence ``c``, of intensity ``r`` and without a kind."""
+    """Choose the column of each AU among those of occurrence ``c``, of intensity ``r`` and without a kind.
+
+    Beside a column of the left side ``l``, one that ends in ``r`` is that of the right side.
+    """
     order = ("", "c") if intensity is None else ("r", "") if intensity == KEEP else ("r", "", "c")
     chosen: dict[int, tuple[int, bool]] = {}
     for au, columns in sorted(kinds.items()):
         if "" in columns and "c" in columns:
             names = " and ".join(table.name(columns[kind]) for kind in ("", "c"))
             raise DataError(f"columns {names} both code AU{au}", where=table.path, hint="remove one of them")
-        kind = next((kind for kind in order if kind in columns), None)
+        if columns.keys() == {"l", "r"}:
+            names = " and ".join(table.name(columns[kind]) for kind in ("l", "r"))
+            what = f"columns {names} code AU{au} of the sides of a face"
+            raise DataError(what, where=table.path, hint=f"write one column AU{au}, or remove them")
+        kind = next((kind for kind in order if kind in columns and (kind != "r" or "l" not in columns)), None)
         if kind is not None:
             chosen[au] = columns[kind], kind == "c"
     return chosen
