@@ -12,7 +12,9 @@ from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store import Store
 from aubench.datasets.disfa.disfa_dataset import DISFA, DisfaOptions
+from aubench.datasets.disfa.disfa_files import find_disfa
 from aubench.datasets.disfa.disfa_landmarks import read_disfa_landmarks
+from aubench.datasets.disfa.disfa_sequences import Numbering, read_sequence
 
 pytestmark = pytest.mark.usefixtures("one_worker")
 
@@ -115,6 +117,19 @@ def test_landmark_files_of_both_countings_belong_to_the_same_frames(disfa, tmp_p
     assert (points[1:, 19, 0] < 0.4).all() and (points[1:, 28, 0] > 0.6).all()
     assert other.frames.equals(store.frames)
     assert np.array_equal(other.landmarks(range(FRAMES)), points, equal_nan=True)
+
+
+def test_frames_and_landmark_files_without_the_other_are_listed(disfa) -> None:
+    for index in (1, 2, 4):
+        disfa.points("SN001", index).unlink()
+    write_points_66(disfa.points("SN001", FRAMES))
+    files, *_ = find_disfa(disfa.root, "left", disfa.root / "Landmark_Points")[0]
+    sequence = read_sequence(files, "left", Numbering(1, 0, ""), 32, lambda kind, shape, dtype: np.empty(shape, dtype))
+    assert sequence.skipped == [
+        (-1, f"1 landmark files, such as that of frame {FRAMES + 1}, belong to no video frame"),
+        (-1, "no landmark file of frame 2 to 3"),
+        (-1, "no landmark file of frame 5"),
+    ]
 
 
 def test_the_points_are_where_the_face_is(disfa, tmp_path) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate, Sequence, frame_table
+from aubench.datasets.bp4d.labels import number_gaps
 from aubench.datasets.bp4d.landmark_files import face_track, landmarks_in_crop
 from aubench.datasets.disfa.disfa_files import DisfaFiles
 from aubench.datasets.disfa.disfa_landmarks import read_disfa_landmarks
@@ -59,6 +60,8 @@ def read_sequence(files: DisfaFiles, camera: str, numbering: Numbering, size: in
         track, sources = face_track(points), np.full(decoded.count, "landmarks")
         _check_positions(track, detected, files)
     skipped = _compare_lengths(decoded, labels)
+    if numbering.landmarks is not None:
+        skipped += _compare_landmarks({number - numbering.landmarks + 1 for number in files.landmarks}, decoded.count)
     numbers = np.arange(1, decoded.count + 1)
     without_face = np.isnan(track[:, 0])
     notes: dict[str, int | str] = {
@@ -121,6 +124,16 @@ def _compare_lengths(decoded: CountedFrames, labels: FrameIntensities) -> list[t
     if frames < video.stated_frames:
         skipped.append((-1, f"the header of the video states {video.stated_frames} frames, {frames} can be decoded"))
     return skipped
+
+
+def _compare_landmarks(numbers: set[int], frames: int) -> list[tuple[int, str]]:
+    """Return remarks on frames without a landmark file, and on landmark files (numbered from 1) without a frame."""
+    gaps = number_gaps([0, *sorted(numbers.intersection(range(1, frames + 1))), frames + 1])
+    others = sorted(numbers.difference(range(1, frames + 1)))
+    reasons = [f"no landmark file of frame {gap}" for gap in gaps]
+    if others:
+        reasons.append(f"{len(others)} landmark files, such as that of frame {others[0]}, belong to no video frame")
+    return [(-1, reason) for reason in reasons]
 
 
 def _table(files: DisfaFiles, numbers: np.ndarray, labels: FrameIntensities) -> pd.DataFrame:
