@@ -123,15 +123,20 @@ def check_pretraining_store(config: RunConfig) -> None:
 def _subjects_of_store(config: RunConfig, data: ProtocolDataset, left_out: frozenset[str]) -> list[str]:
     """Return the subjects of the store of pre-training, except the people of some subjects of the protocol.
 
-    In a store whose people the user has named, such as one of videos, a subject of the same name is the same person,
-    also if one of the stores has another spelling of it.
+    If the user has named the people of either, as in a store of videos or of a manifest, a subject of the same name is
+    the same person, also if one of the stores has another spelling of it.
     """
     people = {config.protocol.qualified_person(subject) for subject in left_out}
     dataset = data.store.info.dataset
-    is_published = dataset in DATASETS.names() and bool(DATASETS.get(dataset).aus)
-    same = set() if is_published else {comparable(subject.rpartition(":")[2]) for subject in left_out}
+    own = {name for name in {dataset, *config.protocol.datasets} if not _is_published(name)}
+    same = {comparable(s.rpartition(":")[2]) for s in left_out if own & {dataset, config.protocol.dataset_of(s)}}
     names = sorted(name for name in set(data.subjects.tolist()) if comparable(name) not in same)
     return [name for name in names if config.protocol.qualified_person(f"{dataset}:{name}") not in people]
+
+
+def _is_published(dataset: str) -> bool:
+    """Return whether the owners of a data set have named its people."""
+    return dataset in DATASETS.names() and bool(DATASETS.get(dataset).aus)
 
 
 def _with_cost(source: dict[str, Any], epochs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from aubench.datasets.person_names import comparable
 from aubench.leaderboard import verify
 from aubench.leaderboard.records import StoredRecord
 from aubench.results import record, run_id
-from aubench.runs import environment, loading, run_file, source_runs
+from aubench.runs import environment, loading, pretraining, run_file, source_runs
 from aubench.runs import fold as fold_module
 from aubench.runs.config import RunConfig
 from aubench.runs.record_builder import write_record
@@ -192,6 +193,23 @@ def test_people_of_validation_and_test_are_not_pretrained_on(folder):
     fold_module.run_fold(run, 1, "cpu", 0, lambda event: None)
     result = json.loads((run.fold_dir(1) / "result.json").read_text())
     assert result["pretraining"][0]["subjects"] == result["subjects"]["train"] and result["subjects"]["val"]
+
+
+@pytest.mark.parametrize(
+    ("on", "store", "left"),
+    [
+        ("disfa", "disfaplus", ["SN002"]),
+        ("disfa", "bp4d", ["SN001", "SN002"]),
+        ("mylab", "disfa", ["SN002"]),
+        ("disfa", "mylab", ["SN002"]),
+        ("mylab", "mylab", ["SN002"]),
+    ],
+)
+def test_people_of_the_same_name_are_left_out_if_the_user_has_named_those_of_either(tmp_path, on, store, left):
+    names = ["SN001", "SN002"]
+    run = Mock(protocol=protocol(tmp_path, on, subjects=(names[:1], names[1:])))
+    data = Mock(store=Mock(info=Mock(dataset=store)), subjects=np.array(names))
+    assert pretraining._subjects_of_store(run, data, frozenset(names[:1])) == left
 
 
 def test_spellings_of_a_name_are_compared():
