@@ -13,11 +13,7 @@ def store_name(parts: Sequence[str]) -> str:
     return _OTHER_LETTERS.sub("-", "-".join(parts)).strip(".-") or "x"
 
 
-def plain_name(subject: str) -> str:
-    """Return what the spellings of a person's name in a table have in common: ``p1`` of ``P01``, ``1`` of ``1.0``."""
-    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", re.sub(r"(?<=[0-9])\.0$", "", subject.casefold()))
-
-
 def comparable(subject: str) -> str:
-    """Return what the spellings of a person's name in several stores have in common."""
-    return plain_name(store_name([subject]))
+    """Return what the spellings of a person's name have in common: ``p-1`` of ``P_01``, ``p 1`` and ``P-1.0``."""
+    name = re.sub(r"(?<=[0-9])\.0$", "", store_name([subject]).casefold())
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", name)

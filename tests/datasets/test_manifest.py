@@ -205,6 +205,7 @@ def mutate(rows, index=1, **values):
         ({"subject": "../p"}, "'../p' cannot name a subject"),
         ({"subject": "P1"}, "subject P1 is also spelt p1"),
         ({"subject": "p01"}, "subject p01 is also spelt p1"),
+        ({"subject": "p1_"}, "subject p1_ is also spelt p1"),
         ({"sequence": "a/b"}, "'a/b' cannot name a sequence"),
         ({"part": "test"}, "subject p1 is in part 'test', and in 'train' at .* line 2"),
     ],

@@ -14,7 +14,7 @@ from aubench.core.errors import DataError
 from aubench.core.protocol_rules import SUBJECT_CHARACTERS
 from aubench.core.task import Modality
 from aubench.datasets.label_text import shorten
-from aubench.datasets.person_names import plain_name
+from aubench.datasets.person_names import comparable
 from aubench.datasets.sequence_checks import is_name
 from aubench.datasets.table.manifest_rows import ManifestRow, read_rows
 from aubench.datasets.table.table_columns import TableColumns, parse_frame, parse_label
@@ -163,9 +163,8 @@ class _Collector:
             if not is_name(name):
                 hint = f"use {SUBJECT_CHARACTERS}"
                 raise DataError(f"'{shorten(name)}' cannot name a {role}", where=row.where, hint=hint)
-        plain = plain_name(subject)
-        if self.spellings.setdefault(plain, subject) != subject:
-            what = f"subject {subject} is also spelt {self.spellings[plain]}"
+        if (other := self.spellings.setdefault(comparable(subject), subject)) != subject:
+            what = f"subject {subject} is also spelt {other}"
             raise DataError(what, where=row.where, hint="write a person's name alike, and other names for other people")
         return subject, sequence
 
