@@ -75,6 +75,25 @@ def test_images_are_joined_by_number_and_those_without_a_label_are_listed(disfap
     assert skipped(store) == [f"SN001,{TRIAL},5,not coded"]
 
 
+def test_folders_of_a_trial_may_differ_in_case(disfaplus, tmp_path) -> None:
+    for folder in (disfaplus.images("SN001"), disfaplus.labels("SN027", 1).parent):
+        folder.rename(folder.with_name(TRIAL.swapcase()))
+    store = prepare(disfaplus, tmp_path / "store")
+    assert store.frames["AU1"].tolist() == [1, 2, 3, 4, 5, 2, 3, 4, 5, 0] and skipped(store) == []
+    assert store.frames["sequence"].tolist() == [TRIAL.swapcase()] * 5 + [TRIAL] * 5
+
+
+def test_two_trials_whose_names_differ_in_case_are_refused(disfaplus) -> None:
+    images = [disfaplus.images("SN001").with_name(name) / f"00{i}.jpg" for i, name in enumerate(("a1", "A1"))]
+    for image in images:
+        image.parent.mkdir(exist_ok=True)
+        shutil.copy(disfaplus.images("SN001") / "000.jpg", image)
+    if images[0].with_name(images[1].name).exists():
+        pytest.skip("this disk does not distinguish the two names")
+    with pytest.raises(DataError, match=r"the trial A1 of SN001 is also spelt a1; keep one"):
+        DISFAPLUS.find(disfaplus.root, DeliveredOptions())
+
+
 REASON = "the name is neither a number with .jpg nor AU and one of the 12 AUs with .txt"
 
 

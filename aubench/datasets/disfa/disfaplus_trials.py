@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -75,7 +75,7 @@ def find_disfaplus(source: Path) -> tuple[list[Trial], list[str]]:
         if label and int(label[1]) in AUS:
             _add(_trial(path, trials).labels, int(label[1]), path)
         elif image is not None:
-            _add(_trial(path, trials).images, image, path)
+            _add(_trial(path, trials, names_it=True).images, image, path)
         else:
             unused[f"{printable(path.parent.name)}/*{suffix}"].append(printable(path.name))
     if not any(trial.labels for trial in trials.values()):
@@ -87,7 +87,8 @@ def find_disfaplus(source: Path) -> tuple[list[Trial], list[str]]:
     return [trials[key] for key in sorted(trials)], listed
 
 
-def _trial(path: Path, trials: dict[tuple[str, str], Trial]) -> Trial:
+def _trial(path: Path, trials: dict[tuple[str, str], Trial], *, names_it: bool = False) -> Trial:
+    """Return the trial of a file, whose folder has its name in any case; that of its images is the trial's name."""
     subject, name = path.parent.parent.name.upper(), path.parent.name
     if subject not in PLUS_SUBJECTS:
         hint = f"its nine subjects are {', '.join(PLUS_SUBJECTS)}; move the folder elsewhere"
@@ -97,7 +98,14 @@ def _trial(path: Path, trials: dict[tuple[str, str], Trial]) -> Trial:
         raise DataError(
             "the name of the trial has other than letters, digits and . + _ -", where=path.parent, hint=hint
         )
-    return trials.setdefault((subject, name), Trial(subject, name))
+    key = subject, name.casefold()
+    trial = trials.setdefault(key, Trial(subject, name))
+    if names_it and trial.name != name:
+        if trial.images:
+            what = f"the trial {name} of {subject} is also spelt {trial.name}"
+            raise DataError(what, where=path.parent, hint="keep one of the two folders, or rename one")
+        trial = trials[key] = replace(trial, name=name)
+    return trial
 
 
 def _add(files: dict[int, Path], key: int, path: Path) -> None:
