@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 
 from aubench.datasets.bp4d import extract as extraction
-from aubench.datasets.bp4d.layout import Recording
+from aubench.datasets.bp4d.layout import SUBJECTS, Recording
 from aubench.faces.face_tracker import FaceTracker
 from aubench.faces.images import Photo
 
@@ -148,13 +148,13 @@ def measure_workers(source: Path, workers: int) -> Times:
 def draw_tree(folder: Path, sequences: int, frames: int) -> Path:
     """Write a delivery of sequences that share one photo and one mesh by links."""
     recording, tree = draw_delivery(folder, 1), Delivery(folder / "BP4D")
-    for number in range(1, sequences + 1):
-        task = tree.task(f"F{number:03}", "T1")
+    for subject in sorted(SUBJECTS)[:sequences]:
+        task = tree.task(subject, "T1")
         task.mkdir(parents=True)
         for frame in range(frames):
             os.link(recording.photos[0], task / f"{frame:04}.jpg")
             os.link(recording.meshes[0], task / f"{frame:04}.obj")
-        write_codes(tree.codes(f"F{number:03}", "T1"), range(1, frames + 1))
+        write_codes(tree.codes(subject, "T1"), range(1, frames + 1))
     return tree.root
 
 

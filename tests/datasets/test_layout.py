@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from aubench.core.errors import DataError
+from aubench.datasets.bp4d.bp4d_dataset import BP4D, Bp4dOptions
 from aubench.datasets.bp4d.delivery import Delivery, scan_delivery
 from aubench.datasets.bp4d.frame_offsets import OffsetRequest, decide_offsets
 from aubench.datasets.bp4d.layout import Recording, match
@@ -29,6 +30,14 @@ def offsets(recordings: list[Recording], request: str = "auto", codes: Sequence[
     coded = [np.array([*numbers], int) for numbers in codes] or [np.empty(0, int)] * len(recordings)
     delivery = decide_offsets(Delivery(recordings, []), OffsetRequest.parse(request), coded)
     return [recording.offset for recording in delivery.recordings]
+
+
+def test_subjects_of_bp4d_plus_are_refused(tmp_path: Path) -> None:
+    touch(*(tmp_path / f"2D+3D/{subject}/T1/000.jpg" for subject in ("F001", "F023", "F024", "M018", "M019")))
+    touch(tmp_path / "AUCoding/AU_OCC/F082_T1.csv")
+    says = "has 3 subjects that are not of BP4D: F024, F082, M019; move them elsewhere, or read BP4D\\+ with"
+    with pytest.raises(DataError, match=says):
+        BP4D.find(tmp_path, Bp4dOptions())
 
 
 @pytest.mark.parametrize("folder", ["Sequences(2D+3D)", "Sequences_2D+3D", "sequences (2D+3D)", "2D+3D", "."])

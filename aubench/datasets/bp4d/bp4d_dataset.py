@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
+from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.datasets.bp4d.frame_offsets import OffsetRequest
 from aubench.datasets.bp4d.labels import AUS
-from aubench.datasets.bp4d.layout import SCORED
+from aubench.datasets.bp4d.layout import SCORED, SUBJECTS
 from aubench.datasets.delivered import DeliveredDataset, DeliveredOptions, Jobs
 
 if TYPE_CHECKING:
@@ -51,11 +52,20 @@ class Bp4dDataset(DeliveredDataset):
         return {Modality.VISUAL: "RGB of the 2D photo", Modality.DEPTH: MEANING}
 
     def find(self, source: Path, options: Bp4dOptions) -> Jobs:
-        """Search the delivery, and read all label files before the first photo; see :meth:`DeliveredDataset.find`."""
+        """Search the delivery, and read all label files before the first photo; see :meth:`DeliveredDataset.find`.
+
+        Raises:
+            DataError: Also if there are other subjects than those of BP4D, as in BP4D+.
+        """
         from aubench.datasets.bp4d.delivery import scan_delivery
         from aubench.datasets.bp4d.prepare import find_jobs, require_landmarks
 
         delivery = scan_delivery(source)
+        if others := sorted({recording.subject for recording in delivery.recordings} - SUBJECTS):
+            names = ", ".join(others[:3]) + ", …" * (len(others) > 3)
+            what = f"has {len(others)} subjects that are not of BP4D: {names}"
+            hint = "move them elsewhere, or read BP4D+ with `aubench data prepare bp4dplus`"
+            raise DataError(what, where=source, hint=hint)
         if options.landmarks:
             require_landmarks(delivery.recordings, options.landmarks)
         return find_jobs(delivery, options, options.landmarks, self.modalities)

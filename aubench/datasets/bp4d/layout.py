@@ -17,6 +17,9 @@ SCORED = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 """The 12 AUs on which BP4D is scored."""
 
 
+SUBJECTS = frozenset(f"{sex}{number:03}" for sex, last in (("F", 23), ("M", 18)) for number in range(1, last + 1))
+"""The 41 subjects of BP4D. People of BP4D+ have the same names, and more."""
+
 Key = tuple[str, int]
 """Subject and number of the task."""
 
