@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 _HEADER, _LARGEST = 128, 1 << 26
+_MOST = 1 << 24  # values of all arrays, of which a small file may hold any number in compressed form
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _MATRIX, _COMPRESSED = 14, 15
 _STRUCT, _NUMERIC = 2, range(6, 16)  # classes of arrays: structure, and double to uint64
@@ -37,8 +38,12 @@ def read_matlab_arrays(content: bytes) -> list[np.ndarray]:
     Raises:
         ValueError: The file is damaged, or of another format.
     """
-    arrays = [_numbers(matrix) for matrix in _matrices(content)]
-    return [array for array in arrays if array is not None]
+    arrays, left = [], _MOST
+    for matrix in _matrices(content):
+        if (array := _numbers(matrix, left)) is not None:
+            arrays.append(array)
+            left -= array.size
+    return arrays
 
 
 def read_matlab_struct(content: bytes, name: str) -> list[dict[str, np.ndarray | None]]:
@@ -102,8 +107,8 @@ def _matrix(content: bytes, order: str) -> _Matrix:
     return _Matrix(order, flags & 0xFF, bool(flags & _COMPLEX), shape, elements[2].content, elements[3:])
 
 
-def _numbers(matrix: _Matrix) -> np.ndarray | None:
-    """Return the array of a matrix, None unless it is real and numeric."""
+def _numbers(matrix: _Matrix, most: int = _MOST) -> np.ndarray | None:
+    """Return the array of a matrix of at most some values, None unless it is real and numeric."""
     if matrix.kind not in _NUMERIC or matrix.is_complex:
         return None
     if len(matrix.elements) != 1 or matrix.elements[0].kind not in _TYPES:
@@ -112,6 +117,8 @@ def _numbers(matrix: _Matrix) -> np.ndarray | None:
     kind = np.dtype(f"{matrix.order}{_TYPES[values.kind]}")
     if min(matrix.shape, default=-1) < 0 or math.prod(matrix.shape) * kind.itemsize != len(values.content):
         raise ValueError("an array of another size than its values")
+    if math.prod(matrix.shape) > most:
+        raise ValueError(f"arrays of more than {_MOST} numbers")
     return np.frombuffer(values.content, kind).astype(np.float64).reshape(matrix.shape, order="F")
 
 

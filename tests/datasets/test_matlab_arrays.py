@@ -46,6 +46,17 @@ def test_an_array_of_another_size_than_its_values_is_refused() -> None:
             read_matlab_arrays(whole[:at] + np.array(shape, "<i4").tobytes() + whole[at + 8 :])
 
 
+def test_a_small_file_of_large_arrays_is_refused() -> None:
+    many = {f"a{i}": np.zeros((1 << 20, 2), np.uint8) for i in range(9)}
+    for arrays in (many, {"a": np.zeros(1 << 25, np.uint8)}):
+        small = content(True, **arrays)
+        assert len(small) < 80_000
+        with pytest.raises(ValueError, match="arrays of more than 16777216 numbers"):
+            read_matlab_arrays(small)
+    with pytest.raises(ValueError, match="arrays of more than 16777216 numbers"):
+        read_matlab_struct(content(True, fit={"frame": arrays["a"]}), "fit")
+
+
 def fit(frames: int = 3, **more: object) -> np.ndarray:
     names = ("frame", "pts_2d", *more)
     values = np.zeros((1, frames), dtype=[(name, object) for name in names])
