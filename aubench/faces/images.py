@@ -15,6 +15,7 @@ from aubench.faces.jpeg_scans import SCAN, has_hole, segments
 
 _AGAIN = "copy the file from the delivery again"
 _LARGEST = 256 << 20  # bytes of a file
+_MOST_PIXELS = 1 << 28
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame markers; the three are tables
 _END = b"\xff\xd9"
 
@@ -43,6 +44,7 @@ class Photo:
         end = data.find(_END, scan) if scan >= 0 else -1
         if end < 0 or not height or not width or has_hole(data, scan, end):
             raise DataError("is cut short", where=path, hint=_AGAIN)
+        check_pixels(path, width, height, _AGAIN)
         return Photo(path, data, height, width)
 
     def decode_rgb(self, factor: int = 1) -> np.ndarray:
@@ -94,6 +96,16 @@ def read_content(path: DeliveredFile, hint: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path, hint=hint) from None
+
+
+def check_pixels(path: DeliveredFile, width: int, height: int, hint: str) -> None:
+    """Refuse an image that would need gigabytes of memory: its file may be small.
+
+    Raises:
+        DataError: The image has too many pixels.
+    """
+    if width * height > _MOST_PIXELS:
+        raise DataError(f"has {width} × {height} pixels, too many for a photo", where=path, hint=hint)
 
 
 def check_same_size(photo: Photo, first: Photo) -> None:

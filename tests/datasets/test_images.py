@@ -80,6 +80,17 @@ def test_a_file_too_large_for_an_image_is_not_read(tmp_path: Path, name: str) ->
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize(("name", "marker", "skip"), [("0000.jpg", b"\xff\xc0", 5), ("0000.png", b"IHDR", 4)])
+def test_a_small_file_of_too_many_pixels_is_not_decoded(tmp_path: Path, name: str, marker: bytes, skip: int) -> None:
+    path, sides = tmp_path / name, (40_000).to_bytes(2 if skip == 5 else 4, "big") * 2
+    content = bytearray(cv2.imencode(path.suffix, np.zeros((64, 64, 3), np.uint8))[1].tobytes())
+    at = content.index(marker) + skip
+    content[at : at + len(sides)] = sides
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"{name}: has 40000 × 40000 pixels, too many for a photo; "):
+        read_image(path)
+
+
 def test_a_missing_file_is_one_line(file: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         Photo.read(file)

@@ -14,7 +14,7 @@ from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.datasets.table.table_paths import Picture
 from aubench.faces import opencv_log
-from aubench.faces.images import Photo, read_content
+from aubench.faces.images import Photo, check_pixels, read_content
 from aubench.faces.video_files import COUNTED, CountedFrames, Video, VideoFrame
 
 _AGAIN = "write or copy the file again, or leave its cell empty"
@@ -42,6 +42,8 @@ def read_image(path: Path, flags: int = _ANY) -> np.ndarray:
         DataError: The file cannot be read, is too large, is cut short, or cannot be decoded.
     """
     data = Photo.read(path).data if path.suffix.lower() in _JPEG else read_content(path, _AGAIN)
+    if data.startswith(_PNG):
+        check_pixels(path, int.from_bytes(data[16:20]), int.from_bytes(data[20:24]), _AGAIN)
     if _is_cut(data):
         raise DataError("is cut short or damaged", where=path, hint=_AGAIN)
     try:
