@@ -28,17 +28,20 @@ def labels(text: str) -> dict[str, int]:
 
 
 def rows(folder: Path) -> list[dict[str, object]]:
-    """Return one row for each frame of a clip."""
-    folders = {path.name.lower(): path.name for path in (folder / "frame").iterdir()}  # spNO.1 is also spNo.1
+    """Return one row for each frame of a clip, and print the clips without an image."""
+    spelt = {kind: {path.name.lower(): path.name for path in (folder / kind).glob("*")} for kind in ("frame", "depth")}
     table = []
     for clip in pd.read_csv(folder / "labels.csv", dtype=str, keep_default_na=False).to_dict("records"):
-        path = Path(folders[clip["Subject"].lower()], f"{clip['Filename']}_{clip['Onset']}")
+        subject, sequence, before = clip["Subject"], f"{clip['Filename']}_{clip['Onset']}", len(table)
+        visual, depth = (Path(kind, names.get(subject.lower(), subject), sequence) for kind, names in spelt.items())
         for number in range(int(clip["Onset"]), int(clip["Offset"]) + 1):
-            files = {"visual": Path("frame", path, f"{number}.jpg"), "depth": Path("depth", path, f"{number}.png")}
+            files = {"visual": visual / f"{number}.jpg", "depth": depth / f"{number}.png"}
             images = {m: file.as_posix() if (folder / file).exists() else "" for m, file in files.items()}
             if any(images.values()):
-                names = {"subject": path.parts[0], "sequence": path.name, "frame": number}
+                names = {"subject": visual.parts[1], "sequence": sequence, "frame": number}  # spNO.1 is also spNo.1
                 table.append({**names, **images, **labels(clip["AU"])})
+        if len(table) == before:
+            print(f"no image of {subject} {sequence}: expected {visual}", file=sys.stderr)
     return table
 
 
