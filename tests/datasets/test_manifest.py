@@ -96,8 +96,10 @@ def test_openface_has_occurrence_and_intensity() -> None:
 
 def test_libreface_has_occurrence_and_intensity() -> None:
     header = "frame_idx,au_1,au_12,au_1_intensity,au_25_intensity"
-    assert columns(header).labels == {1: (1, False), 12: (2, False)}
-    assert columns(header, "3").labels == {1: (3, False), 12: (2, False), 25: (4, False)}
+    assert columns(header).labels == {1: (1, True), 12: (2, True)}
+    assert columns(header, "3").labels == {1: (3, False), 12: (2, True), 25: (4, False)}
+    assert columns(header, "keep").labels == {1: (3, False), 25: (4, False)}
+    assert columns("frame_idx,au_1,au_12", "3").labels == {1: (1, False), 12: (2, False)}
 
 
 @pytest.mark.parametrize("names", ["AU1,AU01", "AU1,1", "visual,image_path", "subject,participant", "AU1,AU1_c"])

@@ -146,9 +146,12 @@ def _label_columns(
 ) -> dict[int, tuple[int, bool]]:
     """Choose the column of each AU among those of occurrence ``c``, of intensity ``r`` and without a kind.
 
-    Beside a column of the left side ``l``, one that ends in ``r`` is that of the right side.
+    Beside a column of the left side ``l``, one that ends in ``r`` is that of the right side. If some AU has a column of
+    intensity, columns without a kind hold occurrence.
     """
-    order = ("", "c") if intensity is None else ("r", "") if intensity == KEEP else ("r", "", "c")
+    occurrence = {"c", ""} if any("r" in columns and "l" not in columns for columns in kinds.values()) else {"c"}
+    intensities = [kind for kind in ("r", "") if kind not in occurrence]
+    order = ["", "c"] if intensity is None else intensities if intensity == KEEP else [*intensities, *occurrence]
     chosen: dict[int, tuple[int, bool]] = {}
     for au, columns in sorted(kinds.items()):
         if "" in columns and "c" in columns:
@@ -160,7 +163,7 @@ def _label_columns(
             raise DataError(what, where=table.path, hint=f"write one column AU{au}, or remove them")
         kind = next((kind for kind in order if kind in columns and (kind != "r" or "l" not in columns)), None)
         if kind is not None:
-            chosen[au] = columns[kind], kind == "c"
+            chosen[au] = columns[kind], kind in occurrence
     return chosen
 
 
