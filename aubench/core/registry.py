@@ -7,6 +7,7 @@ import inspect
 import os
 import pkgutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -106,8 +107,17 @@ def find_method(name: str | os.PathLike[str], where: str = "--method") -> Method
         point = installed[name]
         method_class = _checked(plugins.load_entry_point(point), f"entry point '{name}'")
         return MethodEntry(name, method_class, "entry_point", digest=installed_digest(point))
-    hint = "the name of a method's file ends in .py" if Path(name).is_file() else suggest(name, method_names())
-    raise UsageError(f"no method '{name}'", where=where, hint=hint)
+    raise UsageError(f"no method '{name}'", where=where, hint=_file_hint(name, "method", ".py", method_names()))
+
+
+def _file_hint(name: str, kind: str, extension: str, known: Iterable[str]) -> str:
+    """Return a hint for an unknown name, which is often that of a file without its extension."""
+    with suppress(OSError):  # a name that no file can have
+        if Path(name).is_file():
+            return f"the name of a {kind}'s file ends in {extension}"
+        if name and Path(f"{name}{extension}").is_file():
+            return f"a file is given with its extension: {name}{extension}"
+    return suggest(name, known)
 
 
 def _only_method(module: ModuleType, name: str) -> type[Method]:
@@ -172,5 +182,6 @@ def find_protocol(name: str | os.PathLike[str], modalities: Iterable[str] | None
     elif text in known:
         protocol = protocol_file.load(known[text])
     else:
-        raise UsageError(f"no protocol '{name}'", where="--protocol", hint=suggest(name, known))
+        hint = _file_hint(text, "protocol", ".toml", known)
+        raise UsageError(f"no protocol '{name}'", where="--protocol", hint=hint)
     return protocol if modalities is None else protocol.narrowed(modalities)

@@ -150,6 +150,32 @@ def test_method_in_a_file_of_another_kind_has_a_remedy(call):
     refused(answer, "no method 'notebook.ipynb'; the name of a method's file ends in .py")
 
 
+@pytest.mark.parametrize(
+    ("words", "file"),
+    [
+        (("test-method", "my_gate"), "my_gate.py"),
+        (("run", "--no-track", "--method", "my_gate", "--protocol", "synth_3fold"), "my_gate.py"),
+        (("run", "--no-track", "--method", "amf", "--protocol", "lab/mine"), "lab/mine.toml"),
+    ],
+)
+def test_name_of_a_file_without_its_extension_has_a_remedy(call, words, file):
+    Path("lab").mkdir()
+    Path(file).write_text("")
+    refused(call(*words), f"'{file.rpartition('.')[0]}'; a file is given with its extension: {file}")
+
+
+def test_protocol_in_a_file_of_another_kind_has_a_remedy(call):
+    Path("mine.yaml").write_text("")
+    answer = call("run", "--no-track", "--method", "amf", "--protocol", "mine.yaml")
+    refused(answer, "no protocol 'mine.yaml'; the name of a protocol's file ends in .toml")
+
+
+@pytest.mark.parametrize("option", ["--method", "--protocol"])
+def test_name_that_no_file_can_have_is_unknown(call, option):
+    words = {"--method": "amf", "--protocol": "synth_3fold", option: "long" * 100}
+    refused(call("run", "--no-track", *(word for pair in words.items() for word in pair)), f"no {option[2:]} 'longlong")
+
+
 def test_missing_store_says_how_to_make_one(call):
     answer = call("run", "--no-track", "--method", "amf", "--protocol", "bp4d_3fold")
     refused(answer, "no store of bp4d here", "aubench data prepare bp4d --source DIR")
