@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,15 +157,34 @@ def select_methods(methods: Names, protocol: Protocol, options: RunOptions) -> l
             registry.find_method(name)
         return names
     supported = []
-    for name in registry.builtin_methods():
+    builtin = registry.builtin_methods()
+    for name in builtin:
         entry = registry.find_method(name)
-        recipe = entry.create_recipe(options.preset or protocol.preset, options.overrides)
+        with recipe_errors_of(name, builtin):
+            recipe = entry.create_recipe(options.preset or protocol.preset, options.overrides)
         reason = entry.unsupported_reason(protocol, recipe)
         if reason is None:
             supported.append(name)
         else:
             print_line(f"skipped {name}: {reason}")
     return supported
+
+
+@contextmanager
+def recipe_errors_of(name: str, methods: Sequence[str]) -> Iterator[None]:
+    """Begin errors of recipes with the method's name if there are several methods.
+
+    Raises:
+        RecipeError: The code in the context raises one.
+    """
+    from aubench.core.errors import RecipeError
+
+    try:
+        yield
+    except RecipeError as error:
+        if len(methods) == 1:
+            raise
+        raise RecipeError(error.what, where=f"{name}: {error.where}", hint=error.hint) from None
 
 
 def plan_runs(
@@ -190,7 +210,10 @@ def plan_runs(
     names = select_methods(methods, protocol, options)
     opened = open_data(protocol, store)
     reference = StoreRef.from_store(opened)
-    configs = [RunConfig.create(name, protocol, reference, options, seed) for name in names for seed in seeds]
+    configs = []
+    for name in names:
+        with recipe_errors_of(name, names):
+            configs += [RunConfig.create(name, protocol, reference, options, seed) for seed in seeds]
     configs = list({config.run_id: config for config in configs}.values())  # a file may have several names
     for config in {config.method: config for config in configs}.values():
         check_pretraining_store(config)

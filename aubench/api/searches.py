@@ -17,6 +17,7 @@ from aubench.api.planning import (
     check_seeds,
     find_narrowed,
     open_data,
+    recipe_errors_of,
     select_methods,
     split_names,
 )
@@ -178,21 +179,22 @@ def tune(
     choice = choose_engine(engine, device, slurm=slurm, address=address, gpus_per_fold=gpus_per_fold)
     choice.require(precision)
     reference = StoreRef.from_store(open_data(narrowed, store))
-    searches = [
-        create_search(
-            name,
-            narrowed,
-            reference,
-            options,
-            folds=narrowed.fold_numbers(fold),
-            space=None if space is None else split_names(space),
-            seed=seed,
-            sampler=sampler if isinstance(sampler, str) else type(sampler).__name__,
-            pruner=pruner,
-            name=f"{study}-{Path(name).stem}" if study and len(names) > 1 else study,
-        )
-        for name in names
-    ]
+    searches = []
+    for name in names:
+        with recipe_errors_of(name, names):
+            search = create_search(
+                name,
+                narrowed,
+                reference,
+                options,
+                folds=narrowed.fold_numbers(fold),
+                space=None if space is None else split_names(space),
+                seed=seed,
+                sampler=sampler if isinstance(sampler, str) else type(sampler).__name__,
+                pruner=pruner,
+                name=f"{study}-{Path(name).stem}" if study and len(names) > 1 else study,
+            )
+        searches.append(search)
     _check_distinct([search.name for search in searches])
     url = storage_url(storage, options.runs)
     check_stored(searches[1:], url)  # the first search checks its own study

@@ -102,6 +102,17 @@ def test_recipe_or_task_that_does_not_fit(call, store, words, parts):
     assert nothing_written()
 
 
+@pytest.mark.parametrize("command", [RUN, ("tune", "--no-track", "--protocol", "synth_3fold", "--trials", "1")])
+@pytest.mark.parametrize(("methods", "named"), [("late_fusion,mcm", "mcm"), ("all", "au_vmae")])
+def test_recipe_of_several_methods_that_does_not_fit_names_the_method(call, small_store, command, methods, named):
+    words = ("--method", methods, "--store", small_store)
+    answer = call(*command, *words, "--preset", "tiny", "--set", "epochs=1")
+    refused(answer, f"aubench: {named}: recipe: epochs is 1 and must exceed warmup_epochs")
+    answer = call(*command, *words, "--set", "cut_switch=0.5")
+    refused(answer, f"aubench: {named}: --set: no recipe key 'cut_switch'")
+    assert nothing_written()
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
