@@ -73,7 +73,7 @@ def submit(
             raise RecordError(findings[0].what + more, where=where, hint="nothing was submitted")
         paths = tuple(path.relative_to(tree) for path in added.paths)
         name = branch or _branch_name(paths)
-        _commit(tree, name, paths)
+        _commit(tree, name, paths, is_named=branch is not None)
     return Submission(name, paths, added.skipped_runs, report)
 
 
@@ -111,13 +111,25 @@ def _working_tree(repository: Path, base: str) -> Iterator[Path]:
                 _git(repository, "worktree", "remove", "--force", str(tree))
 
 
-def _commit(tree: Path, branch: str, paths: Sequence[Path]) -> None:
-    """Commit the staged changes on a new branch."""
+def _commit(tree: Path, branch: str, paths: Sequence[Path], *, is_named: bool) -> None:
+    """Commit the staged changes on a new branch.
+
+    Args:
+        tree: Working tree.
+        branch: Name of the branch.
+        paths: Folders of the records, relative to the tree.
+        is_named: Whether the user chose the name.
+
+    Raises:
+        UsageError: Nothing has changed, or the branch exists.
+    """
     if not git_text(tree, "status", "--porcelain"):
         raise UsageError("the leaderboard has these runs already", where=paths[0])
     if git_text(tree, "for-each-ref", f"refs/heads/{branch}"):
+        if is_named:  # it may be a branch of something else, such as main
+            raise UsageError("is a branch already", where=branch, hint="give another name with --branch")
         hint = f"delete it with `git branch -D {branch}`"
-        raise UsageError("is a branch already, perhaps of an earlier submission of these runs", where=branch, hint=hint)
+        raise UsageError("is a branch already, of an earlier submission of these runs", where=branch, hint=hint)
     _git(tree, "switch", "--quiet", "--create", branch)
     try:
         methods = ", ".join(sorted({path.parts[-2] for path in paths}))

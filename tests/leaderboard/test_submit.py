@@ -138,11 +138,14 @@ def test_an_interrupted_commit_leaves_no_branch(clone, runs, monkeypatch):
 def test_a_second_submission_of_the_same_runs_is_refused(clone, runs):
     submit([runs], clone / "leaderboard", "origin/main", "mine")
     before = state(clone)
-    with pytest.raises(UsageError, match="is a branch already"):
+    with pytest.raises(UsageError, match=r"^mine: is a branch already; give another name with --branch$"):
         submit([runs], clone / "leaderboard", "origin/main", "mine")
     with pytest.raises(UsageError, match="has these runs already"):
         submit([runs], clone / "leaderboard", "mine", "again")
     assert state(clone) == before
+    name = submit([runs], clone / "leaderboard", "origin/main").branch
+    with pytest.raises(UsageError, match=rf"^{name}: is a branch .*; delete it with `git branch -D {name}`$"):
+        submit([runs], clone / "leaderboard", "origin/main")
 
 
 @pytest.mark.slow
