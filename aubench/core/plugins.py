@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
@@ -145,6 +145,12 @@ def _entry_points(group: str) -> tuple[metadata.EntryPoint, ...]:
     return tuple(metadata.entry_points(group=group))
 
 
+def suggest_plugin(name: object, known: Iterable[str]) -> str:
+    """Return the most similar known name, or all of them and the option that loads a plug-in."""
+    hint = suggest(name, known)
+    return f"{hint}; --plugin FILE loads others" if hint.startswith("known: ") else hint
+
+
 class Registry(Generic[T]):
     """Named instances of one base class.
 
@@ -173,7 +179,7 @@ class Registry(Generic[T]):
         """
         references = self._references()
         if not isinstance(name, str) or name not in references:
-            raise UsageError(f"no {self.kind} '{name}'", hint=suggest(name, references))
+            raise UsageError(f"no {self.kind} '{name}'", hint=suggest_plugin(name, references))
         reference = references[name]
         if isinstance(reference, metadata.EntryPoint):
             entry = load_entry_point(reference)

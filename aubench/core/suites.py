@@ -14,6 +14,7 @@ from aubench.core import system_files
 from aubench.core.conditions import Condition, CorruptionLevel, missing, subsets
 from aubench.core.corruption_registry import CORRUPTIONS
 from aubench.core.errors import ProtocolError, UsageError, suggest
+from aubench.core.plugins import suggest_plugin
 from aubench.core.protocol_rules import Name, StrictModel
 from aubench.core.task import Modality
 from aubench.core.user_paths import user_path
@@ -176,5 +177,6 @@ def _describe(error: ValidationError) -> str:
         parts = [CORRUPTIONS.get(parts[1]).levels_key if part == "levels" else part for part in parts[1:]]
     key = ".".join(parts)
     if first["type"] == "extra_forbidden" and len(parts) == 1:
-        return f"unknown key '{key}'; {suggest(key, Suite.model_fields.keys() - {'corruptions'})}"
+        known = [*(name for name in Suite.model_fields if name != "corruptions"), *CORRUPTIONS.names()]
+        return f"unknown key '{key}'; {suggest_plugin(key, known)}"
     return f"key '{key}': {problem_with_value(first)}" if key else problem(first)

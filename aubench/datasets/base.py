@@ -136,13 +136,16 @@ class Dataset(ABC):
             progress: Called with the numbers of finished and of all sequences.
 
         Raises:
-            DataError: A store exists already, a partial one has other options, a file is damaged, or :meth:`sequences`
-                fails.
+            DataError: The source does not exist, a store exists already, a partial one has other options, a file is
+                damaged, or :meth:`sequences` fails.
         """
         from aubench._util.progress import print_line
         from aubench.data.inputs import tree_fingerprint
         from aubench.data.store_writer import StoreWriter
 
+        if source is not None and not source.exists():
+            flag, metavar, _ = self.source_option
+            raise DataError("does not exist", where=source, hint=f"correct the path of {flag} {metavar}")
         with convert_errors(type(self), self._hook, DataError):
             readers = self.sequences(source, options)
         with StoreWriter(store_path, self._plan(source, options)) as writer:

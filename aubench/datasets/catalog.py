@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aubench.core.errors import DataError, UsageError, suggest
-from aubench.core.plugins import Registry
+from aubench.core.plugins import Registry, suggest_plugin
 from aubench.core.user_paths import user_path, user_paths
 from aubench.datasets.base import Dataset, Progress
 
@@ -144,7 +144,9 @@ def open_store(name: str, path: Path | None, progress: Progress) -> Store:
     info_path = folder / "store.json"
     if not info_path.exists():
         if name not in DATASETS.names():
-            hint = f"{suggest(name, DATASETS.names())}, or make it with `aubench data prepare table --name {name}`"
+            hint = (
+                f"{suggest_plugin(name, DATASETS.names())}, or make one with `aubench data prepare table --name {name}`"
+            )
             raise UsageError(f"no store of {name} here, and no data set of this name", where=folder, hint=hint)
         dataset = DATASETS.get(name)
         if dataset.needs_source:

@@ -86,6 +86,12 @@ def test_keys_of_protocols(call, tmp_path, old, new, part):
         ("version = 1\n", "", "key 'version': is missing"),
         ("version = 1", "version = 1\nversions = 2", "unknown key 'versions'; did you mean 'version'?"),
         ('name = "amf"', 'name = "My lab"', "key 'name': 'My lab' is not a name"),
+        ("[[noise]]", "[[noisy]]", "unknown key 'noisy'; did you mean 'noise'?"),
+        (
+            "[[noise]]",
+            "[[blur]]",
+            "unknown key 'blur'; known: mask, missing, name, noise, title, version; --plugin FILE loads others",
+        ),
         ('which = "each"', 'which = "all"', "key 'missing.0.which': must be 'each' or 'subsets' (got 'all')"),
         ("sigma = [0.1", 'sigma = ["low"', "key 'noise.0.sigma.0': must be a number (got 'low')"),
         ("sigma = [0.1, 0.2, 0.5, 0.8]", "sigma = []", "key 'noise.0.sigma': must have at least 1 entry"),

@@ -210,6 +210,23 @@ def test_a_resumed_preparation_uses_no_sequence_of_changed_files(images, tmp_pat
     assert Store(tmp_path / "store").read(Modality.VISUAL, [3]).min() == 255
 
 
+def test_a_source_that_does_not_exist_is_named(call, plugin):
+    answer = call("data", "prepare", "folder", "--source", "typo")
+    assert answer.code == 2
+    assert answer.err == "aubench: typo: does not exist; correct the path of --source DIR\n"
+    assert not Path("stores").exists()
+
+
+def test_a_data_set_whose_plugin_is_not_loaded_has_a_remedy(call, monkeypatch):
+    monkeypatch.setenv(PLUGINS_VARIABLE, "")
+    Path("own.toml").write_text(PROTOCOL)
+    run = ("run", "--no-track", "--method", "late_fusion", "--protocol", "own.toml")
+    for words in (("data", "prepare", "folder", "--source", "."), run):
+        answer = call(*words)
+        assert answer.code == 2
+        assert "known: bp4d, " in answer.err and "; --plugin FILE loads others" in answer.err, answer.err
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are UTF-8")
 def test_the_source_may_have_a_name_that_is_not_utf_8(images, tmp_path, plugin):
     dataset = DATASETS.get("folder")
