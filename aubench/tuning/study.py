@@ -168,7 +168,8 @@ def check_binding(name: str, stored: Any, requested: dict[str, Any]) -> None:
     for key, value in requested.items():
         if stored.get(key) != value:
             old, new = (str(v)[:12] if key in ("protocol", "store") else v for v in (stored.get(key), value))
-            raise UsageError(f"has another {key} ({old}, not {new})", where=f"study '{name}'", hint=hint)
+            part = "--set" if key == "fixed" else key
+            raise UsageError(f"has another {part} ({old}, not {new})", where=f"study '{name}'", hint=hint)
 
 
 def _run_trial(

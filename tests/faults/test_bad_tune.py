@@ -119,6 +119,9 @@ def test_what_binds_a_study_is_compared_part_by_part():
         check_binding("mine", options | {"protocol": "b" * 64}, options)
     with pytest.raises(UsageError, match=r"has another seed \(1, not 0\)"):
         check_binding("mine", options | {"seed": 1}, options)
+    fixed = {"fixed": {"epochs": 2}}, {"fixed": {"epochs": 3}}
+    with pytest.raises(UsageError, match=r"has another --set \({'epochs': 2}, not {'epochs': 3}\)"):
+        check_binding("mine", options | fixed[0], options | fixed[1])
     with pytest.raises(UsageError, match="was not created by aubench"):
         check_binding("mine", None, options)
 
