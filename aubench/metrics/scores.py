@@ -120,7 +120,8 @@ class Metric:
         Raises:
             UsageError: As :meth:`compute`.
         """
-        with convert_errors(self.function, f"metric '{self.name}'", UsageError):
+        undefined = np.errstate(divide="ignore", invalid="ignore")
+        with convert_errors(self.function, f"metric '{self.name}'", UsageError), undefined:
             values = self._values(totals, histograms)
         return np.where(np.isfinite(values), values, np.nan)
 

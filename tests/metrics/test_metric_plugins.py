@@ -83,6 +83,16 @@ def test_a_summary_computed_without_the_plugin_is_computed_again(make_record, mo
     assert list(scores.summary_of(record).metrics) == BUILT_IN
 
 
+def test_a_division_by_zero_is_undefined_without_a_warning(recwarn):
+    totals = scores.ConfusionCounts((1,), (1,), np.array([[[0, 0, 1, 5]]]))
+    histograms = np.zeros((1, 1, 2, 200), np.int64)
+    counted = Metric("precision", "Precision", "Hits", "counts", lambda cells: cells[..., 0] / cells[..., :2].sum(-1))
+    binned = Metric("odds", "Odds", "Odds", "histograms", lambda absent, present: present.sum() / absent.sum())
+    for metric in (counted, binned):
+        assert np.isnan(metric.compute_cells(totals, histograms)).all()
+    assert not recwarn.list
+
+
 ODDS = """
 import numpy as np
 from aubench.metrics.scores import Metric
