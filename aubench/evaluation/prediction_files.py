@@ -166,6 +166,8 @@ def _require_columns(names: Sequence[str], required: Sequence[str], path: Path) 
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         held = ", ".join(names[:6])[:100]
         hint = f"its columns are {held}{', …' if len(names) > 6 else ''}"
+        if len(names) == 1 and re.search("[;\t]", names[0]):
+            hint += "; separate cells by commas, and write decimal points"
         raise DataError(f"has no column {missing[0]}{more}", where=path, hint=hint)
     columns = [*required, *(name for name in OPTIONAL if name in names)]
     if twice := [name for name in columns if names.count(name) > 1]:

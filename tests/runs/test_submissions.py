@@ -209,6 +209,7 @@ def test_a_frame_in_two_files_is_one_line(table, score, tmp_path, data):
         ("cut.parquet", b"PAR1\x00\x00", "cannot be read as Parquet"),
         ("empty.csv", b"", "empty.csv: is empty; write a header and one row for each test frame"),
         ("semicolons.csv", b"subject;sequence;frame\nS1;T1;1\n", "its columns are subject;sequence;frame"),
+        ("tabs.csv", b"subject\tsequence\nS1\tT1\n", "sequence; separate cells by commas, and write decimal points"),
         ("comma.csv", b"subject,sequence,frame,fold,p_AU6,p_AU12\nS1,T1,0,2,0,5,0,5\n", "cannot be read as CSV"),
         ("longer.csv", b"subject,sequence,frame,p_AU6,p_AU12\nS1,T1,0,0,5\nS1,T1,0,0,5,1\n", "line 3, saw 6"),
         ("shorter.csv", b"subject,sequence,frame,p_AU6,p_AU12\nS1,T1,0,1\n", "values that are not numbers: 1"),
