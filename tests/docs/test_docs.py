@@ -182,6 +182,14 @@ def test_the_example_is_short_and_keeps_the_contract():
 
 
 @pytest.mark.slow
+def test_the_example_of_pre_training_keeps_the_contract():
+    from aubench.testing.check_method import check_method
+
+    results = check_method(registry.find_method(str(EXAMPLE.with_name("colour_autoencoder.py"))))
+    assert [result for result in results if not result.passed] == []
+
+
+@pytest.mark.slow
 def test_the_example_runs_and_reaches_a_leaderboard(call, small_store):
     words = ("run", "--no-track", "--method", EXAMPLE, "--protocol", "synth_3fold", "--store", small_store, *SMALL)
     done = call(*words)
