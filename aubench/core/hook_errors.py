@@ -25,7 +25,13 @@ def convert_errors(owner: type | Callable[..., Any], hook: str, kind: type[Auben
     except AubenchError:
         raise
     except Exception as error:
-        file = getattr(sys.modules.get(getattr(owner, "__module__", "")), "__file__", None)
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-        place = f" in line {lines[-1]}" if lines else ""
+        line = failed_line(owner, error)
+        place = "" if line is None else f" in line {line}"
         raise kind(f"fails{place} ({type(error).__name__}: {error})", where=hook) from error
+
+
+def failed_line(owner: type | Callable[..., Any], error: BaseException) -> int | None:
+    """Return the last line of the owner's file that was executed before an error; None if there is none."""
+    file = getattr(sys.modules.get(getattr(owner, "__module__", "")), "__file__", None)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return lines[-1] if lines else None

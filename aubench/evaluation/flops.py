@@ -7,6 +7,7 @@ other operations are reported.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import prod
@@ -78,6 +79,19 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **kwargs or {})
 
 
+@contextmanager
+def _without_log_of_fake_tensors() -> Iterator[None]:
+    """Silence PyTorch's log of operations that fail, with a hundred lines of traceback; the error says it in one."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@_without_log_of_fake_tensors()
 def count_flops(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
     """Count the operations of predicting one frame and the parameters. For clips, a frame has its share.
 

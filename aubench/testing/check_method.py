@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aubench.core import method_hooks
 from aubench.core.errors import AubenchError
+from aubench.core.hook_errors import failed_line
 from aubench.core.task import Modality
 from aubench.results.method_fields import require_recordable
 from aubench.testing.cases import Case, ContractViolation, supported_cases
@@ -17,6 +18,7 @@ from aubench.testing.prediction_checks import PREDICTION_CHECKS
 from aubench.testing.training_checks import TRAINING_CHECKS
 
 if TYPE_CHECKING:
+    from aubench.core.method import Method
     from aubench.core.recipe import Recipe
     from aubench.core.registry import MethodEntry
 
@@ -101,5 +103,12 @@ def _on_all_cases(check: Callable[[Case], None], cases: list[Case]) -> None:
         try:
             check(case)
         except Exception as error:
-            kind = "" if isinstance(error, ContractViolation | AubenchError) else f"{type(error).__name__}: "
-            raise ContractViolation(f"on {case}: {kind}{error}") from error
+            raise ContractViolation(f"on {case}: {_describe(error, case.method)}") from error
+
+
+def _describe(error: Exception, method: type[Method]) -> str:
+    """Return the text of an error, for unexpected ones with their type and the line of the method's file."""
+    if isinstance(error, ContractViolation | AubenchError):
+        return str(error)
+    line = failed_line(method, error)
+    return f"{type(error).__name__}: {error}" + ("" if line is None else f" (line {line} of the method's file)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import shutil
 import subprocess
@@ -344,3 +345,38 @@ def test_a_seed_that_no_record_can_hold_is_refused_before_training(call, seeds, 
 def test_a_file_that_exits_during_its_import_is_named(call, words):
     Path("script.py").write_text("import sys\nsys.exit()\n")
     refused(call(*words), "script.py: cannot be loaded (SystemExit", "under `if __name__")
+
+
+FAILING = """
+import torch
+
+from aubench import Fidelity, Method, MethodCard
+
+
+class Failing(Method):
+    card = MethodCard(title="Failing", paper="None", fidelity=Fidelity.EXACT)
+
+    def __init__(self, task, recipe):
+        super().__init__(task, recipe)
+        self.head = torch.nn.Linear(task.channels, len(task.aus))
+
+    def forward(self, inputs):
+        return self.head(inputs[self.task.modalities[0]].mean((2, 3))).sigmoid()
+"""
+
+
+def test_code_of_a_method_that_fails_is_named_without_a_log_of_pytorch(call):
+    Path("failing.py").write_text(FAILING)
+    answer = call("test-method", "failing.py")
+    fault = (
+        "on VD: RuntimeError: mat1 and mat2 shapes cannot be multiplied (6x3 and 4x12) (line 15 of the method's file)"
+    )
+    assert f"FAIL gives probabilities: {fault}\n" in answer.out
+    assert answer.code == 1 and answer.err.startswith("aubench: failing.py: ") and answer.err.count("\n") == 1
+
+
+def test_counting_operations_leaves_the_log_level_of_pytorch(call):
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    level = logger.level
+    test_code_of_a_method_that_fails_is_named_without_a_log_of_pytorch(call)
+    assert logger.level == level
