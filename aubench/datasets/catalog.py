@@ -71,11 +71,12 @@ def check_store(name: str, path: Path | None, progress: Progress) -> str:
         Summary in one line.
 
     Raises:
+        UsageError: There is neither a store nor a data set of this name.
         DataError: There is no store, it is of another data set or version, or a file is missing or differs.
     """
     from aubench.data.store import Store
 
-    store = Store(path or _default_path(name))
+    store = Store(require_store(name, path))
     if store.info.dataset != name:
         hint = "name its data set, or another --store"
         raise DataError(f"is a store of {store.info.dataset}, not of {name}", where=store.path, hint=hint)
@@ -93,22 +94,36 @@ def open_any_store(name: str | os.PathLike[str]) -> Store:
         name: Folder of the store, or name of a data set whose store is in the default folder.
 
     Raises:
+        UsageError: There is neither a store nor a data set of this name.
         DataError: There is no store, another version wrote it, or it is damaged.
     """
     from aubench.data.store import Store
 
     given = user_path(name)
     name = os.fspath(name)
-    folder = given if (given / "store.json").exists() or "/" in name else _default_path(name)
-    if name in DATASETS.names() and not (folder / "store.json").exists():
-        raise _no_store(name, folder)
-    store = Store(folder)
+    store = Store(given if (given / "store.json").exists() or "/" in name else require_store(name))
     _check_version(store)
     store.verify(full=False)
     return store
 
 
-def _no_store(name: str, folder: Path, given: Path | None = None) -> DataError:
+def require_store(name: str, path: Path | None = None) -> Path:
+    """Return the folder of a data set's store, the default one if None.
+
+    Raises:
+        UsageError: There is neither a store nor a data set of this name.
+        DataError: There is no store.
+    """
+    folder = path or _default_path(name)
+    if not (folder / "store.json").exists():
+        raise _no_store(name, folder, path)
+    return folder
+
+
+def _no_store(name: str, folder: Path, given: Path | None) -> UsageError | DataError:
+    if name not in DATASETS.names():
+        hint = f"{suggest_plugin(name, DATASETS.names())}, or make one with `aubench data prepare table --name {name}`"
+        return UsageError(f"no store of {name} here, and no data set of this name", where=folder, hint=hint)
     dataset = DATASETS.get(name)
     source = " {} {}".format(*dataset.source_option) if dataset.needs_source else ""
     command = f"aubench data prepare {name}{source}" + (f" --store {given}" if given else "")
@@ -143,13 +158,8 @@ def open_store(name: str, path: Path | None, progress: Progress) -> Store:
     folder = path or _default_path(name)
     info_path = folder / "store.json"
     if not info_path.exists():
-        if name not in DATASETS.names():
-            hint = (
-                f"{suggest_plugin(name, DATASETS.names())}, or make one with `aubench data prepare table --name {name}`"
-            )
-            raise UsageError(f"no store of {name} here, and no data set of this name", where=folder, hint=hint)
-        dataset = DATASETS.get(name)
-        if dataset.needs_source:
+        dataset = DATASETS.get(name) if name in DATASETS.names() else None
+        if dataset is None or dataset.needs_source:
             raise _no_store(name, folder, path)
         if path is not None:  # the name may be mistyped
             print_line(f"aubench: no store of {name} in {folder}, so it is generated there")

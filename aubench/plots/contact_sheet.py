@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aubench._util.paths import default_root
 from aubench.core.task import Modality
 from aubench.data.store import Store
 from aubench.datasets.base import RenderedDataset
-from aubench.datasets.catalog import DATASETS
+from aubench.datasets.catalog import DATASETS, require_store
 from aubench.plots import style
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def draw(name: str, path: Path | None, out: Path) -> Path:
     if path is None and isinstance(dataset, RenderedDataset):
         draw_rendered(dataset, out)
     else:
-        draw_store(Store(path or default_root() / name), out)
+        draw_store(Store(require_store(name, path)), out)
     return out
 
 

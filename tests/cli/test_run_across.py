@@ -95,4 +95,4 @@ def test_a_run_starts_from_another_one_and_pretrains_on_videos(call):
     assert [item["run"] for item in ledger if "run" in item] == [source.name] * 2
     assert ["video"] in [item["datasets"] for item in ledger], "what the source was pre-trained on"
     absent = call("run", *words, "--protocol", "one.toml", "--store", "one", "--pretrain-on", "nothing")
-    assert absent.code == 2 and "no store here" in absent.err
+    assert absent.code == 2 and "no store of nothing here, and no data set of this name" in absent.err

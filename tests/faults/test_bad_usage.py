@@ -118,6 +118,12 @@ def test_recipe_of_several_methods_that_does_not_fit_names_the_method(call, smal
     ("words", "parts"),
     [
         (("track", "sync", "--runs", "typo"), ("typo: no such folder",)),
+        (
+            ("data", "check", "synt"),
+            ("synt: no store of synt here, and no data set of this name; did you mean 'synth'?",),
+        ),
+        (("data", "show", "synt", "--out", "a.png"), ("no store of synt here", "did you mean 'synth'?")),
+        (("data", "check", "bp4d"), ("no store of bp4d here; make one with `aubench data prepare bp4d --source DIR`",)),
         (("reproduce", "--all", "amf-table-1"), ("--all: excludes names",)),
         (("methods", "--page", "a.md", "--format", "xml"), ("no format 'xml'",)),
         (("robustness", "--suite", "~nobody_of_this_name/own.toml"), ("own.toml: no such file",)),

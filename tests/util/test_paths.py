@@ -69,7 +69,7 @@ def test_tilde_in_each_environment_variable_is_the_home_folder(home, monkeypatch
 
 def test_tilde_in_an_option_is_no_folder_of_that_name(call, home):
     answer = call("data", "check", "synth", "--store=~/synth")
-    assert (answer.code, answer.err.partition(": no store here")[0]) == (2, f"aubench: {home / 'synth'}")
+    assert (answer.code, answer.err.partition(": no store of synth here")[0]) == (2, f"aubench: {home / 'synth'}")
 
 
 def test_tilde_in_an_argument_of_a_function_is_the_home_folder(home):
