@@ -33,10 +33,11 @@ def check_target(path: Path) -> None:
 
 
 def check_plan(partial: Path, plan: Mapping[str, object]) -> None:
-    """Refuse a partial store of another plan, or of an unknown one.
+    """Refuse a partial store with sequences of another plan, or with files of an unknown one.
 
     Raises:
-        DataError: The folder has files without a plan, or its plan differs; the message names each difference.
+        DataError: The folder has files without a plan, or sequences of a plan that differs; the message names each
+            difference.
     """
     try:
         begun = json.loads((partial / "plan.json").read_bytes())
@@ -55,7 +56,7 @@ def check_plan(partial: Path, plan: Mapping[str, object]) -> None:
         for key in dict.fromkeys([*begun, *now])
         if begun.get(key) != now.get(key)
     ]
-    if differences:
+    if differences and finished_parts(partial):
         what = f"was begun with other options: {', '.join(differences)}"
         raise DataError(what, where=partial, hint="delete it, or repeat its options")
 

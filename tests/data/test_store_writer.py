@@ -132,12 +132,19 @@ def test_what_a_killed_start_leaves_is_used(tmp_path: Path) -> None:
 
 
 def test_other_options_are_named(tmp_path: Path) -> None:
-    StoreWriter(tmp_path / "store", PLAN).close()
+    with StoreWriter(tmp_path / "store", PLAN) as writer:
+        writer.add(one())
     with pytest.raises(DataError, match="was begun with other options: size was 8 and is 16; delete it"):
         StoreWriter(tmp_path / "store", PLAN | {"size": 16})
     with pytest.raises(DataError, match="was begun with other options: source was /a and is /b"):
         StoreWriter(tmp_path / "store", PLAN | {"source": "/b"})
     assert json.loads((tmp_path / "store.partial/plan.json").read_text()) == PLAN
+
+
+def test_a_start_that_finished_no_sequence_does_not_fix_the_options(tmp_path: Path) -> None:
+    StoreWriter(tmp_path / "store", PLAN).close()
+    StoreWriter(tmp_path / "store", PLAN | {"size": 16}).close()
+    assert json.loads((tmp_path / "store.partial/plan.json").read_text()) == PLAN | {"size": 16}
 
 
 def test_a_sequence_of_another_source_never_enters_a_store(tmp_path: Path) -> None:
