@@ -15,6 +15,7 @@ from aubench.leaderboard import build, entries_file
 from aubench.leaderboard.add import extends
 from aubench.leaderboard.base_revision import BaseRevision
 from aubench.leaderboard.known_labels import known_stores
+from aubench.leaderboard.preset_differences import preset_differences
 from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import RECORDS, REPORTED, REPRODUCED, REPRODUCTIONS, VARIANTS, Finding, StoredRecord
 from aubench.leaderboard.verified_records import stored_records
@@ -191,9 +192,10 @@ def _recipe(run: StoredRecord, *, is_variant: bool) -> Iterator[str]:
     if is_earlier := info.protocol.version < present.version:
         yield f"protocol.version: says {info.protocol.version}, the present version is {present.version}; run it again"
     is_narrowed = not is_earlier and info.protocol.digest != present.digest
-    if not is_variant and not info.is_submitted and ((info.overrides and not info.search.tuned) or is_narrowed):
+    differences = preset_differences(info)
+    if not is_variant and not info.is_submitted and ((differences and not info.search.tuned) or is_narrowed):
         yield f"overrides: a changed recipe or fewer modalities belong into the leaderboard of {VARIANTS}"
-    elif not is_variant and (budget := sorted(set(info.overrides) & BUDGET_FIELDS)):
+    elif not is_variant and (budget := sorted(differences.intersection(info.overrides, BUDGET_FIELDS))):
         yield f"overrides: {budget[0]} is no result of a search, so the run belongs into the leaderboard of {VARIANTS}"
 
 

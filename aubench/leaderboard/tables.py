@@ -11,6 +11,7 @@ from typing import Any
 
 from aubench.core.task import Modality
 from aubench.leaderboard.entries import Entry, RankedTable
+from aubench.leaderboard.preset_differences import preset_differences
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import EMPTY, Cell, Table, text_table
 from aubench.metrics import scores
@@ -76,14 +77,14 @@ def modality_code(modalities: Sequence[Modality]) -> str:
 
 
 def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
-    """Format the preset and the recipe values that differ from it or between entries of the method.
+    """Format the preset and the recipe values that differ from it, as it is now, or between entries of the method.
 
     A searched recipe is called tuned. The study is named if there are several recipes, and the number of trials if one
     study has several. The precision, the digests of the method's file and of the files that the recipe names, the
     version of the method, and the runs and stores that the weights are from are added where entries of the same method
     differ in them.
     """
-    info = entry.info
+    info, differences = entry.info, preset_differences(entry.info)
     infos = [peer.info for peer in entries if peer.name == entry.name]
     peers = [peer for peer in infos if (peer.preset, peer.search.tuned) == (info.preset, info.search.tuned)]
     precisions = {peer.device.precision for peer in peers if peer.device}
@@ -100,14 +101,14 @@ def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
         searches = {peer.search for peer in peers if peer.search.study == info.search.study}
         trials = f", {info.search.trials} trials" if len(searches) > 1 else ""
         study = f" ({info.search.study}{trials})" if len(peers) > 1 else ""
-        shown = sorted((BUDGET_FIELDS | IMAGE_FIELDS) & set(info.overrides))
+        shown = sorted((BUDGET_FIELDS | IMAGE_FIELDS) & differences.intersection(info.overrides))
         fixed = [f"{name}={_short_json(info.recipe[name])}" for name in shown]
         return ", ".join([info.preset, f"tuned{study}", *fixed, *extra])
     absent = object()
     changes = [
         f"{name}={_short_json(info.recipe[name])}"
         for name in sorted(info.recipe)
-        if name in info.overrides or any(peer.recipe.get(name, absent) != info.recipe[name] for peer in peers)
+        if name in differences or any(peer.recipe.get(name, absent) != info.recipe[name] for peer in peers)
     ]
     return ", ".join([info.preset, *changes, *extra])
 

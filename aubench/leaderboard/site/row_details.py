@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element
 
 from aubench.leaderboard import tables
 from aubench.leaderboard.entries import Entry, RankedTable
+from aubench.leaderboard.preset_differences import preset_differences
 from aubench.leaderboard.records import RECORDS, StoredRecord
 from aubench.leaderboard.render import EMPTY, Cell, Table, text_table
 from aubench.leaderboard.site import rerun_commands
@@ -145,9 +146,9 @@ def _data_facts(entry: Entry) -> list[tuple[str, str]]:
 
 
 def _recipe_table(entry: Entry) -> Table:
-    info = entry.info
+    info, differences = entry.info, preset_differences(entry.info)
     lines = (
-        (name, rerun_commands.value_text(value), "changed" if name in info.overrides else f"preset {info.preset}")
+        (name, rerun_commands.value_text(value), "changed" if name in differences else f"preset {info.preset}")
         for name, value in info.recipe.items()
     )
     return text_table(("Hyper-parameter", "Value", "Source"), "lll", lines)
