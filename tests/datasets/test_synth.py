@@ -116,8 +116,9 @@ def test_an_interrupted_run_resumes(tmp_path, monkeypatch, store):
 
 
 def test_a_partial_store_with_other_settings_is_refused(tmp_path):
-    (tmp_path / "store.partial").mkdir()
-    (tmp_path / "store.partial" / "plan.json").write_text(json.dumps({"seed": 5}))
+    (tmp_path / "store.partial/parts/F001").mkdir(parents=True)
+    (tmp_path / "store.partial/parts/F001/T1.json").touch()
+    (tmp_path / "store.partial/plan.json").write_text(json.dumps({"seed": 5}))
     with pytest.raises(DataError, match="other options"):
         generate(tmp_path / "store", TINY, quiet)
 
