@@ -15,14 +15,26 @@ SMALL = ["image_size=32", "crop=28", "frames_per_epoch=100", "epochs=3"]
 RESULT_FILES = ("predictions.parquet", "counts.csv", "histograms.csv", "checkpoint.safetensors")
 
 
-def command(store: Path) -> list[str]:
-    words = [sys.executable, "-m", "aubench.cli", "run", "--no-track", "--method", "amf", "--protocol", "synth_3fold"]
-    return [*words, "--store", str(store), *(word for change in SMALL for word in ("--set", change))]
+def command(store: Path, runs: Path) -> list[str]:
+    words = [
+        "run",
+        "--no-track",
+        "--method",
+        "amf",
+        "--protocol",
+        "synth_3fold",
+        "--store",
+        str(store),
+        "--runs",
+        str(runs),
+    ]
+    return [*words, *(word for change in SMALL for word in ("--set", change))]
 
 
-def run_and_kill_after(lines: int, store: Path, folder: Path, moment: float) -> None:
+def run_and_kill_after(lines: int, store: Path, runs: Path, moment: float) -> None:
     """Start the run and kill it ``moment`` seconds after ``lines`` epoch messages."""
-    with subprocess.Popen(command(store), cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+    words = [sys.executable, "-m", "aubench.cli", *command(store, runs)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             lines -= "epoch" in line
@@ -34,25 +46,22 @@ def run_and_kill_after(lines: int, store: Path, folder: Path, moment: float) -> 
             os.kill(process.pid, signal.SIGKILL)
 
 
-def result_files(folder: Path) -> dict[str, bytes]:
-    runs = folder / "runs"
+def result_files(runs: Path) -> dict[str, bytes]:
     return {str(path.relative_to(runs)): path.read_bytes() for name in RESULT_FILES for path in runs.rglob(name)}
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
-def test_run_killed_twice_equals_one_never_killed(small_store, tmp_path):
+def test_run_killed_twice_equals_one_never_killed(call, small_store, tmp_path):
     uninterrupted, interrupted = tmp_path / "whole", tmp_path / "broken"
-    uninterrupted.mkdir()
-    interrupted.mkdir()
-    subprocess.run(command(small_store), cwd=uninterrupted, check=True, capture_output=True)
+    assert call(*command(small_store, uninterrupted)).code == 0
     for lines in (1, 4):
         moment = random.uniform(0, 0.3)
         print(f"killed {moment} s after line {lines}")
         run_and_kill_after(lines, small_store, interrupted, moment)
         assert not list(interrupted.rglob("record.json"))
-    done = subprocess.run(command(small_store), cwd=interrupted, check=True, capture_output=True, text=True)
-    assert "3/3" in done.stdout
+    done = call(*command(small_store, interrupted))
+    assert done.code == 0 and "3/3" in done.out
     assert result_files(interrupted) == result_files(uninterrupted)
     assert (
         len(result_files(uninterrupted)) == 3 * len(RESULT_FILES) + 2
