@@ -31,6 +31,10 @@ class PresetFacts:
     used: Mapping[str, str]
     costs: Mapping[str, Mapping[str, tuple[int, int]]]
 
+    def changed_values(self, recipe: Mapping[str, Any]) -> frozenset[str]:
+        """Return the names of the values of the preset that a recipe with the same names has changed."""
+        return frozenset(name for name, value in self.recipe.items() if json.dumps(recipe[name]) != json.dumps(value))
+
 
 @dataclass(frozen=True)
 class MethodFacts:

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from aubench.core.code_files import code_digest, helper_files, installed_digest
 from aubench.core.errors import UsageError, suggest
-from aubench.core.user_paths import user_path
+from aubench.core.user_paths import require_file, user_path
 
 PLUGINS_VARIABLE = "AUBENCH_PLUGINS"
 """Environment variable with paths of plug-in files, separated as in ``PATH``; worker processes inherit it."""
@@ -70,9 +70,7 @@ def load_module(path: Path, prefix: str = "aubench_plugin_") -> ModuleType:
     Raises:
         UsageError: The file does not exist or its import fails.
     """
-    if not path.is_file():
-        reason = "is a folder" if path.is_dir() else "no such file"
-        raise UsageError(reason, where=path, hint="give the path of a Python file")
+    require_file(path, "give the path of a Python file")
     name = f"{prefix}{path.stem}"
     loader = _SourceLoader(name, str(path))
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)

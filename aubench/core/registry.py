@@ -18,7 +18,7 @@ from aubench.core import method_hooks, method_versions, plugins, protocol_file, 
 from aubench.core.code_files import installed_digest
 from aubench.core.errors import UsageError, suggest
 from aubench.core.protocol import Protocol
-from aubench.core.user_paths import user_path
+from aubench.core.user_paths import require_file, user_path
 
 if TYPE_CHECKING:
     from aubench.core.method import Method
@@ -175,9 +175,7 @@ def find_protocol(name: str | os.PathLike[str], modalities: Iterable[str] | None
     known, text = builtin_protocols(), str(name)
     if text.endswith(".toml"):
         path = user_path(text)
-        if not path.is_file():
-            reason = "is a folder" if path.is_dir() else "no such file"
-            raise UsageError(reason, where=text, hint="give the path of a protocol in TOML")
+        require_file(path, "give the path of a protocol in TOML", where=text)
         protocol = protocol_file.load(path)
     elif text in known:
         protocol = protocol_file.load(known[text])

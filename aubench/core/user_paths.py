@@ -45,6 +45,22 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     return Path(expand_home(text))
 
 
+def require_file(path: Path, hint: str, where: object = None) -> None:
+    """Check that a path of the user is a file.
+
+    Args:
+        path: Path.
+        hint: Remedy in the message.
+        where: Text of the path in the message; the path itself if None.
+
+    Raises:
+        UsageError: There is no file, or the path is a folder.
+    """
+    if not path.is_file():
+        reason = "is a folder" if path.is_dir() else "no such file"
+        raise UsageError(reason, where=path if where is None else where, hint=hint)
+
+
 def user_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Return one or several paths of the user as :func:`user_path`."""
     several = paths if isinstance(paths, Iterable) and not isinstance(paths, str) else [paths]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
@@ -81,12 +80,12 @@ def _recipe(run: StoredRecord, preset: PresetFacts) -> Iterator[str]:
         problem = "is missing" if name in expected else "is no value of this recipe"
         yield f"recipe.{name}: {problem}"
         return
+    changed = preset.changed_values(info.recipe)
     for name, value in expected.items():
-        stated, is_changed = info.recipe[name], json.dumps(info.recipe[name]) != json.dumps(value)
-        if is_changed and name not in info.overrides:
-            says = f"says {str(stated)[:80]}, the preset {info.preset} has {value}"
+        if name in changed and name not in info.overrides:
+            says = f"says {str(info.recipe[name])[:80]}, the preset {info.preset} has {value}"
             yield f"recipe.{name}: {says}; {listed} does not name it"
-        elif not is_changed and name in info.overrides:
+        elif name not in changed and name in info.overrides:
             yield f"{listed}: names {name}, which has the value of the preset {info.preset}"
 
 

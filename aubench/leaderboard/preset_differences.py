@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from aubench.core.method_catalogue import builtin_facts
 from aubench.results.record_info import RecordInfo
 
@@ -20,6 +18,4 @@ def preset_differences(info: RecordInfo) -> frozenset[str]:
     preset = facts.presets.get(info.preset) if facts and is_present else None
     if preset is None or preset.recipe.keys() != info.recipe.keys():
         return frozenset(info.overrides)
-    return frozenset(
-        name for name, value in preset.recipe.items() if json.dumps(info.recipe[name]) != json.dumps(value)
-    )
+    return preset.changed_values(info.recipe)

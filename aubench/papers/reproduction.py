@@ -59,7 +59,7 @@ class PendingRuns:
         missing = {key: run for key, run in all_runs.items() if not run.is_available}
         self._missing: dict[str, list[RequiredRun]] = {}
         for name, resolved in rows.items():
-            keys = [key for key, run in _runs(resolved).items() if not run.is_available and key in missing]
+            keys = [key for key, run in _runs(resolved).items() if key in missing and not run.is_available]
             self._missing[name] = [missing.pop(key) for key in keys]
         self._counts = {name: _count(_runs(resolved).values()) for name, resolved in rows.items()}
         self._reasons = {name: _reasons(resolved, protocol) for name, resolved in rows.items()}
