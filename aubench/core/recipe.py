@@ -55,7 +55,7 @@ class Recipe(BaseModel):
             "crop": 56,
             "validation_stride": 4,
         },
-        "small": {"epochs": 16, "frames_per_epoch": 4000, "patience": 16, "learning_rate": 5e-3},
+        "small": {"epochs": 32, "frames_per_epoch": 4000, "patience": 32, "learning_rate": 5e-3},
     }
 
     finetune_only: ClassVar[frozenset[str]] = frozenset(

@@ -17,7 +17,7 @@ from aubench.core.errors import ProtocolError, UsageError, suggest
 from aubench.core.plugins import suggest_plugin
 from aubench.core.protocol_rules import Name, StrictModel
 from aubench.core.task import Modality
-from aubench.core.user_paths import user_path
+from aubench.core.user_paths import require_file, user_path
 from aubench.core.value_problems import problem, problem_with_value
 
 _MAX_BYTES = 64 * 1024
@@ -146,7 +146,9 @@ def find_suite(name: str | os.PathLike[str]) -> Suite:
     """
     text = str(name)
     if text.endswith(".toml"):
-        return _load(user_path(text))
+        path = user_path(text)
+        require_file(path, "give the path of a suite in TOML")
+        return _load(path)
     if text not in builtin_suites():
         raise UsageError(f"no suite '{name}'", where="--suite", hint=suggest(name, builtin_suites()))
     return _load(Path(str(resources.files("aubench.protocols") / "suites" / f"{text}.toml")))
@@ -155,10 +157,8 @@ def find_suite(name: str | os.PathLike[str]) -> Suite:
 def _load(path: Path) -> Suite:
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
-        raise UsageError("no such file", where=path, hint="give a path to a suite in TOML") from None
     except OSError as error:
-        raise UsageError(f"cannot be read ({error.strerror})", where=path, hint="give a suite in TOML") from None
+        raise UsageError(f"cannot be read ({error.strerror})", where=path) from None
     if len(content) > _MAX_BYTES:
         raise ProtocolError(f"is larger than {_MAX_BYTES} bytes", where=path)
     try:

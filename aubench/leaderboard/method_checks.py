@@ -62,15 +62,15 @@ def _preset(run: StoredRecord, protocol: Protocol, facts: MethodFacts) -> Iterat
         names = ", ".join(presets) or "none"
         yield f"preset: {info.method.name} version {version} has no preset '{info.preset}' (known: {names})"
         return
-    yield from min((_of_preset(run, protocol, facts, preset) for preset in presets[info.preset]), key=len)
-
-
-def _of_preset(run: StoredRecord, protocol: Protocol, facts: MethodFacts, preset: PresetFacts) -> list[str]:
-    """List the disagreements with a preset. Overrides of the model change its cost, which is then not compared."""
-    problems = list(_recipe(run, preset))
-    if problems or not set(run.info.overrides) <= facts.training_fields:
-        return problems
-    return [*_model(run, protocol, preset), *_pretraining(run, protocol, preset)]
+    trains_only = set(info.overrides) <= facts.training_fields
+    disagreements = []
+    for preset in presets[info.preset]:
+        of_recipe, others = list(_recipe(run, preset)), []
+        if trains_only and not of_recipe:  # overrides of the model change its cost
+            others = [*_model(run, protocol, preset), *_pretraining(run, protocol, preset)]
+        disagreements.append((of_recipe, others))
+    of_recipe, others = min(disagreements, key=lambda pair: (len(pair[0]), len(pair[1])))
+    yield from of_recipe + others
 
 
 def _recipe(run: StoredRecord, preset: PresetFacts) -> Iterator[str]:

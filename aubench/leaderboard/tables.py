@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from aubench.core.recipe_text import short_value
 from aubench.core.task import Modality
 from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.preset_differences import preset_differences
@@ -102,11 +102,11 @@ def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
         trials = f", {info.search.trials} trials" if len(searches) > 1 else ""
         study = f" ({info.search.study}{trials})" if len(peers) > 1 else ""
         shown = sorted((BUDGET_FIELDS | IMAGE_FIELDS) & differences.intersection(info.overrides))
-        fixed = [f"{name}={_short_json(info.recipe[name])}" for name in shown]
+        fixed = [f"{name}={short_value(info.recipe[name])}" for name in shown]
         return ", ".join([info.preset, f"tuned{study}", *fixed, *extra])
     absent = object()
     changes = [
-        f"{name}={_short_json(info.recipe[name])}"
+        f"{name}={short_value(info.recipe[name])}"
         for name in sorted(info.recipe)
         if name in differences or any(peer.recipe.get(name, absent) != info.recipe[name] for peer in peers)
     ]
@@ -273,7 +273,3 @@ def difference(interval: ConfidenceInterval | None) -> str:
 def _missing_folds(info: RecordInfo) -> str:
     folds = sorted(set(range(1, info.protocol.fold_count + 1)) - {fold.fold for fold in info.folds})
     return f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))} of {info.protocol.fold_count}"
-
-
-def _short_json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)[:40].strip('"')

@@ -9,6 +9,7 @@ from pathlib import Path
 from aubench._util import atomic
 from aubench.core.conditions import CLEAN, Condition
 from aubench.core.errors import UsageError, suggest
+from aubench.core.recipe_text import recipe_text
 from aubench.leaderboard.render import FORMATS
 from aubench.papers import measured_numbers, reproduced_tables
 from aubench.papers.measured_numbers import ExhibitRow, FigurePoint, MeasuredResult
@@ -117,7 +118,9 @@ class Exhibit:
         rows = rows[len(self.table.rows) if self.table else 0 :]
         protocols = dict.fromkeys(run_config.protocol.name for row in rows for run_config in row.configs)
         seeds = f"{len(config.seeds)} seed{'s' * (len(config.seeds) > 1)}"
-        figure = self.figure.draw(rows, (*protocols, f"preset {config.preset}", seeds))
+        overrides = config.options.overrides
+        recipe = f"preset {recipe_text(config.preset, overrides, overrides)}"
+        figure = self.figure.draw(rows, (*protocols, recipe, seeds))
         paths = [folder / f"{self.name}{suffix}" for suffix in style.SUFFIXES]
         if figure is None:
             older = "".join(f"; {path} is of an earlier call" for path in paths if path.exists())

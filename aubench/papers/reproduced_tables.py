@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from aubench.core.recipe_text import recipe_text
+from aubench.leaderboard.preset_differences import preset_differences
 from aubench.leaderboard.render import EMPTY, Block, Table, as_csv, escaped, latex, markdown, text_table
 from aubench.leaderboard.tables import modality_code
 from aubench.papers.measured_numbers import FigurePoint, MeasuredResult, measure, point_f1
@@ -101,7 +103,7 @@ def provenance_note(records: Sequence[Record]) -> list[Block]:
 
 
 def _sources(records: Sequence[Record], digits: int | None = None) -> list[str]:
-    """Return protocol, preset, selection, store, seeds and run ids; one line per distinct value of the first four.
+    """Return protocol, recipe, selection, store, seeds and run ids; one line per distinct value of the first four.
 
     Args:
         records: Records of the runs.
@@ -112,7 +114,8 @@ def _sources(records: Sequence[Record], digits: int | None = None) -> list[str]:
     for info in (record.info for record in records):
         protocol = f"{info.protocol.name} version {info.protocol.version}, {modality_code(info.protocol.modalities)}"
         store = f"store {info.dataset.name} {info.dataset.digest[:12]}"
-        source = f"{protocol}; preset {info.preset}; selection {info.selection}; {store}"
+        recipe = recipe_text(info.preset, preset_differences(info), info.recipe)
+        source = f"{protocol}; preset {recipe}; selection {info.selection}; {store}"
         seeds.setdefault(source, set()).add(info.seed)
         ids = runs.setdefault(source, {}).setdefault(info.method.name, [])
         ids += [info.run[:digits]] if info.run[:digits] not in ids else []

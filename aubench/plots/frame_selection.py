@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from aubench._util.seeds import derive
+from aubench.core.recipe_text import recipe_text
 from aubench.core.task import Inputs
 from aubench.data import clips, loader
 from aubench.data.splits import ProtocolDataset, Rows
@@ -59,7 +60,7 @@ def caption(config: RunConfig, *more: str) -> tuple[str, ...]:
         config.entry.method_class.card.title,
         f"{config.protocol.name} v{config.protocol.version}",
         " + ".join(config.task.modalities),
-        f"preset {config.preset}",
+        f"preset {recipe_text(config.preset, config.overrides, config.recipe)}",
         f"seed {config.seed}",
         *more,
     )

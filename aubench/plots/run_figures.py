@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aubench.core.recipe_text import recipe_text
+from aubench.leaderboard.preset_differences import preset_differences
 from aubench.metrics import baselines, scores
 from aubench.plots import style
 from aubench.plots.style import GRID, INK, QUIET
@@ -151,7 +153,7 @@ def _set_title(figure: Figure, record: record_file.Record, title: str) -> None:
         info.method.title,
         f"{info.protocol.name} v{info.protocol.version}",
         " + ".join(info.method.modalities),
-        f"preset {info.preset}",
+        f"preset {recipe_text(info.preset, preset_differences(info), info.recipe)}",
         f"seed {info.seed}",
         f"run {info.run[:8]}",
     )

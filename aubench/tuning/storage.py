@@ -32,6 +32,8 @@ DATABASE = "studies.db"
 _STARTUP = 5
 """Number of first trials that are drawn at random and never pruned."""
 _BUSY_SECONDS = 60
+_ENTRY = b'{"op_code":'
+"""Begin of each entry of a journal."""
 
 
 def storage_url(storage: str | None, runs: Path) -> str:
@@ -108,24 +110,23 @@ def _journal(storage: str) -> BaseStorage:
     if path.is_dir():
         raise UsageError("is a folder", where=storage, hint=f"give {JOURNAL}PATH with the path of a file")
     if path.exists() and not _is_journal(path):
-        time.sleep(1)  # another worker may be writing a line
-        if not _is_journal(path):
-            what, hint = "is not a journal of Optuna, or is cut off", "restore it, or give another file"
-            raise UsageError(what, where=path, hint=hint)
+        raise UsageError("is not a journal of Optuna", where=path, hint="restore it, or give another file")
     path.parent.mkdir(parents=True, exist_ok=True)
     return JournalStorage(SafeJournal(str(path)))
 
 
 def _is_journal(path: Path) -> bool:
-    """Return whether the first and the last line of a file are complete entries of Optuna."""
-    content = path.read_bytes()
-    lines = content.splitlines()
+    """Return whether the first and the last complete line of a file are entries of Optuna.
+
+    A worker that dies or is still writing leaves a part of an entry, which the next entry replaces.
+    """
+    *lines, rest = path.read_bytes().split(b"\n")
     try:
         entries = [json.loads(line) for line in (*lines[:1], *lines[-1:])]
     except ValueError:
         return False
-    is_complete = not content or content.endswith(b"\n")
-    return is_complete and all(isinstance(entry, dict) and "op_code" in entry for entry in entries)
+    is_entry = rest.startswith(_ENTRY) or _ENTRY.startswith(rest)
+    return is_entry and all(isinstance(entry, dict) and "op_code" in entry for entry in entries)
 
 
 def _database(storage: str) -> BaseStorage:

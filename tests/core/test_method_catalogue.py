@@ -54,7 +54,7 @@ def test_presets_of_a_version_that_is_no_longer_present_are_kept():
 
 @pytest.mark.slow
 def test_a_preset_that_changes_keeps_its_earlier_recipe():
-    entry, stored = registry.find_method("amf"), copy.deepcopy(method_catalogue.content()["amf"])
+    entry, stored = registry.find_method("amf"), copy.deepcopy(method_catalogue.content()["amf"]) | {"earlier": {}}
     stored["presets"]["small"]["recipe"]["epochs"] = 3
     earlier = catalogue_writer.method_fields(entry, stored, with_costs=False)["earlier"]
     assert earlier[str(entry.version)] == {"small": [stored["presets"]["small"]]}

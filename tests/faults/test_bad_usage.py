@@ -156,10 +156,10 @@ def test_file_in_the_place_of_an_output_or_a_folder_is_kept(call, small_store, w
     assert "does not exist" not in answer.err and Path("note.txt").read_text() == "important\n"
 
 
-def test_suite_that_cannot_be_read_is_not_called_missing(call):
+def test_folder_in_the_place_of_a_suite_is_not_called_missing(call):
     Path("own.toml").mkdir()
     answer = call("robustness", "--suite", "own.toml")
-    refused(answer, "own.toml: cannot be read (Is a directory); give a suite in TOML")
+    refused(answer, "own.toml: is a folder; give the path of a suite in TOML")
 
 
 def test_method_in_a_file_of_another_kind_has_a_remedy(call):

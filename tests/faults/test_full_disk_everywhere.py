@@ -363,6 +363,8 @@ def test_journal_of_a_search_drops_what_a_worker_left_that_died_while_it_wrote(t
     study.tell(study.ask(), 0.5)
     with path.open("a") as file:
         file.write('{"op_code":4,"worker_id":"' + "x" * length)
+    beside = optuna.load_study(storage=open_storage(f"journal:{path}"), study_name="mine")
+    assert [trial.value for trial in beside.trials] == [0.5]
     study.tell(study.ask(), 0.7)
     again = optuna.load_study(storage=open_storage(f"journal:{path}"), study_name="mine")
     assert [trial.value for trial in again.trials] == [trial.value for trial in study.trials] == [0.5, 0.7]

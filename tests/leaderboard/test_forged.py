@@ -272,12 +272,12 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
     "invented preset": (lambda h: remade(h["new"], preset="best"), R, "has no preset 'best'"),
     "renamed preset": (lambda h: remade(h["new"], preset="paper"), R, "the preset paper has"),
     "missing value": (
-        lambda h: remade(h["new"], recipe={"epochs": 16}),
+        lambda h: remade(h["new"], recipe={"epochs": 32}),
         R,
         "is missing",
     ),
     "missing value with learning curves": (
-        lambda h: remade(h["new_mcm"], recipe={"epochs": 16}),
+        lambda h: remade(h["new_mcm"], recipe={"epochs": 32}),
         "epochs.csv",
         "fold 1: recipe.batch_size: Field required",
     ),

@@ -76,11 +76,11 @@ def test_a_listed_file_that_is_missing_or_changed_is_reported(tmp_path, curved):
     [
         (lambda table: table[table["fold"] != 2], "fold 2 is missing"),
         (lambda table: table.assign(fold=table["fold"].replace(3, 4)), "fold 3 is missing"),
-        (lambda table: table[table["epoch"] < 12], "fold 1: epochs are not 1 to 24, as record.json says"),
+        (lambda table: table[table["epoch"] < 12], "fold 1: epochs are not 1 to 40, as record.json says"),
         (lambda table: table.assign(frames=1000), "fold 1: frames do not increase"),
         (lambda table: table.assign(frames=table["frames"] - 3000), "fold 1: frames do not increase"),
         (lambda table: table.assign(pretraining=1 - table["pretraining"]), "must follow those of pre-training"),
-        (lambda table: table.assign(f1=np.arange(len(table)) / len(table)), "epoch 24 has the highest F1"),
+        (lambda table: table.assign(f1=np.arange(len(table)) / len(table)), "epoch 40 has the highest F1"),
         (lambda table: table.assign(f1=np.nan), "no selectable epoch has a validation F1"),
         (lambda table: table.assign(f1=table["f1"].where(table["epoch"] != 9)), "fold 1: epoch 9 has no validation F1"),
         (lambda table: table.assign(f1=table["f1"].fillna(0)), "epoch 1 has scores, but nothing was validated"),
@@ -102,10 +102,10 @@ def test_curves_that_contradict_the_record_are_found(tmp_path, curved, change, s
     ("change", "says"),
     [
         ({}, None),
-        ({"recipe__epochs": 9}, "fold 1: has 16 supervised epochs, recipe.epochs is 9"),
-        ({"recipe__epochs": 17}, "fold 1: has 16 supervised epochs, recipe.epochs is 17"),
-        ({"recipe__epochs": 17, "recipe__patience": 5}, None),
-        ({"recipe__epochs": 17, "selection": "last"}, "fold 1: has 16 supervised epochs, recipe.epochs is 17"),
+        ({"recipe__epochs": 9}, "fold 1: has 32 supervised epochs, recipe.epochs is 9"),
+        ({"recipe__epochs": 33}, "fold 1: has 32 supervised epochs, recipe.epochs is 33"),
+        ({"recipe__epochs": 33, "recipe__patience": 21}, None),
+        ({"recipe__epochs": 33, "selection": "last"}, "fold 1: has 32 supervised epochs, recipe.epochs is 33"),
         ({"recipe__frames_per_epoch": 400}, "fold 1: an epoch has 4,000 frames, the recipe draws 400"),
         ({"recipe__frames_per_epoch": 4015}, None),
         ({"recipe__frames_per_epoch": 4016}, "fold 1: an epoch has 4,000 frames, the recipe draws 4,016"),
@@ -116,7 +116,7 @@ def test_curves_that_contradict_the_record_are_found(tmp_path, curved, change, s
         ({"recipe__frames_per_epoch": None, "folds__0__frames__train": 4015}, None),
         ({"recipe__clip_frames": 4, "recipe__frames_per_epoch": None}, None),
         ({"recipe__patience": 0}, "fold 1: recipe.patience: Input should be greater than 0"),
-        ({"recipe__patience": 1}, "fold 1: has 5 epochs after the best one, recipe.patience is 1"),
+        ({"recipe__patience": 1}, "fold 1: has 21 epochs after the best one, recipe.patience is 1"),
     ],
 )
 def test_supervised_epochs_are_those_of_the_recipe(tmp_path, make_record, change, says):
@@ -169,8 +169,8 @@ def test_pages_have_the_frames_of_both_kinds_of_training(tmp_path, curved, make_
     write(tmp_path, curved, make_record("amf"), make_record("cam", pretraining_epochs=0))
     pages = boards.pages(tmp_path)
     cells = {method: row(pages["synth_3fold.md"], method) for method in ("mcm", "amf", "cam", "always positive")}
-    assert [cells["mcm"][name] for name in ("Frames", "Pre-training frames")] == ["4,096", "24,000"]
-    assert [cells["cam"][name] for name in ("Frames", "Pre-training frames")] == ["4,096", "0"]
+    assert [cells["mcm"][name] for name in ("Frames", "Pre-training frames")] == ["8,192", "24,000"]
+    assert [cells["cam"][name] for name in ("Frames", "Pre-training frames")] == ["8,192", "0"]
     assert cells["amf"]["Frames"] == cells["always positive"]["Pre-training frames"] == "–"
     assert "[learning curves](synth_3fold_curves.md)" in pages["synth_3fold.md"]
     assert "| amf" not in pages["synth_3fold_curves.md"]
@@ -190,9 +190,9 @@ def test_the_page_of_curves_averages_folds_and_seeds(tmp_path, make_record):
     records = [make_record("cam", seed=seed, pretraining_epochs=0) for seed in (0, 1)]
     cells = row(boards.pages(write(tmp_path, *records))["synth_3fold_curves.md"], "cam")
     means = 100 * sum(each.epochs.groupby("epoch")["f1"].mean() for each in records) / 2
-    assert cells["F1 at 1/2"] == f"{means[8]:.1f}" and cells["F1 at all"] == f"{means[16]:.1f}"
-    assert cells["F1 at 1/4"] == f"{means[4]:.1f}"
-    assert cells["Second half"] == f"{means[16] - means[8]:+.1f}" and cells["Frames"] == "4,096"
+    assert cells["F1 at 1/2"] == f"{means[16]:.1f}" and cells["F1 at all"] == f"{means[32]:.1f}"
+    assert cells["F1 at 1/4"] == f"{means[8]:.1f}"
+    assert cells["Second half"] == f"{means[32] - means[16]:+.1f}" and cells["Frames"] == "8,192"
 
 
 @pytest.mark.slow

@@ -39,6 +39,12 @@ def of(record: Record, dataset: str) -> Record:
     return replace(record, info=RecordInfo.from_fields(fields | {"dataset": fields["dataset"] | {"name": dataset}}))
 
 
+def test_runs_of_a_changed_recipe_are_named_so(tables, make_record):
+    record = make_record("late_fusion", recipe={"epochs": 3, "cut_switch": 0.5})
+    text = reproduced_tables.render(tables["amf_table_4"], [MeasuredResult((record,)), *[NONE] * 3], "markdown")
+    assert "preset small, cut_switch=0.5, epochs=3; selection inner_val" in text
+
+
 def test_names_and_titles(tables):
     assert {reproduced_tables.name_of(table) for table in tables.values()} == {
         *(f"amf-table-{i}" for i in (1, 2, 3, 4)),
@@ -81,7 +87,7 @@ def test_ours_stands_below_with_interval_and_deviation(tables, make_record):
     assert float(here["Deviation"]) == pytest.approx(100 * interval.estimate - 61.1, abs=0.051)
     mean = sum(summary_of(record).f1_by_au["AU4"] for record in records) / 2
     assert here["AU4"] == f"{100 * mean:.1f}"
-    assert "synth_3fold version 1, V+D; preset small" in here["Measured on"] and "seeds 0, 1" in here["Measured on"]
+    assert "synth_3fold version 1, V+D; preset small;" in here["Measured on"] and "seeds 0, 1" in here["Measured on"]
     assert all(record.info.run in here["Measured on"] for record in records)
 
 

@@ -32,7 +32,7 @@ def test_a_line_is_the_mean_over_folds_and_seeds(curved_board, make_record):
     records = [make_record("amf", seed=seed, pretraining_epochs=0, is_stored=True) for seed in (0, 1)]
     means = 100 * sum(record.epochs.groupby("epoch")["f1"].mean() for record in records) / 2
     assert lines["amf"].get_ydata() == pytest.approx(means.to_numpy())
-    assert lines["amf"].get_xdata().tolist() == list(range(4, 65, 4))
+    assert lines["amf"].get_xdata().tolist() == list(range(4, 129, 4))
     names = [text.get_text() for text in axes.texts]
     assert any(name.endswith("  amf") for name in names)
     assert any(name.endswith("  mcm (pre-trained on 24k)") for name in names)

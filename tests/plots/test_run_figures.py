@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -61,6 +62,15 @@ def test_a_single_epoch_has_a_whole_number(fake_run: Any) -> None:
     epochs = {1: run_figures._epochs(run.run_dir / "fold1" / "epochs.jsonl")}
     figure = run_figures._learning_curves(run.record, epochs)
     assert [[tick for tick in axes.get_xticks() if tick != int(tick)] for axes in figure.axes] == [[], []]
+
+
+def test_the_subtitle_names_changed_recipe_values(fake_run: Any) -> None:
+    run = fake_run(folds=(1,)).train(1, 1)
+    info = run.record.info
+    changed = info.model_copy(update={"recipe": {**info.recipe, "epochs": 3}, "overrides": ("epochs",)})
+    epochs = {1: run_figures._epochs(run.run_dir / "fold1" / "epochs.jsonl")}
+    figure = run_figures._learning_curves(replace(run.record, info=changed), epochs)
+    assert any(f"preset {info.preset}, epochs=3" in text.get_text() for text in figure.texts)
 
 
 def test_an_unfinished_run_has_no_figures(fake_run: Any) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from aubench.core.errors import AubenchError, UsageError
 from aubench.tracking import mlflow_client
-from aubench.tuning import storage as storage_module
 from aubench.tuning.storage import open_storage
 
 pytest.importorskip("optuna")
@@ -34,7 +33,8 @@ def databases(tmp_path_factory) -> Path:
     execute(folder / "theirs.db", "CREATE TABLE trials (patient INTEGER)")
     (folder / "text.db").write_text("no database" * 50)
     (folder / "text.log").write_text("not JSON\n")
-    (folder / "half.log").write_text('{"op_code": 0, "study_na')
+    (folder / "half.log").write_text('{"study_name":"mi')
+    (folder / "part.log").write_text('{"op_code":0,"study_na')
     (folder / "folder").mkdir()
     (folder / "empty.db").touch()
     return folder
@@ -56,7 +56,10 @@ def refusal(storage: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "storage",
-    ["good.db", "empty.db", "missing/folder/new.db", "good.db?timeout=5", "journal:new.log", "journal:missing/new.log"],
+    [
+        *("good.db", "empty.db", "missing/folder/new.db", "good.db?timeout=5"),
+        *("journal:new.log", "journal:missing/new.log", "journal:part.log"),
+    ],
 )
 def test_a_file_is_opened_or_created(databases, monkeypatch, storage):
     monkeypatch.chdir(databases)
@@ -106,7 +109,6 @@ def test_the_driver_of_sqlite_may_be_named(databases):
 )
 def test_a_mistake_is_one_line_with_its_remedy(databases, monkeypatch, storage, parts):
     monkeypatch.chdir(databases)
-    monkeypatch.setattr(storage_module.time, "sleep", lambda seconds: None)
     before = {path.name for path in databases.iterdir() if not path.name.startswith(".")}
     line = refusal(storage)
     assert all(part in line for part in parts), line

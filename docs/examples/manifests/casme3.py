@@ -28,11 +28,14 @@ def labels(text: str) -> dict[str, int]:
 
 
 def rows(folder: Path) -> list[dict[str, object]]:
-    """Return one row for each frame of a clip, and print the clips without an image."""
+    """Return one row for each frame of a clip, and print the clips without limits or without an image."""
     spelt = {kind: {path.name.lower(): path.name for path in (folder / kind).glob("*")} for kind in ("frame", "depth")}
     table = []
     for clip in pd.read_csv(folder / "labels.csv", dtype=str, keep_default_na=False).to_dict("records"):
         subject, sequence, before = clip["Subject"], f"{clip['Filename']}_{clip['Onset']}", len(table)
+        if not (clip["Onset"].isdigit() and clip["Offset"].isdigit()):
+            print(f"onset or offset of {subject} {clip['Filename']} is no number: skipped", file=sys.stderr)
+            continue
         visual, depth = (Path(kind, names.get(subject.lower(), subject), sequence) for kind, names in spelt.items())
         for number in range(int(clip["Onset"]), int(clip["Offset"]) + 1):
             files = {"visual": visual / f"{number}.jpg", "depth": depth / f"{number}.png"}
