@@ -42,7 +42,7 @@ def _provenance_row(entry: Entry, entries: Sequence[Entry]) -> tuple[Cell, ...]:
         EMPTY if info.is_submitted else _search_cost(info.search),
         _range(info.speed.train_frames_per_s for info in infos),
         _range(info.speed.inference_frames_per_s for info in infos),
-        _distinct(f"{device.name}, {device.precision}, threads: {device.threads}" for device in devices) or EMPTY,
+        _distinct(f"{device.label}, {device.precision}, threads: {device.threads}" for device in devices) or EMPTY,
         _distinct_marked(_commit(environment.git) for environment in environments) or EMPTY,
         f"{info.dataset.version} {info.dataset.digest[:8]}",
     )

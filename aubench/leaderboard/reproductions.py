@@ -106,7 +106,7 @@ class Reproductions:
             Cell(stored.result.outcome),
             Cell(percent(run.summary.f1_mean)),
             Cell(percent(again.summary.f1_mean)),
-            Cell(f"{device.name}, {device.precision}" if device else EMPTY),
+            Cell(f"{device.label}, {device.precision}" if device else EMPTY),
         )
 
 

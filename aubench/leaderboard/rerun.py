@@ -23,6 +23,7 @@ from aubench.leaderboard.records import RECORDS, VARIANTS, StoredRecord
 from aubench.leaderboard.rerun_comparison import Reproduction, compare, row_of
 from aubench.leaderboard.site.rerun_commands import run_command
 from aubench.results import record as record_file
+from aubench.results.run_costs import Device
 
 _LINKED = ("methods", "protocols")
 """Packages beside ``aubench``, which are linked into it in a checkout."""
@@ -134,11 +135,19 @@ def _ignored_links(path: Path) -> dict[str, str]:
     return {f"GIT_CONFIG_{name}": value for name, value in values.items()}
 
 
+def _cpu_variables(device: Device | None) -> dict[str, str]:
+    """Return variables that limit a CPU to the instruction set of a record, if it is less than that of most CPUs."""
+    if device is None or device.instructions != "AVX2":
+        return {}
+    return {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+
+
 def _repeat(run: StoredRecord, python: str, code: Path, runs: Path, arguments: Sequence[str]) -> StoredRecord:
     _, *words = shlex.split(run_command(Entry.from_runs([run])))
     command = [python, "-m", "aubench.cli", *words, "--runs", str(runs), *arguments]
     paths = filter(None, (str(code), os.environ.get("PYTHONPATH")))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **_ignored_links(runs.parent / "ignored")}
+    environment |= _cpu_variables(run.info.device)
     code_of_end = subprocess.run(command, cwd=code, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
     if code_of_end:
         what = f"`aubench {shlex.join(words)}` at {str(run.info.git.commit)[:12]} ends with code {code_of_end}"

@@ -79,6 +79,8 @@ class Device(SparseModel):
         fp32_precision: Precision of float32 products and convolutions in PyTorch's notation: ``ieee`` is full float32,
             ``tf32`` is TensorFloat-32. None if it is not recorded.
         count: Number of devices that trained each fold together; None for one.
+        instructions: Instruction set of a CPU that PyTorch uses, such as ``AVX512``. CPUs with different sets round
+            differently. None if it is not recorded.
     """
 
     kind: DeviceKind
@@ -87,6 +89,12 @@ class Device(SparseModel):
     precision: Precision
     fp32_precision: Literal["ieee", "tf32"] | None = None
     count: Annotated[int, Field(ge=2, le=MAX_DEVICES)] | None = None
+    instructions: Line | None = None
+
+    @property
+    def label(self) -> str:
+        """Name and instruction set."""
+        return f"{self.name} ({self.instructions})" if self.instructions else self.name
 
 
 class Git(StrictModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
@@ -118,6 +119,14 @@ def device_name(kind: str, index: int) -> str:
     if kind == "cuda":
         return torch.cuda.get_device_name(index)
     return "Apple GPU" if kind == "mps" else _cpu_name()
+
+
+def cpu_instructions() -> str:
+    """Return the instruction set that PyTorch uses: that of the CPU, such as ``AVX512``, or the limit of oneDNN."""
+    import torch
+
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    return limit if limit not in ("", "ALL", "DEFAULT") else torch.backends.cpu.get_cpu_capability()
 
 
 def _cpu_name() -> str:

@@ -82,6 +82,7 @@ def run_fold(
             "precision": config.precision,
             "fp32_precision": devices.fp32_precision(config.precision),
             **({"count": ranks.count()} if ranks.count() > 1 else {}),
+            **({"instructions": devices.cpu_instructions()} if kind == "cpu" else {}),
         }
         captured = captured or environment.capture_environment()
         tracked = fold_status.track(folder, device["name"], report) if ranks.is_first() else nullcontext(report)

@@ -17,6 +17,7 @@ PROGRAM = """
 import os, shutil, subprocess, sys
 words = sys.argv[1:]
 open(os.environ["SEEN"], "w").write(" ".join(words) + "\\n" + os.path.realpath(os.path.dirname(__file__)))
+open(os.environ["SEEN"] + "_limit", "w").write(os.environ.get("ONEDNN_MAX_CPU_ISA", "none"))
 code = subprocess.run(["git", "ls-files", "--others", "--exclude-standard", "aubench"], capture_output=True, check=True)
 assert os.path.exists("aubench/methods/here.py") and b"methods" not in code.stdout, code.stdout
 if "GIT_CONFIG_COUNT" in os.environ:
@@ -84,6 +85,17 @@ def test_the_same_counts_are_equal_and_the_command_runs_in_a_checkout(repeat, tm
     assert command.startswith("run --method late_fusion --protocol synth_3fold --preset small --seed 0")
     assert command.endswith(f"--store {tmp_path}/store")
     assert str(tmp_path / "clone") not in folder
+
+
+@pytest.mark.parametrize(("instructions", "limit"), [("AVX2", "AVX2"), ("AVX512", "none"), (None, "none")])
+def test_the_cpu_is_limited_to_the_instruction_set_of_the_record(repeat, instructions, limit):
+    record = repeat.row[0]
+    device = record.info.device.model_copy(update={"instructions": instructions})
+    replace(record, info=record.info.model_copy(update={"device": device})).write(
+        repeat.root / "records" / record.relative_path
+    )
+    assert repeat(record).code == 0
+    assert repeat.seen.with_name("seen_limit").read_text() == limit
 
 
 @pytest.mark.slow

@@ -79,6 +79,17 @@ def test_runs_in_tf32_and_in_full_float32_are_different_runs(decide, tmp_path):
     assert [devices.fp32_precision(name) for name in devices.PRECISIONS] == ["ieee", "tf32", "ieee"]
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(None, "AVX512"), ("", "AVX512"), ("all", "AVX512"), ("avx2", "AVX2"), ("SSE41", "SSE41")]
+)
+def test_the_instruction_set_is_that_of_the_cpu_or_the_limit_of_onednn(monkeypatch, limit, expected):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    if limit is not None:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert devices.cpu_instructions() == expected
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
 def test_precision_is_what_training_testing_and_conditions_compute_in(decide, tmp_path, precision, dtype):

@@ -122,7 +122,7 @@ def _seed_table(runs: Sequence[StoredRecord]) -> Table:
                 Cell(", ".join(f"{fold.best_epoch} of {fold.epochs}" for fold in info.folds)),
                 Cell(f"{info.time.seconds / 3600:.2f}" if info.time else EMPTY),
                 Cell(info.time.started if info.time else EMPTY),
-                Cell(f"{device.name}, {device.precision}, threads: {device.threads}" if device else EMPTY),
+                Cell(f"{device.label}, {device.precision}, threads: {device.threads}" if device else EMPTY),
                 Cell((info.git.commit or EMPTY) + dirty),
             )
         )
