@@ -111,8 +111,8 @@ class ComparisonResults(DataFrameView):
         Returns:
             Columns ``method``, ``minus`` (the second method of a pair, missing for a single method), ``au`` (``AU1`` …
             or ``mean``), ``f1`` (a fraction; the difference for a pair) with its 95 % interval ``low`` and ``high``,
-            ``p`` and ``p_holm`` of a pair, and for the mean of a single method ``seeds``, ``seed_deviation`` and
-            ``rank``.
+            ``p`` and ``p_holm`` of a pair, for the mean of a single method ``seeds``, ``seed_deviation`` and ``rank``,
+            and for that of a pair ``seed_error``.
         """
         from aubench.leaderboard import pairwise_tables
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aubench.leaderboard.comparison_set import ComparisonSet
 from aubench.leaderboard.tables import modality_code, recipe_label
@@ -26,6 +27,7 @@ class PairwiseResult:
         interval: Estimate and 95 % interval over subjects.
         p: P-value of the paired test of a difference.
         p_corrected: P-value after Holm's correction: over all pairs for the mean, over all pairs and AUs for an AU.
+        seed_error: Standard error over seeds of the difference in the mean; None if a method has a single seed.
     """
 
     method: str
@@ -34,6 +36,7 @@ class PairwiseResult:
     interval: ConfidenceInterval
     p: float | None = None
     p_corrected: float | None = None
+    seed_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,10 @@ def compare(compared: ComparisonSet, condition: str) -> Comparison:
         _description(compared, contributions[0], condition),
         tuple(standings),
         tuple(result for by_au in results for result in by_au[:-1]),
-        tuple(_differences(names, pairs, p_means[:, None], slice(-1, None))),
+        tuple(
+            replace(result, seed_error=_seed_error(standings[i], standings[j]))
+            for (i, j), result in zip(pairs, _differences(names, pairs, p_means[:, None], slice(-1, None)), strict=True)
+        ),
         tuple(_differences(names, pairs, p_aus, slice(None, -1))),
     )
 
@@ -132,6 +138,12 @@ def _differences(names: Sequence[str], pairs: significance.Pairs, p: Floats, col
             for result, *p_values in zip(by_au, raw, corrected, strict=True)
         ]
     return results
+
+
+def _seed_error(first: RankedMethod, second: RankedMethod) -> float | None:
+    """Return the standard error of a difference of two means over independent seeds; None for a single seed."""
+    variances = [each.deviation**2 / len(each.by_seed) for each in (first, second) if each.deviation is not None]
+    return math.sqrt(sum(variances)) if len(variances) == 2 else None
 
 
 def _description(compared: ComparisonSet, contributions: SubjectContributions, condition: str) -> str:

@@ -60,7 +60,8 @@ def _scores(scores: Sequence[PairwiseResult]) -> Table:
 
 
 def _differences(results: Sequence[PairwiseResult], by_au: bool = False) -> Table:
-    headers = ("Method", "Minus", "Difference", "95 % interval", "p", "p (Holm)", "Significant")
+    seed_error = () if by_au else ("Seed error",)
+    headers = ("Method", "Minus", "Difference", "95 % interval", *seed_error, "p", "p (Holm)", "Significant")
     rows = [
         (
             *([result.au] * by_au),
@@ -68,13 +69,14 @@ def _differences(results: Sequence[PairwiseResult], by_au: bool = False) -> Tabl
             result.reference or EMPTY,
             _percent(result.interval.estimate, "+"),
             _range(result.interval, "+"),
+            *([] if by_au else [EMPTY if result.seed_error is None else _percent(result.seed_error)]),
             _p(result.p),
             _p(result.p_corrected),
             "yes" if (result.p_corrected or 0) < significance.ALPHA else "no",
         )
         for result in results
     ]
-    return text_table(("AU", *headers) if by_au else headers, "l" * by_au + "llrrrrl", rows)
+    return text_table(("AU", *headers), "lllrrrrl", rows) if by_au else text_table(headers, "llrrrrrl", rows)
 
 
 def _percent(value: float, sign: str = "") -> str:
@@ -108,6 +110,7 @@ def to_dataframe(comparison: Comparison) -> pd.DataFrame:
                 "p_holm": result.p_corrected,
                 "seeds": len(method.by_seed) if method else None,
                 "seed_deviation": method.deviation if method else None,
+                "seed_error": result.seed_error,
                 "rank": method.rank if method else None,
             }
         )

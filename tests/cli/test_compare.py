@@ -62,6 +62,9 @@ def test_numbers_are_those_of_the_counts(call, runs, make_record):
     expected = intervals.mean_interval(apart)
     bounds = [float(mean[name]) for name in ("f1", "low", "high")]
     assert bounds == pytest.approx([expected.estimate, expected.low, expected.high], abs=1e-6)
+    others_by_seed = [scores.summarize(table, histograms_of(make_record, i)).f1_mean for i, table in enumerate(late)]
+    error = np.sqrt(np.var(by_seed, ddof=1) / 3 + np.var(others_by_seed, ddof=1) / 2)
+    assert float(mean["seed_error"]) == pytest.approx(error, abs=2e-6) and first["seed_error"] == ""
     per_au = [row for row in others if row["minus"] and row["au"] != "mean"]
     assert [row["au"] for row in per_au] == [f"AU{au}" for au in apart.aus]
     p = significance.p_values_per_au({(0, 1): apart})
@@ -84,6 +87,8 @@ def test_markdown_says_seeds_and_intervals_apart(call, runs):
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     low, high = map(float, cells[5].split(" to "))
     assert low < float(cells[4]) < high and cells[6] == "3" and cells[3].startswith("small")
+    header = next(line for line in done.out.splitlines() if "| Minus" in line)
+    assert [cell.strip() for cell in header.strip("|").split("|")][3:5] == ["95 % interval", "Seed error"]
 
 
 @pytest.mark.slow
