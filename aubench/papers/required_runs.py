@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from aubench.core.conditions import Condition
@@ -84,12 +85,19 @@ class RequiredRun:
         return [folder / self.config.run_dir.relative_to(self.config.runs) for folder in self.records]
 
     def _sufficient_record(self, folder: Path) -> Record | None:
-        if not (folder / record_file.FILE).exists():
+        file = folder / record_file.FILE
+        if not file.exists():
             return None
-        record = record_file.read(folder)
+        record = _read(folder, file.stat().st_mtime_ns)
         is_complete = record.info.run == self.config.run_id and len(record.info.folds) == len(self._folds)
         has_conditions = set(map(str, self.conditions)) <= set(record.info.conditions)
         return record if is_complete and has_conditions else None
+
+
+@lru_cache(maxsize=256)
+def _read(folder: Path, _modified: int) -> Record:
+    """Read a record once as long as it does not change. Several tables need the same runs."""
+    return record_file.read(folder)
 
 
 def unique_runs(runs: Iterable[RequiredRun]) -> dict[str, RequiredRun]:
