@@ -135,19 +135,21 @@ def _ignored_links(path: Path) -> dict[str, str]:
     return {f"GIT_CONFIG_{name}": value for name, value in values.items()}
 
 
-def _cpu_variables(device: Device | None) -> dict[str, str]:
-    """Return variables that limit a CPU to the instruction set of a record, if it is less than that of most CPUs."""
-    if device is None or device.instructions != "AVX2":
-        return {}
-    return {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+def _environment(device: Device | None) -> dict[str, str]:
+    """Return the variables of a repetition, which limit the CPU to AVX2 if the record says so."""
+    if device is None or device.instructions is None:
+        return dict(os.environ)
+    limits = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    others = {name: value for name, value in os.environ.items() if name not in limits}
+    return others | limits if device.instructions == "AVX2" else others
 
 
 def _repeat(run: StoredRecord, python: str, code: Path, runs: Path, arguments: Sequence[str]) -> StoredRecord:
     _, *words = shlex.split(run_command(Entry.from_runs([run])))
     command = [python, "-m", "aubench.cli", *words, "--runs", str(runs), *arguments]
     paths = filter(None, (str(code), os.environ.get("PYTHONPATH")))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **_ignored_links(runs.parent / "ignored")}
-    environment |= _cpu_variables(run.info.device)
+    environment = _environment(run.info.device)
+    environment |= {"PYTHONPATH": os.pathsep.join(paths), **_ignored_links(runs.parent / "ignored")}
     code_of_end = subprocess.run(command, cwd=code, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
     if code_of_end:
         what = f"`aubench {shlex.join(words)}` at {str(run.info.git.commit)[:12]} ends with code {code_of_end}"

@@ -134,6 +134,8 @@ def _precision(run: StoredRecord) -> Iterator[str]:
         products = "tf32" if device.precision == "tf32" else "ieee"
         if device.fp32_precision not in (None, products):
             yield f"{prefix}device.fp32_precision: says {device.fp32_precision}, {device.precision} has {products}"
+        if device.instructions and device.kind != "cpu":
+            yield f"{prefix}device.instructions: says {device.instructions}, only a CPU has them"
 
 
 def _packages(run: StoredRecord) -> Iterator[str]:

@@ -118,15 +118,20 @@ class Exhibit:
         rows = rows[len(self.table.rows) if self.table else 0 :]
         protocols = dict.fromkeys(run_config.protocol.name for row in rows for run_config in row.configs)
         seeds = f"{len(config.seeds)} seed{'s' * (len(config.seeds) > 1)}"
-        overrides = config.options.overrides
-        recipe = f"preset {recipe_text(config.preset, overrides, overrides)}"
-        figure = self.figure.draw(rows, (*protocols, recipe, seeds))
+        figure = self.figure.draw(rows, (*protocols, f"preset {_recipe(rows, config)}", seeds))
         paths = [folder / f"{self.name}{suffix}" for suffix in style.SUFFIXES]
         if figure is None:
             older = "".join(f"; {path} is of an earlier call" for path in paths if path.exists())
             say(f"{self.name}: not drawn: {rows[0].reason}{older}")
             return []
         return [style.save(figure, path) for path in paths]
+
+
+def _recipe(rows: Sequence[ResolvedRow], config: ReproductionConfig) -> str:
+    """Return the preset of a figure, and the values of the command that differ from it."""
+    for run in (run for row in rows for run in row.configs):
+        return recipe_text(config.preset, set(run.overrides) & set(config.options.overrides), run.recipe)
+    return config.preset
 
 
 def find_exhibits(root: Path, names: Sequence[str] | None = None) -> dict[str, Exhibit]:

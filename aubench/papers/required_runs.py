@@ -85,17 +85,17 @@ class RequiredRun:
         return [folder / self.config.run_dir.relative_to(self.config.runs) for folder in self.records]
 
     def _sufficient_record(self, folder: Path) -> Record | None:
-        file = folder / record_file.FILE
-        if not file.exists():
+        if not (folder / record_file.FILE).exists():
             return None
-        record = _read(folder, file.stat().st_mtime_ns)
+        state = sorted((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in folder.iterdir())
+        record = _read(folder.absolute(), tuple(state))
         is_complete = record.info.run == self.config.run_id and len(record.info.folds) == len(self._folds)
         has_conditions = set(map(str, self.conditions)) <= set(record.info.conditions)
         return record if is_complete and has_conditions else None
 
 
 @lru_cache(maxsize=256)
-def _read(folder: Path, _modified: int) -> Record:
+def _read(folder: Path, _state: tuple[tuple[str, int, int], ...]) -> Record:
     """Read a record once as long as it does not change. Several tables need the same runs."""
     return record_file.read(folder)
 

@@ -79,8 +79,8 @@ class Device(SparseModel):
         fp32_precision: Precision of float32 products and convolutions in PyTorch's notation: ``ieee`` is full float32,
             ``tf32`` is TensorFloat-32. None if it is not recorded.
         count: Number of devices that trained each fold together; None for one.
-        instructions: Instruction set of a CPU that PyTorch uses, such as ``AVX512``. CPUs with different sets round
-            differently. None if it is not recorded.
+        instructions: Instruction set of a CPU that PyTorch uses, such as ``AVX512``, and that of oneDNN if it differs.
+            CPUs with different sets round differently. None if it is not recorded.
     """
 
     kind: DeviceKind
@@ -89,7 +89,7 @@ class Device(SparseModel):
     precision: Precision
     fp32_precision: Literal["ieee", "tf32"] | None = None
     count: Annotated[int, Field(ge=2, le=MAX_DEVICES)] | None = None
-    instructions: Line | None = None
+    instructions: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ,_]{0,39}$")] | None = None
 
     @property
     def label(self) -> str:

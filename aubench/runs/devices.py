@@ -122,11 +122,19 @@ def device_name(kind: str, index: int) -> str:
 
 
 def cpu_instructions() -> str:
-    """Return the instruction set that PyTorch uses: that of the CPU, such as ``AVX512``, or the limit of oneDNN."""
+    """Return the instruction set that PyTorch uses, such as ``AVX512``, and that of oneDNN if it is another one.
+
+    Both use the largest set of the CPU, unless ``ATEN_CPU_CAPABILITY`` or ``ONEDNN_MAX_CPU_ISA`` limit them.
+    """
     import torch
 
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
-    return limit if limit not in ("", "ALL", "DEFAULT") else torch.backends.cpu.get_cpu_capability()
+    pytorch, limit = torch.backends.cpu.get_cpu_capability(), os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    if not torch.cpu._is_avx2_supported():
+        return pytorch
+    sets = ("SSE41", "AVX", "AVX2", *(("AVX512",) if torch.cpu._is_avx512_supported() else ()))
+    allowed = [name for name in (*sets, "AVX512") if limit.startswith(name)]
+    onednn = allowed[-1] if allowed and allowed[-1] in sets else sets[-1]
+    return pytorch if onednn == pytorch else f"{pytorch}, oneDNN {onednn}"
 
 
 def _cpu_name() -> str:

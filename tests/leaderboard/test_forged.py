@@ -478,6 +478,11 @@ FORGED: dict[str, tuple[Forge, str, str]] = {
         "other_environments.0.device.precision: says bf16-mixed, the run has 32-true",
     ),
     "no versions": (lambda h: remade(h["new"], packages={}), R, "packages: states no version of python and torch"),
+    "instruction set of a GPU": (
+        lambda h: remade(h["new"], device__kind="cuda", device__instructions="AVX2"),
+        R,
+        "device.instructions: says AVX2, only a CPU has them",
+    ),
     "precision of products": (
         lambda h: remade(h["new"], device__fp32_precision="tf32"),
         R,

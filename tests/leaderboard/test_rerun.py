@@ -87,8 +87,12 @@ def test_the_same_counts_are_equal_and_the_command_runs_in_a_checkout(repeat, tm
     assert str(tmp_path / "clone") not in folder
 
 
-@pytest.mark.parametrize(("instructions", "limit"), [("AVX2", "AVX2"), ("AVX512", "none"), (None, "none")])
-def test_the_cpu_is_limited_to_the_instruction_set_of_the_record(repeat, instructions, limit):
+@pytest.mark.parametrize(
+    ("instructions", "own", "limit"),
+    [("AVX2", "", "AVX2"), ("AVX2", "SSE41", "AVX2"), ("AVX512", "AVX2", "none"), (None, "AVX2", "AVX2")],
+)
+def test_the_cpu_is_limited_to_the_instruction_set_of_the_record(repeat, monkeypatch, instructions, own, limit):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", own)
     record = repeat.row[0]
     device = record.info.device.model_copy(update={"instructions": instructions})
     replace(record, info=record.info.model_copy(update={"device": device})).write(

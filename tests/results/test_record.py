@@ -146,6 +146,7 @@ def test_its_relative_path_is_protocol_method_run(make_record):
         ("device.precision", "best of all", "device.precision"),
         ("device.precision", "64-true", "device.precision"),
         ("device.fp32_precision", "high", "device.fp32_precision"),
+        ("device.instructions", "[AVX2](https://x.org)", "device.instructions"),
         ("device.kind", "abacus", "device.kind"),
         ("device.threads", 0, "device.threads"),
         ("device.count", 1, "device.count"),

@@ -80,13 +80,28 @@ def test_runs_in_tf32_and_in_full_float32_are_different_runs(decide, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("limit", "expected"), [(None, "AVX512"), ("", "AVX512"), ("all", "AVX512"), ("avx2", "AVX2"), ("SSE41", "SSE41")]
+    ("cpu", "pytorch", "limit", "expected"),
+    [
+        ("AVX512", "AVX512", "", "AVX512"),
+        ("AVX512", "AVX512", "all", "AVX512"),
+        ("AVX512", "AVX512", "AVX512_CORE_VNNI", "AVX512"),
+        ("AVX512", "AVX512", "no set", "AVX512"),
+        ("AVX512", "AVX2", "avx2", "AVX2"),
+        ("AVX512", "AVX2", "AVX2_VNNI", "AVX2"),
+        ("AVX512", "AVX2", "", "AVX2, oneDNN AVX512"),
+        ("AVX512", "AVX512", "AVX2", "AVX512, oneDNN AVX2"),
+        ("AVX512", "AVX512", "AVX", "AVX512, oneDNN AVX"),
+        ("AVX2", "AVX2", "", "AVX2"),
+        ("AVX2", "AVX2", "AVX512_CORE", "AVX2"),
+        ("AVX2", "DEFAULT", "SSE41", "DEFAULT, oneDNN SSE41"),
+        ("other", "SVE256", "", "SVE256"),
+    ],
 )
-def test_the_instruction_set_is_that_of_the_cpu_or_the_limit_of_onednn(monkeypatch, limit, expected):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
-    if limit is not None:
-        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+def test_the_instruction_set_is_that_of_the_cpu_or_its_limits(monkeypatch, cpu, pytorch, limit, expected):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: pytorch)
+    monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: cpu != "other")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: cpu == "AVX512")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
     assert devices.cpu_instructions() == expected
 
 

@@ -153,7 +153,7 @@ def _cost_parts(board: Board, ids: Sequence[str]) -> list[Element]:
             for cost in ("gflops", "hours")
         )
         f1 = tables.percent(entry.f1)
-        lines.append((row["name"], f1, *chain.from_iterable(costs), device.name if device else EMPTY))
+        lines.append((row["name"], f1, *chain.from_iterable(costs), device.label if device else EMPTY))
     values = table_element(text_table(headers, "lrrlrll", lines), ids, caption=f"Cost, {board.title}")
     known = [cost for cost in ("gflops", "hours") if any(row[cost] for row in board.charts)]
     return [_note("cost"), *map(_chart, known), values]
