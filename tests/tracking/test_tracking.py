@@ -164,7 +164,7 @@ def test_everything_of_a_run_arrives(uri: str, fake_run: Any, tmp_path: Path) ->
     params = parent.data.params
     assert params["seed"] == "0" and params["preset"] == "small" and params["selection"] == "inner_val"
     recipe = run.record.info.recipe
-    assert params["recipe/epochs"] == "16" and len(recipe) > 120
+    assert params["recipe/epochs"] == "32" and len(recipe) > 120
     assert {name for name in params if name.startswith("recipe/")} == {f"recipe/{name}" for name in recipe}
     tags = parent.data.tags
     assert tags["aubench.protocol_digest"] == run.header["protocol"]["digest"]
