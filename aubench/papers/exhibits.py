@@ -129,9 +129,10 @@ class Exhibit:
 
 def _recipe(rows: Sequence[ResolvedRow], config: ReproductionConfig) -> str:
     """Return the preset of a figure, and the values of the command that differ from it."""
-    for run in (run for row in rows for run in row.configs):
-        return recipe_text(config.preset, set(run.overrides) & set(config.options.overrides), run.recipe)
-    return config.preset
+    run = next((run for row in rows for run in row.configs), None)
+    if run is None:
+        return config.preset
+    return recipe_text(config.preset, set(run.overrides) & set(config.options.overrides), run.recipe)
 
 
 def find_exhibits(root: Path, names: Sequence[str] | None = None) -> dict[str, Exhibit]:
