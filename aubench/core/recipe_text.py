@@ -15,9 +15,13 @@ def recipe_text(preset: str, changed: Iterable[str], recipe: Mapping[str, Any]) 
         changed: Names of the values that differ.
         recipe: Values by name.
     """
-    return ", ".join([preset, *(f"{name}={short_value(recipe[name])}" for name in sorted(changed) if name in recipe)])
+    return ", ".join([preset, *value_texts(changed, recipe)])
 
 
-def short_value(value: Any) -> str:
-    """Format a value of a recipe, of which long ones are cut off."""
+def value_texts(names: Iterable[str], recipe: Mapping[str, Any]) -> list[str]:
+    """Format the values of a recipe with some names, such as ``epochs=64``, in the order of the names."""
+    return [f"{name}={_short(recipe[name])}" for name in sorted(names) if name in recipe]
+
+
+def _short(value: Any) -> str:
     return json.dumps(value, sort_keys=True)[:40].strip('"')

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from aubench.core.recipe_text import short_value
+from aubench.core.recipe_text import recipe_text, value_texts
 from aubench.core.task import Modality
 from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.preset_differences import preset_differences
@@ -101,16 +101,15 @@ def recipe_label(entry: Entry, entries: Sequence[Entry]) -> str:
         searches = {peer.search for peer in peers if peer.search.study == info.search.study}
         trials = f", {info.search.trials} trials" if len(searches) > 1 else ""
         study = f" ({info.search.study}{trials})" if len(peers) > 1 else ""
-        shown = sorted((BUDGET_FIELDS | IMAGE_FIELDS) & differences.intersection(info.overrides))
-        fixed = [f"{name}={short_value(info.recipe[name])}" for name in shown]
+        fixed = value_texts((BUDGET_FIELDS | IMAGE_FIELDS) & differences.intersection(info.overrides), info.recipe)
         return ", ".join([info.preset, f"tuned{study}", *fixed, *extra])
     absent = object()
-    changes = [
-        f"{name}={short_value(info.recipe[name])}"
-        for name in sorted(info.recipe)
-        if name in differences or any(peer.recipe.get(name, absent) != info.recipe[name] for peer in peers)
-    ]
-    return ", ".join([info.preset, *changes, *extra])
+    changed = {
+        name
+        for name, value in info.recipe.items()
+        if name in differences or any(peer.recipe.get(name, absent) != value for peer in peers)
+    }
+    return ", ".join([recipe_text(info.preset, changed, info.recipe), *extra])
 
 
 def display_name(entry: Entry, entries: Sequence[Entry]) -> str:

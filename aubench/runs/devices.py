@@ -131,9 +131,10 @@ def cpu_instructions() -> str:
     pytorch, limit = torch.backends.cpu.get_cpu_capability(), os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
     if not torch.cpu._is_avx2_supported():
         return pytorch
-    sets = ("SSE41", "AVX", "AVX2", *(("AVX512",) if torch.cpu._is_avx512_supported() else ()))
-    allowed = [name for name in (*sets, "AVX512") if limit.startswith(name)]
-    onednn = allowed[-1] if allowed and allowed[-1] in sets else sets[-1]
+    sets = ("SSE41", "AVX", "AVX2", "AVX512")
+    largest = sets.index("AVX512" if torch.cpu._is_avx512_supported() else "AVX2")
+    allowed = max((i for i, name in enumerate(sets) if limit.startswith(name)), default=largest)
+    onednn = sets[min(largest, allowed)]
     return pytorch if onednn == pytorch else f"{pytorch}, oneDNN {onednn}"
 
 

@@ -128,3 +128,6 @@ def test_a_figure_is_drawn_with_its_numbers(call, small_store):
     text = Path("drawn/amf-figure-4.md").read_text()
     assert text.count("| paper ") == 8 and text.count("| here ") == 8
     assert "missing:visual" in text and "evaluated under 2 conditions" in done.err
+    changes = "crop=28, epochs=1, frames_per_epoch=64, image_size=32"
+    assert f"preset small, {changes}; selection" in text
+    assert f"preset small, {changes}" in Path("drawn/amf-figure-4.svg").read_text()
