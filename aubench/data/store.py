@@ -219,7 +219,10 @@ class Store:
 def _read_frames(path: Path, info: StoreInfo) -> pd.DataFrame:
     file = path / "frames.parquet"
     try:
-        frames = pd.read_parquet(io.BytesIO(file.read_bytes()))  # pyarrow opens only paths in UTF-8
+        import pyarrow.parquet as pq
+
+        content = io.BytesIO(file.read_bytes())  # pyarrow opens only paths in UTF-8
+        frames: pd.DataFrame = pq.ParquetFile(content).read(use_threads=False).to_pandas()
         digest = table_digest(frames)
     except ImportError:  # pyarrow is missing
         raise

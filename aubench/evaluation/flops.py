@@ -91,7 +91,10 @@ def _without_log_of_fake_tensors() -> Iterator[None]:
         logger.setLevel(level)
 
 
-@_without_log_of_fake_tensors()
+_counts: dict[tuple[type[Method], Task, str], Compute] = {}
+"""Earlier counts by method, task and recipe, since the runs of a process often differ in nothing but their seeds."""
+
+
 def count_flops(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
     """Count the operations of predicting one frame and the parameters. For clips, a frame has its share.
 
@@ -108,6 +111,14 @@ def count_flops(method_class: type[Method], task: Task, recipe: Recipe) -> Compu
     Raises:
         MethodError: The method fails, or cannot run on the meta device.
     """
+    key = method_class, task, recipe.model_dump_json()
+    if key not in _counts:
+        _counts[key] = _count(method_class, task, recipe)
+    return _counts[key]
+
+
+@_without_log_of_fake_tensors()
+def _count(method_class: type[Method], task: Task, recipe: Recipe) -> Compute:
     try:
         with torch.device("meta"):
             method = build_method(method_class, task, recipe)

@@ -1,6 +1,7 @@
 """Claims of README and docs: links, commands, snippets, the example method, records and descriptions."""
 
 import ast
+import functools
 import re
 import shlex
 import subprocess
@@ -86,6 +87,15 @@ def written_commands() -> list[tuple[str, str, bool]]:
 COMMANDS = written_commands()
 
 
+@functools.cache
+def root_command():
+    import typer
+
+    from aubench.cli.main import app
+
+    return typer.main.get_command(app)
+
+
 def subcommands(command) -> dict:
     """Sub-commands of a group by name, also those that are generated from a registry."""
     if not hasattr(command, "list_commands"):
@@ -96,11 +106,7 @@ def subcommands(command) -> dict:
 @pytest.mark.slow
 @pytest.mark.parametrize(("page", "command", "complete"), COMMANDS, ids=[f"{p}: {c}" for p, c, _ in COMMANDS])
 def test_every_command_exists_with_its_options(page, command, complete):
-    import typer
-
-    from aubench.cli.main import app
-
-    current, words = typer.main.get_command(app), shlex.split(command, comments=True)[1:]
+    current, words = root_command(), shlex.split(command, comments=True)[1:]
     while words and words[0] in subcommands(current):
         current, words = subcommands(current)[words[0]], words[1:]
     known = {option for parameter in current.params for option in (*parameter.opts, *parameter.secondary_opts)}
@@ -269,14 +275,10 @@ def test_everything_an_author_may_write_is_described():
 
 
 def test_every_method_and_command_is_in_the_documentation():
-    import typer
-
-    from aubench.cli.main import app
-
     changes = (ROOT / "CHANGELOG.md").read_text()
     assert [m for m in registry.builtin_methods() if f"`{m}`" not in changes] == []
     page = (ROOT / "docs/commands.md").read_text()
-    assert [c for c in leaves(typer.main.get_command(app), "aubench") if f"`{c}`" not in page] == []
+    assert [c for c in leaves(root_command(), "aubench") if f"`{c}`" not in page] == []
 
 
 def leaves(command, path: str) -> list[str]:
