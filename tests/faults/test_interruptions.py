@@ -118,10 +118,11 @@ def test_clock_that_runs_backwards_changes_no_time(decide, tmp_path, monkeypatch
 @pytest.fixture
 def other_disk(tmp_path, monkeypatch):
     """The system's temporary folder on another disk than the test's folder."""
-    folder = Path("/dev/shm")
-    if not folder.is_dir() or folder.stat().st_dev == tmp_path.stat().st_dev:
+    folders = [folder for folder in map(Path, ("/dev/shm", "/var/tmp")) if folder.is_dir()]
+    others = [folder for folder in folders if folder.stat().st_dev != tmp_path.stat().st_dev]
+    if not others:
         pytest.skip("needs two disks")
-    with tempfile.TemporaryDirectory(dir=folder) as name:
+    with tempfile.TemporaryDirectory(dir=others[0]) as name:
         monkeypatch.setattr(tempfile, "tempdir", name)
         yield Path(name)
 
