@@ -21,7 +21,7 @@ from aubench.leaderboard.command_hints import check_hint
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import RECORDS, VARIANTS, StoredRecord
 from aubench.leaderboard.rerun_comparison import Reproduction, compare, row_of
-from aubench.leaderboard.site.rerun_commands import run_command
+from aubench.leaderboard.site.rerun_commands import CPU_LIMITS, run_command
 from aubench.results import record as record_file
 from aubench.results.run_costs import Device
 
@@ -136,12 +136,12 @@ def _ignored_links(path: Path) -> dict[str, str]:
 
 
 def _environment(device: Device | None) -> dict[str, str]:
-    """Return the variables of a repetition, which limit the CPU to AVX2 if the record says so."""
+    """Return the variables of a repetition, which limit the CPU to the instruction set of the record if it has one."""
     if device is None or device.instructions is None:
         return dict(os.environ)
-    limits = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-    others = {name: value for name, value in os.environ.items() if name not in limits}
-    return others | limits if device.instructions == "AVX2" else others
+    limiting = {name for limits in CPU_LIMITS.values() for name in limits}
+    others = {name: value for name, value in os.environ.items() if name not in limiting}
+    return others | CPU_LIMITS.get(device.instructions, {})
 
 
 def _repeat(run: StoredRecord, python: str, code: Path, runs: Path, arguments: Sequence[str]) -> StoredRecord:

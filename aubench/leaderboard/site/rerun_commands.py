@@ -20,16 +20,20 @@ _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasci
     character: f"\\{character}" for character in "&%$#_{}"
 }
 _DEFAULT_SELECTION, _DEFAULT_PRECISION = "inner_val", "32-true"
+CPU_LIMITS = {"AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}}
+"""Variables that limit a newer CPU to the instruction set of a record."""
 
 
 def checkout_command(info: RecordInfo) -> str | None:
-    """Return the command that installs the commit of a run; None if the commit is not known."""
+    """Return the commands that install the commit of a run and limit the CPU; None if the commit is not known."""
     commit = info.git.commit
     if commit is None:
         return None
     folder = f"../aubench-{commit[:8]}"
     install = "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[train]'"
-    return f"git worktree add {folder} {commit}\ncd {folder} && {install}"
+    limits = CPU_LIMITS.get(info.device.instructions or "", {}) if info.device else {}
+    export = "".join(f" {name}={value}" for name, value in limits.items())
+    return f"git worktree add {folder} {commit}\ncd {folder} && {install}" + (export and f"\nexport{export}")
 
 
 def run_command(entry: Entry) -> str:

@@ -36,6 +36,20 @@ def test_command_names_all_that_is_not_the_default(entry):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("instructions", "last"),
+    [
+        (None, "cd ../aubench-"),
+        ("AVX512", "cd ../aubench-"),
+        ("AVX2", "export ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2"),
+    ],
+)
+def test_checkout_limits_the_cpu_to_the_instruction_set_of_the_record(entry, instructions, last):
+    info = entry(device=entry().info.device.model_copy(update={"instructions": instructions})).info
+    assert rerun_commands.checkout_command(info).splitlines()[-1].startswith(last)
+
+
+@pytest.mark.slow
 def test_command_names_fewer_modalities_and_another_precision(entry):
     info = entry().info
     narrowed = entry(
