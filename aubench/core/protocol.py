@@ -226,6 +226,10 @@ class Protocol(StrictModel):
         name = self.person(subject)
         return same_person(name if ":" in name else f"{self.dataset}:{name}")
 
+    def shares_people(self, dataset: str) -> bool:
+        """Return whether people of a data set may be subjects of this protocol."""
+        return same_person(f"{dataset}:") in {same_person(f"{name}:") for name in self.datasets}
+
     def _subjects_in(self, names: tuple[str, ...]) -> frozenset[str]:
         return frozenset(subject for name in names for subject in self.parts.get(name, (name,)))
 

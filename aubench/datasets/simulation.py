@@ -7,7 +7,7 @@ sequences and frames are those of the data set. AUs last for 20 frames on averag
 from __future__ import annotations
 
 import re
-import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,7 @@ def simulate(dataset: str, out: Path, seed: int, progress: Progress) -> list[str
 
     Args:
         dataset: ``bp4d``, ``bp4dplus`` or ``disfa``.
-        out: New folder.
+        out: New folder; it is complete when it appears.
         seed: Seed of the labels.
         progress: Called with the numbers of written and of all sequences.
 
@@ -92,19 +92,20 @@ def simulate(dataset: str, out: Path, seed: int, progress: Progress) -> list[str
         raise DataError("is not an empty folder", where=out, hint="name a new folder with --out")
     simulation = simulations[dataset]
     try:
-        store = _write(simulation, dataset, out, np.random.default_rng(seed), progress)
-        paths = [_write_protocol(name, dataset, out) for name in simulation.protocols]
-    except BaseException as error:
-        shutil.rmtree(out, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise atomic.write_error(error, out) from None
-        raise
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".tmp") as partial:
+            written = Path(partial, "simulation")
+            store = _write(simulation, dataset, written, np.random.default_rng(seed), progress)
+            paths = [_write_protocol(name, dataset, written) for name in simulation.protocols]
+            written.replace(out)
+    except OSError as error:
+        raise atomic.write_error(error, out) from None
     frames = store.frames
     counts = f"{frames['subject'].nunique()} subjects, {frames[['subject', 'sequence']].drop_duplicates().shape[0]}"
     return [
         f"{out}: label files of {counts} sequences, {len(frames)} frames",
-        f"{store.path}: random labels and images of one pixel, digest {store.info.digest}",
-        *(f"{path}: protocol" for path in paths),
+        f"{out / STORE}: random labels and images of one pixel, digest {store.info.digest}",
+        *(f"{out / path.name}: protocol" for path in paths),
     ]
 
 

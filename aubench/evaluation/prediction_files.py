@@ -6,6 +6,7 @@ import csv
 import re
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -135,14 +136,17 @@ def _read_parquet(path: Path, required: Sequence[str]) -> pd.DataFrame:
 def _read_csv(path: Path, required: Sequence[str]) -> pd.DataFrame:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            names = [name.strip() for name in next(csv.reader([stream.readline(2**20)]), [])]
+            lines = iter(partial(stream.readline, 2**20), "")
+            header = next((line for line in lines if line.strip()), "")
+        names = [name.strip() for name in next(csv.reader([header]), [])]
         columns = _require_columns(names, required, path)
+        unique = [name if name in columns else f"column {i}" for i, name in enumerate(names)]  # others are not read
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(  # all columns, since usecols hides rows with too many cells
                 path,
                 encoding="utf-8-sig",
-                names=names,
+                names=unique,
                 header=0,
                 index_col=False,
                 dtype=dict.fromkeys((*TEXT, *OPTIONAL), "str"),

@@ -21,6 +21,7 @@ _SHAPE = 6.0  # side and angle change more slowly than the centre
 _LARGER = 17, 80  # frames and percentile of the side: the mouth opens faster than the smoothed side grows
 _REACH = 24  # frames that may change a smoothed square: 2 + 8 + 2 * _SHAPE, and two to spare
 _KERNEL = 4  # pixels of the crop around it that interpolation may read
+GAP = 25  # frames (one second) beyond which two neighbours do not smooth each other
 _FADING = 12.0  # frames from the nearest detection, after which the score of a square halves
 
 
@@ -49,7 +50,8 @@ def smooth_track(track: np.ndarray, frames: np.ndarray) -> np.ndarray:
     track = without_outliers(track)
     detected = ~np.isnan(track[:, 0])
     dense = np.stack([np.interp(frames, frames[detected], column[detected]) for column in track.T], axis=1)
-    dense = median_filter(dense, size=(min(_OUTLIERS, len(dense)), 1), mode="nearest")
+    count = min(_OUTLIERS, len(dense))
+    dense = median_filter(dense, size=(count - 1 + count % 2, 1), mode="nearest")  # an even window has no middle
     centre = gaussian_filter1d(dense[:, :2], _MOTION, axis=0, mode="nearest")
     lag = _LAG * dense[:, 2:3]
     centre = np.clip(centre, dense[:, :2] - lag, dense[:, :2] + lag)

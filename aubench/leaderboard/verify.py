@@ -27,6 +27,7 @@ from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.results import record
 from aubench.results.record_info import RecordInfo
+from aubench.results.schema import INITIALISATION
 
 ProtocolLookup = Callable[[str], Protocol]
 """Function that returns the installed protocol of a name."""
@@ -280,6 +281,10 @@ def _start(run: StoredRecord, protocol: Protocol) -> Iterator[Finding]:
         if [set(item.datasets) for item in items] != [set(protocol.starts_from)] * bool(protocol.starts_from):
             expected = f"a run on {' and '.join(protocol.starts_from)}" if protocol.starts_from else "no other run"
             yield run.finding(record.FILE, f"pretraining: the protocol starts fold {fold.fold} from {expected}")
+        initial = (item for item in run.info.pretraining if item.fold == fold.fold and item.stage == INITIALISATION)
+        names = {name for item in initial if not item.run for name in item.datasets} - {*protocol.starts_from}
+        for name in sorted(filter(protocol.shares_people, names)):
+            yield run.finding(record.FILE, f"pretraining: fold {fold.fold} starts from weights of people of {name}")
         tested = {protocol.qualified_person(subject) for subject in fold.test}
         for subject in (subject for item in items for subject in item.subjects):
             if protocol.qualified_person(subject) in tested:

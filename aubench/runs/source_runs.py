@@ -82,6 +82,12 @@ class SourceRun:
             seen |= {*item.subjects} if item.fold in (None, source.fold) else set()
         return sorted(_qualified(subject, self.info) for subject in seen)
 
+    def unnamed_data(self, fold: int) -> list[str]:
+        """Return the data sets of pre-training whose people the record of the run does not name."""
+        numbers = (None, self.fold(fold).fold)
+        items = (item for item in self.info.pretraining if item.fold in numbers and item.store and not item.subjects)
+        return sorted({name for item in items for name in item.datasets})
+
     def ledger(self, fold: int, protocol: Protocol) -> list[dict[str, Any]]:
         """Return the pre-training ledger of a fold that starts from the run: the run's own, and its training."""
         info, source = self.info, self.fold(fold)
@@ -181,6 +187,9 @@ def _check(run: SourceRun, needed: str, entry: MethodEntry, protocol: Protocol, 
     for fold in protocol.fold_numbers():
         _, validation, test = protocol.roles(fold)
         people = {protocol.qualified_person(subject): subject for subject in validation | test}
+        if shared := next(filter(protocol.shares_people, run.unnamed_data(fold)), None):
+            what = f"was pre-trained on {shared}, and its record does not name the people"
+            raise UsageError(what, where=run.folder, hint="start from a run without this pre-training")
         for subject in run.subjects(fold):
             if tested := people.get(protocol.qualified_person(subject)):
                 what = f"has seen {subject}, who is {tested} of the test or validation role of fold {fold}"

@@ -68,6 +68,15 @@ def test_a_still_face_stays() -> None:
     assert np.allclose(smooth_track(track, np.arange(9)), track)
 
 
+@pytest.mark.parametrize("columns", [[200, 100], [100, 200], [400, 300, 200, 100], [10, 110, 210, 310]])
+def test_the_squares_of_a_short_sequence_follow_its_face(columns: list[int]) -> None:
+    track = still_face(len(columns))
+    track[:, 0] = columns
+    smooth = smooth_track(track, np.arange(len(columns)))
+    assert np.abs(smooth[:, 0] - columns).max() < 0.061 * 80
+    assert np.allclose(smooth[:, 2], 80)
+
+
 def test_gaps_are_filled_from_their_neighbours_in_time() -> None:
     track = np.array([NAN, [10.0, 0, 100, 0], NAN, [40.0, 0, 100, 0], NAN])
     frames = np.array([1, 2, 4, 5, 6])

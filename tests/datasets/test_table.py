@@ -430,6 +430,59 @@ def test_a_sequence_may_begin_without_its_visual_image(tree, tmp_path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("step", "sources"), [(1, {"box", "neighbours"}), (25, {"box", "neighbours"}), (26, {"box"})])
+def test_frames_over_a_second_apart_are_cropped_at_their_own_boxes(tree, tmp_path, step, sources) -> None:
+    rows = []
+    for i in range(7):
+        picture = np.zeros((64, 192, 3), np.uint8)
+        left = 8 + 100 * (i % 2)
+        picture[8:40, left : left + 32] = 255
+        cv2.imwrite(str(tree.root / f"{i}.png"), picture)
+        place = {"left": left, "top": 8, "right": left + 32, "bottom": 40}
+        rows.append({"subject": "a", "sequence": "s", "frame": i * step, "visual": f"{i}.png", **place, "AU1": i % 2})
+    store = prepare(tree.write(*rows), tmp_path / "store", crop=True)
+    assert set(store.frames["crop_source"]) == sources
+    images = store.read(Modality.VISUAL, np.arange(7))
+    seen = images.reshape(7, -1).mean(1) > 200
+    assert seen.all() if sources == {"box"} else not seen.all()
+
+
+@pytest.mark.slow
+def test_frames_without_a_place_take_that_of_others_at_any_distance(tree, tmp_path) -> None:
+    rows = tree.people()
+    assert rows[0]["subject"] == rows[1]["subject"]
+    for row in rows:
+        row |= {"sequence": "s", "left": "", "top": "", "right": "", "bottom": ""}
+        row["frame"] = 1000 * int(row["frame"])
+    for row in rows[::2]:
+        row |= {"left": 8, "top": 8, "right": 24, "bottom": 24}
+    store = prepare(tree.write(*rows), tmp_path / "store", crop=True)
+    assert store.frames["crop_source"].tolist() == ["box", "neighbours"] * 3
+    assert (store.frames["crop_score"][1::2] < 50).all()
+
+
+@pytest.mark.slow
+def test_a_place_in_a_still_needs_the_visual_image_whose_pixels_it_is_in(tree, tmp_path) -> None:
+    rows = tree.people(depth="", left=8, top=8, right=24, bottom=24)
+    for i, row in enumerate(rows):
+        row.pop("sequence", None)
+        row["depth"] = tree.image(f"d{i}.png", 9, size=16, channels=1)
+    rows[0]["visual"] = ""
+    store = prepare(tree.write(*rows), tmp_path / "store", crop=True)
+    assert len(store.frames) == 5 and (store.frames["missing"] == "").all()
+    assert "a box or landmarks without their visual image" in (store.path / "skipped.csv").read_text()
+
+
+@pytest.mark.slow
+def test_a_lost_face_has_no_box_of_its_own_table(tree, tmp_path) -> None:
+    rows = tree.people(success=1, left=8, top=8, right=24, bottom=24)
+    rows[1] |= {"success": 0, "left": 1, "right": 9}
+    store = prepare(tree.write(*rows), tmp_path / "store", crop=True)
+    assert store.frames["crop_source"].tolist() == ["box", "neighbours", *["box"] * 4]
+    assert store.frames["AU12"][1] == -1
+
+
+@pytest.mark.slow
 def test_stills_with_a_box_do_not_change_the_others(tree, tmp_path) -> None:
     rows = []
     for i in range(3):

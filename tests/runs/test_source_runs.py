@@ -137,6 +137,29 @@ def test_runs_that_do_not_fit_are_refused(folder, tmp_path):
         config(folder, on, Store(folder / "one"), from_runs=(good,))
 
 
+@pytest.mark.slow
+def test_a_source_that_was_pretrained_on_data_of_the_protocol_is_refused(folder, tmp_path):
+    """The record of the source names no people of another data set than its own."""
+    store = StoreRef.from_store(Store(folder / "two"))
+    run = config(folder, protocol(folder, "one"), Store(folder / "one"), pretraining_store=store)
+    finish(run)
+    assert SourceRun.read(run.run_dir).unnamed_data(1) == ["two"]
+    with pytest.raises(UsageError, match="was pre-trained on two, and its record does not name the people"):
+        start(folder, run.run_dir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Protocol, "shares_people", lambda self, dataset: False)
+        forged = start(folder, run.run_dir, runs=tmp_path / "runs")
+        done = finish(forged)
+    stored = StoredRecord(forged.run_dir / "record", done)
+    findings = [finding.what for finding in verify.check_protocol(stored, lambda name: forged.protocol)]
+    assert findings == [f"pretraining: fold {fold} starts from weights of people of two" for fold in (1, 2)]
+
+
+def test_a_protocol_shares_the_people_of_its_data_sets():
+    disfa = find_protocol("disfa_3fold")
+    assert disfa.shares_people("disfa") and disfa.shares_people("disfaplus") and not disfa.shares_people("bp4d")
+
+
 def test_a_changed_checkpoint_or_recipe_is_refused(folder, tmp_path):
     run = start(folder, source(folder))
     with pytest.raises(CheckpointError, match="has weights of another recipe"):

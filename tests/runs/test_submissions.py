@@ -202,6 +202,15 @@ def test_a_frame_in_two_files_is_one_line(table, score, tmp_path, data):
                       store=data.store.path, out=tmp_path / "runs")  # fmt: skip
 
 
+@pytest.mark.slow
+def test_columns_that_are_not_read_may_have_any_name(table, score, tmp_path):
+    expected = score(table).records[0]
+    path = tmp_path / "sheet.csv"
+    lines = table.to_csv(index=False).splitlines()
+    path.write_text("\n".join(["", lines[0] + ",note,note,,", *(f"{line},a,b,," for line in lines[1:])]) + "\n")
+    assert score(path).records[0].counts.equals(expected.counts)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

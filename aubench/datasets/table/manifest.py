@@ -145,7 +145,11 @@ class _Collector:
         is_lost = not row.is_tracked
         labels = {} if is_lost else self._labels(row)
         points = None if is_lost else row.points
-        boxes = (columns.read_box(cells, line) for columns, cells, line in reversed(row.sources))
+        boxes = (
+            columns.read_box(cells, line)
+            for columns, cells, line in reversed(row.sources)
+            if not (is_lost and "success" in columns.roles)
+        )
         box = next((box for box in boxes if box is not None), None)
         if any(np.abs(x).max() > _FARTHEST for x in (box, points) if x is not None):
             hint = "write boxes and landmarks in pixels of the visual image"

@@ -77,7 +77,7 @@ class TableOptions(DeliveredOptions):
 class TableDataset(DeliveredDataset):
     """Frames that a manifest names."""
 
-    name, version, title = "table", "2", "Anybody's data: a table (CSV, JSON Lines, Parquet) that names the frames"
+    name, version, title = "table", "3", "Anybody's data: a table (CSV, JSON Lines, Parquet) that names the frames"
     aus = ()
     modalities: ClassVar[Mapping[Modality, str]] = {modality: f"{modality} as in the manifest" for modality in Modality}
     source_option = "--manifest", "FILE", "Table of the frames."

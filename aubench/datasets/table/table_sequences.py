@@ -58,6 +58,9 @@ def read_frames(
     skipped, usable = pass_one.skipped, pass_one.usable()
     without_face = 0
     if track is not None:
+        if sequence == STILLS and Modality.VISUAL in settings.modalities:
+            unseen = [i for i in usable if not _has_visual(frames[i], pass_one.gone)]
+            track[unseen] = np.nan  # places are in pixels of the visual image
         without_face = int(np.isnan(track[usable, 0]).sum())
         usable, reasons = _with_face(frames, usable, track, sequence)
         skipped += reasons
@@ -147,7 +150,17 @@ def _with_face(
         if has_face[usable].any():
             return usable, []
         return [], [(frames[i].number, "no face in the whole sequence") for i in usable]
-    return [i for i in usable if has_face[i]], [(frames[i].number, "no face") for i in usable if not has_face[i]]
+    return [i for i in usable if has_face[i]], [
+        (frames[i].number, _no_face(frames[i])) for i in usable if not has_face[i]
+    ]
+
+
+def _no_face(frame: ManifestFrame) -> str:
+    return "a box or landmarks without their visual image" if frame.has_place else "no face"
+
+
+def _has_visual(frame: ManifestFrame, gone: set[tuple[int, Modality]]) -> bool:
+    return Modality.VISUAL in frame.pictures and (frame.number, Modality.VISUAL) not in gone
 
 
 def _squares(
@@ -157,7 +170,13 @@ def _squares(
         return track, {"crop_source": sources, "crop_score": np.full(len(track), 100, np.int8)}
     numbers = np.array([frame.number for frame in frames])
     squares = crops.smooth_track(track, numbers)
-    return squares, crops.crop_columns(track, sources, squares, numbers)
+    columns = crops.crop_columns(track, sources, squares, numbers)
+    for rows in np.split(np.arange(len(frames)), np.flatnonzero(np.diff(numbers) > crops.GAP) + 1):
+        if not np.isnan(track[rows, 0]).all():
+            squares[rows] = crops.smooth_track(track[rows], numbers[rows])
+            for name, values in crops.crop_columns(track[rows], sources[rows], squares[rows], numbers[rows]).items():
+                columns[name][rows] = values
+    return squares, columns
 
 
 def _images(
@@ -177,7 +196,7 @@ def _images(
     is_needed = not is_still and (squares is not None or settings.has_points)
     of_sequence = _visual_shape(frames, gone) if is_needed else None
     for i, frame in enumerate(frames):
-        has_visual = Modality.VISUAL in frame.pictures and (frame.number, Modality.VISUAL) not in gone
+        has_visual = _has_visual(frame, gone)
         scene, letters = None if squares is None and has_visual else of_sequence, ""
         for modality in settings.modalities:
             picture = frame.pictures.get(modality)
@@ -201,7 +220,9 @@ def _images(
                 images[modality][i] = _cropped(pixels, square, size, modality)
         missing.append(letters)
         assert scene is not None
-        points.append(_points(frame, None if squares is None else squares[i], scene))
+        knows_pixels = has_visual or not is_still or Modality.VISUAL not in settings.modalities
+        square = None if squares is None else squares[i]
+        points.append(_points(frame if knows_pixels else frame._replace(points=None), square, scene))
     return images, missing, np.stack(points) if settings.has_points else None
 
 
@@ -209,7 +230,7 @@ def _visual_shape(frames: list[ManifestFrame], gone: set[tuple[int, Modality]]) 
     """Return height and width of the first visual image, which squares and landmarks refer to; None without any."""
     for frame in frames:
         picture = frame.pictures.get(Modality.VISUAL)
-        if picture is not None and (frame.number, Modality.VISUAL) not in gone:
+        if picture is not None and _has_visual(frame, gone):
             first = picture if picture.frame_index is None else picture._replace(frame_index=0)
             image = PictureReader().read(first, Modality.VISUAL)
             return None if image is None else (image.shape[0], image.shape[1])
