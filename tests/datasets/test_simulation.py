@@ -75,7 +75,7 @@ def test_full_sizes_are_those_of_publications():
     assert len(bp4d.frames) == 3 and sum(map(len, bp4d.frames)) * len(bp4d.tasks) == 328
 
 
-def test_the_folder_appears_when_it_is_complete(tmp_path):
+def test_the_folder_appears_when_it_is_complete(short, tmp_path):
     def interrupt(done, total):
         assert not (tmp_path / "out").exists()
         if done == 2:
@@ -87,14 +87,14 @@ def test_the_folder_appears_when_it_is_complete(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_that_another_process_has_filled_meanwhile_stays(tmp_path):
+def test_a_folder_that_another_process_has_filled_meanwhile_stays(short, tmp_path):
     def fill(done, total):
         if done == total:
             (tmp_path / "out").mkdir()
             (tmp_path / "out" / "theirs.csv").touch()
 
     with pytest.raises(DataError, match="out: cannot be written"):
-        simulate("disfa", tmp_path / "out", 1, fill)
+        simulate("bp4d", tmp_path / "out", 1, fill)
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["out", "out/theirs.csv"]
 
 
