@@ -20,6 +20,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -193,14 +194,23 @@ class Store:
         if current != verified:
             _write_stamp(stamp, self.info.digest, current)
 
-    def _check_origin(self) -> None:
+    def origins(self) -> list[Any]:
+        """Return the different digests of plans of the sequences, see :func:`aubench.data.store_writer.origin_of`.
+
+        Raises:
+            DataError: The table of sequences cannot be read.
+        """
         path = self.path / "sequences.csv"
         try:
             notes = pd.read_csv(path)
         except (OSError, ValueError) as error:
             raise DataError(f"cannot be read ({error})", where=path, hint=REMAKE_HINT) from None
-        if "origin" in notes and notes["origin"].nunique(dropna=False) > 1:
-            raise DataError("its sequences have several sources or options", where=path, hint=REMAKE_HINT)
+        return notes["origin"].unique().tolist() if "origin" in notes else []
+
+    def _check_origin(self) -> None:
+        if len(self.origins()) > 1:
+            where = self.path / "sequences.csv"
+            raise DataError("its sequences have several sources or options", where=where, hint=REMAKE_HINT)
 
     def _check_tables(self) -> None:
         for name, digest in (self.info.tables or {}).items():

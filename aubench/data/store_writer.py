@@ -72,6 +72,11 @@ def frame_table(
     return pd.DataFrame(columns | {f"AU{au}": labels[:, i] for i, au in enumerate(aus)})
 
 
+def origin_of(plan: Mapping[str, object]) -> str:
+    """Return the digest of a plan that a store keeps of each sequence."""
+    return hashing.hash_json(plan)[:12]
+
+
 class StoreBusyError(DataError):
     """A store that another process writes."""
 
@@ -98,7 +103,7 @@ class StoreWriter:
     def __init__(self, path: Path, plan: Mapping[str, object]) -> None:
         self.path = path = Path(os.path.abspath(path))  # noqa: PTH100  `.` and `..` have no name
         self.partial = path.with_name(path.name + ".partial")
-        self._origin = hashing.hash_json(plan)[:12]
+        self._origin = origin_of(plan)
         self._inputs: Mapping[tuple[str, str], Inputs] = {}
         self._lock = ExitStack()
         partial_store.check_target(path)

@@ -675,6 +675,23 @@ def test_a_protocol_of_the_user_is_not_replaced(tree, tmp_path, capfd) -> None:
     assert "exists already and stays as it is" in capfd.readouterr().err
 
 
+def test_a_complete_store_gets_the_protocol_that_it_lacks(tree, tmp_path, capfd) -> None:
+    manifest = tree.write(*tree.people(2))
+    store = prepare(manifest, tmp_path / "store")
+    assert "wrote no protocol: fewer subjects with labels (2) than folds (3)" in capfd.readouterr().err
+    with pytest.raises(DataError, match="a store is here already"):
+        prepare(manifest, tmp_path / "store")
+    before = (store.path / "store.json").stat()
+    assert len(prepare(manifest, tmp_path / "store", folds=2).frames) == 4
+    assert f"{store.path} stays as it is and lacks mylab_2fold.toml" in capfd.readouterr().err
+    assert len(protocol_file.load(tmp_path / "mylab_2fold.toml").parts) == 2
+    assert (store.path / "store.json").stat() == before
+    for options in ({"folds": 2}, {"folds": 2, "size": 64}):
+        with pytest.raises(DataError, match="a store is here already"):
+            prepare(manifest, tmp_path / "store", **options)
+
+
+@pytest.mark.slow
 def test_a_store_without_enough_people_has_no_protocol(tree, tmp_path, capfd) -> None:
     manifest = tree.write(*tree.people(2))
     prepare(manifest, tmp_path / "store")

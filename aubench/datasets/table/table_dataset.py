@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aubench.core.protocol import Protocol
     from aubench.data.inputs import Inputs
     from aubench.data.store import Store
+    from aubench.datasets.base import Progress
     from aubench.datasets.table.manifest import Manifest, ManifestFrame
     from aubench.datasets.table.picture_files import ValueRanges
 
@@ -106,6 +107,37 @@ class TableDataset(DeliveredDataset):
         if options.name in DATASETS.names():
             raise UsageError(f"{options.name} is another data set", where="--name", hint="choose another name")
         return options.name
+
+    def prepare(self, source: Path | None, store_path: Path, options: Any, progress: Progress) -> None:
+        """Write the store and its protocol, or the protocol alone beside a complete store that lacks it.
+
+        Raises:
+            UsageError: As the method of the base class.
+            DataError: As the method of the base class.
+        """
+        if source is None or not self._adds_protocol(source, store_path, options):
+            super().prepare(source, store_path, options, progress)
+
+    def _adds_protocol(self, source: Path, store_path: Path, options: TableOptions) -> bool:
+        """Write the protocol that a complete store of the same plan lacks, and return whether it lacked one."""
+        from aubench._util.progress import print_line
+        from aubench.data.store import Store
+        from aubench.data.store_writer import origin_of
+
+        if not (store_path / "store.json").is_file():
+            return False
+        store, manifest = Store(store_path), self._read(source, options)
+        if store.origins() != [origin_of(self._plan(source, options))]:
+            return False
+        try:
+            protocol, _ = plan_protocol(manifest, options, store)
+        except ProtocolError:
+            return False
+        if (path := _protocol_path(store, protocol)).exists():
+            return False
+        print_line(f"aubench: {store_path} stays as it is and lacks {path.name}; delete the store to prepare it again")
+        _write_protocol(manifest, options, store)
+        return True
 
     def preview(self, source: Path | None, options: TableOptions) -> list[str]:
         """Return the description of a manifest for ``--dry-run``."""
@@ -209,6 +241,10 @@ def _inputs(frames: list[ManifestFrame], manifest: Manifest) -> Inputs:
     }
 
 
+def _protocol_path(store: Store, protocol: Protocol) -> Path:
+    return store.path.with_name(f"{protocol.name}.toml")
+
+
 def _write_protocol(manifest: Manifest, options: TableOptions, store: Store) -> None:
     """Write the protocol beside a finished store, and print its name or why there is none."""
     from aubench._util import atomic
@@ -219,7 +255,7 @@ def _write_protocol(manifest: Manifest, options: TableOptions, store: Store) -> 
     except ProtocolError as error:
         print_line(f"aubench: wrote no protocol: {error.what}")
         return
-    path = store.path.with_name(f"{protocol.name}.toml")
+    path = _protocol_path(store, protocol)
     if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
         print_line(f"aubench: {path} exists already and stays as it is; delete it before you prepare the store again")
         return
