@@ -11,6 +11,8 @@ from aubench._util.git import call_git, git_text, last_line
 from aubench.core.errors import UsageError
 
 _LARGEST = 16 * 2**20
+_PLAIN = {"100644", "100755"}
+"""Git's modes of files that are no links."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class BaseRevision:
         for line in filter(None, listed.split("\0")):
             information, _, name = line.partition("\t")
             mode, kind, digest, size = information.split()
-            if (kind, mode) == ("blob", "100644") and int(size) <= _LARGEST:
+            if kind == "blob" and mode in _PLAIN and int(size) <= _LARGEST:
                 contents[name] = call_git(self.repository, "cat-file", "blob", digest)
         return contents
 

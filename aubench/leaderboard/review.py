@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from aubench.core import method_catalogue, registry
 from aubench.core.errors import RecordError
+from aubench.core.system_files import is_system_file
 from aubench.leaderboard import build, entries_file
 from aubench.leaderboard.add import extends
 from aubench.leaderboard.base_revision import BaseRevision
@@ -59,7 +60,8 @@ class Changes:
         others = {}
         for path, status in base.changes().items():
             parts = path.relative_to(base.root).parts if path.is_relative_to(base.root) else ()
-            if len(parts) == 5 and parts[0] == RECORDS and parts[4] in record_file.ALL_FILES:
+            is_hidden = any(map(is_system_file, parts))
+            if len(parts) == 5 and parts[0] == RECORDS and parts[4] in record_file.ALL_FILES and not is_hidden:
                 statuses[root.joinpath(*parts[:4])].add(status)
             else:
                 others[path] = status
@@ -134,6 +136,8 @@ def _other_files(changes: Changes) -> Iterator[Finding]:
             yield Finding(root / inner, f"{verb}; a submission changes no file in {inner.parts[0]}")
         elif inner.parts[0] == VARIANTS and base.root.name != VARIANTS:
             continue  # a leaderboard of its own
+        elif status == "A" and any(map(is_system_file, inner.parts)):  # records and repetitions have no such files
+            yield Finding(root / inner, f"{verb}, but is no file of a record and no page")
         elif inner.parts[0] == REPRODUCTIONS and status == "A":
             continue  # a repetition, which is verified with the pages
         elif inner.parts[0] == REPRODUCTIONS:

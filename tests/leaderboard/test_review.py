@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -263,14 +264,34 @@ def test_more_conditions_are_an_extension(clone, make_record):
         ("reported/amf_table_1.csv", "was added; a submission changes no file in reported"),
         ("reproduced/table.md", "was changed; a submission changes no file in reproduced"),
         ("records/synth_3fold/.hidden.html", "was added, but is no file of a record and no page"),
+        ("records/synth_3fold/amf/.evil/record.json", "was added, but is no file of a record and no page"),
+        ("records/synth_3fold/.amf/0123456789abcdef/counts.csv", "was added, but is no file of a record and no page"),
+        ("reproductions/.x/payload.bin", "was added, but is no file of a record and no page"),
+        ("reproductions/notes~", "was added, but is no file of a record and no page"),
         ("notes.txt", "was added, but is no file of a record and no page"),
         ("notes.md", "was added, but is no file of a record and no page"),
         ("notes.json", "was added, but is no file of a record and no page"),
     ],
 )
 def test_other_files_of_the_leaderboard_are_refused(clone, path, message):
+    (clone / "leaderboard" / path).parent.mkdir(parents=True, exist_ok=True)
     (clone / "leaderboard" / path).write_text("x\n")
-    assert f"leaderboard/{path}: {message}" in review(clone)[0]
+    findings, text = review(clone)
+    assert f"leaderboard/{path}: {message}" in findings and "1 new" not in text
+
+
+@pytest.mark.slow
+def test_executable_records_are_kept_as_others_are(clone):
+    folder = _one(clone)
+    for path in folder.iterdir():
+        path.chmod(0o755)
+    git(clone, "commit", "-qam", "Executable records")
+    edited = json.loads((folder / "record.json").read_text())
+    edited["device"]["name"] = "another"
+    (folder / "record.json").write_text(json.dumps(edited))
+    assert "was changed; another result is another run with another id" in review(clone)[0]
+    shutil.rmtree(folder)
+    assert "was removed; a submission keeps all records" in review(clone)[0]
 
 
 @pytest.mark.slow
