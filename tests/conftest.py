@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 import typer
 
@@ -41,6 +42,10 @@ LONGEST = (
     *("bench_training.py", "bench_robustness.py", "bench_sweep.py"),
 )
 """Files that take longest, longest first. The list has an influence on the duration of parallel tests only."""
+
+if "CI" not in os.environ:  # with CI set, hypothesis has no deadline, which a busy machine misses
+    hypothesis.settings.register_profile("aubench", deadline=None)
+    hypothesis.settings.load_profile("aubench")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)

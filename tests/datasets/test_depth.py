@@ -32,7 +32,7 @@ def naive(corners: np.ndarray, nearness: np.ndarray, size: int) -> np.ndarray:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.sampled_from([3.0, 12.0, 60.0]))
 def test_agrees_with_a_naive_z_buffer(seed: int, triangles: int, reach: float) -> None:
     rng = np.random.default_rng(seed)

@@ -91,7 +91,7 @@ def test_pooled_f1_equals_scikit_learn_on_all_folds_together(seed):
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 199), st.booleans()), min_size=2, max_size=80))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_auc_and_average_precision_equal_scikit_learn_to_the_last_digits(frames):
     bins, labels = np.array([b for b, _ in frames]), np.array([y for _, y in frames], int)
     absent, present = (np.bincount(bins[labels == y], minlength=200) for y in (0, 1))

@@ -169,7 +169,7 @@ def test_some_frames_noise_is_that_of_all_frames():
     noise=st.lists(st.floats(-18, 18), min_size=3, max_size=3),
     temperature=st.floats(0.05, 100),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_exactly_one_modality_is_chosen_whatever_comes(scores, noise, temperature):
     odds = gumbel_selection.log_odds(torch.tensor(scores).reshape(-1, 1, 1))
     edges = odds + torch.tensor(noise[: len(scores) - 1]).reshape(-1, 1, 1, 1)

@@ -24,7 +24,7 @@ _keys = st.tuples(
 
 @pytest.mark.slow
 @given(st.dictionaries(_keys, st.tuples(*[st.integers(0, 10**9)] * 4), min_size=1, max_size=20), st.randoms())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_round_trip_in_any_order(tmp_path_factory, rows, random):
     folder = tmp_path_factory.mktemp("counts")
     listed = [dict(zip(counts.KEY + counts.CELLS, (*key, *cells), strict=True)) for key, cells in rows.items()]
@@ -107,7 +107,7 @@ _row = st.tuples(st.sampled_from(["clean", "a:b", "", "A"]), *[_cells] * 3).map(
 
 @pytest.mark.slow
 @given(st.lists(_row, max_size=3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_lines_are_accepted_exactly_if_each_cell_matches(lines):
     patterns = {"condition": counts.CONDITION, "au": counts.SMALL, "tp": csv_io.COUNT, "fp": csv_io.COUNT}
     line = re.compile(",".join(f"(?:{pattern})" for pattern in patterns.values()))

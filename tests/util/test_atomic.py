@@ -21,7 +21,7 @@ _values = st.recursive(
 
 @pytest.mark.slow
 @given(_values)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_json_text_is_that_of_json_dumps_with_an_indent(value):
     assert atomic.json_text(value) == json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
