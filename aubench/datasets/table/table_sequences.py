@@ -150,9 +150,8 @@ def _with_face(
         if has_face[usable].any():
             return usable, []
         return [], [(frames[i].number, "no face in the whole sequence") for i in usable]
-    return [i for i in usable if has_face[i]], [
-        (frames[i].number, _no_face(frames[i])) for i in usable if not has_face[i]
-    ]
+    without = [i for i in usable if not has_face[i]]
+    return [i for i in usable if has_face[i]], [(frames[i].number, _no_face(frames[i])) for i in without]
 
 
 def _no_face(frame: ManifestFrame) -> str:
@@ -171,7 +170,8 @@ def _squares(
     numbers = np.array([frame.number for frame in frames])
     squares = crops.smooth_track(track, numbers)
     columns = crops.crop_columns(track, sources, squares, numbers)
-    for rows in np.split(np.arange(len(frames)), np.flatnonzero(np.diff(numbers) > crops.GAP) + 1):
+    starts = np.flatnonzero(np.diff(numbers) > crops.GAP) + 1
+    for rows in np.split(np.arange(len(frames)), starts) if len(starts) else ():
         if not np.isnan(track[rows, 0]).all():
             squares[rows] = crops.smooth_track(track[rows], numbers[rows])
             for name, values in crops.crop_columns(track[rows], sources[rows], squares[rows], numbers[rows]).items():
