@@ -81,15 +81,10 @@ class AMFRecipe(BackboneRecipe, CutSwitchRecipe):
 
 
 class Scoring(nn.Sequential):
-    """MLP of eq. (2) with a score in [0, 1] for each feature of a modality."""
+    """MLP of eq. (2), whose sigmoid is the score of each feature of a modality."""
 
     def __init__(self, features: int) -> None:
         super().__init__(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, features))
-
-    def forward(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """Return the scores of ``features``."""
-        logits: Tensor = super().forward(features)  # type: ignore[no-untyped-call]
-        return logits.float().sigmoid()
 
 
 class AMF(SeveralModalities, BranchedMethod):
@@ -179,7 +174,7 @@ class AMF(SeveralModalities, BranchedMethod):
     def scores(self, features: Float[Tensor, "m n d"]) -> Float[Tensor, "m n d"]:
         """Return the scores of eq. (2)."""
         scored = features.detach() if self.recipe.detach_scored else features
-        return torch.stack([g(a) for g, a in zip(self.scoring.values(), scored, strict=True)])
+        return torch.stack([g(a) for g, a in zip(self.scoring.values(), scored, strict=True)]).float().sigmoid()
 
     def average_votes(self, selected: Float[Tensor, "n k d"]) -> Float[Tensor, "n au"]:
         """Return the mean over draws of eq. (9)."""
@@ -206,32 +201,37 @@ class AMF(SeveralModalities, BranchedMethod):
         noise = gumbel_selection.Noise.sample(modalities, frames, self.recipe.samples, width, device=stacked.device)
         scores, guided = self._scores_to_guide(stacked)
         odds = gumbel_selection.log_odds(scores)
-        present, absent = gumbel_voting.mean_vote(odds, stacked, self.classifier, noise, self.temperature(progress))
-        over_aus, labels = self.recipe.over_aus, batch.labels
-        terms = {"fused": cross_entropy(present.log(), absent.log(), labels, over_aus)}  # eq. (9)
-        total = self.recipe.weight_fused * terms["fused"]
-        for m, score in zip(self.task.modalities, guided, strict=True):
-            classifier = cast(nn.Linear, self.classifiers[m.value])
-            logits = classifier(features[m]).float()
-            unimodal = cross_entropy(logsigmoid(logits), logsigmoid(-logits), labels, over_aus)  # eq. (8)
-            guidance = self.guidance(score, loss_gradient(classifier.weight, logits.sigmoid(), labels), labels)
-            total = total + self.recipe.weight_modality * unimodal + self.recipe.weight_guidance * guidance  # eq. (11)
-            terms |= {m.value: unimodal, f"guidance_{m}": guidance}
-        return {"total": total, **terms}
+        votes = gumbel_voting.mean_vote(odds, stacked, self.classifier, noise, self.temperature(progress))
+        logits = torch.stack([self.classifiers[m.value](features[m]) for m in self.task.modalities]).float()
+        log_odds = torch.stack([logits, -logits])
+        present, absent = torch.cat([votes.log()[:, None], logsigmoid(log_odds)], 1)
+        losses = cross_entropy(present, absent, batch.labels, self.recipe.over_aus)  # eq. (9), then eq. (8)
+        weights = torch.stack([cast(nn.Linear, c).weight for c in self.classifiers.values()])
+        guidance = self.guidance(guided, loss_gradient(weights, logits.sigmoid(), batch.labels), batch.labels)
+        recipe = self.recipe
+        total = (
+            recipe.weight_fused * losses[0]
+            + recipe.weight_modality * losses[1:].sum()
+            + recipe.weight_guidance * guidance.sum()
+        )  # eq. (11)
+        terms = {"total": total, "fused": losses[0]}
+        for m, own, guide in zip(self.task.modalities, losses[1:], guidance, strict=True):
+            terms |= {m.value: own, f"guidance_{m}": guide}
+        return terms
 
     def guidance(
-        self, scores: Float[Tensor, "n d"], gradient: Float[Tensor, "n d"], labels: Int[Tensor, "n au"]
-    ) -> Float[Tensor, ""]:
+        self, scores: Float[Tensor, "*m n d"], gradient: Float[Tensor, "*m n d"], labels: Int[Tensor, "n au"]
+    ) -> Float[Tensor, "*m"]:
         """Return eq. (10), the distance between a modality's scores and the magnitude of its gradient.
 
         Args:
-            scores: α of the modality.
-            gradient: Gradient of the modality's loss, eq. (8), with respect to its features.
+            scores: α of each modality.
+            gradient: Gradient of each modality's loss, eq. (8), with respect to its features.
             labels: 1 present, 0 absent, -1 unknown. Frames without a known label are ignored.
         """
         known = (labels >= 0).any(1)
         cosines = functional.cosine_similarity(scores, gradient.abs(), dim=-1)
-        similarity = (cosines * known).sum() / known.sum().clamp(min=1)
+        similarity = (cosines * known).sum(-1) / known.sum().clamp(min=1)
         return 1 - similarity if self.recipe.guidance == "align" else similarity
 
     def _scores_to_guide(self, features: Float[Tensor, "m n d"]) -> tuple[Tensor, Tensor]:
@@ -256,8 +256,8 @@ class AMF(SeveralModalities, BranchedMethod):
 
 
 def cross_entropy(
-    present: Float[Tensor, "n au"], absent: Float[Tensor, "n au"], labels: Int[Tensor, "n au"], over_aus: str
-) -> Float[Tensor, ""]:
+    present: Float[Tensor, "*m n au"], absent: Float[Tensor, "*m n au"], labels: Int[Tensor, "n au"], over_aus: str
+) -> Float[Tensor, "*m"]:
     """Return eq. (7) of log probabilities, averaged over labelled frames; 0 without known labels.
 
     Args:
@@ -268,12 +268,12 @@ def cross_entropy(
     """
     known = labels >= 0
     count = known.sum() if over_aus == "mean" else known.any(1).sum()
-    return -(torch.where(labels > 0, present, absent) * known).sum() / count.clamp(min=1)
+    return -(torch.where(labels > 0, present, absent) * known).sum((-2, -1)) / count.clamp(min=1)
 
 
 def loss_gradient(
-    weight: Float[Tensor, "au d"], probs: Float[Tensor, "n au"], labels: Int[Tensor, "n au"]
-) -> Float[Tensor, "n d"]:
+    weight: Float[Tensor, "*m au d"], probs: Float[Tensor, "*m n au"], labels: Int[Tensor, "n au"]
+) -> Float[Tensor, "*m n d"]:
     """Return the gradient of eq. (8) with respect to the features, as the mean over known labels.
 
     The sum over AUs differs by a factor, on which the cosine in eq. (10) does not depend.

@@ -71,8 +71,9 @@ class AUvMAE(ConstantLoss):
             "Clips of rare AUs end after 15 frames without one, including frames without any AU. Copies of the last "
             "frame pad the last clip and have no labels. The paper does not specify the padding.",
             "Clips of rare AUs are cropped to 7/8 of the image's side, resized and mirrored with probability 1/2. The "
-            "paper does not state these values. As in the paper, all other clips are whole images. The preset tiny "
-            "only mirrors them, as its short training does not learn from 4 x 4 patches that shift.",
+            "paper does not state these values. As in the paper, all other clips are whole images. The presets "
+            "tiny and small only mirror them, as the short training of tiny does not learn from 4 x 4 patches that "
+            "shift.",
             "A task without AU9 has BP4D's rare AUs. Runs that train on DISFA without it, as disfa_to_bp4d does, need "
             "minority_aus=1,2.",
             "Each epoch of training cuts sequences into clips from another random frame on. The paper cuts them once. "

@@ -97,8 +97,8 @@ class MCM(ConstantLoss):
             "The tenth of the frames that pre-training leaves out (pretrain_validation) selects nothing. The paper "
             "does not state its use.",
             "Frames are randomly cropped and mirrored in both stages, as for other methods of images here. The paper "
-            "names no augmentation. The preset tiny does not crop, as its short training does not learn from 4 x 4 "
-            "patches that shift.",
+            "names no augmentation. The presets tiny and small do not crop, as the short training of tiny does not "
+            "learn from 4 x 4 patches that shift, and small was better without it.",
             "A single depth or thermal image (inputs=depth) is replicated to three channels.",
             "Fine-tuned weights come from the epoch with the best F1 on validation subjects. The paper does not state "
             "which of its 5 epochs it uses.",

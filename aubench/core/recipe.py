@@ -77,7 +77,7 @@ class Recipe(BaseModel):
     )
     weight_decay: Annotated[float, LogUniform(1e-6, 1e-2)] = Field(0.0, ge=0)
     patience: int = Field(10, ge=1, description="Epochs without a better validation F1 before training stops.")
-    validation_stride: int = Field(1, ge=1, description="Validate on every n-th frame of the validation role.")
+    validation_stride: int = Field(1, ge=1, description="Validate on every n-th frame, or on one of n clips.")
     image_size: int = Field(256, ge=16, description="Images are resized to this before cropping.")
     crop: int = Field(224, ge=16, description="Side of the random crop in training, of the centre crop otherwise.")
     flip: bool = Field(True, description="Mirror half of the training frames.")

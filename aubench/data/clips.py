@@ -56,6 +56,30 @@ def cover_with_clips(data: ProtocolDataset, rows: Rows, length: int) -> Rows:
     return np.stack(tiles) if tiles else np.zeros((0, length), np.int64)
 
 
+def subsample(data: ProtocolDataset, rows: Rows, length: int | None, stride: int) -> Rows:
+    """Return every n-th row, or the rows of one random clip of each n clips.
+
+    Every n-th clip would mostly have the same position in its sequence if sequences of the data set are equally long.
+    The draw is always the same.
+
+    Args:
+        data: Sequences of the rows.
+        rows: Ascending row numbers.
+        length: T, frames per clip; None for single frames.
+        stride: n.
+
+    Returns:
+        Ascending row numbers, without padding. A prediction cuts them into clips again, in which copies of the last
+        frame of a sequence may take the place of the frames before it.
+    """
+    if length is None:
+        return rows[::stride]
+    cover = cover_with_clips(data, rows, length)
+    starts = np.arange(0, len(cover), stride)
+    drawn = cover[np.random.default_rng(0).integers(starts, np.minimum(starts + stride, len(cover)))]
+    return np.sort(drawn[drawn >= 0])
+
+
 def sample_clips(
     data: ProtocolDataset, rows: Rows, length: int, count: int | None, seed: int, spans: Spans = lambda labels: ()
 ) -> tuple[Rows, npt.NDArray[np.bool_]]:

@@ -10,16 +10,14 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from aubench._util import ranks
 from aubench._util.seeds import derive, seed_everything
 from aubench.core import hashing
 from aubench.core.errors import ImagesLeaveNoMemory
-from aubench.core.recipe import Recipe
 from aubench.data import clips
-from aubench.data.splits import FoldSplit, ProtocolDataset, Rows
+from aubench.data.splits import FoldSplit, ProtocolDataset
 from aubench.evaluation import inference
 from aubench.evaluation.predictor import Predictor
 from aubench.metrics import scores
@@ -151,14 +149,14 @@ def prepare_context(
 
 def _train(config: RunConfig, context: TrainContext, split: FoldSplit, pretrained: PretrainingResult | None) -> Trainer:
     """Run the supervised stages."""
-    method, data = context.method, context.data
+    method, data, recipe = context.method, context.data, config.recipe_model
     seed_everything(derive(config.seed, config.protocol.seed, split.fold, config.entry.name, "labels"))
     method.on_train_labels([torch.from_numpy(data.labels[rows]) for rows in clips.sequences(data, split.train)])
     validation = split.test if config.selection == "oracle_test" else split.val
     phase = TrainPhase(
         stages=tuple(stage for stage in method.stages() if not stage.pretraining),
         train=split.train,
-        val=_subsample_validation(data, validation, config.recipe_model),
+        val=clips.subsample(data, validation, recipe.clip_length, recipe.validation_stride),
         folder=config.fold_dir(split.fold),
         identity=config.identity(split.fold),
     )
@@ -166,18 +164,6 @@ def _train(config: RunConfig, context: TrainContext, split: FoldSplit, pretraine
     trainer = Trainer(context, phase, state)
     trainer.run()
     return trainer
-
-
-def _subsample_validation(data: ProtocolDataset, rows: Rows, recipe: Recipe) -> Rows:
-    """Return every n-th frame or clip, n being the recipe's ``validation_stride``.
-
-    Prediction divides the frames of these clips into clips again. The last clip of a sequence may then have copies of
-    its last frame in place of the frames before it.
-    """
-    if recipe.clip_length is None:
-        return rows[:: recipe.validation_stride]
-    clip_rows = clips.cover_with_clips(data, rows, recipe.clip_length)[:: recipe.validation_stride]
-    return np.sort(clip_rows[clip_rows >= 0])
 
 
 def _score_fold(

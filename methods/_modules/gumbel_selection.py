@@ -9,7 +9,6 @@ the last modality, and M - 1 planes of (N, K, D) suffice.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -68,13 +67,13 @@ class Noise:
         M - 1 uniforms and one logarithm per gap give exactly the joint distribution of the differences.
         """
         cuts = (self.by_draw + self.by_frame[:, frames]).frac_()
+        _, count, rounds, width = cuts.shape
         if len(cuts) == 1:
             logits: Tensor = cuts.logit_(eps=FLOOR)
-            return torch.cat([logits, -logits], -2)[:, :, : self.draws]
-        low, *more = (torch.minimum(*cuts), torch.maximum(*cuts)) if len(cuts) == 2 else cuts.sort(0).values
-        inner = [right - left for left, right in pairwise((low, *more))]
-        logs = torch.stack([low, *inner, 1 - more[-1]]).clamp_(min=FLOOR).log_()
-        _, count, rounds, width = cuts.shape
+            pairs = torch.stack([logits, logits], 2)
+            pairs[:, :, 1].neg_()
+            return pairs.view(1, count, 2 * rounds, width)[:, :, : self.draws]
+        logs = _gaps(cuts).clamp_(min=FLOOR).log_()
         planes: Tensor = cuts.new_empty(len(cuts), count, self.draws, width)
         for turn, part in enumerate(torch.split(planes, rounds, -2)):
             gaps = logs[:, :, : part.shape[-2]].unbind()
@@ -83,9 +82,24 @@ class Noise:
         return planes
 
 
+def _gaps(cuts: Float[Tensor, "rivals n r d"]) -> Float[Tensor, "m n r d"]:
+    """Return the lengths of the parts into which cuts divide the unit interval."""
+    gaps = cuts.new_empty(len(cuts) + 1, *cuts.shape[1:])
+    if len(cuts) == 2:
+        torch.minimum(*cuts, out=gaps[0])
+        torch.maximum(*cuts, out=gaps[1])
+    else:
+        gaps[:-1] = cuts.sort(0).values
+    torch.sub(cuts.new_ones(()), gaps[-2], out=gaps[-1])
+    for m in range(len(cuts) - 1, 0, -1):
+        gaps[m].sub_(gaps[m - 1])
+    return gaps
+
+
 def log_odds(scores: Float[Tensor, "m n d"]) -> Float[Tensor, "rivals n 1 d"]:
     """Return the logarithms of scores minus that of the last modality. Below the floor, scores have its gradient."""
-    floored = scores + (scores.clamp(min=FLOOR) - scores).detach()
+    values = scores.detach()
+    floored = scores + (values.clamp(min=FLOOR) - values)
     *rivals, last = floored.log().unsqueeze(-2).unbind()
     return torch.stack(rivals) - last
 
@@ -107,11 +121,13 @@ def hard_selection(edges: Float[Tensor, "rivals n k d"]) -> Float[Tensor, "rival
             select the last.
     """
     edges = edges.detach()
-    if len(edges) > 2:
+    if len(edges) == 1:
+        return torch.gt(edges, 0, out=torch.empty_like(edges))
+    if len(edges) == 2:
+        best_other = torch.stack(edges.unbind()[::-1]).clamp_(min=0)
+    else:
         best, second = edges.topk(2, 0).values
         best_other = torch.where(edges == best, second, best).clamp_(min=0)
-    else:
-        best_other = edges.flip(0).clamp_(min=0) if len(edges) == 2 else torch.zeros_like(edges)
     return torch.gt(edges, best_other, out=best_other)
 
 
@@ -121,7 +137,12 @@ def relaxed_selection(edges: Float[Tensor, "rivals n k d"], temperature: float) 
     For two rivals it is computed from sigmoids, which are fast and do not overflow: the first rival's part of the
     rivals' joint share, and the joint share from the better rival's odds against the last modality.
     """
-    edges = edges / temperature
+    return relaxed_selection_(edges.clone(), temperature)
+
+
+def relaxed_selection_(edges: Float[Tensor, "rivals n k d"], temperature: float) -> Float[Tensor, "rivals n k d"]:
+    """Compute :func:`relaxed_selection` in the memory of ``edges``, since other memory is not in the cache."""
+    edges.div_(temperature)
     if len(edges) == 1:
         return edges.sigmoid_()
     if len(edges) > 2:
@@ -130,18 +151,23 @@ def relaxed_selection(edges: Float[Tensor, "rivals n k d"], temperature: float) 
     second = 1 - first
     better = torch.maximum(*edges).sigmoid_()
     both = better / (1 - torch.minimum(first, second) * (1 - better))
-    return torch.stack([first * both, second * both])
+    return torch.stack([first, second]).mul_(both)
 
 
 def weighted_features(
-    weights: Float[Tensor, "rivals n k d"], features: Float[Tensor, "m n d"]
+    weights: Float[Tensor, "rivals n k d"], features: Float[Tensor, "m n d"], out: Tensor | None = None
 ) -> Float[Tensor, "n k d"]:
     """Return the weighted sum of all modalities' features. The last weight is 1 minus the others.
 
     For one-hot weights, these are the features a* that the α* of eq. (3) select.
+
+    Args:
+        weights: Weights of all modalities except the last.
+        features: Features of each modality.
+        out: Memory for the result.
     """
     rivals, last = features[:-1].unsqueeze(-2), features[-1].unsqueeze(-2)
     mix = last
     for weight, rival in zip(weights, rivals, strict=True):
-        mix = torch.addcmul(mix, weight, rival - last)
+        mix = torch.addcmul(mix, weight, rival - last, out=out)
     return mix

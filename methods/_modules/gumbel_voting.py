@@ -31,7 +31,7 @@ def mean_vote(
     classifier: nn.Linear,
     noise: gumbel_selection.Noise,
     temperature: float,
-) -> tuple[Float[Tensor, "n au"], Float[Tensor, "n au"]]:
+) -> Float[Tensor, "2 n au"]:
     """Return the mean probabilities of K draws that an AU is present, eq. (9), and that it is absent.
 
     The second is not 1 minus the first, which would be 0 if all draws are certain.
@@ -45,8 +45,8 @@ def mean_vote(
     """
     exact = [x.to(torch.promote_types(x.dtype, torch.float32)) for x in (odds, features, *classifier.parameters())]
     with torch.autocast(features.device.type, enabled=False):
-        present, absent = _MeanVote.apply(*exact, noise, temperature)  # type: ignore[no-untyped-call]
-    return present, absent
+        votes: Tensor = _MeanVote.apply(*exact, noise, temperature)  # type: ignore[no-untyped-call]
+    return votes
 
 
 class _MeanVote(torch.autograd.Function):
@@ -59,35 +59,36 @@ class _MeanVote(torch.autograd.Function):
         bias: Tensor,
         noise: gumbel_selection.Noise,
         temperature: float,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Tensor:
         (modalities, frames, width), classes = features.shape, len(bias)
         rivals = modalities - 1
-        present, absent, slopes = features.new_empty(3, frames, classes).unbind()
+        votes, slopes = features.new_empty(2, frames, classes), features.new_empty(frames, classes)
         selected_slopes = features.new_empty(modalities, frames, classes, width)
         soft_slopes = features.new_empty(rivals, frames, classes, width)
         for rows in _blocks(features, noise.draws):
             edges, block = noise.differences(rows).add_(odds[:, rows]), features[:, rows]
             hard = gumbel_selection.hard_selection(edges)  # eq. (4)
-            selected = gumbel_selection.weighted_features(hard, block).mT  # a* of eq. (3)
-            logits = torch.baddbmm(bias[:, None], weight.expand(len(selected), -1, -1), selected)
+            selected = gumbel_selection.weighted_features(hard, block)  # a* of eq. (3)
+            logits = torch.baddbmm(bias[:, None], weight.expand(len(selected), -1, -1), selected.mT)
             vote, against = (x.sigmoid().clamp_(min=FLOOR) for x in (logits, -logits))
             slope = vote * against
-            soft = gumbel_selection.relaxed_selection(edges, temperature)  # eq. (6)
-            soft_gradient = soft.mul_(block[:-1, :, None] - gumbel_selection.weighted_features(soft, block))
-            present[rows], absent[rows], slopes[rows] = vote.mean(-1), against.mean(-1), slope.sum(-1)
+            votes[0, rows], votes[1, rows], slopes[rows] = vote.mean(-1), against.mean(-1), slope.sum(-1)
+            soft = gumbel_selection.relaxed_selection_(edges, temperature)  # eq. (6)
+            mean = gumbel_selection.weighted_features(soft, block, out=selected)
             for r in range(rivals):
                 torch.bmm(slope, hard[r], out=selected_slopes[r, rows])
-                torch.bmm(slope, soft_gradient[r], out=soft_slopes[r, rows])
+                soft_gradient = soft[r].mul_(torch.sub(block[r, :, None], mean, out=hard[r]))
+                torch.bmm(slope, soft_gradient, out=soft_slopes[r, rows])
         torch.sub(slopes[..., None], selected_slopes[:-1].sum(0), out=selected_slopes[-1])
         ctx.save_for_backward(features, weight, slopes, selected_slopes, soft_slopes)
         ctx.draws, ctx.temperature = noise.draws, temperature
-        return present, absent
+        return votes
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, present_grad: Tensor, absent_grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, votes_grad: Tensor) -> tuple[Tensor | None, ...]:
         features, weight, slopes, selected_slopes, soft_slopes = ctx.saved_tensors
-        grad = (present_grad - absent_grad) / ctx.draws
+        grad = (votes_grad[0] - votes_grad[1]) / ctx.draws
         weighted = grad[..., None] * weight
         odds_grad = (weighted * soft_slopes).sum(-2, keepdim=True) / ctx.temperature
         features_grad = (weighted * selected_slopes).sum(-2)

@@ -48,6 +48,32 @@ def test_last_tile_reaches_back_if_the_sequence_is_long_enough():
     assert clips.cover_with_clips(of_lengths(3), np.arange(3), 4).tolist() == [[0, 1, 2, -3]]
 
 
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(1, 16), st.integers(1, 7))
+def test_a_subsample_has_complete_clips_one_of_each_n(lengths, length, stride):
+    data, rows = of_lengths(*lengths), np.arange(sum(lengths))
+    cover = clips.cover_with_clips(data, rows, length)
+    chosen = clips.subsample(data, rows, length, stride)
+    whole = [{int(row) for row in tile[tile >= 0]} <= set(chosen.tolist()) for tile in cover]
+    groups = [whole[begin : begin + stride] for begin in range(0, len(whole), stride)]
+    assert [sum(group) for group in groups] == [1] * len(groups)
+    assert len(chosen) == (cover[whole] >= 0).sum()
+    assert chosen.tolist() == sorted(chosen) == clips.subsample(data, rows, length, stride).tolist()
+
+
+@pytest.mark.parametrize(("frames", "stride"), [(32, 4), (16, 4), (64, 4), (32, 2), (24, 3)])
+def test_a_subsample_has_clips_from_all_parts_of_equally_long_sequences(frames, stride):
+    """Every n-th clip would be the same one of each sequence, with other base rates than the whole."""
+    data = of_lengths(*[frames] * 120)
+    chosen = clips.subsample(data, np.arange(120 * frames), 8, stride)
+    shares = np.bincount(chosen % frames // 8, minlength=frames // 8) / len(chosen)
+    assert shares.min() > 0.5 / (frames // 8)
+
+
+def test_a_subsample_of_single_frames_is_every_nth():
+    assert clips.subsample(of_lengths(6, 4), np.arange(10), None, 4).tolist() == [0, 4, 8]
+    assert clips.subsample(of_lengths(6, 4), np.arange(10), 3, 1).tolist() == list(range(10))
+
+
 @pytest.mark.parametrize(
     ("numbers", "runs"),
     [

@@ -193,7 +193,7 @@ def test_the_own_loss_of_a_modality_trains_its_classifier_and_its_encoder():
     bench = Bench((V, D))
     assert gradients(bench, "visual") == {"classifiers.visual.weight", "classifiers.visual.bias"}
     assert bench.features[V].grad.any()
-    assert bench.features[D].grad is None
+    assert bench.features[D].grad is None or not bench.features[D].grad.any()
 
 
 SCORING = {f"scoring.visual.{name}" for name in ("0.weight", "0.bias", "2.weight", "2.bias")}
