@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from aubench.core.method_catalogue import builtin_facts
 from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.render import EMPTY, Block, template, text_table
 from aubench.leaderboard.tables import modality_code, recipe_label
@@ -77,18 +79,32 @@ def compare_with_reported(
 
 
 def nearest(measured: Measured, rows: Sequence[ReportedRow]) -> list[ReportedRow]:
-    """Return the reported rows of the same method, modalities and AUs that share the most recipe settings."""
+    """Return the reported rows of the same method, modalities and AUs that share the most recipe settings.
+
+    A row that does not name a setting is of the paper's recipe there. So a run that switches on or off what other rows
+    of the method name, or has another option of it, is beside those rows alone.
+    """
     info = measured.entry.info
+    of_method = [row for row in rows if row.method_here == info.method.name]
+    facts = builtin_facts().get(info.method.name)
+    paper = facts.presets["paper"].recipe if facts else {}
+    usual = {key: paper[key] for row in of_method for key in row.settings if key in paper}
     candidates = [
         row
-        for row in rows
-        if row.method_here == info.method.name
-        and row.needed == info.method.modalities
+        for row in of_method
+        if row.needed == info.method.modalities
         and set(AUS[row.dataset]) == set(measured.table.aus)
         and all(key in info.recipe and info.recipe[key] == value for key, value in row.settings.items())
+        and all(_is_like(info.recipe.get(key), value) for key, value in usual.items() if key not in row.settings)
     ]
     most = max((len(row.settings) for row in candidates), default=0)
     return [row for row in candidates if len(row.settings) == most]
+
+
+def _is_like(value: Any, usual: Any) -> bool:
+    """Return whether a value is the same option as the usual one: equal, or as a number equal to 0 or not."""
+    are_numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (value, usual))
+    return bool(value) == bool(usual) if are_numbers else value == usual
 
 
 def _is_comparable(row: ReportedRow, dataset: str) -> bool:

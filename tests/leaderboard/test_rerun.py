@@ -82,7 +82,7 @@ def test_the_same_counts_are_equal_and_the_command_runs_in_a_checkout(repeat, tm
     done = repeat(repeat.row[0], "--store", tmp_path / "store")
     assert done.code == 0 and ": equal (F1 " in done.out, done.err
     command, folder = repeat.seen.read_text().split("\n")
-    assert command.startswith("run --method late_fusion --protocol synth_3fold --preset small --seed 0")
+    assert command.startswith("run --method late_fusion --protocol synth_3fold --device cpu --preset small --seed 0")
     assert command.endswith(f"--store {tmp_path}/store")
     assert str(tmp_path / "clone") not in folder
 

@@ -101,6 +101,31 @@ def test_the_row_whose_settings_are_met_most_closely(on_bp4d, tables):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "recipe", "expected"),
+    [
+        ("late_fusion", {"cut_switch": 0.3}, set()),
+        ("amf", {"cut_switch": 0.1}, {"AMF", "AMF, + cut-switch", "AMF, missing:visual", "AMF, missing:depth"}),
+        ("amf", {"cut_switch": 0.0}, {"AMF, w/o cut-switch"}),
+        ("mcm", {"pretrain_inputs": "conv"}, set()),
+        ("mcm", {"pretrain_epochs": 0}, {"MCM, Finetune, EF, with channel-mixing"}),
+        (
+            "au_vmae",
+            {"level": "video", "weight_intra": 0.0, "weight_inter": 0.5},
+            {"AU-vMAE, video level, with inter-frame knowledge"},
+        ),
+    ],
+)
+def test_a_row_without_a_setting_is_of_the_papers_value(on_bp4d, tables, method, recipe, expected):
+    (run,) = _section(on_bp4d(method, recipe=recipe)).methods
+    table = _section(on_bp4d(method, recipe=recipe))
+    rows = [row for paper in tables for row in paper.rows if row.dataset == "bp4d"]
+    nearest = measured.nearest(measured.Measured(run, table), rows)
+    names = {", ".join(filter(None, [row.method, row.variant, row.condition.replace("clean", "")])) for row in nearest}
+    assert names == expected
+
+
+@pytest.mark.slow
 def test_only_like_modalities_are_compared(on_bp4d, tables):
     runs = [on_bp4d("amf", modalities=(D,)), on_bp4d("mft", modalities=(V,))]
     lines = _measured(measured.compare_with_reported("bp4d", 3, [_section(*runs)], tables))

@@ -13,6 +13,7 @@ from aubench.core.conditions import CLEAN
 from aubench.core.method_catalogue import builtin_facts
 from aubench.core.registry import builtin_protocols, find_protocol
 from aubench.leaderboard.entries import Entry
+from aubench.leaderboard.preset_differences import preset_differences
 from aubench.leaderboard.tables import percent
 from aubench.results.record_info import RecordInfo
 
@@ -46,7 +47,7 @@ def run_command(entry: Entry) -> str:
         return "\n".join(shlex.join([*words, seed]) for seed in seeds)
     source = info.method.name if info.method.source != "path" else f"{info.method.name}.py"
     words = ["aubench", "run", "--method", source, "--protocol", info.protocol.name]
-    words += ["--preset", info.preset, "--seed", ",".join(seeds)]
+    words += [*_device_words(info), "--preset", info.preset, "--seed", ",".join(seeds)]
     for name in _changed(info):
         words += ["--set", f"{name}={value_text(info.recipe[name])}"]
     if info.protocol.modalities != _installed_modalities(info.protocol.name):
@@ -69,6 +70,7 @@ def robustness_commands(entry: Entry) -> list[str]:
     if info.is_submitted or not left:
         return []
     words = [".venv/bin/aubench", "robustness", "--method", entry.name, "--protocol", info.protocol.name]
+    words += _device_words(info)
     names = []
     for name in suites.builtin_suites():
         conditions = set(map(str, suites.find_suite(name).conditions(info.method.modalities)))
@@ -119,11 +121,20 @@ def latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
 
 
+def _device_words(info: RecordInfo) -> list[str]:
+    """Return the option that keeps a run of a CPU from a GPU, which rounds differently."""
+    return ["--device", "cpu"] if info.device and info.device.kind == "cpu" else []
+
+
 def _changed(info: RecordInfo) -> tuple[str, ...]:
-    """Return the names of recipe values to set: those that differ from the preset, all of an old tuned recipe."""
+    """Return the names of recipe values to set, all of an old tuned recipe.
+
+    They are those that differed from the preset of the run, and those that differ from the present one.
+    """
     if info.search.tuned and not info.overrides:
         return tuple(info.recipe)
-    return tuple(name for name in info.overrides if name in info.recipe)
+    names = dict.fromkeys([*info.overrides, *sorted(preset_differences(info))])
+    return tuple(name for name in names if name in info.recipe)
 
 
 def value_text(value: Any) -> str:

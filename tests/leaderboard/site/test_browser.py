@@ -202,7 +202,7 @@ def test_a_row_opens_by_keyboard_with_its_command_and_citation(page):
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
     text = dialog.inner_text()
-    assert "aubench run --method late_fusion --protocol synth_3fold --preset small --seed 0" in text
+    assert "aubench run --method late_fusion --protocol synth_3fold --device cpu --preset small --seed 0" in text
     assert "@misc{aubench_late_fusion_" in text and "learning_rate" in text and "torch" in text
     assert "row=" in page.url
     page.keyboard.press("Escape")

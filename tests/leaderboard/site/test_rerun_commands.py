@@ -27,12 +27,29 @@ def entry(make_record):
 
 @pytest.mark.slow
 def test_command_names_all_that_is_not_the_default(entry):
-    start = ".venv/bin/aubench run --method late_fusion --protocol synth_3fold --preset small --seed 0,1"
+    start = ".venv/bin/aubench run --method late_fusion --protocol synth_3fold --device cpu --preset small --seed 0,1"
     assert rerun_commands.run_command(entry()) == start
     recipe = {"learning_rate": 1e-05, "note": "a b", "crop": 28, "flip": True}
     changed = entry(recipe=recipe, overrides=("flip", "learning_rate", "note"), selection="last")
     options = " --set flip=true --set learning_rate=1e-05 --set 'note=a b' --selection last"
     assert rerun_commands.run_command(changed) == start + options
+
+
+@pytest.mark.slow
+def test_command_names_what_differs_from_the_present_preset(entry):
+    """A preset may have changed since the run, whose record states the differences from the earlier one."""
+    small = builtin_facts()["late_fusion"].presets["small"].recipe
+    earlier = entry(recipe={**small, "epochs": 16, "patience": 16, "cut_switch": 0.5}, overrides=("cut_switch",))
+    for text in (rerun_commands.run_command(earlier).replace("--set ", ""), rerun_commands.bibtex(earlier)):
+        assert all(change in text for change in ("epochs=16", "patience=16", "0.5")), text
+
+
+@pytest.mark.slow
+def test_only_runs_of_a_cpu_name_their_device(entry):
+    on_gpu = entry(device=entry().info.device.model_copy(update={"kind": "cuda"}))
+    assert "--device" not in rerun_commands.run_command(on_gpu)
+    tested = entry(conditions=("clean", "missing:visual"))
+    assert all(" --device cpu " in command for command in rerun_commands.robustness_commands(tested))
 
 
 @pytest.mark.slow
@@ -86,7 +103,7 @@ def test_conditions_become_the_suites_that_have_them(entry):
     exact = tuple(map(str, suites.find_suite("amf").conditions(entry().info.method.modalities)))
     assert rerun_commands.robustness_commands(entry()) == []
     (command,) = rerun_commands.robustness_commands(entry(conditions=("clean", *exact)))
-    assert command.endswith("robustness --method late_fusion --protocol synth_3fold --suite amf")
+    assert command.endswith("robustness --method late_fusion --protocol synth_3fold --device cpu --suite amf")
     commands = rerun_commands.robustness_commands(entry(conditions=("clean", *amf, "noise:all:0.33")))
     assert commands[-1].endswith("--suite SUITE.toml")
 
