@@ -115,8 +115,9 @@ def test_as_published_whole_images_have_224_pixels_and_no_epoch_is_left_out():
     paper = AUvMAE.Recipe.from_preset("paper", {})
     assert (paper.image_size, paper.crop, paper.flip) == (224, 224, False)
     assert paper.patience >= paper.epochs == 20
-    tiny = AUvMAE.Recipe.from_preset("tiny", {})
-    assert tiny.image_size == tiny.crop and not tiny.flip and tiny.minority_crop == 1
-    assert any("The preset tiny only mirrors them" in deviation for deviation in AUvMAE.card.deviations)
+    small, tiny = (AUvMAE.Recipe.from_preset(preset, {}) for preset in ("small", "tiny"))
+    for preset in (small, tiny):
+        assert preset.image_size == preset.crop and not preset.flip and preset.minority_crop == 1
+    assert any("The presets tiny and small only mirror them" in deviation for deviation in AUvMAE.card.deviations)
     shared = AUvMAE.Recipe.from_preset("tiny", {"minority_crop": 0.5}).pretraining_config()
     assert shared == tiny.pretraining_config()

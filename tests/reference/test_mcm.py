@@ -288,10 +288,11 @@ def test_every_norm_is_trained_where_it_is_used(epochs, pool):
         assert ("classifier.0.weight" in trained) == (pool == "fc_norm" and not stage.pretraining)
 
 
-def test_the_card_names_that_tiny_does_not_crop():
-    recipe = MCM.Recipe.from_preset("tiny", {})
+@pytest.mark.parametrize("preset", ["tiny", "small"])
+def test_presets_that_do_not_crop_are_those_that_the_card_names(preset):
+    recipe = MCM.Recipe.from_preset(preset, {})
     assert (recipe.image_size, recipe.crop, recipe.flip) == (56, 56, True)
-    assert any("The preset tiny does not crop" in deviation for deviation in MCM.card.deviations)
+    assert any("The presets tiny and small do not crop" in deviation for deviation in MCM.card.deviations)
 
 
 def test_drop_path_is_for_finetuning_alone():
