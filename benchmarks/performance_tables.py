@@ -84,7 +84,7 @@ def prediction(cases: Iterable[dict[str, Any]]) -> str:
     rows = [
         (
             *_name(case),
-            str(entry["batch"]),
+            f"{entry['batch']} clips" if case["profile"].get("clip_length") else str(entry["batch"]),
             _number(entry["frames_per_s"]),
             *(f"{1000 * entry[name]:.3g} ms" for name in ("p50", "p95")),
         )

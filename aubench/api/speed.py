@@ -73,8 +73,9 @@ class ProfileResults(DataFrameView):
             rows.append((part.name, "operations, prediction", part.flops / 1e9, "GFLOP/frame"))
             rows.append((part.name, "time, prediction", 1000 * part.seconds, "ms/frame"))
             rows.append((part.name, "time, prediction", 100 * part.seconds / total, "% of time"))
+        batch = "batch 1" if profile.clip_length is None else f"batch 1, a clip of {profile.clip_length} frames"
         for name, seconds in zip(("p50", "p95"), profile.latency, strict=True):
-            rows.append(("prediction", f"latency at batch 1, {name}", 1000 * seconds, "ms"))
+            rows.append(("prediction", f"latency at {batch}, {name}", 1000 * seconds, "ms"))
         rows.append(("prediction", "inference", profile.inference_frames_per_s, "frames/s"))
         peak = None if profile.peak is None else profile.peak / 1e12
         rows.append(("device", f"peak speed ({profile.peak_source})", peak, "TFLOP/s"))

@@ -104,8 +104,10 @@ class Profile:
         peak_source: Origin of the peak.
         stages: Training by stage.
         parts: Prediction by part.
-        latency: Seconds from one stored frame or clip to its probabilities, median and 95th percentile.
+        latency: Seconds from one stored frame, or clip, to its probabilities, median and 95th percentile. The time of a
+            clip is that of all its frames together.
         inference_frames_per_s: Speed of prediction in the batches of an evaluation.
+        clip_length: Frames per clip; None for methods of single frames.
     """
 
     device: dict[str, Any]
@@ -115,6 +117,7 @@ class Profile:
     parts: tuple[PartProfile, ...]
     latency: tuple[float, float]
     inference_frames_per_s: float
+    clip_length: int | None = None
 
 
 def profile_job(
@@ -148,6 +151,7 @@ def profile_fold(settings: ProfileSettings, config: RunConfig, fold: int, kind: 
         parts=_profile_parts(predictor, context, split.test),
         latency=latency(predictor, context, split.test),
         inference_frames_per_s=inference_speed(predictor, context, split.test),
+        clip_length=context.method.recipe.clip_length,
     )
 
 
@@ -197,7 +201,7 @@ def _profile_stage(extent: Extent, context: TrainContext, phase: TrainPhase, pea
 def _profile_parts(predictor: Predictor, context: TrainContext, rows: Rows) -> tuple[PartProfile, ...]:
     """Measure the prediction of one batch by part."""
     method, device = context.method, context.fabric.device
-    batch = next(iter(inference.iter_batches(method, context.data, rows[: inference.batch_size(device)], device)))
+    batch = next(iter(inference.iter_batches(method, context.data, rows[: _frames_per_batch(context)], device)))
 
     def predict() -> None:
         predictor.probabilities(batch.images)
@@ -218,11 +222,15 @@ def _profile_parts(predictor: Predictor, context: TrainContext, rows: Rows) -> t
 
 
 def latency(predictor: Predictor, context: TrainContext, rows: Rows, batch: int = 1) -> tuple[float, float]:
-    """Return the seconds from a batch of stored frames or clips to probabilities, median and 95th percentile."""
+    """Return the seconds from a batch of stored frames or clips to probabilities, median and 95th percentile.
+
+    Frames or clips are repeated if the rows have fewer than the batch.
+    """
     method, device = context.method, context.fabric.device
     length = method.recipe.clip_length
-    first = (rows if length is None else clips.cover_with_clips(context.data, rows, length))[:batch]
-    images = loader.read(context.data, method.task.modalities, first).images
+    requested = rows if length is None else clips.cover_with_clips(context.data, rows, length)
+    repeated = requested[np.arange(batch) % len(requested)]
+    images = loader.read(context.data, method.task.modalities, repeated).images
     seconds: list[float] = []
     least, most = LATENCY_CALLS
     while len(seconds) < least or (len(seconds) < most and sum(seconds) < LATENCY_SECONDS):
@@ -236,9 +244,15 @@ def latency(predictor: Predictor, context: TrainContext, rows: Rows, batch: int 
 def inference_speed(predictor: Predictor, context: TrainContext, rows: Rows) -> float:
     """Return the frames per second of prediction, reading included, in the batches of an evaluation."""
     device = context.fabric.device
-    size, done = inference.batch_size(device), 0
+    size, done = _frames_per_batch(context), 0
     inference.predict_probabilities(predictor, context.data, rows[:size], device)
     begin = time.perf_counter()
     while not done or time.perf_counter() - begin < INFERENCE_SECONDS:
         done += len(inference.predict_probabilities(predictor, context.data, rows[: INFERENCE_BATCHES * size], device))
     return done / (time.perf_counter() - begin)
+
+
+def _frames_per_batch(context: TrainContext) -> int:
+    """Return the number of frames in the batches of an evaluation, of which clips are complete."""
+    length = context.method.recipe.clip_length or 1
+    return max(inference.batch_size(context.fabric.device) // length, 1) * length

@@ -73,6 +73,13 @@ def test_files_of_a_process_of_its_own(call, tmp_path):
     assert done.out.startswith("| part ") and not list(tmp_path.glob("runs"))
 
 
+def test_the_latency_of_clips_names_their_frames():
+    for length, name in ((None, "batch 1"), (128, "batch 1, a clip of 128 frames")):
+        table = speed.ProfileResults({}, replace(PROFILE, clip_length=length)).to_dataframe().set_index("figure")
+        assert table.loc[f"latency at {name}, p50", "value"] == pytest.approx(2)
+        assert table.loc[f"latency at {name}, p95", "value"] == pytest.approx(4)
+
+
 def test_traces_of_an_earlier_profile_are_removed(call, monkeypatch, tmp_path):
     def profile(*stages: str) -> set[str]:
         (stage,) = PROFILE.stages

@@ -231,3 +231,48 @@ def test_more_clips_than_a_batch_holds_are_profiled(configure, monkeypatch):
     rows = split.test[: inference.batch_size(device)]
     assert len(list(inference.iter_batches(context.method, context.data, rows, device))) > 1
     assert profiling._profile_parts(Predictor(context.method), context, split.test)
+
+
+def clips_of(configure, **changes):
+    small = {"image_size": 32, "crop": 32, "width": 16, "heads": 2, "decoder_width": 16, "decoder_heads": 2}
+    context, split, _ = open_fold(configure("au_vmae", clip_frames=12, segment=12, **small, **changes))
+    return context, split, Predictor(context.method)
+
+
+@pytest.mark.parametrize("batch", [1, 200])
+def test_the_latency_of_clips_is_that_of_whole_clips(configure, monkeypatch, batch):
+    context, split, predictor = clips_of(configure)
+    shapes = []
+
+    def predict(images):
+        shapes.append(tuple(images[Modality.VISUAL].shape[:2]))
+        time.sleep(0.05)
+
+    monkeypatch.setattr(predictor, "probabilities", predict)
+    latency = profiling.latency(predictor, context, split.test, batch)
+    assert set(shapes) == {(batch, 12)}, "also of more clips than the rows have"
+    assert all(0.05 <= seconds < 0.05 * 12 for seconds in latency), "the time is not divided by the frames"
+
+
+def test_the_latency_of_frames_has_the_requested_batch(configure, monkeypatch):
+    context, split, _ = open_fold(configure("resnet_visual"))
+    predictor, shapes = Predictor(context.method), []
+    monkeypatch.setattr(predictor, "probabilities", lambda images: shapes.append(len(images[Modality.VISUAL])))
+    profiling.latency(predictor, context, split.test, 1000)
+    assert set(shapes) == {1000} and len(split.test) < 1000
+
+
+def test_the_speed_of_clips_is_measured_on_complete_clips(configure, monkeypatch):
+    monkeypatch.setattr(profiling, "RANDOM_FRAMES", 60)
+    monkeypatch.setattr(inference, "BATCH", 16)
+    context, split, predictor = clips_of(configure)
+    predicted = []
+
+    def predict(predictor, data, rows, device):
+        batches = inference.iter_batches(predictor.method, data, rows, device)
+        predicted.extend(batch.valid for batch in batches)
+        return rows
+
+    monkeypatch.setattr(inference, "predict_probabilities", predict)
+    profiling.inference_speed(predictor, context, split.test)
+    assert {valid.shape for valid in predicted} == {(1, 12)} and all(valid.all() for valid in predicted)
