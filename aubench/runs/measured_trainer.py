@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import numpy as np
 import torch
 
 from aubench._util import atomic
+from aubench.core.errors import ImagesLeaveNoMemory
 from aubench.core.method import Progress, Stage
 from aubench.core.task import Batch
 from aubench.data import loader
@@ -117,12 +120,12 @@ class MeasuredTrainer(Trainer):
             torch.cuda.reset_peak_memory_stats(self.fabric.device)
         method.augment = augment_and_mark  # type: ignore[method-assign]
         try:
-            super().run()
-        except _Measured:
+            with suppress(_Measured):
+                super().run()
+        finally:
             method.zero_grad(set_to_none=True)
             if self._step:
                 self._step.close()
-        finally:
             del method.augment
             vars(self).pop("_images", None)  # frees the memory of the GPU
 
@@ -184,6 +187,29 @@ class MeasuredTrainer(Trainer):
         self, stage: Stage, optimizer: Any, losses: dict[str, float], seconds: float, frames: int
     ) -> None:
         raise _Measured
+
+
+def measure_training(extent: Extent, context: TrainContext, phase: TrainPhase) -> MeasuredTrainer:
+    """Measure a stage as a fold trains it: without images in the GPU's memory if they leave too little for a step.
+
+    Args:
+        extent: Number of steps.
+        context: Method, data and device.
+        phase: Stage and training frames.
+
+    Returns:
+        The trainer after its last step.
+    """
+    trainer = MeasuredTrainer(extent, context, phase)
+    with suppress(ImagesLeaveNoMemory):
+        trainer.run()
+        return trainer
+    del trainer
+    gc.collect()
+    torch.cuda.empty_cache()
+    trainer = MeasuredTrainer(extent, replace(context, may_hold_images=False), phase)
+    trainer.run()
+    return trainer
 
 
 def _write_trace(profiler: torch.profiler.profile, path: Path) -> None:

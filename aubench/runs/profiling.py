@@ -26,7 +26,7 @@ from aubench.runs import devices
 from aubench.runs.config import RunConfig
 from aubench.runs.device_peaks import peak_speed
 from aubench.runs.fold import prepare_context
-from aubench.runs.measured_trainer import Extent, MeasuredTrainer, synchronize
+from aubench.runs.measured_trainer import Extent, measure_training, synchronize
 from aubench.training.train_phase import TrainContext, TrainPhase
 
 RANDOM_FRAMES = 128
@@ -181,8 +181,7 @@ def stage_phase(config: RunConfig, split: FoldSplit, stage: Stage) -> TrainPhase
 
 def _profile_stage(extent: Extent, context: TrainContext, phase: TrainPhase, peak: float | None) -> StageProfile:
     (stage,) = phase.stages
-    trainer = MeasuredTrainer(extent, context, phase)
-    trainer.run()
+    trainer = measure_training(extent, context, phase)
     speed = trainer.frames_per_s
     flops = count_training_flops(context.method, trainer.sample, stage)
     return StageProfile(

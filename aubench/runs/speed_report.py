@@ -15,7 +15,7 @@ from aubench.evaluation.predictor import Predictor
 from aubench.runs import profiling
 from aubench.runs.bare_loop import BareLoop
 from aubench.runs.config import RunConfig
-from aubench.runs.measured_trainer import Extent, MeasuredTrainer
+from aubench.runs.measured_trainer import Extent, MeasuredTrainer, measure_training
 from aubench.runs.profiling import ProfileSettings
 
 ROUNDS = 3
@@ -85,9 +85,7 @@ def measure(config: RunConfig, fold: int, kind: str, index: int, extent: Extent)
     phase = profiling.stage_phase(config, split, stage)
 
     def train(steps: int) -> MeasuredTrainer:
-        trainer = MeasuredTrainer(Extent(extent.warmup, steps), context, phase)
-        trainer.run()
-        return trainer
+        return measure_training(Extent(extent.warmup, steps), context, phase)
 
     loops: dict[str, BareLoop] = {}
     if context.method.recipe.clip_length is None:

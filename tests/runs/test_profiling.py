@@ -13,6 +13,7 @@ import torch
 
 from aubench.core.registry import find_protocol
 from aubench.core.task import Modality
+from aubench.data import resident_images
 from aubench.data.random_store import RandomStore
 from aubench.evaluation import inference
 from aubench.evaluation.flops import count_flops
@@ -25,6 +26,7 @@ from aubench.runs.measured_trainer import TRACED_STEPS, Extent, MeasuredTrainer
 from aubench.runs.profiling import ProfileSettings
 from aubench.runs.run_options import RunOptions
 from aubench.runs.store_ref import StoreRef
+from aubench.training.training_step import TrainingStep
 
 SMALL = {"image_size": 32, "crop": 28, "batch_size": 4}
 FRAMES = 8
@@ -276,3 +278,21 @@ def test_the_speed_of_clips_is_measured_on_complete_clips(configure, monkeypatch
     monkeypatch.setattr(inference, "predict_probabilities", predict)
     profiling.inference_speed(predictor, context, split.test)
     assert {valid.shape for valid in predicted} == {(1, 12)} and all(valid.all() for valid in predicted)
+
+
+def test_a_stage_is_measured_again_without_images_that_leave_no_memory(configure, monkeypatch):
+    context, _, phase = open_fold(configure("resnet_visual"))
+    take, held, freed = TrainingStep._step, [], []
+
+    def fail_with_images(self, *args):
+        held.append(self._holds_images)
+        if self._holds_images and len(held) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return take(self, *args)
+
+    monkeypatch.setattr(TrainingStep, "_step", fail_with_images)
+    monkeypatch.setattr(TrainingStep, "close", lambda self: freed.append(self._holds_images))
+    monkeypatch.setattr(resident_images, "memory_budget", lambda device: 2**40)
+    stage = profiling._profile_stage(Extent(1, 2), context, phase, None)
+    assert held == [True] * 2 + [False] * 3 and freed == [True, False]
+    assert stage.frames_per_s > 0 and stage.frames == 4
