@@ -114,7 +114,7 @@ def _with_results(job: Job, event: Event) -> Event:
         wait_for(folder / RESULT)
         return replace(event, result=FoldResult.load(folder))
     if isinstance(event, ConditionsEvaluated):
-        return replace(event, scores=condition_scores.read(job.config, job.fold))
+        wait_for(folder / condition_scores.FOLDER / condition_scores.HEADER)
     return event
 
 

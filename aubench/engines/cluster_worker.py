@@ -90,8 +90,6 @@ def _run_in_processes(job: Job, choice: DeviceChoice, group: Group | None, repor
 
 
 def _without_tables(event: Event) -> Event:
-    from aubench.runs.events import ConditionsEvaluated, FoldFinished
+    from aubench.runs.events import FoldFinished
 
-    if isinstance(event, FoldFinished):
-        return replace(event, result=None)
-    return replace(event, scores=None) if isinstance(event, ConditionsEvaluated) else event
+    return replace(event, result=None) if isinstance(event, FoldFinished) else event

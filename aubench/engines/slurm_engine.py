@@ -258,7 +258,7 @@ def _finished(job: Job) -> FoldFinished | ConditionsEvaluated | None:
     conditions = job.target.keywords.get("conditions") if isinstance(job.target, partial) else None
     if conditions is None:
         return FoldFinished(None, 0) if (job.config.fold_dir(job.fold) / RESULT).exists() else None
-    return None if missing_conditions(job.config, job.fold, conditions) else ConditionsEvaluated(None, 0)
+    return None if missing_conditions(job.config, job.fold, conditions) else ConditionsEvaluated(0)
 
 
 def require_slurm() -> None:

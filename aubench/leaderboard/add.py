@@ -14,7 +14,7 @@ from aubench.core import registry
 from aubench.core.errors import RecordError
 from aubench.leaderboard import records, verified_records, verify
 from aubench.leaderboard.cross_checks import check_together
-from aubench.leaderboard.record_keys import IndexedRecord
+from aubench.leaderboard.record_keys import IndexedRecord, RecordKeys, keys_of
 from aubench.leaderboard.records import LOCK, RECORDS, STAGING, Finding, StoredRecord, raise_first
 from aubench.results import record as record_file
 from aubench.results.record import Record
@@ -59,8 +59,9 @@ def add(folders: Sequence[Path], root: Path) -> AddResult:
         RecordError: A record is wrong, or the leaderboard has another record of the same run.
     """
     new, skipped = _find_records(folders)
-    targets = [root / RECORDS / run.record.relative_path for run in new]
-    raise_first(finding for run in new for finding in _findings(run))
+    raise_first(finding for run in new for finding in run.findings)
+    indexed = [IndexedRecord(run.folder, run.keys) for run in new if run.keys]
+    targets = [root / RECORDS / Path(*run.keys.path) for run in indexed]
     is_new_folder = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     try:
@@ -68,9 +69,8 @@ def add(folders: Sequence[Path], root: Path) -> AddResult:
             _clean_up(root)
             existing, _ = verified_records.load_index(root)
             others = [run for run in existing if run.folder not in targets]
-            indexed = [IndexedRecord.of(run) for run in new]
             raise_first(check_together([*others, *indexed], {run.folder for run in new}))
-            changed = _copy(new, targets, root)
+            changed = _copy(indexed, targets, root)
     except RecordError:
         if is_new_folder:
             with suppress(OSError):
@@ -79,51 +79,75 @@ def add(folders: Sequence[Path], root: Path) -> AddResult:
     return AddResult(tuple(targets), skipped, frozenset(targets) - changed)
 
 
-def _findings(run: StoredRecord) -> list[Finding]:
+@dataclass(frozen=True)
+class _CheckedRecord:
+    """Record of a run without its tables, which would fill the memory if there are many runs.
+
+    Attributes:
+        folder: Folder of the record.
+        foreign: Finding that its protocol is not installed; None if it is.
+        findings: Problems of the record.
+        keys: Its keys if it has no problems.
+    """
+
+    folder: Path
+    foreign: Finding | None = None
+    findings: Sequence[Finding] = ()
+    keys: RecordKeys | None = None
+
+
+def _check(run: StoredRecord) -> _CheckedRecord:
+    if run.info.protocol.name not in registry.builtin_protocols():
+        what = f"is of the protocol '{run.info.protocol.name}', which is not installed"
+        return _CheckedRecord(run.folder, Finding(run.folder, what))
     findings = verify.check_record(run)
-    return [*verify.check_protocol(run, registry.find_protocol, is_sound=not findings), *findings]
+    findings = [*verify.check_protocol(run, registry.find_protocol, is_sound=not findings), *findings]
+    keys = None if findings else keys_of(run, tuple((run.record.file_digests or {}).items()))
+    return _CheckedRecord(run.folder, None, findings, keys)
 
 
-def _find_records(folders: Sequence[Path]) -> tuple[list[StoredRecord], tuple[Finding, ...]]:
+def _find_records(folders: Sequence[Path]) -> tuple[list[_CheckedRecord], tuple[Finding, ...]]:
     """List the records in some folders and the skipped runs, each once.
 
     Raises:
         RecordError: A run given by its own folder, or all runs, are of protocols that are not installed.
     """
-    runs: dict[Path, StoredRecord] = {}
+    runs: dict[Path, _CheckedRecord] = {}
     skipped: dict[Path, Finding] = {}
     for folder in folders:
-        finished, unfinished = records.find_finished_records(folder)
-        foreign = [_not_installed(run) for run in finished if not _is_installed(run)]
+        finished, unfinished = records.map_finished_records(_check, folder)
+        foreign = [run.foreign for run in finished if run.foreign]
         if len(foreign) == len(finished):
             raise_first(foreign, _INSTALL)
-        runs |= {run.folder.resolve(): run for run in finished if _is_installed(run)}
+        runs |= {run.folder.resolve(): run for run in finished if not run.foreign}
         reasons = [Finding(finding.path, f"{finding.what}; {_INSTALL}") for finding in foreign]
         skipped |= {finding.path.resolve(): finding for finding in (*unfinished, *reasons)}
     return list(runs.values()), tuple(finding for path, finding in skipped.items() if path not in runs)
 
 
-def _is_installed(run: StoredRecord) -> bool:
-    return run.info.protocol.name in registry.builtin_protocols()
-
-
-def _not_installed(run: StoredRecord) -> Finding:
-    return Finding(run.folder, f"is of the protocol '{run.info.protocol.name}', which is not installed")
-
-
-def _copy(runs: list[StoredRecord], targets: list[Path], root: Path) -> set[Path]:
+def _copy(runs: list[IndexedRecord], targets: list[Path], root: Path) -> set[Path]:
     """Copy records, and return the targets that changed."""
     with tempfile.TemporaryDirectory(dir=root, prefix=STAGING) as staging:
-        staged = [Path(staging, str(i)) for i in range(len(runs))]
-        for run, folder in zip(runs, staged, strict=True):
-            run.record.write(folder)
-        changes = [
-            (folder, target)
-            for run, folder, target in zip(runs, staged, targets, strict=True)
-            if _is_new(run.record, folder, target)
-        ]
+        changes = []
+        for i, (run, target) in enumerate(zip(runs, targets, strict=True)):
+            staged, record = Path(staging, str(i)), _read_unchanged(run)
+            record.write(staged)
+            if _is_new(record, staged, target):
+                changes.append((staged, target))
         _move(changes, Path(staging))
     return {target for _, target in changes}
+
+
+def _read_unchanged(run: IndexedRecord) -> Record:
+    """Read a checked record again.
+
+    Raises:
+        RecordError: It has changed since the check.
+    """
+    record = record_file.read(run.folder)
+    if tuple((record.file_digests or {}).items()) != run.keys.files:
+        raise RecordError("changed while it was added", where=run.folder, hint="repeat the command")
+    return record
 
 
 def _move(changes: Sequence[tuple[Path, Path]], staging: Path) -> None:

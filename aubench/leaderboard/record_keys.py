@@ -92,11 +92,6 @@ class IndexedRecord:
     keys: RecordKeys
     stored: StoredRecord | None = None
 
-    @staticmethod
-    def of(run: StoredRecord, files: tuple[tuple[str, str], ...] = ()) -> IndexedRecord:
-        """Compute the keys of a record without findings."""
-        return IndexedRecord(run.folder, keys_of(run, files), run)
-
     def finding(self, file: str, what: str) -> Finding:
         """Create a finding about one of the files."""
         return Finding(self.folder / file, what)

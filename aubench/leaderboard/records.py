@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from aubench.results.record import Record
 from aubench.results.record_info import RecordInfo
 from aubench.results.run_folder import RECORD_DIR, RUN_FILE
 from aubench.results.schema import INITIALISATION
+
+T = TypeVar("T")
 
 RECORDS = "records"
 LOCK = ".lock"
@@ -228,14 +231,20 @@ def record_folders(root: Path) -> tuple[list[Path], list[Finding]]:
 
 
 def find_finished_records(run: Path) -> tuple[list[StoredRecord], list[Finding]]:
-    """Read the records of finished runs.
+    """Read the records of finished runs, as :func:`map_finished_records` does."""
+    return map_finished_records(lambda stored: stored, run)
+
+
+def map_finished_records(function: Callable[[StoredRecord], T], run: Path) -> tuple[list[T], list[Finding]]:
+    """Read the records of finished runs one by one.
 
     Args:
+        function: Function of a record. The content of a record that it does not return leaves the memory.
         run: Run folder, its ``record`` folder, or a folder with runs at any depth.
 
     Returns:
-        Records, and a finding for each skipped run: one without a record or with missing folds. A run given by its own
-        folder may have missing folds.
+        Results of the function, and a finding for each skipped run: one without a record or with missing folds. A run
+        given by its own folder may have missing folds.
 
     Raises:
         DataError: No finished run has a record.
@@ -245,14 +254,14 @@ def find_finished_records(run: Path) -> tuple[list[StoredRecord], list[Finding]]
         raise DataError("no such folder", where=run, hint="give the folder of a finished run")
     for folder in (run, run / RECORD_DIR):
         if (folder / record_file.FILE).is_file():
-            return [StoredRecord(folder, record_file.read(folder))], []
+            return [function(StoredRecord(folder, record_file.read(folder)))], []
     run_dirs = [path.parent for path in system_files.descendants(run, RUN_FILE)]
     skipped = [Finding(folder, "has no record yet") for folder in run_dirs if not (folder / RECORD_DIR).is_dir()]
     finished = []
     for path in system_files.descendants(run, record_file.FILE):
         stored = StoredRecord(path.parent, record_file.read(path.parent))
         if stored.is_complete:
-            finished.append(stored)
+            finished.append(function(stored))
         else:
             folds = f"{len(stored.info.folds)} of {stored.info.protocol.fold_count} folds"
             skipped.append(Finding(path.parent, f"has {folds}; to include it, give its own folder"))

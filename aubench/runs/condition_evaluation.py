@@ -51,8 +51,8 @@ def evaluate_fold(
         if missing:
             if kind == "cpu":
                 torch.set_num_threads(1)
-            scores = condition_scores.save(config, fold, scores, _evaluate(config, fold, missing, kind, index))
-    report(ConditionsEvaluated(scores, len(missing)))
+            condition_scores.save(config, fold, scores, _evaluate(config, fold, missing, kind, index))
+    report(ConditionsEvaluated(len(missing)))
 
 
 def _evaluate(config: RunConfig, fold: int, conditions: list[Condition], kind: str, index: int) -> ConditionScores:

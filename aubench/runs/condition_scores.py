@@ -75,8 +75,8 @@ def conditions_beyond(stored: ConditionScores | None, conditions: Sequence[Condi
     return [condition for condition in conditions if stored is None or str(condition) not in stored.conditions]
 
 
-def save(config: RunConfig, fold: int, stored: ConditionScores | None, new: ConditionScores) -> ConditionScores:
-    """Store further scores of a fold beside those that :func:`read` returned, and return all of its scores."""
+def save(config: RunConfig, fold: int, stored: ConditionScores | None, new: ConditionScores) -> None:
+    """Store further scores of a fold beside those that :func:`read` returned."""
     folder = config.fold_dir(fold) / FOLDER
     parts = [new] if stored is None else [stored, new]
     merged = ConditionScores(
@@ -89,7 +89,6 @@ def save(config: RunConfig, fold: int, stored: ConditionScores | None, new: Cond
     histograms.write(merged.histograms, folder)
     header = {**_cache_key(config, fold), "conditions": list(merged.conditions)}
     atomic.write_json(folder / HEADER, header | ({"corruptions": merged.corruptions} if merged.corruptions else {}))
-    return merged
 
 
 def _cached_conditions(config: RunConfig, fold: int) -> tuple[tuple[str, ...], dict[str, str]]:

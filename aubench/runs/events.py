@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aubench.runs.condition_scores import ConditionScores
 from aubench.runs.fold_result import FoldResult
 from aubench.training.state import EpochFinished, GraphFailed
 
@@ -39,11 +38,9 @@ class ConditionsEvaluated:
     """The end of a fold's evaluation under test conditions.
 
     Attributes:
-        scores: All conditions under which the fold has been evaluated so far.
         count: Number of conditions evaluated by this job.
     """
 
-    scores: ConditionScores | None
     count: int
 
 

@@ -64,7 +64,6 @@ def record_is_current(config: RunConfig, conditions: Sequence[Condition] = ()) -
 def write_record(
     config: RunConfig,
     results: Mapping[int, FoldResult] | None = None,
-    evaluated: Mapping[int, ConditionScores | None] | None = None,
 ) -> Record | None:
     """Write the record of a run's finished folds; None if no fold is finished.
 
@@ -73,15 +72,15 @@ def write_record(
     Args:
         config: The run.
         results: Results of folds that this process already holds; those of other folds are read from their files.
-        evaluated: Likewise for scores under test conditions.
+            Scores under test conditions always are, because those of a suite would fill the memory.
     """
-    results, evaluated = results or {}, evaluated or {}
+    results = results or {}
     with locks.exclusive(config.run_dir / ".record.lock"):
         folds = finished_folds(config)
         if not folds:
             return None
         fold_results = [results.get(fold) or FoldResult.load(config.fold_dir(fold)) for fold in folds]
-        scored = [evaluated[fold] if fold in evaluated else condition_scores.read(config, fold) for fold in folds]
+        scored = [condition_scores.read(config, fold) for fold in folds]
         record = _build(config, fold_results, scored)
         record.write(config.run_dir / RECORD_DIR)
         return record

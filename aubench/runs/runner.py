@@ -17,7 +17,6 @@ from aubench.results.method_fields import require_recordable
 from aubench.results.record import Record
 from aubench.runs import condition_scores, environment, run_file
 from aubench.runs.condition_evaluation import evaluate_fold
-from aubench.runs.condition_scores import ConditionScores
 from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.events import ConditionsEvaluated, Event, FoldFinished
@@ -151,15 +150,14 @@ def evaluate_conditions(
         for fold in finished_folds(config)
         if condition_scores.missing_conditions(config, fold, requested[config.run_id])
     ]
-    evaluated: dict[str, dict[int, ConditionScores | None]] = defaultdict(dict)
+    evaluated = set[str]()
 
     def handle(job: Job, event: Event) -> None:
         report(job, event)
         if isinstance(event, ConditionsEvaluated):
-            evaluated[job.config.run_id][job.fold] = event.scores
+            evaluated.add(job.config.run_id)
 
     with _defer_error(partial(run_jobs, jobs, choice, handle)):
         for config in configs:
-            scores = evaluated.get(config.run_id, {})
-            if scores or not record_is_current(config, requested[config.run_id]):
-                write_record(config, evaluated=scores)
+            if config.run_id in evaluated or not record_is_current(config, requested[config.run_id]):
+                write_record(config)

@@ -1,6 +1,7 @@
 """Addition of records to a leaderboard: verified, all or none."""
 
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -262,6 +263,36 @@ def test_the_leaderboard_is_read_once_however_many_runs_are_added(many, tmp_path
     )
     add([runs / first.relative_path, runs / second.relative_path], tmp_path / "leaderboard")
     assert len(scans) == 1
+
+
+def test_the_memory_holds_few_records_however_many_runs_are_added(many, tmp_path, monkeypatch):
+    runs, all_records = many
+    live, most, read = weakref.WeakSet(), [], record_file.read
+
+    def count(folder):
+        record = read(folder)
+        live.add(record)
+        most.append(len(live))
+        return record
+
+    monkeypatch.setattr(record_file, "read", count)
+    folders = [runs / record.relative_path for record in all_records]
+    assert len(add(folders, tmp_path / "leaderboard").paths) == 3
+    assert len(most) == 6 and max(most) <= 2, "each record leaves the memory when the next is read"
+
+
+def test_a_record_that_changes_during_an_addition_is_refused(many, tmp_path, monkeypatch, make_record):
+    runs, (first, *_) = many
+    folder = runs / first.relative_path / "record"
+
+    def change(*args):
+        make_record("cam").write(folder)
+        return []
+
+    monkeypatch.setattr(add_module, "check_together", change)
+    with pytest.raises(RecordError, match="changed while it was added") as error:
+        add([folder], tmp_path / "leaderboard")
+    assert error.value.where == folder and not (tmp_path / "leaderboard").exists()
 
 
 def test_a_run_that_is_twice_in_a_folder_is_rejected(run, tmp_path, make_record):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from aubench._util import atomic, ranks
+from aubench.core.conditions import Condition
 from aubench.results import record
+from aubench.runs import condition_scores, record_builder, run_file
 from aubench.runs import fold as fold_module
-from aubench.runs import record_builder, run_file
 from aubench.runs import runner as run_module
+from aubench.runs.condition_scores import ConditionScores
 from aubench.runs.config import RunConfig
 from aubench.runs.devices import DeviceChoice
+from aubench.runs.events import ConditionsEvaluated
 
 
 @pytest.fixture
@@ -124,3 +130,37 @@ def test_two_commands_that_start_a_run_at_once_write_its_file_once(configs, monk
         list(pool.map(lambda name: run_file.write(configs[0], {"started": name}), "ab"))
     assert len(written) == 1 and run_file.read(configs[0])["started"] == written[0]
     assert [path.name for path in configs[0].run_dir.iterdir()] == ["run.json"]
+
+
+def test_scores_of_a_suite_are_in_memory_for_one_run_at_a_time(configs, monkeypatch):
+    """Events say only that a fold has been evaluated, and each record reads its scores itself."""
+    made, most = [], []
+
+    def live() -> int:
+        return sum(reference() is not None for reference in made)
+
+    def read(config, fold):
+        scores = ConditionScores(("noise:all:0.5",), pd.DataFrame(), pd.DataFrame())
+        made.append(weakref.ref(scores))
+        most.append(live())
+        return scores
+
+    def evaluate(jobs, choice, report):
+        assert not live(), "the search for missing conditions keeps nothing"
+        for job in jobs:
+            report(job, ConditionsEvaluated(2))
+
+    for config in configs:
+        for fold in (1, 2, 3):
+            config.fold_dir(fold).mkdir(parents=True)
+    monkeypatch.setattr(run_module, "finished_folds", lambda config: [1, 2, 3])
+    monkeypatch.setattr(record_builder, "finished_folds", lambda config: [1, 2, 3])
+    monkeypatch.setattr(record_builder.FoldResult, "load", lambda folder: None)
+    monkeypatch.setattr(condition_scores, "read", read)
+    monkeypatch.setattr(record_builder, "_build", lambda config, results, scored: SimpleNamespace(write=written.append))
+    monkeypatch.setattr(run_module, "run_jobs", evaluate)
+    written = []
+    conditions = [Condition.parse("noise:all:0.2"), Condition.parse("noise:all:0.8")]
+    run_module.evaluate_conditions(configs, lambda config: conditions, DeviceChoice("cpu", 1, "some"), lambda *_: None)
+    assert written == [config.run_dir / "record" for config in configs]
+    assert max(most) == 3, "folds of one run"
