@@ -76,7 +76,8 @@ class SplitModules:
         if self._inside or not inputs or len(inputs[0]) < ranks.count():
             return forward(*args, **kwargs)
         rows = RankRows(len(inputs[0]), ranks.rank(), ranks.count())
-        reference = None if name in self._compared else _reference(name, module, partial(forward, *args, **kwargs))
+        whole = partial(forward, *args, **kwargs)
+        reference = None if name in self._compared else _reference(name, module, whole, _gpus(inputs))
 
         def own(value: Any) -> Any:
             has_rows = isinstance(value, Tensor) and value.ndim and len(value) == rows.total
@@ -118,11 +119,17 @@ def _callable_modules(parent: nn.Module, prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{name}", module
 
 
-def _reference(name: str, module: nn.Module, call: Callable[[], Any]) -> tuple[Any, dict[str, Tensor]]:
+def _gpus(inputs: Iterable[Tensor]) -> list[torch.device]:
+    """Return the NVIDIA GPUs of some tensors, on whose generators a module without parameters draws too."""
+    return list({x.device for x in inputs if x.device.type == "cuda"})
+
+
+def _reference(
+    name: str, module: nn.Module, call: Callable[[], Any], gpus: list[torch.device]
+) -> tuple[Any, dict[str, Tensor]]:
     """Return output and buffers of a module after the complete batch, with the random numbers of the next call."""
     before = {key: value.clone() for key, value in module.named_buffers()}
-    device = next((value.device for value in module.parameters()), torch.device("cpu"))
-    with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with torch.no_grad(), torch.random.fork_rng(gpus):
         output = call()
     after = {key: value.clone() for key, value in module.named_buffers()}
     shared = {id(value) for part in module.modules() if isinstance(part, _BatchNorm) for value in part.buffers()}

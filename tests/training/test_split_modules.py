@@ -8,7 +8,9 @@ import pytest
 import torch
 from factories import rank_works
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from aubench._util import ranks
 from aubench.core.errors import AubenchError, MethodError
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.scheduler import Job, preload_workers, run_jobs
@@ -146,3 +148,20 @@ def test_outputs_of_parts_may_differ_by_rounding_only(dtype, difference):
     if dtype == torch.float32:
         with torch.autocast("cpu", torch.bfloat16):
             _compare("layer", [outputs], [outputs * (1 + difference)])
+
+
+@pytest.mark.parametrize(("device", "saved"), [("cuda:1", ["cuda:1"]), ("cpu", [])])
+def test_the_generators_of_the_inputs_devices_are_saved(monkeypatch, device, saved):
+    """A module without parameters draws on the device of its inputs. A CPU saves the generator of no GPU."""
+    calls = []
+
+    def fork(devices=None):
+        calls.append([str(one) for one in devices])
+        raise MethodError("ends here")
+
+    monkeypatch.setattr(torch.random, "fork_rng", fork)
+    monkeypatch.setattr(ranks, "count", lambda: 2)
+    method = nn.Sequential(nn.Dropout())
+    with FakeTensorMode(), SplitModules(method).active(), pytest.raises(MethodError, match="ends here"):
+        method[0](torch.zeros(4, 3, device=device))
+    assert calls == [saved]
