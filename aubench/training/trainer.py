@@ -61,18 +61,20 @@ class Trainer:
     def run(self) -> None:
         """Run all stages. The chosen weights end in ``checkpoint.safetensors`` and in the method.
 
-        Each stage starts from the chosen weights of the previous one.
+        Each stage starts from the chosen weights of the previous one. The method's optimizer hooks may change it, e.g.
+        freeze or reset layers, so those of finished stages run again and the weights are restored after them.
         """
         saved = self._restore()
         ranks.meet()
-        for index in range(self.state.stage, len(self.phase.stages)):
-            stage = self.phase.stages[index]
+        for index, stage in enumerate(self.phase.stages):
             seed_everything(self.context.derive_seed(stage, "optimizer"))
             optimizer: Any = self.fabric.setup_optimizers(
                 method_hooks.call(self.method, "optimizer", torch.optim.Optimizer, stage)
             )
+            if index < self.state.stage:
+                continue
             if saved is not None:
-                checkpoint.restore_optimizer(optimizer.optimizer, saved.tensors, saved.notes["optimizer"])
+                self._restore_weights(saved, optimizer)
                 saved = None
             elif index:
                 self.state.begin_stage(index)
@@ -93,11 +95,14 @@ class Trainer:
         if not path.exists():
             return None
         saved = checkpoint.read(path, self.phase.identity)
-        self.method.load_state_dict({k[7:]: v for k, v in saved.tensors.items() if k.startswith("method.")})
         self.state = TrainState(**saved.notes["history"])
         self._promote_candidate_of_state()
         self.state.write(self.folder / EPOCHS)  # a process killed after it saved the state has not written it
         return saved
+
+    def _restore_weights(self, saved: checkpoint.Checkpoint, optimizer: Any) -> None:
+        self.method.load_state_dict({k[7:]: v for k, v in saved.tensors.items() if k.startswith("method.")})
+        checkpoint.restore_optimizer(optimizer.optimizer, saved.tensors, saved.notes["optimizer"])
 
     def _promote_candidate_of_state(self) -> None:
         """Replace the best weights by a candidate that a process killed after it saved the state has left."""

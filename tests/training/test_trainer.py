@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -128,6 +129,45 @@ def test_kill_between_state_and_best_weights_changes_nothing(config_for, tmp_pat
     run(interrupted)
     assert result_files(interrupted) == result_files(uninterrupted)
     assert not (interrupted.fold_dir(1) / CANDIDATE_WEIGHTS).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed_in", [0, 1])
+def test_a_resumed_fold_keeps_what_an_optimizer_hook_changes(config_for, tmp_path, monkeypatch, killed_in):
+    """The hook resets a layer in each stage, and freezes another in the first, which later stages keep."""
+    whole, broken = config_for(tmp_path / "whole"), config_for(tmp_path / "broken")
+    method_class = whole.entry.method_class
+    stages, optimizer = method_class.stages, method_class.optimizer
+
+    def two_stages(self):
+        (stage,) = stages(self)
+        return (replace(stage, name="first", epochs=2), replace(stage, name="second", epochs=2))
+
+    def reset_and_freeze(self, stage):
+        layers = [module for module in self.modules() if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)]
+        layers[-1].reset_parameters()
+        if stage.name == "first":
+            layers[0].requires_grad_(False)
+        return optimizer(self, stage)
+
+    def better_each_epoch(self):
+        return {"f1": 0.1 * (len(self.state.epochs) + 1), "acc": 0.5}
+
+    def kill(self):
+        if len(self.state.epochs) == 2 * killed_in + 1:
+            raise Killed
+        return better_each_epoch(self)
+
+    monkeypatch.setattr(method_class, "stages", two_stages)
+    monkeypatch.setattr(method_class, "optimizer", reset_and_freeze)
+    with monkeypatch.context() as patch:
+        patch.setattr(training_module.Trainer, "_validate", kill)
+        with pytest.raises(Killed):
+            run(broken)
+    monkeypatch.setattr(training_module.Trainer, "_validate", better_each_epoch)
+    for config in (whole, broken):
+        run(config)
+    assert result_files(broken) == result_files(whole)
 
 
 def test_only_the_first_process_of_a_group_looks_for_a_candidate(tmp_path, monkeypatch):
