@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -352,6 +353,26 @@ def test_images_leave_a_devices_memory_when_validation_needs_it(config_for, tmp_
     monkeypatch.setattr(resident_images, "memory_budget", lambda device: 2**40)
     run(short_of_memory)
     assert len(failures) == 1 and result_files(short_of_memory) == result_files(uninterrupted)
+
+
+@pytest.mark.slow
+def test_the_copy_of_images_to_a_device_counts_in_no_epoch_or_speed(config, monkeypatch):
+    """The clock stands for a copy that takes a thousand seconds."""
+    clock, spent, prepare = time.perf_counter, [], resident_images.prepare
+
+    def copy(*args):
+        spent.append(1000.0)
+        return prepare(*args)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + sum(spent))
+    monkeypatch.setattr(resident_images, "prepare", copy)
+    monkeypatch.setattr(resident_images, "memory_budget", lambda device: 2**40)
+    run(config)
+    result = json.loads((config.fold_dir(1) / RESULT).read_text())
+    assert spent == [1000.0] and result["train_seconds"] < result["seconds"] < 1000
+    assert all(entry["seconds"] < 1000 for entry in read_json_lines(config.fold_dir(1) / EPOCHS, ""))
+    frames = CHANGES["frames_per_epoch"] * CHANGES["epochs"]
+    assert result["train_frames_per_s"] == pytest.approx(frames / result["train_seconds"], rel=0.01)
 
 
 @pytest.mark.slow
