@@ -31,6 +31,7 @@ MAX_REQUEUES = 100
 QUEUE_SECONDS = 20.0
 """Interval between two looks at the queue."""
 _RESULT = "_0_result.pkl"
+_REPEAT = "repeat the command to submit them"
 _LOGS = ("_0_log.out", "_0_log.err")
 
 
@@ -65,6 +66,7 @@ class SlurmEngine(ClusterEngine):
         super().__init__()
         self._choice, self._options, self._nodes = choice.on_node(), dict(choice.options), choice.nodes
         self._unsent: list[Future[None]] = []
+        self._refused: dict[Future[None], AubenchError] = {}
         self._ids: dict[Future[None], str] = {}
         self._cancelled: list[Future[None]] = []
         self._missing: set[Future[None]] = set()
@@ -109,6 +111,9 @@ class SlurmEngine(ClusterEngine):
         self._polled = True
         if self._unsent and time.monotonic() >= self._retry_at:
             yield from self._send()
+        if not self._ids:
+            refused, self._refused = self._refused, {}
+            yield from refused.items()
         results = {path.name.removesuffix(_RESULT) for path in self._folder.glob(f"*{_RESULT}")}
         ended = [(future, job_id) for future, job_id in self._ids.items() if job_id in results]
         for future, job_id in ended:
@@ -134,9 +139,17 @@ class SlurmEngine(ClusterEngine):
                     self._retry_at = time.monotonic() + QUEUE_SECONDS
                     return
             else:
-                failed, self._unsent = self._unsent, []
-                error = UsageError(f"sbatch refused the jobs ({reason})", where="--slurm")
-                yield from ((future, error) for future in failed)
+                yield from self._refuse(reason)
+
+    def _refuse(self, reason: str) -> Iterator[tuple[Future[None], Outcome]]:
+        """Fail the collected jobs, but not before the jobs in the queue have ended, which their runs would cancel."""
+        refused, self._unsent = self._unsent, []
+        error = UsageError(f"sbatch refused the jobs ({reason})", where="--slurm")
+        if not self._ids:
+            yield from ((future, error) for future in refused)
+            return
+        print_line(f"slurm: {len(refused)} folds are not submitted, as sbatch refused them ({reason}); {_REPEAT}")
+        self._refused |= dict.fromkeys(refused, error)
 
     def _send_array(self, futures: list[Future[None]]) -> str | None:
         """Submit jobs as one array; return the reason if Slurm refuses it."""
@@ -223,6 +236,8 @@ class SlurmEngine(ClusterEngine):
             self._remove_from_queue([self._ids.pop(future)])
         elif future in self._unsent:
             self._unsent.remove(future)
+        elif future in self._refused:
+            del self._refused[future]
         else:  # it has ended, and its outcome is about to arrive
             return
         self._cancelled.append(future)
@@ -233,6 +248,8 @@ class SlurmEngine(ClusterEngine):
 
     def close(self, *, interrupted: bool) -> None:
         """Remove all jobs from the queue, unless the user interrupted the command."""
+        if interrupted and (count := len(self._unsent) + len(self._refused)):
+            print_line(f"slurm: {count} folds are not submitted; {_REPEAT}")
         if interrupted and self._ids:
             print_line(f"slurm: {len(self._ids)} folds stay in the queue; see `aubench status` and `aubench cancel`")
             return

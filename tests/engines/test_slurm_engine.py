@@ -356,6 +356,63 @@ def test_jobs_of_a_live_command_are_not_cancelled_and_their_results_are_found(
     assert not (slurm / "cancelled").exists()
 
 
+@pytest.fixture
+def half_sent(slurm, choice, plan, tmp_path, monkeypatch):
+    """Jobs of one run, of which Slurm accepts the first array of two and refuses the rest."""
+    (config,) = plan(tmp_path / "runs", seeds=(0,))
+    engine, sent = choice.engine(), []
+
+    def send(futures):
+        if sent:
+            return "Socket timed out"
+        sent.extend(futures)
+        engine._ids |= {future: f"7_{i}" for i, future in enumerate(futures)}
+        return None
+
+    monkeypatch.setattr(slurm_commands, "ARRAY_SIZE", 2)
+    monkeypatch.setattr(slurm_commands, "active_jobs", lambda: {"7_0", "7_1"})
+    monkeypatch.setattr(engine, "_send_array", send)
+    return engine, [Job(config, fold, fold_works.ends) for fold in (1, 2, 3)]
+
+
+def test_refused_jobs_fail_after_those_that_were_submitted(half_sent, slurm, monkeypatch, tmp_path, capfd):
+    engine, jobs = half_sent
+    results, ends = tmp_path / "runs" / "sweeps" / "slurm", []
+    finish = {"7_0": FoldFinished(None, 0), "7_1": FoldFinished(None, 0)}
+    monkeypatch.setattr(engine, "_outcome", lambda future, job_id: finish[job_id])
+
+    def submit(job):
+        future = type(engine).submit(engine, job)
+        results.mkdir(parents=True, exist_ok=True)
+        for name in finish:
+            (results / f"{name}_0_result.pkl").touch()
+        return future
+
+    monkeypatch.setattr(engine, "submit", submit)
+    with pytest.raises(UsageError, match="sbatch refused the jobs"):
+        FoldScheduler(jobs, engine, lambda job, event: ends.append((job.fold, type(event)))).run()
+    assert ends == [(1, FoldFinished), (2, FoldFinished)] and not (slurm / "cancelled").exists()
+    said = "slurm: 1 folds are not submitted, as sbatch refused them (Socket timed out); repeat the command to submit"
+    assert said in capfd.readouterr().err
+
+
+def test_jobs_that_are_not_submitted_are_named_and_submitted_again(half_sent, choice, capfd, monkeypatch):
+    engine, jobs = half_sent
+    futures = [engine.submit(job) for job in jobs]
+    assert list(engine.wait(0.0)) == [] and list(engine._refused) == futures[2:]
+    sweep = sweeps.SweepFile("slurm", jobs)
+    with sweep:
+        sweep.update(engine.queued())
+        engine.close(interrupted=True)
+    err = capfd.readouterr().err
+    assert "1 folds are not submitted; repeat the command" in err and "2 folds stay in the queue" in err
+    again = choice.engine()
+    futures = [again.submit(job) for job in jobs]
+    assert list(again._ids) == futures[:2] and again._unsent == futures[2:]
+    engine.cancel(next(iter(engine._refused)))
+    assert not engine._refused and len(engine._cancelled) == 1
+
+
 def test_arrays_shrink_below_the_limit_of_the_site(slurm, choice, plan, tmp_path, monkeypatch):
     (config,) = plan(tmp_path / "runs", seeds=(0,))
     engine, sizes = choice.engine(), []
@@ -377,6 +434,7 @@ def test_arrays_shrink_below_the_limit_of_the_site(slurm, choice, plan, tmp_path
     sizes.clear()
     assert list(engine._send()) == [] and sum(sizes) == 4
     engine._unsent = futures[:2]
+    engine._ids.clear()
     monkeypatch.setattr(engine, "_send_array", lambda chunk: "sbatch: error: invalid partition specified: gpu")
     assert [str(error) for _, error in engine._send()] == [
         "--slurm: sbatch refused the jobs (sbatch: error: invalid partition specified: gpu)"
