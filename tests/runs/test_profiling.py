@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from aubench.core.registry import find_protocol
-from aubench.core.task import Modality
+from aubench.core.task import Batch, Modality
 from aubench.data import resident_images
 from aubench.data.random_store import RandomStore
 from aubench.evaluation import inference
-from aubench.evaluation.flops import count_flops
+from aubench.evaluation.flops import count_flops, count_training_flops, counted_flops
 from aubench.evaluation.method_parts import REST
 from aubench.evaluation.predictor import Predictor
 from aubench.runs import profiling, speed_report
@@ -296,3 +296,17 @@ def test_a_stage_is_measured_again_without_images_that_leave_no_memory(configure
     stage = profiling._profile_stage(Extent(1, 2), context, phase, None)
     assert held == [True] * 2 + [False] * 3 and freed == [True, False]
     assert stage.frames_per_s > 0 and stage.frames == 4
+
+
+def test_a_frame_has_its_share_of_the_operations_of_a_clip(configure):
+    context, split, predictor = clips_of(configure)
+    method, clip = context.method, {Modality.VISUAL: torch.zeros(1, 12, 3, 32, 32)}
+    with counted_flops() as counter, torch.no_grad():
+        method.eval()(clip)
+    each = counter.get_total_flops() / 12
+    assert each > 0 and count_flops(type(method), method.task, method.recipe).total.flops == pytest.approx(each, abs=2)
+    assert sum(part.flops for part in profiling._profile_parts(predictor, context, split.test)) == pytest.approx(each)
+    labels = torch.ones(2, 12, len(method.task.aus), dtype=torch.int8)
+    batch = Batch({m: x.repeat(2, 1, 1, 1, 1) for m, x in clip.items()}, labels)
+    training = count_training_flops(method.train(), batch, method.stages()[-1])
+    assert 2 * each < training < 3.5 * each, "forward and backward pass of one frame"
