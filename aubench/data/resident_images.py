@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aubench._util import ranks
 from aubench.core.task import Modality, Task
 from aubench.data import clips, loader
 from aubench.data.loader import RawBatch
@@ -89,8 +88,8 @@ def prepare(data: ProtocolDataset, task: Task, rows: Rows, device: torch.device)
         device: Device of the batches.
 
     Returns:
-        The data set with these frames in the memory of the device, if they may and fit. Otherwise the data set itself,
-        whose files a thread loads into the page cache. On a CPU nothing is prepared.
+        The data set with these frames in the memory of the device, if they fit. Otherwise the data set itself, whose
+        files a thread loads into the page cache. On a CPU nothing is prepared.
     """
     rows, budget = np.unique(rows), memory_budget(device)
     if needed_bytes(data, task, rows) <= budget:
@@ -109,12 +108,8 @@ def needed_bytes(data: ProtocolDataset, task: Task, rows: Rows) -> int:
 
 
 def memory_budget(device: torch.device) -> int:
-    """Return the number of bytes that images may occupy on a device; -1 unless it is an NVIDIA GPU.
-
-    On GPUs that train a fold together it is -1 too. If one of them ran out of memory, the others would wait for it, so
-    the fold could not go on without images.
-    """
-    if device.type != "cuda" or ranks.count() > 1:
+    """Return the number of bytes that images may occupy on a device; -1 unless it is an NVIDIA GPU."""
+    if device.type != "cuda":
         return -1
     torch.cuda.empty_cache()
     free, total = torch.cuda.mem_get_info(device)

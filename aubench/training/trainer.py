@@ -241,7 +241,7 @@ class Trainer:
         try:
             probs = inference.predict_probabilities(predictor, self._images, rows, self.fabric.device)
         except RuntimeError as error:
-            if self._images is self.data or not is_out_of_memory(error):
+            if self._images is self.data or ranks.count() > 1 or not is_out_of_memory(error):
                 raise
             raise ImagesLeaveNoMemory(str(error), where=self.context.name) from error
         cells = inference.confusion_counts(probs, self.data.labels[rows])

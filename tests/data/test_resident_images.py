@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from aubench._util import ranks
 from aubench.core.errors import DataError
 from aubench.core.landmarks import COUNT
 from aubench.core.registry import find_protocol
@@ -115,11 +114,6 @@ def test_images_take_at_most_half_of_the_free_memory_or_of_the_folds_part(card):
     card(0.125)
     assert resident_images.memory_budget(GPU) == 2.5 * GIB
     assert resident_images.memory_budget(CPU) < 0 and resident_images.memory_budget(torch.device("mps")) < 0
-
-
-def test_gpus_that_train_a_fold_together_hold_no_images(card, monkeypatch):
-    monkeypatch.setattr(ranks, "count", lambda: 2)
-    assert resident_images.memory_budget(GPU) < 0
 
 
 def test_choice_is_made_to_the_byte(data, rows, monkeypatch):
