@@ -132,7 +132,7 @@ def tune(
         fold: Only this fold [default: mean over all folds].
         preset: Recipe preset [default: the protocol's].
         overrides: Recipe values that differ from the preset.
-        space: Fields to search [default: all with a range].
+        space: Fields to search [default: all whose range has the preset's value].
         modalities: Modalities to narrow the protocol to, e.g. ``visual,depth``.
         study: Name of the study; the methods' names are appended if there are several.
         seed: Seed of the suggestions and of all trials.

@@ -146,7 +146,7 @@ def create_search(
         store: Store to read.
         options: Options of every trial.
         folds: Numbers of the folds.
-        space: Names of the fields to search; all with a range if None.
+        space: Names of the fields to search; if None all with a range that has the preset's value.
         seed: Seed of the suggestions and of all trials.
         sampler: Name of the sampler.
         pruner: Name of the pruner.

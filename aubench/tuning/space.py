@@ -33,15 +33,17 @@ class Space:
         names: Sequence[str] | None,
         unsupported_reason: Callable[[Recipe], str | None] = lambda recipe: None,
     ) -> Space:
-        """Create the space that a recipe declares, without fields whose values a task does not support.
+        """Create the space that a recipe declares.
+
+        Unless fields are named, it leaves out those whose range lacks the preset's value, so that the preset is a point
+        of the space, and those of which a task does not support a bound.
 
         Args:
             recipe: Recipe class of the method.
             preset: Preset of every trial.
             fixed: Values set by the user, which are not searched.
-            names: Names of the fields to search; all with a range if None.
-            unsupported_reason: Reason why the task does not support a recipe. Unless it is named, a field is left out
-                if the task does not support a bound of its range.
+            names: Names of the fields to search; if None all with a range that has the preset's value.
+            unsupported_reason: Reason why the task does not support a recipe.
 
         Raises:
             UsageError: A field has no range, is fixed or is not supported, or there is nothing to search.
@@ -54,14 +56,16 @@ class Space:
                 raise UsageError(f"'{name}' has no range", where="--space", hint=hint)
             if name in fixed:
                 raise UsageError(f"'{name}' is fixed by --set", where="--space", hint="leave out one of the two")
-        ranges = {name: declared[name] for name in (declared if names is None else names) if name not in fixed}
-        for name, domain in list(ranges.items()):
+        space = cls({name: declared[name] for name in (declared if names is None else names) if name not in fixed})
+        left_out = space.outside(recipe.from_preset(preset, fixed).model_dump(mode="json")) if names is None else {}
+        ranges = {}
+        for name, domain in space.ranges.items():
             reasons = map(unsupported_reason, _recipes_at_bounds(recipe, preset, fixed, name, domain))
             reason = next((reason for reason in reasons if reason is not None), None)
             if reason is not None and names is not None:
                 raise UsageError(f"'{name}' cannot be searched: {reason}", where="--space")
-            if reason is not None:
-                del ranges[name]
+            if reason is None and name not in left_out:
+                ranges[name] = domain
         if not ranges:
             raise UsageError("leaves nothing to search", where="--space", hint=suggest("", declared))
         return cls(ranges)
@@ -73,6 +77,10 @@ class Space:
     def restrict(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values of a recipe that lie inside the space."""
         return {name: recipe[name] for name, domain in self.ranges.items() if _contains(domain, recipe[name])}
+
+    def outside(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of searched fields of a recipe that lie outside their ranges."""
+        return {name: recipe[name] for name, domain in self.ranges.items() if not _contains(domain, recipe[name])}
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return the space as JSON data."""

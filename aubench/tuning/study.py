@@ -67,6 +67,9 @@ def run_search(
         study = _create_or_load(search, opened)
         study_files.write_study(search, study.user_attrs.get(study_files.IDENTITY, ""))
         _write_missing_files(search, study)
+        if outside := search.space.outside(search.base_config.recipe):
+            values = ", ".join(f"{name} {value}" for name, value in outside.items())
+            say(f"{search.name}: no trial is the preset, which is outside of the search range ({values})")
 
         def sampler_for(trials: int) -> BaseSampler:
             return sampler or make_sampler(search.sampler, derive(search.seed, "sampler", trials, worker.slot))

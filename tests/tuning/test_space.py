@@ -1,6 +1,8 @@
 """Spaces come from recipes, and are refused before a trial where they make no sense."""
 
 import json
+from functools import partial
+from itertools import chain, combinations
 from typing import Annotated
 
 import pytest
@@ -9,6 +11,9 @@ from pydantic import Field
 from aubench import Categorical, IntUniform, LogUniform, Recipe, Uniform
 from aubench.core import registry
 from aubench.core.errors import RecipeError, UsageError
+from aubench.runs.config import RunConfig
+from aubench.runs.run_options import RunOptions
+from aubench.tuning.search_config import SearchConfig
 from aubench.tuning.space import Space
 
 
@@ -17,11 +22,42 @@ def test_every_method_can_be_searched_from_every_preset(method, script):
     recipe = registry.find_method(method).method_class.Recipe
     for preset in recipe.all_presets():
         space = Space.of(recipe, preset, {}, None)
-        assert {"learning_rate", "weight_decay"} <= set(space.ranges)
+        preset_values = recipe.from_preset(preset, {}).model_dump(mode="json")
+        assert "learning_rate" in space.ranges and space.restrict(preset_values).keys() == space.ranges.keys()
+        assert ("weight_decay" in space.ranges) == (preset_values["weight_decay"] > 0)
         trial = script()
         drawn = recipe.from_preset(preset, space.draw(trial))
         assert trial.asked == list(space.ranges)
         assert drawn != recipe.from_preset(preset, {})
+
+
+@pytest.mark.parametrize("method", registry.builtin_methods())
+def test_the_first_trial_is_the_preset_of_every_method_with_any_modalities(method):
+    optuna = pytest.importorskip("optuna")
+    protocol, entry = registry.find_protocol("synth_vdt_3fold"), registry.find_method(method)
+    tried = 0
+    for preset in entry.method_class.Recipe.all_presets():
+        for modalities in chain.from_iterable(combinations(protocol.modalities, n) for n in (1, 2, 3)):
+            narrowed = protocol.narrowed(modalities)
+            if entry.unsupported_reason(narrowed, entry.create_recipe(preset, {})) is not None:
+                continue
+            base = RunConfig.create(method, narrowed, None, RunOptions(preset))
+            unsupported_reason = partial(entry.unsupported_reason, narrowed)
+            space = Space.of(entry.method_class.Recipe, preset, {}, None, unsupported_reason)
+            study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+            study.enqueue_trial(space.restrict(base.recipe))
+            search = SearchConfig("preset", base, {}, (1,), space, 0, "random", "none")
+            assert search.trial_config(space.draw(study.ask())).recipe == base.recipe
+            tried += 1
+    assert tried >= 3
+
+
+def test_a_field_whose_preset_is_outside_of_its_range_is_searched_only_by_name(search_for):
+    assert "weight_decay" not in search_for().space.ranges
+    assert "weight_decay" in search_for(preset="tiny", method="mcm").space.ranges
+    named = search_for(space=["learning_rate", "weight_decay"])
+    assert list(named.space.ranges) == ["learning_rate", "weight_decay"]
+    assert named.space.outside(named.base_config.recipe) == {"weight_decay": 0.0}
 
 
 @pytest.mark.parametrize("method", registry.builtin_methods())

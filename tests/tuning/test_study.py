@@ -101,9 +101,7 @@ def test_a_search_begins_with_the_preset_so_its_best_is_no_worse(search_for, tmp
     monkeypatch.setattr(trial_module, "run_jobs", here)
     search = search_for(folds=(1,), fixed={"epochs": 1, "learning_rate": 0.005}, preset="tiny")
     first = run(search, address(kind, tmp_path), 1).trials[0]
-    preset = search.base_config.recipe
-    inside = {name: preset[name] for name in first.params if name in search.space.restrict(preset)}
-    assert inside and {name: first.params[name] for name in inside} == inside
+    assert first.params and search.trial_config(first.params).recipe == search.base_config.recipe
     assert run(search, address(kind, tmp_path), 3).best_value >= first.value
 
 
@@ -127,6 +125,21 @@ def test_a_study_whose_creation_was_interrupted_is_completed(search_for, tmp_pat
     assert study.user_attrs["aubench"] == search.binding() and len(study.user_attrs) == 3
     (trial,) = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.WAITING])
     assert trial.system_attrs["fixed_params"] == search.space.restrict(search.base_config.recipe)
+
+
+def test_a_named_field_whose_preset_is_outside_of_its_range_is_announced(search_for, tmp_path, monkeypatch):
+    def diverges(jobs, choice, report):
+        raise Diverged("loss term 'total' is not finite")
+
+    monkeypatch.setattr(trial_module, "run_jobs", diverges)
+    search, lines = search_for(space=["learning_rate", "weight_decay"]), []
+    study = run_search(search, address("sqlite", tmp_path), 1, CPU, lines.append)
+    assert lines[0] == (
+        f"{search.name}: no trial is the preset, which is outside of the search range (weight_decay 0.0)"
+    )
+    (trial,) = study.get_trials(deepcopy=False)
+    assert trial.params["learning_rate"] == search.base_config.recipe["learning_rate"]
+    assert trial.params["weight_decay"] > 0
 
 
 def test_what_of_a_preset_lies_outside_its_range_is_drawn(search_for):
