@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from aubench._util.seeds import derive
@@ -55,13 +56,14 @@ def run_search(
         count: Number of finished or pruned trials to reach, over all workers.
         choice: Devices; a worker uses one.
         say: Callback for one-line messages.
-        sampler: Sampler to use in place of the one that the search names.
+        sampler: Sampler of which a copy replaces the one that the search names.
         after: Callback after each trial of this process.
 
     Raises:
-        UsageError: The storage cannot be used, or contains another study of this name.
+        UsageError: The storage cannot be used, or contains another study of this name, or the sampler cannot be copied.
         AubenchError: A trial failed. The finished trials remain.
     """
+    sampler = _copy_sampler(sampler)
     opened = open_storage(storage)
     with storage_errors(storage), Worker(search.folder) as worker:
         study = _create_or_load(search, opened)
@@ -79,6 +81,19 @@ def run_search(
             after()
         _write_missing_files(search, study)
     return study
+
+
+def _copy_sampler(sampler: BaseSampler | None) -> BaseSampler | None:
+    """Copy a sampler, because it has a state, and searches of several methods must not depend on their order.
+
+    Raises:
+        UsageError: The sampler cannot be copied.
+    """
+    try:
+        return deepcopy(sampler)
+    except Exception as error:
+        what = f"{type(sampler).__name__} cannot be copied ({error})"
+        raise UsageError(what, where="sampler", hint="give it a method __deepcopy__, or name a sampler") from None
 
 
 def _write_missing_files(search: SearchConfig, study: Study) -> None:

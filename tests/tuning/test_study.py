@@ -343,6 +343,25 @@ def test_the_python_entry_takes_a_sampler_of_ones_own(small_store, tmp_path, mon
     assert study.user_attrs["aubench"]["sampler"] == type(sampler).__name__
 
 
+def test_searches_with_one_sampler_object_do_not_depend_on_each_other(search_for, tmp_path, monkeypatch):
+    def diverges(jobs, choice, report):
+        raise Diverged("loss term 'total' is not finite")
+
+    monkeypatch.setattr(trial_module, "run_jobs", diverges)
+    sampler, storage = optuna.samplers.RandomSampler(seed=3), address("sqlite", tmp_path)
+    first, second = (run(search_for(name=name), storage, 3, sampler=sampler) for name in ("first", "second"))
+    assert [trial.params for trial in first.trials] == [trial.params for trial in second.trials]
+    assert first.trials[1].params != first.trials[2].params
+
+
+def test_a_sampler_that_cannot_be_copied_is_refused_before_the_search(search_for, tmp_path):
+    sampler = optuna.samplers.RandomSampler()
+    sampler.lines = (line for line in ())
+    with pytest.raises(UsageError, match=r"sampler: RandomSampler cannot be copied .*generator"):
+        run(search_for(), address("sqlite", tmp_path), 1, sampler=sampler)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_a_mistake_of_a_later_method_ends_the_command_before_the_first_search(small_store, tmp_path, monkeypatch):
     searched = []
