@@ -45,7 +45,7 @@ class SearchConfig:
     Attributes:
         name: Name of the study.
         base_config: Method, protocol, preset, store and the seed that all trials share.
-        fixed: Recipe values that differ from the preset in every trial.
+        fixed: Recipe values that differ from the preset in every trial, as JSON data.
         folds: Numbers of the folds whose validation F1 is averaged.
         space: Search space.
         seed: Seed given by the user.
@@ -161,7 +161,7 @@ def create_search(
     name = name or f"{base.entry.name}-{protocol.name}-{base.preset}-{sampler}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
         raise UsageError(f"'{name}' is not a valid study name", where="--study", hint="use letters, digits, - and _")
-    fixed = dict(options.overrides)
+    fixed = {name: base.recipe[name] for name in options.overrides}
     unsupported_reason = partial(base.entry.unsupported_reason, protocol)
     searched = Space.of(base.entry.method_class.Recipe, base.preset, fixed, space, unsupported_reason)
     search = SearchConfig(name, base, fixed, tuple(folds), searched, seed, sampler, pruner)

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("optuna")
 
+import numpy as np
 import optuna
 
 import aubench
@@ -140,6 +141,19 @@ def test_a_named_field_whose_preset_is_outside_of_its_range_is_announced(search_
     (trial,) = study.get_trials(deepcopy=False)
     assert trial.params["learning_rate"] == search.base_config.recipe["learning_rate"]
     assert trial.params["weight_decay"] > 0
+
+
+def test_fixed_values_are_stored_and_compared_as_the_recipe_reads_them(search_for, tmp_path):
+    storage = open_storage(address("sqlite", tmp_path))
+    given = {"epochs": np.int64(1), "flip": np.True_, "dropout": np.float32(0.25), "learning_rate": "0.005"}
+    search = search_for("mft", fixed=given)
+    assert search.fixed == search_for().fixed | {"epochs": 1, "flip": True, "dropout": 0.25, "learning_rate": 0.005}
+    study_module._create_or_load(search, storage)
+    study_files.write_study(search, "")
+    equal = {"epochs": "1", "flip": "true", "dropout": 0.25, "learning_rate": 5e-3}
+    study_module._create_or_load(search_for("mft", fixed=equal), storage)
+    with pytest.raises(UsageError, match="has another --set"):
+        study_module._create_or_load(search_for("mft", fixed=equal | {"epochs": 2}), storage)
 
 
 def test_what_of_a_preset_lies_outside_its_range_is_drawn(search_for):
