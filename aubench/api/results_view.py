@@ -141,7 +141,7 @@ class RobustnessResults(DataFrameView):
 
     Attributes:
         profiles: Methods with their scores, by protocol.
-        text: Tables as ``aubench robustness`` prints them.
+        text: Tables as ``aubench robustness`` prints them; the DataFrame as ``csv`` or ``json`` if that was the format.
         paths: Files of tables and figures.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -176,19 +177,21 @@ def _write_robustness(configs: Sequence[RunConfig], suite: Suite, out: AnyPath |
         profiles = robustness_tables.profiles(runs, suite.conditions)
         all_profiles[name] = tuple(profiles)
         if form == "json":
-            pages = shown = {"robustness.json": frame_text(RobustnessResults({name: profiles}).to_dataframe(), form)}
+            pages = {"robustness.json": frame_text(RobustnessResults({name: profiles}).to_dataframe(), form)}
         else:
             tables, title = robustness_tables.make_tables(profiles), f"{name}: {suite.title}"
             pages = robustness_tables.render(tables, title, form)
             tables.pop("lost", None)
-            shown = robustness_tables.render(tables, title, form)
+            texts += robustness_tables.render(tables, title, form).values()
         for file, text in pages.items():
             atomic.write_text(folder / file, text)
         if form == "csv":
             for file in {f"{table}.csv" for table in robustness_tables.TABLES} - pages.keys():
                 (folder / file).unlink(missing_ok=True)  # of an earlier comparison
-        texts += shown.values()
         seeds = seed_counts(robustness_tables.entries_of(runs, suite.conditions))
         figures = robustness_figures.plot(profiles, (name, seeds), folder)
         paths += [*(folder / file for file in pages), *figures]
-    return RobustnessResults(all_profiles, "\n".join(texts), tuple(paths))
+    results = RobustnessResults(all_profiles, "\n".join(texts), tuple(paths))
+    if all_profiles and form in ("csv", "json"):  # for programs, one table of all protocols
+        return replace(results, text=frame_text(results.to_dataframe(), form))
+    return results

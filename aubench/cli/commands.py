@@ -102,9 +102,8 @@ def _score(options: Options) -> None:
 @command(api.evaluate_robustness, run=Annotated[list[str], typer.Option(metavar="RUN")], out=Dir)
 def _robustness(options: Options) -> None:
     def report(results: RobustnessResults) -> None:
-        if results.text:
-            typer.echo(results.text)
-        print_paths(results.paths)
+        typer.echo(results.text, nl=False)
+        print_paths(results.paths, err=True)
 
     api.evaluate_robustness(**options, report=report)
 
@@ -141,8 +140,7 @@ def _profile(
     check_form(form, TABLE_FORMATS)
     results = api.profile(**options)
     print_frame(results.to_dataframe(), form, value=lambda value: "unknown" if math.isnan(value) else f"{value:.4g}")
-    for path in results.paths:
-        typer.echo(f"wrote {path}", err=True)
+    print_paths(results.paths, err=True)
 
 
 @app.command("bench")

@@ -17,10 +17,10 @@ TABLE_FORMATS = ("markdown", "csv", "json")
 """Formats of printed tables."""
 
 
-def print_paths(paths: Iterable[Path]) -> None:
-    """Print a line for each written file."""
+def print_paths(paths: Iterable[Path], *, err: bool = False) -> None:
+    """Print a line for each written file, on stderr after a table."""
     for path in paths:
-        typer.echo(f"wrote {path}")
+        typer.echo(f"wrote {path}", err=err)
 
 
 def print_skipped(findings: Iterable[Finding]) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from factories.command_words import changed
 
 import aubench as package
+from aubench import api
 from aubench.api import execution, robustness_evaluation
 from aubench.core.errors import AubenchError
 from aubench.core.suites import find_suite
@@ -64,11 +67,12 @@ def test_every_finished_run_is_evaluated_once_and_told_the_same_twice(asked, cal
     before = outputs("robustness", "runs")
 
     again = asked()
-    assert (again.code, again.out, again.err) == (0, first.out, "")
+    assert (again.code, again.out) == (0, first.out) and first.err.endswith(again.err)
+    assert [line.removeprefix("wrote robustness/synth_3fold/") for line in sorted(again.err.splitlines())] == wanted
     assert outputs("robustness", "runs") == before
 
     more = asked("--noise", "0.2", "--method", "cam", "--format", "csv", "--out", "narrow")
-    assert (more.code, more.err) == (0, ""), more.err
+    assert more.code == 0 and more.err.count("wrote narrow/") == more.err.count("\n"), more.err
     assert sorted(path.name for path in Path("narrow").glob("*.csv")) == [
         "areas.csv",
         "conditions.csv",
@@ -82,11 +86,11 @@ def test_every_finished_run_is_evaluated_once_and_told_the_same_twice(asked, cal
     assert float(rows[1].split(",")[2]) == pytest.approx(estimate, abs=0.051)
 
     objects = asked("--noise", "0.2", "--method", "cam", "--format", "json", "--out", "objects")
-    assert (objects.code, objects.err) == (0, ""), objects.err
+    assert objects.code == 0 and objects.err.count("wrote objects/") == objects.err.count("\n"), objects.err
     scores = json.loads(Path("objects/robustness.json").read_text())
     assert len(scores) == 6 * 13 and {row["condition"] for row in scores} >= {"clean", "noise:all:0.2"}
     assert 100 * scores[12]["f1"] == pytest.approx(estimate, abs=1e-4) and scores[12]["au"] == "mean"
-    assert Path("objects/robustness.json").read_text() in objects.out
+    assert Path("objects/robustness.json").read_text() == objects.out
 
     added = call("leaderboard", "add", "runs")
     assert added.code == 0, added.err
@@ -189,6 +193,27 @@ def test_a_run_that_fails_does_not_cost_the_others_their_table(asked, monkeypatc
     assert "cam, seed 0, fold 1: no weights" in done.err
     assert "| late_fusion " in done.out and "| cam " not in done.out
     assert len(record.read(run_of("late_fusion") / "record").info.conditions) == 9
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_stdout_is_one_table_of_all_protocols_for_programs(call, make_record, monkeypatch, form):
+    configs = [SimpleNamespace(protocol=SimpleNamespace(name=name)) for name in ("synth_3fold", "synth_vdt_3fold")]
+    monkeypatch.setattr(
+        execution, "read_stored_records", lambda members: [StoredRecord(Path(), make_record(members[0].protocol.name))]
+    )
+    monkeypatch.setattr(robustness_figures, "plot", lambda profiles, subtitle, folder: [folder / "curves.png"])
+
+    def evaluate(form, report, **_):
+        report(robustness_evaluation._write_robustness(configs, find_suite("amf"), None, form))
+
+    monkeypatch.setattr(api, "evaluate_robustness", evaluate)
+    answer = call("robustness", "--format", form)
+    assert answer.code == 0 and "wrote" not in answer.out
+    written = [answer.err.count(f"wrote robustness/{config.protocol.name}/") for config in configs]
+    assert written[0] == written[1] > 1
+    table = pd.read_csv(io.StringIO(answer.out)) if form == "csv" else pd.DataFrame(json.loads(answer.out))
+    assert list(table.columns[:5]) == ["protocol", "method", "condition", "au", "f1"]
+    assert table.groupby("protocol").size().to_dict() == {"synth_3fold": 13, "synth_vdt_3fold": 13}
 
 
 def test_figures_name_the_seeds_of_each_method(make_record, tmp_path, monkeypatch):
