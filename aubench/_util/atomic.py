@@ -33,12 +33,12 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         DataError: The disk is full, or the file cannot be written for another reason of the system.
     """
-    if path.is_symlink():
-        path = path.resolve()
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    if is_special(path):
         with _naming(path), path.open("wb") as stream:
             yield stream
         return
+    if path.is_symlink():
+        path = path.resolve()
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -56,6 +56,11 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise write_error(error, path) from error
         raise
+
+
+def is_special(path: Path) -> bool:
+    """Return whether a path exists and is no file or folder, but e.g. a device, a pipe or a link to one."""
+    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def remove_unfinished_files(folder: Path, besides: Sequence[str] = ()) -> None:

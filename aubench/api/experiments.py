@@ -20,6 +20,7 @@ from aubench.api.planning import (
     find_narrowed,
     plan_runs,
     plan_tuned_runs,
+    writable_runs,
 )
 from aubench.api.results_view import Results
 from aubench.core.user_paths import user_path, user_paths
@@ -123,7 +124,7 @@ def run(
         values,
         selection,
         precision,
-        user_path(runs),
+        writable_runs(runs),
         from_runs=sources,
         pretraining_store=None if pretrain_on is None else StoreRef.from_store(open_any_store(pretrain_on)),
     )

@@ -11,7 +11,17 @@ from aubench._util.progress import print_line
 from aubench.api import execution
 from aubench.api.dataframe_view import DataFrameView
 from aubench.api.formats import check_form
-from aubench.api.planning import AnyPath, Names, Seeds, Stores, check_overrides, check_seeds, open_data, split_names
+from aubench.api.planning import (
+    AnyPath,
+    Names,
+    Seeds,
+    Stores,
+    check_overrides,
+    check_seeds,
+    open_data,
+    split_names,
+    writable_runs,
+)
 from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
@@ -149,6 +159,7 @@ def reproduce(
     Raises:
         AubenchError: An argument is invalid or a fold failed.
     """
+    from aubench._util.output_paths import check_output_folder
     from aubench.core import registry
     from aubench.engines.choice import choose_engine
     from aubench.leaderboard.render import FORMATS
@@ -160,16 +171,19 @@ def reproduce(
     form = check_form(form, FORMATS)
     selected = exhibits.find_exhibits(user_path(root), None if names == "all" else split_names(names))
     requested = registry.find_protocol(protocol)
+    folder = Path("reproduced", requested.name) if out is None else user_path(out)
+    check_output_folder(folder)
     opened = open_data(requested, store)
     config = _config(requested, StoreRef.from_store(opened), seeds, preset, overrides, runs, root)
     rows = exhibits.resolve_all(selected, config)
     choice = choose_engine(engine, device, runs_per_device, slurm=slurm, address=address, gpus_per_fold=gpus_per_fold)
     pending = PendingRuns(rows, requested.name, choice, [user_path(runs), user_path(root)], len(opened.frames))
     if pending:
+        writable_runs(runs)
         scheduler.preload_workers(engine)
     for line in pending.summary_lines():
         print_line(line)
-    folder, paths = Path("reproduced", requested.name) if out is None else user_path(out), []
+    paths: list[Path] = []
     for name, exhibit in selected.items():
         pending.run(
             name,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import count_progress, print_line
-from aubench.core.user_paths import expand_home
+from aubench.core.user_paths import expand_home, user_path
 
 if TYPE_CHECKING:
     from aubench.core.protocol import Protocol
@@ -43,6 +43,20 @@ def open_data(protocol: Protocol, store: Stores) -> Store:
 
     with count_progress(f"{protocol.data_name}: sequences generated") as progress:
         return open_stores(protocol.datasets, store, progress)
+
+
+def writable_runs(runs: AnyPath) -> Path:
+    """Return the folder of all runs, which may not exist.
+
+    Raises:
+        UsageError: It is a file.
+        DataError: It cannot be written.
+    """
+    from aubench._util.output_paths import check_output_folder
+
+    folder = user_path(runs)
+    check_output_folder(folder)
+    return folder
 
 
 def check_seeds(seeds: Seeds) -> list[int]:

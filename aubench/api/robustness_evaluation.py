@@ -69,6 +69,7 @@ def evaluate_robustness(
     Raises:
         AubenchError: An argument is invalid, no run is finished, protocols of one name differ, or a fold failed.
     """
+    from aubench._util.output_paths import check_output_folder
     from aubench.core.errors import AubenchError, UsageError
     from aubench.core.suites import find_suite
     from aubench.engines.choice import choose_engine
@@ -85,6 +86,8 @@ def evaluate_robustness(
     protocols = _check_protocols(configs)
     if out is not None and len(protocols) > 1:
         raise UsageError(f"runs are of {', '.join(protocols)}", where="--out", hint="name one with --protocol")
+    for name in protocols:
+        check_output_folder(_output_folder(name, out))
     try:
         choice = choose_engine(
             engine, device, runs_per_device, slurm=slurm, address=address, gpus_per_fold=gpus_per_fold
@@ -151,6 +154,10 @@ def _check_protocols(configs: Sequence[RunConfig]) -> list[str]:
     return sorted(first)
 
 
+def _output_folder(protocol: str, out: AnyPath | None) -> Path:
+    return Path("robustness", protocol) if out is None else user_path(out)
+
+
 def _is_evaluated(config: RunConfig, suite: Suite) -> bool:
     """Return whether every finished fold has scores under every condition."""
     from aubench.runs.condition_scores import missing_conditions
@@ -172,7 +179,7 @@ def _write_robustness(configs: Sequence[RunConfig], suite: Suite, out: AnyPath |
     paths: list[Path] = []
     for name in sorted({config.protocol.name for config in configs}):
         members = [config for config in configs if config.protocol.name == name]
-        folder = Path("robustness", name) if out is None else user_path(out)
+        folder = _output_folder(name, out)
         runs = execution.read_stored_records(members)
         profiles = robustness_tables.profiles(runs, suite.conditions)
         all_profiles[name] = tuple(profiles)

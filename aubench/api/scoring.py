@@ -57,6 +57,7 @@ def score(
         AubenchError: An argument is invalid, a file cannot be read, a probability is invalid, or a test frame is
             missing, additional, there twice or in the wrong fold.
     """
+    from aubench._util.output_paths import check_output_folder
     from aubench._util.progress import print_line
     from aubench.core.errors import UsageError
     from aubench.data.splits import ProtocolDataset
@@ -72,6 +73,7 @@ def score(
     if not isinstance(seed, int):
         raise UsageError(f"{seed!r} is not a seed", where="--seed", hint="use a whole number such as 0")
     check_seeds(seed)
+    check_output_folder(user_path(out))
     narrowed = find_narrowed(protocol, modalities)
     files = prediction_files.find_files(user_paths(predictions))
     data = ProtocolDataset(open_data(narrowed, store), narrowed)

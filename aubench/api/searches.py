@@ -20,8 +20,8 @@ from aubench.api.planning import (
     recipe_errors_of,
     select_methods,
     split_names,
+    writable_runs,
 )
-from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,7 +172,7 @@ def tune(
     if not isinstance(trials, int) or trials < 1:
         raise UsageError(f"cannot be {trials!r}", where="--trials", hint="give a whole number, 1 or more")
     (seed,) = check_seeds(seed)
-    options = RunOptions(preset, check_overrides(overrides), precision=precision, runs=user_path(runs))
+    options = RunOptions(preset, check_overrides(overrides), precision=precision, runs=writable_runs(runs))
     scheduler.preload_workers(engine)
     narrowed = find_narrowed(protocol, modalities)
     names = select_methods(method, narrowed, options)

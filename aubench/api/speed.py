@@ -119,6 +119,7 @@ def profile(
         AubenchError: An argument is invalid, or the method failed.
     """
     from aubench._util import atomic
+    from aubench._util.output_paths import check_output_folder
     from aubench.core.errors import UsageError
     from aubench.runs import devices, profiling, scheduler
     from aubench.runs.measured_trainer import Extent, trace_path
@@ -127,6 +128,8 @@ def profile(
     if not isinstance(steps, int) or steps < 1:
         raise UsageError(f"cannot be {steps!r}", where="--steps", hint="give 1 or more")
     narrowed, folder = find_narrowed(protocol, modalities), None if out is None else user_path(out).absolute()
+    if folder is not None:
+        check_output_folder(folder)
     os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler of PyTorch would print its start and stop
     scheduler.preload_workers()
     choice = devices.choose(device)
@@ -180,6 +183,7 @@ def bench(out: AnyPath, *, device: str = "auto") -> Path:
         AubenchError: An argument is invalid. A failed measurement is an entry with its ``error``.
     """
     from aubench._util import atomic
+    from aubench._util.output_paths import check_output_file
     from aubench.core.errors import AubenchError, UsageError
     from aubench.runs import devices, scheduler, speed_report
 
@@ -187,8 +191,7 @@ def bench(out: AnyPath, *, device: str = "auto") -> Path:
     path, choice = user_path(out), devices.choose(device)
     if choice.kind not in speed_report.CASES:
         raise UsageError(f"has no measurements for {choice.kind}", where="--device", hint="use cpu or cuda")
-    if path.is_dir():
-        raise UsageError("is a folder", where=path, hint="name a file for the figures")
+    check_output_file(path)
     machine = {**_machine({"kind": choice.kind, "name": choice.name}), **speed_report.versions(choice.kind)}
     results = _measured_cases(path, machine)
     measured = {(case["method"], case["preset"], case["precision"]) for case in results}

@@ -77,9 +77,12 @@ def _compare(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to this file.")] = None,
 ) -> None:
     from aubench._util import atomic
+    from aubench._util.output_paths import check_output_file
     from aubench.api.formats import check_form
 
     form = check_form(form)
+    if out is not None:
+        check_output_file(out)
     results = api.compare(**options)
     print_skipped(results.skipped_runs)
     if out is None:

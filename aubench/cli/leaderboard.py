@@ -55,11 +55,14 @@ def _check(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report of --base to this file.")] = None,
 ) -> None:
     from aubench._util import atomic
+    from aubench._util.output_paths import check_output_file
     from aubench.core.errors import CheckFailed, UsageError
 
     root = options["root"]
     if base is None and out is not None:
         raise UsageError("needs --base", where="--out", hint="give the revision to compare with")
+    if out is not None:
+        check_output_file(out)
     if base is None:
         findings, report = api.check_leaderboard(**options), ""
     else:

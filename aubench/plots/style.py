@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench._util import atomic
+from aubench._util.output_paths import check_output_file
 from aubench.core import hashing
 from aubench.core.errors import UsageError
 from aubench.core.task import Modality
@@ -201,8 +202,14 @@ def check(path: Path) -> None:
     """Check that figures can be written to a path.
 
     Raises:
-        UsageError: The name ends neither in ``.png`` nor in ``.svg``.
+        UsageError: The name ends neither in ``.png`` nor in ``.svg``, or the path is a folder.
+        DataError: The folder cannot be written.
     """
+    _check_ending(path)
+    check_output_file(path)
+
+
+def _check_ending(path: Path) -> None:
     if not path.suffix:
         raise UsageError("has no ending", where=path, hint=f"use {' or '.join(SUFFIXES)}")
     if path.suffix not in SUFFIXES:
@@ -213,9 +220,9 @@ def save(figure: Figure, path: Path, **options: Any) -> Path:
     """Write a figure atomically in the format of the path's suffix, with further options of ``Figure.savefig``.
 
     Raises:
-        UsageError: See :func:`check`.
+        UsageError: The name ends neither in ``.png`` nor in ``.svg``.
     """
-    check(path)
+    _check_ending(path)
     content = io.BytesIO()
     with styled():
         figure.savefig(content, format=path.suffix[1:], metadata=_METADATA[path.suffix], **{"dpi": 150, **options})

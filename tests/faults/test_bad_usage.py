@@ -9,10 +9,14 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from factories.command_words import changed
 
+from aubench.core.registry import find_protocol
+
+LEADERBOARD = Path(__file__).parents[2] / "leaderboard"
 RUN = ("run", "--no-track", "--protocol", "synth_3fold")
 
 
@@ -154,6 +158,60 @@ def test_file_in_the_place_of_an_output_or_a_folder_is_kept(call, small_store, w
     answer = call(*(small_store if word == "STORE" else word for word in words))
     refused(answer, "note.txt: ", "; ")
     assert "does not exist" not in answer.err and Path("note.txt").read_text() == "important\n"
+
+
+@pytest.mark.parametrize("out", ["note.txt", "note.txt/deep", "/proc/none/deep", "dangling"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("reproduce", "--all", "--root", LEADERBOARD),
+        ("robustness",),
+        ("profile", "--method", "amf"),
+        ("score", "p.csv", "--protocol", "synth_3fold", "--name", "m"),
+    ],
+)
+def test_folder_of_results_is_checked_before_the_work(call, monkeypatch, words, out):
+    runs = [SimpleNamespace(protocol=find_protocol("synth_3fold"), run_dir=Path("run"))]
+    monkeypatch.setattr("aubench.api.robustness_evaluation._select_runs", lambda *_: [])
+    monkeypatch.setattr("aubench.api.robustness_evaluation._load_runs", lambda *_: runs)
+    Path("note.txt").write_text("important\n")
+    Path("dangling").symlink_to("nowhere")
+    before = sorted(Path().rglob("*"))
+    answer = call(*words, "--out", out)
+    refused(answer, f"{out}: ")
+    assert answer.err.count("\n") == 1 and ("no folder; give another path" in answer.err or "written" in answer.err)
+    assert sorted(Path().rglob("*")) == before and Path("note.txt").read_text() == "important\n"
+
+
+@pytest.mark.parametrize("runs", ["note.txt", "note.txt/deep", "/proc/none/deep"])
+@pytest.mark.parametrize("words", [("run",), ("tune", "--trials", "2")])
+def test_folder_of_runs_is_checked_before_a_store_is_generated(call, words, runs):
+    Path("note.txt").write_text("important\n")
+    answer = call(*words, "--no-track", "--method", "amf", "--protocol", "synth_3fold", "--runs", runs)
+    refused(answer, f"{runs}: ")
+    assert list(Path().iterdir()) == [Path("note.txt")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("compare", "nothing"),
+        ("bench", "--device", "cpu"),
+        ("leaderboard", "check", "--base", "main"),
+        ("leaderboard", "draw", "synth_3fold"),
+        ("plot", "cut-switch", "--method", "amf", "--protocol", "synth_3fold"),
+    ],
+)
+def test_file_of_results_is_checked_before_the_work(call, words):
+    Path("folder.png").mkdir()
+    Path("note.txt").write_text("important\n")
+    for out, part in (
+        ("folder.png", "folder.png: is a folder; give the path of a file"),
+        ("note.txt/a.png", "note.txt is no folder; give another path"),
+        ("/proc/none/a.png", "/proc/none/a.png: cannot be written"),
+    ):
+        refused(call(*words, "--out", out), part)
+    assert sorted(map(str, Path().rglob("*"))) == ["folder.png", "note.txt"]
 
 
 def test_folder_in_the_place_of_a_suite_is_not_called_missing(call):
