@@ -11,6 +11,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -194,7 +195,16 @@ RUN = {"method": "amf", "protocol": "synth_3fold"}
         ("evaluate_robustness", {"noise": [None]}, "--noise: '[None]' is not a list of standard deviations"),
         ("evaluate_robustness", {"noise": True}, "--noise: '[True]' is not a list of standard deviations"),
         ("evaluate_robustness", {"noise": [True]}, "--noise: '[True]' is not a list of standard deviations"),
+        ("run", {**RUN, "seeds": np.array([0.0])}, "'0.0' is not a seed"),
+        ("run", {**RUN, "seeds": np.array(1.5)}, "'1.5' is not a seed"),
+        ("run", {**RUN, "seeds": np.zeros((2, 2), int)}, "'[0 0]' is not a seed"),
+        ("run", {**RUN, "seeds": np.True_}, "'True' is not a seed"),
+        ("run", {**RUN, "store": {"bp4d": "x"}}, "--store: 'bp4d' is no data set of the protocol; known: synth"),
+        ("run", {**RUN, "store": {"synth": None}}, "None is no path"),
+        ("tune", {**RUN, "trials": 3, "seed": [0, 1]}, "--seed: [0, 1] is not a seed"),
+        ("tune", {**RUN, "trials": True}, "--trials: cannot be True"),
         ("compare", {"runs": 3}, "3 is no path"),
+        ("compare", {"runs": "nowhere", "condition": None}, "--condition: cannot be None; give a text such as"),
         ("load_results", {"path": 3}, "3 is no path"),
     ],
 )
@@ -234,6 +244,33 @@ def test_names_of_stores_of_the_wrong_type_raise(function, arguments, message):
 def test_figures_of_nothing_are_refused(function, arguments, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         getattr(api, function)(**arguments)
+
+
+@pytest.mark.parametrize("seeds", [np.arange(2), [np.int64(0), np.uint8(1), 0], np.array([0, 1, 1])])
+def test_seeds_may_be_numbers_of_numpy(seeds):
+    assert planning.check_seeds(seeds) == [0, 1] and {type(seed) for seed in planning.check_seeds(seeds)} == {int}
+    assert planning.check_seed(seeds[1]) == planning.check_count(seeds[1], "--trials") == 1
+
+
+def test_stores_may_be_given_by_the_names_of_their_data_sets(small_store):
+    protocol = find_protocol("synth_3fold")
+    opened = planning.open_data(protocol, {"synth": small_store})
+    assert opened.info.digest == planning.open_data(protocol, small_store).info.digest
+    assert opened.info.digest == planning.open_data(protocol, {"synth": str(small_store)}).info.digest
+
+
+@pytest.mark.parametrize("names", ["all", ["all"]])
+def test_all_exhibits_may_be_named_in_a_list(names, monkeypatch, small_store, tmp_path):
+    class Selected(Exception):
+        pass
+
+    def select(root, names):
+        assert names is None
+        raise Selected
+
+    monkeypatch.setattr("aubench.papers.exhibits.find_exhibits", select)
+    with pytest.raises(Selected):
+        package.reproduce(names, store=small_store, out=tmp_path)
 
 
 def test_a_single_level_of_noise_needs_no_list(small_store, tmp_path):

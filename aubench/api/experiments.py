@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aubench._util.progress import print_line
 from aubench.api import execution
@@ -24,9 +24,6 @@ from aubench.api.planning import (
 )
 from aubench.api.results_view import Results
 from aubench.core.user_paths import user_path, user_paths
-
-if TYPE_CHECKING:
-    pass
 
 
 def run(

@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import count_progress
-from aubench.api.planning import AnyPath, Names, Numbers, Stores, check_overrides, parse_numbers, plan_runs, split_names
+from aubench.api.planning import (
+    AnyPath,
+    Names,
+    Numbers,
+    Stores,
+    check_count,
+    check_overrides,
+    parse_numbers,
+    plan_runs,
+    split_names,
+)
 from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
@@ -51,7 +61,7 @@ def plot_reconstructions(
     masks = parse_numbers(mask, "--mask", "mask ratios", hint)
     if not masks or not all(0 <= ratio < 1 for ratio in masks):
         raise UsageError(f"'{mask}' is not a list of mask ratios", where="--mask", hint=hint)
-    _check_frames(frames)
+    frames = check_count(frames, "--frames")
     config = _load(run, store)
     number = _finished_folds(config, fold)[0]
     examples = reconstructions.compute(config, number, masks, frames)
@@ -151,7 +161,7 @@ def plot_cut_switch(
     from aubench.runs.run_options import RunOptions
 
     path = _figure_path(out, run, "cut_switch")
-    _check_frames(frames)
+    frames = check_count(frames, "--frames")
     if run is not None and not (method or protocol or overrides):
         config = _load(run, store)
     elif run is None and method and protocol:
@@ -241,18 +251,6 @@ def _figure_path(out: AnyPath | None, run: AnyPath | None, name: str) -> Path:
     path = default if out is None else user_path(out)
     style.check(path)
     return path
-
-
-def _check_frames(frames: object) -> None:
-    """Check a number of frames to show.
-
-    Raises:
-        UsageError: It is no number from 1 on.
-    """
-    from aubench.core.errors import UsageError
-
-    if not isinstance(frames, int) or frames < 1:
-        raise UsageError(f"cannot be {frames!r}", where="--frames", hint="give a whole number, 1 or more")
 
 
 def _load(run: AnyPath, store: Stores) -> RunConfig:

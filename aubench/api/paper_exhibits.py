@@ -169,7 +169,8 @@ def reproduce(
     from aubench.runs.store_ref import StoreRef
 
     form = check_form(form, FORMATS)
-    selected = exhibits.find_exhibits(user_path(root), None if names == "all" else split_names(names))
+    words = split_names(names)
+    selected = exhibits.find_exhibits(user_path(root), None if words == ["all"] else words)
     requested = registry.find_protocol(protocol)
     folder = Path("reproduced", requested.name) if out is None else user_path(out)
     check_output_folder(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 AnyPath = str | Path
 AnyPaths = AnyPath | Sequence[AnyPath]
 """One path or several."""
-Stores = AnyPaths | None
-"""Folders of stores, one for each data set; ``NAME=DIR`` also names the data set. None is the default folders."""
+Stores = AnyPaths | Mapping[str, AnyPath] | None
+"""Folders of stores, one for each data set; ``NAME=DIR`` or a mapping from names to folders also names the data sets.
+None is the default folders."""
 Names = str | Sequence[str]
 """One name or several; a string may hold several separated by commas."""
 Seeds = int | str | Sequence[int]
@@ -77,15 +79,53 @@ def check_seeds(seeds: Seeds) -> list[int]:
             seeds = [int(word) for word in words]
         except ValueError:  # thousands of digits
             raise UsageError(f"one is larger than {MAX_COUNT}", where="--seed", hint=hint) from None
-    distinct = list(dict.fromkeys(seeds if isinstance(seeds, Iterable) else [seeds]))
-    for seed in distinct:
-        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+    try:
+        values: list[Any] = list(seeds) if isinstance(seeds, Iterable) else [seeds]
+    except TypeError:  # an array without dimensions
+        values = [seeds]
+    for seed in values:
+        if not _is_whole(seed) or seed < 0:
             raise UsageError(f"'{seed}' is not a seed", where="--seed", hint=hint)
         if seed > MAX_COUNT:
             raise UsageError(f"one is larger than {MAX_COUNT}", where="--seed", hint=hint)
-    if not distinct:
+    if not values:
         raise UsageError("no seed", where="--seed", hint=hint)
-    return distinct
+    return list(dict.fromkeys(map(int, values)))
+
+
+def check_seed(seed: int) -> int:
+    """Return a single seed.
+
+    Raises:
+        UsageError: It is not as of :func:`check_seeds`, or there are several.
+    """
+    from aubench.core.errors import UsageError
+
+    if not _is_whole(seed):
+        raise UsageError(f"{seed!r} is not a seed", where="--seed", hint="use a whole number such as 0")
+    return check_seeds(seed)[0]
+
+
+def check_count(count: int, option: str) -> int:
+    """Return a number of things as a Python integer.
+
+    Args:
+        count: Number.
+        option: Option to name in the error.
+
+    Raises:
+        UsageError: It is no whole number from 1 on.
+    """
+    from aubench.core.errors import UsageError
+
+    if not _is_whole(count) or count < 1:
+        raise UsageError(f"cannot be {count!r}", where=option, hint="give a whole number, 1 or more")
+    return int(count)
+
+
+def _is_whole(number: object) -> bool:
+    """Return whether a value is a whole number of Python or NumPy, and no truth value."""
+    return isinstance(number, Integral) and not isinstance(number, bool)
 
 
 def check_overrides(overrides: Mapping[str, Any] | None) -> dict[str, Any]:

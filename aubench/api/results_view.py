@@ -218,8 +218,11 @@ def compare(runs: AnyPaths, *, condition: str = "clean", root: AnyPath = "leader
     Raises:
         AubenchError: A folder or name does not exist, a record is invalid, or the runs are not comparable.
     """
+    from aubench.core.errors import UsageError
     from aubench.leaderboard import comparison_set, pairwise
 
+    if not isinstance(condition, str):
+        raise UsageError(f"cannot be {condition!r}", where="--condition", hint="give a text such as 'missing:visual'")
     compared = comparison_set.load_comparison_set(list(map(str, user_paths(runs))), user_path(root))
     compared = comparison_set.with_condition(compared, condition)
     return ComparisonResults(pairwise.compare(compared, condition), compared.skipped_runs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aubench.api.planning import AnyPath, AnyPaths, Names, Stores, check_seeds, find_narrowed, open_data
+from aubench.api.planning import AnyPath, AnyPaths, Names, Stores, check_seed, find_narrowed, open_data
 from aubench.api.results_view import Results, RobustnessResults
 from aubench.core.user_paths import user_path, user_paths
 
@@ -70,9 +70,7 @@ def score(
     submissions.check_name(name)
     if problem := text_checks.folder_problem(name) or text_checks.name_problem(name, is_submitted=True):
         raise UsageError(problem, where="--name", hint="choose another name")
-    if not isinstance(seed, int):
-        raise UsageError(f"{seed!r} is not a seed", where="--seed", hint="use a whole number such as 0")
-    check_seeds(seed)
+    seed = check_seed(seed)
     check_output_folder(user_path(out))
     narrowed = find_narrowed(protocol, modalities)
     files = prediction_files.find_files(user_paths(predictions))

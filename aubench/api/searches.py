@@ -13,8 +13,9 @@ from aubench.api.planning import (
     AnyPath,
     Names,
     Stores,
+    check_count,
     check_overrides,
-    check_seeds,
+    check_seed,
     find_narrowed,
     open_data,
     recipe_errors_of,
@@ -154,7 +155,6 @@ def tune(
     """
     from optuna.samplers import BaseSampler
 
-    from aubench.core.errors import UsageError
     from aubench.engines.choice import choose_engine
     from aubench.plots import study_report
     from aubench.runs import scheduler
@@ -169,9 +169,7 @@ def tune(
     if own_sampler is None:
         check_name(sampler, SAMPLERS, "--sampler")
     check_name(pruner, PRUNERS, "--pruner")
-    if not isinstance(trials, int) or trials < 1:
-        raise UsageError(f"cannot be {trials!r}", where="--trials", hint="give a whole number, 1 or more")
-    (seed,) = check_seeds(seed)
+    trials, seed = check_count(trials, "--trials"), check_seed(seed)
     options = RunOptions(preset, check_overrides(overrides), precision=precision, runs=writable_runs(runs))
     scheduler.preload_workers(engine)
     narrowed = find_narrowed(protocol, modalities)

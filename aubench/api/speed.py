@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from aubench._util.progress import print_line
 from aubench.api.dataframe_view import DataFrameView
-from aubench.api.planning import AnyPath, Names, Stores, check_overrides, find_narrowed, open_data
+from aubench.api.planning import AnyPath, Names, Stores, check_count, check_overrides, find_narrowed, open_data
 from aubench.core.user_paths import user_path
 
 if TYPE_CHECKING:
@@ -120,13 +120,11 @@ def profile(
     """
     from aubench._util import atomic
     from aubench._util.output_paths import check_output_folder
-    from aubench.core.errors import UsageError
     from aubench.runs import devices, profiling, scheduler
     from aubench.runs.measured_trainer import Extent, trace_path
     from aubench.training.state import GraphFailed
 
-    if not isinstance(steps, int) or steps < 1:
-        raise UsageError(f"cannot be {steps!r}", where="--steps", hint="give 1 or more")
+    steps = check_count(steps, "--steps")
     narrowed, folder = find_narrowed(protocol, modalities), None if out is None else user_path(out).absolute()
     if folder is not None:
         check_output_folder(folder)
@@ -271,6 +269,8 @@ def _configure(
 
 
 def _data_text(store: Stores) -> str:
+    if isinstance(store, Mapping):
+        store = [f"{name}={folder}" for name, folder in store.items()]
     return ", ".join(map(str, [store] if isinstance(store, str | Path) else store or ["random"]))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aubench.tracking.sync import SyncResult
 
 _Names = Annotated[
-    list[str], typer.Argument(metavar="[NAME]...", help="Tables and figures; lists them if none is given.")
+    list[str], typer.Argument(metavar="[NAME]...", help="Tables and figures, or all; lists them if none is given.")
 ]
 _Runs = Annotated[Path, typer.Argument(metavar="[RUNS]")]
 _Run = Annotated[Path, typer.Argument(metavar="RUN")]

@@ -15,7 +15,7 @@ from aubench.datasets.base import Dataset, Progress
 if TYPE_CHECKING:
     from aubench.data.store import Store
 
-Stores = str | Path | Sequence[str | Path] | None
+Stores = str | Path | Sequence[str | Path] | Mapping[str, str | Path] | None
 """Folders of stores: one, several, or None for the default folders; see :func:`find_stores`."""
 
 DATASETS: Registry[Dataset] = Registry(
@@ -177,7 +177,8 @@ def find_stores(datasets: Sequence[str], given: Stores) -> dict[str, Path]:
     Args:
         datasets: Names of the data sets.
         given: Folders of stores, or None: ``DIR``, or ``NAME=DIR`` with the name of a data set. Of several data sets, a
-            folder without a name is that of the data set of its store. The others have their default folders.
+            folder without a name is that of the data set of its store. The others have their default folders. A
+            mapping has the folders by the names of their data sets.
 
     Raises:
         UsageError: A folder is of none of the data sets, or a data set has two.
@@ -187,6 +188,10 @@ def find_stores(datasets: Sequence[str], given: Stores) -> dict[str, Path]:
 
 
 def _assign(datasets: Sequence[str], given: Stores) -> dict[str, Path | None]:
+    if isinstance(given, Mapping):
+        for name in given:
+            _check_dataset(name, datasets)
+        return {name: user_path(given[name]) if name in given else None for name in datasets}
     folders: dict[str, Path] = {}
     for item in () if given is None else user_paths(given):
         name, path = _named_folder(str(item), datasets)
@@ -201,7 +206,7 @@ def _named_folder(text: str, datasets: Sequence[str]) -> tuple[str, Path]:
     if equals and name in datasets:
         return name, user_path(folder)
     if equals and "/" not in name and not user_path(text).exists():
-        raise UsageError(f"'{name}' is no data set of the protocol", where="--store", hint=suggest(name, datasets))
+        _check_dataset(name, datasets)
     if len(datasets) == 1:
         return datasets[0], user_path(text)
     from aubench.data.store_format import read_info
@@ -211,6 +216,11 @@ def _named_folder(text: str, datasets: Sequence[str]) -> tuple[str, Path]:
         what = f"is a store of {found}, and the protocol is on {' and '.join(datasets)}"
         raise UsageError(what, where=user_path(text), hint="give a store of each data set with --store")
     return found, user_path(text)
+
+
+def _check_dataset(name: str, datasets: Sequence[str]) -> None:
+    if name not in datasets:
+        raise UsageError(f"'{name}' is no data set of the protocol", where="--store", hint=suggest(name, datasets))
 
 
 def open_stores(datasets: Sequence[str], given: Stores, progress: Progress) -> Store:

@@ -117,6 +117,8 @@ def test_the_store_of_each_data_set_is_named_or_recognised(tmp_path: Path, monke
     expected = {"one": one, "other": other, "third": third}
     assert find_stores(names, [f"other={other}", one]) == expected
     assert find_stores(names, [str(one), str(other)]) == expected
+    assert find_stores(names, {"other": str(other), "one": one}) == expected
+    assert find_stores(["third", "one"], {"one": one}) == {"third": third, "one": one}
     assert find_stores(["one"], one) == find_stores(["one"], f"one={one}") == {"one": one}
     assert find_stores(["third"], None) == find_stores(["third"], []) == {"third": third}
     odd = tmp_path / "a=b"
@@ -138,5 +140,7 @@ def test_a_store_that_no_data_set_needs_is_one_line(tmp_path: Path) -> None:
             find_stores(("one", "third"), given)
     with pytest.raises(UsageError, match="'on' is no data set of the protocol"):
         find_stores(["one"], f"on={one}")
+    with pytest.raises(UsageError, match="'on' is no data set of the protocol; did you mean 'one'"):
+        find_stores(["one"], {"on": one})
     with pytest.raises(DataError, match="is a store of one, not of other"):
         open_stores(("one", "other"), [one, f"other={one}"], lambda done, total: None)
