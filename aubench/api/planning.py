@@ -57,7 +57,7 @@ def writable_runs(runs: AnyPath) -> Path:
     from aubench._util.output_paths import check_output_folder
 
     folder = user_path(runs)
-    check_output_folder(folder)
+    check_output_folder(folder, "give the folder of all runs")
     return folder
 
 

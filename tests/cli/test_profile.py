@@ -131,7 +131,7 @@ def test_unknown_peaks_and_all_figures_are_in_the_table():
         (("--method", "amf", "--modalities", "visual"), "needs two or more modalities"),
         (("--method", "amf", "--steps", "0"), "--steps"),
         (("--method", "amf", "--protocol", "bp4d_3fold", "--store", "nowhere"), "no store of bp4d here"),
-        (("--method", "amf", "--out", __file__), "File exists"),
+        (("--method", "amf", "--out", __file__), "is a file; give the path of a folder"),
         ((), "--method"),
     ],
 )

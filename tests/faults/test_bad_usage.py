@@ -179,7 +179,7 @@ def test_folder_of_results_is_checked_before_the_work(call, monkeypatch, words, 
     before = sorted(Path().rglob("*"))
     answer = call(*words, "--out", out)
     refused(answer, f"{out}: ")
-    assert answer.err.count("\n") == 1 and ("no folder; give another path" in answer.err or "written" in answer.err)
+    assert answer.err.count("\n") == 1 and ("; give the path of a folder" in answer.err or "written" in answer.err)
     assert sorted(Path().rglob("*")) == before and Path("note.txt").read_text() == "important\n"
 
 
@@ -207,7 +207,7 @@ def test_file_of_results_is_checked_before_the_work(call, words):
     Path("note.txt").write_text("important\n")
     for out, part in (
         ("folder.png", "folder.png: is a folder; give the path of a file"),
-        ("note.txt/a.png", "note.txt is no folder; give another path"),
+        ("note.txt/a.png", "note.txt is a file; give another path"),
         ("/proc/none/a.png", "/proc/none/a.png: cannot be written"),
     ):
         refused(call(*words, "--out", out), part)
