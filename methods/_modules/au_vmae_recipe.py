@@ -39,7 +39,7 @@ class AUvMAERecipe(VideoAutoencoderRecipe, PairStatisticsRecipe, RareAUClipsReci
                 "minority_crop": 1.0,
             },
         },
-        "small": {"batch_size": 2, "learning_rate": 1.5e-3, "validation_stride": 1},
+        "small": {"mask": 0.75, "batch_size": 2, "learning_rate": 1.5e-3, "validation_stride": 1},
     }
 
     finetune_only: ClassVar[frozenset[str]] = frozenset({"warmup_epochs", "layer_decay", "drop_path", "patch_mask"})
