@@ -58,7 +58,7 @@ class AUvMAE(ConstantLoss):
             "The frame level uses the third of every four frames. The paper only states one of four.",
             "Tokens are averaged over space, interpolated linearly in time to every frame, normalised and classified "
             "by one linear layer. The paper does not specify the prediction of every frame.",
-            "The preset small masks 75 % of the cells in pre-training. The paper's 90 % would leave two of its 16 cells.",
+            "The preset small masks 75 % of the cells in pre-training. Of its 16 cells, the paper's 90 % leave two.",
             "At test time the patch level masks half of the positions, with one fixed mask for each segment of a clip.",
             "Learning rates are VideoMAE's, scaled to the 64 segments in a step of the video and patch levels. The "
             "frame level uses the same rates with 16 segments in a step. Warm-up, layer decay, drop path and Adam's "
