@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -198,7 +197,7 @@ def _write_robustness(configs: Sequence[RunConfig], suite: Suite, out: AnyPath |
         seeds = seed_counts(robustness_tables.entries_of(runs, suite.conditions))
         figures = robustness_figures.plot(profiles, (name, seeds), folder)
         paths += [*(folder / file for file in pages), *figures]
-    results = RobustnessResults(all_profiles, "\n".join(texts), tuple(paths))
+    text = "\n".join(texts)
     if all_profiles and form in ("csv", "json"):  # for programs, one table of all protocols
-        return replace(results, text=frame_text(results.to_dataframe(), form))
-    return results
+        text = frame_text(RobustnessResults(all_profiles).to_dataframe(), form)
+    return RobustnessResults(all_profiles, text, tuple(paths))

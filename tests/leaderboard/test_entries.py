@@ -9,7 +9,7 @@ from factories.records import remade
 from aubench.leaderboard import tables, verify
 from aubench.leaderboard.cross_checks import check_together
 from aubench.leaderboard.entries import Entry, ranked_tables
-from aubench.leaderboard.record_keys import IndexedRecord
+from aubench.leaderboard.record_keys import IndexedRecord, keys_of
 from aubench.leaderboard.records import StoredRecord
 from aubench.leaderboard.render import plain_text
 from aubench.results import run_id
@@ -119,7 +119,8 @@ def test_a_page_names_every_commit_and_device_that_finished_a_fold(page, make_re
 def test_the_same_seed_in_another_precision_is_no_duplicate(tmp_path, make_record):
     first, second = make_record("amf", skill=0.9), make_record("amf", skill=0.7)
     half = changed(second, device={"precision": "bf16-mixed"})
-    first, second, half = (IndexedRecord.of(StoredRecord(tmp_path, record)) for record in (first, second, half))
+    stored = [StoredRecord(tmp_path, record) for record in (first, second, half)]
+    first, second, half = (IndexedRecord(tmp_path, keys_of(run), run) for run in stored)
     assert check_together([first, half]) == []
     assert len(check_together([first, second])) == 1
 

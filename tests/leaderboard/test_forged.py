@@ -23,7 +23,7 @@ from aubench.leaderboard.check import check
 from aubench.leaderboard.cross_checks import check_together
 from aubench.leaderboard.entries import ranked_tables
 from aubench.leaderboard.known_labels import known_stores
-from aubench.leaderboard.record_keys import IndexedRecord
+from aubench.leaderboard.record_keys import IndexedRecord, keys_of
 from aubench.leaderboard.records import StoredRecord
 from aubench.metrics import baselines
 from aubench.results import counts, histograms
@@ -603,7 +603,7 @@ def test_a_message_on_a_long_value_is_short(honest):
 def test_a_copy_names_both_records_if_their_order_is_not_certain(honest):
     copy = copy_of(honest["amf0"], honest["new"])
     pair = [StoredRecord(Path(name), record) for name, record in (("a", copy), ("b", honest["amf0"]))]
-    runs = [IndexedRecord.of(run) for run in pair]
+    runs = [IndexedRecord(run.folder, keys_of(run), run) for run in pair]
     doubt = "; either of the two may be the copy"
     (finding,) = check_together(runs)
     assert finding.what == f"fold 1: predictions are identical to those of a{doubt}"
