@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -33,6 +33,8 @@ from aubench.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+T = TypeVar("T")
 
 Report = Callable[[Event], None]
 """Callback for the events of a fold."""
@@ -114,11 +116,22 @@ def train_fold(
     """
     if kind == "cpu":
         torch.set_num_threads(1)
+    return retry_without_images(
+        lambda may_hold_images: _train_fold(config, data, split, kind, index, report, may_hold_images=may_hold_images)
+    )
+
+
+def retry_without_images(train: Callable[[bool], T]) -> T:
+    """Train with images in the GPU's memory, and again without them if they leave too little memory.
+
+    Args:
+        train: Function of whether images may be held there.
+    """
     with suppress(ImagesLeaveNoMemory):
-        return _train_fold(config, data, split, kind, index, report, may_hold_images=True)
+        return train(True)
     gc.collect()
     torch.cuda.empty_cache()
-    return _train_fold(config, data, split, kind, index, report, may_hold_images=False)
+    return train(False)
 
 
 def _train_fold(

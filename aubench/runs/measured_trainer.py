@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import shutil
 import sys
@@ -18,11 +17,11 @@ import numpy as np
 import torch
 
 from aubench._util import atomic
-from aubench.core.errors import ImagesLeaveNoMemory
 from aubench.core.method import Progress, Stage
 from aubench.core.task import Batch
 from aubench.data import loader
 from aubench.data.splits import Rows
+from aubench.runs.fold import retry_without_images
 from aubench.training.state import TrainState
 from aubench.training.train_phase import TrainContext, TrainPhase
 from aubench.training.trainer import Trainer
@@ -200,16 +199,13 @@ def measure_training(extent: Extent, context: TrainContext, phase: TrainPhase) -
     Returns:
         The trainer after its last step.
     """
-    trainer = MeasuredTrainer(extent, context, phase)
-    with suppress(ImagesLeaveNoMemory):
+
+    def train(may_hold_images: bool) -> MeasuredTrainer:
+        trainer = MeasuredTrainer(extent, replace(context, may_hold_images=may_hold_images), phase)
         trainer.run()
         return trainer
-    del trainer
-    gc.collect()
-    torch.cuda.empty_cache()
-    trainer = MeasuredTrainer(extent, replace(context, may_hold_images=False), phase)
-    trainer.run()
-    return trainer
+
+    return retry_without_images(train)
 
 
 def _write_trace(profiler: torch.profiler.profile, path: Path) -> None:
