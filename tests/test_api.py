@@ -477,12 +477,43 @@ def test_commands_name_the_engine_of_the_folds_before_they_plan(
     """Workers of this machine are of no use to a cluster."""
     engines = []
     monkeypatch.setattr(
-        "aubench.runs.scheduler.preload_workers", lambda engine="local": engines.append(engine) or 1 / 0
+        "aubench.runs.fold_process.preload_workers", lambda engine="local": engines.append(engine) or 1 / 0
     )
     monkeypatch.setattr("aubench.engines.choice.choose_engine", lambda *_, **__: devices.choose("cpu"))
     with pytest.raises(ZeroDivisionError):
         function(**arguments, engine="slurm", store=small_store, runs=tmp_path)
     assert engines == ["slurm"]
+
+
+IMPORTED_BEFORE_WORKERS = """
+import sys
+import aubench
+from aubench.api import speed
+from aubench.runs import fold_process
+
+def stop(engine="local"):
+    raise InterruptedError
+
+fold_process.preload_workers = stop
+plan = {"method": "amf", "protocol": "synth_3fold"}
+calls = [
+    (aubench.run, plan), (aubench.tune, {**plan, "trials": 1}), (speed.profile, plan), (speed.bench, {"out": "out"}),
+    (aubench.evaluate_robustness, {}),
+]
+for function, arguments in calls:
+    try:
+        function(**arguments)
+    except InterruptedError:
+        print(function.__name__, sorted({"torch", "pandas", "numpy", "optuna"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.slow
+def test_commands_and_their_workers_import_at_the_same_time(tmp_path):
+    words = [sys.executable, "-c", IMPORTED_BEFORE_WORKERS]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=True)
+    names = ("run", "tune", "profile", "bench", "evaluate_robustness")
+    assert done.stdout.splitlines() == [f"{name} []" for name in names]
 
 
 def test_formats_have_one_alias():

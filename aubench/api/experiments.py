@@ -94,10 +94,14 @@ def run(
     Raises:
         AubenchError: An argument is invalid or a fold failed.
     """
+    from aubench.runs.fold_process import preload_workers
+
+    narrowed = None if protocol is None else find_narrowed(protocol, modalities)
+    preload_workers(engine)  # imports at the same time as this process below
+
     from aubench.core.errors import AubenchError, UsageError
     from aubench.datasets.catalog import open_any_store
     from aubench.engines.choice import choose_engine
-    from aubench.runs import scheduler
     from aubench.runs.record_builder import finished_folds
     from aubench.runs.run_options import RunOptions
     from aubench.runs.store_ref import StoreRef
@@ -143,19 +147,16 @@ def run(
         if refused := [name for name, given in is_given.items() if given]:
             hint = f"omit {' and '.join(refused)}"
             raise UsageError("sets method, protocol, folds and recipe", where="--from-study", hint=hint)
-        scheduler.preload_workers(engine)
         choice = choose()
         configs = plan_tuned_runs(from_study, storage, seeds, store, options.runs)
         folds = configs[0].protocol.fold_numbers()
     elif storage is not None:
         raise UsageError("is that of a study", where="--storage", hint="name the study with --from-study")
-    elif method is None or protocol is None:
+    elif method is None or narrowed is None:
         missing = "--method" if method is None else "--protocol"
         raise UsageError("is missing", where=missing, hint="give --method and --protocol, or --from-study")
     else:
-        narrowed = find_narrowed(protocol, modalities)
         folds = narrowed.fold_numbers(fold)
-        scheduler.preload_workers(engine)
         choice = choose()
         configs = plan_runs(method, narrowed, options, seeds, store)
     for config in configs:

@@ -165,7 +165,7 @@ def reproduce(
     from aubench.leaderboard.render import FORMATS
     from aubench.papers import exhibits
     from aubench.papers.reproduction import PendingRuns
-    from aubench.runs import scheduler
+    from aubench.runs.fold_process import preload_workers
     from aubench.runs.store_ref import StoreRef
 
     form = check_form(form, FORMATS)
@@ -181,7 +181,7 @@ def reproduce(
     pending = PendingRuns(rows, requested.name, choice, [user_path(runs), user_path(root)], len(opened.frames))
     if pending:
         writable_runs(runs)
-        scheduler.preload_workers(engine)
+        preload_workers(engine)
     for line in pending.summary_lines():
         print_line(line)
     paths: list[Path] = []

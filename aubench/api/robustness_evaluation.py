@@ -71,16 +71,18 @@ def evaluate_robustness(
     from aubench._util.output_paths import check_output_folder
     from aubench.core.errors import AubenchError, UsageError
     from aubench.core.suites import find_suite
-    from aubench.engines.choice import choose_engine
-    from aubench.runs import scheduler
+    from aubench.runs.fold_process import preload_workers
 
     form = check_form(form)
     chosen = find_suite(suite)
     if noise is not None:
         sigmas = parse_numbers(noise, "--noise", "standard deviations", "e.g. 0.1,0.2,0.5,0.8")
         chosen = chosen.with_noise(tuple(sigmas))
+    preload_workers(engine)  # imports at the same time as this process below
+
+    from aubench.engines.choice import choose_engine
+
     run_dirs = _select_runs(user_path(runs), run, method, protocol)
-    scheduler.preload_workers(engine)
     configs = _load_runs(run_dirs, store)
     protocols = _check_protocols(configs)
     if out is not None and len(protocols) > 1:

@@ -153,11 +153,15 @@ def tune(
     Raises:
         AubenchError: An argument is invalid or a trial failed.
     """
+    from aubench.runs.fold_process import preload_workers
+
+    trials, narrowed = check_count(trials, "--trials"), find_narrowed(protocol, modalities)
+    preload_workers(engine)  # imports at the same time as this process below
+
     from optuna.samplers import BaseSampler
 
     from aubench.engines.choice import choose_engine
     from aubench.plots import study_report
-    from aubench.runs import scheduler
     from aubench.runs.run_options import RunOptions
     from aubench.runs.store_ref import StoreRef
     from aubench.tracking.studies import Tracking
@@ -169,10 +173,8 @@ def tune(
     if own_sampler is None:
         check_name(sampler, SAMPLERS, "--sampler")
     check_name(pruner, PRUNERS, "--pruner")
-    trials, seed = check_count(trials, "--trials"), check_seed(seed)
+    seed = check_seed(seed)
     options = RunOptions(preset, check_overrides(overrides), precision=precision, runs=writable_runs(runs))
-    scheduler.preload_workers(engine)
-    narrowed = find_narrowed(protocol, modalities)
     names = select_methods(method, narrowed, options)
     choice = choose_engine(engine, device, slurm=slurm, address=address, gpus_per_fold=gpus_per_fold)
     choice.require(precision)

@@ -120,16 +120,19 @@ def profile(
     """
     from aubench._util import atomic
     from aubench._util.output_paths import check_output_folder
-    from aubench.runs import devices, profiling, scheduler
-    from aubench.runs.measured_trainer import Extent, trace_path
-    from aubench.training.state import GraphFailed
+    from aubench.runs.fold_process import preload_workers
 
     steps = check_count(steps, "--steps")
     narrowed, folder = find_narrowed(protocol, modalities), None if out is None else user_path(out).absolute()
     if folder is not None:
         check_output_folder(folder)
     os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler of PyTorch would print its start and stop
-    scheduler.preload_workers()
+    preload_workers()  # imports at the same time as this process below
+
+    from aubench.runs import devices, profiling
+    from aubench.runs.measured_trainer import Extent, trace_path
+    from aubench.training.state import GraphFailed
+
     choice = devices.choose(device)
     with _scratch_folder() as scratch:
         config = _configure(method, narrowed, preset, check_overrides(overrides), precision, store, scratch)
@@ -183,9 +186,12 @@ def bench(out: AnyPath, *, device: str = "auto") -> Path:
     from aubench._util import atomic
     from aubench._util.output_paths import check_output_file
     from aubench.core.errors import AubenchError, UsageError
-    from aubench.runs import devices, scheduler, speed_report
+    from aubench.runs.fold_process import preload_workers
 
-    scheduler.preload_workers()
+    preload_workers()  # imports at the same time as this process below
+
+    from aubench.runs import devices, speed_report
+
     path, choice = user_path(out), devices.choose(device)
     if choice.kind not in speed_report.CASES:
         raise UsageError(f"has no measurements for {choice.kind}", where="--device", hint="use cpu or cuda")

@@ -11,10 +11,10 @@ from aubench.runs import fold_status
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.engine import Engine, Job
 from aubench.runs.events import Event, RunFailed
-from aubench.runs.fold_process import FoldFailed, preload_workers
+from aubench.runs.fold_process import FoldFailed
 from aubench.runs.sweeps import SweepFile
 
-__all__ = ["FoldScheduler", "Job", "preload_workers", "run_jobs"]
+__all__ = ["FoldScheduler", "Job", "run_jobs"]
 
 POLL_SECONDS = 2.0
 """Longest time between two looks at requests to cancel."""

@@ -26,7 +26,8 @@ from aubench.runs import devices, runner
 from aubench.runs.devices import DeviceChoice
 from aubench.runs.events import EpochFinished, FoldFinished
 from aubench.runs.fold import run_fold
-from aubench.runs.scheduler import Job, preload_workers, run_jobs
+from aubench.runs.fold_process import preload_workers
+from aubench.runs.scheduler import Job, run_jobs
 
 PAIR = DeviceChoice("cpu", 2, "a test", 1, 2)
 TINY = {

@@ -13,7 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from aubench._util import ranks
 from aubench.core.errors import AubenchError, MethodError
 from aubench.runs.devices import DeviceChoice
-from aubench.runs.scheduler import Job, preload_workers, run_jobs
+from aubench.runs.fold_process import preload_workers
+from aubench.runs.scheduler import Job, run_jobs
 from aubench.training.shared_batch_norm import SharedBatchNorm
 from aubench.training.split_draws import RankRows, SplitDraws
 from aubench.training.split_modules import SplitModules, _compare, require_splittable
