@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from aubench.leaderboard.comparison_set import ComparisonSet
+from aubench.leaderboard.outdated import outdated_note
+from aubench.leaderboard.render import Block
 from aubench.leaderboard.tables import modality_code, recipe_label
 from aubench.metrics import intervals, significance
 from aubench.metrics import scores as metrics
@@ -73,6 +75,7 @@ class Comparison:
         scores: F1 of each method and AU.
         means: Difference of each pair in the mean over AUs, better minus worse.
         differences: Difference of each pair in each AU.
+        outdated: Note on records of earlier versions of their methods; empty if all are current.
     """
 
     description: str
@@ -80,6 +83,7 @@ class Comparison:
     scores: tuple[PairwiseResult, ...]
     means: tuple[PairwiseResult, ...]
     differences: tuple[PairwiseResult, ...]
+    outdated: tuple[Block, ...] = ()
 
 
 def compare(compared: ComparisonSet, condition: str) -> Comparison:
@@ -119,6 +123,7 @@ def compare(compared: ComparisonSet, condition: str) -> Comparison:
             for (i, j), result in zip(pairs, _differences(names, pairs, p_means[:, None], slice(-1, None)), strict=True)
         ),
         tuple(_differences(names, pairs, p_aus, slice(None, -1))),
+        tuple(outdated_note(run for entry in compared.entries for run in entry.runs)),
     )
 
 

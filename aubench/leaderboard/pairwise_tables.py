@@ -21,6 +21,7 @@ def render(comparison: Comparison, form: str) -> str:
     blocks: list[Block] = [
         "# Comparison",
         comparison.description,
+        *comparison.outdated,
         _standings(comparison.standings),
         texts["standings"],
         *texts["means"].split("\n\n"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from aubench import api
 from aubench.core import hashing, method_catalogue, method_versions
 from aubench.leaderboard import build
 from aubench.leaderboard.add import add
@@ -67,6 +68,21 @@ def test_seeds_of_two_versions_are_two_rows(tmp_path, make_record):
     assert f"small, version {new.info.method.version}" in page and "small, version 1" in page
     names = load_comparison_set([f"late_fusion@{new.info.protocol.name}"], tmp_path).names
     assert len(names) == len(set(names)) == 2
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex"])
+def test_a_comparison_with_runs_of_an_earlier_version_says_so(tmp_path, make_record, form):
+    def compare(*records):
+        words = []
+        for record in records:
+            record.write(tmp_path / record.info.run / "record")
+            words.append(tmp_path / record.info.run)
+        return api.compare(words).render(form)
+
+    new, other = make_record("late_fusion"), make_record("mcm")
+    text = compare(of_version(new, None), other)
+    assert NOTE in text and "(`late_fusion`)" in text and "`mcm`" not in text
+    assert "outdated" not in compare(new, other)
 
 
 @pytest.mark.slow
