@@ -124,3 +124,11 @@ def heading(table: RankedTable, all_tables: Sequence[RankedTable]) -> str:
     same_store = [other for other in peers if (other.version, other.store) == (table.version, table.store)]
     parts += [f"test labels {same_store.index(table) + 1}"] if len(same_store) > 1 else []
     return ", ".join(parts)
+
+
+def figure_notes(table: RankedTable) -> list[str]:
+    """Return the parts of a figure's title that say what is unusual in its table, and whether numbers are outdated."""
+    title = heading(table, [table])
+    notes = [] if title == template("protocol")["inner_val"] else [title]
+    is_outdated = outdated_note(run for entry in table.methods for run in entry.runs)
+    return [*notes, *(["some numbers are outdated"] if is_outdated else [])]

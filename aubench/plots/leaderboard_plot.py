@@ -79,9 +79,8 @@ def draw_table(axes: Axes, table: RankedTable, protocol: str) -> None:
                 _text(axes, _COLUMNS[header], y, text, weight="bold" if cell.bold else "normal")
         _add_markers(axes, y, entry, start)
     axes.spines["left"].set_visible(False)
-    is_usual = table.selection == "inner_val" and not table.is_external
-    kind = "" if is_usual else f", {protocol_page.heading(table, [table])}"
-    title = f"{protocol}: {table.dataset}, {tables.seed_counts(table.methods)}{kind}"
+    parts = (table.dataset, tables.seed_counts(table.methods), *protocol_page.figure_notes(table))
+    title = f"{protocol}: {', '.join(parts)}"
     axes.set_title(title, loc="left", x=name_x, pad=14, fontsize=11)
     axes.set_yticks(range(len(rows)), labels=[""] * len(rows))
     axes.tick_params(length=0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aubench.core.errors import UsageError
-from aubench.leaderboard import tables
+from aubench.leaderboard import protocol_page, tables
 from aubench.leaderboard.build import all_tables
 from aubench.leaderboard.curve_points import LearningCurve, common_frames
 from aubench.leaderboard.entries import Entry, RankedTable
@@ -49,7 +49,8 @@ def plot(root: Path, protocol: str, out: Path) -> Path:
             draw_curves(figure.add_subplot(), table, rows)
             demo = ("demo, not ranked",) if table.is_demo else ()
             seeds = tables.seed_counts([entry for entry, _ in rows])
-            parts = (*demo, table.dataset, seeds, "line: mean over folds and seeds, band: standard deviation")
+            key = "line: mean over folds and seeds, band: standard deviation"
+            parts = (*demo, table.dataset, *protocol_page.figure_notes(table), seeds, key)
             style.set_title(figure, f"{protocol}: learning curves", parts)
         return style.save(figure, out)
     hint = "records of earlier versions have none"

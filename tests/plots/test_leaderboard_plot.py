@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from aubench.core import method_versions, protocol_versions
 from aubench.core.errors import UsageError
+from aubench.core.protocol_versions import ProtocolChange
 from aubench.leaderboard import tables
 from aubench.leaderboard.build import ranked_tables
 from aubench.leaderboard.entries import ALWAYS
-from aubench.plots import leaderboard_plot
+from aubench.plots import leaderboard_plot, learning_curve_plot
 
 
 @pytest.mark.slow
@@ -65,6 +67,29 @@ def test_the_title_names_seeds_and_a_rule_that_leaks(board):
     counts = sorted({len(row.runs) for row in honest.methods})
     assert titles[0].endswith(f"seeds: {counts[0]} to {counts[-1]}") and len(counts) > 1
     assert titles[1].endswith(", Epoch chosen on the test subjects (leaks)")
+
+
+def test_the_titles_of_figures_name_outdated_numbers_and_an_earlier_version_of_the_protocol(
+    tmp_path, make_record, monkeypatch
+):
+    record = make_record("amf", pretraining_epochs=0)
+    record.write(tmp_path / "records" / record.relative_path)
+
+    def titles():
+        figures = []
+        monkeypatch.setattr(leaderboard_plot.style, "save", lambda figure, out: figures.append(figure))
+        for module in (leaderboard_plot, learning_curve_plot):
+            module.plot(tmp_path, "synth_3fold", tmp_path / "a.png")
+        subtitles = " ".join(text.get_text() for text in figures[1].texts).replace("\n", " ")
+        return [figures[0].axes[0].get_title(loc="left"), subtitles]
+
+    assert not any("outdated" in title or "version 1 (" in title for title in titles())
+    changes = (*method_versions.changes(), ("One more.", ("amf",)))
+    monkeypatch.setattr(method_versions, "changes", lambda: changes)
+    assert all("some numbers are outdated" in title for title in titles())
+    change = ProtocolChange("synth_3fold", 2, "Validation subjects are drawn anew.")
+    monkeypatch.setattr(protocol_versions, "changes", lambda name=None: (change,))
+    assert all("protocol version 1 (earlier)" in title for title in titles())
 
 
 @pytest.mark.slow
