@@ -17,7 +17,13 @@ from aubench.leaderboard.entries import RankedTable
 from aubench.leaderboard.entries_file import ProtocolEntries
 from aubench.leaderboard.extensions import Extensions, PageExtension
 from aubench.leaderboard.outdated import outdated_note
-from aubench.leaderboard.protocol_page import ProtocolResults, page_blocks, provenance_blocks, results_by_protocol
+from aubench.leaderboard.protocol_page import (
+    ProtocolResults,
+    is_earlier,
+    page_blocks,
+    provenance_blocks,
+    results_by_protocol,
+)
 from aubench.leaderboard.record_index import PageDigests
 from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import StoredRecord
@@ -223,8 +229,12 @@ def _index_table(protocols: Sequence[ProtocolResults]) -> Table:
 
 
 def _index_row(results: ProtocolResults, has_submitted: bool) -> tuple[Cell, ...]:
-    honest = [table for table in results.ranked if table.selection != "oracle_test" and not table.is_external]
-    best = honest[0].methods[0] if honest else None
+    honest = (
+        table.methods[0]
+        for table in results.ranked
+        if table.selection != "oracle_test" and not table.is_external and not is_earlier(table)
+    )
+    best = next(honest, None)
     kinds = (results.ranked, *([results.submitted] * has_submitted), results.demos)
     return (
         Cell("", links=((results.name, f"{results.name}.md"),)),

@@ -126,6 +126,12 @@ def heading(table: RankedTable, all_tables: Sequence[RankedTable]) -> str:
     return ", ".join(parts)
 
 
+def is_earlier(table: RankedTable) -> bool:
+    """Return whether the protocol of a table has a later version."""
+    changes = protocol_versions.changes(table.methods[0].info.protocol.name)
+    return any(change.version > table.version for change in changes)
+
+
 def figure_notes(table: RankedTable) -> list[str]:
     """Return the parts of a figure's title that say what is unusual in its table, and whether numbers are outdated."""
     title = heading(table, [table])

@@ -9,6 +9,7 @@ from aubench.core import protocol_versions, registry
 from aubench.leaderboard import build, entries_file, verify
 from aubench.leaderboard.protocol_page import results_by_protocol
 from aubench.leaderboard.records import StoredRecord
+from aubench.metrics import scores
 from aubench.results.run_id import id_of_record
 
 
@@ -65,6 +66,14 @@ def test_records_of_an_earlier_version_stay_valid_and_are_listed_apart(make_reco
     page = build.files_of(tmp_path, runs)["synth_3fold.md"]
     assert "subjects, protocol version 2\n" in page and "subjects, protocol version 1 (earlier)\n" in page
     assert "- Version 2: Validation subjects are drawn anew." in page
+
+
+def test_the_best_f1_of_an_earlier_version_is_not_that_of_the_protocol(make_record, tmp_path, raised):
+    old, new = make_record("amf", skill=0.9), make_record("amf", skill=0.6, protocol=raised("synth_3fold"))
+    for records, best in (([old], "–"), ([old, new], f"{100 * scores.summary_of(new).f1_mean:.1f}")):
+        readme = build.files_of(tmp_path, [_stored(tmp_path, record) for record in records])["README.md"]
+        (line,) = [line for line in readme.splitlines() if line.startswith("| [synth_3fold]")]
+        assert line.split("|")[-3].strip() == best
 
 
 def test_an_unknown_version_is_found(make_record, tmp_path, raised):
