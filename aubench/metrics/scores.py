@@ -20,6 +20,7 @@ import pandas as pd
 from aubench.core.errors import UsageError
 from aubench.core.hook_errors import convert_errors
 from aubench.core.plugins import Registry
+from aubench.metrics import column_names
 from aubench.metrics.functions import (
     ConfusionCounts,
     Floats,
@@ -75,8 +76,8 @@ class Metric:
     A module-level instance in a plug-in file, or behind an entry point of the group ``aubench.metrics``, adds one.
 
     Attributes:
-        name: Lower-case identifier, used as key in summaries, ``result.json`` and MLflow.
-        title: Column header of at most 40 letters, digits, spaces and ``%().,:/+-``.
+        name: Lower-case identifier, used as key in summaries, ``result.json`` and MLflow, which no other column has.
+        title: Column header of at most 40 letters, digits, spaces and ``%().,:/+-``, which no other column has.
         description: One line for the documentation.
         source: Table that the metric is computed from.
         function: For ``counts``: maps confusion counts (F, A, 4), in the order TP, FP, FN, TN, to (F, A), NaN where
@@ -101,6 +102,12 @@ class Metric:
             raise UsageError(f"metric name '{self.name}' is invalid", hint="use lower-case letters, digits and _")
         if not isinstance(self.title, str) or not _TITLE.fullmatch(self.title):
             raise UsageError(f"metric '{self.name}': title {self.title!r} cannot be a column header", hint=_TITLE_HINT)
+        for value, is_taken in (
+            (f"name '{self.name}'", column_names.is_other_column(self.name)),
+            (f"title '{self.title}'", column_names.is_other_header(self.title)),
+        ):
+            if is_taken:
+                raise UsageError(f"metric '{self.name}': {value} is that of another column", hint="choose another")
         if self.source not in ("counts", "histograms"):
             raise UsageError(f"metric '{self.name}': source '{self.source}' is neither 'counts' nor 'histograms'")
         if self.pooled and self.source != "counts":
@@ -231,8 +238,18 @@ class Summary:
 
 
 def column_metrics() -> list[Metric]:
-    """List the metrics that tables have a column for."""
-    return [metric for metric in METRICS.all().values() if metric.column]
+    """List the metrics that tables have a column for.
+
+    Raises:
+        UsageError: Two of them have one title.
+    """
+    metrics = [metric for metric in METRICS.all().values() if metric.column]
+    first: dict[str, Metric] = {}
+    for metric in metrics:
+        if (other := first.setdefault(metric.title.casefold(), metric)) is not metric:
+            what = f"metric '{metric.name}': title '{metric.title}' is that of the metric '{other.name}'"
+            raise UsageError(what, hint="choose another")
+    return metrics
 
 
 def summarize(counts: pd.DataFrame, histograms: pd.DataFrame) -> Summary:

@@ -11,8 +11,11 @@ import pytest
 from factories import boards
 from sklearn.metrics import balanced_accuracy_score
 
+from aubench.api import load_results
 from aubench.core.errors import UsageError
 from aubench.core.plugins import PLUGINS_VARIABLE
+from aubench.leaderboard import build, tables
+from aubench.leaderboard.board_rows import board_rows
 from aubench.metrics import scores
 from aubench.metrics.scores import METRICS, Metric
 
@@ -143,6 +146,25 @@ def test_a_title_that_breaks_a_table_is_refused(title):
         Metric("broken", title, "Fails", "counts", np.sum)
 
 
+def test_the_name_or_title_of_another_column_is_refused(small_board):
+    (results,) = build.load_results(small_board)
+    others = {name for row in board_rows(small_board) for name in row} | {*load_results(small_board).to_dataframe()}
+    for name in (others | {"per_au"}) - {*METRICS.names()}:
+        with pytest.raises(UsageError, match=f"name '{name}' is that of another column; choose another"):
+            Metric(name, "Mine", "", "counts", scores.f1)
+    titles = {*tables.score_table(results.tables[0]).headers} - {metric.title for metric in scores.column_metrics()}
+    for title in titles - {"#"}:
+        with pytest.raises(UsageError, match="is that of another column"):
+            Metric("mine", title, "", "counts", scores.f1)
+
+
+def test_two_metrics_of_one_title_are_refused(monkeypatch, tmp_path):
+    (tmp_path / "mine.py").write_text(MISS_RATE.replace("Miss rate", "auc"))
+    monkeypatch.setenv(PLUGINS_VARIABLE, str(tmp_path / "mine.py"))
+    with pytest.raises(UsageError, match="metric 'miss_rate': title 'auc' is that of the metric 'auc'"):
+        scores.column_metrics()
+
+
 @pytest.mark.slow
 def test_leaderboard_tables_have_a_column(balanced_accuracy, small_board, script_stubs, call):
     assert call("leaderboard", "build", "--root", small_board).code == 0
@@ -167,8 +189,6 @@ def test_tables_print_the_smallest_value_bold_where_lower_is_better(small_board,
 
 
 def test_the_table_of_a_run_and_dataframes_have_a_column(balanced_accuracy, small_board):
-    from aubench.api import load_results
-
     results = load_results(small_board)
     assert "Balanced ACC" in results.summary()
     assert results.to_dataframe()["balanced_acc"].between(0.5, 1).all()
