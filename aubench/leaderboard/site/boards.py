@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from aubench.leaderboard import learning_curves, protocol_page, robustness_tables, tables
-from aubench.leaderboard.entries import RankedTable
+from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.extensions import PageExtension
 from aubench.leaderboard.outdated import outdated_note
 from aubench.leaderboard.protocol_page import ProtocolResults
@@ -147,16 +147,21 @@ def _cost_parts(board: Board, ids: Sequence[str]) -> list[Element]:
     headers = ("Method", "F1", "GFLOPs", "Front of GFLOPs", "Hours", "Front of hours", "Device")
     lines = []
     for row, entry in zip(board.charts, board.table.methods, strict=True):
-        device = entry.info.device
         costs = (
             (EMPTY if row[cost] is None else tables.decimals(row[cost]), "yes" if row[f"pareto_{cost}"] else "no")
             for cost in ("gflops", "hours")
         )
         f1 = tables.percent(entry.f1)
-        lines.append((row["name"], f1, *chain.from_iterable(costs), device.label if device else EMPTY))
+        lines.append((row["name"], f1, *chain.from_iterable(costs), _devices(entry)))
     values = table_element(text_table(headers, "lrrlrll", lines), ids, caption=f"Cost, {board.title}")
     known = [cost for cost in ("gflops", "hours") if any(row[cost] for row in board.charts)]
     return [_note("cost"), *map(_chart, known), values]
+
+
+def _devices(entry: Entry) -> str:
+    """List the distinct devices of all folds and seeds."""
+    labels = (environment.device.label for run in entry.runs for environment in run.info.environments)
+    return "; ".join(dict.fromkeys(labels)) or EMPTY
 
 
 def _robustness_parts(board: Board) -> list[Element]:

@@ -104,6 +104,10 @@ def _commands(entry: Entry) -> list[Element]:
         texts.insert(0, element("p", "The tree of the commit had changes, so the commit alone does not make it again."))
     if len({run.info.git.commit for run in entry.runs}) > 1:
         texts.insert(0, element("p", "The seeds come from several commits. The commands use that of the first."))
+    if len({environment.device.kind for run in entry.runs for environment in run.info.environments}) > 1:
+        texts.insert(
+            0, element("p", "The runs used several kinds of devices. The commands use that of the first.")
+        )
     return texts
 
 

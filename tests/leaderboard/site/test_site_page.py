@@ -111,6 +111,13 @@ def test_a_board_with_other_conditions_than_those_of_the_table_has_their_chart(m
     assert ["No run here was evaluated" in page for page in html] == [True, False]
 
 
+def test_the_mean_hours_of_seeds_have_the_devices_of_all_of_them(make_record, script_stubs):
+    first, second = (make_record("amf", seed=seed) for seed in (0, 1))
+    html = _html([first, remade(second, device__kind="cuda", device__name="some GPU", time__seconds=1000.0)])
+    assert "<td>some processor; some GPU</td>" in html and "several kinds of devices" in _details(html)
+    assert "several kinds of devices" not in _details(_html([first, second]))
+
+
 @pytest.mark.slow
 def test_submitted_predictions_have_no_cost_and_no_recipe(make_record, script_stubs):
     record = make_record()
