@@ -93,7 +93,7 @@ def _p(value: float | None) -> str:
 
 
 def to_dataframe(comparison: Comparison) -> pd.DataFrame:
-    """Return all results in one table, F1 as fractions rounded to six decimals."""
+    """Return all results in one table, F1 as fractions rounded to six decimals, p-values to six digits."""
     ranked = {method.result.method: method for method in comparison.standings}
     means = [method.result for method in comparison.standings]
     rows = []
@@ -107,12 +107,19 @@ def to_dataframe(comparison: Comparison) -> pd.DataFrame:
                 "f1": result.interval.estimate,
                 "low": result.interval.low,
                 "high": result.interval.high,
-                "p": result.p,
-                "p_holm": result.p_corrected,
+                "p": _rounded_p(result.p),
+                "p_holm": _rounded_p(result.p_corrected),
                 "seeds": len(method.by_seed) if method else None,
                 "seed_deviation": method.deviation if method else None,
                 "seed_error": result.seed_error,
                 "rank": method.rank if method else None,
             }
         )
-    return pd.DataFrame(rows).astype({"seeds": "Int64", "rank": "Int64"}).round(6)
+    frame = pd.DataFrame(rows).astype({"seeds": "Int64", "rank": "Int64"})
+    rounded = ["f1", "low", "high", "seed_deviation", "seed_error"]
+    return frame.round(dict.fromkeys(rounded, 6))
+
+
+def _rounded_p(value: float | None) -> float | None:
+    """Round a p-value to six digits; with decimals, those of many tests would be 0."""
+    return None if value is None else float(f"{value:.6g}")

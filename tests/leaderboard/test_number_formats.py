@@ -27,3 +27,12 @@ def test_no_number_is_a_negative_zero():
     result = PairwiseResult("a", "b", "mean", interval, 1.0, 1.0)
     comparison = Comparison("", (RankedMethod(result, (0.0,), 1, "V", "small"),), (result,), (result,), (result,))
     assert "-0.0" not in pairwise_tables.render(comparison, "markdown")
+
+
+def test_no_p_value_is_rounded_to_zero():
+    interval = ConfidenceInterval(0.1, 0.05, 0.15)
+    ranked = RankedMethod(PairwiseResult("a", None, "mean", interval), (0.5,), 1, "V", "small")
+    result = PairwiseResult("a", "b", "AU1", interval, 1 / 3_744_001, 9360 / 3_744_001)
+    frame = pairwise_tables.to_dataframe(Comparison("", (ranked,), (), (), (result,)))
+    assert frame[["p", "p_holm"]].iloc[-1].tolist() == [2.67094e-07, 0.0025]
+    assert "2.67094e-07,0.0025" in pairwise_tables.render(Comparison("", (ranked,), (), (), (result,)), "csv")

@@ -105,9 +105,7 @@ def _commands(entry: Entry) -> list[Element]:
     if len({run.info.git.commit for run in entry.runs}) > 1:
         texts.insert(0, element("p", "The seeds come from several commits. The commands use that of the first."))
     if len({environment.device.kind for run in entry.runs for environment in run.info.environments}) > 1:
-        texts.insert(
-            0, element("p", "The runs used several kinds of devices. The commands use that of the first.")
-        )
+        texts.insert(0, element("p", "The runs used several kinds of devices. The commands use that of the first."))
     return texts
 
 
