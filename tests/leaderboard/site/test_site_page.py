@@ -108,7 +108,9 @@ def test_a_board_with_other_conditions_than_those_of_the_table_has_their_chart(m
     tables["histograms"] = pd.concat([record.histograms, record.histograms.assign(condition="mask:all:0.5")])
     html = [_html([each]) for each in (record, remade(record, tables, conditions=["clean", "mask:all:0.5"]))]
     assert ['data-chart="robustness"' in page for page in html] == [False, True]
-    assert ["No run here was evaluated" in page for page in html] == [True, False]
+    assert ["No row here has all of its seeds evaluated" in page for page in html] == [True, False]
+    partly = _html([remade(record, tables, conditions=["clean", "mask:all:0.5"]), make_record(seed=1)])
+    assert "No row here has all of its seeds evaluated" in partly
 
 
 def test_the_mean_hours_of_seeds_have_the_devices_of_all_of_them(make_record, script_stubs):
