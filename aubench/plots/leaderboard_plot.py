@@ -48,7 +48,7 @@ def plot(root: Path, protocol: str, out: Path) -> Path:
     tables_of_protocol = ranked_tables(root, protocol)
     if not tables_of_protocol:
         presets = " and ".join(sorted(DEMO_PRESETS))
-        hint = f"runs with missing folds and runs of the preset {presets} are not ranked"
+        hint = f"submitted predictions, runs with missing folds and runs of the preset {presets} are not drawn"
         raise UsageError(f"no complete run of protocol '{protocol}' to rank", where=root, hint=hint)
     from matplotlib.figure import Figure
 

@@ -117,7 +117,7 @@ def test_protocol_without_runs_is_refused_and_nothing_written(board, tmp_path):
 def test_protocol_with_demos_alone_is_refused(tmp_path, make_record):
     record = make_record("amf", preset="tiny")
     record.write(tmp_path / "records" / record.relative_path)
-    with pytest.raises(UsageError, match="no complete run of protocol 'synth_3fold' to rank"):
+    with pytest.raises(UsageError, match="'synth_3fold' to rank; submitted predictions, runs with missing folds"):
         leaderboard_plot.plot(tmp_path, "synth_3fold", tmp_path / "a.png")
 
 
