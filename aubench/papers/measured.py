@@ -9,6 +9,7 @@ from typing import Any
 
 from aubench.core.method_catalogue import builtin_facts
 from aubench.leaderboard.entries import Entry, RankedTable
+from aubench.leaderboard.protocol_page import is_earlier
 from aubench.leaderboard.render import EMPTY, Block, template, text_table
 from aubench.leaderboard.tables import modality_code, recipe_label
 from aubench.papers.reported import AUS, ReportedRow, ReportedTable
@@ -27,9 +28,10 @@ class Measured:
 
     @property
     def label(self) -> str:
-        """Recipe, selection rule and number of seeds."""
+        """Recipe, selection rule, number of seeds, and the version of the protocol if it has a later one."""
         recipe = recipe_label(self.entry, self.table.methods)
-        return f"{recipe}; {self.table.selection}; seeds: {len(self.entry.runs)}"
+        version = f"; protocol version {self.table.version} (earlier)" if is_earlier(self.table) else ""
+        return f"{recipe}; {self.table.selection}; seeds: {len(self.entry.runs)}{version}"
 
     def f1(self, condition: str) -> float | None:
         """Return F1 in %, mean over seeds; None if a run has no scores under the condition."""

@@ -9,7 +9,9 @@ import pytest
 from factories.records import remade
 
 from aubench.api.leaderboards import load_leaderboard
+from aubench.core import protocol_versions
 from aubench.core.errors import UsageError
+from aubench.core.protocol_versions import ProtocolChange
 from aubench.core.registry import find_protocol
 from aubench.core.task import Modality
 from aubench.leaderboard.entries import ranked_tables
@@ -53,6 +55,19 @@ def _lines(blocks):
 
 def _measured(blocks):
     return {(line["Source"], line["Row"]): line for line in _lines(blocks) if line["Measured"] != "–"}
+
+
+def test_a_row_of_an_earlier_version_of_the_protocol_says_so(on_bp4d, tables, monkeypatch):
+    section = _section(on_bp4d("late_fusion", skill=0.6, recipe={"cut_switch": 0.0}))
+
+    def labels():
+        blocks = measured.compare_with_reported("bp4d", 3, [section], tables)
+        return {line["Measured as"] for line in _measured(blocks).values()}
+
+    (label,) = labels()
+    change = ProtocolChange("bp4d_3fold", 2, "Validation subjects are drawn anew.")
+    monkeypatch.setattr(protocol_versions, "changes", lambda name=None: (change,))
+    assert labels() == {f"{label}; protocol version 1 (earlier)"}
 
 
 @pytest.mark.slow
