@@ -85,6 +85,9 @@ def _compare(
         check_output_file(out)
     results = api.compare(**options)
     print_skipped(results.skipped_runs)
+    if results.comparison.outdated and form in ("csv", "json"):
+        hint = "`--format markdown` lists the changes since then"
+        typer.echo(f"some runs are of earlier versions of their methods; {hint}", err=True)
     if out is None:
         typer.echo(results.render(form), nl=False)
     else:

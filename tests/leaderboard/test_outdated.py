@@ -85,6 +85,17 @@ def test_a_comparison_with_runs_of_an_earlier_version_says_so(tmp_path, make_rec
     assert "outdated" not in compare(new, other)
 
 
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_comparison_for_programs_says_so_on_stderr(tmp_path, make_record, call, form):
+    new, other = make_record("late_fusion"), make_record("mcm")
+    for name, record in (("old", of_version(new, None)), ("new", new), ("other", other)):
+        record.write(tmp_path / name / "record")
+    for name, is_outdated in (("old", True), ("new", False)):
+        done = call("compare", tmp_path / name, tmp_path / "other", "--format", form)
+        assert done.code == 0 and "outdated" not in done.out
+        assert ("earlier versions of their methods" in done.err) is is_outdated
+
+
 @pytest.mark.slow
 def test_a_new_run_is_added_beside_the_record_of_an_earlier_version(tmp_path, make_record):
     new = make_record("late_fusion")
