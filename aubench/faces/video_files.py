@@ -25,6 +25,7 @@ COUNTED = frozenset({".avi", ".m4v", ".mov", ".mp4"})
 _AGAIN = "copy the file from the delivery again"
 _GAP = 1.5  # frames between the times of two frames, from which on one is missing
 _FEW_GAPS = 0.1  # share of intervals up to which gaps are losses, and not the variable rate of the recording
+_WITHOUT_TIMES = ".avi"  # extension of videos whose frames state no times: the first one may be late
 _BLOCK_NAME, _LISTS = re.compile(rb"[ -~]{4}"), (b"RIFF", b"LIST")  # of AVI files
 _WMV, _WMV_PROPERTIES = (  # identifiers of the header and of the properties of the file
     bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
@@ -149,18 +150,19 @@ class CountedFrames:
 
     Attributes:
         count: Number of frames until now.
-        gaps: Numbers of the frames before which one is missing, from 0.
+        gaps: Numbers of the frames before which one is missing, from 0, which is the first frame.
     """
 
     def __init__(self, video: Video, frames: Iterable[VideoFrame]) -> None:
         self.video, self._frames = video, frames
+        self._starts_at_zero = video.path.suffix.lower() != _WITHOUT_TIMES
         self.count = 0
         self.gaps: list[int] = []
 
     def __iter__(self) -> Iterator[VideoFrame]:
         before = 0.0
         for frame in self._frames:
-            if self.count and self.video.is_gap(before, frame.time):
+            if (self.count or self._starts_at_zero) and self.video.is_gap(before, frame.time):
                 self.gaps.append(self.count)
             before = frame.time
             self.count += 1
@@ -174,7 +176,8 @@ class CountedFrames:
 
     def gap_error(self) -> DataError:
         """Create the error of a video that lost a frame at its first gap."""
-        what = f"no frame can be decoded after frame {self.gaps[0]}, so later frames would have wrong numbers"
+        lost = f"no frame can be decoded after frame {self.gaps[0]}" if self.gaps[0] else "its first frame is lost"
+        what = f"{lost}, so later frames would have wrong numbers"
         return DataError(what, where=self.video.path, hint=_AGAIN)
 
 

@@ -388,6 +388,16 @@ def test_a_video_that_lost_a_frame_in_the_middle_is_refused(tree, tmp_path, monk
     assert not (tmp_path / "store").exists() and not (tmp_path / "other").exists()
 
 
+def test_a_video_that_lost_its_first_frames_is_refused(tree, tmp_path, monkeypatch) -> None:
+    """Its other frames would get the labels of those before."""
+    write_video(tree.root / "a.mp4", [cv2.resize(frame, (64, 64)) for frame in grey_frames(10)], "mp4v")
+    whole = Video.frames
+    monkeypatch.setattr(Video, "frames", lambda self, wanted: itertools.islice(whole(self, wanted), 3, None))
+    rows = [{"subject": "a", "frame": i + 1, "video": "a.mp4", "AU1": 0} for i in range(10)]
+    with pytest.raises(DataError, match=r"a.mp4: its first frame is lost, so later frames would have wrong numbers"):
+        prepare(tree.write(*rows), tmp_path / "store")
+
+
 def test_a_video_that_lost_a_frame_is_refused_also_if_all_rows_find_one(tree, tmp_path) -> None:
     video = write_video(tree.root / "a.avi", [cv2.resize(frame, (64, 64)) for frame in grey_frames(10)])
     content = bytearray(video.read_bytes())

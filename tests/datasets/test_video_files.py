@@ -1,13 +1,14 @@
 """Videos: frames of every codec that the tests can write, and files that are damaged."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from factories.videos import grey_frames, write_video
 
 from aubench.core.errors import DataError
-from aubench.faces.video_files import Video
+from aubench.faces.video_files import CountedFrames, Video, VideoFrame
 
 
 @pytest.fixture
@@ -66,6 +67,22 @@ def test_a_video_that_lost_a_frame_without_a_gap_in_time_is_refused(video) -> No
     assert np.allclose(times, 50 * np.arange(11)), "times have no gap"
     with pytest.raises(DataError, match=r"a\.avi: is damaged: 11 of 12 frames can be decoded; copy the file"):
         opened.check_end(11)
+
+
+@pytest.mark.parametrize(
+    ("name", "times", "losses"),
+    [
+        ("a.mkv", [0, 40, 80], []),
+        ("a.mkv", [80, 120, 160], [0]),
+        ("a.mp4", [80, 120, 160], [0]),
+        ("a.avi", [80, 120, 240], [2]),  # times of the decoder, which delays the first frame
+    ],
+)
+def test_a_lost_first_frame_is_a_gap(name, times, losses) -> None:
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    counted = CountedFrames(Video(Path(name), 8, 25), [VideoFrame(pixels, time) for time in times])
+    assert len(list(counted)) == 3
+    assert counted.losses == losses
 
 
 def test_a_codec_without_a_decoder_is_named(video, capfd) -> None:

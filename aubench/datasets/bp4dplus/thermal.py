@@ -172,8 +172,10 @@ def decode_by_pyav(path: Path, error: DataError) -> Iterator[VideoFrame]:
     count = 0
     try:
         with av.open(str(path)) as container:
-            for frame in container.decode(video=0):
-                yield VideoFrame(frame.to_ndarray(format="bgr24"), 1000 * (frame.time or 0))
+            stream = container.streams.video[0]
+            start = float((stream.start_time or 0) * (stream.time_base or 0))
+            for frame in container.decode(stream):
+                yield VideoFrame(frame.to_ndarray(format="bgr24"), 1000 * ((frame.time or start) - start))
                 count += 1
     except (av.FFmpegError, IndexError) as other:
         if not count:
