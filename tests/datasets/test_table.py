@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+from contextlib import nullcontext
 from dataclasses import replace
 
 import cv2
@@ -396,6 +397,18 @@ def test_a_video_that_lost_its_first_frames_is_refused(tree, tmp_path, monkeypat
     rows = [{"subject": "a", "frame": i + 1, "video": "a.mp4", "AU1": 0} for i in range(10)]
     with pytest.raises(DataError, match=r"a.mp4: its first frame is lost, so later frames would have wrong numbers"):
         prepare(tree.write(*rows), tmp_path / "store")
+
+
+@pytest.mark.parametrize(("rows_after", "is_refused"), [(20, False), (21, True)])
+def test_rows_of_another_frame_rate_than_the_video_are_refused(tree, tmp_path, rows_after, is_refused) -> None:
+    write_video(tree.root / "a.avi", [cv2.resize(frame, (64, 64)) for frame in grey_frames(10)])
+    rows = [{"subject": "a", "frame": i + 1, "video": "a.avi", "AU1": 0} for i in range(10 + rows_after)]
+    refused = pytest.raises(
+        DataError, match=r"a.avi: 10 frames can be decoded, and rows name frames more than 20 after"
+    )
+    with refused if is_refused else nullcontext():
+        prepare(tree.write(*rows), tmp_path / "store")
+    assert (tmp_path / "store").exists() is not is_refused
 
 
 def test_a_video_that_lost_a_frame_is_refused_also_if_all_rows_find_one(tree, tmp_path) -> None:

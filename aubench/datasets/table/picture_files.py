@@ -20,7 +20,7 @@ from aubench.faces.video_files import COUNTED, CountedFrames, Video, VideoFrame
 _AGAIN = "write or copy the file again, or leave its cell empty"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = {".jpg", ".jpeg"}
-_TOLERANCE = 20  # frames that a video may have less than its header states
+_TOLERANCE = 20  # frames that a video may have less than its header states, or than its rows name
 _ANY = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # both are turned by their EXIF orientation, so that images agree
 _COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 
@@ -113,7 +113,7 @@ class PictureReader:
         for frame in self._frames:
             if decoded.count == index + 1:
                 return frame
-        _check_lost(decoded)
+        _check_lost(decoded, index)
         return None
 
     def check_rest(self) -> None:
@@ -128,8 +128,13 @@ class PictureReader:
             self._decoded.video.check_end(self._decoded.count)
 
 
-def _check_lost(decoded: CountedFrames) -> None:
-    """Check at the end of a video that lacks a frame that it lost none before, which would shift the labels."""
+def _check_lost(decoded: CountedFrames, index: int) -> None:
+    """Check at the end of a video that lacks a frame that it lost none before, which would shift the labels.
+
+    Raises:
+        DataError: It lost frames, or the frame is so far after its end that the rows are those of another video or of
+            another frame rate.
+    """
     video, count = decoded.video, decoded.count
     video.check_end(count)
     if decoded.losses:
@@ -137,6 +142,10 @@ def _check_lost(decoded: CountedFrames) -> None:
     if video.stated_frames - count > _TOLERANCE and video.path.suffix.lower() in COUNTED:
         what = f"{count} of {video.stated_frames} frames can be decoded"
         raise DataError(what, where=video.path, hint=_AGAIN)
+    if index - count >= _TOLERANCE:
+        what = f"{count} frames can be decoded, and rows name frames more than {_TOLERANCE} after its end"
+        hint = "give labels of this video at its frame rate, or remove the rows after its end"
+        raise DataError(what, where=video.path, hint=hint)
 
 
 def convert(image: np.ndarray, modality: Modality, ranges: ValueRanges, path: Path) -> np.ndarray:
