@@ -714,6 +714,31 @@ def test_a_complete_store_gets_the_protocol_that_it_lacks(tree, tmp_path, capfd)
             prepare(manifest, tmp_path / "store", **options)
 
 
+@pytest.mark.parametrize("change", ["label", "image", "row", "column"])
+def test_a_complete_store_of_other_rows_gets_no_protocol(tree, tmp_path, change) -> None:
+    """Its labels are not those of the corrected manifest."""
+    rows = tree.people(2)
+    prepare(tree.write(*rows), tmp_path / "store")
+    if change == "row":
+        rows.pop()
+    else:
+        values = {"label": {"AU12": -1}, "image": {"visual": tree.image("new.png", 9)}, "column": {"AU25": 1}}
+        rows[0] |= values[change]
+    with pytest.raises(DataError, match="a store is here already; delete it first"):
+        prepare(tree.write(*rows), tmp_path / "store", folds=2)
+    assert not list(tmp_path.glob("*.toml"))
+
+
+def test_a_complete_store_gets_its_protocol_although_frames_were_skipped(tree, tmp_path) -> None:
+    rows = tree.people(2)
+    write_video(tree.root / "a.avi", [cv2.resize(frame, (64, 64)) for frame in grey_frames(3)])
+    rows += [{"subject": "007", "sequence": "s", "frame": i + 1, "visual": "a.avi", "AU12": i % 2} for i in range(5)]
+    manifest = tree.write(*rows)
+    prepare(manifest, tmp_path / "store", folds=4)
+    assert len(prepare(manifest, tmp_path / "store").frames) == 4 + 3
+    assert (tmp_path / "mylab_3fold.toml").exists()
+
+
 @pytest.mark.slow
 def test_a_store_without_enough_people_has_no_protocol(tree, tmp_path, capfd) -> None:
     manifest = tree.write(*tree.people(2))

@@ -119,15 +119,18 @@ class TableDataset(DeliveredDataset):
             super().prepare(source, store_path, options, progress)
 
     def _adds_protocol(self, source: Path, store_path: Path, options: TableOptions) -> bool:
-        """Write the protocol that a complete store of the same plan lacks, and return whether it lacked one."""
+        """Write the protocol that a complete store of the same plan and rows lacks; return whether it lacked one."""
         from aubench._util.progress import print_line
         from aubench.data.store import Store
         from aubench.data.store_writer import origin_of
+        from aubench.datasets.table.stored_rows import has_rows
 
         if not (store_path / "store.json").is_file():
             return False
         store, manifest = Store(store_path), self._read(source, options)
         if store.origins() != [origin_of(self._plan(source, options))]:
+            return False
+        if not has_rows(store, manifest, _root(source, options)):
             return False
         try:
             protocol, _ = plan_protocol(manifest, options, store)

@@ -301,11 +301,11 @@ def _points(frame: ManifestFrame, square: np.ndarray | None, scene: tuple[int, i
 def _table(frames: list[ManifestFrame], missing: list[str], settings: TableSettings) -> pd.DataFrame:
     labels = np.array([frame.labels for frame in frames], np.int8).reshape(len(frames), len(settings.aus))
     numbers = [frame.number for frame in frames]
-    sources = [_source(frame.pictures, settings.root) for frame in frames]
+    sources = [source_of(frame.pictures, settings.root) for frame in frames]
     return frame_table(numbers, sources, (labels >= 0).any(axis=1), settings.aus, labels, missing)
 
 
-def _source(pictures: Mapping[Modality, Any], root: Path) -> str:
+def source_of(pictures: Mapping[Modality, Any], root: Path) -> str:
     """Return the path of a frame's first image relative to the root, or its last parts, so that no user is named."""
     path: Path = next(iter(pictures.values())).path
     return printable(path.relative_to(root).as_posix() if path.is_relative_to(root) else "/".join(path.parts[-3:]))
