@@ -43,7 +43,7 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 def files_below(*folders: Path, enter: Callable[[str], bool] = lambda name: True) -> Iterator[Path]:
     """Iterate over the files at any depth, each folder once, without files that systems and archives add.
 
-    Links are followed. A broken link counts as a file.
+    Links are followed, last, so that files have the paths of their own folders. A broken link counts as a file.
 
     Args:
         folders: Folders to search.
@@ -52,9 +52,9 @@ def files_below(*folders: Path, enter: Callable[[str], bool] = lambda name: True
     Raises:
         DataError: A folder cannot be read.
     """
-    pending, seen = list(folders), set()
-    while pending:
-        folder = pending.pop()
+    pending, links, seen = list(folders), list[Path](), set[str]()
+    while pending or links:
+        folder = (pending or links).pop()
         real = os.path.realpath(folder)
         if real in seen:
             continue
@@ -63,4 +63,4 @@ def files_below(*folders: Path, enter: Callable[[str], bool] = lambda name: True
             if not is_folder(entry):
                 yield Path(entry.path)
             elif enter(entry.name):
-                pending.append(Path(entry.path))
+                (links if entry.is_symlink() else pending).append(Path(entry.path))

@@ -67,6 +67,21 @@ def test_frames_far_from_any_face_are_left_out(prepare, videos, tmp_path) -> Non
     assert "c" not in set(store.frames["sequence"])
 
 
+@pytest.mark.parametrize("name", ["aaa", "zzz"])
+def test_a_linked_folder_has_its_own_name(videos, name) -> None:
+    """Pre-training leaves out people by their names."""
+    (videos / name).symlink_to("anna")
+    assert {video.subject for video in find_videos(videos)[0]} == {"anna", "L-o"}
+
+
+@pytest.mark.parametrize("name", ["aaa", "zzz"])
+def test_a_video_of_two_people_is_refused(videos, name) -> None:
+    (videos / name).mkdir()
+    (videos / name / "b.mp4").symlink_to("../anna/c.mp4")
+    with pytest.raises(DataError, match=r"is the same file as (anna/c|.../b)\.mp4; keep one of the two"):
+        find_videos(videos)
+
+
 def test_damaged_videos_are_listed(prepare, videos, tmp_path) -> None:
     (videos / "anna/c.mp4").write_bytes(b"no video")
     video = write_video(videos / "Léo.avi", draw_frames(8, 80))

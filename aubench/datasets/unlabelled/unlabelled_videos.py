@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -46,13 +47,14 @@ def find_videos(source: Path) -> tuple[list[VideoFile], list[str]]:
         Videos in order of their names, and names and reasons of videos that are not read.
 
     Raises:
-        DataError: The folder does not exist, cannot be read or has no video, a name is too long, or two people or two
-            videos get one name.
+        DataError: The folder does not exist, cannot be read or has no video, a name is too long, two people or two
+            videos get one name, or a video is there under two names.
     """
     if not source.is_dir():
         raise DataError("no such folder", where=source, hint="give a folder with videos")
     videos: dict[tuple[str, str], VideoFile] = {}
     people: dict[str, str] = {}
+    sources: dict[str, str] = {}  # by path without links
     others: dict[str, list[str]] = defaultdict(list)
     for path in files_below(source):
         if _OTHER.fullmatch(path.suffix.lower()):
@@ -68,6 +70,9 @@ def find_videos(source: Path) -> tuple[list[VideoFile], list[str]]:
                 what = f"{printable(first)} has the name {subject} in the store, as {printable(people[subject])} has"
                 raise DataError(what, where=path, hint="rename one of the two")
             video = VideoFile(subject, sequence, path, printable(relative.as_posix()))
+            if (same := sources.setdefault(os.path.realpath(path), video.source)) != video.source:
+                hint = "keep one of the two, in the folder of its person"
+                raise DataError(f"is the same file as {same}", where=path, hint=hint)
             other = videos.setdefault((subject, sequence), video)
             if other is not video:
                 what = f"has the name {subject} {sequence} in the store, as {other.source}"
