@@ -302,6 +302,17 @@ def test_depth_and_thermal_are_converted_as_stated(tmp_path) -> None:
         convert(depth, Modality.VISUAL, ranges, tmp_path)
 
 
+def test_depth_in_a_video_needs_a_codec_without_loss(tree, tmp_path) -> None:
+    frames = [cv2.resize(np.arange(0, 256, 8, np.uint8)[None, :, None].repeat(3, 2), (64, 64)) for _ in range(3)]
+    rows = [{"subject": "a", "frame": i + 1, "depth": "a.avi", "AU1": 0} for i in range(3)]
+    write_video(tree.root / "a.avi", frames, "FFV1")
+    store = prepare(tree.write(*rows), tmp_path / "store", size=64)
+    assert np.array_equal(store.read(Modality.DEPTH, [2])[0], frames[2][..., :1])
+    write_video(tree.root / "a.avi", frames, "XVID")
+    with pytest.raises(DataError, match=r"a.avi: is compressed with loss, so its depth is not exact; .*FFV1"):
+        prepare(tree.write(*rows), tmp_path / "other")
+
+
 @pytest.mark.parametrize("extension", ["png", "jpg", "bmp", "webp", "tif"])
 def test_images_that_are_cut_are_refused(tmp_path, capfd, extension) -> None:
     path = tmp_path / f"x.{extension}"

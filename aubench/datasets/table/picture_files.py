@@ -21,6 +21,7 @@ _AGAIN = "write or copy the file again, or leave its cell empty"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = {".jpg", ".jpeg"}
 _TOLERANCE = 20  # frames that a video may have less than its header states, or than its rows name
+_COMPRESSED = 8  # difference of the channels of grey up to which a codec with loss explains it
 _ANY = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH  # both are turned by their EXIF orientation, so that images agree
 _COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 
@@ -192,6 +193,9 @@ def convert(image: np.ndarray, modality: Modality, ranges: ValueRanges, path: Pa
 def _one_channel(image: np.ndarray, modality: Modality, path: Path) -> np.ndarray:
     if image.shape[2] == 1 or (image == image[..., :1]).all():
         return image[..., :1]
+    if modality is Modality.DEPTH and np.ptp(image, axis=2).max() <= _COMPRESSED:
+        hint = "write depth videos with the codec FFV1, and depth images as PNG"
+        raise DataError("is compressed with loss, so its depth is not exact", where=path, hint=hint)
     if modality is Modality.DEPTH:
         raise DataError("has colours, not depth", where=path, hint="write depth as one channel of 8 or 16 bits")
     colours = image if image.dtype in {np.dtype(np.uint8), np.dtype(np.uint16)} else image.astype(np.float32)
