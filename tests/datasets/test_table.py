@@ -768,6 +768,18 @@ def test_a_single_part_is_named_before_images_are_read(tree, capfd, part) -> Non
     assert f"parts of people with labels: {part}, so there will be no protocol; write" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("intensity", [None, "keep"])
+def test_aus_that_nobody_in_training_shows_are_named(tree, tmp_path, capfd, intensity) -> None:
+    rows = [row | {"AU2": 0, "AU4": i % 2} for i, row in enumerate(tree.people(3))]
+    rows[0]["AU2"] = 1 if intensity is None else 2
+    rows[1]["AU4"] = 0 if intensity is None else 5
+    rows = [row | {"fold": row["subject"], "AU12": 5 if intensity else 1} for row in rows]
+    rows[3]["AU4"] = rows[5]["AU4"] = 1 if intensity is None else 5
+    prepare(tree.write(*rows), tmp_path / "store", intensity=intensity)
+    says = "nobody in training shows AU2 in fold 1, where a model cannot learn them; leave out their columns"
+    assert says in capfd.readouterr().err
+
+
 def test_a_store_without_a_present_au_has_no_protocol(tree, tmp_path, capfd) -> None:
     prepare(tree.write(*tree.people()), tmp_path / "store", intensity="2")
     assert "wrote no protocol: no AU is present in any frame; --intensity says" in capfd.readouterr().err

@@ -252,6 +252,7 @@ def _write_protocol(manifest: Manifest, options: TableOptions, store: Store) -> 
     """Write the protocol beside a finished store, and print its name or why there is none."""
     from aubench._util import atomic
     from aubench._util.progress import print_line
+    from aubench.datasets.table.table_protocol import training_remark
 
     try:
         protocol, text = plan_protocol(manifest, options, store)
@@ -264,6 +265,8 @@ def _write_protocol(manifest: Manifest, options: TableOptions, store: Store) -> 
         return
     atomic.write_text(path, text)
     print_line(f"aubench: wrote the protocol {path}")
+    if remark := training_remark(store, protocol):
+        print_line(f"aubench: {remark}")
 
 
 def plan_protocol(manifest: Manifest, options: TableOptions, store: Store) -> tuple[Protocol, str]:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from aubench.core.errors import DataError, ProtocolError
 from aubench.core.protocol import Protocol
 from aubench.core.value_problems import problem_with_value
+from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.datasets.label_text import shorten
 from aubench.datasets.table.manifest import Manifest
@@ -156,6 +157,18 @@ def protocol_text(name: str, title: str, store: Store, parts: Mapping[str, str])
     except ValidationError as error:
         raise ProtocolError(problem_with_value(error.errors()[0]), where=name) from None
     return protocol, _toml(values)
+
+
+def training_remark(store: Store, protocol: Protocol) -> str | None:
+    """Return which AUs nobody in training shows, by fold; None if somebody shows each in all folds."""
+    data, absent = ProtocolDataset(store, protocol), []
+    for fold in protocol.fold_numbers():
+        is_shown = (data.labels[data.labelled_rows(protocol.train_subjects(fold))] == 1).any(axis=0)
+        aus = [f"AU{au}" for au, shown in zip(protocol.aus, is_shown.tolist(), strict=True) if not shown]
+        absent += [f"{', '.join(aus)} in fold {fold}"] if aus else []
+    if not absent:
+        return None
+    return f"nobody in training shows {'; '.join(absent)}, where a model cannot learn them; leave out their columns"
 
 
 def _toml(values: Mapping[str, object]) -> str:
