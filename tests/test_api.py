@@ -25,6 +25,7 @@ from aubench.core.errors import AubenchError, DataError, RecordError, UsageError
 from aubench.core.registry import find_protocol
 from aubench.metrics.scores import METRICS, summary_of
 from aubench.papers.paper_figures import FIGURES
+from aubench.results import record as record_file
 from aubench.runs import devices, run_file
 from aubench.runs.config import RunConfig
 from aubench.runs.run_options import RunOptions
@@ -297,6 +298,29 @@ def test_runs_are_loaded_with_the_documented_columns(runs):
         assert [row[name] for name in METRICS.names()] == [summary_of(record).value(name) for name in METRICS.names()]
         assert row["f1_over_low"] < row["f1_over_always_positive"] < row["f1_over_high"]
     assert [finding.what.split(";")[0] for finding in results.skipped_runs] == ["has 1 of 3 folds"]
+
+
+@pytest.mark.slow
+def test_a_copy_of_a_run_counts_once(runs):
+    amf = next(path for path in runs.glob("*/amf/*") if record_file.read(path / "record").info.seed == 0)
+    shutil.copytree(amf, amf.parent / "0_backup")
+    (runs / "link").symlink_to(amf.parent, target_is_directory=True)
+    results = package.load_results(runs)
+    assert results.to_dataframe()["seed"].tolist().count(0) == 2  # one of amf, one of late_fusion
+    assert f"is a copy of {amf / 'record'}" in [finding.what for finding in results.skipped_runs]
+    assert {stored.folder.parent.parent.name for stored in results.stored_records} == {"amf", "late_fusion"}
+
+
+@pytest.mark.slow
+def test_linked_runs_are_loaded_and_compared(runs, tmp_path):
+    linked = tmp_path / "linked" / "synth_3fold"
+    linked.mkdir(parents=True)
+    for folder in runs.glob("*/*"):
+        (linked / folder.name).symlink_to(folder, target_is_directory=True)
+    (linked / "amf_again").symlink_to("amf", target_is_directory=True)
+    (linked / "loop").symlink_to(linked, target_is_directory=True)
+    assert len(package.load_results(linked).records) == 3
+    assert package.compare(linked).to_dataframe().equals(package.compare(runs).to_dataframe())
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ class Results(DataFrameView):
 
     Attributes:
         stored_records: Records with their folders, in the order of the runs.
-        skipped_runs: Runs without a complete record, with the reason.
+        skipped_runs: Runs without a complete record and copies of runs, with the reason.
     """
 
     stored_records: tuple[StoredRecord, ...]
@@ -180,7 +180,8 @@ def load_results(path: AnyPath = "runs") -> Results:
     leaderboard.
 
     Args:
-        path: Folder of runs (searched at any depth), of one run, or of a leaderboard.
+        path: Folder of runs (searched at any depth, also behind links; of copies of a run, one counts), of one run, or
+            of a leaderboard.
 
     Returns:
         The records, and skipped runs with the reason.

@@ -28,7 +28,7 @@ _DEFAULT_SPEED = 5e12
 def read_timings(folders: Iterable[Path]) -> list[RecordInfo]:
     """Read all valid records below some folders."""
     infos = []
-    for path in (path for folder in folders for path in system_files.descendants(folder, record_file.FILE)):
+    for path in (path for folder in folders for path in system_files.files_named(folder, record_file.FILE)):
         with suppress(RecordError):
             infos.append(RecordInfo.parse(path.read_bytes(), where=path))
     return infos

@@ -100,6 +100,17 @@ def test_a_record_with_more_conditions_replaces_the_one_with_fewer(run, tmp_path
 
 
 @pytest.mark.slow
+def test_of_copies_of_a_run_the_one_with_most_conditions_is_added(tmp_path, under, make_record):
+    for name, record in (("early", make_record()), ("late", under)):
+        record.write(tmp_path / "runs" / name / record.relative_path / "record")
+    added = add([tmp_path / "runs"], tmp_path / "leaderboard")
+    (target,) = added.paths
+    assert record_file.read(target).info.conditions == ("clean", "noise:all:0.5")
+    (finding,) = added.skipped_runs
+    assert (finding.path.relative_to(tmp_path / "runs").parts[0], finding.what[:12]) == ("early", "is a copy of")
+
+
+@pytest.mark.slow
 def test_a_record_with_more_conditions_replaces_one_of_schema_1(run, tmp_path, under, make_record):
     root = tmp_path / "leaderboard"
     make_record(schema=1).write(run / "record")
