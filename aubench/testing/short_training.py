@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from typing import SupportsFloat
 
 import torch
+from torch.optim import Optimizer
 
 from aubench._util.seeds import seed_everything
 from aubench.core import method_hooks
@@ -37,18 +39,66 @@ def train_few_steps(
     for stage, batch in stage_batches(case, method):
         if pretraining and not stage.pretraining:
             break
-        optimizer = method_hooks.call(method, "optimizer", torch.optim.Optimizer, stage)
+        optimizer = _optimizer(method, stage)
         for step in range(STEPS):
-            seed_everything(step)
-            generator, progress = torch.Generator().manual_seed(step), step_progress(stage, step)
-            augmented = method_hooks.call(method, "augment", Batch, batch, generator)
-            method_hooks.call(method, "learning_rate_factor", SupportsFloat, stage, progress)
-            terms = require_terms(method.loss(augmented, stage, progress), method)
-            terms["total"].backward()  # type: ignore[no-untyped-call]
-            after_backward()
-            optimizer.step()
-            optimizer.zero_grad()
+            _take_step(method, optimizer, stage, batch, step, after_backward)
     return method
+
+
+def train_with_interruptions(case: Case, seed: int) -> Method:
+    """Train as :func:`train_few_steps` does, and resume after every step, as a run does that was interrupted.
+
+    Args:
+        case: Source of the method and the batch.
+        seed: Seed of the initial weights.
+    """
+    method = case.build(seed).train()
+    for index, (stage, batch) in enumerate(list(stage_batches(case, method))):
+        optimizer = _optimizer(method, stage)
+        for step in range(STEPS):
+            _take_step(method, optimizer, stage, batch, step)
+            method, optimizer = _resume(case, seed, index, method, optimizer)
+    return method
+
+
+def _resume(case: Case, seed: int, index: int, method: Method, optimizer: Optimizer) -> tuple[Method, Optimizer]:
+    """Build a method with its optimiser again, in the same stage and with the state of both.
+
+    The hooks are those that a run calls when it resumes in the stage: of the same part of the training, pre-training or
+    supervised, up to this stage.
+    """
+    resumed = case.build(seed).train()
+    stages = resumed.stages()
+    if not stages[index].pretraining:
+        _give_labels(case, resumed, case.batch())
+    of_part = (stage for stage in stages[: index + 1] if stage.pretraining == stages[index].pretraining)
+    *_, own = (_optimizer(resumed, stage) for stage in of_part)
+    resumed.load_state_dict(deepcopy(method.state_dict()))
+    own.load_state_dict(deepcopy(optimizer.state_dict()))
+    return resumed, own
+
+
+def _optimizer(method: Method, stage: Stage) -> Optimizer:
+    return method_hooks.call(method, "optimizer", Optimizer, stage)
+
+
+def _take_step(
+    method: Method,
+    optimizer: Optimizer,
+    stage: Stage,
+    batch: Batch,
+    step: int,
+    after_backward: Callable[[], None] = lambda: None,
+) -> None:
+    seed_everything(step)
+    generator, progress = torch.Generator().manual_seed(step), step_progress(stage, step)
+    augmented = method_hooks.call(method, "augment", Batch, batch, generator)
+    method_hooks.call(method, "learning_rate_factor", SupportsFloat, stage, progress)
+    terms = require_terms(method.loss(augmented, stage, progress), method)
+    terms["total"].backward()  # type: ignore[no-untyped-call]
+    after_backward()
+    optimizer.step()
+    optimizer.zero_grad()
 
 
 def step_progress(stage: Stage, step: int) -> Progress:
@@ -62,17 +112,23 @@ def step_progress(stage: Stage, step: int) -> Progress:
 
 
 def stage_batches(case: Case, method: Method) -> Iterator[tuple[Stage, Batch]]:
-    """Yield each stage with a batch. Supervised stages follow a call of ``on_train_labels``.
+    """Yield each stage with a batch. The first supervised stage follows a call of ``on_train_labels``.
 
     Args:
         case: Source of the batch.
         method: Method whose stages are needed.
     """
-    batch = case.batch()
+    batch, is_informed = case.batch(), False
     for stage in method.stages():
-        if not stage.pretraining:
-            method.on_train_labels([batch.labels] if case.recipe.clip_length is None else list(batch.labels))
+        if not stage.pretraining and not is_informed:
+            _give_labels(case, method, batch)
+            is_informed = True
         yield stage, without_labels(batch) if stage.pretraining else batch
+
+
+def _give_labels(case: Case, method: Method, batch: Batch) -> None:
+    seed_everything(0)
+    method.on_train_labels([batch.labels] if case.recipe.clip_length is None else list(batch.labels))
 
 
 def without_labels(batch: Batch) -> Batch:

@@ -17,7 +17,14 @@ from aubench.core.state_dict import split_state
 from aubench.core.task import Batch
 from aubench.evaluation.predictor import Predictor
 from aubench.testing.cases import Case, ContractViolation
-from aubench.testing.short_training import STEPS, stage_batches, step_progress, train_few_steps, without_labels
+from aubench.testing.short_training import (
+    STEPS,
+    stage_batches,
+    step_progress,
+    train_few_steps,
+    train_with_interruptions,
+    without_labels,
+)
 
 if TYPE_CHECKING:
     from aubench.core.recipe import Recipe
@@ -28,12 +35,25 @@ _Pretrained: TypeAlias = "tuple[list[tuple[Stage, list[float]]], dict[str, Any]]
 
 
 def _repeats_training(case: Case) -> None:
-    first, second = (train_few_steps(case, case.build(seed=7)).state_dict() for _ in range(2))
-    different = _different(first, second)
+    different = _different(_trained(case), _trained(case))
     if different:
         raise ContractViolation(
             f"two trainings of {STEPS} steps with the same seed give different weights: {_shorten(different)}"
         )
+
+
+def _trained(case: Case) -> dict[str, Any]:
+    """Return the weights of a short training with a fixed seed."""
+    return train_few_steps(case, case.build(seed=7)).state_dict()
+
+
+def _resumes_training(case: Case) -> None:
+    whole = _trained(case)
+    different = _different(whole, train_with_interruptions(case, seed=7).state_dict())
+    if different and not _different(whole, _trained(case)):  # otherwise the check above has said so
+        what = "a training that was interrupted gives different weights"
+        hint = "what it remembers between steps belongs in its state_dict"
+        raise ContractViolation(f"{what}: {_shorten(different)}; {hint}")
 
 
 def _gradients_reach_all(case: Case) -> None:
@@ -205,6 +225,7 @@ def _shorten(names: list[str]) -> str:
 
 TRAINING_CHECKS: dict[str, Callable[[Case], None]] = {
     "same seed, same training": _repeats_training,
+    "interrupted training, same training": _resumes_training,
     "gradients reach every parameter": _gradients_reach_all,
     "loss depends on its constants only": _loss_depends_on_constants,
     "uses each of its modalities": _uses_each_modality,

@@ -74,6 +74,42 @@ class LaxRecipe(Sound):
         model_config = ConfigDict(extra="ignore")
 
 
+class RemembersOutsideOfState(Sound):
+    """Pulls predictions towards an average of earlier steps, which no checkpoint has."""
+
+    def __init__(self, task, recipe):
+        super().__init__(task, recipe)
+        self.average = torch.zeros(())
+
+    def loss(self, batch, stage, progress):
+        mean = self(batch.inputs).mean()
+        self.average = 0.5 * self.average + 0.5 * mean.detach()
+        terms = super().loss(batch, stage, progress)
+        return {**terms, "total": terms["total"] + (mean - self.average) ** 2}
+
+
+class RemembersInState(RemembersOutsideOfState):
+    def __init__(self, task, recipe):
+        super().__init__(task, recipe)
+        del self.average
+        self.register_buffer("average", torch.zeros(()))
+
+
+class AddsUpLabels(Sound):
+    """Has two stages, and counts the labels that it receives once."""
+
+    def __init__(self, task, recipe):
+        super().__init__(task, recipe)
+        self.register_buffer("count", torch.zeros(()))
+
+    def stages(self):
+        recipe = self.recipe
+        return tuple(aubench.Stage(name, recipe.epochs, recipe.batch_size) for name in ("first", "second"))
+
+    def on_train_labels(self, labels):
+        self.count += sum(map(len, labels))
+
+
 class GivesLogits(Sound):
     def fuse(self, features):
         return 10 * self.head(torch.cat([features[m] for m in self.task.modalities], 1))
@@ -267,6 +303,7 @@ BROKEN = {
     CentresOnTheBatch: "ignores batch neighbours",
     PredictsRandomly: "same frames, same prediction",
     UsesUnseededRandomness: "same seed, same training",
+    RemembersOutsideOfState: "interrupted training, same training",
     HasUnusedParameters: "gradients reach every parameter",
     HasOtherLogits: "forward is the sigmoid of forward_logits",
     HidesItsSchedule: "loss depends on its constants only",
@@ -302,6 +339,12 @@ def test_every_check_has_a_method_that_breaks_it():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", [RemembersInState, AddsUpLabels])
+def test_state_in_buffers_survives_an_interruption(method):
+    assert failed(method) == {}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "check"), BROKEN.items(), ids=lambda value: getattr(value, "__name__", ""))
 def test_the_right_check_detects_the_breach(method, check):
     details = failed(method)
@@ -319,6 +362,7 @@ def test_the_right_check_detects_the_breach(method, check):
         WritesToLabels,
         OverridesForward,
         UsesUnseededRandomness,
+        RemembersOutsideOfState,
         DividesByKnownLabels,
         DividesZeroByZero,
         IgnoresModalities,
