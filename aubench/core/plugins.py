@@ -42,11 +42,14 @@ class _HelperFinder:
         self._folders: dict[str, str] = {}
 
     def replace(self, files: Mapping[Path, Path]) -> None:
-        """Forget all loaded helpers, so that files in several folders may have helpers of the same name."""
-        for name in [name for name in sys.modules if name.partition(".")[0] in self._folders]:
-            del sys.modules[name]
+        """Forget all loaded helpers, and modules of the same names that a script or notebook has imported.
+
+        So files in several folders may have helpers of the same name.
+        """
         names = {file: file.relative_to(folder).parts[0].removesuffix(".py") for file, folder in files.items()}
         self._folders |= {name: str(files[file]) for file, name in names.items()}
+        for name in [name for name in sys.modules if name.partition(".")[0] in self._folders]:
+            del sys.modules[name]
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
         """Find a helper or a module in a package of helpers."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -241,6 +242,16 @@ def test_helpers_of_the_same_name_in_two_folders_are_two_modules(config_for):
         runs.append((config.run_id, config.build_method().eval()(inputs).sum().item()))
     assert runs[0] == runs[2] and runs[0][0] != runs[1][0] and runs[0][1] != runs[1][1]
     assert not list(Path().rglob("__pycache__"))
+
+
+def test_a_module_of_the_script_does_not_take_the_place_of_a_helper(monkeypatch, tmp_path):
+    own = ModuleType("rates_of_method")
+    own.FACTOR = 2.0
+    monkeypatch.setitem(sys.modules, own.__name__, own)
+    write(tmp_path / "rates_of_method.py", "FACTOR = 1.0\n")
+    text = METHOD.replace('weights: str = "none"', "factor: float = rates_of_method.FACTOR")
+    path = write(tmp_path / "mine.py", f"import rates_of_method\n{text}")
+    assert registry.find_method(path).create_recipe("tiny", {}).factor == 1.0
 
 
 def test_files_that_the_method_does_not_import_do_not_count(config_for):
