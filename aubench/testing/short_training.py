@@ -64,15 +64,13 @@ def train_with_interruptions(case: Case, seed: int) -> Method:
 def _resume(case: Case, seed: int, index: int, method: Method, optimizer: Optimizer) -> tuple[Method, Optimizer]:
     """Build a method with its optimiser again, in the same stage and with the state of both.
 
-    The hooks are those that a run calls when it resumes in the stage: of the same part of the training, pre-training or
-    supervised, up to this stage.
+    As in a run that resumes, the hooks of earlier stages are called again.
     """
     resumed = case.build(seed).train()
     stages = resumed.stages()
     if not stages[index].pretraining:
         _give_labels(case, resumed, case.batch())
-    of_part = (stage for stage in stages[: index + 1] if stage.pretraining == stages[index].pretraining)
-    *_, own = (_optimizer(resumed, stage) for stage in of_part)
+    *_, own = (_optimizer(resumed, stage) for stage in stages[: index + 1])
     resumed.load_state_dict(deepcopy(method.state_dict()))
     own.load_state_dict(deepcopy(optimizer.state_dict()))
     return resumed, own

@@ -220,6 +220,20 @@ def test_shared_and_own_pretraining_give_the_same_bytes(config_for, tmp_path):
 
 
 @pytest.mark.slow
+def test_layers_that_pretraining_froze_are_frozen_with_shared_weights(config_for, tmp_path):
+    freezing = "        self.squeeze.requires_grad_(not stage.pretraining and self.squeeze.weight.requires_grad)\n"
+    head, hook, rest = Path(METHOD).read_text().partition("    def optimizer(self, stage):\n")
+    (tmp_path / "freezing.py").write_text(head + hook + freezing + rest)
+    method = str(tmp_path / "freezing.py")
+    alone = config_for(tmp_path / "alone", method=method, learning_rate=0.05)
+    run(alone)
+    run(config_for(tmp_path / "shared", method=method))
+    sharing = config_for(tmp_path / "shared", method=method, learning_rate=0.05)
+    run(sharing)
+    assert result_files(alone) == result_files(sharing)
+
+
+@pytest.mark.slow
 def test_without_pretraining_epochs_there_is_none(config_for, tmp_path):
     config = config_for(tmp_path, pretrain_epochs=0)
     assert recorded(config).pretraining == ()
