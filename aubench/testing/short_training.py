@@ -77,7 +77,8 @@ def _resume(case: Case, seed: int, index: int, method: Method, optimizer: Optimi
 
 
 def _optimizer(method: Method, stage: Stage) -> Optimizer:
-    return method_hooks.call(method, "optimizer", Optimizer, stage)
+    optimizer: Optimizer = method_hooks.call(method, "optimizer", Optimizer, stage)
+    return optimizer
 
 
 def _take_step(

@@ -306,8 +306,10 @@ def test_a_record_that_changes_during_an_addition_is_refused(many, tmp_path, mon
     assert error.value.where == folder and not (tmp_path / "leaderboard").exists()
 
 
-def test_a_run_that_is_twice_in_a_folder_is_rejected(run, tmp_path, make_record):
-    make_record().write(tmp_path / "runs" / "copy" / "record")
+def test_a_run_that_was_trained_twice_in_a_folder_is_rejected(run, tmp_path, make_record):
+    first = make_record()
+    other = remade(first, run=first.info.run, folds__0__checkpoint="0" * 64)
+    other.write(tmp_path / "runs" / "other" / "record")
     with pytest.raises(RecordError, match="duplicate"):
         add([tmp_path / "runs"], tmp_path / "leaderboard")
     assert not (tmp_path / "leaderboard").exists()
