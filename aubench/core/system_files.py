@@ -35,7 +35,7 @@ def files_named(folder: Path, name: str) -> list[Path]:
     Links to folders are followed. A folder that is reached by several paths is listed once, if possible by a path
     without links.
     """
-    found, visited, folders, links = [], set[Path](), [folder], list[Path]()
+    files, visited, folders, links = list[Path](), set[Path](), [folder], list[Path]()
     while folders or links:
         current = (folders or links).pop()
         if current.resolve() in visited:
@@ -46,5 +46,5 @@ def files_named(folder: Path, name: str) -> list[Path]:
                 if path.is_dir():
                     (links if path.is_symlink() else folders).append(path)
                 elif path.name == name:
-                    found.append(path)
-    return sorted(found)
+                    files.append(path)
+    return sorted(files)

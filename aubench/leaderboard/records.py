@@ -263,9 +263,9 @@ def map_finished_records(function: Callable[[StoredRecord], T], run: Path) -> tu
         stored = StoredRecord(path.parent, record_file.read(path.parent))
         if stored.is_complete:
             key, new = _copy_key(stored), _Finished(stored.folder, _copy_rank(stored), function(stored))
-            known = finished.get(key, new)
-            finished[key] = max(known, new, key=lambda one: one.rank)
-            copies += [(key, one.folder) for one in (known, new) if one is not finished[key]]
+            previous = finished.get(key, new)
+            finished[key] = max(previous, new, key=lambda entry: entry.rank)
+            copies += [(key, entry.folder) for entry in (previous, new) if entry is not finished[key]]
         else:
             folds = f"{len(stored.info.folds)} of {stored.info.protocol.fold_count} folds"
             skipped.append(Finding(path.parent, f"has {folds}; to include it, give its own folder"))
@@ -273,7 +273,7 @@ def map_finished_records(function: Callable[[StoredRecord], T], run: Path) -> tu
         count = f", {len(skipped)} unfinished" if skipped else ""
         raise DataError(f"no record of a finished run here{count}", where=run, hint="give the folder of a finished run")
     skipped += [Finding(folder, f"is a copy of {finished[key].folder}") for key, folder in copies]
-    return [one.result for one in sorted(finished.values(), key=lambda one: one.folder)], skipped
+    return [entry.result for entry in sorted(finished.values(), key=lambda entry: entry.folder)], skipped
 
 
 @dataclass(frozen=True)

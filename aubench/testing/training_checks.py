@@ -48,9 +48,9 @@ def _trained(case: Case) -> dict[str, Any]:
 
 
 def _resumes_training(case: Case) -> None:
-    whole = _trained(case)
-    different = _different(whole, train_with_interruptions(case, seed=7).state_dict())
-    if different and not _different(whole, _trained(case)):  # otherwise the check above has said so
+    uninterrupted = _trained(case)
+    different = _different(uninterrupted, train_with_interruptions(case, seed=7).state_dict())
+    if different and not _different(uninterrupted, _trained(case)):  # otherwise the check above has said so
         what = "a training that was interrupted gives different weights"
         hint = "what it remembers between steps belongs in its state_dict"
         raise ContractViolation(f"{what}: {_shorten(different)}; {hint}")
