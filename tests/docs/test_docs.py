@@ -6,14 +6,17 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from aubench.core import protocol_file, registry
 from aubench.core.protocol import Protocol
 from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.metrics.scores import summary_of
+from aubench.results.record_info import RecordInfo
 
 ROOT = Path(__file__).parents[2]
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
@@ -257,12 +260,34 @@ def test_the_folds_in_the_methodology_are_those_of_the_protocol():
 
 
 def test_the_record_is_described_field_by_field():
-    from aubench.results.record_info import RecordInfo
     from aubench.results.schema import StoredSummary
 
     text = (ROOT / "docs/results-format.md").read_text()
     for field in (*RecordInfo.model_fields, *StoredSummary.model_fields):
         assert f"`{field}`" in text, field
+
+
+def test_the_parts_of_a_record_are_described_in_the_row_of_their_field():
+    text = (ROOT / "docs/results-format.md").read_text()
+    section = text.partition("### `record.json`")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (.*) \|$", section, re.MULTILINE)
+    contents = {field: content for fields, content in rows for field in re.findall(r"\w+", fields)}
+    parts = {field: _models(RecordInfo.model_fields[field].annotation) for field in contents}
+    missing = [
+        f"{field}.{name}"
+        for field, models in parts.items()
+        for model in models
+        for name in model.model_fields
+        if f"`{name}`" not in contents[field]
+    ]
+    assert any(parts.values()) and missing == []
+
+
+def _models(annotation) -> list[type[BaseModel]]:
+    """Models of the parts in a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]
 
 
 def test_everything_an_author_may_write_is_described():
