@@ -11,6 +11,8 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
+from aubench import api
+from aubench.api.dataframe_view import DataFrameView
 from aubench.core import protocol_file, registry
 from aubench.core.protocol import Protocol
 from aubench.data.splits import ProtocolDataset
@@ -288,6 +290,19 @@ def _models(annotation) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for argument in get_args(annotation) for model in _models(argument)]
+
+
+def test_every_function_of_the_api_and_its_results_are_described():
+    described = set(re.findall(r"^::: (\S+)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE))
+    views = {view for view in _subclasses(DataFrameView) if view.__module__.startswith("aubench.")}
+    members = {getattr(api, name) for name in api.__all__} | views
+    assert len(views) > 6
+    paths = {member: (member.__module__, f"{member.__module__}.{member.__qualname__}") for member in members}
+    assert [path for module, path in paths.values() if not described & {module, path}] == []
+
+
+def _subclasses(base: type) -> set[type]:
+    return {each for child in base.__subclasses__() for each in (child, *_subclasses(child))}
 
 
 def test_everything_an_author_may_write_is_described():
