@@ -321,6 +321,19 @@ def test_every_method_and_command_is_in_the_documentation():
     assert [c for c in leaves(root_command(), "aubench") if f"`{c}`" not in page] == []
 
 
+def test_every_option_is_in_the_documentation():
+    text = "\n".join(page.read_text() for page in PAGES if page.name != "CHANGELOG.md")
+    named = set(re.findall(r"--[a-z][a-z-]*", text))
+    options = {(*each.opts, *each.secondary_opts) for command in _commands(root_command()) for each in command.params}
+    flags = [names for names in options if names[0].startswith("--")]
+    assert len(flags) > 60
+    assert [names for names in flags if named.isdisjoint(names)] == []
+
+
+def _commands(command) -> list:
+    return [inner for each in subcommands(command).values() for inner in _commands(each)] or [command]
+
+
 def leaves(command, path: str) -> list[str]:
     inner = subcommands(command)
     return [leaf for word in inner for leaf in leaves(inner[word], f"{path} {word}")] or [path]
