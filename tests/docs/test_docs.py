@@ -19,6 +19,7 @@ from aubench.data.splits import ProtocolDataset
 from aubench.data.store import Store
 from aubench.metrics.scores import summary_of
 from aubench.results.record_info import RecordInfo
+from aubench.tracking.run_export import TrackedRun
 
 ROOT = Path(__file__).parents[2]
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
@@ -290,6 +291,14 @@ def _models(annotation) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for argument in get_args(annotation) for model in _models(argument)]
+
+
+def test_the_parameters_in_mlflow_are_described():
+    names = ("dataset", "digest", "modalities", "name", "source", "version")
+    parts = dict.fromkeys(("method", "protocol", "store"), dict.fromkeys(names, ""))
+    run = TrackedRun(ROOT, {**parts, **dict.fromkeys(("preset", "seed", "selection", "precision")), "recipe": {}})
+    section = (ROOT / "docs/results-format.md").read_text().partition("## MLflow")[2]
+    assert [name for name in run.params() if f"`{name}`" not in section] == []
 
 
 def test_every_function_of_the_api_and_its_results_are_described():
