@@ -6,7 +6,8 @@ Listings of leaderboards, runs, studies, stores and code pass over them.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 _NAMES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__pycache__", "__macosx", "@eadir", "#recycle"}
@@ -32,19 +33,49 @@ def descendants(folder: Path, pattern: str = "*") -> list[Path]:
 def files_named(folder: Path, name: str) -> list[Path]:
     """List the files of a name at any depth of a folder, sorted and without system files.
 
-    Links to folders are followed. A folder that is reached by several paths is listed once, if possible by a path
-    without links.
+    Links are followed as in :func:`walk_files`. Folders that are missing or without permission count as empty.
     """
-    files, visited, folders, links = list[Path](), set[Path](), [folder], list[Path]()
-    while folders or links:
-        current = (folders or links).pop()
-        if current.resolve() in visited:
+    return sorted(path for path in walk_files([folder], _readable_entries) if path.name == name)
+
+
+def _readable_entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not is_system_file(entry.name)]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+
+
+def walk_files(
+    folders: Iterable[Path],
+    list_entries: Callable[[Path], Iterable[os.DirEntry[str]]],
+    enter: Callable[[str], bool] = lambda name: True,
+) -> Iterator[Path]:
+    """Iterate over the files at any depth of some folders.
+
+    Links are followed, last, so that files have the paths of their own folders. Each folder is listed once. A link that
+    leads to nothing or cannot be followed counts as a file.
+
+    Args:
+        folders: Folders to search.
+        list_entries: Function that lists the entries of a folder.
+        enter: Function of a folder's name that tells whether to search it.
+    """
+    pending, links, visited = list(folders), list[Path](), set[str]()
+    while pending or links:
+        folder = (pending or links).pop()
+        real = os.path.realpath(folder)
+        if real in visited:
             continue
-        visited.add(current.resolve())
-        with suppress(PermissionError):
-            for path in children(current):
-                if path.is_dir():
-                    (links if path.is_symlink() else folders).append(path)
-                elif path.name == name:
-                    files.append(path)
-    return sorted(files)
+        visited.add(real)
+        for entry in list_entries(folder):
+            if not is_folder(entry):
+                yield Path(entry.path)
+            elif enter(entry.name):
+                (links if entry.is_symlink() else pending).append(Path(entry.path))
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder or a link to one."""
+    is_link_to_folder = entry.is_symlink() and os.path.isdir(entry.path)  # noqa: PTH112  Path.is_dir may raise
+    return is_link_to_folder or entry.is_dir(follow_symlinks=False)

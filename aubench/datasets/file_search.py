@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from aubench.core.errors import DataError, visible
-from aubench.core.system_files import is_system_file
+from aubench.core.system_files import is_system_file, walk_files
 
 _WINDOWS_STREAM = ":Zone.Identifier"
 
@@ -35,15 +35,10 @@ def _is_delivered(entry: os.DirEntry[str]) -> bool:
     return not is_system_file(entry.name) and not entry.name.endswith(_WINDOWS_STREAM)
 
 
-def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is a folder or a link to one."""
-    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry.path).is_dir())
-
-
 def files_below(*folders: Path, enter: Callable[[str], bool] = lambda name: True) -> Iterator[Path]:
     """Iterate over the files at any depth, each folder once, without files that systems and archives add.
 
-    Links are followed, last, so that files have the paths of their own folders. A broken link counts as a file.
+    Links are followed as in :func:`aubench.core.system_files.walk_files`.
 
     Args:
         folders: Folders to search.
@@ -52,15 +47,4 @@ def files_below(*folders: Path, enter: Callable[[str], bool] = lambda name: True
     Raises:
         DataError: A folder cannot be read.
     """
-    pending, links, seen = list(folders), list[Path](), set[str]()
-    while pending or links:
-        folder = (pending or links).pop()
-        real = os.path.realpath(folder)
-        if real in seen:
-            continue
-        seen.add(real)
-        for entry in entries_of(folder):
-            if not is_folder(entry):
-                yield Path(entry.path)
-            elif enter(entry.name):
-                (links if entry.is_symlink() else pending).append(Path(entry.path))
+    return walk_files(folders, entries_of, enter)

@@ -13,6 +13,7 @@ from aubench.core import registry, suites, system_files
 from aubench.core.code_files import code_digest
 from aubench.core.task import Modality
 from aubench.data.store_writer import Sequence, StoreWriter
+from aubench.datasets.file_search import files_below
 from aubench.leaderboard import add, build, check, comparison_set, entries_file, records
 from aubench.papers import reported
 from aubench.papers.leaderboard_pages import EXTENSIONS
@@ -125,3 +126,19 @@ def test_store_is_written_resumed_and_opened_as_before(tmp_path):
     store.verify(full=True)
     assert store.frames["subject"].tolist() == ["F001", "F002"]
     assert (path / ".DS_Store").exists(), "files of the user are left alone"
+
+
+def test_links_that_cannot_be_followed_hide_no_files(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "a" / "again").symlink_to(tmp_path / "b")
+    (tmp_path / "a" / "itself").symlink_to("itself")
+    (tmp_path / "a" / "lost").symlink_to("missing")
+    (tmp_path / "a" / "long").symlink_to("x" * 300)
+    names = [f"{name}/record.json" for name in ("a", "b")]
+    found = system_files.files_named(tmp_path, "record.json")
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == names
+    links = [tmp_path / "a" / name for name in ("itself", "long", "lost")]
+    assert sorted(files_below(tmp_path)) == sorted([*found, *links])
+    assert system_files.files_named(tmp_path / "missing", "record.json") == []

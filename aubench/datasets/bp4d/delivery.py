@@ -18,10 +18,11 @@ import numpy as np
 
 from aubench._util.zip_files import list_zip
 from aubench.core.errors import DataError
+from aubench.core.system_files import is_folder
 from aubench.datasets.bp4d.labels import number_gaps
 from aubench.datasets.bp4d.layout import BP4D_LAYOUT, Key, Layout, Recording
 from aubench.datasets.bp4d.sequence_files import ZipFolder, collect_recording, has_images, is_image
-from aubench.datasets.file_search import entries_of, files_below, is_folder, printable
+from aubench.datasets.file_search import entries_of, files_below, printable
 
 Skipped = tuple[str, str, int, str]
 """Subject, sequence, frame number (-1 for none) and reason, as in ``skipped.csv``."""

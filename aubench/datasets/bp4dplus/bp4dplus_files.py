@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aubench.core.errors import DataError
+from aubench.core.system_files import is_folder
 from aubench.datasets.bp4d.delivery import Delivery, folders_below, scan_delivery
 from aubench.datasets.bp4d.landmark_files import landmark_file
 from aubench.datasets.bp4d.layout import Key, Layout, Recording
 from aubench.datasets.bp4dplus.thermal import ThermalFiles
-from aubench.datasets.file_search import entries_of, is_folder, printable
+from aubench.datasets.file_search import entries_of, printable
 from aubench.faces.video_files import EXTENSIONS
 
 LAYOUT = Layout(
