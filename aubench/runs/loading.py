@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aubench.core import hashing
 from aubench.core.errors import CheckpointError, DataError, RecipeError, UsageError
 from aubench.core.method import Method
 from aubench.core.protocol import Protocol
 from aubench.datasets.catalog import Stores, open_stores
-from aubench.results.run_folder import RESULT, RUN_FILE, WEIGHTS, fold_dir, read_json, retrain_hint
+from aubench.results.run_folder import RESULT, RUN_FILE, WEIGHTS, fold_dir, read_json
 from aubench.runs import pretraining
 from aubench.runs.config import RunConfig
 from aubench.runs.fold_result import read_summary
@@ -176,15 +175,8 @@ def load_method(config: RunConfig, fold: int) -> Method:
         CheckpointError: The weights differ from those that the fold was scored with.
     """
     result, path = _read_result(config, fold), config.fold_dir(fold) / WEIGHTS
-    try:
-        digest = hashing.hash_unchanged_file(path)
-    except OSError as error:
-        what = f"is missing or cannot be read ({error.strerror})"
-        raise CheckpointError(what, where=path, hint=retrain_hint(path.parent)) from None
-    if digest != result["checkpoint"]:
-        hint = retrain_hint(path.parent)
-        raise CheckpointError("is not what the fold was scored with", where=path, hint=hint)
-    return _build_with_weights(config, fold, checkpoint.read(path, config.identity(fold)).tensors)
+    content = checkpoint.read_scored(path, result["checkpoint"], config.identity(fold))
+    return _build_with_weights(config, fold, content.tensors)
 
 
 def load_pretrained_method(config: RunConfig, fold: int) -> Method:

@@ -17,7 +17,7 @@ from aubench.core.registry import MethodEntry
 from aubench.core.task import Task
 from aubench.results import record
 from aubench.results.record_info import RecordInfo
-from aubench.results.run_folder import RECORD_DIR, WEIGHTS, fold_dir, retrain_hint
+from aubench.results.run_folder import RECORD_DIR, WEIGHTS, fold_dir
 from aubench.results.schema import INITIALISATION, FoldInfo
 from aubench.training import checkpoint
 from aubench.training.checkpoint import CheckpointIdentity
@@ -113,18 +113,12 @@ class SourceRun:
         """Read the weights that a fold of another run starts from.
 
         Raises:
-            CheckpointError: The file is missing, or is not the one that the run was scored with.
+            CheckpointError: The file is missing, cannot be read, or is not the one that the run was scored with.
         """
         info, source = self.info, self.fold(fold)
-        path = fold_dir(self.folder, source.fold) / WEIGHTS
-        expected = self.checkpoints[(fold - 1) % len(self.checkpoints)]
-        if not path.is_file():
-            raise CheckpointError("is missing", where=path, hint=retrain_hint(path.parent))
-        if hashing.hash_unchanged_file(path) != expected:
-            what = "is not what the fold was scored with"
-            raise CheckpointError(what, where=path, hint=retrain_hint(path.parent))
+        digest = self.checkpoints[(fold - 1) % len(self.checkpoints)]
         identity = CheckpointIdentity(self.run, info.method.name, info.protocol.digest, source.fold, info.seed)
-        return checkpoint.read(path, identity).tensors
+        return checkpoint.read_scored(fold_dir(self.folder, source.fold) / WEIGHTS, digest, identity).tensors
 
 
 def _read_info(folder: Path) -> RecordInfo:

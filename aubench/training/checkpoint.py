@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from aubench._util import atomic, ranks
+from aubench.core import hashing
 from aubench.core.errors import CheckpointError, MethodError
 from aubench.core.state_dict import join_state, split_state
 from aubench.results.run_folder import retrain_hint
@@ -103,6 +104,27 @@ def read(path: Path, identity: CheckpointIdentity) -> Checkpoint:
             what = f"belongs to {key} '{stored.get(key)}', not to '{value}'"
             raise CheckpointError(what, where=path, hint=retrain_hint(path.parent))
     return Checkpoint(tensors, notes)
+
+
+def read_scored(path: Path, digest: str, identity: CheckpointIdentity) -> Checkpoint:
+    """Read the checkpoint that a finished fold was scored with.
+
+    Args:
+        path: Path of the file.
+        digest: SHA-256 of the file when the fold was scored.
+        identity: Run and fold of the checkpoint.
+
+    Raises:
+        CheckpointError: The file is missing, cannot be read or is another one.
+    """
+    try:
+        is_scored = hashing.hash_unchanged_file(path) == digest
+    except OSError as error:
+        what = f"is missing or cannot be read ({error.strerror})"
+        raise CheckpointError(what, where=path, hint=retrain_hint(path.parent)) from None
+    if not is_scored:
+        raise CheckpointError("is not what the fold was scored with", where=path, hint=retrain_hint(path.parent))
+    return read(path, identity)
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

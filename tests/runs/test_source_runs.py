@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -172,6 +173,18 @@ def test_a_changed_checkpoint_or_recipe_is_refused(folder, tmp_path):
     moved = SourceRun(run.start.folder, run.start.run, ("0" * 64, "0" * 64))
     with pytest.raises(CheckpointError, match="is not what the fold was scored with"):
         moved.read_weights(1)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_named(folder, tmp_path, monkeypatch):
+    shutil.copytree(source(folder), tmp_path / "run")
+    run = SourceRun.read(tmp_path / "run")
+    assert run.info.folds
+    monkeypatch.setattr("aubench.core.hashing.hash_file", Mock(side_effect=OSError(5, "Input/output error")))
+    with pytest.raises(CheckpointError, match=r"cannot be read \(Input/output error\)"):
+        run.read_weights(1)
+    (tmp_path / "run" / "fold1" / "checkpoint.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"is missing or cannot be read \(No such file or directory\)"):
+        run.read_weights(1)
 
 
 @pytest.mark.slow
