@@ -65,6 +65,9 @@ class ZipEntry:
 DeliveredFile = Path | ZipEntry
 """A file of a delivery, in a folder or in an archive."""
 
+COPY_AGAIN = "copy the file from the delivery again"
+"""Remedy for a damaged file of a delivery."""
+
 
 def list_zip(archive: Path) -> tuple[list[ZipEntry], list[str]]:
     """List the files of an archive in order of their names, except those of operating systems.

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from aubench import api
-from aubench.cli.options import App, Options, command
+from aubench.cli.options import App, Dir, Options, command
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -42,7 +42,6 @@ _Store = Annotated[
     typer.Option("--store", metavar="DIR", help="Folder of the store [default: $AUBENCH_STORES/<dataset>]."),
 ]
 _Exported = Annotated[str, typer.Argument(metavar="STORE")]
-_Out = Annotated[Path, typer.Option(metavar="DIR")]
 _Name = Annotated[str, typer.Argument(metavar="DATASET")]
 
 
@@ -90,7 +89,7 @@ def _show(options: Options) -> None:
 
 
 @app.command("export")
-@command(api.export_store, store=_Exported, out=_Out)
+@command(api.export_store, store=_Exported, out=Dir)
 def _export(options: Options) -> None:
     typer.echo(f"wrote {api.export_store(**options)}")
 
@@ -102,6 +101,6 @@ def _count_labels(options: Options) -> None:
 
 
 @app.command("simulate")
-@command(api.simulate_delivery, dataset=_Name, out=_Out)
+@command(api.simulate_delivery, dataset=_Name, out=Dir)
 def _simulate(options: Options) -> None:
     typer.echo("\n".join(api.simulate_delivery(**options)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import sys
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from aubench._util import interrupts
+from aubench._util import atomic, interrupts
 from aubench._util.streams import repair_streams
 from aubench.cli.commands import app
 from aubench.core.errors import AubenchError, UsageError
@@ -47,7 +46,6 @@ _EXTRAS = {"cv2", "filelock", "h5py", "jaxtyping", "lightning_fabric", "matplotl
 _EXTRAS |= {"pyarrow", "ray", "safetensors", "submitit", "timm", "torch"}
 """Top-level modules that only extras install."""
 
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PATH_HINT = "check the path and its permissions"
 _DISK_FULL_HINT = "the disk is full; free some space and repeat the command"
 
@@ -71,9 +69,9 @@ def _exit_code(arguments: Iterable[str]) -> int:  # noqa: PLR0911  one for each 
         sys.stderr.close()
         return 1
     except OSError as error:
-        if error.filename is None and error.errno not in _DISK_FULL:
+        if error.filename is None and error.errno not in atomic.DISK_FULL:
             raise
-        reason = _DISK_FULL_HINT if error.errno in _DISK_FULL else f"{error.strerror}; {_PATH_HINT}"
+        reason = _DISK_FULL_HINT if error.errno in atomic.DISK_FULL else f"{error.strerror}; {_PATH_HINT}"
         return print_error(f"{error.filename or 'output'}: {reason}", 2)
     except KeyboardInterrupt:
         return 130

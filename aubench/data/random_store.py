@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from aubench.core.landmarks import COUNT
 from aubench.core.protocol import Protocol
 from aubench.data.joined_store import joined
 from aubench.data.store import Store
@@ -43,7 +44,7 @@ class RandomStore(Store):
         self._pool: dict[str, np.ndarray] = {
             m: rng.integers(0, 256, (frames, size, size, m.channels), np.uint8) for m in protocol.modalities
         }
-        self._pool[LANDMARKS] = rng.random((frames, 49, 2), np.float32)
+        self._pool[LANDMARKS] = rng.random((frames, COUNT, 2), np.float32)
         self.path, self.frames, self._withheld = Path("random images"), pd.DataFrame(table), frozenset()
         self.info = StoreInfo.with_digest(
             dataset=dataset,
@@ -51,7 +52,7 @@ class RandomStore(Store):
             size=size,
             modalities=dict.fromkeys(protocol.modalities, "random"),
             crop="none",
-            landmarks=49,
+            landmarks=COUNT,
             labels="intensity" if is_intensity else "occurrence",
             arrays={},
             frames="",

@@ -42,6 +42,9 @@ from aubench.data.store_format import (
 
 _STAMP = ".verified.json"
 
+UNCERTAIN_CROP = 50
+"""Score of 100 below which a crop should be looked at."""
+
 
 class Store:
     """A prepared data set, opened for reading.

@@ -132,12 +132,14 @@ def _no_store(name: str, folder: Path, given: Path | None) -> UsageError | DataE
 
 def crop_lines(store: Store) -> list[str]:
     """Return the frames whose crops are least certain, one line each."""
+    from aubench.data.store import UNCERTAIN_CROP
+
     worst = store.frames.loc[store.worst_crops(_LISTED)].to_dict("records")
     line = "crop of {subject} {sequence} frame {frame}: score {crop_score} of 100, from {crop_source}"
-    return [line.format_map(frame) for frame in worst if frame["crop_score"] < _UNCERTAIN]
+    return [line.format_map(frame) for frame in worst if frame["crop_score"] < UNCERTAIN_CROP]
 
 
-_LISTED, _UNCERTAIN = 5, 50
+_LISTED = 5
 
 
 def open_store(name: str, path: Path | None, progress: Progress) -> Store:

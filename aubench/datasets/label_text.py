@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aubench._util.zip_files import COPY_AGAIN
 from aubench.core.errors import DataError
 
 _LARGEST = 16 << 20
-_AGAIN = "copy the file from the delivery again"
 
 
 def read_lines(path: Path, largest: int = _LARGEST, *, has_names: bool = False) -> list[str]:
@@ -25,10 +25,10 @@ def read_lines(path: Path, largest: int = _LARGEST, *, has_names: bool = False) 
     """
     try:
         if path.stat().st_size > largest:
-            raise DataError("is too large for a label file", where=path, hint=_AGAIN)
+            raise DataError("is too large for a label file", where=path, hint=COPY_AGAIN)
         content = path.read_bytes()
     except OSError as error:
-        hint = None if isinstance(error, FileNotFoundError) else _AGAIN
+        hint = None if isinstance(error, FileNotFoundError) else COPY_AGAIN
         raise DataError(f"cannot be read ({error.strerror})", where=path, hint=hint) from None
     lines = _decode(content, path, has_names).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     while len(lines) > 1 and not lines[-1].strip():
@@ -48,5 +48,5 @@ def _decode(content: bytes, path: Path, has_names: bool) -> str:
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     if (is_utf_16 and not has_names and not text.isascii()) or "\0" in text:
-        raise DataError("is not text", where=path, hint=_AGAIN)
+        raise DataError("is not text", where=path, hint=COPY_AGAIN)
     return text

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import pandas as pd
 from tabulate import tabulate
 
-from aubench.data.store import Store
+from aubench.data.store import UNCERTAIN_CROP, Store
 from aubench.datasets.file_search import printable
 
 _LISTED = 20
-_UNCERTAIN = 50
 _WITHOUT = ("without_face", "without_mesh", "without_thermal")
 
 
@@ -66,9 +65,9 @@ def _crop_counts(frames: pd.DataFrame) -> list[list[str | int]]:
     if "crop_source" not in frames:
         return []
     sources = Counter(frames["crop_source"].tolist()).most_common()
-    uncertain = int((frames["crop_score"] < _UNCERTAIN).sum())
+    uncertain = int((frames["crop_score"] < UNCERTAIN_CROP).sum())
     rows: list[list[str | int]] = [[f"crop from {source}", n] for source, n in sources]
-    return [*rows, [f"crop score below {_UNCERTAIN}", uncertain]]
+    return [*rows, [f"crop score below {UNCERTAIN_CROP}", uncertain]]
 
 
 def _label_lines(store: Store) -> list[str]:

@@ -22,14 +22,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aubench.core.errors import AubenchError, MethodError
 from aubench.core.method import BranchedMethod, Progress, build_method
-from aubench.results.run_costs import Compute, Cost
+from aubench.results.run_costs import FUSION, Compute, Cost
 
 if TYPE_CHECKING:
     from aubench.core.method import Method, Stage
     from aubench.core.recipe import Recipe
     from aubench.core.task import Batch, Modality, Task
 
-FUSION = "fusion"
 _SILENT = {
     *("aten._to_copy", "aten.arange", "aten.cat", "aten.clone", "aten.copy_", "aten.detach", "aten.empty", "aten.full"),
     *("aten.lift_fresh", "aten.ones", "aten.stack", "aten.zeros", "aten.zeros_like"),

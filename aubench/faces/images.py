@@ -8,12 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from aubench._util.zip_files import DeliveredFile
+from aubench._util.zip_files import COPY_AGAIN, DeliveredFile
 from aubench.core.errors import DataError
 from aubench.faces import opencv_log
 from aubench.faces.jpeg_scans import SCAN, has_hole, segments
 
-_AGAIN = "copy the file from the delivery again"
 _LARGEST = 256 << 20  # bytes of a file
 _MOST_PIXELS = 1 << 28
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame markers; the three are tables
@@ -36,15 +35,15 @@ class Photo:
         Raises:
             DataError: The file cannot be read, is too large, is not a JPEG, or is truncated.
         """
-        data = read_content(path, _AGAIN)
+        data = read_content(path, COPY_AGAIN)
         if not data.startswith(b"\xff\xd8"):
-            raise DataError("is not a JPEG", where=path, hint=_AGAIN)
+            raise DataError("is not a JPEG", where=path, hint=COPY_AGAIN)
         scan, height, width = _first_scan(data)
         # Inside a scan, 0xff is followed by 0 or a restart marker, so an end marker there ends the image.
         end = data.find(_END, scan) if scan >= 0 else -1
         if end < 0 or not height or not width or has_hole(data, scan, end):
-            raise DataError("is cut short", where=path, hint=_AGAIN)
-        check_pixels(path, width, height, _AGAIN)
+            raise DataError("is cut short", where=path, hint=COPY_AGAIN)
+        check_pixels(path, width, height, COPY_AGAIN)
         return Photo(path, data, height, width)
 
     def decode_rgb(self, factor: int = 1) -> np.ndarray:
@@ -79,7 +78,7 @@ class Photo:
         except cv2.error:
             image = None
         if image is None:
-            raise DataError("cannot be decoded", where=self.path, hint=_AGAIN)
+            raise DataError("cannot be decoded", where=self.path, hint=COPY_AGAIN)
         image = np.asarray(image)
         return image[..., ::-1] if flags in _BLUE_FIRST else image
 

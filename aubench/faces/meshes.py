@@ -10,13 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from aubench._util.jit import compiled
-from aubench._util.zip_files import DeliveredFile, ZipEntry
+from aubench._util.zip_files import COPY_AGAIN, DeliveredFile, ZipEntry
 from aubench.core.errors import DataError
 from aubench.faces.obj_parser import ANY, ERRORS, NEWLINE, parse
 
 _LARGEST = 256 << 20
 _ISOLATED = 0.002  # share of points of no triangle up to which a mesh is complete
-_AGAIN = "copy the file from the delivery again"
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,13 @@ def read_obj(path: DeliveredFile) -> Mesh:
     if unused < 0:  # an index is out of range; a second pass finds its line
         error, line = parse(text, *outputs, np.zeros(3, np.int64), np.array([v, t]))
     if error:
-        raise DataError(f"the line {ERRORS[error]}", where=f"{path}:{line}", hint=_AGAIN)
+        raise DataError(f"the line {ERRORS[error]}", where=f"{path}:{line}", hint=COPY_AGAIN)
     if not n:
-        raise DataError("holds no triangle", where=path, hint=_AGAIN)
+        raise DataError("holds no triangle", where=path, hint=COPY_AGAIN)
     zero = int(text.argmin())
     if text[zero] == 0:
         line = 1 + int(np.count_nonzero(text[:zero] == NEWLINE))
-        raise DataError("the line has zero bytes", where=f"{path}:{line}", hint=_AGAIN)
+        raise DataError("the line has zero bytes", where=f"{path}:{line}", hint=COPY_AGAIN)
     return Mesh(vertices, texture, triangles, texture_triangles, unused, bool(text[-2] == NEWLINE))
 
 
@@ -95,7 +94,7 @@ def check_endings(endings: Sequence[MeshEnding]) -> None:
         if ending.unused > max(3 * usual, _ISOLATED * ending.points):
             reason = f"{ending.unused} of its points belong to no triangle, usually {usual}"
         if reason:
-            raise DataError(f"is cut short, {reason}", where=ending.path, hint=f"{_AGAIN}, or remove it")
+            raise DataError(f"is cut short, {reason}", where=ending.path, hint=f"{COPY_AGAIN}, or remove it")
 
 
 def _text(path: DeliveredFile) -> np.ndarray:
@@ -106,11 +105,11 @@ def _text(path: DeliveredFile) -> np.ndarray:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > _LARGEST:
-                raise DataError("is too large for a face mesh", where=path, hint=_AGAIN)
+                raise DataError("is too large for a face mesh", where=path, hint=COPY_AGAIN)
             text = np.full(size + 1, NEWLINE, np.uint8)
             file.readinto(text[:size].data)
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
+        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=COPY_AGAIN) from None
     return text
 
 

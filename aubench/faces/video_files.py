@@ -13,6 +13,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
+from aubench._util.zip_files import COPY_AGAIN
 from aubench.core.errors import DataError
 from aubench.faces import opencv_log
 
@@ -22,7 +23,6 @@ EXTENSIONS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm",
 COUNTED = frozenset({".avi", ".m4v", ".mov", ".mp4"})
 """Extensions of videos whose header counts the frames; others only state a duration."""
 
-_AGAIN = "copy the file from the delivery again"
 _GAP = 1.5  # frames between the times of two frames, from which on one is missing
 _FEW_GAPS = 0.1  # share of intervals up to which gaps are losses, and not the variable rate of the recording
 _WITHOUT_TIMES = ".avi"  # extension of videos whose frames state no times: the first one may be late
@@ -78,7 +78,7 @@ class Video:
         capture = _open(path)
         try:
             if not capture.grab():
-                raise DataError("no frame of the video can be decoded", where=path, hint=_AGAIN)
+                raise DataError("no frame of the video can be decoded", where=path, hint=COPY_AGAIN)
             return Video(path, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS))
         finally:
             capture.release()
@@ -138,7 +138,7 @@ class Video:
             fault = "is cut short" if _is_cut(self.path) else "is damaged" if self.is_broken() else ""
             if fault:
                 what = f"{fault}: {f'{frames} of {self.stated_frames}' if is_stated else frames} frames can be decoded"
-                raise DataError(what, where=self.path, hint=_AGAIN)
+                raise DataError(what, where=self.path, hint=COPY_AGAIN)
 
 
 class CountedFrames:
@@ -178,7 +178,7 @@ class CountedFrames:
         """Create the error of a video that lost a frame at its first gap."""
         lost = f"no frame can be decoded after frame {self.gaps[0]}" if self.gaps[0] else "its first frame is lost"
         what = f"{lost}, so later frames would have wrong numbers"
-        return DataError(what, where=self.video.path, hint=_AGAIN)
+        return DataError(what, where=self.video.path, hint=COPY_AGAIN)
 
 
 def _open(path: Path) -> cv2.VideoCapture:
@@ -189,16 +189,16 @@ def _open(path: Path) -> cv2.VideoCapture:
     except UnicodeEncodeError:
         raise DataError("the path is not UTF-8", where=path.name.encode(errors="replace"), hint="rename it") from None
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
+        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=COPY_AGAIN) from None
     if empty:
-        raise DataError("is empty", where=path, hint=_AGAIN)
+        raise DataError("is empty", where=path, hint=COPY_AGAIN)
     with opencv_log.silent():
         capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     if not capture.isOpened():
         if _is_cut(path):
-            raise DataError("is cut short", where=path, hint=_AGAIN)
+            raise DataError("is cut short", where=path, hint=COPY_AGAIN)
         what = f"is damaged or not a video, or OpenCV has no decoder for its codec{_codec(path)}"
-        raise DataError(what, where=path, hint=f"{_AGAIN}, or convert it without loss and with all frames")
+        raise DataError(what, where=path, hint=f"{COPY_AGAIN}, or convert it without loss and with all frames")
     return capture
 
 

@@ -20,9 +20,6 @@ from aubench.metrics.resampling import SubjectContributions, average, subject_co
 from aubench.results.record_info import SELECTIONS, RecordInfo
 from aubench.results.submission import SUBMITTED
 
-ALWAYS = "always positive"
-"""Name of the baseline that every F1 is compared with."""
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -190,7 +187,7 @@ def _ranked_table(runs: list[StoredRecord]) -> RankedTable:
     always = subject_contributions([always_tables[0]])
     rated = [_rated_entry(tuple(group), always) for _, group in groupby(runs, key=row_key)]
     rated.sort(key=lambda pair: (-pair[0].f1, pair[0].name, hashing.hash_json(pair[0].info.model_dump(mode="json"))))
-    always_entry = Entry(ALWAYS, baseline_summaries=(scores.summarize(*always_tables),))
+    always_entry = Entry(baselines.ALWAYS, baseline_summaries=(scores.summarize(*always_tables),))
     dataset = f"{info.dataset.name} version {info.dataset.version}, {info.dataset.labelled:,} labelled frames"
     dataset += "".join(f", labels of {name}: {rule}" for name, rule in info.protocol.labels.items())
     methods = [entry for entry, _ in rated] if info.is_demo else _with_ranks(rated)

@@ -13,6 +13,7 @@ from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.results import record, run_id
+from aubench.results.run_costs import FUSION
 from aubench.results.schema import INITIALISATION
 
 _FEWEST_AUS = 8
@@ -25,8 +26,6 @@ _LEAST_TIME = 0.9
 """Least time of a run, relative to that of its training at its speed, which is rounded."""
 _REQUIRED_PACKAGES = ("python", "torch")
 """Versions that the record of a run states."""
-FUSION = "fusion"
-"""Part of a model that joins its branches."""
 
 
 def check_facts(run: StoredRecord) -> Iterator[Finding]:

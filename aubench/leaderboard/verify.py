@@ -31,7 +31,7 @@ from aubench.results.schema import INITIALISATION
 
 ProtocolLookup = Callable[[str], Protocol]
 """Function that returns the installed protocol of a name."""
-_MOST_ROWS = {counts_file.FILE: 500_000, histograms_file.FILE: 40_000}
+_MOST_ROWS = {counts_file.FILE: counts_file.MOST_ROWS, histograms_file.FILE: histograms_file.MOST_ROWS}
 """Most rows of a table that can be read."""
 
 

@@ -16,6 +16,9 @@ from aubench.results import counts as counts_file
 from aubench.results import histograms as histograms_file
 from aubench.results.record import Record
 
+ALWAYS = "always positive"
+"""Name of the baseline that every F1 is compared with."""
+
 Constants = Mapping[tuple[int, int], float]
 """Predicted probability by (fold, AU)."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aubench.core.conditions import ALL
 from aubench.core.corruption_registry import CORRUPTIONS
-from aubench.metrics import robustness_profile
+from aubench.metrics import baselines, robustness_profile
 from aubench.metrics.intervals import ConfidenceInterval, mean_interval
 from aubench.metrics.robustness_profile import ModalitySet, RobustnessProfile
 from aubench.plots import style
@@ -28,7 +28,7 @@ def plot_levels(profiles: Sequence[RobustnessProfile], kind: str, subtitle: Sequ
     if not sets:
         return None
     with style.styled():
-        names = [*(profile.name for profile in profiles), style.ALWAYS]
+        names = [*(profile.name for profile in profiles), baselines.ALWAYS]
         columns, width = style.legend_columns(names, max(6.4, 1.2 + 2.9 * len(sets)))
         figure = style.make_figure(width, 4.0 + 0.2 * -(-len(names) // columns))
         panels = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from aubench.core.errors import UsageError
 from aubench.leaderboard import protocol_page, tables
 from aubench.leaderboard.build import ranked_tables
-from aubench.leaderboard.entries import ALWAYS, Entry, RankedTable
+from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.render import EMPTY
+from aubench.metrics import baselines
 from aubench.plots import style
 from aubench.plots.style import GRID, INK, QUIET
 from aubench.results.record_info import DEMO_PRESETS
@@ -67,7 +68,7 @@ def draw_table(axes: Axes, table: RankedTable, protocol: str) -> None:
     """Draw a table into ``axes``: a row per entry, with text columns to the left."""
     scores = tables.score_table(table)
     rows = sorted(zip(table.entries, scores.rows, strict=True), key=lambda row: row[0].f1)
-    always = next(row for row in table.entries if row.name == ALWAYS)
+    always = next(row for row in table.entries if row.name == baselines.ALWAYS)
     start = _lower_limit(table, always)
     name_x = _NAME - _extra_width(table) / (_WIDTH * (_RIGHT - _LEFT))
     for y, (entry, cells) in enumerate(rows):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from aubench.core import hashing, system_files
 from aubench.core.conditions import ALL, CLEAN, FILLS, Condition
 from aubench.core.corruption_registry import CORRUPTIONS
-from aubench.metrics import robustness_profile
+from aubench.metrics import baselines, robustness_profile
 from aubench.metrics.intervals import mean_interval
 from aubench.metrics.robustness_profile import RobustnessProfile
 from aubench.plots import curves, style
@@ -120,7 +120,7 @@ def bars(profiles: Sequence[RobustnessProfile], subtitle: Sequence[str]) -> Figu
         return None
     with style.styled():
         inches = max(map(len, groups.values())) * max(1.0, 0.16 * len(profiles) + 0.3)
-        labels = [*(profile.name for profile in profiles), style.ALWAYS]
+        labels = [*(profile.name for profile in profiles), baselines.ALWAYS]
         columns, width = style.legend_columns(labels, max(6.4, 1.2 + inches))
         further_rows = -(-len(labels) // columns) - -(-len(labels) // style.LEGEND_COLUMNS)
         figure = style.make_figure(width, 1.3 + 3.1 * len(groups) + 0.2 * further_rows)
@@ -130,7 +130,7 @@ def bars(profiles: Sequence[RobustnessProfile], subtitle: Sequence[str]) -> Figu
             axes.set_title(_FILL_TITLES[fill], fontsize=10)
         style.set_title(figure, "F1 with missing modalities", subtitle)
         by_name = dict(zip(*panels[0].get_legend_handles_labels()[::-1], strict=True))
-        names = sorted(by_name, key=style.ALWAYS.__eq__)
+        names = sorted(by_name, key=baselines.ALWAYS.__eq__)
         handles = [by_name[name] for name in names]
         style.add_legend(figure, handles, names, columns)
     return figure

@@ -17,12 +17,12 @@ from aubench._util.output_paths import check_output_file
 from aubench.core import hashing
 from aubench.core.errors import UsageError
 from aubench.core.task import Modality
+from aubench.metrics import baselines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ALWAYS = "always positive"
 INK, QUIET, GRID = "#222222", "#666666", "#E3E3E3"
 BY_MODALITY = {Modality.VISUAL: "#0072B2", Modality.DEPTH: "#D55E00", Modality.THERMAL: "#009E73"}
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F4F24", "#6A4C93")
@@ -172,7 +172,7 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 def baseline(axes: Axes, f1: float | None) -> None:
     """Draw a line in % at F1 (0 to 1) of the always-positive baseline, or nothing if it is unknown."""
     if f1 is not None:
-        axes.axhline(100 * f1, color=INK, linestyle=(0, (5, 3)), linewidth=1, zorder=2.5, label=ALWAYS)
+        axes.axhline(100 * f1, color=INK, linestyle=(0, (5, 3)), linewidth=1, zorder=2.5, label=baselines.ALWAYS)
 
 
 def legend_columns(labels: Sequence[str], width: float, most: int = LEGEND_COLUMNS) -> tuple[int, float]:

@@ -36,7 +36,8 @@ _PATTERNS = {
     "au": SMALL,
     **dict.fromkeys(CELLS, csv_io.COUNT),
 }
-_ROWS = 500_000
+MOST_ROWS = 500_000
+"""Most rows of the file."""
 
 
 def canonical(table: pd.DataFrame) -> pd.DataFrame:
@@ -109,4 +110,4 @@ def read(folder: Path) -> pd.DataFrame:
 
 def load(folder: Path) -> CsvTable:
     """Read ``counts.csv`` as :func:`read`, without a data frame."""
-    return csv_io.read_table(folder / FILE, _PATTERNS, ["fold", "au", *CELLS], KEY, rows=_ROWS)
+    return csv_io.read_table(folder / FILE, _PATTERNS, ["fold", "au", *CELLS], KEY, rows=MOST_ROWS)

@@ -30,7 +30,8 @@ _PATTERNS = {
     "label": "0|1",
     **dict.fromkeys(CELLS, csv_io.COUNT),
 }
-_ROWS = 40_000
+MOST_ROWS = 40_000
+"""Most rows of the file."""
 
 
 def bins_of(probabilities: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -91,4 +92,4 @@ def read(folder: Path) -> pd.DataFrame:
 
 def load(folder: Path) -> CsvTable:
     """Read ``histograms.csv`` as :func:`read`, without a data frame."""
-    return csv_io.read_table(folder / FILE, _PATTERNS, ["fold", "au", "label", *CELLS], KEY, rows=_ROWS)
+    return csv_io.read_table(folder / FILE, _PATTERNS, ["fold", "au", "label", *CELLS], KEY, rows=MOST_ROWS)

@@ -8,6 +8,9 @@ from pydantic import Field, StringConstraints, model_validator
 
 from aubench.results.field_types import Count, Duration, Line, Name, SparseModel, StrictModel
 
+FUSION = "fusion"
+"""Part of a model that joins the branches of its modalities."""
+
 
 class Cost(StrictModel):
     """Cost of a model or a part of it.
@@ -34,7 +37,7 @@ class Compute(StrictModel):
 
     Attributes:
         total: Cost of the model.
-        parts: Cost of the branches by modality and of ``fusion``; empty for methods without branches.
+        parts: Cost of the branches by modality and of :data:`FUSION`; empty for methods without branches.
         uncounted: Operations that the count leaves out.
     """
 

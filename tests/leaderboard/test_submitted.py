@@ -13,7 +13,7 @@ from aubench.core.errors import RecordError, UsageError
 from aubench.core.task import Modality
 from aubench.leaderboard import build, check, comparison_set, pairwise, show, tables
 from aubench.leaderboard.add import add
-from aubench.leaderboard.entries import ALWAYS
+from aubench.metrics import baselines
 from aubench.papers import runtime_estimate
 from aubench.results import record as record_file
 from aubench.results import run_id, submission
@@ -130,7 +130,7 @@ def test_submitted_predictions_are_ranked_apart(small_board, mixed_board, tmp_pa
         ("mymodel", 1, 2),
         ("amf", 2, 1),
     ]
-    assert apart.entries[-2].name == ALWAYS and apart.methods[0].pretraining_frames is None
+    assert apart.entries[-2].name == baselines.ALWAYS and apart.methods[0].pretraining_frames is None
 
 
 @pytest.mark.slow

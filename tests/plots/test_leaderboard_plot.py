@@ -12,7 +12,7 @@ from aubench.core.errors import UsageError
 from aubench.core.protocol_versions import ProtocolChange
 from aubench.leaderboard import tables
 from aubench.leaderboard.build import ranked_tables
-from aubench.leaderboard.entries import ALWAYS
+from aubench.metrics import baselines
 from aubench.plots import leaderboard_plot, learning_curve_plot
 
 
@@ -52,7 +52,7 @@ def test_each_method_has_its_rank_and_a_line_marks_always_positive(board):
     axes = _drawn(section)
     said = [text.get_text() for text in axes.texts]
     assert "rank" in said and all(str(row.rank) in said for row in section.methods)
-    always = next(row for row in section.entries if row.name == ALWAYS)
+    always = next(row for row in section.entries if row.name == baselines.ALWAYS)
     lines = [path for group in axes.collections for path in group.get_segments()]
     assert any(line[:, 0].tolist() == [100 * always.f1] * 2 for line in lines)
 

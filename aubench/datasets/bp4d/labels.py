@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aubench._util.zip_files import COPY_AGAIN
 from aubench.core.errors import DataError
 from aubench.datasets.label_text import read_lines
 
@@ -22,7 +23,6 @@ _LABELS = {0: 0, 1: 1, 9: -1}
 _NUMBER = re.compile(r" *(?!-0)-?[0-9]{1,10} *")
 _ROW = re.compile(f"{_NUMBER.pattern}(,{_NUMBER.pattern})*")
 _AU = re.compile(r"(AU)? *0*([1-9][0-9]?)", re.IGNORECASE | re.ASCII)
-_AGAIN = "copy the file from the delivery again"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def read_label_file(path: Path) -> LabelFile:
     """
     lines = read_lines(path)
     if len(lines) < 2:
-        raise DataError("holds no coded frame", where=path, hint=_AGAIN)
+        raise DataError("holds no coded frame", where=path, hint=COPY_AGAIN)
     width, columns = _columns(lines[0], path)
     used = [(AUS.index(au), column) for au, column in columns.items() if au in AUS]
     frames = np.empty(len(lines) - 1, np.int32)
@@ -59,7 +59,7 @@ def read_label_file(path: Path) -> LabelFile:
     duplicates = np.flatnonzero(np.diff(frames[order]) == 0)
     if len(duplicates):
         row = int(order[duplicates[0] + 1])
-        raise DataError(f"frame {frames[row]} is coded a second time", where=f"{path}:{row + 2}", hint=_AGAIN)
+        raise DataError(f"frame {frames[row]} is coded a second time", where=f"{path}:{row + 2}", hint=COPY_AGAIN)
     return LabelFile(frames[order], labels[order])
 
 
@@ -73,7 +73,7 @@ def coded_frames(path: Path | None, *, allow_gaps: bool) -> np.ndarray:
     gaps = [] if allow_gaps else number_gaps(frames.tolist())
     if gaps:
         what = f"has no row for frame {gaps[0]}" + (f" and {len(gaps) - 1} other ranges" if gaps[1:] else "")
-        raise DataError(what, where=path, hint=f"{_AGAIN}, or accept it with --allow-gaps")
+        raise DataError(what, where=path, hint=f"{COPY_AGAIN}, or accept it with --allow-gaps")
     return frames
 
 
@@ -89,31 +89,31 @@ def _columns(header: str, path: Path) -> tuple[int, dict[int, int]]:
     aus = [int(name[2]) if (name := _AU.fullmatch(cell)) else None for cell in names[1:]]
     is_numbered = len(names) >= _MIN_NAMED
     if None in aus or not set(aus) & set(AUS):
-        raise DataError("the header is not a list of AU numbers", where=f"{path}:1", hint=_AGAIN)
+        raise DataError("the header is not a list of AU numbers", where=f"{path}:1", hint=COPY_AGAIN)
     if (is_numbered and aus != list(range(1, _INTENSITY_SUFFIX))) or len(set(aus)) < len(aus):
         what = f"the header has {len(names)} columns, neither 0 to 99 nor a list of AU numbers"
-        raise DataError(what, where=f"{path}:1", hint=_AGAIN)
+        raise DataError(what, where=f"{path}:1", hint=COPY_AGAIN)
     return len(names), {au: column for column, au in enumerate(aus, start=1) if au is not None}
 
 
 def _row(line: str, width: int, where: str) -> list[int]:
     cells = line.split(",")
     if len(cells) != width:
-        raise DataError(f"the row has {len(cells)} columns, the header {width}", where=where, hint=_AGAIN)
+        raise DataError(f"the row has {len(cells)} columns, the header {width}", where=where, hint=COPY_AGAIN)
     if not _ROW.fullmatch(line):
         column = next(i for i, cell in enumerate(cells) if not _NUMBER.fullmatch(cell))
         cell = cells[column].strip()
         what = f"{cell!r} is not a whole number"
         if len(cell) > 10:
             what = f"{cell[:10]!r}… has {len(cell)} characters, too many for a whole number"
-        raise DataError(what, where=f"{where}:{column + 1}", hint=_AGAIN)
+        raise DataError(what, where=f"{where}:{column + 1}", hint=COPY_AGAIN)
     numbers = list(map(int, cells))
     if not 0 <= numbers[0] < 2**31:
-        raise DataError(f"{numbers[0]} is not a frame number", where=f"{where}:1", hint=_AGAIN)
+        raise DataError(f"{numbers[0]} is not a frame number", where=f"{where}:1", hint=COPY_AGAIN)
     return numbers
 
 
 def _label(code: int, where: str) -> int:
     if code not in _LABELS:
-        raise DataError(f"{code} is not a code (0, 1 or 9)", where=where, hint=_AGAIN)
+        raise DataError(f"{code} is not a code (0, 1 or 9)", where=where, hint=COPY_AGAIN)
     return _LABELS[code]

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from aubench._util.zip_files import COPY_AGAIN
 from aubench.core.errors import DataError, UsageError
 from aubench.core.landmarks import COUNT, LEFT_EYE, MOUTH, RIGHT_EYE
 from aubench.datasets.matlab_arrays import read_matlab_struct
 from aubench.faces.crops import crop_transform
 
-_AGAIN = "copy the file from the delivery again"
 _OTHER = "give the folder of the delivered 49-point files"
 
 # In eye distances of a frontal face, for a square from forehead to chin.
@@ -67,7 +67,7 @@ def read_landmarks(path: Path, frames: list[int]) -> np.ndarray:
     except (DataError, UsageError):
         raise
     except Exception as error:  # the libraries raise exceptions of many types for damaged files
-        raise DataError(f"is not a 49-point file ({error})", where=path, hint=_AGAIN) from None
+        raise DataError(f"is not a 49-point file ({error})", where=path, hint=COPY_AGAIN) from None
     check_faces(points, path)
     return points
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
+from aubench._util.zip_files import COPY_AGAIN
 from aubench.core.errors import DataError
 from aubench.datasets.label_text import read_lines
 
@@ -35,7 +36,6 @@ SHARED = {
 }
 """Number of an infrared point, from 1, and rows of the 49 points whose mean is the same point of the face."""
 
-_AGAIN = "copy the file from the delivery again"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _MARGIN = 100  # pixels by which a point may leave the picture
 _FEWEST = 6  # points of a registration
@@ -58,10 +58,10 @@ def read_infrared_points(path: Path) -> np.ndarray:
         cells = line.replace(",", " ").replace(";", " ").split()
         where = f"{path}:{i + 1}"
         if len(cells) != 2 * COUNT:
-            raise DataError(f"the line has {len(cells)} numbers, not {2 * COUNT}", where=where, hint=_AGAIN)
+            raise DataError(f"the line has {len(cells)} numbers, not {2 * COUNT}", where=where, hint=COPY_AGAIN)
         wrong = next((cell for cell in cells if not _NUMBER.fullmatch(cell)), None)
         if wrong is not None:
-            raise DataError(f"{wrong[:20]!r} is not a number", where=where, hint=_AGAIN)
+            raise DataError(f"{wrong[:20]!r} is not a number", where=where, hint=COPY_AGAIN)
         points[i] = [float(cell) for cell in cells]
     faces = points.reshape(len(lines), COUNT, 2)
     faces[(faces == 0).all(axis=2)] = np.nan
@@ -69,7 +69,7 @@ def read_infrared_points(path: Path) -> np.ndarray:
     if outside.any():
         first = 1 + int(np.flatnonzero(outside.any(axis=(1, 2)))[0])
         what = f"a point is outside the picture of {WIDTH} × {HEIGHT} pixels"
-        raise DataError(what, where=f"{path}:{first}", hint=_AGAIN)
+        raise DataError(what, where=f"{path}:{first}", hint=COPY_AGAIN)
     return faces
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aubench._util.zip_files import COPY_AGAIN
 from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.store_writer import Allocate
@@ -18,7 +19,6 @@ from aubench.datasets.bp4dplus.infrared_points import HEIGHT, WIDTH, read_infrar
 from aubench.faces.crops import crop_square, window
 from aubench.faces.video_files import CountedFrames, Video, VideoFrame
 
-_AGAIN = "copy the file from the delivery again"
 _RATE = 25.0  # frames per second of the videos of BP4D+
 
 MEANING = (
@@ -141,7 +141,7 @@ def _frames(path: Path) -> Iterator[VideoFrame]:
         height, width = frame.pixels.shape[:2]
         if (height, width) != (HEIGHT, WIDTH):
             what = f"has {width} × {height} pixels, the videos of BP4D+ have {WIDTH} × {HEIGHT}"
-            raise DataError(what, where=path, hint=_AGAIN)
+            raise DataError(what, where=path, hint=COPY_AGAIN)
         yield frame
 
 
@@ -166,7 +166,7 @@ def decode_by_pyav(path: Path, error: DataError) -> Iterator[VideoFrame]:
     try:
         import av  # an extra: most builds of OpenCV decode the videos
     except ImportError:
-        hint = f"{_AGAIN}, or pip install 'aubench[thermal]' for another decoder"
+        hint = f"{COPY_AGAIN}, or pip install 'aubench[thermal]' for another decoder"
         raise DataError("OpenCV cannot decode the video, and PyAV is not installed", where=path, hint=hint) from error
     logging.getLogger("libav").setLevel(logging.CRITICAL)
     count = 0

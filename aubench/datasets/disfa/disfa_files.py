@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aubench.core.errors import DataError
-from aubench.datasets.disfa.intensities import AUS, SUBJECTS
+from aubench.datasets.disfa.intensities import AUS, SUBJECT_NAME, SUBJECTS
 from aubench.datasets.file_search import files_below, printable
 from aubench.faces.video_files import EXTENSIONS
 
@@ -22,7 +22,6 @@ _LABEL_FOLDER = re.compile(r"action_?unit|label", re.IGNORECASE)
 _VIDEO = re.compile(r"(left|right)_?video_?(SN\d{3})(_comp)?", re.IGNORECASE | re.ASCII)
 _CAMERA = re.compile(r"(left|right)_?camera", re.IGNORECASE)
 _LANDMARK = re.compile(r"(?:(SN\d{3})_)?\D*(\d{1,9})_lm\.mat", re.IGNORECASE | re.ASCII)
-_SUBJECT = re.compile(r"SN\d{3}", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ def _subject(name: str, path: Path) -> str:
 
 
 def _folder_of_subject(path: Path) -> str | None:
-    return next((part.upper() for part in path.parts[-2:-4:-1] if _SUBJECT.fullmatch(part)), None)
+    return next((part.upper() for part in path.parts[-2:-4:-1] if SUBJECT_NAME.fullmatch(part)), None)
 
 
 def _camera(side: str, path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aubench._util.zip_files import COPY_AGAIN
 from aubench.core.errors import DataError
 from aubench.core.landmarks import COUNT
 from aubench.datasets.bp4d.landmark_files import check_faces, known_face
@@ -15,7 +16,6 @@ from aubench.datasets.matlab_arrays import read_matlab_arrays
 _DELIVERED = 66
 _JAW = _DELIVERED - COUNT  # the outline of the face comes first; the others have the order of the 49 points
 _LARGEST = 1 << 20
-_AGAIN = "copy the file from the delivery again"
 
 
 def read_disfa_landmarks(files: Mapping[int, Path], first: int, frames: int) -> np.ndarray:
@@ -55,6 +55,6 @@ def _read(path: Path) -> np.ndarray:
             raise ValueError(f"arrays of {shapes or 'nothing'}, not one of {_DELIVERED} x 2 numbers")
         return known_face((points[0].T if points[0].shape[0] == 2 else points[0])[_JAW:])
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=_AGAIN) from None
+        raise DataError(f"cannot be read ({error.strerror})", where=path, hint=COPY_AGAIN) from None
     except ValueError as error:
-        raise DataError(f"is not a landmark file ({error})", where=path, hint=_AGAIN) from None
+        raise DataError(f"is not a landmark file ({error})", where=path, hint=COPY_AGAIN) from None

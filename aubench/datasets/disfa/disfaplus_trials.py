@@ -16,14 +16,13 @@ from aubench.core.errors import DataError
 from aubench.core.task import Modality
 from aubench.data.inputs import Inputs, fingerprint
 from aubench.data.store_writer import Allocate, Sequence, frame_table
-from aubench.datasets.disfa.intensities import AUS, PLUS_SUBJECTS, image_number, read_image_intensities
+from aubench.datasets.disfa.intensities import AUS, PLUS_SUBJECTS, SUBJECT_NAME, image_number, read_image_intensities
 from aubench.datasets.file_search import files_below, printable
 from aubench.faces import face_detection
 from aubench.faces.images import Photo, check_same_size
 from aubench.faces.visual_crops import crop_pictures
 
 LAYOUT = "expected Images/SN001/<trial>/000.jpg and Labels/SN001/<trial>/AU1.txt in it"
-_SUBJECT = re.compile(r"SN\d{3}", re.IGNORECASE | re.ASCII)
 _LABEL = re.compile(r"AU0*(\d{1,3})\.txt", re.IGNORECASE | re.ASCII)
 _TRIAL = re.compile(r"[\w.+-]{1,80}", re.ASCII)
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
@@ -70,7 +69,7 @@ def find_disfaplus(source: Path) -> tuple[list[Trial], list[str]]:
         suffix = path.suffix.lower()
         label, image = _LABEL.fullmatch(path.name), image_number(path.name)
         is_file_of_trial = suffix == ".txt" or suffix in _IMAGE_SUFFIXES
-        if not is_file_of_trial or _SUBJECT.fullmatch(path.parent.parent.name) is None:
+        if not is_file_of_trial or SUBJECT_NAME.fullmatch(path.parent.parent.name) is None:
             continue
         if label and int(label[1]) in AUS:
             _add(_trial(path, trials).labels, int(label[1]), path)

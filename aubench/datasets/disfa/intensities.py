@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aubench._util.zip_files import COPY_AGAIN
 from aubench.core.errors import DataError
 from aubench.datasets.label_text import read_lines
 
@@ -25,12 +26,14 @@ SUBJECTS = (
 PLUS_SUBJECTS = ("SN001", "SN003", "SN004", "SN007", "SN009", "SN010", "SN013", "SN025", "SN027")
 """The nine subjects of DISFA+."""
 
+SUBJECT_NAME = re.compile(r"SN\d{3}", re.IGNORECASE | re.ASCII)
+"""Name of the folder of a subject."""
+
 _HIGHEST = 5
 _HEADER_LINES = 2
 _ROW = re.compile(r"[ \t]*([0-9]{1,9})[ \t]*,[ \t]*([0-9]{1,9})[ \t]*")
 _IMAGE_ROW = re.compile(r"[ \t]*(\S+)[ \t]+([0-9]{1,9})[ \t]*")
 _IMAGE = re.compile(r"(?:.*[^0-9])?([0-9]{1,9})\.jpe?g", re.IGNORECASE)
-_AGAIN = "copy the file from the delivery again"
 
 
 class FrameIntensities(NamedTuple):
@@ -52,21 +55,22 @@ def read_intensities(path: Path) -> FrameIntensities:
     for number, line in enumerate(read_lines(path), 1):
         row = _ROW.fullmatch(line)
         if row is None:
-            raise DataError(f"{_shown(line)} is not a frame and an intensity", where=f"{path}:{number}", hint=_AGAIN)
+            what = f"{_shown(line)} is not a frame and an intensity"
+            raise DataError(what, where=f"{path}:{number}", hint=COPY_AGAIN)
         frame, intensity = int(row[1]), int(row[2])
         if not values:
             first = frame
         expected = first + len(values)
         if first > 1:
             what = f"begins with frame {first}, and frames count from 1 or from 0"
-            raise DataError(what, where=f"{path}:{number}", hint=_AGAIN)
+            raise DataError(what, where=f"{path}:{number}", hint=COPY_AGAIN)
         if frame != expected:
             what = (
                 f"frame {frame} is coded a second time"
                 if first <= frame < expected
                 else (f"frame {frame} follows frame {expected - 1}")
             )
-            raise DataError(what, where=f"{path}:{number}", hint=_AGAIN)
+            raise DataError(what, where=f"{path}:{number}", hint=COPY_AGAIN)
         values.append(_intensity(intensity, f"{path}:{number}"))
     return FrameIntensities(first, np.array(values, np.int8))
 
@@ -110,15 +114,15 @@ def read_image_intensities(path: Path) -> dict[int, int]:
         image = image_number(row[1]) if row else None
         if line_number <= _HEADER_LINES:
             if image is not None:
-                raise DataError("is a label, but the first two lines must be a header", where=where, hint=_AGAIN)
+                raise DataError("is a label, but the first two lines must be a header", where=where, hint=COPY_AGAIN)
             continue
         if row is None or image is None:
-            raise DataError(f"{_shown(line)} is not an image and an intensity", where=where, hint=_AGAIN)
+            raise DataError(f"{_shown(line)} is not an image and an intensity", where=where, hint=COPY_AGAIN)
         if image in values:
-            raise DataError(f"image {row[1]} is coded a second time", where=where, hint=_AGAIN)
+            raise DataError(f"image {row[1]} is coded a second time", where=where, hint=COPY_AGAIN)
         values[image] = _intensity(int(row[2]), where)
     if not values:
-        raise DataError("holds no coded image", where=path, hint=_AGAIN)
+        raise DataError("holds no coded image", where=path, hint=COPY_AGAIN)
     return values
 
 
@@ -130,7 +134,7 @@ def image_number(name: str) -> int | None:
 
 def _intensity(value: int, where: str) -> int:
     if value > _HIGHEST:
-        raise DataError(f"{value} is not an intensity (0 to {_HIGHEST})", where=where, hint=_AGAIN)
+        raise DataError(f"{value} is not an intensity (0 to {_HIGHEST})", where=where, hint=COPY_AGAIN)
     return value
 
 
