@@ -13,7 +13,6 @@ from aubench.core import hashing, system_files
 from aubench.core.errors import UsageError, suggest
 from aubench.leaderboard import entries_file, learning_curves, records, tables, verified_records
 from aubench.leaderboard.command_hints import add_hint, check_hint
-from aubench.leaderboard.entries import RankedTable
 from aubench.leaderboard.entries_file import ProtocolEntries
 from aubench.leaderboard.extensions import Extensions, PageExtension
 from aubench.leaderboard.outdated import outdated_note
@@ -134,17 +133,8 @@ def compute_entries(root: Path, extensions: Extensions = ()) -> dict[str, Protoc
     return _entries(results_by_protocol(runs), loaded)
 
 
-def ranked_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
-    """Compute the ranked tables of runs of one protocol; none without a complete run of a preset that is ranked.
-
-    Raises:
-        UsageError, DataError, RecordError: As of :func:`all_tables`.
-    """
-    return tuple(table for table in all_tables(root, protocol) if not table.is_demo and not table.is_submitted)
-
-
-def all_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
-    """Compute the tables of one protocol, those of demos last.
+def load_protocol(root: Path, protocol: str) -> ProtocolResults:
+    """Load the verified results of one protocol.
 
     Raises:
         UsageError: There is no record of the protocol.
@@ -154,7 +144,8 @@ def all_tables(root: Path, protocol: str) -> tuple[RankedTable, ...]:
     protocols = {run.info.protocol.name for run in runs}
     if protocol not in protocols:
         raise UsageError(f"no record of protocol '{protocol}'", where=root, hint=suggest(protocol, protocols))
-    return results_by_protocol([run for run in runs if run.info.protocol.name == protocol])[0].tables
+    (results,) = results_by_protocol([run for run in runs if run.info.protocol.name == protocol])
+    return results
 
 
 def load_results(root: Path) -> list[ProtocolResults]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aubench.core.errors import UsageError
 from aubench.leaderboard import protocol_page, tables
-from aubench.leaderboard.build import ranked_tables
+from aubench.leaderboard.build import load_protocol
 from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.render import EMPTY
 from aubench.metrics import baselines
@@ -46,14 +46,14 @@ def plot(root: Path, protocol: str, out: Path) -> Path:
         RecordError: A record is invalid.
     """
     style.check(out)
-    tables_of_protocol = ranked_tables(root, protocol)
-    if not tables_of_protocol:
+    ranked = load_protocol(root, protocol).ranked
+    if not ranked:
         presets = " and ".join(sorted(DEMO_PRESETS))
         hint = f"submitted predictions, runs with missing folds and runs of the preset {presets} are not drawn"
         raise UsageError(f"no complete run of protocol '{protocol}' to rank", where=root, hint=hint)
     from matplotlib.figure import Figure
 
-    table = tables_of_protocol[0]
+    table = ranked[0]
     with style.styled():
         height, extra = 1.75 + 0.34 * len(table.entries), _extra_width(table)
         width = _WIDTH + extra

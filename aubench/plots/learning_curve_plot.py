@@ -10,7 +10,7 @@ import numpy as np
 
 from aubench.core.errors import UsageError
 from aubench.leaderboard import protocol_page, tables
-from aubench.leaderboard.build import all_tables
+from aubench.leaderboard.build import load_protocol
 from aubench.leaderboard.curve_points import LearningCurve, common_frames
 from aubench.leaderboard.entries import Entry, RankedTable
 from aubench.leaderboard.learning_curves import learning_curves
@@ -40,7 +40,7 @@ def plot(root: Path, protocol: str, out: Path) -> Path:
         RecordError: A record is invalid.
     """
     style.check(out)
-    for table in all_tables(root, protocol):
+    for table in load_protocol(root, protocol).tables:
         rows = [(entry, curves) for entry in table.methods if (curves := learning_curves(entry))]
         if not rows:
             continue

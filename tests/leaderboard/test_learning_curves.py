@@ -247,7 +247,7 @@ def test_demos_are_listed_below_and_ranked_nowhere(tmp_path, make_record):
         ("amf", None, None),
         ("cam", None, None),
     ]
-    assert len(build.ranked_tables(tmp_path / "1", "synth_3fold")) == 1
+    assert len(build.load_protocol(tmp_path / "1", "synth_3fold").ranked) == 1
 
 
 @pytest.mark.parametrize(("seconds", "is_possible"), [(27.0, True), (20.0, False)])

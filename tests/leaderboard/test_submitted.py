@@ -123,9 +123,9 @@ def test_submitted_predictions_are_ranked_apart(small_board, mixed_board, tmp_pa
     assert "| not seen " in submitted.split("## Provenance")[1]
     index = (mixed_board / "README.md").read_text()
     assert "| Protocol | Rows | Submitted |" in " ".join(index.split()) and "mymodel" not in index
-    (table,) = build.ranked_tables(mixed_board, "synth_3fold")
+    (table,) = build.load_protocol(mixed_board, "synth_3fold").ranked
     assert sorted(entry.name for entry in table.methods) == ["amf", "late_fusion"]
-    _, apart = build.all_tables(mixed_board, "synth_3fold")
+    _, apart = build.load_protocol(mixed_board, "synth_3fold").tables
     assert [(entry.name, entry.position, len(entry.runs)) for entry in apart.methods] == [
         ("mymodel", 1, 2),
         ("amf", 2, 1),
@@ -135,7 +135,7 @@ def test_submitted_predictions_are_ranked_apart(small_board, mixed_board, tmp_pa
 
 @pytest.mark.slow
 def test_the_table_of_runs_stays_as_it_is(_small_board, mixed_board):
-    before, after = (build.ranked_tables(root, "synth_3fold")[0] for root in (_small_board, mixed_board))
+    before, after = (build.load_protocol(root, "synth_3fold").ranked[0] for root in (_small_board, mixed_board))
     assert tables.score_table(before) == tables.score_table(after)
 
 

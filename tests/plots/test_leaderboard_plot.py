@@ -11,7 +11,7 @@ from aubench.core import method_versions, protocol_versions
 from aubench.core.errors import UsageError
 from aubench.core.protocol_versions import ProtocolChange
 from aubench.leaderboard import tables
-from aubench.leaderboard.build import ranked_tables
+from aubench.leaderboard.build import load_protocol
 from aubench.metrics import baselines
 from aubench.plots import leaderboard_plot, learning_curve_plot
 
@@ -35,7 +35,7 @@ def _drawn(section):
 
 @pytest.mark.slow
 def test_bold_marks_the_best_of_a_column_and_not_the_first_row(board):
-    section, *_ = ranked_tables(board, "synth_3fold")
+    section, *_ = load_protocol(board, "synth_3fold").ranked
     first, second = section.methods[:2]
     summaries = (
         replace(s, metrics=s.metrics | {"auc": replace(s.metrics["auc"], mean=0.999)}) for s in second.summaries
@@ -48,7 +48,7 @@ def test_bold_marks_the_best_of_a_column_and_not_the_first_row(board):
 
 @pytest.mark.slow
 def test_each_method_has_its_rank_and_a_line_marks_always_positive(board):
-    section, *_ = ranked_tables(board, "synth_3fold")
+    section, *_ = load_protocol(board, "synth_3fold").ranked
     axes = _drawn(section)
     said = [text.get_text() for text in axes.texts]
     assert "rank" in said and all(str(row.rank) in said for row in section.methods)
@@ -60,7 +60,7 @@ def test_each_method_has_its_rank_and_a_line_marks_always_positive(board):
 @pytest.mark.slow
 def test_the_title_names_seeds_and_a_rule_that_leaks(board):
     honest, oracle = (
-        next(table for table in ranked_tables(board, "synth_3fold") if table.selection == rule)
+        next(table for table in load_protocol(board, "synth_3fold").ranked if table.selection == rule)
         for rule in ("inner_val", "oracle_test")
     )
     titles = [_drawn(table).get_title(loc="left") for table in (honest, oracle)]
@@ -125,6 +125,6 @@ def test_protocol_with_demos_alone_is_refused(tmp_path, make_record):
 def test_rows_of_one_method_have_different_names(tmp_path, make_record):
     for record in (make_record("amf"), make_record("amf", recipe={"learning_rate": 0.1}), make_record("cam")):
         record.write(tmp_path / "records" / record.relative_path)
-    section, *_ = ranked_tables(tmp_path, "synth_3fold")
+    section, *_ = load_protocol(tmp_path, "synth_3fold").ranked
     names = {tables.display_name(row, section.methods) for row in section.entries}
     assert {"amf, learning_rate=0.1", "amf, learning_rate=0.005", "cam", "always positive"} <= names

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from aubench.core.errors import UsageError
 from aubench.core.registry import find_protocol
 from aubench.core.task import Modality
-from aubench.leaderboard.build import all_tables
+from aubench.leaderboard.build import load_protocol
 from aubench.leaderboard.learning_curves import learning_curves
 from aubench.plots import learning_curve_plot
 
@@ -24,7 +24,7 @@ def curved_board(tmp_path, make_record):
 
 @pytest.mark.slow
 def test_a_line_is_the_mean_over_folds_and_seeds(curved_board, make_record):
-    table = all_tables(curved_board, "synth_3fold")[0]
+    table = load_protocol(curved_board, "synth_3fold").tables[0]
     axes = Figure().add_subplot()
     rows = [(entry, learning_curves(entry)) for entry in table.methods]
     learning_curve_plot.draw_curves(axes, table, rows)
@@ -45,7 +45,7 @@ def test_rows_that_differ_in_modalities_have_different_names(tmp_path, make_reco
     for protocol in (None, narrow):
         record = make_record("late_fusion", pretraining_epochs=0, protocol=protocol)
         record.write(tmp_path / "records" / record.relative_path)
-    (table,) = all_tables(tmp_path, "synth_3fold")
+    (table,) = load_protocol(tmp_path, "synth_3fold").tables
     axes = Figure().add_subplot()
     learning_curve_plot.draw_curves(axes, table, [(entry, learning_curves(entry)) for entry in table.methods])
     names = {label for line in axes.get_lines() if not (label := line.get_label()).startswith("_")}
