@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +106,10 @@ class ProtocolDataset:
             for first, last in frame_ranges(text):
                 odd = rows[(numbers[rows] >= first) & (numbers[rows] <= last)]
                 self.labels[odd], self._labelled[odd] = -1, False
+
+    def record_fields(self) -> dict[str, Any]:
+        """Return the numbers of frames and of labelled frames, and the variant, as the record of a run states them."""
+        return {"frames": len(self.store.frames), "labelled": self.count, "variant": self.variant}
 
     def names(self, rows: Rows) -> list[tuple[str, str, int]]:
         """Return subject, sequence and number of frames."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,15 @@ def run_names(run_dir: Path) -> tuple[str, str]:
     except (DataError, KeyError, TypeError):
         folder = run_dir.resolve()
         return folder.parent.parent.name, folder.parent.name
+
+
+def fold_count(header: Mapping[str, Any]) -> int:
+    """Return the number of folds of the run whose configuration is given.
+
+    Raises:
+        KeyError, TypeError: The configuration is of an earlier version.
+    """
+    return max(len(header["asked"]["protocol"]["folds"]), 1)
 
 
 def fold_dir(run_dir: Path, fold: int) -> Path:

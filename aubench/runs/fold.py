@@ -160,11 +160,19 @@ def prepare_context(
     return TrainContext(config.entry.name, config.seed, config.protocol.seed, fold, data, fabric, method, report)
 
 
+def pass_train_labels(context: TrainContext, split: FoldSplit) -> None:
+    """Pass the labels of the training role to the method of a fold, one tensor per sequence."""
+    labels = context.data.labels
+    context.method.on_train_labels(
+        [torch.from_numpy(labels[rows]) for rows in clips.sequences(context.data, split.train)]
+    )
+
+
 def _train(config: RunConfig, context: TrainContext, split: FoldSplit, pretrained: PretrainingResult | None) -> Trainer:
     """Run the supervised stages."""
     method, data, recipe = context.method, context.data, config.recipe_model
     seed_everything(derive(config.seed, config.protocol.seed, split.fold, config.entry.name, "labels"))
-    method.on_train_labels([torch.from_numpy(data.labels[rows]) for rows in clips.sequences(data, split.train)])
+    pass_train_labels(context, split)
     validation = split.test if config.selection == "oracle_test" else split.val
     phase = TrainPhase(
         stages=tuple(stage for stage in method.stages() if not stage.pretraining),
@@ -205,7 +213,7 @@ def _score_fold(
         "train_frames_per_s": round(state.frames / max(state.seconds, 1e-9), 1),
         "inference_frames_per_s": round(len(probs) / max(seconds, 1e-9), 1),
         **provenance,
-        "data": {"frames": len(data.store.frames), "labelled": data.count, "variant": data.variant},
+        "data": data.record_fields(),
         "frames": {role: len(rows) for role, rows in roles.items()},
         "subjects": {role: sorted(set(data.subjects[rows].tolist())) for role, rows in roles.items()},
         "pretraining": [] if trained.pretrained is None else trained.pretrained.sources,

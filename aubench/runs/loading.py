@@ -12,7 +12,7 @@ from aubench.core.errors import CheckpointError, DataError, RecipeError, UsageEr
 from aubench.core.method import Method
 from aubench.core.protocol import Protocol
 from aubench.datasets.catalog import Stores, open_stores
-from aubench.results.run_folder import RESULT, RUN_FILE, WEIGHTS, fold_dir, read_json
+from aubench.results.run_folder import RESULT, RUN_FILE, WEIGHTS, fold_count, fold_dir, read_json
 from aubench.runs import pretraining
 from aubench.runs.config import RunConfig
 from aubench.runs.fold_result import read_summary
@@ -158,7 +158,7 @@ def load_finished_runs(
 def _why_unfinished(folder: Path) -> str:
     """Return the reason why a run is not finished; empty if it is."""
     try:
-        count = max(len(_read_header(folder)["asked"]["protocol"]["folds"]), 1)
+        count = fold_count(_read_header(folder))
     except (KeyError, TypeError):
         return "is of an earlier version; run it again"
     finished = [fold_dir(folder, i) for i in range(1, count + 1) if (fold_dir(folder, i) / RESULT).exists()]

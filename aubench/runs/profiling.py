@@ -25,7 +25,7 @@ from aubench.evaluation.predictor import Predictor
 from aubench.runs import devices
 from aubench.runs.config import RunConfig
 from aubench.runs.device_peaks import peak_speed
-from aubench.runs.fold import prepare_context
+from aubench.runs.fold import pass_train_labels, prepare_context
 from aubench.runs.measured_trainer import Extent, measure_training, synchronize
 from aubench.training.train_phase import TrainContext, TrainPhase
 
@@ -170,7 +170,7 @@ def open_fold(
         data, split = config.load_data(fold)
     fabric = devices.fabric_for(kind, index, config.precision)
     context = prepare_context(config, fold, data, fabric, lambda event: None)
-    context.method.on_train_labels([torch.from_numpy(data.labels[rows]) for rows in clips.sequences(data, split.train)])
+    pass_train_labels(context, split)
     return context, split
 
 

@@ -128,7 +128,7 @@ def _record_fields(config: RunConfig, summaries: list[dict[str, Any]]) -> dict[s
         "protocol": protocol_fields(config.protocol),
         "dataset": {
             **store_fields(config.store),
-            **(summaries[0].get("data") or data_facts(ProtocolDataset(config.open_store(), config.protocol))),
+            **(summaries[0].get("data") or ProtocolDataset(config.open_store(), config.protocol).record_fields()),
         },
         "method": run["method"],
         "preset": config.preset,
@@ -169,14 +169,9 @@ def protocol_fields(protocol: Protocol) -> dict[str, Any]:
 
 
 def store_fields(store: StoreRef) -> dict[str, Any]:
-    """Return the description of a store in a record, without :func:`data_facts`."""
+    """Return the description of a store in a record, without :meth:`.ProtocolDataset.record_fields`."""
     members = {member.dataset: member.digest for member in store.members}
     return {"name": store.dataset, "version": store.version, "digest": store.digest, "members": members}
-
-
-def data_facts(data: ProtocolDataset) -> dict[str, Any]:
-    """Return the frames, labelled frames and variant of the data."""
-    return {"frames": len(data.store.frames), "labelled": data.count, "variant": data.variant}
 
 
 def _fold_environment(summary: dict[str, Any], run: dict[str, Any], config: RunConfig) -> dict[str, Any]:

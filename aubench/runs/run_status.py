@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aubench.core.errors import DataError
-from aubench.results.run_folder import EPOCHS, RESULT, STATE, fold_dir, read_json, run_files
+from aubench.results.run_folder import EPOCHS, RESULT, STATE, fold_count, fold_dir, read_json, run_files
 from aubench.runs import fold_status, sweeps
 from aubench.runs.sweeps import Sweep
 
@@ -75,7 +75,7 @@ def _run_states(path: Path, listed: set[tuple[Path, int]], skip: Callable[[DataE
     try:
         content = read_json(path)
         fields = (run_dir, content["protocol"]["name"], content["method"]["name"], content["seed"])
-        count = max(len(content["asked"]["protocol"]["folds"]), 1)
+        count = fold_count(content)
     except DataError as error:
         if path.exists():
             skip(error)

@@ -24,7 +24,7 @@ from aubench.results.record_info import RecordInfo
 from aubench.results.run_folder import RECORD_DIR
 from aubench.results.run_id import submission_id
 from aubench.results.submission import SUBMITTED
-from aubench.runs.record_builder import data_facts, protocol_fields, store_fields
+from aubench.runs.record_builder import protocol_fields, store_fields
 from aubench.runs.store_ref import StoreRef
 
 
@@ -102,7 +102,7 @@ def _build(predictions: SubmittedPredictions, data: ProtocolDataset, name: str, 
     fields: dict[str, Any] = {
         "run": submission_id(name=name, protocol=protocol.digest, store=store.digest, seed=seed, predictions=digest),
         "protocol": protocol_fields(protocol),
-        "dataset": {**store_fields(store), **data_facts(data)},
+        "dataset": {**store_fields(store), **data.record_fields()},
         "method": {"name": name, "title": name, "modalities": list(protocol.modalities)},
         "seed": seed,
         "selection": SUBMITTED,
