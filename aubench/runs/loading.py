@@ -45,54 +45,63 @@ def load_run(
         DataError: There is no such store, or it is damaged.
     """
     header, stores = _read_header(folder), {} if opened is None else opened
-    try:
-        protocol, method = Protocol.model_validate(header["asked"]["protocol"]), header["asked"]["method"]
-        if not isinstance(method, str):
-            raise TypeError(method)
+
+    def open_once(protocol: Protocol) -> Store:
         if protocol.data_name not in stores:
             stores[protocol.data_name] = open_stores(protocol.datasets, store, progress)
-        run_store = stores[protocol.data_name]
-        config = RunConfig(
-            method=method,
-            protocol=protocol,
-            preset=header["preset"],
-            recipe=header["recipe"],
-            seed=header["seed"],
-            selection=header["selection"],
-            precision=header["precision"],
-            store=StoreRef.from_store(run_store),
-            runs=_folder_of_runs(Path(os.path.abspath(folder))),  # noqa: PTH100  Path.absolute keeps `..`
-            search=header.get("search"),
-            start=_source_run(header.get("start")),
-            pretraining_store=_store_ref(header.get("pretraining_store")),
-        )
-        files, content, store_digest = dict(header.get("files", {})), config.content, header["store"]["digest"]
-        is_unchanged = config.run_id == header["run_id"]
+        return stores[protocol.data_name]
+
+    try:
+        config = _read_config(header, folder, open_once)
+        change = _change(header, folder, config, open_once(config.protocol))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"has the format of another version ({type(error).__name__})"
         raise UsageError(what, where=folder / RUN_FILE, hint="repeat the run") from None
-    if config.store.digest != store_digest:
-        raise UsageError(
-            "is not the store that the run read", where=run_store.path, hint="give the run's store with --store"
-        )
-    for name, digest in files.items():
-        if content.files.get(name) != digest:
-            raise UsageError(
-                f"is not the file that the run read as '{name}'",
-                where=config.recipe.get(name),
-                hint="put that file back, or repeat the run",
-            )
-    if not is_unchanged:
-        raise UsageError(
-            "run id does not match the configuration",
-            where=folder / RUN_FILE,
-            hint="repeat the run, because the method, this file or the version of aubench has changed",
-        )
-    for placed in (config, replace(config, runs=_folder_of_runs(folder.resolve()))):
-        if placed.run_dir.exists() and placed.run_dir.samefile(folder):
-            return placed
+    if change:
+        raise change
+    for candidate in (config, replace(config, runs=_folder_of_runs(folder.resolve()))):
+        if candidate.run_dir.exists() and candidate.run_dir.samefile(folder):
+            return candidate
     what = f"was moved or copied from RUNS/{config.run_dir.relative_to(config.runs)}"
     raise UsageError(what, where=folder, hint="give the folder in this place, in any folder RUNS")
+
+
+def _read_config(header: dict[str, Any], folder: Path, open_once: Callable[[Protocol], Store]) -> RunConfig:
+    """Read the configuration of a run from the content of its file."""
+    protocol, method = Protocol.model_validate(header["asked"]["protocol"]), header["asked"]["method"]
+    if not isinstance(method, str):
+        raise TypeError(method)
+    return RunConfig(
+        method=method,
+        protocol=protocol,
+        preset=header["preset"],
+        recipe=header["recipe"],
+        seed=header["seed"],
+        selection=header["selection"],
+        precision=header["precision"],
+        store=StoreRef.from_store(open_once(protocol)),
+        runs=_folder_of_runs(Path(os.path.abspath(folder))),  # noqa: PTH100  Path.absolute keeps `..`
+        search=header.get("search"),
+        start=_source_run(header.get("start")),
+        pretraining_store=_store_ref(header.get("pretraining_store")),
+    )
+
+
+def _change(header: dict[str, Any], folder: Path, config: RunConfig, store: Store) -> UsageError | None:
+    """Return the error if the store, a file or the method is not the one that the run read, else None."""
+    files, content, digest = dict(header.get("files", {})), config.content, header["store"]["digest"]
+    is_same_run = config.run_id == header["run_id"]
+    if config.store.digest != digest:
+        what, hint = "is not the store that the run read", "give the run's store with --store"
+        return UsageError(what, where=store.path, hint=hint)
+    for name, file_digest in files.items():
+        if content.files.get(name) != file_digest:
+            what, hint = f"is not the file that the run read as '{name}'", "put that file back, or repeat the run"
+            return UsageError(what, where=config.recipe.get(name), hint=hint)
+    if not is_same_run:
+        hint = "repeat the run, because the method, this file or the version of aubench has changed"
+        return UsageError("run id does not match the configuration", where=folder / RUN_FILE, hint=hint)
+    return None
 
 
 def _folder_of_runs(run_dir: Path) -> Path:
