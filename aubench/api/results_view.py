@@ -82,7 +82,7 @@ class Results(DataFrameView):
                 f"{row['folds']}/{row['fold_count']}",
                 percent(row["f1"]),
                 "{} [{}, {}]".format(
-                    *(f"{100 * row[name]:+z.1f}" for name in ("f1_over_always_positive", "f1_over_low", "f1_over_high"))
+                    *(percent(row[name], "+") for name in ("f1_over_always_positive", "f1_over_low", "f1_over_high"))
                 ),
                 *(percent(row[metric.name]) for metric in metrics),
                 "–" if row["gflops"] is None else f"{row['gflops']:.3g}",

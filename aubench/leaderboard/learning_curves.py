@@ -70,7 +70,7 @@ def _table(table: RankedTable, rows: Sequence[tuple[Entry, list[LearningCurve]]]
                 tables.recipe_label(entry, table.methods_by_name[entry.name]),
                 *map(tables.integer, (entry.pretraining_frames, entry.frames)),
                 *map(tables.percent, values),
-                EMPTY if half is None or full is None else f"{100 * (full - half):+z.1f}",
+                EMPTY if half is None or full is None else tables.percent(full - half, "+"),
                 str(len(entry.runs)),
             )
         )

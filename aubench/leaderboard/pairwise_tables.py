@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from aubench.leaderboard import tables
 from aubench.leaderboard.pairwise import MEAN, Comparison, PairwiseResult, RankedMethod
 from aubench.leaderboard.render import EMPTY, Block, Table, latex, markdown, template, text_table
 from aubench.metrics import significance
@@ -42,10 +43,10 @@ def _standings(standings: Sequence[RankedMethod]) -> Table:
             method.result.method,
             method.modalities,
             method.preset,
-            _percent(method.result.interval.estimate),
+            tables.percent(method.result.interval.estimate),
             _range(method.result.interval),
             str(len(method.by_seed)),
-            EMPTY if method.deviation is None else _percent(method.deviation),
+            tables.percent(method.deviation),
         )
         for method in standings
     ]
@@ -55,7 +56,7 @@ def _standings(standings: Sequence[RankedMethod]) -> Table:
 def _scores(scores: Sequence[PairwiseResult]) -> Table:
     rows: dict[str, list[str]] = {}
     for result in scores:
-        rows.setdefault(result.method, [result.method]).append(_percent(result.interval.estimate))
+        rows.setdefault(result.method, [result.method]).append(tables.percent(result.interval.estimate))
     headers = ("Method", *dict.fromkeys(result.au for result in scores))
     return text_table(headers, "l" + "r" * (len(headers) - 1), rows.values())
 
@@ -68,9 +69,9 @@ def _differences(results: Sequence[PairwiseResult], by_au: bool = False) -> Tabl
             *([result.au] * by_au),
             result.method,
             result.reference or EMPTY,
-            _percent(result.interval.estimate, "+"),
+            tables.percent(result.interval.estimate, "+"),
             _range(result.interval, "+"),
-            *([] if by_au else [EMPTY if result.seed_error is None else _percent(result.seed_error)]),
+            *([] if by_au else [tables.percent(result.seed_error)]),
             _p(result.p),
             _p(result.p_corrected),
             "yes" if (result.p_corrected or 0) < significance.ALPHA else "no",
@@ -80,12 +81,8 @@ def _differences(results: Sequence[PairwiseResult], by_au: bool = False) -> Tabl
     return text_table(("AU", *headers), "lllrrrrl", rows) if by_au else text_table(headers, "llrrrrrl", rows)
 
 
-def _percent(value: float, sign: str = "") -> str:
-    return f"{100 * value:{sign}z.1f}"
-
-
 def _range(interval: ConfidenceInterval, sign: str = "") -> str:
-    return f"{_percent(interval.low, sign)} to {_percent(interval.high, sign)}"
+    return f"{tables.percent(interval.low, sign)} to {tables.percent(interval.high, sign)}"
 
 
 def _p(value: float | None) -> str:

@@ -110,7 +110,7 @@ def _brief_cells(entry: Entry, conditions: Iterable[Condition]) -> list[str]:
     for condition in map(str, conditions):
         if condition in present:
             f1 = entry.condition_f1(condition)
-            cells.append(f"{_points(f1)} ({_points(f1 - entry.f1, '+')})")
+            cells.append(f"{tables.percent(f1)} ({tables.percent(f1 - entry.f1, '+')})")
         else:
             cells.append(EMPTY)
     return cells
@@ -153,7 +153,7 @@ def _contributions(all_profiles: Sequence[RobustnessProfile]) -> Table:
         for measure, by_modality in measures:
             for modality, contributions in by_modality.items():
                 *by_au, mean = confidence_intervals(contributions)
-                points = (_points(interval.estimate, "+") for interval in by_au)
+                points = (tables.percent(interval.estimate, "+") for interval in by_au)
                 lines.append((profile.name, measure, str(modality), *_bounds(mean, "+"), *points))
     return _table(headers, 3, lines)
 
@@ -161,7 +161,7 @@ def _contributions(all_profiles: Sequence[RobustnessProfile]) -> Table:
 def _lost(all_profiles: Sequence[RobustnessProfile]) -> Table:
     aus = all_profiles[0].aus
     lines = [
-        (profile.name, str(condition), *(_points(-value.estimate, "+") for value in profile.change(condition)))
+        (profile.name, str(condition), *(tables.percent(-value.estimate, "+") for value in profile.change(condition)))
         for profile in all_profiles
         for condition in profile.conditions
     ]
@@ -174,8 +174,4 @@ def _table(headers: tuple[str, ...], text_columns: int, lines: Iterable[tuple[st
 
 
 def _bounds(interval: ConfidenceInterval, sign: str = "") -> tuple[str, ...]:
-    return tuple(_points(value, sign) for value in (interval.estimate, interval.low, interval.high))
-
-
-def _points(value: float, sign: str = "") -> str:
-    return f"{100 * value:{sign}z.1f}"
+    return tuple(tables.percent(value, sign) for value in (interval.estimate, interval.low, interval.high))

@@ -246,9 +246,9 @@ def f1_with_std(entry: Entry) -> str:
     return percent(entry.f1) + ("" if entry.f1_std is None else f" ± {percent(entry.f1_std)}")
 
 
-def percent(value: float | None) -> str:
-    """Format a fraction in percent with one decimal."""
-    return EMPTY if value is None else f"{100 * value:z.1f}"
+def percent(value: float | None, sign: str = "") -> str:
+    """Format a fraction in percent with one decimal; the sign ``+`` also marks values above 0."""
+    return EMPTY if value is None else f"{100 * value:{sign}z.1f}"
 
 
 def decimals(value: float) -> str:
@@ -265,7 +265,7 @@ def difference(interval: ConfidenceInterval | None) -> str:
     """Format a difference in percent with its interval."""
     if interval is None:
         return EMPTY
-    low, estimate, high = (f"{100 * value:+z.1f}" for value in (interval.low, interval.estimate, interval.high))
+    low, estimate, high = (percent(value, "+") for value in (interval.low, interval.estimate, interval.high))
     return f"{estimate} ({low} to {high})"
 
 
