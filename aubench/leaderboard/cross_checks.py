@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from aubench.leaderboard.known_labels import known_stores
+from aubench.leaderboard.known_labels import known_digest
 from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import Finding
 from aubench.leaderboard.text_checks import lookalike
@@ -74,11 +74,10 @@ def _labels(runs: Sequence[IndexedRecord], new: Set[Path]) -> Iterator[Finding]:
 
 def _stores(runs: Sequence[IndexedRecord]) -> Iterator[Finding]:
     """Refuse unknown stores of a data set version beside records of its known store."""
-    known = {(store.dataset, store.version): store.digest for store in known_stores().values()}
     present = {run.keys.dataset[2] for run in runs}
     for run in runs:
         name, version, stated = run.keys.dataset
-        digest = known.get((name, version), stated)
+        digest = known_digest(name, version) or stated
         if digest != stated and digest in present:
             message = f"says {stated[:12]}, the store of {name} version {version} is {digest[:12]}"
             yield run.finding(record.FILE, f"dataset.digest: {message}, which other records read")

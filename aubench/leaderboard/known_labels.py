@@ -73,6 +73,12 @@ def known_stores() -> Mapping[str, KnownStore]:
     return {store.digest: store for store in stores}
 
 
+@cache
+def known_digest(dataset: str, version: str) -> str | None:
+    """Return the digest of the known store of a version of a data set; None if there is none."""
+    return {(store.dataset, store.version): store.digest for store in known_stores().values()}.get((dataset, version))
+
+
 def _read(text: str) -> KnownStore:
     content = json.loads(text)
     subjects = content["subjects"]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from aubench.core import hashing
 from aubench.leaderboard.records import Finding, StoredRecord
 from aubench.leaderboard.verify import row_key, run_key
+from aubench.results.record_info import EXTERNAL_SOURCES
 
 _STOPPING_FIELDS = {"epochs", "patience"}
 """Recipe fields that can change without any effect on the scored weights."""
@@ -71,6 +72,11 @@ class RecordKeys(NamedTuple):
     def is_submitted(self) -> bool:
         """Whether predictions were submitted."""
         return self.source is None
+
+    @property
+    def is_external(self) -> bool:
+        """Whether the run is of a method from outside this repository."""
+        return self.source in EXTERNAL_SOURCES
 
     @property
     def path(self) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ from aubench.core.system_files import is_system_file
 from aubench.leaderboard import build, entries_file
 from aubench.leaderboard.add import extends
 from aubench.leaderboard.base_revision import BaseRevision
-from aubench.leaderboard.known_labels import known_stores
+from aubench.leaderboard.known_labels import known_digest
 from aubench.leaderboard.preset_differences import preset_differences
 from aubench.leaderboard.record_keys import IndexedRecord
 from aubench.leaderboard.records import RECORDS, REPORTED, REPRODUCED, REPRODUCTIONS, VARIANTS, Finding, StoredRecord
@@ -181,8 +181,7 @@ def _origin(run: StoredRecord, commits: set[str]) -> Iterator[str]:
             yield "git: the code has no commit, or differs from it; run from a clean clone"
         elif git.commit not in commits:
             yield f"git.commit: {git.commit[:12]} is not in the history of the base revision; run from a clone of it"
-    known = {(store.dataset, store.version): store.digest for store in known_stores().values()}
-    digest = known.get((info.dataset.name, info.dataset.version), info.dataset.digest)
+    digest = known_digest(info.dataset.name, info.dataset.version) or info.dataset.digest
     if digest != info.dataset.digest:
         yield f"dataset.digest: says {info.dataset.digest[:12]}, the store of {info.dataset.name} is {digest[:12]}"
 

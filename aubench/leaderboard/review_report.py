@@ -64,8 +64,7 @@ def _rows_by_table(runs: Sequence[IndexedRecord]) -> dict[_TableKey, _Rows]:
     for run in runs:
         keys = run.keys
         if keys.is_complete:
-            is_external = keys.source in ("path", "entry_point")
-            kind = keys.protocol, keys.selection, keys.is_demo, is_external, keys.protocol_version
+            kind = keys.protocol, keys.selection, keys.is_demo, keys.is_external, keys.protocol_version
             by_table[_TableKey(*kind, keys.dataset[2], keys.labels)][keys.row].append(run)
     return by_table
 

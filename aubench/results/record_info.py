@@ -39,6 +39,8 @@ IMAGE_FIELDS = frozenset({"image_size", "crop"})
 """Recipe fields that determine the size of images."""
 BUDGET_FIELDS = frozenset({"epochs", "frames_per_epoch", "patience", "pretrain_epochs", "pretrain_frames_per_epoch"})
 """Fields of a recipe that say how long to train. A search of a leaderboard does not change them."""
+EXTERNAL_SOURCES = frozenset({"path", "entry_point"})
+"""Sources of methods from outside this repository."""
 DEMO_PRESETS = frozenset({"tiny"})
 """Presets whose training stops before methods have learnt. Leaderboards do not rank their runs."""
 
@@ -112,7 +114,7 @@ class RecordInfo(StrictModel):
     @property
     def is_external(self) -> bool:
         """Whether the run is of a method from outside this repository."""
-        return self.method.source in ("path", "entry_point")
+        return self.method.source in EXTERNAL_SOURCES
 
     @property
     def is_submitted(self) -> bool:
