@@ -190,12 +190,12 @@ def load_results(path: AnyPath = "runs") -> Results:
         DataError: The folder does not exist or has no record of a finished run.
         RecordError: A record is invalid.
     """
-    from aubench.leaderboard import records, show, verify
+    from aubench.leaderboard import finished_records, records, show, verify
     from aubench.leaderboard.command_hints import check_hint
 
     root = user_path(path)
     is_leaderboard = (root / records.RECORDS).is_dir()
-    stored, problems = records.read_records(root) if is_leaderboard else records.find_finished_records(root)
+    stored, problems = records.read_records(root) if is_leaderboard else finished_records.find_finished_records(root)
     unreadable, skipped = (problems, ()) if is_leaderboard else ((), problems)
     findings = itertools.chain(unreadable, *map(verify.check_record, stored))
     records.raise_first(findings, check_hint(root) if is_leaderboard else None)

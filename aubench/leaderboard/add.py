@@ -12,7 +12,7 @@ from pathlib import Path
 from aubench._util import locks
 from aubench.core import registry
 from aubench.core.errors import RecordError
-from aubench.leaderboard import records, verified_records, verify
+from aubench.leaderboard import finished_records, verified_records, verify
 from aubench.leaderboard.cross_checks import check_together
 from aubench.leaderboard.record_keys import IndexedRecord, RecordKeys, keys_of
 from aubench.leaderboard.records import LOCK, RECORDS, STAGING, Finding, StoredRecord, raise_first
@@ -115,7 +115,7 @@ def _find_records(folders: Sequence[Path]) -> tuple[list[_CheckedRecord], tuple[
     runs: dict[Path, _CheckedRecord] = {}
     skipped: dict[Path, Finding] = {}
     for folder in folders:
-        finished, unfinished = records.map_finished_records(_check, folder)
+        finished, unfinished = finished_records.map_finished_records(_check, folder)
         foreign = [run.foreign for run in finished if run.foreign]
         if len(foreign) == len(finished):
             raise_first(foreign, _INSTALL)

@@ -10,7 +10,7 @@ from pathlib import Path
 from aubench.core import system_files
 from aubench.core.conditions import kind_of
 from aubench.core.errors import RecordError, UsageError, suggest
-from aubench.leaderboard import records, tables, verify
+from aubench.leaderboard import finished_records, records, tables, verify
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import RECORDS, Finding, StoredRecord
 
@@ -95,7 +95,7 @@ def _resolve(word: str, root: Path) -> tuple[list[StoredRecord], list[Finding]]:
     if Path(word).exists() or not at:
         if not Path(word).is_dir():
             raise UsageError("no such folder", where=word, hint=_USAGE)
-        return records.find_finished_records(Path(word))
+        return finished_records.find_finished_records(Path(word))
     if not method or not protocol:
         raise UsageError("names no method or no protocol", where=word, hint=_USAGE)
     if not (root / RECORDS).is_dir():
@@ -105,7 +105,7 @@ def _resolve(word: str, root: Path) -> tuple[list[StoredRecord], list[Finding]]:
         names = [path.name for path in system_files.children(parent)]
         if part not in names:
             raise UsageError(f"no record of '{part}'", where=parent, hint=suggest(part, names))
-    return records.find_finished_records(folder / method)
+    return finished_records.find_finished_records(folder / method)
 
 
 def _check(run: StoredRecord) -> None:

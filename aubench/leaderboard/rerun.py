@@ -16,7 +16,7 @@ from aubench._util import atomic
 from aubench._util.git import call_git, git_text, last_line
 from aubench.core import system_files
 from aubench.core.errors import DataError, UsageError, suggest
-from aubench.leaderboard import records, verify
+from aubench.leaderboard import finished_records, records, verify
 from aubench.leaderboard.command_hints import check_hint
 from aubench.leaderboard.entries import Entry
 from aubench.leaderboard.records import RECORDS, VARIANTS, StoredRecord
@@ -154,5 +154,5 @@ def _repeat(run: StoredRecord, python: str, code: Path, runs: Path, arguments: S
     if code_of_end:
         what = f"`aubench {shlex.join(words)}` at {str(run.info.git.commit)[:12]} ends with code {code_of_end}"
         raise DataError(what, where=run.folder, hint="its output is above")
-    (again,), _ = records.find_finished_records(runs)
+    (again,), _ = finished_records.find_finished_records(runs)
     return again

@@ -14,7 +14,7 @@ from aubench.core.code_files import code_digest
 from aubench.core.task import Modality
 from aubench.data.store_writer import Sequence, StoreWriter
 from aubench.datasets.file_search import files_below
-from aubench.leaderboard import add, build, check, comparison_set, entries_file, records
+from aubench.leaderboard import add, build, check, comparison_set, entries_file, finished_records
 from aubench.papers import reported
 from aubench.papers.leaderboard_pages import EXTENSIONS
 from aubench.tuning import study_files
@@ -71,7 +71,7 @@ def test_stray_file_that_no_system_writes_is_still_named(small_board):
 
 def test_runs_are_added_and_compared_as_before(small_board, tmp_path):
     litter(small_board / "records")
-    finished, skipped = records.find_finished_records(small_board / "records")
+    finished, skipped = finished_records.find_finished_records(small_board / "records")
     assert (len(finished), skipped) == (2, [])
     assert len(add.add([small_board / "records"], tmp_path / "new").paths) == 2
     protocol = finished[0].info.protocol.name
