@@ -63,7 +63,7 @@ class Corruption:
             raise UsageError(f"corruption name '{self.name}' is invalid", hint="use lower-case letters, digits and _")
 
     def is_valid(self, level: float) -> bool:
-        """Whether the corruption has this level."""
+        """Return whether the corruption has this level."""
         return math.isfinite(level) and 0 < level <= self.max_level and (not self.integer_levels or level % 1 == 0)
 
     def apply(self, images: Tensor, level: float, noise: ImageNoise) -> Tensor:

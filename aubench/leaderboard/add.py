@@ -180,7 +180,7 @@ def _clean_up(root: Path) -> None:
 
 
 def _is_new(record: Record, staged: Path, target: Path) -> bool:
-    """Whether a record adds anything to its target folder.
+    """Return whether a record adds anything to its target folder.
 
     Raises:
         RecordError: The target folder has another record of the run.
@@ -201,7 +201,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def extends(record: Record, target: Path) -> bool:
-    """Whether a record differs from the one in the target folder only by more conditions or by learning curves."""
+    """Return whether a record differs from that in the target folder only by more conditions or learning curves."""
     try:
         old = record_file.read(target)
     except RecordError:
