@@ -109,13 +109,13 @@ def _progress(running: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def stop_sweeps(sweeps: Iterable[Sweep]) -> list[Sweep]:
+def stop_sweeps(commands: Iterable[Sweep]) -> list[Sweep]:
     """Cancel commands, and wait until they have ended.
 
     Returns:
         The commands that have not ended.
     """
-    running = list(sweeps)
+    running = list(commands)
     for sweep in running:
         sweep.request_cancel()
     end = time.monotonic() + CANCEL_SECONDS

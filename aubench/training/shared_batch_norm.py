@@ -81,9 +81,9 @@ class _BatchNorm(torch.autograd.Function):
         ctx: Any, values: Tensor, weight: Tensor, bias: Tensor, eps: float, share: _Share
     ) -> tuple[Tensor, Tensor, Tensor]:
         axes, precise = _axes(values), values.to(_precise(values))
-        mean = _added(precise[: share.rows].sum(axes)) / share.values
+        mean = _sum_over_processes(precise[: share.rows].sum(axes)) / share.values
         centred = precise - _channels(mean, values)
-        variance = _added(centred[: share.rows].square().sum(axes)) / share.values
+        variance = _sum_over_processes(centred[: share.rows].square().sum(axes)) / share.values
         inverse = (variance + eps).rsqrt()
         output = centred.mul_(_channels(inverse * weight, values)).add_(_channels(bias, values))
         ctx.save_for_backward(values, weight, mean, inverse)
@@ -98,7 +98,7 @@ class _BatchNorm(torch.autograd.Function):
         slopes = gradient.to(precise)
         normalised = (values.to(precise) - _channels(mean, values)).mul_(_channels(inverse, values))
         of_bias, of_weight = slopes.sum(axes), (slopes * normalised).sum(axes)
-        shifts, scales = _added(torch.stack([of_bias, of_weight])) / ctx.share.values
+        shifts, scales = _sum_over_processes(torch.stack([of_bias, of_weight])) / ctx.share.values
         correction = normalised.mul_(_channels(scales, values)).add_(_channels(shifts, values))
         correction[rows:] = 0  # rows that fill up are not in the statistics
         of_values = (slopes - correction).mul_(_channels(inverse * weight, values))
@@ -121,7 +121,7 @@ def _channels(statistic: Tensor, values: Tensor) -> Tensor:
     return statistic.view(-1, *[1] * (values.ndim - 2))
 
 
-def _added(partial: Tensor) -> Tensor:
+def _sum_over_processes(partial: Tensor) -> Tensor:
     """Return the sum over all processes."""
     distributed.all_reduce(partial)
     return partial

@@ -97,15 +97,15 @@ class SplitDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if rest or not multiple:
             return func(*args, **kwargs)
         complete = [self._rows.total * multiple, *shape[1:]]
-        argument = complete if key == "size" else self._placed(values[key], complete)
+        argument = complete if key == "size" else self._in_complete_batch(values[key], complete)
         drawn = func(**(values | {key: argument}))
-        own = tree_map_only(torch.Tensor, self._selected, drawn)
+        own = tree_map_only(torch.Tensor, self._own_rows, drawn)
         return values[key].copy_(own) if name in _IN_PLACE else own
 
-    def _selected(self, drawn: Tensor) -> Tensor:
+    def _own_rows(self, drawn: Tensor) -> Tensor:
         return self._rows.select(drawn.view(self._rows.total, -1, *drawn.shape[1:])).flatten(0, 1)
 
-    def _placed(self, values: Tensor, shape: list[int]) -> Tensor:
+    def _in_complete_batch(self, values: Tensor, shape: list[int]) -> Tensor:
         """Return a tensor of the complete batch with some values in the rows of the process.
 
         Random numbers are drawn in the order of the memory, so it has the same order of dimensions.

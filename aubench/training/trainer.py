@@ -144,10 +144,8 @@ class Trainer:
             state.step += 1
             state.frames += stored.rows.size
             if interrupts.is_requested() or time.monotonic() - self._saved_at > SAVE_EVERY:
-                state.sums, state.epoch_seconds = (
-                    {k: v.item() for k, v in sums.items()},
-                    spent + time.perf_counter() - begin,
-                )
+                state.sums = {k: v.item() for k, v in sums.items()}
+                state.epoch_seconds = spent + time.perf_counter() - begin
                 self._require_finite(state.sums)
                 self._save(optimizer)
                 interrupts.end_if_requested()
