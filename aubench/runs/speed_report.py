@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
 import torch
 
-from aubench.core.method import BranchedMethod
+from aubench.core.method import BranchedMethod, Stage
+from aubench.data.splits import FoldSplit
 from aubench.evaluation.predictor import Predictor
 from aubench.runs import profiling
 from aubench.runs.bare_loop import BareLoop
 from aubench.runs.config import RunConfig
 from aubench.runs.measured_trainer import Extent, MeasuredTrainer, measure_training
 from aubench.runs.profiling import ProfileSettings
+from aubench.training.train_phase import TrainContext
 
 ROUNDS = 3
 """Measurements of the harness and of each bare loop, in turns, of which the median counts."""
@@ -87,11 +89,27 @@ def measure(config: RunConfig, fold: int, kind: str, index: int, extent: Extent)
     def train(steps: int) -> MeasuredTrainer:
         return measure_training(Extent(extent.warmup, steps), context, phase)
 
-    loops: dict[str, BareLoop] = {}
-    if context.method.recipe.clip_length is None:
-        loops["bare"] = BareLoop(context, stage, split.train)
-        if isinstance(context.method, BranchedMethod):
-            loops["networks"] = BareLoop(context, stage, split.train, networks_only=True)
+    return {
+        "profile": asdict(profile),
+        "training": _training_speeds(train, extent, _bare_loops(context, stage, split)),
+        "scaling": _scaling(train, extent.steps),
+        "inference": _inference(context, split, BATCHES[kind]),
+    }
+
+
+def _bare_loops(context: TrainContext, stage: Stage, split: FoldSplit) -> dict[str, BareLoop]:
+    if context.method.recipe.clip_length is not None:
+        return {}
+    loops = {"bare": BareLoop(context, stage, split.train)}
+    if isinstance(context.method, BranchedMethod):
+        loops["networks"] = BareLoop(context, stage, split.train, networks_only=True)
+    return loops
+
+
+def _training_speeds(
+    train: Callable[[int], MeasuredTrainer], extent: Extent, loops: Mapping[str, BareLoop]
+) -> dict[str, float]:
+    """Return the median frames per second of the harness and of bare loops, which take turns."""
     speeds: dict[str, list[float]] = {"harness": [], **{name: [] for name in loops}}
     for loop in loops.values():
         loop.train(extent.warmup)
@@ -99,23 +117,28 @@ def measure(config: RunConfig, fold: int, kind: str, index: int, extent: Extent)
         speeds["harness"].append(train(extent.steps).frames_per_s)
         for name, loop in loops.items():
             speeds[name].append(loop.frames_per_s(extent.steps))
-    scaling = []
+    return {name: median(values) for name, values in speeds.items()}
+
+
+def _scaling(train: Callable[[int], MeasuredTrainer], steps: int) -> list[dict[str, float]]:
+    """Return the seconds of training by number of frames."""
+    rows = []
     for factor in FACTORS:
-        trainer = train(factor * extent.steps)
-        frames = factor * extent.steps * trainer.frames
-        scaling.append({"factor": factor, "frames": frames, "seconds": frames / trainer.frames_per_s})
+        trainer = train(factor * steps)
+        frames = factor * steps * trainer.frames
+        rows.append({"factor": factor, "frames": frames, "seconds": frames / trainer.frames_per_s})
+    return rows
+
+
+def _inference(context: TrainContext, split: FoldSplit, batches: Sequence[int]) -> list[dict[str, float]]:
+    """Return the latency and the frames per second of prediction by batch size."""
     predictor = Predictor(context.method, context.fabric.autocast)
-    inference = []
-    for batch in BATCHES[kind]:
+    rows = []
+    for batch in batches:
         middle, high = profiling.latency(predictor, context, split.test, batch)
         frames = batch * (context.method.recipe.clip_length or 1)
-        inference.append({"batch": batch, "p50": middle, "p95": high, "frames_per_s": frames / middle})
-    return {
-        "profile": asdict(profile),
-        "training": {name: median(values) for name, values in speeds.items()},
-        "scaling": scaling,
-        "inference": inference,
-    }
+        rows.append({"batch": batch, "p50": middle, "p95": high, "frames_per_s": frames / middle})
+    return rows
 
 
 def driver_version() -> str | None:
