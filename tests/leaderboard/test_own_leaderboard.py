@@ -7,13 +7,14 @@ import pytest
 
 from aubench.api import paper_exhibits
 from aubench.core.method_versions import changes_since
-from aubench.core.registry import builtin_methods, find_protocol
+from aubench.core.registry import find_protocol
 from aubench.leaderboard import records
 from aubench.leaderboard.check import check
 from aubench.papers.leaderboard_pages import EXTENSIONS
 from aubench.papers.reproduction import PendingRuns
 from aubench.runs import runner
 from tests.factories import boards
+from tests.factories.paper_methods import PAPER_METHODS
 
 OWN = Path(__file__).parents[2] / "leaderboard"
 VARIANTS = OWN / records.VARIANTS
@@ -45,7 +46,7 @@ def test_all_numbers_follow_from_the_counts(root):
 @pytest.mark.slow
 def test_it_has_the_methods_that_the_readme_runs_with_three_seeds(infos):
     for protocol, methods in (
-        ("synth_3fold", {*builtin_methods()} - {"resnet_thermal"}),
+        ("synth_3fold", {*PAPER_METHODS} - {"resnet_thermal"}),
         ("synth_vdt_3fold", BASICS),
     ):
         seeds: dict[tuple[str, int | None], set[int]] = {}

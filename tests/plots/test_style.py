@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from factories.paper_methods import PAPER_METHODS
 
 from aubench.core.errors import DataError, UsageError
-from aubench.core.registry import builtin_methods
 from aubench.plots import style
 
 
@@ -24,9 +24,9 @@ def test_equal_figures_are_equal_files(tmp_path, suffix, begins):
 
 
 def test_methods_of_a_figure_have_different_colours_up_to_the_size_of_the_palette():
-    names = builtin_methods()
+    names = PAPER_METHODS
     alone = [style.colours([name])[0][0] for name in names]
-    assert len(set(alone)) == len(names), "built-in methods keep their colours in every figure"
+    assert len(set(alone)) == len(names), "these methods keep their colours in every figure"
     assert [colour for colour, _ in style.colours(names)] == alone
     many = [f"method{i}" for i in range(len(style.PALETTE))]
     assert {colour for colour, _ in style.colours(many)} == set(style.PALETTE)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from factories.paper_methods import PAPER_METHODS
 
 from aubench import Batch, Modality, Progress, Task
-from aubench.core.registry import builtin_methods, find_method
+from aubench.core.registry import find_method
 from aubench.methods._modules import gumbel_selection
 
 FLOW, INFRARED = Modality("flow-2"), Modality("near_infrared-1")
@@ -16,7 +17,7 @@ REFUSED = {"temt_net", "mcm", "resnet_visual", "resnet_depth", "resnet_thermal"}
 
 
 @pytest.mark.parametrize("modalities", SETS, ids="+".join)
-@pytest.mark.parametrize("name", builtin_methods())
+@pytest.mark.parametrize("name", PAPER_METHODS)
 def test_a_method_refuses_or_runs(name, modalities):
     method_class = find_method(name).method_class
     recipe = method_class.Recipe.from_preset("tiny", SMALL.get(name, {}))

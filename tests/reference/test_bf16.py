@@ -1,7 +1,8 @@
-"""Under bfloat16 autocast every method keeps probabilities, counts and losses in float32."""
+"""Under bfloat16 autocast the methods keep probabilities, counts and losses in float32."""
 
 import pytest
 import torch
+from factories.paper_methods import PAPER_METHODS
 
 from aubench import Batch, Modality, Progress, Task
 from aubench.core import registry
@@ -27,7 +28,7 @@ def build(name):
 
 
 def biases(method):
-    """Of the classifiers."""
+    """Return the biases of the classifiers."""
     actual = {
         name: p
         for name, p in method.named_parameters()
@@ -58,11 +59,8 @@ def terms_of(method, stage, *, narrow):
     return terms, {name: p.grad for name, p in biases(method).items()}
 
 
-METHODS = registry.builtin_methods()
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PAPER_METHODS)
 def test_losses_are_those_of_float32(name):
     method = build(name)
     for stage in method.stages():
@@ -74,7 +72,7 @@ def test_losses_are_those_of_float32(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PAPER_METHODS)
 def test_who_is_sure_and_wrong_still_learns(name):
     method = build(name)
     stage = method.stages()[-1]
@@ -86,7 +84,7 @@ def test_who_is_sure_and_wrong_still_learns(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PAPER_METHODS)
 def test_probabilities_are_those_of_float32(name):
     method = build(name).eval()
     images = images_of(method)

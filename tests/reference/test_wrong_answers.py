@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from factories.paper_methods import PAPER_METHODS
 
 from aubench import Batch, Fidelity, Method, MethodCard, Modality, Progress, Recipe, Task, masked_bce
 from aubench.core import registry
@@ -37,7 +38,7 @@ def certain(name, logit, **changes):
 
 
 @pytest.mark.parametrize("logit", [17.0, -17.0, 30.0, 100.0, -100.0, 1000.0])
-@pytest.mark.parametrize("name", registry.builtin_methods())
+@pytest.mark.parametrize("name", PAPER_METHODS)
 def test_a_certain_wrong_answer_of_any_method_has_a_gradient(name, logit):
     method, biases = certain(name, logit)
     frames = (2,) if method.recipe.clip_length is None else (2, method.recipe.clip_length)

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from factories.paper_methods import PAPER_METHODS
 from torch import nn
 
 from aubench.core.method import Progress
-from aubench.core.registry import builtin_methods, find_method
+from aubench.core.registry import find_method
 from aubench.core.task import Batch, Modality
 from aubench.runs import devices
 from aubench.runs import fold as fold_module
@@ -205,8 +206,8 @@ def test_a_fold_with_graphs_equals_one_without(decide, tmp_path, monkeypatch, na
     assert not [event for event in events if isinstance(event, GraphFailed)]
 
 
-@pytest.mark.parametrize("name", builtin_methods())
-def test_every_built_in_method_can_be_repeated(name):
+@pytest.mark.parametrize("name", PAPER_METHODS)
+def test_every_method_of_the_papers_can_be_repeated(name):
     entry = find_method(name)
     method = SimpleNamespace(recipe=entry.method_class.Recipe.from_preset("small", {}))
     method.temperature = lambda progress: entry.method_class.temperature(method, progress)
@@ -229,7 +230,7 @@ def test_only_an_nvidia_gpu_records_steps(decide, tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.filterwarnings("error:The AccumulateGrad node's stream")
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-@pytest.mark.parametrize("name", builtin_methods())
+@pytest.mark.parametrize("name", PAPER_METHODS)
 def test_on_a_gpu_a_fold_with_graphs_equals_one_without(decide, tmp_path, monkeypatch, name, precision):
     original, events = devices.fabric_for, []
 
