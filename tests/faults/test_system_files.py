@@ -137,8 +137,8 @@ def test_links_that_cannot_be_followed_hide_no_files(tmp_path):
     (tmp_path / "a" / "lost").symlink_to("missing")
     (tmp_path / "a" / "long").symlink_to("x" * 300)
     names = [f"{name}/record.json" for name in ("a", "b")]
-    found = system_files.files_named(tmp_path, "record.json")
-    assert [path.relative_to(tmp_path).as_posix() for path in found] == names
+    paths = system_files.files_named(tmp_path, "record.json")
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == names
     links = [tmp_path / "a" / name for name in ("itself", "long", "lost")]
-    assert sorted(files_below(tmp_path)) == sorted([*found, *links])
+    assert sorted(files_below(tmp_path)) == sorted([*paths, *links])
     assert system_files.files_named(tmp_path / "missing", "record.json") == []
