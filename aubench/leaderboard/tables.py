@@ -247,7 +247,7 @@ def f1_with_std(entry: Entry) -> str:
 
 
 def percent(value: float | None, sign: str = "") -> str:
-    """Format a fraction in percent with one decimal; the sign ``+`` also marks values above 0."""
+    """Format a fraction in percent with one decimal; the sign ``+`` puts a plus before values that are not negative."""
     return EMPTY if value is None else f"{100 * value:{sign}z.1f}"
 
 

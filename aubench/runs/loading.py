@@ -53,12 +53,12 @@ def load_run(
 
     try:
         config = _read_config(header, folder, open_once)
-        change = _change(header, folder, config, open_once(config.protocol))
+        mismatch = _mismatch(header, folder, config, open_once(config.protocol))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"has the format of another version ({type(error).__name__})"
         raise UsageError(what, where=folder / RUN_FILE, hint="repeat the run") from None
-    if change:
-        raise change
+    if mismatch is not None:
+        raise mismatch
     for candidate in (config, replace(config, runs=_folder_of_runs(folder.resolve()))):
         if candidate.run_dir.exists() and candidate.run_dir.samefile(folder):
             return candidate
@@ -87,8 +87,8 @@ def _read_config(header: dict[str, Any], folder: Path, open_once: Callable[[Prot
     )
 
 
-def _change(header: dict[str, Any], folder: Path, config: RunConfig, store: Store) -> UsageError | None:
-    """Return the error if the store, a file or the method is not the one that the run read, else None."""
+def _mismatch(header: dict[str, Any], folder: Path, config: RunConfig, store: Store) -> UsageError | None:
+    """Return the error if the store, a file or the run id differs from that of the run, else None."""
     files, content, digest = dict(header.get("files", {})), config.content, header["store"]["digest"]
     is_same_run = config.run_id == header["run_id"]
     if config.store.digest != digest:

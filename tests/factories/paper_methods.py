@@ -6,5 +6,5 @@ PAPER_METHODS = (
 )
 """Methods and baselines of the papers.
 
-All have records in the leaderboard. A new method passes the tests without records. Add it here after its records.
+All have records in the leaderboard. A new method passes the tests without records. Add it here once it has records.
 """
